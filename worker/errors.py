@@ -1,0 +1,185 @@
+"""The one error tree. Everything Safelight raises on purpose is a :class:`SafelightError`.
+
+::
+
+    SafelightError                  code            retryable
+    ├── Rejected                    (see Reason)    no    the input can never succeed
+    │   ├── UnsupportedInput
+    │   ├── LimitExceeded
+    │   ├── DamagedInput
+    │   └── PoisonInput
+    ├── ConfigurationError          no    somebody must edit something
+    │   ├── RecipeError             recipe_invalid
+    │   └── SettingsError           settings_invalid
+    ├── InputError                  input_*         no    a path given by a person does not work
+    ├── EngineError                 engine_failed   no    a defect here, not in the input
+    └── TransientError              (each its own)  yes   the same call may work later
+        └── StorageFull             storage_full
+
+``code`` is stable: it is written to manifests, the catalog and events, and may be relied on.
+Partial batch failures, HTTP statuses and exit codes are derived from ``code`` and ``retryable``,
+nowhere from a class name. Foreign errors are mapped once, at the place that calls the foreign
+library, with ``raise ... from error``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why an input was rejected. The values are stable codes."""
+
+    # UnsupportedInput
+    UNKNOWN_FORMAT = "unknown_format"
+    """The content is of no format Safelight knows."""
+    FORMAT_NOT_ALLOWED = "format_not_allowed"
+    """A known format that this recipe, or this build, does not accept (SVG, HEIC, video, PDF)."""
+    UNSUPPORTED_VARIANT = "unsupported_variant"
+    """The right format in a flavour the decoder cannot read (bit depth, compression, colours)."""
+    UNSAFE_CONTENT = "unsafe_content"
+    """Active or outward-pointing content: scripts, entities, external references in an SVG."""
+
+    # LimitExceeded
+    TOO_MANY_BYTES = "too_many_bytes"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_MANY_FRAMES = "too_many_frames"
+    TOO_LARGE_DIMENSION = "too_large_dimension"
+    TOO_LONG_DURATION = "too_long_duration"
+
+    # DamagedInput
+    EMPTY = "empty"
+    """Zero bytes."""
+    TRUNCATED = "truncated"
+    """The file ends before its content does."""
+    CORRUPT = "corrupt"
+    """The content contradicts itself or cannot be decoded."""
+
+    # PoisonInput: found by the sandbox
+    CRASHED = "decoder_crashed"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+
+
+class SafelightError(Exception):
+    """Base of the tree.
+
+    Attributes:
+        code: stable, machine-readable.
+        message: one sentence for a person, without a trailing newline.
+        retryable: whether the same call may succeed later.
+    """
+
+    code: str = "safelight_error"
+    retryable: bool = False
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process borders (pool, sandbox); keyword-only arguments would be lost.
+        return _rebuild, (type(self), self.message, dict(self.__dict__))
+
+
+def _rebuild(kind: type[SafelightError], message: str, state: dict[str, object]) -> SafelightError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    error.__dict__.update(state)
+    return error
+
+
+class Rejected(SafelightError):
+    """The input can never succeed; it is recorded with its reason and not tried again."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message, code=reason.value)
+        self.reason = reason
+
+
+class UnsupportedInput(Rejected):
+    """A format, or a flavour of one, that is not accepted."""
+
+
+class LimitExceeded(Rejected):
+    """A limit of the recipe is exceeded; found in the header, before any decoding."""
+
+
+class DamagedInput(Rejected):
+    """Empty, truncated or corrupt."""
+
+
+class PoisonInput(Rejected):
+    """Decoding it killed, hung or exhausted the sandboxed child."""
+
+
+class ConfigurationError(SafelightError):
+    """Somebody must edit a file or a variable. Retrying cannot help."""
+
+    code = "configuration_invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake: where it is (``renditions[2].width``) and what is wrong with it."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class ProblemsError(ConfigurationError):
+    """A configuration error that lists every mistake at once."""
+
+    def __init__(self, subject: str, problems: tuple[Problem, ...]) -> None:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"{subject}: {count}\n{lines}")
+        self.subject = subject
+        self.problems = problems
+
+
+class RecipeError(ProblemsError):
+    """A recipe file cannot be used; ``problems`` has every mistake with its path."""
+
+    code = "recipe_invalid"
+
+
+class SettingsError(ProblemsError):
+    """The environment cannot be used; ``problems`` has every mistake with its variable."""
+
+    code = "settings_invalid"
+
+
+class InputError(SafelightError):
+    """A path or an option given by a person cannot be used.
+
+    Codes: ``input_missing``, ``input_unreadable``, ``input_outside`` (a symbolic link that
+    leaves the folder it was found in), ``output_unwritable``.
+    """
+
+    code = "input_invalid"
+
+
+class EngineError(SafelightError):
+    """A defect in Safelight or a library, on input that passed every check. Never the user's."""
+
+    code = "engine_failed"
+
+
+class TransientError(SafelightError):
+    """The same call may work later."""
+
+    code = "transient"
+    retryable = True
+
+
+class StorageFull(TransientError):
+    """No space left where the output goes."""
+
+    code = "storage_full"

@@ -1,0 +1,1 @@
+"""Pure pixels and frames: bytes in, bytes out. No network, no AWS."""
