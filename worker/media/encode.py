@@ -1,0 +1,162 @@
+"""Working pixels to file bytes: one function, the fastest measured encoder for each format.
+
+JPEG and still WebP go through Pillow, whose builds of libjpeg-turbo and libwebp take 10-20 %
+less CPU than the ones in pyvips-binary for the same bytes (docs/benchmarks.md); AVIF, PNG, GIF
+and animations go through libvips. Every file is written without metadata except what is asked
+for, and without an orientation: the pixels are upright.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pyvips
+from PIL import Image
+from pyvips.enums import ForeignKeep
+
+from worker.model import ALPHA_FORMATS, Encoding, Format
+
+_UNFINISHED_FRAME_MS = 100
+"""Delay of frames that name none: what browsers use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """What goes into a file beside its pixels."""
+
+    background: str = "#ffffff"
+    """Under transparency in formats without alpha."""
+    profile: bytes | None = None
+    """ICC profile to embed; None for sRGB, which needs none."""
+    exif: bytes | None = None
+    delays: tuple[int, ...] = ()
+    """Milliseconds each frame is shown."""
+    loop: int = 0
+    """Repeats of an animation, 0 for ever."""
+
+
+def encode(frames: list[pyvips.Image], encoding: Encoding, quality: int, extras: Extras) -> bytes:
+    """Write one file.
+
+    Args:
+        frames: working pixels, all of one size; more than one only for WebP and GIF.
+        encoding: format and its settings; its own ``quality`` and ``target`` are not read.
+        quality: 1 to 100.
+        extras: metadata and animation timing.
+
+    Returns:
+        The file's bytes; the same arguments give the same bytes.
+
+    Raises:
+        ValueError: the format cannot be written.
+    """
+    if encoding.format not in ALPHA_FORMATS:
+        frames = [flattened(frame, extras.background) for frame in frames]
+    if encoding.format is Format.JPEG:
+        return _pillow(frames[0], encoding, quality, extras)
+    if encoding.format is Format.WEBP and len(frames) == 1 and not encoding.lossless:
+        return _pillow(frames[0], encoding, quality, extras)
+    return _vips(frames, encoding, quality, extras)
+
+
+def colour_of(value: str) -> list[float]:
+    """``#rrggbb`` as three numbers, 0 to 255, as libvips takes them."""
+    return [float(part) for part in bytes.fromhex(value.removeprefix("#"))]
+
+
+def flattened(image: pyvips.Image, background: str) -> pyvips.Image:
+    """Lay transparency on a colour; pictures without it come back as they are."""
+    if not image.hasalpha():
+        return image
+    if image.bands == 2:
+        image = image.colourspace("srgb")
+    return image.flatten(background=colour_of(background))
+
+
+def _pillow(image: pyvips.Image, encoding: Encoding, quality: int, extras: Extras) -> bytes:
+    options: dict[str, object] = {"quality": quality}
+    if extras.exif is not None:
+        options["exif"] = extras.exif
+    if extras.profile is not None:
+        options["icc_profile"] = extras.profile
+    if encoding.format is Format.JPEG:
+        # optimize=True changes nothing for progressive files, whose Huffman tables always are
+        # computed; baseline ones get theirs for 2 ms.
+        options |= {"progressive": encoding.progressive, "optimize": not encoding.progressive}
+    else:
+        options |= {"method": encoding.effort}
+    out = io.BytesIO()
+    _to_pillow(image).save(out, encoding.format.value, **options)
+    return out.getvalue()
+
+
+def _to_pillow(image: pyvips.Image) -> Image.Image:
+    if image.bands == 2:
+        image = image.colourspace("srgb")
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}[image.bands]
+    pixels = image.write_to_memory()
+    return Image.frombuffer(mode, (image.width, image.height), pixels, "raw", mode, 0, 1)
+
+
+def _vips(frames: list[pyvips.Image], encoding: Encoding, quality: int, extras: Extras) -> bytes:
+    image = _strip(frames, extras) if len(frames) > 1 else frames[0].copy()
+    if image.bands <= 2 and encoding.format is not Format.PNG:
+        image = image.colourspace("srgb")
+    for field in image.get_fields():
+        # Fields of the original must not leak into renditions, GPS above all.
+        if field.startswith(("exif-", "xmp-", "iptc-", "icc-", "png-comment", "gif-", "heif-")):
+            image.remove(field)
+    keep = ForeignKeep.NONE
+    if extras.profile is not None:
+        attach(image, "icc-profile-data", extras.profile)
+        keep |= ForeignKeep.ICC
+    if extras.exif is not None and encoding.format is not Format.GIF:
+        attach(image, "exif-data", extras.exif)
+        keep |= ForeignKeep.EXIF
+    save: Callable[..., bytes]
+    match encoding.format:
+        case Format.WEBP:
+            save = partial(
+                image.webpsave_buffer, Q=quality, effort=encoding.effort, lossless=encoding.lossless
+            )
+        case Format.AVIF:
+            save = partial(
+                image.heifsave_buffer,
+                compression="av1",
+                Q=quality,
+                effort=encoding.effort,
+                lossless=encoding.lossless,
+            )
+        case Format.PNG:
+            save = partial(
+                image.pngsave_buffer, compression=encoding.effort, interlace=encoding.progressive
+            )
+        case Format.GIF:
+            save = image.gifsave_buffer
+        case other:
+            message = f"{other.value} is not an output format"
+            raise ValueError(message)
+    return save(keep=keep)
+
+
+def attach(image: pyvips.Image, name: str, data: bytes) -> None:
+    """Set a binary field (an ICC profile, an EXIF block) on an image that nobody else holds."""
+    value: Any = data  # the stubs of pyvips do not know that blobs take bytes
+    image.set_type(pyvips.GValue.blob_type, name, value)
+
+
+def _strip(frames: list[pyvips.Image], extras: Extras) -> pyvips.Image:
+    """Frames as libvips wants an animation: one below the other, with their timing."""
+    if any(frame.hasalpha() for frame in frames):
+        frames = [frame if frame.hasalpha() else frame.addalpha() for frame in frames]
+    image = pyvips.Image.arrayjoin(frames, across=1).copy()
+    delays = list(extras.delays[: len(frames)])
+    delays += [_UNFINISHED_FRAME_MS] * (len(frames) - len(delays))
+    image.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
+    image.set_type(pyvips.GValue.array_int_type, "delay", delays)
+    image.set_type(pyvips.GValue.gint_type, "loop", extras.loop)
+    return image

@@ -1,0 +1,58 @@
+"""One picture from bytes to everything: probe, plan, render, describe.
+
+What the command line, the ingest service and the sandbox call. Holds no state and reads nothing
+but its arguments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from worker.media.loaders import open_image, read_embedded
+from worker.media.metadata import measure, read_tags, written_exif
+from worker.media.plan import Plan, make_plan
+from worker.media.probe import probe
+from worker.media.render import render
+from worker.model import Dropped, Metadata, Probe, Recipe, Rendition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processed:
+    """An accepted picture and all that was made of it."""
+
+    probe: Probe
+    plan: Plan
+    metadata: Metadata
+    renditions: tuple[Rendition, ...]
+    dropped: tuple[Dropped, ...]
+
+
+def process(data: bytes, recipe: Recipe) -> Processed:
+    """Do everything a recipe asks for with one picture.
+
+    Args:
+        data: the original, whole.
+        recipe: what to accept and what to make.
+
+    Raises:
+        Rejected: the picture can never succeed; ``reason`` says why.
+    """
+    found = probe(data, recipe.limits, formats=recipe.formats)
+    plan = make_plan(found, recipe)
+    embedded = read_embedded(open_image(data, found))
+    tags = read_tags(embedded.exif, embedded.xmp, embedded.iptc)
+    rendered = render(data, found, plan, assets=recipe.assets, exif=written_exif(tags, recipe.keep))
+    metadata = Metadata(
+        sha256=hashlib.sha256(data).hexdigest(),
+        icc=found.icc,
+        tags=tags,
+        measures=measure(rendered.preview),
+    )
+    return Processed(
+        probe=found,
+        plan=plan,
+        metadata=metadata,
+        renditions=rendered.renditions,
+        dropped=rendered.dropped,
+    )

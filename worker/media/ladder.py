@@ -1,0 +1,156 @@
+"""Decode once, then every size from the next larger: the cascade of a plan, made as needed.
+
+Orientation, colour conversion and 16-bit to 8-bit happen after the first resize, where there are
+fewest pixels; for the result that is the same as doing them first, except for rounding by one
+level. Every scale is upright working pixels (see ``worker.media.colour``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyvips
+import simplejpeg
+
+from worker.media.colour import to_working
+from worker.media.encode import attach
+from worker.media.loaders import open_image
+from worker.model import ColourSpace, Format, Probe
+
+if TYPE_CHECKING:
+    from worker.media.geometry import Size
+    from worker.media.plan import Plan
+
+FAST_JPEG_PIXELS = 40_000_000
+"""Up to here a JPEG is decoded whole by simplejpeg (a fifth faster); above, libvips streams it
+line by line so that memory stays bounded."""
+
+
+class Ladder:
+    """All scales of one picture. Pixels are made on first use and kept.
+
+    Not for sharing between threads. Errors of the decoder surface as ``pyvips.Error`` when
+    pixels are pulled: wrap use in ``worker.media.loaders.decoding``.
+    """
+
+    def __init__(self, data: bytes, probe: Probe, plan: Plan) -> None:
+        self._probe = probe
+        self._plan = plan
+        self._made: dict[tuple[int, int], pyvips.Image] = {}
+        image = _decode(data, probe, plan)
+        self.delays: tuple[int, ...] = ()
+        self.loop = 0
+        frames = plan.decode.frames
+        if frames > 1:
+            self.delays = _delays(image)
+            self.loop = probe.loop or 0
+            self._frames: list[pyvips.Image] = image.copy_memory().pagesplit()
+        else:
+            direct = sum(scale.source is None for scale in plan.scales)
+            # A streamed picture can be read once only; more than one reader needs it in memory.
+            self._frames = [image.copy_memory() if direct > 1 else image]
+
+    def pixels(self, scale: int, frame: int = 0) -> pyvips.Image:
+        """One frame at one scale, in memory."""
+        key = (scale, frame)
+        if key not in self._made:
+            self._made[key] = self._make(scale, frame)
+        return self._made[key]
+
+    def _make(self, scale: int, frame: int) -> pyvips.Image:
+        wanted = self._plan.scales[scale]
+        if wanted.source is not None:
+            image = self.pixels(wanted.source, frame)
+            return _resized(image, wanted.size, linear=self._plan.decode.linear).copy_memory()
+        image = self._frames[frame]
+        decode = self._plan.decode
+        stored = wanted.size.turned if decode.orientation >= 5 else wanted.size
+        if decode.linear:
+            image = to_working(image, decode.conversion)
+            image = _resized(image, stored, linear=True).copy_memory()
+            return _upright(image, decode.orientation).copy_memory()
+        image = _resized(image, stored, linear=False)
+        if decode.orientation != 1:
+            # Turning reads columns: it needs the small picture in memory, not the stream.
+            image = _upright(image.copy_memory(), decode.orientation)
+        image = to_working(image, decode.conversion).copy_memory()
+        return image if self._probe.animated else _without_opaque_alpha(image)
+
+
+def _decode(data: bytes, probe: Probe, plan: Plan) -> pyvips.Image:
+    decode = plan.decode
+    image = open_image(data, probe, frames=decode.frames, shrink=decode.shrink, scale=decode.scale)
+    if not _is_plain_jpeg(probe):
+        return image
+    grey = probe.colour_space is ColourSpace.GREY
+    try:
+        array = simplejpeg.decode_jpeg(
+            data,
+            colorspace="GRAY" if grey else "RGB",
+            min_factor=decode.shrink,
+            min_width=decode.width,
+            min_height=decode.height,
+        )
+    except ValueError:
+        # Damaged or unusual: libvips decides which, and says so in its own words.
+        return image
+    height, width, bands = array.shape
+    if (width, height) != (image.width, image.height):
+        return image
+    pixels = pyvips.Image.new_from_memory(array.data, width, height, bands, "uchar")
+    pixels = pixels.copy(interpretation="b-w" if grey else "srgb")
+    if image.get_typeof("icc-profile-data"):
+        profile: Any = image.get("icc-profile-data")  # bytes, which the stubs do not know
+        attach(pixels, "icc-profile-data", profile)
+    return pixels
+
+
+def _delays(strip: pyvips.Image) -> tuple[int, ...]:
+    delays = strip.get("delay") if strip.get_typeof("delay") else None
+    return tuple(int(delay) for delay in delays) if isinstance(delays, list) else ()
+
+
+def _is_plain_jpeg(probe: Probe) -> bool:
+    return (
+        probe.format is Format.JPEG
+        and probe.bit_depth == 8
+        and probe.colour_space in {ColourSpace.RGB, ColourSpace.GREY}
+        and probe.pixels <= FAST_JPEG_PIXELS
+    )
+
+
+def _resized(image: pyvips.Image, size: Size, *, linear: bool) -> pyvips.Image:
+    if (image.width, image.height) == (size.width, size.height):
+        return image
+    before, interpretation = image.format, image.interpretation
+    if linear:
+        image = image.colourspace("scrgb")
+    alpha = image.hasalpha()
+    if alpha:
+        # Otherwise the colour of invisible pixels bleeds into the visible edge.
+        image = image.premultiply()
+    image = image.resize(
+        size.width / image.width, vscale=size.height / image.height, kernel="lanczos3"
+    )
+    if (image.width, image.height) != (size.width, size.height):
+        image = image.gravity("centre", size.width, size.height, extend="copy")
+    if alpha:
+        image = image.unpremultiply()
+    if linear:
+        image = image.colourspace(interpretation)
+    return image if image.format == before else image.rint().cast(before)
+
+
+def _upright(image: pyvips.Image, orientation: int) -> pyvips.Image:
+    """Apply an EXIF orientation, 2 to 8 (CIPA DC-008, 4.6.5.1.6)."""
+    # The decoder may have lost the tag (simplejpeg) or kept it; the plan's word counts.
+    tagged = image.copy()
+    tagged.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    return tagged.autorot()
+
+
+def _without_opaque_alpha(image: pyvips.Image) -> pyvips.Image:
+    """Screenshots carry an alpha channel that says nothing; without it files are smaller."""
+    if image.hasalpha() and image[image.bands - 1].min() == 255:
+        return image[0 : image.bands - 1].copy_memory()
+    return image

@@ -1,0 +1,74 @@
+"""Find the lowest quality that looks good enough, instead of guessing one for all pictures.
+
+The measure is luma SSIM against the rendition's own pixels before encoding
+(``worker.media.ssim``, Wang et al. 2004). It grows with quality, so the search halves the range:
+at most ``ceil(log2(range)) + 1`` trial encodings, 7 for the widest range a recipe can ask for.
+Trials of JPEG are written baseline, which has the same pixels as progressive for a fifth of the
+CPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pyvips
+
+from worker.media.encode import Extras, encode, flattened
+from worker.media.ssim import reference
+from worker.model import ALPHA_FORMATS, Encoding, Format, QualityTarget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Result of a search."""
+
+    quality: int
+    ssim: float
+    """Of the encoding at ``quality``; below the target only if even the maximum misses it."""
+    trials: int
+
+
+def search(image: pyvips.Image, encoding: Encoding, target: QualityTarget, extras: Extras) -> Found:
+    """The lowest quality within the target's range whose SSIM reaches it, else the highest.
+
+    Args:
+        image: the rendition's working pixels (first frame of an animation).
+        encoding: format and effort to try with.
+        target: the SSIM to reach and the range of qualities.
+        extras: background for transparency; nothing else changes pixels.
+    """
+    if encoding.format not in ALPHA_FORMATS:
+        image = flattened(image, extras.background)
+    original = reference(image)
+    trial = replace(encoding, progressive=False)
+    bare = Extras(background=extras.background)
+    seen: dict[int, float] = {}
+
+    def look(quality: int) -> float:
+        if quality not in seen:
+            data = encode([image], trial, quality, bare)
+            seen[quality] = original.compare(_decoded(data, encoding.format))
+        return seen[quality]
+
+    low, high = target.minimum, target.maximum
+    while low < high:
+        middle = (low + high) // 2
+        if look(middle) >= target.ssim:
+            high = middle
+        else:
+            low = middle + 1
+    return Found(quality=low, ssim=look(low), trials=len(seen))
+
+
+def _decoded(data: bytes, file_format: Format) -> pyvips.Image:
+    """Pixels of bytes that this process has just encoded itself: no limits needed."""
+    match file_format:
+        case Format.JPEG:
+            return pyvips.Image.jpegload_buffer(data)
+        case Format.WEBP:
+            return pyvips.Image.webpload_buffer(data)
+        case Format.AVIF:
+            return pyvips.Image.heifload_buffer(data)
+        case other:
+            message = f"{other.value} has no quality to search for"
+            raise ValueError(message)

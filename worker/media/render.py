@@ -1,0 +1,178 @@
+"""Plan to renditions: the only pixel code of the eager path. Decodes once.
+
+What the plan left to the pixels is settled here: where an attention crop falls, which quality
+meets a target, which formats the minimum-saving rule drops.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pyvips
+
+from worker.media import quality, watermark
+from worker.media.colour import p3_profile
+from worker.media.encode import Extras, colour_of, encode, flattened
+from worker.media.geometry import Box, Size
+from worker.media.ladder import Ladder
+from worker.media.loaders import decoding
+from worker.media.plan import Conversion, Output, Plan, Step
+from worker.model import Dropped, Format, Probe, Rendition
+
+_NO_QUALITY = frozenset({Format.PNG, Format.GIF})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """Everything one decode gave."""
+
+    renditions: tuple[Rendition, ...]
+    dropped: tuple[Dropped, ...]
+    preview: pyvips.Image
+    """Upright 8-bit sRGB, longer side at most ``PREVIEW_EDGE``, first frame."""
+
+
+def render(
+    data: bytes,
+    probe: Probe,
+    plan: Plan,
+    *,
+    assets: Mapping[str, bytes] | None = None,
+    exif: bytes | None = None,
+) -> Rendered:
+    """Make every rendition of a plan.
+
+    Args:
+        data: the original.
+        probe: of ``data``.
+        plan: for ``probe``.
+        assets: pictures of the recipe's watermarks.
+        exif: block to write into every rendition, already cut down to what may be kept.
+
+    Raises:
+        DamagedInput, UnsupportedInput: the pixels cannot be decoded.
+    """
+    with decoding():
+        ladder = Ladder(data, probe, plan)
+        extras = Extras(
+            profile=p3_profile() if plan.decode.conversion is Conversion.P3 else None,
+            exif=exif,
+            delays=ladder.delays,
+            loop=ladder.loop,
+        )
+        renditions: list[Rendition] = []
+        dropped: list[Dropped] = []
+        for step in plan.steps:
+            frames = _composed(ladder, step, assets or {})
+            _write(frames, step, extras, renditions, dropped)
+        preview = ladder.pixels(plan.preview)
+        if preview.bands < 3:
+            preview = preview.colourspace("srgb").copy_memory()
+    return Rendered(renditions=tuple(renditions), dropped=tuple(dropped), preview=preview)
+
+
+def _composed(ladder: Ladder, step: Step, assets: Mapping[str, bytes]) -> list[pyvips.Image]:
+    """Frames of one rendition: cut, put on its canvas, sharpened, marked."""
+    frames = [ladder.pixels(step.scale, index) for index in range(step.frames)]
+    crop = step.geometry.crop
+    if step.geometry.attention is not None:
+        # One place for all frames, or an animation would jump about.
+        crop = _attention(frames[0], step.geometry.attention)
+    if crop is not None:
+        frames = [frame.crop(crop.left, crop.top, crop.width, crop.height) for frame in frames]
+    if step.sharpen > 0:
+        frames = [_sharpened(frame, step.sharpen) for frame in frames]
+    canvas = step.geometry.canvas
+    if canvas is not None:
+        frames = [_on_canvas(frame, canvas, step.background) for frame in frames]
+    if step.watermark is not None:
+        drawn = watermark.picture(step.watermark, assets)
+        frames = [watermark.apply(frame, step.watermark, drawn) for frame in frames]
+    # Every encoder pulls all pixels: make what was composed once, not once a format.
+    return [frame.copy_memory() for frame in frames]
+
+
+def _attention(image: pyvips.Image, size: Size) -> Box:
+    cut = image.smartcrop(size.width, size.height, interesting="attention")
+    # libvips leaves the place of a cut in the offsets of its result, negated.
+    return Box(-cut.xoffset, -cut.yoffset, size.width, size.height)
+
+
+def _sharpened(image: pyvips.Image, strength: float) -> pyvips.Image:
+    """Unsharp mask on lightness only, so that edges gain no coloured fringes."""
+    grey = image.bands < 3
+    image = image.sharpen(sigma=0.6, m1=0, m2=strength)
+    return image.colourspace("b-w") if grey else image.cast("uchar")
+
+
+def _on_canvas(image: pyvips.Image, canvas: Box, background: str) -> pyvips.Image:
+    if image.bands < 3:
+        image = image.colourspace("srgb")
+    # A canvas is opaque: the same picture for formats with and without alpha.
+    image = flattened(image, background)
+    return image.embed(
+        canvas.left,
+        canvas.top,
+        canvas.width,
+        canvas.height,
+        extend="background",
+        background=colour_of(background),
+    )
+
+
+def _write(
+    frames: list[pyvips.Image],
+    step: Step,
+    extras: Extras,
+    renditions: list[Rendition],
+    dropped: list[Dropped],
+) -> None:
+    extras = replace(extras, background=step.background)
+    smallest: dict[int, Rendition] = {}
+    for output in step.outputs:
+        made = _file(frames[: output.frames], step.name, output, extras)
+        # A still poster is no rival of the animation it stands for.
+        rival = smallest.get(made.frames)
+        if rival is not None and not _worth_keeping(made, rival, step.minimum_saving):
+            dropped.append(
+                Dropped(
+                    name=made.name,
+                    format=made.format,
+                    bytes=len(made.data),
+                    kept=rival.format,
+                    kept_bytes=len(rival.data),
+                )
+            )
+            continue
+        if rival is None or len(made.data) < len(rival.data):
+            smallest[made.frames] = made
+        renditions.append(made)
+
+
+def _worth_keeping(made: Rendition, rival: Rendition, minimum_saving: float) -> bool:
+    if minimum_saving < 0:
+        return True
+    allowed = (1 - minimum_saving) * len(rival.data)
+    return len(made.data) < len(rival.data) and len(made.data) <= allowed
+
+
+def _file(frames: list[pyvips.Image], name: str, output: Output, extras: Extras) -> Rendition:
+    encoding = output.encoding
+    chosen, measured = encoding.quality, None
+    if encoding.target is not None:
+        found = quality.search(frames[0], encoding, encoding.target, extras)
+        chosen, measured = found.quality, found.ssim
+    data = encode(frames, encoding, chosen, extras)
+    return Rendition(
+        name=name,
+        format=encoding.format,
+        width=frames[0].width,
+        height=frames[0].height,
+        frames=len(frames),
+        data=data,
+        sha256=hashlib.sha256(data).hexdigest(),
+        quality=None if encoding.lossless or encoding.format in _NO_QUALITY else chosen,
+        ssim=measured,
+    )
