@@ -2,18 +2,19 @@
 
 ::
 
-    SafelightError                  code            retryable
-    ├── Rejected                    (see Reason)    no    the input can never succeed
+    SafelightError                  code                    retryable
+    ├── Rejected                    (see Reason)            no   the input can never succeed
     │   ├── UnsupportedInput
     │   ├── LimitExceeded
     │   ├── DamagedInput
     │   └── PoisonInput
-    ├── ConfigurationError          no    somebody must edit something
-    │   ├── RecipeError             recipe_invalid
-    │   └── SettingsError           settings_invalid
-    ├── InputError                  input_*         no    a path given by a person does not work
-    ├── EngineError                 engine_failed   no    a defect here, not in the input
-    └── TransientError              (each its own)  yes   the same call may work later
+    ├── ConfigurationError          configuration_invalid   no   somebody must edit something
+    │   └── ProblemsError                                        every mistake at once
+    │       ├── RecipeError         recipe_invalid
+    │       └── SettingsError       settings_invalid
+    ├── InputError                  input_*, output_*       no   a given path does not work
+    ├── EngineError                 engine_failed           no   a defect here, not in the input
+    └── TransientError              (each its own)          yes  the same call may work later
         └── StorageFull             storage_full
 
 ``code`` is stable: it is written to manifests, the catalog and events, and may be relied on.
