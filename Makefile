@@ -1,0 +1,56 @@
+# One line a command; the shell behind them is in .make/. `make` alone lists them.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test setup check fmt format lint types imports bench lock clean
+
+BIN := .venv/bin
+STEP := @.make/step
+# Further arguments for the tool behind a target: make test ARGS="-k probe -x"
+ARGS :=
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## Process the sample pictures, then say where to look
+	@.make/demo
+
+test: setup ## Run all tests, on all cores
+	$(STEP) tests $(BIN)/python -m pytest -n auto -q $(ARGS)
+
+setup: ## Make .venv with everything pinned; instant when nothing changed
+	@.make/setup
+
+check: format lint types imports test ## The gate: format, lint, types, import rules, tests
+
+fmt: setup ## Rewrite the code in the project's format
+	@$(BIN)/ruff check --quiet --fix --select I .
+	@$(BIN)/ruff format .
+
+format: setup ## Check the format
+	$(STEP) format $(BIN)/ruff format --check --quiet --diff .
+
+lint: setup ## Check the code with ruff
+	$(STEP) lint $(BIN)/ruff check --quiet .
+
+types: setup ## Check the types, strictly
+	$(STEP) types $(BIN)/mypy
+
+imports: setup ## Check which module may import which
+	$(STEP) imports $(BIN)/lint-imports --no-logo
+
+bench: setup ## Measure speed against Pillow, sharp and the floor: ARGS="--corpus DIR"
+	@$(BIN)/safelight bench $(ARGS)
+
+# uv lives in a folder of its own: nothing else needs it.
+UV := uv==0.13.9
+lock: setup ## Write the hashed requirement files anew from the .in files
+	@$(BIN)/python -m pip --disable-pip-version-check install -qq --upgrade --target build/uv $(UV)
+	@cd tests && for name in requirements-build requirements; do \
+	    ../build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	        --fork-strategy fewest --generate-hashes --no-emit-index-url --no-annotate \
+	        --custom-compile-command 'make lock' $(ARGS) $$name.in -o $$name.txt || exit 1; \
+	done
+
+clean: ## Remove everything that can be made again, .venv too
+	@rm -rf .venv build demo bench *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find worker batch tests -name __pycache__ -type d -prune -exec rm -rf {} +
