@@ -28,8 +28,6 @@ _UNFINISHED_FRAME_MS = 100
 class Extras:
     """What goes into a file beside its pixels."""
 
-    background: str = "#ffffff"
-    """Under transparency in formats without alpha."""
     profile: bytes | None = None
     """ICC profile to embed; None for sRGB, which needs none."""
     exif: bytes | None = None
@@ -39,14 +37,61 @@ class Extras:
     """Repeats of an animation, 0 for ever."""
 
 
-def encode(frames: list[pyvips.Image], encoding: Encoding, quality: int, extras: Extras) -> bytes:
+class Picture:
+    """The pixels of one rendition, ready for several encoders: each conversion is made once."""
+
+    def __init__(self, frames: list[pyvips.Image], background: str = "#ffffff") -> None:
+        """Take working pixels.
+
+        Args:
+            frames: all of one size, in memory.
+            background: ``#rrggbb`` under transparency in formats without alpha.
+        """
+        self.frames = frames
+        self.background = background
+        self._opaque: Image.Image | None = None
+        self._blended: Image.Image | None = None
+
+    @property
+    def width(self) -> int:
+        """Pixels across."""
+        return self.frames[0].width
+
+    @property
+    def height(self) -> int:
+        """Pixels down."""
+        return self.frames[0].height
+
+    def flat(self) -> list[pyvips.Image]:
+        """The frames without transparency."""
+        return [flattened(frame, self.background) for frame in self.frames]
+
+    def opaque(self) -> Image.Image:
+        """The first frame without transparency, as Pillow's encoders take it."""
+        if self._opaque is None:
+            self._opaque = _to_pillow(flattened(self.frames[0], self.background))
+        return self._opaque
+
+    def blended(self) -> Image.Image:
+        """The first frame with its transparency, if it has any."""
+        if not self.frames[0].hasalpha():
+            return self.opaque()
+        if self._blended is None:
+            self._blended = _to_pillow(self.frames[0])
+        return self._blended
+
+
+def encode(
+    picture: Picture, encoding: Encoding, quality: int, extras: Extras, *, frames: int = 1
+) -> bytes:
     """Write one file.
 
     Args:
-        frames: working pixels, all of one size; more than one only for WebP and GIF.
+        picture: the pixels.
         encoding: format and its settings; its own ``quality`` and ``target`` are not read.
         quality: 1 to 100.
         extras: metadata and animation timing.
+        frames: how many frames to write; more than one only for WebP and GIF.
 
     Returns:
         The file's bytes; the same arguments give the same bytes.
@@ -54,13 +99,12 @@ def encode(frames: list[pyvips.Image], encoding: Encoding, quality: int, extras:
     Raises:
         ValueError: the format cannot be written.
     """
-    if encoding.format not in ALPHA_FORMATS:
-        frames = [flattened(frame, extras.background) for frame in frames]
     if encoding.format is Format.JPEG:
-        return _pillow(frames[0], encoding, quality, extras)
-    if encoding.format is Format.WEBP and len(frames) == 1 and not encoding.lossless:
-        return _pillow(frames[0], encoding, quality, extras)
-    return _vips(frames, encoding, quality, extras)
+        return _pillow(picture.opaque(), encoding, quality, extras)
+    if encoding.format is Format.WEBP and frames == 1 and not encoding.lossless:
+        return _pillow(picture.blended(), encoding, quality, extras)
+    kept = picture.frames if encoding.format in ALPHA_FORMATS else picture.flat()
+    return _vips(kept[:frames], encoding, quality, extras)
 
 
 def colour_of(value: str) -> list[float]:
@@ -77,7 +121,7 @@ def flattened(image: pyvips.Image, background: str) -> pyvips.Image:
     return image.flatten(background=colour_of(background))
 
 
-def _pillow(image: pyvips.Image, encoding: Encoding, quality: int, extras: Extras) -> bytes:
+def _pillow(image: Image.Image, encoding: Encoding, quality: int, extras: Extras) -> bytes:
     options: dict[str, object] = {"quality": quality}
     if extras.exif is not None:
         options["exif"] = extras.exif
@@ -90,14 +134,20 @@ def _pillow(image: pyvips.Image, encoding: Encoding, quality: int, extras: Extra
     else:
         options |= {"method": encoding.effort}
     out = io.BytesIO()
-    _to_pillow(image).save(out, encoding.format.value, **options)
+    image.save(out, encoding.format.value, **options)
     return out.getvalue()
 
 
 def _to_pillow(image: pyvips.Image) -> Image.Image:
-    if image.bands == 2:
-        image = image.colourspace("srgb")
-    mode = {1: "L", 3: "RGB", 4: "RGBA"}[image.bands]
+    """Hand pixels over without a copy: Pillow maps four-byte modes where they lie."""
+    if image.bands == 1:
+        mode = "L"
+    elif image.hasalpha():
+        mode = "RGBA"
+        image = image.colourspace("srgb") if image.bands == 2 else image
+    else:
+        mode = "RGBX"
+        image = image.bandjoin(255)
     pixels = image.write_to_memory()
     return Image.frombuffer(mode, (image.width, image.height), pixels, "raw", mode, 0, 1)
 

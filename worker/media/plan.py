@@ -35,10 +35,9 @@ ENGINE_VERSION = 1
 PREVIEW_EDGE = 512
 """Longer side in pixels of the small picture that metadata is measured on."""
 
-CASCADE_MARGIN = Fraction(5, 4)
+CASCADE_MARGIN = Fraction(6, 5)
 """A scale is made from a larger one only if that is at least this much larger. Resampling twice
-within a few per cent would blur for nothing; beyond a quarter the loss is not measurable
-(docs/benchmarks.md)."""
+within a few per cent would blur for nothing."""
 
 SHRINK_MARGIN = Fraction(7, 5)
 """Shrink-on-load leaves at least this much to the resampling kernel: the decoder's own shrinking

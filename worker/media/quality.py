@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 import pyvips
 
-from worker.media.encode import Extras, encode, flattened
+from worker.media.encode import Extras, Picture, encode, flattened
 from worker.media.ssim import reference
-from worker.model import ALPHA_FORMATS, Encoding, Format, QualityTarget
+from worker.model import Encoding, Format, QualityTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,26 +28,24 @@ class Found:
     trials: int
 
 
-def search(image: pyvips.Image, encoding: Encoding, target: QualityTarget, extras: Extras) -> Found:
+def search(picture: Picture, encoding: Encoding, target: QualityTarget) -> Found:
     """The lowest quality within the target's range whose SSIM reaches it, else the highest.
 
     Args:
-        image: the rendition's working pixels (first frame of an animation).
+        picture: the rendition; of an animation the first frame is looked at.
         encoding: format and effort to try with.
         target: the SSIM to reach and the range of qualities.
-        extras: background for transparency; nothing else changes pixels.
     """
-    if encoding.format not in ALPHA_FORMATS:
-        image = flattened(image, extras.background)
-    original = reference(image)
+    original = reference(flattened(picture.frames[0], picture.background))
     trial = replace(encoding, progressive=False)
-    bare = Extras(background=extras.background)
     seen: dict[int, float] = {}
 
     def look(quality: int) -> float:
         if quality not in seen:
-            data = encode([image], trial, quality, bare)
-            seen[quality] = original.compare(_decoded(data, encoding.format))
+            data = encode(picture, trial, quality, Extras())
+            seen[quality] = original.compare(
+                flattened(_decoded(data, encoding.format), picture.background)
+            )
         return seen[quality]
 
     low, high = target.minimum, target.maximum

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pyvips
 
 from worker.media import quality, watermark
 from worker.media.colour import p3_profile
-from worker.media.encode import Extras, colour_of, encode, flattened
+from worker.media.encode import Extras, Picture, colour_of, encode, flattened
 from worker.media.geometry import Box, Size
 from worker.media.ladder import Ladder
 from worker.media.loaders import decoding
@@ -129,10 +129,10 @@ def _write(
     renditions: list[Rendition],
     dropped: list[Dropped],
 ) -> None:
-    extras = replace(extras, background=step.background)
+    picture = Picture(frames, step.background)
     smallest: dict[int, Rendition] = {}
     for output in step.outputs:
-        made = _file(frames[: output.frames], step.name, output, extras)
+        made = _file(picture, step.name, output, extras)
         # A still poster is no rival of the animation it stands for.
         rival = smallest.get(made.frames)
         if rival is not None and not _worth_keeping(made, rival, step.minimum_saving):
@@ -158,19 +158,19 @@ def _worth_keeping(made: Rendition, rival: Rendition, minimum_saving: float) -> 
     return len(made.data) < len(rival.data) and len(made.data) <= allowed
 
 
-def _file(frames: list[pyvips.Image], name: str, output: Output, extras: Extras) -> Rendition:
+def _file(picture: Picture, name: str, output: Output, extras: Extras) -> Rendition:
     encoding = output.encoding
     chosen, measured = encoding.quality, None
     if encoding.target is not None:
-        found = quality.search(frames[0], encoding, encoding.target, extras)
+        found = quality.search(picture, encoding, encoding.target)
         chosen, measured = found.quality, found.ssim
-    data = encode(frames, encoding, chosen, extras)
+    data = encode(picture, encoding, chosen, extras, frames=output.frames)
     return Rendition(
         name=name,
         format=encoding.format,
-        width=frames[0].width,
-        height=frames[0].height,
-        frames=len(frames),
+        width=picture.width,
+        height=picture.height,
+        frames=output.frames,
         data=data,
         sha256=hashlib.sha256(data).hexdigest(),
         quality=None if encoding.lossless or encoding.format in _NO_QUALITY else chosen,
