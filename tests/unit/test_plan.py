@@ -1,0 +1,183 @@
+"""Plans are values: exact, hashable, pure and total."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.media.geometry import Size
+from worker.media.plan import CASCADE_MARGIN, SHRINK_MARGIN, Conversion, Plan, make_plan
+from worker.model import (
+    ColourSpace,
+    Encoding,
+    Fit,
+    Format,
+    Gamut,
+    Gravity,
+    Probe,
+    Recipe,
+    RenditionSpec,
+)
+
+JPEG = Encoding(format=Format.JPEG)
+WEBP = Encoding(format=Format.WEBP)
+LADDER = Recipe(
+    name="ladder",
+    version=1,
+    digest="d" * 64,
+    renditions=(
+        RenditionSpec(
+            name="thumbnail", width=256, height=256, fit=Fit.COVER, encodings=(JPEG, WEBP)
+        ),
+        RenditionSpec(name="medium", width=1024, height=1024, encodings=(JPEG, WEBP)),
+        RenditionSpec(name="large", width=2048, height=2048, encodings=(JPEG, WEBP)),
+    ),
+)
+
+
+def photo(width: int = 4000, height: int = 3000, **changes: object) -> Probe:
+    """A JPEG as a camera makes it."""
+    base = Probe(format=Format.JPEG, bytes=1_000_000, width=width, height=height)
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def chain(plan: Plan) -> list[tuple[int, int, int | None]]:
+    """The cascade as (width, height, source)."""
+    return [(scale.size.width, scale.size.height, scale.source) for scale in plan.scales]
+
+
+def test_the_cascade_goes_from_the_next_larger() -> None:
+    """One decode; every size from the next larger that leaves something to resample."""
+    plan = make_plan(photo(), LADDER)
+    assert chain(plan) == [(2048, 1536, None), (1024, 768, 0), (512, 384, 1), (341, 256, 2)]
+    assert [step.scale for step in plan.steps] == [3, 1, 0]
+    assert plan.preview == 2
+    assert plan.decode.shrink == 1
+
+
+def test_a_portrait_is_planned_upright() -> None:
+    """Orientation 6 turns the box the recipe sees; the decoder still gives stored pixels."""
+    plan = make_plan(photo(orientation=6), LADDER)
+    assert plan.scales[0].size == Size(1536, 2048)
+    assert (plan.decode.width, plan.decode.height) == (4000, 3000)
+
+
+def test_large_photos_are_shrunk_while_decoding() -> None:
+    """A 50-megapixel photo is halved by the decoder, with margin left for the kernel."""
+    plan = make_plan(photo(8165, 6124), LADDER)
+    assert plan.decode.shrink == 2
+    assert (plan.decode.width, plan.decode.height) == (4083, 3062)
+    assert chain(plan)[0][:2] == (2048, 1536)
+
+
+def test_small_pictures_are_not_enlarged_and_share_a_scale() -> None:
+    """A picture smaller than two sizes is written twice from one scale."""
+    plan = make_plan(photo(600, 400), LADDER)
+    assert chain(plan)[0] == (600, 400, None)
+    assert [step.scale for step in plan.steps] == [2, 0, 0]
+
+
+def test_animations_move_where_the_format_can() -> None:
+    """WebP keeps all frames, JPEG is the poster, a frame limit is honoured."""
+    recipe = replace(
+        LADDER, renditions=(*LADDER.renditions[:2], replace(LADDER.renditions[2], frames=5))
+    )
+    probe = photo(format=Format.GIF, frames=30, animated=True, loop=0, duration_ms=900)
+    plan = make_plan(probe, recipe)
+    assert [[output.frames for output in step.outputs] for step in plan.steps] == [
+        [1, 30],
+        [1, 30],
+        [1, 5],
+    ]
+    assert plan.decode.frames == 30
+
+
+def test_pages_of_a_document_do_not_move() -> None:
+    """A multi-page TIFF is shown by its first page."""
+    plan = make_plan(photo(format=Format.TIFF, frames=12), LADDER)
+    assert plan.decode.frames == 1
+
+
+def test_colours_are_converted_only_where_needed() -> None:
+    """sRGB passes, P3 is kept only when asked for, CMYK and unknown profiles become sRGB."""
+    wide = replace(LADDER, gamut=Gamut.P3)
+
+    def conversion(recipe: Recipe, **changes: object) -> Conversion:
+        return make_plan(photo(**changes), recipe).decode.conversion
+
+    assert conversion(LADDER) is Conversion.NONE
+    assert conversion(LADDER, icc="sRGB IEC61966-2.1") is Conversion.NONE
+    assert conversion(LADDER, icc="Display P3") is Conversion.SRGB
+    assert conversion(wide, icc="Display P3") is Conversion.P3
+    assert conversion(wide, icc="Some scanner") is Conversion.SRGB
+    assert conversion(wide, colour_space=ColourSpace.CMYK) is Conversion.SRGB
+
+
+def test_a_drawing_is_drawn_as_large_as_needed() -> None:
+    """A 24-pixel SVG icon gives sharp large renditions, within the pixel limit."""
+    plan = make_plan(photo(24, 24, format=Format.SVG), LADDER)
+    assert plan.decode.scale == 2048 / 24
+    assert plan.scales[0].size == Size(2048, 2048)
+    tight = replace(LADDER, limits=replace(LADDER.limits, pixels=10_000))
+    assert make_plan(photo(24, 24, format=Format.SVG), tight).decode.width <= 100
+
+
+def test_the_hash_is_golden() -> None:
+    """Output keys contain this hash: it changes only when the engine's version does too."""
+    assert make_plan(photo(), LADDER).hash == "5ad81e479c35a130"
+
+
+def test_the_hash_tells_plans_apart() -> None:
+    """Equal inputs give equal plans; anything that changes an output changes the hash."""
+    plan = make_plan(photo(), LADDER)
+    assert plan == make_plan(photo(), LADDER)
+    others = [
+        make_plan(photo(4000, 2999), LADDER),
+        make_plan(photo(orientation=3), LADDER),
+        make_plan(photo(), replace(LADDER, linear=True)),
+        make_plan(photo(), replace(LADDER, keep=frozenset())),
+        make_plan(photo(), replace(LADDER, digest="e" * 64)),
+    ]
+    assert len({plan.hash, *(other.hash for other in others)}) == 6
+
+
+SPECS = st.builds(
+    RenditionSpec,
+    name=st.just("x"),
+    width=st.integers(1, 16_384),
+    height=st.integers(1, 16_384),
+    fit=st.sampled_from(Fit),
+    gravity=st.sampled_from([Gravity.CENTRE, Gravity.ATTENTION, Gravity.SOUTH_WEST]),
+    enlarge=st.booleans(),
+    frames=st.none() | st.integers(1, 40),
+    encodings=st.just((JPEG, WEBP)),
+)
+PROBES = st.builds(
+    Probe,
+    format=st.sampled_from(Format),
+    bytes=st.just(1000),
+    width=st.integers(1, 30_000),
+    height=st.integers(1, 30_000),
+    frames=st.integers(1, 500),
+    animated=st.booleans(),
+    orientation=st.integers(1, 8),
+    colour_space=st.sampled_from(ColourSpace),
+    icc=st.none() | st.text(),
+)
+
+
+@given(PROBES, st.lists(SPECS, min_size=1, max_size=6))
+def test_every_probe_and_recipe_give_a_plan(probe: Probe, specs: list[RenditionSpec]) -> None:
+    """Total: no combination fails; the cascade only ever looks back, to something larger."""
+    recipe = Recipe(name="any", version=1, renditions=tuple(specs))
+    plan = make_plan(probe, recipe)
+    for index, scale in enumerate(plan.scales):
+        if scale.source is not None:
+            assert scale.source < index
+            assert plan.scales[scale.source].size.covers(scale.size, CASCADE_MARGIN)
+    if plan.decode.shrink > 1:
+        assert all(plan.decode.upright.covers(s.size, SHRINK_MARGIN) for s in plan.scales)
+    assert 1 <= plan.decode.frames <= probe.frames
+    assert plan.hash == make_plan(probe, recipe).hash
