@@ -49,7 +49,7 @@ def test_inside_keeps_the_whole_picture(source: Size, asked: RenditionSpec, expe
     """Inside scales by the tighter side and never enlarges unless asked."""
     geometry = place(source, asked)
     assert geometry.scale == geometry.size == expected
-    assert geometry.crop is geometry.canvas is geometry.attention is None
+    assert (geometry.crop, geometry.canvas, geometry.attention) == (None, None, None)
 
 
 def test_cover_cuts_the_middle_by_default() -> None:
@@ -113,23 +113,22 @@ SIDES = st.integers(1, 30_000)
 BOXES = st.integers(1, 16_384)
 
 
-@given(SIDES, SIDES, BOXES, BOXES, st.sampled_from(Fit), st.sampled_from(Gravity), st.booleans())
+@given(
+    source=st.builds(Size, SIDES, SIDES),
+    box=st.builds(Size, BOXES, BOXES),
+    fit=st.sampled_from(Fit),
+    gravity=st.sampled_from(Gravity),
+    enlarge=st.booleans(),
+)
 def test_every_geometry_is_possible(
-    source_width: int,
-    source_height: int,
-    width: int,
-    height: int,
-    fit: Fit,
-    gravity: Gravity,
-    enlarge: bool,
+    source: Size, box: Size, fit: Fit, gravity: Gravity, *, enlarge: bool
 ) -> None:
     """Whatever the numbers: nothing empty, no cut outside the picture, no silent enlarging."""
-    source = Size(source_width, source_height)
-    asked = spec(width, height, fit, gravity, focal_point=(0.3, 0.9), enlarge=enlarge)
+    asked = spec(box.width, box.height, fit, gravity, focal_point=(0.3, 0.9), enlarge=enlarge)
     geometry = place(source, asked)
     assert min(geometry.scale.width, geometry.scale.height, geometry.size.width) >= 1
-    assert geometry.size.width <= width
-    assert geometry.size.height <= height
+    assert geometry.size.width <= box.width
+    assert geometry.size.height <= box.height
     if not enlarge:
         assert geometry.scale.width <= source.width
         assert geometry.scale.height <= source.height

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,10 +38,10 @@ LADDER = Recipe(
 )
 
 
-def photo(width: int = 4000, height: int = 3000, **changes: object) -> Probe:
+def photo(width: int = 4000, height: int = 3000, **changes: Any) -> Probe:
     """A JPEG as a camera makes it."""
     base = Probe(format=Format.JPEG, bytes=1_000_000, width=width, height=height)
-    return replace(base, **changes)  # type: ignore[arg-type]
+    return replace(base, **changes)
 
 
 def chain(plan: Plan) -> list[tuple[int, int, int | None]]:
@@ -104,7 +105,7 @@ def test_colours_are_converted_only_where_needed() -> None:
     """sRGB passes, P3 is kept only when asked for, CMYK and unknown profiles become sRGB."""
     wide = replace(LADDER, gamut=Gamut.P3)
 
-    def conversion(recipe: Recipe, **changes: object) -> Conversion:
+    def conversion(recipe: Recipe, **changes: Any) -> Conversion:
         return make_plan(photo(**changes), recipe).decode.conversion
 
     assert conversion(LADDER) is Conversion.NONE
