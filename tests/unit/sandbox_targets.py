@@ -1,0 +1,229 @@
+"""Functions that a sandboxed child calls in the tests: well-behaved, broken and hostile ones.
+
+They live apart from the tests because a child imports this module: it must be quick to load.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.errors import DamagedInput, Problem, Reason, RecipeError, StorageFull
+from worker.media import sandbox
+from worker.media import sandbox_wire as wire
+from worker.model import Dropped, Format, Rendition
+
+
+def add(left: int, right: int) -> int:
+    """Return the sum."""
+    return left + right
+
+
+def big_rendition(count: int) -> tuple[Rendition, Dropped]:
+    """Return model values, one of them with ``count`` bytes of pixels."""
+    rendition = Rendition(
+        name="large",
+        format=Format.WEBP,
+        width=2048,
+        height=1365,
+        frames=1,
+        data=b"\xa5" * count,
+        sha256="0" * 64,
+        quality=80,
+    )
+    dropped = Dropped(name="large", format=Format.WEBP, bytes=2, kept=Format.JPEG, kept_bytes=1)
+    return rendition, dropped
+
+
+def length(data: bytes) -> int:
+    """Return how many bytes arrived."""
+    return len(data)
+
+
+@dataclass(frozen=True)
+class Private:
+    """A value of no module that may answer."""
+
+    number: int
+
+
+def private() -> Private:
+    """Return what is not allowed in a reply."""
+    return Private(number=1)
+
+
+def untrue() -> Rendition:
+    """Return a model value whose width is text."""
+    return Rendition(
+        name="large",
+        format=Format.WEBP,
+        width="wide",  # type: ignore[arg-type]
+        height=1,
+        frames=1,
+        data=b"",
+        sha256="",
+        quality=None,
+    )
+
+
+def raise_damaged() -> None:
+    """Reject the input."""
+    raise DamagedInput(Reason.TRUNCATED, "the file ends early")
+
+
+def raise_problems() -> None:
+    """Fail with an error that carries a list."""
+    raise RecipeError("x.toml", (Problem("a.b", "is wrong"), Problem("", "is empty")))
+
+
+def raise_transient() -> None:
+    """Fail for want of room."""
+    raise StorageFull("no space left")
+
+
+def raise_value_error() -> None:
+    """Fail with a defect."""
+    raise ValueError("seven is not a colour")
+
+
+def raise_wrapped_out_of_memory() -> None:
+    """Fail as a loader does when libvips could not allocate."""
+    try:
+        raise RuntimeError("vips_tracked: out of memory --- size == 96MB")
+    except RuntimeError as error:
+        raise DamagedInput(Reason.CORRUPT, "cannot be decoded") from error
+
+
+def exit_politely() -> None:
+    """Raise SystemExit."""
+    sys.exit(3)
+
+
+def vanish() -> None:
+    """End without a word and with the status of success."""
+    os._exit(0)
+
+
+def segfault() -> None:
+    """Read address zero."""
+    ctypes.string_at(0)
+
+
+def die_of(number: int) -> None:
+    """End by a signal."""
+    if number not in (signal.SIGKILL, signal.SIGSTOP):
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def abort_saying(text: str) -> None:
+    """End as GLib does, with a line on standard error."""
+    os.write(2, text.encode())
+    os.abort()
+
+
+def allocate(size: int) -> int:
+    """Fill ``size`` bytes."""
+    return len(bytearray(size))
+
+
+def allocate_little_by_little() -> None:
+    """Fill memory with small objects until there is none."""
+    kept = []
+    while True:
+        kept.append(object())
+
+
+def spin(*, ignoring: bool = False) -> None:
+    """Use processor time for ever."""
+    if ignoring:
+        signal.signal(signal.SIGXCPU, signal.SIG_IGN)
+    while True:
+        pass
+
+
+def spin_ignoring_the_signal() -> None:
+    """Use processor time for ever and pay no heed to the soft limit."""
+    spin(ignoring=True)
+
+
+def wait_for_ever() -> None:
+    """Do nothing, for ever."""
+    while True:
+        signal.pause()
+
+
+def hold(fifo: str) -> None:
+    """Keep a named pipe open for as long as this process lives, having written one byte."""
+    descriptor = os.open(fifo, os.O_WRONLY)
+    os.write(descriptor, b"x")
+    wait_for_ever()
+
+
+def leave_a_grandchild(fifo: str) -> str:
+    """Start a process that never ends and holds every pipe, then return."""
+    read, write = os.pipe()
+    if os.fork() == 0:
+        os.close(read)
+        descriptor = os.open(fifo, os.O_WRONLY)
+        os.write(descriptor, b"x")
+        os.close(write)
+        wait_for_ever()
+    os.close(write)
+    os.read(read, 1)  # until the grandchild has opened the pipe
+    return "done"
+
+
+def leave_a_grandchild_and_crash(fifo: str) -> None:
+    """Start a process that holds every pipe open, then crash."""
+    leave_a_grandchild(fifo)
+    segfault()
+
+
+def print_junk(count: int) -> str:
+    """Write to both outputs, from Python, from below it and from a program."""
+    print("junk" * count)  # noqa: T201
+    sys.stderr.write("more junk\n")
+    os.write(1, wire.MAGIC * count)
+    subprocess.run([sys.executable, "-S", "-c", "print('junk of a program')"], check=True)
+    return "clean"
+
+
+def junk_then_crash() -> None:
+    """Write a lot, then crash."""
+    os.write(2, b"early\n" + b"." * 200_000 + b"\nthe last words\n")
+    segfault()
+
+
+def surroundings() -> dict[str, object]:
+    """Return what a child finds about itself."""
+    return {
+        "environment": sorted(os.environ),
+        "core": resource.getrlimit(resource.RLIMIT_CORE),
+        "files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        "leader": os.getsid(0) == os.getpid(),
+        "input": sys.stdin.read(),
+    }
+
+
+def write_file(path: Path, size: int) -> None:
+    """Write a file."""
+    path.write_bytes(b"0" * size)
+
+
+def answer_with(data: bytes) -> None:
+    """Write to the reply channel behind the sandbox's back, as an exploited child would."""
+    os.write(int(sys.argv[1]), data)
+    os._exit(0)
+
+
+def sandbox_hold(fifo: str) -> None:
+    """Run :func:`hold` in a sandbox; called in a process that the test ends."""
+    limits = sandbox.SandboxLimits(cpu_seconds=60, wall_seconds=100, memory_bytes=1 << 28)
+    sandbox.run(hold, fifo, limits=limits)

@@ -1,0 +1,430 @@
+"""The sandbox: what comes back, what a broken or hostile child turns into, what is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.unit import sandbox_targets as targets
+from worker.errors import (
+    DamagedInput,
+    EngineError,
+    PoisonInput,
+    Reason,
+    RecipeError,
+    SafelightError,
+    StorageFull,
+    TransientError,
+)
+from worker.media import sandbox_wire as wire
+from worker.media.sandbox import ChildTraceback, SandboxLimits, run
+from worker.model import Format, Limits, Probe, Recipe, RenditionSpec, Tags
+
+ROOMY = SandboxLimits(cpu_seconds=60, wall_seconds=100, memory_bytes=1 << 30)
+
+
+def limits(
+    *,
+    cpu: float = 60,
+    wall: float = 100,
+    memory: int = 1 << 30,
+    file: int = 1 << 30,
+    reply: int = 1 << 28,
+) -> SandboxLimits:
+    """Roomy limits but for those given."""
+    return SandboxLimits(
+        cpu_seconds=cpu, wall_seconds=wall, memory_bytes=memory, file_bytes=file, reply_bytes=reply
+    )
+
+
+def frame(header: object, body: bytes = b"") -> bytes:
+    """A frame with any JSON for a header."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return wire.PREFIX.pack(wire.MAGIC, len(text), len(body)) + text + body
+
+
+def sent(kind: str, value: object) -> tuple[str, object]:
+    """Send a value through a frame, without a process."""
+    chunks = wire.encode(kind, value)
+    return wire.decode(chunks[1], memoryview(b"".join(chunks[2:])))
+
+
+class TestWhatComesBack:
+    """Results and errors of functions that end by themselves."""
+
+    def test_result(self) -> None:
+        """A function's result comes back."""
+        assert run(targets.add, 2, 40, limits=ROOMY) == 42
+
+    def test_large_values_both_ways(self) -> None:
+        """Model values with 20 MB of bytes, and arguments far larger than a pipe, arrive whole."""
+        size = 20_000_000
+        assert run(targets.length, b"\x00" * size, limits=ROOMY) == size
+        assert run(targets.big_rendition, size, limits=ROOMY) == targets.big_rendition(size)
+
+    def test_rejection_passes_through(self) -> None:
+        """A rejection inside is the same rejection outside."""
+        with pytest.raises(DamagedInput) as caught:
+            run(targets.raise_damaged, limits=ROOMY)
+        assert caught.value.reason is Reason.TRUNCATED
+        assert caught.value.code == "truncated"
+        assert str(caught.value) == caught.value.message == "the file ends early"
+
+    def test_error_with_a_list_passes_through(self) -> None:
+        """An error that carries values keeps them."""
+        with pytest.raises(RecipeError) as caught:
+            run(targets.raise_problems, limits=ROOMY)
+        assert [str(problem) for problem in caught.value.problems] == ["a.b: is wrong", "is empty"]
+
+    def test_retryable_error_passes_through(self) -> None:
+        """An error that may go away stays retryable."""
+        with pytest.raises(StorageFull) as caught:
+            run(targets.raise_transient, limits=ROOMY)
+        assert caught.value.retryable
+
+    def test_defect_is_an_engine_error(self) -> None:
+        """Any other exception is a defect of ours, with the child's traceback as its cause."""
+        with pytest.raises(EngineError, match="ValueError: seven is not a colour") as caught:
+            run(targets.raise_value_error, limits=ROOMY)
+        assert isinstance(caught.value.__cause__, ChildTraceback)
+        assert "raise_value_error" in str(caught.value.__cause__)
+
+    def test_system_exit_is_an_engine_error(self) -> None:
+        """A function has no say over the process."""
+        with pytest.raises(EngineError, match="SystemExit"):
+            run(targets.exit_politely, limits=ROOMY)
+
+    @pytest.mark.parametrize("function", [targets.private, targets.untrue])
+    def test_results_that_are_not_data(self, function: Callable[[], object]) -> None:
+        """A type that may not be named, or a field against its annotation, is a defect."""
+        with pytest.raises(EngineError, match=r"cannot return|not as annotated"):
+            run(function, limits=ROOMY)
+
+    def test_functions_without_a_name(self) -> None:
+        """What cannot be imported cannot be sent."""
+        with pytest.raises(EngineError, match="cannot be sent"):
+            run(lambda: 1, limits=ROOMY)
+
+    def test_noise_does_not_reach_the_answer(self) -> None:
+        """Printing, at any level and in any amount, changes nothing."""
+        assert run(targets.print_junk, 100_000, limits=ROOMY) == "clean"
+
+
+class TestHowItDies:
+    """Endings without an answer and the codes they get."""
+
+    def test_segfault(self) -> None:
+        """A real read of address zero is a crash."""
+        with pytest.raises(PoisonInput, match="segfault was ended by SIGSEGV") as caught:
+            run(targets.segfault, limits=ROOMY)
+        assert caught.value.reason is Reason.CRASHED
+        assert not caught.value.retryable
+
+    @pytest.mark.parametrize(
+        ("number", "reason"),
+        [
+            (signal.SIGABRT, Reason.CRASHED),
+            (signal.SIGBUS, Reason.CRASHED),
+            (signal.SIGILL, Reason.CRASHED),
+            (signal.SIGFPE, Reason.CRASHED),
+            (signal.SIGTRAP, Reason.CRASHED),
+            (signal.SIGKILL, Reason.OUT_OF_MEMORY),
+            (signal.SIGXCPU, Reason.TIMED_OUT),
+            (signal.SIGALRM, Reason.TIMED_OUT),
+        ],
+    )
+    def test_signals(self, number: signal.Signals, reason: Reason) -> None:
+        """Each signal has its meaning; SIGKILL out of the blue is the kernel short of memory."""
+        with pytest.raises(PoisonInput) as caught:
+            run(targets.die_of, number, limits=ROOMY)
+        assert caught.value.reason is reason
+
+    def test_stopped_from_outside(self) -> None:
+        """SIGTERM says nothing about the input: the call may be made again."""
+        with pytest.raises(TransientError, match="SIGTERM"):
+            run(targets.die_of, signal.SIGTERM, limits=ROOMY)
+
+    def test_vanished(self) -> None:
+        """A child that ends well but without an answer has crashed."""
+        with pytest.raises(PoisonInput) as caught:
+            run(targets.vanish, limits=ROOMY)
+        assert caught.value.reason is Reason.CRASHED
+
+    def test_last_words(self) -> None:
+        """The end of what a child printed is a note on the error, the beginning is let go."""
+        with pytest.raises(PoisonInput) as caught:
+            run(targets.junk_then_crash, limits=ROOMY)
+        (note,) = caught.value.__notes__
+        assert "the last words" in note
+        assert "early" not in note
+        assert len(note) < 20_000
+
+    @pytest.mark.parametrize(
+        "text", ["GLib-ERROR: failed to allocate 99 bytes", "std::bad_alloc", "Out of memory"]
+    )
+    def test_abort_for_want_of_memory(self, text: str) -> None:
+        """An abort that says memory ran out is believed."""
+        with pytest.raises(PoisonInput) as caught:
+            run(targets.abort_saying, text, limits=ROOMY)
+        assert caught.value.reason is Reason.OUT_OF_MEMORY
+
+    def test_processor_time(self) -> None:
+        """A busy loop ends at the limit of processor time."""
+        with pytest.raises(PoisonInput, match="processor time") as caught:
+            run(targets.spin, limits=limits(cpu=0.1))
+        assert caught.value.reason is Reason.TIMED_OUT
+
+    def test_processor_time_cannot_be_ignored(self) -> None:
+        """A child that ignores the warning is killed, and that is not taken for lack of memory."""
+        with pytest.raises(PoisonInput, match="processor time") as caught:
+            run(targets.spin_ignoring_the_signal, limits=limits(cpu=0.1))
+        assert caught.value.reason is Reason.TIMED_OUT
+
+    def test_wall_time(self) -> None:
+        """A child that waits for ever is stopped."""
+        with pytest.raises(PoisonInput, match="was stopped after") as caught:
+            run(targets.wait_for_ever, limits=limits(wall=0.3))
+        assert caught.value.reason is Reason.TIMED_OUT
+
+
+class TestMemoryAndFiles:
+    """Limits of memory and sizes."""
+
+    @pytest.mark.skipif("sys.platform != 'linux'", reason="only Linux limits address space")
+    @pytest.mark.parametrize(
+        "function", [partial(targets.allocate, 200_000_000), targets.allocate_little_by_little]
+    )
+    def test_too_much(self, function: Callable[[], object]) -> None:
+        """Memory beyond the limit is refused, in one piece or in many."""
+        with pytest.raises(PoisonInput) as caught:
+            run(function, limits=limits(memory=100_000_000))
+        assert caught.value.reason is Reason.OUT_OF_MEMORY
+
+    def test_within(self) -> None:
+        """The limit counts from what the loaded child holds, so most of it can be used."""
+        assert run(targets.allocate, 80_000_000, limits=limits(memory=100_000_000)) == 80_000_000
+
+    def test_wrapped(self) -> None:
+        """A loader that takes a failed allocation for damage is not believed."""
+        with pytest.raises(PoisonInput) as caught:
+            run(targets.raise_wrapped_out_of_memory, limits=ROOMY)
+        assert caught.value.reason is Reason.OUT_OF_MEMORY
+
+    def test_answer_too_large(self) -> None:
+        """An answer beyond the limit is not sent."""
+        with pytest.raises(PoisonInput, match="larger than the limit") as caught:
+            run(targets.big_rendition, 2_000_000, limits=limits(reply=1_000_000))
+        assert caught.value.reason is Reason.OUT_OF_MEMORY
+
+    def test_file_too_large(self, tmp_path: Path) -> None:
+        """A file beyond the limit cannot be written."""
+        with pytest.raises(EngineError, match="File too large"):
+            run(targets.write_file, tmp_path / "big", 20_000, limits=limits(file=10_000))
+
+
+class TestHostileAnswers:
+    """A child that was taken over writes its own answer."""
+
+    @pytest.mark.parametrize(
+        ("data", "reason"),
+        [
+            (pickle.dumps(["returned", Path("x")]), Reason.CRASHED),
+            (b"cos\nsystem\n(S'true'\ntR.", Reason.CRASHED),
+            (b"SFLT", Reason.CRASHED),
+            (frame(["returned", 1])[:-1], Reason.CRASHED),
+            (frame(["returned", ["enum", "os:system", "true"]]), Reason.CRASHED),
+            (frame(["surprise", 1]), Reason.CRASHED),
+            (frame(["raised", "not an error"]), Reason.CRASHED),
+            (wire.PREFIX.pack(wire.MAGIC, 10, 1 << 50), Reason.OUT_OF_MEMORY),
+            (wire.PREFIX.pack(wire.MAGIC, wire.HEADER_LIMIT + 1, 0), Reason.OUT_OF_MEMORY),
+        ],
+    )
+    def test_forged(self, data: bytes, reason: Reason) -> None:
+        """Pickles, half frames, endless frames and foreign names are refused."""
+        with pytest.raises(PoisonInput) as caught:
+            run(targets.answer_with, data, limits=ROOMY)
+        assert caught.value.reason is reason
+
+    @pytest.mark.parametrize(
+        "node",
+        [
+            ["enum", "os:system", "true"],
+            ["enum", "worker.errors:Reason", "no such reason"],
+            ["enum", "worker.errors:SafelightError", "x"],
+            ["data", "subprocess:Popen", {"args": "true"}],
+            ["data", "worker.media.sandbox_process:subprocess", {}],
+            ["data", "worker.media.nowhere:Thing", {}],
+            ["data", "worker.model:Format", {}],
+            ["data", "worker.model:Limits", {"__class__": 1}],
+            ["data", "worker.model:Limits", {"pixels": "many"}],
+            ["data", "worker.model:Limits", {"pixels": True}],
+            ["data", "worker.model:Probe", {}],
+            ["data", "worker.model:Tags", {"keywords": ["tuple", 1]}],
+            ["data", "worker.model:Tags", {"keywords": ["list", "a"]}],
+            ["error", "builtins:SystemExit", ["dict", ["message", "x"]]],
+            ["error", "worker.errors:StorageFull", ["dict"]],
+            ["error", "worker.errors:StorageFull", "x"],
+            ["error", "worker.errors:EngineError", ["dict", ["message", "x"], ["retryable", True]]],
+            ["error", "worker.errors:EngineError", ["dict", ["message", "x"], ["__class__", 1]]],
+            ["error", "worker.errors:EngineError", ["dict", ["message", "x"], ["args", 1]]],
+            ["error", "worker.errors:Rejected", ["dict", ["message", "x"], ["reason", "y"]]],
+            ["bytes", 5],
+            ["bytes", -1],
+            ["dict", [["list"], 1]],
+            ["dict", [1]],
+            ["frozenset", ["list"]],
+            ["unheard of"],
+            [],
+            {},
+            "\ud800",
+        ],
+        ids=str,
+    )
+    def test_forged_values(self, node: object) -> None:
+        """Whatever a frame names or holds, only well-shaped values of our types come out."""
+        header = json.dumps(["returned", node]).encode()
+        with pytest.raises(wire.BadReply):
+            wire.decode(header, memoryview(b""))
+
+    @pytest.mark.parametrize(
+        "header",
+        [b"", b"\xff", b"[", b"1", b'["a"]', b"[1,2]", b"[" * 500_000, b"9" * 5_000],
+        ids=lambda header: f"{header[:6]!r}{len(header)}",
+    )
+    def test_forged_headers(self, header: bytes) -> None:
+        """Headers that are not JSON, or too deep for it, are refused."""
+        with pytest.raises(wire.BadReply):
+            wire.decode(header, memoryview(b""))
+
+    def test_unclaimed_bytes(self) -> None:
+        """A body that nothing refers to is refused, so a frame says all it carries."""
+        with pytest.raises(wire.BadReply):
+            wire.decode(b'["returned",1]', memoryview(b"x"))
+
+
+class TestWire:
+    """Values that travel."""
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            None,
+            True,
+            -(10**20),
+            1.5,
+            "naïve 🎞",
+            b"",
+            [b"a", b"bc", ["enum", 1]],
+            (1, (2, (3,))),
+            {1: "a", ("b", 2): {"c": None}},
+            {1, 2},
+            frozenset({Format.JPEG}),
+            Path("a/b"),
+            Reason.CRASHED,
+            Limits(),
+            Tags(keywords=("a", "b"), exposure_seconds=1),
+            Probe(format=Format.GIF, bytes=1, width=2, height=3, loop=0),
+            Recipe(
+                name="r",
+                version=1,
+                renditions=(RenditionSpec(name="a", encodings=(), focal_point=(0.5, 0.5)),),
+                assets={"logo.png": b"\x89PNG"},
+            ),
+        ],
+        ids=repr,
+    )
+    def test_round_trip(self, value: object) -> None:
+        """Every kind of value comes out as it went in."""
+        kind, received = sent("returned", value)
+        assert (kind, received) == ("returned", value)
+        assert type(received) is type(value)
+
+    def test_errors_round_trip(self) -> None:
+        """An error keeps its class, message and code."""
+        _, received = sent("raised", SafelightError("no", code="special"))
+        assert type(received) is SafelightError
+        assert (received.args, received.code) == (("no",), "special")
+
+
+class TestSurroundings:
+    """What a child sees and what it leaves behind."""
+
+    def test_environment_and_limits(self) -> None:
+        """No credentials, no input, no core dump, few files, a session of its own."""
+        found = run(targets.surroundings, limits=ROOMY)
+        names = found["environment"]
+        assert isinstance(names, list)
+        assert not [name for name in names if name.startswith(("AWS", "PYTEST", "HOME"))]
+        assert {"VIPS_CONCURRENCY", "PYTHONPATH"} <= set(names)
+        assert found["core"] == (0, 0)
+        assert found["files"] == 256
+        assert found["leader"] is True
+        assert found["input"] == ""
+
+    @pytest.mark.parametrize("crash", [False, True])
+    def test_grandchildren_die(self, tmp_path: Path, *, crash: bool) -> None:
+        """What a child started is gone when the call ends, and cannot keep the call waiting."""
+        fifo = tmp_path / "alive"
+        os.mkfifo(fifo)
+        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        if crash:
+            with pytest.raises(PoisonInput) as caught:
+                run(targets.leave_a_grandchild_and_crash, str(fifo), limits=ROOMY)
+            assert caught.value.reason is Reason.CRASHED
+        else:
+            assert run(targets.leave_a_grandchild, str(fifo), limits=ROOMY) == "done"
+        assert_everyone_gone(reader)
+
+    @pytest.mark.skipif("sys.platform != 'linux'", reason="only Linux tells a child of its parent")
+    def test_child_dies_with_its_parent(self, tmp_path: Path) -> None:
+        """When the parent is killed, its child goes too."""
+        parent, reader = holding_parent(tmp_path)
+        with parent:
+            parent.kill()
+            assert_everyone_gone(reader)
+
+    def test_interrupt(self, tmp_path: Path) -> None:
+        """Ctrl-C in the parent ends the child and goes on as Ctrl-C."""
+        parent, reader = holding_parent(tmp_path)
+        with parent:
+            parent.send_signal(signal.SIGINT)
+            assert_everyone_gone(reader)
+            _, trace = parent.communicate()
+        assert b"KeyboardInterrupt" in trace
+
+    def test_nothing_stays_open(self) -> None:
+        """A call leaves no descriptor behind, however it ends."""
+        before = set(Path("/dev/fd").iterdir())
+        run(targets.add, 1, 1, limits=ROOMY)
+        with pytest.raises(PoisonInput):
+            run(targets.vanish, limits=ROOMY)
+        assert set(Path("/dev/fd").iterdir()) == before
+
+
+def holding_parent(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """A process whose sandboxed child holds a named pipe; and our end of that pipe."""
+    fifo = folder / "alive"
+    os.mkfifo(fifo)
+    code = "import sys; from tests.unit.sandbox_targets import sandbox_hold as f; f(sys.argv[1])"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code, str(fifo)],
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.PIPE,
+    )
+    return parent, os.open(fifo, os.O_RDONLY)  # waits until the child has opened its end
+
+
+def assert_everyone_gone(reader: int) -> None:
+    """A pipe ends when the last process that could write to it is dead."""
+    os.set_blocking(reader, True)
+    with os.fdopen(reader, "rb") as stream:
+        assert stream.read() == b"x"
