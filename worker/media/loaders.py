@@ -1,0 +1,304 @@
+"""Opening a picture with the decoder of exactly its format, and nothing else.
+
+What lives here: the lock-down of libvips, the allow-list of decoders, ``open_image``, and the
+mapping of what decoders say. What may not: rotation, colour conversion, resizing.
+
+Importing this module blocks every libvips loader except the seven buffer loaders below, for the
+whole process: no file name, PDF, ImageMagick, raw, CSV or native loader can be reached, whatever
+calls libvips. Savers and operations are not touched. It also turns the operation cache off:
+pictures do not repeat, and a cache keeps them alive. Threads are left to libvips, which reads
+``VIPS_CONCURRENCY``; HEIC decoding takes the same number.
+
+Damage: truncated files are refused (``fail_on``); what browsers show in spite of a warning, such
+as stray bytes between JPEG segments, passes. A JPEG without its end marker counts as truncated:
+libjpeg cannot tell a lost marker from lost pixels.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyvips
+from PIL import BmpImagePlugin
+
+from worker.errors import DamagedInput, EngineError, Reason, UnsupportedInput
+from worker.media import refuse
+from worker.model import Format, Probe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LOADERS = {
+    # Format: operation, its class (for the block list), how bad a decoder's complaint must be.
+    Format.JPEG: ("jpegload_buffer", "VipsForeignLoadJpegBuffer", "truncated"),
+    Format.PNG: ("pngload_buffer", "VipsForeignLoadPngBuffer", "truncated"),
+    Format.WEBP: ("webpload_buffer", "VipsForeignLoadWebpBuffer", "truncated"),
+    Format.GIF: ("gifload_buffer", "VipsForeignLoadNsgifBuffer", "truncated"),
+    Format.AVIF: ("heifload_buffer", "VipsForeignLoadHeifBuffer", "truncated"),
+    # libtiff fills broken strips with zeros unless it is told that errors matter.
+    Format.TIFF: ("tiffload_buffer", "VipsForeignLoadTiffBuffer", "error"),
+    Format.SVG: ("svgload_buffer", "VipsForeignLoadSvgBuffer", "truncated"),
+}
+
+_MODES = {"1": "L", "L": "L", "P": "P", "RGB": "RGB", "RGBA": "RGBA"}
+"""What Pillow reads BMP as, and what it is turned into before libvips takes over."""
+
+
+def _lock_down() -> None:
+    pyvips.block_untrusted_set(state=True)
+    pyvips.operation_block_set("VipsForeignLoad", state=True)
+    for _, loader, _ in _LOADERS.values():
+        pyvips.operation_block_set(loader, state=False)
+    pyvips.cache_set_max(0)
+
+
+_lock_down()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """Metadata blocks as they stand in the file. None where there is none."""
+
+    exif: bytes | None = None
+    """With or without a leading ``Exif\\0\\0``, as the container had it."""
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    icc: bytes | None = None
+
+
+_BLOCKS = {"exif": "exif-data", "xmp": "xmp-data", "iptc": "iptc-data", "icc": "icc-profile-data"}
+
+
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Wrap whatever makes libvips read a picture: opening it, and pulling pixels later.
+
+    libvips decodes when pixels are asked for, so the caller of ``write_to_memory`` or a saver
+    meets the errors of the decoder. Errors that no decoder made are defects here.
+
+    Raises:
+        DamagedInput: TRUNCATED or CORRUPT.
+        UnsupportedInput: UNSUPPORTED_VARIANT.
+        EngineError: libvips refused an operation that has nothing to do with decoding.
+        MemoryError: also where libvips itself ran out; what that means is the caller's to say.
+    """
+    # What earlier pictures left behind would be read as this one's message.
+    pyvips.vips_lib.vips_error_clear()
+    try:
+        yield
+    except pyvips.Error as error:
+        raise _mapped(str(error)) from error
+
+
+_OUT_OF_MEMORY = re.compile(r"out of memory|memory allocation|cannot allocate", re.IGNORECASE)
+_TRUNCATED = re.compile(
+    r"premature end of (?:jpeg|input)|truncated|unexpected end|end of (?:file|data|source)"
+    r"|not enough data|short read",
+    re.IGNORECASE,
+)
+_UNSUPPORTED = re.compile(
+    r"unsupported(?! marker)|not supported|not implemented|unimplemented|no support"
+    r"|not configured|security limit|bad colou?r ?space",
+    re.IGNORECASE,
+)
+_DECODER = re.compile(
+    r"\b(?:\w*load(?:_buffer)?|vipsjpeg|vipspng|spng|libpng|webp\w*|heif|tiff\w*|svg\w*|rsvg"
+    r"|source|vipsforeignload\w*|gif\w*|nsgif)\b",
+    re.IGNORECASE,
+)
+
+
+def _mapped(text: str) -> Exception:
+    """The error of the tree for what libvips said; its last line says most."""
+    lines = [line.strip() for line in text.splitlines()[1:] if line.strip()]
+    lines = [line for line in lines if not line.startswith("source: bad seek")] or [""]
+    said = lines[-1][:200]
+    if _OUT_OF_MEMORY.search(text):
+        return MemoryError(said)
+    if any(lines) and not _DECODER.search(text):
+        return EngineError(f"libvips: {text.strip()[:400]}")
+    return _refusal(" ".join(lines), said or "its data cannot be decoded")
+
+
+def _refusal(text: str, said: str) -> DamagedInput | UnsupportedInput:
+    if _TRUNCATED.search(text):
+        return DamagedInput(Reason.TRUNCATED, f"the picture ends early: {said}")
+    if _UNSUPPORTED.search(text):
+        return UnsupportedInput(Reason.UNSUPPORTED_VARIANT, f"not a readable flavour: {said}")
+    return DamagedInput(Reason.CORRUPT, f"the picture is damaged: {said}")
+
+
+def open_image(
+    data: bytes, probe: Probe, *, frames: int = 1, shrink: int = 1, scale: float = 1.0
+) -> pyvips.Image:
+    """Open a probed picture with the decoder of its format, as it is stored.
+
+    Not rotated and not colour converted. AVIF and HEIC are upright already: their rotation is
+    part of decoding. Pixels are decoded when pulled (wrap that in :func:`decoding`), top to
+    bottom and once; BMP and HEIC are decoded here, HEIC to 8 bits a channel with its profile.
+
+    Args:
+        data: the file.
+        probe: what :func:`worker.media.probe.probe` found in the same bytes.
+        frames: most frames of an animation; more than one gives a strip, frame under frame,
+            with ``page-height``. Only the first page of a document is ever opened.
+        shrink: 1, 2, 4 or 8: JPEG and WebP are decoded at that fraction, others ignore it.
+        scale: SVG only: pixels a CSS pixel. The caller keeps the result within its limits.
+
+    Raises:
+        Rejected: as :func:`decoding` says.
+    """
+    count = min(frames, probe.frames) if probe.animated else 1
+    if probe.format is Format.BMP:
+        return _open_bmp(data)
+    if probe.format is Format.HEIC:
+        return _open_heic(data)
+    options: dict[str, Any] = {}
+    if count > 1:
+        options["n"] = count
+    if shrink > 1 and probe.format is Format.JPEG:
+        options["shrink"] = shrink
+    if shrink > 1 and probe.format is Format.WEBP:
+        options["scale"] = 1 / shrink
+    if scale != 1.0 and probe.format is Format.SVG:
+        options["scale"] = scale
+    return open_stored(data, probe.format, **options)
+
+
+def open_stored(data: bytes, kind: Format, **options: Any) -> pyvips.Image:
+    """Open with the libvips loader of ``kind`` (not BMP, not HEIC); used by the probe too."""
+    operation, _, fail_on = _LOADERS[kind]
+    with decoding():
+        image: pyvips.Image = pyvips.Operation.call(
+            operation, data, access="sequential", fail_on=fail_on, **options
+        )
+        return image
+
+
+def read_embedded(image: pyvips.Image) -> Embedded:
+    """Metadata blocks of an image that :func:`open_image` opened. Decodes nothing."""
+    found: dict[str, bytes] = {}
+    for name, field in _BLOCKS.items():
+        if image.get_typeof(field):
+            content: Any = image.get(field)
+            found[name] = bytes(content)
+    return Embedded(**found)
+
+
+def embedded_in(data: bytes, probe: Probe) -> Embedded:
+    """The same straight from a file: header only, also where opening would decode (BMP, HEIC)."""
+    if probe.format is Format.BMP:
+        return Embedded()
+    if probe.format is Format.HEIC:
+        return heic_embedded(heic_header(data))
+    return read_embedded(open_stored(data, probe.format))
+
+
+# --- BMP, through Pillow --------------------------------------------------------------------------
+
+_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError, struct.error)
+"""What Pillow's plugins raise on broken input; its own open() catches most of the same list."""
+
+
+def bmp_header(data: bytes) -> BmpImagePlugin.BmpImageFile:
+    """Header of a BMP. The plugin is called directly: no other format can be meant by it."""
+    try:
+        return BmpImagePlugin.BmpImageFile(io.BytesIO(data))
+    except _PILLOW_ERRORS as error:
+        raise _refusal(str(error), f"{str(error)[:200]} (BMP)") from error
+
+
+def _open_bmp(data: bytes) -> pyvips.Image:
+    picture = bmp_header(data)
+    mode = _MODES.get(picture.mode)
+    if mode is None:
+        raise refuse.variant(f"a BMP of mode {picture.mode}")
+    try:
+        stored = picture if picture.mode == mode else picture.convert(mode)
+        pixels = stored.tobytes()
+        colours = stored.getpalette("RGB") if mode == "P" else None
+    except _PILLOW_ERRORS as error:
+        raise _refusal(str(error), f"{str(error)[:200]} (BMP)") from error
+    image = pyvips.Image.new_from_memory(
+        pixels,
+        picture.width,
+        picture.height,
+        len(mode) if mode.isupper() and mode != "P" else 1,
+        "uchar",
+    )
+    if colours is not None:
+        # A table look-up in libvips: Pillow would need four bytes for every pixel at once.
+        table = bytes(colours).ljust(768, b"\0")
+        image = image.maplut(pyvips.Image.new_from_memory(table, 256, 1, 3, "uchar"))
+    return image.copy(interpretation="b-w" if image.bands == 1 else "srgb")
+
+
+# --- HEIC, through the optional decoder -----------------------------------------------------------
+
+
+def heic_header(data: bytes) -> Any:
+    """Primary picture of a HEIC file, not decoded (a ``pi_heif.HeifImage``).
+
+    Raises:
+        UnsupportedInput: FORMAT_NOT_ALLOWED where the extra ``safelight[heif]`` is not installed.
+        DamagedInput: the file cannot be read.
+    """
+    try:
+        import pi_heif  # type: ignore[import-untyped]  # optional, and has no types
+    except ImportError as error:
+        raise UnsupportedInput(
+            Reason.FORMAT_NOT_ALLOWED,
+            "HEIC needs a decoder that is not installed: install safelight[heif]",
+        ) from error
+    pi_heif.options.DECODE_THREADS = pyvips.vips_lib.vips_concurrency_get()
+    pi_heif.options.THUMBNAILS = pi_heif.options.DEPTH_IMAGES = pi_heif.options.AUX_IMAGES = False
+    try:
+        pictures = pi_heif.open_heif(data, convert_hdr_to_8bit=True)
+        return pictures[pictures.primary_index]
+    except (*_PILLOW_ERRORS, RuntimeError) as error:
+        raise _heic_error(error) from error
+
+
+def heic_embedded(picture: Any) -> Embedded:
+    """Metadata blocks of :func:`heic_header`'s picture."""
+    info = picture.info
+    return Embedded(
+        exif=info.get("exif") or None,
+        xmp=info.get("xmp") or None,
+        icc=info.get("icc_profile") or None,
+    )
+
+
+def _open_heic(data: bytes) -> pyvips.Image:
+    picture = heic_header(data)
+    try:
+        pixels, stride = bytes(picture.data), int(picture.stride)
+    except (*_PILLOW_ERRORS, RuntimeError) as error:
+        raise _heic_error(error) from error
+    bands = {"L": 1, "RGB": 3, "RGBA": 4, "RGBa": 4}.get(picture.mode)
+    if bands is None:
+        raise refuse.variant(f"a HEIC of mode {picture.mode}")
+    width, height = picture.size
+    rows = pyvips.Image.new_from_memory(pixels, stride // bands, height, bands, "uchar")
+    image = rows.crop(0, 0, width, height) if stride != width * bands else rows
+    image = image.copy(interpretation="b-w" if bands == 1 else "srgb")
+    if picture.mode == "RGBa":  # premultiplied
+        image = image.unpremultiply().cast("uchar").copy(interpretation="srgb")
+    found = heic_embedded(picture)
+    for name, field in _BLOCKS.items():
+        content = getattr(found, name)
+        if content:
+            image.set_type(pyvips.GValue.blob_type, field, content)
+    return image
+
+
+def _heic_error(error: Exception) -> Exception:
+    text = str(error)
+    if _OUT_OF_MEMORY.search(text) and "security limit" not in text.lower():
+        return MemoryError(text[:200])
+    return _refusal(text, f"{text[:200]} (HEIC)")

@@ -1,0 +1,157 @@
+"""The directories of a TIFF: declared size, pages, and whether all of the first page is there.
+
+What lives here: a bounds-checked reader of TIFF and BigTIFF structure. What may not: decoding.
+libtiff fills what is missing with zeros and allocates what a tile claims, so both are checked
+before it sees the file. Sources: TIFF 6.0 (Adobe, 1992) sections 2, 8 and 15; BigTIFF (AWare).
+"""
+
+from __future__ import annotations
+
+import operator
+import struct
+import sys
+from array import array
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from worker.media import refuse
+from worker.model import Format
+
+if TYPE_CHECKING:
+    from worker.model import Limits
+
+_MOST_ENTRIES = 1024
+"""Fields of one directory; real ones have fewer than a hundred."""
+
+_MOST_PIECES = 1_000_000
+"""Strips or tiles of one page: 16 x 16 tiles of 250 megapixels."""
+
+_LARGEST_TILE = 4096
+"""Pixels a side. A tile is decoded whole, however small the picture."""
+
+_MOST_CHANNELS = 5
+"""CMYK and alpha."""
+
+_WIDTH, _HEIGHT, _CHANNELS = 256, 257, 277
+_STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS = 273, 279, 324, 325
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323
+_ARRAYS = {3: "H", 4: "I", 16: "Q"}
+"""TIFF field types of whole numbers, as :mod:`array` type codes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Byte order and widths: classic TIFF counts in 4 bytes, BigTIFF in 8."""
+
+    order: str
+    count: str
+    entry: str
+    inline: int
+    """Bytes of a value that is stored in the entry itself."""
+
+    def read(self, code: str, data: bytes, at: int) -> tuple[int, ...]:
+        return struct.unpack_from(self.order + code, data, at)
+
+
+def examine(data: bytes, limits: Limits) -> tuple[int, int]:
+    """Declared (width, height) of the first page; later pages are only counted.
+
+    Raises:
+        LimitExceeded: size or pages are over ``limits``.
+        DamagedInput: CORRUPT; or TRUNCATED, also as struct.error where a read runs off the end.
+        UnsupportedInput: more than five channels.
+    """
+    order = "<" if data[:2] == b"II" else ">"
+    if data[2:4] in (b"+\x00", b"\x00+"):
+        layout = _Layout(order, "Q", "HHQ", 8)
+        (at,) = layout.read("Q", data, 8)
+    else:
+        layout = _Layout(order, "H", "HHI", 4)
+        (at,) = layout.read("I", data, 4)
+    fields = _directory(data, at, layout)
+    width, height = (_number(data, fields, tag, layout) for tag in (_WIDTH, _HEIGHT))
+    refuse.check_size(width, height, limits)
+    if not width or not height:
+        raise refuse.corrupt(Format.TIFF, "its first page has no size")
+    _check_tiles(data, fields, layout, width, height)
+    if _number(data, fields, _CHANNELS, layout) > _MOST_CHANNELS:
+        raise refuse.variant(f"a TIFF of more than {_MOST_CHANNELS} channels")
+    _check_pages(data, at, layout, limits)
+    for offsets, counts in ((_STRIP_OFFSETS, _STRIP_COUNTS), (_TILE_OFFSETS, _TILE_COUNTS)):
+        _check_pieces(
+            data, _numbers(data, fields, offsets, layout), _numbers(data, fields, counts, layout)
+        )
+    return width, height
+
+
+def _directory(data: bytes, at: int, layout: _Layout) -> dict[int, tuple[int, int, int]]:
+    """Fields of the directory at ``at``: tag to (type, count, where the entry's value stands)."""
+    (count,) = layout.read(layout.count, data, at)
+    if count > _MOST_ENTRIES:
+        raise refuse.corrupt(Format.TIFF, "a directory with too many fields")
+    at += struct.calcsize("=" + layout.count)
+    width = struct.calcsize("=" + layout.entry)
+    fields = {}
+    for _ in range(count):
+        tag, kind, length = layout.read(layout.entry, data, at)
+        fields[tag] = (kind, length, at + width)
+        at += width + layout.inline
+    return fields
+
+
+def _numbers(
+    data: bytes, fields: dict[int, tuple[int, int, int]], tag: int, layout: _Layout
+) -> array[int]:
+    """All values of a whole-number field; empty if it is not there or of another type."""
+    kind, count, at = fields.get(tag, (0, 0, 0))
+    if kind not in _ARRAYS:
+        return array("Q")
+    if count > _MOST_PIECES:
+        raise refuse.corrupt(Format.TIFF, "too many strips or tiles")
+    values = array(_ARRAYS[kind])
+    length = count * values.itemsize
+    if length > layout.inline:
+        (at,) = layout.read("Q" if layout.inline == 8 else "I", data, at)
+    if at + length > len(data):
+        raise refuse.truncated(Format.TIFF)
+    values.frombytes(data[at : at + length])
+    if (layout.order == "<") != (sys.byteorder == "little"):
+        values.byteswap()
+    return values
+
+
+def _number(data: bytes, fields: dict[int, tuple[int, int, int]], tag: int, layout: _Layout) -> int:
+    values = _numbers(data, fields, tag, layout)
+    return values[0] if values else 0
+
+
+def _check_tiles(
+    data: bytes,
+    fields: dict[int, tuple[int, int, int]],
+    layout: _Layout,
+    width: int,
+    height: int,
+) -> None:
+    for tag, side in ((_TILE_WIDTH, width), (_TILE_HEIGHT, height)):
+        if _number(data, fields, tag, layout) > max(_LARGEST_TILE, side + 15):
+            raise refuse.corrupt(Format.TIFF, "its tiles are larger than the picture")
+
+
+def _check_pages(data: bytes, at: int, layout: _Layout, limits: Limits) -> None:
+    """Follow the chain of directories, which a hostile file can make long or circular."""
+    seen: set[int] = set()
+    entry = struct.calcsize("=" + layout.entry) + layout.inline
+    while at:
+        if at in seen:
+            raise refuse.corrupt(Format.TIFF, "its directories run in a circle")
+        seen.add(at)
+        refuse.check_frames(len(seen), limits, counted=False)
+        (count,) = layout.read(layout.count, data, at)
+        at += struct.calcsize("=" + layout.count) + count * entry
+        (at,) = layout.read("Q" if layout.inline == 8 else "I", data, at)
+
+
+def _check_pieces(data: bytes, offsets: array[int], counts: array[int]) -> None:
+    """Every strip or tile of the first page must end inside the file."""
+    if offsets and max(map(operator.add, offsets, counts), default=0) > len(data):
+        raise refuse.truncated(Format.TIFF)
