@@ -382,6 +382,7 @@ class TestSurroundings:
             assert caught.value.reason is Reason.CRASHED
         else:
             assert run(targets.leave_a_grandchild, str(fifo), limits=ROOMY) == "done"
+        assert os.read(reader, 1) == b"x"
         assert_everyone_gone(reader)
 
     @pytest.mark.skipif("sys.platform != 'linux'", reason="only Linux tells a child of its parent")
@@ -420,11 +421,13 @@ def holding_parent(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
         cwd=Path(__file__).parents[2],
         stderr=subprocess.PIPE,
     )
-    return parent, os.open(fifo, os.O_RDONLY)  # waits until the child has opened its end
+    reader = os.open(fifo, os.O_RDONLY)  # waits until the child has opened its end
+    assert os.read(reader, 1) == b"x"
+    return parent, reader
 
 
 def assert_everyone_gone(reader: int) -> None:
     """A pipe ends when the last process that could write to it is dead."""
     os.set_blocking(reader, True)
     with os.fdopen(reader, "rb") as stream:
-        assert stream.read() == b"x"
+        assert stream.read() == b""
