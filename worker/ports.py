@@ -1,0 +1,253 @@
+"""What the services need from the world, in domain words. Protocols only.
+
+Every port has an AWS adapter and, where a person could use it, a local one; one contract suite
+(tests/contract) runs on all of them. Adapters map foreign errors to ``worker.errors`` and nothing
+else: a missing object is ``ObjectMissing``, a throttled or unreachable store is a
+``TransientError``, a failed condition is ``Conflict``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from worker.records import AssetRecord, Event, JobRecord, LogEntry, Page, Similar, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """An object without its bytes."""
+
+    key: str
+    size: int
+    etag: str
+    version_id: str | None = None
+    content_type: str = "application/octet-stream"
+    modified: str = ""
+    """ISO 8601 UTC."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Lower-case names; values are text."""
+
+
+class ObjectStore(Protocol):
+    """Named buckets of immutable bytes."""
+
+    def get(
+        self, bucket: str, key: str, *, version_id: str | None = None, etag: str | None = None
+    ) -> tuple[bytes, StoredObject]:
+        """Whole object. With ``etag``: raises ``ObjectChanged`` if it is another one.
+
+        Raises:
+            ObjectMissing: there is none (any more).
+            ObjectChanged: the object has been replaced.
+        """
+        ...
+
+    def head(self, bucket: str, key: str, *, version_id: str | None = None) -> StoredObject:
+        """Raises ``ObjectMissing``."""
+        ...
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        data: bytes,
+        *,
+        content_type: str,
+        cache_control: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """Write whole or not at all; returns the etag. Overwrites."""
+        ...
+
+    def copy(
+        self,
+        source: tuple[str, str],
+        target: tuple[str, str],
+        *,
+        version_id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Copy inside the store. ``metadata`` replaces that of the source. Raises ObjectMissing."""
+        ...
+
+    def delete(self, bucket: str, key: str, *, version_id: str | None = None) -> None:
+        """Delete; a missing object is no error."""
+        ...
+
+    def list(self, bucket: str, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
+        """Objects in order of key, lazily, those after ``after`` only."""
+        ...
+
+
+class Catalog(Protocol):
+    """The memory of all assets."""
+
+    def get(self, asset: str) -> AssetRecord | None:
+        """The current record (strongly consistent)."""
+        ...
+
+    def commit(self, record: AssetRecord, entry: LogEntry) -> AssetRecord:
+        """Record the outcome of processing one upload.
+
+        Accepts it only if the catalog has nothing for the asset, an older upload, or the same
+        upload under another recipe or in a state that is not final. Tags, attributes, owner (if
+        the new one is empty) and ``created_at`` of an existing record stay. Idempotent.
+
+        Raises:
+            Superseded: a newer upload is recorded.
+            AlreadyRecorded: exactly this upload and recipe is recorded as final.
+        """
+        ...
+
+    def update(
+        self,
+        asset: str,
+        *,
+        add_tags: Iterable[str] = (),
+        remove_tags: Iterable[str] = (),
+        set_attributes: Mapping[str, str] | None = None,
+        remove_attributes: Iterable[str] = (),
+        revision: int | None = None,
+    ) -> AssetRecord:
+        """Change tags and attributes.
+
+        Raises:
+            AssetMissing: no such asset.
+            Conflict: ``revision`` is given and is not the current one.
+        """
+        ...
+
+    def delete(self, asset: str) -> None:
+        """Forget an asset with all its items; a missing one is no error."""
+        ...
+
+    def by_owner(self, owner: str, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """Newest first."""
+        ...
+
+    def by_status(self, status: Status, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """Newest first."""
+        ...
+
+    def by_tag(self, tag: str, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """Newest first."""
+        ...
+
+    def by_content(self, sha256: str) -> Sequence[AssetRecord]:
+        """Assets with identical bytes, oldest first, at most 25."""
+        ...
+
+    def similar(self, phash: str, *, distance: int = 3) -> Sequence[Similar]:
+        """Assets that look alike, nearest first, at most 50.
+
+        ``distance`` is at most 3 bits: the hash is indexed in four bands of 16, and of four
+        bands at least one is untouched by three changed bits (Manku, Jain, Das Sarma, WWW 2007).
+        """
+        ...
+
+    def timeline(self, asset: str, *, limit: int = 100) -> Sequence[LogEntry]:
+        """Newest first."""
+        ...
+
+    def log(self, asset: str, entry: LogEntry) -> None:
+        """Add a line to the timeline; the same ``id`` and time again is one line."""
+        ...
+
+    def jobs(self, asset: str) -> Sequence[JobRecord]:
+        """Oldest first."""
+        ...
+
+    def put_job(self, job: JobRecord) -> None:
+        """Add or replace a job of an asset."""
+        ...
+
+
+class Events(Protocol):
+    """Tell others what happened."""
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """All or an error; publishing an event twice is harmless: its id is the same."""
+        ...
+
+
+class Cache(Protocol):
+    """Small hot values that may vanish at any time. Never raises: a broken cache is a miss."""
+
+    def get(self, key: str) -> bytes | None:
+        """The value, or None."""
+        ...
+
+    def put(self, key: str, value: bytes, *, seconds: int) -> None:
+        """Keep for at most ``seconds``."""
+        ...
+
+    def drop(self, key: str) -> None:
+        """Forget."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModerationLabel:
+    """One thing a moderator saw."""
+
+    name: str
+    parent: str
+    confidence: float
+    """0 to 100."""
+
+
+class Moderator(Protocol):
+    """Looks for content that needs a person."""
+
+    def look(self, jpeg: bytes) -> Sequence[ModerationLabel]:
+        """Labels of a rendition (JPEG, at most 5 MB)."""
+        ...
+
+
+class Workflows(Protocol):
+    """Start long-running work that waits for jobs or people."""
+
+    def start(self, workflow: str, name: str, payload: Mapping[str, object]) -> str:
+        """Start once: the same ``name`` again returns the first run's id."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message taken from a queue."""
+
+    id: str
+    body: str
+    receipt: str
+    receives: int
+    sent_at: str = ""
+    group: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+class Queue(Protocol):
+    """A queue, by name. Standard or FIFO."""
+
+    def send(self, queue: str, bodies: Sequence[tuple[str, str, str]]) -> None:
+        """Send (body, group, deduplication id) triples; the latter two count for FIFO only."""
+        ...
+
+    def receive(
+        self, queue: str, *, limit: int = 10, wait: int = 0, visibility: int = 30
+    ) -> Sequence[Message]:
+        """Take up to ten messages; they are hidden for ``visibility`` seconds."""
+        ...
+
+    def delete(self, queue: str, messages: Sequence[Message]) -> None:
+        """Done with them."""
+        ...
+
+    def hide(self, queue: str, message: Message, seconds: int) -> None:
+        """Let a message come back after so many seconds."""
+        ...
+
+    def depth(self, queue: str) -> int:
+        """About how many messages wait."""
+        ...

@@ -1,0 +1,193 @@
+"""Domain types of the catalog: what is remembered about an asset over time. Frozen values.
+
+``worker.model`` says what one picture is; this module says what has happened to an upload: where
+it lies, how it was judged, what was made of it, and the events that tell others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from worker.model import Dropped, Format, Metadata, Probe
+
+
+class Status(StrEnum):
+    """Where an asset stands. ``heavy`` and ``review`` wait for something outside ingest."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    HEAVY = "heavy"
+    """Too big or too slow for the ingest function: waits for a Batch job."""
+    REVIEW = "review"
+    """Waits for a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectVersion:
+    """One upload of one object, as an S3 event names it."""
+
+    bucket: str
+    key: str
+    etag: str
+    """Without quotes."""
+    sequencer: str
+    """Orders events of one key: hexadecimal, compared after padding (see ``newer_than``)."""
+    size: int
+    """Bytes."""
+    version_id: str | None = None
+    time: str = ""
+    """When the object was created, ISO 8601 with Z, by the store's clock."""
+
+    def newer_than(self, sequencer: str) -> bool:
+        """Whether this upload is newer than the one ``sequencer`` belongs to."""
+        return sort_key(self.sequencer) > sort_key(sequencer)
+
+
+SEQUENCER_WIDTH = 64
+"""Hex digits sequencers are padded to. S3's have 16 to 18 today; nothing promises a length."""
+
+
+def sort_key(sequencer: str) -> str:
+    """A sequencer in a form whose lexical order is the order of events.
+
+    S3 sequencers of one key are compared as hexadecimal strings, the shorter one padded with
+    zeros on the right (Amazon S3 User Guide, "Event message structure").
+    """
+    return sequencer.strip().upper().ljust(SEQUENCER_WIDTH, "0")
+
+
+_NAMESPACE = uuid.UUID("6f3f7a52-2a0b-5d3c-9c1e-7d5e1a4b8c90")
+
+
+def asset_id_of(bucket: str, key: str) -> str:
+    """The asset that an object belongs to.
+
+    Uploads issued by the API carry their id in the key (``{hh}/uploads/{asset}/{filename}``);
+    any other object has one derived from its name (UUIDv5, RFC 9562), so that a new upload under
+    the same key is a new version of the same asset.
+    """
+    parts = key.split("/")
+    if len(parts) >= 4 and parts[1] == "uploads":
+        try:
+            return str(uuid.UUID(parts[2]))
+        except ValueError:
+            pass
+    return str(uuid.uuid5(_NAMESPACE, f"s3://{bucket}/{key}"))
+
+
+def version_of(etag: str, sequencer: str, recipe_digest: str) -> str:
+    """16 hex digits naming what is made of one upload by one recipe; part of every output key."""
+    text = "\n".join((etag, sort_key(sequencer), recipe_digest))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRendition:
+    """A rendition in the delivery bucket."""
+
+    name: str
+    format: Format
+    width: int
+    height: int
+    frames: int
+    bytes: int
+    key: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Why an asset stands where it stands."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetRecord:
+    """Everything the catalog knows about the current version of an asset."""
+
+    asset: str
+    """UUID."""
+    source: ObjectVersion
+    recipe: str
+    recipe_digest: str
+    version: str
+    """From :func:`version_of`."""
+    status: Status
+    owner: str = ""
+    verdict: Verdict | None = None
+    """Set when rejected, heavy or in review."""
+    probe: Probe | None = None
+    metadata: Metadata | None = None
+    renditions: tuple[StoredRendition, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+    copied_from: str | None = None
+    """The asset whose renditions were copied because the bytes are identical."""
+    tags: frozenset[str] = frozenset()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    created_at: str = ""
+    """ISO 8601 UTC: when the first version was recorded."""
+    updated_at: str = ""
+    revision: int = 0
+    """Goes up with every write; a write names the one it read (optimistic concurrency)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEntry:
+    """One line of an asset's timeline."""
+
+    time: str
+    """ISO 8601 UTC, with microseconds."""
+    kind: str
+    """``ingested``, ``rejected``, ``tagged`` ..."""
+    detail: Mapping[str, str] = field(default_factory=dict)
+    id: str = ""
+    """Makes a repeated write of the same entry one entry."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """Heavy work asked for an asset."""
+
+    asset: str
+    id: str
+    kind: str
+    state: str
+    created_at: str
+    updated_at: str
+    detail: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some records and the way to the next ones."""
+
+    records: tuple[AssetRecord, ...]
+    cursor: str | None = None
+    """Opaque; None on the last page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Similar:
+    """A near duplicate."""
+
+    record: AssetRecord
+    distance: int
+    """Bits in which the perceptual hashes differ, 0 to 64."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened, told to others. The same happening has the same id."""
+
+    id: str
+    type: str
+    """``asset.accepted``, ``asset.rejected``, ``asset.heavy``, ``asset.review``."""
+    asset: str
+    time: str
+    detail: Mapping[str, object] = field(default_factory=dict)
