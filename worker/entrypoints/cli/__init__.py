@@ -1,0 +1,85 @@
+"""The command line: ``safelight``.
+
+What lives here: the list of commands and the one place where errors become exit codes. Each
+group of commands has a file, imported when it is used: ``--help`` starts without the engine.
+What may not: work.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+import worker
+from worker.entrypoints.cli import output
+from worker.entrypoints.cli.lazy import LazyGroup
+from worker.errors import SafelightError
+
+_EPILOG = """\b
+Exit codes
+  0    done; every input was accepted
+  1    done; an input was rejected, or a recipe has mistakes
+  2    wrong use: an option, a missing input, a recipe that cannot be used
+  3    the output folder cannot be written, is in use or is full
+  70   a defect in Safelight (SAFELIGHT_DEBUG=1 shows the traceback)
+  75   could not be done now; try again
+  130  stopped by Ctrl-C or SIGTERM; what was finished is kept
+  141  whoever read the output stopped reading
+
+With --json, results are JSON on standard output and errors a JSON object on standard error.
+"""
+
+_COMMANDS = {
+    "process": ("process:command", "Process pictures and folders into an output folder."),
+    "inspect": ("inspect:command", "Show what a picture is and what is known about it."),
+    "plan": ("plan:command", "Show what would be made of a picture, without making it."),
+    "compare": ("compare:command", "Compare two pictures: similarity, bytes, size."),
+    "recipes": ("recipes:group", "List, show and check recipes."),
+    "samples": ("samples:command", "Write sample pictures to try things on."),
+    "bench": ("worker.bench:command", "Measure speed against Pillow, sharp and the floor."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_at={
+        name: (place if "." in place else f"{__name__}.{place}", text)
+        for name, (place, text) in _COMMANDS.items()
+    },
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(worker.__version__, message="safelight %(version)s")
+def cli() -> None:
+    """Turn pictures that people upload into what a web page or an app can show."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Returns: its exit code. Raises nothing, and prints no traceback unless SAFELIGHT_DEBUG is set.
+    """
+    as_json = "--json" in arguments
+    try:
+        code = cli.main(args=list(arguments), prog_name="safelight", standalone_mode=False)
+        sys.stdout.flush()
+    except SafelightError as error:
+        output.print_error(error, as_json=as_json)
+        return output.exit_code(error)
+    except click.ClickException as error:
+        return output.print_usage(error, as_json=as_json)
+    except (KeyboardInterrupt, click.Abort):
+        return output.INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads any more. Python would complain again when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return output.BROKEN_PIPE
+    except Exception as error:
+        if os.environ.get("SAFELIGHT_DEBUG"):
+            raise
+        output.print_error(output.unexpected(error), as_json=as_json)
+        return output.DEFECT
+    return code if isinstance(code, int) else 0

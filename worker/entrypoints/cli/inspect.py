@@ -1,0 +1,92 @@
+"""``safelight inspect``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.entrypoints.cli import output
+from worker.services.local_run.wording import size_text
+
+if TYPE_CHECKING:
+    from worker.model import Metadata, Probe
+
+
+@click.command(name="inspect")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(*, file: Path, as_json: bool) -> int:
+    """Show what a picture is and what is known about it.
+
+    Ends with 1 if it would be rejected; what its header says is shown all the same.
+    """
+    from worker.services import examine
+
+    found = examine.inspect(file)
+    if as_json:
+        error = found.rejected
+        output.print_json(
+            {
+                "source": str(file),
+                "status": "rejected" if error else "accepted",
+                "reason": {"code": error.code, "message": error.message} if error else None,
+                "probe": asdict(found.probe) if found.probe else None,
+                "metadata": asdict(found.metadata) if found.metadata else None,
+            }
+        )
+        return output.REJECTED if error else 0
+    console = output.console()
+    if found.probe is not None:
+        console.print(output.table(str(file), _header(found.probe)))
+    if found.metadata is not None:
+        console.print(output.table("", _known(found.metadata)))
+    if found.rejected is not None:
+        output.print_error(found.rejected, as_json=False)
+        return output.REJECTED
+    return 0
+
+
+def _header(probe: Probe) -> list[tuple[str, object]]:
+    turned = f", stored {probe.width} x {probe.height}" if probe.orientation >= 5 else ""
+    duration = f"{probe.duration_ms / 1000:g} s" if probe.duration_ms else None
+    return [
+        ("format", probe.format.value + (", progressive" if probe.progressive else "")),
+        ("size", size_text(probe.bytes)),
+        ("pixels", f"{probe.upright_width} x {probe.upright_height}{turned}"),
+        ("orientation", probe.orientation if probe.orientation != 1 else None),
+        ("frames" if probe.animated else "pages", probe.frames if probe.frames > 1 else None),
+        ("duration", duration),
+        ("loops", ("for ever" if probe.loop == 0 else probe.loop) if probe.animated else None),
+        ("colours", f"{probe.colour_space.value}, {probe.bit_depth} bit"),
+        ("alpha", "yes" if probe.alpha else None),
+        ("profile", probe.icc),
+    ]
+
+
+def _known(metadata: Metadata) -> list[tuple[str, object]]:
+    tags, measures = metadata.tags, metadata.measures
+    rows: list[tuple[str, object]] = [
+        (name.replace("_", " "), value)
+        for name, value in asdict(tags).items()
+        if name not in ("gps", "keywords")
+    ]
+    if tags.gps is not None:
+        position = f"{tags.gps.latitude:.6f}, {tags.gps.longitude:.6f}"
+        height = f", {tags.gps.altitude:g} m" if tags.gps.altitude is not None else ""
+        rows.append(("position", position + height))
+    return [
+        *rows,
+        ("keywords", ", ".join(tags.keywords)),
+        ("dominant colour", measures.dominant),
+        ("palette", " ".join(measures.palette)),
+        ("brightness", f"{measures.brightness:.3f}"),
+        ("contrast", f"{measures.contrast:.3f}"),
+        ("sharpness", f"{measures.sharpness:.0f}"),
+        ("clipped", f"{measures.clipped_dark:.1%} dark, {measures.clipped_light:.1%} light"),
+        ("placeholder", measures.thumbhash),
+        ("perceptual hash", measures.phash),
+        ("sha256", metadata.sha256),
+    ]

@@ -1,0 +1,134 @@
+"""``safelight process``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.entrypoints.cli import output
+from worker.entrypoints.cli.progress import reporter_for
+from worker.services.local_run.wording import seconds_text, size_text
+
+if TYPE_CHECKING:
+    from worker.services.local_run.run import Report
+
+_EPILOG = """\b
+Writes DIR/<name>/<rendition>.<ext>, DIR/manifest.json and DIR/index.html, a gallery to look at.
+<name> is the file's name made safe; files of the same name get a hash of their path behind it.
+
+\b
+Run it again to continue: what has not changed since (source, recipe, Safelight) is skipped.
+Results of other sources in DIR are kept and stay listed.
+
+\b
+Exit codes
+  0    every picture was accepted
+  1    some were rejected; the manifest says why
+  2    wrong use: an option, a missing input, a recipe with mistakes (all are listed)
+  3    DIR cannot be written, is in use by another run, or is full; what is finished is kept
+  70   a defect in Safelight
+  130  stopped by Ctrl-C or SIGTERM; what is finished is kept and listed
+"""
+
+
+@click.command(name="process", epilog=_EPILOG)
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Output folder."
+)
+@click.option(
+    "--recipe",
+    default="default",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="A recipe that ships, or a .toml file.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1, max=1024),
+    metavar="N",
+    help="Pictures at the same time.  [default: processor cores]",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1, max=86_400),
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="A picture that takes longer is tried once more, then rejected.",
+)
+@click.option("--force", is_flag=True, help="Process unchanged pictures again.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest to standard output.")
+def command(
+    *,
+    inputs: tuple[Path, ...],
+    out: Path,
+    recipe: str,
+    jobs: int | None,
+    timeout: float,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Process pictures and folders into an output folder.
+
+    INPUTS are files and folders. Folders are taken whole, without hidden files, links that lead
+    out of them, and the output folder.
+    """
+    from worker import recipes
+    from worker.services.local_run import engine
+    from worker.services.local_run.engine import Confinement
+    from worker.services.local_run.run import Order, process_files
+    from worker.services.local_run.stop import Stop
+
+    order = Order(
+        inputs=inputs,
+        out=out,
+        recipe=recipes.load(recipe),
+        jobs=jobs or _cores(),
+        force=force,
+        confinement=Confinement(wall_seconds=timeout, cpu_seconds=timeout * 2),
+    )
+    stop = Stop()
+    with stop.on_signals(), reporter_for(sys.stderr, quiet=as_json) as reporter:
+        report = process_files(order, engine=engine.real(), reporter=reporter, stop=stop)
+    _say(report, out, as_json=as_json)
+    return _code(report)
+
+
+def _say(report: Report, out: Path, *, as_json: bool) -> None:
+    if as_json:
+        from worker.services.local_run import manifest
+
+        click.echo(manifest.encode(report.entries), nl=False)
+    if report.failure is not None:
+        output.print_error(report.failure, as_json=as_json)
+    elif report.interrupted:
+        left = report.total - report.accepted - report.rejected
+        click.echo(f"stopped; {left} left, run the same again to continue", err=True)
+    if as_json:
+        return
+    parts = [f"{report.accepted} accepted", f"{report.rejected} rejected"]
+    if report.unchanged:
+        parts.append(f"{report.unchanged} unchanged")
+    sizes = f"{size_text(report.bytes_in)} in, {size_text(report.bytes_out)} out"
+    click.echo(f"{', '.join(parts)}; {sizes}, {seconds_text(report.seconds)}")
+    click.echo(f"gallery: {output.one_line(str(out / 'index.html'))}")
+
+
+def _code(report: Report) -> int:
+    if report.failure is not None:
+        return output.exit_code(report.failure)
+    if report.interrupted:
+        return output.INTERRUPTED
+    return output.REJECTED if report.rejected else 0
+
+
+def _cores() -> int:
+    """Processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,120 @@
+"""Use cases that look at files without making any: inspect, plan, compare.
+
+All decoding happens in the sandbox: a hostile file must not take the command line down. What
+lives here: reading the file, one sandboxed call each. What may not: printing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.errors import InputError, Rejected
+from worker.media import engine, sandbox
+from worker.media.compare import Comparison
+from worker.media.compare import compare as compare_bytes
+from worker.media.plan import Plan, make_plan
+from worker.media.probe import probe
+from worker.media.sandbox import SandboxLimits
+from worker.model import Encoding, Format, Limits, Metadata, Probe, Recipe, RenditionSpec
+
+LIMITS = SandboxLimits(cpu_seconds=120, wall_seconds=120, memory_bytes=4 * 2**30)
+
+_UNLIMITED = Limits(
+    bytes=2**63,
+    pixels=2**63,
+    dimension=2**31,
+    frames=2**31,
+    animation_pixels=2**63,
+    duration=1e12,
+)
+
+_LOOK = Recipe(
+    name="inspect",
+    version=1,
+    formats=frozenset(Format),
+    renditions=(
+        RenditionSpec(name="look", width=64, frames=1, encodings=(Encoding(format=Format.PNG),)),
+    ),
+)
+"""The least that makes the engine decode and measure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What a file is; what is missing could not be known, and ``rejected`` says why."""
+
+    bytes: int
+    probe: Probe | None
+    metadata: Metadata | None
+    rejected: Rejected | None
+
+
+def inspect(path: Path) -> Inspection:
+    """Find out everything about a picture of any known format, within the usual limits.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    data = read(path, _LOOK.limits.bytes)
+    try:
+        found = sandbox.run(engine.process, data, _LOOK, limits=LIMITS)
+    except Rejected as error:
+        return Inspection(bytes=len(data), probe=_header(data), metadata=None, rejected=error)
+    return Inspection(bytes=len(data), probe=found.probe, metadata=found.metadata, rejected=None)
+
+
+def plan(path: Path, recipe: Recipe) -> Plan:
+    """Decide what would be made of a picture.
+
+    Raises:
+        InputError: the file cannot be read.
+        Rejected: the recipe does not accept it.
+    """
+    return sandbox.run(plan_bytes, read(path, recipe.limits.bytes), recipe, limits=LIMITS)
+
+
+def compare(first: Path, second: Path) -> tuple[int, int, Comparison]:
+    """Compare two pictures; return the bytes of each and how alike they are.
+
+    Raises:
+        InputError: one cannot be read.
+        Rejected: one cannot be decoded.
+    """
+    limit = _LOOK.limits.bytes
+    one, other = read(first, limit), read(second, limit)
+    return len(one), len(other), sandbox.run(compare_bytes, one, other, limits=LIMITS)
+
+
+def plan_bytes(data: bytes, recipe: Recipe) -> Plan:
+    """Probe and plan: what the sandbox runs."""
+    return make_plan(probe(data, recipe.limits, formats=recipe.formats), recipe)
+
+
+def header(data: bytes) -> Probe:
+    """Probe any known format without limits: what the sandbox runs."""
+    return probe(data, _UNLIMITED, formats=frozenset(Format))
+
+
+def read(path: Path, limit: int) -> bytes:
+    """Read a file; of one over ``limit`` bytes, just enough for the engine to refuse it.
+
+    Raises:
+        InputError: ``input_missing`` or ``input_unreadable``.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is not a regular file", code="input_unreadable")
+        with path.open("rb") as file:
+            return file.read(limit + 1)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file", code="input_missing") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", code="input_unreadable") from error
+
+
+def _header(data: bytes) -> Probe | None:
+    try:
+        return sandbox.run(header, data, limits=LIMITS)
+    except Rejected:
+        return None

@@ -1,0 +1,383 @@
+"""The page to look at: ``index.html``, one file that needs no network and trusts no name.
+
+What lives here: turning records into what the template shows. What may not: files other than the
+template's own. File names, captions and messages come from hostile input: the template escapes
+all of them, addresses are percent-encoded, and the page's policy allows only its own style, its
+own script and pictures beside it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import struct
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import worker
+from worker.model import Format, Probe, Tags
+from worker.services.local_run.manifest import Entry, Status, WrittenRendition
+from worker.services.local_run.wording import change_text, seconds_text, size_text
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
+
+_SIZES = "(max-width: 40rem) 100vw, 30rem"
+"""Width of a picture on the page, for the browser's choice from the srcset."""
+
+_PREFERENCE = (Format.AVIF, Format.WEBP, Format.JPEG, Format.PNG, Format.GIF)
+"""Order in which a browser is offered formats: the smallest first."""
+
+_COLOUR = re.compile(r"#[0-9a-f]{6}")
+_SMALL = 200
+"""Pixels: a picture with no side longer than this is not blown up to the card."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Choice:
+    """The files of one format at the sizes of the whole picture."""
+
+    type: str
+    srcset: str
+    url: str
+    width: int
+    height: int
+
+
+def page(entries: Iterable[Entry]) -> str:
+    """Return the whole page for these records, in the order of sources."""
+    ordered = sorted(entries, key=lambda entry: (entry.source, entry.name))
+    accepted = [e for e in ordered if e.status is Status.ACCEPTED and e.renditions]
+    rejected = [e for e in ordered if e.status is Status.REJECTED]
+    style = _source("gallery.css") + "".join(
+        f"#p{number}{{background-image:url({address})}}"
+        for number, entry in enumerate(accepted, start=1)
+        if (address := _placeholder(entry))
+    )
+    script = _source("gallery.js")
+    policy = (
+        "default-src 'none'; img-src 'self' file: data:; base-uri 'none'; form-action 'none'; "
+        f"style-src '{_integrity(style)}'; script-src '{_integrity(script)}'"
+    )
+    return _template().render(
+        version=worker.__version__,
+        policy=policy,
+        style=_markup(style),
+        script=_markup(script),
+        sizes=_SIZES,
+        totals=_totals(accepted, rejected),
+        pictures=[_picture(entry) for entry in accepted],
+        rejected=[_refusal(entry) for entry in rejected],
+    )
+
+
+# --- one picture --------------------------------------------------------------------------------
+
+
+def _picture(entry: Entry) -> dict[str, object]:
+    ladder = _ladder(entry)
+    largest = _largest(entry)
+    choices = _choices(ladder)
+    alpha = entry.probe is not None and entry.probe.alpha
+    tags = entry.metadata.tags if entry.metadata else None
+    title, folder = _title(entry)
+    facts = _facts(entry)
+    change = change_text(largest.bytes, entry.input.bytes)
+    return {
+        "title": title,
+        "folder": folder,
+        "source": entry.source,
+        "find": _findable(entry, facts),
+        "alt": _alt(entry, title),
+        "alpha": alpha,
+        "small": max(largest.width, largest.height) <= _SMALL,
+        "palette": _palette(entry),
+        "sources": choices[:-1],
+        "fallback": choices[-1],
+        "largest_url": quote(largest.path),
+        "original_url": quote(entry.input.path),
+        "facts": facts,
+        "original": size_text(entry.input.bytes),
+        "largest": size_text(largest.bytes),
+        "change": change,
+        "more": largest.bytes > entry.input.bytes,
+        "files": [_file(rendition, entry.input.bytes) for rendition in entry.renditions],
+        "dropped": [
+            {
+                "name": f"{dropped.name}.{dropped.format.extension}",
+                "bytes": size_text(dropped.bytes),
+                "why": f"{dropped.kept.value} {size_text(dropped.kept_bytes)}",
+            }
+            for dropped in entry.dropped
+        ],
+        "known": _known(entry, tags),
+    }
+
+
+def _refusal(entry: Entry) -> dict[str, object]:
+    title, folder = _title(entry)
+    facts = _facts(entry)
+    code = entry.reason.code if entry.reason else ""
+    return {
+        "title": title,
+        "folder": folder,
+        "find": f"{_findable(entry, facts)} {code}".lower(),
+        "code": code,
+        "message": entry.reason.message if entry.reason else "",
+        "facts": facts,
+    }
+
+
+def _title(entry: Entry) -> tuple[str, str]:
+    path = PurePosixPath(entry.source)
+    folder = "" if path.parent == PurePosixPath() else f"{path.parent}/"
+    return path.name, folder
+
+
+def _alt(entry: Entry, title: str) -> str:
+    tags = entry.metadata.tags if entry.metadata else None
+    return (tags and (tags.caption or tags.title)) or title
+
+
+def _facts(entry: Entry) -> str:
+    probe = entry.probe
+    if probe is None:
+        return size_text(entry.input.bytes) if entry.input.bytes else ""
+    parts = [
+        probe.format.value.upper(),
+        f"{probe.upright_width} × {probe.upright_height}",  # noqa: RUF001 - a times sign is meant
+        size_text(entry.input.bytes),
+    ]
+    if probe.frames > 1:
+        parts.append(f"{probe.frames} {'frames' if probe.animated else 'pages'}")
+    return " · ".join(parts)
+
+
+def _file(rendition: WrittenRendition, original: int) -> dict[str, object]:
+    share = rendition.bytes / original if original else 0.0
+    return {
+        "name": PurePosixPath(rendition.path).name,
+        "url": quote(rendition.path),
+        "pixels": f"{rendition.width} × {rendition.height}"  # noqa: RUF001 - a times sign
+        + (f", {rendition.frames} frames" if rendition.frames > 1 else ""),
+        "bytes": size_text(rendition.bytes),
+        "share": f"{share:.1%}" if share < 0.1 else f"{share:.0%}",
+        "bar": f"{min(100.0, max(1.0, share * 100)):.1f}",
+        "more": share > 1,
+    }
+
+
+def _known(entry: Entry, tags: Tags | None) -> list[tuple[str, str]]:
+    """Label and value of all that is known, leaving out what is not."""
+    rows: list[tuple[str, object]] = []
+    if tags is not None:
+        camera = " ".join(part for part in (tags.camera_make, tags.camera_model) if part)
+        rows += [
+            ("Title", tags.title),
+            ("Caption", tags.caption),
+            ("Keywords", ", ".join(tags.keywords)),
+            ("Taken", tags.taken_at and tags.taken_at.replace("T", " ")),
+            ("Camera", camera),
+            ("Lens", tags.lens),
+            ("Exposure", _exposure(tags)),
+            ("Position", tags.gps and f"{tags.gps.latitude:.5f}, {tags.gps.longitude:.5f}"),
+            ("Artist", tags.artist),
+            ("Copyright", tags.copyright),
+            ("Software", tags.software),
+        ]
+    if entry.probe is not None:
+        rows.append(("Pixels", _pixel_kind(entry.probe)))
+    if entry.metadata is not None:
+        measures = entry.metadata.measures
+        rows += [
+            ("Brightness", f"{measures.brightness:.2f}, contrast {measures.contrast:.2f}"),
+            ("Sharpness", f"{measures.sharpness:.0f}"),
+            ("Perceptual hash", measures.phash),
+            ("SHA-256", entry.metadata.sha256),
+        ]
+    rows.append(("Recipe", f"{entry.recipe.name} {entry.recipe.version}"))
+    rows.append(("Time", seconds_text(entry.seconds)))
+    return [(label, str(value)) for label, value in rows if value]
+
+
+def _pixel_kind(probe: Probe) -> str:
+    parts = [f"{probe.colour_space.value.upper()}, {probe.bit_depth} bit"]
+    if probe.alpha:
+        parts.append("alpha")
+    if probe.icc:
+        parts.append(probe.icc)
+    if probe.orientation != 1:
+        parts.append(f"orientation {probe.orientation}")
+    return ", ".join(parts)
+
+
+def _exposure(tags: Tags) -> str:
+    parts = []
+    if tags.exposure_seconds:
+        slow = tags.exposure_seconds >= 0.3
+        time = f"{tags.exposure_seconds:g}" if slow else f"1/{1 / tags.exposure_seconds:.0f}"
+        parts.append(f"{time} s")
+    if tags.f_number:
+        parts.append(f"f/{tags.f_number:g}")
+    if tags.iso:
+        parts.append(f"ISO {tags.iso}")
+    if tags.focal_length_mm:
+        parts.append(f"{tags.focal_length_mm:g} mm")
+    return ", ".join(parts)
+
+
+def _findable(entry: Entry, facts: str) -> str:
+    tags = entry.metadata.tags if entry.metadata else None
+    words = [entry.source, facts, entry.status.value]
+    if tags is not None:
+        words += [tags.camera_make or "", tags.camera_model or "", tags.title or ""]
+        words += [tags.caption or "", *tags.keywords]
+    return " ".join(words).lower()
+
+
+def _palette(entry: Entry) -> list[str]:
+    colours = entry.metadata.measures.palette if entry.metadata else ()
+    return [colour for colour in colours if _COLOUR.fullmatch(colour)]
+
+
+# --- which file is shown ------------------------------------------------------------------------
+
+
+def _largest(entry: Entry) -> WrittenRendition:
+    """The smallest file of the largest size: what a visitor gets who looks closest."""
+    return min(_ladder(entry), key=lambda item: (-item.width * item.height, item.bytes))
+
+
+def _ladder(entry: Entry) -> list[WrittenRendition]:
+    """The renditions that show the whole picture: those of its aspect ratio, else of the largest
+    rendition's."""
+    largest = max(entry.renditions, key=lambda item: item.width * item.height)
+    width, height = largest.width, largest.height
+    if entry.probe is not None and entry.probe.height:
+        width, height = entry.probe.upright_width, entry.probe.upright_height
+    whole = [item for item in entry.renditions if _same_shape(item, width, height)]
+    return whole or [
+        item for item in entry.renditions if _same_shape(item, largest.width, largest.height)
+    ]
+
+
+def _same_shape(item: WrittenRendition, width: int, height: int) -> bool:
+    # Sides are rounded to whole pixels: half a pixel each way.
+    scale = item.width / width
+    return abs(height * scale - item.height) <= max(1.0, 0.5 + 0.5 * height / width)
+
+
+def _choices(ladder: list[WrittenRendition]) -> list[_Choice]:
+    choices = []
+    for format_ in _PREFERENCE:
+        sizes = {item.width: item for item in ladder if item.format is format_}
+        if sizes:
+            middle = sizes[min(sizes, key=lambda width: (abs(width - 1024), width))]
+            choices.append(
+                _Choice(
+                    type=format_.media_type,
+                    srcset=", ".join(f"{quote(sizes[w].path)} {w}w" for w in sorted(sizes)),
+                    url=quote(middle.path),
+                    width=middle.width,
+                    height=middle.height,
+                )
+            )
+    return choices
+
+
+def _placeholder(entry: Entry) -> str | None:
+    """The ThumbHash as the address of a tiny PNG; None if there is none or it is transparent."""
+    if entry.metadata is None or (entry.probe is not None and entry.probe.alpha):
+        return None
+    # Numpy, which only this needs, takes a tenth of a second to load.
+    from worker.media.metadata import thumbhash
+
+    try:
+        width, height, pixels = thumbhash.to_rgba(entry.metadata.measures.thumbhash)
+    except ValueError:
+        return None
+    # A ThumbHash has at most seven waves across: every second of its 32 pixels says the same.
+    rows = [pixels[4 * width * y : 4 * width * (y + 1)] for y in range(0, height, 2)]
+    thin = [b"".join(row[4 * x : 4 * x + 3] for x in range(0, width, 2)) for row in rows]
+    data = base64.b64encode(png(thin, width=(width + 1) // 2)).decode()
+    return f"data:image/png;base64,{data}"
+
+
+def png(rows: list[bytes], *, width: int) -> bytes:
+    """Return 8-bit RGB rows as a PNG file (W3C PNG, third edition)."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        checked = kind + body
+        return struct.pack(">I", len(body)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    header = struct.pack(">IIBBBBB", width, len(rows), 8, 2, 0, 0, 0)
+    lines = b"".join(b"\0" + row for row in rows)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(lines, 9))
+        + chunk(b"IEND", b"")
+    )
+
+
+# --- sums ---------------------------------------------------------------------------------------
+
+
+def _totals(accepted: list[Entry], rejected: list[Entry]) -> dict[str, object]:
+    original = sum(entry.input.bytes for entry in accepted)
+    largest = sum(_largest(entry).bytes for entry in accepted)
+    return {
+        "accepted": len(accepted),
+        "rejected": len(rejected),
+        "original": size_text(original),
+        "largest": size_text(largest),
+        "saved": change_text(largest, original) if original else "",
+        "files": sum(len(entry.renditions) for entry in accepted),
+        "bytes": size_text(sum(r.bytes for entry in accepted for r in entry.renditions)),
+        "seconds": seconds_text(sum(entry.seconds for entry in (*accepted, *rejected))),
+    }
+
+
+# --- the template -------------------------------------------------------------------------------
+
+
+@cache
+def _environment() -> Environment:
+    # Jinja takes a tenth of a second to load: only a run needs it, not the command line's help.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("worker.services.local_run", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _template() -> Template:
+    return _environment().get_template("gallery.html")
+
+
+def _source(name: str) -> str:
+    loader = _environment().loader
+    assert loader is not None
+    return loader.get_source(_environment(), name)[0]
+
+
+def _markup(text: str) -> object:
+    """Mark our own style or script as not to be escaped."""
+    from markupsafe import Markup
+
+    return Markup(text)  # noqa: S704 - it holds nothing but our files and base64
+
+
+def _integrity(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"sha256-{digest}"

@@ -1,0 +1,33 @@
+"""Sizes and times in words, for the gallery and the command line."""
+
+from __future__ import annotations
+
+
+def size_text(count: int) -> str:
+    """Return bytes for a person: ``812 B``, ``88 kB``, ``1.4 MB`` (powers of 1000)."""
+    if count < 1000:
+        return f"{count} B"
+    value = float(count)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.5 or unit == "TB":
+            break
+    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
+
+
+def seconds_text(seconds: float) -> str:
+    """Return a time for a person: ``240 ms``, ``3.2 s``, ``12 min``, ``2.5 h``."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 99.5:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5970 else f"{seconds / 3600:.1f} h"
+
+
+def change_text(now: int, before: int) -> str:
+    """Return how much smaller or larger ``now`` is, ``96% smaller``; nothing for no ``before``."""
+    if not before:
+        return ""
+    if now > before:
+        return f"{now / before - 1:.0%} larger"
+    return f"{1 - now / before:.0%} smaller"
