@@ -41,15 +41,8 @@ imports: setup ## Check which module may import which
 bench: setup ## Measure speed against Pillow, sharp and the floor: ARGS="--corpus DIR"
 	@$(BIN)/safelight bench $(ARGS)
 
-# uv lives in a folder of its own: nothing else needs it.
-UV := uv==0.13.9
-lock: setup ## Write the hashed requirement files anew from the .in files
-	@$(BIN)/python -m pip --disable-pip-version-check install -qq --upgrade --target build/uv $(UV)
-	@cd tests && for name in requirements-build requirements; do \
-	    ../build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 \
-	        --fork-strategy fewest --generate-hashes --no-emit-index-url --no-annotate \
-	        --custom-compile-command 'make lock' $(ARGS) $$name.in -o $$name.txt || exit 1; \
-	done
+lock: setup ## Write the hashed requirement files anew: ARGS="--upgrade"
+	@.make/lock $(ARGS)
 
 clean: ## Remove everything that can be made again, .venv too
 	@rm -rf .venv build demo bench *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
