@@ -20,7 +20,7 @@ def to_working(image: pyvips.Image, conversion: Conversion) -> pyvips.Image:
     slightly wrong colours serves people better than none.
 
     Args:
-        image: pixels as the decoder gave them, with the profile still attached.
+        image: pixels in memory as the decoder gave them, with the profile still attached.
         conversion: from the plan.
     """
     if conversion is not Conversion.NONE:

@@ -66,14 +66,14 @@ class Ladder:
         decode = self._plan.decode
         stored = wanted.size.turned if decode.orientation >= 5 else wanted.size
         if decode.linear:
-            image = to_working(image, decode.conversion)
+            image = to_working(image.copy_memory(), decode.conversion)
             image = _resized(image, stored, linear=True).copy_memory()
-            return _upright(image, decode.orientation).copy_memory()
-        image = _resized(image, stored, linear=False)
+        else:
+            # In memory before colours: a decoder's complaint must not look like a profile's.
+            image = _resized(image, stored, linear=False).copy_memory()
+            image = to_working(image, decode.conversion).copy_memory()
         if decode.orientation != 1:
-            # Turning reads columns: it needs the small picture in memory, not the stream.
-            image = _upright(image.copy_memory(), decode.orientation)
-        image = to_working(image, decode.conversion).copy_memory()
+            image = _upright(image, decode.orientation).copy_memory()
         return image if self._probe.animated else _without_opaque_alpha(image)
 
 

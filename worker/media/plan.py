@@ -58,7 +58,16 @@ SRGB_PROFILES = frozenset(
 )
 """Descriptions of profiles that are sRGB: pixels are taken as they are, without a conversion."""
 
-WIDE_PROFILES = ("display p3", "dci-p3", "p3", "adobe rgb", "prophoto", "rec2020", "rec. 2020")
+WIDE_PROFILES = (
+    "display p3",
+    "dci-p3",
+    "p3",
+    "sp3c",  # the compact Display P3 profile that libvips embeds
+    "adobe rgb",
+    "prophoto",
+    "rec2020",
+    "rec. 2020",
+)
 """Beginnings of profile descriptions whose gamut is wider than sRGB (lower case)."""
 
 

@@ -1,0 +1,69 @@
+"""The search for a quality: lowest that is good enough, bounded."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from tests.unit.pictures import encoded, one, photo, vips_of
+from worker.media.encode import Extras, Picture, encode
+from worker.media.quality import search
+from worker.media.ssim import ssim
+from worker.model import Encoding, Format, QualityTarget
+
+ENCODINGS = [
+    Encoding(format=Format.JPEG),
+    Encoding(format=Format.WEBP),
+    Encoding(format=Format.AVIF, effort=0),
+]
+WIDE = QualityTarget(ssim=0.9, minimum=1, maximum=100)
+
+
+def measured(picture: Picture, encoding: Encoding, quality: int) -> float:
+    """SSIM of the file itself, as a reader would measure it: decoded by Pillow."""
+    import numpy as np
+
+    with Image.open(io.BytesIO(encode(picture, encoding, quality, Extras()))) as image:
+        shown = np.asarray(image.convert("RGB"))
+    return ssim(picture.frames[0], vips_of(shown))
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS, ids=lambda e: e.format.value)
+def test_the_lowest_quality_that_reaches_the_target(encoding: Encoding) -> None:
+    """One less would miss the target; the measured value is that of the real file."""
+    picture = Picture([vips_of(photo(300, 200))])
+    found = search(picture, encoding, WIDE)
+    assert found.ssim >= WIDE.ssim
+    assert found.ssim == pytest.approx(measured(picture, encoding, found.quality), abs=0.01)
+    assert measured(picture, encoding, found.quality - 1) < WIDE.ssim + 0.005
+
+
+def test_the_cost_is_bounded() -> None:
+    """At most eight trials for the widest range: it halves every time."""
+    picture = Picture([vips_of(photo(64, 64))])
+    for target in (0.5, 0.9, 0.99):
+        found = search(picture, ENCODINGS[0], replace(WIDE, ssim=target))
+        assert found.trials <= 8
+
+
+def test_an_unreachable_target_gives_the_best_allowed() -> None:
+    """The range of the recipe is never left."""
+    picture = Picture([vips_of(photo(64, 64))])
+    found = search(picture, ENCODINGS[0], QualityTarget(ssim=0.999, minimum=40, maximum=60))
+    assert found.quality == 60
+    assert found.ssim < 0.999
+
+
+def test_flat_pictures_get_fewer_bytes_than_busy_ones() -> None:
+    """That is the point: the same look, not the same number."""
+    target = QualityTarget(ssim=0.9, minimum=20, maximum=95)
+    encoding = Encoding(format=Format.JPEG, target=target)
+    data = encoded(photo(300, 200))
+    made = one(data, encoding, width=300)
+    assert made.quality is not None
+    assert 20 <= made.quality < 95
+    assert made.ssim is not None
+    assert made.ssim >= 0.9
