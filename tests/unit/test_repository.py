@@ -12,10 +12,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 import worker
 from worker import errors
+from worker.entrypoints.cli import cli
 from worker.errors import Reason, SafelightError
 
 ROOT = Path(__file__).parents[2]
@@ -259,6 +261,16 @@ def test_the_readme_starts_with_exactly_two_commands() -> None:
     assert start is not None
     blocks = re.findall(r"^```sh\n(.*?)^```$", start[1], re.MULTILINE | re.DOTALL)
     assert "".join(blocks).splitlines() == ["make demo", "make test"]
+
+
+def test_the_readme_knows_every_command_and_exit_code() -> None:
+    """What `safelight --help` lists is in the README's tables, and nothing else is."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    commands = re.findall(r"^\| `safelight (\w+)", readme, re.MULTILINE)
+    codes = re.findall(r"^\| (\d+) \|", readme, re.MULTILINE)
+
+    assert sorted(commands) == sorted(cli.list_commands(click.Context(cli)))
+    assert codes == re.findall(r"^  (\d+) ", cli.epilog or "", re.MULTILINE)
 
 
 def test_every_make_target_is_explained() -> None:
