@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import posixpath
 import re
-import struct
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +22,7 @@ from urllib.parse import quote
 import worker
 from worker.model import Format, Probe, Tags
 from worker.services.local_run.manifest import Entry, Status, WrittenRendition
+from worker.services.local_run.placeholder import placeholder
 from worker.services.local_run.wording import change_text, seconds_text, size_text
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ _PREFERENCE = (Format.AVIF, Format.WEBP, Format.JPEG, Format.PNG, Format.GIF)
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
 _SMALL = 200
 """Pixels: a picture with no side longer than this is not blown up to the card."""
+_NEAR = (1.3, 1.8)
+"""Aspect ratios close enough to the card's 3:2 to fill it: at most a sixth is cut off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +57,11 @@ def page(entries: Iterable[Entry]) -> str:
     ordered = sorted(entries, key=lambda entry: (entry.source, entry.name))
     accepted = [e for e in ordered if e.status is Status.ACCEPTED and e.renditions]
     rejected = [e for e in ordered if e.status is Status.REJECTED]
+    shared = _shared_folder(ordered)
     style = _source("gallery.css") + "".join(
         f"#p{number}{{background-image:url({address})}}"
         for number, entry in enumerate(accepted, start=1)
-        if (address := _placeholder(entry))
+        if (address := placeholder(entry))
     )
     script = _source("gallery.js")
     policy = (
@@ -72,21 +75,21 @@ def page(entries: Iterable[Entry]) -> str:
         script=_markup(script),
         sizes=_SIZES,
         totals=_totals(accepted, rejected),
-        pictures=[_picture(entry) for entry in accepted],
-        rejected=[_refusal(entry) for entry in rejected],
+        pictures=[_picture(entry, shared) for entry in accepted],
+        rejected=[_refusal(entry, shared) for entry in rejected],
     )
 
 
 # --- one picture --------------------------------------------------------------------------------
 
 
-def _picture(entry: Entry) -> dict[str, object]:
+def _picture(entry: Entry, shared: PurePosixPath) -> dict[str, object]:
     ladder = _ladder(entry)
     largest = _largest(entry)
     choices = _choices(ladder)
     alpha = entry.probe is not None and entry.probe.alpha
     tags = entry.metadata.tags if entry.metadata else None
-    title, folder = _title(entry)
+    title, folder = _title(entry, shared)
     facts = _facts(entry)
     change = change_text(largest.bytes, entry.input.bytes)
     return {
@@ -96,7 +99,7 @@ def _picture(entry: Entry) -> dict[str, object]:
         "find": _findable(entry, facts),
         "alt": _alt(entry, title),
         "alpha": alpha,
-        "small": max(largest.width, largest.height) <= _SMALL,
+        "frame": _frame(largest, alpha=alpha),
         "palette": _palette(entry),
         "sources": choices[:-1],
         "fallback": choices[-1],
@@ -112,7 +115,7 @@ def _picture(entry: Entry) -> dict[str, object]:
             {
                 "name": f"{dropped.name}.{dropped.format.extension}",
                 "bytes": size_text(dropped.bytes),
-                "why": f"{dropped.kept.value} {size_text(dropped.kept_bytes)}",
+                "why": f"{dropped.kept.value} has {size_text(dropped.kept_bytes)}",
             }
             for dropped in entry.dropped
         ],
@@ -120,8 +123,8 @@ def _picture(entry: Entry) -> dict[str, object]:
     }
 
 
-def _refusal(entry: Entry) -> dict[str, object]:
-    title, folder = _title(entry)
+def _refusal(entry: Entry, shared: PurePosixPath) -> dict[str, object]:
+    title, folder = _title(entry, shared)
     facts = _facts(entry)
     code = entry.reason.code if entry.reason else ""
     return {
@@ -134,10 +137,26 @@ def _refusal(entry: Entry) -> dict[str, object]:
     }
 
 
-def _title(entry: Entry) -> tuple[str, str]:
+def _title(entry: Entry, shared: PurePosixPath) -> tuple[str, str]:
+    """File name, and folder below the one that all sources share."""
     path = PurePosixPath(entry.source)
-    folder = "" if path.parent == PurePosixPath() else f"{path.parent}/"
-    return path.name, folder
+    folder = path.parent.relative_to(shared)
+    return path.name, "" if folder == PurePosixPath() else f"{folder}/"
+
+
+def _shared_folder(entries: list[Entry]) -> PurePosixPath:
+    folders = [PurePosixPath(entry.source).parent for entry in entries]
+    if len({folder.is_absolute() for folder in folders}) != 1:
+        return PurePosixPath()
+    return PurePosixPath(posixpath.commonpath(folders))
+
+
+def _frame(shown: WrittenRendition, *, alpha: bool) -> str:
+    """How a picture meets its card: in its own size, filling it, or whole."""
+    if max(shown.width, shown.height) <= _SMALL:
+        return "small"
+    near = _NEAR[0] <= shown.width / shown.height <= _NEAR[1]
+    return "near" if near and not alpha else ""
 
 
 def _alt(entry: Entry, title: str) -> str:
@@ -177,7 +196,9 @@ def _known(entry: Entry, tags: Tags | None) -> list[tuple[str, str]]:
     """Label and value of all that is known, leaving out what is not."""
     rows: list[tuple[str, object]] = []
     if tags is not None:
-        camera = " ".join(part for part in (tags.camera_make, tags.camera_model) if part)
+        make, model = tags.camera_make or "", tags.camera_model or ""
+        # Many makers write their name into the model too.
+        camera = model if model.startswith(make) else f"{make} {model}"
         rows += [
             ("Title", tags.title),
             ("Caption", tags.caption),
@@ -289,41 +310,6 @@ def _choices(ladder: list[WrittenRendition]) -> list[_Choice]:
                 )
             )
     return choices
-
-
-def _placeholder(entry: Entry) -> str | None:
-    """The ThumbHash as the address of a tiny PNG; None if there is none or it is transparent."""
-    if entry.metadata is None or (entry.probe is not None and entry.probe.alpha):
-        return None
-    # Numpy, which only this needs, takes a tenth of a second to load.
-    from worker.media.metadata import thumbhash
-
-    try:
-        width, height, pixels = thumbhash.to_rgba(entry.metadata.measures.thumbhash)
-    except ValueError:
-        return None
-    # A ThumbHash has at most seven waves across: every second of its 32 pixels says the same.
-    rows = [pixels[4 * width * y : 4 * width * (y + 1)] for y in range(0, height, 2)]
-    thin = [b"".join(row[4 * x : 4 * x + 3] for x in range(0, width, 2)) for row in rows]
-    data = base64.b64encode(png(thin, width=(width + 1) // 2)).decode()
-    return f"data:image/png;base64,{data}"
-
-
-def png(rows: list[bytes], *, width: int) -> bytes:
-    """Return 8-bit RGB rows as a PNG file (W3C PNG, third edition)."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        checked = kind + body
-        return struct.pack(">I", len(body)) + checked + struct.pack(">I", zlib.crc32(checked))
-
-    header = struct.pack(">IIBBBBB", width, len(rows), 8, 2, 0, 0, 0)
-    lines = b"".join(b"\0" + row for row in rows)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(lines, 9))
-        + chunk(b"IEND", b"")
-    )
 
 
 # --- sums ---------------------------------------------------------------------------------------
