@@ -1,0 +1,210 @@
+"""Recipes as files: found, read, and every way that fails."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from worker import recipes
+from worker.errors import Problem, RecipeError
+from worker.recipes import Severity
+
+MINIMAL = 'name = "x"\nversion = 1\n[[renditions]]\nname = "p"\nwidth = 8\nformats = ["jpeg"]\n'
+PNG = b"\x89PNG\r\n\x1a\n" + b"not looked at further"
+
+
+def problems_of(name_or_path: str | Path) -> tuple[Problem, ...]:
+    """What ``load`` complains about."""
+    with pytest.raises(RecipeError) as caught:
+        recipes.load(name_or_path)
+    return caught.value.problems
+
+
+def only(name_or_path: str | Path) -> str:
+    """The one thing that ``load`` complains about, with its path."""
+    (problem,) = problems_of(name_or_path)
+    return str(problem)
+
+
+def marked(folder: Path, image: str) -> Path:
+    """A recipe file whose watermark is ``image`` (TOML text without quotes)."""
+    file = folder / "mine.toml"
+    file.write_text(f'{MINIMAL}[renditions.watermark]\nimage = "{image}"\n', encoding="utf-8")
+    return file
+
+
+def test_path_as_text_and_as_path(tmp_path: Path) -> None:
+    """A path works as text and as a Path, and gives the recipe of that file."""
+    file = tmp_path / "mine.toml"
+    file.write_text(MINIMAL, encoding="utf-8")
+    assert recipes.load(file) == recipes.load(str(file)) == recipes.parse(MINIMAL)
+
+
+def test_byte_order_mark_and_windows_lines(tmp_path: Path) -> None:
+    """What editors on Windows write is read as it is meant."""
+    file = tmp_path / "mine.TOML"
+    file.write_bytes(b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode())
+    assert recipes.load(file) == recipes.parse(MINIMAL)
+
+
+def test_unknown_name_lists_the_shipped() -> None:
+    """A name that does not exist is answered with those that do, and the nearest."""
+    message = only("defualt")
+    assert 'did you mean "default"?' in message
+    assert "archive, avatar, default, product" in message
+
+
+def test_names_are_not_paths() -> None:
+    """No name, not even a strange one, reaches the file system."""
+    for name in ("", ".", "..", "default\x00", "kinds", "x" * 100_000, "\x1b[31m"):
+        with pytest.raises(RecipeError, match="no shipped recipe has this name") as caught:
+            recipes.load(name)
+        assert len(str(caught.value)) < 600
+        assert str(caught.value).replace("\n", "").isprintable()
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    """A file that is not there is said to be not there."""
+    assert only(tmp_path / "none.toml") == "is not there"
+    assert only(str(tmp_path / "none.toml")) == "is not there"
+
+
+@pytest.mark.parametrize("name", ["a\x00b.toml", "y" * 300 + ".toml", "\ud800/x.toml"])
+def test_paths_that_cannot_be(name: str) -> None:
+    """Paths that no file system has are problems, not tracebacks."""
+    assert only(Path(name)).startswith(("is not a path", "cannot be read", "is not there"))
+
+
+def test_things_that_are_not_files(tmp_path: Path) -> None:
+    """A folder, a pipe, a loop of links and a file taken for a folder are refused at once."""
+    (tmp_path / "folder.toml").mkdir()
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "loop.toml").symlink_to(tmp_path / "loop.toml")
+    (tmp_path / "file").write_text("")
+    assert only(tmp_path / "folder.toml") == "is a folder"
+    assert only(tmp_path / "pipe.toml") == "is not a regular file"
+    assert only(tmp_path / "loop.toml").startswith("cannot be read: ")
+    assert only(tmp_path / "file" / "x.toml").startswith("cannot be read: ")
+
+
+def test_other_endings_are_refused(tmp_path: Path) -> None:
+    """A mistyped path does not make Safelight read, and quote from, any file."""
+    file = tmp_path / "mine.txt"
+    file.write_text(MINIMAL)
+    assert only(file) == "recipe files end in .toml"
+
+
+def test_not_utf8(tmp_path: Path) -> None:
+    """Other encodings are named with the place of the first wrong byte."""
+    file = tmp_path / "mine.toml"
+    file.write_bytes(b'name = "x"\ndescription = "caf\xe9"\n')
+    assert only(file) == "is not UTF-8 text (byte 29, line 2); save it as UTF-8"
+    file.write_bytes(MINIMAL.encode("utf-16"))
+    assert "is not UTF-8 text" in only(file)
+
+
+def test_syntax_error_has_its_place(tmp_path: Path) -> None:
+    """Wrong TOML is reported by line and column."""
+    file = tmp_path / "mine.toml"
+    file.write_text('name = "x"\nversion = = 1\n')
+    assert only(file) == "line 2, column 11: not valid TOML: Invalid value"
+    file.write_text('name = "x"\nversion =')
+    assert only(file) == "end of document: not valid TOML: Invalid value"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a = " + "[" * 1500, "is nested too deeply"),
+        ("a = " + "1" * 1990, "unknown key"),
+        ("a = " + ".".join("b" * 1500), "line 1: is longer than 2000 characters"),
+        ("a = [" + ("1" * 1990 + ",\n") * 3 + "]", "unknown key"),
+        ("a = 0x" + "f" * 1990, "unknown key"),
+        ("#" * 256_001, "is larger than 256 kB"),
+        ("a = \x00", "not valid TOML"),
+        ('"\x1b" = 1', "not valid TOML"),
+        ("a = 1\na = 2", "Cannot overwrite a value"),
+    ],
+)
+def test_hostile_text(text: str, says: str) -> None:
+    """Deep, long, huge and broken texts are problems with printable messages."""
+    with pytest.raises(RecipeError) as caught:
+        recipes.parse(text)
+    found = [str(problem) for problem in caught.value.problems]
+    assert any(says in problem for problem in found)
+    assert all(problem.isprintable() for problem in found)
+
+
+def test_large_file_is_not_read_whole(tmp_path: Path) -> None:
+    """A file above the limit is refused by its size."""
+    file = tmp_path / "mine.toml"
+    file.write_text("#\n" * 128_001)
+    assert only(file) == "is larger than 256 kB"
+
+
+def test_watermark_is_found_beside_the_recipe(tmp_path: Path) -> None:
+    """The picture's contents come with the recipe, under the name the recipe gives it."""
+    (tmp_path / "marks").mkdir()
+    (tmp_path / "marks" / "logo.png").write_bytes(PNG)
+    recipe = recipes.load(marked(tmp_path, "marks/../marks/logo.png"))
+    assert recipe.assets == {"marks/../marks/logo.png": PNG}
+
+
+def test_watermark_stays_in_the_folder(tmp_path: Path) -> None:
+    """Neither dots, nor an absolute path, nor links lead out of the recipe's folder."""
+    home = tmp_path / "home"
+    home.mkdir()
+    outside = tmp_path / "secret.png"
+    outside.write_bytes(PNG)
+    (home / "link.png").symlink_to(outside)
+    (home / "up").symlink_to(tmp_path)
+    (home / "in.png").write_bytes(PNG)
+    (home / "fine.png").symlink_to("in.png")
+    wrong = ("../secret.png", str(outside), str(home / "in.png"), "link.png", "up/secret.png")
+    for image in wrong:
+        assert only(marked(home, image)) == (
+            "renditions[0].watermark.image: must be relative to the recipe file and stay in its "
+            "folder"
+        )
+    assert recipes.load(marked(home, "fine.png")).assets == {"fine.png": PNG}
+
+
+def test_watermark_that_cannot_be_read(tmp_path: Path) -> None:
+    """Missing, folder, too large, not a picture, not a path: each at the path of its key."""
+    (tmp_path / "large.png").write_bytes(PNG + bytes(5_000_000))
+    (tmp_path / "text.png").write_text("hello")
+    (tmp_path / "empty.png").write_text("")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    says = {
+        "none.png": "is not there",
+        ".": "is a folder",
+        "large.png": "is larger than 5000 kB",
+        "text.png": "is not a PNG, JPEG or WebP picture",
+        "empty.png": "is not a PNG, JPEG or WebP picture",
+        "pipe": "is not a regular file",
+        "a\\u0000b": "is not a path that can be followed",
+    }
+    for image, message in says.items():
+        assert only(marked(tmp_path, image)) == f"renditions[0].watermark.image: {message}"
+    assert only(marked(tmp_path, "loop")).startswith("renditions[0].watermark.image: ")
+
+
+def test_watermark_needs_a_file() -> None:
+    """A text from nowhere has nothing for a picture to be relative to."""
+    with pytest.raises(RecipeError, match=r"watermark\.image: needs a recipe file"):
+        recipes.parse(f'{MINIMAL}watermark = {{ image = "a.png" }}')
+
+
+def test_lint_reports_what_load_raises(tmp_path: Path) -> None:
+    """The linter returns mistakes of content, of the file and of the name alike."""
+    file = tmp_path / "mine.toml"
+    file.write_text(MINIMAL.replace("8", "0"))
+    for wrong in (file, tmp_path / "none.toml", "nobody"):
+        found = recipes.lint(wrong)
+        assert [(f.path, f.message) for f in found] == [
+            (problem.path, problem.message) for problem in problems_of(wrong)
+        ]
+        assert {finding.severity for finding in found} == {Severity.ERROR}

@@ -1,0 +1,119 @@
+"""Recipes: TOML files to :class:`~worker.model.Recipe`, strictly, with every mistake at once.
+
+What lives here: the public functions. The rest of the package, from the values outwards:
+``kinds`` (one value), ``schema`` (the table of keys), ``building`` (rules between keys),
+``files`` (the file system), ``canonical`` (written out again, digest), ``advice`` (warnings),
+and the shipped recipes (``*.toml``). The keys are described in docs/recipes.md.
+What may not: pixels, network, defaults that are not in the model or the schema.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from worker.errors import Problem, RecipeError
+from worker.model import Recipe
+from worker.recipes.advice import Finding, Severity, advise
+from worker.recipes.building import build
+from worker.recipes.canonical import as_dict, dump, fingerprint
+from worker.recipes.files import MAXIMUM_BYTES, MAXIMUM_LINE, locate, read_asset, read_text
+from worker.recipes.files import shipped as shipped
+from worker.recipes.files import subject_of as _subject_of
+from worker.recipes.kinds import Problems, printable
+
+__all__ = [
+    "Finding",
+    "Severity",
+    "advise",
+    "as_dict",
+    "dump",
+    "fingerprint",
+    "lint",
+    "load",
+    "parse",
+    "shipped",
+]
+
+
+def load(name_or_path: str | Path) -> Recipe:
+    """The recipe with a shipped name, or in a ``.toml`` file.
+
+    A ``Path``, and a text that ends in ``.toml`` or has a folder in it, is a path; any other
+    text is a shipped name.
+
+    Raises:
+        RecipeError: with every mistake of the file, or why there is no file to read.
+    """
+    file = locate(name_or_path)
+    subject = _subject_of(name_or_path)
+    return parse(read_text(file, subject), folder=file.parent, subject=subject)
+
+
+def parse(text: str, *, folder: Path | None = None, subject: str = "recipe") -> Recipe:
+    """The recipe that ``text`` describes.
+
+    Args:
+        text: TOML.
+        folder: where watermark pictures are found; None if the text is from no file, and then
+            a watermark picture is a mistake.
+        subject: what the error calls the recipe.
+
+    Raises:
+        RecipeError: with every mistake, each with its path.
+    """
+    document = _document(text, subject)
+    problems = Problems()
+
+    def asset(name: str, path: str, found: Problems) -> bytes | None:
+        return read_asset(folder, name, path, found)
+
+    recipe = build(document, asset, problems)
+    if problems:
+        raise RecipeError(subject, problems.all())
+    return replace(recipe, digest=fingerprint(recipe))
+
+
+def lint(name_or_path: str | Path) -> tuple[Finding, ...]:
+    """Every mistake of a recipe; if there is none, what to think about before using it.
+
+    Raises nothing: a file that cannot be read is a finding too.
+    """
+    try:
+        recipe = load(name_or_path)
+    except RecipeError as error:
+        return tuple(
+            Finding(problem.path, problem.message, Severity.ERROR) for problem in error.problems
+        )
+    return advise(recipe)
+
+
+def _document(text: str, subject: str) -> dict[str, object]:
+    import tomllib  # here, because `safelight --help` starts without it
+
+    if len(text) > MAXIMUM_BYTES:
+        message = f"is larger than {MAXIMUM_BYTES // 1000} kB"
+        raise RecipeError(subject, (Problem("", message),))
+    long_line = re.search(rf"[^\n]{{{MAXIMUM_LINE + 1}}}", text)
+    if long_line:
+        line = text.count("\n", 0, long_line.start()) + 1
+        message = f"is longer than {MAXIMUM_LINE} characters"
+        raise RecipeError(subject, (Problem(f"line {line}", message),))
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(subject, (_syntax_problem(str(error)),)) from error
+    except RecursionError as error:
+        problem = Problem("", "is nested too deeply")
+        raise RecipeError(subject, (problem,)) from error
+    except ValueError as error:  # a whole number of more digits than Python reads
+        problem = Problem("", f"is not TOML: {printable(str(error))}")
+        raise RecipeError(subject, (problem,)) from error
+
+
+def _syntax_problem(message: str) -> Problem:
+    """tomllib's ``what (at line 1, column 2)`` as a problem with the place as its path."""
+    found = re.fullmatch(r"(?s)(.*) \(at (line \d+, column \d+|end of document)\)", message)
+    what, where = (found[1], found[2]) if found else (message, "")
+    return Problem(where, f"not valid TOML: {printable(what)}")

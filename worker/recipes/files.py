@@ -1,0 +1,136 @@
+"""Recipe files and the pictures they name: finding, reading, refusing.
+
+What lives here: every touch of the file system, each failure a problem with a path.
+What may not: what the text of a recipe means (``building``).
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+
+from worker.errors import Problem, RecipeError
+from worker.recipes.kinds import Problems, printable, suggestion
+
+FOLDER = Path(__file__).parent
+"""Where the shipped recipes are."""
+
+MAXIMUM_BYTES = 256_000
+"""Of a recipe file."""
+MAXIMUM_LINE = 2_000
+"""Characters. The TOML parser takes time in the square of the parts of a dotted key."""
+MAXIMUM_ASSET_BYTES = 5_000_000
+"""Of a watermark picture, which is held in memory as long as its recipe is."""
+
+_LONGEST_NAME = 300
+"""Characters of a path in a message."""
+
+_SIGNATURES = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF....WEBP", re.DOTALL)
+"""PNG (W3C PNG 5.2), JPEG (ITU-T T.81 B.1.1.3), WebP (RFC 9649 2.4)."""
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the recipes that ship, sorted."""
+    return tuple(sorted(file.stem for file in FOLDER.glob("*.toml")))
+
+
+def locate(name_or_path: str | Path) -> Path:
+    """The file meant by a shipped name or a path.
+
+    A ``Path``, and a text that ends in ``.toml`` or has a folder in it, is a path; any other
+    text is the name of a shipped recipe.
+
+    Raises:
+        RecipeError: no shipped recipe has this name; the message lists those there are.
+    """
+    if isinstance(name_or_path, Path):
+        return name_or_path
+    names = shipped()
+    if name_or_path in names:
+        return FOLDER / f"{name_or_path}.toml"
+    if name_or_path.lower().endswith(".toml") or "/" in name_or_path or "\\" in name_or_path:
+        return Path(name_or_path)
+    message = (
+        f"no shipped recipe has this name{suggestion(name_or_path, names)} "
+        f"(shipped: {', '.join(names)}; your own is named by its path, ending in .toml)"
+    )
+    raise RecipeError(subject_of(name_or_path), (Problem("", message),))
+
+
+def subject_of(name_or_path: str | Path) -> str:
+    """What messages call the recipe."""
+    text = str(name_or_path)
+    return f"recipe {printable(text if len(text) <= _LONGEST_NAME else text[:_LONGEST_NAME])}"
+
+
+def read_text(file: Path, subject: str) -> str:
+    """The text of a recipe file.
+
+    Raises:
+        RecipeError: missing, unreadable, not a ``.toml`` file, too large or not UTF-8.
+    """
+    if file.suffix.lower() != ".toml":
+        # Also keeps a mistyped path from reading, and quoting from, any file at all.
+        raise RecipeError(subject, (Problem("", "recipe files end in .toml"),))
+    try:
+        data = _read(file, MAXIMUM_BYTES)
+    except _Unreadable as error:
+        raise RecipeError(subject, (Problem("", str(error)),)) from error
+    try:
+        return data.decode("utf-8-sig")  # editors on Windows write a byte order mark
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        message = f"is not UTF-8 text (byte {error.start}, line {line}); save it as UTF-8"
+        raise RecipeError(subject, (Problem("", message),)) from error
+
+
+def read_asset(folder: Path | None, name: str, path: str, problems: Problems) -> bytes | None:
+    """Contents of the picture ``name`` in ``folder``; None after noting a problem at ``path``.
+
+    The picture must lie in the folder of the recipe file or below it once every symbolic link
+    is followed: a recipe that is handed around must not read the files of whoever runs it.
+    """
+    if folder is None:
+        problems.add(path, "needs a recipe file: the picture is found relative to it")
+        return None
+    try:
+        home = folder.resolve()
+        picture = (home / name).resolve()
+    except (OSError, ValueError, RuntimeError):  # loops of links, NUL bytes
+        problems.add(path, "is not a path that can be followed")
+        return None
+    if Path(name).is_absolute() or not picture.is_relative_to(home):
+        problems.add(path, "must be relative to the recipe file and stay in its folder")
+        return None
+    try:
+        data = _read(picture, MAXIMUM_ASSET_BYTES)
+    except _Unreadable as error:
+        problems.add(path, str(error))
+        return None
+    if not _SIGNATURES.match(data):
+        problems.add(path, "is not a PNG, JPEG or WebP picture")
+        return None
+    return data
+
+
+class _Unreadable(Exception):
+    """Why a file could not be read, in words that follow its path."""
+
+
+def _read(file: Path, most: int) -> bytes:
+    try:
+        kind = file.stat().st_mode
+        if not stat.S_ISREG(kind):  # opening a pipe would wait for ever
+            raise _Unreadable("is a folder" if stat.S_ISDIR(kind) else "is not a regular file")
+        with file.open("rb") as stream:
+            data = stream.read(most + 1)
+    except FileNotFoundError as error:
+        raise _Unreadable("is not there") from error
+    except OSError as error:
+        raise _Unreadable(f"cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a NUL byte or half a surrogate pair in the path
+        raise _Unreadable("is not a path") from error
+    if len(data) > most:
+        raise _Unreadable(f"is larger than {most // 1000} kB")
+    return data
