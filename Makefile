@@ -15,7 +15,8 @@ demo: setup ## Process the sample pictures, then say where to look
 	@.make/demo
 
 test: setup ## Run all tests, on all cores
-	$(STEP) tests $(BIN)/python -m pytest -n auto -q $(ARGS)
+	@printf '\n== tests\n' # not a step: pytest says itself how long it took, as the last line
+	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 setup: ## Make .venv with everything pinned; instant when nothing changed
 	@.make/setup
