@@ -42,7 +42,8 @@ def process(data: bytes, recipe: Recipe) -> Processed:
     plan = make_plan(found, recipe)
     embedded = read_embedded(open_image(data, found))
     tags = read_tags(embedded.exif, embedded.xmp, embedded.iptc)
-    rendered = render(data, found, plan, assets=recipe.assets, exif=written_exif(tags, recipe.keep))
+    exif = written_exif(tags, recipe.keep)
+    rendered = render(data, found, plan, assets=recipe.assets, exif=exif, icc=embedded.icc)
     metadata = Metadata(
         sha256=hashlib.sha256(data).hexdigest(),
         icc=found.icc,

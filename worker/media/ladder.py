@@ -7,7 +7,7 @@ level. Every scale is upright working pixels (see ``worker.media.colour``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyvips
 import simplejpeg
@@ -19,7 +19,7 @@ from worker.model import ColourSpace, Format, Probe
 
 if TYPE_CHECKING:
     from worker.media.geometry import Size
-    from worker.media.plan import Plan
+    from worker.media.plan import Decode, Plan
 
 FAST_JPEG_PIXELS = 40_000_000
 """Up to here a JPEG is decoded whole by simplejpeg (a fifth faster); above, libvips streams it
@@ -33,11 +33,12 @@ class Ladder:
     pixels are pulled: wrap use in ``worker.media.loaders.decoding``.
     """
 
-    def __init__(self, data: bytes, probe: Probe, plan: Plan) -> None:
+    def __init__(self, data: bytes, probe: Probe, plan: Plan, icc: bytes | None = None) -> None:
+        """Open the original; ``icc`` is its colour profile, if the caller has read it."""
         self._probe = probe
         self._plan = plan
         self._made: dict[tuple[int, int], pyvips.Image] = {}
-        image = _decode(data, probe, plan)
+        image = _decode(data, probe, plan.decode, icc)
         self.delays: tuple[int, ...] = ()
         self.loop = 0
         frames = plan.decode.frames
@@ -77,11 +78,18 @@ class Ladder:
         return image if self._probe.animated else _without_opaque_alpha(image)
 
 
-def _decode(data: bytes, probe: Probe, plan: Plan) -> pyvips.Image:
-    decode = plan.decode
-    image = open_image(data, probe, frames=decode.frames, shrink=decode.shrink, scale=decode.scale)
-    if not _is_plain_jpeg(probe):
-        return image
+def _decode(data: bytes, probe: Probe, decode: Decode, icc: bytes | None) -> pyvips.Image:
+    if _is_plain_jpeg(probe):
+        pixels = _decode_jpeg(data, probe, decode)
+        if pixels is not None:
+            if icc is not None:
+                attach(pixels, "icc-profile-data", icc)
+            return pixels
+    return open_image(data, probe, frames=decode.frames, shrink=decode.shrink, scale=decode.scale)
+
+
+def _decode_jpeg(data: bytes, probe: Probe, decode: Decode) -> pyvips.Image | None:
+    """Decode whole, in memory; None for what libvips must judge: damaged or unusual files."""
     grey = probe.colour_space is ColourSpace.GREY
     try:
         array = simplejpeg.decode_jpeg(
@@ -92,17 +100,12 @@ def _decode(data: bytes, probe: Probe, plan: Plan) -> pyvips.Image:
             min_height=decode.height,
         )
     except ValueError:
-        # Damaged or unusual: libvips decides which, and says so in its own words.
-        return image
+        return None
     height, width, bands = array.shape
-    if (width, height) != (image.width, image.height):
-        return image
+    if (width, height) != (decode.width, decode.height):
+        return None
     pixels = pyvips.Image.new_from_memory(array.data, width, height, bands, "uchar")
-    pixels = pixels.copy(interpretation="b-w" if grey else "srgb")
-    if image.get_typeof("icc-profile-data"):
-        profile: Any = image.get("icc-profile-data")  # bytes, which the stubs do not know
-        attach(pixels, "icc-profile-data", profile)
-    return pixels
+    return pixels.copy(interpretation="b-w" if grey else "srgb")
 
 
 def _delays(strip: pyvips.Image) -> tuple[int, ...]:

@@ -41,6 +41,7 @@ def render(
     *,
     assets: Mapping[str, bytes] | None = None,
     exif: bytes | None = None,
+    icc: bytes | None = None,
 ) -> Rendered:
     """Make every rendition of a plan.
 
@@ -50,12 +51,13 @@ def render(
         plan: for ``probe``.
         assets: pictures of the recipe's watermarks.
         exif: block to write into every rendition, already cut down to what may be kept.
+        icc: colour profile of ``data``; needed only for JPEG, which is decoded without its header.
 
     Raises:
         DamagedInput, UnsupportedInput: the pixels cannot be decoded.
     """
     with decoding():
-        ladder = Ladder(data, probe, plan)
+        ladder = Ladder(data, probe, plan, icc)
         extras = Extras(
             profile=p3_profile() if plan.decode.conversion is Conversion.P3 else None,
             exif=exif,
