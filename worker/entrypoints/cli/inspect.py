@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.entrypoints.cli import output
-from worker.services.local_run.wording import size_text
+from worker.services.local_run.wording import camera_text, exposure_text, size_text
 
 if TYPE_CHECKING:
     from worker.model import Metadata, Probe
@@ -39,10 +39,11 @@ def command(*, file: Path, as_json: bool) -> int:
         )
         return output.REJECTED if error else 0
     console = output.console()
-    if found.probe is not None:
-        console.print(output.table(str(file), _header(found.probe)))
+    rows = _header(found.probe) if found.probe is not None else []
     if found.metadata is not None:
-        console.print(output.table("", _known(found.metadata)))
+        rows += _known(found.metadata)
+    if rows:
+        console.print(output.table(str(file), rows))
     if found.rejected is not None:
         output.print_error(found.rejected, as_json=False)
         return output.REJECTED
@@ -68,24 +69,28 @@ def _header(probe: Probe) -> list[tuple[str, object]]:
 
 def _known(metadata: Metadata) -> list[tuple[str, object]]:
     tags, measures = metadata.tags, metadata.measures
-    rows: list[tuple[str, object]] = [
-        (name.replace("_", " "), value)
-        for name, value in asdict(tags).items()
-        if name not in ("gps", "keywords")
-    ]
+    position = None
     if tags.gps is not None:
-        position = f"{tags.gps.latitude:.6f}, {tags.gps.longitude:.6f}"
         height = f", {tags.gps.altitude:g} m" if tags.gps.altitude is not None else ""
-        rows.append(("position", position + height))
+        position = f"{tags.gps.latitude:.6f}, {tags.gps.longitude:.6f}{height}"
     return [
-        *rows,
+        ("title", tags.title),
+        ("caption", tags.caption),
         ("keywords", ", ".join(tags.keywords)),
+        ("taken", tags.taken_at),
+        ("camera", camera_text(tags)),
+        ("lens", tags.lens),
+        ("exposure", exposure_text(tags)),
+        ("flash", {True: "fired", False: "off", None: None}[tags.flash]),
+        ("position", position),
+        ("artist", tags.artist),
+        ("copyright", tags.copyright),
+        ("software", tags.software),
         ("dominant colour", measures.dominant),
         ("palette", " ".join(measures.palette)),
-        ("brightness", f"{measures.brightness:.3f}"),
-        ("contrast", f"{measures.contrast:.3f}"),
-        ("sharpness", f"{measures.sharpness:.0f}"),
+        ("brightness", f"{measures.brightness:.3f}, contrast {measures.contrast:.3f}"),
         ("clipped", f"{measures.clipped_dark:.1%} dark, {measures.clipped_light:.1%} light"),
+        ("sharpness", f"{measures.sharpness:.0f}"),
         ("placeholder", measures.thumbhash),
         ("perceptual hash", measures.phash),
         ("sha256", metadata.sha256),

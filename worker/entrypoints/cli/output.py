@@ -44,14 +44,14 @@ def exit_code(error: SafelightError) -> int:
 def print_error(error: SafelightError, *, as_json: bool) -> None:
     """Write an error to standard error: one line, and one more for each problem it lists."""
     problems = error.problems if isinstance(error, ProblemsError) else ()
+    message = error.message.partition("\n")[0] if problems else error.message
     if as_json:
-        body: dict[str, Any] = {"code": error.code, "message": error.message}
+        body: dict[str, Any] = {"code": error.code, "message": message}
         if problems:
             body["problems"] = [{"path": p.path, "message": p.message} for p in problems]
         click.echo(json.dumps({"error": body}), err=True)
         return
-    first = error.message.partition("\n")[0] if problems else error.message
-    click.echo(f"{click.style(f'error[{error.code}]', fg='red')}: {one_line(first)}", err=True)
+    click.echo(f"{click.style(f'error[{error.code}]', fg='red')}: {one_line(message)}", err=True)
     for problem in problems:
         click.echo(f"  {one_line(str(problem))}", err=True)
 

@@ -23,7 +23,13 @@ import worker
 from worker.model import Format, Probe, Tags
 from worker.services.local_run.manifest import Entry, Status, WrittenRendition
 from worker.services.local_run.placeholder import placeholder
-from worker.services.local_run.wording import change_text, seconds_text, size_text
+from worker.services.local_run.wording import (
+    camera_text,
+    change_text,
+    exposure_text,
+    seconds_text,
+    size_text,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -196,17 +202,14 @@ def _known(entry: Entry, tags: Tags | None) -> list[tuple[str, str]]:
     """Label and value of all that is known, leaving out what is not."""
     rows: list[tuple[str, object]] = []
     if tags is not None:
-        make, model = tags.camera_make or "", tags.camera_model or ""
-        # Many makers write their name into the model too.
-        camera = model if model.startswith(make) else f"{make} {model}"
         rows += [
             ("Title", tags.title),
             ("Caption", tags.caption),
             ("Keywords", ", ".join(tags.keywords)),
             ("Taken", tags.taken_at and tags.taken_at.replace("T", " ")),
-            ("Camera", camera),
+            ("Camera", camera_text(tags)),
             ("Lens", tags.lens),
-            ("Exposure", _exposure(tags)),
+            ("Exposure", exposure_text(tags)),
             ("Position", tags.gps and f"{tags.gps.latitude:.5f}, {tags.gps.longitude:.5f}"),
             ("Artist", tags.artist),
             ("Copyright", tags.copyright),
@@ -235,21 +238,6 @@ def _pixel_kind(probe: Probe) -> str:
         parts.append(probe.icc)
     if probe.orientation != 1:
         parts.append(f"orientation {probe.orientation}")
-    return ", ".join(parts)
-
-
-def _exposure(tags: Tags) -> str:
-    parts = []
-    if tags.exposure_seconds:
-        slow = tags.exposure_seconds >= 0.3
-        time = f"{tags.exposure_seconds:g}" if slow else f"1/{1 / tags.exposure_seconds:.0f}"
-        parts.append(f"{time} s")
-    if tags.f_number:
-        parts.append(f"f/{tags.f_number:g}")
-    if tags.iso:
-        parts.append(f"ISO {tags.iso}")
-    if tags.focal_length_mm:
-        parts.append(f"{tags.focal_length_mm:g} mm")
     return ", ".join(parts)
 
 

@@ -32,7 +32,8 @@ def storage_error(error: OSError, path: Path) -> SafelightError:
     """Return what a failed write, rename or removal of ``path`` is called here."""
     if error.errno in _FULL:
         return StorageFull(f"no space left to write {path}: {error.strerror}")
-    return InputError(f"cannot write {path}: {error.strerror}", code="output_unwritable")
+    said = "not a folder" if isinstance(error, FileExistsError) else error.strerror
+    return InputError(f"cannot write {path}: {said}", code="output_unwritable")
 
 
 def write_file(path: Path, data: bytes) -> None:

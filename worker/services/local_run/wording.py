@@ -1,6 +1,8 @@
-"""Sizes and times in words, for the gallery and the command line."""
+"""Sizes, times and camera data in words, for the gallery and the command line."""
 
 from __future__ import annotations
+
+from worker.model import Tags
 
 
 def size_text(count: int) -> str:
@@ -31,3 +33,26 @@ def change_text(now: int, before: int) -> str:
     if now > before:
         return f"{now / before - 1:.0%} larger"
     return f"{1 - now / before:.0%} smaller"
+
+
+def camera_text(tags: Tags) -> str:
+    """Return maker and model, ``Canon EOS 350D``; empty if unknown."""
+    make, model = tags.camera_make or "", tags.camera_model or ""
+    # Many makers write their name into the model too.
+    return model if model.startswith(make) else f"{make} {model}".strip()
+
+
+def exposure_text(tags: Tags) -> str:
+    """Return the camera's settings, ``1/80 s, f/5.6, ISO 400, 107 mm``; empty if unknown."""
+    parts = []
+    if tags.exposure_seconds:
+        slow = tags.exposure_seconds >= 0.3
+        time = f"{tags.exposure_seconds:g}" if slow else f"1/{1 / tags.exposure_seconds:.0f}"
+        parts.append(f"{time} s")
+    if tags.f_number:
+        parts.append(f"f/{tags.f_number:g}")
+    if tags.iso:
+        parts.append(f"ISO {tags.iso}")
+    if tags.focal_length_mm:
+        parts.append(f"{tags.focal_length_mm:g} mm")
+    return ", ".join(parts)
