@@ -39,7 +39,7 @@ def examine(data: bytes, kind: Format, limits: Limits) -> tuple[int, int]:
     """
     try:
         return _READERS[kind](data, limits)
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OverflowError) as error:
         # Every read is bounds-checked: running off the end means that the end is missing.
         raise refuse.truncated(kind) from error
 
@@ -65,8 +65,11 @@ def _jpeg(data: bytes, limits: Limits) -> tuple[int, int]:
         elif marker in (0xD9, 0xDA):
             raise refuse.corrupt(Format.JPEG, "no frame header before the picture data")
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", data, at + 5)
+            depth, height, width = struct.unpack_from(">BHH", data, at + 4)
             refuse.check_size(width, height, limits)
+            if marker > 0xC2 or depth != 8:
+                # libjpeg reads some of these and no browser any: what arrives is not a photo.
+                raise refuse.variant("a lossless, arithmetic-coded or 12-bit JPEG")
             return width, height
         else:
             at += 2 + max(2, struct.unpack_from(">H", data, at + 2)[0])

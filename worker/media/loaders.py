@@ -17,6 +17,7 @@ libjpeg cannot tell a lost marker from lost pixels.
 from __future__ import annotations
 
 import io
+import logging
 import re
 import struct
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ from worker.model import Format, Probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_LOGGER = logging.getLogger(__name__)
 
 _LOADERS = {
     # Format: operation, its class (for the block list), how bad a decoder's complaint must be.
@@ -55,6 +58,19 @@ def _lock_down() -> None:
     for _, loader, _ in _LOADERS.values():
         pyvips.operation_block_set(loader, state=False)
     pyvips.cache_set_max(0)
+    if pyvips.API_mode:
+        # pyvips' own function fails on messages that quote bytes of a file which are not UTF-8.
+        pyvips.ffi.def_extern(name="_log_handler_callback")(_log)
+
+
+def _log(_domain: Any, _level: int, message: Any, _user_data: Any) -> None:
+    """Pass on what libvips warns of. Not a warning to us: what matters arrives as an error."""
+    _LOGGER.debug("libvips: %s", _text(message))
+
+
+def _text(pointer: Any) -> str:
+    """A C string that may quote any bytes of a file."""
+    return bytes(pyvips.ffi.string(pointer)).decode(errors="replace")
 
 
 _lock_down()
@@ -93,9 +109,16 @@ def decoding() -> Iterator[None]:
         yield
     except pyvips.Error as error:
         raise _mapped(str(error)) from error
+    except UnicodeDecodeError as error:
+        # pyvips could not read its own message, which is still there.
+        raise _mapped("\n" + _text(pyvips.vips_lib.vips_error_buffer())) from error
 
 
-_OUT_OF_MEMORY = re.compile(r"out of memory|memory allocation|cannot allocate", re.IGNORECASE)
+# libheif calls it a memory error, too, when it refuses to try a size.
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|memory allocation(?! error: (?:security|invalid))|cannot allocate",
+    re.IGNORECASE,
+)
 _TRUNCATED = re.compile(
     r"premature end of (?:jpeg|input)|truncated|unexpected end|end of (?:file|data|source)"
     r"|not enough data|short read",
@@ -103,7 +126,7 @@ _TRUNCATED = re.compile(
 )
 _UNSUPPORTED = re.compile(
     r"unsupported(?! marker)|not supported|not implemented|unimplemented|no support"
-    r"|not configured|security limit|bad colou?r ?space",
+    r"|not configured|security limit|bad labq format",
     re.IGNORECASE,
 )
 _DECODER = re.compile(
@@ -114,10 +137,10 @@ _DECODER = re.compile(
 
 
 def _mapped(text: str) -> Exception:
-    """The error of the tree for what libvips said; its last line says most."""
+    """The error of the tree for what libvips said; its first line says most."""
     lines = [line.strip() for line in text.splitlines()[1:] if line.strip()]
     lines = [line for line in lines if not line.startswith("source: bad seek")] or [""]
-    said = lines[-1][:200]
+    said = lines[0][:200]
     if _OUT_OF_MEMORY.search(text):
         return MemoryError(said)
     if any(lines) and not _DECODER.search(text):
@@ -148,7 +171,8 @@ def open_image(
         frames: most frames of an animation; more than one gives a strip, frame under frame,
             with ``page-height``. Only the first page of a document is ever opened.
         shrink: 1, 2, 4 or 8: JPEG and WebP are decoded at that fraction, others ignore it.
-        scale: SVG only: pixels a CSS pixel. The caller keeps the result within its limits.
+        scale: SVG only: drawn so many times its probed size. The caller keeps the result within
+            its limits.
 
     Raises:
         Rejected: as :func:`decoding` says.
@@ -299,6 +323,6 @@ def _open_heic(data: bytes) -> pyvips.Image:
 
 def _heic_error(error: Exception) -> Exception:
     text = str(error)
-    if _OUT_OF_MEMORY.search(text) and "security limit" not in text.lower():
+    if _OUT_OF_MEMORY.search(text):
         return MemoryError(text[:200])
     return _refusal(text, f"{text[:200]} (HEIC)")

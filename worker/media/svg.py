@@ -57,20 +57,18 @@ _CSS_LOADING = re.compile(
 _DATA_URL = re.compile(r"data:image/(?:png|jpe?g)\s*(;[^,]*)?,(.*)", re.IGNORECASE | re.DOTALL)
 
 _LENGTH = re.compile(r"\s*\+?(\d*\.?\d+(?:e[+-]?\d+)?)\.?\s*([a-z]*)\s*", re.IGNORECASE)
+_INCH = 72.0
+"""Pixels, as libvips' loader has it at scale 1 (CSS has 96)."""
+
 _PIXELS = {
-    "": 1.0,
-    "px": 1.0,
-    "in": 96.0,
-    "cm": 96 / 2.54,
-    "mm": 96 / 25.4,
-    "pt": 96 / 72,
-    "pc": 16,
+    **{"": 1.0, "px": 1.0, "in": _INCH, "cm": _INCH / 2.54, "mm": _INCH / 25.4},
+    **{"pt": _INCH / 72, "pc": _INCH / 6},
 }
-"""CSS Values and Units 4, section 6.2: 96 pixels an inch. Relative units are left to librsvg."""
+"""Absolute units of CSS Values and Units 4, section 6.2. Relative ones are left to librsvg."""
 
 
 def examine(data: bytes, limits: Limits) -> tuple[float, float] | None:
-    """Refuse what is not a plain drawing; return its intrinsic (width, height) in CSS pixels.
+    """Refuse what is not a plain drawing; return its intrinsic (width, height) in pixels.
 
     None where the file gives no absolute size: the rasteriser then measures what is drawn.
 

@@ -32,6 +32,12 @@ _LARGEST_TILE = 4096
 _MOST_CHANNELS = 5
 """CMYK and alpha."""
 
+_WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8}
+"""Bytes of one value of each field type."""
+
+_LAST_ESSENTIAL = 999
+"""Tags up to here say how pixels are stored; what vendors put behind is often careless."""
+
 _WIDTH, _HEIGHT, _CHANNELS = 256, 257, 277
 _STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS = 273, 279, 324, 325
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
@@ -95,6 +101,11 @@ def _directory(data: bytes, at: int, layout: _Layout) -> dict[int, tuple[int, in
     for _ in range(count):
         tag, kind, length = layout.read(layout.entry, data, at)
         fields[tag] = (kind, length, at + width)
+        size = _WIDTHS.get(kind, 1) * length
+        if size > layout.inline and tag <= _LAST_ESSENTIAL:
+            (start,) = layout.read("Q" if layout.inline == 8 else "I", data, at + width)
+            if start + size > len(data):
+                raise refuse.truncated(Format.TIFF)
         at += width + layout.inline
     return fields
 
