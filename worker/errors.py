@@ -9,13 +9,25 @@
     │   ├── DamagedInput
     │   └── PoisonInput
     ├── ConfigurationError          configuration_invalid   no   somebody must edit something
-    │   └── ProblemsError                                        every mistake at once
-    │       ├── RecipeError         recipe_invalid
-    │       └── SettingsError       settings_invalid
+    │   ├── ProblemsError                                        every mistake at once
+    │   │   ├── RecipeError         recipe_invalid
+    │   │   └── SettingsError       settings_invalid
+    │   ├── AccessDenied            access_denied
+    │   └── PortTaken               port_taken
     ├── InputError                  input_*, output_*       no   a given path does not work
     ├── EngineError                 engine_failed           no   a defect here, not in the input
+    ├── StateError                  (each its own)          no   the world is not as assumed
+    │   ├── ObjectMissing           object_missing
+    │   ├── ObjectChanged           object_changed
+    │   ├── AssetMissing            asset_missing
+    │   └── Conflict                conflict
+    │       ├── Superseded          superseded
+    │       └── AlreadyRecorded     already_recorded
     └── TransientError              (each its own)          yes  the same call may work later
-        └── StorageFull             storage_full
+        ├── StorageFull             storage_full
+        ├── Throttled               throttled
+        ├── Unreachable             unreachable
+        └── EmulatorError           emulator_failed
 
 ``code`` is stable: it is written to manifests, the catalog and events, and may be relied on.
 Partial batch failures, HTTP statuses and exit codes are derived from ``code`` and ``retryable``,
@@ -157,6 +169,18 @@ class SettingsError(ProblemsError):
     code = "settings_invalid"
 
 
+class AccessDenied(ConfigurationError):
+    """The role in use may not do this: a policy is missing a right."""
+
+    code = "access_denied"
+
+
+class PortTaken(ConfigurationError):
+    """Something else listens on the port that was asked for."""
+
+    code = "port_taken"
+
+
 class InputError(SafelightError):
     """A path or an option given by a person cannot be used.
 
@@ -173,6 +197,48 @@ class EngineError(SafelightError):
     code = "engine_failed"
 
 
+class StateError(SafelightError):
+    """A store is not in the state a call assumed. The same call would fail again."""
+
+    code = "state_unexpected"
+
+
+class ObjectMissing(StateError):
+    """There is no such object (any more)."""
+
+    code = "object_missing"
+
+
+class ObjectChanged(StateError):
+    """The object is there, but it is another one than was asked for."""
+
+    code = "object_changed"
+
+
+class AssetMissing(StateError):
+    """The catalog knows no such asset."""
+
+    code = "asset_missing"
+
+
+class Conflict(StateError):
+    """Somebody else has written since; read again and decide anew."""
+
+    code = "conflict"
+
+
+class Superseded(Conflict):
+    """The catalog already has a newer upload of the asset: there is nothing left to do."""
+
+    code = "superseded"
+
+
+class AlreadyRecorded(Conflict):
+    """The catalog already has exactly this upload and recipe: there is nothing left to do."""
+
+    code = "already_recorded"
+
+
 class TransientError(SafelightError):
     """The same call may work later."""
 
@@ -184,3 +250,21 @@ class StorageFull(TransientError):
     """No space left where the output goes."""
 
     code = "storage_full"
+
+
+class Throttled(TransientError):
+    """A service asks to slow down."""
+
+    code = "throttled"
+
+
+class Unreachable(TransientError):
+    """A service does not answer, or answers that it cannot."""
+
+    code = "unreachable"
+
+
+class EmulatorError(TransientError):
+    """The embedded AWS of the local stack could not be installed, started or reached."""
+
+    code = "emulator_failed"

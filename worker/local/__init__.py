@@ -1,0 +1,1 @@
+"""The whole pipeline on one machine: embedded AWS, pumps, workers. Never part of a deployment."""

@@ -1,0 +1,194 @@
+"""The embedded AWS as a child process on loopback: install, start, wait, stop.
+
+The emulator (ministack, MIT) lives in an environment of its own, because it pins its own
+libraries; the rest of Safelight reaches it only through endpoint settings
+(``AWS_ENDPOINT_URL``), so that anything else that speaks the same APIs can take its place. Here
+is only the process; what is created inside it is ``worker.local.deploy``'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.errors import EmulatorError, PortTaken
+
+REQUIREMENTS = Path(__file__).with_name("emulator-requirements.txt")
+ACCOUNT = "000000000000"
+REGION = "eu-central-1"
+START_SECONDS = 60.0
+"""Longest wait for a start; it takes well under one second on an idle machine."""
+STOP_SECONDS = 5.0
+
+
+def home() -> Path:
+    """Where the emulator's environment is: beside the running one, or in the user's cache."""
+    named = os.environ.get("SAFELIGHT_EMULATOR_HOME")
+    if named:
+        return Path(named)
+    if os.access(sys.prefix, os.W_OK):
+        return Path(sys.prefix) / "emulator"
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(cache) / "safelight" / "emulator"
+
+
+def install(folder: Path | None = None) -> Path:
+    """Make the emulator's environment if it is missing or out of date; instant otherwise.
+
+    Returns:
+        The program that starts it.
+
+    Raises:
+        EmulatorError: pip could not install it (usually: no network).
+    """
+    folder = folder or home()
+    program = folder / "bin" / "ministack"
+    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    stamp = folder / "requirements.sha256"
+    if program.exists() and stamp.exists() and stamp.read_text() == wanted:
+        return program
+    venv.create(folder, with_pip=True, clear=True)
+    command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    command += ["--disable-pip-version-check", "--require-hashes", "-r", str(REQUIREMENTS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
+        raise EmulatorError(f"the emulator cannot be installed: {last}")
+    stamp.write_text(wanted)
+    return program
+
+
+def free_port() -> int:
+    """A port nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def require_free(port: int) -> None:
+    """Raises ``PortTaken`` if something listens on the port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            message = f"port {port} is taken; choose another with --port or stop what listens there"
+            raise PortTaken(message) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Emulator:
+    """A running emulator."""
+
+    endpoint: str
+    process: subprocess.Popen[bytes]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that send every AWS client of a process here and nowhere else."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def stop(self) -> None:
+        """Stop it and wait until it is gone."""
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def start(
+    *,
+    port: int,
+    log: Path,
+    state: Path | None = None,
+    enforce_iam: bool = False,
+) -> Emulator:
+    """Start the emulator on loopback and wait until it answers.
+
+    Args:
+        port: to listen on.
+        log: file its output goes to.
+        state: folder in which it keeps everything over restarts; None forgets at the stop.
+        enforce_iam: check signatures, policies and conditions as AWS does.
+
+    Raises:
+        PortTaken: something listens on the port already.
+        EmulatorError: it did not start.
+    """
+    require_free(port)
+    environment = {
+        "PATH": os.environ.get("PATH", ""),
+        "HOME": os.environ.get("HOME", str(log.parent)),
+        "BIND_HOST": "127.0.0.1",  # it listens on all interfaces unless told
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_REGION": REGION,
+        "AUTH": "true" if enforce_iam else "false",
+        "PERSIST_STATE": "0" if state is None else "1",
+        "S3_PERSIST": "0" if state is None else "1",
+        "LOG_LEVEL": "WARNING",
+    }
+    if state is not None:
+        environment |= {"STATE_DIR": str(state), "S3_DATA_DIR": str(state / "s3")}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [str(install())],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=log.parent,
+            # Ctrl-C reaches the supervisor, which stops its children in order.
+            start_new_session=True,
+        )
+    emulator = Emulator(endpoint=f"http://127.0.0.1:{port}", process=process)
+    try:
+        _await_answer(emulator, log)
+    except BaseException:
+        emulator.stop()
+        raise
+    return emulator
+
+
+def _await_answer(emulator: Emulator, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if emulator.process.poll() is not None:
+            code = emulator.process.returncode
+            raise EmulatorError(f"the emulator ended with code {code}; see {log}")
+        try:
+            with urllib.request.urlopen(f"{emulator.endpoint}/_ministack/health", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise EmulatorError(f"the emulator did not answer within {START_SECONDS:.0f} s; see {log}")
+
+
+@contextmanager
+def running(folder: Path, *, enforce_iam: bool = False) -> Iterator[Emulator]:
+    """An emulator on a free port for as long as the block lasts; for tests and benchmarks."""
+    emulator = start(port=free_port(), log=folder / "emulator.log", enforce_iam=enforce_iam)
+    try:
+        yield emulator
+    finally:
+        emulator.stop()
