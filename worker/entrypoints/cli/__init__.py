@@ -64,8 +64,12 @@ def run(arguments: Sequence[str]) -> int:
     """
     as_json = "--json" in arguments
     try:
-        code = cli.main(args=list(arguments), prog_name="safelight", standalone_mode=False)
+        # Not click's own main(): it ends a broken pipe with 1, which here means "rejected".
+        with cli.make_context("safelight", list(arguments)) as context:
+            code = cli.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as done:  # --help, --version
+        return done.exit_code
     except SafelightError as error:
         output.print_error(error, as_json=as_json)
         return output.exit_code(error)
