@@ -13,6 +13,7 @@ import pytest
 from tests.unit import cli_engines as fakes
 from worker.errors import InputError, StorageFull
 from worker.model import Limits
+from worker.services.local_run import engine
 from worker.services.local_run.engine import Confinement, Engine
 from worker.services.local_run.manifest import Entry
 from worker.services.local_run.run import Order, Report, process_files
@@ -229,6 +230,20 @@ def test_sandbox_that_dies_is_survived(bench: Bench) -> None:
     report = bench.run(engine=replace(fakes.ENGINE, confine=fakes.confine_and_die))
     assert (report.accepted, report.rejected) == (1, 1)
     assert bench.manifest()["a"]["reason"]["code"] == "decoder_crashed"
+
+
+@pytest.mark.parametrize(("content", "code"), [("crash", "out_of_memory"), ("hang", "timed_out")])
+def test_real_sandbox_says_what_happened(bench: Bench, content: str, code: str) -> None:
+    """The second try runs in the real sandbox; a process killed by nobody we know ran out of
+    memory."""
+    bench.put(a=content, b="picture")
+    report = bench.run(
+        engine=replace(fakes.ENGINE, confine=engine.confine),
+        confinement=Confinement(wall_seconds=2.0),
+    )
+    assert (report.accepted, report.rejected) == (1, 1)
+    assert bench.manifest()["a"]["reason"]["code"] == code
+    assert bench.manifest()["a"]["probe"]["width"] == 40
 
 
 def test_bytes_are_checked_before_reading(bench: Bench) -> None:
