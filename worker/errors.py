@@ -16,6 +16,7 @@
     │   └── PortTaken               port_taken
     ├── InputError                  input_*, output_*       no   a given path does not work
     ├── EngineError                 engine_failed           no   a defect here, not in the input
+    ├── MalformedMessage            message_malformed       no   a message nobody of ours sends
     ├── StateError                  (each its own)          no   the world is not as assumed
     │   ├── ObjectMissing           object_missing
     │   ├── ObjectChanged           object_changed
@@ -27,6 +28,8 @@
         ├── StorageFull             storage_full
         ├── Throttled               throttled
         ├── Unreachable             unreachable
+        ├── MemoryPressure          memory_pressure
+        ├── Postponed               postponed
         └── EmulatorError           emulator_failed
 
 ``code`` is stable: it is written to manifests, the catalog and events, and may be relied on.
@@ -197,6 +200,12 @@ class EngineError(SafelightError):
     code = "engine_failed"
 
 
+class MalformedMessage(SafelightError):
+    """A queue message that no sender of ours writes. It ends in the dead-letter queue."""
+
+    code = "message_malformed"
+
+
 class StateError(SafelightError):
     """A store is not in the state a call assumed. The same call would fail again."""
 
@@ -262,6 +271,18 @@ class Unreachable(TransientError):
     """A service does not answer, or answers that it cannot."""
 
     code = "unreachable"
+
+
+class MemoryPressure(TransientError):
+    """Memory ran out while decoding; the next try runs in the sandbox, which can tell why."""
+
+    code = "memory_pressure"
+
+
+class Postponed(TransientError):
+    """Not tried: too little time is left, or an earlier message of the same group failed."""
+
+    code = "postponed"
 
 
 class EmulatorError(TransientError):

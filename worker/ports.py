@@ -34,9 +34,15 @@ class ObjectStore(Protocol):
     """Named buckets of immutable bytes."""
 
     def get(
-        self, bucket: str, key: str, *, version_id: str | None = None, etag: str | None = None
+        self,
+        bucket: str,
+        key: str,
+        *,
+        version_id: str | None = None,
+        etag: str | None = None,
+        first: int | None = None,
     ) -> tuple[bytes, StoredObject]:
-        """Whole object. With ``etag``: raises ``ObjectChanged`` if it is another one.
+        """Whole object, or its ``first`` bytes. With ``etag``: it must be that one.
 
         Raises:
             ObjectMissing: there is none (any more).

@@ -1,0 +1,136 @@
+"""The environment, read once into one frozen value. All mistakes are reported together.
+
+Every number a deployment could want to change is here, in a recipe or in the Pulumi config, and
+nowhere else. The Pulumi program sets these variables on the functions; ``make up`` gives its
+workers the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from worker.errors import Problem, SettingsError
+
+PREFIX = "SAFELIGHT_"
+
+Value = TypeVar("Value")
+
+
+class Ordering(StrEnum):
+    """How upload events reach the workers."""
+
+    FIFO = "fifo"
+    """Two workers never hold one object at the same time."""
+    STANDARD = "standard"
+    """Cheaper; two workers on one object do the work twice, with one effect."""
+
+
+def _name(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text.strip()
+
+
+def _optional(text: str) -> str | None:
+    return text.strip() or None
+
+
+def _whole(lowest: int, highest: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise ValueError("must be a whole number") from None
+        if not lowest <= value <= highest:
+            raise ValueError(f"must be from {lowest} to {highest}")
+        return value
+
+    return read
+
+
+def _ordering(text: str) -> Ordering:
+    try:
+        return Ordering(text)
+    except ValueError:
+        raise ValueError("must be fifo or standard") from None
+
+
+def _read(parse: Callable[[str], Value], default: Any = MISSING) -> Any:
+    metadata = {"parse": parse}
+    if default is MISSING:
+        return field(metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a process needs to know about where it runs.
+
+    The variable of a field is its name in capitals behind ``SAFELIGHT_``.
+    """
+
+    table: str = _read(_name)
+    """Name of the catalog's table."""
+    intake_bucket: str = _read(_name)
+    delivery_bucket: str = _read(_name)
+    quarantine_bucket: str = _read(_name)
+    event_bus: str = _read(_name)
+    queue_url: str = _read(_name)
+    """The queue whose messages the ingest function gets."""
+    dlq_url: str = _read(_name)
+    """Where messages go that have failed too often."""
+    ordering: Ordering = _read(_ordering, Ordering.FIFO)  # noqa: RUF009 - a field
+    recipe: str = _read(_name, "default")
+    """A shipped recipe's name, or the path of a recipe file in the image."""
+    redis_url: str | None = _read(_optional, None)
+    heavy_bytes: int = _read(_whole(1, 5_000_000_000), 40_000_000)
+    """Larger originals are not even fetched by the ingest function."""
+    heavy_pixels: int = _read(_whole(1, 1_000_000_000), 64_000_000)
+    """Pictures with more pixels, all frames together, go to Batch."""
+    sandbox_seconds: int = _read(_whole(1, 900), 60)
+    """CPU and wall time of the sandboxed child on a second receive."""
+    sandbox_megabytes: int = _read(_whole(64, 10_240), 1_400)
+    """Address space of the sandboxed child."""
+    upload_threads: int = _read(_whole(1, 64), 8)
+    """Renditions stored at the same time."""
+    retry_seconds: int = _read(_whole(0, 900), 10)
+    """Wait after a first transient failure; doubles with every further one, up to 15 minutes."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read and check every variable.
+
+        Raises:
+            SettingsError: with every mistake, each by its variable's name; an unknown variable
+                with our prefix is one, because it is a misspelt one.
+        """
+        values: dict[str, Any] = {}
+        problems: list[Problem] = []
+        known = set(ELSEWHERE)
+        for item in fields(cls):
+            variable = PREFIX + item.name.upper()
+            known.add(variable)
+            text = environment.get(variable)
+            if text is None:
+                if item.default is MISSING:
+                    problems.append(Problem(variable, "is not set"))
+                continue
+            try:
+                values[item.name] = item.metadata["parse"](text)
+            except ValueError as error:
+                problems.append(Problem(variable, f"{error}, not {text!r}"))
+        problems += [
+            Problem(variable, "is not a variable of Safelight")
+            for variable in sorted(environment)
+            if variable.startswith(PREFIX) and variable not in known
+        ]
+        if problems:
+            raise SettingsError("settings", tuple(problems))
+        return cls(**values)
+
+
+ELSEWHERE = frozenset({"SAFELIGHT_DEBUG", "SAFELIGHT_EMULATOR_HOME"})
+"""Variables of ours that are read before, or without, these settings."""
