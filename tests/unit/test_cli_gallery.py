@@ -167,6 +167,23 @@ def test_page_says_what_was_saved() -> None:
     assert "not kept: webp has 2.5 kB" in text
 
 
+def test_still_is_no_saving_on_an_animation() -> None:
+    """An animation is compared with the file that moves, not with its smaller poster."""
+    moving = replace(made("large", Format.WEBP, 40, 30, 8000), frames=9)
+    entry = replace(ACCEPTED, renditions=(made("large", Format.JPEG, 40, 30, 500), moving))
+    assert "10 kB → 8.0 kB 20% smaller" in Page(gallery.page([entry])).text
+
+
+def test_transparency_is_compared_with_transparency() -> None:
+    """A transparent picture is compared with the file that keeps it transparent."""
+    renditions = (
+        made("large", Format.JPEG, 40, 30, 500),
+        made("large", Format.WEBP, 40, 30, 5000),
+    )
+    entry = replace(ACCEPTED, probe=replace(PROBE, alpha=True), renditions=renditions)
+    assert "10 kB → 5.0 kB 50% smaller" in Page(gallery.page([entry])).text
+
+
 def test_placeholder_is_part_of_the_page() -> None:
     """The blurred picture is a PNG inside the page's style."""
     assert "#p1{background-image:url(data:image/png;base64,iVBORw0KGgo" in gallery.page([ACCEPTED])
@@ -237,3 +254,17 @@ def test_sizes_in_words(count: int, said: str) -> None:
 def test_times_in_words(seconds: float, said: str) -> None:
     """Times have the unit that fits."""
     assert wording.seconds_text(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "said"),
+    [
+        (50, 100, "50% smaller"),
+        (1, 4000, "99.9% smaller"),
+        (150, 100, "50% larger"),
+        (5, 0, ""),
+    ],
+)
+def test_change_in_words(now: int, before: int, said: str) -> None:
+    """A change is a share of what was there before; nothing is ever 100 % smaller."""
+    assert wording.change_text(now, before) == said

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import worker
-from worker.model import Format, Probe, Tags
+from worker.model import ALPHA_FORMATS, Format, Probe, Tags
 from worker.services.local_run.manifest import Entry, Status, WrittenRendition
 from worker.services.local_run.placeholder import placeholder
 from worker.services.local_run.wording import (
@@ -259,8 +259,19 @@ def _palette(entry: Entry) -> list[str]:
 
 
 def _largest(entry: Entry) -> WrittenRendition:
-    """The smallest file of the largest size: what a visitor gets who looks closest."""
-    return min(_ladder(entry), key=lambda item: (-item.width * item.height, item.bytes))
+    """The smallest file of the largest size: what a visitor gets who looks closest.
+
+    A still is no answer to an animation, nor a filled background to transparency, where there is
+    a file that has it.
+    """
+    ladder = _ladder(entry)
+    largest = max(item.width * item.height for item in ladder)
+    alpha = entry.probe is not None and entry.probe.alpha
+
+    def cost(item: WrittenRendition) -> tuple[int, bool, int]:
+        return (-item.frames, alpha and item.format not in ALPHA_FORMATS, item.bytes)
+
+    return min((item for item in ladder if item.width * item.height == largest), key=cost)
 
 
 def _ladder(entry: Entry) -> list[WrittenRendition]:

@@ -32,7 +32,9 @@ def change_text(now: int, before: int) -> str:
         return ""
     if now > before:
         return f"{now / before - 1:.0%} larger"
-    return f"{1 - now / before:.0%} smaller"
+    # Rounded down: nothing becomes 100 % smaller.
+    tenths = (before - now) * 1000 // before
+    return f"{tenths / 10:.1f}% smaller" if tenths > 990 else f"{1 - now / before:.0%} smaller"
 
 
 def camera_text(tags: Tags) -> str:
