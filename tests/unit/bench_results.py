@@ -1,0 +1,70 @@
+"""Made-up results of a benchmark run, for tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from worker.bench import goals, summary
+from worker.bench.lineup import LABELS, Key
+from worker.bench.race import Outcome
+from worker.bench.report import Figures, Machine, Photos, Report
+
+
+def outcome(**photos: dict[str, float]) -> Outcome:
+    """What a contender spent, by photo and part."""
+    return Outcome(versions={"tool": "1.2"}, idle_memory=20, peak_memory=80, seconds=photos)
+
+
+def figures(key: Key, cpu_ms: float, **changes: Any) -> Figures:
+    """One contender's figures, alike but for the CPU time."""
+    made = Figures(
+        key=key,
+        label=LABELS[key],
+        cpu_ms=cpu_ms,
+        bytes=100_000.0,
+        ssim=0.96,
+        peak_memory=100 * 2**20,
+        idle_memory=50 * 2**20,
+    )
+    return replace(made, **changes)
+
+
+def floor_outcome() -> Outcome:
+    """Two photos, two steps: the excluded library wins one, the fat one wins nothing."""
+    return outcome(
+        a={"decode/one": 0.02, "decode/two": 0.03, "big webp/x": 0.1, "big webp/excluded": 0.08},
+        b={"decode/one": 0.04, "decode/two": 0.01, "big webp/x": 0.1, "big webp/excluded": 0.06},
+    )
+
+
+def report(**changes: Any) -> Report:
+    """A whole run's result: sharp twice as slow at usual settings, and no Pillow."""
+    found = (
+        figures(Key.ENGINE, 200.0),
+        figures(Key.ENGINE_FULL, 210.0),
+        figures(Key.SHARP_USUAL, 400.0, bytes=90_000.0, ssim=0.97),
+        figures(Key.SHARP_ONCE, 320.0),
+    )
+    ratios = tuple(summary.ratio(found[0], one) for one in found[2:])
+    floor = summary.floor(floor_outcome(), {}, "excluded")
+    made = Report(
+        date="2026-05-04T03:02:01+00:00",
+        command="safelight bench --rounds 3",
+        rounds=3,
+        webp_effort=2,
+        machine=Machine(cpu="A & B <fast>", cores=2, system="Linux x86_64", python="3.13.1"),
+        photos=Photos(
+            count=2, synthetic=True, mean_bytes=1_234_567, left_out={"a|b.jpg": "is *empty*"}
+        ),
+        figures=found,
+        ratios=ratios,
+        floor=floor,
+        metadata_share=0.05,
+        help_seconds=0.1,
+        checks=goals.checks(ratios, 200.0, floor, 0.05, 0.1),
+        absent=("pillow is not measured: it ended early",),
+        notes=("Measured on generated pictures.",),
+        versions={Key.ENGINE: {"libvips": "8"}, Key.SHARP_USUAL: {"libvips": "9"}},
+    )
+    return replace(made, **changes)

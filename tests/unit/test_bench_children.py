@@ -1,0 +1,335 @@
+"""The benchmark's contenders as child processes: the protocol, the turns, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from tests.unit.pictures import encoded, photo
+from worker.bench import sharp
+from worker.bench.child import Broken, Child, Refused
+from worker.bench.command import command
+from worker.bench.job import Job, Rung
+from worker.bench.lineup import Contender, Key
+from worker.bench.race import race
+from worker.errors import EngineError, InputError
+
+JOB = Job(
+    rungs=(
+        Rung(name="small", width=32, height=32, cover=True),
+        Rung(name="big", width=100, height=100, cover=False),
+    ),
+    jpeg_quality=80,
+    webp_quality=80,
+    webp_effort=0,
+)
+
+FAKE = """
+import json, sys
+from pathlib import Path
+name, diary = sys.argv[1:3]
+costs = iter([9.0, 3.0, 4.0, 5.0, 2.0, 7.0, 7.0, 7.0])
+print(json.dumps({"versions": {"fake": 1}}), flush=True)
+for line in sys.stdin:
+    request = json.loads(line)
+    photo = Path(request["photo"])
+    with open(diary, "a") as file:
+        file.write(f"{name} {photo.name}\\n")
+    if photo.read_text() == f"not for {name}":
+        answer = {"error": "ValueError: no"}
+    elif photo.read_text() == f"kills {name}":
+        raise SystemExit("Error: shot")
+    else:
+        answer = {"seconds": {"total": next(costs)}, "files": []}
+    print(json.dumps(answer), flush=True)
+"""
+"""A contender that does nothing, says what it cost, and keeps a diary."""
+
+
+def python(code: str, *arguments: str) -> tuple[str, ...]:
+    """A command that runs some code."""
+    return (sys.executable, "-c", code, *arguments)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> dict[str, Path]:
+    """Two tiny photos."""
+    made = {}
+    for name, size in (("wide.jpg", (120, 80)), ("tall.jpg", (60, 90))):
+        made[name] = tmp_path / name
+        made[name].write_bytes(encoded(photo(*size), "JPEG"))
+    return made
+
+
+@pytest.mark.parametrize("mode", ["per-output", "once"])
+def test_pillow_does_two_pictures(tmp_path: Path, pictures: dict[str, Path], mode: str) -> None:
+    """Both ways give all files at the sizes of the ladder, never enlarged, and CPU seconds."""
+    run = (sys.executable, "-m", "worker.bench.contenders.pillow", mode, JOB.dump())
+    sizes = {}
+    with Child(run, tmp_path / "log") as child:
+        assert "Pillow" in child.versions
+        for name, path in pictures.items():
+            out = tmp_path / f"out-{name}"
+            out.mkdir()
+            answer = child.ask(path, out)
+            assert answer.seconds["total"] > 0
+            for file in answer.files:
+                with Image.open(file.path) as image:
+                    sizes[name, file.name, file.format] = image.size
+                    assert image.format == file.format.upper()
+    formats = ("jpeg", "webp")
+    assert sizes == {
+        **{("wide.jpg", "small", form): (32, 32) for form in formats},
+        **{("wide.jpg", "big", form): (100, 67) for form in formats},
+        **{("tall.jpg", "small", form): (32, 32) for form in formats},
+        **{("tall.jpg", "big", form): (60, 90) for form in formats},
+    }
+
+
+def test_floor_measures_every_step_by_every_library(
+    tmp_path: Path, pictures: dict[str, Path]
+) -> None:
+    """Decoding and each file are measured apart; the files of all libraries are there to weigh."""
+    run = (sys.executable, "-m", "worker.bench.contenders.floor", JOB.dump())
+    with Child(run, tmp_path / "log") as child:
+        answer = child.ask(pictures["wide.jpg"], tmp_path)
+    steps = {part.partition("/")[0] for part in answer.seconds}
+    assert steps == {"decode", "small jpeg", "small webp", "big jpeg", "big webp"}
+    for library in ("pillow RGB", "pillow RGBX", "pyvips"):
+        assert {f"big jpeg/{library}", f"big webp/{library}"} <= set(answer.seconds)
+    assert {"decode/pillow", "decode/pyvips", "decode/simplejpeg"} <= set(answer.seconds)
+    assert {file.name for file in answer.files} >= {"small pillow RGB", "big pyvips"}
+
+
+@pytest.mark.parametrize("mode", ["render", "process"])
+def test_engine_does_the_shipped_recipe(
+    tmp_path: Path, pictures: dict[str, Path], mode: str
+) -> None:
+    """The engine's entries speak the protocol, refuse what is no picture, and go on after it."""
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"\xff\xd8\xff\xe0 nothing more")
+    with Child(
+        (sys.executable, "-m", "worker.bench.contenders.engine", mode), tmp_path / "l"
+    ) as one:
+        with pytest.raises(Refused, match=r"\w+: \w+"):
+            one.ask(bad)
+        answer = one.ask(pictures["wide.jpg"], tmp_path)
+    assert ("large", "jpeg") in {(file.name, file.format) for file in answer.files}
+    assert set(answer.seconds) == {"total"}
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("print('hello')", "instead of JSON"),
+        ("print('[1]')", "instead of an object"),
+        ("", "ended early: exit code 0"),
+        ("raise SystemExit('Error: no library')", "ended early: Error: no library"),
+    ],
+)
+def test_child_that_does_not_start_says_why(tmp_path: Path, code: str, words: str) -> None:
+    """A child that dies or says something else is broken, in one line with its last words."""
+    with pytest.raises(Broken, match=words):
+        Child(python(code), tmp_path / "log")
+
+
+def test_program_that_is_not_there(tmp_path: Path) -> None:
+    """A command that cannot be run is named."""
+    with pytest.raises(Broken, match="no-such-program cannot be run"):
+        Child((str(tmp_path / "no-such-program"),), tmp_path / "log")
+
+
+def test_child_that_says_nothing_is_given_up(tmp_path: Path) -> None:
+    """Patience ends; the child is ended with it."""
+    with pytest.raises(Broken, match="no answer within 0 s"):
+        Child(python("import sys; sys.stdin.read()"), tmp_path / "log", patience=0)
+
+
+def test_answer_without_figures_is_no_answer(tmp_path: Path) -> None:
+    """An object with other keys than the protocol's is a broken child."""
+    code = "print('{}', flush=True); input(); print('{\"seconds\": 3}', flush=True); input()"
+    with (
+        Child(python(code), tmp_path / "log") as child,
+        pytest.raises(Broken, match="without seconds and files"),
+    ):
+        child.ask(tmp_path / "any.jpg")
+
+
+def test_printing_library_does_not_break_the_protocol(tmp_path: Path) -> None:
+    """What a contender's library prints goes to the log, and its answers still come through."""
+    code = (
+        "from worker.bench.contenders.serving import Output, serve\n"
+        "def work(data, watch):\n"
+        "    print('a library says hello')\n"
+        "    with watch.part('total'): pass\n"
+        "    return [Output(name='n', format='jpeg', data=data)]\n"
+        "serve(work, {})\n"
+    )
+    original = tmp_path / "a.jpg"
+    original.write_bytes(b"bytes")
+    with Child(python(code), tmp_path / "log") as child:
+        (file,) = child.ask(original, tmp_path).files
+    assert file.path.read_bytes() == b"bytes"
+
+
+def fakes(diary: Path, *keys: Key) -> list[Contender]:
+    """Contenders that only keep a diary."""
+    return [Contender(key=key, command=python(FAKE, key, str(diary))) for key in keys]
+
+
+def texts(folder: Path, **contents: str) -> dict[str, Path]:
+    """Stand-ins for photos, which the fakes can read."""
+    made = {name: folder / name for name in contents}
+    for name, text in contents.items():
+        made[name].write_text(text)
+    return made
+
+
+def test_contenders_take_turns(tmp_path: Path) -> None:
+    """After one unmeasured photo each they alternate photo by photo; the least round counts."""
+    diary = tmp_path / "diary"
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    said: list[str] = []
+    finish = race(
+        fakes(diary, Key.ENGINE, Key.FLOOR),
+        texts(tmp_path, a="", b=""),
+        scratch,
+        rounds=2,
+        progress=said.append,
+    )
+    warm = ["engine a", "engine a", "floor a", "floor a"]
+    turns = ["engine b", "floor b", "engine a", "floor a", "engine b", "floor b"]
+    assert diary.read_text().splitlines() == warm + turns
+    # Costs are 9 (not counted), then a 3, b 4, a 5, b 2.
+    assert finish.outcomes[Key.ENGINE].seconds == {"a": {"total": 3.0}, "b": {"total": 2.0}}
+    assert said[-1] == "round 2 of 2: b"
+
+
+def test_photo_that_one_cannot_do_counts_for_nobody(tmp_path: Path) -> None:
+    """It is out of all figures, with the reason, and not tried again."""
+    diary = tmp_path / "diary"
+    photos = texts(tmp_path, a="", b="not for floor")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    finish = race(fakes(diary, Key.ENGINE, Key.FLOOR), photos, scratch, rounds=3)
+    assert finish.refused == {"b": "floor could not do it: ValueError: no"}
+    assert all(set(outcome.seconds) == {"a"} for outcome in finish.outcomes.values())
+    assert diary.read_text().splitlines().count("floor b") == 1
+
+
+def test_broken_corpus_is_an_error_of_the_input(tmp_path: Path) -> None:
+    """If no photo is left there is nothing to report but why."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    photos = texts(tmp_path, a="not for engine")
+    with pytest.raises(InputError, match="no picture in it can be measured"):
+        race(fakes(tmp_path / "diary", Key.ENGINE), photos, scratch, rounds=1)
+
+
+def test_who_does_not_start_is_left_out(tmp_path: Path) -> None:
+    """A rival that does not start is named; without the engine there is no benchmark."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    dead = Contender(key=Key.SHARP_USUAL, command=python("raise SystemExit('Error: no sharp')"))
+    fine = fakes(tmp_path / "diary", Key.ENGINE)
+    finish = race([*fine, dead], texts(tmp_path, a=""), scratch, rounds=1)
+    assert finish.absent == ("sharp-usual is not measured: it ended early: Error: no sharp",)
+    assert set(finish.outcomes) == {Key.ENGINE}
+    engine = Contender(key=Key.ENGINE, command=dead.command)
+    with pytest.raises(EngineError, match="engine did not start"):
+        race([engine], texts(tmp_path, a=""), tmp_path, rounds=1)
+
+
+def test_who_dies_on_the_way_ends_the_run(tmp_path: Path) -> None:
+    """Half a comparison is none: the contender, the photo and its last words are named."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    photos = texts(tmp_path, a="kills floor")
+    with pytest.raises(EngineError, match="floor on a: ended early: Error: shot"):
+        race(fakes(tmp_path / "diary", Key.ENGINE, Key.FLOOR), photos, scratch, rounds=1)
+
+
+def program(path: Path, script: str) -> str:
+    """A shell script that stands in for npm."""
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_sharp_without_node_or_npm_is_missing(tmp_path: Path) -> None:
+    """Each missing program is named in one line."""
+    with pytest.raises(sharp.Missing, match="no `node` on the PATH"):
+        sharp.find(tmp_path, which=lambda _: None)
+    with pytest.raises(sharp.Missing, match="no `npm` on the PATH"):
+        sharp.find(tmp_path, which={"node": "/bin/node"}.get)
+
+
+def test_sharp_is_installed_once(tmp_path: Path) -> None:
+    """The first time npm is asked, and that is told; the second time it is not."""
+    package = json.dumps({"version": sharp.VERSION})
+    npm = program(
+        tmp_path / "npm",
+        f"mkdir -p node_modules/sharp; echo '{package}' > node_modules/sharp/package.json",
+    )
+    programs = {"node": "/bin/node", "npm": npm}
+    told: list[str] = []
+    for _ in range(2):
+        found = sharp.find(tmp_path / "cache", which=programs.get, notice=told.append)
+    assert (found.node, found.folder) == ("/bin/node", (tmp_path / "cache").resolve())
+    assert len(told) == 1
+    assert sharp.VERSION in told[0]
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [("echo 'npm error network' >&2; exit 1", "npm error network"), ("exit 0", "exit code 0")],
+)
+def test_failed_installation_is_said(tmp_path: Path, script: str, words: str) -> None:
+    """What npm said, or that it did nothing, is the reason that sharp is not measured."""
+    programs = {"node": "/bin/node", "npm": program(tmp_path / "npm", script)}
+    with pytest.raises(sharp.Missing, match=words):
+        sharp.find(tmp_path / "cache", which=programs.get)
+
+
+def test_whole_run_without_node(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    """The command measures a folder, says that sharp is missing, and writes chart and page."""
+    corpus = tmp_path / "photos"
+    corpus.mkdir()
+    pictures["wide.jpg"].rename(corpus / "wide.jpg")
+    chart, page = tmp_path / "chart.svg", tmp_path / "page.md"
+    options = ["--corpus", str(corpus), "--rounds", "1", "--json"]
+    options += ["--chart", str(chart), "--markdown", str(page)]
+    done = CliRunner().invoke(command, options, env={"PATH": ""}, catch_exceptions=False)
+    assert done.exit_code == 0
+    body = json.loads(done.stdout)
+    assert body["absent"] == ["sharp is not measured: there is no `node` on the PATH"]
+    assert [one["key"] for one in body["figures"]] == [
+        "engine",
+        "engine-full",
+        "pillow-usual",
+        "pillow-once",
+    ]
+    assert body["command"] == (
+        "safelight bench --corpus ~/photos --rounds 1 --chart chart.svg --markdown page.md"
+    )
+    assert 0.9 < body["figures"][0]["ssim"] <= 1
+    assert "</svg>" in chart.read_text(encoding="utf-8")
+    assert "[CPU time per photo, by contender](chart.svg)" in page.read_text(encoding="utf-8")
+    assert "bench: sharp is not measured" in done.stderr
+
+
+def test_command_refuses_before_measuring(tmp_path: Path) -> None:
+    """Mistakes in options are found at once, not after the run."""
+    for options, words in (
+        (["--corpus", str(tmp_path / "missing")], "no such folder"),
+        (["--chart", "chart.gif"], "must end in"),
+        (["--markdown", str(tmp_path / "no" / "page.md")], "there is no folder"),
+    ):
+        with pytest.raises(InputError, match=words):
+            CliRunner().invoke(command, options, env={"PATH": ""}, catch_exceptions=False)

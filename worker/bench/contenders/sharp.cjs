@@ -1,0 +1,100 @@
+// sharp (npm), as a child of `safelight bench`. The protocol is described in serving.py.
+// Arguments: the folder that holds node_modules, the mode (per-output, per-size or once), the job as JSON.
+'use strict';
+
+const { createRequire } = require('node:module');
+const fs = require('node:fs');
+const path = require('node:path');
+const readline = require('node:readline');
+
+const [folder, mode, jobText] = process.argv.slice(2);
+const sharp = createRequire(path.join(path.resolve(folder), 'from-here.cjs'))('sharp');
+const job = JSON.parse(jobText);
+
+sharp.concurrency(1);
+sharp.cache(false);
+
+const resized = (pipeline, rung) =>
+  pipeline.resize({
+    width: rung.width,
+    height: rung.height,
+    fit: rung.cover ? 'cover' : 'inside',
+    withoutEnlargement: true,
+  });
+
+const encoders = {
+  jpeg: (pipeline) => pipeline.jpeg({ quality: job.jpeg_quality, progressive: true }),
+  webp: (pipeline) => pipeline.webp({ quality: job.webp_quality, effort: job.webp_effort }),
+};
+
+async function pixels(pipeline) {
+  const { data, info } = await pipeline.raw().toBuffer({ resolveWithObject: true });
+  const raw = { width: info.width, height: info.height, channels: info.channels };
+  return () => sharp(data, { raw });
+}
+
+// One pipeline for every file.
+async function perOutput(data) {
+  const made = [];
+  for (const rung of job.rungs) {
+    for (const [format, encoded] of Object.entries(encoders)) {
+      const pipeline = encoded(resized(sharp(data).autoOrient(), rung));
+      made.push({ name: rung.name, format, data: await pipeline.toBuffer() });
+    }
+  }
+  return made;
+}
+
+// Both formats of every size from the same resized pixels, which come from `opened`.
+async function perSize(data, opened = () => sharp(data).autoOrient()) {
+  const made = [];
+  for (const rung of job.rungs) {
+    const small = await pixels(resized(opened(), rung));
+    for (const [format, encoded] of Object.entries(encoders)) {
+      made.push({ name: rung.name, format, data: await encoded(small()).toBuffer() });
+    }
+  }
+  return made;
+}
+
+// The same from one decode of the whole picture.
+async function once(data) {
+  return perSize(data, await pixels(sharp(data).autoOrient()));
+}
+
+const work = { 'per-output': perOutput, 'per-size': perSize, once }[mode];
+const say = (answer) => fs.writeSync(1, JSON.stringify(answer) + '\n');
+
+async function answer(request) {
+  const data = fs.readFileSync(request.photo);
+  const before = process.cpuUsage();
+  const made = await work(data);
+  const spent = process.cpuUsage(before);
+  const files = [];
+  if (request.out !== null) {
+    for (const { name, format, data: bytes } of made) {
+      const file = path.join(request.out, `${name}.${format}`);
+      fs.writeFileSync(file, bytes);
+      files.push({ name, format, path: file });
+    }
+  }
+  return { seconds: { total: (spent.user + spent.system) / 1e6 }, files };
+}
+
+async function main() {
+  const { sharp: version, vips, webp, mozjpeg } = sharp.versions;
+  say({
+    versions: { sharp: version, node: process.versions.node, libvips: vips, libwebp: webp, mozjpeg },
+  });
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    let reply;
+    try {
+      reply = await answer(JSON.parse(line));
+    } catch (error) {
+      reply = { error: `${error.name}: ${error.message}` };
+    }
+    say(reply);
+  }
+}
+
+main();
