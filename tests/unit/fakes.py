@@ -1,0 +1,364 @@
+"""Hand-written fakes of the ports: small, in memory, strict, and breakable on purpose."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from worker.errors import (
+    AlreadyRecorded,
+    AssetMissing,
+    Conflict,
+    ObjectChanged,
+    ObjectMissing,
+    Superseded,
+)
+from worker.ports import Message, StoredObject
+from worker.records import (
+    AssetRecord,
+    Event,
+    JobRecord,
+    LogEntry,
+    ObjectVersion,
+    Page,
+    Similar,
+    Status,
+)
+
+
+class Killed(BaseException):
+    """The process dies here: nothing in it may catch this."""
+
+
+@dataclass
+class Fuse:
+    """Counts calls that touch the world and breaks the one asked for."""
+
+    burns_at: int | None = None
+    error: Callable[[], BaseException] = Killed
+    after: bool = False
+    """Break after the call has had its effect instead of before."""
+    calls: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def around(self, name: str, effect: Callable[[], object]) -> object:
+        """Make a call, or break."""
+        with self.lock:
+            self.calls.append(name)
+            burning = self.burns_at == len(self.calls)
+        if burning and not self.after:
+            raise self.error()
+        result = effect()
+        if burning:
+            raise self.error()
+        return result
+
+
+@dataclass
+class Stored:
+    """One version of one object."""
+
+    data: bytes
+    etag: str
+    version_id: str
+    content_type: str = ""
+    cache_control: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class MemoryStore:
+    """Versioned buckets."""
+
+    def __init__(self, fuse: Fuse | None = None) -> None:
+        """Start empty."""
+        self.fuse = fuse or Fuse()
+        self.versions: dict[tuple[str, str], list[Stored]] = {}
+        self._ids = itertools.count(1)
+
+    def upload(self, bucket: str, key: str, data: bytes) -> ObjectVersion:
+        """What a user's upload does: a new version and the event that tells of it."""
+        stored = self._add(bucket, key, data)
+        number = int(stored.version_id)
+        return ObjectVersion(
+            bucket=bucket,
+            key=key,
+            etag=stored.etag,
+            sequencer=f"{number:018X}",
+            size=len(data),
+            version_id=stored.version_id,
+        )
+
+    def _add(self, bucket: str, key: str, data: bytes) -> Stored:
+        etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        stored = Stored(data, etag, str(next(self._ids)))
+        self.versions.setdefault((bucket, key), []).append(stored)
+        return stored
+
+    def _find(self, bucket: str, key: str, version_id: str | None) -> Stored:
+        for stored in reversed(self.versions.get((bucket, key), [])):
+            if version_id is None or stored.version_id == version_id:
+                return stored
+        raise ObjectMissing(f"{bucket}/{key} is not there")
+
+    def keys(self, bucket: str) -> set[str]:
+        """Keys that have an object."""
+        return {key for (where, key), found in self.versions.items() if where == bucket and found}
+
+    def get(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        version_id: str | None = None,
+        etag: str | None = None,
+        first: int | None = None,
+    ) -> tuple[bytes, StoredObject]:
+        """See the port."""
+
+        def effect() -> tuple[bytes, StoredObject]:
+            stored = self._find(bucket, key, version_id)
+            if etag is not None and stored.etag != etag:
+                raise ObjectChanged(f"{bucket}/{key} is another one")
+            return stored.data[:first], self._head(key, stored)
+
+        result = self.fuse.around("store.get", effect)
+        assert isinstance(result, tuple)
+        return result
+
+    def _head(self, key: str, stored: Stored) -> StoredObject:
+        return StoredObject(
+            key=key,
+            size=len(stored.data),
+            etag=stored.etag,
+            version_id=stored.version_id,
+            content_type=stored.content_type,
+            metadata=stored.metadata,
+        )
+
+    def head(self, bucket: str, key: str, *, version_id: str | None = None) -> StoredObject:
+        """See the port."""
+        return self._head(key, self._find(bucket, key, version_id))
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        data: bytes,
+        *,
+        content_type: str,
+        cache_control: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """See the port."""
+
+        def effect() -> str:
+            stored = self._add(bucket, key, data)
+            stored.content_type, stored.cache_control = content_type, cache_control
+            stored.metadata = dict(metadata or {})
+            return stored.etag
+
+        return str(self.fuse.around("store.put", effect))
+
+    def copy(
+        self,
+        source: tuple[str, str],
+        target: tuple[str, str],
+        *,
+        version_id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """See the port."""
+
+        def effect() -> None:
+            found = self._find(*source, version_id)
+            copied = self._add(*target, found.data)
+            copied.metadata = dict(metadata if metadata is not None else found.metadata)
+            copied.content_type, copied.cache_control = found.content_type, found.cache_control
+
+        self.fuse.around("store.copy", effect)
+
+    def delete(self, bucket: str, key: str, *, version_id: str | None = None) -> None:
+        """See the port."""
+
+        def effect() -> None:
+            kept = self.versions.get((bucket, key), [])
+            self.versions[bucket, key] = [
+                one for one in kept if version_id is not None and one.version_id != version_id
+            ]
+
+        self.fuse.around("store.delete", effect)
+
+    def list(self, bucket: str, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
+        """See the port."""
+        for key in sorted(self.keys(bucket)):
+            if key.startswith(prefix) and key > after:
+                yield self.head(bucket, key)
+
+
+class MemoryCatalog:
+    """The part of the catalog that ingest uses, by the port's words."""
+
+    def __init__(self, fuse: Fuse | None = None) -> None:
+        """Start empty."""
+        self.fuse = fuse or Fuse()
+        self.records: dict[str, AssetRecord] = {}
+        self.entries: dict[tuple[str, str, str], LogEntry] = {}
+        self._lock = threading.Lock()
+
+    def get(self, asset: str) -> AssetRecord | None:
+        """See the port."""
+        result = self.fuse.around("catalog.get", lambda: self.records.get(asset))
+        assert result is None or isinstance(result, AssetRecord)
+        return result
+
+    def commit(self, record: AssetRecord, entry: LogEntry) -> AssetRecord:
+        """See the port."""
+
+        def effect() -> AssetRecord:
+            with self._lock:
+                known = self.records.get(record.asset)
+                if known is not None:
+                    self._refuse(record, known)
+                self.entries[record.asset, entry.time, entry.id] = entry
+                merged = record if known is None else self._merged(record, known)
+                self.records[record.asset] = merged
+                return merged
+
+        result = self.fuse.around("catalog.commit", effect)
+        assert isinstance(result, AssetRecord)
+        return result
+
+    def _refuse(self, record: AssetRecord, known: AssetRecord) -> None:
+        if known.source.newer_than(record.source.sequencer):
+            raise Superseded("a newer upload is recorded")
+        same = not record.source.newer_than(known.source.sequencer)
+        waiting = known.status in {Status.HEAVY, Status.REVIEW} and record.status != known.status
+        if same and known.recipe_digest == record.recipe_digest and not waiting:
+            raise AlreadyRecorded("this upload is recorded")
+
+    def _merged(self, record: AssetRecord, known: AssetRecord) -> AssetRecord:
+        return replace(
+            record,
+            owner=record.owner or known.owner,
+            tags=known.tags,
+            attributes=known.attributes,
+            created_at=known.created_at,
+            revision=known.revision + 1,
+        )
+
+    def by_content(self, sha256: str) -> Sequence[AssetRecord]:
+        """See the port."""
+        return [
+            record
+            for record in self.records.values()
+            if record.metadata is not None and record.metadata.sha256 == sha256
+        ]
+
+    def update(
+        self,
+        asset: str,
+        *,
+        add_tags: Iterable[str] = (),
+        remove_tags: Iterable[str] = (),
+        set_attributes: Mapping[str, str] | None = None,
+        remove_attributes: Iterable[str] = (),
+        revision: int | None = None,
+    ) -> AssetRecord:
+        """See the port."""
+        record = self.records.get(asset)
+        if record is None:
+            raise AssetMissing(f"no asset {asset}")
+        if revision is not None and revision != record.revision:
+            raise Conflict("changed since")
+        attributes = {**record.attributes, **(set_attributes or {})}
+        for name in remove_attributes:
+            attributes.pop(name, None)
+        tags = (record.tags | set(add_tags)) - set(remove_tags)
+        changed = replace(record, tags=tags, attributes=attributes, revision=record.revision + 1)
+        self.records[asset] = changed
+        return changed
+
+    def delete(self, asset: str) -> None:
+        """See the port."""
+        self.records.pop(asset, None)
+
+    def by_owner(self, owner: str, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """See the port; one page."""
+        return Page(records=tuple(r for r in self.records.values() if r.owner == owner)[:limit])
+
+    def by_status(self, status: Status, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """See the port; one page."""
+        return Page(records=tuple(r for r in self.records.values() if r.status is status)[:limit])
+
+    def by_tag(self, tag: str, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """See the port; one page."""
+        return Page(records=tuple(r for r in self.records.values() if tag in r.tags)[:limit])
+
+    def similar(self, phash: str, *, distance: int = 3) -> Sequence[Similar]:
+        """Nothing looks alike here."""
+        return []
+
+    def timeline(self, asset: str, *, limit: int = 100) -> Sequence[LogEntry]:
+        """See the port."""
+        found = [entry for (owner, *_), entry in self.entries.items() if owner == asset]
+        return sorted(found, key=lambda entry: entry.time, reverse=True)[:limit]
+
+    def log(self, asset: str, entry: LogEntry) -> None:
+        """See the port."""
+        self.entries[asset, entry.time, entry.id] = entry
+
+    def jobs(self, asset: str) -> Sequence[JobRecord]:
+        """No jobs here."""
+        return []
+
+    def put_job(self, job: JobRecord) -> None:
+        """No jobs here."""
+
+
+class MemoryEvents:
+    """Remembers what was published."""
+
+    def __init__(self, fuse: Fuse | None = None) -> None:
+        """Start empty."""
+        self.fuse = fuse or Fuse()
+        self.published: list[Event] = []
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """See the port."""
+        self.fuse.around("events.publish", lambda: self.published.extend(events))
+
+    @property
+    def ids(self) -> set[str]:
+        """Distinct happenings: the same event twice is one."""
+        return {event.id for event in self.published}
+
+
+class MemoryQueue:
+    """Remembers what was hidden; delivers nothing."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.hidden: list[tuple[str, int]] = []
+
+    def send(self, queue: str, bodies: Sequence[tuple[str, str, str]]) -> None:
+        """Goes nowhere."""
+
+    def receive(
+        self, queue: str, *, limit: int = 10, wait: int = 0, visibility: int = 30
+    ) -> Sequence[Message]:
+        """Nothing waits."""
+        return []
+
+    def delete(self, queue: str, messages: Sequence[Message]) -> None:
+        """Nothing is there."""
+
+    def hide(self, queue: str, message: Message, seconds: int) -> None:
+        """Remember."""
+        self.hidden.append((message.id, seconds))
+
+    def depth(self, queue: str) -> int:
+        """Nothing waits."""
+        return 0

@@ -1,0 +1,357 @@
+"""One upload, one effect: whatever is repeated, reordered, missing or killed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.fakes import Fuse, Killed, MemoryCatalog, MemoryEvents, MemoryStore
+from tests.unit.pictures import encoded, photo
+from worker.errors import MemoryPressure, Unreachable
+from worker.media import engine
+from worker.media.engine import Processed
+from worker.media.sandbox import SandboxLimits
+from worker.model import Encoding, Format, Limits, Recipe, RenditionSpec
+from worker.records import ObjectVersion, Status
+from worker.services.ingest import Ingest, Ingested, Outcome, Policy
+from worker.services.ingest.service import quarantine_key
+
+RECIPE = Recipe(
+    name="test",
+    version=1,
+    digest="a" * 64,
+    limits=Limits(bytes=300_000),
+    renditions=(
+        RenditionSpec(
+            name="small",
+            width=64,
+            height=64,
+            encodings=(Encoding(format=Format.JPEG), Encoding(format=Format.WEBP)),
+            minimum_saving=-1.0,
+        ),
+        RenditionSpec(name="tiny", width=16, height=16, encodings=(Encoding(format=Format.JPEG),)),
+    ),
+)
+POLICY = Policy(
+    recipe=RECIPE,
+    intake_bucket="intake",
+    delivery_bucket="delivery",
+    quarantine_bucket="quarantine",
+    heavy_bytes=200_000,
+    heavy_pixels=2_000_000,
+    sandbox=SandboxLimits(cpu_seconds=20, wall_seconds=60, memory_bytes=1_000_000_000),
+)
+PHOTO = encoded(photo(120, 80), "JPEG")
+OTHER = encoded(photo(120, 80, seed=2), "JPEG")
+
+
+class World:
+    """Fakes that share one fuse, and a service on them."""
+
+    def __init__(self, fuse: Fuse | None = None, policy: Policy = POLICY) -> None:
+        """Start empty."""
+        self.fuse = fuse or Fuse()
+        self.store = MemoryStore(self.fuse)
+        self.catalog = MemoryCatalog(self.fuse)
+        self.events = MemoryEvents(self.fuse)
+        self.policy = policy
+        self.runs = 0
+
+    def process(self, data: bytes, recipe: Recipe) -> Processed:
+        """The engine, counted."""
+        self.runs += 1
+        return engine.process(data, recipe)
+
+    def ingest(self, upload: ObjectVersion, *, receives: int = 1) -> Ingested:
+        """Handle one upload with a service of its own, as a fresh process would."""
+        service = Ingest(
+            store=self.store,
+            catalog=self.catalog,
+            events=self.events,
+            policy=self.policy,
+            # The sandbox imports by name; a bound method of a test has none.
+            process=self.process if receives == 1 else engine.process,
+        )
+        try:
+            return service.finish(service.fetch(upload), receives=receives)
+        finally:
+            service.close()
+
+    def delivered(self) -> set[str]:
+        """Keys of all renditions."""
+        return self.store.keys("delivery")
+
+
+def test_an_upload_becomes_renditions_a_record_and_an_event() -> None:
+    """The happy path, with its few writes."""
+    world = World()
+    done = world.ingest(world.store.upload("intake", "a b+ü.jpg", PHOTO))
+    assert done.outcome is Outcome.ACCEPTED
+    record = world.catalog.records[done.asset]
+    assert record.status is Status.ACCEPTED
+    assert record.source.key == "a b+ü.jpg"
+    assert [one.name for one in record.renditions] == ["small", "small", "tiny"]
+    assert {one.key for one in record.renditions} == world.delivered()
+    for one in record.renditions:
+        stored = world.store.head("delivery", one.key)
+        assert (stored.size, stored.content_type) == (one.bytes, one.format.media_type)
+    assert [event.type for event in world.events.published] == ["asset.accepted"]
+    assert sorted(world.fuse.calls) == sorted(
+        ["catalog.get", "store.get", *["store.put"] * 3, "catalog.commit", "events.publish"]
+    )
+
+
+def test_a_duplicate_changes_nothing() -> None:
+    """The same event again: no encoding, no write, no second event."""
+    world = World()
+    upload = world.store.upload("intake", "a.jpg", PHOTO)
+    first = world.ingest(upload)
+    before = world.catalog.records[first.asset]
+    assert world.ingest(upload).outcome is Outcome.DUPLICATE
+    assert world.catalog.records[first.asset] == before
+    assert world.runs == 1
+    assert len(world.events.published) == 1
+
+
+def test_a_newer_upload_wins_in_any_order() -> None:
+    """Events in order or reversed: the record is the newer one's."""
+    for reverse in (False, True):
+        world = World()
+        uploads = [world.store.upload("intake", "a.jpg", data) for data in (PHOTO, OTHER)]
+        outcomes = [
+            world.ingest(upload).outcome for upload in (uploads[::-1] if reverse else uploads)
+        ]
+        assert outcomes == [Outcome.ACCEPTED, Outcome.STALE if reverse else Outcome.ACCEPTED]
+        (record,) = world.catalog.records.values()
+        assert record.source == uploads[1]
+        assert {one.key for one in record.renditions} <= world.delivered()
+
+
+def test_losing_the_race_leaves_no_orphans() -> None:
+    """A worker that finds itself superseded at the commit removes what it stored."""
+    world = World()
+    old = world.store.upload("intake", "a.jpg", PHOTO)
+    new = world.store.upload("intake", "a.jpg", OTHER)
+    service = Ingest(store=world.store, catalog=world.catalog, events=world.events, policy=POLICY)
+    fetched = service.fetch(old)
+    world.ingest(new)
+    assert service.finish(fetched).outcome is Outcome.STALE
+    (record,) = world.catalog.records.values()
+    assert world.delivered() == {one.key for one in record.renditions}
+
+
+def test_sequencers_of_different_length_are_ordered_as_padded_hex() -> None:
+    """A shorter sequencer is padded on the right, not compared as a number."""
+    world = World()
+    upload = world.store.upload("intake", "a.jpg", PHOTO)
+    newer = replace(upload, sequencer="0055AED6DCD90281E6")
+    older = replace(upload, sequencer="0055AED6DCD90281E5FF")
+    world.ingest(newer)
+    assert world.ingest(older).outcome is Outcome.STALE
+
+
+def test_identical_bytes_are_copied_not_encoded() -> None:
+    """A second key with the same content gets copies under its own keys."""
+    world = World()
+    first = world.ingest(world.store.upload("intake", "a.jpg", PHOTO))
+    second = world.ingest(world.store.upload("intake", "b.jpg", PHOTO))
+    assert second.copied
+    assert world.runs == 1
+    record = world.catalog.records[second.asset]
+    assert record.copied_from == first.asset
+    assert len(world.delivered()) == 6
+    for one in record.renditions:
+        assert world.store.head("delivery", one.key).size == one.bytes
+
+
+def test_copies_that_have_expired_are_made_again() -> None:
+    """If a rendition to copy is gone, the picture is encoded."""
+    world = World()
+    first = world.ingest(world.store.upload("intake", "a.jpg", PHOTO))
+    assert first.record is not None
+    world.store.versions["delivery", first.record.renditions[1].key] = []
+    second = world.ingest(world.store.upload("intake", "b.jpg", PHOTO))
+    assert (second.copied, world.runs) == (False, 2)
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "empty"),
+        (b"hello", "unknown_format"),
+        (PHOTO[: len(PHOTO) // 2], "truncated"),
+        (PHOTO + bytes(400_000), "too_many_bytes"),
+    ],
+    ids=["empty", "text", "truncated", "large"],
+)
+def test_what_can_never_succeed_goes_to_quarantine(data: bytes, code: str) -> None:
+    """The reason is with the copy, in the record and in the event; the original is gone."""
+    world = World()
+    upload = world.store.upload("intake", "bad.jpg", data)
+    done = world.ingest(upload)
+    assert done.outcome is Outcome.REJECTED
+    record = world.catalog.records[done.asset]
+    assert record.verdict is not None
+    assert record.verdict.code == code
+    kept = world.store.head("quarantine", quarantine_key(record))
+    assert kept.metadata["reason-code"] == code
+    assert kept.size == len(data)
+    assert world.store.keys("intake") == set()
+    assert world.delivered() == set()
+    (event,) = world.events.published
+    assert event.type == "asset.rejected"
+
+
+def test_a_rejected_version_does_not_take_its_successor_along() -> None:
+    """Only the rejected version is removed; a good newer one under the key stays."""
+    world = World()
+    bad = world.store.upload("intake", "a.jpg", b"nonsense")
+    good = world.store.upload("intake", "a.jpg", PHOTO)
+    world.ingest(bad)
+    assert world.ingest(good).outcome is Outcome.ACCEPTED
+    assert world.store.head("intake", "a.jpg").version_id == good.version_id
+
+
+VIDEO = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(400_000)
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (VIDEO, "video"),
+        (VIDEO[:100_000], "video"),
+        (encoded(photo(120, 80), "JPEG") + bytes(210_000), "too_large"),
+        (encoded(photo(2, 2)[:1].repeat(2001, 0).repeat(500, 1)), "too_many_pixels"),
+    ],
+    ids=["large video", "video", "bytes", "pixels"],
+)
+def test_what_is_too_much_here_is_set_aside(data: bytes, code: str) -> None:
+    """Videos and what exceeds this function's share wait as heavy, originals untouched."""
+    world = World()
+    done = world.ingest(world.store.upload("intake", "x", data))
+    assert done.outcome is Outcome.HEAVY
+    assert world.catalog.records[done.asset].verdict is not None
+    assert world.catalog.records[done.asset].verdict.code == code  # type: ignore[union-attr]
+    assert world.store.keys("intake") == {"x"}
+    assert world.runs == 0
+
+
+def test_an_object_deleted_before_its_turn_is_gone() -> None:
+    """Nothing is recorded for it."""
+    world = World()
+    upload = world.store.upload("intake", "a.jpg", PHOTO)
+    world.store.versions.clear()
+    assert world.ingest(upload).outcome is Outcome.GONE
+    assert world.catalog.records == {}
+
+
+def test_an_object_replaced_before_its_turn_is_left_to_its_own_event() -> None:
+    """Without versioning the etag tells."""
+    world = World()
+    upload = world.store.upload("intake", "a.jpg", PHOTO)
+    newer = world.store.upload("intake", "a.jpg", OTHER)
+    assert world.ingest(replace(upload, version_id=None)).outcome is Outcome.REPLACED
+    assert world.ingest(newer).outcome is Outcome.ACCEPTED
+
+
+def test_other_buckets_are_ignored() -> None:
+    """Renditions in the delivery bucket start no loop."""
+    world = World()
+    upload = world.store.upload("delivery", "00/a/b/small.jpg", PHOTO)
+    assert world.ingest(upload).outcome is Outcome.IGNORED
+    assert world.fuse.calls == []
+
+
+def test_a_new_recipe_does_the_work_again() -> None:
+    """The same upload under another recipe is another version."""
+    world = World()
+    upload = world.store.upload("intake", "a.jpg", PHOTO)
+    first = world.ingest(upload)
+    world.policy = replace(POLICY, recipe=replace(RECIPE, digest="b" * 64))
+    second = world.ingest(upload)
+    assert second.outcome is Outcome.ACCEPTED
+    assert first.record is not None
+    assert second.record is not None
+    assert first.record.version != second.record.version
+
+
+def test_approval_waits_for_a_person() -> None:
+    """A recipe that asks for approval leaves the asset in review."""
+    world = World(policy=replace(POLICY, recipe=replace(RECIPE, approval=True)))
+    done = world.ingest(world.store.upload("intake", "a.jpg", PHOTO))
+    assert done.outcome is Outcome.REVIEW
+    assert world.events.published[0].type == "asset.review"
+
+
+def test_tags_outlive_a_new_version() -> None:
+    """What people added is not lost when the picture is replaced."""
+    world = World()
+    done = world.ingest(world.store.upload("intake", "a.jpg", PHOTO))
+    world.catalog.update(done.asset, add_tags=["holiday"])
+    world.ingest(world.store.upload("intake", "a.jpg", OTHER))
+    assert world.catalog.records[done.asset].tags == {"holiday"}
+
+
+def hungry(data: bytes, recipe: Recipe) -> Processed:
+    """An engine for which memory never suffices."""
+    raise MemoryError
+
+
+def test_memory_that_runs_out_is_tried_again_elsewhere() -> None:
+    """The first time may be the neighbours' fault; the sandbox decides the second time."""
+    world = World()
+    upload = world.store.upload("intake", "a.jpg", PHOTO)
+    service = Ingest(
+        store=world.store,
+        catalog=world.catalog,
+        events=world.events,
+        policy=POLICY,
+        process=hungry,
+    )
+    with pytest.raises(MemoryPressure):
+        service.finish(service.fetch(upload))
+    done = service.finish(service.fetch(upload), receives=2)
+    assert done.outcome is Outcome.REJECTED
+    assert world.catalog.records[done.asset].verdict.code == "out_of_memory"  # type: ignore[union-attr]
+
+
+def test_the_second_receive_gives_the_same_bytes() -> None:
+    """The sandboxed engine makes what the other one makes."""
+    results = []
+    for receives in (1, 2):
+        world = World()
+        done = world.ingest(world.store.upload("intake", "a.jpg", PHOTO), receives=receives)
+        assert done.record is not None
+        results.append([(one.key, one.sha256) for one in done.record.renditions])
+    assert results[0] == results[1]
+
+
+def calls_of(data: bytes) -> int:
+    """How many calls the happy (or rejecting) path makes."""
+    world = World()
+    world.ingest(world.store.upload("intake", "a.jpg", data))
+    return len(world.fuse.calls)
+
+
+@pytest.mark.parametrize("data", [PHOTO, b"nonsense"], ids=["accepted", "rejected"])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("error", [Killed, lambda: Unreachable("no answer")], ids=["kill", "fail"])
+def test_a_retry_completes_whatever_was_left(data: bytes, error: object, *, after: bool) -> None:
+    """Broken at every single call, before or after its effect: the retry ends as if nothing had
+    happened, with one record, all renditions and one distinct event."""
+    calm = World()
+    calm.ingest(calm.store.upload("intake", "a.jpg", data))
+    (wanted,) = calm.catalog.records.values()
+    for step in range(1, calls_of(data) + 1):
+        world = World(Fuse(burns_at=step, error=error, after=after))  # type: ignore[arg-type]
+        upload = world.store.upload("intake", "a.jpg", data)
+        with pytest.raises((Killed, Unreachable)):
+            world.ingest(upload)
+        world.ingest(upload, receives=2)
+        (record,) = world.catalog.records.values()
+        assert replace(record, updated_at="") == replace(wanted, updated_at=""), step
+        assert world.delivered() == calm.delivered()
+        assert world.store.keys("quarantine") == calm.store.keys("quarantine")
+        assert world.store.keys("intake") == calm.store.keys("intake")
+        assert world.events.ids == calm.events.ids

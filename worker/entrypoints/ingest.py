@@ -1,0 +1,140 @@
+"""The ingest function: a batch of queue messages in, a partial batch response out.
+
+Thin: messages to deliveries, one service call each, errors to a response. The same handler runs
+in Lambda and in the local stack's workers.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    SqsFifoPartialProcessor,
+    process_partial_response,
+)
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from worker.bootstrap import Application, assemble
+from worker.errors import EngineError, MalformedMessage, Postponed, SafelightError
+from worker.ports import Message
+from worker.services.ingest import Batch, Delivery, Ingested
+from worker.settings import Ordering, Settings
+
+logger = Logger(service="ingest")
+metrics = Metrics(namespace="Safelight", service="ingest")
+
+LONGEST_WAIT = 900
+"""Seconds: the longest a message rests between two tries."""
+
+
+@cache
+def application() -> Application:
+    """Wire the services once for the life of the process, at the first event."""
+    return assemble(Settings.from_environment(os.environ))
+
+
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Handle an SQS event of a standard or FIFO queue.
+
+    Returns:
+        ``{"batchItemFailures": [{"itemIdentifier": message id}, ...]}``: the messages to keep.
+    """
+    return handle(event, context, application())
+
+
+def handle(event: dict[str, Any], context: LambdaContext, app: Application) -> dict[str, Any]:
+    """The handler with its services given."""
+    records = [SQSRecord(record) for record in event.get("Records", [])]
+    failures: dict[str, SafelightError] = {}
+
+    def remaining() -> float:
+        return context.get_remaining_time_in_millis() / 1000
+
+    with Batch(app.ingest, [_delivery(record) for record in records], remaining=remaining) as batch:
+
+        def work(record: SQSRecord) -> None:
+            try:
+                for ingested in batch.handle(record.message_id):
+                    _report(ingested)
+            except SafelightError as error:
+                failures[record.message_id] = error
+                raise
+            except Exception as error:
+                logger.exception("a defect")
+                failures[record.message_id] = EngineError(f"{type(error).__name__}: {error}")
+                raise
+
+        response = process_partial_response(
+            event=event,
+            record_handler=work,
+            processor=_processor(app.settings.ordering),
+            context=context,
+        )
+    for item in response["batchItemFailures"]:
+        record = next(one for one in records if one.message_id == item["itemIdentifier"])
+        _put_back(app, record, failures.get(record.message_id))
+    return dict(response)
+
+
+def _processor(ordering: Ordering) -> BatchProcessor:
+    # Every message failing is a response like any other: raising would hide it behind a retry of
+    # the whole batch. On FIFO only the group of a failed message waits.
+    if ordering is Ordering.FIFO:
+        return SqsFifoPartialProcessor(
+            skip_group_on_error=True, raise_on_entire_batch_failure=False
+        )
+    return BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+
+
+def _delivery(record: SQSRecord) -> Delivery:
+    receives = record.attributes.approximate_receive_count
+    return Delivery(id=record.message_id, body=record.body, receives=int(receives or 1))
+
+
+def _put_back(app: Application, record: SQSRecord, error: SafelightError | None) -> None:
+    """Say when a failed message comes back: later each time if waiting may help, at once if not."""
+    receives = _delivery(record).receives
+    wait = 0
+    # Without an error of its own the message waited behind another one of its group.
+    if error is not None and not isinstance(error, Postponed):
+        if not isinstance(error, MalformedMessage):
+            wait = min(LONGEST_WAIT, app.settings.retry_seconds * 2 ** (receives - 1))
+        logger.warning(
+            "not done",
+            extra={"code": error.code, "reason": error.message, "receives": receives, "wait": wait},
+        )
+        metrics.add_metric(name="Failed", unit=MetricUnit.Count, value=1)
+    message = Message(
+        id=record.message_id,
+        body="",
+        receipt=record.receipt_handle,
+        receives=receives,
+    )
+    try:
+        app.queue.hide(app.settings.queue_url, message, wait)
+    except SafelightError as hidden:
+        # Then it comes back after the queue's own visibility timeout.
+        logger.warning("could not set the wait", extra={"code": hidden.code})
+
+
+def _report(ingested: Ingested) -> None:
+    metrics.add_metric(name=ingested.outcome.value.title(), unit=MetricUnit.Count, value=1)
+    if ingested.copied:
+        metrics.add_metric(name="Copied", unit=MetricUnit.Count, value=1)
+    extra: dict[str, Any] = {
+        "outcome": ingested.outcome.value,
+        "asset": ingested.asset,
+        "key": ingested.upload.key,
+        "bytes": ingested.upload.size,
+    }
+    if ingested.record is not None and ingested.record.verdict is not None:
+        extra["code"] = ingested.record.verdict.code
+    logger.info("ingested", extra=extra)
