@@ -89,6 +89,13 @@ def jpeg_claiming(width: int, height: int, *, frame: int = 0xC0, bits: int = 8) 
     return bytes(data)
 
 
+def many_scans() -> bytes:
+    """A progressive JPEG whose last scan is there a thousand times."""
+    data = specimen("jpeg-progressive")
+    at = data.rindex(b"\xff\xda")
+    return data[:at] + data[at:-2] * 1000 + data[-2:]
+
+
 def avif_claiming(width: int, height: int) -> bytes:
     """A small AVIF whose size property was overwritten."""
     data = bytearray(specimen("avif"))
@@ -161,6 +168,7 @@ UNSAFE_DRAWINGS: dict[str, Maker] = {
             "font": "<style>@font-face{font-family:x;src:url(x.woff)}</style>",
             "base": '<g xml:base="http://a.example/"><rect/></g>',
             "stylesheet": '<?xml-stylesheet href="http://a.example/x.css"?>',
+            "many": "<g/>" * 50_001,
             "deep": "<g>" * 5000 + "</g>" * 5000,
         }.items()
     },
@@ -238,6 +246,7 @@ HOSTILE: dict[str, tuple[Maker, Reason]] = {
     "gif-script": (lambda: b"GIF89a/*\x01\0\0\0*/=1;alert(1)//", Reason.CORRUPT),
     "jpeg-lossless": (lambda: jpeg_claiming(64, 48, frame=0xC3), Reason.UNSUPPORTED_VARIANT),
     "jpeg-12-bit": (lambda: jpeg_claiming(64, 48, bits=12), Reason.UNSUPPORTED_VARIANT),
+    "jpeg-scans": (many_scans, Reason.CORRUPT),
     "jpeg-sizeless": (lambda: jpeg_claiming(64, 0), Reason.UNSUPPORTED_VARIANT),
     "png-empty": (lambda: png_claiming(0, 0), Reason.CORRUPT),
     "gif-frames": (lambda: gif_claiming(1, 1, frames=100_000), Reason.TOO_MANY_FRAMES),

@@ -49,6 +49,10 @@ def _steps(data: bytes) -> int:
     return 10_000 + len(data) // 32
 
 
+_MOST_SCANS = 200
+"""Of a progressive JPEG. Encoders write about ten; each costs a pass over the whole picture."""
+
+
 def _jpeg(data: bytes, limits: Limits) -> tuple[int, int]:
     """Segments up to the first start of frame. ITU-T T.81, annex B."""
     at = 2
@@ -70,6 +74,8 @@ def _jpeg(data: bytes, limits: Limits) -> tuple[int, int]:
             if marker > 0xC2 or depth != 8:
                 # libjpeg reads some of these and no browser any: what arrives is not a photo.
                 raise refuse.variant("a lossless, arithmetic-coded or 12-bit JPEG")
+            if marker == 0xC2 and data.count(b"\xff\xda", at) > _MOST_SCANS:
+                raise refuse.corrupt(Format.JPEG, "too many scans")
             return width, height
         else:
             at += 2 + max(2, struct.unpack_from(">H", data, at + 2)[0])

@@ -252,7 +252,7 @@ def _open_bmp(data: bytes) -> pyvips.Image:
         pixels,
         picture.width,
         picture.height,
-        len(mode) if mode.isupper() and mode != "P" else 1,
+        {"RGB": 3, "RGBA": 4}.get(mode, 1),
         "uchar",
     )
     if colours is not None:

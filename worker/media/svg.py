@@ -6,6 +6,10 @@ scan refuses such files with a clear reason instead of drawing them with holes. 
 entities, scripts, event handlers, HTML, animation of references, and every reference that is
 not to a part of the same file or to an embedded PNG or JPEG (whose sizes count as limits say).
 A plain DOCTYPE without declarations is harmless and common (Inkscape, Graphviz), so it passes.
+
+What no scan can bound is the work of drawing: a few hundred bytes of filters, dashes or
+overlapping shapes can keep the rasteriser busy for minutes and take gigabytes. Whoever accepts
+SVG from strangers rasterises it in the sandbox.
 """
 
 from __future__ import annotations
@@ -29,8 +33,8 @@ from worker.model import Format
 if TYPE_CHECKING:
     from worker.model import Limits
 
-_MOST_ELEMENTS = 200_000
-"""What librsvg loads at most before it gives up (its ``MAX_LOADED_ELEMENTS``)."""
+_MOST_ELEMENTS = 50_000
+"""Real drawings have fewer; each may cover all pixels."""
 
 _DEEPEST = 200
 """Elements inside each other. Rasterisers recurse; drawings are rarely deeper than twenty."""
