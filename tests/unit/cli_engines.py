@@ -148,4 +148,11 @@ def write_full(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-ENGINE = Engine(process=process, describe=describe, confine=confine, version="fake 1")
+def trusting(data: bytes) -> bool:
+    """Nothing needs to be confined from the first try on."""
+    return False
+
+
+ENGINE = Engine(
+    process=process, describe=describe, confine=confine, version="fake 1", wary=trusting
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -92,22 +93,24 @@ def test_what_is_no_file_is_refused(root: Path, out: Path) -> None:
     assert [problem and problem.code for problem in problems] == ["input_unreadable"] * 2
 
 
-def test_deep_folders_do_not_end_the_walk(root: Path, out: Path) -> None:
+def test_deep_folders_do_not_end_the_walk(out: Path) -> None:
     """Folders nested deeper than Python's calls may be are walked."""
     depth = 1100
-    here = os.open(root, os.O_RDONLY)
-    for _ in range(depth):
-        os.mkdir("d", dir_fd=here)
-        below = os.open("d", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = below
-    os.close(os.open("a.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=here))
-    os.close(here)
+    # Not below pytest's own folder: its tidying calls itself for each level, and a run that is
+    # killed here would break the runs after it.
+    root = Path(tempfile.mkdtemp())
     try:
+        here = os.open(root, os.O_RDONLY)
+        for _ in range(depth):
+            os.mkdir("d", dir_fd=here)
+            below = os.open("d", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+        os.close(os.open("a.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+        os.close(here)
         (source,) = find([root], out=out)
     finally:
-        # pytest's own tidying calls itself for each level.
-        subprocess.run(["rm", "-r", root / "d"], check=True)
+        subprocess.run(["rm", "-r", root], check=True)
     assert source.path == root.joinpath(*["d"] * depth, "a.jpg")
 
 

@@ -15,7 +15,7 @@ from worker.media.sandbox import SandboxLimits
 from worker.model import Encoding, Format, Limits, Recipe, RenditionSpec
 from worker.records import ObjectVersion, Status
 from worker.services.ingest import Ingest, Ingested, Outcome, Policy
-from worker.services.ingest.service import quarantine_key
+from worker.services.ingest.output import quarantine_key
 
 RECIPE = Recipe(
     name="test",

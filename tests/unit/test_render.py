@@ -187,6 +187,14 @@ def test_a_format_that_does_not_save_is_dropped_and_said_so() -> None:
     assert len(kept.renditions) == 2
 
 
+def test_a_flat_picture_never_drops_a_transparent_one() -> None:
+    """JPEG may be smaller, but it cannot show what lies behind: WebP is kept."""
+    pixels = np.dstack([photo(64, 48), np.tile(np.linspace(0, 255, 64), (48, 1)).astype(np.uint8)])
+    made = everything(encoded(pixels), replace(JPEG, quality=5), replace(WEBP, lossless=True))
+    assert [r.format for r in made.renditions] == [Format.JPEG, Format.WEBP]
+    assert len(made.renditions[1].data) > len(made.renditions[0].data)
+
+
 def test_contain_fills_its_box_with_background() -> None:
     """The picture lies in the middle of exactly the box."""
     pixels = pixels_of(

@@ -1,10 +1,8 @@
-"""The sandbox: what comes back, what a broken or hostile child turns into, what is left behind."""
+"""The sandbox: what comes back, what a broken child turns into, what is left behind."""
 
 from __future__ import annotations
 
-import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -21,13 +19,10 @@ from worker.errors import (
     PoisonInput,
     Reason,
     RecipeError,
-    SafelightError,
     StorageFull,
     TransientError,
 )
-from worker.media import sandbox_wire as wire
 from worker.media.sandbox import ChildTraceback, SandboxLimits, run
-from worker.model import Format, Limits, Probe, Recipe, RenditionSpec, Tags
 
 ROOMY = SandboxLimits(cpu_seconds=60, wall_seconds=100, memory_bytes=1 << 30)
 
@@ -44,18 +39,6 @@ def limits(
     return SandboxLimits(
         cpu_seconds=cpu, wall_seconds=wall, memory_bytes=memory, file_bytes=file, reply_bytes=reply
     )
-
-
-def frame(header: object, body: bytes = b"") -> bytes:
-    """A frame with any JSON for a header."""
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return wire.PREFIX.pack(wire.MAGIC, len(text), len(body)) + text + body
-
-
-def sent(kind: str, value: object) -> tuple[str, object]:
-    """Send a value through a frame, without a process."""
-    chunks = wire.encode(kind, value)
-    return wire.decode(chunks[1], memoryview(b"".join(chunks[2:])))
 
 
 class TestWhatComesBack:
@@ -229,130 +212,6 @@ class TestMemoryAndFiles:
         """A file beyond the limit cannot be written."""
         with pytest.raises(EngineError, match="File too large"):
             run(targets.write_file, tmp_path / "big", 20_000, limits=limits(file=10_000))
-
-
-class TestHostileAnswers:
-    """A child that was taken over writes its own answer."""
-
-    @pytest.mark.parametrize(
-        ("data", "reason"),
-        [
-            (pickle.dumps(["returned", Path("x")]), Reason.CRASHED),
-            (b"cos\nsystem\n(S'true'\ntR.", Reason.CRASHED),
-            (b"SFLT", Reason.CRASHED),
-            (frame(["returned", 1])[:-1], Reason.CRASHED),
-            (frame(["returned", ["enum", "os:system", "true"]]), Reason.CRASHED),
-            (frame(["surprise", 1]), Reason.CRASHED),
-            (frame(["raised", "not an error"]), Reason.CRASHED),
-            (wire.PREFIX.pack(wire.MAGIC, 10, 1 << 50), Reason.OUT_OF_MEMORY),
-            (wire.PREFIX.pack(wire.MAGIC, wire.HEADER_LIMIT + 1, 0), Reason.OUT_OF_MEMORY),
-        ],
-    )
-    def test_forged(self, data: bytes, reason: Reason) -> None:
-        """Pickles, half frames, endless frames and foreign names are refused."""
-        with pytest.raises(PoisonInput) as caught:
-            run(targets.answer_with, data, limits=ROOMY)
-        assert caught.value.reason is reason
-
-    @pytest.mark.parametrize(
-        "node",
-        [
-            ["enum", "os:system", "true"],
-            ["enum", "worker.errors:Reason", "no such reason"],
-            ["enum", "worker.errors:SafelightError", "x"],
-            ["data", "subprocess:Popen", {"args": "true"}],
-            ["data", "worker.media.sandbox_process:subprocess", {}],
-            ["data", "worker.media.nowhere:Thing", {}],
-            ["data", "worker.model:Format", {}],
-            ["data", "worker.model:Limits", {"__class__": 1}],
-            ["data", "worker.model:Limits", {"pixels": "many"}],
-            ["data", "worker.model:Limits", {"pixels": True}],
-            ["data", "worker.model:Probe", {}],
-            ["data", "worker.model:Tags", {"keywords": ["tuple", 1]}],
-            ["data", "worker.model:Tags", {"keywords": ["list", "a"]}],
-            ["error", "builtins:SystemExit", ["dict", ["message", "x"]]],
-            ["error", "worker.errors:StorageFull", ["dict"]],
-            ["error", "worker.errors:StorageFull", "x"],
-            ["error", "worker.errors:EngineError", ["dict", ["message", "x"], ["retryable", True]]],
-            ["error", "worker.errors:EngineError", ["dict", ["message", "x"], ["__class__", 1]]],
-            ["error", "worker.errors:EngineError", ["dict", ["message", "x"], ["args", 1]]],
-            ["error", "worker.errors:Rejected", ["dict", ["message", "x"], ["reason", "y"]]],
-            ["bytes", 5],
-            ["bytes", -1],
-            ["dict", [["list"], 1]],
-            ["dict", [1]],
-            ["frozenset", ["list"]],
-            ["unheard of"],
-            [],
-            {},
-            "\ud800",
-        ],
-        ids=str,
-    )
-    def test_forged_values(self, node: object) -> None:
-        """Whatever a frame names or holds, only well-shaped values of our types come out."""
-        header = json.dumps(["returned", node]).encode()
-        with pytest.raises(wire.BadReply):
-            wire.decode(header, memoryview(b""))
-
-    @pytest.mark.parametrize(
-        "header",
-        [b"", b"\xff", b"[", b"1", b'["a"]', b"[1,2]", b"[" * 500_000, b"9" * 5_000],
-        ids=lambda header: f"{header[:6]!r}{len(header)}",
-    )
-    def test_forged_headers(self, header: bytes) -> None:
-        """Headers that are not JSON, or too deep for it, are refused."""
-        with pytest.raises(wire.BadReply):
-            wire.decode(header, memoryview(b""))
-
-    def test_unclaimed_bytes(self) -> None:
-        """A body that nothing refers to is refused, so a frame says all it carries."""
-        with pytest.raises(wire.BadReply):
-            wire.decode(b'["returned",1]', memoryview(b"x"))
-
-
-class TestWire:
-    """Values that travel."""
-
-    @pytest.mark.parametrize(
-        "value",
-        [
-            None,
-            True,
-            -(10**20),
-            1.5,
-            "naïve 🎞",
-            b"",
-            [b"a", b"bc", ["enum", 1]],
-            (1, (2, (3,))),
-            {1: "a", ("b", 2): {"c": None}},
-            {1, 2},
-            frozenset({Format.JPEG}),
-            Path("a/b"),
-            Reason.CRASHED,
-            Limits(),
-            Tags(keywords=("a", "b"), exposure_seconds=1),
-            Probe(format=Format.GIF, bytes=1, width=2, height=3, loop=0),
-            Recipe(
-                name="r",
-                version=1,
-                renditions=(RenditionSpec(name="a", encodings=(), focal_point=(0.5, 0.5)),),
-                assets={"logo.png": b"\x89PNG"},
-            ),
-        ],
-        ids=lambda value: type(value).__name__,
-    )
-    def test_round_trip(self, value: object) -> None:
-        """Every kind of value comes out as it went in."""
-        kind, received = sent("returned", value)
-        assert (kind, received) == ("returned", value)
-        assert type(received) is type(value)
-
-    def test_errors_round_trip(self) -> None:
-        """An error keeps its class, message and code."""
-        _, received = sent("raised", SafelightError("no", code="special"))
-        assert type(received) is SafelightError
-        assert (received.args, received.code) == (("no",), "special")
 
 
 class TestSurroundings:

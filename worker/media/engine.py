@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from worker.media.loaders import open_image, read_embedded
+from worker.media.loaders import embedded_in
 from worker.media.metadata import measure, read_tags, written_exif
 from worker.media.plan import Plan, make_plan
 from worker.media.probe import probe
 from worker.media.render import render
-from worker.model import Dropped, Metadata, Probe, Recipe, Rendition
+from worker.media.sniff import sniff
+from worker.model import Dropped, Format, Metadata, Probe, Recipe, Rendition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,15 @@ class Processed:
     metadata: Metadata
     renditions: tuple[Rendition, ...]
     dropped: tuple[Dropped, ...]
+
+
+def needs_sandbox(data: bytes) -> bool:
+    """Whether :func:`process` must run in ``worker.media.sandbox`` from the first try on.
+
+    Drawings are programs: a few bytes of SVG can ask for hours of drawing and for any amount of
+    memory, within every limit that a header can be checked against.
+    """
+    return sniff(data) is Format.SVG
 
 
 def process(data: bytes, recipe: Recipe) -> Processed:
@@ -40,7 +50,7 @@ def process(data: bytes, recipe: Recipe) -> Processed:
     """
     found = probe(data, recipe.limits, formats=recipe.formats)
     plan = make_plan(found, recipe)
-    embedded = read_embedded(open_image(data, found))
+    embedded = embedded_in(data, found)
     tags = read_tags(embedded.exif, embedded.xmp, embedded.iptc)
     exif = written_exif(tags, recipe.keep)
     rendered = render(data, found, plan, assets=recipe.assets, exif=exif, icc=embedded.icc)

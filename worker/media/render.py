@@ -19,7 +19,7 @@ from worker.media.geometry import Box, Size
 from worker.media.ladder import Ladder
 from worker.media.loaders import decoding
 from worker.media.plan import Conversion, Output, Plan, Step
-from worker.model import Dropped, Format, Probe, Rendition
+from worker.model import ALPHA_FORMATS, Dropped, Format, Probe, Rendition
 
 _NO_QUALITY = frozenset({Format.PNG, Format.GIF})
 
@@ -132,11 +132,14 @@ def _write(
     dropped: list[Dropped],
 ) -> None:
     picture = Picture(frames, step.background)
-    smallest: dict[int, Rendition] = {}
+    smallest: dict[tuple[int, bool], Rendition] = {}
+    transparent = frames[0].hasalpha()
     for output in step.outputs:
         made = _file(picture, step.name, output, extras)
-        # A still poster is no rival of the animation it stands for.
-        rival = smallest.get(made.frames)
+        # A still poster is no rival of the animation it stands for, nor a flat picture of one
+        # that lets the page show through.
+        kind = (made.frames, transparent and made.format in ALPHA_FORMATS)
+        rival = smallest.get(kind)
         if rival is not None and not _worth_keeping(made, rival, step.minimum_saving):
             dropped.append(
                 Dropped(
@@ -149,7 +152,7 @@ def _write(
             )
             continue
         if rival is None or len(made.data) < len(rival.data):
-            smallest[made.frames] = made
+            smallest[kind] = made
         renditions.append(made)
 
 

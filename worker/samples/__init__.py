@@ -18,7 +18,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def write(folder: Path, *, scale: float = 1.0) -> tuple[Path, ...]:
-    """Write all samples into ``folder``, which is made if missing, and a ``README.txt``.
+    """Write all samples into ``folder``, which is made if missing.
 
     The bytes depend on nothing but the versions of libvips, Pillow and numpy (and, in the last
     digit of some pixels, on the processor's vector instructions). A file that is there already
@@ -29,21 +29,19 @@ def write(folder: Path, *, scale: float = 1.0) -> tuple[Path, ...]:
         scale: sides of the pictures as a share of the usual; small ones are there at once.
 
     Returns:
-        The pictures, good ones first, then those in ``folder/broken``; the README is not among
-        them. Twenty-five files, 17 MB; painting them takes some twelve seconds of one core.
+        The pictures, good ones first, then those in ``folder/broken``. Twenty-five files, 17 MB; painting them takes some twelve seconds of one core.
 
     Raises:
         InputError: ``folder`` cannot be written (``output_unwritable``).
         StorageFull: no room is left there.
     """
-    from worker.samples.catalogue import SAMPLES, describe  # numpy and libvips load when needed
+    from worker.samples.catalogue import SAMPLES  # numpy and libvips load when needed
 
     paths = []
     for sample in SAMPLES:
         path = folder / sample.name
         _place(path, sample.make(scale))
         paths.append(path)
-    _place(folder / "README.txt", describe().encode())
     return tuple(paths)
 
 

@@ -20,7 +20,7 @@ from worker.samples.tagged import Shot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One file: its path below the folder, a line for the README and the maker of its bytes."""
+    """One file: its path below the folder, a line about it and the maker of its bytes."""
 
     name: str
     about: str
@@ -368,7 +368,7 @@ SAMPLES = (
 
 
 def describe() -> str:
-    """The README of the folder."""
+    """What each file is, for people."""
     width = max(len(sample.name) for sample in SAMPLES)
     lines = [f"{sample.name:{width}}  {sample.about}" for sample in SAMPLES]
     introduction = textwrap.fill(

@@ -39,7 +39,7 @@ _COMMANDS = {
     "compare": ("compare:command", "Compare two pictures: similarity, bytes, size."),
     "recipes": ("recipes:group", "List, show and check recipes."),
     "samples": ("samples:command", "Write sample pictures to try things on."),
-    "bench": ("worker.bench:command", "Measure speed against Pillow, sharp and the floor."),
+    "bench": ("worker.bench.command:command", "Measure speed against Pillow, sharp and the floor."),
 }
 
 

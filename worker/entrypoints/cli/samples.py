@@ -24,4 +24,7 @@ def command(*, folder: Path, as_json: bool) -> None:
     if as_json:
         output.print_json([str(path) for path in written])
     else:
+        from worker.samples.catalogue import describe
+
+        click.echo(describe())
         click.echo(f"{len(written)} files in {output.one_line(str(folder))}")

@@ -90,4 +90,5 @@ def _values(element: Element) -> list[str]:
     items = [item for item in container if item.tag == f"{_RDF}li"]
     if container.tag == f"{_RDF}Alt":
         items.sort(key=lambda item: item.get(_LANGUAGE) != "x-default")
-    return [item.text or "" for item in items]
+    # Some programs write the name of the default language where a text should be.
+    return [item.text or "" for item in items if item.text != "x-default"]

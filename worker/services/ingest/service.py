@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -35,22 +34,19 @@ from worker.media.probe import probe
 from worker.media.refuse import check_bytes
 from worker.media.sandbox import SandboxLimits
 from worker.media.sniff import identify
-from worker.model import Probe, Recipe, Rendition
+from worker.model import Probe, Recipe
 from worker.ports import Catalog, Events, ObjectStore
 from worker.records import (
     AssetRecord,
-    Event,
     LogEntry,
     ObjectVersion,
     Status,
-    StoredRendition,
     Verdict,
     asset_id_of,
     version_of,
 )
-
-IMMUTABLE = "public, max-age=31536000, immutable"
-"""A rendition never changes under its key: the key names upload and recipe."""
+from worker.services.ingest import output
+from worker.services.ingest.shelf import Shelf
 
 _SNIFFED_BYTES = 65_536
 """Of an original that is too large to fetch, this much is read to tell what it is."""
@@ -142,11 +138,11 @@ class Ingest:
         self._policy = policy
         self._process = process
         self._now = now
-        self._pool = ThreadPoolExecutor(policy.upload_threads, thread_name_prefix="store")
+        self._shelf = Shelf(store, policy.delivery_bucket, threads=policy.upload_threads)
 
     def close(self) -> None:
         """Wait for the threads."""
-        self._pool.shutdown()
+        self._shelf.close()
 
     def fetch(self, upload: ObjectVersion) -> Fetched:
         """Read what is known and the original's bytes. Writes nothing.
@@ -220,14 +216,14 @@ class Ingest:
             return self._set_aside(
                 fetched, receives, "too_many_pixels", f"{pixels:,} pixels", found
             )
+        record = self._record(fetched, Status.REVIEW if policy.recipe.approval else Status.ACCEPTED)
         twin = self._twin(fetched)
         if twin is not None:
-            copied = self._copy(fetched, twin)
+            copied = self._shelf.copy(twin, record)
             if copied is not None:
                 return self._commit(fetched, copied, receives, copied=True)
         processed = self._run(fetched.data, receives)
-        stored = self._store_all(fetched, processed)
-        return self._commit(fetched, stored, receives)
+        return self._commit(fetched, self._shelf.keep(processed, record), receives)
 
     def _reject(self, fetched: Fetched, receives: int, rejection: Rejected) -> Ingested:
         """Keep a copy of the original where nobody serves it, with the reason."""
@@ -239,7 +235,7 @@ class Ingest:
         try:
             self._store.copy(
                 (upload.bucket, upload.key),
-                (self._policy.quarantine_bucket, quarantine_key(record)),
+                (self._policy.quarantine_bucket, output.quarantine_key(record)),
                 version_id=upload.version_id,
                 metadata={
                     "reason-code": rejection.code,
@@ -279,7 +275,7 @@ class Ingest:
         return Outcome.DUPLICATE
 
     def _run(self, data: bytes, receives: int) -> Processed:
-        if receives > 1:
+        if receives > 1 or engine.needs_sandbox(data):
             return sandbox.run(
                 self._process, data, self._policy.recipe, limits=self._policy.sandbox
             )
@@ -288,34 +284,6 @@ class Ingest:
         except MemoryError:
             # The next receive runs in the sandbox, which tells a hungry picture from a full host.
             raise MemoryPressure("memory ran out while decoding") from None
-
-    def _store_all(self, fetched: Fetched, processed: Processed) -> AssetRecord:
-        record = self._record(
-            fetched, Status.REVIEW if self._policy.recipe.approval else Status.ACCEPTED
-        )
-        stored = tuple(_stored(record, rendition) for rendition in processed.renditions)
-        writes = [
-            self._pool.submit(self._put, place, rendition.data)
-            for place, rendition in zip(stored, processed.renditions, strict=True)
-        ]
-        for write in writes:
-            write.result()
-        return replace(
-            record,
-            probe=processed.probe,
-            metadata=processed.metadata,
-            renditions=stored,
-            dropped=processed.dropped,
-        )
-
-    def _put(self, place: StoredRendition, data: bytes) -> None:
-        self._store.put(
-            self._policy.delivery_bucket,
-            place.key,
-            data,
-            content_type=place.format.media_type,
-            cache_control=IMMUTABLE,
-        )
 
     def _twin(self, fetched: Fetched) -> AssetRecord | None:
         """An accepted asset with the same bytes and recipe, whose renditions can be copied."""
@@ -326,33 +294,6 @@ class Ingest:
             if same_recipe and candidate.status is Status.ACCEPTED and candidate.renditions:
                 return candidate
         return None
-
-    def _copy(self, fetched: Fetched, twin: AssetRecord) -> AssetRecord | None:
-        record = self._record(
-            fetched, Status.REVIEW if self._policy.recipe.approval else Status.ACCEPTED
-        )
-        bucket = self._policy.delivery_bucket
-        stored = tuple(
-            replace(one, key=delivery_key(record, one.name, one.format.extension))
-            for one in twin.renditions
-        )
-        writes = [
-            self._pool.submit(self._store.copy, (bucket, source.key), (bucket, target.key))
-            for source, target in zip(twin.renditions, stored, strict=True)
-        ]
-        try:
-            for write in writes:
-                write.result()
-        except ObjectMissing:
-            return None  # expired since: they are made again
-        return replace(
-            record,
-            probe=twin.probe,
-            metadata=twin.metadata,
-            renditions=stored,
-            dropped=twin.dropped,
-            copied_from=twin.asset,
-        )
 
     def _record(self, fetched: Fetched, status: Status) -> AssetRecord:
         recipe = self._policy.recipe
@@ -381,8 +322,7 @@ class Ingest:
             committed = self._catalog.commit(record, entry)
         except Superseded:
             # Keys of this version are nobody else's, and it will never be served.
-            for one in record.renditions:
-                self._store.delete(self._policy.delivery_bucket, one.key)
+            self._shelf.discard(record)
             return self._nothing(fetched, Outcome.STALE)
         except AlreadyRecorded:
             # Another worker was faster, with the same result. If it had this very message it may
@@ -406,62 +346,7 @@ class Ingest:
         # Without a version id a delete could hit a newer upload: then expiry does it.
         if record.status is Status.REJECTED and source.version_id is not None:
             self._store.delete(source.bucket, source.key, version_id=source.version_id)
-        self._events.publish([event_of(record)])
+        self._events.publish([output.event_of(record)])
 
     def _nothing(self, fetched: Fetched, outcome: Outcome) -> Ingested:
         return Ingested(outcome=outcome, asset=fetched.asset, upload=fetched.upload)
-
-
-def delivery_key(record: AssetRecord, name: str, extension: str) -> str:
-    """Where a rendition lies. Two hex digits in front spread keys over partitions."""
-    spread = hashlib.sha256(record.asset.encode()).hexdigest()[:2]
-    return f"{spread}/{record.asset}/{record.version}/{name}.{extension}"
-
-
-def quarantine_key(record: AssetRecord) -> str:
-    """Where a rejected original lies."""
-    spread = hashlib.sha256(record.asset.encode()).hexdigest()[:2]
-    return f"{spread}/{record.asset}/{record.version}/original"
-
-
-def event_of(record: AssetRecord) -> Event:
-    """The event that tells of a record; the same record gives the same event."""
-    detail: dict[str, object] = {
-        "key": record.source.key,
-        "version": record.version,
-        "recipe": record.recipe,
-        "status": record.status.value,
-        "renditions": [
-            {
-                "name": one.name,
-                "format": one.format.value,
-                "width": one.width,
-                "height": one.height,
-                "bytes": one.bytes,
-                "key": one.key,
-            }
-            for one in record.renditions
-        ],
-    }
-    if record.verdict is not None:
-        detail["reason"] = {"code": record.verdict.code, "message": record.verdict.message}
-    return Event(
-        id=f"{record.asset}/{record.version}/{record.status.value}",
-        type=f"asset.{record.status.value}",
-        asset=record.asset,
-        time=record.updated_at,
-        detail=detail,
-    )
-
-
-def _stored(record: AssetRecord, rendition: Rendition) -> StoredRendition:
-    return StoredRendition(
-        name=rendition.name,
-        format=rendition.format,
-        width=rendition.width,
-        height=rendition.height,
-        frames=rendition.frames,
-        bytes=len(rendition.data),
-        key=delivery_key(record, rendition.name, rendition.format.extension),
-        sha256=rendition.sha256,
-    )

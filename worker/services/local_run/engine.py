@@ -90,6 +90,8 @@ class Engine:
     confine: Confine
     version: str
     """Results of another version are made again."""
+    wary: Callable[[bytes], bool]
+    """Whether bytes are to be confined from the first try on."""
 
 
 def process(data: bytes, recipe: Recipe) -> Processed:
@@ -97,6 +99,13 @@ def process(data: bytes, recipe: Recipe) -> Processed:
     from worker.media import engine
 
     return engine.process(data, recipe)
+
+
+def wary(data: bytes) -> bool:
+    """Ask the real engine."""
+    from worker.media import engine
+
+    return engine.needs_sandbox(data)
 
 
 def describe(data: bytes) -> Probe:
@@ -132,4 +141,6 @@ def real() -> Engine:
             parts.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             continue  # optional, or libvips comes from the system
-    return Engine(process=process, describe=describe, confine=confine, version=", ".join(parts))
+    return Engine(
+        process=process, describe=describe, confine=confine, version=", ".join(parts), wary=wary
+    )

@@ -110,7 +110,7 @@ def _attempt(job: Job, setup: Setup) -> Outcome:
 def _call(
     function: Callable[..., Result], data: bytes, *args: object, job: Job, setup: Setup
 ) -> Result:
-    if job.confined:
+    if job.confined or setup.engine.wary(data):
         return setup.engine.confine(function, data, *args, limits=setup.confinement)
     return function(data, *args)
 

@@ -1,0 +1,64 @@
+"""What ingest leaves behind: keys, stored renditions and events. Pure functions of a record."""
+
+from __future__ import annotations
+
+import hashlib
+
+from worker.model import Rendition
+from worker.records import AssetRecord, Event, StoredRendition
+
+
+def delivery_key(record: AssetRecord, name: str, extension: str) -> str:
+    """Where a rendition lies. Two hex digits in front spread keys over partitions."""
+    spread = hashlib.sha256(record.asset.encode()).hexdigest()[:2]
+    return f"{spread}/{record.asset}/{record.version}/{name}.{extension}"
+
+
+def quarantine_key(record: AssetRecord) -> str:
+    """Where a rejected original lies."""
+    spread = hashlib.sha256(record.asset.encode()).hexdigest()[:2]
+    return f"{spread}/{record.asset}/{record.version}/original"
+
+
+def event_of(record: AssetRecord) -> Event:
+    """The event that tells of a record; the same record gives the same event."""
+    detail: dict[str, object] = {
+        "key": record.source.key,
+        "version": record.version,
+        "recipe": record.recipe,
+        "status": record.status.value,
+        "renditions": [
+            {
+                "name": one.name,
+                "format": one.format.value,
+                "width": one.width,
+                "height": one.height,
+                "bytes": one.bytes,
+                "key": one.key,
+            }
+            for one in record.renditions
+        ],
+    }
+    if record.verdict is not None:
+        detail["reason"] = {"code": record.verdict.code, "message": record.verdict.message}
+    return Event(
+        id=f"{record.asset}/{record.version}/{record.status.value}",
+        type=f"asset.{record.status.value}",
+        asset=record.asset,
+        time=record.updated_at,
+        detail=detail,
+    )
+
+
+def stored(record: AssetRecord, rendition: Rendition) -> StoredRendition:
+    """Where and what a rendition will be once it is stored."""
+    return StoredRendition(
+        name=rendition.name,
+        format=rendition.format,
+        width=rendition.width,
+        height=rendition.height,
+        frames=rendition.frames,
+        bytes=len(rendition.data),
+        key=delivery_key(record, rendition.name, rendition.format.extension),
+        sha256=rendition.sha256,
+    )

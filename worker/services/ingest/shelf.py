@@ -1,0 +1,94 @@
+"""Renditions in the delivery bucket: stored, copied and discarded several at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
+
+from worker.errors import ObjectMissing
+from worker.media.engine import Processed
+from worker.ports import ObjectStore
+from worker.records import AssetRecord
+from worker.services.ingest import output
+
+IMMUTABLE = "public, max-age=31536000, immutable"
+"""A rendition never changes under its key: the key names upload and recipe."""
+
+
+class Shelf:
+    """The delivery bucket as ingest uses it. For several threads."""
+
+    def __init__(self, store: ObjectStore, bucket: str, *, threads: int) -> None:
+        """Work on ``bucket`` of ``store`` with so many requests at a time."""
+        self._store = store
+        self._bucket = bucket
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="store")
+
+    def close(self) -> None:
+        """Wait for the threads."""
+        self._pool.shutdown()
+
+    def keep(self, processed: Processed, record: AssetRecord) -> AssetRecord:
+        """Store what the engine made; the record with all of it named.
+
+        Raises:
+            TransientError: the store does not answer; what is stored is overwritten by a retry.
+        """
+        renditions = tuple(output.stored(record, one) for one in processed.renditions)
+
+        def put(index: int) -> None:
+            self._store.put(
+                self._bucket,
+                renditions[index].key,
+                processed.renditions[index].data,
+                content_type=renditions[index].format.media_type,
+                cache_control=IMMUTABLE,
+            )
+
+        self._each(put, range(len(renditions)))
+        return replace(
+            record,
+            probe=processed.probe,
+            metadata=processed.metadata,
+            renditions=renditions,
+            dropped=processed.dropped,
+        )
+
+    def copy(self, twin: AssetRecord, record: AssetRecord) -> AssetRecord | None:
+        """Copy the renditions of identical bytes; None if one of them has expired since."""
+        renditions = tuple(
+            replace(one, key=output.delivery_key(record, one.name, one.format.extension))
+            for one in twin.renditions
+        )
+
+        def copy(index: int) -> None:
+            source, target = twin.renditions[index].key, renditions[index].key
+            self._store.copy((self._bucket, source), (self._bucket, target))
+
+        try:
+            self._each(copy, range(len(renditions)))
+        except ObjectMissing:
+            return None
+        return replace(
+            record,
+            probe=twin.probe,
+            metadata=twin.metadata,
+            renditions=renditions,
+            dropped=twin.dropped,
+            copied_from=twin.asset,
+        )
+
+    def discard(self, record: AssetRecord) -> None:
+        """Remove renditions that will never be served."""
+        self._each(
+            lambda index: self._store.delete(self._bucket, record.renditions[index].key),
+            range(len(record.renditions)),
+        )
+
+    def _each(self, action: Callable[[int], None], numbers: Iterable[int]) -> None:
+        """Do all, wait for all, then raise the first error: nothing runs on behind our back."""
+        futures = [self._pool.submit(action, number) for number in numbers]
+        wait(futures)
+        for future in futures:
+            future.result()
