@@ -97,7 +97,15 @@ _CLOCK = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
 # delete marker by its version id.
 _MISSING = frozenset({"404", "405", "MethodNotAllowed", "NoSuchKey", "NoSuchVersion", "NotFound"})
 _CHANGED = frozenset({"412", "PreconditionFailed"})
-_CONFLICT = frozenset({"ConditionalCheckFailed", "ConditionalCheckFailedException"})
+_CONFLICT = frozenset(
+    {
+        "AWS.SimpleQueueService.MessageNotInflight",
+        "ConditionalCheckFailed",
+        "ConditionalCheckFailedException",
+        "MessageNotInflight",
+        "ReceiptHandleIsInvalid",  # SQS: the message came back in the meantime
+    }
+)
 # A resource that the deployment should have made. Never ObjectMissing: whoever takes a missing
 # bucket for missing objects loses messages.
 _ABSENT = frozenset(

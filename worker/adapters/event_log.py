@@ -1,0 +1,142 @@
+"""Events in a file of this machine: one line of JSON each, which other processes can follow.
+
+Any number of processes may append and read at the same time. The file only grows; whoever wants
+an empty one deletes it, and followers go on with the new one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from worker.adapters.disk_errors import disk_call
+from worker.adapters.event_json import line, parse
+from worker.records import Event
+
+POLL_SECONDS = 0.2
+_CHUNK = 1 << 16
+
+
+class EventLog:
+    """Events appended to one file.
+
+    Args:
+        path: the file; it and its folder are made when the first event is published.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """See ``Events.publish``. All of them or none stand in the file afterwards."""
+        lines = "".join(line(event) + "\n" for event in events).encode()
+        if not lines:
+            return
+        with disk_call(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)  # let go by close
+                _append(file, lines)
+            finally:
+                os.close(file)
+
+
+def _append(file: int, data: bytes) -> None:
+    before = os.fstat(file).st_size
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[os.write(file, rest) :]
+    except BaseException:
+        os.ftruncate(file, before)  # the disk is full: leave no half line to the next one
+        raise
+
+
+def _wait() -> bool:
+    time.sleep(POLL_SECONDS)
+    return True
+
+
+def follow(
+    path: Path, *, from_start: bool = False, wait: Callable[[], bool] = _wait
+) -> Iterator[Event]:
+    """Yield events of a log as they are written, for as long as it is asked.
+
+    Lines that are no events are passed over. A file that is not there yet is waited for, and
+    read from its start; so is a new file under the same name, and one that was cut.
+
+    Args:
+        path: of the log.
+        from_start: begin with the oldest event, not with the next.
+        wait: called when there is nothing to read; returns whether to look again.
+    """
+    reader = _Reader(path, from_start=from_start)
+    try:
+        while True:
+            lines = reader.lines()
+            for each in lines:
+                event = parse(each)
+                if event is not None:
+                    yield event
+            if not lines and not wait():
+                return
+    finally:
+        reader.close()
+
+
+class _Reader:
+    """The lines of one path, across files of that name."""
+
+    def __init__(self, path: Path, *, from_start: bool) -> None:
+        self._path = path
+        self._file: int | None = None
+        self._open(at_end=not from_start)
+        self._rest = b""
+
+    def lines(self) -> list[str]:
+        """What is whole and new; empty if there is nothing."""
+        with disk_call(self._path):
+            if self._file is None:
+                self._open(at_end=False)
+            if self._file is None:
+                return []
+            chunk = os.read(self._file, _CHUNK)
+            if not chunk:
+                self._look_again(self._file)
+                return []
+        *whole, self._rest = (self._rest + chunk).split(b"\n")
+        # A line longer than a chunk is not there yet, but there was something to read.
+        return [text.decode(errors="replace") for text in whole] or [""]
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _open(self, *, at_end: bool) -> None:
+        with disk_call(self._path):
+            try:
+                self._file = os.open(self._path, os.O_RDONLY)
+            except FileNotFoundError:
+                return
+            if at_end:
+                os.lseek(self._file, 0, os.SEEK_END)
+
+    def _look_again(self, file: int) -> None:
+        """At the end: is this still the file of that name, and as long as it was?"""
+        held = os.fstat(file)
+        if held.st_size < os.lseek(file, 0, os.SEEK_CUR):
+            os.lseek(file, 0, os.SEEK_SET)
+            self._rest = b""
+            return
+        try:
+            named = self._path.stat()
+        except FileNotFoundError:
+            return  # deleted; whoever writes next makes a new one
+        if (named.st_dev, named.st_ino) != (held.st_dev, held.st_ino):
+            self.close()
+            self._rest = b""

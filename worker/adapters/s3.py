@@ -1,0 +1,176 @@
+"""ObjectStore on S3. One request for each call, except a copy with new metadata (two).
+
+The role needs ``s3:ListBucket`` on buckets that are read: without it S3 answers 403 instead of
+404 for a missing object, which would be ``AccessDenied`` instead of ``ObjectMissing``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from worker.adapters.aws_clients import AwsClients
+from worker.adapters.aws_errors import aws_call
+from worker.adapters.object_rules import (
+    decode_metadata,
+    encode_metadata,
+    encoded_key,
+    readable_key,
+    writable_key,
+)
+from worker.adapters.timestamps import utc_text
+from worker.errors import Unreachable
+from worker.ports import StoredObject
+
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import CopySourceTypeDef
+
+COPY_BYTES = 5 * 1024**3
+"""Largest object that one CopyObject copies; larger ones are copied in parts."""
+
+
+class S3ObjectStore:
+    """Objects in S3 buckets.
+
+    Args:
+        page: objects asked for by one request of ``list``, at most 1000.
+    """
+
+    def __init__(self, clients: AwsClients, *, page: int = 1000) -> None:
+        self._clients = clients
+        self._page = page
+
+    def get(
+        self, bucket: str, key: str, *, version_id: str | None = None, etag: str | None = None
+    ) -> tuple[bytes, StoredObject]:
+        """See ``ObjectStore.get``. A body shorter than promised is ``Unreachable``."""
+        readable_key(bucket, key)
+        asked: dict[str, Any] = {"Bucket": bucket, "Key": key}
+        if version_id:
+            asked["VersionId"] = version_id
+        if etag:
+            asked["IfMatch"] = f'"{etag}"'
+        with aws_call(f"get s3://{bucket}/{key}"):
+            answer = self._clients.s3.get_object(**asked)
+            # Read to the end even if it turns out short: only then is the connection used again.
+            data = answer["Body"].read()
+        if len(data) != answer["ContentLength"]:
+            raise Unreachable(
+                f"get s3://{bucket}/{key}: {len(data)} of {answer['ContentLength']} bytes arrived"
+            )
+        return data, _described(key, answer)
+
+    def head(self, bucket: str, key: str, *, version_id: str | None = None) -> StoredObject:
+        """See ``ObjectStore.head``."""
+        readable_key(bucket, key)
+        return _described(key, self._head(bucket, key, version_id))
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        data: bytes,
+        *,
+        content_type: str,
+        cache_control: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """See ``ObjectStore.put``."""
+        writable_key(key)
+        asked: dict[str, Any] = {"Bucket": bucket, "Key": key, "Body": data}
+        asked["ContentType"] = content_type
+        if cache_control:
+            asked["CacheControl"] = cache_control
+        if metadata:
+            asked["Metadata"] = encode_metadata(metadata)
+        with aws_call(f"put s3://{bucket}/{key}"):
+            return _bare(self._clients.s3.put_object(**asked)["ETag"])
+
+    def copy(
+        self,
+        source: tuple[str, str],
+        target: tuple[str, str],
+        *,
+        version_id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """See ``ObjectStore.copy``. Content type and cache control stay in any case."""
+        readable_key(*source)
+        writable_key(target[1])
+        place: CopySourceTypeDef = {"Bucket": source[0], "Key": source[1]}
+        if version_id:
+            place["VersionId"] = version_id
+        extra: dict[str, Any] = {}
+        size = 0
+        if metadata is not None:
+            # Replacing the metadata replaces these headers too, so they must be known.
+            found = self._head(*source, version_id)
+            size = found["ContentLength"]
+            extra = {"MetadataDirective": "REPLACE", "Metadata": encode_metadata(metadata)}
+            extra["ContentType"] = found["ContentType"]
+            if found.get("CacheControl"):
+                extra["CacheControl"] = found["CacheControl"]
+        bucket, key = target
+        with aws_call(f"copy s3://{source[0]}/{source[1]} to s3://{bucket}/{key}"):
+            if size > COPY_BYTES:
+                self._clients.s3.copy(place, bucket, key, ExtraArgs=extra)
+            else:
+                self._clients.s3.copy_object(Bucket=bucket, Key=key, CopySource=place, **extra)
+
+    def delete(self, bucket: str, key: str, *, version_id: str | None = None) -> None:
+        """See ``ObjectStore.delete``. Without a version a versioned bucket keeps the old ones."""
+        if encoded_key(key) is None:
+            return
+        asked: dict[str, Any] = {"Bucket": bucket, "Key": key}
+        if version_id:
+            asked["VersionId"] = version_id
+        with aws_call(f"delete s3://{bucket}/{key}"):
+            self._clients.s3.delete_object(**asked)
+
+    def list(self, bucket: str, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
+        """See ``ObjectStore.list``. Metadata and content type are not listed."""
+        if prefix and encoded_key(prefix) is None:
+            return
+        asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
+        asked["PaginationConfig"] = {"PageSize": self._page}
+        if after:
+            asked["StartAfter"] = after
+        with aws_call(f"list s3://{bucket}/{prefix}"):
+            pages = iter(self._clients.s3.get_paginator("list_objects_v2").paginate(**asked))
+        while True:
+            with aws_call(f"list s3://{bucket}/{prefix}"):
+                page = next(pages, None)
+            if page is None:
+                return
+            for item in page.get("Contents", ()):
+                yield StoredObject(
+                    key=item["Key"],
+                    size=item["Size"],
+                    etag=_bare(item["ETag"]),
+                    modified=utc_text(item["LastModified"]),
+                )
+
+    def _head(self, bucket: str, key: str, version_id: str | None) -> Mapping[str, Any]:
+        asked: dict[str, Any] = {"Bucket": bucket, "Key": key}
+        if version_id:
+            asked["VersionId"] = version_id
+        with aws_call(f"head s3://{bucket}/{key}"):
+            return self._clients.s3.head_object(**asked)
+
+
+def _described(key: str, answer: Mapping[str, Any]) -> StoredObject:
+    version = answer.get("VersionId")
+    return StoredObject(
+        key=key,
+        size=answer["ContentLength"],
+        etag=_bare(answer["ETag"]),
+        # "null" names the one version of a bucket without versioning.
+        version_id=None if version in {None, "null"} else version,
+        content_type=answer.get("ContentType", "application/octet-stream"),
+        modified=utc_text(answer["LastModified"]),
+        metadata=decode_metadata(answer.get("Metadata", {})),
+    )
+
+
+def _bare(etag: str) -> str:
+    return etag.strip('"')
