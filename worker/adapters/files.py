@@ -86,11 +86,17 @@ class FileObjectStore:
         self._root = root
 
     def get(
-        self, bucket: str, key: str, *, version_id: str | None = None, etag: str | None = None
+        self,
+        bucket: str,
+        key: str,
+        *,
+        version_id: str | None = None,
+        etag: str | None = None,
+        first: int | None = None,
     ) -> tuple[bytes, StoredObject]:
         """See ``ObjectStore.get``."""
         data, found = self._load(bucket, key, version_id, etag)
-        return data, found.stored(key)
+        return data if first is None else data[: max(first, 0)], found.stored(key)
 
     def head(self, bucket: str, key: str, *, version_id: str | None = None) -> StoredObject:
         """See ``ObjectStore.head``."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from worker.adapters.aws_clients import AwsClients
-from worker.adapters.aws_errors import aws_call
+from worker.adapters.aws_errors import aws_call, error_code
 from worker.adapters.object_rules import (
     decode_metadata,
     encode_metadata,
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 COPY_BYTES = 5 * 1024**3
 """Largest object that one CopyObject copies; larger ones are copied in parts."""
 
+_NO_RANGE = frozenset({"InvalidRange", "416"})
+
 
 class S3ObjectStore:
     """Objects in S3 buckets.
@@ -41,7 +45,13 @@ class S3ObjectStore:
         self._page = page
 
     def get(
-        self, bucket: str, key: str, *, version_id: str | None = None, etag: str | None = None
+        self,
+        bucket: str,
+        key: str,
+        *,
+        version_id: str | None = None,
+        etag: str | None = None,
+        first: int | None = None,
     ) -> tuple[bytes, StoredObject]:
         """See ``ObjectStore.get``. A body shorter than promised is ``Unreachable``."""
         readable_key(bucket, key)
@@ -50,15 +60,23 @@ class S3ObjectStore:
             asked["VersionId"] = version_id
         if etag:
             asked["IfMatch"] = f'"{etag}"'
+        if first is not None:
+            asked["Range"] = f"bytes=0-{max(first, 1) - 1}"
         with aws_call(f"get s3://{bucket}/{key}"):
-            answer = self._clients.s3.get_object(**asked)
+            try:
+                answer = self._clients.s3.get_object(**asked)
+            except ClientError as error:
+                # An object of zero bytes has no first one.
+                if first is not None and error_code(error) in _NO_RANGE:
+                    return b"", self.head(bucket, key, version_id=version_id)
+                raise
             # Read to the end even if it turns out short: only then is the connection used again.
             data = answer["Body"].read()
-        if len(data) != answer["ContentLength"]:
-            raise Unreachable(
-                f"get s3://{bucket}/{key}: {len(data)} of {answer['ContentLength']} bytes arrived"
-            )
-        return data, _described(key, answer)
+        promised = answer["ContentLength"]
+        if len(data) != promised:
+            text = f"get s3://{bucket}/{key}: {len(data)} of {promised} bytes arrived"
+            raise Unreachable(text)
+        return data if first is None else data[: max(first, 0)], _described(key, answer)
 
     def head(self, bucket: str, key: str, *, version_id: str | None = None) -> StoredObject:
         """See ``ObjectStore.head``."""
@@ -162,7 +180,7 @@ def _described(key: str, answer: Mapping[str, Any]) -> StoredObject:
     version = answer.get("VersionId")
     return StoredObject(
         key=key,
-        size=answer["ContentLength"],
+        size=_size(answer),
         etag=_bare(answer["ETag"]),
         # "null" names the one version of a bucket without versioning.
         version_id=None if version in {None, "null"} else version,
@@ -170,6 +188,12 @@ def _described(key: str, answer: Mapping[str, Any]) -> StoredObject:
         modified=utc_text(answer["LastModified"]),
         metadata=decode_metadata(answer.get("Metadata", {})),
     )
+
+
+def _size(answer: Mapping[str, Any]) -> int:
+    """Of the whole object, of which ``ContentLength`` may be a part only."""
+    total: str = answer.get("ContentRange", "").rpartition("/")[2]
+    return int(total) if total.isdigit() else int(answer["ContentLength"])
 
 
 def _bare(etag: str) -> str:

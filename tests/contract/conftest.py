@@ -1,0 +1,38 @@
+"""What the suites share: one emulator for each process of the test run, and clients for it."""
+
+from __future__ import annotations
+
+import fcntl
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from worker.adapters.aws_clients import AwsClients
+from worker.local.emulator import Emulator, install, running
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """The embedded AWS, without checks of policies."""
+    # The processes of a run share the folder above their own: the first one installs.
+    shared = tmp_path_factory.getbasetemp().parent
+    with (shared / "emulator.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        install()
+    with running(tmp_path_factory.mktemp("emulator")) as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def clients(emulator: Emulator) -> Iterator[AwsClients]:
+    """Clients that speak to the emulator."""
+    clients = AwsClients(emulator.environment)
+    yield clients
+    clients.close()
+
+
+@pytest.fixture
+def fresh() -> Callable[[str], str]:
+    """Makes names that no other test has: the emulator is shared."""
+    return lambda prefix: f"{prefix}-{uuid.uuid4().hex[:12]}"
