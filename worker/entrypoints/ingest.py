@@ -23,6 +23,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from worker.bootstrap import Application, assemble
 from worker.errors import EngineError, MalformedMessage, Postponed, SafelightError
+from worker.media.allocation import keep_memory
 from worker.ports import Message
 from worker.services.ingest import Batch, Delivery, Ingested
 from worker.settings import Ordering, Settings
@@ -37,6 +38,7 @@ LONGEST_WAIT = 900
 @cache
 def application() -> Application:
     """Wire the services once for the life of the process, at the first event."""
+    keep_memory()
     return assemble(Settings.from_environment(os.environ))
 
 

@@ -12,6 +12,7 @@ from PIL import features
 from worker import __version__
 from worker.bench import job
 from worker.bench.contenders.serving import TOTAL, Output, Watch, serve
+from worker.media.allocation import keep_memory
 from worker.media.engine import process
 from worker.media.plan import make_plan
 from worker.media.probe import probe
@@ -21,6 +22,7 @@ from worker.model import Recipe, Rendition
 
 def main(mode: str) -> None:
     """Serve ``render`` (probe, plan, render) or ``process`` (also metadata and hashes)."""
+    keep_memory()  # as every worker process of ours does
     recipe = job.recipe()
     work = _rendered if mode == "render" else _processed
 

@@ -24,6 +24,7 @@ from pyvips.enums import ForeignKeep
 from worker.bench import job
 from worker.bench.contenders.serving import Output, Watch, serve
 from worker.bench.job import Job, Rung
+from worker.media.allocation import keep_memory
 
 DECODE = "decode"
 """The step of reading the original; the others are named ``RENDITION FORMAT``."""
@@ -34,6 +35,7 @@ EXCLUDED = "imagecodecs"
 
 def main(wanted: Job) -> None:
     """Serve the floor of a job."""
+    keep_memory()  # the floor gets what the engine gets
     versions = {"Pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}
     versions["libvips"] = ".".join(str(pyvips.version(part)) for part in range(3))
     codecs = None

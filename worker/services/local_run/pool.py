@@ -21,6 +21,7 @@ from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
 from worker.errors import EngineError, Reason
+from worker.media.allocation import keep_memory
 from worker.services.local_run import storage
 from worker.services.local_run.handle import Job, Outcome, Setup, handle
 from worker.services.local_run.manifest import Cause
@@ -175,6 +176,7 @@ def work(pipe: Connection, lifeline: Connection) -> None:
     # libvips reads these when it is loaded. One thread each: the processes are the parallelism.
     os.environ["VIPS_CONCURRENCY"] = "1"
     os.environ.setdefault("VIPS_WARNING", "1")  # any value silences its warnings
+    keep_memory()
     # Blocked while this process was started; Ctrl-C stays the supervisor's to act on.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     if "SAFELIGHT_DEBUG" not in os.environ:

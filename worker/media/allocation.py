@@ -1,0 +1,41 @@
+"""Keep freed memory for the next picture instead of giving it back after each one.
+
+Buffers of pixels are megabytes. glibc asks the kernel for each and returns it when it is freed,
+so that every picture pays again for the same pages: 5 to 8 % of the CPU of the default recipe
+(docs/benchmarks.md). A process that does pictures one after the other needs the same amount again
+at once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+_M_TRIM_THRESHOLD = -1
+_M_TOP_PAD = -2
+_M_MMAP_THRESHOLD = -3
+"""From glibc's malloc.h (mallopt(3))."""
+
+_LARGEST = 32 * 1024 * 1024
+"""Bytes: the most that glibc allows for M_MMAP_THRESHOLD on 64-bit systems."""
+
+
+def keep_memory() -> bool:
+    """Tune the allocator of this process; call once, before the first picture.
+
+    Returns:
+        Whether it was done. It is not where the C library is not glibc (macOS, Alpine); nothing
+        but speed depends on it.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    settings = (
+        (_M_MMAP_THRESHOLD, _LARGEST),
+        (_M_TRIM_THRESHOLD, 2**31 - 1),
+        (_M_TOP_PAD, _LARGEST),
+    )
+    return all([mallopt(option, value) == 1 for option, value in settings])
