@@ -5,11 +5,16 @@ from __future__ import annotations
 import fcntl
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.contract.catalog_tables import make_table
 from worker.adapters.aws_clients import AwsClients
+from worker.adapters.dynamodb.catalog import DynamoCatalog
+from worker.adapters.sqlite_catalog import SqliteCatalog
 from worker.local.emulator import Emulator, install, running
+from worker.ports import Catalog
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +41,19 @@ def clients(emulator: Emulator) -> Iterator[AwsClients]:
 def fresh() -> Callable[[str], str]:
     """Makes names that no other test has: the emulator is shared."""
     return lambda prefix: f"{prefix}-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def catalog(request: pytest.FixtureRequest, fresh: Callable[[str], str]) -> Iterator[Catalog]:
+    """An empty catalog, on each adapter."""
+    if request.param == "sqlite":
+        folder: Path = request.getfixturevalue("tmp_path")
+        local = SqliteCatalog(folder / "catalog.sqlite")
+        yield local
+        local.close()
+        return
+    clients: AwsClients = request.getfixturevalue("clients")
+    name = fresh("catalog")
+    make_table(clients.dynamodb, name)
+    yield DynamoCatalog(clients.dynamodb, name)
+    clients.dynamodb.delete_table(TableName=name)

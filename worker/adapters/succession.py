@@ -1,0 +1,198 @@
+"""The rules both catalogs keep: which record may follow which, and what a change of tags may be.
+
+What lives here: pure decisions on records. What may not: storage. An adapter reads a record, asks
+here what should follow, and writes it on condition that the record is still the one it read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from worker.errors import AlreadyRecorded, Conflict, EngineError, InputError, Superseded
+from worker.records import AssetRecord, LogEntry, Status, sort_key
+
+WAITING = frozenset({Status.HEAVY, Status.REVIEW})
+"""States that the outcome of a job or of a person may replace under the same upload and recipe."""
+
+MAX_TAGS = 40
+"""Of one asset. A change of all of them fits one DynamoDB transaction (100 items)."""
+MAX_ATTRIBUTES = 40
+MAX_NAME = 128
+"""Characters of a tag or of an attribute's name."""
+MAX_VALUE = 1024
+"""Characters of an attribute's value. All attributes and tags stay far below the 400 kB of an
+item."""
+MAX_ID = 200
+"""Characters of an id or an owner: with four bytes each they fit a sort key (1,024 bytes)."""
+MAX_SAME_CONTENT = 25
+"""Assets with identical bytes in one answer."""
+MAX_SIMILAR = 50
+"""Near duplicates in one answer."""
+PHASH_DIGITS = 16
+
+
+def order(sequencer: str) -> str:
+    """A sequencer as text whose lexical order is the order of uploads; equal means the same.
+
+    ``records.sort_key`` pads with zeros on the right. Zero is the lowest digit, so leaving all
+    trailing zeros out keeps the order, and takes 18 bytes instead of 64.
+    """
+    return sort_key(sequencer).rstrip("0")
+
+
+def succeed(known: AssetRecord | None, new: AssetRecord, *, now: str) -> AssetRecord:
+    """What to store when the outcome ``new`` arrives and ``known`` is recorded.
+
+    Args:
+        known: the record that is there.
+        new: the outcome; its tags and attributes count only if nothing is known yet.
+        now: ISO 8601 UTC, for times that ``new`` leaves open.
+
+    Raises:
+        Superseded: ``known`` is of a newer upload.
+        AlreadyRecorded: ``known`` is of this upload and recipe, and final.
+    """
+    check_id(new.asset, "asset id")
+    if new.owner:
+        check_id(new.owner, "owner")
+    updated = new.updated_at or now
+    if known is None:
+        check_labels(new.tags, new.attributes)
+        created = new.created_at or updated
+        return replace(new, created_at=created, updated_at=updated, revision=1)
+    refuse(known, new)
+    return replace(
+        new,
+        owner=new.owner or known.owner,
+        tags=known.tags,
+        attributes=known.attributes,
+        created_at=known.created_at,
+        updated_at=updated,
+        revision=known.revision + 1,
+    )
+
+
+def refuse(known: AssetRecord, new: AssetRecord) -> None:
+    """Raise what :func:`succeed` raises, if it would."""
+    there, here = order(known.source.sequencer), order(new.source.sequencer)
+    if there > here:
+        raise Superseded(f"asset {new.asset}: a newer upload is recorded")
+    if there < here or known.recipe_digest != new.recipe_digest:
+        return
+    if known.status not in WAITING or new.status in WAITING:
+        raise AlreadyRecorded(f"asset {new.asset}: this upload is recorded as {known.status}")
+
+
+def relabel(
+    known: AssetRecord,
+    *,
+    add_tags: Iterable[str],
+    remove_tags: Iterable[str],
+    set_attributes: Mapping[str, str] | None,
+    remove_attributes: Iterable[str],
+    revision: int | None,
+    now: str,
+) -> AssetRecord:
+    """The record after a change of tags and attributes; ``known`` itself if nothing changes.
+
+    What is both removed and added is there afterwards.
+
+    Raises:
+        Conflict: ``revision`` is given and is not that of ``known``.
+        InputError: a tag or attribute is too long or empty, or there are too many.
+    """
+    if revision is not None and revision != known.revision:
+        raise Conflict(
+            f"asset {known.asset} is at revision {known.revision}, not at {revision}: read it again"
+        )
+    gone = frozenset(remove_attributes)
+    tags = (known.tags - frozenset(remove_tags)) | frozenset(add_tags)
+    kept = {name: value for name, value in known.attributes.items() if name not in gone}
+    attributes = kept | dict(set_attributes or {})
+    if tags == known.tags and attributes == known.attributes:
+        return known
+    check_labels(tags, attributes)
+    return replace(
+        known, tags=tags, attributes=attributes, updated_at=now, revision=known.revision + 1
+    )
+
+
+def entry_id(entry: LogEntry) -> str:
+    """What tells lines of one moment apart: the id, or a digest of what the line says."""
+    if entry.id:
+        check_id(entry.id, "log entry id")
+        return entry.id
+    text = repr((entry.kind, sorted(entry.detail.items())))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+# --- what may be a name -----------------------------------------------------------------------
+
+
+def check_labels(tags: frozenset[str], attributes: Mapping[str, str]) -> None:
+    """Raise InputError unless the tags and attributes of one asset can be stored."""
+    if len(tags) > MAX_TAGS:
+        raise InputError(f"{len(tags)} tags: an asset has at most {MAX_TAGS}")
+    if len(attributes) > MAX_ATTRIBUTES:
+        raise InputError(f"{len(attributes)} attributes: an asset has at most {MAX_ATTRIBUTES}")
+    for tag in tags:
+        _check_text(tag, "tag", 1, MAX_NAME)
+    for name, value in attributes.items():
+        _check_text(name, "attribute name", 1, MAX_NAME)
+        _check_text(value, f"value of attribute {name}", 0, MAX_VALUE)
+
+
+def check_id(text: str, what: str) -> None:
+    """Raise InputError unless an asset's id, an owner or a tag may be part of a key."""
+    _check_text(text, what, 1, MAX_ID)
+
+
+def _check_text(text: str, what: str, least: int, most: int) -> None:
+    if not least <= len(text) <= most:
+        raise InputError(f"a {what} has {least} to {most} characters, not {len(text)}")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise InputError(f"a {what} is not valid Unicode: {text!r}")
+
+
+def known_hash(record: AssetRecord) -> str | None:
+    """The perceptual hash of a record, lower case; None if the asset was never measured.
+
+    Raises:
+        EngineError: it is not a hash: the engine made something else.
+    """
+    if record.metadata is None:
+        return None
+    try:
+        return check_hash(record.metadata.measures.phash)
+    except InputError as error:
+        raise EngineError(f"asset {record.asset}: {error.message}") from error
+
+
+def check_hash(phash: str) -> str:
+    """A perceptual hash in lower case. Raises InputError unless it is 16 hex digits."""
+    lower = phash.lower()
+    if len(lower) != PHASH_DIGITS or not set(lower) <= set("0123456789abcdef"):
+        raise InputError(f"a perceptual hash is {PHASH_DIGITS} hex digits, not {phash[:40]!r}")
+    return lower
+
+
+MAX_DISTANCE = 3
+"""Of four bands at least one is untouched by three changed bits, not by four."""
+
+
+def check_distance(distance: int) -> None:
+    """Raise InputError unless the index can find everything within so many bits."""
+    if not 0 <= distance <= MAX_DISTANCE:
+        raise InputError(f"the distance is 0 to {MAX_DISTANCE} bits, not {distance}")
+
+
+def bits_apart(a: str, b: str) -> int:
+    """Bits in which two perceptual hashes differ."""
+    return (int(a, 16) ^ int(b, 16)).bit_count()
+
+
+def bands(phash: str) -> tuple[str, str, str, str]:
+    """The four 16-bit parts of a hash, four hex digits each."""
+    return (phash[:4], phash[4:8], phash[8:12], phash[12:])
