@@ -120,7 +120,8 @@ _ABSENT = frozenset(
 )
 
 _NETWORK = (
-    boto.HTTPClientError,  # every timeout, refused or dropped connection, proxy and TLS failure
+    boto.HTTPClientError,  # every timeout, dropped connection, proxy and TLS failure
+    boto.ConnectionError,  # a refused connection (EndpointConnectionError) is only this
     boto.IncompleteReadError,
     boto.ChecksumError,
     boto.FlexibleChecksumError,  # damaged on the way; the next transfer is another one
