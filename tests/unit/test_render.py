@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -285,6 +287,28 @@ def test_linear_light_keeps_bright_detail_bright() -> None:
     linear = pixels_of(one(encoded(stripes), PNG, recipe=replace(RECIPE, linear=True)))[32, 32, 0]
     assert abs(int(plain) - 128) <= 2
     assert abs(int(linear) - 188) <= 2
+
+
+_LARGE = """
+import resource
+import pyvips
+from worker.media import engine
+from worker import recipes
+data = pyvips.Image.black(10_000, 10_000, bands=3).pngsave_buffer(compression=1)
+made = engine.process(data, recipes.load("default"))
+print(len(made.renditions), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_a_hundred_megapixels_stay_under_a_gibibyte() -> None:
+    """A PNG at the pixel limit is streamed: the whole process stays far below 1 GiB."""
+    # In a child: the peak is that of a whole process.
+    done = subprocess.run(
+        [sys.executable, "-c", _LARGE], capture_output=True, text=True, check=True
+    )
+    renditions, kibibytes = done.stdout.split()
+    assert int(renditions) >= 3
+    assert int(kibibytes) < 600 * 1024
 
 
 def test_scales_shared_between_steps_do_not_leak_into_each_other() -> None:

@@ -17,7 +17,7 @@ import time
 import urllib.error
 import urllib.request
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +88,18 @@ def require_free(port: int) -> None:
             raise PortTaken(message) from None
 
 
+def client_environment(endpoint: str) -> dict[str, str]:
+    """Variables that send every AWS client of a process to an emulator and nowhere else."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Emulator:
     """A running emulator."""
@@ -98,14 +110,7 @@ class Emulator:
     @property
     def environment(self) -> dict[str, str]:
         """Variables that send every AWS client of a process here and nowhere else."""
-        return {
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_REGION": REGION,
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
+        return client_environment(self.endpoint)
 
     def stop(self) -> None:
         """Stop it and wait until it is gone."""
@@ -123,6 +128,7 @@ def start(
     log: Path,
     state: Path | None = None,
     enforce_iam: bool = False,
+    launcher: Sequence[str] = (),
 ) -> Emulator:
     """Start the emulator on loopback and wait until it answers.
 
@@ -131,6 +137,7 @@ def start(
         log: file its output goes to.
         state: folder in which it keeps everything over restarts; None forgets at the stop.
         enforce_iam: check signatures, policies and conditions as AWS does.
+        launcher: command that becomes the emulator, given its program as last argument.
 
     Raises:
         PortTaken: something listens on the port already.
@@ -152,7 +159,7 @@ def start(
         environment |= {"STATE_DIR": str(state), "S3_DATA_DIR": str(state / "s3")}
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [str(install())],
+            [*launcher, str(install())],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -192,3 +199,17 @@ def running(folder: Path, *, enforce_iam: bool = False) -> Iterator[Emulator]:
         yield emulator
     finally:
         emulator.stop()
+
+
+def main() -> int:
+    """``python -m worker.local.emulator``: install it."""
+    try:
+        install()
+    except EmulatorError as error:
+        sys.stderr.write(f"error[{error.code}]: {error.message}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -38,4 +38,5 @@ def keep_memory() -> bool:
         (_M_TRIM_THRESHOLD, 2**31 - 1),
         (_M_TOP_PAD, _LARGEST),
     )
-    return all([mallopt(option, value) == 1 for option, value in settings])
+    done = [mallopt(option, value) == 1 for option, value in settings]  # each, not up to the first
+    return all(done)

@@ -29,7 +29,8 @@ def write(folder: Path, *, scale: float = 1.0) -> tuple[Path, ...]:
         scale: sides of the pictures as a share of the usual; small ones are there at once.
 
     Returns:
-        The pictures, good ones first, then those in ``folder/broken``. Twenty-five files, 17 MB; painting them takes some twelve seconds of one core.
+        The pictures, good ones first, then those in ``folder/broken``. Twenty-five files,
+        19 MB; painting them takes some twelve seconds of one core.
 
     Raises:
         InputError: ``folder`` cannot be written (``output_unwritable``).

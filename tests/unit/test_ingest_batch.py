@@ -1,0 +1,122 @@
+"""Batches: the next download runs beside the encoding, and time is kept."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+
+from tests.unit.fakes import MemoryCatalog, MemoryEvents, MemoryStore
+from tests.unit.test_ingest import OTHER, PHOTO, POLICY
+from worker.errors import MalformedMessage, Postponed
+from worker.media import engine
+from worker.media.engine import Processed
+from worker.model import Recipe
+from worker.ports import StoredObject
+from worker.records import ObjectVersion
+from worker.services.ingest import Batch, Delivery, Ingest, Outcome
+
+
+def body(upload: ObjectVersion) -> str:
+    """The S3 notification of an upload."""
+    entity = {
+        "key": upload.key,
+        "size": upload.size,
+        "eTag": upload.etag,
+        "versionId": upload.version_id,
+        "sequencer": upload.sequencer,
+    }
+    record = {
+        "eventName": "ObjectCreated:Put",
+        "s3": {"bucket": {"name": upload.bucket}, "object": entity},
+    }
+    return json.dumps({"Records": [record]})
+
+
+class WatchedStore(MemoryStore):
+    """Says when the second download has begun."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        super().__init__()
+        self.second = threading.Event()
+        self.reads = 0
+
+    def get(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        version_id: str | None = None,
+        etag: str | None = None,
+        first: int | None = None,
+    ) -> tuple[bytes, StoredObject]:
+        """Count, then read."""
+        self.reads += 1
+        if self.reads == 2:
+            self.second.set()
+        return super().get(bucket, key, version_id=version_id, etag=etag, first=first)
+
+
+def test_the_next_download_runs_beside_the_encoding() -> None:
+    """The engine, at work on the first picture, sees the second one being fetched."""
+    store = WatchedStore()
+    overlapped = []
+
+    def process(data: bytes, recipe: Recipe) -> Processed:
+        # Waits for the other thread; would time out, and say so, if nothing ran beside it.
+        overlapped.append(store.second.wait(30))
+        return engine.process(data, recipe)
+
+    ingest = Ingest(
+        store=store,
+        catalog=MemoryCatalog(),
+        events=MemoryEvents(),
+        policy=POLICY,
+        process=process,
+    )
+    uploads = [store.upload("intake", key, data) for key, data in (("a", PHOTO), ("b", OTHER))]
+    deliveries = [
+        Delivery(id=str(index), body=body(upload)) for index, upload in enumerate(uploads)
+    ]
+    with Batch(ingest, deliveries) as batch:
+        outcomes = [batch.handle(str(index))[0].outcome for index in range(2)]
+    assert outcomes == [Outcome.ACCEPTED] * 2
+    assert overlapped == [True, True]
+
+
+def test_what_does_not_fit_into_the_time_left_is_postponed() -> None:
+    """The slowest picture so far is the measure for the next."""
+    world = MemoryStore()
+    ingest = Ingest(store=world, catalog=MemoryCatalog(), events=MemoryEvents(), policy=POLICY)
+    deliveries = [
+        Delivery(id=str(index), body=body(world.upload("intake", str(index), PHOTO)))
+        for index in range(3)
+    ]
+    ticks = iter([0.0, 4.0, 4.0, 5.0])  # the first takes 4 seconds, the second 1
+    left = iter([30.0, 6.5, 5.5])
+    with Batch(
+        ingest, deliveries, remaining=lambda: next(left), clock=lambda: next(ticks)
+    ) as batch:
+        assert batch.handle("0")[0].outcome is Outcome.ACCEPTED
+        assert batch.handle("1")[0].outcome is Outcome.ACCEPTED
+        with pytest.raises(Postponed):
+            batch.handle("2")
+
+
+def test_a_broken_neighbour_harms_nobody() -> None:
+    """A message that is no event fails alone, although it was read ahead."""
+    world = MemoryStore()
+    ingest = Ingest(store=world, catalog=MemoryCatalog(), events=MemoryEvents(), policy=POLICY)
+    good = [body(world.upload("intake", key, PHOTO)) for key in ("a", "b")]
+    deliveries = [
+        Delivery(id="0", body=good[0]),
+        Delivery(id="1", body="{"),
+        Delivery(id="2", body=good[1]),
+    ]
+    with Batch(ingest, deliveries) as batch:
+        assert batch.handle("0")[0].outcome is Outcome.ACCEPTED
+        with pytest.raises(MalformedMessage):
+            batch.handle("1")
+        assert batch.handle("2")[0].copied
