@@ -7,6 +7,8 @@ in Lambda and in the local stack's workers.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -25,7 +27,9 @@ from worker.bootstrap import Application, assemble
 from worker.errors import EngineError, MalformedMessage, Postponed, SafelightError
 from worker.media.allocation import keep_memory
 from worker.ports import Message
+from worker.services import dead_letters
 from worker.services.ingest import Batch, Delivery, Ingested
+from worker.services.ingest.messages import is_redriven
 from worker.settings import Ordering, Settings
 
 logger = Logger(service="ingest")
@@ -33,6 +37,10 @@ metrics = Metrics(namespace="Safelight", service="ingest")
 
 LONGEST_WAIT = 900
 """Seconds: the longest a message rests between two tries."""
+MEMORABLE = 2
+"""From this receive on a failure is written to the asset's timeline."""
+MEMORY_SECONDS = 10.0
+"""With less time left nothing is written: the response must not be late."""
 
 
 @cache
@@ -83,6 +91,7 @@ def handle(event: dict[str, Any], context: LambdaContext, app: Application) -> d
     for item in response["batchItemFailures"]:
         record = next(one for one in records if one.message_id == item["itemIdentifier"])
         _put_back(app, record, failures.get(record.message_id))
+    _remember(app, records, failures, remaining)
     return dict(response)
 
 
@@ -90,15 +99,17 @@ def _processor(ordering: Ordering) -> BatchProcessor:
     # Every message failing is a response like any other: raising would hide it behind a retry of
     # the whole batch. On FIFO only the group of a failed message waits.
     if ordering is Ordering.FIFO:
-        return SqsFifoPartialProcessor(
-            skip_group_on_error=True, raise_on_entire_batch_failure=False
-        )
+        fifo = SqsFifoPartialProcessor(skip_group_on_error=True)
+        fifo.raise_on_entire_batch_failure = False  # its __init__ does not pass it on
+        return fifo
     return BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
 def _delivery(record: SQSRecord) -> Delivery:
-    receives = record.attributes.approximate_receive_count
-    return Delivery(id=record.message_id, body=record.body, receives=int(receives or 1))
+    receives = int(record.attributes.approximate_receive_count or 1)
+    # Sent back from the dead-letter queue it is counted anew, but it has failed before.
+    again = 1 if is_redriven(record.body) else 0
+    return Delivery(id=record.message_id, body=record.body, receives=receives + again)
 
 
 def _put_back(app: Application, record: SQSRecord, error: SafelightError | None) -> None:
@@ -125,6 +136,32 @@ def _put_back(app: Application, record: SQSRecord, error: SafelightError | None)
     except SafelightError as hidden:
         # Then it comes back after the queue's own visibility timeout.
         logger.warning("could not set the wait", extra={"code": hidden.code})
+
+
+def _remember(
+    app: Application,
+    records: Sequence[SQSRecord],
+    failures: Mapping[str, SafelightError],
+    remaining: Callable[[], float],
+) -> None:
+    """Keep what failed again where `safelight dlq` finds it.
+
+    Not a first failure, which mostly passes; and nothing more once the catalog does not answer.
+    """
+    for record in records:
+        error, delivery = failures.get(record.message_id), _delivery(record)
+        if error is None or isinstance(error, Postponed) or delivery.receives < MEMORABLE:
+            continue
+        if remaining() < MEMORY_SECONDS:
+            return
+        time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        try:
+            dead_letters.remember(
+                app.catalog, record.body, error, receives=delivery.receives, time=time
+            )
+        except SafelightError as unkept:
+            logger.warning("the failure is not recorded", extra={"code": unkept.code})
+            return
 
 
 def _report(ingested: Ingested) -> None:

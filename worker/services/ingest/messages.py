@@ -36,6 +36,20 @@ def uploads_in(body: str) -> tuple[ObjectVersion, ...]:
         raise MalformedMessage(f"the message is no upload event: {error!r}") from error
 
 
+def original(body: str) -> str:
+    """What was sent first, of a message that was sent back from a dead-letter queue."""
+    return str(json.loads(body)["body"]) if is_redriven(body) else body
+
+
+def is_redriven(body: str) -> bool:
+    """Whether a message was sent back from a dead-letter queue: it has failed before."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and value.get("redriven") is True and "body" in value
+
+
 def _uploads(value: Any, depth: int) -> Iterator[ObjectVersion]:
     if not isinstance(value, dict) or depth == 0:
         raise TypeError("not an event")

@@ -1,0 +1,82 @@
+"""The composition root: settings in, wired services out. The only place that chooses adapters.
+
+Called by entry points and by the local stack, once a process, explicitly. Nothing here runs at
+import, no client is made before its first use, and the engine is imported only for ingest:
+commands that look something up start without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from worker.ports import Catalog, Events, ObjectStore, Queue
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.adapters.aws_clients import AwsClients
+    from worker.services.ingest import Ingest
+
+
+# No slots: cached_property keeps its value in __dict__.
+@dataclass(frozen=True, kw_only=True)
+class Application:
+    """The ports of one process, and the services on them."""
+
+    settings: Settings
+    store: ObjectStore
+    catalog: Catalog
+    events: Events
+    queue: Queue
+
+    @cached_property
+    def ingest(self) -> Ingest:
+        """The ingest service, made when it is first used.
+
+        Raises:
+            RecipeError, InputError: the recipe that the settings name cannot be used.
+        """
+        from worker import recipes
+        from worker.media.sandbox import SandboxLimits
+        from worker.services.ingest import Ingest, Policy
+
+        settings = self.settings
+        policy = Policy(
+            recipe=recipes.load(settings.recipe),
+            intake_bucket=settings.intake_bucket,
+            delivery_bucket=settings.delivery_bucket,
+            quarantine_bucket=settings.quarantine_bucket,
+            heavy_bytes=settings.heavy_bytes,
+            heavy_pixels=settings.heavy_pixels,
+            sandbox=SandboxLimits(
+                cpu_seconds=settings.sandbox_seconds,
+                wall_seconds=settings.sandbox_seconds,
+                memory_bytes=settings.sandbox_megabytes * 1_000_000,
+            ),
+            upload_threads=settings.upload_threads,
+        )
+        return Ingest(store=self.store, catalog=self.catalog, events=self.events, policy=policy)
+
+
+def assemble(settings: Settings, clients: AwsClients | None = None) -> Application:
+    """Wire everything to AWS, or to what stands in its place (``AWS_ENDPOINT_URL``).
+
+    Args:
+        settings: where the process runs.
+        clients: of AWS; None makes those of the environment.
+    """
+    from worker.adapters.aws_clients import AwsClients
+    from worker.adapters.dynamodb.catalog import DynamoCatalog
+    from worker.adapters.eventbridge import EventBridgeEvents
+    from worker.adapters.s3 import S3ObjectStore
+    from worker.adapters.sqs import SqsQueue
+
+    clients = clients or AwsClients()
+    return Application(
+        settings=settings,
+        store=S3ObjectStore(clients),
+        catalog=DynamoCatalog(clients.dynamodb, settings.table),
+        events=EventBridgeEvents(clients, settings.event_bus),
+        queue=SqsQueue(clients),
+    )

@@ -1,0 +1,337 @@
+"""Messages that failed too often: what they are, why they failed, and what may become of them.
+
+A queue cannot be looked into: messages are taken, shown, and put back when the look is over.
+Sending a message back is harmless however often it happens: what it asks for is recorded once,
+and the catalog refuses what it already has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from worker.errors import Conflict, MalformedMessage, SafelightError
+from worker.ports import Catalog, Message, Queue
+from worker.records import LogEntry, ObjectVersion, asset_id_of
+from worker.services import ordering
+from worker.services.ingest.messages import original, uploads_in
+
+LOOK_SECONDS = 120
+"""Messages are hidden for so long while they are looked at; they are put back before if possible.
+A redrive at a low rate outlasts it: then a message is seen twice, and taken once."""
+FAILED = "failed"
+"""Kind of the timeline's lines that say why a try failed; see :func:`remember`."""
+_REASON_LENGTH = 300
+"""Characters of a reason that are kept."""
+
+MALFORMED = MalformedMessage.code
+NOTHING = "no_upload"
+"""The message announces nothing: there is nothing to do for it."""
+SETTLED = "settled"
+"""The catalog has this upload or a newer one: sending it back will change nothing."""
+UNKNOWN = "unknown"
+"""No failure is recorded: the worker was killed, or could not reach the catalog either."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """A queue and where its messages go that have failed too often. URLs or names."""
+
+    queue: str
+    dead_letters: str
+    direct: bool = True
+    """The ingest function reads the queue; otherwise a pipe does."""
+
+    @property
+    def name(self) -> str:
+        """The queue's name, for people."""
+        return self.queue.rstrip("/").rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A dead letter with what could be found out about it."""
+
+    lane: Lane
+    message: Message
+    cause: str
+    """A code: of the last failure, or one of this module's."""
+    reason: str = ""
+    """A sentence for a person."""
+    uploads: tuple[ObjectVersion, ...] = ()
+    assets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which letters are meant; everything that is given must fit."""
+
+    causes: frozenset[str] = frozenset()
+    """Empty: any."""
+    ids: frozenset[str] = frozenset()
+    """Message ids; empty: any."""
+    limit: int | None = None
+
+    def fits(self, letter: Letter) -> bool:
+        """Whether a letter is meant, the limit apart."""
+        return (not self.causes or letter.cause in self.causes) and (
+            not self.ids or letter.message.id in self.ids
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Letters of one cause."""
+
+    cause: str
+    count: int
+    oldest: str
+    """When the first of them was sent, ISO 8601; empty if unknown."""
+    example: Letter
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What a redrive or a drop has done so far."""
+
+    done: Counter[str] = field(default_factory=Counter)
+    """Letters by cause."""
+    left: int = 0
+    """Looked at and not meant."""
+
+
+class DeadLetters:
+    """The use case.
+
+    Args:
+        lanes: in the order in which they are looked at.
+        pause: waits so many seconds; keeps the rate.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        catalog: Catalog,
+        lanes: Sequence[Lane],
+        *,
+        pause: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._queue = queue
+        self._catalog = catalog
+        self._lanes = tuple(lanes)
+        self._pause = pause
+        self._clock = clock
+
+    def look(self, choice: Choice | None = None) -> list[Letter]:
+        """Take every letter, say what is known, put it back.
+
+        Of a FIFO queue, messages of a group are seen as far as one take brings them; ``depth`` of
+        the queue has the whole number.
+
+        Raises:
+            TransientError: the queue does not answer; what was taken comes back by itself.
+        """
+        choice = choice or Choice()
+        found = []
+        for letter in self._taken():
+            if choice.fits(letter):
+                found.append(letter)
+            if choice.limit is not None and len(found) >= choice.limit:
+                break
+        return found
+
+    def waiting(self) -> int:
+        """About how many letters there are."""
+        return sum(self._queue.depth(lane.dead_letters) for lane in self._lanes)
+
+    def redrive(
+        self,
+        choice: Choice,
+        *,
+        rate: float,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Tally:
+        """Send letters back to the queues they came from, at most ``rate`` a second.
+
+        Each is sent before it is deleted: a crash in between sends it twice, which changes
+        nothing. The group stays that of the object; the deduplication id is a new one, because
+        under its old id a FIFO queue would swallow it for five minutes.
+        """
+
+        def send(letter: Letter) -> None:
+            self._queue.send(letter.lane.queue, [_returned(letter)])
+
+        return self._settle(choice, send, rate=rate, stopped=stopped)
+
+    def drop(self, choice: Choice, *, stopped: Callable[[], bool] = lambda: False) -> Tally:
+        """Delete letters for good."""
+        return self._settle(choice, lambda _letter: None, rate=None, stopped=stopped)
+
+    # --- steps ------------------------------------------------------------------------------
+
+    def _settle(
+        self,
+        choice: Choice,
+        act: Callable[[Letter], None],
+        *,
+        rate: float | None,
+        stopped: Callable[[], bool],
+    ) -> Tally:
+        tally = Tally()
+        due = self._clock()
+        # A letter that fails again and comes back is not this run's any more.
+        for letter in self._taken():
+            if stopped() or (choice.limit is not None and tally.done.total() >= choice.limit):
+                break
+            if not choice.fits(letter):
+                tally.left += 1
+                continue
+            if rate is not None:
+                if (early := due - self._clock()) > 0:
+                    self._pause(early)
+                due = max(due, self._clock()) + 1 / rate
+            act(letter)
+            # It is hidden no longer, but it was acted on: it will be seen again, harmlessly.
+            with contextlib.suppress(Conflict):
+                self._queue.delete(letter.lane.dead_letters, [letter.message])
+            self._forget(letter.message)
+            tally.done[letter.cause] += 1
+        return tally
+
+    def _taken(self) -> Iterator[Letter]:
+        """Every letter of every lane, once; puts back what was not forgotten."""
+        for lane in self._lanes:
+            self._held: dict[str, Message] = {}
+            seen: set[str] = set()
+            try:
+                while fresh := self._take(lane, seen):
+                    for message in fresh:
+                        yield self._letter(lane, message)
+            finally:
+                self._put_back(lane)
+
+    def _take(self, lane: Lane, seen: set[str]) -> list[Message]:
+        """The next messages that were not seen; none when there are no more."""
+        received = self._queue.receive(lane.dead_letters, wait=1, visibility=LOOK_SECONDS)
+        for message in received:
+            self._held[message.id] = message
+        fresh = [message for message in received if message.id not in seen]
+        seen.update(message.id for message in fresh)
+        return fresh
+
+    def _forget(self, message: Message) -> None:
+        self._held.pop(message.id, None)
+
+    def _put_back(self, lane: Lane) -> None:
+        for message in self._held.values():
+            with contextlib.suppress(Conflict):  # it is back already
+                self._queue.hide(lane.dead_letters, message, 0)
+        self._held = {}
+
+    def _letter(self, lane: Lane, message: Message) -> Letter:
+        try:
+            uploads = uploads_in(message.body)
+        except MalformedMessage as error:
+            return Letter(lane=lane, message=message, cause=MALFORMED, reason=error.message)
+        assets = tuple(asset_id_of(upload.bucket, upload.key) for upload in uploads)
+        if not uploads:
+            text = "the message announces no upload"
+            return Letter(lane=lane, message=message, cause=NOTHING, reason=text)
+        cause, reason = self._cause(uploads, assets)
+        return Letter(
+            lane=lane,
+            message=message,
+            cause=cause,
+            reason=reason,
+            uploads=uploads,
+            assets=assets,
+        )
+
+    def _cause(self, uploads: Sequence[ObjectVersion], assets: Sequence[str]) -> tuple[str, str]:
+        pairs = tuple(zip(uploads, assets, strict=True))
+        lines = [line for pair in pairs for line in self._failures(*pair)]
+        if lines:
+            last = max(lines, key=lambda line: line.time)
+            return last.detail.get("code", UNKNOWN), last.detail.get("reason", "")
+        if all(self._settled(*pair) for pair in pairs):
+            return SETTLED, "the catalog has this upload or a newer one"
+        return UNKNOWN, "no failure is recorded: the worker was ended, or reached no catalog"
+
+    def _settled(self, upload: ObjectVersion, asset: str) -> bool:
+        known = self._catalog.get(asset)
+        return known is not None and not upload.newer_than(known.source.sequencer)
+
+    def _failures(self, upload: ObjectVersion, asset: str) -> Iterable[LogEntry]:
+        return [
+            line
+            for line in self._catalog.timeline(asset)
+            if line.kind == FAILED and line.detail.get("sequencer") == upload.sequencer
+        ]
+
+
+def remember(
+    catalog: Catalog, body: str, error: SafelightError, *, receives: int, time: str
+) -> None:
+    """Write why a try failed into the timelines of the assets that a message is about.
+
+    Whoever finds the message in a dead-letter queue later learns the cause from there. A message
+    that cannot be read has no asset; its cause is found by reading it again.
+
+    Raises:
+        SafelightError: the catalog does not take it.
+    """
+    with contextlib.suppress(MalformedMessage):
+        for upload in uploads_in(body):
+            entry = LogEntry(
+                time=time,
+                kind=FAILED,
+                detail={
+                    "code": error.code,
+                    "reason": error.message[:_REASON_LENGTH],
+                    "receives": str(receives),
+                    "sequencer": upload.sequencer,
+                },
+                id=f"{upload.sequencer}-{receives}",
+            )
+            catalog.log(asset_id_of(upload.bucket, upload.key), entry)
+
+
+def groups(letters: Iterable[Letter]) -> list[Group]:
+    """Letters by cause, the most frequent first."""
+    by_cause: dict[str, list[Letter]] = {}
+    for letter in letters:
+        by_cause.setdefault(letter.cause, []).append(letter)
+    found = [
+        Group(
+            cause=cause,
+            count=len(members),
+            oldest=min((one.message.sent_at for one in members if one.message.sent_at), default=""),
+            example=members[0],
+        )
+        for cause, members in by_cause.items()
+    ]
+    return sorted(found, key=lambda group: (-group.count, group.cause))
+
+
+def _returned(letter: Letter) -> tuple[str, str, str]:
+    """The message to send: body, group, deduplication id.
+
+    For the ingest function it is marked as one that has failed before: it then runs in the
+    sandbox, and concludes a commit whose event was never sent. A pipe passes on what S3 has sent.
+    """
+    message = letter.message
+    body = original(message.body)
+    group = message.group or ordering.handler([{"body": body}])[0]["group"]
+    # The same as long as the message stays where it is: sent twice because of a crash, it is
+    # delivered once. When it ends there again it has another id.
+    text = f"redrive\n{message.id}\n{message.sent_at}"
+    if letter.lane.direct:
+        body = json.dumps({"messageId": message.id, "body": body, "redriven": True})
+    return body, group, hashlib.sha256(text.encode()).hexdigest()
