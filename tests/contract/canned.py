@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -31,12 +32,14 @@ class Canned:
 def serving(canned: Canned) -> Iterator[Canned]:
     """Serve it on loopback for as long as the block lasts."""
     ended = threading.Event()
+    opened: list[socket.socket] = []
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def setup(self) -> None:
             canned.connections += 1
+            opened.append(self.request)
             super().setup()
 
         def answer(self) -> None:
@@ -70,6 +73,10 @@ def serving(canned: Canned) -> Iterator[Canned]:
         yield canned
     finally:
         ended.set()
+        # A client that a caught error still refers to would keep its connection, and so us.
+        for connection in opened:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         server.shutdown()
         thread.join()
         server.server_close()

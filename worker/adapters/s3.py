@@ -25,10 +25,11 @@ from worker.errors import Unreachable
 from worker.ports import StoredObject
 
 if TYPE_CHECKING:
-    from types_boto3_s3.type_defs import CopySourceTypeDef
+    from types_boto3_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef
 
 COPY_BYTES = 5 * 1024**3
 """Largest object that one CopyObject copies; larger ones are copied in parts."""
+PART_BYTES = 1024**3
 
 _NO_RANGE = frozenset({"InvalidRange", "416"})
 
@@ -118,22 +119,22 @@ class S3ObjectStore:
         place: CopySourceTypeDef = {"Bucket": source[0], "Key": source[1]}
         if version_id:
             place["VersionId"] = version_id
-        extra: dict[str, Any] = {}
+        asked: dict[str, Any] = {"Bucket": target[0], "Key": target[1]}
         size = 0
         if metadata is not None:
             # Replacing the metadata replaces these headers too, so they must be known.
             found = self._head(*source, version_id)
             size = found["ContentLength"]
-            extra = {"MetadataDirective": "REPLACE", "Metadata": encode_metadata(metadata)}
-            extra["ContentType"] = found["ContentType"]
+            asked |= {"Metadata": encode_metadata(metadata), "ContentType": found["ContentType"]}
             if found.get("CacheControl"):
-                extra["CacheControl"] = found["CacheControl"]
-        bucket, key = target
-        with aws_call(f"copy s3://{source[0]}/{source[1]} to s3://{bucket}/{key}"):
+                asked["CacheControl"] = found["CacheControl"]
+        with aws_call(f"copy s3://{'/'.join(source)} to s3://{'/'.join(target)}"):
             if size > COPY_BYTES:
-                self._clients.s3.copy(place, bucket, key, ExtraArgs=extra)
+                self._copy_parts(place, asked, size)
+            elif metadata is None:
+                self._clients.s3.copy_object(CopySource=place, **asked)
             else:
-                self._clients.s3.copy_object(Bucket=bucket, Key=key, CopySource=place, **extra)
+                self._clients.s3.copy_object(CopySource=place, MetadataDirective="REPLACE", **asked)
 
     def delete(self, bucket: str, key: str, *, version_id: str | None = None) -> None:
         """See ``ObjectStore.delete``. Without a version a versioned bucket keeps the old ones."""
@@ -167,6 +168,26 @@ class S3ObjectStore:
                     etag=_bare(item["ETag"]),
                     modified=utc_text(item["LastModified"]),
                 )
+
+    def _copy_parts(self, place: CopySourceTypeDef, asked: Mapping[str, Any], size: int) -> None:
+        """Copy what one request cannot: a gigabyte a part, one after the other."""
+        s3 = self._clients.s3
+        upload = s3.create_multipart_upload(**asked)["UploadId"]
+        named = {"Bucket": asked["Bucket"], "Key": asked["Key"], "UploadId": upload}
+        try:
+            parts: list[CompletedPartTypeDef] = []
+            for number, start in enumerate(range(0, size, PART_BYTES), start=1):
+                done = s3.upload_part_copy(
+                    **named,
+                    PartNumber=number,
+                    CopySource=place,
+                    CopySourceRange=f"bytes={start}-{min(start + PART_BYTES, size) - 1}",
+                )
+                parts.append({"PartNumber": number, "ETag": done["CopyPartResult"]["ETag"]})
+            s3.complete_multipart_upload(**named, MultipartUpload={"Parts": parts})
+        except BaseException:
+            s3.abort_multipart_upload(**named)
+            raise
 
     def _head(self, bucket: str, key: str, version_id: str | None) -> Mapping[str, Any]:
         asked: dict[str, Any] = {"Bucket": bucket, "Key": key}
