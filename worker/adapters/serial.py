@@ -10,6 +10,7 @@ same; it takes over 0.1 s to import, which every cold start of a function would 
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -28,9 +29,14 @@ def plain(value: object, *, without: frozenset[str] = frozenset()) -> Any:
     Args:
         value: dataclasses, enums, tuples, sets of texts, mappings and what JSON has.
         without: fields of the outermost dataclass to leave out.
+
+    Raises:
+        EngineError: a number is infinite or none: JSON has no such thing.
     """
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, float) and not math.isfinite(value):
+        raise EngineError(f"{value} cannot be stored")
     if value is None or isinstance(value, str | int | float):
         return value
     if is_dataclass(value):

@@ -37,13 +37,13 @@ from worker.errors import (
     ConfigurationError,
     EngineError,
     StorageFull,
-    TransientError,
+    Throttled,
     Unreachable,
 )
 from worker.records import AssetRecord, JobRecord, LogEntry, Page, Similar, Status
 
 LOCK_SECONDS = 30.0
-"""Longest wait for another process's transaction, each of which takes milliseconds."""
+"""Each transaction takes milliseconds: whoever waits longer has met something that hangs."""
 VERSION = 1
 """Of the tables, kept in ``PRAGMA user_version``."""
 
@@ -81,6 +81,7 @@ class SqliteCatalog:
     Args:
         path: the file; made, with its tables, if it is not there. Its folder must be.
         cursor_key: makes cursors unforgeable; see ``listing.Cursors``.
+        lock_seconds: longest wait for another process's transaction.
         clock: the time now, ISO 8601 UTC.
 
     Raises:
@@ -89,9 +90,15 @@ class SqliteCatalog:
     """
 
     def __init__(
-        self, path: Path, *, cursor_key: bytes = b"", clock: Callable[[], str] = now
+        self,
+        path: Path,
+        *,
+        cursor_key: bytes = b"",
+        lock_seconds: float = LOCK_SECONDS,
+        clock: Callable[[], str] = now,
     ) -> None:
         self._path = path
+        self._lock_seconds = lock_seconds
         self._cursors = Cursors(cursor_key)
         self._clock = clock
         self._lock = threading.Lock()
@@ -327,13 +334,16 @@ class SqliteCatalog:
             try:
                 yield self._open()
             except sqlite3.Error as error:
-                raise _mapped(error, self._path) from error
+                raise translate(error, self._path) from error
 
     def _open(self) -> sqlite3.Connection:
         # A connection must not cross a fork: the child makes its own and leaves this one alone.
         if self._connection is None or self._process != os.getpid():
             connection = sqlite3.connect(
-                self._path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False
+                self._path,
+                timeout=self._lock_seconds,
+                isolation_level=None,
+                check_same_thread=False,
             )
             connection.execute("PRAGMA journal_mode = WAL")
             # Safe in WAL mode; a power cut may lose the newest commits, never the file.
@@ -359,12 +369,12 @@ def _text(value: Any) -> str:
     return json.dumps(plain(value), separators=(",", ":"))
 
 
-def _mapped(error: sqlite3.Error, path: Path) -> Exception:
+def translate(error: sqlite3.Error, path: Path) -> Exception:
     """The error of ours that says the same (sqlite.org/rescode.html, primary codes)."""
     text = f"{path}: {error}"
     kind = {
-        "SQLITE_BUSY": TransientError,
-        "SQLITE_LOCKED": TransientError,
+        "SQLITE_BUSY": Throttled,
+        "SQLITE_LOCKED": Throttled,
         "SQLITE_FULL": StorageFull,
         "SQLITE_CANTOPEN": Unreachable,
         "SQLITE_IOERR": Unreachable,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -214,14 +215,9 @@ class DynamoCatalog:
         same_upload = known is not None and order(known.source.sequencer) == sequence
         if after == before and (after is None or same_upload):
             return  # it was written before the record that is known
-        try:
-            if after is not None:
-                self._table.put(similar_item(made, after), unless_newer(SEQUENCE, sequence))
-            else:
-                at = key(keys.asset_partition(made.asset), keys.SIMILAR)
-                self._table.delete(at, unless_newer(SEQUENCE, sequence))
-        except ConditionFailed:
-            pass  # of a newer upload, whose record is about to be written, or is
+        # A condition that fails means a newer upload, whose record is about to be written, or is.
+        with suppress(ConditionFailed):
+            self._table.put(similar_item(made, after), unless_newer(SEQUENCE, sequence))
 
     # --- lists ------------------------------------------------------------------------------
 

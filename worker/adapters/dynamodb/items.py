@@ -130,14 +130,19 @@ def read_meta(item: Mapping[str, Any]) -> Stored:
 # --- what lies beside it ----------------------------------------------------------------------
 
 
-def similar_item(record: AssetRecord, phash: str) -> Item:
-    """The SIMILAR item: one entry in each index, by one band of the hash each."""
+def similar_item(record: AssetRecord, phash: str | None) -> Item:
+    """The SIMILAR item: one entry in each index, by one band of the hash each.
+
+    Without a hash it is in no index; it still says which upload it is of, so that an older one
+    cannot bring its hash back.
+    """
     item: Item = {
         **key(keys.asset_partition(record.asset), keys.SIMILAR),
         SEQUENCE: {"S": order(record.source.sequencer)},
     }
-    for index, band in zip(INDEXES, keys.band_partitions(phash), strict=True):
-        item |= _index(index, band, phash)
+    if phash is not None:
+        for index, band in zip(INDEXES, keys.band_partitions(phash), strict=True):
+            item |= _index(index, band, phash)
     return item
 
 

@@ -27,7 +27,7 @@ from worker.adapters.succession import (
 from worker.records import AssetRecord, Page, Similar
 
 MAX_BAND = 50_000
-"""Hashes compared in each band in a search for near duplicates, about 8 MB read. A band has a
+"""Hashes compared in each band in a search for near duplicates, about 5 MB read. A band has a
 65,536th of all pictures, but pictures without detail (a white page) crowd in a few of them."""
 
 Entry = Mapping[str, Any]

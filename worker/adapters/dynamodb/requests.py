@@ -98,11 +98,6 @@ class Table:
         with aws_call(f"write to table {self._name}"), _conditions():
             self._client.put_item(TableName=self._name, Item=item, **(condition or {}))
 
-    def delete(self, key: Item, condition: Mapping[str, Any]) -> None:
-        """Delete one item. Raises ConditionFailed."""
-        with aws_call(f"erase in table {self._name}"), _conditions():
-            self._client.delete_item(TableName=self._name, Key=key, **condition)
-
     def transact(
         self, *, put: Item, condition: Mapping[str, Any], puts: Iterable[Item], deletes: list[Item]
     ) -> None:
