@@ -1,0 +1,175 @@
+"""Workflows: one suite on Step Functions and on the local record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.canned import clients_for
+from worker.adapters.aws_clients import AwsClients
+from worker.adapters.local_workflows import LocalWorkflows
+from worker.adapters.stepfunctions import INPUT_BYTES, StepFunctionsWorkflows, execution_name
+from worker.errors import ConfigurationError, EngineError, Unreachable
+from worker.local.emulator import ACCOUNT, REGION, free_port
+from worker.ports import Workflows
+
+WAITS = {
+    "StartAt": "Wait",
+    "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": True}},
+}
+ENDS = {"StartAt": "Pass", "States": {"Pass": {"Type": "Pass", "End": True}}}
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Workflows called ``waits`` and ``ends``, and what they were started with."""
+
+    workflows: Workflows
+    payloads: Callable[[str], list[Any]]
+
+
+@pytest.fixture(params=["local", "stepfunctions"])
+def floor(request: pytest.FixtureRequest, tmp_path: Path, fresh: Callable[[str], str]) -> Floor:
+    """Every adapter in turn."""
+    if request.param == "local":
+        local = LocalWorkflows(tmp_path / "deep" / "starts.sqlite", names=("waits", "ends"))
+        return Floor(local, lambda name: [start.payload for start in local.started(name)])
+    clients: AwsClients = request.getfixturevalue("clients")
+    machines = {}
+    for name, definition in (("waits", WAITS), ("ends", ENDS)):
+        machines[name] = clients.stepfunctions.create_state_machine(
+            name=fresh(name),
+            definition=json.dumps(definition),
+            roleArn=f"arn:aws:iam::{ACCOUNT}:role/any",
+        )["stateMachineArn"]
+
+    def payloads(name: str) -> list[Any]:
+        listed = clients.stepfunctions.list_executions(stateMachineArn=machines[name])
+        arns = [each["executionArn"] for each in listed["executions"]]
+        described = [clients.stepfunctions.describe_execution(executionArn=arn) for arn in arns]
+        return [json.loads(each["input"]) for each in described]
+
+    return Floor(StepFunctionsWorkflows(clients, machines), payloads)
+
+
+def test_a_start_carries_its_payload(floor: Floor) -> None:
+    """The run gets what it was started with, text of any language included."""
+    payload = {"asset": "a", "numbers": [1, 2.5], "title": "größer 🙂"}
+
+    floor.workflows.start("waits", "one", payload)
+
+    assert floor.payloads("waits") == [payload]
+    assert floor.payloads("ends") == []
+
+
+@pytest.mark.parametrize("workflow", ["waits", "ends"])
+@pytest.mark.parametrize("again", [{"x": 1}, {"x": 2}], ids=["same", "other"])
+def test_a_name_starts_once(floor: Floor, workflow: str, again: dict[str, object]) -> None:
+    """Started again while running or ended, with any payload, a name gives the first run."""
+    first = floor.workflows.start(workflow, "one", {"x": 1})
+
+    assert floor.workflows.start(workflow, "one", again) == first
+    assert floor.payloads(workflow) == [{"x": 1}]
+
+
+def test_two_at_once_start_one(floor: Floor) -> None:
+    """Workers that start the same name at the same time start one run."""
+    with ThreadPoolExecutor(4) as threads:
+        ids = list(threads.map(lambda n: floor.workflows.start("waits", "n", {}), range(8)))
+
+    assert len(set(ids)) == 1
+    assert floor.payloads("waits") == [{}]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", "a b", "a/b:c*?", "日本語", "\ud800", "\x00", "x" * 80, "x" * 81, "é" * 200],
+    ids=lambda name: ascii(name[:8]),
+)
+def test_any_name_starts_once(floor: Floor, name: str) -> None:
+    """Names that Step Functions would refuse work, too, and mean the same the next time."""
+    first = floor.workflows.start("waits", name, {})
+
+    assert floor.workflows.start("waits", name, {}) == first
+    assert floor.payloads("waits") == [{}]
+
+
+def test_names_stay_apart(floor: Floor) -> None:
+    """Names that look alike once cleaned, or in two workflows, are runs of their own."""
+    names = ["a b", "a/b", "a:b", "a-b", "x" * 81, "x" * 82]
+    ids = {floor.workflows.start("waits", name, {}) for name in names}
+    ids.add(floor.workflows.start("ends", "a-b", {}))
+
+    assert len(ids) == 7
+
+
+def test_an_unknown_workflow_is_a_mistake_of_the_deployment(floor: Floor) -> None:
+    """A workflow that nobody has deployed is said by its name."""
+    with pytest.raises(ConfigurationError, match="nothing"):
+        floor.workflows.start("nothing", "one", {})
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [{"x": float("nan")}, {"x": b"bytes"}, {"x": "x" * INPUT_BYTES}],
+    ids=["nan", "bytes", "large"],
+)
+def test_impossible_payloads_are_defects(floor: Floor, payload: dict[str, object]) -> None:
+    """What is not JSON, or too much of it, is refused before anything starts."""
+    with pytest.raises(EngineError):
+        floor.workflows.start("waits", "one", payload)
+    assert floor.payloads("waits") == []
+
+
+def test_names_that_are_allowed_stay() -> None:
+    """An allowed name is the execution's name: people look for it in the console."""
+    assert execution_name("asset_1-v2") == "asset_1-v2"
+    assert execution_name("x" * 80) == "x" * 80
+
+
+def test_other_names_stay_readable() -> None:
+    """Of another name the allowed part stays, and a digest tells it from its like."""
+    name = execution_name("uploads/a cat.jpg")
+    assert name.startswith("uploads-a-cat-jpg-")
+    assert len(name) == len("uploads-a-cat-jpg-") + 16
+    assert len(execution_name("é" * 500)) <= 80
+
+
+def test_a_machine_that_is_gone_is_said(clients: AwsClients) -> None:
+    """A state machine that does not exist is a mistake of the deployment, not the weather."""
+    arn = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:gone"
+    with pytest.raises(ConfigurationError):
+        StepFunctionsWorkflows(clients, {"review": arn}).start("review", "one", {})
+
+
+def test_nobody_listening_is_unreachable() -> None:
+    """A refused connection is transient."""
+    arn = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:review"
+    with clients_for(f"http://127.0.0.1:{free_port()}") as clients, pytest.raises(Unreachable):
+        StepFunctionsWorkflows(clients, {"review": arn}).start("review", "one", {})
+
+
+def test_the_local_record_lists_starts(tmp_path: Path) -> None:
+    """What was started is listed oldest first, with its time, for all workflows or one."""
+    workflows = LocalWorkflows(tmp_path / "starts.sqlite")
+    ids = [workflows.start(flow, "n", {"flow": flow}) for flow in ("b", "a")]
+
+    starts = workflows.started()
+
+    assert [start.id for start in starts] == ids
+    assert [(start.workflow, start.name) for start in starts] == [("b", "n"), ("a", "n")]
+    assert all(start.time.endswith("Z") for start in starts)
+    assert workflows.started("a") == starts[1:]
+
+
+def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
+    """Something else under the record's name is one clear error."""
+    (tmp_path / "starts.sqlite").write_text("my shopping list, long enough to be read " * 40)
+    with pytest.raises(ConfigurationError, match=r"starts\.sqlite"):
+        LocalWorkflows(tmp_path / "starts.sqlite").start("a", "n", {})
