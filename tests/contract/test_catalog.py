@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -13,33 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.contract import catalog_records as given_
+from tests.contract.catalog_calls import outcome, phash_of, put, sha_of, together
 from tests.contract.catalog_records import OTHER_DIGEST, WAITS, at, bare, entry, record
 from worker.errors import (
     AlreadyRecorded,
-    AssetMissing,
-    Conflict,
-    EngineError,
-    InputError,
-    SafelightError,
     Superseded,
 )
 from worker.ports import Catalog
-from worker.records import AssetRecord, JobRecord, LogEntry, Status
-
-
-def put(catalog: Catalog, *records: AssetRecord) -> AssetRecord:
-    """Commit some outcomes in this order; the last one's record."""
-    return [catalog.commit(one, entry(one)) for one in records][-1]
-
-
-def outcome(catalog: Catalog, one: AssetRecord) -> str:
-    """What a commit leads to: ``recorded`` or the error's code."""
-    try:
-        catalog.commit(one, entry(one))
-    except (Superseded, AlreadyRecorded) as error:
-        return error.code
-    return "recorded"
-
+from worker.records import AssetRecord, Status
 
 # --- commit -----------------------------------------------------------------------------------
 
@@ -171,33 +149,8 @@ def test_any_order_of_events_ends_with_the_newest(
 
     [left] = catalog.by_owner(f"owner-{number}").records
     assert left.version == record(number, max(turns)).version
-    assert [one.record for one in catalog.similar(_phash(left), distance=0)] == [left]
-    assert [one.asset for one in catalog.by_content(_sha(left))] == [left.asset]
-
-
-def _phash(one: AssetRecord) -> str:
-    assert one.metadata is not None
-    return one.metadata.measures.phash
-
-
-def _sha(one: AssetRecord) -> str:
-    assert one.metadata is not None
-    return one.metadata.sha256
-
-
-def together(*calls: Callable[[], object]) -> list[object]:
-    """Run some calls at the same time; their results or errors."""
-    start = threading.Barrier(len(calls))
-
-    def run(call: Callable[[], object]) -> object:
-        start.wait()
-        try:
-            return call()
-        except SafelightError as error:
-            return error
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(run, calls))
+    assert [one.record for one in catalog.similar(phash_of(left), distance=0)] == [left]
+    assert [one.asset for one in catalog.by_content(sha_of(left))] == [left.asset]
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -212,8 +165,8 @@ def test_two_workers_with_two_uploads_leave_the_newer(catalog: Catalog, number: 
     assert isinstance(first, AssetRecord | Superseded)
     assert isinstance(second, AssetRecord)
     assert catalog.get(old.asset) == second
-    assert [one.record for one in catalog.similar(_phash(new), distance=0)] == [second]
-    assert catalog.similar(_phash(old), distance=0) == []
+    assert [one.record for one in catalog.similar(phash_of(new), distance=0)] == [second]
+    assert catalog.similar(phash_of(old), distance=0) == []
 
 
 def test_of_many_workers_with_one_upload_one_records_it(catalog: Catalog) -> None:
@@ -225,270 +178,3 @@ def test_of_many_workers_with_one_upload_one_records_it(catalog: Catalog) -> Non
     winners = [result for result in results if isinstance(result, AssetRecord)]
     assert [catalog.get(ones[0].asset)] == winners
     assert sum(isinstance(result, AlreadyRecorded) for result in results) == 3
-
-
-# --- tags and attributes ----------------------------------------------------------------------
-
-
-def test_tags_and_attributes_change(catalog: Catalog) -> None:
-    """What is added is there, what is removed is not, the rest stays, and the revision grows."""
-    asset = put(catalog, record(1)).asset
-    catalog.update(asset, add_tags=["a", "b"], set_attributes={"x": "1", "y": "2"})
-
-    changed = catalog.update(
-        asset,
-        add_tags=["c", "b"],
-        remove_tags=["a", "never there"],
-        set_attributes={"x": "3"},
-        remove_attributes=["y", "z"],
-    )
-
-    assert (changed.tags, changed.attributes) == (frozenset("bc"), {"x": "3"})
-    assert (changed.revision, changed.created_at) == (3, at(1))
-    assert changed.updated_at > at(1)
-    assert catalog.get(asset) == changed
-
-
-def test_what_is_removed_and_added_is_there(catalog: Catalog) -> None:
-    """A change that names a tag twice ends with the tag."""
-    asset = put(catalog, record(1)).asset
-
-    changed = catalog.update(
-        asset,
-        add_tags=["a"],
-        remove_tags=["a"],
-        set_attributes={"x": "1"},
-        remove_attributes=["x"],
-    )
-
-    assert (changed.tags, changed.attributes) == (frozenset("a"), {"x": "1"})
-
-
-def test_a_change_of_nothing_is_no_write(catalog: Catalog) -> None:
-    """Repeating a change leaves the revision, and with it what others have read, as it is."""
-    asset = put(catalog, record(1)).asset
-    changed = catalog.update(asset, add_tags=["a"], set_attributes={"x": "1"})
-
-    assert catalog.update(asset, add_tags=["a"], set_attributes={"x": "1"}) == changed
-    assert catalog.update(asset) == changed
-
-
-def test_a_change_of_what_somebody_else_changed_is_refused(catalog: Catalog) -> None:
-    """Whoever names the revision they read is told if it is no longer the current one."""
-    asset = put(catalog, record(1)).asset
-    read = catalog.update(asset, add_tags=["a"])
-    catalog.update(asset, add_tags=["b"], revision=read.revision)
-
-    with pytest.raises(Conflict) as caught:
-        catalog.update(asset, remove_tags=["a"], revision=read.revision)
-
-    assert caught.value.code == "conflict"
-    after = catalog.get(asset)
-    assert after is not None
-    assert after.tags == {"a", "b"}
-
-
-def test_an_unknown_asset_cannot_be_tagged(catalog: Catalog) -> None:
-    """Changing what is not there says so, and makes nothing."""
-    with pytest.raises(AssetMissing):
-        catalog.update(given_.asset_id(1), add_tags=["a"])
-
-    assert catalog.by_tag("a").records == ()
-
-
-def test_changes_at_the_same_time_all_count(catalog: Catalog) -> None:
-    """Three people and a new upload at once: nobody's change is lost."""
-    old, new = record(1, 1), record(1, 2)
-    asset = put(catalog, old).asset
-
-    results = together(
-        *(lambda tag=tag: catalog.update(asset, add_tags=[tag]) for tag in "abc"),
-        lambda: catalog.commit(new, entry(new)),
-    )
-
-    assert [result for result in results if isinstance(result, Exception)] == []
-    after = catalog.get(asset)
-    assert after is not None
-    assert (after.tags, after.version, after.revision) == (frozenset("abc"), new.version, 5)
-    assert [catalog.by_tag(tag).records for tag in "abc"] == [(after,)] * 3
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"add_tags": [""]},
-        {"add_tags": ["x" * 129]},
-        {"add_tags": ["\ud800"]},
-        {"add_tags": [f"tag {n}" for n in range(41)]},
-        {"set_attributes": {"": "x"}},
-        {"set_attributes": {"x": "y" * 1025}},
-        {"set_attributes": {"x": "\udfff"}},
-        {"set_attributes": {f"name {n}": "" for n in range(41)}},
-    ],
-    ids=lambda change: repr(change)[:30],
-)
-def test_what_cannot_be_a_label_is_refused(catalog: Catalog, change: dict[str, Any]) -> None:
-    """Empty, endless, broken or too many tags and attributes are the caller's mistake."""
-    before = put(catalog, record(1))
-
-    with pytest.raises(InputError):
-        catalog.update(before.asset, **change)
-
-    assert catalog.get(before.asset) == before
-
-
-def test_as_many_labels_as_allowed_can_change_at_once(catalog: Catalog) -> None:
-    """All tags of an asset may be replaced in one call, at their greatest length."""
-    asset = put(catalog, record(1)).asset
-    old = [f"{n:03}" + "ä" * 125 for n in range(40)]
-    new = [f"{n:03}" + "🖼" * 125 for n in range(40)]
-    catalog.update(asset, add_tags=old)
-
-    changed = catalog.update(
-        asset,
-        add_tags=new,
-        remove_tags=old,
-        set_attributes={f"{n:03}" + "🖼" * 125: "🖼" * 1024 for n in range(40)},
-    )
-
-    assert catalog.get(asset) == changed
-    assert catalog.by_tag(new[7]).records == (changed,)
-    assert catalog.by_tag(old[7]).records == ()
-
-
-# --- timeline, jobs, forgetting ---------------------------------------------------------------
-
-
-def test_the_timeline_has_every_outcome_newest_first(catalog: Catalog) -> None:
-    """Outcomes and lines added between them are listed by time, at most as many as asked for."""
-    asset = put(catalog, record(1, 1)).asset
-    tagged = LogEntry(time=at(1, 5), kind="tagged", detail={"by": "anna"}, id="t1")
-    viewed = LogEntry(time=at(3), kind="viewed")
-    catalog.log(asset, tagged)
-    put(catalog, record(1, 2))
-    catalog.log(asset, viewed)
-
-    whole = [viewed, entry(record(1, 2)), tagged, entry(record(1, 1))]
-    assert catalog.timeline(asset) == whole
-    assert [catalog.timeline(asset, limit=n) for n in (1, 2, 3)] == [whole[:n] for n in (1, 2, 3)]
-    assert catalog.timeline(given_.asset_id(2)) == []
-
-
-def test_a_line_written_again_is_one_line(catalog: Catalog) -> None:
-    """The same id and time is the same line; the same words at one moment too."""
-    asset = put(catalog, record(1)).asset
-    lines = [
-        LogEntry(time=at(2), kind="tagged", id="a"),
-        LogEntry(time=at(2), kind="tagged", id="b"),
-        LogEntry(time=at(3), kind="viewed"),
-        LogEntry(time=at(3), kind="viewed", detail={"by": "anna"}),
-    ]
-    for line in (*lines, *lines, entry(record(1))):
-        catalog.log(asset, line)
-
-    found = catalog.timeline(asset)
-
-    assert len(found) == 5
-    assert all(line in found for line in (*lines, entry(record(1))))
-
-
-def test_times_are_compared_as_times(catalog: Catalog) -> None:
-    """A time with fewer digits or in another zone stands where it belongs."""
-    asset = given_.asset_id(1)
-    times = [
-        "2026-05-09T07:00:00Z",
-        "2026-05-09T07:00:00.5Z",
-        "2026-05-09T09:00:01+02:00",
-        "2026-05-09T07:00:01.000001Z",
-    ]
-    for time in times:
-        catalog.log(asset, LogEntry(time=time, kind="seen"))
-
-    assert [line.time for line in catalog.timeline(asset)] == times[::-1]
-
-
-def test_what_is_no_time_is_a_defect(catalog: Catalog) -> None:
-    """Times come from the pipeline: another text is refused before anything is written."""
-    with pytest.raises(EngineError):
-        catalog.commit(record(1), LogEntry(time="yesterday", kind="accepted"))
-
-    assert catalog.get(given_.asset_id(1)) is None
-
-
-def test_jobs_are_listed_oldest_first_and_replaced(catalog: Catalog) -> None:
-    """A job that is put again has its new state; other assets' jobs are not listed."""
-    asset, other = given_.asset_id(1), given_.asset_id(2)
-
-    def job(of: str, name: str, state: str, made: int) -> JobRecord:
-        return JobRecord(
-            asset=of, id=name, kind="video", state=state, created_at=at(made), updated_at=at(9)
-        )
-
-    for one in (
-        job(asset, "b", "running", 1),
-        job(asset, "a", "queued", 2),
-        replace(job(asset, "a", "done", 2), detail={"exit": "0"}),
-        job(other, "c", "queued", 1),
-    ):
-        catalog.put_job(one)
-
-    found = catalog.jobs(asset)
-
-    assert [(one.id, one.state, one.detail) for one in found] == [
-        ("b", "running", {}),
-        ("a", "done", {"exit": "0"}),
-    ]
-
-
-def test_a_forgotten_asset_is_gone_everywhere(catalog: Catalog) -> None:
-    """After a delete nothing of the asset is listed, and its neighbour is untouched."""
-    one, other = record(1, owner="anna"), record(2, owner="anna")
-    kept = put(catalog, one, other)
-    catalog.update(one.asset, add_tags=["a"])
-    for second in range(60):
-        catalog.log(one.asset, LogEntry(time=at(second), kind="seen"))
-    catalog.put_job(
-        JobRecord(asset=one.asset, id="j", kind="k", state="s", created_at="", updated_at="")
-    )
-
-    catalog.delete(one.asset)
-
-    assert catalog.get(one.asset) is None
-    assert catalog.by_owner("anna").records == (kept,)
-    assert catalog.by_status(Status.ACCEPTED).records == (kept,)
-    assert catalog.by_tag("a").records == ()
-    assert (catalog.by_content(_sha(one)), catalog.similar(_phash(one))) == ([], [])
-    assert (catalog.timeline(one.asset), catalog.jobs(one.asset)) == ([], [])
-    catalog.delete(one.asset)
-    assert outcome(catalog, one) == "recorded"
-
-
-@pytest.mark.parametrize("asset", ["", "x" * 201, "\ud800"], ids=["empty", "long", "broken"])
-def test_what_cannot_be_an_id_is_refused(catalog: Catalog, asset: str) -> None:
-    """An id from outside that no asset can have is the caller's mistake, in every method."""
-    line = LogEntry(time=at(1), kind="seen")
-    calls: list[Callable[[], object]] = [
-        lambda: catalog.get(asset),
-        lambda: catalog.commit(replace(record(1), asset=asset), line),
-        lambda: catalog.update(asset, add_tags=["a"]),
-        lambda: catalog.delete(asset),
-        lambda: catalog.timeline(asset),
-        lambda: catalog.log(asset, line),
-        lambda: catalog.jobs(asset),
-    ]
-
-    for call in calls:
-        with pytest.raises(InputError):
-            call()
-
-
-@pytest.mark.parametrize("asset", ["a#b", "META", "LOG#", "%", "' OR 1=1 --", "ä/ö"])
-def test_ids_are_only_text(catalog: Catalog, asset: str) -> None:
-    """An id that looks like a key or a query is an id."""
-    one = replace(record(1), asset=asset)
-
-    committed = put(catalog, one)
-
-    assert catalog.get(asset) == committed
-    assert catalog.timeline(asset) == [entry(one)]
-    assert catalog.by_owner(one.owner).records == (committed,)
