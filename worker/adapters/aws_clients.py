@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from worker.adapters.aws_errors import aws_call
+from worker.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -110,7 +111,11 @@ class AwsClients:
             return found
         with self._lock, aws_call(f"make a client for {service}"):
             if service not in self._made:
-                self._made[service] = self._make(service)
+                try:
+                    self._made[service] = self._make(service)
+                except ValueError as error:  # an endpoint that is no URL
+                    text = f"no client for {service} can be made: {error}"
+                    raise ConfigurationError(text) from error
             return self._made[service]
 
     def _make(self, service: str) -> Any:
@@ -141,7 +146,7 @@ class AwsClients:
         # botocore names them by service id; Step Functions is the one whose id is not its name.
         suffix = {"stepfunctions": "SFN", "events": "EVENTBRIDGE"}.get(service, service.upper())
         special = self._environment.get(f"AWS_ENDPOINT_URL_{suffix}")
-        return special or self._environment.get("AWS_ENDPOINT_URL")
+        return special or self._environment.get("AWS_ENDPOINT_URL") or None
 
     def _config(self) -> Config:
         from botocore.config import Config
