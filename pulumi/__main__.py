@@ -1,0 +1,53 @@
+"""Safelight on AWS: configuration, wiring, exports. Each component is a file in ``stack/``.
+
+uploads -> [intake bucket] -> queues -> ingest function -> [delivery bucket], [quarantine bucket]
+                                               |-> catalog (table)
+                                               `-> events (bus)
+"""
+
+import pulumi
+import pulumi_aws as aws
+
+from stack.catalog import Catalog
+from stack.config import load
+from stack.events import Events
+from stack.intake import Intake
+from stack.scope import Scope
+from stack.storage import Buckets
+
+config = load()
+scope = Scope(
+    stack=config.stack, account=aws.get_caller_identity().account_id, extra_tags=config.tags
+)
+
+buckets = Buckets(scope.name("storage"), scope, config.storage)
+catalog = Catalog(scope.name("catalog"), scope, config.catalog)
+events = Events(scope.name("events"), scope)
+intake = Intake(
+    scope.name("intake"), scope, config, buckets=buckets, catalog=catalog, events=events
+)
+
+pulumi.export("intakeBucket", buckets.intake.name)
+pulumi.export("deliveryBucket", buckets.delivery.name)
+pulumi.export("quarantineBucket", buckets.quarantine.name)
+pulumi.export("table", catalog.name)
+pulumi.export("eventBus", events.name)
+# Where S3 puts upload events, and the queue the function reads: the same one if not ordered.
+pulumi.export("uploadsQueue", intake.uploads.url)
+pulumi.export("uploadsDeadLetters", intake.uploads.dead_letters.url)
+pulumi.export("workQueue", intake.work.url)
+pulumi.export("workDeadLetters", intake.work.dead_letters.url)
+pulumi.export("ingestFunction", intake.ingest.name)
+pulumi.export("ingestEnvironment", intake.environment)
+pulumi.export(
+    "ingest",
+    {
+        "ordering": config.intake.ordering.value,
+        "timeout": config.intake.timeout,
+        "memory": config.intake.memory,
+        "batchSize": config.intake.batch_size,
+        "batchWindow": config.intake.batch_window,
+        "visibility": config.intake.visibility,
+        "maximumReceives": config.intake.maximum_receives,
+    },
+)

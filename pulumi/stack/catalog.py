@@ -1,0 +1,69 @@
+"""The catalog's table, from the same data as the adapter that reads and writes it."""
+
+from __future__ import annotations
+
+import pulumi
+from pulumi_aws import dynamodb
+
+from stack.config import Catalog as CatalogConfig
+from stack.scope import Scope
+from worker.adapters.dynamodb import schema
+
+COMPONENT = "catalog"
+
+
+class Catalog(pulumi.ComponentResource):
+    """One table with its indexes."""
+
+    def __init__(
+        self,
+        name: str,
+        scope: Scope,
+        config: CatalogConfig,
+        *,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("safelight:catalog:Catalog", name, None, opts)
+        self.table = dynamodb.Table(
+            scope.name("catalog"),
+            billing_mode=schema.BILLING_MODE,
+            hash_key=schema.PARTITION_KEY,
+            range_key=schema.SORT_KEY,
+            attributes=[
+                dynamodb.TableAttributeArgs(name=attribute, type="S")
+                for attribute in schema.ATTRIBUTES
+            ],
+            global_secondary_indexes=[
+                dynamodb.TableGlobalSecondaryIndexArgs(
+                    name=index,
+                    key_schemas=[
+                        dynamodb.TableGlobalSecondaryIndexKeySchemaArgs(
+                            attribute_name=attribute, key_type=key_type
+                        )
+                        for attribute, key_type in zip(
+                            schema.index_keys(index), ("HASH", "RANGE"), strict=True
+                        )
+                    ],
+                    projection_type=schema.INDEX_PROJECTION,
+                )
+                for index in schema.INDEXES
+            ],
+            ttl=dynamodb.TableTtlArgs(enabled=True, attribute_name=schema.TTL_ATTRIBUTE),
+            point_in_time_recovery=dynamodb.TablePointInTimeRecoveryArgs(
+                enabled=config.point_in_time_recovery
+            ),
+            # Encrypted with a key that AWS owns, as every table is; a KMS key would cost a request
+            # fee for nothing that IAM does not already keep.
+            stream_enabled=config.stream,
+            stream_view_type="NEW_AND_OLD_IMAGES" if config.stream else None,
+            deletion_protection_enabled=config.deletion_protection,
+            tags=scope.tags(COMPONENT),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.name = self.table.name
+        self.arn = self.table.arn
+        self.register_outputs({"name": self.name, "arn": self.arn})
+
+    def index(self, index: str) -> pulumi.Output[str]:
+        """The ARN of one index."""
+        return pulumi.Output.concat(self.arn, "/index/", index)

@@ -1,0 +1,197 @@
+"""From an upload's event to the function that handles it.
+
+``fifo``:     intake bucket -> uploads queue -> pipe -> ordered queue (FIFO) -> ingest function
+``standard``: intake bucket -> uploads queue -> ingest function
+
+S3 cannot notify a FIFO queue. Order is a matter of efficiency only (no two workers on one
+object): what the catalog records is right in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pulumi
+from pulumi_aws import lambda_, s3, sqs
+
+from stack import policies
+from stack.catalog import Catalog
+from stack.config import Config
+from stack.events import Events
+from stack.functions import Function, Image
+from stack.pipe import OrderingPipe
+from stack.queues import QueueWithDeadLetters
+from stack.scope import Scope
+from stack.storage import Buckets
+from worker.adapters.dynamodb.keys import CONTENT_INDEX
+from worker.settings import PREFIX, Ordering
+
+COMPONENT = "intake"
+ENTRY_POINT = "worker.entrypoints.ingest.handler"
+
+
+class Intake(pulumi.ComponentResource):
+    """Notification, queues, pipe and function."""
+
+    def __init__(
+        self,
+        name: str,
+        scope: Scope,
+        config: Config,
+        *,
+        buckets: Buckets,
+        catalog: Catalog,
+        events: Events,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("safelight:intake:Intake", name, None, opts)
+        self._scope = scope
+        self._intake = config.intake
+        own = pulumi.ResourceOptions(parent=self)
+        ordered = config.intake.ordering is Ordering.FIFO
+        self.uploads = self._queue("uploads", fifo=False)
+        self._notify(buckets, event_bridge=config.storage.event_bridge)
+        self.work = self.uploads
+        """The queue whose messages the function gets."""
+        if ordered:
+            self.work = self._queue("ordered", fifo=True)
+            OrderingPipe(
+                scope.name("order"),
+                scope,
+                source=self.uploads,
+                target=self.work,
+                architecture=config.intake.architecture,
+                log_retention_days=config.intake.log_retention_days,
+                opts=own,
+            )
+        self.environment = _environment(config, buckets, catalog, events, self.work)
+        self.ingest = Function(
+            scope.name("ingest"),
+            scope,
+            component=COMPONENT,
+            description="Turns uploads into renditions and catalog records",
+            code=Image(uri=config.image, command=ENTRY_POINT),
+            architecture=config.intake.architecture,
+            memory=config.intake.memory,
+            timeout=config.intake.timeout,
+            log_retention_days=config.intake.log_retention_days,
+            statements=_rights(buckets, catalog, events, self.work),
+            environment=self.environment,
+            opts=own,
+        )
+        lambda_.EventSourceMapping(
+            scope.name("ingest"),
+            event_source_arn=self.work.arn,
+            function_name=self.ingest.arn,
+            batch_size=config.intake.batch_size,
+            # Not known on FIFO queues, not even as zero.
+            maximum_batching_window_in_seconds=None if ordered else config.intake.batch_window,
+            function_response_types=["ReportBatchItemFailures"],
+            scaling_config=lambda_.EventSourceMappingScalingConfigArgs(
+                maximum_concurrency=config.intake.maximum_concurrency
+            ),
+            tags=scope.tags(COMPONENT),
+            # Lambda tries the role on the queue when the mapping is made.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.ingest.rights]),
+        )
+        self.register_outputs({})
+
+    def _queue(self, what: str, *, fifo: bool) -> QueueWithDeadLetters:
+        return QueueWithDeadLetters(
+            self._scope.name(what),
+            self._scope,
+            component=COMPONENT,
+            fifo=fifo,
+            visibility=self._intake.visibility,
+            maximum_receives=self._intake.maximum_receives,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _notify(self, buckets: Buckets, *, event_bridge: bool) -> None:
+        intake = buckets.intake
+        may_send = sqs.QueuePolicy(
+            self._scope.name("uploads"),
+            queue_url=self.uploads.url,
+            policy=policies.may_send(
+                self.uploads.arn,
+                service="s3.amazonaws.com",
+                source=intake.arn,
+                account=self._scope.account,
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        s3.BucketNotification(
+            self._scope.name("intake"),
+            bucket=intake.name,
+            queues=[
+                s3.BucketNotificationQueueArgs(
+                    id="uploads", queue_arn=self.uploads.arn, events=["s3:ObjectCreated:*"]
+                )
+            ],
+            eventbridge=event_bridge,
+            # S3 sends a test message at once and refuses if the queue does not take it.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[may_send]),
+        )
+
+
+def _environment(
+    config: Config,
+    buckets: Buckets,
+    catalog: Catalog,
+    events: Events,
+    queue: QueueWithDeadLetters,
+) -> Mapping[str, pulumi.Input[str]]:
+    """What ``worker.settings.Settings`` reads. The local stack's workers get the same."""
+    given: dict[str, pulumi.Input[str]] = {
+        "table": catalog.name,
+        "intake_bucket": buckets.intake.name,
+        "delivery_bucket": buckets.delivery.name,
+        "quarantine_bucket": buckets.quarantine.name,
+        "event_bus": events.name,
+        "queue_url": queue.url,
+        "dlq_url": queue.dead_letters.url,
+        "ordering": config.intake.ordering.value,
+        "recipe": config.recipe,
+        **config.settings,
+    }
+    return {PREFIX + name.upper(): value for name, value in given.items()}
+
+
+def _rights(
+    buckets: Buckets, catalog: Catalog, events: Events, queue: QueueWithDeadLetters
+) -> Sequence[policies.Statement]:
+    """Exactly what ingest calls, on exactly what it calls it on."""
+    return [
+        policies.allow(
+            [
+                "sqs:ReceiveMessage",
+                "sqs:DeleteMessage",
+                "sqs:GetQueueAttributes",
+                "sqs:ChangeMessageVisibility",  # growing waits between tries
+            ],
+            [queue.arn],
+        ),
+        # Versions: what an event announced is read, not what lies there by now; a rejected
+        # version goes to quarantine.
+        policies.allow(
+            ["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion"],
+            [buckets.intake.objects],
+        ),
+        # Without it S3 answers "forbidden" for an object that is gone.
+        policies.allow(["s3:ListBucket"], [buckets.intake.arn, buckets.delivery.arn]),
+        policies.allow(
+            ["s3:PutObject", "s3:GetObject", "s3:DeleteObject"], [buckets.delivery.objects]
+        ),
+        policies.allow(["s3:PutObject"], [buckets.quarantine.objects]),
+        policies.allow(
+            [
+                "dynamodb:GetItem",
+                "dynamodb:BatchGetItem",
+                "dynamodb:PutItem",
+                "dynamodb:DeleteItem",
+            ],
+            [catalog.arn],
+        ),
+        policies.allow(["dynamodb:Query"], [catalog.index(CONTENT_INDEX)]),
+        policies.allow(["events:PutEvents"], [events.arn]),
+    ]

@@ -1,0 +1,78 @@
+"""The Pulumi program's resources, created in the emulator: what runs here is what is deployed.
+
+The program itself is run, unchanged. Pulumi's test seam (``pulumi.runtime.set_mocks``) hands every
+resource it registers to ``registrar``, which creates it with boto3 and answers with its real
+identity. One deploy a process, because Pulumi's runtime is one to a process: :func:`deploy` starts
+``python -m worker.local.deploy`` and reads the outputs it leaves.
+
+What no emulator does is not created, only registered: functions, event source mappings and pipes;
+the local stack runs those itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from worker.errors import ConfigurationError, EmulatorError
+
+STACK = "local"
+DEPLOY_SECONDS = 120.0
+"""Longest deploy; it takes two or three seconds."""
+MISTAKEN = 2
+"""Exit code of the child when somebody must edit something."""
+
+Outputs = Mapping[str, Any]
+"""What the program exports, by name, and ``endpoint``."""
+
+
+def deploy(endpoint: str, out: Path, *, config: Mapping[str, Any] | None = None) -> Outputs:
+    """Create the resources, or those that are missing, in the emulator.
+
+    Args:
+        endpoint: URL of the emulator.
+        out: file for the outputs, written whole at the end.
+        config: values that differ from those of a local stack, like ``{"intake": {"ordering":
+            "standard"}}``; the keys are those of ``pulumi/Pulumi.<stack>.yaml``.
+
+    Raises:
+        ConfigurationError: the configuration is mistaken, or the program is not there.
+        EmulatorError: the emulator refused a resource.
+    """
+    command = [sys.executable, "-m", "worker.local.deploy", "--out", str(out)]
+    command += ["--endpoint", endpoint, "--config", json.dumps(config or {})]
+    # Somebody's own stack and account must not shine through.
+    kept = {
+        name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "PULUMI_"))
+    }
+    try:
+        done = subprocess.run(
+            command,
+            env=kept,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEPLOY_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise EmulatorError(f"the deploy did not end within {DEPLOY_SECONDS:.0f} s") from None
+    if done.returncode != 0:
+        message = done.stderr.strip() or f"the deploy ended with code {done.returncode}"
+        kind = ConfigurationError if done.returncode == MISTAKEN else EmulatorError
+        raise kind(message)
+    return read_outputs(out)
+
+
+def read_outputs(out: Path) -> Outputs:
+    """The outputs of a deploy. Raises ``ConfigurationError`` if there are none."""
+    try:
+        outputs: dict[str, Any] = json.loads(out.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{out} has no outputs of a deploy: {error}") from error
+    return outputs

@@ -1,0 +1,93 @@
+"""Run the Pulumi program of this checkout without Pulumi's engine. No AWS here.
+
+Used to create its resources in the emulator and to test what it declares.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import runpy
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi.runtime import Mocks
+from pulumi.runtime.mocks import MockMonitor
+from pulumi.runtime.settings import get_root_resource, set_root_resource
+from pulumi.runtime.stack import Stack, run_pulumi_func
+
+from worker.errors import ConfigurationError
+
+PROJECT = "safelight"
+
+
+def folder() -> Path:
+    """Where the program is: beside the package, in a checkout.
+
+    Raises:
+        ConfigurationError: Safelight was installed without its checkout.
+    """
+    found = Path(__file__).resolve().parents[3] / "pulumi"
+    if not (found / "__main__.py").is_file():
+        raise ConfigurationError(
+            f"the Pulumi program is not in {found}: run from a checkout of Safelight"
+        )
+    return found
+
+
+def run(
+    mocks: Mocks,
+    *,
+    stack: str,
+    config: Mapping[str, Any],
+    monitor: MockMonitor | None = None,
+) -> dict[str, Any]:
+    """Run the program and return its exports once everything is registered.
+
+    Not from a thread that has a running event loop. May be called again in the same process, but
+    only from the same thread: Pulumi's runtime keeps its state there.
+
+    Args:
+        mocks: is given every resource and every invoke, from several threads.
+        stack: the stack's name.
+        config: without the ``safelight:`` prefix; objects are handed over as JSON, as the engine
+            does.
+        monitor: sees the registrations themselves (parents, dependencies).
+
+    Raises:
+        pulumi.RunError: the configuration is mistaken.
+    """
+    home = folder()
+    if str(home) not in sys.path:
+        sys.path.insert(0, str(home))  # as Pulumi does: the program imports `stack`
+    pulumi.runtime.set_all_config(
+        {
+            f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value)
+            for key, value in config.items()
+        }
+    )
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)  # where Pulumi looks for it, also while nothing runs in it
+    try:
+        set_root_resource(None)  # type: ignore[arg-type]  # forget that of a former run
+        pulumi.runtime.set_mocks(mocks, project=PROJECT, stack=stack, monitor=monitor)
+        root = get_root_resource()
+        assert isinstance(root, Stack)
+        return loop.run_until_complete(_run(home, root))
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+async def _run(home: Path, root: Stack) -> dict[str, Any]:
+    def start() -> None:
+        runpy.run_path(str(home / "__main__.py"), run_name="__main__")
+
+    await run_pulumi_func(start)
+    exports = await pulumi.Output.all(**root.outputs).future()
+    assert exports is not None  # unknown only in previews
+    return exports

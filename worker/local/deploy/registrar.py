@@ -1,0 +1,86 @@
+"""Hands each resource the program registers to the code that creates its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
+
+from worker.local.deploy.kinds import KINDS
+from worker.local.deploy.kinds.kind import Aws, Declared, Kind
+
+INVOKES: Mapping[str, Callable[[Aws], dict[str, Any]]] = {
+    "aws:index/getCallerIdentity:getCallerIdentity": lambda aws: {
+        "id": aws.account,
+        "accountId": aws.account,
+        "arn": f"arn:aws:iam::{aws.account}:root",
+        "userId": aws.account,
+    },
+}
+"""Look-ups the program may make."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A resource that could not be created."""
+
+    what: str
+    error: Exception
+
+
+class Registrar(Mocks):
+    """Creates what is registered. Called from several threads; the clients are safe to share.
+
+    Args:
+        aws: where to create it.
+        kinds: what is known, by type.
+    """
+
+    def __init__(self, aws: Aws, kinds: Mapping[str, Kind] = KINDS) -> None:
+        self._aws = aws
+        self._kinds = kinds
+        self.failures: list[Failure] = []
+        """In order; after the first one Pulumi stops registering, with a message of its own."""
+        self.created: list[str] = []
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        """Create, or take over, one resource; answer with its id and all its properties."""
+        inputs = whole(args.inputs)
+        if not args.custom:
+            return args.name, inputs  # a component of ours: a name for its children
+        what = f"{args.typ} {args.name}"
+        try:
+            kind = self._kinds.get(args.typ)
+            if kind is None:
+                raise NotImplementedError("the local stack does not know this type of resource")
+            unknown = sorted({*inputs} - kind.inputs)
+            if unknown:
+                raise NotImplementedError(f"the local stack ignores {', '.join(unknown)}")
+            identity, computed = kind.create(self._aws, Declared(name=args.name, inputs=inputs))
+        except Exception as error:
+            self.failures.append(Failure(what, error))
+            raise
+        self.created.append(what)
+        return identity, {**inputs, **computed}
+
+    def call(self, args: MockCallArgs) -> Any:
+        """Answer an invoke with its result alone, which Pulumi takes for one without failures."""
+        answer = INVOKES.get(args.token)
+        if answer is None:
+            error = NotImplementedError("the local stack does not know this look-up")
+            self.failures.append(Failure(args.token, error))
+            raise error
+        return answer(self._aws)
+
+
+def whole(value: Any) -> Any:
+    """Numbers arrive as floats, because the protocol knows no others; AWS wants whole ones."""
+    if isinstance(value, dict):
+        return {key: whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [whole(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
