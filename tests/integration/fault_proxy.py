@@ -8,7 +8,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 from urllib.parse import urlsplit
@@ -81,16 +81,13 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
                 status, fault = (400, _DYNAMODB) if service == "dynamodb" else (503, _S3)
                 self._answer(status, [], fault)
                 return
-            connection = http.client.HTTPConnection(
-                str(proxy.address.hostname), proxy.address.port, timeout=60
-            )
+            host, port = str(proxy.address.hostname), proxy.address.port
             headers = {k: v for k, v in self.headers.items() if k.lower() not in _HOP}
             headers.pop("Expect", None)
-            connection.request(self.command, self.path, body=body, headers=headers)
-            response = connection.getresponse()
-            content = response.read()
-            self._answer(response.status, response.getheaders(), content)
-            connection.close()
+            with closing(http.client.HTTPConnection(host, port, timeout=60)) as connection:
+                connection.request(self.command, self.path, body=body, headers=headers)
+                response = connection.getresponse()
+                self._answer(response.status, response.getheaders(), response.read())
 
         # The names are http.server's.
         do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = serve  # noqa: N815

@@ -1,0 +1,55 @@
+"""``safelight bench`` with what measures more than the engine."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from worker.bench.command import command
+from worker.entrypoints.cli import output
+
+GOAL = 0.80
+"""Least rate of the pipeline as a share of the engine's own, on one core."""
+
+
+@command.command("pipeline")
+@click.option(
+    "--corpus",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of JPEG photos.  [default: generated pictures]",
+)
+@click.option("--images", type=click.IntRange(10, 1_000_000), default=90, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def pipeline(corpus: Path | None, images: int, *, as_json: bool) -> None:
+    """Measure the local stack end to end beside the bare engine, on one core."""
+    from worker.bench.corpus import collect, generate
+    from worker.local.throughput import measure
+
+    with tempfile.TemporaryDirectory(prefix="safelight-bench-") as folder:
+        photos = (generate(Path(folder)) if corpus is None else collect(corpus)).photos
+        found = measure(photos, images, say=lambda text: click.echo(f"bench: {text}", err=True))
+    figures = {
+        "images": found.images,
+        "engine_per_second": round(images / found.engine_seconds, 2),
+        "pipeline_per_second": round(images / found.pipeline_seconds, 2),
+        "ratio": round(found.ratio, 3),
+        "goal": GOAL,
+        "emulator_on_other_cores": found.apart,
+        "worker_mebibytes": list(found.worker_mebibytes),
+    }
+    if as_json:
+        output.print_json(figures)
+        return
+    verdict = "met" if found.ratio >= GOAL else "missed"
+    where = "on other cores" if found.apart else "on the same core"
+    click.echo(f"engine alone    {figures['engine_per_second']:>7} photos a second, one core")
+    click.echo(
+        f"pipeline        {figures['pipeline_per_second']:>7} photos a second, one worker on one"
+        f" core, the embedded AWS {where}"
+    )
+    click.echo(f"ratio           {found.ratio:>7.2f}  (goal {GOAL:.2f}: {verdict})")
+    memory = ", ".join(map(str, found.worker_mebibytes))
+    click.echo(f"worker memory   {memory} MiB after each tenth of {images} images")

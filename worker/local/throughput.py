@@ -1,0 +1,195 @@
+"""How fast the whole pipeline is beside the bare engine, and whether its memory stays flat.
+
+One run, one machine: the engine alone does photos on one core; then the local stack does the same
+photos, its one worker alone on that core, everything else (embedded AWS, pipe) on the others. On a
+machine with one core all share it, and the result says so.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count, cycle, islice
+from pathlib import Path
+
+from worker import recipes
+from worker.errors import EngineError
+from worker.local.address import EVENTS, Address
+from worker.local.emulator import free_port
+from worker.local.stack import Order, Stack
+from worker.services.local_run.stop import Stop
+
+PATIENCE_SECONDS = 60.0
+"""Without a single new asset for so long, something is broken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throughput:
+    """One measurement."""
+
+    images: int
+    engine_seconds: float
+    """Wall time of the engine alone, one process on one core."""
+    pipeline_seconds: float
+    """Wall time from the first message to the last event, one worker on that core."""
+    apart: bool
+    """The embedded AWS had cores of its own."""
+    worker_mebibytes: tuple[int, ...]
+    """Resident memory of the worker after each tenth of the images."""
+
+    @property
+    def ratio(self) -> float:
+        """Rate of the pipeline as a share of the engine's own."""
+        return self.engine_seconds / self.pipeline_seconds
+
+
+def measure(photos: Mapping[str, Path], images: int, *, say: Callable[[str], None]) -> Throughput:
+    """Run both and compare.
+
+    Args:
+        photos: what to upload, over and over, each time with other bytes, so that none is taken
+            for a copy.
+        images: how many uploads; the engine alone does each photo twice.
+        say: told what happens.
+
+    Raises:
+        EmulatorError: the stack does not start.
+        EngineError: assets stopped appearing.
+    """
+    results: list[Throughput] = []
+    stop = Stop()
+
+    with tempfile.TemporaryDirectory(prefix="safelight-pipeline-") as folder:
+        data = Path(folder, "data")
+
+        def ready(address: Address, pids: Mapping[str, int]) -> None:
+            try:
+                results.append(_measure(photos, images, address, pids, say))
+            finally:
+                stop.request()
+
+        Stack(Order(data=data, port=free_port()), say=say).run(stop, ready)
+    return results[0]
+
+
+def _measure(
+    photos: Mapping[str, Path],
+    images: int,
+    address: Address,
+    pids: Mapping[str, int],
+    say: Callable[[str], None],
+) -> Throughput:
+    from worker.adapters.aws_clients import AwsClients
+    from worker.adapters.s3 import S3ObjectStore
+
+    cores = sorted(os.sched_getaffinity(0))
+    own, others = {cores[0]}, set(cores[1:]) or {cores[0]}
+    for name, pid in pids.items():
+        _pin(pid, own if name.startswith("worker-") else others)
+    (worker,) = (pid for name, pid in pids.items() if name.startswith("worker-"))
+
+    say("the engine alone")
+    per_photo = _engine_seconds(photos, own)
+    say(f"uploading {images} photos")
+    # Held back until all is there: what is measured is work, not the uploading of this process.
+    if "pipe" in pids:
+        os.kill(pids["pipe"], signal.SIGSTOP)
+    store = S3ObjectStore(AwsClients(address.environment))
+    bucket = str(address.outputs["intakeBucket"])
+    names: list[str] = []
+    for name, data in islice(unique(photos), images):
+        key = f"{len(names):06}-{name}"
+        store.put(bucket, key, data, content_type="image/jpeg")
+        names.append(name)
+    say("the pipeline")
+    started = time.monotonic()
+    if "pipe" in pids:
+        os.kill(pids["pipe"], signal.SIGCONT)
+    memory = _await_events(address.data / EVENTS, images, lambda: _resident(worker))
+    seconds = time.monotonic() - started
+    return Throughput(
+        images=images,
+        engine_seconds=sum(per_photo[name] for name in names),
+        pipeline_seconds=seconds,
+        apart=own.isdisjoint(others),
+        worker_mebibytes=memory,
+    )
+
+
+def unique(photos: Mapping[str, Path]) -> Iterator[tuple[str, bytes]]:
+    """Endless photos, no two alike: each has a comment of its own behind its first marker."""
+    contents = {name: path.read_bytes() for name, path in photos.items()}
+    for number, (name, data) in zip(count(), cycle(contents.items()), strict=False):
+        text = f"copy {number}".encode()
+        # COM segment: marker, length of itself and the text (ITU-T T.81, B.2.4.5).
+        comment = b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text
+        yield name, data[:2] + comment + data[2:]
+
+
+def _engine_seconds(photos: Mapping[str, Path], cores: set[int]) -> dict[str, float]:
+    """Wall seconds of each photo in a process of its own, the lesser of two runs."""
+    command = [sys.executable, "-m", "worker.local.throughput", *map(str, photos.values())]
+    environment = {**os.environ, "VIPS_CONCURRENCY": "1"}
+    done = subprocess.run(
+        command,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    )
+    return dict(zip(photos, map(float, done.stdout.split()), strict=True))
+
+
+def _pin(pid: int, cores: set[int]) -> None:
+    """All threads of a process, those to come too."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), cores)
+
+
+def _resident(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
+
+
+def _await_events(path: Path, images: int, resident: Callable[[], int]) -> tuple[int, ...]:
+    memory: list[int] = []
+    seen, last = 0, time.monotonic()
+    while seen < images:
+        time.sleep(0.05)
+        found = path.read_bytes().count(b'"asset.accepted"') if path.exists() else 0
+        if found > seen:
+            seen, last = found, time.monotonic()
+            while len(memory) < seen * 10 // images:
+                memory.append(resident())
+        elif time.monotonic() - last > PATIENCE_SECONDS:
+            raise EngineError(f"{seen} of {images} assets are there, and no more come")
+    return tuple(memory)
+
+
+def main(paths: list[str]) -> None:
+    """Print the engine's wall seconds for each photo, a line each."""
+    from worker.media.allocation import keep_memory
+    from worker.media.engine import process
+
+    keep_memory()
+    recipe = recipes.load("default")
+    process(Path(paths[0]).read_bytes(), recipe)  # imports and tables count for nobody
+    for path in paths:
+        data = Path(path).read_bytes()
+        least = float("inf")
+        for _ in range(2):
+            started = time.perf_counter()
+            process(data, recipe)
+            least = min(least, time.perf_counter() - started)
+        sys.stdout.write(f"{least:.6f}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
