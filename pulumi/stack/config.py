@@ -96,10 +96,13 @@ def _matching(pattern: str, wanted: str) -> Callable[[object], str]:
 def _texts(value: object) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
         raise ValueError("must be a map of names to values")  # noqa: TRY004 - a finding, not a bug
-    return {
-        str(key): str(item).lower() if isinstance(item, bool) else str(item)
-        for key, item in value.items()
-    }
+    return {str(key): _text(item) for key, item in value.items()}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _tags(value: object) -> Mapping[str, str]:

@@ -9,19 +9,23 @@ import asyncio
 import json
 import runpy
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pulumi
 from pulumi.runtime import Mocks
 from pulumi.runtime.mocks import MockMonitor
-from pulumi.runtime.settings import get_root_resource, set_root_resource
+from pulumi.runtime.settings import SETTINGS, get_root_resource, set_root_resource
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
 from worker.errors import ConfigurationError
 
 PROJECT = "safelight"
+THREADS = 8
+"""Resources in the making at the same time."""
 
 
 def folder() -> Path:
@@ -69,18 +73,43 @@ def run(
             for key, value in config.items()
         }
     )
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)  # where Pulumi looks for it, also while nothing runs in it
-    try:
-        set_root_resource(None)  # type: ignore[arg-type]  # forget that of a former run
+    with _event_loop() as loop:
+        # Forget a former run, one that has failed too.
+        set_root_resource(None)  # type: ignore[arg-type]
+        SETTINGS.outputs.clear()
         pulumi.runtime.set_mocks(mocks, project=PROJECT, stack=stack, monitor=monitor)
         root = get_root_resource()
         assert isinstance(root, Stack)
         return loop.run_until_complete(_run(home, root))
+
+
+@contextmanager
+def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop where Pulumi looks for it, and threads for its calls that have one each, as its
+    mocks expect. All are closed at the end, which Pulumi leaves to the end of the process.
+    """
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    def add() -> None:
+        loops.append(asyncio.new_event_loop())
+        asyncio.set_event_loop(loops[-1])
+
+    add()
+    loop = loops[0]
+    # What fails is raised by the run; asyncio would say it again for each output that waited.
+    loop.set_exception_handler(lambda _loop, _context: None)
+    loop.set_default_executor(ThreadPoolExecutor(THREADS, initializer=add))
+    try:
+        yield loop
     finally:
+        left = asyncio.all_tasks(loop)  # of a run that has failed
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_default_executor())
         asyncio.set_event_loop(None)
-        loop.close()
+        for one in loops:
+            one.close()
 
 
 async def _run(home: Path, root: Stack) -> dict[str, Any]:

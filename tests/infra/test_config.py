@@ -1,0 +1,179 @@
+"""The configuration: defaults, every mistake at once, each by its key."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+
+from stack.config import Catalog, Config, Intake, Storage, read
+from tests.infra.declared import IMAGE, declare
+from worker.errors import ProblemsError
+from worker.settings import Ordering
+
+ROOT = Path(__file__).parents[2]
+
+
+def _mistakes(values: dict[str, Any], *, stack: str = "dev") -> dict[str, str]:
+    with pytest.raises(ProblemsError) as caught:
+        read({"image": IMAGE, **values}, stack=stack)
+    return {problem.path: problem.message for problem in caught.value.problems}
+
+
+def test_an_image_is_enough() -> None:
+    """Everything else has a default."""
+    assert read({"image": IMAGE}, stack="dev") == Config(stack="dev", image=IMAGE)
+
+
+def test_values_are_read_as_the_engine_and_the_command_line_write_them() -> None:
+    """Numbers come as floats or text, switches as text."""
+    config = read(
+        {
+            "image": IMAGE,
+            "recipe": "archive",
+            "tags": {"team": "media"},
+            "settings": {"upload_threads": 4.0, "redis_url": "redis://cache"},
+            "storage": {"quarantineDays": "7", "forceDestroy": "true"},
+            "catalog": {"stream": False},
+            "intake": {"ordering": "standard", "memory": 2048.0, "logRetentionDays": "14"},
+        },
+        stack="dev",
+    )
+
+    assert config == Config(
+        stack="dev",
+        image=IMAGE,
+        recipe="archive",
+        tags={"team": "media"},
+        settings={"upload_threads": "4", "redis_url": "redis://cache"},
+        storage=Storage(quarantine_days=7, force_destroy=True),
+        catalog=Catalog(stream=False),
+        intake=Intake(ordering=Ordering.STANDARD, memory=2048, log_retention_days=14),
+    )
+
+
+def test_every_mistake_is_reported_at_once() -> None:
+    """One run tells all there is to correct."""
+    mistakes = _mistakes(
+        {
+            "image": "safelight:latest",
+            "recipe": "",
+            "tags": {"aws:mine": "x"},
+            "settings": {"heavy_byte": 1, "table": "mine", "upload_threads": 0},
+            "storage": {"glacierAfterDays": 0.5, "forceDestroy": "yes", "days": 3},
+            "catalog": "none",
+            "intake": {
+                "ordering": "random",
+                "architecture": "mips",
+                "memory": 64,
+                "timeout": True,
+                "logRetentionDays": 8,
+                "maximumConcurrency": 1,
+            },
+            "stroage": {},
+        },
+        stack="Not A Stack",
+    )
+
+    assert set(mistakes) == {
+        "stack",
+        "image",
+        "recipe",
+        "tags",
+        "settings.heavy_byte",
+        "settings.table",
+        "settings.upload_threads",
+        "storage.glacierAfterDays",
+        "storage.forceDestroy",
+        "storage.days",
+        "catalog",
+        "intake.ordering",
+        "intake.architecture",
+        "intake.memory",
+        "intake.timeout",
+        "intake.logRetentionDays",
+        "intake.maximumConcurrency",
+        "stroage",
+    }
+
+
+def test_a_missing_image_is_named() -> None:
+    """The one value without a default."""
+    with pytest.raises(ProblemsError, match="image: is not set"):
+        read({}, stack="dev")
+
+
+@pytest.mark.parametrize(
+    ("intake", "path"),
+    [
+        ({"batchSize": 11}, "intake.batchSize"),
+        ({"batchWindow": 1}, "intake.batchWindow"),
+        ({"ordering": "standard", "batchSize": 11}, "intake.batchWindow"),
+        ({"memory": 1024}, "intake.memory"),
+        ({"timeout": 60}, "intake.timeout"),
+    ],
+)
+def test_values_that_do_not_go_together(intake: dict[str, Any], path: str) -> None:
+    """What AWS would refuse, or what would leave the sandbox no room or time, is refused here."""
+    assert set(_mistakes({"intake": intake})) == {path}
+
+
+@pytest.mark.parametrize("intake", [{"memory": 1024}, {"timeout": 60}])
+def test_a_smaller_sandbox_fits_a_smaller_function(intake: dict[str, Any]) -> None:
+    """The limit is the sandbox's, which is a setting."""
+    settings = {"sandbox_megabytes": 700, "sandbox_seconds": 30}
+
+    assert read({"image": IMAGE, "settings": settings, "intake": intake}, stack="dev")
+
+
+def test_the_program_says_mistakes_without_a_traceback() -> None:
+    """Pulumi prints the text of a RunError alone."""
+    with pytest.raises(pulumi.RunError) as caught:
+        declare({"intake": {"memory": 1}, "colour": "red"})
+
+    first, *mistakes = str(caught.value).splitlines()
+    assert first == "config of stack test: 2 problems"
+    assert set(mistakes) == {
+        "  colour: is no key of Safelight",
+        "  intake.memory: must be from 512 to 10240, not 1",
+    }
+
+
+def test_a_key_that_is_no_object_is_a_mistake() -> None:
+    """What cannot be decoded is reported like any other value."""
+    with pytest.raises(pulumi.RunError, match="intake: must be a map"):
+        declare({"intake": "{not json"})
+
+
+def test_the_stack_files_hold_known_keys_only() -> None:
+    """Each value in Pulumi.dev.yaml is read by the program, as text by key."""
+    known = {_camel(item.name) for kind in (Storage, Catalog, Intake) for item in _fields(kind)}
+    text = (ROOT / "pulumi" / "Pulumi.dev.yaml").read_text()
+
+    keys = re.findall(r"^    (\w+): ", text, flags=re.MULTILINE)
+
+    assert keys
+    assert set(keys) <= known
+
+
+def test_the_readme_explains_every_value() -> None:
+    """Each key, with its default, is in the table of pulumi/README.md."""
+    text = (ROOT / "pulumi" / "README.md").read_text()
+
+    for section, kind in (("storage", Storage), ("catalog", Catalog), ("intake", Intake)):
+        for item in _fields(kind):
+            default = str(getattr(kind(), item.name)).lower()
+            assert f"| `{section}.{_camel(item.name)}` | {default} |" in text
+
+
+def _fields(kind: type[Any]) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(kind)
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.title() for part in rest)

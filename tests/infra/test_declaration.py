@@ -1,0 +1,150 @@
+"""How many resources of which kind there are, whose they are, and what is exported."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
+
+from tests.infra.declared import IMAGE, Declaration, declare
+from worker.local.deploy import program
+from worker.settings import Settings
+
+COMPONENTS = {
+    "safelight:storage:Buckets": 1,
+    "safelight:storage:PrivateBucket": 3,
+    "safelight:catalog:Catalog": 1,
+    "safelight:events:Events": 1,
+    "safelight:intake:Intake": 1,
+    "safelight:queues:QueueWithDeadLetters": 1,
+    "safelight:functions:Function": 1,
+}
+ALWAYS = {
+    "s3/Bucket": 3,
+    "s3/BucketPublicAccessBlock": 3,
+    "s3/BucketOwnershipControls": 3,
+    "s3/BucketServerSideEncryptionConfiguration": 3,
+    "s3/BucketPolicy": 3,
+    "s3/BucketLifecycleConfiguration": 3,
+    "s3/BucketVersioning": 1,
+    "s3/BucketNotification": 1,
+    "dynamodb/Table": 1,
+    "cloudwatch/EventBus": 1,
+    "cloudwatch/LogGroup": 1,
+    "sqs/Queue": 2,
+    "sqs/QueuePolicy": 1,
+    "sqs/RedriveAllowPolicy": 1,
+    "iam/Role": 1,
+    "iam/RolePolicy": 1,
+    "lambda/Function": 1,
+    "lambda/EventSourceMapping": 1,
+}
+FOR_ORDER = {
+    "safelight:queues:QueueWithDeadLetters": 1,
+    "safelight:pipe:OrderingPipe": 1,
+    "safelight:functions:Function": 1,
+    "cloudwatch/LogGroup": 1,
+    "sqs/Queue": 2,
+    "sqs/RedriveAllowPolicy": 1,
+    "iam/Role": 2,
+    "iam/RolePolicy": 2,
+    "lambda/Function": 1,
+    "pipes/Pipe": 1,
+}
+
+
+def test_a_stack_without_order_is_exactly_this(standard: Declaration) -> None:
+    """Nothing more and nothing less than what the standard way needs."""
+    counts = Counter(one.kind for one in standard.resources)
+
+    assert counts == Counter(COMPONENTS) + Counter(ALWAYS)
+
+
+def test_order_adds_a_queue_a_pipe_and_the_function_that_names_groups(
+    ordered: Declaration,
+) -> None:
+    """FIFO is the standard way and these further resources."""
+    counts = Counter(one.kind for one in ordered.resources)
+
+    assert counts == Counter(COMPONENTS) + Counter(ALWAYS) + Counter(FOR_ORDER)
+
+
+def test_every_resource_has_a_component_for_a_parent(ordered: Declaration) -> None:
+    """Only the components of the program itself hang on the stack."""
+    on_stack = {one.kind for one in ordered.resources if one.parent == "pulumi:pulumi:Stack"}
+
+    assert on_stack == {
+        "safelight:storage:Buckets",
+        "safelight:catalog:Catalog",
+        "safelight:events:Events",
+        "safelight:intake:Intake",
+    }
+
+
+def test_the_exported_environment_is_the_functions_own(ordered: Declaration) -> None:
+    """What the local workers get is what the function gets."""
+    function = ordered.one("lambda/Function", "ingest")
+
+    assert ordered.exports["ingestEnvironment"] == function.inputs["environment"]["variables"]
+
+
+def test_the_environment_is_one_that_the_worker_accepts(ordered: Declaration) -> None:
+    """The worker finds in it the names of exactly these resources."""
+    settings = Settings.from_environment(ordered.exports["ingestEnvironment"])
+
+    assert settings == Settings(
+        table="safelight-test-catalog",
+        intake_bucket="safelight-test-intake",
+        delivery_bucket="safelight-test-delivery",
+        quarantine_bucket="safelight-test-quarantine",
+        event_bus="safelight-test-events",
+        queue_url="https://aws:sqs/safelight-test-ordered",
+        dlq_url="https://aws:sqs/safelight-test-ordered-dead",
+    )
+
+
+def test_the_exports_name_both_queues_and_their_dead_letters(
+    ordered: Declaration, standard: Declaration
+) -> None:
+    """With order the workers read another queue than S3 fills; without, the same one."""
+    names = ("uploadsQueue", "uploadsDeadLetters", "workQueue", "workDeadLetters")
+
+    assert [ordered.exports[name].rpartition("test-")[2] for name in names] == [
+        "uploads",
+        "uploads-dead",
+        "ordered",
+        "ordered-dead",
+    ]
+    assert [standard.exports[name].rpartition("test-")[2] for name in names] == [
+        "uploads",
+        "uploads-dead",
+        "uploads",
+        "uploads-dead",
+    ]
+
+
+def test_another_stack_has_other_names(ordered: Declaration) -> None:
+    """Two stacks share an account without meeting."""
+    names = {"intakeBucket", "deliveryBucket", "quarantineBucket", "table", "eventBus"}
+    other = declare(stack="other")
+
+    for name in names:
+        assert other.exports[name] != ordered.exports[name]
+
+
+def test_a_resource_that_fails_ends_the_run_with_its_error() -> None:
+    """A refused resource is an error at once, not a run that waits for ever."""
+
+    class Refusing(Mocks):
+        def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, object]]:
+            if args.typ == "aws:dynamodb/table:Table":
+                raise RuntimeError("no table for you")
+            return args.name, {**args.inputs, "arn": "arn", "url": "url", "bucket": "b"}
+
+        def call(self, args: MockCallArgs) -> Any:
+            return {"accountId": "1", "arn": "a", "userId": "u", "id": "i"}
+
+    with pytest.raises(RuntimeError, match="no table for you"):
+        program.run(Refusing(), stack="test", config={"image": IMAGE})

@@ -1,0 +1,321 @@
+"""The program's resources in the embedded AWS, by their effects and as read back."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from worker.adapters.dynamodb import schema
+from worker.errors import ConfigurationError, EmulatorError
+from worker.local.deploy import Outputs, deploy, read_outputs
+from worker.local.emulator import Emulator, free_port, install, running, start
+from worker.services.ingest.messages import uploads_in
+from worker.settings import Settings
+
+
+class Stack:
+    """A deployed stack and clients for it."""
+
+    def __init__(self, emulator: Emulator, outputs: Outputs) -> None:
+        self.outputs = outputs
+        self.endpoint = emulator.endpoint
+        session = boto3.Session("test", "test", region_name="eu-central-1")
+        self.s3 = session.client("s3", endpoint_url=emulator.endpoint)
+        self.sqs = session.client("sqs", endpoint_url=emulator.endpoint)
+        self.dynamodb = session.client("dynamodb", endpoint_url=emulator.endpoint)
+        self.iam = session.client("iam", endpoint_url=emulator.endpoint)
+        self.events = session.client("events", endpoint_url=emulator.endpoint)
+        self.logs = session.client("logs", endpoint_url=emulator.endpoint)
+
+    def attributes(self, output: str) -> dict[str, str]:
+        """Attributes of a queue."""
+        url = self.outputs[output]
+        found = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+        return {str(name): text for name, text in found["Attributes"].items()}
+
+    def take(self, output: str, *, wait: int = 5) -> list[dict[str, Any]]:
+        """Messages of a queue, hidden for a while."""
+        found = self.sqs.receive_message(
+            QueueUrl=self.outputs[output],
+            MaxNumberOfMessages=10,
+            WaitTimeSeconds=wait,
+            VisibilityTimeout=60,
+            MessageSystemAttributeNames=["All"],
+        )
+        return [dict(message) for message in found.get("Messages", [])]
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """An embedded AWS with nothing in it."""
+    with (tmp_path_factory.getbasetemp().parent / "emulator.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the processes of a run share its installation
+        install()
+    with running(tmp_path_factory.mktemp("deploy")) as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def stack(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """The stack as it is by default, deployed twice: the second time changes nothing."""
+    out = tmp_path_factory.mktemp("outputs") / "outputs.json"
+    first = deploy(emulator.endpoint, out)
+    assert deploy(emulator.endpoint, out) == first
+    return Stack(emulator, read_outputs(out))
+
+
+# --- effects --------------------------------------------------------------------------------
+
+
+def test_an_upload_arrives_in_the_standard_queue(stack: Stack) -> None:
+    """Whatever its key: the event names the object that was put."""
+    bucket = stack.outputs["intakeBucket"]
+    key = "ab/Ferien 2024 + Grüße.jpg"
+
+    put = stack.s3.put_object(Bucket=bucket, Key=key, Body=b"picture")
+
+    found = [
+        upload for message in stack.take("uploadsQueue") for upload in uploads_in(message["Body"])
+    ]
+    (upload,) = [one for one in found if one.key == key]
+    assert (upload.bucket, upload.size) == (bucket, 7)
+    assert upload.etag == put["ETag"].strip('"')
+    assert upload.version_id == put["VersionId"]
+
+
+def test_a_repetition_is_dropped_by_the_fifo_queue(stack: Stack) -> None:
+    """Same group and deduplication id: one message, with both ids readable."""
+    url = stack.outputs["workQueue"]
+    group, deduplication = "g" * 64, "d" * 64
+
+    for _ in range(2):
+        stack.sqs.send_message(
+            QueueUrl=url,
+            MessageBody="{}",
+            MessageGroupId=group,
+            MessageDeduplicationId=deduplication,
+        )
+
+    (message,) = stack.take("workQueue", wait=1)
+    assert message["Attributes"]["MessageGroupId"] == group
+    assert message["Attributes"]["MessageDeduplicationId"] == deduplication
+    stack.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def test_a_message_that_fails_too_often_ends_in_the_dead_letters(stack: Stack) -> None:
+    """After as many receives as configured, on the FIFO queue."""
+    url, group = stack.outputs["workQueue"], "poison"
+    stack.sqs.send_message(
+        QueueUrl=url, MessageBody='{"poison": 1}', MessageGroupId=group, MessageDeduplicationId="p"
+    )
+
+    for _ in range(stack.outputs["ingest"]["maximumReceives"]):
+        (message,) = stack.take("workQueue", wait=1)
+        stack.sqs.change_message_visibility(
+            QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+        )
+
+    assert stack.take("workQueue", wait=0) == []
+    (dead,) = stack.take("workDeadLetters")
+    assert dead["Body"] == '{"poison": 1}'
+
+
+def test_what_ingest_tells_reaches_a_subscriber(stack: Stack) -> None:
+    """A rule on the bus gets what is put on it."""
+    url = stack.sqs.create_queue(QueueName="subscriber")["QueueUrl"]
+    attributes = stack.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    bus = stack.outputs["eventBus"]
+    stack.events.put_rule(Name="all", EventBusName=bus, EventPattern='{"source": ["safelight"]}')
+    stack.events.put_targets(
+        Rule="all",
+        EventBusName=bus,
+        Targets=[{"Id": "queue", "Arn": attributes["Attributes"]["QueueArn"]}],
+    )
+
+    stack.events.put_events(
+        Entries=[
+            {
+                "EventBusName": bus,
+                "Source": "safelight",
+                "DetailType": "asset.accepted",
+                "Detail": "{}",
+            }
+        ]
+    )
+
+    found = stack.sqs.receive_message(QueueUrl=url, WaitTimeSeconds=5)["Messages"]
+    assert [json.loads(one["Body"])["detail-type"] for one in found] == ["asset.accepted"]
+
+
+# --- as read back ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("output", ["uploadsQueue", "workQueue"])
+def test_every_queue_has_its_dead_letters(stack: Stack, output: str) -> None:
+    """Of its own kind, after five receives, hidden for six function timeouts."""
+    dead = output.replace("Queue", "DeadLetters")
+    queue, letters = stack.attributes(output), stack.attributes(dead)
+
+    assert json.loads(queue["RedrivePolicy"]) == {
+        "deadLetterTargetArn": letters["QueueArn"],
+        "maxReceiveCount": 5,
+    }
+    assert queue["VisibilityTimeout"] == "720"
+    assert queue.get("FifoQueue") == letters.get("FifoQueue")
+    assert (queue.get("FifoQueue") == "true") is (output == "workQueue")
+
+
+def test_the_intake_bucket_as_read_back(stack: Stack) -> None:
+    """Versions, no public access, no ACLs, encryption, TLS, tiers."""
+    bucket = stack.outputs["intakeBucket"]
+
+    assert stack.s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+    block = stack.s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    assert list(block.values()) == [True] * 4
+    owner = stack.s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]
+    assert owner["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    policy = json.loads(stack.s3.get_bucket_policy(Bucket=bucket)["Policy"])
+    assert {one["Sid"] for one in policy["Statement"]} == {"TlsOnly", "NoOldTls"}
+    rules = stack.s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert [rule["ID"] for rule in rules] == ["abort-unfinished-uploads", "tier", "forget-replaced"]
+    tags = stack.s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
+    assert {"Key": "Component", "Value": "storage"} in tags
+
+
+def test_the_other_buckets_as_read_back(stack: Stack) -> None:
+    """Without versions; the quarantine expires."""
+    for output in ("deliveryBucket", "quarantineBucket"):
+        bucket = stack.outputs[output]
+        assert "Status" not in stack.s3.get_bucket_versioning(Bucket=bucket)
+        block = stack.s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+        assert set(block.values()) == {True}
+    rules = stack.s3.get_bucket_lifecycle_configuration(Bucket=stack.outputs["quarantineBucket"])
+    assert {"Days": 30} in [rule.get("Expiration") for rule in rules["Rules"]]
+
+
+def test_the_table_as_read_back(stack: Stack) -> None:
+    """Keys, indexes, stream and time to live."""
+    name = stack.outputs["table"]
+    table = stack.dynamodb.describe_table(TableName=name)["Table"]
+
+    def keys(schema_of: Any) -> list[str]:
+        return [key["AttributeName"] for key in schema_of]
+
+    assert keys(table["KeySchema"]) == [schema.PARTITION_KEY, schema.SORT_KEY]
+    indexes = {one["IndexName"]: one for one in table["GlobalSecondaryIndexes"]}
+    assert set(indexes) == set(schema.INDEXES)
+    for index, found in indexes.items():
+        assert keys(found["KeySchema"]) == list(schema.index_keys(index))
+        assert found["Projection"]["ProjectionType"] == schema.INDEX_PROJECTION
+    assert table["StreamSpecification"]["StreamViewType"] == "NEW_AND_OLD_IMAGES"
+    ttl = stack.dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    assert ttl["AttributeName"] == schema.TTL_ATTRIBUTE
+
+
+def test_the_functions_role_as_read_back(stack: Stack) -> None:
+    """Lambda may take it; what it may do names the deployed resources."""
+    name = stack.outputs["ingestFunction"]
+    role = stack.iam.get_role(RoleName=name)["Role"]
+    policy = stack.iam.get_role_policy(RoleName=name, PolicyName=name)["PolicyDocument"]
+
+    text = json.dumps(role["AssumeRolePolicyDocument"]) + json.dumps(policy)
+    assert "lambda.amazonaws.com" in text
+    for resource in (
+        f"arn:aws:s3:::{stack.outputs['intakeBucket']}/*",
+        stack.attributes("workQueue")["QueueArn"],
+        stack.dynamodb.describe_table(TableName=stack.outputs["table"])["Table"]["TableArn"],
+        stack.events.describe_event_bus(Name=stack.outputs["eventBus"])["Arn"],
+    ):
+        assert resource in text
+
+
+def test_logs_are_kept_for_a_while(stack: Stack) -> None:
+    """Both functions' log groups have a retention."""
+    groups = stack.logs.describe_log_groups(logGroupNamePrefix="safelight-local-")["logGroups"]
+
+    assert {one["logGroupName"]: one["retentionInDays"] for one in groups} == {
+        "safelight-local-ingest": 30,
+        "safelight-local-order": 30,
+    }
+
+
+def test_the_outputs_make_a_workers_environment(stack: Stack) -> None:
+    """Local workers get what the function gets."""
+    settings = Settings.from_environment(stack.outputs["ingestEnvironment"])
+
+    assert settings.intake_bucket == stack.outputs["intakeBucket"]
+    assert settings.queue_url == stack.outputs["workQueue"]
+    assert stack.outputs["endpoint"] == stack.endpoint
+
+
+# --- other ways -----------------------------------------------------------------------------
+
+
+def test_without_order_the_workers_read_the_queue_that_s3_fills(
+    tmp_path: Path, emulator: Emulator
+) -> None:
+    """One queue, and the environment says so."""
+    outputs = deploy(
+        emulator.endpoint, tmp_path / "out.json", config={"intake": {"ordering": "standard"}}
+    )
+
+    assert outputs["workQueue"] == outputs["uploadsQueue"]
+    assert outputs["ingestEnvironment"]["SAFELIGHT_ORDERING"] == "standard"
+
+
+def test_a_kept_state_is_found_again(tmp_path: Path) -> None:
+    """After a restart of the embedded AWS a deploy gives the same outputs and loses nothing."""
+    state = tmp_path / "state"
+    state.mkdir()
+    port = free_port()
+
+    def up() -> tuple[Emulator, Stack]:
+        emulator = start(port=port, log=tmp_path / "emulator.log", state=state)
+        try:
+            return emulator, Stack(emulator, deploy(emulator.endpoint, tmp_path / "out.json"))
+        except BaseException:
+            emulator.stop()
+            raise
+
+    emulator, before = up()
+    try:
+        before.s3.put_object(Bucket=before.outputs["intakeBucket"], Key="kept", Body=b"1")
+    finally:
+        emulator.stop()
+    emulator, after = up()
+    try:
+        assert after.outputs == before.outputs
+        answer = after.s3.get_object(Bucket=after.outputs["intakeBucket"], Key="kept")
+        assert answer["Body"].read() == b"1"
+    finally:
+        emulator.stop()
+
+
+def test_a_mistaken_configuration_is_said_in_lines(tmp_path: Path, emulator: Emulator) -> None:
+    """Every mistake by its key, without a traceback, and no outputs."""
+    out = tmp_path / "out.json"
+
+    with pytest.raises(ConfigurationError) as caught:
+        deploy(emulator.endpoint, out, config={"intake": {"memory": 1}, "colour": "red"})
+
+    assert "intake.memory: must be from 512 to 10240, not 1" in caught.value.message
+    assert "colour: is no key of Safelight" in caught.value.message
+    assert "Traceback" not in caught.value.message
+    assert not out.exists()
+
+
+def test_an_emulator_that_is_not_there_is_said_in_a_line(tmp_path: Path) -> None:
+    """Nobody listens: a named error, soon."""
+    endpoint = f"http://127.0.0.1:{free_port()}"
+
+    with pytest.raises(EmulatorError) as caught:
+        deploy(endpoint, tmp_path / "out.json")
+
+    assert caught.value.message.startswith(f"reach the emulator at {endpoint}")
+    assert len(caught.value.message.splitlines()) == 1

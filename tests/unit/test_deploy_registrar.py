@@ -1,0 +1,118 @@
+"""What the program says is done or refused, never dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pulumi.runtime import MockCallArgs, MockResourceArgs
+
+from worker.local.deploy.__main__ import merged
+from worker.local.deploy.kinds.kind import Aws, Created, Declared, Kind, camel_to_pascal
+from worker.local.deploy.registrar import Registrar, whole
+
+TYPE = "aws:thing/thing:Thing"
+
+
+class _NoAws(Aws):
+    """Clients for nothing."""
+
+    def __init__(self) -> None:
+        self.account, self.region = "000000000000", "eu-central-1"
+
+
+def _create(aws: Aws, declared: Declared) -> Created:
+    if declared.inputs.get("size") == 13:
+        raise OSError("no such size")
+    return f"id of {declared.physical_name}", {"arn": aws.arn("thing", declared.physical_name)}
+
+
+@pytest.fixture
+def registrar() -> Registrar:
+    """Knows one kind."""
+    return Registrar(_NoAws(), {TYPE: Kind(_create, frozenset({"name", "size"}))})
+
+
+def _args(inputs: dict[str, Any], *, kind: str = TYPE, custom: bool = True) -> MockResourceArgs:
+    return MockResourceArgs(typ=kind, name="mine", inputs=inputs, custom=custom)
+
+
+def test_a_known_resource_is_created_and_answered_with_all_its_properties(
+    registrar: Registrar,
+) -> None:
+    """Inputs come back beside what was computed, whole numbers whole."""
+    identity, state = registrar.new_resource(_args({"size": 2.0}))
+
+    assert identity == "id of mine"
+    assert state == {"size": 2, "arn": "arn:aws:thing:eu-central-1:000000000000:mine"}
+    assert registrar.created == [f"{TYPE} mine"]
+
+
+def test_a_name_that_is_given_is_kept(registrar: Registrar) -> None:
+    """Else the logical name is the physical one, so that a second deploy finds the first."""
+    assert registrar.new_resource(_args({"name": "given"}))[0] == "id of given"
+
+
+def test_components_create_nothing(registrar: Registrar) -> None:
+    """They are names for their children."""
+    component = _args({"x": 1.0}, kind="safelight:storage:Buckets", custom=False)
+
+    assert registrar.new_resource(component) == ("mine", {"x": 1})
+    assert registrar.created == []
+
+
+def test_an_unknown_type_is_refused(registrar: Registrar) -> None:
+    """And remembered for the message that a person gets."""
+    with pytest.raises(NotImplementedError, match="does not know this type"):
+        registrar.new_resource(_args({}, kind="aws:other/other:Other"))
+
+    assert [failure.what for failure in registrar.failures] == ["aws:other/other:Other mine"]
+
+
+def test_an_unknown_input_is_refused(registrar: Registrar) -> None:
+    """What would have no effect here is no secret."""
+    with pytest.raises(NotImplementedError, match="ignores colour, shape"):
+        registrar.new_resource(_args({"size": 1.0, "shape": "round", "colour": "red"}))
+
+
+def test_a_refused_resource_is_remembered(registrar: Registrar) -> None:
+    """Pulumi wraps errors; the first one is kept as it was."""
+    with pytest.raises(OSError, match="no such size"):
+        registrar.new_resource(_args({"size": 13.0}))
+
+    assert [str(failure.error) for failure in registrar.failures] == ["no such size"]
+
+
+def test_the_account_is_answered_and_other_look_ups_are_refused(registrar: Registrar) -> None:
+    """Invokes are answered from the emulator, or not at all."""
+    known = MockCallArgs("aws:index/getCallerIdentity:getCallerIdentity", {}, "")
+
+    assert registrar.call(known)["accountId"] == "000000000000"
+    with pytest.raises(NotImplementedError):
+        registrar.call(MockCallArgs("aws:index/getRegion:getRegion", {}, ""))
+
+
+def test_whole_numbers_become_whole_everywhere() -> None:
+    """Others stay as they are."""
+    assert whole({"a": [1.0, 1.5, True, "2.0"], "b": {"c": 3.0}}) == {
+        "a": [1, 1.5, True, "2.0"],
+        "b": {"c": 3},
+    }
+
+
+def test_nested_names_change_their_case() -> None:
+    """As the services spell them; values stay."""
+    assert camel_to_pascal({"rules": [{"noncurrentDays": 1, "text": "asIs"}]}) == {
+        "Rules": [{"NoncurrentDays": 1, "Text": "asIs"}]
+    }
+
+
+def test_configurations_are_merged_map_by_map() -> None:
+    """A value that is given replaces one value, not its neighbours."""
+    base = {"storage": {"forceDestroy": True}, "image": "a"}
+
+    assert merged(base, {"storage": {"quarantineDays": 1}, "image": "b", "tags": {"x": "y"}}) == {
+        "storage": {"forceDestroy": True, "quarantineDays": 1},
+        "image": "b",
+        "tags": {"x": "y"},
+    }
