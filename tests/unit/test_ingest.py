@@ -74,7 +74,8 @@ class World:
             process=self.process if receives == 1 else engine.process,
         )
         try:
-            return service.finish(service.fetch(upload), receives=receives)
+            fetched = service.fetch(upload, receives=receives)
+            return service.settle(service.render(fetched))
         finally:
             service.close()
 
@@ -134,9 +135,9 @@ def test_losing_the_race_leaves_no_orphans() -> None:
     old = world.store.upload("intake", "a.jpg", PHOTO)
     new = world.store.upload("intake", "a.jpg", OTHER)
     service = Ingest(store=world.store, catalog=world.catalog, events=world.events, policy=POLICY)
-    fetched = service.fetch(old)
+    prepared = service.render(service.fetch(old))
     world.ingest(new)
-    assert service.finish(fetched).outcome is Outcome.STALE
+    assert service.settle(prepared).outcome is Outcome.STALE
     (record,) = world.catalog.records.values()
     assert world.delivered() == {one.key for one in record.renditions}
 
@@ -310,8 +311,8 @@ def test_memory_that_runs_out_is_tried_again_elsewhere() -> None:
         process=hungry,
     )
     with pytest.raises(MemoryPressure):
-        service.finish(service.fetch(upload))
-    done = service.finish(service.fetch(upload), receives=2)
+        service.render(service.fetch(upload))
+    done = service.settle(service.render(service.fetch(upload, receives=2)))
     assert done.outcome is Outcome.REJECTED
     assert world.catalog.records[done.asset].verdict.code == "out_of_memory"  # type: ignore[union-attr]
 

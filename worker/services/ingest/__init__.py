@@ -1,12 +1,13 @@
 """From an upload event to renditions and a catalog record, with exactly one effect.
 
-``messages`` reads what queues deliver, ``service`` does the work for one upload, ``batch`` does
-it for one batch of messages with the next download running beside the current encoding.
+``messages`` reads what queues deliver, ``prepare`` reads and renders, ``service`` writes, and
+``batch`` runs the three side by side for the messages of one batch.
 """
 
 from worker.services.ingest.batch import Batch, Delivery
 from worker.services.ingest.messages import uploads_in
-from worker.services.ingest.service import Fetched, Ingest, Ingested, Outcome, Policy
+from worker.services.ingest.prepare import Fetched, Outcome, Policy, Prepared
+from worker.services.ingest.service import Ingest, Ingested
 
 __all__ = [
     "Batch",
@@ -16,5 +17,6 @@ __all__ = [
     "Ingested",
     "Outcome",
     "Policy",
+    "Prepared",
     "uploads_in",
 ]

@@ -1,4 +1,5 @@
-"""One batch of messages: the next download runs while this picture is encoded.
+"""One batch of messages as a pipeline of three: while one picture's renditions are stored, the next
+one is encoded and the one after that is downloaded.
 
 Knows nothing of Lambda or queues: it is given bodies and a clock. The entry point turns what it
 raises into a partial batch response.
@@ -15,7 +16,8 @@ from typing import Self
 
 from worker.errors import Postponed
 from worker.services.ingest.messages import uploads_in
-from worker.services.ingest.service import Fetched, Ingest, Ingested
+from worker.services.ingest.prepare import Fetched, Prepared
+from worker.services.ingest.service import Ingest, Ingested
 
 RESERVE_SECONDS = 2.0
 """Kept back for the response and for telling the queue."""
@@ -31,9 +33,10 @@ class Delivery:
 
 
 class Batch:
-    """Handles deliveries one after the other, in order, fetching one ahead.
+    """Handles deliveries one after the other, in order.
 
-    A context manager: leaving it waits for the fetch that is under way.
+    Encoding stays on the caller's thread, whose memory is used again from picture to picture;
+    the waiting is done on two others. A context manager: leaving it waits for what is under way.
     """
 
     def __init__(
@@ -58,8 +61,10 @@ class Batch:
         self._remaining = remaining
         self._clock = clock
         self._slowest = 0.0
-        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="fetch")
+        self._fetching = ThreadPoolExecutor(1, thread_name_prefix="fetch")
+        self._settling = ThreadPoolExecutor(1, thread_name_prefix="settle")
         self._fetches: dict[int, Future[list[Fetched]]] = {}
+        self._rendered: dict[int, list[Prepared] | Exception] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -70,34 +75,55 @@ class Batch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._ahead.shutdown(cancel_futures=True)
+        self._fetching.shutdown(cancel_futures=True)
+        self._settling.shutdown()
 
     def handle(self, delivery_id: str) -> tuple[Ingested, ...]:
-        """Do what a delivery asks for.
+        """Do what a delivery asks for, and meanwhile render the one after it.
 
         Raises:
-            Postponed: less time is left than the slowest delivery so far has taken.
+            Postponed: less time is left than the slowest picture so far has taken.
             MalformedMessage: the body is no upload event.
             TransientError: a store does not answer.
         """
-        if self._remaining() - RESERVE_SECONDS < self._slowest:
-            raise Postponed("not enough time is left for another picture")
         index = self._order[delivery_id]
+        if not self._enough_time():
+            raise Postponed("not enough time is left for another picture")
+        self._render(index)
+        prepared = self._rendered.pop(index)
+        if isinstance(prepared, Exception):
+            raise prepared
+        settling = self._settling.submit(self._settle, prepared)
+        if index + 1 < len(self._deliveries) and self._enough_time():
+            self._render(index + 1)
+        return settling.result()
+
+    def _enough_time(self) -> bool:
+        return self._remaining() - RESERVE_SECONDS >= self._slowest
+
+    def _settle(self, prepared: list[Prepared]) -> tuple[Ingested, ...]:
+        return tuple(self._ingest.settle(one) for one in prepared)
+
+    def _render(self, index: int) -> None:
+        """Render a delivery unless that is done; what goes wrong is raised at its own turn."""
+        if index in self._rendered:
+            return
         started = self._clock()
         self._fetch(index)
         self._fetch(index + 1)
         try:
-            receives = self._deliveries[index].receives
-            return tuple(
-                self._ingest.finish(fetched, receives=receives)
-                for fetched in self._fetches.pop(index).result()
-            )
-        finally:
-            self._slowest = max(self._slowest, self._clock() - started)
+            fetched = self._fetches.pop(index).result()
+            self._rendered[index] = [self._ingest.render(one) for one in fetched]
+        except Exception as error:  # noqa: BLE001 - belongs to another delivery than the caller's
+            self._rendered[index] = error
+        self._slowest = max(self._slowest, self._clock() - started)
 
     def _fetch(self, index: int) -> None:
         if index < len(self._deliveries) and index not in self._fetches:
-            self._fetches[index] = self._ahead.submit(self._read, self._deliveries[index])
+            self._fetches[index] = self._fetching.submit(self._read, self._deliveries[index])
 
     def _read(self, delivery: Delivery) -> list[Fetched]:
-        return [self._ingest.fetch(upload) for upload in uploads_in(delivery.body)]
+        return [
+            self._ingest.fetch(upload, receives=delivery.receives)
+            for upload in uploads_in(delivery.body)
+        ]

@@ -2,7 +2,7 @@
 
 The steps, and why a crash between any two of them is harmless:
 
-1. ``fetch``: the record and the original are read; nothing is written.
+1. ``fetch`` and ``render`` read and make; nothing is written.
 2. Renditions are stored under keys that derive from upload and recipe: a repeated run writes the
    same bytes to the same keys.
 3. ``Catalog.commit`` is the one moment that counts. It is conditional on the sequencer: an older
@@ -14,87 +14,19 @@ The steps, and why a crash between any two of them is harmless:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 
-from worker.errors import (
-    AlreadyRecorded,
-    MemoryPressure,
-    ObjectChanged,
-    ObjectMissing,
-    Rejected,
-    Superseded,
-)
-from worker.media import engine, sandbox
+from worker.errors import AlreadyRecorded, ObjectMissing, Superseded
+from worker.media import engine
 from worker.media.engine import Processed
-from worker.media.probe import probe
-from worker.media.refuse import check_bytes
-from worker.media.sandbox import SandboxLimits
-from worker.media.sniff import identify
-from worker.model import Probe, Recipe
+from worker.model import Recipe
 from worker.ports import Catalog, Events, ObjectStore
-from worker.records import (
-    AssetRecord,
-    LogEntry,
-    ObjectVersion,
-    Status,
-    Verdict,
-    asset_id_of,
-    version_of,
-)
+from worker.records import AssetRecord, LogEntry, ObjectVersion, Status, version_of
 from worker.services.ingest import output
+from worker.services.ingest.prepare import Fetched, Outcome, Policy, Prepared, Preparer
 from worker.services.ingest.shelf import Shelf
-
-_SNIFFED_BYTES = 65_536
-"""Of an original that is too large to fetch, this much is read to tell what it is."""
-
-
-class Outcome(StrEnum):
-    """What became of one upload event."""
-
-    ACCEPTED = "accepted"
-    REJECTED = "rejected"
-    HEAVY = "heavy"
-    REVIEW = "review"
-    DUPLICATE = "duplicate"
-    """Exactly this upload is recorded already."""
-    STALE = "stale"
-    """A newer upload under the same key is recorded already."""
-    GONE = "gone"
-    """The object was deleted before it was processed."""
-    REPLACED = "replaced"
-    """The object was overwritten before it was processed; its own event follows or came first."""
-    IGNORED = "ignored"
-    """An event of a bucket that is not the intake."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What the service is told once."""
-
-    recipe: Recipe
-    intake_bucket: str
-    delivery_bucket: str
-    quarantine_bucket: str
-    heavy_bytes: int
-    heavy_pixels: int
-    sandbox: SandboxLimits
-    upload_threads: int = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
-    """An upload with its bytes, or with what made them unnecessary."""
-
-    upload: ObjectVersion
-    asset: str
-    data: bytes | None = None
-    outcome: Outcome | None = None
-    """Set when there is nothing to render."""
-    known: AssetRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,181 +68,86 @@ class Ingest:
         self._catalog = catalog
         self._events = events
         self._policy = policy
-        self._process = process
         self._now = now
         self._shelf = Shelf(store, policy.delivery_bucket, threads=policy.upload_threads)
+        self._preparer = Preparer(store=store, catalog=catalog, policy=policy, process=process)
 
     def close(self) -> None:
         """Wait for the threads."""
         self._shelf.close()
 
-    def fetch(self, upload: ObjectVersion) -> Fetched:
-        """Read what is known and the original's bytes. Writes nothing.
+    def fetch(self, upload: ObjectVersion, *, receives: int = 1) -> Fetched:
+        """Read what there is; see :meth:`Preparer.fetch`."""
+        return self._preparer.fetch(upload, receives=receives)
 
-        Raises:
-            TransientError: a store does not answer.
-        """
-        policy = self._policy
-        asset = asset_id_of(upload.bucket, upload.key)
-        if upload.bucket != policy.intake_bucket:
-            return Fetched(upload=upload, asset=asset, outcome=Outcome.IGNORED)
-        known = self._catalog.get(asset)
-        seen = self._seen(upload, known)
-        if seen is not None:
-            return Fetched(upload=upload, asset=asset, outcome=seen, known=known)
-        whole = upload.size <= policy.heavy_bytes
-        try:
-            data, _ = self._store.get(
-                upload.bucket,
-                upload.key,
-                version_id=upload.version_id,
-                etag=upload.etag or None,
-                first=None if whole else _SNIFFED_BYTES,
-            )
-        except ObjectMissing:
-            return Fetched(upload=upload, asset=asset, outcome=Outcome.GONE, known=known)
-        except ObjectChanged:
-            return Fetched(upload=upload, asset=asset, outcome=Outcome.REPLACED, known=known)
-        return Fetched(upload=upload, asset=asset, data=data, known=known)
+    def render(self, fetched: Fetched) -> Prepared:
+        """Decide and make what is to be written; see :meth:`Preparer.render`."""
+        return self._preparer.render(fetched)
 
-    def finish(self, fetched: Fetched, *, receives: int = 1) -> Ingested:
-        """Render, store, commit, tell.
-
-        Args:
-            fetched: from :meth:`fetch`.
-            receives: how often the message has been received; from the second time on the
-                engine runs in a sandboxed child, because the first time may have been ended by
-                what the upload contains.
+    def settle(self, prepared: Prepared) -> Ingested:
+        """Store, commit, tell.
 
         Raises:
             TransientError: a store does not answer; what was done so far does no harm.
         """
+        fetched = prepared.fetched
         if fetched.outcome is not None:
-            if fetched.outcome is Outcome.DUPLICATE and receives > 1 and fetched.known is not None:
+            concluded = fetched.outcome is Outcome.DUPLICATE and fetched.receives > 1
+            if concluded and fetched.known is not None:
                 self._conclude(fetched.known)
-            return Ingested(
-                outcome=fetched.outcome,
-                asset=fetched.asset,
-                upload=fetched.upload,
-                record=fetched.known,
-            )
-        try:
-            return self._render(fetched, receives)
-        except Rejected as rejection:
-            return self._reject(fetched, receives, rejection)
-
-    # --- the three ways ---------------------------------------------------------------------
-
-    def _render(self, fetched: Fetched, receives: int) -> Ingested:
-        policy = self._policy
-        assert fetched.data is not None
-        kind = identify(fetched.data)
-        if isinstance(kind, str) and kind.startswith("video "):
-            return self._set_aside(fetched, receives, "video", kind)
-        check_bytes(fetched.upload.size, policy.recipe.limits)
-        if fetched.upload.size > policy.heavy_bytes:
-            return self._set_aside(fetched, receives, "too_large", f"{fetched.upload.size:,} bytes")
-        found = probe(fetched.data, policy.recipe.limits, formats=policy.recipe.formats)
-        moving = found.frames if found.animated else 1
-        if (pixels := found.pixels * moving) > policy.heavy_pixels:
-            return self._set_aside(
-                fetched, receives, "too_many_pixels", f"{pixels:,} pixels", found
-            )
-        record = self._record(fetched, Status.REVIEW if policy.recipe.approval else Status.ACCEPTED)
-        twin = self._twin(fetched)
-        if twin is not None:
-            copied = self._shelf.copy(twin, record)
+            return replace(self._nothing(fetched, fetched.outcome), record=fetched.known)
+        if prepared.status is Status.REJECTED:
+            return self._reject(prepared)
+        if prepared.status is not None:
+            return self._commit(fetched, self._record(prepared, prepared.status))
+        approval = self._policy.recipe.approval
+        record = self._record(prepared, Status.REVIEW if approval else Status.ACCEPTED)
+        if prepared.twin is not None:
+            copied = self._shelf.copy(prepared.twin, record)
             if copied is not None:
-                return self._commit(fetched, copied, receives, copied=True)
-        processed = self._run(fetched.data, receives)
-        return self._commit(fetched, self._shelf.keep(processed, record), receives)
+                return self._commit(fetched, copied, copied=True)
+        # A twin whose renditions have expired since is made anew.
+        processed = prepared.processed or self._preparer.run(fetched)
+        return self._commit(fetched, self._shelf.keep(processed, record))
 
-    def _reject(self, fetched: Fetched, receives: int, rejection: Rejected) -> Ingested:
+    def _reject(self, prepared: Prepared) -> Ingested:
         """Keep a copy of the original where nobody serves it, with the reason."""
+        fetched, verdict = prepared.fetched, prepared.verdict
         upload = fetched.upload
-        record = replace(
-            self._record(fetched, Status.REJECTED),
-            verdict=Verdict(code=rejection.code, message=rejection.message),
-        )
+        assert verdict is not None
+        record = self._record(prepared, Status.REJECTED)
         try:
             self._store.copy(
                 (upload.bucket, upload.key),
                 (self._policy.quarantine_bucket, output.quarantine_key(record)),
                 version_id=upload.version_id,
                 metadata={
-                    "reason-code": rejection.code,
-                    "reason-message": rejection.message[:500],
+                    "reason-code": verdict.code,
+                    "reason-message": verdict.message[:500],
                     "source-key": upload.key,
                     "sequencer": upload.sequencer,
                 },
             )
         except ObjectMissing:
             return self._nothing(fetched, Outcome.GONE)
-        return self._commit(fetched, record, receives)
+        return self._commit(fetched, record)
 
-    def _set_aside(
-        self,
-        fetched: Fetched,
-        receives: int,
-        code: str,
-        message: str,
-        found: Probe | None = None,
-    ) -> Ingested:
-        record = replace(
-            self._record(fetched, Status.HEAVY),
-            verdict=Verdict(code=code, message=message),
-            probe=found,
-        )
-        return self._commit(fetched, record, receives)
-
-    # --- steps ------------------------------------------------------------------------------
-
-    def _seen(self, upload: ObjectVersion, known: AssetRecord | None) -> Outcome | None:
-        if known is None or upload.newer_than(known.source.sequencer):
-            return None
-        if known.source.newer_than(upload.sequencer):
-            return Outcome.STALE
-        if known.recipe_digest != self._policy.recipe.digest:
-            return None
-        return Outcome.DUPLICATE
-
-    def _run(self, data: bytes, receives: int) -> Processed:
-        if receives > 1 or engine.needs_sandbox(data):
-            return sandbox.run(
-                self._process, data, self._policy.recipe, limits=self._policy.sandbox
-            )
-        try:
-            return self._process(data, self._policy.recipe)
-        except MemoryError:
-            # The next receive runs in the sandbox, which tells a hungry picture from a full host.
-            raise MemoryPressure("memory ran out while decoding") from None
-
-    def _twin(self, fetched: Fetched) -> AssetRecord | None:
-        """An accepted asset with the same bytes and recipe, whose renditions can be copied."""
-        assert fetched.data is not None
-        digest = hashlib.sha256(fetched.data).hexdigest()
-        for candidate in self._catalog.by_content(digest):
-            same_recipe = candidate.recipe_digest == self._policy.recipe.digest
-            if same_recipe and candidate.status is Status.ACCEPTED and candidate.renditions:
-                return candidate
-        return None
-
-    def _record(self, fetched: Fetched, status: Status) -> AssetRecord:
+    def _record(self, prepared: Prepared, status: Status) -> AssetRecord:
         recipe = self._policy.recipe
-        upload = fetched.upload
+        upload = prepared.fetched.upload
         return AssetRecord(
-            asset=fetched.asset,
+            asset=prepared.fetched.asset,
             source=upload,
             recipe=recipe.name,
             recipe_digest=recipe.digest,
             version=version_of(upload.etag, upload.sequencer, recipe.digest),
             status=status,
+            verdict=prepared.verdict,
+            probe=prepared.probe,
             updated_at=self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         )
 
-    def _commit(
-        self, fetched: Fetched, record: AssetRecord, receives: int, *, copied: bool = False
-    ) -> Ingested:
+    def _commit(self, fetched: Fetched, record: AssetRecord, *, copied: bool = False) -> Ingested:
         entry = LogEntry(
             time=record.updated_at,
             kind=record.status.value,
@@ -327,7 +164,7 @@ class Ingest:
         except AlreadyRecorded:
             # Another worker was faster, with the same result. If it had this very message it may
             # have died after its commit, and nobody else will be told to conclude.
-            winner = self._catalog.get(record.asset) if receives > 1 else None
+            winner = self._catalog.get(record.asset) if fetched.receives > 1 else None
             if winner is not None and winner.version == record.version:
                 self._conclude(winner)
             return self._nothing(fetched, Outcome.DUPLICATE)

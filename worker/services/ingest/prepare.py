@@ -1,0 +1,218 @@
+"""From an upload event to everything that will be written about it. Reads, decides, renders;
+writes nothing, so that it may be done ahead of time and thrown away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from worker.errors import (
+    EngineError,
+    MemoryPressure,
+    ObjectChanged,
+    ObjectMissing,
+    Rejected,
+)
+from worker.media import engine, sandbox
+from worker.media.engine import Processed
+from worker.media.probe import probe
+from worker.media.refuse import check_bytes
+from worker.media.sandbox import SandboxLimits
+from worker.media.sniff import identify
+from worker.model import Probe, Recipe
+from worker.ports import Catalog, ObjectStore
+from worker.records import AssetRecord, ObjectVersion, Status, Verdict, asset_id_of
+
+_SNIFFED_BYTES = 65_536
+"""Of an original that is too large to fetch, this much is read to tell what it is."""
+
+
+class Outcome(StrEnum):
+    """What became of one upload event."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    HEAVY = "heavy"
+    REVIEW = "review"
+    DUPLICATE = "duplicate"
+    """Exactly this upload is recorded already."""
+    STALE = "stale"
+    """A newer upload under the same key is recorded already."""
+    GONE = "gone"
+    """The object was deleted before it was processed."""
+    REPLACED = "replaced"
+    """The object was overwritten before it was processed; its own event follows or came first."""
+    IGNORED = "ignored"
+    """An event of a bucket that is not the intake."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the service is told once."""
+
+    recipe: Recipe
+    intake_bucket: str
+    delivery_bucket: str
+    quarantine_bucket: str
+    heavy_bytes: int
+    heavy_pixels: int
+    sandbox: SandboxLimits
+    upload_threads: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """An upload with its bytes, or with what made them unnecessary."""
+
+    upload: ObjectVersion
+    asset: str
+    receives: int
+    """How often its message has been received."""
+    data: bytes | None = None
+    outcome: Outcome | None = None
+    """Set when there is nothing to do or only an earlier try to conclude."""
+    known: AssetRecord | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Everything that is to be written, by value. One of ``processed``, ``twin`` and ``verdict``
+    is set, or the fetch has an outcome already.
+    """
+
+    fetched: Fetched
+    processed: Processed | None = None
+    twin: AssetRecord | None = None
+    """An asset with identical bytes, whose renditions are to be copied."""
+    status: Status | None = None
+    """With a verdict: rejected or heavy."""
+    verdict: Verdict | None = None
+    probe: Probe | None = None
+
+
+class Preparer:
+    """The reading half of ingest."""
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        catalog: Catalog,
+        policy: Policy,
+        process: Callable[[bytes, Recipe], Processed],
+    ) -> None:
+        """Wire it; ``process`` is importable by name, because the sandbox runs it elsewhere."""
+        self._store = store
+        self._catalog = catalog
+        self._policy = policy
+        self._process = process
+
+    def fetch(self, upload: ObjectVersion, *, receives: int = 1) -> Fetched:
+        """Read what is known and the original's bytes.
+
+        Raises:
+            TransientError: a store does not answer.
+        """
+        policy = self._policy
+        asset = asset_id_of(upload.bucket, upload.key)
+        base = Fetched(upload=upload, asset=asset, receives=receives)
+        if upload.bucket != policy.intake_bucket:
+            return replace(base, outcome=Outcome.IGNORED)
+        base = replace(base, known=self._catalog.get(asset))
+        seen = self._seen(upload, base.known)
+        if seen is not None:
+            return replace(base, outcome=seen)
+        whole = upload.size <= policy.heavy_bytes
+        try:
+            data, _ = self._store.get(
+                upload.bucket,
+                upload.key,
+                version_id=upload.version_id,
+                etag=upload.etag or None,
+                first=None if whole else _SNIFFED_BYTES,
+            )
+        except ObjectMissing:
+            return replace(base, outcome=Outcome.GONE)
+        except ObjectChanged:
+            return replace(base, outcome=Outcome.REPLACED)
+        return replace(base, data=data)
+
+    def render(self, fetched: Fetched) -> Prepared:
+        """Decide, and make the renditions if it comes to that.
+
+        From the second receive on the engine runs in a sandboxed child, because the first time
+        may have been ended by what the upload contains.
+
+        Raises:
+            TransientError: a store does not answer, or memory ran out.
+        """
+        if fetched.outcome is not None:
+            return Prepared(fetched=fetched)
+        try:
+            return self._decided(fetched)
+        except Rejected as rejection:
+            verdict = Verdict(code=rejection.code, message=rejection.message)
+            return Prepared(fetched=fetched, status=Status.REJECTED, verdict=verdict)
+
+    def run(self, fetched: Fetched) -> Processed:
+        """The engine, in the sandbox where that is needed."""
+        assert fetched.data is not None
+        recipe = self._policy.recipe
+        if fetched.receives > 1 or engine.needs_sandbox(fetched.data):
+            limits = self._policy.sandbox
+            made = sandbox.run(self._process, fetched.data, recipe, limits=limits)
+            # The child has decoded hostile bytes: its answer may be a lie, and names become keys.
+            promised = {spec.name for spec in recipe.renditions}
+            if not {one.name for one in made.renditions} <= promised:
+                raise EngineError("the sandboxed engine returned renditions nobody asked for")
+            return made
+        try:
+            return self._process(fetched.data, recipe)
+        except MemoryError:
+            # The next receive runs in the sandbox, which tells a hungry picture from a full host.
+            raise MemoryPressure("memory ran out while decoding") from None
+
+    def _decided(self, fetched: Fetched) -> Prepared:
+        policy = self._policy
+        assert fetched.data is not None
+
+        def heavy(code: str, message: str, found: Probe | None = None) -> Prepared:
+            verdict = Verdict(code=code, message=message)
+            return Prepared(fetched=fetched, status=Status.HEAVY, verdict=verdict, probe=found)
+
+        kind = identify(fetched.data)
+        if isinstance(kind, str) and kind.startswith("video "):
+            return heavy("video", kind)
+        size = fetched.upload.size
+        check_bytes(size, policy.recipe.limits)
+        if size > policy.heavy_bytes:
+            return heavy("too_large", f"{size:,} bytes")
+        found = probe(fetched.data, policy.recipe.limits, formats=policy.recipe.formats)
+        pixels = found.pixels * (found.frames if found.animated else 1)
+        if pixels > policy.heavy_pixels:
+            return heavy("too_many_pixels", f"{pixels:,} pixels", found)
+        twin = self._twin(fetched.data)
+        if twin is not None:
+            return Prepared(fetched=fetched, twin=twin)
+        return Prepared(fetched=fetched, processed=self.run(fetched))
+
+    def _seen(self, upload: ObjectVersion, known: AssetRecord | None) -> Outcome | None:
+        if known is None or upload.newer_than(known.source.sequencer):
+            return None
+        if known.source.newer_than(upload.sequencer):
+            return Outcome.STALE
+        if known.recipe_digest != self._policy.recipe.digest:
+            return None
+        return Outcome.DUPLICATE
+
+    def _twin(self, data: bytes) -> AssetRecord | None:
+        """An accepted asset with the same bytes and recipe, whose renditions can be copied."""
+        digest = hashlib.sha256(data).hexdigest()
+        for candidate in self._catalog.by_content(digest):
+            same_recipe = candidate.recipe_digest == self._policy.recipe.digest
+            if same_recipe and candidate.status is Status.ACCEPTED and candidate.renditions:
+                return candidate
+        return None
