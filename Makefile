@@ -1,7 +1,7 @@
 # One line a command; the shell behind them is in .make/. `make` alone lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test setup check fmt format lint types imports bench lock clean
+.PHONY: help demo test up setup check fmt format lint types imports bench lock clean
 
 BIN := .venv/bin
 STEP := @.make/step
@@ -17,6 +17,9 @@ demo: setup ## Process the sample pictures, then say where to look
 test: setup ## Run all tests, on all cores
 	@printf '\n== tests\n' # not a step: pytest says itself how long it took, as the last line
 	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+up: setup ## Run the whole pipeline on this machine, until Ctrl-C: ARGS="--port 4567"
+	@$(BIN)/safelight up $(ARGS)
 
 setup: ## Make .venv with everything pinned; instant when nothing changed
 	@.make/setup

@@ -16,7 +16,7 @@ from worker.errors import (
     ObjectMissing,
     Superseded,
 )
-from worker.ports import Message, StoredObject
+from worker.ports import StoredObject
 from worker.records import (
     AssetRecord,
     Event,
@@ -334,31 +334,3 @@ class MemoryEvents:
     def ids(self) -> set[str]:
         """Distinct happenings: the same event twice is one."""
         return {event.id for event in self.published}
-
-
-class MemoryQueue:
-    """Remembers what was hidden; delivers nothing."""
-
-    def __init__(self) -> None:
-        """Start empty."""
-        self.hidden: list[tuple[str, int]] = []
-
-    def send(self, queue: str, bodies: Sequence[tuple[str, str, str]]) -> None:
-        """Goes nowhere."""
-
-    def receive(
-        self, queue: str, *, limit: int = 10, wait: int = 0, visibility: int = 30
-    ) -> Sequence[Message]:
-        """Nothing waits."""
-        return []
-
-    def delete(self, queue: str, messages: Sequence[Message]) -> None:
-        """Nothing is there."""
-
-    def hide(self, queue: str, message: Message, seconds: int) -> None:
-        """Remember."""
-        self.hidden.append((message.id, seconds))
-
-    def depth(self, queue: str) -> int:
-        """Nothing waits."""
-        return 0

@@ -62,13 +62,16 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 def handle(event: dict[str, Any], context: LambdaContext, app: Application) -> dict[str, Any]:
     """The handler with its services given."""
+    ingest = app.ingest
     records = [SQSRecord(record) for record in event.get("Records", [])]
+    if not records:  # whoever warms a process up sends this: by now everything is wired
+        return {"batchItemFailures": []}
     failures: dict[str, SafelightError] = {}
 
     def remaining() -> float:
         return context.get_remaining_time_in_millis() / 1000
 
-    with Batch(app.ingest, [_delivery(record) for record in records], remaining=remaining) as batch:
+    with Batch(ingest, [_delivery(record) for record in records], remaining=remaining) as batch:
 
         def work(record: SQSRecord) -> None:
             try:

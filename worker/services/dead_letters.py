@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from worker.errors import Conflict, MalformedMessage, SafelightError
 from worker.ports import Catalog, Message, Queue
@@ -34,6 +35,8 @@ NOTHING = "no_upload"
 """The message announces nothing: there is nothing to do for it."""
 SETTLED = "settled"
 """The catalog has this upload or a newer one: sending it back will change nothing."""
+HOPELESS = frozenset({MALFORMED, NOTHING})
+"""Sent back, these would only come here again: they are, if their cause is named."""
 UNKNOWN = "unknown"
 """No failure is recorded: the worker was killed, or could not reach the catalog either."""
 
@@ -112,6 +115,7 @@ class DeadLetters:
         lanes: in the order in which they are looked at.
         pause: waits so many seconds; keeps the rate.
         clock: seconds, monotonic.
+        now: the time, by which letters that come back during a run are told from those before.
     """
 
     def __init__(
@@ -122,12 +126,14 @@ class DeadLetters:
         *,
         pause: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._queue = queue
         self._catalog = catalog
         self._lanes = tuple(lanes)
         self._pause = pause
         self._clock = clock
+        self._now = now
 
     def look(self, choice: Choice | None = None) -> list[Letter]:
         """Take every letter, say what is known, put it back.
@@ -162,17 +168,26 @@ class DeadLetters:
 
         Each is sent before it is deleted: a crash in between sends it twice, which changes
         nothing. The group stays that of the object; the deduplication id is a new one, because
-        under its old id a FIFO queue would swallow it for five minutes.
+        under its old id a FIFO queue would swallow it for five minutes. ``HOPELESS`` ones are
+        left, unless their cause or their id is chosen.
         """
 
         def send(letter: Letter) -> None:
             self._queue.send(letter.lane.queue, [_returned(letter)])
 
-        return self._settle(choice, send, rate=rate, stopped=stopped)
+        def meant(letter: Letter) -> bool:
+            named = letter.cause in choice.causes or letter.message.id in choice.ids
+            return choice.fits(letter) and (named or letter.cause not in HOPELESS)
+
+        return self._settle(choice, send, meant=meant, rate=rate, stopped=stopped)
 
     def drop(self, choice: Choice, *, stopped: Callable[[], bool] = lambda: False) -> Tally:
         """Delete letters for good."""
-        return self._settle(choice, lambda _letter: None, rate=None, stopped=stopped)
+
+        def nothing(_letter: Letter) -> None:
+            pass
+
+        return self._settle(choice, nothing, meant=choice.fits, rate=None, stopped=stopped)
 
     # --- steps ------------------------------------------------------------------------------
 
@@ -181,16 +196,18 @@ class DeadLetters:
         choice: Choice,
         act: Callable[[Letter], None],
         *,
+        meant: Callable[[Letter], bool],
         rate: float | None,
         stopped: Callable[[], bool],
     ) -> Tally:
         tally = Tally()
         due = self._clock()
-        # A letter that fails again and comes back is not this run's any more.
+        # What this run sends back may fail and be here again before it ends; it is another run's.
+        begun = self._now().strftime("%Y-%m-%dT%H:%M:%S.%f")
         for letter in self._taken():
             if stopped() or (choice.limit is not None and tally.done.total() >= choice.limit):
                 break
-            if not choice.fits(letter):
+            if letter.message.sent_at > begun or not meant(letter):
                 tally.left += 1
                 continue
             if rate is not None:

@@ -39,7 +39,13 @@ _COMMANDS = {
     "compare": ("compare:command", "Compare two pictures: similarity, bytes, size."),
     "recipes": ("recipes:group", "List, show and check recipes."),
     "samples": ("samples:command", "Write sample pictures to try things on."),
-    "bench": ("worker.bench.command:command", "Measure speed against Pillow, sharp and the floor."),
+    "up": ("up:command", "Run the whole pipeline on this machine."),
+    "put": ("put:command", "Upload files into the intake bucket."),
+    "assets": ("assets:group", "List, show, tag and remove what the catalog knows."),
+    "events": ("events:group", "Follow what the pipeline tells others."),
+    "dlq": ("dlq:group", "Look at messages that failed too often; send back or drop."),
+    "backfill": ("backfill:command", "Ingest objects that are in the bucket already."),
+    "bench": ("bench:command", "Measure speed against Pillow, sharp and the floor."),
 }
 
 

@@ -79,6 +79,12 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
+def print_line(value: object) -> None:
+    """Write one JSON-ready value as one line, at once: somebody may be following."""
+    click.echo(json.dumps(value, separators=(",", ":")))
+    sys.stdout.flush()
+
+
 def one_line(text: str) -> str:
     """Return text with everything escaped that could move a cursor or break a line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -88,7 +88,7 @@ def command(
         inputs=inputs,
         out=out,
         recipe=recipes.load(recipe),
-        jobs=jobs or _cores(),
+        jobs=jobs or cores(),
         force=force,
         confinement=Confinement(wall_seconds=timeout, cpu_seconds=timeout * 2),
     )
@@ -127,7 +127,7 @@ def _code(report: Report) -> int:
     return output.REJECTED if report.rejected else 0
 
 
-def _cores() -> int:
+def cores() -> int:
     """Processor cores this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))

@@ -1,0 +1,208 @@
+"""``safelight backfill``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.adapters.disk_errors import disk_call
+from worker.entrypoints.cli import output
+from worker.entrypoints.cli.reach import DATA, data_option, json_option, reach
+from worker.errors import InputError
+from worker.services.local_run.wording import size_text
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Application
+    from worker.services.backfill import Estimate, Progress, Source
+
+_EPILOG = """\b
+For objects that lay in the bucket before any event told of them. An upload that Safelight has
+handled already is passed over, whatever the recipe: a real event always counts for more.
+
+\b
+Stopped, killed or failed, the same command goes on where it was; what may be sent twice by that
+is done once. Its state is in FILE (--state).
+"""
+
+
+@click.command(name="backfill", epilog=_EPILOG)
+@click.argument("place", required=False, metavar="[s3://BUCKET/PREFIX]")
+@click.option(
+    "--inventory",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Objects of an S3 Inventory file (.csv or .csv.gz) instead of a listing.",
+)
+@click.option(
+    "--columns",
+    default="Bucket, Key, Size, LastModifiedDate, ETag",
+    show_default=True,
+    metavar="NAMES",
+    help="Of the inventory: fileSchema in its manifest.json.",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0.01, max=3000),
+    default=50.0,
+    show_default=True,
+    metavar="N",
+    help="Objects a second.",
+)
+@click.option("--dry-run", is_flag=True, help="Count, and say what it will cost.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Keeps how far it is.  [default: a file in .safelight/backfill]",
+)
+@data_option
+@json_option
+def command(
+    *,
+    place: str | None,
+    inventory: Path | None,
+    columns: str,
+    rate: float,
+    dry_run: bool,
+    state: Path | None,
+    data: Path | None,
+    as_json: bool,
+) -> int:
+    """Ingest objects that are in the intake bucket already, at a set rate."""
+    from worker.services import backfill
+    from worker.services.local_run.stop import Stop
+
+    if (place is None) == (inventory is None):
+        raise click.UsageError("either s3://BUCKET/PREFIX or --inventory FILE")
+    app = reach(data).app
+    source = _source(app, place, inventory, columns)
+    path = state or _default_state(data, source.name)
+    progress = load(path, source.name)
+    if progress.mark and not as_json:
+        click.echo(f"going on after {progress.sent} objects ({path})", err=True)
+    bucket = app.settings.intake_bucket
+    if dry_run:
+        found = backfill.estimate(
+            source,
+            bucket=bucket,
+            after=progress.mark,
+            assumptions=backfill.Assumptions(renditions=_renditions(app)),
+        )
+        _say_estimate(found, rate, as_json=as_json)
+        return 0
+    stop = Stop()
+    with stop.on_signals():
+        progress = backfill.run(
+            source,
+            queue=app.queue,
+            url=app.settings.queue_url,
+            bucket=bucket,
+            rate=rate,
+            progress=progress,
+            save=lambda reached: save(path, reached),
+            stopped=lambda: stop.requested,
+        )
+    _say_progress(progress, as_json=as_json)
+    return 0 if progress.finished else output.INTERRUPTED
+
+
+def _source(app: Application, place: str | None, inventory: Path | None, columns: str) -> Source:
+    from worker.services.backfill import Listing
+    from worker.services.inventory import open_inventory
+
+    if inventory is not None:
+        return open_inventory(inventory, columns)
+    assert place is not None
+    scheme, _, rest = place.partition("://")
+    bucket, _, prefix = rest.partition("/")
+    if scheme != "s3" or not bucket:
+        raise click.UsageError(f"{place!r} is not of the form s3://BUCKET/PREFIX")
+    if bucket != app.settings.intake_bucket:
+        text = f"{place}: only the intake bucket, {app.settings.intake_bucket}, is ingested"
+        raise InputError(f"{text}; copy the objects there")
+    return Listing(store=app.store, bucket=bucket, prefix=prefix)
+
+
+def _renditions(app: Application) -> int:
+    """Files that the recipe makes of a picture, at most."""
+    from worker import recipes
+
+    specs = recipes.load(app.settings.recipe).renditions
+    return sum(len(spec.encodings) for spec in specs)
+
+
+# --- state ------------------------------------------------------------------------------------
+
+
+def _default_state(data: Path | None, source: str) -> Path:
+    digest = hashlib.sha256(source.encode(errors="surrogateescape")).hexdigest()[:12]
+    return (data or DATA) / "backfill" / f"{digest}.json"
+
+
+def load(path: Path, source: str) -> Progress:
+    """Read how far an earlier run came; a finished one is begun anew.
+
+    Raises:
+        InputError: the file is of another source, or is no state.
+    """
+    from worker.services.backfill import Progress
+
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return Progress(source=source)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {error}", code="input_unreadable") from error
+    try:
+        progress = Progress(**json.loads(text))
+        known = progress.source
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: no state of a backfill", code="input_unreadable") from error
+    if known != source:
+        raise InputError(f"{path} is the state of {known}, not of {source}; choose another --state")
+    return Progress(source=source) if progress.finished else progress
+
+
+def save(path: Path, progress: Progress) -> None:
+    """Replace the state at once: a reader, or a crash, finds the old or the new one, whole."""
+    aside = path.with_name(f"{path.name}.tmp")
+    with disk_call(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(json.dumps(asdict(progress)) + "\n", "utf-8")
+        aside.replace(path)
+
+
+# --- words ------------------------------------------------------------------------------------
+
+
+def _say_estimate(found: Estimate, rate: float, *, as_json: bool) -> None:
+    seconds = found.objects / rate
+    if as_json:
+        output.print_json({**asdict(found), "total_usd": found.total_usd, "seconds": seconds})
+        return
+    rows = [
+        ("objects", f"{found.objects:,}, {size_text(found.bytes)}"),
+        ("passed over", f"{found.skipped:,}" if found.skipped else None),
+        ("time", f"{seconds / 3600:,.1f} h at {rate:g} a second"),
+        ("requests", f"${found.requests_usd:,.2f}  (S3, SQS, EventBridge)"),
+        ("compute", f"${found.compute_usd:,.2f}  (Lambda)"),
+        ("catalog", f"${found.catalog_usd:,.2f}  (DynamoDB)"),
+        ("together", f"${found.total_usd:,.2f}  without storage, list prices of us-east-1"),
+    ]
+    output.console().print(output.table("dry run: nothing is sent", rows))
+
+
+def _say_progress(progress: Progress, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json(asdict(progress))
+        return
+    skipped = f", {progress.skipped} passed over" if progress.skipped else ""
+    line = f"{progress.sent} objects enqueued, {size_text(progress.bytes)}{skipped}"
+    click.echo(line)
+    if not progress.finished:
+        click.echo("stopped; run the same again to continue", err=True)

@@ -1,0 +1,212 @@
+"""``safelight dlq``: messages that failed too often."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from worker.entrypoints.cli import output
+from worker.entrypoints.cli.reach import data_option, json_option, reach
+from worker.errors import InputError
+
+if TYPE_CHECKING:
+    from worker.services.dead_letters import Choice, DeadLetters, Letter, Tally
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_EPILOG = """\b
+Causes are error codes (docs/errors.md) of the last failure, or one of
+  message_malformed  it is no upload event; it will never be one
+  no_upload          it announces nothing
+  settled            the catalog has this upload or a newer one
+  unknown            no failure is recorded: the worker was killed or reached no catalog
+"""
+
+
+@click.group(name="dlq", epilog=_EPILOG)
+def group() -> None:
+    """Look at messages that failed too often; send them back or drop them."""
+
+
+def _choice_options(command: Command) -> Command:
+    for option in (
+        click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many."),
+        click.option("--id", "ids", multiple=True, metavar="ID", help="Only this message."),
+        click.option("--cause", "causes", multiple=True, metavar="CODE", help="Only this cause."),
+    ):
+        command = option(command)
+    return command
+
+
+@group.command(name="list")
+@data_option
+@json_option
+def list_command(*, data: Path | None, as_json: bool) -> None:
+    """Show how many messages failed, and why: one line a cause."""
+    from worker.services.dead_letters import groups
+
+    found = groups(_letters(data).look())
+    if as_json:
+        output.print_json(
+            {
+                "messages": sum(each.count for each in found),
+                "causes": [
+                    {
+                        "cause": each.cause,
+                        "count": each.count,
+                        "oldest": each.oldest,
+                        "example": letter_json(each.example),
+                    }
+                    for each in found
+                ],
+            }
+        )
+        return
+    if not found:
+        click.echo("no dead letters")
+        return
+    rows = [
+        (each.cause, f"{each.count}, oldest {each.oldest or 'unknown'}: {each.example.reason}")
+        for each in found
+    ]
+    output.console().print(output.table("dead letters", rows))
+
+
+@group.command(name="show")
+@_choice_options
+@data_option
+@json_option
+def show_command(
+    *,
+    causes: tuple[str, ...],
+    ids: tuple[str, ...],
+    limit: int | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Show the messages themselves. They stay where they are."""
+    found = _letters(data).look(_choice(causes, ids, limit))
+    if as_json:
+        output.print_json([letter_json(letter) for letter in found])
+        return
+    if not found:
+        click.echo("no dead letters")
+    console = output.console()
+    for letter in found:
+        message = letter.message
+        rows = [
+            ("cause", f"{letter.cause}: {letter.reason}"),
+            ("queue", letter.lane.name),
+            ("sent", message.sent_at),
+            *(("object", f"s3://{each.bucket}/{each.key}") for each in letter.uploads),
+            *(("asset", asset) for asset in letter.assets),
+            ("body", message.body),
+        ]
+        console.print(output.table(message.id, rows))
+
+
+@group.command(name="redrive")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0.01, max=1000),
+    default=10.0,
+    show_default=True,
+    metavar="N",
+    help="Messages a second.",
+)
+@_choice_options
+@data_option
+@json_option
+def redrive_command(
+    *,
+    rate: float,
+    causes: tuple[str, ...],
+    ids: tuple[str, ...],
+    limit: int | None,
+    data: Path | None,
+    as_json: bool,
+) -> int:
+    """Send messages back to the queue they came from; all, or those chosen.
+
+    Safe to repeat: what has been recorded once is not recorded again. What can never succeed
+    (message_malformed, no_upload) stays, unless --cause or --id names it.
+    """
+    from worker.services.local_run.stop import Stop
+
+    stop = Stop()
+    with stop.on_signals():
+        tally = _letters(data).redrive(
+            _choice(causes, ids, limit), rate=rate, stopped=lambda: stop.requested
+        )
+    _say(tally, "sent back", as_json=as_json)
+    return output.INTERRUPTED if stop.requested else 0
+
+
+@group.command(name="drop")
+@click.option("--all", "everything", is_flag=True, help="Every message.")
+@_choice_options
+@data_option
+@json_option
+def drop_command(
+    *,
+    everything: bool,
+    causes: tuple[str, ...],
+    ids: tuple[str, ...],
+    limit: int | None,
+    data: Path | None,
+    as_json: bool,
+) -> int:
+    """Delete messages for good: those of a cause, single ones, or --all."""
+    from worker.services.local_run.stop import Stop
+
+    if not (everything or causes or ids):
+        raise click.UsageError("say which: --cause, --id, or --all")
+    stop = Stop()
+    with stop.on_signals():
+        tally = _letters(data).drop(_choice(causes, ids, limit), stopped=lambda: stop.requested)
+    _say(tally, "dropped", as_json=as_json)
+    if ids and not tally.done:
+        raise InputError("no such message", code="input_missing")
+    return output.INTERRUPTED if stop.requested else 0
+
+
+def letter_json(letter: Letter) -> Mapping[str, Any]:
+    """Return a letter as JSON-ready values."""
+    message = letter.message
+    return {
+        "id": message.id,
+        "queue": letter.lane.name,
+        "cause": letter.cause,
+        "reason": letter.reason,
+        "sent_at": message.sent_at,
+        "group": message.group,
+        "objects": [f"s3://{each.bucket}/{each.key}" for each in letter.uploads],
+        "assets": list(letter.assets),
+        "body": message.body,
+    }
+
+
+def _letters(data: Path | None) -> DeadLetters:
+    from worker.services.dead_letters import DeadLetters
+
+    reached = reach(data)
+    return DeadLetters(reached.app.queue, reached.app.catalog, reached.lanes)
+
+
+def _choice(causes: tuple[str, ...], ids: tuple[str, ...], limit: int | None) -> Choice:
+    from worker.services.dead_letters import Choice
+
+    return Choice(causes=frozenset(causes), ids=frozenset(ids), limit=limit)
+
+
+def _say(tally: Tally, done: str, *, as_json: bool) -> None:
+    total = tally.done.total()
+    if as_json:
+        output.print_json({"messages": total, "causes": dict(tally.done), "left": tally.left})
+        return
+    parts = ", ".join(f"{count} {cause}" for cause, count in tally.done.most_common())
+    left = f"; {tally.left} left" if tally.left else ""
+    click.echo(output.one_line(f"{total} {done}" + (f": {parts}" if parts else "") + left))

@@ -1,0 +1,82 @@
+"""Which Safelight a command talks to: the local stack in a folder, or the one on AWS.
+
+``--data DIR`` means the local stack in DIR. Without it the environment decides: with
+SAFELIGHT_TABLE set it is the deployment that the SAFELIGHT_ variables describe, otherwise the local
+stack in ``.safelight``. What may not live here: anything a command does there.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.errors import InputError
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Application
+    from worker.local.address import Address
+    from worker.services.dead_letters import Lane
+
+DATA = Path(".safelight")
+
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder of the local stack.  [default: .safelight, or AWS if SAFELIGHT_TABLE is set]",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """What a command works on."""
+
+    app: Application
+    local: Address | None
+    """None on AWS."""
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """The queues whose messages can fail, each with its dead letters."""
+        from worker.services.dead_letters import Lane
+
+        settings = self.app.settings
+        found = [Lane(queue=settings.queue_url, dead_letters=settings.dlq_url)]
+        if self.local is not None:
+            outputs = self.local.outputs
+            queue, dead = str(outputs["uploadsQueue"]), str(outputs["uploadsDeadLetters"])
+            if queue != settings.queue_url:
+                found.append(Lane(queue=queue, dead_letters=dead, direct=False))
+        return tuple(found)
+
+
+def reach(data: Path | None) -> Reached:
+    """Find Safelight and wire its services. Makes no request yet.
+
+    Raises:
+        InputError: there is no local stack in the folder.
+        Unreachable: the local stack does not run.
+        SettingsError: the environment describes a deployment, but not well.
+    """
+    from worker.adapters.aws_clients import AwsClients
+    from worker.bootstrap import assemble
+    from worker.local import address
+    from worker.settings import Settings
+
+    if data is None and "SAFELIGHT_TABLE" in os.environ:
+        return Reached(app=assemble(Settings.from_environment(os.environ)), local=None)
+    local = address.find(data or DATA)
+    app = assemble(Settings.from_environment(local.environment), AwsClients(local.environment))
+    return Reached(app=app, local=local)
+
+
+def local_only(reached: Reached, what: str) -> Address:
+    """The local stack. Raises ``InputError`` on AWS."""
+    if reached.local is None:
+        raise InputError(f"{what} works on the local stack only; name its folder with --data")
+    return reached.local

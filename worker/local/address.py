@@ -1,0 +1,123 @@
+"""Where a local stack is: ``DATA/stack.json``, written by the stack, read by the commands.
+
+A lock on DATA, held by the stack for as long as it runs, tells a running one from a file that a
+stopped or killed one has left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from worker.adapters.disk_errors import disk_call
+from worker.errors import InputError, Unreachable
+
+NAME = "stack.json"
+VERSION = 1
+EVENTS = "events.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Everything a process needs to reach a local stack."""
+
+    data: Path
+    endpoint: str
+    """URL of the embedded AWS."""
+    outputs: Mapping[str, Any]
+    """What the Pulumi program exports: names of buckets, queues, table and bus."""
+    environment: Mapping[str, str]
+    """Of the ingest function, with what sends AWS clients to the endpoint."""
+    clean: bool = False
+    """The stack was stopped, not killed: the embedded AWS has saved its state."""
+
+
+@contextlib.contextmanager
+def owned(data: Path) -> Iterator[None]:
+    """Make DATA and keep every other stack out of it while the block lasts.
+
+    Raises:
+        InputError: ``output_busy``: another stack runs there.
+        SafelightError: it cannot be made.
+    """
+    with disk_call(data):
+        data.mkdir(parents=True, exist_ok=True)
+        folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            text = f"{data}: a stack runs there already; stop it or choose another --data"
+            raise InputError(text, code="output_busy") from error
+        yield
+    finally:
+        os.close(folder)
+
+
+def is_running(data: Path) -> bool:
+    """Whether a stack owns DATA at this moment."""
+    try:
+        folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(folder)
+    return False
+
+
+def write(address: Address) -> None:
+    """Replace the file at once: whoever reads it sees the old or the new one, whole."""
+    value = {
+        "version": VERSION,
+        "endpoint": address.endpoint,
+        "clean": address.clean,
+        "outputs": dict(address.outputs),
+        "environment": dict(address.environment),
+    }
+    path = address.data / NAME
+    aside = path.with_suffix(".tmp")
+    with disk_call(path):
+        aside.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
+        aside.replace(path)
+
+
+def read(data: Path) -> Address | None:
+    """What the last stack in DATA has written; None if there was none, or nothing readable."""
+    try:
+        value = json.loads((data / NAME).read_text("utf-8"))
+        if value["version"] != VERSION:
+            return None
+        return Address(
+            data=data,
+            endpoint=str(value["endpoint"]),
+            outputs=dict(value["outputs"]),
+            environment={str(name): str(text) for name, text in value["environment"].items()},
+            clean=bool(value["clean"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def find(data: Path) -> Address:
+    """The stack that runs in DATA.
+
+    Raises:
+        InputError: ``input_missing``: there never was one.
+        Unreachable: it does not run.
+    """
+    address = read(data)
+    if address is None:
+        raise InputError(f"{data}: no local stack; safelight up starts one", code="input_missing")
+    if not is_running(data):
+        raise Unreachable(f"{data}: the local stack is not running; safelight up starts it")
+    return address

@@ -1,0 +1,307 @@
+"""Objects that lay in the bucket before Safelight did: enqueued as if they were uploaded now.
+
+What lives here: from a listing or an inventory to messages at a rate, resumably, and what that
+will cost. What may not: files and their formats (``inventory``), the command line.
+
+A listed object has no sequencer, the number by which S3 orders the events of a key. It gets one
+that is lower than any S3 has ever sent: sixteen zeros, then the time it was last modified. S3's
+have 16 to 18 hexadecimal digits and are compared with zeros added on the right (``records``), so:
+
+- a real event always wins, whichever comes first: what is uploaded during a backfill is never
+  overwritten by it, and what Safelight has handled already is passed over;
+- of two backfills the one that saw the newer object wins, and the same object again is the same
+  upload: nothing is done twice.
+
+So a backfill is for objects no event told of. It is no way to apply a new recipe to old uploads.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Protocol
+from urllib.parse import quote_plus
+
+from worker.errors import InputError
+from worker.ports import ObjectStore, Queue
+from worker.services import ordering
+
+BATCH = 10
+"""Messages in one request."""
+_LOWEST = "0" * 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An object to enqueue, and how to come back to it."""
+
+    bucket: str
+    key: str
+    size: int
+    modified: str
+    """ISO 8601 UTC."""
+    etag: str = ""
+    version_id: str | None = None
+    mark: str
+    """What a later run starts after: the key of a listing, the row of an inventory."""
+
+
+class Source(Protocol):
+    """Where objects come from."""
+
+    @property
+    def name(self) -> str:
+        """The same for the same source: a run that continues compares it."""
+        ...
+
+    def after(self, mark: str) -> Iterator[Found]:
+        """Objects behind a mark, in an order that does not change; from the start for none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Objects of a bucket as it lists them."""
+
+    store: ObjectStore
+    bucket: str
+    prefix: str = ""
+
+    @property
+    def name(self) -> str:
+        """``s3://bucket/prefix``."""
+        return f"s3://{self.bucket}/{self.prefix}"
+
+    def after(self, mark: str) -> Iterator[Found]:
+        """Objects in order of key."""
+        for item in self.store.list(self.bucket, self.prefix, after=mark):
+            yield Found(
+                bucket=self.bucket,
+                key=item.key,
+                size=item.size,
+                modified=item.modified,
+                etag=item.etag,
+                mark=item.key,
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a backfill is. Kept between runs."""
+
+    source: str
+    mark: str = ""
+    sent: int = 0
+    bytes: int = 0
+    skipped: int = 0
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What AWS charges, in US dollars. The one place for it.
+
+    List prices of us-east-1 as of November 2026, from the pricing pages of the services
+    (aws.amazon.com/s3/pricing, /lambda/pricing, /sqs/pricing, /dynamodb/pricing,
+    /eventbridge/pricing), on demand and without any free tier. Storage is not in it.
+    """
+
+    list_request: float = 5e-6
+    """S3 LIST, for up to 1,000 objects."""
+    get_request: float = 0.4e-6
+    put_request: float = 5e-6
+    queue_request: float = 0.5e-6
+    """SQS FIFO, for up to 10 messages and 256 KB."""
+    gigabyte_second: float = 0.0000133334
+    """Lambda on arm64."""
+    invocation: float = 0.2e-6
+    write_unit: float = 0.625e-6
+    """DynamoDB, 1 KB."""
+    read_unit: float = 0.125e-6
+    """DynamoDB, 4 KB, strongly consistent."""
+    event: float = 1e-6
+    """EventBridge, custom event of up to 64 KB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assumptions:
+    """What one object needs. Measured on photos of about 1 MB; see docs/benchmarks.md."""
+
+    seconds_fixed: float = 0.1
+    """Lambda time beside the engine: queue, download, uploads, catalog."""
+    seconds_per_megabyte: float = 0.3
+    """Lambda time of the engine at one vCPU."""
+    gigabytes: float = 1.769
+    """Lambda memory: one vCPU."""
+    renditions: int = 6
+    write_units: float = 16.0
+    """Two items with their index entries (docs/catalog.md)."""
+    read_units: float = 2.0
+    batch: float = 10.0
+    """Messages a queue request carries."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a backfill would be."""
+
+    objects: int
+    skipped: int
+    bytes: int
+    requests_usd: float
+    compute_usd: float
+    catalog_usd: float
+
+    @property
+    def total_usd(self) -> float:
+        """All of it."""
+        return self.requests_usd + self.compute_usd + self.catalog_usd
+
+
+def estimate(
+    source: Source,
+    *,
+    bucket: str,
+    after: str = "",
+    prices: Prices | None = None,
+    assumptions: Assumptions | None = None,
+) -> Estimate:
+    """Count what would be enqueued and say what handling it costs. Sends nothing.
+
+    Raises:
+        InputError: an object of another bucket than the intake.
+        TransientError: the store does not answer.
+    """
+    price, need = prices or Prices(), assumptions or Assumptions()
+    objects = skipped = size = 0
+    for found in source.after(after):
+        if _is_work(found, bucket):
+            objects, size = objects + 1, size + found.size
+        else:
+            skipped += 1
+    # Send, receive and delete; an object read; renditions written; an event.
+    each = 3 * price.queue_request / need.batch + price.invocation / need.batch
+    each += price.get_request + need.renditions * price.put_request + price.event
+    seconds = objects * need.seconds_fixed + size / 1e6 * need.seconds_per_megabyte
+    units = need.write_units * price.write_unit + need.read_units * price.read_unit
+    return Estimate(
+        objects=objects,
+        skipped=skipped,
+        bytes=size,
+        requests_usd=objects * each + (objects + skipped) / 1000 * price.list_request,
+        compute_usd=seconds * need.gigabytes * price.gigabyte_second,
+        catalog_usd=objects * units,
+    )
+
+
+def run(
+    source: Source,
+    *,
+    queue: Queue,
+    url: str,
+    bucket: str,
+    rate: float,
+    progress: Progress,
+    save: Callable[[Progress], None],
+    stopped: Callable[[], bool] = lambda: False,
+    pause: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Progress:
+    """Enqueue objects, at most ``rate`` a second, until there are no more or somebody stops it.
+
+    Args:
+        source: the objects.
+        queue: where messages go.
+        url: of the queue that the ingest function reads.
+        bucket: the intake bucket: ingest passes over events of any other.
+        rate: objects a second.
+        progress: where to go on; ``Progress(source=source.name)`` for the start.
+        save: keeps the progress; called after every batch that was sent. Killed between the two,
+            a run sends up to ten objects again, which changes nothing.
+        stopped: asked before every batch.
+        pause: waits so many seconds.
+        clock: seconds, monotonic.
+
+    Returns: the progress, ``finished`` if the source had no more.
+
+    Raises:
+        InputError: an object of another bucket; what came before it is enqueued.
+        TransientError: store or queue do not answer; run again to continue.
+    """
+    due = clock()
+    for batch in _batches(source.after(progress.mark), bucket):
+        if stopped():
+            return progress
+        work = [found for found in batch if _is_work(found, bucket)]
+        if work:
+            if (early := due - clock()) > 0:
+                pause(early)
+            due = max(due, clock()) + len(work) / rate
+            queue.send(url, [_message(found) for found in work])
+        progress = replace(
+            progress,
+            mark=batch[-1].mark,
+            sent=progress.sent + len(work),
+            bytes=progress.bytes + sum(found.size for found in work),
+            skipped=progress.skipped + len(batch) - len(work),
+        )
+        save(progress)
+    progress = replace(progress, finished=True)
+    save(progress)
+    return progress
+
+
+def sequencer_of(modified: str) -> str:
+    """The sequencer of a listed object: see the module. Raises ValueError for no time."""
+    moment = datetime.fromisoformat(modified)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return f"{_LOWEST}{max(0, round(moment.timestamp() * 1000)):012X}"
+
+
+def _batches(found: Iterable[Found], bucket: str) -> Iterator[Sequence[Found]]:
+    """Runs of objects that hold at most ``BATCH`` to send; the others do not count."""
+    batch: list[Found] = []
+    work = 0
+    for each in found:
+        batch.append(each)
+        work += _is_work(each, bucket)
+        if work == BATCH or len(batch) == 100 * BATCH:
+            yield batch
+            batch, work = [], 0
+    if batch:
+        yield batch
+
+
+def _is_work(found: Found, bucket: str) -> bool:
+    """Not so: the empty objects that consoles make to show a folder."""
+    if found.bucket != bucket:
+        text = f"s3://{found.bucket}/{found.key}: only the intake bucket, {bucket}, is ingested"
+        raise InputError(f"{text}; copy the objects there")
+    return not (found.key.endswith("/") and found.size == 0)
+
+
+def _message(found: Found) -> tuple[str, str, str]:
+    """An S3 event notification as S3 would have sent it, with group and deduplication id."""
+    item: dict[str, object] = {
+        "key": quote_plus(found.key),
+        "size": found.size,
+        "sequencer": sequencer_of(found.modified),
+    }
+    if found.etag:
+        item["eTag"] = found.etag
+    if found.version_id:
+        item["versionId"] = found.version_id
+    event = {
+        "eventVersion": "2.1",
+        "eventSource": "safelight:backfill",
+        "eventName": "ObjectCreated:Put",
+        "eventTime": found.modified,
+        "s3": {"bucket": {"name": found.bucket}, "object": item},
+    }
+    body = json.dumps({"Records": [event]}, separators=(",", ":"))
+    answer = ordering.handler([{"body": body}])[0]
+    return body, answer["group"], answer["deduplication"]
