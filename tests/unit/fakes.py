@@ -28,6 +28,9 @@ from worker.records import (
     Status,
 )
 
+MODIFIED = "2026-01-02T03:04:05.678Z"
+"""When every object here was last modified."""
+
 
 class Killed(BaseException):
     """The process dies here: nothing in it may catch this."""
@@ -135,6 +138,7 @@ class MemoryStore:
             etag=stored.etag,
             version_id=stored.version_id,
             content_type=stored.content_type,
+            modified=MODIFIED,
             metadata=stored.metadata,
         )
 
@@ -308,7 +312,11 @@ class MemoryCatalog:
 
     def log(self, asset: str, entry: LogEntry) -> None:
         """See the port."""
-        self.entries[asset, entry.time, entry.id] = entry
+
+        def effect() -> None:
+            self.entries[asset, entry.time, entry.id] = entry
+
+        self.fuse.around("catalog.log", effect)
 
     def jobs(self, asset: str) -> Sequence[JobRecord]:
         """No jobs here."""
