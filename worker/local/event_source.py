@@ -200,7 +200,7 @@ class Source:
     batch_size: int = 10
     window: float = 0.0
     """Seconds to wait for a full batch after its first message."""
-    lease: int = 15
+    lease: int = 10
     """Seconds."""
 
 

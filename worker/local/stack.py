@@ -33,6 +33,11 @@ READY_SECONDS = 60.0
 DEPLOY_SECONDS = 120.0
 LOG_BYTES = 10_000_000
 """A longer log or event file is put aside, as NAME.1, when the stack starts."""
+_LOST = (
+    "catalog, queues and object versions are as at the last clean stop; the files in buckets are "
+    "kept, and `safelight backfill` ingests those of the intake bucket again"
+)
+"""What the embedded AWS saves and when: measured, and held by tests/integration."""
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH")
 
 
@@ -101,10 +106,7 @@ class Stack:
                     path.replace(path.with_name(f"{path.name}.1"))
         before = addresses.read(self._data)
         if before is not None and not before.clean:
-            self._say(
-                "the stack in this folder was killed last time: files in buckets are kept, but "
-                "the catalog, queues and object versions are as at its last clean stop"
-            )
+            self._say(f"the stack in this folder was killed last time: {_LOST}")
 
     def _start(self, stop: Stop) -> None:
         supervisor = self._supervisor
@@ -150,7 +152,7 @@ class Stack:
             except BaseException:
                 started.stop()
                 raise
-            self._say("the embedded AWS had died: what it had not saved at a clean stop is gone")
+            self._say(f"the embedded AWS had died: {_LOST}")
         return started.process
 
     def _deploy(self) -> Mapping[str, Any]:

@@ -137,9 +137,9 @@ class Assumptions:
     gigabytes: float = 1.769
     """Lambda memory: one vCPU."""
     renditions: int = 6
-    write_units: float = 16.0
-    """Two items with their index entries (docs/catalog.md)."""
-    read_units: float = 2.0
+    write_units: float = 10.0
+    """A first outcome, index entries included (docs/catalog.md)."""
+    read_units: float = 2.5
     batch: float = 10.0
     """Messages a queue request carries."""
 

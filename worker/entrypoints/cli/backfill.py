@@ -14,7 +14,7 @@ from worker.adapters.disk_errors import disk_call
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.reach import DATA, data_option, json_option, reach
 from worker.errors import InputError
-from worker.services.local_run.wording import size_text
+from worker.services.local_run.wording import seconds_text, size_text
 
 if TYPE_CHECKING:
     from worker.bootstrap import Application
@@ -188,7 +188,7 @@ def _say_estimate(found: Estimate, rate: float, *, as_json: bool) -> None:
     rows = [
         ("objects", f"{found.objects:,}, {size_text(found.bytes)}"),
         ("passed over", f"{found.skipped:,}" if found.skipped else None),
-        ("time", f"{seconds / 3600:,.1f} h at {rate:g} a second"),
+        ("time", f"{seconds_text(seconds)} at {rate:g} a second"),
         ("requests", f"${found.requests_usd:,.2f}  (S3, SQS, EventBridge)"),
         ("compute", f"${found.compute_usd:,.2f}  (Lambda)"),
         ("catalog", f"${found.catalog_usd:,.2f}  (DynamoDB)"),

@@ -1,0 +1,306 @@
+"""`safelight up` as a real process, and the commands that work on it.
+
+Everything is real: the embedded AWS, the resources of the Pulumi program, pipe, workers. Each
+test has its own stack, on a free port and in a folder of its own.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from worker.adapters.aws_clients import AwsClients
+from worker.bootstrap import Application, assemble
+from worker.local.emulator import free_port
+from worker.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-m", "worker")
+DEADLINE = 90.0
+TAKEN, BUSY = 2, 3
+
+
+def environment() -> dict[str, str]:
+    """Of a user who has the project installed and no AWS account."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SAFELIGHT_TABLE"))}
+    return {**kept, "PYTHONPATH": str(ROOT)}
+
+
+def picture(folder: Path, name: str, colour: str = "teal") -> Path:
+    """A JPEG with something in it."""
+    image = Image.new("RGB", (320, 200), colour)
+    image.paste((250, 240, 200), (40, 40, 160, 120))
+    path = folder / name
+    image.save(path, "JPEG")
+    return path
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens soon; fail if it does not."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+class Running:
+    """A stack that is up, and the commands on it."""
+
+    def __init__(self, process: subprocess.Popen[str], data: Path) -> None:
+        """Wait until it is up."""
+        self.process, self.data = process, data
+        self.ready = self.line("ready")
+        self.pids: Mapping[str, int] = self.ready["processes"]
+
+    def line(self, state: str) -> dict[str, Any]:
+        """The next thing of this kind that the stack says; pytest's timeout is the deadline."""
+        assert self.process.stdout is not None
+        for text in self.process.stdout:
+            value: dict[str, Any] = json.loads(text)
+            if value["state"] == state:
+                return value
+        assert self.process.stderr is not None
+        raise AssertionError(f"the stack ended: {self.process.stderr.read()}")
+
+    def run(self, *arguments: str | Path, code: int = 0) -> str:
+        """One command on this stack; its output."""
+        done = subprocess.run(
+            [*COMMAND, *map(str, arguments), "--data", str(self.data)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment(),
+        )
+        assert done.returncode == code, done.stderr
+        return done.stdout
+
+    def json(self, *arguments: str | Path, code: int = 0) -> Any:
+        """One command's JSON."""
+        return json.loads(self.run(*arguments, "--json", code=code))
+
+    @property
+    def app(self) -> Application:
+        """The services, wired to this stack."""
+        settings = Settings.from_environment(self.ready["environment"])
+        return assemble(settings, AwsClients(self.ready["environment"]))
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """End it as a person does, and wait."""
+        self.process.send_signal(number)
+        self.process.wait(DEADLINE)
+
+
+@contextmanager
+def stack(data: Path, *, workers: int = 1, port: int | None = None) -> Iterator[Running]:
+    """A stack for as long as the block lasts."""
+    process = subprocess.Popen(
+        [
+            *(*COMMAND, "up", "--json", "--data", str(data)),
+            *("--port", str(port or free_port()), "--workers", str(workers)),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=environment(),
+    )
+    with process:
+        try:
+            yield Running(process, data)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+
+
+def test_pictures_go_through_and_everything_survives_a_restart(tmp_path: Path) -> None:
+    """Put, reject, look up, tag, kill a worker, stop: no process is left, and nothing is lost."""
+    data, good = tmp_path / "data", picture(tmp_path, "Grün +1 & more.jpg")
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(good.read_bytes()[:900])
+    with stack(data, workers=2) as running:
+        app, settings = running.app, running.app.settings
+
+        accepted = running.json("put", good, "--wait")
+        assert accepted["status"] == "accepted"
+        assert accepted["key"] == "uploads/Grün +1 & more.jpg"
+        assert len(accepted["renditions"]) == 6
+        for rendition in accepted["renditions"]:
+            stored, _ = app.store.get(settings.delivery_bucket, rendition["key"])
+            with Image.open(io.BytesIO(stored)) as image:
+                assert image.size == (rendition["width"], rendition["height"])
+            assert len(stored) == rendition["bytes"]
+
+        rejected = running.json("put", broken, "--wait", code=1)
+        assert rejected["reason"]["code"] == "truncated"
+        (kept,) = app.store.list(settings.quarantine_bucket)
+        quarantined, head = app.store.get(settings.quarantine_bucket, kept.key)
+        assert quarantined == broken.read_bytes()
+        assert head.metadata["reason-code"] == "truncated"
+        assert [one.key for one in app.store.list(settings.intake_bucket)] == [accepted["key"]]
+
+        running.run("assets", "tag", accepted["asset"], "summer", "sea")
+        running.run("assets", "tag", accepted["asset"], "sea", "--remove")
+        (tagged,) = running.json("assets", "list", "--tag", "summer")["assets"]
+        assert (tagged["asset"], tagged["tags"]) == (accepted["asset"], ["summer"])
+        assert len(running.json("assets", "list")["assets"]) == 2
+        lines = running.run("events", "tail", "--all", "--count", "2", "--json").splitlines()
+        assert {json.loads(line)["type"] for line in lines} == {"asset.accepted", "asset.rejected"}
+
+        os.kill(running.pids["worker-1"], signal.SIGKILL)
+        assert "worker-1 was ended by SIGKILL" in running.line("note")["message"]
+        assert "worker-1 runs again" in running.line("note")["message"]
+        assert running.json("put", picture(tmp_path, "b.jpg", "red"), "--wait")["status"]
+
+        running.stop()
+        assert running.process.returncode == 0
+        until(lambda: not any(alive(pid) for pid in running.pids.values()))
+        assert "not running" in failure(data, "assets", "list", code=75)["message"]
+
+    with stack(data) as running:
+        shown = running.json("assets", "show", accepted["asset"])
+        assert (shown["status"], shown["tags"]) == ("accepted", ["summer"])
+        assert [line["kind"] for line in shown["timeline"]] == ["accepted"]
+        again = running.json("put", good, "--wait")
+        assert (again["asset"], again["status"]) == (accepted["asset"], "accepted")
+        assert again["renditions"] != accepted["renditions"]
+
+        running.run("assets", "rm", accepted["asset"])
+        gone = failure(data, "assets", "show", accepted["asset"], code=2)
+        assert gone["code"] == "asset_missing"
+        keys = {one.key for one in running.app.store.list(running.app.settings.delivery_bucket)}
+        assert not keys & {one["key"] for one in again["renditions"]}
+
+
+def failure(data: Path, *arguments: str, code: int) -> dict[str, Any]:
+    """What a command says that fails."""
+    done = subprocess.run(
+        [*COMMAND, *arguments, "--json", "--data", str(data)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+    )
+    assert done.returncode == code, done.stderr
+    error: dict[str, Any] = json.loads(done.stderr)["error"]
+    return error
+
+
+def test_what_is_no_event_becomes_a_dead_letter(tmp_path: Path) -> None:
+    """It passes the pipe, runs out of receives, is listed, sent back in vain, and dropped."""
+    with stack(tmp_path / "data") as running:
+        uploads = running.ready["outputs"]["uploadsQueue"]
+        running.app.queue.send(uploads, [("this is no JSON", "", "")])
+        app = running.app
+        until(lambda: app.queue.depth(app.settings.dlq_url) == 1)
+
+        (cause,) = running.json("dlq", "list")["causes"]
+        assert (cause["cause"], cause["count"]) == ("message_malformed", 1)
+        (letter,) = running.json("dlq", "show")
+        assert letter["body"] == "this is no JSON"
+
+        assert running.json("dlq", "redrive") == {"messages": 0, "causes": {}, "left": 1}
+        assert running.json("dlq", "redrive", "--id", letter["id"])["messages"] == 1
+        until(lambda: app.queue.depth(app.settings.dlq_url) == 1)
+
+        failure(running.data, "dlq", "drop", code=2)
+        assert running.json("dlq", "drop", "--all")["causes"] == {"message_malformed": 1}
+        assert running.json("dlq", "list") == {"messages": 0, "causes": []}
+
+
+def test_objects_from_before_are_backfilled(tmp_path: Path) -> None:
+    """Objects no event told of are listed, priced, enqueued once, and yield to real uploads."""
+    with stack(tmp_path / "data") as running:
+        app = running.app
+        bucket, delivery = app.settings.intake_bucket, app.settings.delivery_bucket
+        real = running.json("put", picture(tmp_path, "a.jpg"), "--wait")
+        clients = AwsClients(running.ready["environment"])
+        told = clients.s3.get_bucket_notification_configuration(Bucket=bucket)
+        clients.s3.put_bucket_notification_configuration(
+            Bucket=bucket, NotificationConfiguration={}
+        )
+        old = picture(tmp_path, "b +ü.jpg", "navy")
+        silent = running.json("put", old)
+        assert told["QueueConfigurations"]
+
+        place, state = f"s3://{bucket}/uploads/", tmp_path / "state.json"
+        counted = running.json("backfill", place, "--dry-run", "--state", state)
+        assert (counted["objects"], counted["bytes"]) == (
+            2,
+            old.stat().st_size + (tmp_path / "a.jpg").stat().st_size,
+        )
+        assert 0 < counted["total_usd"] < 0.01
+        done = running.json("backfill", place, "--state", state)
+        assert (done["sent"], done["finished"]) == (2, True)
+        until(lambda: app.catalog.get(silent["asset"]) is not None)
+
+        record = app.catalog.get(silent["asset"])
+        assert record is not None
+        assert record.status.value == "accepted"
+        assert app.store.head(delivery, record.renditions[0].key).size
+        before = app.catalog.get(real["asset"])
+        assert before is not None
+        assert before.source.version_id == real["version_id"]
+        assert failure(running.data, "backfill", "s3://elsewhere/", code=2)["code"]
+
+
+def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
+    """Somebody listens on the port: said in one line, and nothing is started or left."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = subprocess.run(
+            [*COMMAND, "up", "--data", str(tmp_path), "--port", str(taken.getsockname()[1])],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment(),
+        )
+
+    assert done.returncode == TAKEN
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error[port_taken]: port")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a leash is Linux's")
+def test_a_killed_stack_leaves_no_process(tmp_path: Path) -> None:
+    """SIGKILL of `safelight up` itself: the kernel ends what it started; a new one can begin."""
+    data = tmp_path / "data"
+    with stack(data) as running:
+        second = subprocess.run(
+            [*COMMAND, "up", "--data", str(data), "--port", str(free_port())],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment(),
+        )
+        assert second.returncode == BUSY
+        running.process.kill()
+        running.process.wait()
+        until(lambda: not any(alive(pid) for pid in running.pids.values()))
+
+    with stack(data) as running:
+        good = picture(tmp_path, "a.jpg")
+        assert running.json("put", good, "--wait")["status"] == "accepted"

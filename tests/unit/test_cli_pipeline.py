@@ -1,0 +1,86 @@
+"""What the commands of the pipeline say when they are used wrongly or find nothing to talk to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from worker.entrypoints.cli import run
+from worker.entrypoints.cli.backfill import load, save
+from worker.errors import InputError
+from worker.services.backfill import Progress
+from worker.services.inventory import COLUMNS
+
+STACK_COMMANDS = [
+    ("put", "FILE"),
+    ("assets", "list"),
+    ("assets", "show", "ID"),
+    ("assets", "tag", "ID", "T"),
+    ("assets", "rm", "ID"),
+    ("events", "tail"),
+    ("dlq", "list"),
+    ("dlq", "show"),
+    ("dlq", "redrive"),
+    ("dlq", "drop", "--all"),
+    ("backfill", "s3://b/"),
+]
+
+
+@pytest.mark.parametrize("arguments", STACK_COMMANDS, ids=" ".join)
+def test_without_a_stack_a_command_says_how_to_start_one(
+    arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One error, with a stable code; nothing is made in the folder that was named."""
+    data = tmp_path / "data"
+    (tmp_path / "FILE").touch()
+    words = [str(tmp_path / word) if word == "FILE" else word for word in arguments]
+
+    assert run([*words, "--data", str(data), "--json"]) == 2
+
+    error = json.loads(capsys.readouterr().err)["error"]
+    assert error["code"] == "input_missing"
+    assert "safelight up" in error["message"]
+    assert not data.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("assets", "list", "--tag", "a", "--owner", "b"),
+        ("assets", "list", "--cursor", "c"),
+        ("assets", "list", "--similar", "a", "--cursor", "c"),
+        ("dlq", "drop"),
+        ("backfill",),
+        ("backfill", "s3://b/", "--inventory", "f"),
+        ("up", "--port", "80"),
+        ("up", "--workers", "0"),
+        ("put",),
+    ],
+    ids=" ".join,
+)
+def test_wrong_use_is_told(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """Options that contradict each other are said before anything is asked for."""
+    assert run([*arguments, "--json"]) == 2
+    assert json.loads(capsys.readouterr().err)["error"]["code"] == "usage"
+
+
+def test_the_columns_in_the_help_are_the_real_default(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The command line repeats the inventory's default, so that --help costs no import."""
+    run(["backfill", "--help"])
+
+    assert COLUMNS in " ".join(capsys.readouterr().out.split())
+
+
+def test_progress_that_cannot_be_kept_is_an_error_of_ours(tmp_path: Path) -> None:
+    """A state file in an impossible place is no traceback."""
+    blocked = tmp_path / "file"
+    blocked.touch()
+
+    with pytest.raises(InputError):
+        load(tmp_path, "s")
+    assert run(["backfill", "s3://b/", "--state", str(blocked / "x"), "--data", "none"]) == 2
+    save(tmp_path / "state", Progress(source="s"))

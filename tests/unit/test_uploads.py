@@ -1,0 +1,198 @@
+"""Files into the intake bucket, waiting for their records, and taking assets back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.fakes import MemoryCatalog, MemoryStore
+from worker.errors import AssetMissing, InputError, TransientError
+from worker.model import Format
+from worker.records import (
+    AssetRecord,
+    ObjectVersion,
+    Status,
+    StoredRendition,
+    asset_id_of,
+    version_of,
+)
+from worker.services.erase import erase
+from worker.services.ingest.output import quarantine_key
+from worker.services.uploads import Placed, await_records, place
+from worker.settings import Settings
+
+SETTINGS = Settings(
+    table="t",
+    intake_bucket="intake",
+    delivery_bucket="delivery",
+    quarantine_bucket="quarantine",
+    event_bus="b",
+    queue_url="q",
+    dlq_url="d",
+)
+
+
+def file(folder: Path, name: str, data: bytes = b"abc") -> Path:
+    """A file."""
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+def record_of(upload: ObjectVersion, status: Status = Status.ACCEPTED) -> AssetRecord:
+    """A record of an upload."""
+    return AssetRecord(
+        asset=asset_id_of(upload.bucket, upload.key),
+        source=upload,
+        recipe="r",
+        recipe_digest="d",
+        version=version_of(upload.etag, upload.sequencer, "d"),
+        status=status,
+    )
+
+
+def version(placed: Placed, **changes: str) -> ObjectVersion:
+    """The upload that an event would tell of."""
+    upload = ObjectVersion(
+        bucket=placed.bucket,
+        key=placed.key,
+        etag=placed.etag,
+        sequencer="0A",
+        size=3,
+        version_id=placed.version_id,
+    )
+    return replace(upload, **changes)  # type: ignore[arg-type]
+
+
+# --- putting ----------------------------------------------------------------------------------
+
+
+def test_files_are_stored_under_prefix_and_name(tmp_path: Path) -> None:
+    """Key, asset and version are those that the event will name; the type is that of the bytes."""
+    store = MemoryStore()
+    gif = file(tmp_path, "a b+ü.jpg", b"GIF89a" + bytes(20))
+
+    first, again = (
+        next(iter(place([gif], store=store, bucket="intake", prefix="uploads/"))) for _ in range(2)
+    )
+
+    assert first.key == "uploads/a b+ü.jpg"
+    assert first.asset == again.asset == asset_id_of("intake", first.key)
+    assert first.version_id != again.version_id
+    assert store.head("intake", first.key).content_type == "image/gif"
+
+
+def test_everything_is_checked_before_the_first_upload(tmp_path: Path) -> None:
+    """A missing file, a folder, two files of one name, a name too long: nothing is uploaded."""
+    good, store = file(tmp_path, "good"), MemoryStore()
+    (tmp_path / "folder").mkdir()
+    twin = file(tmp_path / "folder", "good")
+
+    for bad in (tmp_path / "none", tmp_path / "folder", twin):
+        with pytest.raises(InputError):
+            list(place([good, bad], store=store, bucket="intake"))
+    with pytest.raises(InputError, match="1027 bytes"):
+        list(place([good], store=store, bucket="intake", prefix="x" * 1023))
+
+    assert store.keys("intake") == set()
+
+
+# --- waiting ----------------------------------------------------------------------------------
+
+
+class Clock:
+    """Seconds that only pauses move; something may happen at each."""
+
+    def __init__(self) -> None:
+        """Start at nothing."""
+        self.now = 0.0
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+
+def test_records_are_told_as_they_come(tmp_path: Path) -> None:
+    """The second file is recorded first and told first."""
+    store, catalog, clock = MemoryStore(), MemoryCatalog(), Clock()
+    one, two = place([file(tmp_path, "one"), file(tmp_path, "two")], store=store, bucket="intake")
+    catalog.records[two.asset] = record_of(version(two))
+
+    told = await_records([one, two], catalog=catalog, seconds=5, pause=clock.pause)
+    assert next(told)[0] == two
+    catalog.records[one.asset] = record_of(version(one))
+    assert [placed for placed, _ in told] == [one]
+
+
+def test_the_record_of_an_earlier_upload_is_waited_out(tmp_path: Path) -> None:
+    """The same name again: only the record of this very version counts, even with equal bytes."""
+    store, catalog, clock = MemoryStore(), MemoryCatalog(), Clock()
+    (one,) = place([file(tmp_path, "one")], store=store, bucket="intake")
+    catalog.records[one.asset] = record_of(version(one, version_id="an earlier one"))
+
+    with pytest.raises(TransientError, match="not recorded after 5 s: one") as caught:
+        list(
+            await_records(
+                [one], catalog=catalog, seconds=5, pause=clock.pause, clock=lambda: clock.now
+            )
+        )
+
+    assert (caught.value.code, caught.value.retryable) == ("not_recorded", True)
+    assert clock.now == pytest.approx(5.1)
+
+
+def test_without_versions_the_etag_decides(tmp_path: Path) -> None:
+    """A bucket that keeps no versions still tells one content from another."""
+    (one,) = place([file(tmp_path, "one")], store=MemoryStore(), bucket="intake")
+    bare = replace(one, version_id=None)
+
+    assert bare.is_source_of(record_of(version(one)))
+    assert not bare.is_source_of(record_of(version(one, etag="another")))
+
+
+# --- taking back ------------------------------------------------------------------------------
+
+
+def rendition(key: str) -> StoredRendition:
+    """A rendition under a key."""
+    return StoredRendition(
+        name="n", format=Format.JPEG, width=1, height=1, frames=1, bytes=1, key=key, sha256="s"
+    )
+
+
+def test_an_asset_is_taken_back_whole() -> None:
+    """Renditions, original and record are gone; what is another's stays."""
+    store, catalog = MemoryStore(), MemoryCatalog()
+    upload = store.upload("intake", "a", b"abc")
+    for key in ("mine", "other"):
+        store.upload("delivery", key, b"x")
+    record = replace(record_of(upload), renditions=(rendition("mine"),))
+    catalog.records[record.asset] = record
+
+    assert erase(record.asset, catalog=catalog, store=store, settings=SETTINGS) == record
+
+    assert (store.keys("intake"), store.keys("delivery")) == (set(), {"other"})
+    assert catalog.records == {}
+
+
+def test_a_rejected_original_leaves_quarantine() -> None:
+    """Taken back means that no copy is kept for inspection either."""
+    store, catalog = MemoryStore(), MemoryCatalog()
+    record = record_of(store.upload("intake", "a", b"abc"), Status.REJECTED)
+    store.upload("quarantine", quarantine_key(record), b"abc")
+    catalog.records[record.asset] = record
+
+    erase(record.asset, catalog=catalog, store=store, settings=SETTINGS)
+
+    assert store.keys("quarantine") == set()
+
+
+def test_an_unknown_asset_cannot_be_taken_back() -> None:
+    """Nothing is deleted by a guessed id."""
+    store = MemoryStore()
+
+    with pytest.raises(AssetMissing):
+        erase("none", catalog=MemoryCatalog(), store=store, settings=SETTINGS)
+    assert store.fuse.calls == []
