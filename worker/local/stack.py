@@ -6,7 +6,6 @@ alive is ``supervisor``'s, what is created inside the embedded AWS is ``deploy``
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import time
@@ -22,6 +21,7 @@ from worker.local import address as addresses
 from worker.local import emulator, event_sink, leash
 from worker.local.address import Address
 from worker.local.child import module
+from worker.local.deploy import deploy
 from worker.local.supervisor import Child, Supervisor
 from worker.services.local_run.stop import Stop
 
@@ -30,7 +30,6 @@ PORT = 4566
 HANDLER = "worker.entrypoints.ingest:handler"
 READY_SECONDS = 60.0
 """Longest wait for the workers; each imports the engine in about one second."""
-DEPLOY_SECONDS = 120.0
 LOG_BYTES = 10_000_000
 """A longer log or event file is put aside, as NAME.1, when the stack starts."""
 _LOST = (
@@ -157,31 +156,12 @@ class Stack:
 
     def _deploy(self) -> Mapping[str, Any]:
         """Create what the Pulumi program says, in a process of its own as its SDK wants."""
-        out = self._data / "outputs.json"
-        command = module("worker.local.deploy", [("endpoint", self._endpoint), ("out", out)])
-        log = self._log("deploy")
-        with log.open("ab") as output:
-            try:
-                done = subprocess.run(
-                    leash.command(command),
-                    env=_inherited(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    timeout=DEPLOY_SECONDS,
-                    start_new_session=True,
-                    check=False,
-                )
-            except subprocess.TimeoutExpired as error:
-                text = f"the resources were not there within {DEPLOY_SECONDS:.0f} s; see {log}"
-                raise EmulatorError(text) from error
-        if done.returncode != 0:
-            raise EmulatorError(f"the resources cannot be created: {_last_line(log)}; see {log}")
-        try:
-            outputs: dict[str, Any] = json.loads(out.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise EmulatorError(f"the outputs of the deployment cannot be read: {error}") from error
-        return outputs
+        return deploy(
+            self._endpoint,
+            self._data / "outputs.json",
+            log=self._log("deploy"),
+            launcher=leash.command,
+        )
 
     def _environment(self, outputs: Mapping[str, Any]) -> Mapping[str, str]:
         """What the deployed function has, and what leads its clients to the embedded AWS."""

@@ -104,7 +104,7 @@ class Progress:
 class Prices:
     """What AWS charges, in US dollars. The one place for it.
 
-    List prices of us-east-1 as of November 2026, from the pricing pages of the services
+    List prices of us-east-1; compare them with today's on the pricing pages of the services
     (aws.amazon.com/s3/pricing, /lambda/pricing, /sqs/pricing, /dynamodb/pricing,
     /eventbridge/pricing), on demand and without any free tier. Storage is not in it.
     """

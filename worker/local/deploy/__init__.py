@@ -15,7 +15,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,14 @@ Outputs = Mapping[str, Any]
 """What the program exports, by name, and ``endpoint``."""
 
 
-def deploy(endpoint: str, out: Path, *, config: Mapping[str, Any] | None = None) -> Outputs:
+def deploy(
+    endpoint: str,
+    out: Path,
+    *,
+    config: Mapping[str, Any] | None = None,
+    log: Path | None = None,
+    launcher: Callable[[Sequence[str]], list[str]] = list,
+) -> Outputs:
     """Create the resources, or those that are missing, in the emulator.
 
     Args:
@@ -39,6 +46,8 @@ def deploy(endpoint: str, out: Path, *, config: Mapping[str, Any] | None = None)
         out: file for the outputs, written whole at the end.
         config: values that differ from those of a local stack, like ``{"intake": {"ordering":
             "standard"}}``; the keys are those of ``pulumi/Pulumi.<stack>.yaml``.
+        log: file that what the child says is added to.
+        launcher: makes the command that starts the child from the one that is to run.
 
     Raises:
         ConfigurationError: the configuration is mistaken, or the program is not there.
@@ -52,16 +61,20 @@ def deploy(endpoint: str, out: Path, *, config: Mapping[str, Any] | None = None)
     }
     try:
         done = subprocess.run(
-            command,
+            launcher(command),
             env=kept,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=DEPLOY_SECONDS,
+            start_new_session=True,  # a Ctrl-C is its starter's to act on
             check=False,
         )
     except subprocess.TimeoutExpired:
         raise EmulatorError(f"the deploy did not end within {DEPLOY_SECONDS:.0f} s") from None
+    if log is not None:
+        with log.open("a", encoding="utf-8") as output:
+            output.write(done.stdout + done.stderr)
     if done.returncode != 0:
         message = done.stderr.strip() or f"the deploy ended with code {done.returncode}"
         kind = ConfigurationError if done.returncode == MISTAKEN else EmulatorError
