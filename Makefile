@@ -1,7 +1,7 @@
 # One line a command; the shell behind them is in .make/. `make` alone lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test up setup check fmt format lint types imports bench lock clean
+.PHONY: help demo test up setup check fmt format lint types imports bench build push run shell scan images-test lock clean
 
 BIN := .venv/bin
 STEP := @.make/step
@@ -9,7 +9,7 @@ STEP := @.make/step
 ARGS :=
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## Process the sample pictures, then say where to look
 	@.make/demo
@@ -44,6 +44,24 @@ imports: setup ## Check which module may import which
 
 bench: setup ## Measure speed against Pillow, sharp and the floor: ARGS="--corpus DIR"
 	@$(BIN)/safelight bench $(ARGS)
+
+build: ## Build both container images: ARCH=amd64|arm64|both
+	@.make/build $(ARCH)
+
+images-test: setup ## Test the built images: ARGS="-k lambda"
+	@.make/images-test $(ARGS)
+
+run: ## Run the command line in its image on this folder: ARGS="process /data/in --out /data/out"
+	@.make/run $(ARGS)
+
+shell: ## A shell in the image: IMAGE=safelight-batch
+	@IMAGE="$(IMAGE)" .make/shell
+
+scan: ## Look the images up in a database of known holes, if a scanner is there
+	@.make/scan
+
+push: setup ## Push the images: REGISTRY=<account>.dkr.ecr.<region>.amazonaws.com TAG=<tag>
+	@.make/push "$(REGISTRY)" "$(TAG)"
 
 lock: setup ## Write the hashed requirement files anew: ARGS="--upgrade"
 	@.make/lock $(ARGS)

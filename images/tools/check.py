@@ -1,0 +1,125 @@
+"""The health of an image, checked while it is built: ``python3 check.py lambda|batch``.
+
+What lives here: everything an image must be able to do, done once. Ends with 1 and every reason,
+which stops the build.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import io
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+HOME = Path("/opt/safelight")
+MODULES = {
+    "lambda": ("awslambdaric.bootstrap", "worker.entrypoints.ingest", "redis"),
+    "batch": ("batch.__main__", "cv2", "boto3", "redis"),
+}
+ABSENT = {"lambda": ("cv2", "pip", "pulumi"), "batch": ("awslambdaric", "pip", "pulumi")}
+TOOLS = ("pip", "pip3", "cc", "gcc", "c++", "make", "git", "curl", "wget")
+"""Whoever breaks in must bring their own."""
+SIDE = 64
+
+
+def main(kind: str) -> int:
+    """Check an image of a kind and return the exit code."""
+    checks: tuple[Callable[[], Iterator[str]], ...] = (
+        lambda: modules(kind),
+        encoders,
+        engine,
+        files,
+        lambda: programs(kind),
+    )
+    problems = [problem for check in checks for problem in check()]
+    for problem in problems:
+        print(f"check: {problem}", file=sys.stderr)  # noqa: T201
+    return 1 if problems else 0
+
+
+def modules(kind: str) -> Iterator[str]:
+    """What must be importable, and what must not be there."""
+    for name in MODULES[kind]:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            yield f"{name} cannot be imported: {error}"
+    for name in ABSENT[kind]:
+        if importlib.util.find_spec(name) is not None:
+            yield f"{name} is here and should not be"
+
+
+def encoders() -> Iterator[str]:
+    """Every format that a recipe can ask for can be written and read again."""
+    import pyvips
+    from PIL import Image
+
+    if not pyvips.API_mode:
+        yield "pyvips does not use the libvips that pyvips-binary brings"
+    picture = pyvips.Image.black(SIDE, SIDE, bands=3).copy(interpretation="srgb")
+    for suffix in (".jpg", ".png", ".webp", ".avif", ".gif", ".tif"):
+        try:
+            again = pyvips.Image.new_from_buffer(picture.write_to_buffer(suffix), "")
+            again.avg()
+        except pyvips.Error as error:
+            yield f"libvips does not do {suffix}: {error}"
+    for name in ("JPEG", "WEBP"):
+        target = io.BytesIO()
+        try:
+            Image.new("RGB", (SIDE, SIDE)).save(target, name)
+        except (OSError, KeyError) as error:
+            yield f"Pillow does not write {name}: {error}"
+
+
+def engine() -> Iterator[str]:
+    """The engine makes the default recipe's renditions; HEIC can be read."""
+    import pi_heif  # type: ignore[import-untyped]
+    from PIL import Image
+
+    from worker import recipes
+    from worker.media.engine import process
+
+    if "libde265" not in pi_heif.libheif_info()["decoders"]:
+        yield "pi-heif has no decoder"
+    upload = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").resize((600, 400)).save(upload, "JPEG")
+    done = process(upload.getvalue(), recipes.load("default"))
+    if not done.renditions:
+        yield "the engine made nothing"
+
+
+def files() -> Iterator[str]:
+    """Everything can be read by any user and written by none but root; nothing was left behind."""
+    if os.geteuid() == 0:
+        yield "the image runs as root"
+    for path in HOME.rglob("*"):
+        mode = path.lstat().st_mode
+        if not path.is_symlink() and (not mode & 0o004 or mode & 0o022):
+            yield f"{path} has mode {mode & 0o777:o}"
+        if path.suffix == ".py" and not list((path.parent / "__pycache__").glob(f"{path.stem}.*")):
+            yield f"{path} is not compiled"
+
+
+def programs(kind: str) -> Iterator[str]:
+    """No tools for building or fetching; ffmpeg where it belongs, and working."""
+    yield from (f"{name} is here and should not be" for name in TOOLS if shutil.which(name))
+    if kind != "batch":
+        return
+    encode = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=d=1:s=64x64:r=5"]
+    encode += ["-c:v", "libx264", "-f", "matroska", "-"]
+    done = subprocess.run(encode, capture_output=True, check=False)  # noqa: S603
+    if done.returncode or not done.stdout:
+        yield f"ffmpeg does not encode: {done.stderr.decode()}"
+    ask = ["ffprobe", "-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", "-"]
+    asked = subprocess.run(ask, input=done.stdout, capture_output=True, check=False)  # noqa: S603
+    if asked.stdout.strip() != b"h264":
+        yield f"ffprobe does not read: {asked.stderr.decode()}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

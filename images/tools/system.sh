@@ -1,0 +1,41 @@
+#!/bin/sh
+# Debian packages of an image, a user, and nothing that differs between two builds.
+# Usage: system.sh PACKAGE...
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -qq --yes --no-install-recommends "$@" >/dev/null
+
+# ffmpeg's packages depend on OpenGL, whose software renderer brings LLVM and Z3. Nothing here
+# draws with it, and ffmpeg opens none of it unless asked to: check.py runs ffmpeg afterwards.
+for stem in libLLVM libz3 libgallium; do
+    find /usr/lib -name "$stem*.so*" -delete
+done
+find /usr/lib -type d -name dri -prune -exec rm -rf {} +
+
+# Python's own tests and the texts behind its help().
+rm -rf /usr/lib/python3.13/test /usr/lib/python3.13/pydoc_data
+
+# What only installs, draws or logs people in. A program that is not there cannot be used by whoever
+# breaks in. Purged by dpkg, so that its list, which scanners read, stays true.
+for package in apt libapt-pkg7.0 sqv debian-archive-keyring passwd login login.defs util-linux \
+    mount init-system-helpers debconf perl-base; do
+    if dpkg-query --show "$package" >/dev/null 2>&1; then
+        dpkg --purge --force-depends --force-remove-essential --force-remove-protected \
+            "$package" >/dev/null 2>&1
+    fi
+done
+# Character sets of the C library; Python has its own.
+rm -rf /usr/lib/*/gconv
+find / -xdev -type f -perm /6000 -exec chmod a-s {} +
+
+# Numeric and without a home: Lambda and `docker run --user` bring users of their own anyway.
+echo 'safelight:x:10001:10001::/nonexistent:/usr/sbin/nologin' >>/etc/passwd
+echo 'safelight:x:10001:' >>/etc/group
+
+# Caches, dates and logs. Licences stay: /usr/share/doc/*/copyright.
+rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/ldconfig/* /var/cache/debconf/* \
+    /var/log/* /var/lib/dpkg/*-old /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- \
+    /usr/share/man/* /usr/share/locale/* /usr/share/info/* /tmp/*
+find /usr/share/doc -type f ! -name copyright -delete
+find /usr/share/doc -type l -delete

@@ -1,0 +1,109 @@
+"""Take out of the installed libraries what no image needs: ``python trim.py FOLDER``.
+
+What lives here: which AWS services an image can speak to, and the kinds of files nobody runs.
+Run while an image is built; a name that is not there stops the build, because then a list here is
+out of date.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+SERVICES = frozenset(
+    {
+        "batch",
+        "cloudfront",
+        "dynamodb",
+        "events",
+        "lambda",
+        "rekognition",
+        "s3",
+        "sqs",
+        "stepfunctions",
+        # How credentials are found: roles, and a developer's own sign-in.
+        "sso",
+        "sso-oidc",
+        "sts",
+    }
+)
+"""Folders of botocore's data. 25 MB are those of the four hundred services not used here."""
+
+DEVELOPMENT = (".pyi", ".pxd", ".pyx", ".h", ".c", ".a", ".js")
+"""Suffixes of files that only compilers, editors and notebooks read."""
+
+UNUSED = (
+    "bin",
+    "PIL/_avif.*",  # AVIF is libvips' business
+    "pillow.libs/libavif-*",
+    "aws_lambda_powertools/utilities/parser",  # for pydantic, which is not here
+    "boto3/data",  # the resource classes; only clients are used
+    "boto3/examples",
+    "botocore/data/*/*/examples-1.json",
+    "markdown_it",  # what Rich renders Markdown and source code with
+    "mdurl",
+    "numpy/_core/_*_tests.*",
+    "numpy/_core/include",
+    "numpy/_core/lib",
+    "numpy/f2py",  # a Fortran compiler's front end
+    "pygments",
+)
+"""Patterns of files and folders; each must match something."""
+
+
+def main(folder: Path) -> None:
+    """Trim the libraries in a folder."""
+    removed = sum(remove(path) for path in list(services(folder / "botocore" / "data")))
+    # Afterwards: the files of a service that is gone cannot go again.
+    removed += sum(remove(path) for path in list(unused(folder)))
+    print(f"trim: {removed / 1e6:.1f} MB removed")  # noqa: T201
+
+
+def remove(path: Path) -> int:
+    """Remove a file or a folder; the bytes it had."""
+    bytes_ = size(path)
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    return bytes_
+
+
+def services(data: Path) -> Iterator[Path]:
+    """Folders of services that are not used, and old versions of those that are."""
+    found = {path.name: path for path in data.iterdir() if path.is_dir()}
+    missing = SERVICES - set(found)
+    if missing:
+        sys.exit(f"trim: botocore has no {', '.join(sorted(missing))}")
+    for name, path in found.items():
+        if name not in SERVICES:
+            yield path
+        else:
+            yield from sorted(child for child in path.iterdir() if child.is_dir())[:-1]
+
+
+def unused(folder: Path) -> Iterator[Path]:
+    """Tests, sources and whatever else is never run."""
+    gone: set[Path] = set()
+    for pattern in UNUSED:
+        found = set(folder.glob(pattern))
+        if not found:
+            sys.exit(f"trim: there is no {pattern}")
+        gone |= found
+    gone |= {path for path in folder.rglob("tests") if path.is_dir()}
+    gone |= {path for path in folder.rglob("*") if path.suffix in DEVELOPMENT and path.is_file()}
+    # A folder's content goes with it.
+    yield from sorted(path for path in gone if gone.isdisjoint(path.parents))
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, or of everything in a folder."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

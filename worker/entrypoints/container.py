@@ -1,0 +1,102 @@
+"""The first process of a container: it serves a Lambda handler or is the command line.
+
+What lives here: the choice between the two, and the duties of process 1 (forward signals, bury
+orphans, end with the other's code). What may not: work, and imports that cost time; the handler
+against signals must stand before anything slow begins.
+
+The kernel gives process 1 no default actions: without a handler it ignores SIGTERM, and a
+container would be killed after the engine's patience instead of stopped. So the work is done in a
+forked child, for which the usual rules hold, and process 1 only waits.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+WRONG_USE = 2
+_HANDLER = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+_FORWARDED = frozenset(
+    {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve the handler that the only argument names, or run the command line; an exit code."""
+    if len(arguments) == 1 and _HANDLER.fullmatch(arguments[0]):
+        return serve(arguments[0])
+    from worker.entrypoints.cli import run
+
+    return run(arguments)
+
+
+def serve(handler: str) -> int:
+    """Become Lambda's runtime client for a handler, like ``worker.entrypoints.ingest.handler``.
+
+    Returns:
+        The exit code, if there is no Lambda to serve; otherwise this does not return.
+    """
+    if "AWS_LAMBDA_RUNTIME_API" not in os.environ:
+        text = (
+            f"safelight: {handler} is served only in Lambda or under its emulator; "
+            "for the command line give a command, such as --help"
+        )
+        print(text, file=sys.stderr)  # noqa: T201 - nobody else is there to say it
+        return WRONG_USE
+    command = [sys.executable, "-m", "awslambdaric", handler]
+    return os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell
+
+
+def contain(work: Callable[[], int]) -> int:
+    """Do the work; as process 1, in a child that is watched over.
+
+    Returns:
+        The exit code of the work; 128 + the number of the signal that ended it, as shells say it.
+    """
+    if os.getpid() != 1:
+        return work()
+    return watch_over(work)
+
+
+def watch_over(work: Callable[[], int]) -> int:
+    """Do the work in a forked child; forward signals to it and bury whoever dies meanwhile."""
+    # Blocked before the fork: none is lost between it and the first wait.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED | {signal.SIGCHLD})
+    child = os.fork()
+    if child == 0:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return work()
+    try:
+        while True:
+            received = signal.sigwaitinfo(_FORWARDED | {signal.SIGCHLD})
+            if received.si_signo == signal.SIGCHLD:
+                code = _bury(child)
+                if code is not None:
+                    return code
+            # What the kernel sends (Ctrl-C in a terminal) went to the child as well.
+            elif received.si_code <= 0:
+                os.kill(child, received.si_signo)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _bury(child: int) -> int | None:
+    """Take the exit codes of all who are dead; that of the child, if it is among them."""
+    code = None
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:  # there are none left
+            return code
+        if pid == 0:
+            return code
+        if pid == child:
+            ended = os.waitstatus_to_exitcode(status)
+            code = ended if ended >= 0 else 128 - ended
+
+
+if __name__ == "__main__":
+    sys.exit(contain(lambda: main(sys.argv[1:])))
