@@ -30,10 +30,10 @@ JOB = Job(
 )
 
 FAKE = """
-import json, sys
+import itertools, json, sys
 from pathlib import Path
 name, diary = sys.argv[1:3]
-costs = iter([9.0, 3.0, 4.0, 5.0, 2.0, 7.0, 7.0, 7.0])
+costs = itertools.chain([9, 3, 6, 4, 7, 5, 8, 2, 6], itertools.repeat(9))
 print(json.dumps({"versions": {"fake": 1}}), flush=True)
 for line in sys.stdin:
     request = json.loads(line)
@@ -191,7 +191,7 @@ def texts(folder: Path, **contents: str) -> dict[str, Path]:
 
 
 def test_contenders_take_turns(tmp_path: Path) -> None:
-    """After one unmeasured photo each they alternate photo by photo; the least round counts."""
+    """After one unmeasured photo each they alternate, two goes a turn; the least go counts."""
     diary = tmp_path / "diary"
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -203,10 +203,10 @@ def test_contenders_take_turns(tmp_path: Path) -> None:
         rounds=2,
         progress=said.append,
     )
-    warm = ["engine a", "engine a", "floor a", "floor a"]
-    turns = ["engine b", "floor b", "engine a", "floor a", "engine b", "floor b"]
+    warm = [*["engine a"] * 3, *["floor a"] * 3]
+    turns = [f"{key} {name}" for name in "bab" for key in ("engine", "floor") for _ in range(2)]
     assert diary.read_text().splitlines() == warm + turns
-    # Costs are 9 (not counted), then a 3, b 4, a 5, b 2.
+    # Costs are 9 (not counted), then a 3 and 6, b 4 and 7, a 5 and 8, b 2 and 6.
     assert finish.outcomes[Key.ENGINE].seconds == {"a": {"total": 3.0}, "b": {"total": 2.0}}
     assert said[-1] == "round 2 of 2: b"
 

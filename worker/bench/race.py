@@ -15,6 +15,10 @@ from worker.bench.child import Broken, Child, File, Refused
 from worker.bench.lineup import OURS, Contender, Key
 from worker.errors import EngineError, InputError
 
+GOES = 2
+"""Times a contender does a photo in one turn. The first go finds the processor's caches full of the
+others' pixels, which a worker that does picture after picture never meets; the least counts."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
@@ -128,5 +132,7 @@ def _turn(child: Child, outcome: Outcome, name: str, photo: Path, out: Path | No
             child.ask(photo)
     answer = child.ask(photo, out)
     outcome.keep(name, answer.seconds)
+    for _ in range(GOES - 1):
+        outcome.keep(name, child.ask(photo).seconds)
     if out is not None:
         outcome.files[name] = answer.files
