@@ -1,0 +1,95 @@
+"""What is in the images: sizes, labels, bill of materials, dates, and what must not be there."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+import worker
+from tests.container.engine import BATCH, LAMBDA, Engine
+from worker.adapters.aws_clients import AwsClients
+
+IMAGES = pytest.mark.parametrize("image", [LAMBDA, BATCH])
+
+
+@pytest.mark.parametrize(("image", "megabytes"), [(LAMBDA, 215), (BATCH, 620)])
+def test_an_image_is_no_larger_than_agreed(
+    engine: Engine, figures: list[str], image: str, megabytes: int
+) -> None:
+    """All layers together, as `docker images` counts."""
+    size = engine.client.images.get(image).attrs["Size"]
+
+    figures.append(f"{image}: {size / 1e6:.0f} MB, at most {megabytes}")
+    assert size <= megabytes * 1e6
+
+
+@IMAGES
+def test_labels_say_what_it_is(engine: Engine, image: str) -> None:
+    """Version and revision are those of the build; nobody is root."""
+    config = engine.client.images.get(image).attrs["Config"]
+
+    assert config["Labels"]["org.opencontainers.image.version"] == worker.__version__
+    assert len(config["Labels"]["org.opencontainers.image.revision"]) >= 40
+    assert config["User"] == "10001:10001"
+    assert config["Entrypoint"][:2] == ["python3", "-m"]
+
+
+def bill(engine: Engine, image: str) -> dict[str, Any]:
+    """The bill of materials that an image carries."""
+    path = "/usr/share/safelight/sbom.cdx.json"
+    found: dict[str, Any] = json.loads(engine.run(image, path, entrypoint=["cat"]).output)
+    return found
+
+
+@IMAGES
+def test_the_bill_of_materials_names_everything(engine: Engine, image: str) -> None:
+    """CycloneDX, with what pip and dpkg installed, each by a package URL and only once."""
+    found = bill(engine, image)
+
+    assert (found["bomFormat"], found["specVersion"]) == ("CycloneDX", "1.6")
+    urls = [one["purl"] for one in found["components"]]
+    assert len(urls) == len(set(urls))
+    names = {one["name"] for one in found["components"]}
+    assert {"pyvips-binary", "numpy", "boto3", "libc6", "python3.13-minimal"} <= names
+    assert ("opencv-python-headless" in names, "ffmpeg" in names) == ((image == BATCH),) * 2
+    assert {"apt", "perl-base", "passwd"} & names == set()
+
+
+LOOK = """
+import json, os, shutil
+dates = {int(os.lstat(os.path.join(at, name)).st_mtime)
+         for at, folders, files in os.walk("/opt/safelight") for name in files}
+special = [os.path.join(at, name) for at, folders, files in os.walk("/usr") for name in files
+           if os.lstat(os.path.join(at, name)).st_mode & 0o6000]
+forbidden = ("pip", "cc", "gcc", "perl", "apt-get", "curl", "su", "mount")
+tools = [name for name in forbidden if shutil.which(name)]
+data = "/opt/safelight/lib/botocore/data"
+services = [name for name in os.listdir(data) if os.path.isdir(f"{data}/{name}")]
+print(json.dumps([sorted(dates), special, tools, services]))
+"""
+
+
+@IMAGES
+def test_it_holds_nothing_to_build_fetch_or_rise_with(engine: Engine, image: str) -> None:
+    """No pip, compiler, package manager or setuid program; all dates are one."""
+    dates, special, tools, services = json.loads(engine.python(image, LOOK).output)
+
+    assert dates == [946684800]
+    assert (special, tools) == ([], [])
+    for name, value in vars(AwsClients).items():
+        if isinstance(value, property):
+            assert name in services
+
+
+UNWANTED = ("cv2", "pulumi", "rich", "typer", "click", "jinja2", "pandas", "aws_xray_sdk")
+
+
+def test_the_handler_imports_nothing_heavy(engine: Engine) -> None:
+    """What the ingest function does not need does not slow its start."""
+    program = "import json, sys, worker.entrypoints.ingest; print(json.dumps(list(sys.modules)))"
+    imported = set(json.loads(engine.python(LAMBDA, program).output))
+
+    assert imported & set(UNWANTED) == set()
+    assert "boto3" not in imported  # made with the first client
