@@ -1,0 +1,129 @@
+"""The commands around the images, as far as they go without an engine: what they would run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import worker
+
+ROOT = Path(__file__).parents[2]
+REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
+
+
+def dry(command: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a script of .make/ that only prints its commands."""
+    return subprocess.run(
+        [str(ROOT / ".make" / command), *arguments],
+        env={"PATH": os.environ["PATH"], "HOME": "/", "DRY_RUN": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_own_architecture_is_built_by_plain_docker() -> None:
+    """Both images, by version and as latest; base and network only if somebody says so."""
+    lines = dry("build", OWN_ARCH="amd64", BASE_IMAGE="mirror/debian", BUILD_NETWORK="host")
+
+    revision = re.search(r"REVISION=([0-9a-f]{40}(-dirty)?)", lines.stdout)
+    assert revision is not None
+    common = (
+        f"--build-arg VERSION={worker.__version__} --build-arg {revision[0]}"
+        " --build-arg BASE_IMAGE=mirror/debian --network host"
+    )
+    assert lines.stdout.splitlines() == [
+        f"docker build --file images/{kind}/Dockerfile --tag {name}:{worker.__version__}-amd64"
+        f" {common} --tag {name}:latest ."
+        for kind, name in (("lambda", "safelight"), ("batch", "safelight-batch"))
+    ]
+
+
+def test_another_architecture_is_built_by_buildx() -> None:
+    """One plain manifest each, which is what Lambda takes; never tagged latest."""
+    lines = dry("build", "both", OWN_ARCH="amd64").stdout.splitlines()
+
+    crossed = [line for line in lines if line.startswith("docker buildx build ")]
+    assert (len(lines), len(crossed)) == (4, 2)
+    for line in crossed:
+        assert line.endswith(" --platform linux/arm64 --provenance=false --load .")
+        assert "latest" not in line
+
+
+def test_an_unknown_architecture_is_refused() -> None:
+    """With the ones there are."""
+    done = dry("build", "mips")
+
+    assert done.returncode == 2
+    assert "amd64, arm64 or both" in done.stderr
+
+
+def test_a_push_logs_in_tags_and_pushes() -> None:
+    """ECR's login, then every image under the registry's name."""
+    lines = dry("push", REGISTRY, "v1", DIRTY="allow").stdout.splitlines()
+
+    assert lines[0] == f"docker login --username AWS --password-stdin {REGISTRY}"
+    assert lines[1:] == [
+        line
+        for name in ("safelight", "safelight-batch")
+        for arch in ("amd64", "arm64")
+        for line in (
+            f"docker tag {name}:{worker.__version__}-{arch} {REGISTRY}/{name}:v1-{arch}",
+            f"docker push {REGISTRY}/{name}:v1-{arch}",
+        )
+    ]
+
+
+def test_a_push_says_what_it_needs() -> None:
+    """Registry and tag are never guessed."""
+    done = dry("push", "", "")
+
+    assert done.returncode == 2
+    assert "REGISTRY=" in done.stderr
+
+
+def test_a_push_refuses_what_no_commit_describes(tmp_path: Path) -> None:
+    """In a tree with a change; allowed if somebody says so."""
+    for path in ("worker/__init__.py", ".make/push"):
+        target = tmp_path / path
+        target.parent.mkdir(parents=True)
+        target.write_bytes((ROOT / path).read_bytes())
+        target.chmod(0o755)
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    environment = {"PATH": os.environ["PATH"], "HOME": "/", "DRY_RUN": "1"}
+    command = [str(tmp_path / ".make" / "push"), "localhost:5000", "v1"]
+
+    refused = subprocess.run(command, env=environment, capture_output=True, check=False)
+    allowed = subprocess.run(
+        command, env={**environment, "DIRTY": "allow"}, capture_output=True, check=False
+    )
+
+    assert (refused.returncode, allowed.returncode) == (1, 0)
+    assert b"DIRTY=allow" in refused.stderr
+
+
+def test_the_default_handler_is_the_deployed_one() -> None:
+    """The image's CMD is the name that the Pulumi program gives the function."""
+    dockerfile = (ROOT / "images" / "lambda" / "Dockerfile").read_text("utf-8")
+    program = (ROOT / "pulumi" / "stack" / "intake.py").read_text("utf-8")
+    deployed = re.search(r'^ENTRY_POINT = "(.+)"$', program, re.MULTILINE)
+
+    assert deployed is not None
+    assert f'CMD ["{deployed[1]}"]' in dockerfile
+
+
+def test_the_images_have_the_versions_of_a_checkout() -> None:
+    """What renders in the image renders on a developer's machine, byte for byte."""
+
+    def versions(path: Path) -> dict[str, str]:
+        return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", path.read_text("utf-8"), re.MULTILINE))
+
+    own = versions(ROOT / "tests" / "requirements.txt")
+    for kind in ("lambda", "batch"):
+        image = versions(ROOT / "images" / kind / "requirements.txt")
+        assert {name: image[name] for name in image if name in own} == {
+            name: own[name] for name in image if name in own
+        }
+        assert {"pyvips-binary", "pillow", "simplejpeg", "pi-heif", "numpy"} <= set(image)
