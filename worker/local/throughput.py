@@ -38,6 +38,11 @@ class Throughput:
     """Wall time of the engine alone, one process on one core."""
     pipeline_seconds: float
     """Wall time from the first message to the last event, one worker on that core."""
+    engine_cpu_seconds: float
+    """CPU time of the engine alone."""
+    worker_cpu_seconds: float
+    """CPU time of the worker: the engine, the AWS clients and all else; other processes do not
+    count, so that it says more than wall time where the machine is busy."""
     apart: bool
     """The embedded AWS had cores of its own."""
     worker_mebibytes: tuple[int, ...]
@@ -47,6 +52,13 @@ class Throughput:
     def ratio(self) -> float:
         """Rate of the pipeline as a share of the engine's own."""
         return self.engine_seconds / self.pipeline_seconds
+
+    @property
+    def cpu_ratio(self) -> float:
+        """Share of the worker's CPU time that the engine alone would take: an upper bound of
+        ``ratio`` on an idle machine.
+        """
+        return self.engine_cpu_seconds / self.worker_cpu_seconds
 
 
 def measure(photos: Mapping[str, Path], images: int, *, say: Callable[[str], None]) -> Throughput:
@@ -108,15 +120,17 @@ def _measure(
         store.put(bucket, key, data, content_type="image/jpeg")
         names.append(name)
     say("the pipeline")
-    started = time.monotonic()
+    started, spent = time.monotonic(), _cpu_seconds(worker)
     if "pipe" in pids:
         os.kill(pids["pipe"], signal.SIGCONT)
     memory = _await_events(address.data / EVENTS, images, lambda: _resident(worker))
     seconds = time.monotonic() - started
     return Throughput(
         images=images,
-        engine_seconds=sum(per_photo[name] for name in names),
+        engine_seconds=sum(per_photo[name][0] for name in names),
         pipeline_seconds=seconds,
+        engine_cpu_seconds=sum(per_photo[name][1] for name in names),
+        worker_cpu_seconds=_cpu_seconds(worker) - spent,
         apart=own.isdisjoint(others),
         worker_mebibytes=memory,
     )
@@ -132,8 +146,8 @@ def unique(photos: Mapping[str, Path]) -> Iterator[tuple[str, bytes]]:
         yield name, data[:2] + comment + data[2:]
 
 
-def _engine_seconds(photos: Mapping[str, Path], cores: set[int]) -> dict[str, float]:
-    """Wall seconds of each photo in a process of its own, the lesser of two runs."""
+def _engine_seconds(photos: Mapping[str, Path], cores: set[int]) -> dict[str, tuple[float, float]]:
+    """Wall and CPU seconds of each photo in a process of its own, the lesser of two runs."""
     command = [sys.executable, "-m", "worker.local.throughput", *map(str, photos.values())]
     environment = {**os.environ, "VIPS_CONCURRENCY": "1"}
     done = subprocess.run(
@@ -144,13 +158,21 @@ def _engine_seconds(photos: Mapping[str, Path], cores: set[int]) -> dict[str, fl
         check=True,
         preexec_fn=lambda: os.sched_setaffinity(0, cores),
     )
-    return dict(zip(photos, map(float, done.stdout.split()), strict=True))
+    lines = [line.split() for line in done.stdout.splitlines()]
+    seconds = [(float(wall), float(cpu)) for wall, cpu in lines]
+    return dict(zip(photos, seconds, strict=True))
 
 
 def _pin(pid: int, cores: set[int]) -> None:
     """All threads of a process, those to come too."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), cores)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system time of a process, proc(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident(pid: int) -> int:
@@ -174,7 +196,7 @@ def _await_events(path: Path, images: int, resident: Callable[[], int]) -> tuple
 
 
 def main(paths: list[str]) -> None:
-    """Print the engine's wall seconds for each photo, a line each."""
+    """Print the engine's wall and CPU seconds for each photo, a line each."""
     from worker.media.allocation import keep_memory
     from worker.media.engine import process
 
@@ -183,12 +205,13 @@ def main(paths: list[str]) -> None:
     process(Path(paths[0]).read_bytes(), recipe)  # imports and tables count for nobody
     for path in paths:
         data = Path(path).read_bytes()
-        least = float("inf")
+        wall = cpu = float("inf")
         for _ in range(2):
-            started = time.perf_counter()
+            started, spent = time.perf_counter(), time.process_time()
             process(data, recipe)
-            least = min(least, time.perf_counter() - started)
-        sys.stdout.write(f"{least:.6f}\n")
+            wall = min(wall, time.perf_counter() - started)
+            cpu = min(cpu, time.process_time() - spent)
+        sys.stdout.write(f"{wall:.6f} {cpu:.6f}\n")
 
 
 if __name__ == "__main__":

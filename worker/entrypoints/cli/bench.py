@@ -37,6 +37,8 @@ def pipeline(corpus: Path | None, images: int, *, as_json: bool) -> None:
         "pipeline_per_second": round(images / found.pipeline_seconds, 2),
         "ratio": round(found.ratio, 3),
         "goal": GOAL,
+        "engine_cpu_ms": round(found.engine_cpu_seconds / images * 1000, 1),
+        "worker_cpu_ms": round(found.worker_cpu_seconds / images * 1000, 1),
         "emulator_on_other_cores": found.apart,
         "worker_mebibytes": list(found.worker_mebibytes),
     }
@@ -51,5 +53,9 @@ def pipeline(corpus: Path | None, images: int, *, as_json: bool) -> None:
         f" core, the embedded AWS {where}"
     )
     click.echo(f"ratio           {found.ratio:>7.2f}  (goal {GOAL:.2f}: {verdict})")
+    click.echo(
+        f"CPU a photo     {figures['engine_cpu_ms']:>7} ms the engine alone,"
+        f" {figures['worker_cpu_ms']} ms the worker (ratio {found.cpu_ratio:.2f})"
+    )
     memory = ", ".join(map(str, found.worker_mebibytes))
     click.echo(f"worker memory   {memory} MiB after each tenth of {images} images")
