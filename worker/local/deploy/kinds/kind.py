@@ -68,6 +68,10 @@ class Aws:
         self.iam = session.client("iam", endpoint_url=endpoint)
         self.logs = session.client("logs", endpoint_url=endpoint)
         self.events = session.client("events", endpoint_url=endpoint)
+        for client in (self.s3, self.sqs, self.dynamodb, self.iam, self.logs, self.events):
+            # botocore makes these classes at first use, and two threads that are first at once
+            # get different ones: what one of them raises, the other's except does not catch.
+            _ = client.exceptions
         sts = session.client("sts", endpoint_url=endpoint)
         self.account: str = sts.get_caller_identity()["Account"]
 
