@@ -102,10 +102,13 @@ def work():
             os._exit(0)
         os.wait()
     deadline = time.monotonic() + 5
+    def state(pid):
+        try:
+            return open(f"/proc/{pid}/stat").read().split(")")[1].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return ""             # buried since it was listed
     def zombies():
-        states = [open(f"/proc/{p}/stat").read().split(")")[1].split()[0]
-                  for p in os.listdir("/proc") if p.isdigit()]
-        return states.count("Z")
+        return [state(pid) for pid in os.listdir("/proc") if pid.isdigit()].count("Z")
     while zombies() and time.monotonic() < deadline:
         time.sleep(0.01)
     print(zombies())
