@@ -78,6 +78,15 @@ def test_floor_takes_the_fastest_of_each_step() -> None:
     assert floor.cpu_ms_shipped == pytest.approx(20 + 100)
 
 
+def test_floor_is_a_whole_go_of_each_photo() -> None:
+    """The quiet moments of different goes are not put together into one that never was."""
+    spent = outcome(a={"decode/one": 0.02, "webp/x": 0.09})
+    spent.keep("a", {"decode/one": 0.03, "webp/x": 0.07})
+    floor = summary.floor(spent, {}, "excluded")
+    assert [step.candidates[0].cpu_ms for step in floor.steps] == pytest.approx([20, 70])
+    assert floor.cpu_ms == pytest.approx(30 + 70)
+
+
 def test_floor_ignores_encoders_that_do_something_else() -> None:
     """A library that is fast because its files are larger is listed and does not win."""
     sizes = {"big webp/x": 1000.0, "big webp/excluded": 1031.0}

@@ -6,7 +6,7 @@ minimum, because load only ever adds to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,14 +30,26 @@ class Outcome:
     peak_memory: int | None = None
     seconds: dict[str, dict[str, float]] = field(default_factory=dict)
     """Photo to part to the least CPU seconds of all rounds."""
+    goes: dict[str, list[Mapping[str, float]]] = field(default_factory=dict)
+    """Photo to the CPU seconds of the parts of every go."""
     files: dict[str, tuple[File, ...]] = field(default_factory=dict)
     """Photo to what was made of it."""
 
     def keep(self, photo: str, seconds: Mapping[str, float]) -> None:
-        """Take one round's figures of a photo, where they are lower."""
+        """Take one go's figures of a photo; the lowest of each part count."""
+        self.goes.setdefault(photo, []).append(seconds)
         best = self.seconds.setdefault(photo, {})
         for part, spent in seconds.items():
             best[part] = min(spent, best.get(part, spent))
+
+    def least(self, parts: Collection[str]) -> float:
+        """CPU seconds a photo of several parts together: of each photo's goes, the least counts.
+
+        Not the sum of the least of each part: those come from different goes, and no go is quiet
+        from one end to the other.
+        """
+        spent = [min(sum(go[part] for part in parts) for go in goes) for goes in self.goes.values()]
+        return sum(spent) / len(spent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +112,7 @@ def race(
     for outcome in outcomes.values():
         for name in refused:
             outcome.seconds.pop(name, None)
+            outcome.goes.pop(name, None)
             outcome.files.pop(name, None)
     return Finish(outcomes=outcomes, refused=refused, absent=absent)
 

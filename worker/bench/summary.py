@@ -75,7 +75,7 @@ def ratio(engine: Figures, other: Figures) -> Ratio:
 
 
 def floor(outcome: Outcome, sizes: Mapping[str, float], excluded: str) -> Floor:
-    """Add up the fastest candidate of every step.
+    """Add up the fastest candidate of every step, within each go as for every contender.
 
     Args:
         outcome: of the floor's child, whose parts are named ``STEP/CANDIDATE``.
@@ -92,8 +92,9 @@ def floor(outcome: Outcome, sizes: Mapping[str, float], excluded: str) -> Floor:
     made = tuple(_step(name, candidates, excluded) for name, candidates in steps.items())
     return Floor(
         steps=made,
-        cpu_ms=sum(_spent(step, step.winner) for step in made),
-        cpu_ms_shipped=sum(_spent(step, step.winner_shipped) for step in made),
+        cpu_ms=1000 * outcome.least([f"{step.name}/{step.winner}" for step in made]),
+        cpu_ms_shipped=1000
+        * outcome.least([f"{step.name}/{step.winner_shipped}" for step in made]),
     )
 
 
@@ -113,10 +114,6 @@ def _step(name: str, candidates: list[Candidate], excluded: str) -> FloorStep:
         winner=fit[0].name,
         winner_shipped=next(one.name for one in fit if one.name != excluded),
     )
-
-
-def _spent(step: FloorStep, name: str) -> float:
-    return next(one.cpu_ms for one in step.candidates if one.name == name)
 
 
 def _over(first: float | None, second: float | None) -> float | None:

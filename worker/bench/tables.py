@@ -118,7 +118,9 @@ def _floor(report: Report) -> Table:
         )
         for step in floor.steps
     ]
-    rows.append(("sum", "", f"{floor.cpu_ms:.0f}", "", f"{floor.cpu_ms_shipped:.0f}", ""))
+    rows.append(
+        ("one after the other", "", f"{floor.cpu_ms:.0f}", "", f"{floor.cpu_ms_shipped:.0f}", "")
+    )
     engine = report.of(Key.ENGINE)
     if engine is not None:
         every = f"{engine.cpu_ms / floor.cpu_ms:.2f}"

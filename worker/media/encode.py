@@ -18,6 +18,7 @@ import pyvips
 from PIL import Image
 from pyvips.enums import ForeignKeep
 
+from worker.media.rgbx import Rgbx
 from worker.model import ALPHA_FORMATS, Encoding, Format
 
 _UNFINISHED_FRAME_MS = 100
@@ -47,20 +48,40 @@ class Picture:
             frames: all of one size, in memory.
             background: ``#rrggbb`` under transparency in formats without alpha.
         """
-        self.frames = frames
+        self._frames = frames
+        self._photo: Rgbx | None = None
         self.background = background
         self._opaque: Image.Image | None = None
         self._blended: Image.Image | None = None
 
+    @classmethod
+    def of_photo(cls, photo: Rgbx) -> Picture:
+        """The same of pixels that Pillow takes as they are."""
+        made = cls([])
+        made._photo = photo
+        return made
+
+    @property
+    def frames(self) -> list[pyvips.Image]:
+        """All frames, in memory."""
+        if self._photo is not None and not self._frames:
+            self._frames = [self._photo.vips()]
+        return self._frames
+
+    @property
+    def transparent(self) -> bool:
+        """Whether there is anything to look through."""
+        return self._photo is None and bool(self._frames[0].hasalpha())
+
     @property
     def width(self) -> int:
         """Pixels across."""
-        return self.frames[0].width
+        return self._frames[0].width if self._photo is None else self._photo.size.width
 
     @property
     def height(self) -> int:
         """Pixels down."""
-        return self.frames[0].height
+        return self._frames[0].height if self._photo is None else self._photo.size.height
 
     def flat(self) -> list[pyvips.Image]:
         """The frames without transparency."""
@@ -69,12 +90,15 @@ class Picture:
     def opaque(self) -> Image.Image:
         """The first frame without transparency, as Pillow's encoders take it."""
         if self._opaque is None:
-            self._opaque = _to_pillow(flattened(self.frames[0], self.background))
+            if self._photo is None:
+                self._opaque = _to_pillow(flattened(self.frames[0], self.background))
+            else:
+                self._opaque = self._photo.pillow()
         return self._opaque
 
     def blended(self) -> Image.Image:
         """The first frame with its transparency, if it has any."""
-        if not self.frames[0].hasalpha():
+        if not self.transparent:
             return self.opaque()
         if self._blended is None:
             self._blended = _to_pillow(self.frames[0])
@@ -146,8 +170,7 @@ def _to_pillow(image: pyvips.Image) -> Image.Image:
         mode = "RGBA"
         image = image.colourspace("srgb") if image.bands == 2 else image
     else:
-        mode = "RGBX"
-        image = image.bandjoin(255)
+        return Rgbx.of(image).pillow()
     pixels = image.write_to_memory()
     return Image.frombuffer(mode, (image.width, image.height), pixels, "raw", mode, 0, 1)
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 import pyvips
 import simplejpeg
 
 from worker.media.colour import to_working
 from worker.media.encode import attach
 from worker.media.loaders import open_image
+from worker.media.plan import Conversion
+from worker.media.rgbx import Rgbx
 from worker.model import ColourSpace, Format, Probe
 
 if TYPE_CHECKING:
@@ -38,9 +42,14 @@ class Ladder:
         self._probe = probe
         self._plan = plan
         self._made: dict[tuple[int, int], pyvips.Image] = {}
-        image = _decode(data, probe, plan.decode, icc)
+        self._quick: dict[int, Rgbx] = {}
         self.delays: tuple[int, ...] = ()
         self.loop = 0
+        self._photo = _decode_photo(data, probe, plan.decode)
+        self._icc = icc
+        if self._photo is not None:
+            return
+        image = _decode(data, probe, plan.decode, icc)
         frames = plan.decode.frames
         if frames > 1:
             self.delays = _delays(image)
@@ -55,8 +64,33 @@ class Ladder:
         """One frame at one scale, in memory."""
         key = (scale, frame)
         if key not in self._made:
-            self._made[key] = self._make(scale, frame)
+            quick = self.quick(scale)
+            self._made[key] = self._make(scale, frame) if quick is None else quick.vips()
         return self._made[key]
+
+    def quick(self, scale: int) -> Rgbx | None:
+        """One scale of an ordinary photo, without the cost of :meth:`pixels`; None for others."""
+        if self._photo is None:
+            return None
+        if scale not in self._quick:
+            self._quick[scale] = self._make_quick(self._photo, scale)
+        return self._quick[scale]
+
+    def _make_quick(self, photo: Rgbx, scale: int) -> Rgbx:
+        wanted = self._plan.scales[scale]
+        if wanted.source is not None:
+            source = self.quick(wanted.source)
+            assert source is not None  # all scales are of one kind
+            return source.resized(wanted.size)
+        decode = self._plan.decode
+        image = photo.resized(wanted.size.turned if decode.orientation >= 5 else wanted.size)
+        if decode.conversion is not Conversion.NONE:
+            stored = image.vips()
+            if self._icc is not None:
+                stored = stored.copy()
+                attach(stored, "icc-profile-data", self._icc)
+            image = Rgbx.of(to_working(stored, decode.conversion))
+        return image if decode.orientation == 1 else image.upright(decode.orientation)
 
     def _make(self, scale: int, frame: int) -> pyvips.Image:
         wanted = self._plan.scales[scale]
@@ -78,34 +112,42 @@ class Ladder:
         return image if self._probe.animated else _without_opaque_alpha(image)
 
 
+def _decode_photo(data: bytes, probe: Probe, decode: Decode) -> Rgbx | None:
+    """An ordinary photo in the quick form; None where libvips has to do the work."""
+    if not _is_plain_jpeg(probe) or probe.colour_space is not ColourSpace.RGB or decode.linear:
+        return None
+    array = _decode_jpeg(data, decode, "RGBA")
+    return None if array is None else Rgbx(array)
+
+
 def _decode(data: bytes, probe: Probe, decode: Decode, icc: bytes | None) -> pyvips.Image:
     if _is_plain_jpeg(probe):
-        pixels = _decode_jpeg(data, probe, decode)
-        if pixels is not None:
+        grey = probe.colour_space is ColourSpace.GREY
+        array = _decode_jpeg(data, decode, "GRAY" if grey else "RGB")
+        if array is not None:
+            height, width, bands = array.shape
+            image = pyvips.Image.new_from_memory(array.data, width, height, bands, "uchar")
+            image = image.copy(interpretation="b-w" if grey else "srgb")
             if icc is not None:
-                attach(pixels, "icc-profile-data", icc)
-            return pixels
+                attach(image, "icc-profile-data", icc)
+            return image
     return open_image(data, probe, frames=decode.frames, shrink=decode.shrink, scale=decode.scale)
 
 
-def _decode_jpeg(data: bytes, probe: Probe, decode: Decode) -> pyvips.Image | None:
+def _decode_jpeg(data: bytes, decode: Decode, colours: str) -> npt.NDArray[np.uint8] | None:
     """Decode whole, in memory; None for what libvips must judge: damaged or unusual files."""
-    grey = probe.colour_space is ColourSpace.GREY
     try:
         array = simplejpeg.decode_jpeg(
             data,
-            colorspace="GRAY" if grey else "RGB",
+            colorspace=colours,
             min_factor=decode.shrink,
             min_width=decode.width,
             min_height=decode.height,
         )
     except ValueError:
         return None
-    height, width, bands = array.shape
-    if (width, height) != (decode.width, decode.height):
-        return None
-    pixels = pyvips.Image.new_from_memory(array.data, width, height, bands, "uchar")
-    return pixels.copy(interpretation="b-w" if grey else "srgb")
+    height, width, _ = array.shape
+    return array if (width, height) == (decode.width, decode.height) else None
 
 
 def _delays(strip: pyvips.Image) -> tuple[int, ...]:

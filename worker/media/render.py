@@ -67,21 +67,24 @@ def render(
         renditions: list[Rendition] = []
         dropped: list[Dropped] = []
         for step in plan.steps:
-            frames = _composed(ladder, step, assets or {})
-            _write(frames, step, extras, renditions, dropped)
+            picture = _composed(ladder, step, assets or {})
+            _write(picture, step, extras, renditions, dropped)
         preview = ladder.pixels(plan.preview)
         if preview.bands < 3:
             preview = preview.colourspace("srgb").copy_memory()
     return Rendered(renditions=tuple(renditions), dropped=tuple(dropped), preview=preview)
 
 
-def _composed(ladder: Ladder, step: Step, assets: Mapping[str, bytes]) -> list[pyvips.Image]:
+def _composed(ladder: Ladder, step: Step, assets: Mapping[str, bytes]) -> Picture:
     """Frames of one rendition: cut, put on its canvas, sharpened, marked."""
-    frames = [ladder.pixels(step.scale, index) for index in range(step.frames)]
     crop = step.geometry.crop
     if step.geometry.attention is not None:
         # One place for all frames, or an animation would jump about.
-        crop = _attention(frames[0], step.geometry.attention)
+        crop = _attention(ladder.pixels(step.scale), step.geometry.attention)
+    photo = ladder.quick(step.scale)
+    if photo is not None and _only_cut(step):
+        return Picture.of_photo(photo if crop is None else photo.cut(crop))
+    frames = [ladder.pixels(step.scale, index) for index in range(step.frames)]
     if crop is not None:
         frames = [frame.crop(crop.left, crop.top, crop.width, crop.height) for frame in frames]
     if step.sharpen > 0:
@@ -93,7 +96,11 @@ def _composed(ladder: Ladder, step: Step, assets: Mapping[str, bytes]) -> list[p
         drawn = watermark.picture(step.watermark, assets)
         frames = [watermark.apply(frame, step.watermark, drawn) for frame in frames]
     # Every encoder pulls all pixels: make what was composed once, not once a format.
-    return [frame.copy_memory() for frame in frames]
+    return Picture([frame.copy_memory() for frame in frames], step.background)
+
+
+def _only_cut(step: Step) -> bool:
+    return step.sharpen <= 0 and step.geometry.canvas is None and step.watermark is None
 
 
 def _attention(image: pyvips.Image, size: Size) -> Box:
@@ -125,20 +132,18 @@ def _on_canvas(image: pyvips.Image, canvas: Box, background: str) -> pyvips.Imag
 
 
 def _write(
-    frames: list[pyvips.Image],
+    picture: Picture,
     step: Step,
     extras: Extras,
     renditions: list[Rendition],
     dropped: list[Dropped],
 ) -> None:
-    picture = Picture(frames, step.background)
     smallest: dict[tuple[int, bool], Rendition] = {}
-    transparent = frames[0].hasalpha()
     for output in step.outputs:
         made = _file(picture, step.name, output, extras)
         # A still poster is no rival of the animation it stands for, nor a flat picture of one
         # that lets the page show through.
-        kind = (made.frames, transparent and made.format in ALPHA_FORMATS)
+        kind = (made.frames, picture.transparent and made.format in ALPHA_FORMATS)
         rival = smallest.get(kind)
         if rival is not None and not _worth_keeping(made, rival, step.minimum_saving):
             dropped.append(
