@@ -7,7 +7,8 @@
     │   ├── UnsupportedInput
     │   ├── LimitExceeded
     │   ├── DamagedInput
-    │   └── PoisonInput
+    │   ├── PoisonInput
+    │   └── UnsuitableInput
     ├── ConfigurationError          configuration_invalid   no   somebody must edit something
     │   ├── ProblemsError                                        every mistake at once
     │   │   ├── RecipeError         recipe_invalid
@@ -72,6 +73,20 @@ class Reason(StrEnum):
     CORRUPT = "corrupt"
     """The content contradicts itself or cannot be decoded."""
 
+    # UnsuitableInput: found by heavy operations
+    NO_OVERLAP = "no_overlap"
+    """Pictures of a panorama share too little with each other."""
+    NOT_ALIGNED = "not_aligned"
+    """Pictures share something, but no camera could have taken them from one place."""
+    SIZES_DIFFER = "sizes_differ"
+    """Pictures that must lie on each other have different sizes."""
+    NO_PAGE = "no_page"
+    """No sheet of paper is seen in the picture."""
+    NO_SUBJECT = "no_subject"
+    """Nothing stands out from its background."""
+    MASK_UNUSABLE = "mask_unusable"
+    """The mask marks nothing, nearly everything, or has another shape than the picture."""
+
     # PoisonInput: found by the sandbox
     CRASHED = "decoder_crashed"
     OUT_OF_MEMORY = "out_of_memory"
@@ -130,6 +145,10 @@ class DamagedInput(Rejected):
 
 class PoisonInput(Rejected):
     """Decoding it killed, hung or exhausted the sandboxed child."""
+
+
+class UnsuitableInput(Rejected):
+    """A good picture that does not show what the operation asked for needs."""
 
 
 class ConfigurationError(SafelightError):
