@@ -22,6 +22,8 @@
     │   ├── ObjectMissing           object_missing
     │   ├── ObjectChanged           object_changed
     │   ├── AssetMissing            asset_missing
+    │   ├── JobMissing              job_missing
+    │   ├── JobRejected             job_rejected
     │   └── Conflict                conflict
     │       ├── Superseded          superseded
     │       └── AlreadyRecorded     already_recorded
@@ -247,6 +249,18 @@ class AssetMissing(StateError):
     """The catalog knows no such asset."""
 
     code = "asset_missing"
+
+
+class JobMissing(StateError):
+    """There is no such job (any more)."""
+
+    code = "job_missing"
+
+
+class JobRejected(StateError):
+    """A runner of jobs refuses a request as it stands: unknown queue, dependency, or size."""
+
+    code = "job_rejected"
 
 
 class Conflict(StateError):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from worker.jobs import JobRequest, JobState, JobStatus
 from worker.records import AssetRecord, Event, JobRecord, LogEntry, Page, Similar, Status
 
 
@@ -217,6 +218,49 @@ class Workflows(Protocol):
 
     def start(self, workflow: str, name: str, payload: Mapping[str, object]) -> str:
         """Start once: the same ``name`` again returns the first run's id."""
+        ...
+
+
+class Jobs(Protocol):
+    """Heavy work, run elsewhere: AWS Batch, or the runner of the local stack."""
+
+    def submit(self, request: JobRequest) -> str:
+        """Hand a job in; returns its id.
+
+        A job of the same name that has not failed is that job: its id is returned and nothing
+        is submitted. A name whose last job failed (or was stopped) is tried anew.
+
+        Raises:
+            JobRejected: the request itself can never be accepted.
+        """
+        ...
+
+    def describe(self, job: str) -> JobStatus:
+        """How a job, or one child (``id:index``), stands. Raises ``JobMissing``."""
+        ...
+
+    def list(self, state: JobState | None = None, *, limit: int = 100) -> Sequence[JobStatus]:
+        """Newest first, without the children of arrays."""
+        ...
+
+    def children(self, job: str) -> Sequence[JobStatus]:
+        """Of an array job in order of index; none for any other. Raises ``JobMissing``."""
+        ...
+
+    def stop(self, job: str, reason: str) -> None:
+        """Ask a job (and all children of it) to stop; one that has ended stays as it is.
+
+        Raises:
+            JobMissing: there is none.
+        """
+        ...
+
+    def logs(self, job: str, *, follow: bool = False) -> Iterator[str]:
+        """Lines so far; with ``follow`` those to come too, until the job has ended.
+
+        Raises:
+            JobMissing: there is none.
+        """
         ...
 
 
