@@ -55,6 +55,8 @@ class Application:
                 memory_bytes=settings.sandbox_megabytes * 1_000_000,
             ),
             upload_threads=settings.upload_threads,
+            video=settings.video,
+            video_bytes=settings.video_bytes,
         )
         return Ingest(store=self.store, catalog=self.catalog, events=self.events, policy=policy)
 

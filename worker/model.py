@@ -37,6 +37,31 @@ class Format(StrEnum):
         return {"svg": "image/svg+xml"}.get(self.value, f"image/{self.value}")
 
 
+class MediaFormat(StrEnum):
+    """What is made of a film besides pictures. Apart from :class:`Format`: none is decoded here."""
+
+    MP4 = "mp4"
+    """One file that plays while it is fetched (``faststart``)."""
+    HLS = "hls"
+    """A master playlist; its variants and segments lie beside and below it."""
+    VTT = "vtt"
+    """WebVTT: what of a sprite sheet belongs to which moment, or subtitles."""
+
+    @property
+    def extension(self) -> str:
+        """The usual file ending, without the dot."""
+        return {"hls": "m3u8"}.get(self.value, self.value)
+
+    @property
+    def media_type(self) -> str:
+        """The IANA media type."""
+        return {
+            "mp4": "video/mp4",
+            "hls": "application/vnd.apple.mpegurl",
+            "vtt": "text/vtt",
+        }[self.value]
+
+
 OUTPUT_FORMATS = frozenset({Format.JPEG, Format.WEBP, Format.AVIF, Format.PNG, Format.GIF})
 """What renditions may be written as."""
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from worker.model import Dropped, Format, Metadata, Probe
+from worker.model import Dropped, Format, MediaFormat, Metadata, Probe
 
 
 class Status(StrEnum):
@@ -21,7 +21,7 @@ class Status(StrEnum):
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     HEAVY = "heavy"
-    """Too big or too slow for the ingest function: waits for a Batch job."""
+    """Too big or too slow for the ingest function: waits for Batch jobs."""
     REVIEW = "review"
     """Waits for a person."""
 
@@ -100,6 +100,45 @@ class StoredRendition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Film:
+    """What is known about an accepted video, as a person sees it: upright, pixels square."""
+
+    container: str
+    """``mp4``, ``mov``, ``webm``, ``matroska``, ``mpegts`` or ``avi``."""
+    duration_ms: int
+    width: int
+    height: int
+    frame_rate: str
+    """Frames a second as a fraction in lowest terms: ``25/1``, ``30000/1001``."""
+    codec: str
+    """Of the video track, by the program's short name: ``h264``, ``hevc``, ``vp9`` ..."""
+    bit_depth: int = 8
+    hdr: bool = False
+    audio_tracks: int = 0
+    subtitle_tracks: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMedia:
+    """A file of a video in the delivery bucket that is no picture.
+
+    Playlists name other files, relative to themselves; those are not listed here. Everything made
+    of one upload lies under one prefix (``services.ingest.output.version_prefix``).
+    """
+
+    name: str
+    """``film``, ``stream``, ``storyboard`` ..."""
+    format: MediaFormat
+    bytes: int
+    key: str
+    sha256: str
+    width: int = 0
+    """Of the largest variant; 0 where nothing is shown."""
+    height: int = 0
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """Why an asset stands where it stands."""
 
@@ -126,6 +165,10 @@ class AssetRecord:
     metadata: Metadata | None = None
     renditions: tuple[StoredRendition, ...] = ()
     dropped: tuple[Dropped, ...] = ()
+    film: Film | None = None
+    """Of an accepted video; its pictures are ``renditions``, its ``metadata`` is of the poster."""
+    media: tuple[StoredMedia, ...] = ()
+    """Of an accepted video: what plays."""
     copied_from: str | None = None
     """The asset whose renditions were copied because the bytes are identical."""
     tags: frozenset[str] = frozenset()
@@ -135,6 +178,25 @@ class AssetRecord:
     updated_at: str = ""
     revision: int = 0
     """Goes up with every write; a write names the one it read (optimistic concurrency)."""
+
+
+class Medium(StrEnum):
+    """What kind of thing an upload is."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+
+
+VIDEO_CODE = "video"
+"""Verdict of a heavy asset that is a video; any other code means an image that is too much."""
+
+
+def medium_of(record: AssetRecord) -> Medium:
+    """Whether a record is of a video: by what was made of it, or by why it waits."""
+    waits = record.status is Status.HEAVY and record.verdict is not None
+    if record.film is not None or (waits and record.verdict.code == VIDEO_CODE):  # type: ignore[union-attr]
+        return Medium.VIDEO
+    return Medium.IMAGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

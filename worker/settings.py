@@ -51,6 +51,13 @@ def _whole(lowest: int, highest: int) -> Callable[[str], int]:
     return read
 
 
+def _switch(text: str) -> bool:
+    try:
+        return {"on": True, "off": False}[text.strip().lower()]
+    except KeyError:
+        raise ValueError("must be on or off") from None
+
+
 def _ordering(text: str) -> Ordering:
     try:
         return Ordering(text)
@@ -90,6 +97,16 @@ class Settings:
     """Larger originals are not even fetched by the ingest function."""
     heavy_pixels: int = _read(_whole(1, 1_000_000_000), 64_000_000)
     """Pictures with more pixels, all frames together, go to Batch."""
+    video: bool = _read(_switch, True)  # noqa: FBT003 - a field
+    """Whether videos are accepted: ``on`` sends them to Batch, ``off`` rejects them."""
+    video_bytes: int = _read(_whole(1, 5_000_000_000_000), 20_000_000_000)
+    """Larger videos are rejected."""
+    video_seconds: int = _read(_whole(1, 360_000), 14_400)
+    """Longer videos are rejected; found by the job, because a header may stand at the end."""
+    video_array_bytes: int = _read(_whole(1, 5_000_000_000_000), 1_000_000_000)
+    """Videos of so many bytes and more are encoded by several machines at a time."""
+    heavy_workflow: str | None = _read(_optional, None)
+    """ARN of the state machine for heavy uploads; only the function that starts it needs it."""
     sandbox_seconds: int = _read(_whole(1, 900), 60)
     """CPU and wall time of the sandboxed child on a second receive."""
     sandbox_megabytes: int = _read(_whole(64, 10_240), 1_400)

@@ -236,6 +236,9 @@ def test_what_is_too_much_here_is_set_aside(data: bytes, code: str) -> None:
     assert world.catalog.records[done.asset].verdict.code == code  # type: ignore[union-attr]
     assert world.store.keys("intake") == {"x"}
     assert world.runs == 0
+    (event,) = world.events.published
+    assert event.type == "asset.heavy"
+    assert event.detail["media"] == ("video" if code == "video" else "image")
 
 
 def test_an_object_deleted_before_its_turn_is_gone() -> None:

@@ -20,9 +20,11 @@ from worker.model import Dropped, Format, GpsPosition, Measures, Metadata, Probe
 from worker.records import (
     AssetRecord,
     Event,
+    Film,
     JobRecord,
     LogEntry,
     ObjectVersion,
+    StoredMedia,
     StoredRendition,
     Verdict,
 )
@@ -43,9 +45,13 @@ def test_every_value_of_every_stored_class_comes_back(value: Any) -> None:
 
 def test_no_stored_class_was_forgotten() -> None:
     """The classes that records are made of are all reached by the ones tested above."""
-    reached = {Dropped, GpsPosition, Measures, Tags, StoredRendition, *STORED}
+    reached = {Dropped, Film, GpsPosition, Measures, StoredMedia, StoredRendition, Tags, *STORED}
 
-    assert {field.name for kind in reached for field in fields(kind)} >= {"gps", "kept_bytes"}
+    assert {field.name for kind in reached for field in fields(kind)} >= {
+        "gps",
+        "kept_bytes",
+        "subtitle_tracks",
+    }
 
 
 def test_defaults_are_left_out() -> None:

@@ -36,6 +36,20 @@ def test_values_are_converted() -> None:
     assert settings.upload_threads == 3
 
 
+def test_video_is_on_unless_switched_off() -> None:
+    """A switch has two words; its limits have edges."""
+    assert Settings.from_environment(COMPLETE).video is True
+    assert Settings.from_environment(COMPLETE | {"SAFELIGHT_VIDEO": "off"}).video is False
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment(
+            COMPLETE | {"SAFELIGHT_VIDEO": "no", "SAFELIGHT_VIDEO_SECONDS": "360001"}
+        )
+    assert {str(problem) for problem in caught.value.problems} == {
+        "SAFELIGHT_VIDEO: must be on or off, not 'no'",
+        "SAFELIGHT_VIDEO_SECONDS: must be from 1 to 360000, not '360001'",
+    }
+
+
 def test_every_mistake_is_reported_at_once() -> None:
     """Missing, wrong and misspelt variables, each by its name."""
     broken = COMPLETE | {

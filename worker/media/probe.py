@@ -24,7 +24,7 @@ from worker.model import ColourSpace, Format, Limits, Probe
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["probe", "sniff"]
+__all__ = ["accept", "probe", "sniff"]
 
 _COLOUR_SPACES = {
     "b-w": ColourSpace.GREY,
@@ -62,7 +62,7 @@ def probe(data: bytes, limits: Limits, *, formats: Collection[Format]) -> Probe:
     if not data:
         raise DamagedInput(Reason.EMPTY, "the file has no bytes")
     refuse.check_bytes(len(data), limits)
-    kind = _accepted(data, formats)
+    kind = accept(data, formats)
     if kind is Format.SVG:
         svg.examine(data, limits)
     else:
@@ -80,7 +80,12 @@ def probe(data: bytes, limits: Limits, *, formats: Collection[Format]) -> Probe:
     return found
 
 
-def _accepted(data: bytes, formats: Collection[Format]) -> Format:
+def accept(data: bytes, formats: Collection[Format]) -> Format:
+    """The format of what begins with ``data``, if it is one of ``formats``.
+
+    Raises:
+        UnsupportedInput: UNKNOWN_FORMAT, FORMAT_NOT_ALLOWED.
+    """
     kind = identify(data)
     if kind is None:
         raise UnsupportedInput(Reason.UNKNOWN_FORMAT, "the content is of no known format")

@@ -8,11 +8,43 @@ name or a declared type. Only the beginning of a file counts: whatever is append
 from __future__ import annotations
 
 import struct
+from enum import StrEnum
 
 from worker.model import Format
 
 _XML_HEAD = 65_536
 """Bytes searched for the root element of an XML document: prolog, comments and DOCTYPE."""
+
+_TS_PACKET, _TS_STAMPED = 188, 192
+"""Bytes of a transport stream packet (ISO/IEC 13818-1, 2.4.3.2); with the time stamp that
+Blu-ray and camcorders put before each."""
+_TS_SYNC = 0x47
+_TS_PACKETS = 5
+"""Sync bytes in a row that make a transport stream; chance makes so many once in 10^12 files."""
+_EBML_HEAD = 256
+"""Bytes of a Matroska file in which its DocType stands (RFC 8794, 11.2)."""
+
+
+class VideoContainer(StrEnum):
+    """The containers of videos that are accepted; other kinds of video are named, not accepted."""
+
+    MP4 = "mp4"
+    """ISO base media, QuickTime included."""
+    MATROSKA = "matroska"
+    """WebM included."""
+    MPEGTS = "mpegts"
+    AVI = "avi"
+
+
+_VIDEOS = {
+    "video (MP4)": VideoContainer.MP4,
+    "video (QuickTime MOV)": VideoContainer.MP4,
+    "video (QuickTime)": VideoContainer.MP4,
+    "video (Matroska)": VideoContainer.MATROSKA,
+    "video (WebM)": VideoContainer.MATROSKA,
+    "video (MPEG-TS)": VideoContainer.MPEGTS,
+    "video (AVI)": VideoContainer.AVI,
+}
 
 # Offset, bytes, what it is. First match wins, so longer signatures stand before their prefixes.
 # Source of each: the format's own specification, or the IANA media type registration.
@@ -48,7 +80,6 @@ _SIGNATURES: tuple[tuple[int, bytes, Format | str], ...] = (
     (0, b"SIMPLE  =", "FITS"),
     (0, b"\x08\xf2\xa6\xb6", "VIPS image"),
     (0, b"\xb6\xa6\xf2\x08", "VIPS image"),
-    (0, b"\x1a\x45\xdf\xa3", "video (Matroska or WebM)"),
     (0, b"FLV\x01", "video (FLV)"),
     (0, b"OggS", "media (Ogg)"),
     (0, b"ID3", "audio (MP3)"),
@@ -101,6 +132,13 @@ def sniff(data: bytes) -> Format | None:
     return found if isinstance(found, Format) else None
 
 
+def video_container(data: bytes) -> VideoContainer | None:
+    """The accepted container of a video, or None. Whether there is a picture in it, or only
+    sound, is told by probing alone."""
+    found = identify(data)
+    return _VIDEOS.get(found) if isinstance(found, str) else None
+
+
 def identify(data: bytes) -> Format | str | None:
     """Like :func:`sniff`, with the name of a format that is known and never accepted."""
     for offset, signature, kind in _SIGNATURES:
@@ -114,9 +152,31 @@ def identify(data: bytes) -> Format | str | None:
         return _iso_kind(data)
     if data[4:8] in (b"moov", b"mdat", b"wide", b"free"):
         return "video (QuickTime)"
+    if data[:4] == b"\x1a\x45\xdf\xa3":
+        return _ebml_kind(data)
     if data[:2] == b"BM" and _is_bmp(data):
         return Format.BMP
+    if _is_transport_stream(data):
+        return "video (MPEG-TS)"
     return _text_kind(data)
+
+
+def _ebml_kind(data: bytes) -> str:
+    """Matroska tells its dialect in the DocType element (ID 0x4282, RFC 8794)."""
+    _, found, rest = data[:_EBML_HEAD].partition(b"\x42\x82")
+    # One byte says the length, its highest bit set (RFC 8794, 4).
+    text = rest[1 : 1 + (rest[0] & 0x7F)] if found and rest else b""
+    kinds = {b"webm": "video (WebM)", b"matroska": "video (Matroska)"}
+    return kinds.get(text.rstrip(b"\0"), "EBML document of an unknown type")
+
+
+def _is_transport_stream(data: bytes) -> bool:
+    """A transport stream has no signature: its sync bytes recur at the distance of a packet."""
+    return any(
+        len(data) > first + (_TS_PACKETS - 1) * step
+        and all(data[first + turn * step] == _TS_SYNC for turn in range(_TS_PACKETS))
+        for first, step in ((0, _TS_PACKET), (4, _TS_STAMPED))
+    )
 
 
 def _is_bmp(data: bytes) -> bool:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 
 from worker.model import Rendition
-from worker.records import AssetRecord, Event, StoredRendition
+from worker.records import AssetRecord, Event, StoredRendition, medium_of
 
 
 def delivery_key(record: AssetRecord, name: str, extension: str) -> str:
     """Where a rendition lies. Two hex digits in front spread keys over partitions."""
+    return f"{version_prefix(record)}{name}.{extension}"
+
+
+def version_prefix(record: AssetRecord) -> str:
+    """What the keys of everything made of one upload begin with."""
     spread = hashlib.sha256(record.asset.encode()).hexdigest()[:2]
-    return f"{spread}/{record.asset}/{record.version}/{name}.{extension}"
+    return f"{spread}/{record.asset}/{record.version}/"
 
 
 def quarantine_key(record: AssetRecord) -> str:
     """Where a rejected original lies."""
-    spread = hashlib.sha256(record.asset.encode()).hexdigest()[:2]
-    return f"{spread}/{record.asset}/{record.version}/original"
+    return f"{version_prefix(record)}original"
 
 
 def event_of(record: AssetRecord) -> Event:
@@ -27,6 +31,7 @@ def event_of(record: AssetRecord) -> Event:
         "version": record.version,
         "recipe": record.recipe,
         "status": record.status.value,
+        "media": medium_of(record).value,
         "renditions": [
             {
                 "name": one.name,
@@ -39,6 +44,12 @@ def event_of(record: AssetRecord) -> Event:
             for one in record.renditions
         ],
     }
+    if record.film is not None:
+        detail["duration_ms"] = record.film.duration_ms
+        detail["files"] = [
+            {"name": one.name, "format": one.format.value, "bytes": one.bytes, "key": one.key}
+            for one in record.media
+        ]
     if record.verdict is not None:
         detail["reason"] = {"code": record.verdict.code, "message": record.verdict.message}
     return Event(

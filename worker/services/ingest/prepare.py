@@ -18,13 +18,20 @@ from worker.errors import (
 )
 from worker.media import engine, sandbox
 from worker.media.engine import Processed
-from worker.media.probe import probe
+from worker.media.probe import accept, probe
 from worker.media.refuse import check_bytes
 from worker.media.sandbox import SandboxLimits
-from worker.media.sniff import identify
-from worker.model import Probe, Recipe
+from worker.media.sniff import identify, video_container
+from worker.model import Limits, Probe, Recipe
 from worker.ports import Catalog, ObjectStore
-from worker.records import AssetRecord, ObjectVersion, Status, Verdict, asset_id_of
+from worker.records import (
+    VIDEO_CODE,
+    AssetRecord,
+    ObjectVersion,
+    Status,
+    Verdict,
+    asset_id_of,
+)
 
 _SNIFFED_BYTES = 65_536
 """Of an original that is too large to fetch, this much is read to tell what it is."""
@@ -61,6 +68,10 @@ class Policy:
     heavy_pixels: int
     sandbox: SandboxLimits
     upload_threads: int = 8
+    video: bool = True
+    """Videos wait as heavy; without it they are rejected."""
+    video_bytes: int = 20_000_000_000
+    """Most bytes of a video, inclusive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,12 +194,14 @@ class Preparer:
             verdict = Verdict(code=code, message=message)
             return Prepared(fetched=fetched, status=Status.HEAVY, verdict=verdict, probe=found)
 
-        kind = identify(fetched.data)
-        if isinstance(kind, str) and kind.startswith("video "):
-            return heavy("video", kind)
         size = fetched.upload.size
+        if policy.video and video_container(fetched.data) is not None:
+            check_bytes(size, Limits(bytes=policy.video_bytes))
+            return heavy(VIDEO_CODE, str(identify(fetched.data)))
         check_bytes(size, policy.recipe.limits)
         if size > policy.heavy_bytes:
+            # What no job would accept either need not be sent to one.
+            accept(fetched.data, policy.recipe.formats)
             return heavy("too_large", f"{size:,} bytes")
         found = probe(fetched.data, policy.recipe.limits, formats=policy.recipe.formats)
         pixels = found.pixels * (found.frames if found.animated else 1)
