@@ -1,0 +1,71 @@
+"""What a kind of job is: the words of the catalogue. Pure data, standard library only.
+
+What may not be here: a kind itself (``batch.kinds``), or anything that runs one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+ParameterType: TypeAlias = Literal["int", "float", "bool", "text", "choice", "list"]
+Media: TypeAlias = Literal["video", "image", "any"]
+Queue: TypeAlias = Literal["standard", "urgent", "bulk"]
+
+BOTH = ("x86_64", "arm64")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One thing a job can be told."""
+
+    name: str
+    """Lower-case letters, digits and ``_``."""
+    type: ParameterType
+    """``list`` is text parts with commas between them."""
+    help: str
+    """One sentence, with the unit."""
+    default: int | float | bool | str | tuple[str, ...] | None = None
+    """None: the parameter is missing unless given."""
+    minimum: float | None = None
+    """Of a number, inclusive; of the count of a list's parts."""
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    """Of a ``choice``, or of each part of a ``list``; empty allows any text in a list."""
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of job: what it takes and what it needs to run."""
+
+    name: str
+    summary: str
+    """One line for lists of commands."""
+    parameters: tuple[Parameter, ...]
+    media: Media
+    inputs: tuple[int, int] = (1, 1)
+    """Fewest and most inputs."""
+    vcpus: float = 2
+    memory_mib: int = 3584
+    """Below a power of two: an instance keeps some of its memory for itself, and two such jobs
+    should fit where the maker's figures say four gigabytes a processor."""
+    scratch_gib: int = 20
+    """Disk the job may fill, beside its inputs."""
+    architectures: tuple[str, ...] = BOTH
+    timeout_seconds: int = 3600
+    """Of one attempt."""
+    attempts: int = 5
+    """All together: a Spot reclaim uses one."""
+    queue: Queue = "standard"
+    array: bool = False
+    """Children of an array job share one input; which part is whose follows from the index."""
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """Arguments of the Batch image, before inputs, output and parameters."""
+        return ("run", self.name)
+
+    def parameter(self, name: str) -> Parameter | None:
+        """The parameter of that name."""
+        return next((item for item in self.parameters if item.name == name), None)

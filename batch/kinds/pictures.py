@@ -1,0 +1,258 @@
+"""Kinds that do to pictures what is too slow or too big for the ingest function."""
+
+from __future__ import annotations
+
+from batch.kind import Kind, Parameter
+
+MAX_PIXELS = Parameter(
+    name="max_pixels",
+    type="int",
+    default=200_000_000,
+    minimum=1,
+    maximum=10_000_000_000,
+    help="Largest picture accepted, pixels.",
+)
+OUTPUT = (
+    Parameter(
+        name="format",
+        type="choice",
+        choices=("jpeg", "png", "webp", "tiff"),
+        default="jpeg",
+        help="File format of the result.",
+    ),
+    Parameter(
+        name="quality",
+        type="int",
+        default=90,
+        minimum=1,
+        maximum=100,
+        help="1 to 100; of JPEG and WebP.",
+    ),
+    MAX_PIXELS,
+)
+
+KINDS: tuple[Kind, ...] = (
+    Kind(
+        name="deepzoom",
+        summary="Tiles of a gigapixel picture for zooming viewers: Deep Zoom, IIIF and others",
+        parameters=(
+            Parameter(
+                name="layout",
+                type="choice",
+                choices=("dz", "iiif", "iiif3", "zoomify", "google"),
+                default="dz",
+                help="How tiles are named and described.",
+            ),
+            Parameter(
+                name="tile_size",
+                type="int",
+                default=254,
+                minimum=64,
+                maximum=4096,
+                help="Pixels across a tile, without overlap.",
+            ),
+            Parameter(
+                name="overlap",
+                type="int",
+                default=1,
+                minimum=0,
+                maximum=16,
+                help="Pixels two tiles share; Deep Zoom only.",
+            ),
+            Parameter(
+                name="format",
+                type="choice",
+                choices=("jpeg", "png", "webp"),
+                default="jpeg",
+                help="File format of the tiles.",
+            ),
+            Parameter(
+                name="quality", type="int", default=82, minimum=1, maximum=100, help="1 to 100."
+            ),
+            Parameter(
+                name="id",
+                type="text",
+                help="Address the IIIF tiles are served at, for info.json.",
+            ),
+            Parameter(
+                name="max_pixels",
+                type="int",
+                default=10_000_000_000,
+                minimum=1,
+                maximum=100_000_000_000,
+                help="Largest picture accepted, pixels.",
+            ),
+        ),
+        media="image",
+        memory_mib=7168,
+        scratch_gib=100,
+        timeout_seconds=4 * 3600,
+    ),
+    Kind(
+        name="denoise",
+        summary="Remove noise, keep edges (non-local means)",
+        parameters=(
+            Parameter(
+                name="strength",
+                type="float",
+                default=5.0,
+                minimum=0.1,
+                maximum=50,
+                help="Of brightness noise; 3 is gentle, 10 strong.",
+            ),
+            Parameter(
+                name="colour_strength",
+                type="float",
+                default=8.0,
+                minimum=0,
+                maximum=50,
+                help="Of colour noise.",
+            ),
+            *OUTPUT,
+        ),
+        media="image",
+        vcpus=4,
+        memory_mib=7168,
+    ),
+    Kind(
+        name="stitch",
+        summary="One panorama of several overlapping pictures",
+        parameters=(
+            Parameter(
+                name="mode",
+                type="choice",
+                choices=("panorama", "scans"),
+                default="panorama",
+                help="panorama: one place, turned camera; scans: flat, moved camera.",
+            ),
+            Parameter(
+                name="crop",
+                type="bool",
+                default=True,
+                help="Cut to the largest rectangle without gaps.",
+            ),
+            *OUTPUT,
+        ),
+        media="image",
+        inputs=(2, 64),
+        vcpus=4,
+        memory_mib=14336,
+    ),
+    Kind(
+        name="hdr-merge",
+        summary="One well exposed picture of a bracket of exposures (exposure fusion)",
+        parameters=(
+            Parameter(
+                name="align", type="bool", default=True, help="Undo small movements of the camera."
+            ),
+            Parameter(
+                name="contrast",
+                type="float",
+                default=1.0,
+                minimum=0,
+                maximum=10,
+                help="Weight of contrast (Mertens, Kautz, Van Reeth 2007).",
+            ),
+            Parameter(
+                name="saturation",
+                type="float",
+                default=1.0,
+                minimum=0,
+                maximum=10,
+                help="Weight of saturation.",
+            ),
+            Parameter(
+                name="exposure",
+                type="float",
+                default=1.0,
+                minimum=0,
+                maximum=10,
+                help="Weight of good exposure.",
+            ),
+            *OUTPUT,
+        ),
+        media="image",
+        inputs=(2, 16),
+        vcpus=2,
+        memory_mib=14336,
+    ),
+    Kind(
+        name="document",
+        summary="Find the page in a photo, straighten it, clean it",
+        parameters=(
+            Parameter(
+                name="clean",
+                type="choice",
+                choices=("none", "grey", "colour", "black-white"),
+                default="colour",
+                help="How the paper is made white.",
+            ),
+            Parameter(
+                name="missing",
+                type="choice",
+                choices=("whole", "reject"),
+                default="whole",
+                help="What to do without a page: take the whole picture, or refuse it.",
+            ),
+            *OUTPUT,
+        ),
+        media="image",
+    ),
+    Kind(
+        name="restore",
+        summary="Fill scratches and spots; the second input is the mask, white where damaged",
+        parameters=(
+            Parameter(
+                name="method",
+                type="choice",
+                choices=("telea", "navier-stokes"),
+                default="telea",
+                help="How holes are filled.",
+            ),
+            Parameter(
+                name="radius",
+                type="float",
+                default=3.0,
+                minimum=1,
+                maximum=50,
+                help="How far around a hole is looked, pixels.",
+            ),
+            *OUTPUT,
+        ),
+        media="image",
+        inputs=(1, 2),
+    ),
+    Kind(
+        name="background",
+        summary="Cut out the subject of a picture (GrabCut)",
+        parameters=(
+            Parameter(
+                name="box",
+                type="list",
+                minimum=4,
+                maximum=4,
+                help="Around the subject: left,top,width,height as shares of the picture, 0 to 1.",
+            ),
+            Parameter(
+                name="iterations", type="int", default=5, minimum=1, maximum=20, help="Of GrabCut."
+            ),
+            Parameter(
+                name="feather",
+                type="float",
+                default=1.5,
+                minimum=0,
+                maximum=50,
+                help="Softness of the edge, pixels.",
+            ),
+            Parameter(
+                name="format",
+                type="choice",
+                choices=("png", "webp"),
+                default="png",
+                help="File format of the result.",
+            ),
+            MAX_PIXELS,
+        ),
+        media="image",
+    ),
+)

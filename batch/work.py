@@ -1,0 +1,135 @@
+"""What an operation gets and gives: inputs on disk, parameters, places, and a way to be stopped.
+
+What lives here: the contract between the job runner and the operations, as frozen values and
+protocols. What may not: how any of it is done (``batch.run``, ``batch.places``,
+``batch.checkpoint``), AWS, or a library beyond the standard one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from worker.errors import TransientError
+
+Value: TypeAlias = int | float | bool | str | tuple[str, ...]
+"""A parameter, read and checked. A ``list`` is a tuple of text; an optional one left out is not
+in the mapping at all."""
+
+
+class Stopped(TransientError):
+    """Somebody asked the job to stop. What is finished is in its checkpoint; a new attempt goes on
+    from there."""
+
+    code = "stopped"
+
+
+class Stop(Protocol):
+    """Tells an operation that it must end now. Safe to use from any thread."""
+
+    @property
+    def requested(self) -> bool:
+        """Whether a stop has been asked for. Never becomes false again."""
+        ...
+
+    def check(self) -> None:
+        """Raises ``Stopped`` if a stop has been asked for."""
+        ...
+
+    def add_callback(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call it once when a stop is asked for, at once if that has happened already.
+
+        It runs in another thread, must return quickly and must not raise: terminate a child
+        program, set a flag.
+
+        Returns:
+            A function that takes the callback back; call it when the child program has ended.
+        """
+        ...
+
+
+class Outputs(Protocol):
+    """Where a job's results go: a folder or a prefix in S3."""
+
+    def file(self, path: Path, name: str, *, content_type: str | None = None) -> None:
+        """Store a finished file under a final name, whole or not at all. Overwrites.
+
+        Args:
+            path: a file in the scratch folder; it is left there.
+            name: may have folders in it, ``video/720p/init.mp4``.
+            content_type: None takes that of the name's ending.
+
+        Raises:
+            EngineError: the name leaves the output place.
+            TransientError: the place is full or does not answer.
+        """
+        ...
+
+    def tree(self, folder: Path, prefix: str = "") -> None:
+        """Store every file below a folder, under its path from there behind ``prefix``."""
+        ...
+
+    def fetch(self, name: str) -> Path | None:
+        """A copy on disk of something that lies in the output place; None if it does not.
+
+        For jobs that go on from what an earlier one of the same output place has stored: the
+        parts and the assembly of a divided transcode. The copy is in the scratch folder.
+        """
+        ...
+
+
+class Checkpoint(Protocol):
+    """Finished pieces that a later attempt of the same job needs not make again.
+
+    It belongs to one kind, its inputs and its parameters: with any of them changed it is empty.
+    """
+
+    def get(self, name: str) -> Path | None:
+        """A copy on disk of a stored piece; None if there is none or its digest is not right."""
+        ...
+
+    def put(self, name: str, path: Path) -> None:
+        """Store a finished piece. It counts only once this has returned."""
+        ...
+
+    def names(self) -> Sequence[str]:
+        """Of all stored pieces, sorted."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything. The runner does so after success."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One attempt at one job."""
+
+    inputs: tuple[Path, ...]
+    """Local copies, fetched already, in the order they were given. They keep their endings."""
+    sources: tuple[str, ...]
+    """The same as given: paths or ``s3://`` addresses."""
+    parameters: Mapping[str, Value]
+    """Every parameter of the kind that was given or has a default."""
+    scratch: Path
+    """A folder of this attempt's own, empty at first, removed afterwards."""
+    outputs: Outputs
+    checkpoint: Checkpoint
+    stop: Stop
+    progress: Callable[[float, str], None]
+    """Share done (0 to 1) and what is being done. Cheap: call it as often as there is news."""
+    threads: int
+    """How many threads to use: the processors this job may have, at least 1."""
+    index: int | None = None
+    """Which child of an array job this is, from 0; None outside of array jobs."""
+    size: int = 1
+    """How many children the array has."""
+
+
+Operation: TypeAlias = Callable[[Work], Mapping[str, object]]
+"""Does the work and returns details for ``result.json``: text, numbers, lists and mappings only.
+
+Raises ``Rejected`` if the input can never succeed, ``Stopped`` after a stop, and any other
+``SafelightError`` as it is."""
