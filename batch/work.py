@@ -12,18 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from worker.errors import TransientError
+from worker.errors import Stopped
+
+__all__ = ["Checkpoint", "Operation", "Outputs", "Stop", "Stopped", "Value", "Work"]
 
 Value: TypeAlias = int | float | bool | str | tuple[str, ...]
 """A parameter, read and checked. A ``list`` is a tuple of text; an optional one left out is not
 in the mapping at all."""
-
-
-class Stopped(TransientError):
-    """Somebody asked the job to stop. What is finished is in its checkpoint; a new attempt goes on
-    from there."""
-
-    code = "stopped"
 
 
 class Stop(Protocol):

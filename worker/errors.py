@@ -12,7 +12,8 @@
     ├── ConfigurationError          configuration_invalid   no   somebody must edit something
     │   ├── ProblemsError                                        every mistake at once
     │   │   ├── RecipeError         recipe_invalid
-    │   │   └── SettingsError       settings_invalid
+    │   │   ├── SettingsError       settings_invalid
+    │   │   └── ParameterError      parameters_invalid
     │   ├── AccessDenied            access_denied
     │   └── PortTaken               port_taken
     ├── InputError                  input_*, output_*       no   a given path does not work
@@ -29,6 +30,8 @@
     │       └── AlreadyRecorded     already_recorded
     └── TransientError              (each its own)          yes  the same call may work later
         ├── StorageFull             storage_full
+        ├── ScratchFull             scratch_full
+        ├── Stopped                 stopped
         ├── Throttled               throttled
         ├── Unreachable             unreachable
         ├── MemoryPressure          memory_pressure
@@ -193,6 +196,12 @@ class SettingsError(ProblemsError):
     code = "settings_invalid"
 
 
+class ParameterError(ProblemsError):
+    """A job cannot be run like this; ``problems`` has every mistake with its parameter."""
+
+    code = "parameters_invalid"
+
+
 class AccessDenied(ConfigurationError):
     """The role in use may not do this: a policy is missing a right."""
 
@@ -292,6 +301,19 @@ class StorageFull(TransientError):
     """No space left where the output goes."""
 
     code = "storage_full"
+
+
+class ScratchFull(TransientError):
+    """A job's scratch disk is too full to start, or was filled; another machine may have room."""
+
+    code = "scratch_full"
+
+
+class Stopped(TransientError):
+    """Somebody asked the job to stop. What is finished is in its checkpoint; a new attempt goes on
+    from there."""
+
+    code = "stopped"
 
 
 class Throttled(TransientError):
