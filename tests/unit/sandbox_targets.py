@@ -14,7 +14,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.errors import DamagedInput, Problem, Reason, RecipeError, StorageFull
+from worker.errors import (
+    DamagedInput,
+    LimitExceeded,
+    Problem,
+    Reason,
+    RecipeError,
+    StorageFull,
+    UnsupportedInput,
+)
 from worker.media import sandbox
 from worker.media import sandbox_wire as wire
 from worker.model import Dropped, Format, Rendition
@@ -98,6 +106,20 @@ def raise_wrapped_out_of_memory() -> None:
         raise RuntimeError("vips_tracked: out of memory --- size == 96MB")
     except RuntimeError as error:
         raise DamagedInput(Reason.CORRUPT, "cannot be decoded") from error
+
+
+def fail_with_memory_in_use(size: int, kind: str) -> None:
+    """Fail, after holding ``size`` bytes, with an error that does not speak of memory."""
+    held = bytearray(size)
+    del held
+    match kind:
+        case "damaged":
+            raise DamagedInput(Reason.CORRUPT, "its data cannot be decoded")
+        case "variant":
+            raise UnsupportedInput(Reason.UNSUPPORTED_VARIANT, "a plugin is not there")
+        case "limit":
+            raise LimitExceeded(Reason.TOO_MANY_PIXELS, "more pixels than the limit")
+    raise KeyError(kind)
 
 
 def exit_politely() -> None:

@@ -13,16 +13,20 @@ from pathlib import Path
 import pytest
 
 from tests.unit import sandbox_targets as targets
+from tests.unit.pictures import encoded, quadrants
 from worker.errors import (
     DamagedInput,
     EngineError,
     PoisonInput,
     Reason,
     RecipeError,
+    SafelightError,
     StorageFull,
     TransientError,
 )
+from worker.media.engine import process
 from worker.media.sandbox import ChildTraceback, SandboxLimits, run
+from worker.recipes import load
 
 ROOMY = SandboxLimits(cpu_seconds=60, wall_seconds=100, memory_bytes=1 << 30)
 
@@ -152,7 +156,13 @@ class TestHowItDies:
         assert len(note) < 20_000
 
     @pytest.mark.parametrize(
-        "text", ["GLib-ERROR: failed to allocate 99 bytes", "std::bad_alloc", "Out of memory"]
+        "text",
+        [
+            "GLib-ERROR: failed to allocate 99 bytes",
+            "std::bad_alloc",
+            "Out of memory",
+            "memory allocation of 4096 bytes failed",
+        ],
     )
     def test_abort_for_want_of_memory(self, text: str) -> None:
         """An abort that says memory ran out is believed."""
@@ -201,6 +211,40 @@ class TestMemoryAndFiles:
         with pytest.raises(PoisonInput) as caught:
             run(targets.raise_wrapped_out_of_memory, limits=ROOMY)
         assert caught.value.reason is Reason.OUT_OF_MEMORY
+
+    @pytest.mark.skipif("sys.platform != 'linux'", reason="only Linux limits address space")
+    @pytest.mark.parametrize("megabytes", [40, 70])
+    def test_a_picture_that_needs_more(self, megabytes: int) -> None:
+        """A good progressive JPEG, whose decoder holds 72 MB of coefficients, is not damaged."""
+        data = encoded(quadrants(6000, 4000), "JPEG", progressive=True)
+        with pytest.raises(PoisonInput) as caught:
+            run(process, data, load("default"), limits=limits(memory=megabytes * 1_000_000))
+        assert caught.value.reason is Reason.OUT_OF_MEMORY
+
+    @pytest.mark.skipif("sys.platform != 'linux'", reason="only Linux limits address space")
+    @pytest.mark.parametrize("kind", ["damaged", "variant", "defect"])
+    def test_a_verdict_reached_without_memory(self, kind: str) -> None:
+        """Damage, or a defect, seen with nearly all memory in use is not believed."""
+        with pytest.raises(PoisonInput) as caught:
+            run(
+                targets.fail_with_memory_in_use, 95_000_000, kind, limits=limits(memory=100_000_000)
+            )
+        assert caught.value.reason is Reason.OUT_OF_MEMORY
+
+    @pytest.mark.parametrize(
+        ("size", "kind", "code"),
+        [
+            (60_000_000, "damaged", "corrupt"),
+            (60_000_000, "variant", "unsupported_variant"),
+            (60_000_000, "defect", "engine_failed"),
+            (95_000_000, "limit", "too_many_pixels"),
+        ],
+    )
+    def test_a_verdict_that_stands(self, size: int, kind: str, code: str) -> None:
+        """With memory left everything is believed; a limit read from a header always."""
+        with pytest.raises(SafelightError) as caught:
+            run(targets.fail_with_memory_in_use, size, kind, limits=limits(memory=100_000_000))
+        assert caught.value.code == code
 
     def test_answer_too_large(self) -> None:
         """An answer beyond the limit is not sent."""

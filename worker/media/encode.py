@@ -145,6 +145,10 @@ def flattened(image: pyvips.Image, background: str) -> pyvips.Image:
     return image.flatten(background=colour_of(background))
 
 
+_NO_MEMORY = ("encoding error 1", "encoding error 2")
+"""What Pillow makes of libwebp's two codes for a failed allocation (webp/encode.h)."""
+
+
 def _pillow(image: Image.Image, encoding: Encoding, quality: int, extras: Extras) -> bytes:
     options: dict[str, object] = {"quality": quality}
     if extras.exif is not None:
@@ -158,7 +162,12 @@ def _pillow(image: Image.Image, encoding: Encoding, quality: int, extras: Extras
     else:
         options |= {"method": encoding.effort}
     out = io.BytesIO()
-    image.save(out, encoding.format.value, **options)
+    try:
+        image.save(out, encoding.format.value, **options)
+    except ValueError as error:
+        if str(error) in _NO_MEMORY:
+            raise MemoryError(f"{error} (WebP)") from error
+        raise
     return out.getvalue()
 
 

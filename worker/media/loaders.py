@@ -114,9 +114,10 @@ def decoding() -> Iterator[None]:
         raise _mapped("\n" + _text(pyvips.vips_lib.vips_error_buffer())) from error
 
 
-# libheif calls it a memory error, too, when it refuses to try a size.
+# libheif calls it a memory error, too, when it refuses to try a size. libjpeg says "insufficient".
 _OUT_OF_MEMORY = re.compile(
-    r"out of memory|memory allocation(?! error: (?:security|invalid))|cannot allocate",
+    r"(?:out of|insufficient) memory|memory allocation(?! error: (?:security|invalid))"
+    r"|cannot allocate",
     re.IGNORECASE,
 )
 _TRUNCATED = re.compile(

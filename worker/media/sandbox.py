@@ -30,7 +30,8 @@ raised anything else, or returned what is not data     ``EngineError``
 SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE, SIGTRAP      ``PoisonInput`` CRASHED
 ended without an answer, or with one not ours          ``PoisonInput`` CRASHED
 ``MemoryError``, an abort that says memory ran out,    ``PoisonInput`` OUT_OF_MEMORY
-SIGKILL from the kernel, a result too large
+SIGKILL from the kernel, a result too large, damage
+or a defect seen with nearly all memory in use
 SIGXCPU, SIGKILL after the CPU limit, the wall clock   ``PoisonInput`` TIMED_OUT
 could not be started; SIGTERM and the like             ``TransientError``
 =====================================================  ===============================

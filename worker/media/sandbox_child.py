@@ -20,14 +20,20 @@ OUT_OF_MEMORY_EXIT = 77
 """Exit status of a child that had no memory left even to say so."""
 
 _GRACE_SECONDS = 2.0
+_NEARLY_ALL = 7 / 8
+"""Whoever has held this share of the memory allowed and then fails is taken to have wanted more."""
 _OPEN_FILES = 256
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PR_SET_NO_NEW_PRIVS = 38
-# glibc, libvips, GLib and libstdc++; a thread fails to start when its stack finds no room.
+# glibc, libvips, libjpeg, GLib, libstdc++ and Rust (librsvg); ld.so, when a library that is loaded
+# late finds no room; a thread fails to start when its stack finds none.
 _MEMORY_WORDS = (
     "out of memory",
+    "insufficient memory",
     "cannot allocate memory",
     "failed to allocate",
+    "memory allocation of",
+    "failed to map segment",
     "bad_alloc",
     "error creating thread",
     "can't start new thread",
@@ -58,12 +64,15 @@ def _serve(reply: int) -> None:
         return
     reply_bytes = confinement.pop("reply_bytes")
     gc.collect()
+    before, peak = _address_space("VmSize"), _address_space("VmPeak")
     confine(**confinement)
     kind, value = "returned", None
     try:
         value = function(*args)
     except BaseException as error:  # noqa: BLE001  (SystemExit is a failure like any other)
-        kind, value = _described(error)
+        most = _address_space("VmPeak")  # of the call, unless loading it took more
+        share = (most - before) / confinement["memory_bytes"] if most > peak else 0.0
+        kind, value = _described(error, scarce=share > _NEARLY_ALL)
     _answer(reply, kind, value, limit=reply_bytes)
 
 
@@ -82,13 +91,25 @@ def _answer(reply: int, kind: str, value: object, *, limit: int | None = None) -
             view = view[os.write(reply, view) :]
 
 
-def _described(error: BaseException) -> tuple[str, object]:
-    """The kind of reply an exception makes, and its value."""
+def _described(error: BaseException, *, scarce: bool = False) -> tuple[str, object]:
+    """The kind of reply an exception makes, and its value.
+
+    Most libraries say so when an allocation fails, in words that are known here. Some take it for
+    damage, or for a plugin that is not there, without a word: where memory was ``scarce``, what
+    was seen of the input proves nothing, and neither does an error that is no verdict. Limits and
+    forbidden content are read from headers and stand.
+    """
     if _ran_out_of_memory(error):
         return "memory", "memory ran out"
 
-    from worker.errors import SafelightError
+    from worker.errors import DamagedInput, Reason, Rejected, SafelightError
 
+    if scarce and (
+        not isinstance(error, SafelightError)
+        or isinstance(error, DamagedInput)
+        or (isinstance(error, Rejected) and error.reason is Reason.UNSUPPORTED_VARIANT)
+    ):
+        return "memory", f"nearly all memory was in use when this went wrong: {error!s:.200}"
     if isinstance(error, SafelightError):
         return "raised", error
 
@@ -154,7 +175,7 @@ def confine(*, cpu_seconds: float, wall_seconds: float, memory_bytes: int, file_
     _lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
     signal.setitimer(signal.ITIMER_REAL, wall_seconds + _GRACE_SECONDS)
     if sys.platform == "linux":  # macOS knows RLIMIT_AS and does not keep it
-        _lower(resource.RLIMIT_AS, _address_space() + memory_bytes)
+        _lower(resource.RLIMIT_AS, _address_space("VmSize") + memory_bytes)
 
 
 def _lower(limit: int, soft: int, hard: int | None = None) -> None:
@@ -165,13 +186,16 @@ def _lower(limit: int, soft: int, hard: int | None = None) -> None:
     resource.setrlimit(limit, (min(soft, hard), hard))
 
 
-def _address_space() -> int:
-    """Bytes of address space in use (proc(5), statm, first field, in pages)."""
+def _address_space(field: str) -> int:
+    """Bytes of address space in use (``VmSize``) or ever in use (``VmPeak``), as proc(5) says."""
     try:
-        with open("/proc/self/statm") as statm:  # noqa: PTH123  (no pathlib here)
-            return int(statm.read().split()[0]) * resource.getpagesize()
+        with open("/proc/self/status", "rb") as status:  # noqa: PTH123  (no pathlib here)
+            for line in status:
+                if line.startswith(field.encode()):
+                    return int(line.split()[1]) * 1024
     except OSError:
-        return 512_000_000  # about an interpreter with libvips and numpy
+        pass
+    return 512_000_000  # about an interpreter with libvips and numpy
 
 
 if __name__ == "__main__":
