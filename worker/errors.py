@@ -62,6 +62,10 @@ class Reason(StrEnum):
     """The right format in a flavour the decoder cannot read (bit depth, compression, colours)."""
     UNSAFE_CONTENT = "unsafe_content"
     """Active or outward-pointing content: scripts, entities, external references in an SVG."""
+    NO_VIDEO = "no_video"
+    """A readable file without moving pictures, where they are needed."""
+    NO_AUDIO = "no_audio"
+    """A readable file without sound, where it is needed."""
 
     # LimitExceeded
     TOO_MANY_BYTES = "too_many_bytes"
@@ -69,6 +73,10 @@ class Reason(StrEnum):
     TOO_MANY_FRAMES = "too_many_frames"
     TOO_LARGE_DIMENSION = "too_large_dimension"
     TOO_LONG_DURATION = "too_long_duration"
+    TOO_MANY_STREAMS = "too_many_streams"
+    """More pictures, sounds and texts side by side in a video than are allowed."""
+    TOO_LARGE_OUTPUT = "too_large_output"
+    """A program would write more than any honest input makes it write."""
 
     # DamagedInput
     EMPTY = "empty"

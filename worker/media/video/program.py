@@ -1,0 +1,343 @@
+"""The only place that starts ffmpeg and ffprobe.
+
+What lives here: :func:`run`, one program's life from start to end. What it may open is in
+``program_inputs``, what its end means in ``program_verdict``, what it may use in ``limits``, what
+happens just before it becomes ffmpeg in ``program_launch``. What may not: what to run it for.
+
+What every run gets, whatever the caller asks:
+
+- No shell, no terminal, no standard input; inputs only as ``file:PATH`` or ``pipe:``, and only
+  local protocols, known containers and known decoders: a playlist or a script is refused.
+- Limits of wall time, of time without progress, of address space, of the size of each file
+  written and of what is captured; no core dumps.
+- A bare environment without credentials.
+- A process group of its own: SIGTERM and after a moment SIGKILL when the job is stopped; killed
+  at once when a limit is passed, when the caller fails, and (Linux) when this process dies.
+- What it prints is drained and bounded: a damaged file makes a message for every frame of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from worker.errors import ConfigurationError, Stopped, TransientError
+from worker.media.video import program_verdict as verdict
+from worker.media.video.limits import ProgramLimits
+from worker.media.video.program_inputs import guarded
+
+__all__ = ["ProgramLimits", "StopLike", "command_line", "input_url", "run"]
+
+Error = TypeVar("Error", bound=Exception)
+
+_LAUNCHER = Path(__file__).with_name("program_launch.py")
+_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "TMPDIR", "TZ", "FONTCONFIG_FILE", "FONTCONFIG_PATH")
+_HEAD_BYTES = 8_000
+_TAIL_BYTES = 16_000
+_CHUNK = 1 << 16
+_TICK_SECONDS = 0.1
+_ERROR_RATE = "0.2"
+"""Share of frames that may fail to decode; ffmpeg's own is two thirds, hardly a video any more."""
+
+
+class StopLike(Protocol):
+    """Whether the job that this run belongs to is to end."""
+
+    @property
+    def requested(self) -> bool:
+        """Whether to stop as soon as can be."""
+        ...
+
+    def check(self) -> None:
+        """Raise the error that ends the job, if it is to end."""
+        ...
+
+
+def input_url(path: Path) -> str:
+    """A file as ffmpeg is to be told of it: never read as an option or a protocol."""
+    return f"file:{path.absolute()}"
+
+
+def run(
+    arguments: Sequence[str],
+    *,
+    limits: ProgramLimits,
+    stop: StopLike | None = None,
+    progress: Callable[[float], None] | None = None,
+    capture: bool = False,
+    program: str = "ffmpeg",
+    sink: Callable[[bytes], None] | None = None,
+    log: Callable[[str], None] | None = None,
+) -> bytes:
+    """Run ffmpeg (or ffprobe) to its end.
+
+    Args:
+        arguments: without the program's name; inputs as ``-i file:PATH`` (see
+            :func:`input_url`), all of them before the first output. Put in by this function:
+            ``-nostdin -hide_banner -y -loglevel -progress -max_error_rate`` and the allow-lists.
+        limits: what it may use.
+        stop: looked at ten times a second.
+        progress: told the seconds of media written so far, about twice a second (ffmpeg only).
+        capture: return what it writes to standard output.
+        program: ``ffmpeg`` or ``ffprobe``.
+        sink: gets standard output piece by piece instead; what it raises ends the program.
+        log: gets each line of standard error (at most 16 kB of each). Ask for more lines by
+            ``-loglevel`` in the arguments.
+
+    Returns:
+        Standard output if ``capture``, else nothing.
+
+    Raises:
+        Rejected: the input is to blame (see ``program_verdict``) or passed a limit.
+        ConfigurationError: the program is not installed (``program_missing``).
+        Stopped: ``stop`` asked for it.
+        StorageFull: no space where it writes.
+        TransientError: it was stopped from outside, or could not be started.
+        EngineError: the arguments are wrong, or an ending nobody knows.
+    """
+    job = _Run(program, limits, progress=progress, capture=capture, sink=sink, log=log)
+    job.start(arguments)
+    try:
+        stopped = job.attend(stop)
+        if stopped:
+            job.ask_to_end()
+    finally:
+        job.end()
+    if stopped:
+        assert stop is not None
+        stop.check()
+        raise Stopped(f"{program} was stopped")
+    job.raise_if_failed()
+    return bytes(job.captured)
+
+
+def command_line(program: str, arguments: Sequence[str], *, progress_to: int | None) -> list[str]:
+    """The whole command line of a run, as it is executed.
+
+    Raises:
+        ConfigurationError: the program is not installed.
+        EngineError: an input is not given as a file.
+    """
+    found = shutil.which(program)
+    if found is None:
+        raise ConfigurationError(
+            f"the program {program} is not installed: videos need ffmpeg and ffprobe "
+            "(Debian and Ubuntu: apt install ffmpeg; macOS: brew install ffmpeg)",
+            code="program_missing",
+        )
+    command = [found, "-hide_banner"]
+    if "-loglevel" not in arguments and "-v" not in arguments:
+        command += ["-loglevel", "error"]
+    if program == "ffmpeg":
+        command += ["-nostdin", "-y", "-nostats"]
+        if progress_to is not None:
+            command += ["-progress", f"pipe:{progress_to}", "-stats_period", "0.5"]
+        if "-max_error_rate" not in arguments:
+            command += ["-max_error_rate", _ERROR_RATE]
+    return command + guarded(arguments)
+
+
+class _Run:
+    """One process, its pipes and its clocks."""
+
+    def __init__(
+        self,
+        program: str,
+        limits: ProgramLimits,
+        *,
+        progress: Callable[[float], None] | None,
+        capture: bool,
+        sink: Callable[[bytes], None] | None,
+        log: Callable[[str], None] | None,
+    ) -> None:
+        self._program = program
+        self._limits = limits
+        self._tell = progress
+        self._capture = capture
+        self._sink = sink
+        self._noise = _Noise(log)
+        self._meter = _Meter()
+        self.captured = bytearray()
+
+    def start(self, arguments: Sequence[str]) -> None:
+        self._reports, reporter = os.pipe()
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  (no shell; the program is found)
+                self._launcher(command_line(self._program, arguments, progress_to=reporter)),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if self._capture or self._sink else subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                pass_fds=[reporter],
+                env=_environment(),
+                start_new_session=True,
+            )
+        except BaseException as error:
+            os.close(self._reports)
+            if isinstance(error, OSError):
+                raise TransientError(f"{self._program} could not be started: {error}") from error
+            raise
+        finally:
+            os.close(reporter)
+
+    def _launcher(self, command: Sequence[str]) -> list[str]:
+        limits = (os.getpid(), self._limits.memory_bytes, self._limits.file_bytes)
+        python = [sys.executable, "-I", "-S", str(_LAUNCHER)]
+        return [*python, *map(str, limits), "--", *command]
+
+    def attend(self, stop: StopLike | None) -> bool:
+        """Stay until it has ended, True if the job is to stop; raises when a limit is passed."""
+        started = moved = time.monotonic()
+        assert self._process.stderr is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stderr, selectors.EVENT_READ, self._noise.take)
+            selector.register(self._reports, selectors.EVENT_READ, self._report)
+            if self._process.stdout is not None:
+                selector.register(self._process.stdout, selectors.EVENT_READ, self._output)
+            while True:
+                # Asked before reading: what it wrote before it ended is read in this round or
+                # a later one. The end of its pipes says nothing.
+                gone = self._process.poll() is not None
+                ready = selector.select(0 if gone else _TICK_SECONDS)
+                if gone and not ready:
+                    return False
+                for key, _ in ready:
+                    data = os.read(key.fd, _CHUNK)
+                    key.data(data)
+                    if not data:
+                        selector.unregister(key.fd)
+                if stop is not None and stop.requested:
+                    return True
+                now = time.monotonic()
+                if self._meter.moved():
+                    moved = now
+                if now - started > self._limits.wall_seconds:
+                    raise self._with_noise(
+                        verdict.too_late(self._program, self._limits.wall_seconds)
+                    )
+                if self._program == "ffmpeg" and now - moved > self._limits.stall_seconds:
+                    raise self._with_noise(
+                        verdict.stalled(self._program, self._limits.stall_seconds)
+                    )
+                if not gone and not selector.get_map():
+                    time.sleep(_TICK_SECONDS / 10)  # it has closed all its pipes and lives on
+
+    def _output(self, data: bytes) -> None:
+        self._meter.bytes += len(data)
+        if not data:
+            return
+        if self._sink is not None:
+            self._sink(data)
+        if self._capture:
+            self.captured += data
+            if len(self.captured) > self._limits.capture_bytes:
+                raise self._with_noise(verdict.too_large(self._program))
+
+    def _report(self, data: bytes) -> None:
+        if self._meter.read(data) and self._tell is not None:
+            self._tell(self._meter.seconds)
+
+    def _with_noise(self, error: Error) -> Error:
+        if self._noise.text.strip():
+            error.add_note(f"the end of what {self._program} said:\n{self._noise.text[-4000:]}")
+        return error
+
+    def ask_to_end(self) -> None:
+        """SIGTERM, and a moment to obey."""
+        self._signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(self._limits.grace_seconds)
+
+    def end(self) -> None:
+        """Kill whatever is left of the group and bury the child."""
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+        os.close(self._reports)
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def _signal(self, number: int) -> None:
+        # The group's number is not given to another while any of it lives; if none does, the
+        # number was free for microseconds and the kernel goes round all others first.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    def raise_if_failed(self) -> None:
+        if self._process.returncode:
+            raise verdict.judge(self._program, self._process.returncode, self._noise.text)
+
+
+class _Noise:
+    """Standard error: the beginning says the cause, the end says what came of it."""
+
+    def __init__(self, log: Callable[[str], None] | None) -> None:
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._line = bytearray()
+        self._log = log
+
+    def take(self, data: bytes) -> None:
+        room = _HEAD_BYTES - len(self._head)
+        self._head += data[:room]
+        self._tail += data[room:]
+        del self._tail[:-_TAIL_BYTES]
+        if self._log is None:
+            return
+        *lines, rest = (self._line + data).split(b"\n")
+        self._line = rest[:_TAIL_BYTES]
+        if not data and rest:
+            lines.append(rest)
+        for line in lines:
+            self._log(line[:_TAIL_BYTES].decode(errors="replace"))
+
+    @property
+    def text(self) -> str:
+        between = b"\n[...]\n" if len(self._tail) == _TAIL_BYTES else b""
+        return bytes(self._head + between + self._tail).decode(errors="replace")
+
+
+class _Meter:
+    """What ``-progress`` and the output tell of the work done."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.bytes = 0
+        self._rest = b""
+        self._values: dict[bytes, bytes] = {}
+        self._seen: tuple[object, ...] = ()
+
+    def read(self, data: bytes) -> bool:
+        """Take lines of ``key=value``; True when a whole report has come."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        whole = False
+        for line in lines:
+            key, _, value = line.partition(b"=")
+            self._values[key] = value.strip()
+            whole = whole or key == b"progress"
+        with contextlib.suppress(ValueError):  # N/A before the first packet
+            self.seconds = max(0.0, int(self._values.get(b"out_time_us", b"N/A")) / 1e6)
+        return whole
+
+    def moved(self) -> bool:
+        """Whether anything has advanced since last asked."""
+        watched = (b"out_time_us", b"frame", b"total_size")
+        now = (self.bytes, *(self._values.get(name) for name in watched))
+        before, self._seen = self._seen, now
+        return now != before
+
+
+def _environment() -> Mapping[str, str]:
+    """What the program gets to know: where programs and fonts are, and no credentials."""
+    environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    # Each malloc arena reserves 64 MB of the address space that is limited, one for each thread.
+    return environ | {"LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "4", "AV_LOG_FORCE_NOCOLOR": "1"}

@@ -1,0 +1,135 @@
+"""What an ending of ffmpeg or ffprobe means.
+
+What lives here: exit statuses, signals and the words of libav, mapped once to the project's
+errors. What may not: starting or stopping anything.
+
+The words are matched in order; libav says the cause before it says what came of it.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+
+from worker.errors import (
+    DamagedInput,
+    EngineError,
+    LimitExceeded,
+    PoisonInput,
+    Reason,
+    Rejected,
+    SafelightError,
+    StorageFull,
+    TransientError,
+    UnsupportedInput,
+)
+
+_TOO_MANY_ERRORS = 69  # ffmpeg: more than -max_error_rate of the frames do not decode
+_KILLED_BY_US = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+_WORDS: tuple[tuple[str, type[Rejected], Reason, str], ...] = (
+    (
+        r"not on whitelist '[^']*file,pipe",
+        UnsupportedInput,
+        Reason.UNSAFE_CONTENT,
+        "it points at another file or a network address",
+    ),
+    (
+        r"Format not on whitelist",
+        UnsupportedInput,
+        Reason.FORMAT_NOT_ALLOWED,
+        "it is no video or sound file: pictures, playlists and scripts are not accepted here",
+    ),
+    (
+        r"Codec \(.*\) not on whitelist|Decoder \(.*\) not found|Decoding requested, but no decoder"
+        r"|not currently supported in container|Unsupported codec|Decoder not found"
+        r"|No decoder could be found|not implemented|is not supported",
+        UnsupportedInput,
+        Reason.UNSUPPORTED_VARIANT,
+        "it uses a coding that is not accepted",
+    ),
+    (
+        r"moov atom not found|partial file|End of file",
+        DamagedInput,
+        Reason.TRUNCATED,
+        "it ends before its content does",
+    ),
+    (
+        r"Invalid data found|Error while decoding|Error submitting (?:a )?packet to decoder"
+        r"|could not find codec parameters|Could not find codec parameters|error reading header"
+        r"|Invalid argument.*file:|Nothing was written into output",
+        DamagedInput,
+        Reason.CORRUPT,
+        "it cannot be decoded",
+    ),
+)
+
+
+def judge(program: str, status: int, said: str, *, stopped: bool = False) -> SafelightError:
+    """The error for a program that did not end well.
+
+    Args:
+        program: ``ffmpeg`` or ``ffprobe``, for the message.
+        status: as ``Popen.returncode``: negative for a signal.
+        said: the beginning and end of its standard error.
+        stopped: we sent it a signal ourselves, so one is no surprise.
+
+    Returns:
+        ``Rejected`` where the input is to blame, ``TransientError`` where the machine is,
+        ``EngineError`` where we are; the end of what it said is a note on it.
+    """
+    error = _by_signal(program, -status) if status < 0 else _by_words(program, status, said)
+    if said.strip() and not stopped:
+        error.add_note(f"the end of what {program} said:\n{said[-4000:]}")
+    return error
+
+
+def _by_signal(program: str, number: int) -> SafelightError:
+    if number == signal.SIGXFSZ:
+        return too_large(program)
+    if number == signal.SIGKILL:  # not ours: the kernel's, when memory is short
+        return _out_of_memory(program)
+    if number in _KILLED_BY_US:
+        return TransientError(f"{program} was stopped from outside")
+    try:
+        name = signal.Signals(number).name
+    except ValueError:  # real-time signals have no names
+        name = f"signal {number}"
+    return PoisonInput(Reason.CRASHED, f"{program} was ended by {name} on this input")
+
+
+def _by_words(program: str, status: int, said: str) -> SafelightError:
+    if "received signal" in said:
+        return TransientError(f"{program} was stopped from outside")
+    if "No space left on device" in said:
+        return StorageFull(f"no space is left where {program} writes")
+    if re.search(r"Cannot allocate memory|[Oo]ut of memory|bad_alloc|malloc.* failed", said):
+        return _out_of_memory(program)
+    if "File too large" in said:
+        return too_large(program)
+    if status == _TOO_MANY_ERRORS:
+        return DamagedInput(Reason.CORRUPT, "too much of it cannot be decoded")
+    for pattern, kind, reason, message in _WORDS:
+        if re.search(pattern, said):
+            return kind(reason, message)
+    last = next((line for line in reversed(said.splitlines()) if line.strip()), "without a word")
+    return EngineError(f"{program} ended with status {status}: {last[:300]}")
+
+
+def too_large(program: str) -> Rejected:
+    """The input makes more output than any honest one would."""
+    return LimitExceeded(Reason.TOO_LARGE_OUTPUT, f"{program} would write more than is allowed")
+
+
+def too_late(program: str, seconds: float) -> Rejected:
+    """The wall clock has run out."""
+    return PoisonInput(Reason.TIMED_OUT, f"{program} was stopped after {seconds:.0f} s")
+
+
+def stalled(program: str, seconds: float) -> Rejected:
+    """It runs and does nothing."""
+    return PoisonInput(Reason.TIMED_OUT, f"{program} made no progress for {seconds:.0f} s")
+
+
+def _out_of_memory(program: str) -> Rejected:
+    return PoisonInput(Reason.OUT_OF_MEMORY, f"{program} ran out of memory on this input")
