@@ -9,4 +9,6 @@ rm -rf /opt/safelight/app/bin
 rm -f /opt/safelight/app/*.dist-info/direct_url.json /opt/safelight/app/*.dist-info/RECORD
 ../bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/safelight/app
 chmod -R u=rwX,go=rX /opt/safelight/app
-find /opt/safelight -exec touch --no-dereference --date 2000-01-01T00:00:00Z {} +
+mkdir -p /layers/project/opt/safelight
+mv /opt/safelight/app /layers/project/opt/safelight/
+sh ../dates.sh /layers/project

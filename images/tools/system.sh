@@ -16,6 +16,11 @@ find /usr/lib -type d -name dri -prune -exec rm -rf {} +
 # Python's own tests and the texts behind its help().
 rm -rf /usr/lib/python3.13/test /usr/lib/python3.13/pydoc_data
 
+# Debian compiles for the dates of the sources, which are about to change; as in requirements.sh.
+find /usr/lib/python3* /usr/share/python3 -name __pycache__ -prune -exec rm -rf {} +
+PYTHONHASHSEED=0 python3 -m compileall -q --invalidation-mode unchecked-hash /usr/lib/python3.13 \
+    /usr/lib/python3
+
 # What only installs, draws or logs people in. A program that is not there cannot be used by whoever
 # breaks in. Purged by dpkg, so that its list, which scanners read, stays true.
 for package in apt libapt-pkg7.0 sqv debian-archive-keyring passwd login login.defs util-linux \
@@ -33,9 +38,13 @@ find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 echo 'safelight:x:10001:10001::/nonexistent:/usr/sbin/nologin' >>/etc/passwd
 echo 'safelight:x:10001:' >>/etc/group
 
-# Caches, dates and logs. Licences stay: /usr/share/doc/*/copyright.
+# Caches and logs; fontconfig's cache has dates of the build in it, and two fonts are found without. Licences stay: /usr/share/doc/*/copyright.
 rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/ldconfig/* /var/cache/debconf/* \
+    /var/cache/fontconfig/* \
     /var/log/* /var/lib/dpkg/*-old /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- \
-    /usr/share/man/* /usr/share/locale/* /usr/share/info/* /tmp/*
+    /usr/share/man/* /usr/share/locale/* /usr/share/info/*
 find /usr/share/doc -type f ! -name copyright -delete
 find /usr/share/doc -type l -delete
+sh /tmp/dates.sh /
+rm /tmp/*.sh
+touch --date 2000-01-01T00:00:00Z /tmp

@@ -59,24 +59,30 @@ def test_the_bill_of_materials_names_everything(engine: Engine, image: str) -> N
 
 LOOK = """
 import json, os, shutil
-dates = {int(os.lstat(os.path.join(at, name)).st_mtime)
-         for at, folders, files in os.walk("/opt/safelight") for name in files}
+made = {"/proc", "/sys", "/dev", "/.dockerenv", "/etc"}  # by the engine, in every container
+made |= {"/etc/" + name for name in ("hosts", "hostname", "resolv.conf", "mtab")}
+dates = {}
+for at, folders, files in os.walk("/"):
+    folders[:] = [name for name in folders if name not in ("proc", "sys", "dev") or at != "/"]
+    for path in (os.path.join(at, name) for name in folders + files):
+        if path not in made:
+            dates.setdefault(int(os.lstat(path).st_mtime), path)
 special = [os.path.join(at, name) for at, folders, files in os.walk("/usr") for name in files
            if os.lstat(os.path.join(at, name)).st_mode & 0o6000]
 forbidden = ("pip", "cc", "gcc", "perl", "apt-get", "curl", "su", "mount")
 tools = [name for name in forbidden if shutil.which(name)]
 data = "/opt/safelight/lib/botocore/data"
 services = [name for name in os.listdir(data) if os.path.isdir(f"{data}/{name}")]
-print(json.dumps([sorted(dates), special, tools, services]))
+print(json.dumps([dates, special, tools, services]))
 """
 
 
 @IMAGES
 def test_it_holds_nothing_to_build_fetch_or_rise_with(engine: Engine, image: str) -> None:
-    """No pip, compiler, package manager or setuid program; all dates are one."""
+    """No pip, compiler, package manager or setuid program; all dates are one, folders' too."""
     dates, special, tools, services = json.loads(engine.python(image, LOOK).output)
 
-    assert dates == [946684800]
+    assert list(dates) == ["946684800"], dates
     assert (special, tools) == ([], [])
     for name, value in vars(AwsClients).items():
         if isinstance(value, property):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
+
+import pytest
 
 import worker
 
@@ -29,9 +32,11 @@ def test_the_own_architecture_is_built_by_plain_docker() -> None:
     lines = dry("build", OWN_ARCH="amd64", BASE_IMAGE="mirror/debian", BUILD_NETWORK="host")
 
     revision = re.search(r"REVISION=([0-9a-f]{40}(-dirty)?)", lines.stdout)
+    date = re.search(r"SOURCE_DATE_EPOCH=(\d{10})", lines.stdout)
     assert revision is not None
+    assert date is not None
     common = (
-        f"--build-arg VERSION={worker.__version__} --build-arg {revision[0]}"
+        f"--build-arg VERSION={worker.__version__} --build-arg {revision[0]} --build-arg {date[0]}"
         " --build-arg BASE_IMAGE=mirror/debian --network host"
     )
     assert lines.stdout.splitlines() == [
@@ -39,6 +44,13 @@ def test_the_own_architecture_is_built_by_plain_docker() -> None:
         f" {common} --tag {name}:latest ."
         for kind, name in (("lambda", "safelight"), ("batch", "safelight-batch"))
     ]
+
+
+def test_a_build_can_be_made_anew() -> None:
+    """Without the engine's cache, as a comparison of two builds needs it."""
+    lines = dry("build", OWN_ARCH="amd64", NO_CACHE="1").stdout.splitlines()
+
+    assert [" --no-cache " in line for line in lines] == [True, True]
 
 
 def test_another_architecture_is_built_by_buildx() -> None:
@@ -102,6 +114,75 @@ def test_a_push_refuses_what_no_commit_describes(tmp_path: Path) -> None:
 
     assert (refused.returncode, allowed.returncode) == (1, 0)
     assert b"DIRTY=allow" in refused.stderr
+
+
+NEEDED: tuple[str, ...] = (
+    "awk",
+    "bash",
+    "cat",
+    "dirname",
+    "env",
+    "mkdir",
+    "mktemp",
+    "nohup",
+    "rm",
+    "rmdir",
+)
+NEEDED += ("seq", "setsid", "sleep", "sort", "tail", "tar", "timeout")
+ROOT_ID = "echo 0"
+REFUSES = "echo 'failed to mount overlay: operation not permitted' >&2; exit 1"
+
+
+@pytest.mark.skipif("sys.platform != 'linux'", reason="CI runs on Linux")
+@pytest.mark.parametrize(
+    ("programs", "reason"),
+    [
+        ({"id": "echo 1000"}, "none is running, and only root can start one"),
+        ({"id": ROOT_ID}, "none is running, and docker.io debootstrap cannot be installed"),
+        (
+            {"id": ROOT_ID, "apt-get": "echo 'E: no network' >&2; exit 100"},
+            "docker.io debootstrap could not be installed: E: no network",
+        ),
+        (
+            {"id": ROOT_ID, "docker": "exit 1", "debootstrap": "exit 1", "dockerd": REFUSES},
+            "dockerd did not start: failed to mount overlay: operation not permitted",
+        ),
+        (
+            {
+                "id": ROOT_ID,
+                "docker": '[[ $1 == info && -e $0.up ]] || { echo "E: $1" >&2; exit 1; }',
+                "debootstrap": 'mkdir -p "${@: -1}"/{etc,usr/share,var/log}',
+                "dockerd": ': > "${0%d}.up"',
+            },
+            "the base cannot be imported: E: import",
+        ),
+    ],
+)
+def test_ci_without_an_engine_says_so_and_goes_on(
+    tmp_path: Path, programs: dict[str, str], reason: str
+) -> None:
+    """Loudly, with the reason; what CI did before still counts, and nothing is left behind."""
+    (tmp_path / "bin").mkdir()
+    for name in NEEDED:
+        (tmp_path / "bin" / name).symlink_to(str(shutil.which(name)))
+    for name, lines in programs.items():
+        program = tmp_path / "bin" / name
+        program.write_text(f"#!{shutil.which('bash')}\n{lines}\n")
+        program.chmod(0o755)
+    (tmp_path / "tmp").mkdir()
+
+    done = subprocess.run(
+        [str(ROOT / ".ci" / "images")],
+        env={"PATH": str(tmp_path / "bin"), "TMPDIR": str(tmp_path / "tmp")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "The images were NOT built and the container tests were NOT run." in done.stdout
+    assert f"engine: {reason}" in " ".join(done.stderr.split())
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_the_default_handler_is_the_deployed_one() -> None:
