@@ -67,10 +67,16 @@ def find_page(colour: Pixels) -> Points | None:
 
 
 def straightened(colour: Pixels, corners: Points) -> Pixels:
-    """The sheet from straight above, at the resolution it has in the picture."""
+    """The sheet from straight above, at the resolution it has in the picture.
+
+    A hair is cut off all around: its edge is blurred into what it lies on.
+    """
     height, width = colour.shape[:2]
     across, down = _size(corners, width, height)
-    target = np.array([[0, 0], [across - 1, 0], [across - 1, down - 1], [0, down - 1]], np.float32)
+    cut = max(1, round(_HAIR * min(across, down)))
+    right, bottom = across - 1 - cut, down - 1 - cut
+    target = np.array([[-cut, -cut], [right, -cut], [right, bottom], [-cut, bottom]], np.float32)
+    across, down = max(1, across - 2 * cut), max(1, down - 2 * cut)
     turn = cv2.getPerspectiveTransform(corners.astype(np.float32), target)
     return pixels(
         cv2.warpPerspective(
