@@ -41,6 +41,8 @@ class Start:
     workflow: str
     name: str
     """As Step Functions would have it: see ``execution_name``."""
+    number: int
+    """Later starts have higher ones."""
     payload: Mapping[str, Any]
     time: str
     """ISO 8601 UTC."""
@@ -71,17 +73,24 @@ class LocalWorkflows:
             )
         return _id(workflow, execution)
 
-    def started(self, workflow: str | None = None) -> tuple[Start, ...]:
-        """What was started, oldest first; of one workflow or of all."""
+    def started(self, workflow: str | None = None, *, after: int = 0) -> tuple[Start, ...]:
+        """What was started after start number ``after``, oldest first; of one workflow or all."""
         with self._opened() as database:
             rows = database.execute(
-                "SELECT workflow, name, payload, time FROM starts"
-                " WHERE ?1 IS NULL OR workflow = ?1 ORDER BY number",
-                (workflow,),
+                "SELECT number, workflow, name, payload, time FROM starts"
+                " WHERE (?1 IS NULL OR workflow = ?1) AND number > ?2 ORDER BY number",
+                (workflow, after),
             ).fetchall()
         return tuple(
-            Start(id=_id(flow, name), workflow=flow, name=name, payload=json.loads(text), time=time)
-            for flow, name, text, time in rows
+            Start(
+                id=_id(flow, name),
+                workflow=flow,
+                name=name,
+                number=number,
+                payload=json.loads(text),
+                time=time,
+            )
+            for number, flow, name, text, time in rows
         )
 
     @contextmanager
