@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import worker
+from tests.container.bill_schema import complaints, validator
 from tests.container.engine import BATCH, LAMBDA, Engine
 from worker.adapters.aws_clients import AwsClients
 
@@ -41,6 +42,18 @@ def bill(engine: Engine, image: str) -> dict[str, Any]:
     path = "/usr/share/safelight/sbom.cdx.json"
     found: dict[str, Any] = json.loads(engine.run(image, path, entrypoint=["cat"]).output)
     return found
+
+
+@IMAGES
+@pytest.mark.timeout(300)  # the library is installed the first time
+def test_the_bill_of_materials_keeps_to_its_schema(engine: Engine, image: str) -> None:
+    """The strict one of CycloneDX 1.6, which a bill with one word too many does not pass."""
+    found = bill(engine, image)
+    python = validator()
+
+    assert complaints(python, json.dumps(found)) == ""
+    found["components"][0]["colour"] = "blue"
+    assert "colour" in complaints(python, json.dumps(found))
 
 
 @IMAGES
