@@ -1,0 +1,243 @@
+"""What a video is, read without decoding more than one frame of it, and whether it is acceptable.
+
+What lives here: :func:`probe`, the verdict on a file before any work is done on it. What may not:
+the reading of ffprobe's words (``probe_read``), of bytes (``structure``) and of time stamps
+(``timing``).
+
+Nothing the header claims is believed where it can be measured cheaply: a file of moderate size is
+read to its end (not decoded), so its length, its frames and their distances are counted. Of a
+large one the first minute is, and its claims are held against its bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+from worker.errors import (
+    DamagedInput,
+    EngineError,
+    InputError,
+    LimitExceeded,
+    Reason,
+    UnsupportedInput,
+)
+from worker.media.video import probe_read as read
+from worker.media.video import structure
+from worker.media.video.limits import VideoLimits
+from worker.media.video.program import StopLike, input_url, run
+from worker.media.video.timing import Timing, measure
+from worker.media.video.tracks import AudioTrack, SubtitleTrack, VideoProbe, VideoTrack
+
+__all__ = ["AudioTrack", "SubtitleTrack", "VideoLimits", "VideoProbe", "VideoTrack", "probe"]
+
+Report: TypeAlias = dict[str, Any]
+
+_DESCRIBE = ("-show_format", "-show_streams", "-show_chapters", "-of", "json=compact=1")
+_READ_WHOLE_BYTES = 512 << 20
+_SAMPLE_SECONDS = 60.0
+_LEAST_BITS_PER_SECOND = 2_000
+"""Below this a claimed length does not fit the bytes; the poorest speech codecs need as much."""
+_CORRECTED = 0.05
+"""Share by which claim and measure may differ before the claim is called wrong."""
+_SURE = 25
+"""ffprobe's score of a guess by content, of 100 (libavformat: AVPROBE_SCORE_RETRY)."""
+
+
+def probe(
+    path: Path,
+    limits: VideoLimits | None = None,
+    *,
+    need_video: bool = True,
+    stop: StopLike | None = None,
+) -> VideoProbe:
+    """Say what a file is.
+
+    Args:
+        path: a local file; its name plays no part.
+        limits: what is refused.
+        need_video: False accepts sound without pictures.
+        stop: as for ``program.run``.
+
+    Raises:
+        Rejected: ``empty``, ``truncated``, ``corrupt``, ``unknown_format``,
+            ``format_not_allowed`` (a picture, a playlist), ``unsupported_variant``, ``no_video``,
+            ``no_audio`` (neither, where no video is needed), ``too_many_bytes``,
+            ``too_many_pixels``, ``too_large_dimension``, ``too_long_duration``,
+            ``too_many_streams``, ``timed_out``, ``out_of_memory``, ``decoder_crashed``.
+        InputError: there is no such file.
+        ConfigurationError: ffprobe is not installed.
+    """
+    limits = limits or VideoLimits()
+    size = _size(path, limits)
+    report = _report(path, limits, known=structure.look(path), stop=stop)
+    _check_streams(report, limits)
+    stream = read.main_video(report)
+    if stream is None and need_video:
+        raise UnsupportedInput(Reason.NO_VIDEO, "the file has no moving pictures")
+    audio = tuple(read.audio_track(each) for each in read.streams(report, "audio"))
+    if stream is None and not audio:
+        raise UnsupportedInput(Reason.NO_AUDIO, "the file has neither pictures nor sound")
+    if stream is not None:
+        _check_frame(stream, limits)
+        if need_video:
+            _decode_one(path, stream, limits, stop)
+    claimed = read.number(report.get("format", {}).get("duration"))
+    whole = size <= _READ_WHOLE_BYTES or not _believable(claimed, size)
+    index = stream["index"] if stream is not None else audio[0].index
+    timing = measure(
+        path, index, limits.probe, seconds=None if whole else _SAMPLE_SECONDS, stop=stop
+    )
+    warnings = ["timestamps_irregular"] if timing.broken else []
+    duration = _duration(report, timing, index, claimed=claimed, whole=whole, size=size)
+    if claimed is not None and abs(duration - claimed) > _tolerance(claimed):
+        warnings.append("duration_corrected")
+    if duration > limits.seconds:
+        raise LimitExceeded(
+            Reason.TOO_LONG_DURATION, f"{duration:.0f} s long; allowed: {limits.seconds:.0f} s"
+        )
+    if stream is not None and read.rotation(stream)[1]:
+        warnings.append("rotation_ignored")
+    return VideoProbe(
+        container=str(report["format"].get("format_name", "unknown")),
+        bytes=size,
+        duration=duration,
+        claimed_duration=claimed,
+        measured=whole,
+        start=read.number(report["format"].get("start_time")) or 0.0,
+        video=None if stream is None else _track(stream, timing, whole=whole),
+        audio=audio,
+        subtitles=tuple(read.subtitle_track(each) for each in read.streams(report, "subtitle")),
+        streams=len(report["streams"]),
+        chapters=len(report.get("chapters", ())),
+        tags=read.tags(report["format"]),
+        location=read.location(report),
+        warnings=tuple(warnings),
+    )
+
+
+def _size(path: Path, limits: VideoLimits) -> int:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be read: {error}", code="input_missing") from error
+    if size > limits.bytes:
+        raise LimitExceeded(Reason.TOO_MANY_BYTES, f"{size} bytes; allowed: {limits.bytes}")
+    return size
+
+
+def _report(path: Path, limits: VideoLimits, *, known: bool, stop: StopLike | None) -> Report:
+    """What ffprobe says of the container and its streams."""
+    source = input_url(path)
+    try:
+        printed = run(
+            [*_DESCRIBE, "-i", source],
+            limits=limits.probe,
+            program="ffprobe",
+            capture=True,
+            stop=stop,
+        )
+    except DamagedInput as error:
+        if known:
+            raise
+        # ffprobe calls damaged whatever no demuxer knows, and by the name what has none.
+        raise UnsupportedInput(
+            Reason.UNKNOWN_FORMAT, "the content is of no video or sound format known here"
+        ) from error
+    try:
+        report = cast("Report", json.loads(printed.decode(errors="replace")))
+    except ValueError as error:
+        raise EngineError("ffprobe printed what is not JSON") from error
+    if read.whole(report.get("format", {}).get("probe_score")) < _SURE and not known:
+        raise UnsupportedInput(
+            Reason.UNKNOWN_FORMAT, "the content is of no video or sound format known here"
+        )
+    return report
+
+
+def _check_streams(report: Report, limits: VideoLimits) -> None:
+    count = len(report.get("streams", ()))
+    if count > limits.streams:
+        raise LimitExceeded(Reason.TOO_MANY_STREAMS, f"{count} tracks; allowed: {limits.streams}")
+
+
+def _check_frame(stream: read.Json, limits: VideoLimits) -> None:
+    """Sides and pixels of a frame, and that its coding is known."""
+    width, height = read.whole(stream.get("width")), read.whole(stream.get("height"))
+    if not read.text(stream.get("codec_name")) or stream["codec_name"] == "none":
+        raise UnsupportedInput(Reason.UNSUPPORTED_VARIANT, "its video coding is not known")
+    if not width or not height:
+        raise DamagedInput(Reason.CORRUPT, "its video track has no frame that could be read")
+    if max(width, height) > limits.dimension:
+        raise LimitExceeded(
+            Reason.TOO_LARGE_DIMENSION,
+            f"{width} x {height} pixels; allowed on the longer side: {limits.dimension}",
+        )
+    if width * height > limits.pixels:
+        raise LimitExceeded(
+            Reason.TOO_MANY_PIXELS,
+            f"{width} x {height} pixels in a frame; allowed: {limits.pixels}",
+        )
+
+
+def _decode_one(path: Path, stream: read.Json, limits: VideoLimits, stop: StopLike | None) -> None:
+    """Decode the first frame that can be, into the pixel format everything here starts from."""
+    shown = run(
+        [
+            *("-threads", "1", "-i", input_url(path), "-map", f"0:{stream['index']}"),
+            *("-frames:v", "1", "-vf", "scale=16:16,format=yuv420p", "-f", "framecrc", "pipe:1"),
+        ],
+        limits=limits.probe,
+        capture=True,
+        stop=stop,
+    )
+    if not any(line and not line.startswith(b"#") for line in shown.splitlines()):
+        raise DamagedInput(Reason.CORRUPT, "not one frame of it can be decoded")
+
+
+def _believable(claimed: float | None, size: int) -> bool:
+    return claimed is not None and claimed > 0 and size * 8 / claimed >= _LEAST_BITS_PER_SECOND
+
+
+def _duration(
+    report: Report, timing: Timing, index: int, *, claimed: float | None, whole: bool, size: int
+) -> float:
+    """Seconds: measured if the file was read, else as claimed.
+
+    Other tracks may go on for longer than the measured one: a claim that they confirm stands, if
+    there are bytes enough for it.
+    """
+    if not whole or timing.duration == 0:
+        return claimed or 0.0
+    if claimed is None or not _believable(claimed, size):
+        return timing.duration
+    others = (
+        read.number(each.get("duration")) or 0.0
+        for each in report["streams"]
+        if each.get("index") != index and each.get("codec_type") in ("video", "audio")
+    )
+    longest = max(timing.duration, *others, 0.0)
+    return claimed if abs(longest - claimed) <= _tolerance(claimed) else timing.duration
+
+
+def _tolerance(claimed: float) -> float:
+    return max(_CORRECTED * claimed, 0.5)
+
+
+def _track(stream: read.Json, timing: Timing, *, whole: bool) -> VideoTrack:
+    """The track with what was measured in place of what was claimed."""
+    claimed = read.claimed_fps(stream)
+    found = timing.fps
+    vfr = found is not None and not timing.regular
+    fps = claimed
+    if found is not None and (vfr or abs(claimed - found) > found / 100):
+        fps = found
+    track = replace(
+        read.video_track(stream, max(fps, Fraction(1, 1000))), vfr=vfr, start=timing.start
+    )
+    if not whole:
+        return track
+    return replace(track, frames=timing.packets or None, duration=timing.duration or None)

@@ -1,0 +1,139 @@
+"""The first look at a file that says it is a video: its signature, and whether all of it is here.
+
+What lives here: a few bytes read with the standard library, before any program is started. What
+may not: reading of codecs, tracks or time, which is ffprobe's.
+
+Sources: ISO/IEC 14496-12 (boxes), RFC 8794 and 9559 (EBML, Matroska), AVI (RIFF) by its size field.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from worker.errors import DamagedInput, Reason, UnsupportedInput
+
+_PICTURE_BRANDS = frozenset(
+    {b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+)
+_TOP_BOXES = frozenset(
+    {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"sidx"}
+)
+_NEEDED_BOXES = frozenset({b"moov", b"mdat", b"moof"})
+_MOST_BOXES = 100_000
+_EBML = b"\x1aE\xdf\xa3"
+_SEGMENT = 0x18538067
+_SIGNATURES = (
+    (0, _EBML),
+    (0, b"RIFF"),
+    (0, b"RF64"),
+    (0, b"OggS"),
+    (0, b"FLV\x01"),
+    (0, b"fLaC"),
+    (0, b"ID3"),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),  # ASF
+    (0, b"\x00\x00\x01\xba"),  # MPEG program stream
+    (0, b"\x00\x00\x01\xb3"),  # MPEG video
+    (0, b"\x06\x0e\x2b\x34"),  # MXF
+    (0, b"DKIF"),
+    (0, b"YUV4MPEG2"),
+    (0, b".RMF"),
+    (0, b"FORM"),
+    (0, b"caff"),
+)
+
+
+def look(path: Path) -> bool:
+    """Look at the file.
+
+    Returns:
+        Whether it has the signature of a container that is known here. False says little: some
+        streams have none.
+
+    Raises:
+        DamagedInput: it is empty, or a box or segment goes on beyond its end.
+        UnsupportedInput: it is a picture in a video's container (HEIC, AVIF).
+    """
+    size = path.stat().st_size
+    if size == 0:
+        raise DamagedInput(Reason.EMPTY, "the file has no bytes")
+    with path.open("rb") as file:
+        head = file.read(64)
+        if head[4:8] in _TOP_BOXES:
+            if head[4:8] == b"ftyp" and head[8:12] in _PICTURE_BRANDS:
+                raise UnsupportedInput(
+                    Reason.FORMAT_NOT_ALLOWED, "it is a picture (HEIC or AVIF), not a video"
+                )
+            _walk_boxes(file, size)
+            return True
+        if head.startswith(_EBML):
+            _measure_segment(file, size)
+            return True
+        if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
+            # OpenDML files go on in further RIFF chunks; the first must be whole in any case.
+            _need(8 + int.from_bytes(head[4:8], "little"), size)
+    return any(head[at:].startswith(magic) for at, magic in _SIGNATURES) or (
+        head[:1] == b"\x47" and _is_transport(path)
+    )
+
+
+def _walk_boxes(file: BinaryIO, size: int) -> None:
+    """Top-level boxes: none that matters may end beyond the file."""
+    at = 0
+    for _ in range(_MOST_BOXES):
+        file.seek(at)
+        header = file.read(16)
+        if len(header) < 8:
+            return
+        length, kind = int.from_bytes(header[:4]), header[4:8]
+        if length == 1 and len(header) == 16:
+            length = int.from_bytes(header[8:16])
+        elif length == 0:  # to the end of the file, whatever that is
+            return
+        if length < 8:
+            return  # no box: ffprobe will say what it makes of it
+        if kind in _NEEDED_BOXES:
+            _need(at + length, size)
+        at += length
+        if at >= size:
+            return
+
+
+def _measure_segment(file: BinaryIO, size: int) -> None:
+    """EBML header, then the segment that holds all: it may not end beyond the file."""
+    file.seek(4)
+    length = _vint(file)
+    if length is None or length > size:
+        return
+    file.seek(length, os.SEEK_CUR)
+    if int.from_bytes(file.read(4)) != _SEGMENT:
+        return
+    length = _vint(file)
+    if length is not None:  # None: unknown, as live recordings have it
+        _need(file.tell() + length, size)
+
+
+def _vint(file: BinaryIO) -> int | None:
+    """A variable-length size (RFC 8794, section 4); None for unknown or none."""
+    first = file.read(1)
+    if not first or first[0] == 0:
+        return None
+    width = 9 - first[0].bit_length()
+    rest = file.read(width - 1)
+    value = int.from_bytes(first + rest) & ((1 << 7 * width) - 1)
+    return None if value == (1 << 7 * width) - 1 or len(rest) < width - 1 else value
+
+
+def _need(end: int, size: int) -> None:
+    if end > size:
+        raise DamagedInput(
+            Reason.TRUNCATED, f"the file has {size} bytes and its content goes on to {end}"
+        )
+
+
+def _is_transport(path: Path) -> bool:
+    """Whether packets of 188 bytes follow each other (ISO/IEC 13818-1)."""
+    with path.open("rb") as file:
+        start = file.read(188 * 3 + 1)
+    return len(start) > 188 and all(start[at] == 0x47 for at in range(0, len(start), 188))

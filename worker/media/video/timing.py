@@ -1,0 +1,151 @@
+"""What the packets of a track say of time, read without decoding.
+
+What lives here: one pass of ffprobe over the packets of one stream and what follows from it. What
+may not: what the header claims; ``probe`` compares the two.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+from worker.media.video.limits import ProgramLimits
+from worker.media.video.program import StopLike, input_url, run
+
+_MOST_PACKETS = 4_000_000  # 48 hours at 23 frames a second; 32 MB of time stamps
+_GAP_SECONDS = 10.0
+_ROUNDING = 0.0015
+"""Matroska and FLV round time stamps to a millisecond."""
+_IRREGULAR_SHARE = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Time as the packets tell it. Seconds."""
+
+    packets: int
+    """With data in them."""
+    start: float
+    end: float
+    """When the last one has been shown."""
+    step: float
+    """The usual distance of two frames; 0 for fewer than two."""
+    regular: bool
+    """All but one in a hundred are that far apart."""
+    broken: bool
+    """Time stamps are missing, repeat themselves or leave gaps of many seconds."""
+
+    @property
+    def duration(self) -> float:
+        """From the start of the first to the end of the last."""
+        return max(0.0, self.end - self.start)
+
+    @property
+    def fps(self) -> Fraction | None:
+        """Average frames a second; None for fewer than two."""
+        if self.packets < 2 or self.duration <= 0:
+            return None
+        if self.regular and self.step > 0:
+            return Fraction(1 / self.step).limit_denominator(1001)
+        return Fraction(self.packets / self.duration).limit_denominator(1001)
+
+
+def measure(
+    path: Path,
+    stream: int,
+    limits: ProgramLimits,
+    *,
+    seconds: float | None = None,
+    stop: StopLike | None = None,
+) -> Timing:
+    """Read the time stamps of a stream.
+
+    Args:
+        path: the file.
+        stream: number of the stream.
+        limits: of the program.
+        seconds: only the first so many of them; None reads the file to its end.
+        stop: as for ``program.run``.
+
+    Raises:
+        Rejected: the container cannot be read at all, or not in time.
+    """
+    reader = _Reader()
+    interval = ["-read_intervals", f"%+{seconds:g}"] if seconds is not None else []
+    entries = "packet=pts_time,dts_time,duration_time"
+    run(
+        [
+            *(*interval, "-select_streams", str(stream), "-show_entries", entries),
+            *("-of", "default", "-i", input_url(path)),
+        ],
+        limits=limits,
+        program="ffprobe",
+        sink=reader.take,
+        stop=stop,
+    )
+    return reader.timing()
+
+
+class _Reader:
+    """Collects time stamps from ffprobe's lines, eight bytes each."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._stamps = array("d")
+        self._packets = 0
+        self._missing = 0
+        self._last = 0.0
+        self._end: float | None = None
+        self._values: dict[bytes, float] = {}
+
+    def take(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if line == b"[PACKET]":
+                self._values.clear()
+            elif line == b"[/PACKET]":
+                self._packet()
+            else:
+                key, _, value = line.partition(b"=")
+                try:
+                    self._values[key] = float(value)
+                except ValueError:
+                    continue  # N/A
+
+    def _packet(self) -> None:
+        self._packets += 1
+        stamp = self._values.get(b"pts_time", self._values.get(b"dts_time"))
+        if stamp is None:
+            self._missing += 1
+            return
+        if len(self._stamps) < _MOST_PACKETS:
+            self._stamps.append(stamp)
+        end = stamp + max(0.0, self._values.get(b"duration_time", 0.0))
+        self._end = end if self._end is None else max(self._end, end)
+
+    def timing(self) -> Timing:
+        if not self._stamps or self._end is None:
+            return Timing(packets=self._packets, start=0, end=0, step=0, regular=False, broken=True)
+        stamps = sorted(self._stamps)
+        steps = [late - early for early, late in pairwise(stamps)]
+        step = sorted(steps)[len(steps) // 2] if steps else 0.0
+        allowed = max(0.1 * step, _ROUNDING)
+        uneven = sum(abs(each - step) > allowed for each in steps)
+        count = len(stamps)
+        if steps and step > 0 and uneven <= _IRREGULAR_SHARE * len(steps):
+            # The mean is finer than the container's rounding; gaps are left out of it.
+            even = [each for each in steps if abs(each - step) <= allowed]
+            step = sum(even) / len(even)
+        repeated = sum(each <= 0 for each in steps)
+        return Timing(
+            packets=self._packets,
+            start=stamps[0],
+            end=max(self._end, stamps[-1] + step) if count > 1 else self._end,
+            step=step,
+            regular=bool(steps) and step > 0 and uneven <= _IRREGULAR_SHARE * len(steps),
+            broken=bool(self._missing or repeated)
+            or any(each > max(_GAP_SECONDS, 20 * step) for each in steps),
+        )
