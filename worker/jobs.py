@@ -92,3 +92,16 @@ class JobStatus:
     """Share done, 0 to 1, as far as the job has said so."""
     doing: str = ""
     """What it says it is doing."""
+
+
+def command_line(request: JobRequest) -> tuple[str, ...]:
+    """The arguments of the Batch image (``python -m batch``) that do this job."""
+    words = ["run", request.kind]
+    for uri in request.inputs:
+        words += ["--input", uri]
+    words += ["--output", request.output]
+    for name, value in sorted(request.parameters.items()):
+        words += ["--param", f"{name}={value}"]
+    if request.asset is not None:
+        words += ["--asset", request.asset]
+    return tuple(words)

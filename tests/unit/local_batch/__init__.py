@@ -1,0 +1,1 @@
+"""The local stack's Batch: table, runner, logs, executors."""

@@ -1,0 +1,396 @@
+"""The local runner against AWS Batch's rules: states, attempts, timeouts, stops, lost machines."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.local_batch.rig import FOREVER, NEEDS, OK, STUBBORN, Rig, ends_with
+from worker.errors import ConfigurationError, InputError
+from worker.jobs import JobState
+from worker.local.batch.jobs import LocalJobs
+from worker.local.batch.leftover import born
+from worker.local.batch.retry import DEPENDENCY_FAILED, EXITED, NOT_STARTED, TIMED_OUT
+from worker.local.batch.runner import QUIT, Runner
+from worker.services.local_run.stop import Stop
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    """A local Batch with two vCPUs."""
+    return Rig(tmp_path / "batch")
+
+
+def test_a_job_runs_once_and_succeeds(rig: Rig) -> None:
+    """From SUBMITTED to SUCCEEDED, with its times and its exit code."""
+    job = rig.submit("print('hello')")
+    before = rig.jobs.describe(job)
+
+    rig.finish()
+    after = rig.jobs.describe(job)
+
+    assert (before.state, before.attempts, before.started_at) == (JobState.SUBMITTED, 0, "")
+    assert (after.state, after.attempts, after.exit_code) == (JobState.SUCCEEDED, 1, 0)
+    assert after.created_at <= after.started_at <= after.stopped_at
+    assert (after.reason, after.progress) == (EXITED, 1.0)
+    assert list(rig.jobs.logs(job)) == ["hello"]
+
+
+def test_a_job_is_told_what_batch_tells_it(rig: Rig) -> None:
+    """Id, attempt, queue; and nothing of an array."""
+    names = "AWS_BATCH_JOB_ID AWS_BATCH_JOB_ATTEMPT AWS_BATCH_JQ_NAME AWS_BATCH_JOB_ARRAY_INDEX"
+    job = rig.submit(
+        f"import os; print(*[os.environ.get(n) for n in '{names}'.split()])", queue="bulk"
+    )
+
+    rig.finish()
+
+    assert list(rig.jobs.logs(job)) == [f"{job} 1 bulk None"]
+
+
+@pytest.mark.parametrize(
+    ("codes", "state", "attempts"),
+    [
+        ((75, 75, 0), JobState.SUCCEEDED, 3),
+        ((75, 75, 75), JobState.FAILED, 3),
+        ((65,), JobState.FAILED, 1),
+        ((75, 65), JobState.FAILED, 2),
+        ((1,), JobState.FAILED, 1),
+    ],
+    ids=str,
+)
+def test_the_exit_code_decides_whether_it_is_tried_again(
+    rig: Rig, codes: tuple[int, ...], state: JobState, attempts: int
+) -> None:
+    """Rules are data; attempts are limited; the last exit code is what is reported."""
+    job = rig.submit(ends_with(*codes))
+
+    rig.finish()
+    found = rig.jobs.describe(job)
+
+    assert (found.state, found.attempts, found.exit_code) == (state, attempts, codes[-1])
+
+
+def test_without_a_rule_that_fits_a_job_is_tried_again(rig: Rig) -> None:
+    """As Batch does it."""
+    rig.needs = replace(NEEDS, rules=())
+    job = rig.submit(ends_with(9, 9, 9))
+
+    rig.finish()
+
+    assert rig.jobs.describe(job).attempts == 3
+
+
+def test_an_attempt_that_takes_too_long_is_ended_and_not_tried_again(rig: Rig) -> None:
+    """SIGTERM at the timeout; that the job would be retried otherwise makes no difference."""
+    rig.needs = replace(NEEDS, timeout_seconds=0)
+    job = rig.submit(FOREVER)
+
+    rig.finish()
+    found = rig.jobs.describe(job)
+
+    assert (found.state, found.reason, found.attempts) == (JobState.FAILED, TIMED_OUT, 1)
+
+
+def test_a_stopped_job_gets_sigterm_first(rig: Rig) -> None:
+    """It can put its things in order; its exit code is kept; it is not tried again."""
+    program = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('tidied', flush=True), sys.exit(75)))\n"
+        f"{FOREVER}"
+    )
+    job = rig.submit(program)
+    with rig.ticking() as until:
+        until(lambda: rig.begun(job))
+        rig.jobs.stop(job, "no longer wanted")
+        until(lambda: rig.state(job).ended)
+
+    found = rig.jobs.describe(job)
+    assert (found.state, found.reason, found.exit_code) == (JobState.FAILED, "no longer wanted", 75)
+    assert list(rig.jobs.logs(job)) == ["begun", "tidied"]
+
+
+def test_a_job_that_ignores_sigterm_is_killed(rig: Rig) -> None:
+    """After the patience, which is 30 s unless told."""
+    job = rig.submit(STUBBORN)
+    with rig.ticking(rig.runner(stop_seconds=0.05)) as until:
+        until(lambda: rig.begun(job))
+        rig.jobs.stop(job, "enough")
+        until(lambda: rig.state(job).ended)
+
+    assert rig.jobs.describe(job).exit_code == 128 + signal.SIGKILL
+
+
+def test_what_a_job_has_started_ends_with_it(rig: Rig) -> None:
+    """A child program that outlives its job is killed, as the end of a container does it."""
+    program = (
+        "import subprocess, sys\n"
+        f"child = subprocess.Popen([sys.executable, '-I', '-S', '-c', {FOREVER!r}])\n"
+        "print(child.pid, flush=True)"
+    )
+    job = rig.submit(program)
+
+    with rig.ticking() as until:
+        until(lambda: rig.state(job).ended)
+        left = next(int(line) for line in rig.jobs.logs(job) if line.isdigit())
+        until(lambda: born(left) is None)
+
+
+def test_a_stop_before_the_start_needs_no_runner(rig: Rig) -> None:
+    """What waits fails at once, and those who depend on it with it."""
+    job = rig.submit()
+    after = rig.submit(depends_on=(job,))
+
+    rig.jobs.stop(job, "changed my mind")
+
+    assert rig.jobs.describe(job).reason == "changed my mind"
+    rig.finish()
+    assert (rig.jobs.describe(after).state, rig.jobs.describe(after).reason) == (
+        JobState.FAILED,
+        DEPENDENCY_FAILED,
+    )
+    assert rig.jobs.describe(after).attempts == 0
+
+
+def test_a_stop_of_what_has_ended_changes_nothing(rig: Rig) -> None:
+    """A job that has succeeded stays so."""
+    job = rig.submit()
+    rig.finish()
+
+    rig.jobs.stop(job, "late")
+
+    assert rig.jobs.describe(job).state == JobState.SUCCEEDED
+
+
+def test_a_reclaimed_machine_is_another_attempt(rig: Rig) -> None:
+    """SIGTERM, no exit code, Batch's own status reason, and the job runs again."""
+    job = rig.submit(
+        f"import os\nif os.environ['AWS_BATCH_JOB_ATTEMPT'] == '2': raise SystemExit\n{FOREVER}"
+    )
+    with rig.ticking() as until:
+        until(lambda: rig.begun(job))
+        assert list(rig.jobs.reclaim(1.0, chance=random.Random(0))) == [job]
+        until(lambda: rig.state(job).ended)
+
+    found = rig.jobs.describe(job)
+    assert (found.state, found.attempts) == (JobState.SUCCEEDED, 2)
+    assert any("Host EC2 (instance i-" in line for line in rig.said)
+
+
+def test_a_reclaim_ends_with_a_kill(rig: Rig) -> None:
+    """Two minutes after the notice at most: here at once."""
+    rig.needs = replace(NEEDS, attempts=1)
+    job = rig.submit(STUBBORN)
+    with rig.ticking() as until:
+        until(lambda: rig.begun(job))
+        rig.jobs.reclaim(1.0, chance=random.Random(0), notice_seconds=0)
+        until(lambda: rig.state(job).ended)
+
+    found = rig.jobs.describe(job)
+    assert (found.state, found.exit_code) == (JobState.FAILED, None)
+    assert found.reason.startswith("Host EC2 (instance i-")
+    assert found.reason.endswith(") terminated.")
+
+
+def test_who_ends_well_before_the_machine_goes_has_succeeded(rig: Rig) -> None:
+    """A reclaim takes nothing from a job that finishes within its notice."""
+    program = (
+        f"import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n{FOREVER}"
+    )
+    job = rig.submit(program)
+    with rig.ticking() as until:
+        until(lambda: rig.begun(job))
+        rig.jobs.reclaim(1.0, chance=random.Random(0))
+        until(lambda: rig.state(job).ended)
+
+    assert rig.state(job) == JobState.SUCCEEDED
+
+
+def test_a_probability_of_nothing_reclaims_nothing(rig: Rig) -> None:
+    """Chance decides for each job; no job is hit twice at the same time."""
+    job = rig.submit(FOREVER)
+    with rig.ticking() as until:
+        until(lambda: rig.begun(job))
+
+        assert list(rig.jobs.reclaim(0.0, chance=random.Random(0))) == []
+        assert list(rig.jobs.reclaim(1.0, chance=random.Random(0))) == [job]
+        assert list(rig.jobs.reclaim(1.0, chance=random.Random(0))) == []
+
+
+def test_jobs_of_a_killed_runner_count_as_lost_with_their_machine(rig: Rig) -> None:
+    """The next runner ends what is left of them and tries them again."""
+    job = rig.submit(
+        f"import os\nif os.environ['AWS_BATCH_JOB_ATTEMPT'] == '2': raise SystemExit\n{STUBBORN}"
+    )
+    killed = (
+        "import os, signal, sys\nfrom pathlib import Path\n"
+        "from tests.unit.local_batch.rig import Rig\n"
+        "rig = Rig(Path(sys.argv[1]))\n"
+        "with rig.ticking() as until:\n"
+        "    until(lambda: rig.begun(sys.argv[2])); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", killed, str(rig.folder), job], cwd=ROOT, check=False
+    )
+    assert (ran.returncode, rig.state(job)) == (-signal.SIGKILL, JobState.RUNNING)
+
+    rig.finish(rig.runner(quit_seconds=0.1))
+
+    found = rig.jobs.describe(job)
+    assert (found.state, found.attempts) == (JobState.SUCCEEDED, 2)
+    assert any("its runner was killed" in line and "Host EC2" in line for line in rig.said)
+
+
+def test_a_killed_runner_does_not_undo_a_stop(rig: Rig) -> None:
+    """A job that was to be stopped is not tried again by the next runner."""
+    job = rig.submit()
+    rig.wish("UPDATE jobs SET state = 'RUNNING', attempts = 1, stop_reason = 'enough'")
+
+    rig.finish()
+
+    assert (rig.state(job), rig.jobs.describe(job).reason) == (JobState.FAILED, "enough")
+
+
+def test_a_stopped_runner_uses_up_no_attempt(rig: Rig) -> None:
+    """Jobs of a stack that is stopped and started go on, however often."""
+    rig.needs = replace(NEEDS, attempts=1)
+    job = rig.submit(
+        f"import os\nif os.environ['AWS_BATCH_JOB_ATTEMPT'] == '3': raise SystemExit\n{FOREVER}"
+    )
+    for _ in range(2):
+        with rig.ticking() as until:
+            until(lambda: rig.begun(job))
+        assert (rig.state(job), rig.jobs.describe(job).reason) == (JobState.RUNNABLE, QUIT)
+
+    rig.finish()
+
+    assert rig.state(job) == JobState.SUCCEEDED
+
+
+def test_one_folder_has_one_runner(rig: Rig) -> None:
+    """A second runner would start every job twice."""
+    with rig.ticking(), pytest.raises(InputError) as caught, rig.ticking():
+        pass
+
+    assert caught.value.code == "output_busy"
+
+
+def test_vcpus_are_given_away_once(rig: Rig) -> None:
+    """Two slots: two jobs of one vCPU at a time; one that wants more than there is runs alone."""
+    rig.slots = 2
+    first, second, third = (rig.submit(FOREVER) for _ in range(3))
+    with rig.ticking() as until:
+        until(lambda: rig.begun(first) and rig.begun(second))
+        assert rig.state(third) == JobState.RUNNABLE
+        rig.jobs.stop(first, "enough")
+        until(lambda: rig.begun(third))
+
+    rig.needs = replace(NEEDS, vcpus=64)
+    huge = rig.submit()
+    for job in (second, third):
+        rig.jobs.stop(job, "enough")
+    rig.finish()
+    assert rig.state(huge) == JobState.SUCCEEDED
+
+
+def test_the_urgent_go_first(rig: Rig) -> None:
+    """By queue, then by priority, then by age."""
+    rig.slots = 1
+    late = rig.submit(queue="bulk", priority=9)
+    plain = rig.submit()
+    first = rig.submit(priority=5)
+    urgent = rig.submit(queue="urgent")
+
+    rig.finish()
+    order = sorted((late, plain, first, urgent), key=lambda job: rig.jobs.describe(job).started_at)
+
+    runs = [line.partition(":")[0] for line in rig.said if "attempt 1 of" in line]
+    assert runs == [urgent, first, plain, late]
+    assert set(order) == set(runs)
+
+
+def test_a_program_that_is_not_there_fails_the_job(rig: Rig, tmp_path: Path) -> None:
+    """The runner goes on; the job says why."""
+
+    class Broken:
+        def start(self, task: object) -> object:
+            raise FileNotFoundError(2, "No such file or directory", "docker")
+
+    job = rig.submit()
+    runner = Runner(rig.folder, needs=lambda _: NEEDS, executor=Broken(), slots=1)  # type: ignore[arg-type]
+
+    rig.finish(runner)
+
+    found = rig.jobs.describe(job)
+    assert found.state == JobState.FAILED
+    assert found.reason.startswith(NOT_STARTED)
+
+
+def test_a_kind_that_nobody_knows_fails_its_job(rig: Rig) -> None:
+    """And only that: the next job runs."""
+
+    def needs(kind: str) -> object:
+        if kind == "odd":
+            raise ConfigurationError("no such kind: odd")
+        return NEEDS
+
+    odd, good = rig.submit(kind="odd"), rig.submit()
+
+    rig.finish(rig.runner(needs=needs))  # type: ignore[arg-type]
+
+    assert (rig.state(odd), rig.state(good)) == (JobState.FAILED, JobState.SUCCEEDED)
+    assert "no such kind: odd" in rig.jobs.describe(odd).reason
+
+
+def test_progress_is_what_the_job_has_last_said(rig: Rig) -> None:
+    """A JSON line with progress, wherever it stands in the log."""
+    lines = [json.dumps({"progress": 0.25, "doing": "encode"}), "{not json", '{"progress": 7}']
+    job = rig.submit(f"print({chr(10).join(lines)!r})\n{FOREVER}")
+    with rig.ticking() as until:
+        until(lambda: rig.begun(job))
+        found = rig.jobs.describe(job)
+
+    assert (found.progress, found.doing) == (0.25, "encode")
+
+
+def test_logs_can_be_followed_over_attempts(rig: Rig) -> None:
+    """Lines come as they are written, from every attempt, and the end of the job is the end."""
+    job = rig.submit("import os, sys; print(os.environ['AWS_BATCH_JOB_ATTEMPT']); sys.exit(75)")
+    runner = rig.runner()
+    with runner.started() as session:
+        following = LocalJobs(rig.folder, sleep=lambda _seconds: session.tick())
+
+        assert list(following.logs(job, follow=True)) == ["1", "2", "3"]
+
+
+def test_old_jobs_are_forgotten(rig: Rig) -> None:
+    """A week after their end, with their logs; those of today stay."""
+    old, new = rig.submit(), rig.submit()
+    rig.finish()
+    rig.wish(f"UPDATE jobs SET stopped = '2001-01-01T00:00:00.000Z' WHERE id = '{old}'")
+
+    rig.finish()
+
+    assert [found.id for found in rig.jobs.list()] == [new]
+    assert [path.name for path in (rig.folder / "logs").iterdir()] == [new]
+
+
+def test_a_runner_that_is_asked_to_stop_stops(rig: Rig) -> None:
+    """Also before it has begun."""
+    job = rig.submit(OK)
+    stop = Stop()
+    stop.request()
+
+    rig.runner().run(stop)
+    stop.close()
+
+    assert rig.state(job) == JobState.SUBMITTED

@@ -1,0 +1,273 @@
+"""How an attempt at a job is executed: as a child process, or as a container of the Batch image.
+
+What lives here: commands, environments, signals. What may not: when any of it happens, and what
+follows from an exit code (``runner``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Protocol
+
+from worker.jobs import JobRequest, command_line
+from worker.local import leash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One attempt at one job, or at one child of an array."""
+
+    id: str
+    attempt: int
+    """From 1."""
+    request: JobRequest
+    child: int | None
+    vcpus: float
+    memory_mib: int
+    log: Path
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What AWS Batch tells a job (AWS Batch User Guide, "Environment variables")."""
+        values = {
+            "AWS_BATCH_JOB_ID": self.id,
+            "AWS_BATCH_JOB_ATTEMPT": str(self.attempt),
+            "AWS_BATCH_JQ_NAME": self.request.queue,
+            "AWS_BATCH_CE_NAME": "local",
+        }
+        if self.child is not None:
+            values["AWS_BATCH_JOB_ARRAY_INDEX"] = str(self.child)
+            values["AWS_BATCH_JOB_ARRAY_SIZE"] = str(self.request.array_size)
+        return values
+
+
+class Running(Protocol):
+    """A started attempt."""
+
+    @property
+    def pid(self) -> int:
+        """Of the process that stands for it on this machine."""
+        ...
+
+    def poll(self) -> int | None:
+        """Its exit code once it has ended; 128 + n after signal n."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to end: SIGTERM to its first process, as an engine of containers does."""
+        ...
+
+    def kill(self) -> None:
+        """End it with everything it has started."""
+        ...
+
+
+class Executor(Protocol):
+    """Starts attempts."""
+
+    def start(self, task: Task) -> Running:
+        """Start one; its output goes to the end of ``task.log``. Raises ``OSError``."""
+        ...
+
+    def bury(self, id_: str, attempt: int, log: Path) -> None:
+        """Remove what a killed runner may have left of an attempt, beside its process."""
+        ...
+
+
+def batch_command(task: Task) -> Sequence[str]:
+    """The job runner of this installation. ``-P``: a folder called batch here is not ours."""
+    return [sys.executable, "-P", "-m", "batch", *command_line(task.request)]
+
+
+class ProcessExecutor:
+    """Child processes on a leash: they get SIGTERM when the runner dies.
+
+    Args:
+        environment: of every job.
+        command: what to run.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        *,
+        command: Callable[[Task], Sequence[str]] = batch_command,
+    ) -> None:
+        self._environment = dict(environment)
+        self._command = command
+
+    def start(self, task: Task) -> Running:
+        """Start the command in a session of its own."""
+        with task.log.open("ab") as output:
+            return _Process(
+                _popen(self._command(task), {**self._environment, **task.environment}, output)
+            )
+
+    def bury(self, id_: str, attempt: int, log: Path) -> None:
+        """Nothing is left but the process, which the runner knows."""
+
+
+class _Process:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        code = self._process.poll()
+        if code is None:
+            return None
+        # As when a container ends: nothing of it goes on.
+        kill_group(self.pid)
+        return code if code >= 0 else 128 - code
+
+    def terminate(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        kill_group(self.pid)
+
+
+def kill_group(pid: int) -> None:
+    """SIGKILL to every process of a group; none there is no error."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _popen(
+    command: Sequence[str], environment: Mapping[str, str], output: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        leash.command(command),
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+class ContainerExecutor:
+    """Containers of the Batch image, with nothing they do not need.
+
+    Inputs on disk are mounted read-only one by one under ``/in/``, the output folder as ``/out``
+    and a scratch folder, removed afterwards, as ``/tmp``. Without any ``s3://`` address there is
+    no network. An embedded AWS on loopback is reached through the network of the host.
+
+    Args:
+        image: of ``images/batch``.
+        environment: of every job; of it only what leads to AWS and Safelight's own is passed on.
+        engine: the engine's command line program.
+        inspect: runs a short command of the engine's; tests give their own.
+    """
+
+    def __init__(
+        self,
+        image: str,
+        environment: Mapping[str, str],
+        *,
+        engine: str = "docker",
+        inspect: Callable[[Sequence[str]], None] | None = None,
+    ) -> None:
+        self._image = image
+        self._environment = dict(environment)
+        self._engine = engine
+        self._inspect = inspect or self._run
+
+    def start(self, task: Task) -> Running:
+        """Start a container and a client process that stands for it."""
+        _scratch(task.log).mkdir(parents=True, exist_ok=True)
+        environment = {**self._environment, **task.environment}
+        with task.log.open("ab") as output:
+            # The client passes SIGTERM on and ends with the container's exit code.
+            process = _popen(self.command(task), environment, output)
+        return _Container(process, lambda: self.bury(task.id, task.attempt, task.log))
+
+    def bury(self, id_: str, attempt: int, log: Path) -> None:
+        """Kill and remove the container, if it is there, and its scratch folder."""
+        self._inspect([self._engine, "rm", "--force", container_name(id_, attempt)])
+        shutil.rmtree(_scratch(log), ignore_errors=True)
+
+    def command(self, task: Task) -> list[str]:
+        """The engine's command for an attempt."""
+        request, mounts = _mounted(task.request)
+        remote = any("://" in place for place in (*request.inputs, request.output))
+        ours = [name for name in self._environment if name.startswith(("AWS_", "SAFELIGHT_"))]
+        words = [self._engine, "run", "--rm", "--name", container_name(task.id, task.attempt)]
+        words += ["--network", "host" if remote else "none"]
+        words += ["--read-only", "--cap-drop", "ALL"]
+        words += ["--security-opt", "no-new-privileges", "--pids-limit", "1024"]
+        words += ["--user", f"{os.getuid()}:{os.getgid()}"]
+        words += ["--cpus", f"{task.vcpus:g}", "--memory", f"{task.memory_mib}m"]
+        # On disk: films are larger than memory.
+        for mount in (_bind(str(_scratch(task.log)), "/tmp"), *mounts):  # noqa: S108 - the container's own
+            words += ["--mount", mount]
+        for name in sorted({*ours, *task.environment}):
+            words += [
+                "--env",
+                name,
+            ]  # without its value, which others could see in a list of processes
+        return [*words, self._image, *command_line(request)]
+
+    @staticmethod
+    def _run(command: Sequence[str]) -> None:
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(command, capture_output=True, check=False, timeout=60)
+
+
+class _Container(_Process):
+    def __init__(self, process: subprocess.Popen[bytes], remove: Callable[[], None]) -> None:
+        super().__init__(process)
+        self._remove = remove
+
+    def poll(self) -> int | None:
+        code = super().poll()
+        if code is not None:
+            self._remove()
+        return code
+
+    def kill(self) -> None:
+        self._remove()
+        super().kill()
+
+
+def _scratch(log: Path) -> Path:
+    return log.absolute().with_suffix(".scratch")
+
+
+def container_name(id_: str, attempt: int) -> str:
+    """What an attempt's container is called."""
+    return f"safelight-{id_.replace(':', '-')}-{attempt}"
+
+
+def _mounted(request: JobRequest) -> tuple[JobRequest, list[str]]:
+    """The request as the container sees it, and the mounts that make it so."""
+    mounts, inputs = [], []
+    for number, place in enumerate(request.inputs):
+        if "://" in place:
+            inputs.append(place)
+            continue
+        inside = f"/in/{number}/{Path(place).name}"
+        mounts.append(_bind(place, inside, "readonly"))
+        inputs.append(inside)
+    output = request.output
+    if "://" not in output:
+        mounts.append(_bind(output, "/out"))
+        output = "/out"
+    return replace(request, inputs=tuple(inputs), output=output), mounts
+
+
+def _bind(source: str, target: str, *more: str) -> str:
+    # The engine reads this as a line of CSV: quoted, a comma in a name is only a comma.
+    fields = ("type=bind", f"source={source}", f"target={target}", *more)
+    return ",".join('"' + field.replace('"', '""') + '"' for field in fields)

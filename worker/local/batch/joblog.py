@@ -1,0 +1,129 @@
+"""The log files of jobs: where they are, reading them while they grow, and what they say of
+progress. Nothing here writes to them: their jobs do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+FOLDER = "logs"
+_TAIL_BYTES = 16_384
+_CHUNK_BYTES = 65_536
+_LINE_BYTES = 1_000_000
+"""A longer line is shown in pieces: a program that never ends a line must not fill the memory."""
+
+_Wait: TypeAlias = tuple[Callable[[], bool], Callable[[], None]]
+"""Whether nothing more will come, and what to do until the next look."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What a job has last said about how far it is."""
+
+    share: float
+    """0 to 1."""
+    doing: str
+
+
+def path(folder: Path, job: str, attempt: int) -> Path:
+    """The log of an attempt (from 1); children of one array are in one folder."""
+    return folder / FOLDER / job.replace(":", "/") / f"{attempt}.log"
+
+
+def read(
+    file: Callable[[int], Path],
+    state: Callable[[], tuple[int, bool]],
+    *,
+    pause: Callable[[], None] | None = None,
+) -> Iterator[str]:
+    """Lines of all attempts, without their ends.
+
+    Args:
+        file: the log of an attempt.
+        state: how many attempts there are, and whether the job has ended.
+        pause: called before the next look; None does not wait for lines to come.
+    """
+    attempt = 1
+    while True:
+        attempts, ended = state()
+        if attempt > attempts:
+            if ended or pause is None:
+                return
+            pause()
+            continue
+        yield from _lines(file(attempt), _waiting(attempt, attempts, ended, state, pause))
+        attempt += 1
+
+
+def _waiting(
+    current: int,
+    attempts: int,
+    ended: bool,  # noqa: FBT001 - half of what ``state`` says
+    state: Callable[[], tuple[int, bool]],
+    pause: Callable[[], None] | None,
+) -> _Wait | None:
+    if ended or attempts > current or pause is None:
+        return None
+
+    def over() -> bool:
+        attempts, ended = state()
+        return ended or attempts > current
+
+    return over, pause
+
+
+def _lines(log: Path, wait: _Wait | None) -> Iterator[str]:
+    """Lines of one file; with ``wait`` those to come, until its first function says it is over."""
+    rest = b""
+    try:
+        stream = log.open("rb")
+    except FileNotFoundError:
+        return  # the program did not get as far as a log
+    with stream:
+        while True:
+            # Asked before reading: what was written before the end is read after it.
+            over = wait is None or wait[0]()
+            while chunk := stream.read(_CHUNK_BYTES):
+                *whole, rest = (rest + chunk).split(b"\n")
+                yield from (line.decode("utf-8", "replace").rstrip("\r") for line in whole)
+                if len(rest) > _LINE_BYTES:
+                    yield rest.decode("utf-8", "replace")
+                    rest = b""
+            if over:
+                break
+            assert wait is not None
+            wait[1]()
+    if rest:
+        yield rest.decode("utf-8", "replace")
+
+
+def tail(log: Path, count: int) -> list[str]:
+    """The last lines of a log that are not empty; none if there is no log."""
+    try:
+        with log.open("rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - _TAIL_BYTES))
+            text = stream.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()][-count:]
+
+
+def progress(log: Path) -> Progress | None:
+    """The last progress that a job has written: a JSON line with ``progress``; None if none."""
+    for line in reversed(tail(log, 200)):
+        begin = line.find("{")
+        if begin < 0 or '"progress"' not in line:
+            continue
+        try:
+            value: Any = json.loads(line[begin:])
+            share = float(value["progress"])
+        except (ValueError, TypeError, KeyError):
+            continue
+        if 0 <= share <= 1:
+            return Progress(share=share, doing=str(value.get("doing", "")))
+    return None

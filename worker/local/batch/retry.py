@@ -1,0 +1,86 @@
+"""Whether a failed attempt is followed by another one, by AWS Batch's rules.
+
+Source: AWS Batch API Reference, ``RetryStrategy`` and ``EvaluateOnExit``. The rules themselves are
+data of ``batch.catalog``; nothing here knows an exit code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+EXITED = "Essential container in task exited"
+"""Status reason of every attempt whose program ended by itself, well or not."""
+TIMED_OUT = "Job attempt duration exceeded timeout"
+DEPENDENCY_FAILED = "Dependent Job failed"
+CHILD_FAILED = "Array Child Job failed"
+NOT_STARTED = "Task failed to start"
+
+
+def host_lost(instance: str) -> str:
+    """Status reason of a job whose machine was reclaimed."""
+    return f"Host EC2 (instance {instance}) terminated."
+
+
+class Rule(Protocol):
+    """One line of ``evaluateOnExit``: all patterns that are given must fit."""
+
+    @property
+    def action(self) -> Literal["RETRY", "EXIT"]:
+        """What to do."""
+        ...
+
+    @property
+    def status_reason(self) -> str | None:
+        """Pattern; may end in ``*``."""
+        ...
+
+    @property
+    def exit_code(self) -> str | None:
+        """Pattern of a decimal number; may end in ``*``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What the runner must know about a kind of job."""
+
+    vcpus: float = 1
+    memory_mib: int = 2048
+    timeout_seconds: float = 3600
+    """Of one attempt."""
+    attempts: int = 1
+    """All together."""
+    rules: Sequence[Rule] = ()
+
+
+def again(needs: Needs, *, attempts: int, exit_code: int | None, reason: str) -> bool:
+    """Whether a failed attempt is followed by another.
+
+    Args:
+        needs: of the job's kind.
+        attempts: made so far.
+        exit_code: None if the program was lost with its machine.
+        reason: the attempt's status reason.
+
+    The first rule that fits decides. When none fits the job is tried again: that is Batch's
+    default, not ours.
+    """
+    if attempts >= needs.attempts:
+        return False
+    code = None if exit_code is None else str(exit_code)
+    for rule in needs.rules:
+        if _fits(rule.exit_code, code) and _fits(rule.status_reason, reason):
+            return rule.action == "RETRY"
+    return True
+
+
+def _fits(pattern: str | None, text: str | None) -> bool:
+    if pattern is None:
+        return True
+    if text is None:
+        return False
+    if pattern.endswith("*"):
+        return text.startswith(pattern[:-1])
+    return text == pattern

@@ -1,0 +1,387 @@
+"""The runner: moves jobs of one table through Batch's states, one loop in one thread.
+
+What lives here: what is started when, what is signalled when, and what an ended attempt means.
+What may not: what a job is (``execution`` starts it), or rules that follow from the table alone
+(``table``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import shutil
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from pathlib import Path
+
+from worker.adapters.disk_errors import disk_call
+from worker.adapters.timestamps import now_text, utc_text
+from worker.errors import InputError, SafelightError
+from worker.jobs import JobState
+from worker.local.batch import joblog
+from worker.local.batch.execution import Executor, Running, Task
+from worker.local.batch.jobs import QUEUES
+from worker.local.batch.leftover import born, end
+from worker.local.batch.retry import EXITED, NOT_STARTED, TIMED_OUT, Needs, again, host_lost
+from worker.local.batch.table import ACTIVE, ENDED, advance, forget, opened, request_of, writing
+from worker.services.local_run.stop import Stop
+
+STOP_SECONDS = 30.0
+"""Between SIGTERM and SIGKILL (AWS Batch User Guide, "Job timeouts")."""
+POLL_SECONDS = 0.1
+QUIT = "the runner was stopped"
+"""Status reason, in place of Batch's, of a job that goes on when the runner does."""
+KEPT_DAYS = 7
+"""Ended jobs and their logs are forgotten after so long, like AWS Batch does."""
+
+_NEXT = (
+    "SELECT * FROM jobs WHERE state = 'RUNNABLE' AND size IS NULL ORDER BY CASE queue "  # noqa: S608 - constants
+    + " ".join(f"WHEN '{queue}' THEN {place}" for place, queue in enumerate(QUEUES))
+    + " END, priority DESC, number LIMIT 1"
+)
+
+
+class _Cause(Enum):
+    """Why an attempt was told to end."""
+
+    STOP = "stop"
+    TIMEOUT = "timeout"
+    RECLAIM = "reclaim"
+    QUIT = "quit"
+    """The runner itself stops: no attempt of the job is used up."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Live:
+    """An attempt that runs."""
+
+    task: Task
+    running: Running
+    needs: Needs
+    deadline: float
+    cause: _Cause | None = None
+    kill_at: float = float("inf")
+
+    def tell(self, cause: _Cause, now: float, seconds: float) -> None:
+        """Ask it to end; the first cause is the one that counts, the earliest end holds."""
+        self.kill_at = min(self.kill_at, now + seconds)
+        if self.cause is None:
+            self.cause = cause
+            self.running.terminate()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _End:
+    """What an attempt has come to."""
+
+    state: JobState
+    reason: str
+    exit_code: int | None = None
+    spared: int = 0
+    """Attempts of the job that do not count."""
+
+
+def _failed(needs: Needs, attempts: int, reason: str, code: int | None, spared: int) -> _End:
+    more = again(needs, attempts=attempts, exit_code=code, reason=reason)
+    state = JobState.RUNNABLE if more else JobState.FAILED
+    return _End(state=state, reason=reason, exit_code=code, spared=spared)
+
+
+def _record(database: sqlite3.Connection, id_: str, end: _End) -> None:
+    stopped = now_text() if end.state.ended else ""
+    database.execute(
+        "UPDATE jobs SET state = ?, reason = ?, exit_code = ?, stopped = ?, spared = ?,"
+        " reclaim = NULL, pid = NULL, born = NULL WHERE id = ?",
+        (end.state.value, end.reason, end.exit_code, stopped, end.spared, id_),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A runner at work."""
+
+    tick: Callable[[], None]
+    """Looks at everything once; to be called several times a second."""
+    idle: Callable[[], bool]
+    """Whether every job has ended."""
+
+
+class Runner:
+    """Runs the jobs of a folder.
+
+    Args:
+        folder: of the table and the logs.
+        needs: of a kind. May raise ``SafelightError``: such a job fails.
+        executor: starts attempts.
+        slots: vCPUs to give away. A job that needs more runs alone.
+        stop_seconds: from SIGTERM to SIGKILL.
+        quit_seconds: the same when the runner itself is stopped.
+        say: told, in a sentence, what happens to a job.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        needs: Callable[[str], Needs],
+        executor: Executor,
+        slots: float,
+        stop_seconds: float = STOP_SECONDS,
+        quit_seconds: float = 10.0,
+        say: Callable[[str], None] = lambda _line: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder = folder
+        self._needs = needs
+        self._executor = executor
+        self._slots = slots
+        self._stop_seconds = stop_seconds
+        self._quit_seconds = quit_seconds
+        self._say = say
+        self._clock = clock
+        self._live: dict[str, _Live] = {}
+        self._seen: int | None = None
+        # What a reclaimed machine is called: as stable as a machine.
+        self._instance = f"i-{uuid.uuid4().hex[:17]}"
+
+    def run(
+        self, stop: Stop, *, until_idle: bool = False, poll_seconds: float = POLL_SECONDS
+    ) -> None:
+        """Run jobs until asked to stop or, with ``until_idle``, until all have ended.
+
+        Raises:
+            InputError: ``output_busy``: another runner works in the folder.
+            ConfigurationError, Unreachable, StorageFull: the table cannot be used.
+        """
+        with self.started() as session:
+            while not stop.requested and not (until_idle and session.idle()):
+                session.tick()
+                select.select([stop], [], [], poll_seconds)
+
+    @contextlib.contextmanager
+    def started(self) -> Iterator[Session]:
+        """As ``run``, for callers with a loop of their own. At the end everything is stopped."""
+        with self._alone(), opened(self._folder) as database:
+            self._recover(database)
+            try:
+                yield Session(tick=lambda: self._tick(database), idle=lambda: self._idle(database))
+            finally:
+                self._quit(database)
+
+    def _tick(self, database: sqlite3.Connection) -> None:
+        """Look at everything once."""
+        ended = self._reap(database)
+        self._end_late()
+        version = database.execute("PRAGMA data_version").fetchone()[0]
+        if not ended and version == self._seen:
+            return  # nobody has written: nothing can have changed
+        self._seen = version
+        self._obey(database)
+        with writing(database):
+            advance(database, now_text())
+        self._launch(database)
+
+    # --- attempts that run --------------------------------------------------------------------
+
+    def _reap(self, database: sqlite3.Connection) -> bool:
+        ended = [
+            (live, code)
+            for live in self._live.values()
+            if (code := live.running.poll()) is not None
+        ]
+        for live, code in ended:
+            del self._live[live.task.id]
+            self._conclude(database, live, code)
+        return bool(ended)
+
+    def _end_late(self) -> None:
+        now = self._clock()
+        for live in self._live.values():
+            if live.cause is None and now >= live.deadline:
+                live.tell(_Cause.TIMEOUT, now, self._stop_seconds)
+            if now >= live.kill_at:
+                live.running.kill()
+                live.kill_at = float("inf")
+
+    def _obey(self, database: sqlite3.Connection) -> None:
+        """Do what others have asked for in the table."""
+        rows = database.execute(
+            f"SELECT id, stop_reason, reclaim FROM jobs WHERE state IN {ACTIVE}"  # noqa: S608 - constants
+            " AND (stop_reason IS NOT NULL OR reclaim IS NOT NULL)"
+        ).fetchall()
+        now = self._clock()
+        for row in rows:
+            live = self._live.get(row["id"])
+            if live is None:
+                continue
+            if row["stop_reason"] is not None:
+                live.tell(_Cause.STOP, now, self._stop_seconds)
+            elif live.cause is None:
+                self._say(f"{live.task.id}: its machine is reclaimed")
+                live.tell(_Cause.RECLAIM, now, row["reclaim"])
+
+    def _conclude(self, database: sqlite3.Connection, live: _Live, code: int) -> None:
+        with writing(database):
+            row = database.execute(
+                "SELECT stop_reason, spared FROM jobs WHERE id = ?", (live.task.id,)
+            ).fetchone()
+            end = self._meaning(live, code, row["stop_reason"], row["spared"])
+            _record(database, live.task.id, end)
+        ended = f"attempt {live.task.attempt} ended with {code}"
+        self._say(f"{live.task.id}: {ended}: {end.state}, {end.reason}")
+
+    def _meaning(self, live: _Live, code: int, stopped: str | None, spared: int) -> _End:
+        """What follows from the end of an attempt."""
+        if live.cause is _Cause.TIMEOUT:  # a job that takes too long is not tried again
+            return _End(state=JobState.FAILED, reason=TIMED_OUT, exit_code=code, spared=spared)
+        if stopped is not None:
+            return _End(state=JobState.FAILED, reason=stopped, exit_code=code, spared=spared)
+        if code == 0:
+            return _End(state=JobState.SUCCEEDED, reason=EXITED, exit_code=0, spared=spared)
+        if live.cause is _Cause.QUIT:
+            return _End(state=JobState.RUNNABLE, reason=QUIT, spared=spared + 1)
+        attempts = live.task.attempt - spared
+        if live.cause is _Cause.RECLAIM:
+            return self._lost(live.needs, attempts, spared)  # and the exit code with it
+        return _failed(live.needs, attempts, EXITED, code, spared)
+
+    def _lost(self, needs: Needs, attempts: int, spared: int) -> _End:
+        return _failed(needs, attempts, host_lost(self._instance), None, spared)
+
+    # --- starting -------------------------------------------------------------------------------
+
+    def _launch(self, database: sqlite3.Connection) -> None:
+        free = self._slots - sum(live.task.vcpus for live in self._live.values())
+        while free > 0:
+            row = database.execute(_NEXT).fetchone()
+            if row is None:
+                return
+            try:
+                needs = self._needs(row["kind"])
+            except SafelightError as error:
+                self._refuse(database, row, Needs(), error.message)
+                continue
+            vcpus = min(needs.vcpus, self._slots)
+            # The first in line waits for its room: those behind it must not overtake it for ever.
+            if vcpus > free:
+                return
+            free -= vcpus if self._begin(database, row, needs, vcpus) else 0
+
+    def _refuse(
+        self, database: sqlite3.Connection, row: sqlite3.Row, needs: Needs, why: str
+    ) -> None:
+        """An attempt that could not even begin."""
+        made = database.execute("SELECT attempts FROM jobs WHERE id = ?", (row["id"],)).fetchone()
+        attempts = made["attempts"] - row["spared"]
+        end = _failed(needs, max(1, attempts), f"{NOT_STARTED}: {why}", None, row["spared"])
+        with writing(database):
+            _record(database, row["id"], end)
+            advance(database, now_text())
+        self._say(f"{row['id']}: {end.state}, {end.reason}")
+
+    def _begin(
+        self, database: sqlite3.Connection, row: sqlite3.Row, needs: Needs, vcpus: float
+    ) -> bool:
+        task = Task(
+            id=row["id"],
+            attempt=row["attempts"] + 1,
+            request=request_of(database, row),
+            child=row["child"],
+            vcpus=vcpus,
+            memory_mib=needs.memory_mib,
+            log=joblog.path(self._folder, row["id"], row["attempts"] + 1),
+        )
+        with disk_call(task.log):
+            task.log.parent.mkdir(parents=True, exist_ok=True)
+            task.log.touch()
+        # Before the process: a runner killed in between knows that there may be one.
+        with writing(database):
+            taken = database.execute(
+                "UPDATE jobs SET state = 'STARTING', attempts = attempts + 1, started = ?"
+                " WHERE id = ? AND state = 'RUNNABLE'",
+                (now_text(), task.id),
+            ).rowcount
+        if not taken:  # stopped in this very moment
+            return False
+        try:
+            running = self._executor.start(task)
+        except OSError as error:
+            self._refuse(database, row, needs, error.strerror or str(error))
+            return False
+        with writing(database):
+            database.execute(
+                "UPDATE jobs SET state = 'RUNNING', pid = ?, born = ? WHERE id = ?",
+                (running.pid, born(running.pid), task.id),
+            )
+        deadline = self._clock() + needs.timeout_seconds
+        self._live[task.id] = _Live(task=task, running=running, needs=needs, deadline=deadline)
+        self._say(f"{task.id}: attempt {task.attempt} of {row['name']} runs, process {running.pid}")
+        return True
+
+    # --- begin and end of the runner --------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        with disk_call(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                text = f"{self._folder}: another runner of jobs works there"
+                raise InputError(text, code="output_busy") from error
+            yield
+        finally:
+            os.close(lock)
+
+    def _recover(self, database: sqlite3.Connection) -> None:
+        """What a killed runner has left: its attempts count as lost with their machine."""
+        rows = database.execute(f"SELECT * FROM jobs WHERE state IN {ACTIVE}").fetchall()  # noqa: S608 - constants
+        end([(row["pid"], row["born"]) for row in rows if row["pid"]], seconds=self._quit_seconds)
+        for row in rows:
+            log = joblog.path(self._folder, row["id"], row["attempts"])
+            self._executor.bury(row["id"], row["attempts"], log)
+            end_ = self._left(row)
+            with writing(database):
+                _record(database, row["id"], end_)
+            self._say(f"{row['id']}: its runner was killed: {end_.state}, {end_.reason}")
+        before = utc_text(datetime.now(UTC) - timedelta(days=KEPT_DAYS))
+        with writing(database):
+            old = forget(database, before)
+        for id_ in old:
+            shutil.rmtree(self._folder / joblog.FOLDER / id_, ignore_errors=True)
+
+    def _left(self, row: sqlite3.Row) -> _End:
+        stopped, spared = row["stop_reason"], row["spared"]
+        if stopped is not None:
+            return _End(state=JobState.FAILED, reason=stopped, spared=spared)
+        try:
+            needs = self._needs(row["kind"])
+        except SafelightError:
+            needs = Needs()
+        return self._lost(needs, row["attempts"] - spared, spared)
+
+    def _quit(self, database: sqlite3.Connection) -> None:
+        """Stop what runs; it goes on when a runner starts again."""
+        now = self._clock()
+        for live in self._live.values():
+            live.tell(_Cause.QUIT, now, self._quit_seconds)
+        while self._live:
+            if not self._reap(database):
+                time.sleep(0.02)
+            self._end_late()
+
+    def _idle(self, database: sqlite3.Connection) -> bool:
+        if self._live:
+            return False
+        found = database.execute(f"SELECT 1 FROM jobs WHERE state NOT IN {ENDED} LIMIT 1")  # noqa: S608 - constants
+        return found.fetchone() is None

@@ -1,0 +1,215 @@
+"""The jobs of one local Batch, in one SQLite file. Rows and the rules between them.
+
+Any number of processes submit, look and ask for stops; one runner (``runner``) moves jobs on. What
+lives here: the tables, and what follows from them alone (dependencies, parents of arrays). What may
+not: processes.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from worker.adapters.disk_errors import disk_call
+from worker.errors import ConfigurationError, StorageFull, Unreachable
+from worker.jobs import JobRequest
+from worker.local.batch.retry import CHILD_FAILED, DEPENDENCY_FAILED
+
+FILE = "jobs.sqlite"
+VERSION = 1
+BUSY_SECONDS = 30.0
+"""Longest wait for another process that is writing; every transaction takes milliseconds."""
+
+# A row is a single job, the parent of an array (size is set) or a child (parent and child are).
+# stop_reason and reclaim are wishes that the runner sees to. pid and born (the kernel's start
+# time of the process) find a process that a killed runner has left.
+_TABLES = """
+CREATE TABLE jobs (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, parent TEXT, child INTEGER, size INTEGER,
+    name TEXT NOT NULL, kind TEXT NOT NULL, queue TEXT NOT NULL, priority INTEGER NOT NULL,
+    request TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', exit_code INTEGER,
+    attempts INTEGER NOT NULL DEFAULT 0, spared INTEGER NOT NULL DEFAULT 0,
+    created TEXT NOT NULL, started TEXT NOT NULL DEFAULT '', stopped TEXT NOT NULL DEFAULT '',
+    stop_reason TEXT, reclaim REAL, pid INTEGER, born INTEGER
+);
+CREATE INDEX by_state ON jobs (state);
+CREATE INDEX by_name ON jobs (name) WHERE parent IS NULL;
+CREATE INDEX by_parent ON jobs (parent, child);
+CREATE TABLE needs (job TEXT, other TEXT, PRIMARY KEY (job, other)) WITHOUT ROWID;
+CREATE INDEX needed ON needs (other);
+"""
+
+ENDED = "('SUCCEEDED', 'FAILED')"
+WAITING = "('SUBMITTED', 'PENDING', 'RUNNABLE')"
+ACTIVE = "('STARTING', 'RUNNING')"
+
+
+def connect(folder: Path) -> sqlite3.Connection:
+    """A connection to the table in a folder; both are made if they are not there.
+
+    Transactions begin only where ``writing`` says so.
+
+    Raises:
+        ConfigurationError: not a table of jobs, or of another version.
+        Unreachable, StorageFull, AccessDenied: it cannot be opened.
+    """
+    with disk_call(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with sql_call(folder / FILE):
+        database = sqlite3.connect(folder / FILE, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            database.row_factory = sqlite3.Row
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = NORMAL")
+            _prepare(database, folder / FILE)
+        except BaseException:
+            database.close()
+            raise
+    return database
+
+
+def _prepare(database: sqlite3.Connection, path: Path) -> None:
+    with writing(database):
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            for statement in _TABLES.split(";\n"):
+                database.execute(statement)
+            database.execute(f"PRAGMA user_version = {VERSION}")
+        elif version != VERSION:
+            raise ConfigurationError(f"{path}: jobs of version {version}, not {VERSION}")
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[sqlite3.Connection]:
+    """A connection for as long as the block lasts, with its errors mapped."""
+    with closing(connect(folder)) as database, sql_call(folder / FILE):
+        yield database
+
+
+@contextmanager
+def writing(database: sqlite3.Connection) -> Iterator[None]:
+    """One transaction that holds the write lock from its beginning."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+@contextmanager
+def sql_call(path: Path) -> Iterator[None]:
+    """Map what SQLite raises. The only place that knows its errors."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        text = f"{path}: {error}"
+        code = getattr(error, "sqlite_errorcode", None)  # errors of the module itself have none
+        if code == sqlite3.SQLITE_FULL:
+            raise StorageFull(text) from error
+        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            raise Unreachable(text) from error
+        raise ConfigurationError(text) from error
+
+
+def insert(database: sqlite3.Connection, id_: str, request: JobRequest, created: str) -> None:
+    """Add a job with the children of its array and everything they wait for."""
+    text = json.dumps(asdict(request))
+    common = (created, request.name, request.kind, request.queue, request.priority)
+    add = (
+        "INSERT INTO jobs (id, parent, child, size, created, name, kind, queue, priority, request,"
+        " state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'SUBMITTED')"
+    )
+    needs: list[tuple[str, str]] = []
+    database.execute(add, (id_, None, None, request.array_size, *common, text))
+    if request.array_size is None:
+        needs = [(id_, other) for other in request.depends_on]
+    else:
+        children = range(request.array_size)
+        # Only the parent has the request: it may be long, and there may be 10,000 children.
+        rows = ((f"{id_}:{n}", id_, n, None, *common, "") for n in children)
+        database.executemany(add, rows)
+        for n in children:
+            me = f"{id_}:{n}"
+            needs += [(me, other) for other in request.depends_on]
+            needs += [(me, f"{other}:{n}") for other in request.depends_each]
+            if request.sequential and n:
+                needs.append((me, f"{id_}:{n - 1}"))
+    database.executemany("INSERT OR IGNORE INTO needs VALUES (?, ?)", needs)
+
+
+def request_of(database: sqlite3.Connection, row: sqlite3.Row) -> JobRequest:
+    """The request that a row was made of."""
+    text = row["request"]
+    if row["parent"] is not None:
+        [(text,)] = database.execute("SELECT request FROM jobs WHERE id = ?", (row["parent"],))
+    value: dict[str, Any] = json.loads(text)
+    for name in ("inputs", "depends_on", "depends_each"):
+        value[name] = tuple(value[name])
+    return JobRequest(**value)
+
+
+def advance(database: sqlite3.Connection, now: str) -> None:
+    """Let everything follow from what has ended: failures spread, jobs become runnable, parents
+    of arrays end. Call inside a transaction."""
+    changed = True
+    while changed:
+        before = database.total_changes  # rowcount knows nothing of a statement with WITH
+        _spread_failures(database, now)
+        _end_parents(database, now)
+        changed = database.total_changes > before
+    database.execute(
+        "UPDATE jobs SET state = 'RUNNABLE' WHERE state IN ('SUBMITTED', 'PENDING')"
+        " AND size IS NULL AND NOT EXISTS (SELECT 1 FROM needs JOIN jobs other"
+        " ON other.id = needs.other WHERE needs.job = jobs.id AND other.state <> 'SUCCEEDED')"
+    )
+    database.execute("UPDATE jobs SET state = 'PENDING' WHERE state = 'SUBMITTED'")
+
+
+def _spread_failures(database: sqlite3.Connection, now: str) -> None:
+    database.execute(
+        "WITH RECURSIVE doomed (id) AS ("  # noqa: S608 - constants
+        " SELECT needs.job FROM jobs JOIN needs ON needs.other = jobs.id"
+        "  WHERE jobs.state = 'FAILED'"
+        " UNION SELECT needs.job FROM doomed JOIN needs ON needs.other = doomed.id)"
+        " UPDATE jobs SET state = 'FAILED', reason = ?, stopped = ?"
+        f" WHERE state IN {WAITING} AND id IN (SELECT id FROM doomed)",
+        (DEPENDENCY_FAILED, now),
+    )
+
+
+def _end_parents(database: sqlite3.Connection, now: str) -> None:
+    failed = "EXISTS (SELECT 1 FROM jobs c WHERE c.parent = jobs.id AND c.state = 'FAILED')"
+    database.execute(
+        f"UPDATE jobs SET state = CASE WHEN {failed} THEN 'FAILED' ELSE 'SUCCEEDED' END,"  # noqa: S608 - constants
+        f" reason = CASE WHEN {failed} THEN coalesce(stop_reason, ?) ELSE '' END, stopped = ?"
+        f" WHERE size IS NOT NULL AND state NOT IN {ENDED} AND NOT EXISTS"
+        f" (SELECT 1 FROM jobs c WHERE c.parent = jobs.id AND c.state NOT IN {ENDED})",
+        (CHILD_FAILED, now),
+    )
+
+
+def forget(database: sqlite3.Connection, before: str) -> list[str]:
+    """Delete jobs that ended before a time, with their children; returns their ids."""
+    old = [
+        row["id"]
+        for row in database.execute(
+            f"SELECT id FROM jobs WHERE parent IS NULL AND state IN {ENDED}"  # noqa: S608 - constants
+            " AND stopped < ? AND NOT EXISTS (SELECT 1 FROM needs JOIN jobs waiting ON"
+            " waiting.id = needs.job WHERE"
+            " (needs.other = jobs.id OR needs.other LIKE jobs.id || ':%')"
+            f" AND waiting.state NOT IN {ENDED})",
+            (before,),
+        )
+    ]
+    for id_ in old:
+        like = (id_, f"{id_}:%")
+        database.execute("DELETE FROM needs WHERE job = ? OR job LIKE ?", like)
+        database.execute("DELETE FROM jobs WHERE id = ? OR parent = ?", (id_, id_))
+    return old
