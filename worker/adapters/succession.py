@@ -13,8 +13,9 @@ from dataclasses import replace
 from worker.errors import AlreadyRecorded, Conflict, EngineError, InputError, Superseded
 from worker.records import AssetRecord, LogEntry, Status, sort_key
 
-WAITING = frozenset({Status.HEAVY, Status.REVIEW})
-"""States that the outcome of a job or of a person may replace under the same upload and recipe."""
+WAITING = (Status.HEAVY, Status.REVIEW)
+"""States that the outcome of a job or of a person may replace under the same upload and recipe, in
+this order: what jobs have made may still wait for a person, and never the other way round."""
 
 MAX_TAGS = 40
 """Of one asset. A change of all of them fits one DynamoDB transaction (100 items)."""
@@ -81,8 +82,12 @@ def refuse(known: AssetRecord, new: AssetRecord) -> None:
         raise Superseded(f"asset {new.asset}: a newer upload is recorded")
     if there < here or known.recipe_digest != new.recipe_digest:
         return
-    if known.status not in WAITING or new.status in WAITING:
+    if _stage(new.status) <= _stage(known.status):
         raise AlreadyRecorded(f"asset {new.asset}: this upload is recorded as {known.status}")
+
+
+def _stage(status: Status) -> int:
+    return WAITING.index(status) if status in WAITING else len(WAITING)
 
 
 def relabel(

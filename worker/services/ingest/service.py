@@ -18,13 +18,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from worker.errors import AlreadyRecorded, ObjectMissing, Superseded
+from worker.errors import AlreadyRecorded, Superseded
 from worker.media import engine
 from worker.media.engine import Processed
 from worker.model import Recipe
 from worker.ports import Catalog, Events, ObjectStore
-from worker.records import AssetRecord, LogEntry, ObjectVersion, Status, version_of
-from worker.services.ingest import output
+from worker.records import AssetRecord, ObjectVersion, Status, version_of
+from worker.services.ingest.closing import conclude, entry_of, quarantine
 from worker.services.ingest.prepare import Fetched, Outcome, Policy, Prepared, Preparer
 from worker.services.ingest.shelf import Shelf
 
@@ -112,25 +112,10 @@ class Ingest:
 
     def _reject(self, prepared: Prepared) -> Ingested:
         """Keep a copy of the original where nobody serves it, with the reason."""
-        fetched, verdict = prepared.fetched, prepared.verdict
-        upload = fetched.upload
-        assert verdict is not None
         record = self._record(prepared, Status.REJECTED)
-        try:
-            self._store.copy(
-                (upload.bucket, upload.key),
-                (self._policy.quarantine_bucket, output.quarantine_key(record)),
-                version_id=upload.version_id,
-                metadata={
-                    "reason-code": verdict.code,
-                    "reason-message": verdict.message[:500],
-                    "source-key": upload.key,
-                    "sequencer": upload.sequencer,
-                },
-            )
-        except ObjectMissing:
-            return self._nothing(fetched, Outcome.GONE)
-        return self._commit(fetched, record)
+        if not quarantine(self._store, self._policy.quarantine_bucket, record):
+            return self._nothing(prepared.fetched, Outcome.GONE)
+        return self._commit(prepared.fetched, record)
 
     def _record(self, prepared: Prepared, status: Status) -> AssetRecord:
         recipe = self._policy.recipe
@@ -148,15 +133,8 @@ class Ingest:
         )
 
     def _commit(self, fetched: Fetched, record: AssetRecord, *, copied: bool = False) -> Ingested:
-        entry = LogEntry(
-            time=record.updated_at,
-            kind=record.status.value,
-            detail={"version": record.version}
-            | ({"code": record.verdict.code} if record.verdict is not None else {}),
-            id=record.version,
-        )
         try:
-            committed = self._catalog.commit(record, entry)
+            committed = self._catalog.commit(record, entry_of(record))
         except Superseded:
             # Keys of this version are nobody else's, and it will never be served.
             self._shelf.discard(record)
@@ -179,11 +157,7 @@ class Ingest:
 
     def _conclude(self, record: AssetRecord) -> None:
         """What follows a commit; repeated by a retry that finds the commit."""
-        source = record.source
-        # Without a version id a delete could hit a newer upload: then expiry does it.
-        if record.status is Status.REJECTED and source.version_id is not None:
-            self._store.delete(source.bucket, source.key, version_id=source.version_id)
-        self._events.publish([output.event_of(record)])
+        conclude(self._store, self._events, record)
 
     def _nothing(self, fetched: Fetched, outcome: Outcome) -> Ingested:
         return Ingested(outcome=outcome, asset=fetched.asset, upload=fetched.upload)
