@@ -15,7 +15,8 @@
     │   │   ├── SettingsError       settings_invalid
     │   │   └── ParameterError      parameters_invalid
     │   ├── AccessDenied            access_denied
-    │   └── PortTaken               port_taken
+    │   ├── PortTaken               port_taken
+    │   └── CheckoutMissing         checkout_missing
     ├── InputError                  input_*, output_*       no   a given path does not work
     ├── EngineError                 engine_failed           no   a defect here, not in the input
     ├── MalformedMessage            message_malformed       no   a message nobody of ours sends
@@ -220,6 +221,12 @@ class PortTaken(ConfigurationError):
     """Something else listens on the port that was asked for."""
 
     code = "port_taken"
+
+
+class CheckoutMissing(ConfigurationError):
+    """This needs a checkout of Safelight with Pulumi: a package or an image alone does not do."""
+
+    code = "checkout_missing"
 
 
 class InputError(SafelightError):

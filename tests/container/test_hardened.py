@@ -136,3 +136,12 @@ def test_wrong_use_and_defects_keep_their_codes(engine: Engine, image: str) -> N
 
     assert alone.code == (2 if image == LAMBDA else 0)
     assert "Traceback" not in alone.errors
+
+
+@IMAGES
+def test_the_local_stack_says_that_it_needs_a_checkout(engine: Engine, image: str) -> None:
+    """Before it tries to write anything, by a code of its own."""
+    done = engine.run(image, "up", "--json")
+
+    assert done.code == 2
+    assert json.loads(done.errors)["error"]["code"] == "checkout_missing"

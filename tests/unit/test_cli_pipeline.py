@@ -10,6 +10,7 @@ import pytest
 from worker.entrypoints.cli import run
 from worker.entrypoints.cli.backfill import load, save
 from worker.errors import InputError
+from worker.local.deploy import checkout
 from worker.services.backfill import Progress
 from worker.services.inventory import COLUMNS
 
@@ -43,6 +44,27 @@ def test_without_a_stack_a_command_says_how_to_start_one(
     assert error["code"] == "input_missing"
     assert "safelight up" in error["message"]
     assert not data.exists()
+
+
+@pytest.mark.parametrize("missing", ["program", "pulumi"])
+def test_a_stack_needs_a_checkout_with_pulumi(
+    missing: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An installed package alone says so before anything is made, and what to do instead."""
+    if missing == "program":
+        monkeypatch.setattr(checkout, "__file__", str(tmp_path / "a" / "b" / "c" / "d.py"))
+    else:
+        monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+
+    assert run(["up", "--data", str(tmp_path / "data"), "--json"]) == 2
+
+    error = json.loads(capsys.readouterr().err)["error"]
+    assert error["code"] == "checkout_missing"
+    assert "make up" in error["message"]
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ it was; `rm -r DIR` forgets everything.
 \b
 Exit codes
   0    stopped by Ctrl-C or SIGTERM
-  2    the port is taken, or another stack uses DIR
+  2    the port is taken, another stack uses DIR, or this is no checkout with Pulumi
   3    DIR is full
   75   something did not start; the message names its log
 """
@@ -59,11 +59,14 @@ def command(*, data: Path, port: int, workers: int | None, as_json: bool) -> int
     """Run the whole pipeline on this machine, until Ctrl-C.
 
     Starts an embedded AWS on loopback, creates the resources of the Pulumi program in it, and runs
-    the ingest function fed by its queue. Needs no AWS account and sends nothing anywhere.
+    the ingest function fed by its queue. Needs no AWS account and sends nothing anywhere, but a
+    checkout of Safelight.
     """
+    from worker.local.deploy import checkout
     from worker.local.stack import Order, Stack
     from worker.services.local_run.stop import Stop
 
+    checkout.require()
     talk = _Json() if as_json else _Text()
     stop = Stop()
     order = Order(data=data, port=port, workers=workers or cores())

@@ -21,25 +21,11 @@ from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.settings import SETTINGS, get_root_resource, set_root_resource
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
-from worker.errors import ConfigurationError
+from worker.local.deploy.checkout import folder
 
 PROJECT = "safelight"
 THREADS = 8
 """Resources in the making at the same time."""
-
-
-def folder() -> Path:
-    """Where the program is: beside the package, in a checkout.
-
-    Raises:
-        ConfigurationError: Safelight was installed without its checkout.
-    """
-    found = Path(__file__).resolve().parents[3] / "pulumi"
-    if not (found / "__main__.py").is_file():
-        raise ConfigurationError(
-            f"the Pulumi program is not in {found}: run from a checkout of Safelight"
-        )
-    return found
 
 
 def run(
@@ -62,6 +48,7 @@ def run(
         monitor: sees the registrations themselves (parents, dependencies).
 
     Raises:
+        CheckoutMissing: the program is not here.
         pulumi.RunError: the configuration is mistaken.
     """
     home = folder()
