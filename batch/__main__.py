@@ -1,7 +1,7 @@
 """``python -m batch``: the entry point of the Batch image.
 
-What lives here: nothing but the start. Today it offers the commands of ``safelight``; the job
-kinds come with heavy work.
+What lives here: nothing but the start. ``run KIND ...`` is one attempt at a job; everything else
+is the command line of ``safelight``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,13 @@ from worker.entrypoints.container import contain
 
 
 def main() -> int:
-    """Run the command line and return its exit code."""
-    from worker.entrypoints.cli import run  # after process 1 has its handlers
+    """Run a job or the command line, and return its exit code."""
+    # Imports after process 1 has its handlers.
+    if sys.argv[1:2] == ["run"]:
+        from batch.run import main as run_job
+
+        return run_job(sys.argv[2:])
+    from worker.entrypoints.cli import run
 
     return run(sys.argv[1:])
 

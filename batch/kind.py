@@ -51,7 +51,9 @@ class Kind:
     """Below a power of two: an instance keeps some of its memory for itself, and two such jobs
     should fit where the maker's figures say four gigabytes a processor."""
     scratch_gib: int = 20
-    """Disk the job may fill, beside its inputs."""
+    """Disk a machine should have for it."""
+    scratch_factor: float = 2.0
+    """Most bytes it writes to scratch for each byte of input; checked before it starts."""
     architectures: tuple[str, ...] = BOTH
     timeout_seconds: int = 3600
     """Of one attempt."""
@@ -59,7 +61,11 @@ class Kind:
     """All together: a Spot reclaim uses one."""
     queue: Queue = "standard"
     array: bool = False
-    """Children of an array job share one input; which part is whose follows from the index."""
+    """May run as an array job: which part of the work is whose follows from the child's index."""
+    lazy: bool = False
+    """Inputs may be folders or prefixes; the operation lists and fetches what it needs."""
+    result: str = "result.json"
+    """Name of the record of success, for kinds that share their output place with another."""
 
     @property
     def command(self) -> tuple[str, ...]:

@@ -14,7 +14,17 @@ from typing import Protocol, TypeAlias
 
 from worker.errors import Stopped
 
-__all__ = ["Checkpoint", "Operation", "Outputs", "Stop", "Stopped", "Value", "Work"]
+__all__ = [
+    "Checkpoint",
+    "Found",
+    "Inventory",
+    "Operation",
+    "Outputs",
+    "Stop",
+    "Stopped",
+    "Value",
+    "Work",
+]
 
 Value: TypeAlias = int | float | bool | str | tuple[str, ...]
 """A parameter, read and checked. A ``list`` is a tuple of text; an optional one left out is not
@@ -99,6 +109,42 @@ class Checkpoint(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One file of an input that is a folder or a prefix."""
+
+    uri: str
+    """Where it lies: an absolute path or an ``s3://`` address."""
+    name: str
+    """Its path below the input it was found in; of an input that is one file, its name."""
+    bytes: int
+    etag: str = ""
+    """Changes with the content: S3's, or size and time of a file."""
+    alone: bool = False
+    """Given as itself, not found in a folder or below a prefix."""
+
+
+class Inventory(Protocol):
+    """What lies in inputs that the runner does not fetch (``Kind.lazy``)."""
+
+    def list(self) -> Sequence[Found]:
+        """Every file of every input, in the order given; within one input in order of name."""
+        ...
+
+    def fetch(self, found: Found) -> Path:
+        """A copy on disk. Give it to ``release`` when done: a library is larger than a disk.
+
+        Raises:
+            InputError, ObjectMissing, ObjectChanged: it is not what was listed any more.
+            TransientError: the store does not answer, or scratch is full.
+        """
+        ...
+
+    def release(self, path: Path) -> None:
+        """Forget a copy that ``fetch`` made."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """One attempt at one job."""
 
@@ -121,6 +167,8 @@ class Work:
     """Which child of an array job this is, from 0; None outside of array jobs."""
     size: int = 1
     """How many children the array has."""
+    inventory: Inventory | None = None
+    """For kinds that are ``lazy``; their ``inputs`` are empty."""
 
 
 Operation: TypeAlias = Callable[[Work], Mapping[str, object]]

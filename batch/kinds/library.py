@@ -68,5 +68,6 @@ KINDS: tuple[Kind, ...] = (
         timeout_seconds=12 * 3600,
         attempts=10,
         array=True,
+        lazy=True,
     ),
 )

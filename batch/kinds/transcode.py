@@ -101,6 +101,7 @@ KINDS: tuple[Kind, ...] = (
         parameters=(*LADDER, GROUPS),
         media="video",
         scratch_gib=_SCRATCH,
+        result="plan.result.json",
     ),
     Kind(
         name="transcode-part",
@@ -113,6 +114,7 @@ KINDS: tuple[Kind, ...] = (
         timeout_seconds=3 * 3600,
         attempts=10,
         array=True,
+        result="part.result.json",
     ),
     Kind(
         name="transcode-assemble",

@@ -1,0 +1,271 @@
+"""Inputs of a job: what lies there, copies on the scratch disk, digests, and whole libraries.
+
+What may not be here: boto3 (``batch.cloud`` brings the ports) and what the inputs contain.
+Files on this machine are read where they lie; only what is in S3 is copied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from batch.addresses import S3Address, read_address
+from batch.places import Transfers
+from batch.work import Found, Stop
+from worker.errors import EngineError, InputError
+from worker.ports import ObjectStore
+
+_CHUNK = 8 * 1024**2
+
+
+class Cloud(Protocol):
+    """The S3 ports, made when they are first used: a job on files needs none."""
+
+    @property
+    def store(self) -> ObjectStore:
+        """Small objects, lists."""
+        ...
+
+    @property
+    def transfers(self) -> Transfers:
+        """Large objects."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """One input on disk."""
+
+    uri: str
+    path: Path
+    bytes: int
+    sha256: str
+    etag: str
+
+
+class Inputs:
+    """The inputs of one attempt.
+
+    Args:
+        sources: as given; they have been checked by ``read_address``.
+        folder: where copies go.
+    """
+
+    def __init__(self, sources: Sequence[str], *, folder: Path, cloud: Cloud, stop: Stop) -> None:
+        self._sources = sources
+        self._folder = folder
+        self._cloud = cloud
+        self._stop = stop
+
+    def describe(self) -> tuple[Found, ...]:
+        """Size and etag of every input that is one file or object, without reading it.
+
+        Raises:
+            InputError, ObjectMissing: there is nothing, or a folder.
+        """
+        return tuple(self._single(source, read_address(source)) for source in self._sources)
+
+    def fetch(
+        self, found: Sequence[Found], progress: Callable[[int], None] | None = None
+    ) -> tuple[Fetched, ...]:
+        """Copy what is in S3, and compute every digest.
+
+        Args:
+            progress: called with the bytes that have just arrived, from any thread.
+        """
+        return tuple(
+            self._fetched(number, item, progress) for number, item in enumerate(found, start=1)
+        )
+
+    def _fetched(
+        self, number: int, found: Found, progress: Callable[[int], None] | None
+    ) -> Fetched:
+        path = fetch(found, self._folder / f"{number:04d}", self._cloud, self._stop, progress)
+        digest = digest_of(path, self._stop)
+        return Fetched(
+            uri=found.uri, path=path, bytes=path.stat().st_size, sha256=digest, etag=found.etag
+        )
+
+    def _single(self, source: str, address: Path | S3Address) -> Found:
+        if isinstance(address, Path):
+            return found_file(address, source)
+        if address.is_prefix:
+            raise InputError(f"{source} names a prefix, not an object", code="input_invalid")
+        stored = self._cloud.store.head(address.bucket, address.key)
+        return Found(
+            uri=str(address),
+            name=PurePosixPath(address.key).name,
+            bytes=stored.size,
+            etag=stored.etag,
+            alone=True,
+        )
+
+
+class Library:
+    """``work.Inventory``: everything in inputs that may be folders or prefixes.
+
+    Args:
+        output: where results go; what lies below it is no input.
+    """
+
+    def __init__(
+        self, sources: Sequence[str], *, output: str, folder: Path, cloud: Cloud, stop: Stop
+    ) -> None:
+        self._sources = sources
+        self._output = f"{str(_resolved(output)).rstrip('/')}/"
+        self._folder = folder
+        self._cloud = cloud
+        self._stop = stop
+        self._count = 0
+        # Listed once an attempt: what comes later belongs to the next job.
+        self.list = cache(self._list)
+
+    def fetch(self, found: Found) -> Path:
+        """See ``Inventory.fetch``."""
+        self._count += 1
+        return fetch(found, self._folder / f"{self._count:06d}", self._cloud, self._stop, None)
+
+    def release(self, path: Path) -> None:
+        """See ``Inventory.release``. A file that is no copy stays."""
+        if path.is_relative_to(self._folder):
+            path.unlink(missing_ok=True)
+            path.parent.rmdir()
+
+    def _list(self) -> Sequence[Found]:
+        return tuple(
+            item
+            for source in self._sources
+            for item in self._below(source)
+            if item.alone or not item.uri.startswith(self._output)
+        )
+
+    def _below(self, source: str) -> Iterator[Found]:
+        address = read_address(source)
+        if isinstance(address, Path):
+            if address.is_dir():
+                yield from _files(address)
+            else:
+                yield found_file(address, source)
+        elif address.is_prefix:
+            for stored in self._cloud.store.list(address.bucket, address.key):
+                self._stop.check()
+                if not stored.key.endswith("/"):  # a console's "folder"
+                    yield Found(
+                        uri=f"s3://{address.bucket}/{stored.key}",
+                        name=stored.key.removeprefix(address.key),
+                        bytes=stored.size,
+                        etag=stored.etag,
+                    )
+        else:
+            inputs = Inputs((source,), folder=self._folder, cloud=self._cloud, stop=self._stop)
+            yield from inputs.describe()
+
+
+def fetch(
+    found: Found,
+    folder: Path,
+    cloud: Cloud,
+    stop: Stop,
+    progress: Callable[[int], None] | None,
+) -> Path:
+    """The path of a file; of an object, that of a copy in a new folder.
+
+    Raises:
+        ObjectMissing, ObjectChanged, ScratchFull, Stopped, TransientError: see ``S3Transfers``.
+        InputError: the file is gone.
+    """
+    stop.check()
+    address = read_address(found.uri)
+    if isinstance(address, Path):
+        found_file(address, found.uri)
+        return address
+    folder.mkdir(parents=True)
+    target = folder / _file_name(found.name)
+    cloud.transfers.download(
+        address.bucket,
+        address.key,
+        target,
+        etag=found.etag,
+        size=found.bytes,
+        stop=stop,
+        progress=progress,
+    )
+    return target
+
+
+def found_file(path: Path, source: str) -> Found:
+    """A regular file that can be read. Raises ``InputError``."""
+    try:
+        path = path.resolve(strict=True)
+        status = path.stat()
+        readable = path.is_file() and os.access(path, os.R_OK)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        raise InputError(f"there is no {source}", code="input_missing") from error
+    if not readable:
+        raise InputError(f"{source} is no file that can be read", code="input_unreadable")
+    return Found(
+        uri=str(path),
+        name=path.name,
+        bytes=status.st_size,
+        etag=f"{status.st_size}-{status.st_mtime_ns}",
+        alone=True,
+    )
+
+
+def digest_of(path: Path, stop: Stop) -> str:
+    """SHA-256 of a file, 64 hex digits; asks for a stop between two pieces."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as opened:
+            while piece := opened.read(_CHUNK):
+                stop.check()
+                digest.update(piece)
+    except OSError as error:
+        text = f"{path.name} cannot be read: {error.strerror or error}"
+        raise InputError(text, code="input_unreadable") from error
+    return digest.hexdigest()
+
+
+def _resolved(text: str) -> Path | S3Address:
+    address = read_address(text)
+    return address.resolve() if isinstance(address, Path) else address
+
+
+def _files(folder: Path) -> Iterator[Found]:
+    root = folder.resolve()
+    for path in sorted(root.rglob("*")):
+        # Links are not followed: one could lead anywhere, or round in a circle.
+        if (
+            path.is_symlink()
+            or not path.is_file()
+            or any(part.startswith(".") for part in path.relative_to(root).parts)
+        ):
+            continue
+        status = path.stat()
+        yield Found(
+            uri=str(path),
+            name=path.relative_to(root).as_posix(),
+            bytes=status.st_size,
+            etag=f"{status.st_size}-{status.st_mtime_ns}",
+        )
+
+
+def _file_name(name: str) -> str:
+    """A harmless name with the same ending: an object can be called anything."""
+    ending = PurePosixPath(name).suffix
+    return f"input{ending.lower()}" if re.fullmatch(r"\.[A-Za-z0-9]{1,8}", ending) else "input"
+
+
+def required_bytes(found: Sequence[Found], factor: float) -> int:
+    """Room that a job needs: copies of what is in S3, and what is made of all of it."""
+    copied = sum(item.bytes for item in found if item.uri.startswith("s3://"))
+    total = sum(item.bytes for item in found)
+    if total < 0:
+        raise EngineError("an object has a negative size")
+    return copied + int(total * factor)

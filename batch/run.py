@@ -1,0 +1,400 @@
+"""``python -m batch run KIND ...``: one attempt at one job, from its inputs to its exit code.
+
+What lives here: the order of things. Check everything that was said, see whether it is done
+already, check the room, fetch, work, record. What may not: media, S3, the rules of a kind.
+The exit code follows from the error that ended the attempt alone: see ``exit_code``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from batch import result
+from batch.catalog import (
+    EXIT_AGAIN,
+    EXIT_BAD_INPUT,
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_USAGE,
+)
+from batch.checkpoint import PlaceCheckpoint
+from batch.inputs import Fetched, Inputs, Library, required_bytes
+from batch.operations import find
+from batch.order import Order, read_order
+from batch.places import JobOutputs, Place, Transfers
+from batch.reporting import Identity, Reporter
+from batch.scratch import Scratch
+from batch.stopping import SignalWatch, StopFlag
+from batch.work import Found, Operation, Stop, Work
+from worker.errors import (
+    EngineError,
+    InputError,
+    ObjectChanged,
+    ObjectMissing,
+    PoisonInput,
+    ProblemsError,
+    Reason,
+    Rejected,
+    SafelightError,
+    ScratchFull,
+    Stopped,
+)
+
+if TYPE_CHECKING:
+    from worker.ports import Catalog, ObjectStore
+
+FETCH_SHARE = 0.05
+"""Of the whole way: how far the bar has come when the inputs are here."""
+_UNUSABLE = (InputError, ObjectMissing, ObjectChanged)
+
+
+class World(Protocol):
+    """What a job needs from outside; ``batch.cloud`` is the real one."""
+
+    @property
+    def store(self) -> ObjectStore:
+        """See ``inputs.Cloud``."""
+        ...
+
+    @property
+    def transfers(self) -> Transfers:
+        """See ``inputs.Cloud``."""
+        ...
+
+    def catalog(self, table: str) -> Catalog:
+        """The catalog in a table."""
+        ...
+
+    def place(self, output: str, *, immutable: bool, stop: Stop) -> Place:
+        """The output place of an address."""
+        ...
+
+
+class BadInput(Exception):
+    """An input cannot be used: the verdict is about the input, not about us."""
+
+    def __init__(self, error: SafelightError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def main(arguments: Sequence[str], *, log: TextIO | None = None) -> int:
+    """Run one attempt in this process, with its signals, and return the exit code."""
+    stop = StopFlag()
+    # Before anything slow: a signal during the imports of an operation must be heard.
+    with SignalWatch(stop) as watch:
+        try:
+            order = read_order(arguments, os.environ)
+        except ProblemsError as error:
+            print(f"safelight: {error.message}", file=sys.stderr)  # noqa: T201 - the command line
+            return EXIT_USAGE
+        from batch.cloud import AwsCloud
+
+        return perform(
+            order, world=AwsCloud(), stop=stop, log=log or sys.stdout, at_last=watch.at_last
+        )
+
+
+def perform(
+    order: Order,
+    *,
+    world: World,
+    stop: StopFlag,
+    log: TextIO,
+    operation: Operation | None = None,
+    at_last: Callable[[Callable[[], None]], None] = lambda _: None,
+) -> int:
+    """Do what an order says and return the exit code. Raises nothing.
+
+    Args:
+        operation: None takes that of the kind.
+        at_last: is given what to do before an end by force.
+    """
+    table = os.environ.get("SAFELIGHT_TABLE")
+    identity = Identity(
+        kind=order.kind.name,
+        job=order.job,
+        attempt=order.attempt,
+        asset=order.asset,
+        output=order.output,
+    )
+    catalog = (lambda: world.catalog(table)) if table and order.asset else None
+    began = time.monotonic()
+    with Reporter(identity, log, catalog=catalog) as reporter:
+        attempt = _Attempt(order, world, stop, reporter)
+        try:
+            outcome, written = attempt.run(operation, at_last), EXIT_DONE
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it has an exit code
+            outcome, written = attempt.failed(error)
+        reporter.metrics(
+            outcome,
+            Seconds=round(time.monotonic() - began, 3),
+            InputBytes=attempt.bytes_in,
+            OutputBytes=attempt.bytes_out,
+        )
+    return written
+
+
+def exit_code(error: SafelightError) -> int:
+    """The exit code of an error, from what the tree says about it."""
+    if isinstance(error, Rejected):
+        return EXIT_BAD_INPUT
+    if error.retryable:
+        return EXIT_AGAIN
+    return EXIT_USAGE if isinstance(error, ProblemsError) else EXIT_FAILED
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """What an operation gets, and what the result says about its inputs."""
+
+    fetched: tuple[Fetched, ...]
+    inventory: Library | None
+    inputs: list[dict[str, object]]
+    digest: str
+
+
+class _Attempt:
+    """One attempt and how far it has come."""
+
+    def __init__(self, order: Order, world: World, stop: StopFlag, reporter: Reporter) -> None:
+        self._order = order
+        self._world = world
+        self._stop = stop
+        self._reporter = reporter
+        self._place: Place | None = None
+        self._began = time.monotonic()
+        self.bytes_in = 0
+        self.bytes_out = 0
+
+    def run(
+        self, operation: Operation | None, at_last: Callable[[Callable[[], None]], None]
+    ) -> str:
+        """Everything up to the record of success: ``done`` or ``unchanged``."""
+        order = self._order
+        place = self._world.place(order.output, immutable=order.asset is not None, stop=self._stop)
+        self._place = place
+        with Scratch(order.scratch) as scratch:
+            at_last(scratch.remove)
+            before = None if order.force else result.read(place, self._result)
+            found = self._look(scratch)
+            if before and result.same_request(
+                before,
+                order.kind,
+                array=(order.index, order.size),
+                parameters=order.parameters,
+                found=found,
+            ):
+                return self._unchanged()
+            if not order.kind.lazy:
+                scratch.check_room(required_bytes(found, order.kind.scratch_factor))
+            prepared = self._prepare(found)
+            if before and before.get("job") == prepared.digest:
+                return self._unchanged()
+            checkpoint = PlaceCheckpoint(
+                place, result.job_name(order.kind, order.index), prepared.digest, scratch.fetched
+            )
+            outputs = JobOutputs(place, scratch.fetched, stop=self._stop)
+            # Records of an earlier, different job must not vouch for half of this one.
+            place.remove(self._result)
+            place.remove(self._rejected)
+            details = (operation or find(order.kind.name))(
+                Work(
+                    inputs=tuple(item.path for item in prepared.fetched),
+                    sources=order.sources,
+                    parameters=order.parameters,
+                    scratch=scratch.work,
+                    outputs=outputs,
+                    checkpoint=checkpoint,
+                    stop=self._stop,
+                    progress=self._progress,
+                    threads=order.threads or _processors(),
+                    index=order.index,
+                    size=order.size,
+                    inventory=prepared.inventory,
+                )
+            )
+            self.bytes_out = sum(output.bytes for output in outputs.stored)
+            self._finish(place, prepared, outputs, details)
+            checkpoint.clear()
+        self._reporter.event("done", seconds=self._seconds, outputs=len(outputs.stored))
+        self._reporter.record("SUCCEEDED")
+        return "done"
+
+    def failed(self, error: BaseException) -> tuple[str, int]:
+        """Say how the attempt failed; the outcome's name and the exit code."""
+        if isinstance(error, BadInput):
+            return self._reject(error.error)
+        known = _known(error)
+        if self._stop.requested and not isinstance(known, Rejected):
+            # What a stopped child program or transfer says about its end is no news.
+            known = (
+                Stopped("the job was asked to stop") if not isinstance(known, Stopped) else known
+            )
+        if isinstance(known, Rejected):
+            return self._reject(known)
+        code = exit_code(known)
+        name = "stopped" if isinstance(known, Stopped) else "failed"
+        self._reporter.event(
+            name, code=known.code, message=known.message, exit_code=code, **_origin(error, known)
+        )
+        self._reporter.record(
+            "FAILED" if code != EXIT_AGAIN else "RUNNABLE", code=known.code, reason=known.message
+        )
+        return name, code
+
+    def _reject(self, error: SafelightError) -> tuple[str, int]:
+        content = result.rejected(self._order.kind, error, self._order.sources)
+        try:
+            if self._place is not None:
+                result.write(self._place, self._rejected, content)
+                self._place.remove(self._result)
+        except SafelightError as trouble:
+            # Without its record a rejection would be lost: try again if that can help.
+            self._reporter.event("failed", code=trouble.code, message=trouble.message)
+            return "failed", exit_code(trouble)
+        self._reporter.event(
+            "rejected", code=error.code, message=error.message, exit_code=EXIT_BAD_INPUT
+        )
+        self._reporter.record("FAILED", code=error.code, reason=error.message)
+        return "rejected", EXIT_BAD_INPUT
+
+    def _unchanged(self) -> str:
+        self._reporter.event("unchanged", seconds=self._seconds)
+        self._reporter.record("SUCCEEDED")
+        return "unchanged"
+
+    def _look(self, scratch: Scratch) -> Sequence[Found]:
+        order = self._order
+        try:
+            if order.kind.lazy:
+                self._library = Library(
+                    order.sources,
+                    output=order.output,
+                    folder=scratch.inputs,
+                    cloud=self._world,
+                    stop=self._stop,
+                )
+                return self._library.list()
+            self._inputs = Inputs(
+                order.sources, folder=scratch.inputs, cloud=self._world, stop=self._stop
+            )
+            return self._inputs.describe()
+        except _UNUSABLE as error:
+            raise BadInput(error) from error
+
+    def _prepare(self, found: Sequence[Found]) -> _Prepared:
+        order = self._order
+        if order.kind.lazy:
+            given = [
+                {"uri": item.uri, "bytes": item.bytes, "etag": item.etag}
+                for item in found
+                if item.alone
+            ]
+            return _Prepared(
+                fetched=(),
+                inventory=self._library,
+                # What lies in folders and prefixes is in the operation's manifest.
+                inputs=given
+                if len(given) == len(found)
+                else [{"uri": source} for source in order.sources],
+                digest=self._digest([f"{item.uri} {item.etag}" for item in found]),
+            )
+        total = sum(item.bytes for item in found) or 1
+        arrived = [0]
+
+        def told(count: int) -> None:
+            arrived[0] += count
+            self._reporter.progress(FETCH_SHARE * arrived[0] / total, "fetching")
+
+        try:
+            fetched = self._inputs.fetch(found, told)
+        except _UNUSABLE as error:
+            raise BadInput(error) from error
+        self.bytes_in = sum(item.bytes for item in fetched)
+        return _Prepared(
+            fetched=fetched,
+            inventory=None,
+            inputs=result.inputs_of(fetched),
+            digest=self._digest([item.sha256 for item in fetched]),
+        )
+
+    def _digest(self, identities: Sequence[str]) -> str:
+        order = self._order
+        return result.digest(
+            order.kind, order.parameters, identities, index=order.index, size=order.size
+        )
+
+    def _finish(
+        self,
+        place: Place,
+        prepared: _Prepared,
+        outputs: JobOutputs,
+        details: Mapping[str, object],
+    ) -> None:
+        order = self._order
+        content = result.done(
+            order.kind,
+            job=prepared.digest,
+            array=(order.index, order.size),
+            parameters=order.parameters,
+            inputs=prepared.inputs,
+            outputs=outputs.stored,
+            details=details,
+            seconds=self._seconds,
+        )
+        result.write(place, self._result, content)
+        self._reporter.progress(1.0, "done")
+
+    def _progress(self, share: float, doing: str) -> None:
+        self._reporter.progress(FETCH_SHARE + (1 - FETCH_SHARE) * 0.999 * share, doing)
+
+    @property
+    def _result(self) -> str:
+        return result.result_name(self._order.kind, self._order.index)
+
+    @property
+    def _rejected(self) -> str:
+        return result.rejected_name(self._order.kind, self._order.index)
+
+    @property
+    def _seconds(self) -> float:
+        return round(time.monotonic() - self._began, 3)
+
+
+def _known(error: BaseException) -> SafelightError:
+    """Whatever it is as an error of the tree."""
+    match error:
+        case SafelightError():
+            return error
+        case MemoryError():
+            return PoisonInput(Reason.OUT_OF_MEMORY, "the job needs more memory than it has")
+        case OSError() if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            return ScratchFull("the scratch disk is full")
+        case KeyboardInterrupt():
+            return Stopped("the job was interrupted")
+    return EngineError(f"{type(error).__name__}: {error}")
+
+
+def _origin(error: BaseException, known: SafelightError) -> Mapping[str, object]:
+    """Where a defect was raised: the innermost place of ours, or everything when asked for."""
+    if type(known) is not EngineError:
+        return {}
+    if os.environ.get("SAFELIGHT_DEBUG"):
+        return {"trace": "".join(traceback.format_exception(error))}
+    frames = traceback.extract_tb(error.__traceback__)
+    return {"at": f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"} if frames else {}
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
