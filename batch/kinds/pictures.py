@@ -4,32 +4,44 @@ from __future__ import annotations
 
 from batch.kind import Kind, Parameter
 
-MAX_PIXELS = Parameter(
-    name="max_pixels",
-    type="int",
-    default=200_000_000,
-    minimum=1,
-    maximum=10_000_000_000,
-    help="Largest picture accepted, pixels.",
-)
-OUTPUT = (
-    Parameter(
-        name="format",
-        type="choice",
-        choices=("jpeg", "png", "webp", "tiff"),
-        default="jpeg",
-        help="File format of the result.",
-    ),
-    Parameter(
-        name="quality",
+
+def _max_pixels(most: int) -> Parameter:
+    """The limit on each input; ``most`` is what the kind's memory is enough for."""
+    return Parameter(
+        name="max_pixels",
         type="int",
-        default=90,
+        default=min(most, 100_000_000),
         minimum=1,
-        maximum=100,
-        help="1 to 100; of JPEG and WebP.",
-    ),
-    MAX_PIXELS,
+        maximum=most,
+        help="Largest picture accepted, pixels.",
+    )
+
+
+QUALITY = Parameter(
+    name="quality",
+    type="int",
+    default=90,
+    minimum=1,
+    maximum=100,
+    help="1 to 100; of JPEG, WebP and AVIF.",
 )
+
+
+def _output(*formats: str) -> tuple[Parameter, Parameter]:
+    """How the result is written; the first format unless told."""
+    return (
+        Parameter(
+            name="format",
+            type="choice",
+            choices=formats,
+            default=formats[0],
+            help="File format of the result.",
+        ),
+        QUALITY,
+    )
+
+
+OUTPUT = _output("jpeg", "png", "webp", "avif")
 
 KINDS: tuple[Kind, ...] = (
     Kind(
@@ -90,25 +102,24 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         name="denoise",
-        summary="Remove noise, keep edges (non-local means)",
+        summary="Remove noise, keep edges (non-local means), as strong as the noise is",
         parameters=(
             Parameter(
                 name="strength",
                 type="float",
-                default=5.0,
-                minimum=0.1,
+                minimum=0,
                 maximum=50,
-                help="Of brightness noise; 3 is gentle, 10 strong.",
+                help="Brightness noise to remove, levels of 255; measured unless given.",
             ),
             Parameter(
                 name="colour_strength",
                 type="float",
-                default=8.0,
                 minimum=0,
                 maximum=50,
-                help="Of colour noise.",
+                help="Colour noise to remove, levels of 255; measured unless given.",
             ),
             *OUTPUT,
+            _max_pixels(200_000_000),
         ),
         media="image",
         vcpus=4,
@@ -131,20 +142,25 @@ KINDS: tuple[Kind, ...] = (
                 default=True,
                 help="Cut to the largest rectangle without gaps.",
             ),
+            Parameter(
+                name="partial",
+                type="bool",
+                default=False,
+                help="Leave out pictures that fit to no other, instead of refusing all.",
+            ),
             *OUTPUT,
+            _max_pixels(60_000_000),
         ),
         media="image",
         inputs=(2, 64),
-        vcpus=4,
+        vcpus=2,
         memory_mib=14336,
     ),
     Kind(
         name="hdr-merge",
         summary="One well exposed picture of a bracket of exposures (exposure fusion)",
         parameters=(
-            Parameter(
-                name="align", type="bool", default=True, help="Undo small movements of the camera."
-            ),
+            Parameter(name="align", type="bool", default=True, help="Undo a shift of the camera."),
             Parameter(
                 name="contrast",
                 type="float",
@@ -159,7 +175,7 @@ KINDS: tuple[Kind, ...] = (
                 default=1.0,
                 minimum=0,
                 maximum=10,
-                help="Weight of saturation.",
+                help="Weight of colourfulness.",
             ),
             Parameter(
                 name="exposure",
@@ -170,6 +186,7 @@ KINDS: tuple[Kind, ...] = (
                 help="Weight of good exposure.",
             ),
             *OUTPUT,
+            _max_pixels(60_000_000),
         ),
         media="image",
         inputs=(2, 16),
@@ -183,7 +200,7 @@ KINDS: tuple[Kind, ...] = (
             Parameter(
                 name="clean",
                 type="choice",
-                choices=("none", "grey", "colour", "black-white"),
+                choices=("none", "colour", "grey", "black-white"),
                 default="colour",
                 help="How the paper is made white.",
             ),
@@ -194,7 +211,9 @@ KINDS: tuple[Kind, ...] = (
                 default="whole",
                 help="What to do without a page: take the whole picture, or refuse it.",
             ),
+            Parameter(name="deskew", type="bool", default=True, help="Turn lines of text level."),
             *OUTPUT,
+            _max_pixels(100_000_000),
         ),
         media="image",
     ),
@@ -217,7 +236,24 @@ KINDS: tuple[Kind, ...] = (
                 maximum=50,
                 help="How far around a hole is looked, pixels.",
             ),
+            Parameter(
+                name="grow",
+                type="int",
+                default=1,
+                minimum=0,
+                maximum=50,
+                help="How much wider than marked damage is taken to be, pixels.",
+            ),
+            Parameter(
+                name="sensitivity",
+                type="float",
+                default=0.5,
+                minimum=0,
+                maximum=1,
+                help="Without a mask: 0 finds plain scratches only, 1 the faintest.",
+            ),
             *OUTPUT,
+            _max_pixels(100_000_000),
         ),
         media="image",
         inputs=(1, 2),
@@ -242,16 +278,13 @@ KINDS: tuple[Kind, ...] = (
                 default=1.5,
                 minimum=0,
                 maximum=50,
-                help="Softness of the edge, pixels.",
+                help="Softness of the edge, pixels; 0 is hard.",
             ),
             Parameter(
-                name="format",
-                type="choice",
-                choices=("png", "webp"),
-                default="png",
-                help="File format of the result.",
+                name="trim", type="bool", default=False, help="Cut the picture to the subject."
             ),
-            MAX_PIXELS,
+            *_output("png", "webp"),
+            _max_pixels(100_000_000),
         ),
         media="image",
     ),

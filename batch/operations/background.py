@@ -1,0 +1,54 @@
+"""``background``: the subject of a picture on nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from batch import pictures
+from batch.work import Work
+from worker.errors import ParameterError, Problem
+from worker.media.heavy.background import Box, cut_out
+from worker.media.heavy.reading import read
+
+
+def run(work: Work) -> Mapping[str, object]:
+    """Store ``background.EXT``; details say where the subject is.
+
+    Raises:
+        ParameterError: the box is not four shares of the picture.
+    """
+    box = _box(work)
+    made = cut_out(
+        read(work.inputs[0], pictures.limits(work)),
+        box=box,
+        iterations=pictures.integer(work, "iterations"),
+        feather=pictures.number(work, "feather"),
+        trim=pictures.switch(work, "trim"),
+        step=pictures.step(work, 0.1, 0.95),
+    )
+    return {
+        **pictures.store(work, made.raster, "background"),
+        "seed": "salience" if box is None else "box",
+        "subject": list(made.box),
+        "covered": round(made.share, 4),
+    }
+
+
+def _box(work: Work) -> Box | None:
+    parts = work.parameters.get("box")
+    if not isinstance(parts, tuple):
+        return None
+    try:
+        left, top, width, height = (float(part) for part in parts)
+    except ValueError as error:
+        raise _mistaken() from error
+    inside = all(0 <= value <= 1 for value in (left, top, left + width, top + height))
+    if not (math.isfinite(left + top + width + height) and inside and width > 0 and height > 0):
+        raise _mistaken()
+    return left, top, width, height
+
+
+def _mistaken() -> ParameterError:
+    message = "must be left,top,width,height as shares of the picture, inside 0 to 1"
+    return ParameterError("parameters of background", (Problem("box", message),))
