@@ -107,6 +107,9 @@ class Settings:
     """Videos of so many bytes and more are encoded by several machines at a time."""
     heavy_workflow: str | None = _read(_optional, None)
     """ARN of the state machine for heavy uploads; only the function that starts it needs it."""
+    batch_prefix: str = _read(_name, "safelight")
+    """Begins the names of job queues (``{prefix}-urgent``) and job definitions
+    (``{prefix}-transcode``)."""
     sandbox_seconds: int = _read(_whole(1, 900), 60)
     """CPU and wall time of the sandboxed child on a second receive."""
     sandbox_megabytes: int = _read(_whole(64, 10_240), 1_400)

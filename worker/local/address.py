@@ -21,6 +21,8 @@ from worker.errors import InputError, Unreachable
 NAME = "stack.json"
 VERSION = 1
 EVENTS = "events.jsonl"
+JOBS = "batch"
+"""Folder of the heavy jobs: their table and their logs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

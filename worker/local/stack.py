@@ -124,6 +124,7 @@ class Stack:
                     self._program(name, command, environment)
                     for name, command in _pipes(outputs).items()
                 ),
+                self._program("batch", self._jobs(), environment),
             ]
         )
         command = _worker(outputs)
@@ -213,6 +214,9 @@ class Stack:
     def _sink(self, url: str) -> Sequence[str]:
         out = self._data / addresses.EVENTS
         return module("worker.local.event_sink", [("queue", url), ("out", out)])
+
+    def _jobs(self) -> Sequence[str]:
+        return module("worker.local.batch", [("folder", self._data / addresses.JOBS)])
 
     def _log(self, name: str) -> Path:
         return self._data / "logs" / f"{name}.log"

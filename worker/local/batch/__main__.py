@@ -1,0 +1,33 @@
+"""``python -m worker.local.batch --folder DIR [--slots N] [--ready FILE]``: the runner as a child
+of the local stack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from worker.local.batch import needs
+from worker.local.batch.execution import ProcessExecutor
+from worker.local.batch.runner import Runner
+from worker.local.child import arguments, log, tell_ready
+from worker.services.local_run.stop import Stop
+
+
+def main() -> None:
+    """Run jobs until told to stop."""
+    given = arguments("folder", optional={"slots": ""})
+    runner = Runner(
+        Path(given.values["folder"]),
+        needs=needs.of_catalog,
+        executor=ProcessExecutor(needs.environment()),
+        slots=float(given.values["slots"] or needs.processors()),
+        say=log,
+    )
+    stop = Stop()
+    with stop.on_signals():
+        tell_ready(given.ready)
+        runner.run(stop)
+    log("stopped")
+
+
+if __name__ == "__main__":
+    main()
