@@ -1,0 +1,34 @@
+"""``transcode``: the whole film on one machine, part by part, going on where it was stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from batch.operations._transcode import options, plan_of, store
+from batch.work import Work
+from worker.media.video import transcode
+
+_ENCODING = 0.95
+"""Share of the time that goes into encoding, about."""
+
+
+def run(work: Work) -> Mapping[str, object]:
+    """See ``work.Operation``. Details: see ``worker.media.video.transcode.details``."""
+    source = work.inputs[0]
+    plan = plan_of(work, options(work))
+    sounds = transcode.encode_sounds(
+        plan, source, scratch=work.scratch, pieces=work.checkpoint, stop=work.stop
+    )
+    parts = transcode.encode_parts(
+        plan,
+        source,
+        range(len(plan.parts)),
+        scratch=work.scratch,
+        pieces=work.checkpoint,
+        threads=work.threads,
+        stop=work.stop,
+        progress=lambda share, what: work.progress(share * _ENCODING, what),
+    )
+    ordered = [parts[number] for number in range(len(plan.parts))]
+    work.progress(_ENCODING, "packaging")
+    return store(work, plan, ordered, sounds, pieces=work.checkpoint)

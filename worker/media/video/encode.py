@@ -1,0 +1,233 @@
+"""One part of a film, encoded to every step of the ladder in one run of ffmpeg.
+
+What lives here: the filter graph, the encoders' options, and the check that exactly the frames
+that were asked for came out. What may not: which parts there are (``segments``), joining them
+(``package``), sound (``sound``).
+
+The source is decoded once for all steps; smaller sizes are made from the largest. The bytes of a
+part depend on the plan and the source only: fixed threads, exact scalers, no clock and no names
+of programs in the files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from pathlib import Path
+
+from worker.errors import ConfigurationError, DamagedInput, EngineError, Reason
+from worker.media.video import fragments, program
+from worker.media.video.ladder import Codec, Rung
+from worker.media.video.limits import GIBIBYTE, ProgramLimits
+from worker.media.video.program import StopLike
+from worker.media.video.segments import Part
+from worker.media.video.transcode_plan import TranscodePlan
+
+LIMITS = ProgramLimits(wall_seconds=6 * 3600.0, stall_seconds=900.0, memory_bytes=24 * GIBIBYTE)
+"""Of one part. The stall allows for pictures that are decoded before the first that is wanted."""
+
+_SCALER = "flags=bicubic+accurate_rnd+full_chroma_int+bitexact"
+"""``bitexact``: the same bytes on every processor, whatever its vector units."""
+_AV1_PRESETS = {"ultrafast": 12, "veryfast": 10, "faster": 9, "fast": 8, "medium": 6, "slow": 4}
+_RUN_IN_SECONDS = 30
+"""How much earlier reading begins after a seek that came out too late."""
+
+
+def encode(
+    plan: TranscodePlan,
+    part: Part,
+    source: Path,
+    folder: Path,
+    *,
+    threads: int,
+    limits: ProgramLimits = LIMITS,
+    stop: StopLike | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Mapping[str, Path]:
+    """Encode one part.
+
+    Args:
+        plan: of the film.
+        part: one of its parts.
+        source: the video.
+        folder: where the files go; it must exist.
+        threads: for decoding and filters; the bytes do not depend on it.
+        limits: of one run of ffmpeg.
+        stop: ends it early.
+        progress: told the seconds of the part that are done.
+
+    Returns:
+        A fragmented MP4 for each step, by its name, with exactly the part's frames.
+
+    Raises:
+        Rejected: the source cannot be decoded.
+        ConfigurationError: this ffmpeg lacks a filter that the plan needs (``program_feature``).
+    """
+    if plan.transfer is not None:
+        _require_tone_mapping(limits)
+    files = {rung.name: folder / f"{rung.name}.mp4" for rung in plan.rungs}
+    made = 0
+    for seek, filled in _attempts(plan, part):
+        arguments = command(plan, part, source, files, threads=threads, seek=seek, filled=filled)
+        try:
+            program.run(arguments, limits=limits, stop=stop, progress=progress)
+            made = min(_frames(plan, part, path) for path in files.values())
+        except DamagedInput:
+            made = 0
+        if made == part.frames:
+            return files
+        for path in files.values():
+            path.unlink(missing_ok=True)
+    if made == 0:
+        raise DamagedInput(Reason.CORRUPT, "no picture of the video can be decoded")
+    raise EngineError(f"part {part.number} came out with {made} frames, not {part.frames}")
+
+
+def _attempts(plan: TranscodePlan, part: Part) -> list[tuple[int | None, bool]]:
+    """(Where to begin reading, whether to repeat the first picture for missing ones).
+
+    The first is right for every sound file. A container without an index may be entered too late,
+    and pictures at a damaged key frame may be lost: earlier ones then stand in for them.
+    """
+    attempts: list[tuple[int | None, bool]] = [(part.seek, False)]
+    if part.seek is not None:
+        attempts.append((part.seek - int(_RUN_IN_SECONDS / plan.clock), False))
+        attempts.append((None, False))
+    return [*attempts, (None, True)]
+
+
+def _frames(plan: TranscodePlan, part: Part, path: Path) -> int:
+    """Frames in a file of ours, or -1 if its key frames are not where they belong."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return 0
+    track = fragments.read(path)
+    counts = [len(fragment.sizes) for fragment in track.fragments]
+    if sum(counts) != part.frames:
+        return sum(counts)
+    whole = all(count == plan.key_frames for count in counts[:-1])
+    even = all(
+        set(fragment.durations) == {plan.frame_ticks} and fragment.sync
+        for fragment in track.fragments
+    )
+    return part.frames if whole and even and track.timescale == plan.timescale else -1
+
+
+def command(
+    plan: TranscodePlan,
+    part: Part,
+    source: Path,
+    files: Mapping[str, Path],
+    *,
+    threads: int,
+    seek: int | None,
+    filled: bool = False,
+) -> list[str]:
+    """Arguments of ffmpeg for one part."""
+    arguments = ["-copyts", "-threads", str(threads), "-noaccurate_seek", "-seek_timestamp", "1"]
+    if seek is not None:
+        # A millisecond more: never before the key frame by rounding, never at the next one.
+        arguments += ["-ss", f"{float(seek * plan.clock) + 0.001:.6f}"]
+    arguments += ["-i", program.input_url(source), "-max_error_rate", "1"]
+    arguments += ["-filter_complex_threads", str(threads)]
+    arguments += ["-filter_complex", graph(plan, part, filled=filled)]
+    for number, rung in enumerate(plan.rungs):
+        arguments += ["-map", f"[v{number}]", "-an", "-sn", "-dn"]
+        arguments += ["-map_metadata", "-1", "-map_chapters", "-1"]
+        arguments += ["-fps_mode", "passthrough", "-frames:v", str(part.frames)]
+        arguments += _encoder(plan, rung)
+        arguments += ["-flags:v", "+bitexact", "-fflags", "+bitexact", "-f", "mp4"]
+        arguments += ["-movflags", "+frag_keyframe+delay_moov+default_base_moof"]
+        arguments += ["-video_track_timescale", str(plan.timescale)]
+        arguments.append(f"file:{files[rung.name].absolute()}")
+    return arguments
+
+
+def graph(plan: TranscodePlan, part: Part, *, filled: bool) -> str:
+    """The filter graph from the decoded source to one pad ``[vN]`` for each step."""
+    rate = plan.rate
+    start = f":start_time={float(Fraction(part.first) / rate):.9f}" if filled else ""
+    steps = [
+        # On the grid: each picture at its nearest place, repeated until the next one.
+        f"setpts=PTS-({plan.origin})",
+        *(["bwdif=mode=send_frame:deint=interlaced"] if plan.interlaced else []),
+        f"fps={rate}:round=near{start}",
+        # The last picture stays while sound goes on, or where the end is damaged.
+        "tpad=stop=-1:stop_mode=clone",
+        # From the source's frames to those of the part. The second fps changes nothing: it says
+        # again what the rate is, which setpts makes ffmpeg forget.
+        f"setpts=PTS-{part.first}",
+        f"fps={rate}",
+        f"trim=start_pts=0:end_pts={part.frames}",
+    ]
+    sizes = list(dict.fromkeys((rung.width, rung.height) for rung in plan.rungs))
+    largest = max(sizes)
+    wide, high = largest
+    if plan.transfer is None:
+        steps += [f"scale={wide}:{high}:out_range=tv:{_SCALER}", "format=yuv420p", "setsar=1"]
+    else:
+        steps += [f"scale={wide}:{high}:{_SCALER}", *_to_sdr(plan.transfer), "setsar=1"]
+    lines = [f"[0:{plan.stream}]{','.join(steps)},split={len(plan.rungs)}"]
+    lines[0] += "".join(f"[s{number}]" for number in range(len(plan.rungs)))
+    for number, rung in enumerate(plan.rungs):
+        size = (rung.width, rung.height)
+        scale = "null" if size == largest else f"scale={size[0]}:{size[1]}:{_SCALER},setsar=1"
+        lines.append(f"[s{number}]{scale}[v{number}]")
+    return ";".join(lines)
+
+
+def _to_sdr(transfer: str) -> tuple[str, ...]:
+    """HDR to BT.709: linear light, Hable's curve, back.
+
+    100 cd/m2 is the reference white of BT.1886 displays; the curve is the one that keeps
+    highlights apart without darkening faces (J. Hable, "Filmic Tonemapping Operators", 2010).
+    """
+    return (
+        f"zscale=tin={transfer}:pin=bt2020:min=bt2020nc:rin=tv:t=linear:npl=100",
+        "format=gbrpf32le",
+        "zscale=p=bt709",
+        "tonemap=tonemap=hable:desat=0",
+        "zscale=t=bt709:m=bt709:p=bt709:r=tv",
+        "format=yuv420p",
+    )
+
+
+def _encoder(plan: TranscodePlan, rung: Rung) -> list[str]:
+    """Options of one step's encoder: closed groups of pictures, all of one length."""
+    key = str(plan.key_frames)
+    options = ["-g", key, "-pix_fmt", "yuv420p", "-color_range", "tv"]
+    if plan.transfer is not None:
+        options += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
+    # Segments of three times the key interval stay below 200 % of the average (the same
+    # specification, 1.30): bits may come half as fast again, and be saved up for two seconds.
+    highest, saved = rung.kilobits * 3 // 2, rung.kilobits * 2
+    if rung.codec is Codec.AV1:
+        parameters = f"scd=0:lp={plan.encoder_threads}"
+        options += ["-c:v", "libsvtav1", "-preset", str(_AV1_PRESETS[plan.preset])]
+        return [*options, "-crf", str(rung.quality), "-svtav1-params", parameters]
+    options += ["-preset", plan.preset, "-crf", str(rung.quality)]
+    if rung.codec is Codec.H264:
+        options += ["-c:v", "libx264", "-profile:v", "high", "-threads", str(plan.encoder_threads)]
+        options += ["-keyint_min", key, "-sc_threshold", "0"]
+        return [*options, "-maxrate", f"{highest}k", "-bufsize", f"{saved}k"]
+    parameters = (
+        f"log-level=error:keyint={key}:min-keyint={key}:scenecut=0:open-gop=0:info=0"
+        f":frame-threads=1:pools={plan.encoder_threads}:const-vbv=1"
+        f":vbv-maxrate={highest}:vbv-bufsize={saved}"
+    )
+    return [*options, "-c:v", "libx265", "-tag:v", "hvc1", "-x265-params", parameters]
+
+
+def _require_tone_mapping(limits: ProgramLimits) -> None:
+    """Raise if this build of ffmpeg cannot bring HDR to SDR."""
+    listing = program.run(
+        ["-filters"], limits=dataclasses.replace(limits, wall_seconds=60), capture=True
+    ).decode(errors="replace")
+    names = {line.split()[1] for line in listing.splitlines() if len(line.split()) > 2}
+    missing = sorted({"zscale", "tonemap"} - names)
+    if missing:
+        raise ConfigurationError(
+            f"this ffmpeg has no filter {' and no '.join(missing)}, which HDR sources need: "
+            "install a build with libzimg",
+            code="program_feature_missing",
+        )

@@ -1,0 +1,191 @@
+"""A whole transcode: what is finished is looked up, what is missing is encoded, all is packaged.
+
+What lives here: the order of things, for one machine and for one of several. What may not: where
+finished pieces are kept (``Pieces`` is given), what is decided (``transcode_plan``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Protocol
+
+from worker.media.video import encode, package, sound
+from worker.media.video.package import Stream
+from worker.media.video.program import StopLike
+from worker.media.video.transcode_plan import TranscodePlan
+
+
+class Pieces(Protocol):
+    """Keeps finished pieces. A name comes from the plan, so another plan never finds them."""
+
+    def get(self, name: str) -> Path | None:
+        """A copy on disk; None if there is none or it is damaged."""
+        ...
+
+    def put(self, name: str, path: Path) -> None:
+        """Keep a finished piece."""
+        ...
+
+
+Progress = Callable[[float, str], None]
+"""Share done, 0 to 1, and what is being done."""
+
+
+def piece_names(plan: TranscodePlan, number: int) -> Mapping[str, str]:
+    """Names of the pieces of one part, by the names of the steps."""
+    return {
+        rung.name: f"{plan.digest[:16]}-part-{number:05}-{rung.name}.mp4" for rung in plan.rungs
+    }
+
+
+def sound_name(plan: TranscodePlan, number: int) -> str:
+    """Name of the piece of one track of sound; what was measured of it is kept beside it."""
+    return f"{plan.digest[:16]}-sound-{number}.mp4"
+
+
+def finished(plan: TranscodePlan, number: int, pieces: Pieces) -> Mapping[str, Path] | None:
+    """The files of a part if all of them are there."""
+    found: dict[str, Path] = {}
+    for rung, name in piece_names(plan, number).items():
+        path = pieces.get(name)
+        if path is None:
+            return None
+        found[rung] = path
+    return found
+
+
+def encode_parts(
+    plan: TranscodePlan,
+    source: Path,
+    numbers: Iterable[int],
+    *,
+    scratch: Path,
+    pieces: Pieces,
+    threads: int,
+    stop: StopLike | None = None,
+    progress: Progress | None = None,
+) -> Mapping[int, Mapping[str, Path]]:
+    """Encode those of the parts that are not finished yet.
+
+    Each is kept as soon as it is done; one that is interrupted leaves nothing.
+
+    Args:
+        plan: of the film.
+        source: the video.
+        numbers: which parts.
+        scratch: an existing folder.
+        pieces: where finished ones are kept.
+        threads: for decoding.
+        stop: ends it early, by its own error.
+        progress: told the share of these parts.
+
+    Returns:
+        Of each part, the file of each step.
+    """
+    tell = progress or (lambda _share, _what: None)
+    wanted = [plan.parts[number] for number in numbers]
+    total = max(1, sum(part.frames for part in wanted))
+    result: dict[int, Mapping[str, Path]] = {}
+    done = 0
+    for part in wanted:
+        if stop is not None:
+            stop.check()
+        found = finished(plan, part.number, pieces)
+        what = f"part {part.number + 1} of {len(plan.parts)}"
+        if found is None:
+            folder = scratch / f"part-{part.number:05}"
+            folder.mkdir()
+
+            def advance(seconds: float, done: int = done, what: str = what) -> None:
+                tell(min(1.0, (done + seconds * float(plan.rate)) / total), what)
+
+            found = encode.encode(
+                plan, part, source, folder, threads=threads, stop=stop, progress=advance
+            )
+            for rung, name in piece_names(plan, part.number).items():
+                pieces.put(name, found[rung])
+        done += part.frames
+        result[part.number] = found
+        tell(done / total, what)
+    return result
+
+
+def encode_sounds(
+    plan: TranscodePlan,
+    source: Path,
+    *,
+    scratch: Path,
+    pieces: Pieces,
+    stop: StopLike | None = None,
+    progress: Progress | None = None,
+) -> tuple[Path, ...]:
+    """Measure and encode every track of sound that is not finished yet."""
+    tell = progress or (lambda _share, _what: None)
+    paths = []
+    for number, track in enumerate(plan.sounds):
+        name = sound_name(plan, number)
+        path = pieces.get(name)
+        if path is None:
+            tell(number / len(plan.sounds), f"sound {number + 1} of {len(plan.sounds)}")
+            loudness = sound.measure(plan, track, source, stop=stop)
+            path = scratch / f"sound-{number}.mp4"
+            sound.encode(plan, track, loudness.gain, source, path, stop=stop)
+            notes = scratch / f"sound-{number}.json"
+            notes.write_text(json.dumps(asdict(loudness)))
+            pieces.put(f"{name}.json", notes)
+            pieces.put(name, path)  # last: it counts as finished now
+        paths.append(path)
+    tell(1.0, "sound")
+    return tuple(paths)
+
+
+def finished_sounds(plan: TranscodePlan, pieces: Pieces) -> tuple[Path, ...] | None:
+    """The files of all tracks of sound, if all are there."""
+    found = [pieces.get(sound_name(plan, number)) for number in range(len(plan.sounds))]
+    paths = tuple(path for path in found if path is not None)
+    return paths if len(paths) == len(found) else None
+
+
+def details(
+    plan: TranscodePlan, streams: Sequence[Stream], pieces: Pieces, folder: Path
+) -> Mapping[str, object]:
+    """What there is to say of a finished transcode, for ``result.json``."""
+    loudness = []
+    for number in range(len(plan.sounds)):
+        notes = pieces.get(f"{sound_name(plan, number)}.json")
+        loudness.append(json.loads(notes.read_bytes()) if notes is not None else None)
+    film = folder / package.FILM
+    averages = {stream.name: round(stream.average / 1000) for stream in streams}
+    return {
+        "plan": plan.digest,
+        "seconds": round(float(plan.seconds), 6),
+        "frame_rate": f"{plan.rate.numerator}/{plan.rate.denominator}",
+        "frames": plan.frames,
+        "parts": len(plan.parts),
+        "segment_seconds": round(float(plan.segment_frames / plan.rate), 6),
+        "tone_mapped": plan.transfer is not None,
+        "master": package.MASTER if plan.hls else None,
+        "mp4": package.FILM if film.is_file() else None,
+        "rungs": [
+            {
+                "name": rung.name,
+                "codec": str(rung.codec),
+                "width": rung.width,
+                "height": rung.height,
+                "kilobits": averages.get(rung.name),
+            }
+            for rung in plan.rungs
+        ],
+        "sounds": [
+            {
+                "language": track.language,
+                "title": track.title,
+                "channels": track.channels,
+                "loudness": measured,
+            }
+            for track, measured in zip(plan.sounds, loudness, strict=True)
+        ],
+    }
