@@ -16,6 +16,8 @@ from batch.kind import Kind, Parameter
 from batch.work import Value
 from worker.errors import ParameterError, Problem
 
+__all__ = ["ParameterError", "check", "pairs", "read", "value_of"]
+
 TEXT_CHARACTERS = 2000
 """Longest value. Batch takes 30 kB for a whole job; nothing here needs a page."""
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")

@@ -2,30 +2,22 @@
 
 What lives here: the order of things. Check everything that was said, see whether it is done
 already, check the room, fetch, work, record. What may not: media, S3, the rules of a kind.
-The exit code follows from the error that ended the attempt alone: see ``exit_code``.
+The exit code follows from the error that ended the attempt alone: see ``batch.ending``.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from batch import result
-from batch.catalog import (
-    EXIT_AGAIN,
-    EXIT_BAD_INPUT,
-    EXIT_DONE,
-    EXIT_FAILED,
-    EXIT_USAGE,
-)
+from batch.catalog import EXIT_AGAIN, EXIT_BAD_INPUT, EXIT_DONE, EXIT_USAGE
 from batch.checkpoint import PlaceCheckpoint
+from batch.ending import exit_code, known_as, origin
 from batch.inputs import Fetched, Inputs, Library, required_bytes
 from batch.operations import find
 from batch.order import Order, read_order
@@ -35,16 +27,12 @@ from batch.scratch import Scratch
 from batch.stopping import SignalWatch, StopFlag
 from batch.work import Found, Operation, Stop, Work
 from worker.errors import (
-    EngineError,
     InputError,
     ObjectChanged,
     ObjectMissing,
-    PoisonInput,
     ProblemsError,
-    Reason,
     Rejected,
     SafelightError,
-    ScratchFull,
     Stopped,
 )
 
@@ -143,15 +131,6 @@ def perform(
     return written
 
 
-def exit_code(error: SafelightError) -> int:
-    """The exit code of an error, from what the tree says about it."""
-    if isinstance(error, Rejected):
-        return EXIT_BAD_INPUT
-    if error.retryable:
-        return EXIT_AGAIN
-    return EXIT_USAGE if isinstance(error, ProblemsError) else EXIT_FAILED
-
-
 @dataclass(slots=True)
 class _Prepared:
     """What an operation gets, and what the result says about its inputs."""
@@ -171,6 +150,7 @@ class _Attempt:
         self._stop = stop
         self._reporter = reporter
         self._place: Place | None = None
+        self._checkpoint: PlaceCheckpoint | None = None
         self._began = time.monotonic()
         self.bytes_in = 0
         self.bytes_out = 0
@@ -199,7 +179,7 @@ class _Attempt:
             prepared = self._prepare(found)
             if before and before.get("job") == prepared.digest:
                 return self._unchanged()
-            checkpoint = PlaceCheckpoint(
+            self._checkpoint = PlaceCheckpoint(
                 place, result.job_name(order.kind, order.index), prepared.digest, scratch.fetched
             )
             outputs = JobOutputs(place, scratch.fetched, stop=self._stop)
@@ -213,7 +193,7 @@ class _Attempt:
                     parameters=order.parameters,
                     scratch=scratch.work,
                     outputs=outputs,
-                    checkpoint=checkpoint,
+                    checkpoint=self._checkpoint,
                     stop=self._stop,
                     progress=self._progress,
                     threads=order.threads or _processors(),
@@ -224,7 +204,7 @@ class _Attempt:
             )
             self.bytes_out = sum(output.bytes for output in outputs.stored)
             self._finish(place, prepared, outputs, details)
-            checkpoint.clear()
+            self._checkpoint.clear()
         self._reporter.event("done", seconds=self._seconds, outputs=len(outputs.stored))
         self._reporter.record("SUCCEEDED")
         return "done"
@@ -233,7 +213,7 @@ class _Attempt:
         """Say how the attempt failed; the outcome's name and the exit code."""
         if isinstance(error, BadInput):
             return self._reject(error.error)
-        known = _known(error)
+        known = known_as(error)
         if self._stop.requested and not isinstance(known, Rejected):
             # What a stopped child program or transfer says about its end is no news.
             known = (
@@ -244,7 +224,7 @@ class _Attempt:
         code = exit_code(known)
         name = "stopped" if isinstance(known, Stopped) else "failed"
         self._reporter.event(
-            name, code=known.code, message=known.message, exit_code=code, **_origin(error, known)
+            name, code=known.code, message=known.message, exit_code=code, **origin(error, known)
         )
         self._reporter.record(
             "FAILED" if code != EXIT_AGAIN else "RUNNABLE", code=known.code, reason=known.message
@@ -257,6 +237,8 @@ class _Attempt:
             if self._place is not None:
                 result.write(self._place, self._rejected, content)
                 self._place.remove(self._result)
+            if self._checkpoint is not None:
+                self._checkpoint.clear()
         except SafelightError as trouble:
             # Without its record a rejection would be lost: try again if that can help.
             self._reporter.event("failed", code=trouble.code, message=trouble.message)
@@ -294,6 +276,7 @@ class _Attempt:
     def _prepare(self, found: Sequence[Found]) -> _Prepared:
         order = self._order
         if order.kind.lazy:
+            self.bytes_in = sum(item.bytes for item in found)
             given = [
                 {"uri": item.uri, "bytes": item.bytes, "etag": item.etag}
                 for item in found
@@ -368,30 +351,6 @@ class _Attempt:
     @property
     def _seconds(self) -> float:
         return round(time.monotonic() - self._began, 3)
-
-
-def _known(error: BaseException) -> SafelightError:
-    """Whatever it is as an error of the tree."""
-    match error:
-        case SafelightError():
-            return error
-        case MemoryError():
-            return PoisonInput(Reason.OUT_OF_MEMORY, "the job needs more memory than it has")
-        case OSError() if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            return ScratchFull("the scratch disk is full")
-        case KeyboardInterrupt():
-            return Stopped("the job was interrupted")
-    return EngineError(f"{type(error).__name__}: {error}")
-
-
-def _origin(error: BaseException, known: SafelightError) -> Mapping[str, object]:
-    """Where a defect was raised: the innermost place of ours, or everything when asked for."""
-    if type(known) is not EngineError:
-        return {}
-    if os.environ.get("SAFELIGHT_DEBUG"):
-        return {"trace": "".join(traceback.format_exception(error))}
-    frames = traceback.extract_tb(error.__traceback__)
-    return {"at": f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"} if frames else {}
 
 
 def _processors() -> int:

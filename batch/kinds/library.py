@@ -14,7 +14,7 @@ KINDS: tuple[Kind, ...] = (
                 name="recipe",
                 type="text",
                 default="default",
-                help="A shipped recipe's name, or the path or s3:// address of a recipe file.",
+                help="A shipped recipe's name, or the path of a recipe file.",
             ),
             Parameter(
                 name="max_bytes",
