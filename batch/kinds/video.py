@@ -197,13 +197,19 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         name="video-metadata",
-        summary="What a video says about itself: container, streams, times, places, chapters",
+        summary="What a video says about itself: container, tracks, times, tags, chapters",
         parameters=(
             Parameter(
                 name="deep",
                 type="bool",
                 default=False,
                 help="Read every packet: exact frame count and key frames.",
+            ),
+            Parameter(
+                name="location",
+                type="bool",
+                default=False,
+                help="Tell where it was taken too, if the file says.",
             ),
             MAX_SECONDS,
         ),

@@ -12,6 +12,7 @@ large one the first minute is, and its claims are held against its bytes.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -43,6 +44,8 @@ _LEAST_BITS_PER_SECOND = 2_000
 """Below this a claimed length does not fit the bytes; the poorest speech codecs need as much."""
 _CORRECTED = 0.05
 """Share by which claim and measure may differ before the claim is called wrong."""
+_DAMAGED = 0.2
+"""Share of the frames that may be missing of a file with damage."""
 _SURE = 25
 """ffprobe's score of a guess by content, of 100 (libavformat: AVPROBE_SCORE_RETRY)."""
 
@@ -52,6 +55,7 @@ def probe(
     limits: VideoLimits | None = None,
     *,
     need_video: bool = True,
+    deep: bool = False,
     stop: StopLike | None = None,
 ) -> VideoProbe:
     """Say what a file is.
@@ -60,6 +64,7 @@ def probe(
         path: a local file; its name plays no part.
         limits: what is refused.
         need_video: False accepts sound without pictures.
+        deep: read even a large file to its end.
         stop: as for ``program.run``.
 
     Raises:
@@ -86,21 +91,20 @@ def probe(
         if need_video:
             _decode_one(path, stream, limits, stop)
     claimed = read.number(report.get("format", {}).get("duration"))
-    whole = size <= _READ_WHOLE_BYTES or not _believable(claimed, size)
+    whole = deep or size <= _READ_WHOLE_BYTES or not _believable(claimed, size)
     index = stream["index"] if stream is not None else audio[0].index
     timing = measure(
         path, index, limits.probe, seconds=None if whole else _SAMPLE_SECONDS, stop=stop
     )
-    warnings = ["timestamps_irregular"] if timing.broken else []
+    if stream is not None and whole:
+        _check_whole(stream, timing, claimed)
     duration = _duration(report, timing, index, claimed=claimed, whole=whole, size=size)
-    if claimed is not None and abs(duration - claimed) > _tolerance(claimed):
-        warnings.append("duration_corrected")
+    if not timing.stamped and stream is not None:
+        duration = float(timing.packets / read.claimed_fps(stream))
     if duration > limits.seconds:
         raise LimitExceeded(
             Reason.TOO_LONG_DURATION, f"{duration:.0f} s long; allowed: {limits.seconds:.0f} s"
         )
-    if stream is not None and read.rotation(stream)[1]:
-        warnings.append("rotation_ignored")
     return VideoProbe(
         container=str(report["format"].get("format_name", "unknown")),
         bytes=size,
@@ -115,7 +119,7 @@ def probe(
         chapters=len(report.get("chapters", ())),
         tags=read.tags(report["format"]),
         location=read.location(report),
-        warnings=tuple(warnings),
+        warnings=tuple(_warnings(stream, timing, claimed=claimed, duration=duration)),
     )
 
 
@@ -221,6 +225,35 @@ def _duration(
     )
     longest = max(timing.duration, *others, 0.0)
     return claimed if abs(longest - claimed) <= _tolerance(claimed) else timing.duration
+
+
+def _check_whole(stream: read.Json, timing: Timing, claimed: float | None) -> None:
+    """Damage between the packets: a decoder never sees what the demuxer has skipped.
+
+    Fewer packets than claimed are no proof, the frames may be of different lengths; nor is a
+    complaint. Both together are.
+    """
+    expected = read.whole(stream.get("nb_frames")) or int(
+        (claimed or 0.0) * read.claimed_fps(stream)
+    )
+    if timing.complaints and timing.packets < (1 - _DAMAGED) * expected:
+        raise DamagedInput(
+            Reason.CORRUPT,
+            f"of about {expected} frames {timing.packets} can be found, the rest is damaged",
+        )
+
+
+def _warnings(
+    stream: read.Json | None, timing: Timing, *, claimed: float | None, duration: float
+) -> Iterator[str]:
+    if timing.broken:
+        yield "timestamps_irregular"
+    if claimed is not None and abs(duration - claimed) > _tolerance(claimed):
+        yield "duration_corrected"
+    if timing.complaints:
+        yield "damaged"
+    if stream is not None and read.rotation(stream)[1]:
+        yield "rotation_ignored"
 
 
 def _tolerance(claimed: float) -> float:

@@ -37,6 +37,14 @@ class Timing:
     """All but one in a hundred are that far apart."""
     broken: bool
     """Time stamps are missing, repeat themselves or leave gaps of many seconds."""
+    stamped: bool
+    """There are time stamps at all; a bare stream without a container has none."""
+    key_frames: int
+    """Packets that can be decoded without those before them."""
+    longest_group: float
+    """Seconds between the two neighbouring key frames that are farthest apart, the end included."""
+    complaints: int
+    """What the demuxer found wrong, in lines; 0 for a sound file."""
 
     @property
     def duration(self) -> float:
@@ -75,7 +83,7 @@ def measure(
     """
     reader = _Reader()
     interval = ["-read_intervals", f"%+{seconds:g}"] if seconds is not None else []
-    entries = "packet=pts_time,dts_time,duration_time"
+    entries = "packet=pts_time,dts_time,duration_time,flags"
     run(
         [
             *(*interval, "-select_streams", str(stream), "-show_entries", entries),
@@ -84,6 +92,7 @@ def measure(
         limits=limits,
         program="ffprobe",
         sink=reader.take,
+        log=reader.complain,
         stop=stop,
     )
     return reader.timing()
@@ -100,14 +109,23 @@ class _Reader:
         self._last = 0.0
         self._end: float | None = None
         self._values: dict[bytes, float] = {}
+        self._key = False
+        self._keys = array("d")
+        self._complaints = 0
+
+    def complain(self, line: str) -> None:
+        self._complaints += bool(line.strip())
 
     def take(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             if line == b"[PACKET]":
                 self._values.clear()
+                self._key = False
             elif line == b"[/PACKET]":
                 self._packet()
+            elif line.startswith(b"flags="):
+                self._key = b"K" in line
             else:
                 key, _, value = line.partition(b"=")
                 try:
@@ -123,29 +141,32 @@ class _Reader:
             return
         if len(self._stamps) < _MOST_PACKETS:
             self._stamps.append(stamp)
+            if self._key:
+                self._keys.append(stamp)
         end = stamp + max(0.0, self._values.get(b"duration_time", 0.0))
         self._end = end if self._end is None else max(self._end, end)
 
     def timing(self) -> Timing:
-        if not self._stamps or self._end is None:
-            return Timing(packets=self._packets, start=0, end=0, step=0, regular=False, broken=True)
         stamps = sorted(self._stamps)
         steps = [late - early for early, late in pairwise(stamps)]
         step = sorted(steps)[len(steps) // 2] if steps else 0.0
         allowed = max(0.1 * step, _ROUNDING)
-        uneven = sum(abs(each - step) > allowed for each in steps)
-        count = len(stamps)
-        if steps and step > 0 and uneven <= _IRREGULAR_SHARE * len(steps):
-            # The mean is finer than the container's rounding; gaps are left out of it.
-            even = [each for each in steps if abs(each - step) <= allowed]
-            step = sum(even) / len(even)
-        repeated = sum(each <= 0 for each in steps)
+        even = [each for each in steps if abs(each - step) <= allowed]
+        regular = step > 0 and len(steps) - len(even) <= _IRREGULAR_SHARE * len(steps)
+        if regular:
+            step = sum(even) / len(even)  # finer than the container's rounding
+        end = max(self._end or 0.0, stamps[-1] + step) if stamps else 0.0
+        keys = [*sorted(self._keys), end]
         return Timing(
             packets=self._packets,
-            start=stamps[0],
-            end=max(self._end, stamps[-1] + step) if count > 1 else self._end,
+            start=stamps[0] if stamps else 0.0,
+            end=end,
             step=step,
-            regular=bool(steps) and step > 0 and uneven <= _IRREGULAR_SHARE * len(steps),
-            broken=bool(self._missing or repeated)
-            or any(each > max(_GAP_SECONDS, 20 * step) for each in steps),
+            regular=regular,
+            broken=bool(self._missing)
+            or any(each <= 0 or each > max(_GAP_SECONDS, 20 * step) for each in steps),
+            stamped=bool(stamps),
+            key_frames=len(keys) - 1,
+            longest_group=max((late - early for early, late in pairwise(keys)), default=0.0),
+            complaints=self._complaints,
         )

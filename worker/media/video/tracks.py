@@ -130,4 +130,5 @@ class VideoProbe:
     location: str | None = None
     """Where it was taken (ISO 6709), if the file says."""
     warnings: tuple[str, ...] = ()
-    """Codes: ``duration_corrected``, ``timestamps_irregular``, ``rotation_ignored``."""
+    """Codes: ``duration_corrected``, ``timestamps_irregular``, ``damaged`` (the container is hurt,
+    frames may be too), ``rotation_ignored`` (it is not by quarters of a turn)."""

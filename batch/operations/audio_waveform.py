@@ -1,0 +1,52 @@
+"""``audio-waveform``: the curve of a sound as peaks.js data, as SVG and as PNG."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from batch.work import Work
+from worker.errors import ParameterError, Problem, Reason, UnsupportedInput
+from worker.media.video.limits import ProgramLimits, VideoLimits, for_file
+from worker.media.video.probe import probe
+from worker.media.video.waveform import draw_png, draw_svg, read
+
+
+def run(work: Work) -> Mapping[str, object]:
+    """Read the default sound track once and draw it."""
+    colour, height = str(work.parameters["colour"]), int(str(work.parameters["height"]))
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
+        problem = Problem("colour", f"must be #rrggbb, not {colour!r}")
+        raise ParameterError("parameters of audio-waveform", (problem,))
+    seconds = float(str(work.parameters["max_seconds"]))
+    path = work.inputs[0]
+    found = probe(path, VideoLimits(seconds=seconds), need_video=False, stop=work.stop)
+    if not found.audio:
+        raise UnsupportedInput(Reason.NO_AUDIO, "the file has no sound")
+    track = next((each for each in found.audio if each.default), found.audio[0])
+    whole = max(found.duration, 0.001)
+    curve = read(
+        path,
+        track,
+        points=int(str(work.parameters["points"])),
+        most_seconds=seconds,
+        limits=for_file(path, ProgramLimits()),
+        stop=work.stop,
+        progress=lambda done: work.progress(min(0.95, done / whole), "reading sound"),
+    )
+    data, svg, png = (work.scratch / f"waveform.{ending}" for ending in ("json", "svg", "png"))
+    data.write_text(curve.json())
+    svg.write_text(draw_svg(curve, height=height, colour=colour))
+    width, height = draw_png(curve, png, height=height, colour=colour)
+    for made in (data, svg, png):
+        work.outputs.file(made, made.name)
+    work.progress(1.0, "done")
+    return {
+        "seconds": round(curve.seconds, 6),
+        "columns": curve.columns,
+        "sample_rate": curve.sample_rate,
+        "samples_per_pixel": curve.samples_per_pixel,
+        "peak": round(max(-int(curve.low.min()), int(curve.high.max())) / 32768, 4),
+        "track": track.index,
+        "picture": {"width": width, "height": height},
+    }

@@ -1,0 +1,25 @@
+"""``video-metadata``: what a video says about itself, as details of the job's result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from batch.work import Work
+from worker.media.video.limits import VideoLimits
+from worker.media.video.metadata import describe
+from worker.media.video.probe import probe
+from worker.media.video.timing import measure
+
+
+def run(work: Work) -> Mapping[str, object]:
+    """Probe the input. ``deep`` counts key frames, ``location`` tells where it was taken."""
+    limits = VideoLimits(seconds=float(str(work.parameters["max_seconds"])))
+    path, deep = work.inputs[0], work.parameters["deep"] is True
+    work.progress(0.0, "reading")
+    found = probe(path, limits, need_video=False, deep=deep, stop=work.stop)
+    timing = None
+    if deep and found.video is not None:
+        work.progress(0.5, "counting key frames")
+        timing = measure(path, found.video.index, limits.probe, stop=work.stop)
+    work.progress(1.0, "done")
+    return describe(found, location=work.parameters["location"] is True, timing=timing)
