@@ -18,8 +18,10 @@ from worker.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from botocore.config import Config
+    from types_boto3_batch import BatchClient
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_events import EventBridgeClient
+    from types_boto3_logs import CloudWatchLogsClient
     from types_boto3_rekognition import RekognitionClient
     from types_boto3_s3 import S3Client
     from types_boto3_sqs import SQSClient
@@ -32,6 +34,9 @@ ATTEMPTS = 3
 """Of every call, the first included. The queue is what retries for longer."""
 CONNECTIONS = 32
 """Kept open per service; threads beyond that would open and close one for every call."""
+
+_SERVICE_IDS = {"stepfunctions": "SFN", "events": "EVENTBRIDGE", "logs": "CLOUDWATCH_LOGS"}
+"""botocore names endpoint variables by service id; these are the ones that are not the name."""
 
 
 class AwsClients:
@@ -98,6 +103,18 @@ class AwsClients:
         client: RekognitionClient = self._client("rekognition")
         return client
 
+    @property
+    def batch(self) -> BatchClient:
+        """Batch."""
+        client: BatchClient = self._client("batch")
+        return client
+
+    @property
+    def logs(self) -> CloudWatchLogsClient:
+        """CloudWatch Logs."""
+        client: CloudWatchLogsClient = self._client("logs")
+        return client
+
     def close(self) -> None:
         """Close the connections of every client. The next use makes new ones."""
         with self._lock:
@@ -143,8 +160,7 @@ class AwsClients:
     def _endpoint(self, service: str) -> str | None:
         if self._environment is None:
             return None  # botocore reads the same variables itself
-        # botocore names them by service id; Step Functions is the one whose id is not its name.
-        suffix = {"stepfunctions": "SFN", "events": "EVENTBRIDGE"}.get(service, service.upper())
+        suffix = _SERVICE_IDS.get(service, service.upper())
         special = self._environment.get(f"AWS_ENDPOINT_URL_{suffix}")
         return special or self._environment.get("AWS_ENDPOINT_URL") or None
 

@@ -1,0 +1,359 @@
+"""Jobs on AWS Batch: the exact requests, and what its answers and errors become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.stub import Stubber
+
+from worker.adapters.aws_clients import AwsClients
+from worker.adapters.batch_jobs import BatchJobs
+from worker.adapters.pacing import Pace
+from worker.errors import (
+    AccessDenied,
+    EngineError,
+    JobMissing,
+    JobRejected,
+    SafelightError,
+    Throttled,
+    Unreachable,
+)
+from worker.jobs import JobRequest, JobState
+
+ARN = "arn:aws:batch:eu-north-1:123456789012"
+REQUEST = JobRequest(
+    name="transcode-film-0123",
+    kind="transcode",
+    queue="urgent",
+    inputs=("s3://b/film.mp4",),
+    output="s3://d/out/",
+    parameters={"heights": "720", "codecs": "h264"},
+    asset="a1",
+    priority=7,
+)
+COMMAND = [
+    *("run", "transcode", "--input", "s3://b/film.mp4", "--output", "s3://d/out/"),
+    *("--param", "codecs=h264", "--param", "heights=720", "--asset", "a1"),
+]
+SUBMISSION: dict[str, Any] = {
+    "jobName": "transcode-film-0123",
+    "jobQueue": "sl-test-urgent",
+    "jobDefinition": "sl-test-transcode",
+    "containerOverrides": {"command": COMMAND},
+    "propagateTags": True,
+    "tags": {"safelight:kind": "transcode", "safelight:asset": "a1"},
+    "shareIdentifier": "transcode",
+    "schedulingPriorityOverride": 7,
+}
+BY_NAME = {
+    "jobQueue": "sl-test-urgent",
+    "filters": [{"name": "JOB_NAME", "values": ["transcode-film-0123"]}],
+    "maxResults": 100,
+}
+DETAIL: dict[str, Any] = {
+    "jobId": "j1",
+    "jobName": "transcode-film-0123",
+    "jobQueue": f"{ARN}:job-queue/sl-test-urgent",
+    "jobDefinition": f"{ARN}:job-definition/sl-test-audio-waveform:7",
+    "status": "RUNNING",
+    "startedAt": 1_700_000_001_000,
+    "createdAt": 1_700_000_000_000,
+    "attempts": [{"container": {"logStreamName": "first", "exitCode": 75}}],
+    "container": {"logStreamName": "second", "command": COMMAND},
+}
+
+
+class Stubs:
+    """A Batch that answers what it is told, and refuses every other request."""
+
+    def __init__(self) -> None:
+        clients = AwsClients(
+            {
+                "AWS_REGION": "eu-north-1",
+                "AWS_ACCESS_KEY_ID": "key",
+                "AWS_SECRET_ACCESS_KEY": "secret",
+            }
+        )
+        self.slept: list[float] = []
+        self.batch, self.logs = Stubber(clients.batch), Stubber(clients.logs)
+        self.clients = clients
+        self.jobs = BatchJobs(clients, "sl-test", sleep=self.slept.append)
+
+    def detail(self, **changes: Any) -> None:
+        """The next describe-jobs answers so."""
+        self.batch.add_response(
+            "describe_jobs", {"jobs": [{**DETAIL, **changes}]}, {"jobs": ["j1"]}
+        )
+
+    def summaries(self, asked: dict[str, Any], *jobs: dict[str, Any], token: str = "") -> None:
+        """The next list-jobs answers so."""
+        made = [{"jobId": "j0", "jobName": "n", "status": "RUNNING", **job} for job in jobs]
+        answer = {"jobSummaryList": made, **({"nextToken": token} if token else {})}
+        self.batch.add_response("list_jobs", answer, asked)
+
+    def events(self, asked: dict[str, str], lines: list[str], token: str) -> None:
+        """The next get-log-events answers so."""
+        self.logs.add_response(
+            "get_log_events",
+            {"events": [{"message": line} for line in lines], "nextForwardToken": token},
+            {"logGroupName": "/aws/batch/job", "startFromHead": True, **asked},
+        )
+
+
+@pytest.fixture
+def stubs() -> Iterator[Stubs]:
+    """Every answer that was prepared must have been asked for."""
+    made = Stubs()
+    with made.batch, made.logs:
+        yield made
+        made.batch.assert_no_pending_responses()
+        made.logs.assert_no_pending_responses()
+    made.clients.close()
+
+
+def test_a_job_is_submitted_once_its_name_is_found_free(stubs: Stubs) -> None:
+    """The queue is asked for the name; then the whole request, nothing more, nothing less."""
+    stubs.summaries(BY_NAME)
+    stubs.batch.add_response("submit_job", {"jobName": "x", "jobId": "j1"}, SUBMISSION)
+
+    assert stubs.jobs.submit(REQUEST) == "j1"
+
+
+def test_a_live_or_finished_job_of_the_name_is_that_job(stubs: Stubs) -> None:
+    """Found on a later page, among others whose names only look alike; nothing is submitted."""
+    name = REQUEST.name
+    stubs.summaries(
+        BY_NAME,
+        {"jobId": "failed", "jobName": name, "status": "FAILED"},
+        {"jobId": "upper", "jobName": name.upper()},
+        {"jobId": "stopped", "jobName": name, "isTerminated": True},
+        token="more",
+    )
+    stubs.summaries(
+        {**BY_NAME, "nextToken": "more"}, {"jobId": "j9", "jobName": name, "status": "SUCCEEDED"}
+    )
+
+    assert stubs.jobs.submit(REQUEST) == "j9"
+
+
+def test_arrays_and_dependencies_are_said_in_batch_s_words(stubs: Stubs) -> None:
+    """Size, plain dependencies, N_TO_N and SEQUENTIAL."""
+    stubs.summaries(BY_NAME)
+    stubs.batch.add_response(
+        "submit_job",
+        {"jobName": "x", "jobId": "j1"},
+        {
+            **SUBMISSION,
+            "arrayProperties": {"size": 3},
+            "dependsOn": [
+                {"jobId": "p"},
+                {"jobId": "q", "type": "N_TO_N"},
+                {"type": "SEQUENTIAL"},
+            ],
+        },
+    )
+
+    asked = replace(REQUEST, array_size=3, depends_on=("p",), depends_each=("q",), sequential=True)
+    assert stubs.jobs.submit(asked) == "j1"
+
+
+def test_a_queue_without_a_policy_gets_no_share(stubs: Stubs) -> None:
+    """Batch refuses a share there; and a job without an asset has no tag of one."""
+    jobs = BatchJobs(stubs.clients, "sl-test", fair_share=False)
+    stubs.summaries(BY_NAME)
+    left_out = ("shareIdentifier", "schedulingPriorityOverride", "tags", "containerOverrides")
+    expected = {name: value for name, value in SUBMISSION.items() if name not in left_out}
+    expected["tags"] = {"safelight:kind": "transcode"}
+    expected["containerOverrides"] = {"command": COMMAND[:-2]}
+    stubs.batch.add_response("submit_job", {"jobName": "x", "jobId": "j1"}, expected)
+
+    assert jobs.submit(replace(REQUEST, asset=None)) == "j1"
+
+
+def test_a_share_is_letters_and_digits(stubs: Stubs) -> None:
+    """The kind without its hyphens."""
+    stubs.summaries({**BY_NAME})
+    definition = {"jobDefinition": "sl-test-hdr-merge", "shareIdentifier": "hdrmerge"}
+    command = ["run", "hdr-merge", *COMMAND[2:]]
+    tags = {"safelight:kind": "hdr-merge", "safelight:asset": "a1"}
+    expected = {
+        **SUBMISSION,
+        **definition,
+        "containerOverrides": {"command": command},
+        "tags": tags,
+    }
+    stubs.batch.add_response("submit_job", {"jobName": "x", "jobId": "j1"}, expected)
+
+    assert stubs.jobs.submit(replace(REQUEST, kind="hdr-merge")) == "j1"
+
+
+def test_a_command_that_is_too_long_is_not_sent(stubs: Stubs) -> None:
+    """Batch would cut it off with a worse message."""
+    with pytest.raises(JobRejected, match="prefix"):
+        stubs.jobs.submit(replace(REQUEST, inputs=("s3://bucket/" + "k" * 900,) * 30))
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error"),
+    [
+        ("ClientException", 400, JobRejected),
+        ("ServerException", 500, Unreachable),
+        ("TooManyRequestsException", 429, Throttled),
+        ("AccessDeniedException", 403, AccessDenied),
+        ("Surprise", 400, EngineError),
+    ],
+)
+def test_errors_of_batch_become_ours(
+    stubs: Stubs, code: str, status: int, error: type[SafelightError]
+) -> None:
+    """What can be tried again is retryable; what Batch refuses says why in one line."""
+    stubs.summaries(BY_NAME)
+    stubs.batch.add_client_error(
+        "submit_job", service_error_code=code, service_message="no\n such", http_status_code=status
+    )
+
+    with pytest.raises(error, match="no such"):
+        stubs.jobs.submit(REQUEST)
+
+
+def test_a_description_has_all_that_batch_knows(stubs: Stubs) -> None:
+    """Names are without prefixes, times are text, the running attempt counts."""
+    stubs.detail(statusReason="because")
+
+    found = stubs.jobs.describe("j1")
+
+    assert (found.id, found.kind, found.queue) == ("j1", "audio-waveform", "urgent")
+    assert (found.state, found.attempts, found.reason) == (JobState.RUNNING, 2, "because")
+    assert (found.created_at, found.started_at) == (
+        "2023-11-14T22:13:20.000Z",
+        "2023-11-14T22:13:21.000Z",
+    )
+    assert (found.stopped_at, found.log, found.output) == ("", "second", "s3://d/out/")
+
+
+def test_a_parent_counts_its_children(stubs: Stubs) -> None:
+    """States nobody is in are left out."""
+    summary = {"SUCCEEDED": 2, "FAILED": 0, "RUNNING": 1}
+    stubs.detail(status="PENDING", arrayProperties={"size": 3, "statusSummary": summary})
+
+    found = stubs.jobs.describe("j1")
+
+    assert found.array_size == 3
+    assert found.array_counts == {JobState.SUCCEEDED: 2, JobState.RUNNING: 1}
+
+
+def test_children_are_in_order_of_their_index(stubs: Stubs) -> None:
+    """Batch lists them by state."""
+    stubs.detail(arrayProperties={"size": 2})
+    for state in JobState:
+        index = {"RUNNING": 1, "SUCCEEDED": 0}.get(state.value)
+        made = (
+            [{"jobId": f"j1:{index}", "status": state.value, "arrayProperties": {"index": index}}]
+            if index is not None
+            else []
+        )
+        stubs.summaries({"arrayJobId": "j1", "jobStatus": state.value, "maxResults": 100}, *made)
+
+    found = stubs.jobs.children("j1")
+
+    assert [(each.id, each.state) for each in found] == [
+        ("j1:0", JobState.SUCCEEDED),
+        ("j1:1", JobState.RUNNING),
+    ]
+
+
+def test_a_single_job_has_no_children(stubs: Stubs) -> None:
+    """Nothing is listed."""
+    stubs.detail()
+
+    assert list(stubs.jobs.children("j1")) == []
+
+
+def test_a_list_is_of_every_queue_newest_first(stubs: Stubs) -> None:
+    """All states with one request a queue, as many as asked for."""
+    every = {"filters": [{"name": "AFTER_CREATED_AT", "values": ["0"]}], "maxResults": 100}
+    for number, queue in enumerate(("urgent", "standard", "bulk"), 1):
+        stubs.summaries(
+            {"jobQueue": f"sl-test-{queue}", **every},
+            {"jobId": queue, "createdAt": number * 1000},
+            {"jobId": f"{queue}-older", "createdAt": 500},
+        )
+
+    assert [found.id for found in stubs.jobs.list(limit=3)] == ["bulk", "standard", "urgent"]
+
+
+def test_a_list_can_be_of_one_state(stubs: Stubs) -> None:
+    """The state is Batch's own filter."""
+    for queue in ("urgent", "standard", "bulk"):
+        stubs.summaries({"jobQueue": f"sl-test-{queue}", "jobStatus": "FAILED", "maxResults": 100})
+
+    assert list(stubs.jobs.list(JobState.FAILED)) == []
+
+
+def test_a_stop_says_why(stubs: Stubs) -> None:
+    """The reason ends up in the job's record; Batch takes at most so many characters."""
+    stubs.detail()
+    stubs.batch.add_response("terminate_job", {}, {"jobId": "j1", "reason": "x" * 1024})
+
+    stubs.jobs.stop("j1", "x" * 2000)
+
+
+def test_a_job_that_batch_does_not_know_is_missing(stubs: Stubs) -> None:
+    """Also for a stop, which Batch itself takes for any id."""
+    for ask in (
+        lambda: stubs.jobs.describe("j1"),
+        lambda: stubs.jobs.stop("j1", "x"),
+        lambda: list(stubs.jobs.logs("j1")),
+    ):
+        stubs.batch.add_response("describe_jobs", {"jobs": []}, {"jobs": ["j1"]})
+        with pytest.raises(JobMissing):
+            ask()
+
+
+def test_lines_are_those_of_every_attempt(stubs: Stubs) -> None:
+    """Stream after stream, each until its token stays the same; one that is gone is no error."""
+    stubs.detail()
+    stubs.logs.add_client_error("get_log_events", service_error_code="ResourceNotFoundException")
+    stubs.events({"logStreamName": "second"}, ["a\n", "b"], "t1")
+    stubs.events({"logStreamName": "second", "nextToken": "t1"}, ["c"], "t2")
+    stubs.events({"logStreamName": "second", "nextToken": "t2"}, [], "t2")
+
+    assert list(stubs.jobs.logs("j1")) == ["a", "b", "c"]
+
+
+def test_lines_can_be_followed_to_the_end_of_the_job(stubs: Stubs) -> None:
+    """Read on from where it was; a last time after the job has ended."""
+    one: dict[str, Any] = {"attempts": [], "container": {"logStreamName": "s"}}
+    stubs.detail(**one)
+    stubs.events({"logStreamName": "s"}, ["a"], "t1")
+    stubs.events({"logStreamName": "s", "nextToken": "t1"}, [], "t1")
+    stubs.detail(**one, status="SUCCEEDED")
+    stubs.events({"logStreamName": "s", "nextToken": "t1"}, ["b"], "t2")
+    stubs.events({"logStreamName": "s", "nextToken": "t2"}, [], "t2")
+
+    assert list(stubs.jobs.logs("j1", follow=True)) == ["a", "b"]
+    assert stubs.slept == [2.0]
+
+
+def test_submits_stay_below_the_limit() -> None:
+    """A second's worth at once, then one each fraction of a second; a pause fills the bucket."""
+    now, waits = [0.0], []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        now[0] += seconds
+
+    pace = Pace(40, clock=lambda: now[0], sleep=sleep)
+    for _ in range(200):
+        pace.wait()
+
+    assert len(waits) == 160
+    assert now[0] == pytest.approx(160 / 40)
+    now[0] += 100
+    waits.clear()
+    for _ in range(40):
+        pace.wait()
+    assert waits == []

@@ -1,0 +1,315 @@
+"""Jobs on AWS Batch, their lines in CloudWatch Logs.
+
+Queues and job definitions have names that the Pulumi program gives them: ``{prefix}-{queue}`` and
+``{prefix}-{kind}``. What a kind needs (processors, timeout, retries) is in its definition and not
+sent with a job. What may not live here: which kinds there are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from worker.adapters.aws_clients import AwsClients
+from worker.adapters.aws_errors import aws_call, error_code
+from worker.adapters.pacing import Pace
+from worker.adapters.timestamps import utc_text
+from worker.errors import JobMissing, JobRejected
+from worker.jobs import JobRequest, JobState, JobStatus, command_line
+
+if TYPE_CHECKING:
+    from types_boto3_batch.type_defs import JobDetailTypeDef, JobSummaryTypeDef
+
+QUEUES = ("urgent", "standard", "bulk")
+SUBMITS_A_SECOND = 40.0
+"""Of this process. SubmitJob allows 50 a second to the whole account (AWS Batch User Guide,
+"Service quotas"); some are left for state machines."""
+LOG_GROUP = "/aws/batch/job"
+"""Where Batch's log driver writes unless a definition says otherwise."""
+COMMAND_BYTES = 20_000
+"""Longest command: a whole SubmitJob request may have 30 kB (the same)."""
+FOLLOW_SECONDS = 2.0
+_PAGE = 100
+_LIVE = tuple(state for state in JobState if state is not JobState.FAILED)
+
+
+class BatchJobs:
+    """``ports.Jobs`` on AWS Batch.
+
+    Args:
+        prefix: of the names of queues and definitions.
+        log_group: of the job definitions.
+        fair_share: whether the queues have a scheduling policy. Those with one want a share with
+            every job, those without refuse it; priority counts only with one.
+        pace: of SubmitJob.
+        sleep: between two looks while logs are followed.
+    """
+
+    def __init__(
+        self,
+        clients: AwsClients,
+        prefix: str,
+        *,
+        log_group: str = LOG_GROUP,
+        fair_share: bool = True,
+        pace: Pace | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._clients = clients
+        self._prefix = prefix
+        self._log_group = log_group
+        self._fair_share = fair_share
+        self._pace = pace or Pace(SUBMITS_A_SECOND)
+        self._sleep = sleep
+
+    def submit(self, request: JobRequest) -> str:
+        """See ``Jobs.submit``.
+
+        Batch allows many jobs of one name, so the queue is asked for one first. Two who submit
+        the same in the same second both find none: the work is then done twice, with the same
+        results under the same names. Batch forgets ended jobs after seven days, and their names.
+
+        Raises:
+            JobRejected: too long a command, or refused by Batch.
+        """
+        command = command_line(request)
+        size = sum(len(word.encode()) for word in command)
+        if size > COMMAND_BYTES:
+            text = f"{request.name} has a command of {size} bytes; {COMMAND_BYTES} is the most"
+            raise JobRejected(f"{text}: name a prefix instead of many inputs")
+        found = self._named(request)
+        if found is not None:
+            return found
+        self._pace.wait()
+        with _batch_call(f"submit {request.name}"):
+            answer = self._clients.batch.submit_job(**self._submission(request, command))
+        return answer["jobId"]
+
+    def describe(self, job: str) -> JobStatus:
+        """See ``Jobs.describe``."""
+        return self._status(self._detail(job))
+
+    def list(self, state: JobState | None = None, *, limit: int = 100) -> Sequence[JobStatus]:
+        """See ``Jobs.list``."""
+        found: list[JobStatus] = []
+        for queue in QUEUES:
+            # A filter makes Batch list every state at once, newest first.
+            values = ["0"]
+            chosen = (
+                {"jobStatus": state.value}
+                if state is not None
+                else {"filters": [{"name": "AFTER_CREATED_AT", "values": values}]}
+            )
+            pages = self._pages({"jobQueue": self._queue(queue), **chosen})
+            found += [
+                self._summary(each, queue) for each, _ in zip(pages, range(limit), strict=False)
+            ]
+        found.sort(key=lambda each: each.created_at, reverse=True)
+        return tuple(found[:limit])
+
+    def children(self, job: str) -> Sequence[JobStatus]:
+        """See ``Jobs.children``. Batch lists them state by state: one that moves on meanwhile is
+        listed once, as it was last seen."""
+        parent = self._detail(job)
+        if "size" not in parent.get("arrayProperties", {}):
+            return ()
+        queue = _tail(parent["jobQueue"])
+        found = {}
+        for state in JobState:
+            for each in self._pages({"arrayJobId": job, "jobStatus": state.value}):
+                found[each.get("arrayProperties", {}).get("index", 0)] = self._summary(each, queue)
+        return tuple(found[index] for index in sorted(found))
+
+    def stop(self, job: str, reason: str) -> None:
+        """See ``Jobs.stop``. Batch sends SIGTERM, and SIGKILL 30 s later."""
+        self._detail(job)  # Batch takes any id without a word
+        with _batch_call(f"stop {job}"):
+            self._clients.batch.terminate_job(jobId=job, reason=(reason or "stopped")[:1024])
+
+    def logs(self, job: str, *, follow: bool = False) -> Iterator[str]:
+        """See ``Jobs.logs``. Lines of all attempts in order; of an array child after child."""
+        detail = self._detail(job)
+        size = detail.get("arrayProperties", {}).get("size")
+        if size is not None:
+            for n in range(size):
+                yield from (f"[{n}] {line}" for line in self.logs(f"{job}:{n}", follow=follow))
+            return
+        tokens: dict[str, str] = {}
+        while True:
+            for stream in _streams(detail):
+                yield from self._lines(stream, tokens)
+            if JobState(detail["status"]).ended or not follow:
+                return
+            self._sleep(FOLLOW_SECONDS)
+            # Asked before reading: what was written before the end is read after it.
+            detail = self._detail(job)
+
+    # --- answers ---------------------------------------------------------------------------------
+
+    def _status(self, detail: JobDetailTypeDef) -> JobStatus:
+        array, container = detail.get("arrayProperties", {}), detail.get("container", {})
+        state = JobState(detail["status"])
+        streams = _streams(detail)
+        counts = array.get("statusSummary", {})
+        command = container.get("command", [])
+        place = command.index("--output") + 1 if "--output" in command else len(command)
+        # ``attempts`` has those that have ended; the running one is in ``container``.
+        made = len(detail.get("attempts", [])) + (state in {JobState.STARTING, JobState.RUNNING})
+        return JobStatus(
+            id=detail["jobId"],
+            name=detail["jobName"],
+            kind=self._kind(detail["jobDefinition"]),
+            state=state,
+            queue=_tail(detail["jobQueue"]),
+            reason=detail.get("statusReason", ""),
+            exit_code=container.get("exitCode"),
+            attempts=made,
+            created_at=_time(detail.get("createdAt")),
+            started_at=_time(detail.get("startedAt")),
+            stopped_at=_time(detail.get("stoppedAt")),
+            array_size=array.get("size"),
+            array_counts={JobState(name): count for name, count in counts.items() if count},
+            log=streams[-1] if streams else "",
+            output=command[place] if place < len(command) else "",
+            progress=1.0 if state is JobState.SUCCEEDED else None,
+        )
+
+    def _summary(self, each: JobSummaryTypeDef, queue: str) -> JobStatus:
+        return JobStatus(
+            id=each["jobId"],
+            name=each["jobName"],
+            kind=self._kind(each.get("jobDefinition", "")),
+            state=JobState(each["status"]),
+            queue=queue,
+            reason=each.get("statusReason", ""),
+            exit_code=each.get("container", {}).get("exitCode"),
+            created_at=_time(each.get("createdAt")),
+            started_at=_time(each.get("startedAt")),
+            stopped_at=_time(each.get("stoppedAt")),
+            array_size=each.get("arrayProperties", {}).get("size"),
+        )
+
+    def _kind(self, definition: str) -> str:
+        """``arn:...:job-definition/safelight-audio-waveform:7`` is of ``audio-waveform``."""
+        name = definition.rpartition("/")[2].partition(":")[0]
+        return name.removeprefix(f"{self._prefix}-")
+
+    # --- requests -----------------------------------------------------------------------------
+
+    def _submission(self, request: JobRequest, command: Sequence[str]) -> Any:
+        depends: list[dict[str, str]] = [{"jobId": other} for other in request.depends_on]
+        depends += [{"jobId": other, "type": "N_TO_N"} for other in request.depends_each]
+        if request.sequential:
+            depends.append({"type": "SEQUENTIAL"})
+        asked: dict[str, Any] = {
+            "jobName": request.name,
+            "jobQueue": self._queue(request.queue),
+            "jobDefinition": f"{self._prefix}-{request.kind}",
+            "containerOverrides": {"command": [*command]},
+            "propagateTags": True,
+            "tags": {"safelight:kind": request.kind},
+        }
+        if request.asset is not None:
+            asked["tags"]["safelight:asset"] = request.asset
+        if request.array_size is not None:
+            asked["arrayProperties"] = {"size": request.array_size}
+        if depends:
+            asked["dependsOn"] = depends
+        if self._fair_share:
+            # A share a kind: a thousand transcodes do not keep a poster waiting. Letters and
+            # digits only.
+            asked["shareIdentifier"] = "".join(c for c in request.kind if c.isalnum())
+            asked["schedulingPriorityOverride"] = request.priority
+        return asked
+
+    def _named(self, request: JobRequest) -> str | None:
+        """The job of this name that has not failed, if Batch remembers one."""
+        pages = self._pages(
+            {
+                "jobQueue": self._queue(request.queue),
+                "filters": [{"name": "JOB_NAME", "values": [request.name]}],
+            }
+        )
+        alive = {state.value for state in _LIVE}
+        for each in pages:
+            # Names are compared without regard to case.
+            same = each["jobName"] == request.name and each.get("status") in alive
+            if same and not each.get("isTerminated") and not each.get("isCancelled"):
+                return each["jobId"]
+        return None
+
+    def _pages(self, asked: Mapping[str, Any]) -> Iterator[JobSummaryTypeDef]:
+        token: dict[str, Any] = {}
+        while True:
+            with _batch_call("list jobs"):
+                answer = self._clients.batch.list_jobs(**asked, **token, maxResults=_PAGE)
+            yield from answer["jobSummaryList"]
+            if not answer.get("nextToken"):
+                return
+            token = {"nextToken": answer["nextToken"]}
+
+    def _detail(self, job: str) -> JobDetailTypeDef:
+        with _batch_call(f"describe {job}"):
+            found = self._clients.batch.describe_jobs(jobs=[job])["jobs"]
+        if not found:
+            raise JobMissing(f"there is no job {job}, or AWS Batch has forgotten it")
+        return found[0]
+
+    def _lines(self, stream: str, tokens: dict[str, str]) -> Iterator[str]:
+        """New lines of a stream; remembers how far it has read."""
+        while True:
+            asked: dict[str, Any] = {"startFromHead": True}
+            if stream in tokens:
+                asked["nextToken"] = tokens[stream]
+            with aws_call(f"read the log {stream}"):
+                try:
+                    answer = self._clients.logs.get_log_events(
+                        logGroupName=self._log_group, logStreamName=stream, **asked
+                    )
+                except ClientError as error:
+                    if error_code(error) == "ResourceNotFoundException":
+                        return  # the container has written nothing yet, or its log has expired
+                    raise
+            yield from (event["message"].rstrip("\n") for event in answer["events"])
+            # The end of a stream answers with the token it was asked with.
+            if answer["nextForwardToken"] == tokens.get(stream):
+                return
+            tokens[stream] = answer["nextForwardToken"]
+
+    def _queue(self, name: str) -> str:
+        return f"{self._prefix}-{name}"
+
+
+@contextmanager
+def _batch_call(what: str) -> Iterator[None]:
+    """``aws_call``, and what Batch has against a request as an error of ours."""
+    with aws_call(what):
+        try:
+            yield
+        except ClientError as error:
+            # Batch's only word for everything wrong with a request.
+            if error_code(error) == "ClientException":
+                said = error.response.get("Error", {}).get("Message", "no message")
+                raise JobRejected(f"{what}: {' '.join(said.split())}") from error
+            raise
+
+
+def _streams(detail: JobDetailTypeDef) -> list[str]:
+    """Log streams of all attempts, the running one last."""
+    ended = [each.get("container", {}).get("logStreamName") for each in detail.get("attempts", [])]
+    now = detail.get("container", {}).get("logStreamName")
+    return list(dict.fromkeys(stream for stream in (*ended, now) if stream))
+
+
+def _tail(queue: str) -> str:
+    """``arn:...:job-queue/safelight-urgent`` is ``urgent``."""
+    return queue.rpartition("/")[2].rpartition("-")[2]
+
+
+def _time(milliseconds: int | None) -> str:
+    return utc_text(datetime.fromtimestamp(milliseconds / 1000, UTC)) if milliseconds else ""
