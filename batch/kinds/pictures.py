@@ -58,10 +58,9 @@ KINDS: tuple[Kind, ...] = (
             Parameter(
                 name="tile_size",
                 type="int",
-                default=254,
                 minimum=64,
                 maximum=4096,
-                help="Pixels across a tile, without overlap.",
+                help="Pixels across a tile, without overlap; 254 for dz, 512 for IIIF, else 256.",
             ),
             Parameter(
                 name="overlap",

@@ -28,7 +28,7 @@ import pyvips
 from PIL import BmpImagePlugin
 
 from worker.errors import DamagedInput, EngineError, Reason, UnsupportedInput
-from worker.media import refuse
+from worker.media import mapped, refuse
 from worker.model import Format, Probe
 
 if TYPE_CHECKING:
@@ -195,13 +195,14 @@ def open_image(
     return open_stored(data, probe.format, **options)
 
 
-def open_stored(data: bytes, kind: Format, **options: Any) -> pyvips.Image:
+def open_stored(data: bytes | mapped.Mapped, kind: Format, **options: Any) -> pyvips.Image:
     """Open with the libvips loader of ``kind`` (not BMP, not HEIC); used by the probe too."""
     operation, _, fail_on = _LOADERS[kind]
+    options |= {"access": "sequential", "fail_on": fail_on}
     with decoding():
-        image: pyvips.Image = pyvips.Operation.call(
-            operation, data, access="sequential", fail_on=fail_on, **options
-        )
+        if isinstance(data, mapped.Mapped):
+            return mapped.load(operation, data, **options)
+        image: pyvips.Image = pyvips.Operation.call(operation, data, **options)
         return image
 
 
