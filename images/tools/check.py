@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,7 @@ def main(kind: str) -> int:
         lambda: modules(kind),
         encoders,
         engine,
+        services,
         files,
         lambda: programs(kind),
     )
@@ -91,6 +93,19 @@ def engine() -> Iterator[str]:
     done = process(upload.getvalue(), recipes.load("default"))
     if not done.renditions:
         yield "the engine made nothing"
+
+
+def services() -> Iterator[str]:
+    """The trimmed descriptions of AWS services still make clients that know where to call."""
+    import boto3
+
+    session = boto3.Session("key", "secret", region_name="eu-central-1")
+    for name in session.get_available_services():
+        at = session.client(name).meta.endpoint_url
+        if not re.fullmatch(r"https://[a-z.-]*(eu-central-1\.)?amazonaws\.com", at):
+            yield f"a client for {name} would call {at}"
+        if name == "s3" and session.get_available_regions(name) == []:
+            yield "botocore has lost its regions"
 
 
 def files() -> Iterator[str]:

@@ -45,12 +45,17 @@ class Engine:
         self.client = client
         self._started: list[Container] = []
 
-    def start(self, image: str, *command: str, **options: Any) -> Container:
-        """Start a container, as confined as ``HARDENED`` unless an option says otherwise."""
+    def create(self, image: str, *command: str, **options: Any) -> Container:
+        """Make a container, as confined as ``HARDENED`` unless an option says otherwise."""
         container = self.client.containers.create(
             image, list(command) or None, **{**HARDENED, **options}
         )
         self._started.append(container)
+        return container
+
+    def start(self, image: str, *command: str, **options: Any) -> Container:
+        """Make a container and start it."""
+        container = self.create(image, *command, **options)
         container.start()
         return container
 

@@ -101,8 +101,7 @@ def function(
 ) -> Iterator[Function]:
     """Start the image under the emulator, on loopback, and remove it at the end."""
     port, api = free_port(), free_port()
-    started = time.monotonic()
-    container = engine.start(
+    container = engine.create(
         LAMBDA,
         HANDLER,
         entrypoint=[
@@ -127,7 +126,9 @@ def function(
             **options,
         },
     )
+    started = time.monotonic()
     try:
+        container.start()
         yield Function(container=container, port=port, started=started)
     finally:
         engine.remove(container)

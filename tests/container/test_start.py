@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.container.emulated import cloud
+from tests.container.emulated import cloud, event
 from tests.container.engine import LAMBDA, Engine
 from tests.container.lambda_function import function
+from tests.unit.pictures import encoded, photo
 
 STARTS = 10
 MEDIAN_SECONDS = 0.6
@@ -20,25 +21,39 @@ LOADED = 3.0
 those as well. The figure is reported always, and whether it is within the goal."""
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_the_first_answer_comes_soon(
     engine: Engine, rie: Path, tmp_path: Path, figures: list[str]
 ) -> None:
-    """Container, emulator, interpreter, handler, all services wired: the median of ten."""
-    seconds = []
+    """A new container for every upload: read, rendered, stored, recorded, announced, answered."""
+    wired: list[float] = []
+    answered: list[float] = []
     with cloud(tmp_path) as aws:
-        for _ in range(STARTS):
+        keys = [f"start/{number}.jpg" for number in range(STARTS)]
+        messages = aws.upload(
+            {key: encoded(photo(640, 480, seed=n), "JPEG") for n, key in enumerate(keys)}
+        )
+        for message in messages:
+            with function(engine, rie, aws.environment) as ingest:
+                assert ingest.invoke(event([message])) == {"batchItemFailures": []}, ingest.logs()
+                answered.append(time.monotonic() - ingest.started)
+            # What of it is the engine's, the emulator's and the imports': an empty batch.
             with function(engine, rie, aws.environment) as ingest:
                 assert ingest.invoke({"Records": []}) == {"batchItemFailures": []}
-                seconds.append(time.monotonic() - ingest.started)
-    median = statistics.median(seconds)
+                wired.append(time.monotonic() - ingest.started)
+        for key in keys:
+            aws.check_stored(key)
 
+    median = statistics.median(answered)
     verdict = "within" if median <= MEDIAN_SECONDS else "NOT within"
-    figures.append(
-        f"start to first answer: median {median:.2f} s ({min(seconds):.2f} to {max(seconds):.2f}), "
-        f"{verdict} the goal of {MEDIAN_SECONDS} s"
-    )
+    figures.append(f"start to the answer to an upload: {spread(answered)}, {verdict} the goal")
+    figures.append(f"start to the answer to an empty batch: {spread(wired)}")
     assert median <= MEDIAN_SECONDS * LOADED
+
+
+def spread(seconds: list[float]) -> str:
+    """The median of some times, and their range."""
+    return f"median {statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
 
 
 def test_where_the_imports_take_their_time(engine: Engine, figures: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from worker.entrypoints.container import started
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,9 +73,16 @@ def test_a_handler_without_lambda_is_explained() -> None:
 
 
 def test_a_handler_becomes_the_runtime_client(tmp_path: Path) -> None:
-    """With Lambda's address there, the process is replaced by its client for that handler."""
+    """With Lambda's address there, it is its client for that handler, and starts in one go."""
     client = tmp_path / "awslambdaric.py"
-    client.write_text("import sys; print(sys.argv[1:])")
+    client.write_text(
+        "import gc, sys\n"
+        "from worker.entrypoints.container import STARTING, USUAL, started\n"
+        "assert gc.get_threshold()[0] == STARTING\n"
+        "started()\n"
+        "assert gc.get_threshold()[0] == USUAL and gc.get_freeze_count() > 0\n"
+        "print(sys.argv[1:])\n"
+    )
 
     done = container(
         "package.module.function",
@@ -81,6 +91,15 @@ def test_a_handler_becomes_the_runtime_client(tmp_path: Path) -> None:
     )
 
     assert done.stdout.strip() == "['package.module.function']"
+
+
+def test_only_a_start_is_ever_over() -> None:
+    """A handler that nobody started this way leaves the collector as it was."""
+    before = (gc.get_threshold(), gc.get_freeze_count())
+
+    started()
+
+    assert (gc.get_threshold(), gc.get_freeze_count()) == before
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from worker.bootstrap import Application, assemble
+from worker.entrypoints.container import started
 from worker.errors import EngineError, MalformedMessage, Postponed, SafelightError
 from worker.media.allocation import keep_memory
 from worker.ports import Message
@@ -47,7 +48,9 @@ MEMORY_SECONDS = 10.0
 def application() -> Application:
     """Wire the services once for the life of the process, at the first event."""
     keep_memory()
-    return assemble(Settings.from_environment(os.environ))
+    wired = assemble(Settings.from_environment(os.environ))
+    started()
+    return wired
 
 
 @metrics.log_metrics

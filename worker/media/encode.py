@@ -15,11 +15,14 @@ from functools import partial
 from typing import Any
 
 import pyvips
-from PIL import Image
+from PIL import Image, WebPImagePlugin
 from pyvips.enums import ForeignKeep
 
 from worker.media.rgbx import Rgbx
 from worker.model import ALPHA_FORMATS, Encoding, Format
+
+# Where WebP is not registered, Pillow's first save() of it imports all forty of its formats.
+assert WebPImagePlugin.SUPPORTED
 
 _UNFINISHED_FRAME_MS = 100
 """Delay of frames that name none: what browsers use."""
