@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from worker.errors import Reason, UnsuitableInput
 from worker.media.heavy.reading import Raster
-from worker.media.heavy.saliency import saliency
+from worker.media.heavy.saliency import saliency, unlike
 from worker.media.heavy.vision import Pixels, Step, opencv, pixels, reduced, silent
 
 Box = tuple[float, float, float, float]
@@ -30,6 +30,9 @@ _TILE = 256
 
 _LEAST, _MOST = 0.002, 0.97
 """Share of the picture a subject may cover."""
+
+_FEWEST = 50
+"""Pixels of each side that colours can be learnt from."""
 
 _CRUMB = 0.1
 """Parts smaller than this share of the largest are not the subject."""
@@ -111,10 +114,7 @@ def _seeds(small: Pixels, box: Box | None) -> Pixels:
     height, width = small.shape[:2]
     seeds = np.full((height, width), cv2.GC_BGD, np.uint8)
     if box is not None:
-        left, top = round(box[0] * width), round(box[1] * height)
-        right, bottom = round((box[0] + box[2]) * width), round((box[1] + box[3]) * height)
-        seeds[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = cv2.GC_PR_FGD
-        return seeds
+        return _seeds_of_box(small, seeds, box)
     if min(height, width) < 16:
         return seeds
     seen = saliency(small)
@@ -128,11 +128,26 @@ def _seeds(small: Pixels, box: Box | None) -> Pixels:
     return seeds
 
 
+def _seeds_of_box(small: Pixels, seeds: Pixels, box: Box) -> Pixels:
+    height, width = seeds.shape
+    left, top = round(box[0] * width), round(box[1] * height)
+    right, bottom = round((box[0] + box[2]) * width), round((box[1] + box[3]) * height)
+    inside = np.zeros(seeds.shape, np.bool_)
+    inside[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = True
+    seeds[inside] = cv2.GC_PR_FGD
+    if np.count_nonzero(~inside) >= _FEWEST and inside.any():
+        # What looks like the outside of the box is probably background inside of it as well.
+        levels = pixels(unlike(small, ~inside) * 255)
+        split, _ = cv2.threshold(levels[inside], 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+        seeds[inside & (levels <= split)] = cv2.GC_PR_BGD
+    return seeds
+
+
 def _cut(small: Pixels, seeds: Pixels, iterations: int) -> Pixels:
     """255 where GrabCut sees the subject."""
     inside = np.isin(seeds, (cv2.GC_FGD, cv2.GC_PR_FGD))
     # Its colour models need a few samples of each side.
-    if min(np.count_nonzero(inside), np.count_nonzero(~inside)) < 50:
+    if min(np.count_nonzero(inside), np.count_nonzero(~inside)) < _FEWEST:
         raise UnsuitableInput(
             Reason.NO_SUBJECT, "there is too little inside or outside of the subject's place"
         )

@@ -30,7 +30,7 @@ LARGEST = 60_000_000
 _LARGEST_SHIFT = 0.05
 """Of the longer side: hand-held brackets move by less."""
 
-_SMALLEST_LEVEL = 4
+_SMALLEST_LEVEL = 3
 """Levels end where the shorter side has 2 to this power pixels."""
 
 _DARK, _LIGHT = 15, 240

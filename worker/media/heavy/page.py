@@ -30,7 +30,7 @@ _LARGEST = 0.985
 _SUPPORT = 0.7
 """Share of a page's outline that must be an edge in the picture."""
 
-_HAIR = 0.003
+_HAIR = 0.004
 """Of the sheet's shorter side: cut off at each edge."""
 
 _SHARPEST, _BLUNTEST = 40.0, 140.0
@@ -73,7 +73,7 @@ def straightened(colour: Pixels, corners: Points) -> Pixels:
     """
     height, width = colour.shape[:2]
     across, down = _size(corners, width, height)
-    cut = max(1, round(_HAIR * min(across, down)))
+    cut = max(2, round(_HAIR * min(across, down)))
     right, bottom = across - 1 - cut, down - 1 - cut
     target = np.array([[-cut, -cut], [right, -cut], [right, bottom], [-cut, bottom]], np.float32)
     across, down = max(1, across - 2 * cut), max(1, down - 2 * cut)
@@ -96,6 +96,8 @@ def skew(luma: Pixels, most: float) -> float:
         most: largest angle looked for, either way.
     """
     small, _ = reduced(luma, _LOOK)
+    if min(small.shape) < 32:
+        return 0.0
     block = max(15, (min(small.shape) // 16) | 1)
     ink = cv2.adaptiveThreshold(
         small, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV, block, 15
@@ -215,17 +217,21 @@ def _steepness(small: Pixels) -> npt.NDArray[np.float32]:
 
 
 def _support(steepness: npt.NDArray[np.float32], corners: Points, edge: float) -> float:
-    """The least supported side counts: three sides of a sheet are often somebody's table."""
+    """The least supported side counts: three sides of a sheet are often somebody's table.
+
+    A sheet may leave the picture with up to two sides; what lies on the frame is neither for it
+    nor against it.
+    """
     height, width = steepness.shape
-    shares = []
+    shares, visible = [], 0
     for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         along = start + np.linspace(0.04, 0.96, 64)[:, None] * (end - start)
         x, y = along.round().astype(int).T
         inside = (x >= 2) & (x < width - 2) & (y >= 2) & (y < height - 2)
-        # A sheet may leave the picture; what lies on the frame is neither for nor against it.
+        visible += bool(inside.mean() > 0.5)
         seen = steepness[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)] >= edge
         shares.append(float(np.where(inside, seen, 0.75).mean()))
-    return min(shares)
+    return min(shares) if visible >= 2 else 0.0
 
 
 # --- precision ------------------------------------------------------------------------------------

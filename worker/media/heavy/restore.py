@@ -25,6 +25,9 @@ _FLAGS = {"telea": cv2.INPAINT_TELEA, "navier-stokes": cv2.INPAINT_NS}
 _MOST = 0.5
 """Share of a picture that may be marked as damaged."""
 
+_MARKED = 63
+"""Levels above which a mask marks: thin strokes are grey in a mask of lower resolution."""
+
 _OTHER_SHAPE = 0.01
 """How much the aspect ratio of a mask may differ from its picture's."""
 
@@ -167,7 +170,7 @@ def _marked(mask: Raster, width: int, height: int) -> Pixels:
         )
     luma = cv2.cvtColor(mask.on(0), cv2.COLOR_BGR2GRAY)
     sized = cv2.resize(luma, (width, height), interpolation=cv2.INTER_LINEAR)
-    damage = pixels(cv2.threshold(sized, 127, 255, cv2.THRESH_BINARY)[1])
+    damage = pixels(cv2.threshold(sized, _MARKED, 255, cv2.THRESH_BINARY)[1])
     share = float(np.count_nonzero(damage)) / damage.size
     if share == 0.0:
         raise UnsuitableInput(Reason.MASK_UNUSABLE, "the mask marks nothing: damage must be white")

@@ -17,6 +17,9 @@ _RIM = 0.04
 _COLOURS = 5
 """Share of the sides that is taken for background, and how many colours that may have."""
 
+_SAMPLES = 20_000
+"""Pixels that colours are sought in, about."""
+
 
 def saliency(colour: Pixels) -> Map:
     """How likely each pixel belongs to the subject, 0 to 1, at the picture's own size.
@@ -25,25 +28,34 @@ def saliency(colour: Pixels) -> Map:
     of the spectrum (X. Hou, L. Zhang: "Saliency Detection: A Spectral Residual Approach", CVPR
     2007), and nearness to the centre. Give it a small picture.
     """
-    contrast = _scaled(_unlike_rim(colour))
-    height, width = contrast.shape
+    height, width = colour.shape[:2]
+    rim = max(1, round(_RIM * min(height, width)))
+    outside = np.ones((height, width), np.bool_)
+    outside[rim : height - rim, rim : width - rim] = False
+    # The lower rim counts half: people and things stand on it.
+    outside[height - rim :, 1::2] = False
+    contrast = _scaled(unlike(colour, outside))
     residual = _scaled(cv2.resize(_residual(colour), (width, height)))
     y, x = np.mgrid[-1 : 1 : complex(height), -1 : 1 : complex(width)]
     centre = np.exp(-(x * x + y * y) / (2 * 0.6**2))
     # Colour says most; the other two tell apart what is equally odd.
     mixed = contrast * (0.6 + 0.4 * residual) * (0.35 + 0.65 * centre)
-    return _scaled(
-        cv2.GaussianBlur(mixed.astype(np.float32), (0, 0), max(1.0, max(height, width) / 150))
-    )
+    blurred = cv2.GaussianBlur(mixed.astype(np.float32), (0, 0), max(1.0, max(height, width) / 150))
+    return _scaled(blurred)
 
 
-def _unlike_rim(colour: Pixels) -> Map:
-    """Distance in CIE Lab to the nearest of the rim's main colours, in their own spread."""
+def unlike(colour: Pixels, outside: npt.NDArray[np.bool_]) -> Map:
+    """How far each pixel is from the main colours outside, 0 to 1.
+
+    The distance is that in CIE Lab to the nearest of them, in its own spread.
+
+    Args:
+        colour: a small picture.
+        outside: where there is only background; some of it must be.
+    """
     lab = np.asarray(cv2.cvtColor(cv2.medianBlur(colour, 5), cv2.COLOR_BGR2Lab), np.float32)
-    rim = max(1, round(_RIM * min(lab.shape[:2])))
-    # The lower rim counts half: people and things stand on it.
-    sides = [lab[:rim], lab[:, :rim], lab[:, -rim:], lab[-rim:, ::2]]
-    samples = np.concatenate([side.reshape(-1, 3) for side in sides])
+    samples = lab[outside]
+    samples = np.ascontiguousarray(samples[:: max(1, len(samples) // _SAMPLES)])
     count = min(_COLOURS, len(samples))
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
     start = np.zeros((len(samples), 1), np.int32)
@@ -52,7 +64,7 @@ def _unlike_rim(colour: Pixels) -> Map:
     nearest = np.full(lab.shape[:2], np.inf, np.float32)
     for index in range(count):
         members = samples[labels == index]
-        # A subject that touches the rim must not become its own background.
+        # A subject that reaches outside must not become its own background.
         if len(members) < 0.05 * len(samples):
             continue
         centre = np.asarray(centres[index], np.float32)

@@ -1,0 +1,1 @@
+"""Tests of the heavy picture operations, on pictures made in code."""
