@@ -23,7 +23,14 @@ from typing import Any, Literal, TypeAlias, cast
 import pyvips
 from pyvips.enums import ForeignKeep
 
-from worker.errors import LimitExceeded, MemoryPressure, Problem, ProblemsError, Reason, StorageFull
+from worker.errors import (
+    LimitExceeded,
+    MemoryPressure,
+    ParameterError,
+    Problem,
+    Reason,
+    StorageFull,
+)
 from worker.media.colour import to_working
 from worker.media.encode import attach, flattened
 from worker.media.loaders import decoding, open_image
@@ -83,7 +90,7 @@ class TileOptions:
         return self.layout in ("iiif", "iiif3")
 
     def check(self) -> None:
-        """Raises ProblemsError for what does not go together, all of it at once."""
+        """Raises ParameterError for what does not go together, all of it at once."""
         problems = []
         if self.iiif and not self.id:
             problems.append(Problem("id", f"{self.layout} names its own address in info.json"))
@@ -91,7 +98,7 @@ class TileOptions:
         if square and self.tile_size & (self.tile_size - 1):
             problems.append(Problem("tile_size", f"{self.layout} takes powers of two only"))
         if problems:
-            raise ProblemsError("deepzoom", tuple(problems))
+            raise ParameterError("parameters of deepzoom", tuple(problems))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +146,7 @@ def cut(
         Rejected: as :func:`worker.media.probe.probe`; TOO_MANY_PIXELS also above
             :data:`WHOLE_PIXELS` where the decoder needs them all; TOO_LARGE_OUTPUT above
             :data:`MOST_TILES`.
-        ProblemsError: options that contradict each other.
+        ParameterError: options that contradict each other.
         StorageFull: no space below ``folder``.
         MemoryPressure: not enough memory.
     """
@@ -273,12 +280,12 @@ def _save(image: pyvips.Image, folder: Path, options: TileOptions, watch: _Watch
         skip_blanks=-1,
         **extra,
     )
-    tree = folder / ("image_files" if options.layout == "dz" else "image")
-    # It repeats every tag of the original, the place it was taken at among them.
-    (tree / "vips-properties.xml").unlink(missing_ok=True)
+    # libvips' own file repeats every tag of the original, the place it was taken at among them.
+    for place in (folder, folder / "image", folder / "image_files"):
+        (place / "vips-properties.xml").unlink(missing_ok=True)
     if options.layout == "dz":
         return
-    inner = tree.rename(folder / "image.inner")
+    inner = (folder / "image").rename(folder / "image.inner")
     for entry in inner.iterdir():
         entry.rename(folder / entry.name)
     inner.rmdir()
