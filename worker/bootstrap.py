@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker.ports import Catalog, Events, ObjectStore, Queue
+from worker.ports import Catalog, Events, ObjectStore, Queue, Workflows
 from worker.settings import Settings
 
 if TYPE_CHECKING:
     from worker.adapters.aws_clients import AwsClients
+    from worker.services.heavy import Heavy
     from worker.services.ingest import Ingest
+
+FILE = "file:"
+"""Before the path of a file that stands for a state machine: see ``local_workflows``."""
 
 
 # No slots: cached_property keeps its value in __dict__.
@@ -29,6 +34,35 @@ class Application:
     catalog: Catalog
     events: Events
     queue: Queue
+    workflows: Workflows | None = None
+    """Missing where the settings name none: then no heavy upload can be started here."""
+
+    @cached_property
+    def heavy(self) -> Heavy:
+        """What starts and finishes heavy uploads, made when it is first used.
+
+        Raises:
+            RecipeError, InputError: the recipe that the settings name cannot be used.
+        """
+        from worker import recipes
+        from worker.services.heavy import Heavy, HeavyPolicy
+
+        settings = self.settings
+        policy = HeavyPolicy(
+            delivery_bucket=settings.delivery_bucket,
+            quarantine_bucket=settings.quarantine_bucket,
+            video_seconds=settings.video_seconds,
+            video_array_bytes=settings.video_array_bytes,
+            recipe=settings.recipe,
+            approval=recipes.load(settings.recipe).approval,
+        )
+        return Heavy(
+            store=self.store,
+            catalog=self.catalog,
+            events=self.events,
+            policy=policy,
+            workflows=self.workflows,
+        )
 
     @cached_property
     def ingest(self) -> Ingest:
@@ -81,4 +115,17 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
         catalog=DynamoCatalog(clients.dynamodb, settings.table),
         events=EventBridgeEvents(clients, settings.event_bus),
         queue=SqsQueue(clients),
+        workflows=_workflows(settings.heavy_workflow, clients),
     )
+
+
+def _workflows(machine: str | None, clients: AwsClients) -> Workflows | None:
+    if machine is None:
+        return None
+    if machine.startswith(FILE):
+        from worker.adapters.local_workflows import LocalWorkflows
+
+        return LocalWorkflows(Path(machine.removeprefix(FILE)))
+    from worker.adapters.stepfunctions import StepFunctionsWorkflows
+
+    return StepFunctionsWorkflows(clients, {"heavy": machine})

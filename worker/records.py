@@ -104,12 +104,12 @@ class Film:
     """What is known about an accepted video, as a person sees it: upright, pixels square."""
 
     container: str
-    """``mp4``, ``mov``, ``webm``, ``matroska``, ``mpegts`` or ``avi``."""
+    """ffmpeg's names of it, with commas: ``mov,mp4,m4a,3gp,3g2,mj2``, ``matroska,webm``."""
     duration_ms: int
     width: int
     height: int
     frame_rate: str
-    """Frames a second as a fraction in lowest terms: ``25/1``, ``30000/1001``."""
+    """Frames a second in lowest terms: ``25``, ``30000/1001``."""
     codec: str
     """Of the video track, by the program's short name: ``h264``, ``hevc``, ``vp9`` ..."""
     bit_depth: int = 8

@@ -23,6 +23,8 @@ VERSION = 1
 EVENTS = "events.jsonl"
 JOBS = "batch"
 """Folder of the heavy jobs: their table and their logs."""
+WORKFLOWS = "workflows.sqlite"
+"""The state machines' starts, executions and steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,18 +16,21 @@ from typing import Any
 
 from worker.adapters.aws_clients import AwsClients
 from worker.adapters.disk_errors import disk_call
+from worker.bootstrap import FILE
 from worker.errors import EmulatorError
 from worker.local import address as addresses
 from worker.local import emulator, event_sink, leash
 from worker.local.address import Address
 from worker.local.child import module
 from worker.local.deploy import deploy
+from worker.local.state_machine import process as state_machines
 from worker.local.supervisor import Child, Supervisor
 from worker.services.local_run.stop import Stop
 
 PORT = 4566
 """Of the embedded AWS, unless told; the port such emulators usually have."""
 HANDLER = "worker.entrypoints.ingest:handler"
+WORKFLOW_HANDLER = "worker.entrypoints.workflow:handler"
 READY_SECONDS = 60.0
 """Longest wait for the workers; each imports the engine in about one second."""
 LOG_BYTES = 10_000_000
@@ -115,7 +118,7 @@ class Stack:
         self._address = Address(
             data=self._data, endpoint=self._endpoint, outputs=outputs, environment=environment
         )
-        sink = event_sink.attach(AwsClients(environment), str(outputs["eventBus"]))
+        sink, heavy = _attach(environment, outputs)
         addresses.write(self._address)
         supervisor.start(
             [
@@ -125,6 +128,7 @@ class Stack:
                     for name, command in _pipes(outputs).items()
                 ),
                 self._program("batch", self._jobs(), environment),
+                self._program("workflows", self._workflows(heavy), self._with_workflows()),
             ]
         )
         command = _worker(outputs)
@@ -148,7 +152,7 @@ class Stack:
             # It has died and forgotten what it had not saved. The other children wait for it.
             try:
                 outputs = self._deploy()
-                event_sink.attach(AwsClients(self._environment(outputs)), str(outputs["eventBus"]))
+                _attach(self._environment(outputs), outputs)
             except BaseException:
                 started.stop()
                 raise
@@ -218,8 +222,31 @@ class Stack:
     def _jobs(self) -> Sequence[str]:
         return module("worker.local.batch", [("folder", self._data / addresses.JOBS)])
 
+    def _workflows(self, url: str) -> Sequence[str]:
+        return module(
+            "worker.local.state_machine",
+            [
+                ("queue", url),
+                ("file", self._data / addresses.WORKFLOWS),
+                ("jobs", self._data / addresses.JOBS),
+                ("handler", WORKFLOW_HANDLER),
+            ],
+        )
+
+    def _with_workflows(self) -> Mapping[str, str]:
+        """The environment of the function that starts state machines."""
+        assert self._address is not None
+        file = f"{FILE}{self._data / addresses.WORKFLOWS}"
+        return {**self._address.environment, "SAFELIGHT_HEAVY_WORKFLOW": file}
+
     def _log(self, name: str) -> Path:
         return self._data / "logs" / f"{name}.log"
+
+
+def _attach(environment: Mapping[str, str], outputs: Mapping[str, Any]) -> tuple[str, str]:
+    """Make the queues of events that this stack reads itself; URLs of all and of heavy ones."""
+    clients, bus = AwsClients(environment), str(outputs["eventBus"])
+    return event_sink.attach(clients, bus), state_machines.attach(clients, bus)
 
 
 def _pipes(outputs: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from worker.errors import AssetMissing
 from worker.ports import Catalog, ObjectStore
 from worker.records import AssetRecord, Status
-from worker.services.ingest.output import quarantine_key
+from worker.services.ingest.output import quarantine_key, version_prefix
 from worker.settings import Settings
 
 
@@ -28,6 +28,10 @@ def erase(asset: str, *, catalog: Catalog, store: ObjectStore, settings: Setting
         raise AssetMissing(f"there is no asset {asset}")
     for rendition in record.renditions:
         store.delete(settings.delivery_bucket, rendition.key)
+    if record.media or record.status is Status.HEAVY:
+        # Playlists name files that the record does not, and jobs may have left some already.
+        for found in store.list(settings.delivery_bucket, version_prefix(record)):
+            store.delete(settings.delivery_bucket, found.key)
     if record.status is Status.REJECTED:
         store.delete(settings.quarantine_bucket, quarantine_key(record))
     # Not only the version that was handled: a marker also hides the ones before it.

@@ -31,8 +31,6 @@ from worker.services.local_run.stop import Stop
 
 QUEUE = "safelight-local-heavy"
 RULE = "safelight-local-heavy"
-FILE = "workflows.sqlite"
-"""Below the stack's folder."""
 FUNCTION = "workflow"
 IDLE_SECONDS = 1
 """Length of a poll while nothing runs. The stop of the stack waits for it, so it is short."""

@@ -15,8 +15,13 @@ def delivery_key(record: AssetRecord, name: str, extension: str) -> str:
 
 def version_prefix(record: AssetRecord) -> str:
     """What the keys of everything made of one upload begin with."""
-    spread = hashlib.sha256(record.asset.encode()).hexdigest()[:2]
-    return f"{spread}/{record.asset}/{record.version}/"
+    return prefix_of(record.asset, record.version)
+
+
+def prefix_of(asset: str, version: str) -> str:
+    """The same, by its parts."""
+    spread = hashlib.sha256(asset.encode()).hexdigest()[:2]
+    return f"{spread}/{asset}/{version}/"
 
 
 def quarantine_key(record: AssetRecord) -> str:

@@ -1,0 +1,160 @@
+"""The record of a video, made of what its jobs have left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from worker.errors import EngineError
+from worker.media import engine
+from worker.media.probe import probe
+from worker.media.sniff import sniff
+from worker.model import (
+    Encoding,
+    Format,
+    Limits,
+    MediaFormat,
+    Metadata,
+    Recipe,
+    RenditionSpec,
+    Tags,
+)
+from worker.ports import ObjectStore
+from worker.records import AssetRecord, Film, StoredMedia, StoredRendition
+from worker.services.heavy.results import Output, Result, mapping, number, objects, whole, word
+
+TRANSCODE, METADATA = "transcode", "video-metadata"
+POSTER, STORYBOARD, PREVIEW = "poster", "storyboard", "preview"
+NEEDED = (TRANSCODE, POSTER, METADATA)
+"""Without these a video is not accepted; the others may be missing from its record."""
+ALL = (*NEEDED, STORYBOARD, PREVIEW)
+
+_PICTURE_LIMITS = Limits(bytes=20_000_000)
+_LOOK = Recipe(
+    name="poster",
+    version=1,
+    renditions=(
+        RenditionSpec(name="look", width=64, frames=1, encodings=(Encoding(format=Format.PNG),)),
+    ),
+)
+"""The least that makes the engine measure."""
+
+
+def film_record(
+    record: AssetRecord, results: Mapping[str, Result], store: ObjectStore, bucket: str
+) -> AssetRecord:
+    """The record with everything the jobs have made named in it.
+
+    Reads the poster and the preview, which are small: what a picture is, is told from its content.
+
+    Args:
+        record: of the upload; its status is left as it is.
+        results: by kind; those ``NEEDED`` are there.
+
+    Raises:
+        EngineError: a job has left something that cannot be used.
+        TransientError: the store does not answer.
+    """
+    transcoded, facts = results[TRANSCODE], results[METADATA]
+    pictures: list[StoredRendition] = []
+    metadata: Metadata | None = None
+    for kind in (POSTER, PREVIEW):
+        for output in results[kind].outputs if kind in results else ():
+            if not output.content_type.startswith("image/"):
+                continue
+            data, _ = store.get(bucket, output.key, first=_PICTURE_LIMITS.bytes)
+            pictures.append(_picture(output, kind, data))
+            if kind == POSTER and metadata is None:
+                measured = engine.process(data, _LOOK).metadata
+                metadata = replace(measured, sha256=facts.input_sha256, icc=None, tags=_tags(facts))
+    if metadata is None:
+        raise EngineError("the poster job has stored no picture")
+    film = _film(facts)
+    return replace(
+        record,
+        film=film,
+        metadata=metadata,
+        renditions=tuple(pictures),
+        media=(*_played(transcoded, film), *_beside(results, film)),
+    )
+
+
+def _film(facts: Result) -> Film:
+    details = facts.details
+    track = mapping(details, "video")
+    return Film(
+        container=word(details, "container", 100),
+        duration_ms=round(number(details, "duration") * 1000),
+        width=whole(track, "width"),
+        height=whole(track, "height"),
+        frame_rate=word(track, "fps_text", 40),
+        codec=word(track, "codec", 40),
+        bit_depth=whole(track, "bit_depth"),
+        hdr=bool(track.get("hdr", False)),
+        audio_tracks=len(objects(details, "audio")),
+        subtitle_tracks=len(objects(details, "subtitles")),
+    )
+
+
+def _tags(facts: Result) -> Tags:
+    """What the file says of itself, as far as a picture would say the same."""
+    taken = facts.details.get("taken_at")
+    return Tags(taken_at=taken[:40] if isinstance(taken, str) and taken else None)
+
+
+def _picture(output: Output, name: str, data: bytes) -> StoredRendition:
+    kind = sniff(data)
+    if kind is None:
+        raise EngineError(f"{output.name}: not a picture")
+    found = probe(data, _PICTURE_LIMITS, formats=frozenset({kind}))
+    return StoredRendition(
+        name=name,
+        format=kind,
+        width=found.upright_width,
+        height=found.upright_height,
+        frames=found.frames,
+        bytes=output.bytes,
+        key=output.key,
+        sha256=output.sha256,
+    )
+
+
+def _played(result: Result, film: Film) -> Iterator[StoredMedia]:
+    """The film itself: a master playlist, a progressive file, or both."""
+    rungs = objects(result.details, "rungs")
+    largest = max(rungs, key=lambda rung: whole(rung, "width"), default={})
+    found = False
+    for said, name, format_ in (
+        ("master", "stream", MediaFormat.HLS),
+        ("mp4", "film", MediaFormat.MP4),
+    ):
+        if result.details.get(said) is None:
+            continue
+        found = True
+        file = result.output(word(result.details, said, 900))
+        yield replace(
+            _media(file, name, format_, film.duration_ms),
+            width=whole(largest, "width"),
+            height=whole(largest, "height"),
+        )
+    if not found:
+        raise EngineError("the transcode job has stored nothing that plays")
+
+
+def _beside(results: Mapping[str, Result], film: Film) -> Iterator[StoredMedia]:
+    """A preview that plays, and which part of a sprite sheet belongs to which moment."""
+    for kind, format_ in ((STORYBOARD, MediaFormat.VTT), (PREVIEW, MediaFormat.MP4)):
+        for output in results[kind].outputs if kind in results else ():
+            if output.content_type.partition(";")[0] == format_.media_type:
+                yield _media(output, kind, format_, film.duration_ms if kind == STORYBOARD else 0)
+
+
+def _media(file: Output, name: str, format_: MediaFormat, duration_ms: int) -> StoredMedia:
+    return StoredMedia(
+        name=name,
+        format=format_,
+        bytes=file.bytes,
+        key=file.key,
+        sha256=file.sha256,
+        duration_ms=duration_ms,
+    )
