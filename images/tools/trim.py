@@ -109,12 +109,12 @@ def lighten(data: Path) -> None:
 
 
 def without_texts(model: Any) -> Any:
-    """A description without its texts. A member that is called "documentation" is none."""
+    """A description whose texts are empty. A member that is called "documentation" is none."""
     if isinstance(model, dict):
         return {
-            name: without_texts(value)
+            # Empty, not gone: botocore adds to some of them.
+            name: "" if name == "documentation" and isinstance(value, str) else without_texts(value)
             for name, value in model.items()
-            if not (name == "documentation" and isinstance(value, str))
         }
     return [without_texts(one) for one in model] if isinstance(model, list) else model
 
