@@ -226,8 +226,10 @@ class _Attempt:
         self._reporter.event(
             name, code=known.code, message=known.message, exit_code=code, **origin(error, known)
         )
+        # Whoever runs the job decides; this is what it says until then.
+        again = code == EXIT_AGAIN and self._order.attempt < self._order.kind.attempts
         self._reporter.record(
-            "FAILED" if code != EXIT_AGAIN else "RUNNABLE", code=known.code, reason=known.message
+            "RUNNABLE" if again else "FAILED", code=known.code, reason=known.message
         )
         return name, code
 

@@ -1,0 +1,209 @@
+"""Places: whole or not at all, under names that stay inside, with the right content types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from batch.addresses import S3Address, read_address
+from batch.places import FolderPlace, JobOutputs, Place, S3Place, content_type_of
+from batch.stopping import StopFlag
+from tests.unit.batch.worlds import MemoryTransfers
+from tests.unit.fakes import MemoryStore
+from worker.errors import EngineError, InputError, SafelightError, Stopped, StorageFull
+
+
+@pytest.fixture(params=["folder", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """An empty place of each sort."""
+    if request.param == "folder":
+        return FolderPlace(tmp_path / "place")
+    store = MemoryStore()
+    return S3Place("bucket", "some/prefix/", store=store, transfers=MemoryTransfers(store))
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Callable[[str, bytes], Path]:
+    """Makes files to be stored."""
+
+    def make(name: str, data: bytes) -> Path:
+        path = tmp_path / "scratch" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    return make
+
+
+def test_what_is_stored_comes_back(
+    place: Place, made: Callable[[str, bytes], Path], tmp_path: Path
+) -> None:
+    """Files and small records can be fetched, read, listed and removed."""
+    place.store(made("a", b"film"), "video/720p/init.mp4", content_type="video/mp4")
+    place.write("video/x.json", b"{}", content_type="application/json")
+
+    assert place.fetch("video/720p/init.mp4", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"film"
+    assert place.read("video/x.json") == b"{}"
+    assert list(place.names("video/")) == ["video/720p/init.mp4", "video/x.json"]
+    place.remove("video/x.json")
+    place.remove("video/x.json")
+    assert place.read("video/x.json") is None
+
+
+def test_what_is_not_there_is_none(place: Place, tmp_path: Path) -> None:
+    """Reading, fetching and listing an empty place is no error."""
+    assert place.read("a/b") is None
+    assert not place.fetch("a/b", tmp_path / "copy")
+    assert list(place.names("a/")) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", ".", "a\\b", "a\x00", "b" * 300]
+)
+def test_names_stay_inside(
+    place: Place, made: Callable[[str, bytes], Path], name: str, tmp_path: Path
+) -> None:
+    """A name that leaves the place, or that no folder can have, is a defect of the operation."""
+    with pytest.raises(EngineError):
+        place.store(made("a", b""), name, content_type="x/y")
+    with pytest.raises(EngineError):
+        JobOutputs(place, tmp_path).file(made("a", b""), name)
+
+
+def test_a_failed_write_leaves_what_was_there(
+    tmp_path: Path, made: Callable[[str, bytes], Path]
+) -> None:
+    """Nothing half-written gets a final name, and nothing stays beside it."""
+    place = FolderPlace(tmp_path / "place")
+    place.write("a/b", b"old", content_type="x/y")
+
+    with pytest.raises(SafelightError):
+        place.store(tmp_path / "is not there", "a/b", content_type="x/y")
+
+    assert [path.name for path in (tmp_path / "place" / "a").iterdir()] == ["b"]
+    assert place.read("a/b") == b"old"
+
+
+def test_a_full_disk_is_retryable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No space is ``storage_full``, anything else about the folder ``output_unwritable``."""
+
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StorageFull):
+        FolderPlace(tmp_path).write("a", b"", content_type="x/y")
+
+    monkeypatch.undo()
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InputError) as caught:
+        FolderPlace(tmp_path / "file").write("a", b"", content_type="x/y")
+    assert caught.value.code == "output_unwritable"
+
+
+def test_results_are_remembered_with_size_and_digest(
+    tmp_path: Path, place: Place, made: Callable[[str, bytes], Path]
+) -> None:
+    """What was stored is known by name, with its content type; storing again replaces."""
+    outputs = JobOutputs(place, tmp_path / "fetched")
+    made("tree/b/x.m4s", b"1")
+    made("tree/a.vtt", b"22")
+    outputs.tree(tmp_path / "scratch" / "tree", "hls")
+    outputs.file(made("c", b"333"), "hls/a.vtt", content_type="text/plain")
+
+    assert [(item.name, item.bytes, item.content_type) for item in outputs.stored] == [
+        ("hls/a.vtt", 3, "text/plain"),
+        ("hls/b/x.m4s", 1, "video/iso.segment"),
+    ]
+    copy = outputs.fetch("hls/a.vtt")
+    assert copy is not None
+    assert copy.read_bytes() == b"333"
+    assert outputs.fetch("hls/none") is None
+
+
+def test_trees_do_not_follow_links(tmp_path: Path, place: Place) -> None:
+    """A link among the results is not stored: it could lead anywhere."""
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    (folder / "x.txt").symlink_to("/etc/passwd")
+
+    outputs = JobOutputs(place, tmp_path / "fetched")
+    outputs.tree(folder)
+
+    assert outputs.stored == ()
+
+
+def test_a_stopped_job_stores_nothing_more(
+    tmp_path: Path, place: Place, made: Callable[[str, bytes], Path]
+) -> None:
+    """A long list of results ends between two files."""
+    stop = StopFlag()
+    stop.request("enough")
+
+    with pytest.raises(Stopped):
+        JobOutputs(place, tmp_path, stop=stop).file(made("a", b""), "a")
+
+
+def test_the_place_of_checkpoints_is_reserved(
+    tmp_path: Path, place: Place, made: Callable[[str, bytes], Path]
+) -> None:
+    """A result cannot be written among the checkpoint's pieces."""
+    with pytest.raises(EngineError):
+        JobOutputs(place, tmp_path).file(made("a", b""), ".checkpoint/x")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a/master.m3u8", "application/vnd.apple.mpegurl"),
+        ("x.vtt", "text/vtt; charset=utf-8"),
+        ("x.MP4", "video/mp4"),
+        ("x.m4s", "video/iso.segment"),
+        ("x.webp", "image/webp"),
+        ("x", "application/octet-stream"),
+    ],
+)
+def test_content_types_follow_from_names(name: str, expected: str) -> None:
+    """Players look at the content type first."""
+    assert content_type_of(name) == expected
+
+
+def test_s3_objects_have_type_and_cache_rules(made: Callable[[str, bytes], Path]) -> None:
+    """Results may be kept for ever where that is true; records of state never are."""
+    store = MemoryStore()
+    place = S3Place(
+        "b", "p/", store=store, transfers=MemoryTransfers(store), cache_control="immutable"
+    )
+    place.store(made("a", b"1"), "a.mp4", content_type="video/mp4")
+    place.write("result.json", b"{}", content_type="application/json")
+
+    (film,) = store.versions["b", "p/a.mp4"]
+    (record,) = store.versions["b", "p/result.json"]
+    assert (film.content_type, film.cache_control) == ("video/mp4", "immutable")
+    assert record.cache_control == "no-cache"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("s3://my-bucket/a/b.mp4", S3Address(bucket="my-bucket", key="a/b.mp4")),
+        ("s3://my-bucket", S3Address(bucket="my-bucket", key="")),
+        ("film.mp4", Path("film.mp4")),
+        ("file:///tmp/a%20b", Path("/tmp/a b")),
+    ],
+)
+def test_addresses_are_read(text: str, expected: object) -> None:
+    """Paths, file URLs and S3 addresses."""
+    assert read_address(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "http://x/y", "s3:///key", "s3://B/key", "file://relative", "a\nb", "concat://x"]
+)
+def test_other_addresses_are_refused(text: str) -> None:
+    """No other scheme is ever opened."""
+    with pytest.raises(ValueError, match="must"):
+        read_address(text)

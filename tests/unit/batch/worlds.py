@@ -1,0 +1,138 @@
+"""A world for jobs: S3 in memory with its transfers, a catalog, and attempts in this process."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from batch.addresses import S3Address, read_address
+from batch.order import read_order
+from batch.places import FolderPlace, Place, S3Place, Transfers
+from batch.run import perform
+from batch.stopping import StopFlag
+from batch.work import Operation, Stop
+from tests.unit.fakes import MemoryCatalog, MemoryStore
+from worker.errors import ObjectChanged
+from worker.ports import Catalog, ObjectStore
+from worker.records import JobRecord
+
+
+class MemoryTransfers:
+    """``places.Transfers`` on a store in memory."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def download(
+        self,
+        bucket: str,
+        key: str,
+        path: Path,
+        *,
+        etag: str | None = None,
+        size: int | None = None,
+        stop: Stop | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Write an object to a file."""
+        data, _ = self._store.get(bucket, key, etag=etag)
+        if size is not None and len(data) != size:
+            raise ObjectChanged("another size")
+        path.write_bytes(data)
+        if progress is not None:
+            progress(len(data))
+
+    def upload(
+        self,
+        path: Path,
+        bucket: str,
+        key: str,
+        *,
+        content_type: str,
+        cache_control: str = "",
+        stop: Stop | None = None,
+    ) -> None:
+        """Write a file to an object."""
+        self._store.put(
+            bucket, key, path.read_bytes(), content_type=content_type, cache_control=cache_control
+        )
+
+
+class JobsCatalog(MemoryCatalog):
+    """A catalog that remembers every write of a job."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        super().__init__()
+        self.written: list[JobRecord] = []
+
+    def jobs(self, asset: str) -> Sequence[JobRecord]:
+        """See the port."""
+        return list({job.id: job for job in self.written if job.asset == asset}.values())
+
+    def put_job(self, job: JobRecord) -> None:
+        """See the port."""
+        self.written.append(job)
+
+
+@dataclass
+class World:
+    """What ``batch.cloud`` offers, in memory."""
+
+    memory: MemoryStore = field(default_factory=MemoryStore)
+    assets: JobsCatalog = field(default_factory=JobsCatalog)
+
+    @property
+    def store(self) -> ObjectStore:
+        """Objects."""
+        return self.memory
+
+    @property
+    def transfers(self) -> Transfers:
+        """Large objects."""
+        return MemoryTransfers(self.memory)
+
+    def catalog(self, table: str) -> Catalog:
+        """The catalog."""
+        return self.assets
+
+    def place(self, output: str, *, immutable: bool, stop: Stop) -> Place:
+        """Like ``AwsCloud.place``."""
+        address = read_address(output)
+        if isinstance(address, S3Address):
+            return S3Place(
+                address.bucket, address.key, store=self.store, transfers=self.transfers, stop=stop
+            )
+        return FolderPlace(address)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an attempt ended."""
+
+    code: int
+    lines: Sequence[Mapping[str, Any]]
+
+    def events(self, name: str) -> list[Mapping[str, Any]]:
+        """The lines of one event."""
+        return [line for line in self.lines if line.get("event") == name]
+
+
+def attempt(
+    *arguments: str,
+    operation: Operation | None = None,
+    world: World | None = None,
+    stop: StopFlag | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Ended:
+    """Run one attempt in this process."""
+    log = io.StringIO()
+    order = read_order(arguments, environment or {})
+    code = perform(
+        order, world=world or World(), stop=stop or StopFlag(), log=log, operation=operation
+    )
+    return Ended(code, [json.loads(line) for line in log.getvalue().splitlines()])
