@@ -1,7 +1,7 @@
 # One line a command; the shell behind them is in .make/. `make` alone lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test up setup check fmt format lint types imports bench build push run shell scan images-test lock clean
+.PHONY: help demo test up submit setup check fmt format lint types imports bench build push run shell scan images-test lock clean
 
 BIN := .venv/bin
 STEP := @.make/step
@@ -20,6 +20,9 @@ test: setup ## Run all tests, on all cores
 
 up: setup ## Run the whole pipeline on this machine, until Ctrl-C: ARGS="--port 4567"
 	@$(BIN)/safelight up $(ARGS)
+
+submit: setup ## Hand in heavy work: JOB=transcode SRC=film.mp4 ARGS="--local --out out"
+	@.make/submit "$(JOB)" "$(SRC)" $(ARGS)
 
 setup: ## Make .venv with everything pinned; instant when nothing changed
 	@.make/setup

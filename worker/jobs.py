@@ -92,6 +92,8 @@ class JobStatus:
     """Share done, 0 to 1, as far as the job has said so."""
     doing: str = ""
     """What it says it is doing."""
+    trouble: str = ""
+    """What the job itself has said went wrong, ``code: message``, if that is known here."""
 
 
 def command_line(request: JobRequest) -> tuple[str, ...]:

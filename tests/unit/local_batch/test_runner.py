@@ -353,13 +353,24 @@ def test_a_kind_that_nobody_knows_fails_its_job(rig: Rig) -> None:
 
 def test_progress_is_what_the_job_has_last_said(rig: Rig) -> None:
     """A JSON line with progress, wherever it stands in the log."""
-    lines = [json.dumps({"progress": 0.25, "doing": "encode"}), "{not json", '{"progress": 7}']
+    said = json.dumps({"event": "progress", "percent": 25.0, "doing": "encode"})
+    lines = [said, "{not json", "[]", '{"percent": 700}', '{"percent": "x"}']
     job = rig.submit(f"print({chr(10).join(lines)!r})\n{FOREVER}")
     with rig.ticking() as until:
         until(lambda: rig.begun(job))
         found = rig.jobs.describe(job)
 
     assert (found.progress, found.doing) == (0.25, "encode")
+
+
+def test_what_went_wrong_is_what_the_job_has_said(rig: Rig) -> None:
+    """The code and the sentence of its last line about it."""
+    said = json.dumps({"event": "rejected", "code": "truncated", "message": "it ends early"})
+    job = rig.submit(f"import sys; print({said!r}); sys.exit(65)")
+
+    rig.finish()
+
+    assert rig.jobs.describe(job).trouble == "truncated: it ends early"
 
 
 def test_logs_can_be_followed_over_attempts(rig: Rig) -> None:

@@ -45,6 +45,9 @@ _COMMANDS = {
     "events": ("events:group", "Follow what the pipeline tells others."),
     "dlq": ("dlq:group", "Look at messages that failed too often; send back or drop."),
     "backfill": ("backfill:command", "Ingest objects that are in the bucket already."),
+    "submit": ("submit:command", "Hand in heavy work: video, huge pictures, many pictures."),
+    "jobs": ("jobs:group", "List, show, follow and stop heavy work."),
+    "chaos": ("chaos:group", "Take machines away from jobs of the local stack."),
     "bench": ("bench:command", "Measure speed against Pillow, sharp and the floor."),
 }
 

@@ -19,6 +19,7 @@ from worker.errors import InputError
 if TYPE_CHECKING:
     from worker.bootstrap import Application
     from worker.local.address import Address
+    from worker.ports import Jobs
     from worker.services.dead_letters import Lane
 
 DATA = Path(".safelight")
@@ -39,6 +40,18 @@ class Reached:
     app: Application
     local: Address | None
     """None on AWS."""
+
+    @property
+    def jobs(self) -> Jobs:
+        """Heavy work."""
+        from worker.adapters.aws_clients import AwsClients
+        from worker.adapters.batch_jobs import BatchJobs
+        from worker.local.address import JOBS
+        from worker.local.batch.jobs import LocalJobs
+
+        if self.local is None:
+            return BatchJobs(AwsClients(), self.app.settings.batch_prefix)
+        return LocalJobs(self.local.data / JOBS)
 
     @property
     def lanes(self) -> tuple[Lane, ...]:

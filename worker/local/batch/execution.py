@@ -187,6 +187,8 @@ class ContainerExecutor:
     def start(self, task: Task) -> Running:
         """Start a container and a client process that stands for it."""
         _scratch(task.log).mkdir(parents=True, exist_ok=True)
+        if "://" not in task.request.output:
+            Path(task.request.output).mkdir(parents=True, exist_ok=True)
         environment = {**self._environment, **task.environment}
         with task.log.open("ab") as output:
             # The client passes SIGTERM on and ends with the container's exit code.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -114,16 +114,30 @@ def tail(log: Path, count: int) -> list[str]:
 
 
 def progress(log: Path) -> Progress | None:
-    """The last progress that a job has written: a JSON line with ``progress``; None if none."""
+    """How far a job has last said it is (``batch.reporting``); None if it has not yet."""
+    for event in _events(log):
+        percent = event.get("percent")
+        if isinstance(percent, int | float) and 0 <= percent <= 100:
+            return Progress(share=percent / 100, doing=str(event.get("doing", "")))
+    return None
+
+
+def trouble(log: Path) -> str:
+    """What a job has said went wrong, ``code: message``; empty if it has said nothing."""
+    for event in _events(log):
+        if event.get("event") in {"rejected", "failed", "stopped"}:
+            return f"{event.get('code', '')}: {event.get('message', '')}"
+    return ""
+
+
+def _events(log: Path) -> Iterator[Mapping[str, Any]]:
+    """JSON objects among the last lines, last first; other programs write lines of their own."""
     for line in reversed(tail(log, 200)):
-        begin = line.find("{")
-        if begin < 0 or '"progress"' not in line:
+        if not line.startswith("{"):
             continue
         try:
-            value: Any = json.loads(line[begin:])
-            share = float(value["progress"])
-        except (ValueError, TypeError, KeyError):
+            value: Any = json.loads(line)
+        except (ValueError, RecursionError):
             continue
-        if 0 <= share <= 1:
-            return Progress(share=share, doing=str(value.get("doing", "")))
-    return None
+        if isinstance(value, dict):
+            yield value

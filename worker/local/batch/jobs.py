@@ -45,6 +45,10 @@ class LocalJobs:
         self._folder = folder
         self._sleep = sleep
 
+    def with_pause(self, sleep: Callable[[float], None]) -> LocalJobs:
+        """The same jobs, with something else to do between two looks."""
+        return LocalJobs(self._folder, sleep=sleep)
+
     def submit(self, request: JobRequest) -> str:
         """See ``Jobs.submit``. One transaction: two at the same moment get the same id.
 
@@ -127,7 +131,7 @@ class LocalJobs:
 
     def reclaim(
         self, probability: float, *, chance: Random, notice_seconds: float = NOTICE_SECONDS
-    ) -> Sequence[str]:
+    ) -> tuple[str, ...]:
         """Take the machine away from each running job with a probability; returns whose.
 
         As with Spot: SIGTERM at once, SIGKILL after the notice, status reason ``Host EC2*``.
@@ -142,7 +146,7 @@ class LocalJobs:
                 "UPDATE jobs SET reclaim = ? WHERE id = ?",
                 [(min(notice_seconds, NOTICE_SECONDS), id_) for id_ in hit],
             )
-        return hit
+        return tuple(hit)
 
     def running(self) -> int:
         """How many jobs, or children of arrays, run at this moment."""
@@ -159,6 +163,7 @@ class LocalJobs:
         log = joblog.path(self._folder, row["id"], row["attempts"]) if row["attempts"] else None
         progress = joblog.progress(log) if log is not None and row["state"] == "RUNNING" else None
         done = 1.0 if row["state"] == "SUCCEEDED" else None
+        failed = log is not None and row["state"] in {"FAILED", "RUNNABLE"}
         return JobStatus(
             id=row["id"],
             name=row["name"],
@@ -177,6 +182,7 @@ class LocalJobs:
             output=request_of(database, row).output,
             progress=progress.share if progress else done,
             doing=progress.doing if progress else "",
+            trouble=joblog.trouble(log) if failed and log is not None else "",
         )
 
 

@@ -1,0 +1,215 @@
+"""From what a person asks for to the jobs that do it. Every mistake is named before any is sent.
+
+What lives here: checking against the catalogue, dividing many inputs into jobs, and names. What
+may not: who runs jobs (``worker.ports.Jobs``), S3 and clients.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from batch import catalog, parameters
+from batch.addresses import S3Address, read_address
+from batch.kind import Kind
+from batch.work import Value
+from worker.errors import ObjectMissing, ParameterError, Problem
+from worker.jobs import JobRequest
+
+MOST_CHILDREN = 10_000
+"""Of an array job in Batch."""
+USUAL_CHILDREN = 100
+"""Of an array job for many inputs, unless told: starting a machine costs more than a picture."""
+URGENT = 100
+"""Scheduling priority of what was asked for with priority."""
+_DIGITS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What somebody wants done."""
+
+    kind: str
+    inputs: tuple[str, ...]
+    """Paths or ``s3://`` addresses."""
+    output: str | None = None
+    """A folder or an ``s3://`` prefix; None takes a place of the job's own below ``places``."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    urgent: bool = False
+    array: int | None = None
+    """Children of the array; None chooses."""
+    asset: str | None = None
+    again: str = ""
+    """Any text makes it another job than the same wish without it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the answer to a wish depends on beside the wish."""
+
+    files: bool
+    """Whether whoever runs the jobs sees the files of this machine."""
+    places: str | None = None
+    """``s3://`` prefix for results that were given no place."""
+    etag: Callable[[S3Address], str] | None = None
+    """The present etag of an object; raises ``ObjectMissing``. None does not look."""
+
+
+def requests(wish: Wish, around: Surroundings) -> tuple[JobRequest, ...]:
+    """The jobs that do what is wished.
+
+    Inputs of a kind that runs as an array are one array job; a kind that takes many inputs gets
+    all of them in one job; any other kind gets one job an input, each with its own output place.
+
+    Raises:
+        ProblemsError: no such kind.
+        ParameterError: with every mistake, each by the option or the parameter.
+    """
+    kind = catalog.kind(wish.kind)
+    values, wrong = parameters.check(kind, wish.parameters)
+    problems = [Problem(f"--param {each.path}", each.message) for each in wrong]
+    sources = [_source(text, around, problems) for text in wish.inputs]
+    output = _output(wish, around, problems)
+    problems += _count_problems(kind, wish)
+    if problems:
+        raise ParameterError(f"job {kind.name}", tuple(problems))
+    alone = kind.inputs[1] == 1
+    groups = [[source] for source in dict.fromkeys(sources)] if alone else [sources]
+    made = []
+    taken: set[str] = set()
+    for group in groups:
+        stem = _stem(group[0].text)
+        meaning = [kind.name, [(each.text, each.print) for each in group], _plain(values)]
+        name = _name(kind, stem, [*meaning, output, wish.asset, wish.array, wish.again])
+        place = output
+        if output is None:
+            place = f"{around.places}{name[-2:]}/{name}/"
+        elif len(groups) > 1:
+            place = _below(output, stem, taken)
+        assert place is not None
+        made.append(
+            JobRequest(
+                name=name,
+                kind=kind.name,
+                queue="urgent" if wish.urgent else kind.queue,
+                inputs=tuple(each.text for each in group),
+                output=place,
+                parameters=dict(wish.parameters),
+                asset=wish.asset,
+                array_size=_children(kind, wish),
+                priority=URGENT if wish.urgent else 0,
+            )
+        )
+    return tuple(made)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """An input and what it is at this moment."""
+
+    text: str
+    print: str = ""
+    """Of the content, as far as it is known: another content under the same name is another job."""
+
+
+def _source(text: str, around: Surroundings, problems: list[Problem]) -> _Source:
+    try:
+        address = read_address(text)
+    except ValueError as error:
+        problems.append(Problem("INPUT", f"{error}, not {ascii(text)[:200]}"))
+        return _Source(text=text)
+    if isinstance(address, S3Address):
+        if address.is_prefix or around.etag is None:
+            return _Source(text=str(address))
+        try:
+            return _Source(text=str(address), print=around.etag(address))
+        except ObjectMissing:
+            problems.append(Problem("INPUT", f"there is nothing at {address}"))
+            return _Source(text=text)
+    path = address.absolute()
+    if not around.files:
+        said = "is on this machine, where the job will not be; safelight put uploads it"
+        problems.append(Problem("INPUT", f"{ascii(text)[:200]} {said}"))
+        return _Source(text=text)
+    try:
+        known = path.stat()
+    except OSError as error:
+        problems.append(Problem("INPUT", f"{ascii(text)[:200]}: {error.strerror}"))
+        return _Source(text=text)
+    # A file that has been written to is another input; a folder may hold anything by now.
+    seen = "" if path.is_dir() else f"{known.st_size} {known.st_mtime_ns}"
+    return _Source(text=str(path), print=seen)
+
+
+def _output(wish: Wish, around: Surroundings, problems: list[Problem]) -> str | None:
+    """The place as jobs are told it; None if each gets one of its own."""
+    if wish.output is None:
+        if around.places is None:
+            problems.append(Problem("--out", "is needed: a folder or s3://bucket/prefix"))
+        return None
+    try:
+        address = read_address(wish.output)
+    except ValueError as error:
+        problems.append(Problem("--out", f"{error}, not {ascii(wish.output)[:200]}"))
+        return None
+    if isinstance(address, S3Address):
+        if not address.key:
+            problems.append(Problem("--out", "must have a prefix: a whole bucket is no place"))
+        return str(address) if address.is_prefix else f"{address}/"
+    if not around.files:
+        problems.append(Problem("--out", "must be s3://bucket/prefix: the job runs elsewhere"))
+    return str(address.absolute())
+
+
+def _count_problems(kind: Kind, wish: Wish) -> list[Problem]:
+    problems = []
+    fewest, most = kind.inputs
+    count = len(wish.inputs)
+    if count < fewest or (count > most > 1):
+        wanted = f"at least {fewest}" if count < fewest else f"at most {most:,}"
+        problems.append(Problem("INPUT", f"{kind.name} takes {wanted}, not {count}"))
+    if wish.array is not None and not kind.array:
+        problems.append(Problem("--array", f"{kind.name} does not run as an array"))
+    elif wish.array is not None and not 1 <= wish.array <= MOST_CHILDREN:
+        problems.append(Problem("--array", f"must be 1 to {MOST_CHILDREN:,}, not {wish.array}"))
+    return problems
+
+
+def _children(kind: Kind, wish: Wish) -> int | None:
+    """An array of one child is a single job: Batch knows no such array."""
+    if not kind.array:
+        return None
+    size = wish.array if wish.array is not None else min(len(wish.inputs), USUAL_CHILDREN)
+    return size if size > 1 else None
+
+
+def _plain(values: Mapping[str, Value]) -> dict[str, object]:
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+
+def _name(kind: Kind, stem: str, meaning: Sequence[object]) -> str:
+    """The same for the same work: a default that is written out changes nothing."""
+    text = json.dumps(meaning, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", stem)[:60].strip("-")
+    return "-".join(part for part in (kind.name, readable, digest) if part)
+
+
+def _stem(text: str) -> str:
+    """What an input is called, without folders and ending."""
+    stem = PurePosixPath(text.removeprefix("s3://")).stem
+    return stem if stem.strip(".") else "input"
+
+
+def _below(output: str, stem: str, taken: set[str]) -> str:
+    """A place of its own for one of many jobs; two inputs of one name get two."""
+    name, number = stem, 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(name.casefold())
+    return f"{output}{name}/" if "://" in output else str(Path(output) / name)
