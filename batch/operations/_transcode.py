@@ -13,7 +13,7 @@ from typing import cast
 
 from batch.work import Outputs, Work
 from worker.errors import ConfigurationError, ObjectMissing
-from worker.media.video import package, transcode, transcode_plan
+from worker.media.video import package, segments, transcode, transcode_plan
 from worker.media.video.ladder import Codec
 from worker.media.video.limits import VideoLimits
 from worker.media.video.probe import probe
@@ -22,6 +22,8 @@ from worker.media.video.transcode_plan import Options, TranscodePlan
 
 PLAN = "plan.json"
 """Name among the outputs."""
+PART_SECONDS = float(segments.PART_SECONDS)
+"""About the longest work that a reclaimed machine takes with it."""
 _PARTS = "parts/"
 _MOST_HOURS = 100 * 3600.0
 
@@ -37,6 +39,7 @@ def options(work: Work) -> Options:
         codecs=tuple(dict.fromkeys(Codec(name) for name in _texts(given["codecs"]))),
         heights=tuple(_height(text) for text in _texts(given["heights"])),
         segment_seconds=_number(given["segment_seconds"]),
+        part_seconds=PART_SECONDS,
         frame_rate=_number(given["frame_rate"]),
         loudness=_number(given["loudness"]) if given["normalise"] else None,
         preset=str(given["preset"]),

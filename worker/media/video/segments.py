@@ -71,7 +71,7 @@ def cut(timeline: Timeline, *, segment_seconds: float, part_seconds: float = PAR
             count = min(
                 choices,
                 key=lambda many: (
-                    _run_in(places, first + many * segment_frames),
+                    _run_in(places, first + many * segment_frames) / many,
                     abs(many - wanted),
                 ),
             )

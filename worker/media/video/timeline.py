@@ -135,17 +135,18 @@ def _timeline(
         )
     own, variable = _own_rate(stamps, clock, claimed)
     rate = ladder.lower(own, most_rate)
-    last = _place(int(stamps[-1]), clock, rate)
-    held = _place(shown[-1][2], clock, rate) if len(stamps) > 1 else 1
+    last = int(stamps[-1])
+    length = shown[-1][2]
     # A length that is far from the rate is a slip of the muxer, not a picture to look at.
-    frames = last + (held if 1 <= held <= 2 * rate + 1 else 1)
+    known = len(stamps) > 1 and 0 < length * clock <= 2
+    frames = _place(last + length, clock, rate) if known else _place(last, clock, rate) + 1
     return Timeline(
         clock=clock,
         origin=origin,
         pictures=len(shown),
         variable=variable,
         rate=rate,
-        frames=frames,
+        frames=max(1, frames),
         keys=tuple((_place(stamp - origin, clock, rate), stamp) for stamp in key_stamps),
     )
 

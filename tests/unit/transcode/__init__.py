@@ -1,0 +1,1 @@
+"""Tests of transcoding: ladder, cuts, parts, packages and the operations over them."""

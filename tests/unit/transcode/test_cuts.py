@@ -1,0 +1,140 @@
+"""Time lines from packets, and cuts from time lines: pure arithmetic."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from worker.errors import DamagedInput, LimitExceeded, Reason
+from worker.media.video import program, segments, timeline
+from worker.media.video.limits import ProgramLimits
+from worker.media.video.timeline import Timeline
+
+MILLISECOND = "1/1000"
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Reads a time line from packets as ffprobe would print them."""
+
+    def reader(packets, clock=MILLISECOND, claimed=Fraction(25), **more):  # type: ignore[no-untyped-def]
+        text = "".join(
+            f"packet|{pts}|{dts}|{length}|{flags}\n" for pts, dts, length, flags in packets
+        )
+        printed = f"{text}stream|{clock}\n".encode()
+        monkeypatch.setattr(program, "run", lambda *_args, **_named: printed)
+        options = {"most_rate": 60.0, "most_seconds": 1000.0} | more
+        return timeline.read(Path("x"), 0, claimed=claimed, limits=ProgramLimits(), **options)
+
+    return reader
+
+
+def even(count: int, step: int = 40, start: int = 0, keys: int = 10) -> list[tuple[object, ...]]:
+    """Packets at equal distances."""
+    return [
+        (start + step * number, "N/A", step, "K__" if number % keys == 0 else "___")
+        for number in range(count)
+    ]
+
+
+def test_an_even_source_keeps_its_frames_and_rate(read) -> None:  # type: ignore[no-untyped-def]
+    """Every picture has its own place, wherever the time stamps begin."""
+    found = read(even(50, start=7000))
+    assert (found.rate, found.frames, found.variable) == (25, 50, False)
+    assert (found.origin, found.keys[1]) == (7000, (10, 7400))
+
+
+def test_rounded_time_stamps_are_still_even(read) -> None:  # type: ignore[no-untyped-def]
+    """Matroska's milliseconds of 30000/1001 are no variable rate."""
+    packets = [
+        (round(number * 1001 / 30), "N/A", 33, "K__" if number == 0 else "___")
+        for number in range(90)
+    ]
+    found = read(packets, claimed=Fraction(30000, 1001))
+    assert (found.rate, found.frames, found.variable) == (Fraction(30000, 1001), 90, False)
+
+
+def test_a_varying_source_is_put_on_the_grid_of_its_fast_parts(read) -> None:  # type: ignore[no-untyped-def]
+    """Pictures 20 ms apart for a while and 40 ms apart later make 50 frames a second."""
+    packets = [*even(50, step=20), *even(25, step=40, start=1000)]
+    found = read(packets, claimed=Fraction(75, 2))
+    assert found.variable
+    assert (found.rate, found.frames) == (50, 100)
+
+
+def test_a_high_rate_is_lowered(read) -> None:  # type: ignore[no-untyped-def]
+    """120 a second become 60; the length stays."""
+    found = read(even(240, step=1), clock="1/120", claimed=Fraction(120))
+    assert (found.rate, found.frames) == (60, 120)
+
+
+def test_pictures_before_the_first_key_frame_are_not_counted(read) -> None:  # type: ignore[no-untyped-def]
+    """What cannot be decoded does not make the film longer; nor what an edit list leaves out."""
+    packets = [(0, 0, 40, "___"), (40, 40, 40, "K__"), (80, 80, 40, "_D_"), (120, 120, 40, "___")]
+    found = read(packets)
+    assert (found.origin, found.pictures) == (40, 2)
+
+
+def test_missing_time_stamps_are_damage(read) -> None:  # type: ignore[no-untyped-def]
+    """Nothing can be put on a grid without a time."""
+    with pytest.raises(DamagedInput) as caught:
+        read([("N/A", "N/A", "N/A", "K__")])
+    assert caught.value.reason is Reason.CORRUPT
+
+
+def test_a_jump_of_hours_is_too_long(read) -> None:  # type: ignore[no-untyped-def]
+    """A wrong time stamp cannot order millions of repeated pictures."""
+    with pytest.raises(LimitExceeded) as caught:
+        read([*even(10), (360_000_000, 0, 40, "___")])
+    assert caught.value.reason is Reason.TOO_LONG_DURATION
+
+
+def line(frames: int, keys: list[int]) -> Timeline:
+    """A time line at 25 frames a second whose clock ticks once a frame."""
+    return Timeline(
+        clock=Fraction(1, 25),
+        origin=0,
+        pictures=frames,
+        variable=False,
+        rate=Fraction(25),
+        frames=frames,
+        keys=tuple((key, key) for key in keys),
+    )
+
+
+def test_cuts_are_whole_segments_next_to_key_frames() -> None:
+    """A part is longer or shorter by a segment where that saves decoding."""
+    cut = segments.cut(line(2000, [0, 290, 620, 1190]), segment_seconds=4, part_seconds=12)
+    assert (cut.segment_frames, cut.key_frames) == (100, 50)
+    assert [(part.first, part.seek) for part in cut.parts] == [
+        *((0, None), (300, 290), (700, 620), (1100, 620), (1300, 1190), (1700, 1190)),
+    ]
+    assert sum(part.frames for part in cut.parts) == 2000
+
+
+def test_one_key_frame_means_few_cuts() -> None:
+    """Without key frames every part would decode all that is before it: it is not cut often."""
+    cut = segments.cut(line(50_000, [0]), segment_seconds=4, part_seconds=12)
+    assert cut.parts[-1].first <= 4 * 300
+
+
+def test_a_short_rest_belongs_to_the_last_part() -> None:
+    """No part is shorter than half a usual one, unless the film is."""
+    for frames in (1, 99, 100, 301, 449, 451, 700):
+        cut = segments.cut(line(frames, [0]), segment_seconds=4, part_seconds=12)
+        assert sum(part.frames for part in cut.parts) == frames
+        assert len(cut.parts) == 1 or cut.parts[-1].frames > 100
+
+
+def test_groups_have_every_part_once_and_about_as_much() -> None:
+    """Children get runs of parts; some get nothing if there are more of them than parts."""
+    parts = segments.cut(
+        line(6000, list(range(0, 6000, 50))), segment_seconds=4, part_seconds=12
+    ).parts
+    shared = segments.group(parts, 4)
+    assert [number for numbers in shared for number in numbers] == list(range(20))
+    assert {len(numbers) for numbers in shared} == {5}
+    many = segments.group(parts, 50)
+    assert sorted(number for numbers in many for number in numbers) == list(range(20))

@@ -1,0 +1,166 @@
+"""The four operations: stopped and gone on with, divided, and told what they cannot do."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from batch.work import Stopped
+from tests.unit.transcode import clips
+from tests.unit.transcode.workshop import CountedStop, Folder, run
+from worker.errors import ConfigurationError, ObjectMissing, Rejected
+from worker.media.video import transcode_plan
+
+pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+
+SERVED = ("hls/", "video.mp4")
+
+
+@pytest.fixture(autouse=True)
+def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of a second, so that a short clip has several."""
+    monkeypatch.setattr("batch.operations._transcode.PART_SECONDS", 1.0)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Three seconds with sound."""
+    return clips.write(tmp_path / "x.mp4", frames=75, sounds=[3])
+
+
+def whole(source: Path, tmp_path: Path, *, threads: int = 2) -> Folder:
+    """What an uninterrupted run on one machine makes."""
+    outputs = Folder(tmp_path / "whole")
+    scratch = tmp_path / "scratch"
+    run("transcode", source, outputs, scratch, threads=threads, segment_seconds=1.0)
+    return outputs
+
+
+def test_stopped_at_random_moments_it_makes_the_same_bytes_once(
+    source: Path, tmp_path: Path
+) -> None:
+    """However often it is stopped: no finished piece is made again, and no byte differs."""
+    expected = whole(source, tmp_path).content(*SERVED)
+    assert len(expected) > 8
+    chance = random.Random(5)
+    outputs, kept = Folder(tmp_path / "out"), Folder(tmp_path / "checkpoint")
+    stops = 0
+    for attempt in range(200):
+        stop = CountedStop(chance.randint(20, 40 + 20 * attempt))
+        try:
+            run(
+                "transcode",
+                source,
+                outputs,
+                tmp_path / "scratch",
+                checkpoint=kept,
+                stop=stop,
+                segment_seconds=1.0,
+            )
+            break
+        except Stopped:
+            stops += 1
+            assert not outputs.content("video.mp4", "hls/master")
+    assert stops > 2
+    assert outputs.content(*SERVED) == expected
+    assert set(Counter(kept.put_names).values()) == {1}
+
+
+def test_the_bytes_do_not_depend_on_the_machines_threads(source: Path, tmp_path: Path) -> None:
+    """A job may begin on a small machine and end on a large one."""
+    other = tmp_path / "other"
+    other.mkdir()
+    assert whole(source, tmp_path, threads=1).content(*SERVED) == (
+        whole(source, other, threads=3).content(*SERVED)
+    )
+
+
+def test_divided_over_machines_it_makes_the_same_bytes(source: Path, tmp_path: Path) -> None:
+    """Plan, children in any order, assembly: the result is that of one machine."""
+    expected = whole(source, tmp_path).content(*SERVED)
+    outputs, scratch = Folder(tmp_path / "out"), tmp_path / "scratch"
+    planned = run("transcode-plan", source, outputs, scratch, segment_seconds=1.0, groups=2)
+    assert (planned["parts"], planned["groups"], planned["frames"]) == (3, 2, 75)
+    for index in (1, 0):
+        run("transcode-part", source, outputs, scratch, segment_seconds=1.0, index=index, size=2)
+    run("transcode-assemble", source, outputs, scratch, segment_seconds=1.0)
+    assert outputs.content(*SERVED) == expected
+
+
+def test_a_child_makes_nothing_again_and_repairs_what_is_damaged(
+    source: Path, tmp_path: Path
+) -> None:
+    """A second attempt leaves whole pieces alone; a damaged one is made again, the same."""
+    outputs, scratch = Folder(tmp_path / "out"), tmp_path / "scratch"
+    run("transcode-plan", source, outputs, scratch, segment_seconds=1.0)
+    run("transcode-part", source, outputs, scratch, index=0, size=1)
+    before = outputs.content("parts/")
+    pieces = sorted((outputs.root / "parts").glob("*part-00001*.mp4"))
+    kept = sorted((outputs.root / "parts").glob("*part-00000*.mp4"))[0]
+    written = kept.stat().st_mtime_ns
+    pieces[0].write_bytes(b"damaged")
+    run("transcode-part", source, outputs, scratch, index=0, size=1)
+    assert outputs.content("parts/") == before
+    assert kept.stat().st_mtime_ns == written
+
+
+def test_assembling_too_early_names_what_is_missing(source: Path, tmp_path: Path) -> None:
+    """Without a plan, a part or the sound there is no half result."""
+    outputs, scratch = Folder(tmp_path / "out"), tmp_path / "scratch"
+    with pytest.raises(ObjectMissing, match="plan"):
+        run("transcode-assemble", source, outputs, scratch)
+    run("transcode-plan", source, outputs, scratch, segment_seconds=1.0)
+    run("transcode-part", source, outputs, scratch, index=0, size=2)
+    with pytest.raises(ObjectMissing, match="part 1"):
+        run("transcode-assemble", source, outputs, scratch)
+    assert not outputs.content(*SERVED)
+
+
+def test_a_plan_for_another_input_is_refused(source: Path, tmp_path: Path) -> None:
+    """An output place that was used for another film is not mixed with this one."""
+    outputs, scratch = Folder(tmp_path / "out"), tmp_path / "scratch"
+    run("transcode-plan", source, outputs, scratch)
+    other = clips.write(tmp_path / "y.mp4", frames=10)
+    with pytest.raises(ConfigurationError) as caught:
+        run("transcode-part", other, outputs, scratch, index=0)
+    assert caught.value.code == "plan_unusable"
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"version": 1}', b'{"version": 99}'])
+def test_what_is_no_plan_is_refused(data: bytes) -> None:
+    """A damaged plan.json has a code and no traceback."""
+    with pytest.raises(ConfigurationError) as caught:
+        transcode_plan.loads(data)
+    assert caught.value.code == "plan_unusable"
+
+
+def test_a_plan_reads_back_and_its_digest_is_its_meaning(source: Path, tmp_path: Path) -> None:
+    """Written and read it is equal; any change changes the digest."""
+    outputs = Folder(tmp_path / "out")
+    run("transcode-plan", source, outputs, tmp_path / "scratch")
+    plan = transcode_plan.loads((outputs.root / "plan.json").read_bytes())
+    assert transcode_plan.loads(transcode_plan.dumps(plan)) == plan
+    assert replace(plan, preset="slow").digest != plan.digest
+
+
+@pytest.mark.parametrize("height", ["0", "-5", "tall", "99999", "\u0663\u0660\u0660"])
+def test_heights_must_be_numbers(source: Path, tmp_path: Path, height: str) -> None:
+    """A height that is no number of pixels is told with the parameter's name."""
+    with pytest.raises(ConfigurationError, match="heights") as caught:
+        run("transcode", source, Folder(tmp_path / "o"), tmp_path / "s", heights=(height,))
+    assert caught.value.code == "parameters_invalid"
+
+
+def test_bad_input_is_rejected_with_nothing_written(tmp_path: Path) -> None:
+    """A file that is no video leaves no output behind."""
+    source = tmp_path / "x.mp4"
+    source.write_bytes(b"not a video at all" * 100)
+    outputs = Folder(tmp_path / "out")
+    with pytest.raises(Rejected):
+        run("transcode", source, outputs, tmp_path / "scratch")
+    assert not outputs.content("")
