@@ -3,6 +3,7 @@
 uploads -> [intake bucket] -> queues -> ingest function -> [delivery bucket], [quarantine bucket]
                                                |-> catalog (table)
                                                `-> events (bus)
+events: asset.heavy -> workflow (state machine) -> heavy (jobs on Spot) -> [delivery bucket], catalog
 """
 
 import pulumi
@@ -10,22 +11,53 @@ import pulumi_aws as aws
 
 from stack.catalog import Catalog
 from stack.config import load
+from stack.cost import Cost
 from stack.events import Events
+from stack.heavy import Heavy
 from stack.intake import Intake
+from stack.registry import Registry
 from stack.scope import Scope
 from stack.storage import Buckets
+from stack.workflow import Workflow
 
 config = load()
 scope = Scope(
     stack=config.stack, account=aws.get_caller_identity().account_id, extra_tags=config.tags
 )
 
+if config.registry.enabled:
+    registry = Registry(scope.name("registry"), scope, config.registry)
+    pulumi.export("repositories", dict(registry.urls))
 buckets = Buckets(scope.name("storage"), scope, config.storage)
 catalog = Catalog(scope.name("catalog"), scope, config.catalog)
 events = Events(scope.name("events"), scope)
 intake = Intake(
     scope.name("intake"), scope, config, buckets=buckets, catalog=catalog, events=events
 )
+if config.heavy.enabled:
+    heavy = Heavy(
+        scope.name("heavy"),
+        scope,
+        config,
+        buckets=buckets,
+        catalog=catalog,
+        environment=intake.environment,
+    )
+    workflow = Workflow(
+        scope.name("workflow"),
+        scope,
+        config,
+        buckets=buckets,
+        catalog=catalog,
+        events=events,
+        heavy=heavy,
+        environment=intake.environment,
+    )
+    pulumi.export("jobQueues", dict(heavy.queues))
+    pulumi.export("jobDefinitions", {kind: one.arn for kind, one in heavy.definitions.items()})
+    pulumi.export("jobLogs", heavy.log_group.name)
+    pulumi.export("heavyWorkflow", workflow.machine.arn)
+Cost(scope.name("cost"), scope, config.cost)
 
 pulumi.export("intakeBucket", buckets.intake.name)
 pulumi.export("deliveryBucket", buckets.delivery.name)

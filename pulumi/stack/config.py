@@ -10,17 +10,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar
 
 import pulumi
 from pulumi.runtime import config as runtime_config
 
+from stack import checks
 from stack.scope import PROJECT
 from worker.errors import Problem, ProblemsError, SettingsError
 from worker.settings import PREFIX, Ordering, Settings
 
-Section = TypeVar("Section", bound="Storage | Catalog | Intake")
+Section = TypeVar("Section", bound="Registry | Storage | Catalog | Intake | Heavy | Cost")
 
 LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 3653)
 """Retention periods that CloudWatch Logs accepts (API reference, PutRetentionPolicy)."""
@@ -47,95 +48,34 @@ GIVEN = frozenset(
 """Settings of the function that the program itself sets."""
 
 
-# --- what a value may be ----------------------------------------------------------------------
-
-
-def _whole(lowest: int, highest: int) -> Callable[[object], int]:
-    def check(value: object) -> int:
-        # Numbers arrive as floats from the engine and as text from `pulumi config set`.
-        try:
-            number = float(value) if isinstance(value, (str, int, float)) else None
-        except ValueError:
-            number = None
-        if number is None or isinstance(value, bool) or number != int(number):
-            raise ValueError("must be a whole number")
-        if not lowest <= number <= highest:
-            raise ValueError(f"must be from {lowest} to {highest}")
-        return int(number)
-
-    return check
-
-
-def _switch(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    if value in ("true", "false"):
-        return value == "true"
-    raise ValueError("must be true or false")
-
-
-def _one_of(*choices: object) -> Callable[[object], Any]:
-    def check(value: object) -> Any:
-        for choice in choices:
-            if str(value) == str(choice):
-                return choice
-        raise ValueError(f"must be one of {', '.join(map(str, choices))}")
-
-    return check
-
-
-def _matching(pattern: str, wanted: str) -> Callable[[object], str]:
-    def check(value: object) -> str:
-        if not isinstance(value, str) or not re.fullmatch(pattern, value):
-            raise ValueError(f"must be {wanted}")
-        return value
-
-    return check
-
-
-def _texts(value: object) -> Mapping[str, str]:
-    if not isinstance(value, Mapping):
-        raise ValueError("must be a map of names to values")  # noqa: TRY004 - a finding, not a bug
-    return {str(key): _text(item) for key, item in value.items()}
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _tags(value: object) -> Mapping[str, str]:
-    tags = _texts(value)
-    for name, text in tags.items():
-        # Amazon EC2 User Guide, "Tag restrictions"; forty of fifty, the others are ours.
-        if not 1 <= len(name) <= 128 or name.lower().startswith("aws:") or len(text) > 256:
-            raise ValueError("must have names of 1 to 128 characters, not aws:, values up to 256")
-    if len(tags) > 40:
-        raise ValueError("must be at most 40 tags")
-    return tags
-
-
-def _value(check: Callable[[object], Any], default: Any = MISSING, **more: Any) -> Any:
-    return field(default=default, metadata={"check": check}, **more)
-
-
 # --- the concerns -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """The repositories of the container images."""
+
+    enabled: bool = checks.value(checks.switch, default=True)
+    """Off: the images come from repositories that this program does not own."""
+    images_kept: int = checks.value(checks.whole(2, 1000), 30)
+    """Older images than so many are deleted."""
+    force_delete: bool = checks.value(checks.switch, default=False)
+    """Let `pulumi destroy` delete repositories that still hold images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
     """The three buckets."""
 
-    glacier_after_days: int = _value(_whole(1, 3650), 90)
+    glacier_after_days: int = checks.value(checks.whole(1, 3650), 90)
     """Originals over 128 KB then move from Intelligent-Tiering to Glacier Instant Retrieval."""
-    noncurrent_days: int = _value(_whole(1, 3650), 30)
+    noncurrent_days: int = checks.value(checks.whole(1, 3650), 30)
     """A replaced or deleted original can be brought back for so long."""
-    quarantine_days: int = _value(_whole(1, 3650), 30)
+    quarantine_days: int = checks.value(checks.whole(1, 3650), 30)
     """Rejected originals are kept for so long."""
-    force_destroy: bool = _value(_switch, default=False)
+    force_destroy: bool = checks.value(checks.switch, default=False)
     """Let `pulumi destroy` delete buckets that still hold objects."""
-    event_bridge: bool = _value(_switch, default=False)
+    event_bridge: bool = checks.value(checks.switch, default=False)
     """Also send the intake bucket's events to the account's default event bus, for others."""
 
 
@@ -143,9 +83,9 @@ class Storage:
 class Catalog:
     """The table."""
 
-    deletion_protection: bool = _value(_switch, default=True)
-    point_in_time_recovery: bool = _value(_switch, default=True)
-    stream: bool = _value(_switch, default=True)
+    deletion_protection: bool = checks.value(checks.switch, default=True)
+    point_in_time_recovery: bool = checks.value(checks.switch, default=True)
+    stream: bool = checks.value(checks.switch, default=True)
     """Changes of the last 24 hours (old and new image), for whoever wants to follow them."""
 
 
@@ -153,26 +93,63 @@ class Catalog:
 class Intake:
     """From an upload's event to the function that handles it."""
 
-    ordering: Ordering = _value(_one_of(*Ordering), Ordering.FIFO)  # noqa: RUF009 - a field
+    ordering: Ordering = checks.value(checks.one_of(*Ordering), Ordering.FIFO)  # noqa: RUF009 - a field
     """``fifo``: two workers never hold one object; ``standard``: cheaper, any order."""
-    architecture: str = _value(_one_of("arm64", "x86_64"), "arm64")
-    memory: int = _value(_whole(512, 10240), 1769)
+    architecture: str = checks.value(checks.one_of("arm64", "x86_64"), "arm64")
+    memory: int = checks.value(checks.whole(512, 10240), 1769)
     """Megabytes. Lambda gives one vCPU with 1,769."""
-    timeout: int = _value(_whole(10, 900), 120)
+    timeout: int = checks.value(checks.whole(10, 900), 120)
     """Seconds, for a whole batch."""
-    batch_size: int = _value(_whole(1, 1000), 10)
-    batch_window: int = _value(_whole(0, 300), 0)
+    batch_size: int = checks.value(checks.whole(1, 1000), 10)
+    batch_window: int = checks.value(checks.whole(0, 300), 0)
     """Seconds to wait for a full batch; standard ordering only."""
-    maximum_concurrency: int = _value(_whole(2, 1000), 100)
+    maximum_concurrency: int = checks.value(checks.whole(2, 1000), 100)
     """Instances of the function that the queue may use at the same time."""
-    maximum_receives: int = _value(_whole(2, 100), 5)
+    maximum_receives: int = checks.value(checks.whole(2, 100), 5)
     """Tries before a message goes to the dead-letter queue."""
-    log_retention_days: int = _value(_one_of(*LOG_DAYS), 30)
+    log_retention_days: int = checks.value(checks.one_of(*LOG_DAYS), 30)
 
     @property
     def visibility(self) -> int:
         """Seconds a message stays hidden while it is worked on."""
         return VISIBILITY_FACTOR * self.timeout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heavy:
+    """Machines for heavy work, and what starts jobs on them."""
+
+    enabled: bool = checks.value(checks.switch, default=True)
+    """Off: videos and oversize pictures stay in status ``heavy``."""
+    architecture: str = checks.value(checks.one_of("arm64", "x86_64"), "arm64")
+    zones: int = checks.value(checks.whole(1, 4), 3)
+    """Availability zones: more zones are more Spot markets."""
+    baseline_vcpus: int = checks.value(checks.whole(0, 10_000), 0)
+    """On-demand processors that always run; cover them with a savings plan."""
+    spot_vcpus: int = checks.value(checks.whole(2, 10_000), 64)
+    """Most processors on Spot."""
+    overflow_vcpus: int = checks.value(checks.whole(0, 10_000), 0)
+    """Most processors on demand when Spot has none."""
+    scratch_gib: int = checks.value(checks.whole(30, 16_384), 200)
+    """Disk of a machine, for the jobs on it together."""
+    private_network: bool = checks.value(checks.switch, default=False)
+    """Machines without public addresses, behind endpoints that are paid by the hour."""
+    log_retention_days: int = checks.value(checks.one_of(*LOG_DAYS), 30)
+    stuck_minutes: int = checks.value(checks.whole(10, 1440), 120)
+    """A job that could not start for so long, for a reason that does not go away, is cancelled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Who is told when money goes faster than planned."""
+
+    monthly_budget: int = checks.value(checks.whole(0, 100_000_000), 0)
+    """US dollars a month; 0 for no budget."""
+    anomaly_dollars: int = checks.value(checks.whole(0, 1_000_000), 0)
+    """Tell of unusual spending of at least so much; 0 for no watch."""
+    email: str = checks.value(
+        checks.matching(r"|[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address"), ""
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,21 +159,35 @@ class Config:
     stack: str
     image: str
     """The function's container image, by digest."""
+    batch_image: str = ""
+    """The container image of heavy work, by digest."""
     recipe: str = "default"
     settings: Mapping[str, str] = field(default_factory=dict)
     """Further variables of the function: names of ``worker.settings.Settings``."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    registry: Registry = field(default_factory=Registry)
     storage: Storage = field(default_factory=Storage)
     catalog: Catalog = field(default_factory=Catalog)
     intake: Intake = field(default_factory=Intake)
+    heavy: Heavy = field(default_factory=Heavy)
+    cost: Cost = field(default_factory=Cost)
 
 
+_IMAGE = checks.matching(r"[\w.\-:/]+@sha256:[0-9a-f]{64}", "an image URI with a digest (@sha256:)")
 _TEXTS = {
-    "image": _matching(r"[\w.\-:/]+@sha256:[0-9a-f]{64}", "an image URI with a digest (@sha256:)"),
-    "recipe": _matching(r"[^\s]+", "a recipe's name"),
+    "image": _IMAGE,
+    "batchImage": _IMAGE,
+    "recipe": checks.matching(r"[^\s]+", "a recipe's name"),
 }
-_SECTIONS: dict[str, type[Any]] = {"storage": Storage, "catalog": Catalog, "intake": Intake}
-_STACK = _matching(r"[a-z][a-z0-9-]{0,19}", "1 to 20 lower-case letters, digits and hyphens")
+_SECTIONS: dict[str, type[Any]] = {
+    "registry": Registry,
+    "storage": Storage,
+    "catalog": Catalog,
+    "intake": Intake,
+    "heavy": Heavy,
+    "cost": Cost,
+}
+_STACK = checks.matching(r"[a-z][a-z0-9-]{0,19}", "1 to 20 lower-case letters, digits and hyphens")
 
 
 def read(values: Mapping[str, object], *, stack: str) -> Config:
@@ -222,11 +213,11 @@ def read(values: Mapping[str, object], *, stack: str) -> Config:
     take("stack", _STACK, stack)
     for key, check in _TEXTS.items():
         if key in values:
-            found[key] = take(key, check, values[key])
+            found[_snake(key)] = take(key, check, values[key])
     if "image" not in values:
         problems.append(Problem("image", "is not set"))
-    found["settings"] = take("settings", _texts, values.get("settings", {})) or {}
-    found["tags"] = take("tags", _tags, values.get("tags", {})) or {}
+    found["settings"] = take("settings", checks.texts, values.get("settings", {})) or {}
+    found["tags"] = take("tags", checks.tags, values.get("tags", {})) or {}
     for key, section in _SECTIONS.items():
         given = take(key, _mapping, values.get(key, {}))
         found[key] = _section(section, key, given or {}, take, problems)
@@ -234,6 +225,7 @@ def read(values: Mapping[str, object], *, stack: str) -> Config:
     problems += [Problem(key, "is no key of Safelight") for key in sorted({*values} - known)]
     problems += _settings_problems(found["settings"], found["intake"])
     problems += _conflicts(found["intake"])
+    problems += _missing(found)
     if problems:
         raise ProblemsError(f"config of stack {stack}", tuple(problems))
     return Config(stack=stack, **found)
@@ -263,6 +255,10 @@ def _section(
     ]
     # What is wrong is reported already; its default lets the rest be checked too.
     return section(**{name: value for name, value in values.items() if value is not None})
+
+
+def _snake(key: str) -> str:
+    return re.sub("[A-Z]", lambda found: "_" + found[0].lower(), key)
 
 
 def _camel(name: str) -> str:
@@ -303,6 +299,16 @@ def _settings_problems(settings: Mapping[str, str], intake: Intake) -> list[Prob
                 f" sandbox_megabytes is {judged.sandbox_megabytes}",
             )
         )
+    return problems
+
+
+def _missing(found: Mapping[str, Any]) -> list[Problem]:
+    problems = []
+    if found["heavy"].enabled and "batch_image" not in found:
+        problems.append(Problem("batchImage", "is not set; heavy work needs it (heavy.enabled)"))
+    cost = found["cost"]
+    if (cost.monthly_budget or cost.anomaly_dollars) and not cost.email:
+        problems.append(Problem("cost.email", "is not set: nobody would be told"))
     return problems
 
 

@@ -99,3 +99,18 @@ def may_send(
             }
         ]
     )
+
+
+def may_pull(service: str, *, account: str) -> pulumi.Output[str]:
+    """Let a service pull images from the repository this is the policy of, for one account."""
+    return document(
+        [
+            {
+                "Sid": "Pull",
+                "Effect": "Allow",
+                "Principal": {"Service": service},
+                "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+                "Condition": {"StringEquals": {"aws:SourceAccount": account}},
+            }
+        ]
+    )

@@ -1,0 +1,92 @@
+"""What a value of the configuration may be: checks that return it in its type or say what is wrong.
+
+A check raises ``ValueError`` with words that follow the value's key: "must be a whole number".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, field
+from typing import Any
+
+
+def whole(lowest: int, highest: int) -> Callable[[object], int]:
+    """A whole number from ``lowest`` to ``highest``."""
+
+    def check(value: object) -> int:
+        # Numbers arrive as floats from the engine and as text from `pulumi config set`.
+        try:
+            number = float(value) if isinstance(value, (str, int, float)) else None
+        except ValueError:
+            number = None
+        if number is None or isinstance(value, bool) or number != int(number):
+            raise ValueError("must be a whole number")
+        if not lowest <= number <= highest:
+            raise ValueError(f"must be from {lowest} to {highest}")
+        return int(number)
+
+    return check
+
+
+def switch(value: object) -> bool:
+    """True or false."""
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "false"):
+        return value == "true"
+    raise ValueError("must be true or false")
+
+
+def one_of(*choices: object) -> Callable[[object], Any]:
+    """One of a few."""
+
+    def check(value: object) -> Any:
+        for choice in choices:
+            if str(value) == str(choice):
+                return choice
+        raise ValueError(f"must be one of {', '.join(map(str, choices))}")
+
+    return check
+
+
+def matching(pattern: str, wanted: str) -> Callable[[object], str]:
+    """Text of a form."""
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise ValueError(f"must be {wanted}")
+        return value
+
+    return check
+
+
+def texts(value: object) -> Mapping[str, str]:
+    """Names with texts; numbers and switches become text."""
+    if not isinstance(value, Mapping):
+        raise ValueError("must be a map of names to values")  # noqa: TRY004 - a finding, not a bug
+    return {str(key): text(item) for key, item in value.items()}
+
+
+def text(value: object) -> str:
+    """The text of a number or a switch."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def tags(value: object) -> Mapping[str, str]:
+    """Tags as AWS takes them."""
+    tags = texts(value)
+    for name, text in tags.items():
+        # Amazon EC2 User Guide, "Tag restrictions"; forty of fifty, the others are ours.
+        if not 1 <= len(name) <= 128 or name.lower().startswith("aws:") or len(text) > 256:
+            raise ValueError("must have names of 1 to 128 characters, not aws:, values up to 256")
+    if len(tags) > 40:
+        raise ValueError("must be at most 40 tags")
+    return tags
+
+
+def value(check: Callable[[object], Any], default: Any = MISSING, **more: Any) -> Any:
+    """A field of a section, with the check of its value."""
+    return field(default=default, metadata={"check": check}, **more)

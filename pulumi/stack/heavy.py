@@ -1,0 +1,172 @@
+"""Heavy work: a job definition for each kind in ``batch.catalog``, on machines of our own.
+
+What a kind needs (processors, memory, time, tries) is the catalogue's; here it becomes what Batch
+wants to hear. The machines are ``machines``'s, what starts jobs is ``workflow``'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+from pulumi_aws import batch, cloudwatch, iam
+
+from batch.catalog import KINDS, RETRY, Kind
+from stack import policies
+from stack.catalog import Catalog
+from stack.config import Config
+from stack.machines import Machines
+from stack.network import Network
+from stack.scope import Scope
+from stack.storage import Buckets
+
+COMPONENT = "heavy"
+SCRATCH = "/scratch"
+SMALL_VIRTUAL_DISK = 64
+"""MiB of shared memory and of /tmp, all a job has beside its scratch folder."""
+
+
+class Heavy(pulumi.ComponentResource):
+    """Job definitions with their role and log, queues and machines."""
+
+    def __init__(
+        self,
+        name: str,
+        scope: Scope,
+        config: Config,
+        *,
+        buckets: Buckets,
+        catalog: Catalog,
+        environment: Mapping[str, pulumi.Input[str]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("safelight:heavy:Heavy", name, None, opts)
+        self._scope = scope
+        self._config = config
+        self._tags = scope.tags(COMPONENT)
+        self._own = pulumi.ResourceOptions(parent=self)
+        network = Network(
+            scope.name("heavy"),
+            scope,
+            zones=config.heavy.zones,
+            private=config.heavy.private_network,
+            opts=self._own,
+        )
+        machines = Machines(scope.name("machines"), scope, config.heavy, network, opts=self._own)
+        self.queues = machines.queues
+        self.log_group = cloudwatch.LogGroup(
+            scope.name("jobs"),
+            retention_in_days=config.heavy.log_retention_days,
+            tags=self._tags,
+            opts=self._own,
+        )
+        self._environment = environment
+        self._role = self._job_role(buckets, catalog)
+        self.definitions = {kind.name: self._definition(kind) for kind in KINDS.values()}
+        """Name and revision of each kind's definition, by the kind's name."""
+        self.register_outputs({})
+
+    def _job_role(self, buckets: Buckets, catalog: Catalog) -> iam.Role:
+        name = self._scope.name("job")
+        role = iam.Role(
+            name,
+            description="What a job may do",
+            assume_role_policy=policies.trust(
+                "ecs-tasks.amazonaws.com", account=self._scope.account
+            ),
+            tags=self._tags,
+            opts=self._own,
+        )
+        iam.RolePolicy(
+            name,
+            role=role.name,
+            policy=policies.document(_rights(buckets, catalog)),
+            opts=self._own,
+        )
+        return role
+
+    def _definition(self, kind: Kind) -> batch.JobDefinition:
+        properties = pulumi.Output.json_dumps(
+            {
+                "image": self._config.batch_image,
+                "command": list(kind.command),
+                "jobRoleArn": self._role.arn,
+                "resourceRequirements": [
+                    {"type": "VCPU", "value": f"{kind.vcpus:g}"},
+                    {"type": "MEMORY", "value": str(kind.memory_mib)},
+                ],
+                "environment": [
+                    {"name": name, "value": value}
+                    for name, value in sorted(self._environment.items())
+                ],
+                "readonlyRootFilesystem": True,
+                "privileged": False,
+                "linuxParameters": {
+                    "initProcessEnabled": False,  # process 1 is ours: it passes SIGTERM on
+                    "sharedMemorySize": SMALL_VIRTUAL_DISK,
+                    "tmpfs": [
+                        {
+                            "containerPath": "/tmp",  # noqa: S108 - of the container
+                            "size": SMALL_VIRTUAL_DISK,
+                            "mountOptions": ["rw", "nosuid", "nodev", "noexec", "mode=1777"],
+                        }
+                    ],
+                },
+                # Without a host path the container's agent makes an empty folder a job and
+                # deletes it afterwards.
+                "volumes": [{"name": "scratch"}],
+                "mountPoints": [
+                    {"sourceVolume": "scratch", "containerPath": SCRATCH, "readOnly": False}
+                ],
+                "logConfiguration": {
+                    "logDriver": "awslogs",
+                    "options": {
+                        "awslogs-group": self.log_group.name,
+                        "awslogs-region": aws.get_region().region,
+                        "awslogs-stream-prefix": kind.name,
+                    },
+                },
+            }
+        )
+        return batch.JobDefinition(
+            self._scope.name(kind.name),
+            type="container",
+            platform_capabilities=["EC2"],
+            container_properties=properties,
+            retry_strategy=batch.JobDefinitionRetryStrategyArgs(
+                attempts=kind.attempts,
+                evaluate_on_exits=[
+                    batch.JobDefinitionRetryStrategyEvaluateOnExitArgs(
+                        action=rule.action,
+                        on_status_reason=rule.status_reason,
+                        on_exit_code=rule.exit_code,
+                    )
+                    for rule in RETRY
+                ],
+            ),
+            timeout=batch.JobDefinitionTimeoutArgs(attempt_duration_seconds=kind.timeout_seconds),
+            scheduling_priority=0,
+            propagate_tags=True,
+            tags={**self._tags, "Kind": kind.name},
+            opts=self._own,
+        )
+
+
+def _rights(buckets: Buckets, catalog: Catalog) -> Sequence[Mapping[str, Any]]:
+    """What a job does: read originals, write results and checkpoints, tell how far it is."""
+    return [
+        policies.allow(["s3:GetObject", "s3:GetObjectVersion"], [buckets.intake.objects]),
+        policies.allow(["s3:ListBucket"], [buckets.intake.arn, buckets.delivery.arn]),
+        policies.allow(
+            [
+                "s3:GetObject",
+                "s3:PutObject",
+                "s3:DeleteObject",  # checkpoints, once the result is complete
+                "s3:AbortMultipartUpload",
+            ],
+            [buckets.delivery.objects],
+        ),
+        policies.allow(["dynamodb:PutItem"], [catalog.arn]),
+    ]

@@ -1,0 +1,158 @@
+"""The network that machines for heavy work stand in. No gateway that is paid by the gigabyte.
+
+S3 and DynamoDB are reached through gateway endpoints, which cost nothing; that is where the bytes
+go. What is left (image pulls, logs, the container agent) goes through an internet gateway, to
+which only the machines themselves open connections, or, with ``private_network``, through interface
+endpoints at about $7 a month each and zone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pulumi
+import pulumi_aws as aws
+from pulumi_aws import ec2
+
+from stack.scope import Scope
+
+COMPONENT = "heavy"
+BLOCK = "10.64.0.0/16"
+"""Addresses of nobody else: there is no way from here to another network."""
+INTERFACES = ("ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs")
+"""What a machine of Batch talks to beside S3 and DynamoDB (Amazon ECS Developer Guide, "Amazon ECS
+interface VPC endpoints")."""
+
+
+class Network(pulumi.ComponentResource):
+    """A network of its own with a subnet in each zone."""
+
+    def __init__(
+        self,
+        name: str,
+        scope: Scope,
+        *,
+        zones: int,
+        private: bool,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("safelight:network:Network", name, None, opts)
+        self._scope = scope
+        self._own = pulumi.ResourceOptions(parent=self)
+        self._tags = {**scope.tags(COMPONENT), "Name": name}
+        self._vpc = ec2.Vpc(
+            name,
+            cidr_block=BLOCK,
+            enable_dns_support=True,
+            enable_dns_hostnames=True,
+            tags=self._tags,
+            opts=self._own,
+        )
+        routes = ec2.RouteTable(name, vpc_id=self._vpc.id, tags=self._tags, opts=self._own)
+        self.subnets = self._subnets(name, zones, routes, public=not private)
+        self.security_group = ec2.SecurityGroup(
+            name,
+            description="Machines for heavy work: nothing comes in",
+            vpc_id=self._vpc.id,
+            ingress=[],
+            egress=[
+                ec2.SecurityGroupEgressArgs(
+                    description="S3, DynamoDB, image pulls, logs",
+                    protocol="tcp",
+                    from_port=443,
+                    to_port=443,
+                    cidr_blocks=["0.0.0.0/0"],
+                )
+            ],
+            tags=self._tags,
+            opts=self._own,
+        )
+        region = aws.get_region().region
+        for service in ("s3", "dynamodb"):
+            ec2.VpcEndpoint(
+                f"{name}-{service}",
+                vpc_id=self._vpc.id,
+                service_name=f"com.amazonaws.{region}.{service}",
+                vpc_endpoint_type="Gateway",
+                route_table_ids=[routes.id],
+                tags=self._tags,
+                opts=self._own,
+            )
+        if private:
+            self._interfaces(name, region)
+        else:
+            self._way_out(name, routes)
+        self.register_outputs({})
+
+    def _subnets(
+        self, name: str, zones: int, routes: ec2.RouteTable, *, public: bool
+    ) -> Sequence[pulumi.Output[str]]:
+        names = aws.get_availability_zones(
+            state="available",
+            # Local zones have few machines and no Spot to speak of.
+            filters=[
+                aws.GetAvailabilityZonesFilterArgs(
+                    name="opt-in-status", values=["opt-in-not-required"]
+                )
+            ],
+        ).names[:zones]
+        found = []
+        for number, zone in enumerate(names):
+            subnet = ec2.Subnet(
+                f"{name}-{number + 1}",
+                vpc_id=self._vpc.id,
+                availability_zone=zone,
+                cidr_block=f"10.64.{number * 16}.0/20",
+                map_public_ip_on_launch=public,
+                tags=self._tags,
+                opts=self._own,
+            )
+            ec2.RouteTableAssociation(
+                f"{name}-{number + 1}",
+                subnet_id=subnet.id,
+                route_table_id=routes.id,
+                opts=self._own,
+            )
+            found.append(subnet.id)
+        return found
+
+    def _way_out(self, name: str, routes: ec2.RouteTable) -> None:
+        gateway = ec2.InternetGateway(name, vpc_id=self._vpc.id, tags=self._tags, opts=self._own)
+        ec2.Route(
+            name,
+            route_table_id=routes.id,
+            destination_cidr_block="0.0.0.0/0",
+            gateway_id=gateway.id,
+            opts=self._own,
+        )
+
+    def _interfaces(self, name: str, region: str) -> None:
+        answers = ec2.SecurityGroup(
+            f"{name}-endpoints",
+            description="Endpoints: machines for heavy work come in",
+            vpc_id=self._vpc.id,
+            ingress=[
+                ec2.SecurityGroupIngressArgs(
+                    description="From the machines",
+                    protocol="tcp",
+                    from_port=443,
+                    to_port=443,
+                    security_groups=[self.security_group.id],
+                )
+            ],
+            egress=[],
+            tags=self._tags,
+            opts=self._own,
+        )
+        for service in INTERFACES:
+            ec2.VpcEndpoint(
+                f"{name}-{service.replace('.', '-')}",
+                vpc_id=self._vpc.id,
+                service_name=f"com.amazonaws.{region}.{service}",
+                vpc_endpoint_type="Interface",
+                private_dns_enabled=True,
+                subnet_ids=self.subnets,
+                security_group_ids=[answers.id],
+                tags=self._tags,
+                opts=self._own,
+            )

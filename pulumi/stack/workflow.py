@@ -1,0 +1,241 @@
+"""The state machine that heavy uploads go through, and the function at its two ends.
+
+``asset.heavy`` on the bus -> function (starts the machine, once an upload) -> state machine -> jobs
+-> function (reads what they left, commits the record, tells the bus).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pulumi
+import pulumi_aws as aws
+from pulumi_aws import cloudwatch, iam, lambda_, sfn, sqs
+
+from batch import workflows
+from stack import policies
+from stack.catalog import Catalog
+from stack.config import Config
+from stack.events import Events
+from stack.functions import Function, Image
+from stack.heavy import Heavy
+from stack.queues import DEAD_RETENTION
+from stack.scope import Scope
+from stack.storage import Buckets
+from worker.settings import PREFIX
+
+COMPONENT = "workflow"
+ENTRY_POINT = "worker.entrypoints.workflow.handler"
+DEFINITION = Path(workflows.__file__).with_name("heavy.asl.json")
+SOURCE = "safelight"
+MEMORY = 512
+TIMEOUT = 60
+
+
+class Workflow(pulumi.ComponentResource):
+    """State machine, function and the rule that brings the two together."""
+
+    def __init__(
+        self,
+        name: str,
+        scope: Scope,
+        config: Config,
+        *,
+        buckets: Buckets,
+        catalog: Catalog,
+        events: Events,
+        heavy: Heavy,
+        environment: Mapping[str, pulumi.Input[str]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("safelight:workflow:Workflow", name, None, opts)
+        self._scope = scope
+        self._config = config
+        self._own = pulumi.ResourceOptions(parent=self)
+        self._tags = scope.tags(COMPONENT)
+        self._region = aws.get_region().region
+        # Function and machine name each other. The machine's name is fixed to break the circle.
+        machine_name = scope.name("heavy")
+        machine_arn = self._arn(f"states:{self._region}", f"stateMachine:{machine_name}")
+        self.function = Function(
+            scope.name("workflow"),
+            scope,
+            component=COMPONENT,
+            description="Starts the work on heavy uploads and records how it ended",
+            code=Image(uri=config.image, command=ENTRY_POINT),
+            architecture=config.intake.architecture,
+            memory=MEMORY,
+            timeout=TIMEOUT,
+            log_retention_days=config.heavy.log_retention_days,
+            statements=_rights(buckets, catalog, events, machine_arn),
+            environment={**environment, f"{PREFIX}HEAVY_WORKFLOW": machine_arn},
+            opts=self._own,
+        )
+        self.machine = self._machine(machine_name, heavy)
+        self._listen(events)
+        self.register_outputs({})
+
+    def _arn(self, service: str, resource: str) -> str:
+        return f"arn:aws:{service}:{self._scope.account}:{resource}"
+
+    def _machine(self, name: str, heavy: Heavy) -> sfn.StateMachine:
+        log_group = cloudwatch.LogGroup(
+            name,
+            # Step Functions writes to groups of this prefix without a longer resource policy.
+            name_prefix=f"/aws/vendedlogs/states/{name}-",
+            retention_in_days=self._config.heavy.log_retention_days,
+            tags=self._tags,
+            opts=self._own,
+        )
+        role = iam.Role(
+            name,
+            description="Heavy uploads: submit jobs, wait for them, call the function",
+            assume_role_policy=policies.trust("states.amazonaws.com", account=self._scope.account),
+            tags=self._tags,
+            opts=self._own,
+        )
+        rights = iam.RolePolicy(
+            name,
+            role=role.name,
+            policy=policies.document(self._machine_rights(heavy)),
+            opts=self._own,
+        )
+        return sfn.StateMachine(
+            name,
+            name=name,
+            type="STANDARD",  # a job may run for hours
+            role_arn=role.arn,
+            definition=pulumi.Output.all(
+                Queue=heavy.queues["standard"],
+                WorkflowFunction=self.function.arn,
+                **{
+                    "Job" + kind.title().replace("-", ""): definition.arn
+                    for kind, definition in heavy.definitions.items()
+                },
+            ).apply(_filled),
+            logging_configuration=sfn.StateMachineLoggingConfigurationArgs(
+                level="ERROR",
+                include_execution_data=False,  # keys of uploads are nobody's business in a log
+                log_destination=pulumi.Output.concat(log_group.arn, ":*"),
+            ),
+            tracing_configuration=sfn.StateMachineTracingConfigurationArgs(enabled=True),
+            tags=self._tags,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[rights]),
+        )
+
+    def _machine_rights(self, heavy: Heavy) -> Sequence[policies.Statement]:
+        definitions = [one.arn for one in heavy.definitions.values()]
+        return [
+            policies.allow(["batch:SubmitJob"], [*definitions, heavy.queues["standard"]]),
+            # Jobs have numbers for names, which nobody knows before they are submitted.
+            policies.allow(["batch:TerminateJob"], [self._arn(f"batch:{self._region}", "job/*")]),
+            policies.allow(["batch:DescribeJobs"], ["*"]),  # knows no resources
+            # How the service hears of a job's end (Step Functions Developer Guide, "Batch").
+            policies.allow(
+                ["events:PutTargets", "events:PutRule", "events:DescribeRule"],
+                [
+                    self._arn(
+                        f"events:{self._region}", "rule/StepFunctionsGetEventsForBatchJobsRule"
+                    )
+                ],
+            ),
+            policies.allow(["lambda:InvokeFunction"], [self.function.arn]),
+            # Delivery of logs and traces is granted for the account, not for a resource.
+            policies.allow(
+                [
+                    "logs:CreateLogDelivery",
+                    "logs:GetLogDelivery",
+                    "logs:UpdateLogDelivery",
+                    "logs:DeleteLogDelivery",
+                    "logs:ListLogDeliveries",
+                    "logs:PutResourcePolicy",
+                    "logs:DescribeResourcePolicies",
+                    "logs:DescribeLogGroups",
+                    "xray:PutTraceSegments",
+                    "xray:PutTelemetryRecords",
+                    "xray:GetSamplingRules",
+                    "xray:GetSamplingTargets",
+                ],
+                ["*"],
+            ),
+        ]
+
+    def _listen(self, events: Events) -> None:
+        name = self._scope.name("heavy")
+        rule = cloudwatch.EventRule(
+            name,
+            description="Uploads that wait for heavy work",
+            event_bus_name=events.name,
+            event_pattern=json.dumps({"source": [SOURCE], "detail-type": ["asset.heavy"]}),
+            tags=self._tags,
+            opts=self._own,
+        )
+        dead = sqs.Queue(
+            f"{name}-dead",
+            message_retention_seconds=DEAD_RETENTION,
+            sqs_managed_sse_enabled=True,
+            tags=self._tags,
+            opts=self._own,
+        )
+        sqs.QueuePolicy(
+            f"{name}-dead",
+            queue_url=dead.url,
+            policy=policies.may_send(
+                dead.arn,
+                service="events.amazonaws.com",
+                source=rule.arn,
+                account=self._scope.account,
+            ),
+            opts=self._own,
+        )
+        allowed = lambda_.Permission(
+            name,
+            action="lambda:InvokeFunction",
+            function=self.function.name,
+            principal="events.amazonaws.com",
+            source_arn=rule.arn,
+            opts=self._own,
+        )
+        cloudwatch.EventTarget(
+            name,
+            rule=rule.name,
+            event_bus_name=events.name,
+            arn=self.function.arn,
+            dead_letter_config=cloudwatch.EventTargetDeadLetterConfigArgs(arn=dead.arn),
+            retry_policy=cloudwatch.EventTargetRetryPolicyArgs(
+                maximum_event_age_in_seconds=24 * 3600, maximum_retry_attempts=185
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed]),
+        )
+
+
+def _filled(names: Mapping[str, str]) -> str:
+    """The definition with its ``${Name}``s filled in; a forgotten one is an error here."""
+    text = DEFINITION.read_text("utf-8")
+    for name, value in names.items():
+        text = text.replace(f"${{{name}}}", value)
+    if "${" in text:
+        raise ValueError(f"{DEFINITION.name} wants a name that is not given: {text.split('${')[1]}")
+    return json.dumps(json.loads(text), sort_keys=True)
+
+
+def _rights(
+    buckets: Buckets, catalog: Catalog, events: Events, machine: str
+) -> Sequence[policies.Statement]:
+    """What the start and the end of the work on a heavy upload call."""
+    return [
+        policies.allow(["states:StartExecution"], [machine]),
+        policies.allow(
+            ["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion"],
+            [buckets.intake.objects],
+        ),
+        policies.allow(["s3:ListBucket"], [buckets.intake.arn, buckets.delivery.arn]),
+        policies.allow(["s3:GetObject"], [buckets.delivery.objects]),
+        policies.allow(["s3:PutObject"], [buckets.quarantine.objects]),
+        policies.allow(
+            ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem"], [catalog.arn]
+        ),
+        policies.allow(["events:PutEvents"], [events.arn]),
+    ]
