@@ -3,7 +3,7 @@
 uploads -> [intake bucket] -> queues -> ingest function -> [delivery bucket], [quarantine bucket]
                                                |-> catalog (table)
                                                `-> events (bus)
-events: asset.heavy -> workflow (state machine) -> heavy (jobs on Spot) -> [delivery bucket], catalog
+asset.heavy events -> workflow (state machine) -> heavy (jobs on Spot) -> [delivery bucket]
 """
 
 import pulumi

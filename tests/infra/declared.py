@@ -15,7 +15,22 @@ from worker.local.deploy.registrar import whole
 
 ACCOUNT = "123456789012"
 IMAGE = f"{ACCOUNT}.dkr.ecr.eu-central-1.amazonaws.com/safelight@sha256:{'ab' * 32}"
+BATCH_IMAGE = f"{ACCOUNT}.dkr.ecr.eu-central-1.amazonaws.com/safelight-batch@sha256:{'cd' * 32}"
 STACK = "test"
+ANSWERS: Mapping[str, Mapping[str, Any]] = {
+    "aws:index/getCallerIdentity:getCallerIdentity": {
+        "accountId": ACCOUNT,
+        "arn": "arn:me",
+        "userId": "me",
+        "id": "me",
+    },
+    "aws:index/getRegion:getRegion": {"region": "eu-central-1", "id": "eu-central-1"},
+    "aws:index/getAvailabilityZones:getAvailabilityZones": {
+        "names": [f"eu-central-1{letter}" for letter in "abcd"],
+        "id": "eu-central-1",
+    },
+}
+"""What the program may look up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +85,7 @@ class _Mocks(Mocks):
         }
 
     def call(self, args: MockCallArgs) -> Any:
-        assert args.token == "aws:index/getCallerIdentity:getCallerIdentity"
-        return {"accountId": ACCOUNT, "arn": "arn:me", "userId": "me", "id": "me"}
+        return ANSWERS[args.token]
 
 
 class _Monitor(MockMonitor):
@@ -93,7 +107,10 @@ def declare(config: Mapping[str, Any] | None = None, *, stack: str = STACK) -> D
     mocks = _Mocks()
     monitor = _Monitor(mocks)
     exports = program.run(
-        mocks, stack=stack, config={"image": IMAGE, **(config or {})}, monitor=monitor
+        mocks,
+        stack=stack,
+        config={"image": IMAGE, "batchImage": BATCH_IMAGE, **(config or {})},
+        monitor=monitor,
     )
     return Declaration(
         resources=tuple(_resource(request, stack) for request in monitor.requests),

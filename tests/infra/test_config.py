@@ -10,30 +10,39 @@ from typing import Any
 import pulumi
 import pytest
 
-from stack.config import Catalog, Config, Intake, Storage, read
-from tests.infra.declared import IMAGE, declare
+from stack.config import Catalog, Config, Cost, Heavy, Intake, Registry, Storage, read
+from tests.infra.declared import BATCH_IMAGE, IMAGE, declare
 from worker.errors import ProblemsError
 from worker.settings import Ordering
 
 ROOT = Path(__file__).parents[2]
+IMAGES = {"image": IMAGE, "batchImage": BATCH_IMAGE}
+SECTIONS = {
+    "registry": Registry,
+    "storage": Storage,
+    "catalog": Catalog,
+    "intake": Intake,
+    "heavy": Heavy,
+    "cost": Cost,
+}
 
 
 def _mistakes(values: dict[str, Any], *, stack: str = "dev") -> dict[str, str]:
     with pytest.raises(ProblemsError) as caught:
-        read({"image": IMAGE, **values}, stack=stack)
+        read({**IMAGES, **values}, stack=stack)
     return {problem.path: problem.message for problem in caught.value.problems}
 
 
-def test_an_image_is_enough() -> None:
+def test_the_images_are_enough() -> None:
     """Everything else has a default."""
-    assert read({"image": IMAGE}, stack="dev") == Config(stack="dev", image=IMAGE)
+    assert read(IMAGES, stack="dev") == Config(stack="dev", image=IMAGE, batch_image=BATCH_IMAGE)
 
 
 def test_values_are_read_as_the_engine_and_the_command_line_write_them() -> None:
     """Numbers come as floats or text, switches as text."""
     config = read(
         {
-            "image": IMAGE,
+            **IMAGES,
             "recipe": "archive",
             "tags": {"team": "media"},
             "settings": {"upload_threads": 4.0, "redis_url": "redis://cache"},
@@ -47,6 +56,7 @@ def test_values_are_read_as_the_engine_and_the_command_line_write_them() -> None
     assert config == Config(
         stack="dev",
         image=IMAGE,
+        batch_image=BATCH_IMAGE,
         recipe="archive",
         tags={"team": "media"},
         settings={"upload_threads": "4", "redis_url": "redis://cache"},
@@ -102,9 +112,19 @@ def test_every_mistake_is_reported_at_once() -> None:
 
 
 def test_a_missing_image_is_named() -> None:
-    """The one value without a default."""
-    with pytest.raises(ProblemsError, match="image: is not set"):
+    """The values without a default; the second only where there is heavy work."""
+    with pytest.raises(ProblemsError) as caught:
         read({}, stack="dev")
+
+    assert {one.path for one in caught.value.problems} == {"image", "batchImage"}
+    assert read({"image": IMAGE, "heavy": {"enabled": False}}, stack="dev").batch_image == ""
+
+
+@pytest.mark.parametrize("cost", [{"monthlyBudget": 100}, {"anomalyDollars": 10}])
+def test_who_watches_the_cost_has_an_address(cost: dict[str, Any]) -> None:
+    """A warning that reaches nobody is a mistake."""
+    assert set(_mistakes({"cost": cost})) == {"cost.email"}
+    assert read({**IMAGES, "cost": {**cost, "email": "who@example.com"}}, stack="dev")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +147,7 @@ def test_a_smaller_sandbox_fits_a_smaller_function(intake: dict[str, Any]) -> No
     """The limit is the sandbox's, which is a setting."""
     settings = {"sandbox_megabytes": 700, "sandbox_seconds": 30}
 
-    assert read({"image": IMAGE, "settings": settings, "intake": intake}, stack="dev")
+    assert read({**IMAGES, "settings": settings, "intake": intake}, stack="dev")
 
 
 def test_the_program_says_mistakes_without_a_traceback() -> None:
@@ -150,21 +170,22 @@ def test_a_key_that_is_no_object_is_a_mistake() -> None:
 
 
 def test_the_stack_files_hold_known_keys_only() -> None:
-    """Each value in Pulumi.dev.yaml is read by the program, as text by key."""
-    known = {_camel(item.name) for kind in (Storage, Catalog, Intake) for item in _fields(kind)}
-    text = (ROOT / "pulumi" / "Pulumi.dev.yaml").read_text()
+    """Each value in the presets is read by the program, as text by key."""
+    known = {_camel(item.name) for kind in SECTIONS.values() for item in _fields(kind)}
+    for preset in ("dev", "prod"):
+        text = (ROOT / "pulumi" / f"Pulumi.{preset}.yaml").read_text()
 
-    keys = re.findall(r"^    (\w+): ", text, flags=re.MULTILINE)
+        keys = re.findall(r"^    (\w+): ", text, flags=re.MULTILINE)
 
-    assert keys
-    assert set(keys) <= known
+        assert keys
+        assert set(keys) <= known
 
 
 def test_the_readme_explains_every_value() -> None:
     """Each key, with its default, is in the table of pulumi/README.md."""
     text = (ROOT / "pulumi" / "README.md").read_text()
 
-    for section, kind in (("storage", Storage), ("catalog", Catalog), ("intake", Intake)):
+    for section, kind in SECTIONS.items():
         for item in _fields(kind):
             default = str(getattr(kind(), item.name)).lower()
             assert f"| `{section}.{_camel(item.name)}` | {default} |" in text

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
 
-from tests.infra.declared import IMAGE, Declaration, declare
+from batch.catalog import KINDS
+from tests.infra.declared import ANSWERS, BATCH_IMAGE, IMAGE, Declaration, declare
 from worker.local.deploy import program
 from worker.settings import Settings
 
+JOBS = len(KINDS)
 COMPONENTS = {
     "safelight:storage:Buckets": 1,
     "safelight:storage:PrivateBucket": 3,
@@ -20,6 +22,7 @@ COMPONENTS = {
     "safelight:intake:Intake": 1,
     "safelight:queues:QueueWithDeadLetters": 1,
     "safelight:functions:Function": 1,
+    "safelight:cost:Cost": 1,
 }
 ALWAYS = {
     "s3/Bucket": 3,
@@ -53,13 +56,52 @@ FOR_ORDER = {
     "lambda/Function": 1,
     "pipes/Pipe": 1,
 }
+FOR_IMAGES = {
+    "safelight:registry:Registry": 1,
+    "ecr/Repository": 2,
+    "ecr/LifecyclePolicy": 2,
+    "ecr/RepositoryPolicy": 1,
+}
+FOR_HEAVY_WORK = {
+    "safelight:heavy:Heavy": 1,
+    "safelight:network:Network": 1,
+    "safelight:machines:Machines": 1,
+    "safelight:workflow:Workflow": 1,
+    "safelight:functions:Function": 1,
+    "ec2/Vpc": 1,
+    "ec2/Subnet": 3,
+    "ec2/RouteTable": 1,
+    "ec2/RouteTableAssociation": 3,
+    "ec2/InternetGateway": 1,
+    "ec2/Route": 1,
+    "ec2/SecurityGroup": 1,
+    "ec2/VpcEndpoint": 2,
+    "ec2/LaunchTemplate": 1,
+    "batch/ComputeEnvironment": 1,
+    "batch/JobQueue": 3,
+    "batch/SchedulingPolicy": 1,
+    "batch/JobDefinition": JOBS,
+    "iam/Role": 4,  # machine, job, function, state machine
+    "iam/RolePolicy": 3,
+    "iam/RolePolicyAttachment": 1,
+    "iam/InstanceProfile": 1,
+    "cloudwatch/LogGroup": 3,
+    "cloudwatch/EventRule": 1,
+    "cloudwatch/EventTarget": 1,
+    "lambda/Function": 1,
+    "lambda/Permission": 1,
+    "sfn/StateMachine": 1,
+    "sqs/Queue": 1,
+    "sqs/QueuePolicy": 1,
+}
+_EXTRAS = Counter(FOR_IMAGES) + Counter(FOR_HEAVY_WORK)
 
 
 def test_a_stack_without_order_is_exactly_this(standard: Declaration) -> None:
     """Nothing more and nothing less than what the standard way needs."""
     counts = Counter(one.kind for one in standard.resources)
 
-    assert counts == Counter(COMPONENTS) + Counter(ALWAYS)
+    assert counts == Counter(COMPONENTS) + Counter(ALWAYS) + _EXTRAS
 
 
 def test_order_adds_a_queue_a_pipe_and_the_function_that_names_groups(
@@ -68,7 +110,16 @@ def test_order_adds_a_queue_a_pipe_and_the_function_that_names_groups(
     """FIFO is the standard way and these further resources."""
     counts = Counter(one.kind for one in ordered.resources)
 
+    assert counts == Counter(COMPONENTS) + Counter(ALWAYS) + Counter(FOR_ORDER) + _EXTRAS
+
+
+def test_what_is_switched_off_is_not_there() -> None:
+    """Without repositories and heavy work a stack is what it was before they came."""
+    small = declare({"registry": {"enabled": False}, "heavy": {"enabled": False}})
+    counts = Counter(one.kind for one in small.resources)
+
     assert counts == Counter(COMPONENTS) + Counter(ALWAYS) + Counter(FOR_ORDER)
+    assert not {"repositories", "jobQueues", "heavyWorkflow"} & {*small.exports}
 
 
 def test_every_resource_has_a_component_for_a_parent(ordered: Declaration) -> None:
@@ -80,6 +131,10 @@ def test_every_resource_has_a_component_for_a_parent(ordered: Declaration) -> No
         "safelight:catalog:Catalog",
         "safelight:events:Events",
         "safelight:intake:Intake",
+        "safelight:registry:Registry",
+        "safelight:heavy:Heavy",
+        "safelight:workflow:Workflow",
+        "safelight:cost:Cost",
     }
 
 
@@ -144,7 +199,7 @@ def test_a_resource_that_fails_ends_the_run_with_its_error() -> None:
             return args.name, {**args.inputs, "arn": "arn", "url": "url", "bucket": "b"}
 
         def call(self, args: MockCallArgs) -> Any:
-            return {"accountId": "1", "arn": "a", "userId": "u", "id": "i"}
+            return ANSWERS[args.token]
 
     with pytest.raises(RuntimeError, match="no table for you"):
-        program.run(Refusing(), stack="test", config={"image": IMAGE})
+        program.run(Refusing(), stack="test", config={"image": IMAGE, "batchImage": BATCH_IMAGE})

@@ -42,7 +42,7 @@ def test_the_notification_waits_for_the_queues_policy(ordered: Declaration) -> N
 
 def test_only_our_bucket_may_send_to_the_queue(ordered: Declaration) -> None:
     """S3, for this bucket, of this account."""
-    (policy,) = ordered.of("sqs/QueuePolicy")
+    policy = ordered.one("sqs/QueuePolicy", "uploads")
 
     assert policy.statements() == [
         {

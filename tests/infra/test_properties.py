@@ -20,6 +20,16 @@ NAME_LIMITS = {
     "pipes/Pipe": 64,
     "cloudwatch/EventBus": 256,
     "cloudwatch/LogGroup": 512,
+    "cloudwatch/EventRule": 64,
+    "batch/ComputeEnvironment": 128,
+    "batch/JobQueue": 128,
+    "batch/JobDefinition": 128,
+    "batch/SchedulingPolicy": 128,
+    "sfn/StateMachine": 80,
+    "iam/InstanceProfile": 128,
+    "ec2/LaunchTemplate": 125,
+    "ecr/Repository": 256,
+    "budgets/Budget": 100,
 }
 """Longest names AWS takes (the services' API references)."""
 AUTO_NAMING = len("-1234567")
@@ -57,6 +67,26 @@ configs = st.fixed_dictionaries(
                 "stream": st.booleans(),
             }
         ),
+        "registry": st.fixed_dictionaries({"enabled": st.booleans()}),
+        "heavy": st.fixed_dictionaries(
+            {
+                "enabled": st.booleans(),
+                "architecture": st.sampled_from(["arm64", "x86_64"]),
+                "zones": st.integers(1, 4),
+                "baselineVcpus": st.integers(0, 100),
+                "spotVcpus": st.integers(2, 10_000),
+                "overflowVcpus": st.integers(0, 100),
+                "privateNetwork": st.booleans(),
+                "logRetentionDays": st.sampled_from(LOG_DAYS),
+            }
+        ),
+        "cost": st.fixed_dictionaries(
+            {
+                "monthlyBudget": st.integers(0, 1000),
+                "anomalyDollars": st.integers(0, 1000),
+                "email": st.just("who@example.com"),
+            }
+        ),
         "tags": st.dictionaries(st.text("abcdef", min_size=1), st.text("xyz"), max_size=3),
     }
 )
@@ -71,7 +101,9 @@ def test_every_accepted_configuration_is_safe(config: dict[str, Any]) -> None:
     _no_bucket_without_its_guards(declared)
     _no_queue_without_dead_letters(declared, config["intake"])
     _no_right_on_everything(declared)
-    _no_log_for_ever(declared, config["intake"])
+    _no_log_for_ever(declared, config)
+    _no_queue_of_jobs_that_batch_would_refuse(declared)
+    _no_way_in(declared)
     _no_function_beyond_limits(declared)
     _no_name_too_long(declared)
     _no_resource_without_tags(declared, config["tags"])
@@ -95,6 +127,8 @@ def _no_queue_without_dead_letters(declared: Declaration, intake: dict[str, Any]
     names = {one.name for one in declared.of("sqs/Queue")}
     for queue in declared.of("sqs/Queue"):
         assert queue.inputs["sqsManagedSseEnabled"] is True
+        if queue.name == "heavy-dead":
+            continue  # what EventBridge could not deliver: nobody works on it, nothing sends it on
         assert queue.inputs["visibilityTimeoutSeconds"] >= 6 * intake["timeout"]
         if queue.name.endswith("-dead"):
             continue
@@ -108,20 +142,73 @@ def _no_queue_without_dead_letters(declared: Declaration, intake: dict[str, Any]
         assert dead.inputs[retention] > queue.inputs[retention]
 
 
+WITHOUT_RESOURCES = frozenset(
+    {
+        "batch:DescribeJobs",
+        "logs:CreateLogDelivery",
+        "logs:GetLogDelivery",
+        "logs:UpdateLogDelivery",
+        "logs:DeleteLogDelivery",
+        "logs:ListLogDeliveries",
+        "logs:PutResourcePolicy",
+        "logs:DescribeResourcePolicies",
+        "logs:DescribeLogGroups",
+        "xray:PutTraceSegments",
+        "xray:PutTelemetryRecords",
+        "xray:GetSamplingRules",
+        "xray:GetSamplingTargets",
+    }
+)
+"""Actions that IAM grants for the account only (Service Authorization Reference)."""
+NUMBERED = "arn:aws:batch:eu-central-1:123456789012:job/*"
+"""Jobs, which have no names of ours."""
+BATCH_RULE = "rule/StepFunctionsGetEventsForBatchJobsRule"
+"""The one rule that Step Functions keeps for all."""
+
+
 def _no_right_on_everything(declared: Declaration) -> None:
     for policy in declared.of("iam/RolePolicy"):
         for statement in policy.statements():
-            assert all("*" not in action for action in statement["Action"])
+            actions = set(statement["Action"])
+            assert all("*" not in action for action in actions)
             for resource in statement["Resource"]:
-                # Objects of a bucket and streams of a log group have names of their own.
-                assert "*" not in resource.removesuffix("/*").removesuffix(":*")
-                assert f"safelight-{LONGEST_STACK}-" in resource
+                if resource == "*":
+                    assert actions <= WITHOUT_RESOURCES
+                elif resource == NUMBERED:
+                    assert actions == {"batch:TerminateJob"}
+                elif not resource.endswith(BATCH_RULE):
+                    # Objects of a bucket and streams of a log group have names of their own.
+                    assert "*" not in resource.removesuffix("/*").removesuffix(":*")
+                    assert f"safelight-{LONGEST_STACK}-" in resource
 
 
-def _no_log_for_ever(declared: Declaration, intake: dict[str, Any]) -> None:
-    groups = declared.of("cloudwatch/LogGroup")
-    assert [one.name for one in groups] == [one.name for one in declared.of("lambda/Function")]
-    assert {one.inputs["retentionInDays"] for one in groups} == {intake["logRetentionDays"]}
+def _no_log_for_ever(declared: Declaration, config: dict[str, Any]) -> None:
+    groups = {one.name: one.inputs["retentionInDays"] for one in declared.of("cloudwatch/LogGroup")}
+    assert {one.name for one in declared.of("lambda/Function")} <= {*groups}
+    allowed = {config["intake"]["logRetentionDays"], config["heavy"]["logRetentionDays"]}
+    assert {*groups.values()} <= allowed
+
+
+def _no_queue_of_jobs_that_batch_would_refuse(declared: Declaration) -> None:
+    for queue in declared.of("batch/JobQueue"):
+        orders = queue.inputs["computeEnvironmentOrders"]
+        assert 1 <= len(orders) <= 3
+        assert [one["order"] for one in orders] == list(range(1, len(orders) + 1))
+    for definition in declared.of("batch/JobDefinition"):
+        assert len(definition.inputs["retryStrategy"]["evaluateOnExits"]) <= 5
+        assert 1 <= definition.inputs["retryStrategy"]["attempts"] <= 10
+        assert definition.inputs["timeout"]["attemptDurationSeconds"] >= 60
+
+
+def _no_way_in(declared: Declaration) -> None:
+    for group in declared.of("ec2/SecurityGroup"):
+        for rule in group.inputs["ingress"]:
+            assert not rule.get("cidrBlocks")
+            assert rule["securityGroups"]
+    for template in declared.of("ec2/LaunchTemplate"):
+        assert template.inputs["metadataOptions"]["httpTokens"] == "required"
+        (disk,) = template.inputs["blockDeviceMappings"]
+        assert disk["ebs"]["encrypted"] == "true"
 
 
 def _no_function_beyond_limits(declared: Declaration) -> None:

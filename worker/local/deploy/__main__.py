@@ -28,6 +28,9 @@ from worker.local.emulator import client_environment
 LOCAL: Mapping[str, Any] = {
     # No container is run here, but the program wants to know which one.
     "image": f"local/safelight@sha256:{0:064x}",
+    "registry": {"enabled": False},
+    # Jobs and state machines are run by the local stack itself.
+    "heavy": {"enabled": False},
     "storage": {"forceDestroy": True},
     "catalog": {"deletionProtection": False, "pointInTimeRecovery": False},
 }

@@ -1,0 +1,168 @@
+"""What is said about machines, queues of jobs and job definitions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from batch.catalog import KINDS, RETRY
+from tests.infra.declared import BATCH_IMAGE, Declaration, declare
+
+
+def _properties(declared: Declaration, kind: str) -> Any:
+    return declared.one("batch/JobDefinition", kind).document("containerProperties")
+
+
+def test_every_kind_has_a_definition_with_its_own_figures(ordered: Declaration) -> None:
+    """Processors, memory, time and tries come from the catalogue, for all of it."""
+    assert [one.name for one in ordered.of("batch/JobDefinition")] == sorted(KINDS)
+    for kind in KINDS.values():
+        definition = ordered.one("batch/JobDefinition", kind.name)
+        found = _properties(ordered, kind.name)
+        assert found["command"] == ["run", kind.name]
+        assert found["image"] == BATCH_IMAGE
+        assert found["resourceRequirements"] == [
+            {"type": "VCPU", "value": f"{kind.vcpus:g}"},
+            {"type": "MEMORY", "value": str(kind.memory_mib)},
+        ]
+        assert definition.inputs["timeout"] == {"attemptDurationSeconds": kind.timeout_seconds}
+        assert definition.inputs["retryStrategy"]["attempts"] == kind.attempts
+
+
+def test_a_job_is_tried_again_by_the_rules_of_the_catalogue(ordered: Declaration) -> None:
+    """A reclaimed machine and an interrupted job are; bad input and anything else are not."""
+    rules = ordered.one("batch/JobDefinition", "transcode").inputs["retryStrategy"]
+
+    assert [
+        (one["action"], one.get("onStatusReason"), one.get("onExitCode"))
+        for one in rules["evaluateOnExits"]
+    ] == [(one.action, one.status_reason, one.exit_code) for one in RETRY]
+
+
+def test_a_job_is_confined(ordered: Declaration) -> None:
+    """A root that cannot be written, no privileges, one folder to work in."""
+    found = _properties(ordered, "denoise")
+
+    assert found["readonlyRootFilesystem"] is True
+    assert found["privileged"] is False
+    assert found["mountPoints"] == [
+        {"sourceVolume": "scratch", "containerPath": "/scratch", "readOnly": False}
+    ]
+    assert found["linuxParameters"]["initProcessEnabled"] is False
+
+
+def test_a_job_knows_where_it_is_and_writes_its_own_log(ordered: Declaration) -> None:
+    """The settings of the functions, and a stream named by the kind."""
+    found = _properties(ordered, "poster")
+    given = {one["name"]: one["value"] for one in found["environment"]}
+
+    assert ordered.exports["ingestEnvironment"].items() <= given.items()
+    assert found["logConfiguration"]["options"] == {
+        "awslogs-group": "safelight-test-jobs",
+        "awslogs-region": "eu-central-1",
+        "awslogs-stream-prefix": "poster",
+    }
+
+
+def test_a_job_may_read_originals_and_write_results(ordered: Declaration) -> None:
+    """And nothing else: not the quarantine, not the queues, not the bus."""
+    assert [
+        (set(one["Action"]), one["Resource"])
+        for one in ordered.one("iam/RolePolicy", "job").statements()
+    ] == [
+        ({"s3:GetObject", "s3:GetObjectVersion"}, ["arn:aws:s3:safelight-test-intake/*"]),
+        (
+            {"s3:ListBucket"},
+            ["arn:aws:s3:safelight-test-intake", "arn:aws:s3:safelight-test-delivery"],
+        ),
+        (
+            {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"},
+            ["arn:aws:s3:safelight-test-delivery/*"],
+        ),
+        ({"dynamodb:PutItem"}, ["arn:aws:dynamodb:safelight-test-catalog"]),
+    ]
+
+
+def test_everything_runs_on_spot_unless_more_is_asked_for(ordered: Declaration) -> None:
+    """The default has no machine that idles."""
+    (spot,) = ordered.of("batch/ComputeEnvironment")
+    found = spot.inputs["computeResources"]
+
+    assert (found["type"], found["allocationStrategy"]) == ("SPOT", "SPOT_PRICE_CAPACITY_OPTIMIZED")
+    assert (found["minVcpus"], found["maxVcpus"]) == (0, 64)
+    assert len({one.partition(".")[0] for one in found["instanceTypes"]}) >= 5
+    assert len(found["subnets"]) == 3
+
+
+def test_a_baseline_comes_first_and_the_overflow_last() -> None:
+    """Machines that are paid for anyway, then cheap ones, then those that are always there."""
+    declared = declare({"heavy": {"baselineVcpus": 16, "overflowVcpus": 32}})
+    markets = {
+        one.name: (
+            one.inputs["computeResources"]["type"],
+            one.inputs["computeResources"]["minVcpus"],
+            one.inputs["computeResources"]["maxVcpus"],
+        )
+        for one in declared.of("batch/ComputeEnvironment")
+    }
+    orders = {
+        queue.name: [
+            one["computeEnvironment"].rpartition("test-")[2]
+            for one in queue.inputs["computeEnvironmentOrders"]
+        ]
+        for queue in declared.of("batch/JobQueue")
+    }
+
+    assert markets == {
+        "baseline": ("EC2", 16, 16),
+        "spot": ("SPOT", 0, 64),
+        "overflow": ("EC2", 0, 32),
+    }
+    assert orders == {
+        "urgent": ["baseline", "spot", "overflow"],
+        "standard": ["baseline", "spot", "overflow"],
+        "bulk": ["spot"],
+    }
+
+
+def test_urgent_jobs_go_first(ordered: Declaration) -> None:
+    """Queues share machines; the higher number is asked first."""
+    found = {one.name: one.inputs["priority"] for one in ordered.of("batch/JobQueue")}
+
+    assert found["urgent"] > found["standard"] > found["bulk"]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "families"), [("arm64", {"c", "m"}), ("x86_64", {"c", "m"})]
+)
+def test_machines_are_of_the_images_architecture(architecture: str, families: set[str]) -> None:
+    """Graviton types end in g, the others do not; both are right-sized families."""
+    declared = declare({"heavy": {"architecture": architecture}})
+    (spot,) = declared.of("batch/ComputeEnvironment")
+    kinds = {one.partition(".")[0] for one in spot.inputs["computeResources"]["instanceTypes"]}
+
+    assert {one[0] for one in kinds} == families
+    assert {one[-1] == "g" for one in kinds} == {architecture == "arm64"}
+
+
+def test_the_network_has_no_gateway_paid_by_the_gigabyte(ordered: Declaration) -> None:
+    """S3 and DynamoDB by gateway endpoints; no NAT."""
+    endpoints = {one.name: one.inputs["vpcEndpointType"] for one in ordered.of("ec2/VpcEndpoint")}
+
+    assert endpoints == {"heavy-s3": "Gateway", "heavy-dynamodb": "Gateway"}
+    assert not ordered.of("ec2/NatGateway")
+
+
+def test_a_private_network_has_endpoints_for_everything_else() -> None:
+    """No public address and no way out but these."""
+    declared = declare({"heavy": {"privateNetwork": True}})
+    interfaces = [
+        one.inputs["serviceName"].removeprefix("com.amazonaws.eu-central-1.")
+        for one in declared.of("ec2/VpcEndpoint")
+        if one.inputs["vpcEndpointType"] == "Interface"
+    ]
+
+    assert sorted(interfaces) == ["ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs"]
+    assert not declared.of("ec2/InternetGateway")
+    assert {one.inputs["mapPublicIpOnLaunch"] for one in declared.of("ec2/Subnet")} == {False}

@@ -1,0 +1,65 @@
+"""What is said about the state machine, its function and the rule between bus and function."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from batch.catalog import KINDS
+from tests.infra.declared import Declaration
+
+
+def test_the_state_machine_names_what_was_deployed(ordered: Declaration) -> None:
+    """Every placeholder of the file is filled with a resource of this stack."""
+    text = ordered.one("sfn/StateMachine", "heavy").inputs["definition"]
+
+    assert "${" not in text
+    assert json.loads(text)["StartAt"]
+    for kind in re.findall(r"arn:aws:batch:safelight-test-([a-z-]+)", text):
+        assert kind in {*KINDS, "standard"}
+
+
+def test_function_and_state_machine_know_each_other(ordered: Declaration) -> None:
+    """The machine's name is fixed: the function is told its ARN before it is made."""
+    machine = ordered.one("sfn/StateMachine", "heavy")
+    function = ordered.one("lambda/Function", "workflow")
+    variables = function.inputs["environment"]["variables"]
+
+    assert variables["SAFELIGHT_HEAVY_WORKFLOW"] == (
+        f"arn:aws:states:eu-central-1:123456789012:stateMachine:{machine.inputs['name']}"
+    )
+    assert "arn:aws:lambda:safelight-test-workflow" in machine.inputs["definition"]
+
+
+def test_heavy_uploads_reach_the_function(ordered: Declaration) -> None:
+    """The rule on our own bus, its target with dead letters, and the right to call."""
+    rule = ordered.one("cloudwatch/EventRule", "heavy")
+    target = ordered.one("cloudwatch/EventTarget", "heavy")
+
+    assert rule.document("eventPattern") == {
+        "source": ["safelight"],
+        "detail-type": ["asset.heavy"],
+    }
+    assert rule.inputs["eventBusName"] == "safelight-test-events"
+    assert target.inputs["deadLetterConfig"] == {"arn": "arn:aws:sqs:safelight-test-heavy-dead"}
+    assert ("lambda/Permission", "heavy") in target.waits_for
+
+
+def test_only_the_function_and_its_rights_on_these_resources(ordered: Declaration) -> None:
+    """It starts this machine, reads results, commits, moves what is rejected, and tells."""
+    rights = {
+        action: one["Resource"]
+        for one in ordered.one("iam/RolePolicy", "workflow").statements()
+        for action in one["Action"]
+    }
+
+    assert rights["states:StartExecution"] == [
+        "arn:aws:states:eu-central-1:123456789012:stateMachine:safelight-test-heavy"
+    ]
+    assert "batch:SubmitJob" not in rights
+    assert rights["events:PutEvents"] == ["arn:aws:cloudwatch:safelight-test-events"]
+
+
+def test_the_state_machine_waits_for_its_rights(ordered: Declaration) -> None:
+    """AWS tries the role when the machine is made."""
+    assert ("iam/RolePolicy", "heavy") in ordered.one("sfn/StateMachine", "heavy").waits_for
