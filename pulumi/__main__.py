@@ -15,6 +15,7 @@ from stack.cost import Cost
 from stack.events import Events
 from stack.heavy import Heavy
 from stack.intake import Intake
+from stack.observability import Observability
 from stack.registry import Registry
 from stack.scope import Scope
 from stack.storage import Buckets
@@ -34,6 +35,8 @@ events = Events(scope.name("events"), scope)
 intake = Intake(
     scope.name("intake"), scope, config, buckets=buckets, catalog=catalog, events=events
 )
+heavy: Heavy | None = None
+workflow: Workflow | None = None
 if config.heavy.enabled:
     heavy = Heavy(
         scope.name("heavy"),
@@ -57,6 +60,16 @@ if config.heavy.enabled:
     pulumi.export("jobDefinitions", {kind: one.arn for kind, one in heavy.definitions.items()})
     pulumi.export("jobLogs", heavy.log_group.name)
     pulumi.export("heavyWorkflow", workflow.machine.arn)
+if config.observability.enabled:
+    Observability(
+        scope.name("observability"),
+        scope,
+        config,
+        intake=intake,
+        catalog=catalog,
+        heavy=heavy,
+        workflow=workflow,
+    )
 Cost(scope.name("cost"), scope, config.cost)
 
 pulumi.export("intakeBucket", buckets.intake.name)

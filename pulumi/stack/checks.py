@@ -90,3 +90,7 @@ def tags(value: object) -> Mapping[str, str]:
 def value(check: Callable[[object], Any], default: Any = MISSING, **more: Any) -> Any:
     """A field of a section, with the check of its value."""
     return field(default=default, metadata={"check": check}, **more)
+
+
+EMAIL = matching(r"|[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address")
+"""An address, or nothing."""

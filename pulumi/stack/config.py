@@ -21,7 +21,9 @@ from stack.scope import PROJECT
 from worker.errors import Problem, ProblemsError, SettingsError
 from worker.settings import PREFIX, Ordering, Settings
 
-Section = TypeVar("Section", bound="Registry | Storage | Catalog | Intake | Heavy | Cost")
+Section = TypeVar(
+    "Section", bound="Registry | Storage | Catalog | Intake | Heavy | Observability | Cost"
+)
 
 LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 3653)
 """Retention periods that CloudWatch Logs accepts (API reference, PutRetentionPolicy)."""
@@ -147,9 +149,21 @@ class Cost:
     """US dollars a month; 0 for no budget."""
     anomaly_dollars: int = checks.value(checks.whole(0, 1_000_000), 0)
     """Tell of unusual spending of at least so much; 0 for no watch."""
-    email: str = checks.value(
-        checks.matching(r"|[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address"), ""
-    )
+    email: str = checks.value(checks.EMAIL, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observability:
+    """Alarms and who hears them."""
+
+    enabled: bool = checks.value(checks.switch, default=True)
+    email: str = checks.value(checks.EMAIL, "")
+    waiting_seconds: int = checks.value(checks.whole(30, 86_400), 300)
+    """An upload that waits longer is an alarm."""
+    error_percent: int = checks.value(checks.whole(0, 100), 5)
+    """More failing calls of the ingest function are an alarm."""
+    anomalies: bool = checks.value(checks.switch, default=False)
+    """Also alarms on figures that are unusual for the hour of the week."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +184,7 @@ class Config:
     catalog: Catalog = field(default_factory=Catalog)
     intake: Intake = field(default_factory=Intake)
     heavy: Heavy = field(default_factory=Heavy)
+    observability: Observability = field(default_factory=Observability)
     cost: Cost = field(default_factory=Cost)
 
 
@@ -185,6 +200,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "catalog": Catalog,
     "intake": Intake,
     "heavy": Heavy,
+    "observability": Observability,
     "cost": Cost,
 }
 _STACK = checks.matching(r"[a-z][a-z0-9-]{0,19}", "1 to 20 lower-case letters, digits and hyphens")

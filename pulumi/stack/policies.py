@@ -114,3 +114,25 @@ def may_pull(service: str, *, account: str) -> pulumi.Output[str]:
             }
         ]
     )
+
+
+def may_publish(
+    topic: pulumi.Input[str], sources: Mapping[str, pulumi.Input[str]], *, account: str
+) -> pulumi.Output[str]:
+    """Let services publish to a topic, each for its own sources of one account (ARN patterns)."""
+    return document(
+        [
+            {
+                "Sid": service.partition(".")[0].title(),
+                "Effect": "Allow",
+                "Principal": {"Service": service},
+                "Action": "sns:Publish",
+                "Resource": topic,
+                "Condition": {
+                    "ArnLike": {"aws:SourceArn": source},
+                    "StringEquals": {"aws:SourceAccount": account},
+                },
+            }
+            for service, source in sources.items()
+        ]
+    )

@@ -74,7 +74,9 @@ class Workflow(pulumi.ComponentResource):
             opts=self._own,
         )
         self.machine = self._machine(machine_name, heavy)
-        self._listen(events)
+        self.timeout = TIMEOUT
+        self.dead_letters = self._listen(events)
+        """Events that could not be handed to the function."""
         self.register_outputs({})
 
     def _arn(self, service: str, resource: str) -> str:
@@ -162,7 +164,7 @@ class Workflow(pulumi.ComponentResource):
             ),
         ]
 
-    def _listen(self, events: Events) -> None:
+    def _listen(self, events: Events) -> sqs.Queue:
         name = self._scope.name("heavy")
         rule = cloudwatch.EventRule(
             name,
@@ -209,6 +211,7 @@ class Workflow(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed]),
         )
+        return dead
 
 
 def _filled(names: Mapping[str, str]) -> str:

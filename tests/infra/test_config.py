@@ -10,7 +10,17 @@ from typing import Any
 import pulumi
 import pytest
 
-from stack.config import Catalog, Config, Cost, Heavy, Intake, Registry, Storage, read
+from stack.config import (
+    Catalog,
+    Config,
+    Cost,
+    Heavy,
+    Intake,
+    Observability,
+    Registry,
+    Storage,
+    read,
+)
 from tests.infra.declared import BATCH_IMAGE, IMAGE, declare
 from worker.errors import ProblemsError
 from worker.settings import Ordering
@@ -23,6 +33,7 @@ SECTIONS = {
     "catalog": Catalog,
     "intake": Intake,
     "heavy": Heavy,
+    "observability": Observability,
     "cost": Cost,
 }
 

@@ -56,6 +56,7 @@ FOR_ORDER = {
     "lambda/Function": 1,
     "pipes/Pipe": 1,
 }
+FOR_WATCHING_ORDER = {"cloudwatch/MetricAlarm": 2}
 FOR_IMAGES = {
     "safelight:registry:Registry": 1,
     "ecr/Repository": 2,
@@ -94,7 +95,17 @@ FOR_HEAVY_WORK = {
     "sqs/Queue": 1,
     "sqs/QueuePolicy": 1,
 }
-_EXTRAS = Counter(FOR_IMAGES) + Counter(FOR_HEAVY_WORK)
+FOR_WATCHING = {
+    "safelight:observability:Observability": 1,
+    "sns/Topic": 1,
+    "sns/TopicPolicy": 1,
+    "cloudwatch/CompositeAlarm": 1,
+    "cloudwatch/Dashboard": 1,
+    "cloudwatch/EventRule": 1,
+    "cloudwatch/EventTarget": 1,
+    "cloudwatch/MetricAlarm": 11,
+}
+_EXTRAS = Counter(FOR_IMAGES) + Counter(FOR_HEAVY_WORK) + Counter(FOR_WATCHING)
 
 
 def test_a_stack_without_order_is_exactly_this(standard: Declaration) -> None:
@@ -110,12 +121,19 @@ def test_order_adds_a_queue_a_pipe_and_the_function_that_names_groups(
     """FIFO is the standard way and these further resources."""
     counts = Counter(one.kind for one in ordered.resources)
 
-    assert counts == Counter(COMPONENTS) + Counter(ALWAYS) + Counter(FOR_ORDER) + _EXTRAS
+    assert (
+        counts
+        == Counter(COMPONENTS)
+        + Counter(ALWAYS)
+        + Counter(FOR_ORDER)
+        + Counter(FOR_WATCHING_ORDER)
+        + _EXTRAS
+    )
 
 
 def test_what_is_switched_off_is_not_there() -> None:
     """Without repositories and heavy work a stack is what it was before they came."""
-    small = declare({"registry": {"enabled": False}, "heavy": {"enabled": False}})
+    small = declare({name: {"enabled": False} for name in ("registry", "heavy", "observability")})
     counts = Counter(one.kind for one in small.resources)
 
     assert counts == Counter(COMPONENTS) + Counter(ALWAYS) + Counter(FOR_ORDER)
@@ -134,6 +152,7 @@ def test_every_resource_has_a_component_for_a_parent(ordered: Declaration) -> No
         "safelight:registry:Registry",
         "safelight:heavy:Heavy",
         "safelight:workflow:Workflow",
+        "safelight:observability:Observability",
         "safelight:cost:Cost",
     }
 

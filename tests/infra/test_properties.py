@@ -21,6 +21,8 @@ NAME_LIMITS = {
     "cloudwatch/EventBus": 256,
     "cloudwatch/LogGroup": 512,
     "cloudwatch/EventRule": 64,
+    "cloudwatch/MetricAlarm": 255,
+    "sns/Topic": 256,
     "batch/ComputeEnvironment": 128,
     "batch/JobQueue": 128,
     "batch/JobDefinition": 128,
@@ -78,6 +80,13 @@ configs = st.fixed_dictionaries(
                 "overflowVcpus": st.integers(0, 100),
                 "privateNetwork": st.booleans(),
                 "logRetentionDays": st.sampled_from(LOG_DAYS),
+            }
+        ),
+        "observability": st.fixed_dictionaries(
+            {
+                "enabled": st.booleans(),
+                "email": st.sampled_from(["", "who@example.com"]),
+                "anomalies": st.booleans(),
             }
         ),
         "cost": st.fixed_dictionaries(

@@ -31,6 +31,7 @@ LOCAL: Mapping[str, Any] = {
     "registry": {"enabled": False},
     # Jobs and state machines are run by the local stack itself.
     "heavy": {"enabled": False},
+    "observability": {"enabled": False},
     "storage": {"forceDestroy": True},
     "catalog": {"deletionProtection": False, "pointInTimeRecovery": False},
 }
