@@ -1,0 +1,402 @@
+"""One attempt, from its command line to its exit code and what it leaves behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batch import scratch
+from batch.order import read_order
+from batch.stopping import StopFlag
+from batch.work import Operation, Work
+from tests.unit.batch.worlds import World, attempt
+from worker.errors import (
+    AccessDenied,
+    DamagedInput,
+    EngineError,
+    ObjectChanged,
+    ParameterError,
+    Reason,
+    SafelightError,
+    Throttled,
+    Unreachable,
+)
+from worker.records import JobRecord
+
+ASSET = "7b6b3b1c-2f6e-4a57-9c55-0d1d5ad1c001"
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """An input; no operation here looks at what it is."""
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"film" * 1000)
+    return path
+
+
+@pytest.fixture
+def usual(film: Path, tmp_path: Path) -> list[str]:
+    """A command line."""
+    (tmp_path / "disk").mkdir()
+    return [
+        *("poster", "--input", str(film), "--output", str(tmp_path / "out")),
+        *("--scratch", str(tmp_path / "disk"), "--param", "width=64"),
+    ]
+
+
+def sized(work: Work) -> Mapping[str, object]:
+    """An operation: stores the size of its input."""
+    made = work.scratch / "made"
+    made.write_text(str(work.inputs[0].stat().st_size))
+    work.progress(0.5, "measuring")
+    work.outputs.file(made, "size.txt")
+    return {"width": work.parameters["width"], "index": work.index, "size": work.size}
+
+
+def fails_with(error: BaseException) -> Operation:
+    """An operation that leaves something in scratch and raises."""
+
+    def operation(work: Work) -> Mapping[str, object]:
+        (work.scratch / "half").write_bytes(b"x")
+        raise error
+
+    return operation
+
+
+def content(path: Path) -> Any:
+    """A JSON file."""
+    return json.loads(path.read_bytes())
+
+
+def test_success_leaves_results_and_a_record(usual: list[str], tmp_path: Path, film: Path) -> None:
+    """Exit 0; result.json vouches for inputs and outputs with digests; scratch is empty."""
+    ended = attempt(*usual, operation=sized)
+
+    result = content(tmp_path / "out" / "result.json")
+    (source,) = result["inputs"]
+    assert ended.code == 0
+    assert (tmp_path / "out" / "size.txt").read_text() == "4000"
+    assert result["kind"] == "poster"
+    assert result["parameters"]["width"] == 64
+    assert result["details"] == {"width": 64, "index": None, "size": 1}
+    assert (source["uri"], source["bytes"]) == (str(film), 4000)
+    assert source["sha256"] == hashlib.sha256(film.read_bytes()).hexdigest()
+    assert result["outputs"] == [
+        {
+            "name": "size.txt",
+            "bytes": 4,
+            "sha256": hashlib.sha256(b"4000").hexdigest(),
+            "content_type": "text/plain; charset=utf-8",
+        }
+    ]
+    assert list((tmp_path / "disk").iterdir()) == []
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["result.json", "size.txt"]
+
+
+def test_a_job_that_is_done_is_not_done_again(usual: list[str], film: Path) -> None:
+    """The same request does nothing; --force, other parameters or other content do it again."""
+    attempt(*usual, operation=sized)
+    never = fails_with(EngineError("it ran"))
+
+    assert attempt(*usual, operation=never).events("unchanged")
+    assert attempt(*usual, "--force", operation=never).code == 1
+    assert attempt(*usual, operation=sized).code == 0
+    assert attempt(*usual, "--param", "quality=10", operation=never).code == 1
+    assert attempt(*usual, operation=sized).code == 0
+    film.write_bytes(b"another")
+    assert attempt(*usual, operation=never).code == 1
+
+
+def test_the_same_content_elsewhere_is_the_same_job(usual: list[str], film: Path) -> None:
+    """A touched or moved file with equal bytes needs no second run."""
+    attempt(*usual, operation=sized)
+    moved = film.rename(film.with_name("moved.mp4"))
+    usual[2] = str(moved)
+
+    assert attempt(*usual, operation=fails_with(EngineError("it ran"))).events("unchanged")
+
+
+def test_a_failed_job_is_not_vouched_for(usual: list[str], tmp_path: Path) -> None:
+    """A record of success does not survive the start of a different job in its place."""
+    attempt(*usual, operation=sized)
+    attempt(*usual, "--force", operation=fails_with(EngineError("x")))
+
+    assert not (tmp_path / "out" / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "event"),
+    [
+        (DamagedInput(Reason.TRUNCATED, "ends early"), 65, "rejected"),
+        (MemoryError(), 65, "rejected"),
+        (Throttled("slowly"), 75, "failed"),
+        (Unreachable("away"), 75, "failed"),
+        (OSError(28, "No space left on device"), 75, "failed"),
+        (KeyboardInterrupt(), 75, "stopped"),
+        (EngineError("defect"), 1, "failed"),
+        (AccessDenied("no right"), 1, "failed"),
+        (ZeroDivisionError("defect"), 1, "failed"),
+        (ParameterError("x", ()), 2, "failed"),
+    ],
+)
+def test_every_failure_has_its_exit_code(
+    usual: list[str], tmp_path: Path, error: BaseException, code: int, event: str
+) -> None:
+    """The code follows from the error; no result is recorded and scratch is empty."""
+    ended = attempt(*usual, operation=fails_with(error))
+
+    (line,) = ended.events(event)
+    assert ended.code == line["exit_code"] == code
+    assert line["code"].replace("_", "").isalnum()
+    assert "Traceback" not in json.dumps(ended.lines)
+    assert not (tmp_path / "out" / "result.json").exists()
+    assert list((tmp_path / "disk").iterdir()) == []
+
+
+def test_a_verdict_is_written_beside_the_results(usual: list[str], tmp_path: Path) -> None:
+    """rejected.json has the code, the sentence and the kind; a later success removes it."""
+    attempt(*usual, operation=fails_with(DamagedInput(Reason.TRUNCATED, "ends early")))
+    verdict = content(tmp_path / "out" / "rejected.json")
+
+    assert (verdict["kind"], verdict["code"], verdict["message"]) == (
+        "poster",
+        "truncated",
+        "ends early",
+    )
+    attempt(*usual, operation=sized)
+    assert not (tmp_path / "out" / "rejected.json").exists()
+
+
+def test_an_input_that_is_not_there_is_bad_input(usual: list[str], tmp_path: Path) -> None:
+    """A missing file, a folder and a missing object end with 65 and a verdict."""
+    for source, code in (
+        (str(tmp_path / "none"), "input_missing"),
+        (str(tmp_path), "input_unreadable"),
+        ("s3://bucket/none.mp4", "object_missing"),
+        ("s3://bucket/prefix/", "input_invalid"),
+    ):
+        usual[2] = source
+        assert attempt(*usual, operation=sized).code == 65
+        assert content(tmp_path / "out" / "rejected.json")["code"] == code
+
+
+def test_everything_that_is_said_wrongly_is_listed_at_once() -> None:
+    """Kind, inputs, output, parameters and numbers are checked before anything is touched."""
+    with pytest.raises(ParameterError) as caught:
+        read_order(
+            [
+                *("poster", "--output", "http://x/", "--param", "width=x", "--param", "wdth=3"),
+                *("--input", "ftp://a", "--input", "b", "--index", "3", "--threads", "-1"),
+            ],
+            {},
+        )
+
+    paths = [problem.path for problem in caught.value.problems]
+    assert {"--input", "--output", "--index", "--size", "--threads", "width", "'wdth'"} <= set(
+        paths
+    )
+
+
+@pytest.mark.parametrize("line", [[], ["poster"], ["none", "--output", "x"], ["poster", "--bogus"]])
+def test_a_wrong_command_line_is_an_error_of_ours(line: list[str]) -> None:
+    """argparse never ends the process by itself."""
+    with pytest.raises(ParameterError):
+        read_order(line, {})
+
+
+def test_a_place_that_is_a_whole_bucket_is_refused() -> None:
+    """Results at the top of a bucket would be beside everything else."""
+    with pytest.raises(ParameterError, match="prefix"):
+        read_order(["poster", "--input", "a", "--output", "s3://bucket"], {})
+
+
+def test_checkpoints_outlive_a_failed_attempt(usual: list[str], tmp_path: Path) -> None:
+    """What one attempt has finished the next one finds; after success it is gone."""
+    made: list[str] = []
+
+    def operation(work: Work) -> Mapping[str, object]:
+        for name in ("1", "2", "3"):
+            if work.checkpoint.get(name) is None:
+                path = work.scratch / name
+                path.write_text(name)
+                made.append(name)
+                work.checkpoint.put(name, path)
+            if len(made) == 2:
+                made.append("stop")
+                raise Unreachable("reclaimed")
+        return {}
+
+    assert attempt(*usual, operation=operation).code == 75
+    assert attempt(*usual, operation=operation).code == 0
+    assert made == ["1", "2", "stop", "3"]
+    assert not (tmp_path / "out" / ".checkpoint").exists()
+
+
+def test_a_stop_ends_in_order(usual: list[str], tmp_path: Path) -> None:
+    """A stop while it works is 75 and ``stopped``, whatever error the operation makes of it."""
+    for error in (None, EngineError("the child program was killed")):
+        stop = StopFlag()
+
+        def operation(
+            work: Work, stop: StopFlag = stop, error: SafelightError | None = error
+        ) -> Mapping[str, object]:
+            stop.request("reclaimed")
+            if error is not None:
+                raise error
+            work.stop.check()
+            return {}
+
+        ended = attempt(*usual, operation=operation, stop=stop)
+        assert ended.code == 75
+        assert ended.events("stopped")[0]["code"] == "stopped"
+        assert list((tmp_path / "disk").iterdir()) == []
+
+
+def test_a_verdict_counts_even_when_a_stop_comes(usual: list[str]) -> None:
+    """What is known about the input is not forgotten because of the stop."""
+    stop = StopFlag()
+
+    def operation(work: Work) -> Mapping[str, object]:
+        stop.request("reclaimed")
+        raise DamagedInput(Reason.CORRUPT, "no")
+
+    assert attempt(*usual, operation=operation, stop=stop).code == 65
+
+
+def test_a_full_scratch_disk_is_found_before_fetching(
+    usual: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attempt ends with 75 and ``scratch_full`` and names both figures; nothing is fetched."""
+    world = World()
+    world.memory.upload("bucket", "film.mp4", b"x" * 100)
+    usual[2] = "s3://bucket/film.mp4"
+    usage = shutil.disk_usage(tmp_path)._replace(free=10**6)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+
+    ended = attempt(*usual, operation=sized, world=world)
+
+    assert ended.code == 75
+    (line,) = ended.events("failed")
+    assert line["code"] == "scratch_full"
+    assert "1 MB are free" in line["message"]
+
+
+def test_inputs_and_outputs_may_be_in_s3(usual: list[str], tmp_path: Path) -> None:
+    """An object is fetched under a harmless name with its ending; results are put back."""
+    world = World()
+    world.memory.upload("intake", "ab/-rf *;x.MP4", b"12345")
+    usual[2], usual[4] = "s3://intake/ab/-rf *;x.MP4", "s3://delivery/aa/asset/"
+    seen: list[str] = []
+
+    def operation(work: Work) -> Mapping[str, object]:
+        seen.append(work.inputs[0].name)
+        return sized(work)
+
+    assert attempt(*usual, operation=operation, world=world).code == 0
+    assert seen == ["input.mp4"]
+    assert world.memory.keys("delivery") == {"aa/asset/size.txt", "aa/asset/result.json"}
+    never = fails_with(EngineError("it ran"))
+    assert attempt(*usual, operation=never, world=world).events("unchanged")
+
+
+def test_an_object_that_changes_meanwhile_is_not_worked_on(
+    usual: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What was described must be what is fetched."""
+    world = World()
+    world.memory.upload("intake", "film.mp4", b"12345")
+    usual[2] = "s3://intake/film.mp4"
+
+    def changed(*_: object, **__: object) -> None:
+        raise ObjectChanged("replaced")
+
+    monkeypatch.setattr("tests.unit.batch.worlds.MemoryTransfers.download", changed)
+
+    assert attempt(*usual, operation=sized, world=world).code == 65
+    assert content(tmp_path / "out" / "rejected.json")["code"] == "object_changed"
+
+
+def test_progress_goes_to_the_log(usual: list[str]) -> None:
+    """Percent never falls behind what is fetched nor reaches 100 before the record is written."""
+    ended = attempt(*usual, operation=sized)
+
+    percents = [line["percent"] for line in ended.events("progress")]
+    assert percents == sorted(percents)
+    assert percents[-1] == 100.0
+    assert {line["doing"] for line in ended.events("progress")} == {"measuring", "done"}
+    assert next(line["event"] for line in ended.lines if "event" in line) == "started"
+    (metrics,) = [line for line in ended.lines if "_aws" in line]
+    assert (metrics["kind"], metrics["outcome"], metrics["Jobs"]) == ("poster", "done", 1)
+    assert metrics["InputBytes"] == 4000
+
+
+def test_the_assets_record_lists_the_job(
+    usual: list[str], monkeypatch: pytest.MonkeyPatch, film: Path
+) -> None:
+    """With an asset and a table the job is there with its state; created_at stays."""
+    monkeypatch.setenv("SAFELIGHT_TABLE", "catalog")
+    world, batch = World(), {"AWS_BATCH_JOB_ID": "job-1", "AWS_BATCH_JOB_ATTEMPT": "2"}
+    line = [*usual, "--asset", ASSET]
+
+    attempt(*line, operation=fails_with(Unreachable("x")), world=world, environment=batch)
+    attempt(*line, operation=sized, world=world, environment=batch)
+
+    first, last = world.assets.written[0], world.assets.written[-1]
+    assert [job.state for job in world.assets.written] == ["RUNNABLE", "SUCCEEDED"]
+    assert (last.id, last.kind, last.asset) == ("job-1", "poster", ASSET)
+    assert last.created_at == first.created_at
+    assert last.detail["percent"] == "100.0"
+    assert first.detail["code"] == "unreachable"
+
+
+def test_a_catalog_that_fails_does_not_fail_the_job(
+    usual: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a warning in the log."""
+    monkeypatch.setenv("SAFELIGHT_TABLE", "catalog")
+    world = World()
+
+    def away(job: JobRecord) -> None:
+        raise Unreachable("away")
+
+    monkeypatch.setattr(world.assets, "put_job", away)
+    ended = attempt(*usual, "--asset", ASSET, operation=sized, world=world)
+
+    assert ended.code == 0
+    assert ended.events("warning")[0]["code"] == "unreachable"
+
+
+def test_children_of_an_array_have_records_of_their_own(film: Path, tmp_path: Path) -> None:
+    """Index and size come from Batch's variables; results do not overwrite each other."""
+    line = ["transcode-part", "--input", str(film), "--output", str(tmp_path / "out")]
+
+    def operation(work: Work) -> Mapping[str, object]:
+        return {"index": work.index, "size": work.size}
+
+    for index in range(2):
+        environment = {"AWS_BATCH_JOB_ARRAY_INDEX": str(index), "AWS_BATCH_JOB_ARRAY_SIZE": "2"}
+        assert attempt(*line, operation=operation, environment=environment).code == 0
+
+    names = sorted(path.name for path in (tmp_path / "out" / "results").iterdir())
+    assert names == ["00000.part.result.json", "00001.part.result.json"]
+    assert content(tmp_path / "out" / "results" / names[1])["details"] == {"index": 1, "size": 2}
+
+
+def test_what_a_killed_attempt_has_left_is_removed(usual: list[str], tmp_path: Path) -> None:
+    """A folder whose lock is free goes; one that is held stays."""
+    dead, other = tmp_path / "disk" / f"{scratch.PREFIX}dead", tmp_path / "disk" / "other"
+    for folder in (dead, other):
+        folder.mkdir()
+        (folder / "lock").write_bytes(b"")
+
+    with scratch.Scratch(tmp_path / "disk") as alive:
+        attempt(*usual, operation=sized)
+        assert alive.root.exists()
+
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["other"]
