@@ -116,8 +116,11 @@ def files() -> Iterator[str]:
         mode = path.lstat().st_mode
         if not path.is_symlink() and (not mode & 0o004 or mode & 0o022):
             yield f"{path} has mode {mode & 0o777:o}"
-        if path.suffix == ".py" and not list((path.parent / "__pycache__").glob(f"{path.stem}.*")):
-            yield f"{path} is not compiled"
+    for path in [*HOME.rglob("*.py"), *Path("/usr/lib").glob("python3*/**/*.py")]:
+        compiled = Path(importlib.util.cache_from_source(str(path)))
+        # PEP 552: the second word of 1 says that no date and no content of the source matters.
+        if not compiled.exists() or compiled.read_bytes()[4:8] != b"\x01\0\0\0":
+            yield f"{path} would be compiled at every start"
 
 
 def programs(kind: str) -> Iterator[str]:

@@ -18,8 +18,9 @@ rm -rf /usr/lib/python3.13/test /usr/lib/python3.13/pydoc_data
 
 # Debian compiles for the dates of the sources, which are about to change; as in requirements.sh.
 find /usr/lib/python3* /usr/share/python3 -name __pycache__ -prune -exec rm -rf {} +
-PYTHONHASHSEED=0 python3 -m compileall -q --invalidation-mode unchecked-hash /usr/lib/python3.13 \
-    /usr/lib/python3
+# -B: what is imported meanwhile must not be written as usual, and then be left alone.
+PYTHONHASHSEED=0 python3 -B -m compileall -q -f --invalidation-mode unchecked-hash \
+    /usr/lib/python3.13 /usr/lib/python3
 
 # What only installs, draws or logs people in. A program that is not there cannot be used by whoever
 # breaks in. Purged by dpkg, so that its list, which scanners read, stays true.
