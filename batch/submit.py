@@ -27,6 +27,8 @@ USUAL_CHILDREN = 100
 URGENT = 100
 """Scheduling priority of what was asked for with priority."""
 _DIGITS = 20
+_STEM = 60
+"""Characters of an input's name in the name and the place of its job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,14 +197,14 @@ def _name(kind: Kind, stem: str, meaning: Sequence[object]) -> str:
     """The same for the same work: a default that is written out changes nothing."""
     text = json.dumps(meaning, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
-    readable = re.sub(r"[^A-Za-z0-9]+", "-", stem)[:60].strip("-")
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-")
     return "-".join(part for part in (kind.name, readable, digest) if part)
 
 
 def _stem(text: str) -> str:
     """What an input is called, without folders and ending."""
-    stem = PurePosixPath(text.removeprefix("s3://")).stem
-    return stem if stem.strip(".") else "input"
+    stem = PurePosixPath(text.removeprefix("s3://")).stem[:_STEM]
+    return stem if stem.strip(". ") else "input"
 
 
 def _below(output: str, stem: str, taken: set[str]) -> str:

@@ -1,0 +1,231 @@
+"""From a wish to jobs: one name for the same work, many inputs, every mistake at once."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from batch.addresses import S3Address
+from batch.submit import Surroundings, Wish, requests
+from worker.errors import ObjectMissing, ParameterError, ProblemsError
+from worker.jobs import JobRequest
+
+FILM = Wish(kind="transcode", inputs=("s3://source/film.mp4",), output="s3://results/films")
+AWAY = Surroundings(files=False, places="s3://delivery/")
+HERE = Surroundings(files=True)
+
+
+def only(wish: Wish, around: Surroundings = AWAY) -> JobRequest:
+    """The one job of a wish."""
+    (made,) = requests(wish, around)
+    return made
+
+
+def problems(wish: Wish, around: Surroundings = AWAY) -> list[str]:
+    """What is wrong with a wish."""
+    with pytest.raises(ParameterError) as caught:
+        requests(wish, around)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_a_wish_becomes_a_request() -> None:
+    """What was given is passed on as it was given; defaults stay with the job."""
+    made = only(replace(FILM, parameters={"heights": "720"}, asset="a1"))
+
+    assert (made.kind, made.queue, made.priority) == ("transcode", "standard", 0)
+    assert (made.inputs, made.output) == (("s3://source/film.mp4",), "s3://results/films/")
+    assert (made.parameters, made.asset, made.array_size) == ({"heights": "720"}, "a1", None)
+    assert re.fullmatch(r"transcode-film-[0-9a-f]{20}", made.name)
+
+
+def test_the_same_work_has_the_same_name() -> None:
+    """Whoever asks, however urgently, with a default written out or left out."""
+    name = only(FILM).name
+
+    assert only(replace(FILM, urgent=True)).name == name
+    assert only(replace(FILM, parameters={"hls": "yes"})).name == name
+    assert only(replace(FILM, output="s3://results/films/")).name == name
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": "poster"},
+        {"inputs": ("s3://source/other/film.mp4",)},
+        {"output": "s3://results/elsewhere"},
+        {"parameters": {"hls": "no"}},
+        {"asset": "a1"},
+        {"again": "1"},
+    ],
+    ids=",".join,
+)
+def test_other_work_has_another_name(changes: dict[str, object]) -> None:
+    """Everything that the result depends on is in the name."""
+    assert only(replace(FILM, **changes)).name != only(FILM).name  # type: ignore[arg-type]
+
+
+def test_new_content_under_the_same_name_is_other_work(tmp_path: Path) -> None:
+    """An object's etag, a file's size and time."""
+    one, two = replace(AWAY, etag=lambda _: "one"), replace(AWAY, etag=lambda _: "two")
+    assert only(FILM, one).name != only(FILM, two).name
+
+    file = tmp_path / "film.mp4"
+    file.write_bytes(b"one")
+    wish = replace(FILM, inputs=(str(file),))
+    before = only(wish, HERE).name
+    assert only(wish, HERE).name == before
+    os.utime(file, ns=(1, 1))
+    assert only(wish, HERE).name != before
+
+
+def test_priority_is_a_queue_and_a_rank() -> None:
+    """Before everything else."""
+    made = only(replace(FILM, urgent=True))
+
+    assert (made.queue, made.priority) == ("urgent", 100)
+
+
+def test_each_input_of_a_kind_that_takes_one_is_a_job() -> None:
+    """With a place of its own below the output; one that is given twice is done once."""
+    inputs = (
+        "s3://source/a/film.mp4",
+        "s3://source/b/FILM.mov",
+        "s3://source/c.mp4",
+        "s3://source/c.mp4",
+    )
+    made = requests(replace(FILM, inputs=inputs), AWAY)
+
+    assert [job.output for job in made] == [
+        "s3://results/films/film/",
+        "s3://results/films/FILM-2/",
+        "s3://results/films/c/",
+    ]
+    assert len({job.name for job in made}) == 3
+
+
+def test_a_kind_that_takes_many_gets_all_in_one_job() -> None:
+    """In the order they were given."""
+    inputs = tuple(f"s3://source/{n}.jpg" for n in (3, 1, 2))
+    made = only(replace(FILM, kind="stitch", inputs=inputs))
+
+    assert (made.inputs, made.array_size) == (inputs, None)
+
+
+@pytest.mark.parametrize(
+    ("count", "array", "size"),
+    [(1, None, None), (2, None, 2), (500, None, 100), (1, 7, 7), (5, 1, None)],
+)
+def test_many_inputs_of_an_array_kind_are_one_array(
+    count: int, array: int | None, size: int | None
+) -> None:
+    """As many children as inputs, up to a point, or as told; an array of one is a single job."""
+    inputs = tuple(f"s3://source/{n}.jpg" for n in range(count))
+    made = only(replace(FILM, kind="batch-process", inputs=inputs, array=array))
+
+    assert (made.array_size, made.queue, len(made.inputs)) == (size, "bulk", count)
+
+
+def test_without_a_place_each_job_gets_its_own() -> None:
+    """Below the delivery bucket, behind two hexadecimal digits that spread the load."""
+    made = only(replace(FILM, output=None))
+
+    assert made.output == f"s3://delivery/{made.name[-2:]}/{made.name}/"
+
+
+def test_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the job works in another folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "film.mp4").touch()
+
+    made = only(replace(FILM, inputs=("film.mp4",), output="out"), HERE)
+
+    assert (made.inputs, made.output) == ((str(tmp_path / "film.mp4"),), str(tmp_path / "out"))
+
+
+def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
+    """Each by the option or the parameter it is in."""
+    wish = Wish(
+        kind="transcode",
+        inputs=("http://example.com/film.mp4", str(tmp_path / "missing.mp4")),
+        output="s3://bucket-alone",
+        parameters={"max_seconds": "long", "preset": "warp"},
+        array=3,
+    )
+
+    found = problems(wish, HERE)
+
+    assert sorted(text.partition(":")[0] for text in found[:2]) == [
+        "--param max_seconds",
+        "--param preset",
+    ]
+    assert [text.partition(":")[0] for text in found[2:]] == [
+        "INPUT",
+        "INPUT",
+        "--out",
+        "--array",
+    ]
+
+
+def test_a_file_here_is_no_input_there() -> None:
+    """And a folder here no place for results."""
+    found = problems(replace(FILM, inputs=("film.mp4",), output="out"))
+
+    assert "safelight put" in found[0]
+    assert found[1].startswith("--out: must be s3://")
+
+
+def test_an_object_that_is_not_there_is_told_before_anything_is_submitted() -> None:
+    """Batch would find out minutes later."""
+
+    def missing(address: S3Address) -> str:
+        raise ObjectMissing(str(address))
+
+    found = problems(FILM, replace(AWAY, etag=missing))
+
+    assert found == ["INPUT: there is nothing at s3://source/film.mp4"]
+
+
+def test_a_prefix_is_not_looked_up() -> None:
+    """It is no object; what lies behind it is the job's to list."""
+
+    def missing(address: S3Address) -> str:
+        raise ObjectMissing(str(address))
+
+    wish = replace(FILM, kind="batch-process", inputs=("s3://source/library/",))
+    assert only(wish, replace(AWAY, etag=missing)).inputs == ("s3://source/library/",)
+
+
+@pytest.mark.parametrize(("kind", "count"), [("stitch", 1), ("hdr-merge", 17), ("restore", 3)])
+def test_too_few_and_too_many_inputs_are_told(kind: str, count: int) -> None:
+    """With how many there may be."""
+    inputs = tuple(f"s3://source/{n}.jpg" for n in range(count))
+    (found,) = problems(replace(FILM, kind=kind, inputs=inputs))
+
+    assert found.startswith(f"INPUT: {kind} takes at ")
+
+
+def test_here_a_place_must_be_named() -> None:
+    """There is no delivery bucket to fall back to."""
+    assert problems(replace(FILM, output=None), HERE) == [
+        "--out: is needed: a folder or s3://bucket/prefix"
+    ]
+
+
+def test_an_unknown_kind_lists_those_there_are() -> None:
+    """Before anything else is looked at."""
+    with pytest.raises(ProblemsError, match="audio-waveform"):
+        requests(replace(FILM, kind="transmogrify"), AWAY)
+
+
+@pytest.mark.parametrize("name", ["..", "...", " ", "日本", "a" * 300 + ".mp4"])
+def test_strange_names_make_ordinary_jobs(name: str) -> None:
+    """A name that Batch takes and a place below the one that was asked for."""
+    made = requests(replace(FILM, inputs=(f"s3://source/x/{name}", "s3://source/y")), AWAY)[0]
+
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", made.name)
+    assert made.output.startswith("s3://results/films/")
+    assert "/../" not in made.output
