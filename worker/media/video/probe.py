@@ -44,6 +44,7 @@ _LEAST_BITS_PER_SECOND = 2_000
 """Below this a claimed length does not fit the bytes; the poorest speech codecs need as much."""
 _CORRECTED = 0.05
 """Share by which claim and measure may differ before the claim is called wrong."""
+_PLAIN_RATE = 240
 _DAMAGED = 0.2
 """Share of the frames that may be missing of a file with damage."""
 _SURE = 25
@@ -263,6 +264,8 @@ def _tolerance(claimed: float) -> float:
 def _track(stream: read.Json, timing: Timing, *, whole: bool) -> VideoTrack:
     """The track with what was measured in place of what was claimed."""
     claimed = read.claimed_fps(stream)
+    if timing.packets < 2 and not 1 <= claimed <= _PLAIN_RATE:
+        claimed = Fraction(25)  # one frame has no rate; what is derived from its length is none
     found = timing.fps
     vfr = found is not None and not timing.regular
     fps = claimed

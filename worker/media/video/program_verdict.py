@@ -43,7 +43,9 @@ _WORDS: tuple[tuple[str, type[Rejected], Reason, str], ...] = (
     (
         r"Codec \(.*\) not on whitelist|Decoder \(.*\) not found|Decoding requested, but no decoder"
         r"|not currently supported in container|Unsupported codec|Decoder not found"
-        r"|No decoder could be found|not implemented|is not supported",
+        r"|No decoder could be found|Impossible to convert between the formats"
+        r"|not implemented\. Update your FFmpeg|Unsupported (?:bit depth|pixel format|profile)"
+        r"|(?:depth|profile|format|version|layout|sampling|compression).{0,40} not supported",
         UnsupportedInput,
         Reason.UNSUPPORTED_VARIANT,
         "it uses a coding that is not accepted",

@@ -1,0 +1,1 @@
+"""Tests of video work, on films made by ffmpeg's own test sources."""

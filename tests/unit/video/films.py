@@ -1,0 +1,99 @@
+"""Films made on the spot, good ones and damaged ones. Each is made once a process."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+needs_ffmpeg = pytest.mark.skipif(
+    shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None,
+    reason="ffmpeg is not installed",
+)
+
+PICTURES = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=2")
+SOUND = ("-f", "lavfi", "-i", "sine=frequency=440:duration=2")
+H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-pix_fmt", "yuv420p")
+AAC = ("-c:a", "aac", "-b:a", "64k")
+
+SRT = """1
+00:00:00,100 --> 00:00:01,000
+Guten <b>Tag</b>
+
+2
+00:00:01,100 --> 00:00:01,900
+Auf Wiedersehen
+"""
+
+
+@cache
+def make(ending: str, *arguments: str) -> bytes:
+    """What ffmpeg makes of these arguments; inputs first, the output is put behind them.
+
+    ``SRT`` as an argument stands for a file with two subtitles in it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder, "text.srt")
+        text.write_text(SRT)
+        target = Path(folder, f"film.{ending}")
+        words = [str(text) if word == "SRT" else word for word in arguments]
+        command = ["ffmpeg", "-nostdin", "-loglevel", "error", *words, str(target)]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        return target.read_bytes()
+
+
+def clip() -> bytes:
+    """Two seconds of H.264 and AAC in an MP4, 160 by 90 at 25 a second, index first."""
+    return make("mp4", *PICTURES, *SOUND, *H264, *AAC, "-movflags", "faststart")
+
+
+def matroska() -> bytes:
+    """Two seconds of H.264 in a Matroska."""
+    return make("mkv", *PICTURES, *H264)
+
+
+def patched(data: bytes, box: bytes, offset: int, value: bytes) -> bytes:
+    """With other bytes at an offset from the end of the first such word."""
+    at = data.index(box) + len(box) + offset
+    return data[:at] + value + data[at + len(value) :]
+
+
+def garbled(data: bytes, first: float, last: float, *, seed: int = 1) -> bytes:
+    """With noise between two shares of its length."""
+    noise = random.Random(seed)
+    start, end = int(len(data) * first), int(len(data) * last)
+    return data[:start] + noise.randbytes(end - start) + data[end:]
+
+
+def claiming(seconds: int) -> bytes:
+    """The clip whose header says it lasts so long (ISO/IEC 14496-12: mvhd, tkhd and mdhd)."""
+    data = patched(clip(), b"mvhd", 16, (seconds * 1000).to_bytes(4))
+    at = data.index(b"mdhd") + 4
+    scale = int.from_bytes(data[at + 12 : at + 16])
+    return patched(data, b"mdhd", 16, (seconds * scale % (1 << 32)).to_bytes(4))
+
+
+def spread(times: int) -> bytes:
+    """The Matroska with its frames so many times as far apart."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "film.mkv")
+        source.write_bytes(matroska())
+        setts = f"setts=pts=PTS*{times}:dts=DTS*{times}"
+        return make.__wrapped__("mkv", "-i", str(source), "-c", "copy", "-bsf:v", setts)
+
+
+def turned() -> bytes:
+    """The clip with a display matrix that turns it clockwise by a quarter (tkhd, matrix)."""
+    one, minus = (1 << 16).to_bytes(4), (-(1 << 16)).to_bytes(4, signed=True)
+    matrix = bytes(4) + one + bytes(4) + minus + bytes(12)
+    return patched(clip(), b"tkhd", 40, matrix)
+
+
+def picture() -> bytes:
+    """A PNG."""
+    return make("png", *PICTURES, "-frames:v", "1")

@@ -1,0 +1,271 @@
+"""Tests of what hostile and broken uploads come to: a verdict with a code, and never a hang."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from tests.unit.video.films import (
+    AAC,
+    H264,
+    PICTURES,
+    SOUND,
+    claiming,
+    clip,
+    garbled,
+    make,
+    matroska,
+    needs_ffmpeg,
+    patched,
+    picture,
+    spread,
+)
+from worker.errors import InputError, Rejected
+from worker.media.video.limits import ProgramLimits, VideoLimits
+from worker.media.video.probe import probe
+from worker.media.video.program import input_url, run
+
+pytestmark = needs_ffmpeg
+
+LIMITS = ProgramLimits(wall_seconds=60)
+
+PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n%s\n#EXT-X-ENDLIST\n"
+MANIFEST = (
+    b'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"><Period>'
+    b'<AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="1">'
+    b"<BaseURL>file:///etc/passwd</BaseURL></Representation></AdaptationSet></Period></MPD>"
+)
+SESSION = (
+    b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+    b"m=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """Where a film goes; for some the name lies."""
+    return tmp_path / "film.mp4"
+
+
+def verdict(path: Path, limits: VideoLimits | None = None) -> str:
+    """The code a file is rejected with."""
+    with pytest.raises(Rejected) as caught:
+        probe(path, limits)
+    assert not caught.value.retryable
+    return caught.value.code
+
+
+REFUSED: dict[str, tuple[Callable[[], bytes], set[str]]] = {
+    "zero-length": (lambda: b"", {"empty"}),
+    "one byte": (lambda: b"\0", {"unknown_format"}),
+    "half an mp4": (lambda: clip()[: len(clip()) // 2], {"truncated"}),
+    "an mp4 without its last byte": (lambda: clip()[:-1], {"truncated"}),
+    "an mp4 whose index is cut off": (
+        lambda: make("mp4", *PICTURES, *H264)[:-200],
+        {"truncated"},
+    ),
+    "the first box of an mp4": (lambda: clip()[:32], {"truncated"}),
+    "half a matroska": (lambda: matroska()[: len(matroska()) // 2], {"truncated"}),
+    "half an avi": (
+        lambda: make("avi", *PICTURES)[: len(make("avi", *PICTURES)) // 2],
+        {"truncated"},
+    ),
+    "sound alone": (lambda: make("m4a", *SOUND, *AAC), {"no_video"}),
+    "a picture": (picture, {"format_not_allowed"}),
+    "a jpeg": (lambda: make("jpg", *PICTURES, "-frames:v", "1"), {"format_not_allowed"}),
+    "a gif": (lambda: make("gif", *PICTURES, "-frames:v", "2"), {"format_not_allowed"}),
+    "a heic": (
+        lambda: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100),
+        {"format_not_allowed"},
+    ),
+    "a playlist of a file": (lambda: PLAYLIST % b"file:///etc/passwd", {"format_not_allowed"}),
+    "a playlist of an address": (
+        lambda: PLAYLIST % b"http://127.0.0.1:9/a.ts",
+        {"format_not_allowed"},
+    ),
+    "a script of files": (
+        lambda: b"ffconcat version 1.0\nfile /etc/passwd\n",
+        {"format_not_allowed"},
+    ),
+    "a manifest": (lambda: MANIFEST, {"format_not_allowed", "unknown_format"}),
+    "a session description": (lambda: SESSION, {"format_not_allowed"}),
+    "text": (lambda: b"hello\n" * 500, {"unknown_format"}),
+    "noise": (lambda: garbled(bytes(5000), 0, 1), {"unknown_format"}),
+    "an mp4 of noise": (
+        lambda: garbled(clip(), (clip().index(b"mdat") + 4) / len(clip()), 1),
+        {"corrupt"},
+    ),
+    "two seconds spread over two days": (lambda: spread(86_400), {"too_long_duration"}),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_refused(what: str, film: Path) -> None:
+    """Each has its code."""
+    make_it, codes = REFUSED[what]
+    film.write_bytes(make_it())
+    assert verdict(film) in codes
+
+
+@pytest.mark.parametrize("what", ["a picture", "noise", "text", "sound alone", "an mp4 of noise"])
+@pytest.mark.parametrize("name", ["film.mkv", "upload", "film.ts", "-i"])
+def test_a_name_plays_no_part(what: str, name: str, tmp_path: Path) -> None:
+    """The verdict on the same bytes is the same under every name."""
+    make_it, codes = REFUSED[what]
+    film = tmp_path / name
+    film.write_bytes(make_it())
+    assert verdict(film) in codes
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """That is no fault of a film's."""
+    with pytest.raises(InputError):
+        probe(tmp_path / "none.mp4")
+
+
+def test_a_playlist_is_not_followed_when_it_is_given_to_ffmpeg(tmp_path: Path) -> None:
+    """Even without a probe before it, nothing of another file reaches an output."""
+    secret = tmp_path / "secret.ts"
+    secret.write_bytes(make("ts", *PICTURES, "-c:v", "mpeg2video"))
+    trap = tmp_path / "film.mp4"
+    trap.write_bytes(PLAYLIST % str(secret).encode())
+    target = tmp_path / "out.raw"
+    with pytest.raises(Rejected) as caught:
+        run(
+            ["-i", input_url(trap), "-f", "rawvideo", input_url(target)],
+            limits=LIMITS,
+        )
+    assert caught.value.code == "format_not_allowed"
+    assert not target.exists()
+
+
+# --- accepted, with doubt -----------------------------------------------------------------------
+
+
+def test_a_film_of_one_frame(film: Path) -> None:
+    """It is a film, though a short one."""
+    film.write_bytes(make("mp4", *PICTURES, "-frames:v", "1", *H264))
+    found = probe(film)
+    assert found.video is not None
+    assert (found.video.frames, found.video.vfr) == (1, False)
+    assert 0 < found.duration <= 1
+
+
+def test_a_claim_of_a_hundred_hours_is_measured(film: Path) -> None:
+    """Two seconds that say they are a hundred hours are two seconds."""
+    film.write_bytes(claiming(360_000))
+    found = probe(film)
+    assert found.claimed_duration == pytest.approx(360_000, rel=0.2)
+    assert found.duration == pytest.approx(2.0, abs=0.05)
+    assert "duration_corrected" in found.warnings
+
+
+def test_a_claim_that_fits_the_bytes_is_refused(film: Path) -> None:
+    """Too long is too long before anything is decoded."""
+    film.write_bytes(clip())
+    assert verdict(film, VideoLimits(seconds=1.5)) == "too_long_duration"
+
+
+def test_time_stamps_with_a_gap(film: Path) -> None:
+    """Frames that jump ahead by minutes are told of, and the rate is no longer even."""
+    setts = "setts=pts=PTS+gt(N\\,20)*60000:dts=DTS+gt(N\\,20)*60000"
+    source = film.with_name("source.mkv")
+    source.write_bytes(matroska())
+    film.write_bytes(make("mkv", "-i", str(source), "-c", "copy", "-bsf:v", setts))
+    found = probe(film)
+    assert "timestamps_irregular" in found.warnings
+    assert found.duration == pytest.approx(62, abs=1)
+
+
+def test_half_a_transport_stream_is_what_is_left_of_it(film: Path) -> None:
+    """A recording that stopped has no end to miss."""
+    whole = make("ts", *PICTURES, "-c:v", "mpeg2video")
+    film.write_bytes(whole[: len(whole) // 2])
+    assert 0.3 < probe(film).duration < 1.8
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "codec", "ending"),
+    [
+        ("gray", "ffv1", "mkv"),
+        ("gray10le", "ffv1", "mkv"),
+        ("yuv410p", "ffv1", "mkv"),
+        ("yuv444p16le", "ffv1", "mkv"),
+        ("gbrp16le", "ffv1", "mkv"),
+        ("yuva444p10le", "prores_ks", "mov"),
+        ("pal8", "png", "mov"),
+        ("monob", "png", "mov"),
+        ("rgb24", "rawvideo", "nut"),
+        ("bgr8", "rawvideo", "nut"),
+        ("xyz12be", "rawvideo", "nut"),
+    ],
+)
+def test_odd_pixel_formats(film: Path, pix_fmt: str, codec: str, ending: str) -> None:
+    """What swscale can convert is accepted: the first frame was converted to find out."""
+    film.write_bytes(make(ending, *PICTURES, "-frames:v", "3", "-c:v", codec, "-pix_fmt", pix_fmt))
+    found = probe(film)
+    assert found.video is not None
+    assert found.video.fps == Fraction(25)
+
+
+def test_an_unknown_coding(film: Path) -> None:
+    """A track whose coding nobody knows is named as that."""
+    film.write_bytes(clip().replace(b"avc1\0", b"zzzz\0").replace(b"avcC", b"zzzC"))
+    assert verdict(film) in {"unsupported_variant", "corrupt"}
+
+
+def test_limits_of_a_frame(film: Path) -> None:
+    """Read from the header, before a frame of that size is decoded."""
+    film.write_bytes(clip())
+    assert verdict(film, VideoLimits(dimension=100)) == "too_large_dimension"
+    assert verdict(film, VideoLimits(pixels=1000)) == "too_many_pixels"
+    assert verdict(film, VideoLimits(bytes=1000)) == "too_many_bytes"
+    assert verdict(film, VideoLimits(streams=1)) == "too_many_streams"
+
+
+# --- damage in the middle -----------------------------------------------------------------------
+
+
+def test_a_corrupt_middle_of_packets_is_found_when_it_is_decoded(tmp_path: Path) -> None:
+    """The index is whole, so only a decoder can see it; every run of ffmpeg would."""
+    film = tmp_path / "film.mp4"
+    film.write_bytes(garbled(clip(), 0.3, 0.7))
+    assert probe(film).duration == pytest.approx(2.0, abs=0.05)
+    with pytest.raises(Rejected) as caught:
+        run(["-i", input_url(film), "-f", "null", "-"], limits=LIMITS)
+    assert caught.value.code == "corrupt"
+
+
+def test_a_corrupt_middle_of_a_container_is_found_by_the_probe(film: Path) -> None:
+    """Where packets are lost, a decoder sees nothing: they are counted."""
+    film.write_bytes(garbled(matroska(), 0.3, 0.7))
+    assert verdict(film) == "corrupt"
+
+
+def test_a_little_damage_is_no_verdict(tmp_path: Path) -> None:
+    """One bad frame of fifty is concealed by the decoder, as every player does."""
+    film = tmp_path / "film.mp4"
+    film.write_bytes(garbled(clip(), 0.5, 0.51))
+    run(["-i", input_url(film), "-f", "null", "-"], limits=LIMITS)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_noise_anywhere_is_a_verdict_or_a_film(film: Path, seed: int) -> None:
+    """Noise in the header of a film never is a defect of ours."""
+    start = seed * 0.02
+    film.write_bytes(garbled(clip(), start, start + 0.004, seed=seed))
+    with contextlib.suppress(Rejected):
+        assert probe(film).duration >= 0
+
+
+def test_a_frame_size_that_lies(film: Path) -> None:
+    """A header with another size than its frames: they are believed, or it is refused."""
+    film.write_bytes(patched(clip(), b"avc1", 24, b"\xff\xff\xff\xff"))
+    with contextlib.suppress(Rejected):
+        found = probe(film)
+        assert found.video is not None
+        assert found.video.stored_width == 160

@@ -1,0 +1,213 @@
+"""Tests of what is found out about good films."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from tests.unit.video.films import (
+    AAC,
+    H264,
+    PICTURES,
+    SOUND,
+    clip,
+    make,
+    needs_ffmpeg,
+    turned,
+)
+from worker.media.video import probe_read
+from worker.media.video.limits import ProgramLimits
+from worker.media.video.metadata import describe
+from worker.media.video.probe import probe
+from worker.media.video.timing import measure
+from worker.media.video.tracks import VideoProbe, VideoTrack
+
+pytestmark = needs_ffmpeg
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """Where a film of a test goes; the name says nothing."""
+    return tmp_path / "upload"
+
+
+def track(found: VideoProbe) -> VideoTrack:
+    """The video track, which must be there."""
+    assert found.video is not None
+    return found.video
+
+
+def test_an_ordinary_film(film: Path) -> None:
+    """Size, rate, length and tracks, measured."""
+    film.write_bytes(clip())
+    found = probe(film)
+    video = track(found)
+    assert found.measured
+    assert found.duration == pytest.approx(2.0, abs=0.05)
+    assert (video.codec, video.width, video.height) == ("h264", 160, 90)
+    assert (video.fps, video.vfr, video.frames) == (Fraction(25), False, 50)
+    assert (video.pix_fmt, video.bit_depth, video.hdr, video.rotation) == ("yuv420p", 8, False, 0)
+    assert [(each.codec, each.channels, each.sample_rate) for each in found.audio] == [
+        ("aac", 1, 44100)
+    ]
+    assert found.warnings == ()
+
+
+def test_a_film_held_upright_is_measured_upright(film: Path) -> None:
+    """A telephone stores what it sees lying and says so; width and height are as shown."""
+    film.write_bytes(turned())
+    video = track(probe(film))
+    assert (video.rotation, video.width, video.height) == (90, 90, 160)
+    assert (video.stored_width, video.stored_height) == (160, 90)
+
+
+def test_pixels_that_are_not_square_are_made_so(film: Path) -> None:
+    """A stretched film is as wide as it is shown; nothing is lost in making it square."""
+    film.write_bytes(make("mkv", *PICTURES, "-vf", "setsar=2", *H264))
+    video = track(probe(film))
+    assert (video.sar, video.width, video.height) == (Fraction(2), 320, 90)
+
+
+def test_high_dynamic_range_is_seen(film: Path) -> None:
+    """PQ in ten bits must be tone-mapped later."""
+    pq = ("-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc")
+    film.write_bytes(
+        make("mkv", *PICTURES, "-frames:v", "5", *H264[:2], "-pix_fmt", "yuv420p10le", *pq)
+    )
+    video = track(probe(film))
+    assert video.hdr
+    assert (video.bit_depth, video.primaries, video.space) == (10, "bt2020", "bt2020nc")
+
+
+def test_a_varying_frame_rate_is_seen(film: Path) -> None:
+    """Every fifth frame is missing: the rate is the average, and said to vary."""
+    film.write_bytes(make("mkv", *PICTURES, "-vf", "select=mod(n\\,5)", "-vsync", "vfr", *H264))
+    video = track(probe(film))
+    assert video.vfr
+    assert float(video.fps) == pytest.approx(20, abs=1)
+
+
+@pytest.mark.parametrize("rate", ["24000/1001", "30000/1001", "60"])
+def test_rates_are_exact_through_rounded_time_stamps(film: Path, rate: str) -> None:
+    """Matroska rounds to milliseconds; the rate is still the one it was filmed at."""
+    source = ("-f", "lavfi", "-i", f"testsrc2=size=64x64:rate={rate}:duration=2")
+    film.write_bytes(make("mkv", *source, *H264))
+    video = track(probe(film))
+    assert video.fps == Fraction(rate)
+    assert not video.vfr
+
+
+def test_many_tracks(film: Path) -> None:
+    """Sounds and subtitles with their languages; the main picture is the default one."""
+    film.write_bytes(
+        make(
+            "mkv",
+            *PICTURES,
+            *SOUND,
+            *("-i", "SRT", "-map", "0", "-map", "1", "-map", "1", "-map", "2"),
+            *H264,
+            *AAC,
+            *("-metadata:s:a:0", "language=deu", "-metadata:s:a:1", "language=eng"),
+            *("-metadata:s:s:0", "language=fra", "-disposition:s:0", "forced"),
+        )
+    )
+    found = probe(film)
+    assert [each.language for each in found.audio] == ["deu", "eng"]
+    (subtitle,) = found.subtitles
+    assert (subtitle.language, subtitle.text, subtitle.forced) == ("fra", True, True)
+    assert found.streams == 4
+
+
+def test_sound_alone_is_read_where_no_picture_is_needed(film: Path) -> None:
+    """A waveform can be drawn of it."""
+    film.write_bytes(make("m4a", *SOUND, *AAC))
+    found = probe(film, need_video=False)
+    assert found.video is None
+    assert found.duration == pytest.approx(2.0, abs=0.1)
+
+
+def test_a_stream_without_a_container(film: Path) -> None:
+    """It has no time stamps: its frames are counted."""
+    film.write_bytes(make("h264", *PICTURES, *H264))
+    found = probe(film)
+    assert found.duration == pytest.approx(2.0)
+    assert "timestamps_irregular" in found.warnings
+
+
+@pytest.mark.parametrize(
+    ("ending", "codec"),
+    [("avi", "mpeg4"), ("flv", "flv1"), ("ts", "mpeg2video"), ("webm", "libvpx"), ("mov", "mjpeg")],
+)
+def test_other_containers_and_codecs(film: Path, ending: str, codec: str) -> None:
+    """What cameras, discs and browsers make is read alike."""
+    speed = ("-deadline", "realtime") if codec == "libvpx" else ()
+    film.write_bytes(make(ending, *PICTURES, "-c:v", codec, *speed))
+    found = probe(film)
+    assert found.duration == pytest.approx(2.0, abs=0.05)
+    assert track(found).fps == 25
+
+
+def test_key_frames_are_counted(film: Path) -> None:
+    """Where a film can be cut."""
+    film.write_bytes(clip())
+    timing = measure(film, 0, ProgramLimits())
+    assert timing.key_frames == 5
+    assert timing.longest_group == pytest.approx(0.4, abs=0.01)
+
+
+def test_places_are_told_only_if_asked_for(film: Path) -> None:
+    """A film says where it was taken; its description does not."""
+    tags = ("-metadata", "location=+48.1374+011.5755/", "-metadata", "title=Isar")
+    film.write_bytes(make("mov", *PICTURES, *H264, *tags, "-movflags", "use_metadata_tags"))
+    found = probe(film)
+    assert "48.1374" not in str(describe(found, location=False))
+    told = describe(found, location=True)
+    assert told["location"] == "+48.1374+011.5755/"
+    assert told["tags"]["title"] == "Isar"
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "raw", "depth"),
+    [
+        ("yuv420p", 8, 8),
+        ("yuv420p10le", 10, 10),
+        ("yuv444p12be", 0, 12),
+        ("gbrp16le", 0, 16),
+        ("gray10le", 0, 10),
+        ("p010le", 0, 10),
+        ("p216le", 0, 16),
+        ("y210le", 0, 10),
+        ("rgb48le", 0, 16),
+        ("rgba64be", 0, 16),
+        ("gbrpf32le", 0, 32),
+        ("xyz12le", 0, 12),
+        ("nv12", 8, 8),
+        ("nv20le", 0, 10),
+        ("x2rgb10le", 0, 10),
+        ("yuvj422p", 8, 8),
+        ("bgr8", 0, 8),
+        ("unknown", 0, 8),
+    ],
+)
+def test_bits_of_a_channel(pix_fmt: str, raw: int, depth: int) -> None:
+    """Read from the name of the pixel format, whatever the decoder says."""
+    assert probe_read.bit_depth(pix_fmt, raw) == depth
+
+
+@pytest.mark.parametrize("value", ["", "0/0", "x", None, {}, "1/0", "-25/1", "9" * 5000, [], "nan"])
+def test_numbers_that_are_none(value: object) -> None:
+    """Whatever a header makes ffprobe print, it is read or left."""
+    assert probe_read.ratio(value) is None
+    assert probe_read.claimed_fps({"avg_frame_rate": value}) == 25
+    assert probe_read.rotation({"side_data_list": [{"rotation": value}]}) == (0, False)
+
+
+def test_tags_are_bounded_and_clean() -> None:
+    """No file fills a record with its tags, or a terminal with control characters."""
+    tags = {f"Name{number}": "x\x1b[31m" * 1000 for number in range(500)}
+    read = probe_read.tags({"tags": tags | {"com.apple.quicktime.location.ISO6709": "+1+1/"}})
+    assert len(read) == 64
+    assert all(len(value) <= 1000 and "\x1b" not in value for value in read.values())
+    assert not any("location" in name for name in read)
