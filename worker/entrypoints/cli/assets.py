@@ -16,7 +16,7 @@ from worker.services.local_run.wording import size_text
 
 if TYPE_CHECKING:
     from worker.ports import Catalog
-    from worker.records import AssetRecord, JobRecord, LogEntry, Page
+    from worker.records import AssetRecord, JobRecord, LogEntry, Page, StoredMedia
 
 _STATUSES = ("accepted", "rejected", "heavy", "review")
 
@@ -135,7 +135,15 @@ def _print_records(records: Sequence[AssetRecord], notes: Iterable[str] = ()) ->
     output.console().print(grid)
 
 
+def _media(file: StoredMedia, bucket: str) -> str:
+    shown = f"{file.width}x{file.height}, " if file.width else ""
+    return f"{shown}{size_text(file.bytes)}, s3://{bucket}/{file.key}"
+
+
 def _picture(record: AssetRecord) -> str:
+    if record.film is not None:
+        film = record.film
+        return f"{film.codec} {film.width}x{film.height}, {film.duration_ms / 1000:.1f} s"
     if record.probe is None:
         return size_text(record.source.size)
     probe = record.probe
@@ -176,6 +184,12 @@ def show_command(*, asset: str, data: Path | None, as_json: bool) -> None:
             for each in record.renditions
         ]
         console.print(output.table("renditions", rows))
+    if record.media:
+        rows = [
+            (f"{each.name}.{each.format.extension}", _media(each, settings.delivery_bucket))
+            for each in record.media
+        ]
+        console.print(output.table("media", rows))
     console.print(output.table("timeline", [_line(line) for line in timeline]))
     if jobs:
         console.print(output.table("jobs", [_job(job) for job in jobs]))
@@ -188,7 +202,7 @@ def _rows(record: AssetRecord) -> list[tuple[str, object]]:
         ("reason", f"{verdict.code}: {verdict.message}" if verdict else None),
         ("source", f"s3://{record.source.bucket}/{record.source.key}"),
         ("size", size_text(record.source.size)),
-        ("picture", _picture(record) if record.probe else None),
+        ("picture", _picture(record) if record.probe or record.film else None),
         ("title", metadata.tags.title if metadata else None),
         ("taken", metadata.tags.taken_at if metadata else None),
         ("dominant colour", metadata.measures.dominant if metadata else None),

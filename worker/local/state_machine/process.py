@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, Protocol
 
 from worker.adapters.aws_clients import AwsClients
 from worker.adapters.aws_errors import aws_call
@@ -162,8 +162,21 @@ class Driver:
         log(f"{id_}: {'succeeded' if ended.error is None else f'{ended.error}: {ended.cause}'}")
 
 
+class Drives(Protocol):
+    """What a process needs of a driver."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything runs."""
+        ...
+
+    def once(self) -> None:
+        """Take everything one look further."""
+        ...
+
+
 def run(
-    queue: Queue, driver: Driver, handler: Callable[[Any], Any], *, url: str, stop: Stop
+    queue: Queue, driver: Drives, handler: Callable[[Any], Any], *, url: str, stop: Stop
 ) -> None:
     """Start and drive until asked to stop. What fails is said, and tried again."""
     patience = Patience(stop)

@@ -96,10 +96,9 @@ class Executions:
         """One by its id."""
         return next(iter(self._found("WHERE id = ?", id_)), None)
 
-    def count(self) -> int:
-        """How many there ever were."""
-        with self._opened() as database:
-            return int(database.execute("SELECT count(*) FROM executions").fetchone()[0])
+    def all(self) -> tuple[Execution, ...]:
+        """Every one there ever was, oldest first."""
+        return self._found("ORDER BY number")
 
     def steps(self, id_: str) -> Steps:
         """The memory of one execution, read once and kept up to date by the one who drives it."""

@@ -1,0 +1,280 @@
+"""Heavy uploads on the real local stack: from `put` to a record, while jobs lose their machines.
+
+Everything is real: the embedded AWS, ingest, the state machine's file, the jobs as processes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.integration.test_local_stack import Running, stack
+from worker.adapters.local_workflows import LocalWorkflows
+from worker.errors import Reason
+from worker.jobs import JobState
+from worker.local import address
+from worker.local.batch.jobs import LocalJobs
+from worker.local.state_machine.store import Executions
+from worker.model import Format, MediaFormat
+from worker.recipes import load
+from worker.records import (
+    VIDEO_CODE,
+    AssetRecord,
+    LogEntry,
+    ObjectVersion,
+    Status,
+    Verdict,
+    asset_id_of,
+    version_of,
+)
+from worker.services.heavy import Heavy, HeavyPolicy
+from worker.services.ingest.output import quarantine_key, version_prefix
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed"),
+    pytest.mark.timeout(300),
+]
+SECONDS = 120.0
+CLIP_SECONDS, WIDTH, HEIGHT = 3, 320, 180
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One stack for all tests here."""
+    with stack(tmp_path_factory.mktemp("heavy") / "data") as up:
+        yield up
+
+
+def clip(folder: Path) -> Path:
+    """A few seconds of moving pictures with sound."""
+    path = folder / "holiday & film.mov"
+    subprocess.run(
+        [
+            *("ffmpeg", "-v", "error", "-f", "lavfi"),
+            *("-i", f"testsrc2=size={WIDTH}x{HEIGHT}:rate=25:duration={CLIP_SECONDS}"),
+            *("-f", "lavfi", "-i", f"sine=frequency=440:duration={CLIP_SECONDS}"),
+            *("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"),
+            *("-c:a", "aac", "-y", str(path)),
+        ],
+        check=True,
+    )
+    return path
+
+
+def wait_for(running: Running, asset: str, condition: Callable[[AssetRecord], bool]) -> AssetRecord:
+    """The record, once something is true of it."""
+    catalog, end = running.app.catalog, time.monotonic() + SECONDS
+    while True:
+        record = catalog.get(asset)
+        if record is not None and condition(record):
+            return record
+        assert time.monotonic() < end, f"still {record}; {jobs_of(running)}"
+        time.sleep(0.2)
+
+
+def jobs_of(running: Running) -> Any:
+    """How the jobs stand, for a failing test to say."""
+    listed = LocalJobs(running.data / address.JOBS).list()
+    return [(one.kind, one.state, one.exit_code, one.reason) for one in listed]
+
+
+def final(record: AssetRecord) -> bool:
+    """It waits for nothing any more."""
+    return record.status is not Status.HEAVY
+
+
+def test_an_oversize_picture_becomes_an_accepted_asset(running: Running, tmp_path: Path) -> None:
+    """More pixels than the ingest function takes: same record, same keys, made by a job."""
+    path = tmp_path / "large.jpg"
+    Image.new("RGB", (8001, 8000), "teal").save(path, "JPEG")
+    put = running.json("put", path, "--wait")
+    record = wait_for(running, put["asset"], final)
+    assert record.status is Status.ACCEPTED
+    assert record.probe is not None
+    assert record.probe.pixels == 8001 * 8000
+    assert record.metadata is not None
+    bucket = running.app.settings.delivery_bucket
+    assert len(record.renditions) == 6
+    for one in record.renditions:
+        stored = running.app.store.head(bucket, one.key)
+        assert (stored.size, stored.content_type) == (one.bytes, one.format.media_type)
+    events = (running.data / address.EVENTS).read_text().splitlines()
+    types = [one["type"] for one in map(json.loads, events) if one["asset"] == record.asset]
+    assert types[0] == "asset.heavy"
+    assert "asset.accepted" in types
+
+
+def test_a_video_becomes_what_a_player_needs_while_jobs_lose_their_machines(
+    running: Running, tmp_path: Path
+) -> None:
+    """Every kind of job is reclaimed once, at random; the state machine's process is killed too."""
+    put = running.json("put", clip(tmp_path), "--wait")
+    struck = strike(running, put["asset"], Random(5))
+    record = wait_for(running, put["asset"], final)
+    assert record.status is Status.ACCEPTED, (record.verdict, jobs_of(running))
+    check_film(running, record, tmp_path)
+    jobs = LocalJobs(running.data / address.JOBS)
+    assert struck
+    assert all(jobs.describe(job).attempts > 1 for job in struck)
+    executions = Executions(running.data / address.WORKFLOWS)
+    (run,) = [one for one in executions.all() if record.asset in one.id]
+    assert run.status == "SUCCEEDED"
+
+
+def test_a_large_video_is_divided_and_joined(running: Running, tmp_path: Path) -> None:
+    """Plan, array, assembly: the same files and the same record as from one machine."""
+    app, path = running.app, clip(tmp_path)
+    bucket = app.settings.delivery_bucket
+    # A bucket that announces nothing: only this test starts the workflow, with its own policy.
+    app.store.put(bucket, "aside/film.mov", path.read_bytes(), content_type="video/quicktime")
+    stored = app.store.head(bucket, "aside/film.mov")
+    record = waiting(bucket, "aside/film.mov", stored.etag, stored.size)
+    app.catalog.commit(record, LogEntry(time=record.updated_at, kind="heavy"))
+    policy = HeavyPolicy(
+        delivery_bucket=bucket,
+        quarantine_bucket=app.settings.quarantine_bucket,
+        video_seconds=60,
+        video_array_bytes=stored.size,
+        recipe="default",
+    )
+    heavy = Heavy(
+        store=app.store,
+        catalog=app.catalog,
+        events=app.events,
+        policy=policy,
+        workflows=LocalWorkflows(running.data / address.WORKFLOWS),
+    )
+    heavy.start(record.asset, record.version)
+    done = wait_for(running, record.asset, final)
+    assert done.status is Status.ACCEPTED, (done.verdict, jobs_of(running))
+    check_film(running, done, tmp_path)
+    listed = LocalJobs(running.data / address.JOBS).list()
+    mine = {one.kind: one for one in listed if one.name.startswith(record.asset)}
+    assert mine["transcode-part"].array_size == 2
+    assert "transcode" not in mine
+
+
+def test_a_video_without_a_picture_is_rejected_with_the_jobs_reason(
+    running: Running, tmp_path: Path
+) -> None:
+    """Cut short: a container of a video by its first bytes, and nothing that plays."""
+    path = tmp_path / "short.mp4"
+    path.write_bytes(clip(tmp_path).read_bytes()[:3000])
+    put = running.json("put", path, "--wait")
+    record = wait_for(running, put["asset"], final)
+    assert record.status is Status.REJECTED
+    assert record.verdict is not None
+    assert record.verdict.code in {code.value for code in Reason}
+    app = running.app
+    assert app.store.head(app.settings.quarantine_bucket, quarantine_key(record)).size == 3000
+    prefix = version_prefix(record)
+    assert list(app.store.list(app.settings.delivery_bucket, prefix)) == []
+
+
+def strike(running: Running, asset: str, chance: Random) -> set[str]:
+    """Take the machine from each job of an asset once, at a random moment; their ids."""
+    jobs, struck = LocalJobs(running.data / address.JOBS), set[str]()
+    end = time.monotonic() + SECONDS
+    killed = False
+    while time.monotonic() < end:
+        mine = [one for one in jobs.list() if one.name.startswith(asset)]
+        fresh = [one for one in mine if one.state is JobState.RUNNING and one.id not in struck]
+        if fresh and chance.random() < 0.3:
+            struck |= set(jobs.reclaim(1.0, chance=chance, notice_seconds=5.0))
+        if struck and not killed:
+            os.kill(running.pids["workflows"], signal.SIGKILL)
+            killed = True
+        if mine and all(one.state.ended for one in mine):
+            break
+        time.sleep(0.05)
+    return struck
+
+
+def waiting(bucket: str, key: str, etag: str, size: int) -> AssetRecord:
+    """What ingest would record of a video."""
+    source = ObjectVersion(bucket=bucket, key=key, etag=etag, sequencer="0A", size=size)
+    digest = load("default").digest
+    return AssetRecord(
+        asset=asset_id_of(bucket, key),
+        source=source,
+        recipe="default",
+        recipe_digest=digest,
+        version=version_of(etag, "0A", digest),
+        status=Status.HEAVY,
+        verdict=Verdict(code=VIDEO_CODE, message="video (QuickTime MOV)"),
+        updated_at="2026-01-02T03:04:05.000000Z",
+    )
+
+
+# --- what a record promises, checked with the programs that players are made of ----------------
+
+
+def check_film(running: Running, record: AssetRecord, folder: Path) -> None:
+    """Everything named is there; what plays decodes to its end, with every frame and its sound."""
+    assert record.film is not None
+    assert (record.film.width, record.film.height) == (WIDTH, HEIGHT)
+    assert record.film.audio_tracks == 1
+    assert abs(record.film.duration_ms - 1000 * CLIP_SECONDS) < 100
+    assert record.metadata is not None
+    below = fetched(running, record, folder / "made")
+    media = {(one.name, one.format): one for one in record.media}
+    assert {format_ for _, format_ in media} == {MediaFormat.HLS, MediaFormat.MP4, MediaFormat.VTT}
+    for one in record.media:
+        assert (below / one.key).stat().st_size == one.bytes
+    for name in (("stream", MediaFormat.HLS), ("film", MediaFormat.MP4)):
+        check_plays(below / media[name].key)
+    assert (below / media["storyboard", MediaFormat.VTT].key).read_text().startswith("WEBVTT")
+    pictures = {(one.name, one.format): one for one in record.renditions}
+    assert {("poster", Format.JPEG), ("preview", Format.WEBP)} <= set(pictures)
+    for picture in record.renditions:
+        with Image.open(below / picture.key) as opened:
+            opened.load()
+            assert opened.size == (picture.width, picture.height)
+    assert pictures["preview", Format.WEBP].frames > 1
+
+
+def check_plays(path: Path) -> None:
+    """Decode everything: frames as many as the source had, and sound as long."""
+    counted = subprocess.run(
+        [
+            *("ffprobe", "-v", "error", "-count_frames", "-show_entries"),
+            *("stream=codec_type,nb_read_frames,width,height", "-of", "json", str(path)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    streams = json.loads(counted.stdout)["streams"]
+    frames = {int(one["nb_read_frames"]) for one in streams if one["codec_type"] == "video"}
+    assert frames == {25 * CLIP_SECONDS}
+    decoded = subprocess.run(
+        [
+            *("ffmpeg", "-v", "error", "-xerror", "-i", str(path)),
+            *("-map", "0:a:0", "-f", "s16le", "-ac", "1", "-ar", "48000", "pipe:1"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    assert decoded.stderr == b""
+    assert abs(len(decoded.stdout) / 2 / 48_000 - CLIP_SECONDS) < 0.06
+
+
+def fetched(running: Running, record: AssetRecord, folder: Path) -> Path:
+    """Everything that was made of an upload, under its keys."""
+    app = running.app
+    bucket = app.settings.delivery_bucket
+    for found in app.store.list(bucket, version_prefix(record)):
+        path = folder / found.key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(app.store.get(bucket, found.key)[0])
+    return folder
