@@ -1,0 +1,308 @@
+"""The commands of heavy work: submit, jobs, chaos; on a stack that is only an address, and here."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from worker.entrypoints.cli import run
+from worker.entrypoints.cli.job_text import exit_code
+from worker.jobs import JobRequest, JobState, JobStatus
+from worker.local import address
+from worker.local.batch.jobs import LocalJobs
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {
+    "SAFELIGHT_TABLE": "t",
+    "SAFELIGHT_INTAKE_BUCKET": "intake",
+    "SAFELIGHT_DELIVERY_BUCKET": "delivery",
+    "SAFELIGHT_QUARANTINE_BUCKET": "quarantine",
+    "SAFELIGHT_EVENT_BUS": "bus",
+    "SAFELIGHT_QUEUE_URL": "http://127.0.0.1:9/1/q",
+    "SAFELIGHT_DLQ_URL": "http://127.0.0.1:9/1/d",
+    "AWS_REGION": "eu-north-1",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+}
+
+
+class Stack:
+    """An address that commands take for a running stack, and its jobs."""
+
+    def __init__(self, data: Path, capture: pytest.CaptureFixture[str]) -> None:
+        self.data = data
+        self.jobs = LocalJobs(data / address.JOBS)
+        self._capture = capture
+
+    def run(self, *words: str, code: int = 0) -> Any:
+        """The JSON that a command prints; a list of its lines, unless there is one."""
+        assert run([*words, "--data", str(self.data), "--json"]) == code
+        said = self._capture.readouterr()
+        try:
+            return json.loads(said.out or said.err)
+        except ValueError:
+            return [json.loads(line) for line in said.out.splitlines()]
+
+    def submit(self, name: str = "job", size: int | None = None) -> str:
+        """A job that nobody runs."""
+        request = JobRequest(name=name, kind="poster", inputs=("f",), output="o", array_size=size)
+        return self.jobs.submit(request)
+
+    def change(self, statement: str) -> None:
+        """What a runner would write."""
+        import sqlite3
+
+        database = sqlite3.connect(self.data / address.JOBS / "jobs.sqlite", isolation_level=None)
+        database.execute(statement)
+        database.close()
+
+
+@pytest.fixture
+def stack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Stack]:
+    """A stack whose folder is owned, as by a running one."""
+    data = tmp_path / "data"
+    with address.owned(data):
+        address.write(
+            address.Address(
+                data=data, endpoint="http://127.0.0.1:9", outputs={}, environment=ENVIRONMENT
+            )
+        )
+        yield Stack(data, capsys)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """A file; nobody opens it."""
+    file = tmp_path / "film.mp4"
+    file.write_bytes(b"film")
+    return file
+
+
+def test_a_file_is_submitted_once(stack: Stack, film: Path) -> None:
+    """To the local stack; the second time the same job is shown."""
+    first = stack.run("submit", "transcode", str(film), "--param", "hls=no", "--priority")
+    again = stack.run("submit", "transcode", str(film), "--param", "hls=no")
+
+    assert (first["state"], first["queue"], first["kind"]) == ("SUBMITTED", "urgent", "transcode")
+    assert first["output"].startswith("s3://delivery/")
+    assert again["id"] == first["id"]
+    assert stack.run("submit", "transcode", str(film), "--again")["id"] != first["id"]
+
+
+def test_mistakes_are_named_and_nothing_is_submitted(stack: Stack, film: Path) -> None:
+    """Each problem with the parameter it is in."""
+    error = stack.run("submit", "transcode", str(film), "--param", "hls=perhaps", code=2)["error"]
+
+    assert error["code"] == "parameters_invalid"
+    assert error["problems"][0]["path"] == "--param hls"
+    assert list(stack.jobs.list()) == []
+
+
+def test_jobs_are_listed_newest_first_and_by_state(stack: Stack) -> None:
+    """Empty lists are lists."""
+    assert stack.run("jobs", "list") == []
+    one, two = stack.submit("one"), stack.submit("two")
+    stack.jobs.stop(one, "enough")
+
+    assert [job["id"] for job in stack.run("jobs", "list")] == [two, one]
+    assert [job["id"] for job in stack.run("jobs", "list", "--state", "failed")] == [one]
+    assert len(stack.run("jobs", "list", "--limit", "1")) == 1
+
+
+def test_a_job_is_shown_with_its_children(stack: Stack) -> None:
+    """The parent counts them."""
+    job = stack.submit(size=2)
+
+    shown = stack.run("jobs", "show", job)
+
+    assert [child["id"] for child in shown["children"]] == [f"{job}:0", f"{job}:1"]
+    assert shown["array_counts"] == {"SUBMITTED": 2}
+
+
+def test_people_see_the_same_in_words(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    """No JSON, no control characters."""
+    job = stack.submit("holiday")
+    child = stack.submit("many", size=2)
+    for words in (["list"], ["show", job], ["show", child], ["logs", job], ["stop", job]):
+        assert run(["jobs", *words, "--data", str(stack.data)]) == 0
+
+    said = capsys.readouterr().out
+    assert "holiday" in said
+    assert "FAILED - stopped by a person" in said
+    assert "(2 SUBMITTED)" in said
+
+
+def test_the_lines_of_a_job_are_shown(stack: Stack) -> None:
+    """Of every attempt."""
+    job = stack.submit()
+    stack.change("UPDATE jobs SET attempts = 2, state = 'FAILED'")
+    folder = stack.data / address.JOBS / "logs" / job
+    folder.mkdir(parents=True)
+    (folder / "1.log").write_text("one\n")
+    (folder / "2.log").write_text("two\n")
+
+    assert stack.run("jobs", "logs", job) == [{"line": "one"}, {"line": "two"}]
+    assert stack.run("jobs", "logs", job, "--follow") == [{"line": "one"}, {"line": "two"}]
+
+
+def test_a_running_job_is_asked_to_stop(stack: Stack) -> None:
+    """Its runner does the rest."""
+    job = stack.submit()
+    stack.change("UPDATE jobs SET attempts = 1, state = 'RUNNING'")
+
+    assert stack.run("jobs", "stop", job)["state"] == "RUNNING"
+
+
+@pytest.mark.parametrize("words", [("show",), ("logs",), ("stop",)], ids=" ".join)
+def test_a_job_that_is_not_there_is_an_error(stack: Stack, words: tuple[str, ...]) -> None:
+    """With its code."""
+    assert stack.run("jobs", *words, "nobody", code=2)["error"]["code"] == "job_missing"
+
+
+def test_chaos_reclaims_what_runs(stack: Stack) -> None:
+    """With the probability that was given; each job once at a time."""
+    stack.submit("waits")
+    job = stack.submit("runs")
+    stack.change("UPDATE jobs SET attempts = 1, state = 'RUNNING' WHERE name = 'runs'")
+
+    none = stack.run("chaos", "spot", "--probability", "0")
+    assert none == {"reclaimed": [], "running": 1}
+    twice = stack.run("chaos", "spot", "--probability", "1", "--every", "0.1", "--times", "2")
+    assert [line["reclaimed"] for line in twice] == [[job], []]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("chaos", "spot"),
+        ("chaos", "spot", "--probability", "1.5"),
+        ("chaos", "spot", "--probability", "1", "--times", "2"),
+        ("chaos", "spot", "--probability", "1", "--notice", "121"),
+        ("submit", "transcode"),
+        ("submit", "transcode", "f", "--container"),
+        ("submit", "transcode", "f", "--local", "--data", "d"),
+        ("jobs", "list", "--state", "gone"),
+        ("jobs", "stop"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_use_is_told(words: tuple[str, ...], stack: Stack) -> None:
+    """Before anything is looked for."""
+    given = [] if "--data" in words else ["--data", str(stack.data)]
+    assert run([*words, *given, "--json"]) == 2
+
+
+@pytest.mark.parametrize("words", [("jobs", "list"), ("chaos", "spot", "--probability", "1")])
+def test_without_a_stack_they_say_how_to_start_one(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As every command of the stack does."""
+    assert run([*words, "--data", str(tmp_path / "none"), "--json"]) == 2
+    assert "safelight up" in json.loads(capsys.readouterr().err)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"), [(65, 1), (1, 70), (2, 2), (75, 75), (137, 75), (None, 75)]
+)
+def test_the_exit_code_of_a_job_is_translated(code: int | None, expected: int) -> None:
+    """Rejected, a defect, wrong use, try again."""
+    failed = JobStatus(id="j", name="n", kind="k", state=JobState.FAILED, exit_code=code)
+    good = JobStatus(id="g", name="n", kind="k", state=JobState.SUCCEEDED, exit_code=0)
+
+    assert exit_code([good, failed]) == expected
+    assert exit_code([good]) == 0
+
+
+# --- here -------------------------------------------------------------------------------------
+
+
+def here(tmp_path: Path, *words: str) -> subprocess.Popen[str]:
+    """A command that runs jobs itself, in a folder where nothing of ours is."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "worker", "submit", *words, "--local", "--json"],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def picture(path: Path) -> Path:
+    """A small photograph, as far as a program can tell."""
+    Image.effect_noise((64, 48), 40).convert("RGB").save(path, "PNG")
+    return path
+
+
+def test_a_job_runs_here_without_anything_else(tmp_path: Path) -> None:
+    """Its results are where it was told; nothing else is left behind; again is unchanged."""
+    source = picture(tmp_path / "night.png")
+    running = here(tmp_path, "denoise", str(source), "--out", "out", "--follow")
+    said, lines = running.communicate(timeout=100)
+
+    job = json.loads(said)
+    assert (running.returncode, job["state"]) == (0, "SUCCEEDED"), lines
+    assert '"event": "started"' in lines
+    assert job["output"] == str(tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["kind"] == "denoise"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["night.png", "out"]
+
+
+def test_what_can_never_succeed_is_told(tmp_path: Path) -> None:
+    """With the job's own words, and exit code 1; one bad input does not stop the others."""
+    (tmp_path / "letter.png").write_text("no picture at all")
+    picture(tmp_path / "night.png")
+    running = here(tmp_path, "denoise", "letter.png", "night.png", "--out", "out")
+    said, _ = running.communicate(timeout=100)
+
+    bad, good = (json.loads(line) for line in said.splitlines())
+    assert running.returncode == 1
+    assert (bad["state"], bad["exit_code"], bad["attempts"]) == ("FAILED", 65, 1)
+    assert bad["trouble"].startswith("unknown_format: ")
+    assert Path(bad["log"]).exists()
+    assert good["state"] == "SUCCEEDED"
+    assert (tmp_path / "out" / "night" / "result.json").exists()
+
+
+def test_a_stop_leaves_no_process_and_no_table(tmp_path: Path) -> None:
+    """Ctrl-C: the job is asked to end, and the command ends after it."""
+    source = tmp_path / "big.png"
+    Image.effect_noise((3000, 2000), 40).convert("RGB").save(source, "PNG", compress_level=1)
+    running = here(tmp_path, "denoise", str(source), "--out", "out", "--follow")
+    assert running.stderr is not None
+    while '"started"' not in running.stderr.readline():
+        assert running.poll() is None
+    running.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    running.communicate(timeout=100)
+
+    assert running.returncode == 130
+    assert time.monotonic() - began < 60
+    assert not list(tmp_path.glob("safelight-jobs-*"))
+
+
+def test_containers_need_an_engine(tmp_path: Path) -> None:
+    """Said before anything is started."""
+    source = picture(tmp_path / "night.png")
+    running = subprocess.run(
+        [
+            *(sys.executable, "-m", "worker", "submit", "denoise", str(source)),
+            *("--out", "out", "--local", "--container", "--json"),
+        ],
+        cwd=tmp_path,
+        env={"PATH": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert running.returncode == 2
+    assert json.loads(running.stderr)["error"]["code"] == "program_missing"
