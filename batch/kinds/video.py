@@ -144,6 +144,14 @@ KINDS: tuple[Kind, ...] = (
             Parameter(
                 name="quality", type="int", default=70, minimum=1, maximum=100, help="1 to 100."
             ),
+            Parameter(
+                name="max_bytes",
+                type="int",
+                default=3_000_000,
+                minimum=50_000,
+                maximum=100_000_000,
+                help="Of each file; quality gives way first, then frames, then size.",
+            ),
             MAX_SECONDS,
         ),
         media="video",

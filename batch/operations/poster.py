@@ -1,0 +1,64 @@
+"""``poster``: the best frame of a video as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from batch.pictures import integer, number, step
+from batch.work import Work
+from worker.media.encode import Extras, Picture, encode
+from worker.media.video.frames import image, open_film
+from worker.media.video.poster import choose
+from worker.model import Encoding, Format
+
+_TALLEST = 4
+"""Height in widths at most."""
+_AVIF_EFFORT = 4
+
+
+def run(work: Work) -> Mapping[str, object]:
+    """Look at candidates, write the best in every format, say why it is the best."""
+    width, quality = integer(work, "width"), integer(work, "quality")
+    film = open_film(
+        work.inputs[0],
+        max_seconds=number(work, "max_seconds"),
+        threads=work.threads,
+        stop=work.stop,
+    )
+    found = choose(
+        film,
+        candidates=integer(work, "candidates"),
+        size=film.inside(width, width * _TALLEST),
+        step=step(work, 0.05, 0.9),
+    )
+    picture = Picture([image(found.frame)])
+    names = work.parameters["formats"]
+    assert isinstance(names, tuple)
+    files: list[dict[str, object]] = []
+    for name in dict.fromkeys(names):
+        work.stop.check()
+        work.progress(0.9 + 0.1 * len(files) / len(names), f"writing {name}")
+        kind = Format(name)
+        effort = _AVIF_EFFORT if kind is Format.AVIF else Encoding(format=kind).effort
+        data = encode(
+            picture, Encoding(format=kind, quality=quality, effort=effort), quality, Extras()
+        )
+        path = work.scratch / f"poster.{kind.extension}"
+        path.write_bytes(data)
+        work.outputs.file(path, path.name, content_type=kind.media_type)
+        files.append({"name": path.name, "format": kind.value, "bytes": len(data)})
+    measures = {name: round(value, 4) for name, value in asdict(found.judgement.measures).items()}
+    fault = found.judgement.fault
+    return {
+        "seconds": round(found.seconds, 3),
+        "score": found.judgement.score,
+        "fault": None if fault is None else fault.value,
+        "measures": measures,
+        "candidates": found.candidates,
+        "passed_over": found.faults,
+        "way": found.way.value,
+        "width": picture.width,
+        "height": picture.height,
+        "files": files,
+    }

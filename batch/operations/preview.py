@@ -1,0 +1,65 @@
+"""``preview``: a short moving preview of a video."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from batch.pictures import integer, number, step
+from batch.work import Work
+from worker.media.video.frames import open_film
+from worker.media.video.preview import collect, write_mp4, write_webp
+
+_COLLECTED = 0.6
+"""Share of the job after which the frames are there."""
+
+
+def run(work: Work) -> Mapping[str, object]:
+    """Collect the moments once, write them in every format."""
+    film = open_film(
+        work.inputs[0],
+        max_seconds=number(work, "max_seconds"),
+        threads=work.threads,
+        stop=work.stop,
+    )
+    moments = collect(
+        film,
+        work.scratch / "moments.rgb",
+        width=integer(work, "width"),
+        seconds=number(work, "seconds"),
+        clips=integer(work, "clips"),
+        frame_rate=number(work, "frame_rate"),
+        step=step(work, 0.05, _COLLECTED),
+    )
+    quality, most = integer(work, "quality"), integer(work, "max_bytes")
+    names = work.parameters["formats"]
+    assert isinstance(names, tuple)
+    files: list[dict[str, object]] = []
+    for kind in dict.fromkeys(names):
+        start = _COLLECTED + (0.99 - _COLLECTED) * len(files) / len(names)
+        tell = step(work, start, start + (0.99 - _COLLECTED) / len(names))
+        path = work.scratch / f"preview.{kind}"
+        if kind == "webp":
+            made = write_webp(moments, path, quality=quality, most=most, step=tell)
+        else:
+            tell(0.0, "encoding MP4")
+            made = write_mp4(
+                moments, path, quality=quality, most=most, threads=work.threads, stop=work.stop
+            )
+        work.outputs.file(path, path.name)
+        files.append(
+            {
+                "name": path.name,
+                "bytes": path.stat().st_size,
+                "width": made.size.width,
+                "height": made.size.height,
+                "frames": made.count,
+                "quality": made.quality,
+            }
+        )
+    moments.path.unlink()
+    return {
+        "files": files,
+        "starts": [round(start, 3) for start in moments.starts],
+        "seconds": round(moments.seconds, 3),
+        "frame_rate": round(moments.frame_rate, 3),
+    }

@@ -1,0 +1,68 @@
+"""``storyboard``: sheets of small frames and the WebVTT track that points into them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from batch.pictures import integer, number, step, text
+from batch.work import Work
+from worker.media.encode import Extras, Picture, encode
+from worker.media.video.frames import image, open_film
+from worker.media.video.storyboard import Sheet, draw, plan, track
+from worker.model import Encoding, Format
+
+
+def run(work: Work) -> Mapping[str, object]:
+    """Store each sheet as it is full, and the track last, when all it names is there."""
+    kind, quality = Format(text(work, "format")), integer(work, "quality")
+    film = open_film(
+        work.inputs[0],
+        max_seconds=number(work, "max_seconds"),
+        threads=work.threads,
+        stop=work.stop,
+    )
+    grid = plan(
+        film,
+        interval=number(work, "interval"),
+        width=integer(work, "width"),
+        columns=integer(work, "columns"),
+        rows=integer(work, "rows"),
+        most=integer(work, "frames"),
+    )
+    sheets: list[dict[str, object]] = []
+
+    def name(sheet: int) -> str:
+        return f"storyboard-{sheet:03}.{kind.extension}"
+
+    def store(sheet: Sheet) -> None:
+        picture = Picture([image(sheet.frame)])
+        data = encode(picture, Encoding(format=kind, quality=quality), quality, Extras())
+        path = work.scratch / name(sheet.number)
+        path.write_bytes(data)
+        work.outputs.file(path, path.name, content_type=kind.media_type)
+        path.unlink()
+        sheets.append(
+            {
+                "name": path.name,
+                "width": picture.width,
+                "height": picture.height,
+                "bytes": len(data),
+            }
+        )
+
+    way = draw(film, grid, store, step=step(work, 0.05, 0.98))
+    path = work.scratch / "storyboard.vtt"
+    path.write_text(track(grid, name, film.seconds))
+    work.outputs.file(path, path.name)
+    return {
+        "track": path.name,
+        "sheets": sheets,
+        "frames": grid.frames,
+        "interval": round(grid.interval, 6),
+        "tile_width": grid.tile.width,
+        "tile_height": grid.tile.height,
+        "columns": grid.columns,
+        "rows": grid.rows,
+        "seconds": round(film.seconds, 6),
+        "way": way.value,
+    }

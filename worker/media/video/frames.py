@@ -1,0 +1,310 @@
+"""Single frames of a film as pixels: upright, square, ordinary colours, few of many.
+
+What lives here: how a film is opened for looking at it, and the cheapest way to frames that are
+spread over it. What may not: what is done with them (``poster``, ``storyboard``, ``preview``).
+
+Frames are asked for by even spacing: the film is divided into ``count`` stretches and the frame
+that is shown in the middle of each is wanted. There are three ways to them, and what has to be
+decoded tells which is the cheapest (:class:`Way`).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyvips
+
+from worker.errors import DamagedInput, Reason, Rejected
+from worker.media.geometry import Size
+from worker.media.video import timeline
+from worker.media.video.limits import GIBIBYTE, ProgramLimits, VideoLimits, for_file
+from worker.media.video.probe import probe
+from worker.media.video.program import StopLike, input_url, run
+from worker.media.video.timeline import Timeline
+from worker.media.video.tracks import VideoTrack
+
+Frame: TypeAlias = npt.NDArray[np.uint8]
+"""Rows, columns, red-green-blue; sRGB as screens take BT.709 to be."""
+Take: TypeAlias = Callable[[int, float, Frame], None]
+"""Given each frame with its number and its time in seconds from the film's first picture."""
+
+LIMITS = ProgramLimits(wall_seconds=4 * 3600.0, stall_seconds=900.0, memory_bytes=8 * GIBIBYTE)
+"""Of one run. The stall: most of what is decoded is not wanted, and does not show as progress."""
+
+_SHORT_SECONDS = 20.0
+"""Films up to here are decoded whole: frames are exact, and it takes a moment."""
+_STARTING_SECONDS = 2.0
+"""What starting a program for one frame costs, as seconds of film decoded meanwhile."""
+_HIGH_DEFINITION = 720
+"""Rows from which a file that does not name its colour matrix means BT.709 (as players guess)."""
+
+
+class Way(StrEnum):
+    """How frames are reached."""
+
+    KEYS = "keys"
+    """Only key frames are decoded: near enough where they are closer than the frames wanted."""
+    SEEK = "seek"
+    """One start of the program for each frame: few frames of a film with few key frames."""
+    ALL = "all"
+    """Everything is decoded and most of it dropped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Film:
+    """A video that has passed its limits, opened for looking."""
+
+    path: Path
+    track: VideoTrack
+    timeline: Timeline
+    threads: int
+    stop: StopLike | None
+
+    @property
+    def seconds(self) -> float:
+        """From the first picture to the end of the last."""
+        return float(self.timeline.seconds)
+
+    @property
+    def size(self) -> Size:
+        """Upright, square pixels."""
+        return Size(self.track.width, self.track.height)
+
+    @property
+    def keys(self) -> list[float]:
+        """Seconds of the key frames."""
+        return [float(place / self.timeline.rate) for place, _ in self.timeline.keys]
+
+    def limits(self) -> ProgramLimits:
+        """Of one run on this file."""
+        return for_file(self.path, LIMITS)
+
+    def inside(self, width: int, height: int) -> Size:
+        """The largest size of this film's shape in a box, never above its own."""
+        size = self.size
+        scale = min(Fraction(1), Fraction(width, size.width), Fraction(height, size.height))
+        return Size(max(1, round(size.width * scale)), max(1, round(size.height * scale)))
+
+
+def open_film(
+    path: Path, *, max_seconds: float, threads: int, stop: StopLike | None = None
+) -> Film:
+    """Probe a video and read when its pictures are shown.
+
+    Raises:
+        Rejected: as ``probe`` and ``timeline.read`` say.
+    """
+    limits = VideoLimits(seconds=max_seconds)
+    found = probe(path, limits, stop=stop)
+    track = found.video
+    assert track is not None  # probe was asked for one
+    read = timeline.read(
+        path,
+        track.index,
+        claimed=track.fps,
+        most_rate=60.0,
+        most_seconds=max_seconds,
+        limits=for_file(path, LIMITS),
+        stop=stop,
+    )
+    return Film(path=path, track=track, timeline=read, threads=threads, stop=stop)
+
+
+def spread(film: Film, count: int, size: Size, take: Take) -> Way:
+    """Hand over the frames in the middle of ``count`` equal stretches, in order.
+
+    A frame that cannot be decoded is left out, or the one before stands in for it.
+
+    Args:
+        film: opened by :func:`open_film`.
+        count: at least 1; more than the film has frames gives some of them twice.
+        size: of the frames, pixels.
+        take: may raise to stop.
+
+    Raises:
+        DamagedInput: CORRUPT, not one of them can be decoded.
+        Rejected, Stopped, TransientError: as ``program.run``.
+    """
+    times = [(index + 0.5) * film.seconds / count for index in range(count)]
+    way = cheapest(film, times)
+    taken = (
+        _seek(film, times, size, take) if way is Way.SEEK else _pass(film, times, size, take, way)
+    )
+    if not taken:
+        raise DamagedInput(Reason.CORRUPT, "not one of the frames looked at can be decoded")
+    return way
+
+
+def cheapest(film: Film, times: Sequence[float]) -> Way:
+    """The way that decodes least of what it must."""
+    if film.seconds <= _SHORT_SECONDS:
+        return Way.ALL
+    keys = film.keys or [0.0]
+    gaps = np.diff([*keys, film.seconds])
+    # A few long gaps show a frame for longer; as a rule each stretch has a key frame of its own.
+    if float(np.percentile(gaps, 95)) <= film.seconds / len(times):
+        return Way.KEYS
+    run_in = sum(time - keys[max(0, bisect_right(keys, time) - 1)] for time in times)
+    return Way.SEEK if run_in + _STARTING_SECONDS * len(times) < film.seconds else Way.ALL
+
+
+def _pass(film: Film, times: Sequence[float], size: Size, take: Take, way: Way) -> int:
+    """One run through the whole film."""
+    keys = film.keys
+
+    def named(index: int, frame: Frame) -> None:
+        time = times[index]
+        if way is Way.KEYS and keys:
+            time = keys[max(0, bisect_right(keys, time) - 1)]
+        take(index, time, frame)
+
+    step = Fraction(film.timeline.frames, len(times)) / film.timeline.rate
+    steps = [
+        # From the first picture on, half a stretch earlier: "round=up" then gives for each
+        # stretch the last picture that was shown before its middle.
+        f"setpts=PTS-({film.timeline.origin})-({float(step / 2):.9f}/TB)",
+        f"fps={(1 / step).limit_denominator(1_000_000)}:round=up:start_time=0",
+        # The last picture stays where the end is damaged.
+        "tpad=stop=-1:stop_mode=clone",
+    ]
+    before = ["-copyts", "-threads", str(film.threads)]
+    if way is Way.KEYS:
+        before += ["-skip_frame", "nokey"]
+    return _pixels(film, before, steps, _Frames(size, named), count=len(times))
+
+
+def _seek(film: Film, times: Sequence[float], size: Size, take: Take) -> int:
+    """One run for each frame; what is damaged is left out."""
+    taken = 0
+    for index, time in enumerate(times):
+
+        def named(_: int, frame: Frame, index: int = index, time: float = time) -> None:
+            take(index, time, frame)
+
+        try:
+            taken += _pixels(film, _seek_to(film, time), [], _Frames(size, named), count=1)
+        except Rejected:
+            # Others may be whole; that none is, is told by the count.
+            continue
+    return taken
+
+
+def clip(
+    film: Film,
+    start: float,
+    size: Size,
+    *,
+    rate: float,
+    count: int,
+    take: Callable[[int, Frame], None],
+) -> int:
+    """Hand over at most ``count`` frames that follow each other.
+
+    Args:
+        film: opened by :func:`open_film`.
+        start: seconds from the film's first picture.
+        size: of the frames, pixels.
+        rate: frames a second.
+        count: fewer come where the film ends or is damaged.
+        take: given each with its number; may raise to stop.
+    """
+    steps = [f"fps={Fraction(rate).limit_denominator(1000)}"]
+    return _pixels(film, _seek_to(film, start), steps, _Frames(size, take), count=count)
+
+
+def _seek_to(film: Film, time: float) -> list[str]:
+    """Options before an input that make it begin at a time, seconds from the first picture."""
+    stamp = float(film.timeline.origin * film.timeline.clock) + time
+    threads = ["-threads", str(film.threads)]
+    # By time stamps: a file's own start may be that of another track.
+    return [*threads, "-seek_timestamp", "1", "-ss", f"{stamp:.6f}"] if time > 0 else threads
+
+
+def _pixels(
+    film: Film,
+    before: Sequence[str],
+    steps: Sequence[str],
+    frames: _Frames,
+    *,
+    count: int,
+) -> int:
+    """Run ffmpeg for at most ``count`` frames; how many came."""
+    run(
+        [
+            *before,
+            *("-i", input_url(film.path)),
+            *("-map", f"0:{film.track.index}", "-an", "-sn", "-dn"),
+            *("-vf", ",".join([*steps, *to_rgb(film.track, frames.size)])),
+            *("-fps_mode", "passthrough", "-frames:v", str(count)),
+            *("-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"),
+        ],
+        limits=film.limits(),
+        stop=film.stop,
+        sink=frames.feed,
+    )
+    return frames.count
+
+
+class _Frames:
+    """Bytes as they come, cut into frames."""
+
+    def __init__(self, size: Size, take: Callable[[int, Frame], None]) -> None:
+        self.size = size
+        self._take = take
+        self._buffer = bytearray(size.pixels * 3)
+        self._filled = 0
+        self.count = 0
+
+    def feed(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            part = view[: len(self._buffer) - self._filled]
+            self._buffer[self._filled : self._filled + len(part)] = part
+            self._filled += len(part)
+            view = view[len(part) :]
+            if self._filled == len(self._buffer):
+                shape = (self.size.height, self.size.width, 3)
+                frame = np.frombuffer(bytes(self._buffer), np.uint8).reshape(shape)
+                self._take(self.count, frame)
+                self.count += 1
+                self._filled = 0
+
+
+def to_rgb(track: VideoTrack, size: Size) -> list[str]:
+    """Filters from a decoded frame to upright, square, ordinary RGB of a size."""
+    steps = ["bwdif=mode=send_frame:deint=interlaced"] if track.interlaced else []
+    scale = f"scale={size.width}:{size.height}:flags=area+accurate_rnd+full_chroma_int"
+    if track.hdr and track.transfer is not None:
+        # The same curve as for the film itself (``encode``), on the few pixels that are left.
+        return [
+            *steps,
+            scale,
+            f"zscale=tin={track.transfer}:pin=bt2020:min=bt2020nc:rin=tv:t=linear:npl=100",
+            "format=gbrpf32le",
+            "zscale=p=bt709",
+            "tonemap=tonemap=hable:desat=0",
+            "zscale=t=bt709:m=gbr:p=bt709:r=pc",
+            "format=gbrp",
+            "format=rgb24",
+        ]
+    unnamed = track.space in (None, "unknown", "unspecified")
+    if unnamed and min(track.stored_width, track.stored_height) >= _HIGH_DEFINITION:
+        scale += ":in_color_matrix=bt709"
+    return [*steps, scale, "format=rgb24"]
+
+
+def image(frame: Frame) -> pyvips.Image:
+    """A frame as the encoders take it."""
+    height, width, bands = frame.shape
+    made = pyvips.Image.new_from_memory(
+        np.ascontiguousarray(frame).tobytes(), width, height, bands, "uchar"
+    )
+    return made.copy(interpretation="srgb")
