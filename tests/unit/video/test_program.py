@@ -299,6 +299,7 @@ def _until(happened: Callable[[], bool]) -> None:
         ),
         (1, "Decoder (codec none) not found", UnsupportedInput, "unsupported_variant"),
         (1, "Impossible to convert between the formats", UnsupportedInput, "unsupported_variant"),
+        (1, "[pcm] Too many channels: 60000", DamagedInput, "corrupt"),
         (1, "Unrecognized option 'wrong'", EngineError, "engine_failed"),
         (1, "", EngineError, "engine_failed"),
     ],
@@ -308,6 +309,13 @@ def test_every_ending_has_a_code(status: int, said: str, kind: type[Exception], 
     error = judge("ffmpeg", status, said)
     assert isinstance(error, kind)
     assert error.code == code
+
+
+def test_ffprobe_fails_by_its_input_only() -> None:
+    """Its arguments are always the same, so words nobody has listed are about the file."""
+    assert judge("ffprobe", 1, "something new").code == "corrupt"
+    assert judge("ffprobe", 1, "Unrecognized option 'wrong'").code == "engine_failed"
+    assert judge("ffprobe", 127, "error while loading libraries").code == "engine_failed"
 
 
 # --- limits -------------------------------------------------------------------------------------

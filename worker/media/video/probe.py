@@ -190,15 +190,27 @@ def _check_frame(stream: read.Json, limits: VideoLimits) -> None:
 
 def _decode_one(path: Path, stream: read.Json, limits: VideoLimits, stop: StopLike | None) -> None:
     """Decode the first frame that can be, into the pixel format everything here starts from."""
-    shown = run(
-        [
-            *("-threads", "1", "-i", input_url(path), "-map", f"0:{stream['index']}"),
-            *("-frames:v", "1", "-vf", "scale=16:16,format=yuv420p", "-f", "framecrc", "pipe:1"),
-        ],
-        limits=limits.probe,
-        capture=True,
-        stop=stop,
-    )
+    try:
+        shown = run(
+            [
+                *("-threads", "1", "-i", input_url(path), "-map", f"0:{stream['index']}"),
+                *(
+                    "-frames:v",
+                    "1",
+                    "-vf",
+                    "scale=16:16,format=yuv420p",
+                    "-f",
+                    "framecrc",
+                    "pipe:1",
+                ),
+            ],
+            limits=limits.probe,
+            capture=True,
+            stop=stop,
+        )
+    except EngineError as error:
+        # The arguments are the same for every file: what is wrong is in this one.
+        raise DamagedInput(Reason.CORRUPT, "its first frame cannot be decoded") from error
     if not any(line and not line.startswith(b"#") for line in shown.splitlines()):
         raise DamagedInput(Reason.CORRUPT, "not one frame of it can be decoded")
 

@@ -59,12 +59,15 @@ _WORDS: tuple[tuple[str, type[Rejected], Reason, str], ...] = (
     (
         r"Invalid data found|Error while decoding|Error submitting (?:a )?packet to decoder"
         r"|could not find codec parameters|Could not find codec parameters|error reading header"
+        r"|Too many channels|Invalid (?:channel|sample|frame|pixel|codec|chunk|dimension)"
         r"|Invalid argument.*file:|Nothing was written into output",
         DamagedInput,
         Reason.CORRUPT,
         "it cannot be decoded",
     ),
 )
+
+_OUR_MISTAKES = r"Unrecognized option|Option .* not found|Failed to set value|Error setting option"
 
 
 def judge(program: str, status: int, said: str, *, stopped: bool = False) -> SafelightError:
@@ -114,6 +117,9 @@ def _by_words(program: str, status: int, said: str) -> SafelightError:
     for pattern, kind, reason, message in _WORDS:
         if re.search(pattern, said):
             return kind(reason, message)
+    if program == "ffprobe" and status == 1 and not re.search(_OUR_MISTAKES, said):
+        # Nothing but the file differs from one run to the next.
+        return DamagedInput(Reason.CORRUPT, "it cannot be read")
     last = next((line for line in reversed(said.splitlines()) if line.strip()), "without a word")
     return EngineError(f"{program} ended with status {status}: {last[:300]}")
 

@@ -1,0 +1,148 @@
+"""Tests of subtitles as WebVTT and of what is left, and of the description of a video."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from batch.operations import subtitles, video_metadata
+from tests.unit.video.films import AAC, H264, PICTURES, SOUND, clip, make, needs_ffmpeg
+from tests.unit.video.works import work
+from worker.errors import Rejected
+
+pytestmark = needs_ffmpeg
+
+TEXTS = ("-i", "SRT", "-i", "SRT", "-i", "SRT", "-map", "0", "-map", "1", "-map", "2", "-map", "3")
+LANGUAGES = (
+    *("-metadata:s:s:0", "language=deu", "-metadata:s:s:1", "language=deu"),
+    *("-disposition:s:1", "forced"),
+)
+
+
+def three_tracks() -> bytes:
+    """German, German for what is foreign in the film, and one of no language."""
+    codecs = ("-c:s:0", "srt", "-c:s:1", "ass", "-c:s:2", "webvtt")
+    return make("mkv", *PICTURES, *TEXTS, *H264, *codecs, *LANGUAGES)
+
+
+def extracted(film: bytes, folder: Path, **given: Any) -> tuple[dict[str, Any], Path]:
+    """Details and output folder of the job."""
+    path = folder / "film.mkv"
+    path.write_bytes(film)
+    job, outputs = work("subtitles", path, folder, **given)
+    return cast("dict[str, Any]", subtitles.run(job)), outputs.folder
+
+
+def test_every_text_track_becomes_a_file(tmp_path: Path) -> None:
+    """Named by language and purpose, with all texts and times in it."""
+    details, folder = extracted(three_tracks(), tmp_path)
+    assert [each["name"] for each in details["tracks"]] == [
+        "subtitles/deu.vtt",
+        "subtitles/deu.forced.vtt",
+        "subtitles/und.vtt",
+    ]
+    assert [each["cues"] for each in details["tracks"]] == [2, 2, 2]
+    assert details["skipped"] == []
+    for each in details["tracks"]:
+        text = (folder / each["name"]).read_text()
+        assert text.startswith("WEBVTT\n")
+        assert "00:00.100 --> 00:01.000\nGuten <b>Tag</b>" in text
+    json.dumps(details)
+
+
+def test_tracks_of_one_language_have_names_of_their_own(tmp_path: Path) -> None:
+    """The second one is counted."""
+    film = make("mkv", *PICTURES, *TEXTS, *H264, "-c:s", "srt")
+    details, _ = extracted(film, tmp_path)
+    assert [each["name"].split("/")[1] for each in details["tracks"]] == [
+        "und.vtt",
+        "und.2.vtt",
+        "und.3.vtt",
+    ]
+
+
+def test_only_the_languages_asked_for(tmp_path: Path) -> None:
+    """The others are listed with the reason."""
+    details, folder = extracted(three_tracks(), tmp_path, languages=("DEU",))
+    assert len(details["tracks"]) == 2
+    assert [each["reason"] for each in details["skipped"]] == ["language"]
+    assert len(list(folder.rglob("*.vtt"))) == 2
+
+
+def test_pictures_of_letters_are_reported(tmp_path: Path) -> None:
+    """A track of a disc's bitmaps is named and left; the text tracks are written."""
+    film = three_tracks().replace(b"S_TEXT/UTF8", b"S_HDMV/PGS\0", 1)
+    details, _ = extracted(film, tmp_path)
+    assert [(each["codec"], each["reason"]) for each in details["skipped"]] == [
+        ("hdmv_pgs_subtitle", "bitmap")
+    ]
+    assert len(details["tracks"]) == 2
+
+
+def test_a_track_that_is_no_text_costs_no_other(tmp_path: Path) -> None:
+    """One track of bytes that are no letters is left out; the others are as ever."""
+    film = three_tracks().replace(b"Guten <b>Tag</b>", b"\xff\xfe\xff\xfe" * 4, 1)
+    details, folder = extracted(film, tmp_path)
+    assert len(details["tracks"]) >= 2
+    for each in details["tracks"]:
+        (folder / each["name"]).read_bytes().decode("utf-8")
+
+
+def test_a_film_without_subtitles_is_no_mistake(tmp_path: Path) -> None:
+    """There is just nothing to write."""
+    details, folder = extracted(clip(), tmp_path)
+    assert details == {"tracks": [], "skipped": []}
+    assert not folder.exists()
+
+
+def test_subtitles_of_a_telephone(tmp_path: Path) -> None:
+    """Those of an MP4 are text too."""
+    film = make("mp4", *PICTURES, "-i", "SRT", "-map", "0", "-map", "1", *H264, "-c:s", "mov_text")
+    details, _ = extracted(film, tmp_path)
+    assert [each["codec"] for each in details["tracks"]] == ["mov_text"]
+
+
+def test_something_else_is_refused(tmp_path: Path) -> None:
+    """A file of no video has a verdict, not an empty list."""
+    with pytest.raises(Rejected):
+        extracted(b"WEBVTT\n\nthis is no film\n", tmp_path)
+
+
+# --- video-metadata -----------------------------------------------------------------------------
+
+
+def described(film: bytes, folder: Path, **given: Any) -> dict[str, Any]:
+    """Details of the job."""
+    path = folder / "film.mov"
+    path.write_bytes(film)
+    job, _ = work("video-metadata", path, folder, **given)
+    return cast("dict[str, Any]", video_metadata.run(job))
+
+
+def test_a_description_is_plain_data(tmp_path: Path) -> None:
+    """All of it can be written as JSON and read again."""
+    details = described(clip(), tmp_path)
+    assert json.loads(json.dumps(details)) == details
+    assert details["video"]["fps"] == 25
+    assert details["video"]["fps_text"] == "25"
+    assert "key_frames" not in details
+    assert "location" not in details
+
+
+def test_a_deep_description_counts_key_frames(tmp_path: Path) -> None:
+    """For that every packet is read."""
+    details = described(clip(), tmp_path, deep=True)
+    assert (details["key_frames"], details["longest_group"]) == (5, 0.4)
+
+
+def test_a_description_tells_a_place_only_if_asked(tmp_path: Path) -> None:
+    """And then exactly as the file has it."""
+    place = ("-metadata", "location=+48.1374+011.5755/", "-movflags", "use_metadata_tags")
+    film = make("mov", *PICTURES, *SOUND, *H264, *AAC, *place)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    assert "48.1374" not in json.dumps(described(film, tmp_path / "a"))
+    assert described(film, tmp_path / "b", location=True)["location"] == "+48.1374+011.5755/"
