@@ -25,6 +25,8 @@ LOG_SECONDS = 2.0
 """Least time between two lines of progress."""
 CATALOG_SECONDS = 15.0
 """Least time between two writes to the catalog: a write unit each."""
+RECORD_SECONDS = 3.0
+"""Longest wait for an earlier write to the catalog before the last one is given up."""
 HEARTBEAT_SECONDS = 30.0
 """Without progress for so long a line says that the job is alive."""
 NAMESPACE = "Safelight"
@@ -52,7 +54,6 @@ class _Course:
     began: float = 0.0
     from_share: float = 0.0
     logged: float = float("-inf")
-    recorded: float = float("-inf")
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -84,6 +85,8 @@ class Reporter:
         self._course = _Course(began=clock())
         self._writing = threading.Lock()
         self._created = ""
+        self._recording = threading.Lock()
+        self._settled = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -153,31 +156,43 @@ class Reporter:
         )
 
     def record(self, state: str, **detail: object) -> None:
-        """Write the job into its asset's record now; a failure is a warning."""
+        """Write the job into its asset's record now; a failure is a warning.
+
+        Anything but ``RUNNING`` is the last word: a write in the background that comes after it
+        is not made.
+        """
         if self._catalog is None or self._identity.asset is None:
             return
-        asset, moment = self._identity.asset, datetime.now(UTC).isoformat(timespec="microseconds")
-        stamp = moment.replace("+00:00", "Z")
+        if not self._recording.acquire(timeout=RECORD_SECONDS):
+            self.event("warning", code="unreachable", message="the catalog does not answer")
+            return
         try:
-            catalog = self._catalog()
-            if not self._created:
-                known = {job.id: job for job in catalog.jobs(asset)}.get(self._identity.job)
-                self._created = known.created_at if known else stamp
-            said = {"attempt": self._identity.attempt, "output": self._identity.output}
-            everything = {**said, **self._standing(), **detail}
-            catalog.put_job(
-                JobRecord(
-                    asset=asset,
-                    id=self._identity.job,
-                    kind=self._identity.kind,
-                    state=state,
-                    created_at=self._created,
-                    updated_at=stamp,
-                    detail={name: str(value) for name, value in everything.items()},
-                )
-            )
+            if not self._settled:
+                self._settled = state != "RUNNING"
+                self._put(self._catalog(), self._identity.asset, state, detail)
         except SafelightError as error:
             self.event("warning", code=error.code, message=error.message)
+        finally:
+            self._recording.release()
+
+    def _put(self, catalog: Catalog, asset: str, state: str, detail: Mapping[str, object]) -> None:
+        moment = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        if not self._created:
+            known = {job.id: job for job in catalog.jobs(asset)}.get(self._identity.job)
+            self._created = known.created_at if known else moment
+        said = {"attempt": self._identity.attempt, "output": self._identity.output}
+        everything = {**said, **self._standing(), **detail}
+        catalog.put_job(
+            JobRecord(
+                asset=asset,
+                id=self._identity.job,
+                kind=self._identity.kind,
+                state=state,
+                created_at=self._created,
+                updated_at=moment,
+                detail={name: str(value) for name, value in everything.items()},
+            )
+        )
 
     def _standing(self) -> Mapping[str, object]:
         course = self._course
@@ -194,17 +209,21 @@ class Reporter:
             return standing
 
     def _beat(self) -> None:
+        """In the background: the catalog may be slow, and progress must not wait for it."""
         quiet = self._clock()
-        while not self._ended.wait(min(self._heartbeat, CATALOG_SECONDS)):
+        recorded = float("-inf")
+        while True:
             now = self._clock()
+            if now - recorded >= CATALOG_SECONDS:
+                recorded = now
+                self.record("RUNNING")
+            if self._ended.wait(min(self._heartbeat, CATALOG_SECONDS)):
+                return
             with self._course.lock:
                 quiet = max(quiet, self._course.logged)
-            if now - quiet >= self._heartbeat:
-                quiet = now
+            if self._clock() - quiet >= self._heartbeat:
+                quiet = self._clock()
                 self.event("heartbeat", **self._standing())
-            if now - self._course.recorded >= CATALOG_SECONDS:
-                self._course.recorded = now
-                self.record("RUNNING")
 
     def _line(self, content: Mapping[str, object]) -> None:
         text = json.dumps(content, ensure_ascii=False, default=str)
