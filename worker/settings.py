@@ -109,8 +109,7 @@ class Settings:
     """The state machine for heavy uploads: its ARN, or ``file:PATH`` on a machine without any. Only
     the function that starts it needs it."""
     batch_prefix: str = _read(_name, "safelight")
-    """Begins the names of job queues (``{prefix}-urgent``) and job definitions
-    (``{prefix}-transcode``)."""
+    """What names of job queues and job definitions begin with: ``safelight-prod``."""
     sandbox_seconds: int = _read(_whole(1, 900), 60)
     """CPU and wall time of the sandboxed child on a second receive."""
     sandbox_megabytes: int = _read(_whole(64, 10_240), 1_400)

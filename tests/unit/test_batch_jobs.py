@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from botocore.stub import Stubber
 
-from worker.adapters.aws_clients import AwsClients
+from tests.unit.batch_stubs import BY_NAME, COMMAND, QUEUE, REQUEST, SUBMISSION, Stubs
 from worker.adapters.batch_jobs import BatchJobs
 from worker.adapters.pacing import Pace
 from worker.errors import (
     AccessDenied,
+    ConfigurationError,
     EngineError,
     JobMissing,
     JobRejected,
@@ -21,86 +21,7 @@ from worker.errors import (
     Throttled,
     Unreachable,
 )
-from worker.jobs import JobRequest, JobState
-
-ARN = "arn:aws:batch:eu-north-1:123456789012"
-REQUEST = JobRequest(
-    name="transcode-film-0123",
-    kind="transcode",
-    queue="urgent",
-    inputs=("s3://b/film.mp4",),
-    output="s3://d/out/",
-    parameters={"heights": "720", "codecs": "h264"},
-    asset="a1",
-    priority=7,
-)
-COMMAND = [
-    *("run", "transcode", "--input", "s3://b/film.mp4", "--output", "s3://d/out/"),
-    *("--param", "codecs=h264", "--param", "heights=720", "--asset", "a1"),
-]
-SUBMISSION: dict[str, Any] = {
-    "jobName": "transcode-film-0123",
-    "jobQueue": "sl-test-urgent",
-    "jobDefinition": "sl-test-transcode",
-    "containerOverrides": {"command": COMMAND},
-    "propagateTags": True,
-    "tags": {"safelight:kind": "transcode", "safelight:asset": "a1"},
-    "shareIdentifier": "transcode",
-    "schedulingPriorityOverride": 7,
-}
-BY_NAME = {
-    "jobQueue": "sl-test-urgent",
-    "filters": [{"name": "JOB_NAME", "values": ["transcode-film-0123"]}],
-    "maxResults": 100,
-}
-DETAIL: dict[str, Any] = {
-    "jobId": "j1",
-    "jobName": "transcode-film-0123",
-    "jobQueue": f"{ARN}:job-queue/sl-test-urgent",
-    "jobDefinition": f"{ARN}:job-definition/sl-test-audio-waveform:7",
-    "status": "RUNNING",
-    "startedAt": 1_700_000_001_000,
-    "createdAt": 1_700_000_000_000,
-    "attempts": [{"container": {"logStreamName": "first", "exitCode": 75}}],
-    "container": {"logStreamName": "second", "command": COMMAND},
-}
-
-
-class Stubs:
-    """A Batch that answers what it is told, and refuses every other request."""
-
-    def __init__(self) -> None:
-        clients = AwsClients(
-            {
-                "AWS_REGION": "eu-north-1",
-                "AWS_ACCESS_KEY_ID": "key",
-                "AWS_SECRET_ACCESS_KEY": "secret",
-            }
-        )
-        self.slept: list[float] = []
-        self.batch, self.logs = Stubber(clients.batch), Stubber(clients.logs)
-        self.clients = clients
-        self.jobs = BatchJobs(clients, "sl-test", sleep=self.slept.append)
-
-    def detail(self, **changes: Any) -> None:
-        """The next describe-jobs answers so."""
-        self.batch.add_response(
-            "describe_jobs", {"jobs": [{**DETAIL, **changes}]}, {"jobs": ["j1"]}
-        )
-
-    def summaries(self, asked: dict[str, Any], *jobs: dict[str, Any], token: str = "") -> None:
-        """The next list-jobs answers so."""
-        made = [{"jobId": "j0", "jobName": "n", "status": "RUNNING", **job} for job in jobs]
-        answer = {"jobSummaryList": made, **({"nextToken": token} if token else {})}
-        self.batch.add_response("list_jobs", answer, asked)
-
-    def events(self, asked: dict[str, str], lines: list[str], token: str) -> None:
-        """The next get-log-events answers so."""
-        self.logs.add_response(
-            "get_log_events",
-            {"events": [{"message": line} for line in lines], "nextForwardToken": token},
-            {"logGroupName": "/aws/batch/job", "startFromHead": True, **asked},
-        )
+from worker.jobs import JobState
 
 
 @pytest.fixture
@@ -116,7 +37,7 @@ def stubs() -> Iterator[Stubs]:
 
 def test_a_job_is_submitted_once_its_name_is_found_free(stubs: Stubs) -> None:
     """The queue is asked for the name; then the whole request, nothing more, nothing less."""
-    stubs.summaries(BY_NAME)
+    stubs.free()
     stubs.batch.add_response("submit_job", {"jobName": "x", "jobId": "j1"}, SUBMISSION)
 
     assert stubs.jobs.submit(REQUEST) == "j1"
@@ -125,6 +46,7 @@ def test_a_job_is_submitted_once_its_name_is_found_free(stubs: Stubs) -> None:
 def test_a_live_or_finished_job_of_the_name_is_that_job(stubs: Stubs) -> None:
     """Found on a later page, among others whose names only look alike; nothing is submitted."""
     name = REQUEST.name
+    stubs.queues(QUEUE)
     stubs.summaries(
         BY_NAME,
         {"jobId": "failed", "jobName": name, "status": "FAILED"},
@@ -141,7 +63,7 @@ def test_a_live_or_finished_job_of_the_name_is_that_job(stubs: Stubs) -> None:
 
 def test_arrays_and_dependencies_are_said_in_batch_s_words(stubs: Stubs) -> None:
     """Size, plain dependencies, N_TO_N and SEQUENTIAL."""
-    stubs.summaries(BY_NAME)
+    stubs.free()
     stubs.batch.add_response(
         "submit_job",
         {"jobName": "x", "jobId": "j1"},
@@ -163,7 +85,7 @@ def test_arrays_and_dependencies_are_said_in_batch_s_words(stubs: Stubs) -> None
 def test_a_queue_without_a_policy_gets_no_share(stubs: Stubs) -> None:
     """Batch refuses a share there; and a job without an asset has no tag of one."""
     jobs = BatchJobs(stubs.clients, "sl-test", fair_share=False)
-    stubs.summaries(BY_NAME)
+    stubs.free()
     left_out = ("shareIdentifier", "schedulingPriorityOverride", "tags", "containerOverrides")
     expected = {name: value for name, value in SUBMISSION.items() if name not in left_out}
     expected["tags"] = {"safelight:kind": "transcode"}
@@ -175,7 +97,7 @@ def test_a_queue_without_a_policy_gets_no_share(stubs: Stubs) -> None:
 
 def test_a_share_is_letters_and_digits(stubs: Stubs) -> None:
     """The kind without its hyphens."""
-    stubs.summaries({**BY_NAME})
+    stubs.free("sl-test-hdr-merge")
     definition = {"jobDefinition": "sl-test-hdr-merge", "shareIdentifier": "hdrmerge"}
     command = ["run", "hdr-merge", *COMMAND[2:]]
     tags = {"safelight:kind": "hdr-merge", "safelight:asset": "a1"}
@@ -210,13 +132,35 @@ def test_errors_of_batch_become_ours(
     stubs: Stubs, code: str, status: int, error: type[SafelightError]
 ) -> None:
     """What can be tried again is retryable; what Batch refuses says why in one line."""
-    stubs.summaries(BY_NAME)
+    stubs.free()
     stubs.batch.add_client_error(
         "submit_job", service_error_code=code, service_message="no\n such", http_status_code=status
     )
 
     with pytest.raises(error, match="no such"):
         stubs.jobs.submit(REQUEST)
+
+
+def test_a_deployment_that_is_not_there_is_told(stubs: Stubs) -> None:
+    """With the setting that may be wrong; nothing is submitted."""
+    stubs.queues()
+    with pytest.raises(ConfigurationError, match="SAFELIGHT_BATCH_PREFIX"):
+        stubs.jobs.submit(REQUEST)
+
+    stubs.free("sl-test-poster-0a1b2c3")
+    with pytest.raises(ConfigurationError, match="job definition sl-test-transcode"):
+        stubs.jobs.submit(REQUEST)
+
+
+def test_names_are_looked_up_once(stubs: Stubs) -> None:
+    """Not for every job."""
+    stubs.free()
+    for number in range(3):
+        if number:
+            stubs.summaries(BY_NAME)
+        stubs.batch.add_response("submit_job", {"jobName": "x", "jobId": f"j{number}"}, SUBMISSION)
+
+    assert [stubs.jobs.submit(REQUEST) for _ in range(3)] == ["j0", "j1", "j2"]
 
 
 def test_a_description_has_all_that_batch_knows(stubs: Stubs) -> None:
@@ -275,9 +219,10 @@ def test_a_single_job_has_no_children(stubs: Stubs) -> None:
 def test_a_list_is_of_every_queue_newest_first(stubs: Stubs) -> None:
     """All states with one request a queue, as many as asked for."""
     every = {"filters": [{"name": "AFTER_CREATED_AT", "values": ["0"]}], "maxResults": 100}
+    stubs.queues(*(f"sl-test-{queue}-0a1b2c3" for queue in ("urgent", "standard", "bulk")))
     for number, queue in enumerate(("urgent", "standard", "bulk"), 1):
         stubs.summaries(
-            {"jobQueue": f"sl-test-{queue}", **every},
+            {"jobQueue": f"sl-test-{queue}-0a1b2c3", **every},
             {"jobId": queue, "createdAt": number * 1000},
             {"jobId": f"{queue}-older", "createdAt": 500},
         )
@@ -287,8 +232,11 @@ def test_a_list_is_of_every_queue_newest_first(stubs: Stubs) -> None:
 
 def test_a_list_can_be_of_one_state(stubs: Stubs) -> None:
     """The state is Batch's own filter."""
+    stubs.queues(*(f"sl-test-{queue}-0a1b2c3" for queue in ("urgent", "standard", "bulk")))
     for queue in ("urgent", "standard", "bulk"):
-        stubs.summaries({"jobQueue": f"sl-test-{queue}", "jobStatus": "FAILED", "maxResults": 100})
+        stubs.summaries(
+            {"jobQueue": f"sl-test-{queue}-0a1b2c3", "jobStatus": "FAILED", "maxResults": 100}
+        )
 
     assert list(stubs.jobs.list(JobState.FAILED)) == []
 
@@ -315,7 +263,9 @@ def test_a_job_that_batch_does_not_know_is_missing(stubs: Stubs) -> None:
 
 def test_lines_are_those_of_every_attempt(stubs: Stubs) -> None:
     """Stream after stream, each until its token stays the same; one that is gone is no error."""
-    stubs.detail()
+    options = {"logDriver": "awslogs", "options": {"awslogs-group": "/safelight/jobs"}}
+    stubs.group = "/safelight/jobs"
+    stubs.detail(container={"logStreamName": "second", "logConfiguration": options})
     stubs.logs.add_client_error("get_log_events", service_error_code="ResourceNotFoundException")
     stubs.events({"logStreamName": "second"}, ["a\n", "b"], "t1")
     stubs.events({"logStreamName": "second", "nextToken": "t1"}, ["c"], "t2")

@@ -1,8 +1,7 @@
 """Jobs on AWS Batch, their lines in CloudWatch Logs.
 
-Queues and job definitions have names that the Pulumi program gives them: ``{prefix}-{queue}`` and
-``{prefix}-{kind}``. What a kind needs (processors, timeout, retries) is in its definition and not
-sent with a job. What may not live here: which kinds there are.
+What a kind needs (processors, timeout, retries) is in its job definition and not sent with a job.
+What may not live here: which kinds there are, and what queues are called (``batch_names``).
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from worker.adapters.aws_clients import AwsClients
 from worker.adapters.aws_errors import aws_call, error_code
+from worker.adapters.batch_names import BatchNames
 from worker.adapters.pacing import Pace
 from worker.adapters.timestamps import utc_text
 from worker.errors import JobMissing, JobRejected
@@ -30,7 +30,7 @@ SUBMITS_A_SECOND = 40.0
 """Of this process. SubmitJob allows 50 a second to the whole account (AWS Batch User Guide,
 "Service quotas"); some are left for state machines."""
 LOG_GROUP = "/aws/batch/job"
-"""Where Batch's log driver writes unless a definition says otherwise."""
+"""Where Batch's log driver writes unless a job definition says otherwise."""
 COMMAND_BYTES = 20_000
 """Longest command: a whole SubmitJob request may have 30 kB (the same)."""
 FOLLOW_SECONDS = 2.0
@@ -43,7 +43,6 @@ class BatchJobs:
 
     Args:
         prefix: of the names of queues and definitions.
-        log_group: of the job definitions.
         fair_share: whether the queues have a scheduling policy. Those with one want a share with
             every job, those without refuse it; priority counts only with one.
         pace: of SubmitJob.
@@ -55,14 +54,12 @@ class BatchJobs:
         clients: AwsClients,
         prefix: str,
         *,
-        log_group: str = LOG_GROUP,
         fair_share: bool = True,
         pace: Pace | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._clients = clients
-        self._prefix = prefix
-        self._log_group = log_group
+        self._names = BatchNames(clients, prefix)
         self._fair_share = fair_share
         self._pace = pace or Pace(SUBMITS_A_SECOND)
         self._sleep = sleep
@@ -86,8 +83,9 @@ class BatchJobs:
         if found is not None:
             return found
         self._pace.wait()
+        submission = self._submission(request, command)
         with _batch_call(f"submit {request.name}"):
-            answer = self._clients.batch.submit_job(**self._submission(request, command))
+            answer = self._clients.batch.submit_job(**submission)
         return answer["jobId"]
 
     def describe(self, job: str) -> JobStatus:
@@ -105,7 +103,7 @@ class BatchJobs:
                 if state is not None
                 else {"filters": [{"name": "AFTER_CREATED_AT", "values": values}]}
             )
-            pages = self._pages({"jobQueue": self._queue(queue), **chosen})
+            pages = self._pages({"jobQueue": self._names.queue(queue), **chosen})
             found += [
                 self._summary(each, queue) for each, _ in zip(pages, range(limit), strict=False)
             ]
@@ -118,7 +116,7 @@ class BatchJobs:
         parent = self._detail(job)
         if "size" not in parent.get("arrayProperties", {}):
             return ()
-        queue = _tail(parent["jobQueue"])
+        queue = self._names.meant(parent["jobQueue"])
         found = {}
         for state in JobState:
             for each in self._pages({"arrayJobId": job, "jobStatus": state.value}):
@@ -141,8 +139,9 @@ class BatchJobs:
             return
         tokens: dict[str, str] = {}
         while True:
+            group = _log_group(detail)
             for stream in _streams(detail):
-                yield from self._lines(stream, tokens)
+                yield from self._lines(group, stream, tokens)
             if JobState(detail["status"]).ended or not follow:
                 return
             self._sleep(FOLLOW_SECONDS)
@@ -163,9 +162,9 @@ class BatchJobs:
         return JobStatus(
             id=detail["jobId"],
             name=detail["jobName"],
-            kind=self._kind(detail["jobDefinition"]),
+            kind=self._names.meant(detail["jobDefinition"]),
             state=state,
-            queue=_tail(detail["jobQueue"]),
+            queue=self._names.meant(detail["jobQueue"]),
             reason=detail.get("statusReason", ""),
             exit_code=container.get("exitCode"),
             attempts=made,
@@ -183,7 +182,7 @@ class BatchJobs:
         return JobStatus(
             id=each["jobId"],
             name=each["jobName"],
-            kind=self._kind(each.get("jobDefinition", "")),
+            kind=self._names.meant(each.get("jobDefinition", "")),
             state=JobState(each["status"]),
             queue=queue,
             reason=each.get("statusReason", ""),
@@ -194,11 +193,6 @@ class BatchJobs:
             array_size=each.get("arrayProperties", {}).get("size"),
         )
 
-    def _kind(self, definition: str) -> str:
-        """``arn:...:job-definition/safelight-audio-waveform:7`` is of ``audio-waveform``."""
-        name = definition.rpartition("/")[2].partition(":")[0]
-        return name.removeprefix(f"{self._prefix}-")
-
     # --- requests -----------------------------------------------------------------------------
 
     def _submission(self, request: JobRequest, command: Sequence[str]) -> Any:
@@ -208,8 +202,8 @@ class BatchJobs:
             depends.append({"type": "SEQUENTIAL"})
         asked: dict[str, Any] = {
             "jobName": request.name,
-            "jobQueue": self._queue(request.queue),
-            "jobDefinition": f"{self._prefix}-{request.kind}",
+            "jobQueue": self._names.queue(request.queue),
+            "jobDefinition": self._names.definition(request.kind),
             "containerOverrides": {"command": [*command]},
             "propagateTags": True,
             "tags": {"safelight:kind": request.kind},
@@ -231,7 +225,7 @@ class BatchJobs:
         """The job of this name that has not failed, if Batch remembers one."""
         pages = self._pages(
             {
-                "jobQueue": self._queue(request.queue),
+                "jobQueue": self._names.queue(request.queue),
                 "filters": [{"name": "JOB_NAME", "values": [request.name]}],
             }
         )
@@ -260,7 +254,7 @@ class BatchJobs:
             raise JobMissing(f"there is no job {job}, or AWS Batch has forgotten it")
         return found[0]
 
-    def _lines(self, stream: str, tokens: dict[str, str]) -> Iterator[str]:
+    def _lines(self, group: str, stream: str, tokens: dict[str, str]) -> Iterator[str]:
         """New lines of a stream; remembers how far it has read."""
         while True:
             asked: dict[str, Any] = {"startFromHead": True}
@@ -269,7 +263,7 @@ class BatchJobs:
             with aws_call(f"read the log {stream}"):
                 try:
                     answer = self._clients.logs.get_log_events(
-                        logGroupName=self._log_group, logStreamName=stream, **asked
+                        logGroupName=group, logStreamName=stream, **asked
                     )
                 except ClientError as error:
                     if error_code(error) == "ResourceNotFoundException":
@@ -280,9 +274,6 @@ class BatchJobs:
             if answer["nextForwardToken"] == tokens.get(stream):
                 return
             tokens[stream] = answer["nextForwardToken"]
-
-    def _queue(self, name: str) -> str:
-        return f"{self._prefix}-{name}"
 
 
 @contextmanager
@@ -306,9 +297,9 @@ def _streams(detail: JobDetailTypeDef) -> list[str]:
     return list(dict.fromkeys(stream for stream in (*ended, now) if stream))
 
 
-def _tail(queue: str) -> str:
-    """``arn:...:job-queue/safelight-urgent`` is ``urgent``."""
-    return queue.rpartition("/")[2].rpartition("-")[2]
+def _log_group(detail: JobDetailTypeDef) -> str:
+    options = detail.get("container", {}).get("logConfiguration", {}).get("options", {})
+    return options.get("awslogs-group", LOG_GROUP)
 
 
 def _time(milliseconds: int | None) -> str:
