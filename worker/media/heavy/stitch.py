@@ -21,7 +21,7 @@ from worker.media.heavy.reading import Raster
 from worker.media.heavy.vision import Pixels, Step, opencv, pixels, silent
 
 PIXELS_TOGETHER = 120_000_000
-"""Of all pictures: blending holds about 20 bytes for each, see docs/jobs.md."""
+"""Of all pictures: 26 bytes for each were measured with two that overlap by a third."""
 
 _LARGEST_GROWTH = 4.0
 """A panorama has at most so many times the pixels of its pictures together. Wrong cameras spread
