@@ -13,7 +13,7 @@ LAMBDA = "safelight:latest"
 BATCH = "safelight-batch:latest"
 STRANGER = "4321:4321"
 """A user and a group that no image knows."""
-PROBE_SECONDS = 60
+PROBE_SECONDS = 120
 
 HARDENED: dict[str, Any] = {
     "read_only": True,
