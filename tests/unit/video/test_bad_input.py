@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -141,6 +142,28 @@ def test_a_playlist_is_not_followed_when_it_is_given_to_ffmpeg(tmp_path: Path) -
         )
     assert caught.value.code == "format_not_allowed"
     assert not target.exists()
+
+
+def test_nobody_is_called(film: Path) -> None:
+    """Somebody who listens at the address in a playlist or a session hears nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        port = listener.getsockname()[1]
+        url = f"http://127.0.0.1:{port}/a.ts".encode()
+        traps = (
+            PLAYLIST % url,
+            MANIFEST.replace(b"file:///etc/passwd", url),
+            b"ffconcat version 1.0\nfile " + url + b"\n",
+            b"[playlist]\nFile1=" + url + b"\n",
+            b"RTSPtext\r\nrtsp://127.0.0.1:%d/\r\n" % port,
+        )
+        for trap in traps:
+            film.write_bytes(trap)
+            verdict(film)
+            with pytest.raises(Rejected):
+                run(["-i", input_url(film), "-f", "null", "-"], limits=LIMITS)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 # --- accepted, with doubt -----------------------------------------------------------------------

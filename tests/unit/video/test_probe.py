@@ -83,7 +83,7 @@ def test_high_dynamic_range_is_seen(film: Path) -> None:
 
 def test_a_varying_frame_rate_is_seen(film: Path) -> None:
     """Every fifth frame is missing: the rate is the average, and said to vary."""
-    film.write_bytes(make("mkv", *PICTURES, "-vf", "select=mod(n\\,5)", "-vsync", "vfr", *H264))
+    film.write_bytes(make("mkv", *PICTURES, "-vf", "select=mod(n\\,5)", "-fps_mode", "vfr", *H264))
     video = track(probe(film))
     assert video.vfr
     assert float(video.fps) == pytest.approx(20, abs=1)

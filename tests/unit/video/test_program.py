@@ -299,6 +299,7 @@ def _until(happened: Callable[[], bool]) -> None:
         ),
         (1, "Decoder (codec none) not found", UnsupportedInput, "unsupported_variant"),
         (1, "Impossible to convert between the formats", UnsupportedInput, "unsupported_variant"),
+        (1, "Error while decoding\n/out: Permission denied", EngineError, "engine_failed"),
         (1, "[pcm] Too many channels: 60000", DamagedInput, "corrupt"),
         (1, "Unrecognized option 'wrong'", EngineError, "engine_failed"),
         (1, "", EngineError, "engine_failed"),

@@ -112,6 +112,10 @@ def _by_words(program: str, status: int, said: str) -> SafelightError:
         return _out_of_memory(program)
     if "File too large" in said:
         return too_large(program)
+    if match := re.search(
+        r"Permission denied|No such file or directory|Read-only file system", said
+    ):
+        return EngineError(f"{program} was given a path it cannot use: {match[0]}")
     if status == _TOO_MANY_ERRORS:
         return DamagedInput(Reason.CORRUPT, "too much of it cannot be decoded")
     for pattern, kind, reason, message in _WORDS:
