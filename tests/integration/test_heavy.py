@@ -115,6 +115,29 @@ def test_an_oversize_picture_becomes_an_accepted_asset(running: Running, tmp_pat
     assert "asset.accepted" in types
 
 
+def test_work_that_failed_is_tried_again_when_somebody_asks(
+    running: Running, tmp_path: Path
+) -> None:
+    """A job that fails for no fault of the upload leaves it waiting; nobody is told of an end."""
+    path = tmp_path / "stopped.jpg"
+    Image.new("RGB", (8002, 8000), "navy").save(path, "JPEG")
+    asset = running.json("put", path, "--wait")["asset"]
+    jobs, catalog = LocalJobs(running.data / address.JOBS), running.app.catalog
+    end = time.monotonic() + SECONDS
+    while not (mine := [one for one in jobs.list() if one.name.startswith(asset)]):
+        assert time.monotonic() < end
+    jobs.stop(mine[0].id, "a test wants it")
+    while all(line.kind != "job_failed" for line in catalog.timeline(asset)):
+        assert time.monotonic() < end, jobs_of(running)
+        time.sleep(0.1)
+    assert wait_for(running, asset, lambda _: True).status is Status.HEAVY
+
+    running.run("assets", "retry", asset)
+
+    assert wait_for(running, asset, final).status is Status.ACCEPTED
+    assert running.run("assets", "retry", asset, code=2) == ""
+
+
 def test_a_video_becomes_what_a_player_needs_while_jobs_lose_their_machines(
     running: Running, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ STACK_COMMANDS = [
     ("assets", "show", "ID"),
     ("assets", "tag", "ID", "T"),
     ("assets", "rm", "ID"),
+    ("assets", "retry", "ID"),
     ("events", "tail"),
     ("dlq", "list"),
     ("dlq", "show"),

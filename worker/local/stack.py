@@ -128,7 +128,7 @@ class Stack:
                     for name, command in _pipes(outputs).items()
                 ),
                 self._program("batch", self._jobs(), environment),
-                self._program("workflows", self._workflows(heavy), self._with_workflows()),
+                self._program("workflows", self._workflows(heavy), environment),
             ]
         )
         command = _worker(outputs)
@@ -173,6 +173,7 @@ class Stack:
         return {
             **{str(name): str(text) for name, text in outputs["ingestEnvironment"].items()},
             **emulator.client_environment(self._endpoint),
+            "SAFELIGHT_HEAVY_WORKFLOW": f"{FILE}{self._data / addresses.WORKFLOWS}",
         }
 
     def _await_ready(self, stop: Stop) -> None:
@@ -232,12 +233,6 @@ class Stack:
                 ("handler", WORKFLOW_HANDLER),
             ],
         )
-
-    def _with_workflows(self) -> Mapping[str, str]:
-        """The environment of the function that starts state machines."""
-        assert self._address is not None
-        file = f"{FILE}{self._data / addresses.WORKFLOWS}"
-        return {**self._address.environment, "SAFELIGHT_HEAVY_WORKFLOW": file}
 
     def _log(self, name: str) -> Path:
         return self._data / "logs" / f"{name}.log"

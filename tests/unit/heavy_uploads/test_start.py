@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.heavy_uploads.world import POLICY, World
+from worker.errors import ConfigurationError
 from worker.records import Status
 
 
@@ -43,6 +44,14 @@ def test_what_does_not_wait_starts_nothing() -> None:
     world.catalog.records[asset] = replace(world.record, status=Status.ACCEPTED)
     assert world.heavy.start(asset, version) is None
     assert world.workflows.runs == {}
+
+
+def test_without_a_state_machine_nothing_can_be_started() -> None:
+    """The message names the variable."""
+    world = World()
+    world.wired = False
+    with pytest.raises(ConfigurationError, match="SAFELIGHT_HEAVY_WORKFLOW"):
+        world.heavy.start(world.record.asset, world.record.version)
 
 
 def test_an_oversize_picture_is_an_image() -> None:

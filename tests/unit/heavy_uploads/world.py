@@ -100,7 +100,7 @@ class World:
         self.store = MemoryStore(self.fuse)
         self.catalog = MemoryCatalog(self.fuse)
         self.events = MemoryEvents(self.fuse)
-        self.workflows = FakeWorkflows()
+        self.workflows, self.wired = FakeWorkflows(), True
         self.record = self.upload(data, code)
 
     def upload(self, data: bytes, code: str = VIDEO_CODE) -> AssetRecord:
@@ -126,7 +126,7 @@ class World:
             catalog=self.catalog,
             events=self.events,
             policy=self.policy,
-            workflows=self.workflows,
+            workflows=self.workflows if self.wired else None,
         )
 
     def now(self) -> AssetRecord:

@@ -1,7 +1,8 @@
-"""``safelight assets``: look things up in the catalog, tag and remove."""
+"""``safelight assets``: look things up in the catalog, tag, remove, try heavy work again."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,7 @@ import click
 
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.reach import data_option, json_option, reach
-from worker.errors import AssetMissing
+from worker.errors import AssetMissing, Conflict
 from worker.services.local_run.wording import size_text
 
 if TYPE_CHECKING:
@@ -273,6 +274,30 @@ def rm_command(*, assets: tuple[str, ...], data: Path | None, as_json: bool) -> 
             click.echo(output.one_line(f"removed {asset}, {count} renditions, {record.source.key}"))
     if as_json:
         output.print_json({"removed": removed})
+
+
+# --- retry ------------------------------------------------------------------------------------
+
+
+@group.command(name="retry")
+@click.argument("asset")
+@data_option
+@json_option
+def retry_command(*, asset: str, data: Path | None, as_json: bool) -> None:
+    """Start the heavy work on an asset again, after jobs of it failed.
+
+    What is done is not done again.
+    """
+    app = reach(data).app
+    record = _require(app.catalog, asset)
+    # Any number that was not used before: a run's name starts one run only.
+    run = app.heavy.start(asset, record.version, attempt=int(time.time()))
+    if run is None:
+        raise Conflict(f"asset {asset} is {record.status.value}: it waits for no heavy work")
+    if as_json:
+        output.print_json({"asset": asset, "version": record.version, "run": run})
+    else:
+        click.echo(output.one_line(f"started {run}"))
 
 
 # --- records ----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from math import ceil
 
-from worker.errors import AlreadyRecorded, Superseded
+from worker.errors import AlreadyRecorded, ConfigurationError, Superseded
 from worker.ports import Catalog, Events, ObjectStore, Workflows
 from worker.records import AssetRecord, LogEntry, Medium, Status, Verdict, medium_of
 from worker.services.heavy import film, picture, results
@@ -109,13 +109,15 @@ class Heavy:
             The id of the run; None if the upload waits for nothing (any more).
 
         Raises:
+            ConfigurationError: the settings name no state machine.
             TransientError: catalog or state machine do not answer.
         """
         record = self._catalog.get(asset)
         waits = record is not None and record.version == version
         if record is None or not waits or record.status is not Status.HEAVY:
             return None
-        assert self._workflows is not None, "wired without workflows"
+        if self._workflows is None:
+            raise ConfigurationError("no state machine is named: set SAFELIGHT_HEAVY_WORKFLOW")
         name = f"{asset}-{version}"
         run = name if attempt == 1 else f"{name}-{attempt}"
         return self._workflows.start(WORKFLOW, run, self._payload(record, name))
