@@ -327,6 +327,14 @@ class JobOutputs:
                 below = path.relative_to(folder).as_posix()
                 self.file(path, f"{prefix.rstrip('/')}/{below}" if prefix else below)
 
+    def earlier(self, name: str, *, size: int, sha256: str) -> None:
+        """See ``Outputs.earlier``."""
+        output = Output(
+            name=checked_name(name), bytes=size, sha256=sha256, content_type=content_type_of(name)
+        )
+        with self._lock:
+            self._stored.setdefault(name, output)
+
     def fetch(self, name: str) -> Path | None:
         """See ``Outputs.fetch``."""
         with self._lock:

@@ -76,6 +76,13 @@ class Outputs(Protocol):
         """Store every file below a folder, under its path from there behind ``prefix``."""
         ...
 
+    def earlier(self, name: str, *, size: int, sha256: str) -> None:
+        """Say that an earlier attempt has stored this, so that ``result.json`` lists it too.
+
+        For operations that do not store again what their checkpoint says is there.
+        """
+        ...
+
     def fetch(self, name: str) -> Path | None:
         """A copy on disk of something that lies in the output place; None if it does not.
 

@@ -194,6 +194,9 @@ class _BatchProcess:
             path = self._work.checkpoint.get(name)
             if path is not None:
                 self._entries |= json.loads(path.read_bytes())
+        for entry in self._entries.values():
+            for made in entry["renditions"]:
+                self._work.outputs.earlier(made["path"], size=made["bytes"], sha256=made["sha256"])
 
     def _told(self, total: int) -> None:
         done = len(self._entries)

@@ -230,6 +230,10 @@ def test_a_stopped_library_goes_on(
     assert (first.code, second.code) == (75, 0)
     assert given == [4, 3]
     assert len(manifest(tmp_path / "out" / "manifest.json")) == 4
+    result = json.loads((tmp_path / "out" / "result.json").read_bytes())
+    assert [output["name"] for output in result["outputs"]] == [
+        *("a.jpg/tiny.webp", "a.png/tiny.webp", "manifest.json", "sub/a.jpg/tiny.webp")
+    ]
 
 
 def test_an_empty_library_is_done(tmp_path: Path, recipe: str) -> None:

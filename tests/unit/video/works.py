@@ -31,6 +31,9 @@ class FolderOutputs:
         for path in sorted(each for each in folder.rglob("*") if each.is_file()):
             self.file(path, f"{prefix}{path.relative_to(folder)}")
 
+    def earlier(self, name: str, *, size: int, sha256: str) -> None:
+        """Nothing here was stored earlier."""
+
     def fetch(self, name: str) -> Path | None:
         """What lies there."""
         path = self.folder / name
