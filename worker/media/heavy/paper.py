@@ -46,8 +46,8 @@ def black_white(luma: Pixels) -> Pixels:
     """Black ink on white: 0 and 255 only.
 
     J. Sauvola, M. Pietikaeinen: "Adaptive document image binarization", Pattern Recognition 33
-    (2000), 225-236, with their R = 128. Their k of 0.5 lost thin strokes of text photographed small, 0.2
-    made them thick.
+    (2000), 225-236, with their R = 128. Their k of 0.5 broke the thin strokes of text that was
+    photographed small; 0.2 made them thick.
     """
     side = max(15, (max(luma.shape) // 40) | 1)
     margin = side // 2 + 1
