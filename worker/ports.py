@@ -227,8 +227,9 @@ class Jobs(Protocol):
     def submit(self, request: JobRequest) -> str:
         """Hand a job in; returns its id.
 
-        A job of the same name that has not failed is that job: its id is returned and nothing
-        is submitted. A name whose last job failed (or was stopped) is tried anew.
+        A job of the same name in the same queue that has not failed is that job: its id is
+        returned and nothing is submitted. A name whose last job failed (or was stopped) is tried
+        anew.
 
         Raises:
             JobRejected: the request itself can never be accepted.

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from worker.entrypoints.cli import run
-from worker.entrypoints.cli.job_text import exit_code
+from worker.entrypoints.cli.job_text import exit_code, state_text
 from worker.jobs import JobRequest, JobState, JobStatus
 from worker.local import address
 from worker.local.batch.jobs import LocalJobs
@@ -89,7 +89,7 @@ def film(tmp_path: Path) -> Path:
 def test_a_file_is_submitted_once(stack: Stack, film: Path) -> None:
     """To the local stack; the second time the same job is shown."""
     first = stack.run("submit", "transcode", str(film), "--param", "hls=no", "--priority")
-    again = stack.run("submit", "transcode", str(film), "--param", "hls=no")
+    again = stack.run("submit", "transcode", str(film), "--param", "hls=no", "--priority")
 
     assert (first["state"], first["queue"], first["kind"]) == ("SUBMITTED", "urgent", "transcode")
     assert first["output"].startswith("s3://delivery/")
@@ -219,6 +219,21 @@ def test_the_exit_code_of_a_job_is_translated(code: int | None, expected: int) -
 
     assert exit_code([good, failed]) == expected
     assert exit_code([good]) == 0
+
+
+def test_why_a_job_failed_is_told_by_who_knows() -> None:
+    """The job itself, unless it was stopped: then whoever stopped it."""
+    common: dict[str, Any] = {"id": "j", "name": "n", "kind": "k", "state": JobState.FAILED}
+
+    said = JobStatus(**common, reason="exited", trouble="truncated: it ends early")
+    stopped = JobStatus(**common, reason="no longer wanted", trouble="stopped: by SIGTERM")
+    silent = JobStatus(**common, reason="exited")
+
+    assert [state_text(job) for job in (said, stopped, silent)] == [
+        "FAILED - truncated: it ends early",
+        "FAILED - no longer wanted",
+        "FAILED - exited",
+    ]
 
 
 # --- here -------------------------------------------------------------------------------------

@@ -44,6 +44,13 @@ def test_a_name_that_has_failed_is_tried_anew(rig: Rig) -> None:
     assert len({failed, again, rig.jobs.submit(request)}) == 3
 
 
+def test_another_queue_is_another_job(rig: Rig) -> None:
+    """What waits in a long queue can be asked for again with priority."""
+    request = rig.request(queue="bulk")
+
+    assert rig.jobs.submit(request) != rig.jobs.submit(replace(request, queue="urgent"))
+
+
 def test_many_who_submit_the_same_at_once_get_one_job(rig: Rig) -> None:
     """Looking and adding are one transaction."""
     request = rig.request()

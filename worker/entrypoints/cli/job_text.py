@@ -52,8 +52,11 @@ def state_text(job: JobStatus) -> str:
         words.append(f"{job.progress:.0%} {job.doing}".rstrip())
     if job.attempts > 1:
         words.append(f"attempt {job.attempts}")
-    if job.state.value in {"FAILED", "RUNNABLE"} and (job.trouble or job.reason):
-        words.append(f"- {job.trouble or job.reason}")
+    if job.state.value in {"FAILED", "RUNNABLE"}:
+        # That it was stopped the job knows; why, only who stopped it.
+        stopped = job.trouble.startswith("stopped:")
+        why = job.reason if stopped or not job.trouble else job.trouble
+        words += [f"- {why}"] if why else []
     return " ".join(words)
 
 

@@ -58,10 +58,11 @@ class LocalJobs:
         _check(request)
         with opened(self._folder) as database, writing(database):
             before = database.execute(
-                "SELECT id FROM jobs WHERE name = ? AND parent IS NULL AND state <> 'FAILED'"
+                "SELECT id FROM jobs WHERE name = ? AND queue = ? AND parent IS NULL"
+                " AND state <> 'FAILED'"
                 # Asked to stop is as good as failed: its runner has only not got to it yet.
                 " AND stop_reason IS NULL ORDER BY number DESC LIMIT 1",
-                (request.name,),
+                (request.name, request.queue),
             ).fetchone()
             if before is not None:
                 return str(before["id"])
