@@ -20,6 +20,6 @@ def run(work: Work) -> Mapping[str, object]:
     timing = None
     if deep and found.video is not None:
         work.progress(0.5, "counting key frames")
-        timing = measure(path, found.video.index, limits.probe, stop=work.stop)
+        timing = measure(path, found.video.index, limits.reading(path), stop=work.stop)
     work.progress(1.0, "done")
     return describe(found, location=work.parameters["location"] is True, timing=timing)

@@ -51,9 +51,13 @@ class VideoLimits:
     frames_per_second: float = 1000.0
     """Above this a frame rate is a tick of a clock, and the average is believed instead."""
     probe: ProgramLimits = ProgramLimits(
-        wall_seconds=120.0, memory_bytes=2 * GIBIBYTE, file_bytes=MEBIBYTE
+        wall_seconds=1800.0, memory_bytes=2 * GIBIBYTE, file_bytes=MEBIBYTE
     )
-    """What ffprobe may use on it."""
+    """What ffprobe may use on it, at most; see :meth:`reading`."""
+
+    def reading(self, path: Path) -> ProgramLimits:
+        """What ffprobe may use on this file: time for its bytes at 10 MB a second."""
+        return for_file(path, self.probe, bytes_per_second=1e7)
 
 
 def for_file(

@@ -95,7 +95,7 @@ def probe(
     whole = deep or size <= _READ_WHOLE_BYTES or not _believable(claimed, size)
     index = stream["index"] if stream is not None else audio[0].index
     timing = measure(
-        path, index, limits.probe, seconds=None if whole else _SAMPLE_SECONDS, stop=stop
+        path, index, limits.reading(path), seconds=None if whole else _SAMPLE_SECONDS, stop=stop
     )
     if stream is not None and whole:
         _check_whole(stream, timing, claimed)
@@ -140,7 +140,7 @@ def _report(path: Path, limits: VideoLimits, *, known: bool, stop: StopLike | No
     try:
         printed = run(
             [*_DESCRIBE, "-i", source],
-            limits=limits.probe,
+            limits=limits.reading(path),
             program="ffprobe",
             capture=True,
             stop=stop,
@@ -204,7 +204,7 @@ def _decode_one(path: Path, stream: read.Json, limits: VideoLimits, stop: StopLi
                     "pipe:1",
                 ),
             ],
-            limits=limits.probe,
+            limits=limits.reading(path),
             capture=True,
             stop=stop,
         )
