@@ -13,7 +13,9 @@ import pytest
 import pyvips
 from PIL import Image
 
+from batch.operations.deepzoom import run
 from tests.unit.pictures import encoded, oriented, photo, quadrants
+from tests.unit.video.works import work
 from worker.errors import DamagedInput, LimitExceeded, ParameterError, Reason, StorageFull
 from worker.media.colour import p3_profile
 from worker.media.encode import attach
@@ -293,3 +295,15 @@ def test_a_mapped_file_counts_like_bytes(tmp_path: Path) -> None:
     for start in range(len(data)):
         assert file.count(b"\xff\xda", start) == data.count(b"\xff\xda", start)
         assert file.startswith(b"\xff\xda", start) == data.startswith(b"\xff\xda", start)
+
+
+def test_operation_stores_the_descriptor_last(tmp_path: Path) -> None:
+    """A viewer that finds the descriptor finds all tiles; nothing stays in the scratch folder."""
+    source = tmp_path / "picture.png"
+    source.write_bytes(encoded(photo(300, 200)))
+    job, outputs = work("deepzoom", source, tmp_path, layout="iiif3", id=ADDRESS)
+    details = run(job)
+    assert details["descriptor"] == list(outputs.types)[-1] == "info.json"
+    assert details["files"] == len(outputs.types)
+    assert details["tile_size"] == 512
+    assert not list(job.scratch.rglob("*.jpg"))

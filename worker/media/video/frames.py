@@ -168,12 +168,12 @@ def _pass(film: Film, times: Sequence[float], size: Size, take: Take, way: Way) 
 
     step = Fraction(film.timeline.frames, len(times)) / film.timeline.rate
     steps = [
+        # The last picture stays: key frames end early, and so does a damaged film.
+        "tpad=stop=-1:stop_mode=clone",
         # From the first picture on, half a stretch earlier: "round=up" then gives for each
         # stretch the last picture that was shown before its middle.
         f"setpts=PTS-({film.timeline.origin})-({float(step / 2):.9f}/TB)",
         f"fps={(1 / step).limit_denominator(1_000_000)}:round=up:start_time=0",
-        # The last picture stays where the end is damaged.
-        "tpad=stop=-1:stop_mode=clone",
     ]
     before = ["-copyts", "-threads", str(film.threads)]
     if way is Way.KEYS:
@@ -216,7 +216,8 @@ def clip(
         count: fewer come where the film ends or is damaged.
         take: given each with its number; may raise to stop.
     """
-    steps = [f"fps={Fraction(rate).limit_denominator(1000)}"]
+    # The last picture stays: a film of one frame is shorter than a frame at this rate.
+    steps = ["tpad=stop=-1:stop_mode=clone", f"fps={Fraction(rate).limit_denominator(1000)}"]
     return _pixels(film, _seek_to(film, start), steps, _Frames(size, take), count=count)
 
 

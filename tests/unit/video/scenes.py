@@ -1,0 +1,59 @@
+"""Films whose frames tell which they are, and frames that are good and bad pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tests.unit.video.films import make
+from worker.media.video.frames import Film, Frame, open_film
+
+STEP = 7
+"""Levels of grey from one frame of :func:`counted` to the next."""
+
+
+def counted(frames: int = 30, *, key: int = 10, rate: int = 10) -> bytes:
+    """A film whose frame N is of luma 20 + 7 N, with a key frame every so many frames."""
+    source = f"nullsrc=size=64x48:rate={rate}:duration={frames / rate}"
+    grey = f"geq=lum='20+{STEP}*N':cb=128:cr=128"
+    return make(
+        "mp4",
+        *("-f", "lavfi", "-i", f"{source},{grey}"),
+        *("-frames:v", str(frames), "-c:v", "libx264", "-preset", "ultrafast", "-qp", "4"),
+        *("-g", str(key), "-sc_threshold", "0", "-pix_fmt", "yuv420p"),
+    )
+
+
+def number(frame: Frame) -> int:
+    """Which frame of :func:`counted` this is."""
+    luma = 16 + float(frame.mean()) * 219 / 255
+    return round((luma - 20) / STEP)
+
+
+def opened(data: bytes, folder: Path, name: str = "film.mp4") -> Film:
+    """A film of these bytes."""
+    path = folder / name
+    path.write_bytes(data)
+    return open_film(path, max_seconds=3600, threads=1)
+
+
+def picture(seed: int = 1, *, size: tuple[int, int] = (180, 320)) -> Frame:
+    """Coloured boxes on a sky: sharp, well exposed, with something in it."""
+    random = np.random.default_rng(seed)
+    height, width = size
+    frame = np.empty((height, width, 3), np.uint8)
+    frame[:] = np.linspace((90, 150, 210), (60, 100, 140), height)[:, None]
+    for _ in range(60):
+        top, left = int(random.integers(height // 3, height)), int(random.integers(0, width))
+        side = int(random.integers(10, 40))
+        frame[top : top + side, left : left + side] = random.integers(40, 220, 3)
+    return frame
+
+
+def title(*, size: tuple[int, int] = (180, 320)) -> Frame:
+    """White strokes on a dark card."""
+    frame = np.full((*size, 3), 22, np.uint8)
+    for column in range(80, 240, 8):
+        frame[80:100, column : column + 4] = 250
+    return frame
