@@ -213,7 +213,7 @@ def strike(running: Running, asset: str, chance: Random) -> set[str]:
     while time.monotonic() < end:
         mine = [one for one in jobs.list() if one.name.startswith(asset)]
         fresh = [one for one in mine if one.state is JobState.RUNNING and one.id not in struck]
-        if fresh and chance.random() < 0.3:
+        if fresh and chance.random() < 0.04:
             struck |= set(jobs.reclaim(1.0, chance=chance, notice_seconds=5.0))
         if struck and not killed:
             os.kill(running.pids["workflows"], signal.SIGKILL)

@@ -10,10 +10,10 @@ import pytest
 
 import batch.workflows
 from batch import catalog
+from worker.errors import WorkflowError
 from worker.local.state_machine.definition import (
     INVOKE,
     SUBMIT_JOB,
-    DefinitionError,
     Machine,
     Type,
     load,
@@ -98,7 +98,7 @@ def test_what_a_file_wants_is_named() -> None:
     """Whoever deploys it must know; a substitution that is missing is refused."""
     file = FOLDER / "heavy.asl.json"
     assert {"Queue", "JobTranscode", "WorkflowFunction"} <= places_in(file)
-    with pytest.raises(DefinitionError, match="JobTranscode"):
+    with pytest.raises(WorkflowError, match="JobTranscode"):
         read(file, {"Queue": "q"})
 
 
@@ -174,13 +174,13 @@ BROKEN = {
 def test_mistakes_are_refused_when_the_file_is_read(name: str) -> None:
     """What is not understood is never passed over."""
     text, message = BROKEN[name]
-    with pytest.raises(DefinitionError) as caught:
+    with pytest.raises(WorkflowError) as caught:
         load(text)
     assert message in str(caught.value)
 
 
 def test_all_mistakes_are_named_at_once() -> None:
     """Nobody mends a file in five rounds."""
-    with pytest.raises(DefinitionError) as caught:
+    with pytest.raises(WorkflowError) as caught:
         load(machine({"A": JOB | {"Resource": "x", "Oops": 1}, "B": END}))
     assert len(caught.value.problems) == 3

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path as File
 from typing import Any
 
-from worker.errors import Problem, ProblemsError
+from worker.errors import Problem, WorkflowError
 from worker.local.state_machine import paths
 from worker.local.state_machine.paths import Expression, ExpressionRefused, Path
 
@@ -147,12 +147,6 @@ class Machine:
                 yield from branch.all_states()
 
 
-class DefinitionError(ProblemsError):
-    """A state machine's file cannot be used; ``problems`` has every mistake with its place."""
-
-    code = "workflow_invalid"
-
-
 def places_in(file: File) -> frozenset[str]:
     """Names of the substitutions (``${Name}``) a file wants."""
     return frozenset(_WHERE.findall(file.read_text("utf-8")))
@@ -162,13 +156,13 @@ def read(file: File, substitutions: Mapping[str, str]) -> str:
     """The text of a file with its substitutions made.
 
     Raises:
-        DefinitionError: one is missing.
+        WorkflowError: one is missing.
     """
     text = file.read_text("utf-8")
     missing = sorted(set(_WHERE.findall(text)) - set(substitutions))
     if missing:
         problems = tuple(Problem("", f"no substitution for {name}") for name in missing)
-        raise DefinitionError(file.name, problems)
+        raise WorkflowError(file.name, problems)
     return _WHERE.sub(lambda found: json.dumps(substitutions[found[1]])[1:-1], text)
 
 
@@ -176,12 +170,12 @@ def load(text: str, name: str = "state machine") -> Machine:
     """Read a definition.
 
     Raises:
-        DefinitionError: not JSON, something unknown, a state nobody reaches, a loop.
+        WorkflowError: not JSON, something unknown, a state nobody reaches, a loop.
     """
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DefinitionError(name, (Problem("", f"not JSON: {error}"),)) from error
+        raise WorkflowError(name, (Problem("", f"not JSON: {error}"),)) from error
     reader = _Reader()
     machine = reader.machine(value, "", _MACHINE)
     if machine is not None:
@@ -189,7 +183,7 @@ def load(text: str, name: str = "state machine") -> Machine:
         for twice in sorted({one for one in names if names.count(one) > 1}):
             reader.problem(twice, "a state's name is there twice")
     if machine is None or reader.problems:
-        raise DefinitionError(name, tuple(reader.problems))
+        raise WorkflowError(name, tuple(reader.problems))
     return machine
 
 

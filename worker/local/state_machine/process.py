@@ -19,10 +19,10 @@ from typing import Any, Protocol
 from worker.adapters.aws_clients import AwsClients
 from worker.adapters.aws_errors import aws_call
 from worker.adapters.local_workflows import LocalWorkflows, Start
-from worker.errors import SafelightError
+from worker.errors import SafelightError, WorkflowError
 from worker.local.child import Patience, arguments, log, pause, stopping
 from worker.local.state_machine import definition
-from worker.local.state_machine.definition import DefinitionError, Machine
+from worker.local.state_machine.definition import Machine
 from worker.local.state_machine.evaluate import Ended, Evaluation
 from worker.local.state_machine.store import Execution, Executions, Steps
 from worker.local.state_machine.tasks import LocalTasks
@@ -72,7 +72,7 @@ def shipped(workflow: str) -> str:
     """The definition of a workflow, for this machine.
 
     Raises:
-        DefinitionError: it cannot be used.
+        WorkflowError: it cannot be used.
     """
     import batch.workflows
 
@@ -151,7 +151,7 @@ class Driver:
     def _hold(self, execution: Execution) -> None:
         try:
             machine = definition.load(execution.definition, execution.workflow)
-        except DefinitionError as error:
+        except WorkflowError as error:
             self._end(execution.id, Ended(error="States.Runtime", cause=error.message))
         else:
             self._held[execution.id] = (execution, machine, self._executions.steps(execution.id))
