@@ -174,8 +174,10 @@ class _Attempt:
                 found=found,
             ):
                 return self._unchanged()
-            if not order.kind.lazy:
-                scratch.check_room(required_bytes(found, order.kind.scratch_factor))
+            # A library is larger than a disk: of that, room for the largest file at least.
+            together = [(item,) for item in found] if order.kind.lazy else [found]
+            factor = order.kind.scratch_factor
+            scratch.check_room(max((required_bytes(some, factor) for some in together), default=0))
             prepared = self._prepare(found)
             if before and before.get("job") == prepared.digest:
                 return self._unchanged()

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from batch import scratch
 from batch.order import read_order
 from batch.stopping import StopFlag
 from batch.work import Operation, Work
@@ -389,17 +388,3 @@ def test_children_of_an_array_have_records_of_their_own(film: Path, tmp_path: Pa
     names = sorted(path.name for path in (tmp_path / "out" / "results").iterdir())
     assert names == ["00000.part.result.json", "00001.part.result.json"]
     assert content(tmp_path / "out" / "results" / names[1])["details"] == {"index": 1, "size": 2}
-
-
-def test_what_a_killed_attempt_has_left_is_removed(usual: list[str], tmp_path: Path) -> None:
-    """A folder whose lock is free goes; one that is held stays."""
-    dead, other = tmp_path / "disk" / f"{scratch.PREFIX}dead", tmp_path / "disk" / "other"
-    for folder in (dead, other):
-        folder.mkdir()
-        (folder / "lock").write_bytes(b"")
-
-    with scratch.Scratch(tmp_path / "disk") as alive:
-        attempt(*usual, operation=sized)
-        assert alive.root.exists()
-
-    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["other"]
