@@ -23,6 +23,7 @@ SERVICES = frozenset(
         "dynamodb",
         "events",
         "lambda",
+        "logs",
         "rekognition",
         "s3",
         "sqs",

@@ -90,6 +90,11 @@ class Function:
         thread.start()
         return thread
 
+    def cpu_seconds(self) -> float:
+        """Processor time that the container has used so far, the engine's start of it included."""
+        stats: Any = self.container.stats(stream=False, one_shot=True)
+        return float(stats["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9
+
     def logs(self) -> str:
         """Everything it has written."""
         return self.container.logs().decode()

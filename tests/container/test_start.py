@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import statistics
 import time
@@ -16,9 +17,10 @@ from tests.unit.pictures import encoded, photo
 
 STARTS = 10
 MEDIAN_SECONDS = 0.6
-LOADED = 3.0
-"""How many times slower is let pass: a machine that does other things at the same time measures
-those as well. The figure is reported always, and whether it is within the goal."""
+CPU_SECONDS = 1.1
+"""Most processor time that a start may cost: twice what was measured, for slower machines. Other work
+on the same machine makes a start wait, but hardly dearer. So this holds always, the goal on a quiet
+machine alone: whether it was met is reported, with how busy the machine was."""
 
 
 @pytest.mark.timeout(300)
@@ -28,6 +30,7 @@ def test_the_first_answer_comes_soon(
     """A new container for every upload: read, rendered, stored, recorded, announced, answered."""
     wired: list[float] = []
     answered: list[float] = []
+    cost: list[float] = []
     with cloud(tmp_path) as aws:
         keys = [f"start/{number}.jpg" for number in range(STARTS)]
         messages = aws.upload(
@@ -37,6 +40,7 @@ def test_the_first_answer_comes_soon(
             with function(engine, rie, aws.environment) as ingest:
                 assert ingest.invoke(event([message])) == {"batchItemFailures": []}, ingest.logs()
                 answered.append(time.monotonic() - ingest.started)
+                cost.append(ingest.cpu_seconds())
             # What of it is the engine's, the emulator's and the imports': an empty batch.
             with function(engine, rie, aws.environment) as ingest:
                 assert ingest.invoke({"Records": []}) == {"batchItemFailures": []}
@@ -44,11 +48,13 @@ def test_the_first_answer_comes_soon(
         for key in keys:
             aws.check_stored(key)
 
-    median = statistics.median(answered)
-    verdict = "within" if median <= MEDIAN_SECONDS else "NOT within"
+    verdict = "within" if statistics.median(answered) <= MEDIAN_SECONDS else "NOT within"
+    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
     figures.append(f"start to the answer to an upload: {spread(answered)}, {verdict} the goal")
+    figures.append(f"  processor time of it: {spread(cost)}")
+    figures.append(f"  processes that wanted a processor, for each there is: {busy:.1f}")
     figures.append(f"start to the answer to an empty batch: {spread(wired)}")
-    assert median <= MEDIAN_SECONDS * LOADED
+    assert statistics.median(cost) <= CPU_SECONDS
 
 
 def spread(seconds: list[float]) -> str:
