@@ -235,7 +235,8 @@ def _rights(
             [buckets.intake.objects],
         ),
         policies.allow(["s3:ListBucket"], [buckets.intake.arn, buckets.delivery.arn]),
-        policies.allow(["s3:GetObject"], [buckets.delivery.objects]),
+        # Of what is rejected, or of an upload that was replaced meanwhile, nothing stays.
+        policies.allow(["s3:GetObject", "s3:DeleteObject"], [buckets.delivery.objects]),
         policies.allow(["s3:PutObject"], [buckets.quarantine.objects]),
         policies.allow(
             ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem"], [catalog.arn]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from typing import Any
 
 from batch.catalog import KINDS
 from tests.infra.declared import Declaration
@@ -17,6 +19,28 @@ def test_the_state_machine_names_what_was_deployed(ordered: Declaration) -> None
     assert json.loads(text)["StartAt"]
     for kind in re.findall(r"arn:aws:batch:safelight-test-([a-z-]+)", text):
         assert kind in {*KINDS, "standard"}
+
+
+def test_every_job_has_a_share(ordered: Declaration) -> None:
+    """Queues with a scheduling policy refuse jobs without one, of letters and digits."""
+    definition = json.loads(ordered.one("sfn/StateMachine", "heavy").inputs["definition"])
+    shares = {job["JobName.$"]: job.get("ShareIdentifier", "") for job in _jobs(definition)}
+
+    assert len(shares) == 9
+    assert all(re.fullmatch("[a-z]+", share) for share in shares.values())
+    for queue in ordered.of("batch/JobQueue"):
+        assert queue.inputs["schedulingPolicyArn"]
+
+
+def _jobs(value: Any) -> Iterator[dict[str, Any]]:
+    """The parameters of every job in a definition."""
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if isinstance(value, dict):
+        if "JobDefinition" in value:
+            yield value
+        for inner in value.values():
+            yield from _jobs(inner)
 
 
 def test_function_and_state_machine_know_each_other(ordered: Declaration) -> None:

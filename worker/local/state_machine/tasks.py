@@ -105,8 +105,11 @@ def job_request(parameters: Any) -> JobRequest:
         TaskFailed: they are not understood.
     """
     try:
+        # The share counts where several wait for the same machines; one machine takes turns.
         known = {"JobName", "JobQueue", "JobDefinition", "ArrayProperties", "ContainerOverrides"}
-        if set(parameters) - known or set(parameters["ContainerOverrides"]) != {"Command"}:
+        if set(parameters) - known - {"ShareIdentifier"} or set(
+            parameters["ContainerOverrides"]
+        ) != {"Command"}:
             raise ValueError(f"parameters that are not understood: {sorted(parameters)}")
         kind, options = _command(parameters["ContainerOverrides"]["Command"])
         if parameters["JobDefinition"] != kind:
