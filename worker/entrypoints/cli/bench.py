@@ -59,3 +59,61 @@ def pipeline(corpus: Path | None, images: int, *, as_json: bool) -> None:
     )
     memory = ", ".join(map(str, found.worker_mebibytes))
     click.echo(f"worker memory   {memory} MiB after each tenth of {images} images")
+
+
+@command.command("video")
+@click.option(
+    "--film",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The video to transcode.  [default: a generated one]",
+)
+@click.option(
+    "--seconds",
+    type=click.IntRange(30, 3600),
+    default=90,
+    show_default=True,
+    help="Length of a generated one.",
+)
+@click.option("--size", default="1280x720", show_default=True, help="Of a generated one, pixels.")
+@click.option(
+    "--preset",
+    type=click.Choice(("ultrafast", "veryfast", "faster", "fast", "medium", "slow")),
+    default="veryfast",
+    show_default=True,
+    help="Of the encoders. Fast ones show more of everything else.",
+)
+@click.option("--rounds", type=click.IntRange(1, 20), default=2, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the reclaim's moment.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def video(
+    film: Path | None,
+    *,
+    seconds: int,
+    size: str,
+    preset: str,
+    rounds: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Measure a transcode in parts beside plain ffmpeg with the same settings."""
+    from worker.bench import video as bench
+    from worker.bench import video_report
+
+    def say(text: str) -> None:
+        click.echo(f"bench: {text}", err=True)
+
+    with tempfile.TemporaryDirectory(prefix="safelight-bench-") as folder:
+        source = film or Path(folder, "film.mp4")
+        if film is None:
+            video_report.check_size(size)
+            say(f"generating {seconds} s of {size}")
+            bench.generate(source, seconds=seconds, size=size)
+        figures = bench.measure(
+            source, Path(folder, "scratch"), preset=preset, rounds=rounds, seed=seed, say=say
+        )
+    if as_json:
+        output.print_json(video_report.as_dict(figures))
+        return
+    for line in video_report.lines(figures):
+        click.echo(line)

@@ -5,8 +5,8 @@ that were asked for came out. What may not: which parts there are (``segments``)
 (``package``), sound (``sound``).
 
 The source is decoded once for all steps; smaller sizes are made from the largest. The bytes of a
-part depend on the plan and the source only: fixed threads, exact scalers, no clock and no names
-of programs in the files.
+part depend on the plan and the source only: one thread for each encoder, exact scalers, no clock
+and no names of programs in the files.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ LIMITS = ProgramLimits(wall_seconds=6 * 3600.0, stall_seconds=900.0, memory_byte
 _SCALER = "flags=bicubic+accurate_rnd+full_chroma_int+bitexact"
 """``bitexact``: the same bytes on every processor, whatever its vector units."""
 _AV1_PRESETS = {"ultrafast": 12, "veryfast": 10, "faster": 9, "fast": 8, "medium": 6, "slow": 4}
+_SAVED_AT_START = 0.5
+"""Share of the bits that may be saved up which a part begins with. The encoders' own 0.9 is for a
+film's beginning; at every part it would be a present (measured: 2.6 % more bytes, with 0.5 none).
+"""
 _RUN_IN_SECONDS = 30
 """How much earlier reading begins after a seek that came out too late."""
 
@@ -209,11 +213,12 @@ def _encoder(plan: TranscodePlan, rung: Rung) -> list[str]:
     if rung.codec is Codec.H264:
         options += ["-c:v", "libx264", "-profile:v", "high", "-threads", str(plan.encoder_threads)]
         options += ["-keyint_min", key, "-sc_threshold", "0"]
-        return [*options, "-maxrate", f"{highest}k", "-bufsize", f"{saved}k"]
+        options += ["-maxrate", f"{highest}k", "-bufsize", f"{saved}k"]
+        return [*options, "-rc_init_occupancy", f"{round(saved * _SAVED_AT_START)}k"]
     parameters = (
         f"log-level=error:keyint={key}:min-keyint={key}:scenecut=0:open-gop=0:info=0"
         f":frame-threads=1:pools={plan.encoder_threads}:const-vbv=1"
-        f":vbv-maxrate={highest}:vbv-bufsize={saved}"
+        f":vbv-maxrate={highest}:vbv-bufsize={saved}:vbv-init={_SAVED_AT_START}"
     )
     return [*options, "-c:v", "libx265", "-tag:v", "hvc1", "-x265-params", parameters]
 

@@ -120,17 +120,12 @@ def encode(
     Raises:
         EngineError: it did not come out as long as the picture.
     """
-    chain = f"{_samples(plan, sound)},volume={gain:.2f}dB:precision=float"
-    kilobits = _KILOBITS[sound.channels]
     program.run(
         [
             *_input(source),
-            *("-map", f"0:{sound.stream}", "-af", chain, "-vn", "-sn", "-dn"),
-            *("-map_metadata", "-1", "-map_chapters", "-1"),
-            *("-c:a", "aac", "-b:a", f"{kilobits}k", "-ar", str(SAMPLE_RATE)),
-            *("-flags:a", "+bitexact", "-fflags", "+bitexact", "-f", "mp4"),
-            *("-movflags", "+delay_moov+default_base_moof", "-frag_duration", "1000000"),
-            f"file:{path.absolute()}",
+            *options(plan, sound, gain),
+            *("-f", "mp4", "-movflags", "+delay_moov+default_base_moof"),
+            *("-frag_duration", "1000000", f"file:{path.absolute()}"),
         ],
         limits=limits,
         stop=stop,
@@ -140,6 +135,17 @@ def encode(
     made = sum(fragment.ticks for fragment in track.fragments) - track.delay
     if abs(made - samples(plan)) > FRAME_SAMPLES:
         raise EngineError(f"sound came out {made} samples long, not {samples(plan)}")
+
+
+def options(plan: TranscodePlan, sound: Sound, gain: float) -> list[str]:
+    """Options of an output of one track, all but its muxer."""
+    chain = f"{_samples(plan, sound)},volume={gain:.2f}dB:precision=float"
+    return [
+        *("-map", f"0:{sound.stream}", "-af", chain, "-vn", "-sn", "-dn"),
+        *("-map_metadata", "-1", "-map_chapters", "-1"),
+        *("-c:a", "aac", "-b:a", f"{_KILOBITS[sound.channels]}k", "-ar", str(SAMPLE_RATE)),
+        *("-flags:a", "+bitexact", "-fflags", "+bitexact"),
+    ]
 
 
 def samples(plan: TranscodePlan) -> int:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from threading import Event, Lock
 from typing import Protocol
 
+from worker.errors import TransientError
 from worker.media.video import encode, package, sound
 from worker.media.video.package import Stream
 from worker.media.video.program import StopLike
+from worker.media.video.segments import Part
 from worker.media.video.transcode_plan import TranscodePlan
 
 
@@ -78,39 +82,101 @@ def encode_parts(
         numbers: which parts.
         scratch: an existing folder.
         pieces: where finished ones are kept.
-        threads: for decoding.
+        threads: how many parts are encoded at the same time, one processor each; if there are
+            fewer parts, more for decoding. The bytes do not depend on it.
         stop: ends it early, by its own error.
         progress: told the share of these parts.
 
     Returns:
         Of each part, the file of each step.
     """
-    tell = progress or (lambda _share, _what: None)
     wanted = [plan.parts[number] for number in numbers]
-    total = max(1, sum(part.frames for part in wanted))
     result: dict[int, Mapping[str, Path]] = {}
-    done = 0
     for part in wanted:
         if stop is not None:
             stop.check()
         found = finished(plan, part.number, pieces)
-        what = f"part {part.number + 1} of {len(plan.parts)}"
-        if found is None:
+        if found is not None:
+            result[part.number] = found
+    missing = [part for part in wanted if part.number not in result]
+    at_once = max(1, min(threads, len(missing)))
+    shared = _Shared(plan, wanted, missing, stop=stop, progress=progress)
+
+    def encode_one(part: Part) -> Mapping[str, Path]:
+        try:
+            shared.check()
             folder = scratch / f"part-{part.number:05}"
             folder.mkdir()
-
-            def advance(seconds: float, done: int = done, what: str = what) -> None:
-                tell(min(1.0, (done + seconds * float(plan.rate)) / total), what)
-
-            found = encode.encode(
-                plan, part, source, folder, threads=threads, stop=stop, progress=advance
+            made = encode.encode(
+                plan,
+                part,
+                source,
+                folder,
+                threads=max(1, threads // at_once),
+                stop=shared,
+                progress=lambda seconds: shared.advance(part, seconds),
             )
             for rung, name in piece_names(plan, part.number).items():
-                pieces.put(name, found[rung])
-        done += part.frames
-        result[part.number] = found
-        tell(done / total, what)
-    return result
+                pieces.put(name, made[rung])
+        except BaseException as error:
+            shared.give_up(error)
+            raise
+        shared.advance(part, float(part.frames / plan.rate))
+        return made
+
+    # Threads only wait for their ffmpeg, which has one processor's worth of work.
+    with ThreadPoolExecutor(at_once, thread_name_prefix="part") as pool:
+        running = {part.number: pool.submit(encode_one, part) for part in missing}
+    if shared.error is not None:
+        raise shared.error  # the first: those of the others came of it
+    return result | {number: one.result() for number, one in running.items()}
+
+
+class _Shared:
+    """What parts that are encoded at the same time share: a stop and one measure of progress."""
+
+    def __init__(
+        self,
+        plan: TranscodePlan,
+        wanted: Sequence[Part],
+        missing: Sequence[Part],
+        *,
+        stop: StopLike | None,
+        progress: Progress | None,
+    ) -> None:
+        self._plan = plan
+        self._stop = stop
+        self._tell = progress
+        self._given_up = Event()
+        self._lock = Lock()
+        self._total = max(1, sum(part.frames for part in wanted))
+        self._before = self._total - sum(part.frames for part in missing)
+        self._done: dict[int, float] = {}
+        self.error: BaseException | None = None
+
+    @property
+    def requested(self) -> bool:
+        return self._given_up.is_set() or (self._stop is not None and self._stop.requested)
+
+    def check(self) -> None:
+        if self._stop is not None:
+            self._stop.check()
+        if self._given_up.is_set():
+            raise TransientError("another part has failed", code="stopped")
+
+    def give_up(self, error: BaseException) -> None:
+        """A part has failed: there is no use in going on with the others."""
+        with self._lock:
+            self.error = self.error or error
+        self._given_up.set()
+
+    def advance(self, part: Part, seconds: float) -> None:
+        if self._tell is None:
+            return
+        with self._lock:
+            self._done[part.number] = min(part.frames, seconds * float(self._plan.rate))
+            share = (self._before + sum(self._done.values())) / self._total
+            self._tell(min(1.0, share), f"part {part.number + 1} of {len(self._plan.parts)}")
 
 
 def encode_sounds(

@@ -4,7 +4,7 @@ What lives here: the plan, how it is made of what the source is, and how it is w
 several machines follow the same one. What may not: encoding.
 
 The same plan makes the same bytes: whatever they depend on is in it, the encoders' thread count
-too (x264 is deterministic for a fixed one), and nothing of the machine that made it.
+too, and nothing of the machine that made it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ VERSION = 1
 """Of the plan and of what is encoded by it: goes up when the same plan would make other bytes."""
 
 _MOST_SOUND_TRACKS = 8
+_LEAST_PARTS = 8
+"""Parts of a film that is long enough for so many."""
+_SHORTEST_PART = 12.0
+"""Seconds: below this the start of a program shows."""
 _HELD = 1.0
 """Seconds by which sound may outlast the picture before the last picture is held for it."""
 
@@ -47,8 +51,9 @@ class Options:
     """LUFS; None leaves the sound as loud as it is."""
     preset: str = "medium"
     """A preset of x264; other encoders get what is like it."""
-    encoder_threads: int = 4
-    """Of each encoder. The bytes depend on it, so it does not follow the machine."""
+    encoder_threads: int = 1
+    """Of each encoder. With more than one, x264's rate control depends on which of them is first
+    (measured: five runs, five results), so machines are filled with parts instead."""
     hls: bool = True
     mp4: bool = True
     max_seconds: float = 14400.0
@@ -159,9 +164,10 @@ def make(
             Reason.UNSUPPORTED_VARIANT, "a picture this small in the chosen codec is not supported"
         )
     found = _held(found, probe, options)
-    cut = segments.cut(
-        found, segment_seconds=options.segment_seconds, part_seconds=options.part_seconds
-    )
+    # A short film has parts for several processors too.
+    shared = max(float(found.seconds) / _LEAST_PARTS, _SHORTEST_PART)
+    part_seconds = min(options.part_seconds, shared)
+    cut = segments.cut(found, segment_seconds=options.segment_seconds, part_seconds=part_seconds)
     return TranscodePlan(
         version=VERSION,
         source_bytes=path.stat().st_size,
