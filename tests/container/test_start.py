@@ -18,9 +18,9 @@ from tests.unit.pictures import encoded, photo
 STARTS = 10
 MEDIAN_SECONDS = 0.6
 CPU_SECONDS = 1.1
-"""Most processor time that a start may cost: twice what was measured, for slower machines. Other work
-on the same machine makes a start wait, but hardly dearer. So this holds always, the goal on a quiet
-machine alone: whether it was met is reported, with how busy the machine was."""
+"""Most processor time that a start may cost: twice what was measured, for slower machines. Other
+work on the same machine makes a start wait, but hardly dearer. So this holds always, the goal on a
+quiet machine alone: whether it was met is reported, with how busy the machine was."""
 
 
 @pytest.mark.timeout(300)
