@@ -14,21 +14,15 @@ _ENCODING = 0.95
 
 def run(work: Work) -> Mapping[str, object]:
     """See ``work.Operation``. Details: see ``worker.media.video.transcode.details``."""
-    source = work.inputs[0]
     plan = plan_of(work, options(work))
-    sounds = transcode.encode_sounds(
-        plan, source, scratch=work.scratch, pieces=work.checkpoint, stop=work.stop
-    )
-    parts = transcode.encode_parts(
+    parts, sounds = transcode.encode_film(
         plan,
-        source,
-        range(len(plan.parts)),
+        work.inputs[0],
         scratch=work.scratch,
         pieces=work.checkpoint,
         threads=work.threads,
         stop=work.stop,
         progress=lambda share, what: work.progress(share * _ENCODING, what),
     )
-    ordered = [parts[number] for number in range(len(plan.parts))]
     work.progress(_ENCODING, "packaging")
-    return store(work, plan, ordered, sounds, pieces=work.checkpoint)
+    return store(work, plan, parts, sounds, pieces=work.checkpoint)

@@ -23,9 +23,10 @@ import resource
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from worker.bench import video_plain
 from worker.errors import EngineError, TransientError
 from worker.media.video import (
     encode,
@@ -33,13 +34,11 @@ from worker.media.video import (
     package,
     program,
     segments,
-    sound,
     transcode,
     transcode_plan,
 )
 from worker.media.video.limits import VideoLimits, threads
 from worker.media.video.probe import probe
-from worker.media.video.segments import Part
 from worker.media.video.transcode_plan import Options, TranscodePlan
 
 OVERHEAD_GOAL = 0.05
@@ -184,7 +183,7 @@ def measure(
     plain, ours = [], []
     for number in range(rounds):
         say(f"plain ffmpeg, round {number + 1} of {rounds}")
-        plain.append(_timed(lambda: _plain(plan, source, _fresh(scratch / "plain"))))
+        plain.append(_timed(lambda: video_plain.run(plan, source, _fresh(scratch / "plain"))))
         say(f"parts, round {number + 1} of {rounds}")
         ours.append(_timed(lambda: _ours(source, preset, _fresh(scratch / "ours"))))
     say("one worker on all cores")
@@ -247,76 +246,16 @@ def _cpu() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def _plain(plan: TranscodePlan, source: Path, folder: Path) -> None:
-    """Three command lines of plain ffmpeg."""
-    gains = [sound.measure(plan, track, source).gain for track in plan.sounds]
-    whole = Part(number=0, first=0, frames=plan.frames, seek=None)
-    files = {rung.name: folder / rung.name / "index.m3u8" for rung in plan.rungs}
-    for path in files.values():
-        path.parent.mkdir()
-    # x264's own choice of threads, which makes other bytes in every run (see ``Options``).
-    free = replace(plan, encoder_threads=0)
-    arguments = encode.command(free, whole, source, files, threads=threads(), seek=None)
-    seconds = f"{float(plan.segment_frames / plan.rate):.6f}"
-    straight = ["-f", "hls", "-hls_segment_type", "fmp4", "-hls_playlist_type", "vod"]
-    straight += ["-hls_time", seconds, "-hls_flags", "independent_segments"]
-    command = _replaced(arguments, "mp4", straight)
-    for number, (track, gain) in enumerate(zip(plan.sounds, gains, strict=True)):
-        path = folder / f"sound-{number}" / "index.m3u8"
-        path.parent.mkdir()
-        command += [*sound.options(plan, track, gain), *straight, f"file:{path.absolute()}"]
-    program.run(command, limits=encode.LIMITS)
-    inputs = [files[plan.rungs[0].name]]
-    inputs += [folder / f"sound-{number}" / "index.m3u8" for number in range(len(plan.sounds))]
-    copy: list[str] = []
-    for path in inputs:
-        joined = path.with_name("joined.mp4")
-        pieces = sorted(path.parent.glob("index*.m4s"), key=lambda piece: int(piece.stem[5:]))
-        with joined.open("wb") as file:
-            for piece in [next(path.parent.glob("init*.mp4")), *pieces]:
-                file.write(piece.read_bytes())
-        copy += ["-i", program.input_url(joined)]
-    for number in range(len(inputs)):
-        copy += ["-map", str(number)]
-    copy += ["-c", "copy", "-movflags", "+faststart", "-f", "mp4"]
-    program.run([*copy, f"file:{(folder / 'video.mp4').absolute()}"], limits=package.LIMITS)
-
-
-def _replaced(arguments: Sequence[str], muxer: str, options: Sequence[str]) -> list[str]:
-    """The arguments with one muxer and its options replaced by another's."""
-    result: list[str] = []
-    position = 0
-    while position < len(arguments):
-        argument = arguments[position]
-        if argument == "-f" and arguments[position + 1] == muxer:
-            result += options
-            position += 2
-        elif argument in ("-movflags", "-video_track_timescale"):
-            position += 2
-        else:
-            result.append(argument)
-            position += 1
-    return result
-
-
 def _ours(source: Path, preset: str, folder: Path, stop: program.StopLike | None = None) -> None:
     """A whole transcode as a job does it."""
     scratch = _fresh(folder / "scratch")
     kept = _Kept(folder / "kept")
     plan = _plan(source, preset)
-    sounds = transcode.encode_sounds(plan, source, scratch=scratch, pieces=kept, stop=stop)
-    parts = transcode.encode_parts(
-        plan,
-        source,
-        range(len(plan.parts)),
-        scratch=scratch,
-        pieces=kept,
-        threads=threads(),
-        stop=stop,
+    parts, sounds = transcode.encode_film(
+        plan, source, scratch=scratch, pieces=kept, threads=threads(), stop=stop
     )
-    ordered = [parts[number] for number in range(len(plan.parts))]
     served = _fresh(folder / "served")
-    package.package(plan, ordered, sounds, served, scratch=scratch, stop=stop)
+    package.package(plan, parts, sounds, served, scratch=scratch, stop=stop)
 
 
 def _interrupted(source: Path, preset: str, folder: Path, after: float) -> tuple[float, Cost]:

@@ -132,6 +132,45 @@ def encode_parts(
     return result | {number: one.result() for number, one in running.items()}
 
 
+def encode_film(
+    plan: TranscodePlan,
+    source: Path,
+    *,
+    scratch: Path,
+    pieces: Pieces,
+    threads: int,
+    stop: StopLike | None = None,
+    progress: Progress | None = None,
+) -> tuple[Sequence[Mapping[str, Path]], tuple[Path, ...]]:
+    """Everything that is not finished yet: all parts, and the sound beside them.
+
+    Takes what ``encode_parts`` takes.
+
+    Returns:
+        Of each part in order the file of each step, and the files of the tracks of sound.
+    """
+    beside = _Shared(plan, (), (), stop=stop, progress=None)
+    with ThreadPoolExecutor(1, thread_name_prefix="sound") as pool:
+        sounds = pool.submit(
+            encode_sounds, plan, source, scratch=scratch, pieces=pieces, stop=beside
+        )
+        try:
+            parts = encode_parts(
+                plan,
+                source,
+                range(len(plan.parts)),
+                scratch=scratch,
+                pieces=pieces,
+                threads=threads,
+                stop=stop,
+                progress=progress,
+            )
+        except BaseException as error:
+            beside.give_up(error)
+            raise
+        return [parts[number] for number in range(len(plan.parts))], sounds.result()
+
+
 class _Shared:
     """What parts that are encoded at the same time share: a stop and one measure of progress."""
 
