@@ -24,7 +24,12 @@ def test_tables_say_met_and_missed() -> None:
     assert [row[0] for row in usual.rows][2:] == [LABELS[Key.SHARP_USUAL]]
     assert usual.rows[2][1:5] == ("400", "0.50", "90", "1.111")
     assert same.rows[2][7:] == ("100", "1.00")
-    assert [row[0] for row in floor.rows] == ["decode", "big webp", "one after the other", "engine ÷ floor"]
+    assert [row[0] for row in floor.rows] == [
+        "decode",
+        "big webp",
+        "one after the other",
+        "engine ÷ floor",
+    ]
     assert len(tables.all_of(report(floor=None))) == 3
 
 
