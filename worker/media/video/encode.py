@@ -24,8 +24,15 @@ from worker.media.video.program import StopLike
 from worker.media.video.segments import Part
 from worker.media.video.transcode_plan import TranscodePlan
 
-LIMITS = ProgramLimits(wall_seconds=6 * 3600.0, stall_seconds=900.0, memory_bytes=24 * GIBIBYTE)
-"""Of one part. The stall allows for pictures that are decoded before the first that is wanted."""
+LIMITS = ProgramLimits(
+    wall_seconds=6 * 3600.0,
+    # Pictures are decoded before the first that is wanted.
+    stall_seconds=900.0,
+    memory_bytes=24 * GIBIBYTE,
+    # What is interrupted is dropped: ffmpeg need not finish its file first.
+    grace_seconds=0.0,
+)
+"""Of one part."""
 
 _SCALER = "flags=bicubic+accurate_rnd+full_chroma_int+bitexact"
 """``bitexact``: the same bytes on every processor, whatever its vector units."""
