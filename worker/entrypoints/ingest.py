@@ -48,9 +48,7 @@ MEMORY_SECONDS = 10.0
 def application() -> Application:
     """Wire the services once for the life of the process, at the first event."""
     keep_memory()
-    wired = assemble(Settings.from_environment(os.environ))
-    started()
-    return wired
+    return assemble(Settings.from_environment(os.environ))
 
 
 @metrics.log_metrics
@@ -60,7 +58,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     Returns:
         ``{"batchItemFailures": [{"itemIdentifier": message id}, ...]}``: the messages to keep.
     """
-    return handle(event, context, application())
+    try:
+        return handle(event, context, application())
+    finally:
+        started()  # the first event makes clients and loads codecs: it belongs to the start
 
 
 def handle(event: dict[str, Any], context: LambdaContext, app: Application) -> dict[str, Any]:
