@@ -15,7 +15,7 @@ from worker.model import Format, MediaFormat
 from worker.records import LogEntry, Medium, Status, medium_of
 from worker.services.heavy import Finished, JobReport
 from worker.services.heavy.service import Outcome
-from worker.services.ingest.output import quarantine_key
+from worker.services.ingest.output import quarantine_key, version_prefix
 
 
 def finish(world: World) -> Finished:
@@ -55,6 +55,18 @@ def test_a_video_whose_jobs_are_done_is_accepted_with_everything_named() -> None
     assert (event.type, event.detail["media"]) == ("asset.accepted", "video")
     assert event.detail["duration_ms"] == 2000
     assert world.store.keys("intake") == {"film.mov"}
+
+
+def test_the_parts_of_a_divided_transcode_do_not_stay() -> None:
+    """They are joined, and would be paid for as long as the film."""
+    world = World()
+    world.leave_all()
+    parts = {f"{version_prefix(world.record)}transcode/parts/{name}" for name in ("0.mp4", "1.mp4")}
+    for key in parts:
+        world.store.put("delivery", key, b"part", content_type="video/mp4")
+    finish(world)
+    assert not parts & world.store.keys("delivery")
+    assert {one.key for one in world.now().media} <= world.store.keys("delivery")
 
 
 def test_what_is_not_needed_may_be_missing() -> None:

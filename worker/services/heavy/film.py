@@ -27,6 +27,8 @@ TRANSCODE, METADATA = "transcode", "video-metadata"
 POSTER, STORYBOARD, PREVIEW = "poster", "storyboard", "preview"
 NEEDED = (TRANSCODE, POSTER, METADATA)
 """Without these a video is not accepted; the others may be missing from its record."""
+PARTS = f"{TRANSCODE}/parts/"
+"""Where a divided transcode keeps what its machines have encoded, until it is joined."""
 ALL = (*NEEDED, STORYBOARD, PREVIEW)
 
 _PICTURE_LIMITS = Limits(bytes=20_000_000)

@@ -231,12 +231,18 @@ class Heavy:
         """What follows a commit; repeated by a retry that finds the commit."""
         if record.status is Status.REJECTED:
             self._discard(record.asset, record.version)
+        elif record.film is not None:
+            # Encoded by several machines: joined by now, and as large as the film itself.
+            self._remove(version_prefix(record) + film.PARTS)
         conclude(self._store, self._events, record)
 
     def _discard(self, asset: str, version: str) -> None:
         """Remove everything made of an upload that will never be served."""
+        self._remove(prefix_of(asset, version))
+
+    def _remove(self, prefix: str) -> None:
         bucket = self._policy.delivery_bucket
-        keys = [found.key for found in self._store.list(bucket, prefix_of(asset, version))]
+        keys = [found.key for found in self._store.list(bucket, prefix)]
         # A long film has ten thousand segments, and the function a minute.
         with ThreadPoolExecutor(THREADS, thread_name_prefix="discard") as pool:
             for done in [pool.submit(self._store.delete, bucket, key) for key in keys]:
