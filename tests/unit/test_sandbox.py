@@ -318,7 +318,11 @@ def holding_parent(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
     """A process whose sandboxed child holds a named pipe; and our end of that pipe."""
     fifo = folder / "alive"
     os.mkfifo(fifo)
-    code = "import sys; from tests.unit.sandbox_targets import sandbox_hold as f; f(sys.argv[1])"
+    # A shell starts what it puts in the background with SIGINT ignored, and that is inherited.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from tests.unit.sandbox_targets import sandbox_hold as f; f(sys.argv[1])"
+    )
     parent = subprocess.Popen(
         [sys.executable, "-c", code, str(fifo)],
         cwd=Path(__file__).parents[2],
