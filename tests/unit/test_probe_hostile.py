@@ -118,17 +118,17 @@ def test_limits_say_their_numbers(data: bytes, limits: Limits, numbers: str) -> 
 def test_claims_are_refused_before_a_decoder_sees_them() -> None:
     """Refusing headers that claim 65535 x 65535, of every format, allocates next to nothing."""
     program = (
-        "import resource\n"
+        "from tests.unit.peak import peak\n"
         "from tests.unit.hostile import CLAIMS\n"
         "from worker.errors import LimitExceeded\n"
         "from worker.media.probe import probe\n"
         "from worker.model import Format, Limits\n"
         "claims = [make(65535, 65535) for make in CLAIMS.values()]\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = peak()\n"
         "for data in claims:\n"
         "    try: probe(data, Limits(), formats=set(Format))\n"
         "    except LimitExceeded: pass\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+        "print(peak() - before)\n"
     )
     ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
     assert int(ran.stdout) < 20_000  # KiB
