@@ -99,7 +99,7 @@ class Heavy(pulumi.ComponentResource):
                 ],
                 "environment": [
                     {"name": name, "value": value}
-                    for name, value in sorted(self._environment.items())
+                    for name, value in sorted({**self._environment, "TMPDIR": SCRATCH}.items())
                 ],
                 "readonlyRootFilesystem": True,
                 "privileged": False,
@@ -114,8 +114,8 @@ class Heavy(pulumi.ComponentResource):
                         }
                     ],
                 },
-                # Without a host path the container's agent makes an empty folder a job and
-                # deletes it afterwards.
+                # Without a host path the container's agent makes an empty volume a job and
+                # deletes it afterwards. It has the owner and the mode of the image's folder.
                 "volumes": [{"name": "scratch"}],
                 "mountPoints": [
                     {"sourceVolume": "scratch", "containerPath": SCRATCH, "readOnly": False}

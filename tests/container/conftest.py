@@ -48,10 +48,15 @@ def rie() -> Path:
 @pytest.fixture
 def shared(tmp_path: Path) -> Path:
     """A folder for containers, whoever they run as."""
-    folder = tmp_path / "data"
-    folder.mkdir()
+    return writable(tmp_path)
+
+
+def writable(parent: Path) -> Path:
+    """A new folder ``data`` below another one that any user of a container can reach and write."""
+    folder = parent / "data"
+    folder.mkdir(parents=True)
     folder.chmod(0o777)
-    for parent in [tmp_path, *tmp_path.parents]:
-        if parent.stat().st_mode & 0o001 == 0:  # pytest's own folders are private
-            parent.chmod(parent.stat().st_mode | 0o011)
+    for above in folder.parents:
+        if above.stat().st_mode & 0o001 == 0:  # pytest's own folders are private
+            above.chmod(above.stat().st_mode | 0o011)
     return folder

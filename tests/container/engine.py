@@ -73,8 +73,8 @@ class Engine:
         return self.run(image, "-c", program, entrypoint=["python3"], **options)
 
     def remove(self, container: Container) -> None:
-        """Remove a container, whatever it does."""
-        container.remove(force=True)
+        """Remove a container, whatever it does, and its volumes without a name."""
+        container.remove(force=True, v=True)
         self._started.remove(container)
 
     def remove_all(self) -> None:

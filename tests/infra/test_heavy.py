@@ -49,6 +49,8 @@ def test_a_job_is_confined(ordered: Declaration) -> None:
     assert found["mountPoints"] == [
         {"sourceVolume": "scratch", "containerPath": "/scratch", "readOnly": False}
     ]
+    # Where jobs work unless told: /tmp has less room than any job asks for.
+    assert {"name": "TMPDIR", "value": "/scratch"} in found["environment"]
     assert found["linuxParameters"]["initProcessEnabled"] is False
 
 
