@@ -12,6 +12,7 @@ from batch.operations import subtitles, video_metadata
 from tests.unit.video.films import AAC, H264, PICTURES, SOUND, clip, make, needs_ffmpeg
 from tests.unit.video.works import work
 from worker.errors import Rejected
+from worker.media.video.webvtt import tidy
 
 pytestmark = needs_ffmpeg
 
@@ -103,6 +104,36 @@ def test_subtitles_of_a_telephone(tmp_path: Path) -> None:
     film = make("mp4", *PICTURES, "-i", "SRT", "-map", "0", "-map", "1", *H264, "-c:s", "mov_text")
     details, _ = extracted(film, tmp_path)
     assert [each["codec"] for each in details["tracks"]] == ["mov_text"]
+
+
+def test_texts_that_webvtt_would_misread(tmp_path: Path) -> None:
+    """An arrow, a loose bracket, an ampersand and an empty line: two texts, all of them shown."""
+    film = three_tracks().replace(b"Guten <b>Tag</b>", b"a-->b < c & d&lt", 1)
+    film = film.replace(b"Auf Wiedersehen", rb"Auf\N\NWiederse")
+    details, folder = extracted(film, tmp_path)
+    first = details["tracks"][0]
+    text = (folder / first["name"]).read_text()
+    assert first["cues"] == 2
+    assert "a--&gt;b &lt; c &amp; d&amp;lt\n\n" in text
+    assert text.count("-->") == 2
+    forced = (folder / details["tracks"][1]["name"]).read_text()
+    assert forced.endswith(" --> 00:01.900\nAuf\nWiederse\n")
+    assert [path.suffix for path in (folder / "subtitles").iterdir()] == [".vtt"] * 3
+
+
+def test_a_name_of_a_text_is_no_part_of_the_one_before(tmp_path: Path) -> None:
+    """Names, tags, voices and times within a text stay as they are; what follows none is left."""
+    path = tmp_path / "x.vtt"
+    path.write_text(
+        "WEBVTT\n\nstray\n\n"
+        "first\n00:00.000 --> 00:01.000 line:0\n<v Ann>Hi <00:00.500>&amp; <c.x>so</c>\n"
+        "\n2\n00:01.000 --> 00:02.000\n<bad>\n"
+    )
+    assert tidy(path) == 2
+    assert path.read_text() == (
+        "WEBVTT\n\nfirst\n00:00.000 --> 00:01.000 line:0\n<v Ann>Hi <00:00.500>&amp; <c.x>so</c>\n"
+        "\n2\n00:01.000 --> 00:02.000\n&lt;bad>\n"
+    )
 
 
 def test_something_else_is_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from worker.errors import EngineError, Reason, Rejected
 from worker.media.video.limits import ProgramLimits
 from worker.media.video.program import StopLike, input_url, run
 from worker.media.video.tracks import SubtitleTrack, VideoProbe
+from worker.media.video.webvtt import tidy
 
 _BAD_WORLD = frozenset({Reason.TIMED_OUT, Reason.OUT_OF_MEMORY, Reason.TOO_LARGE_OUTPUT})
 
@@ -88,7 +89,8 @@ def extract(
         failed = _one_by_one(path, wanted, folder, limits=limits, stop=stop)
     extracted: list[Extracted] = []
     for track, name in wanted:
-        cues = 0 if name in failed else _cues(folder / name)
+        written = name not in failed and (folder / name).exists()
+        cues = tidy(folder / name) if written else 0
         if name in failed:
             skipped.append(Skipped(track=track, reason="damaged"))
         elif not cues:
@@ -148,12 +150,3 @@ def _one_by_one(
                 raise
             failed.add(name)
     return failed
-
-
-def _cues(path: Path) -> int:
-    """Lines with a time, read as a stream: a track may be long."""
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return sum(" --> " in line for line in file)
-    except FileNotFoundError:
-        return 0
