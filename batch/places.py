@@ -11,7 +11,6 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from threading import Lock
@@ -135,9 +134,12 @@ class FolderPlace:
 
     def read(self, name: str) -> bytes | None:
         """See ``Place.read``."""
-        with suppress(FileNotFoundError, NotADirectoryError):
+        try:
             return self._path(name).read_bytes()
-        return None
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise self._unusable(error) from error
 
     def fetch(self, name: str, target: Path) -> bool:
         """See ``Place.fetch``."""
@@ -157,8 +159,12 @@ class FolderPlace:
     def remove(self, name: str) -> None:
         """See ``Place.remove``. Folders that are empty afterwards go too."""
         path = self._path(name)
-        with suppress(FileNotFoundError, NotADirectoryError):
+        try:
             path.unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            raise self._unusable(error) from error
         for folder in path.parents:
             if folder == self._root:
                 break
@@ -187,8 +193,10 @@ class FolderPlace:
         except OSError as error:
             if error.errno in _FULL:
                 raise StorageFull(f"no room for {name} in the output folder") from error
-            text = f"{self._root}: {error.strerror or error}"
-            raise InputError(text, code="output_unwritable") from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> InputError:
+        return InputError(f"{self._root}: {error.strerror or error}", code="output_unwritable")
 
 
 class S3Place:

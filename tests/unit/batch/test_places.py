@@ -87,6 +87,23 @@ def test_a_failed_write_leaves_what_was_there(
     assert place.read("a/b") == b"old"
 
 
+@pytest.mark.parametrize("use", ["read", "write", "remove"])
+def test_a_folder_in_the_place_of_a_record_is_no_defect(tmp_path: Path, use: str) -> None:
+    """Whatever is done with it, the output folder is named."""
+    (tmp_path / "out" / "result.json").mkdir(parents=True)
+    place = FolderPlace(tmp_path / "out")
+    done: dict[str, Callable[[], object]] = {
+        "read": lambda: place.read("result.json"),
+        "write": lambda: place.write("result.json", b"{}", content_type="application/json"),
+        "remove": lambda: place.remove("result.json"),
+    }
+
+    with pytest.raises(InputError, match="out") as caught:
+        done[use]()
+
+    assert caught.value.code == "output_unwritable"
+
+
 def test_a_full_disk_is_retryable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No space is ``storage_full``, anything else about the folder ``output_unwritable``."""
 
