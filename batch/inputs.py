@@ -18,7 +18,7 @@ from typing import Protocol
 from batch.addresses import S3Address, read_address
 from batch.places import Transfers
 from batch.work import Found, Stop
-from worker.errors import EngineError, InputError
+from worker.errors import EngineError, InputError, ObjectChanged
 from worker.ports import ObjectStore
 
 _CHUNK = 8 * 1024**2
@@ -82,6 +82,22 @@ class Inputs:
         return tuple(
             self._fetched(number, item, progress) for number, item in enumerate(found, start=1)
         )
+
+    def recheck(self, fetched: Sequence[Fetched]) -> None:
+        """See that files, which are read where they lie, are still what their digests say.
+
+        Raises:
+            ObjectChanged: one was written to. A new time alone is no change.
+            InputError: one is gone.
+        """
+        for item in fetched:
+            address = read_address(item.uri)
+            if (
+                isinstance(address, Path)
+                and found_file(address, item.uri).etag != item.etag
+                and digest_of(address, self._stop) != item.sha256
+            ):
+                raise ObjectChanged(f"{item.uri} was written to while the job read it")
 
     def _fetched(
         self, number: int, found: Found, progress: Callable[[int], None] | None

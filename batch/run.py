@@ -204,6 +204,7 @@ class _Attempt:
                     inventory=prepared.inventory,
                 )
             )
+            self._recheck(prepared)
             self.bytes_out = sum(output.bytes for output in outputs.stored)
             self._finish(place, prepared, outputs, details)
             self._checkpoint.clear()
@@ -313,6 +314,14 @@ class _Attempt:
             inputs=result.inputs_of(fetched),
             digest=self._digest([item.sha256 for item in fetched]),
         )
+
+    def _recheck(self, prepared: _Prepared) -> None:
+        """A record must not vouch for results of something that its digests are not of."""
+        try:
+            if prepared.fetched:
+                self._inputs.recheck(prepared.fetched)
+        except _UNUSABLE as error:
+            raise BadInput(error) from error
 
     def _digest(self, identities: Sequence[str]) -> str:
         order = self._order

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -319,6 +320,31 @@ def test_an_object_that_changes_meanwhile_is_not_worked_on(
 
     assert attempt(*usual, operation=sized, world=world).code == 65
     assert content(tmp_path / "out" / "rejected.json")["code"] == "object_changed"
+
+
+@pytest.mark.parametrize("change", ["written", "gone", "touched"])
+def test_a_file_that_changes_meanwhile_is_not_vouched_for(
+    usual: list[str], tmp_path: Path, film: Path, change: str
+) -> None:
+    """Results may be of either content, or both: a verdict, no record. A new time is no change."""
+
+    def operation(work: Work) -> Mapping[str, object]:
+        work.checkpoint.put("piece", film)
+        if change == "written":
+            film.write_bytes(b"cut")
+        elif change == "gone":
+            film.unlink()
+        else:
+            os.utime(film, ns=(1, 1))
+        return {}
+
+    codes = {"written": "object_changed", "gone": "input_missing"}
+    out = tmp_path / "out"
+    assert attempt(*usual, operation=operation).code == (65 if change in codes else 0)
+    assert (out / "result.json").exists() == (change not in codes)
+    if change in codes:
+        assert content(out / "rejected.json")["code"] == codes[change]
+    assert not (out / ".checkpoint").exists()
 
 
 def test_progress_goes_to_the_log(usual: list[str]) -> None:
