@@ -81,12 +81,13 @@ def read_order(arguments: Sequence[str], environment: Mapping[str, str]) -> Orde
         ParameterError: with every mistake.
     """
     given = parser().parse_args(list(arguments))
-    problems: list[Problem] = []
+    texts, unread = parameters.pairs(given.param)
+    problems = list(unread)
     values: Mapping[str, Value] = {}
     kind: Kind | None = None
     try:
         kind = catalog.kind(given.kind)
-        values, wrong = parameters.check(kind, parameters.pairs(given.param))
+        values, wrong = parameters.check(kind, texts)
         problems += wrong
     except ProblemsError as error:
         problems += error.problems

@@ -26,11 +26,10 @@ _YES = frozenset({"true", "yes", "on", "1"})
 _NO = frozenset({"false", "no", "off", "0"})
 
 
-def pairs(given: Iterable[str]) -> Mapping[str, str]:
-    """Split ``name=value`` texts of a command line.
+def pairs(given: Iterable[str]) -> tuple[Mapping[str, str], tuple[Problem, ...]]:
+    """Split ``name=value`` texts of a command line; a text without ``=`` or a second one is told.
 
-    Raises:
-        ParameterError: one has no ``=``, or a name is given twice.
+    Told, not raised: whoever reads a command line lists all its mistakes at once.
     """
     read: dict[str, str] = {}
     problems: list[Problem] = []
@@ -42,9 +41,7 @@ def pairs(given: Iterable[str]) -> Mapping[str, str]:
             problems.append(Problem(_shown(name), "is given twice"))
         else:
             read[name] = value
-    if problems:
-        raise ParameterError("parameters", tuple(problems))
-    return read
+    return read, tuple(problems)
 
 
 def read(kind: Kind, given: Mapping[str, str]) -> Mapping[str, Value]:

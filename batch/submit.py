@@ -45,6 +45,8 @@ class Wish:
     array: int | None = None
     """Children of the array; None chooses."""
     asset: str | None = None
+    unread: tuple[Problem, ...] = ()
+    """What was said about parameters and is no ``name=value``: listed with the other mistakes."""
     again: str = ""
     """Any text makes it another job than the same wish without it."""
 
@@ -73,7 +75,7 @@ def requests(wish: Wish, around: Surroundings) -> tuple[JobRequest, ...]:
     """
     kind = catalog.kind(wish.kind)
     values, wrong = parameters.check(kind, wish.parameters)
-    problems = [Problem(f"--param {each.path}", each.message) for each in wrong]
+    problems = [Problem(f"--param {each.path}", each.message) for each in (*wish.unread, *wrong)]
     sources = [_source(text, around, problems) for text in wish.inputs]
     output = _output(wish, around, problems)
     problems += _count_problems(kind, wish)

@@ -11,7 +11,7 @@ import pytest
 
 from batch.addresses import S3Address
 from batch.submit import Surroundings, Wish, requests
-from worker.errors import ObjectMissing, ParameterError, ProblemsError
+from worker.errors import ObjectMissing, ParameterError, Problem, ProblemsError
 from worker.jobs import JobRequest
 
 FILM = Wish(kind="transcode", inputs=("s3://source/film.mp4",), output="s3://results/films")
@@ -153,16 +153,18 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         inputs=("http://example.com/film.mp4", str(tmp_path / "missing.mp4")),
         output="s3://bucket-alone",
         parameters={"max_seconds": "long", "preset": "warp"},
+        unread=(Problem("'fast'", "must be name=value"),),
         array=3,
     )
 
     found = problems(wish, HERE)
 
-    assert sorted(text.partition(":")[0] for text in found[:2]) == [
+    assert sorted(text.partition(":")[0] for text in found[:3]) == [
+        "--param 'fast'",
         "--param max_seconds",
         "--param preset",
     ]
-    assert [text.partition(":")[0] for text in found[2:]] == [
+    assert [text.partition(":")[0] for text in found[3:]] == [
         "INPUT",
         "INPUT",
         "--out",

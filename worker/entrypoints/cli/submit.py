@@ -94,11 +94,13 @@ def command(
         raise click.UsageError("--container needs --local: elsewhere every job is in a container")
     if local and data is not None:
         raise click.UsageError("--local needs no stack, and no --data")
+    texts, unread = given.pairs(parameters)
     wish = Wish(
         kind=kind,
         inputs=inputs,
         output=out,
-        parameters=given.pairs(parameters),
+        parameters=texts,
+        unread=unread,
         urgent=priority,
         array=array,
         asset=asset,
