@@ -188,22 +188,25 @@ class _Attempt:
             # Records of an earlier, different job must not vouch for half of this one.
             place.remove(self._result)
             place.remove(self._rejected)
-            details = (operation or find(order.kind.name))(
-                Work(
-                    inputs=tuple(item.path for item in prepared.fetched),
-                    sources=order.sources,
-                    parameters=order.parameters,
-                    scratch=scratch.work,
-                    outputs=outputs,
-                    checkpoint=self._checkpoint,
-                    stop=self._stop,
-                    progress=self._progress,
-                    threads=order.threads or _processors(),
-                    index=order.index,
-                    size=order.size,
-                    inventory=prepared.inventory,
-                )
+            work = Work(
+                inputs=tuple(item.path for item in prepared.fetched),
+                sources=order.sources,
+                parameters=order.parameters,
+                scratch=scratch.work,
+                outputs=outputs,
+                checkpoint=self._checkpoint,
+                stop=self._stop,
+                progress=self._progress,
+                threads=order.threads or _processors(),
+                index=order.index,
+                size=order.size,
+                inventory=prepared.inventory,
             )
+            try:
+                details = (operation or find(order.kind.name))(work)
+            except Rejected:
+                self._recheck(prepared)
+                raise
             self._recheck(prepared)
             self.bytes_out = sum(output.bytes for output in outputs.stored)
             self._finish(place, prepared, outputs, details)

@@ -192,15 +192,23 @@ def test_everything_that_is_said_wrongly_is_listed_at_once() -> None:
         read_order(
             [
                 *("poster", "--output", "http://x/", "--param", "width=x", "--param", "wdth=3"),
+                *("--param", "fast"),
                 *("--input", "ftp://a", "--input", "b", "--index", "3", "--threads", "-1"),
             ],
             {},
         )
 
     paths = [problem.path for problem in caught.value.problems]
-    assert {"--input", "--output", "--index", "--size", "--threads", "width", "'wdth'"} <= set(
-        paths
-    )
+    assert {
+        "--input",
+        "--output",
+        "--index",
+        "--size",
+        "--threads",
+        "width",
+        "'wdth'",
+        "'fast'",
+    } <= set(paths)
 
 
 @pytest.mark.parametrize("line", [[], ["poster"], ["none", "--output", "x"], ["poster", "--bogus"]])
@@ -319,6 +327,19 @@ def test_an_object_that_changes_meanwhile_is_not_worked_on(
     monkeypatch.setattr("tests.unit.batch.worlds.MemoryTransfers.download", changed)
 
     assert attempt(*usual, operation=sized, world=world).code == 65
+    assert content(tmp_path / "out" / "rejected.json")["code"] == "object_changed"
+
+
+def test_a_verdict_on_a_file_that_changes_meanwhile_names_that(
+    usual: list[str], tmp_path: Path, film: Path
+) -> None:
+    """Half a copy looks damaged; that it was written to is what helps."""
+
+    def operation(work: Work) -> Mapping[str, object]:
+        work.inputs[0].write_bytes(b"cut")
+        raise DamagedInput(Reason.TRUNCATED, "ends early")
+
+    assert attempt(*usual, operation=operation).code == 65
     assert content(tmp_path / "out" / "rejected.json")["code"] == "object_changed"
 
 
