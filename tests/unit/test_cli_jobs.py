@@ -221,6 +221,16 @@ def test_the_exit_code_of_a_job_is_translated(code: int | None, expected: int) -
     assert exit_code([good]) == 0
 
 
+def test_an_output_folder_that_cannot_be_written_is_no_defect() -> None:
+    """The same exit code as for every other command."""
+    trouble = "output_unwritable: /proc/x: No such file or directory"
+    failed = JobStatus(
+        id="j", name="n", kind="k", state=JobState.FAILED, exit_code=1, trouble=trouble
+    )
+
+    assert exit_code([failed]) == 3
+
+
 def test_why_a_job_failed_is_told_by_who_knows() -> None:
     """The job itself, unless it was stopped: then whoever stopped it."""
     common: dict[str, Any] = {"id": "j", "name": "n", "kind": "k", "state": JobState.FAILED}

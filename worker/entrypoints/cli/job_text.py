@@ -70,6 +70,8 @@ def _ending(job: JobStatus) -> int:
     if job.exit_code is None or job.exit_code == 0:
         # An array's own exit code is nowhere; a reclaimed machine's is lost.
         return output.TRY_AGAIN
+    if job.exit_code == 1 and job.trouble.startswith("output_"):
+        return output.STORAGE
     return _ENDINGS.get(job.exit_code, output.TRY_AGAIN)
 
 

@@ -39,6 +39,7 @@ Exit codes with --wait, --follow or --local
   0    every job succeeded
   1    an input can never succeed; the job said why
   2    wrong use: nothing was submitted
+  3    the output folder cannot be written
   70   a defect in Safelight
   75   a job was stopped, or failed too often; try again
 """
