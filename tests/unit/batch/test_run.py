@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +19,6 @@ from worker.errors import (
     AccessDenied,
     DamagedInput,
     EngineError,
-    ObjectChanged,
     ParameterError,
     Reason,
     SafelightError,
@@ -311,61 +309,6 @@ def test_inputs_and_outputs_may_be_in_s3(usual: list[str], tmp_path: Path) -> No
     assert world.memory.keys("delivery") == {"aa/asset/size.txt", "aa/asset/result.json"}
     never = fails_with(EngineError("it ran"))
     assert attempt(*usual, operation=never, world=world).events("unchanged")
-
-
-def test_an_object_that_changes_meanwhile_is_not_worked_on(
-    usual: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """What was described must be what is fetched."""
-    world = World()
-    world.memory.upload("intake", "film.mp4", b"12345")
-    usual[2] = "s3://intake/film.mp4"
-
-    def changed(*_: object, **__: object) -> None:
-        raise ObjectChanged("replaced")
-
-    monkeypatch.setattr("tests.unit.batch.worlds.MemoryTransfers.download", changed)
-
-    assert attempt(*usual, operation=sized, world=world).code == 65
-    assert content(tmp_path / "out" / "rejected.json")["code"] == "object_changed"
-
-
-def test_a_verdict_on_a_file_that_changes_meanwhile_names_that(
-    usual: list[str], tmp_path: Path, film: Path
-) -> None:
-    """Half a copy looks damaged; that it was written to is what helps."""
-
-    def operation(work: Work) -> Mapping[str, object]:
-        work.inputs[0].write_bytes(b"cut")
-        raise DamagedInput(Reason.TRUNCATED, "ends early")
-
-    assert attempt(*usual, operation=operation).code == 65
-    assert content(tmp_path / "out" / "rejected.json")["code"] == "object_changed"
-
-
-@pytest.mark.parametrize("change", ["written", "gone", "touched"])
-def test_a_file_that_changes_meanwhile_is_not_vouched_for(
-    usual: list[str], tmp_path: Path, film: Path, change: str
-) -> None:
-    """Results may be of either content, or both: a verdict, no record. A new time is no change."""
-
-    def operation(work: Work) -> Mapping[str, object]:
-        work.checkpoint.put("piece", film)
-        if change == "written":
-            film.write_bytes(b"cut")
-        elif change == "gone":
-            film.unlink()
-        else:
-            os.utime(film, ns=(1, 1))
-        return {}
-
-    codes = {"written": "object_changed", "gone": "input_missing"}
-    out = tmp_path / "out"
-    assert attempt(*usual, operation=operation).code == (65 if change in codes else 0)
-    assert (out / "result.json").exists() == (change not in codes)
-    if change in codes:
-        assert content(out / "rejected.json")["code"] == codes[change]
-    assert not (out / ".checkpoint").exists()
 
 
 def test_progress_goes_to_the_log(usual: list[str]) -> None:
