@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import unquote
 
 from worker.errors import EngineError
@@ -74,9 +74,3 @@ def checked_name(name: str) -> str:
     if not fine:
         raise EngineError(f"a result cannot be called {ascii(name)[:80]}")
     return name
-
-
-def stem_of(name: str) -> str:
-    """A name without its last ending, folders kept: ``2024/beach.jpg`` is ``2024/beach``."""
-    path = PurePosixPath(name)
-    return str(path.with_suffix("")) if path.suffix and path.stem else name

@@ -13,6 +13,8 @@ Media: TypeAlias = Literal["video", "image", "any"]
 Queue: TypeAlias = Literal["standard", "urgent", "bulk"]
 
 BOTH = ("x86_64", "arm64")
+ARRAY_CHILDREN = 10_000
+"""Most children of an array job in Batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,12 +17,9 @@ from typing import NoReturn
 
 from batch import catalog, parameters
 from batch.addresses import S3Address, read_address
-from batch.kind import Kind
+from batch.kind import ARRAY_CHILDREN, Kind
 from batch.work import Value
 from worker.errors import ParameterError, Problem, ProblemsError
-
-ARRAY_CHILDREN = 10_000
-"""Most children of an array job in Batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

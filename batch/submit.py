@@ -15,13 +15,11 @@ from pathlib import Path, PurePosixPath
 
 from batch import catalog, parameters
 from batch.addresses import S3Address, read_address
-from batch.kind import Kind
+from batch.kind import ARRAY_CHILDREN, Kind
 from batch.work import Value
 from worker.errors import ObjectMissing, ParameterError, Problem
 from worker.jobs import JobRequest
 
-MOST_CHILDREN = 10_000
-"""Of an array job in Batch."""
 USUAL_CHILDREN = 100
 """Of an array job for many inputs, unless told: starting a machine costs more than a picture."""
 URGENT = 100
@@ -178,8 +176,8 @@ def _count_problems(kind: Kind, wish: Wish) -> list[Problem]:
         problems.append(Problem("INPUT", f"{kind.name} takes {wanted}, not {count}"))
     if wish.array is not None and not kind.array:
         problems.append(Problem("--array", f"{kind.name} does not run as an array"))
-    elif wish.array is not None and not 1 <= wish.array <= MOST_CHILDREN:
-        problems.append(Problem("--array", f"must be 1 to {MOST_CHILDREN:,}, not {wish.array}"))
+    elif wish.array is not None and not 1 <= wish.array <= ARRAY_CHILDREN:
+        problems.append(Problem("--array", f"must be 1 to {ARRAY_CHILDREN:,}, not {wish.array}"))
     return problems
 
 

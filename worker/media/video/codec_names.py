@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from worker.errors import EngineError
 
-_SUB_BOX = 8
-"""Bytes of a box's size and name."""
-
 
 def name_of(header: bytes) -> str:
     """The codec string of an init segment's video track.
