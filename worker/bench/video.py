@@ -29,6 +29,7 @@ from pathlib import Path
 from worker.bench import video_plain
 from worker.errors import EngineError, TransientError
 from worker.media.video import (
+    commands,
     encode,
     fragments,
     package,
@@ -143,21 +144,23 @@ class _StopAt:
 def generate(path: Path, *, seconds: int, size: str) -> None:
     """A film with movement, detail, grain, cuts and a tone, made by ffmpeg itself."""
     third = max(1, seconds // 3)
-    grain = "noise=alls=7:allf=t"
-    program.run(
-        [
-            *("-f", "lavfi", "-i", f"testsrc2=size={size}:rate=30:duration={third}"),
-            *("-f", "lavfi", "-i", f"mandelbrot=size={size}:rate=30:end_scale=0.02"),
-            *("-f", "lavfi", "-i", f"gradients=size={size}:rate=30:speed=0.02:duration={third}"),
-            *("-f", "lavfi", "-i", f"sine=frequency=330:sample_rate=44100:duration={3 * third}"),
-            "-filter_complex",
-            f"[1]trim=duration={third},setsar=1[m];[0]setsar=1[t];[2]setsar=1[g];"
-            f"[t][m][g]concat=n=3,{grain},format=yuv420p[v]",
-            *("-map", "[v]", "-map", "3", "-c:v", "libx264", "-preset", "ultrafast", "-crf", "18"),
-            *("-g", "60", "-c:a", "aac", "-f", "mp4", f"file:{path.absolute()}"),
-        ],
-        limits=encode.LIMITS,
+    moving = commands.generated(f"testsrc2=size={size}:rate=30:duration={third}")
+    zooming = commands.generated(f"mandelbrot=size={size}:rate=30:end_scale=0.02")
+    flowing = commands.generated(f"gradients=size={size}:rate=30:speed=0.02:duration={third}")
+    tone = commands.generated(f"sine=frequency=330:sample_rate=44100:duration={3 * third}")
+    square: commands.Filter = ("setsar", {"sar": 1})
+    scenes = [
+        commands.filtered(moving, [square]),
+        commands.filtered(zooming, [("trim", {"duration": third}), square]),
+        commands.filtered(flowing, [square]),
+    ]
+    film = commands.filtered(
+        commands.joined(scenes),
+        [("noise", {"alls": 7, "allf": "t"}), ("format", {"pix_fmts": "yuv420p"})],
     )
+    options = {"f": "mp4", "c:v": "libx264", "preset": "ultrafast", "crf": 18, "g": 60}
+    made = commands.output(path, [film, tone], {**options, "c:a": "aac"})
+    program.run(commands.arguments(made), limits=encode.LIMITS)
 
 
 def measure(

@@ -11,13 +11,14 @@ and no names of programs in the files.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from worker.errors import ConfigurationError, DamagedInput, EngineError, Reason
-from worker.media.video import fragments, program
+from worker.errors import DamagedInput, EngineError, Reason
+from worker.media.video import commands, fragments, program
+from worker.media.video.commands import Filter, Options, Output, Stream
+from worker.media.video.filters import DEINTERLACE, require_tone_mapping, to_sdr
 from worker.media.video.ladder import Codec, Rung
 from worker.media.video.limits import GIBIBYTE, ProgramLimits
 from worker.media.video.program import StopLike
@@ -34,8 +35,10 @@ LIMITS = ProgramLimits(
 )
 """Of one part."""
 
-_SCALER = "flags=bicubic+accurate_rnd+full_chroma_int+bitexact"
+_SCALER = "bicubic+accurate_rnd+full_chroma_int+bitexact"
 """``bitexact``: the same bytes on every processor, whatever its vector units."""
+_SQUARE: Filter = ("setsar", {"sar": 1})
+_FRAGMENTS: Options = {"f": "mp4", "movflags": "+frag_keyframe+delay_moov+default_base_moof"}
 _AV1_PRESETS = {"ultrafast": 12, "veryfast": 10, "faster": 9, "fast": 8, "medium": 6, "slow": 4}
 _SAVED_AT_START = 0.5
 """Share of the bits that may be saved up which a part begins with. The encoders' own 0.9 is for a
@@ -73,10 +76,10 @@ def encode(
 
     Raises:
         Rejected: the source cannot be decoded.
-        ConfigurationError: this ffmpeg lacks a filter that the plan needs (``program_feature``).
+        ConfigurationError: ``program_feature_missing``, this ffmpeg lacks a filter of the plan.
     """
     if plan.transfer is not None:
-        _require_tone_mapping(limits)
+        require_tone_mapping(limits)
     files = {rung.name: folder / f"{rung.name}.mp4" for rung in plan.rungs}
     made = 0
     for seek, filled in _attempts(plan, part):
@@ -135,111 +138,128 @@ def command(
     filled: bool = False,
 ) -> list[str]:
     """Arguments of ffmpeg for one part."""
-    arguments = ["-copyts", "-threads", str(threads), "-noaccurate_seek", "-seek_timestamp", "1"]
+    film = opened(plan, source, threads=threads, seek=seek)
+    made = outputs(plan, pictures(plan, part, film, filled=filled), part.frames, files, _FRAGMENTS)
+    return commands.arguments(*made, everywhere=everywhere(threads))
+
+
+def everywhere(threads: int) -> Options:
+    """Options that belong to no input or output."""
+    # Frames that cannot be decoded are counted in what comes out.
+    return {"copyts": None, "max_error_rate": 1, "filter_complex_threads": threads}
+
+
+def opened(plan: TranscodePlan, source: Path, *, threads: int, seek: int | None) -> Stream:
+    """The source, read from near a key frame on."""
+    options: dict[str, object] = {"threads": threads, "noaccurate_seek": None}
+    options["seek_timestamp"] = 1
     if seek is not None:
         # A millisecond more: never before the key frame by rounding, never at the next one.
-        arguments += ["-ss", f"{float(seek * plan.clock) + 0.001:.6f}"]
-    arguments += ["-i", program.input_url(source), "-max_error_rate", "1"]
-    arguments += ["-filter_complex_threads", str(threads)]
-    arguments += ["-filter_complex", graph(plan, part, filled=filled)]
-    for number, rung in enumerate(plan.rungs):
-        arguments += ["-map", f"[v{number}]", "-an", "-sn", "-dn"]
-        arguments += ["-map_metadata", "-1", "-map_chapters", "-1"]
-        arguments += ["-fps_mode", "passthrough", "-frames:v", str(part.frames)]
-        arguments += _encoder(plan, rung)
-        arguments += ["-flags:v", "+bitexact", "-fflags", "+bitexact", "-f", "mp4"]
-        arguments += ["-movflags", "+frag_keyframe+delay_moov+default_base_moof"]
-        arguments += ["-video_track_timescale", str(plan.timescale)]
-        arguments.append(f"file:{files[rung.name].absolute()}")
-    return arguments
+        options["ss"] = f"{float(seek * plan.clock) + 0.001:.6f}"
+    return commands.source(source, options)
 
 
-def graph(plan: TranscodePlan, part: Part, *, filled: bool) -> str:
-    """The filter graph from the decoded source to one pad ``[vN]`` for each step."""
+def pictures(plan: TranscodePlan, part: Part, film: Stream, *, filled: bool) -> list[Stream]:
+    """From the decoded source to the pictures of each step.
+
+    Args:
+        plan: of the film.
+        part: whose pictures.
+        film: the source as :func:`opened`.
+        filled: repeat the first picture for those missing before it.
+    """
     rate = plan.rate
-    start = f":start_time={float(Fraction(part.first) / rate):.9f}" if filled else ""
-    steps = [
+    first = {"start_time": f"{float(Fraction(part.first) / rate):.9f}"} if filled else {}
+    steps: list[Filter] = [
         # On the grid: each picture at its nearest place, repeated until the next one.
-        f"setpts=PTS-({plan.origin})",
-        *(["bwdif=mode=send_frame:deint=interlaced"] if plan.interlaced else []),
-        f"fps={rate}:round=near{start}",
+        ("setpts", {"expr": f"PTS-({plan.origin})"}),
+        *([DEINTERLACE] if plan.interlaced else []),
+        ("fps", {"fps": rate, "round": "near", **first}),
         # The last picture stays while sound goes on, or where the end is damaged.
-        "tpad=stop=-1:stop_mode=clone",
+        ("tpad", {"stop": -1, "stop_mode": "clone"}),
         # From the source's frames to those of the part. The second fps changes nothing: it says
         # again what the rate is, which setpts makes ffmpeg forget.
-        f"setpts=PTS-{part.first}",
-        f"fps={rate}",
-        f"trim=start_pts=0:end_pts={part.frames}",
+        ("setpts", {"expr": f"PTS-{part.first}"}),
+        ("fps", {"fps": rate}),
+        ("trim", {"start_pts": 0, "end_pts": part.frames}),
     ]
-    sizes = list(dict.fromkeys((rung.width, rung.height) for rung in plan.rungs))
-    largest = max(sizes)
-    wide, high = largest
+    largest = max((rung.width, rung.height) for rung in plan.rungs)
     if plan.transfer is None:
-        steps += [f"scale={wide}:{high}:out_range=tv:{_SCALER}", "format=yuv420p", "setsar=1"]
+        steps += [_scale(largest, out_range="tv"), ("format", {"pix_fmts": "yuv420p"})]
     else:
-        steps += [f"scale={wide}:{high}:{_SCALER}", *_to_sdr(plan.transfer), "setsar=1"]
-    lines = [f"[0:{plan.stream}]{','.join(steps)},split={len(plan.rungs)}"]
-    lines[0] += "".join(f"[s{number}]" for number in range(len(plan.rungs)))
-    for number, rung in enumerate(plan.rungs):
-        size = (rung.width, rung.height)
-        scale = "null" if size == largest else f"scale={size[0]}:{size[1]}:{_SCALER},setsar=1"
-        lines.append(f"[s{number}]{scale}[v{number}]")
-    return ";".join(lines)
+        steps.append(_scale(largest))
+        steps += to_sdr(plan.transfer, matrix="bt709", full_range=False, pixels="yuv420p")
+    upright = commands.filtered(film[str(plan.stream)], [*steps, _SQUARE])
+    return [
+        commands.filtered(
+            copy,
+            []
+            if (rung.width, rung.height) == largest
+            else [_scale((rung.width, rung.height)), _SQUARE],
+        )
+        for rung, copy in zip(plan.rungs, commands.split(upright, len(plan.rungs)), strict=True)
+    ]
 
 
-def _to_sdr(transfer: str) -> tuple[str, ...]:
-    """HDR to BT.709: linear light, Hable's curve, back.
+def _scale(size: tuple[int, int], **options: object) -> Filter:
+    return ("scale", {"w": size[0], "h": size[1], "flags": _SCALER, **options})
 
-    100 cd/m2 is the reference white of BT.1886 displays; the curve is the one that keeps
-    highlights apart without darkening faces (J. Hable, "Filmic Tonemapping Operators", 2010).
+
+def outputs(
+    plan: TranscodePlan,
+    streams: Sequence[Stream],
+    frames: int,
+    files: Mapping[str, Path],
+    muxer: Options,
+) -> list[Output]:
+    """An encoder and a file for each step.
+
+    Args:
+        plan: of the film.
+        streams: the pictures of each step.
+        frames: how many there are.
+        files: by the names of the steps.
+        muxer: the files' format and its options.
     """
-    return (
-        f"zscale=tin={transfer}:pin=bt2020:min=bt2020nc:rin=tv:t=linear:npl=100",
-        "format=gbrpf32le",
-        "zscale=p=bt709",
-        "tonemap=tonemap=hable:desat=0",
-        "zscale=t=bt709:m=bt709:p=bt709:r=tv",
-        "format=yuv420p",
-    )
+    return [
+        commands.output(
+            files[rung.name],
+            [stream],
+            {
+                **{"map_metadata": -1, "map_chapters": -1},
+                **{"fps_mode": "passthrough", "frames:v": frames},
+                **_encoder(plan, rung),
+                **{"flags:v": "+bitexact", "fflags": "+bitexact"},
+                **muxer,
+                "video_track_timescale": plan.timescale,
+            },
+        )
+        for rung, stream in zip(plan.rungs, streams, strict=True)
+    ]
 
 
-def _encoder(plan: TranscodePlan, rung: Rung) -> list[str]:
+def _encoder(plan: TranscodePlan, rung: Rung) -> dict[str, object]:
     """Options of one step's encoder: closed groups of pictures, all of one length."""
-    key = str(plan.key_frames)
-    options = ["-g", key, "-pix_fmt", "yuv420p", "-color_range", "tv"]
+    key = plan.key_frames
+    options: dict[str, object] = {"g": key, "pix_fmt": "yuv420p", "color_range": "tv"}
     if plan.transfer is not None:
-        options += ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
+        options |= {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
     # Segments of three times the key interval stay below 200 % of the average (the same
     # specification, 1.30): bits may come half as fast again, and be saved up for two seconds.
     highest, saved = rung.kilobits * 3 // 2, rung.kilobits * 2
     if rung.codec is Codec.AV1:
         parameters = f"scd=0:lp={plan.encoder_threads}"
-        options += ["-c:v", "libsvtav1", "-preset", str(_AV1_PRESETS[plan.preset])]
-        return [*options, "-crf", str(rung.quality), "-svtav1-params", parameters]
-    options += ["-preset", plan.preset, "-crf", str(rung.quality)]
+        options |= {"c:v": "libsvtav1", "preset": _AV1_PRESETS[plan.preset]}
+        return options | {"crf": rung.quality, "svtav1-params": parameters}
+    options |= {"preset": plan.preset, "crf": rung.quality}
     if rung.codec is Codec.H264:
-        options += ["-c:v", "libx264", "-profile:v", "high", "-threads", str(plan.encoder_threads)]
-        options += ["-keyint_min", key, "-sc_threshold", "0"]
-        options += ["-maxrate", f"{highest}k", "-bufsize", f"{saved}k"]
-        return [*options, "-rc_init_occupancy", f"{round(saved * _SAVED_AT_START)}k"]
+        options |= {"c:v": "libx264", "profile:v": "high", "threads": plan.encoder_threads}
+        options |= {"keyint_min": key, "sc_threshold": 0}
+        options |= {"maxrate": f"{highest}k", "bufsize": f"{saved}k"}
+        return options | {"rc_init_occupancy": f"{round(saved * _SAVED_AT_START)}k"}
     parameters = (
         f"log-level=error:keyint={key}:min-keyint={key}:scenecut=0:open-gop=0:info=0"
         f":frame-threads=1:pools={plan.encoder_threads}:const-vbv=1"
         f":vbv-maxrate={highest}:vbv-bufsize={saved}:vbv-init={_SAVED_AT_START}"
     )
-    return [*options, "-c:v", "libx265", "-tag:v", "hvc1", "-x265-params", parameters]
-
-
-def _require_tone_mapping(limits: ProgramLimits) -> None:
-    """Raise if this build of ffmpeg cannot bring HDR to SDR."""
-    listing = program.run(
-        ["-filters"], limits=dataclasses.replace(limits, wall_seconds=60), capture=True
-    ).decode(errors="replace")
-    names = {line.split()[1] for line in listing.splitlines() if len(line.split()) > 2}
-    missing = sorted({"zscale", "tonemap"} - names)
-    if missing:
-        raise ConfigurationError(
-            f"this ffmpeg has no filter {' and no '.join(missing)}, which HDR sources need: "
-            "install a build with libzimg",
-            code="program_feature_missing",
-        )
+    return options | {"c:v": "libx265", "tag:v": "hvc1", "x265-params": parameters}

@@ -24,10 +24,12 @@ import pyvips
 
 from worker.errors import DamagedInput, Reason, Rejected
 from worker.media.geometry import Size
-from worker.media.video import timeline
+from worker.media.video import commands, timeline
+from worker.media.video.commands import Filter, Options
+from worker.media.video.filters import DEINTERLACE, require_tone_mapping, to_sdr
 from worker.media.video.limits import GIBIBYTE, ProgramLimits, VideoLimits, for_file
 from worker.media.video.probe import probe
-from worker.media.video.program import StopLike, input_url, run
+from worker.media.video.program import StopLike, run
 from worker.media.video.timeline import Timeline
 from worker.media.video.tracks import VideoTrack
 
@@ -39,6 +41,8 @@ Take: TypeAlias = Callable[[int, float, Frame], None]
 LIMITS = ProgramLimits(wall_seconds=4 * 3600.0, stall_seconds=900.0, memory_bytes=8 * GIBIBYTE)
 """Of one run. The stall: most of what is decoded is not wanted, and does not show as progress."""
 
+_LAST_STAYS: Filter = ("tpad", {"stop": -1, "stop_mode": "clone"})
+"""The last picture goes on for as long as somebody looks."""
 _SHORT_SECONDS = 20.0
 """Films up to here are decoded whole: frames are exact, and it takes a moment."""
 _STARTING_SECONDS = 2.0
@@ -101,11 +105,14 @@ def open_film(
 
     Raises:
         Rejected: as ``probe`` and ``timeline.read`` say.
+        ConfigurationError: this ffmpeg lacks a filter that HDR needs (``program_feature_missing``).
     """
     limits = VideoLimits(seconds=max_seconds)
     found = probe(path, limits, stop=stop)
     track = found.video
     assert track is not None  # probe was asked for one
+    if _tone_mapped(track):
+        require_tone_mapping(LIMITS)
     read = timeline.read(
         path,
         track.index,
@@ -167,18 +174,18 @@ def _pass(film: Film, times: Sequence[float], size: Size, take: Take, way: Way) 
         take(index, time, frame)
 
     step = Fraction(film.timeline.frames, len(times)) / film.timeline.rate
-    steps = [
-        # The last picture stays: key frames end early, and so does a damaged film.
-        "tpad=stop=-1:stop_mode=clone",
+    steps: list[Filter] = [
+        # Key frames end early, and so does a damaged film.
+        _LAST_STAYS,
         # From the first picture on, half a stretch earlier: "round=up" then gives for each
         # stretch the last picture that was shown before its middle.
-        f"setpts=PTS-({film.timeline.origin})-({float(step / 2):.9f}/TB)",
-        f"fps={(1 / step).limit_denominator(1_000_000)}:round=up:start_time=0",
+        ("setpts", {"expr": f"PTS-({film.timeline.origin})-({float(step / 2):.9f}/TB)"}),
+        ("fps", {"fps": (1 / step).limit_denominator(1_000_000), "round": "up", "start_time": 0}),
     ]
-    before = ["-copyts", "-threads", str(film.threads)]
-    if way is Way.KEYS:
-        before += ["-skip_frame", "nokey"]
-    return _pixels(film, before, steps, _Frames(size, named), count=len(times))
+    before = {"skip_frame": "nokey"} if way is Way.KEYS else {}
+    return _pixels(
+        film, before, steps, _Frames(size, named), count=len(times), everywhere={"copyts": None}
+    )
 
 
 def _seek(film: Film, times: Sequence[float], size: Size, take: Take) -> int:
@@ -216,37 +223,35 @@ def clip(
         count: fewer come where the film ends or is damaged.
         take: given each with its number; may raise to stop.
     """
-    # The last picture stays: a film of one frame is shorter than a frame at this rate.
-    steps = ["tpad=stop=-1:stop_mode=clone", f"fps={Fraction(rate).limit_denominator(1000)}"]
+    # A film of one frame is shorter than a frame at this rate.
+    steps: list[Filter] = [_LAST_STAYS, ("fps", {"fps": Fraction(rate).limit_denominator(1000)})]
     return _pixels(film, _seek_to(film, start), steps, _Frames(size, take), count=count)
 
 
-def _seek_to(film: Film, time: float) -> list[str]:
-    """Options before an input that make it begin at a time, seconds from the first picture."""
+def _seek_to(film: Film, time: float) -> Options:
+    """Options of an input that make it begin at a time, seconds from the first picture."""
     stamp = float(film.timeline.origin * film.timeline.clock) + time
-    threads = ["-threads", str(film.threads)]
     # By time stamps: a file's own start may be that of another track.
-    return [*threads, "-seek_timestamp", "1", "-ss", f"{stamp:.6f}"] if time > 0 else threads
+    return {"seek_timestamp": 1, "ss": f"{stamp:.6f}"} if time > 0 else {}
 
 
 def _pixels(
     film: Film,
-    before: Sequence[str],
-    steps: Sequence[str],
+    before: Options,
+    steps: Sequence[Filter],
     frames: _Frames,
     *,
     count: int,
+    everywhere: Options | None = None,
 ) -> int:
     """Run ffmpeg for at most ``count`` frames; how many came."""
+    source = commands.source(film.path, {"threads": film.threads, **before})
+    shown = commands.filtered(
+        source[str(film.track.index)], [*steps, *to_rgb(film.track, frames.size)]
+    )
+    raw = {"f": "rawvideo", "pix_fmt": "rgb24", "fps_mode": "passthrough", "frames:v": count}
     run(
-        [
-            *before,
-            *("-i", input_url(film.path)),
-            *("-map", f"0:{film.track.index}", "-an", "-sn", "-dn"),
-            *("-vf", ",".join([*steps, *to_rgb(film.track, frames.size)])),
-            *("-fps_mode", "passthrough", "-frames:v", str(count)),
-            *("-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"),
-        ],
+        commands.arguments(commands.output("pipe:1", [shown], raw), everywhere=everywhere),
         limits=film.limits(),
         stop=film.stop,
         sink=frames.feed,
@@ -279,27 +284,24 @@ class _Frames:
                 self._filled = 0
 
 
-def to_rgb(track: VideoTrack, size: Size) -> list[str]:
+def to_rgb(track: VideoTrack, size: Size) -> list[Filter]:
     """Filters from a decoded frame to upright, square, ordinary RGB of a size."""
-    steps = ["bwdif=mode=send_frame:deint=interlaced"] if track.interlaced else []
-    scale = f"scale={size.width}:{size.height}:flags=area+accurate_rnd+full_chroma_int"
-    if track.hdr and track.transfer is not None:
-        # The same curve as for the film itself (``encode``), on the few pixels that are left.
-        return [
-            *steps,
-            scale,
-            f"zscale=tin={track.transfer}:pin=bt2020:min=bt2020nc:rin=tv:t=linear:npl=100",
-            "format=gbrpf32le",
-            "zscale=p=bt709",
-            "tonemap=tonemap=hable:desat=0",
-            "zscale=t=bt709:m=gbr:p=bt709:r=pc",
-            "format=gbrp",
-            "format=rgb24",
-        ]
+    steps = [DEINTERLACE] if track.interlaced else []
+    scale = {"w": size.width, "h": size.height, "flags": "area+accurate_rnd+full_chroma_int"}
+    rgb: Filter = ("format", {"pix_fmts": "rgb24"})
+    if _tone_mapped(track):
+        assert track.transfer is not None
+        # As for the film itself, on the few pixels that are left.
+        curve = to_sdr(track.transfer, matrix="gbr", full_range=True, pixels="gbrp")
+        return [*steps, ("scale", scale), *curve, rgb]
     unnamed = track.space in (None, "unknown", "unspecified")
     if unnamed and min(track.stored_width, track.stored_height) >= _HIGH_DEFINITION:
-        scale += ":in_color_matrix=bt709"
-    return [*steps, scale, "format=rgb24"]
+        scale["in_color_matrix"] = "bt709"
+    return [*steps, ("scale", scale), rgb]
+
+
+def _tone_mapped(track: VideoTrack) -> bool:
+    return track.hdr and track.transfer is not None
 
 
 def image(frame: Frame) -> pyvips.Image:

@@ -16,7 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from worker.errors import EngineError
-from worker.media.video import codec_names, fragments, program, sound
+from worker.media.video import codec_names, commands, fragments, program, sound
 from worker.media.video.fragments import Track
 from worker.media.video.ladder import Rung
 from worker.media.video.limits import GIBIBYTE, ProgramLimits
@@ -313,16 +313,13 @@ def _progressive(
     """The first step with all sound in one file whose index comes first."""
     # As they are: ffmpeg would otherwise begin each input at its own first packet, which of sound
     # is the encoder's silence before the beginning.
-    arguments = ["-copyts", "-i", program.input_url(joined)]
-    for sound_path in sounds:
-        arguments += ["-i", program.input_url(sound_path)]
-    for number in range(1 + len(sounds)):
-        arguments += ["-map", f"{number}:0"]
+    everywhere = {"copyts": None}
+    options: dict[str, object] = {"f": "mp4", "c": "copy", "fflags": "+bitexact"}
+    options |= {"movflags": "+faststart", "video_track_timescale": plan.timescale}
     for number, track in enumerate(plan.sounds[: len(sounds)]):
-        arguments += [f"-metadata:s:a:{number}", f"language={_quoted(track.language)}"]
+        options[f"metadata:s:a:{number}"] = f"language={_quoted(track.language)}"
     if plan.rungs[0].codec == "hevc":
-        arguments += ["-tag:v", "hvc1"]
-    arguments += ["-c", "copy", "-fflags", "+bitexact", "-movflags", "+faststart"]
-    arguments += ["-video_track_timescale", str(plan.timescale)]
-    arguments += ["-f", "mp4", f"file:{path.absolute()}"]
-    program.run(arguments, limits=limits, stop=stop)
+        options["tag:v"] = "hvc1"
+    streams = [commands.source(each)["0"] for each in (joined, *sounds)]
+    film = commands.output(path, streams, options)
+    program.run(commands.arguments(film, everywhere=everywhere), limits=limits, stop=stop)

@@ -20,7 +20,7 @@ from worker.errors import DamagedInput, LimitExceeded, Reason, Rejected
 from worker.media.encode import Extras, Picture, encode
 from worker.media.geometry import Size
 from worker.media.heavy.vision import Step, silent
-from worker.media.video import frames
+from worker.media.video import commands, frames
 from worker.media.video.frames import Film, Frame, image
 from worker.media.video.limits import GIBIBYTE, ProgramLimits
 from worker.media.video.poster import judge
@@ -229,28 +229,37 @@ def write_mp4(
     Raises:
         LimitExceeded: TOO_LARGE_OUTPUT, it does not fit at the lowest quality.
     """
+    raw = commands.source(
+        moments.path,
+        {
+            **{"f": "rawvideo", "pix_fmt": "rgb24", "framerate": f"{moments.frame_rate:.6f}"},
+            "video_size": (moments.size.width, moments.size.height),
+        },
+    )
+    shown = commands.filtered(
+        raw["0"],
+        [
+            ("scale", {"out_color_matrix": "bt709", "out_range": "tv"}),
+            ("format", {"pix_fmts": "yuv420p"}),
+        ],
+    )
     while True:
         # The buffer model keeps the average at what the bytes allow, less a tenth for the boxes.
         kilobits = max(8, int(most * 8 * 0.9 / max(moments.seconds, 0.2) / 1000))
+        made = commands.output(
+            path,
+            [shown],
+            {
+                **{"f": "mp4", "map_metadata": -1, "movflags": "+faststart"},
+                **{"c:v": "libx264", "profile:v": "main", "preset": "medium", "threads": threads},
+                **{"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"},
+                **{"color_range": "tv", "crf": round(40 - quality * 0.25)},
+                **{"maxrate": f"{kilobits}k", "bufsize": f"{kilobits}k"},
+                **{"flags:v": "+bitexact", "fflags": "+bitexact"},
+            },
+        )
         run(
-            [
-                *("-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size"),
-                *(f"{moments.size.width}x{moments.size.height}",),
-                *(
-                    "-framerate",
-                    f"{moments.frame_rate:.6f}",
-                    "-i",
-                    f"file:{moments.path.absolute()}",
-                ),
-                *("-an", "-map_metadata", "-1", "-c:v", "libx264", "-preset", "medium"),
-                *("-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"),
-                *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"),
-                *("-color_range", "tv", "-profile:v", "main", "-threads", str(threads)),
-                *("-crf", str(round(40 - quality * 0.25))),
-                *("-maxrate", f"{kilobits}k", "-bufsize", f"{kilobits}k"),
-                *("-flags:v", "+bitexact", "-fflags", "+bitexact", "-movflags", "+faststart"),
-                *("-f", "mp4", f"file:{path.absolute()}"),
-            ],
+            commands.arguments(made),
             limits=_ENCODE,
             stop=stop,
             progress=progress,

@@ -26,8 +26,8 @@ from worker.errors import (
     Reason,
     UnsupportedInput,
 )
+from worker.media.video import commands, structure
 from worker.media.video import probe_read as read
-from worker.media.video import structure
 from worker.media.video.limits import VideoLimits
 from worker.media.video.program import StopLike, input_url, run
 from worker.media.video.timing import Timing, measure
@@ -190,20 +190,15 @@ def _check_frame(stream: read.Json, limits: VideoLimits) -> None:
 
 def _decode_one(path: Path, stream: read.Json, limits: VideoLimits, stop: StopLike | None) -> None:
     """Decode the first frame that can be, into the pixel format everything here starts from."""
+    small = commands.filtered(
+        commands.source(path, {"threads": 1})[str(stream["index"])],
+        [("scale", {"w": 16, "h": 16}), ("format", {"pix_fmts": "yuv420p"})],
+    )
     try:
         shown = run(
-            [
-                *("-threads", "1", "-i", input_url(path), "-map", f"0:{stream['index']}"),
-                *(
-                    "-frames:v",
-                    "1",
-                    "-vf",
-                    "scale=16:16,format=yuv420p",
-                    "-f",
-                    "framecrc",
-                    "pipe:1",
-                ),
-            ],
+            commands.arguments(
+                commands.output("pipe:1", [small], {"f": "framecrc", "frames:v": 1})
+            ),
             limits=limits.reading(path),
             capture=True,
             stop=stop,

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import EngineError
-from worker.media.video import fragments, program
+from worker.media.video import commands, fragments, program
+from worker.media.video.commands import Filter, Options, Output, Stream
 from worker.media.video.limits import GIBIBYTE, ProgramLimits
 from worker.media.video.program import StopLike
 from worker.media.video.transcode_plan import Sound, TranscodePlan
@@ -36,6 +37,13 @@ _SILENCE = -69.0
 """LUFS; the gate of ITU-R BS.1770 is at -70, where the measure says nothing."""
 _MOST_GAIN = 30.0
 """Decibels: more would only bring up noise."""
+EVERYWHERE: Options = {"copyts": None, "max_error_rate": 1}
+"""Options of these runs that belong to no input or output."""
+_FRAGMENTS: Options = {
+    "f": "mp4",
+    "movflags": "+delay_moov+default_base_moof",
+    "frag_duration": 1_000_000,
+}
 _VALUE = re.compile(rb"^lavfi\.r128\.(I|true_peak)=(-?[0-9.]+|-?inf|nan)", re.MULTILINE)
 
 
@@ -63,13 +71,19 @@ def measure(
     if plan.loudness is None:
         return Loudness(integrated=None, peak=None, gain=0.0)
     found = _Meter()
-    chain = (
-        f"{_samples(plan, sound)},ebur128=peak=true:metadata=1:framelog=verbose,"
-        "ametadata=mode=print:key=lavfi.r128.I:file=pipe\\\\:1,"
-        "ametadata=mode=print:key=lavfi.r128.true_peak:file=pipe\\\\:1"
+    measured = commands.filtered(
+        samples(plan, sound, commands.source(source)),
+        [
+            ("ebur128", {"peak": "true", "metadata": 1, "framelog": "verbose"}),
+            *(
+                ("ametadata", {"mode": "print", "key": f"lavfi.r128.{key}", "file": "pipe:1"})
+                for key in ("I", "true_peak")
+            ),
+        ],
     )
+    nothing = commands.output("-", [measured], {"f": "null"})
     program.run(
-        [*_input(source), "-map", f"0:{sound.stream}", "-af", chain, "-f", "null", "-"],
+        commands.arguments(nothing, everywhere=EVERYWHERE),
         limits=limits,
         stop=stop,
         sink=found.take,
@@ -120,53 +134,65 @@ def encode(
     Raises:
         EngineError: it did not come out as long as the picture.
     """
+    made = output(plan, sound, gain, commands.source(source), path=path, muxer=_FRAGMENTS)
     program.run(
-        [
-            *_input(source),
-            *options(plan, sound, gain),
-            *("-f", "mp4", "-movflags", "+delay_moov+default_base_moof"),
-            *("-frag_duration", "1000000", f"file:{path.absolute()}"),
-        ],
+        commands.arguments(made, everywhere=EVERYWHERE),
         limits=limits,
         stop=stop,
         progress=progress,
     )
     track = fragments.read(path)
-    made = sum(fragment.ticks for fragment in track.fragments) - track.delay
-    if abs(made - samples(plan)) > FRAME_SAMPLES:
-        raise EngineError(f"sound came out {made} samples long, not {samples(plan)}")
+    long = sum(fragment.ticks for fragment in track.fragments) - track.delay
+    if abs(long - length(plan)) > FRAME_SAMPLES:
+        raise EngineError(f"sound came out {long} samples long, not {length(plan)}")
 
 
-def options(plan: TranscodePlan, sound: Sound, gain: float) -> list[str]:
-    """Options of an output of one track, all but its muxer."""
-    chain = f"{_samples(plan, sound)},volume={gain:.2f}dB:precision=float"
-    return [
-        *("-map", f"0:{sound.stream}", "-af", chain, "-vn", "-sn", "-dn"),
-        *("-map_metadata", "-1", "-map_chapters", "-1"),
-        *("-c:a", "aac", "-b:a", f"{_KILOBITS[sound.channels]}k", "-ar", str(SAMPLE_RATE)),
-        *("-flags:a", "+bitexact", "-fflags", "+bitexact"),
-    ]
+def output(
+    plan: TranscodePlan, sound: Sound, gain: float, film: Stream, *, path: Path, muxer: Options
+) -> Output:
+    """A file of one track.
+
+    Args:
+        plan: of the film.
+        sound: the track.
+        gain: decibels to add.
+        film: the source.
+        path: the file.
+        muxer: its format and that format's options.
+    """
+    louder: Filter = ("volume", {"volume": f"{gain:.2f}dB", "precision": "float"})
+    return commands.output(
+        path,
+        [commands.filtered(samples(plan, sound, film), [louder])],
+        {
+            **{"map_metadata": -1, "map_chapters": -1},
+            **{"c:a": "aac", "b:a": f"{_KILOBITS[sound.channels]}k", "ar": SAMPLE_RATE},
+            **{"flags:a": "+bitexact", "fflags": "+bitexact"},
+            **muxer,
+        },
+    )
 
 
-def samples(plan: TranscodePlan) -> int:
-    """How long every track is: as long as the picture."""
+def length(plan: TranscodePlan) -> int:
+    """Samples of every track: as long as the picture."""
     return round(plan.seconds * SAMPLE_RATE)
 
 
-def _input(source: Path) -> list[str]:
-    return ["-copyts", "-i", program.input_url(source), "-max_error_rate", "1"]
-
-
-def _samples(plan: TranscodePlan, sound: Sound) -> str:
-    """The chain from a decoded track to samples that begin and end with the picture.
+def samples(plan: TranscodePlan, sound: Sound, film: Stream) -> Stream:
+    """From a decoded track to samples that begin and end with the picture.
 
     Gaps become silence, so nothing drifts; what begins before the picture is cut, what ends
     early is filled up.
     """
     origin = float(plan.origin * plan.clock)
     layout = "mono" if sound.channels == 1 else "stereo"
-    return (
-        f"asetpts=PTS-({origin:.9f})/TB,aresample={SAMPLE_RATE}:async=1:first_pts=0,"
-        f"aformat=sample_fmts=fltp:channel_layouts={layout},apad,"
-        f"atrim=end_sample={samples(plan)}"
+    return commands.filtered(
+        film[str(sound.stream)],
+        [
+            ("asetpts", {"expr": f"PTS-({origin:.9f})/TB"}),
+            ("aresample", {"sample_rate": SAMPLE_RATE, "async": 1, "first_pts": 0}),
+            ("aformat", {"sample_fmts": "fltp", "channel_layouts": layout}),
+            ("apad", {}),
+            ("atrim", {"end_sample": length(plan)}),
+        ],
     )

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import EngineError, Reason, Rejected
+from worker.media.video import commands
 from worker.media.video.limits import ProgramLimits
-from worker.media.video.program import StopLike, input_url, run
+from worker.media.video.program import StopLike, run
 from worker.media.video.tracks import SubtitleTrack, VideoProbe
 from worker.media.video.webvtt import tidy
 
@@ -125,11 +126,12 @@ def _write(
     stop: StopLike | None,
     progress: Callable[[float], None] | None = None,
 ) -> None:
-    outputs: list[str] = []
-    for track, name in wanted:
-        outputs += ["-map", f"0:{track.index}", "-c:s", "webvtt", "-f", "webvtt"]
-        outputs.append(input_url(folder / name))
-    run(["-i", input_url(path), *outputs], limits=limits, stop=stop, progress=progress)
+    source = commands.source(path)
+    outputs = [
+        commands.output(folder / name, [source[str(track.index)]], {"f": "webvtt", "c:s": "webvtt"})
+        for track, name in wanted
+    ]
+    run(commands.arguments(*outputs), limits=limits, stop=stop, progress=progress)
 
 
 def _one_by_one(

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from worker.errors import DamagedInput, LimitExceeded, Reason
+from worker.media.video import commands
 from worker.media.video.limits import ProgramLimits
-from worker.media.video.program import StopLike, input_url, run
+from worker.media.video.program import StopLike, run
 from worker.media.video.tracks import AudioTrack
 
 Samples = NDArray[np.int16]
@@ -99,12 +100,13 @@ def read(
     """
     rate = track.sample_rate or 48_000
     curve = _Curve(points)
+    sound = commands.filtered(
+        commands.source(path)[str(track.index)],
+        [("aresample", {"sample_rate": rate, "async": 1, "first_pts": 0})],
+    )
+    raw = {"f": "s16le", "c:a": "pcm_s16le", "ac": 1, "t": f"{most_seconds + 1:g}"}
     run(
-        [
-            *("-i", input_url(path), "-map", f"0:{track.index}", "-t", f"{most_seconds + 1:g}"),
-            *("-af", f"aresample={rate}:async=1:first_pts=0", "-ac", "1"),
-            *("-c:a", "pcm_s16le", "-f", "s16le", "pipe:1"),
-        ],
+        commands.arguments(commands.output("pipe:1", [sound], raw)),
         limits=limits,
         sink=curve.take,
         stop=stop,
