@@ -21,6 +21,7 @@ FIGURES = VideoFigures(
     our_bytes=1_010_000,
     pinned_one=110.0,
     pinned_two=57.0,
+    larger_share=0.5,
     free_one=58.0,
     cores=2,
     interrupted=Cost(wall=70.0, cpu=120.0),
@@ -47,6 +48,13 @@ def test_figures_that_miss_say_so_too() -> None:
         film_lost=30.1,
     )
     assert "\n".join(video_report.lines(worse)).count("missed)") == 4
+
+
+def test_what_the_sizes_of_parts_allow_is_said_beside_two_workers() -> None:
+    """Of five equal parts one worker has three: two workers cannot be twice as fast."""
+    uneven = replace(FIGURES, parts=5, larger_share=0.6)
+    assert any("at best 1.67" in line for line in video_report.lines(uneven))
+    assert video_report.as_dict(uneven)["two_workers_at_best"] == 1.67
 
 
 def test_one_core_measures_no_two_workers() -> None:

@@ -71,6 +71,8 @@ class VideoFigures:
     """Wall time of all parts in one worker on one core; None where cores cannot be chosen."""
     pinned_two: float | None
     """Wall time of two workers on a core each."""
+    larger_share: float
+    """Share of the film's frames that the busier of the two has: parts are not divided."""
     free_one: float
     """Wall time of all parts in one worker on all cores, one part on each."""
     cores: int
@@ -94,6 +96,11 @@ class VideoFigures:
     def more_bytes(self) -> float:
         """Share by which the parts are larger than one piece."""
         return self.our_bytes / self.plain_bytes - 1
+
+    @property
+    def workers_at_best(self) -> float:
+        """What two workers could reach if nothing but the parts' sizes stood in the way."""
+        return 1 / self.larger_share
 
     @property
     def workers(self) -> float | None:
@@ -194,11 +201,11 @@ def measure(
     free = _workers(plan, source, _fresh(scratch / "free"), [(everything, None)])
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     one = two = None
+    halves = segments.group(plan.parts, 2)
     if len(cores) > 1:
         say("one worker on one core")
         one = _workers(plan, source, _fresh(scratch / "one"), [(everything, cores[0])])
         say("two workers on a core each")
-        halves = segments.group(plan.parts, 2)
         shared = [(halves[0], cores[0]), (halves[1], cores[1])]
         two = _workers(plan, source, _fresh(scratch / "two"), shared)
     say("a reclaim at a random moment, and a second attempt")
@@ -217,6 +224,8 @@ def measure(
         our_bytes=_bytes(scratch / "ours" / "served" / "hls", plan),
         pinned_one=one,
         pinned_two=two,
+        larger_share=max(sum(plan.parts[number].frames for number in half) for half in halves)
+        / plan.frames,
         free_one=free,
         cores=threads(),
         interrupted=interrupted,

@@ -44,6 +44,7 @@ def as_dict(figures: VideoFigures) -> dict[str, object]:
         "one_worker_all_cores_seconds": _rounded(figures.free_one),
         "cores": figures.cores,
         "two_workers": _rounded(figures.workers),
+        "two_workers_at_best": round(figures.workers_at_best, 2),
         "two_workers_goal": WORKERS_GOAL,
         "reclaimed_wall_seconds": round(figures.interrupted.wall, 2),
         "reclaimed_cpu_seconds": round(figures.interrupted.cpu, 2),
@@ -71,7 +72,8 @@ def lines(figures: VideoFigures) -> list[str]:
         result.append("two workers     not measured: needs two cores that can be chosen")
     else:
         result += [
-            f"two workers     {figures.workers:8.2f} times one, a core each"
+            f"two workers     {figures.workers:8.2f} times one, a core each; at best"
+            f" {figures.workers_at_best:.2f}: a part goes to one of them"
             f"  (goal {WORKERS_GOAL}: {_verdict(figures.workers >= WORKERS_GOAL)})",
             f"one worker      {(figures.pinned_one or 0) / figures.free_one:8.2f} times as fast"
             f" on all {figures.cores} cores",

@@ -71,9 +71,9 @@ def pipeline(corpus: Path | None, images: int, *, as_json: bool) -> None:
 @click.option(
     "--seconds",
     type=click.IntRange(30, 3600),
-    default=90,
+    default=72,
     show_default=True,
-    help="Length of a generated one.",
+    help="Length of a generated one. Parts are 12 s: an even number of them divides by two.",
 )
 @click.option("--size", default="1280x720", show_default=True, help="Of a generated one, pixels.")
 @click.option(
