@@ -102,6 +102,13 @@ class Stubs:
         self.summaries(BY_NAME)
         self.definitions(*(definitions or ("sl-test-transcode-0a1b2c3", "other-transcode")))
 
+    def submitted(self, asked: dict[str, Any], *others: dict[str, Any]) -> None:
+        """This submission becomes j1; of its name there are then these jobs as well."""
+        name = asked["jobName"]
+        self.batch.add_response("submit_job", {"jobName": name, "jobId": "j1"}, asked)
+        own = {"jobId": "j1", "jobName": name, "status": "SUBMITTED", "createdAt": 1000}
+        self.summaries(BY_NAME, *others, own)
+
     def detail(self, **changes: Any) -> None:
         """The next describe-jobs answers so."""
         self.batch.add_response(

@@ -38,7 +38,7 @@ def stubs() -> Iterator[Stubs]:
 def test_a_job_is_submitted_once_its_name_is_found_free(stubs: Stubs) -> None:
     """The queue is asked for the name; then the whole request, nothing more, nothing less."""
     stubs.free()
-    stubs.batch.add_response("submit_job", {"jobName": "x", "jobId": "j1"}, SUBMISSION)
+    stubs.submitted(SUBMISSION)
 
     assert stubs.jobs.submit(REQUEST) == "j1"
 
@@ -61,12 +61,37 @@ def test_a_live_or_finished_job_of_the_name_is_that_job(stubs: Stubs) -> None:
     assert stubs.jobs.submit(REQUEST) == "j9"
 
 
+def test_of_two_that_are_submitted_at_once_the_older_stays(stubs: Stubs) -> None:
+    """Whoever submitted the younger one stops it and is told of the other."""
+    name = REQUEST.name
+    stubs.free()
+    stubs.submitted(
+        SUBMISSION,
+        {"jobId": "failed", "jobName": name, "status": "FAILED", "createdAt": 1},
+        {"jobId": "older", "jobName": name, "status": "SUBMITTED", "createdAt": 999},
+        {"jobId": "younger", "jobName": name, "status": "SUBMITTED", "createdAt": 1001},
+    )
+    stubs.detail()
+    reason = "the same job was submitted before: older"
+    stubs.batch.add_response("terminate_job", {}, {"jobId": "j1", "reason": reason})
+
+    assert stubs.jobs.submit(REQUEST) == "older"
+
+
+def test_a_job_that_the_list_does_not_have_yet_is_the_job(stubs: Stubs) -> None:
+    """Batch lists a new job a moment late."""
+    stubs.free()
+    answer = {"jobName": REQUEST.name, "jobId": "j1"}
+    stubs.batch.add_response("submit_job", answer, SUBMISSION)
+    stubs.summaries(BY_NAME)
+
+    assert stubs.jobs.submit(REQUEST) == "j1"
+
+
 def test_arrays_and_dependencies_are_said_in_batch_s_words(stubs: Stubs) -> None:
     """Size, plain dependencies, N_TO_N and SEQUENTIAL."""
     stubs.free()
-    stubs.batch.add_response(
-        "submit_job",
-        {"jobName": "x", "jobId": "j1"},
+    stubs.submitted(
         {
             **SUBMISSION,
             "arrayProperties": {"size": 3},
@@ -90,7 +115,7 @@ def test_a_queue_without_a_policy_gets_no_share(stubs: Stubs) -> None:
     expected = {name: value for name, value in SUBMISSION.items() if name not in left_out}
     expected["tags"] = {"safelight:kind": "transcode"}
     expected["containerOverrides"] = {"command": COMMAND[:-2]}
-    stubs.batch.add_response("submit_job", {"jobName": "x", "jobId": "j1"}, expected)
+    stubs.submitted(expected)
 
     assert jobs.submit(replace(REQUEST, asset=None)) == "j1"
 
@@ -107,7 +132,7 @@ def test_a_share_is_letters_and_digits(stubs: Stubs) -> None:
         "containerOverrides": {"command": command},
         "tags": tags,
     }
-    stubs.batch.add_response("submit_job", {"jobName": "x", "jobId": "j1"}, expected)
+    stubs.submitted(expected)
 
     assert stubs.jobs.submit(replace(REQUEST, kind="hdr-merge")) == "j1"
 
@@ -158,9 +183,9 @@ def test_names_are_looked_up_once(stubs: Stubs) -> None:
     for number in range(3):
         if number:
             stubs.summaries(BY_NAME)
-        stubs.batch.add_response("submit_job", {"jobName": "x", "jobId": f"j{number}"}, SUBMISSION)
+        stubs.submitted(SUBMISSION)
 
-    assert [stubs.jobs.submit(REQUEST) for _ in range(3)] == ["j0", "j1", "j2"]
+    assert [stubs.jobs.submit(REQUEST) for _ in range(3)] == ["j1", "j1", "j1"]
 
 
 def test_a_description_has_all_that_batch_knows(stubs: Stubs) -> None:

@@ -67,9 +67,10 @@ class BatchJobs:
     def submit(self, request: JobRequest) -> str:
         """See ``Jobs.submit``.
 
-        Batch allows many jobs of one name, so the queue is asked for one first. Two who submit
-        the same in the same second both find none: the work is then done twice, with the same
-        results under the same names. Batch forgets ended jobs after seven days, and their names.
+        Batch allows many jobs of one name, so the queue is asked for one first, and again after:
+        of several that were submitted in the same second (or by an attempt whose answer was
+        lost) the oldest stays and the others are stopped by whoever submitted them. Batch
+        forgets ended jobs after seven days, and their names.
 
         Raises:
             JobRejected: too long a command, or refused by Batch.
@@ -85,8 +86,11 @@ class BatchJobs:
         self._pace.wait()
         submission = self._submission(request, command)
         with _batch_call(f"submit {request.name}"):
-            answer = self._clients.batch.submit_job(**submission)
-        return answer["jobId"]
+            made = self._clients.batch.submit_job(**submission)["jobId"]
+        oldest = self._named(request) or made  # the list may be a moment late
+        if oldest != made:
+            self.stop(made, f"the same job was submitted before: {oldest}")
+        return oldest
 
     def describe(self, job: str) -> JobStatus:
         """See ``Jobs.describe``."""
@@ -222,7 +226,7 @@ class BatchJobs:
         return asked
 
     def _named(self, request: JobRequest) -> str | None:
-        """The job of this name that has not failed, if Batch remembers one."""
+        """The oldest job of this name that has not failed, if Batch remembers one."""
         pages = self._pages(
             {
                 "jobQueue": self._names.queue(request.queue),
@@ -230,12 +234,14 @@ class BatchJobs:
             }
         )
         alive = {state.value for state in _LIVE}
-        for each in pages:
+        found = [
+            (each.get("createdAt", 0), each["jobId"])
+            for each in pages
             # Names are compared without regard to case.
-            same = each["jobName"] == request.name and each.get("status") in alive
-            if same and not each.get("isTerminated") and not each.get("isCancelled"):
-                return each["jobId"]
-        return None
+            if each["jobName"] == request.name and each.get("status") in alive
+            if not each.get("isTerminated") and not each.get("isCancelled")
+        ]
+        return min(found)[1] if found else None
 
     def _pages(self, asked: Mapping[str, Any]) -> Iterator[JobSummaryTypeDef]:
         token: dict[str, Any] = {}
