@@ -6,10 +6,11 @@ files and S3 themselves (``batch.places``, ``batch.inputs``).
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from worker.errors import EngineError
 
@@ -38,10 +39,13 @@ class S3Address:
 def read_address(text: str) -> Path | S3Address:
     """A path or an S3 address.
 
+    Any character may be in it. Names of uploads are what people's machines call their files:
+    macOS puts a narrow no-break space into those of screen recordings, and emoji have joiners.
+
     Raises:
         ValueError: it is neither; the message goes on behind the parameter's name.
     """
-    if not text or not text.isprintable():
+    if not text or "\0" in text:
         raise ValueError("must be a path or s3://bucket/key")
     if text.startswith("s3://"):
         bucket, _, key = text.removeprefix("s3://").partition("/")
@@ -49,7 +53,8 @@ def read_address(text: str) -> Path | S3Address:
             raise ValueError("must name a bucket: s3://bucket/key")
         return S3Address(bucket=bucket, key=key)
     if text.startswith("file://"):
-        path = unquote(text.removeprefix("file://").removeprefix("localhost"))
+        # Through bytes: a name on disk need not be UTF-8.
+        path = os.fsdecode(unquote_to_bytes(text.removeprefix("file://").removeprefix("localhost")))
         if not path.startswith("/") or "\0" in path:
             raise ValueError("must be file:///absolute/path")
         return Path(path)

@@ -227,6 +227,8 @@ class Reporter:
 
     def _line(self, content: Mapping[str, object]) -> None:
         text = json.dumps(content, ensure_ascii=False, default=str)
+        # Names that are no UTF-8 have lone surrogates: escaped, JSON reads them as the same.
+        text = text.encode(errors="backslashreplace").decode()
         with self._writing:
             try:
                 self._log.write(f"{text}\n")

@@ -122,7 +122,8 @@ def inputs_of(fetched: Sequence[Fetched]) -> list[dict[str, object]]:
 def write(place: Place, name: str, content: Mapping[str, object]) -> None:
     """Store a record. Whole or not at all."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    place.write(name, text.encode(), content_type=_JSON)
+    # Names that are no UTF-8 have lone surrogates: escaped, JSON reads them as the same.
+    place.write(name, text.encode(errors="backslashreplace"), content_type=_JSON)
 
 
 def read(place: Place, name: str) -> Mapping[str, Any] | None:

@@ -210,7 +210,9 @@ class _BatchProcess:
             "engine": engine.real().version,
             "pictures": list(entries),
         }
-        manifest.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        # Names that are no UTF-8 have lone surrogates: escaped, JSON reads them as the same.
+        manifest.write_bytes(text.encode(errors="backslashreplace"))
         name = "manifest.json" if work.index is None else f"manifests/{work.index:05d}.json"
         work.outputs.file(manifest, name)
         codes = Counter(entry["reason"]["code"] for entry in entries if entry["reason"])
