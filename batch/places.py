@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,13 +16,13 @@ from threading import Lock
 from typing import Protocol
 
 from batch.addresses import checked_name
+from batch.aside import PREFIX, aside, sweep
 from batch.work import Stop
 from worker.errors import EngineError, InputError, ObjectMissing, StorageFull
 from worker.ports import ObjectStore, StoredObject
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 """For results in a place that is never written twice with different content."""
-_ASIDE = ".partial-"
 _FULL = frozenset({28, 122, 27})
 """ENOSPC, EDQUOT, EFBIG."""
 CONTENT_TYPES = {
@@ -119,18 +118,23 @@ class Place(Protocol):
 
 
 class FolderPlace:
-    """A folder, made when it is first written to."""
+    """A folder, made when it is first written to.
+
+    What is being written lies aside; what a killed process has left so is removed by the next that
+    writes to the same folder.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._swept: set[Path] = set()
 
     def store(self, path: Path, name: str, *, content_type: str) -> None:  # noqa: ARG002
         """See ``Place.store``; a folder has no content types."""
-        self._replace(name, lambda aside: shutil.copyfile(path, aside))
+        self._replace(name, lambda half: shutil.copyfile(path, half))
 
     def write(self, name: str, data: bytes, *, content_type: str) -> None:  # noqa: ARG002
         """See ``Place.write``."""
-        self._replace(name, lambda aside: aside.write_bytes(data))
+        self._replace(name, lambda half: half.write_bytes(data))
 
     def read(self, name: str) -> bytes | None:
         """See ``Place.read``."""
@@ -153,7 +157,9 @@ class FolderPlace:
     def names(self, prefix: str) -> Iterator[str]:
         """See ``Place.names``."""
         top = self._root / prefix
-        found = (path for path in top.rglob("*") if path.is_file() and _ASIDE not in path.name)
+        found = (
+            path for path in top.rglob("*") if path.is_file() and not path.name.startswith(PREFIX)
+        )
         yield from sorted(path.relative_to(self._root).as_posix() for path in found)
 
     def remove(self, name: str) -> None:
@@ -179,17 +185,13 @@ class FolderPlace:
     def _replace(self, name: str, write: Callable[[Path], object]) -> None:
         final = self._path(name)
         try:
-            final.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                dir=final.parent, prefix=_ASIDE, delete=False
-            ) as opened:
-                aside = Path(opened.name)
-            try:
-                write(aside)
-                aside.chmod(0o644)
-                aside.replace(final)
-            finally:
-                aside.unlink(missing_ok=True)
+            if final.parent not in self._swept:
+                sweep(final.parent)
+                self._swept.add(final.parent)
+            with aside(final.parent) as half:
+                write(half)
+                half.chmod(0o644)
+                half.replace(final)
         except OSError as error:
             if error.errno in _FULL:
                 raise StorageFull(f"no room for {name} in the output folder") from error

@@ -40,8 +40,11 @@ class Scratch:
         try:
             self._parent.mkdir(parents=True, exist_ok=True)
             self.root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._parent)).resolve()
-            self._lock = os.open(self.root / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            # Under its name only once it is held: to another attempt a free lock is a dead one's.
+            unheld = self.root / f"{_LOCK}.new"
+            self._lock = os.open(unheld, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            unheld.rename(self.root / _LOCK)
             self.work = self.root / "work"
             self.inputs = self.root / "inputs"
             self.fetched = self.root / "fetched"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batch.addresses import S3Address, read_address
+from batch.aside import PREFIX, aside
 from batch.places import FolderPlace, JobOutputs, Place, S3Place, content_type_of
 from batch.stopping import StopFlag
 from tests.unit.batch.worlds import MemoryTransfers
@@ -85,6 +87,39 @@ def test_a_failed_write_leaves_what_was_there(
 
     assert [path.name for path in (tmp_path / "place" / "a").iterdir()] == ["b"]
     assert place.read("a/b") == b"old"
+
+
+def test_what_a_killed_attempt_has_left_half_written_goes(tmp_path: Path) -> None:
+    """The next that writes to the folder removes it, and leaves alone what is still written."""
+    folder = tmp_path / "place" / "hls"
+    folder.mkdir(parents=True)
+    (folder / f"{PREFIX}dead").write_bytes(b"half")
+
+    with aside(folder) as alive:
+        FolderPlace(tmp_path / "place").write("hls/a", b"new", content_type="x/y")
+        assert sorted(path.name for path in folder.iterdir()) == [alive.name, "a"]
+
+    assert [path.name for path in folder.iterdir()] == ["a"]
+
+
+def test_a_folder_that_another_job_removes_meanwhile_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two jobs of one place: one has just emptied its checkpoint, the other writes to its own."""
+    folder = tmp_path / "place" / ".checkpoint"
+    make, removed = Path.mkdir, []
+
+    def raced(self: Path, *arguments: Any, **options: Any) -> None:
+        make(self, *arguments, **options)
+        if self == folder and not removed:
+            removed.append(self)
+            self.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", raced)
+    FolderPlace(tmp_path / "place").write(".checkpoint/a", b"x", content_type="x/y")
+
+    assert removed
+    assert (folder / "a").read_bytes() == b"x"
 
 
 @pytest.mark.parametrize("use", ["read", "write", "remove"])
@@ -210,6 +245,14 @@ def test_s3_objects_have_type_and_cache_rules(made: Callable[[str, bytes], Path]
         ("s3://my-bucket", S3Address(bucket="my-bucket", key="")),
         ("film.mp4", Path("film.mp4")),
         ("file:///tmp/a%20b", Path("/tmp/a b")),
+        ("file:///tmp/a%ff", Path("/tmp/a\udcff")),
+        # A screen recording of macOS, an emoji with joiners, and what else people call files.
+        (
+            "s3://my-bucket/Recording at 9.41.00\u202fAM.mov",
+            S3Address(bucket="my-bucket", key="Recording at 9.41.00\u202fAM.mov"),
+        ),
+        ("\U0001f469\u200d\U0001f467.mp4", Path("\U0001f469\u200d\U0001f467.mp4")),
+        ("two\nlines %03d.mp4", Path("two\nlines %03d.mp4")),
     ],
 )
 def test_addresses_are_read(text: str, expected: object) -> None:
@@ -218,7 +261,7 @@ def test_addresses_are_read(text: str, expected: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "http://x/y", "s3:///key", "s3://B/key", "file://relative", "a\nb", "concat://x"]
+    "text", ["", "http://x/y", "s3:///key", "s3://B/key", "file://relative", "a\0b", "concat://x"]
 )
 def test_other_addresses_are_refused(text: str) -> None:
     """No other scheme is ever opened."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -36,6 +37,24 @@ def test_a_folder_that_is_being_made_is_left_alone(tmp_path: Path) -> None:
     with Scratch(tmp_path):
         assert young.exists()
         assert not old.exists()
+
+
+def test_a_lock_is_never_seen_before_it_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attempt that starts at the same moment would take the folder for a dead one's."""
+    seen: list[list[str]] = []
+    lock = fcntl.flock
+
+    def looked(file: int, operation: int) -> None:
+        seen.append([path.name for path in tmp_path.glob("*/lock")])
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", looked)
+    with Scratch(tmp_path) as scratch:
+        assert (scratch.root / "lock").is_file()
+
+    assert seen == [[]]
 
 
 def test_folders_are_empty_and_gone_even_after_an_error(tmp_path: Path) -> None:
