@@ -1,16 +1,21 @@
-"""What a kind of job is: the words of the catalogue. Pure data, standard library only.
+"""What a kind of job is: the words of the catalogue. Standard library and ``worker.errors`` only.
 
 What may not be here: a kind itself (``batch.kinds``), or anything that runs one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
+
+from worker.errors import Problem
 
 ParameterType: TypeAlias = Literal["int", "float", "bool", "text", "choice", "list"]
 Media: TypeAlias = Literal["video", "image", "any"]
 Queue: TypeAlias = Literal["standard", "urgent", "bulk"]
+Agreement: TypeAlias = Callable[[Mapping[str, Any]], Sequence[Problem]]
+"""Of parameters whose values are right each by itself: what is wrong with them together."""
 
 BOTH = ("x86_64", "arm64")
 ARRAY_CHILDREN = 10_000
@@ -34,6 +39,15 @@ class Parameter:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     """Of a ``choice``, or of each part of a ``list``; empty allows any text in a list."""
+    part: Literal["text", "int", "float"] = "text"
+    """What each part of a ``list`` is; its value is text all the same."""
+    part_minimum: float | None = None
+    """Of each part of a list of numbers, inclusive."""
+    part_maximum: float | None = None
+    pattern: str | None = None
+    """A regular expression that a ``text`` fits as a whole."""
+    shape: str = ""
+    """What the pattern asks for, behind "must be"."""
     required: bool = False
 
 
@@ -68,6 +82,8 @@ class Kind:
     """Inputs may be folders or prefixes; the operation lists and fetches what it needs."""
     result: str = "result.json"
     """Name of the record of success, for kinds that share their output place with another."""
+    agreement: Agreement | None = None
+    """What must hold between several parameters (``batch.kinds.agreements``)."""
 
     @property
     def command(self) -> tuple[str, ...]:

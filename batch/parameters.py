@@ -72,6 +72,9 @@ def check(kind: Kind, given: Mapping[str, str]) -> tuple[Mapping[str, Value], tu
             values[parameter.name] = value_of(parameter, text)
         except ValueError as error:
             problems.append(Problem(parameter.name, f"{error}, not {_shown(text)}"))
+    # What does not hold between values is told of right ones only.
+    if kind.agreement is not None and not problems:
+        problems += kind.agreement(values)
     known = [parameter.name for parameter in kind.parameters]
     for name in given:
         if name not in known:
@@ -99,9 +102,7 @@ def value_of(parameter: Parameter, text: str) -> Value:
         case "list":
             return _list(parameter, text)
         case "text":
-            if not text.strip():
-                raise ValueError("must not be empty")
-            return text.strip()
+            return _text(parameter, text.strip())
 
 
 def _int(text: str) -> int:
@@ -132,6 +133,14 @@ def _choice(parameter: Parameter, text: str) -> str:
     return text
 
 
+def _text(parameter: Parameter, text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty")
+    if parameter.pattern is not None and not re.fullmatch(parameter.pattern, text):
+        raise ValueError(f"must be {parameter.shape}")
+    return text
+
+
 def _list(parameter: Parameter, text: str) -> tuple[str, ...]:
     parts = tuple(part.strip() for part in text.split(","))
     if not all(parts):
@@ -143,7 +152,17 @@ def _list(parameter: Parameter, text: str) -> tuple[str, ...]:
                 raise ValueError(f"must be some of {', '.join(parameter.choices)}")
         if len(set(parts)) < len(parts):
             raise ValueError("must not name one twice")
+    for part in parts if parameter.part != "text" else ():
+        _part(parameter, part)
     return parts
+
+
+def _part(parameter: Parameter, text: str) -> None:
+    try:
+        value = _int(text) if parameter.part == "int" else _float(text)
+        _bounded(value, parameter.part_minimum, parameter.part_maximum)
+    except ValueError as error:
+        raise ValueError(f"each part {error}") from error
 
 
 def _counted(parameter: Parameter, count: int) -> None:
@@ -154,14 +173,20 @@ def _counted(parameter: Parameter, count: int) -> None:
 
 
 def _within(parameter: Parameter, value: int | float) -> Value:
-    low, high = parameter.minimum, parameter.maximum
+    return _bounded(value, parameter.minimum, parameter.maximum)
+
+
+def _bounded(value: int | float, low: float | None, high: float | None) -> int | float:
     if (low is not None and value < low) or (high is not None and value > high):
-        raise ValueError(f"must be {_range(parameter)}")
+        raise ValueError(f"must be {_between(low, high)}")
     return value
 
 
 def _range(parameter: Parameter) -> str:
-    low, high = parameter.minimum, parameter.maximum
+    return _between(parameter.minimum, parameter.maximum)
+
+
+def _between(low: float | None, high: float | None) -> str:
     if high is None:
         return f"at least {low:,}"
     if low is None:

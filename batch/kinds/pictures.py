@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from batch.kind import Kind, Parameter
+from batch.kinds.agreements import box_inside, tiles_of_layout
 
 
 def _max_pixels(most: int) -> Parameter:
@@ -95,6 +96,7 @@ KINDS: tuple[Kind, ...] = (
             ),
         ),
         media="image",
+        agreement=tiles_of_layout,
         memory_mib=7168,
         scratch_gib=100,
         timeout_seconds=4 * 3600,
@@ -266,6 +268,9 @@ KINDS: tuple[Kind, ...] = (
                 type="list",
                 minimum=4,
                 maximum=4,
+                part="float",
+                part_minimum=0,
+                part_maximum=1,
                 help="Around the subject: left,top,width,height as shares of the picture, 0 to 1.",
             ),
             Parameter(
@@ -286,5 +291,6 @@ KINDS: tuple[Kind, ...] = (
             _max_pixels(100_000_000),
         ),
         media="image",
+        agreement=box_inside,
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from batch.kind import Kind, Parameter
+from batch.kinds.agreements import something_to_make
 
 LADDER = (
     Parameter(
@@ -20,6 +21,9 @@ LADDER = (
         default=("1080", "720", "480", "240"),
         minimum=1,
         maximum=8,
+        part="int",
+        part_minimum=16,
+        part_maximum=8192,
         help="Shorter sides of the ladder's steps, pixels; those above the source are left out.",
     ),
     Parameter(
@@ -89,6 +93,7 @@ KINDS: tuple[Kind, ...] = (
         summary="HLS ladder and progressive MP4 of a video, on one machine",
         parameters=LADDER,
         media="video",
+        agreement=something_to_make,
         vcpus=8,
         memory_mib=14336,
         scratch_gib=_SCRATCH,
@@ -100,6 +105,7 @@ KINDS: tuple[Kind, ...] = (
         summary="Decide the ladder and the cuts of a video that several machines will encode",
         parameters=(*LADDER, GROUPS),
         media="video",
+        agreement=something_to_make,
         scratch_gib=_SCRATCH,
         result="plan.result.json",
     ),
@@ -108,6 +114,7 @@ KINDS: tuple[Kind, ...] = (
         summary="Encode one group of segments of a planned video",
         parameters=(*LADDER, GROUPS),
         media="video",
+        agreement=something_to_make,
         vcpus=4,
         memory_mib=7168,
         scratch_gib=_SCRATCH,
@@ -121,6 +128,7 @@ KINDS: tuple[Kind, ...] = (
         summary="Join the encoded parts of a planned video",
         parameters=(*LADDER, GROUPS),
         media="video",
+        agreement=something_to_make,
         scratch_gib=_SCRATCH,
     ),
 )

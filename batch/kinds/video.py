@@ -180,6 +180,8 @@ KINDS: tuple[Kind, ...] = (
                 name="colour",
                 type="text",
                 default="#3b82f6",
+                pattern="#[0-9a-fA-F]{6}",
+                shape="#rrggbb",
                 help="Of the curve, #rrggbb.",
             ),
             MAX_SECONDS,

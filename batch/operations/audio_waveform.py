@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from batch.work import Work
-from worker.errors import ParameterError, Problem, Reason, UnsupportedInput
+from worker.errors import Reason, UnsupportedInput
 from worker.media.video.limits import ProgramLimits, VideoLimits, for_file
 from worker.media.video.probe import probe
 from worker.media.video.waveform import draw_png, draw_svg, read
@@ -15,9 +14,6 @@ from worker.media.video.waveform import draw_png, draw_svg, read
 def run(work: Work) -> Mapping[str, object]:
     """Read the default sound track once and draw it."""
     colour, height = str(work.parameters["colour"]), int(str(work.parameters["height"]))
-    if not re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
-        problem = Problem("colour", f"must be #rrggbb, not {colour!r}")
-        raise ParameterError("parameters of audio-waveform", (problem,))
     seconds = float(str(work.parameters["max_seconds"]))
     path = work.inputs[0]
     found = probe(path, VideoLimits(seconds=seconds), need_video=False, stop=work.stop)

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from batch import pictures
 from batch.work import Work
-from worker.errors import ParameterError, Problem
 from worker.media.heavy.background import Box, cut_out
 from worker.media.heavy.reading import read
 
 
 def run(work: Work) -> Mapping[str, object]:
-    """Store ``background.EXT``; details say where the subject is.
-
-    Raises:
-        ParameterError: the box is not four shares of the picture.
-    """
+    """Store ``background.EXT``; details say where the subject is."""
     box = _box(work)
     made = cut_out(
         read(work.inputs[0], pictures.limits(work)),
@@ -39,16 +33,5 @@ def _box(work: Work) -> Box | None:
     parts = work.parameters.get("box")
     if not isinstance(parts, tuple):
         return None
-    try:
-        left, top, width, height = (float(part) for part in parts)
-    except ValueError as error:
-        raise _mistaken() from error
-    inside = all(0 <= value <= 1 for value in (left, top, left + width, top + height))
-    if not (math.isfinite(left + top + width + height) and inside and width > 0 and height > 0):
-        raise _mistaken()
+    left, top, width, height = (float(part) for part in parts)
     return left, top, width, height
-
-
-def _mistaken() -> ParameterError:
-    message = "must be left,top,width,height as shares of the picture, inside 0 to 1"
-    return ParameterError("parameters of background", (Problem("box", message),))

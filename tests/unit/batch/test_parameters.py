@@ -21,6 +21,11 @@ KIND = Kind(
         Parameter(name="mode", type="choice", choices=("fast", "good"), help="How."),
         Parameter(name="codecs", type="list", choices=("h264", "av1"), help="Which."),
         Parameter(name="box", type="list", minimum=4, maximum=4, help="Where."),
+        Parameter(
+            name="sides", type="list", part="int", part_minimum=16, part_maximum=99, help="Pixels."
+        ),
+        Parameter(name="shares", type="list", part="float", part_minimum=0, help="Of it."),
+        Parameter(name="colour", type="text", pattern="#[0-9a-f]{6}", shape="#rrggbb", help="Of."),
     ),
 )
 
@@ -63,6 +68,14 @@ def test_values_have_their_types_and_defaults() -> None:
         ("codecs", "h264,vp9"),
         ("codecs", "h264,h264"),
         ("box", "1,2,3"),
+        ("sides", "20,tall"),
+        ("sides", "20,15"),
+        ("sides", "100"),
+        ("sides", "20,\u0663\u0660"),
+        ("shares", "nan"),
+        ("shares", "0.5,-0.1"),
+        ("colour", 'red"/><script>'),
+        ("colour", "#3b82f6;"),
     ],
 )
 def test_wrong_values_are_refused(name: str, text: str) -> None:
@@ -105,3 +118,42 @@ def test_shares_may_repeat_in_a_list_without_choices() -> None:
     box = read(kind("background"), {"box": "0.1,0.1,0.5,0.5"})["box"]
 
     assert box == ("0.1", "0.1", "0.5", "0.5")
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "wrong"),
+    [
+        ("transcode", {"hls": "no", "mp4": "no"}, "hls"),
+        ("transcode-part", {"hls": "no", "mp4": "no"}, "hls"),
+        ("transcode", {"heights": "720,tall"}, "heights"),
+        ("background", {"box": "0.5,0.5,0.6,0.2"}, "box"),
+        ("background", {"box": "0,0,0,1"}, "box"),
+        ("background", {"box": "a,b,c,d"}, "box"),
+        ("deepzoom", {"layout": "iiif"}, "id"),
+        ("deepzoom", {"layout": "google", "tile_size": "100"}, "tile_size"),
+        ("audio-waveform", {"colour": "blue"}, "colour"),
+    ],
+)
+def test_what_a_job_could_not_use_is_said_before_there_is_one(
+    name: str, given: dict[str, str], wrong: str
+) -> None:
+    """Parts of lists, shapes of texts, and values that contradict each other."""
+    with pytest.raises(ParameterError) as caught:
+        read(kind(name), given)
+
+    assert [problem.path for problem in caught.value.problems] == [wrong]
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("transcode", {"hls": "no"}),
+        ("background", {"box": "0,0,1,1"}),
+        ("deepzoom", {"layout": "iiif", "id": "https://a.example/1"}),
+        ("deepzoom", {"layout": "zoomify", "tile_size": "128"}),
+        ("deepzoom", {"layout": "dz", "tile_size": "100"}),
+    ],
+)
+def test_values_that_go_together_are_taken(name: str, given: dict[str, str]) -> None:
+    """The edge of what is refused."""
+    assert set(given) <= set(read(kind(name), given))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from batch.catalog import EXIT_BAD_INPUT, EXIT_DONE, EXIT_USAGE, KINDS
+from batch.catalog import EXIT_BAD_INPUT, EXIT_DONE, KINDS
 from batch.operations import find
 from batch.parameters import read
 from batch.stopping import StopFlag
@@ -173,15 +173,6 @@ def test_a_mask_is_the_second_input(tmp_path: Path) -> None:
     assert after < before / 5
 
 
-@pytest.mark.parametrize("box", ["a,b,c,d", "0.5,0.5,0.6,0.2", "0,0,0,1", "nan,0,1,1"])
-def test_a_box_that_is_none_is_a_wrong_parameter(box: str, tmp_path: Path) -> None:
-    """It is said before anything is stored."""
-    code, folder = run(tmp_path, "background", subject_scene(), box=box)
-
-    assert code == EXIT_USAGE
-    assert not (folder / "background.png").exists()
-
-
 def test_a_job_that_is_stopped_can_be_tried_again(tmp_path: Path) -> None:
     """Stopped between two steps, it raises what the runner turns into the code for that."""
     stop = StopFlag()
@@ -194,6 +185,7 @@ def test_a_job_that_is_stopped_can_be_tried_again(tmp_path: Path) -> None:
     work = Work(
         inputs=tuple(paths),
         sources=tuple(str(path) for path in paths),
+        digests=("0" * 64,),
         parameters=read(KINDS["denoise"], {}),
         scratch=tmp_path,
         outputs=None,  # type: ignore[arg-type]
