@@ -275,6 +275,19 @@ def _until(happened: Callable[[], bool]) -> None:
     raise AssertionError("it never happened")
 
 
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    "name", ["No space left on device.mp4", "Permission denied", "received signal"]
+)
+def test_the_name_of_a_file_is_no_word_of_the_programs(name: str, tmp_path: Path) -> None:
+    """What is wrong with a file does not depend on what it is called."""
+    film = tmp_path / name
+    film.write_bytes(clip()[:5000])
+    with pytest.raises(Rejected) as caught:
+        run(["-i", input_url(film), "-f", "null", "-"], limits=LIMITS)
+    assert caught.value.code == "truncated"
+
+
 # --- what endings mean --------------------------------------------------------------------------
 
 

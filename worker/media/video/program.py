@@ -166,9 +166,11 @@ class _Run:
         self._sink = sink
         self._noise = _Noise(log)
         self._meter = _Meter()
+        self._paths: list[str] = []
         self.captured = bytearray()
 
     def start(self, arguments: Sequence[str]) -> None:
+        self._paths = [word.removeprefix("file:") for word in arguments if word[:5] == "file:"]
         self._reports, reporter = os.pipe()
         try:
             self._process = subprocess.Popen(  # noqa: S603  (no shell; the program is found)
@@ -274,7 +276,11 @@ class _Run:
 
     def raise_if_failed(self) -> None:
         if self._process.returncode:
-            raise verdict.judge(self._program, self._process.returncode, self._noise.text)
+            said = self._noise.text
+            # A file can be called anything, "No space left on device" too.
+            for path in self._paths:
+                said = said.replace(path, "FILE")
+            raise verdict.judge(self._program, self._process.returncode, said)
 
 
 class _Noise:
