@@ -191,6 +191,7 @@ class _Attempt:
             work = Work(
                 inputs=tuple(item.path for item in prepared.fetched),
                 sources=order.sources,
+                digests=tuple(item.sha256 for item in prepared.fetched),
                 parameters=order.parameters,
                 scratch=scratch.work,
                 outputs=outputs,

@@ -159,6 +159,8 @@ class Work:
     """Local copies, fetched already, in the order they were given. They keep their endings."""
     sources: tuple[str, ...]
     """The same as given: paths or ``s3://`` addresses."""
+    digests: tuple[str, ...]
+    """SHA-256 of each, 64 hex digits; none for kinds that are ``lazy``."""
     parameters: Mapping[str, Value]
     """Every parameter of the kind that was given or has a default."""
     scratch: Path

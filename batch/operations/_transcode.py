@@ -29,15 +29,11 @@ _MOST_HOURS = 100 * 3600.0
 
 
 def options(work: Work) -> Options:
-    """The parameters of a job as the planner takes them.
-
-    Raises:
-        ConfigurationError: a height is no number of pixels.
-    """
+    """The parameters of a job as the planner takes them."""
     given = work.parameters
     return Options(
         codecs=tuple(dict.fromkeys(Codec(name) for name in _texts(given["codecs"]))),
-        heights=tuple(_height(text) for text in _texts(given["heights"])),
+        heights=tuple(int(text) for text in _texts(given["heights"])),
         segment_seconds=_number(given["segment_seconds"]),
         part_seconds=PART_SECONDS,
         frame_rate=_number(given["frame_rate"]),
@@ -57,16 +53,6 @@ def _number(value: object) -> float:
     return float(cast("float", value))
 
 
-def _height(text: str) -> int:
-    value = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
-    if not 16 <= value <= 8192:
-        raise ConfigurationError(
-            f"heights: {text!r} is no whole number of pixels from 16 to 8192",
-            code="parameters_invalid",
-        )
-    return value
-
-
 def plan_of(work: Work, wanted: Options) -> TranscodePlan:
     """Look at the input and decide everything."""
     source = work.inputs[0]
@@ -75,7 +61,9 @@ def plan_of(work: Work, wanted: Options) -> TranscodePlan:
     found = probe(source, limits, stop=work.stop)
     # Reading the packets of a large file takes as long as its disk does.
     reading = replace(limits.probe, wall_seconds=3600.0)
-    return transcode_plan.make(source, found, wanted, limits=reading, stop=work.stop)
+    return transcode_plan.make(
+        source, found, wanted, source=work.digests[0], limits=reading, stop=work.stop
+    )
 
 
 def fetch_plan(work: Work) -> TranscodePlan:
@@ -89,7 +77,7 @@ def fetch_plan(work: Work) -> TranscodePlan:
     if path is None:
         raise ObjectMissing("there is no plan.json in the output place: run transcode-plan first")
     plan = transcode_plan.loads(path.read_bytes())
-    if plan.source_bytes != work.inputs[0].stat().st_size:
+    if plan.source != work.digests[0]:
         raise ConfigurationError(
             "plan.json in the output place was made for another input", code="plan_unusable"
         )

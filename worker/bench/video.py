@@ -16,6 +16,7 @@ moment with a second attempt, whose result is compared with an uninterrupted one
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 import random
@@ -235,8 +236,11 @@ def measure(
 
 
 def _plan(source: Path, preset: str) -> TranscodePlan:
+    with source.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    options = Options(preset=preset)
     return transcode_plan.make(
-        source, probe(source), Options(preset=preset), limits=VideoLimits().probe
+        source, probe(source), options, source=digest, limits=VideoLimits().probe
     )
 
 

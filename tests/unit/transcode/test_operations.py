@@ -135,10 +135,13 @@ def test_assembling_too_early_names_what_is_missing(source: Path, tmp_path: Path
 
 
 def test_a_plan_for_another_input_is_refused(source: Path, tmp_path: Path) -> None:
-    """An output place that was used for another film is not mixed with this one."""
+    """An output place that was used for another film is not mixed with this one, though it has
+    as many bytes: those of cameras that write at a constant rate do."""
     outputs, scratch = Folder(tmp_path / "out"), tmp_path / "scratch"
     run("transcode-plan", source, outputs, scratch)
-    other = clips.write(tmp_path / "y.mp4", frames=10)
+    other = tmp_path / "y.mp4"
+    data = source.read_bytes()
+    other.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(ConfigurationError) as caught:
         run("transcode-part", other, outputs, scratch, index=0)
     assert caught.value.code == "plan_unusable"
@@ -159,14 +162,6 @@ def test_a_plan_reads_back_and_its_digest_is_its_meaning(source: Path, tmp_path:
     plan = transcode_plan.loads((outputs.root / "plan.json").read_bytes())
     assert transcode_plan.loads(transcode_plan.dumps(plan)) == plan
     assert replace(plan, preset="slow").digest != plan.digest
-
-
-@pytest.mark.parametrize("height", ["0", "-5", "tall", "99999", "\u0663\u0660\u0660"])
-def test_heights_must_be_numbers(source: Path, tmp_path: Path, height: str) -> None:
-    """A height that is no number of pixels is told with the parameter's name."""
-    with pytest.raises(ConfigurationError, match="heights") as caught:
-        run("transcode", source, Folder(tmp_path / "o"), tmp_path / "s", heights=(height,))
-    assert caught.value.code == "parameters_invalid"
 
 
 def test_bad_input_is_rejected_with_nothing_written(tmp_path: Path) -> None:

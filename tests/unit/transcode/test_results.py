@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -176,6 +177,34 @@ def test_sound_that_goes_on_holds_the_last_picture(tmp_path: Path) -> None:
     source = clips.write(tmp_path / "x.mp4", frames=25, sounds=[3])
     out = transcoded(source, tmp_path, segment_seconds=1.0)
     check_frames(out / "video.mp4", [*range(25), *([24] * 50)])
+
+
+def test_sound_that_goes_on_is_held_in_a_container_that_does_not_tell(tmp_path: Path) -> None:
+    """Matroska has no lengths of tracks: how long the sound is, its packets tell."""
+    source = clips.write(tmp_path / "x.mkv", frames=25, sounds=[3])
+    out = transcoded(source, tmp_path)
+    check_frames(out / "video.mp4", [*range(25), *[24] * 50])
+
+
+def test_sound_that_only_claims_to_go_on_holds_nothing(tmp_path: Path) -> None:
+    """Three hours in a header would be three hours of the last picture."""
+    source = clips.write(tmp_path / "x.mp4", frames=25, sounds=[1])
+    data = bytearray(source.read_bytes())
+    at = data.index(b"mdhd", data.index(b"mdhd") + 4) + 16  # of the sound
+    struct.pack_into(">I", data, at + 4, 10_800 * struct.unpack_from(">I", data, at)[0])
+    source.write_bytes(data)
+    out = transcoded(source, tmp_path)
+    check_frames(out / "video.mp4", list(range(25)))
+
+
+def test_without_hls_only_what_the_mp4_needs_is_encoded(tmp_path: Path) -> None:
+    """The other steps would be thrown away."""
+    source = clips.write(tmp_path / "x.mp4", frames=25)
+    outputs, kept = Folder(tmp_path / "out"), Folder(tmp_path / "checkpoint")
+    words = {"hls": False, "heights": ("48", "24")}
+    run("transcode", source, outputs, tmp_path / "scratch", checkpoint=kept, **words)  # type: ignore[arg-type]
+    assert list(outputs.content("")) == ["video.mp4"]
+    assert [name.rpartition("-")[2] for name in kept.put_names] == ["48p.mp4"]
 
 
 def test_loudness_meets_its_target(tmp_path: Path) -> None:

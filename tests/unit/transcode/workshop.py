@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -111,6 +112,7 @@ def run(
     work = Work(
         inputs=(source,),
         sources=(str(source),),
+        digests=(hashlib.sha256(source.read_bytes()).hexdigest(),),
         parameters=given | {"preset": "ultrafast"} | parameters,
         scratch=scratch,
         outputs=outputs,

@@ -82,6 +82,7 @@ def work(name: str, source: Path, folder: Path, **given: Value) -> tuple[Work, F
         Work(
             inputs=(source,),
             sources=(str(source),),
+            digests=("0" * 64,),
             parameters={**known, **given},
             scratch=scratch,
             outputs=outputs,

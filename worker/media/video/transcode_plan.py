@@ -23,9 +23,10 @@ from worker.media.video.ladder import Codec, Rung
 from worker.media.video.limits import ProgramLimits
 from worker.media.video.program import StopLike
 from worker.media.video.segments import Part
-from worker.media.video.tracks import VideoProbe
+from worker.media.video.timing import measure
+from worker.media.video.tracks import AudioTrack, VideoProbe
 
-VERSION = 1
+VERSION = 2
 """Of the plan and of what is encoded by it: goes up when the same plan would make other bytes."""
 
 _MOST_SOUND_TRACKS = 8
@@ -77,8 +78,8 @@ class TranscodePlan:
     """One transcode."""
 
     version: int
-    source_bytes: int
-    """Size of the file it was made for."""
+    source: str
+    """SHA-256 of the file it was made for: pieces of another must not be taken for this one's."""
     stream: int
     """Index of the video track in the source."""
     clock: Fraction
@@ -133,10 +134,19 @@ def make(
     probe: VideoProbe,
     options: Options,
     *,
+    source: str,
     limits: ProgramLimits,
     stop: StopLike | None = None,
 ) -> TranscodePlan:
     """Decide everything; reads the source's packets, decodes nothing.
+
+    Args:
+        path: the source.
+        probe: of it.
+        options: what a person has chosen.
+        source: its SHA-256.
+        limits: of the programs that read it.
+        stop: ends it early.
 
     Raises:
         Rejected: the source cannot be transcoded.
@@ -159,18 +169,20 @@ def make(
         heights=options.heights,
         codecs=options.codecs,
     )
+    if not options.hls:
+        rungs = rungs[:1]  # the MP4 has no other
     if not rungs:
         raise UnsupportedInput(
             Reason.UNSUPPORTED_VARIANT, "a picture this small in the chosen codec is not supported"
         )
-    found = _held(found, probe, options)
+    found = _held(path, found, probe, options, limits=limits, stop=stop)
     # A short film has parts for several processors too.
     shared = max(float(found.seconds) / _LEAST_PARTS, _SHORTEST_PART)
     part_seconds = min(options.part_seconds, shared)
     cut = segments.cut(found, segment_seconds=options.segment_seconds, part_seconds=part_seconds)
     return TranscodePlan(
         version=VERSION,
-        source_bytes=path.stat().st_size,
+        source=source,
         stream=video.index,
         clock=found.clock,
         origin=found.origin,
@@ -228,19 +240,41 @@ def _rung(item: Mapping[str, Any]) -> Rung:
     return Rung(**{**item, "codec": Codec(item["codec"])})
 
 
-def _held(found: timeline.Timeline, probe: VideoProbe, options: Options) -> timeline.Timeline:
-    """The last picture stays while sound goes on for much longer than the picture."""
+def _held(
+    path: Path,
+    found: timeline.Timeline,
+    probe: VideoProbe,
+    options: Options,
+    *,
+    limits: ProgramLimits,
+    stop: StopLike | None,
+) -> timeline.Timeline:
+    """The last picture stays while sound goes on for much longer than the picture.
+
+    A header that says so is only a reason to look: how long the sound is, its packets tell.
+    """
     start = float(found.origin * found.clock)
-    ends = [track.start + (track.duration or 0.0) - start for track in probe.audio]
-    longest = min(max(ends, default=0.0), options.max_seconds)
+    least = start + float(found.seconds) + _HELD
+    whole = probe.start + (probe.claimed_duration or 0.0)
+    ends = [
+        measure(path, track.index, limits, stop=stop).end
+        for track in _heard(probe)
+        # Matroska gives no length of a track, only that of all together.
+        if (whole if track.duration is None else track.start + track.duration) > least
+    ]
+    longest = min(max(ends, default=0.0) - start, options.max_seconds)
     if longest <= found.seconds + _HELD:
         return found
     return replace(found, frames=round(longest * found.rate))
 
 
-def _sounds(probe: VideoProbe) -> tuple[Sound, ...]:
-    """The tracks of sound, the one marked as default first."""
+def _heard(probe: VideoProbe) -> list[AudioTrack]:
+    """The tracks of sound that are taken, the one marked as default first."""
     tracks = sorted(probe.audio, key=lambda track: (not track.default, track.index))
+    return tracks[:_MOST_SOUND_TRACKS]
+
+
+def _sounds(probe: VideoProbe) -> tuple[Sound, ...]:
     return tuple(
         Sound(
             stream=track.index,
@@ -248,5 +282,5 @@ def _sounds(probe: VideoProbe) -> tuple[Sound, ...]:
             title=track.title or "",
             channels=1 if track.channels == 1 else 2,
         )
-        for track in tracks[:_MOST_SOUND_TRACKS]
+        for track in _heard(probe)
     )
