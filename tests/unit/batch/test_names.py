@@ -54,8 +54,8 @@ def test_an_object_can_be_called_anything(tmp_path: Path) -> None:
     world = World()
     for number, name in enumerate(NAMES[:-1]):
         world.memory.upload("intake", f"uploads/{name}", b"film")
-        words = ("poster", "--input", f"s3://intake/uploads/{name}")
-        words += ("--output", str(tmp_path / str(number)))
+        place = str(tmp_path / str(number))
+        words = ("poster", "--input", f"s3://intake/uploads/{name}", "--output", place)
         assert attempt(*words, operation=sized, world=world).code == 0
 
 

@@ -107,7 +107,8 @@ def test_a_folder_that_another_job_removes_meanwhile_is_made_again(
 ) -> None:
     """Two jobs of one place: one has just emptied its checkpoint, the other writes to its own."""
     folder = tmp_path / "place" / ".checkpoint"
-    make, removed = Path.mkdir, []
+    make = Path.mkdir
+    removed: list[Path] = []
 
     def raced(self: Path, *arguments: Any, **options: Any) -> None:
         make(self, *arguments, **options)
