@@ -89,6 +89,11 @@ class Settings:
     """The queue whose messages the ingest function gets."""
     dlq_url: str = _read(_name)
     """Where messages go that have failed too often."""
+    uploads_queue_url: str | None = _read(_optional, None)
+    """The queue that S3 fills, where a pipe stands between it and the one above. Only the commands
+    that look after dead letters need it."""
+    uploads_dlq_url: str | None = _read(_optional, None)
+    """Where messages go that the pipe has failed on too often."""
     ordering: Ordering = _read(_ordering, Ordering.FIFO)  # noqa: RUF009 - a field
     recipe: str = _read(_name, "default")
     """A shipped recipe's name, or the path of a recipe file in the image."""

@@ -211,6 +211,30 @@ def test_a_letter_of_a_standard_queue_gets_its_objects_group() -> None:
     assert world.queue.sent[0][2] == expected
 
 
+@pytest.mark.parametrize("lane", [WORK, UPLOADS])
+def test_the_record_of_a_call_that_nobody_waited_for_is_a_letter_like_others(lane: Lane) -> None:
+    """What was to be done is in what Lambda leaves behind, and is sent back."""
+    event = {"Records": [{"eventSource": "aws:sqs", "messageId": "m", "body": notification("a")}]}
+    record = {
+        "version": "1.0",
+        "timestamp": "2026-01-01T00:00:00.000Z",
+        "requestContext": {"condition": "RetriesExhausted", "approximateInvokeCount": 1},
+        "requestPayload": event,
+        "responseContext": {"statusCode": 200, "functionError": "Unhandled"},
+        "responsePayload": {"errorType": "Sandbox.Timedout"},
+    }
+    world = World()
+    world.bury(json.dumps(record), lane=lane)
+
+    (letter,) = world.letters.look()
+    world.letters.redrive(Choice(), rate=100)
+
+    assert (letter.cause, [one.key for one in letter.uploads]) == ("unknown", ["a"])
+    (sent,) = world.queue.sent
+    assert sent[0] == lane.queue
+    assert uploads_in(sent[1]) == uploads_in(notification("a"))
+
+
 def test_a_letter_sent_back_twice_is_not_wrapped_twice() -> None:
     """However often it comes here, the body inside stays what S3 has sent."""
     world = World()

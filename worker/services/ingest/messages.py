@@ -1,9 +1,10 @@
 """What a queue delivers, read as uploads. Everything in a message is from outside.
 
 Understood are S3 event notifications (Amazon S3 User Guide, "Event message structure"),
-EventBridge "Object Created" events, and either of them wrapped by a pipe that passes whole SQS
-records on. ``s3:TestEvent``, deletions and other kinds of events are no uploads: such a message
-is done without work.
+EventBridge "Object Created" events, and either of them wrapped: by a pipe that passes whole SQS
+records on, or by Lambda in its record of an event that nobody waited for and that failed (AWS
+Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations"). ``s3:TestEvent``,
+deletions and other kinds of events are no uploads: such a message is done without work.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from urllib.parse import unquote_plus
 from worker.errors import MalformedMessage
 from worker.records import ObjectVersion
 
-_DEPTH = 3
-"""Most wrappings around an event: pipe record, SNS-like envelope, event."""
+_DEPTH = 4
+"""Most wrappings of an event, itself included: sent back by hand, a failed call's record, an SQS
+record, the event."""
 
 
 def uploads_in(body: str) -> tuple[ObjectVersion, ...]:
@@ -67,6 +69,8 @@ def _uploads(value: Any, depth: int) -> Iterator[ObjectVersion]:
     elif "body" in value and "messageId" in value:
         body = value["body"]
         yield from _uploads(json.loads(body) if isinstance(body, str) else body, depth - 1)
+    elif "requestPayload" in value:
+        yield from _uploads(value["requestPayload"], depth - 1)
     else:
         raise TypeError("no event of a known form")
 
