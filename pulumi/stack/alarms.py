@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pulumi
 from pulumi_aws import cloudwatch
 
 PERIOD = 60
-"""Seconds of one figure."""
+"""Seconds of one figure, unless an alarm says another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,15 +21,15 @@ class Metric:
     dimensions: Mapping[str, pulumi.Input[str]]
     statistic: str = "Sum"
 
-    def query(self, key: str) -> cloudwatch.MetricAlarmMetricQueryArgs:
+    def query(self, key: str, period: int = PERIOD) -> cloudwatch.MetricAlarmMetricQueryArgs:
         """The metric as one line of a formula, under the name ``key``."""
         return cloudwatch.MetricAlarmMetricQueryArgs(
             id=key,
             metric=cloudwatch.MetricAlarmMetricQueryMetricArgs(
                 namespace=self.namespace,
                 metric_name=self.name,
-                dimensions=dict(self.dimensions),
-                period=PERIOD,
+                dimensions=dict(self.dimensions) or None,
+                period=period,
                 stat=self.statistic,
             ),
         )
@@ -47,10 +47,11 @@ class Alarm:
     above: float
     formula: str | None = None
     minutes: int = 5
-    """So many minutes in a row must be above."""
+    """So many figures in a row must be above: minutes, unless the period is another."""
+    period: int = PERIOD
+    """Seconds of one figure."""
     urgent: bool = False
     """Part of the alarm that says uploads are not processed."""
-    unit: str = field(default="")
 
 
 def declare(
@@ -62,7 +63,7 @@ def declare(
     parent: pulumi.Resource,
 ) -> cloudwatch.MetricAlarm:
     """The alarm itself. No data is no news: nothing was uploaded."""
-    queries = [metric.query(key) for key, metric in alarm.metrics.items()]
+    queries = [metric.query(key, alarm.period) for key, metric in alarm.metrics.items()]
     if alarm.formula is None:
         (only,) = queries
         only.return_data = True

@@ -5,11 +5,20 @@ from __future__ import annotations
 import pulumi
 from pulumi_aws import dynamodb
 
+from stack.config import Capacity
 from stack.config import Catalog as CatalogConfig
+from stack.scaling import follow_load
 from stack.scope import Scope
 from worker.adapters.dynamodb import schema
 
 COMPONENT = "catalog"
+FOLLOWED = (
+    "readCapacity",
+    "writeCapacity",
+    "globalSecondaryIndexes[*].readCapacity",
+    "globalSecondaryIndexes[*].writeCapacity",
+)
+"""What the scaling changes while nobody deploys."""
 
 
 class Catalog(pulumi.ComponentResource):
@@ -24,9 +33,14 @@ class Catalog(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("safelight:catalog:Catalog", name, None, opts)
+        provisioned = config.capacity is Capacity.PROVISIONED
+        reads = config.minimum_reads if provisioned else None
+        writes = config.minimum_writes if provisioned else None
         self.table = dynamodb.Table(
             scope.name("catalog"),
-            billing_mode=schema.BILLING_MODE,
+            billing_mode="PROVISIONED" if provisioned else schema.BILLING_MODE,
+            read_capacity=reads,
+            write_capacity=writes,
             hash_key=schema.PARTITION_KEY,
             range_key=schema.SORT_KEY,
             attributes=[
@@ -45,6 +59,8 @@ class Catalog(pulumi.ComponentResource):
                         )
                     ],
                     projection_type=schema.INDEX_PROJECTION,
+                    read_capacity=reads,
+                    write_capacity=writes,
                 )
                 for index in schema.INDEXES
             ],
@@ -58,11 +74,29 @@ class Catalog(pulumi.ComponentResource):
             stream_view_type="NEW_AND_OLD_IMAGES" if config.stream else None,
             deletion_protection_enabled=config.deletion_protection,
             tags=scope.tags(COMPONENT),
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(
+                parent=self, ignore_changes=list(FOLLOWED) if provisioned else None
+            ),
         )
         self.name = self.table.name
         self.arn = self.table.arn
+        if provisioned:
+            follow_load(self.table, schema.INDEXES, scope, config, component=COMPONENT, parent=self)
+        if config.contributor_insights:
+            self._insights(scope)
         self.register_outputs({"name": self.name, "arn": self.arn})
+
+    def _insights(self, scope: Scope) -> None:
+        """Of throttled keys alone, which are few: that is when somebody wants to know."""
+        for index in (None, *schema.INDEXES):
+            what = "table" if index is None else index.lower()
+            dynamodb.ContributorInsights(
+                scope.name(f"catalog-{what}"),
+                table_name=self.name,
+                index_name=index,
+                mode="THROTTLED_KEYS",
+                opts=pulumi.ResourceOptions(parent=self),
+            )
 
     def index(self, index: str) -> pulumi.Output[str]:
         """The ARN of one index."""

@@ -1,20 +1,36 @@
-"""Who is told when money goes faster than planned. Both parts are off unless asked for."""
+"""Who is told when money goes faster than planned, and what makes less of it go. Off by default.
+
+CloudWatch cannot watch the bill from here: the metric of it is kept in us-east-1 alone, and an
+alarm sees its own region. So a budget and Cost Anomaly Detection watch it, and tell the topic of
+the alarms as well as an address.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pulumi
-from pulumi_aws import budgets, costexplorer
+from pulumi_aws import budgets, costexplorer, savingsplans, serverlessrepository
 
 from stack.config import Cost as CostConfig
+from stack.functions import Function
 from stack.scope import PROJECT, Scope
+from stack.telling import Topic
 
 COMPONENT = "cost"
 THRESHOLDS = (("FORECASTED", 100), ("ACTUAL", 80), ("ACTUAL", 100))
 """Percent of the budget: on course to miss it, nearly used up, used up."""
+ALLOCATED = ("Project", "Stack", "Component")
+"""Tags that the bill can be divided by (``scope``)."""
+TUNING = "arn:aws:serverlessrepo:us-east-1:451282441545:applications/aws-lambda-power-tuning"
+TUNING_VERSION = "4.4.0"
+"""2025-11-19, Node.js 22 (github.com/alexcasalboni/aws-lambda-power-tuning, CHANGELOG.md)."""
+YEAR = 365 * 24 * 3600
+"""Seconds. The shortest term of a savings plan."""
 
 
 class Cost(pulumi.ComponentResource):
-    """A monthly budget of this stack's tags, and a watch for unusual spending."""
+    """A budget, a watch, cost allocation tags, power tuning and a savings plan."""
 
     def __init__(
         self,
@@ -22,65 +38,155 @@ class Cost(pulumi.ComponentResource):
         scope: Scope,
         config: CostConfig,
         *,
+        topic: Topic | None,
+        ingest: Function,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("safelight:cost:Cost", name, None, opts)
-        own = pulumi.ResourceOptions(parent=self)
-        tags = scope.tags(COMPONENT)
+        self._scope = scope
+        self._config = config
+        self._topic = topic
+        self._tags = scope.tags(COMPONENT)
+        self._own = pulumi.ResourceOptions(parent=self)
+        # Who tells the topic looks first whether it may.
+        self._after_topic = pulumi.ResourceOptions(
+            parent=self, depends_on=[topic.allowed] if topic is not None else None
+        )
+        if config.activate_tags:
+            self._activate()
         if config.monthly_budget:
-            budgets.Budget(
-                scope.name("month"),
-                budget_type="COST",
-                time_unit="MONTHLY",
-                limit_amount=str(config.monthly_budget),
-                limit_unit="USD",
-                cost_filters=[
-                    budgets.BudgetCostFilterArgs(
-                        # Known to billing once the tag is activated as a cost allocation tag.
-                        name="TagKeyValue",
-                        values=[f"user:Stack${scope.stack}"],
-                    )
-                ],
-                notifications=[
-                    budgets.BudgetNotificationArgs(
-                        notification_type=kind,
-                        comparison_operator="GREATER_THAN",
-                        threshold=percent,
-                        threshold_type="PERCENTAGE",
-                        subscriber_email_addresses=[config.email],
-                    )
-                    for kind, percent in THRESHOLDS
-                ],
-                tags=tags,
-                opts=own,
-            )
+            self._budget()
         if config.anomaly_dollars:
-            monitor = costexplorer.AnomalyMonitor(
-                scope.name("anomalies"),
-                monitor_type="CUSTOM",
-                monitor_specification=pulumi.Output.json_dumps(
-                    {"Tags": {"Key": "Project", "Values": [PROJECT]}}
-                ),
-                tags=tags,
-                opts=own,
+            self._watch()
+        if config.power_tuning:
+            self._tuning(ingest)
+        if config.savings_plan_cents:
+            self._commit()
+        self.register_outputs({})
+
+    def _activate(self) -> None:
+        """They stay active when the stack goes: they are the account's, for all its stacks."""
+        for key in ALLOCATED:
+            costexplorer.CostAllocationTag(
+                self._scope.name(f"by-{key.lower()}"),
+                tag_key=key,
+                status="Active",
+                opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
             )
+
+    def _budget(self) -> None:
+        budgets.Budget(
+            self._scope.name("month"),
+            budget_type="COST",
+            time_unit="MONTHLY",
+            limit_amount=str(self._config.monthly_budget),
+            limit_unit="USD",
+            cost_filters=[
+                budgets.BudgetCostFilterArgs(
+                    # Known to billing once the tag is activated as a cost allocation tag.
+                    name="TagKeyValue",
+                    values=[f"user:Stack${self._scope.stack}"],
+                )
+            ],
+            notifications=[
+                budgets.BudgetNotificationArgs(
+                    notification_type=kind,
+                    comparison_operator="GREATER_THAN",
+                    threshold=percent,
+                    threshold_type="PERCENTAGE",
+                    subscriber_email_addresses=[self._config.email] if self._config.email else None,
+                    subscriber_sns_topic_arns=[self._topic.arn] if self._topic else None,
+                )
+                for kind, percent in THRESHOLDS
+            ],
+            tags=self._tags,
+            opts=self._after_topic,
+        )
+
+    def _watch(self) -> None:
+        monitor = costexplorer.AnomalyMonitor(
+            self._scope.name("anomalies"),
+            monitor_type="CUSTOM",
+            monitor_specification=pulumi.Output.json_dumps(
+                {"Tags": {"Key": "Project", "Values": [PROJECT]}}
+            ),
+            tags=self._tags,
+            opts=self._own,
+        )
+        for what, frequency, subscriber in self._subscribers():
             costexplorer.AnomalySubscription(
-                scope.name("anomalies"),
-                frequency="DAILY",
+                self._scope.name(what),
+                frequency=frequency,
                 monitor_arn_lists=[monitor.arn],
-                subscribers=[
-                    costexplorer.AnomalySubscriptionSubscriberArgs(
-                        type="EMAIL", address=config.email
-                    )
-                ],
+                subscribers=[subscriber],
                 threshold_expression=costexplorer.AnomalySubscriptionThresholdExpressionArgs(
                     dimension=costexplorer.AnomalySubscriptionThresholdExpressionDimensionArgs(
                         key="ANOMALY_TOTAL_IMPACT_ABSOLUTE",
-                        values=[str(config.anomaly_dollars)],
+                        values=[str(self._config.anomaly_dollars)],
                         match_options=["GREATER_THAN_OR_EQUAL"],
                     )
                 ),
-                tags=tags,
-                opts=own,
+                tags=self._tags,
+                opts=self._after_topic,
             )
-        self.register_outputs({})
+
+    def _subscribers(
+        self,
+    ) -> Sequence[tuple[str, str, costexplorer.AnomalySubscriptionSubscriberArgs]]:
+        """Letters come once a day, topics are told at once: neither knows the other way."""
+        found = []
+        if self._config.email:
+            one = costexplorer.AnomalySubscriptionSubscriberArgs(
+                type="EMAIL", address=self._config.email
+            )
+            found.append(("anomalies", "DAILY", one))
+        if self._topic is not None:
+            one = costexplorer.AnomalySubscriptionSubscriberArgs(
+                type="SNS", address=self._topic.arn
+            )
+            found.append(("anomalies-now", "IMMEDIATE", one))
+        return found
+
+    def _tuning(self, ingest: Function) -> None:
+        """It runs when somebody starts it, and may touch the ingest function alone."""
+        serverlessrepository.CloudFormationStack(
+            self._scope.name("power-tuning"),
+            application_id=TUNING,
+            semantic_version=TUNING_VERSION,
+            capabilities=["CAPABILITY_IAM"],
+            parameters={
+                # Its versions and aliases too: one for each memory size that is tried.
+                "lambdaResource": pulumi.Output.concat(ingest.arn, "*"),
+                "totalExecutionTimeout": "900",
+            },
+            tags=self._tags,
+            opts=self._own,
+        )
+
+    def _commit(self) -> None:
+        """Compute for a year, nothing up front: for Lambda and for machines of every family.
+
+        A plan cannot be cancelled. So it is bought once: protected, which makes Pulumi refuse to
+        buy another one in its place when the sum changes, kept when the stack goes, and not bought
+        anew because AWS numbers its offers differently.
+        """
+        offers = savingsplans.get_offerings(
+            plan_types=["Compute"],
+            payment_options=["No Upfront"],
+            durations=[YEAR],
+            currencies=["USD"],
+        ).offerings
+        if len(offers) != 1:
+            raise pulumi.RunError(f"AWS offers {len(offers)} savings plans of this kind, not one")
+        savingsplans.SavingsPlan(
+            self._scope.name("compute"),
+            savings_plan_offering_id=offers[0].offering_id,
+            commitment=f"{self._config.savings_plan_cents / 100:.2f}",
+            tags=self._tags,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=True,
+                retain_on_delete=True,
+                ignore_changes=["savingsPlanOfferingId"],
+            ),
+        )

@@ -1,4 +1,7 @@
-"""A Lambda function with its role, rights and log group. Always the four together."""
+"""A Lambda function with its role, rights and log group. Always the four together.
+
+Where nobody waits for a function's answer, its failures go to a queue, which is part of it too.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,44 @@ class Zipped:
     runtime: str = "python3.13"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unattended:
+    """What becomes of an event that was handed over without waiting for the answer."""
+
+    failures: pulumi.Input[str]
+    """ARN of the queue for those that failed; a standard one, Lambda knows no others here."""
+    retries: int
+    """How often Lambda itself tries again, at most twice: after one and after two minutes."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.retries <= 2:
+            raise ValueError(f"Lambda tries again at most twice, not {self.retries} times")
+
+
+EVENT_SECONDS = 6 * 3600
+"""Longest that Lambda keeps such an event (API reference, PutFunctionEventInvokeConfig)."""
+
+
 class Function(pulumi.ComponentResource):
-    """A function that may do what its statements say, and write its own log."""
+    """A function that may do what its statements say, and write its own log.
+
+    Args:
+        name: of the component and of each resource in it.
+        scope: names and tags.
+        component: for the tags.
+        description: what it does, for people.
+        code: what it runs.
+        architecture: ``arm64`` or ``x86_64``.
+        memory: megabytes.
+        timeout: seconds.
+        log_retention_days: of its log group.
+        statements: what it may do.
+        tracing: whether it sends traces.
+        reserved: how many instances are kept for it and are its most; 0 for none.
+        unattended: None for a function that is always waited for.
+        environment: its variables.
+        opts: of the component.
+    """
 
     def __init__(
         self,
@@ -47,6 +86,9 @@ class Function(pulumi.ComponentResource):
         timeout: int,
         log_retention_days: int,
         statements: Sequence[policies.Statement],
+        tracing: bool,
+        reserved: int = 0,
+        unattended: Unattended | None = None,
         environment: Mapping[str, pulumi.Input[str]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -54,7 +96,7 @@ class Function(pulumi.ComponentResource):
         own = pulumi.ResourceOptions(parent=self)
         tags = scope.tags(component)
         # Made here and not by the function's first run: with a retention, and gone with the stack.
-        log_group = cloudwatch.LogGroup(
+        self.log_group = cloudwatch.LogGroup(
             name, retention_in_days=log_retention_days, tags=tags, opts=own
         )
         role = iam.Role(
@@ -66,12 +108,15 @@ class Function(pulumi.ComponentResource):
         )
         write_log = policies.allow(
             ["logs:CreateLogStream", "logs:PutLogEvents"],
-            [pulumi.Output.concat(log_group.arn, ":*")],
+            [pulumi.Output.concat(self.log_group.arn, ":*")],
         )
+        further = [policies.trace()] if tracing else []
+        if unattended is not None:
+            further.append(policies.allow(["sqs:SendMessage"], [unattended.failures]))
         self.rights = iam.RolePolicy(
             name,
             role=role.name,
-            policy=policies.document([write_log, *statements]),
+            policy=policies.document([write_log, *further, *statements]),
             opts=own,
         )
         """Wait for this before anything that makes AWS check the role."""
@@ -92,15 +137,31 @@ class Function(pulumi.ComponentResource):
             architectures=[architecture],
             memory_size=memory,
             timeout=timeout,
+            reserved_concurrent_executions=reserved or None,
             environment=lambda_.FunctionEnvironmentArgs(variables=dict(environment))
             if environment
             else None,
             logging_config=lambda_.FunctionLoggingConfigArgs(
-                log_format="JSON", log_group=log_group.name
+                log_format="JSON", log_group=self.log_group.name
             ),
+            tracing_config=lambda_.FunctionTracingConfigArgs(mode="Active") if tracing else None,
             tags=tags,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.rights]),
         )
+        if unattended is not None:
+            lambda_.FunctionEventInvokeConfig(
+                name,
+                function_name=self.function.name,
+                maximum_retry_attempts=unattended.retries,
+                maximum_event_age_in_seconds=EVENT_SECONDS,
+                destination_config=lambda_.FunctionEventInvokeConfigDestinationConfigArgs(
+                    on_failure=lambda_.FunctionEventInvokeConfigDestinationConfigOnFailureArgs(
+                        destination=unattended.failures
+                    )
+                ),
+                # Lambda tries the role on the queue.
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[self.rights]),
+            )
         self.name = self.function.name
         self.arn = self.function.arn
         self.register_outputs({"name": self.name, "arn": self.arn})

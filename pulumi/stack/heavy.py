@@ -54,14 +54,23 @@ class Heavy(pulumi.ComponentResource):
             private=config.heavy.private_network,
             opts=self._own,
         )
-        machines = Machines(scope.name("machines"), scope, config.heavy, network, opts=self._own)
-        self.queues = machines.queues
         self.log_group = cloudwatch.LogGroup(
             scope.name("jobs"),
             retention_in_days=config.heavy.log_retention_days,
             tags=self._tags,
             opts=self._own,
         )
+        machines = Machines(
+            scope.name("machines"),
+            scope,
+            config.heavy,
+            network,
+            image=config.batch_image,
+            log_group=self.log_group,
+            opts=self._own,
+        )
+        self.queues = machines.queues
+        self._region = aws.get_region().region
         self._environment = environment
         self._role = self._job_role(buckets, catalog)
         self.definitions = {kind.name: self._definition(kind) for kind in KINDS.values()}
@@ -124,7 +133,7 @@ class Heavy(pulumi.ComponentResource):
                     "logDriver": "awslogs",
                     "options": {
                         "awslogs-group": self.log_group.name,
-                        "awslogs-region": aws.get_region().region,
+                        "awslogs-region": self._region,
                         "awslogs-stream-prefix": kind.name,
                     },
                 },

@@ -18,7 +18,7 @@ from stack import policies
 from stack.catalog import Catalog
 from stack.config import Config
 from stack.events import Events
-from stack.functions import Function, Image
+from stack.functions import Function, Image, Unattended
 from stack.pipe import OrderingPipe
 from stack.queues import QueueWithDeadLetters
 from stack.scope import Scope
@@ -62,6 +62,7 @@ class Intake(pulumi.ComponentResource):
                 target=self.work,
                 architecture=config.intake.architecture,
                 log_retention_days=config.intake.log_retention_days,
+                tracing=config.tracing,
                 opts=own,
             )
         self.environment = _environment(config, buckets, catalog, events, self.work)
@@ -76,6 +77,10 @@ class Intake(pulumi.ComponentResource):
             timeout=config.intake.timeout,
             log_retention_days=config.intake.log_retention_days,
             statements=_rights(buckets, catalog, events, self.work),
+            tracing=config.tracing,
+            reserved=config.intake.reserved_concurrency,
+            # Nothing of ours calls it without waiting. Whoever does by hand loses no upload.
+            unattended=Unattended(failures=self.uploads.dead_letters.arn, retries=0),
             environment=self.environment,
             opts=own,
         )

@@ -7,12 +7,13 @@ takes for a queue, and all of a queue are of one architecture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pulumi
-from pulumi_aws import batch, ec2, iam
+import pulumi_aws as aws
+from pulumi_aws import batch, cloudwatch, ec2, iam
 
-from stack import policies
+from stack import policies, registry
 from stack.config import Heavy as HeavyConfig
 from stack.network import Network
 from stack.scope import Scope
@@ -47,6 +48,8 @@ class Machines(pulumi.ComponentResource):
         config: HeavyConfig,
         network: Network,
         *,
+        image: str,
+        log_group: cloudwatch.LogGroup,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("safelight:machines:Machines", name, None, opts)
@@ -55,7 +58,7 @@ class Machines(pulumi.ComponentResource):
         self._network = network
         self._own = pulumi.ResourceOptions(parent=self)
         self._tags = scope.tags(COMPONENT)
-        profile = self._profile()
+        profile = self._profile(image, log_group)
         template = self._template()
         sizes = {
             "baseline": ("EC2", (config.baseline_vcpus, config.baseline_vcpus)),
@@ -71,7 +74,7 @@ class Machines(pulumi.ComponentResource):
         """ARN of each queue, by name."""
         self.register_outputs({})
 
-    def _profile(self) -> iam.InstanceProfile:
+    def _profile(self, image: str, log_group: cloudwatch.LogGroup) -> iam.InstanceProfile:
         name = self._scope.name("machine")
         role = iam.Role(
             name,
@@ -80,19 +83,57 @@ class Machines(pulumi.ComponentResource):
             tags=self._tags,
             opts=self._own,
         )
-        # What the container agent needs, kept by AWS; jobs have a role of their own.
-        attached = iam.RolePolicyAttachment(
+        rights = iam.RolePolicy(
             name,
             role=role.name,
-            policy_arn="arn:aws:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role",
+            policy=policies.document(self._rights(image, log_group)),
             opts=self._own,
         )
         return iam.InstanceProfile(
             name,
             role=role.name,
             tags=self._tags,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[attached]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[rights]),
         )
+
+    def _rights(self, image: str, log_group: cloudwatch.LogGroup) -> Sequence[policies.Statement]:
+        """What the container agent does (AmazonEC2ContainerServiceforEC2Role), on ours alone.
+
+        Batch makes a cluster for each compute environment and puts the environment's name into
+        the cluster's; which actions know what is in the Service Authorization Reference. Jobs have
+        a role of their own.
+        """
+        ecs = f"arn:aws:ecs:{aws.get_region().region}:{self._scope.account}"
+        ours = f"*{self._scope.name('*')}"
+        pulled = registry.repository_of(image)
+        return [
+            policies.allow(
+                [
+                    "ecs:RegisterContainerInstance",
+                    "ecs:DeregisterContainerInstance",
+                    "ecs:SubmitAttachmentStateChanges",
+                    "ecs:SubmitContainerStateChange",
+                    "ecs:SubmitTaskStateChange",
+                ],
+                [f"{ecs}:cluster/{ours}"],
+            ),
+            policies.allow(
+                ["ecs:Poll", "ecs:StartTelemetrySession", "ecs:UpdateContainerInstancesState"],
+                [f"{ecs}:container-instance/{ours}"],
+            ),
+            # Tags come with the registration or not at all.
+            policies.allow(
+                ["ecs:TagResource"],
+                [f"{ecs}:container-instance/{ours}"],
+                conditions={"StringEquals": {"ecs:CreateAction": "RegisterContainerInstance"}},
+            ),
+            policies.allow(["ecs:DiscoverPollEndpoint"], ["*"]),  # knows no resources
+            policies.allow(
+                ["logs:CreateLogStream", "logs:PutLogEvents"],
+                [pulumi.Output.concat(log_group.arn, ":*")],
+            ),
+            *([] if pulled is None else registry.may_pull(pulled)),
+        ]
 
     def _template(self) -> ec2.LaunchTemplate:
         return ec2.LaunchTemplate(

@@ -48,8 +48,26 @@ class Network(pulumi.ComponentResource):
             tags=self._tags,
             opts=self._own,
         )
+        # Every network comes with a group that lets its members talk to each other. Ours has no
+        # members and lets nobody.
+        ec2.DefaultSecurityGroup(
+            name, vpc_id=self._vpc.id, ingress=[], egress=[], tags=self._tags, opts=self._own
+        )
         routes = ec2.RouteTable(name, vpc_id=self._vpc.id, tags=self._tags, opts=self._own)
         self.subnets = self._subnets(name, zones, routes, public=not private)
+        region = aws.get_region().region
+        gateways = [
+            ec2.VpcEndpoint(
+                f"{name}-{service}",
+                vpc_id=self._vpc.id,
+                service_name=f"com.amazonaws.{region}.{service}",
+                vpc_endpoint_type="Gateway",
+                route_table_ids=[routes.id],
+                tags=self._tags,
+                opts=self._own,
+            )
+            for service in ("s3", "dynamodb")
+        ]
         self.security_group = ec2.SecurityGroup(
             name,
             description="Machines for heavy work: nothing comes in",
@@ -61,23 +79,15 @@ class Network(pulumi.ComponentResource):
                     protocol="tcp",
                     from_port=443,
                     to_port=443,
-                    cidr_blocks=["0.0.0.0/0"],
+                    # In a private network all that can be reached has a name: the interfaces have
+                    # addresses in it, the gateways lists of theirs.
+                    cidr_blocks=[BLOCK] if private else ["0.0.0.0/0"],
+                    prefix_list_ids=[one.prefix_list_id for one in gateways] if private else None,
                 )
             ],
             tags=self._tags,
             opts=self._own,
         )
-        region = aws.get_region().region
-        for service in ("s3", "dynamodb"):
-            ec2.VpcEndpoint(
-                f"{name}-{service}",
-                vpc_id=self._vpc.id,
-                service_name=f"com.amazonaws.{region}.{service}",
-                vpc_endpoint_type="Gateway",
-                route_table_ids=[routes.id],
-                tags=self._tags,
-                opts=self._own,
-            )
         if private:
             self._interfaces(name, region)
         else:

@@ -39,6 +39,7 @@ class OrderingPipe(pulumi.ComponentResource):
         target: QueueWithDeadLetters,
         architecture: str,
         log_retention_days: int,
+        tracing: bool,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("safelight:pipe:OrderingPipe", name, None, opts)
@@ -57,6 +58,7 @@ class OrderingPipe(pulumi.ComponentResource):
             timeout=TIMEOUT,
             log_retention_days=log_retention_days,
             statements=[],
+            tracing=tracing,
             opts=own,
         )
         role = iam.Role(

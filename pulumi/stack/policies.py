@@ -52,11 +52,17 @@ def trust(service: str, *, account: str | None = None) -> pulumi.Output[str]:
     return document([statement])
 
 
-def tls_only(bucket: pulumi.Input[str]) -> pulumi.Output[str]:
-    """Refuse every request that does not come over TLS 1.2 or newer.
+def trace() -> Statement:
+    """Send traces to X-Ray, which are of the account and of no resource."""
+    return allow(["xray:PutTraceSegments", "xray:PutTelemetryRecords"], ["*"])
+
+
+def private(bucket: pulumi.Input[str], *, also: Sequence[Statement] = ()) -> pulumi.Output[str]:
+    """Refuse every request to a bucket that does not come over TLS 1.2 or newer.
 
     Args:
         bucket: its ARN.
+        also: what others may do in it.
     """
     refuse = {
         "Effect": "Deny",
@@ -76,8 +82,26 @@ def tls_only(bucket: pulumi.Input[str]) -> pulumi.Output[str]:
                 "Sid": "NoOldTls",
                 "Condition": {"NumericLessThan": {"s3:TlsVersion": "1.2"}},
             },
+            *also,
         ]
     )
+
+
+def access_logs(
+    objects: pulumi.Input[str], sources: Sequence[pulumi.Input[str]], *, account: str
+) -> Statement:
+    """Let S3 write the access logs of some buckets of one account into a bucket (ARNs)."""
+    return {
+        "Sid": "AccessLogs",
+        "Effect": "Allow",
+        "Principal": {"Service": "logging.s3.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": objects,
+        "Condition": {
+            "ArnEquals": {"aws:SourceArn": list(sources)},
+            "StringEquals": {"aws:SourceAccount": account},
+        },
+    }
 
 
 def may_send(
@@ -101,8 +125,10 @@ def may_send(
     )
 
 
-def may_pull(service: str, *, account: str) -> pulumi.Output[str]:
-    """Let a service pull images from the repository this is the policy of, for one account."""
+def may_be_pulled(service: str, *, functions: str) -> pulumi.Output[str]:
+    """Let a service pull images from the repository this is the policy of, for some functions
+    (ARN pattern; AWS Lambda Developer Guide, "Amazon ECR permissions").
+    """
     return document(
         [
             {
@@ -110,16 +136,22 @@ def may_pull(service: str, *, account: str) -> pulumi.Output[str]:
                 "Effect": "Allow",
                 "Principal": {"Service": service},
                 "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-                "Condition": {"StringEquals": {"aws:SourceAccount": account}},
+                "Condition": {"StringLike": {"aws:sourceArn": functions}},
             }
         ]
     )
 
 
 def may_publish(
-    topic: pulumi.Input[str], sources: Mapping[str, pulumi.Input[str]], *, account: str
+    topic: pulumi.Input[str],
+    sources: Mapping[str, pulumi.Input[str] | None],
+    *,
+    account: str,
 ) -> pulumi.Output[str]:
-    """Let services publish to a topic, each for its own sources of one account (ARN patterns)."""
+    """Let services publish to a topic, each for its own sources of one account (ARN patterns).
+
+    Without a source it is any of the account's: there are services that name none.
+    """
     return document(
         [
             {
@@ -129,10 +161,32 @@ def may_publish(
                 "Action": "sns:Publish",
                 "Resource": topic,
                 "Condition": {
-                    "ArnLike": {"aws:SourceArn": source},
                     "StringEquals": {"aws:SourceAccount": account},
+                    **({} if source is None else {"ArnLike": {"aws:SourceArn": source}}),
                 },
             }
             for service, source in sources.items()
+        ]
+    )
+
+
+def may_log(group: pulumi.Input[str], *, source: pulumi.Input[str]) -> pulumi.Output[str]:
+    """Let EventBridge write the events of one rule into a log group (ARNs; EventBridge User Guide,
+    "CloudWatch Logs permissions"). It names the rule with what it writes, not with the stream.
+    """
+    allowed = {
+        "Effect": "Allow",
+        "Principal": {"Service": ["events.amazonaws.com", "delivery.logs.amazonaws.com"]},
+        "Resource": pulumi.Output.concat(group, ":*"),
+    }
+    return document(
+        [
+            {**allowed, "Sid": "Streams", "Action": "logs:CreateLogStream"},
+            {
+                **allowed,
+                "Sid": "Events",
+                "Action": "logs:PutLogEvents",
+                "Condition": {"ArnEquals": {"aws:SourceArn": source}},
+            },
         ]
     )

@@ -1,18 +1,26 @@
-"""Where the container images are kept: one repository each, tags that never move."""
+"""Where the container images are kept: one repository each, tags that never move.
+
+Repositories have names of their own choice, not Pulumi's: `make push` knows them from the address
+that the stack exports.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 import pulumi
+import pulumi_aws as aws
 from pulumi_aws import ecr
 
 from stack import policies
 from stack.config import Registry as RegistryConfig
-from stack.scope import Scope
+from stack.scope import PROJECT, Scope
 
 COMPONENT = "registry"
-IMAGES = ("lambda", "batch")
+IMAGES = {"lambda": PROJECT, "batch": f"{PROJECT}-batch"}
+"""What each image is called where it is built."""
+_ADDRESS = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/([^:@]+)")
 
 
 class Registry(pulumi.ComponentResource):
@@ -27,15 +35,19 @@ class Registry(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("safelight:registry:Registry", name, None, opts)
+        self._own = pulumi.ResourceOptions(parent=self)
         self.urls: Mapping[str, pulumi.Output[str]] = {
             image: self._repository(image, scope, config) for image in IMAGES
         }
+        self.address = self.urls["lambda"].apply(lambda url: url.removesuffix(f"/{PROJECT}"))
+        """What stands before an image's name: `make push` has it by default."""
         self.register_outputs({})
 
     def _repository(self, image: str, scope: Scope, config: RegistryConfig) -> pulumi.Output[str]:
-        own = pulumi.ResourceOptions(parent=self)
+        name = scope.name(f"image-{image}")
         repository = ecr.Repository(
-            scope.name(f"image-{image}"),
+            name,
+            name=f"{scope.prefix}/{IMAGES[image]}",
             # A digest that is deployed must stay what it was tested as.
             image_tag_mutability="IMMUTABLE",
             image_scanning_configuration=ecr.RepositoryImageScanningConfigurationArgs(
@@ -46,47 +58,74 @@ class Registry(pulumi.ComponentResource):
             ],
             force_delete=config.force_delete,
             tags=scope.tags(COMPONENT),
-            opts=own,
+            opts=self._own,
         )
         ecr.LifecyclePolicy(
-            scope.name(f"image-{image}"),
+            name,
             repository=repository.name,
-            policy=pulumi.Output.json_dumps(
-                {
-                    "rules": [
-                        {
-                            "rulePriority": 1,
-                            "description": "What no tag names is of a push that was replaced",
-                            "selection": {
-                                "tagStatus": "untagged",
-                                "countType": "sinceImagePushed",
-                                "countUnit": "days",
-                                "countNumber": 7,
-                            },
-                            "action": {"type": "expire"},
-                        },
-                        {
-                            "rulePriority": 2,
-                            "description": "Enough to go back to",
-                            "selection": {
-                                "tagStatus": "any",
-                                "countType": "imageCountMoreThan",
-                                "countNumber": config.images_kept,
-                            },
-                            "action": {"type": "expire"},
-                        },
-                    ]
-                }
-            ),
-            opts=own,
+            policy=pulumi.Output.json_dumps({"rules": _rules(config.images_kept)}),
+            opts=self._own,
         )
         if image == "lambda":
             # Lambda pulls on its own behalf, not with a role of ours; Batch pulls with its
             # machines' role (ECR User Guide, "Using Amazon ECR images with AWS services").
+            functions = f"arn:aws:lambda:{aws.get_region().region}:{scope.account}:function"
             ecr.RepositoryPolicy(
-                scope.name(f"image-{image}"),
+                name,
                 repository=repository.name,
-                policy=policies.may_pull("lambda.amazonaws.com", account=scope.account),
-                opts=own,
+                policy=policies.may_be_pulled(
+                    "lambda.amazonaws.com", functions=f"{functions}:{scope.name('*')}"
+                ),
+                opts=self._own,
             )
         return repository.repository_url
+
+
+def repository_of(image: str) -> str | None:
+    """The ARN of the repository that an image is pulled from; None if it is not one of ECR."""
+    found = _ADDRESS.match(image)
+    if found is None:
+        return None
+    account, region, name = found.groups()
+    return f"arn:aws:ecr:{region}:{account}:repository/{name}"
+
+
+def may_pull(repository: pulumi.Input[str]) -> Sequence[policies.Statement]:
+    """What a role needs to pull from one repository (ARN)."""
+    return [
+        policies.allow(
+            [
+                "ecr:BatchCheckLayerAvailability",
+                "ecr:BatchGetImage",
+                "ecr:GetDownloadUrlForLayer",
+            ],
+            [repository],
+        ),
+        policies.allow(["ecr:GetAuthorizationToken"], ["*"]),  # knows no resources
+    ]
+
+
+def _rules(kept: int) -> Sequence[Mapping[str, object]]:
+    return [
+        {
+            "rulePriority": 1,
+            "description": "What no tag names is of a push that was replaced",
+            "selection": {
+                "tagStatus": "untagged",
+                "countType": "sinceImagePushed",
+                "countUnit": "days",
+                "countNumber": 7,
+            },
+            "action": {"type": "expire"},
+        },
+        {
+            "rulePriority": 2,
+            "description": "Enough to go back to",
+            "selection": {
+                "tagStatus": "any",
+                "countType": "imageCountMoreThan",
+                "countNumber": kept,
+            },
+            "action": {"type": "expire"},
+        },
+    ]

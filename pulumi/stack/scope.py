@@ -21,13 +21,18 @@ class Scope:
     """Twelve digits. Services may act on our resources only on behalf of this account."""
     extra_tags: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def prefix(self) -> str:
+        """What the names of everything begin with: ``safelight-dev``."""
+        return f"{PROJECT}-{self.stack}"
+
     def name(self, what: str) -> str:
         """The logical name of a resource: ``safelight-dev-intake``.
 
         AWS limits most names to 63 or 64 characters, of which auto-naming takes eight; the
         stack's name is limited to twenty (``config``), which leaves 25 for ``what``.
         """
-        return f"{PROJECT}-{self.stack}-{what}"
+        return f"{self.prefix}-{what}"
 
     def tags(self, component: str) -> dict[str, str]:
         """Tags of every resource; activate the first three as cost allocation tags."""

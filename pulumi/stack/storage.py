@@ -1,5 +1,6 @@
 """The three buckets: intake (originals), delivery (renditions), quarantine (rejected originals).
 
+A fourth for access logs, and a copy of the originals elsewhere, where they are asked for.
 Notifications of the intake bucket are ``intake``'s. Nothing here is reachable from outside: the
 delivery network gets its own right when it comes.
 """
@@ -9,99 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pulumi
-from pulumi_aws import s3
+from pulumi_aws import iam, s3
 
 from stack import policies
+from stack.bucket import COMPONENT, PrivateBucket, Rule, expire
 from stack.config import Storage
 from stack.scope import Scope
 
-COMPONENT = "storage"
 SMALLEST_TIERED = 128 * 1024
 """Bytes. Objects up to this size cost more in colder classes than they save."""
-
-Rule = s3.BucketLifecycleConfigurationRuleArgs
-"""Short: every bucket has a few."""
-
-
-class PrivateBucket(pulumi.ComponentResource):
-    """A bucket nobody outside can read: no ACLs, no public policy, TLS only, encrypted."""
-
-    def __init__(
-        self,
-        name: str,
-        scope: Scope,
-        *,
-        rules: Sequence[Rule],
-        versioned: bool,
-        force_destroy: bool,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("safelight:storage:PrivateBucket", name, None, opts)
-        own = pulumi.ResourceOptions(parent=self)
-        self.bucket = s3.Bucket(
-            name, force_destroy=force_destroy, tags=scope.tags(COMPONENT), opts=own
-        )
-        block = s3.BucketPublicAccessBlock(
-            name,
-            bucket=self.bucket.bucket,
-            block_public_acls=True,
-            block_public_policy=True,
-            ignore_public_acls=True,
-            restrict_public_buckets=True,
-            opts=own,
-        )
-        s3.BucketOwnershipControls(
-            name,
-            bucket=self.bucket.bucket,
-            rule=s3.BucketOwnershipControlsRuleArgs(object_ownership="BucketOwnerEnforced"),
-            opts=own,
-        )
-        s3.BucketServerSideEncryptionConfiguration(
-            name,
-            bucket=self.bucket.bucket,
-            rules=[
-                s3.BucketServerSideEncryptionConfigurationRuleArgs(
-                    apply_server_side_encryption_by_default=s3.BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultArgs(
-                        sse_algorithm="AES256"
-                    ),
-                )
-            ],
-            opts=own,
-        )
-        # S3 refuses two changes of one bucket's access at the same time.
-        s3.BucketPolicy(
-            name,
-            bucket=self.bucket.bucket,
-            policy=policies.tls_only(self.bucket.arn),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[block]),
-        )
-        before_rules: list[pulumi.Resource] = []
-        if versioned:
-            before_rules.append(
-                s3.BucketVersioning(
-                    name,
-                    bucket=self.bucket.bucket,
-                    versioning_configuration=s3.BucketVersioningVersioningConfigurationArgs(
-                        status="Enabled"
-                    ),
-                    opts=own,
-                )
-            )
-        # Rules for noncurrent versions are refused as long as the bucket has no versions.
-        s3.BucketLifecycleConfiguration(
-            name,
-            bucket=self.bucket.bucket,
-            rules=[_abort_unfinished_uploads(), *rules],
-            opts=pulumi.ResourceOptions(parent=self, depends_on=before_rules),
-        )
-        self.name = self.bucket.bucket
-        self.arn = self.bucket.arn
-        self.register_outputs({"name": self.name, "arn": self.arn})
-
-    @property
-    def objects(self) -> pulumi.Output[str]:
-        """The ARN of all objects in it."""
-        return pulumi.Output.concat(self.arn, "/*")
+PREFLIGHT_SECONDS = 3600
+"""A browser asks again after so long whether it may upload."""
 
 
 class Buckets(pulumi.ComponentResource):
@@ -116,54 +35,136 @@ class Buckets(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("safelight:storage:Buckets", name, None, opts)
-        own = pulumi.ResourceOptions(parent=self)
-        self.intake = PrivateBucket(
-            scope.name("intake"),
-            scope,
-            rules=_keep_originals(config),
-            versioned=True,
-            force_destroy=config.force_destroy,
-            opts=own,
-        )
+        self._scope = scope
+        self._config = config
+        self._own = pulumi.ResourceOptions(parent=self)
+        self.intake = self._bucket("intake", _keep_originals(config), versioned=True)
         # Renditions can always be made again, under keys that are never written twice.
-        self.delivery = PrivateBucket(
-            scope.name("delivery"),
-            scope,
-            rules=[],
-            versioned=False,
-            force_destroy=config.force_destroy,
-            opts=own,
+        self.delivery = self._bucket(
+            "delivery", [expire(config.rendition_days)] if config.rendition_days else []
         )
-        self.quarantine = PrivateBucket(
-            scope.name("quarantine"),
-            scope,
+        self.quarantine = self._bucket("quarantine", [expire(config.quarantine_days)])
+        self._let_browsers_upload()
+        if config.access_logs:
+            self._log_access()
+        if config.replicate_to:
+            self._replicate()
+        self.register_outputs({})
+
+    def _bucket(
+        self,
+        what: str,
+        rules: Sequence[Rule],
+        *,
+        versioned: bool = False,
+        logs_of: Sequence[pulumi.Input[str]] = (),
+    ) -> PrivateBucket:
+        return PrivateBucket(
+            self._scope.name(what),
+            self._scope,
+            rules=rules,
+            versioned=versioned,
+            force_destroy=self._config.force_destroy,
+            logs_of=logs_of,
+            opts=self._own,
+        )
+
+    def _let_browsers_upload(self) -> None:
+        """By the forms and addresses that were signed for them: this alone permits nothing."""
+        name = self._scope.name("intake")
+        if self._config.browser_origins:
+            s3.BucketCorsConfiguration(
+                name,
+                bucket=self.intake.name,
+                cors_rules=[
+                    s3.BucketCorsConfigurationCorsRuleArgs(
+                        id="uploads",
+                        allowed_methods=["POST", "PUT"],  # a form; the parts of a large file
+                        allowed_origins=list(self._config.browser_origins),
+                        allowed_headers=["content-type", "content-md5", "x-amz-*"],
+                        # Of each part, without which nobody can say that an upload is complete.
+                        expose_headers=["ETag"],
+                        max_age_seconds=PREFLIGHT_SECONDS,
+                    )
+                ],
+                opts=self._own,
+            )
+        if self._config.acceleration:
+            s3.BucketAccelerateConfiguration(
+                name, bucket=self.intake.name, status="Enabled", opts=self._own
+            )
+
+    def _log_access(self) -> None:
+        watched = {"intake": self.intake, "delivery": self.delivery, "quarantine": self.quarantine}
+        logs = self._bucket(
+            "access-logs",
+            [expire(self._config.access_log_days)],
+            logs_of=[bucket.arn for bucket in watched.values()],
+        )
+        for what, bucket in watched.items():
+            s3.BucketLogging(
+                self._scope.name(what),
+                bucket=bucket.name,
+                target_bucket=logs.name,
+                target_prefix=f"{what}/",
+                # S3 looks whether it may write when the logs are switched on.
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[logs.policy]),
+            )
+
+    def _replicate(self) -> None:
+        """Every original, once. What is deleted here stays there, whoever deleted it."""
+        name, target = self._scope.name("replicate"), self._config.replicate_to
+        role = iam.Role(
+            name,
+            description="Copies originals to the bucket that the configuration names",
+            # S3 does not say on whose behalf when it replicates.
+            assume_role_policy=policies.trust("s3.amazonaws.com"),
+            tags=self._scope.tags(COMPONENT),
+            opts=self._own,
+        )
+        rights = iam.RolePolicy(
+            name,
+            role=role.name,
+            policy=policies.document(
+                [
+                    policies.allow(
+                        ["s3:GetReplicationConfiguration", "s3:ListBucket"], [self.intake.arn]
+                    ),
+                    policies.allow(
+                        [
+                            "s3:GetObjectVersionForReplication",
+                            "s3:GetObjectVersionAcl",
+                            "s3:GetObjectVersionTagging",
+                        ],
+                        [self.intake.objects],
+                    ),
+                    policies.allow(["s3:ReplicateObject", "s3:ReplicateTags"], [f"{target}/*"]),
+                ]
+            ),
+            opts=self._own,
+        )
+        assert self.intake.versioning is not None
+        s3.BucketReplicationConfig(
+            self._scope.name("intake"),
+            bucket=self.intake.name,
+            role=role.arn,
             rules=[
-                Rule(
-                    id="expire",
+                s3.BucketReplicationConfigRuleArgs(
+                    id="originals",
                     status="Enabled",
-                    filter=s3.BucketLifecycleConfigurationRuleFilterArgs(prefix=""),
-                    expiration=s3.BucketLifecycleConfigurationRuleExpirationArgs(
-                        days=config.quarantine_days
+                    priority=1,
+                    filter=s3.BucketReplicationConfigRuleFilterArgs(prefix=""),
+                    delete_marker_replication=s3.BucketReplicationConfigRuleDeleteMarkerReplicationArgs(
+                        status="Disabled"
+                    ),
+                    destination=s3.BucketReplicationConfigRuleDestinationArgs(
+                        bucket=target, storage_class="INTELLIGENT_TIERING"
                     ),
                 )
             ],
-            versioned=False,
-            force_destroy=config.force_destroy,
-            opts=own,
+            # Refused as long as the bucket has no versions.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[rights, self.intake.versioning]),
         )
-        self.register_outputs({})
-
-
-def _abort_unfinished_uploads() -> Rule:
-    """Parts of an upload that was never completed are paid for and listed nowhere."""
-    return Rule(
-        id="abort-unfinished-uploads",
-        status="Enabled",
-        filter=s3.BucketLifecycleConfigurationRuleFilterArgs(prefix=""),
-        abort_incomplete_multipart_upload=s3.BucketLifecycleConfigurationRuleAbortIncompleteMultipartUploadArgs(
-            days_after_initiation=1
-        ),
-    )
 
 
 def _keep_originals(config: Storage) -> list[Rule]:

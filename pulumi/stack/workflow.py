@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,9 +18,9 @@ from pulumi_aws import cloudwatch, iam, lambda_, sfn, sqs
 from batch import workflows
 from stack import policies
 from stack.catalog import Catalog
-from stack.config import Config
+from stack.config import VISIBILITY_FACTOR, Config
 from stack.events import Events
-from stack.functions import Function, Image
+from stack.functions import Function, Image, Unattended
 from stack.heavy import Heavy
 from stack.queues import DEAD_RETENTION
 from stack.scope import Scope
@@ -32,6 +33,9 @@ DEFINITION = Path(workflows.__file__).with_name("heavy.asl.json")
 SOURCE = "safelight"
 MEMORY = 512
 TIMEOUT = 60
+_PLACE = re.compile(r"\$\{(\w+)\}")
+RETRIES = 2
+"""Most that Lambda makes; starting a machine twice starts it once."""
 
 
 class Workflow(pulumi.ComponentResource):
@@ -59,6 +63,15 @@ class Workflow(pulumi.ComponentResource):
         # Function and machine name each other. The machine's name is fixed to break the circle.
         machine_name = scope.name("heavy")
         machine_arn = self._arn(f"states:{self._region}", f"stateMachine:{machine_name}")
+        self.dead_letters = sqs.Queue(
+            scope.name("heavy-dead"),
+            message_retention_seconds=DEAD_RETENTION,
+            visibility_timeout_seconds=VISIBILITY_FACTOR * TIMEOUT,
+            sqs_managed_sse_enabled=True,
+            tags=self._tags,
+            opts=self._own,
+        )
+        """Events that could not be handed to the function, or that it failed on."""
         self.function = Function(
             scope.name("workflow"),
             scope,
@@ -70,13 +83,15 @@ class Workflow(pulumi.ComponentResource):
             timeout=TIMEOUT,
             log_retention_days=config.heavy.log_retention_days,
             statements=_rights(buckets, catalog, events, machine_arn),
+            tracing=config.tracing,
+            # The bus does not wait for it, the state machine does.
+            unattended=Unattended(failures=self.dead_letters.arn, retries=RETRIES),
             environment={**environment, f"{PREFIX}HEAVY_WORKFLOW": machine_arn},
             opts=self._own,
         )
         self.machine = self._machine(machine_name, heavy)
         self.timeout = TIMEOUT
-        self.dead_letters = self._listen(events)
-        """Events that could not be handed to the function."""
+        self._listen(events)
         self.register_outputs({})
 
     def _arn(self, service: str, resource: str) -> str:
@@ -116,13 +131,15 @@ class Workflow(pulumi.ComponentResource):
                     "Job" + kind.title().replace("-", ""): definition.arn
                     for kind, definition in heavy.definitions.items()
                 },
-            ).apply(_filled),
+            ).apply(filled),
             logging_configuration=sfn.StateMachineLoggingConfigurationArgs(
                 level="ERROR",
                 include_execution_data=False,  # keys of uploads are nobody's business in a log
                 log_destination=pulumi.Output.concat(log_group.arn, ":*"),
             ),
-            tracing_configuration=sfn.StateMachineTracingConfigurationArgs(enabled=True),
+            tracing_configuration=sfn.StateMachineTracingConfigurationArgs(
+                enabled=self._config.tracing
+            ),
             tags=self._tags,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[rights]),
         )
@@ -164,7 +181,7 @@ class Workflow(pulumi.ComponentResource):
             ),
         ]
 
-    def _listen(self, events: Events) -> sqs.Queue:
+    def _listen(self, events: Events) -> None:
         name = self._scope.name("heavy")
         rule = cloudwatch.EventRule(
             name,
@@ -174,18 +191,11 @@ class Workflow(pulumi.ComponentResource):
             tags=self._tags,
             opts=self._own,
         )
-        dead = sqs.Queue(
-            f"{name}-dead",
-            message_retention_seconds=DEAD_RETENTION,
-            sqs_managed_sse_enabled=True,
-            tags=self._tags,
-            opts=self._own,
-        )
         sqs.QueuePolicy(
             f"{name}-dead",
-            queue_url=dead.url,
+            queue_url=self.dead_letters.url,
             policy=policies.may_send(
-                dead.arn,
+                self.dead_letters.arn,
                 service="events.amazonaws.com",
                 source=rule.arn,
                 account=self._scope.account,
@@ -205,22 +215,23 @@ class Workflow(pulumi.ComponentResource):
             rule=rule.name,
             event_bus_name=events.name,
             arn=self.function.arn,
-            dead_letter_config=cloudwatch.EventTargetDeadLetterConfigArgs(arn=dead.arn),
+            dead_letter_config=cloudwatch.EventTargetDeadLetterConfigArgs(
+                arn=self.dead_letters.arn
+            ),
             retry_policy=cloudwatch.EventTargetRetryPolicyArgs(
                 maximum_event_age_in_seconds=24 * 3600, maximum_retry_attempts=185
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed]),
         )
-        return dead
 
 
-def _filled(names: Mapping[str, str]) -> str:
+def filled(names: Mapping[str, str]) -> str:
     """The definition with its ``${Name}``s filled in; a forgotten one is an error here."""
     text = DEFINITION.read_text("utf-8")
-    for name, value in names.items():
-        text = text.replace(f"${{{name}}}", value)
-    if "${" in text:
-        raise ValueError(f"{DEFINITION.name} wants a name that is not given: {text.split('${')[1]}")
+    missing = sorted({*_PLACE.findall(text)} - {*names})
+    if missing:
+        raise ValueError(f"{DEFINITION.name} wants names that are not given: {', '.join(missing)}")
+    text = _PLACE.sub(lambda found: json.dumps(names[found[1]])[1:-1], text)
     return json.dumps(json.loads(text), sort_keys=True)
 
 

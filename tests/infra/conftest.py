@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.infra.configs import switched
 from tests.infra.declared import Declaration, declare
 
 
@@ -17,3 +18,15 @@ def ordered() -> Declaration:
 def standard() -> Declaration:
     """A stack without order."""
     return declare({"intake": {"ordering": "standard"}})
+
+
+@pytest.fixture(scope="session")
+def full() -> Declaration:
+    """A stack with everything that can be switched on."""
+    return declare(switched(on=True))
+
+
+@pytest.fixture(scope="session")
+def bare() -> Declaration:
+    """A stack with nothing that can be switched off."""
+    return declare(switched(on=False))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, rpc
@@ -14,8 +17,10 @@ from worker.local.deploy import program
 from worker.local.deploy.registrar import whole
 
 ACCOUNT = "123456789012"
-IMAGE = f"{ACCOUNT}.dkr.ecr.eu-central-1.amazonaws.com/safelight@sha256:{'ab' * 32}"
-BATCH_IMAGE = f"{ACCOUNT}.dkr.ecr.eu-central-1.amazonaws.com/safelight-batch@sha256:{'cd' * 32}"
+ECR = f"{ACCOUNT}.dkr.ecr.eu-central-1.amazonaws.com"
+IMAGE = f"{ECR}/safelight@sha256:{'ab' * 32}"
+BATCH_IMAGE = f"{ECR}/safelight-batch@sha256:{'cd' * 32}"
+IMAGES = {"image": IMAGE, "batchImage": BATCH_IMAGE}
 STACK = "test"
 ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "aws:index/getCallerIdentity:getCallerIdentity": {
@@ -28,6 +33,9 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "aws:index/getAvailabilityZones:getAvailabilityZones": {
         "names": [f"eu-central-1{letter}" for letter in "abcd"],
         "id": "eu-central-1",
+    },
+    "aws:savingsplans/getOfferings:getOfferings": {
+        "offerings": [{"offeringId": "compute-for-a-year"}],
     },
 }
 """What the program may look up."""
@@ -46,6 +54,11 @@ class Resource:
     """The parent's own kind."""
     waits_for: frozenset[tuple[str, str]]
     """Kind and name of all it depends on."""
+    ignores: tuple[str, ...] = ()
+    """Inputs whose changes are left alone."""
+    protected: bool = False
+    kept: bool = False
+    """Whether it stays when it is no longer declared."""
 
     def document(self, key: str) -> Any:
         """An input that is JSON text."""
@@ -55,6 +68,22 @@ class Resource:
         """The statements of a policy."""
         found: list[dict[str, Any]] = self.document(key)["Statement"]
         return found
+
+    def takes(self, argument: str) -> bool:
+        """Whether such a resource can be told this at all, as the SDK has it."""
+        return argument in _arguments(self.kind)
+
+
+@cache
+def _arguments(kind: str) -> frozenset[str]:
+    """What a kind of resource can be told; nothing for components of ours."""
+    module, _, name = kind.partition("/")
+    if not name:
+        return frozenset()
+    service = import_module(f"pulumi_aws.{'lambda_' if module == 'lambda' else module}")
+    # The second name is the usual one; the first is there where another type has the second.
+    found = getattr(service, f"{name}InitArgs", None) or getattr(service, f"{name}Args")
+    return frozenset(inspect.signature(found).parameters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +111,8 @@ class _Mocks(Mocks):
         return f"id-{args.name}", named | {
             "arn": f"arn:{service}:{args.name}",
             "url": f"https://{service}/{args.name}",
+            "repositoryUrl": f"{ECR}/{named['name']}",
+            "prefixListId": f"pl-{args.name}",
         }
 
     def call(self, args: MockCallArgs) -> Any:
@@ -102,16 +133,16 @@ class _Monitor(MockMonitor):
         return answer
 
 
-def declare(config: Mapping[str, Any] | None = None, *, stack: str = STACK) -> Declaration:
-    """Run the program with a configuration; the image is given."""
+def declare(
+    config: Mapping[str, Any] | None = None,
+    *,
+    stack: str = STACK,
+    images: Mapping[str, str] = IMAGES,
+) -> Declaration:
+    """Run the program with a configuration; the images are given."""
     mocks = _Mocks()
     monitor = _Monitor(mocks)
-    exports = program.run(
-        mocks,
-        stack=stack,
-        config={"image": IMAGE, "batchImage": BATCH_IMAGE, **(config or {})},
-        monitor=monitor,
-    )
+    exports = program.run(mocks, stack=stack, config={**images, **(config or {})}, monitor=monitor)
     return Declaration(
         resources=tuple(_resource(request, stack) for request in monitor.requests),
         exports=exports,
@@ -128,6 +159,9 @@ def _resource(request: Any, stack: str) -> Resource:
             (_short(kind.split("$")[-1]), name.removeprefix(f"safelight-{stack}-"))
             for kind, name in (urn.split("::")[2:4] for urn in request.dependencies)
         ),
+        ignores=tuple(request.ignoreChanges),
+        protected=request.protect,
+        kept=request.retainOnDelete,
     )
 
 

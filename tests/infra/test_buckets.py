@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.infra.declared import Declaration, declare
+from tests.infra.configs import REPLICA
+from tests.infra.declared import ACCOUNT, Declaration, declare
 
 BUCKETS = ("intake", "delivery", "quarantine")
 
@@ -139,3 +140,122 @@ def test_buckets_are_kept_unless_told(ordered: Declaration) -> None:
 
     assert [one.inputs["forceDestroy"] for one in ordered.of("s3/Bucket")] == [False] * 3
     assert [one.inputs["forceDestroy"] for one in thrown_away.of("s3/Bucket")] == [True] * 3
+
+
+# --- what can be chosen -----------------------------------------------------------------------
+
+
+def test_browsers_may_upload_and_see_the_tags_of_parts(ordered: Declaration) -> None:
+    """Whoever sends parts must name each one's ETag at the end; CORS hides it unless told."""
+    (cors,) = ordered.of("s3/BucketCorsConfiguration")
+
+    assert cors.name == "intake"
+    assert cors.inputs["corsRules"] == [
+        {
+            "id": "uploads",
+            "allowedMethods": ["POST", "PUT"],
+            "allowedOrigins": ["*"],
+            "allowedHeaders": ["content-type", "content-md5", "x-amz-*"],
+            "exposeHeaders": ["ETag"],
+            "maxAgeSeconds": 3600,
+        }
+    ]
+
+
+def test_only_the_pages_that_are_named_may_upload() -> None:
+    """With none named there is nothing for browsers at all."""
+    mine = ["https://www.example.com"]
+    named = declare({"storage": {"browserOrigins": mine}})
+    (rule,) = named.one("s3/BucketCorsConfiguration", "intake").inputs["corsRules"]
+
+    assert rule["allowedOrigins"] == mine
+    assert not declare({"storage": {"browserOrigins": []}}).of("s3/BucketCorsConfiguration")
+
+
+def test_uploads_come_in_through_the_edge_where_chosen(
+    ordered: Declaration, bare: Declaration
+) -> None:
+    """The intake bucket, which is the one that far clients send to."""
+    (one,) = ordered.of("s3/BucketAccelerateConfiguration")
+
+    assert one.inputs == {"bucket": "safelight-test-intake", "status": "Enabled"}
+    assert not bare.of("s3/BucketAccelerateConfiguration")
+
+
+def test_access_is_logged_into_a_bucket_of_its_own(full: Declaration) -> None:
+    """Of all three, each under its name; S3 may write for these three and nobody else may."""
+    logs = {one.name: one.inputs for one in full.of("s3/BucketLogging")}
+    allowed = full.one("s3/BucketPolicy", "access-logs").statements()[2]
+
+    assert set(logs) == set(BUCKETS)
+    for name, inputs in logs.items():
+        assert inputs == {
+            "bucket": f"safelight-test-{name}",
+            "targetBucket": "safelight-test-access-logs",
+            "targetPrefix": f"{name}/",
+        }
+    assert allowed == {
+        "Sid": "AccessLogs",
+        "Effect": "Allow",
+        "Principal": {"Service": "logging.s3.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": "arn:aws:s3:safelight-test-access-logs/*",
+        "Condition": {
+            "ArnEquals": {"aws:SourceArn": [f"arn:aws:s3:safelight-test-{one}" for one in BUCKETS]},
+            "StringEquals": {"aws:SourceAccount": ACCOUNT},
+        },
+    }
+
+
+def test_what_is_kept_for_a_while_goes_after_it() -> None:
+    """Access logs and renditions, each after its own days."""
+    chosen = {"accessLogs": True, "accessLogDays": 11, "renditionDays": 22, "quarantineDays": 33}
+    declared = declare({"storage": chosen})
+    days = {
+        name: declared.one("s3/BucketLifecycleConfiguration", name).inputs["rules"][1]["expiration"]
+        for name in ("access-logs", "delivery", "quarantine")
+    }
+
+    assert days == {
+        "access-logs": {"days": 11},
+        "delivery": {"days": 22},
+        "quarantine": {"days": 33},
+    }
+
+
+def test_originals_are_copied_and_what_is_deleted_stays_there(full: Declaration) -> None:
+    """To the bucket that was named, by a role that can do nothing else."""
+    (copy,) = full.of("s3/BucketReplicationConfig")
+    arn = "arn:aws:s3:safelight-test-intake"
+
+    assert copy.inputs == {
+        "bucket": "safelight-test-intake",
+        "role": "arn:aws:iam:safelight-test-replicate",
+        "rules": [
+            {
+                "id": "originals",
+                "status": "Enabled",
+                "priority": 1,
+                "filter": {"prefix": ""},
+                "deleteMarkerReplication": {"status": "Disabled"},
+                "destination": {"bucket": REPLICA, "storageClass": "INTELLIGENT_TIERING"},
+            }
+        ],
+    }
+    assert ("s3/BucketVersioning", "intake") in copy.waits_for
+    assert ("iam/RolePolicy", "replicate") in copy.waits_for
+    assert [
+        (one["Action"], one["Resource"])
+        for one in full.one("iam/RolePolicy", "replicate").statements()
+    ] == [
+        (["s3:GetReplicationConfiguration", "s3:ListBucket"], [arn]),
+        (
+            [
+                "s3:GetObjectVersionForReplication",
+                "s3:GetObjectVersionAcl",
+                "s3:GetObjectVersionTagging",
+            ],
+            [f"{arn}/*"],
+        ),
+        (["s3:ReplicateObject", "s3:ReplicateTags"], [f"{REPLICA}/*"]),
+    ]

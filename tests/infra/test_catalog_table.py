@@ -48,3 +48,76 @@ def test_each_of_its_switches_can_be_off() -> None:
     assert table["deletionProtectionEnabled"] is False
     assert table["streamEnabled"] is False
     assert "streamViewType" not in table
+
+
+def test_the_table_is_paid_by_request_unless_told(ordered: Declaration) -> None:
+    """Nothing is provisioned, and nothing follows the load."""
+    table = ordered.one("dynamodb/Table", "catalog")
+
+    assert not {"readCapacity", "writeCapacity"} & {*table.inputs}
+    assert table.ignores == ()
+    assert not ordered.of("appautoscaling/Target")
+    assert not ordered.of("dynamodb/ContributorInsights")
+
+
+def test_provisioned_capacity_follows_the_load() -> None:
+    """Reads and writes, of the table and of each index, between the bounds that were given."""
+    bounds = {"minimumReads": 2, "maximumReads": 20, "minimumWrites": 3, "maximumWrites": 30}
+    declared = declare({"catalog": {"capacity": "provisioned", **bounds}})
+    table = declared.one("dynamodb/Table", "catalog")
+    targets = {
+        (one.inputs["resourceId"], one.inputs["scalableDimension"]): (
+            one.inputs["minCapacity"],
+            one.inputs["maxCapacity"],
+        )
+        for one in declared.of("appautoscaling/Target")
+    }
+    name = "table/safelight-test-catalog"
+
+    assert table.inputs["billingMode"] == "PROVISIONED"
+    assert (table.inputs["readCapacity"], table.inputs["writeCapacity"]) == (2, 3)
+    for index in table.inputs["globalSecondaryIndexes"]:
+        assert (index["readCapacity"], index["writeCapacity"]) == (2, 3)
+    assert targets == {
+        (place, f"dynamodb:{kind}:{what}CapacityUnits"): ends
+        for what, ends in (("Read", (2, 20)), ("Write", (3, 30)))
+        for place, kind in [
+            (name, "table"),
+            *((f"{name}/index/{index}", "index") for index in schema.INDEXES),
+        ]
+    }
+
+
+def test_each_target_has_the_policy_of_its_own_metric(full: Declaration) -> None:
+    """Seven tenths of what is there should be in use."""
+    targets = {
+        one.name: (one.inputs["resourceId"], one.inputs["scalableDimension"])
+        for one in full.of("appautoscaling/Target")
+    }
+    for policy in full.of("appautoscaling/Policy"):
+        place = (policy.inputs["resourceId"], policy.inputs["scalableDimension"])
+        tracked = policy.inputs["targetTrackingScalingPolicyConfiguration"]
+        what = "Read" if "Read" in place[1] else "Write"
+        assert place == targets[policy.name]
+        assert tracked["targetValue"] == 70
+        assert tracked["predefinedMetricSpecification"] == {
+            "predefinedMetricType": f"DynamoDB{what}CapacityUtilization"
+        }
+
+
+def test_a_deploy_leaves_alone_what_the_scaling_has_set(full: Declaration) -> None:
+    """Else every deploy would start again from the lower bound."""
+    assert full.one("dynamodb/Table", "catalog").ignores == (
+        "readCapacity",
+        "writeCapacity",
+        "globalSecondaryIndexes[*].readCapacity",
+        "globalSecondaryIndexes[*].writeCapacity",
+    )
+
+
+def test_throttled_keys_are_told_of_table_and_indexes(full: Declaration) -> None:
+    """And of nothing that is not throttled, which would be paid by the request."""
+    found = full.of("dynamodb/ContributorInsights")
+
+    assert {one.inputs.get("indexName") for one in found} == {None, *schema.INDEXES}
+    assert {one.inputs["mode"] for one in found} == {"THROTTLED_KEYS"}

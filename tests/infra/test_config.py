@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +10,21 @@ import pulumi
 import pytest
 
 from stack.config import (
+    SECTIONS,
+    Capacity,
     Catalog,
     Config,
-    Cost,
-    Heavy,
     Intake,
-    Observability,
     Registry,
     Storage,
     read,
 )
-from tests.infra.declared import BATCH_IMAGE, IMAGE, declare
+from tests.infra.configs import camel
+from tests.infra.declared import BATCH_IMAGE, IMAGE, IMAGES, declare
 from worker.errors import ProblemsError
 from worker.settings import Ordering
 
 ROOT = Path(__file__).parents[2]
-IMAGES = {"image": IMAGE, "batchImage": BATCH_IMAGE}
-SECTIONS = {
-    "registry": Registry,
-    "storage": Storage,
-    "catalog": Catalog,
-    "intake": Intake,
-    "heavy": Heavy,
-    "observability": Observability,
-    "cost": Cost,
-}
 
 
 def _mistakes(values: dict[str, Any], *, stack: str = "dev") -> dict[str, str]:
@@ -57,8 +46,12 @@ def test_values_are_read_as_the_engine_and_the_command_line_write_them() -> None
             "recipe": "archive",
             "tags": {"team": "media"},
             "settings": {"upload_threads": 4.0, "redis_url": "redis://cache"},
-            "storage": {"quarantineDays": "7", "forceDestroy": "true"},
-            "catalog": {"stream": False},
+            "storage": {
+                "quarantineDays": "7",
+                "forceDestroy": "true",
+                "browserOrigins": ["https://www.example.com", "http://localhost:3000"],
+            },
+            "catalog": {"stream": False, "capacity": "provisioned"},
             "intake": {"ordering": "standard", "memory": 2048.0, "logRetentionDays": "14"},
         },
         stack="dev",
@@ -71,8 +64,12 @@ def test_values_are_read_as_the_engine_and_the_command_line_write_them() -> None
         recipe="archive",
         tags={"team": "media"},
         settings={"upload_threads": "4", "redis_url": "redis://cache"},
-        storage=Storage(quarantine_days=7, force_destroy=True),
-        catalog=Catalog(stream=False),
+        storage=Storage(
+            quarantine_days=7,
+            force_destroy=True,
+            browser_origins=("https://www.example.com", "http://localhost:3000"),
+        ),
+        catalog=Catalog(stream=False, capacity=Capacity.PROVISIONED),
         intake=Intake(ordering=Ordering.STANDARD, memory=2048, log_retention_days=14),
     )
 
@@ -84,8 +81,19 @@ def test_every_mistake_is_reported_at_once() -> None:
             "image": "safelight:latest",
             "recipe": "",
             "tags": {"aws:mine": "x"},
-            "settings": {"heavy_byte": 1, "table": "mine", "upload_threads": 0},
-            "storage": {"glacierAfterDays": 0.5, "forceDestroy": "yes", "days": 3},
+            "settings": {
+                "heavy_byte": 1,
+                "table": "mine",
+                "upload_threads": 0,
+                "batch_prefix": "mine",
+            },
+            "storage": {
+                "glacierAfterDays": 0.5,
+                "forceDestroy": "yes",
+                "days": 3,
+                "browserOrigins": ["www.example.com"],
+                "replicateTo": "a-bucket",
+            },
             "catalog": "none",
             "intake": {
                 "ordering": "random",
@@ -107,10 +115,13 @@ def test_every_mistake_is_reported_at_once() -> None:
         "tags",
         "settings.heavy_byte",
         "settings.table",
+        "settings.batch_prefix",
         "settings.upload_threads",
         "storage.glacierAfterDays",
         "storage.forceDestroy",
         "storage.days",
+        "storage.browserOrigins",
+        "storage.replicateTo",
         "catalog",
         "intake.ordering",
         "intake.architecture",
@@ -131,11 +142,46 @@ def test_a_missing_image_is_named() -> None:
     assert read({"image": IMAGE, "heavy": {"enabled": False}}, stack="dev").batch_image == ""
 
 
+def test_repositories_alone_need_no_image() -> None:
+    """And take none: a stack that has images has more than repositories to lose."""
+    alone = {"registry": {"only": True}}
+
+    assert read(alone, stack="dev") == Config(stack="dev", registry=Registry(only=True))
+    assert set(_mistakes(alone)) == {"registry.only"}
+    with pytest.raises(ProblemsError, match="leaves nothing"):
+        read({"registry": {"only": True, "enabled": False}}, stack="dev")
+
+
+@pytest.mark.parametrize("name", ["dev-", "-dev", "a--b", "Dev", "", "x" * 21])
+def test_a_stack_has_a_name_that_every_service_takes(name: str) -> None:
+    """Repositories know hyphens between other characters only."""
+    assert set(_mistakes({}, stack=name)) == {"stack"}
+
+
+@pytest.mark.parametrize("name", ["d", "dev", "eu-west-1", "x" * 20])
+def test_usual_names_of_stacks_are_fine(name: str) -> None:
+    """Letters, digits and single hyphens."""
+    assert read(IMAGES, stack=name).stack == name
+
+
+@pytest.mark.parametrize("value", ["*", {"a": 1}, ["ftp://a.example"], ["https://a.example/path"]])
+def test_origins_are_a_list_of_them(value: object) -> None:
+    """An origin has no path, and a text is no list."""
+    assert set(_mistakes({"storage": {"browserOrigins": value}})) == {"storage.browserOrigins"}
+
+
 @pytest.mark.parametrize("cost", [{"monthlyBudget": 100}, {"anomalyDollars": 10}])
 def test_who_watches_the_cost_has_an_address(cost: dict[str, Any]) -> None:
     """A warning that reaches nobody is a mistake."""
+    somebody = {"email": "who@example.com"}
+
     assert set(_mistakes({"cost": cost})) == {"cost.email"}
-    assert read({**IMAGES, "cost": {**cost, "email": "who@example.com"}}, stack="dev")
+    assert set(_mistakes({"cost": cost, "observability": {**somebody, "enabled": False}})) == {
+        "cost.email"
+    }
+    assert read({**IMAGES, "cost": {**cost, **somebody}}, stack="dev")
+    # The topic of the alarms is told as well.
+    assert read({**IMAGES, "cost": cost, "observability": somebody}, stack="dev")
 
 
 @pytest.mark.parametrize(
@@ -146,11 +192,23 @@ def test_who_watches_the_cost_has_an_address(cost: dict[str, Any]) -> None:
         ({"ordering": "standard", "batchSize": 11}, "intake.batchWindow"),
         ({"memory": 1024}, "intake.memory"),
         ({"timeout": 60}, "intake.timeout"),
+        ({"maximumConcurrency": 50, "reservedConcurrency": 49}, "intake.reservedConcurrency"),
     ],
 )
 def test_values_that_do_not_go_together(intake: dict[str, Any], path: str) -> None:
     """What AWS would refuse, or what would leave the sandbox no room or time, is refused here."""
     assert set(_mistakes({"intake": intake})) == {path}
+
+
+@pytest.mark.parametrize("what", ["Reads", "Writes"])
+def test_capacity_has_its_lower_bound_below(what: str) -> None:
+    """Where there is capacity to bound."""
+    bounds = {f"minimum{what}": 11, f"maximum{what}": 10}
+
+    assert set(_mistakes({"catalog": {"capacity": "provisioned", **bounds}})) == {
+        f"catalog.minimum{what}"
+    }
+    assert read({**IMAGES, "catalog": bounds}, stack="dev").catalog.capacity is Capacity.ON_DEMAND
 
 
 @pytest.mark.parametrize("intake", [{"memory": 1024}, {"timeout": 60}])
@@ -180,32 +238,12 @@ def test_a_key_that_is_no_object_is_a_mistake() -> None:
         declare({"intake": "{not json"})
 
 
-def test_the_stack_files_hold_known_keys_only() -> None:
-    """Each value in the presets is read by the program, as text by key."""
-    known = {_camel(item.name) for kind in SECTIONS.values() for item in _fields(kind)}
-    for preset in ("dev", "prod"):
-        text = (ROOT / "pulumi" / f"Pulumi.{preset}.yaml").read_text()
-
-        keys = re.findall(r"^    (\w+): ", text, flags=re.MULTILINE)
-
-        assert keys
-        assert set(keys) <= known
-
-
 def test_the_readme_explains_every_value() -> None:
     """Each key, with its default, is in the table of pulumi/README.md."""
     text = (ROOT / "pulumi" / "README.md").read_text()
 
     for section, kind in SECTIONS.items():
-        for item in _fields(kind):
-            default = str(getattr(kind(), item.name)).lower()
-            assert f"| `{section}.{_camel(item.name)}` | {default} |" in text
-
-
-def _fields(kind: type[Any]) -> tuple[dataclasses.Field[Any], ...]:
-    return dataclasses.fields(kind)
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(part.title() for part in rest)
+        for item in dataclasses.fields(kind):
+            default = getattr(kind(), item.name)
+            said = ", ".join(default) if isinstance(default, tuple) else str(default).lower()
+            assert f"| `{section}.{camel(item.name)}` | {said} |" in text

@@ -1,35 +1,14 @@
-"""What is said about repositories, budgets and the watch for unusual spending."""
+"""What is said about money: budget, watch, tags, power tuning, savings plan."""
 
 from __future__ import annotations
 
-from tests.infra.declared import Declaration, declare
-
-
-def test_repositories_keep_tags_and_drop_old_images(ordered: Declaration) -> None:
-    """Tags never move, pushes are scanned, and what nobody needs goes."""
-    for repository in ordered.of("ecr/Repository"):
-        assert repository.inputs["imageTagMutability"] == "IMMUTABLE"
-        assert repository.inputs["imageScanningConfiguration"] == {"scanOnPush": True}
-    for policy in ordered.of("ecr/LifecyclePolicy"):
-        first, second = policy.document("policy")["rules"]
-        assert first["selection"]["tagStatus"] == "untagged"
-        assert second["selection"]["countNumber"] == 30
-
-
-def test_lambda_may_pull_for_this_account_only(ordered: Declaration) -> None:
-    """Batch pulls with its machines' role and needs no policy here."""
-    (policy,) = ordered.of("ecr/RepositoryPolicy")
-    (statement,) = policy.statements()
-
-    assert policy.name == "image-lambda"
-    assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
-    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+from tests.infra.declared import ACCOUNT, Declaration, declare
 
 
 def test_nobody_is_told_unless_asked_for(ordered: Declaration) -> None:
-    """Both parts are off by default."""
-    assert not ordered.of("budgets/Budget")
-    assert not ordered.of("costexplorer/AnomalyMonitor")
+    """Every part is off by default."""
+    for service in ("budgets", "costexplorer", "savingsplans", "serverlessrepository"):
+        assert not [one for one in ordered.resources if one.kind.startswith(service)]
 
 
 def test_a_budget_warns_of_the_forecast_and_of_what_is_spent() -> None:
@@ -49,10 +28,98 @@ def test_a_budget_warns_of_the_forecast_and_of_what_is_spent() -> None:
     } == {"who@example.com"}
 
 
-def test_unusual_spending_is_told_from_a_sum_on() -> None:
-    """A watch on this project's tag."""
-    declared = declare({"cost": {"anomalyDollars": 40, "email": "who@example.com"}})
-    (subscription,) = declared.of("costexplorer/AnomalySubscription")
+def test_the_topic_of_the_alarms_hears_of_money_too(full: Declaration) -> None:
+    """An alarm of CloudWatch sees no bill outside us-east-1; these tell the same people."""
+    topic = "arn:aws:sns:safelight-test-alarms"
+    (budget,) = full.of("budgets/Budget")
+    publishers = {
+        statement["Principal"]["Service"]: statement["Condition"]
+        for statement in full.one("sns/TopicPolicy", "alarms").statements()
+    }
 
-    assert subscription.inputs["thresholdExpression"]["dimension"]["values"] == ["40"]
-    assert subscription.inputs["subscribers"] == [{"type": "EMAIL", "address": "who@example.com"}]
+    assert all(one["subscriberSnsTopicArns"] == [topic] for one in budget.inputs["notifications"])
+    assert publishers["budgets.amazonaws.com"] == {
+        "StringEquals": {"aws:SourceAccount": ACCOUNT},
+        "ArnLike": {"aws:SourceArn": f"arn:aws:budgets::{ACCOUNT}:*"},
+    }
+    assert publishers["costalerts.amazonaws.com"] == {
+        "StringEquals": {"aws:SourceAccount": ACCOUNT}
+    }
+
+
+def test_without_a_topic_there_are_letters_alone() -> None:
+    """Money is watched without alarms as well."""
+    declared = declare(
+        {
+            "observability": {"enabled": False},
+            "cost": {"monthlyBudget": 9, "anomalyDollars": 9, "email": "who@example.com"},
+        }
+    )
+    (budget,) = declared.of("budgets/Budget")
+
+    assert not any("subscriberSnsTopicArns" in one for one in budget.inputs["notifications"])
+    assert [one.inputs["frequency"] for one in declared.of("costexplorer/AnomalySubscription")] == [
+        "DAILY"
+    ]
+
+
+def test_unusual_spending_is_told_from_a_sum_on() -> None:
+    """A watch on this project's tag; at once on the topic, once a day by letter."""
+    declared = declare({"cost": {"anomalyDollars": 40, "email": "who@example.com"}})
+    found = {
+        one.inputs["frequency"]: one.inputs
+        for one in declared.of("costexplorer/AnomalySubscription")
+    }
+
+    assert {tuple(one["thresholdExpression"]["dimension"]["values"]) for one in found.values()} == {
+        ("40",)
+    }
+    assert found["DAILY"]["subscribers"] == [{"type": "EMAIL", "address": "who@example.com"}]
+    assert found["IMMEDIATE"]["subscribers"] == [
+        {"type": "SNS", "address": "arn:aws:sns:safelight-test-alarms"}
+    ]
+
+
+def test_the_bill_can_be_divided_by_our_tags(full: Declaration) -> None:
+    """They are the account's: one stack that goes does not take them from the others."""
+    found = full.of("costexplorer/CostAllocationTag")
+
+    assert {one.inputs["tagKey"] for one in found} == {"Project", "Stack", "Component"}
+    assert {one.inputs["status"] for one in found} == {"Active"}
+    assert all(one.kept for one in found)
+
+
+def test_power_tuning_may_touch_the_ingest_function_alone(full: Declaration) -> None:
+    """The version that was read, not whatever is newest."""
+    (found,) = full.of("serverlessrepository/CloudFormationStack")
+    tags = found.inputs["tags"]
+
+    assert found.inputs == {
+        "applicationId": (
+            "arn:aws:serverlessrepo:us-east-1:451282441545:applications/aws-lambda-power-tuning"
+        ),
+        "semanticVersion": "4.4.0",
+        "capabilities": ["CAPABILITY_IAM"],
+        "parameters": {
+            "lambdaResource": "arn:aws:lambda:safelight-test-ingest*",
+            "totalExecutionTimeout": "900",
+        },
+        "tags": tags,
+    }
+
+
+def test_a_savings_plan_is_bought_once() -> None:
+    """It cannot be cancelled: no replacement buys another, and none is forgotten by mistake."""
+    (plan,) = declare({"cost": {"savingsPlanCents": 150}}).of("savingsplans/SavingsPlan")
+
+    assert plan.inputs["commitment"] == "1.50"
+    assert plan.inputs["savingsPlanOfferingId"] == "compute-for-a-year"
+    assert (plan.protected, plan.kept) == (True, True)
+    assert plan.ignores == ("savingsPlanOfferingId",)
+
+
+def test_nothing_else_is_protected_or_kept(full: Declaration) -> None:
+    """`pulumi destroy` removes what it has made."""
+    odd = {one.kind for one in full.resources if one.protected or one.kept}
+
+    assert odd == {"savingsplans/SavingsPlan", "costexplorer/CostAllocationTag"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -42,8 +43,10 @@ ALWAYS = {
     "iam/Role": 1,
     "iam/RolePolicy": 1,
     "lambda/Function": 1,
+    "lambda/FunctionEventInvokeConfig": 1,
     "lambda/EventSourceMapping": 1,
 }
+FOR_BROWSERS = {"s3/BucketCorsConfiguration": 1, "s3/BucketAccelerateConfiguration": 1}
 FOR_ORDER = {
     "safelight:queues:QueueWithDeadLetters": 1,
     "safelight:pipe:OrderingPipe": 1,
@@ -75,6 +78,7 @@ FOR_HEAVY_WORK = {
     "ec2/RouteTableAssociation": 3,
     "ec2/InternetGateway": 1,
     "ec2/Route": 1,
+    "ec2/DefaultSecurityGroup": 1,
     "ec2/SecurityGroup": 1,
     "ec2/VpcEndpoint": 2,
     "ec2/LaunchTemplate": 1,
@@ -83,13 +87,13 @@ FOR_HEAVY_WORK = {
     "batch/SchedulingPolicy": 1,
     "batch/JobDefinition": JOBS,
     "iam/Role": 4,  # machine, job, function, state machine
-    "iam/RolePolicy": 3,
-    "iam/RolePolicyAttachment": 1,
+    "iam/RolePolicy": 4,
     "iam/InstanceProfile": 1,
     "cloudwatch/LogGroup": 3,
     "cloudwatch/EventRule": 1,
     "cloudwatch/EventTarget": 1,
     "lambda/Function": 1,
+    "lambda/FunctionEventInvokeConfig": 1,
     "lambda/Permission": 1,
     "sfn/StateMachine": 1,
     "sqs/Queue": 1,
@@ -97,47 +101,99 @@ FOR_HEAVY_WORK = {
 }
 FOR_WATCHING = {
     "safelight:observability:Observability": 1,
+    "safelight:signals:Signals": 1,
+    "safelight:telling:Topic": 1,
     "sns/Topic": 1,
     "sns/TopicPolicy": 1,
     "cloudwatch/CompositeAlarm": 1,
     "cloudwatch/Dashboard": 1,
-    "cloudwatch/EventRule": 1,
-    "cloudwatch/EventTarget": 1,
-    "cloudwatch/MetricAlarm": 11,
+    "cloudwatch/LogMetricFilter": 1,
+    "cloudwatch/MetricAlarm": 7,
 }
-_EXTRAS = Counter(FOR_IMAGES) + Counter(FOR_HEAVY_WORK) + Counter(FOR_WATCHING)
+FOR_WATCHING_HEAVY_WORK = {
+    "cloudwatch/EventRule": 2,
+    "cloudwatch/EventTarget": 2,
+    "cloudwatch/LogGroup": 1,
+    "cloudwatch/LogResourcePolicy": 1,
+    "cloudwatch/LogMetricFilter": 4,
+    "cloudwatch/MetricAlarm": 8,
+}
+EXTRAS = [FOR_BROWSERS, FOR_IMAGES, FOR_HEAVY_WORK, FOR_WATCHING, FOR_WATCHING_HEAVY_WORK]
+FOR_EVERYTHING_ELSE = {
+    # Access logs: a bucket with its guards, and a log of each of the others.
+    "safelight:storage:PrivateBucket": 1,
+    "s3/Bucket": 1,
+    "s3/BucketPublicAccessBlock": 1,
+    "s3/BucketOwnershipControls": 1,
+    "s3/BucketServerSideEncryptionConfiguration": 1,
+    "s3/BucketPolicy": 1,
+    "s3/BucketLifecycleConfiguration": 1,
+    "s3/BucketLogging": 3,
+    # The copy elsewhere.
+    "s3/BucketReplicationConfig": 1,
+    "iam/Role": 1,
+    "iam/RolePolicy": 1,
+    # Provisioned capacity: reads and writes of the table and its four indexes.
+    "appautoscaling/Target": 10,
+    "appautoscaling/Policy": 10,
+    "dynamodb/ContributorInsights": 5,
+    # Machines that always run and those for when Spot has none; endpoints instead of a gateway.
+    "batch/ComputeEnvironment": 2,
+    "ec2/SecurityGroup": 1,
+    "ec2/VpcEndpoint": 6,
+    # Whom to tell, of unusual figures too.
+    "sns/TopicSubscription": 1,
+    "cloudwatch/MetricAlarm": 2,
+    # Money.
+    "budgets/Budget": 1,
+    "costexplorer/AnomalyMonitor": 1,
+    "costexplorer/AnomalySubscription": 2,
+    "costexplorer/CostAllocationTag": 3,
+    "serverlessrepository/CloudFormationStack": 1,
+    "savingsplans/SavingsPlan": 1,
+}
+INSTEAD_OF_A_GATEWAY = {"ec2/InternetGateway": 1, "ec2/Route": 1}
+
+
+def _together(*parts: Mapping[str, int]) -> Counter[str]:
+    return sum((Counter(part) for part in (COMPONENTS, ALWAYS, *parts)), Counter())
+
+
+def _counts(declared: Declaration) -> Counter[str]:
+    return Counter(one.kind for one in declared.resources)
 
 
 def test_a_stack_without_order_is_exactly_this(standard: Declaration) -> None:
     """Nothing more and nothing less than what the standard way needs."""
-    counts = Counter(one.kind for one in standard.resources)
-
-    assert counts == Counter(COMPONENTS) + Counter(ALWAYS) + _EXTRAS
+    assert _counts(standard) == _together(*EXTRAS)
 
 
 def test_order_adds_a_queue_a_pipe_and_the_function_that_names_groups(
     ordered: Declaration,
 ) -> None:
     """FIFO is the standard way and these further resources."""
-    counts = Counter(one.kind for one in ordered.resources)
-
-    assert (
-        counts
-        == Counter(COMPONENTS)
-        + Counter(ALWAYS)
-        + Counter(FOR_ORDER)
-        + Counter(FOR_WATCHING_ORDER)
-        + _EXTRAS
-    )
+    assert _counts(ordered) == _together(*EXTRAS, FOR_ORDER, FOR_WATCHING_ORDER)
 
 
-def test_what_is_switched_off_is_not_there() -> None:
-    """Without repositories and heavy work a stack is what it was before they came."""
-    small = declare({name: {"enabled": False} for name in ("registry", "heavy", "observability")})
-    counts = Counter(one.kind for one in small.resources)
+def test_everything_that_can_be_switched_on_is_exactly_this(full: Declaration) -> None:
+    """Each option adds its own resources and no others."""
+    whole = _together(*EXTRAS, FOR_ORDER, FOR_WATCHING_ORDER, FOR_EVERYTHING_ELSE)
 
-    assert counts == Counter(COMPONENTS) + Counter(ALWAYS) + Counter(FOR_ORDER)
-    assert not {"repositories", "jobQueues", "heavyWorkflow"} & {*small.exports}
+    assert _counts(full) == whole - Counter(INSTEAD_OF_A_GATEWAY)
+
+
+def test_what_is_switched_off_is_not_there(bare: Declaration) -> None:
+    """Three buckets, a table, a queue, a function: what everything else stands on."""
+    assert _counts(bare) == _together()
+    assert not {"registry", "jobQueues", "heavyWorkflow", "alarmTopic"} & {*bare.exports}
+
+
+def test_a_new_stack_has_repositories_alone() -> None:
+    """They come before the images, and everything else after them."""
+    first = declare({"registry": {"only": True}}, images={})
+
+    assert _counts(first) == Counter(FOR_IMAGES)
+    assert {*first.exports} == {"registry", "repositories"}
 
 
 def test_every_resource_has_a_component_for_a_parent(ordered: Declaration) -> None:
@@ -177,6 +233,33 @@ def test_the_environment_is_one_that_the_worker_accepts(ordered: Declaration) ->
         queue_url="https://aws:sqs/safelight-test-ordered",
         dlq_url="https://aws:sqs/safelight-test-ordered-dead",
     )
+
+
+def test_the_command_line_is_told_where_everything_is(ordered: Declaration) -> None:
+    """What the function is told, and what commands alone ask for."""
+    settings = Settings.from_environment(ordered.exports["environment"])
+
+    assert settings.batch_prefix == "safelight-test"
+    assert settings.heavy_workflow == ordered.exports["heavyWorkflow"]
+    assert settings.uploads_queue_url == ordered.exports["uploadsQueue"]
+    assert settings.uploads_dlq_url == ordered.exports["uploadsDeadLetters"]
+    assert settings.queue_url == ordered.exports["workQueue"]
+
+
+def test_names_of_jobs_begin_as_the_command_line_is_told(ordered: Declaration) -> None:
+    """Queues and definitions are looked up by it."""
+    prefix = ordered.exports["environment"]["SAFELIGHT_BATCH_PREFIX"]
+
+    for arn in (
+        *ordered.exports["jobQueues"].values(),
+        *ordered.exports["jobDefinitions"].values(),
+    ):
+        assert arn.startswith(f"arn:aws:batch:{prefix}-")
+
+
+def test_without_heavy_work_the_command_line_is_told_of_none(bare: Declaration) -> None:
+    """Its settings are complete all the same."""
+    assert Settings.from_environment(bare.exports["environment"]).heavy_workflow is None
 
 
 def test_the_exports_name_both_queues_and_their_dead_letters(

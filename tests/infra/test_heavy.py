@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from batch.catalog import KINDS, RETRY
-from tests.infra.declared import BATCH_IMAGE, Declaration, declare
+from tests.infra.declared import ACCOUNT, BATCH_IMAGE, Declaration, declare
 
 
 def _properties(declared: Declaration, kind: str) -> Any:
@@ -156,6 +156,49 @@ def test_the_network_has_no_gateway_paid_by_the_gigabyte(ordered: Declaration) -
     assert not ordered.of("ec2/NatGateway")
 
 
+def test_machines_may_join_clusters_of_this_stack_and_write_the_log_of_jobs(
+    ordered: Declaration,
+) -> None:
+    """Not those of the account's other clusters, and no other log."""
+    statements = ordered.one("iam/RolePolicy", "machine").statements()
+    rights = {
+        action: one["Resource"]
+        for one in statements
+        for action in one["Action"]
+        if not action.startswith("ecr:")
+    }
+    ecs = f"arn:aws:ecs:eu-central-1:{ACCOUNT}"
+    clusters, members = [
+        f"{ecs}:{what}/*safelight-test-*" for what in ("cluster", "container-instance")
+    ]
+
+    assert rights == {
+        "ecs:RegisterContainerInstance": [clusters],
+        "ecs:DeregisterContainerInstance": [clusters],
+        "ecs:SubmitAttachmentStateChanges": [clusters],
+        "ecs:SubmitContainerStateChange": [clusters],
+        "ecs:SubmitTaskStateChange": [clusters],
+        "ecs:Poll": [members],
+        "ecs:StartTelemetrySession": [members],
+        "ecs:UpdateContainerInstancesState": [members],
+        "ecs:TagResource": [members],
+        "ecs:DiscoverPollEndpoint": ["*"],
+        "logs:CreateLogStream": ["arn:aws:cloudwatch:safelight-test-jobs:*"],
+        "logs:PutLogEvents": ["arn:aws:cloudwatch:safelight-test-jobs:*"],
+    }
+    (tagging,) = [one for one in statements if one["Action"] == ["ecs:TagResource"]]
+    assert tagging["Condition"] == {
+        "StringEquals": {"ecs:CreateAction": "RegisterContainerInstance"}
+    }
+
+
+def test_no_policy_of_somebody_elses_is_attached(full: Declaration) -> None:
+    """What a role may do is what is read here, not what AWS makes of it next year."""
+    assert not full.of("iam/RolePolicyAttachment")
+    for role in full.of("iam/Role"):
+        assert not {"managedPolicyArns", "inlinePolicies"} & {*role.inputs}
+
+
 def test_a_private_network_has_endpoints_for_everything_else() -> None:
     """No public address and no way out but these."""
     declared = declare({"heavy": {"privateNetwork": True}})
@@ -167,4 +210,10 @@ def test_a_private_network_has_endpoints_for_everything_else() -> None:
 
     assert sorted(interfaces) == ["ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs"]
     assert not declared.of("ec2/InternetGateway")
+    (out,) = declared.one("ec2/SecurityGroup", "heavy").inputs["egress"]
+    assert out["cidrBlocks"] == ["10.64.0.0/16"]
+    assert out["prefixListIds"] == [
+        "pl-safelight-test-heavy-s3",
+        "pl-safelight-test-heavy-dynamodb",
+    ]
     assert {one.inputs["mapPublicIpOnLaunch"] for one in declared.of("ec2/Subnet")} == {False}

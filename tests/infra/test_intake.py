@@ -26,7 +26,7 @@ def test_uploads_are_notified_to_the_standard_queue(ordered: Declaration) -> Non
 
     assert notification.inputs == {
         "bucket": "safelight-test-intake",
-        "eventbridge": False,
+        "eventbridge": True,
         "queues": [
             {"id": "uploads", "queueArn": f"{SQS}-uploads", "events": ["s3:ObjectCreated:*"]}
         ],
@@ -59,11 +59,9 @@ def test_only_our_bucket_may_send_to_the_queue(ordered: Declaration) -> None:
     ]
 
 
-def test_events_go_to_the_default_bus_where_chosen() -> None:
+def test_events_go_to_the_default_bus_unless_told(bare: Declaration) -> None:
     """For others to follow; nothing of ours reads them there."""
-    chosen = declare({"storage": {"eventBridge": True}})
-
-    assert chosen.one("s3/BucketNotification", "intake").inputs["eventbridge"] is True
+    assert bare.one("s3/BucketNotification", "intake").inputs["eventbridge"] is False
 
 
 # --- queues ---------------------------------------------------------------------------------
@@ -211,6 +209,37 @@ def test_without_order_the_function_reads_the_standard_queue_in_larger_batches()
     assert (mapping["batchSize"], mapping["maximumBatchingWindowInSeconds"]) == (50, 2)
 
 
+def test_instances_are_kept_for_the_function_where_chosen(ordered: Declaration) -> None:
+    """None by default: the queue's own limit bounds it, and the account's others keep theirs."""
+    chosen = declare({"intake": {"reservedConcurrency": 120}})
+    reserved = "reservedConcurrentExecutions"
+
+    assert reserved not in ordered.one("lambda/Function", "ingest").inputs
+    assert chosen.one("lambda/Function", "ingest").inputs[reserved] == 120
+
+
+def test_a_call_that_nobody_waits_for_loses_no_upload(ordered: Declaration) -> None:
+    """It is not made again, and its record lies with the other dead letters."""
+    unattended = ordered.one("lambda/FunctionEventInvokeConfig", "ingest")
+
+    assert unattended.inputs == {
+        "functionName": "safelight-test-ingest",
+        "maximumRetryAttempts": 0,
+        "maximumEventAgeInSeconds": 21_600,
+        "destinationConfig": {"onFailure": {"destination": f"{SQS}-uploads-dead"}},
+    }
+    # Lambda knows no FIFO queue as a destination.
+    assert "fifoQueue" not in ordered.one("sqs/Queue", "uploads-dead").inputs
+
+
+def test_functions_are_traced_unless_told(ordered: Declaration, bare: Declaration) -> None:
+    """Both functions of the intake, each with the right to send traces."""
+    for name in ("ingest", "order"):
+        assert ordered.one("lambda/Function", name).inputs["tracingConfig"] == {"mode": "Active"}
+        assert ("xray:PutTraceSegments", "xray:PutTelemetryRecords") in _rights(ordered, name)
+    assert "tracingConfig" not in bare.one("lambda/Function", "ingest").inputs
+
+
 def test_the_functions_rights(ordered: Declaration) -> None:
     """Exactly these actions on exactly these resources."""
     table = "arn:aws:dynamodb:safelight-test-catalog"
@@ -218,6 +247,8 @@ def test_the_functions_rights(ordered: Declaration) -> None:
         ("logs:CreateLogStream", "logs:PutLogEvents"): [
             "arn:aws:cloudwatch:safelight-test-ingest:*"
         ],
+        ("xray:PutTraceSegments", "xray:PutTelemetryRecords"): ["*"],
+        ("sqs:SendMessage",): [f"{SQS}-uploads-dead"],
         (
             "sqs:ReceiveMessage",
             "sqs:DeleteMessage",

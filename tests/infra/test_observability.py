@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from typing import Any
 
+import pytest
+
+from batch import reporting
+from stack import dashboard, signals
 from tests.infra.declared import Declaration, declare
+from worker.services.ingest.prepare import Outcome
 
 
 def test_every_queue_every_function_and_the_workflow_are_watched(ordered: Declaration) -> None:
@@ -13,13 +20,17 @@ def test_every_queue_every_function_and_the_workflow_are_watched(ordered: Declar
         "catalog-throttled",
         "heavy-failed",
         "heavy-undelivered",
+        "ingest-defects",
         "ingest-errors",
         "ingest-slow",
         "ingest-throttled",
+        "jobs-failed",
+        "jobs-reclaimed",
         "ordered-dead",
         "ordered-waiting",
         "uploads-dead",
         "uploads-waiting",
+        "workflow-defects",
         "workflow-errors",
         "workflow-slow",
         "workflow-throttled",
@@ -78,7 +89,7 @@ def test_a_blocked_queue_of_jobs_is_told_as_well(ordered: Declaration) -> None:
     rule = ordered.one("cloudwatch/EventRule", "stuck")
     publishers = {
         one["Principal"]["Service"]: one["Condition"]["ArnLike"]["aws:SourceArn"]
-        for one in ordered.one("sns/TopicPolicy", "stuck").statements()
+        for one in ordered.one("sns/TopicPolicy", "alarms").statements()
     }
 
     assert rule.document("eventPattern")["detail"]["jobQueue"] == [
@@ -106,13 +117,169 @@ def test_unusual_figures_are_alarms_where_chosen() -> None:
     assert subscription.inputs["endpoint"] == "who@example.com"
 
 
+def test_without_heavy_work_nothing_of_it_is_watched() -> None:
+    """No rule, no log and no alarm about jobs; the topic hears of alarms alone."""
+    declared = declare({"heavy": {"enabled": False}})
+    names = {one.name for one in declared.of("cloudwatch/MetricAlarm")}
+    (statement,) = declared.one("sns/TopicPolicy", "alarms").statements()
+
+    assert not {name for name in names if name.startswith(("jobs", "heavy", "workflow"))}
+    assert not declared.of("cloudwatch/EventRule")
+    assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+
+
+def test_errors_in_logs_are_counted(ordered: Declaration) -> None:
+    """A batch that fails in part is no error for Lambda, and a job by hand nobody's execution."""
+    found = {
+        one.name: (one.inputs["logGroupName"], one.inputs["pattern"])
+        for one in ordered.of("cloudwatch/LogMetricFilter")
+        if one.name in ("ingest-defects", "workflow-defects", "jobs-failed")
+    }
+
+    assert found == {
+        "ingest-defects": ("safelight-test-ingest", '{ $.level = "ERROR" }'),
+        "workflow-defects": ("safelight-test-workflow", '{ $.level = "ERROR" }'),
+        "jobs-failed": ("safelight-test-jobs", '{ $.event = "failed" }'),
+    }
+
+
+def test_what_is_counted_is_what_is_watched(ordered: Declaration) -> None:
+    """Filter and alarm name the same figure of this stack."""
+    counted = {
+        (
+            one.inputs["metricTransformation"]["namespace"],
+            one.inputs["metricTransformation"]["name"],
+        )
+        for one in ordered.of("cloudwatch/LogMetricFilter")
+    }
+    watched = {
+        (one["metric"]["namespace"], one["metric"]["metricName"])
+        for alarm in ordered.of("cloudwatch/MetricAlarm")
+        for one in alarm.inputs["metricQueries"]
+        if "metric" in one and one["metric"]["namespace"].startswith("Safelight")
+    }
+
+    assert counted == watched
+    assert {namespace for namespace, _ in counted} == {"Safelight/test"}
+
+
+def test_states_of_jobs_are_kept_as_a_log(ordered: Declaration) -> None:
+    """Of our queues only; EventBridge may write there for this rule."""
+    rule = ordered.one("cloudwatch/EventRule", "job-states")
+    policy = ordered.one("cloudwatch/LogResourcePolicy", "job-states")
+    streams, events = policy.statements("policyDocument")
+    group = "arn:aws:cloudwatch:safelight-test-job-states"
+
+    assert rule.document("eventPattern") == {
+        "source": ["aws.batch"],
+        "detail-type": ["Batch Job State Change"],
+        "detail": {
+            "status": ["RUNNING", "RUNNABLE", "FAILED"],
+            "jobQueue": [
+                f"arn:aws:batch:safelight-test-{name}" for name in ("urgent", "standard", "bulk")
+            ],
+        },
+    }
+    assert streams["Resource"] == events["Resource"] == f"{group}:*"
+    assert events["Condition"] == {"ArnEquals": {"aws:SourceArn": rule_arn()}}
+    assert ordered.one("cloudwatch/EventTarget", "job-states").inputs["arn"] == group
+
+
+def rule_arn() -> str:
+    """Of the rule, as mocks have it."""
+    return "arn:aws:cloudwatch:safelight-test-job-states"
+
+
+SPOT = "Host EC2 (instance i-0123456789abcdef0) terminated."
+ENDED = "Essential container in task exited"
+
+
+@pytest.mark.parametrize(
+    ("status", "reasons", "lost"),
+    [
+        ("RUNNABLE", [], False),
+        ("RUNNING", [SPOT], False),  # the next attempt begins: its loss was counted before
+        ("RUNNABLE", [SPOT], True),
+        ("RUNNABLE", [SPOT, SPOT], True),
+        ("RUNNABLE", [ENDED, SPOT], True),
+        ("RUNNABLE", [SPOT, ENDED], False),
+        ("FAILED", [ENDED], False),
+        ("FAILED", [SPOT] * 10, True),
+    ],
+)
+def test_an_attempt_that_spot_took_is_counted_once(
+    status: str, reasons: list[str], *, lost: bool
+) -> None:
+    """By the newest attempt of an event, which lists them all."""
+    attempts = [{"statusReason": reason} for reason in reasons]
+    event = {"detail": {"status": status, "attempts": attempts}}
+
+    assert fits(signals.reclaimed(), event) is lost
+    assert fits(signals.STARTED, event) is (status == "RUNNING")
+
+
+def fits(pattern: str, event: Any) -> bool:
+    """Whether CloudWatch's filter pattern matches, for the part of its language that is used
+    (CloudWatch Logs User Guide, "Using filter patterns to match terms in JSON log events")."""
+    words = re.findall(r'\$[\w.\[\]]+|"[^"]*"|NOT EXISTS|&&|\|\||!=|=|[()]', pattern)
+    python = {"&&": "and", "||": "or", "!=": "!=", "=": "==", "NOT EXISTS": "== None"}
+    text = []
+    for word in words:
+        if word.startswith("$"):
+            value = _at(event, word)
+            star = pattern.partition(f'{word} = "')[2].partition('"')[0]
+            # A pattern that ends in * is cut where it ends, and so is what it is compared with.
+            fixed = star.removesuffix("*")
+            text.append(repr(value[: len(fixed)] if value and star.endswith("*") else value))
+        else:
+            text.append(python.get(word, word.replace("*", "")))
+    return bool(eval(" ".join(text)))
+
+
+def _at(event: Any, selector: str) -> Any:
+    """What a selector names; None for what is not there."""
+    for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", selector):
+        try:
+            event = event[name] if name else event[int(index)]
+        except (KeyError, IndexError):
+            return None
+    return event
+
+
+def test_the_share_of_lost_attempts_is_watched_by_the_hour(ordered: Declaration) -> None:
+    """Of a few attempts a share says nothing."""
+    alarm = ordered.one("cloudwatch/MetricAlarm", "jobs-reclaimed").inputs
+    (formula,) = [one["expression"] for one in alarm["metricQueries"] if "expression" in one]
+    periods = {one["metric"]["period"] for one in alarm["metricQueries"] if "metric" in one}
+
+    assert formula == "IF(started >= 20, 100 * FILL(reclaimed, 0) / started, 0)"
+    assert periods == {3600}
+    assert (alarm["threshold"], alarm["evaluationPeriods"]) == (20, 1)
+
+
 def test_the_dashboard_draws_every_alarm(ordered: Declaration) -> None:
-    """Each with the line that must not be crossed, none on top of another."""
+    """And what was done; each with its line that must not be crossed, none on top of another."""
     body = json.loads(ordered.one("cloudwatch/Dashboard", "overview").inputs["dashboardBody"])
     places = {(one["x"], one["y"]) for one in body["widgets"]}
-    titles = {one["properties"]["title"] for one in body["widgets"]}
+    done, alarms = body["widgets"][:2], body["widgets"][2:]
 
-    assert titles == {one.name for one in ordered.of("cloudwatch/MetricAlarm")}
+    assert {one["properties"]["title"] for one in done} == {
+        "uploads by outcome",
+        "jobs by kind and outcome",
+    }
+    assert {one["properties"]["title"] for one in alarms} == {
+        one.name for one in ordered.of("cloudwatch/MetricAlarm")
+    }
     assert len(places) == len(body["widgets"])
-    for one in body["widgets"]:
+    for one in alarms:
         assert one["properties"]["annotations"]["horizontal"][0]["label"] == "alarm"
+
+
+def test_the_dashboard_asks_for_the_figures_that_are_counted() -> None:
+    """Their names are those that functions and jobs write."""
+    uploads, jobs = dashboard.body([], "eu-central-1")["widgets"]
+    names = {line[1] for line in uploads["properties"]["metrics"]}
+    search = jobs["properties"]["metrics"][0][0]["expression"]
+
+    assert names - {"Failed"} <= {one.value.title() for one in Outcome}
+    assert f"{{{reporting.NAMESPACE},service,kind,outcome}}" in search

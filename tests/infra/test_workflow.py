@@ -7,8 +7,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from batch.catalog import KINDS
-from tests.infra.declared import Declaration
+from stack.workflow import DEFINITION, filled
+from tests.infra.declared import Declaration, declare
+from worker.local.state_machine.definition import SUBMIT_JOB, Type, load, places_in
 
 
 def test_the_state_machine_names_what_was_deployed(ordered: Declaration) -> None:
@@ -19,6 +23,35 @@ def test_the_state_machine_names_what_was_deployed(ordered: Declaration) -> None
     assert json.loads(text)["StartAt"]
     for kind in re.findall(r"arn:aws:batch:safelight-test-([a-z-]+)", text):
         assert kind in {*KINDS, "standard"}
+
+
+def test_what_is_deployed_is_sound(ordered: Declaration) -> None:
+    """With the names of this stack in it: every state reached, every next one there, no loop."""
+    machine = load(ordered.one("sfn/StateMachine", "heavy").inputs["definition"])
+    jobs = [state for _, state in machine.all_states() if state.resource == SUBMIT_JOB]
+
+    assert len(jobs) == 9
+    assert {state.type for _, state in machine.all_states()} <= set(Type)
+
+
+def test_every_name_that_the_file_wants_is_given_by_its_meaning(ordered: Declaration) -> None:
+    """Each job's definition under the kind's own name; no name stands for two things."""
+    text = DEFINITION.read_text("utf-8")
+    filled = ordered.one("sfn/StateMachine", "heavy").inputs["definition"]
+    wanted = places_in(DEFINITION)
+
+    assert {"Queue", "WorkflowFunction"} < wanted
+    for name in wanted:
+        if name.startswith("Job"):
+            kind = re.sub("(?<!^)(?=[A-Z])", "-", name.removeprefix("Job")).lower()
+            arn = f"arn:aws:batch:safelight-test-{kind}"
+            assert filled.count(f'"{arn}"') == text.count(f"${{{name}}}")
+
+
+def test_a_name_that_is_not_given_stops_the_deployment() -> None:
+    """And says which."""
+    with pytest.raises(ValueError, match="not given: JobBatchProcess, JobPoster"):
+        filled({"Queue": "q"})
 
 
 def test_every_job_has_a_share(ordered: Declaration) -> None:
@@ -87,3 +120,27 @@ def test_only_the_function_and_its_rights_on_these_resources(ordered: Declaratio
 def test_the_state_machine_waits_for_its_rights(ordered: Declaration) -> None:
     """AWS tries the role when the machine is made."""
     assert ("iam/RolePolicy", "heavy") in ordered.one("sfn/StateMachine", "heavy").waits_for
+
+
+def test_what_the_function_fails_on_is_kept(ordered: Declaration) -> None:
+    """The bus hands over and does not wait: after two more tries the event is a dead letter."""
+    unattended = ordered.one("lambda/FunctionEventInvokeConfig", "workflow")
+    dead = "arn:aws:sqs:safelight-test-heavy-dead"
+    rights = {
+        tuple(one["Action"]): one["Resource"]
+        for one in ordered.one("iam/RolePolicy", "workflow").statements()
+    }
+
+    assert unattended.inputs["maximumRetryAttempts"] == 2
+    assert unattended.inputs["destinationConfig"] == {"onFailure": {"destination": dead}}
+    assert rights[("sqs:SendMessage",)] == [dead]
+    assert ordered.exports["heavyDeadLetters"] == "https://aws:sqs/safelight-test-heavy-dead"
+
+
+def test_executions_are_traced_unless_told(ordered: Declaration) -> None:
+    """As the functions are."""
+    quiet = declare({"observability": {"tracing": False}})
+    key = "tracingConfiguration"
+
+    assert ordered.one("sfn/StateMachine", "heavy").inputs[key] == {"enabled": True}
+    assert quiet.one("sfn/StateMachine", "heavy").inputs[key] == {"enabled": False}

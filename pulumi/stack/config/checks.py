@@ -6,7 +6,7 @@ A check raises ``ValueError`` with words that follow the value's key: "must be a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, field
 from typing import Any
 
@@ -87,6 +87,17 @@ def tags(value: object) -> Mapping[str, str]:
     return tags
 
 
+def origins(value: object) -> tuple[str, ...]:
+    """Origins of web pages: scheme, host and port, or ``*`` for any."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ValueError("must be a list of origins")  # noqa: TRY004 - a finding, not a bug
+    for origin in value:
+        # One * in a host is what S3 understands ("https://*.example.com").
+        if not re.fullmatch(r"\*|https?://(?:\*\.)?[a-z0-9.-]+(?::\d{1,5})?", str(origin)):
+            raise ValueError('must be origins like "https://www.example.com", or "*"')
+    return tuple(str(origin) for origin in value)
+
+
 def value(check: Callable[[object], Any], default: Any = MISSING, **more: Any) -> Any:
     """A field of a section, with the check of its value."""
     return field(default=default, metadata={"check": check}, **more)
@@ -94,3 +105,6 @@ def value(check: Callable[[object], Any], default: Any = MISSING, **more: Any) -
 
 EMAIL = matching(r"|[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address")
 """An address, or nothing."""
+
+BUCKET = matching(r"|arn:aws:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the ARN of a bucket")
+"""A bucket's ARN, or nothing."""

@@ -1,0 +1,42 @@
+"""The stack's configuration: typed, frozen, every mistake reported at once. No resources here.
+
+One dataclass a concern (``sections``); a field's key in ``Pulumi.<stack>.yaml`` is its name in
+camel case (``safelight:intake`` -> ``maximumConcurrency``). Limits of AWS are checked here, so that
+a mistake costs a second and not half a deployment: of single values in ``checks``, of values that
+must go together in ``together``. What each value costs is in README.md.
+"""
+
+from stack.config.reading import load, read
+from stack.config.sections import (
+    FIFO_BATCH,
+    LOG_DAYS,
+    SECTIONS,
+    VISIBILITY_FACTOR,
+    Capacity,
+    Catalog,
+    Config,
+    Cost,
+    Heavy,
+    Intake,
+    Observability,
+    Registry,
+    Storage,
+)
+
+__all__ = [
+    "FIFO_BATCH",
+    "LOG_DAYS",
+    "SECTIONS",
+    "VISIBILITY_FACTOR",
+    "Capacity",
+    "Catalog",
+    "Config",
+    "Cost",
+    "Heavy",
+    "Intake",
+    "Observability",
+    "Registry",
+    "Storage",
+    "load",
+    "read",
+]

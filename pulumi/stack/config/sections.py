@@ -1,0 +1,221 @@
+"""What can be chosen about a stack: one frozen dataclass a concern, each field with its check.
+
+What may not live here: reading (``reading``), and what depends on two values (``together``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from stack.config import checks
+from worker.settings import Ordering
+
+LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 3653)
+"""Retention periods that CloudWatch Logs accepts (API reference, PutRetentionPolicy)."""
+FIFO_BATCH = 10
+"""Most messages of a FIFO queue in one batch (AWS Lambda Developer Guide, "Using Amazon SQS")."""
+VISIBILITY_FACTOR = 6
+"""A message stays hidden for at least six function timeouts (the same page): while Lambda is
+throttled it waits in a batch already taken."""
+CAPACITY_UNITS = 40_000
+"""Most units of a table or an index unless AWS is asked for more (DynamoDB Developer Guide,
+"Quotas")."""
+
+
+class Capacity(StrEnum):
+    """How the catalog's table is paid."""
+
+    ON_DEMAND = "on-demand"
+    """By request; nothing while idle."""
+    PROVISIONED = "provisioned"
+    """By the hour, following the load between two bounds; cheaper once the load is steady."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """The repositories of the container images."""
+
+    enabled: bool = checks.value(checks.switch, default=True)
+    """Off: the images come from repositories that this program does not own."""
+    only: bool = checks.value(checks.switch, default=False)
+    """The repositories and nothing else: the first step of a new stack, which has no images yet."""
+    images_kept: int = checks.value(checks.whole(2, 1000), 30)
+    """Older images than so many are deleted."""
+    force_delete: bool = checks.value(checks.switch, default=False)
+    """Let `pulumi destroy` delete repositories that still hold images."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """The three buckets."""
+
+    glacier_after_days: int = checks.value(checks.whole(1, 3650), 90)
+    """Originals over 128 KB then move from Intelligent-Tiering to Glacier Instant Retrieval."""
+    noncurrent_days: int = checks.value(checks.whole(1, 3650), 30)
+    """A replaced or deleted original can be brought back for so long."""
+    rendition_days: int = checks.value(checks.whole(0, 3650), 0)
+    """Renditions expire so long after they were made; 0 for never."""
+    quarantine_days: int = checks.value(checks.whole(1, 3650), 30)
+    """Rejected originals are kept for so long."""
+    force_destroy: bool = checks.value(checks.switch, default=False)
+    """Let `pulumi destroy` delete buckets that still hold objects."""
+    event_bridge: bool = checks.value(checks.switch, default=True)
+    """Also send the intake bucket's events to the account's default event bus, for others."""
+    browser_origins: tuple[str, ...] = checks.value(checks.origins, ("*",))
+    """Whose pages may upload from a browser; none for nobody's."""
+    acceleration: bool = checks.value(checks.switch, default=True)
+    """Uploads may also come in through the edge (S3 Transfer Acceleration)."""
+    access_logs: bool = checks.value(checks.switch, default=False)
+    """Keep who asked for what in a bucket of its own."""
+    access_log_days: int = checks.value(checks.whole(1, 3650), 90)
+    """Access logs are kept for so long."""
+    replicate_to: str = checks.value(checks.BUCKET, "")
+    """ARN of a versioned bucket, best in another region, that every original is copied to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """The table."""
+
+    capacity: Capacity = checks.value(checks.one_of(*Capacity), Capacity.ON_DEMAND)  # noqa: RUF009 - a field
+    minimum_reads: int = checks.value(checks.whole(1, CAPACITY_UNITS), 5)
+    """Read units a second of the table and of each index, with ``provisioned``."""
+    maximum_reads: int = checks.value(checks.whole(1, CAPACITY_UNITS), 1_000)
+    minimum_writes: int = checks.value(checks.whole(1, CAPACITY_UNITS), 5)
+    """Write units, alike."""
+    maximum_writes: int = checks.value(checks.whole(1, CAPACITY_UNITS), 1_000)
+    deletion_protection: bool = checks.value(checks.switch, default=True)
+    point_in_time_recovery: bool = checks.value(checks.switch, default=True)
+    stream: bool = checks.value(checks.switch, default=True)
+    """Changes of the last 24 hours (old and new image), for whoever wants to follow them."""
+    contributor_insights: bool = checks.value(checks.switch, default=False)
+    """Say which keys are throttled, of the table and of each index."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """From an upload's event to the function that handles it."""
+
+    ordering: Ordering = checks.value(checks.one_of(*Ordering), Ordering.FIFO)  # noqa: RUF009 - a field
+    """``fifo``: two workers never hold one object; ``standard``: cheaper, any order."""
+    architecture: str = checks.value(checks.one_of("arm64", "x86_64"), "arm64")
+    memory: int = checks.value(checks.whole(512, 10240), 1769)
+    """Megabytes. Lambda gives one vCPU with 1,769."""
+    timeout: int = checks.value(checks.whole(10, 900), 120)
+    """Seconds, for a whole batch."""
+    batch_size: int = checks.value(checks.whole(1, 1000), 10)
+    batch_window: int = checks.value(checks.whole(0, 300), 0)
+    """Seconds to wait for a full batch; standard ordering only."""
+    maximum_concurrency: int = checks.value(checks.whole(2, 1000), 100)
+    """Instances of the function that the queue may use at the same time."""
+    reserved_concurrency: int = checks.value(checks.whole(0, 100_000), 0)
+    """So many of the account's instances are kept for the function and are its most; 0 for none."""
+    maximum_receives: int = checks.value(checks.whole(2, 100), 5)
+    """Tries before a message goes to the dead-letter queue."""
+    log_retention_days: int = checks.value(checks.one_of(*LOG_DAYS), 30)
+
+    @property
+    def visibility(self) -> int:
+        """Seconds a message stays hidden while it is worked on."""
+        return VISIBILITY_FACTOR * self.timeout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heavy:
+    """Machines for heavy work, and what starts jobs on them."""
+
+    enabled: bool = checks.value(checks.switch, default=True)
+    """Off: videos and oversize pictures stay in status ``heavy``."""
+    architecture: str = checks.value(checks.one_of("arm64", "x86_64"), "arm64")
+    zones: int = checks.value(checks.whole(1, 4), 3)
+    """Availability zones: more zones are more Spot markets."""
+    baseline_vcpus: int = checks.value(checks.whole(0, 10_000), 0)
+    """On-demand processors that always run; cover them with a savings plan."""
+    spot_vcpus: int = checks.value(checks.whole(2, 10_000), 64)
+    """Most processors on Spot."""
+    overflow_vcpus: int = checks.value(checks.whole(0, 10_000), 0)
+    """Most processors on demand when Spot has none."""
+    scratch_gib: int = checks.value(checks.whole(30, 16_384), 200)
+    """Disk of a machine, for the jobs on it together."""
+    private_network: bool = checks.value(checks.switch, default=False)
+    """Machines without public addresses, behind endpoints that are paid by the hour."""
+    log_retention_days: int = checks.value(checks.one_of(*LOG_DAYS), 30)
+    stuck_minutes: int = checks.value(checks.whole(10, 1440), 120)
+    """A job that could not start for so long, for a reason that does not go away, is cancelled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observability:
+    """Alarms and who hears them."""
+
+    enabled: bool = checks.value(checks.switch, default=True)
+    email: str = checks.value(checks.EMAIL, "")
+    tracing: bool = checks.value(checks.switch, default=True)
+    """Functions and state machine send traces to X-Ray."""
+    waiting_seconds: int = checks.value(checks.whole(30, 86_400), 300)
+    """An upload that waits longer is an alarm."""
+    error_percent: int = checks.value(checks.whole(0, 100), 5)
+    """More failing calls of the ingest function are an alarm."""
+    reclaim_percent: int = checks.value(checks.whole(1, 100), 20)
+    """More attempts of jobs that end because Spot takes the machine are an alarm."""
+    anomalies: bool = checks.value(checks.switch, default=False)
+    """Also alarms on figures that are unusual for the hour of the week."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Who is told when money goes faster than planned, and what makes less of it go."""
+
+    monthly_budget: int = checks.value(checks.whole(0, 100_000_000), 0)
+    """US dollars a month; 0 for no budget."""
+    anomaly_dollars: int = checks.value(checks.whole(0, 1_000_000), 0)
+    """Tell of unusual spending of at least so much; 0 for no watch."""
+    email: str = checks.value(checks.EMAIL, "")
+    activate_tags: bool = checks.value(checks.switch, default=False)
+    """Activate our tags as cost allocation tags; possible in the account that pays only."""
+    power_tuning: bool = checks.value(checks.switch, default=False)
+    """A state machine that measures which memory size of the ingest function is the cheapest."""
+    savings_plan_cents: int = checks.value(checks.whole(0, 1_000_000), 0)
+    """US cents an hour of compute that are committed to for a year; 0 for no plan."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that can be chosen about a stack."""
+
+    stack: str
+    image: str = ""
+    """The function's container image, by digest; needed by all but the repositories."""
+    batch_image: str = ""
+    """The container image of heavy work, by digest."""
+    recipe: str = "default"
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Further variables of the function: names of ``worker.settings.Settings``."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    registry: Registry = field(default_factory=Registry)
+    storage: Storage = field(default_factory=Storage)
+    catalog: Catalog = field(default_factory=Catalog)
+    intake: Intake = field(default_factory=Intake)
+    heavy: Heavy = field(default_factory=Heavy)
+    observability: Observability = field(default_factory=Observability)
+    cost: Cost = field(default_factory=Cost)
+
+    @property
+    def tracing(self) -> bool:
+        """Whether traces are sent."""
+        return self.observability.enabled and self.observability.tracing
+
+
+SECTIONS: Mapping[str, type[Any]] = {
+    "registry": Registry,
+    "storage": Storage,
+    "catalog": Catalog,
+    "intake": Intake,
+    "heavy": Heavy,
+    "observability": Observability,
+    "cost": Cost,
+}
+"""By the key in the configuration."""

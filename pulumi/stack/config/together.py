@@ -1,0 +1,128 @@
+"""Values of the configuration that are right one by one and wrong together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from stack.config.sections import FIFO_BATCH, Capacity, Catalog, Cost, Intake, Observability
+from worker.errors import Problem, SettingsError
+from worker.settings import PREFIX, Ordering, Settings
+
+OUTSIDE_SANDBOX_MEGABYTES = 256
+"""Kept for the handler itself beside the sandboxed child."""
+NAMES = frozenset(
+    {
+        "table",
+        "intake_bucket",
+        "delivery_bucket",
+        "quarantine_bucket",
+        "event_bus",
+        "queue_url",
+        "dlq_url",
+    }
+)
+"""Settings that every process needs: names of resources."""
+GIVEN = NAMES | {
+    "ordering",
+    "recipe",
+    "heavy_workflow",
+    "batch_prefix",
+    "uploads_queue_url",
+    "uploads_dlq_url",
+}
+"""Settings that the program itself sets."""
+
+
+def problems(found: Mapping[str, Any], keys: frozenset[str]) -> Iterator[Problem]:
+    """Everything that does not go together.
+
+    Args:
+        found: the checked values, by the names of ``Config``'s fields.
+        keys: what the configuration said at its top, right or wrong.
+    """
+    yield from _images(found, keys)
+    yield from _settings(found["settings"], found["intake"])
+    yield from _batches(found["intake"])
+    yield from _concurrency(found["intake"])
+    yield from _capacity(found["catalog"])
+    yield from _listeners(found["cost"], found["observability"])
+
+
+def _images(found: Mapping[str, Any], keys: frozenset[str]) -> Iterator[Problem]:
+    if found["registry"].only:
+        if not found["registry"].enabled:
+            yield Problem("registry.only", "leaves nothing, because registry.enabled is false")
+        # A stack that has images has buckets and a table, which would be deleted.
+        if keys & {"image", "batchImage"}:
+            yield Problem("registry.only", "is for a stack without images; remove it or them")
+        return
+    if "image" not in keys:
+        yield Problem("image", "is not set")
+    if found["heavy"].enabled and "batchImage" not in keys:
+        yield Problem("batchImage", "is not set; heavy work needs it (heavy.enabled)")
+
+
+def _settings(settings: Mapping[str, str], intake: Intake) -> Iterator[Problem]:
+    """Let the worker itself judge its settings, so that the two never disagree."""
+    for name in sorted(GIVEN & {*settings}):
+        yield Problem(f"settings.{name}", "is set by the program itself")
+    # Names of resources exist only later; any text stands for them.
+    environment = {PREFIX + name.upper(): "x" for name in NAMES} | {
+        PREFIX + name.upper(): value for name, value in settings.items() if name not in GIVEN
+    }
+    try:
+        judged = Settings.from_environment(environment)
+    except SettingsError as error:
+        for found in error.problems:
+            yield Problem(f"settings.{found.path.removeprefix(PREFIX).lower()}", found.message)
+        return
+    if judged.sandbox_seconds >= intake.timeout:
+        yield Problem(
+            "intake.timeout",
+            f"must be more than the setting sandbox_seconds, which is {judged.sandbox_seconds}",
+        )
+    room = intake.memory - OUTSIDE_SANDBOX_MEGABYTES
+    if judged.sandbox_megabytes > room:
+        yield Problem(
+            "intake.memory",
+            f"{intake.memory} MB leave {room} MB for the sandbox, whose setting"
+            f" sandbox_megabytes is {judged.sandbox_megabytes}",
+        )
+
+
+def _batches(intake: Intake) -> Iterator[Problem]:
+    if intake.ordering is Ordering.FIFO:
+        if intake.batch_size > FIFO_BATCH:
+            yield Problem("intake.batchSize", f"is at most {FIFO_BATCH} with fifo")
+        if intake.batch_window:
+            yield Problem("intake.batchWindow", "is possible with standard only")
+    elif intake.batch_size > FIFO_BATCH and intake.batch_window == 0:
+        yield Problem("intake.batchWindow", f"must be at least 1 for batches over {FIFO_BATCH}")
+
+
+def _concurrency(intake: Intake) -> Iterator[Problem]:
+    """A queue that may use more than there is takes batches which then wait for nobody."""
+    if 0 < intake.reserved_concurrency < intake.maximum_concurrency:
+        yield Problem(
+            "intake.reservedConcurrency",
+            f"must be at least intake.maximumConcurrency, which is {intake.maximum_concurrency}",
+        )
+
+
+def _capacity(catalog: Catalog) -> Iterator[Problem]:
+    if catalog.capacity is not Capacity.PROVISIONED:
+        return
+    for what, least, most in (
+        ("Reads", catalog.minimum_reads, catalog.maximum_reads),
+        ("Writes", catalog.minimum_writes, catalog.maximum_writes),
+    ):
+        if least > most:
+            yield Problem(f"catalog.minimum{what}", f"is more than catalog.maximum{what}, {most}")
+
+
+def _listeners(cost: Cost, observability: Observability) -> Iterator[Problem]:
+    """The topic of the alarms hears of money too, but a topic alone is nobody."""
+    somebody = cost.email or (observability.enabled and observability.email)
+    if (cost.monthly_budget or cost.anomaly_dollars) and not somebody:
+        yield Problem("cost.email", "is not set, nor observability.email: nobody would be told")

@@ -1,0 +1,86 @@
+"""What a stack tells those outside: the command line, `make`, and the local stack.
+
+Names are in camel case; README.md has who reads which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stack.catalog import Catalog
+from stack.config import Config
+from stack.events import Events
+from stack.heavy import Heavy
+from stack.intake import Intake
+from stack.observability import Observability
+from stack.registry import Registry
+from stack.scope import Scope
+from stack.storage import Buckets
+from stack.workflow import Workflow
+from worker.settings import PREFIX
+
+
+def of_registry(registry: Registry | None) -> Mapping[str, Any]:
+    """Where images are pushed to."""
+    if registry is None:
+        return {}
+    return {"registry": registry.address, "repositories": dict(registry.urls)}
+
+
+def of_pipeline(
+    scope: Scope,
+    config: Config,
+    *,
+    buckets: Buckets,
+    catalog: Catalog,
+    events: Events,
+    intake: Intake,
+    heavy: Heavy | None,
+    workflow: Workflow | None,
+    observability: Observability | None,
+) -> Mapping[str, Any]:
+    """Everything else."""
+    # What the command line is told beside what the function is told.
+    commands: dict[str, Any] = {
+        "BATCH_PREFIX": scope.prefix,
+        "UPLOADS_QUEUE_URL": intake.uploads.url,
+        "UPLOADS_DLQ_URL": intake.uploads.dead_letters.url,
+    }
+    found: dict[str, Any] = {
+        "intakeBucket": buckets.intake.name,
+        "deliveryBucket": buckets.delivery.name,
+        "quarantineBucket": buckets.quarantine.name,
+        "table": catalog.name,
+        "eventBus": events.name,
+        # Where S3 puts upload events, and the queue the function reads: the same one if not
+        # ordered.
+        "uploadsQueue": intake.uploads.url,
+        "uploadsDeadLetters": intake.uploads.dead_letters.url,
+        "workQueue": intake.work.url,
+        "workDeadLetters": intake.work.dead_letters.url,
+        "ingestFunction": intake.ingest.name,
+        "ingestEnvironment": intake.environment,
+        "ingest": {
+            "ordering": config.intake.ordering.value,
+            "timeout": config.intake.timeout,
+            "memory": config.intake.memory,
+            "batchSize": config.intake.batch_size,
+            "batchWindow": config.intake.batch_window,
+            "visibility": config.intake.visibility,
+            "maximumReceives": config.intake.maximum_receives,
+        },
+    }
+    if heavy is not None and workflow is not None:
+        commands["HEAVY_WORKFLOW"] = workflow.machine.arn
+        found |= {
+            "jobQueues": dict(heavy.queues),
+            "jobDefinitions": {kind: one.arn for kind, one in heavy.definitions.items()},
+            "jobLogs": heavy.log_group.name,
+            "heavyWorkflow": workflow.machine.arn,
+            "heavyDeadLetters": workflow.dead_letters.url,
+        }
+    if observability is not None:
+        found["alarmTopic"] = observability.topic.arn
+    told = {PREFIX + name: value for name, value in commands.items()}
+    return {**found, "environment": {**intake.environment, **told}}

@@ -1,0 +1,192 @@
+"""Configurations to declare: every switch on, every switch off, and anything in between.
+
+What can be switched is read from the configuration's own dataclasses: a new switch is tried
+without a word here, and a new value that is no switch fails ``test_properties`` until it is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from hypothesis import strategies as st
+
+from stack.config import LOG_DAYS, SECTIONS
+
+REPLICA = "arn:aws:s3:::somewhere-else"
+ALONE = ("registry", "only")
+"""The one switch that leaves nothing else to look at."""
+Values = dict[str, dict[str, Any]]
+
+
+def camel(name: str) -> str:
+    """A field's key in the configuration."""
+    first, *rest = name.split("_")
+    return first + "".join(part.title() for part in rest)
+
+
+def keys() -> set[tuple[str, str]]:
+    """Every section and key."""
+    return {
+        (section, camel(item.name)) for section, kind in SECTIONS.items() for item in fields(kind)
+    }
+
+
+def switches() -> list[tuple[str, str]]:
+    """Sections and keys of all that is on or off."""
+    return sorted(
+        (section, camel(item.name))
+        for section, kind in SECTIONS.items()
+        for item in fields(kind)
+        if isinstance(item.default, bool)
+    )
+
+
+# What is no switch and still switches something, on and off.
+_ON: Mapping[str, Mapping[str, Any]] = {
+    "storage": {
+        "replicateTo": REPLICA,
+        "renditionDays": 30,
+        "browserOrigins": ["https://a.example"],
+    },
+    "catalog": {"capacity": "provisioned"},
+    "intake": {"ordering": "fifo", "reservedConcurrency": 100},
+    "heavy": {"baselineVcpus": 8, "overflowVcpus": 8},
+    "observability": {"email": "who@example.com"},
+    "cost": {
+        "monthlyBudget": 100,
+        "anomalyDollars": 10,
+        "email": "who@example.com",
+        "savingsPlanCents": 150,
+    },
+}
+_OFF: Mapping[str, Mapping[str, Any]] = {
+    "storage": {"replicateTo": "", "renditionDays": 0, "browserOrigins": []},
+    "catalog": {"capacity": "on-demand"},
+    "intake": {"ordering": "standard", "reservedConcurrency": 0},
+    "heavy": {"baselineVcpus": 0, "overflowVcpus": 0},
+    "observability": {"email": ""},
+    "cost": {"monthlyBudget": 0, "anomalyDollars": 0, "email": "", "savingsPlanCents": 0},
+}
+
+
+def switched(*, on: bool) -> Values:
+    """Everything that can be switched, on or off."""
+    found: Values = {section: dict(more) for section, more in (_ON if on else _OFF).items()}
+    for section, key in switches():
+        if (section, key) != ALONE:
+            found.setdefault(section, {})[key] = on
+    return found
+
+
+# --- at random ----------------------------------------------------------------------------------
+
+
+def _switch(section: str) -> dict[str, st.SearchStrategy[Any]]:
+    return {
+        key: st.booleans()
+        for where, key in switches()
+        if where == section and (where, key) != ALONE
+    }
+
+
+@st.composite
+def _intakes(draw: st.DrawFn) -> dict[str, Any]:
+    """Values of the intake that go together."""
+    ordering = draw(st.sampled_from(["fifo", "standard"]))
+    batch = draw(st.integers(1, 10 if ordering == "fifo" else 1000))
+    window = draw(st.integers(1 if batch > 10 else 0, 300)) if ordering == "standard" else 0
+    most = draw(st.integers(2, 1000))
+    return {
+        "ordering": ordering,
+        "architecture": draw(st.sampled_from(["arm64", "x86_64"])),
+        "memory": draw(st.integers(1700, 10240)),
+        "timeout": draw(st.integers(61, 900)),
+        "batchSize": batch,
+        "batchWindow": window,
+        "maximumConcurrency": most,
+        "reservedConcurrency": draw(st.just(0) | st.integers(most, 100_000)),
+        "maximumReceives": draw(st.integers(2, 100)),
+        "logRetentionDays": draw(st.sampled_from(LOG_DAYS)),
+    }
+
+
+@st.composite
+def _catalogs(draw: st.DrawFn) -> dict[str, Any]:
+    reads, writes = (
+        sorted(draw(st.tuples(st.integers(1, 40_000), st.integers(1, 40_000)))) for _ in range(2)
+    )
+    return {
+        "capacity": draw(st.sampled_from(["on-demand", "provisioned"])),
+        "minimumReads": reads[0],
+        "maximumReads": reads[1],
+        "minimumWrites": writes[0],
+        "maximumWrites": writes[1],
+        **draw(st.fixed_dictionaries(_switch("catalog"))),
+    }
+
+
+@st.composite
+def _costs(draw: st.DrawFn) -> dict[str, Any]:
+    return {
+        "monthlyBudget": draw(st.integers(0, 1000)),
+        "anomalyDollars": draw(st.integers(0, 1000)),
+        "savingsPlanCents": draw(st.integers(0, 1000)),
+        "email": "who@example.com",
+        **draw(st.fixed_dictionaries(_switch("cost"))),
+    }
+
+
+_DAYS = st.integers(1, 3650)
+_ADDRESS = st.sampled_from(["", "who@example.com"])
+
+configs = st.fixed_dictionaries(
+    {
+        "registry": st.fixed_dictionaries(
+            {"imagesKept": st.integers(2, 1000), **_switch("registry")}
+        ),
+        "storage": st.fixed_dictionaries(
+            {
+                "glacierAfterDays": _DAYS,
+                "noncurrentDays": _DAYS,
+                "renditionDays": st.integers(0, 3650),
+                "quarantineDays": _DAYS,
+                "accessLogDays": _DAYS,
+                "browserOrigins": st.lists(
+                    st.sampled_from(["*", "https://*.example.com", "http://localhost:3000"]),
+                    unique=True,
+                ),
+                "replicateTo": st.sampled_from(["", REPLICA]),
+                **_switch("storage"),
+            }
+        ),
+        "catalog": _catalogs(),
+        "intake": _intakes(),
+        "heavy": st.fixed_dictionaries(
+            {
+                "architecture": st.sampled_from(["arm64", "x86_64"]),
+                "zones": st.integers(1, 4),
+                "baselineVcpus": st.integers(0, 100),
+                "spotVcpus": st.integers(2, 10_000),
+                "overflowVcpus": st.integers(0, 100),
+                "scratchGib": st.integers(30, 16_384),
+                "logRetentionDays": st.sampled_from(LOG_DAYS),
+                "stuckMinutes": st.integers(10, 1440),
+                **_switch("heavy"),
+            }
+        ),
+        "observability": st.fixed_dictionaries(
+            {
+                "email": _ADDRESS,
+                "waitingSeconds": st.integers(30, 86_400),
+                "errorPercent": st.integers(0, 100),
+                "reclaimPercent": st.integers(1, 100),
+                **_switch("observability"),
+            }
+        ),
+        "cost": _costs(),
+        "tags": st.dictionaries(st.text("abcdef", min_size=1), st.text("xyz"), max_size=3),
+    }
+)
+"""Every key of every section but ``registry.only``."""
