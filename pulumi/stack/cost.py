@@ -167,8 +167,8 @@ class Cost(pulumi.ComponentResource):
         """Compute for a year, nothing up front: for Lambda and for machines of every family.
 
         A plan cannot be cancelled. So it is bought once: protected, which makes Pulumi refuse to
-        buy another one in its place when the sum changes, kept when the stack goes, and not bought
-        anew because AWS numbers its offers differently.
+        buy another one in its place when the sum changes, kept once that is lifted and the stack
+        goes, and not bought anew because AWS numbers its offers differently.
         """
         offers = savingsplans.get_offerings(
             plan_types=["Compute"],
