@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from stack.config import Config
-from tests.infra.declared import Declaration
+from tests.infra.declared import Declaration, takes
 
 AUTO_NAMING = len("-1234567")
 NAME_LIMITS = {
@@ -261,7 +261,7 @@ def functions_stay_within_limits(declared: Declaration, config: Config) -> None:
 def no_name_is_too_long(declared: Declaration, config: Config) -> None:
     """Of whatever has a name; where Pulumi makes it, with what it appends."""
     for one in declared.resources:
-        if not (one.takes("name") or one.kind == "s3/Bucket"):
+        if not (takes(one, "name") or one.kind == "s3/Bucket"):
             continue
         # The provider appends 26 characters to a prefix.
         made = f"safelight-{config.stack}-{one.name}" + AUTO_NAMING * "-"
@@ -273,7 +273,7 @@ def no_name_is_too_long(declared: Declaration, config: Config) -> None:
 def everything_has_tags(declared: Declaration, config: Config) -> None:
     """Whatever can have them: else its cost is nobody's."""
     for one in declared.resources:
-        if one.takes("tags"):
+        if takes(one, "tags"):
             found = one.inputs["tags"]
             assert {"Project", "Stack", "Component"} <= {*found}
             assert config.tags.items() <= found.items()

@@ -86,7 +86,7 @@ def test_the_bill_can_be_divided_by_our_tags(full: Declaration) -> None:
 
     assert {one.inputs["tagKey"] for one in found} == {"Project", "Stack", "Component"}
     assert {one.inputs["status"] for one in found} == {"Active"}
-    assert all(one.kept for one in found)
+    assert all(one.options == {"retainOnDelete": True} for one in found)
 
 
 def test_power_tuning_may_touch_the_ingest_function_alone(full: Declaration) -> None:
@@ -114,12 +114,15 @@ def test_a_savings_plan_is_bought_once() -> None:
 
     assert plan.inputs["commitment"] == "1.50"
     assert plan.inputs["savingsPlanOfferingId"] == "compute-for-a-year"
-    assert (plan.protected, plan.kept) == (True, True)
-    assert plan.ignores == ("savingsPlanOfferingId",)
+    assert plan.options == {
+        "protect": True,
+        "retainOnDelete": True,
+        "ignoreChanges": ["savingsPlanOfferingId"],
+    }
 
 
 def test_nothing_else_is_protected_or_kept(full: Declaration) -> None:
     """`pulumi destroy` removes what it has made."""
-    odd = {one.kind for one in full.resources if one.protected or one.kept}
+    odd = {one.kind for one in full.resources if {"protect", "retainOnDelete"} & {*one.options}}
 
     assert odd == {"savingsplans/SavingsPlan", "costexplorer/CostAllocationTag"}
