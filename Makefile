@@ -1,7 +1,7 @@
 # One line a command; the shell behind them is in .make/. `make` alone lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test up submit setup check fmt format lint types imports bench build push run shell scan images-test env lock clean
+.PHONY: help demo test up submit setup check fmt format lint types imports bench build push run shell scan images-test infra-docs lock clean
 
 BIN := .venv/bin
 STEP := @.make/step
@@ -66,8 +66,8 @@ scan: ## Look the images up in a database of known holes, if a scanner is there
 push: setup ## Push the images to the repositories of the Pulumi stack, or to REGISTRY: TAG=<tag>
 	@.make/push "$(REGISTRY)" "$(TAG)"
 
-env: ## What the command line must know about the Pulumi stack: eval "$(make -s env)"
-	@.make/env $(ARGS)
+infra-docs: setup ## Write docs/infrastructure.md and its picture from the Pulumi program
+	@$(BIN)/safelight infra docs
 
 lock: setup ## Write the hashed requirement files anew: ARGS="--upgrade"
 	@.make/lock $(ARGS)

@@ -277,6 +277,26 @@ def test_the_readme_knows_every_command_and_exit_code() -> None:
     assert codes == re.findall(r"^  (\d+) ", cli.epilog or "", re.MULTILINE)
 
 
+def test_the_readme_knows_every_command_of_a_group() -> None:
+    """The row of a group names each of its commands."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    context = click.Context(cli)
+    missing = []
+    for name in cli.list_commands(context):
+        found = cli.get_command(context, name)
+        row = re.search(rf"^\| `safelight {name}\b.*$", readme, re.MULTILINE)
+        assert row is not None
+        if isinstance(found, click.Group):
+            missing += [
+                f"{name} {inner}"
+                for inner in found.list_commands(context)
+                if not re.search(rf"`(safelight {name} )?{inner}\b", row[0])
+            ]
+
+    # What it measures besides is in docs/benchmarks.md.
+    assert [one for one in missing if not one.startswith("bench ")] == []
+
+
 def test_every_make_target_is_explained() -> None:
     """`make` alone lists every command with what it does."""
     makefile = (ROOT / "Makefile").read_text("utf-8")

@@ -47,6 +47,7 @@ _COMMANDS = {
     "backfill": ("backfill:command", "Ingest objects that are in the bucket already."),
     "submit": ("submit:command", "Hand in heavy work: video, huge pictures, many pictures."),
     "jobs": ("jobs:group", "List, show, follow and stop heavy work."),
+    "infra": ("infra:group", "Show and draw what is declared for AWS; reach what is deployed."),
     "chaos": ("chaos:group", "Take machines away from jobs of the local stack."),
     "bench": ("bench:command", "Measure speed against Pillow, sharp and the floor."),
 }

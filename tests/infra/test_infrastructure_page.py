@@ -1,0 +1,71 @@
+"""docs/infrastructure.md and its picture are what the program says today, and show all of it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from worker.local.deploy import checkout
+from worker.local.infra import documents, page
+from worker.local.infra.components import Components
+
+HOME = checkout.folder()
+
+
+@pytest.fixture(scope="module")
+def everything() -> Components:
+    """What the page shows."""
+    return documents.everything()
+
+
+def component_classes() -> set[str]:
+    """Types of all components of the program, as its files name them."""
+    found = set()
+    for path in sorted((HOME / "stack").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found |= {node.value} & {*re.findall(r"^safelight:\w+:\w+$", node.value)}
+    return found
+
+
+def test_the_documents_are_up_to_date() -> None:
+    """A change of the program is a change of its documents, in the same commit."""
+    for path, text in documents.make().items():
+        there = path.read_text("utf-8") if path.exists() else ""
+        assert text == there, f"docs/{path.name} is old: run `{page.COMMAND}`"
+
+
+def test_every_component_is_shown(everything: Components) -> None:
+    """One that is off unless asked for has to be switched on in ``page.EVERYTHING``."""
+    declared = {
+        kind
+        for one in everything.all
+        for kind in (
+            one.title,
+            *one.inner,
+        )
+    }
+
+    assert declared >= {name.rpartition(":")[2] for name in component_classes()}
+
+
+def test_no_component_is_empty(everything: Components) -> None:
+    """A component with nothing in it is one that is off."""
+    assert [one.name for one in everything.all if not one.parts] == []
+
+
+def test_every_component_says_what_it_is_for(everything: Components) -> None:
+    """In its docstring: the page has nothing else to say it with."""
+    for one in everything.all:
+        assert one.purpose, one.name
+        assert all(one.inner.values()), one.name
+
+
+def test_the_command_is_there() -> None:
+    """What the message of a stale page says can be run."""
+    target = page.COMMAND.removeprefix("make ")
+
+    assert f"\n{target}:" in Path(HOME.parent / "Makefile").read_text("utf-8")

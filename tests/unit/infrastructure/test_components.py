@@ -1,0 +1,139 @@
+"""Components, what refers to what, and how page and picture show it."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+from tests.unit.infrastructure.declared import component, declaration, resource
+from worker.local.infra import components, page, picture
+from worker.local.infra.components import Components
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def small() -> Components:
+    """A bucket, a function that reads it, alarms on the function; and something on its own."""
+    storage = component("storage:Buckets", "storage")
+    private = component("storage:PrivateBucket", "intake", parent=storage)
+    bucket = resource("s3/Bucket", "intake", {"tags": {}}, parent=private)
+    policy = resource("s3/BucketPolicy", "intake", parent=private, needs=(bucket,))
+    intake = component("intake:Intake", "intake")
+    function = resource(
+        "lambda/Function",
+        "ingest",
+        {"tags": {}, "description": "Turns <uploads> & more"},
+        parent=intake,
+        needs=(bucket, policy),
+    )
+    watch = component("observability:Observability", "watch")
+    alarms = [
+        resource("cloudwatch/MetricAlarm", f"alarm-{n}", {"tags": {}}, parent=watch, needs=(one,))
+        for n, one in enumerate((function, function, bucket, function))
+    ]
+    summary = resource(
+        "cloudwatch/CompositeAlarm", "all", {"tags": {}}, parent=watch, needs=tuple(alarms)
+    )
+    return components.find(
+        declaration(
+            *(storage, private, bucket, policy, intake, function, watch, *alarms, summary),
+            component("cost:Cost", "cost"),
+            resource("pulumi:providers:aws", "america"),
+        )
+    )
+
+
+def test_resources_belong_to_the_outermost_component() -> None:
+    """Those on the stack itself have a place, too."""
+    assert {one.name: len(one.parts) for one in small().all} == {
+        "cost": 0,
+        "intake": 1,
+        "storage": 2,
+        "the stack itself": 1,
+        "watch": 5,
+    }
+
+
+def test_components_refer_to_each_other_as_their_resources_do() -> None:
+    """Not to themselves."""
+    assert small().references == {
+        ("intake", "storage"),
+        ("watch", "intake"),
+        ("watch", "storage"),
+    }
+
+
+def test_a_component_is_for_what_its_class_says() -> None:
+    """The first paragraph of its docstring, in the program."""
+    by_name = {one.name: one for one in small().all}
+
+    assert by_name["storage"].purpose == "Intake, delivery and quarantine."
+    assert list(by_name["storage"].inner) == ["PrivateBucket"]
+    assert by_name["the stack itself"].purpose == ""
+
+
+def test_a_resource_is_for_what_it_says_of_itself() -> None:
+    """Else what its component is for; things are told from what is set on them by their tags."""
+    by_name = {one.name: one for one in small().all}
+    (function,) = by_name["intake"].parts
+    bucket, policy = by_name["storage"].parts
+
+    assert function.purpose == "Turns <uploads> & more"
+    assert (bucket.thing, policy.thing) == (True, False)
+    assert bucket.place == "PrivateBucket intake"
+
+
+def test_the_page_lists_every_resource() -> None:
+    """With what it refers to; many of a kind are counted."""
+    text = page.write(small())
+
+    assert "9 resources in 5 components" in text
+    assert "| [watch](#watch) | 5 | [intake](#intake), [storage](#storage) |" in text
+    assert (
+        "| `lambda/Function` | ingest |  | Turns <uploads> & more |"
+        " storage: Bucket intake; storage: BucketPolicy intake |"
+    ) in text
+    assert "| `cloudwatch/CompositeAlarm` | all |  |  | 4 MetricAlarm |" in text
+    assert "Nothing in this stack." in text
+
+
+def test_the_picture_has_a_box_for_each_component_and_an_arrow_for_each_reference() -> None:
+    """It is well-formed, and an arrow that others stand for is thin."""
+    root = ET.fromstring(picture.draw(small(), "A & B"))
+
+    texts = ["".join(one.itertext()) for one in root.iter(f"{SVG}text")]
+    assert "A & B" in texts
+    for name in ("cost", "intake", "storage", "watch", "the stack itself"):
+        assert name in texts
+    assert "Bucket\u00a0 intake" in texts
+    assert "with BucketPolicy" in texts
+    arrows = {
+        arrow.findtext(f"{SVG}title"): arrow.get("stroke-width")
+        for arrow in root.iter(f"{SVG}path")
+        if arrow.get("marker-end")
+    }
+    assert arrows == {
+        "intake refers to storage": "2",
+        "watch refers to intake": "2",
+        "watch refers to storage": "1.1",
+    }
+
+
+def test_the_picture_is_the_same_every_time() -> None:
+    """Byte for byte."""
+    assert picture.draw(small(), "x") == picture.draw(small(), "x")
+
+
+def test_text_stays_in_its_box() -> None:
+    """No line is wider than the box it is written in."""
+    from worker.local.infra.lettering import width
+
+    for group in ET.fromstring(picture.draw(small(), "x")).iter(f"{SVG}g"):
+        rectangle = group.find(f"{SVG}rect")
+        if rectangle is None:
+            continue
+        room = int(rectangle.get("width", "0"))
+        for line in group.iter(f"{SVG}text"):
+            if line.get("text-anchor") is None:
+                start = int(line.get("x", "0"))
+                size = float(line.get("font-size", "0"))
+                assert start + width("".join(line.itertext()), size) <= room
