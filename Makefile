@@ -1,7 +1,7 @@
 # One line a command; the shell behind them is in .make/. `make` alone lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test up submit setup check fmt format lint types imports bench build push run shell scan images-test infra-docs lock clean
+.PHONY: help demo test up submit setup check fmt format lint types imports bench build push run shell scan images-test preview deploy destroy infra-docs lock clean
 
 BIN := .venv/bin
 STEP := @.make/step
@@ -65,6 +65,15 @@ scan: ## Look the images up in a database of known holes, if a scanner is there
 
 push: setup ## Push the images to the repositories of the Pulumi stack, or to REGISTRY: TAG=<tag>
 	@.make/push "$(REGISTRY)" "$(TAG)"
+
+preview: setup ## Show what a deployment would change: STACK=dev
+	@.make/preview "$(STACK)" $(ARGS)
+
+deploy: setup ## Deploy to AWS, images included: STACK=dev YES=1 REGISTRY=...
+	@.make/deploy "$(STACK)"
+
+destroy: setup ## Delete a stack but its originals: STACK=dev ORIGINALS=delete
+	@.make/destroy "$(STACK)"
 
 infra-docs: setup ## Write docs/infrastructure.md and its picture from the Pulumi program
 	@$(BIN)/safelight infra docs
