@@ -1,0 +1,64 @@
+"""The environment that ``safelight infra env`` prints leads the other commands to a stack."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from worker.local.deploy import deploy
+from worker.local.emulator import Emulator, client_environment, install, running
+
+SAFELIGHT = Path(sys.executable).with_name("safelight")
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """An embedded AWS with nothing in it."""
+    with (tmp_path_factory.getbasetemp().parent / "emulator.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the processes of a run share its installation
+        install()
+    with running(tmp_path_factory.mktemp("env")) as emulator:
+        yield emulator
+
+
+def test_commands_find_a_deployed_stack(emulator: Emulator, tmp_path: Path) -> None:
+    """What the program exports is all they need; what another stack had set is gone."""
+    outputs = tmp_path / "outputs.json"
+    deploy(emulator.endpoint, outputs)
+    (tmp_path / "picture.jpg").write_bytes(b"not really")
+    me = shlex.quote(str(SAFELIGHT))
+    script = f"""set -eu
+        eval "$({me} infra env --outputs {outputs})"
+        {me} put picture.jpg --json
+        {me} assets list --json
+        {me} dlq list --json
+        echo "${{SAFELIGHT_HEAVY_WORKFLOW:-gone}}"
+    """
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+
+    done = subprocess.run(
+        ["sh", "-c", script],
+        cwd=tmp_path,
+        env={
+            **kept,
+            **client_environment(emulator.endpoint),
+            "SAFELIGHT_TABLE": "of-another-stack",
+            "SAFELIGHT_HEAVY_WORKFLOW": "of-another-stack",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    first, *_, last = done.stdout.splitlines()
+    assert json.loads(first)["bucket"] == "safelight-local-intake"
+    assert last == "gone"
