@@ -13,7 +13,16 @@ from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
 from worker.local.infra.declaration import Declaration, Resource
 from worker.local.infra.recorder import record
 
-__all__ = ["ANSWERS", "BATCH_IMAGE", "IMAGE", "IMAGES", "Declaration", "Resource", "declare", "takes"]
+__all__ = [
+    "ANSWERS",
+    "BATCH_IMAGE",
+    "IMAGE",
+    "IMAGES",
+    "Declaration",
+    "Resource",
+    "declare",
+    "takes",
+]
 
 ACCOUNT = "123456789012"
 ECR = f"{ACCOUNT}.dkr.ecr.eu-central-1.amazonaws.com"

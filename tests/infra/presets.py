@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]  # comes with Pulumi's SDK, which has no stubs for it
+import yaml  # comes with Pulumi's SDK, which has no stubs for it
 from pulumi import AssetArchive
 
 from tests.infra.declared import Declaration, Resource, declare

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -122,30 +121,6 @@ def test_a_push_without_a_stack_says_so(tmp_path: Path) -> None:
 
     assert done.returncode == 2
     assert "say REGISTRY=" in done.stderr
-
-
-def test_the_environment_of_a_stack_is_printed_for_a_shell(tmp_path: Path) -> None:
-    """Whatever is in a value; of another stack than the selected one if that is named."""
-    values = {"SAFELIGHT_TABLE": "t", "SAFELIGHT_RECIPE": "it's $HOME"}
-    ours = _pulumi(tmp_path, f"cat <<'END'\n{json.dumps(values)}\nEND")
-
-    printed = dry("env", "--stack", "prod", **ours)
-    shell = f'{printed.stdout}\nprintf "%s|%s" "$SAFELIGHT_TABLE" "$SAFELIGHT_RECIPE"'
-    got = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout
-
-    assert printed.returncode == 0
-    assert got == "t|it's $HOME"
-    assert (tmp_path / "asked").read_text() == (
-        "--cwd pulumi stack output --json environment --stack prod\n"
-    )
-
-
-def test_without_a_stack_there_is_no_environment(tmp_path: Path) -> None:
-    """Pulumi says why; a shell that evaluates the output gets nothing."""
-    done = dry("env", **_pulumi(tmp_path, "echo 'no stack selected' >&2; exit 255"))
-
-    assert done.returncode == 255
-    assert (done.stdout, done.stderr) == ("", "no stack selected\n")
 
 
 def test_a_push_refuses_what_no_commit_describes(tmp_path: Path) -> None:

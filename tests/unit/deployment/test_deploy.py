@@ -156,8 +156,8 @@ def test_script_and_code_understand_each_other(tmp_path: Path) -> None:
     pushes = [call for call in rig.calls_of("docker") if call.startswith("push ")]
     assert pushes == [f"push {FUNCTION}:{tag}-arm64", f"push {BATCH}:{tag}-arm64"]
     config = json.loads((rig.root / "build" / "Pulumi.dev.first.yaml").read_text("utf-8"))["config"]
-    assert config["safelight:image"].startswith("placeholder/")
-    assert config["safelight:heavy"]["enabled"] is False
+    assert config["safelight:registry"]["only"] is True
+    assert "safelight:image" not in config
     ups = [call for call in rig.calls_of("pulumi") if call.startswith("up ")]
     assert (len(ups), ups[-1]) == (2, "up --stack dev --yes")
 

@@ -22,31 +22,25 @@ GIVEN = {
     "SAFELIGHT_ORDERING": "fifo",
 }
 MACHINE = "arn:aws:states:eu-west-1:123456789012:stateMachine:safelight-dev-heavy"
-QUEUE = "arn:aws:batch:eu-west-1:123456789012:job-queue/safelight-dev-urgent-1a2b3c4"
 
 
 def outputs(**more: Any) -> dict[str, Any]:
     """Of a stack without heavy work."""
-    return {"ingestEnvironment": GIVEN, "workQueue": GIVEN["SAFELIGHT_QUEUE_URL"], **more}
+    return {"environment": GIVEN, "workQueue": GIVEN["SAFELIGHT_QUEUE_URL"], **more}
 
 
-def test_the_functions_environment_is_the_command_lines() -> None:
+def test_what_the_stack_tells_is_the_command_lines_environment() -> None:
     """With the region, without which clients would look elsewhere."""
     found = of_outputs(outputs())
 
     assert found.values == {**GIVEN, "AWS_REGION": "eu-central-1"}
 
 
-def test_heavy_work_is_found_too() -> None:
-    """The state machine, and what names of queues and job definitions begin with."""
-    found = of_outputs(outputs(heavyWorkflow=MACHINE, jobQueues={"urgent": QUEUE}))
+def test_the_region_is_that_of_the_state_machine() -> None:
+    """Its ARN says so for certain; an address of a queue may be that of an endpoint."""
+    found = of_outputs(outputs(heavyWorkflow=MACHINE, workQueue="http://127.0.0.1:4566/queue"))
 
-    assert found.values == {
-        **GIVEN,
-        "SAFELIGHT_HEAVY_WORKFLOW": MACHINE,
-        "SAFELIGHT_BATCH_PREFIX": "safelight-dev",
-        "AWS_REGION": "eu-west-1",
-    }
+    assert found.values == {**GIVEN, "AWS_REGION": "eu-west-1"}
 
 
 def test_what_another_stack_has_set_is_taken_away() -> None:
@@ -62,12 +56,10 @@ def test_other_variables_of_the_function_are_left_out() -> None:
     """The function may have some that are no settings; a shell here must not get them."""
     given = {**GIVEN, "PATH": "/opt", "POWERTOOLS_LOG_LEVEL": "INFO"}
 
-    assert of_outputs({"ingestEnvironment": given}).values == GIVEN
+    assert of_outputs({"environment": given}).values == GIVEN
 
 
-@pytest.mark.parametrize(
-    "given", [{}, {"ingestEnvironment": {}}, {"ingestEnvironment": "[secret]"}]
-)
+@pytest.mark.parametrize("given", [{}, {"environment": {}}, {"environment": "[secret]"}])
 def test_a_stack_that_is_not_deployed_is_told(given: dict[str, Any]) -> None:
     """Nothing is printed that a shell would take for a deployment."""
     with pytest.raises(ConfigurationError, match="not, or not wholly, deployed"):
@@ -77,7 +69,7 @@ def test_a_stack_that_is_not_deployed_is_told(given: dict[str, Any]) -> None:
 def test_an_environment_of_another_version_is_refused() -> None:
     """Every variable that this Safelight does not know is named."""
     with pytest.raises(SettingsError, match="SAFELIGHT_NEWS"):
-        of_outputs({"ingestEnvironment": {**GIVEN, "SAFELIGHT_NEWS": "x"}})
+        of_outputs({"environment": {**GIVEN, "SAFELIGHT_NEWS": "x"}})
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null"])

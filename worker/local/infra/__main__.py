@@ -65,7 +65,7 @@ def _check(given: argparse.Namespace) -> None:
 def _first(given: argparse.Namespace) -> None:
     from worker.local.infra import release, stack_file
 
-    text = release.for_repositories(given.stack, stack_file.read(release.own_file(given.stack)))
+    text = release.for_repositories(stack_file.read(release.own_file(given.stack)))
     Path(given.out).write_text(text, "utf-8")
 
 

@@ -12,8 +12,17 @@ MANY = 3
 """More resources of one kind are counted, not named."""
 
 EVERYTHING: Mapping[str, Mapping[str, Any]] = {
+    "storage": {"accessLogs": True, "replicateTo": "arn:aws:s3:::originals-elsewhere"},
+    "catalog": {"capacity": "provisioned", "contributorInsights": True},
     "observability": {"enabled": True, "email": "team@example.com"},
-    "cost": {"email": "team@example.com", "monthlyBudget": 30_000, "anomalyDollars": 200},
+    "cost": {
+        "email": "team@example.com",
+        "monthlyBudget": 30_000,
+        "anomalyDollars": 200,
+        "activateTags": True,
+        "powerTuning": True,
+        "savingsPlanCents": 150,
+    },
 }
 """What is merged into the configuration of ``prod`` so that the page shows every part there is."""
 

@@ -25,7 +25,14 @@ mistake is refused by AWS."""
 
 def missing_images(file: StackFile) -> dict[str, str]:
     """Placeholders for the images that a configuration does not name."""
-    return {key: text for key, text in IMAGES.items() if key not in file.config}
+    return _missing_images(file.config)
+
+
+def _missing_images(config: Mapping[str, Any]) -> dict[str, str]:
+    registry = config.get("registry")
+    if isinstance(registry, Mapping) and registry.get("only") in (True, "true"):
+        return {}  # the program refuses images beside it
+    return {key: text for key, text in IMAGES.items() if key not in config}
 
 
 def declare(stack: str, config: Mapping[str, Any], *, region: str | None) -> Declaration:
@@ -44,7 +51,9 @@ def declare(stack: str, config: Mapping[str, Any], *, region: str | None) -> Dec
     with _quiet():
         try:
             return record(
-                Symbols(stack=stack, region=region), stack=stack, config={**IMAGES, **config}
+                Symbols(stack=stack, region=region),
+                stack=stack,
+                config={**_missing_images(config), **config},
             )
         except pulumi.RunError as error:
             if isinstance(error.__cause__, ProblemsError):

@@ -1,9 +1,7 @@
 """What ``make deploy`` has to know of a stack's configuration, and that of its first step.
 
-The repositories have to be there before an image is pushed, and the program wants images before it
-declares anything. So the first run for a new stack gets a configuration of its own, beside the real
-one: placeholders for images, and everything off that has a switch, because Pulumi's engine runs the
-whole program even if it is told to make one component only.
+The repositories have to be there before an image is pushed, and all the rest wants images. So the
+first run for a new stack gets a configuration of its own, beside the real one: ``registry.only``.
 """
 
 from __future__ import annotations
@@ -11,11 +9,11 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.errors import ConfigurationError, ProblemsError
+from worker.errors import ConfigurationError
 from worker.local.deploy import checkout
 from worker.local.infra import preview, stack_file
 from worker.local.infra.stack_file import StackFile
@@ -63,22 +61,9 @@ def check(stack: str, file: StackFile) -> None:
     preview.declare(stack, file.config, region=file.region)
 
 
-def for_repositories(stack: str, file: StackFile) -> str:
+def for_repositories(file: StackFile) -> str:
     """The text of the configuration that makes the repositories of a new stack."""
-    images = preview.missing_images(file)
-    off = {key: {"enabled": False} for key in _switches() if key != "registry"}
-    small = {**file.config, **images, **{key: _merged(file, key, one) for key, one in off.items()}}
-    try:
-        if not file.encrypted:
-            preview.declare(stack, small, region=file.region)
-    except ProblemsError:
-        off = {}  # something that is on needs something that would be off
-    return stack_file.like(file, {**images, **off})
-
-
-def _merged(file: StackFile, key: str, change: Mapping[str, Any]) -> dict[str, Any]:
-    old = file.config.get(key)
-    return {**(old if isinstance(old, Mapping) else {}), **change}
+    return stack_file.like(file, {"registry": {"only": True}}, without=preview.IMAGES)
 
 
 def _defaults() -> Any:
@@ -87,17 +72,6 @@ def _defaults() -> Any:
     if home not in sys.path:
         sys.path.insert(0, home)
     return importlib.import_module("stack.config")
-
-
-def _switches() -> list[str]:
-    """Keys of all sections of the configuration that can be switched off."""
-    found: list[str] = []
-    for item in fields(_defaults().Config):
-        section: Any = item.default_factory
-        if is_dataclass(section) and any(one.name == "enabled" for one in fields(section)):
-            first, *rest = item.name.split("_")
-            found.append(first + "".join(word.title() for word in rest))
-    return found
 
 
 def _platform(file: StackFile, section: str, defaults: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,13 +120,16 @@ def require_plain(file: StackFile) -> None:
         raise ProblemsError(str(file.path), tuple(Problem(path, text) for path in ours))
 
 
-def like(file: StackFile, changes: Mapping[str, Any]) -> str:
+def like(file: StackFile, changes: Mapping[str, Any], *, without: Iterable[str] = ()) -> str:
     """The text of a file like this one but for some values of this project.
 
     Args:
         changes: keys without ``safelight:``; a map is merged into the one that is there.
+        without: keys alike that are left out.
     """
-    config = dict(file.everything.get("config") or {})
+    left_out = {f"{PROJECT}:{key}" for key in without}
+    there = file.everything.get("config") or {}
+    config = {key: value for key, value in there.items() if key not in left_out}
     for key, value in changes.items():
         whole = f"{PROJECT}:{key}"
         old = config.get(whole)

@@ -18,8 +18,6 @@ _SECONDS = 120.0
 """Longest wait for `pulumi stack output`, which asks a server for the state."""
 _ARN = re.compile(r"arn:[^:]+:[^:]+:([a-z0-9-]+):\d{12}:")
 _QUEUE = re.compile(r"https://sqs\.([a-z0-9-]+)\.amazonaws\.com")
-_RANDOM = r"(?:-[0-9a-f]{7})?"
-"""What Pulumi appends to names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,17 +36,12 @@ def of_outputs(outputs: Mapping[str, Any]) -> Environment:
         ConfigurationError: these are no outputs of a whole deployment.
         SettingsError: the environment would not be one that Safelight accepts.
     """
-    given = outputs.get("ingestEnvironment")
+    given = outputs.get("environment")
     if not isinstance(given, Mapping) or not given:
         raise ConfigurationError(
-            "there is no output ingestEnvironment: this stack is not, or not wholly, deployed"
+            "there is no output environment: this stack is not, or not wholly, deployed"
         )
     values = {str(name): str(text) for name, text in given.items() if str(name).startswith(PREFIX)}
-    if outputs.get("heavyWorkflow"):
-        values[f"{PREFIX}HEAVY_WORKFLOW"] = str(outputs["heavyWorkflow"])
-    prefix = _batch_prefix(outputs.get("jobQueues"))
-    if prefix:
-        values[f"{PREFIX}BATCH_PREFIX"] = prefix
     Settings.from_environment(values)
     region = _region(outputs)
     if region:
@@ -101,17 +94,6 @@ def parse(text: str) -> Mapping[str, Any]:
     if not isinstance(outputs, dict):
         raise ConfigurationError("these outputs are no JSON object")
     return outputs
-
-
-def _batch_prefix(queues: Any) -> str | None:
-    """What names of queues begin with: ``safelight-dev`` for ``.../safelight-dev-bulk-1a2b3c4``."""
-    if not isinstance(queues, Mapping):
-        return None
-    for name, arn in sorted(queues.items()):
-        found = re.fullmatch(rf"(.+)-{re.escape(name)}{_RANDOM}", str(arn).rpartition("/")[2])
-        if found:
-            return found[1]
-    return None
 
 
 def _region(outputs: Mapping[str, Any]) -> str | None:
