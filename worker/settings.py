@@ -157,5 +157,5 @@ class Settings:
         return cls(**values)
 
 
-ELSEWHERE = frozenset({"SAFELIGHT_DEBUG", "SAFELIGHT_EMULATOR_HOME"})
+ELSEWHERE = frozenset({"SAFELIGHT_CALLS", "SAFELIGHT_DEBUG", "SAFELIGHT_EMULATOR_HOME"})
 """Variables of ours that are read before, or without, these settings."""

@@ -166,7 +166,8 @@ class Heavy(pulumi.ComponentResource):
 def _rights(buckets: Buckets, catalog: Catalog) -> Sequence[Mapping[str, Any]]:
     """What a job does: read originals, write results and checkpoints, tell how far it is."""
     return [
-        policies.allow(["s3:GetObject", "s3:GetObjectVersion"], [buckets.intake.objects]),
+        # The object that lies there when the job runs, not a version of it.
+        policies.allow(["s3:GetObject"], [buckets.intake.objects]),
         policies.allow(["s3:ListBucket"], [buckets.intake.arn, buckets.delivery.arn]),
         policies.allow(
             [
@@ -177,5 +178,6 @@ def _rights(buckets: Buckets, catalog: Catalog) -> Sequence[Mapping[str, Any]]:
             ],
             [buckets.delivery.objects],
         ),
-        policies.allow(["dynamodb:PutItem"], [catalog.arn]),
+        # Its own record among the asset's jobs: whether there is one, and how far it is.
+        policies.allow(["dynamodb:Query", "dynamodb:PutItem"], [catalog.arn]),
     ]

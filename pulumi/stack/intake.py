@@ -177,7 +177,7 @@ def _rights(
             [queue.arn],
         ),
         # Versions: what an event announced is read, not what lies there by now; a rejected
-        # version goes to quarantine.
+        # version goes to quarantine. Events of a backfill name no version.
         policies.allow(
             ["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion"],
             [buckets.intake.objects],
@@ -187,15 +187,10 @@ def _rights(
         policies.allow(
             ["s3:PutObject", "s3:GetObject", "s3:DeleteObject"], [buckets.delivery.objects]
         ),
-        policies.allow(["s3:PutObject"], [buckets.quarantine.objects]),
+        # What is larger than 5 GB is copied there in parts, and those of a failed copy are removed.
+        policies.allow(["s3:PutObject", "s3:AbortMultipartUpload"], [buckets.quarantine.objects]),
         policies.allow(
-            [
-                "dynamodb:GetItem",
-                "dynamodb:BatchGetItem",
-                "dynamodb:PutItem",
-                "dynamodb:DeleteItem",
-            ],
-            [catalog.arn],
+            ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem"], [catalog.arn]
         ),
         policies.allow(["dynamodb:Query"], [catalog.index(CONTENT_INDEX)]),
         policies.allow(["events:PutEvents"], [events.arn]),

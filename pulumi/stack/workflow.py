@@ -127,10 +127,7 @@ class Workflow(pulumi.ComponentResource):
             definition=pulumi.Output.all(
                 Queue=heavy.queues["standard"],
                 WorkflowFunction=self.function.arn,
-                **{
-                    "Job" + kind.title().replace("-", ""): definition.arn
-                    for kind, definition in heavy.definitions.items()
-                },
+                **{_place(kind): definition.arn for kind, definition in heavy.definitions.items()},
             ).apply(filled),
             logging_configuration=sfn.StateMachineLoggingConfigurationArgs(
                 level="ERROR",
@@ -145,7 +142,11 @@ class Workflow(pulumi.ComponentResource):
         )
 
     def _machine_rights(self, heavy: Heavy) -> Sequence[policies.Statement]:
-        definitions = [one.arn for one in heavy.definitions.values()]
+        # Most kinds of jobs are for people to hand in; the machine submits those it names.
+        text = DEFINITION.read_text("utf-8")
+        definitions = [
+            one.arn for kind, one in heavy.definitions.items() if f"${{{_place(kind)}}}" in text
+        ]
         return [
             policies.allow(["batch:SubmitJob"], [*definitions, heavy.queues["standard"]]),
             # Jobs have numbers for names, which nobody knows before they are submitted.
@@ -225,6 +226,11 @@ class Workflow(pulumi.ComponentResource):
         )
 
 
+def _place(kind: str) -> str:
+    """What the definition has in place of a kind's ARN: ``JobTranscodePart``."""
+    return "Job" + kind.title().replace("-", "")
+
+
 def filled(names: Mapping[str, str]) -> str:
     """The definition with its ``${Name}``s filled in; a forgotten one is an error here."""
     text = DEFINITION.read_text("utf-8")
@@ -248,9 +254,8 @@ def _rights(
         policies.allow(["s3:ListBucket"], [buckets.intake.arn, buckets.delivery.arn]),
         # Of what is rejected, or of an upload that was replaced meanwhile, nothing stays.
         policies.allow(["s3:GetObject", "s3:DeleteObject"], [buckets.delivery.objects]),
-        policies.allow(["s3:PutObject"], [buckets.quarantine.objects]),
-        policies.allow(
-            ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem"], [catalog.arn]
-        ),
+        # What is larger than 5 GB is copied there in parts, and those of a failed copy are removed.
+        policies.allow(["s3:PutObject", "s3:AbortMultipartUpload"], [buckets.quarantine.objects]),
+        policies.allow(["dynamodb:GetItem", "dynamodb:PutItem"], [catalog.arn]),
         policies.allow(["events:PutEvents"], [events.arn]),
     ]

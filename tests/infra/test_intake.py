@@ -258,12 +258,11 @@ def test_the_functions_rights(ordered: Declaration) -> None:
         ("s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion"): [f"{S3}-intake/*"],
         ("s3:ListBucket",): [f"{S3}-intake", f"{S3}-delivery"],
         ("s3:PutObject", "s3:GetObject", "s3:DeleteObject"): [f"{S3}-delivery/*"],
-        ("s3:PutObject",): [f"{S3}-quarantine/*"],
+        ("s3:PutObject", "s3:AbortMultipartUpload"): [f"{S3}-quarantine/*"],
         (
             "dynamodb:GetItem",
             "dynamodb:BatchGetItem",
             "dynamodb:PutItem",
-            "dynamodb:DeleteItem",
         ): [table],
         ("dynamodb:Query",): [f"{table}/index/GSI4"],
         ("events:PutEvents",): ["arn:aws:cloudwatch:safelight-test-events"],

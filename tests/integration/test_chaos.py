@@ -2,7 +2,7 @@
 
 Two hundred uploads through the embedded AWS, deployed by the Pulumi program; a fifth of their
 events duplicated, all of them shuffled; one in twelve DynamoDB and S3 requests of the workers
-throttled; workers killed with SIGKILL at random moments.
+throttled; workers killed with SIGKILL at random moments; each process with its own role alone.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from typing import Any
 
 import pytest
 
+from tests.integration.acting import acting
 from tests.integration.fault_proxy import FaultProxy
 from tests.unit.pictures import encoded, photo
 from worker.adapters.aws_clients import AwsClients
 from worker.bootstrap import Application, assemble
-from worker.local.emulator import Emulator, client_environment, running
+from worker.local.actors import Actors
+from worker.local.emulator import Emulator, running
 from worker.local.stack import HANDLER
 from worker.ports import Message
 from worker.records import AssetRecord, Status, asset_id_of
@@ -183,21 +185,22 @@ def test_every_upload_ends_with_exactly_one_correct_record(tmp_path: Path) -> No
     """Whatever is doubled, shuffled, throttled and killed."""
     dice = random.Random(20261122)
     with ExitStack() as stack:
-        emulator = stack.enter_context(running(tmp_path))
+        emulator = stack.enter_context(running(tmp_path, enforce_iam=True))
         outputs = deployed(emulator, tmp_path)
         function = {str(k): str(v) for k, v in outputs["ingestEnvironment"].items()}
         function["SAFELIGHT_RETRY_SECONDS"] = "1"
-        straight = {**function, **client_environment(emulator.endpoint)}
+        actors, straight = Actors.of(outputs), {**function, **emulator.environment}
         app = assemble(Settings.from_environment(function), AwsClients(straight))
 
         expected = upload(app, dice)
         disturbed(app, outputs, dice)
 
         proxy = FaultProxy(emulator.endpoint, probability=THROTTLED, seed=7)
-        faulty = {**function, **client_environment(stack.enter_context(proxy.serving()))}
+        ingest = acting(emulator.environment, actors.function(HANDLER))
+        faulty = {**function, **ingest, "AWS_ENDPOINT_URL": stack.enter_context(proxy.serving())}
         pipe = start(
             "worker.local.pipe",
-            straight,
+            acting(emulator.environment, actors.pipe()[0]),
             tmp_path / "pipe.log",
             source=outputs["uploadsQueue"],
             target=outputs["workQueue"],

@@ -236,13 +236,15 @@ def test_the_functions_role_as_read_back(stack: Stack) -> None:
 
 
 def test_logs_are_kept_for_a_while(stack: Stack) -> None:
-    """Both functions' log groups have a retention."""
-    groups = stack.logs.describe_log_groups(logGroupNamePrefix="safelight-local-")["logGroups"]
+    """Every log group has a retention: of functions, of jobs, of the state machine."""
+    groups = stack.logs.describe_log_groups()["logGroups"]
 
-    assert {one["logGroupName"]: one["retentionInDays"] for one in groups} == {
-        "safelight-local-ingest": 30,
-        "safelight-local-order": 30,
-    }
+    kept = {one["logGroupName"]: one["retentionInDays"] for one in groups}
+    assert {*kept.values()} == {30}
+    assert {
+        *(f"safelight-local-{name}" for name in ("ingest", "order", "workflow", "jobs")),
+        "/aws/vendedlogs/states/safelight-local-heavy-local",
+    } <= {*kept}
 
 
 def test_the_outputs_make_a_workers_environment(stack: Stack) -> None:

@@ -157,7 +157,7 @@ def test_a_video_becomes_what_a_player_needs_while_jobs_lose_their_machines(
 
 def test_a_large_video_is_divided_and_joined(running: Running, tmp_path: Path) -> None:
     """Plan, array, assembly: the same files and the same record as from one machine."""
-    app, path = running.app, clip(tmp_path)
+    app, path = running.root_app, clip(tmp_path)
     bucket = app.settings.delivery_bucket
     # A bucket that announces nothing: only this test starts the workflow, with its own policy.
     app.store.put(bucket, "aside/film.mov", path.read_bytes(), content_type="video/quicktime")

@@ -24,6 +24,7 @@ from PIL import Image
 
 from worker.adapters.aws_clients import AwsClients
 from worker.bootstrap import Application, assemble
+from worker.local import actors, address
 from worker.local.emulator import free_port
 from worker.settings import Settings
 
@@ -105,6 +106,19 @@ class Running:
         """The services, wired to this stack."""
         settings = Settings.from_environment(self.ready["environment"])
         return assemble(settings, AwsClients(self.ready["environment"]))
+
+    @property
+    def root(self) -> dict[str, str]:
+        """Variables of the account's root user, for what no commands and no roles may."""
+        configuration = self.data / address.CONFIGURATION
+        made = actors.Identities(configuration, endpoint=self.ready["endpoint"], secret="")
+        return made.keys(actors.ROOT)
+
+    @property
+    def root_app(self) -> Application:
+        """The services as the root user has them."""
+        settings = Settings.from_environment(self.ready["environment"])
+        return assemble(settings, AwsClients(self.root))
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """End it as a person does, and wait."""
@@ -235,7 +249,7 @@ def test_objects_from_before_are_backfilled(tmp_path: Path) -> None:
         app = running.app
         bucket, delivery = app.settings.intake_bucket, app.settings.delivery_bucket
         real = running.json("put", picture(tmp_path, "a.jpg"), "--wait")
-        clients = AwsClients(running.ready["environment"])
+        clients = AwsClients(running.root)
         told = clients.s3.get_bucket_notification_configuration(Bucket=bucket)
         clients.s3.put_bucket_notification_configuration(
             Bucket=bucket, NotificationConfiguration={}

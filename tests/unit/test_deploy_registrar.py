@@ -83,13 +83,32 @@ def test_a_refused_resource_is_remembered(registrar: Registrar) -> None:
     assert [str(failure.error) for failure in registrar.failures] == ["no such size"]
 
 
-def test_the_account_is_answered_and_other_look_ups_are_refused(registrar: Registrar) -> None:
+def test_account_and_place_are_answered_and_other_look_ups_are_refused(
+    registrar: Registrar,
+) -> None:
     """Invokes are answered from the emulator, or not at all."""
-    known = MockCallArgs("aws:index/getCallerIdentity:getCallerIdentity", {}, "")
 
-    assert registrar.call(known)["accountId"] == "000000000000"
+    def asked(name: str) -> Any:
+        return registrar.call(MockCallArgs(f"aws:index/{name}:{name}", {}, ""))
+
+    assert asked("getCallerIdentity")["accountId"] == "000000000000"
+    assert asked("getRegion")["region"] == "eu-central-1"
+    assert len(asked("getAvailabilityZones")["names"]) == 3
     with pytest.raises(NotImplementedError):
-        registrar.call(MockCallArgs("aws:index/getRegion:getRegion", {}, ""))
+        asked("getPartition")
+
+
+def test_who_acts_with_a_role_is_remembered() -> None:
+    """The local stack runs it with that role."""
+    kind = "aws:pipes/pipe:Pipe"
+    registrar = Registrar(_NoAws(), {kind: Kind(_create, frozenset({"roleArn", "enrichment"}))})
+
+    registrar.new_resource(_args({"roleArn": "arn:role", "enrichment": "arn:function"}, kind=kind))
+
+    (actor,) = registrar.actors
+    assert (actor["type"], actor["role"], actor["enrichment"]) == (
+        *("Pipe", "arn:role", "arn:function"),
+    )
 
 
 def test_whole_numbers_become_whole_everywhere() -> None:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from worker.adapters.aws_calls import call_log
 from worker.adapters.aws_errors import aws_call
 from worker.errors import ConfigurationError
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_events import EventBridgeClient
+    from types_boto3_iam import IAMClient
     from types_boto3_logs import CloudWatchLogsClient
     from types_boto3_rekognition import RekognitionClient
     from types_boto3_s3 import S3Client
@@ -45,6 +47,8 @@ class AwsClients:
     Args:
         environment: variables to take the region, endpoints and credentials from. None means
             those of the process and with them everything boto3 knows (profiles, roles).
+        profile: of the process's AWS configuration, to take credentials from; for the few
+            processes that act for several.
         attempts, connect_seconds, read_seconds, connections: see the constants.
     """
 
@@ -52,12 +56,14 @@ class AwsClients:
         self,
         environment: Mapping[str, str] | None = None,
         *,
+        profile: str | None = None,
         attempts: int = ATTEMPTS,
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
         connections: int = CONNECTIONS,
     ) -> None:
         self._environment = environment
+        self._profile = profile
         self._attempts = attempts
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
@@ -110,6 +116,12 @@ class AwsClients:
         return client
 
     @property
+    def iam(self) -> IAMClient:
+        """IAM; nothing that is deployed asks it."""
+        client: IAMClient = self._client("iam")
+        return client
+
+    @property
     def logs(self) -> CloudWatchLogsClient:
         """CloudWatch Logs."""
         client: CloudWatchLogsClient = self._client("logs")
@@ -140,15 +152,28 @@ class AwsClients:
 
         if self._session is None:
             self._session = boto3.Session(**self._identity())
+            log = call_log(self._caller())
+            if log is not None:
+                log.attach(self._session)
         return self._session.client(
             service, config=self._config(), endpoint_url=self._endpoint(service)
         )
 
+    @property
+    def _read(self) -> Mapping[str, str]:
+        return os.environ if self._environment is None else self._environment
+
+    def _caller(self) -> str:
+        read = self._read
+        return self._profile or read.get("AWS_PROFILE") or read.get("AWS_ACCESS_KEY_ID") or ""
+
     def _identity(self) -> dict[str, Any]:
-        read = os.environ if self._environment is None else self._environment
+        read = self._read
         # boto3 reads only the second; ECS and Batch set only the first.
         region = read.get("AWS_REGION") or read.get("AWS_DEFAULT_REGION")
         named: dict[str, Any] = {"region_name": region} if region else {}
+        if self._profile is not None:
+            return {**named, "profile_name": self._profile}
         if self._environment is None:
             return named
         for argument in ("aws_access_key_id", "aws_secret_access_key", "aws_session_token"):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 COPY_BYTES = 5 * 1024**3
 """Largest object that one CopyObject copies; larger ones are copied in parts."""
 PART_BYTES = 1024**3
+"""Of such a copy."""
 
 _NO_RANGE = frozenset({"InvalidRange", "416"})
 
@@ -39,11 +40,20 @@ class S3ObjectStore:
 
     Args:
         page: objects asked for by one request of ``list``, at most 1000.
+        copy_bytes, part_bytes: see the constants.
     """
 
-    def __init__(self, clients: AwsClients, *, page: int = 1000) -> None:
+    def __init__(
+        self,
+        clients: AwsClients,
+        *,
+        page: int = 1000,
+        copy_bytes: int = COPY_BYTES,
+        part_bytes: int = PART_BYTES,
+    ) -> None:
         self._clients = clients
         self._page = page
+        self._copy_bytes, self._part_bytes = copy_bytes, part_bytes
 
     def get(
         self,
@@ -129,7 +139,7 @@ class S3ObjectStore:
             if found.get("CacheControl"):
                 asked["CacheControl"] = found["CacheControl"]
         with aws_call(f"copy s3://{'/'.join(source)} to s3://{'/'.join(target)}"):
-            if size > COPY_BYTES:
+            if size > self._copy_bytes:
                 self._copy_parts(place, asked, size)
             elif metadata is None:
                 self._clients.s3.copy_object(CopySource=place, **asked)
@@ -176,12 +186,12 @@ class S3ObjectStore:
         named = {"Bucket": asked["Bucket"], "Key": asked["Key"], "UploadId": upload}
         try:
             parts: list[CompletedPartTypeDef] = []
-            for number, start in enumerate(range(0, size, PART_BYTES), start=1):
+            for number, start in enumerate(range(0, size, self._part_bytes), start=1):
                 done = s3.upload_part_copy(
                     **named,
                     PartNumber=number,
                     CopySource=place,
-                    CopySourceRange=f"bytes={start}-{min(start + PART_BYTES, size) - 1}",
+                    CopySourceRange=f"bytes={start}-{min(start + self._part_bytes, size) - 1}",
                 )
                 parts.append({"PartNumber": number, "ETag": done["CopyPartResult"]["ETag"]})
             s3.complete_multipart_upload(**named, MultipartUpload={"Parts": parts})

@@ -23,6 +23,10 @@ VERSION = 1
 EVENTS = "events.jsonl"
 JOBS = "batch"
 """Folder of the heavy jobs: their table and their logs."""
+CONFIGURATION = "aws-config"
+"""The AWS configuration: a profile for each role, and for the people who use it."""
+OUTPUTS = "outputs.json"
+"""What the last deploy has left."""
 WORKFLOWS = "workflows.sqlite"
 """The state machines' starts, executions and steps."""
 
@@ -37,7 +41,7 @@ class Address:
     outputs: Mapping[str, Any]
     """What the Pulumi program exports: names of buckets, queues, table and bus."""
     environment: Mapping[str, str]
-    """Of the ingest function, with what sends AWS clients to the endpoint."""
+    """Of the ingest function, with what lets AWS clients work at the endpoint as the operator."""
     clean: bool = False
     """The stack was stopped, not killed: the embedded AWS has saved its state."""
 

@@ -46,8 +46,12 @@ def arguments(*required: str, optional: Mapping[str, str] | None = None) -> Argu
 
 
 @contextlib.contextmanager
-def stopping(ready: Path | None) -> Iterator[tuple[Queue, Stop]]:
-    """The queue of this process's environment, and a stop that its signals ask for."""
+def stopping(ready: Path | None, *, profile: str | None = None) -> Iterator[tuple[Queue, Stop]]:
+    """The queue of this process's environment, and a stop that its signals ask for.
+
+    Args:
+        profile: whose rights on the queue, if not the process's own.
+    """
     from worker.adapters.aws_clients import AwsClients
     from worker.adapters.sqs import SqsQueue
 
@@ -55,7 +59,7 @@ def stopping(ready: Path | None) -> Iterator[tuple[Queue, Stop]]:
     with stop.on_signals():
         tell_ready(ready)
         with contextlib.suppress(KeyboardInterrupt):  # a second signal: at once
-            yield SqsQueue(AwsClients()), stop
+            yield SqsQueue(AwsClients(profile=profile)), stop
     log("stopped")
 
 

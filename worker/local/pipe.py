@@ -3,16 +3,23 @@
 Polls, asks ``worker.services.ordering`` for group and deduplication id (on AWS the same function
 is the pipe's enrichment step), sends, and deletes only what was sent: at least once, in any order.
 What fails stays hidden until the source queue shows it again, and ends in its dead-letter queue.
-The embedded AWS accepts pipes but moves nothing, so the local stack runs this process.
+The embedded AWS accepts pipes but moves nothing, so the local stack runs this process, with the
+pipe's role: its calls to the queues are checked by the embedded AWS, and before the function is
+called, ``permits`` are.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from worker.adapters.aws_clients import AwsClients
 from worker.errors import Conflict, SafelightError
+from worker.local.actors import ROOT
 from worker.local.child import Patience, arguments, log, stopping
+from worker.local.permits import Permit, Permits, everything
 from worker.ports import Message, Queue
 from worker.services import ordering
 from worker.services.local_run.stop import Stop
@@ -25,7 +32,28 @@ HIDDEN_SECONDS = 15
 """Less than the source queue's own timeout on AWS: what a killed pipe held comes back soon."""
 
 
-def carry(messages: Sequence[Message], queue: Queue, *, source: str, target: str) -> int:
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """The function that enriches, as it is deployed."""
+
+    arn: str = ""
+    permit: Permit = everything
+    """Of the pipe."""
+
+    def __call__(self, events: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+        """Call it, if the pipe may. Raises ``AccessDenied``."""
+        self.permit("lambda:InvokeFunction", self.arn)
+        return ordering.handler(events)
+
+
+def carry(
+    messages: Sequence[Message],
+    queue: Queue,
+    *,
+    source: str,
+    target: str,
+    grouping: Grouping = Grouping(),
+) -> int:
     """Send messages on and delete them from the source; returns how many went on.
 
     Raises:
@@ -34,7 +62,7 @@ def carry(messages: Sequence[Message], queue: Queue, *, source: str, target: str
     events = [{"messageId": message.id, "body": message.body} for message in messages]
     sent = [
         (_template(answer["body"]), answer["group"], answer["deduplication"])
-        for answer in ordering.handler(events)
+        for answer in grouping(events)
     ]
     queue.send(target, sent)
     try:
@@ -50,7 +78,14 @@ def _template(body: object) -> str:
     return body if isinstance(body, str) else json.dumps(body, separators=(",", ":"))
 
 
-def run(queue: Queue, *, source: str, target: str, stop: Stop) -> None:
+def run(
+    queue: Queue,
+    *,
+    source: str,
+    target: str,
+    stop: Stop,
+    grouping: Grouping = Grouping(),
+) -> None:
     """Carry until asked to stop. What fails is said, and tried again."""
     patience = Patience(stop)
     while not stop.requested:
@@ -59,7 +94,8 @@ def run(queue: Queue, *, source: str, target: str, stop: Stop) -> None:
                 source, limit=BATCH, wait=WAIT_SECONDS, visibility=HIDDEN_SECONDS
             )
             if messages:
-                log(f"{carry(messages, queue, source=source, target=target)} sent on")
+                sent = carry(messages, queue, source=source, target=target, grouping=grouping)
+                log(f"{sent} sent on")
         except SafelightError as error:
             patience.lose(error)
         else:
@@ -67,10 +103,14 @@ def run(queue: Queue, *, source: str, target: str, stop: Stop) -> None:
 
 
 def main() -> None:
-    """``python -m worker.local.pipe --source URL --target URL [--ready FILE]``."""
-    given = arguments("source", "target")
+    """``python -m worker.local.pipe --source URL --target URL [--role ARN --enrichment ARN]``."""
+    given = arguments("source", "target", optional={"role": "", "enrichment": ""})
+    values, grouping = given.values, Grouping()
+    if values["role"]:
+        permits = Permits(AwsClients(profile=ROOT), values["role"])
+        grouping = Grouping(values["enrichment"], permits.require)
     with stopping(given.ready) as (queue, stop):
-        run(queue, source=given.values["source"], target=given.values["target"], stop=stop)
+        run(queue, source=values["source"], target=values["target"], stop=stop, grouping=grouping)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """The local stack: embedded AWS, resources, pipe, workers, event sink; in this order.
 
-What lives here: what the processes are and in what order they are needed. How processes are kept
-alive is ``supervisor``'s, what is created inside the embedded AWS is ``deploy``'s.
+What lives here: what the processes are, with whose rights each works, and in what order they are
+needed. How processes are kept alive is ``supervisor``'s, what is created inside the embedded AWS is
+``deploy``'s, how rights are taken ``actors``'s.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +16,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from worker.adapters.aws_calls import VARIABLE as CALLS
 from worker.adapters.aws_clients import AwsClients
 from worker.adapters.disk_errors import disk_call
 from worker.bootstrap import FILE
 from worker.errors import EmulatorError
 from worker.local import address as addresses
-from worker.local import emulator, event_sink, leash
+from worker.local import emulator, event_sink, grants, leash
+from worker.local.actors import OPERATOR, PLUMBING, Actors, Identities
 from worker.local.address import Address
 from worker.local.child import module
 from worker.local.deploy import deploy
@@ -40,7 +44,9 @@ _LOST = (
     "kept, and `safelight backfill` ingests those of the intake bucket again"
 )
 """What the embedded AWS saves and when: measured, and held by tests/integration."""
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH")
+_PASSED_ON = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH", CALLS),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +72,10 @@ class Stack:
         self._say = say
         self._supervisor = Supervisor(say)
         self._endpoint = f"http://127.0.0.1:{order.port}"
+        self._secret = secrets.token_urlsafe(24)
+        self._identities = Identities(
+            self._data / addresses.CONFIGURATION, endpoint=self._endpoint, secret=self._secret
+        )
         self._address: Address | None = None
 
     def run(self, stop: Stop, ready: Callable[[Address, Mapping[str, int]], None]) -> None:
@@ -113,28 +123,21 @@ class Stack:
     def _start(self, stop: Stop) -> None:
         supervisor = self._supervisor
         supervisor.start([self._child("emulator", self._start_emulator, stop_seconds=20)])
-        outputs = self._deploy()
-        environment = self._environment(outputs)
-        self._address = Address(
-            data=self._data, endpoint=self._endpoint, outputs=outputs, environment=environment
-        )
-        sink, heavy = _attach(environment, outputs)
-        addresses.write(self._address)
+        outputs, queues = self._establish()
+        actors, program = Actors.of(outputs), self._program
+        ingest, finish = actors.function(HANDLER).profile, actors.function(WORKFLOW_HANDLER).profile
         supervisor.start(
             [
-                self._program("events", self._sink(sink), environment),
-                *(
-                    self._program(name, command, environment)
-                    for name, command in _pipes(outputs).items()
-                ),
-                self._program("batch", self._jobs(), environment),
-                self._program("workflows", self._workflows(heavy), environment),
+                program("events", self._sink(queues.events), PLUMBING),
+                *self._pipe(outputs, actors),
+                program("batch", self._jobs(), actors.jobs().profile),
+                program("workflows", self._workflows(queues.heavy), finish),
             ]
         )
         command = _worker(outputs)
         supervisor.start(
             [
-                self._program(f"worker-{number}", command, environment)
+                program(f"worker-{number}", command, ingest)
                 for number in range(1, self._order.workers + 1)
             ]
         )
@@ -146,33 +149,50 @@ class Stack:
             port=self._order.port,
             log=self._log("emulator"),
             state=self._data / "state",
+            enforce_iam=True,
+            secret=self._secret,
             launcher=leash.command(()),
         )
         if again:
             # It has died and forgotten what it had not saved. The other children wait for it.
             try:
-                outputs = self._deploy()
-                _attach(self._environment(outputs), outputs)
+                self._establish()
             except BaseException:
                 started.stop()
                 raise
             self._say(f"the embedded AWS had died: {_LOST}")
+            # With it died the sessions by which they work: they begin anew.
+            self._supervisor.renew(but="emulator")
         return started.process
 
-    def _deploy(self) -> Mapping[str, Any]:
-        """Create what the Pulumi program says, in a process of its own as its SDK wants."""
-        return deploy(
+    def _establish(self) -> tuple[Mapping[str, Any], _Queues]:
+        """Create what the Pulumi program says, and who works with it."""
+        outputs = deploy(  # in a process of its own, as its SDK wants
             self._endpoint,
-            self._data / "outputs.json",
+            self._data / addresses.OUTPUTS,
+            secret=self._secret,
             log=self._log("deploy"),
             launcher=leash.command,
         )
+        queues = _attach(AwsClients(self._identities.root), str(outputs["eventBus"]))
+        self._identities.establish(
+            roles=[actor.role for actor in Actors.of(outputs).all],
+            users={
+                OPERATOR: grants.operator(outputs),
+                PLUMBING: grants.plumbing([queues.events, queues.heavy]),
+            },
+        )
+        environment = {**self._settings(outputs), **self._identities.keys(OPERATOR)}
+        self._address = Address(
+            data=self._data, endpoint=self._endpoint, outputs=outputs, environment=environment
+        )
+        addresses.write(self._address)
+        return outputs, queues
 
-    def _environment(self, outputs: Mapping[str, Any]) -> Mapping[str, str]:
-        """What the deployed function has, and what leads its clients to the embedded AWS."""
+    def _settings(self, outputs: Mapping[str, Any]) -> Mapping[str, str]:
+        """What the deployed functions have, but for the state machine, which is a file here."""
         return {
             **{str(name): str(text) for name, text in outputs["ingestEnvironment"].items()},
-            **emulator.client_environment(self._endpoint),
             "SAFELIGHT_HEAVY_WORKFLOW": f"{FILE}{self._data / addresses.WORKFLOWS}",
         }
 
@@ -194,14 +214,18 @@ class Stack:
 
     # --- children ---------------------------------------------------------------------------
 
-    def _program(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
+    def _program(self, name: str, command: Sequence[str], profile: str) -> Child:
+        """A child that works as a profile, which is a role's or a user's name."""
+        assert self._address is not None
+        settings = self._settings(self._address.outputs)
+        environment = {**_inherited(), **settings, **self._identities.taking(profile)}
         whole = leash.command([*command, "--ready", str(self._data / "run" / name)])
 
         def start() -> subprocess.Popen[bytes]:
             with self._log(name).open("ab") as output:
                 return subprocess.Popen(
                     whole,
-                    env={**_inherited(), **environment},
+                    env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -220,6 +244,20 @@ class Stack:
         out = self._data / addresses.EVENTS
         return module("worker.local.event_sink", [("queue", url), ("out", out)])
 
+    def _pipe(self, outputs: Mapping[str, Any], actors: Actors) -> Sequence[Child]:
+        source, target = outputs["uploadsQueue"], outputs["workQueue"]
+        if source == target:
+            return ()  # standard ordering: S3 notifies the queue that the workers read
+        pipe, grouping = actors.pipe()
+        options = {
+            "source": source,
+            "target": target,
+            "role": pipe.role,
+            "enrichment": grouping.arn,
+        }
+        command = module("worker.local.pipe", [*options.items()])
+        return [self._program("pipe", command, pipe.profile)]
+
     def _jobs(self) -> Sequence[str]:
         return module("worker.local.batch", [("folder", self._data / addresses.JOBS)])
 
@@ -230,6 +268,7 @@ class Stack:
                 ("queue", url),
                 ("file", self._data / addresses.WORKFLOWS),
                 ("jobs", self._data / addresses.JOBS),
+                ("outputs", self._data / addresses.OUTPUTS),
                 ("handler", WORKFLOW_HANDLER),
             ],
         )
@@ -238,17 +277,22 @@ class Stack:
         return self._data / "logs" / f"{name}.log"
 
 
-def _attach(environment: Mapping[str, str], outputs: Mapping[str, Any]) -> tuple[str, str]:
-    """Make the queues of events that this stack reads itself; URLs of all and of heavy ones."""
-    clients, bus = AwsClients(environment), str(outputs["eventBus"])
-    return event_sink.attach(clients, bus), state_machines.attach(clients, bus)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Queues:
+    """URLs of the queues that the local stack reads itself."""
+
+    events: str
+    """Of everything that the bus gets."""
+    heavy: str
 
 
-def _pipes(outputs: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
-    source, target = outputs["uploadsQueue"], outputs["workQueue"]
-    if source == target:
-        return {}  # standard ordering: S3 notifies the queue that the workers read
-    return {"pipe": module("worker.local.pipe", [("source", source), ("target", target)])}
+def _attach(clients: AwsClients, bus: str) -> _Queues:
+    """Make the queues of events that this stack reads itself."""
+    found = _Queues(
+        events=event_sink.attach(clients, bus), heavy=state_machines.attach(clients, bus)
+    )
+    clients.close()
+    return found
 
 
 def _worker(outputs: Mapping[str, Any]) -> Sequence[str]:

@@ -88,6 +88,9 @@ class _Text:
         click.echo(f"up: {output.one_line(line)}", err=True)
 
     def ready(self, address: Address, pids: Mapping[str, int]) -> None:
+        from worker.local.actors import OPERATOR
+        from worker.local.address import CONFIGURATION
+
         names, outputs = address.environment, address.outputs
         bucket = outputs["intakeBucket"]
         me = _program()
@@ -95,7 +98,7 @@ class _Text:
         lines = [
             f"Safelight is up: {_listed(pids)}",
             "",
-            f"  endpoint     {address.endpoint}  (region {names['AWS_REGION']}, any credentials)",
+            f"  endpoint     {address.endpoint}  (region {names['AWS_REGION']})",
             f"  intake       s3://{bucket}",
             f"  renditions   s3://{outputs['deliveryBucket']}",
             f"  quarantine   s3://{outputs['quarantineBucket']}",
@@ -110,9 +113,8 @@ class _Text:
             "",
             "or with any S3 client:",
             "",
-            f"  AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION={names['AWS_REGION']}"
-            " \\",
-            f"    aws --endpoint-url {address.endpoint} s3 cp photo.jpg s3://{bucket}/uploads/",
+            f"  AWS_CONFIG_FILE={_shown(address.data / CONFIGURATION)} AWS_PROFILE={OPERATOR} \\",
+            f"    aws s3 cp photo.jpg s3://{bucket}/uploads/",
             "",
             "Ctrl-C stops everything.",
         ]

@@ -5,8 +5,9 @@ resource it registers to ``registrar``, which creates it with boto3 and answers 
 identity. One deploy a process, because Pulumi's runtime is one to a process: :func:`deploy` starts
 ``python -m worker.local.deploy`` and reads the outputs it leaves.
 
-What no emulator does is not created, only registered: functions, event source mappings and pipes;
-the local stack runs those itself.
+What the emulator cannot hold is not created, only registered: ``kinds.registered`` lists it with
+the reasons. What it holds and does not run (functions, state machines, jobs), the local stack runs,
+each with the role that the program gives it: those are the ``localActors`` of the outputs.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.errors import ConfigurationError, EmulatorError
+from worker.local.emulator import ROOT_KEY
 
 STACK = "local"
 DEPLOY_SECONDS = 120.0
@@ -27,14 +29,18 @@ DEPLOY_SECONDS = 120.0
 MISTAKEN = 2
 """Exit code of the child when somebody must edit something."""
 
+ACTORS = "localActors"
+"""Among the outputs, what acts with a role of its own: see ``actors``."""
+
 Outputs = Mapping[str, Any]
-"""What the program exports, by name, and ``endpoint``."""
+"""What the program exports, by name, and ``endpoint`` and ``localActors``."""
 
 
 def deploy(
     endpoint: str,
     out: Path,
     *,
+    secret: str = ROOT_KEY,
     config: Mapping[str, Any] | None = None,
     log: Path | None = None,
     launcher: Callable[[Sequence[str]], list[str]] = list,
@@ -44,6 +50,7 @@ def deploy(
     Args:
         endpoint: URL of the emulator.
         out: file for the outputs, written whole at the end.
+        secret: of the account's root user, who deploys.
         config: values that differ from those of a local stack, like ``{"intake": {"ordering":
             "standard"}}``; the keys are those of ``pulumi/Pulumi.<stack>.yaml``.
         log: file that what the child says is added to.
@@ -59,6 +66,7 @@ def deploy(
     kept = {
         name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "PULUMI_"))
     }
+    kept["AWS_SECRET_ACCESS_KEY"] = secret
     try:
         done = subprocess.run(
             launcher(command),

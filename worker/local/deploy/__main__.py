@@ -20,18 +20,15 @@ import pulumi
 
 from worker.adapters.aws_errors import aws_call
 from worker.errors import ConfigurationError, SafelightError
-from worker.local.deploy import MISTAKEN, STACK, program
+from worker.local.deploy import ACTORS, MISTAKEN, STACK, program
 from worker.local.deploy.kinds.kind import Aws
 from worker.local.deploy.registrar import Registrar
-from worker.local.emulator import client_environment
+from worker.local.emulator import ROOT_KEY, client_environment
 
 LOCAL: Mapping[str, Any] = {
-    # No container is run here, but the program wants to know which one.
+    # No container is run here, but the program wants to know which ones.
     "image": f"local/safelight@sha256:{0:064x}",
-    "registry": {"enabled": False},
-    # Jobs and state machines are run by the local stack itself.
-    "heavy": {"enabled": False},
-    "observability": {"enabled": False},
+    "batchImage": f"local/safelight-batch@sha256:{0:064x}",
     "storage": {"forceDestroy": True},
     "catalog": {"deletionProtection": False, "pointInTimeRecovery": False},
 }
@@ -45,11 +42,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", required=True, type=Path, help="file for the outputs")
     parser.add_argument("--config", type=json.loads, default={}, help="JSON; merged into LOCAL")
     given = parser.parse_args(arguments)
+    secret = os.environ.get("AWS_SECRET_ACCESS_KEY") or ROOT_KEY
     # Pulumi logs each failure with a traceback; what a person needs is said below.
     logging.getLogger().setLevel(logging.CRITICAL)
     try:
         with aws_call(f"reach the emulator at {given.endpoint}"):
-            registrar = Registrar(Aws(client_environment(given.endpoint)))
+            registrar = Registrar(Aws(client_environment(given.endpoint, secret)))
     except SafelightError as error:
         print(error, file=sys.stderr)  # noqa: T201 - its parent reads it
         return MISTAKEN if isinstance(error, ConfigurationError) else 1
@@ -65,7 +63,8 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{failure.what}: {failure.error}", file=sys.stderr)  # noqa: T201
         unknown = isinstance(registrar.failures[0].error, NotImplementedError)
         return MISTAKEN if unknown else 1
-    _write(given.out, {"endpoint": given.endpoint, **outputs})
+    actors = sorted(registrar.actors, key=lambda one: (one["type"], one["name"]))
+    _write(given.out, {"endpoint": given.endpoint, ACTORS: actors, **outputs})
     return 0
 
 

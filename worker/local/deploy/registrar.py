@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,11 @@ from worker.local.deploy.kinds import KINDS
 from worker.local.deploy.kinds.kind import Aws, Declared, Kind
 
 INVOKES: Mapping[str, Callable[[Aws], dict[str, Any]]] = {
+    "aws:index/getAvailabilityZones:getAvailabilityZones": lambda aws: {
+        "id": aws.region,
+        "names": [f"{aws.region}{letter}" for letter in "abc"],
+    },
+    "aws:index/getRegion:getRegion": lambda aws: {"id": aws.region, "region": aws.region},
     "aws:index/getCallerIdentity:getCallerIdentity": lambda aws: {
         "id": aws.account,
         "accountId": aws.account,
@@ -20,6 +26,17 @@ INVOKES: Mapping[str, Callable[[Aws], dict[str, Any]]] = {
     },
 }
 """Look-ups the program may make."""
+
+
+ROLES: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "aws:lambda/function:Function": lambda inputs: inputs["role"],
+    "aws:pipes/pipe:Pipe": lambda inputs: inputs["roleArn"],
+    "aws:sfn/stateMachine:StateMachine": lambda inputs: inputs["roleArn"],
+    "aws:batch/jobDefinition:JobDefinition": lambda inputs: json.loads(
+        inputs["containerProperties"]
+    )["jobRoleArn"],
+}
+"""What acts on AWS with a role of its own, and where the role stands among the inputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +61,9 @@ class Registrar(Mocks):
         self.failures: list[Failure] = []
         """In order; after the first one Pulumi stops registering, with a message of its own."""
         self.created: list[str] = []
+        self.actors: list[dict[str, str]] = []
+        """What acts with a role of its own: ``type``, ``name``, ``arn``, ``role``, and ``code`` of
+        a function, ``enrichment`` of a pipe. The local stack runs them."""
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
         """Create, or take over, one resource; answer with its id and all its properties."""
@@ -63,6 +83,8 @@ class Registrar(Mocks):
             self.failures.append(Failure(what, error))
             raise
         self.created.append(what)
+        if args.typ in ROLES:
+            self.actors.append(_actor(args.typ, args.name, {**inputs, **computed}))
         return identity, {**inputs, **computed}
 
     def call(self, args: MockCallArgs) -> Any:
@@ -73,6 +95,18 @@ class Registrar(Mocks):
             self.failures.append(Failure(args.token, error))
             raise error
         return answer(self._aws)
+
+
+def _actor(kind: str, name: str, resource: Mapping[str, Any]) -> dict[str, str]:
+    code = "".join(resource.get("imageConfig", {}).get("commands", ()))
+    return {
+        "type": kind.rpartition(":")[2],
+        "name": name,
+        "arn": resource["arn"],
+        "role": ROLES[kind](resource),
+        "code": code or resource.get("handler", ""),
+        "enrichment": resource.get("enrichment", ""),
+    }
 
 
 def whole(value: Any) -> Any:

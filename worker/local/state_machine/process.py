@@ -20,17 +20,21 @@ from worker.adapters.aws_clients import AwsClients
 from worker.adapters.aws_errors import aws_call
 from worker.adapters.local_workflows import LocalWorkflows, Start
 from worker.errors import SafelightError, WorkflowError
+from worker.local.actors import PLUMBING, ROOT, Actors
 from worker.local.child import Patience, arguments, log, pause, stopping
+from worker.local.deploy import STACK, Outputs, read_outputs
+from worker.local.permits import Permits
 from worker.local.state_machine import definition
 from worker.local.state_machine.definition import Machine
 from worker.local.state_machine.evaluate import Ended, Evaluation
 from worker.local.state_machine.store import Execution, Executions, Steps
-from worker.local.state_machine.tasks import LocalTasks
+from worker.local.state_machine.tasks import LocalTasks, Rights
 from worker.ports import Queue
 from worker.services.local_run.stop import Stop
 
 QUEUE = "safelight-local-heavy"
-RULE = "safelight-local-heavy"
+RULE = f"safelight-{STACK}-heavy"
+"""Of the Pulumi program."""
 FUNCTION = "workflow"
 IDLE_SECONDS = 1
 """Length of a poll while nothing runs. The stop of the stack waits for it, so it is short."""
@@ -41,14 +45,15 @@ WORKFLOW = "heavy"
 
 
 def attach(clients: AwsClients, bus: str) -> str:
-    """Make the queue and the rule that fills it; returns the queue's URL. Repeatable."""
+    """Make the queue and let the deployed rule fill it; returns the queue's URL. Repeatable.
+
+    On AWS the rule's target is the function, which here nobody but this process can call.
+    """
     with aws_call("make the queue of heavy uploads"):
         url = clients.sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
         found = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
         arn = found["Attributes"]["QueueArn"]
-    pattern = {"source": ["safelight"], "detail-type": ["asset.heavy"]}
-    with aws_call("make the rule of heavy uploads"):
-        clients.events.put_rule(Name=RULE, EventBusName=bus, EventPattern=json.dumps(pattern))
+    with aws_call("listen to the rule of heavy uploads"):
         clients.events.put_targets(
             Rule=RULE, EventBusName=bus, Targets=[{"Id": "queue", "Arn": arn}]
         )
@@ -211,13 +216,39 @@ def _started(handler: Callable[[Any], Any], body: str) -> bool:
     return True
 
 
+def _starting(handler: Callable[[Any], Any], outputs: Outputs, code: str) -> Callable[[Any], Any]:
+    """The handler, stopped where Step Functions would refuse it: the start is only written down."""
+    function, machine = Actors.of(outputs).function(code), Actors.of(outputs).machine()
+    permits = Permits(AwsClients(profile=ROOT), function.role)
+
+    def start(event: Any) -> Any:
+        permits.require("states:StartExecution", machine.arn)
+        return handler(event)
+
+    return start
+
+
+def _rights(outputs: Outputs, code: str) -> Rights:
+    """Of the state machine."""
+    function, machine = Actors.of(outputs).function(code), Actors.of(outputs).machine()
+    jobs = machine.arn.replace(":states:", ":batch:").partition(":stateMachine")[0] + ":job/*"
+    return Rights(
+        permit=Permits(AwsClients(profile=ROOT), machine.role).require,
+        jobs=jobs,
+        kinds=outputs["jobDefinitions"],
+        queues=outputs["jobQueues"],
+        functions={FUNCTION: function.arn},
+    )
+
+
 def main() -> None:
-    """``python -m worker.local.state_machine --queue URL --file F --jobs DIR --handler M:N``."""
+    """``python -m worker.local.state_machine --queue URL --file F --jobs DIR --outputs F ...``."""
     from worker.local.batch.jobs import LocalJobs
 
-    given = arguments("queue", "file", "jobs", "handler")
-    file = Path(given.values["file"])
-    deployed: Callable[[Any, Any], Any] = resolve_name(given.values["handler"])
+    given = arguments("queue", "file", "jobs", "outputs", "handler")
+    file, code = Path(given.values["file"]), given.values["handler"]
+    outputs = read_outputs(Path(given.values["outputs"]))
+    deployed: Callable[[Any, Any], Any] = resolve_name(code)
 
     def handler(event: Any) -> Any:
         return deployed(event, None)
@@ -226,8 +257,11 @@ def main() -> None:
     driver = Driver(
         workflows=LocalWorkflows(file, names=[WORKFLOW]),
         executions=Executions(file),
-        tasks=LocalTasks(LocalJobs(Path(given.values["jobs"])), {FUNCTION: handler}),
+        tasks=LocalTasks(
+            LocalJobs(Path(given.values["jobs"])), {FUNCTION: handler}, _rights(outputs, code)
+        ),
         definitions={WORKFLOW: shipped(WORKFLOW)},
     )
-    with stopping(given.ready) as (queue, stop):
-        run(queue, driver, handler, url=given.values["queue"], stop=stop)
+    starting = _starting(handler, outputs, code)
+    with stopping(given.ready, profile=PLUMBING) as (queue, stop):
+        run(queue, driver, starting, url=given.values["queue"], stop=stop)

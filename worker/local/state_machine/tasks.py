@@ -3,6 +3,7 @@
 ``batch:submitJob.sync`` gets the parameters that AWS Batch gets and ends when the job does;
 ``lambda:invoke`` calls a handler in this process. Errors have the names that Step Functions gives
 them (AWS Step Functions Developer Guide, "Handling errors"; AWS Batch API Reference, SubmitJob).
+Before anything is done, the role of the state machine is asked whether it allows it.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from worker.errors import (
+    AccessDenied,
     JobMissing,
     JobRejected,
     SafelightError,
@@ -21,6 +24,7 @@ from worker.errors import (
     TransientError,
 )
 from worker.jobs import JobRequest, JobState, JobStatus
+from worker.local.permits import Permit, everything
 from worker.local.state_machine.definition import INVOKE, SUBMIT_JOB
 from worker.local.state_machine.evaluate import RUNTIME, TaskFailed
 from worker.ports import Jobs
@@ -33,16 +37,58 @@ Function = Callable[[Any], Any]
 """A handler without its context."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """What the state machine's role allows, and the ARNs of what is known here by name."""
+
+    permit: Permit = everything
+    jobs: str = ""
+    """ARN of every job: ``arn:aws:batch:...:job/*``."""
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    """Of job definitions, by kind."""
+    queues: Mapping[str, str] = field(default_factory=dict)
+    functions: Mapping[str, str] = field(default_factory=dict)
+
+    def submit(self, kind: str, queue: str) -> None:
+        """Raise ``TaskFailed`` if a job may not be submitted."""
+        for names, name in ((self.kinds, kind), (self.queues, queue)):
+            self._require("Batch", "batch:SubmitJob", names.get(name, name))
+
+    def describe(self) -> None:
+        """The same for asking how a job stands."""
+        self._require("Batch", "batch:DescribeJobs", "*")
+
+    def terminate(self, job: str) -> None:
+        """The same for ending one."""
+        self._require("Batch", "batch:TerminateJob", self.jobs.replace("*", job))
+
+    def invoke(self, function: str) -> None:
+        """The same for calling a function."""
+        self._require("Lambda", "lambda:InvokeFunction", self.functions.get(function, function))
+
+    def _require(self, service: str, action: str, resource: str) -> None:
+        try:
+            self.permit(action, resource)
+        except AccessDenied as error:
+            raise TaskFailed(f"{service}.AccessDeniedException", error.message) from error
+
+
 class LocalTasks:
     """``evaluate.Tasks`` on one machine.
 
     Args:
         jobs: where jobs are handed in.
         functions: by the name that definitions use (their ``FunctionName``).
+        rights: of the state machine.
     """
 
-    def __init__(self, jobs: Jobs, functions: Mapping[str, Function]) -> None:
-        self._jobs, self._functions = jobs, functions
+    def __init__(
+        self,
+        jobs: Jobs,
+        functions: Mapping[str, Function],
+        rights: Rights = Rights(),
+    ) -> None:
+        self._jobs, self._functions, self._rights = jobs, functions, rights
 
     def begin(self, resource: str, parameters: Any) -> tuple[str, Any]:
         """See ``Tasks``."""
@@ -51,6 +97,7 @@ class LocalTasks:
         if resource != SUBMIT_JOB:
             raise TaskFailed(RUNTIME, f"{resource} is not done here")
         request = job_request(parameters)
+        self._rights.submit(request.kind, request.queue)
         try:
             return self._jobs.submit(request), None
         except Throttled as error:
@@ -62,6 +109,7 @@ class LocalTasks:
 
     def look(self, handle: str) -> tuple[bool, Any]:
         """See ``Tasks``. A job that cannot be asked about is asked about again later."""
+        self._rights.describe()
         try:
             status = self._jobs.describe(handle)
         except JobMissing as error:
@@ -76,7 +124,9 @@ class LocalTasks:
     def stop(self, resource: str, handle: str) -> None:
         """See ``Tasks``."""
         if resource == SUBMIT_JOB:
-            with suppress(StateError, TransientError):
+            # Without the right it goes on to its own end, as on AWS.
+            with suppress(StateError, TransientError, TaskFailed):
+                self._rights.terminate(handle)
                 self._jobs.stop(handle, "the state machine waits for it no more")
 
     def _invoke(self, parameters: Any) -> Any:
@@ -84,6 +134,7 @@ class LocalTasks:
         function = self._functions.get(str(name))
         if function is None:
             raise TaskFailed("Lambda.ResourceNotFoundException", f"there is no function {name}")
+        self._rights.invoke(str(name))
         try:
             # What goes over the wire is JSON: nothing else may come out of a handler either.
             answer = json.loads(json.dumps(function(parameters.get("Payload", {}))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from worker.local.deploy.kinds import adapted
 from worker.local.deploy.kinds.kind import Aws, Created, Declared, Kind, camel_to_pascal
 
 
@@ -17,7 +18,7 @@ def _bucket(aws: Aws, declared: Declared) -> Created:
         )
     aws.s3.put_bucket_tagging(
         Bucket=name,
-        Tagging={"TagSet": declared.tag_list},  # type: ignore[typeddict-item]
+        Tagging={"TagSet": declared.tag_list},
     )
     return name, {"bucket": name, "arn": f"arn:aws:s3:::{name}"}
 
@@ -59,7 +60,7 @@ def _encryption(aws: Aws, bucket: str, inputs: Any) -> None:
 
 
 def _policy(aws: Aws, bucket: str, inputs: Any) -> None:
-    aws.s3.put_bucket_policy(Bucket=bucket, Policy=inputs["policy"])
+    aws.s3.put_bucket_policy(Bucket=bucket, Policy=adapted.bucket(inputs["policy"]))
 
 
 def _lifecycle(aws: Aws, bucket: str, inputs: Any) -> None:
@@ -81,6 +82,36 @@ def _notification(aws: Aws, bucket: str, inputs: Any) -> None:
     if inputs["eventbridge"]:
         wanted["EventBridgeConfiguration"] = {}
     aws.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=wanted)
+
+
+def _cors(aws: Aws, bucket: str, inputs: Any) -> None:
+    rules = camel_to_pascal(inputs["corsRules"])
+    for rule in rules:
+        if "Id" in rule:
+            rule["ID"] = rule.pop("Id")
+    aws.s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": rules})
+
+
+def _acceleration(aws: Aws, bucket: str, inputs: Any) -> None:
+    aws.s3.put_bucket_accelerate_configuration(
+        Bucket=bucket, AccelerateConfiguration={"Status": inputs["status"]}
+    )
+
+
+def _logging(aws: Aws, bucket: str, inputs: Any) -> None:
+    target = {name: inputs[name] for name in ("targetBucket", "targetPrefix") if name in inputs}
+    aws.s3.put_bucket_logging(
+        Bucket=bucket, BucketLoggingStatus={"LoggingEnabled": camel_to_pascal(target)}
+    )
+
+
+def _replication(aws: Aws, bucket: str, inputs: Any) -> None:
+    rules = camel_to_pascal(inputs["rules"])
+    for rule in rules:
+        rule["ID"] = rule.pop("Id")
+    aws.s3.put_bucket_replication(
+        Bucket=bucket, ReplicationConfiguration={"Role": inputs["role"], "Rules": rules}
+    )
 
 
 def _on_bucket(change: Any, *inputs: str) -> Kind:
@@ -113,5 +144,13 @@ KINDS = {
     ),
     "aws:s3/bucketNotification:BucketNotification": _on_bucket(
         _notification, "eventbridge", "queues"
+    ),
+    "aws:s3/bucketCorsConfiguration:BucketCorsConfiguration": _on_bucket(_cors, "corsRules"),
+    "aws:s3/bucketAccelerateConfiguration:BucketAccelerateConfiguration": _on_bucket(
+        _acceleration, "status"
+    ),
+    "aws:s3/bucketLogging:BucketLogging": _on_bucket(_logging, "targetBucket", "targetPrefix"),
+    "aws:s3/bucketReplicationConfig:BucketReplicationConfig": _on_bucket(
+        _replication, "role", "rules"
     ),
 }

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import boto3
+
+if TYPE_CHECKING:
+    from types_boto3_batch import BatchClient
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_events import EventBridgeClient
+    from types_boto3_iam import IAMClient
+    from types_boto3_lambda import LambdaClient
+    from types_boto3_logs import CloudWatchLogsClient
+    from types_boto3_s3 import S3Client
+    from types_boto3_sqs import SQSClient
+    from types_boto3_stepfunctions import SFNClient
+
+MARK = "safelight:resource"
+"""Tag by which a later deploy finds a resource whose id says nothing: its type and logical name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +44,14 @@ class Declared:
         return str(self.inputs.get("name") or self.name)
 
     @property
-    def tag_list(self) -> list[dict[str, str]]:
+    def tag_list(self) -> list[Any]:
         """Tags in the form most services take."""
         return [{"Key": key, "Value": text} for key, text in self.inputs.get("tags", {}).items()]
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags in the form the other services take."""
+        return dict(self.inputs.get("tags", {}))
 
 
 Created = tuple[str, Mapping[str, Any]]
@@ -44,10 +65,12 @@ class Kind:
     create: Callable[[Aws, Declared], Created]
     inputs: frozenset[str]
     """Every input it heeds."""
+    reason: str = ""
+    """Why it is not created, of one that is only registered."""
 
 
 class Aws:
-    """Clients for one endpoint, all made at once: making one is not thread-safe, using it is.
+    """Clients for one endpoint, each made when a resource first needs it. Safe between threads.
 
     Args:
         environment: endpoint, credentials and region, from ``emulator.client_environment``; what
@@ -55,29 +78,123 @@ class Aws:
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        endpoint = environment["AWS_ENDPOINT_URL"]
+        self._endpoint = environment["AWS_ENDPOINT_URL"]
         self.region = environment["AWS_REGION"]
-        session = boto3.Session(
+        self._session = boto3.Session(
             aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
             region_name=self.region,
         )
-        self.s3 = session.client("s3", endpoint_url=endpoint)
-        self.sqs = session.client("sqs", endpoint_url=endpoint)
-        self.dynamodb = session.client("dynamodb", endpoint_url=endpoint)
-        self.iam = session.client("iam", endpoint_url=endpoint)
-        self.logs = session.client("logs", endpoint_url=endpoint)
-        self.events = session.client("events", endpoint_url=endpoint)
-        for client in (self.s3, self.sqs, self.dynamodb, self.iam, self.logs, self.events):
-            # botocore makes these classes at first use, and two threads that are first at once
-            # get different ones: what one of them raises, the other's except does not catch.
-            _ = client.exceptions
-        sts = session.client("sts", endpoint_url=endpoint)
-        self.account: str = sts.get_caller_identity()["Account"]
+        # Making a client is not thread-safe in boto3; using one is.
+        self._lock = threading.Lock()
+        self._made: dict[str, Any] = {}
+        self.account: str = self._client("sts").get_caller_identity()["Account"]
+
+    @property
+    def batch(self) -> BatchClient:
+        """Batch."""
+        client: BatchClient = self._client("batch")
+        return client
+
+    # Any: the stubs of what only a deploy talks to are larger than all of this project.
+
+    @property
+    def budgets(self) -> Any:
+        """Budgets."""
+        return self._client("budgets")
+
+    @property
+    def cloudwatch(self) -> Any:
+        """CloudWatch."""
+        return self._client("cloudwatch")
+
+    @property
+    def ec2(self) -> Any:
+        """EC2. Its model is by far the largest: half a second."""
+        return self._client("ec2")
+
+    @property
+    def ecr(self) -> Any:
+        """ECR."""
+        return self._client("ecr")
+
+    @property
+    def sns(self) -> Any:
+        """SNS."""
+        return self._client("sns")
+
+    @property
+    def dynamodb(self) -> DynamoDBClient:
+        """DynamoDB."""
+        client: DynamoDBClient = self._client("dynamodb")
+        return client
+
+    @property
+    def events(self) -> EventBridgeClient:
+        """EventBridge."""
+        client: EventBridgeClient = self._client("events")
+        return client
+
+    @property
+    def iam(self) -> IAMClient:
+        """IAM."""
+        client: IAMClient = self._client("iam")
+        return client
+
+    @property
+    def functions(self) -> LambdaClient:
+        """Lambda, a word that Python keeps for itself."""
+        client: LambdaClient = self._client("lambda")
+        return client
+
+    @property
+    def logs(self) -> CloudWatchLogsClient:
+        """CloudWatch Logs."""
+        client: CloudWatchLogsClient = self._client("logs")
+        return client
+
+    @property
+    def s3(self) -> S3Client:
+        """S3."""
+        client: S3Client = self._client("s3")
+        return client
+
+    @property
+    def sqs(self) -> SQSClient:
+        """SQS."""
+        client: SQSClient = self._client("sqs")
+        return client
+
+    @property
+    def stepfunctions(self) -> SFNClient:
+        """Step Functions."""
+        client: SFNClient = self._client("stepfunctions")
+        return client
 
     def arn(self, service: str, resource: str) -> str:
         """An ARN in this account and region."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
+
+    @cached_property
+    def marked(self) -> Mapping[str, str]:
+        """What earlier deploys have made in EC2: ids, by the value of ``MARK``."""
+        pages = self.ec2.get_paginator("describe_tags").paginate(
+            Filters=[{"Name": "key", "Values": [MARK]}]
+        )
+        return {tag["Value"]: tag["ResourceId"] for page in pages for tag in page["Tags"]}
+
+    def _client(self, service: str) -> Any:
+        found = self._made.get(service)
+        if found is not None:
+            return found
+        with self._lock:
+            if service not in self._made:
+                client = self._session.client(service, endpoint_url=self._endpoint)  # type: ignore[call-overload]
+                # botocore makes these classes at first use, and two threads that are first at once
+                # get different ones: what one of them raises, the other's except does not catch.
+                _ = client.exceptions
+                self._made[service] = client
+            return self._made[service]
 
 
 def camel_to_pascal(value: Any) -> Any:

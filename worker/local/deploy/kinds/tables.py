@@ -1,7 +1,8 @@
-"""DynamoDB tables."""
+"""DynamoDB tables and what is reported of them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from worker.local.deploy.kinds.kind import Aws, Created, Declared, Kind
@@ -27,11 +28,13 @@ def _table(aws: Aws, declared: Declared) -> Created:
                     [(key["attributeName"], key["keyType"]) for key in one["keySchemas"]]
                 ),
                 "Projection": {"ProjectionType": one["projectionType"]},
+                **_capacity(one),
             }
             for one in inputs["globalSecondaryIndexes"]
         ],
         "DeletionProtectionEnabled": inputs["deletionProtectionEnabled"],
         "Tags": declared.tag_list,
+        **_capacity(inputs),
     }
     if inputs["streamEnabled"]:
         wanted["StreamSpecification"] = {
@@ -54,6 +57,25 @@ def _table(aws: Aws, declared: Declared) -> Created:
         },
     )
     return name, {"name": name, "arn": table["TableArn"]}
+
+
+def _capacity(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What is provisioned; nothing of a table that is paid by the request."""
+    if wanted.get("readCapacity") is None:
+        return {}
+    reads, writes = wanted["readCapacity"], wanted["writeCapacity"]
+    return {"ProvisionedThroughput": {"ReadCapacityUnits": reads, "WriteCapacityUnits": writes}}
+
+
+def _insights(aws: Aws, declared: Declared) -> Created:
+    inputs = declared.inputs
+    asked = {"IndexName": inputs.get("indexName"), "ContributorInsightsMode": inputs.get("mode")}
+    aws.dynamodb.update_contributor_insights(
+        TableName=inputs["tableName"],
+        ContributorInsightsAction="ENABLE",
+        **{key: value for key, value in asked.items() if value is not None},
+    )
+    return f"{inputs['tableName']}/{inputs.get('indexName') or ''}", {}
 
 
 def _keys(keys: list[tuple[str, str]]) -> list[dict[str, str]]:
@@ -96,11 +118,16 @@ KINDS = {
                 "name",
                 "pointInTimeRecovery",
                 "rangeKey",
+                "readCapacity",
                 "streamEnabled",
                 "streamViewType",
                 "tags",
                 "ttl",
+                "writeCapacity",
             }
         ),
-    )
+    ),
+    "aws:dynamodb/contributorInsights:ContributorInsights": Kind(
+        _insights, frozenset({"indexName", "mode", "tableName"})
+    ),
 }

@@ -1,0 +1,47 @@
+"""Grants that no recorded call can use, each with why the role has it all the same.
+
+Short, and kept short by the test that reads it: an entry that a call uses, or that no role has,
+fails it. Keys: role, action, and what the resource's ARN contains (empty: whatever it is).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_LOG = "Lambda writes the function's log with the function's role; here the log is a file"
+_POLL = "asked by the service that reads the queue for the role, when it begins and to scale"
+_FOUR_O_FOUR = "not called: S3 answers 403 instead of 404 to who may not list the bucket"
+_DELIVERY = "Step Functions delivers its log with the machine's role, when the machine is made"
+_TRACES = "Step Functions sends traces with the machine's role"
+_RULE = "Step Functions hears of the ends of jobs through a rule of its own"
+
+JUSTIFIED: Mapping[tuple[str, str, str], str] = {
+    ("ingest", "logs:CreateLogStream", ""): _LOG,
+    ("ingest", "logs:PutLogEvents", ""): _LOG,
+    ("order", "logs:CreateLogStream", ""): _LOG,
+    ("order", "logs:PutLogEvents", ""): _LOG,
+    ("workflow", "logs:CreateLogStream", ""): _LOG,
+    ("workflow", "logs:PutLogEvents", ""): _LOG,
+    ("ingest", "sqs:GetQueueAttributes", ""): _POLL,
+    ("order-pipe", "sqs:GetQueueAttributes", ""): _POLL,
+    ("ingest", "s3:ListBucket", "intake"): _FOUR_O_FOUR,
+    ("ingest", "s3:ListBucket", "delivery"): _FOUR_O_FOUR,
+    ("workflow", "s3:ListBucket", "intake"): _FOUR_O_FOUR,
+    ("job", "s3:ListBucket", "intake"): _FOUR_O_FOUR,
+    ("heavy", "events:PutTargets", ""): _RULE,
+    ("heavy", "events:PutRule", ""): _RULE,
+    ("heavy", "events:DescribeRule", ""): _RULE,
+    ("heavy", "batch:TerminateJob", ""): "only when somebody stops an execution",
+    ("heavy", "logs:CreateLogDelivery", ""): _DELIVERY,
+    ("heavy", "logs:GetLogDelivery", ""): _DELIVERY,
+    ("heavy", "logs:UpdateLogDelivery", ""): _DELIVERY,
+    ("heavy", "logs:DeleteLogDelivery", ""): _DELIVERY,
+    ("heavy", "logs:ListLogDeliveries", ""): _DELIVERY,
+    ("heavy", "logs:PutResourcePolicy", ""): _DELIVERY,
+    ("heavy", "logs:DescribeResourcePolicies", ""): _DELIVERY,
+    ("heavy", "logs:DescribeLogGroups", ""): _DELIVERY,
+    ("heavy", "xray:PutTraceSegments", ""): _TRACES,
+    ("heavy", "xray:PutTelemetryRecords", ""): _TRACES,
+    ("heavy", "xray:GetSamplingRules", ""): _TRACES,
+    ("heavy", "xray:GetSamplingTargets", ""): _TRACES,
+}

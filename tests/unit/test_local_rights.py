@@ -1,0 +1,251 @@
+"""Who works with whose rights in the local stack, before any embedded AWS is asked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from botocore.stub import Stubber
+
+from tests.unit.memory_queue import MemoryQueue
+from tests.unit.state_machine.fake_jobs import FakeJobs
+from worker.adapters.aws_clients import AwsClients
+from worker.errors import AccessDenied, EmulatorError
+from worker.local import pipe
+from worker.local.actors import Actor, Actors
+from worker.local.deploy import ACTORS
+from worker.local.deploy.kinds import adapted
+from worker.local.permits import Permits
+from worker.local.state_machine.definition import INVOKE, SUBMIT_JOB
+from worker.local.state_machine.evaluate import TaskFailed
+from worker.local.state_machine.tasks import LocalTasks, Rights
+
+ROLE = "arn:aws:iam::000000000000:role/safelight-local-heavy"
+ENVIRONMENT = {
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_REGION": "eu-central-1",
+}
+
+
+def policy(*statements: dict[str, Any]) -> str:
+    """A document."""
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def statements(document: str) -> list[dict[str, Any]]:
+    """Of a document."""
+    found: list[dict[str, Any]] = json.loads(document)["Statement"]
+    return found
+
+
+# --- policies that the emulator gets ----------------------------------------------------------
+
+
+def test_the_root_user_may_take_a_role() -> None:
+    """Beside the service that takes it on AWS, whose statement stays as it is."""
+    service = {"Effect": "Allow", "Principal": {"Service": "x"}, "Action": "sts:AssumeRole"}
+
+    first, second = statements(adapted.trust(policy(service), "000000000000"))
+
+    assert first == service
+    assert second["Principal"] == {"AWS": "arn:aws:iam::000000000000:root"}
+
+
+def test_batch_operations_follow_from_single_ones() -> None:
+    """Only those of what is allowed: a batch of what is not stays refused."""
+    given = {"Effect": "Allow", "Action": ["sqs:SendMessage", "s3:GetObject"], "Resource": ["a"]}
+
+    (changed,) = statements(adapted.rights(policy(given)))
+
+    assert changed == {
+        **given,
+        "Action": ["sqs:SendMessage", "s3:GetObject", "sqs:SendMessageBatch"],
+    }
+
+
+def test_only_demands_on_the_transport_leave_out_loopback() -> None:
+    """Another refusal, and what is allowed, stay as they are."""
+    tls = {"Effect": "Deny", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+    other = {"Effect": "Deny", "Condition": {"StringEquals": {"aws:SourceAccount": "1"}}}
+    allow = {"Effect": "Allow", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+
+    first, *rest = statements(adapted.bucket(policy(tls, other, allow, {"Effect": "Deny"})))
+
+    assert first["Condition"] == {
+        "Bool": {"aws:SecureTransport": "false"},
+        "NotIpAddress": {"aws:SourceIp": "127.0.0.1/32"},
+    }
+    assert rest == [other, allow, {"Effect": "Deny"}]
+
+
+# --- actors -----------------------------------------------------------------------------------
+
+
+def actor(kind: str, name: str, **more: str) -> dict[str, str]:
+    """As a deploy leaves it."""
+    role = f"arn:aws:iam::000000000000:role/{name}"
+    return {
+        **{"type": kind, "name": name, "arn": f"arn:{name}", "role": role},
+        **{"code": "", "enrichment": "", **more},
+    }
+
+
+def test_actors_are_found_by_what_they_are() -> None:
+    """A function by its code, the enrichment by its ARN, the rest by their kind."""
+    ingest = actor("Function", "ingest", code="worker.entrypoints.ingest.handler")
+    found = Actors.of(
+        {
+            ACTORS: [
+                ingest,
+                actor("Function", "order", code="ordering.handler"),
+                actor("Pipe", "order-pipe", enrichment="arn:order"),
+                actor("StateMachine", "heavy"),
+                *(actor("JobDefinition", "job") for _ in range(3)),
+            ]
+        }
+    )
+
+    assert found.function("worker.entrypoints.ingest:handler") == Actor(**ingest)
+    assert [one.name for one in found.pipe()] == ["order-pipe", "order"]
+    assert found.machine().profile == "heavy"
+    assert found.jobs().profile == "job"
+
+
+def test_what_is_not_declared_once_is_said() -> None:
+    """None, or two: the local stack does not guess."""
+    with pytest.raises(EmulatorError, match="0 of StateMachine"):
+        Actors.of({ACTORS: []}).machine()
+    jobs = [actor("JobDefinition", "a"), actor("JobDefinition", "b")]
+    with pytest.raises(EmulatorError, match="several roles"):
+        Actors.of({ACTORS: jobs}).jobs()
+
+
+# --- permits ----------------------------------------------------------------------------------
+
+
+def asking(decision: str, *, times: int) -> tuple[Permits, Stubber]:
+    """Permits whose embedded AWS decides so, as often as told."""
+    clients = AwsClients(ENVIRONMENT)
+    iam = Stubber(clients.iam)
+    for _ in range(times):
+        iam.add_response(
+            "simulate_principal_policy",
+            {
+                "EvaluationResults": [
+                    {"EvalActionName": "batch:SubmitJob", "EvalDecision": decision}
+                ]
+            },
+            {
+                "PolicySourceArn": ROLE,
+                "ActionNames": ["batch:SubmitJob"],
+                "ResourceArns": ["arn:job"],
+            },
+        )
+    iam.activate()
+    return Permits(clients, ROLE), iam
+
+
+def test_a_yes_is_asked_for_once() -> None:
+    """Every second job would pay for it."""
+    permits, iam = asking("allowed", times=1)
+
+    for _ in range(3):
+        permits.require("batch:SubmitJob", "arn:job")
+
+    iam.assert_no_pending_responses()
+
+
+def test_a_no_is_an_error_that_names_the_right() -> None:
+    """Explicit or not; asked again, because somebody may deploy meanwhile."""
+    permits, iam = asking("implicitDeny", times=2)
+
+    for _ in range(2):
+        with pytest.raises(AccessDenied, match="safelight-local-heavy may not batch:SubmitJob"):
+            permits.require("batch:SubmitJob", "arn:job")
+
+    iam.assert_no_pending_responses()
+
+
+class Allowing:
+    """Permits some, remembers all that was asked."""
+
+    def __init__(self, *actions: str) -> None:
+        self.actions, self.asked = actions, list[tuple[str, str]]()
+
+    def __call__(self, action: str, resource: str) -> None:
+        """See ``Permit``."""
+        self.asked.append((action, resource))
+        if action not in self.actions:
+            raise AccessDenied(f"may not {action}")
+
+
+def test_the_pipe_asks_before_it_calls_the_function() -> None:
+    """Without the right nothing goes on, and nothing is lost."""
+    queue = MemoryQueue()
+    queue.send("uploads", [("{}", "", "")])
+    messages = queue.receive("uploads", limit=10, wait=0, visibility=30)
+    permit = Allowing()
+
+    with pytest.raises(AccessDenied):
+        pipe.carry(
+            messages,
+            queue,
+            source="uploads",
+            target="work.fifo",
+            grouping=pipe.Grouping("arn:order", permit),
+        )
+
+    assert permit.asked == [("lambda:InvokeFunction", "arn:order")]
+    assert (len(queue.bodies("uploads")), queue.bodies("work.fifo")) == (1, [])
+
+
+JOB = {
+    "JobName": "a",
+    "JobQueue": "standard",
+    "JobDefinition": "poster",
+    "ContainerOverrides": {"Command": ["run", "poster", "--input", "s3://b/k", "--output", "/o"]},
+}
+
+
+def test_the_state_machine_asks_before_each_step() -> None:
+    """For the definition and the queue of a job, for its state, for its end, for a function."""
+    permit = Allowing("batch:SubmitJob", "batch:DescribeJobs", "batch:TerminateJob")
+    rights = Rights(
+        permit=permit,
+        jobs="arn:job/*",
+        kinds={"poster": "arn:poster:1"},
+        queues={"standard": "arn:standard"},
+        functions={"f": "arn:f"},
+    )
+    jobs = FakeJobs()
+    tasks = LocalTasks(jobs, {"f": lambda event: event}, rights)
+
+    handle, _ = tasks.begin(SUBMIT_JOB, JOB)
+    tasks.look(handle)
+    tasks.stop(SUBMIT_JOB, handle)
+    with pytest.raises(TaskFailed) as refused:
+        tasks.begin(INVOKE, {"FunctionName": "f"})
+
+    assert permit.asked == [
+        ("batch:SubmitJob", "arn:poster:1"),
+        ("batch:SubmitJob", "arn:standard"),
+        ("batch:DescribeJobs", "*"),
+        ("batch:TerminateJob", f"arn:job/{handle}"),
+        ("lambda:InvokeFunction", "arn:f"),
+    ]
+    assert refused.value.error == "Lambda.AccessDeniedException"
+
+
+def test_a_job_that_may_not_be_submitted_is_not() -> None:
+    """The state fails with Batch's error, and no job is there."""
+    jobs = FakeJobs()
+    tasks = LocalTasks(jobs, {}, Rights(permit=Allowing()))
+
+    with pytest.raises(TaskFailed) as refused:
+        tasks.begin(SUBMIT_JOB, JOB)
+
+    assert refused.value.error == "Batch.AccessDeniedException"
+    assert jobs.requests == {}

@@ -1,0 +1,68 @@
+"""What the two users of a local stack may do, as statements of a policy. No requests here.
+
+Roles have what the Pulumi program gives them. A deployment knows no users: on AWS a person works
+with the commands by rights that their account gives them, of which ``operator`` is a model, and
+what ``plumbing`` does is done inside of AWS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from worker.local.deploy import Outputs
+from worker.local.emulator import ACCOUNT, REGION
+
+Statement = Mapping[str, Any]
+
+
+def operator(outputs: Outputs) -> Sequence[Statement]:
+    """What the commands do: put, look up, tag, remove, try again, dead letters, backfill."""
+    intake, delivery, quarantine = (
+        f"arn:aws:s3:::{outputs[name]}"
+        for name in ("intakeBucket", "deliveryBucket", "quarantineBucket")
+    )
+    buckets = [intake, delivery, quarantine]
+    objects = [f"{bucket}/*" for bucket in buckets]
+    queues = sorted({queue_arn(outputs[name]) for name in ("uploadsQueue", "workQueue")})
+    dead = sorted({queue_arn(outputs[name]) for name in ("uploadsDeadLetters", "workDeadLetters")})
+    table = _arn("dynamodb", f"table/{outputs['table']}")
+    return [
+        _allow(["s3:ListBucket", "s3:ListBucketVersions"], buckets),
+        _allow(["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject"], objects),
+        _allow(["s3:PutObject", "s3:AbortMultipartUpload"], [f"{intake}/*"]),
+        _allow(["sqs:SendMessage"], queues),
+        _allow(["sqs:GetQueueAttributes"], [*queues, *dead]),
+        _allow(["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"], dead),
+        _allow(
+            [
+                "dynamodb:BatchGetItem",
+                "dynamodb:BatchWriteItem",
+                "dynamodb:DeleteItem",
+                "dynamodb:GetItem",
+                "dynamodb:PutItem",
+                "dynamodb:Query",
+            ],
+            [table, f"{table}/index/*"],
+        ),
+        _allow(["states:StartExecution"], [outputs["heavyWorkflow"]]),
+    ]
+
+
+def plumbing(queues: Sequence[str]) -> Sequence[Statement]:
+    """Reading the local stack's own queues (URLs)."""
+    actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
+    return [_allow(actions, [queue_arn(url) for url in queues])]
+
+
+def queue_arn(url: str) -> str:
+    """ARN of a queue of the local stack."""
+    return _arn("sqs", url.rstrip("/").rpartition("/")[2])
+
+
+def _arn(service: str, resource: str) -> str:
+    return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}"
+
+
+def _allow(actions: Sequence[str], resources: Sequence[str]) -> Statement:
+    return {"Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
