@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from worker.local.deploy import Outputs, deploy
 from worker.local.deploy.kinds import KINDS, registered
 from worker.local.deploy.kinds.kind import Aws
 from worker.local.deploy.registrar import Registrar
-from worker.local.emulator import install, running
+from worker.local.emulator import Emulator, free_port, install, start
 from worker.local.stack import HANDLER, WORKFLOW_HANDLER
 
 NAME = "safelight-local"
@@ -35,15 +36,26 @@ class Held:
 
 @pytest.fixture(scope="module")
 def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
-    """Deployed twice: the second time takes over what the first has made."""
+    """Deployed, stopped, and found again as it was kept."""
     with (tmp_path_factory.getbasetemp().parent / "emulator.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the processes of a run share its installation
         install()
-    folder = tmp_path_factory.mktemp("held")
-    with running(folder, enforce_iam=True) as emulator:
-        first = deploy(emulator.endpoint, folder / "out.json")
-        assert deploy(emulator.endpoint, folder / "out.json") == first
-        yield Held(Aws(emulator.environment), first)
+    folder, port = tmp_path_factory.mktemp("held"), free_port()
+    (folder / "state").mkdir()
+
+    def up() -> Emulator:
+        log, state = folder / "emulator.log", folder / "state"
+        return start(port=port, log=log, state=state, enforce_iam=True)
+
+    with ExitStack() as stack:
+        emulator = up()
+        stack.callback(emulator.stop)
+        outputs = deploy(emulator.endpoint, folder / "out.json")
+        emulator.stop()
+        # What a restarted stack relies on: it deploys nothing if nothing has changed.
+        again = up()
+        stack.callback(again.stop)
+        yield Held(Aws(again.environment), outputs)
 
 
 def test_machines_stand_in_a_network(held: Held) -> None:
@@ -72,7 +84,7 @@ def test_machines_stand_in_a_network(held: Held) -> None:
 
 
 def test_queues_and_definitions_of_jobs(held: Held) -> None:
-    """By the ARNs that are exported; a second deploy makes no second revision."""
+    """By the ARNs that are exported."""
     queues = held.aws.batch.describe_job_queues()["jobQueues"]
     definitions = held.aws.batch.describe_job_definitions()["jobDefinitions"]
 

@@ -24,8 +24,7 @@ from PIL import Image
 
 from worker.adapters.aws_clients import AwsClients
 from worker.bootstrap import Application, assemble
-from worker.local import actors, address
-from worker.local.emulator import free_port
+from worker.local.emulator import client_environment, free_port
 from worker.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -110,9 +109,7 @@ class Running:
     @property
     def root(self) -> dict[str, str]:
         """Variables of the account's root user, for what no commands and no roles may."""
-        configuration = self.data / address.CONFIGURATION
-        made = actors.Identities(configuration, endpoint=self.ready["endpoint"], secret="")
-        return made.keys(actors.ROOT)
+        return client_environment(self.ready["endpoint"])
 
     @property
     def root_app(self) -> Application:

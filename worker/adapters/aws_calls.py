@@ -43,8 +43,8 @@ class CallLog:
 
     def attach(self, session: Any) -> None:
         """Write every call of the clients that a boto3 session makes from now on."""
-        # Before the request is built: once a call, however often it is sent.
-        session.events.register("before-parameter-build", self._called)
+        # The first that botocore says of a call, and once, however often it is sent.
+        session.events.register("provide-client-params", self._called)
 
     def write(self, service: str, operation: str, resources: Mapping[str, Any]) -> None:
         """Write one call."""
@@ -64,7 +64,9 @@ class CallLog:
             os.close(descriptor)
 
     def _called(self, *, params: Mapping[str, Any], model: Any, **_: Any) -> None:
-        self.write(model.service_model.service_name, model.name, resources_of(params))
+        service = model.service_model.service_name
+        if service != "sts":  # botocore itself, by which somebody else lets this one act
+            self.write(service, model.name, resources_of(params))
 
 
 def call_log(identity: str) -> CallLog | None:

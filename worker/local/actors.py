@@ -23,7 +23,7 @@ from worker.adapters.disk_errors import disk_call
 from worker.errors import EmulatorError
 from worker.local.deploy import ACTORS, Outputs
 from worker.local.deploy.kinds import adapted
-from worker.local.emulator import REGION, ROOT_KEY, address_environment
+from worker.local.emulator import REGION, ROOT_KEY, address_environment, client_environment
 
 VERSION = "2012-10-17"
 """Of the language of policies."""
@@ -102,11 +102,10 @@ class Identities:
     Args:
         file: the configuration; only its owner may read it.
         endpoint: URL of the embedded AWS.
-        secret: of the root user.
     """
 
-    def __init__(self, file: Path, *, endpoint: str, secret: str) -> None:
-        self._file, self._endpoint, self._secret = file, endpoint, secret
+    def __init__(self, file: Path, endpoint: str) -> None:
+        self._file, self._endpoint = file, endpoint
 
     def establish(self, roles: Iterable[str], users: Mapping[str, Sequence[Any]]) -> None:
         """Make the users, with new keys, and write the profiles of all.
@@ -118,9 +117,9 @@ class Identities:
         Raises:
             SafelightError: the embedded AWS or the disk refuses.
         """
-        root = {"aws_access_key_id": ROOT_KEY, "aws_secret_access_key": self._secret}
+        root = {"aws_access_key_id": ROOT_KEY, "aws_secret_access_key": ROOT_KEY}
         profiles = {ROOT: root}
-        clients = AwsClients(self.root)
+        clients = AwsClients(client_environment(self._endpoint))
         for name, statements in users.items():
             with aws_call(f"make the user {name}"):
                 profiles[name] = _user(clients, name, statements)
@@ -153,15 +152,6 @@ class Identities:
             **address_environment(self._endpoint),
             "AWS_ACCESS_KEY_ID": section["aws_access_key_id"],
             "AWS_SECRET_ACCESS_KEY": section["aws_secret_access_key"],
-        }
-
-    @property
-    def root(self) -> dict[str, str]:
-        """Variables of the root user."""
-        return {
-            **address_environment(self._endpoint),
-            "AWS_ACCESS_KEY_ID": ROOT_KEY,
-            "AWS_SECRET_ACCESS_KEY": self._secret,
         }
 
     def _write(self, profiles: Mapping[str, Mapping[str, str]]) -> None:

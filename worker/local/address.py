@@ -42,6 +42,8 @@ class Address:
     """What the Pulumi program exports: names of buckets, queues, table and bus."""
     environment: Mapping[str, str]
     """Of the ingest function, with what lets AWS clients work at the endpoint as the operator."""
+    program: str = ""
+    """What was deployed: see ``deploy.sources``."""
     clean: bool = False
     """The stack was stopped, not killed: the embedded AWS has saved its state."""
 
@@ -89,12 +91,14 @@ def write(address: Address) -> None:
         "version": VERSION,
         "endpoint": address.endpoint,
         "clean": address.clean,
+        "program": address.program,
         "outputs": dict(address.outputs),
         "environment": dict(address.environment),
     }
     path = address.data / NAME
     aside = path.with_suffix(".tmp")
     with disk_call(path):
+        aside.touch(mode=0o600)  # there is a key in it
         aside.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
         aside.replace(path)
 
@@ -110,6 +114,7 @@ def read(data: Path) -> Address | None:
             endpoint=str(value["endpoint"]),
             outputs=dict(value["outputs"]),
             environment={str(name): str(text) for name, text in value["environment"].items()},
+            program=str(value.get("program", "")),
             clean=bool(value["clean"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

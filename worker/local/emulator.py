@@ -28,7 +28,8 @@ REQUIREMENTS = Path(__file__).with_name("emulator-requirements.txt")
 ACCOUNT = "000000000000"
 REGION = "eu-central-1"
 ROOT_KEY = "test"
-"""Access key of the account's root user: the emulator knows it and no other at its first start."""
+"""Access key of the account's root user, the only one at the first start. Its signatures are not
+checked, not even with ``enforce_iam``: any secret will do."""
 START_SECONDS = 60.0
 """Longest wait for a start; it takes well under one second on an idle machine."""
 STOP_SECONDS = 5.0
@@ -100,12 +101,12 @@ def address_environment(endpoint: str) -> dict[str, str]:
     }
 
 
-def client_environment(endpoint: str, secret: str = ROOT_KEY) -> dict[str, str]:
+def client_environment(endpoint: str) -> dict[str, str]:
     """The same with the credentials of the account's root user, who may do everything."""
     return {
         **address_environment(endpoint),
         "AWS_ACCESS_KEY_ID": ROOT_KEY,
-        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_SECRET_ACCESS_KEY": ROOT_KEY,
     }
 
 
@@ -115,13 +116,11 @@ class Emulator:
 
     endpoint: str
     process: subprocess.Popen[bytes]
-    secret: str = ROOT_KEY
-    """Of the root user."""
 
     @property
     def environment(self) -> dict[str, str]:
         """Variables that send every AWS client of a process here, as the root user."""
-        return client_environment(self.endpoint, self.secret)
+        return client_environment(self.endpoint)
 
     def stop(self) -> None:
         """Stop it and wait until it is gone."""
@@ -139,7 +138,6 @@ def start(
     log: Path,
     state: Path | None = None,
     enforce_iam: bool = False,
-    secret: str = ROOT_KEY,
     launcher: Sequence[str] = (),
 ) -> Emulator:
     """Start the emulator on loopback and wait until it answers.
@@ -149,7 +147,6 @@ def start(
         log: file its output goes to.
         state: folder in which it keeps everything over restarts; None forgets at the stop.
         enforce_iam: check signatures, policies and conditions as AWS does.
-        secret: of the root user. Checked, as every signature is, only with ``enforce_iam``.
         launcher: command that becomes the emulator, given its program as last argument.
 
     Raises:
@@ -164,8 +161,6 @@ def start(
         "GATEWAY_PORT": str(port),
         "MINISTACK_REGION": REGION,
         "AUTH": "true" if enforce_iam else "false",
-        "AWS_ACCESS_KEY_ID": ROOT_KEY,
-        "AWS_SECRET_ACCESS_KEY": secret,
         "PERSIST_STATE": "0" if state is None else "1",
         "S3_PERSIST": "0" if state is None else "1",
         "LOG_LEVEL": "WARNING",
@@ -183,7 +178,7 @@ def start(
             # Ctrl-C reaches the supervisor, which stops its children in order.
             start_new_session=True,
         )
-    emulator = Emulator(endpoint=f"http://127.0.0.1:{port}", process=process, secret=secret)
+    emulator = Emulator(endpoint=f"http://127.0.0.1:{port}", process=process)
     try:
         _await_answer(emulator, log)
     except BaseException:

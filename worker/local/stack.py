@@ -8,7 +8,6 @@ needed. How processes are kept alive is ``supervisor``'s, what is created inside
 from __future__ import annotations
 
 import os
-import secrets
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +26,7 @@ from worker.local.actors import OPERATOR, PLUMBING, Actors, Identities
 from worker.local.address import Address
 from worker.local.child import module
 from worker.local.deploy import deploy
+from worker.local.deploy.sources import fingerprint
 from worker.local.state_machine import process as state_machines
 from worker.local.supervisor import Child, Supervisor
 from worker.services.local_run.stop import Stop
@@ -72,10 +72,9 @@ class Stack:
         self._say = say
         self._supervisor = Supervisor(say)
         self._endpoint = f"http://127.0.0.1:{order.port}"
-        self._secret = secrets.token_urlsafe(24)
-        self._identities = Identities(
-            self._data / addresses.CONFIGURATION, endpoint=self._endpoint, secret=self._secret
-        )
+        self._identities = Identities(self._data / addresses.CONFIGURATION, self._endpoint)
+        self._before: Address | None = None
+        """What the last run has left."""
         self._address: Address | None = None
 
     def run(self, stop: Stop, ready: Callable[[Address, Mapping[str, int]], None]) -> None:
@@ -116,8 +115,8 @@ class Stack:
             for path in (*(self._data / "logs").glob("*.log"), self._data / addresses.EVENTS):
                 if path.exists() and path.stat().st_size > LOG_BYTES:
                     path.replace(path.with_name(f"{path.name}.1"))
-        before = addresses.read(self._data)
-        if before is not None and not before.clean:
+        self._before = addresses.read(self._data)
+        if self._before is not None and not self._before.clean:
             self._say(f"the stack in this folder was killed last time: {_LOST}")
 
     def _start(self, stop: Stop) -> None:
@@ -150,7 +149,6 @@ class Stack:
             log=self._log("emulator"),
             state=self._data / "state",
             enforce_iam=True,
-            secret=self._secret,
             launcher=leash.command(()),
         )
         if again:
@@ -167,14 +165,20 @@ class Stack:
 
     def _establish(self) -> tuple[Mapping[str, Any], _Queues]:
         """Create what the Pulumi program says, and who works with it."""
-        outputs = deploy(  # in a process of its own, as its SDK wants
-            self._endpoint,
-            self._data / addresses.OUTPUTS,
-            secret=self._secret,
-            log=self._log("deploy"),
-            launcher=leash.command,
+        program, before = fingerprint(self._endpoint), self._before
+        if before is not None and before.clean and before.program == program:
+            outputs = before.outputs  # the embedded AWS has saved all of it
+        else:
+            outputs = deploy(  # in a process of its own, as its SDK wants
+                self._endpoint,
+                self._data / addresses.OUTPUTS,
+                log=self._log("deploy"),
+                launcher=leash.command,
+            )
+        self._before = None  # what dies from now on has not been saved
+        queues = _attach(
+            AwsClients(emulator.client_environment(self._endpoint)), str(outputs["eventBus"])
         )
-        queues = _attach(AwsClients(self._identities.root), str(outputs["eventBus"]))
         self._identities.establish(
             roles=[actor.role for actor in Actors.of(outputs).all],
             users={
@@ -184,7 +188,11 @@ class Stack:
         )
         environment = {**self._settings(outputs), **self._identities.keys(OPERATOR)}
         self._address = Address(
-            data=self._data, endpoint=self._endpoint, outputs=outputs, environment=environment
+            data=self._data,
+            endpoint=self._endpoint,
+            outputs=outputs,
+            environment=environment,
+            program=program,
         )
         addresses.write(self._address)
         return outputs, queues

@@ -9,7 +9,7 @@ Authorization Reference, where action and operation have one name.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,13 @@ class Need:
     resource: str
 
 
-def recorded(file: Path) -> set[Need]:
-    """Everything that was needed, of a file of recorded calls."""
+def recorded(file: Path, identities: Collection[str]) -> set[Need]:
+    """Everything that some needed, of a file of recorded calls."""
     needs: set[Need] = set()
     for line in file.read_text("utf-8").splitlines():
         call = json.loads(line)
+        if call["identity"] not in identities:
+            continue
         for action, resource in needed(call["service"], call["operation"], call["resources"]):
             needs.add(Need(call["identity"], action, resource))
     return needs

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from worker.errors import ConfigurationError, EmulatorError
-from worker.local.emulator import ROOT_KEY
 
 STACK = "local"
 DEPLOY_SECONDS = 120.0
@@ -40,7 +39,6 @@ def deploy(
     endpoint: str,
     out: Path,
     *,
-    secret: str = ROOT_KEY,
     config: Mapping[str, Any] | None = None,
     log: Path | None = None,
     launcher: Callable[[Sequence[str]], list[str]] = list,
@@ -50,7 +48,6 @@ def deploy(
     Args:
         endpoint: URL of the emulator.
         out: file for the outputs, written whole at the end.
-        secret: of the account's root user, who deploys.
         config: values that differ from those of a local stack, like ``{"intake": {"ordering":
             "standard"}}``; the keys are those of ``pulumi/Pulumi.<stack>.yaml``.
         log: file that what the child says is added to.
@@ -66,7 +63,6 @@ def deploy(
     kept = {
         name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "PULUMI_"))
     }
-    kept["AWS_SECRET_ACCESS_KEY"] = secret
     try:
         done = subprocess.run(
             launcher(command),

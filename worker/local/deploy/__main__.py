@@ -7,6 +7,7 @@ is on standard error.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -23,7 +24,7 @@ from worker.errors import ConfigurationError, SafelightError
 from worker.local.deploy import ACTORS, MISTAKEN, STACK, program
 from worker.local.deploy.kinds.kind import Aws
 from worker.local.deploy.registrar import Registrar
-from worker.local.emulator import ROOT_KEY, client_environment
+from worker.local.emulator import client_environment
 
 LOCAL: Mapping[str, Any] = {
     # No container is run here, but the program wants to know which ones.
@@ -42,12 +43,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", required=True, type=Path, help="file for the outputs")
     parser.add_argument("--config", type=json.loads, default={}, help="JSON; merged into LOCAL")
     given = parser.parse_args(arguments)
-    secret = os.environ.get("AWS_SECRET_ACCESS_KEY") or ROOT_KEY
     # Pulumi logs each failure with a traceback; what a person needs is said below.
     logging.getLogger().setLevel(logging.CRITICAL)
     try:
         with aws_call(f"reach the emulator at {given.endpoint}"):
-            registrar = Registrar(Aws(client_environment(given.endpoint, secret)))
+            registrar = Registrar(Aws(client_environment(given.endpoint)))
     except SafelightError as error:
         print(error, file=sys.stderr)  # noqa: T201 - its parent reads it
         return MISTAKEN if isinstance(error, ConfigurationError) else 1
@@ -88,4 +88,6 @@ def _write(out: Path, outputs: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    # A quarter of the time: Pulumi's package makes a million objects, and none is given back.
+    gc.disable()
     sys.exit(main(sys.argv[1:]))

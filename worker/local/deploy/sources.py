@@ -1,0 +1,34 @@
+"""Whether what a deploy would do has changed since the last one: the files that decide it.
+
+What may not live here: imports of Pulumi, whose loading is most of what a deploy costs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from worker.local.deploy.checkout import folder
+
+KINDS = frozenset({".py", ".json", ".toml", ".txt", ".yaml"})
+
+
+def fingerprint(endpoint: str) -> str:
+    """The same as long as a deploy to an endpoint would find nothing to do.
+
+    Covers the program, everything of ours that it or the deploy imports, and Pulumi's package.
+    """
+    found = hashlib.sha256(f"{endpoint} {version('pulumi_aws')}".encode())
+    for path in _files():
+        found.update(f"\0{path}\0".encode())
+        found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def _files() -> Iterator[Path]:
+    home = folder()
+    for name in (home.name, "worker", "batch"):
+        top = home.parent / name
+        yield from sorted(path for path in top.rglob("*") if path.suffix in KINDS)
