@@ -143,10 +143,8 @@ class Workflow(pulumi.ComponentResource):
 
     def _machine_rights(self, heavy: Heavy) -> Sequence[policies.Statement]:
         # Most kinds of jobs are for people to hand in; the machine submits those it names.
-        text = DEFINITION.read_text("utf-8")
-        definitions = [
-            one.arn for kind, one in heavy.definitions.items() if f"${{{_place(kind)}}}" in text
-        ]
+        named = _PLACE.findall(DEFINITION.read_text("utf-8"))
+        definitions = [one.arn for kind, one in heavy.definitions.items() if _place(kind) in named]
         return [
             policies.allow(["batch:SubmitJob"], [*definitions, heavy.queues["standard"]]),
             # Jobs have numbers for names, which nobody knows before they are submitted.

@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 from pulumi.runtime import MockResourceArgs
 
+from tests.infra.configs import switched
 from worker.local.actors import Actors
 from worker.local.deploy import Outputs, deploy
 from worker.local.deploy.kinds import KINDS, registered
 from worker.local.deploy.kinds.kind import Aws
 from worker.local.deploy.registrar import Registrar
-from worker.local.emulator import Emulator, free_port, install, start
+from worker.local.emulator import Emulator, free_port, install, running, start
 from worker.local.stack import HANDLER, WORKFLOW_HANDLER
 
 NAME = "safelight-local"
@@ -290,6 +291,20 @@ def test_options_of_the_rest(held: Held) -> None:
     assert figures["metricTransformations"][0]["metricName"] == "Errors"
     (budget,) = held.aws.budgets.describe_budgets(AccountId=held.aws.account)["Budgets"]
     assert budget["BudgetLimit"]["Amount"].startswith("100")
+
+
+def test_everything_that_can_be_switched_on_can_be_held(tmp_path: Path) -> None:
+    """The largest program there is, in an embedded AWS of its own."""
+    with running(tmp_path, enforce_iam=True) as emulator:
+        outputs = deploy(emulator.endpoint, tmp_path / "out.json", config=switched(on=True))
+        aws = Aws(emulator.environment)
+        (cors,) = aws.s3.get_bucket_cors(Bucket=outputs["intakeBucket"])["CORSRules"]
+        machines = aws.batch.describe_compute_environments()["computeEnvironments"]
+
+    assert cors["AllowedOrigins"] == ["https://a.example"]
+    assert {one["computeEnvironmentName"] for one in machines} == {
+        f"{NAME}-{name}" for name in ("baseline", "spot", "overflow")
+    }
 
 
 @pytest.mark.parametrize("kind", sorted(registered.KINDS))

@@ -315,3 +315,15 @@ def test_a_killed_stack_leaves_no_process(tmp_path: Path) -> None:
     with stack(data) as running:
         good = picture(tmp_path, "a.jpg")
         assert running.json("put", good, "--wait")["status"] == "accepted"
+
+
+def test_when_the_embedded_aws_dies_everything_begins_anew(tmp_path: Path) -> None:
+    """Its sessions die with it: every process takes its role again, and the commands new keys."""
+    with stack(tmp_path / "data") as running:
+        assert running.json("put", picture(tmp_path, "a.jpg"), "--wait")["status"] == "accepted"
+
+        os.kill(running.pids["emulator"], signal.SIGKILL)
+
+        while "the embedded AWS had died" not in running.line("note")["message"]:
+            pass
+        assert running.json("put", picture(tmp_path, "b.jpg"), "--wait")["status"] == "accepted"

@@ -9,10 +9,12 @@ Authorization Reference, where action and operation have one name.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.integration.rights.policy import Grant
 
 ACCOUNT, REGION = "000000000000", "eu-central-1"
 
@@ -36,6 +38,29 @@ def recorded(file: Path, identities: Collection[str]) -> set[Need]:
         for action, resource in needed(call["service"], call["operation"], call["resources"]):
             needs.add(Need(call["identity"], action, resource))
     return needs
+
+
+def missing(needs: Collection[Need], roles: Mapping[str, Sequence[Grant]]) -> list[Need]:
+    """What was called and no grant of the caller's covers."""
+    return sorted(
+        need
+        for need in needs
+        if not any(one.covers(need.action, need.resource) for one in roles[need.identity])
+    )
+
+
+def unused(
+    needs: Collection[Need], roles: Mapping[str, Sequence[Grant]]
+) -> list[tuple[str, Grant]]:
+    """What a role allows and nobody with it has called."""
+    return sorted(
+        (role, grant)
+        for role, grants in roles.items()
+        for grant in grants
+        if not any(
+            need.identity == role and grant.covers(need.action, need.resource) for need in needs
+        )
+    )
 
 
 def needed(service: str, operation: str, resources: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

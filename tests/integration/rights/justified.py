@@ -12,8 +12,14 @@ _LOG = "Lambda writes the function's log with the function's role; here the log 
 _POLL = "asked by the service that reads the queue for the role, when it begins and to scale"
 _FOUR_O_FOUR = "not called: S3 answers 403 instead of 404 to who may not list the bucket"
 _DELIVERY = "Step Functions delivers its log with the machine's role, when the machine is made"
-_TRACES = "Step Functions sends traces with the machine's role"
+_TRACES = "the service that runs it sends traces with its role"
+_FAILURES = "Lambda hands over what failed, with the function's role"
 _RULE = "Step Functions hears of the ends of jobs through a rule of its own"
+
+NOBODY: Mapping[str, str] = {
+    "machine": "of the container agent on machines of EC2, of which there is none here",
+}
+"""Roles with policies that no process works with here, each with why."""
 
 JUSTIFIED: Mapping[tuple[str, str, str], str] = {
     ("ingest", "logs:CreateLogStream", ""): _LOG,
@@ -22,6 +28,14 @@ JUSTIFIED: Mapping[tuple[str, str, str], str] = {
     ("order", "logs:PutLogEvents", ""): _LOG,
     ("workflow", "logs:CreateLogStream", ""): _LOG,
     ("workflow", "logs:PutLogEvents", ""): _LOG,
+    ("ingest", "xray:PutTraceSegments", ""): _TRACES,
+    ("ingest", "xray:PutTelemetryRecords", ""): _TRACES,
+    ("order", "xray:PutTraceSegments", ""): _TRACES,
+    ("order", "xray:PutTelemetryRecords", ""): _TRACES,
+    ("workflow", "xray:PutTraceSegments", ""): _TRACES,
+    ("workflow", "xray:PutTelemetryRecords", ""): _TRACES,
+    ("ingest", "sqs:SendMessage", ""): _FAILURES,
+    ("workflow", "sqs:SendMessage", ""): _FAILURES,
     ("ingest", "sqs:GetQueueAttributes", ""): _POLL,
     ("order-pipe", "sqs:GetQueueAttributes", ""): _POLL,
     ("ingest", "s3:ListBucket", "intake"): _FOUR_O_FOUR,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.rights.calls import needed
+from tests.integration.rights.calls import Need, missing, needed, unused
 from tests.integration.rights.policy import Grant, allowed, grants
 
 
@@ -145,3 +145,21 @@ def test_a_call_nobody_has_thought_of_is_refused() -> None:
         list(needed("s3", "PutBucketPolicy", {"Bucket": "b", "Key": "k"}))
     with pytest.raises(KeyError):
         list(needed("kms", "Decrypt", {}))
+
+
+def test_a_call_without_a_grant_and_a_grant_without_a_call_are_found() -> None:
+    """Each by the role whose it is: another role's call or grant is no help."""
+    roles = {
+        "a": [Grant("s3:GetObject", "b/*"), Grant("s3:PutObject", "b/*")],
+        "b": [Grant("s3:GetObject", "b/*")],
+    }
+    needs = {
+        *(Need("a", "s3:GetObject", "b/k"), Need("a", "s3:DeleteObject", "b/k")),
+        *(Need("b", "s3:GetObject", "b/k"), Need("b", "s3:PutObject", "b/k")),
+    }
+
+    assert missing(needs, roles) == [
+        Need("a", "s3:DeleteObject", "b/k"),
+        Need("b", "s3:PutObject", "b/k"),
+    ]
+    assert unused(needs, roles) == [("a", Grant("s3:PutObject", "b/*"))]

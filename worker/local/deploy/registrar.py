@@ -17,6 +17,11 @@ INVOKES: Mapping[str, Callable[[Aws], dict[str, Any]]] = {
         "id": aws.region,
         "names": [f"{aws.region}{letter}" for letter in "abc"],
     },
+    # Nothing costs anything here; what is bought is only registered.
+    "aws:savingsplans/getOfferings:getOfferings": lambda _aws: {
+        "id": "local",
+        "offerings": [{"offeringId": "local"}],
+    },
     "aws:index/getRegion:getRegion": lambda aws: {"id": aws.region, "region": aws.region},
     "aws:index/getCallerIdentity:getCallerIdentity": lambda aws: {
         "id": aws.account,

@@ -50,6 +50,9 @@ def _function(aws: Aws, declared: Declared) -> Created:
             **{key: value for key, value in wanted.items() if key not in unchanging},
         )
         functions.update_function_code(FunctionName=name, **code)
+    reserved = inputs.get("reservedConcurrentExecutions")
+    if reserved is not None:
+        functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=reserved)
     arn = aws.arn("lambda", f"function:{name}")
     return name, {"name": name, "arn": arn, "qualifiedArn": f"{arn}:$LATEST", "version": "$LATEST"}
 
@@ -120,7 +123,13 @@ def _invocations(aws: Aws, declared: Declared) -> Created:
 KINDS = {
     "aws:lambda/function:Function": Kind(
         _function,
-        frozenset({*SAME, "code", "imageConfig", "imageUri", "name", "packageType", "tags"}),
+        frozenset(
+            {
+                *SAME,
+                *("code", "imageConfig", "imageUri", "name", "packageType"),
+                *("reservedConcurrentExecutions", "tags"),
+            }
+        ),
     ),
     "aws:lambda/eventSourceMapping:EventSourceMapping": Kind(
         _mapping,

@@ -70,6 +70,24 @@ def _security_group(aws: Aws, declared: Declared, inputs: Mapping[str, Any]) -> 
     return made
 
 
+def _default_group(aws: Aws, declared: Declared) -> Created:
+    """The group that a network comes with, stripped of what the program does not say."""
+    inputs, ec2 = declared.inputs, aws.ec2
+    of_vpc = [
+        {"Name": "vpc-id", "Values": [inputs["vpcId"]]},
+        {"Name": "group-name", "Values": ["default"]},
+    ]
+    (found,) = ec2.describe_security_groups(Filters=of_vpc)["SecurityGroups"]
+    group = str(found["GroupId"])
+    if inputs.get("ingress") or inputs.get("egress"):
+        raise NotImplementedError("the local stack only empties a network's default group")
+    if found["IpPermissions"]:
+        ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=found["IpPermissions"])
+    if found["IpPermissionsEgress"]:
+        ec2.revoke_security_group_egress(GroupId=group, IpPermissions=found["IpPermissionsEgress"])
+    return group, {"arn": aws.arn("ec2", f"security-group/{group}")}
+
+
 def _permission(rule: Mapping[str, Any]) -> Any:
     said = {"Description": rule["description"]} if "description" in rule else {}
     return {
@@ -175,6 +193,9 @@ KINDS = {
     "aws:ec2/internetGateway:InternetGateway": _marked("internet-gateway", _gateway, "vpcId"),
     "aws:ec2/securityGroup:SecurityGroup": _marked(
         "security_group", _security_group, "description", "egress", "ingress", "vpcId"
+    ),
+    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": Kind(
+        _default_group, frozenset({"egress", "ingress", "tags", "vpcId"})
     ),
     "aws:ec2/vpcEndpoint:VpcEndpoint": _marked("vpc-endpoint", _endpoint, *_ENDPOINT),
     "aws:ec2/launchTemplate:LaunchTemplate": _marked(

@@ -81,6 +81,13 @@ KINDS = {
         "subscribers",
         "thresholdExpression",
     ),
+    "aws:costexplorer/costAllocationTag:CostAllocationTag": _registered(
+        "ce",
+        "costallocationtag/{}",
+        _NO_SERVICE.format("Cost Explorer"),
+        "status",
+        "tagKey",
+    ),
     "aws:serverlessrepository/cloudFormationStack:CloudFormationStack": _registered(
         "cloudformation",
         "stack/{}",

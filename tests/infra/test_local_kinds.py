@@ -1,0 +1,33 @@
+"""The local stack knows everything that the program can declare: no option ends `make up`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.infra.declared import Declaration, Resource
+from worker.local.deploy.kinds import KINDS
+from worker.local.deploy.kinds.kind import Kind
+
+
+def kind_of(resource: Resource) -> Kind | None:
+    """What the local stack knows of a resource's type."""
+    module, _, name = resource.kind.partition("/")
+    found = [
+        kind
+        for token, kind in KINDS.items()
+        if token.startswith(f"aws:{module}/") and token.endswith(f":{name}")
+    ]
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize("name", ["ordered", "standard", "full", "bare"])
+def test_every_type_and_input_is_known(name: str, request: pytest.FixtureRequest) -> None:
+    """A type or input that a deploy would refuse is found here, without an embedded AWS."""
+    declared: Declaration = request.getfixturevalue(name)
+    resources = [one for one in declared.resources if ":" not in one.kind]
+    assert resources
+
+    for one in resources:
+        kind = kind_of(one)
+        assert kind is not None, one.kind
+        assert {*one.inputs} <= kind.inputs, one.kind
