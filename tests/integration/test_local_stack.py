@@ -24,6 +24,7 @@ from PIL import Image
 
 from worker.adapters.aws_clients import AwsClients
 from worker.bootstrap import Application, assemble
+from worker.local import address
 from worker.local.emulator import client_environment, free_port
 from worker.settings import Settings
 
@@ -107,6 +108,11 @@ class Running:
         return assemble(settings, AwsClients(self.ready["environment"]))
 
     @property
+    def port(self) -> int:
+        """Of the embedded AWS."""
+        return int(self.ready["endpoint"].rpartition(":")[2])
+
+    @property
     def root(self) -> dict[str, str]:
         """Variables of the account's root user, for what no commands and no roles may."""
         return client_environment(self.ready["endpoint"])
@@ -184,12 +190,15 @@ def test_pictures_go_through_and_everything_survives_a_restart(tmp_path: Path) -
         assert "worker-1 runs again" in running.line("note")["message"]
         assert running.json("put", picture(tmp_path, "b.jpg", "red"), "--wait")["status"]
 
+        deployed = (data / address.OUTPUTS).stat().st_mtime_ns
         running.stop()
         assert running.process.returncode == 0
         until(lambda: not any(alive(pid) for pid in running.pids.values()))
         assert "not running" in failure(data, "assets", "list", code=75)["message"]
 
-    with stack(data) as running:
+    with stack(data, port=running.port) as running:
+        # Nothing has changed: everything is as the embedded AWS has kept it.
+        assert (data / address.OUTPUTS).stat().st_mtime_ns == deployed
         shown = running.json("assets", "show", accepted["asset"])
         assert (shown["status"], shown["tags"]) == ("accepted", ["summer"])
         assert [line["kind"] for line in shown["timeline"]] == ["accepted"]

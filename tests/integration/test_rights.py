@@ -8,7 +8,9 @@ reaches only by bad luck or with gigabytes is done here with the same code and t
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -319,6 +321,31 @@ def test_who_is_nobody_gets_nothing(world: World) -> None:
     assert operator.s3.list_objects_v2(Bucket=intake)["Name"] == intake
     refused(operator.iam.list_users)
     refused(lambda: operator.s3.put_bucket_policy(Bucket=intake, Policy="{}"))
+
+
+@pytest.mark.parametrize(
+    ("profile", "answer"), [("operator", "200"), ("safelight-local-order-pipe", "AccessDenied")]
+)
+def test_any_client_works_by_the_configuration(world: World, profile: str, answer: str) -> None:
+    """A profile leads it to the embedded AWS and gives it a user's or a role's rights."""
+    file = world.running.data / address.CONFIGURATION
+    assert file.stat().st_mode & 0o777 == 0o600
+    program = (
+        "import boto3, botocore, sys\n"
+        "try: answer = boto3.client('s3').list_objects_v2(Bucket=sys.argv[1])\n"
+        "except botocore.exceptions.ClientError as error: print(error.response['Error']['Code'])\n"
+        "else: print(answer['ResponseMetadata']['HTTPStatusCode'])"
+    )
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("AWS_")}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(world.outputs["intakeBucket"])],
+        env={**kept, "AWS_CONFIG_FILE": str(file), "AWS_PROFILE": profile},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.strip() == answer
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have one loopback address")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pulumi.runtime import MockCallArgs, MockResourceArgs
 
+from worker.local.deploy import sources
 from worker.local.deploy.__main__ import merged
 from worker.local.deploy.kinds.kind import Aws, Created, Declared, Kind, camel_to_pascal
 from worker.local.deploy.registrar import Registrar, whole
@@ -109,6 +111,25 @@ def test_who_acts_with_a_role_is_remembered() -> None:
     assert (actor["type"], actor["role"], actor["enrichment"]) == (
         *("Pipe", "arn:role", "arn:function"),
     )
+
+
+def test_another_program_or_place_is_told_by_its_fingerprint(tmp_path: Path) -> None:
+    """A stack that is started again deploys if there is anything new to deploy."""
+    for name in ("pulumi/stack", "worker/recipes", "batch"):
+        (tmp_path / name).mkdir(parents=True)
+    program = tmp_path / "pulumi" / "stack" / "intake.py"
+    program.write_text("a = 1")
+    (tmp_path / "worker" / "recipes" / "default.toml").write_text("b = 1")
+
+    def told(endpoint: str = "http://127.0.0.1:1") -> str:
+        return sources.fingerprint(endpoint, tmp_path / "pulumi")
+
+    first = told()
+    (tmp_path / "pulumi" / "notes.md").write_text("read by people")
+    assert told() == first
+    assert told("http://127.0.0.1:2") != first
+    program.write_text("a = 2")
+    assert told() != first
 
 
 def test_whole_numbers_become_whole_everywhere() -> None:
