@@ -297,6 +297,10 @@ def test_a_role_gets_nothing_that_is_another_ones(world: World) -> None:
     refused(lambda: workflow.s3.put_object(Bucket=delivery, Key="x", Body=b""))
     refused(lambda: workflow.events.put_events(Entries=[event("default")]))
     refused(lambda: order.s3.list_objects_v2(Bucket=intake))
+    refused(lambda: ingest.stepfunctions.start_execution(stateMachineArn=world.machine.arn))
+    refused(lambda: ingest.batch.describe_jobs(jobs=["x"]))
+    refused(ingest.logs.describe_log_groups)
+    refused(lambda: acting(acting(world.running.root, world.workflow), world.ingest))
     with pytest.raises(AccessDenied):
         asking(world, world.machine)("batch:SubmitJob", outputs["jobDefinitions"]["stitch"])
     with pytest.raises(AccessDenied):
