@@ -1,0 +1,22 @@
+"""The stack that all tests of rights look at, one for each process of the test run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.rights.world import World
+from tests.integration.test_local_stack import stack
+from worker.adapters.aws_calls import VARIABLE
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One stack for all tests here."""
+    folder = tmp_path_factory.mktemp("rights")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, str(folder / "calls.jsonl"))
+        with stack(folder / "data") as running:
+            patch.delenv(VARIABLE)  # what this process calls is nobody's
+            yield World(running, folder / "calls.jsonl")

@@ -1,0 +1,217 @@
+"""Each role of the program allows what the code calls, and nothing else.
+
+Every process of the stack works with its own role and writes down what it calls
+(``SAFELIGHT_CALLS``). Everything is gone through that a role is there for; what a whole run reaches
+only by bad luck or with gigabytes is done here with the same code and the same role.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from PIL import Image
+
+from tests.integration.rights.calls import missing, recorded, unused
+from tests.integration.rights.justified import JUSTIFIED
+from tests.integration.rights.policy import Grant
+from tests.integration.rights.world import World, short, unannounced
+from tests.integration.test_heavy import clip, final, jobs_of, wait_for, waiting
+from tests.integration.test_local_stack import Running, picture, until
+from worker.adapters.aws_calls import VARIABLE
+from worker.adapters.aws_clients import AwsClients
+from worker.adapters.local_workflows import LocalWorkflows
+from worker.adapters.s3 import S3ObjectStore
+from worker.adapters.transfers import S3Transfers
+from worker.errors import SafelightError
+from worker.jobs import JobState
+from worker.local import address
+from worker.local.batch.jobs import LocalJobs
+from worker.records import LogEntry, Status, Verdict
+from worker.services.heavy import Heavy, HeavyPolicy
+from worker.services.ingest.closing import quarantine
+from worker.services.ingest.shelf import Shelf
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed"),
+    pytest.mark.timeout(300),
+]
+SECONDS = 120.0
+PART = 5 * 1024**2
+"""Smallest part of an upload in parts."""
+
+
+def test_each_role_allows_exactly_what_is_called(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every call is allowed, and every grant is used or says why it is there."""
+    images(world, tmp_path)
+    films(world, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setenv(VARIABLE, str(world.calls))
+        rarities(world, tmp_path)
+
+    roles = dict(world.policies())
+    needs = recorded(world.calls, roles)
+    assert missing(needs, roles) == []
+    found = {(short(role), grant) for role, grant in unused(needs, roles)}
+    assert {role for role in roles if not any(need.identity == role for need in needs)} == {
+        world.order.profile  # which calls nothing: it only hashes
+    }
+    assert sorted(one for one in found if not justification(*one)) == []
+    assert {reason for one in found for reason in justification(*one)} == {*JUSTIFIED}
+
+
+def justification(role: str, grant: Grant) -> list[tuple[str, str, str]]:
+    """The entries that justify a grant which nobody uses."""
+    return [
+        entry
+        for entry in JUSTIFIED
+        if entry[:2] == (role, grant.action) and entry[2] in grant.resource
+    ]
+
+
+def images(world: World, folder: Path) -> None:
+    """Accepted, replaced, copied, rejected, backfilled, malformed, too large for the function."""
+    running = world.running
+    first = picture(folder, "a.jpg")
+    assert running.json("put", first, "--wait")["status"] == "accepted"
+    twin = folder / "b.jpg"
+    twin.write_bytes(first.read_bytes())
+    copied = running.json("put", twin, "--wait")
+    assert running.app.catalog.get(copied["asset"]).copied_from  # type: ignore[union-attr]
+    picture(folder, "a.jpg", "red")
+    assert running.json("put", first, "--wait")["status"] == "accepted"
+    broken = folder / "broken.jpg"
+    broken.write_bytes(first.read_bytes()[:900])
+    assert running.json("put", broken, "--wait", code=1)["reason"]["code"] == "truncated"
+
+    with unannounced(world):
+        silent = running.json("put", picture(folder, "c.jpg", "navy"))
+    place = f"s3://{running.app.settings.intake_bucket}/uploads/c"
+    running.json("backfill", place, "--state", folder / "state.json")
+    until(lambda: running.app.catalog.get(silent["asset"]) is not None)
+
+    running.app.queue.send(str(world.outputs["uploadsQueue"]), [("no JSON", "", "")])
+    until(lambda: running.app.queue.depth(running.app.settings.dlq_url) == 1)
+
+    path = folder / "large.jpg"
+    Image.new("RGB", (8001, 8000), "teal").save(path, "JPEG")
+    asset = running.json("put", path, "--wait")["asset"]
+    assert wait_for(running, asset, final).status is Status.ACCEPTED
+
+
+def films(world: World, folder: Path) -> None:
+    """Whole, with a job that loses its machine; divided; and one that cannot be played."""
+    running = world.running
+    film = clip(folder)
+    whole = running.json("put", film, "--wait")["asset"]
+    reclaim_one(running, whole)
+    divided = start_divided(running, film)
+    short_ = folder / "short.mp4"
+    short_.write_bytes(film.read_bytes()[:3000])
+    rejected = running.json("put", short_, "--wait")["asset"]
+
+    assert wait_for(running, whole, final).status is Status.ACCEPTED, jobs_of(running)
+    assert wait_for(running, divided, final).status is Status.ACCEPTED, jobs_of(running)
+    assert wait_for(running, rejected, final).status is Status.REJECTED
+
+
+def reclaim_one(running: Running, asset: str) -> None:
+    """Take the machine from the first job of an asset that runs."""
+    jobs, end = LocalJobs(running.data / address.JOBS), time.monotonic() + SECONDS
+    while True:
+        mine = [one for one in jobs.list(JobState.RUNNING) if one.name.startswith(asset)]
+        if mine and jobs.reclaim(1.0, chance=Random(1), notice_seconds=5.0):
+            return
+        assert time.monotonic() < end, jobs_of(running)
+        time.sleep(0.02)
+
+
+def start_divided(running: Running, film: Path) -> str:
+    """Let several machines encode a film, small as it is; its asset."""
+    app, bucket = running.root_app, running.app.settings.delivery_bucket
+    # A bucket that announces nothing: only this test starts the workflow, with its own policy.
+    app.store.put(bucket, "aside/film.mov", film.read_bytes(), content_type="video/quicktime")
+    stored = app.store.head(bucket, "aside/film.mov")
+    record = waiting(bucket, "aside/film.mov", stored.etag, stored.size)
+    app.catalog.commit(record, LogEntry(time=record.updated_at, kind="heavy"))
+    policy = HeavyPolicy(
+        delivery_bucket=bucket,
+        quarantine_bucket=app.settings.quarantine_bucket,
+        video_seconds=60,
+        video_array_bytes=stored.size,
+        recipe="default",
+    )
+    Heavy(
+        store=app.store,
+        catalog=app.catalog,
+        events=app.events,
+        policy=policy,
+        workflows=LocalWorkflows(running.data / address.WORKFLOWS),
+    ).start(record.asset, record.version)
+    return record.asset
+
+
+def rarities(world: World, folder: Path) -> None:
+    """What a run reaches only with gigabytes, or when two are at it in the same moment."""
+    running = world.running
+    settings = running.app.settings
+    intake, delivery = settings.intake_bucket, settings.delivery_bucket
+    large = folder / "large.bin"
+    large.write_bytes(b"\0" * (2 * PART + 1))
+
+    # Results of more than 64 MB go in parts, and those of a failed upload are removed.
+    clients = world.acting(world.job)
+    transfers = S3Transfers(clients, part=PART, threshold=PART)
+    transfers.upload(large, delivery, "aside/parts.bin", content_type="video/mp4")
+    transfers.download(delivery, "aside/parts.bin", folder / "parts.bin")
+    with failing(clients, "UploadPart"), pytest.raises(SafelightError):
+        transfers.upload(large, delivery, "aside/failed.bin", content_type="video/mp4")
+    transfers.close()
+
+    # An original of more than 5 GB, backfilled and then rejected, by ingest or by a job.
+    with unannounced(world):
+        data = large.read_bytes()
+        running.root_app.store.put(intake, "aside/large.bin", data, content_type="x/y")
+    record = replace(
+        waiting(intake, "aside/large.bin", "e" * 32, 2 * PART + 1),
+        verdict=Verdict(code="too_long_duration", message="a test wants it"),
+    )
+    for actor in (world.ingest, world.workflow):
+        clients = world.acting(actor)
+        store = S3ObjectStore(clients, copy_bytes=PART, part_bytes=PART)
+        assert quarantine(store, settings.quarantine_bucket, record)
+        with failing(clients, "UploadPartCopy"), pytest.raises(SafelightError):
+            quarantine(store, settings.quarantine_bucket, record)
+
+    # Renditions of an upload that was replaced while they were made.
+    store = S3ObjectStore(world.acting(world.ingest))
+    made = running.app.catalog.by_status(Status.ACCEPTED, limit=50).records
+    shelf = Shelf(store, delivery, threads=1)
+    shelf.discard(next(one for one in made if one.source.key.endswith("b.jpg")))
+    shelf.close()
+
+
+@contextmanager
+def failing(clients: AwsClients, operation: str) -> Iterator[None]:
+    """A block in which one operation of these clients' S3 never succeeds."""
+    events, name = clients.s3.meta.events, f"before-call.s3.{operation}"
+
+    def fail(**_: Any) -> None:
+        answer: Any = {"Error": {"Code": "InternalError", "Message": "a test wants it"}}
+        raise ClientError(answer, operation)
+
+    events.register(name, fail)
+    try:
+        yield
+    finally:
+        events.unregister(name, fail)
