@@ -40,7 +40,8 @@ def test_commands_find_a_deployed_stack(emulator: Emulator, tmp_path: Path) -> N
         {me} put picture.jpg --json
         {me} assets list --json
         {me} dlq list --json
-        echo "${{SAFELIGHT_HEAVY_WORKFLOW:-gone}}"
+        echo "$SAFELIGHT_HEAVY_WORKFLOW"
+        echo "${{SAFELIGHT_REDIS_URL:-gone}}"
     """
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
 
@@ -51,7 +52,7 @@ def test_commands_find_a_deployed_stack(emulator: Emulator, tmp_path: Path) -> N
             **kept,
             **client_environment(emulator.endpoint),
             "SAFELIGHT_TABLE": "of-another-stack",
-            "SAFELIGHT_HEAVY_WORKFLOW": "of-another-stack",
+            "SAFELIGHT_REDIS_URL": "redis://of-another-stack",
         },
         capture_output=True,
         text=True,
@@ -59,6 +60,7 @@ def test_commands_find_a_deployed_stack(emulator: Emulator, tmp_path: Path) -> N
     )
 
     assert done.returncode == 0, done.stderr
-    first, *_, last = done.stdout.splitlines()
+    first, *_, workflow, last = done.stdout.splitlines()
     assert json.loads(first)["bucket"] == "safelight-local-intake"
+    assert workflow.endswith(":stateMachine:safelight-local-heavy")
     assert last == "gone"

@@ -108,6 +108,16 @@ def _endpoint(aws: Aws, _declared: Declared, inputs: Mapping[str, Any]) -> str:
     return str(made["VpcEndpoint"]["VpcEndpointId"])
 
 
+def _endpoint_with_list(aws: Aws, declared: Declared) -> Created:
+    """With the list of the service's addresses, by which security groups let its traffic out."""
+    identity, computed = _ENDPOINTS.create(aws, declared)
+    name = [{"Name": "prefix-list-name", "Values": [declared.inputs["serviceName"]]}]
+    lists = aws.ec2.describe_prefix_lists(Filters=name)["PrefixLists"]
+    # A service that is reached through an interface has none.
+    found = {"prefixListId": lists[0]["PrefixListId"]} if lists else {}
+    return identity, {**computed, **found}
+
+
 _ENDPOINT = (
     *("vpcId", "serviceName", "vpcEndpointType", "routeTableIds"),
     *("privateDnsEnabled", "subnetIds", "securityGroupIds"),
@@ -184,6 +194,8 @@ def _association(aws: Aws, declared: Declared) -> Created:
     return made["AssociationId"], {}
 
 
+_ENDPOINTS = _marked("vpc-endpoint", _endpoint, *_ENDPOINT)
+
 KINDS = {
     "aws:ec2/vpc:Vpc": _marked("vpc", _vpc, "cidrBlock", "enableDnsHostnames", "enableDnsSupport"),
     "aws:ec2/subnet:Subnet": _marked(
@@ -197,7 +209,7 @@ KINDS = {
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": Kind(
         _default_group, frozenset({"egress", "ingress", "tags", "vpcId"})
     ),
-    "aws:ec2/vpcEndpoint:VpcEndpoint": _marked("vpc-endpoint", _endpoint, *_ENDPOINT),
+    "aws:ec2/vpcEndpoint:VpcEndpoint": Kind(_endpoint_with_list, _ENDPOINTS.inputs),
     "aws:ec2/launchTemplate:LaunchTemplate": _marked(
         "launch_template",
         _template,
