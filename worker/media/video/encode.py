@@ -12,10 +12,11 @@ and no names of programs in the files.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from worker.errors import DamagedInput, EngineError, Reason
+from worker.errors import DamagedInput, Reason
 from worker.media.video import commands, fragments, program
 from worker.media.video.commands import Filter, Options, Output, Stream
 from worker.media.video.filters import DEINTERLACE, require_tone_mapping, to_sdr
@@ -78,12 +79,12 @@ def encode(
         Rejected: the source cannot be decoded.
         ConfigurationError: ``program_feature_missing``, this ffmpeg lacks a filter of the plan.
     """
-    if plan.transfer is not None:
+    if plan.light is not None:
         require_tone_mapping(limits)
     files = {rung.name: folder / f"{rung.name}.mp4" for rung in plan.rungs}
     made = 0
-    for seek, filled in _attempts(plan, part):
-        arguments = command(plan, part, source, files, threads=threads, seek=seek, filled=filled)
+    for attempt in _attempts(plan, part):
+        arguments = command(plan, part, source, files, threads=threads, attempt=attempt)
         try:
             program.run(arguments, limits=limits, stop=stop, progress=progress)
             made = min(_frames(plan, part, path) for path in files.values())
@@ -95,20 +96,42 @@ def encode(
             path.unlink(missing_ok=True)
     if made == 0:
         raise DamagedInput(Reason.CORRUPT, "no picture of the video can be decoded")
-    raise EngineError(f"part {part.number} came out with {made} frames, not {part.frames}")
+    raise DamagedInput(
+        Reason.CORRUPT, f"its pictures have no even order: part {part.number} comes out uneven"
+    )
 
 
-def _attempts(plan: TranscodePlan, part: Part) -> list[tuple[int | None, bool]]:
-    """(Where to begin reading, whether to repeat the first picture for missing ones).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A way of reading a part."""
 
-    The first is right for every sound file. A container without an index may be entered too late,
+    seek: int | None
+    """Where to begin; None is at the beginning."""
+    filled: bool = False
+    """Repeat the first picture for those missing before it."""
+    steady: bool = False
+    """Go on with the same filters when the size of the pictures changes on the way. ffmpeg makes
+    them anew otherwise, and loses what they hold. Only filters that look at each picture's own
+    size can do so."""
+
+
+def _attempts(plan: TranscodePlan, part: Part) -> list[Attempt]:
+    """The first is right for every sound file.
+
+    A film may change its size on the way, a container without an index may be entered too late,
     and pictures at a damaged key frame may be lost: earlier ones then stand in for them.
     """
-    attempts: list[tuple[int | None, bool]] = [(part.seek, False)]
+    can_be_steady = not (plan.interlaced or plan.turned)
+    attempts = [Attempt(seek=part.seek)]
+    if can_be_steady:
+        attempts.append(Attempt(seek=part.seek, steady=True))
     if part.seek is not None:
-        attempts.append((part.seek - int(_RUN_IN_SECONDS / plan.clock), False))
-        attempts.append((None, False))
-    return [*attempts, (None, True)]
+        earlier = part.seek - int(_RUN_IN_SECONDS / plan.clock)
+        attempts += [Attempt(seek=earlier), Attempt(seek=None)]
+    attempts.append(Attempt(seek=None, filled=True))
+    if can_be_steady:
+        attempts.append(Attempt(seek=None, filled=True, steady=True))
+    return attempts
 
 
 def _frames(plan: TranscodePlan, part: Part, path: Path) -> int:
@@ -134,12 +157,12 @@ def command(
     files: Mapping[str, Path],
     *,
     threads: int,
-    seek: int | None,
-    filled: bool = False,
+    attempt: Attempt,
 ) -> list[str]:
     """Arguments of ffmpeg for one part."""
-    film = opened(plan, source, threads=threads, seek=seek)
-    made = outputs(plan, pictures(plan, part, film, filled=filled), part.frames, files, _FRAGMENTS)
+    film = opened(plan, source, threads=threads, seek=attempt.seek, steady=attempt.steady)
+    shown = pictures(plan, part, film, filled=attempt.filled)
+    made = outputs(plan, shown, part.frames, files, _FRAGMENTS)
     return commands.arguments(*made, everywhere=everywhere(threads))
 
 
@@ -149,10 +172,16 @@ def everywhere(threads: int) -> Options:
     return {"copyts": None, "max_error_rate": 1, "filter_complex_threads": threads}
 
 
-def opened(plan: TranscodePlan, source: Path, *, threads: int, seek: int | None) -> Stream:
-    """The source, read from near a key frame on."""
+def opened(
+    plan: TranscodePlan, source: Path, *, threads: int, seek: int | None, steady: bool = False
+) -> Stream:
+    """The source, read from near a key frame on; ``steady`` as in :class:`Attempt`."""
     options: dict[str, object] = {"threads": threads, "noaccurate_seek": None}
     options["seek_timestamp"] = 1
+    if plan.crooked:
+        options["autorotate"] = 0
+    if steady:
+        options["reinit_filter"] = 0
     if seek is not None:
         # A millisecond more: never before the key frame by rounding, never at the next one.
         options["ss"] = f"{float(seek * plan.clock) + 0.001:.6f}"
@@ -184,11 +213,11 @@ def pictures(plan: TranscodePlan, part: Part, film: Stream, *, filled: bool) -> 
         ("trim", {"start_pts": 0, "end_pts": part.frames}),
     ]
     largest = max((rung.width, rung.height) for rung in plan.rungs)
-    if plan.transfer is None:
+    if plan.light is None:
         steps += [_scale(largest, out_range="tv"), ("format", {"pix_fmts": "yuv420p"})]
     else:
         steps.append(_scale(largest))
-        steps += to_sdr(plan.transfer, matrix="bt709", full_range=False, pixels="yuv420p")
+        steps += to_sdr(plan.light, matrix="bt709", full_range=False, pixels="yuv420p")
     upright = commands.filtered(film[str(plan.stream)], [*steps, _SQUARE])
     return [
         commands.filtered(
@@ -242,7 +271,7 @@ def _encoder(plan: TranscodePlan, rung: Rung) -> dict[str, object]:
     """Options of one step's encoder: closed groups of pictures, all of one length."""
     key = plan.key_frames
     options: dict[str, object] = {"g": key, "pix_fmt": "yuv420p", "color_range": "tv"}
-    if plan.transfer is not None:
+    if plan.light is not None:
         options |= {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
     # Segments of three times the key interval stay below 200 % of the average (the same
     # specification, 1.30): bits may come half as fast again, and be saved up for two seconds.

@@ -11,20 +11,21 @@ from worker.errors import ConfigurationError
 from worker.media.video import program
 from worker.media.video.commands import Filter
 from worker.media.video.limits import ProgramLimits
+from worker.media.video.tracks import Hdr
 
 DEINTERLACE: Filter = ("bwdif", {"mode": "send_frame", "deint": "interlaced"})
 """Only those frames that say they are interlaced."""
 _NEEDED = frozenset({"zscale", "tonemap"})
 
 
-def to_sdr(transfer: str, *, matrix: str, full_range: bool, pixels: str) -> tuple[Filter, ...]:
+def to_sdr(light: Hdr, *, matrix: str, full_range: bool, pixels: str) -> tuple[Filter, ...]:
     """HDR to BT.709: linear light, Hable's curve, back.
 
     100 cd/m2 is the reference white of BT.1886 displays; the curve is the one that keeps
     highlights apart without darkening faces (J. Hable, "Filmic Tonemapping Operators", 2010).
 
     Args:
-        transfer: of the source, by zscale's name (``smpte2084``, ``arib-std-b67``).
+        light: how the source is to be read.
         matrix: of the result, by zscale's name (``709``, ``gbr``).
         full_range: whether the result's values go from 0 to 255 or, as in films, 16 to 235.
         pixels: pixel format of the result.
@@ -34,7 +35,9 @@ def to_sdr(transfer: str, *, matrix: str, full_range: bool, pixels: str) -> tupl
         (
             "zscale",
             {
-                **{"tin": transfer, "pin": "bt2020", "min": "bt2020nc", "rin": "tv"},
+                **{"tin": light.transfer, "pin": light.primaries, "min": light.matrix},
+                # What goes in must come out by name: frames that do not say have no way to it.
+                **{"rin": "pc" if light.full_range else "tv", "p": light.primaries},
                 **{"t": "linear", "npl": 100},
             },
         ),

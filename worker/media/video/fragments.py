@@ -15,6 +15,7 @@ from worker.errors import EngineError
 
 _NOT_SYNC = 0x00010000
 """``sample_is_non_sync_sample`` (8.8.3.1)."""
+_UNITY = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 _TRACK_DURATION, _TRACK_SIZE, _TRACK_FLAGS = 0x8, 0x10, 0x20
 _RUN_OFFSET, _RUN_FIRST_FLAGS = 0x1, 0x4
 _RUN_DURATION, _RUN_SIZE, _RUN_FLAGS, _RUN_COMPOSITION = 0x100, 0x200, 0x400, 0x800
@@ -141,7 +142,7 @@ def read(path: Path) -> Track:
                 if name == b"moof":
                     moof = body
                 else:
-                    header += body
+                    header += _upright(body) if name == b"moov" else body
             elif name == b"mdat" and moof:
                 found.append(_fragment(moof, at - len(moof), len(moof) + size))
                 moof = b""
@@ -149,6 +150,18 @@ def read(path: Path) -> Track:
     if not header or moof:
         raise EngineError(f"{path.name} is not a whole fragmented file")
     return Track(path=path, header=header, fragments=tuple(found))
+
+
+def _upright(moov: bytes) -> bytes:
+    """Without a turn for players: pictures are upright as they are.
+
+    ffmpeg hands on the turn of a source that it was told not to make (8.3.2, the matrix of tkhd).
+    """
+    at = moov.find(b"tkhd") + 4
+    if at < 8:
+        raise EngineError("our own file has no track")
+    at += 52 if moov[at] == 1 else 40
+    return moov[:at] + _UNITY + moov[at + len(_UNITY) :]
 
 
 def _fragment(moof: bytes, position: int, size: int) -> Fragment:

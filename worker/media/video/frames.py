@@ -111,7 +111,7 @@ def open_film(
     found = probe(path, limits, stop=stop)
     track = found.video
     assert track is not None  # probe was asked for one
-    if _tone_mapped(track):
+    if track.light is not None:
         require_tone_mapping(LIMITS)
     read = timeline.read(
         path,
@@ -245,6 +245,12 @@ def _pixels(
     everywhere: Options | None = None,
 ) -> int:
     """Run ffmpeg for at most ``count`` frames; how many came."""
+    if not (film.track.interlaced or film.track.rotation):
+        # The same filters go on when the pictures' size changes on the way; made anew they would
+        # count from the beginning again. Those that turn or deinterlace cannot.
+        before = {**before, "reinit_filter": 0}
+    if film.track.crooked:
+        before = {**before, "autorotate": 0}
     source = commands.source(film.path, {"threads": film.threads, **before})
     shown = commands.filtered(
         source[str(film.track.index)], [*steps, *to_rgb(film.track, frames.size)]
@@ -289,19 +295,14 @@ def to_rgb(track: VideoTrack, size: Size) -> list[Filter]:
     steps = [DEINTERLACE] if track.interlaced else []
     scale = {"w": size.width, "h": size.height, "flags": "area+accurate_rnd+full_chroma_int"}
     rgb: Filter = ("format", {"pix_fmts": "rgb24"})
-    if _tone_mapped(track):
-        assert track.transfer is not None
+    if track.light is not None:
         # As for the film itself, on the few pixels that are left.
-        curve = to_sdr(track.transfer, matrix="gbr", full_range=True, pixels="gbrp")
+        curve = to_sdr(track.light, matrix="gbr", full_range=True, pixels="gbrp")
         return [*steps, ("scale", scale), *curve, rgb]
     unnamed = track.space in (None, "unknown", "unspecified")
     if unnamed and min(track.stored_width, track.stored_height) >= _HIGH_DEFINITION:
         scale["in_color_matrix"] = "bt709"
     return [*steps, ("scale", scale), rgb]
-
-
-def _tone_mapped(track: VideoTrack) -> bool:
-    return track.hdr and track.transfer is not None
 
 
 def image(frame: Frame) -> pyvips.Image:

@@ -176,16 +176,18 @@ def _check_frame(stream: read.Json, limits: VideoLimits) -> None:
         raise UnsupportedInput(Reason.UNSUPPORTED_VARIANT, "its video coding is not known")
     if not width or not height:
         raise DamagedInput(Reason.CORRUPT, "its video track has no frame that could be read")
-    if max(width, height) > limits.dimension:
-        raise LimitExceeded(
-            Reason.TOO_LARGE_DIMENSION,
-            f"{width} x {height} pixels; allowed on the longer side: {limits.dimension}",
-        )
-    if width * height > limits.pixels:
-        raise LimitExceeded(
-            Reason.TOO_MANY_PIXELS,
-            f"{width} x {height} pixels in a frame; allowed: {limits.pixels}",
-        )
+    # As stored, which is what is decoded, and with square pixels, which is what is encoded.
+    for across, down in ((width, height), read.shown_size(stream)):
+        if max(across, down) > limits.dimension:
+            raise LimitExceeded(
+                Reason.TOO_LARGE_DIMENSION,
+                f"{across} x {down} pixels; allowed on the longer side: {limits.dimension}",
+            )
+        if across * down > limits.pixels:
+            raise LimitExceeded(
+                Reason.TOO_MANY_PIXELS,
+                f"{across} x {down} pixels in a frame; allowed: {limits.pixels}",
+            )
 
 
 def _decode_one(path: Path, stream: read.Json, limits: VideoLimits, stop: StopLike | None) -> None:

@@ -48,15 +48,8 @@ def main_video(report: Json) -> Json | None:
 def video_track(stream: Json, fps: Fraction) -> VideoTrack:
     """A stream as a track; its sides must not be 0."""
     width, height = whole(stream.get("width")), whole(stream.get("height"))
-    sar = ratio(stream.get("sample_aspect_ratio"))
-    if not sar or not Fraction(1, 20) <= sar <= 20:
-        sar = Fraction(1)
-    turned, _ = rotation(stream)
-    # Square pixels are made by stretching the side that is too short, so nothing is lost.
-    across = round(width * sar) if sar > 1 else width
-    down = round(height / sar) if sar < 1 else height
-    if turned in (90, 270):
-        across, down = down, across
+    turned, crooked = rotation(stream)
+    across, down = shown_size(stream)
     pix_fmt = text(stream.get("pix_fmt")) or "unknown"
     return VideoTrack(
         index=whole(stream.get("index")),
@@ -66,8 +59,9 @@ def video_track(stream: Json, fps: Fraction) -> VideoTrack:
         height=down,
         stored_width=width,
         stored_height=height,
-        sar=sar,
+        sar=_sar(stream),
         rotation=turned,
+        crooked=crooked,
         fps=fps,
         frames=whole(stream.get("nb_frames")) or None,
         duration=number(stream.get("duration")),
@@ -82,6 +76,22 @@ def video_track(stream: Json, fps: Fraction) -> VideoTrack:
         range=text(stream.get("color_range")),
         bit_rate=whole(stream.get("bit_rate")) or None,
     )
+
+
+def shown_size(stream: Json) -> tuple[int, int]:
+    """Pixels across and down as a person sees a stream: upright and square.
+
+    Square pixels are made by stretching the side that is too short, so nothing is lost.
+    """
+    width, height, sar = whole(stream.get("width")), whole(stream.get("height")), _sar(stream)
+    across = round(width * sar) if sar > 1 else width
+    down = round(height / sar) if sar < 1 else height
+    return (down, across) if rotation(stream)[0] in (90, 270) else (across, down)
+
+
+def _sar(stream: Json) -> Fraction:
+    sar = ratio(stream.get("sample_aspect_ratio"))
+    return sar if sar and Fraction(1, 20) <= sar <= 20 else Fraction(1)
 
 
 def audio_track(stream: Json) -> AudioTrack:
@@ -126,7 +136,10 @@ def claimed_fps(stream: Json) -> Fraction:
 
 
 def rotation(stream: Json) -> tuple[int, bool]:
-    """Degrees clockwise to upright, and whether the file asked for anything else."""
+    """Degrees clockwise to upright, and whether the file asked for a turn that is none by quarters.
+
+    Such a turn is not made: players do not either. The degree is ffmpeg's own tolerance.
+    """
     turn: float | None = None
     for side in stream.get("side_data_list", ()):
         found = number(side.get("rotation"))
@@ -135,7 +148,9 @@ def rotation(stream: Json) -> tuple[int, bool]:
     if turn is None:
         return 0, False
     quarter = round(turn / 90)
-    return quarter % 4 * 90, abs(turn - quarter * 90) > 1
+    if abs(turn) > 360 or abs(turn - quarter * 90) >= 1:
+        return 0, True
+    return quarter % 4 * 90, False
 
 
 def bit_depth(pix_fmt: str, raw: int) -> int:

@@ -11,6 +11,7 @@ film can be encoded knowing nothing of the others.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -29,6 +30,11 @@ _CAPTURE = 512 * MEBIBYTE
 """Some 30 bytes a picture: four hours at 1000 pictures a second."""
 _SAME = 0.01
 """Rates that differ by less are the same, measured over a whole file."""
+_REORDERED = 1
+"""Seconds: a picture that much earlier than one before it in the file is not there for a coder's
+sake, time itself has begun again."""
+_LATE = 0.2
+"""Share of the pictures of which that may be so; they are dropped."""
 _FAST = 10
 """Percentile of the intervals that tells the rate of a source whose rate varies."""
 
@@ -115,16 +121,30 @@ def _timeline(
     most_seconds: float,
 ) -> Timeline:
     shown: list[tuple[int, bool, int]] = []
+    run_in = False
+    late, latest = 0, -math.inf
     for pts, dts, duration, flags in packets:
         stamp = pts if pts != b"N/A" else dts
-        if stamp != b"N/A" and b"D" not in flags:  # D: an edit list leaves it out
-            length = 0 if duration == b"N/A" else int(duration)
-            shown.append((int(stamp), b"K" in flags, length))
+        if stamp == b"N/A":
+            continue
+        if b"D" in flags:
+            # An edit list leaves it out, and what comes after may need it all the same.
+            run_in = run_in or (b"K" in flags and not shown)
+            continue
+        length = 0 if duration == b"N/A" else int(duration)
+        shown.append((int(stamp), b"K" in flags, length))
+        late += int(stamp) < latest - _REORDERED / clock
+        latest = max(latest, int(stamp))
     if not shown:
         raise DamagedInput(Reason.CORRUPT, "the video track has no picture with a time stamp")
+    if late > _LATE * len(shown):
+        raise DamagedInput(
+            Reason.CORRUPT,
+            f"its time stamps jump back: {late} of {len(shown)} pictures would never be shown",
+        )
     shown.sort()
     key_stamps = [stamp for stamp, key, _ in shown if key]
-    origin = key_stamps[0] if key_stamps else shown[0][0]
+    origin = key_stamps[0] if key_stamps and not run_in else shown[0][0]
     shown = [item for item in shown if item[0] >= origin]
     stamps = np.unique(np.array([stamp for stamp, _, _ in shown], dtype=np.int64)) - origin
     spread = float(stamps[-1] * clock)

@@ -12,6 +12,10 @@ from fractions import Fraction
 HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})
 """PQ and HLG (ITU-R BT.2100), in ffmpeg's words."""
 
+_PRIMARIES = frozenset({"bt2020", "bt709", "bt470bg", "smpte170m", "smpte431", "smpte432"})
+_MATRICES = frozenset({"bt2020nc", "bt709", "bt470bg", "smpte170m", "ictcp", "gbr"})
+"""Of an HDR film, what can be followed; anything else is taken for a slip of the muxer."""
+
 TEXT_SUBTITLES = frozenset(
     {
         *("mov_text", "text", "subrip", "srt", "ass", "ssa", "webvtt", "microdvd", "sami", "stl"),
@@ -19,6 +23,22 @@ TEXT_SUBTITLES = frozenset(
     }
 )
 """Codecs of subtitles that are text; the others are pictures, or captions within the video."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hdr:
+    """What the values of an HDR film mean, in ffmpeg's words, which zscale takes too.
+
+    Files leave out most of it; what is left out is as ITU-R BT.2100 has it.
+    """
+
+    transfer: str
+    """``smpte2084`` (PQ) or ``arib-std-b67`` (HLG)."""
+    primaries: str = "bt2020"
+    matrix: str = "bt2020nc"
+    """``gbr`` for red, green and blue themselves."""
+    full_range: bool = False
+    """Black is 0; else, as in films as a rule, 16 of 255."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +61,9 @@ class VideoTrack:
     """Width of a stored pixel over its height; 1 if the file does not say."""
     rotation: int = 0
     """Degrees clockwise that turn the stored picture upright: 0, 90, 180 or 270. ffmpeg does so
-    by itself."""
+    by itself, unless it is ``crooked``."""
+    crooked: bool = False
+    """The file asks for a turn that is not by quarters. It is not made, and ffmpeg must be told."""
     fps: Fraction
     """Frames a second; the average if ``vfr``."""
     vfr: bool = False
@@ -68,6 +90,20 @@ class VideoTrack:
     def hdr(self) -> bool:
         """Whether it must be tone-mapped for ordinary screens."""
         return self.transfer in HDR_TRANSFERS
+
+    @property
+    def light(self) -> Hdr | None:
+        """How an HDR film is to be read; None for all others."""
+        if self.transfer not in HDR_TRANSFERS:
+            return None
+        matrix = self.space if self.space in _MATRICES else "bt2020nc"
+        rgb = self.pix_fmt.startswith(("gbr", "rgb", "bgr"))
+        return Hdr(
+            transfer=self.transfer,
+            primaries=self.primaries if self.primaries in _PRIMARIES else "bt2020",
+            matrix="gbr" if rgb else "bt2020nc" if matrix == "gbr" else matrix,
+            full_range=self.range == "pc",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

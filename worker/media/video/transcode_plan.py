@@ -24,7 +24,7 @@ from worker.media.video.limits import ProgramLimits
 from worker.media.video.program import StopLike
 from worker.media.video.segments import Part
 from worker.media.video.timing import measure
-from worker.media.video.tracks import AudioTrack, VideoProbe
+from worker.media.video.tracks import AudioTrack, Hdr, VideoProbe
 
 VERSION = 2
 """Of the plan and of what is encoded by it: goes up when the same plan would make other bytes."""
@@ -91,10 +91,14 @@ class TranscodePlan:
     frames: int
     key_frames: int
     segment_frames: int
-    transfer: str | None
-    """Of an HDR source, whose tones are mapped: ``smpte2084`` or ``arib-std-b67``."""
+    light: Hdr | None
+    """Of an HDR source, whose tones are mapped."""
     interlaced: bool
     """Frames of the source are two fields of different instants."""
+    turned: bool
+    """The source is stored lying on its side or upside down."""
+    crooked: bool
+    """It asks for a turn that is not by quarters, which is not made."""
     rungs: tuple[Rung, ...]
     parts: tuple[Part, ...]
     sounds: tuple[Sound, ...]
@@ -190,8 +194,10 @@ def make(
         frames=found.frames,
         key_frames=cut.key_frames,
         segment_frames=cut.segment_frames,
-        transfer=video.transfer if video.hdr else None,
+        light=video.light,
         interlaced=video.interlaced,
+        turned=video.rotation != 0,
+        crooked=video.crooked,
         rungs=rungs,
         parts=cut.parts,
         sounds=_sounds(probe),
@@ -227,6 +233,7 @@ def loads(data: bytes) -> TranscodePlan:
                 **found,
                 "clock": Fraction(found["clock"]),
                 "rate": Fraction(found["rate"]),
+                "light": None if found["light"] is None else Hdr(**found["light"]),
                 "rungs": tuple(_rung(item) for item in found["rungs"]),
                 "parts": tuple(Part(**item) for item in found["parts"]),
                 "sounds": tuple(Sound(**item) for item in found["sounds"]),
