@@ -35,7 +35,7 @@ def run(plan: TranscodePlan, source: Path, folder: Path) -> None:
     made = [
         *encode.outputs(free, pictures, whole.frames, files, muxer),
         *(
-            sound.output(plan, track, gain, film, path=path, muxer=muxer)
+            sound.output(track, gain, sound.samples(plan, track, film), path=path, muxer=muxer)
             for track, gain, path in zip(plan.sounds, gains, heard, strict=True)
         ),
     ]

@@ -32,10 +32,10 @@ def looked_at(film: Film, count: int) -> tuple[Way, list[int], list[float]]:
     return spread(film, count, SMALL, take), seen, times
 
 
-def only(film: Film) -> Frame:
+def only(film: Film, size: Size = SMALL) -> Frame:
     """The frame in the middle."""
     seen: list[Frame] = []
-    spread(film, 1, SMALL, lambda _, __, frame: seen.append(frame))
+    spread(film, 1, size, lambda _, __, frame: seen.append(frame))
     return seen[0]
 
 
@@ -130,8 +130,10 @@ def test_colours_are_those_of_the_film(tmp_path: Path) -> None:
         assert np.abs(frame[24, 32].astype(int) - (200, 50, 20)).max() <= 4
 
 
-def test_bright_hdr_becomes_ordinary(tmp_path: Path) -> None:
-    """PQ grey of 100 cd/m2 is a bright grey after tone mapping, not a dull one nor white."""
+@pytest.mark.parametrize("size", [SMALL, Size(33, 25)])
+def test_bright_hdr_becomes_ordinary(size: Size, tmp_path: Path) -> None:
+    """PQ grey of 100 cd/m2 is a bright grey after tone mapping, not a dull one nor white; small
+    frames of odd sides are no exception."""
     film = make(
         "mp4",
         *("-f", "lavfi", "-i", "nullsrc=size=64x48:rate=5:duration=0.4"),
@@ -139,7 +141,7 @@ def test_bright_hdr_becomes_ordinary(tmp_path: Path) -> None:
         *("-c:v", "libx265", "-pix_fmt", "yuv420p10le", "-x265-params"),
         "log-level=error:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc",
     )
-    pixel = only(opened(film, tmp_path))[24, 32].astype(int)
+    pixel = only(opened(film, tmp_path), size)[24, 32].astype(int)
     assert 140 <= pixel.mean() <= 245
     assert np.ptp(pixel) <= 3
 

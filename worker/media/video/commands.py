@@ -30,6 +30,11 @@ def source(path: Path, options: Options | None = None) -> Stream:
     return ffmpeg.input(input_url(path), **(options or {}))
 
 
+def piped(form: str) -> Stream:
+    """What another program writes, by the name of its container; ``piped(form)["0"]`` of it."""
+    return ffmpeg.input("pipe:0", f=form)
+
+
 def generated(graph: str) -> Stream:
     """An input that a filter of ffmpeg makes of nothing (``testsrc2=...``)."""
     return ffmpeg.input(graph, f="lavfi")

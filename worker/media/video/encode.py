@@ -213,10 +213,10 @@ def pictures(plan: TranscodePlan, part: Part, film: Stream, *, filled: bool) -> 
         ("trim", {"start_pts": 0, "end_pts": part.frames}),
     ]
     largest = max((rung.width, rung.height) for rung in plan.rungs)
+    steps.append(_scale(largest, out_range="tv"))
     if plan.light is None:
-        steps += [_scale(largest, out_range="tv"), ("format", {"pix_fmts": "yuv420p"})]
+        steps.append(("format", {"pix_fmts": "yuv420p"}))
     else:
-        steps.append(_scale(largest))
         steps += to_sdr(plan.light, matrix="bt709", full_range=False, pixels="yuv420p")
     upright = commands.filtered(film[str(plan.stream)], [*steps, _SQUARE])
     return [

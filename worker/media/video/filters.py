@@ -21,6 +21,8 @@ _NEEDED = frozenset({"zscale", "tonemap"})
 def to_sdr(light: Hdr, *, matrix: str, full_range: bool, pixels: str) -> tuple[Filter, ...]:
     """HDR to BT.709: linear light, Hable's curve, back.
 
+    What comes in must have been brought to the range of films, 16 to 235, unless it is RGB.
+
     100 cd/m2 is the reference white of BT.1886 displays; the curve is the one that keeps
     highlights apart without darkening faces (J. Hable, "Filmic Tonemapping Operators", 2010).
 
@@ -37,7 +39,7 @@ def to_sdr(light: Hdr, *, matrix: str, full_range: bool, pixels: str) -> tuple[F
             {
                 **{"tin": light.transfer, "pin": light.primaries, "min": light.matrix},
                 # What goes in must come out by name: frames that do not say have no way to it.
-                **{"rin": "pc" if light.full_range else "tv", "p": light.primaries},
+                **{"rin": "pc" if light.matrix == "gbr" else "tv", "p": light.primaries},
                 **{"t": "linear", "npl": 100},
             },
         ),

@@ -298,7 +298,9 @@ def to_rgb(track: VideoTrack, size: Size) -> list[Filter]:
     if track.light is not None:
         # As for the film itself, on the few pixels that are left.
         curve = to_sdr(track.light, matrix="gbr", full_range=True, pixels="gbrp")
-        return [*steps, ("scale", scale), *curve, rgb]
+        # A colour for every pixel: half of an odd side is none, and zscale refuses it.
+        whole: Filter = ("format", {"pix_fmts": "yuv444p16le|gbrp16le"})
+        return [*steps, ("scale", {**scale, "out_range": "tv"}), whole, *curve, rgb]
     unnamed = track.space in (None, "unknown", "unspecified")
     if unnamed and min(track.stored_width, track.stored_height) >= _HIGH_DEFINITION:
         scale["in_color_matrix"] = "bt709"

@@ -6,8 +6,9 @@ happens just before it becomes ffmpeg in ``program_launch``. What may not: what 
 
 What every run gets, whatever the caller asks:
 
-- No shell, no terminal, no standard input; inputs only as ``file:PATH`` or ``pipe:``, and only
-  local protocols, known containers and known decoders: a playlist or a script is refused.
+- No shell, no terminal, no standard input but a pipe of ours; inputs only as ``file:PATH`` or
+  ``pipe:``, and only local protocols, known containers and known decoders: a playlist or a script
+  is refused.
 - Limits of wall time, of time without progress, of address space, of the size of each file
   written and of what is captured; no core dumps.
 - A bare environment without credentials.
@@ -27,6 +28,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -35,7 +37,7 @@ from worker.media.video import program_verdict as verdict
 from worker.media.video.limits import ProgramLimits
 from worker.media.video.program_inputs import guarded
 
-__all__ = ["ProgramLimits", "StopLike", "command_line", "input_url", "run"]
+__all__ = ["Pipes", "ProgramLimits", "StopLike", "command_line", "input_url", "run"]
 
 Error = TypeVar("Error", bound=Exception)
 
@@ -62,6 +64,16 @@ class StopLike(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipes:
+    """Ends of pipes between two programs that run at the same time: file descriptors."""
+
+    read: int | None = None
+    """Its standard input; nothing otherwise."""
+    write: int | None = None
+    """Its standard output, instead of what ``run`` would do with that."""
+
+
 def input_url(path: Path) -> str:
     """A file as ffmpeg is to be told of it: never read as an option or a protocol."""
     return f"file:{path.absolute()}"
@@ -77,6 +89,7 @@ def run(
     program: str = "ffmpeg",
     sink: Callable[[bytes], None] | None = None,
     log: Callable[[str], None] | None = None,
+    pipes: Pipes | None = None,
 ) -> bytes:
     """Run ffmpeg (or ffprobe) to its end.
 
@@ -92,6 +105,7 @@ def run(
         sink: gets standard output piece by piece instead; what it raises ends the program.
         log: gets each line of standard error (at most 16 kB of each). Ask for more lines by
             ``-loglevel`` in the arguments.
+        pipes: what it reads and writes as ``pipe:0`` and ``pipe:1`` beside another program.
 
     Returns:
         Standard output if ``capture``, else nothing.
@@ -101,10 +115,19 @@ def run(
         ConfigurationError: the program is not installed (``program_missing``).
         Stopped: ``stop`` asked for it.
         StorageFull: no space where it writes.
-        TransientError: it was stopped from outside, or could not be started.
+        TransientError: it was stopped from outside, or could not be started; ``reader_gone``:
+            whoever read what it writes does so no more.
         EngineError: the arguments are wrong, or an ending nobody knows.
     """
-    job = _Run(program, limits, progress=progress, capture=capture, sink=sink, log=log)
+    job = _Run(
+        program,
+        limits,
+        progress=progress,
+        capture=capture,
+        sink=sink,
+        log=log,
+        pipes=pipes or Pipes(),
+    )
     job.start(arguments)
     try:
         stopped = job.attend(stop)
@@ -158,12 +181,14 @@ class _Run:
         capture: bool,
         sink: Callable[[bytes], None] | None,
         log: Callable[[str], None] | None,
+        pipes: Pipes,
     ) -> None:
         self._program = program
         self._limits = limits
         self._tell = progress
         self._capture = capture
         self._sink = sink
+        self._pipes = pipes
         self._noise = _Noise(log)
         self._meter = _Meter()
         self._paths: list[str] = []
@@ -175,8 +200,8 @@ class _Run:
         try:
             self._process = subprocess.Popen(  # noqa: S603  (no shell; the program is found)
                 self._launcher(command_line(self._program, arguments, progress_to=reporter)),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if self._capture or self._sink else subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if self._pipes.read is None else self._pipes.read,
+                stdout=self._stdout(),
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 pass_fds=[reporter],
@@ -190,6 +215,11 @@ class _Run:
             raise
         finally:
             os.close(reporter)
+
+    def _stdout(self) -> int:
+        if self._pipes.write is not None:
+            return self._pipes.write
+        return subprocess.PIPE if self._capture or self._sink else subprocess.DEVNULL
 
     def _launcher(self, command: Sequence[str]) -> list[str]:
         limits = (os.getpid(), self._limits.memory_bytes, self._limits.file_bytes)

@@ -49,6 +49,9 @@ DECODERS = ",".join(
         "dvbsub,dvdsub,pgssub,xsub",
     )
 )
+_OTHER_NAMES = {"dca": "dts", "amrnb": "amr_nb", "amrwb": "amr_wb"}
+CODECS = frozenset(_OTHER_NAMES.get(name, name) for name in DECODERS.split(","))
+"""What the decoders decode, by the names that ffprobe gives; libraries are among them by theirs."""
 
 
 def guarded(arguments: Sequence[str]) -> list[str]:

@@ -11,17 +11,19 @@ compressor by itself where that would miss the target; its measuring costs four 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.errors import EngineError
+from worker.errors import DamagedInput, Reason
 from worker.media.video import commands, fragments, program
 from worker.media.video.commands import Filter, Options, Output, Stream
+from worker.media.video.evened import evened
 from worker.media.video.limits import GIBIBYTE, ProgramLimits
-from worker.media.video.program import StopLike
+from worker.media.video.program import Pipes, StopLike
 from worker.media.video.transcode_plan import Sound, TranscodePlan
 
 LIMITS = ProgramLimits(wall_seconds=4 * 3600.0, stall_seconds=900.0, memory_bytes=4 * GIBIBYTE)
@@ -59,36 +61,96 @@ class Loudness:
     """Decibels that are added."""
 
 
+def make(
+    plan: TranscodePlan,
+    sound: Sound,
+    source: Path,
+    path: Path,
+    *,
+    limits: ProgramLimits = LIMITS,
+    stop: StopLike | None = None,
+) -> Loudness:
+    """Measure a track and encode it to AAC in a fragmented MP4, as long as the picture.
+
+    Raises:
+        DamagedInput: CORRUPT, there is no way to make it as long as the picture.
+    """
+    for uneven in (False, True):
+        loudness = measure(plan, sound, source, uneven=uneven, limits=limits, stop=stop)
+        encode(plan, sound, loudness.gain, source, path, uneven=uneven, limits=limits, stop=stop)
+        if _whole(plan, path):
+            return loudness
+    raise DamagedInput(Reason.CORRUPT, f"its sound, track {sound.stream}, has no even order")
+
+
 def measure(
     plan: TranscodePlan,
     sound: Sound,
     source: Path,
     *,
+    uneven: bool = False,
     limits: ProgramLimits = LIMITS,
     stop: StopLike | None = None,
 ) -> Loudness:
-    """Measure a track by EBU R 128, on the very samples that would be encoded."""
+    """Measure a track by EBU R 128, on the very samples that would be encoded.
+
+    Args:
+        plan: of the film.
+        sound: the track.
+        source: the film.
+        uneven: its form may change on the way.
+        limits: of each program.
+        stop: ends it early.
+    """
     if plan.loudness is None:
         return Loudness(integrated=None, peak=None, gain=0.0)
     found = _Meter()
-    measured = commands.filtered(
-        samples(plan, sound, commands.source(source)),
-        [
-            ("ebur128", {"peak": "true", "metadata": 1, "framelog": "verbose"}),
-            *(
-                ("ametadata", {"mode": "print", "key": f"lavfi.r128.{key}", "file": "pipe:1"})
-                for key in ("I", "true_peak")
-            ),
-        ],
-    )
-    nothing = commands.output("-", [measured], {"f": "null"})
-    program.run(
-        commands.arguments(nothing, everywhere=EVERYWHERE),
+    with _heard(plan, sound, source, uneven=uneven, limits=limits, stop=stop) as (track, pipes):
+        measured = commands.filtered(
+            track,
+            [
+                ("ebur128", {"peak": "true", "metadata": 1, "framelog": "verbose"}),
+                *(
+                    ("ametadata", {"mode": "print", "key": f"lavfi.r128.{key}", "file": "pipe:1"})
+                    for key in ("I", "true_peak")
+                ),
+            ],
+        )
+        nothing = commands.output("-", [measured], {"f": "null"})
+        program.run(
+            commands.arguments(nothing, everywhere=EVERYWHERE),
+            limits=limits,
+            stop=stop,
+            sink=found.take,
+            pipes=pipes,
+        )
+    return found.result(plan.loudness)
+
+
+@contextlib.contextmanager
+def _heard(
+    plan: TranscodePlan,
+    sound: Sound,
+    source: Path,
+    *,
+    uneven: bool,
+    limits: ProgramLimits,
+    stop: StopLike | None,
+) -> Iterator[tuple[Stream, Pipes]]:
+    """The samples of a track, and what whoever reads them is to read from."""
+    if not uneven:
+        yield samples(plan, sound, commands.source(source)), Pipes()
+        return
+    with evened(
+        source,
+        sound.stream,
+        rate=SAMPLE_RATE,
+        layout=_layout(sound),
+        origin=float(plan.origin * plan.clock),
         limits=limits,
         stop=stop,
-        sink=found.take,
-    )
-    return found.result(plan.loudness)
+    ) as track:
+        yield commands.filtered(track.stream, _timed(plan, sound)), track.pipes
 
 
 class _Meter:
@@ -125,45 +187,41 @@ def encode(
     source: Path,
     path: Path,
     *,
+    uneven: bool = False,
     limits: ProgramLimits = LIMITS,
     stop: StopLike | None = None,
-    progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Encode a track to AAC in a fragmented MP4, as long as the picture.
+    """Encode a track to AAC in a fragmented MP4; ``uneven`` as for :func:`measure`."""
+    with _heard(plan, sound, source, uneven=uneven, limits=limits, stop=stop) as (track, pipes):
+        made = output(sound, gain, track, path=path, muxer=_FRAGMENTS)
+        program.run(
+            commands.arguments(made, everywhere=EVERYWHERE), limits=limits, stop=stop, pipes=pipes
+        )
 
-    Raises:
-        EngineError: it did not come out as long as the picture.
-    """
-    made = output(plan, sound, gain, commands.source(source), path=path, muxer=_FRAGMENTS)
-    program.run(
-        commands.arguments(made, everywhere=EVERYWHERE),
-        limits=limits,
-        stop=stop,
-        progress=progress,
-    )
+
+def _whole(plan: TranscodePlan, path: Path) -> bool:
+    """Whether a file of ours is as long as the picture, of frames that follow each other."""
     track = fragments.read(path)
-    long = sum(fragment.ticks for fragment in track.fragments) - track.delay
-    if abs(long - length(plan)) > FRAME_SAMPLES:
-        raise EngineError(f"sound came out {long} samples long, not {length(plan)}")
+    ticks = [each for fragment in track.fragments for each in fragment.durations]
+    long = sum(ticks) - track.delay
+    even = all(each == FRAME_SAMPLES for each in ticks[:-1])
+    return even and abs(long - length(plan)) <= FRAME_SAMPLES
 
 
-def output(
-    plan: TranscodePlan, sound: Sound, gain: float, film: Stream, *, path: Path, muxer: Options
-) -> Output:
+def output(sound: Sound, gain: float, track: Stream, *, path: Path, muxer: Options) -> Output:
     """A file of one track.
 
     Args:
-        plan: of the film.
         sound: the track.
         gain: decibels to add.
-        film: the source.
+        track: its :func:`samples`.
         path: the file.
         muxer: its format and that format's options.
     """
     louder: Filter = ("volume", {"volume": f"{gain:.2f}dB", "precision": "float"})
     return commands.output(
         path,
-        [commands.filtered(samples(plan, sound, film), [louder])],
+        [commands.filtered(track, [louder])],
         {
             **{"map_metadata": -1, "map_chapters": -1},
             **{"c:a": "aac", "b:a": f"{_KILOBITS[sound.channels]}k", "ar": SAMPLE_RATE},
@@ -185,14 +243,18 @@ def samples(plan: TranscodePlan, sound: Sound, film: Stream) -> Stream:
     early is filled up.
     """
     origin = float(plan.origin * plan.clock)
-    layout = "mono" if sound.channels == 1 else "stereo"
-    return commands.filtered(
-        film[str(sound.stream)],
-        [
-            ("asetpts", {"expr": f"PTS-({origin:.9f})/TB"}),
-            ("aresample", {"sample_rate": SAMPLE_RATE, "async": 1, "first_pts": 0}),
-            ("aformat", {"sample_fmts": "fltp", "channel_layouts": layout}),
-            ("apad", {}),
-            ("atrim", {"end_sample": length(plan)}),
-        ],
-    )
+    moved: Filter = ("asetpts", {"expr": f"PTS-({origin:.9f})/TB"})
+    return commands.filtered(film[str(sound.stream)], [moved, *_timed(plan, sound)])
+
+
+def _timed(plan: TranscodePlan, sound: Sound) -> list[Filter]:
+    return [
+        ("aresample", {"sample_rate": SAMPLE_RATE, "async": 1, "first_pts": 0}),
+        ("aformat", {"sample_fmts": "fltp", "channel_layouts": _layout(sound)}),
+        ("apad", {}),
+        ("atrim", {"end_sample": length(plan)}),
+    ]
+
+
+def _layout(sound: Sound) -> str:
+    return "mono" if sound.channels == 1 else "stereo"

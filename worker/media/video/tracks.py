@@ -37,8 +37,6 @@ class Hdr:
     primaries: str = "bt2020"
     matrix: str = "bt2020nc"
     """``gbr`` for red, green and blue themselves."""
-    full_range: bool = False
-    """Black is 0; else, as in films as a rule, 16 of 255."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +100,6 @@ class VideoTrack:
             transfer=self.transfer,
             primaries=self.primaries if self.primaries in _PRIMARIES else "bt2020",
             matrix="gbr" if rgb else "bt2020nc" if matrix == "gbr" else matrix,
-            full_range=self.range == "pc",
         )
 
 

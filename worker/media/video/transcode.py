@@ -235,9 +235,8 @@ def encode_sounds(
         path = pieces.get(name)
         if path is None:
             tell(number / len(plan.sounds), f"sound {number + 1} of {len(plan.sounds)}")
-            loudness = sound.measure(plan, track, source, stop=stop)
             path = scratch / f"sound-{number}.mp4"
-            sound.encode(plan, track, loudness.gain, source, path, stop=stop)
+            loudness = sound.make(plan, track, source, path, stop=stop)
             notes = scratch / f"sound-{number}.json"
             notes.write_text(json.dumps(asdict(loudness)))
             pieces.put(f"{name}.json", notes)

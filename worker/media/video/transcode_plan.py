@@ -22,6 +22,7 @@ from worker.media.video import ladder, segments, timeline
 from worker.media.video.ladder import Codec, Rung
 from worker.media.video.limits import ProgramLimits
 from worker.media.video.program import StopLike
+from worker.media.video.program_inputs import CODECS
 from worker.media.video.segments import Part
 from worker.media.video.timing import measure
 from worker.media.video.tracks import AudioTrack, Hdr, VideoProbe
@@ -276,8 +277,13 @@ def _held(
 
 
 def _heard(probe: VideoProbe) -> list[AudioTrack]:
-    """The tracks of sound that are taken, the one marked as default first."""
-    tracks = sorted(probe.audio, key=lambda track: (not track.default, track.index))
+    """The tracks of sound that are taken, the one marked as default first.
+
+    Those of a coding that is not known here are left out if there are others: phones write spatial
+    sound beside an ordinary track. Alone, such a track is for the decoder to refuse.
+    """
+    known = [track for track in probe.audio if track.codec in CODECS and track.channels > 0]
+    tracks = sorted(known or probe.audio, key=lambda track: (not track.default, track.index))
     return tracks[:_MOST_SOUND_TRACKS]
 
 

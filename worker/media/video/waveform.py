@@ -20,8 +20,10 @@ from PIL import Image
 
 from worker.errors import DamagedInput, LimitExceeded, Reason
 from worker.media.video import commands
+from worker.media.video.commands import Filter, Options, Stream
+from worker.media.video.evened import evened
 from worker.media.video.limits import ProgramLimits
-from worker.media.video.program import StopLike, run
+from worker.media.video.program import Pipes, StopLike, run
 from worker.media.video.tracks import AudioTrack
 
 Samples = NDArray[np.int16]
@@ -29,6 +31,8 @@ Samples = NDArray[np.int16]
 _FINENESS = 64
 """Buckets kept for each column: the final columns are at least 1 - 2/64 of those asked for."""
 _MOST_PICTURE_WIDTH = 2000
+_UNEVEN = 1.0
+"""Seconds by which a sound may have more samples than its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,19 +103,33 @@ def read(
             ``program.run``.
     """
     rate = track.sample_rate or 48_000
-    curve = _Curve(points)
-    sound = commands.filtered(
-        commands.source(path)[str(track.index)],
-        [("aresample", {"sample_rate": rate, "async": 1, "first_pts": 0})],
-    )
-    raw = {"f": "s16le", "c:a": "pcm_s16le", "ac": 1, "t": f"{most_seconds + 1:g}"}
-    run(
-        commands.arguments(commands.output("pipe:1", [sound], raw)),
-        limits=limits,
-        sink=curve.take,
-        stop=stop,
-        progress=progress,
-    )
+    curve, end = _Curve(points), 0.0
+
+    def told(seconds: float) -> None:
+        nonlocal end
+        end = seconds
+        if progress is not None:
+            progress(seconds)
+
+    def take(sound: Stream, pipes: Pipes, everywhere: Options) -> None:
+        timed: Filter = ("aresample", {"sample_rate": rate, "async": 1, "first_pts": 0})
+        raw = {"f": "s16le", "c:a": "pcm_s16le", "ac": 1, "t": f"{most_seconds + 1:g}"}
+        made = commands.output("pipe:1", [commands.filtered(sound, [timed])], raw)
+        run(
+            commands.arguments(made, everywhere=everywhere),
+            limits=limits,
+            sink=curve.take,
+            stop=stop,
+            progress=told,
+            pipes=pipes,
+        )
+
+    take(commands.source(path)[str(track.index)], Pipes(), {})
+    if curve.samples > (end + _UNEVEN) * rate:
+        # More than its time: its form has changed on the way.
+        curve = _Curve(points)
+        with evened(path, track.index, rate=rate, layout="mono", limits=limits, stop=stop) as even:
+            take(even.stream, even.pipes, {"copyts": None})
     if curve.samples == 0:
         raise DamagedInput(Reason.CORRUPT, "not one sample of its sound can be decoded")
     if curve.samples > most_seconds * rate:
