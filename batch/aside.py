@@ -1,7 +1,8 @@
 """Files that are written beside their final names, then renamed: none is ever half there.
 
 Each is locked while it is written: what a killed process has left is told from it by its free
-lock. What may not be here: what is written, and under which final name.
+lock. The same way a whole place is held by one job. What may not be here: what is written, and
+under which final name.
 """
 
 from __future__ import annotations
@@ -30,6 +31,41 @@ def aside(folder: Path) -> Iterator[Path]:
     finally:
         path.unlink(missing_ok=True)
         os.close(opened)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a lock that is this file, which is gone afterwards. A killed process holds nothing.
+
+    Raises:
+        BlockingIOError: somebody else holds it.
+        OSError: there can be no such file.
+    """
+    opened = _taken(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(opened)
+
+
+def _taken(path: Path) -> int:
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        except FileNotFoundError:
+            continue  # whoever held it has just removed the folder too
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(opened)
+            raise
+        except OSError:  # a disk that knows no locks
+            return opened
+        if os.fstat(opened).st_nlink:
+            return opened
+        os.close(opened)  # whoever held it has just let it go
 
 
 def sweep(folder: Path) -> None:

@@ -10,15 +10,22 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Protocol
 
 from batch.addresses import checked_name
-from batch.aside import PREFIX, aside, sweep
+from batch.aside import PREFIX, aside, held, sweep
 from batch.work import Stop
-from worker.errors import EngineError, InputError, ObjectMissing, StorageFull
+from worker.errors import EngineError, InputError, ObjectMissing, SafelightError, StorageFull
 from worker.ports import ObjectStore, StoredObject
 
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -116,6 +123,12 @@ class Place(Protocol):
         """Nothing there is no error."""
         ...
 
+    def held(self, record: str) -> AbstractContextManager[None]:
+        """For as long as a job works that will leave this record. Only one job at a time can, where
+        that can be known; and something can be written, which is better known before the work.
+        """
+        ...
+
 
 class FolderPlace:
     """A folder, made when it is first written to.
@@ -179,6 +192,30 @@ class FolderPlace:
             except OSError:  # something is left in it
                 break
 
+    @contextmanager
+    def held(self, record: str) -> Iterator[None]:
+        """See ``Place.held``.
+
+        Raises:
+            InputError: ``output_busy``, or ``output_unwritable``.
+            StorageFull: not even that has room.
+        """
+        lock = self._path(f".checkpoint/{record.replace('/', '-')}.lock")
+        stack = ExitStack()
+        try:
+            stack.enter_context(held(lock))
+        except BlockingIOError as error:
+            text = f"{self._root}: another job works there"
+            raise InputError(text, code="output_busy") from error
+        except OSError as error:
+            raise self._unwritten(error, "a lock") from error
+        try:
+            yield
+        finally:
+            stack.close()
+            with suppress(OSError):  # pieces are left in it
+                lock.parent.rmdir()
+
     def _path(self, name: str) -> Path:
         return self._root / checked_name(name)
 
@@ -193,9 +230,12 @@ class FolderPlace:
                 half.chmod(0o644)
                 half.replace(final)
         except OSError as error:
-            if error.errno in _FULL:
-                raise StorageFull(f"no room for {name} in the output folder") from error
-            raise self._unusable(error) from error
+            raise self._unwritten(error, name) from error
+
+    def _unwritten(self, error: OSError, name: str) -> SafelightError:
+        if error.errno in _FULL:
+            return StorageFull(f"no room for {name} in the output folder")
+        return self._unusable(error)
 
     def _unusable(self, error: OSError) -> InputError:
         return InputError(f"{self._root}: {error.strerror or error}", code="output_unwritable")
@@ -271,6 +311,10 @@ class S3Place:
         """See ``Place.names``."""
         for found in self._store.list(self._bucket, self._prefix + prefix):
             yield found.key.removeprefix(self._prefix)
+
+    def held(self, record: str) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Nothing: a prefix knows nobody. Two jobs are kept apart by what they are called."""
+        return nullcontext()
 
     def remove(self, name: str) -> None:
         """See ``Place.remove``."""

@@ -181,40 +181,50 @@ class _Attempt:
             prepared = self._prepare(found)
             if before and before.get("job") == prepared.digest:
                 return self._unchanged()
-            self._checkpoint = PlaceCheckpoint(
-                place, result.job_name(order.kind, order.index), prepared.digest, scratch.fetched
-            )
-            outputs = JobOutputs(place, scratch.fetched, stop=self._stop)
-            # Records of an earlier, different job must not vouch for half of this one.
-            place.remove(self._result)
-            place.remove(self._rejected)
-            work = Work(
-                inputs=tuple(item.path for item in prepared.fetched),
-                sources=order.sources,
-                digests=tuple(item.sha256 for item in prepared.fetched),
-                parameters=order.parameters,
-                scratch=scratch.work,
-                outputs=outputs,
-                checkpoint=self._checkpoint,
-                stop=self._stop,
-                progress=self._progress,
-                threads=order.threads or _processors(),
-                index=order.index,
-                size=order.size,
-                inventory=prepared.inventory,
-            )
-            try:
-                details = (operation or find(order.kind.name))(work)
-            except Rejected:
-                self._recheck(prepared)
-                raise
-            self._recheck(prepared)
-            self.bytes_out = sum(output.bytes for output in outputs.stored)
-            self._finish(place, prepared, outputs, details)
-            self._checkpoint.clear()
-        self._reporter.event("done", seconds=self._seconds, outputs=len(outputs.stored))
+            with place.held(self._result):
+                stored = self._work(operation, place, scratch, prepared)
+        self._reporter.event("done", seconds=self._seconds, outputs=stored)
         self._reporter.record("SUCCEEDED")
         return "done"
+
+    def _work(
+        self, operation: Operation | None, place: Place, scratch: Scratch, prepared: _Prepared
+    ) -> int:
+        """The operation and the record of its success; how many results it has stored."""
+        order = self._order
+        checkpoint = PlaceCheckpoint(
+            place, result.job_name(order.kind, order.index), prepared.digest, scratch.fetched
+        )
+        self._checkpoint = checkpoint
+        outputs = JobOutputs(place, scratch.fetched, stop=self._stop)
+        # Records of an earlier, different job must not vouch for half of this one.
+        place.remove(self._result)
+        place.remove(self._rejected)
+        work = Work(
+            inputs=tuple(item.path for item in prepared.fetched),
+            sources=order.sources,
+            digests=tuple(item.sha256 for item in prepared.fetched),
+            parameters=order.parameters,
+            scratch=scratch.work,
+            outputs=outputs,
+            checkpoint=checkpoint,
+            stop=self._stop,
+            progress=self._progress,
+            threads=order.threads or _processors(),
+            index=order.index,
+            size=order.size,
+            inventory=prepared.inventory,
+        )
+        try:
+            details = (operation or find(order.kind.name))(work)
+        except Rejected:
+            self._recheck(prepared)
+            raise
+        self._recheck(prepared)
+        self.bytes_out = sum(output.bytes for output in outputs.stored)
+        self._finish(place, prepared, outputs, details)
+        checkpoint.clear()
+        return len(outputs.stored)
 
     def failed(self, error: BaseException) -> tuple[str, int]:
         """Say how the attempt failed; the outcome's name and the exit code."""

@@ -123,6 +123,33 @@ def test_a_folder_that_another_job_removes_meanwhile_is_made_again(
     assert (folder / "a").read_bytes() == b"x"
 
 
+def test_a_folder_is_held_by_one_job_of_a_record_at_a_time(tmp_path: Path) -> None:
+    """A second one is told; those of other records, as of an array, are not kept off."""
+    one, other = FolderPlace(tmp_path / "place"), FolderPlace(tmp_path / "place")
+    with one.held("results/00000.result.json"):
+        with other.held("results/00001.result.json"):
+            pass
+        with pytest.raises(InputError) as caught, other.held("results/00000.result.json"):
+            pass
+        assert caught.value.code == "output_busy"
+    with other.held("results/00000.result.json"):
+        pass
+
+    assert list((tmp_path / "place").iterdir()) == []
+
+
+def test_the_lock_of_a_killed_job_holds_nobody(tmp_path: Path) -> None:
+    """Its file is still there, and nobody has it."""
+    lock = tmp_path / ".checkpoint" / "result.json.lock"
+    lock.parent.mkdir()
+    lock.touch()
+
+    with FolderPlace(tmp_path).held("result.json"):
+        assert lock.is_file()
+
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("use", ["read", "write", "remove"])
 def test_a_folder_in_the_place_of_a_record_is_no_defect(tmp_path: Path, use: str) -> None:
     """Whatever is done with it, the output folder is named."""
