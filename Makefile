@@ -22,7 +22,7 @@ up: setup ## Run the whole pipeline on this machine, until Ctrl-C: ARGS="--port 
 	@$(BIN)/safelight up $(ARGS)
 
 submit: setup ## Hand in heavy work: JOB=transcode SRC=film.mp4 ARGS="--local --out out"
-	@.make/submit "$(JOB)" "$(SRC)" $(ARGS)
+	@.make/submit $(ARGS) # JOB and SRC are in the environment: no quoting can go wrong
 
 setup: ## Make .venv with everything pinned; instant when nothing changed
 	@.make/setup

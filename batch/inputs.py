@@ -1,7 +1,7 @@
 """Inputs of a job: what lies there, copies on the scratch disk, digests, and whole libraries.
 
 What may not be here: boto3 (``batch.cloud`` brings the ports) and what the inputs contain.
-Files on this machine are read where they lie; only what is in S3 is copied.
+Files on this machine are read where they lie, by way of a link; only what is in S3 is copied.
 """
 
 from __future__ import annotations
@@ -102,7 +102,10 @@ class Inputs:
     def _fetched(
         self, number: int, found: Found, progress: Callable[[int], None] | None
     ) -> Fetched:
-        path = fetch(found, self._folder / f"{number:04d}", self._cloud, self._stop, progress)
+        folder = self._folder / f"{number:04d}"
+        path = fetch(found, folder, self._cloud, self._stop, progress)
+        if not path.is_relative_to(self._folder):
+            path = _linked(path, folder, found.name)
         digest = digest_of(path, self._stop)
         return Fetched(
             uri=found.uri, path=path, bytes=path.stat().st_size, sha256=digest, etag=found.etag
@@ -270,6 +273,14 @@ def _files(folder: Path) -> Iterator[Found]:
             bytes=status.st_size,
             etag=f"{status.st_size}-{status.st_mtime_ns}",
         )
+
+
+def _linked(path: Path, folder: Path, name: str) -> Path:
+    """A file where it lies, under a harmless name: programs never see what people call theirs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    link = folder / _file_name(name)
+    link.symlink_to(path)
+    return link
 
 
 def _file_name(name: str) -> str:

@@ -74,7 +74,7 @@ def requests(wish: Wish, around: Surroundings) -> tuple[JobRequest, ...]:
     kind = catalog.kind(wish.kind)
     values, wrong = parameters.check(kind, wish.parameters)
     problems = [Problem(f"--param {each.path}", each.message) for each in (*wish.unread, *wrong)]
-    sources = [_source(text, around, problems) for text in wish.inputs]
+    sources = [_source(kind, text, around, problems) for text in wish.inputs]
     output = _output(wish, around, problems)
     problems += _count_problems(kind, wish)
     if problems:
@@ -118,13 +118,16 @@ class _Source:
     """Of the content, as far as it is known: another content under the same name is another job."""
 
 
-def _source(text: str, around: Surroundings, problems: list[Problem]) -> _Source:
+def _source(kind: Kind, text: str, around: Surroundings, problems: list[Problem]) -> _Source:
     try:
         address = read_address(text)
     except ValueError as error:
         problems.append(Problem("INPUT", f"{error}, not {ascii(text)[:200]}"))
         return _Source(text=text)
     if isinstance(address, S3Address):
+        if address.is_prefix and not kind.lazy:
+            said = f"names a prefix, and {kind.name} takes objects"
+            problems.append(Problem("INPUT", f"{address} {said}"))
         if address.is_prefix or around.etag is None:
             return _Source(text=str(address))
         try:
@@ -142,6 +145,9 @@ def _source(text: str, around: Surroundings, problems: list[Problem]) -> _Source
     except OSError as error:
         problems.append(Problem("INPUT", f"{ascii(text)[:200]}: {error.strerror}"))
         return _Source(text=text)
+    if path.is_dir() and not kind.lazy:
+        said = f"is a folder, and {kind.name} takes files"
+        problems.append(Problem("INPUT", f"{ascii(text)[:200]} {said}"))
     # A file that has been written to is another input; a folder may hold anything by now.
     seen = "" if path.is_dir() else f"{known.st_size} {known.st_mtime_ns}"
     return _Source(text=str(path), print=seen)

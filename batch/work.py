@@ -156,7 +156,8 @@ class Work:
     """One attempt at one job."""
 
     inputs: tuple[Path, ...]
-    """Local copies, fetched already, in the order they were given. They keep their endings."""
+    """Local copies, fetched already, or links to files on this machine, in the order they were
+    given. They have names of the runner's, and keep their endings."""
     sources: tuple[str, ...]
     """The same as given: paths or ``s3://`` addresses."""
     digests: tuple[str, ...]

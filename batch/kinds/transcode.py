@@ -107,6 +107,7 @@ KINDS: tuple[Kind, ...] = (
         media="video",
         agreement=something_to_make,
         scratch_gib=_SCRATCH,
+        scratch_factor=0.1,
         result="plan.result.json",
     ),
     Kind(

@@ -13,6 +13,9 @@ MAX_SECONDS = Parameter(
     help="Longest video accepted, seconds.",
 )
 
+SMALL = 0.1
+"""What is made of a film here, as a share of it. Never much: 64 MB are asked for in any case."""
+
 KINDS: tuple[Kind, ...] = (
     Kind(
         name="poster",
@@ -48,6 +51,7 @@ KINDS: tuple[Kind, ...] = (
             MAX_SECONDS,
         ),
         media="video",
+        scratch_factor=SMALL,
     ),
     Kind(
         name="storyboard",
@@ -96,6 +100,7 @@ KINDS: tuple[Kind, ...] = (
             MAX_SECONDS,
         ),
         media="video",
+        scratch_factor=SMALL,
     ),
     Kind(
         name="preview",
@@ -155,6 +160,7 @@ KINDS: tuple[Kind, ...] = (
             MAX_SECONDS,
         ),
         media="video",
+        scratch_factor=SMALL,
     ),
     Kind(
         name="audio-waveform",
@@ -187,6 +193,7 @@ KINDS: tuple[Kind, ...] = (
             MAX_SECONDS,
         ),
         media="video",
+        scratch_factor=SMALL,
         vcpus=1,
         memory_mib=1792,
     ),
@@ -202,6 +209,7 @@ KINDS: tuple[Kind, ...] = (
             MAX_SECONDS,
         ),
         media="video",
+        scratch_factor=SMALL,
         vcpus=1,
         memory_mib=1792,
     ),
@@ -224,6 +232,7 @@ KINDS: tuple[Kind, ...] = (
             MAX_SECONDS,
         ),
         media="video",
+        scratch_factor=SMALL,
         vcpus=1,
         memory_mib=1792,
     ),

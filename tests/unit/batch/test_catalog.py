@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pytest
 
 from batch import operations
 from batch.catalog import EXIT_AGAIN, EXIT_BAD_INPUT, EXIT_STOPPED, KINDS, RETRY, Kind, kind
+from batch.inputs import required_bytes
 from batch.parameters import read, value_of
+from batch.work import Found
 from worker.errors import EngineError, ProblemsError
 
 ROOT = Path(__file__).parents[3]
@@ -106,6 +109,16 @@ def test_batch_takes_the_rules_of_retries() -> None:
     assert by_code[str(EXIT_BAD_INPUT)] == by_code["*"] == "EXIT"
     assert by_code[str(EXIT_AGAIN)] == by_code[str(EXIT_STOPPED)] == "RETRY"
     assert RETRY[-1].exit_code == "*"
+
+
+@pytest.mark.parametrize("name", ["poster", "storyboard", "subtitles", "video-metadata"])
+def test_something_small_of_a_large_film_needs_a_small_disk(name: str) -> None:
+    """A film of 20 GB on this machine is read where it lies; only its copy from S3 is as large."""
+    film = Found(uri="/films/long.mov", name="long.mov", bytes=20 * 10**9)
+    stored = replace(film, uri="s3://films/long.mov")
+
+    assert required_bytes([film], KINDS[name].scratch_factor) <= 2 * 10**9
+    assert required_bytes([stored], KINDS[name].scratch_factor) >= 20 * 10**9
 
 
 def test_an_unknown_kind_lists_the_known_ones() -> None:

@@ -49,6 +49,22 @@ def test_a_file_can_be_called_anything(name: str, tmp_path: Path) -> None:
     assert attempt(*words, operation=sized).events("unchanged")
 
 
+def test_programs_see_none_of_these_names(tmp_path: Path) -> None:
+    """What an operation is given is called by the runner, with the ending alone of the file's."""
+    seen: list[str] = []
+
+    def looked(work: Work) -> Mapping[str, object]:
+        seen.append(work.inputs[0].name)
+        assert work.inputs[0].read_bytes() == b"film"
+        return {}
+
+    for number, name in enumerate((*NAMES, "film.mp4")):
+        (tmp_path / name).write_bytes(b"film")
+        words = ("--input", str(tmp_path / name), "--output", str(tmp_path / f"out-{number}"))
+        assert attempt("poster", *words, operation=looked).code == 0
+    assert set(seen) == {"input.mov", "input.mp4"}
+
+
 def test_an_object_can_be_called_anything(tmp_path: Path) -> None:
     """Whoever uploads chooses the key, as far as it is UTF-8."""
     world = World()

@@ -231,3 +231,19 @@ def test_strange_names_make_ordinary_jobs(name: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", made.name)
     assert made.output.startswith("s3://results/films/")
     assert "/../" not in made.output
+
+
+@pytest.mark.parametrize("kind", ["poster", "stitch"])
+def test_a_folder_where_files_are_wanted_is_named(kind: str, tmp_path: Path) -> None:
+    """Before there is a job; a kind that goes through libraries takes it."""
+    inputs = (str(tmp_path), str(tmp_path))
+    found = problems(Wish(kind=kind, inputs=inputs, output="out"), HERE)
+    assert len(found) == 2
+    assert all("is a folder" in problem for problem in found)
+    assert requests(Wish(kind="batch-process", inputs=inputs, output="out"), HERE)
+
+
+def test_a_prefix_where_objects_are_wanted_is_named() -> None:
+    """The same in S3."""
+    (problem,) = problems(replace(FILM, inputs=("s3://source/films/",)))
+    assert "names a prefix" in problem
