@@ -36,6 +36,10 @@ from worker.services.local_run.stop import Stop
 GROUP_PICTURES = 64
 GROUP_BYTES = 2**30
 """A group ends before either is exceeded: what lies on the scratch disk at the same time."""
+_OURS = frozenset(
+    {"manifest.json", "manifests", "result.json", "rejected.json", "results", ".checkpoint"}
+)
+"""What the runner and this operation keep at the top of the output place."""
 NAME_CHARACTERS = 200
 """Longest path of a picture that is used as it is; longer ones become a slug."""
 
@@ -249,9 +253,10 @@ def placed(everything: Sequence[Found]) -> Sequence[_Picture]:
     """
     if len(everything) == 1 and everything[0].alone:
         return [_Picture(found=everything[0], folder="")]
-    times = Counter(found.name for found in everything)
+    # Without regard to case: not every disk tells a.jpg from A.JPG.
+    times = Counter(found.name.casefold() for found in everything)
     return [
-        _Picture(found=found, folder=_folder(found, shared=times[found.name] > 1))
+        _Picture(found=found, folder=_folder(found, shared=times[found.name.casefold()] > 1))
         for found in everything
     ]
 
@@ -265,7 +270,7 @@ def _folder(found: Found, *, shared: bool) -> str:
         and name.isprintable()
         and "\\" not in name
         and not any(part in {"", ".", ".."} for part in parts)
-        and parts[0] not in {"manifests", "results", ".checkpoint"}
+        and parts[0].lower() not in _OURS
     )
     if fits and not shared:
         return name

@@ -135,7 +135,19 @@ def test_a_listed_picture_stays_with_its_child() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../x.jpg", "/x.jpg", "a//b.jpg", "b\\c.jpg", "n\n.jpg", "é.jpg", "results/x.jpg", "x" * 300],
+    [
+        *(
+            "../x.jpg",
+            "/x.jpg",
+            "a//b.jpg",
+            "b\\c.jpg",
+            "n\n.jpg",
+            "é.jpg",
+            "x" * 300,
+            "\udcff.jpg",
+        ),
+        *("results/x.jpg", "result.json", "Manifest.json", "rejected.json", "manifests/0.jpg"),
+    ],
 )
 def test_names_no_folder_can_have_become_others(name: str) -> None:
     """An object can be called anything; its folder cannot."""
@@ -151,6 +163,31 @@ def test_two_pictures_of_one_name_keep_apart() -> None:
     second = Found(uri="/b/x.jpg", name="x.jpg", bytes=1, alone=True)
 
     assert len({item.folder for item in placed([first, second])}) == 2
+
+
+def test_names_that_differ_in_case_keep_apart() -> None:
+    """Not every disk tells them apart."""
+    folders = {item.folder.lower() for item in placed([found("a.jpg"), found("A.JPG")])}
+
+    assert len(folders) == 2
+
+
+def test_pictures_called_like_our_records_are_pictures(tmp_path: Path, recipe: str) -> None:
+    """A library is what people have put into it; a name that is no text is one too."""
+    names = ("result.json", "manifest.json", "\udcff.png", "two\nlines.png")
+    for number, name in enumerate(names):
+        picture(tmp_path / "library" / "x.png", number).rename(tmp_path / "library" / name)
+    ended = attempt(
+        *("batch-process", "--input", str(tmp_path / "library")),
+        *("--output", str(tmp_path / "out"), "--param", recipe),
+    )
+
+    listed = json.loads((tmp_path / "out" / "manifest.json").read_bytes())["pictures"]
+    assert ended.code == 0
+    assert {entry["status"] for entry in listed} == {"accepted"}
+    assert {entry["uri"] for entry in listed} == {
+        str(tmp_path / "library" / each) for each in names
+    }
 
 
 def test_groups_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
