@@ -152,8 +152,8 @@ def test_two_tracks_of_sound_are_both_offered(tmp_path: Path) -> None:
     source = clips.write(tmp_path / "x.mp4", frames=75, sounds=[3, 1.5], options=languages)
     out = transcoded(source, tmp_path, segment_seconds=1.0)
     master = (out / "hls/master.m3u8").read_text()
-    assert 'LANGUAGE="eng",DEFAULT=YES' in master
-    assert 'LANGUAGE="deu",DEFAULT=NO' in master
+    assert 'LANGUAGE="en",DEFAULT=YES' in master
+    assert 'LANGUAGE="de",DEFAULT=NO' in master
     second = clips.heard(out / "video.mp4", "0:a:1")
     assert abs(len(second) - 3 * 48000) <= 2048
     assert np.abs(second[20_000:60_000].astype(int)).max() > 1000

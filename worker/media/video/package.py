@@ -19,6 +19,7 @@ from worker.errors import EngineError
 from worker.media.video import codec_names, commands, fragments, program, sound
 from worker.media.video.fragments import Track
 from worker.media.video.ladder import Rung
+from worker.media.video.languages import tag
 from worker.media.video.limits import GIBIBYTE, ProgramLimits
 from worker.media.video.program import StopLike
 from worker.media.video.transcode_plan import Sound, TranscodePlan
@@ -262,17 +263,23 @@ def _master(plan: TranscodePlan, streams: Sequence[Stream]) -> str:
     sounds = streams[len(videos) :]
     lines = ["#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-INDEPENDENT-SEGMENTS"]
     taken: set[str] = set()
+    spoken: set[str] = set()
     for number, (stream, track) in enumerate(zip(sounds, plan.sounds, strict=True)):
         name = _label(track, number, taken)
         first = "YES" if number == 0 else "NO"
-        language = "" if track.language == "und" else f',LANGUAGE="{_quoted(track.language)}"'
+        # A player chooses by language: of two tracks of one only the first (RFC 8216, 4.3.4.1.1).
+        chosen = "NO" if track.language in spoken else "YES"
+        spoken.add(track.language)
+        said = "" if track.language == "und" else f',LANGUAGE="{_quoted(tag(track.language))}"'
         lines.append(
-            f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio",NAME="{name}"{language},DEFAULT={first},'
-            f'AUTOSELECT=YES,CHANNELS="{track.channels}",URI="{stream.name}/index.m3u8"'
+            f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio",NAME="{name}"{said},DEFAULT={first},'
+            f'AUTOSELECT={chosen},CHANNELS="{track.channels}",URI="{stream.name}/index.m3u8"'
         )
     peak = max((stream.peak for stream in sounds), default=0)
     average = max((stream.average for stream in sounds), default=0)
-    start = min(videos, key=lambda item: abs(item[1].peak + peak - _FIRST_BITS))
+    # Every player has the first codec that was asked for; the others are for those that can.
+    common = [item for item in videos if item[0].codec is videos[0][0].codec]
+    start = min(common, key=lambda item: abs(item[1].peak + peak - _FIRST_BITS))
     for rung, stream in [start, *(item for item in videos if item is not start)]:
         codecs = ",".join([stream.codec, *{one.codec for one in sounds}])
         lines.append(
@@ -288,9 +295,11 @@ def _master(plan: TranscodePlan, streams: Sequence[Stream]) -> str:
 
 def _label(track: Sound, number: int, taken: set[str]) -> str:
     """A name that no other track of the group has."""
-    name = _quoted(track.title or track.language.replace("und", "") or f"Track {number + 1}")
-    if name in taken:
-        name = f"{name} {number + 1}"
+    language = "" if track.language == "und" else track.language
+    name = _quoted(track.title) or _quoted(language) or f"Track {number + 1}"
+    base, count = name, number + 1
+    while name in taken:
+        name, count = f"{base} {count}", count + 1
     taken.add(name)
     return name
 
@@ -298,7 +307,7 @@ def _label(track: Sound, number: int, taken: set[str]) -> str:
 def _quoted(text: str) -> str:
     """Text that may stand between quotes: what would end them or the line is left out."""
     kept = "".join(character for character in text if character.isprintable() and character != '"')
-    return kept.strip()[:80] or "-"
+    return kept.strip()[:80]
 
 
 def _progressive(
