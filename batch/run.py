@@ -27,6 +27,7 @@ from batch.scratch import Scratch
 from batch.stopping import SignalWatch, StopFlag
 from batch.work import Found, Operation, Stop, Work
 from worker.errors import (
+    EngineError,
     InputError,
     ObjectChanged,
     ObjectMissing,
@@ -151,6 +152,7 @@ class _Attempt:
         self._reporter = reporter
         self._place: Place | None = None
         self._checkpoint: PlaceCheckpoint | None = None
+        self._outputs: JobOutputs | None = None
         self._began = time.monotonic()
         self.bytes_in = 0
         self.bytes_out = 0
@@ -196,7 +198,7 @@ class _Attempt:
             place, result.job_name(order.kind, order.index), prepared.digest, scratch.fetched
         )
         self._checkpoint = checkpoint
-        outputs = JobOutputs(place, scratch.fetched, stop=self._stop)
+        outputs = self._outputs = JobOutputs(place, scratch.fetched, stop=self._stop)
         # Records of an earlier, different job must not vouch for half of this one.
         place.remove(self._result)
         place.remove(self._rejected)
@@ -217,7 +219,8 @@ class _Attempt:
         )
         try:
             details = (operation or find(order.kind.name))(work)
-        except Rejected:
+        except (Rejected, EngineError):
+            # Half a file looks damaged, or like a defect of ours.
             self._recheck(prepared)
             raise
         self._recheck(prepared)
@@ -256,6 +259,9 @@ class _Attempt:
             if self._place is not None:
                 result.write(self._place, self._rejected, content)
                 self._place.remove(self._result)
+                # What was stored before the verdict is nobody's.
+                for output in self._outputs.stored if self._outputs is not None else ():
+                    self._place.remove(output.name)
             if self._checkpoint is not None:
                 self._checkpoint.clear()
         except SafelightError as trouble:

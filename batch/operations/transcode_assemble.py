@@ -26,6 +26,7 @@ def run(work: Work) -> Mapping[str, object]:
         if found is None:
             raise ObjectMissing(f"part {part.number} of the film is missing: run its child again")
         parts.append(found)
+    transcode.check_damage(plan, transcode.damaged_parts(plan, pieces))
     sounds = transcode.finished_sounds(plan, pieces)
     if sounds is None:
         raise ObjectMissing("the sound of the film is missing: run the array's last child again")

@@ -12,7 +12,7 @@ import pytest
 
 from batch.work import Work
 from tests.unit.batch.worlds import World, attempt
-from worker.errors import DamagedInput, ObjectChanged, Reason
+from worker.errors import DamagedInput, EngineError, ObjectChanged, Reason
 
 
 @pytest.fixture
@@ -87,3 +87,32 @@ def test_a_file_that_changes_meanwhile_is_not_vouched_for(
     if change in codes:
         assert content(out / "rejected.json")["code"] == codes[change]
     assert not (out / ".checkpoint").exists()
+
+
+def test_what_was_stored_before_a_verdict_goes_with_it(
+    usual: list[str], tmp_path: Path, film: Path
+) -> None:
+    """A file that is gone when all is done: no result of it stays without a record."""
+
+    def operation(work: Work) -> Mapping[str, object]:
+        made = work.scratch / "made"
+        made.write_bytes(b"poster")
+        work.outputs.file(made, "deep/poster.jpg")
+        film.unlink()
+        return {}
+
+    assert attempt(*usual, operation=operation).code == 65
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["rejected.json"]
+
+
+def test_a_defect_on_a_file_that_changes_meanwhile_names_that(
+    usual: list[str], tmp_path: Path, film: Path
+) -> None:
+    """Programs say strange things of a file that ends under them."""
+
+    def operation(work: Work) -> Mapping[str, object]:
+        film.write_bytes(b"fi")
+        raise EngineError("ffmpeg ended with status 1")
+
+    assert attempt(*usual, operation=operation).code == 65
+    assert content(tmp_path / "out" / "rejected.json")["code"] == "object_changed"

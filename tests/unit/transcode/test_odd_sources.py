@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.transcode import clips
 from tests.unit.transcode.test_results import check_frames, streams, transcoded
+from tests.unit.transcode.workshop import Folder, run
 from worker.errors import Rejected
 from worker.media.video.limits import VideoLimits
 from worker.media.video.probe import probe
@@ -104,3 +105,35 @@ def test_hdr_that_does_not_say_all_of_itself(tagged: bool, full: bool, tmp_path:
     lumas = clips.lumas(out / "video.mp4")
     assert len(lumas) == 25
     assert max(abs(luma - 182) for luma in lumas) < 3
+
+
+def test_a_film_that_is_mostly_damaged_is_none(tmp_path: Path) -> None:
+    """The picture before it would stand still for all the rest; a moment of damage is bridged. So
+    on one machine, on several, and where a stopped attempt has come past it."""
+    data = clips.write(tmp_path / "x.mp4", frames=1000, key_frames=25).read_bytes()
+    first = data.index(b"mdat") + 4
+    last = data.index(b"moov") - 4 if data.index(b"moov") > first else len(data)
+    for share, accepted in ((0.03, True), (0.6, False)):
+        start = first + (last - first) // 5
+        end = start + int((last - first) * share)
+        source = tmp_path / f"{share}.mp4"
+        source.write_bytes(data[:start] + bytes(end - start) + data[end:])
+        kept = Folder(tmp_path / f"kept-{share}")
+
+        def alone(source: Path = source, kept: Folder = kept) -> None:
+            out = Folder(tmp_path / "out")
+            run("transcode", source, out, tmp_path / "scratch", checkpoint=kept, heights=("24",))
+
+        def divided(source: Path = source, share: float = share) -> None:
+            out = Folder(tmp_path / f"divided-{share}")
+            for name, index in (("plan", None), ("part", 0), ("part", 1), ("assemble", None)):
+                words = {"index": index, "size": 2, "heights": ("24",)}
+                run(f"transcode-{name}", source, out, tmp_path / "scratch", **words)  # type: ignore[arg-type]
+
+        for way in (alone, alone, divided):
+            if accepted:
+                way()
+                continue
+            with pytest.raises(Rejected, match="too much of it") as caught:
+                way()
+            assert caught.value.code == "corrupt"

@@ -23,6 +23,7 @@ from worker.media.video.filters import DEINTERLACE, require_tone_mapping, to_sdr
 from worker.media.video.ladder import Codec, Rung
 from worker.media.video.limits import GIBIBYTE, ProgramLimits
 from worker.media.video.program import StopLike
+from worker.media.video.program_verdict import MostlyDamaged
 from worker.media.video.segments import Part
 from worker.media.video.transcode_plan import TranscodePlan
 
@@ -45,8 +46,20 @@ _SAVED_AT_START = 0.5
 """Share of the bits that may be saved up which a part begins with. The encoders' own 0.9 is for a
 film's beginning; at every part it would be a present (measured: 2.6 % more bytes, with 0.5 none).
 """
+_DAMAGED = 0.5
+"""Share of the frames read for a part that fail to decode where it counts as damaged."""
 _RUN_IN_SECONDS = 30
 """How much earlier reading begins after a seek that came out too late."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """A part that is done."""
+
+    files: Mapping[str, Path]
+    """A fragmented MP4 for each step, by its name, with exactly the part's frames."""
+    damaged: bool
+    """Most of its source cannot be decoded; what could be stands in for it."""
 
 
 def encode(
@@ -59,7 +72,7 @@ def encode(
     limits: ProgramLimits = LIMITS,
     stop: StopLike | None = None,
     progress: Callable[[float], None] | None = None,
-) -> Mapping[str, Path]:
+) -> Encoded:
     """Encode one part.
 
     Args:
@@ -72,9 +85,6 @@ def encode(
         stop: ends it early.
         progress: told the seconds of the part that are done.
 
-    Returns:
-        A fragmented MP4 for each step, by its name, with exactly the part's frames.
-
     Raises:
         Rejected: the source cannot be decoded.
         ConfigurationError: ``program_feature_missing``, this ffmpeg lacks a filter of the plan.
@@ -85,13 +95,17 @@ def encode(
     made = 0
     for attempt in _attempts(plan, part):
         arguments = command(plan, part, source, files, threads=threads, attempt=attempt)
+        damaged = False
         try:
-            program.run(arguments, limits=limits, stop=stop, progress=progress)
+            try:
+                program.run(arguments, limits=limits, stop=stop, progress=progress)
+            except MostlyDamaged:
+                damaged = True
             made = min(_frames(plan, part, path) for path in files.values())
         except DamagedInput:
             made = 0
         if made == part.frames:
-            return files
+            return Encoded(files=files, damaged=damaged)
         for path in files.values():
             path.unlink(missing_ok=True)
     if made == 0:
@@ -168,8 +182,8 @@ def command(
 
 def everywhere(threads: int) -> Options:
     """Options that belong to no input or output."""
-    # Frames that cannot be decoded are counted in what comes out.
-    return {"copyts": None, "max_error_rate": 1, "filter_complex_threads": threads}
+    rate = {"max_error_rate": _DAMAGED}
+    return {"copyts": None, **rate, "filter_complex_threads": threads}
 
 
 def opened(

@@ -70,6 +70,10 @@ _WORDS: tuple[tuple[str, type[Rejected], Reason, str], ...] = (
 _OUR_MISTAKES = r"Unrecognized option|Option .* not found|Failed to set value|Error setting option"
 
 
+class MostlyDamaged(DamagedInput):
+    """Too many frames could not be decoded. What was made of the others is written to its end."""
+
+
 def judge(program: str, status: int, said: str, *, stopped: bool = False) -> SafelightError:
     """The error for a program that did not end well.
 
@@ -119,7 +123,7 @@ def _by_words(program: str, status: int, said: str) -> SafelightError:
     ):
         return EngineError(f"{program} was given a path it cannot use: {match[0]}")
     if status == _TOO_MANY_ERRORS:
-        return DamagedInput(Reason.CORRUPT, "too much of it cannot be decoded")
+        return MostlyDamaged(Reason.CORRUPT, "too much of it cannot be decoded")
     for pattern, kind, reason, message in _WORDS:
         if re.search(pattern, said):
             return kind(reason, message)

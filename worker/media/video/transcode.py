@@ -14,12 +14,15 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Protocol
 
-from worker.errors import TransientError
+from worker.errors import DamagedInput, Reason, TransientError
 from worker.media.video import encode, package, sound
 from worker.media.video.package import Stream
 from worker.media.video.program import StopLike
 from worker.media.video.segments import Part
 from worker.media.video.transcode_plan import TranscodePlan
+
+_DAMAGED = 0.2
+"""Share of a film that may be in damaged parts."""
 
 
 class Pieces(Protocol):
@@ -42,6 +45,37 @@ def piece_names(plan: TranscodePlan, number: int) -> Mapping[str, str]:
     """Names of the pieces of one part, by the names of the steps."""
     return {
         rung.name: f"{plan.digest[:16]}-part-{number:05}-{rung.name}.mp4" for rung in plan.rungs
+    }
+
+
+def damage_name(plan: TranscodePlan, number: int) -> str:
+    """Name of the piece that is there if most of a part's source is damaged."""
+    return f"{plan.digest[:16]}-part-{number:05}.damaged.json"
+
+
+def check_damage(plan: TranscodePlan, damaged: Iterable[int]) -> None:
+    """See that enough of a film is left.
+
+    Args:
+        plan: of the film.
+        damaged: numbers of the parts that are.
+
+    Raises:
+        DamagedInput: CORRUPT.
+    """
+    lost = sum(plan.parts[number].frames for number in damaged)
+    if lost > _DAMAGED * plan.frames:
+        raise DamagedInput(
+            Reason.CORRUPT,
+            f"too much of it cannot be decoded: {float(lost / plan.rate):.0f} of "
+            f"{float(plan.seconds):.0f} s",
+        )
+
+
+def damaged_parts(plan: TranscodePlan, pieces: Pieces) -> set[int]:
+    """Of parts that are finished, those with damage."""
+    return {
+        part.number for part in plan.parts if pieces.get(damage_name(plan, part.number)) is not None
     }
 
 
@@ -89,15 +123,22 @@ def encode_parts(
 
     Returns:
         Of each part, the file of each step.
+
+    Raises:
+        DamagedInput: CORRUPT, these parts alone are more than a film may lose.
     """
     wanted = [plan.parts[number] for number in numbers]
     result: dict[int, Mapping[str, Path]] = {}
+    damaged: set[int] = set()
     for part in wanted:
         if stop is not None:
             stop.check()
         found = finished(plan, part.number, pieces)
         if found is not None:
             result[part.number] = found
+            if pieces.get(damage_name(plan, part.number)) is not None:
+                damaged.add(part.number)
+    check_damage(plan, damaged)
     missing = [part for part in wanted if part.number not in result]
     at_once = max(1, min(threads, len(missing)))
     shared = _Shared(plan, wanted, missing, stop=stop, progress=progress)
@@ -116,13 +157,20 @@ def encode_parts(
                 stop=shared,
                 progress=lambda seconds: shared.advance(part, seconds),
             )
+            if made.damaged:
+                note = folder / "damaged.json"
+                note.write_text("{}")
+                # First: a part is finished when its files are there.
+                pieces.put(damage_name(plan, part.number), note)
+                damaged.add(part.number)
+                check_damage(plan, damaged)
             for rung, name in piece_names(plan, part.number).items():
-                pieces.put(name, made[rung])
+                pieces.put(name, made.files[rung])
         except BaseException as error:
             shared.give_up(error)
             raise
         shared.advance(part, float(part.frames / plan.rate))
-        return made
+        return made.files
 
     # Threads only wait for their ffmpeg, which has one processor's worth of work.
     with ThreadPoolExecutor(at_once, thread_name_prefix="part") as pool:
