@@ -25,6 +25,7 @@ def run(work: Work) -> Mapping[str, object]:
         path,
         track,
         points=int(str(work.parameters["points"])),
+        origin=found.origin,
         most_seconds=seconds,
         limits=for_file(path, ProgramLimits()),
         stop=work.stop,

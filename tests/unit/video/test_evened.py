@@ -55,7 +55,7 @@ def test_a_curve_is_as_long_as_the_sound(tmp_path: Path) -> None:
 
 def read(path: Path, seconds: float) -> bytes:
     """So much of the first track of sound, by way of a second program."""
-    with evened(path, 1, rate=8000, layout="mono", limits=LIMITS) as track:
+    with evened(path, 1, rate=8000, layout="mono", origin=0.0, limits=LIMITS) as track:
         raw = {"f": "s16le", "c:a": "pcm_s16le", "t": seconds}
         made = commands.output("pipe:1", [track.stream], raw)
         arguments = commands.arguments(made, everywhere={"copyts": None})
@@ -84,7 +84,7 @@ def test_what_the_reader_raises_ends_the_first_program(tmp_path: Path) -> None:
     film.write_bytes(make("mp4", *PICTURES, "-f", "lavfi", "-i", "sine=duration=60", *H264, *AAC))
 
     def enough() -> None:
-        with evened(film, 1, rate=8000, layout="mono", limits=LIMITS):
+        with evened(film, 1, rate=8000, layout="mono", origin=0.0, limits=LIMITS):
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from batch.operations import subtitles, video_metadata
+from batch.operations import audio_waveform, subtitles, video_metadata
 from tests.unit.video.films import AAC, H264, PICTURES, SOUND, clip, make, needs_ffmpeg
 from tests.unit.video.works import work
 from worker.errors import Rejected
@@ -52,6 +53,26 @@ def test_every_text_track_becomes_a_file(tmp_path: Path) -> None:
         assert text.startswith("WEBVTT\n")
         assert "00:00.100 --> 00:01.000\nGuten <b>Tag</b>" in text
     json.dumps(details)
+
+
+def test_texts_and_curves_count_from_the_first_picture(tmp_path: Path) -> None:
+    """As the transcoded film does, whatever was heard or written before it."""
+    late = ("-itsoffset", "1", *PICTURES)
+    words = ("-map", "0", "-map", "1", "-map", "2", *H264, *AAC, "-c:s", "srt")
+    film = make("mkv", *late, *SOUND, "-i", "SRT", *words)
+    details, folder = extracted(film, tmp_path)
+    (track,) = details["tracks"]
+    # The first text is over by then, of the second 0.1 s are; Matroska's clock starts 0.02 s late.
+    text = (folder / track["name"]).read_text()
+    assert re.fullmatch(
+        r"WEBVTT\n\n00:00\.(07|08|09|10)\d --> 00:00\.(87|88|89|90)\d\nAuf Wiedersehen\n", text
+    )
+
+    path = tmp_path / "film.mkv"
+    (tmp_path / "sound").mkdir()
+    job, outputs = work("audio-waveform", path, tmp_path / "sound")
+    assert audio_waveform.run(job)["seconds"] == pytest.approx(1.0, abs=0.1)
+    assert (outputs.folder / "waveform.json").is_file()
 
 
 def test_tracks_of_one_language_have_names_of_their_own(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def evened(
     *,
     rate: int,
     layout: str,
-    origin: float | None = None,
+    origin: float,
     limits: ProgramLimits,
     stop: StopLike | None = None,
 ) -> Iterator[Evened]:
@@ -53,8 +53,7 @@ def evened(
         stream: the track's number in it.
         rate: samples a second of the one form.
         layout: its channels, ``mono`` or ``stereo``.
-        origin: what becomes 0 of the track's time, seconds; what is earlier is left out. None
-            takes the beginning of the file.
+        origin: what becomes 0 of the track's time, seconds; what is earlier is left out.
         limits: of the first program.
         stop: ends it early.
 
@@ -62,15 +61,15 @@ def evened(
         Rejected, TransientError: as ``program.run`` says of the first program, whatever its end
             did to the second.
     """
-    steps: list[Filter] = []
-    if origin is not None:
-        steps += [("asetpts", {"expr": f"PTS-({origin:.9f})/TB"}), ("atrim", {"start": 0})]
     form = {"sample_fmts": "fltp", "sample_rates": rate, "channel_layouts": layout}
-    track = commands.filtered(commands.source(path)[str(stream)], [*steps, ("aformat", form)])
+    steps: list[Filter] = [
+        ("asetpts", {"expr": f"PTS-({origin:.9f})/TB"}),
+        ("atrim", {"start": 0}),
+        ("aformat", form),
+    ]
+    track = commands.filtered(commands.source(path)[str(stream)], steps)
     raw: Options = {"f": _FORM, "c:a": "pcm_f32le", "map_metadata": -1, "map_chapters": -1}
-    everywhere: dict[str, object] = {"max_error_rate": 1}
-    if origin is not None:
-        everywhere["copyts"] = None
+    everywhere: Options = {"copyts": None, "max_error_rate": 1}
     arguments = commands.arguments(commands.output("pipe:1", [track], raw), everywhere=everywhere)
     read, write = os.pipe()
 

@@ -281,7 +281,7 @@ def _track(stream: read.Json, timing: Timing, *, whole: bool) -> VideoTrack:
     if found is not None and (vfr or abs(claimed - found) > found / 100):
         fps = found
     track = replace(
-        read.video_track(stream, max(fps, Fraction(1, 1000))), vfr=vfr, start=timing.start
+        read.video_track(stream, max(fps, Fraction(1, 1000))), vfr=vfr, start=timing.origin
     )
     if not whole:
         return track

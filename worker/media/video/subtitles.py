@@ -51,7 +51,7 @@ def extract(
     stop: StopLike | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> tuple[list[Extracted], list[Skipped]]:
-    """Write the text tracks into ``folder``.
+    """Write the text tracks into ``folder``, their times counted from the first picture.
 
     All tracks are written in one pass over the file. If that fails each is tried alone, so one
     damaged track costs no other.
@@ -91,7 +91,7 @@ def extract(
     extracted: list[Extracted] = []
     for track, name in wanted:
         written = name not in failed and (folder / name).exists()
-        cues = tidy(folder / name) if written else 0
+        cues = tidy(folder / name, since=probe.origin) if written else 0
         if name in failed:
             skipped.append(Skipped(track=track, reason="damaged"))
         elif not cues:
@@ -131,7 +131,9 @@ def _write(
         commands.output(folder / name, [source[str(track.index)]], {"f": "webvtt", "c:s": "webvtt"})
         for track, name in wanted
     ]
-    run(commands.arguments(*outputs), limits=limits, stop=stop, progress=progress)
+    # Times as they are: ffmpeg would count from the first packet, which may be of sound.
+    arguments = commands.arguments(*outputs, everywhere={"copyts": None})
+    run(arguments, limits=limits, stop=stop, progress=progress)
 
 
 def _one_by_one(

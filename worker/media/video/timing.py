@@ -27,8 +27,10 @@ class Timing:
     """Time as the packets tell it. Seconds."""
 
     packets: int
-    """With data in them."""
+    """With data in them, without those that an edit list leaves out."""
     start: float
+    origin: float
+    """When the first one is shown that can be decoded: where results begin."""
     end: float
     """When the last one has been shown."""
     step: float
@@ -109,7 +111,7 @@ class _Reader:
         self._last = 0.0
         self._end: float | None = None
         self._values: dict[bytes, float] = {}
-        self._key = False
+        self._key = self._left_out = self._run_in = False
         self._keys = array("d")
         self._complaints = 0
 
@@ -121,11 +123,11 @@ class _Reader:
         for line in lines:
             if line == b"[PACKET]":
                 self._values.clear()
-                self._key = False
+                self._key = self._left_out = False
             elif line == b"[/PACKET]":
                 self._packet()
             elif line.startswith(b"flags="):
-                self._key = b"K" in line
+                self._key, self._left_out = b"K" in line, b"D" in line
             else:
                 key, _, value = line.partition(b"=")
                 try:
@@ -134,6 +136,10 @@ class _Reader:
                     continue  # N/A
 
     def _packet(self) -> None:
+        if self._left_out:
+            # What comes after may need it all the same.
+            self._run_in = self._run_in or (self._key and not self._stamps)
+            return
         self._packets += 1
         stamp = self._values.get(b"pts_time", self._values.get(b"dts_time"))
         if stamp is None:
@@ -157,9 +163,11 @@ class _Reader:
             step = sum(even) / len(even)  # finer than the container's rounding
         end = max(self._end or 0.0, stamps[-1] + step) if stamps else 0.0
         keys = [*sorted(self._keys), end]
+        start = stamps[0] if stamps else 0.0
         return Timing(
             packets=self._packets,
-            start=stamps[0] if stamps else 0.0,
+            start=start,
+            origin=start if self._run_in or not self._keys else keys[0],
             end=end,
             step=step,
             regular=regular,

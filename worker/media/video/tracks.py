@@ -71,7 +71,7 @@ class VideoTrack:
     duration: float | None = None
     """Seconds."""
     start: float = 0.0
-    """Time stamp of the first frame, seconds."""
+    """Time stamp of the first frame that can be decoded, seconds."""
     pix_fmt: str
     bit_depth: int = 8
     alpha: bool = False
@@ -162,6 +162,12 @@ class VideoProbe:
     """What the file says of itself, without places; at most 64, names in lower case."""
     location: str | None = None
     """Where it was taken (ISO 6709), if the file says."""
+
+    @property
+    def origin(self) -> float:
+        """The time stamp from which results count, seconds: that of the first picture."""
+        return self.start if self.video is None else self.video.start
+
     warnings: tuple[str, ...] = ()
     """Codes: ``duration_corrected``, ``timestamps_irregular``, ``damaged`` (the container is hurt,
     frames may be too), ``rotation_ignored`` (it is not by quarters of a turn)."""

@@ -20,7 +20,7 @@ from PIL import Image
 
 from worker.errors import DamagedInput, LimitExceeded, Reason
 from worker.media.video import commands
-from worker.media.video.commands import Filter, Options, Stream
+from worker.media.video.commands import Filter, Stream
 from worker.media.video.evened import evened
 from worker.media.video.limits import ProgramLimits
 from worker.media.video.program import Pipes, StopLike, run
@@ -80,6 +80,7 @@ def read(
     track: AudioTrack,
     *,
     points: int,
+    origin: float,
     most_seconds: float,
     limits: ProgramLimits,
     stop: StopLike | None = None,
@@ -87,12 +88,13 @@ def read(
 ) -> Waveform:
     """Read the curve of a sound track.
 
-    Gaps in the track are silence, so a column is where it is in the video.
+    Gaps in the track are silence, so a column is where it is in the film.
 
     Args:
         path: the file.
         track: which of its sounds.
         points: most columns.
+        origin: time stamp of the first column, seconds; what sounds before it is left out.
         most_seconds: longest sound accepted; what comes after is not read.
         limits: of the program.
         stop: as for ``program.run``.
@@ -111,12 +113,12 @@ def read(
         if progress is not None:
             progress(seconds)
 
-    def take(sound: Stream, pipes: Pipes, everywhere: Options) -> None:
+    def take(sound: Stream, pipes: Pipes) -> None:
         timed: Filter = ("aresample", {"sample_rate": rate, "async": 1, "first_pts": 0})
         raw = {"f": "s16le", "c:a": "pcm_s16le", "ac": 1, "t": f"{most_seconds + 1:g}"}
         made = commands.output("pipe:1", [commands.filtered(sound, [timed])], raw)
         run(
-            commands.arguments(made, everywhere=everywhere),
+            commands.arguments(made, everywhere={"copyts": None}),
             limits=limits,
             sink=curve.take,
             stop=stop,
@@ -124,12 +126,21 @@ def read(
             pipes=pipes,
         )
 
-    take(commands.source(path)[str(track.index)], Pipes(), {})
+    moved: Filter = ("asetpts", {"expr": f"PTS-({origin:.9f})/TB"})
+    take(commands.filtered(commands.source(path)[str(track.index)], [moved]), Pipes())
     if curve.samples > (end + _UNEVEN) * rate:
         # More than its time: its form has changed on the way.
         curve = _Curve(points)
-        with evened(path, track.index, rate=rate, layout="mono", limits=limits, stop=stop) as even:
-            take(even.stream, even.pipes, {"copyts": None})
+        with evened(
+            path,
+            track.index,
+            rate=rate,
+            layout="mono",
+            origin=origin,
+            limits=limits,
+            stop=stop,
+        ) as even:
+            take(even.stream, even.pipes)
     if curve.samples == 0:
         raise DamagedInput(Reason.CORRUPT, "not one sample of its sound can be decoded")
     if curve.samples > most_seconds * rate:

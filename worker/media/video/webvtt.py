@@ -12,18 +12,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 _TIME = r"(?:\d{2,}:)?\d\d:\d\d\.\d{3}"
-_TIMES = re.compile(rf"{_TIME} --> {_TIME}(?: .*)?")
+_TIMES = re.compile(rf"({_TIME}) --> ({_TIME})(| .*)")
+_INNER = re.compile(rf"<({_TIME})>")
 _TAG = r"/?(?:b|i|u|c|v|lang|ruby|rt)(?:[.\s][^<>]*)?>"
 _LOOSE_LESS = re.compile(rf"<(?!(?:{_TAG}|{_TIME}>))")
 _LOOSE_AND = re.compile(r"&(?!(?:amp|lt|gt|lrm|rlm|nbsp|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});)")
 
 
-def tidy(path: Path) -> int:
+def tidy(path: Path, *, since: float = 0.0) -> int:
     """Put the texts of a file right, in place, and return how many there are.
 
     Tags and escapes that WebVTT knows stay. Bytes that are no UTF-8 become U+FFFD.
+
+    Args:
+        path: the file.
+        since: seconds that become 0; a text that ends before goes.
     """
-    count = 0
+    count, shown = 0, False
     aside = path.with_name(f"{path.name}.tidy")
     with (
         path.open(encoding="utf-8", errors="replace") as source,
@@ -36,12 +41,45 @@ def tidy(path: Path) -> int:
             # that had an empty line in it.
             start = next((i + 1 for i, line in enumerate(block[:2]) if _TIMES.fullmatch(line)), 0)
             if start:
-                count += 1
-                target.writelines(["\n", *(f"{line}\n" for line in block[:start])])
-            if count:
-                target.writelines(f"{escaped(line)}\n" for line in block[start:])
+                times = _moved(block[start - 1], since)
+                shown = times is not None
+                if times is not None:
+                    count += 1
+                    target.writelines(f"{line}\n" for line in ("", *block[: start - 1], times))
+            if shown:
+                inner = (
+                    _INNER.sub(lambda found: f"<{_since(found[1], since)}>", line)
+                    for line in block[start:]
+                )
+                target.writelines(f"{escaped(line)}\n" for line in inner)
     aside.replace(path)
     return count
+
+
+def _moved(line: str, since: float) -> str | None:
+    """The times of a text, counted from another moment; None if it has ended by then."""
+    found = _TIMES.fullmatch(line)
+    assert found is not None
+    if since == 0:
+        return line
+    if _seconds(found[2]) <= since:
+        return None
+    return f"{_since(found[1], since)} --> {_since(found[2], since)}{found[3]}"
+
+
+def _since(time: str, since: float) -> str:
+    thousandths = max(0, round((_seconds(time) - since) * 1000))
+    minutes, rest = divmod(thousandths, 60_000)
+    hours = f"{minutes // 60:02}:" if minutes >= 60 else ""
+    return f"{hours}{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"
+
+
+def _seconds(time: str) -> float:
+    whole, _, thousandths = time.partition(".")
+    seconds = 0
+    for part in whole.split(":"):
+        seconds = seconds * 60 + int(part)
+    return seconds + int(thousandths) / 1000
 
 
 def escaped(text: str) -> str:
