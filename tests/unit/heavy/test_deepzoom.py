@@ -126,6 +126,15 @@ def test_iiif_service_can_be_followed(layout: str, form: str, tmp_path: Path) ->
         assert whole.size == (size["width"], size["height"])
 
 
+@pytest.mark.parametrize("layout", ["iiif", "iiif3"])
+def test_iiif_takes_any_address(layout: str, tmp_path: Path) -> None:
+    """What would end the text in a JSON file is only a part of the address."""
+    address = 'https://a.example/"\\},{\u00fc'
+    made = tiles(encoded(photo(90, 60)), tmp_path, layout=layout, id=address)
+    info = json.loads((made.folder / "info.json").read_text())
+    assert info["id" if layout == "iiif3" else "@id"] == address
+
+
 def test_iiif_says_when_tiles_are_not_jpeg(tmp_path: Path) -> None:
     """Viewers ask for what the service prefers."""
     made = tiles(encoded(photo(90, 60)), tmp_path, layout="iiif3", format="webp", id=ADDRESS)

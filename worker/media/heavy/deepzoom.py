@@ -265,7 +265,8 @@ def _upright(image: pyvips.Image, found: Probe, path: Path, watch: _Watch) -> py
 
 def _save(image: pyvips.Image, folder: Path, options: TileOptions, watch: _Watch) -> None:
     lossy = "" if options.format == "png" else f"[Q={options.quality}]"
-    extra: dict[str, Any] = {"id": options.id} if options.iiif else {}
+    # libvips writes it between quotes as it is; the real one is put in afterwards.
+    extra: dict[str, Any] = {"id": "id"} if options.iiif else {}
     image = image.copy()
     watch.over(image, "cutting tiles", watch.share, 1.0)
     image.dzsave(
