@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import EmulatorError, PortTaken
+from worker.local import leash
 
 REQUIREMENTS = Path(__file__).with_name("emulator-requirements.txt")
 ACCOUNT = "000000000000"
@@ -204,7 +205,12 @@ def _await_answer(emulator: Emulator, log: Path) -> None:
 @contextmanager
 def running(folder: Path, *, enforce_iam: bool = False) -> Iterator[Emulator]:
     """An emulator on a free port for as long as the block lasts; for tests and benchmarks."""
-    emulator = start(port=free_port(), log=folder / "emulator.log", enforce_iam=enforce_iam)
+    emulator = start(
+        port=free_port(),
+        log=folder / "emulator.log",
+        enforce_iam=enforce_iam,
+        launcher=leash.command(()),  # a test run that is killed leaves none behind
+    )
     try:
         yield emulator
     finally:
