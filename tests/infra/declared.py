@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -70,8 +71,17 @@ def declare(
     stack: str = STACK,
     images: Mapping[str, str] = IMAGES,
 ) -> Declaration:
-    """Run the program with a configuration; the images are given."""
-    return record(_Mocks(), stack=stack, config={**images, **(config or {})})
+    """What the program declares for a configuration; the images are given.
+
+    The same question is answered once a process: a run takes seconds, and answers are only read.
+    """
+    text = json.dumps({**images, **(config or {})}, sort_keys=True)
+    return _declare(text, stack)
+
+
+@lru_cache(maxsize=64)
+def _declare(config: str, stack: str) -> Declaration:
+    return record(_Mocks(), stack=stack, config=json.loads(config))
 
 
 def takes(resource: Resource, argument: str) -> bool:

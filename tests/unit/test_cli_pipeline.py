@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +69,32 @@ def test_a_stack_needs_a_checkout_with_pulumi(
     assert error["code"] == "checkout_missing"
     assert "make up" in error["message"]
     assert not (tmp_path / "data").exists()
+
+
+def test_a_stack_is_asked_for_without_pulumi_being_there(tmp_path: Path) -> None:
+    """As in the images: nothing on the way to that error imports what it misses."""
+    program = (
+        "import sys; from importlib.machinery import PathFinder\n"
+        "class Without(PathFinder):\n"
+        "    @classmethod\n"
+        "    def find_spec(cls, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in ('pulumi', 'pulumi_aws'): return None\n"
+        "        return super().find_spec(name, path, target)\n"
+        "sys.meta_path[sys.meta_path.index(PathFinder)] = Without\n"
+        "from worker.entrypoints.cli import run\n"
+        "sys.exit(run(['up', '--json', '--data', sys.argv[1]]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "data")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert json.loads(done.stderr)["error"]["code"] == "checkout_missing"
+    assert done.returncode == 2
 
 
 @pytest.mark.parametrize(

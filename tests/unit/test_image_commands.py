@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import worker
+from worker.adapters.aws_clients import AwsClients
 
 ROOT = Path(__file__).parents[2]
 REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
@@ -235,3 +237,16 @@ def test_the_images_have_the_versions_of_a_checkout() -> None:
             name: own[name] for name in image if name in own
         }
         assert {"pyvips-binary", "pillow", "simplejpeg", "pi-heif", "numpy"} <= set(image)
+
+
+def test_images_keep_the_description_of_each_service_that_is_asked() -> None:
+    """What is cut from botocore there could not be asked: seen here, before an image is built."""
+    kept = runpy.run_path(str(ROOT / "images" / "tools" / "trim.py"))["SERVICES"]
+    asked = {
+        name
+        for name, value in vars(AwsClients).items()
+        if isinstance(value, property) and not name.startswith("_")
+    }
+
+    assert asked
+    assert asked <= kept

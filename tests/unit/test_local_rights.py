@@ -10,13 +10,12 @@ from botocore.stub import Stubber
 
 from tests.unit.memory_queue import MemoryQueue
 from tests.unit.state_machine.fake_jobs import FakeJobs
-from worker.adapters.aws_clients import AwsClients
 from worker.errors import AccessDenied, EmulatorError
 from worker.local import pipe
 from worker.local.actors import Actor, Actors
-from worker.local.deploy import ACTORS
-from worker.local.deploy.kinds import adapted
+from worker.local.deploy import ACTORS, adapted
 from worker.local.permits import Permits
+from worker.local.root_clients import RootClients
 from worker.local.state_machine.definition import INVOKE, SUBMIT_JOB
 from worker.local.state_machine.evaluate import TaskFailed
 from worker.local.state_machine.tasks import LocalTasks, Rights
@@ -128,7 +127,7 @@ def test_what_is_not_declared_once_is_said() -> None:
 
 def asking(decision: str, *, times: int) -> tuple[Permits, Stubber]:
     """Permits whose embedded AWS decides so, as often as told."""
-    clients = AwsClients(ENVIRONMENT)
+    clients = RootClients(ENVIRONMENT)
     iam = Stubber(clients.iam)
     for _ in range(times):
         iam.add_response(

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from types_boto3_batch import BatchClient
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_events import EventBridgeClient
-    from types_boto3_iam import IAMClient
     from types_boto3_logs import CloudWatchLogsClient
     from types_boto3_rekognition import RekognitionClient
     from types_boto3_s3 import S3Client
@@ -113,12 +112,6 @@ class AwsClients:
     def batch(self) -> BatchClient:
         """Batch."""
         client: BatchClient = self._client("batch")
-        return client
-
-    @property
-    def iam(self) -> IAMClient:
-        """IAM; nothing that is deployed asks it."""
-        client: IAMClient = self._client("iam")
         return client
 
     @property

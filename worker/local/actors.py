@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.adapters.aws_clients import AwsClients
 from worker.adapters.aws_errors import aws_call
 from worker.adapters.disk_errors import disk_call
 from worker.errors import EmulatorError
-from worker.local.deploy import ACTORS, Outputs
-from worker.local.deploy.kinds import adapted
+from worker.local.deploy import ACTORS, Outputs, adapted
 from worker.local.emulator import REGION, ROOT_KEY, address_environment, client_environment
+from worker.local.root_clients import RootClients
 
 VERSION = "2012-10-17"
 """Of the language of policies."""
@@ -119,7 +118,7 @@ class Identities:
         """
         root = {"aws_access_key_id": ROOT_KEY, "aws_secret_access_key": ROOT_KEY}
         profiles = {ROOT: root}
-        clients = AwsClients(client_environment(self._endpoint))
+        clients = RootClients(client_environment(self._endpoint))
         for name, statements in users.items():
             with aws_call(f"make the user {name}"):
                 profiles[name] = _user(clients, name, statements)
@@ -170,7 +169,7 @@ class Identities:
             aside.replace(self._file)
 
 
-def _user(clients: AwsClients, name: str, statements: Sequence[Any]) -> dict[str, str]:
+def _user(clients: RootClients, name: str, statements: Sequence[Any]) -> dict[str, str]:
     iam, user = clients.iam, f"safelight-local-{name}"
     try:
         iam.create_user(UserName=user)

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from worker.adapters.aws_calls import call_log
-from worker.adapters.aws_clients import AwsClients
 from worker.adapters.aws_errors import aws_call
 from worker.errors import AccessDenied
+from worker.local.root_clients import RootClients
 
 Permit = Callable[[str, str], None]
 """Given an action and the ARN it is done to. Raises ``AccessDenied``."""
@@ -31,7 +31,7 @@ class Permits:
         role: ARN.
     """
 
-    def __init__(self, clients: AwsClients, role: str) -> None:
+    def __init__(self, clients: RootClients, role: str) -> None:
         self._clients, self._role = clients, role
         self._log = call_log(role.rpartition("/")[2])
         self._known: set[tuple[str, str]] = set()

@@ -15,11 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worker.adapters.aws_clients import AwsClients
 from worker.errors import Conflict, SafelightError
 from worker.local.actors import ROOT
 from worker.local.child import Patience, arguments, log, stopping
 from worker.local.permits import Permit, Permits, everything
+from worker.local.root_clients import RootClients
 from worker.ports import Message, Queue
 from worker.services import ordering
 from worker.services.local_run.stop import Stop
@@ -107,7 +107,7 @@ def main() -> None:
     given = arguments("source", "target", optional={"role": "", "enrichment": ""})
     values, grouping = given.values, Grouping()
     if values["role"]:
-        permits = Permits(AwsClients(profile=ROOT), values["role"])
+        permits = Permits(RootClients(profile=ROOT), values["role"])
         grouping = Grouping(values["enrichment"], permits.require)
     with stopping(given.ready) as (queue, stop):
         run(queue, source=values["source"], target=values["target"], stop=stop, grouping=grouping)

@@ -23,6 +23,7 @@ from worker.errors import AccessDenied
 from worker.local import address
 from worker.local.actors import Actor
 from worker.local.permits import Permits
+from worker.local.root_clients import RootClients
 
 
 def test_a_role_gets_nothing_that_is_another_ones(world: World) -> None:
@@ -81,7 +82,7 @@ def test_who_is_nobody_gets_nothing(world: World) -> None:
     refused(lambda: clients("AKIAIOSFODNN7EXAMPLE", "x").s3.list_objects_v2(Bucket=intake))
     mine = world.running.ready["environment"]
     refused(lambda: clients(mine["AWS_ACCESS_KEY_ID"], "x").s3.list_objects_v2(Bucket=intake))
-    operator = AwsClients(mine)
+    operator = RootClients(mine)
     assert operator.s3.list_objects_v2(Bucket=intake)["Name"] == intake
     refused(operator.iam.list_users)
     refused(lambda: operator.s3.put_bucket_policy(Bucket=intake, Policy="{}"))
@@ -160,7 +161,7 @@ def refused(call: Callable[[], Any]) -> None:
 
 def asking(world: World, actor: Actor) -> Callable[[str, str], None]:
     """What the local stack asks where it acts in a service's place."""
-    return Permits(AwsClients(world.running.root), actor.role).require
+    return Permits(RootClients(world.running.root), actor.role).require
 
 
 def by_owner(table: str) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from tests.integration.rights.policy import Grant, grants
 from tests.integration.test_local_stack import Running
 from worker.adapters.aws_clients import AwsClients
 from worker.local.actors import Actor, Actors
-from worker.local.deploy.kinds.adapted import BATCHES
+from worker.local.deploy.adapted import BATCHES
+from worker.local.root_clients import RootClients
 from worker.local.stack import HANDLER, WORKFLOW_HANDLER
 
 
@@ -36,7 +37,7 @@ class World:
 
     def policies(self) -> Iterator[tuple[str, list[Grant]]]:
         """What each role allows that somebody has here, without what only the emulator asks for."""
-        iam = AwsClients(self.running.root).iam
+        iam = RootClients(self.running.root).iam
         for role in iam.list_roles()["Roles"]:
             name = role["RoleName"]
             if short(name) in NOBODY:

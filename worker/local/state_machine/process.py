@@ -24,6 +24,7 @@ from worker.local.actors import PLUMBING, ROOT, Actors
 from worker.local.child import Patience, arguments, log, pause, stopping
 from worker.local.deploy import STACK, Outputs, read_outputs
 from worker.local.permits import Permits
+from worker.local.root_clients import RootClients
 from worker.local.state_machine import definition
 from worker.local.state_machine.definition import Machine
 from worker.local.state_machine.evaluate import Ended, Evaluation
@@ -219,7 +220,7 @@ def _started(handler: Callable[[Any], Any], body: str) -> bool:
 def _starting(handler: Callable[[Any], Any], outputs: Outputs, code: str) -> Callable[[Any], Any]:
     """The handler, stopped where Step Functions would refuse it: the start is only written down."""
     function, machine = Actors.of(outputs).function(code), Actors.of(outputs).machine()
-    permits = Permits(AwsClients(profile=ROOT), function.role)
+    permits = Permits(RootClients(profile=ROOT), function.role)
 
     def start(event: Any) -> Any:
         permits.require("states:StartExecution", machine.arn)
@@ -233,7 +234,7 @@ def _rights(outputs: Outputs, code: str) -> Rights:
     function, machine = Actors.of(outputs).function(code), Actors.of(outputs).machine()
     jobs = machine.arn.replace(":states:", ":batch:").partition(":stateMachine")[0] + ":job/*"
     return Rights(
-        permit=Permits(AwsClients(profile=ROOT), machine.role).require,
+        permit=Permits(RootClients(profile=ROOT), machine.role).require,
         jobs=jobs,
         kinds=outputs["jobDefinitions"],
         queues=outputs["jobQueues"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from worker.local.deploy.kinds import adapted
+from worker.local.deploy import adapted
 from worker.local.deploy.kinds.kind import Aws, Created, Declared, Kind, camel_to_pascal
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from worker.local.deploy.kinds import adapted
+from worker.local.deploy import adapted
 from worker.local.deploy.kinds.kind import Aws, Created, Declared, Kind
 
 
