@@ -6,17 +6,13 @@ uploads -> [intake bucket] -> queues -> ingest function -> [delivery bucket], [q
 asset.heavy events -> workflow (state machine) -> heavy (jobs on Spot) -> [delivery bucket]
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-import pulumi
 import pulumi_aws as aws
 
-from stack import exports
 from stack.catalog import Catalog
 from stack.config import load
 from stack.cost import Cost
 from stack.events import Events
+from stack.exports import export, of_pipeline, of_registry
 from stack.heavy import Heavy
 from stack.intake import Intake
 from stack.observability import Observability
@@ -31,55 +27,36 @@ def main() -> None:
     config = load()
     account = aws.get_caller_identity().account_id
     scope = Scope(stack=config.stack, account=account, extra_tags=config.tags)
-    registry: Registry | None = None
+    registry = Registry(scope, config.registry) if config.registry.enabled else None
+    export(of_registry(registry))
+    if config.registry.only:
+        return  # a new stack has no images yet, and without them nothing below can be made
+    buckets = Buckets(scope, config.storage)
+    catalog = Catalog(scope, config.catalog)
+    events = Events(scope)
+    intake = Intake(scope, config, buckets=buckets, catalog=catalog, events=events)
     heavy: Heavy | None = None
     workflow: Workflow | None = None
     observability: Observability | None = None
 
-    if config.registry.enabled:
-        registry = Registry(scope.name("registry"), scope, config.registry)
-    export(exports.of_registry(registry))
-    if config.registry.only:
-        return  # a new stack has no images yet, and without them nothing below can be made
-    buckets = Buckets(scope.name("storage"), scope, config.storage)
-    catalog = Catalog(scope.name("catalog"), scope, config.catalog)
-    events = Events(scope.name("events"), scope)
-    intake = Intake(
-        scope.name("intake"), scope, config, buckets=buckets, catalog=catalog, events=events
-    )
     if config.heavy.enabled:
-        heavy = Heavy(
-            scope.name("heavy"),
-            scope,
-            config,
-            buckets=buckets,
-            catalog=catalog,
-            environment=intake.environment,
-        )
+        heavy = Heavy(scope, config, buckets=buckets, catalog=catalog, intake=intake)
         workflow = Workflow(
-            scope.name("workflow"),
             scope,
             config,
             buckets=buckets,
             catalog=catalog,
             events=events,
+            intake=intake,
             heavy=heavy,
-            environment=intake.environment,
         )
     if config.observability.enabled:
         observability = Observability(
-            scope.name("observability"),
-            scope,
-            config,
-            intake=intake,
-            catalog=catalog,
-            heavy=heavy,
-            workflow=workflow,
+            scope, config, catalog=catalog, intake=intake, heavy=heavy, workflow=workflow
         )
-    topic = observability.topic if observability is not None else None
-    Cost(scope.name("cost"), scope, config.cost, topic=topic, ingest=intake.ingest)
+    Cost(scope, config.cost, intake=intake, observability=observability)
     export(
-        exports.of_pipeline(
+        of_pipeline(
             scope,
             config,
             buckets=buckets,
@@ -91,12 +68,6 @@ def main() -> None:
             observability=observability,
         )
     )
-
-
-def export(values: Mapping[str, Any]) -> None:
-    """Tell the engine each of them."""
-    for name, value in values.items():
-        pulumi.export(name, value)
 
 
 main()

@@ -26,13 +26,12 @@ class Catalog(pulumi.ComponentResource):
 
     def __init__(
         self,
-        name: str,
         scope: Scope,
         config: CatalogConfig,
         *,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:catalog:Catalog", name, None, opts)
+        super().__init__("safelight:catalog:Catalog", scope.name(COMPONENT), None, opts)
         provisioned = config.capacity is Capacity.PROVISIONED
         reads = config.minimum_reads if provisioned else None
         writes = config.minimum_writes if provisioned else None

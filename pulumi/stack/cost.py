@@ -14,8 +14,9 @@ from pulumi_aws import budgets, costexplorer, savingsplans, serverlessrepository
 
 from stack.config import Cost as CostConfig
 from stack.functions import Function
+from stack.intake import Intake
+from stack.observability import Observability
 from stack.scope import PROJECT, Scope
-from stack.telling import Topic
 
 COMPONENT = "cost"
 THRESHOLDS = (("FORECASTED", 100), ("ACTUAL", 80), ("ACTUAL", 100))
@@ -34,18 +35,17 @@ class Cost(pulumi.ComponentResource):
 
     def __init__(
         self,
-        name: str,
         scope: Scope,
         config: CostConfig,
         *,
-        topic: Topic | None,
-        ingest: Function,
+        intake: Intake,
+        observability: Observability | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:cost:Cost", name, None, opts)
+        super().__init__("safelight:cost:Cost", scope.name(COMPONENT), None, opts)
         self._scope = scope
         self._config = config
-        self._topic = topic
+        self._topic = topic = observability.topic if observability is not None else None
         self._tags = scope.tags(COMPONENT)
         self._own = pulumi.ResourceOptions(parent=self)
         # Who tells the topic looks first whether it may.
@@ -59,7 +59,7 @@ class Cost(pulumi.ComponentResource):
         if config.anomaly_dollars:
             self._watch()
         if config.power_tuning:
-            self._tuning(ingest)
+            self._tuning(intake.ingest)
         if config.savings_plan_cents:
             self._commit()
         self.register_outputs({})

@@ -13,10 +13,8 @@ COMPONENT = "events"
 class Events(pulumi.ComponentResource):
     """A bus of our own: subscribers' rules see asset events and nothing else."""
 
-    def __init__(
-        self, name: str, scope: Scope, *, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
-        super().__init__("safelight:events:Events", name, None, opts)
+    def __init__(self, scope: Scope, *, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("safelight:events:Events", scope.name(COMPONENT), None, opts)
         self.bus = cloudwatch.EventBus(
             scope.name("events"),
             description="What happened to assets: asset.accepted, asset.rejected and so on",

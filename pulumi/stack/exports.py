@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pulumi
+
 from stack.catalog import Catalog
 from stack.config import Config
 from stack.events import Events
@@ -19,6 +21,12 @@ from stack.scope import Scope
 from stack.storage import Buckets
 from stack.workflow import Workflow
 from worker.settings import PREFIX
+
+
+def export(values: Mapping[str, Any]) -> None:
+    """Tell the engine each of them."""
+    for name, value in values.items():
+        pulumi.export(name, value)
 
 
 def of_registry(registry: Registry | None) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from batch.catalog import KINDS, RETRY, Kind
 from stack import policies
 from stack.catalog import Catalog
 from stack.config import Config
+from stack.intake import Intake
 from stack.machines import Machines
 from stack.network import Network
 from stack.scope import Scope
@@ -33,16 +34,15 @@ class Heavy(pulumi.ComponentResource):
 
     def __init__(
         self,
-        name: str,
         scope: Scope,
         config: Config,
         *,
         buckets: Buckets,
         catalog: Catalog,
-        environment: Mapping[str, pulumi.Input[str]],
+        intake: Intake,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:heavy:Heavy", name, None, opts)
+        super().__init__("safelight:heavy:Heavy", scope.name(COMPONENT), None, opts)
         self._scope = scope
         self._config = config
         self._tags = scope.tags(COMPONENT)
@@ -71,7 +71,7 @@ class Heavy(pulumi.ComponentResource):
         )
         self.queues = machines.queues
         self._region = aws.get_region().region
-        self._environment = environment
+        self._environment = intake.environment
         self._role = self._job_role(buckets, catalog)
         self.definitions = {kind.name: self._definition(kind) for kind in KINDS.values()}
         """Name and revision of each kind's definition, by the kind's name."""

@@ -35,7 +35,6 @@ class Intake(pulumi.ComponentResource):
 
     def __init__(
         self,
-        name: str,
         scope: Scope,
         config: Config,
         *,
@@ -44,7 +43,7 @@ class Intake(pulumi.ComponentResource):
         events: Events,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:intake:Intake", name, None, opts)
+        super().__init__("safelight:intake:Intake", scope.name(COMPONENT), None, opts)
         self._scope = scope
         self._intake = config.intake
         own = pulumi.ResourceOptions(parent=self)

@@ -33,7 +33,6 @@ class Observability(pulumi.ComponentResource):
 
     def __init__(
         self,
-        name: str,
         scope: Scope,
         config: Config,
         *,
@@ -43,7 +42,7 @@ class Observability(pulumi.ComponentResource):
         workflow: Workflow | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:observability:Observability", name, None, opts)
+        super().__init__("safelight:observability:Observability", scope.name(COMPONENT), None, opts)
         self._scope = scope
         self._tags = scope.tags(COMPONENT)
         self._own = pulumi.ResourceOptions(parent=self)

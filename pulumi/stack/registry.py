@@ -28,13 +28,12 @@ class Registry(pulumi.ComponentResource):
 
     def __init__(
         self,
-        name: str,
         scope: Scope,
         config: RegistryConfig,
         *,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:registry:Registry", name, None, opts)
+        super().__init__("safelight:registry:Registry", scope.name(COMPONENT), None, opts)
         self._own = pulumi.ResourceOptions(parent=self)
         self.urls: Mapping[str, pulumi.Output[str]] = {
             image: self._repository(image, scope, config) for image in IMAGES

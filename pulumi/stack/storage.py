@@ -28,13 +28,12 @@ class Buckets(pulumi.ComponentResource):
 
     def __init__(
         self,
-        name: str,
         scope: Scope,
         config: Storage,
         *,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:storage:Buckets", name, None, opts)
+        super().__init__("safelight:storage:Buckets", scope.name(COMPONENT), None, opts)
         self._scope = scope
         self._config = config
         self._own = pulumi.ResourceOptions(parent=self)

@@ -22,6 +22,7 @@ from stack.config import VISIBILITY_FACTOR, Config
 from stack.events import Events
 from stack.functions import Function, Image, Unattended
 from stack.heavy import Heavy
+from stack.intake import Intake
 from stack.queues import DEAD_RETENTION
 from stack.scope import Scope
 from stack.storage import Buckets
@@ -43,18 +44,17 @@ class Workflow(pulumi.ComponentResource):
 
     def __init__(
         self,
-        name: str,
         scope: Scope,
         config: Config,
         *,
         buckets: Buckets,
         catalog: Catalog,
         events: Events,
+        intake: Intake,
         heavy: Heavy,
-        environment: Mapping[str, pulumi.Input[str]],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:workflow:Workflow", name, None, opts)
+        super().__init__("safelight:workflow:Workflow", scope.name(COMPONENT), None, opts)
         self._scope = scope
         self._config = config
         self._own = pulumi.ResourceOptions(parent=self)
@@ -86,7 +86,7 @@ class Workflow(pulumi.ComponentResource):
             tracing=config.tracing,
             # The bus does not wait for it, the state machine does.
             unattended=Unattended(failures=self.dead_letters.arn, retries=RETRIES),
-            environment={**environment, f"{PREFIX}HEAVY_WORKFLOW": machine_arn},
+            environment={**intake.environment, f"{PREFIX}HEAVY_WORKFLOW": machine_arn},
             opts=self._own,
         )
         self.machine = self._machine(machine_name, heavy)

@@ -11,6 +11,7 @@ import pytest
 from worker.local.deploy import checkout
 from worker.local.infra import documents, page
 from worker.local.infra.components import Components
+from worker.local.infra.purposes import PURPOSES
 
 HOME = checkout.folder()
 
@@ -62,6 +63,14 @@ def test_every_component_says_what_it_is_for(everything: Components) -> None:
     for one in everything.all:
         assert one.purpose, one.name
         assert all(one.inner.values()), one.name
+
+
+def test_every_resource_says_what_it_is_for(everything: Components) -> None:
+    """By itself or by its kind; and no kind is explained that is not there."""
+    parts = [part for one in everything.all for part in one.parts]
+
+    assert [part.resource.urn for part in parts if not part.purpose] == []
+    assert {*PURPOSES} - {part.resource.kind for part in parts} == set()
 
 
 def test_the_command_is_there() -> None:

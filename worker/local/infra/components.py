@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.local.infra.declaration import Declaration, Resource
+from worker.local.infra.purposes import PURPOSES
 
 LOG = "cloudwatch/LogGroup"
 ALONE = "the stack itself"
@@ -25,7 +26,7 @@ class Part:
     place: str
     """The inner component it is in (``PrivateBucket intake``); empty if none."""
     purpose: str
-    """What it says of itself, or what its component says."""
+    """What it says of itself, or what its kind is for."""
     needs: tuple[tuple[str, Resource], ...]
     """What it refers to, each with its component's name, by component, kind and name."""
 
@@ -104,7 +105,7 @@ def _part(one: Resource, by_urn: Mapping[str, Resource], names: Mapping[str, str
     deep = above is not None and above.parent_urn in by_urn
     said = one.inputs.get("description") or one.inputs.get("alarmDescription")
     if not isinstance(said, str):
-        said = _purpose(above) if above is not None else ""
+        said = PURPOSES.get(one.kind, "")
     needs = [(names[urn], by_urn[urn]) for urn in one.needs if urn in by_urn]
     return Part(
         resource=one,

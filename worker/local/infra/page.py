@@ -81,15 +81,10 @@ def _section(one: Component) -> Iterator[str]:
     for part in one.parts:
         needs = "; ".join(_needs(part, one.name))
         # Those that are the same in everything but their name are one line.
-        row = (part.resource.kind, part.place, _short(part, one), needs)
+        row = (part.resource.kind, part.place, part.purpose, needs)
         rows.setdefault(row, []).append(part.resource.name)
     for (kind, place, says, needs), names in rows.items():
         yield f"| `{kind}` | {', '.join(names)} | {place} | {_cell(says)} | {_cell(needs)} |"
-
-
-def _short(part: Part, component: Component) -> str:
-    """What it says of itself; what its component says stands above the table already."""
-    return "" if part.purpose in (component.purpose, *component.inner.values()) else part.purpose
 
 
 def _needs(part: Part, home: str) -> Iterator[str]:
