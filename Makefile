@@ -16,7 +16,7 @@ demo: setup ## Process the sample pictures, then say where to look
 
 test: setup ## Run all tests, on all cores
 	@printf '\n== tests\n' # not a step: pytest says itself how long it took, as the last line
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 up: setup ## Run the whole pipeline on this machine, until Ctrl-C: ARGS="--port 4567"
 	@$(BIN)/safelight up $(ARGS)

@@ -254,7 +254,8 @@ def test_near_duplicates_are_found_nearest_first(catalog: Catalog) -> None:
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(
     phash=st.integers(0, 2**64 - 1),

@@ -19,7 +19,7 @@ def _check(config: dict[str, Any]) -> None:
     rules.check(declared, read({**IMAGES, **config}, stack=LONGEST_STACK))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @example(config=configs.switched(on=True))
 @example(config=configs.switched(on=False))
 @given(config=configs.configs)
@@ -36,7 +36,7 @@ def test_a_part_that_is_gone_takes_nothing_else_with_it(part: str) -> None:
     _check({part: {"enabled": False}})
 
 
-@settings(max_examples=1, deadline=None)
+@settings(max_examples=1)
 @given(config=configs.configs)
 def test_no_key_is_left_out_of_what_is_drawn(config: dict[str, Any]) -> None:
     """A new value of the configuration is tried at random too."""

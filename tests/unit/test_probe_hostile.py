@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.hostile import (
@@ -32,12 +32,7 @@ EVERYTHING = frozenset(Format)
 SMALL = Limits(pixels=1_000_000, animation_pixels=2_000_000, frames=20)
 """For mutated files: what claims to be large is refused instead of drawn."""
 
-MUTATIONS = settings(
-    max_examples=40,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+MUTATIONS = settings(max_examples=40, derandomize=True)
 
 BEHIND_THE_FIRST_PICTURE = {
     # Cut behind their first picture these still have all that is ever opened.
@@ -197,7 +192,7 @@ def test_names_of_items_that_are_not_text_are_corrupt() -> None:
 
 
 @given(data=st.binary(max_size=400))
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 def test_random_bytes_are_only_ever_refused(data: bytes) -> None:
     """Whatever the bytes, the probe raises a Rejected and nothing else."""
     with pytest.raises(Rejected):
@@ -208,7 +203,7 @@ def test_random_bytes_are_only_ever_refused(data: bytes) -> None:
     head=st.sampled_from(sorted({specimen(kind.value)[:16] for kind in Format})),
     tail=st.binary(max_size=300),
 )
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 def test_random_bytes_behind_a_signature_are_only_ever_refused(head: bytes, tail: bytes) -> None:
     """A true signature in front of random bytes changes nothing."""
     with pytest.raises(Rejected):

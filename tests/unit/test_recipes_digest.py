@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker import recipes
@@ -37,8 +37,6 @@ formats = ["png"]
 watermark = { text = "me" }
 """
 PNG = b"\x89PNG\r\n\x1a\n"
-# No example is too slow: a busy machine is no mistake of the code.
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SHIPPED = [(FOLDER / f"{name}.toml").read_text(encoding="utf-8") for name in recipes.shipped()]
 
 
@@ -242,7 +240,6 @@ def shuffled(value: Any, order: random.Random) -> Any:
 
 
 @given(documents(), st.randoms(use_true_random=False))
-@UNHURRIED
 def test_digest_is_stable_under_order(document: dict[str, Any], order: random.Random) -> None:
     """However the keys are ordered, the recipe and its digest are the same."""
     recipe, other = built(document), built(shuffled(document, order))
@@ -253,7 +250,6 @@ def test_digest_is_stable_under_order(document: dict[str, Any], order: random.Ra
 
 
 @given(documents())
-@UNHURRIED
 def test_any_recipe_can_be_written_and_read_back(document: dict[str, Any]) -> None:
     """TOML with every default spelled out means the same as what it was written from."""
     recipe = built(document)
@@ -264,7 +260,7 @@ def test_any_recipe_can_be_written_and_read_back(document: dict[str, Any]) -> No
 
 
 @given(broken())
-@settings(UNHURRIED, max_examples=300)
+@settings(max_examples=300)
 def test_random_mistakes_are_problems(document: dict[str, Any]) -> None:
     """A document with random changes is a recipe or a list of printable problems, never a raise."""
     problems = Problems()
@@ -277,7 +273,7 @@ def test_random_mistakes_are_problems(document: dict[str, Any]) -> None:
 
 
 @given(st.data())
-@settings(UNHURRIED, max_examples=300)
+@settings(max_examples=300)
 def test_random_text_is_a_recipe_error(data: st.DataObject) -> None:
     """Shipped recipes with random pieces cut, moved or put in raise nothing but RecipeError."""
     text = data.draw(st.sampled_from(SHIPPED))

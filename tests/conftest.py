@@ -1,0 +1,20 @@
+"""How tests are run, whichever they are."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no failure. What may not be slow is measured by `make bench`.
+settings.register_profile(
+    "unhurried", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("unhurried")
+
+
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One more than cores: tests of the local stack wait for the processes they have started."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ or not hasattr(os, "sched_getaffinity"):
+        return None  # as xdist has it
+    return len(os.sched_getaffinity(0)) + 1
