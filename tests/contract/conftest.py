@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,21 +9,18 @@ from pathlib import Path
 import pytest
 
 from tests.contract.catalog_tables import make_table
+from tests.emulators import make_sure
 from worker.adapters.aws_clients import AwsClients
 from worker.adapters.dynamodb.catalog import DynamoCatalog
 from worker.adapters.sqlite_catalog import SqliteCatalog
-from worker.local.emulator import Emulator, install, running
+from worker.local.emulator import Emulator, running
 from worker.ports import Catalog
 
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """The embedded AWS, without checks of policies."""
-    # The processes of a run share the folder above their own: the first one installs.
-    shared = tmp_path_factory.getbasetemp().parent
-    with (shared / "emulator.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        install()
+    make_sure(tmp_path_factory)
     with running(tmp_path_factory.mktemp("emulator")) as emulator:
         yield emulator
 

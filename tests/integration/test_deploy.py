@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import pytest
 from worker.adapters.dynamodb import schema
 from worker.errors import ConfigurationError, EmulatorError
 from worker.local.deploy import Outputs, deploy, read_outputs
-from worker.local.emulator import Emulator, free_port, install, running, start
+from worker.local.emulator import Emulator, free_port, start
 from worker.services.ingest.messages import uploads_in
 from worker.settings import Settings
 
@@ -49,16 +47,6 @@ class Stack:
             MessageSystemAttributeNames=["All"],
         )
         return [dict(message) for message in found.get("Messages", [])]
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """An embedded AWS with nothing in it."""
-    with (tmp_path_factory.getbasetemp().parent / "emulator.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the processes of a run share its installation
-        install()
-    with running(tmp_path_factory.mktemp("deploy")) as emulator:
-        yield emulator
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ names and ARNs that everything else refers to.
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,13 +15,14 @@ from typing import Any
 import pytest
 from pulumi.runtime import MockResourceArgs
 
+from tests.emulators import make_sure
 from tests.infra.configs import switched
 from worker.local.actors import Actors
 from worker.local.deploy import Outputs, deploy
 from worker.local.deploy.kinds import KINDS, registered
 from worker.local.deploy.kinds.kind import Aws
 from worker.local.deploy.registrar import Registrar
-from worker.local.emulator import Emulator, free_port, install, running, start
+from worker.local.emulator import Emulator, free_port, running, start
 from worker.local.stack import HANDLER, WORKFLOW_HANDLER
 
 NAME = "safelight-local"
@@ -38,9 +38,7 @@ class Held:
 @pytest.fixture(scope="module")
 def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
     """Deployed, stopped, and found again as it was kept."""
-    with (tmp_path_factory.getbasetemp().parent / "emulator.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the processes of a run share its installation
-        install()
+    make_sure(tmp_path_factory)
     folder, port = tmp_path_factory.mktemp("held"), free_port()
     (folder / "state").mkdir()
 

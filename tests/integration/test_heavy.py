@@ -11,42 +11,41 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 from PIL import Image
 
-from tests.integration.test_local_stack import Running, stack
-from worker.adapters.local_workflows import LocalWorkflows
+from tests.integration.heavy_uploads import (
+    CLIP_SECONDS,
+    HEIGHT,
+    SECONDS,
+    WIDTH,
+    clip,
+    divided,
+    final,
+    jobs_of,
+    wait_for,
+)
+from tests.integration.running import Running, stack
 from worker.errors import Reason
 from worker.jobs import JobState
 from worker.local import address
 from worker.local.batch.jobs import LocalJobs
 from worker.local.state_machine.store import Executions
 from worker.model import Format, MediaFormat
-from worker.recipes import load
 from worker.records import (
-    VIDEO_CODE,
     AssetRecord,
-    LogEntry,
-    ObjectVersion,
     Status,
-    Verdict,
-    asset_id_of,
-    version_of,
 )
-from worker.services.heavy import Heavy, HeavyPolicy
 from worker.services.ingest.output import quarantine_key, version_prefix
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed"),
     pytest.mark.timeout(300),
 ]
-SECONDS = 120.0
-CLIP_SECONDS, WIDTH, HEIGHT = 3, 320, 180
 
 
 @pytest.fixture(scope="module")
@@ -54,44 +53,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One stack for all tests here."""
     with stack(tmp_path_factory.mktemp("heavy") / "data") as up:
         yield up
-
-
-def clip(folder: Path) -> Path:
-    """A few seconds of moving pictures with sound."""
-    path = folder / "holiday & film.mov"
-    subprocess.run(
-        [
-            *("ffmpeg", "-v", "error", "-f", "lavfi"),
-            *("-i", f"testsrc2=size={WIDTH}x{HEIGHT}:rate=25:duration={CLIP_SECONDS}"),
-            *("-f", "lavfi", "-i", f"sine=frequency=440:duration={CLIP_SECONDS}"),
-            *("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"),
-            *("-c:a", "aac", "-y", str(path)),
-        ],
-        check=True,
-    )
-    return path
-
-
-def wait_for(running: Running, asset: str, condition: Callable[[AssetRecord], bool]) -> AssetRecord:
-    """The record, once something is true of it."""
-    catalog, end = running.app.catalog, time.monotonic() + SECONDS
-    while True:
-        record = catalog.get(asset)
-        if record is not None and condition(record):
-            return record
-        assert time.monotonic() < end, f"still {record}; {jobs_of(running)}"
-        time.sleep(0.2)
-
-
-def jobs_of(running: Running) -> Any:
-    """How the jobs stand, for a failing test to say."""
-    listed = LocalJobs(running.data / address.JOBS).list()
-    return [(one.kind, one.state, one.exit_code, one.reason) for one in listed]
-
-
-def final(record: AssetRecord) -> bool:
-    """It waits for nothing any more."""
-    return record.status is not Status.HEAVY
 
 
 def test_an_oversize_picture_becomes_an_accepted_asset(running: Running, tmp_path: Path) -> None:
@@ -157,28 +118,8 @@ def test_a_video_becomes_what_a_player_needs_while_jobs_lose_their_machines(
 
 def test_a_large_video_is_divided_and_joined(running: Running, tmp_path: Path) -> None:
     """Plan, array, assembly: the same files and the same record as from one machine."""
-    app, path = running.root_app, clip(tmp_path)
-    bucket = app.settings.delivery_bucket
-    # A bucket that announces nothing: only this test starts the workflow, with its own policy.
-    app.store.put(bucket, "aside/film.mov", path.read_bytes(), content_type="video/quicktime")
-    stored = app.store.head(bucket, "aside/film.mov")
-    record = waiting(bucket, "aside/film.mov", stored.etag, stored.size)
-    app.catalog.commit(record, LogEntry(time=record.updated_at, kind="heavy"))
-    policy = HeavyPolicy(
-        delivery_bucket=bucket,
-        quarantine_bucket=app.settings.quarantine_bucket,
-        video_seconds=60,
-        video_array_bytes=stored.size,
-        recipe="default",
-    )
-    heavy = Heavy(
-        store=app.store,
-        catalog=app.catalog,
-        events=app.events,
-        policy=policy,
-        workflows=LocalWorkflows(running.data / address.WORKFLOWS),
-    )
-    heavy.start(record.asset, record.version)
+    path = clip(tmp_path)
+    record = divided(running, path)
     done = wait_for(running, record.asset, final)
     assert done.status is Status.ACCEPTED, (done.verdict, jobs_of(running))
     check_film(running, done, tmp_path)
@@ -222,22 +163,6 @@ def strike(running: Running, asset: str, chance: Random) -> set[str]:
             break
         time.sleep(0.05)
     return struck
-
-
-def waiting(bucket: str, key: str, etag: str, size: int) -> AssetRecord:
-    """What ingest would record of a video."""
-    source = ObjectVersion(bucket=bucket, key=key, etag=etag, sequencer="0A", size=size)
-    digest = load("default").digest
-    return AssetRecord(
-        asset=asset_id_of(bucket, key),
-        source=source,
-        recipe="default",
-        recipe_digest=digest,
-        version=version_of(etag, "0A", digest),
-        status=Status.HEAVY,
-        verdict=Verdict(code=VIDEO_CODE, message="video (QuickTime MOV)"),
-        updated_at="2026-01-02T03:04:05.000000Z",
-    )
 
 
 # --- what a record promises, checked with the programs that players are made of ----------------

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from worker.local.deploy import deploy
-from worker.local.emulator import Emulator, client_environment, install, running
+from worker.local.emulator import Emulator, client_environment
 
 SAFELIGHT = Path(sys.executable).with_name("safelight")
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """An embedded AWS with nothing in it."""
-    with (tmp_path_factory.getbasetemp().parent / "emulator.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the processes of a run share its installation
-        install()
-    with running(tmp_path_factory.mktemp("env")) as emulator:
-        yield emulator
 
 
 def test_commands_find_a_deployed_stack(emulator: Emulator, tmp_path: Path) -> None:

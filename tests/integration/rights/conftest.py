@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.rights.world import World
-from tests.integration.test_local_stack import stack
+from tests.integration.running import stack
 from worker.adapters.aws_calls import VARIABLE
 
 

@@ -20,23 +20,29 @@ import pytest
 from botocore.exceptions import ClientError
 from PIL import Image
 
+from tests.integration.heavy_uploads import (
+    SECONDS,
+    clip,
+    divided,
+    final,
+    jobs_of,
+    wait_for,
+    waiting,
+)
 from tests.integration.rights.calls import missing, recorded, unused
 from tests.integration.rights.justified import JUSTIFIED
 from tests.integration.rights.policy import Grant
 from tests.integration.rights.world import World, short, unannounced
-from tests.integration.test_heavy import clip, final, jobs_of, wait_for, waiting
-from tests.integration.test_local_stack import Running, picture, until
+from tests.integration.running import Running, picture, until
 from worker.adapters.aws_calls import VARIABLE
 from worker.adapters.aws_clients import AwsClients
-from worker.adapters.local_workflows import LocalWorkflows
 from worker.adapters.s3 import S3ObjectStore
 from worker.adapters.transfers import S3Transfers
 from worker.errors import SafelightError
 from worker.jobs import JobState
 from worker.local import address
 from worker.local.batch.jobs import LocalJobs
-from worker.records import LogEntry, Status, Verdict
-from worker.services.heavy import Heavy, HeavyPolicy
+from worker.records import Status, Verdict
 from worker.services.ingest.closing import quarantine
 from worker.services.ingest.shelf import Shelf
 
@@ -44,7 +50,6 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed"),
     pytest.mark.timeout(300),
 ]
-SECONDS = 120.0
 PART = 5 * 1024**2
 """Smallest part of an upload in parts."""
 
@@ -115,13 +120,13 @@ def films(world: World, folder: Path) -> None:
     film = clip(folder)
     whole = running.json("put", film, "--wait")["asset"]
     reclaim_one(running, whole)
-    divided = start_divided(running, film)
+    parted = divided(running, film).asset
     short_ = folder / "short.mp4"
     short_.write_bytes(film.read_bytes()[:3000])
     rejected = running.json("put", short_, "--wait")["asset"]
 
     assert wait_for(running, whole, final).status is Status.ACCEPTED, jobs_of(running)
-    assert wait_for(running, divided, final).status is Status.ACCEPTED, jobs_of(running)
+    assert wait_for(running, parted, final).status is Status.ACCEPTED, jobs_of(running)
     assert wait_for(running, rejected, final).status is Status.REJECTED
 
 
@@ -134,31 +139,6 @@ def reclaim_one(running: Running, asset: str) -> None:
             return
         assert time.monotonic() < end, jobs_of(running)
         time.sleep(0.02)
-
-
-def start_divided(running: Running, film: Path) -> str:
-    """Let several machines encode a film, small as it is; its asset."""
-    app, bucket = running.root_app, running.app.settings.delivery_bucket
-    # A bucket that announces nothing: only this test starts the workflow, with its own policy.
-    app.store.put(bucket, "aside/film.mov", film.read_bytes(), content_type="video/quicktime")
-    stored = app.store.head(bucket, "aside/film.mov")
-    record = waiting(bucket, "aside/film.mov", stored.etag, stored.size)
-    app.catalog.commit(record, LogEntry(time=record.updated_at, kind="heavy"))
-    policy = HeavyPolicy(
-        delivery_bucket=bucket,
-        quarantine_bucket=app.settings.quarantine_bucket,
-        video_seconds=60,
-        video_array_bytes=stored.size,
-        recipe="default",
-    )
-    Heavy(
-        store=app.store,
-        catalog=app.catalog,
-        events=app.events,
-        policy=policy,
-        workflows=LocalWorkflows(running.data / address.WORKFLOWS),
-    ).start(record.asset, record.version)
-    return record.asset
 
 
 def rarities(world: World, folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from tests.integration.acting import acting
 from tests.integration.rights.justified import NOBODY
 from tests.integration.rights.policy import Grant, grants
-from tests.integration.test_local_stack import Running
+from tests.integration.running import Running
 from worker.adapters.aws_clients import AwsClients
 from worker.local.actors import Actor, Actors
 from worker.local.deploy.adapted import BATCHES

@@ -1,0 +1,142 @@
+"""A local stack as a real process, and the commands on it, for whichever test needs one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from worker.adapters.aws_clients import AwsClients
+from worker.bootstrap import Application, assemble
+from worker.local.emulator import client_environment, free_port
+from worker.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-m", "worker")
+DEADLINE = 90.0
+
+
+def environment() -> dict[str, str]:
+    """Of a user who has the project installed and no AWS account."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SAFELIGHT_TABLE"))}
+    return {**kept, "PYTHONPATH": str(ROOT)}
+
+
+def picture(folder: Path, name: str, colour: str = "teal") -> Path:
+    """A JPEG with something in it."""
+    image = Image.new("RGB", (320, 200), colour)
+    image.paste((250, 240, 200), (40, 40, 160, 120))
+    path = folder / name
+    image.save(path, "JPEG")
+    return path
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens soon; fail if it does not."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+class Running:
+    """A stack that is up, and the commands on it."""
+
+    def __init__(self, process: subprocess.Popen[str], data: Path) -> None:
+        """Wait until it is up."""
+        self.process, self.data = process, data
+        self.ready = self.line("ready")
+        self.pids: Mapping[str, int] = self.ready["processes"]
+
+    def line(self, state: str) -> dict[str, Any]:
+        """The next thing of this kind that the stack says; pytest's timeout is the deadline."""
+        assert self.process.stdout is not None
+        for text in self.process.stdout:
+            value: dict[str, Any] = json.loads(text)
+            if value["state"] == state:
+                return value
+        assert self.process.stderr is not None
+        raise AssertionError(f"the stack ended: {self.process.stderr.read()}")
+
+    def run(self, *arguments: str | Path, code: int = 0) -> str:
+        """One command on this stack; its output."""
+        done = subprocess.run(
+            [*COMMAND, *map(str, arguments), "--data", str(self.data)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment(),
+        )
+        assert done.returncode == code, done.stderr
+        return done.stdout
+
+    def json(self, *arguments: str | Path, code: int = 0) -> Any:
+        """One command's JSON."""
+        return json.loads(self.run(*arguments, "--json", code=code))
+
+    @property
+    def app(self) -> Application:
+        """The services, wired to this stack."""
+        settings = Settings.from_environment(self.ready["environment"])
+        return assemble(settings, AwsClients(self.ready["environment"]))
+
+    @property
+    def port(self) -> int:
+        """Of the embedded AWS."""
+        return int(self.ready["endpoint"].rpartition(":")[2])
+
+    @property
+    def root(self) -> dict[str, str]:
+        """Variables of the account's root user, for what no commands and no roles may."""
+        return client_environment(self.ready["endpoint"])
+
+    @property
+    def root_app(self) -> Application:
+        """The services as the root user has them."""
+        settings = Settings.from_environment(self.ready["environment"])
+        return assemble(settings, AwsClients(self.root))
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """End it as a person does, and wait."""
+        self.process.send_signal(number)
+        self.process.wait(DEADLINE)
+
+
+@contextmanager
+def stack(data: Path, *, workers: int = 1, port: int | None = None) -> Iterator[Running]:
+    """A stack for as long as the block lasts."""
+    process = subprocess.Popen(
+        [
+            *(*COMMAND, "up", "--json", "--data", str(data)),
+            *("--port", str(port or free_port()), "--workers", str(workers)),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=environment(),
+    )
+    with process:
+        try:
+            yield Running(process, data)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
