@@ -63,7 +63,7 @@ def install(folder: Path | None = None) -> Path:
     if program.exists() and stamp.exists() and stamp.read_text() == wanted:
         return program
     venv.create(folder, with_pip=True, clear=True)
-    command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-compile"]
     command += ["--disable-pip-version-check", "--require-hashes", "-r", str(REQUIREMENTS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
