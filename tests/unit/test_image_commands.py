@@ -55,6 +55,14 @@ def test_a_build_can_be_made_anew() -> None:
     assert [" --no-cache " in line for line in lines] == [True, True]
 
 
+@pytest.mark.parametrize("kind", ["lambda", "batch"])
+def test_one_image_is_built_alone(kind: str) -> None:
+    """For who builds both at a time."""
+    (line,) = dry("build", OWN_ARCH="amd64", KIND=kind).stdout.splitlines()
+
+    assert f" --file images/{kind}/Dockerfile " in line
+
+
 def test_another_architecture_is_built_by_buildx() -> None:
     """One plain manifest each, which is what Lambda takes; never tagged latest."""
     lines = dry("build", "both", OWN_ARCH="amd64").stdout.splitlines()
