@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.fakes import Fuse, Killed
-from tests.unit.heavy_uploads.world import ENCODED, FACTS, POLICY, World
+from tests.unit.heavy_uploads.world import ENCODED, FACTS, MOVES, POLICY, World
 from worker.errors import EngineError, Unreachable
 from worker.model import Format, MediaFormat
 from worker.records import LogEntry, Medium, Status, medium_of
@@ -35,11 +35,11 @@ def test_a_video_whose_jobs_are_done_is_accepted_with_everything_named() -> None
     assert medium_of(record) is Medium.VIDEO
     assert record.film is not None
     assert (record.film.duration_ms, record.film.width, record.film.codec) == (2000, 320, "h264")
-    assert [(one.name, one.format, one.width) for one in record.media] == [
-        ("stream", MediaFormat.HLS, 320),
-        ("film", MediaFormat.MP4, 320),
-        ("storyboard", MediaFormat.VTT, 0),
-        ("preview", MediaFormat.MP4, 0),
+    assert [(one.name, one.format, one.width, one.duration_ms) for one in record.media] == [
+        ("stream", MediaFormat.HLS, 320, 2000),
+        ("film", MediaFormat.MP4, 320, 2000),
+        ("storyboard", MediaFormat.VTT, 0, 2000),
+        ("preview", MediaFormat.MP4, 32, 1500),
     ]
     assert [(one.name, one.format, one.width, one.height) for one in record.renditions] == [
         ("poster", Format.JPEG, 32, 18),
@@ -256,6 +256,7 @@ UNUSABLE: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "outside": ("poster", {"x": 1}, {"outputs": [STORED | {"name": "../a.jpg"}]}),
     "no digest": ("poster", {"x": 1}, {"outputs": [STORED | {"sha256": "c"}]}),
     "no picture": ("poster", {"x": 1}, {"outputs": []}),
+    "a preview it does not know": ("preview", {**MOVES} | {"files": []}, {}),
     "no outputs": ("poster", {"x": 1}, {"outputs": 4}),
 }
 

@@ -62,6 +62,18 @@ ENCODED: Mapping[str, Any] = {
         {"name": "90p", "width": 160, "height": 90},
     ],
 }
+MOVES: Mapping[str, Any] = {
+    "files": [
+        {"name": "preview.webp", "width": 32, "height": 18},
+        {"name": "preview.mp4", "width": 32, "height": 18},
+    ],
+    "seconds": 1.5,
+}
+DETAILS: Mapping[str, Mapping[str, Any]] = {
+    "transcode": ENCODED,
+    "video-metadata": FACTS,
+    "preview": MOVES,
+}
 FILES: Mapping[str, Sequence[str]] = {
     "transcode": ("hls/master.m3u8", "hls/180p/0.m4s", "video.mp4"),
     "poster": ("poster.jpg", "poster.webp"),
@@ -159,7 +171,7 @@ class World:
             "kind": kind,
             "inputs": [source | {"etag": self.record.source.etag}],
             "outputs": outputs,
-            "details": details or {"transcode": ENCODED, "video-metadata": FACTS}.get(kind, {}),
+            "details": details or DETAILS.get(kind, {}),
             **more,
         }
         self.put(kind, "result.json", json.dumps(value).encode())

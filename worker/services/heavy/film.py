@@ -145,10 +145,24 @@ def _played(result: Result, film: Film) -> Iterator[StoredMedia]:
 
 def _beside(results: Mapping[str, Result], film: Film) -> Iterator[StoredMedia]:
     """A preview that plays, and which part of a sprite sheet belongs to which moment."""
-    for kind, format_ in ((STORYBOARD, MediaFormat.VTT), (PREVIEW, MediaFormat.MP4)):
-        for output in results[kind].outputs if kind in results else ():
-            if output.content_type.partition(";")[0] == format_.media_type:
-                yield _media(output, kind, format_, film.duration_ms if kind == STORYBOARD else 0)
+    for output in _of_type(results.get(STORYBOARD), MediaFormat.VTT):
+        yield _media(output, STORYBOARD, MediaFormat.VTT, film.duration_ms)
+    for output in _of_type(results.get(PREVIEW), MediaFormat.MP4):
+        details = results[PREVIEW].details
+        made = {word(one, "name", 900): one for one in objects(details, "files")}.get(output.name)
+        if made is None:
+            raise EngineError(f"the preview job says nothing of {output.name}")
+        yield replace(
+            _media(output, PREVIEW, MediaFormat.MP4, round(1000 * number(details, "seconds"))),
+            width=whole(made, "width"),
+            height=whole(made, "height"),
+        )
+
+
+def _of_type(result: Result | None, format_: MediaFormat) -> Iterator[Output]:
+    for output in result.outputs if result is not None else ():
+        if output.content_type.partition(";")[0] == format_.media_type:
+            yield output
 
 
 def _media(file: Output, name: str, format_: MediaFormat, duration_ms: int) -> StoredMedia:
