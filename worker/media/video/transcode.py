@@ -169,7 +169,7 @@ def encode_parts(
         except BaseException as error:
             shared.give_up(error)
             raise
-        shared.advance(part, float(part.frames / plan.rate))
+        shared.finish(part)
         return made.files
 
     # Threads only wait for their ffmpeg, which has one processor's worth of work.
@@ -239,6 +239,7 @@ class _Shared:
         self._total = max(1, sum(part.frames for part in wanted))
         self._before = self._total - sum(part.frames for part in missing)
         self._done: dict[int, float] = {}
+        self._parts, self._finished = len(wanted), len(wanted) - len(missing)
         self.error: BaseException | None = None
 
     @property
@@ -258,12 +259,24 @@ class _Shared:
         self._given_up.set()
 
     def advance(self, part: Part, seconds: float) -> None:
-        if self._tell is None:
-            return
+        """So much of a part is encoded."""
         with self._lock:
             self._done[part.number] = min(part.frames, seconds * float(self._plan.rate))
-            share = (self._before + sum(self._done.values())) / self._total
-            self._tell(min(1.0, share), f"part {part.number + 1} of {len(self._plan.parts)}")
+            self._say()
+
+    def finish(self, part: Part) -> None:
+        """A part is kept."""
+        with self._lock:
+            self._done[part.number] = part.frames
+            self._finished += 1
+            self._say()
+
+    def _say(self) -> None:
+        if self._tell is None:
+            return
+        share = (self._before + sum(self._done.values())) / self._total
+        # Several are encoded at a time: which of them has moved is nothing to say.
+        self._tell(min(1.0, share), f"encoding, {self._finished} of {self._parts} parts done")
 
 
 def encode_sounds(

@@ -31,10 +31,6 @@ VERSION = 2
 """Of the plan and of what is encoded by it: goes up when the same plan would make other bytes."""
 
 _MOST_SOUND_TRACKS = 8
-_LEAST_PARTS = 8
-"""Parts of a film that is long enough for so many."""
-_SHORTEST_PART = 12.0
-"""Seconds: below this the start of a program shows."""
 _HELD = 1.0
 """Seconds by which sound may outlast the picture before the last picture is held for it."""
 
@@ -181,10 +177,9 @@ def make(
             Reason.UNSUPPORTED_VARIANT, "a picture this small in the chosen codec is not supported"
         )
     found = _held(path, found, probe, options, limits=limits, stop=stop)
-    # A short film has parts for several processors too.
-    shared = max(float(found.seconds) / _LEAST_PARTS, _SHORTEST_PART)
-    part_seconds = min(options.part_seconds, shared)
-    cut = segments.cut(found, segment_seconds=options.segment_seconds, part_seconds=part_seconds)
+    cut = segments.cut(
+        found, segment_seconds=options.segment_seconds, part_seconds=options.part_seconds
+    )
     return TranscodePlan(
         version=VERSION,
         source=source,
