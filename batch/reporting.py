@@ -9,6 +9,7 @@ metric format in the same log. What may not be here: work, exit codes.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ RECORD_SECONDS = 3.0
 HEARTBEAT_SECONDS = 30.0
 """Without progress for so long a line says that the job is alive."""
 NAMESPACE = "Safelight"
+_NUMBERS = re.compile(r"\d+")
 _UNITS = {"Seconds": "Seconds", "InputBytes": "Bytes", "OutputBytes": "Bytes"}
 
 
@@ -55,6 +57,11 @@ class _Course:
     from_share: float = 0.0
     logged: float = float("-inf")
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def _step(doing: str) -> str:
+    """What is done, without its numbers: "encoding, 2 of 12 parts done" is one step to its end."""
+    return _NUMBERS.sub("", doing)
 
 
 class Reporter:
@@ -110,9 +117,13 @@ class Reporter:
         course, now = self._course, self._clock()
         share = min(1.0, max(0.0, share))
         with course.lock:
+            another = _step(doing) != _step(course.doing)
             if not course.doing:
                 course.began, course.from_share = now, share
-            news = doing != course.doing or share >= 1.0 > course.share
+            elif another:
+                # What a step begins with was there before: a checkpoint tells nothing of the speed.
+                course.from_share += max(0.0, share - course.share)
+            news = another or share >= 1.0 > course.share
             course.share, course.doing = share, doing
             due = news or now - course.logged >= LOG_SECONDS
             if due:

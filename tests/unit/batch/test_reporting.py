@@ -53,6 +53,22 @@ def test_progress_is_throttled_and_estimated() -> None:
     assert lines[-1]["seconds_left"] == 0.0
 
 
+def test_what_a_checkpoint_had_tells_nothing_of_the_speed() -> None:
+    """A step that goes on from a half is no faster for it, and numbers in it are no news."""
+    log, clock = io.StringIO(), Clock()
+    reporter = Reporter(Identity(kind="transcode", job="j"), log, clock=clock)
+
+    reporter.progress(0.0, "looking at the video")
+    for second in range(11):
+        clock.now = float(second)
+        reporter.progress(0.5 + second * 0.01, f"encoding, {50 + second} of 100 parts done")
+
+    lines = said(log)
+    assert [line["percent"] for line in lines] == [0.0, 50.0, 52.0, 54.0, 56.0, 58.0, 60.0]
+    assert "seconds_left" not in lines[1]
+    assert (lines[-1]["percent_per_second"], lines[-1]["seconds_left"]) == (1.0, 40.0)
+
+
 def test_a_quiet_job_has_a_heartbeat() -> None:
     """Without progress a line says that the job is alive."""
     beaten = threading.Event()
