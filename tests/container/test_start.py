@@ -17,10 +17,12 @@ from tests.unit.pictures import encoded, photo
 
 STARTS = 10
 MEDIAN_SECONDS = 0.6
-CPU_SECONDS = 1.1
-"""Most processor time that a start may cost: twice what was measured, for slower machines. Other
-work on the same machine makes a start wait, but hardly dearer. So this holds always, the goal on a
-quiet machine alone: whether it was met is reported, with how busy the machine was."""
+LIBRARIES = "import boto3, numpy, PIL.Image, pyvips, time; print(time.process_time())"
+"""What a start cannot do without, in a container of its own beside each."""
+TIMES = 2.7
+"""Most processor time that a start may cost, in that of ``LIBRARIES``: about half as much again as
+was measured. Both are as slow as the machine is, so this holds everywhere; the goal holds on a fast
+and quiet machine alone: whether it was met is reported, with how busy the machine was."""
 
 
 @pytest.mark.timeout(300)
@@ -31,6 +33,7 @@ def test_the_first_answer_comes_soon(
     wired: list[float] = []
     answered: list[float] = []
     cost: list[float] = []
+    libraries: list[float] = []
     with cloud(tmp_path) as aws:
         keys = [f"start/{number}.jpg" for number in range(STARTS)]
         messages = aws.upload(
@@ -45,6 +48,7 @@ def test_the_first_answer_comes_soon(
             with function(engine, rie, aws.environment) as ingest:
                 assert ingest.invoke({"Records": []}) == {"batchItemFailures": []}
                 wired.append(time.monotonic() - ingest.started)
+            libraries.append(float(engine.python(LAMBDA, LIBRARIES).output))
         for key in keys:
             aws.check_stored(key)
 
@@ -52,9 +56,10 @@ def test_the_first_answer_comes_soon(
     busy = os.getloadavg()[0] / (os.cpu_count() or 1)
     figures.append(f"start to the answer to an upload: {spread(answered)}, {verdict} the goal")
     figures.append(f"  processor time of it: {spread(cost)}")
+    figures.append(f"  processor time of its libraries alone: {spread(libraries)}")
     figures.append(f"  processes that wanted a processor, for each there is: {busy:.1f}")
     figures.append(f"start to the answer to an empty batch: {spread(wired)}")
-    assert statistics.median(cost) <= CPU_SECONDS
+    assert statistics.median(cost) <= TIMES * statistics.median(libraries)
 
 
 def spread(seconds: list[float]) -> str:
