@@ -14,11 +14,12 @@ def run(work: Work) -> Mapping[str, object]:
     """See ``work.Operation``. Details are those of ``transcode``: the results are the same bytes.
 
     Raises:
+        DamagedInput: CORRUPT, too much of the film cannot be decoded.
         ObjectMissing: a part or a track of sound is missing or damaged.
     """
     plan = fetch_plan(work)
     pieces = OutputPieces(work.outputs, work.scratch)
-    parts = []
+    parts, damaged = [], []
     for part in plan.parts:
         work.stop.check()
         work.progress(0.5 * part.number / len(plan.parts), "fetching the parts")
@@ -26,7 +27,9 @@ def run(work: Work) -> Mapping[str, object]:
         if found is None:
             raise ObjectMissing(f"part {part.number} of the film is missing: run its child again")
         parts.append(found)
-    transcode.check_damage(plan, transcode.damaged_parts(plan, pieces))
+        if transcode.is_damaged(plan, part.number, pieces):
+            damaged.append(part.number)
+    transcode.check_damage(plan, damaged)
     sounds = transcode.finished_sounds(plan, pieces)
     if sounds is None:
         raise ObjectMissing("the sound of the film is missing: run the array's last child again")

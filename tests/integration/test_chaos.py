@@ -8,7 +8,6 @@ throttled; workers killed with SIGKILL at random moments; each process with its 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 import signal
@@ -28,7 +27,8 @@ from tests.unit.pictures import encoded, photo
 from worker.adapters.aws_clients import AwsClients
 from worker.bootstrap import Application, assemble
 from worker.local.actors import Actors
-from worker.local.emulator import Emulator, running
+from worker.local.deploy import deploy, read_outputs
+from worker.local.emulator import running
 from worker.local.stack import HANDLER
 from worker.ports import Message
 from worker.records import AssetRecord, Status, asset_id_of
@@ -112,16 +112,6 @@ def process(child: subprocess.Popen[bytes]) -> Iterator[None]:
         child.wait()
 
 
-def deployed(emulator: Emulator, folder: Path) -> Mapping[str, Any]:
-    """What the Pulumi program creates."""
-    out = folder / "outputs.json"
-    command = [sys.executable, "-m", "worker.local.deploy"]
-    command += ["--endpoint", emulator.endpoint, "--out", str(out)]
-    subprocess.run(command, check=True, capture_output=True, text=True)
-    outputs: Mapping[str, Any] = json.loads(out.read_text())
-    return outputs
-
-
 def pictures(dice: random.Random) -> list[bytes]:
     """What is uploaded: small photos, some of them broken."""
     made = []
@@ -186,7 +176,8 @@ def test_every_upload_ends_with_exactly_one_correct_record(tmp_path: Path) -> No
     dice = random.Random(20261122)
     with ExitStack() as stack:
         emulator = stack.enter_context(running(tmp_path, enforce_iam=True))
-        outputs = deployed(emulator, tmp_path)
+        deploy(emulator.endpoint, tmp_path / "outputs.json")
+        outputs = read_outputs(tmp_path / "outputs.json")
         function = {str(k): str(v) for k, v in outputs["ingestEnvironment"].items()}
         function["SAFELIGHT_RETRY_SECONDS"] = "1"
         actors, straight = Actors.of(outputs), {**function, **emulator.environment}

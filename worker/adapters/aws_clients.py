@@ -152,16 +152,15 @@ class AwsClients:
             service, config=self._config(), endpoint_url=self._endpoint(service)
         )
 
-    @property
     def _read(self) -> Mapping[str, str]:
         return os.environ if self._environment is None else self._environment
 
     def _caller(self) -> str:
-        read = self._read
+        read = self._read()
         return self._profile or read.get("AWS_PROFILE") or read.get("AWS_ACCESS_KEY_ID") or ""
 
     def _identity(self) -> dict[str, Any]:
-        read = self._read
+        read = self._read()
         # boto3 reads only the second; ECS and Batch set only the first.
         region = read.get("AWS_REGION") or read.get("AWS_DEFAULT_REGION")
         named: dict[str, Any] = {"region_name": region} if region else {}

@@ -49,7 +49,7 @@ class FakeJobs:
         return [one for one in self.statuses.values() if state in (None, one.state)][:limit]
 
     def children(self, job: str) -> Sequence[JobStatus]:
-        """See the port."""
+        """See the port; Step Functions never asks, so the local one must not either."""
         raise NotImplementedError(job)
 
     def stop(self, job: str, reason: str) -> None:
@@ -59,5 +59,5 @@ class FakeJobs:
         self.end(job, JobState.FAILED)
 
     def logs(self, job: str, *, follow: bool = False) -> Iterator[str]:
-        """See the port."""
+        """See the port; never asked for, as children are not."""
         raise NotImplementedError(job, follow)

@@ -63,11 +63,10 @@ def command(*, data: Path, port: int, workers: int | None, as_json: bool) -> int
     checkout of Safelight.
     """
     from worker.local.deploy import checkout
-
-    checkout.require()
     from worker.local.stack import Order, Stack
     from worker.services.local_run.stop import Stop
 
+    checkout.require()
     talk = _Json() if as_json else _Text()
     stop = Stop()
     order = Order(data=data, port=port, workers=workers or cores())

@@ -182,8 +182,7 @@ def command(
 
 def everywhere(threads: int) -> Options:
     """Options that belong to no input or output."""
-    rate = {"max_error_rate": _DAMAGED}
-    return {"copyts": None, **rate, "filter_complex_threads": threads}
+    return {"copyts": None, "max_error_rate": _DAMAGED, "filter_complex_threads": threads}
 
 
 def opened(

@@ -19,6 +19,7 @@ from pathlib import Path
 from worker.errors import SafelightError
 from worker.media.video import commands, program
 from worker.media.video.commands import Filter, Options, Stream
+from worker.media.video.filters import since
 from worker.media.video.limits import ProgramLimits
 from worker.media.video.program import Pipes, StopLike
 
@@ -63,7 +64,7 @@ def evened(
     """
     form = {"sample_fmts": "fltp", "sample_rates": rate, "channel_layouts": layout}
     steps: list[Filter] = [
-        ("asetpts", {"expr": f"PTS-({origin:.9f})/TB"}),
+        since(origin),
         ("atrim", {"start": 0}),
         ("aformat", form),
     ]

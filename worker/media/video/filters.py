@@ -1,6 +1,7 @@
-"""Filters that films, posters, storyboards and previews share.
+"""Filters that films, sound, posters, storyboards and previews share.
 
-What lives here: deinterlacing, HDR to SDR, and whether this ffmpeg can do it. What may not: sizes.
+What lives here: deinterlacing, HDR to SDR, and whether this ffmpeg can do it; from when the time of
+sound counts. What may not: sizes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ from worker.media.video.tracks import Hdr
 DEINTERLACE: Filter = ("bwdif", {"mode": "send_frame", "deint": "interlaced"})
 """Only those frames that say they are interlaced."""
 _NEEDED = frozenset({"zscale", "tonemap"})
+
+
+def since(origin: float) -> Filter:
+    """Sound whose time counts from another moment: what was at ``origin``, seconds, is at 0."""
+    return ("asetpts", {"expr": f"PTS-({origin:.9f})/TB"})
 
 
 def to_sdr(light: Hdr, *, matrix: str, full_range: bool, pixels: str) -> tuple[Filter, ...]:

@@ -22,6 +22,7 @@ from worker.errors import DamagedInput, Reason
 from worker.media.video import commands, fragments, program
 from worker.media.video.commands import Filter, Options, Output, Stream
 from worker.media.video.evened import evened
+from worker.media.video.filters import since
 from worker.media.video.limits import GIBIBYTE, ProgramLimits
 from worker.media.video.program import Pipes, StopLike
 from worker.media.video.transcode_plan import Sound, TranscodePlan
@@ -243,8 +244,7 @@ def samples(plan: TranscodePlan, sound: Sound, film: Stream) -> Stream:
     early is filled up.
     """
     origin = float(plan.origin * plan.clock)
-    moved: Filter = ("asetpts", {"expr": f"PTS-({origin:.9f})/TB"})
-    return commands.filtered(film[str(sound.stream)], [moved, *_timed(plan, sound)])
+    return commands.filtered(film[str(sound.stream)], [since(origin), *_timed(plan, sound)])
 
 
 def _timed(plan: TranscodePlan, sound: Sound) -> list[Filter]:

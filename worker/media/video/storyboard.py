@@ -18,6 +18,7 @@ import numpy as np
 from worker.media.geometry import Size
 from worker.media.heavy.vision import Step, silent
 from worker.media.video.frames import Film, Frame, Way, spread
+from worker.media.video.webvtt import clock
 
 LARGEST_SIDE = 16_383
 """Of a sheet, pixels: what WebP allows, and about what graphics cards take."""
@@ -153,15 +154,8 @@ def track(grid: Grid, name: Callable[[int], str], seconds: float) -> str:
         place = (column * grid.tile.width, row * grid.tile.height)
         box = ",".join(map(str, (*place, grid.tile.width, grid.tile.height)))
         lines += [
-            f"{_clock(index * grid.interval)} --> {_clock(end)}",
+            f"{clock(index * grid.interval)} --> {clock(end)}",
             f"{name(index // grid.each + 1)}#xywh={box}",
             "",
         ]
     return "\n".join(lines)
-
-
-def _clock(seconds: float) -> str:
-    """Hours, minutes, seconds and thousandths (WebVTT, 4.3)."""
-    thousandths = round(seconds * 1000)
-    minutes, rest = divmod(thousandths, 60_000)
-    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"

@@ -162,12 +162,11 @@ class VideoProbe:
     """What the file says of itself, without places; at most 64, names in lower case."""
     location: str | None = None
     """Where it was taken (ISO 6709), if the file says."""
+    warnings: tuple[str, ...] = ()
+    """Codes: ``duration_corrected``, ``timestamps_irregular``, ``damaged`` (the container is hurt,
+    frames may be too), ``rotation_ignored`` (it is not by quarters of a turn)."""
 
     @property
     def origin(self) -> float:
         """The time stamp from which results count, seconds: that of the first picture."""
         return self.start if self.video is None else self.video.start
-
-    warnings: tuple[str, ...] = ()
-    """Codes: ``duration_corrected``, ``timestamps_irregular``, ``damaged`` (the container is hurt,
-    frames may be too), ``rotation_ignored`` (it is not by quarters of a turn)."""

@@ -72,11 +72,9 @@ def check_damage(plan: TranscodePlan, damaged: Iterable[int]) -> None:
         )
 
 
-def damaged_parts(plan: TranscodePlan, pieces: Pieces) -> set[int]:
-    """Of parts that are finished, those with damage."""
-    return {
-        part.number for part in plan.parts if pieces.get(damage_name(plan, part.number)) is not None
-    }
+def is_damaged(plan: TranscodePlan, number: int, pieces: Pieces) -> bool:
+    """Whether most of the source of a part that is finished is damaged."""
+    return pieces.get(damage_name(plan, number)) is not None
 
 
 def sound_name(plan: TranscodePlan, number: int) -> str:
@@ -136,7 +134,7 @@ def encode_parts(
         found = finished(plan, part.number, pieces)
         if found is not None:
             result[part.number] = found
-            if pieces.get(damage_name(plan, part.number)) is not None:
+            if is_damaged(plan, part.number, pieces):
                 damaged.add(part.number)
     check_damage(plan, damaged)
     missing = [part for part in wanted if part.number not in result]

@@ -22,6 +22,7 @@ from worker.errors import DamagedInput, LimitExceeded, Reason
 from worker.media.video import commands
 from worker.media.video.commands import Filter, Stream
 from worker.media.video.evened import evened
+from worker.media.video.filters import since
 from worker.media.video.limits import ProgramLimits
 from worker.media.video.program import Pipes, StopLike, run
 from worker.media.video.tracks import AudioTrack
@@ -126,8 +127,7 @@ def read(
             pipes=pipes,
         )
 
-    moved: Filter = ("asetpts", {"expr": f"PTS-({origin:.9f})/TB"})
-    take(commands.filtered(commands.source(path)[str(track.index)], [moved]), Pipes())
+    take(commands.filtered(commands.source(path)[str(track.index)], [since(origin)]), Pipes())
     if curve.samples > (end + _UNEVEN) * rate:
         # More than its time: its form has changed on the way.
         curve = _Curve(points)

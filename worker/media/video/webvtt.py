@@ -68,10 +68,7 @@ def _moved(line: str, since: float) -> str | None:
 
 
 def _since(time: str, since: float) -> str:
-    thousandths = max(0, round((_seconds(time) - since) * 1000))
-    minutes, rest = divmod(thousandths, 60_000)
-    hours = f"{minutes // 60:02}:" if minutes >= 60 else ""
-    return f"{hours}{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"
+    return clock(max(0.0, _seconds(time) - since)).removeprefix("00:")
 
 
 def _seconds(time: str) -> float:
@@ -80,6 +77,12 @@ def _seconds(time: str) -> float:
     for part in whole.split(":"):
         seconds = seconds * 60 + int(part)
     return seconds + int(thousandths) / 1000
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes, seconds and thousandths (WebVTT, 4.3)."""
+    minutes, rest = divmod(round(seconds * 1000), 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"
 
 
 def escaped(text: str) -> str:
