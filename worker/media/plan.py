@@ -29,7 +29,7 @@ from worker.model import (
     Watermark,
 )
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 """Goes up whenever the same plan would give other pixels or bytes: output keys depend on it."""
 
 PREVIEW_EDGE = 512
