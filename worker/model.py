@@ -94,7 +94,8 @@ class Probe:
     animated: bool = False
     """Frames follow each other in time (GIF, animated WebP); pages of a TIFF do not."""
     duration_ms: int | None = None
-    """Of one run of the animation, in milliseconds; None for stills."""
+    """Of one run of the animation, in milliseconds, as players show it: a frame of at most 10 ms
+    counts as 100; None for stills."""
     loop: int | None = None
     """Times the animation repeats, 0 for ever; None for stills."""
     orientation: int = 1
@@ -374,12 +375,15 @@ class Rendition:
     width: int
     height: int
     frames: int
+    """In the file: encoders join equal neighbours."""
     data: bytes = field(repr=False)
     sha256: str
     quality: int | None
     """The quality it was encoded at (found by the search if the recipe has a target)."""
     ssim: float | None = None
     """Measured only where the recipe has a quality target."""
+    duration_ms: int | None = None
+    """Of one run of the animation as it was written; None for stills."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

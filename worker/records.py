@@ -97,6 +97,8 @@ class StoredRendition:
     bytes: int
     key: str
     sha256: str
+    duration_ms: int | None = None
+    """Of one run of an animation; None for stills."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from pyvips.enums import ForeignKeep
 
 from tests.unit.pictures import (
     QUADRANTS,
@@ -22,6 +23,7 @@ from tests.unit.pictures import (
     quadrants,
     vips_of,
 )
+from worker.media.encode import attach
 from worker.media.engine import process
 from worker.media.ssim import ssim
 from worker.model import Encoding, Fit, Format, Gravity, KeepTag, Recipe, RenditionSpec, Watermark
@@ -320,3 +322,21 @@ def test_scales_shared_between_steps_do_not_leak_into_each_other() -> None:
     assert together.renditions[1].data == alone.renditions[0].data
     first, second = (vips_of(pixels_of(made)) for made in together.renditions)
     assert ssim(first, second) < 0.999
+
+
+def test_avif_is_turned_by_its_container_alone() -> None:
+    """An AVIF is turned by its irot, once; what its EXIF says of orientation changes nothing."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = vips_of(quadrants(160, 100)).copy()
+    attach(stored, "exif-data", exif.tobytes())
+    # libheif writes an irot of a quarter turn for an orientation of 6.
+    turned = stored.heifsave_buffer(compression="av1", keep=ForeignKeep.EXIF, lossless=True)
+    at = turned.index(b"irot") + 4
+    unturned = turned[:at] + b"\0" + turned[at + 1 :]
+    upright = pixels_of(one(turned, PNG))
+    assert upright.shape[:2] == (64, 40)
+    corners = (upright[8, 8], upright[8, 31], upright[55, 8], upright[55, 31])
+    wanted = (QUADRANTS[2], QUADRANTS[0], QUADRANTS[3], QUADRANTS[1])
+    assert np.abs(np.array(corners, int)[:, :3] - wanted).max() <= 12
+    assert pixels_of(one(unturned, PNG)).shape[:2] == (40, 64)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pyvips
 
 from worker.media import quality, watermark
+from worker.media.animation import written_delays
 from worker.media.colour import p3_profile
 from worker.media.encode import Extras, Picture, colour_of, encode, flattened
 from worker.media.geometry import Box, Size
@@ -138,12 +139,12 @@ def _write(
     renditions: list[Rendition],
     dropped: list[Dropped],
 ) -> None:
-    smallest: dict[tuple[int, bool], Rendition] = {}
+    smallest: dict[tuple[bool, bool], Rendition] = {}
     for output in step.outputs:
         made = _file(picture, step.name, output, extras)
         # A still poster is no rival of the animation it stands for, nor a flat picture of one
         # that lets the page show through.
-        kind = (made.frames, picture.transparent and made.format in ALPHA_FORMATS)
+        kind = (output.frames > 1, picture.transparent and made.format in ALPHA_FORMATS)
         rival = smallest.get(kind)
         if rival is not None and not _worth_keeping(made, rival, step.minimum_saving):
             dropped.append(
@@ -175,12 +176,15 @@ def _file(picture: Picture, name: str, output: Output, extras: Extras) -> Rendit
         found = quality.search(picture, encoding, encoding.target)
         chosen, measured = found.quality, found.ssim
     data = encode(picture, encoding, chosen, extras, frames=output.frames)
+    # Encoders join equal frames: what counts is what is in the file.
+    delays = written_delays(data, encoding.format) if output.frames > 1 else ()
     return Rendition(
         name=name,
         format=encoding.format,
         width=picture.width,
         height=picture.height,
-        frames=output.frames,
+        frames=max(1, len(delays)),
+        duration_ms=sum(delays) or None,
         data=data,
         sha256=hashlib.sha256(data).hexdigest(),
         quality=None if encoding.lossless or encoding.format in _NO_QUALITY else chosen,

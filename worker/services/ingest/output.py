@@ -77,4 +77,5 @@ def stored(record: AssetRecord, rendition: Rendition) -> StoredRendition:
         bytes=len(rendition.data),
         key=delivery_key(record, rendition.name, rendition.format.extension),
         sha256=rendition.sha256,
+        duration_ms=rendition.duration_ms,
     )

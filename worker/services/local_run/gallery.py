@@ -268,8 +268,8 @@ def _largest(entry: Entry) -> WrittenRendition:
     largest = max(item.width * item.height for item in ladder)
     alpha = entry.probe is not None and entry.probe.alpha
 
-    def cost(item: WrittenRendition) -> tuple[int, bool, int]:
-        return (-item.frames, alpha and item.format not in ALPHA_FORMATS, item.bytes)
+    def cost(item: WrittenRendition) -> tuple[bool, bool, int]:
+        return (item.frames == 1, alpha and item.format not in ALPHA_FORMATS, item.bytes)
 
     return min((item for item in ladder if item.width * item.height == largest), key=cost)
 

@@ -164,6 +164,7 @@ def _write(
                 sha256=rendition.sha256,
                 quality=rendition.quality,
                 ssim=rendition.ssim,
+                duration_ms=rendition.duration_ms,
             )
         )
     return tuple(written)

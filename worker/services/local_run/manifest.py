@@ -71,6 +71,8 @@ class WrittenRendition:
     sha256: str
     quality: int | None = None
     ssim: float | None = None
+    duration_ms: int | None = None
+    """Of one run of an animation; None for stills."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
