@@ -1,10 +1,4 @@
-"""Domain types: the words of the project as frozen values. Standard library only.
-
-What lives here: what a file is (:class:`Probe`), what is known about it (:class:`Metadata`),
-what should be made of it (:class:`Recipe`) and what was made (:class:`Rendition`).
-What may not: anything that reads a file, decodes a pixel or knows a network.
-Plans live beside the planner in ``worker.media.plan``.
-"""
+"""Domain types: what a file is, what is known of it, what to make of it and what was made."""
 
 from __future__ import annotations
 
@@ -108,6 +102,8 @@ class Probe:
     """Name of the embedded colour profile (its description tag), None without a profile."""
     progressive: bool = False
     """Progressive JPEG or interlaced PNG or GIF: cannot be decoded as a stream of lines."""
+    warnings: tuple[str, ...] = ()
+    """Codes of what is wrong with an accepted file and costs nothing of it (docs/errors.md)."""
 
     @property
     def upright_width(self) -> int:

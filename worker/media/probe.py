@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyvips
 
 from worker.errors import DamagedInput, Reason, UnsupportedInput
-from worker.media import containers, refuse, svg
+from worker.media import containers, jpeg, refuse, svg
 from worker.media.animation import shown_ms
 from worker.media.icc import profile_name
 from worker.media.loaders import bmp_header, heic_embedded, heic_header, open_stored
@@ -126,6 +126,7 @@ def _probe_stored(data: bytes, kind: Format, image: pyvips.Image) -> Probe:
         alpha=bool(image.hasalpha()),
         icc=None if icc is None else profile_name(bytes(icc)),
         progressive=bool(field("interlaced", 0) or field("jpeg-multiscan", 0)),
+        warnings=jpeg.warnings(data) if kind is Format.JPEG else (),
     )
 
 

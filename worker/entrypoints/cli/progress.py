@@ -54,9 +54,10 @@ def line(entry: Entry) -> str:
     if entry.reason is not None:
         return one_line(f"rejected {entry.source}: {entry.reason.code}: {entry.reason.message}")
     made = sum(rendition.bytes for rendition in entry.renditions)
+    warned = f", {', '.join(entry.probe.warnings)}" if entry.probe and entry.probe.warnings else ""
     return one_line(
         f"accepted {entry.source}: {len(entry.renditions)} files, {size_text(made)},"
-        f" {seconds_text(entry.seconds)}"
+        f" {seconds_text(entry.seconds)}{warned}"
     )
 
 

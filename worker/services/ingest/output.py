@@ -49,6 +49,8 @@ def event_of(record: AssetRecord) -> Event:
             for one in record.renditions
         ],
     }
+    if record.probe is not None and record.probe.warnings:
+        detail["warnings"] = list(record.probe.warnings)
     if record.film is not None:
         detail["duration_ms"] = record.film.duration_ms
         detail["files"] = [

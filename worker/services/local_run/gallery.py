@@ -217,6 +217,7 @@ def _known(entry: Entry, tags: Tags | None) -> list[tuple[str, str]]:
         ]
     if entry.probe is not None:
         rows.append(("Pixels", _pixel_kind(entry.probe)))
+        rows.append(("Warnings", ", ".join(entry.probe.warnings)))
     if entry.metadata is not None:
         measures = entry.metadata.measures
         rows += [
