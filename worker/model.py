@@ -380,6 +380,8 @@ class Rendition:
     """Measured only where the recipe has a quality target."""
     duration_ms: int | None = None
     """Of one run of the animation as it was written; None for stills."""
+    same_as: str | None = None
+    """Name of an earlier rendition whose file is equal: of a small original, sizes are the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

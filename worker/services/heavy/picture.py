@@ -30,6 +30,7 @@ class _Made:
     frames: int
     path: str
     duration_ms: int | None = None
+    same_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,4 +108,5 @@ def _stored(made: _Made, result: Result) -> StoredRendition:
         key=file.key,
         sha256=file.sha256,
         duration_ms=made.duration_ms,
+        same_as=made.same_as,
     )

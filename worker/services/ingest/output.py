@@ -80,4 +80,5 @@ def stored(record: AssetRecord, rendition: Rendition) -> StoredRendition:
         key=delivery_key(record, rendition.name, rendition.format.extension),
         sha256=rendition.sha256,
         duration_ms=rendition.duration_ms,
+        same_as=rendition.same_as,
     )

@@ -165,6 +165,7 @@ def _write(
                 quality=rendition.quality,
                 ssim=rendition.ssim,
                 duration_ms=rendition.duration_ms,
+                same_as=rendition.same_as,
             )
         )
     return tuple(written)
