@@ -1,10 +1,4 @@
-"""Domain types: the words of the project as frozen values. Standard library only.
-
-What lives here: what a file is (:class:`Probe`), what is known about it (:class:`Metadata`),
-what should be made of it (:class:`Recipe`) and what was made (:class:`Rendition`).
-What may not: anything that reads a file, decodes a pixel or knows a network.
-Plans live beside the planner in ``worker.media.plan``.
-"""
+"""Domain types: what a file is, what is known of it, what to make of it and what was made."""
 
 from __future__ import annotations
 
@@ -94,7 +88,8 @@ class Probe:
     animated: bool = False
     """Frames follow each other in time (GIF, animated WebP); pages of a TIFF do not."""
     duration_ms: int | None = None
-    """Of one run of the animation, in milliseconds; None for stills."""
+    """Of one run of the animation, in milliseconds, as players show it: a frame of at most 10 ms
+    counts as 100; None for stills."""
     loop: int | None = None
     """Times the animation repeats, 0 for ever; None for stills."""
     orientation: int = 1
@@ -107,6 +102,8 @@ class Probe:
     """Name of the embedded colour profile (its description tag), None without a profile."""
     progressive: bool = False
     """Progressive JPEG or interlaced PNG or GIF: cannot be decoded as a stream of lines."""
+    warnings: tuple[str, ...] = ()
+    """Codes of what is wrong with an accepted file and costs nothing of it (docs/errors.md)."""
 
     @property
     def upright_width(self) -> int:
@@ -374,12 +371,17 @@ class Rendition:
     width: int
     height: int
     frames: int
+    """In the file: encoders join equal neighbours."""
     data: bytes = field(repr=False)
     sha256: str
     quality: int | None
     """The quality it was encoded at (found by the search if the recipe has a target)."""
     ssim: float | None = None
     """Measured only where the recipe has a quality target."""
+    duration_ms: int | None = None
+    """Of one run of the animation as it was written; None for stills."""
+    same_as: str | None = None
+    """Name of an earlier rendition whose file is equal: of a small original, sizes are the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,6 +97,10 @@ class StoredRendition:
     bytes: int
     key: str
     sha256: str
+    duration_ms: int | None = None
+    """Of one run of an animation; None for stills."""
+    same_as: str | None = None
+    """Name of an earlier rendition whose file is equal: of a small original, sizes are the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

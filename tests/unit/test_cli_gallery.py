@@ -21,6 +21,7 @@ from worker.services.local_run.manifest import (
     Status,
     WrittenRendition,
 )
+from worker.services.local_run.shown import loaded_by_phone
 
 HOSTILE = "in/\"><script>alert(1)</script>'\n日本 %2e?#.jpg"
 
@@ -161,9 +162,10 @@ def test_browser_gets_a_choice() -> None:
 
 
 def test_page_says_what_was_saved() -> None:
-    """The saving is told from the smallest file of the largest size."""
+    """The saving is told from the file that a phone loads."""
     text = Page(gallery.page([ACCEPTED])).text
-    assert "10 kB → 2.5 kB 75% smaller" in text
+    assert "10 kB of originals; a phone loads 2.5 kB to show them all." in text
+    assert "10 kB → 2.5 kB on a phone, 75% smaller" in text
     assert "not kept: webp has 2.5 kB" in text
 
 
@@ -171,17 +173,68 @@ def test_still_is_no_saving_on_an_animation() -> None:
     """An animation is compared with the file that moves, not with its smaller poster."""
     moving = replace(made("large", Format.WEBP, 40, 30, 8000), frames=9)
     entry = replace(ACCEPTED, renditions=(made("large", Format.JPEG, 40, 30, 500), moving))
-    assert "10 kB → 8.0 kB 20% smaller" in Page(gallery.page([entry])).text
+    assert "10 kB → 8.0 kB on a phone, 20% smaller" in Page(gallery.page([entry])).text
 
 
-def test_transparency_is_compared_with_transparency() -> None:
-    """A transparent picture is compared with the file that keeps it transparent."""
+def test_the_largest_file_of_transparency_is_transparent() -> None:
+    """A transparent picture leads to the file that keeps it transparent, large as it is."""
     renditions = (
         made("large", Format.JPEG, 40, 30, 500),
         made("large", Format.WEBP, 40, 30, 5000),
     )
     entry = replace(ACCEPTED, probe=replace(PROBE, alpha=True), renditions=renditions)
-    assert "10 kB → 5.0 kB 50% smaller" in Page(gallery.page([entry])).text
+    (view,) = [a for a in Page(gallery.page([entry])).all("a") if "view" in a.get("class", "")]
+    assert view["href"] == "photo/large.webp"
+
+
+def test_a_phone_loads_what_its_browser_chooses() -> None:
+    """Of 256, 1024 and 2048 pixels a screen of 1080 takes 1024, of 400 and 1200 it takes 1200."""
+
+    def phone(*widths: int) -> int:
+        files = tuple(made(f"w{w}", Format.JPEG, w, w * 3 // 4, w) for w in widths)
+        return loaded_by_phone(replace(ACCEPTED, renditions=files)).width
+
+    assert phone(256, 1024, 2048) == 1024
+    assert phone(400, 1200) == 1200
+    assert phone(256, 512) == 512
+    assert phone(2048, 4000) == 2048
+
+
+def test_a_format_without_the_largest_size_is_not_offered() -> None:
+    """A WebP that is kept as a thumbnail alone would be blown up in place of the large JPEG."""
+    files = (
+        made("small", Format.JPEG, 20, 15, 900),
+        made("small", Format.WEBP, 20, 15, 700),
+        made("large", Format.JPEG, 40, 30, 3000),
+    )
+    page = Page(gallery.page([replace(ACCEPTED, renditions=files)]))
+    assert not page.all("source")
+    assert "10 kB → 3.0 kB on a phone" in page.text
+
+
+def test_no_gain_is_not_drawn_as_one() -> None:
+    """A file as large as its original is neither a gain nor a loss."""
+    files = (made("large", Format.JPEG, 40, 30, 9_990),)
+    page = Page(gallery.page([replace(ACCEPTED, renditions=files)]))
+    assert [tag["class"] for tag in page.all("b")] == ["same"]
+    assert "10 kB → 10 kB on a phone, the same size" in page.text
+    assert "0% smaller" not in page.text
+
+
+def test_rejections_are_reached_from_their_count() -> None:
+    """The number of rejected files leads to their list; without any it leads nowhere."""
+    page = Page(gallery.page([ACCEPTED, REJECTED]))
+    assert {"href": "#rejected"} in page.all("a")
+    assert "rejected" in [attributes.get("id") for attributes in page.all("h2")]
+    assert {"href": "#rejected"} not in Page(gallery.page([ACCEPTED])).all("a")
+
+
+def test_equal_files_are_said_to_be_the_same() -> None:
+    """A file that is the same as another one says of which, and is counted."""
+    twin = replace(ACCEPTED.renditions[-1], name="huge", same_as="large")
+    page = Page(gallery.page([replace(ACCEPTED, renditions=(*ACCEPTED.renditions, twin))]))
+    assert "40 × 30, the same file as large" in page.text  # noqa: RUF001 - a times sign is meant
+    assert "1 the same as another" in page.text
 
 
 def test_placeholder_is_part_of_the_page() -> None:
@@ -262,6 +315,9 @@ def test_times_in_words(seconds: float, said: str) -> None:
         (50, 100, "50% smaller"),
         (1, 4000, "99.9% smaller"),
         (150, 100, "50% larger"),
+        (99_700, 100_000, "the same size"),
+        (100_300, 100_000, "the same size"),
+        (99_400, 100_000, "1% smaller"),
         (5, 0, ""),
     ],
 )

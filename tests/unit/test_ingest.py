@@ -166,6 +166,18 @@ def test_identical_bytes_are_copied_not_encoded() -> None:
         assert world.store.head("delivery", one.key).size == one.bytes
 
 
+def test_a_warning_is_in_record_and_event() -> None:
+    """A JPEG that lacks its end marker is accepted, and both say so; of a whole one neither."""
+    world = World()
+    for key, data, warnings in (("a.jpg", PHOTO[:-2], ["no_end_marker"]), ("b.jpg", PHOTO, [])):
+        done = world.ingest(world.store.upload("intake", key, data))
+        assert done.outcome is Outcome.ACCEPTED
+        probe = world.catalog.records[done.asset].probe
+        assert probe is not None
+        assert list(probe.warnings) == warnings
+        assert world.events.published[-1].detail.get("warnings", []) == warnings
+
+
 def test_copies_that_have_expired_are_made_again() -> None:
     """If a rendition to copy is gone, the picture is encoded."""
     world = World()

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from pyvips.enums import ForeignKeep
 
 from tests.unit.pictures import (
     QUADRANTS,
@@ -22,6 +23,7 @@ from tests.unit.pictures import (
     quadrants,
     vips_of,
 )
+from worker.media.encode import attach
 from worker.media.engine import process
 from worker.media.ssim import ssim
 from worker.model import Encoding, Fit, Format, Gravity, KeepTag, Recipe, RenditionSpec, Watermark
@@ -320,3 +322,59 @@ def test_scales_shared_between_steps_do_not_leak_into_each_other() -> None:
     assert together.renditions[1].data == alone.renditions[0].data
     first, second = (vips_of(pixels_of(made)) for made in together.renditions)
     assert ssim(first, second) < 0.999
+
+
+def test_sizes_that_are_the_same_picture_are_encoded_once() -> None:
+    """Of a small original medium and large are one file under two names, and say so; a size that
+    differs, or is watermarked, is a file of its own."""
+    formats = (JPEG, WEBP)
+    medium = RenditionSpec(name="medium", width=1024, encodings=formats, minimum_saving=-1.0)
+    sizes = (
+        replace(medium, name="thumbnail", width=64),
+        medium,
+        replace(medium, name="large", width=2048, encodings=(*formats, PNG)),
+        replace(medium, name="marked", width=2048, watermark=Watermark(text="no")),
+    )
+    made = process(encoded(photo(300, 200)), replace(RECIPE, renditions=sizes)).renditions
+    found = {(one.name, one.format): one for one in made}
+    for kind in (Format.JPEG, Format.WEBP):
+        first, twin = found["medium", kind], found["large", kind]
+        assert twin.data is first.data
+        assert twin.same_as == "medium"
+        assert replace(twin, name="medium", same_as=None) == first
+    others = [one for one in made if one.name != "large"] + [found["large", Format.PNG]]
+    assert {one.same_as for one in others} == {None}
+    assert len({one.sha256 for one in others}) == len(others)
+
+
+def test_what_is_the_same_as_a_dropped_file_stands_for_itself() -> None:
+    """A size may keep a format that an equal size before it has dropped."""
+    lossless = replace(WEBP, lossless=True)
+    first = RenditionSpec(name="first", width=900, encodings=(JPEG, lossless))
+    second = replace(first, name="second", minimum_saving=-1.0)
+    made = process(encoded(photo(300, 200)), replace(RECIPE, renditions=(first, second)))
+    kept = [(one.name, one.format, one.same_as) for one in made.renditions]
+    assert kept == [
+        ("first", Format.JPEG, None),
+        ("second", Format.JPEG, "first"),
+        ("second", Format.WEBP, None),
+    ]
+    assert [(one.name, one.format) for one in made.dropped] == [("first", Format.WEBP)]
+
+
+def test_avif_is_turned_by_its_container_alone() -> None:
+    """An AVIF is turned by its irot, once; what its EXIF says of orientation changes nothing."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = vips_of(quadrants(160, 100)).copy()
+    attach(stored, "exif-data", exif.tobytes())
+    # libheif writes an irot of a quarter turn for an orientation of 6.
+    turned = stored.heifsave_buffer(compression="av1", keep=ForeignKeep.EXIF, lossless=True)
+    at = turned.index(b"irot") + 4
+    unturned = turned[:at] + b"\0" + turned[at + 1 :]
+    upright = pixels_of(one(turned, PNG))
+    assert upright.shape[:2] == (64, 40)
+    corners = (upright[8, 8], upright[8, 31], upright[55, 8], upright[55, 31])
+    wanted = (QUADRANTS[2], QUADRANTS[0], QUADRANTS[3], QUADRANTS[1])
+    assert np.abs(np.array(corners, int)[:, :3] - wanted).max() <= 12
+    assert pixels_of(one(unturned, PNG)).shape[:2] == (40, 64)

@@ -14,9 +14,10 @@ import numpy.typing as npt
 import pyvips
 import simplejpeg
 
+from worker.media import jpeg
 from worker.media.colour import to_working
 from worker.media.encode import attach
-from worker.media.loaders import open_image
+from worker.media.loaders import FAST_JPEG_PIXELS, open_image
 from worker.media.plan import Conversion
 from worker.media.rgbx import Rgbx
 from worker.model import ColourSpace, Format, Probe
@@ -24,10 +25,6 @@ from worker.model import ColourSpace, Format, Probe
 if TYPE_CHECKING:
     from worker.media.geometry import Size
     from worker.media.plan import Decode, Plan
-
-FAST_JPEG_PIXELS = 40_000_000
-"""Up to here a JPEG is decoded whole by simplejpeg (a fifth faster); above, libvips streams it
-line by line so that memory stays bounded."""
 
 
 class Ladder:
@@ -145,7 +142,8 @@ def _decode_jpeg(data: bytes, decode: Decode, colours: str) -> npt.NDArray[np.ui
             min_height=decode.height,
         )
     except ValueError:
-        return None
+        mended = jpeg.whole(data, colours="GRAY", look=True)
+        return None if mended is data else _decode_jpeg(mended, decode, colours)
     height, width, _ = array.shape
     return array if (width, height) == (decode.width, decode.height) else None
 

@@ -10,8 +10,8 @@ pictures do not repeat, and a cache keeps them alive. Threads are left to libvip
 ``VIPS_CONCURRENCY``; HEIC decoding takes the same number.
 
 Damage: truncated files are refused (``fail_on``); what browsers show in spite of a warning, such
-as stray bytes between JPEG segments, passes. A JPEG without its end marker counts as truncated:
-libjpeg cannot tell a lost marker from lost pixels.
+as stray bytes between JPEG segments, passes. A JPEG without its end marker passes if nothing else
+is missing (``worker.media.jpeg``).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ import pyvips
 from PIL import BmpImagePlugin
 
 from worker.errors import DamagedInput, EngineError, Reason, UnsupportedInput
-from worker.media import mapped, refuse
-from worker.model import Format, Probe
+from worker.media import jpeg, mapped, refuse
+from worker.model import ColourSpace, Format, Probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +47,10 @@ _LOADERS = {
     Format.TIFF: ("tiffload_buffer", "VipsForeignLoadTiffBuffer", "error"),
     Format.SVG: ("svgload_buffer", "VipsForeignLoadSvgBuffer", "truncated"),
 }
+
+FAST_JPEG_PIXELS = 40_000_000
+"""Up to here a JPEG is decoded whole by simplejpeg (a fifth faster); above, libvips streams it
+line by line so that memory stays bounded, and its end is judged only if the marker is missing."""
 
 _MODES = {"1": "L", "L": "L", "P": "P", "RGB": "RGB", "RGBA": "RGBA"}
 """What Pillow reads BMP as, and what it is turned into before libvips takes over."""
@@ -183,6 +187,10 @@ def open_image(
         return _open_bmp(data)
     if probe.format is Format.HEIC:
         return _open_heic(data)
+    if probe.format is Format.JPEG:
+        colours = "CMYK" if probe.colour_space is ColourSpace.CMYK else "GRAY"
+        large = probe.pixels > FAST_JPEG_PIXELS or isinstance(data, mapped.Mapped)
+        data = jpeg.whole(data, colours=colours, look=not large)
     options: dict[str, Any] = {}
     if count > 1:
         options["n"] = count

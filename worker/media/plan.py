@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 
@@ -29,7 +29,7 @@ from worker.model import (
     Watermark,
 )
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 """Goes up whenever the same plan would give other pixels or bytes: output keys depend on it."""
 
 PREVIEW_EDGE = 512
@@ -141,6 +141,11 @@ class Step:
     def frames(self) -> int:
         """Most frames that any of its files has."""
         return max(output.frames for output in self.outputs)
+
+    @property
+    def look(self) -> Step:
+        """The step without name, files and choices: steps of one look make the same picture."""
+        return replace(self, name="", outputs=(), minimum_saving=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

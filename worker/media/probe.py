@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pyvips
 
 from worker.errors import DamagedInput, Reason, UnsupportedInput
-from worker.media import containers, refuse, svg
+from worker.media import containers, jpeg, refuse, svg
+from worker.media.animation import shown_ms
 from worker.media.icc import profile_name
 from worker.media.loaders import bmp_header, heic_embedded, heic_header, open_stored
 from worker.media.sniff import identify, sniff
@@ -117,7 +118,7 @@ def _probe_stored(data: bytes, kind: Format, image: pyvips.Image) -> Probe:
         height=image.height,
         frames=pages,
         animated=animated,
-        duration_ms=sum(map(_delay, field("delay", [0]))) if animated else None,
+        duration_ms=sum(map(shown_ms, field("delay", [0]))) if animated else None,
         loop=max(0, int(field("loop", 0))) if animated else None,
         orientation=_orientation(kind, field("orientation", 1)),
         colour_space=_colour_space(image),
@@ -125,12 +126,8 @@ def _probe_stored(data: bytes, kind: Format, image: pyvips.Image) -> Probe:
         alpha=bool(image.hasalpha()),
         icc=None if icc is None else profile_name(bytes(icc)),
         progressive=bool(field("interlaced", 0) or field("jpeg-multiscan", 0)),
+        warnings=jpeg.warnings(data) if kind is Format.JPEG else (),
     )
-
-
-def _delay(milliseconds: int) -> int:
-    """A negative delay would let a long animation look short."""
-    return max(0, milliseconds)
 
 
 def _orientation(kind: Format, value: int) -> int:

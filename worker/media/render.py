@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyvips
 
 from worker.media import quality, watermark
+from worker.media.animation import written_delays
 from worker.media.colour import p3_profile
 from worker.media.encode import Extras, Picture, colour_of, encode, flattened
 from worker.media.geometry import Box, Size
@@ -20,6 +21,9 @@ from worker.media.ladder import Ladder
 from worker.media.loaders import decoding
 from worker.media.plan import Conversion, Output, Plan, Step
 from worker.model import ALPHA_FORMATS, Dropped, Format, Probe, Rendition
+
+_Files = dict[tuple[Step, Output], Rendition]
+"""Files by the look of their step and how they are written."""
 
 _NO_QUALITY = frozenset({Format.PNG, Format.GIF})
 
@@ -66,9 +70,21 @@ def render(
         )
         renditions: list[Rendition] = []
         dropped: list[Dropped] = []
+        files: _Files = {}
+        picture: Picture | None = None
+        before: Step | None = None
         for step in plan.steps:
-            picture = _composed(ladder, step, assets or {})
-            _write(picture, step, extras, renditions, dropped)
+            look = step.look
+            if picture is None or look != before:
+                picture = None  # the last one goes before the next one comes
+                picture, before = _composed(ladder, step, assets or {}), look
+            for output in step.outputs:
+                # Of a small original several sizes are the same picture: encoded once.
+                if (look, output) not in files:
+                    files[look, output] = _file(picture, output, extras)
+            _choose(
+                step, [files[look, output] for output in step.outputs], picture, renditions, dropped
+            )
         preview = ladder.pixels(plan.preview)
         if preview.bands < 3:
             preview = preview.colourspace("srgb").copy_memory()
@@ -131,19 +147,20 @@ def _on_canvas(image: pyvips.Image, canvas: Box, background: str) -> pyvips.Imag
     )
 
 
-def _write(
-    picture: Picture,
+def _choose(
     step: Step,
-    extras: Extras,
+    files: list[Rendition],
+    picture: Picture,
     renditions: list[Rendition],
     dropped: list[Dropped],
 ) -> None:
-    smallest: dict[tuple[int, bool], Rendition] = {}
-    for output in step.outputs:
-        made = _file(picture, step.name, output, extras)
+    """Keep of the files of one step those that are worth it, under its name."""
+    smallest: dict[tuple[bool, bool], Rendition] = {}
+    for output, file in zip(step.outputs, files, strict=True):
+        made = replace(file, name=step.name)
         # A still poster is no rival of the animation it stands for, nor a flat picture of one
         # that lets the page show through.
-        kind = (made.frames, picture.transparent and made.format in ALPHA_FORMATS)
+        kind = (output.frames > 1, picture.transparent and made.format in ALPHA_FORMATS)
         rival = smallest.get(kind)
         if rival is not None and not _worth_keeping(made, rival, step.minimum_saving):
             dropped.append(
@@ -158,7 +175,8 @@ def _write(
             continue
         if rival is None or len(made.data) < len(rival.data):
             smallest[kind] = made
-        renditions.append(made)
+        twin = next((one.name for one in renditions if one.sha256 == made.sha256), None)
+        renditions.append(replace(made, same_as=twin))
 
 
 def _worth_keeping(made: Rendition, rival: Rendition, minimum_saving: float) -> bool:
@@ -168,19 +186,22 @@ def _worth_keeping(made: Rendition, rival: Rendition, minimum_saving: float) -> 
     return len(made.data) < len(rival.data) and len(made.data) <= allowed
 
 
-def _file(picture: Picture, name: str, output: Output, extras: Extras) -> Rendition:
+def _file(picture: Picture, output: Output, extras: Extras) -> Rendition:
     encoding = output.encoding
     chosen, measured = encoding.quality, None
     if encoding.target is not None:
         found = quality.search(picture, encoding, encoding.target)
         chosen, measured = found.quality, found.ssim
     data = encode(picture, encoding, chosen, extras, frames=output.frames)
+    # Encoders join equal frames: what counts is what is in the file.
+    delays = written_delays(data, encoding.format) if output.frames > 1 else ()
     return Rendition(
-        name=name,
+        name="",
         format=encoding.format,
         width=picture.width,
         height=picture.height,
-        frames=output.frames,
+        frames=max(1, len(delays)),
+        duration_ms=sum(delays) or None,
         data=data,
         sha256=hashlib.sha256(data).hexdigest(),
         quality=None if encoding.lossless or encoding.format in _NO_QUALITY else chosen,

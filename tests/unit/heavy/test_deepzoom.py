@@ -245,6 +245,21 @@ def test_truncated_pictures_are_refused(kind: str, tmp_path: Path) -> None:
     assert caught.value.reason in (Reason.TRUNCATED, Reason.CORRUPT)
 
 
+def test_a_jpeg_that_lacks_its_end_marker_is_cut(tmp_path: Path) -> None:
+    """It gives the tiles of the whole file; one byte of its scan less, and it is truncated."""
+    data = encoded(photo(300, 200), "JPEG")
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    whole = tiles(data, tmp_path / "whole", format="png")
+    cut_off = tiles(data[:-2], tmp_path / "cut", format="png")
+    last = f"image_files/{whole.levels - 1}/0_0.png"
+    assert (cut_off.folder / last).read_bytes() == (whole.folder / last).read_bytes()
+    (tmp_path / "more").mkdir()
+    with pytest.raises(DamagedInput) as caught:
+        tiles(data[:-3], tmp_path / "more")
+    assert caught.value.reason is Reason.TRUNCATED
+
+
 def test_empty_file(tmp_path: Path) -> None:
     """Nothing cannot be mapped, and is said so."""
     with pytest.raises(DamagedInput) as caught:

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
 from tests.unit.heavy_uploads.world import World
 from tests.unit.pictures import encoded, photo
+from tests.unit.specimens import animation
 from tests.unit.test_ingest import RECIPE
 from worker.errors import EngineError
 from worker.media import engine
+from worker.model import Recipe
 from worker.records import Medium, Status, medium_of
 from worker.services.heavy.service import Outcome
-from worker.services.ingest.output import version_prefix
+from worker.services.ingest.output import stored, version_prefix
 
 PHOTO = encoded(photo(120, 80), "JPEG")
+LIKE_SMALL = replace(RECIPE.renditions[0], name="large")
 
 
-def oversize(**changes: Any) -> World:
+def oversize(data: bytes = PHOTO, wanted: Recipe = RECIPE, **changes: Any) -> World:
     """A large picture whose job is done; ``changes`` go into the manifest."""
-    world = World(code="too_many_pixels", data=PHOTO)
-    made = engine.process(PHOTO, RECIPE)
+    world = World(code="too_many_pixels", data=data)
+    made = engine.process(data, wanted)
     files, renditions = [], []
     prefix = version_prefix(world.record)
 
@@ -38,7 +41,8 @@ def oversize(**changes: Any) -> World:
     for one in made.renditions:
         path = f"{one.name}.{one.format.extension}"
         store(path, one.data, one.format.media_type)
-        said = {"name": one.name, "format": one.format.value, "width": one.width}
+        said: dict[str, Any] = {"name": one.name, "format": one.format.value, "width": one.width}
+        said |= {"duration_ms": one.duration_ms, "same_as": one.same_as}
         renditions.append(said | {"height": one.height, "frames": one.frames, "path": path})
     entry = {
         "probe": asdict(made.probe),
@@ -49,7 +53,7 @@ def oversize(**changes: Any) -> World:
     manifest = {"recipe": {"digest": world.record.recipe_digest}, "pictures": [entry], **changes}
     store("manifest.json", json.dumps(manifest).encode(), "application/json")
     result = {
-        "inputs": [{"uri": "u", "bytes": len(PHOTO), "etag": world.record.source.etag}],
+        "inputs": [{"uri": "u", "bytes": len(data), "etag": world.record.source.etag}],
         "outputs": files,
         "details": {"manifest": "manifest.json"},
     }
@@ -75,6 +79,19 @@ def test_the_record_is_the_one_that_ingest_would_have_made() -> None:
     }
     (event,) = world.events.published
     assert (event.type, event.detail["media"]) == ("asset.accepted", "image")
+
+
+def test_an_animation_keeps_what_is_said_of_its_files() -> None:
+    """Frames, duration and which files are equal reach the record as ingest would write them."""
+    data = animation("GIF")
+    recipe = replace(RECIPE, renditions=(*RECIPE.renditions, LIKE_SMALL))
+    world = oversize(data, recipe)
+    world.heavy.finish(world.record.asset, world.record.version)
+    record = world.now()
+    expected = engine.process(data, recipe).renditions
+    assert record.renditions == tuple(stored(record, one) for one in expected)
+    assert {one.duration_ms for one in expected} == {None, 280}
+    assert {one.same_as for one in expected} == {None, "small"}
 
 
 def test_a_picture_that_its_job_refuses_is_rejected() -> None:

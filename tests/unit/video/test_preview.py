@@ -136,3 +136,24 @@ def test_delays_do_not_drift(tmp_path: Path) -> None:
             image.load()
             delays.append(image.info["duration"])
     assert sum(delays) == 1000
+
+
+def test_frames_are_counted_in_the_file(tmp_path: Path) -> None:
+    """Of a film that stands still for a while equal frames are one: the count is the file's."""
+    half = "drawbox=color=red:t=fill:enable='gte(t,1)'"
+    still = make("mp4", "-f", "lavfi", "-i", f"color=c=blue:s=64x48:r=25:d=2,{half}", *H264)
+    made = write_webp(
+        gathered(still, tmp_path, seconds=2.0, clips=1),
+        tmp_path / "a.webp",
+        quality=70,
+        most=50_000,
+    )
+    with Image.open(made.path) as image:
+        frames = getattr(image, "n_frames", 1)
+        total = 0
+        for index in range(frames):
+            image.seek(index)
+            image.load()
+            total += image.info["duration"]
+    assert made.count == frames < 20
+    assert total == 2000

@@ -180,6 +180,7 @@ def show_command(*, asset: str, data: Path | None, as_json: bool) -> None:
             (
                 f"{each.name}.{each.format.extension}",
                 f"{each.width}x{each.height}, {size_text(each.bytes)}, "
+                f"{f'the same as {each.same_as}, ' if each.same_as else ''}"
                 f"s3://{settings.delivery_bucket}/{each.key}",
             )
             for each in record.renditions
@@ -204,6 +205,7 @@ def _rows(record: AssetRecord) -> list[tuple[str, object]]:
         ("source", f"s3://{record.source.bucket}/{record.source.key}"),
         ("size", size_text(record.source.size)),
         ("picture", _picture(record) if record.probe or record.film else None),
+        ("warnings", ", ".join(record.probe.warnings) if record.probe else None),
         ("title", metadata.tags.title if metadata else None),
         ("taken", metadata.tags.taken_at if metadata else None),
         ("dominant colour", metadata.measures.dominant if metadata else None),

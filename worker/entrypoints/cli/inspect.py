@@ -64,6 +64,7 @@ def _header(probe: Probe) -> list[tuple[str, object]]:
         ("colours", f"{probe.colour_space.value}, {probe.bit_depth} bit"),
         ("alpha", "yes" if probe.alpha else None),
         ("profile", probe.icc),
+        ("warnings", ", ".join(probe.warnings)),
     ]
 
 

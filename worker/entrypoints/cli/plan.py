@@ -58,8 +58,11 @@ def lines(plan: Plan) -> list[str]:
         source = "the decoded picture" if scale.source is None else f"scale {scale.source}"
         use = ", measured for metadata" if index == plan.preview else ""
         said.append(f"scale {index} {scale.size.width} x {scale.size.height} from {source}{use}")
+    first: dict[Step, str] = {}
     for step in plan.steps:
-        said.append(f"make    {step.name}: {_step(step)}")
+        twin = first.setdefault(step.look, step.name)
+        same = "" if twin == step.name else f", the same picture as {twin}"
+        said.append(f"make    {step.name}: {_step(step)}{same}")
         said.extend(f"        {step.name}.{_output(item)}" for item in step.outputs)
     kept = ", ".join(tag.value for tag in plan.keep)
     said.append(f"keep    {kept or 'no metadata'}")

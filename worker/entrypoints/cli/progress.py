@@ -54,9 +54,12 @@ def line(entry: Entry) -> str:
     if entry.reason is not None:
         return one_line(f"rejected {entry.source}: {entry.reason.code}: {entry.reason.message}")
     made = sum(rendition.bytes for rendition in entry.renditions)
+    equal = sum(rendition.same_as is not None for rendition in entry.renditions)
+    files = f"{len(entry.renditions)} files" + (f" ({equal} the same as another)" if equal else "")
+    warned = f", {', '.join(entry.probe.warnings)}" if entry.probe and entry.probe.warnings else ""
     return one_line(
-        f"accepted {entry.source}: {len(entry.renditions)} files, {size_text(made)},"
-        f" {seconds_text(entry.seconds)}"
+        f"accepted {entry.source}: {files}, {size_text(made)},"
+        f" {seconds_text(entry.seconds)}{warned}"
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from worker.errors import DamagedInput, LimitExceeded, Reason, Rejected
+from worker.media.animation import written_delays
 from worker.media.encode import Extras, Picture, encode
 from worker.media.geometry import Size
 from worker.media.heavy.vision import Step, silent
@@ -190,7 +191,9 @@ def write_webp(
         if len(data) <= most:
             path.write_bytes(data)
             size = Size(chosen[0].width, chosen[0].height)
-            return Made(path=path, size=size, count=len(chosen), quality=quality)
+            # Equal frames are joined: what counts is what is in the file.
+            count = max(1, len(written_delays(data, Format.WEBP)))
+            return Made(path=path, size=size, count=count, quality=quality)
         if quality > _WORST:
             quality = max(_WORST, round(quality * max(0.6, most / len(data))))
         elif len(kept) > 12:

@@ -118,6 +118,7 @@ def _picture(output: Output, name: str, data: bytes) -> StoredRendition:
         bytes=output.bytes,
         key=output.key,
         sha256=output.sha256,
+        duration_ms=found.duration_ms,
     )
 
 

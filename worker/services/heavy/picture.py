@@ -29,6 +29,8 @@ class _Made:
     height: int
     frames: int
     path: str
+    duration_ms: int | None = None
+    same_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,4 +107,6 @@ def _stored(made: _Made, result: Result) -> StoredRendition:
         bytes=file.bytes,
         key=file.key,
         sha256=file.sha256,
+        duration_ms=made.duration_ms,
+        same_as=made.same_as,
     )

@@ -49,6 +49,8 @@ def event_of(record: AssetRecord) -> Event:
             for one in record.renditions
         ],
     }
+    if record.probe is not None and record.probe.warnings:
+        detail["warnings"] = list(record.probe.warnings)
     if record.film is not None:
         detail["duration_ms"] = record.film.duration_ms
         detail["files"] = [
@@ -77,4 +79,6 @@ def stored(record: AssetRecord, rendition: Rendition) -> StoredRendition:
         bytes=len(rendition.data),
         key=delivery_key(record, rendition.name, rendition.format.extension),
         sha256=rendition.sha256,
+        duration_ms=rendition.duration_ms,
+        same_as=rendition.same_as,
     )

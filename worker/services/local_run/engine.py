@@ -133,9 +133,11 @@ def confine(function: Callable[..., Result], *args: Any, limits: Confinement) ->
 def real() -> Engine:
     """Return the real engine, without loading it.
 
-    Its version names the libraries whose update may change bytes.
+    Its version names what may change bytes: the engine's own number and libraries.
     """
-    parts = [f"safelight {worker.__version__}"]
+    from worker.media.plan import ENGINE_VERSION
+
+    parts = [f"safelight {worker.__version__}", f"engine {ENGINE_VERSION}"]
     for name in ("pyvips-binary", "pillow", "simplejpeg", "pi-heif"):
         try:
             parts.append(f"{name} {metadata.version(name)}")

@@ -13,20 +13,21 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import worker
-from worker.model import ALPHA_FORMATS, Format, Probe, Tags
+from worker.model import Probe, Tags
 from worker.services.local_run.manifest import Entry, Status, WrittenRendition
 from worker.services.local_run.placeholder import placeholder
+from worker.services.local_run.shown import choices_of, largest_of, loaded_by_phone
 from worker.services.local_run.wording import (
     camera_text,
     change_text,
     exposure_text,
+    is_same_size,
     seconds_text,
     size_text,
 )
@@ -37,25 +38,11 @@ if TYPE_CHECKING:
 _SIZES = "(max-width: 40rem) 100vw, 30rem"
 """Width of a picture on the page, for the browser's choice from the srcset."""
 
-_PREFERENCE = (Format.AVIF, Format.WEBP, Format.JPEG, Format.PNG, Format.GIF)
-"""Order in which a browser is offered formats: the smallest first."""
-
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
 _SMALL = 200
 """Pixels: a picture with no side longer than this is not blown up to the card."""
 _NEAR = (1.3, 1.8)
 """Aspect ratios close enough to the card's 3:2 to fill it: at most a sixth is cut off."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Choice:
-    """The files of one format at the sizes of the whole picture."""
-
-    type: str
-    srcset: str
-    url: str
-    width: int
-    height: int
 
 
 def page(entries: Iterable[Entry]) -> str:
@@ -90,14 +77,12 @@ def page(entries: Iterable[Entry]) -> str:
 
 
 def _picture(entry: Entry, shared: PurePosixPath) -> dict[str, object]:
-    ladder = _ladder(entry)
-    largest = _largest(entry)
-    choices = _choices(ladder)
+    largest, phone = largest_of(entry), loaded_by_phone(entry)
+    choices = choices_of(entry)
     alpha = entry.probe is not None and entry.probe.alpha
     tags = entry.metadata.tags if entry.metadata else None
     title, folder = _title(entry, shared)
     facts = _facts(entry)
-    change = change_text(largest.bytes, entry.input.bytes)
     return {
         "title": title,
         "folder": folder,
@@ -113,9 +98,9 @@ def _picture(entry: Entry, shared: PurePosixPath) -> dict[str, object]:
         "original_url": quote(entry.input.path),
         "facts": facts,
         "original": size_text(entry.input.bytes),
-        "largest": size_text(largest.bytes),
-        "change": change,
-        "more": largest.bytes > entry.input.bytes,
+        "phone": size_text(phone.bytes),
+        "change": change_text(phone.bytes, entry.input.bytes),
+        "tone": _tone(phone.bytes, entry.input.bytes),
         "files": [_file(rendition, entry.input.bytes) for rendition in entry.renditions],
         "dropped": [
             {
@@ -184,13 +169,21 @@ def _facts(entry: Entry) -> str:
     return " · ".join(parts)
 
 
+def _tone(now: int, before: int) -> str:
+    """How a change of size is drawn: a gain, a loss, or neither."""
+    if is_same_size(now, before):
+        return "same"
+    return "more" if now > before else "less"
+
+
 def _file(rendition: WrittenRendition, original: int) -> dict[str, object]:
     share = rendition.bytes / original if original else 0.0
     return {
         "name": PurePosixPath(rendition.path).name,
         "url": quote(rendition.path),
         "pixels": f"{rendition.width} × {rendition.height}"  # noqa: RUF001 - a times sign
-        + (f", {rendition.frames} frames" if rendition.frames > 1 else ""),
+        + (f", {rendition.frames} frames" if rendition.frames > 1 else "")
+        + (f", the same file as {rendition.same_as}" if rendition.same_as else ""),
         "bytes": size_text(rendition.bytes),
         "share": f"{share:.1%}" if share < 0.1 else f"{share:.0%}",
         "bar": f"{min(100.0, max(1.0, share * 100)):.1f}",
@@ -217,6 +210,7 @@ def _known(entry: Entry, tags: Tags | None) -> list[tuple[str, str]]:
         ]
     if entry.probe is not None:
         rows.append(("Pixels", _pixel_kind(entry.probe)))
+        rows.append(("Warnings", ", ".join(entry.probe.warnings)))
     if entry.metadata is not None:
         measures = entry.metadata.measures
         rows += [
@@ -255,76 +249,22 @@ def _palette(entry: Entry) -> list[str]:
     return [colour for colour in colours if _COLOUR.fullmatch(colour)]
 
 
-# --- which file is shown ------------------------------------------------------------------------
-
-
-def _largest(entry: Entry) -> WrittenRendition:
-    """The smallest file of the largest size: what a visitor gets who looks closest.
-
-    A still is no answer to an animation, nor a filled background to transparency, where there is
-    a file that has it.
-    """
-    ladder = _ladder(entry)
-    largest = max(item.width * item.height for item in ladder)
-    alpha = entry.probe is not None and entry.probe.alpha
-
-    def cost(item: WrittenRendition) -> tuple[int, bool, int]:
-        return (-item.frames, alpha and item.format not in ALPHA_FORMATS, item.bytes)
-
-    return min((item for item in ladder if item.width * item.height == largest), key=cost)
-
-
-def _ladder(entry: Entry) -> list[WrittenRendition]:
-    """The renditions that show the whole picture: those of its aspect ratio, else of the largest
-    rendition's."""
-    largest = max(entry.renditions, key=lambda item: item.width * item.height)
-    width, height = largest.width, largest.height
-    if entry.probe is not None and entry.probe.height:
-        width, height = entry.probe.upright_width, entry.probe.upright_height
-    whole = [item for item in entry.renditions if _same_shape(item, width, height)]
-    return whole or [
-        item for item in entry.renditions if _same_shape(item, largest.width, largest.height)
-    ]
-
-
-def _same_shape(item: WrittenRendition, width: int, height: int) -> bool:
-    # Sides are rounded to whole pixels: half a pixel each way.
-    scale = item.width / width
-    return abs(height * scale - item.height) <= max(1.0, 0.5 + 0.5 * height / width)
-
-
-def _choices(ladder: list[WrittenRendition]) -> list[_Choice]:
-    choices = []
-    for format_ in _PREFERENCE:
-        sizes = {item.width: item for item in ladder if item.format is format_}
-        if sizes:
-            middle = sizes[min(sizes, key=lambda width: (abs(width - 1024), width))]
-            choices.append(
-                _Choice(
-                    type=format_.media_type,
-                    srcset=", ".join(f"{quote(sizes[w].path)} {w}w" for w in sorted(sizes)),
-                    url=quote(middle.path),
-                    width=middle.width,
-                    height=middle.height,
-                )
-            )
-    return choices
-
-
 # --- sums ---------------------------------------------------------------------------------------
 
 
 def _totals(accepted: list[Entry], rejected: list[Entry]) -> dict[str, object]:
     original = sum(entry.input.bytes for entry in accepted)
-    largest = sum(_largest(entry).bytes for entry in accepted)
+    phone = sum(loaded_by_phone(entry).bytes for entry in accepted)
+    files = [rendition for entry in accepted for rendition in entry.renditions]
     return {
         "accepted": len(accepted),
         "rejected": len(rejected),
         "original": size_text(original),
-        "largest": size_text(largest),
-        "saved": change_text(largest, original) if original else "",
-        "files": sum(len(entry.renditions) for entry in accepted),
-        "bytes": size_text(sum(r.bytes for entry in accepted for r in entry.renditions)),
+        "phone": size_text(phone),
+        "change": change_text(phone, original),
+        "files": len(files),
+        "same": sum(rendition.same_as is not None for rendition in files),
+        "bytes": size_text(sum(rendition.bytes for rendition in files)),
         "seconds": seconds_text(sum(entry.seconds for entry in (*accepted, *rejected))),
     }
 

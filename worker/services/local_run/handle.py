@@ -164,6 +164,8 @@ def _write(
                 sha256=rendition.sha256,
                 quality=rendition.quality,
                 ssim=rendition.ssim,
+                duration_ms=rendition.duration_ms,
+                same_as=rendition.same_as,
             )
         )
     return tuple(written)

@@ -71,6 +71,10 @@ class WrittenRendition:
     sha256: str
     quality: int | None = None
     ssim: float | None = None
+    duration_ms: int | None = None
+    """Of one run of an animation; None for stills."""
+    same_as: str | None = None
+    """Name of an earlier rendition whose file is equal: of a small original, sizes are the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

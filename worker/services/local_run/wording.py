@@ -26,10 +26,17 @@ def seconds_text(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5970 else f"{seconds / 3600:.1f} h"
 
 
+def is_same_size(now: int, before: int) -> bool:
+    """Return whether two sizes differ by less than half a per cent: for a person they are one."""
+    return abs(now - before) * 200 < before
+
+
 def change_text(now: int, before: int) -> str:
     """Return how much smaller or larger ``now`` is, ``96% smaller``; nothing for no ``before``."""
     if not before:
         return ""
+    if is_same_size(now, before):
+        return "the same size"
     if now > before:
         return f"{now / before - 1:.0%} larger"
     # Rounded down: nothing becomes 100 % smaller.

@@ -1,0 +1,86 @@
+"""Bytes of encoders: the same on every machine, and every pixel where that is promised."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.unit.pictures import encoded, one, photo, pixels_of
+from worker.model import Encoding, Format
+
+_EVERYTHING = """
+import json
+from tests.unit.pictures import everything, encoded, photo
+from tests.unit.test_render import animation
+from worker.model import Encoding, Format, QualityTarget
+import pyvips
+still = [Encoding(format=kind) for kind in (Format.JPEG, Format.WEBP, Format.PNG)]
+avif = [
+    Encoding(format=Format.AVIF, quality=65, effort=0),
+    Encoding(format=Format.AVIF, quality=65, effort=2),
+    Encoding(format=Format.AVIF, lossless=True, effort=0),
+    Encoding(format=Format.AVIF, effort=0, target=QualityTarget(ssim=0.95)),
+]
+moving = [Encoding(format=Format.WEBP), Encoding(format=Format.GIF)]
+found = {}
+for data, encodings in ((encoded(photo()), still + avif), (animation(), moving)):
+    for number, encoding in enumerate(encodings):
+        made = everything(data, encoding, width=600, height=400, minimum_saving=-1.0)
+        found[f"{encoding.format} {number}"] = made.renditions[0].sha256
+print(json.dumps([pyvips.vips_lib.vips_concurrency_get(), found]))
+"""
+
+
+def test_bytes_do_not_depend_on_how_many_threads_there_are() -> None:
+    """One, two and four threads of libvips write the same files in every format; AVIF's encoder
+    would cut the picture into as many columns."""
+    seen = {}
+    for threads in (1, 2, 4):
+        done = subprocess.run(
+            [sys.executable, "-c", _EVERYTHING],
+            env={**os.environ, "VIPS_CONCURRENCY": str(threads)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        allowed, seen[threads] = json.loads(done.stdout)
+        assert allowed == threads, "encoding an AVIF leaves the number as it was"
+    assert seen[1] == seen[2] == seen[4]
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        Encoding(format=Format.WEBP, lossless=True),
+        Encoding(format=Format.AVIF, lossless=True, effort=0),
+        Encoding(format=Format.PNG),
+    ],
+    ids=lambda each: each.format.value,
+)
+@pytest.mark.parametrize("bands", [1, 3, 4])
+def test_lossless_keeps_every_pixel(encoding: Encoding, bands: int) -> None:
+    """Nothing is lost in grey, colour and transparency, colours that cannot be seen included."""
+    pixels = photo(60, 40)
+    if bands == 1:
+        pixels = np.repeat(pixels[..., :1], 3, axis=2)
+    if bands == 4:
+        alpha = np.tile(np.array([0, 0, 1, 128, 254, 255], np.uint8), (40, 10))
+        pixels = np.dstack([pixels, alpha])
+    data = encoded(pixels[..., 0] if bands == 1 else pixels)
+    made = one(data, encoding)
+    assert made.quality is None or encoding.format is Format.PNG
+    assert (pixels_of(made) == pixels).all()
+
+
+def test_lossy_webp_may_still_drop_invisible_colours() -> None:
+    """Only lossless files are exact: in others invisible colours cost bytes for nothing."""
+    pixels = np.dstack([photo(60, 40), np.zeros((40, 60), np.uint8)])
+    lossless = one(encoded(pixels), Encoding(format=Format.WEBP, lossless=True))
+    lossy = one(encoded(pixels), replace(Encoding(format=Format.WEBP), quality=100))
+    assert len(lossy.data) * 4 < len(lossless.data)
