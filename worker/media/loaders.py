@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import pyvips
 from PIL import BmpImagePlugin
 
+from worker.cicp import Transfer
 from worker.errors import DamagedInput, EngineError, Reason, UnsupportedInput
 from worker.media import mapped, refuse
 from worker.model import Format, Probe
@@ -164,7 +165,8 @@ def open_image(
 
     Not rotated and not colour converted. AVIF and HEIC are upright already: their rotation is
     part of decoding. Pixels are decoded when pulled (wrap that in :func:`decoding`), top to
-    bottom and once; BMP and HEIC are decoded here, HEIC to 8 bits a channel with its profile.
+    bottom and once; BMP and HEIC are decoded here, HEIC to 8 bits a channel with its profile, or
+    to 16 where 8 would leave steps: HDR and linear light.
 
     Args:
         data: the file.
@@ -182,7 +184,8 @@ def open_image(
     if probe.format is Format.BMP:
         return _open_bmp(data)
     if probe.format is Format.HEIC:
-        return _open_heic(data)
+        curve = probe.colour.transfer
+        return _open_heic(data, deep=probe.bit_depth > 8 and curve in _NEEDS_DEPTH)
     options: dict[str, Any] = {}
     if count > 1:
         options["n"] = count
@@ -267,8 +270,15 @@ def _open_bmp(data: bytes) -> pyvips.Image:
 # --- HEIC, through the optional decoder -----------------------------------------------------------
 
 
-def heic_header(data: bytes) -> Any:
+_NEEDS_DEPTH = (Transfer.PQ, Transfer.HLG, Transfer.LINEAR)
+
+
+def heic_header(data: bytes, *, deep: bool = False) -> Any:
     """Primary picture of a HEIC file, not decoded (a ``pi_heif.HeifImage``).
+
+    Args:
+        data: the file.
+        deep: to be decoded to 16 bits a channel if it has more than 8.
 
     Raises:
         UnsupportedInput: FORMAT_NOT_ALLOWED where the extra ``safelight[heif]`` is not installed.
@@ -284,7 +294,7 @@ def heic_header(data: bytes) -> Any:
     pi_heif.options.DECODE_THREADS = pyvips.vips_lib.vips_concurrency_get()
     pi_heif.options.THUMBNAILS = pi_heif.options.DEPTH_IMAGES = pi_heif.options.AUX_IMAGES = False
     try:
-        pictures = pi_heif.open_heif(data, convert_hdr_to_8bit=True)
+        pictures = pi_heif.open_heif(data, convert_hdr_to_8bit=not deep)
         return pictures[pictures.primary_index]
     except (*_PILLOW_ERRORS, RuntimeError) as error:
         raise _heic_error(error) from error
@@ -300,21 +310,25 @@ def heic_embedded(picture: Any) -> Embedded:
     )
 
 
-def _open_heic(data: bytes) -> pyvips.Image:
-    picture = heic_header(data)
+def _open_heic(data: bytes, *, deep: bool) -> pyvips.Image:
+    picture = heic_header(data, deep=deep)
     try:
         pixels, stride = bytes(picture.data), int(picture.stride)
     except (*_PILLOW_ERRORS, RuntimeError) as error:
         raise _heic_error(error) from error
-    bands = {"L": 1, "RGB": 3, "RGBA": 4, "RGBa": 4}.get(picture.mode)
-    if bands is None:
+    mode, _, wide = picture.mode.partition(";")
+    bands = {"L": 1, "RGB": 3, "RGBA": 4, "RGBa": 4}.get(mode)
+    if bands is None or wide not in ("", "16"):
         raise refuse.variant(f"a HEIC of mode {picture.mode}")
     width, height = picture.size
-    rows = pyvips.Image.new_from_memory(pixels, stride // bands, height, bands, "uchar")
-    image = rows.crop(0, 0, width, height) if stride != width * bands else rows
-    image = image.copy(interpretation="b-w" if bands == 1 else "srgb")
-    if picture.mode == "RGBa":  # premultiplied
-        image = image.unpremultiply().cast("uchar").copy(interpretation="srgb")
+    kind = "ushort" if wide else "uchar"
+    across = stride // (bands * (2 if wide else 1))
+    rows = pyvips.Image.new_from_memory(pixels, across, height, bands, kind)
+    image = rows.crop(0, 0, width, height) if across != width else rows
+    names = ("grey16", "rgb16") if wide else ("b-w", "srgb")
+    image = image.copy(interpretation=names[bands > 1])
+    if mode == "RGBa":  # premultiplied
+        image = image.unpremultiply().cast(kind).copy(interpretation=names[1])
     found = heic_embedded(picture)
     for name, field in _BLOCKS.items():
         content = getattr(found, name)
