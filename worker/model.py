@@ -133,7 +133,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpsPosition:
-    """WGS 84 position from EXIF."""
+    """WGS 84 position from EXIF or XMP."""
 
     latitude: float
     """Degrees, north positive."""
