@@ -93,6 +93,11 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "tiff-palette": {},
     "tiff-grey": {"colour_space": GREY},
     "tiff-cmyk": {"colour_space": CMYK, "colour": UNNAMED_COLOUR},
+    "tiff-lab-8": {
+        "colour_space": LAB,
+        "icc": "Lab identity built-in",
+        "colour": dataclasses.replace(UNNAMED_COLOUR, source=ColourSource.ICC),
+    },
     "tiff-lab-16": {"colour_space": LAB, "bit_depth": 16, "colour": UNNAMED_COLOUR},
     "tiff-lab-float": {"colour_space": LAB, "bit_depth": 32, "colour": UNNAMED_COLOUR},
     "tiff-16": {"bit_depth": 16},

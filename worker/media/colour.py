@@ -20,6 +20,7 @@ from worker.media.primaries import conversion as primaries_conversion
 from worker.media.primaries import to_d50
 
 _DIRECT = {"srgb", "b-w"}
+_LAB = {"lab", "labs", "labq"}
 
 _TARGETS = {
     Conversion.SRGB: CHROMATICITIES[Primaries.BT709],
@@ -60,6 +61,12 @@ def to_working(
         image = from_values(image, conversion, colour)
     elif conversion is not Conversion.NONE:
         image = _through_profile(image, "p3" if conversion is Conversion.P3 else "srgb")
+    if image.interpretation in _LAB and image.bands == 3:
+        # CIELAB in files has the white of D50 (Adobe, TIFF technical notes), as ICC profiles
+        # have; libvips' own colour spaces have D65, which turns blues green.
+        image = image.colourspace("lab").icc_export(
+            output_profile="srgb", intent="relative", depth=8
+        )
     if image.interpretation not in _DIRECT:
         grey = image.interpretation == "grey16"
         image = image.colourspace("b-w" if grey else "srgb")

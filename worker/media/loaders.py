@@ -22,14 +22,14 @@ import re
 import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyvips
 from PIL import BmpImagePlugin
 
 from worker.cicp import Transfer
 from worker.errors import DamagedInput, EngineError, Reason, UnsupportedInput
-from worker.media import mapped, refuse
+from worker.media import mapped, refuse, tiff
 from worker.model import Format, Probe
 
 if TYPE_CHECKING:
@@ -202,11 +202,27 @@ def open_stored(data: bytes | mapped.Mapped, kind: Format, **options: Any) -> py
     """Open with the libvips loader of ``kind`` (not BMP, not HEIC); used by the probe too."""
     operation, _, fail_on = _LOADERS[kind]
     options |= {"access": "sequential", "fail_on": fail_on}
+    content = cast("bytes", data)  # all that is asked of it
+    lab = kind is Format.TIFF and tiff.is_lab_in_bytes(content)
+    if lab:
+        data = tiff.named_rgb(content)
     with decoding():
         if isinstance(data, mapped.Mapped):
             return mapped.load(operation, data, **options)
         image: pyvips.Image = pyvips.Operation.call(operation, data, **options)
-        return image
+        return _lab(image) if lab else image
+
+
+def _lab(stored: pyvips.Image) -> pyvips.Image:
+    """The bytes of CIELAB as libvips' 16-bit Lab, in which 100 is 32767 and a unit of a or b 256.
+
+    Lightness is stored as 0 to 255, the others with a sign. TIFF 6.0, section 23.
+    """
+    if (stored.bands, stored.format) != (3, "uchar"):
+        raise refuse.variant(f"{stored.bands} channels of {stored.format} in CIELAB")
+    lightness = (stored[0] * (32767 / 255)).cast("short")
+    colours = (stored[1:3].copy(format="char") * 256).cast("short")
+    return lightness.bandjoin(colours).copy(interpretation="labs")
 
 
 def read_embedded(image: pyvips.Image) -> Embedded:

@@ -309,6 +309,8 @@ def _colours(probe: Probe, gamut: Gamut) -> tuple[Conversion, Colour | None]:
 
 
 def _by_profile(probe: Probe, gamut: Gamut) -> Conversion:
+    if probe.colour_space is ColourSpace.LAB:
+        return Conversion.NONE  # it is not device-dependent: no profile is needed
     profile = (probe.icc or "").strip().lower()
     if probe.colour_space is ColourSpace.CMYK:
         return Conversion.SRGB
