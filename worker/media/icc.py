@@ -8,11 +8,12 @@ Source: ICC.1:2022 (sections 7.2 and 7.3, 9.2.17, 10) and ICC.1:2001-04 (6.5.17)
 from __future__ import annotations
 
 import struct
+from functools import cache
 
 import numpy as np
 
 from worker.cicp import CHROMATICITIES, Colour, ColourSource, Primaries, Transfer, from_code_points
-from worker.media.primaries import to_d50
+from worker.media.primaries import Matrix, to_d50
 
 UNNAMED = "unnamed"
 """The name of a profile that does not say one, or says it unreadably."""
@@ -81,11 +82,15 @@ def _colorants(profile: bytes) -> Primaries | None:
     stored = [
         struct.unpack_from(">3i", _tag(profile, name), 8) for name in (b"rXYZ", b"gXYZ", b"bXYZ")
     ]
-    matrix = np.array(stored).T / 65536
-    for name, xy in CHROMATICITIES.items():
-        if np.abs(matrix - to_d50(xy)).max() <= _NEAR:
-            return name
-    return None
+    off = np.abs(_known() - np.array(stored).T / 65536).max(axis=(1, 2))
+    nearest = int(off.argmin())
+    return list(CHROMATICITIES)[nearest] if off[nearest] <= _NEAR else None
+
+
+@cache
+def _known() -> Matrix:
+    """Colorants of all named primaries, in their order."""
+    return np.array([to_d50(xy) for xy in CHROMATICITIES.values()])
 
 
 def _curve(tag: bytes) -> tuple[Transfer | None, float | None]:
