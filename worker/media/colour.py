@@ -59,20 +59,26 @@ def to_working(
     """
     if colour is not None:
         image = from_values(image, conversion, colour)
+    elif image.interpretation in _LAB:
+        image = _from_lab(image)
     elif conversion is not Conversion.NONE:
         image = _through_profile(image, "p3" if conversion is Conversion.P3 else "srgb")
-    if image.interpretation in _LAB and image.bands == 3:
-        # CIELAB in files has the white of D50 (Adobe, TIFF technical notes), as ICC profiles
-        # have; libvips' own colour spaces have D65, which turns blues green.
-        image = image.colourspace("lab").icc_export(
-            output_profile="srgb", intent="relative", depth=8
-        )
     if image.interpretation not in _DIRECT:
         grey = image.interpretation == "grey16"
         image = image.colourspace("b-w" if grey else "srgb")
     if image.format != "uchar":
         image = image.cast("uchar")
     return image
+
+
+def _from_lab(image: pyvips.Image) -> pyvips.Image:
+    """CIELAB of files, whose white is D50 (Adobe, TIFF technical notes) as in ICC profiles.
+
+    libvips' own colour spaces have D65, by which saturated blues come out green.
+    """
+    if image.bands != 3:
+        return image.colourspace("srgb")
+    return image.colourspace("lab").icc_export(output_profile="srgb", intent="relative", depth=8)
 
 
 def _through_profile(image: pyvips.Image, target: Literal["srgb", "p3"]) -> pyvips.Image:

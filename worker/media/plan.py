@@ -84,7 +84,7 @@ class Conversion(StrEnum):
     """Already sRGB, or untagged, which the web reads as sRGB."""
     SRGB = "srgb"
     """By what the file says its values are, or through the embedded profile, or a standard one
-    for CMYK without a profile."""
+    for CMYK without a profile. CIELAB says by itself what it means."""
     P3 = "p3"
     """To Display P3, whose profile is then embedded in every rendition."""
 
@@ -309,10 +309,8 @@ def _colours(probe: Probe, gamut: Gamut) -> tuple[Conversion, Colour | None]:
 
 
 def _by_profile(probe: Probe, gamut: Gamut) -> Conversion:
-    if probe.colour_space is ColourSpace.LAB:
-        return Conversion.NONE  # it is not device-dependent: no profile is needed
     profile = (probe.icc or "").strip().lower()
-    if probe.colour_space is ColourSpace.CMYK:
+    if probe.colour_space in (ColourSpace.CMYK, ColourSpace.LAB):
         return Conversion.SRGB
     if not profile or profile in SRGB_PROFILES:
         return Conversion.NONE

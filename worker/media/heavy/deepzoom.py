@@ -37,7 +37,7 @@ from worker.media.loaders import decoding, open_image
 from worker.media.mapped import mapped
 from worker.media.plan import Conversion, make_plan
 from worker.media.probe import probe
-from worker.model import Encoding, Format, Limits, Probe, Recipe, RenditionSpec
+from worker.model import ColourSpace, Encoding, Format, Limits, Probe, Recipe, RenditionSpec
 
 Layout: TypeAlias = Literal["dz", "iiif", "iiif3", "zoomify", "google"]
 TileFormat: TypeAlias = Literal["jpeg", "png", "webp"]
@@ -219,7 +219,7 @@ def _working(image: pyvips.Image, found: Probe) -> pyvips.Image:
     decode = make_plan(found, _READ).decode
     if decode.colour is not None:
         image = to_working(image, decode.conversion, decode.colour)
-    elif decode.conversion is not Conversion.NONE:
+    elif decode.conversion is not Conversion.NONE and found.colour_space is not ColourSpace.LAB:
         image = _through_profile(image)
     image = to_working(image, Conversion.NONE)
     return image[0:3] if image.bands == 4 and not image.hasalpha() else image
