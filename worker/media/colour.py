@@ -175,7 +175,8 @@ def _hable(x: pyvips.Image | float) -> pyvips.Image | float:
 def _displayed(scene: pyvips.Image, colour: Colour) -> pyvips.Image:
     """Light of a scene to light of a display of 1000 cd/m2, in units of ``HDR_UNIT``.
 
-    ITU-R BT.2100-3, table 5: each channel times the luminance to the power of gamma - 1.
+    ITU-R BT.2100-3, table 5: each channel times the luminance to the power of gamma - 1. (zscale,
+    which films go through, raises each channel by itself: greys are equal, colours stronger.)
     """
     luminance = scene
     if scene.bands > 1:
