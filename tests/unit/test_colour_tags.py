@@ -147,6 +147,7 @@ def test_hostile_chunks_do_no_harm() -> None:
         struct.pack(">I4s", 4, b"gAMA"),
         struct.pack(">I4s", 4, b"cICP") + b"\x09",
         chunk(b"gAMA", b""),
+        gama(1.0)[:-1] + b"\0",  # its checksum is wrong
         chunk(b"cHRM", bytes(31)) + chunk(b"gAMA", bytes(5)),
         chunk(b"IDAT", b"") + gama(1.0),  # behind the pixels: too late
     ):

@@ -13,6 +13,7 @@ header (ISO/IEC 23000-22, 7.3.6.4; AV1 Image File Format 1.1). A ``colr`` box of
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -72,7 +73,7 @@ _LENGTHS = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32}
 
 
 def _png_chunks(data: bytes) -> dict[bytes, bytes]:
-    """Colour chunks of the right length before the pixels; the first of each name."""
+    """Colour chunks before the pixels with the right length and checksum, the first of a name."""
     found: dict[bytes, bytes] = {}
     at = 8
     # The chunk walk of worker.media.containers has bounded their number already.
@@ -81,7 +82,9 @@ def _png_chunks(data: bytes) -> dict[bytes, bytes]:
         if name == b"IDAT":
             break
         if _LENGTHS.get(name) == length and name not in found:
-            found[name] = bytes(data[at + 8 : at + 8 + length])
+            content = bytes(data[at + 8 : at + 8 + length])
+            if data[at + 8 + length : at + 12 + length] == zlib.crc32(name + content).to_bytes(4):
+                found[name] = content
         at += 12 + length
     return found
 
