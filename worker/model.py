@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from worker.cicp import Colour
+
 
 class Format(StrEnum):
     """A file format, as found from content. Every value is accepted as input in principle."""
@@ -100,6 +102,8 @@ class Probe:
     alpha: bool = False
     icc: str | None = None
     """Name of the embedded colour profile (its description tag), None without a profile."""
+    colour: Colour = field(default_factory=Colour)
+    """What the stored values mean, and what says so."""
     progressive: bool = False
     """Progressive JPEG or interlaced PNG or GIF: cannot be decoded as a stream of lines."""
     warnings: tuple[str, ...] = ()
@@ -126,7 +130,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpsPosition:
-    """WGS 84 position from EXIF."""
+    """WGS 84 position from EXIF or XMP."""
 
     latitude: float
     """Degrees, north positive."""

@@ -64,6 +64,7 @@ def make_heic(
     deep: bool = False,
     alpha: bool = False,
     icc: bytes = b"",
+    nclx: tuple[int, int, int] | None = None,
     exif: bytes = b"",
     rotate: int = 0,
     claim: tuple[int, int] = (WIDTH, HEIGHT),
@@ -75,6 +76,8 @@ def make_heic(
         deep: 10 bits a channel.
         alpha: with a ramp of transparency, clear on the left.
         icc: colour profile to embed.
+        nclx: code points of primaries, transfer function and matrix (ITU-T H.273); limited
+            range, as the frames are.
         exif: EXIF block, beginning with its TIFF header.
         rotate: quarter turns anticlockwise that the decoder must apply.
         claim: the size its header claims.
@@ -88,6 +91,9 @@ def make_heic(
     references = b""
     if icc:
         properties.append(_box(b"colr", b"prof", icc))
+        linked[1].append(len(properties))
+    if nclx is not None:
+        properties.append(_box(b"colr", b"nclx", struct.pack(">3HB", *nclx, 0)))
         linked[1].append(len(properties))
     if rotate:
         properties.append(_box(b"irot", bytes([rotate])))

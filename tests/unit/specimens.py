@@ -109,6 +109,15 @@ def _tiff(array: NDArray[Any], interpretation: str = "srgb", **options: Any) -> 
     return bytes(vips(array, interpretation).tiffsave_buffer(**options))
 
 
+def lab_tiff(image: Image.Image, **options: Any) -> bytes:
+    """CIELAB in bytes, the white that of D50."""
+    srgb, lab_profile = (ImageCms.createProfile(name) for name in ("sRGB", "LAB"))
+    transform = ImageCms.buildTransform(srgb, lab_profile, "RGB", "LAB")
+    lab = ImageCms.applyTransform(image, transform)
+    assert lab is not None
+    return saved(lab, "TIFF", **options)
+
+
 def _mpo() -> bytes:
     return saved(picture(), "MPO", save_all=True, append_images=[picture(seed=9)])
 
@@ -194,6 +203,7 @@ SPECIMENS: dict[str, Callable[[], bytes]] = {
     "tiff-palette": lambda: saved(picture().quantize(16), "TIFF"),
     "tiff-grey": lambda: saved(picture("L"), "TIFF"),
     "tiff-cmyk": lambda: saved(picture("CMYK"), "TIFF"),
+    "tiff-lab-8": lambda: lab_tiff(picture()),
     "tiff-lab-16": lambda: bytes(vips(quarters()).colourspace("labs").tiffsave_buffer()),
     "tiff-lab-float": lambda: bytes(vips(quarters()).colourspace("lab").tiffsave_buffer()),
     "tiff-16": lambda: _tiff(deep(), "rgb16"),

@@ -12,6 +12,8 @@ import pyvips
 from PIL import Image, ImageCms
 
 from tests.unit.pictures import Pixels, encoded, one, photo, pixels_of
+from tests.unit.specimens import lab_tiff
+from worker.errors import DamagedInput, Reason
 from worker.media.colour import p3_profile
 from worker.model import Encoding, Format, Gamut, Recipe
 
@@ -88,6 +90,40 @@ def test_cmyk_is_converted_as_the_profile_says(kind: str, *, tagged: bool) -> No
     difference = delta_e(pixels_of(one(out.getvalue(), PNG)), wanted)
     assert difference.mean() < 1.0
     assert difference.max() < 3.0
+
+
+@pytest.mark.parametrize("way", [None, "tiff_lzw", "tiff_adobe_deflate"])
+@pytest.mark.parametrize("turned", [1, 6])
+def test_lab_in_bytes_has_its_colours(way: str | None, turned: int) -> None:
+    """8-bit CIELAB comes back as what it was made of, upright; its white is that of D50."""
+    data = lab_tiff(Image.fromarray(photo(64, 48)), compression=way, tiffinfo={0x0112: turned})
+    wanted = photo(64, 48) if turned == 1 else np.rot90(photo(64, 48), -1)
+    shown = pixels_of(one(data, PNG))
+    assert shown.shape == wanted.shape
+    # In bytes, steps of CIELAB are a unit wide.
+    assert delta_e(shown, np.ascontiguousarray(wanted)).max() < 2.5
+
+
+def test_deeper_lab_has_the_same_white() -> None:
+    """16 bits are read as 8 are: as Photoshop writes them."""
+    flat = np.full((8, 8, 3), (60, 120, 200), np.uint8)
+    stored = Image.open(io.BytesIO(lab_tiff(Image.fromarray(flat)))).tobytes()
+    signed = np.frombuffer(stored[1:3], np.int8)
+    values = np.full((8, 8, 3), (stored[0] / 2.55, *map(int, signed)), np.float32)
+    image = pyvips.Image.new_from_array(values).copy(interpretation="lab")
+    for depth in ("lab", "labs"):
+        data = bytes(image.colourspace(depth).tiffsave_buffer())
+        shown = pixels_of(one(data, PNG, width=8)).astype(int)
+        assert np.abs(shown - flat).max() <= 3
+
+
+def test_lab_that_is_damaged_is_refused() -> None:
+    """What its compression cannot hold is told as of any other TIFF."""
+    data = bytearray(lab_tiff(Image.fromarray(photo(200, 200)), compression="tiff_adobe_deflate"))
+    data[200:2000] = bytes(1800)
+    with pytest.raises(DamagedInput) as refused:
+        one(bytes(data), PNG)
+    assert refused.value.reason in (Reason.CORRUPT, Reason.TRUNCATED)
 
 
 def test_p3_is_kept_when_the_recipe_asks() -> None:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from worker.media.engine import process
 from worker.media.metadata import iptc, read_tags, text, xmp
-from worker.model import Tags
+from worker.model import Encoding, Format, GpsPosition, KeepTag, Recipe, RenditionSpec, Tags
 
 NAMESPACES = " ".join(
     f'xmlns:{prefix}="{uri}"'
@@ -105,6 +106,71 @@ def test_xmp_attributes_and_plain_elements() -> None:
         copyright="CC0",
         taken_at="2024-05-01T12:30:45+02:00",
     )
+
+
+PLACES = [
+    ("52,31.2345N", "13,24.5678E", (52.520575, 13.4094633)),
+    ("22,57,06S", "43,12,36W", (-22.9516667, -43.21)),
+    (" 22,57,06.5s ", "043,12,36w", (-22.9518056, -43.21)),
+    ("90,0,0N", "180,00.0W", (90.0, -180.0)),
+    ("0,0.0N", "0,30.0E", (0.0, 0.5)),
+    ("0,0.0N", "0,0.0E", None),  # no fix
+    ("52,31.2345N", "", None),
+    ("52,31.2345", "13,24.5678E", None),  # no hemisphere
+    ("52,31.2345E", "13,24.5678N", None),  # the other way round
+    ("90,0.1N", "13,24.5678E", None),
+    ("52,60.0N", "13,24.5678E", None),
+    ("52,31,60N", "13,24.5678E", None),
+    ("52.5N", "13.4E", None),
+    ("52,31.2345N" * 50, "13,24.5678E", None),
+    ("\u0665,31.2N", "13,24.5678E", None),  # digits of another script
+]
+
+
+@pytest.mark.parametrize(("latitude", "longitude", "expected"), PLACES)
+def test_xmp_positions(latitude: str, longitude: str, expected: tuple[float, float] | None) -> None:
+    """Both forms of coordinates (XMP part 2, GPSCoordinate); half a position is none."""
+    gps = xmp.read(
+        packet(attributes=f'exif:GPSLatitude="{latitude}" exif:GPSLongitude="{longitude}"')
+    ).gps
+    assert (None if gps is None else (gps.latitude, gps.longitude)) == expected
+
+
+@pytest.mark.parametrize(
+    ("height", "below", "expected"),
+    [("755/10", "0", 75.5), ("755/10", "1", -75.5), ("7/0", "0", None), ("high", "0", None)],
+)
+def test_xmp_heights(height: str, below: str, expected: float | None) -> None:
+    """Metres as a fraction; elements are read as attributes are."""
+    elements = (
+        "<exif:GPSLatitude>52,31.2345N</exif:GPSLatitude>"
+        "<exif:GPSLongitude>13,24.5678E</exif:GPSLongitude>"
+        f"<exif:GPSAltitude>{height}</exif:GPSAltitude>"
+        f"<exif:GPSAltitudeRef>{below}</exif:GPSAltitudeRef>"
+    )
+    gps = xmp.read(packet(elements)).gps
+    assert gps is not None
+    assert gps.altitude == expected
+
+
+def test_a_position_of_xmp_is_kept_only_where_one_of_exif_is() -> None:
+    """Renditions have no trace of it unless the recipe keeps GPS; EXIF is believed first."""
+    written = packet(attributes='exif:GPSLatitude="52,31.5N" exif:GPSLongitude="13,24.5E"')
+    sink = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(sink, "JPEG", xmp=written)
+    for keep in (frozenset[KeepTag](), frozenset({KeepTag.GPS})):
+        encodings = (Encoding(format=Format.JPEG), Encoding(format=Format.WEBP))
+        spec = RenditionSpec(name="it", width=32, encodings=encodings, minimum_saving=-1)
+        done = process(sink.getvalue(), Recipe(name="x", version=1, renditions=(spec,), keep=keep))
+        place = GpsPosition(latitude=52.525, longitude=13.4083333)
+        assert done.metadata.tags.gps == place
+        for rendition in done.renditions:
+            assert b"GPSLatitude" not in rendition.data
+            with Image.open(io.BytesIO(rendition.data)) as image:
+                assert bool(image.getexif().get_ifd(0x8825)) == bool(keep)
+    camera = Image.Exif()
+    camera[0x8825] = {1: "N", 2: (1.0, 0.0, 0.0), 3: "E", 4: (2.0, 0.0, 0.0)}
+    assert read_tags(camera.tobytes(), written, None).gps == GpsPosition(latitude=1, longitude=2)
 
 
 def test_xmp_of_ingredients_is_not_the_pictures() -> None:

@@ -23,6 +23,7 @@ from tests.unit.specimens import (
     vips,
 )
 from tests.unit.specimens import quarters as pixels
+from worker.cicp import Colour, ColourSource
 from worker.errors import Reason, UnsupportedInput
 from worker.media.icc import UNNAMED, profile_name
 from worker.media.probe import probe, sniff
@@ -30,15 +31,19 @@ from worker.model import ColourSpace, Format, Limits, Probe
 
 EVERYTHING = frozenset(Format)
 GREY, CMYK, LAB = ColourSpace.GREY, ColourSpace.CMYK, ColourSpace.LAB
+NCLX, STREAM = Colour(source=ColourSource.NCLX), Colour(source=ColourSource.BITSTREAM)
+UNNAMED_COLOUR = Colour(primaries=None, transfer=None)
+"""Of CMYK and Lab, which have no red, green and blue."""
+SRGB_PROFILE = {"icc": "sRGB built-in", "colour": Colour(source=ColourSource.ICC)}
 
 # What differs from a plain 64 x 48 picture of 8 bits in RGB.
 EXPECTED: dict[str, dict[str, Any]] = {
     "jpeg": {},
     "jpeg-progressive": {"progressive": True},
     "jpeg-grey": {"colour_space": GREY},
-    "jpeg-cmyk": {"colour_space": CMYK},
+    "jpeg-cmyk": {"colour_space": CMYK, "colour": UNNAMED_COLOUR},
     "jpeg-turned": {"orientation": 6},
-    "jpeg-profile": {"icc": "sRGB built-in"},
+    "jpeg-profile": SRGB_PROFILE,
     "jpeg-mpo": {},
     "jpeg-gain-map": {},
     "png": {},
@@ -53,14 +58,14 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "png-grey-16": {"colour_space": GREY, "bit_depth": 16},
     "png-interlaced": {"progressive": True},
     "png-turned": {"orientation": 8},
-    "png-profile": {"icc": "sRGB built-in"},
+    "png-profile": SRGB_PROFILE,
     "png-animated": {},
     "webp": {},
     "webp-alpha": {"alpha": True},
     "webp-lossless": {},
     "webp-lossless-alpha": {"alpha": True},
     "webp-turned": {"orientation": 3},
-    "webp-profile": {"icc": "sRGB built-in"},
+    "webp-profile": SRGB_PROFILE,
     "webp-animated": {"frames": 4, "animated": True, "duration_ms": 280, "loop": 3},
     "gif": {},
     "gif-interlaced": {"progressive": True},
@@ -73,12 +78,12 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "loop": 0,
         "alpha": True,
     },
-    "avif": {},
-    "avif-alpha": {"alpha": True},
-    "avif-turned": {"width": 48, "height": 64},
-    "avif-exif": {},
-    "avif-profile": {"icc": "sRGB built-in"},
-    "avif-10": {"bit_depth": 10},
+    "avif": {"colour": NCLX},
+    "avif-alpha": {"alpha": True, "colour": NCLX},
+    "avif-turned": {"width": 48, "height": 64, "colour": NCLX},
+    "avif-exif": {"colour": STREAM},
+    "avif-profile": SRGB_PROFILE,
+    "avif-10": {"bit_depth": 10, "colour": STREAM},
     "tiff": {},
     "tiff-lzw": {},
     "tiff-deflate": {},
@@ -87,15 +92,20 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "tiff-alpha": {"alpha": True},
     "tiff-palette": {},
     "tiff-grey": {"colour_space": GREY},
-    "tiff-cmyk": {"colour_space": CMYK},
-    "tiff-lab-16": {"colour_space": LAB, "bit_depth": 16},
-    "tiff-lab-float": {"colour_space": LAB, "bit_depth": 32},
+    "tiff-cmyk": {"colour_space": CMYK, "colour": UNNAMED_COLOUR},
+    "tiff-lab-8": {
+        "colour_space": LAB,
+        "icc": "Lab identity built-in",
+        "colour": dataclasses.replace(UNNAMED_COLOUR, source=ColourSource.ICC),
+    },
+    "tiff-lab-16": {"colour_space": LAB, "bit_depth": 16, "colour": UNNAMED_COLOUR},
+    "tiff-lab-float": {"colour_space": LAB, "bit_depth": 32, "colour": UNNAMED_COLOUR},
     "tiff-16": {"bit_depth": 16},
     "tiff-tiled": {},
     "tiff-big": {},
     "tiff-big-endian": {"colour_space": GREY, "bit_depth": 16},
     "tiff-turned": {"orientation": 5},
-    "tiff-profile": {"icc": "sRGB built-in"},
+    "tiff-profile": SRGB_PROFILE,
     "tiff-pages": {"frames": 3},
     "bmp": {},
     "bmp-alpha": {"alpha": True},
@@ -107,7 +117,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "heic-alpha": {"alpha": True},
     "heic-turned": {"width": 48, "height": 64},
     "heic-exif": {},
-    "heic-profile": {"icc": "sRGB built-in"},
+    "heic-profile": SRGB_PROFILE,
     "svg": {"alpha": True},
     "svg-view-box": {"alpha": True},
 }

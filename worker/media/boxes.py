@@ -1,24 +1,29 @@
-"""The boxes of HEIC and AVIF: declared size, and whether all of the file is there.
+"""The boxes of HEIC and AVIF: declared size, whether all of the file is there, the primary item.
 
 What lives here: a bounds-checked walk of ISO base media boxes. What may not: item decoding.
-Sources: ISO/IEC 14496-12 section 4.2 (boxes), ISO/IEC 23008-12 section 6.5.3 (ispe).
+Sources: ISO/IEC 14496-12 sections 4.2 (boxes) and 8.11 (pitm, iloc, iinf, iref), ISO/IEC 23008-12
+sections 6.5.3 (ispe) and 9.3 (ipma).
 """
 
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker.media import refuse
 from worker.model import Format
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from worker.model import Limits
 
 _MOST_BOXES = 4096
 """In one box. A grid of a phone has about a hundred tiles with a handful of properties."""
+
+_MOST_ITEMS = 65_536
+"""Entries of a table that are looked at: more than any real file has."""
 
 _KIND = Format.HEIC
 """Named in messages for both formats: the container is the same."""
@@ -86,6 +91,127 @@ def _check_names(data: bytes, start: int, stop: int) -> None:
                     data[entry + 6 + identity : entry_end].decode()
                 except UnicodeDecodeError as error:
                     raise refuse.corrupt(_KIND, "the name of an item is not text") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A coded picture of a file."""
+
+    kind: bytes
+    """``av01``, ``hvc1``, ``grid`` ..."""
+    properties: Mapping[bytes, tuple[tuple[int, int], ...]]
+    """By type: start of content and end of each property that belongs to it."""
+    content: bytes
+    """The beginning of its coded data."""
+
+
+_HEAD = 4096
+"""Bytes of an item's data that are looked at: headers stand in front."""
+
+
+def primary(data: bytes) -> Item:
+    """The picture that is shown; of one put together of tiles, the first tile where the whole
+    says nothing of its colours.
+
+    Raises:
+        struct.error, IndexError: a read runs off the end.
+        DamagedInput: a box is smaller than its header, or there are too many.
+    """
+    meta = next((part for part in _boxes(data, 0, len(data)) if part[0] == b"meta"), None)
+    if meta is None:
+        raise refuse.truncated(_KIND)
+    tables = {name: (at, stop) for name, at, stop in _boxes(data, meta[1] + 4, meta[2])}
+    at, _ = tables[b"pitm"] if b"pitm" in tables else (len(data), 0)
+    number = _number(data, at + 4, 4 if data[at] else 2)
+    item = _item(data, tables, number)
+    tile = _first_tile(data, tables, number)
+    if b"colr" in item.properties or tile is None:
+        return item
+    return _item(data, tables, tile)
+
+
+_Tables = dict[bytes, tuple[int, int]]
+
+
+def _item(data: bytes, tables: _Tables, number: int) -> Item:
+    kind = b""
+    at, stop = tables.get(b"iinf", (0, 0))
+    for name, entry, _ in _boxes(data, at + (6 if stop and data[at] == 0 else 8), stop):
+        wide = 4 if data[entry] >= 3 else 2
+        if name == b"infe" and data[entry] >= 2 and _number(data, entry + 4, wide) == number:
+            kind = bytes(data[entry + 6 + wide : entry + 10 + wide])
+    found: dict[bytes, tuple[tuple[int, int], ...]] = {}
+    at, stop = tables.get(b"iprp", (0, 0))
+    parts = {name: (start, end) for name, start, end in _boxes(data, at, stop)}
+    known = list(_boxes(data, *parts.get(b"ipco", (0, 0))))
+    for index in _associated(data, *parts.get(b"ipma", (0, 0)), number):
+        if 0 < index <= len(known):
+            name, start, end = known[index - 1]
+            found[name] = (*found.get(name, ()), (start, end))
+    return Item(kind=kind, properties=found, content=_content(data, tables, number))
+
+
+def _associated(data: bytes, at: int, stop: int, number: int) -> list[int]:
+    """Indexes, from 1, of the properties of an item."""
+    if not stop:
+        return []
+    wide, long = (4 if data[at] else 2), bool(data[at + 3] & 1)
+    count = _number(data, at + 4, 4)
+    at += 8
+    for _ in range(min(count, _MOST_ITEMS)):
+        owner, links = _number(data, at, wide), data[at + wide]
+        at += wide + 1
+        if owner == number:
+            step = 2 if long else 1
+            mask = 0x7FFF if long else 0x7F  # the highest bit says: essential
+            return [_number(data, at + step * link, step) & mask for link in range(links)]
+        at += links * (2 if long else 1)
+    return []
+
+
+def _first_tile(data: bytes, tables: _Tables, number: int) -> int | None:
+    """The first item that an item is derived from (``dimg``)."""
+    at, stop = tables.get(b"iref", (0, 0))
+    wide = 4 if stop and data[at] else 2
+    for name, start, _ in _boxes(data, at + 4, stop):
+        if name == b"dimg" and _number(data, start, wide) == number:
+            return _number(data, start + wide + 2, wide)
+    return None
+
+
+def _content(data: bytes, tables: _Tables, number: int) -> bytes:
+    """The beginning of an item's data, from its first extent."""
+    at, stop = tables.get(b"iloc", (0, 0))
+    if not stop:
+        return b""
+    version, sizes, more = data[at], data[at + 4], data[at + 5]
+    offsets, lengths, base = sizes >> 4, sizes & 15, more >> 4
+    index = more & 15 if version else 0
+    wide = 4 if version == 2 else 2
+    count = _number(data, at + 6, wide)
+    at += 6 + wide
+    for _ in range(min(count, _MOST_ITEMS)):
+        owner = _number(data, at, wide)
+        method = _number(data, at + wide, 2) & 15 if version else 0
+        at += wide + (4 if version else 2)  # and where the data is: in this file
+        start = _number(data, at, base)
+        extents = _number(data, at + base, 2)
+        at += base + 2
+        if owner == number and extents:
+            start += _number(data, at + index, offsets)
+            length = _number(data, at + index + offsets, lengths) or _HEAD
+            if method == 1:
+                start += tables.get(b"idat", (len(data), 0))[0]
+            return bytes(data[start : start + min(length, _HEAD)])
+        at += extents * (index + offsets + lengths)
+    return b""
+
+
+def _number(data: bytes, at: int, size: int) -> int:
+    """A whole number of so many bytes, which must all be there."""
+    if at + size > len(data):
+        raise IndexError
+    return int.from_bytes(data[at : at + size], "big")
 
 
 def _boxes(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, int, int]]:

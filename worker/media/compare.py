@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker.media.ladder import Ladder
-from worker.media.loaders import decoding
+from worker.media.loaders import decoding, embedded_in
 from worker.media.plan import make_plan
 from worker.media.probe import probe
 from worker.media.ssim import ssim
@@ -59,4 +59,5 @@ def _pixels(data: bytes) -> tuple[Probe, pyvips.Image]:
     found = probe(data, Limits(), formats=_WHOLE.formats)
     plan = make_plan(found, _WHOLE)
     with decoding():
-        return found, Ladder(data, found, plan).pixels(plan.steps[0].scale)
+        ladder = Ladder(data, found, plan, embedded_in(data, found).icc)
+        return found, ladder.pixels(plan.steps[0].scale)

@@ -86,7 +86,7 @@ class Ladder:
             if self._icc is not None:
                 stored = stored.copy()
                 attach(stored, "icc-profile-data", self._icc)
-            image = Rgbx.of(to_working(stored, decode.conversion))
+            image = Rgbx.of(to_working(stored, decode.conversion, decode.colour))
         return image if decode.orientation == 1 else image.upright(decode.orientation)
 
     def _make(self, scale: int, frame: int) -> pyvips.Image:
@@ -98,12 +98,12 @@ class Ladder:
         decode = self._plan.decode
         stored = wanted.size.turned if decode.orientation >= 5 else wanted.size
         if decode.linear:
-            image = to_working(image.copy_memory(), decode.conversion)
+            image = to_working(image.copy_memory(), decode.conversion, decode.colour)
             image = _resized(image, stored, linear=True).copy_memory()
         else:
             # In memory before colours: a decoder's complaint must not look like a profile's.
             image = _resized(image, stored, linear=False).copy_memory()
-            image = to_working(image, decode.conversion).copy_memory()
+            image = to_working(image, decode.conversion, decode.colour).copy_memory()
         if decode.orientation != 1:
             image = _upright(image, decode.orientation).copy_memory()
         return image if self._probe.animated else _without_opaque_alpha(image)

@@ -22,13 +22,14 @@ import re
 import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyvips
 from PIL import BmpImagePlugin
 
+from worker.cicp import Transfer
 from worker.errors import DamagedInput, EngineError, Reason, UnsupportedInput
-from worker.media import jpeg, mapped, refuse
+from worker.media import jpeg, mapped, refuse, tiff
 from worker.model import ColourSpace, Format, Probe
 
 if TYPE_CHECKING:
@@ -168,7 +169,8 @@ def open_image(
 
     Not rotated and not colour converted. AVIF and HEIC are upright already: their rotation is
     part of decoding. Pixels are decoded when pulled (wrap that in :func:`decoding`), top to
-    bottom and once; BMP and HEIC are decoded here, HEIC to 8 bits a channel with its profile.
+    bottom and once; BMP and HEIC are decoded here, HEIC to 8 bits a channel with its profile, or
+    to 16 where 8 would leave steps: HDR and linear light.
 
     Args:
         data: the file.
@@ -186,7 +188,8 @@ def open_image(
     if probe.format is Format.BMP:
         return _open_bmp(data)
     if probe.format is Format.HEIC:
-        return _open_heic(data)
+        curve = probe.colour.transfer
+        return _open_heic(data, deep=probe.bit_depth > 8 and curve in _NEEDS_DEPTH)
     if probe.format is Format.JPEG:
         colours = "CMYK" if probe.colour_space is ColourSpace.CMYK else "GRAY"
         large = probe.pixels > FAST_JPEG_PIXELS or isinstance(data, mapped.Mapped)
@@ -207,11 +210,27 @@ def open_stored(data: bytes | mapped.Mapped, kind: Format, **options: Any) -> py
     """Open with the libvips loader of ``kind`` (not BMP, not HEIC); used by the probe too."""
     operation, _, fail_on = _LOADERS[kind]
     options |= {"access": "sequential", "fail_on": fail_on}
+    content = cast("bytes", data)  # all that is asked of it
+    lab = kind is Format.TIFF and tiff.is_lab_in_bytes(content)
+    if lab:
+        data = tiff.named_rgb(content)
     with decoding():
         if isinstance(data, mapped.Mapped):
             return mapped.load(operation, data, **options)
         image: pyvips.Image = pyvips.Operation.call(operation, data, **options)
-        return image
+        return _lab(image) if lab else image
+
+
+def _lab(stored: pyvips.Image) -> pyvips.Image:
+    """The bytes of CIELAB as libvips' 16-bit Lab, in which 100 is 32767 and a unit of a or b 256.
+
+    Lightness is stored as 0 to 255, the others with a sign. TIFF 6.0, section 23.
+    """
+    if (stored.bands, stored.format) != (3, "uchar"):
+        raise refuse.variant(f"{stored.bands} channels of {stored.format} in CIELAB")
+    lightness = (stored[0] * (32767 / 255)).cast("short")
+    colours = (stored[1:3].copy(format="char") * 256).cast("short")
+    return lightness.bandjoin(colours).copy(interpretation="labs")
 
 
 def read_embedded(image: pyvips.Image) -> Embedded:
@@ -275,8 +294,15 @@ def _open_bmp(data: bytes) -> pyvips.Image:
 # --- HEIC, through the optional decoder -----------------------------------------------------------
 
 
-def heic_header(data: bytes) -> Any:
+_NEEDS_DEPTH = (Transfer.PQ, Transfer.HLG, Transfer.LINEAR)
+
+
+def heic_header(data: bytes, *, deep: bool = False) -> Any:
     """Primary picture of a HEIC file, not decoded (a ``pi_heif.HeifImage``).
+
+    Args:
+        data: the file.
+        deep: to be decoded to 16 bits a channel if it has more than 8.
 
     Raises:
         UnsupportedInput: FORMAT_NOT_ALLOWED where the extra ``safelight[heif]`` is not installed.
@@ -292,7 +318,7 @@ def heic_header(data: bytes) -> Any:
     pi_heif.options.DECODE_THREADS = pyvips.vips_lib.vips_concurrency_get()
     pi_heif.options.THUMBNAILS = pi_heif.options.DEPTH_IMAGES = pi_heif.options.AUX_IMAGES = False
     try:
-        pictures = pi_heif.open_heif(data, convert_hdr_to_8bit=True)
+        pictures = pi_heif.open_heif(data, convert_hdr_to_8bit=not deep)
         return pictures[pictures.primary_index]
     except (*_PILLOW_ERRORS, RuntimeError) as error:
         raise _heic_error(error) from error
@@ -308,21 +334,25 @@ def heic_embedded(picture: Any) -> Embedded:
     )
 
 
-def _open_heic(data: bytes) -> pyvips.Image:
-    picture = heic_header(data)
+def _open_heic(data: bytes, *, deep: bool) -> pyvips.Image:
+    picture = heic_header(data, deep=deep)
     try:
         pixels, stride = bytes(picture.data), int(picture.stride)
     except (*_PILLOW_ERRORS, RuntimeError) as error:
         raise _heic_error(error) from error
-    bands = {"L": 1, "RGB": 3, "RGBA": 4, "RGBa": 4}.get(picture.mode)
-    if bands is None:
+    mode, _, wide = picture.mode.partition(";")
+    bands = {"L": 1, "RGB": 3, "RGBA": 4, "RGBa": 4}.get(mode)
+    if bands is None or wide not in ("", "16"):
         raise refuse.variant(f"a HEIC of mode {picture.mode}")
     width, height = picture.size
-    rows = pyvips.Image.new_from_memory(pixels, stride // bands, height, bands, "uchar")
-    image = rows.crop(0, 0, width, height) if stride != width * bands else rows
-    image = image.copy(interpretation="b-w" if bands == 1 else "srgb")
-    if picture.mode == "RGBa":  # premultiplied
-        image = image.unpremultiply().cast("uchar").copy(interpretation="srgb")
+    kind = "ushort" if wide else "uchar"
+    across = stride // (bands * (2 if wide else 1))
+    rows = pyvips.Image.new_from_memory(pixels, across, height, bands, kind)
+    image = rows.crop(0, 0, width, height) if across != width else rows
+    names = ("grey16", "rgb16") if wide else ("b-w", "srgb")
+    image = image.copy(interpretation=names[bands > 1])
+    if mode == "RGBa":  # premultiplied
+        image = image.unpremultiply().cast(kind).copy(interpretation=names[1])
     found = heic_embedded(picture)
     for name, field in _BLOCKS.items():
         content = getattr(found, name)

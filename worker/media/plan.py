@@ -15,7 +15,9 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 
+from worker.cicp import Colour, ColourSource, Primaries
 from worker.media.geometry import Geometry, Size, place
+from worker.media.primaries import is_wide
 from worker.model import (
     ANIMATED_FORMATS,
     ColourSpace,
@@ -71,13 +73,18 @@ WIDE_PROFILES = (
 """Beginnings of profile descriptions whose gamut is wider than sRGB (lower case)."""
 
 
+TONE_MAP = "hable"
+"""The one curve there is: that of films, see ``worker.media.colour``."""
+
+
 class Conversion(StrEnum):
     """What happens to colours after the first resize."""
 
     NONE = "none"
     """Already sRGB, or untagged, which the web reads as sRGB."""
     SRGB = "srgb"
-    """Through the embedded profile, or a standard one for CMYK without a profile."""
+    """By what the file says its values are, or through the embedded profile, or a standard one
+    for CMYK without a profile. CIELAB says by itself what it means."""
     P3 = "p3"
     """To Display P3, whose profile is then embedded in every rendition."""
 
@@ -98,6 +105,10 @@ class Decode:
     orientation: int
     conversion: Conversion
     linear: bool
+    colour: Colour | None = None
+    """What the values mean, where they are followed: no profile says it, or HDR does."""
+    tone_map: str | None = None
+    """The curve that brings HDR to the range of ordinary screens."""
 
     @property
     def upright(self) -> Size:
@@ -171,8 +182,13 @@ class Plan:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def as_dict(self) -> dict[str, object]:
-        """The plan as JSON-ready values."""
-        return asdict(self)
+        """The plan as JSON-ready values. Steps of a few pictures only are left out of all others,
+        whose hashes, and so their keys, stay as they were before there were such steps."""
+        whole = asdict(self)
+        for name in ("colour", "tone_map"):
+            if whole["decode"][name] is None:
+                del whole["decode"][name]
+        return whole
 
 
 def make_plan(probe: Probe, recipe: Recipe) -> Plan:
@@ -199,6 +215,7 @@ def make_plan(probe: Probe, recipe: Recipe) -> Plan:
     shrink = _shrink(probe, natural, wanted)
     outputs = [_outputs(probe, spec) for spec in recipe.renditions]
     stored = natural.turned if probe.orientation >= 5 else natural
+    conversion, colour = _colours(probe, recipe.gamut)
     decode = Decode(
         format=probe.format,
         # Decoders that shrink round up (libjpeg's jdiv_round_up).
@@ -208,8 +225,10 @@ def make_plan(probe: Probe, recipe: Recipe) -> Plan:
         scale=scale,
         frames=max(output.frames for files in outputs for output in files),
         orientation=probe.orientation,
-        conversion=_conversion(probe, recipe.gamut),
+        conversion=conversion,
         linear=recipe.linear,
+        colour=colour,
+        tone_map=TONE_MAP if colour is not None and colour.hdr else None,
     )
     scales = _cascade(wanted, decode.upright)
     return Plan(
@@ -283,9 +302,20 @@ def _outputs(probe: Probe, spec: RenditionSpec) -> tuple[Output, ...]:
     )
 
 
-def _conversion(probe: Probe, gamut: Gamut) -> Conversion:
+def _colours(probe: Probe, gamut: Gamut) -> tuple[Conversion, Colour | None]:
+    """The target, and what the values mean where that is not the profile's to say."""
+    colour = probe.colour
+    if colour.source in (ColourSource.ICC, ColourSource.DEFAULT) and not colour.hdr:
+        return _by_profile(probe, gamut), None
+    if colour.srgb_curve and colour.primaries is Primaries.BT709:
+        return Conversion.NONE, None
+    kept = gamut is Gamut.P3 and is_wide(colour.xy)
+    return (Conversion.P3 if kept else Conversion.SRGB), colour
+
+
+def _by_profile(probe: Probe, gamut: Gamut) -> Conversion:
     profile = (probe.icc or "").strip().lower()
-    if probe.colour_space is ColourSpace.CMYK:
+    if probe.colour_space in (ColourSpace.CMYK, ColourSpace.LAB):
         return Conversion.SRGB
     if not profile or profile in SRGB_PROFILES:
         return Conversion.NONE

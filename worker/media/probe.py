@@ -17,6 +17,7 @@ import pyvips
 from worker.errors import DamagedInput, Reason, UnsupportedInput
 from worker.media import containers, jpeg, refuse, svg
 from worker.media.animation import shown_ms
+from worker.media.colour_tags import declared
 from worker.media.icc import profile_name
 from worker.media.loaders import bmp_header, heic_embedded, heic_header, open_stored
 from worker.media.sniff import identify, sniff
@@ -111,6 +112,8 @@ def _probe_stored(data: bytes, kind: Format, image: pyvips.Image) -> Probe:
     pages = int(field("n-pages", 1)) if kind in (Format.GIF, Format.WEBP, Format.TIFF) else 1
     animated = pages > 1 and kind is not Format.TIFF
     icc = field("icc-profile-data", None)
+    icc = None if icc is None else bytes(icc)
+    space = _colour_space(image)
     return Probe(
         format=kind,
         bytes=len(data),
@@ -121,13 +124,20 @@ def _probe_stored(data: bytes, kind: Format, image: pyvips.Image) -> Probe:
         duration_ms=sum(map(shown_ms, field("delay", [0]))) if animated else None,
         loop=max(0, int(field("loop", 0))) if animated else None,
         orientation=_orientation(kind, field("orientation", 1)),
-        colour_space=_colour_space(image),
+        colour_space=space,
         bit_depth=_bit_depth(image, field("bits-per-sample", 0), palette=bool(field("palette", 0))),
         alpha=bool(image.hasalpha()),
-        icc=None if icc is None else profile_name(bytes(icc)),
+        icc=None if icc is None else profile_name(icc),
+        colour=declared(data, kind, space, icc, exif_srgb=_exif_says_srgb(image)),
         progressive=bool(field("interlaced", 0) or field("jpeg-multiscan", 0)),
         warnings=jpeg.warnings(data) if kind is Format.JPEG else (),
     )
+
+
+def _exif_says_srgb(image: pyvips.Image) -> bool:
+    """ColorSpace 1 (CIPA DC-008, tag 0xA001). Browsers do not follow what else EXIF can say."""
+    name = "exif-ifd2-ColorSpace"
+    return bool(image.get_typeof(name)) and str(image.get(name)).startswith("1 ")
 
 
 def _orientation(kind: Format, value: int) -> int:
@@ -168,13 +178,15 @@ def _probe_heic(data: bytes) -> Probe:
     picture = heic_header(data)
     width, height = picture.size
     icc = heic_embedded(picture).icc
+    space = ColourSpace.GREY if picture.mode == "L" else ColourSpace.RGB
     return Probe(
         format=Format.HEIC,
         bytes=len(data),
         width=width,
         height=height,
-        colour_space=ColourSpace.GREY if picture.mode == "L" else ColourSpace.RGB,
+        colour_space=space,
         bit_depth=int(picture.info.get("bit_depth", 8)),
         alpha=bool(picture.has_alpha),
         icc=None if icc is None else profile_name(icc),
+        colour=declared(data, Format.HEIC, space, icc),
     )

@@ -1,8 +1,8 @@
 """How a sandboxed child's answer travels: data only, never code.
 
 What lives here: the encoding of a reply (scalars, bytes, containers, and the dataclasses, enums
-and errors of ``worker.model``, ``worker.errors`` and ``worker.media``) and its suspicious
-decoding. What may not: processes, limits, pixels.
+and errors of ``worker.model``, ``worker.cicp``, ``worker.errors`` and ``worker.media``) and its
+suspicious decoding. What may not: processes, limits, pixels.
 
 The child decodes hostile files, so a reply may have been written by whoever took the child over.
 Pickle would run it; even an unpickler with an allow-list lets its BUILD instruction overwrite
@@ -42,7 +42,7 @@ HEADER_LIMIT = 4_000_000
 Node = object
 """A JSON value: scalars stand for themselves, everything else is ``[tag, ...]``."""
 
-_MODULES = re.compile(r"worker\.(model|errors|media(\.\w+)*)")
+_MODULES = re.compile(r"worker\.(cicp|model|errors|media(\.\w+)*)")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
 

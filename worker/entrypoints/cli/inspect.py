@@ -9,10 +9,27 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.entrypoints.cli import output
-from worker.services.local_run.wording import camera_text, exposure_text, size_text
+from worker.services.local_run.wording import (
+    camera_text,
+    exposure_text,
+    primaries_text,
+    size_text,
+    transfer_text,
+)
 
 if TYPE_CHECKING:
     from worker.model import Metadata, Probe
+
+_SAID_BY = {
+    "cicp": "cicp (chunk of the PNG)",
+    "icc": "icc (embedded profile)",
+    "srgb": "srgb (chunk of the PNG)",
+    "gama": "gama (chunk of the PNG)",
+    "nclx": "nclx (box of the file)",
+    "bitstream": "bitstream (AV1 sequence header)",
+    "exif": "exif",
+    "default": "default (the file says nothing)",
+}
 
 
 @click.command(name="inspect")
@@ -33,7 +50,7 @@ def command(*, file: Path, as_json: bool) -> int:
                 "source": str(file),
                 "status": "rejected" if error else "accepted",
                 "reason": {"code": error.code, "message": error.message} if error else None,
-                "probe": asdict(found.probe) if found.probe else None,
+                "probe": _probe_json(found.probe) if found.probe else None,
                 "metadata": asdict(found.metadata) if found.metadata else None,
             }
         )
@@ -50,6 +67,12 @@ def command(*, file: Path, as_json: bool) -> int:
     return 0
 
 
+def _probe_json(probe: Probe) -> dict[str, object]:
+    plain = asdict(probe)
+    plain["colour"]["hdr"] = probe.colour.hdr
+    return plain
+
+
 def _header(probe: Probe) -> list[tuple[str, object]]:
     turned = f", stored {probe.width} x {probe.height}" if probe.orientation >= 5 else ""
     duration = f"{probe.duration_ms / 1000:g} s" if probe.duration_ms else None
@@ -64,6 +87,10 @@ def _header(probe: Probe) -> list[tuple[str, object]]:
         ("colours", f"{probe.colour_space.value}, {probe.bit_depth} bit"),
         ("alpha", "yes" if probe.alpha else None),
         ("profile", probe.icc),
+        ("primaries", primaries_text(probe.colour)),
+        ("transfer", transfer_text(probe.colour)),
+        ("colours said by", _SAID_BY[probe.colour.source]),
+        ("hdr", "yes, renditions are tone-mapped" if probe.colour.hdr else None),
         ("warnings", ", ".join(probe.warnings)),
     ]
 

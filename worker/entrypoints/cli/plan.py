@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.entrypoints.cli import output
+from worker.services.local_run.wording import primaries_text, transfer_text
 
 if TYPE_CHECKING:
+    from worker.cicp import Colour
     from worker.media.plan import Output, Plan, Step
 
 
@@ -49,6 +51,10 @@ def lines(plan: Plan) -> list[str]:
         details.append(f"{decode.frames} frames")
     if decode.orientation != 1:
         details.append(f"turned upright from orientation {decode.orientation}")
+    if decode.colour is not None:
+        details.append(_colours(decode.colour))
+    if decode.tone_map is not None:
+        details.append(f"tone-mapped by {decode.tone_map}")
     if decode.conversion.value != "none":
         details.append(f"colours converted to {decode.conversion.value}")
     if decode.linear:
@@ -67,6 +73,11 @@ def lines(plan: Plan) -> list[str]:
     kept = ", ".join(tag.value for tag in plan.keep)
     said.append(f"keep    {kept or 'no metadata'}")
     return said
+
+
+def _colours(colour: Colour) -> str:
+    primaries, transfer = primaries_text(colour), transfer_text(colour)
+    return f"read as {primaries} with {transfer} transfer ({colour.source.value})"
 
 
 def _step(step: Step) -> str:

@@ -31,13 +31,13 @@ from worker.errors import (
     Reason,
     StorageFull,
 )
-from worker.media.colour import to_working
+from worker.media.colour import split_alpha, to_working
 from worker.media.encode import attach, flattened
 from worker.media.loaders import decoding, open_image
 from worker.media.mapped import mapped
 from worker.media.plan import Conversion, make_plan
 from worker.media.probe import probe
-from worker.model import Encoding, Format, Limits, Probe, Recipe, RenditionSpec
+from worker.model import ColourSpace, Encoding, Format, Limits, Probe, Recipe, RenditionSpec
 
 Layout: TypeAlias = Literal["dz", "iiif", "iiif3", "zoomify", "google"]
 TileFormat: TypeAlias = Literal["jpeg", "png", "webp"]
@@ -216,7 +216,10 @@ def _check(found: Probe, options: TileOptions) -> None:
 
 def _working(image: pyvips.Image, found: Probe) -> pyvips.Image:
     """8-bit sRGB or grey, as :func:`worker.media.colour.to_working` gives, line by line."""
-    if make_plan(found, _READ).decode.conversion is not Conversion.NONE:
+    decode = make_plan(found, _READ).decode
+    if decode.colour is not None:
+        image = to_working(image, decode.conversion, decode.colour)
+    elif decode.conversion is not Conversion.NONE and found.colour_space is not ColourSpace.LAB:
         image = _through_profile(image)
     image = to_working(image, Conversion.NONE)
     return image[0:3] if image.bands == 4 and not image.hasalpha() else image
@@ -231,11 +234,7 @@ def _through_profile(image: pyvips.Image) -> pyvips.Image:
         "black_point_compensation": True,
         "depth": 8,
     }
-    alpha = None
-    if image.hasalpha():
-        alpha = image[image.bands - 1]
-        image = image[0 : image.bands - 1]
-        alpha = (alpha >> 8).cast("uchar") if alpha.format == "ushort" else alpha
+    image, alpha = split_alpha(image)
     # A profile fails on every pixel or on none: one is enough to know, before all are streamed.
     one = pyvips.Image.black(1, 1, bands=image.bands).cast(image.format)
     one = one.copy(interpretation=image.interpretation)

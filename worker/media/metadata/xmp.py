@@ -8,12 +8,13 @@ parsed by defusedxml with document types refused, so there are no entities and n
 from __future__ import annotations
 
 import codecs
+import re
 from typing import TYPE_CHECKING
 
 from defusedxml import ElementTree
 
 from worker.media.metadata import dates, text
-from worker.model import Tags
+from worker.model import GpsPosition, Tags
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -50,6 +51,7 @@ def read(packet: bytes) -> Tags:
         lens=first(f"{_EXIF_EX}LensModel", f"{_AUX}Lens"),
         software=first(f"{_XMP}CreatorTool"),
         taken_at=next(filter(None, map(dates.from_xmp, moments)), None),
+        gps=_position({name: found.get(name, [""])[0] for name in _GPS}),
         title=first(f"{_DC}title"),
         caption=first(f"{_DC}description"),
         keywords=text.clean_keywords(found.get(f"{_DC}subject", [])),
@@ -59,6 +61,52 @@ def read(packet: bytes) -> Tags:
 
 
 _DATES = (f"{_EXIF}DateTimeOriginal", f"{_PHOTOSHOP}DateCreated")
+
+_LATITUDE, _LONGITUDE = f"{_EXIF}GPSLatitude", f"{_EXIF}GPSLongitude"
+_ALTITUDE, _ALTITUDE_REF = f"{_EXIF}GPSAltitude", f"{_EXIF}GPSAltitudeRef"
+_GPS = (_LATITUDE, _LONGITUDE, _ALTITUDE, _ALTITUDE_REF)
+
+# Degrees, minutes and whole seconds, or degrees and minutes with a fraction, then the hemisphere:
+# XMP specification part 2 (2016), GPSCoordinate. Fractions of seconds are written too.
+_COORDINATE = re.compile(
+    r"(\d{1,3}),(?:(\d{1,2}),(\d{1,2}(?:\.\d{1,12})?)|(\d{1,2}(?:\.\d{1,12})?))([NSEW])",
+    re.ASCII,
+)
+_RATIONAL = re.compile(r"(-?\d{1,12})/(\d{1,12})", re.ASCII)
+
+
+def _position(found: dict[str, str]) -> GpsPosition | None:
+    """Both coordinates, or none: half a position is no place."""
+    latitude = _angle(found[_LATITUDE], "NS", 90.0)
+    longitude = _angle(found[_LONGITUDE], "EW", 180.0)
+    # As in EXIF: a receiver without a fix writes zeros.
+    if latitude is None or longitude is None or latitude == longitude == 0.0:
+        return None
+    altitude = _metres(found[_ALTITUDE])
+    if altitude is not None and found[_ALTITUDE_REF].strip() == "1":  # below the sea
+        altitude = 0.0 - altitude
+    return GpsPosition(latitude=latitude, longitude=longitude, altitude=altitude)
+
+
+def _angle(value: str, hemispheres: str, high: float) -> float | None:
+    """Degrees, positive to the first of two hemispheres, to seven places: a centimetre."""
+    parts = _COORDINATE.fullmatch(value.strip().upper())
+    if parts is None or parts[5] not in hemispheres:
+        return None
+    minutes, seconds = float(parts[2] or parts[4]), float(parts[3] or 0)
+    angle = float(parts[1]) + minutes / 60 + seconds / 3600
+    if minutes >= 60.0 or seconds >= 60.0 or angle > high:
+        return None
+    return round(angle if parts[5] == hemispheres[0] else 0.0 - angle, 7)
+
+
+def _metres(value: str) -> float | None:
+    """A height of 0 to 100 km, as EXIF's are bounded."""
+    parts = _RATIONAL.fullmatch(value.strip())
+    if parts is None or int(parts[2]) == 0:
+        return None
+    metres = int(parts[1]) / int(parts[2])
+    return metres if 0.0 <= metres <= 100_000.0 else None
 
 
 def _properties(packet: bytes) -> _Properties:

@@ -2,7 +2,33 @@
 
 from __future__ import annotations
 
+from worker.cicp import Colour, Primaries, Transfer
 from worker.model import Tags
+
+_PRIMARIES = {
+    Primaries.BT709: "BT.709 (sRGB)",
+    Primaries.BT470M: "BT.470 M (NTSC 1953)",
+    Primaries.BT470BG: "BT.470 BG (PAL)",
+    Primaries.SMPTE170M: "SMPTE 170M (NTSC)",
+    Primaries.FILM: "film",
+    Primaries.BT2020: "BT.2020",
+    Primaries.XYZ: "CIE XYZ",
+    Primaries.DCI_P3: "DCI-P3",
+    Primaries.DISPLAY_P3: "Display P3",
+    Primaries.EBU3213: "EBU Tech. 3213",
+    Primaries.ADOBE_RGB: "Adobe RGB",
+    Primaries.PROPHOTO_RGB: "ProPhoto RGB",
+}
+
+_TRANSFERS = {
+    Transfer.SRGB: "sRGB",
+    Transfer.BT709: "BT.709",
+    Transfer.LINEAR: "linear",
+    Transfer.SMPTE240M: "SMPTE 240M",
+    Transfer.SMPTE428: "SMPTE 428",
+    Transfer.PQ: "PQ",
+    Transfer.HLG: "HLG",
+}
 
 
 def size_text(count: int) -> str:
@@ -42,6 +68,22 @@ def change_text(now: int, before: int) -> str:
     # Rounded down: nothing becomes 100 % smaller.
     tenths = (before - now) * 1000 // before
     return f"{tenths / 10:.1f}% smaller" if tenths > 990 else f"{1 - now / before:.0%} smaller"
+
+
+def primaries_text(colour: Colour) -> str | None:
+    """Return what red, green and blue are, ``Display P3``; None where only a profile knows."""
+    if colour.chromaticities is not None:
+        names = ("white", "red", "green", "blue")
+        pairs = zip(colour.chromaticities[::2], colour.chromaticities[1::2], strict=True)
+        return ", ".join(f"{name} {x:g} {y:g}" for name, (x, y) in zip(names, pairs, strict=True))
+    return None if colour.primaries is None else _PRIMARIES[colour.primaries]
+
+
+def transfer_text(colour: Colour) -> str | None:
+    """Return how values and light relate, ``gamma 2.2``; None where only a profile knows."""
+    if colour.transfer is Transfer.GAMMA:
+        return f"gamma {colour.gamma:g}"
+    return None if colour.transfer is None else _TRANSFERS[colour.transfer]
 
 
 def camera_text(tags: Tags) -> str:
