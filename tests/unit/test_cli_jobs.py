@@ -80,9 +80,9 @@ def stack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Stack]
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    """A file; nobody opens it."""
+    """A file that begins like a film; nobody reads on."""
     file = tmp_path / "film.mp4"
-    file.write_bytes(b"film")
+    file.write_bytes(b"\0\0\0\x18ftypisom\0\0\2\0isommp42")
     return file
 
 
@@ -283,18 +283,32 @@ def test_a_job_runs_here_without_anything_else(tmp_path: Path) -> None:
 
 def test_what_can_never_succeed_is_told(tmp_path: Path) -> None:
     """With the job's own words, and exit code 1; one bad input does not stop the others."""
-    (tmp_path / "letter.png").write_text("no picture at all")
+    picture(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:2000])
     picture(tmp_path / "night.png")
-    running = here(tmp_path, "denoise", "letter.png", "night.png", "--out", "out")
+    running = here(tmp_path, "denoise", "cut.png", "night.png", "--out", "out")
     said, _ = running.communicate(timeout=100)
 
     bad, good = (json.loads(line) for line in said.splitlines())
     assert running.returncode == 1
     assert (bad["state"], bad["exit_code"], bad["attempts"]) == ("FAILED", 65, 1)
-    assert bad["trouble"].startswith("unknown_format: ")
+    assert bad["trouble"].startswith("truncated: ")
     assert Path(bad["log"]).exists()
     assert good["state"] == "SUCCEEDED"
     assert (tmp_path / "out" / "night" / "result.json").exists()
+
+
+def test_what_a_kind_cannot_take_is_not_even_started(tmp_path: Path) -> None:
+    """Exit code 2, and no job of the others either."""
+    (tmp_path / "letter.png").write_text("no picture at all")
+    picture(tmp_path / "night.png")
+    running = here(tmp_path, "denoise", "letter.png", "night.png", "nowhere.png", "--out", "out")
+    _, said = running.communicate(timeout=100)
+
+    assert running.returncode == 2
+    problems = json.loads(said)["error"]["problems"]
+    assert [problem["code"] for problem in problems] == ["unknown_format", "input_missing"]
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_stop_leaves_no_process_and_no_table(tmp_path: Path) -> None:

@@ -48,7 +48,10 @@ def print_error(error: SafelightError, *, as_json: bool) -> None:
     if as_json:
         body: dict[str, Any] = {"code": error.code, "message": message}
         if problems:
-            body["problems"] = [{"path": p.path, "message": p.message} for p in problems]
+            body["problems"] = [
+                {"path": p.path, "message": p.message} | ({"code": p.code} if p.code else {})
+                for p in problems
+            ]
         click.echo(json.dumps({"error": body}), err=True)
         return
     click.echo(f"{click.style(f'error[{error.code}]', fg='red')}: {one_line(message)}", err=True)
