@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.entrypoints.cli import output
-from worker.entrypoints.cli.job_text import Watch, exit_code, job_json, state_text
+from worker.entrypoints.cli.job_text import Watch, exit_code, job_json, print_log, state_text
 from worker.entrypoints.cli.kinds import KindGroup
 from worker.entrypoints.cli.reach import data_option, json_option, reach
 
@@ -159,8 +159,9 @@ def _await(jobs: Jobs, ids: Sequence[str], *, follow: bool, as_json: bool) -> in
             _say(jobs.describe(id_), as_json=False)
     if follow:
         for id_ in ids:
+            array = jobs.describe(id_).array_size is not None
             for line in jobs.logs(id_, follow=True):
-                click.echo(output.one_line(line), err=True)
+                _show(line, array=array, as_json=as_json)
     watch = Watch(jobs.describe, quiet=as_json)
     while not watch.ended(ids):
         time.sleep(LOOK_SECONDS)
@@ -174,23 +175,29 @@ def _run_here(made: Sequence[JobRequest], image: str | None, *, follow: bool, as
     from worker.local.batch.session import run_here
     from worker.services.local_run.stop import Stop
 
-    def show(line: str) -> None:
-        click.echo(output.one_line(line), err=True)
-
     stop = Stop()
+    arrays = any(request.array_size is not None for request in made)
     with stop.on_signals(), run_here(made, image=image) as here:
         watch = Watch(here.jobs.describe, quiet=as_json)
         for line in here.work(stop, lines=follow):
             if line is not None:
-                show(line)
+                _show(line, array=arrays, as_json=as_json)
             watch.ended(here.ids)
         found = [here.jobs.describe(id_) for id_ in here.ids]
         for job in found:
             _say(job, as_json=as_json, here=True)
         if stop.requested:
-            show("stopped; the same command goes on where it was")
+            click.echo("stopped; the same command goes on where it was", err=True)
             return output.INTERRUPTED
         return exit_code(found)
+
+
+def _show(line: str, *, array: bool, as_json: bool) -> None:
+    """What a job has written goes to standard error; results alone go to standard output."""
+    if as_json:
+        click.echo(output.one_line(line), err=True)
+    else:
+        print_log(line, array=array, err=True)
 
 
 def _say(job: JobStatus, *, as_json: bool, here: bool = False) -> None:

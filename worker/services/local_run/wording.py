@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from worker.model import Tags
 
 
@@ -24,6 +26,24 @@ def seconds_text(seconds: float) -> str:
     if seconds < 99.5:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5970 else f"{seconds / 3600:.1f} h"
+
+
+def age_text(time: str, now: datetime) -> str:
+    """Return how long ago a time was: ``4 s``, ``12 min``, ``5 h``, ``3 d``; nothing if unknown.
+
+    Args:
+        time: ISO 8601 with its zone.
+        now: with its zone, too.
+    """
+    try:
+        # Clocks of two machines differ: nothing is younger than now.
+        seconds = max(0, int((now - datetime.fromisoformat(time)).total_seconds()))
+    except (ValueError, TypeError):
+        return ""
+    for unit, size, most in (("s", 1, 100), ("min", 60, 100 * 60), ("h", 3600, 48 * 3600)):
+        if seconds < most:
+            return f"{seconds // size} {unit}"
+    return f"{seconds // 86_400:,} d"
 
 
 def change_text(now: int, before: int) -> str:
