@@ -303,6 +303,6 @@ class Queue(Protocol):
         """Let a message come back after so many seconds."""
         ...
 
-    def depth(self, queue: str) -> int:
-        """About how many messages wait."""
+    def depth(self, queue: str, *, taken: bool = False) -> int:
+        """About how many messages wait; with ``taken`` those that somebody works on, too."""
         ...
