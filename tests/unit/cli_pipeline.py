@@ -1,4 +1,4 @@
-"""A pipeline for commands: stores in memory, the jobs and the address of a stack that does not run."""
+"""A pipeline for commands: stores in memory, jobs, and the address of a stack that does not run."""
 
 from __future__ import annotations
 
@@ -53,8 +53,12 @@ OUTPUTS = {
 class Starts:
     """State machines that are started and never run."""
 
+    def __init__(self) -> None:
+        self.names: list[tuple[str, str]] = []
+
     def start(self, workflow: str, name: str, payload: object) -> str:
         """See ``ports.Workflows``."""
+        self.names.append((workflow, name))
         return f"run-of-{name}"
 
 
@@ -67,6 +71,7 @@ class Pipeline:
         self.catalog = SqliteCatalog(data / "catalog.sqlite")
         self.queue = MemoryQueue()
         self.events = MemoryEvents()
+        self._workflows = Starts()
         self.jobs = LocalJobs(data / address.JOBS)
         self.capture = capture
 
@@ -78,8 +83,13 @@ class Pipeline:
             catalog=self.catalog,
             events=self.events,
             queue=self.queue,
-            workflows=Starts(),
+            workflows=self._workflows,
         )
+
+    @property
+    def starts(self) -> list[tuple[str, str]]:
+        """Machine and name of every run that was started."""
+        return self._workflows.names
 
     def run(self, *words: object, code: int = 0) -> tuple[str, str]:
         """What a command writes to standard output and to standard error."""

@@ -225,7 +225,8 @@ def _standing(waits: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 def _say_unrecorded(reached: Reached) -> None:
     """Uploads that no record is about yet: they are in the queues."""
-    waiting = sum(reached.app.queue.depth(lane.queue, taken=True) for lane in reached.lanes)
+    queues = [lane.queue for lane in reached.lanes if lane.queue]
+    waiting = sum(reached.app.queue.depth(queue, taken=True) for queue in queues)
     if waiting:
         click.echo(f"about {waiting:,} uploads are not recorded yet", err=True)
 

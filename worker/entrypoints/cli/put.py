@@ -58,8 +58,10 @@ def command(
     """Upload files into the intake bucket and print their asset ids.
 
     The same name again is a new version of the same asset. Owner, tags and attributes go with each
-    file as metadata of the object, and are in its record once that is there. With --wait the command ends with 1 if
-    a file was rejected, and with 75 if one is not recorded in time.
+    file as metadata of the object, and are in its record once that is there.
+
+    With --wait the command ends with 1 if a file was rejected, and with 75 if one is not recorded
+    in time.
     """
     from worker.services.uploads import await_records, place
 
