@@ -27,13 +27,16 @@ MOST_LOOKED_AT = 10_000
 """Records that one search for a part of a key reads; then it says from where to go on."""
 _SEARCH_PAGE = 200
 
-_EPILOG = """\b
-Statuses
-  accepted  everything has been made
-  rejected  it can never be accepted; the code says why (docs/errors.md)
-  heavy     it waits for jobs; the list says how far they are
-  review    it waits for a person
-"""
+_MEANINGS = {
+    "accepted": "everything has been made",
+    "rejected": "it can never be accepted; the code says why (docs/errors.md)",
+    "heavy": "it waits for jobs; the list says how far they are",
+    "review": "it waits for a person",
+    "gone": "somebody deleted the original; what was made of it is still there",
+}
+_EPILOG = "\n".join(
+    ["\b", "Statuses", *(f"  {each.value:9} {_MEANINGS[each.value]}" for each in Status)]
+)
 
 
 @click.command(name="list", epilog=_EPILOG)
