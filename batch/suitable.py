@@ -19,8 +19,9 @@ _TAKES = {
     "tracks": "videos, sound and subtitle files",
     "image": "pictures",
 }
-_TRACKS = ("video", "media")
-"""What the names of containers that may hold a video begin with."""
+_TRACKS = ("video", "media", "audio", "EBML")
+"""What the names of containers that may hold a video begin with. Matroska that does not name its
+dialect is the prober's to judge."""
 _TEXT_TRACKS = ("WEBVTT", "[Script Info]")
 
 
@@ -51,10 +52,10 @@ def refusal(kind: Kind, head: bytes) -> tuple[Reason, str] | None:
         if text is None or (kind.media == "tracks" and _is_subtitles(text)):
             return None
         return Reason.UNKNOWN_FORMAT, f"is text; {takes}"
-    if found.startswith("audio"):
+    # An MP4 that calls itself audio may have a track of pictures all the same.
+    if found.startswith("audio") and found != "audio (MP4)":
         return None if kind.media == "tracks" else (Reason.NO_VIDEO, f"is {found}; {takes}")
-    # Matroska that does not name its dialect is the prober's to judge.
-    if found.startswith(_TRACKS) or found.startswith("EBML"):
+    if found.startswith(_TRACKS):
         return None
     return Reason.FORMAT_NOT_ALLOWED, f"is {found}; {takes}"
 

@@ -41,20 +41,27 @@ _EPILOG = "\n".join(
 
 @click.command(name="list", epilog=_EPILOG)
 @click.option(
-    "--status", type=click.Choice([each.value for each in Status]), help="Only those that stand so."
+    "--status",
+    type=click.Choice([each.value for each in Status]),
+    help="Only assets of this status.",
 )
-@click.option("--owner", metavar="OWNER", help="Only those of one owner.")
-@click.option("--tag", metavar="TAG", help="Only those with a tag.")
-@click.option("--similar", metavar="ASSET", help="Only those that look like an asset.")
+@click.option("--owner", metavar="OWNER", help="Only assets of this owner.")
+@click.option("--tag", metavar="TAG", help="Only assets with this tag.")
+@click.option("--similar", metavar="ASSET", help="Only assets that look like this one.")
 @click.option(
     "--key",
     metavar="KEY",
-    help="Only those of this key in the intake bucket; a * stands for any text: 'uploads/2024*'.",
+    help="Only assets of this key in the intake bucket; * is any text: 'uploads/2024*'.",
 )
 @click.option(
-    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many."
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=50,
+    show_default=True,
+    help="At most N assets.",
+    metavar="N",
 )
-@click.option("--cursor", metavar="CURSOR", help="Go on where an earlier list ended.")
+@click.option("--cursor", metavar="CURSOR", help="Go on where the list that printed it ended.")
 @data_option
 @json_option
 def list_command(

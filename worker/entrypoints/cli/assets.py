@@ -182,5 +182,5 @@ def retry_command(*, asset: str, data: Path | None, as_json: bool) -> None:
 def _require(catalog: Catalog, asset: str) -> AssetRecord:
     record = catalog.get(asset)
     if record is None:
-        raise AssetMissing(f"there is no asset {asset}")
+        raise AssetMissing(f"there is no asset {asset}; assets list finds ids, --key by a key")
     return record

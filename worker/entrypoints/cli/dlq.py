@@ -40,9 +40,19 @@ def group() -> None:
 
 def _choice_options(command: Command) -> Command:
     for option in (
-        click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many."),
-        click.option("--id", "ids", multiple=True, metavar="ID", help="Only this message."),
-        click.option("--cause", "causes", multiple=True, metavar="CODE", help="Only this cause."),
+        click.option(
+            "--limit", type=click.IntRange(min=1), metavar="N", help="At most N messages."
+        ),
+        click.option(
+            "--id", "ids", multiple=True, metavar="ID", help="Only this message; may be repeated."
+        ),
+        click.option(
+            "--cause",
+            "causes",
+            multiple=True,
+            metavar="CODE",
+            help="Only messages with this cause; may be repeated.",
+        ),
     ):
         command = option(command)
     return command

@@ -18,15 +18,20 @@ _STATES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED
 
 @click.group(name="jobs")
 def group() -> None:
-    """Heavy work that has been submitted. JOB is an id; ID:N is child N of an array."""
+    """List, show, follow and stop jobs. JOB is an id; ID:N is child N of an array."""
 
 
 @group.command(name="list")
 @click.option(
-    "--state", type=click.Choice(_STATES, case_sensitive=False), help="Only those in this state."
+    "--state", type=click.Choice(_STATES, case_sensitive=False), help="Only jobs in this state."
 )
 @click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most."
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="At most N jobs.",
 )
 @data_option
 @json_option
@@ -106,7 +111,12 @@ def logs_command(*, job: str, follow: bool, data: Path | None, as_json: bool) ->
 
 @group.command(name="stop")
 @click.argument("ids", nargs=-1, required=True, metavar="JOB...")
-@click.option("--reason", default="stopped by a person", show_default=True, help="For the record.")
+@click.option(
+    "--reason",
+    default="stopped by a person",
+    show_default=True,
+    help="Why; it is kept with the job.",
+)
 @data_option
 @json_option
 def stop_command(*, ids: tuple[str, ...], reason: str, data: Path | None, as_json: bool) -> None:

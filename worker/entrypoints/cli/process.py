@@ -16,11 +16,10 @@ from worker.services.local_run.wording import seconds_text, size_text
 if TYPE_CHECKING:
     from worker.services.local_run.run import Report
 
-_EPILOG = """\b
+_EPILOG = """
 Writes DIR/<name>/<rendition>.<ext>, DIR/manifest.json and DIR/index.html, a gallery to look at.
 <name> is the file's name made safe; files of the same name get a hash of their path behind it.
 
-\b
 Run it again to continue: what has not changed since (source, recipe, Safelight) is skipped.
 Results of other sources in DIR are kept and stay listed.
 

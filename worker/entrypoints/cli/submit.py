@@ -32,9 +32,9 @@ Exit codes with --wait, --follow or --local
   75   a job was stopped, or failed too often; try again
 """
 
-_EPILOG = f"""\b
-safelight submit KIND --help shows the parameters of a kind; docs/jobs.md has all of them.
-The same request again is the same job, unless that has failed; --again makes it another.
+_EPILOG = f"""
+safelight submit KIND --help shows the parameters of a kind; docs/jobs.md has all of them. The same
+request again is the same job, unless that has failed; --again makes it another.
 
 {_EXIT_CODES}"""
 
@@ -51,12 +51,18 @@ def _options() -> list[click.Parameter]:
         metavar="NAME=VALUE",
         help="A parameter, in another way: --param width=640 is --width 640.",
     )
-    @click.option("--priority", is_flag=True, help="Before everything else, in the urgent queue.")
-    @click.option("--array", type=int, metavar="N", help="Children of an array job.")
+    @click.option(
+        "--priority", is_flag=True, help="Run it before everything else, in the urgent queue."
+    )
+    @click.option("--array", type=int, metavar="N", help="Number of children of an array job.")
     @click.option("--asset", metavar="ASSET", help="List the job in the record of this asset.")
-    @click.option("--again", is_flag=True, help="Another job, even if this one was done already.")
+    @click.option(
+        "--again", is_flag=True, help="Make another job, even if this one was done already."
+    )
     @click.option("--wait", is_flag=True, help="Wait until all jobs have ended.")
-    @click.option("--follow", is_flag=True, help="Show what the jobs write; wait, too.")
+    @click.option(
+        "--follow", is_flag=True, help="Show what the jobs write, and wait until all have ended."
+    )
     @click.option("--local", is_flag=True, help="Run the jobs here; no stack and no AWS is needed.")
     @click.option("--container", is_flag=True, help="With --local: in containers of an image.")
     @click.option(
@@ -136,7 +142,7 @@ command = KindGroup(
     epilog_of_kind=_EXIT_CODES,
     subcommand_metavar="KIND INPUT... [OPTIONS]",
     options_metavar="",
-    help="""Hand in heavy work, and print the ids of its jobs.
+    help="""Submit heavy work, and print the ids of its jobs.
 
     An INPUT is a file, a folder, or an s3:// address. All mistakes are told before anything is
     submitted: a parameter that is wrong, an input that is not there, one that the kind cannot take.
