@@ -26,6 +26,7 @@ from worker.errors import (
     ObjectMissing,
     ParameterError,
     Problem,
+    RecipeError,
     StateError,
 )
 from worker.jobs import JobRequest
@@ -92,6 +93,8 @@ def requests(wish: Wish, around: Surroundings) -> tuple[JobRequest, ...]:
     sources = [_source(kind, text, around, problems) for text in wish.inputs]
     output = _output(wish, around, problems)
     problems += _count_problems(kind, wish)
+    if not wrong:
+        problems += _recipe_problems(wish, values, around)
     if problems:
         raise ParameterError(f"job {kind.name}", tuple(problems))
     alone = kind.inputs[1] == 1
@@ -115,7 +118,7 @@ def requests(wish: Wish, around: Surroundings) -> tuple[JobRequest, ...]:
                 queue="urgent" if wish.urgent else kind.queue,
                 inputs=tuple(each.text for each in group),
                 output=place,
-                parameters=dict(wish.parameters),
+                parameters=_passed_on(wish, around),
                 asset=wish.asset,
                 array_size=_children(kind, wish),
                 priority=URGENT if wish.urgent else 0,
@@ -280,6 +283,35 @@ def _count_problems(kind: Kind, wish: Wish) -> list[Problem]:
     elif wish.array is not None and not 1 <= wish.array <= ARRAY_CHILDREN:
         problems.append(Problem("--array", f"must be 1 to {ARRAY_CHILDREN:,}, not {wish.array}"))
     return problems
+
+
+def _passed_on(wish: Wish, around: Surroundings) -> dict[str, str]:
+    """The parameters as the job gets them: it works in another folder."""
+    given = dict(wish.parameters)
+    if around.files and _is_file(given.get("recipe", "")):
+        given["recipe"] = str(Path(given["recipe"]).absolute())
+    return given
+
+
+def _is_file(recipe: str) -> bool:
+    return "/" in recipe or recipe.endswith(".toml")
+
+
+def _recipe_problems(
+    wish: Wish, values: Mapping[str, Value], around: Surroundings
+) -> list[Problem]:
+    """A recipe that ships is known here; a file is, if the job sees the files of this machine."""
+    name = str(values.get("recipe", ""))
+    if not name or (_is_file(name) and not around.files):
+        return []
+    from worker import recipes
+
+    try:
+        recipes.load(name)
+    except RecipeError as error:
+        option = _option_of(wish, "recipe")
+        return [Problem(option, f"{name}: {each}", code=error.code) for each in error.problems]
+    return []
 
 
 def _children(kind: Kind, wish: Wish) -> int | None:

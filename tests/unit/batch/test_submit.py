@@ -12,6 +12,7 @@ import pytest
 
 from batch.submit import Surroundings, Wish, requests
 from tests.unit.fakes import MemoryStore
+from worker import recipes
 from worker.errors import AccessDenied, ConfigurationError, ParameterError, Problem, ProblemsError
 from worker.jobs import JobRequest
 from worker.ports import StoredObject
@@ -183,10 +184,16 @@ def test_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Whoever runs the job works in another folder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "film.mp4").write_bytes(MP4)
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    (tmp_path / "ours.toml").write_text(recipes.dump(recipes.load("avatar")))
 
     made = only(replace(FILM, inputs=("film.mp4",), output="out"), HERE)
+    library = Wish(
+        kind="batch-process", inputs=("a.jpg",), output="o", parameters={"recipe": "ours.toml"}
+    )
 
     assert (made.inputs, made.output) == ((str(tmp_path / "film.mp4"),), str(tmp_path / "out"))
+    assert only(library, HERE).parameters == {"recipe": str(tmp_path / "ours.toml")}
 
 
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
@@ -284,6 +291,22 @@ def test_an_empty_folder_is_told(tmp_path: Path) -> None:
     assert problems(wish, HERE) == [f"INPUT: {tmp_path / 'in'} has no files in it [input_missing]"]
     (tmp_path / "in" / "deeper" / "a.jpg").write_bytes(JPEG)
     assert requests(wish, HERE)
+
+
+def test_a_recipe_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    """One that ships by its name; a file where the job sees it, with every mistake in it."""
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    bad = tmp_path / "bad.toml"
+    bad.write_text('name = "bad"\nversion = 0\nwidht = 3\n')
+    wish = Wish(kind="batch-process", inputs=(str(tmp_path / "a.jpg"),), output="out")
+    (unknown,) = problems(replace(wish, parameters={"recipe": "nope"}), HERE)
+    assert unknown.startswith("--param recipe: nope: ")
+    assert unknown.endswith("[recipe_invalid]")
+    assert len(problems(replace(wish, parameters={"recipe": str(bad)}), HERE)) > 1
+
+    assert requests(replace(wish, parameters={"recipe": "avatar"}), HERE)
+    away = replace(wish, inputs=("s3://source/a.jpg",), output="s3://results/x")
+    assert requests(replace(away, parameters={"recipe": "/recipes/ours.toml"}), AWAY)
 
 
 def test_a_parameter_is_told_by_the_option_it_was_given_by() -> None:

@@ -12,6 +12,7 @@ from worker.entrypoints.cli import output
 from worker.entrypoints.cli.job_text import Watch, exit_code, job_json, print_log, state_text
 from worker.entrypoints.cli.kinds import KindGroup
 from worker.entrypoints.cli.reach import data_option, json_option, reach
+from worker.errors import AssetMissing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,6 +120,8 @@ def _submit(
         here = requests(wish, Surroundings(files=True, store=_store_of(inputs, out)))
         return _run_here(here, image if container else None, follow=follow, as_json=as_json)
     reached = reach(data)
+    if asset is not None and reached.app.catalog.get(asset) is None:
+        raise AssetMissing(f"there is no asset {asset} to list the job with")
     around = Surroundings(
         files=reached.local is not None,
         places=f"s3://{reached.app.settings.delivery_bucket}/",
