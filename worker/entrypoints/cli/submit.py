@@ -187,7 +187,8 @@ def _run_here(made: Sequence[JobRequest], image: str | None, *, follow: bool, as
     stop = Stop()
     arrays = any(request.array_size is not None for request in made)
     with stop.on_signals(), run_here(made, image=image) as here:
-        watch = Watch(here.jobs.describe, quiet=as_json)
+        # Who follows reads the same in the lines of the jobs.
+        watch = Watch(here.jobs.describe, quiet=as_json or follow)
         for line in here.work(stop, lines=follow):
             if line is not None:
                 _show(line, array=arrays, as_json=as_json)
