@@ -6,6 +6,7 @@ Standard library and ``worker.errors`` only: the Pulumi program has none of our 
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,7 +14,7 @@ from typing import Literal
 
 from batch.kind import Kind, Parameter
 from batch.kinds import KINDS as _LIST
-from worker.errors import Problem, ProblemsError
+from worker.errors import ParameterError, Problem
 
 __all__ = [
     "EXIT_AGAIN",
@@ -23,6 +24,7 @@ __all__ = [
     "EXIT_STOPPED",
     "EXIT_USAGE",
     "KINDS",
+    "OFFERED",
     "RETRY",
     "Kind",
     "Parameter",
@@ -68,14 +70,19 @@ RETRY: tuple[Retry, ...] = (
 retried."""
 
 
+OFFERED = tuple(item.name for item in _LIST if not item.step)
+"""The kinds that lists and suggestions name; the others are steps of one of these."""
+
+
 def kind(name: str) -> Kind:
     """The kind of that name.
 
     Raises:
-        ProblemsError: there is none; the message lists those there are.
+        ParameterError: there is none; the message names the nearest, or those there are.
     """
     found = KINDS.get(name)
     if found is None:
-        known = ", ".join(sorted(KINDS))
-        raise ProblemsError("job", (Problem("kind", f"must be one of {known}, not {name!r}"),))
+        near = difflib.get_close_matches(name, OFFERED, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(OFFERED))}"
+        raise ParameterError("job", (Problem("kind", f"there is no kind {name!r}; {hint}"),))
     return found

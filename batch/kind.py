@@ -12,7 +12,8 @@ from typing import Any, Literal, TypeAlias
 from worker.errors import Problem
 
 ParameterType: TypeAlias = Literal["int", "float", "bool", "text", "choice", "list"]
-Media: TypeAlias = Literal["video", "image", "any"]
+Media: TypeAlias = Literal["video", "tracks", "image"]
+"""What a kind reads: moving pictures; any tracks, of sound or text alone too; still pictures."""
 Queue: TypeAlias = Literal["standard", "urgent", "bulk"]
 Agreement: TypeAlias = Callable[[Mapping[str, Any]], Sequence[Problem]]
 """Of parameters whose values are right each by itself: what is wrong with them together."""
@@ -78,6 +79,9 @@ class Kind:
     queue: Queue = "standard"
     array: bool = False
     """May run as an array job: which part of the work is whose follows from the child's index."""
+    step: bool = False
+    """One step of divided work: run by the state machine, by hand as docs/jobs.md has it, and not
+    offered in lists."""
     lazy: bool = False
     """Inputs may be folders or prefixes; the operation lists and fetches what it needs."""
     result: str = "result.json"

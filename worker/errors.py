@@ -48,7 +48,7 @@ library, with ``raise ... from error``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -178,9 +178,12 @@ class Problem:
 
     path: str
     message: str
+    code: str = field(default="", kw_only=True)
+    """Stable, of an error of this tree, where the mistake has one of its own."""
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
+        said = f"{self.message} [{self.code}]" if self.code else self.message
+        return f"{self.path}: {said}" if self.path else said
 
 
 class ProblemsError(ConfigurationError):

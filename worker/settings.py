@@ -94,6 +94,9 @@ class Settings:
     that look after dead letters need it."""
     uploads_dlq_url: str | None = _read(_optional, None)
     """Where messages go that the pipe has failed on too often."""
+    heavy_dlq_url: str | None = _read(_optional, None)
+    """Where events go that the workflow function was not told or failed on. Only the commands that
+    look after dead letters need it."""
     ordering: Ordering = _read(_ordering, Ordering.FIFO)  # noqa: RUF009 - a field
     recipe: str = _read(_name, "default")
     """A shipped recipe's name, or the path of a recipe file in the image."""

@@ -102,6 +102,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         name="transcode-plan",
+        step=True,
         summary="Decide the ladder and the cuts of a video that several machines will encode",
         parameters=(*LADDER, GROUPS),
         media="video",
@@ -112,6 +113,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         name="transcode-part",
+        step=True,
         summary="Encode one group of segments of a planned video",
         parameters=(*LADDER, GROUPS),
         media="video",
@@ -126,6 +128,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         name="transcode-assemble",
+        step=True,
         summary="Join the encoded parts of a planned video",
         parameters=(*LADDER, GROUPS),
         media="video",

@@ -81,6 +81,7 @@ def of_pipeline(
     }
     if heavy is not None and workflow is not None:
         commands["HEAVY_WORKFLOW"] = workflow.machine.arn
+        commands["HEAVY_DLQ_URL"] = workflow.dead_letters.url
         found |= {
             "jobQueues": dict(heavy.queues),
             "jobDefinitions": {kind: one.arn for kind, one in heavy.definitions.items()},

@@ -124,6 +124,7 @@ def test_depth_counts_what_waits(line: Line) -> None:
     taken = line.queue.receive(line.name, limit=4)
 
     assert line.queue.depth(line.name) == 12 - len(taken)
+    assert line.queue.depth(line.name, taken=True) == 12
 
 
 def test_a_url_names_a_queue_too(line: Line, clients: AwsClients) -> None:

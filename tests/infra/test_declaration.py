@@ -243,6 +243,7 @@ def test_the_command_line_is_told_where_everything_is(ordered: Declaration) -> N
     assert settings.heavy_workflow == ordered.exports["heavyWorkflow"]
     assert settings.uploads_queue_url == ordered.exports["uploadsQueue"]
     assert settings.uploads_dlq_url == ordered.exports["uploadsDeadLetters"]
+    assert settings.heavy_dlq_url == ordered.exports["heavyDeadLetters"]
     assert settings.queue_url == ordered.exports["workQueue"]
 
 

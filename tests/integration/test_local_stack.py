@@ -62,9 +62,9 @@ def test_pictures_go_through_and_everything_survives_a_restart(tmp_path: Path) -
 
         running.run("assets", "tag", accepted["asset"], "summer", "sea")
         running.run("assets", "tag", accepted["asset"], "sea", "--remove")
-        (tagged,) = running.json("assets", "list", "--tag", "summer")["assets"]
+        (tagged,) = running.json("assets", "list", "--tag", "summer")
         assert (tagged["asset"], tagged["tags"]) == (accepted["asset"], ["summer"])
-        assert len(running.json("assets", "list")["assets"]) == 2
+        assert len(running.json("assets", "list")) == 2
         lines = running.run("events", "tail", "--all", "--count", "2", "--json").splitlines()
         assert {json.loads(line)["type"] for line in lines} == {"asset.accepted", "asset.rejected"}
 
@@ -118,7 +118,7 @@ def test_what_is_no_event_becomes_a_dead_letter(tmp_path: Path) -> None:
         app = running.app
         until(lambda: app.queue.depth(app.settings.dlq_url) == 1)
 
-        (cause,) = running.json("dlq", "list")["causes"]
+        (cause,) = running.json("dlq", "list")
         assert (cause["cause"], cause["count"]) == ("message_malformed", 1)
         (letter,) = running.json("dlq", "show")
         assert letter["body"] == "this is no JSON"
@@ -129,7 +129,7 @@ def test_what_is_no_event_becomes_a_dead_letter(tmp_path: Path) -> None:
 
         failure(running.data, "dlq", "drop", code=2)
         assert running.json("dlq", "drop", "--all")["causes"] == {"message_malformed": 1}
-        assert running.json("dlq", "list") == {"messages": 0, "causes": []}
+        assert running.json("dlq", "list") == []
 
 
 def test_objects_from_before_are_backfilled(tmp_path: Path) -> None:

@@ -100,6 +100,6 @@ class MemoryQueue:
             if one.message.receipt == message.receipt:
                 one.hidden = seconds > 0
 
-    def depth(self, queue: str) -> int:
+    def depth(self, queue: str, *, taken: bool = False) -> int:
         """See the port."""
-        return sum(not one.hidden for one in self.waiting.get(queue, []))
+        return sum(taken or not one.hidden for one in self.waiting.get(queue, []))

@@ -62,14 +62,18 @@ def test_output_folder_is_not_an_input(root: Path) -> None:
 
 
 def test_links_out_of_the_folder_are_refused(root: Path, out: Path, tmp_path: Path) -> None:
-    """Links to files and folders elsewhere come back as problems and are not followed."""
+    """Links to files and folders elsewhere are told apart and are not followed."""
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "s.jpg").write_bytes(b"x")
     (root / "file.jpg").symlink_to(tmp_path / "secret" / "s.jpg")
     (root / "folder").symlink_to(tmp_path / "secret")
     (root / "up").symlink_to("..")
-    problems = [source.problem for source in find([root], out=out)]
-    assert [problem and problem.code for problem in problems] == ["input_outside"] * 3
+    (root / "dangling.jpg").symlink_to(tmp_path / "secret" / "nothing.jpg")
+    (root / "sub").mkdir()
+    (root / "sub" / "in.jpg").symlink_to(root / "file.jpg")
+    sources = find([root], out=out)
+    assert [source.problem and source.problem.code for source in sources] == ["input_outside"] * 5
+    assert all(source.leads_out for source in sources)
 
 
 def test_links_inside_the_folder_are_taken(root: Path, out: Path) -> None:
@@ -83,6 +87,46 @@ def test_links_inside_the_folder_are_taken(root: Path, out: Path) -> None:
         ("a.jpg", None),
         ("b.jpg", None),
     ]
+
+
+def test_a_link_that_is_named_is_followed(root: Path, out: Path, tmp_path: Path) -> None:
+    """To a file and to a folder: who names a link means what it leads to."""
+    (root / "a.jpg").write_bytes(b"x")
+    (root / "b.jpg").symlink_to("a.jpg")
+    (tmp_path / "folder").symlink_to(root)
+    (tmp_path / "file.jpg").symlink_to(root / "a.jpg")
+    sources = find([tmp_path / "folder", tmp_path / "file.jpg"], out=out)
+    assert [(source.path.name, source.problem) for source in sources] == [
+        ("a.jpg", None),
+        ("b.jpg", None),
+        ("file.jpg", None),
+    ]
+
+
+def test_a_link_into_another_folder_that_is_given_leads_out(
+    root: Path, out: Path, tmp_path: Path
+) -> None:
+    """What it leads to is found there, once."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "a.jpg").write_bytes(b"x")
+    (root / "link.jpg").symlink_to(other / "a.jpg")
+    sources = find([root, other], out=out)
+    assert [(source.path.name, source.leads_out) for source in sources] == [
+        ("link.jpg", True),
+        ("a.jpg", False),
+    ]
+
+
+def test_a_link_into_the_output_folder_is_not_an_input(root: Path) -> None:
+    """Results are not processed again, whatever leads to them."""
+    out = root / "out"
+    out.mkdir()
+    (out / "thumbnail.jpg").write_bytes(b"x")
+    (root / "a.jpg").write_bytes(b"x")
+    (root / "latest.jpg").symlink_to("out/thumbnail.jpg")
+    (root / "results").symlink_to("out")
+    assert [source.path.name for source in find([root], out=out)] == ["a.jpg"]
 
 
 def test_what_is_no_file_is_refused(root: Path, out: Path) -> None:

@@ -8,15 +8,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from PIL import Image
 
 from worker.entrypoints.cli import run
-from worker.entrypoints.cli.job_text import exit_code, state_text
-from worker.jobs import JobRequest, JobState, JobStatus
+from worker.jobs import JobRequest
 from worker.local import address
 from worker.local.batch.jobs import LocalJobs
 
@@ -80,9 +81,9 @@ def stack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Stack]
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    """A file; nobody opens it."""
+    """A file that begins like a film; nobody reads on."""
     file = tmp_path / "film.mp4"
-    file.write_bytes(b"film")
+    file.write_bytes(b"\0\0\0\x18ftypisom\0\0\2\0isommp42")
     return file
 
 
@@ -153,6 +154,65 @@ def test_the_lines_of_a_job_are_shown(stack: Stack) -> None:
     assert stack.run("jobs", "logs", job, "--follow") == [{"line": "one"}, {"line": "two"}]
 
 
+def test_people_read_sentences_and_programs_the_events(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of an array, too: metrics are left out for people, and no line breaks out of its own."""
+    job = stack.submit(size=2)
+    stack.change("UPDATE jobs SET attempts = 1, state = 'FAILED' WHERE parent IS NOT NULL")
+    common = {"time": "2026-01-02T03:04:05.678Z", "kind": "poster", "job": "j", "attempt": 1}
+    events = [
+        {**common, "event": "started", "output": "s3://o/p/"},
+        {**common, "event": "progress", "percent": 12.5, "doing": "a\x1b[2Jb", "seconds_left": 61},
+        {**common, "event": "rejected", "code": "truncated", "message": "it ends early"},
+        {"_aws": {}, "Jobs": 1},
+    ]
+    log = stack.data / address.JOBS / "logs" / job / "1" / "1.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("".join(json.dumps(each) + "\n" for each in events) + '[3] plain\n{"a": 1}\n')
+
+    said = stack.run("jobs", "logs", job)
+    assert said == [*events, {"line": "[1] [3] plain"}, {"line": '[1] {"a": 1}'}]
+    assert run(["jobs", "logs", job, "--data", str(stack.data)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "2026-01-02 03:04:05  [1]  poster started, attempt 1 -> s3://o/p/",
+        "2026-01-02 03:04:05  [1]   12.5 %  a\\x1b[2Jb, 61.0 s left",
+        "2026-01-02 03:04:05  [1]  rejected: truncated: it ends early",
+        "[1] [3] plain",
+        '[1] {"a": 1}',
+    ]
+
+
+def test_a_list_has_a_header_the_kind_and_the_age(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line a job in a pipe, whatever it is called."""
+    assert run(["jobs", "list", "--data", str(stack.data)]) == 0
+    assert capsys.readouterr().out == "no jobs\n"
+    job = stack.submit("n" * 120)
+    hours = (datetime.now(UTC) - timedelta(hours=3, minutes=1)).isoformat()
+    stack.change(f"UPDATE jobs SET created = '{hours}'")
+
+    assert run(["jobs", "list", "--data", str(stack.data)]) == 0
+    header, line = capsys.readouterr().out.splitlines()
+    assert header.split() == ["state", "kind", "age", "job", "name"]
+    assert line.split("  ") == ["SUBMITTED", "poster", "3 h", job, "n" * 120]
+
+
+def test_a_narrow_terminal_gets_two_lines_a_job(
+    stack: Stack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The id can still be copied whole."""
+    job = stack.submit("holiday")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+
+    assert run(["jobs", "list", "--data", str(stack.data)]) == 0
+    lines = click.unstyle(capsys.readouterr().out).splitlines()
+    assert lines[2].startswith("SUBMITTED  poster  ")
+    assert lines[3] == f"  {job}  holiday"
+
+
 def test_a_running_job_is_asked_to_stop(stack: Stack) -> None:
     """Its runner does the rest."""
     job = stack.submit()
@@ -209,43 +269,6 @@ def test_without_a_stack_they_say_how_to_start_one(
     assert "safelight up" in json.loads(capsys.readouterr().err)["error"]["message"]
 
 
-@pytest.mark.parametrize(
-    ("code", "expected"), [(65, 1), (1, 70), (2, 2), (75, 75), (137, 75), (None, 75)]
-)
-def test_the_exit_code_of_a_job_is_translated(code: int | None, expected: int) -> None:
-    """Rejected, a defect, wrong use, try again."""
-    failed = JobStatus(id="j", name="n", kind="k", state=JobState.FAILED, exit_code=code)
-    good = JobStatus(id="g", name="n", kind="k", state=JobState.SUCCEEDED, exit_code=0)
-
-    assert exit_code([good, failed]) == expected
-    assert exit_code([good]) == 0
-
-
-def test_an_output_folder_that_cannot_be_written_is_no_defect() -> None:
-    """The same exit code as for every other command."""
-    trouble = "output_unwritable: /proc/x: No such file or directory"
-    failed = JobStatus(
-        id="j", name="n", kind="k", state=JobState.FAILED, exit_code=1, trouble=trouble
-    )
-
-    assert exit_code([failed]) == 3
-
-
-def test_why_a_job_failed_is_told_by_who_knows() -> None:
-    """The job itself, unless it was stopped: then whoever stopped it."""
-    common: dict[str, Any] = {"id": "j", "name": "n", "kind": "k", "state": JobState.FAILED}
-
-    said = JobStatus(**common, reason="exited", trouble="truncated: it ends early")
-    stopped = JobStatus(**common, reason="no longer wanted", trouble="stopped: by SIGTERM")
-    silent = JobStatus(**common, reason="exited")
-
-    assert [state_text(job) for job in (said, stopped, silent)] == [
-        "FAILED - truncated: it ends early",
-        "FAILED - no longer wanted",
-        "FAILED - exited",
-    ]
-
-
 # --- here -------------------------------------------------------------------------------------
 
 
@@ -283,18 +306,32 @@ def test_a_job_runs_here_without_anything_else(tmp_path: Path) -> None:
 
 def test_what_can_never_succeed_is_told(tmp_path: Path) -> None:
     """With the job's own words, and exit code 1; one bad input does not stop the others."""
-    (tmp_path / "letter.png").write_text("no picture at all")
+    picture(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:2000])
     picture(tmp_path / "night.png")
-    running = here(tmp_path, "denoise", "letter.png", "night.png", "--out", "out")
+    running = here(tmp_path, "denoise", "cut.png", "night.png", "--out", "out")
     said, _ = running.communicate(timeout=100)
 
     bad, good = (json.loads(line) for line in said.splitlines())
     assert running.returncode == 1
     assert (bad["state"], bad["exit_code"], bad["attempts"]) == ("FAILED", 65, 1)
-    assert bad["trouble"].startswith("unknown_format: ")
+    assert bad["trouble"].startswith("truncated: ")
     assert Path(bad["log"]).exists()
     assert good["state"] == "SUCCEEDED"
     assert (tmp_path / "out" / "night" / "result.json").exists()
+
+
+def test_what_a_kind_cannot_take_is_not_even_started(tmp_path: Path) -> None:
+    """Exit code 2, and no job of the others either."""
+    (tmp_path / "letter.png").write_text("no picture at all")
+    picture(tmp_path / "night.png")
+    running = here(tmp_path, "denoise", "letter.png", "night.png", "nowhere.png", "--out", "out")
+    _, said = running.communicate(timeout=100)
+
+    assert running.returncode == 2
+    problems = json.loads(said)["error"]["problems"]
+    assert [problem["code"] for problem in problems] == ["unknown_format", "input_missing"]
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_stop_leaves_no_process_and_no_table(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_a_stack_is_asked_for_without_pulumi_being_there(tmp_path: Path) -> None
     "arguments",
     [
         ("assets", "list", "--tag", "a", "--owner", "b"),
-        ("assets", "list", "--cursor", "c"),
+        ("assets", "list", "--similar", "a", "--key", "b"),
         ("assets", "list", "--similar", "a", "--cursor", "c"),
         ("dlq", "drop"),
         ("backfill",),

@@ -31,6 +31,15 @@ def test_the_queue_before_the_pipe_is_looked_into_as_well(monkeypatch: pytest.Mo
     assert lanes(PIPED, monkeypatch) == (WORK, before)
 
 
+def test_the_workflow_has_dead_letters_and_no_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its events come from a bus."""
+    heavy = Lane(queue="", dead_letters="https://sqs.example/heavy-dead")
+
+    told = {"SAFELIGHT_HEAVY_DLQ_URL": heavy.dead_letters}
+    assert lanes(told, monkeypatch) == (WORK, heavy)
+    assert heavy.name == "heavy-dead"
+
+
 def test_without_a_pipe_there_is_one_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stack without order names the same queue twice."""
     same = {

@@ -101,6 +101,21 @@ def test_accepted_and_rejected(bench: Bench) -> None:
     assert made["bytes"] == (bench.out / made["path"]).stat().st_size
 
 
+def test_links_that_lead_out_are_left_out(bench: Bench, tmp_path: Path) -> None:
+    """They are no rejected sources and in no manifest; alone they are no input."""
+    (tmp_path / "secret.jpg").write_text("picture")
+    (bench.inputs / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    with pytest.raises(InputError, match="lead out of their folder") as caught:
+        bench.run()
+    assert caught.value.code == "input_missing"
+
+    bench.put(good="picture")
+    report = bench.run()
+    assert (report.total, report.accepted, report.rejected) == (1, 1, 0)
+    assert report.left_out == (str(bench.inputs / "link.jpg"),)
+    assert set(bench.manifest()) == {"good"}
+
+
 def test_manifest_has_the_agreed_keys(bench: Bench) -> None:
     """The keys that programs rely on are all there."""
     bench.put(good="picture")

@@ -16,6 +16,7 @@ from worker.errors import Conflict, EngineError, SafelightError, Throttled
 from worker.ports import Message
 
 if TYPE_CHECKING:
+    from types_boto3_sqs.literals import QueueAttributeNameType
     from types_boto3_sqs.type_defs import MessageTypeDef
 
 BATCH = 10
@@ -113,17 +114,17 @@ class SqsQueue:
                     raise Conflict(text) from error
                 raise
 
-    def depth(self, queue: str) -> int:
+    def depth(self, queue: str, *, taken: bool = False) -> int:
         """See ``Queue.depth``. Counts what can be received now and what is delayed."""
+        names: list[QueueAttributeNameType] = [
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesDelayed",
+        ]
+        if taken:
+            names.append("ApproximateNumberOfMessagesNotVisible")
         url = self._url(queue)
         with aws_call(f"count {queue}"):
-            answer = self._clients.sqs.get_queue_attributes(
-                QueueUrl=url,
-                AttributeNames=[
-                    "ApproximateNumberOfMessages",
-                    "ApproximateNumberOfMessagesDelayed",
-                ],
-            )
+            answer = self._clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)
         return sum(int(value) for value in answer.get("Attributes", {}).values())
 
     def _url(self, queue: str) -> str:

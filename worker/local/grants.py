@@ -25,7 +25,10 @@ def operator(outputs: Outputs) -> Sequence[Statement]:
     buckets = [intake, delivery, quarantine]
     objects = [f"{bucket}/*" for bucket in buckets]
     queues = sorted({queue_arn(outputs[name]) for name in ("uploadsQueue", "workQueue")})
-    dead = sorted({queue_arn(outputs[name]) for name in ("uploadsDeadLetters", "workDeadLetters")})
+    dead = sorted(
+        queue_arn(outputs[name])
+        for name in ("uploadsDeadLetters", "workDeadLetters", "heavyDeadLetters")
+    )
     table = _arn("dynamodb", f"table/{outputs['table']}")
     return [
         _allow(["s3:ListBucket", "s3:ListBucketVersions"], buckets),

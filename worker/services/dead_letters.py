@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,8 +19,8 @@ from datetime import UTC, datetime
 
 from worker.errors import Conflict, MalformedMessage, SafelightError
 from worker.ports import Catalog, Message, Queue
-from worker.records import LogEntry, ObjectVersion, asset_id_of
-from worker.services import ordering
+from worker.records import LogEntry, ObjectVersion, Status, asset_id_of
+from worker.services import ordering, undelivered
 from worker.services.ingest.messages import original, uploads_in
 
 LOOK_SECONDS = 120
@@ -46,14 +47,15 @@ class Lane:
     """A queue and where its messages go that have failed too often. URLs or names."""
 
     queue: str
+    """Empty for events of the workflow, which come from a bus: work is started again instead."""
     dead_letters: str
     direct: bool = True
     """The ingest function reads the queue; otherwise a pipe does."""
 
     @property
     def name(self) -> str:
-        """The queue's name, for people."""
-        return self.queue.rstrip("/").rpartition("/")[2]
+        """The name of the queue, or of its dead letters where there is none, for people."""
+        return (self.queue or self.dead_letters).rstrip("/").rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +91,12 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Letters of one cause."""
+    """Letters of one queue that failed for one cause and one reason, names and numbers apart."""
 
+    lane: Lane
     cause: str
+    reason: str
+    """Of the example."""
     count: int
     oldest: str
     """When the first of them was sent, ISO 8601; empty if unknown."""
@@ -113,6 +118,7 @@ class DeadLetters:
 
     Args:
         lanes: in the order in which they are looked at.
+        restart: starts the work on a version of an asset again, for letters of the workflow.
         pause: waits so many seconds; keeps the rate.
         clock: seconds, monotonic.
         now: the time, by which letters that come back during a run are told from those before.
@@ -124,6 +130,7 @@ class DeadLetters:
         catalog: Catalog,
         lanes: Sequence[Lane],
         *,
+        restart: Callable[[str, str], object] | None = None,
         pause: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -131,6 +138,7 @@ class DeadLetters:
         self._queue = queue
         self._catalog = catalog
         self._lanes = tuple(lanes)
+        self._restart = restart
         self._pause = pause
         self._clock = clock
         self._now = now
@@ -168,12 +176,17 @@ class DeadLetters:
 
         Each is sent before it is deleted: a crash in between sends it twice, which changes
         nothing. The group stays that of the object; the deduplication id is a new one, because
-        under its old id a FIFO queue would swallow it for five minutes. ``HOPELESS`` ones are
-        left, unless their cause or their id is chosen.
+        under its old id a FIFO queue would swallow it for five minutes. What the workflow was not
+        told is started instead. ``HOPELESS`` ones are left, unless their cause or their id is
+        chosen.
         """
 
         def send(letter: Letter) -> None:
-            self._queue.send(letter.lane.queue, [_returned(letter)])
+            if letter.lane.queue:
+                self._queue.send(letter.lane.queue, [_returned(letter)])
+            elif self._restart is not None and letter.cause not in HOPELESS:
+                event = undelivered.read(letter.message.body, letter.message.attributes)
+                self._restart(event.asset, event.version)
 
         def meant(letter: Letter) -> bool:
             named = letter.cause in choice.causes or letter.message.id in choice.ids
@@ -254,6 +267,8 @@ class DeadLetters:
 
     def _letter(self, lane: Lane, message: Message) -> Letter:
         try:
+            if not lane.queue:
+                return self._of_workflow(lane, message)
             uploads = uploads_in(message.body)
         except MalformedMessage as error:
             return Letter(lane=lane, message=message, cause=MALFORMED, reason=error.message)
@@ -270,6 +285,16 @@ class DeadLetters:
             uploads=uploads,
             assets=assets,
         )
+
+    def _of_workflow(self, lane: Lane, message: Message) -> Letter:
+        event = undelivered.read(message.body, message.attributes)
+        record = self._catalog.get(event.asset)
+        waits = record is not None and record.status is Status.HEAVY
+        if record is None or not waits or record.version != event.version:
+            cause, reason = SETTLED, "the upload waits for no heavy work any more"
+        else:
+            cause, reason = event.cause, event.reason
+        return Letter(lane=lane, message=message, cause=cause, reason=reason, assets=(event.asset,))
 
     def _cause(self, uploads: Sequence[ObjectVersion], assets: Sequence[str]) -> tuple[str, str]:
         pairs = tuple(zip(uploads, assets, strict=True))
@@ -321,20 +346,34 @@ def remember(
 
 
 def groups(letters: Iterable[Letter]) -> list[Group]:
-    """Letters by cause, the most frequent first."""
-    by_cause: dict[str, list[Letter]] = {}
+    """Letters by queue, cause and reason, the most frequent first."""
+    alike: dict[tuple[Lane, str, str], list[Letter]] = {}
     for letter in letters:
-        by_cause.setdefault(letter.cause, []).append(letter)
+        alike.setdefault((letter.lane, letter.cause, _gist(letter)), []).append(letter)
     found = [
         Group(
+            lane=lane,
             cause=cause,
+            reason=members[0].reason,
             count=len(members),
             oldest=min((one.message.sent_at for one in members if one.message.sent_at), default=""),
             example=members[0],
         )
-        for cause, members in by_cause.items()
+        for (lane, cause, _), members in alike.items()
     ]
-    return sorted(found, key=lambda group: (-group.count, group.cause))
+    return sorted(found, key=lambda group: (-group.count, group.cause, group.reason))
+
+
+_PARTICULARS = re.compile(r"""s3://\S+|https?://\S+|'[^']*'|"[^"]*"|\b[0-9a-fA-F-]*\d[\w.,-]*""")
+"""Addresses, quoted texts, ids and numbers: what differs between two failures of one kind."""
+
+
+def _gist(letter: Letter) -> str:
+    """A reason without what is particular to one upload."""
+    text = letter.reason
+    for upload in letter.uploads:
+        text = text.replace(f"s3://{upload.bucket}/{upload.key}", "")  # keys may have spaces
+    return _PARTICULARS.sub("", text)
 
 
 def _returned(letter: Letter) -> tuple[str, str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,9 +37,14 @@ class Placed:
 
 
 def place(
-    paths: Sequence[Path], *, store: ObjectStore, bucket: str, prefix: str = ""
+    paths: Sequence[Path],
+    *,
+    store: ObjectStore,
+    bucket: str,
+    prefix: str = "",
+    metadata: Mapping[str, str] | None = None,
 ) -> Iterator[Placed]:
-    """Upload files as ``prefix`` + name, one after the other.
+    """Upload files as ``prefix`` + name, one after the other, each with this metadata.
 
     The same name again is a new version of the same asset. Everything that can be checked is
     checked before the first upload.
@@ -70,7 +75,7 @@ def place(
             raise InputError(text, code="input_unreadable") from error
         kind = identify(data)
         media_type = kind.media_type if isinstance(kind, Format) else "application/octet-stream"
-        etag = store.put(bucket, key, data, content_type=media_type)
+        etag = store.put(bucket, key, data, content_type=media_type, metadata=metadata)
         yield Placed(
             path=path,
             bucket=bucket,

@@ -30,6 +30,7 @@ GIVEN = NAMES | {
     "batch_prefix",
     "uploads_queue_url",
     "uploads_dlq_url",
+    "heavy_dlq_url",
 }
 """Settings that the program itself sets."""
 

@@ -12,7 +12,7 @@ from worker.errors import ParameterError
 KIND = Kind(
     name="sample",
     summary="Of every type",
-    media="any",
+    media="image",
     parameters=(
         Parameter(name="width", type="int", default=640, minimum=1, maximum=4096, help="Pixels."),
         Parameter(name="rate", type="float", minimum=0, help="A second."),

@@ -4,19 +4,63 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from batch.addresses import S3Address
 from batch.submit import Surroundings, Wish, requests
-from worker.errors import ObjectMissing, ParameterError, Problem, ProblemsError
+from tests.unit.fakes import MemoryStore
+from worker import recipes
+from worker.errors import AccessDenied, ConfigurationError, ParameterError, Problem, ProblemsError
 from worker.jobs import JobRequest
+from worker.ports import StoredObject
 
 FILM = Wish(kind="transcode", inputs=("s3://source/film.mp4",), output="s3://results/films")
 AWAY = Surroundings(files=False, places="s3://delivery/")
 HERE = Surroundings(files=True)
+
+
+MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isommp42"
+"""How a film begins."""
+JPEG = b"\xff\xd8\xff\xe0"
+
+
+class Store(MemoryStore):
+    """Buckets of which ``gone`` is none, and ``secret`` another's."""
+
+    def get(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        version_id: str | None = None,
+        etag: str | None = None,
+        first: int | None = None,
+    ) -> tuple[bytes, StoredObject]:
+        """See the port."""
+        self._check(bucket)
+        return super().get(bucket, key, version_id=version_id, etag=etag, first=first)
+
+    def list(self, bucket: str, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
+        """See the port."""
+        self._check(bucket)
+        return super().list(bucket, prefix, after=after)
+
+    def _check(self, bucket: str) -> None:
+        if bucket == "gone":
+            raise ConfigurationError("NoSuchBucket")
+        if bucket == "secret":
+            raise AccessDenied("403")
+
+
+def holding(**objects: bytes) -> Surroundings:
+    """Away, with a store that has these objects in ``source``."""
+    store = Store()
+    for name, data in objects.items():
+        store.upload("source", name.replace("_", "."), data)
+    return replace(AWAY, store=store)
 
 
 def only(wish: Wish, around: Surroundings = AWAY) -> JobRequest:
@@ -70,11 +114,11 @@ def test_other_work_has_another_name(changes: dict[str, object]) -> None:
 
 def test_new_content_under_the_same_name_is_other_work(tmp_path: Path) -> None:
     """An object's etag, a file's size and time."""
-    one, two = replace(AWAY, etag=lambda _: "one"), replace(AWAY, etag=lambda _: "two")
+    one, two = holding(film_mp4=MP4 + b"1"), holding(film_mp4=MP4 + b"2")
     assert only(FILM, one).name != only(FILM, two).name
 
     file = tmp_path / "film.mp4"
-    file.write_bytes(b"one")
+    file.write_bytes(MP4)
     wish = replace(FILM, inputs=(str(file),))
     before = only(wish, HERE).name
     assert only(wish, HERE).name == before
@@ -139,11 +183,17 @@ def test_without_a_place_each_job_gets_its_own() -> None:
 def test_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the job works in another folder."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "film.mp4").touch()
+    (tmp_path / "film.mp4").write_bytes(MP4)
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    (tmp_path / "ours.toml").write_text(recipes.dump(recipes.load("avatar")))
 
     made = only(replace(FILM, inputs=("film.mp4",), output="out"), HERE)
+    library = Wish(
+        kind="batch-process", inputs=("a.jpg",), output="o", parameters={"recipe": "ours.toml"}
+    )
 
     assert (made.inputs, made.output) == ((str(tmp_path / "film.mp4"),), str(tmp_path / "out"))
+    assert only(library, HERE).parameters == {"recipe": str(tmp_path / "ours.toml")}
 
 
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
@@ -182,23 +232,97 @@ def test_a_file_here_is_no_input_there() -> None:
 
 def test_an_object_that_is_not_there_is_told_before_anything_is_submitted() -> None:
     """Batch would find out minutes later."""
+    found = problems(FILM, holding())
 
-    def missing(address: S3Address) -> str:
-        raise ObjectMissing(str(address))
-
-    found = problems(FILM, replace(AWAY, etag=missing))
-
-    assert found == ["INPUT: there is nothing at s3://source/film.mp4"]
+    assert found == ["INPUT: s3://source/film.mp4 is not there [input_missing]"]
 
 
-def test_a_prefix_is_not_looked_up() -> None:
-    """It is no object; what lies behind it is the job's to list."""
+@pytest.mark.parametrize(
+    ("bucket", "code"), [("gone", "input_missing"), ("secret", "access_denied")]
+)
+@pytest.mark.parametrize("key", ["film.mp4", "library/"])
+def test_a_bucket_that_is_not_there_is_told(bucket: str, code: str, key: str) -> None:
+    """Of an object and of a prefix, beside all other mistakes."""
+    wish = replace(FILM, kind="batch-process", inputs=(f"s3://{bucket}/{key}", "s3://source/x"))
+    first, second = problems(wish, holding())
 
-    def missing(address: S3Address) -> str:
-        raise ObjectMissing(str(address))
+    assert first.startswith(f"INPUT: s3://{bucket}/{key} ")
+    assert first.endswith(f"[{code}]")
+    assert "s3://source/x" in second
 
+
+@pytest.mark.parametrize(
+    ("bucket", "code"), [("gone", "output_unwritable"), ("secret", "access_denied")]
+)
+def test_a_place_for_results_in_no_bucket_is_told(bucket: str, code: str) -> None:
+    """Hours of work would be lost at its end."""
+    (found,) = problems(replace(FILM, output=f"s3://{bucket}/films"), holding(film_mp4=MP4))
+
+    assert found.startswith("--out: ")
+    assert found.endswith(f"[{code}]")
+
+
+def test_a_file_is_no_folder_for_results(tmp_path: Path) -> None:
+    """Nothing could be written below it."""
+    file = tmp_path / "film.mp4"
+    file.write_bytes(MP4)
+    (found,) = problems(replace(FILM, inputs=(str(file),), output=str(file)), HERE)
+
+    assert found == f"--out: must be a folder, and {file} is a file [output_unwritable]"
+
+
+def test_a_prefix_must_have_something_below_it() -> None:
+    """What that is, is the job's to list."""
     wish = replace(FILM, kind="batch-process", inputs=("s3://source/library/",))
-    assert only(wish, replace(AWAY, etag=missing)).inputs == ("s3://source/library/",)
+    around = holding()
+    assert problems(wish, around) == [
+        "INPUT: s3://source/library/ has nothing below it [input_missing]"
+    ]
+
+    assert isinstance(around.store, Store)
+    around.store.upload("source", "library/a.jpg", JPEG)
+    assert only(wish, around).inputs == ("s3://source/library/",)
+
+
+def test_an_empty_folder_is_told(tmp_path: Path) -> None:
+    """A folder in it is no file."""
+    (tmp_path / "in" / "deeper").mkdir(parents=True)
+    wish = Wish(kind="batch-process", inputs=(str(tmp_path / "in"),), output="out")
+    assert problems(wish, HERE) == [f"INPUT: {tmp_path / 'in'} has no files in it [input_missing]"]
+    (tmp_path / "in" / "deeper" / "a.jpg").write_bytes(JPEG)
+    assert requests(wish, HERE)
+
+
+def test_a_recipe_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    """One that ships by its name; a file where the job sees it, with every mistake in it."""
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    bad = tmp_path / "bad.toml"
+    bad.write_text('name = "bad"\nversion = 0\nwidht = 3\n')
+    wish = Wish(kind="batch-process", inputs=(str(tmp_path / "a.jpg"),), output="out")
+    (unknown,) = problems(replace(wish, parameters={"recipe": "nope"}), HERE)
+    assert unknown.startswith("--param recipe: nope: ")
+    assert unknown.endswith("[recipe_invalid]")
+    assert len(problems(replace(wish, parameters={"recipe": str(bad)}), HERE)) > 1
+
+    assert requests(replace(wish, parameters={"recipe": "avatar"}), HERE)
+    away = replace(wish, inputs=("s3://source/a.jpg",), output="s3://results/x")
+    assert requests(replace(away, parameters={"recipe": "/recipes/ours.toml"}), AWAY)
+
+
+def test_a_parameter_is_told_by_the_option_it_was_given_by() -> None:
+    """The other way is named where that was used."""
+    wish = replace(FILM, parameters={"max_seconds": "x", "hls": "?"}, options=frozenset({"hls"}))
+
+    assert [text.partition(":")[0] for text in problems(wish)] == ["--hls", "--param max_seconds"]
+
+
+def test_an_input_that_the_kind_cannot_take_is_told() -> None:
+    """By its content, of objects and of files alike, with the code that the job would end with."""
+    wish = replace(FILM, inputs=("s3://source/photo.jpg", "s3://source/film.mp4"))
+    assert problems(wish, holding(photo_jpg=JPEG, film_mp4=MP4)) == [
+        "INPUT: s3://source/photo.jpg is a picture (jpeg); transcode takes videos"
+        " [format_not_allowed]"
+    ]
 
 
 @pytest.mark.parametrize(("kind", "count"), [("stitch", 1), ("hdr-merge", 17), ("restore", 3)])
@@ -240,6 +364,7 @@ def test_a_folder_where_files_are_wanted_is_named(kind: str, tmp_path: Path) -> 
     found = problems(Wish(kind=kind, inputs=inputs, output="out"), HERE)
     assert len(found) == 2
     assert all("is a folder" in problem for problem in found)
+    (tmp_path / "a.jpg").write_bytes(JPEG)
     assert requests(Wish(kind="batch-process", inputs=inputs, output="out"), HERE)
 
 

@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     from worker.bootstrap import Application
     from worker.services.backfill import Estimate, Progress, Source
 
-_EPILOG = """\b
+_EPILOG = """
 For objects that lay in the bucket before any event told of them. An upload that Safelight has
 handled already is passed over, whatever the recipe: a real event always counts for more.
 
-\b
 Stopped, killed or failed, the same command goes on where it was; what may be sent twice by that
 is done once. Its state is in FILE (--state).
 """
@@ -58,7 +57,7 @@ is done once. Its state is in FILE (--state).
     "--state",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Keeps how far it is.  [default: a file in .safelight/backfill]",
+    help="Where it keeps how far it is.  [default: a file in .safelight/backfill]",
 )
 @data_option
 @json_option

@@ -13,7 +13,7 @@ from worker.entrypoints.cli.reach import data_option, json_option, local_only, r
 
 @click.group(name="chaos")
 def group() -> None:
-    """Let happen to the local stack what happens to machines."""
+    """Take machines away from jobs of the local stack."""
 
 
 @group.command(name="spot")
@@ -36,10 +36,14 @@ def group() -> None:
     "--every",
     type=click.FloatRange(min=0.1),
     metavar="SECONDS",
-    help="Do it again and again, until Ctrl-C.",
+    help="Do it again every so many seconds, until Ctrl-C.",
 )
-@click.option("--times", type=click.IntRange(min=1), metavar="N", help="With --every: so often.")
-@click.option("--seed", type=int, metavar="N", help="The same chances every time.")
+@click.option(
+    "--times", type=click.IntRange(min=1), metavar="N", help="With --every: end after N rounds."
+)
+@click.option(
+    "--seed", type=int, metavar="N", help="Seed of the chances: the same seed hits the same jobs."
+)
 @data_option
 @json_option
 def spot_command(

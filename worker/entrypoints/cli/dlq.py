@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,7 +12,9 @@ import click
 
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.reach import data_option, json_option, reach
+from worker.entrypoints.cli.rows import print_rows
 from worker.errors import InputError
+from worker.services.local_run.wording import age_text
 
 if TYPE_CHECKING:
     from worker.services.dead_letters import Choice, DeadLetters, Letter, Tally
@@ -18,10 +22,13 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _EPILOG = """\b
+Looked into are the dead letters of the intake's queues and of the heavy work's workflow.
 Causes are error codes (docs/errors.md) of the last failure, or one of
-  message_malformed  it is no upload event; it will never be one
+  message_malformed  it is no event that is understood there; it will never be one
   no_upload          it announces nothing
-  settled            the catalog has this upload or a newer one
+  settled            the catalog has this upload or a newer one; nothing waits for it
+  undelivered        the workflow was not told of an upload that waits for heavy work
+  failed             the workflow failed on it; the reason is no error of Safelight
   unknown            no failure is recorded: the worker was killed or reached no catalog
 """
 
@@ -33,9 +40,19 @@ def group() -> None:
 
 def _choice_options(command: Command) -> Command:
     for option in (
-        click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many."),
-        click.option("--id", "ids", multiple=True, metavar="ID", help="Only this message."),
-        click.option("--cause", "causes", multiple=True, metavar="CODE", help="Only this cause."),
+        click.option(
+            "--limit", type=click.IntRange(min=1), metavar="N", help="At most N messages."
+        ),
+        click.option(
+            "--id", "ids", multiple=True, metavar="ID", help="Only this message; may be repeated."
+        ),
+        click.option(
+            "--cause",
+            "causes",
+            multiple=True,
+            metavar="CODE",
+            help="Only messages with this cause; may be repeated.",
+        ),
     ):
         command = option(command)
     return command
@@ -45,34 +62,41 @@ def _choice_options(command: Command) -> Command:
 @data_option
 @json_option
 def list_command(*, data: Path | None, as_json: bool) -> None:
-    """Show how many messages failed, and why: one line a cause."""
+    """Show how many messages failed, and why: a line for each queue, cause and reason.
+
+    Reasons that differ only in names, ids and numbers are one; the id is that of an example, for
+    `dlq show --id`. The age is that of the oldest.
+    """
     from worker.services.dead_letters import groups
 
     found = groups(_letters(data).look())
     if as_json:
         output.print_json(
-            {
-                "messages": sum(each.count for each in found),
-                "causes": [
-                    {
-                        "cause": each.cause,
-                        "count": each.count,
-                        "oldest": each.oldest,
-                        "example": letter_json(each.example),
-                    }
-                    for each in found
-                ],
-            }
+            [
+                {
+                    "queue": each.lane.name,
+                    "cause": each.cause,
+                    "reason": each.reason,
+                    "count": each.count,
+                    "oldest": each.oldest,
+                    "example": letter_json(each.example),
+                }
+                for each in found
+            ]
         )
         return
     if not found:
         click.echo("no dead letters")
         return
+    now = datetime.now(UTC)
     rows = [
-        (each.cause, f"{each.count}, oldest {each.oldest or 'unknown'}: {each.example.reason}")
+        (
+            *(str(each.count), age_text(each.oldest, now), each.cause),
+            *(each.lane.name, each.example.message.id, each.reason),
+        )
         for each in found
     ]
-    output.console().print(output.table("dead letters", rows))
+    print_rows(("count", "oldest", "cause"), ("queue", "example", "reason"), rows)
 
 
 @group.command(name="show")
@@ -131,7 +155,8 @@ def redrive_command(
 ) -> int:
     """Send messages back to the queue they came from; all, or those chosen.
 
-    Safe to repeat: what has been recorded once is not recorded again. What can never succeed
+    Messages of the workflow start the work on their upload again. Safe to repeat: what has been
+    recorded once is not recorded again. What can never succeed
     (message_malformed, no_upload) stays, unless --cause or --id names it.
     """
     from worker.services.local_run.stop import Stop
@@ -193,7 +218,13 @@ def _letters(data: Path | None) -> DeadLetters:
     from worker.services.dead_letters import DeadLetters
 
     reached = reach(data)
-    return DeadLetters(reached.app.queue, reached.app.catalog, reached.lanes)
+    app = reached.app
+
+    def restart(asset: str, version: str) -> None:
+        # Any number that was not used before: a run's name starts one run only.
+        app.heavy.start(asset, version, attempt=time.time_ns() // 1_000_000)
+
+    return DeadLetters(app.queue, app.catalog, reached.lanes, restart=restart)
 
 
 def _choice(causes: tuple[str, ...], ids: tuple[str, ...], limit: int | None) -> Choice:

@@ -21,14 +21,16 @@ _REMEMBERED = 10_000
 
 @click.group(name="events")
 def group() -> None:
-    """What the pipeline tells others."""
+    """Follow the events that the pipeline publishes."""
 
 
 @group.command(name="tail")
 @click.option("--all", "from_start", is_flag=True, help="Begin with the oldest event kept.")
-@click.option("--type", "kind", metavar="TYPE", help="Only one type: asset.accepted ...")
-@click.option("--asset", metavar="ASSET", help="Only those of one asset.")
-@click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after so many.")
+@click.option(
+    "--type", "kind", metavar="TYPE", help="Only events of this type, like asset.accepted."
+)
+@click.option("--asset", metavar="ASSET", help="Only events of this asset.")
+@click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N events.")
 @data_option
 @click.option("--json", "as_json", is_flag=True, help="Print each event as one line of JSON.")
 def tail_command(

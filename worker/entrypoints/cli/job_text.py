@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from worker.entrypoints.cli import output
+from worker.services.local_run.wording import seconds_text
 
 if TYPE_CHECKING:
     from worker.jobs import JobStatus
@@ -44,7 +46,12 @@ def job_json(job: JobStatus) -> dict[str, Any]:
 
 def state_text(job: JobStatus) -> str:
     """Return how a job stands, in a few words."""
-    words = [job.state.value]
+    return f"{job.state.value} {standing(job)}".rstrip()
+
+
+def standing(job: JobStatus) -> str:
+    """Return what there is to say about how a job stands, beside its state."""
+    words = []
     if job.array_counts:
         counts = ", ".join(f"{n} {state.value}" for state, n in job.array_counts.items())
         words.append(f"({counts})")
@@ -58,6 +65,77 @@ def state_text(job: JobStatus) -> str:
         why = job.reason if stopped or not job.trouble else job.trouble
         words += [f"- {why}"] if why else []
     return " ".join(words)
+
+
+def log_text(line: str, *, array: bool = False) -> str | None:
+    """Return a line of a job's log for a person; None if it says nothing to one (metrics).
+
+    What is no event of ours (a traceback, another program's words) stays as it is.
+
+    Args:
+        line: as ``Jobs.logs`` gives it.
+        array: the job is an array: a line begins with ``[`` and the number of the child.
+    """
+    child, text = _of_child(line) if array else ("", line)
+    said = _event(text)
+    if said is None:
+        return line
+    if "_aws" in said:
+        return None
+    time, name = str(said.get("time", ""))[:19].replace("T", " "), str(said.get("event", ""))
+    return "  ".join(part for part in (time, child, _sentence(name, said)) if part)
+
+
+def print_log(line: str, *, array: bool = False, err: bool = False) -> None:
+    """Write a line of a job's log for a person (see :func:`log_text`).
+
+    Args:
+        err: to standard error.
+    """
+    for each in (log_text(line, array=array) or "").splitlines():
+        click.echo(output.one_line(each), err=err)
+
+
+def log_json(line: str, *, array: bool = False) -> Mapping[str, Any]:
+    """Return a line of a job's log as the object it is; any other line as ``line`` of one."""
+    text = _of_child(line)[1] if array else line
+    said = _event(text)
+    return {"line": line} if said is None else said
+
+
+def _of_child(line: str) -> tuple[str, str]:
+    child, space, text = line.partition(" ")
+    return (child, text) if space else ("", line)
+
+
+def _event(text: str) -> dict[str, Any] | None:
+    if not text.startswith("{"):
+        return None
+    try:
+        said: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) and ("event" in said or "_aws" in said) else None
+
+
+def _sentence(name: str, said: Mapping[str, Any]) -> str:
+    """What an event says (docs/jobs.md has them), without what is the same in every line."""
+    if name == "started":
+        return f"{said.get('kind')} started, attempt {said.get('attempt')} -> {said.get('output')}"
+    if name in {"progress", "heartbeat"}:
+        left = said.get("seconds_left")
+        rest = f", {seconds_text(left)} left" if isinstance(left, int | float) and left > 0 else ""
+        return f"{said.get('percent')!s:>5} %  {said.get('doing')}{rest}"
+    seconds = said.get("seconds")
+    time = f" in {seconds_text(seconds)}" if isinstance(seconds, int | float) else ""
+    if name == "done":
+        return f"done{time}, files: {said.get('outputs')}"
+    if name == "unchanged":
+        return f"done before, nothing to do{time}"
+    why = ": ".join(str(said[key]) for key in ("code", "message") if said.get(key))
+    where = f" ({said['at']})" if said.get("at") else ""
+    trace = f"\n{said['trace']}" if said.get("trace") else ""
+    return f"{name}: {why}{where}{trace}"
 
 
 def exit_code(jobs: Iterable[JobStatus]) -> int:

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from worker.entrypoints.cli import output
-from worker.entrypoints.cli.job_text import job_json, state_text
+from worker.entrypoints.cli.job_text import job_json, log_json, print_log, standing, state_text
 from worker.entrypoints.cli.reach import data_option, json_option, reach
+from worker.entrypoints.cli.rows import print_rows
+from worker.services.local_run.wording import age_text
 
 _STATES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 
 
 @click.group(name="jobs")
 def group() -> None:
-    """Heavy work that has been submitted. JOB is an id; ID:N is child N of an array."""
+    """List, show, follow and stop jobs. JOB is an id; ID:N is child N of an array."""
 
 
 @group.command(name="list")
 @click.option(
-    "--state", type=click.Choice(_STATES, case_sensitive=False), help="Only those in this state."
+    "--state", type=click.Choice(_STATES, case_sensitive=False), help="Only jobs in this state."
 )
 @click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most."
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="At most N jobs.",
 )
 @data_option
 @json_option
 def list_command(*, state: str | None, limit: int, data: Path | None, as_json: bool) -> None:
-    """List jobs, newest first."""
+    """List jobs, newest first: the age is that of the submission."""
     from worker.jobs import JobState
 
     jobs = reach(data).jobs
@@ -38,8 +46,16 @@ def list_command(*, state: str | None, limit: int, data: Path | None, as_json: b
         return
     if not found:
         click.echo("no jobs")
-    for job in found:
-        click.echo(output.one_line(f"{job.id}  {job.name}  {state_text(job)}"))
+        return
+    now = datetime.now(UTC)
+    rows = [
+        (
+            *(job.state.value, job.kind, age_text(job.created_at, now)),
+            *(job.id, job.name, standing(job)),
+        )
+        for job in found
+    ]
+    print_rows(("state", "kind", "age"), ("job", "name", "what"), rows)
 
 
 @group.command(name="show")
@@ -80,17 +96,27 @@ def show_command(*, job: str, data: Path | None, as_json: bool) -> None:
 @data_option
 @json_option
 def logs_command(*, job: str, follow: bool, data: Path | None, as_json: bool) -> None:
-    """Show what a job has written, attempt after attempt."""
-    for line in reach(data).jobs.logs(job, follow=follow):
+    """Show what a job has written, attempt after attempt. Times are UTC.
+
+    With --json each line is the object that the job wrote; what is no such object is {"line": ...}.
+    """
+    jobs = reach(data).jobs
+    array = jobs.describe(job).array_size is not None
+    for line in jobs.logs(job, follow=follow):
         if as_json:
-            output.print_line({"line": line})
+            output.print_line(log_json(line, array=array))
         else:
-            click.echo(output.one_line(line))
+            print_log(line, array=array)
 
 
 @group.command(name="stop")
 @click.argument("ids", nargs=-1, required=True, metavar="JOB...")
-@click.option("--reason", default="stopped by a person", show_default=True, help="For the record.")
+@click.option(
+    "--reason",
+    default="stopped by a person",
+    show_default=True,
+    help="Why; it is kept with the job.",
+)
 @data_option
 @json_option
 def stop_command(*, ids: tuple[str, ...], reason: str, data: Path | None, as_json: bool) -> None:

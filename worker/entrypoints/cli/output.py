@@ -24,6 +24,9 @@ TRY_AGAIN = 75
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
+_UNFOLDED = 100_000
+"""Columns of a line that nothing shown here fills."""
+
 _REASONS = frozenset(reason.value for reason in Reason)
 _PREFIXES = {"output_": STORAGE, "input_": USAGE}
 _CODES = {StorageFull.code: STORAGE, EngineError.code: DEFECT}
@@ -48,7 +51,10 @@ def print_error(error: SafelightError, *, as_json: bool) -> None:
     if as_json:
         body: dict[str, Any] = {"code": error.code, "message": message}
         if problems:
-            body["problems"] = [{"path": p.path, "message": p.message} for p in problems]
+            body["problems"] = [
+                {"path": p.path, "message": p.message} | ({"code": p.code} if p.code else {})
+                for p in problems
+            ]
         click.echo(json.dumps({"error": body}), err=True)
         return
     click.echo(f"{click.style(f'error[{error.code}]', fg='red')}: {one_line(message)}", err=True)
@@ -109,6 +115,6 @@ def console() -> Console:
     """Return the console of standard output."""
     from rich.console import Console
 
-    # A pipe has no width: tables for a program to read must not be folded at 80.
-    width = None if sys.stdout.isatty() else 160
+    # A pipe has no width: a line there is one thing known, and is never folded.
+    width = None if sys.stdout.isatty() else _UNFOLDED
     return Console(width=width, highlight=False, soft_wrap=False)

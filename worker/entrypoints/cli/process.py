@@ -16,11 +16,10 @@ from worker.services.local_run.wording import seconds_text, size_text
 if TYPE_CHECKING:
     from worker.services.local_run.run import Report
 
-_EPILOG = """\b
+_EPILOG = """
 Writes DIR/<name>/<rendition>.<ext>, DIR/manifest.json and DIR/index.html, a gallery to look at.
 <name> is the file's name made safe; files of the same name get a hash of their path behind it.
 
-\b
 Run it again to continue: what has not changed since (source, recipe, Safelight) is skipped.
 Results of other sources in DIR are kept and stay listed.
 
@@ -75,8 +74,8 @@ def command(
 ) -> int:
     """Process pictures and folders into an output folder.
 
-    INPUTS are files and folders. Folders are taken whole, without hidden files, links that lead
-    out of them, and the output folder.
+    INPUTS are files and folders. Folders are taken whole, without hidden files, symbolic links that
+    lead out of them, and the output folder. A link that is named itself is followed.
     """
     from worker import recipes
     from worker.services.local_run import engine
@@ -111,6 +110,10 @@ def _say(report: Report, out: Path, *, as_json: bool) -> None:
         click.echo(f"stopped; {left} left, run the same again to continue", err=True)
     if as_json:
         return
+    if report.left_out:
+        few = ", ".join(output.one_line(label) for label in report.left_out[:3])
+        more = f" and {len(report.left_out) - 3} more" if len(report.left_out) > 3 else ""
+        click.echo(f"left out, as links that lead out of their folder: {few}{more}", err=True)
     parts = [f"{report.accepted} accepted", f"{report.rejected} rejected"]
     if report.unchanged:
         parts.append(f"{report.unchanged} unchanged")

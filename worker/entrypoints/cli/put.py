@@ -12,6 +12,8 @@ from worker.entrypoints.cli.reach import data_option, json_option, reach
 from worker.services.local_run.wording import size_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from worker.records import AssetRecord
     from worker.services.uploads import Placed
 
@@ -21,6 +23,15 @@ if TYPE_CHECKING:
     "files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE..."
 )
 @click.option("--prefix", default="uploads/", show_default=True, help="Begins every key.")
+@click.option("--owner", metavar="OWNER", help="Whose the uploads are.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag; may be repeated.")
+@click.option(
+    "--attribute",
+    "attributes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An attribute; may be repeated.",
+)
 @click.option("--wait", is_flag=True, help="Wait until each is recorded; print the verdict.")
 @click.option(
     "--timeout",
@@ -36,6 +47,9 @@ def command(
     *,
     files: tuple[Path, ...],
     prefix: str,
+    owner: str | None,
+    tags: tuple[str, ...],
+    attributes: tuple[str, ...],
     wait: bool,
     timeout: float,
     data: Path | None,
@@ -43,14 +57,24 @@ def command(
 ) -> int:
     """Upload files into the intake bucket and print their asset ids.
 
-    The same name again is a new version of the same asset. With --wait the command ends with 1 if
-    a file was rejected, and with 75 if one is not recorded in time.
+    The same name again is a new version of the same asset. Owner, tags and attributes go with each
+    file as metadata of the object, and are in its record once that is there.
+
+    With --wait the command ends with 1 if a file was rejected, and with 75 if one is not recorded
+    in time.
     """
     from worker.services.uploads import await_records, place
 
+    metadata = labels_metadata(owner, tags, attributes)
     app = reach(data).app
     placed = []
-    for one in place(files, store=app.store, bucket=app.settings.intake_bucket, prefix=prefix):
+    for one in place(
+        files,
+        store=app.store,
+        bucket=app.settings.intake_bucket,
+        prefix=prefix,
+        metadata=metadata,
+    ):
         placed.append(one)
         if not wait:
             _say_placed(one, as_json=as_json)
@@ -61,6 +85,39 @@ def command(
         rejected |= record.status.value == "rejected"
         _say_record(one, record, as_json=as_json)
     return output.REJECTED if rejected else 0
+
+
+def labels_metadata(
+    owner: str | None, tags: Sequence[str], attributes: Sequence[str]
+) -> dict[str, str]:
+    """Return owner, tags and attributes as an object carries them.
+
+    Args:
+        attributes: ``NAME=VALUE`` each.
+
+    Raises:
+        UsageError: a text is none, or an attribute is given twice.
+        InputError: something is longer or more than an asset can have.
+    """
+    from worker.errors import InputError
+    from worker.labels import Labels, check_id, from_metadata, to_metadata
+
+    pairs: dict[str, str] = {}
+    for text in attributes:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"--attribute must be NAME=VALUE, not {text!r}")
+        if name in pairs:
+            raise click.UsageError(f"--attribute {name} is given twice")
+        pairs[name] = value
+    if owner is not None:
+        check_id(owner, "owner")
+    metadata = to_metadata(Labels(owner=owner or "", tags=frozenset(tags), attributes=pairs))
+    # Whoever records the upload leaves out what it cannot take: that is said here instead.
+    ignored = from_metadata(metadata).ignored
+    if ignored:
+        raise InputError("; ".join(ignored))
+    return metadata
 
 
 def _say_placed(one: Placed, *, as_json: bool) -> None:

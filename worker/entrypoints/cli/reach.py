@@ -61,11 +61,15 @@ class Reached:
         settings = self.app.settings
         found = [Lane(queue=settings.queue_url, dead_letters=settings.dlq_url)]
         queue, dead = settings.uploads_queue_url, settings.uploads_dlq_url
+        heavy = settings.heavy_dlq_url
         if self.local is not None:
             outputs = self.local.outputs
             queue, dead = str(outputs["uploadsQueue"]), str(outputs["uploadsDeadLetters"])
+            heavy = str(outputs["heavyDeadLetters"])
         if queue is not None and dead is not None and queue != settings.queue_url:
             found.append(Lane(queue=queue, dead_letters=dead, direct=False))
+        if heavy is not None:
+            found.append(Lane(queue="", dead_letters=heavy))
         return tuple(found)
 
 

@@ -9,32 +9,21 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.entrypoints.cli import output
-from worker.entrypoints.cli.job_text import Watch, exit_code, job_json, state_text
+from worker.entrypoints.cli.job_text import Watch, exit_code, job_json, print_log, state_text
+from worker.entrypoints.cli.kinds import KindGroup
 from worker.entrypoints.cli.reach import data_option, json_option, reach
+from worker.errors import AssetMissing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from worker.jobs import JobRequest, JobStatus
-    from worker.ports import Jobs
+    from worker.ports import Jobs, ObjectStore
 
 LOOK_SECONDS = 1.0
 """Between two looks at a job somebody waits for."""
 
-_EPILOG = """\b
-Kinds of an input each, one job an input
-  transcode poster storyboard preview audio-waveform subtitles video-metadata
-  deepzoom denoise document background
-Kinds of several inputs, one job
-  stitch hdr-merge restore
-Kinds that divide their inputs among the children of an array job
-  batch-process
-
-\b
-The same request again is the same job, unless that has failed; --again makes it another.
-docs/jobs.md has every parameter.
-
-\b
+_EXIT_CODES = """\b
 Exit codes with --wait, --follow or --local
   0    every job succeeded
   1    an input can never succeed; the job said why
@@ -44,30 +33,54 @@ Exit codes with --wait, --follow or --local
   75   a job was stopped, or failed too often; try again
 """
 
+_EPILOG = f"""
+safelight submit KIND --help shows the parameters of a kind; docs/jobs.md has all of them. The same
+request again is the same job, unless that has failed; --again makes it another.
 
-@click.command(name="submit", epilog=_EPILOG)
-@click.argument("kind", metavar="KIND")
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option(
-    "--param", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the kind."
-)
-@click.option("--out", metavar="PLACE", help="Folder, or s3://BUCKET/PREFIX, for the results.")
-@click.option("--priority", is_flag=True, help="Before everything else, in the urgent queue.")
-@click.option("--array", type=int, metavar="N", help="Children of the array job.")
-@click.option("--asset", metavar="ASSET", help="List the job in the record of this asset.")
-@click.option("--again", is_flag=True, help="Another job, even if this one was done already.")
-@click.option("--wait", is_flag=True, help="Wait until all jobs have ended.")
-@click.option("--follow", is_flag=True, help="Show what the jobs write; wait, too.")
-@click.option("--local", is_flag=True, help="Run the jobs here, with no stack and no AWS.")
-@click.option("--container", is_flag=True, help="With --local: in containers of the Batch image.")
-@click.option(
-    "--image", default="safelight-batch", show_default=True, help="With --container: the image."
-)
-@data_option
-@json_option
-def command(
+{_EXIT_CODES}"""
+
+
+def _options() -> list[click.Parameter]:
+    """What can be said about jobs of every kind."""
+
+    @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+    @click.option("--out", metavar="PLACE", help="Folder, or s3://BUCKET/PREFIX, for the results.")
+    @click.option(
+        "--param",
+        "parameters",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A parameter, in another way: --param width=640 is --width 640.",
+    )
+    @click.option(
+        "--priority", is_flag=True, help="Run it before everything else, in the urgent queue."
+    )
+    @click.option("--array", type=int, metavar="N", help="Number of children of an array job.")
+    @click.option("--asset", metavar="ASSET", help="List the job in the record of this asset.")
+    @click.option(
+        "--again", is_flag=True, help="Make another job, even if this one was done already."
+    )
+    @click.option("--wait", is_flag=True, help="Wait until all jobs have ended.")
+    @click.option(
+        "--follow", is_flag=True, help="Show what the jobs write, and wait until all have ended."
+    )
+    @click.option("--local", is_flag=True, help="Run the jobs here; no stack and no AWS is needed.")
+    @click.option("--container", is_flag=True, help="With --local: in containers of an image.")
+    @click.option(
+        "--image", default="safelight-batch", show_default=True, help="With --container: the image."
+    )
+    @data_option
+    @json_option
+    def holder() -> None:
+        pass
+
+    return list(reversed(holder.__click_params__))  # type: ignore[attr-defined]
+
+
+def _submit(
     *,
     kind: str,
+    given: Sequence[tuple[str, str]],
     inputs: tuple[str, ...],
     parameters: tuple[str, ...],
     out: str | None,
@@ -83,24 +96,20 @@ def command(
     data: Path | None,
     as_json: bool,
 ) -> int:
-    """Hand in heavy work, and print the ids of its jobs.
-
-    An INPUT is a file, a folder, or an s3:// address. All mistakes are named before anything is
-    submitted.
-    """
-    from batch import parameters as given
+    from batch.parameters import pairs
     from batch.submit import Surroundings, Wish, requests
 
     if container and not local:
         raise click.UsageError("--container needs --local: elsewhere every job is in a container")
     if local and data is not None:
         raise click.UsageError("--local needs no stack, and no --data")
-    texts, unread = given.pairs(parameters)
+    texts, unread = pairs([*(f"{name}={text}" for name, text in given), *parameters])
     wish = Wish(
         kind=kind,
         inputs=inputs,
         output=out,
         parameters=texts,
+        options=frozenset(name for name, _ in given),
         unread=unread,
         urgent=priority,
         array=array,
@@ -108,14 +117,15 @@ def command(
         again=str(time.time_ns()) if again else "",
     )
     if local:
-        here = requests(wish, Surroundings(files=True))
+        here = requests(wish, Surroundings(files=True, store=_store_of(inputs, out)))
         return _run_here(here, image if container else None, follow=follow, as_json=as_json)
     reached = reach(data)
-    store, settings = reached.app.store, reached.app.settings
+    if asset is not None and reached.app.catalog.get(asset) is None:
+        raise AssetMissing(f"there is no asset {asset} to list the job with")
     around = Surroundings(
         files=reached.local is not None,
-        places=f"s3://{settings.delivery_bucket}/",
-        etag=lambda address: store.head(address.bucket, address.key).etag,
+        places=f"s3://{reached.app.settings.delivery_bucket}/",
+        store=reached.app.store,
     )
     jobs = reached.jobs
     made = requests(wish, around)
@@ -127,14 +137,40 @@ def command(
     return _await(jobs, ids, follow=follow, as_json=as_json)
 
 
+command = KindGroup(
+    name="submit",
+    action=_submit,
+    options=_options,
+    epilog=_EPILOG,
+    epilog_of_kind=_EXIT_CODES,
+    subcommand_metavar="KIND INPUT... [OPTIONS]",
+    options_metavar="",
+    help="""Submit heavy work, and print the ids of its jobs.
+
+    An INPUT is a file, a folder, or an s3:// address. All mistakes are told before anything is
+    submitted: a parameter that is wrong, an input that is not there, one that the kind cannot take.
+    """,
+)
+
+
+def _store_of(inputs: Sequence[str], out: str | None) -> ObjectStore | None:
+    """Where the jobs that run here find S3: only if they are to look there at all."""
+    if not any(text.startswith("s3://") for text in (*inputs, out or "")):
+        return None
+    from batch.cloud import AwsCloud
+
+    return AwsCloud().store
+
+
 def _await(jobs: Jobs, ids: Sequence[str], *, follow: bool, as_json: bool) -> int:
     if not as_json:
         for id_ in ids:
             _say(jobs.describe(id_), as_json=False)
     if follow:
         for id_ in ids:
+            array = jobs.describe(id_).array_size is not None
             for line in jobs.logs(id_, follow=True):
-                click.echo(output.one_line(line), err=True)
+                _show(line, array=array, as_json=as_json)
     watch = Watch(jobs.describe, quiet=as_json)
     while not watch.ended(ids):
         time.sleep(LOOK_SECONDS)
@@ -148,23 +184,30 @@ def _run_here(made: Sequence[JobRequest], image: str | None, *, follow: bool, as
     from worker.local.batch.session import run_here
     from worker.services.local_run.stop import Stop
 
-    def show(line: str) -> None:
-        click.echo(output.one_line(line), err=True)
-
     stop = Stop()
+    arrays = any(request.array_size is not None for request in made)
     with stop.on_signals(), run_here(made, image=image) as here:
-        watch = Watch(here.jobs.describe, quiet=as_json)
+        # Who follows reads the same in the lines of the jobs.
+        watch = Watch(here.jobs.describe, quiet=as_json or follow)
         for line in here.work(stop, lines=follow):
             if line is not None:
-                show(line)
+                _show(line, array=arrays, as_json=as_json)
             watch.ended(here.ids)
         found = [here.jobs.describe(id_) for id_ in here.ids]
         for job in found:
             _say(job, as_json=as_json, here=True)
         if stop.requested:
-            show("stopped; the same command goes on where it was")
+            click.echo("stopped; the same command goes on where it was", err=True)
             return output.INTERRUPTED
         return exit_code(found)
+
+
+def _show(line: str, *, array: bool, as_json: bool) -> None:
+    """What a job has written goes to standard error; results alone go to standard output."""
+    if as_json:
+        click.echo(output.one_line(line), err=True)
+    else:
+        print_log(line, array=array, err=True)
 
 
 def _say(job: JobStatus, *, as_json: bool, here: bool = False) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from worker.errors import InputError
 
+OUTSIDE = "input_outside"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
@@ -30,15 +32,21 @@ class Source:
     modified_ns: int = 0
     problem: InputError | None = None
 
+    @property
+    def leads_out(self) -> bool:
+        """Whether it is a symbolic link out of the folder it was found in: it is left out."""
+        return self.problem is not None and self.problem.code == OUTSIDE
+
 
 def find(named: Iterable[Path], *, out: Path) -> list[Source]:
     """List the files under ``named``, each once, in the order of names.
 
     A file named by the person is taken whatever it is called, through a symbolic link too. In
     folders: regular files at any depth; hidden files and folders and the output folder are left
-    out; a link to a file inside the folder is taken; a link to a folder inside it is not
-    followed, as what it points to is found anyway. A link that leaves the folder, a folder or
-    file that cannot be read, and anything that is no regular file come back with ``problem`` set.
+    out, and links into that; a link to a file inside the folder is taken; a link to a folder inside
+    it is not followed, as what it points to is found anyway. A folder or file that cannot be read
+    and anything that is no regular file come back with ``problem`` set; so does a link that leaves
+    the folder, which is no source (see ``Source.leads_out``).
 
     Args:
         named: files and folders.
@@ -132,10 +140,11 @@ class _Walk:
 
     def _link(self, path: Path) -> Iterator[Source]:
         target = os.path.realpath(path)
+        if Path(target).is_relative_to(os.path.realpath(self._out)):
+            return
         if os.path.commonpath([target, self._real_root]) != self._real_root:
-            yield self._problem(
-                path, "input_outside", "a symbolic link that leaves the folder it was found in"
-            )
+            message = "a symbolic link that leaves the folder it was found in"
+            yield self._source(path, problem=InputError(message, code=OUTSIDE))
         elif not Path(target).is_dir():
             yield self.file(path)
 

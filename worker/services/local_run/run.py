@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from worker.errors import EngineError, SafelightError, TransientError
+from worker.errors import EngineError, InputError, SafelightError, TransientError
 from worker.model import Recipe
 from worker.services.local_run import gallery, inputs, names, storage
 from worker.services.local_run.engine import Confinement, Engine
@@ -72,6 +72,8 @@ class Report:
     interrupted: bool
     failure: SafelightError | None
     """Why the run stopped before its end."""
+    left_out: tuple[str, ...] = ()
+    """Symbolic links that lead out of the folders they were found in."""
 
 
 def process_files(order: Order, *, engine: Engine, reporter: Reporter, stop: Stop) -> Report:
@@ -111,6 +113,7 @@ class _Run:
         self._engine = engine
         self._journal = Journal(order.out)
         self._sources: list[Source] = []
+        self._left_out: tuple[str, ...] = ()
         self._unchanged: set[str] = set()
         self._finished: set[str] = set()
         self._used = RecipeUsed(
@@ -119,7 +122,13 @@ class _Run:
 
     def prepare(self, reporter: Reporter) -> None:
         """Find the sources, name them, and see which need no work."""
-        self._sources = inputs.find(self._order.inputs, out=self._order.out)
+        found = inputs.find(self._order.inputs, out=self._order.out)
+        self._left_out = tuple(source.label for source in found if source.leads_out)
+        self._sources = [source for source in found if not source.leads_out]
+        if not self._sources:
+            few = ", ".join(self._left_out[:3])
+            said = f"no files but links that lead out of their folder: {few}"
+            raise InputError(said, code="input_missing")
         known = self._journal.names
         given = names.assign(
             [(source.identity, source.below) for source in self._sources],
@@ -184,6 +193,7 @@ class _Run:
             seconds=time.perf_counter() - self._started,
             interrupted=interrupted,
             failure=failure,
+            left_out=self._left_out,
         )
 
     def _listed(self) -> tuple[Entry, ...]:
@@ -265,9 +275,7 @@ class _Run:
         return entry
 
 
-_WORTH_ANOTHER_TRY = frozenset(
-    {"input_unreadable", "input_outside", EngineError.code, TransientError.code}
-)
+_WORTH_ANOTHER_TRY = frozenset({"input_unreadable", EngineError.code, TransientError.code})
 
 
 def _same_file(source: Source, before: InputFile) -> bool:

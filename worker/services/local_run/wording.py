@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from worker.cicp import Colour, Primaries, Transfer
 from worker.model import Tags
 
@@ -55,6 +57,24 @@ def seconds_text(seconds: float) -> str:
 def is_same_size(now: int, before: int) -> bool:
     """Return whether two sizes differ by less than half a per cent: for a person they are one."""
     return abs(now - before) * 200 < before
+
+
+def age_text(time: str, now: datetime) -> str:
+    """Return how long ago a time was: ``4 s``, ``12 min``, ``5 h``, ``3 d``; nothing if unknown.
+
+    Args:
+        time: ISO 8601 with its zone.
+        now: with its zone, too.
+    """
+    try:
+        # Clocks of two machines differ: nothing is younger than now.
+        seconds = max(0, int((now - datetime.fromisoformat(time)).total_seconds()))
+    except (ValueError, TypeError):
+        return ""
+    for unit, size, most in (("s", 1, 100), ("min", 60, 100 * 60), ("h", 3600, 48 * 3600)):
+        if seconds < most:
+            return f"{seconds // size} {unit}"
+    return f"{seconds // 86_400:,} d"
 
 
 def change_text(now: int, before: int) -> str:

@@ -1,0 +1,186 @@
+"""``--json``: every command prints one of three shapes, the one that docs/commands.md names."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from PIL import Image
+
+from tests.unit.cli_pipeline import Pipeline, pipeline
+from worker.entrypoints.cli import cli, run
+from worker.entrypoints.cli.kinds import KindGroup
+from worker.jobs import JobRequest
+from worker.local import address
+from worker.records import AssetRecord, Status
+
+PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
+SHAPES: dict[str, str] = dict(
+    re.findall(r"^\| `([a-z ]+)` \| (object|array|lines) \| \S.*\|$", PAGE.read_text(), re.M)
+)
+ELSEWHERE = {
+    "up": "tests/integration/test_local_stack.py runs it",
+    "infra plan": "tests/infra/test_plan.py runs it",
+    "infra graph": "the same",
+    "bench": "measures for minutes",
+    "bench pipeline": "measures for minutes",
+    "bench video": "measures for minutes",
+}
+"""Commands that are not run here, each with why, or where they are."""
+
+
+class Setting:
+    """One of everything that commands work on."""
+
+    def __init__(self, folder: Path, world: Pipeline) -> None:
+        self.folder, self.world = folder, world
+        self.photo, self.broken = folder / "photo.png", folder / "broken.jpg"
+        Image.effect_noise((40, 30), 40).convert("RGB").save(self.photo)
+        self.broken.write_bytes(b"\xff\xd8\xff\xe0")
+        self.outputs = folder / "outputs.json"
+        self.outputs.write_text(json.dumps({"environment": _settings()}))
+        self.record: AssetRecord = world.record("uploads/a.jpg")
+        self.film: AssetRecord = world.record("uploads/film.mp4", Status.HEAVY, code="video")
+        request = JobRequest(name="job", kind="poster", inputs=("f",), output="o")
+        self.job = world.jobs.submit(request)
+        self.dead = "http://127.0.0.1:9/1/dead.fifo"
+        world.queue.send(self.dead, [("no JSON", "g", "1")])
+        events = world.data / address.EVENTS
+        events.write_text('{"id": "e", "type": "asset.accepted", "asset": "a", "time": "t"}\n')
+
+    def words(self, command: str) -> list[object]:
+        """The rest of a command line, whatever it ends with."""
+        there: dict[str, list[object]] = {
+            "process": [self.photo, self.broken, "--out", self.folder / "out", "--jobs", "1"],
+            "inspect": [self.photo],
+            "plan": [self.photo],
+            "compare": [self.photo, self.photo],
+            "recipes list": [],
+            "recipes show": ["default"],
+            "recipes lint": ["default"],
+            "samples": [self.folder / "samples"],
+            "infra docs": ["--out", self.folder / "docs"],
+            "infra env": ["--outputs", self.outputs],
+        }
+        stack: dict[str, list[object]] = {
+            "put": [self.photo, self.broken],
+            "assets list": [],
+            "assets show": [self.record.asset],
+            "assets tag": [self.record.asset, "sea"],
+            "assets rm": [self.record.asset, self.film.asset],
+            "assets retry": [self.film.asset],
+            "events tail": ["--all", "--count", "1"],
+            "dlq list": [],
+            "dlq show": [],
+            "dlq redrive": [],
+            "dlq drop": ["--all"],
+            "backfill": ["s3://intake/", "--state", self.folder / "state.json", "--dry-run"],
+            "submit": ["denoise", self.photo],
+            "jobs list": [],
+            "jobs show": [self.job],
+            "jobs logs": [self.job],
+            "jobs stop": [self.job],
+            "chaos spot": ["--probability", "0"],
+        }
+        if command in there:
+            return there[command]
+        return [*stack[command], "--data", self.world.data]
+
+
+def _settings() -> dict[str, str]:
+    from tests.unit.cli_pipeline import ENVIRONMENT
+
+    return {name: text for name, text in ENVIRONMENT.items() if name.startswith("SAFELIGHT_")}
+
+
+@pytest.fixture
+def setting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Setting]:
+    """A pipeline with one of everything."""
+    with pipeline(tmp_path / "data", capsys, monkeypatch) as world:
+        yield Setting(tmp_path, world)
+
+
+def leaves(command: click.Command, path: str = "") -> Iterator[str]:
+    """Names of all commands that do something."""
+    # The kinds of submit are one command, as docs/commands.md sees it.
+    if not isinstance(command, click.Group) or isinstance(command, KindGroup):
+        yield path
+        return
+    context = click.Context(command)
+    if command.invoke_without_command:
+        yield path
+    for name in command.list_commands(context):
+        found = command.get_command(context, name)
+        assert found is not None
+        yield from leaves(found, f"{path} {name}".strip())
+
+
+def test_the_page_knows_every_command() -> None:
+    """And no other."""
+    assert sorted(SHAPES) == sorted(leaves(cli))
+
+
+def _object(text: str) -> bool:
+    return isinstance(json.loads(text), dict)
+
+
+def _array(text: str) -> bool:
+    value: Any = json.loads(text)
+    return isinstance(value, list) and all(isinstance(each, dict | str) for each in value)
+
+
+def _lines(text: str) -> bool:
+    return all(isinstance(json.loads(line), dict) for line in text.splitlines())
+
+
+CHECKS: dict[str, Callable[[str], bool]] = {"object": _object, "array": _array, "lines": _lines}
+
+
+@pytest.mark.parametrize("command", [name for name in SHAPES if name not in ELSEWHERE])
+def test_a_command_prints_its_shape(
+    command: str,
+    setting: Setting,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All of standard output is that shape, however the command ends."""
+    # What these two write takes seconds, and is tested elsewhere.
+    monkeypatch.setattr("worker.samples.write", lambda folder: [folder / "a.jpg"])
+    monkeypatch.setattr("worker.local.infra.documents.make", lambda out: {out / "a.md": "text"})
+    code = run([*command.split(), *map(str, setting.words(command)), "--json"])
+    said = capsys.readouterr()
+
+    assert code == (1 if command == "process" else 0), said.err
+    assert CHECKS[SHAPES[command]](said.out), said.out
+    assert bool(said.out) != (command == "jobs logs"), "nothing was printed"
+
+
+@pytest.mark.parametrize("command", ["assets list", "dlq list", "dlq show", "jobs list"])
+def test_an_empty_list_is_an_empty_array(
+    command: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No words for people."""
+    with pipeline(tmp_path / "data", capsys, monkeypatch) as world:
+        assert world.json(*command.split()) == []
+
+
+@pytest.mark.parametrize("command", [*SHAPES, "submit poster"])
+def test_wrong_use_is_an_object_on_standard_error(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And nothing is on standard output."""
+    assert run([*command.split(), "--json", "--nonsense"]) == 2
+    said = capsys.readouterr()
+
+    assert said.out == ""
+    assert json.loads(said.err)["error"]["code"] == "usage"
