@@ -25,7 +25,6 @@ from worker.adapters.succession import (
     bits_apart,
     check_distance,
     check_hash,
-    check_id,
     entry_id,
     known_hash,
     relabel,
@@ -40,6 +39,7 @@ from worker.errors import (
     Throttled,
     Unreachable,
 )
+from worker.labels import check_id
 from worker.records import AssetRecord, JobRecord, LogEntry, Page, Similar, Status
 
 LOCK_SECONDS = 30.0

@@ -11,22 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from worker.errors import AlreadyRecorded, Conflict, EngineError, InputError, Superseded
+from worker.labels import check_id, check_labels
 from worker.records import AssetRecord, LogEntry, Status, sort_key
 
 WAITING = (Status.HEAVY, Status.REVIEW)
 """States that the outcome of a job or of a person may replace under the same upload and recipe, in
 this order: what jobs have made may still wait for a person, and never the other way round."""
 
-MAX_TAGS = 40
-"""Of one asset. A change of all of them fits one DynamoDB transaction (100 items)."""
-MAX_ATTRIBUTES = 40
-MAX_NAME = 128
-"""Characters of a tag or of an attribute's name."""
-MAX_VALUE = 1024
-"""Characters of an attribute's value. All attributes and tags stay far below the 400 kB of an
-item."""
-MAX_ID = 200
-"""Characters of an id or an owner: with four bytes each they fit a sort key (1,024 bytes)."""
 MAX_SAME_CONTENT = 25
 """Assets with identical bytes in one answer."""
 MAX_SIMILAR = 50
@@ -133,32 +124,7 @@ def entry_id(entry: LogEntry) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-# --- what may be a name -----------------------------------------------------------------------
-
-
-def check_labels(tags: frozenset[str], attributes: Mapping[str, str]) -> None:
-    """Raise InputError unless the tags and attributes of one asset can be stored."""
-    if len(tags) > MAX_TAGS:
-        raise InputError(f"{len(tags)} tags: an asset has at most {MAX_TAGS}")
-    if len(attributes) > MAX_ATTRIBUTES:
-        raise InputError(f"{len(attributes)} attributes: an asset has at most {MAX_ATTRIBUTES}")
-    for tag in tags:
-        _check_text(tag, "tag", 1, MAX_NAME)
-    for name, value in attributes.items():
-        _check_text(name, "attribute name", 1, MAX_NAME)
-        _check_text(value, f"value of attribute {name}", 0, MAX_VALUE)
-
-
-def check_id(text: str, what: str) -> None:
-    """Raise InputError unless an asset's id, an owner or a tag may be part of a key."""
-    _check_text(text, what, 1, MAX_ID)
-
-
-def _check_text(text: str, what: str, least: int, most: int) -> None:
-    if not least <= len(text) <= most:
-        raise InputError(f"a {what} has {least} to {most} characters, not {len(text)}")
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise InputError(f"a {what} is not valid Unicode: {text!r}")
+# --- perceptual hashes -------------------------------------------------------------------------
 
 
 def known_hash(record: AssetRecord) -> str | None:

@@ -44,13 +44,13 @@ from worker.adapters.listing import Cursors, check_limit, now, stamp
 from worker.adapters.succession import (
     check_distance,
     check_hash,
-    check_id,
     known_hash,
     order,
     relabel,
     succeed,
 )
 from worker.errors import AssetMissing, Throttled
+from worker.labels import check_id
 from worker.records import AssetRecord, JobRecord, LogEntry, Page, Similar, Status
 
 if TYPE_CHECKING:

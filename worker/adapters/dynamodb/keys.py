@@ -21,7 +21,8 @@ import hashlib
 
 from worker.adapters.dynamodb.schema import INDEXES
 from worker.adapters.listing import stamp
-from worker.adapters.succession import bands, check_id, entry_id
+from worker.adapters.succession import bands, entry_id
+from worker.labels import check_id
 from worker.records import LogEntry, Status
 
 SHARDS = 8

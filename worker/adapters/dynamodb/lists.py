@@ -21,9 +21,9 @@ from worker.adapters.succession import (
     MAX_SAME_CONTENT,
     MAX_SIMILAR,
     bits_apart,
-    check_id,
     known_hash,
 )
+from worker.labels import check_id
 from worker.records import AssetRecord, Page, Similar
 
 MAX_BAND = 50_000

@@ -1,0 +1,143 @@
+"""Owner, tags and attributes in the metadata of an object: written, read, refused with words."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.errors import InputError
+from worker.labels import (
+    MAX_ATTRIBUTES,
+    MAX_METADATA,
+    MAX_NAME,
+    MAX_TAGS,
+    Labels,
+    from_metadata,
+    merged,
+    to_metadata,
+)
+
+TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=20)
+
+
+def test_labels_are_written_as_the_documentation_says() -> None:
+    """The three names, percent-encoded, with commas, and as in a query string."""
+    labels = Labels(
+        owner="Zoë",
+        tags=frozenset({"north sea", "a,b"}),
+        attributes={"lens": "f/2 & wide", "n": ""},
+    )
+    assert to_metadata(labels) == {
+        "owner": "Zo%C3%AB",
+        "tags": "a%2Cb,north%20sea",
+        "attributes": "lens=f%2F2%20%26%20wide&n=",
+    }
+    assert to_metadata(Labels()) == {}
+
+
+@given(
+    owner=TEXT,
+    tags=st.frozensets(TEXT, max_size=3),
+    attributes=st.dictionaries(TEXT, TEXT | st.just(""), max_size=3),
+)
+def test_what_is_written_is_read_again(
+    owner: str, tags: frozenset[str], attributes: dict[str, str]
+) -> None:
+    """Any label comes back as it was, in plain ASCII on the way."""
+    labels = Labels(owner=owner, tags=tags, attributes=attributes)
+    metadata = to_metadata(labels)
+    assert all(value.isascii() and value.isprintable() for value in metadata.values())
+    assert from_metadata(metadata) == labels
+
+
+def test_metadata_written_by_hand_is_understood() -> None:
+    """Spaces after commas, plain text, empty parts, and a plus that is one."""
+    found = from_metadata(
+        {"owner": " ada ", "tags": "sea, sun ,,c++", "attributes": "a=b&&note=two+words"}
+    )
+    assert found == Labels(
+        owner="ada",
+        tags=frozenset({"sea", "sun", "c++"}),
+        attributes={"a": "b", "note": "two words"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("metadata", "kept", "reason"),
+    [
+        (
+            {"tags": f"{'x' * 129},ok"},
+            Labels(tags=frozenset({"ok"})),
+            "1 to 128 characters, not 129",
+        ),
+        ({"tags": "%FF,ok"}, Labels(tags=frozenset({"ok"})), "not percent-encoded UTF-8"),
+        ({"owner": "a%0Ab"}, Labels(), "control character"),
+        ({"owner": "x" * 201}, Labels(), "1 to 200 characters"),
+        ({"attributes": "alone&a=b"}, Labels(attributes={"a": "b"}), "has no value"),
+        ({"attributes": "=b"}, Labels(), "attribute name"),
+        ({"attributes": f"a={'x' * 1025}"}, Labels(), "0 to 1024 characters"),
+        ({"attributes": "a=%00"}, Labels(), "control character"),
+    ],
+)
+def test_a_bad_label_is_left_out_with_a_reason(
+    metadata: dict[str, str], kept: Labels, reason: str
+) -> None:
+    """The rest is kept, and nothing is raised."""
+    found = from_metadata(metadata)
+    assert (found.owner, found.tags, found.attributes) == (kept.owner, kept.tags, kept.attributes)
+    assert [reason in one for one in found.ignored] == [True]
+    assert all(len(one) < 300 for one in found.ignored)
+
+
+def test_too_many_are_cut_and_counted() -> None:
+    """The first forty of each stay."""
+    found = from_metadata(
+        {
+            "tags": ",".join(f"t{n}" for n in range(MAX_TAGS + 3)),
+            "attributes": "&".join(f"a{n}=1" for n in range(MAX_ATTRIBUTES + 1)),
+        }
+    )
+    assert (len(found.tags), len(found.attributes)) == (MAX_TAGS, MAX_ATTRIBUTES)
+    assert found.ignored == ("tags: 3 more than 40", "attributes: 1 more than 40")
+
+
+@given(st.dictionaries(st.sampled_from(["owner", "tags", "attributes"]), st.text(max_size=60)))
+def test_no_metadata_is_ever_an_error(metadata: dict[str, str]) -> None:
+    """Whatever a client has sent, what is kept can be stored."""
+    labels = from_metadata(metadata)
+    to_metadata(Labels(owner=labels.owner, tags=labels.tags, attributes=labels.attributes))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        Labels(owner="x" * 201),
+        Labels(tags=frozenset({"x" * (MAX_NAME + 1)})),
+        Labels(tags=frozenset(map(str, range(MAX_TAGS + 1)))),
+        Labels(attributes={"a": "x" * 1024, "b": "x" * 1024}),
+    ],
+)
+def test_labels_that_no_object_can_carry_are_refused(labels: Labels) -> None:
+    """Before anything is uploaded, and the last ones because of their length together."""
+    with pytest.raises(InputError):
+        to_metadata(labels)
+
+
+def test_the_largest_metadata_is_as_large_as_an_object_can_carry() -> None:
+    """One byte more is refused."""
+    room = MAX_METADATA - len("attributes") - len("a=&b=")
+    fits = {"a": "x" * 1024, "b": "x" * (room - 1024)}
+    assert to_metadata(Labels(attributes=fits))
+    with pytest.raises(InputError, match=f"{MAX_METADATA + 1} bytes"):
+        to_metadata(Labels(attributes=fits | {"b": fits["b"] + "x"}))
+
+
+def test_labels_of_a_newer_upload_join_those_that_are_there() -> None:
+    """Newer values win; what is there already is not pushed out."""
+    tags, attributes = merged(
+        (frozenset({"kept"}), {"a": "old", "b": "1"}), (frozenset({"new"}), {"a": "new"})
+    )
+    assert (tags, attributes) == ({"kept", "new"}, {"a": "new", "b": "1"})
+    full = frozenset(f"t{n:02}" for n in range(MAX_TAGS))
+    assert merged((full, {}), (frozenset({"new"}), {}))[0] == full
