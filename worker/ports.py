@@ -130,6 +130,10 @@ class Catalog(Protocol):
         """Forget an asset with all its items; a missing one is no error."""
         ...
 
+    def list_assets(self, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """All assets, whatever their status; newest outcome first."""
+        ...
+
     def by_owner(self, owner: str, *, limit: int = 50, cursor: str | None = None) -> Page:
         """Newest first."""
         ...

@@ -35,6 +35,7 @@ EVERY_METHOD: dict[str, Callable[[DynamoCatalog], object]] = {
     "commit": lambda catalog: catalog.commit(record(1), entry(record(1))),
     "update": lambda catalog: catalog.update(ONE, add_tags=["a"]),
     "delete": lambda catalog: catalog.delete(ONE),
+    "list_assets": lambda catalog: catalog.list_assets(),
     "by_owner": lambda catalog: catalog.by_owner("anna"),
     "by_status": lambda catalog: catalog.by_status(Status.ACCEPTED),
     "by_tag": lambda catalog: catalog.by_tag("a"),

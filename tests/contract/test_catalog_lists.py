@@ -112,6 +112,25 @@ def test_an_asset_is_in_the_list_of_its_present_status(catalog: Catalog) -> None
     assert catalog.by_owner(done.owner).records == (mid, done)
 
 
+def test_all_assets_are_listed_whatever_their_status(catalog: Catalog) -> None:
+    """Every asset once, newest outcome first, in pages of any size; a new outcome moves it."""
+    states = [*Status] * 4
+    stored = put(catalog, *(record(n, 1, status=s, updated_at=at(n)) for n, s in enumerate(states)))
+
+    for limit in (1, 3, len(states), 50):
+        listed = list(pages(lambda c, n=limit: catalog.list_assets(limit=n, cursor=c)))  # type: ignore[misc]
+        assert [one for page in listed for one in page] == stored[::-1]
+        assert {len(page) for page in listed[:-1]} <= {limit}
+    waiting = next(one for one in stored if one.status is Status.HEAVY)
+    first = catalog.list_assets(limit=2)
+    assert first.cursor is not None
+    [done] = put(catalog, replace(waiting, status=Status.ACCEPTED, verdict=None, updated_at=at(99)))
+    assert catalog.list_assets(limit=1).records == (done,)
+    assert waiting not in catalog.list_assets().records
+    with pytest.raises(InputError):
+        catalog.by_status(Status.ACCEPTED, cursor=first.cursor)
+
+
 def test_tags_change_no_order(catalog: Catalog) -> None:
     """Tagging touches a record, not its place in any list."""
     first, second = put(catalog, record(1, 1), record(2, 2))
@@ -193,6 +212,7 @@ def test_a_page_has_one_to_a_thousand_records(catalog: Catalog, limit: int) -> N
         lambda: catalog.by_owner("anna", limit=limit),
         lambda: catalog.by_status(Status.ACCEPTED, limit=limit),
         lambda: catalog.by_tag("a", limit=limit),
+        lambda: catalog.list_assets(limit=limit),
         lambda: catalog.timeline("a", limit=limit),
     ]
     for ask in asks:

@@ -289,6 +289,10 @@ class MemoryCatalog:
         """See the port."""
         self.records.pop(asset, None)
 
+    def list_assets(self, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """See the port; one page."""
+        return Page(records=tuple(self.records.values())[:limit])
+
     def by_owner(self, owner: str, *, limit: int = 50, cursor: str | None = None) -> Page:
         """See the port; one page."""
         return Page(records=tuple(r for r in self.records.values() if r.owner == owner)[:limit])

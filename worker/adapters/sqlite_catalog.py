@@ -57,6 +57,7 @@ CREATE TABLE assets (
 ) WITHOUT ROWID;
 CREATE INDEX by_owner ON assets (owner, created);
 CREATE INDEX by_status ON assets (status, committed);
+CREATE INDEX by_outcome ON assets (committed);
 CREATE INDEX by_content ON assets (sha256, created);
 CREATE INDEX by_band0 ON assets (band0);
 CREATE INDEX by_band1 ON assets (band1);
@@ -208,6 +209,12 @@ class SqliteCatalog:
                 db.execute(f"DELETE FROM {table} WHERE asset = ?", (asset,))  # noqa: S608 - ours
 
     # --- lists ------------------------------------------------------------------------------
+
+    def list_assets(self, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """All assets, by the time of the log entry that came with the current outcome."""
+        # Every list has a name as its first value: here it chooses nothing.
+        query = "SELECT record, committed FROM assets WHERE ? <> '' AND committed < ?"
+        return self._list(("list", "assets"), query, "committed", limit, cursor)
 
     def by_owner(self, owner: str, *, limit: int = 50, cursor: str | None = None) -> Page:
         """Newest first, by the time of the first record. Assets without an owner are in no list."""

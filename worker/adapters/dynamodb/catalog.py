@@ -221,6 +221,32 @@ class DynamoCatalog:
 
     # --- lists ------------------------------------------------------------------------------
 
+    def list_assets(self, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """All assets, by the time of the log entry that came with the current outcome.
+
+        The lists of all statuses, merged. An asset that moves from one to another while they are
+        read may be found in both: its newer entry comes first, and the older one is passed over.
+        """
+        seen: set[str] = set()
+
+        def first(record: AssetRecord) -> bool:
+            known = record.asset in seen
+            seen.add(record.asset)
+            return not known
+
+        return self._lists.page(
+            ("list", "assets"),
+            keys.STATUS_INDEX,
+            [
+                keys.status_partition(status, shard)
+                for status in Status
+                for shard in range(keys.SHARDS)
+            ],
+            first,
+            limit=limit,
+            cursor=cursor,
+        )
+
     def by_owner(self, owner: str, *, limit: int = 50, cursor: str | None = None) -> Page:
         """Newest first, by the time of the first record. Assets without an owner are in no list."""
         return self._lists.page(
