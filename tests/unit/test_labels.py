@@ -138,6 +138,6 @@ def test_labels_of_a_newer_upload_join_those_that_are_there() -> None:
     tags, attributes = merged(
         (frozenset({"kept"}), {"a": "old", "b": "1"}), (frozenset({"new"}), {"a": "new"})
     )
-    assert (tags, attributes) == ({"kept", "new"}, {"a": "new", "b": "1"})
+    assert (tags, attributes) == (frozenset({"kept", "new"}), {"a": "new", "b": "1"})
     full = frozenset(f"t{n:02}" for n in range(MAX_TAGS))
     assert merged((full, {}), (frozenset({"new"}), {}))[0] == full
