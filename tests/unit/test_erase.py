@@ -13,7 +13,7 @@ from tests.unit.heavy_uploads.test_handler import application
 from tests.unit.heavy_uploads.world import World
 from worker.errors import AssetMissing, JobMissing, TransientError
 from worker.jobs import JobState, JobStatus
-from worker.records import JobRecord, Status
+from worker.records import JobRecord, LogEntry, Status
 from worker.services.erase import Erased, Eraser
 from worker.services.heavy import JobReport
 from worker.services.heavy.service import Outcome
@@ -283,3 +283,15 @@ def test_an_asset_whose_original_is_gone_can_be_erased() -> None:
     world.catalog.records[world.record.asset] = replace(world.record, status=Status.GONE)
     assert erased(world).originals == 2
     assert left(world) == set()
+
+
+def test_an_original_that_goes_while_jobs_are_at_work_leaves_nothing_made() -> None:
+    """The record says gone, and what the jobs have left is removed when they have ended."""
+    world = World()
+    world.leave_all()
+    gone = replace(world.record, status=Status.GONE)
+    world.catalog.commit(gone, LogEntry(time=gone.updated_at, kind="gone"))
+    done = world.heavy.finish(world.record.asset, world.record.version)
+    assert done.outcome is Outcome.GONE
+    assert world.store.keys("delivery") == set()
+    assert world.now().status is Status.GONE

@@ -229,7 +229,7 @@ def test_a_rename_ends_in_one_asset_that_is_right(*, erase: bool, reverse: bool)
     assert new.owner == "ada"
     renamed = [line for line in world.catalog.timeline(new.asset) if line.kind == "renamed"]
     if erase and reverse:  # nobody knows any more what people have said of it
-        assert (new.tags, renamed) == ({"sea"}, [])
+        assert (new.tags, len(renamed)) == (frozenset({"sea"}), 0)
     else:
         assert new.tags == {"sea", "best"}
         assert new.attributes == {"roll": "12"}

@@ -23,7 +23,7 @@ from worker.adapters.object_rules import (
     writable_key,
 )
 from worker.adapters.timestamps import utc_text
-from worker.errors import Conflict, ObjectChanged, ObjectMissing, Unreachable
+from worker.errors import ObjectChanged, ObjectMissing, Unreachable
 from worker.ports import StoredObject
 
 if TYPE_CHECKING:
@@ -189,10 +189,9 @@ class S3ObjectStore:
             asked["VersionId"] = version_id
         if etag is not None:
             asked["IfMatch"] = f'"{etag}"'
-        with (
-            suppress(ObjectMissing, ObjectChanged, Conflict),
-            aws_call(f"delete s3://{bucket}/{key}"),
-        ):
+        # Only a condition can fail: without one S3 deletes what is not there as well.
+        refused = (ObjectMissing, ObjectChanged) if etag is not None else ()
+        with suppress(*refused), aws_call(f"delete s3://{bucket}/{key}"):
             self._clients.s3.delete_object(**asked)
 
     def all_versions(self, bucket: str, prefix: str) -> Iterator[tuple[str, str]]:
