@@ -261,7 +261,7 @@ class MemoryCatalog:
         self.fuse = fuse or Fuse()
         self.records: dict[str, AssetRecord] = {}
         self.entries: dict[tuple[str, str, str], LogEntry] = {}
-        self.job_records: dict[tuple[str, str], JobRecord] = {}
+        self.known_jobs: dict[tuple[str, str], JobRecord] = {}
         self._lock = threading.Lock()
 
     def get(self, asset: str) -> AssetRecord | None:
@@ -322,7 +322,7 @@ class MemoryCatalog:
 
         def effect() -> None:
             self.records.pop(asset, None)
-            self.job_records = {at: job for at, job in self.job_records.items() if at[0] != asset}
+            self.known_jobs = {at: job for at, job in self.known_jobs.items() if at[0] != asset}
             self.entries = {at: line for at, line in self.entries.items() if at[0] != asset}
 
         self.fuse.around("catalog.delete", effect)
@@ -362,11 +362,11 @@ class MemoryCatalog:
 
     def jobs(self, asset: str) -> Sequence[JobRecord]:
         """See the port."""
-        return [job for job in self.job_records.values() if job.asset == asset]
+        return [job for job in self.known_jobs.values() if job.asset == asset]
 
     def put_job(self, job: JobRecord) -> None:
         """See the port."""
-        self.job_records[job.asset, job.id] = job
+        self.known_jobs[job.asset, job.id] = job
 
 
 class MemoryEvents:

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.fakes import Fuse, Killed
 from tests.unit.heavy_uploads.test_handler import application
 from tests.unit.heavy_uploads.world import World
-from worker.errors import AssetMissing, JobMissing, TransientError
+from worker.errors import AssetMissing, ConfigurationError, JobMissing, TransientError
 from worker.jobs import JobState, JobStatus
 from worker.records import JobRecord, LogEntry, Status
 from worker.services.erase import Erased, Eraser
@@ -295,3 +295,16 @@ def test_an_original_that_goes_while_jobs_are_at_work_leaves_nothing_made() -> N
     assert done.outcome is Outcome.GONE
     assert world.store.keys("delivery") == set()
     assert world.now().status is Status.GONE
+
+
+def test_without_heavy_work_there_are_no_jobs_to_stop() -> None:
+    """A deployment may have no queues: that keeps nobody from removing a picture."""
+
+    class NoQueues(FakeJobs):
+        def named(self, prefix: str) -> Sequence[JobStatus]:
+            raise ConfigurationError("there is no queue")
+
+    world, said = World(), list[str]()
+    assert erased(world, NoQueues(), say=said.append).jobs == 0
+    assert said == ["no jobs are looked for: there is no queue"]
+    assert left(world) == set()

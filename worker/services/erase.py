@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
-from worker.errors import AssetMissing, EngineError, JobMissing, TransientError
+from worker.errors import AssetMissing, ConfigurationError, EngineError, JobMissing, TransientError
 from worker.ports import Catalog, Events, Jobs, ObjectStore
 from worker.records import AssetRecord, Event, folder_of
 from worker.services.heavy.results import listed_files
@@ -130,7 +130,12 @@ class Eraser:
         """Jobs that have not ended: those of the asset's workflow, by name, and any other's."""
         if self.jobs is None:
             return set()
-        found = {job.id for job in self.jobs.named(f"{asset}-") if not job.state.ended}
+        try:
+            found = {job.id for job in self.jobs.named(f"{asset}-") if not job.state.ended}
+        except ConfigurationError as error:
+            # A deployment without heavy work has no queues, and no jobs.
+            self.say(f"no jobs are looked for: {error.message}")
+            return set()
         # Children of arrays are recorded one by one, and stopped with their parent.
         said = {
             job.id.partition(":")[0] for job in self.catalog.jobs(asset) if job.state == RUNNING

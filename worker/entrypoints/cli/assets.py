@@ -270,28 +270,21 @@ def rm_command(*, assets: tuple[str, ...], data: Path | None, as_json: bool) -> 
         click.echo(output.one_line(text), err=True)
 
     eraser = reached.app.eraser(reached.jobs, say)
-    removed = []
     for asset in assets:
         erased = eraser.erase(asset)
-        removed.append(erased)
-        if not as_json:
+        if as_json:
+            output.print_line(
+                {
+                    "asset": asset,
+                    "key": erased.record.source.key,
+                    "jobs_stopped": erased.jobs,
+                    "files": erased.files,
+                    "originals": erased.originals,
+                    "quarantined": erased.quarantined,
+                }
+            )
+        else:
             click.echo(output.one_line(_removed_text(erased)))
-    if as_json:
-        output.print_json(
-            {
-                "removed": [
-                    {
-                        "asset": one.record.asset,
-                        "key": one.record.source.key,
-                        "jobs_stopped": one.jobs,
-                        "files": one.files,
-                        "originals": one.originals,
-                        "quarantined": one.quarantined,
-                    }
-                    for one in removed
-                ]
-            }
-        )
 
 
 def _removed_text(erased: Erased) -> str:
