@@ -7,16 +7,18 @@ commands that look something up start without it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker.ports import Catalog, Events, ObjectStore, Queue, Workflows
-from worker.settings import Settings
+from worker.ports import Catalog, Events, Jobs, ObjectStore, Queue, Workflows
+from worker.settings import DeletedOriginals, Settings
 
 if TYPE_CHECKING:
     from worker.adapters.aws_clients import AwsClients
+    from worker.services.erase import Eraser
     from worker.services.heavy import Heavy
     from worker.services.ingest import Ingest
 
@@ -92,7 +94,27 @@ class Application:
             video=settings.video,
             video_bytes=settings.video_bytes,
         )
-        return Ingest(store=self.store, catalog=self.catalog, events=self.events, policy=policy)
+        erases = settings.deleted_originals is DeletedOriginals.ERASE
+        return Ingest(
+            store=self.store,
+            catalog=self.catalog,
+            events=self.events,
+            policy=policy,
+            erase=self.eraser().erase if erases else None,
+        )
+
+    def eraser(self, jobs: Jobs | None = None, say: Callable[[str], None] | None = None) -> Eraser:
+        """What removes assets; see its class."""
+        from worker.services.erase import Eraser
+
+        return Eraser(
+            catalog=self.catalog,
+            store=self.store,
+            events=self.events,
+            settings=self.settings,
+            jobs=jobs,
+            say=say or (lambda _: None),
+        )
 
 
 def assemble(settings: Settings, clients: AwsClients | None = None) -> Application:

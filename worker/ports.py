@@ -76,15 +76,33 @@ class ObjectStore(Protocol):
         version_id: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        """Copy inside the store. ``metadata`` replaces that of the source. Raises ObjectMissing."""
+        """Copy inside the store. ``metadata`` replaces that of the source; tags are not copied.
+
+        Raises:
+            ObjectMissing: there is nothing to copy.
+        """
         ...
 
-    def delete(self, bucket: str, key: str, *, version_id: str | None = None) -> None:
-        """Delete; a missing object is no error."""
+    def renew(self, bucket: str, key: str, *, tags: Mapping[str, str]) -> None:
+        """Write an object again as it is, with these tags and no others.
+
+        Its age counts from now on, which is what rules of the bucket that expire objects with a
+        tag go by. A missing object is no error.
+        """
+        ...
+
+    def delete(
+        self, bucket: str, key: str, *, version_id: str | None = None, etag: str | None = None
+    ) -> None:
+        """Delete; a missing object is no error. With ``etag``: only if the current one is that."""
         ...
 
     def list(self, bucket: str, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
         """Objects in order of key, lazily, those after ``after`` only."""
+        ...
+
+    def all_versions(self, bucket: str, prefix: str) -> Iterator[tuple[str, str]]:
+        """Key and version id of all that is kept, markers of deletions too, lazily."""
         ...
 
 
@@ -99,11 +117,14 @@ class Catalog(Protocol):
         """Record the outcome of processing one upload.
 
         Accepts it only if the catalog has nothing for the asset, an older upload, or the same
-        upload under another recipe or in a state that is not final. Tags, attributes, owner (if
-        the new one is empty) and ``created_at`` of an existing record stay. Idempotent.
+        upload under another recipe or in a state that is not final; ``gone`` may follow any state
+        of the same upload, and nothing follows it. Tags, attributes, owner (if the new one is
+        empty) and ``created_at`` of an existing record stay; those of a newer upload join them.
+        A record that was read here before (its ``revision`` says so) must still be there.
+        Idempotent.
 
         Raises:
-            Superseded: a newer upload is recorded.
+            Superseded: a newer upload is recorded, or the asset is erased.
             AlreadyRecorded: exactly this upload and recipe is recorded as final.
         """
         ...
@@ -250,6 +271,10 @@ class Jobs(Protocol):
 
     def children(self, job: str) -> Sequence[JobStatus]:
         """Of an array job in order of index; none for any other. Raises ``JobMissing``."""
+        ...
+
+    def named(self, prefix: str) -> Sequence[JobStatus]:
+        """Jobs whose names begin so, ended ones too, without the children of arrays."""
         ...
 
     def stop(self, job: str, reason: str) -> None:

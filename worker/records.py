@@ -24,6 +24,8 @@ class Status(StrEnum):
     """Too big or too slow for the ingest function: waits for Batch jobs."""
     REVIEW = "review"
     """Waits for a person."""
+    GONE = "gone"
+    """Somebody deleted the original; what was made of it is still there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,27 @@ def sort_key(sequencer: str) -> str:
     return sequencer.strip().upper().ljust(SEQUENCER_WIDTH, "0")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """A deletion of an object, or of one version of it, as an event of S3 names it."""
+
+    bucket: str
+    key: str
+    sequencer: str
+    """As in ``ObjectVersion``; empty if the event has none."""
+    version_id: str | None = None
+    """Of what was deleted, or of the delete marker that was made or deleted."""
+    time: str = ""
+    """ISO 8601 with Z, by the store's clock."""
+    expired: bool = False
+    """By the bucket's lifecycle rules, not by somebody."""
+
+
+def is_folder(key: str, size: int) -> bool:
+    """Whether an object only stands for a folder, as the S3 console makes them."""
+    return key.endswith("/") and size == 0
+
+
 _NAMESPACE = uuid.UUID("6f3f7a52-2a0b-5d3c-9c1e-7d5e1a4b8c90")
 
 
@@ -70,13 +93,25 @@ def asset_id_of(bucket: str, key: str) -> str:
     any other object has one derived from its name (UUIDv5, RFC 9562), so that a new upload under
     the same key is a new version of the same asset.
     """
-    parts = key.split("/")
-    if len(parts) >= 4 and parts[1] == "uploads":
-        try:
-            return str(uuid.UUID(parts[2]))
-        except ValueError:
-            pass
+    if folder_of(key) is not None:
+        return str(uuid.UUID(key.split("/")[2]))
     return str(uuid.uuid5(_NAMESPACE, f"s3://{bucket}/{key}"))
+
+
+def folder_of(key: str) -> str | None:
+    """The folder that all uploads of one asset share, with its slash; None if the key is alone."""
+    parts = key.split("/", 3)
+    if len(parts) < 4 or parts[1] != "uploads":
+        return None
+    try:
+        uuid.UUID(parts[2])
+    except ValueError:
+        return None
+    return "/".join(parts[:3]) + "/"
+
+
+SUPERSEDED = {"superseded": "true"}
+"""Tag of files of a version that was replaced: a rule of the bucket's lifecycle expires them."""
 
 
 def version_of(etag: str, sequencer: str, recipe_digest: str) -> str:
@@ -175,6 +210,8 @@ class AssetRecord:
     """Of an accepted video: what plays."""
     copied_from: str | None = None
     """The asset whose renditions were copied because the bytes are identical."""
+    replaces: str = ""
+    """The version recorded before this one, whose files expire; empty if there was none."""
     tags: frozenset[str] = frozenset()
     attributes: Mapping[str, str] = field(default_factory=dict)
     created_at: str = ""
@@ -253,7 +290,8 @@ class Event:
 
     id: str
     type: str
-    """``asset.accepted``, ``asset.rejected``, ``asset.heavy``, ``asset.review``."""
+    """``asset.accepted``, ``asset.rejected``, ``asset.heavy``, ``asset.review``, ``asset.gone``,
+    ``asset.erased``."""
     asset: str
     time: str
     detail: Mapping[str, object] = field(default_factory=dict)

@@ -28,6 +28,15 @@ class Ordering(StrEnum):
     """Cheaper; two workers on one object do the work twice, with one effect."""
 
 
+class DeletedOriginals(StrEnum):
+    """What becomes of an asset whose original somebody deletes in the intake bucket."""
+
+    KEEP = "keep"
+    """It stays, and its record says ``gone``."""
+    ERASE = "erase"
+    """It is removed with everything that was made of it, earlier versions of the original too."""
+
+
 def _name(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be empty")
@@ -65,6 +74,13 @@ def _ordering(text: str) -> Ordering:
         raise ValueError("must be fifo or standard") from None
 
 
+def _deleted_originals(text: str) -> DeletedOriginals:
+    try:
+        return DeletedOriginals(text)
+    except ValueError:
+        raise ValueError("must be keep or erase") from None
+
+
 def _read(parse: Callable[[str], Value], default: Any = MISSING) -> Any:
     metadata = {"parse": parse}
     if default is MISSING:
@@ -98,6 +114,7 @@ class Settings:
     """Where events go that the workflow function was not told or failed on. Only the commands that
     look after dead letters need it."""
     ordering: Ordering = _read(_ordering, Ordering.FIFO)  # noqa: RUF009 - a field
+    deleted_originals: DeletedOriginals = _read(_deleted_originals, DeletedOriginals.KEEP)  # noqa: RUF009 - a field
     recipe: str = _read(_name, "default")
     """A shipped recipe's name, or the path of a recipe file in the image."""
     redis_url: str | None = _read(_optional, None)

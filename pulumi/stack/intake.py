@@ -24,10 +24,12 @@ from stack.queues import QueueWithDeadLetters
 from stack.scope import Scope
 from stack.storage import Buckets
 from worker.adapters.dynamodb.keys import CONTENT_INDEX
-from worker.settings import PREFIX, Ordering
+from worker.settings import PREFIX, DeletedOriginals, Ordering
 
 COMPONENT = "intake"
 ENTRY_POINT = "worker.entrypoints.ingest.handler"
+EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*")
+"""Everything that changes what is current under a key."""
 
 
 class Intake(pulumi.ComponentResource):
@@ -48,6 +50,7 @@ class Intake(pulumi.ComponentResource):
         self._intake = config.intake
         own = pulumi.ResourceOptions(parent=self)
         ordered = config.intake.ordering is Ordering.FIFO
+        erases = config.storage.deleted_originals is DeletedOriginals.ERASE
         self.uploads = self._queue("uploads", fifo=False)
         self._notify(buckets, event_bridge=config.storage.event_bridge)
         self.work = self.uploads
@@ -75,7 +78,10 @@ class Intake(pulumi.ComponentResource):
             memory=config.intake.memory,
             timeout=config.intake.timeout,
             log_retention_days=config.intake.log_retention_days,
-            statements=_rights(buckets, catalog, events, self.work),
+            statements=[
+                *_rights(buckets, catalog, events, self.work),
+                *(_erasing(buckets, catalog) if erases else ()),
+            ],
             tracing=config.tracing,
             reserved=config.intake.reserved_concurrency,
             # Nothing of ours calls it without waiting. Whoever does by hand loses no upload.
@@ -129,7 +135,7 @@ class Intake(pulumi.ComponentResource):
             bucket=intake.name,
             queues=[
                 s3.BucketNotificationQueueArgs(
-                    id="uploads", queue_arn=self.uploads.arn, events=["s3:ObjectCreated:*"]
+                    id="uploads", queue_arn=self.uploads.arn, events=list(EVENTS)
                 )
             ],
             eventbridge=event_bridge,
@@ -155,6 +161,7 @@ def _environment(
         "queue_url": queue.url,
         "dlq_url": queue.dead_letters.url,
         "ordering": config.intake.ordering.value,
+        "deleted_originals": config.storage.deleted_originals.value,
         "recipe": config.recipe,
         **config.settings,
     }
@@ -176,15 +183,22 @@ def _rights(
             [queue.arn],
         ),
         # Versions: what an event announced is read, not what lies there by now; a rejected
-        # version goes to quarantine. Events of a backfill name no version.
+        # version goes to quarantine, and a marker hides what it had replaced. Events of a backfill
+        # name no version.
         policies.allow(
-            ["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion"],
+            ["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject", "s3:DeleteObjectVersion"],
             [buckets.intake.objects],
         ),
         # Without it S3 answers "forbidden" for an object that is gone.
         policies.allow(["s3:ListBucket"], [buckets.intake.arn, buckets.delivery.arn]),
         policies.allow(
-            ["s3:PutObject", "s3:GetObject", "s3:DeleteObject"], [buckets.delivery.objects]
+            [
+                "s3:PutObject",
+                "s3:PutObjectTagging",  # of what is superseded
+                "s3:GetObject",
+                "s3:DeleteObject",
+            ],
+            [buckets.delivery.objects],
         ),
         # What is larger than 5 GB is copied there in parts, and those of a failed copy are removed.
         policies.allow(["s3:PutObject", "s3:AbortMultipartUpload"], [buckets.quarantine.objects]),
@@ -193,4 +207,14 @@ def _rights(
         ),
         policies.allow(["dynamodb:Query"], [catalog.index(CONTENT_INDEX)]),
         policies.allow(["events:PutEvents"], [events.arn]),
+    ]
+
+
+def _erasing(buckets: Buckets, catalog: Catalog) -> Sequence[policies.Statement]:
+    """What it takes to remove an asset with everything, beside what ingest may do anyway."""
+    return [
+        policies.allow(["s3:ListBucketVersions"], [buckets.intake.arn]),
+        policies.allow(["s3:ListBucket"], [buckets.quarantine.arn]),
+        policies.allow(["s3:DeleteObject"], [buckets.quarantine.objects]),
+        policies.allow(["dynamodb:Query", "dynamodb:BatchWriteItem"], [catalog.arn]),
     ]

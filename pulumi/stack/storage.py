@@ -16,6 +16,7 @@ from stack import policies
 from stack.bucket import COMPONENT, PrivateBucket, Rule, expire
 from stack.config import Storage
 from stack.scope import Scope
+from worker.records import SUPERSEDED
 
 SMALLEST_TIERED = 128 * 1024
 """Bytes. Objects up to this size cost more in colder classes than they save."""
@@ -40,7 +41,11 @@ class Buckets(pulumi.ComponentResource):
         self.intake = self._bucket("intake", _keep_originals(config), versioned=True)
         # Renditions can always be made again, under keys that are never written twice.
         self.delivery = self._bucket(
-            "delivery", [expire(config.rendition_days)] if config.rendition_days else []
+            "delivery",
+            [
+                _expire_superseded(config.superseded_days),
+                *([expire(config.rendition_days)] if config.rendition_days else []),
+            ],
         )
         self.quarantine = self._bucket("quarantine", [expire(config.quarantine_days)])
         self._let_browsers_upload()
@@ -164,6 +169,19 @@ class Buckets(pulumi.ComponentResource):
             # Refused as long as the bucket has no versions.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[rights, self.intake.versioning]),
         )
+
+
+def _expire_superseded(days: int) -> Rule:
+    """What ingest has tagged goes. Its age counts from then: the tag comes with a new write."""
+    ((key, value),) = SUPERSEDED.items()
+    return Rule(
+        id="superseded",
+        status="Enabled",
+        filter=s3.BucketLifecycleConfigurationRuleFilterArgs(
+            tag=s3.BucketLifecycleConfigurationRuleFilterTagArgs(key=key, value=value)
+        ),
+        expiration=s3.BucketLifecycleConfigurationRuleExpirationArgs(days=days),
+    )
 
 
 def _keep_originals(config: Storage) -> list[Rule]:

@@ -246,7 +246,7 @@ def _rights(
     return [
         policies.allow(["states:StartExecution"], [machine]),
         policies.allow(
-            ["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion"],
+            ["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject", "s3:DeleteObjectVersion"],
             [buckets.intake.objects],
         ),
         policies.allow(["s3:ListBucket"], [buckets.intake.arn, buckets.delivery.arn]),
@@ -255,5 +255,7 @@ def _rights(
         # What is larger than 5 GB is copied there in parts, and those of a failed copy are removed.
         policies.allow(["s3:PutObject", "s3:AbortMultipartUpload"], [buckets.quarantine.objects]),
         policies.allow(["dynamodb:GetItem", "dynamodb:PutItem"], [catalog.arn]),
+        # What jobs recorded of an asset that was erased while they were at work.
+        policies.allow(["dynamodb:Query", "dynamodb:BatchWriteItem"], [catalog.arn]),
         policies.allow(["events:PutEvents"], [events.arn]),
     ]

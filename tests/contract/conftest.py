@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.contract.catalog_tables import make_table
+from tests.contract.object_place import Place
 from tests.emulators import make_sure
 from worker.adapters.aws_clients import AwsClients
 from worker.adapters.dynamodb.catalog import DynamoCatalog
+from worker.adapters.files import FileObjectStore
+from worker.adapters.s3 import S3ObjectStore
 from worker.adapters.sqlite_catalog import SqliteCatalog
 from worker.local.emulator import Emulator, running
 from worker.ports import Catalog
@@ -53,3 +56,17 @@ def catalog(request: pytest.FixtureRequest, fresh: Callable[[str], str]) -> Iter
     make_table(clients.dynamodb, name)
     yield DynamoCatalog(clients.dynamodb, name)
     clients.dynamodb.delete_table(TableName=name)
+
+
+@pytest.fixture(params=["files", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, fresh: Callable[[str], str]) -> Place:
+    """Every adapter in turn."""
+    bucket = fresh("bucket")
+    if request.param == "files":
+        return Place(FileObjectStore(tmp_path / "store"), bucket)
+    clients: AwsClients = request.getfixturevalue("clients")
+    clients.s3.create_bucket(
+        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+    )
+    clients.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    return Place(S3ObjectStore(clients, page=2), bucket)

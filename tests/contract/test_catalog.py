@@ -107,16 +107,57 @@ def test_sequencers_are_compared_as_padded_hexadecimal(catalog: Catalog) -> None
 
 
 def test_a_newer_upload_keeps_what_people_added(catalog: Catalog) -> None:
-    """Tags, attributes, the owner and the time of the first record stay with an asset."""
+    """Tags, attributes, the owner and the time of the first record stay; new labels join them."""
     put(catalog, record(1, 1))
     catalog.update(given_.asset_id(1), add_tags=["summer"], set_attributes={"sku": "4711"})
 
-    after = put(catalog, record(1, 2, owner="", tags=frozenset({"x"}), created_at=at(77)))
+    new = record(1, 2, owner="", tags=frozenset({"x"}), attributes={"a": "b"}, created_at=at(77))
+    after = put(catalog, new)
 
     assert after.version == record(1, 2).version
-    assert (after.tags, after.attributes) == (frozenset({"summer"}), {"sku": "4711"})
+    assert (after.tags, after.attributes) == (frozenset({"summer", "x"}), {"sku": "4711", "a": "b"})
+    assert [catalog.by_tag(tag).records for tag in ("summer", "x")] == [(after,), (after,)]
+    assert after.replaces == record(1, 1).version
     assert (after.owner, after.created_at, after.updated_at) == (record(1).owner, at(1), at(2))
     assert (after.revision, catalog.get(after.asset)) == (3, after)
+
+
+def test_the_same_upload_brings_no_tag_back(catalog: Catalog) -> None:
+    """Another recipe or the end of a job is no reason for what a person took away."""
+    put(catalog, record(1, 1, status=Status.HEAVY, tags=frozenset({"x"})))
+    catalog.update(given_.asset_id(1), remove_tags=["x"])
+
+    done = put(catalog, record(1, 1, tags=frozenset({"x"})))
+    again = put(catalog, record(1, 1, recipe_digest=OTHER_DIGEST, tags=frozenset({"x"})))
+
+    assert (done.tags, again.tags) == (frozenset(), frozenset())
+    assert (done.replaces, again.replaces) == ("", done.version)
+    assert catalog.by_tag("x").records == ()
+
+
+def test_an_asset_whose_original_is_gone_keeps_all_else(catalog: Catalog) -> None:
+    """What was made meanwhile too; nothing follows but a newer upload."""
+    waits = put(catalog, record(1, 1, status=Status.HEAVY))
+    done = put(catalog, record(1, 1))
+
+    gone = put(catalog, replace(waits, status=Status.GONE, updated_at=at(50)))
+
+    assert gone == replace(
+        done, status=Status.GONE, verdict=waits.verdict, updated_at=at(50), revision=3
+    )
+    assert catalog.by_status(Status.GONE).records == (gone,)
+    for late in (record(1, 1), record(1, 1, recipe_digest=OTHER_DIGEST), gone):
+        assert outcome(catalog, late) == "already_recorded"
+    assert put(catalog, record(1, 2)).status is Status.ACCEPTED
+
+
+def test_what_was_made_of_a_record_does_not_outlive_it(catalog: Catalog) -> None:
+    """The asset was erased meanwhile: the outcome of a job is not a first outcome."""
+    waits = put(catalog, record(1, 1, status=Status.HEAVY))
+    catalog.delete(waits.asset)
+
+    assert outcome(catalog, replace(waits, status=Status.ACCEPTED)) == "superseded"
+    assert catalog.get(waits.asset) is None
 
 
 def test_a_newer_upload_may_name_another_owner(catalog: Catalog) -> None:

@@ -332,4 +332,9 @@ def test_records_without_an_owner_keep_none(catalog: Catalog) -> None:
     [owned] = put(catalog, record(1, 3, owner="anna"))
 
     assert catalog.by_owner("anna").records == (between, owned)
-    assert owned == replace(record(1, 3, owner="anna"), created_at=first.created_at, revision=2)
+    assert owned == replace(
+        record(1, 3, owner="anna"),
+        created_at=first.created_at,
+        replaces=first.version,
+        revision=2,
+    )

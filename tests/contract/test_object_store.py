@@ -5,18 +5,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from worker.adapters.aws_clients import AwsClients
-from worker.adapters.files import FileObjectStore
-from worker.adapters.s3 import S3ObjectStore
+from tests.contract.object_place import Place
 from worker.errors import EngineError, InputError, ObjectChanged, ObjectMissing
-from worker.ports import ObjectStore
 
 HOSTILE_KEYS = (
     "plain.jpg",
@@ -41,36 +35,6 @@ HOSTILE_KEYS = (
     "é" * 512,
     "a/" * 512,
 )
-
-
-@dataclass(frozen=True)
-class Place:
-    """A store with an empty, versioned bucket in it."""
-
-    store: ObjectStore
-    bucket: str
-
-    def put(self, key: str, data: bytes, **more: str) -> str:
-        """Store some bytes whose type does not matter."""
-        return self.store.put(self.bucket, key, data, content_type="image/jpeg", metadata=more)
-
-    def keys(self, prefix: str = "", *, after: str = "") -> list[str]:
-        """What is listed."""
-        return [found.key for found in self.store.list(self.bucket, prefix, after=after)]
-
-
-@pytest.fixture(params=["files", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, fresh: Callable[[str], str]) -> Place:
-    """Every adapter in turn."""
-    bucket = fresh("bucket")
-    if request.param == "files":
-        return Place(FileObjectStore(tmp_path / "store"), bucket)
-    clients: AwsClients = request.getfixturevalue("clients")
-    clients.s3.create_bucket(
-        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
-    )
-    clients.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    return Place(S3ObjectStore(clients, page=2), bucket)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00", bytes(range(256)) * 4096], ids=["0", "1", "1M"])

@@ -48,6 +48,7 @@ _ON: Mapping[str, Mapping[str, Any]] = {
     "storage": {
         "replicateTo": REPLICA,
         "renditionDays": 30,
+        "deletedOriginals": "erase",
         "browserOrigins": ["https://a.example"],
     },
     "catalog": {"capacity": "provisioned"},
@@ -151,6 +152,8 @@ configs = st.fixed_dictionaries(
                 "glacierAfterDays": _DAYS,
                 "noncurrentDays": _DAYS,
                 "renditionDays": st.integers(0, 3650),
+                "supersededDays": _DAYS,
+                "deletedOriginals": st.sampled_from(["keep", "erase"]),
                 "quarantineDays": _DAYS,
                 "accessLogDays": _DAYS,
                 "browserOrigins": st.lists(

@@ -115,23 +115,17 @@ def test_originals_are_tiered_at_once_and_go_to_glacier_if_large() -> None:
 
 
 def test_the_quarantine_expires(ordered: Declaration) -> None:
-    """Rejected originals go after thirty days; nothing else expires whole objects."""
-    rules = {
-        name: ordered.one("s3/BucketLifecycleConfiguration", name).inputs["rules"][1:]
-        for name in ("delivery", "quarantine")
-    }
+    """Rejected originals go after thirty days."""
+    rules = ordered.one("s3/BucketLifecycleConfiguration", "quarantine").inputs["rules"]
 
-    assert rules == {
-        "delivery": [],
-        "quarantine": [
-            {
-                "id": "expire",
-                "status": "Enabled",
-                "filter": {"prefix": ""},
-                "expiration": {"days": 30},
-            }
-        ],
-    }
+    assert rules[1:] == [
+        {
+            "id": "expire",
+            "status": "Enabled",
+            "filter": {"prefix": ""},
+            "expiration": {"days": 30},
+        }
+    ]
 
 
 def test_buckets_are_kept_unless_told(ordered: Declaration) -> None:
@@ -212,7 +206,11 @@ def test_what_is_kept_for_a_while_goes_after_it() -> None:
     chosen = {"accessLogs": True, "accessLogDays": 11, "renditionDays": 22, "quarantineDays": 33}
     declared = declare({"storage": chosen})
     days = {
-        name: declared.one("s3/BucketLifecycleConfiguration", name).inputs["rules"][1]["expiration"]
+        name: next(
+            rule["expiration"]
+            for rule in declared.one("s3/BucketLifecycleConfiguration", name).inputs["rules"]
+            if rule["id"] == "expire"
+        )
         for name in ("access-logs", "delivery", "quarantine")
     }
 
@@ -221,6 +219,22 @@ def test_what_is_kept_for_a_while_goes_after_it() -> None:
         "delivery": {"days": 22},
         "quarantine": {"days": 33},
     }
+
+
+@pytest.mark.parametrize("days", [None, 3])
+def test_what_is_superseded_expires_by_its_tag(days: int | None) -> None:
+    """A week after it was replaced, or as chosen; nothing without the tag does."""
+    declared = declare({"storage": {"supersededDays": days}} if days else {})
+    rules = declared.one("s3/BucketLifecycleConfiguration", "delivery").inputs["rules"]
+
+    assert [rule for rule in rules if "expiration" in rule] == [
+        {
+            "id": "superseded",
+            "status": "Enabled",
+            "filter": {"tag": {"key": "superseded", "value": "true"}},
+            "expiration": {"days": days or 7},
+        }
+    ]
 
 
 def test_originals_are_copied_and_what_is_deleted_stays_there(full: Declaration) -> None:

@@ -21,14 +21,18 @@ def _rights(declaration: Declaration, role: str) -> dict[tuple[str, ...], list[s
 
 
 def test_uploads_are_notified_to_the_standard_queue(ordered: Declaration) -> None:
-    """Creations only: what ingest deletes itself comes back as no event."""
+    """And deletions, by whoever they are and by the bucket's rules."""
     notification = ordered.one("s3/BucketNotification", "intake")
 
     assert notification.inputs == {
         "bucket": "safelight-test-intake",
         "eventbridge": True,
         "queues": [
-            {"id": "uploads", "queueArn": f"{SQS}-uploads", "events": ["s3:ObjectCreated:*"]}
+            {
+                "id": "uploads",
+                "queueArn": f"{SQS}-uploads",
+                "events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*"],
+            }
         ],
     }
 
@@ -255,9 +259,16 @@ def test_the_functions_rights(ordered: Declaration) -> None:
             "sqs:GetQueueAttributes",
             "sqs:ChangeMessageVisibility",
         ): [f"{SQS}-ordered"],
-        ("s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion"): [f"{S3}-intake/*"],
+        (
+            "s3:GetObject",
+            "s3:GetObjectVersion",
+            "s3:DeleteObject",
+            "s3:DeleteObjectVersion",
+        ): [f"{S3}-intake/*"],
         ("s3:ListBucket",): [f"{S3}-intake", f"{S3}-delivery"],
-        ("s3:PutObject", "s3:GetObject", "s3:DeleteObject"): [f"{S3}-delivery/*"],
+        ("s3:PutObject", "s3:PutObjectTagging", "s3:GetObject", "s3:DeleteObject"): [
+            f"{S3}-delivery/*"
+        ],
         ("s3:PutObject", "s3:AbortMultipartUpload"): [f"{S3}-quarantine/*"],
         (
             "dynamodb:GetItem",
@@ -269,3 +280,30 @@ def test_the_functions_rights(ordered: Declaration) -> None:
     }
 
     assert _rights(ordered, "ingest") == expected
+
+
+def test_erasing_takes_further_rights_and_only_where_it_is_chosen(ordered: Declaration) -> None:
+    """Every version of an original, quarantine, and all items of an asset."""
+    table = "arn:aws:dynamodb:safelight-test-catalog"
+    erasing = declare({"storage": {"deletedOriginals": "erase"}})
+
+    before, after = (
+        [
+            (one["Action"], one["Resource"])
+            for one in declared.one("iam/RolePolicy", "ingest").statements()
+        ]
+        for declared in (ordered, erasing)
+    )
+    assert [one for one in after if one not in before] == [
+        (["s3:ListBucketVersions"], [f"{S3}-intake"]),
+        (["s3:ListBucket"], [f"{S3}-quarantine"]),
+        (["s3:DeleteObject"], [f"{S3}-quarantine/*"]),
+        (["dynamodb:Query", "dynamodb:BatchWriteItem"], [table]),
+    ]
+    settings = [
+        declared.one("lambda/Function", "ingest").inputs["environment"]["variables"][
+            "SAFELIGHT_DELETED_ORIGINALS"
+        ]
+        for declared in (ordered, erasing)
+    ]
+    assert settings == ["keep", "erase"]

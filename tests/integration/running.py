@@ -121,12 +121,14 @@ class Running:
 
 
 @contextmanager
-def stack(data: Path, *, workers: int = 1, port: int | None = None) -> Iterator[Running]:
-    """A stack for as long as the block lasts."""
+def stack(
+    data: Path, *options: str, workers: int = 1, port: int | None = None
+) -> Iterator[Running]:
+    """A stack for as long as the block lasts, with further options of ``up``."""
     process = subprocess.Popen(
         [
             *(*COMMAND, "up", "--json", "--data", str(data)),
-            *("--port", str(port or free_port()), "--workers", str(workers)),
+            *("--port", str(port or free_port()), "--workers", str(workers), *options),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

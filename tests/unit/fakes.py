@@ -8,14 +8,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from worker.errors import (
-    AlreadyRecorded,
-    AssetMissing,
-    Conflict,
-    ObjectChanged,
-    ObjectMissing,
-    Superseded,
-)
+from worker.adapters.succession import succeed
+from worker.errors import AssetMissing, Conflict, ObjectChanged, ObjectMissing
 from worker.ports import StoredObject
 from worker.records import (
     AssetRecord,
@@ -24,12 +18,17 @@ from worker.records import (
     LogEntry,
     ObjectVersion,
     Page,
+    Removal,
     Similar,
     Status,
 )
 
 MODIFIED = "2026-01-02T03:04:05.678Z"
 """When every object here was last modified."""
+RENEWED = "2099-01-02T03:04:05.678Z"
+"""The same, once it was written again."""
+VERSIONED = "intake"
+"""The one bucket that keeps versions."""
 
 
 class Killed(BaseException):
@@ -70,6 +69,10 @@ class Stored:
     content_type: str = ""
     cache_control: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    marker: bool = False
+    """Of a deletion: below it lie versions that are not shown."""
+    modified: str = MODIFIED
 
 
 class MemoryStore:
@@ -81,9 +84,12 @@ class MemoryStore:
         self.versions: dict[tuple[str, str], list[Stored]] = {}
         self._ids = itertools.count(1)
 
-    def upload(self, bucket: str, key: str, data: bytes) -> ObjectVersion:
+    def upload(
+        self, bucket: str, key: str, data: bytes, metadata: Mapping[str, str] | None = None
+    ) -> ObjectVersion:
         """What a user's upload does: a new version and the event that tells of it."""
         stored = self._add(bucket, key, data)
+        stored.metadata = dict(metadata or {})
         number = int(stored.version_id)
         return ObjectVersion(
             bucket=bucket,
@@ -92,6 +98,18 @@ class MemoryStore:
             sequencer=f"{number:018X}",
             size=len(data),
             version_id=stored.version_id,
+            time=stored.modified,
+        )
+
+    def remove(self, bucket: str, key: str, version_id: str | None = None) -> Removal:
+        """What a user's deletion does, and the event that tells of it."""
+        self.delete(bucket, key, version_id=version_id)
+        return Removal(
+            bucket=bucket,
+            key=key,
+            sequencer=f"{next(self._ids):018X}",
+            version_id=version_id or self.versions[bucket, key][-1].version_id,
+            time=MODIFIED,
         )
 
     def _add(self, bucket: str, key: str, data: bytes) -> Stored:
@@ -102,13 +120,19 @@ class MemoryStore:
 
     def _find(self, bucket: str, key: str, version_id: str | None) -> Stored:
         for stored in reversed(self.versions.get((bucket, key), [])):
+            if version_id is None and stored.marker:
+                break
             if version_id is None or stored.version_id == version_id:
                 return stored
         raise ObjectMissing(f"{bucket}/{key} is not there")
 
     def keys(self, bucket: str) -> set[str]:
         """Keys that have an object."""
-        return {key for (where, key), found in self.versions.items() if where == bucket and found}
+        return {
+            key
+            for (where, key), found in self.versions.items()
+            if where == bucket and found and not found[-1].marker
+        }
 
     def get(
         self,
@@ -138,13 +162,16 @@ class MemoryStore:
             etag=stored.etag,
             version_id=stored.version_id,
             content_type=stored.content_type,
-            modified=MODIFIED,
+            modified=stored.modified,
             metadata=stored.metadata,
         )
 
     def head(self, bucket: str, key: str, *, version_id: str | None = None) -> StoredObject:
         """See the port."""
-        return self._head(key, self._find(bucket, key, version_id))
+        effect = lambda: self._head(key, self._find(bucket, key, version_id))  # noqa: E731
+        result = self.fuse.around("store.head", effect)
+        assert isinstance(result, StoredObject)
+        return result
 
     def put(
         self,
@@ -184,22 +211,46 @@ class MemoryStore:
 
         self.fuse.around("store.copy", effect)
 
-    def delete(self, bucket: str, key: str, *, version_id: str | None = None) -> None:
+    def renew(self, bucket: str, key: str, *, tags: Mapping[str, str]) -> None:
         """See the port."""
 
         def effect() -> None:
+            found = self._find(bucket, key, None)
+            found.tags, found.modified = dict(tags), RENEWED
+
+        self.fuse.around("store.renew", effect)
+
+    def delete(
+        self, bucket: str, key: str, *, version_id: str | None = None, etag: str | None = None
+    ) -> None:
+        """See the port. Only the intake bucket keeps versions."""
+
+        def effect() -> None:
             kept = self.versions.get((bucket, key), [])
-            self.versions[bucket, key] = [
-                one for one in kept if version_id is not None and one.version_id != version_id
-            ]
+            if etag is not None and (not kept or kept[-1].marker or kept[-1].etag != etag):
+                return
+            if version_id is not None:
+                left = [one for one in kept if one.version_id != version_id]
+            elif bucket == VERSIONED and kept:
+                left = [*kept, Stored(b"", "", str(next(self._ids)), marker=True)]
+            else:
+                left = []
+            self.versions[bucket, key] = left
 
         self.fuse.around("store.delete", effect)
+
+    def all_versions(self, bucket: str, prefix: str) -> Iterator[tuple[str, str]]:
+        """See the port."""
+        for (where, key), found in list(self.versions.items()):
+            if where == bucket and key.startswith(prefix):
+                for stored in list(found):
+                    yield key, stored.version_id
 
     def list(self, bucket: str, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
         """See the port."""
         for key in sorted(self.keys(bucket)):
             if key.startswith(prefix) and key > after:
-                yield self.head(bucket, key)
+                yield self._head(key, self._find(bucket, key, None))
 
 
 class MemoryCatalog:
@@ -210,6 +261,7 @@ class MemoryCatalog:
         self.fuse = fuse or Fuse()
         self.records: dict[str, AssetRecord] = {}
         self.entries: dict[tuple[str, str, str], LogEntry] = {}
+        self.known_jobs: dict[tuple[str, str], JobRecord] = {}
         self._lock = threading.Lock()
 
     def get(self, asset: str) -> AssetRecord | None:
@@ -224,34 +276,14 @@ class MemoryCatalog:
         def effect() -> AssetRecord:
             with self._lock:
                 known = self.records.get(record.asset)
-                if known is not None:
-                    self._refuse(record, known)
+                made = succeed(known, record, now=record.updated_at)
                 self.entries[record.asset, entry.time, entry.id] = entry
-                merged = record if known is None else self._merged(record, known)
-                self.records[record.asset] = merged
-                return merged
+                self.records[record.asset] = made
+                return made
 
         result = self.fuse.around("catalog.commit", effect)
         assert isinstance(result, AssetRecord)
         return result
-
-    def _refuse(self, record: AssetRecord, known: AssetRecord) -> None:
-        if known.source.newer_than(record.source.sequencer):
-            raise Superseded("a newer upload is recorded")
-        same = not record.source.newer_than(known.source.sequencer)
-        waiting = known.status in {Status.HEAVY, Status.REVIEW} and record.status != known.status
-        if same and known.recipe_digest == record.recipe_digest and not waiting:
-            raise AlreadyRecorded("this upload is recorded")
-
-    def _merged(self, record: AssetRecord, known: AssetRecord) -> AssetRecord:
-        return replace(
-            record,
-            owner=record.owner or known.owner,
-            tags=known.tags,
-            attributes=known.attributes,
-            created_at=known.created_at,
-            revision=known.revision + 1,
-        )
 
     def by_content(self, sha256: str) -> Sequence[AssetRecord]:
         """See the port."""
@@ -287,7 +319,13 @@ class MemoryCatalog:
 
     def delete(self, asset: str) -> None:
         """See the port."""
-        self.records.pop(asset, None)
+
+        def effect() -> None:
+            self.records.pop(asset, None)
+            self.known_jobs = {at: job for at, job in self.known_jobs.items() if at[0] != asset}
+            self.entries = {at: line for at, line in self.entries.items() if at[0] != asset}
+
+        self.fuse.around("catalog.delete", effect)
 
     def list_assets(self, *, limit: int = 50, cursor: str | None = None) -> Page:
         """See the port; one page."""
@@ -323,11 +361,12 @@ class MemoryCatalog:
         self.fuse.around("catalog.log", effect)
 
     def jobs(self, asset: str) -> Sequence[JobRecord]:
-        """No jobs here."""
-        return []
+        """See the port."""
+        return [job for job in self.known_jobs.values() if job.asset == asset]
 
     def put_job(self, job: JobRecord) -> None:
-        """No jobs here."""
+        """See the port."""
+        self.known_jobs[job.asset, job.id] = job
 
 
 class MemoryEvents:

@@ -225,7 +225,7 @@ def test_an_estimate_counts_and_prices() -> None:
     )
 
     assert (one.objects, one.bytes, one.skipped) == (1, 10, 0)
-    assert one.requests_usd == pytest.approx(1 + 60 + 30 + 100 + 10_000)
+    assert one.requests_usd == pytest.approx(2 + 60 + 30 + 100 + 10_000)
     assert one.compute_usd == pytest.approx((1 + 1) * 2)
     assert one.catalog_usd == pytest.approx(10 + 21)
     assert one.total_usd == pytest.approx(one.requests_usd + 4 + 31)

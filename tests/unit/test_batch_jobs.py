@@ -266,6 +266,20 @@ def test_a_list_can_be_of_one_state(stubs: Stubs) -> None:
     assert list(stubs.jobs.list(JobState.FAILED)) == []
 
 
+def test_jobs_are_found_by_the_beginning_of_their_name(stubs: Stubs) -> None:
+    """In every queue, in any state; Batch knows no case, and names do."""
+    stubs.queues(*(f"sl-test-{queue}-0a1b2c3" for queue in ("urgent", "standard", "bulk")))
+    named = {"filters": [{"name": "JOB_NAME", "values": ["film-*"]}], "maxResults": 100}
+    for queue in ("urgent", "standard", "bulk"):
+        stubs.summaries(
+            {"jobQueue": f"sl-test-{queue}-0a1b2c3", **named},
+            {"jobId": queue, "jobName": f"film-{queue}", "status": "SUCCEEDED"},
+            {"jobId": "other", "jobName": f"Film-{queue}"},
+        )
+
+    assert [found.id for found in stubs.jobs.named("film-")] == ["urgent", "standard", "bulk"]
+
+
 def test_a_stop_says_why(stubs: Stubs) -> None:
     """The reason ends up in the job's record; Batch takes at most so many characters."""
     stubs.detail()

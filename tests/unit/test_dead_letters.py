@@ -95,7 +95,7 @@ def test_letters_are_grouped_by_why_they_failed() -> None:
     world = World()
     world.bury(
         "no JSON",
-        notification("a", name="ObjectRemoved:Delete"),
+        notification("a", name="ObjectTagging:Put"),
         notification("known"),
         notification("slow"),
         notification("slower"),
@@ -131,6 +131,20 @@ def test_a_failure_after_the_commit_is_the_cause() -> None:
     world.fail("picture", "unreachable")
 
     assert world.causes() == {"unreachable": 1}
+
+
+def test_a_deletion_is_a_letter_like_an_upload() -> None:
+    """With its object and its cause, until the catalog says that nothing is left to do."""
+    world = World()
+    world.record("a.jpg")
+    removal = notification("a.jpg", sequencer="0B", name="ObjectRemoved:Delete")
+    error, time = Throttled("slow down", code="throttled"), "2026-01-01T00:00:00.000000Z"
+    dead_letters.remember(world.catalog, removal, error, receives=3, time=time)
+    world.bury(removal, removal.replace('"0B"', '"0C"'))
+
+    assert world.causes() == {"throttled": 1, "unknown": 1}
+    world.record("a.jpg", "0D")
+    assert world.causes() == {"throttled": 1, "settled": 1}
 
 
 def test_the_last_failure_is_the_cause() -> None:

@@ -1,4 +1,4 @@
-"""Files into the intake bucket, waiting for their records, and taking assets back."""
+"""Files into the intake bucket, and waiting for their records."""
 
 from __future__ import annotations
 
@@ -8,30 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fakes import MemoryCatalog, MemoryStore
-from worker.errors import AssetMissing, InputError, TransientError
-from worker.model import Format
+from worker.errors import InputError, TransientError
 from worker.records import (
     AssetRecord,
     ObjectVersion,
     Status,
-    StoredRendition,
     asset_id_of,
     version_of,
 )
-from worker.services.erase import erase
-from worker.services.ingest.output import quarantine_key
 from worker.services.uploads import Placed, await_records, place
-from worker.settings import Settings
-
-SETTINGS = Settings(
-    table="t",
-    intake_bucket="intake",
-    delivery_bucket="delivery",
-    quarantine_bucket="quarantine",
-    event_bus="b",
-    queue_url="q",
-    dlq_url="d",
-)
 
 
 def file(folder: Path, name: str, data: bytes = b"abc") -> Path:
@@ -153,46 +138,3 @@ def test_without_versions_the_etag_decides(tmp_path: Path) -> None:
 
 
 # --- taking back ------------------------------------------------------------------------------
-
-
-def rendition(key: str) -> StoredRendition:
-    """A rendition under a key."""
-    return StoredRendition(
-        name="n", format=Format.JPEG, width=1, height=1, frames=1, bytes=1, key=key, sha256="s"
-    )
-
-
-def test_an_asset_is_taken_back_whole() -> None:
-    """Renditions, original and record are gone; what is another's stays."""
-    store, catalog = MemoryStore(), MemoryCatalog()
-    upload = store.upload("intake", "a", b"abc")
-    for key in ("mine", "other"):
-        store.upload("delivery", key, b"x")
-    record = replace(record_of(upload), renditions=(rendition("mine"),))
-    catalog.records[record.asset] = record
-
-    assert erase(record.asset, catalog=catalog, store=store, settings=SETTINGS) == record
-
-    assert (store.keys("intake"), store.keys("delivery")) == (set(), {"other"})
-    assert catalog.records == {}
-
-
-def test_a_rejected_original_leaves_quarantine() -> None:
-    """Taken back means that no copy is kept for inspection either."""
-    store, catalog = MemoryStore(), MemoryCatalog()
-    record = record_of(store.upload("intake", "a", b"abc"), Status.REJECTED)
-    store.upload("quarantine", quarantine_key(record), b"abc")
-    catalog.records[record.asset] = record
-
-    erase(record.asset, catalog=catalog, store=store, settings=SETTINGS)
-
-    assert store.keys("quarantine") == set()
-
-
-def test_an_unknown_asset_cannot_be_taken_back() -> None:
-    """Nothing is deleted by a guessed id."""
-    store = MemoryStore()
-
-    with pytest.raises(AssetMissing):
-        erase("none", catalog=MemoryCatalog(), store=store, settings=SETTINGS)
-    assert store.fuse.calls == []

@@ -81,6 +81,8 @@ def resources_of(params: Mapping[str, Any]) -> dict[str, Any]:
     source = params.get("CopySource")
     if isinstance(source, Mapping):
         found["CopySource"] = dict(source)
+    if "Tagging" in params:  # which asks for a right of its own
+        found["Tagging"] = True
     if "TransactItems" in params:  # DynamoDB: each is authorised as the operation inside of it
         found["TransactItems"] = [
             [member, item[member]["TableName"]]

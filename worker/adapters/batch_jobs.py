@@ -127,6 +127,21 @@ class BatchJobs:
                 found[each.get("arrayProperties", {}).get("index", 0)] = self._summary(each, queue)
         return tuple(found[index] for index in sorted(found))
 
+    def named(self, prefix: str) -> Sequence[JobStatus]:
+        """See ``Jobs.named``. Batch forgets ended jobs after seven days."""
+        return tuple(
+            self._summary(each, queue)
+            for queue in QUEUES
+            for each in self._pages(
+                {
+                    "jobQueue": self._names.queue(queue),
+                    "filters": [{"name": "JOB_NAME", "values": [f"{prefix}*"]}],
+                }
+            )
+            # Names are compared without regard to case.
+            if each["jobName"].startswith(prefix)
+        )
+
     def stop(self, job: str, reason: str) -> None:
         """See ``Jobs.stop``. Batch sends SIGTERM, and SIGKILL 30 s later."""
         self._detail(job)  # Batch takes any id without a word

@@ -17,7 +17,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -146,7 +146,14 @@ class FileObjectStore:
             metadata=decode_metadata(found.metadata) if metadata is None else metadata,
         )
 
-    def delete(self, bucket: str, key: str, *, version_id: str | None = None) -> None:
+    def renew(self, bucket: str, key: str, *, tags: Mapping[str, str]) -> None:  # noqa: ARG002
+        """See ``ObjectStore.renew``. Nothing expires here, so the tags are not kept."""
+        with suppress(ObjectMissing):
+            self.copy((bucket, key), (bucket, key))
+
+    def delete(
+        self, bucket: str, key: str, *, version_id: str | None = None, etag: str | None = None
+    ) -> None:
         """See ``ObjectStore.delete``."""
         encoded = encoded_key(key)
         top = self._bucket(bucket)
@@ -156,6 +163,8 @@ class FileObjectStore:
         with disk_call(folder), self._locked(bucket):
             found = _read(folder)
             if found is None or version_id not in {None, found.id}:
+                return
+            if etag not in {None, found.etag}:
                 return
             (folder / _OBJECT).unlink(missing_ok=True)
             (folder / f"={found.id}").unlink(missing_ok=True)
@@ -175,6 +184,12 @@ class FileObjectStore:
                 found = _read(folder)
             if found is not None:
                 yield found.stored(key)
+
+    def all_versions(self, bucket: str, prefix: str) -> Iterator[tuple[str, str]]:
+        """See ``ObjectStore.all_versions``: there is one of each object."""
+        for found in self.list(bucket, prefix):
+            assert found.version_id is not None
+            yield found.key, found.version_id
 
     def _bucket(self, bucket: str) -> Path:
         if not _BUCKET.fullmatch(bucket) or ".." in bucket:

@@ -7,7 +7,9 @@ The role needs ``s3:ListBucket`` on buckets that are read: without it S3 answers
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from botocore.exceptions import ClientError
 
@@ -21,7 +23,7 @@ from worker.adapters.object_rules import (
     writable_key,
 )
 from worker.adapters.timestamps import utc_text
-from worker.errors import Unreachable
+from worker.errors import ObjectChanged, ObjectMissing, Unreachable
 from worker.ports import StoredObject
 
 if TYPE_CHECKING:
@@ -130,6 +132,8 @@ class S3ObjectStore:
         if version_id:
             place["VersionId"] = version_id
         asked: dict[str, Any] = {"Bucket": target[0], "Key": target[1]}
+        # A tag may be why the source expires; and whoever copies one needs further rights.
+        asked["TaggingDirective"] = "REPLACE"
         size = 0
         if metadata is not None:
             # Replacing the metadata replaces these headers too, so they must be known.
@@ -140,21 +144,71 @@ class S3ObjectStore:
                 asked["CacheControl"] = found["CacheControl"]
         with aws_call(f"copy s3://{'/'.join(source)} to s3://{'/'.join(target)}"):
             if size > self._copy_bytes:
+                del asked["TaggingDirective"]  # parts have no tags
                 self._copy_parts(place, asked, size)
             elif metadata is None:
                 self._clients.s3.copy_object(CopySource=place, **asked)
             else:
                 self._clients.s3.copy_object(CopySource=place, MetadataDirective="REPLACE", **asked)
 
-    def delete(self, bucket: str, key: str, *, version_id: str | None = None) -> None:
+    def renew(self, bucket: str, key: str, *, tags: Mapping[str, str]) -> None:
+        """See ``ObjectStore.renew``: a copy onto itself, which S3 asks to replace something."""
+        if encoded_key(key) is None:
+            return
+        try:
+            found = self._head(bucket, key, None)
+        except ObjectMissing:
+            return
+        place: CopySourceTypeDef = {"Bucket": bucket, "Key": key}
+        asked: dict[str, Any] = {"Bucket": bucket, "Key": key, "Tagging": urlencode(tags)}
+        asked |= {"Metadata": found.get("Metadata", {}), "ContentType": found["ContentType"]}
+        if found.get("CacheControl"):
+            asked["CacheControl"] = found["CacheControl"]
+        try:
+            with aws_call(f"renew s3://{bucket}/{key}"):
+                if found["ContentLength"] > self._copy_bytes:
+                    self._copy_parts(place, asked, found["ContentLength"])
+                else:
+                    self._clients.s3.copy_object(
+                        CopySource=place,
+                        MetadataDirective="REPLACE",
+                        TaggingDirective="REPLACE",
+                        **asked,
+                    )
+        except ObjectMissing:
+            return
+
+    def delete(
+        self, bucket: str, key: str, *, version_id: str | None = None, etag: str | None = None
+    ) -> None:
         """See ``ObjectStore.delete``. Without a version a versioned bucket keeps the old ones."""
         if encoded_key(key) is None:
             return
         asked: dict[str, Any] = {"Bucket": bucket, "Key": key}
         if version_id:
             asked["VersionId"] = version_id
-        with aws_call(f"delete s3://{bucket}/{key}"):
+        if etag is not None:
+            asked["IfMatch"] = f'"{etag}"'
+        # Only a condition can fail: without one S3 deletes what is not there as well.
+        refused = (ObjectMissing, ObjectChanged) if etag is not None else ()
+        with suppress(*refused), aws_call(f"delete s3://{bucket}/{key}"):
             self._clients.s3.delete_object(**asked)
+
+    def all_versions(self, bucket: str, prefix: str) -> Iterator[tuple[str, str]]:
+        """See the port. A bucket without versions calls its only one ``null``."""
+        if prefix and encoded_key(prefix) is None:
+            return
+        asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
+        asked["PaginationConfig"] = {"PageSize": self._page}
+        with aws_call(f"list versions of s3://{bucket}/{prefix}"):
+            pages = iter(self._clients.s3.get_paginator("list_object_versions").paginate(**asked))
+        while True:
+            with aws_call(f"list versions of s3://{bucket}/{prefix}"):
+                page = next(pages, None)
+            if page is None:
+                return
+            for item in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                yield item["Key"], item["VersionId"]
 
     def list(self, bucket: str, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
         """See ``ObjectStore.list``. Metadata and content type are not listed."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from worker.errors import AlreadyRecorded, Conflict, EngineError, InputError, Superseded
-from worker.labels import check_id, check_labels
+from worker.labels import check_id, check_labels, merged
 from worker.records import AssetRecord, LogEntry, Status, sort_key
 
 WAITING = (Status.HEAVY, Status.REVIEW)
@@ -39,11 +39,11 @@ def succeed(known: AssetRecord | None, new: AssetRecord, *, now: str) -> AssetRe
 
     Args:
         known: the record that is there.
-        new: the outcome; its tags and attributes count only if nothing is known yet.
+        new: the outcome. Tags and attributes of a newer upload join those that are there.
         now: ISO 8601 UTC, for times that ``new`` leaves open.
 
     Raises:
-        Superseded: ``known`` is of a newer upload.
+        Superseded: ``known`` is of a newer upload, or the asset that ``new`` was made of is erased.
         AlreadyRecorded: ``known`` is of this upload and recipe, and final.
     """
     check_id(new.asset, "asset id")
@@ -51,18 +51,34 @@ def succeed(known: AssetRecord | None, new: AssetRecord, *, now: str) -> AssetRe
         check_id(new.owner, "owner")
     updated = new.updated_at or now
     if known is None:
+        if new.revision:
+            raise Superseded(f"asset {new.asset}: it was erased meanwhile")
         check_labels(new.tags, new.attributes)
         created = new.created_at or updated
         return replace(new, created_at=created, updated_at=updated, revision=1)
     refuse(known, new)
+    revision = known.revision + 1
+    if new.status is Status.GONE:
+        # All else stays as it is by now: it may be more than the one knew who saw it go.
+        return replace(
+            known,
+            status=Status.GONE,
+            verdict=new.verdict,
+            updated_at=updated,
+            revision=revision,
+        )
+    tags, attributes = known.tags, known.attributes
+    if order(new.source.sequencer) != order(known.source.sequencer):
+        tags, attributes = merged((tags, attributes), (new.tags, new.attributes))
     return replace(
         new,
         owner=new.owner or known.owner,
-        tags=known.tags,
-        attributes=known.attributes,
+        tags=tags,
+        attributes=attributes,
         created_at=known.created_at,
         updated_at=updated,
-        revision=known.revision + 1,
+        replaces=known.version if known.version != new.version else known.replaces,
+        revision=revision,
     )
 
 
@@ -71,7 +87,11 @@ def refuse(known: AssetRecord, new: AssetRecord) -> None:
     there, here = order(known.source.sequencer), order(new.source.sequencer)
     if there > here:
         raise Superseded(f"asset {new.asset}: a newer upload is recorded")
-    if there < here or known.recipe_digest != new.recipe_digest:
+    if there < here:
+        return
+    if known.status is Status.GONE:
+        raise AlreadyRecorded(f"asset {new.asset}: the original of this upload is gone")
+    if known.recipe_digest != new.recipe_digest or new.status is Status.GONE:
         return
     if _stage(new.status) <= _stage(known.status):
         raise AlreadyRecorded(f"asset {new.asset}: this upload is recorded as {known.status}")

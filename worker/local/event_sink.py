@@ -16,6 +16,7 @@ from worker.adapters.aws_errors import aws_call
 from worker.adapters.event_json import parse
 from worker.adapters.event_log import EventLog
 from worker.errors import SafelightError
+from worker.local import lifecycle
 from worker.local.child import Patience, arguments, log, stopping
 from worker.ports import Events, Message, Queue
 from worker.records import Event
@@ -75,9 +76,13 @@ def run(queue: Queue, sink: Events, *, url: str, stop: Stop) -> None:
 
 
 def main() -> None:
-    """``python -m worker.local.event_sink --queue URL --out FILE [--ready FILE]``."""
-    given = arguments("queue", "out")
-    with stopping(given.ready) as (queue, stop):
+    """``python -m worker.local.event_sink --queue URL --out FILE [--buckets A,B] [--ready FILE]``.
+
+    Objects of the buckets expire by their rules meanwhile.
+    """
+    given = arguments("queue", "out", optional={"buckets": ""})
+    buckets = [one for one in given.values["buckets"].split(",") if one]
+    with stopping(given.ready) as (queue, stop), lifecycle.sweeping(AwsClients(), buckets):
         run(queue, EventLog(Path(given.values["out"])), url=given.values["queue"], stop=stop)
 
 

@@ -33,7 +33,9 @@ def operator(outputs: Outputs) -> Sequence[Statement]:
     return [
         _allow(["s3:ListBucket", "s3:ListBucketVersions"], buckets),
         _allow(["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject"], objects),
-        _allow(["s3:PutObject", "s3:AbortMultipartUpload"], [f"{intake}/*"]),
+        _allow(
+            ["s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObjectVersion"], [f"{intake}/*"]
+        ),
         _allow(["sqs:SendMessage"], queues),
         _allow(["sqs:GetQueueAttributes"], [*queues, *dead]),
         _allow(["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"], dead),
@@ -49,13 +51,24 @@ def operator(outputs: Outputs) -> Sequence[Statement]:
             [table, f"{table}/index/*"],
         ),
         _allow(["states:StartExecution"], [outputs["heavyWorkflow"]]),
+        _allow(["events:PutEvents"], [_arn("events", f"event-bus/{outputs['eventBus']}")]),
     ]
 
 
-def plumbing(queues: Sequence[str]) -> Sequence[Statement]:
-    """Reading the local stack's own queues (URLs)."""
+def plumbing(queues: Sequence[str], outputs: Outputs) -> Sequence[Statement]:
+    """Reading the local stack's own queues (URLs), and going by the rules of buckets."""
     actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
-    return [_allow(actions, [queue_arn(url) for url in queues])]
+    buckets = [f"arn:aws:s3:::{name}" for name in expiring(outputs)]
+    return [
+        _allow(actions, [queue_arn(url) for url in queues]),
+        _allow(["s3:GetLifecycleConfiguration", "s3:ListBucket"], buckets),
+        _allow(["s3:GetObjectTagging", "s3:DeleteObject"], [f"{one}/*" for one in buckets]),
+    ]
+
+
+def expiring(outputs: Outputs) -> Sequence[str]:
+    """The buckets whose objects expire."""
+    return [str(outputs[name]) for name in ("deliveryBucket", "quarantineBucket")]
 
 
 def queue_arn(url: str) -> str:

@@ -30,6 +30,7 @@ from worker.local.deploy.sources import fingerprint
 from worker.local.state_machine import process as state_machines
 from worker.local.supervisor import Child, Supervisor
 from worker.services.local_run.stop import Stop
+from worker.settings import DeletedOriginals
 
 PORT = 4566
 """Of the embedded AWS, unless told; the port such emulators usually have."""
@@ -56,6 +57,7 @@ class Order:
     data: Path
     port: int = PORT
     workers: int = 1
+    deleted_originals: DeletedOriginals = DeletedOriginals.KEEP
 
 
 class Stack:
@@ -127,7 +129,7 @@ class Stack:
         ingest, finish = actors.function(HANDLER).profile, actors.function(WORKFLOW_HANDLER).profile
         supervisor.start(
             [
-                program("events", self._sink(queues.events), PLUMBING),
+                program("events", self._sink(queues.events, outputs), PLUMBING),
                 *self._pipe(outputs, actors),
                 program("batch", self._jobs(), actors.jobs().profile),
                 program("workflows", self._workflows(queues.heavy), finish),
@@ -165,13 +167,15 @@ class Stack:
 
     def _establish(self) -> tuple[Mapping[str, Any], _Queues]:
         """Create what the Pulumi program says, and who works with it."""
-        program, before = fingerprint(self._endpoint), self._before
+        chosen = self._order.deleted_originals.value
+        program, before = fingerprint(f"{self._endpoint} {chosen}"), self._before
         if before is not None and before.clean and before.program == program:
             outputs = before.outputs  # the embedded AWS has saved all of it
         else:
             outputs = deploy(  # in a process of its own, as its SDK wants
                 self._endpoint,
                 self._data / addresses.OUTPUTS,
+                config={"storage": {"deletedOriginals": chosen}},
                 log=self._log("deploy"),
                 launcher=leash.command,
             )
@@ -183,7 +187,7 @@ class Stack:
             roles=[actor.role for actor in Actors.of(outputs).all],
             users={
                 OPERATOR: grants.operator(outputs),
-                PLUMBING: grants.plumbing([queues.events, queues.heavy]),
+                PLUMBING: grants.plumbing([queues.events, queues.heavy], outputs),
             },
         )
         environment = {**self._settings(outputs), **self._identities.keys(OPERATOR)}
@@ -248,9 +252,13 @@ class Stack:
     ) -> Child:
         return Child(name=name, start=start, log=str(self._log(name)), stop_seconds=stop_seconds)
 
-    def _sink(self, url: str) -> Sequence[str]:
-        out = self._data / addresses.EVENTS
-        return module("worker.local.event_sink", [("queue", url), ("out", out)])
+    def _sink(self, url: str, outputs: Mapping[str, Any]) -> Sequence[str]:
+        options = {
+            "queue": url,
+            "out": self._data / addresses.EVENTS,
+            "buckets": ",".join(grants.expiring(outputs)),
+        }
+        return module("worker.local.event_sink", [*options.items()])
 
     def _pipe(self, outputs: Mapping[str, Any], actors: Actors) -> Sequence[Child]:
         source, target = outputs["uploadsQueue"], outputs["workQueue"]

@@ -27,6 +27,7 @@ from urllib.parse import quote_plus
 
 from worker.errors import InputError
 from worker.ports import ObjectStore, Queue
+from worker.records import is_folder
 from worker.services import ordering
 
 BATCH = 10
@@ -182,9 +183,9 @@ def estimate(
             objects, size = objects + 1, size + found.size
         else:
             skipped += 1
-    # Send, receive and delete; an object read; renditions written; an event.
+    # Send, receive and delete; an object read, then looked at; renditions written; an event.
     each = 3 * price.queue_request / need.batch + price.invocation / need.batch
-    each += price.get_request + need.renditions * price.put_request + price.event
+    each += 2 * price.get_request + need.renditions * price.put_request + price.event
     seconds = objects * need.seconds_fixed + size / 1e6 * need.seconds_per_megabyte
     units = need.write_units * price.write_unit + need.read_units * price.read_unit
     return Estimate(
@@ -281,7 +282,7 @@ def _is_work(found: Found, bucket: str) -> bool:
     if found.bucket != bucket:
         text = f"s3://{found.bucket}/{found.key}: only the intake bucket, {bucket}, is ingested"
         raise InputError(f"{text}; copy the objects there")
-    return not (found.key.endswith("/") and found.size == 0)
+    return not is_folder(found.key, found.size)
 
 
 def _message(found: Found) -> tuple[str, str, str]:

@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 
 from worker.errors import Conflict, MalformedMessage, SafelightError
 from worker.ports import Catalog, Message, Queue
-from worker.records import LogEntry, ObjectVersion, Status, asset_id_of
+from worker.records import LogEntry, Removal, Status, asset_id_of
 from worker.services import ordering, undelivered
-from worker.services.ingest.messages import original, uploads_in
+from worker.services.ingest.messages import Change, changes_in, original
 
 LOOK_SECONDS = 120
 """Messages are hidden for so long while they are looked at; they are put back before if possible.
@@ -68,7 +68,7 @@ class Letter:
     """A code: of the last failure, or one of this module's."""
     reason: str = ""
     """A sentence for a person."""
-    uploads: tuple[ObjectVersion, ...] = ()
+    uploads: tuple[Change, ...] = ()
     assets: tuple[str, ...] = ()
 
 
@@ -269,12 +269,12 @@ class DeadLetters:
         try:
             if not lane.queue:
                 return self._of_workflow(lane, message)
-            uploads = uploads_in(message.body)
+            uploads = changes_in(message.body)
         except MalformedMessage as error:
             return Letter(lane=lane, message=message, cause=MALFORMED, reason=error.message)
         assets = tuple(asset_id_of(upload.bucket, upload.key) for upload in uploads)
         if not uploads:
-            text = "the message announces no upload"
+            text = "the message announces no upload and no deletion"
             return Letter(lane=lane, message=message, cause=NOTHING, reason=text)
         cause, reason = self._cause(uploads, assets)
         return Letter(
@@ -296,7 +296,7 @@ class DeadLetters:
             cause, reason = event.cause, event.reason
         return Letter(lane=lane, message=message, cause=cause, reason=reason, assets=(event.asset,))
 
-    def _cause(self, uploads: Sequence[ObjectVersion], assets: Sequence[str]) -> tuple[str, str]:
+    def _cause(self, uploads: Sequence[Change], assets: Sequence[str]) -> tuple[str, str]:
         pairs = tuple(zip(uploads, assets, strict=True))
         lines = [line for pair in pairs for line in self._failures(*pair)]
         if lines:
@@ -306,11 +306,14 @@ class DeadLetters:
             return SETTLED, "the catalog has this upload or a newer one"
         return UNKNOWN, "no failure is recorded: the worker was ended, or reached no catalog"
 
-    def _settled(self, upload: ObjectVersion, asset: str) -> bool:
+    def _settled(self, upload: Change, asset: str) -> bool:
         known = self._catalog.get(asset)
+        if isinstance(upload, Removal):
+            gone = known is None or known.status is Status.GONE
+            return gone or known.source.newer_than(upload.sequencer)  # type: ignore[union-attr]
         return known is not None and not upload.newer_than(known.source.sequencer)
 
-    def _failures(self, upload: ObjectVersion, asset: str) -> Iterable[LogEntry]:
+    def _failures(self, upload: Change, asset: str) -> Iterable[LogEntry]:
         return [
             line
             for line in self._catalog.timeline(asset)
@@ -330,7 +333,7 @@ def remember(
         SafelightError: the catalog does not take it.
     """
     with contextlib.suppress(MalformedMessage):
-        for upload in uploads_in(body):
+        for upload in changes_in(body):
             entry = LogEntry(
                 time=time,
                 kind=FAILED,

@@ -1,40 +1,208 @@
-"""Taking an asset back: its renditions, its original, what is known about it.
+"""Taking an asset back: everything that was ever made of it, its original, what is known about it.
 
-The record goes last: interrupted anywhere, the same call finds it and completes the work.
+The order makes it safe to be ended anywhere: the record goes last, so the same call finds it and
+completes the work. What works on the asset meanwhile can bring nothing back: an outcome that was
+made of a record is refused once that is gone, and whoever is refused removes what it has made.
 """
 
 from __future__ import annotations
 
-from worker.errors import AssetMissing
-from worker.ports import Catalog, ObjectStore
-from worker.records import AssetRecord, Status
-from worker.services.ingest.output import quarantine_key, version_prefix
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+
+from worker.errors import AssetMissing, ConfigurationError, EngineError, JobMissing, TransientError
+from worker.ports import Catalog, Events, Jobs, ObjectStore
+from worker.records import AssetRecord, Event, folder_of
+from worker.services.heavy.results import listed_files
+from worker.services.ingest.output import asset_prefix
 from worker.settings import Settings
 
+THREADS = 16
+"""Deletions at the same time: a long film has ten thousand files."""
+_CHUNK = 1_000
+"""Objects of one page, removed before the next one is asked for."""
+STOP_SECONDS = 60.0
+"""Longest wait for jobs to end. A job that is stopped has 30 s to end by itself."""
+LOOK_SECONDS = 0.5
+"""Between two looks at jobs that are to end."""
+_REASON = "its asset is removed"
+RUNNING = "RUNNING"
+"""What a job that works says of itself in its asset's record."""
 
-def erase(asset: str, *, catalog: Catalog, store: ObjectStore, settings: Settings) -> AssetRecord:
-    """Remove an asset; returns what was known about it.
 
-    The original goes behind a delete marker, as S3 keeps versions: the bucket's lifecycle rule
-    for replaced versions ends them after its days. Copies of renditions that other assets made
-    because their bytes are identical are theirs and stay.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """What was removed."""
 
-    Raises:
-        AssetMissing: no such asset.
-        TransientError: a store does not answer; call again.
+    record: AssetRecord
+    """What was known of the asset."""
+    jobs: int
+    """Stopped."""
+    files: int
+    """In the delivery bucket, of all versions of the asset."""
+    quarantined: int
+    """Rejected originals."""
+    originals: int
+    """Versions of the original, markers of deletions included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eraser:
+    """The use case.
+
+    Args:
+        jobs: None where nobody can be asked to stop them: then they go on to their ends, and what
+            they leave is removed when their workflow finishes.
+        say: told, in a sentence, what takes time.
     """
-    record = catalog.get(asset)
-    if record is None:
-        raise AssetMissing(f"there is no asset {asset}")
-    for rendition in record.renditions:
-        store.delete(settings.delivery_bucket, rendition.key)
-    if record.media or record.status is Status.HEAVY:
-        # Playlists name files that the record does not, and jobs may have left some already.
-        for found in store.list(settings.delivery_bucket, version_prefix(record)):
-            store.delete(settings.delivery_bucket, found.key)
-    if record.status is Status.REJECTED:
-        store.delete(settings.quarantine_bucket, quarantine_key(record))
-    # Not only the version that was handled: a marker also hides the ones before it.
-    store.delete(record.source.bucket, record.source.key)
-    catalog.delete(asset)
-    return record
+
+    catalog: Catalog
+    store: ObjectStore
+    events: Events
+    settings: Settings
+    jobs: Jobs | None = None
+    say: Callable[[str], None] = lambda _: None
+    pause: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    def erase(self, asset: str) -> Erased:
+        """Remove an asset with everything that belongs to it.
+
+        Copies of renditions that other assets made because their bytes are identical are theirs
+        and stay, as do files that a job wrote beside others into a place that a person chose and
+        that its result does not name.
+
+        Raises:
+            AssetMissing: no such asset.
+            TransientError: ``jobs_end``: jobs have not ended yet; or a store does not answer. The
+                same call completes the work.
+        """
+        record = self.catalog.get(asset)
+        if record is None:
+            raise AssetMissing(f"there is no asset {asset}")
+        stopped = self._stop_jobs(record)
+        settings = self.settings
+        files = self._remove_below(settings.delivery_bucket, asset_prefix(asset))
+        files += self._remove_results(asset)
+        quarantined = self._remove_below(settings.quarantine_bucket, asset_prefix(asset))
+        originals = self._remove_original(record)
+        self.events.publish([_event(record)])
+        self.catalog.delete(asset)
+        return Erased(
+            record=record,
+            jobs=stopped,
+            files=files,
+            quarantined=quarantined,
+            originals=originals,
+        )
+
+    # --- jobs -------------------------------------------------------------------------------
+
+    def _stop_jobs(self, record: AssetRecord) -> int:
+        """Stop what works on the asset, and wait until it has ended: it must write nothing more."""
+        live = self._live(record.asset)
+        if not live:
+            return 0
+        self.say(f"{record.source.key} is at work: {len(live)} jobs are stopped first")
+        assert self.jobs is not None
+        for job in live:
+            self.jobs.stop(job, _REASON)
+        deadline = self.clock() + STOP_SECONDS
+        # Asked anew each time: a workflow may just have handed the next job in.
+        while left := self._live(record.asset):
+            if self.clock() > deadline:
+                raise TransientError(
+                    f"{len(left)} jobs of {record.asset} have not ended yet; try again",
+                    code="jobs_end",
+                )
+            for job in left - live:
+                self.jobs.stop(job, _REASON)
+            live |= left
+            self.pause(LOOK_SECONDS)
+        return len(live)
+
+    def _live(self, asset: str) -> set[str]:
+        """Jobs that have not ended: those of the asset's workflow, by name, and any other's."""
+        if self.jobs is None:
+            return set()
+        try:
+            found = {job.id for job in self.jobs.named(f"{asset}-") if not job.state.ended}
+        except ConfigurationError as error:
+            # A deployment without heavy work has no queues, and no jobs.
+            self.say(f"no jobs are looked for: {error.message}")
+            return set()
+        # Children of arrays are recorded one by one, and stopped with their parent.
+        said = {
+            job.id.partition(":")[0] for job in self.catalog.jobs(asset) if job.state == RUNNING
+        }
+        for job in said - found:
+            with suppress(JobMissing):  # long ended, and forgotten
+                if not self.jobs.describe(job).state.ended:
+                    found.add(job)
+        return found
+
+    def _remove_results(self, asset: str) -> int:
+        """Files of jobs that were handed in for the asset and left their results elsewhere."""
+        bucket, count = self.settings.delivery_bucket, 0
+        for place in {job.detail.get("output", "") for job in self.catalog.jobs(asset)}:
+            folder = place.removeprefix(f"s3://{bucket}/").rstrip("/") + "/"
+            elsewhere = not place.startswith(f"s3://{bucket}/") or folder == "/"
+            if elsewhere or folder.startswith(asset_prefix(asset)):
+                continue
+            spread, _, name = folder[:-1].partition("/")
+            if name and "/" not in name and name.endswith(spread):
+                # A place of the job's own, as ``batch.submit`` names them.
+                count += self._remove_below(bucket, folder)
+                continue
+            with suppress(EngineError):
+                count += self._remove(bucket, _plain(listed_files(self.store, bucket, folder)))
+        return count
+
+    # --- objects ----------------------------------------------------------------------------
+
+    def _remove_original(self, record: AssetRecord) -> int:
+        """Every version: a marker of a deletion would only hide them."""
+        source = record.source
+        folder = folder_of(source.key)
+        versions = self.store.all_versions(source.bucket, folder or source.key)
+        mine = (one for one in versions if folder or one[0] == source.key)
+        return self._remove(source.bucket, mine)
+
+    def _remove_below(self, bucket: str, prefix: str) -> int:
+        found = (one.key for one in self.store.list(bucket, prefix))
+        return self._remove(bucket, _plain(found))
+
+    def _remove(self, bucket: str, objects: Iterable[tuple[str, str | None]]) -> int:
+        """Delete objects as they are listed, many at a time; how many there were."""
+        count, rest = 0, iter(objects)
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="erase") as pool:
+            while chunk := list(islice(rest, _CHUNK)):
+                done = [
+                    pool.submit(self.store.delete, bucket, key, version_id=version)
+                    for key, version in chunk
+                ]
+                for one in done:
+                    one.result()
+                count += len(chunk)
+        return count
+
+
+def _plain(keys: Iterable[str]) -> Iterator[tuple[str, None]]:
+    """Objects of buckets that keep no versions."""
+    return ((key, None) for key in keys)
+
+
+def _event(record: AssetRecord) -> Event:
+    """Tells others, who may hold copies."""
+    return Event(
+        id=f"{record.asset}/{record.version}/erased",
+        type="asset.erased",
+        asset=record.asset,
+        time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        detail={"key": record.source.key, "version": record.version, "status": "erased"},
+    )

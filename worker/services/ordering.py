@@ -58,7 +58,10 @@ def _ids(body: Any) -> tuple[str, str]:
         bucket, item = found["bucket"]["name"], found["object"]
         # Keys are URL-encoded in notifications and plain in EventBridge events.
         key = item["key"] if plain else unquote_plus(item["key"])
-        return _digest(bucket, key), _digest(bucket, key, item["sequencer"], _kind(body))
+        # Expirations by a lifecycle rule may come without a sequencer; then the version tells two
+        # of them apart.
+        which = item.get("sequencer") or str(item.get("versionId", item.get("version-id", "")))
+        return _digest(bucket, key), _digest(bucket, key, which, _kind(body))
     except (KeyError, IndexError, TypeError, AttributeError):
         whole = _digest(json.dumps(body, sort_keys=True))
         return whole, whole

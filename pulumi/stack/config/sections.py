@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from stack.config import checks
-from worker.settings import Ordering
+from worker.settings import DeletedOriginals, Ordering
 
 LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 3653)
 """Retention periods that CloudWatch Logs accepts (API reference, PutRetentionPolicy)."""
@@ -58,6 +58,13 @@ class Storage:
     """A replaced or deleted original can be brought back for so long."""
     rendition_days: int = checks.value(checks.whole(0, 3650), 0)
     """Renditions expire so long after they were made; 0 for never."""
+    superseded_days: int = checks.value(checks.whole(1, 3650), 7)
+    """What was made of a replaced original expires so long after it was replaced."""
+    deleted_originals: DeletedOriginals = checks.value(  # noqa: RUF009 - a field
+        checks.one_of(*DeletedOriginals), DeletedOriginals.KEEP
+    )
+    """``keep``: who deletes an original by S3 leaves what was made of it; ``erase``: that goes too,
+    with every version of the original."""
     quarantine_days: int = checks.value(checks.whole(1, 3650), 30)
     """Rejected originals are kept for so long."""
     force_destroy: bool = checks.value(checks.switch, default=False)

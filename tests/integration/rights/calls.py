@@ -133,6 +133,8 @@ def _s3(operation: str, resources: Mapping[str, Any]) -> Iterator[tuple[str, str
         return
     plain, versioned = OBJECTS[operation]
     yield f"s3:{versioned if 'VersionId' in resources else plain}", f"{bucket}/{resources['Key']}"
+    if "Tagging" in resources:
+        yield "s3:PutObjectTagging", f"{bucket}/{resources['Key']}"
     source = resources.get("CopySource")
     if source is not None:  # which is read
         action = "GetObjectVersion" if "VersionId" in source else "GetObject"

@@ -39,7 +39,6 @@ JUSTIFIED: Mapping[tuple[str, str, str], str] = {
     ("ingest", "sqs:GetQueueAttributes", ""): _POLL,
     ("order-pipe", "sqs:GetQueueAttributes", ""): _POLL,
     ("ingest", "s3:ListBucket", "intake"): _FOUR_O_FOUR,
-    ("ingest", "s3:ListBucket", "delivery"): _FOUR_O_FOUR,
     ("workflow", "s3:ListBucket", "intake"): _FOUR_O_FOUR,
     ("job", "s3:ListBucket", "intake"): _FOUR_O_FOUR,
     ("heavy", "events:PutTargets", ""): _RULE,

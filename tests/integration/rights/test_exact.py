@@ -36,13 +36,14 @@ from tests.integration.rights.world import World, short, unannounced
 from tests.integration.running import Running, picture, until
 from worker.adapters.aws_calls import VARIABLE
 from worker.adapters.aws_clients import AwsClients
+from worker.adapters.dynamodb.catalog import DynamoCatalog
 from worker.adapters.s3 import S3ObjectStore
 from worker.adapters.transfers import S3Transfers
 from worker.errors import SafelightError
 from worker.jobs import JobState
 from worker.local import address
 from worker.local.batch.jobs import LocalJobs
-from worker.records import Status, Verdict
+from worker.records import JobRecord, Status, Verdict
 from worker.services.ingest.closing import quarantine
 from worker.services.ingest.shelf import Shelf
 
@@ -50,6 +51,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed"),
     pytest.mark.timeout(300),
 ]
+NOON = "2026-05-09T12:00:00.000000Z"
 PART = 5 * 1024**2
 """Smallest part of an upload in parts."""
 
@@ -172,6 +174,14 @@ def rarities(world: World, folder: Path) -> None:
         assert quarantine(store, settings.quarantine_bucket, record)
         with failing(clients, "UploadPartCopy"), pytest.raises(SafelightError):
             quarantine(store, settings.quarantine_bucket, record)
+
+    # What jobs have recorded of an asset that was erased while they were at work.
+    lost = JobRecord(
+        asset="erased", id="j", kind="k", state="FAILED", created_at=NOON, updated_at=NOON
+    )
+    running.root_app.catalog.put_job(lost)
+    DynamoCatalog(world.acting(world.workflow).dynamodb, settings.table).delete("erased")
+    assert running.app.catalog.jobs("erased") == []
 
     # Renditions of an upload that was replaced while they were made.
     store = S3ObjectStore(world.acting(world.ingest))

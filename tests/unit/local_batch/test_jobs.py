@@ -120,6 +120,15 @@ def test_one_failed_child_fails_the_array_and_stops_no_other(rig: Rig) -> None:
     assert rig.jobs.describe(after).reason == DEPENDENCY_FAILED
 
 
+def test_jobs_are_found_by_the_beginning_of_their_name(rig: Rig) -> None:
+    """Parents of arrays and not their children; no sign in a name means anything."""
+    job = rig.submit(OK, array_size=2)
+    name = rig.jobs.describe(job).name
+
+    assert [found.id for found in rig.jobs.named(name[:3])] == [job]
+    assert rig.jobs.named("%") == ()
+
+
 def test_stopping_an_array_stops_every_child(rig: Rig) -> None:
     """Those that run and those that wait; the parent says why."""
     job = rig.submit(FOREVER, array_size=4)

@@ -52,6 +52,10 @@ class FakeJobs:
         """See the port; Step Functions never asks, so the local one must not either."""
         raise NotImplementedError(job)
 
+    def named(self, prefix: str) -> Sequence[JobStatus]:
+        """See the port."""
+        return [one for one in self.statuses.values() if one.name.startswith(prefix)]
+
     def stop(self, job: str, reason: str) -> None:
         """See the port."""
         assert reason

@@ -117,10 +117,9 @@ class DynamoCatalog:
             known = None if item is None else read_meta(item)
             made = succeed(known.record if known else None, record, now=time_now)
             mine = Stored(record=made, entry=entry)
-            if known is None:
-                for tag in sorted(made.tags):
-                    self._table.put(tag_item(made, tag))
-            else:
+            for tag in sorted(made.tags - (known.record.tags if known else frozenset())):
+                self._table.put(tag_item(made, tag))
+            if known is not None:
                 self._write_line(record.asset, known.entry)
             self._list_hash(known.record if known else None, made)
             try:

@@ -18,6 +18,7 @@ from worker.services.local_run.wording import size_text
 if TYPE_CHECKING:
     from worker.ports import Catalog
     from worker.records import AssetRecord, JobRecord, LogEntry, StoredMedia
+    from worker.services.erase import Erased
 
 
 @click.group(name="assets")
@@ -140,21 +141,45 @@ def tag_command(
 @data_option
 @json_option
 def rm_command(*, assets: tuple[str, ...], data: Path | None, as_json: bool) -> None:
-    """Remove assets: renditions, original and record.
+    """Remove assets for good, with everything that ever belonged to them.
 
-    Of the original, earlier versions stay behind a delete marker until the bucket's lifecycle
-    rule ends them.
+    Renditions of all versions, results of jobs, every version of the original, rejected originals
+    in quarantine, tags, timeline and record. Jobs that are at work are stopped first. Ended
+    half-way, the same command completes the work.
     """
-    from worker.services.erase import erase
+    reached = reach(data)
 
-    app = reach(data).app
+    def say(text: str) -> None:
+        click.echo(output.one_line(text), err=True)
+
+    eraser = reached.app.eraser(reached.jobs, say)
     for asset in assets:
-        record = erase(asset, catalog=app.catalog, store=app.store, settings=app.settings)
-        count = len(record.renditions)
+        erased = eraser.erase(asset)
         if as_json:
-            output.print_line({"asset": asset, "key": record.source.key, "renditions": count})
+            output.print_line(
+                {
+                    "asset": asset,
+                    "key": erased.record.source.key,
+                    "jobs_stopped": erased.jobs,
+                    "files": erased.files,
+                    "originals": erased.originals,
+                    "quarantined": erased.quarantined,
+                }
+            )
         else:
-            click.echo(output.one_line(f"removed {asset}, {count} renditions, {record.source.key}"))
+            click.echo(output.one_line(_removed_text(erased)))
+
+
+def _removed_text(erased: Erased) -> str:
+    parts = [
+        (erased.jobs, "job stopped", "jobs stopped"),
+        (erased.files, "file made of it", "files made of it"),
+        (erased.originals, "version of the original", "versions of the original"),
+        (erased.quarantined, "original in quarantine", "originals in quarantine"),
+    ]
+    said = [f"{count:,} {one if count == 1 else many}" for count, one, many in parts if count]
+    record = erased.record
+    return f"removed {record.asset}  {record.source.key}: {', '.join(said) or 'its record'}"
 
 
 # --- retry ------------------------------------------------------------------------------------

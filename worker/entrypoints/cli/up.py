@@ -54,8 +54,17 @@ Exit codes
     metavar="N",
     help="Processes that handle pictures.  [default: processor cores]",
 )
+@click.option(
+    "--deleted-originals",
+    type=click.Choice(["keep", "erase"]),
+    default="keep",
+    show_default=True,
+    help="What becomes of an asset whose original is deleted by S3.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what happens as one JSON a line.")
-def command(*, data: Path, port: int, workers: int | None, as_json: bool) -> int:
+def command(
+    *, data: Path, port: int, workers: int | None, deleted_originals: str, as_json: bool
+) -> int:
     """Run the whole pipeline on this machine, until Ctrl-C.
 
     Starts an embedded AWS on loopback, creates the resources of the Pulumi program in it, and runs
@@ -65,11 +74,17 @@ def command(*, data: Path, port: int, workers: int | None, as_json: bool) -> int
     from worker.local.deploy import checkout
     from worker.local.stack import Order, Stack
     from worker.services.local_run.stop import Stop
+    from worker.settings import DeletedOriginals
 
     checkout.require()
     talk = _Json() if as_json else _Text()
     stop = Stop()
-    order = Order(data=data, port=port, workers=workers or cores())
+    order = Order(
+        data=data,
+        port=port,
+        workers=workers or cores(),
+        deleted_originals=DeletedOriginals(deleted_originals),
+    )
     with stop.on_signals():
         try:
             Stack(order, say=talk.say).run(stop, talk.ready)

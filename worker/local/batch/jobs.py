@@ -95,6 +95,15 @@ class LocalJobs:
             ).fetchall()
             return tuple(self._status(database, row) for row in rows)
 
+    def named(self, prefix: str) -> Sequence[JobStatus]:
+        """See ``Jobs.named``."""
+        with opened(self._folder) as database:
+            rows = database.execute(
+                "SELECT * FROM jobs WHERE parent IS NULL AND substr(name, 1, ?) = ?",
+                (len(prefix), prefix),
+            ).fetchall()
+            return tuple(self._status(database, row) for row in rows)
+
     def stop(self, job: str, reason: str) -> None:
         """See ``Jobs.stop``. What waits fails at once; what runs gets SIGTERM from the runner."""
         with opened(self._folder) as database, writing(database):

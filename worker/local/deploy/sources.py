@@ -21,7 +21,7 @@ def fingerprint(endpoint: str, home: Path | None = None) -> str:
     Covers the program, everything of ours that it or the deploy imports, and Pulumi's package.
 
     Args:
-        endpoint: URL; it is part of the names of queues.
+        endpoint: URL, which is part of the names of queues, and what else was chosen.
         home: folder of the program; None finds it.
     """
     found = hashlib.sha256(f"{endpoint} {version('pulumi_aws')}".encode())

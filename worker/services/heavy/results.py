@@ -94,6 +94,17 @@ def read(store: ObjectStore, bucket: str, folder: str, kind: str) -> Result | Ve
     return None
 
 
+def listed_files(store: ObjectStore, bucket: str, folder: str) -> tuple[str, ...]:
+    """Keys of all that a job has left in a folder which is not its own: what its result names.
+
+    Raises:
+        EngineError, TransientError: see ``read``.
+    """
+    found = read(store, bucket, folder, "the job")
+    outputs = [one.key for one in found.outputs] if isinstance(found, Result) else []
+    return (*outputs, *(folder + name for name in (RESULT, *REJECTED)))
+
+
 def _fetch(store: ObjectStore, bucket: str, key: str) -> dict[str, Any] | None:
     try:
         data, found = store.get(bucket, key, first=LARGEST)

@@ -35,6 +35,8 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     REVIEW = "review"
+    GONE = "gone"
+    """The original was deleted while jobs were at work: what they made is removed."""
     FAILED = "failed"
     """A job failed for no fault of the upload, which still waits."""
     STALE = "stale"
@@ -151,8 +153,7 @@ class Heavy:
         """
         record = self._catalog.get(asset)
         if record is None or record.version != version:
-            self._discard(asset, version)
-            return Finished(outcome=Outcome.STALE)
+            return self._stale(asset, version)
         if record.status is not Status.HEAVY:
             # Committed before; who did it may have died before others were told.
             self._end(record)
@@ -170,8 +171,7 @@ class Heavy:
         done = {kind: one for kind, one in found.items() if isinstance(one, Result)}
         if any(one.input_etag not in ("", record.source.etag) for one in done.values()):
             # Overwritten while it waited: the newer upload's own event follows.
-            self._discard(asset, version)
-            return Finished(outcome=Outcome.STALE)
+            return self._stale(asset, version)
         return self._accept(record, done, medium)
 
     def _read(self, record: AssetRecord, kind: str) -> Result | Verdict | None:
@@ -210,14 +210,15 @@ class Heavy:
                     id=f"{record.version}-{job.kind}",
                 )
                 self._catalog.log(record.asset, entry)
+        if self._catalog.get(record.asset) is None:  # erased since it was looked at
+            return self._stale(record.asset, record.version)
         return Finished(outcome=Outcome.FAILED, record=record)
 
     def _commit(self, record: AssetRecord) -> Finished:
         try:
             committed = self._catalog.commit(record, entry_of(record))
         except Superseded:
-            self._discard(record.asset, record.version)
-            return Finished(outcome=Outcome.STALE)
+            return self._stale(record.asset, record.version)
         except AlreadyRecorded:
             # The same finish, running twice: the other one was faster.
             known = self._catalog.get(record.asset)
@@ -229,12 +230,20 @@ class Heavy:
 
     def _end(self, record: AssetRecord) -> None:
         """What follows a commit; repeated by a retry that finds the commit."""
-        if record.status is Status.REJECTED:
+        unmade = record.status is Status.GONE and not record.renditions
+        if record.status is Status.REJECTED or unmade:
             self._discard(record.asset, record.version)
         elif record.film is not None:
             # Encoded by several machines: joined by now, and as large as the film itself.
             self._remove(version_prefix(record) + film.PARTS)
         conclude(self._store, self._events, record)
+
+    def _stale(self, asset: str, version: str) -> Finished:
+        """Nobody waits for what was made: remove it, and of an erased asset what jobs recorded."""
+        self._discard(asset, version)
+        if self._catalog.get(asset) is None:
+            self._catalog.delete(asset)
+        return Finished(outcome=Outcome.STALE)
 
     def _discard(self, asset: str, version: str) -> None:
         """Remove everything made of an upload that will never be served."""

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from worker.errors import Postponed
-from worker.services.ingest.messages import uploads_in
+from worker.services.ingest.messages import changes_in
 from worker.services.ingest.prepare import Fetched, Prepared
 from worker.services.ingest.service import Ingest, Ingested
 
@@ -83,7 +83,7 @@ class Batch:
 
         Raises:
             Postponed: less time is left than the slowest picture so far has taken.
-            MalformedMessage: the body is no upload event.
+            MalformedMessage: the body is no event of an object.
             TransientError: a store does not answer.
         """
         index = self._order[delivery_id]
@@ -124,6 +124,6 @@ class Batch:
 
     def _read(self, delivery: Delivery) -> list[Fetched]:
         return [
-            self._ingest.fetch(upload, receives=delivery.receives)
-            for upload in uploads_in(delivery.body)
+            self._ingest.fetch(change, receives=delivery.receives)
+            for change in changes_in(delivery.body)
         ]

@@ -5,10 +5,15 @@ Everything here may be repeated: a retry that finds the commit does these again,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from worker.errors import ObjectMissing
 from worker.ports import Events, ObjectStore
 from worker.records import AssetRecord, LogEntry, Status
 from worker.services.ingest import output
+
+_IGNORED = 1_000
+"""Characters of what a line of the timeline says about metadata that was left out."""
 
 
 def quarantine(store: ObjectStore, bucket: str, record: AssetRecord) -> bool:
@@ -36,21 +41,32 @@ def quarantine(store: ObjectStore, bucket: str, record: AssetRecord) -> bool:
     return True
 
 
-def entry_of(record: AssetRecord) -> LogEntry:
-    """The line of the timeline that goes with a commit."""
+def entry_of(record: AssetRecord, *, ignored: Sequence[str] = ()) -> LogEntry:
+    """The line of the timeline that goes with a commit.
+
+    Args:
+        ignored: what of the object's metadata could not be used, with reasons.
+    """
     return LogEntry(
         time=record.updated_at,
         kind=record.status.value,
         detail={"version": record.version}
-        | ({"code": record.verdict.code} if record.verdict is not None else {}),
+        | ({"code": record.verdict.code} if record.verdict is not None else {})
+        | ({"ignored": "; ".join(ignored)[:_IGNORED]} if ignored else {}),
         id=record.version,
     )
 
 
 def conclude(store: ObjectStore, events: Events, record: AssetRecord) -> None:
-    """What follows a commit: a rejected original leaves the intake bucket, others are told."""
+    """What follows a commit: a rejected original leaves the intake bucket, others are told.
+
+    A marker of the deletion goes before it. Else the version below would come to light, and the
+    bucket would show an original that the record does not know.
+    """
     source = record.source
     # Without a version id a delete could hit a newer upload: then expiry does it.
     if record.status is Status.REJECTED and source.version_id is not None:
+        # If it is not the current one any more, a newer upload is, and nothing comes to light.
+        store.delete(source.bucket, source.key, etag=source.etag)
         store.delete(source.bucket, source.key, version_id=source.version_id)
     events.publish([output.event_of(record)])

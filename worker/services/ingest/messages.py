@@ -1,21 +1,24 @@
-"""What a queue delivers, read as uploads. Everything in a message is from outside.
+"""What a queue delivers, read as uploads and removals. Everything in a message is from outside.
 
 Understood are S3 event notifications (Amazon S3 User Guide, "Event message structure"),
-EventBridge "Object Created" events, and either of them wrapped: by a pipe that passes whole SQS
-records on, or by Lambda in its record of an event that nobody waited for and that failed (AWS
-Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations"). ``s3:TestEvent``,
-deletions and other kinds of events are no uploads: such a message is done without work.
+EventBridge's "Object Created" and "Object Deleted" events, and either of them wrapped: by a pipe
+that passes whole SQS records on, or by Lambda in its record of an event that nobody waited for and
+that failed (AWS Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations").
+``s3:TestEvent`` and other kinds of events change no original: such a message is done without work.
+Neither does a folder, as the S3 console makes them: a key that ends in ``/``, without any bytes.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import unquote_plus
 
 from worker.errors import MalformedMessage
-from worker.records import ObjectVersion
+from worker.records import ObjectVersion, Removal, is_folder
+
+Change: TypeAlias = ObjectVersion | Removal
 
 _DEPTH = 4
 """Most wrappings of an event, itself included: sent back by hand, a failed call's record, an SQS
@@ -23,7 +26,12 @@ record, the event."""
 
 
 def uploads_in(body: str) -> tuple[ObjectVersion, ...]:
-    """The uploads a message announces; none for messages that announce something else.
+    """The uploads a message announces. Raises as ``changes_in`` does."""
+    return tuple(one for one in changes_in(body) if isinstance(one, ObjectVersion))
+
+
+def changes_in(body: str) -> tuple[Change, ...]:
+    """The uploads and removals a message announces; none if it announces something else.
 
     Raises:
         MalformedMessage: not JSON, or not an event of any known form.
@@ -33,9 +41,9 @@ def uploads_in(body: str) -> tuple[ObjectVersion, ...]:
     except (ValueError, RecursionError):
         raise MalformedMessage("the message is not JSON") from None
     try:
-        return tuple(_uploads(value, _DEPTH))
+        return tuple(_changes(value, _DEPTH))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise MalformedMessage(f"the message is no upload event: {error!r}") from error
+        raise MalformedMessage(f"the message is no event of an object: {error!r}") from error
 
 
 def original(body: str) -> str:
@@ -52,7 +60,7 @@ def is_redriven(body: str) -> bool:
     return isinstance(value, dict) and value.get("redriven") is True and "body" in value
 
 
-def _uploads(value: Any, depth: int) -> Iterator[ObjectVersion]:
+def _changes(value: Any, depth: int) -> Iterator[Change]:
     if not isinstance(value, dict) or depth == 0:
         raise TypeError("not an event")
     if value.get("Event") == "s3:TestEvent":
@@ -60,46 +68,85 @@ def _uploads(value: Any, depth: int) -> Iterator[ObjectVersion]:
     if "Records" in value:
         for record in value["Records"]:
             if record.get("eventSource") == "aws:sqs":
-                yield from _uploads(json.loads(record["body"]), depth - 1)
-            elif str(record["eventName"]).removeprefix("s3:").startswith("ObjectCreated:"):
-                yield _from_notification(record)
+                yield from _changes(json.loads(record["body"]), depth - 1)
+            else:
+                yield from _from_notification(record)
     elif "detail-type" in value:
-        if value["detail-type"] == "Object Created":
-            yield _from_event_bridge(value)
+        yield from _from_event_bridge(value)
     elif "body" in value and "messageId" in value:
         body = value["body"]
-        yield from _uploads(json.loads(body) if isinstance(body, str) else body, depth - 1)
+        yield from _changes(json.loads(body) if isinstance(body, str) else body, depth - 1)
     elif "requestPayload" in value:
-        yield from _uploads(value["requestPayload"], depth - 1)
+        yield from _changes(value["requestPayload"], depth - 1)
     else:
         raise TypeError("no event of a known form")
 
 
-def _from_notification(record: dict[str, Any]) -> ObjectVersion:
-    bucket, item = record["s3"]["bucket"], record["s3"]["object"]
+def _from_notification(record: dict[str, Any]) -> Iterator[Change]:
+    family = str(record["eventName"]).removeprefix("s3:").partition(":")[0]
+    if family not in {"ObjectCreated", "ObjectRemoved", "LifecycleExpiration"}:
+        return
+    bucket, item = record["s3"]["bucket"]["name"], record["s3"]["object"]
     # Keys in notifications are URL-encoded like form fields: a space is a plus.
-    return _upload(bucket["name"], unquote_plus(item["key"]), item, record.get("eventTime", ""))
+    key, time = unquote_plus(item["key"]), str(record.get("eventTime", ""))
+    if family == "ObjectCreated":
+        yield from _upload(bucket, key, item, time)
+    else:
+        yield _removal(bucket, key, item, time, expired=family == "LifecycleExpiration")
 
 
-def _from_event_bridge(event: dict[str, Any]) -> ObjectVersion:
+def _from_event_bridge(event: dict[str, Any]) -> Iterator[Change]:
+    kind = event["detail-type"]
+    if kind not in {"Object Created", "Object Deleted"}:
+        return
     detail = event["detail"]
-    item = detail["object"]
     # Keys in EventBridge events are plain.
-    return _upload(detail["bucket"]["name"], item["key"], item, event.get("time", ""))
+    bucket, item, time = detail["bucket"]["name"], detail["object"], str(event.get("time", ""))
+    if kind == "Object Created":
+        yield from _upload(bucket, item["key"], item, time)
+    else:
+        expired = detail.get("reason") == "Lifecycle Expiration"
+        yield _removal(bucket, item["key"], item, time, expired=expired)
 
 
-def _upload(bucket: str, key: str, item: dict[str, Any], time: str) -> ObjectVersion:
+def _removal(bucket: str, key: str, item: dict[str, Any], time: str, *, expired: bool) -> Removal:
+    _check_name(bucket, key)
+    sequencer = item.get("sequencer") or ""  # expirations may come without one
+    if sequencer:
+        int(sequencer, 16)
+    return Removal(
+        bucket=bucket,
+        key=key,
+        sequencer=sequencer,
+        version_id=_version_id(item),
+        time=time,
+        expired=expired,
+    )
+
+
+def _version_id(item: dict[str, Any]) -> str | None:
     version = item.get("versionId", item.get("version-id"))
-    sequencer = item["sequencer"]
-    int(sequencer, 16)  # compared as hexadecimal; anything else has no order
+    return str(version) if version and version != "null" else None
+
+
+def _check_name(bucket: object, key: object) -> None:
     if not (isinstance(bucket, str) and bucket and isinstance(key, str) and key):
         raise TypeError("no bucket or no key")
-    return ObjectVersion(
+
+
+def _upload(bucket: str, key: str, item: dict[str, Any], time: str) -> Iterator[ObjectVersion]:
+    _check_name(bucket, key)
+    sequencer = item["sequencer"]
+    int(sequencer, 16)  # compared as hexadecimal; anything else has no order
+    size = int(item.get("size", 0))
+    if is_folder(key, size):
+        return
+    yield ObjectVersion(
         bucket=bucket,
         key=key,
         etag=str(item.get("eTag", item.get("etag", ""))).strip('"'),
         sequencer=sequencer,
-        size=int(item.get("size", 0)),
-        version_id=str(version) if version and version != "null" else None,
-        time=str(time),
+        size=size,
+        version_id=_version_id(item),
+        time=time,
     )

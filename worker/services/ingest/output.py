@@ -20,8 +20,13 @@ def version_prefix(record: AssetRecord) -> str:
 
 def prefix_of(asset: str, version: str) -> str:
     """The same, by its parts."""
+    return f"{asset_prefix(asset)}{version}/"
+
+
+def asset_prefix(asset: str) -> str:
+    """What the keys of everything made of an asset begin with, whatever the version."""
     spread = hashlib.sha256(asset.encode()).hexdigest()[:2]
-    return f"{spread}/{asset}/{version}/"
+    return f"{spread}/{asset}/"
 
 
 def quarantine_key(record: AssetRecord) -> str:

@@ -5,8 +5,9 @@ writes nothing, so that it may be done ahead of time and thrown away.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from worker.errors import (
@@ -16,6 +17,7 @@ from worker.errors import (
     ObjectMissing,
     Rejected,
 )
+from worker.labels import Labels, from_metadata
 from worker.media import engine, sandbox
 from worker.media.engine import Processed
 from worker.media.probe import accept, probe
@@ -28,11 +30,14 @@ from worker.records import (
     VIDEO_CODE,
     AssetRecord,
     ObjectVersion,
+    Removal,
     Status,
     Verdict,
     asset_id_of,
 )
 
+RENAME = timedelta(minutes=10)
+"""Longest time between the two halves of a rename, a copy and a deletion."""
 _SNIFFED_BYTES = 65_536
 """Of an original that is too large to fetch, this much is read to tell what it is."""
 
@@ -49,7 +54,11 @@ class Outcome(StrEnum):
     STALE = "stale"
     """A newer upload under the same key is recorded already."""
     GONE = "gone"
-    """The object was deleted before it was processed."""
+    """The original was deleted, before it was processed or since."""
+    ERASED = "erased"
+    """The original was deleted, and with it all that was made of it."""
+    UNCHANGED = "unchanged"
+    """Something was deleted that is not what the record is of."""
     REPLACED = "replaced"
     """The object was overwritten before it was processed; its own event follows or came first."""
     IGNORED = "ignored"
@@ -82,7 +91,11 @@ class Fetched:
     asset: str
     receives: int
     """How often its message has been received."""
+    removal: Removal | None = None
+    """Set for a deletion, which is looked at when its turn comes: ``upload`` only names it."""
     data: bytes | None = None
+    labels: Labels = field(default_factory=Labels)
+    """From the metadata of the object."""
     outcome: Outcome | None = None
     """Set when there is nothing to do or only an earlier try to conclude."""
     known: AssetRecord | None = None
@@ -98,6 +111,8 @@ class Prepared:
     processed: Processed | None = None
     twin: AssetRecord | None = None
     """An asset with identical bytes, whose renditions are to be copied."""
+    renamed: AssetRecord | None = None
+    """An asset with identical bytes whose original was deleted a moment ago."""
     status: Status | None = None
     """With a verdict: rejected or heavy."""
     verdict: Verdict | None = None
@@ -121,24 +136,28 @@ class Preparer:
         self._policy = policy
         self._process = process
 
-    def fetch(self, upload: ObjectVersion, *, receives: int = 1) -> Fetched:
-        """Read what is known and the original's bytes.
+    def fetch(self, change: ObjectVersion | Removal, *, receives: int = 1) -> Fetched:
+        """Read what is known and the original's bytes; nothing of a deletion.
 
         Raises:
             TransientError: a store does not answer.
         """
         policy = self._policy
+        removal = change if isinstance(change, Removal) else None
+        upload = change if isinstance(change, ObjectVersion) else _named_by(change)
         asset = asset_id_of(upload.bucket, upload.key)
-        base = Fetched(upload=upload, asset=asset, receives=receives)
+        base = Fetched(upload=upload, asset=asset, receives=receives, removal=removal)
         if upload.bucket != policy.intake_bucket:
-            return replace(base, outcome=Outcome.IGNORED)
+            return replace(base, outcome=Outcome.IGNORED, removal=None)
+        if removal is not None:
+            return base
         base = replace(base, known=self._catalog.get(asset))
         seen = self._seen(upload, base.known)
         if seen is not None:
             return replace(base, outcome=seen)
         whole = upload.size <= policy.heavy_bytes
         try:
-            data, _ = self._store.get(
+            data, found = self._store.get(
                 upload.bucket,
                 upload.key,
                 version_id=upload.version_id,
@@ -149,7 +168,7 @@ class Preparer:
             return replace(base, outcome=Outcome.GONE)
         except ObjectChanged:
             return replace(base, outcome=Outcome.REPLACED)
-        return replace(base, data=data)
+        return replace(base, data=data, labels=from_metadata(found.metadata))
 
     def render(self, fetched: Fetched) -> Prepared:
         """Decide, and make the renditions if it comes to that.
@@ -160,7 +179,7 @@ class Preparer:
         Raises:
             TransientError: a store does not answer, or memory ran out.
         """
-        if fetched.outcome is not None:
+        if fetched.outcome is not None or fetched.removal is not None:
             return Prepared(fetched=fetched)
         try:
             return self._decided(fetched)
@@ -207,10 +226,12 @@ class Preparer:
         pixels = found.pixels * (found.frames if found.animated else 1)
         if pixels > policy.heavy_pixels:
             return heavy("too_many_pixels", f"{pixels:,} pixels", found)
-        twin = self._twin(fetched.data)
+        same = self._catalog.by_content(hashlib.sha256(fetched.data).hexdigest())
+        renamed = next((one for one in same if moved(one, fetched.upload, one.updated_at)), None)
+        twin = self._twin(same)
         if twin is not None:
-            return Prepared(fetched=fetched, twin=twin)
-        return Prepared(fetched=fetched, processed=self.run(fetched))
+            return Prepared(fetched=fetched, twin=twin, renamed=renamed)
+        return Prepared(fetched=fetched, processed=self.run(fetched), renamed=renamed)
 
     def _seen(self, upload: ObjectVersion, known: AssetRecord | None) -> Outcome | None:
         if known is None or upload.newer_than(known.source.sequencer):
@@ -221,11 +242,39 @@ class Preparer:
             return None
         return Outcome.DUPLICATE
 
-    def _twin(self, data: bytes) -> AssetRecord | None:
+    def _twin(self, same: Iterable[AssetRecord]) -> AssetRecord | None:
         """An accepted asset with the same bytes and recipe, whose renditions can be copied."""
-        digest = hashlib.sha256(data).hexdigest()
-        for candidate in self._catalog.by_content(digest):
+        for candidate in same:
             same_recipe = candidate.recipe_digest == self._policy.recipe.digest
             if same_recipe and candidate.status is Status.ACCEPTED and candidate.renditions:
                 return candidate
         return None
+
+
+def moved(old: AssetRecord, new: ObjectVersion, deleted: str) -> bool:
+    """Whether an original was renamed: its bytes came under another key, and then it was deleted.
+
+    Args:
+        old: of the asset whose original is gone.
+        new: of the same bytes.
+        deleted: when the original went, ISO 8601.
+    """
+    if old.status is not Status.GONE or old.source.bucket != new.bucket:
+        return False
+    try:
+        between = datetime.fromisoformat(deleted) - datetime.fromisoformat(new.time)
+    except (ValueError, TypeError):
+        return False
+    return old.source.key != new.key and timedelta(0) <= between <= RENAME
+
+
+def _named_by(removal: Removal) -> ObjectVersion:
+    return ObjectVersion(
+        bucket=removal.bucket,
+        key=removal.key,
+        etag="",
+        sequencer=removal.sequencer,
+        size=0,
+        version_id=removal.version_id,
+        time=removal.time,
+    )

@@ -15,18 +15,40 @@ The steps, and why a crash between any two of them is harmless:
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from worker.errors import AlreadyRecorded, Superseded
+from worker.errors import AlreadyRecorded, AssetMissing, InputError, ObjectMissing, Superseded
 from worker.media import engine
 from worker.media.engine import Processed
 from worker.model import Recipe
-from worker.ports import Catalog, Events, ObjectStore
-from worker.records import AssetRecord, ObjectVersion, Status, version_of
+from worker.ports import Catalog, Events, ObjectStore, StoredObject
+from worker.records import (
+    AssetRecord,
+    LogEntry,
+    ObjectVersion,
+    Removal,
+    Status,
+    Verdict,
+    version_of,
+)
 from worker.services.ingest.closing import conclude, entry_of, quarantine
-from worker.services.ingest.prepare import Fetched, Outcome, Policy, Prepared, Preparer
+from worker.services.ingest.output import asset_prefix, prefix_of, version_prefix
+from worker.services.ingest.prepare import (
+    Fetched,
+    Outcome,
+    Policy,
+    Prepared,
+    Preparer,
+    moved,
+)
 from worker.services.ingest.shelf import Shelf
+
+ORIGINAL_GONE = "original_gone"
+"""Verdict of an asset whose original somebody deleted."""
+SERVED = (Status.ACCEPTED, Status.REVIEW)
+_SECOND = len("2026-01-02T03:04:05")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +74,7 @@ class Ingest:
         events: Events,
         policy: Policy,
         process: Callable[[bytes, Recipe], Processed] = engine.process,
+        erase: Callable[[str], object] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Wire the service.
@@ -62,12 +85,14 @@ class Ingest:
             events: who is told.
             policy: buckets, recipe, limits.
             process: the engine; importable by name, because the sandbox runs it elsewhere.
+            erase: removes an asset whose original was deleted; None keeps it, as ``gone``.
             now: the clock, for records only: nothing is ordered by it.
         """
         self._store = store
         self._catalog = catalog
         self._events = events
         self._policy = policy
+        self._erase = erase
         self._now = now
         self._shelf = Shelf(store, policy.delivery_bucket, threads=policy.upload_threads)
         self._preparer = Preparer(store=store, catalog=catalog, policy=policy, process=process)
@@ -76,9 +101,9 @@ class Ingest:
         """Wait for the threads."""
         self._shelf.close()
 
-    def fetch(self, upload: ObjectVersion, *, receives: int = 1) -> Fetched:
+    def fetch(self, change: ObjectVersion | Removal, *, receives: int = 1) -> Fetched:
         """Read what there is; see :meth:`Preparer.fetch`."""
-        return self._preparer.fetch(upload, receives=receives)
+        return self._preparer.fetch(change, receives=receives)
 
     def render(self, fetched: Fetched) -> Prepared:
         """Decide and make what is to be written; see :meth:`Preparer.render`."""
@@ -91,10 +116,11 @@ class Ingest:
             TransientError: a store does not answer; what was done so far does no harm.
         """
         fetched = prepared.fetched
+        if fetched.removal is not None:
+            return self._removed(fetched, fetched.removal)
         if fetched.outcome is not None:
-            concluded = fetched.outcome is Outcome.DUPLICATE and fetched.receives > 1
-            if concluded and fetched.known is not None:
-                self._conclude(fetched.known)
+            if fetched.receives > 1 and fetched.known is not None:
+                self._repeat(fetched, fetched.known)
             return replace(self._nothing(fetched, fetched.outcome), record=fetched.known)
         if prepared.status is Status.REJECTED:
             return self._reject(prepared)
@@ -102,13 +128,24 @@ class Ingest:
             return self._commit(fetched, self._record(prepared, prepared.status))
         approval = self._policy.recipe.approval
         record = self._record(prepared, Status.REVIEW if approval else Status.ACCEPTED)
-        if prepared.twin is not None:
-            copied = self._shelf.copy(prepared.twin, record)
-            if copied is not None:
-                return self._commit(fetched, copied, copied=True)
-        # A twin whose renditions have expired since is made anew.
-        processed = prepared.processed or self._preparer.run(fetched)
-        return self._commit(fetched, self._shelf.keep(processed, record))
+        copied = self._shelf.copy(prepared.twin, record) if prepared.twin is not None else None
+        if copied is None:
+            # A twin whose renditions have expired since is made anew.
+            record = self._shelf.keep(prepared.processed or self._preparer.run(fetched), record)
+        done = self._commit(fetched, copied or record, copied=copied is not None)
+        if prepared.renamed is not None and done.record is not None:
+            self._adopt(prepared.renamed, done.record)
+        return done
+
+    def _repeat(self, fetched: Fetched, known: AssetRecord) -> None:
+        """Do what follows a commit for whoever may have died after it."""
+        if fetched.outcome is Outcome.DUPLICATE:
+            self._conclude(known)
+            self._ended(fetched, known)
+        elif fetched.outcome is Outcome.STALE:
+            # It may have been recorded, and replaced before what it had replaced was let go.
+            served = version_prefix(known)
+            self._shelf.expire(asset_prefix(known.asset), since=known.updated_at, but=served)
 
     def _reject(self, prepared: Prepared) -> Ingested:
         """Keep a copy of the original where nobody serves it, with the reason."""
@@ -127,14 +164,18 @@ class Ingest:
             recipe_digest=recipe.digest,
             version=version_of(upload.etag, upload.sequencer, recipe.digest),
             status=status,
+            owner=prepared.fetched.labels.owner,
+            tags=prepared.fetched.labels.tags,
+            attributes=prepared.fetched.labels.attributes,
             verdict=prepared.verdict,
             probe=prepared.probe,
-            updated_at=self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            updated_at=self._time(),
         )
 
     def _commit(self, fetched: Fetched, record: AssetRecord, *, copied: bool = False) -> Ingested:
         try:
-            committed = self._catalog.commit(record, entry_of(record))
+            entry = entry_of(record, ignored=fetched.labels.ignored)
+            committed = self._catalog.commit(record, entry)
         except Superseded:
             # Keys of this version are nobody else's, and it will never be served.
             self._shelf.discard(record)
@@ -147,17 +188,115 @@ class Ingest:
                 self._conclude(winner)
             return self._nothing(fetched, Outcome.DUPLICATE)
         self._conclude(committed)
-        return Ingested(
-            outcome=Outcome(committed.status.value),
-            asset=committed.asset,
-            upload=fetched.upload,
-            record=committed,
-            copied=copied,
-        )
+        return replace(self._ended(fetched, committed), copied=copied)
 
     def _conclude(self, record: AssetRecord) -> None:
         """What follows a commit; repeated by a retry that finds the commit."""
+        if record.replaces and record.status is not Status.GONE:
+            place = prefix_of(record.asset, record.replaces)
+            self._shelf.expire(place, since=record.updated_at)
         conclude(self._store, self._events, record)
+
+    def _ended(self, fetched: Fetched, record: AssetRecord) -> Ingested:
+        """After a commit: whoever deleted the original meanwhile was told that there is no record.
+
+        A deletion before this look is seen here, and one after it finds the record.
+        """
+        source = record.source
+        if record.status is not Status.REJECTED and self._current(source) is None:
+            return self._lose(fetched, record)
+        outcome = Outcome(record.status.value)
+        return replace(self._nothing(fetched, outcome), record=record)
+
+    # --- deletions --------------------------------------------------------------------------
+
+    def _removed(self, fetched: Fetched, removal: Removal) -> Ingested:
+        """Something was deleted: what lies under its key now decides, not what the event says."""
+        known = self._catalog.get(fetched.asset)
+        if known is None or known.source.key != removal.key:
+            return self._nothing(fetched, Outcome.UNCHANGED)
+        current = self._current(fetched.upload)
+        older = removal.sequencer and known.source.newer_than(removal.sequencer)
+        if older or (current is None and known.status is Status.REJECTED):
+            # Another deletion followed; or what was rejected was removed here.
+            return replace(self._nothing(fetched, Outcome.UNCHANGED), record=known)
+        if current is None:
+            return self._lose(fetched, known)
+        same = _is_version(current, known.source)
+        # What is newer than the record's upload has an event of its own.
+        later = current.modified[:_SECOND] > known.source.time[:_SECOND] > ""
+        if not removal.sequencer or (later and not same):
+            return replace(self._nothing(fetched, Outcome.UNCHANGED), record=known)
+        if same and known.status is not Status.GONE:
+            return replace(self._nothing(fetched, Outcome.UNCHANGED), record=known)
+        # An older version came to light, or the marker of a deletion is gone: as if it were
+        # uploaded at this moment.
+        again = replace(
+            fetched.upload,
+            etag=current.etag,
+            size=current.size,
+            version_id=current.version_id,
+        )
+        return self.settle(self.render(self.fetch(again, receives=fetched.receives)))
+
+    def _lose(self, fetched: Fetched, known: AssetRecord) -> Ingested:
+        """The original is gone: erase the asset, or say so in its record."""
+        if known.status is not Status.GONE:
+            self._follow(fetched, replace(known, status=Status.GONE))
+        if self._erase is not None:
+            with suppress(AssetMissing):
+                self._erase(known.asset)
+            return replace(self._nothing(fetched, Outcome.ERASED), record=known)
+        if known.status is Status.GONE:
+            if fetched.receives > 1:
+                self._conclude(known)
+            return replace(self._nothing(fetched, Outcome.DUPLICATE), record=known)
+        removal = fetched.removal
+        how = "expired by a rule of the bucket" if removal and removal.expired else "deleted"
+        verdict = Verdict(code=ORIGINAL_GONE, message=f"the original was {how}")
+        gone = replace(known, status=Status.GONE, verdict=verdict, updated_at=self._time())
+        try:
+            committed = self._catalog.commit(gone, entry_of(gone))
+        except (Superseded, AlreadyRecorded):
+            return self._nothing(fetched, Outcome.STALE)
+        self._conclude(committed)
+        return replace(self._nothing(fetched, Outcome.GONE), record=committed)
+
+    def _follow(self, fetched: Fetched, old: AssetRecord) -> None:
+        """If the original was renamed, hand on what people have said of it."""
+        time = fetched.removal.time if fetched.removal is not None else old.updated_at
+        for new in self._catalog.by_content(old.metadata.sha256) if old.metadata else ():
+            if new.status in SERVED and moved(old, new.source, time):
+                self._adopt(old, new)
+
+    def _adopt(self, old: AssetRecord, new: AssetRecord) -> None:
+        """Give an asset the tags and attributes of the one that it was a moment ago."""
+        if new.owner not in ("", old.owner) or new.status not in SERVED:
+            return
+        attributes = {n: text for n, text in old.attributes.items() if n not in new.attributes}
+        # Together they may be too many, and somebody may be faster in removing it.
+        with suppress(InputError, AssetMissing):
+            self._catalog.update(new.asset, add_tags=old.tags, set_attributes=attributes)
+            detail = {"from": old.source.key, "asset": old.asset}
+            line = LogEntry(
+                time=self._time(), kind="renamed", detail=detail, id=f"{old.version}-renamed"
+            )
+            self._catalog.log(new.asset, line)
+
+    def _current(self, source: ObjectVersion) -> StoredObject | None:
+        try:
+            return self._store.head(source.bucket, source.key)
+        except ObjectMissing:
+            return None
+
+    def _time(self) -> str:
+        return self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
     def _nothing(self, fetched: Fetched, outcome: Outcome) -> Ingested:
         return Ingested(outcome=outcome, asset=fetched.asset, upload=fetched.upload)
+
+
+def _is_version(found: StoredObject, source: ObjectVersion) -> bool:
+    if found.version_id is not None and source.version_id is not None:
+        return found.version_id == source.version_id
+    return found.etag == source.etag

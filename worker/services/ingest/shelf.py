@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
+from itertools import islice
 
 from worker.errors import ObjectMissing
 from worker.media.engine import Processed
-from worker.ports import ObjectStore
-from worker.records import AssetRecord
+from worker.ports import ObjectStore, StoredObject
+from worker.records import SUPERSEDED, AssetRecord
 from worker.services.ingest import output
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 """A rendition never changes under its key: the key names upload and recipe."""
+
+
+_CHUNK = 1_000
+_SECOND = len("2026-01-02T03:04:05")
+_OF_JOBS = ("result.json", "rejected.json")
+_CHECKPOINT = "/.checkpoint/"
 
 
 class Shelf:
@@ -85,6 +92,29 @@ class Shelf:
             lambda index: self._store.delete(self._bucket, record.renditions[index].key),
             range(len(record.renditions)),
         )
+
+    def expire(self, prefix: str, *, since: str, but: str = "") -> None:
+        """Let what lies below a prefix expire, as a version that is served no more.
+
+        Repeated, it goes on where it was. What a job has left for itself is removed: a job that
+        found it would take files for done that are about to go.
+
+        Args:
+            prefix: of a version, or of an asset.
+            since: when the version was replaced; what was written again later is done already.
+            but: prefix of what stays.
+        """
+
+        def end(found: StoredObject) -> None:
+            if found.key.endswith(_OF_JOBS) or _CHECKPOINT in found.key:
+                self._store.delete(self._bucket, found.key)
+            elif found.modified[:_SECOND] <= since[:_SECOND]:
+                self._store.renew(self._bucket, found.key, tags=SUPERSEDED)
+
+        listed = self._store.list(self._bucket, prefix)
+        while chunk := list(islice(listed, _CHUNK)):
+            old = [one for one in chunk if not (but and one.key.startswith(but))]
+            self._each(lambda index, old=old: end(old[index]), range(len(old)))  # type: ignore[misc]
 
     def _each(self, action: Callable[[int], None], numbers: Iterable[int]) -> None:
         """Do all, wait for all, then raise the first error: nothing runs on behind our back."""

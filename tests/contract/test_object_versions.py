@@ -1,0 +1,99 @@
+"""ObjectStore: versions, tags and ages, on files and on S3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.contract.object_place import Place
+from worker.adapters.aws_clients import AwsClients
+from worker.adapters.s3 import S3ObjectStore
+
+
+def test_a_renewed_object_is_as_it_was(place: Place) -> None:
+    """Bytes, type, headers and metadata stay, and a missing object is no error."""
+    key = "a b/ü.jpg"
+    place.put(key, b"abc", owner="Zoë")
+    before = place.store.head(place.bucket, key)
+
+    place.store.renew(place.bucket, key, tags={"superseded": "true"})
+    place.store.renew(place.bucket, "missing", tags={"superseded": "true"})
+
+    data, after = place.store.get(place.bucket, key)
+    assert data == b"abc"
+    assert after.modified >= before.modified
+    assert (after.content_type, after.metadata) == (before.content_type, before.metadata)
+    assert place.keys() == [key]
+
+
+def test_tags_go_where_they_are_put_and_nowhere_else(
+    clients: AwsClients, fresh: Callable[[str], str]
+) -> None:
+    """A renewed object has its tags, and a copy of it has none."""
+    bucket = fresh("bucket")
+    clients.s3.create_bucket(
+        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+    )
+    store = S3ObjectStore(clients, copy_bytes=1_000_000, part_bytes=1_000_000)
+    store.put(bucket, "a", b"a", content_type="image/jpeg", cache_control="no-cache")
+    store.put(bucket, "large", b"a" * 1_500_000, content_type="video/mp4")
+    for key in ("a", "large"):
+        store.renew(bucket, key, tags={"superseded": "true", "b c": "d&e"})
+    store.copy((bucket, "a"), (bucket, "b"))
+    store.copy((bucket, "a"), (bucket, "c"), metadata={"x": "y"})
+
+    def tags(key: str) -> dict[str, str]:
+        found = clients.s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+        return {one["Key"]: one["Value"] for one in found}
+
+    wanted = {"superseded": "true", "b c": "d&e"}
+    assert [tags(key) for key in ("a", "b", "c")] == [wanted, {}, {}]
+    # The emulator forgets the tags of what comes in parts.
+    assert store.get(bucket, "large")[0] == b"a" * 1_500_000
+    assert clients.s3.head_object(Bucket=bucket, Key="a")["CacheControl"] == "no-cache"
+
+
+def test_a_deletion_may_be_of_one_content_alone(place: Place) -> None:
+    """With an etag: if the current object is that one, and nothing happens if it is not."""
+    old = place.put("a", b"old")
+    new = place.put("a", b"new")
+
+    place.store.delete(place.bucket, "a", etag=old)
+    assert place.store.get(place.bucket, "a")[0] == b"new"
+    place.store.delete(place.bucket, "a", etag=new)
+    assert place.keys() == []
+    for key in ("a", "missing"):
+        place.store.delete(place.bucket, key, etag=new)
+
+
+def test_every_version_is_found_and_can_be_deleted(
+    clients: AwsClients, fresh: Callable[[str], str]
+) -> None:
+    """Replaced ones and markers of deletions, page by page, of a bucket without versions too."""
+    for versioned in (True, False):
+        bucket = fresh("bucket")
+        clients.s3.create_bucket(
+            Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+        )
+        if versioned:
+            clients.s3.put_bucket_versioning(
+                Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}
+            )
+        store = S3ObjectStore(clients, page=2)
+        for number in range(5):
+            store.put(bucket, "a", b"%d" % number, content_type="image/jpeg")
+        store.put(bucket, "a/b", b"", content_type="image/jpeg")
+        if versioned:
+            store.delete(bucket, "a")
+
+        found = list(store.all_versions(bucket, "a"))
+        assert [key for key, _ in found].count("a") == (6 if versioned else 1)
+        for key, version in found:
+            store.delete(bucket, key, version_id=version)
+        assert list(store.all_versions(bucket, "")) == []
+
+
+def test_all_versions_of_a_place_are_listed_by_prefix(place: Place) -> None:
+    """Keys that begin so, and no others."""
+    for key in ("a", "a/b", "b"):
+        place.put(key, b"x")
+    assert sorted(key for key, _ in place.store.all_versions(place.bucket, "a")) == ["a", "a/b"]

@@ -1,0 +1,132 @@
+"""What S3 does by a bucket's lifecycle rules once a day, which the embedded AWS only keeps.
+
+Objects expire so many days after they were written, counted to the next midnight UTC (Amazon S3
+User Guide, "Expiring objects"). Rules with ``Expiration.Days`` are gone by, with any filter of
+prefix, tag or size; what other rules say (colder classes, versions of originals) is left undone.
+
+Runs in the process of ``event_sink``, at its start and once an hour, and by hand as
+``python -m worker.local.lifecycle --buckets A,B [--now TIME]``, also for a time to come.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from worker.adapters.aws_clients import AwsClients
+from worker.adapters.aws_errors import aws_call, error_code
+from worker.errors import SafelightError
+from worker.local.child import arguments, log
+
+SECONDS = 3600.0
+"""Between two sweeps."""
+_NONE = "NoSuchLifecycleConfiguration"
+
+
+def sweep(clients: AwsClients, bucket: str, *, now: datetime) -> int:
+    """Delete what has expired; how many objects that were.
+
+    Raises:
+        SafelightError: the store does not answer.
+    """
+    rules = _rules(clients, bucket)
+    count = 0
+    if not rules:
+        return count
+    with aws_call(f"expire objects of {bucket}"):
+        pages = clients.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        for page in pages:
+            for item in page.get("Contents", ()):
+                if any(_applies(clients, bucket, rule, item, now) for rule in rules):
+                    clients.s3.delete_object(Bucket=bucket, Key=item["Key"])
+                    count += 1
+    return count
+
+
+def _rules(clients: AwsClients, bucket: str) -> list[Mapping[str, Any]]:
+    with aws_call(f"read the lifecycle rules of {bucket}"):
+        try:
+            found = clients.s3.get_bucket_lifecycle_configuration(Bucket=bucket)
+        except clients.s3.exceptions.ClientError as error:
+            if error_code(error) == _NONE:
+                return []
+            raise
+    return [
+        rule
+        for rule in found["Rules"]
+        if rule["Status"] == "Enabled" and "Days" in rule.get("Expiration", {})
+    ]
+
+
+def _applies(
+    clients: AwsClients,
+    bucket: str,
+    rule: Mapping[str, Any],
+    item: Mapping[str, Any],
+    now: datetime,
+) -> bool:
+    end = item["LastModified"] + timedelta(days=rule["Expiration"]["Days"])
+    midnight = end.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    if midnight < end:
+        midnight += timedelta(days=1)
+    if now < midnight:
+        return False
+    only = rule.get("Filter", {})
+    only = {**only, **only.get("And", {})}
+    if not item["Key"].startswith(only.get("Prefix") or ""):
+        return False
+    if not only.get("ObjectSizeGreaterThan", -1) < item["Size"]:
+        return False
+    if not item["Size"] < only.get("ObjectSizeLessThan", float("inf")):
+        return False
+    wanted = [*only.get("Tags", ()), *([only["Tag"]] if "Tag" in only else [])]
+    if not wanted:
+        return True
+    # Asked last: it is a request for each object.
+    tags = clients.s3.get_object_tagging(Bucket=bucket, Key=item["Key"])["TagSet"]
+    return all(one in tags for one in wanted)
+
+
+@contextmanager
+def sweeping(clients: AwsClients, buckets: Sequence[str]) -> Iterator[None]:
+    """Sweep in the background for as long as the block lasts. What fails is said."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while True:
+            for bucket in buckets:
+                if ended.is_set():
+                    return
+                try:
+                    count = sweep(clients, bucket, now=datetime.now(UTC))
+                except SafelightError as error:
+                    log(f"{error.code}: {error.message}; trying again in an hour")
+                else:
+                    if count:
+                        log(f"{count} objects of {bucket} have expired")
+            if ended.wait(SECONDS):
+                return
+
+    thread = threading.Thread(target=run, name="lifecycle", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=5.0)
+
+
+def main() -> None:
+    """``python -m worker.local.lifecycle --buckets A,B [--now TIME]``; see above."""
+    given = arguments("buckets", optional={"now": datetime.now(UTC).isoformat()}).values
+    clients = AwsClients()
+    for bucket in given["buckets"].split(","):
+        count = sweep(clients, bucket, now=datetime.fromisoformat(given["now"]).astimezone(UTC))
+        log(f"{count} objects of {bucket} have expired")
+
+
+if __name__ == "__main__":
+    main()
