@@ -44,8 +44,6 @@ class Address:
     """Of the ingest function, with what lets AWS clients work at the endpoint as the operator."""
     program: str = ""
     """What was deployed: see ``deploy.sources``."""
-    clean: bool = False
-    """The stack was stopped, not killed: the embedded AWS has saved its state."""
 
 
 @contextlib.contextmanager
@@ -90,7 +88,6 @@ def write(address: Address) -> None:
     value = {
         "version": VERSION,
         "endpoint": address.endpoint,
-        "clean": address.clean,
         "program": address.program,
         "outputs": dict(address.outputs),
         "environment": dict(address.environment),
@@ -115,7 +112,6 @@ def read(data: Path) -> Address | None:
             outputs=dict(value["outputs"]),
             environment={str(name): str(text) for name, text in value["environment"].items()},
             program=str(value.get("program", "")),
-            clean=bool(value["clean"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

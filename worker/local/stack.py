@@ -11,7 +11,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from worker.local.address import Address
 from worker.local.child import module
 from worker.local.deploy import deploy
 from worker.local.deploy.sources import fingerprint
+from worker.local.durable.store import NAME as STATE
 from worker.local.state_machine import process as state_machines
 from worker.local.supervisor import Child, Supervisor
 from worker.services.local_run.stop import Stop
@@ -39,11 +40,6 @@ READY_SECONDS = 60.0
 """Longest wait for the workers; each imports the engine in about one second."""
 LOG_BYTES = 10_000_000
 """A longer log or event file is put aside, as NAME.1, when the stack starts."""
-_LOST = (
-    "catalog, queues and object versions are as at the last clean stop; the files in buckets are "
-    "kept, and `safelight backfill` ingests those of the intake bucket again"
-)
-"""What the embedded AWS saves and when: measured, and held by tests/integration."""
 _PASSED_ON = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH", CALLS),
 )
@@ -101,8 +97,6 @@ class Stack:
                 self._supervisor.watch(stop)
             finally:
                 self._supervisor.stop()
-            if self._address is not None:
-                addresses.write(replace(self._address, clean=True))
 
     # --- start ------------------------------------------------------------------------------
 
@@ -115,9 +109,8 @@ class Stack:
             for path in (*(self._data / "logs").glob("*.log"), self._data / addresses.EVENTS):
                 if path.exists() and path.stat().st_size > LOG_BYTES:
                     path.replace(path.with_name(f"{path.name}.1"))
-        self._before = addresses.read(self._data)
-        if self._before is not None and not self._before.clean:
-            self._say(f"the stack in this folder was killed last time: {_LOST}")
+        if (self._data / "state" / STATE).exists():  # otherwise nothing of it is left
+            self._before = addresses.read(self._data)
 
     def _start(self, stop: Stop) -> None:
         supervisor = self._supervisor
@@ -143,7 +136,6 @@ class Stack:
         self._await_ready(stop)
 
     def _start_emulator(self) -> subprocess.Popen[bytes]:
-        again = self._address is not None
         started = emulator.start(
             port=self._order.port,
             log=self._log("emulator"),
@@ -151,23 +143,13 @@ class Stack:
             enforce_iam=True,
             launcher=leash.command(()),
         )
-        if again:
-            # It has died and forgotten what it had not saved. The other children wait for it.
-            try:
-                self._establish()
-            except BaseException:
-                started.stop()
-                raise
-            self._say(f"the embedded AWS had died: {_LOST}")
-            # With it died the sessions by which they work: they begin anew.
-            self._supervisor.renew(but="emulator")
-        return started.process
+        return started.process  # after a death, with all it had answered for; the others wait
 
     def _establish(self) -> tuple[Mapping[str, Any], _Queues]:
         """Create what the Pulumi program says, and who works with it."""
         program, before = fingerprint(self._endpoint), self._before
-        if before is not None and before.clean and before.program == program:
-            outputs = before.outputs  # the embedded AWS has saved all of it
+        if before is not None and before.program == program:
+            outputs = before.outputs  # the embedded AWS has all of it
         else:
             outputs = deploy(  # in a process of its own, as its SDK wants
                 self._endpoint,
@@ -175,7 +157,6 @@ class Stack:
                 log=self._log("deploy"),
                 launcher=leash.command,
             )
-        self._before = None  # what dies from now on has not been saved
         queues = _attach(
             AwsClients(emulator.client_environment(self._endpoint)), str(outputs["eventBus"])
         )
