@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import sys
@@ -41,6 +42,9 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
+        # Waits for a process before this one that has been told to end and has not yet.
+        self._alone = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(self._alone, fcntl.LOCK_EX)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._database.execute("PRAGMA journal_mode = WAL")
@@ -97,6 +101,7 @@ class Store:
         self.commit()
         self._database.execute("PRAGMA user_version = 1")
         self._database.close()
+        os.close(self._alone)
 
 
 def _say(line: str) -> None:
