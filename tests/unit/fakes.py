@@ -210,6 +210,7 @@ class MemoryCatalog:
         self.fuse = fuse or Fuse()
         self.records: dict[str, AssetRecord] = {}
         self.entries: dict[tuple[str, str, str], LogEntry] = {}
+        self.known_jobs: dict[tuple[str, str], JobRecord] = {}
         self._lock = threading.Lock()
 
     def get(self, asset: str) -> AssetRecord | None:
@@ -319,11 +320,12 @@ class MemoryCatalog:
         self.fuse.around("catalog.log", effect)
 
     def jobs(self, asset: str) -> Sequence[JobRecord]:
-        """No jobs here."""
-        return []
+        """See the port."""
+        return [job for (owner, _), job in self.known_jobs.items() if owner == asset]
 
     def put_job(self, job: JobRecord) -> None:
-        """No jobs here."""
+        """See the port."""
+        self.known_jobs[job.asset, job.id] = job
 
 
 class MemoryEvents:

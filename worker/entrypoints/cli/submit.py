@@ -11,6 +11,7 @@ import click
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.job_text import Watch, exit_code, job_json, state_text
 from worker.entrypoints.cli.reach import data_option, json_option, reach
+from worker.entrypoints.cli.waiting import going_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,7 @@ Exit codes with --wait, --follow or --local
   3    the output folder cannot be written
   70   a defect in Safelight
   75   a job was stopped, or failed too often; try again
+  130  stopped by Ctrl-C or SIGTERM: with --local the jobs are, else they go on
 """
 
 
@@ -124,7 +126,9 @@ def command(
         for id_ in ids:
             _say(jobs.describe(id_), as_json=as_json)
         return 0
-    return _await(jobs, ids, follow=follow, as_json=as_json)
+    commands = [f"safelight jobs {what} {ids[0]}" for what in ("logs --follow", "show", "stop")]
+    with going_on("submitted work goes on; to follow, look at or stop it:", commands, data):
+        return _await(jobs, ids, follow=follow, as_json=as_json)
 
 
 def _await(jobs: Jobs, ids: Sequence[str], *, follow: bool, as_json: bool) -> int:
