@@ -61,11 +61,21 @@ def owned(data: Path) -> Iterator[None]:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            text = f"{data}: a stack runs there already; stop it or choose another --data"
-            raise InputError(text, code="output_busy") from error
+            raise _busy(data) from error
         yield
     finally:
         os.close(folder)
+
+
+def require_unowned(data: Path) -> None:
+    """Raises ``InputError``, ``output_busy``, if a stack runs in DATA; makes nothing there."""
+    if is_running(data):
+        raise _busy(data)
+
+
+def _busy(data: Path) -> InputError:
+    text = f"{data}: a stack runs there already; stop it or choose another --data"
+    return InputError(text, code="output_busy")
 
 
 def is_running(data: Path) -> bool:

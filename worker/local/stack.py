@@ -82,10 +82,11 @@ class Stack:
                 bucket will be processed.
 
         Raises:
-            PortTaken: something listens on the port.
             InputError: ``output_busy``: another stack uses the folder.
+            PortTaken: something listens on the port.
             EmulatorError: something does not start; the message names its log.
         """
+        addresses.require_unowned(self._data)
         emulator.require_free(self._order.port)
         with addresses.owned(self._data):
             self._prepare()
@@ -115,7 +116,7 @@ class Stack:
     def _start(self, stop: Stop) -> None:
         supervisor = self._supervisor
         supervisor.start([self._child("emulator", self._start_emulator, stop_seconds=20)])
-        outputs, queues = self._establish()
+        outputs, queues = self._establish(stop)
         actors, program = Actors.of(outputs), self._program
         ingest, finish = actors.function(HANDLER).profile, actors.function(WORKFLOW_HANDLER).profile
         supervisor.start(
@@ -145,7 +146,7 @@ class Stack:
         )
         return started.process  # after a death, with all it had answered for; the others wait
 
-    def _establish(self) -> tuple[Mapping[str, Any], _Queues]:
+    def _establish(self, stop: Stop) -> tuple[Mapping[str, Any], _Queues]:
         """Create what the Pulumi program says, and who works with it."""
         program, before = fingerprint(self._endpoint), self._before
         if before is not None and before.program == program:
@@ -156,6 +157,7 @@ class Stack:
                 self._data / addresses.OUTPUTS,
                 log=self._log("deploy"),
                 launcher=leash.command,
+                stopped=lambda: stop.requested,
             )
         queues = _attach(
             AwsClients(emulator.client_environment(self._endpoint)), str(outputs["eventBus"])

@@ -25,10 +25,10 @@ it was; `rm -r DIR` forgets everything.
 
 \b
 Exit codes
-  0    stopped by Ctrl-C or SIGTERM
-  2    the port is taken, another stack uses DIR, or this is no checkout with Pulumi
-  3    DIR is full
+  2    the port is taken, or this is no checkout with Pulumi
+  3    another stack uses DIR, or it is full or cannot be written
   75   something did not start; the message names its log
+  130  stopped by Ctrl-C or SIGTERM; everything is kept
 """
 
 
@@ -78,7 +78,7 @@ def command(*, data: Path, port: int, workers: int | None, as_json: bool) -> int
                 raise
             # Half started and told to stop: what does not answer any more is no finding.
         talk.stopped()
-    return 0
+    return output.INTERRUPTED
 
 
 class _Text:
