@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _EPILOG = """\b
 DIR holds everything: the state of the embedded AWS, logs/ of every process, events.jsonl, and
-stack.json, by which the other commands find the stack. Stopped and started again it goes on where
-it was; `rm -r DIR` forgets everything.
+stack.json, by which the other commands find the stack. Stopped or killed, and started again, it
+goes on where it was; `rm -r DIR` forgets everything.
 
 \b
 Exit codes
