@@ -120,11 +120,17 @@ class Queue(dict[str, Any]):
     def __setitem__(self, name: str, value: Any) -> None:
         if name == "messages":
             old: Messages = self["messages"]
-            if len(value) < len(old):
-                left = {id(message) for message in value}
-                for message in old:
-                    if id(message) not in left:
-                        old.forget(message)
+            # Whoever puts a list in place of another has left some messages out of it.
+            gone, kept = len(old) - len(value), iter(value)
+            after = next(kept, None)
+            for message in old if gone > 0 else ():
+                if message is after:
+                    after = next(kept, None)
+                    continue
+                old.forget(message)
+                gone -= 1
+                if not gone:
+                    break
             value = Messages(old.store, old.queue, value)
         super().__setitem__(name, value)
 
