@@ -126,7 +126,8 @@ def command(
         for id_ in ids:
             _say(jobs.describe(id_), as_json=as_json)
         return 0
-    commands = [f"safelight jobs {what} {ids[0]}" for what in ("logs --follow", "show", "stop")]
+    commands = [f"safelight jobs {what} {ids[0]}" for what in ("logs --follow", "show")]
+    commands.append(f"safelight jobs stop {' '.join(ids)}")
     with going_on("submitted work goes on; to follow, look at or stop it:", commands, data):
         return _await(jobs, ids, follow=follow, as_json=as_json)
 
