@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,8 @@ from tests.infra.declared import declare
 from worker.entrypoints.cli import run
 from worker.errors import ProblemsError
 from worker.local.deploy import checkout
+from worker.local.infra import history, preview, stack_file
 from worker.local.infra import plan as plans
-from worker.local.infra import preview, stack_file
 from worker.local.infra.plan import Plan
 from worker.local.infra.recorder import record
 from worker.local.infra.symbols import Symbols, shown, symbol
@@ -220,6 +223,9 @@ def test_a_plan_is_printed_and_kept(kept: Path, capsys: pytest.CaptureFixture[st
     assert run(["infra", "plan", "--stack", "dev"]) == 0
     first = capsys.readouterr().out
     assert "s3/Bucket intake" in first
+    lines = first.splitlines()
+    assert lines[0].startswith("stack dev in ")
+    assert lines[:4] == lines[-4:]
     assert "nothing to compare with" in first
     assert (kept / "dev.json").is_file()
 
@@ -232,6 +238,24 @@ def test_a_plan_is_printed_and_kept(kept: Path, capsys: pytest.CaptureFixture[st
     assert "~ lambda/Function ingest" in out
     assert f"-> {image}" in out
     assert "safelight:image is not set" not in out
+
+
+def test_a_plan_is_kept_whoever_stops_reading() -> None:
+    """`infra plan | head`: the whole of it is what the next one is compared with."""
+    root = checkout.folder().parent
+    name = f"test-{os.getpid()}"
+    path = root / history.FOLDER / f"{name}.json"
+    given = ["--stack", name, "--config", str(root / "pulumi" / "Pulumi.dev.yaml")]
+    command = [sys.executable, "-m", "worker", "infra", "plan", *given]
+    try:
+        with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith(f"stack {name} in ")
+            process.stdout.close()
+        assert process.returncode == 141
+        assert history.last(root, name) is not None
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def test_a_plan_is_data_with_json(

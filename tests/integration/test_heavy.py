@@ -60,6 +60,7 @@ def test_an_oversize_picture_becomes_an_accepted_asset(running: Running, tmp_pat
     path = tmp_path / "large.jpg"
     Image.new("RGB", (8001, 8000), "teal").save(path, "JPEG")
     put = running.json("put", path, "--wait")
+    assert (put["status"], len(put["renditions"])) == ("accepted", 6)
     record = wait_for(running, put["asset"], final)
     assert record.status is Status.ACCEPTED
     assert record.probe is not None
@@ -82,7 +83,7 @@ def test_work_that_failed_is_tried_again_when_somebody_asks(
     """A job that fails for no fault of the upload leaves it waiting; nobody is told of an end."""
     path = tmp_path / "stopped.jpg"
     Image.new("RGB", (8002, 8000), "navy").save(path, "JPEG")
-    asset = running.json("put", path, "--wait")["asset"]
+    asset = running.json("put", path, "--wait", "--no-jobs")["asset"]
     jobs, catalog = LocalJobs(running.data / address.JOBS), running.app.catalog
     end = time.monotonic() + SECONDS
     while not (mine := [one for one in jobs.list() if one.name.startswith(asset)]):
@@ -103,7 +104,8 @@ def test_a_video_becomes_what_a_player_needs_while_jobs_lose_their_machines(
     running: Running, tmp_path: Path
 ) -> None:
     """Every kind of job is reclaimed once, at random; the state machine's process is killed too."""
-    put = running.json("put", clip(tmp_path), "--wait")
+    put = running.json("put", clip(tmp_path), "--wait", "--no-jobs")
+    assert put["status"] == "heavy"
     struck = strike(running, put["asset"], Random(5))
     record = wait_for(running, put["asset"], final)
     assert record.status is Status.ACCEPTED, (record.verdict, jobs_of(running))
@@ -135,9 +137,10 @@ def test_a_video_without_a_picture_is_rejected_with_the_jobs_reason(
     """Cut short: a container of a video by its first bytes, and nothing that plays."""
     path = tmp_path / "short.mp4"
     path.write_bytes(clip(tmp_path).read_bytes()[:3000])
-    put = running.json("put", path, "--wait")
+    put = running.json("put", path, "--wait", code=1)
     record = wait_for(running, put["asset"], final)
     assert record.status is Status.REJECTED
+    assert put["reason"]["code"] == (record.verdict.code if record.verdict else None)
     assert record.verdict is not None
     assert record.verdict.code in {code.value for code in Reason}
     app = running.app

@@ -31,7 +31,7 @@ from worker.adapters.aws_clients import AwsClients
 from worker.local import address
 from worker.local.emulator import free_port
 
-TAKEN, BUSY = 2, 3
+TAKEN, BUSY, STOPPED = 2, 3, 130
 
 
 def test_pictures_go_through_and_everything_survives_a_restart(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_pictures_go_through_and_everything_survives_a_restart(tmp_path: Path) -
 
         deployed = (data / address.OUTPUTS).stat().st_mtime_ns
         running.stop()
-        assert running.process.returncode == 0
+        assert running.process.returncode == STOPPED
         until(lambda: not any(alive(pid) for pid in running.pids.values()))
         assert "not running" in failure(data, "assets", "list", code=75)["message"]
 
@@ -192,14 +192,17 @@ def test_a_killed_stack_leaves_no_process(tmp_path: Path) -> None:
     """SIGKILL of `safelight up` itself: the kernel ends what it started; a new one can begin."""
     data = tmp_path / "data"
     with stack(data) as running:
-        second = subprocess.run(
-            [*COMMAND, "up", "--data", str(data), "--port", str(free_port())],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment(),
-        )
-        assert second.returncode == BUSY
+        for port in (free_port(), running.port):
+            second = subprocess.run(
+                [*COMMAND, "up", "--data", str(data), "--port", str(port)],
+                capture_output=True,
+                text=True,
+                check=False,
+                env=environment(),
+            )
+            assert second.returncode == BUSY
+            assert second.stderr.startswith("error[output_busy]")
+        key = running.ready["environment"]["AWS_ACCESS_KEY_ID"]
         running.process.kill()
         running.process.wait()
         until(lambda: not any(alive(pid) for pid in running.pids.values()))
@@ -207,15 +210,20 @@ def test_a_killed_stack_leaves_no_process(tmp_path: Path) -> None:
     with stack(data) as running:
         good = picture(tmp_path, "a.jpg")
         assert running.json("put", good, "--wait")["status"] == "accepted"
+        # On another port everything is deployed again, and the operator is the same.
+        assert running.ready["environment"]["AWS_ACCESS_KEY_ID"] == key
 
 
-def test_when_the_embedded_aws_dies_everything_begins_anew(tmp_path: Path) -> None:
-    """Its sessions die with it: every process takes its role again, and the commands new keys."""
+def test_when_the_embedded_aws_dies_everything_goes_on(tmp_path: Path) -> None:
+    """It comes back with all it had answered for; nobody else is started again."""
     with stack(tmp_path / "data") as running:
-        assert running.json("put", picture(tmp_path, "a.jpg"), "--wait")["status"] == "accepted"
+        before = running.json("put", picture(tmp_path, "a.jpg"), "--wait")
+        assert before["status"] == "accepted"
 
         os.kill(running.pids["emulator"], signal.SIGKILL)
 
-        while "the embedded AWS had died" not in running.line("note")["message"]:
+        while "emulator runs again" not in running.line("note")["message"]:
             pass
+        assert running.json("assets", "show", before["asset"])["status"] == "accepted"
         assert running.json("put", picture(tmp_path, "b.jpg"), "--wait")["status"] == "accepted"
+        assert all(alive(pid) for name, pid in running.pids.items() if name != "emulator")

@@ -362,7 +362,7 @@ class MemoryCatalog:
 
     def jobs(self, asset: str) -> Sequence[JobRecord]:
         """See the port."""
-        return [job for job in self.known_jobs.values() if job.asset == asset]
+        return [job for (owner, _), job in self.known_jobs.items() if owner == asset]
 
     def put_job(self, job: JobRecord) -> None:
         """See the port."""

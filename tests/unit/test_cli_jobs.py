@@ -272,12 +272,20 @@ def test_without_a_stack_they_say_how_to_start_one(
 # --- here -------------------------------------------------------------------------------------
 
 
+def state_home(tmp_path: Path) -> Path:
+    """Where the logs of jobs are: beside, so that it is seen what a command leaves."""
+    return tmp_path.with_name(f"{tmp_path.name}-state")
+
+
 def here(tmp_path: Path, *words: str) -> subprocess.Popen[str]:
     """A command that runs jobs itself, in a folder where nothing of ours is."""
     return subprocess.Popen(
         [sys.executable, "-m", "worker", "submit", *words, "--local", "--json"],
         cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+        env={
+            **{"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+            "XDG_STATE_HOME": str(state_home(tmp_path)),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -302,6 +310,7 @@ def test_a_job_runs_here_without_anything_else(tmp_path: Path) -> None:
     assert job["output"] == str(tmp_path / "out")
     assert json.loads((tmp_path / "out" / "result.json").read_text())["kind"] == "denoise"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["night.png", "out"]
+    assert list((state_home(tmp_path) / "safelight" / "jobs").iterdir()) == []
 
 
 def test_what_can_never_succeed_is_told(tmp_path: Path) -> None:
@@ -316,7 +325,9 @@ def test_what_can_never_succeed_is_told(tmp_path: Path) -> None:
     assert running.returncode == 1
     assert (bad["state"], bad["exit_code"], bad["attempts"]) == ("FAILED", 65, 1)
     assert bad["trouble"].startswith("truncated: ")
-    assert Path(bad["log"]).exists()
+    runs = state_home(tmp_path) / "safelight" / "jobs"
+    assert Path(bad["log"]).is_relative_to(runs)
+    assert "truncated" in Path(bad["log"]).read_text()
     assert good["state"] == "SUCCEEDED"
     assert (tmp_path / "out" / "night" / "result.json").exists()
 
@@ -348,7 +359,7 @@ def test_a_stop_leaves_no_process_and_no_table(tmp_path: Path) -> None:
 
     assert running.returncode == 130
     assert time.monotonic() - began < 60
-    assert not list(tmp_path.glob("safelight-jobs-*"))
+    assert list((state_home(tmp_path) / "safelight" / "jobs").iterdir()) == []
 
 
 def test_containers_need_an_engine(tmp_path: Path) -> None:

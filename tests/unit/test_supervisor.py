@@ -81,21 +81,6 @@ def test_a_killed_child_runs_again_and_is_named() -> None:
     assert world.said[0] == said
 
 
-def test_all_but_one_begin_anew() -> None:
-    """When what the others depend on has died, and lives again."""
-    world = World()
-    world.start(("one", SLEEP), ("two", SLEEP))
-    before = world.supervisor.pids()
-
-    world.supervisor.renew(but="one")
-    world.tend_until("two runs again")
-    after = world.supervisor.pids()
-    world.supervisor.stop()
-
-    assert after["one"] == before["one"]
-    assert after["two"] != before["two"]
-
-
 def test_a_child_that_dies_again_and_again_is_started_ever_more_slowly() -> None:
     """The waits grow from none to half a minute, by the clock."""
     world = World()

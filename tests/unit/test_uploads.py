@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from tests.unit.fakes import MemoryCatalog, MemoryStore
 from worker.errors import InputError, TransientError
 from worker.records import (
     AssetRecord,
+    JobRecord,
+    LogEntry,
     ObjectVersion,
     Status,
     asset_id_of,
     version_of,
 )
-from worker.services.uploads import Placed, await_records, place
+from worker.services.uploads import Placed, Waited, await_records, await_verdicts, place
 
 
 def file(folder: Path, name: str, data: bytes = b"abc") -> Path:
@@ -126,6 +129,100 @@ def test_the_record_of_an_earlier_upload_is_waited_out(tmp_path: Path) -> None:
 
     assert (caught.value.code, caught.value.retryable) == ("not_recorded", True)
     assert clock.now == pytest.approx(5.1)
+
+
+class Heavy:
+    """An upload whose jobs run, and somebody who waits for it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Recorded as heavy."""
+        self.catalog, self.clock = MemoryCatalog(), Clock()
+        self.seen: list[tuple[str, list[str]]] = []
+        (self.one,) = place([file(folder, "film")], store=MemoryStore(), bucket="intake")
+        self.record = replace(record_of(version(self.one)), status=Status.HEAVY)
+        self.catalog.records[self.one.asset] = self.record
+        self.then: list[Callable[[], object]] = []
+
+    def watch(self, one: Placed, jobs: Sequence[JobRecord]) -> None:
+        """What is told of; after that, something happens."""
+        self.seen.append((one.key, [job.kind for job in jobs]))
+        if self.then:
+            self.then.pop(0)()
+
+    def wait(self, seconds: float | None = None) -> list[Waited]:
+        """Wait for it."""
+        clock = self.clock
+        return list(
+            await_verdicts(
+                [self.one],
+                catalog=self.catalog,
+                seconds=seconds,
+                watch=self.watch,
+                pause=clock.pause,
+                clock=lambda: clock.now,
+            )
+        )
+
+
+def test_jobs_are_waited_for_as_long_as_they_take(tmp_path: Path) -> None:
+    """The record is there and says heavy; what its jobs do is told; its verdict ends the wait."""
+    heavy = Heavy(tmp_path)
+    job = JobRecord(
+        asset=heavy.one.asset, id="1", kind="poster", state="RUNNING", created_at="", updated_at=""
+    )
+    accepted = replace(heavy.record, status=Status.ACCEPTED)
+    heavy.then = [
+        lambda: heavy.catalog.put_job(job),
+        lambda: heavy.clock.pause(100_000),
+        lambda: heavy.catalog.records.update({heavy.one.asset: accepted}),
+    ]
+
+    assert heavy.wait() == [Waited(upload=heavy.one, record=accepted)]
+    assert heavy.seen == [("film", []), ("film", ["poster"]), ("film", ["poster"])]
+
+
+def test_jobs_that_run_too_long_are_said_to_go_on(tmp_path: Path) -> None:
+    """Only where a longest wait was named."""
+    heavy = Heavy(tmp_path)
+
+    with pytest.raises(TransientError, match="run after 30 s, and go on: film") as caught:
+        heavy.wait(30)
+
+    assert (caught.value.code, caught.value.retryable) == ("not_finished", True)
+    assert 30 < heavy.clock.now < 33
+
+
+@pytest.mark.parametrize("what", ["failed", "removed", "overwritten"])
+def test_an_upload_that_comes_to_no_verdict_is_not_waited_for(tmp_path: Path, what: str) -> None:
+    """Its jobs failed for no fault of it, or it is not there any more: said, not waited out."""
+    heavy = Heavy(tmp_path)
+    asset, catalog = heavy.one.asset, heavy.catalog
+    newer = record_of(version(heavy.one, version_id="a newer one"))
+    entry = LogEntry(
+        time="t",
+        kind="job_failed",
+        detail={"version": heavy.record.version, "job": "transcode", "cause": "no room"},
+        id="1",
+    )
+    heavy.then = [
+        {
+            "failed": lambda: catalog.log(asset, entry),
+            "removed": lambda: catalog.records.pop(asset),
+            "overwritten": lambda: catalog.records.update({asset: newer}),
+        }[what]
+    ]
+
+    (waited,) = heavy.wait()
+
+    assert waited.record == heavy.record
+    assert (
+        waited.trouble
+        == {
+            "failed": "transcode failed: no room",
+            "removed": "removed before its jobs had ended",
+            "overwritten": "overwritten before its jobs had ended",
+        }[what]
+    )
 
 
 def test_without_versions_the_etag_decides(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ class Identities:
         self._file, self._endpoint = file, endpoint
 
     def establish(self, roles: Iterable[str], users: Mapping[str, Sequence[Any]]) -> None:
-        """Make the users, with new keys, and write the profiles of all.
+        """Make the users and write the profiles of all. A user keeps the key that it has.
 
         Args:
             roles: ARNs.
@@ -119,9 +119,10 @@ class Identities:
         root = {"aws_access_key_id": ROOT_KEY, "aws_secret_access_key": ROOT_KEY}
         profiles = {ROOT: root}
         clients = RootClients(client_environment(self._endpoint))
+        before = self._read()
         for name, statements in users.items():
             with aws_call(f"make the user {name}"):
-                profiles[name] = _user(clients, name, statements)
+                profiles[name] = _user(clients, name, statements, before.get(name, {}))
         for role in sorted(set(roles)):
             name = role.rpartition("/")[2]
             profiles[name] = {
@@ -143,15 +144,21 @@ class Identities:
 
     def keys(self, user: str) -> dict[str, str]:
         """Variables by which a process works as a user, without a configuration."""
-        read = configparser.ConfigParser(interpolation=None)
-        with disk_call(self._file):
-            read.read_string(self._file.read_text("utf-8"))
-        section = read[f"profile {user}"]
+        section = self._read()[user]
         return {
             **address_environment(self._endpoint),
             "AWS_ACCESS_KEY_ID": section["aws_access_key_id"],
             "AWS_SECRET_ACCESS_KEY": section["aws_secret_access_key"],
         }
+
+    def _read(self) -> dict[str, Mapping[str, str]]:
+        """The profiles in the file; none if there is none, or no configuration."""
+        read = configparser.ConfigParser(interpolation=None)
+        try:
+            read.read_string(self._file.read_text("utf-8"))
+        except (FileNotFoundError, UnicodeDecodeError, configparser.Error):
+            return {}
+        return {name.removeprefix("profile "): read[name] for name in read.sections()}
 
     def _write(self, profiles: Mapping[str, Mapping[str, str]]) -> None:
         made = configparser.ConfigParser(interpolation=None)
@@ -169,16 +176,24 @@ class Identities:
             aside.replace(self._file)
 
 
-def _user(clients: RootClients, name: str, statements: Sequence[Any]) -> dict[str, str]:
+def _user(
+    clients: RootClients, name: str, statements: Sequence[Any], before: Mapping[str, str]
+) -> dict[str, str]:
+    """Make a user; returns the key: the one in ``before``, if the embedded AWS knows it."""
     iam, user = clients.iam, f"safelight-local-{name}"
+    kept = False
     try:
         iam.create_user(UserName=user)
     except iam.exceptions.EntityAlreadyExistsException:
-        # Of an earlier run: its keys are nobody's any more.
         for key in iam.list_access_keys(UserName=user)["AccessKeyMetadata"]:
-            iam.delete_access_key(UserName=user, AccessKeyId=key["AccessKeyId"])
+            if key["AccessKeyId"] == before.get("aws_access_key_id"):
+                kept = "aws_secret_access_key" in before
+            else:  # nobody knows its secret
+                iam.delete_access_key(UserName=user, AccessKeyId=key["AccessKeyId"])
     document = adapted.rights(json.dumps({"Version": VERSION, "Statement": list(statements)}))
     iam.put_user_policy(UserName=user, PolicyName=name, PolicyDocument=document)
+    if kept:
+        return {name: before[name] for name in ("aws_access_key_id", "aws_secret_access_key")}
     key_ = iam.create_access_key(UserName=user)["AccessKey"]
     return {
         "aws_access_key_id": key_["AccessKeyId"],

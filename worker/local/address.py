@@ -44,8 +44,6 @@ class Address:
     """Of the ingest function, with what lets AWS clients work at the endpoint as the operator."""
     program: str = ""
     """What was deployed: see ``deploy.sources``."""
-    clean: bool = False
-    """The stack was stopped, not killed: the embedded AWS has saved its state."""
 
 
 @contextlib.contextmanager
@@ -63,11 +61,21 @@ def owned(data: Path) -> Iterator[None]:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            text = f"{data}: a stack runs there already; stop it or choose another --data"
-            raise InputError(text, code="output_busy") from error
+            raise _busy(data) from error
         yield
     finally:
         os.close(folder)
+
+
+def require_unowned(data: Path) -> None:
+    """Raises ``InputError``, ``output_busy``, if a stack runs in DATA; makes nothing there."""
+    if is_running(data):
+        raise _busy(data)
+
+
+def _busy(data: Path) -> InputError:
+    text = f"{data}: a stack runs there already; stop it or choose another --data"
+    return InputError(text, code="output_busy")
 
 
 def is_running(data: Path) -> bool:
@@ -90,7 +98,6 @@ def write(address: Address) -> None:
     value = {
         "version": VERSION,
         "endpoint": address.endpoint,
-        "clean": address.clean,
         "program": address.program,
         "outputs": dict(address.outputs),
         "environment": dict(address.environment),
@@ -115,7 +122,6 @@ def read(data: Path) -> Address | None:
             outputs=dict(value["outputs"]),
             environment={str(name): str(text) for name, text in value["environment"].items()},
             program=str(value.get("program", "")),
-            clean=bool(value["clean"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import select
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,7 +77,7 @@ def log(line: str) -> None:
 
 def pause(stop: Stop, seconds: float) -> None:
     """Wait, but not for longer than until somebody asks to stop."""
-    select.select([stop], [], [], seconds)
+    stop.wait(seconds)
 
 
 class Patience:

@@ -26,6 +26,8 @@ from worker.errors import EmulatorError, PortTaken
 from worker.local import leash
 
 REQUIREMENTS = Path(__file__).with_name("emulator-requirements.txt")
+DURABLE = Path(__file__).with_name("durable")
+"""The program that runs it with everything on disk."""
 ACCOUNT = "000000000000"
 REGION = "eu-central-1"
 ROOT_KEY = "test"
@@ -146,7 +148,8 @@ def start(
     Args:
         port: to listen on.
         log: file its output goes to.
-        state: folder in which it keeps everything over restarts; None forgets at the stop.
+        state: folder in which it keeps everything over restarts, also over SIGKILL (``durable``);
+            None forgets at the stop.
         enforce_iam: check signatures, policies and conditions as AWS does.
         launcher: command that becomes the emulator, given its program as last argument.
 
@@ -168,9 +171,11 @@ def start(
     }
     if state is not None:
         environment |= {"STATE_DIR": str(state), "S3_DATA_DIR": str(state / "s3")}
+    program = install()
+    durable = [str(program.with_name("python")), str(DURABLE)]
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [*launcher, str(install())],
+            [*launcher, *([str(program)] if state is None else durable)],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,

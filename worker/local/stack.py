@@ -11,7 +11,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from worker.local.address import Address
 from worker.local.child import module
 from worker.local.deploy import deploy
 from worker.local.deploy.sources import fingerprint
+from worker.local.durable.store import NAME as STATE
 from worker.local.state_machine import process as state_machines
 from worker.local.supervisor import Child, Supervisor
 from worker.services.local_run.stop import Stop
@@ -40,11 +41,6 @@ READY_SECONDS = 60.0
 """Longest wait for the workers; each imports the engine in about one second."""
 LOG_BYTES = 10_000_000
 """A longer log or event file is put aside, as NAME.1, when the stack starts."""
-_LOST = (
-    "catalog, queues and object versions are as at the last clean stop; the files in buckets are "
-    "kept, and `safelight backfill` ingests those of the intake bucket again"
-)
-"""What the embedded AWS saves and when: measured, and held by tests/integration."""
 _PASSED_ON = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH", CALLS),
 )
@@ -88,10 +84,11 @@ class Stack:
                 bucket will be processed.
 
         Raises:
-            PortTaken: something listens on the port.
             InputError: ``output_busy``: another stack uses the folder.
+            PortTaken: something listens on the port.
             EmulatorError: something does not start; the message names its log.
         """
+        addresses.require_unowned(self._data)
         emulator.require_free(self._order.port)
         with addresses.owned(self._data):
             self._prepare()
@@ -103,8 +100,6 @@ class Stack:
                 self._supervisor.watch(stop)
             finally:
                 self._supervisor.stop()
-            if self._address is not None:
-                addresses.write(replace(self._address, clean=True))
 
     # --- start ------------------------------------------------------------------------------
 
@@ -117,14 +112,13 @@ class Stack:
             for path in (*(self._data / "logs").glob("*.log"), self._data / addresses.EVENTS):
                 if path.exists() and path.stat().st_size > LOG_BYTES:
                     path.replace(path.with_name(f"{path.name}.1"))
-        self._before = addresses.read(self._data)
-        if self._before is not None and not self._before.clean:
-            self._say(f"the stack in this folder was killed last time: {_LOST}")
+        if (self._data / "state" / STATE).exists():  # otherwise nothing of it is left
+            self._before = addresses.read(self._data)
 
     def _start(self, stop: Stop) -> None:
         supervisor = self._supervisor
         supervisor.start([self._child("emulator", self._start_emulator, stop_seconds=20)])
-        outputs, queues = self._establish()
+        outputs, queues = self._establish(stop)
         actors, program = Actors.of(outputs), self._program
         ingest, finish = actors.function(HANDLER).profile, actors.function(WORKFLOW_HANDLER).profile
         supervisor.start(
@@ -145,7 +139,6 @@ class Stack:
         self._await_ready(stop)
 
     def _start_emulator(self) -> subprocess.Popen[bytes]:
-        again = self._address is not None
         started = emulator.start(
             port=self._order.port,
             log=self._log("emulator"),
@@ -153,24 +146,14 @@ class Stack:
             enforce_iam=True,
             launcher=leash.command(()),
         )
-        if again:
-            # It has died and forgotten what it had not saved. The other children wait for it.
-            try:
-                self._establish()
-            except BaseException:
-                started.stop()
-                raise
-            self._say(f"the embedded AWS had died: {_LOST}")
-            # With it died the sessions by which they work: they begin anew.
-            self._supervisor.renew(but="emulator")
-        return started.process
+        return started.process  # after a death, with all it had answered for; the others wait
 
-    def _establish(self) -> tuple[Mapping[str, Any], _Queues]:
+    def _establish(self, stop: Stop) -> tuple[Mapping[str, Any], _Queues]:
         """Create what the Pulumi program says, and who works with it."""
         chosen = self._order.deleted_originals.value
         program, before = fingerprint(f"{self._endpoint} {chosen}"), self._before
-        if before is not None and before.clean and before.program == program:
-            outputs = before.outputs  # the embedded AWS has saved all of it
+        if before is not None and before.program == program:
+            outputs = before.outputs  # the embedded AWS has all of it
         else:
             outputs = deploy(  # in a process of its own, as its SDK wants
                 self._endpoint,
@@ -178,8 +161,8 @@ class Stack:
                 config={"storage": {"deletedOriginals": chosen}},
                 log=self._log("deploy"),
                 launcher=leash.command,
+                stopped=lambda: stop.requested,
             )
-        self._before = None  # what dies from now on has not been saved
         queues = _attach(
             AwsClients(emulator.client_environment(self._endpoint)), str(outputs["eventBus"])
         )

@@ -92,13 +92,6 @@ class Supervisor:
                 if kept.process is None and self._clock() >= kept.due:
                     self._revive(kept)
 
-    def renew(self, *, but: str) -> None:
-        """Let every child but one end; each is started again as when it dies."""
-        for stage in self._stages:
-            for kept in stage:
-                if kept.process is not None and kept.child.name != but:
-                    _signal(kept.process, signal.SIGTERM)
-
     def dead(self) -> tuple[str, ...]:
         """Names of children that are not running at this moment."""
         return tuple(

@@ -7,6 +7,7 @@ machine with one core all share it, and the result says so.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -109,20 +110,17 @@ def _measure(
     say("the engine alone")
     per_photo = _engine_seconds(photos, own)
     say(f"uploading {images} photos")
-    # Held back until all is there: what is measured is work, not the uploading of this process.
-    if "pipe" in pids:
-        os.kill(pids["pipe"], signal.SIGSTOP)
     store = S3ObjectStore(AwsClients(address.environment))
     bucket = str(address.outputs["intakeBucket"])
     names: list[str] = []
-    for name, data in islice(unique(photos), images):
-        key = f"{len(names):06}-{name}"
-        store.put(bucket, key, data, content_type="image/jpeg")
-        names.append(name)
-    say("the pipeline")
-    started, spent = time.monotonic(), _cpu_seconds(worker)
-    if "pipe" in pids:
-        os.kill(pids["pipe"], signal.SIGCONT)
+    # Until all is there: what is measured is work, not the uploading of this process.
+    with _held_back(pids.get("pipe")):
+        for name, data in islice(unique(photos), images):
+            key = f"{len(names):06}-{name}"
+            store.put(bucket, key, data, content_type="image/jpeg")
+            names.append(name)
+        say("the pipeline")
+        started, spent = time.monotonic(), _cpu_seconds(worker)
     memory = _await_events(address.data / EVENTS, images, lambda: _resident(worker))
     seconds = time.monotonic() - started
     return Throughput(
@@ -134,6 +132,18 @@ def _measure(
         apart=own.isdisjoint(others),
         worker_mebibytes=memory,
     )
+
+
+@contextlib.contextmanager
+def _held_back(pid: int | None) -> Iterator[None]:
+    """Let a process do nothing in the block; whatever happens, it can be ended afterwards."""
+    if pid is not None:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        if pid is not None:
+            os.kill(pid, signal.SIGCONT)
 
 
 def unique(photos: Mapping[str, Path]) -> Iterator[tuple[str, bytes]]:

@@ -223,7 +223,7 @@ def run(
         save: keeps the progress; called after every batch that was sent. Killed between the two,
             a run sends up to ten objects again, which changes nothing.
         stopped: asked before every batch.
-        pause: waits so many seconds.
+        pause: waits so many seconds, or until somebody stops it.
         clock: seconds, monotonic.
 
     Returns: the progress, ``finished`` if the source had no more.
@@ -240,6 +240,8 @@ def run(
         if work:
             if (early := due - clock()) > 0:
                 pause(early)
+                if stopped():
+                    return progress
             due = max(due, clock()) + len(work) / rate
             queue.send(url, [_message(found) for found in work])
         progress = replace(

@@ -11,9 +11,13 @@ from worker.errors import InputError, TransientError
 from worker.media.sniff import identify
 from worker.model import Format
 from worker.ports import Catalog, ObjectStore
-from worker.records import AssetRecord, asset_id_of
+from worker.records import AssetRecord, JobRecord, Status, asset_id_of
 
 POLL_SECONDS = 0.1
+LOOK_SECONDS = 1.0
+"""Between two looks at uploads whose jobs run."""
+RECORD_SECONDS = 120.0
+"""Longest wait for a record, unless told; it takes a second or two."""
 LONGEST_KEY = 1024
 """Bytes (Amazon S3 User Guide, "Naming Amazon S3 objects")."""
 
@@ -86,6 +90,87 @@ def place(
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waited:
+    """What has become of an upload."""
+
+    upload: Placed
+    record: AssetRecord
+    """As it was last seen to be of this upload."""
+    trouble: str = ""
+    """Why nothing more will come of it by itself; empty if it has come to its end."""
+
+
+def await_verdicts(
+    placed: Iterable[Placed],
+    *,
+    catalog: Catalog,
+    seconds: float | None = None,
+    watch: Callable[[Placed, Sequence[JobRecord]], None],
+    pause: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Waited]:
+    """Yield each upload once it is accepted, rejected or in review, after its jobs if it has any.
+
+    Args:
+        seconds: the longest wait; without it ``RECORD_SECONDS`` for the records, and none for jobs.
+        watch: given an upload whose jobs run, and how they stand, again and again.
+
+    Raises:
+        TransientError: ``not_recorded`` or ``not_finished``: some are not after so many seconds.
+    """
+    began = clock()
+    at_most = RECORD_SECONDS if seconds is None else seconds
+    running: dict[Placed, AssetRecord] = {}
+    for one, record in await_records(
+        placed, catalog=catalog, seconds=at_most, pause=pause, clock=clock
+    ):
+        if record.status is Status.HEAVY:
+            running[one] = record
+        else:
+            yield Waited(upload=one, record=record)
+    while running:
+        for one, last in list(running.items()):
+            found = catalog.get(one.asset)
+            waited = _ended(one, last, found, catalog)
+            if waited is None:
+                watch(one, catalog.jobs(one.asset))
+                continue
+            del running[one]
+            yield waited
+        if running:
+            if seconds is not None and clock() > began + seconds:
+                raise TransientError(
+                    f"jobs still run after {seconds:g} s, and go on: {_listed(running)}",
+                    code="not_finished",
+                )
+            pause(LOOK_SECONDS)
+
+
+def _ended(
+    one: Placed, last: AssetRecord, found: AssetRecord | None, catalog: Catalog
+) -> Waited | None:
+    """The end of an upload that jobs work on; None while they do."""
+    if found is None:
+        return Waited(upload=one, record=last, trouble="removed before its jobs had ended")
+    if not one.is_source_of(found):
+        return Waited(upload=one, record=last, trouble="overwritten before its jobs had ended")
+    if found.status is not Status.HEAVY:
+        return Waited(upload=one, record=found)
+    failed = [
+        f"{line.detail.get('job', 'a job')} failed: {line.detail.get('cause', '')}"
+        for line in catalog.timeline(one.asset)
+        if line.kind == "job_failed" and line.detail.get("version") == found.version
+    ]
+    return Waited(upload=one, record=found, trouble="; ".join(failed)) if failed else None
+
+
+def _listed(placed: Iterable[Placed]) -> str:
+    names = [one.key for one in placed]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
 def await_records(
     placed: Iterable[Placed],
     *,
@@ -112,9 +197,7 @@ def await_records(
         waiting = left
         if waiting:
             if clock() > deadline:
-                names = ", ".join(one.key for one in waiting[:3])
-                more = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
                 raise TransientError(
-                    f"not recorded after {seconds:g} s: {names}{more}", code="not_recorded"
+                    f"not recorded after {seconds:g} s: {_listed(waiting)}", code="not_recorded"
                 )
             pause(POLL_SECONDS)

@@ -120,12 +120,12 @@ def films(world: World, folder: Path) -> None:
     """Whole, with a job that loses its machine; divided; and one that cannot be played."""
     running = world.running
     film = clip(folder)
-    whole = running.json("put", film, "--wait")["asset"]
+    whole = running.json("put", film, "--wait", "--no-jobs")["asset"]
     reclaim_one(running, whole)
     parted = divided(running, film).asset
     short_ = folder / "short.mp4"
     short_.write_bytes(film.read_bytes()[:3000])
-    rejected = running.json("put", short_, "--wait")["asset"]
+    rejected = running.json("put", short_, "--wait", "--no-jobs")["asset"]
 
     assert wait_for(running, whole, final).status is Status.ACCEPTED, jobs_of(running)
     assert wait_for(running, parted, final).status is Status.ACCEPTED, jobs_of(running)

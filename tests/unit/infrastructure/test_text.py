@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from worker.entrypoints.cli.infra_text import LONG, plan_lines, summary_lines
+from click import unstyle
+
+from worker.entrypoints.cli.infra_text import LONG, difference_lines, plan_lines, summary_lines
 from worker.local.infra.differences import between
 from worker.local.infra.plan import Item, Plan
 
@@ -78,17 +80,20 @@ def test_names_cannot_move_the_cursor() -> None:
 
 
 def summary(before: Plan | None, after: Plan, *, against: Path | None = None) -> list[str]:
-    """What stands below the plan, without colours."""
-    from click import unstyle
+    """What stands above and below the plan, without colours."""
 
     difference = None if before is None else between(before, after)
     return [unstyle(line) for line in summary_lines(after, difference, ["image"], against)]
 
 
+def changes(before: Plan, after: Plan) -> list[str]:
+    """What stands between the plan and its summary, without colours."""
+    return [unstyle(line) for line in difference_lines(between(before, after))]
+
+
 def test_the_first_plan_has_nothing_to_be_compared_with() -> None:
     """And says which images nobody has named."""
     assert summary(None, plan({})) == [
-        "",
         "stack dev in eu-central-1: 1 resources",
         "safelight:image is not set: a placeholder stands for it",
         "nothing to compare with: this is the first plan of dev",
@@ -100,6 +105,7 @@ def test_no_difference_is_said() -> None:
     assert summary(plan({}), plan({}))[-1] == "nothing is different from the last plan of dev"
     named = summary(plan({}), plan({}), against=Path("main.json"))
     assert named[-1] == "nothing is different from main.json"
+    assert changes(plan({}), plan({})) == []
 
 
 def test_differences_are_listed_path_by_path() -> None:
@@ -113,8 +119,12 @@ def test_differences_are_listed_path_by_path() -> None:
         url="v",
     )
 
-    assert summary(before, after)[3:] == [
-        "different from the last plan of dev:",
+    assert summary(before, after)[-1] == (
+        "different from the last plan of dev: 0 new, 1 changed, 0 gone, exports changed"
+    )
+    assert changes(before, after) == [
+        "",
+        "different",
         "~ lambda/Function ingest  (intake / inner)",
         "    ~ code:",
         "        @@ -1,3 +1,3 @@",
@@ -131,9 +141,8 @@ def test_differences_are_listed_path_by_path() -> None:
         "    - policy.Action[1]: b",
         "~ exports",
         "    ~ url: u -> v",
-        "0 new, 1 changed, 0 gone",
     ]
-    other = summary(before, plan({}, name="other"))
+    other = changes(before, plan({}, name="other"))
     assert "+ lambda/Function other  (intake / inner)" in other
     assert "- lambda/Function ingest  (intake / inner)" in other
 
@@ -142,7 +151,7 @@ def test_long_values_have_lines_of_their_own() -> None:
     """Before and after below each other, so that the difference is seen."""
     before, after = plan({"url": "x" * 90}), plan({"url": "y" * 90})
 
-    assert summary(before, after)[5:8] == [
+    assert changes(before, after)[3:6] == [
         "    ~ url:",
         f"        {'x' * 90}",
         f"     -> {'y' * 90}",

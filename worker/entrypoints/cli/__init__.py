@@ -16,6 +16,7 @@ import click
 import worker
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.lazy import LazyGroup
+from worker.entrypoints.interrupts import interrupting
 from worker.errors import SafelightError
 
 _EPILOG = """\b
@@ -75,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     try:
         # Not click's own main(): it ends a broken pipe with 1, which here means "rejected".
-        with cli.make_context("safelight", list(arguments)) as context:
+        with interrupting(), cli.make_context("safelight", list(arguments)) as context:
             code = cli.invoke(context)
         sys.stdout.flush()
     except click.exceptions.Exit as done:  # --help, --version

@@ -105,6 +105,7 @@ def command(
             progress=progress,
             save=lambda reached: save(path, reached),
             stopped=lambda: stop.requested,
+            pause=stop.wait,
         )
     _say_progress(progress, as_json=as_json)
     return 0 if progress.finished else output.INTERRUPTED

@@ -55,14 +55,12 @@ def spot_command(
     seed: int | None,
     data: Path | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Reclaim the machines of running jobs, as Spot does.
 
     A job gets SIGTERM, after the notice SIGKILL, and ends with the status reason
     `Host EC2 (instance i-...) terminated.`: its kind's rules say whether it is tried again.
     """
-    import select
-
     from worker.local.address import JOBS
     from worker.local.batch.jobs import LocalJobs
     from worker.services.local_run.stop import Stop
@@ -79,7 +77,9 @@ def spot_command(
             left = None if left is None else left - 1
             if left == 0:
                 break
-            select.select([stop], [], [], every)
+            assert every is not None
+            stop.wait(every)
+    return output.INTERRUPTED if stop.requested else 0
 
 
 def _say(hit: tuple[str, ...], running: int, *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import click
 
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.reach import json_option
-from worker.errors import InputError
+from worker.errors import InputError, SafelightError
 
 if TYPE_CHECKING:
     from worker.local.infra.stack_file import StackFile
@@ -21,8 +22,9 @@ What only AWS knows is a symbol that says whose property it is: ${s3/Bucket:inta
 are JSON are shown as what they say. Images that the configuration does not name are placeholders.
 
 \b
-The last plan of each stack is kept in .plans, for the comparison at the end of the next one. It
-compares what the program says, not what is deployed: that is `make preview`.
+The summary comes first and last, right before the end what is different from the last plan of the
+stack, which is kept in .plans for that. It compares what the program says, not what is deployed:
+that is `make preview`.
 
 \b
 Exit codes
@@ -91,17 +93,23 @@ def plan_command(
     difference = None if before is None else differences.between(before, made)
     if out is not None:
         history.write(out, made)
+    unkept = None
+    try:
+        history.keep(root, made)  # before anything is printed: whoever reads may stop at any line
+    except SafelightError as error:
+        unkept = error  # the plan is shown all the same
     if as_json:
         body = made.as_dict()
         body["changes"] = None if difference is None else difference.as_dict()
         output.print_json(body)
     else:
-        for line in infra_text.plan_lines(made):
-            click.echo(line)
         placeholders = [key for key in preview.IMAGES if key not in values]
-        for line in infra_text.summary_lines(made, difference, placeholders, against):
+        summary = list(infra_text.summary_lines(made, difference, placeholders, against))
+        lines = (infra_text.plan_lines(made), infra_text.difference_lines(difference))
+        for line in itertools.chain(summary, *lines, ("",), summary):
             click.echo(line)
-    history.keep(root, made)
+    if unkept is not None:
+        raise unkept
 
 
 @group.command(name="graph")

@@ -48,9 +48,8 @@ def summary_lines(
     placeholders: Sequence[str],
     against: Path | None,
 ) -> Iterator[str]:
-    """How much there is, what stands for what nobody has named, and what changed."""
+    """How much there is, what stands for what nobody has named, and how much changed."""
     region = plan.region or "a region that the configuration does not name"
-    yield ""
     yield f"stack {plan.stack} in {region}: {len(plan.items)} resources"
     for key in placeholders:
         yield f"safelight:{key} is not set: a placeholder stands for it"
@@ -60,11 +59,22 @@ def summary_lines(
     elif not difference:
         yield one_line(f"nothing is different from {since}")
     else:
-        yield one_line(f"different from {since}:")
-        yield from _difference_lines(difference)
+        counts = (
+            (len(difference.created), "new"),
+            (len(difference.changed), "changed"),
+            (len(difference.removed), "gone"),
+        )
+        said = ", ".join(f"{count} {word}" for count, word in counts)
+        exports = ", exports changed" if difference.exports else ""
+        yield one_line(f"different from {since}: {said}{exports}")
 
 
-def _difference_lines(difference: Difference) -> Iterator[str]:
+def difference_lines(difference: Difference | None) -> Iterator[str]:
+    """What changed, resource by resource; nothing if that is nothing."""
+    if not difference:
+        return
+    yield ""
+    yield click.style("different", bold=True)
     for item in difference.created:
         yield click.style(f"+ {_told(item)}", fg="green")
     for item, changes in difference.changed:
@@ -77,12 +87,6 @@ def _difference_lines(difference: Difference) -> Iterator[str]:
         yield click.style("~ exports", fg="yellow")
         for change in difference.exports:
             yield from _change_lines(change)
-    counts = (
-        (len(difference.created), "new"),
-        (len(difference.changed), "changed"),
-        (len(difference.removed), "gone"),
-    )
-    yield ", ".join(f"{count} {word}" for count, word in counts)
 
 
 def _told(item: Item) -> str:

@@ -9,12 +9,14 @@ import click
 
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.reach import data_option, json_option, reach
+from worker.entrypoints.cli.waiting import going_on
 from worker.services.local_run.wording import size_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from worker.records import AssetRecord
+    from worker.ports import Catalog
+    from worker.records import AssetRecord, JobRecord
     from worker.services.uploads import Placed
 
 
@@ -32,14 +34,13 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE",
     help="An attribute; may be repeated.",
 )
-@click.option("--wait", is_flag=True, help="Wait until each is recorded; print the verdict.")
+@click.option("--wait", is_flag=True, help="Wait for each verdict, of a video for its jobs, too.")
+@click.option("--no-jobs", is_flag=True, help="With --wait: only until each is recorded.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0.1),
-    default=120.0,
-    show_default=True,
     metavar="SECONDS",
-    help="Longest wait.",
+    help="Longest wait.  [default: 120 for a record, as long as it takes for jobs]",
 )
 @data_option
 @json_option
@@ -51,7 +52,8 @@ def command(
     tags: tuple[str, ...],
     attributes: tuple[str, ...],
     wait: bool,
-    timeout: float,
+    no_jobs: bool,
+    timeout: float | None,
     data: Path | None,
     as_json: bool,
 ) -> int:
@@ -60,11 +62,13 @@ def command(
     The same name again is a new version of the same asset. Owner, tags and attributes go with each
     file as metadata of the object, and are in its record once that is there.
 
-    With --wait the command ends with 1 if a file was rejected, and with 75 if one is not recorded
-    in time.
+    With --wait the command ends with 1 if a file was rejected, and with 75 if one has no verdict in
+    time or its jobs failed.
     """
-    from worker.services.uploads import await_records, place
+    from worker.services.uploads import place
 
+    if no_jobs and not wait:
+        raise click.UsageError("--no-jobs needs --wait: without it nothing is waited for")
     metadata = labels_metadata(owner, tags, attributes)
     app = reach(data).app
     placed = []
@@ -80,11 +84,50 @@ def command(
             _say_placed(one, as_json=as_json)
     if not wait:
         return 0
-    rejected = False
-    for one, record in await_records(placed, catalog=app.catalog, seconds=timeout):
-        rejected |= record.status.value == "rejected"
-        _say_record(one, record, as_json=as_json)
-    return output.REJECTED if rejected else 0
+    commands = [f"safelight assets show {one.asset}" for one in placed[:3]]
+    with going_on("what is uploaded is processed all the same; to look at it:", commands, data):
+        return _await(placed, app.catalog, timeout, jobs=not no_jobs, as_json=as_json)
+
+
+def _await(
+    placed: Sequence[Placed], catalog: Catalog, timeout: float | None, *, jobs: bool, as_json: bool
+) -> int:
+    from worker.services.uploads import RECORD_SECONDS, Waited, await_records, await_verdicts
+
+    if jobs:
+        watch = _Watch(quiet=as_json)
+        found = await_verdicts(placed, catalog=catalog, seconds=timeout, watch=watch.look)
+    else:
+        recorded = await_records(placed, catalog=catalog, seconds=timeout or RECORD_SECONDS)
+        found = (Waited(upload=one, record=record) for one, record in recorded)
+    code = 0
+    for one in found:
+        if one.trouble:
+            code = output.TRY_AGAIN
+        elif one.record.status.value == "rejected":
+            code = code or output.REJECTED
+        _say_record(one.upload, one.record, one.trouble, as_json=as_json)
+    return code
+
+
+class _Watch:
+    """Says how the jobs of uploads stand, a line whenever one has done another tenth."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._last: dict[str, tuple[str, int]] = {}
+
+    def look(self, one: Placed, jobs: Sequence[JobRecord]) -> None:
+        """Say what is new."""
+        for job in () if self._quiet else jobs:
+            percent = float(job.detail.get("percent", "0"))
+            key = (job.state, int(percent / 10))
+            if key != self._last.get(job.id):
+                self._last[job.id] = key
+                doing = f" {percent:.0f}% {job.detail.get('doing', '')}".rstrip()
+                said = doing if job.state == "RUNNING" else ""
+                line = f"{one.key}: {job.kind} {job.state.lower()}{said}"
+                click.echo(output.one_line(line), err=True)
 
 
 def labels_metadata(
@@ -127,7 +170,7 @@ def _say_placed(one: Placed, *, as_json: bool) -> None:
         click.echo(f"{one.asset}  {output.one_line(one.key)}")
 
 
-def _say_record(one: Placed, record: AssetRecord, *, as_json: bool) -> None:
+def _say_record(one: Placed, record: AssetRecord, trouble: str, *, as_json: bool) -> None:
     if as_json:
         verdict = record.verdict
         output.print_line(
@@ -146,6 +189,16 @@ def _say_record(one: Placed, record: AssetRecord, *, as_json: bool) -> None:
                     }
                     for each in record.renditions
                 ],
+                "media": [
+                    {
+                        "name": each.name,
+                        "format": each.format.value,
+                        "bytes": each.bytes,
+                        "key": each.key,
+                    }
+                    for each in record.media
+                ],
+                "trouble": trouble or None,
             }
         )
         return
@@ -156,6 +209,13 @@ def _say_record(one: Placed, record: AssetRecord, *, as_json: bool) -> None:
         shape = f"{each.width}x{each.height}"
         text = f"{each.name:12} {shape:>11} {each.format.value:5} {size_text(each.bytes):>8}"
         click.echo(output.one_line(f"  {text}  {each.key}"))
+    for media in record.media:
+        text = f"{media.name:12} {'':>11} {media.format.value:5} {size_text(media.bytes):>8}"
+        click.echo(output.one_line(f"  {text}  {media.key}"))
+    if trouble:
+        click.echo(output.one_line(f"  {trouble}"), err=True)
+        if record.status.value == "heavy" and "failed" in trouble:
+            click.echo(f"  safelight assets retry {one.asset} starts the work again", err=True)
 
 
 def _placed(one: Placed) -> dict[str, Any]:

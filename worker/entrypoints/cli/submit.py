@@ -12,6 +12,7 @@ from worker.entrypoints.cli import output
 from worker.entrypoints.cli.job_text import Watch, exit_code, job_json, print_log, state_text
 from worker.entrypoints.cli.kinds import KindGroup
 from worker.entrypoints.cli.reach import data_option, json_option, reach
+from worker.entrypoints.cli.waiting import going_on
 from worker.errors import AssetMissing
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ Exit codes with --wait, --follow or --local
   3    the output folder cannot be written
   70   a defect in Safelight
   75   a job was stopped, or failed too often; try again
+  130  stopped by Ctrl-C or SIGTERM: with --local the jobs are, else they go on
 """
 
 _EPILOG = f"""
@@ -134,7 +136,10 @@ def _submit(
         for id_ in ids:
             _say(jobs.describe(id_), as_json=as_json)
         return 0
-    return _await(jobs, ids, follow=follow, as_json=as_json)
+    commands = [f"safelight jobs {what} {ids[0]}" for what in ("logs --follow", "show")]
+    commands.append(f"safelight jobs stop {' '.join(ids)}")
+    with going_on("submitted work goes on; to follow, look at or stop it:", commands, data):
+        return _await(jobs, ids, follow=follow, as_json=as_json)
 
 
 command = KindGroup(

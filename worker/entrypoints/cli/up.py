@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 _EPILOG = """\b
 DIR holds everything: the state of the embedded AWS, logs/ of every process, events.jsonl, and
-stack.json, by which the other commands find the stack. Stopped and started again it goes on where
-it was; `rm -r DIR` forgets everything.
+stack.json, by which the other commands find the stack. Stopped or killed, and started again, it
+goes on where it was; `rm -r DIR` forgets everything.
 
 \b
 Exit codes
-  0    stopped by Ctrl-C or SIGTERM
-  2    the port is taken, another stack uses DIR, or this is no checkout with Pulumi
-  3    DIR is full
+  2    the port is taken, or this is no checkout with Pulumi
+  3    another stack uses DIR, or it is full or cannot be written
   75   something did not start; the message names its log
+  130  stopped by Ctrl-C or SIGTERM; everything is kept
 """
 
 
@@ -93,7 +93,7 @@ def command(
                 raise
             # Half started and told to stop: what does not answer any more is no finding.
         talk.stopped()
-    return 0
+    return output.INTERRUPTED
 
 
 class _Text:

@@ -10,16 +10,18 @@ import os
 import select
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.errors import ConfigurationError
+from worker.adapters.disk_errors import disk_call
+from worker.errors import AccessDenied, ConfigurationError
 from worker.jobs import JobRequest, JobState
 from worker.local.batch import needs
 from worker.local.batch.execution import ContainerExecutor, Executor, ProcessExecutor
 from worker.local.batch.jobs import LocalJobs
-from worker.local.batch.runner import POLL_SECONDS, Runner, Session
+from worker.local.batch.runner import KEPT_DAYS, POLL_SECONDS, Runner, Session
 from worker.services.local_run.stop import Stop
 
 ENGINE = "docker"
@@ -63,6 +65,33 @@ class Here:
         select.select([stop], [], [], POLL_SECONDS)
 
 
+def runs_folder() -> Path:
+    """Where runs are, each in a folder of its own: ``$XDG_STATE_HOME/safelight/jobs``.
+
+    ``~/.local/state`` unless set (XDG Base Directory Specification); where that cannot be written,
+    as in a container with a read-only root, one for each user in the temporary folder.
+    """
+    state = Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))  # noqa: PTH111 - Path.home() raises where there is none
+    fallback = Path(tempfile.gettempdir()) / f"safelight-{os.getuid()}"
+    for home in (state / "safelight", fallback):
+        folder = home / "jobs"
+        if not folder.is_absolute():
+            continue  # no home, or a variable that the specification has ignored
+        with contextlib.suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK):
+                return folder
+    raise AccessDenied(f"{fallback} cannot be written, and jobs must log somewhere; set TMPDIR")
+
+
+def forget_old_runs(folder: Path, *, now: float) -> None:
+    """Remove what runs have left that began more than ``KEPT_DAYS`` ago."""
+    for left in folder.iterdir():
+        with contextlib.suppress(OSError):  # another run removes it at the same time
+            if left.stat().st_mtime < now - KEPT_DAYS * 86_400:
+                shutil.rmtree(left)
+
+
 @contextlib.contextmanager
 def run_here(requests: Sequence[JobRequest], *, image: str | None = None) -> Iterator[Here]:
     """Hand jobs in to a table of their own. It and the logs stay only if a job has failed.
@@ -72,9 +101,14 @@ def run_here(requests: Sequence[JobRequest], *, image: str | None = None) -> Ite
 
     Raises:
         ConfigurationError: there is no engine for containers.
+        AccessDenied: there is no place for logs.
     """
     executor = _executor(image)
-    folder = Path(tempfile.mkdtemp(prefix="safelight-jobs-"))
+    runs = runs_folder()
+    forget_old_runs(runs, now=time.time())
+    began = time.strftime("%Y-%m-%dT%H-%M-%S-")
+    with disk_call(runs):
+        folder = Path(tempfile.mkdtemp(prefix=began, dir=runs))
     failed = False
     try:
         jobs = LocalJobs(folder)

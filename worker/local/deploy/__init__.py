@@ -12,10 +12,12 @@ each with the role that the program gives it: those are the ``localActors`` of t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ from worker.errors import ConfigurationError, EmulatorError
 STACK = "local"
 DEPLOY_SECONDS = 120.0
 """Longest deploy; it takes two or three seconds."""
+LOOK_SECONDS = 0.1
+"""Between two looks whether it is to be stopped."""
 MISTAKEN = 2
 """Exit code of the child when somebody must edit something."""
 
@@ -42,6 +46,7 @@ def deploy(
     config: Mapping[str, Any] | None = None,
     log: Path | None = None,
     launcher: Callable[[Sequence[str]], list[str]] = list,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Outputs:
     """Create the resources, or those that are missing, in the emulator.
 
@@ -52,10 +57,11 @@ def deploy(
             "standard"}}``; the keys are those of ``pulumi/Pulumi.<stack>.yaml``.
         log: file that what the child says is added to.
         launcher: makes the command that starts the child from the one that is to run.
+        stopped: asked all the time; the deploy ends as soon as it says yes, and can be repeated.
 
     Raises:
         ConfigurationError: the configuration is mistaken, or the program is not there.
-        EmulatorError: the emulator refused a resource.
+        EmulatorError: the emulator refused a resource, or it was stopped.
     """
     command = [sys.executable, "-m", "worker.local.deploy", "--out", str(out)]
     command += ["--endpoint", endpoint, "--config", json.dumps(config or {})]
@@ -63,27 +69,39 @@ def deploy(
     kept = {
         name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "PULUMI_"))
     }
-    try:
-        done = subprocess.run(
-            launcher(command),
-            env=kept,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=DEPLOY_SECONDS,
-            start_new_session=True,  # a Ctrl-C is its starter's to act on
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise EmulatorError(f"the deploy did not end within {DEPLOY_SECONDS:.0f} s") from None
+    with subprocess.Popen(
+        launcher(command),
+        env=kept,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a Ctrl-C is its starter's to act on
+    ) as process:
+        try:
+            said, wrong = _await_end(process, stopped)
+        except BaseException:
+            process.kill()
+            raise
     if log is not None:
         with log.open("a", encoding="utf-8") as output:
-            output.write(done.stdout + done.stderr)
-    if done.returncode != 0:
-        message = done.stderr.strip() or f"the deploy ended with code {done.returncode}"
-        kind = ConfigurationError if done.returncode == MISTAKEN else EmulatorError
+            output.write(said + wrong)
+    if process.returncode != 0:
+        message = wrong.strip() or f"the deploy ended with code {process.returncode}"
+        kind = ConfigurationError if process.returncode == MISTAKEN else EmulatorError
         raise kind(message)
     return read_outputs(out)
+
+
+def _await_end(process: subprocess.Popen[str], stopped: Callable[[], bool]) -> tuple[str, str]:
+    """What it has written to standard output and standard error."""
+    deadline = time.monotonic() + DEPLOY_SECONDS
+    while time.monotonic() < deadline:
+        if stopped():
+            raise EmulatorError("the deploy was stopped")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=LOOK_SECONDS)
+    raise EmulatorError(f"the deploy did not end within {DEPLOY_SECONDS:.0f} s")
 
 
 def read_outputs(out: Path) -> Outputs:

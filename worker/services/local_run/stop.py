@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 from collections.abc import Iterator
 from types import FrameType
@@ -22,6 +23,10 @@ class Stop:
         self.requested = True
         with contextlib.suppress(OSError):  # the pipe is full of earlier wishes, or closed
             os.write(self._write, b"!")
+
+    def wait(self, seconds: float) -> None:
+        """Wait, but not for longer than until somebody asks to stop."""
+        select.select([self], [], [], seconds)
 
     def fileno(self) -> int:
         """Return a descriptor that is readable once stopping was asked for."""

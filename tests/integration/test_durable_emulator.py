@@ -1,0 +1,334 @@
+"""The embedded AWS killed with SIGKILL: what it has answered for is there at the next start."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
+
+from tests.emulators import make_sure
+from worker.local import emulator, leash
+from worker.local.durable.store import UNWRITABLE
+from worker.local.root_clients import RootClients
+
+TABLE, BUCKET = "pictures", "originals"
+LIMITED = (
+    "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000));"
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""Becomes a program that can write no file beyond 300 kB."""
+
+
+class Kept:
+    """An embedded AWS with a folder, killed and started again."""
+
+    def __init__(self, folder: Path, ends: ExitStack) -> None:
+        """Nothing runs yet."""
+        self.folder, self._ends = folder, ends
+        (folder / "state").mkdir()
+
+    def start(self, *launcher: str) -> RootClients:
+        """Start it, with checks on; the root user's clients."""
+        self.running = emulator.start(
+            port=emulator.free_port(),
+            log=self.folder / "log",
+            state=self.folder / "state",
+            enforce_iam=True,
+            launcher=launcher or leash.command(()),
+        )
+        self._ends.callback(self.running.stop)
+        return RootClients(self.running.environment)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.running.process.kill()
+        self.running.process.wait()
+
+
+@pytest.fixture
+def kept(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    """One that does not run yet."""
+    make_sure(tmp_path_factory)
+    with ExitStack() as ends:
+        yield Kept(tmp_path, ends)
+
+
+def make_table(clients: RootClients) -> None:
+    """A table with a sort key."""
+    names = ("PK", "SK")
+    clients.dynamodb.create_table(
+        TableName=TABLE,
+        KeySchema=[
+            {"AttributeName": "PK", "KeyType": "HASH"},
+            {"AttributeName": "SK", "KeyType": "RANGE"},
+        ],
+        AttributeDefinitions=[{"AttributeName": one, "AttributeType": "S"} for one in names],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+def put(clients: RootClients, sk: str, text: str) -> None:
+    """One item."""
+    item: Any = {"PK": {"S": "a"}, "SK": {"S": sk}, "text": {"S": text}, "raw": {"B": b"\x00\xff"}}
+    clients.dynamodb.put_item(TableName=TABLE, Item=item)
+
+
+def items(clients: RootClients) -> dict[str, str]:
+    """Texts by sort key."""
+    found = clients.dynamodb.scan(TableName=TABLE)["Items"]
+    assert all(item["raw"] == {"B": b"\x00\xff"} for item in found)
+    return {item["SK"]["S"]: item["text"]["S"] for item in found}
+
+
+def test_items_are_as_after_the_last_answer(kept: Kept) -> None:
+    """Set, changed, removed, in a transaction, refused; a table that is made anew is empty."""
+    clients = kept.start()
+    make_table(clients)
+    for number in range(4):
+        put(clients, str(number), "old")
+    key = {"PK": {"S": "a"}, "SK": {"S": "1"}}
+    clients.dynamodb.delete_item(TableName=TABLE, Key=key)
+    clients.dynamodb.transact_write_items(
+        TransactItems=[
+            {
+                "Update": {
+                    "TableName": TABLE,
+                    "Key": {**key, "SK": {"S": "2"}},
+                    "UpdateExpression": "SET #t = :new",
+                    "ExpressionAttributeNames": {"#t": "text"},
+                    "ExpressionAttributeValues": {":new": {"S": "ü🙂"}},
+                }
+            },
+            {"Delete": {"TableName": TABLE, "Key": {**key, "SK": {"S": "3"}}}},
+        ]
+    )
+    with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+        clients.dynamodb.put_item(
+            TableName=TABLE,
+            Item={**key, "SK": {"S": "0"}},
+            ConditionExpression="attribute_not_exists(PK)",
+        )
+    kept.kill()
+
+    clients = kept.start()
+    assert items(clients) == {"0": "old", "2": "ü🙂"}
+    described = clients.dynamodb.describe_table(TableName=TABLE)["Table"]
+    assert described["ItemCount"] == 2
+    clients.dynamodb.delete_table(TableName=TABLE)
+    make_table(clients)
+    put(clients, "9", "of the second table")
+    kept.kill()
+
+    assert items(kept.start()) == {"9": "of the second table"}
+
+
+def test_queues_lose_nothing_and_give_nothing_twice(kept: Kept) -> None:
+    """Order, receipts, hidden messages, counts, deduplication, dead letters, purges."""
+    clients = kept.start()
+    sqs = clients.sqs
+    dead = sqs.create_queue(QueueName="dead.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    named = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])
+    policy = {"deadLetterTargetArn": named["Attributes"]["QueueArn"], "maxReceiveCount": "1"}
+    attributes: Any = {"FifoQueue": "true", "RedrivePolicy": json.dumps(policy)}
+    url = sqs.create_queue(QueueName="work.fifo", Attributes=attributes)["QueueUrl"]
+    purged = sqs.create_queue(QueueName="purged")["QueueUrl"]
+    for number in range(5):
+        send(clients, url, number)
+    sqs.send_message(QueueUrl=purged, MessageBody="x")
+    sqs.purge_queue(QueueUrl=purged)
+    (first,) = receive(clients, url, visibility=100)
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=first["ReceiptHandle"])
+    (second,) = receive(clients, url, visibility=100)
+    kept.kill()
+
+    clients = kept.start()
+    assert receive(clients, url) == []  # the second is still held, and those behind it wait
+    send(clients, url, 0)  # known: nothing is added
+    clients.sqs.change_message_visibility(
+        QueueUrl=url, ReceiptHandle=second["ReceiptHandle"], VisibilityTimeout=0
+    )
+    kept.kill()
+
+    clients = kept.start()
+    (third,) = receive(clients, url)  # the second has used up its receives
+    assert (second["Body"], third["Body"]) == ("1", "2")
+    clients.sqs.delete_message(QueueUrl=url, ReceiptHandle=third["ReceiptHandle"])
+    send(clients, url, 5)
+    kept.kill()
+
+    clients = kept.start()
+    assert [one["Body"] for one in receive(clients, dead)] == ["1"]
+    found = receive(clients, url)
+    while found:
+        assert int(found[0]["Attributes"]["SequenceNumber"]) > 0
+        clients.sqs.delete_message(QueueUrl=url, ReceiptHandle=found[0]["ReceiptHandle"])
+        third, found = found[0], receive(clients, url)
+    assert third["Body"] == "5"
+    assert receive(clients, purged) == []
+    sent = send(clients, url, 6)
+    assert int(sent["SequenceNumber"]) > int(third["Attributes"]["SequenceNumber"])
+
+
+def send(clients: RootClients, url: str, number: int) -> Any:
+    """A message in the one group."""
+    body = str(number)
+    return clients.sqs.send_message(
+        QueueUrl=url, MessageBody=body, MessageGroupId="g", MessageDeduplicationId=body
+    )
+
+
+def receive(clients: RootClients, url: str, *, visibility: int = 30) -> list[Any]:
+    """What can be had at once, one at most."""
+    return list(
+        clients.sqs.receive_message(
+            QueueUrl=url, VisibilityTimeout=visibility, AttributeNames=["All"]
+        ).get("Messages", [])
+    )
+
+
+def test_an_upload_and_its_event_are_one(kept: Kept) -> None:
+    """Every version that was answered for is there and was told of, also right before the kill."""
+    clients = kept.start()
+    url = bucket_with_events(clients)
+    versions = [
+        clients.s3.put_object(Bucket=BUCKET, Key="a ü/1.jpg", Body=b"%d" % number)["VersionId"]
+        for number in range(5)
+    ]
+    clients.s3.delete_object(Bucket=BUCKET, Key="a ü/1.jpg", VersionId=versions[1])
+    kept.kill()
+
+    clients = kept.start()
+    told = []
+    for message in clients.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]:
+        body = json.loads(message["Body"])
+        told += [one["s3"]["object"]["versionId"] for one in body.get("Records", [])]
+    assert sorted(told) == sorted(versions)
+    listed = clients.s3.list_object_versions(Bucket=BUCKET)["Versions"]
+    assert [one["VersionId"] for one in listed] == [*reversed(versions[2:]), versions[0]]
+    assert clients.s3.get_object(Bucket=BUCKET, Key="a ü/1.jpg")["Body"].read() == b"4"
+    assert clients.s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
+
+
+def bucket_with_events(clients: RootClients) -> str:
+    """A bucket with versions that tells a queue; its URL."""
+    url = clients.sqs.create_queue(QueueName="uploads")["QueueUrl"]
+    named = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    arn = named["Attributes"]["QueueArn"]
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "s3.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    clients.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    place: Any = {"LocationConstraint": emulator.REGION}
+    clients.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=place)
+    clients.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    clients.s3.put_bucket_notification_configuration(
+        Bucket=BUCKET,
+        NotificationConfiguration={
+            "QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]
+        },
+    )
+    return url
+
+
+def test_who_has_taken_a_role_has_it_still(kept: Kept) -> None:
+    """Keys of users and sessions of roles go on: nobody has to sign in again."""
+    clients = kept.start()
+    clients.iam.create_user(UserName="somebody")
+    key = clients.iam.create_access_key(UserName="somebody")["AccessKey"]
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
+    }
+    role = clients.iam.create_role(RoleName="worker", AssumeRolePolicyDocument=json.dumps(trust))[
+        "Role"
+    ]["Arn"]
+    sts = clients._client("sts")
+    session = sts.assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+    kept.kill()
+    kept.start()
+
+    for who in (
+        (key["AccessKeyId"], key["SecretAccessKey"], ""),
+        (session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"]),
+    ):
+        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+        environment = {**kept.running.environment, **dict(zip(names, who, strict=True))}
+        found = RootClients(environment)._client("sts").get_caller_identity()
+        assert found["Arn"].endswith(("user/somebody", "assumed-role/worker/test"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of files are POSIX's")
+def test_what_the_disk_does_not_take_is_not_answered_for(kept: Kept) -> None:
+    """A full disk ends the process before the answer; what was there before is there after."""
+    clients = kept.start(sys.executable, "-c", LIMITED)
+    clients.s3.create_bucket(
+        Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+    )
+    clients.s3.put_object(Bucket=BUCKET, Key="small", Body=b"x" * 1000)
+
+    with pytest.raises((ConnectionClosedError, EndpointConnectionError)):
+        clients.s3.put_object(Bucket=BUCKET, Key="large", Body=b"x" * 400_000)
+    assert kept.running.process.wait(10) == UNWRITABLE
+    assert "cannot be kept" in (kept.folder / "log").read_text()
+
+    clients = kept.start()
+    listed = clients.s3.list_objects_v2(Bucket=BUCKET)["Contents"]
+    assert [(one["Key"], one["Size"]) for one in listed] == [("small", 1000)]
+
+
+def test_what_ministack_has_saved_itself_is_taken_over(kept: Kept) -> None:
+    """A folder of before: its items and messages are there, and what is removed stays removed."""
+    started = plain(kept.folder)
+    try:
+        clients = RootClients(started.environment)
+        make_table(clients)
+        put(clients, "1", "kept")
+        put(clients, "2", "to be removed")
+        url = clients.sqs.create_queue(QueueName="work")["QueueUrl"]
+        clients.sqs.send_message(QueueUrl=url, MessageBody="kept")
+    finally:
+        started.stop()
+
+    clients = kept.start()
+    assert items(clients) == {"1": "kept", "2": "to be removed"}
+    removed: Any = {"PK": {"S": "a"}, "SK": {"S": "2"}}
+    clients.dynamodb.delete_item(TableName=TABLE, Key=removed)
+    kept.kill()
+
+    clients = kept.start()
+    assert items(clients) == {"1": "kept"}
+    assert [one["Body"] for one in receive(clients, clients.sqs.list_queues()["QueueUrls"][0])]
+
+
+def plain(folder: Path) -> emulator.Emulator:
+    """ministack as it comes, saving at its end."""
+    port = emulator.free_port()
+    variables = {
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_REGION": emulator.REGION,
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(folder / "state"),
+        "IOT_MTLS_ENABLED": "0",
+    }
+    process = subprocess.Popen(
+        [str(emulator.install())],
+        env={**os.environ, **variables},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    started = emulator.Emulator(f"http://127.0.0.1:{port}", process)
+    emulator._await_answer(started, folder / "log")
+    return started

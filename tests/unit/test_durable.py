@@ -1,0 +1,98 @@
+"""What keeps the embedded AWS's state, where no embedded AWS is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worker.local.durable.services import changes_state, undo_cut_off_writes
+from worker.local.durable.store import NAME, Store
+
+BUCKET = "originals"
+
+
+def test_a_store_knows_whether_it_was_closed(tmp_path: Path) -> None:
+    """Only then is nothing half-way; whoever looks changes that."""
+    store = Store(tmp_path / NAME)
+    assert not store.was_closed
+    store.close()
+
+    again = Store(tmp_path / NAME)
+    assert again.was_closed
+    again.close()
+    assert (tmp_path / NAME).stat().st_mode & 0o077 == 0
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> Callable[[str, bytes, dict[str, Any]], Path]:
+    """Writes an object as ministack does: bytes, then what is known of them."""
+
+    def write(key: str, data: bytes, known: dict[str, Any]) -> Path:
+        path = tmp_path / "000000000000" / BUCKET / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        path.with_name(f"{path.name}.meta.json").write_text(json.dumps(known))
+        return path
+
+    return write
+
+
+def test_a_write_that_was_cut_off_is_undone(
+    tmp_path: Path, objects: Callable[[str, bytes, dict[str, Any]], Path]
+) -> None:
+    """Bytes without a description go; bytes newer than it give way to the version it describes."""
+    whole = objects("a/whole.jpg", b"whole", {"version_id": "1", "size": 5})
+    torn = objects("a/torn.jpg", b"old", {"version_id": "2", "size": 3, "etag": "of old"})
+    alone = objects("a/alone.jpg", b"old", {"version_id": None, "size": 3, "etag": "of old"})
+    before = tmp_path / ".versions" / "000000000000" / BUCKET / "2" / "a" / "torn.jpg"
+    before.parent.mkdir(parents=True)
+    before.write_bytes(b"old")
+    new, half = whole.with_name("new.jpg"), whole.with_name("x.jpg.tmp")
+    later = time.time() + 5
+    for path in (torn, alone, new, half):
+        path.write_bytes(b"newer")
+        os.utime(path, (later, later))
+
+    undo_cut_off_writes(tmp_path)
+
+    assert (whole.read_bytes(), torn.read_bytes()) == (b"whole", b"old")
+    assert not new.exists()
+    assert not half.exists()
+    assert alone.read_bytes() == b"newer"
+    known = json.loads(alone.with_name("alone.jpg.meta.json").read_text())
+    assert (known["size"], known["etag"]) == (None, None)  # ministack reads both anew
+    undo_cut_off_writes(tmp_path)
+    assert torn.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "path", "target", "body", "expected"),
+    [
+        ("dynamodb", "POST", "/", "DynamoDB_20120810.CreateTable", b"{}", True),
+        ("dynamodb", "POST", "/", "DynamoDB_20120810.PutItem", b"{}", False),
+        ("dynamodb", "POST", "/", "DynamoDB_20120810.DescribeTable", b"{}", False),
+        ("iam", "POST", "/", "", b"Action=CreateRole&Version=2010-05-08", True),
+        ("iam", "POST", "/", "", b"Version=2010-05-08&Action=GetRole", False),
+        ("sts", "POST", "/", "", b"Action=AssumeRole", True),
+        ("lambda", "POST", "/2015-03-31/functions", "", b"{}", True),
+        ("lambda", "GET", "/2015-03-31/functions", "", b"", False),
+        ("s3", "PUT", "/bucket", "", b"", True),
+        ("s3", "PUT", "/bucket/", "", b"<xml/>", True),
+        ("s3", "PUT", "/bucket/key", "", b"", False),
+        ("s3", "POST", "/bucket", "", b"", False),
+        ("s3", "DELETE", "/bucket", "", b"", True),
+    ],
+)
+def test_requests_that_change_more_than_rows_are_told_apart(
+    service: str, method: str, path: str, target: str, body: bytes, *, expected: bool
+) -> None:
+    """What only changes items, messages or objects writes no state; everything unknown does."""
+    headers = {"x-amz-target": target} if target else {}
+
+    assert changes_state(service, method, path, headers, body) is expected

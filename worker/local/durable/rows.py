@@ -1,0 +1,238 @@
+"""Items of DynamoDB and messages of SQS as rows, written where ministack changes them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from worker.local.durable.store import Store
+
+PRUNE_EVERY = 1000
+"""Deduplication ids that have expired are removed after so many new ones."""
+
+_SET_ITEM = (
+    "INSERT INTO items VALUES (?, ?, ?) ON CONFLICT (owner, key) DO UPDATE SET item = excluded.item"
+)
+_SET_MESSAGE = (
+    "INSERT INTO messages (queue, id, message) VALUES (?, ?, ?)"
+    " ON CONFLICT (queue, id) DO UPDATE SET message = excluded.message"
+)
+
+
+def keep_tables(dynamodb: Any, store: Store) -> None:
+    """Write each item where it is set or removed; the saved state has the tables without items."""
+    set_item, remove_item = dynamodb._set_item, dynamodb._remove_item
+    replaced, delete_table = dynamodb._items_replaced, dynamodb._delete_table
+    whole_state, restore = dynamodb.get_state, dynamodb.load_persisted_state
+
+    def kept(table: Any, pk: str, sk: str, item: Any) -> Any:
+        old = set_item(table, pk, sk, item)
+        store.add(_SET_ITEM, table["TableArn"], json.dumps([pk, sk]), json.dumps(item))
+        return old
+
+    def removed(table: Any, pk: str, sk: str) -> Any:
+        old = remove_item(table, pk, sk)
+        if old is not None:
+            key = json.dumps([pk, sk])
+            store.add("DELETE FROM items WHERE owner = ? AND key = ?", table["TableArn"], key)
+        return old
+
+    def written_anew(table: Any) -> None:
+        replaced(table)
+        store.add("DELETE FROM items WHERE owner = ?", table["TableArn"])
+        for pk, below in table["items"].items():
+            for sk, item in below.items():
+                store.add(_SET_ITEM, table["TableArn"], json.dumps([pk, sk]), json.dumps(item))
+
+    def deleted(data: Any) -> Any:
+        answer = delete_table(data)
+        if answer[0] == 200:
+            arn = json.loads(answer[2])["TableDescription"]["TableArn"]
+            store.add("DELETE FROM items WHERE owner = ?", arn)
+        return answer
+
+    def state() -> Any:
+        tables = dynamodb._tables
+        dynamodb._tables = type(tables)()  # its items would be copied for nothing
+        try:
+            found = whole_state()
+        finally:
+            dynamodb._tables = tables
+        for name, table in tables._data.items():
+            kept = {k: v for k, v in table.items() if k != dynamodb._INDEX_MEMBERS}
+            found["tables"]._data[name] = {**kept, "items": {}}
+        return found
+
+    def load(data: Any) -> None:
+        restore(data)
+        for table in dynamodb._tables._data.values():
+            rows = store.rows("SELECT key, item FROM items WHERE owner = ?", table["TableArn"])
+            for key, item in rows:
+                pk, sk = json.loads(key)
+                table["items"].setdefault(pk, {})[sk] = json.loads(item)
+            (replaced if rows else written_anew)(table)
+
+    dynamodb._set_item, dynamodb._remove_item = kept, removed
+    dynamodb._items_replaced, dynamodb._delete_table = written_anew, deleted
+    dynamodb.get_state, dynamodb.load_persisted_state = state, load
+
+
+class Messages(list[dict[str, Any]]):
+    """The messages of a queue: whoever adds one, from whatever service, writes it down."""
+
+    def __init__(self, store: Store, queue: str, held: Iterable[dict[str, Any]] = ()) -> None:
+        super().__init__(held)
+        self.store, self.queue = store, queue
+
+    def write(self, message: dict[str, Any]) -> None:
+        """Write one as it is now."""
+        self.store.add(_SET_MESSAGE, self.queue, message["id"], json.dumps(message))
+
+    def forget(self, message: dict[str, Any]) -> None:
+        """Remove one from the file."""
+        self.store.add("DELETE FROM messages WHERE queue = ? AND id = ?", self.queue, message["id"])
+
+    def append(self, message: dict[str, Any]) -> None:
+        """See ``list``."""
+        super().append(message)
+        self.write(message)
+
+    def remove(self, message: dict[str, Any]) -> None:
+        """See ``list``."""
+        super().remove(message)
+        self.forget(message)
+
+    def clear(self) -> None:
+        """See ``list``."""
+        super().clear()
+        self.store.add("DELETE FROM messages WHERE queue = ?", self.queue)
+
+
+class Queue(dict[str, Any]):
+    """A queue of ministack's: a list of messages put in place of another is compared with it."""
+
+    def __init__(self, store: Store, held: Mapping[str, Any]) -> None:
+        super().__init__(held)
+        super().__setitem__("messages", Messages(store, held["url"], held["messages"]))
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name == "messages":
+            old: Messages = self["messages"]
+            # Whoever puts a list in place of another has left some messages out of it.
+            gone, kept = len(old) - len(value), iter(value)
+            after = next(kept, None)
+            for message in old if gone > 0 else ():
+                if message is after:
+                    after = next(kept, None)
+                    continue
+                old.forget(message)
+                gone -= 1
+                if not gone:
+                    break
+            value = Messages(old.store, old.queue, value)
+        super().__setitem__(name, value)
+
+
+def keep_queues(sqs: Any, store: Store) -> None:
+    """Write messages as they come, are received and go, and the ids that FIFO queues remember."""
+    create, delete, send = sqs._act_create_queue, sqs._act_delete_queue, sqs._act_send_message
+    collect = sqs._collect_msgs
+    counted = 0
+
+    def created(data: Any, url: str) -> Any:
+        answer = create(data, url)
+        queue = sqs._queues[answer["QueueUrl"]]
+        if not isinstance(queue, Queue):
+            sqs._queues[answer["QueueUrl"]] = Queue(store, queue)
+        return answer
+
+    def deleted(data: Any, url: str) -> Any:
+        queue = sqs._get_q(data.get("QueueUrl", url))
+        answer = delete(data, url)
+        for table in ("messages", "deduplication"):
+            store.add(f"DELETE FROM {table} WHERE queue = ?", queue["url"])  # noqa: S608 - constants
+        return answer
+
+    def sent(data: Any, url: str) -> Any:
+        nonlocal counted
+        answer = send(data, url)
+        queue = sqs._get_q(data.get("QueueUrl", url))
+        if queue["is_fifo"] and queue["messages"]:
+            message = queue["messages"][-1]
+            if message["id"] == answer["MessageId"]:
+                id_ = message["dedup_cache_key"]
+                entry = queue["dedup_cache"][id_]
+                store.add(
+                    "INSERT OR REPLACE INTO deduplication VALUES (?, ?, ?, ?)",
+                    *(queue["url"], json.dumps(id_), json.dumps(entry), entry["expire"]),
+                )
+                counted += 1
+                if counted % PRUNE_EVERY == 0:
+                    store.add("DELETE FROM deduplication WHERE expires < ?", time.time())
+        return answer
+
+    def collected(queue: Any, *limits: Any) -> Any:
+        received = collect(queue, *limits)
+        for message in received:
+            queue["messages"].write(message)
+        return received
+
+    def hiding(change: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+        def changed(data: Any, url: str) -> Any:
+            answer = change(data, url)
+            entries = data.get("Entries", [data])
+            receipts = {entry.get("ReceiptHandle") for entry in entries} - {None, ""}
+            messages = sqs._get_q(data.get("QueueUrl", url))["messages"]
+            for message in messages:
+                if message["receipt_handle"] in receipts:
+                    messages.write(message)
+            return answer
+
+        return changed
+
+    sqs._act_send_message, sqs._collect_msgs = sent, collected
+    _keep_state_of_queues(sqs, store)
+    changed = {
+        "CreateQueue": created,
+        "DeleteQueue": deleted,
+        "SendMessage": sent,
+        "ChangeMessageVisibility": hiding(sqs._act_change_visibility),
+        "ChangeMessageVisibilityBatch": hiding(sqs._act_change_visibility_batch),
+    }
+    assert changed.keys() <= sqs._HANDLERS.keys()
+    sqs._HANDLERS.update(changed)
+
+
+def _keep_state_of_queues(sqs: Any, store: Store) -> None:
+    """Save queues without what are rows, and read those when they are loaded."""
+    restore = sqs.load_persisted_state
+
+    def state() -> Any:
+        queues = type(sqs._queues)()
+        for name, queue in sqs._queues._data.items():
+            queues._data[name] = {**queue, "messages": [], "dedup_cache": {}}
+        return {"queues": queues, "queue_name_to_url": sqs._queue_name_to_url}
+
+    def load(data: Any) -> None:
+        restore(data)
+        now = time.time()
+        store.add("DELETE FROM deduplication WHERE expires < ?", now)
+        # One number a message ever sent: no queue has given out a higher one.
+        highest = max((row[0] for row in store.rows("SELECT seq FROM sqlite_sequence")), default=0)
+        for name, queue in list(sqs._queues._data.items()):
+            sqs._queues._data[name] = kept = Queue(store, queue)
+            messages: Messages = kept["messages"]
+            for message in messages:  # of an earlier Safelight, which kept them with the queue
+                messages.write(message)
+            rows = store.rows(
+                "SELECT message FROM messages WHERE queue = ? ORDER BY number", messages.queue
+            )
+            messages.extend(json.loads(row[0]) for row in rows)
+            kept["fifo_seq"] = max(kept.get("fifo_seq", 0), highest)
+            remembered = "SELECT id, entry FROM deduplication WHERE queue = ? AND expires >= ?"
+            for id_, entry in store.rows(remembered, messages.queue, now):
+                kept["dedup_cache"][json.loads(id_)] = json.loads(entry)
+
+    sqs.get_state, sqs.load_persisted_state = state, load
