@@ -140,7 +140,7 @@ def test_jobs_that_run_here_are_stopped(tmp_path: Path) -> None:
     film = clip(tmp_path)
     words = ("submit", "transcode", film, "--local", "--out", "out", "--follow")
     with command(*words, "--param", "preset=slow", home=tmp_path) as process:
-        line_with(process, '"started"')
+        line_with(process, "transcode started")
         said = interrupted(process, signal.SIGTERM)
 
     assert "the same command goes on" in said
