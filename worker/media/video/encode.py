@@ -98,7 +98,13 @@ def encode(
         damaged = False
         try:
             try:
-                program.run(arguments, limits=limits, stop=stop, progress=progress)
+                program.run(
+                    arguments,
+                    limits=limits,
+                    stop=stop,
+                    progress=progress,
+                    pictures=part.frames,
+                )
             except MostlyDamaged:
                 damaged = True
             made = min(_frames(plan, part, path) for path in files.values())

@@ -93,6 +93,7 @@ def run(
     sink: Callable[[bytes], None] | None = None,
     log: Callable[[str], None] | None = None,
     pipes: Pipes | None = None,
+    pictures: int | None = None,
 ) -> bytes:
     """Run ffmpeg (or ffprobe) to its end.
 
@@ -109,6 +110,8 @@ def run(
         log: gets each line of standard error (at most 16 kB of each). Ask for more lines by
             ``-loglevel`` in the arguments.
         pipes: what it reads and writes as ``pipe:0`` and ``pipe:1`` beside another program.
+        pictures: how many of the input are to be decoded, at most. Those that do not come, though
+            packets for them were read, count as failed.
 
     Returns:
         Standard output if ``capture``, else nothing.
@@ -130,6 +133,7 @@ def run(
         sink=sink,
         log=log,
         pipes=pipes or Pipes(),
+        pictures=pictures,
     )
     job.start(arguments)
     try:
@@ -185,6 +189,7 @@ class _Run:
         sink: Callable[[bytes], None] | None,
         log: Callable[[str], None] | None,
         pipes: Pipes,
+        pictures: int | None,
     ) -> None:
         self._program = program
         self._limits = limits
@@ -195,6 +200,7 @@ class _Run:
         self._noise = Errors(log)
         self._meter = Meter()
         self._decoded = Decoded()
+        self._pictures = pictures
         self._allowed = 1.0
         self._paths: list[str] = []
         self._inputs: list[Path] = []
@@ -322,7 +328,8 @@ class _Run:
     def raise_if_failed(self) -> None:
         """Judge the end: by the status, by what was counted, and by what the input is."""
         status = self._process.returncode
-        if status == 0 and self._decoded.failed <= self._allowed:
+        failed = self._decoded.failed(self._pictures)
+        if status == 0 and failed <= self._allowed:
             return
         said = self._noise.text
         # A file can be called anything, "No space left on device" too.

@@ -8,9 +8,12 @@ from collections.abc import Callable
 
 _HEAD_BYTES = 8_000
 _TAIL_BYTES = 16_000
+_AHEAD = 64
+"""Packets that may have been read and not yet decoded when ffmpeg has what it needs: its queue of
+8, pictures that wait for their order (16) and those of each thread."""
 _DECODED = re.compile(
-    rb"Input stream #(\d+:\d+) .*; (\d+) frames decoded(?: \(\d+ samples\))?; "
-    rb"(?:(\d+) decode errors)?"
+    rb"Input stream #(\d+:\d+) .*: (\d+) packets read .*; "
+    rb"(\d+) frames decoded(?: \(\d+ samples\))?; (?:(\d+) decode errors)?"
 )
 
 
@@ -85,7 +88,7 @@ class Decoded:
 
     def __init__(self) -> None:
         self._line = b""
-        self._counts: dict[bytes, tuple[int, int]] = {}
+        self._counts: dict[bytes, tuple[int, int, int]] = {}
 
     def take(self, data: bytes) -> None:
         """More of the report; pieces may break anywhere."""
@@ -93,12 +96,23 @@ class Decoded:
         self._line = rest[:_TAIL_BYTES]
         for line in lines:
             if found := _DECODED.search(line):
-                self._counts[found[1]] = int(found[2]), int(found[3] or 0)
+                self._counts[found[1]] = int(found[2]), int(found[3]), int(found[4] or 0)
 
-    @property
-    def failed(self) -> float:
-        """Share of the frames that failed to decode, of the track where it is largest."""
-        return max(
-            (errors / (frames + errors) for frames, errors in self._counts.values() if errors),
-            default=0.0,
-        )
+    def failed(self, pictures: int | None = None) -> float:
+        """Share of the frames that failed to decode, of the track where it is largest.
+
+        Args:
+            pictures: how many there are to decode, at most; those that neither came nor failed are
+                counted as well, as far as packets for them were read. Decoders leave out silently
+                what they cannot make sense of: dav1d zeroed data, HEVC of ffmpeg 8 every picture up
+                to the next that needs no other. Packets that an edit list leaves out come to
+                nothing too, so packets alone say little.
+        """
+        shares = [0.0]
+        for packets, frames, errors in self._counts.values():
+            if errors:
+                shares.append(errors / (frames + errors))
+            expected = min(packets - _AHEAD, pictures or 0)
+            if expected > 0:
+                shares.append(1 - frames / expected)
+        return max(shares)
