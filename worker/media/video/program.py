@@ -110,8 +110,8 @@ def run(
         log: gets each line of standard error (at most 16 kB of each). Ask for more lines by
             ``-loglevel`` in the arguments.
         pipes: what it reads and writes as ``pipe:0`` and ``pipe:1`` beside another program.
-        pictures: how many of the input are to be decoded, at most. Those that do not come, though
-            packets for them were read, count as failed.
+        pictures: how many of the input are wanted. If fewer come, those whose packets were read
+            count as failed.
 
     Returns:
         Standard output if ``capture``, else nothing.

@@ -102,17 +102,15 @@ class Decoded:
         """Share of the frames that failed to decode, of the track where it is largest.
 
         Args:
-            pictures: how many there are to decode, at most; those that neither came nor failed are
-                counted as well, as far as packets for them were read. Decoders leave out silently
-                what they cannot make sense of: dav1d zeroed data, HEVC of ffmpeg 8 every picture up
-                to the next that needs no other. Packets that an edit list leaves out come to
-                nothing too, so packets alone say little.
+            pictures: how many are wanted; if fewer come, packets that became neither a frame nor an
+                error count as well. Decoders leave out silently what they cannot make sense of:
+                dav1d zeroed data, HEVC of ffmpeg 8 all up to the next that needs no other.
+                Where enough come, packets without one say nothing: an edit list leaves some out.
         """
         shares = [0.0]
         for packets, frames, errors in self._counts.values():
             if errors:
                 shares.append(errors / (frames + errors))
-            expected = min(packets - _AHEAD, pictures or 0)
-            if expected > 0:
-                shares.append(1 - frames / expected)
+            if pictures is not None and frames < pictures and packets > _AHEAD:
+                shares.append(1 - frames / (packets - _AHEAD))
         return max(shares)
