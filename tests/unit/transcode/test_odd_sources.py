@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
 import subprocess
 from math import cos, radians, sin
@@ -17,7 +16,7 @@ from worker.errors import Rejected
 from worker.media.video.limits import VideoLimits
 from worker.media.video.probe import probe
 
-pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+pytestmark = pytest.mark.ffmpeg
 
 
 def joined(path: Path, *parts: Path) -> Path:
@@ -98,6 +97,7 @@ def bright(path: Path, *, tagged: bool, full: bool) -> Path:
     return path
 
 
+@pytest.mark.ffmpeg("filter zscale")
 @pytest.mark.parametrize(("tagged", "full"), [(True, False), (False, False), (True, True)])
 def test_hdr_that_does_not_say_all_of_itself(tagged: bool, full: bool, tmp_path: Path) -> None:
     """Left-out primaries are those of HDR, and black is where the file says it is."""
@@ -137,3 +137,18 @@ def test_a_film_that_is_mostly_damaged_is_none(tmp_path: Path) -> None:
             with pytest.raises(Rejected, match="too much of it") as caught:
                 way()
             assert caught.value.code == "corrupt"
+
+
+@pytest.mark.ffmpeg("decoder libdav1d", "encoder libsvtav1")
+def test_pictures_that_a_decoder_leaves_out_are_damage(tmp_path: Path) -> None:
+    """That of AV1 passes over zeroed packets without a word: what came of them is counted."""
+    coder = ("-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "keyint=25")
+    film = clips.write(tmp_path / "x.mp4", frames=750, size=(64, 64), options=coder)
+    data = film.read_bytes()
+    first = data.index(b"mdat") + 4
+    last = data.index(b"moov") - 4
+    start, end = (first + (last - first) * share // 10 for share in (2, 8))
+    film.write_bytes(data[:start] + bytes(end - start) + data[end:])
+    with pytest.raises(Rejected, match="too much of it") as caught:
+        transcoded(film, tmp_path)
+    assert caught.value.code == "corrupt"

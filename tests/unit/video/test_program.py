@@ -29,7 +29,7 @@ from worker.errors import (
 )
 from worker.media.video.limits import ProgramLimits, VideoLimits, for_file
 from worker.media.video.program import command_line, input_url, run
-from worker.media.video.program_inputs import guarded
+from worker.media.video.program_inputs import guarded, read_files
 from worker.media.video.program_verdict import judge
 
 LIMITS = ProgramLimits(wall_seconds=60)
@@ -288,6 +288,12 @@ def test_the_name_of_a_file_is_no_word_of_the_programs(name: str, tmp_path: Path
     assert caught.value.code == "truncated"
 
 
+def test_files_that_are_read() -> None:
+    """Not those of a demuxer that the caller names, nor what is written."""
+    words = ["-i", "file:/a", "-f", "concat", "-i", "file:/list", "-i", "file:/b", "-f", "mp4"]
+    assert read_files([*words, "file:/out"]) == [Path("/a"), Path("/b")]
+
+
 # --- what endings mean --------------------------------------------------------------------------
 
 
@@ -302,7 +308,8 @@ def test_the_name_of_a_file_is_no_word_of_the_programs(name: str, tmp_path: Path
         (1, "av_interleaved_write_frame(): No space left on device", StorageFull, "storage_full"),
         (1, "x: Cannot allocate memory", PoisonInput, "out_of_memory"),
         (69, "", DamagedInput, "corrupt"),
-        (1, "[mov] moov atom not found\nInvalid data found", DamagedInput, "truncated"),
+        (0, "", DamagedInput, "corrupt"),
+        (1, "[mov] moov atom not found\nInvalid data found", DamagedInput, "corrupt"),
         (1, "[hls @ 0x1] Format not on whitelist 'mov'", UnsupportedInput, "format_not_allowed"),
         (
             1,

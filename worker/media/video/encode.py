@@ -98,7 +98,13 @@ def encode(
         damaged = False
         try:
             try:
-                program.run(arguments, limits=limits, stop=stop, progress=progress)
+                program.run(
+                    arguments,
+                    limits=limits,
+                    stop=stop,
+                    progress=progress,
+                    pictures=part.frames,
+                )
             except MostlyDamaged:
                 damaged = True
             made = min(_frames(plan, part, path) for path in files.values())
@@ -192,7 +198,7 @@ def opened(
     options: dict[str, object] = {"threads": threads, "noaccurate_seek": None}
     options["seek_timestamp"] = 1
     if plan.crooked:
-        options["autorotate"] = 0
+        options["noautorotate"] = None
     if steady:
         options["reinit_filter"] = 0
     if seek is not None:
