@@ -114,7 +114,7 @@ def test_record_and_bucket_tell_the_same(tmp_path: Path) -> None:
         assert [one["Key"] for one in client.left(client.intake)] == ["uploads/"]
         assert client.left(client.app.settings.quarantine_bucket) == []
         assert running.json("assets", "list") == []
-        assert running.json("dlq", "list")["messages"] == 0
+        assert running.json("dlq", "list") == []
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")

@@ -28,8 +28,15 @@ def write(
     key_frames: int = 20,
     options: Sequence[str] = (),
     video_filter: str = "null",
+    times: Sequence[float] = (),
 ) -> Path:
-    """A clip: ``sounds`` gives the seconds of each track of sound."""
+    """A clip: ``sounds`` gives the seconds of each track of sound, ``times`` those at which
+    pictures begin instead of ``frames`` and ``rate``."""
+    if times:
+        frames, video_filter = len(times), f"settb=1/90000,setpts='{_table(times)}'"
+        # The last one too lasts 40 ms; Matroska has no place for it.
+        lasting = ["-bsf:v", "setts=pts=PTS:dts=DTS:duration=3600"] * (path.suffix == ".mp4")
+        options = ["-fps_mode", "passthrough", "-enc_time_base", "1/90000", *lasting, *options]
     wide, high = size
     chroma = bytes([128]) * (2 * ((wide + 1) // 2) * ((high + 1) // 2))
     pixels = b"".join(bytes([grey(number)]) * (wide * high) + chroma for number in range(frames))
@@ -44,6 +51,24 @@ def write(
     command += ["-preset", "ultrafast", "-g", str(key_frames), "-bf", "2", "-fps_mode", "vfr"]
     command += ["-c:a", "aac", *options, str(path)]
     subprocess.run(command, input=pixels, check=True, timeout=60)
+    return path
+
+
+def _table(times: Sequence[float], first: int = 0) -> str:
+    """The expression that gives the ``N``-th picture its time, in ticks of 1/90000 s."""
+    if len(times) == 1:
+        return str(round(times[0] * 90_000))
+    half = len(times) // 2
+    before, after = _table(times[:half], first), _table(times[half:], first + half)
+    return f"if(lt(N,{first + half}),{before},{after})"
+
+
+def then(path: Path, *parts: Path) -> Path:
+    """Films of one coding behind each other, each for as long as it says."""
+    listing = path.with_suffix(".txt")
+    listing.write_text("".join(f"file '{part}'\n" for part in parts))
+    command = ["ffmpeg", "-v", "error", "-y", "-f", "concat", "-safe", "0", "-i", str(listing)]
+    subprocess.run([*command, "-c", "copy", str(path)], check=True, timeout=60)
     return path
 
 
@@ -76,6 +101,16 @@ def lumas(path: Path, stream: str = "0:v:0") -> list[float]:
     shown = np.frombuffer(decoded.stdout, dtype=np.uint8).reshape(-1, luma * 3 // 2)
     means: list[float] = shown[:, :luma].mean(axis=1).tolist()
     return means
+
+
+def changes(path: Path, rate: float) -> list[tuple[float, int]]:
+    """When another picture is shown, seconds, and the number of its grey."""
+    numbers = [round((luma - 30) / 5) for luma in lumas(path)]
+    return [
+        (index / rate, number)
+        for index, number in enumerate(numbers)
+        if index == 0 or number != numbers[index - 1]
+    ]
 
 
 def heard(path: Path, stream: str = "0:a:0") -> np.ndarray[tuple[int], np.dtype[np.int16]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -70,6 +71,66 @@ def test_a_high_rate_is_lowered(read) -> None:  # type: ignore[no-untyped-def]
     assert (found.rate, found.frames) == (60, 120)
 
 
+def reordered(count: int, step: int) -> list[tuple[object, ...]]:
+    """Packets of I-B-B-B-P with a pyramid, in the order of decoding."""
+    order = [0, *(4 * group + place for group in range(count // 4) for place in (4, 2, 1, 3))]
+    return [(step * n, "N/A", "N/A", "K__" if n == 0 else "___") for n in order]
+
+
+@pytest.mark.parametrize("step", [40, 1000, 2000, 10_000])
+def test_reordering_is_counted_in_pictures(read, step: int) -> None:  # type: ignore[no-untyped-def]
+    """However long a picture lasts, a coder may show it before three that it has written earlier;
+    without a length of its own the last picture lasts as long as the others."""
+    found = read(reordered(20, step), claimed=Fraction(1000, step), most_seconds=1000)
+    assert (found.pictures, found.seconds) == (21, Fraction(21 * step, 1000))
+
+
+@pytest.mark.parametrize("packets", [even(10, step=1000, keys=10), reordered(24, 2000)])
+def test_time_that_begins_again_is_seen_at_any_rate(read, packets) -> None:  # type: ignore[no-untyped-def]
+    """A few pictures behind each other twice: half of them could not be shown."""
+    with pytest.raises(DamagedInput, match="jump back"):
+        read([*packets, *packets], claimed=Fraction(1))
+
+
+@pytest.mark.parametrize(
+    ("own", "rate"), [("1", 10), ("1/2", 10), ("3", 12), ("15/2", 15), ("12", 12), ("1/7", 10)]
+)
+def test_a_low_rate_is_raised(read, own: str, rate: int) -> None:  # type: ignore[no-untyped-def]
+    """Pictures are repeated, each as often, so that any time is near a frame."""
+    step = 90_000 / Fraction(own)
+    packets = [(round(step * n), "N/A", round(step), "K__") for n in range(20)]
+    found = read(packets, clock="1/90000", claimed=Fraction(own))
+    assert (found.rate, found.variable) == (rate, False)
+    assert abs(found.seconds - 20 / Fraction(own)) < Fraction(1, 1000)
+
+
+def test_the_last_picture_lasts_as_long_as_it_says(read) -> None:  # type: ignore[no-untyped-def]
+    """Or as the probe knows; the rate is not lowered by it."""
+    packets = [*even(50), (2000, "N/A", 8000, "K__")]
+    assert (read(packets).rate, read(packets).seconds) == (25, 10)
+    assert read(even(50), end=12.0).seconds == 12
+    assert read(even(50), end=2.03).seconds == 2
+
+
+def test_a_single_picture_of_no_length_is_one_frame(read) -> None:  # type: ignore[no-untyped-def]
+    """Nothing tells how long it is to be seen."""
+    found = read([(0, "N/A", "N/A", "K__")])
+    assert (found.rate, found.frames) == (25, 1)
+
+
+def test_a_rate_reckoned_from_a_wrong_length_is_not_kept(read) -> None:  # type: ignore[no-untyped-def]
+    """A muxer that counts the last picture wrongly gives 15.1 for 15."""
+    packets = [(round(n * 1000 / 15), "N/A", "N/A", "K__") for n in range(60)]
+    assert read(packets, claimed=Fraction(2250, 149)).rate == 15
+
+
+def test_a_picture_of_a_moment_costs_no_higher_rate(read) -> None:  # type: ignore[no-untyped-def]
+    """One that lasts 5 ms may be left out; its neighbours are shown."""
+    packets = sorted([*even(60, step=40), (1035, "N/A", 5, "___")])
+    found = read(packets)
+    assert found.rate == 25
+
+
 def test_pictures_before_the_first_key_frame_are_not_counted(read) -> None:  # type: ignore[no-untyped-def]
     """What cannot be decoded does not make the film longer; nor what an edit list leaves out."""
     packets = [(0, 0, 40, "___"), (40, 40, 40, "K__"), (80, 80, 40, "_D_"), (120, 120, 40, "___")]
@@ -126,6 +187,21 @@ def test_a_short_rest_belongs_to_the_last_part() -> None:
         cut = segments.cut(line(frames, [0]), segment_seconds=4, part_seconds=12)
         assert sum(part.frames for part in cut.parts) == frames
         assert len(cut.parts) == 1 or cut.parts[-1].frames > 100
+
+
+def test_no_part_begins_where_pictures_are_moved() -> None:
+    """Only at entries, where what comes before has no part in the place of a picture."""
+    film = replace(line(2000, list(range(0, 2000, 50))), entries=((0, 0), (640, 640)))
+    cut = segments.cut(film, segment_seconds=4, part_seconds=12)
+    assert {part.seek for part in cut.parts} == {None, 640}
+
+
+@pytest.mark.parametrize("rest", range(1, 10))
+def test_no_part_has_only_a_few_frames(rest: int) -> None:
+    """An encoder does not make of them what it makes of others."""
+    cut = segments.cut(line(600 + rest, list(range(0, 600, 50))), segment_seconds=4, part_seconds=4)
+    assert sum(part.frames for part in cut.parts) == 600 + rest
+    assert min(part.frames for part in cut.parts) >= 8
 
 
 def test_groups_have_every_part_once_and_about_as_much() -> None:

@@ -13,15 +13,15 @@ STEP = 7
 """Levels of grey from one frame of :func:`counted` to the next."""
 
 
-def counted(frames: int = 30, *, key: int = 10, rate: int = 10) -> bytes:
+def counted(frames: int = 30, *, key: int = 10, rate: int = 10, filters: str = "null") -> bytes:
     """A film whose frame N is of luma 20 + 7 N, with a key frame every so many frames."""
     source = f"nullsrc=size=64x48:rate={rate}:duration={frames / rate}"
     grey = f"geq=lum='20+{STEP}*N':cb=128:cr=128"
     return make(
         "mp4",
-        *("-f", "lavfi", "-i", f"{source},{grey}"),
+        *("-f", "lavfi", "-i", f"{source},{grey},{filters}"),
         *("-frames:v", str(frames), "-c:v", "libx264", "-preset", "ultrafast", "-qp", "4"),
-        *("-g", str(key), "-sc_threshold", "0", "-pix_fmt", "yuv420p"),
+        *("-fps_mode", "vfr", "-g", str(key), "-sc_threshold", "0", "-pix_fmt", "yuv420p"),
     )
 
 

@@ -108,6 +108,21 @@ def test_clips_follow_the_film(tmp_path: Path) -> None:
     assert seen == [28, 29, 29, 29]
 
 
+@pytest.mark.parametrize("way", [Way.ALL, Way.SEEK])
+def test_the_frame_is_the_one_that_is_shown(
+    way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture of many seconds is shown in the middle of them, and at the end of the film."""
+    forced(way, monkeypatch)
+    slides = "setpts='if(lt(N,1),0,if(lt(N,2),3,20))/TB'"
+    film = opened(counted(3, filters=slides, key=30), tmp_path)
+    assert looked_at(film, 5)[1] == [0, 1, 1, 1, 1]
+    seen: list[int] = []
+    for start in (1.0, 10.0, film.seconds - 0.01):
+        clip(film, start, SMALL, rate=5, count=2, take=lambda _, frame: seen.append(number(frame)))
+    assert seen == [0, 0, 1, 1, 2, 2]
+
+
 def test_rotation_and_shape_of_pixels(tmp_path: Path) -> None:
     """A film that lies on its side is upright; one of wide pixels is as wide as it is shown."""
     upright = opened(turned(), tmp_path)

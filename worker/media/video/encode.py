@@ -17,7 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from worker.errors import DamagedInput, Reason
-from worker.media.video import commands, fragments, program
+from worker.media.video import commands, fragments, frame_rate, program
 from worker.media.video.commands import Filter, Options, Output, Stream
 from worker.media.video.filters import DEINTERLACE, require_tone_mapping, to_sdr
 from worker.media.video.ladder import Codec, Rung
@@ -40,6 +40,12 @@ LIMITS = ProgramLimits(
 _SCALER = "bicubic+accurate_rnd+full_chroma_int+bitexact"
 """``bitexact``: the same bytes on every processor, whatever its vector units."""
 _SQUARE: Filter = ("setsar", {"sar": 1})
+_LAST_COUNTS: tuple[Filter, ...] = (
+    ("tpad", {"stop": 1, "stop_mode": "clone"}),
+    ("tpad", {"stop_duration": 0.25, "stop_mode": "clone"}),
+)
+"""A quarter of a second more of the last picture, or one more where the source has fewer than four
+a second: ``fps`` drops a last picture that is not known to last for half a frame."""
 _FRAGMENTS: Options = {"f": "mp4", "movflags": "+frag_keyframe+delay_moov+default_base_moof"}
 _AV1_PRESETS = {"ultrafast": 12, "veryfast": 10, "faster": 9, "fast": 8, "medium": 6, "slow": 4}
 _SAVED_AT_START = 0.5
@@ -219,8 +225,9 @@ def pictures(plan: TranscodePlan, part: Part, film: Stream, *, filled: bool) -> 
     rate = plan.rate
     first = {"start_time": f"{float(Fraction(part.first) / rate):.9f}"} if filled else {}
     steps: list[Filter] = [
+        *_LAST_COUNTS,
         # On the grid: each picture at its nearest place, repeated until the next one.
-        ("setpts", {"expr": f"PTS-({plan.origin})"}),
+        ("setpts", {"expr": _places(plan)}),
         *([DEINTERLACE] if plan.interlaced else []),
         ("fps", {"fps": rate, "round": "near", **first}),
         # The last picture stays while sound goes on, or where the end is damaged.
@@ -247,6 +254,13 @@ def pictures(plan: TranscodePlan, part: Part, film: Stream, *, filled: bool) -> 
         )
         for rung, copy in zip(plan.rungs, commands.split(upright, len(plan.rungs)), strict=True)
     ]
+
+
+def _places(plan: TranscodePlan) -> str:
+    """When pictures are shown, in ticks of the source from the first one."""
+    if plan.slack:
+        return frame_rate.own_places(plan.origin, plan.clock, plan.rate, plan.slack)
+    return f"PTS-({plan.origin})"
 
 
 def _scale(size: tuple[int, int], **options: object) -> Filter:

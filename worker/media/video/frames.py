@@ -27,6 +27,7 @@ from worker.media.geometry import Size
 from worker.media.video import commands, timeline
 from worker.media.video.commands import Filter, Options
 from worker.media.video.filters import DEINTERLACE, require_tone_mapping, to_sdr
+from worker.media.video.held import Held
 from worker.media.video.limits import GIBIBYTE, ProgramLimits, VideoLimits, for_file
 from worker.media.video.probe import probe
 from worker.media.video.program import StopLike, run
@@ -77,7 +78,7 @@ class Film:
 
     @property
     def seconds(self) -> float:
-        """From the first picture to the end of the last."""
+        """From the first picture to the end of the last, which stays while sound goes on."""
         return float(self.timeline.seconds)
 
     @property
@@ -88,7 +89,13 @@ class Film:
     @property
     def keys(self) -> list[float]:
         """Seconds of the key frames."""
-        return [float(place / self.timeline.rate) for place, _ in self.timeline.keys]
+        line = self.timeline
+        return [float((stamp - line.origin) * line.clock) for _, stamp in line.keys]
+
+    @property
+    def last(self) -> float:
+        """Seconds when the last picture begins."""
+        return max(0.0, float((self.timeline.last - self.timeline.origin) * self.timeline.clock))
 
     def limits(self) -> ProgramLimits:
         """Of one run on this file."""
@@ -116,13 +123,16 @@ def open_film(
     assert track is not None  # probe was asked for one
     if track.light is not None:
         require_tone_mapping(LIMITS)
+    reading = for_file(path, LIMITS)
     read = timeline.read(
         path,
         track.index,
         claimed=track.fps,
+        end=track.end,
+        held=Held(path=path, probe=found, limits=reading, stop=stop),
         most_rate=60.0,
         most_seconds=max_seconds,
-        limits=for_file(path, LIMITS),
+        limits=reading,
         stop=stop,
     )
     return Film(path=path, track=track, timeline=read, threads=threads, stop=stop)
@@ -177,18 +187,12 @@ def _pass(film: Film, times: Sequence[float], size: Size, take: Take, way: Way) 
         take(index, time, frame)
 
     step = Fraction(film.timeline.frames, len(times)) / film.timeline.rate
-    steps: list[Filter] = [
-        # Key frames end early, and so does a damaged film.
-        _LAST_STAYS,
-        # From the first picture on, half a stretch earlier: "round=up" then gives for each
-        # stretch the last picture that was shown before its middle.
-        ("setpts", {"expr": f"PTS-({film.timeline.origin})-({float(step / 2):.9f}/TB)"}),
-        ("fps", {"fps": (1 / step).limit_denominator(1_000_000), "round": "up", "start_time": 0}),
-    ]
+    # From half a stretch after the first picture: the middles of all stretches.
+    last = keys[-1] if way is Way.KEYS and keys else film.last
+    rate = (1 / step).limit_denominator(1_000_000)
+    steps = _shown_from(film, float(step / 2), rate, last=last)
     before = {"skip_frame": "nokey"} if way is Way.KEYS else {}
-    return _pixels(
-        film, before, steps, _Frames(size, named), count=len(times), everywhere={"copyts": None}
-    )
+    return _pixels(film, before, steps, _Frames(size, named), count=len(times))
 
 
 def _seek(film: Film, times: Sequence[float], size: Size, take: Take) -> int:
@@ -200,8 +204,9 @@ def _seek(film: Film, times: Sequence[float], size: Size, take: Take) -> int:
             take(index, time, frame)
 
         try:
+            steps = _shown_from(film, time, Fraction(1), last=film.last)
             frames = _Frames(size, named)
-            taken += _pixels(film, _seek_to(film, time), [], frames, count=1, everywhere=_FEW)
+            taken += _pixels(film, _seek_to(film, time), steps, frames, count=1, few=True)
         except Rejected:
             # Others may be whole; that none is, is told by the count.
             continue
@@ -227,18 +232,39 @@ def clip(
         count: fewer come where the film ends or is damaged.
         take: given each with its number; may raise to stop.
     """
-    # A film of one frame is shorter than a frame at this rate.
-    steps: list[Filter] = [_LAST_STAYS, ("fps", {"fps": Fraction(rate).limit_denominator(1000)})]
-    return _pixels(
-        film, _seek_to(film, start), steps, _Frames(size, take), count=count, everywhere=_FEW
-    )
+    shown = Fraction(rate).limit_denominator(1000)
+    steps = _shown_from(film, start, shown, last=film.last)
+    frames = _Frames(size, take)
+    return _pixels(film, _seek_to(film, start), steps, frames, count=count, few=True)
 
 
 def _seek_to(film: Film, time: float) -> Options:
-    """Options of an input that make it begin at a time, seconds from the first picture."""
+    """Options of an input that make it begin at the key frame before a time, seconds from the
+    first picture. ffmpeg's own exact seek would drop the picture that is shown at that time, if it
+    began earlier."""
     stamp = float(film.timeline.origin * film.timeline.clock) + time
     # By time stamps: a file's own start may be that of another track.
-    return {"seek_timestamp": 1, "ss": f"{stamp:.6f}"} if time > 0 else {}
+    exact = {"noaccurate_seek": None, "seek_timestamp": 1, "ss": f"{stamp:.6f}"}
+    return exact if time > 0 else {}
+
+
+def _shown_from(film: Film, time: float, rate: Fraction, *, last: float) -> list[Filter]:
+    """Filters that give what is shown at a time and then at equal distances.
+
+    Args:
+        film: opened.
+        time: seconds from the first picture.
+        rate: frames a second.
+        last: seconds of the last picture that comes; later it is shown all the time.
+    """
+    time = min(time, last)
+    return [
+        # Key frames end early, and so does a damaged film.
+        _LAST_STAYS,
+        ("setpts", {"expr": f"PTS-({film.timeline.origin})-({time:.9f}/TB)"}),
+        # "round=up" gives the last picture that was shown before each moment.
+        ("fps", {"fps": rate, "round": "up", "start_time": 0}),
+    ]
 
 
 def _pixels(
@@ -248,9 +274,9 @@ def _pixels(
     frames: _Frames,
     *,
     count: int,
-    everywhere: Options,
+    few: bool = False,
 ) -> int:
-    """Run ffmpeg for at most ``count`` frames; how many came."""
+    """Run ffmpeg for at most ``count`` frames; how many came. ``few``: see :data:`_FEW`."""
     if not (film.track.interlaced or film.track.rotation):
         # The same filters go on when the pictures' size changes on the way; made anew they would
         # count from the beginning again. Those that turn or deinterlace cannot.
@@ -262,6 +288,7 @@ def _pixels(
         source[str(film.track.index)], [*steps, *to_rgb(film.track, frames.size)]
     )
     raw = {"f": "rawvideo", "pix_fmt": "rgb24", "fps_mode": "passthrough", "frames:v": count}
+    everywhere = {"copyts": None, **(_FEW if few else {})}
     run(
         commands.arguments(commands.output("pipe:1", [shown], raw), everywhere=everywhere),
         limits=film.limits(),

@@ -108,7 +108,7 @@ def choose(film: Film, *, candidates: int, size: Size, step: Step = silent) -> P
     Raises:
         Rejected: no frame can be decoded.
     """
-    count = max(1, min(candidates, film.timeline.frames))
+    count = max(1, min(candidates, film.timeline.pictures))
     best: tuple[tuple[bool, float], float, Frame, Judgement] | None = None
     faults: dict[str, int] = {}
     seen = 0

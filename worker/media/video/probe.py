@@ -45,6 +45,10 @@ _LEAST_BITS_PER_SECOND = 2_000
 _CORRECTED = 0.05
 """Share by which claim and measure may differ before the claim is called wrong."""
 _PLAIN_RATE = 240
+_END_SLIP = 0.05
+"""Seconds by which header and packets may differ on the end of the pictures."""
+_MOV_SLIP = 0.1
+"""The same where decoding times, of which an MP4 counts its length, end later than pictures."""
 _DAMAGED = 0.2
 """Share of the frames that may be missing of a file with damage."""
 _SURE = 25
@@ -99,6 +103,7 @@ def probe(
     )
     if stream is not None and whole:
         _check_whole(stream, timing, claimed)
+        timing = replace(timing, end=_end(report, stream, timing, size=size))
     duration = _duration(report, timing, index, claimed=claimed, whole=whole, size=size)
     if not timing.stamped and stream is not None:
         duration = float(timing.packets / read.claimed_fps(stream))
@@ -239,6 +244,36 @@ def _duration(
     return claimed if abs(longest - claimed) <= _tolerance(claimed) else timing.duration
 
 
+def _end(report: Report, stream: read.Json, timing: Timing, *, size: int) -> float:
+    """When the last picture has been shown, seconds.
+
+    Its packet often does not tell: Matroska and AVI have no place for it, ffmpeg 5 guesses it
+    where an MP4 has B-frames, and an edit list may end it earlier. So what the header says of the
+    track counts, or of the file where tracks have no length. Longer than the packets it must be
+    confirmed: in an MP4 by the lengths of all samples, in Matroska by a tag of the track, else by
+    bytes enough, where no subtitle can be what goes on for longer.
+    """
+    name = str(report["format"].get("format_name"))
+    part = report["format"] if name.startswith("matroska") else stream
+    start, length = (read.number(part.get(key)) for key in ("start_time", "duration"))
+    if start is None or length is None or start + length <= timing.last:
+        return timing.end
+    end = start + length
+    if end < timing.end - _END_SLIP:
+        return end
+    if name.startswith("mov"):
+        rate = read.ratio(stream.get("avg_frame_rate"))
+        samples = timing.packets / rate if rate else 0
+        confirmed = end > timing.end + _MOV_SLIP and length <= samples + _MOV_SLIP
+    elif told := read.clock(read.tags(stream).get("duration", "")):
+        end, confirmed = min(end, told), name.startswith("matroska")
+    else:
+        confirmed = name.startswith(("matroska", "avi")) and _believable(length, size)
+        confirmed = confirmed and not any(read.streams(report, "subtitle"))
+    longer = end > timing.end + _END_SLIP
+    return end if longer and confirmed and not timing.complaints else timing.end
+
+
 def _check_whole(stream: read.Json, timing: Timing, claimed: float | None) -> None:
     """Damage between the packets: a decoder never sees what the demuxer has skipped.
 
@@ -287,4 +322,9 @@ def _track(stream: read.Json, timing: Timing, *, whole: bool) -> VideoTrack:
     )
     if not whole:
         return track
-    return replace(track, frames=timing.packets or None, duration=timing.duration or None)
+    return replace(
+        track,
+        frames=timing.packets or None,
+        duration=timing.duration or None,
+        end=timing.end if timing.stamped else None,
+    )

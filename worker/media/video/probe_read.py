@@ -219,6 +219,12 @@ def number(value: object) -> float | None:
     return found if math.isfinite(found) else None
 
 
+def clock(value: str) -> float:
+    """Seconds of ``HH:MM:SS.fraction``; 0 for anything else."""
+    match = re.fullmatch(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d+)?)", value)
+    return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else 0.0
+
+
 def ratio(value: object) -> Fraction | None:
     """``30000/1001`` or ``4:3``, positive."""
     over, _, under = str(value).replace(":", "/").partition("/")

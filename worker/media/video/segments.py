@@ -26,6 +26,10 @@ shorter ones the start of the encoder shows; longer ones are no cheaper (``safel
 _FARTHEST = 4
 """Parts that may be decoded in vain before a cut; without a nearer key frame there is no cut."""
 
+_LEAST_FRAMES = 8
+"""In a part that others come before. Of one or two frames an encoder makes no B-frames and sets
+decoding times without a delay (x264's and x265's ``bframe_delay``): they cannot be joined."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
@@ -62,7 +66,8 @@ def cut(timeline: Timeline, *, segment_seconds: float, part_seconds: float = PAR
     key_frames = max(1, round(Fraction(segment_seconds) * timeline.rate / intervals))
     segment_frames = key_frames * intervals
     wanted = max(1, round(Fraction(part_seconds) * timeline.rate / segment_frames))
-    places = [place for place, _ in timeline.keys]
+    entries = timeline.keys if timeline.entries is None else timeline.entries
+    places = [place for place, _ in entries]
     parts: list[Part] = []
     first = 0
     while first < timeline.frames:
@@ -80,9 +85,11 @@ def cut(timeline: Timeline, *, segment_seconds: float, part_seconds: float = PAR
         far = _FARTHEST * wanted * segment_frames
         while count < left and _run_in(places, first + count * segment_frames) > far:
             count += 1
+        if timeline.frames - first - count * segment_frames < _LEAST_FRAMES:
+            count = left
         frames = min(count * segment_frames, timeline.frames - first)
         before = bisect_right(places, first) - 1
-        seek = timeline.keys[before][1] if first > 0 and before > 0 else None
+        seek = entries[before][1] if first > 0 and before > 0 else None
         parts.append(Part(number=len(parts), first=first, frames=frames, seek=seek))
         first += frames
     return Cut(key_frames=key_frames, segment_frames=segment_frames, parts=tuple(parts))

@@ -6,6 +6,7 @@ may not: what the header claims; ``probe`` compares the two.
 
 from __future__ import annotations
 
+import math
 from array import array
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,6 +24,8 @@ _IRREGULAR_SHARE = 0.01
 _NO_DAMAGE = "Error parsing Opus packet header."
 """What ffprobe 8.0 says at the end of every sound Opus track; 7.1 and 8.1 do not
 (https://code.ffmpeg.org/FFmpeg/FFmpeg/issues/20954)."""
+UNKNOWN = 0.1
+"""Seconds that the last picture of an irregular track is shown, at most, where nothing tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,8 @@ class Timing:
     start: float
     origin: float
     """When the first one is shown that can be decoded: where results begin."""
+    last: float
+    """When the last one begins to be shown."""
     end: float
     """When the last one has been shown."""
     step: float
@@ -111,8 +116,7 @@ class _Reader:
         self._stamps = array("d")
         self._packets = 0
         self._missing = 0
-        self._last = 0.0
-        self._end: float | None = None
+        self._last: tuple[float, float] = (-math.inf, 0.0)
         self._values: dict[bytes, float] = {}
         self._key = self._left_out = self._run_in = False
         self._keys = array("d")
@@ -152,8 +156,7 @@ class _Reader:
             self._stamps.append(stamp)
             if self._key:
                 self._keys.append(stamp)
-        end = stamp + max(0.0, self._values.get(b"duration_time", 0.0))
-        self._end = end if self._end is None else max(self._end, end)
+        self._last = max(self._last, (stamp, self._values.get(b"duration_time", 0.0)))
 
     def timing(self) -> Timing:
         stamps = sorted(self._stamps)
@@ -164,13 +167,17 @@ class _Reader:
         regular = step > 0 and len(steps) - len(even) <= _IRREGULAR_SHARE * len(steps)
         if regular:
             step = sum(even) / len(even)  # finer than the container's rounding
-        end = max(self._end or 0.0, stamps[-1] + step) if stamps else 0.0
+        last, length = self._last
+        if length <= 0:
+            length = step if regular else min(step, UNKNOWN)
+        end = last + length if stamps else 0.0
         keys = [*sorted(self._keys), end]
         start = stamps[0] if stamps else 0.0
         return Timing(
             packets=self._packets,
             start=start,
             origin=start if self._run_in or not self._keys else keys[0],
+            last=last if stamps else 0.0,
             end=end,
             step=step,
             regular=regular,

@@ -72,6 +72,8 @@ class VideoTrack:
     """Seconds."""
     start: float = 0.0
     """Time stamp of the first frame that can be decoded, seconds."""
+    end: float | None = None
+    """Time stamp when the last frame has been shown, seconds, if the file was read to its end."""
     pix_fmt: str
     bit_depth: int = 8
     alpha: bool = False

@@ -12,27 +12,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from worker.errors import ConfigurationError, Reason, UnsupportedInput
 from worker.media.video import ladder, segments, timeline
+from worker.media.video.held import Held, heard
 from worker.media.video.ladder import Codec, Rung
 from worker.media.video.limits import ProgramLimits
 from worker.media.video.program import StopLike
-from worker.media.video.program_inputs import CODECS
 from worker.media.video.segments import Part
-from worker.media.video.timing import measure
-from worker.media.video.tracks import AudioTrack, Hdr, VideoProbe
+from worker.media.video.tracks import Hdr, VideoProbe
 
-VERSION = 2
+VERSION = 3
 """Of the plan and of what is encoded by it: goes up when the same plan would make other bytes."""
-
-_MOST_SOUND_TRACKS = 8
-_HELD = 1.0
-"""Seconds by which sound may outlast the picture before the last picture is held for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +80,8 @@ class TranscodePlan:
     """Time stamp of the first picture, ticks."""
     rate: Fraction
     """Frames a second of the result."""
+    slack: Fraction
+    """Seconds by which a picture may be late so that it has a frame of its own."""
     frames: int
     key_frames: int
     segment_frames: int
@@ -159,6 +156,8 @@ def make(
         path,
         video.index,
         claimed=video.fps,
+        end=video.end,
+        held=Held(path=path, probe=probe, limits=limits, stop=stop),
         most_rate=options.frame_rate,
         most_seconds=options.max_seconds,
         limits=limits,
@@ -176,7 +175,6 @@ def make(
         raise UnsupportedInput(
             Reason.UNSUPPORTED_VARIANT, "a picture this small in the chosen codec is not supported"
         )
-    found = _held(path, found, probe, options, limits=limits, stop=stop)
     cut = segments.cut(
         found, segment_seconds=options.segment_seconds, part_seconds=options.part_seconds
     )
@@ -187,6 +185,7 @@ def make(
         clock=found.clock,
         origin=found.origin,
         rate=found.rate,
+        slack=found.slack,
         frames=found.frames,
         key_frames=cut.key_frames,
         segment_frames=cut.segment_frames,
@@ -229,6 +228,7 @@ def loads(data: bytes) -> TranscodePlan:
                 **found,
                 "clock": Fraction(found["clock"]),
                 "rate": Fraction(found["rate"]),
+                "slack": Fraction(found["slack"]),
                 "light": None if found["light"] is None else Hdr(**found["light"]),
                 "rungs": tuple(_rung(item) for item in found["rungs"]),
                 "parts": tuple(Part(**item) for item in found["parts"]),
@@ -243,45 +243,6 @@ def _rung(item: Mapping[str, Any]) -> Rung:
     return Rung(**{**item, "codec": Codec(item["codec"])})
 
 
-def _held(
-    path: Path,
-    found: timeline.Timeline,
-    probe: VideoProbe,
-    options: Options,
-    *,
-    limits: ProgramLimits,
-    stop: StopLike | None,
-) -> timeline.Timeline:
-    """The last picture stays while sound goes on for much longer than the picture.
-
-    A header that says so is only a reason to look: how long the sound is, its packets tell.
-    """
-    start = float(found.origin * found.clock)
-    least = start + float(found.seconds) + _HELD
-    whole = probe.start + (probe.claimed_duration or 0.0)
-    ends = [
-        measure(path, track.index, limits, stop=stop).end
-        for track in _heard(probe)
-        # Matroska gives no length of a track, only that of all together.
-        if (whole if track.duration is None else track.start + track.duration) > least
-    ]
-    longest = min(max(ends, default=0.0) - start, options.max_seconds)
-    if longest <= found.seconds + _HELD:
-        return found
-    return replace(found, frames=round(longest * found.rate))
-
-
-def _heard(probe: VideoProbe) -> list[AudioTrack]:
-    """The tracks of sound that are taken, the one marked as default first.
-
-    Those of a coding that is not known here are left out if there are others: phones write spatial
-    sound beside an ordinary track. Alone, such a track is for the decoder to refuse.
-    """
-    known = [track for track in probe.audio if track.codec in CODECS and track.channels > 0]
-    tracks = sorted(known or probe.audio, key=lambda track: (not track.default, track.index))
-    return tracks[:_MOST_SOUND_TRACKS]
-
-
 def _sounds(probe: VideoProbe) -> tuple[Sound, ...]:
     return tuple(
         Sound(
@@ -290,5 +251,5 @@ def _sounds(probe: VideoProbe) -> tuple[Sound, ...]:
             title=track.title or "",
             channels=1 if track.channels == 1 else 2,
         )
-        for track in _heard(probe)
+        for track in heard(probe)
     )
