@@ -17,9 +17,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from worker.errors import DamagedInput, Reason
-from worker.media.video import commands, fragments, program
+from worker.media.video import colours, commands, fragments, program
 from worker.media.video.commands import Filter, Options, Output, Stream
-from worker.media.video.filters import DEINTERLACE, require_tone_mapping, to_sdr
+from worker.media.video.filters import DEINTERLACE, require_tone_mapping
 from worker.media.video.ladder import Codec, Rung
 from worker.media.video.limits import GIBIBYTE, ProgramLimits
 from worker.media.video.program import StopLike
@@ -89,7 +89,7 @@ def encode(
         Rejected: the source cannot be decoded.
         ConfigurationError: ``program_feature_missing``, this ffmpeg lacks a filter of the plan.
     """
-    if plan.light is not None:
+    if plan.colours.needs_zscale:
         require_tone_mapping(limits)
     files = {rung.name: folder / f"{rung.name}.mp4" for rung in plan.rungs}
     made = 0
@@ -226,11 +226,7 @@ def pictures(plan: TranscodePlan, part: Part, film: Stream, *, filled: bool) -> 
         ("trim", {"start_pts": 0, "end_pts": part.frames}),
     ]
     largest = max((rung.width, rung.height) for rung in plan.rungs)
-    steps.append(_scale(largest, out_range="tv"))
-    if plan.light is None:
-        steps.append(("format", {"pix_fmts": "yuv420p"}))
-    else:
-        steps += to_sdr(plan.light, matrix="bt709", full_range=False, pixels="yuv420p")
+    steps += colours.to_bt709(plan.colours, _scale(largest)[1])
     upright = commands.filtered(film[str(plan.stream)], [*steps, _SQUARE])
     return [
         commands.filtered(
@@ -243,8 +239,8 @@ def pictures(plan: TranscodePlan, part: Part, film: Stream, *, filled: bool) -> 
     ]
 
 
-def _scale(size: tuple[int, int], **options: object) -> Filter:
-    return ("scale", {"w": size[0], "h": size[1], "flags": _SCALER, **options})
+def _scale(size: tuple[int, int]) -> Filter:
+    return ("scale", {"w": size[0], "h": size[1], "flags": _SCALER})
 
 
 def outputs(
@@ -283,9 +279,7 @@ def outputs(
 def _encoder(plan: TranscodePlan, rung: Rung) -> dict[str, object]:
     """Options of one step's encoder: closed groups of pictures, all of one length."""
     key = plan.key_frames
-    options: dict[str, object] = {"g": key, "pix_fmt": "yuv420p", "color_range": "tv"}
-    if plan.light is not None:
-        options |= {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
+    options: dict[str, object] = {"g": key, "pix_fmt": "yuv420p", **colours.TAGS}
     # Segments of three times the key interval stay below 200 % of the average (the same
     # specification, 1.30): bits may come half as fast again, and be saved up for two seconds.
     highest, saved = rung.kilobits * 3 // 2, rung.kilobits * 2

@@ -12,10 +12,6 @@ from fractions import Fraction
 HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})
 """PQ and HLG (ITU-R BT.2100), in ffmpeg's words."""
 
-_PRIMARIES = frozenset({"bt2020", "bt709", "bt470bg", "smpte170m", "smpte431", "smpte432"})
-_MATRICES = frozenset({"bt2020nc", "bt709", "bt470bg", "smpte170m", "ictcp", "gbr"})
-"""Of an HDR film, what can be followed; anything else is taken for a slip of the muxer."""
-
 TEXT_SUBTITLES = frozenset(
     {
         *("mov_text", "text", "subrip", "srt", "ass", "ssa", "webvtt", "microdvd", "sami", "stl"),
@@ -23,20 +19,6 @@ TEXT_SUBTITLES = frozenset(
     }
 )
 """Codecs of subtitles that are text; the others are pictures, or captions within the video."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hdr:
-    """What the values of an HDR film mean, in ffmpeg's words, which zscale takes too.
-
-    Files leave out most of it; what is left out is as ITU-R BT.2100 has it.
-    """
-
-    transfer: str
-    """``smpte2084`` (PQ) or ``arib-std-b67`` (HLG)."""
-    primaries: str = "bt2020"
-    matrix: str = "bt2020nc"
-    """``gbr`` for red, green and blue themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,19 +70,6 @@ class VideoTrack:
     def hdr(self) -> bool:
         """Whether it must be tone-mapped for ordinary screens."""
         return self.transfer in HDR_TRANSFERS
-
-    @property
-    def light(self) -> Hdr | None:
-        """How an HDR film is to be read; None for all others."""
-        if self.transfer not in HDR_TRANSFERS:
-            return None
-        matrix = self.space if self.space in _MATRICES else "bt2020nc"
-        rgb = self.pix_fmt.startswith(("gbr", "rgb", "bgr"))
-        return Hdr(
-            transfer=self.transfer,
-            primaries=self.primaries if self.primaries in _PRIMARIES else "bt2020",
-            matrix="gbr" if rgb else "bt2020nc" if matrix == "gbr" else matrix,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -329,7 +329,7 @@ def details(
         "frames": plan.frames,
         "parts": len(plan.parts),
         "segment_seconds": round(float(plan.segment_frames / plan.rate), 6),
-        "tone_mapped": plan.light is not None,
+        "tone_mapped": plan.colours.hdr,
         "master": package.MASTER if plan.hls else None,
         "mp4": package.FILM if film.is_file() else None,
         "rungs": [

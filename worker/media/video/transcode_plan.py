@@ -18,16 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from worker.errors import ConfigurationError, Reason, UnsupportedInput
-from worker.media.video import ladder, segments, timeline
+from worker.media.video import colours, ladder, segments, timeline
+from worker.media.video.colours import Colours
 from worker.media.video.ladder import Codec, Rung
 from worker.media.video.limits import ProgramLimits
 from worker.media.video.program import StopLike
 from worker.media.video.program_inputs import CODECS
 from worker.media.video.segments import Part
 from worker.media.video.timing import measure
-from worker.media.video.tracks import AudioTrack, Hdr, VideoProbe
+from worker.media.video.tracks import AudioTrack, VideoProbe
 
-VERSION = 2
+VERSION = 3
 """Of the plan and of what is encoded by it: goes up when the same plan would make other bytes."""
 
 _MOST_SOUND_TRACKS = 8
@@ -88,8 +89,8 @@ class TranscodePlan:
     frames: int
     key_frames: int
     segment_frames: int
-    light: Hdr | None
-    """Of an HDR source, whose tones are mapped."""
+    colours: Colours
+    """Of the source."""
     interlaced: bool
     """Frames of the source are two fields of different instants."""
     turned: bool
@@ -190,7 +191,7 @@ def make(
         frames=found.frames,
         key_frames=cut.key_frames,
         segment_frames=cut.segment_frames,
-        light=video.light,
+        colours=colours.of(video),
         interlaced=video.interlaced,
         turned=video.rotation != 0,
         crooked=video.crooked,
@@ -229,7 +230,7 @@ def loads(data: bytes) -> TranscodePlan:
                 **found,
                 "clock": Fraction(found["clock"]),
                 "rate": Fraction(found["rate"]),
-                "light": None if found["light"] is None else Hdr(**found["light"]),
+                "colours": Colours(**found["colours"]),
                 "rungs": tuple(_rung(item) for item in found["rungs"]),
                 "parts": tuple(Part(**item) for item in found["parts"]),
                 "sounds": tuple(Sound(**item) for item in found["sounds"]),
