@@ -1,7 +1,7 @@
 # One line a command; the shell behind them is in .make/. `make` alone lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test up submit setup check fmt format lint types imports bench build push run shell scan images-test preview deploy destroy infra-docs lock clean
+.PHONY: help demo test up submit setup check fmt format lint types imports bench ffmpeg-test build push run shell scan images-test preview deploy destroy infra-docs lock clean
 
 BIN := .venv/bin
 STEP := @.make/step
@@ -47,6 +47,9 @@ imports: setup ## Check which module may import which
 
 bench: setup ## Measure speed against Pillow, sharp and the floor: ARGS="--corpus DIR"
 	@$(BIN)/safelight bench $(ARGS)
+
+ffmpeg-test: setup ## Run the tests of video with further versions of ffmpeg: ARGS="-k probe"
+	@.make/ffmpeg-test $(ARGS)
 
 build: ## Build both container images: ARCH=amd64|arm64|both
 	@.make/build $(ARCH)

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import ffmpeg_features
 
 # A busy machine is no failure. What may not be slow is measured by `make bench`.
 settings.register_profile(
     "unhurried", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("unhurried")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test says by a marker that it needs ffmpeg, and what that must be built with."""
+    ffmpeg_features.skip_without(item)
 
 
 def pytest_xdist_auto_num_workers() -> int | None:

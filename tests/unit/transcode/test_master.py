@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,6 @@ import pytest
 from tests.unit.transcode import clips
 from tests.unit.transcode.test_results import transcoded
 from worker.media.video.languages import tag
-
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
 
 TRACKS = (
     ("eng", 'a "quoted", title'),
@@ -25,7 +22,7 @@ TRACKS = (
 )
 
 
-@needs_ffmpeg
+@pytest.mark.ffmpeg
 def test_tracks_of_sound_are_told_apart(tmp_path: Path) -> None:
     """Tags of RFC 5646, one track of a language to choose by itself, names that differ and end no
     line."""
@@ -52,7 +49,7 @@ def test_tracks_of_sound_are_told_apart(tmp_path: Path) -> None:
     ]
 
 
-@needs_ffmpeg
+@pytest.mark.ffmpeg
 def test_the_first_variant_is_of_the_first_codec(tmp_path: Path) -> None:
     """A player that knows no other begins with that one, however near others are."""
     noise = "noise=alls=90:allf=t"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
 import subprocess
 from math import cos, radians, sin
@@ -17,7 +16,7 @@ from worker.errors import Rejected
 from worker.media.video.limits import VideoLimits
 from worker.media.video.probe import probe
 
-pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+pytestmark = pytest.mark.ffmpeg
 
 
 def joined(path: Path, *parts: Path) -> Path:
@@ -98,6 +97,7 @@ def bright(path: Path, *, tagged: bool, full: bool) -> Path:
     return path
 
 
+@pytest.mark.ffmpeg("filter zscale")
 @pytest.mark.parametrize(("tagged", "full"), [(True, False), (False, False), (True, True)])
 def test_hdr_that_does_not_say_all_of_itself(tagged: bool, full: bool, tmp_path: Path) -> None:
     """Left-out primaries are those of HDR, and black is where the file says it is."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from tests.unit.transcode.workshop import CountedStop, Folder, run
 from worker.errors import ConfigurationError, ObjectMissing, Rejected
 from worker.media.video import transcode_plan
 
-pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+pytestmark = pytest.mark.ffmpeg
 
 SERVED = ("hls/", "video.mp4")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -13,8 +12,9 @@ import pytest
 
 from tests.unit.transcode import clips
 from tests.unit.transcode.workshop import Folder, run
+from tests.unit.video.films import PQ
 
-pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+pytestmark = pytest.mark.ffmpeg
 
 
 def transcoded(source: Path, tmp_path: Path, **parameters: object) -> Path:
@@ -134,12 +134,10 @@ def test_odd_sides_lose_a_line(tmp_path: Path) -> None:
     assert streams(out / "video.mp4", "width,height,pix_fmt") == ["64,48,yuv420p"]
 
 
+@pytest.mark.ffmpeg("filter zscale")
 def test_hdr_becomes_sdr(tmp_path: Path) -> None:
     """PQ in BT.2020 comes out as BT.709, 8 bits, in the playlist's words too."""
-    colour = ["-pix_fmt", "yuv420p10le", "-color_primaries", "bt2020", "-color_trc", "smpte2084"]
-    source = clips.write(
-        tmp_path / "x.mp4", frames=25, options=[*colour, "-colorspace", "bt2020nc"]
-    )
+    source = clips.write(tmp_path / "x.mp4", frames=25, options=PQ)
     out = transcoded(source, tmp_path)
     (found,) = streams(out / "video.mp4", "pix_fmt,color_space,color_transfer,color_primaries")
     assert found == "yuv420p,bt709,bt709,bt709"
@@ -224,7 +222,9 @@ def test_loudness_meets_its_target(tmp_path: Path) -> None:
     assert loudness(out / "video.mp4") == pytest.approx(before, abs=0.3)
 
 
-@pytest.mark.parametrize("codec", ["hevc", "av1"])
+@pytest.mark.parametrize(
+    "codec", ["hevc", pytest.param("av1", marks=pytest.mark.ffmpeg("decoder libdav1d"))]
+)
 def test_other_codecs_join_the_ladder(tmp_path: Path, codec: str) -> None:
     """Parts of other encoders fit together just so, and play beside H.264."""
     source = clips.write(tmp_path / "x.mp4", frames=75, size=(96, 64))

@@ -130,6 +130,7 @@ def test_colours_are_those_of_the_film(tmp_path: Path) -> None:
         assert np.abs(frame[24, 32].astype(int) - (200, 50, 20)).max() <= 4
 
 
+@pytest.mark.ffmpeg("filter zscale")
 @pytest.mark.parametrize("size", [SMALL, Size(33, 25)])
 def test_bright_hdr_becomes_ordinary(size: Size, tmp_path: Path) -> None:
     """PQ grey of 100 cd/m2 is a bright grey after tone mapping, not a dull one nor white; small

@@ -192,7 +192,7 @@ def opened(
     options: dict[str, object] = {"threads": threads, "noaccurate_seek": None}
     options["seek_timestamp"] = 1
     if plan.crooked:
-        options["autorotate"] = 0
+        options["noautorotate"] = None
     if steady:
         options["reinit_filter"] = 0
     if seek is not None:

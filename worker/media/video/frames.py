@@ -248,7 +248,7 @@ def _pixels(
         # count from the beginning again. Those that turn or deinterlace cannot.
         before = {**before, "reinit_filter": 0}
     if film.track.crooked:
-        before = {**before, "autorotate": 0}
+        before = {**before, "noautorotate": None}
     source = commands.source(film.path, {"threads": film.threads, **before})
     shown = commands.filtered(
         source[str(film.track.index)], [*steps, *to_rgb(film.track, frames.size)]

@@ -1,8 +1,9 @@
 """The only place that starts ffmpeg and ffprobe.
 
 What lives here: :func:`run`, one program's life from start to end. What it may open is in
-``program_inputs``, what its end means in ``program_verdict``, what it may use in ``limits``, what
-happens just before it becomes ffmpeg in ``program_launch``. What may not: what to run it for.
+``program_inputs``, what it prints in ``program_output``, what its end means in ``program_verdict``,
+what it may use in ``limits``, what happens just before it becomes ffmpeg in ``program_launch``.
+What may not: what to run it for.
 
 What every run gets, whatever the caller asks:
 
@@ -32,10 +33,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from worker.errors import ConfigurationError, Stopped, TransientError
+from worker.errors import ConfigurationError, DamagedInput, Rejected, Stopped, TransientError
 from worker.media.video import program_verdict as verdict
+from worker.media.video import structure
 from worker.media.video.limits import ProgramLimits
-from worker.media.video.program_inputs import guarded
+from worker.media.video.program_inputs import guarded, read_files
+from worker.media.video.program_output import Decoded, Errors, Meter
 
 __all__ = ["Pipes", "ProgramLimits", "StopLike", "command_line", "input_url", "run"]
 
@@ -43,12 +46,12 @@ Error = TypeVar("Error", bound=Exception)
 
 _LAUNCHER = Path(__file__).with_name("program_launch.py")
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "TMPDIR", "TZ", "FONTCONFIG_FILE", "FONTCONFIG_PATH")
-_HEAD_BYTES = 8_000
-_TAIL_BYTES = 16_000
 _CHUNK = 1 << 16
 _TICK_SECONDS = 0.1
 _ERROR_RATE = "0.2"
 """Share of frames that may fail to decode; ffmpeg's own is two thirds, hardly a video any more."""
+_REPORT_LEVEL = 40
+"""Of messages in the report, ``verbose``: the counts of decoded frames are among them."""
 
 
 class StopLike(Protocol):
@@ -189,32 +192,42 @@ class _Run:
         self._capture = capture
         self._sink = sink
         self._pipes = pipes
-        self._noise = _Noise(log)
-        self._meter = _Meter()
+        self._noise = Errors(log)
+        self._meter = Meter()
+        self._decoded = Decoded()
+        self._allowed = 1.0
         self._paths: list[str] = []
+        self._inputs: list[Path] = []
         self.captured = bytearray()
 
     def start(self, arguments: Sequence[str]) -> None:
         self._paths = [word.removeprefix("file:") for word in arguments if word[:5] == "file:"]
-        self._reports, reporter = os.pipe()
+        self._inputs = read_files(arguments)
+        self._progress, progress_to = os.pipe()
+        self._report, report_to = os.pipe()
         try:
+            command = command_line(self._program, arguments, progress_to=progress_to)
+            if self._program == "ffmpeg":
+                self._allowed = float(command[command.index("-max_error_rate") + 1])
             self._process = subprocess.Popen(  # noqa: S603  (no shell; the program is found)
-                self._launcher(command_line(self._program, arguments, progress_to=reporter)),
+                self._launcher(command),
                 stdin=subprocess.DEVNULL if self._pipes.read is None else self._pipes.read,
                 stdout=self._stdout(),
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                pass_fds=[reporter],
-                env=_environment(),
+                pass_fds=[progress_to, report_to],
+                env=_environment(report_to=report_to if self._program == "ffmpeg" else None),
                 start_new_session=True,
             )
         except BaseException as error:
-            os.close(self._reports)
+            os.close(self._progress)
+            os.close(self._report)
             if isinstance(error, OSError):
                 raise TransientError(f"{self._program} could not be started: {error}") from error
             raise
         finally:
-            os.close(reporter)
+            os.close(progress_to)
+            os.close(report_to)
 
     def _stdout(self) -> int:
         if self._pipes.write is not None:
@@ -232,7 +245,8 @@ class _Run:
         assert self._process.stderr is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stderr, selectors.EVENT_READ, self._noise.take)
-            selector.register(self._reports, selectors.EVENT_READ, self._report)
+            selector.register(self._progress, selectors.EVENT_READ, self._advance)
+            selector.register(self._report, selectors.EVENT_READ, self._decoded.take)
             if self._process.stdout is not None:
                 selector.register(self._process.stdout, selectors.EVENT_READ, self._output)
             while True:
@@ -274,7 +288,7 @@ class _Run:
             if len(self.captured) > self._limits.capture_bytes:
                 raise self._with_noise(verdict.too_large(self._program))
 
-    def _report(self, data: bytes) -> None:
+    def _advance(self, data: bytes) -> None:
         if self._meter.read(data) and self._tell is not None:
             self._tell(self._meter.seconds)
 
@@ -293,7 +307,8 @@ class _Run:
         """Kill whatever is left of the group and bury the child."""
         self._signal(signal.SIGKILL)
         self._process.wait()
-        os.close(self._reports)
+        os.close(self._progress)
+        os.close(self._report)
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
@@ -305,75 +320,33 @@ class _Run:
             os.killpg(self._process.pid, number)
 
     def raise_if_failed(self) -> None:
-        if self._process.returncode:
-            said = self._noise.text
-            # A file can be called anything, "No space left on device" too.
-            for path in self._paths:
-                said = said.replace(path, "FILE")
-            raise verdict.judge(self._program, self._process.returncode, said)
-
-
-class _Noise:
-    """Standard error: the beginning says the cause, the end says what came of it."""
-
-    def __init__(self, log: Callable[[str], None] | None) -> None:
-        self._head = bytearray()
-        self._tail = bytearray()
-        self._line = bytearray()
-        self._log = log
-
-    def take(self, data: bytes) -> None:
-        room = _HEAD_BYTES - len(self._head)
-        self._head += data[:room]
-        self._tail += data[room:]
-        del self._tail[:-_TAIL_BYTES]
-        if self._log is None:
+        """Judge the end: by the status, by what was counted, and by what the input is."""
+        status = self._process.returncode
+        if status == 0 and self._decoded.failed <= self._allowed:
             return
-        *lines, rest = (self._line + data).split(b"\n")
-        self._line = rest[:_TAIL_BYTES]
-        if not data and rest:
-            lines.append(rest)
-        for line in lines:
-            self._log(line[:_TAIL_BYTES].decode(errors="replace"))
-
-    @property
-    def text(self) -> str:
-        between = b"\n[...]\n" if len(self._tail) == _TAIL_BYTES else b""
-        return bytes(self._head + between + self._tail).decode(errors="replace")
-
-
-class _Meter:
-    """What ``-progress`` and the output tell of the work done."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.bytes = 0
-        self._rest = b""
-        self._values: dict[bytes, bytes] = {}
-        self._seen: tuple[object, ...] = ()
-
-    def read(self, data: bytes) -> bool:
-        """Take lines of ``key=value``; True when a whole report has come."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        whole = False
-        for line in lines:
-            key, _, value = line.partition(b"=")
-            self._values[key] = value.strip()
-            whole = whole or key == b"progress"
-        with contextlib.suppress(ValueError):  # N/A before the first packet
-            self.seconds = max(0.0, int(self._values.get(b"out_time_us", b"N/A")) / 1e6)
-        return whole
-
-    def moved(self) -> bool:
-        """Whether anything has advanced since last asked."""
-        watched = (b"out_time_us", b"frame", b"total_size")
-        now = (self.bytes, *(self._values.get(name) for name in watched))
-        before, self._seen = self._seen, now
-        return now != before
+        said = self._noise.text
+        # A file can be called anything, "No space left on device" too.
+        for path in self._paths:
+            said = said.replace(path, "FILE")
+        error = verdict.judge(self._program, status, said)
+        if isinstance(error, DamagedInput):
+            # Versions of ffmpeg have different words for it; the file is the same.
+            for source in filter(Path.is_file, self._inputs):
+                try:
+                    structure.look(source)
+                except Rejected as exact:
+                    raise exact from error
+        raise error
 
 
-def _environment() -> Mapping[str, str]:
-    """What the program gets to know: where programs and fonts are, and no credentials."""
+def _environment(*, report_to: int | None = None) -> Mapping[str, str]:
+    """What the program gets to know: where programs and fonts are, and no credentials.
+
+    Args:
+        report_to: file descriptor of a pipe that it writes a report to, beside standard error.
+    """
     environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    if report_to is not None:
+        environ["FFREPORT"] = f"file=/dev/fd/{report_to}:level={_REPORT_LEVEL}"
     # Each malloc arena reserves 64 MB of the address space that is limited, one for each thread.
     return environ | {"LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "4", "AV_LOG_FORCE_NOCOLOR": "1"}

@@ -10,6 +10,8 @@ a demuxer that follows a reference gets no further than the file itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
 
 from worker.errors import EngineError
 
@@ -87,3 +89,17 @@ def _lists(source: str, forced: str) -> list[str]:
     demuxers = f"{DEMUXERS},{forced}" if forced else DEMUXERS
     lists = {"protocol": PROTOCOLS, "format": demuxers, "codec": DECODERS}
     return [word for name, names in lists.items() for word in (f"-{name}_whitelist", names)]
+
+
+def read_files(arguments: Sequence[str]) -> list[Path]:
+    """The files that are read, without those of a demuxer that the caller names itself."""
+    files: list[Path] = []
+    forced = False
+    for option, value in pairwise(arguments):
+        if option == "-f":
+            forced = True
+        elif option == "-i":
+            if value.startswith("file:") and not forced:
+                files.append(Path(value.removeprefix("file:")))
+            forced = False
+    return files

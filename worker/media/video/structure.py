@@ -9,11 +9,15 @@ Sources: ISO/IEC 14496-12 (boxes), RFC 8794 and 9559 (EBML, Matroska), AVI (RIFF
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import BinaryIO
 
 from worker.errors import DamagedInput, Reason, UnsupportedInput
+from worker.media.sniff import sniff
+from worker.model import Format
 
+_HEAD_BYTES = 4096
 _PICTURE_BRANDS = frozenset(
     {b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 )
@@ -21,6 +25,7 @@ _TOP_BOXES = frozenset(
     {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"sidx"}
 )
 _NEEDED_BOXES = frozenset({b"moov", b"mdat", b"moof"})
+_INDEX_BOXES = frozenset({b"moov", b"moof"})
 _MOST_BOXES = 100_000
 _EBML = b"\x1aE\xdf\xa3"
 _SEGMENT = 0x18538067
@@ -42,6 +47,14 @@ _SIGNATURES = (
     (0, b"FORM"),
     (0, b"caff"),
 )
+_PLAYLIST = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:#extm3u|#extinf|ffconcat version|\[playlist\]|\[reference\]|rtsptext|rtsp://"
+    rb"|v=0\r?\no=|(?:<\?xml.*?\?>\s*)?(?:<!--.*?-->\s*)*<(?:mpd|smil|asx)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How lists of other files begin: HLS and M3U (RFC 8216, 4.3.1.1), ffmpeg's concat script, PLS,
+Windows Media, QuickTime, SDP (RFC 8866), DASH (ISO/IEC 23009-1), SMIL, ASX. ffmpeg 5.1 knows HLS by
+its content, 7.1 and later by the name of the file alone."""
 
 
 def look(path: Path) -> bool:
@@ -52,14 +65,16 @@ def look(path: Path) -> bool:
         streams have none.
 
     Raises:
-        DamagedInput: it is empty, or a box or segment goes on beyond its end.
-        UnsupportedInput: it is a picture in a video's container (HEIC, AVIF).
+        DamagedInput: it is empty, a box or segment goes on beyond its end, or an MP4 has ended
+            before its index.
+        UnsupportedInput: it is a picture, a playlist or a description of a session.
     """
     size = path.stat().st_size
     if size == 0:
         raise DamagedInput(Reason.EMPTY, "the file has no bytes")
     with path.open("rb") as file:
-        head = file.read(64)
+        head = file.read(_HEAD_BYTES)
+        _refuse_others(head)
         if head[4:8] in _TOP_BOXES:
             if head[4:8] == b"ftyp" and head[8:12] in _PICTURE_BRANDS:
                 raise UnsupportedInput(
@@ -78,26 +93,43 @@ def look(path: Path) -> bool:
     )
 
 
+def _refuse_others(head: bytes) -> None:
+    """What its first bytes say is no film, whatever its name. One JPEG may begin a bare stream."""
+    picture = sniff(head)
+    if picture is not None and picture is not Format.JPEG:
+        raise UnsupportedInput(Reason.FORMAT_NOT_ALLOWED, f"it is a picture ({picture}), no video")
+    if _PLAYLIST.match(head):
+        raise UnsupportedInput(
+            Reason.FORMAT_NOT_ALLOWED, "it is a playlist or a script of other files, no video"
+        )
+
+
 def _walk_boxes(file: BinaryIO, size: int) -> None:
-    """Top-level boxes: none that matters may end beyond the file."""
+    """Top-level boxes: none that matters may end beyond the file, and the index must be there."""
     at = 0
+    indexed = False
     for _ in range(_MOST_BOXES):
         file.seek(at)
         header = file.read(16)
         if len(header) < 8:
-            return
+            break
         length, kind = int.from_bytes(header[:4]), header[4:8]
+        indexed = indexed or kind in _INDEX_BOXES
         if length == 1 and len(header) == 16:
             length = int.from_bytes(header[8:16])
         elif length == 0:  # to the end of the file, whatever that is
-            return
+            break
         if length < 8:
             return  # no box: ffprobe will say what it makes of it
         if kind in _NEEDED_BOXES:
             _need(at + length, size)
         at += length
         if at >= size:
-            return
+            break
+    else:
+        return  # more boxes than anybody writes: ffprobe will say what it makes of them
+    if not indexed:
+        raise DamagedInput(Reason.TRUNCATED, "the file ends before its index begins")
 
 
 def _measure_segment(file: BinaryIO, size: int) -> None:
