@@ -204,6 +204,7 @@ def _rows(record: AssetRecord) -> list[tuple[str, object]]:
         ("source", f"s3://{record.source.bucket}/{record.source.key}"),
         ("size", size_text(record.source.size)),
         ("picture", _picture(record) if record.probe or record.film else None),
+        ("warnings", ", ".join(record.film.warnings) if record.film else None),
         ("title", metadata.tags.title if metadata else None),
         ("taken", metadata.tags.taken_at if metadata else None),
         ("dominant colour", metadata.measures.dominant if metadata else None),

@@ -23,6 +23,7 @@ from worker.media.video.filters import DEINTERLACE, require_tone_mapping
 from worker.media.video.ladder import Codec, Rung
 from worker.media.video.limits import GIBIBYTE, ProgramLimits
 from worker.media.video.program import StopLike
+from worker.media.video.program_output import Decoded
 from worker.media.video.program_verdict import MostlyDamaged
 from worker.media.video.segments import Part
 from worker.media.video.transcode_plan import TranscodePlan
@@ -60,6 +61,8 @@ class Encoded:
     """A fragmented MP4 for each step, by its name, with exactly the part's frames."""
     damaged: bool
     """Most of its source cannot be decoded; what could be stands in for it."""
+    faults: bool
+    """Some of its source cannot."""
 
 
 def encode(
@@ -96,16 +99,17 @@ def encode(
     for attempt in _attempts(plan, part):
         arguments = command(plan, part, source, files, threads=threads, attempt=attempt)
         damaged = False
+        decoded = Decoded()
         try:
             try:
-                program.run(arguments, limits=limits, stop=stop, progress=progress)
+                program.run(arguments, limits=limits, stop=stop, progress=progress, decoded=decoded)
             except MostlyDamaged:
                 damaged = True
             made = min(_frames(plan, part, path) for path in files.values())
         except DamagedInput:
             made = 0
         if made == part.frames:
-            return Encoded(files=files, damaged=damaged)
+            return Encoded(files=files, damaged=damaged, faults=damaged or decoded.faults > 0)
         for path in files.values():
             path.unlink(missing_ok=True)
     if made == 0:

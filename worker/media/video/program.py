@@ -93,6 +93,7 @@ def run(
     sink: Callable[[bytes], None] | None = None,
     log: Callable[[str], None] | None = None,
     pipes: Pipes | None = None,
+    decoded: Decoded | None = None,
 ) -> bytes:
     """Run ffmpeg (or ffprobe) to its end.
 
@@ -109,6 +110,7 @@ def run(
         log: gets each line of standard error (at most 16 kB of each). Ask for more lines by
             ``-loglevel`` in the arguments.
         pipes: what it reads and writes as ``pipe:0`` and ``pipe:1`` beside another program.
+        decoded: told how much of the inputs could be decoded.
 
     Returns:
         Standard output if ``capture``, else nothing.
@@ -130,6 +132,7 @@ def run(
         sink=sink,
         log=log,
         pipes=pipes or Pipes(),
+        decoded=decoded or Decoded(),
     )
     job.start(arguments)
     try:
@@ -185,6 +188,7 @@ class _Run:
         sink: Callable[[bytes], None] | None,
         log: Callable[[str], None] | None,
         pipes: Pipes,
+        decoded: Decoded,
     ) -> None:
         self._program = program
         self._limits = limits
@@ -194,7 +198,7 @@ class _Run:
         self._pipes = pipes
         self._noise = Errors(log)
         self._meter = Meter()
-        self._decoded = Decoded()
+        self._decoded = decoded
         self._allowed = 1.0
         self._paths: list[str] = []
         self._inputs: list[Path] = []

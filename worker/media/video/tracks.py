@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from worker.media.video.program_inputs import CODECS
+
 HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})
 """PQ and HLG (ITU-R BT.2100), in ffmpeg's words."""
 
@@ -65,6 +67,17 @@ class VideoTrack:
     """``tv`` or ``pc``."""
     bit_rate: int | None = None
     """Bits a second."""
+    dolby_vision: str | None = None
+    """Profile and compatibility of the base layer, ``8.1`` or ``5.0``, as Dolby numbers them; None
+    if it is no Dolby Vision."""
+
+    @property
+    def dolby_only(self) -> bool:
+        """Whether pictures are right on displays of Dolby Vision alone (IPTPQc2), which ffmpeg does
+        not know: profiles 1, 3 and 5, and later ones whose base layer is compatible with nothing
+        ("Dolby Vision Streams Within the ISO Base Media File Format", 2.6, table 2)."""
+        profile, _, base = (self.dolby_vision or "").partition(".")
+        return profile in {"1", "3", "5"} or (profile in {"10", "20"} and base == "0")
 
     @property
     def hdr(self) -> bool:
@@ -89,6 +102,11 @@ class AudioTrack:
     """ISO 639-2 as a rule; None for ``und``."""
     title: str | None = None
     default: bool = False
+
+    @property
+    def playable(self) -> bool:
+        """Whether its coding is known here."""
+        return self.codec in CODECS and self.channels > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +151,8 @@ class VideoProbe:
     """Where it was taken (ISO 6709), if the file says."""
     warnings: tuple[str, ...] = ()
     """Codes: ``duration_corrected``, ``timestamps_irregular``, ``damaged`` (the container is hurt,
-    frames may be too), ``rotation_ignored`` (it is not by quarters of a turn)."""
+    or cut off, frames may be too), ``rotation_ignored`` (it is not by quarters of a turn),
+    ``audio_ignored`` (a track of sound has a coding that is not known here)."""
 
     @property
     def origin(self) -> float:

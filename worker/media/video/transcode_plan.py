@@ -23,7 +23,6 @@ from worker.media.video.colours import Colours
 from worker.media.video.ladder import Codec, Rung
 from worker.media.video.limits import ProgramLimits
 from worker.media.video.program import StopLike
-from worker.media.video.program_inputs import CODECS
 from worker.media.video.segments import Part
 from worker.media.video.timing import measure
 from worker.media.video.tracks import AudioTrack, VideoProbe
@@ -105,6 +104,8 @@ class TranscodePlan:
     encoder_threads: int
     hls: bool
     mp4: bool
+    warnings: tuple[str, ...]
+    """Codes of what is odd about the source, as ``VideoProbe`` has them."""
 
     @property
     def seconds(self) -> Fraction:
@@ -203,6 +204,7 @@ def make(
         encoder_threads=options.encoder_threads,
         hls=options.hls,
         mp4=options.mp4,
+        warnings=probe.warnings,
     )
 
 
@@ -234,6 +236,7 @@ def loads(data: bytes) -> TranscodePlan:
                 "rungs": tuple(_rung(item) for item in found["rungs"]),
                 "parts": tuple(Part(**item) for item in found["parts"]),
                 "sounds": tuple(Sound(**item) for item in found["sounds"]),
+                "warnings": tuple(found["warnings"]),
             }
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -275,12 +278,11 @@ def _held(
 def _heard(probe: VideoProbe) -> list[AudioTrack]:
     """The tracks of sound that are taken, the one marked as default first.
 
-    Those of a coding that is not known here are left out if there are others: phones write spatial
-    sound beside an ordinary track. Alone, such a track is for the decoder to refuse.
+    Those of a coding that is not known here are left out: phones write spatial sound beside an
+    ordinary track. A film that has no other is silent.
     """
-    known = [track for track in probe.audio if track.codec in CODECS and track.channels > 0]
-    tracks = sorted(known or probe.audio, key=lambda track: (not track.default, track.index))
-    return tracks[:_MOST_SOUND_TRACKS]
+    known = [track for track in probe.audio if track.playable]
+    return sorted(known, key=lambda track: (not track.default, track.index))[:_MOST_SOUND_TRACKS]
 
 
 def _sounds(probe: VideoProbe) -> tuple[Sound, ...]:
