@@ -117,10 +117,15 @@ def test_a_film_altered_in_its_middle_is_marked(divided: bool, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("known", [0, 1])
-def test_sound_of_an_unknown_coding_is_left_out(known: int, tmp_path: Path) -> None:
-    """A film that has no other sound is silent; what is known beside it is heard. Both say so."""
+@pytest.mark.parametrize("coding", [b"zzzz", b"Qclp", b"mha1"])
+def test_sound_of_an_unknown_coding_is_left_out(coding: bytes, known: int, tmp_path: Path) -> None:
+    """A film that has no other sound is silent; what is known beside it is heard. Both say so.
+
+    Nobody knows the first coding, ffmpeg knows the second and Safelight does not want it decoded,
+    the third has a name and no decoder.
+    """
     data = clips.write(tmp_path / "x.mp4", frames=50, sounds=(2,) * (1 + known)).read_bytes()
-    data = data.replace(b"mp4a", b"zzzz", 1).replace(b"esds", b"zzzz", 1)
+    data = data.replace(b"mp4a", coding, 1).replace(b"esds", b"zzzz", 1)
     source = tmp_path / "y.mp4"
     source.write_bytes(data)
     details, out = transcoded(source, tmp_path)

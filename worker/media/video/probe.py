@@ -202,8 +202,8 @@ def _check_dolby_vision(stream: read.Json) -> None:
     if track.dolby_only:
         raise UnsupportedInput(
             Reason.UNSUPPORTED_VARIANT,
-            f"its colours are those of Dolby Vision profile {track.dolby_vision} alone, which would "
-            "be shown false: export it as HDR10, HLG, SDR or Dolby Vision profile 8",
+            f"its colours are those of Dolby Vision profile {track.dolby_vision} alone: export it "
+            "as HDR10, HLG, SDR or Dolby Vision profile 8",
         )
 
 

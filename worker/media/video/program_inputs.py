@@ -57,7 +57,7 @@ CODECS = frozenset(_OTHER_NAMES.get(name, name) for name in DECODERS.split(","))
 """What the decoders decode, by the names that ffprobe gives; libraries are among them by theirs."""
 
 
-def guarded(arguments: Sequence[str]) -> list[str]:
+def guarded(arguments: Sequence[str], opened: Sequence[str] = ()) -> list[str]:
     """The arguments with the allow-lists before every ``-i``; all inputs come before any output.
 
     A demuxer named by the caller itself (``-f concat -i file:LIST``, ``-f lavfi -i anullsrc``) is
@@ -76,8 +76,8 @@ def guarded(arguments: Sequence[str]) -> list[str]:
             result += [argument, forced]
         elif argument == "-i":
             source = next(rest, "")
-            opened = source if forced else _whole(source)
-            result += [*_lists(source, forced, opened), argument, opened]
+            whole = source if forced else _whole(source)
+            result += [*_lists(source, forced, whole), *_opened(opened), argument, whole]
             forced = ""
         else:
             result.append(argument)
@@ -93,13 +93,22 @@ def _whole(source: str) -> str:
     return f"subfile,,start,0,end,{end},,:{source}"
 
 
-def _lists(source: str, forced: str, opened: str) -> list[str]:
+def _opened(names: Sequence[str]) -> list[str]:
+    """More decoders of sound and text for the program itself; libavformat, which decodes what it
+    needs to know of a track, keeps to the list without them."""
+    if not names:
+        return []
+    more = ",".join((DECODERS, *names))
+    return ["-codec_whitelist:a", more, "-codec_whitelist:s", more]
+
+
+def _lists(source: str, forced: str, whole: str) -> list[str]:
     if forced == "lavfi":
         return []
     if not source.startswith(("file:", "pipe:")):
         raise EngineError(f"an input of ffmpeg must be file:PATH or pipe:, not {source!r}")
     demuxers = f"{DEMUXERS},{forced}" if forced else DEMUXERS
-    protocols = PROTOCOLS if opened == source else f"{PROTOCOLS},subfile"
+    protocols = PROTOCOLS if whole == source else f"{PROTOCOLS},subfile"
     lists = {"protocol": protocols, "format": demuxers, "codec": DECODERS}
     return [word for name, names in lists.items() for word in (f"-{name}_whitelist", names)]
 

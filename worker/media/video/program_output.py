@@ -18,8 +18,8 @@ _FAULT = re.compile(
     rb"Error while decoding stream|Error submitting (?:a )?packet to decoder"
     rb"|corrupt decoded frame|concealing \d+ DC"
 )
-"""Of 5.1, of 7.0 and later, and of all; the last is of MPEG decoders, which fill in what they cannot
-read. A seek into the middle of a film with open groups of pictures causes none of these."""
+"""Of 5.1, of 7.0 and later, and of all; the last is of MPEG decoders, which fill in what they
+cannot read. A seek into the middle of a film with open groups of pictures causes none of these."""
 
 
 class Errors:
