@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,36 @@ def test_what_is_no_film_is_rejected(engine: Engine, shared: Path) -> None:
     assert done.code == BAD_INPUT, done.output + done.errors
     assert [path.name for path in (shared / "out").iterdir()] == ["rejected.json"]
     assert "Traceback" not in done.output + done.errors
+
+
+def test_a_film_that_is_mostly_gone_is_rejected(engine: Engine, shared: Path) -> None:
+    """The image's ffmpeg ends with 0 all the same: what it has decoded is counted."""
+    data = (shared / film(engine, shared, 4, "320x180")).read_bytes()
+    start = data.index(b"mdat") + 4
+    first, last = (start + (data.index(b"moov") - 4 - start) * share // 10 for share in (2, 8))
+    (shared / "gone.mp4").write_bytes(data[:first] + bytes(last - first) + data[last:])
+
+    done = engine.run(BATCH, *job("transcode", "gone.mp4"), volumes=mount(shared))
+
+    assert done.code == BAD_INPUT, done.output + done.errors
+    assert json.loads((shared / "out" / "rejected.json").read_text())["code"] == "corrupt"
+
+
+def test_a_turn_that_is_not_by_quarters_is_not_made(engine: Engine, shared: Path) -> None:
+    """The image's ffmpeg takes no value for the option that says so."""
+    data = bytearray((shared / film(engine, shared, 1, "320x180")).read_bytes())
+    # The matrix of the track header (ISO/IEC 14496-12, 8.3.2): by 30 degrees.
+    across, along = round(0.866 * (1 << 16)), 1 << 15
+    matrix = struct.pack(">9i", across, along, 0, -along, across, 0, 0, 0, 1 << 30)
+    at = data.index(b"tkhd") + 4 + 40
+    data[at : at + len(matrix)] = matrix
+    (shared / "turned.mp4").write_bytes(data)
+
+    done = engine.run(BATCH, *job("transcode", "turned.mp4"), volumes=mount(shared))
+
+    assert done.code == 0, done.output + done.errors
+    (rung, *_) = result(shared)["details"]["rungs"]
+    assert (rung["width"], rung["height"]) == (320, 180)
 
 
 def test_a_stopped_film_is_gone_on_with(engine: Engine, shared: Path) -> None:

@@ -25,7 +25,7 @@ FOLDERS = ("worker", "batch", "pulumi", "tests")
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 TOP_LEVEL = {
-    *("images", "worker", "batch", "pulumi", "tests", "docs"),
+    *("images", "worker", "batch", "pulumi", "tests", "docs", "findings"),
     *("Makefile", "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml"),
 }
 

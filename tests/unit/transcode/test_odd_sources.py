@@ -137,3 +137,18 @@ def test_a_film_that_is_mostly_damaged_is_none(tmp_path: Path) -> None:
             with pytest.raises(Rejected, match="too much of it") as caught:
                 way()
             assert caught.value.code == "corrupt"
+
+
+@pytest.mark.ffmpeg("decoder libdav1d", "encoder libsvtav1")
+def test_pictures_that_a_decoder_leaves_out_are_damage(tmp_path: Path) -> None:
+    """That of AV1 passes over zeroed packets without a word: what came of them is counted."""
+    coder = ("-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "keyint=25")
+    film = clips.write(tmp_path / "x.mp4", frames=750, size=(64, 64), options=coder)
+    data = film.read_bytes()
+    first = data.index(b"mdat") + 4
+    last = data.index(b"moov") - 4
+    start, end = (first + (last - first) * share // 10 for share in (2, 8))
+    film.write_bytes(data[:start] + bytes(end - start) + data[end:])
+    with pytest.raises(Rejected, match="too much of it") as caught:
+        transcoded(film, tmp_path)
+    assert caught.value.code == "corrupt"

@@ -283,6 +283,16 @@ def test_a_little_damage_is_no_verdict(tmp_path: Path) -> None:
     run(["-i", input_url(film), "-f", "null", "-"], limits=LIMITS)
 
 
+def test_a_damaged_beginning_is_no_verdict(film: Path) -> None:
+    """One frame that can be decoded is looked for; how many before it cannot is no matter."""
+    data = make("mp4", *PICTURES, *H264)
+    start = data.index(b"mdat") + 4
+    film.write_bytes(data[:start] + bytes(8000) + data[start + 8000 :])
+    found = probe(film)
+    assert found.video is not None
+    assert found.video.frames == 50
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_noise_anywhere_is_a_verdict_or_a_film(film: Path, seed: int) -> None:
     """Noise in the header of a film never is a defect of ours."""

@@ -306,13 +306,25 @@ def test_counts_of_what_was_decoded() -> None:
     counted.take(
         b"  Input stream #0:0 (video): 50 packets read (79084 bytes); 20 frames decoded; \n"
     )
-    assert counted.failed == 0
+    assert counted.failed() == 0
     counted.take(b"[in#0/mov @ 0x5]   Input stream #0:1 (audio): 9 packets read (99 bytes); ")
     counted.take(b"30 frames decoded (30720 samples); 10 decode errors; \n")
-    assert counted.failed == 0.25
+    assert counted.failed() == 0.25
     counted.take(b"[in#0/mov @ 0x5]   Input stream #0:0 (video): 50 packets read (79084 bytes); ")
     counted.take(b"0 frames decoded; 50 decode errors; \n  Total: 1 packets demuxed\n")
-    assert counted.failed == 1
+    assert counted.failed() == 1
+
+
+def test_packets_that_come_to_nothing_are_counted() -> None:
+    """Where fewer pictures come than are wanted; what was only read ahead does not count."""
+    counted = Decoded()
+    counted.take(b"  Input stream #0:0 (video): 264 packets read (9 bytes); 50 frames decoded; \n")
+    assert counted.failed() == 0
+    assert counted.failed(300) == 0.75
+    assert counted.failed(51) == 0.75
+    assert counted.failed(50) == 0
+    counted.take(b"  Input stream #0:0 (video): 64 packets read (9 bytes); 1 frames decoded; \n")
+    assert counted.failed(100) == 0
 
 
 def test_files_that_are_read() -> None:

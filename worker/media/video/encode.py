@@ -102,7 +102,14 @@ def encode(
         decoded = Decoded()
         try:
             try:
-                program.run(arguments, limits=limits, stop=stop, progress=progress, decoded=decoded)
+                program.run(
+                    arguments,
+                    limits=limits,
+                    stop=stop,
+                    progress=progress,
+                    pictures=part.frames,
+                    decoded=decoded,
+                )
             except MostlyDamaged:
                 damaged = True
             made = min(_frames(plan, part, path) for path in files.values())

@@ -43,6 +43,9 @@ LIMITS = ProgramLimits(wall_seconds=4 * 3600.0, stall_seconds=900.0, memory_byte
 
 _LAST_STAYS: Filter = ("tpad", {"stop": -1, "stop_mode": "clone"})
 """The last picture goes on for as long as somebody looks."""
+_FEW: Options = {"max_error_rate": 1}
+"""Of runs for few frames: those that come are counted. How many around them fail to decode depends
+on how far ffmpeg decodes ahead, which differs from version to version."""
 _SHORT_SECONDS = 20.0
 """Films up to here are decoded whole: frames are exact, and it takes a moment."""
 _STARTING_SECONDS = 2.0
@@ -195,7 +198,8 @@ def _seek(film: Film, times: Sequence[float], size: Size, take: Take) -> int:
             take(index, time, frame)
 
         try:
-            taken += _pixels(film, _seek_to(film, time), [], _Frames(size, named), count=1)
+            frames = _Frames(size, named)
+            taken += _pixels(film, _seek_to(film, time), [], frames, count=1, everywhere=_FEW)
         except Rejected:
             # Others may be whole; that none is, is told by the count.
             continue
@@ -223,7 +227,9 @@ def clip(
     """
     # A film of one frame is shorter than a frame at this rate.
     steps: list[Filter] = [_LAST_STAYS, ("fps", {"fps": Fraction(rate).limit_denominator(1000)})]
-    return _pixels(film, _seek_to(film, start), steps, _Frames(size, take), count=count)
+    return _pixels(
+        film, _seek_to(film, start), steps, _Frames(size, take), count=count, everywhere=_FEW
+    )
 
 
 def _seek_to(film: Film, time: float) -> Options:
@@ -240,7 +246,7 @@ def _pixels(
     frames: _Frames,
     *,
     count: int,
-    everywhere: Options | None = None,
+    everywhere: Options,
 ) -> int:
     """Run ffmpeg for at most ``count`` frames; how many came."""
     if not (film.track.interlaced or film.track.rotation):

@@ -216,7 +216,9 @@ def _decode_one(path: Path, stream: read.Json, limits: VideoLimits, stop: StopLi
     try:
         shown = run(
             commands.arguments(
-                commands.output("pipe:1", [small], {"f": "framecrc", "frames:v": 1})
+                commands.output("pipe:1", [small], {"f": "framecrc", "frames:v": 1}),
+                # How many before it cannot be decoded says nothing of the others.
+                everywhere={"max_error_rate": 1},
             ),
             limits=limits.reading(path),
             capture=True,

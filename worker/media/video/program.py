@@ -97,6 +97,7 @@ def run(
     pipes: Pipes | None = None,
     decoded: Decoded | None = None,
     opened: Sequence[str] = (),
+    pictures: int | None = None,
 ) -> bytes:
     """Run ffmpeg (or ffprobe) to its end.
 
@@ -116,6 +117,8 @@ def run(
         decoded: told how much of the inputs could be decoded.
         opened: decoders of sound and text beyond the allow-list that ffprobe opens and never uses:
             it ends where it may not open that of a track. Found out by this function.
+        pictures: how many of the input are wanted. If fewer come, those whose packets were read
+            count as failed.
 
     Returns:
         Standard output if ``capture``, else nothing.
@@ -138,6 +141,7 @@ def run(
         log=log,
         pipes=pipes or Pipes(),
         decoded=decoded or Decoded(),
+        pictures=pictures,
     )
     job.start(arguments, opened)
     try:
@@ -204,6 +208,7 @@ class _Run:
         log: Callable[[str], None] | None,
         pipes: Pipes,
         decoded: Decoded,
+        pictures: int | None,
     ) -> None:
         self._program = program
         self._limits = limits
@@ -214,6 +219,7 @@ class _Run:
         self._noise = Errors(log)
         self._meter = Meter()
         self._decoded = decoded
+        self._pictures = pictures
         self._allowed = 1.0
         self._paths: list[str] = []
         self._inputs: list[Path] = []
@@ -346,7 +352,8 @@ class _Run:
     def raise_if_failed(self) -> None:
         """Judge the end: by the status, by what was counted, and by what the input is."""
         status = self._process.returncode
-        if status == 0 and self._decoded.failed <= self._allowed:
+        failed = self._decoded.failed(self._pictures)
+        if status == 0 and failed <= self._allowed:
             return
         said = self._noise.text
         # A file can be called anything, "No space left on device" too.

@@ -8,9 +8,12 @@ from collections.abc import Callable
 
 _HEAD_BYTES = 8_000
 _TAIL_BYTES = 16_000
+_AHEAD = 64
+"""Packets that may have been read and not yet decoded when ffmpeg has what it needs: its queue of
+8, pictures that wait for their order (16) and those of each thread."""
 _DECODED = re.compile(
-    rb"Input stream #(\d+:\d+) .*; (\d+) frames decoded(?: \(\d+ samples\))?; "
-    rb"(?:(\d+) decode errors)?"
+    rb"Input stream #(\d+:\d+) .*: (\d+) packets read .*; "
+    rb"(\d+) frames decoded(?: \(\d+ samples\))?; (?:(\d+) decode errors)?"
 )
 
 
@@ -93,7 +96,7 @@ class Decoded:
 
     def __init__(self) -> None:
         self._line = b""
-        self._counts: dict[bytes, tuple[int, int]] = {}
+        self._counts: dict[bytes, tuple[int, int, int]] = {}
         self.faults = 0
         """Packets and frames that came out wrong or not at all, about."""
 
@@ -104,12 +107,21 @@ class Decoded:
         for line in lines:
             self.faults += _FAULT.search(line) is not None
             if found := _DECODED.search(line):
-                self._counts[found[1]] = int(found[2]), int(found[3] or 0)
+                self._counts[found[1]] = int(found[2]), int(found[3]), int(found[4] or 0)
 
-    @property
-    def failed(self) -> float:
-        """Share of the frames that failed to decode, of the track where it is largest."""
-        return max(
-            (errors / (frames + errors) for frames, errors in self._counts.values() if errors),
-            default=0.0,
-        )
+    def failed(self, pictures: int | None = None) -> float:
+        """Share of the frames that failed to decode, of the track where it is largest.
+
+        Args:
+            pictures: how many are wanted; if fewer come, packets that became neither a frame nor an
+                error count as well. Decoders leave out silently what they cannot make sense of:
+                dav1d zeroed data, HEVC of ffmpeg 8 all up to the next that needs no other.
+                Where enough come, packets without one say nothing: an edit list leaves some out.
+        """
+        shares = [0.0]
+        for packets, frames, errors in self._counts.values():
+            if errors:
+                shares.append(errors / (frames + errors))
+            if pictures is not None and frames < pictures and packets > _AHEAD:
+                shares.append(1 - frames / (packets - _AHEAD))
+        return max(shares)
