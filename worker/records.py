@@ -155,6 +155,8 @@ class Film:
     hdr: bool = False
     audio_tracks: int = 0
     subtitle_tracks: int = 0
+    warnings: tuple[str, ...] = ()
+    """What is odd about it, by code: ``damaged``, ``audio_ignored`` and the like (docs/jobs.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

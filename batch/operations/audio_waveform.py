@@ -19,7 +19,12 @@ def run(work: Work) -> Mapping[str, object]:
     found = probe(path, VideoLimits(seconds=seconds), need_video=False, stop=work.stop)
     if not found.audio:
         raise UnsupportedInput(Reason.NO_AUDIO, "the file has no sound")
-    track = next((each for each in found.audio if each.default), found.audio[0])
+    known = [each for each in found.audio if each.playable]
+    if not known:
+        raise UnsupportedInput(
+            Reason.UNSUPPORTED_VARIANT, "its sound has a coding that is not known here"
+        )
+    track = next((each for each in known if each.default), known[0])
     whole = max(found.duration, 0.001)
     curve = read(
         path,

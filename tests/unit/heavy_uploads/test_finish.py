@@ -10,9 +10,10 @@ import pytest
 
 from tests.unit.fakes import Fuse, Killed
 from tests.unit.heavy_uploads.world import ENCODED, FACTS, MOVES, POLICY, World
+from worker.adapters.serial import build, plain
 from worker.errors import EngineError, Unreachable
 from worker.model import Format, MediaFormat
-from worker.records import LogEntry, Medium, Status, medium_of
+from worker.records import Film, LogEntry, Medium, Status, medium_of
 from worker.services.heavy import Finished, JobReport
 from worker.services.heavy.service import Outcome
 from worker.services.ingest.output import quarantine_key, version_prefix
@@ -55,6 +56,36 @@ def test_a_video_whose_jobs_are_done_is_accepted_with_everything_named() -> None
     assert (event.type, event.detail["media"]) == ("asset.accepted", "video")
     assert event.detail["duration_ms"] == 2000
     assert world.store.keys("intake") == {"film.mov"}
+
+
+def test_what_jobs_found_odd_is_in_record_and_event() -> None:
+    """What reading and decoding all of it have found, each once; nothing of a good film."""
+    world = World()
+    world.leave_all()
+    finish(world)
+    assert world.events.published[0].detail["warnings"] == []
+    world = World()
+    world.leave_all()
+    odd = ["rotation_ignored", "damaged"]
+    world.leave("video-metadata", {**FACTS, "warnings": odd[:1]})
+    world.leave("transcode", {**ENCODED, "warnings": odd})
+    finish(world)
+    film = world.now().film
+    assert film is not None
+    assert film.warnings == tuple(odd)
+    assert world.events.published[0].detail["warnings"] == odd
+    assert build(Film, plain(film)) == film
+    assert build(Film, {**plain(film), "warnings": []}).warnings == ()
+
+
+@pytest.mark.parametrize("warnings", ["damaged", ["a b"], [1], ["damaged"] * 17])
+def test_warnings_that_are_no_codes_are_a_defect(warnings: Any) -> None:
+    """A job has decoded hostile bytes: what it says is checked."""
+    world = World()
+    world.leave_all()
+    world.leave("transcode", {**ENCODED, "warnings": warnings})
+    with pytest.raises(EngineError, match="warning"):
+        finish(world)
 
 
 def test_the_parts_of_a_divided_transcode_do_not_stay() -> None:

@@ -17,12 +17,13 @@ from fractions import Fraction
 from pathlib import Path
 
 from worker.errors import DamagedInput, Reason
-from worker.media.video import commands, fragments, frame_rate, program
+from worker.media.video import colours, commands, fragments, frame_rate, program
 from worker.media.video.commands import Filter, Options, Output, Stream
-from worker.media.video.filters import DEINTERLACE, require_tone_mapping, to_sdr
+from worker.media.video.filters import DEINTERLACE, require_tone_mapping
 from worker.media.video.ladder import Codec, Rung
 from worker.media.video.limits import GIBIBYTE, ProgramLimits
 from worker.media.video.program import StopLike
+from worker.media.video.program_output import Decoded
 from worker.media.video.program_verdict import MostlyDamaged
 from worker.media.video.segments import Part
 from worker.media.video.transcode_plan import TranscodePlan
@@ -66,6 +67,8 @@ class Encoded:
     """A fragmented MP4 for each step, by its name, with exactly the part's frames."""
     damaged: bool
     """Most of its source cannot be decoded; what could be stands in for it."""
+    faults: bool
+    """Some of its source cannot."""
 
 
 def encode(
@@ -95,13 +98,14 @@ def encode(
         Rejected: the source cannot be decoded.
         ConfigurationError: ``program_feature_missing``, this ffmpeg lacks a filter of the plan.
     """
-    if plan.light is not None:
+    if plan.colours.needs_zscale:
         require_tone_mapping(limits)
     files = {rung.name: folder / f"{rung.name}.mp4" for rung in plan.rungs}
     made = 0
     for attempt in _attempts(plan, part):
         arguments = command(plan, part, source, files, threads=threads, attempt=attempt)
         damaged = False
+        decoded = Decoded()
         try:
             try:
                 program.run(
@@ -110,6 +114,7 @@ def encode(
                     stop=stop,
                     progress=progress,
                     pictures=part.frames,
+                    decoded=decoded,
                 )
             except MostlyDamaged:
                 damaged = True
@@ -117,7 +122,7 @@ def encode(
         except DamagedInput:
             made = 0
         if made == part.frames:
-            return Encoded(files=files, damaged=damaged)
+            return Encoded(files=files, damaged=damaged, faults=damaged or decoded.faults > 0)
         for path in files.values():
             path.unlink(missing_ok=True)
     if made == 0:
@@ -239,11 +244,7 @@ def pictures(plan: TranscodePlan, part: Part, film: Stream, *, filled: bool) -> 
         ("trim", {"start_pts": 0, "end_pts": part.frames}),
     ]
     largest = max((rung.width, rung.height) for rung in plan.rungs)
-    steps.append(_scale(largest, out_range="tv"))
-    if plan.light is None:
-        steps.append(("format", {"pix_fmts": "yuv420p"}))
-    else:
-        steps += to_sdr(plan.light, matrix="bt709", full_range=False, pixels="yuv420p")
+    steps += colours.to_bt709(plan.colours, _scale(largest)[1])
     upright = commands.filtered(film[str(plan.stream)], [*steps, _SQUARE])
     return [
         commands.filtered(
@@ -263,8 +264,8 @@ def _places(plan: TranscodePlan) -> str:
     return f"PTS-({plan.origin})"
 
 
-def _scale(size: tuple[int, int], **options: object) -> Filter:
-    return ("scale", {"w": size[0], "h": size[1], "flags": _SCALER, **options})
+def _scale(size: tuple[int, int]) -> Filter:
+    return ("scale", {"w": size[0], "h": size[1], "flags": _SCALER})
 
 
 def outputs(
@@ -303,9 +304,7 @@ def outputs(
 def _encoder(plan: TranscodePlan, rung: Rung) -> dict[str, object]:
     """Options of one step's encoder: closed groups of pictures, all of one length."""
     key = plan.key_frames
-    options: dict[str, object] = {"g": key, "pix_fmt": "yuv420p", "color_range": "tv"}
-    if plan.light is not None:
-        options |= {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
+    options: dict[str, object] = {"g": key, "pix_fmt": "yuv420p", **colours.TAGS}
     # Segments of three times the key interval stay below 200 % of the average (the same
     # specification, 1.30): bits may come half as fast again, and be saved up for two seconds.
     highest, saved = rung.kilobits * 3 // 2, rung.kilobits * 2

@@ -1,7 +1,7 @@
 """Filters that films, sound, posters, storyboards and previews share.
 
-What lives here: deinterlacing, HDR to SDR, and whether this ffmpeg can do it; from when the time of
-sound counts. What may not: sizes.
+What lives here: deinterlacing; whether this ffmpeg has the filters of HDR; from when the time of
+sound counts. What may not: sizes, colours (``colours``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from worker.errors import ConfigurationError
 from worker.media.video import program
 from worker.media.video.commands import Filter
 from worker.media.video.limits import ProgramLimits
-from worker.media.video.tracks import Hdr
 
 DEINTERLACE: Filter = ("bwdif", {"mode": "send_frame", "deint": "interlaced"})
 """Only those frames that say they are interlaced."""
@@ -24,41 +23,8 @@ def since(origin: float) -> Filter:
     return ("asetpts", {"expr": f"PTS-({origin:.9f})/TB"})
 
 
-def to_sdr(light: Hdr, *, matrix: str, full_range: bool, pixels: str) -> tuple[Filter, ...]:
-    """HDR to BT.709: linear light, Hable's curve, back.
-
-    What comes in must have been brought to the range of films, 16 to 235, unless it is RGB.
-
-    100 cd/m2 is the reference white of BT.1886 displays; the curve is the one that keeps
-    highlights apart without darkening faces (J. Hable, "Filmic Tonemapping Operators", 2010).
-
-    Args:
-        light: how the source is to be read.
-        matrix: of the result, by zscale's name (``709``, ``gbr``).
-        full_range: whether the result's values go from 0 to 255 or, as in films, 16 to 235.
-        pixels: pixel format of the result.
-    """
-    back = {"t": "bt709", "m": matrix, "p": "bt709", "r": "pc" if full_range else "tv"}
-    return (
-        (
-            "zscale",
-            {
-                **{"tin": light.transfer, "pin": light.primaries, "min": light.matrix},
-                # What goes in must come out by name: frames that do not say have no way to it.
-                **{"rin": "pc" if light.matrix == "gbr" else "tv", "p": light.primaries},
-                **{"t": "linear", "npl": 100},
-            },
-        ),
-        ("format", {"pix_fmts": "gbrpf32le"}),
-        ("zscale", {"p": "bt709"}),
-        ("tonemap", {"tonemap": "hable", "desat": 0}),
-        ("zscale", back),
-        ("format", {"pix_fmts": pixels}),
-    )
-
-
 def require_tone_mapping(limits: ProgramLimits) -> None:
-    """Make sure that this build of ffmpeg can bring HDR to SDR.
+    """Make sure that this build of ffmpeg can bring HDR and wide colours to BT.709.
 
     Raises:
         ConfigurationError: it cannot (``program_feature_missing``).
@@ -70,7 +36,7 @@ def require_tone_mapping(limits: ProgramLimits) -> None:
     missing = sorted(_NEEDED - names)
     if missing:
         raise ConfigurationError(
-            f"this ffmpeg has no filter {' and no '.join(missing)}, which HDR sources need: "
-            "install a build with libzimg",
+            f"this ffmpeg has no filter {' and no '.join(missing)}, which HDR and wide colours "
+            "need: install a build with libzimg",
             code="program_feature_missing",
         )

@@ -24,9 +24,9 @@ import pyvips
 
 from worker.errors import DamagedInput, Reason, Rejected
 from worker.media.geometry import Size
-from worker.media.video import commands, timeline
+from worker.media.video import colours, commands, timeline
 from worker.media.video.commands import Filter, Options
-from worker.media.video.filters import DEINTERLACE, require_tone_mapping, to_sdr
+from worker.media.video.filters import DEINTERLACE, require_tone_mapping
 from worker.media.video.held import Held
 from worker.media.video.limits import GIBIBYTE, ProgramLimits, VideoLimits, for_file
 from worker.media.video.probe import probe
@@ -51,8 +51,6 @@ _SHORT_SECONDS = 20.0
 """Films up to here are decoded whole: frames are exact, and it takes a moment."""
 _STARTING_SECONDS = 2.0
 """What starting a program for one frame costs, as seconds of film decoded meanwhile."""
-_HIGH_DEFINITION = 720
-"""Rows from which a file that does not name its colour matrix means BT.709 (as players guess)."""
 
 
 class Way(StrEnum):
@@ -121,7 +119,7 @@ def open_film(
     found = probe(path, limits, stop=stop)
     track = found.video
     assert track is not None  # probe was asked for one
-    if track.light is not None:
+    if colours.of(track).needs_zscale:
         require_tone_mapping(LIMITS)
     reading = for_file(path, LIMITS)
     read = timeline.read(
@@ -327,17 +325,7 @@ def to_rgb(track: VideoTrack, size: Size) -> list[Filter]:
     """Filters from a decoded frame to upright, square, ordinary RGB of a size."""
     steps = [DEINTERLACE] if track.interlaced else []
     scale = {"w": size.width, "h": size.height, "flags": "area+accurate_rnd+full_chroma_int"}
-    rgb: Filter = ("format", {"pix_fmts": "rgb24"})
-    if track.light is not None:
-        # As for the film itself, on the few pixels that are left.
-        curve = to_sdr(track.light, matrix="gbr", full_range=True, pixels="gbrp")
-        # A colour for every pixel: half of an odd side is none, and zscale refuses it.
-        whole: Filter = ("format", {"pix_fmts": "yuv444p16le|gbrp16le"})
-        return [*steps, ("scale", {**scale, "out_range": "tv"}), whole, *curve, rgb]
-    unnamed = track.space in (None, "unknown", "unspecified")
-    if unnamed and min(track.stored_width, track.stored_height) >= _HIGH_DEFINITION:
-        scale["in_color_matrix"] = "bt709"
-    return [*steps, ("scale", scale), rgb]
+    return [*steps, *colours.to_bt709(colours.of(track), scale, rgb=True)]
 
 
 def image(frame: Frame) -> pyvips.Image:

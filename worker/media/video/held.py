@@ -10,7 +10,6 @@ from pathlib import Path
 
 from worker.media.video.limits import ProgramLimits
 from worker.media.video.program import StopLike
-from worker.media.video.program_inputs import CODECS
 from worker.media.video.timing import measure
 from worker.media.video.tracks import AudioTrack, VideoProbe
 
@@ -51,9 +50,8 @@ class Held:
 def heard(probe: VideoProbe) -> list[AudioTrack]:
     """The tracks of sound that are taken, the one marked as default first.
 
-    Those of a coding that is not known here are left out if there are others: phones write spatial
-    sound beside an ordinary track. Alone, such a track is for the decoder to refuse.
+    Those of a coding that is not known here are left out: phones write spatial sound beside an
+    ordinary track. A film that has no other is silent.
     """
-    known = [track for track in probe.audio if track.codec in CODECS and track.channels > 0]
-    tracks = sorted(known or probe.audio, key=lambda track: (not track.default, track.index))
-    return tracks[:_MOST_SOUND_TRACKS]
+    known = [track for track in probe.audio if track.playable]
+    return sorted(known, key=lambda track: (not track.default, track.index))[:_MOST_SOUND_TRACKS]

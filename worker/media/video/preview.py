@@ -21,7 +21,7 @@ from worker.media.animation import written_delays
 from worker.media.encode import Extras, Picture, encode
 from worker.media.geometry import Size
 from worker.media.heavy.vision import Step, silent
-from worker.media.video import commands, frames
+from worker.media.video import colours, commands, frames
 from worker.media.video.frames import Film, Frame, image
 from worker.media.video.limits import GIBIBYTE, ProgramLimits
 from worker.media.video.poster import judge
@@ -239,13 +239,8 @@ def write_mp4(
             "video_size": (moments.size.width, moments.size.height),
         },
     )
-    shown = commands.filtered(
-        raw["0"],
-        [
-            ("scale", {"out_color_matrix": "bt709", "out_range": "tv"}),
-            ("format", {"pix_fmts": "yuv420p"}),
-        ],
-    )
+    plain = {"flags": "bicubic+accurate_rnd+full_chroma_int"}
+    shown = commands.filtered(raw["0"], colours.to_bt709(colours.PICTURES, plain))
     while True:
         # The buffer model keeps the average at what the bytes allow, less a tenth for the boxes.
         kilobits = max(8, int(most * 8 * 0.9 / max(moments.seconds, 0.2) / 1000))
@@ -255,8 +250,7 @@ def write_mp4(
             {
                 **{"f": "mp4", "map_metadata": -1, "movflags": "+faststart"},
                 **{"c:v": "libx264", "profile:v": "main", "preset": "medium", "threads": threads},
-                **{"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"},
-                **{"color_range": "tv", "crf": round(40 - quality * 0.25)},
+                **{**colours.TAGS, "crf": round(40 - quality * 0.25)},
                 **{"maxrate": f"{kilobits}k", "bufsize": f"{kilobits}k"},
                 **{"flags:v": "+bitexact", "fflags": "+bitexact"},
             },

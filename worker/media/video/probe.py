@@ -84,6 +84,7 @@ def probe(
     limits = limits or VideoLimits()
     size = _size(path, limits)
     report = _report(path, limits, known=structure.look(path), stop=stop)
+    cut = structure.cut_off(path) is not None
     _check_streams(report, limits)
     stream = read.main_video(report)
     if stream is None and need_video:
@@ -94,6 +95,7 @@ def probe(
     if stream is not None:
         _check_frame(stream, limits)
         if need_video:
+            _check_dolby_vision(stream)
             _decode_one(path, stream, limits, stop)
     claimed = read.number(report.get("format", {}).get("duration"))
     whole = deep or size <= _READ_WHOLE_BYTES or not _believable(claimed, size)
@@ -101,10 +103,12 @@ def probe(
     timing = measure(
         path, index, limits.reading(path), seconds=None if whole else _SAMPLE_SECONDS, stop=stop
     )
-    if stream is not None and whole:
+    if stream is not None and whole and not cut:
         _check_whole(stream, timing, claimed)
         timing = replace(timing, end=_end(report, stream, timing, size=size))
-    duration = _duration(report, timing, index, claimed=claimed, whole=whole, size=size)
+    duration = timing.duration
+    if not (cut and whole and duration):
+        duration = _duration(report, timing, index, claimed=claimed, whole=whole, size=size)
     if not timing.stamped and stream is not None:
         duration = float(timing.packets / read.claimed_fps(stream))
     if duration > limits.seconds:
@@ -125,7 +129,10 @@ def probe(
         chapters=len(report.get("chapters", ())),
         tags=read.tags(report["format"]),
         location=read.location(report),
-        warnings=tuple(_warnings(stream, timing, claimed=claimed, duration=duration)),
+        warnings=(
+            *_warnings(stream, timing, claimed=claimed, duration=duration, cut=cut),
+            *(("audio_ignored",) if not all(track.playable for track in audio) else ()),
+        ),
     )
 
 
@@ -193,6 +200,16 @@ def _check_frame(stream: read.Json, limits: VideoLimits) -> None:
                 Reason.TOO_MANY_PIXELS,
                 f"{across} x {down} pixels in a frame; allowed: {limits.pixels}",
             )
+
+
+def _check_dolby_vision(stream: read.Json) -> None:
+    track = read.video_track(stream, Fraction(1))
+    if track.dolby_only:
+        raise UnsupportedInput(
+            Reason.UNSUPPORTED_VARIANT,
+            f"its colours are those of Dolby Vision profile {track.dolby_vision} alone: export it "
+            "as HDR10, HLG, SDR or Dolby Vision profile 8",
+        )
 
 
 def _decode_one(path: Path, stream: read.Json, limits: VideoLimits, stop: StopLike | None) -> None:
@@ -291,13 +308,18 @@ def _check_whole(stream: read.Json, timing: Timing, claimed: float | None) -> No
 
 
 def _warnings(
-    stream: read.Json | None, timing: Timing, *, claimed: float | None, duration: float
+    stream: read.Json | None,
+    timing: Timing,
+    *,
+    claimed: float | None,
+    duration: float,
+    cut: bool,
 ) -> Iterator[str]:
     if timing.broken:
         yield "timestamps_irregular"
     if claimed is not None and abs(duration - claimed) > _tolerance(claimed):
         yield "duration_corrected"
-    if timing.complaints:
+    if timing.complaints or cut:
         yield "damaged"
     if stream is not None and read.rotation(stream)[1]:
         yield "rotation_ignored"

@@ -75,7 +75,17 @@ def video_track(stream: Json, fps: Fraction) -> VideoTrack:
         space=text(stream.get("color_space")),
         range=text(stream.get("color_range")),
         bit_rate=whole(stream.get("bit_rate")) or None,
+        dolby_vision=dolby_vision(stream),
     )
+
+
+def dolby_vision(stream: Json) -> str | None:
+    """Profile and compatibility of a stream's Dolby Vision configuration record."""
+    for side in stream.get("side_data_list", ()):
+        if "dv_profile" in side:
+            base = whole(side.get("dv_bl_signal_compatibility_id"))
+            return f"{whole(side['dv_profile'])}.{base}"
+    return None
 
 
 def shown_size(stream: Json) -> tuple[int, int]:

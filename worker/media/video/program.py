@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import selectors
 import shutil
 import signal
@@ -50,6 +51,7 @@ _CHUNK = 1 << 16
 _TICK_SECONDS = 0.1
 _ERROR_RATE = "0.2"
 """Share of frames that may fail to decode; ffmpeg's own is two thirds, hardly a video any more."""
+_MOST_OPENED = 8
 _REPORT_LEVEL = 40
 """Of messages in the report, ``verbose``: the counts of decoded frames are among them."""
 
@@ -93,6 +95,8 @@ def run(
     sink: Callable[[bytes], None] | None = None,
     log: Callable[[str], None] | None = None,
     pipes: Pipes | None = None,
+    decoded: Decoded | None = None,
+    opened: Sequence[str] = (),
     pictures: int | None = None,
 ) -> bytes:
     """Run ffmpeg (or ffprobe) to its end.
@@ -110,6 +114,9 @@ def run(
         log: gets each line of standard error (at most 16 kB of each). Ask for more lines by
             ``-loglevel`` in the arguments.
         pipes: what it reads and writes as ``pipe:0`` and ``pipe:1`` beside another program.
+        decoded: told how much of the inputs could be decoded.
+        opened: decoders of sound and text beyond the allow-list that ffprobe opens and never uses:
+            it ends where it may not open that of a track. Found out by this function.
         pictures: how many of the input are wanted. If fewer come, those whose packets were read
             count as failed.
 
@@ -133,9 +140,10 @@ def run(
         sink=sink,
         log=log,
         pipes=pipes or Pipes(),
+        decoded=decoded or Decoded(),
         pictures=pictures,
     )
-    job.start(arguments)
+    job.start(arguments, opened)
     try:
         stopped = job.attend(stop)
         if stopped:
@@ -146,11 +154,21 @@ def run(
         assert stop is not None
         stop.check()
         raise Stopped(f"{program} was stopped")
+    unknown = job.may_not_open()
+    if program == "ffprobe" and unknown and unknown not in opened and len(opened) < _MOST_OPENED:
+        given = {"capture": capture, "program": program, "sink": sink, "log": log}
+        return run(arguments, limits=limits, stop=stop, opened=(*opened, unknown), **given)  # type: ignore[arg-type]
     job.raise_if_failed()
     return bytes(job.captured)
 
 
-def command_line(program: str, arguments: Sequence[str], *, progress_to: int | None) -> list[str]:
+def command_line(
+    program: str,
+    arguments: Sequence[str],
+    *,
+    progress_to: int | None,
+    opened: Sequence[str] = (),
+) -> list[str]:
     """The whole command line of a run, as it is executed.
 
     Raises:
@@ -173,7 +191,7 @@ def command_line(program: str, arguments: Sequence[str], *, progress_to: int | N
             command += ["-progress", f"pipe:{progress_to}", "-stats_period", "0.5"]
         if "-max_error_rate" not in arguments:
             command += ["-max_error_rate", _ERROR_RATE]
-    return command + guarded(arguments)
+    return command + guarded(arguments, opened)
 
 
 class _Run:
@@ -189,6 +207,7 @@ class _Run:
         sink: Callable[[bytes], None] | None,
         log: Callable[[str], None] | None,
         pipes: Pipes,
+        decoded: Decoded,
         pictures: int | None,
     ) -> None:
         self._program = program
@@ -199,20 +218,20 @@ class _Run:
         self._pipes = pipes
         self._noise = Errors(log)
         self._meter = Meter()
-        self._decoded = Decoded()
+        self._decoded = decoded
         self._pictures = pictures
         self._allowed = 1.0
         self._paths: list[str] = []
         self._inputs: list[Path] = []
         self.captured = bytearray()
 
-    def start(self, arguments: Sequence[str]) -> None:
+    def start(self, arguments: Sequence[str], opened: Sequence[str]) -> None:
         self._paths = [word.removeprefix("file:") for word in arguments if word[:5] == "file:"]
         self._inputs = read_files(arguments)
         self._progress, progress_to = os.pipe()
         self._report, report_to = os.pipe()
         try:
-            command = command_line(self._program, arguments, progress_to=progress_to)
+            command = command_line(self._program, arguments, progress_to=progress_to, opened=opened)
             if self._program == "ffmpeg":
                 self._allowed = float(command[command.index("-max_error_rate") + 1])
             self._process = subprocess.Popen(  # noqa: S603  (no shell; the program is found)
@@ -324,6 +343,11 @@ class _Run:
         # number was free for microseconds and the kernel goes round all others first.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
+
+    def may_not_open(self) -> str | None:
+        """The decoder that it has ended for, because it is not on the allow-list."""
+        found = re.search(r"Codec \((\w{1,40})\) not on whitelist", self._noise.text)
+        return found[1] if found and self._process.returncode > 0 else None
 
     def raise_if_failed(self) -> None:
         """Judge the end: by the status, by what was counted, and by what the input is."""

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from worker.errors import EngineError
+from worker.media.video import structure
 
 PROTOCOLS = "file,pipe"
 
@@ -56,11 +57,12 @@ CODECS = frozenset(_OTHER_NAMES.get(name, name) for name in DECODERS.split(","))
 """What the decoders decode, by the names that ffprobe gives; libraries are among them by theirs."""
 
 
-def guarded(arguments: Sequence[str]) -> list[str]:
+def guarded(arguments: Sequence[str], opened: Sequence[str] = ()) -> list[str]:
     """The arguments with the allow-lists before every ``-i``; all inputs come before any output.
 
     A demuxer named by the caller itself (``-f concat -i file:LIST``, ``-f lavfi -i anullsrc``) is
-    the caller's own making and is allowed for that input.
+    the caller's own making and is allowed for that input. Of a recording that is cut off only what
+    is whole is handed on: ffmpeg refuses all of it where the index of a fragment is not.
 
     Raises:
         EngineError: an input is not given as ``file:PATH`` or ``pipe:``; a defect of the caller.
@@ -74,20 +76,40 @@ def guarded(arguments: Sequence[str]) -> list[str]:
             result += [argument, forced]
         elif argument == "-i":
             source = next(rest, "")
-            result += [*_lists(source, forced), argument, source]
+            whole = source if forced else _whole(source)
+            result += [*_lists(source, forced, whole), *_opened(opened), argument, whole]
             forced = ""
         else:
             result.append(argument)
     return result
 
 
-def _lists(source: str, forced: str) -> list[str]:
+def _whole(source: str) -> str:
+    """An input without the box that is cut off at its end, if one is."""
+    path = Path(source.removeprefix("file:"))
+    end = structure.cut_off(path) if path.is_file() else None
+    if end is None or end == path.stat().st_size or not source.startswith("file:"):
+        return source
+    return f"subfile,,start,0,end,{end},,:{source}"
+
+
+def _opened(names: Sequence[str]) -> list[str]:
+    """More decoders of sound and text for the program itself; libavformat, which decodes what it
+    needs to know of a track, keeps to the list without them."""
+    if not names:
+        return []
+    more = ",".join((DECODERS, *names))
+    return ["-codec_whitelist:a", more, "-codec_whitelist:s", more]
+
+
+def _lists(source: str, forced: str, whole: str) -> list[str]:
     if forced == "lavfi":
         return []
     if not source.startswith(("file:", "pipe:")):
         raise EngineError(f"an input of ffmpeg must be file:PATH or pipe:, not {source!r}")
     demuxers = f"{DEMUXERS},{forced}" if forced else DEMUXERS
-    lists = {"protocol": PROTOCOLS, "format": demuxers, "codec": DECODERS}
+    protocols = PROTOCOLS if whole == source else f"{PROTOCOLS},subfile"
+    lists = {"protocol": protocols, "format": demuxers, "codec": DECODERS}
     return [word for name, names in lists.items() for word in (f"-{name}_whitelist", names)]
 
 

@@ -17,6 +17,14 @@ _DECODED = re.compile(
 )
 
 
+_FAULT = re.compile(
+    rb"Error while decoding stream|Error submitting (?:a )?packet to decoder"
+    rb"|corrupt decoded frame|concealing \d+ DC"
+)
+"""Of 5.1, of 7.0 and later, and of all; the last is of MPEG decoders, which fill in what they
+cannot read. A seek into the middle of a film with open groups of pictures causes none of these."""
+
+
 class Errors:
     """Standard error: the beginning says the cause, the end says what came of it."""
 
@@ -89,12 +97,15 @@ class Decoded:
     def __init__(self) -> None:
         self._line = b""
         self._counts: dict[bytes, tuple[int, int, int]] = {}
+        self.faults = 0
+        """Packets and frames that came out wrong or not at all, about."""
 
     def take(self, data: bytes) -> None:
         """More of the report; pieces may break anywhere."""
         *lines, rest = (self._line + data).split(b"\n")
         self._line = rest[:_TAIL_BYTES]
         for line in lines:
+            self.faults += _FAULT.search(line) is not None
             if found := _DECODED.search(line):
                 self._counts[found[1]] = int(found[2]), int(found[3]), int(found[4] or 0)
 

@@ -124,7 +124,8 @@ def _by_words(program: str, status: int, said: str) -> SafelightError:
         return MostlyDamaged(Reason.CORRUPT, "too much of it cannot be decoded")
     for pattern, kind, reason, message in _WORDS:
         if re.search(pattern, said):
-            return kind(reason, message)
+            named = re.search(r"Codec \(([\w.-]{1,40})\) not on whitelist", said)
+            return kind(reason, f"{message}: {named[1]}" if named else message)
     if program == "ffprobe" and status == 1 and not re.search(_OUR_MISTAKES, said):
         # Nothing but the file differs from one run to the next.
         return DamagedInput(Reason.CORRUPT, "it cannot be read")

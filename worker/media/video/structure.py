@@ -104,32 +104,79 @@ def _refuse_others(head: bytes) -> None:
         )
 
 
-def _walk_boxes(file: BinaryIO, size: int) -> None:
-    """Top-level boxes: none that matters may end beyond the file, and the index must be there."""
+def cut_off(path: Path) -> int | None:
+    """How many bytes can be read of a recording that is a film as far as it goes: of a fragmented
+    MP4 whose last box is not whole. None if it is no such thing.
+
+    One that ends behind a whole fragment cannot be told from a finished one. Matroska and transport
+    streams that are cut are noticed by who reads them.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(8)[4:8] not in _TOP_BOXES:
+            return None
+        return _walk_boxes(file, size)
+
+
+def _walk_boxes(file: BinaryIO, size: int) -> int | None:
+    """Top-level boxes: none that matters may end beyond the file, and the index must be there.
+
+    In a fragmented MP4 (ISO/IEC 14496-12, 8.8) each fragment has its own index: whatever follows
+    the first of them may be missing.
+
+    Returns:
+        Of a fragmented one that is cut off, how much can be read: up to the box that is not whole,
+        and of pictures and sound all that is there.
+    """
     at = 0
-    indexed = False
+    indexed = extended = fragmented = False
     for _ in range(_MOST_BOXES):
         file.seek(at)
         header = file.read(16)
         if len(header) < 8:
+            if fragmented and header:
+                return at
             break
         length, kind = int.from_bytes(header[:4]), header[4:8]
         indexed = indexed or kind in _INDEX_BOXES
         if length == 1 and len(header) == 16:
             length = int.from_bytes(header[8:16])
         elif length == 0:  # to the end of the file, whatever that is
+            if fragmented and kind == bytes(4):
+                return at  # room that was set aside, and nothing written to it
             break
-        if length < 8:
-            return  # no box: ffprobe will say what it makes of it
+        if length < 8:  # no box: ffprobe will say what it makes of it
+            return at if fragmented else None
+        if fragmented and at + length > size:
+            return size if kind == b"mdat" else at
         if kind in _NEEDED_BOXES:
             _need(at + length, size)
+        extended = extended or (kind == b"moov" and _has(file, at, length, b"mvex"))
+        fragmented = fragmented or kind == b"moof" or (kind == b"mdat" and extended)
         at += length
         if at >= size:
             break
     else:
-        return  # more boxes than anybody writes: ffprobe will say what it makes of them
+        return None  # more boxes than anybody writes: ffprobe will say what it makes of them
     if not indexed:
         raise DamagedInput(Reason.TRUNCATED, "the file ends before its index begins")
+    return None
+
+
+def _has(file: BinaryIO, at: int, length: int, wanted: bytes) -> bool:
+    """Whether a box of 32-bit length has a certain child."""
+    end = at + length
+    at += 8
+    for _ in range(_MOST_BOXES):
+        file.seek(at)
+        header = file.read(8)
+        size = int.from_bytes(header[:4])
+        if header[4:] == wanted or len(header) < 8 or size < 8:
+            return header[4:] == wanted
+        at += size
+        if at >= end:
+            return False
+    return False
 
 
 def _measure_segment(file: BinaryIO, size: int) -> None:

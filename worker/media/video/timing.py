@@ -7,6 +7,7 @@ may not: what the header claims; ``probe`` compares the two.
 from __future__ import annotations
 
 import math
+import re
 from array import array
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,9 +22,13 @@ _GAP_SECONDS = 10.0
 _ROUNDING = 0.0015
 """Matroska and FLV round time stamps to a millisecond."""
 _IRREGULAR_SHARE = 0.01
-_NO_DAMAGE = "Error parsing Opus packet header."
+_NO_DAMAGE = re.compile(
+    r"Error parsing Opus packet header\.$"
+    r"|Codec \(\w+\) not on whitelist|^(?:Could not open|Failed to open) codec"
+    r"|^\s*Last message repeated"
+)
 """What ffprobe 8.0 says at the end of every sound Opus track; 7.1 and 8.1 do not
-(https://code.ffmpeg.org/FFmpeg/FFmpeg/issues/20954)."""
+(https://code.ffmpeg.org/FFmpeg/FFmpeg/issues/20954). And of tracks that are not looked at."""
 UNKNOWN = 0.1
 """Seconds that the last picture of an irregular track is shown, at most, where nothing tells."""
 
@@ -123,7 +128,7 @@ class _Reader:
         self._complaints = 0
 
     def complain(self, line: str) -> None:
-        self._complaints += bool(line.strip()) and not line.endswith(_NO_DAMAGE)
+        self._complaints += bool(line.strip()) and not _NO_DAMAGE.search(line)
 
     def take(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")

@@ -9,12 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from worker.media.video.program_inputs import CODECS
+
 HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})
 """PQ and HLG (ITU-R BT.2100), in ffmpeg's words."""
-
-_PRIMARIES = frozenset({"bt2020", "bt709", "bt470bg", "smpte170m", "smpte431", "smpte432"})
-_MATRICES = frozenset({"bt2020nc", "bt709", "bt470bg", "smpte170m", "ictcp", "gbr"})
-"""Of an HDR film, what can be followed; anything else is taken for a slip of the muxer."""
 
 TEXT_SUBTITLES = frozenset(
     {
@@ -23,20 +21,6 @@ TEXT_SUBTITLES = frozenset(
     }
 )
 """Codecs of subtitles that are text; the others are pictures, or captions within the video."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hdr:
-    """What the values of an HDR film mean, in ffmpeg's words, which zscale takes too.
-
-    Files leave out most of it; what is left out is as ITU-R BT.2100 has it.
-    """
-
-    transfer: str
-    """``smpte2084`` (PQ) or ``arib-std-b67`` (HLG)."""
-    primaries: str = "bt2020"
-    matrix: str = "bt2020nc"
-    """``gbr`` for red, green and blue themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,24 +69,22 @@ class VideoTrack:
     """``tv`` or ``pc``."""
     bit_rate: int | None = None
     """Bits a second."""
+    dolby_vision: str | None = None
+    """Profile and compatibility of the base layer, ``8.1`` or ``5.0``, as Dolby numbers them; None
+    if it is no Dolby Vision."""
+
+    @property
+    def dolby_only(self) -> bool:
+        """Whether pictures are right on displays of Dolby Vision alone (IPTPQc2), which ffmpeg does
+        not know: profiles 1, 3 and 5, and later ones whose base layer is compatible with nothing
+        ("Dolby Vision Streams Within the ISO Base Media File Format", 2.6, table 2)."""
+        profile, _, base = (self.dolby_vision or "").partition(".")
+        return profile in {"1", "3", "5"} or (profile in {"10", "20"} and base == "0")
 
     @property
     def hdr(self) -> bool:
         """Whether it must be tone-mapped for ordinary screens."""
         return self.transfer in HDR_TRANSFERS
-
-    @property
-    def light(self) -> Hdr | None:
-        """How an HDR film is to be read; None for all others."""
-        if self.transfer not in HDR_TRANSFERS:
-            return None
-        matrix = self.space if self.space in _MATRICES else "bt2020nc"
-        rgb = self.pix_fmt.startswith(("gbr", "rgb", "bgr"))
-        return Hdr(
-            transfer=self.transfer,
-            primaries=self.primaries if self.primaries in _PRIMARIES else "bt2020",
-            matrix="gbr" if rgb else "bt2020nc" if matrix == "gbr" else matrix,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +104,11 @@ class AudioTrack:
     """ISO 639-2 as a rule; None for ``und``."""
     title: str | None = None
     default: bool = False
+
+    @property
+    def playable(self) -> bool:
+        """Whether its coding is known here."""
+        return self.codec in CODECS and self.channels > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +153,8 @@ class VideoProbe:
     """Where it was taken (ISO 6709), if the file says."""
     warnings: tuple[str, ...] = ()
     """Codes: ``duration_corrected``, ``timestamps_irregular``, ``damaged`` (the container is hurt,
-    frames may be too), ``rotation_ignored`` (it is not by quarters of a turn)."""
+    or cut off, frames may be too), ``rotation_ignored`` (it is not by quarters of a turn),
+    ``audio_ignored`` (a track of sound has a coding that is not known here)."""
 
     @property
     def origin(self) -> float:

@@ -53,6 +53,11 @@ def damage_name(plan: TranscodePlan, number: int) -> str:
     return f"{plan.digest[:16]}-part-{number:05}.damaged.json"
 
 
+def fault_name(plan: TranscodePlan, number: int) -> str:
+    """Name of the piece that is there if some of a part's source is damaged."""
+    return f"{plan.digest[:16]}-part-{number:05}.faults.json"
+
+
 def check_damage(plan: TranscodePlan, damaged: Iterable[int]) -> None:
     """See that enough of a film is left.
 
@@ -155,10 +160,12 @@ def encode_parts(
                 stop=shared,
                 progress=lambda seconds: shared.advance(part, seconds),
             )
+            note = folder / "damaged.json"
+            note.write_text("{}")
+            # First: a part is finished when its files are there.
+            if made.faults:
+                pieces.put(fault_name(plan, part.number), note)
             if made.damaged:
-                note = folder / "damaged.json"
-                note.write_text("{}")
-                # First: a part is finished when its files are there.
                 pieces.put(damage_name(plan, part.number), note)
                 damaged.add(part.number)
                 check_damage(plan, damaged)
@@ -320,6 +327,7 @@ def details(
     for number in range(len(plan.sounds)):
         notes = pieces.get(f"{sound_name(plan, number)}.json")
         loudness.append(json.loads(notes.read_bytes()) if notes is not None else None)
+    faults = any(pieces.get(fault_name(plan, part.number)) is not None for part in plan.parts)
     film = folder / package.FILM
     averages = {stream.name: round(stream.average / 1000) for stream in streams}
     return {
@@ -329,7 +337,8 @@ def details(
         "frames": plan.frames,
         "parts": len(plan.parts),
         "segment_seconds": round(float(plan.segment_frames / plan.rate), 6),
-        "tone_mapped": plan.light is not None,
+        "warnings": list(dict.fromkeys((*plan.warnings, *(("damaged",) if faults else ())))),
+        "tone_mapped": plan.colours.hdr,
         "master": package.MASTER if plan.hls else None,
         "mp4": package.FILM if film.is_file() else None,
         "rungs": [

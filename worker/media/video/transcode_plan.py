@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from worker.errors import ConfigurationError, Reason, UnsupportedInput
-from worker.media.video import ladder, segments, timeline
+from worker.media.video import colours, ladder, segments, timeline
+from worker.media.video.colours import Colours
 from worker.media.video.held import Held, heard
 from worker.media.video.ladder import Codec, Rung
 from worker.media.video.limits import ProgramLimits
 from worker.media.video.program import StopLike
 from worker.media.video.segments import Part
-from worker.media.video.tracks import Hdr, VideoProbe
+from worker.media.video.tracks import VideoProbe
 
 VERSION = 3
 """Of the plan and of what is encoded by it: goes up when the same plan would make other bytes."""
@@ -85,8 +86,8 @@ class TranscodePlan:
     frames: int
     key_frames: int
     segment_frames: int
-    light: Hdr | None
-    """Of an HDR source, whose tones are mapped."""
+    colours: Colours
+    """Of the source."""
     interlaced: bool
     """Frames of the source are two fields of different instants."""
     turned: bool
@@ -101,6 +102,8 @@ class TranscodePlan:
     encoder_threads: int
     hls: bool
     mp4: bool
+    warnings: tuple[str, ...]
+    """Codes of what is odd about the source, as ``VideoProbe`` has them."""
 
     @property
     def seconds(self) -> Fraction:
@@ -189,7 +192,7 @@ def make(
         frames=found.frames,
         key_frames=cut.key_frames,
         segment_frames=cut.segment_frames,
-        light=video.light,
+        colours=colours.of(video),
         interlaced=video.interlaced,
         turned=video.rotation != 0,
         crooked=video.crooked,
@@ -201,6 +204,7 @@ def make(
         encoder_threads=options.encoder_threads,
         hls=options.hls,
         mp4=options.mp4,
+        warnings=probe.warnings,
     )
 
 
@@ -229,10 +233,11 @@ def loads(data: bytes) -> TranscodePlan:
                 "clock": Fraction(found["clock"]),
                 "rate": Fraction(found["rate"]),
                 "slack": Fraction(found["slack"]),
-                "light": None if found["light"] is None else Hdr(**found["light"]),
+                "colours": Colours(**found["colours"]),
                 "rungs": tuple(_rung(item) for item in found["rungs"]),
                 "parts": tuple(Part(**item) for item in found["parts"]),
                 "sounds": tuple(Sound(**item) for item in found["sounds"]),
+                "warnings": tuple(found["warnings"]),
             }
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:

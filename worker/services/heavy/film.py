@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -31,6 +32,8 @@ PARTS = f"{TRANSCODE}/parts/"
 """Where a divided transcode keeps what its machines have encoded, until it is joined."""
 ALL = (*NEEDED, STORYBOARD, PREVIEW)
 
+_MOST_WARNINGS = 16
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _PICTURE_LIMITS = Limits(bytes=20_000_000)
 _LOOK = Recipe(
     name="poster",
@@ -71,7 +74,7 @@ def film_record(
                 metadata = replace(measured, sha256=facts.input_sha256, icc=None, tags=_tags(facts))
     if metadata is None:
         raise EngineError("the poster job has stored no picture")
-    film = _film(facts)
+    film = _film(facts, transcoded)
     return replace(
         record,
         film=film,
@@ -81,7 +84,7 @@ def film_record(
     )
 
 
-def _film(facts: Result) -> Film:
+def _film(facts: Result, transcoded: Result) -> Film:
     details = facts.details
     track = mapping(details, "video")
     return Film(
@@ -95,7 +98,18 @@ def _film(facts: Result) -> Film:
         hdr=bool(track.get("hdr", False)),
         audio_tracks=len(objects(details, "audio")),
         subtitle_tracks=len(objects(details, "subtitles")),
+        # What is read of a file, and what came of decoding all of it.
+        warnings=tuple(dict.fromkeys((*_warnings(facts), *_warnings(transcoded)))),
     )
+
+
+def _warnings(result: Result) -> tuple[str, ...]:
+    found = result.details.get("warnings", [])
+    if not isinstance(found, list) or len(found) > _MOST_WARNINGS:
+        raise EngineError(f"{result.kind}: its warnings are no list of codes")
+    if not all(isinstance(one, str) and _CODE.fullmatch(one) for one in found):
+        raise EngineError(f"{result.kind}: a warning is no code")
+    return tuple(found)
 
 
 def _tags(facts: Result) -> Tags:

@@ -58,6 +58,7 @@ def event_of(record: AssetRecord) -> Event:
         detail["warnings"] = list(record.probe.warnings)
     if record.film is not None:
         detail["duration_ms"] = record.film.duration_ms
+        detail["warnings"] = list(record.film.warnings)
         detail["files"] = [
             {"name": one.name, "format": one.format.value, "bytes": one.bytes, "key": one.key}
             for one in record.media

@@ -1,0 +1,141 @@
+"""Tests of films of which a part is missing, damaged or unknown: the rest is shown, with a mark."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from tests.unit.transcode import clips
+from tests.unit.transcode.workshop import Folder, run
+from worker.errors import Rejected
+from worker.media.video import structure
+from worker.media.video.probe import probe
+
+pytestmark = pytest.mark.ffmpeg
+
+RECORDED = {
+    "every index in its fragment": "frag_keyframe+empty_moov",
+    "lengths in front": "dash+frag_keyframe+global_sidx",
+    "a first part of the ordinary kind": "frag_keyframe",
+}
+
+
+def boxes(data: bytes, kind: bytes) -> list[tuple[int, int]]:
+    """Where each top-level box of a kind begins and how long it is."""
+    at, found = 0, []
+    while at < len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        if name == kind:
+            found.append((at, length))
+        at += length
+    return found
+
+
+def recording(path: Path, flags: str) -> bytes:
+    """Four seconds, a fragment each: 100 frames."""
+    made = clips.write(path, frames=100, sounds=(4,), key_frames=25, options=("-movflags", flags))
+    return made.read_bytes()
+
+
+def transcoded(source: Path, folder: Path) -> tuple[Mapping[str, object], Folder]:
+    """Details and results of a whole transcode."""
+    out = Folder(folder / "out")
+    return run("transcode", source, out, folder / "scratch", heights=("48",)), out
+
+
+@pytest.mark.parametrize("flags", RECORDED.values(), ids=RECORDED.keys())
+@pytest.mark.parametrize("where", ["data", "index", "head", "room"])
+def test_a_recording_that_was_cut_off(flags: str, where: str, tmp_path: Path) -> None:
+    """Whole fragments are a film, and of the last one what is there; a mark says that it is cut."""
+    data = recording(tmp_path / "whole.mp4", flags)
+    index, content = boxes(data, b"moof")[2], boxes(data, b"mdat")
+    before = [place for place in content if place[0] < index[0]]
+    last = content[len(before)]
+    whole = sum(end <= index[0] for end, _ in before)
+    cut = {
+        "data": data[: last[0] + last[1] // 2],
+        "index": data[: index[0] + index[1] // 2],
+        "head": data[: index[0] + 5],
+        "room": data[: index[0]] + bytes(4096),
+    }[where]
+    source = tmp_path / "x.mp4"
+    source.write_bytes(cut)
+    found = probe(source)
+    assert "damaged" in found.warnings
+    details, out = transcoded(source, tmp_path)
+    assert "damaged" in cast("list[str]", details["warnings"])
+    lumas = clips.lumas(out.root / "video.mp4")
+    assert 25 * whole <= len(lumas) <= 25 * whole + (25 if where == "data" else 0)
+    assert abs(len(lumas) / 25 - found.duration) < 0.2
+    assert all(
+        abs(luma - clips.grey(number)) < 3 for number, luma in enumerate(lumas[: 25 * whole])
+    )
+
+
+def test_what_counts_as_cut_off(tmp_path: Path) -> None:
+    """A whole recording is not, nor one that ends behind a fragment; an ordinary MP4 is refused."""
+    data = recording(tmp_path / "x.mp4", "frag_keyframe+empty_moov")
+    source = tmp_path / "y.mp4"
+    at, length = boxes(data, b"mdat")[1]
+    for end in (len(data), at + length):
+        source.write_bytes(data[:end])
+        assert structure.cut_off(source) is None
+        assert probe(source).warnings == ()
+    source.write_bytes(data[: boxes(data, b"moof")[0][0] + 20])
+    with pytest.raises(Rejected) as caught:
+        probe(source)
+    assert caught.value.code == "truncated"
+    clips.write(source, frames=25, options=("-movflags", "faststart"))
+    source.write_bytes(source.read_bytes()[:-100])
+    with pytest.raises(Rejected) as caught:
+        probe(source)
+    assert caught.value.code == "truncated"
+
+
+@pytest.mark.parametrize("divided", [False, True])
+def test_a_film_altered_in_its_middle_is_marked(divided: bool, tmp_path: Path) -> None:
+    """On one machine and on several; the same film unaltered is not."""
+    data = clips.write(tmp_path / "x.mp4", frames=500, key_frames=25).read_bytes()
+    middle = data.index(b"mdat") + (data.index(b"moov") - data.index(b"mdat")) // 2
+    altered = data[:middle] + bytes(40) + data[middle + 40 :]
+    for content, warnings in ((data, []), (altered, ["damaged"])):
+        source = tmp_path / "y.mp4"
+        source.write_bytes(content)
+        out = Folder(tmp_path / f"out-{len(warnings)}")
+        words = {"heights": ("48",)}
+        if not divided:
+            details = run("transcode", source, out, tmp_path / "scratch", **words)  # type: ignore[arg-type]
+        else:
+            for name, index in (("plan", None), ("part", 0), ("part", 1), ("assemble", None)):
+                place = {"index": index, "size": 2, **words}
+                details = run(f"transcode-{name}", source, out, tmp_path / "scratch", **place)  # type: ignore[arg-type]
+        assert details["warnings"] == warnings
+
+
+@pytest.mark.parametrize("known", [0, 1])
+@pytest.mark.parametrize("coding", [b"zzzz", b"Qclp", b"mha1"])
+def test_sound_of_an_unknown_coding_is_left_out(coding: bytes, known: int, tmp_path: Path) -> None:
+    """A film that has no other sound is silent; what is known beside it is heard. Both say so.
+
+    Nobody knows the first coding, ffmpeg knows the second and Safelight does not want it decoded,
+    the third has a name and no decoder.
+    """
+    data = clips.write(tmp_path / "x.mp4", frames=50, sounds=(2,) * (1 + known)).read_bytes()
+    data = data.replace(b"mp4a", coding, 1).replace(b"esds", b"zzzz", 1)
+    source = tmp_path / "y.mp4"
+    source.write_bytes(data)
+    details, out = transcoded(source, tmp_path)
+    assert details["warnings"] == ["audio_ignored"]
+    assert len(cast("list[object]", details["sounds"])) == known
+    assert len(clips.lumas(out.root / "video.mp4")) == 50
+    assert ("TYPE=AUDIO" in (out.root / "hls/master.m3u8").read_text()) == bool(known)
+    if known:
+        assert len(clips.heard(out.root / "video.mp4")) >= 95_000
+    else:
+        with pytest.raises(Rejected, match="sound") as caught:
+            run("audio-waveform", source, Folder(tmp_path / "w"), tmp_path / "scratch")
+        assert caught.value.code == "unsupported_variant"
