@@ -138,9 +138,9 @@ def _check_attribute(name: str, value: str) -> None:
 
 def _check_text(text: str, what: str, least: int, most: int) -> None:
     if not least <= len(text) <= most:
-        raise InputError(f"a {what} has {least} to {most} characters, not {len(text)}")
+        raise InputError(f"the {what} has {least} to {most} characters, not {len(text)}")
     if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise InputError(f"a {what} is not valid Unicode: {text!r}")
+        raise InputError(f"the {what} is not valid Unicode: {text!r}")
 
 
 # --- reading metadata -------------------------------------------------------------------------

@@ -7,6 +7,7 @@ name or a declared type. Only the beginning of a file counts: whatever is append
 
 from __future__ import annotations
 
+import re
 import struct
 from enum import StrEnum
 
@@ -23,6 +24,17 @@ _TS_PACKETS = 5
 """Sync bytes in a row that make a transport stream; chance makes so many once in 10^12 files."""
 _EBML_HEAD = 256
 """Bytes of a Matroska file in which its DocType stands (RFC 8794, 11.2)."""
+
+PLAYLIST = "a playlist of other files"
+_PLAYLIST_HEAD = 4096
+_PLAYLIST = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:#extm3u|#extinf|ffconcat version|\[playlist\]|\[reference\]|rtsptext|rtsp://"
+    rb"|v=0\r?\no=|(?:<\?xml.*?\?>\s*)?(?:<!--.*?-->\s*)*<(?:mpd|smil|asx)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How lists of other files begin: HLS and M3U (RFC 8216, 4.3.1.1), ffmpeg's concat script, PLS,
+Windows Media, QuickTime, SDP (RFC 8866), DASH (ISO/IEC 23009-1), SMIL, ASX. ffmpeg 5.1 knows HLS by
+its content, 7.1 and later by the name of the file alone."""
 
 
 class VideoContainer(StrEnum):
@@ -158,7 +170,12 @@ def identify(data: bytes) -> Format | str | None:
         return Format.BMP
     if _is_transport_stream(data):
         return "video (MPEG-TS)"
-    return _text_kind(data)
+    return PLAYLIST if is_playlist(data) else _text_kind(data)
+
+
+def is_playlist(data: bytes) -> bool:
+    """Whether it begins like a list of other files: of media, of addresses, of ffmpeg's inputs."""
+    return _PLAYLIST.match(data[:_PLAYLIST_HEAD]) is not None
 
 
 def _ebml_kind(data: bytes) -> str:

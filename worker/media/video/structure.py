@@ -9,12 +9,11 @@ Sources: ISO/IEC 14496-12 (boxes), RFC 8794 and 9559 (EBML, Matroska), AVI (RIFF
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import BinaryIO
 
 from worker.errors import DamagedInput, Reason, UnsupportedInput
-from worker.media.sniff import sniff
+from worker.media.sniff import is_playlist, sniff
 from worker.model import Format
 
 _HEAD_BYTES = 4096
@@ -47,14 +46,6 @@ _SIGNATURES = (
     (0, b"FORM"),
     (0, b"caff"),
 )
-_PLAYLIST = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:#extm3u|#extinf|ffconcat version|\[playlist\]|\[reference\]|rtsptext|rtsp://"
-    rb"|v=0\r?\no=|(?:<\?xml.*?\?>\s*)?(?:<!--.*?-->\s*)*<(?:mpd|smil|asx)\b)",
-    re.IGNORECASE | re.DOTALL,
-)
-"""How lists of other files begin: HLS and M3U (RFC 8216, 4.3.1.1), ffmpeg's concat script, PLS,
-Windows Media, QuickTime, SDP (RFC 8866), DASH (ISO/IEC 23009-1), SMIL, ASX. ffmpeg 5.1 knows HLS by
-its content, 7.1 and later by the name of the file alone."""
 
 
 def look(path: Path) -> bool:
@@ -98,7 +89,7 @@ def _refuse_others(head: bytes) -> None:
     picture = sniff(head)
     if picture is not None and picture is not Format.JPEG:
         raise UnsupportedInput(Reason.FORMAT_NOT_ALLOWED, f"it is a picture ({picture}), no video")
-    if _PLAYLIST.match(head):
+    if is_playlist(head):
         raise UnsupportedInput(
             Reason.FORMAT_NOT_ALLOWED, "it is a playlist or a script of other files, no video"
         )
