@@ -92,5 +92,5 @@ def test_a_verdict_and_wrong_use_in_the_cloud(
     verdict = json.loads(S3ObjectStore(clients).get(bucket, "out/rejected.json")[0])
     assert (code, verdict["code"]) == (65, "object_missing")
     assert wrong.returncode == 2
-    assert "must be one of" in wrong.stderr
+    assert "did you mean poster?" in wrong.stderr
     assert "Traceback" not in wrong.stderr
