@@ -83,12 +83,17 @@ def test_work_that_failed_is_tried_again_when_somebody_asks(
     """A job that fails for no fault of the upload leaves it waiting; nobody is told of an end."""
     path = tmp_path / "stopped.jpg"
     Image.new("RGB", (8002, 8000), "navy").save(path, "JPEG")
-    asset = running.json("put", path, "--wait", "--no-jobs")["asset"]
-    jobs, catalog = LocalJobs(running.data / address.JOBS), running.app.catalog
-    end = time.monotonic() + SECONDS
-    while not (mine := [one for one in jobs.list() if one.name.startswith(asset)]):
-        assert time.monotonic() < end
-    jobs.stop(mine[0].id, "a test wants it")
+    # The runner stands still, so that the job cannot end before it is stopped.
+    os.kill(running.pids["batch"], signal.SIGSTOP)
+    try:
+        asset = running.json("put", path, "--wait", "--no-jobs")["asset"]
+        jobs, catalog = LocalJobs(running.data / address.JOBS), running.app.catalog
+        end = time.monotonic() + SECONDS
+        while not (mine := [one for one in jobs.list() if one.name.startswith(asset)]):
+            assert time.monotonic() < end
+        jobs.stop(mine[0].id, "a test wants it")
+    finally:
+        os.kill(running.pids["batch"], signal.SIGCONT)
     while all(line.kind != "job_failed" for line in catalog.timeline(asset)):
         assert time.monotonic() < end, jobs_of(running)
         time.sleep(0.1)
