@@ -199,6 +199,15 @@ def test_p3_is_kept_when_the_recipe_asks() -> None:
     assert "icc_profile" not in Image.open(io.BytesIO(plain.data)).info
 
 
+def test_grey_has_no_profile_of_colours() -> None:
+    """Grey of P3 is that of sRGB: its files carry no profile, which would be one of RGB."""
+    grey = np.full((16, 16), 128, np.uint8)
+    for encoding in (PNG, Encoding(format=Format.JPEG)):
+        found = one(png(grey, cicp(12, 13)), encoding, recipe=P3)
+        assert "icc_profile" not in Image.open(io.BytesIO(found.data)).info
+        assert abs(int(pixels_of(found)[8, 8, 0]) - 128) <= 1
+
+
 def test_wider_than_p3_becomes_p3() -> None:
     """BT.2020 that is kept wide comes out as its matrix to P3 has it."""
     matrix = np.array(  # both have the white of D65: from their chromaticities, SMPTE RP 177

@@ -309,6 +309,9 @@ def _outputs(probe: Probe, spec: RenditionSpec) -> tuple[Output, ...]:
 def _colours(probe: Probe, gamut: Gamut) -> tuple[Conversion, Colour | None]:
     """The target, and what the values mean where that is not the profile's to say."""
     colour = probe.colour
+    if probe.colour_space is ColourSpace.GREY:
+        # Grey is never wider than sRGB, and a grey file with a profile of RGB is not valid.
+        gamut = Gamut.SRGB
     if colour.source in (ColourSource.ICC, ColourSource.DEFAULT) and not colour.hdr:
         return _by_profile(probe, gamut), None
     if colour.srgb_curve and colour.primaries is Primaries.BT709:
