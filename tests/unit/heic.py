@@ -1,8 +1,8 @@
 """HEIC files made in code: boxes around three tiny HEVC key frames.
 
 The frames (64 x 48) were encoded for this project from flat colours by x265, because no HEVC
-encoder may be a dependency: quadrants red, green, blue and white, the same in 10 bits, and a
-grey ramp that serves as alpha.
+encoder may be a dependency: quadrants red, green, blue and white, the same in 10 bits, a
+grey ramp that serves as alpha, and one of 10 bits (64 x 64).
 """
 
 from __future__ import annotations
@@ -33,6 +33,13 @@ _RAMP = (
     "RAHBc8CJ",
     "KAGuL+wT248ScJHLZoKnN/YWeonYvRxZOxwS5tA7J/Aj93SobcA8",
 )
+_DEEP_RAMP = (
+    "QAEMAf//BAgAAAMAnfgAAAMAAB66AkA=",
+    "QgEBBAgAAAMAnfgAAAMAAB7AggQTZbq5Ka5sCAAAAwDIAAADAAhA",
+    "RAHBc8CJ",
+    "KAGuCfBkg4G6OYeKrex0U3AL5Ow3LJrRLpGTq5xXbhSD/+Y1mzmEylvQxHLLbXGy+GPEhCh2U6RY13VqsiJJnzDdmcNb"
+    "9bVcGIxg8HA=",
+)
 
 
 def _box(name: bytes, *parts: bytes) -> bytes:
@@ -62,6 +69,7 @@ def _configuration(frame: tuple[str, ...], *, chroma: int, depth: int) -> bytes:
 def make_heic(
     *,
     deep: bool = False,
+    grey: bool = False,
     alpha: bool = False,
     icc: bytes = b"",
     nclx: tuple[int, int, int] | None = None,
@@ -74,6 +82,7 @@ def make_heic(
 
     Args:
         deep: 10 bits a channel.
+        grey: with ``deep`` and a ``claim`` of 64 x 64: a ramp from black to white.
         alpha: with a ramp of transparency, clear on the left.
         icc: colour profile to embed.
         nclx: code points of primaries, transfer function and matrix (ITU-T H.273); limited
@@ -83,9 +92,9 @@ def make_heic(
         claim: the size its header claims.
         brands: major brand, then the compatible ones.
     """
-    frame = _DEEP if deep else _COLOUR
+    frame = (_DEEP_RAMP if grey else _DEEP) if deep else _COLOUR
     shape = _full(b"ispe", 0, struct.pack(">II", *claim))
-    properties = [_configuration(frame, chroma=1, depth=10 if deep else 8), shape]
+    properties = [_configuration(frame, chroma=0 if grey else 1, depth=10 if deep else 8), shape]
     linked = {1: [0x81, 2]}
     items = [(1, b"hvc1", frame[3])]
     references = b""

@@ -160,6 +160,33 @@ def test_the_bitstream_counts_where_there_is_no_box() -> None:
     assert off(shown(bare), SAME) <= 2
 
 
+@pytest.mark.parametrize("said_by", [b"colrnclx", b"freenclx"])
+@pytest.mark.parametrize("whole", ["full", "limited"])
+def test_grey_avif_has_its_whole_range(whole: str, said_by: bytes) -> None:
+    """Grey from 16 to 235 comes out from black to white, whether a box or the stream says so."""
+    steps = np.tile(np.array([0, 20, 128, 235, 255], np.uint8).repeat(16), (16, 1))
+    data = encoded(steps, "AVIF", quality=100, subsampling="4:0:0", range=whole, speed=8)
+    found = patches_of(pixels_of(one(data.replace(b"colrnclx", said_by), PNG)))
+    assert off(found, tuple((int(value),) * 3 for value in steps[0, ::16])) <= 2
+
+
+@pytest.mark.parametrize("premultiplied", [False, True])
+def test_transparent_avif_keeps_its_colours(*, premultiplied: bool) -> None:
+    """Colours that are stored multiplied with alpha come out as they were."""
+    alpha = np.full((*chart().shape[:2], 1), 128, np.uint8)
+    data = encoded(
+        np.concatenate([chart(), alpha], axis=2),
+        "AVIF",
+        quality=100,
+        subsampling="4:4:4",
+        speed=8,
+        alpha_premultiplied=premultiplied,
+    )
+    assert (b"prem" in data) is premultiplied
+    found = patches_of(pixels_of(one(data, PNG)))
+    assert off(found, tuple((*colour, 128) for colour in PATCHES)) <= 4
+
+
 def test_p3_is_kept_when_the_recipe_asks() -> None:
     """Values stay and every rendition carries the P3 profile, whatever said that they are P3."""
     for data in (made.avif(chart(), 12, 13), png(chart(), cicp(12, 13))):
@@ -170,6 +197,15 @@ def test_p3_is_kept_when_the_recipe_asks() -> None:
         assert off(shown(data, P3), SAME) <= 2
     plain = one(made.avif(chart(), 1, 13), PNG, recipe=P3)
     assert "icc_profile" not in Image.open(io.BytesIO(plain.data)).info
+
+
+def test_grey_has_no_profile_of_colours() -> None:
+    """Grey of P3 is that of sRGB: its files carry no profile, which would be one of RGB."""
+    grey = np.full((16, 16), 128, np.uint8)
+    for encoding in (PNG, Encoding(format=Format.JPEG)):
+        found = one(png(grey, cicp(12, 13)), encoding, recipe=P3)
+        assert "icc_profile" not in Image.open(io.BytesIO(found.data)).info
+        assert abs(int(pixels_of(found)[8, 8, 0]) - 128) <= 1
 
 
 def test_wider_than_p3_becomes_p3() -> None:
@@ -197,6 +233,16 @@ def test_heic_is_read_likewise(points: tuple[int, int], *, deep: bool) -> None:
     transfer = 13 if points[1] == 14 else points[1]
     wanted = pixels_of(one(png(plain, cicp(points[0], transfer)), PNG))
     assert np.abs(found.astype(int) - wanted).max() <= (3 if deep else 1)
+
+
+def test_grey_heic_of_ten_bits_is_read() -> None:
+    """A grey picture of 10 bits comes out grey, from black to white."""
+    pytest.importorskip("pi_heif", reason="the extra heif is not installed")
+    made_of = everything(make_heic(deep=True, grey=True, claim=(64, 64)), PNG)
+    assert (made_of.probe.colour_space, made_of.probe.bit_depth) == ("grey", 10)
+    found = pixels_of(made_of.renditions[0])[24, ::9, :3].astype(int)
+    wanted = np.linspace(0, 255, 64)[::9]
+    assert np.abs(found - wanted[:, None]).max() <= 3
 
 
 # --- HDR ------------------------------------------------------------------------------------------

@@ -71,6 +71,18 @@ def test_a_lost_end_marker_costs_nothing(kind: str, trailer: str) -> None:
         assert made.renditions == everything(whole, JPEG).renditions
 
 
+@pytest.mark.parametrize("optimize", [False, True])
+def test_zeros_of_the_data_are_no_filling(*, optimize: bool) -> None:
+    """A scan that ends in zeros, as those of plain corners do, keeps them; one less is too few."""
+    whole = encoded(np.full((48, 64, 3), 128, np.uint8), "JPEG", quality=85, optimize=optimize)
+    assert whole[:-2].endswith(b"\0")
+    made = everything(whole[:-2], JPEG)
+    assert made.probe.warnings == (NO_END_MARKER,)
+    assert made.renditions == everything(whole, JPEG).renditions
+    with pytest.raises(DamagedInput):
+        one(whole[:-3], JPEG)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("trailer", ["nothing", "zeros", "fill", "another-jpeg"])
 def test_lost_picture_data_is_truncated(kind: str, trailer: str) -> None:

@@ -80,6 +80,20 @@ def test_small_pictures_are_not_enlarged_and_share_a_scale() -> None:
     assert [step.scale for step in plan.steps] == [2, 0, 0]
 
 
+def test_nothing_is_made_of_an_enlarged_picture() -> None:
+    """An enlarged rendition has nothing that the original lacks: smaller ones come from that."""
+    enlarged = replace(LADDER.renditions[2], enlarge=True)
+    plan = make_plan(
+        photo(600, 400), replace(LADDER, renditions=(*LADDER.renditions[:2], enlarged))
+    )
+    assert chain(plan) == [
+        (2048, 1365, None),
+        (600, 400, None),
+        (512, 341, None),
+        (384, 256, 2),
+    ]
+
+
 def test_animations_move_where_the_format_can() -> None:
     """WebP keeps all frames, JPEG is the poster, a frame limit is honoured."""
     recipe = replace(

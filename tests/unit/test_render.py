@@ -219,10 +219,11 @@ def test_attention_finds_what_stands_out() -> None:
     assert (centre[..., 0].astype(int) - centre[..., 1] > 40).mean() == 0
 
 
-def test_sharpening_makes_edges_steeper() -> None:
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_sharpening_makes_edges_steeper(kind: str) -> None:
     """The unsharp mask raises contrast across an edge and leaves flat areas alone."""
     data = encoded(
-        np.asarray(Image.fromarray(quadrants()).resize((300, 200), Image.Resampling.BOX))
+        np.asarray(Image.fromarray(quadrants()).resize((300, 200), Image.Resampling.BOX)), kind
     )
     plain = pixels_of(one(data, PNG)).astype(int)
     sharp = pixels_of(one(data, PNG, sharpen=2.0)).astype(int)

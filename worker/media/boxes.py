@@ -8,7 +8,7 @@ sections 6.5.3 (ispe) and 9.3 (ipma).
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from worker.media import refuse
@@ -103,6 +103,8 @@ class Item:
     """By type: start of content and end of each property that belongs to it."""
     content: bytes
     """The beginning of its coded data."""
+    premultiplied: bool = False
+    """Its colours are stored multiplied with its alpha (MIAF, ISO/IEC 23000-22, 7.3.5.2)."""
 
 
 _HEAD = 4096
@@ -110,8 +112,8 @@ _HEAD = 4096
 
 
 def primary(data: bytes) -> Item:
-    """The picture that is shown; of one put together of tiles, the first tile where the whole
-    says nothing of its colours.
+    """The picture that is shown; of one put together of tiles, the first tile with what the whole
+    says of itself.
 
     Raises:
         struct.error, IndexError: a read runs off the end.
@@ -124,10 +126,13 @@ def primary(data: bytes) -> Item:
     at, _ = tables[b"pitm"] if b"pitm" in tables else (len(data), 0)
     number = _number(data, at + 4, 4 if data[at] else 2)
     item = _item(data, tables, number)
-    tile = _first_tile(data, tables, number)
-    if b"colr" in item.properties or tile is None:
-        return item
-    return _item(data, tables, tile)
+    multiplied = _referenced(data, tables, number, b"prem") is not None
+    tile = _referenced(data, tables, number, b"dimg")
+    if tile is None:
+        return replace(item, premultiplied=multiplied)
+    first = _item(data, tables, tile)
+    properties = {**first.properties, **item.properties}
+    return replace(first, properties=properties, premultiplied=multiplied)
 
 
 _Tables = dict[bytes, tuple[int, int]]
@@ -169,12 +174,12 @@ def _associated(data: bytes, at: int, stop: int, number: int) -> list[int]:
     return []
 
 
-def _first_tile(data: bytes, tables: _Tables, number: int) -> int | None:
-    """The first item that an item is derived from (``dimg``)."""
+def _referenced(data: bytes, tables: _Tables, number: int, how: bytes) -> int | None:
+    """The first item that an item is derived from (``dimg``) or multiplied with (``prem``)."""
     at, stop = tables.get(b"iref", (0, 0))
     wide = 4 if stop and data[at] else 2
     for name, start, _ in _boxes(data, at + 4, stop):
-        if name == b"dimg" and _number(data, start, wide) == number:
+        if name == how and _number(data, start, wide) == number:
             return _number(data, start + wide + 2, wide)
     return None
 

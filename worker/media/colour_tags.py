@@ -15,7 +15,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from worker.cicp import CHROMATICITIES, Colour, ColourSource, Primaries, Transfer, from_code_points
 from worker.errors import Rejected
@@ -159,20 +159,60 @@ def _code_points(data: bytes) -> Colour | None:
                 primaries, transfer = struct.unpack_from(">4xHH", data, start)
                 return from_code_points(primaries, transfer, ColourSource.NCLX)
         if picture.kind == b"av01":
-            points = _sequence_header(picture.content)
-            if points is not None:
-                return from_code_points(*points, ColourSource.BITSTREAM)
+            header = _sequence_header(picture.content)
+            if header is not None and header.points is not None:
+                return from_code_points(*header.points, ColourSource.BITSTREAM)
     except _UNREADABLE:
         pass
     return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """How an AVIF stores what its decoder (libheif 1.21, libvips 8.18) hands out as it is."""
+
+    limited_grey: bool = False
+    """Grey from 16 to 235 of 255, or as much of more bits. Colours are brought to full range."""
+    premultiplied: bool = False
+    """Colours are multiplied with alpha."""
+
+
+def storage(data: bytes) -> Storage:
+    """What is left to do to the decoded pixels of an AVIF.
+
+    The range of an ``nclx`` box stands before that of the AV1 sequence header.
+    """
+    try:
+        picture = boxes.primary(data)
+        header = _sequence_header(picture.content) if picture.kind == b"av01" else None
+        limited = header is not None and header.grey and not header.full
+        if header is not None and header.grey:
+            for start, stop in picture.properties.get(b"colr", ()):
+                if data[start : start + 4] == b"nclx" and stop - start >= 11:
+                    limited = not data[start + 10] & 0x80
+                    break
+        return Storage(limited_grey=limited, premultiplied=picture.premultiplied)
+    except _UNREADABLE:
+        return Storage()
 
 
 _SEQUENCE_HEADER = 1
 """OBU type. AV1 specification, 6.2.2."""
 
 
-def _sequence_header(content: bytes) -> tuple[int, int] | None:
-    """Primaries and transfer of a still's first sequence header. AV1 specification, 5.3 to 5.5."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    """What a sequence header says of colours."""
+
+    points: tuple[int, int] | None
+    """Primaries and transfer."""
+    grey: bool
+    full: bool
+    """Values from 0 on, not from 16 of 255 on."""
+
+
+def _sequence_header(content: bytes) -> _Header | None:
+    """A still's first sequence header. AV1 specification, 5.3 to 5.5."""
     at = 0
     while at < len(content):
         head = content[at]
@@ -198,8 +238,8 @@ def _bits(content: bytes) -> Iterator[int]:
     return (byte >> shift & 1 for byte in content for shift in range(7, -1, -1))
 
 
-def _colour_config(bits: Iterator[int]) -> tuple[int, int] | None:
-    """The two code points of a sequence header, if it has them."""
+def _colour_config(bits: Iterator[int]) -> _Header | None:
+    """What a sequence header says of colours; None of one for films."""
 
     def take(count: int) -> int:
         """A number of so many bits."""
@@ -232,8 +272,11 @@ def _colour_config(bits: Iterator[int]) -> tuple[int, int] | None:
     take(3)  # superresolution, cdef, restoration
     high = take(1)
     take(1 if profile == 2 and high else 0)
-    take(0 if profile == 1 else 1)  # monochrome
-    return (take(8), take(8)) if take(1) else None
+    grey = bool(profile != 1 and take(1))
+    points = (take(8), take(8), take(8)) if take(1) else None
+    # sRGB as it is (matrix 0) has no bit for its range: it is full.
+    full = (not grey and points == (1, 13, 0)) or bool(take(1))
+    return _Header(points=None if points is None else points[:2], grey=grey, full=full)
 
 
 def _skip_tools(take: Callable[[int], int]) -> None:

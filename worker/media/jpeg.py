@@ -34,7 +34,9 @@ class _Scans:
     """The scans of the first picture in a file."""
 
     end: int
-    """Where the data of the last one ends."""
+    """Where the data of the last one ends, zeros at the end of an unmarked file left out."""
+    zeros: int
+    """How many zeros those are: they fill the file up, or belong to the data."""
     marked: bool
     """There is an end marker behind it."""
     complete: bool
@@ -67,7 +69,11 @@ def whole(data: bytes, *, colours: str, look: bool) -> bytes:
     mended = bytes(data[: scans.end]) + _END
     said = _complaint(mended, colours)
     if not scans.marked:
-        if not scans.complete or not (said is None or _only_a_trailer(said, mended, colours)):
+        if scans.complete and (said is None or _only_a_trailer(said, mended, colours)):
+            return mended
+        # The codes of a plain corner are zeros, too: they count if exactly so many are needed.
+        mended = bytes(data[: scans.end + scans.zeros]) + _END
+        if not scans.zeros or not scans.complete or _complaint(mended, colours) is not None:
             raise refuse.truncated(Format.JPEG)
         return mended
     early = said is not None and "premature end" in said
@@ -110,7 +116,7 @@ def _last_row_missing(data: bytes, colours: str) -> bool:
 
 def _scans(data: bytes) -> _Scans:
     """Walk the segments of a file to its end marker, or as far as they go."""
-    at, end, marked = 2, len(data), False
+    at, end, zeros, marked = 2, len(data), 0, False
     missing: dict[int, int] = {}
     try:
         for _ in range(_MOST_SEGMENTS):
@@ -136,10 +142,12 @@ def _scans(data: bytes) -> _Scans:
                 if marker == 0xDA:
                     _count(data, at - length, missing)
                     found = _MARKER.search(data, at)
-                    end = at = _without_zeros(data, at) if found is None else found.start()
+                    end = _without_zeros(data, at) if found is None else found.start()
+                    zeros = len(data) - end if found is None else 0
+                    at = end
     except (IndexError, struct.error):
         pass  # a segment that is cut off: what is behind the last scan does not matter
-    return _Scans(end=end, marked=marked, complete=not any(missing.values()))
+    return _Scans(end=end, zeros=zeros, marked=marked, complete=not any(missing.values()))
 
 
 def _count(data: bytes, at: int, missing: dict[int, int]) -> None:

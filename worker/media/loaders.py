@@ -30,6 +30,7 @@ from PIL import BmpImagePlugin
 from worker.cicp import Transfer
 from worker.errors import DamagedInput, EngineError, Reason, UnsupportedInput
 from worker.media import jpeg, mapped, refuse, tiff
+from worker.media.colour_tags import Storage, storage
 from worker.model import ColourSpace, Format, Probe
 
 if TYPE_CHECKING:
@@ -203,7 +204,27 @@ def open_image(
         options["scale"] = 1 / shrink
     if scale != 1.0 and probe.format is Format.SVG:
         options["scale"] = scale
-    return open_stored(data, probe.format, **options)
+    image = open_stored(data, probe.format, **options)
+    return _finished(image, storage(data)) if probe.format is Format.AVIF else image
+
+
+def _finished(image: pyvips.Image, stored: Storage) -> pyvips.Image:
+    """Do what libheif leaves undone of an AVIF: grey to full range, colours divided by alpha."""
+    if not stored.limited_grey and not stored.premultiplied:
+        return image
+    kind, space, alpha = image.format, image.interpretation, bool(image.hasalpha())
+    most = 65535 if kind == "ushort" else 255
+    if stored.limited_grey:
+        # 16 to 235 of 8 bits (ITU-R BT.709, 4.6); libvips brings 10 and 12 bits to 16.
+        black, white = 16 * (most + 1) / 256, 235 * (most + 1) / 256
+        scale = most / (white - black)
+        colours = image.bands - alpha
+        image = image.linear(
+            [scale] * colours + [1] * alpha, [-black * scale] * colours + [0] * alpha
+        )
+    if stored.premultiplied and alpha:
+        image = image.unpremultiply(max_alpha=most)
+    return image.rint().cast(kind).copy(interpretation=space)
 
 
 def open_stored(data: bytes | mapped.Mapped, kind: Format, **options: Any) -> pyvips.Image:
@@ -341,7 +362,7 @@ def _open_heic(data: bytes, *, deep: bool) -> pyvips.Image:
     except (*_PILLOW_ERRORS, RuntimeError) as error:
         raise _heic_error(error) from error
     mode, _, wide = picture.mode.partition(";")
-    bands = {"L": 1, "RGB": 3, "RGBA": 4, "RGBa": 4}.get(mode)
+    bands = {"L": 1, "I": 1, "RGB": 3, "RGBA": 4, "RGBa": 4}.get(mode)
     if bands is None or wide not in ("", "16"):
         raise refuse.variant(f"a HEIC of mode {picture.mode}")
     width, height = picture.size

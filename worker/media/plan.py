@@ -286,10 +286,14 @@ def _shrink(probe: Probe, natural: Size, wanted: list[Size]) -> int:
 def _cascade(wanted: list[Size], decoded: Size) -> tuple[Scale, ...]:
     scales: list[Scale] = []
     for size in wanted:
-        # Scales are sorted, so the last that is large enough is the cheapest source.
-        larger = [i for i, scale in enumerate(scales) if scale.size.covers(size, CASCADE_MARGIN)]
-        enlarged = not decoded.covers(size)
-        scales.append(Scale(size=size, source=None if enlarged or not larger else larger[-1]))
+        # Scales are sorted, so the last that is large enough is the cheapest source. An enlarged
+        # one has no more in it than the decoded picture, and has been resampled once more.
+        larger = [
+            i
+            for i, scale in enumerate(scales)
+            if decoded.covers(scale.size) and scale.size.covers(size, CASCADE_MARGIN)
+        ]
+        scales.append(Scale(size=size, source=larger[-1] if larger else None))
     return tuple(scales)
 
 
@@ -305,6 +309,9 @@ def _outputs(probe: Probe, spec: RenditionSpec) -> tuple[Output, ...]:
 def _colours(probe: Probe, gamut: Gamut) -> tuple[Conversion, Colour | None]:
     """The target, and what the values mean where that is not the profile's to say."""
     colour = probe.colour
+    if probe.colour_space is ColourSpace.GREY:
+        # Grey is never wider than sRGB, and a grey file with a profile of RGB is not valid.
+        gamut = Gamut.SRGB
     if colour.source in (ColourSource.ICC, ColourSource.DEFAULT) and not colour.hdr:
         return _by_profile(probe, gamut), None
     if colour.srgb_curve and colour.primaries is Primaries.BT709:

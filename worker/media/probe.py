@@ -178,7 +178,7 @@ def _probe_heic(data: bytes) -> Probe:
     picture = heic_header(data)
     width, height = picture.size
     icc = heic_embedded(picture).icc
-    space = ColourSpace.GREY if picture.mode == "L" else ColourSpace.RGB
+    space = ColourSpace.GREY if picture.mode in ("L", "I;16") else ColourSpace.RGB
     return Probe(
         format=Format.HEIC,
         bytes=len(data),

@@ -93,7 +93,9 @@ class Rgbx:
 
     def vips(self) -> pyvips.Image:
         """The same as three bands of sRGB, in memory."""
-        return self._four_bands()[0:3].copy_memory()
+        # Bands cut out of four carry no name, and operations that return to it, such as sharpening,
+        # would fail.
+        return self._four_bands()[0:3].copy(interpretation="srgb").copy_memory()
 
     def pillow(self) -> Image.Image:
         """The same for Pillow's encoders, on the same memory."""
