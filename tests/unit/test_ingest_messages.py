@@ -107,3 +107,21 @@ def test_a_malformed_removal_is_said_to_be_one(body: str) -> None:
 def test_what_changes_no_original_is_passed_over(body: str) -> None:
     """Other events of S3."""
     assert changes_in(body) == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("{}", "it has no form that is known"),
+        ("[]", "it is no JSON object, or nested too deep"),
+        ('{"Records": [{"eventName": "ObjectCreated:Put"}]}', "s3 is missing"),
+        ('{"Records": [7]}', "something in it is of another kind than it should be"),
+        (notification("ObjectCreated:Put", "", **ITEM), "bucket or key is empty or no text"),
+    ],
+)
+def test_what_is_wrong_with_a_message_is_said_in_words(body: str, said: str) -> None:
+    """Whoever lists dead letters reads it, and knows no Python."""
+    with pytest.raises(MalformedMessage) as caught:
+        changes_in(body)
+
+    assert caught.value.message == f"the message is no event of an object: {said}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from worker.entrypoints.cli.job_text import exit_code, log_json, log_text, state_text
+from worker.entrypoints.cli.job_text import exit_code, log_json, log_text, standing, state_text
 from worker.jobs import JobState, JobStatus
 from worker.services.local_run.wording import age_text
 
@@ -48,6 +49,8 @@ def test_why_a_job_failed_is_told_by_who_knows() -> None:
         "FAILED - no longer wanted",
         "FAILED - exited",
     ]
+    assert standing(said) == "truncated: it ends early"
+    assert standing(replace(said, attempts=2)) == "attempt 2: truncated: it ends early"
 
 
 @pytest.mark.parametrize(
@@ -58,7 +61,7 @@ def test_why_a_job_failed_is_told_by_who_knows() -> None:
         ({"event": "heartbeat", "percent": 50.0, "doing": "waiting"}, " 50.0 %  waiting"),
         (
             {"event": "stopped", "code": "stopped", "message": "SIGTERM"},
-            "stopped: stopped: SIGTERM",
+            "stopped: SIGTERM",
         ),
         ({"event": "failed", "code": "engine_failed", "message": "x", "at": "run.py:3"}, None),
         ({"event": "news of a later version"}, "news of a later version: "),

@@ -272,6 +272,15 @@ def test_a_running_stack_is_found(tmp_path: Path) -> None:
     assert caught.value.code == "output_busy"
 
 
+def test_a_folder_that_cannot_be_made_is_said_to_be_so(tmp_path: Path) -> None:
+    """As of every output: the code by which commands end with 3."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(InputError) as caught, address.owned(tmp_path / "file" / "data"):
+        pass
+    assert caught.value.code == "output_unwritable"
+
+
 def test_a_stack_that_does_not_run_is_said_to_be_so(tmp_path: Path) -> None:
     """No stack ever, a stopped one, and an unreadable file are told apart from a running one."""
     with pytest.raises(InputError) as caught:

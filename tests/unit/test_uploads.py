@@ -164,12 +164,37 @@ class Heavy:
         )
 
 
+def job_of(record: AssetRecord, kind: str = "poster") -> JobRecord:
+    """A job at work on an upload."""
+    return JobRecord(
+        asset=record.asset,
+        id=kind + record.version,
+        kind=kind,
+        state="RUNNING",
+        created_at="",
+        updated_at="",
+        detail={"output": f"s3://delivery/00/{record.asset}/{record.version}/{kind}"},
+    )
+
+
+def test_jobs_of_an_earlier_upload_are_not_told_of(tmp_path: Path) -> None:
+    """Who puts a film again waits for the jobs of this upload, not for those of the one before."""
+    heavy = Heavy(tmp_path)
+    earlier = replace(heavy.record, version="0123456789abcdef")
+    heavy.catalog.put_job(job_of(earlier, "transcode"))
+    heavy.catalog.put_job(job_of(heavy.record))
+    accepted = replace(heavy.record, status=Status.ACCEPTED)
+    heavy.then = [lambda: heavy.catalog.records.update({heavy.one.asset: accepted})]
+
+    heavy.wait()
+
+    assert heavy.seen == [("film", ["poster"])]
+
+
 def test_jobs_are_waited_for_as_long_as_they_take(tmp_path: Path) -> None:
     """The record is there and says heavy; what its jobs do is told; its verdict ends the wait."""
     heavy = Heavy(tmp_path)
-    job = JobRecord(
-        asset=heavy.one.asset, id="1", kind="poster", state="RUNNING", created_at="", updated_at=""
-    )
+    job = job_of(heavy.record)
     accepted = replace(heavy.record, status=Status.ACCEPTED)
     heavy.then = [
         lambda: heavy.catalog.put_job(job),

@@ -17,6 +17,7 @@ from typing import Any
 
 from worker.adapters.disk_errors import disk_call
 from worker.errors import InputError, Unreachable
+from worker.services.local_run.storage import storage_error
 
 NAME = "stack.json"
 VERSION = 1
@@ -52,11 +53,14 @@ def owned(data: Path) -> Iterator[None]:
 
     Raises:
         InputError: ``output_busy``: another stack runs there.
-        SafelightError: it cannot be made.
+            ``output_unwritable``: it cannot be made or read.
+        StorageFull: no space.
     """
-    with disk_call(data):
+    try:
         data.mkdir(parents=True, exist_ok=True)
         folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise storage_error(error, data) from error
     try:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -134,7 +134,7 @@ def await_verdicts(
             found = catalog.get(one.asset)
             waited = _ended(one, last, found, catalog)
             if waited is None:
-                watch(one, catalog.jobs(one.asset))
+                watch(one, jobs_of(last, catalog))
                 continue
             del running[one]
             yield waited
@@ -145,6 +145,15 @@ def await_verdicts(
                     code="not_finished",
                 )
             pause(LOOK_SECONDS)
+
+
+def jobs_of(record: AssetRecord, catalog: Catalog) -> tuple[JobRecord, ...]:
+    """The jobs of the upload a record is about; the asset's list has those of earlier ones too."""
+    return tuple(
+        job
+        for job in catalog.jobs(record.asset)
+        if record.version in job.detail.get("output", "").split("/")
+    )
 
 
 def _ended(

@@ -18,6 +18,7 @@ from worker.entrypoints.cli.rows import print_rows
 from worker.errors import AssetMissing
 from worker.records import Page, Status, asset_id_of
 from worker.services.local_run.wording import age_text, size_text
+from worker.services.uploads import jobs_of
 
 if TYPE_CHECKING:
     from worker.ports import Catalog
@@ -199,9 +200,7 @@ def _waits_for(catalog: Catalog, record: AssetRecord) -> list[dict[str, Any]] | 
         return None
     return [
         {"kind": job.kind, "state": job.state, "percent": _percent(job), "job": job.id}
-        for job in catalog.jobs(record.asset)
-        # Jobs of an earlier upload of the asset are listed there too.
-        if record.version in job.detail.get("output", "").split("/")
+        for job in jobs_of(record, catalog)
     ]
 
 

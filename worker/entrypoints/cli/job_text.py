@@ -46,11 +46,17 @@ def job_json(job: JobStatus) -> dict[str, Any]:
 
 def state_text(job: JobStatus) -> str:
     """Return how a job stands, in a few words."""
-    return f"{job.state.value} {standing(job)}".rstrip()
+    words = [*_where(job), *(f"- {why}" for why in _why(job))]
+    return " ".join((job.state.value, *words))
 
 
 def standing(job: JobStatus) -> str:
     """Return what there is to say about how a job stands, beside its state."""
+    return ": ".join(part for part in (" ".join(_where(job)), *_why(job)) if part)
+
+
+def _where(job: JobStatus) -> list[str]:
+    """How far it is."""
     words = []
     if job.array_counts:
         counts = ", ".join(f"{n} {state.value}" for state, n in job.array_counts.items())
@@ -59,12 +65,17 @@ def standing(job: JobStatus) -> str:
         words.append(f"{job.progress:.0%} {job.doing}".rstrip())
     if job.attempts > 1:
         words.append(f"attempt {job.attempts}")
-    if job.state.value in {"FAILED", "RUNNABLE"}:
-        # That it was stopped the job knows; why, only who stopped it.
-        stopped = job.trouble.startswith("stopped:")
-        why = job.reason if stopped or not job.trouble else job.trouble
-        words += [f"- {why}"] if why else []
-    return " ".join(words)
+    return words
+
+
+def _why(job: JobStatus) -> list[str]:
+    """Why it does not run: one reason, or none."""
+    if job.state.value not in {"FAILED", "RUNNABLE"}:
+        return []
+    # That it was stopped the job knows; why, only who stopped it.
+    stopped = job.trouble.startswith("stopped:")
+    why = job.reason if stopped or not job.trouble else job.trouble
+    return [why] if why else []
 
 
 def log_text(line: str, *, array: bool = False) -> str | None:
@@ -132,7 +143,9 @@ def _sentence(name: str, said: Mapping[str, Any]) -> str:
         return f"done{time}, files: {said.get('outputs')}"
     if name == "unchanged":
         return f"done before, nothing to do{time}"
-    why = ": ".join(str(said[key]) for key in ("code", "message") if said.get(key))
+    # An event may be called like its code: "stopped" is said once.
+    parts = (str(said[key]) for key in ("code", "message") if said.get(key))
+    why = ": ".join(part for part in parts if part != name)
     where = f" ({said['at']})" if said.get("at") else ""
     trace = f"\n{said['trace']}" if said.get("trace") else ""
     return f"{name}: {why}{where}{trace}"

@@ -68,8 +68,8 @@ def command(
     """Run the whole pipeline on this machine, until Ctrl-C.
 
     Starts an embedded AWS on loopback, creates the resources of the Pulumi program in it, and runs
-    the ingest function fed by its queue. Needs no AWS account and sends nothing anywhere, but a
-    checkout of Safelight.
+    the ingest function fed by its queue. Needs a checkout of Safelight, and no AWS account; nothing
+    leaves this machine.
     """
     from worker.local.deploy import checkout
     from worker.local.stack import Order, Stack

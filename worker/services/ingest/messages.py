@@ -25,6 +25,10 @@ _DEPTH = 4
 record, the event."""
 
 
+class _Unknown(ValueError):
+    """A message has none of the forms above; its text says what is wrong."""
+
+
 def uploads_in(body: str) -> tuple[ObjectVersion, ...]:
     """The uploads a message announces. Raises as ``changes_in`` does."""
     return tuple(one for one in changes_in(body) if isinstance(one, ObjectVersion))
@@ -43,7 +47,16 @@ def changes_in(body: str) -> tuple[Change, ...]:
     try:
         return tuple(_changes(value, _DEPTH))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise MalformedMessage(f"the message is no event of an object: {error!r}") from error
+        raise MalformedMessage(f"the message is no event of an object: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    """What is wrong with a message, for who looks at dead letters."""
+    if isinstance(error, KeyError):
+        return f"{error.args[0]} is missing"
+    if isinstance(error, _Unknown):
+        return str(error)
+    return "something in it is of another kind than it should be"
 
 
 def original(body: str) -> str:
@@ -62,7 +75,7 @@ def is_redriven(body: str) -> bool:
 
 def _changes(value: Any, depth: int) -> Iterator[Change]:
     if not isinstance(value, dict) or depth == 0:
-        raise TypeError("not an event")
+        raise _Unknown("it is no JSON object, or nested too deep")
     if value.get("Event") == "s3:TestEvent":
         return
     if "Records" in value:
@@ -79,7 +92,7 @@ def _changes(value: Any, depth: int) -> Iterator[Change]:
     elif "requestPayload" in value:
         yield from _changes(value["requestPayload"], depth - 1)
     else:
-        raise TypeError("no event of a known form")
+        raise _Unknown("it has no form that is known")
 
 
 def _from_notification(record: dict[str, Any]) -> Iterator[Change]:
@@ -131,7 +144,7 @@ def _version_id(item: dict[str, Any]) -> str | None:
 
 def _check_name(bucket: object, key: object) -> None:
     if not (isinstance(bucket, str) and bucket and isinstance(key, str) and key):
-        raise TypeError("no bucket or no key")
+        raise _Unknown("bucket or key is empty or no text")
 
 
 def _upload(bucket: str, key: str, item: dict[str, Any], time: str) -> Iterator[ObjectVersion]:
