@@ -105,6 +105,40 @@ def test_the_last_picture_is_held(ending: str, bidirectional: str, tmp_path: Pat
     assert len(clips.lumas(out / "video.mp4")) == 250
 
 
+@pytest.mark.parametrize("fragments", [(), ("-movflags", "frag_keyframe+empty_moov")])
+def test_the_last_picture_is_held_behind_b_frames(
+    fragments: tuple[str, ...], tmp_path: Path
+) -> None:
+    """An MP4 counts decoding times: how long the last picture stays is what the others leave."""
+    times = [0, 1, 7, 9, 14, 20]
+    options = ("-bf", "1", "-b_strategy", "0", "-bsf:v", "setts=pts=PTS:dts=DTS:duration=450000")
+    source = clips.write(tmp_path / "x.mp4", times=times, options=(*options, *fragments))
+    out, rate = transcoded(source, tmp_path)
+    check(out / "video.mp4", rate, times, end=25, within=0.001)
+
+
+def test_a_film_before_time_zero_is_not_held_until_then(tmp_path: Path) -> None:
+    """The 33 bits of a transport stream's time run over: what came before counts from below 0."""
+    wrap = 2**33 / 90_000
+    early = clips.write(tmp_path / "a.ts", frames=25, sounds=[1])
+    source = tmp_path / "x.ts"
+    command = ["ffmpeg", "-v", "error", "-i", str(early), "-c", "copy", "-muxdelay", "0"]
+    command += ["-output_ts_offset", f"{wrap - 5}", str(source)]
+    subprocess.run(command, check=True)
+    found = probe(source).video
+    assert found is not None
+    assert found.start < -2
+    out, _ = transcoded(source, tmp_path, heights=("48",))
+    assert len(clips.lumas(out / "video.mp4")) == 25
+
+
+def test_slides_in_a_transport_stream(tmp_path: Path) -> None:
+    """That the first picture is whole is seen when the second begins, here after 12 seconds."""
+    source = clips.write(tmp_path / "x.ts", times=[0, 12, 25], sounds=[30])
+    out, rate = transcoded(source, tmp_path, heights=("48",))
+    check(out / "video.mp4", rate, [0, 12, 25], end=30, within=0.05)
+
+
 def test_a_text_that_stays_holds_no_picture(tmp_path: Path) -> None:
     """Subtitles that go on for a minute after the film make a Matroska as long."""
     picture = clips.write(tmp_path / "p.mp4", frames=25)

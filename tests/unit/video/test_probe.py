@@ -202,6 +202,15 @@ def test_bits_of_a_channel(pix_fmt: str, raw: int, depth: int) -> None:
     assert probe_read.bit_depth(pix_fmt, raw) == depth
 
 
+@pytest.mark.parametrize("ending", ["mkv", "mp4"])
+def test_a_header_that_counts_longer_sound_is_right(ending: str, film: Path) -> None:
+    """Sound goes on after the pictures; of Matroska only the packets tell how long."""
+    film.write_bytes(make(ending, *PICTURES, "-f", "lavfi", "-i", "sine=duration=5", *H264, *AAC))
+    found = probe(film)
+    assert found.duration == pytest.approx(5.0, abs=0.05)
+    assert found.warnings == ()
+
+
 @pytest.mark.parametrize("value", ["", "0/0", "x", None, {}, "1/0", "-25/1", "9" * 5000, [], "nan"])
 def test_numbers_that_are_none(value: object) -> None:
     """Whatever a header makes ffprobe print, it is read or left."""

@@ -43,7 +43,7 @@ class Held:
             # Matroska gives no length of a track, only that of all together.
             if (whole if track.duration is None else track.start + track.duration) > least
         ]
-        longest = max(ends, default=0.0)
+        longest = max(ends, default=end)
         return longest if longest > least else end
 
 

@@ -12,9 +12,10 @@ large one the first minute is, and its claims are held against its bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -51,6 +52,8 @@ _MOV_SLIP = 0.1
 """The same where decoding times, of which an MP4 counts its length, end later than pictures."""
 _DAMAGED = 0.2
 """Share of the frames that may be missing of a file with damage."""
+_MOST_OTHERS = 8
+"""Tracks beside the measured one that are asked whether they are as long as the header says."""
 _SURE = 25
 """ffprobe's score of a guess by content, of 100 (libavformat: AVPROBE_SCORE_RETRY)."""
 
@@ -108,7 +111,14 @@ def probe(
         timing = replace(timing, end=_end(report, stream, timing, size=size))
     duration = timing.duration
     if not (cut and whole and duration):
-        duration = _duration(report, timing, index, claimed=claimed, whole=whole, size=size)
+        others = (
+            read.number(each.get("duration"))
+            # Matroska and FLV do not tell how long a track is.
+            or measure(path, each["index"], limits.reading(path), stop=stop).duration
+            for each in report["streams"]
+            if each.get("index") != index and each.get("codec_type") in ("video", "audio")
+        )
+        duration = _duration(timing, others, claimed=claimed, whole=whole, size=size)
     if not timing.stamped and stream is not None:
         duration = float(timing.packets / read.claimed_fps(stream))
     if duration > limits.seconds:
@@ -241,24 +251,21 @@ def _believable(claimed: float | None, size: int) -> bool:
 
 
 def _duration(
-    report: Report, timing: Timing, index: int, *, claimed: float | None, whole: bool, size: int
+    timing: Timing, others: Iterable[float], *, claimed: float | None, whole: bool, size: int
 ) -> float:
     """Seconds: measured if the file was read, else as claimed.
 
     Other tracks may go on for longer than the measured one: a claim that they confirm stands, if
-    there are bytes enough for it.
+    there are bytes enough for it. ``others`` are their lengths, looked at only then.
     """
     if not whole or timing.duration == 0:
         return claimed or 0.0
     if claimed is None or not _believable(claimed, size):
         return timing.duration
-    others = (
-        read.number(each.get("duration")) or 0.0
-        for each in report["streams"]
-        if each.get("index") != index and each.get("codec_type") in ("video", "audio")
-    )
-    longest = max(timing.duration, *others, 0.0)
-    return claimed if abs(longest - claimed) <= _tolerance(claimed) else timing.duration
+    if abs(timing.duration - claimed) <= _tolerance(claimed):
+        return claimed
+    near = (abs(each - claimed) <= _tolerance(claimed) for each in islice(others, _MOST_OTHERS))
+    return claimed if any(near) else timing.duration
 
 
 def _end(report: Report, stream: read.Json, timing: Timing, *, size: int) -> float:
@@ -273,14 +280,19 @@ def _end(report: Report, stream: read.Json, timing: Timing, *, size: int) -> flo
     name = str(report["format"].get("format_name"))
     part = report["format"] if name.startswith("matroska") else stream
     start, length = (read.number(part.get(key)) for key in ("start_time", "duration"))
+    samples = length
+    if length is not None and name.startswith("mov"):
+        rate = read.ratio(stream.get("avg_frame_rate"))
+        samples = float(timing.packets / rate) if rate else 0.0
+        if timing.decoding is not None and abs(samples - length) <= _END_SLIP:
+            # Of time to decode, as samples are: what the others leave is that of the last.
+            return timing.last + max(0.0, length - timing.decoding)
     if start is None or length is None or start + length <= timing.last:
         return timing.end
     end = start + length
     if end < timing.end - _END_SLIP:
         return end
-    if name.startswith("mov"):
-        rate = read.ratio(stream.get("avg_frame_rate"))
-        samples = timing.packets / rate if rate else 0
+    if samples is not None and name.startswith("mov"):
         confirmed = end > timing.end + _MOV_SLIP and length <= samples + _MOV_SLIP
     elif told := read.clock(read.tags(stream).get("duration", "")):
         end, confirmed = min(end, told), name.startswith("matroska")

@@ -52,6 +52,10 @@ DECODERS = ",".join(
         "dvbsub,dvdsub,pgssub,xsub",
     )
 )
+_LOOK_AHEAD = "600000000"
+"""Microseconds of a file that may be read to find out what its tracks are; ffmpeg stops after 5
+MB in any case, and where it knows all. Its own 5 s end before the second picture of slides, which
+in a transport stream is where the first is known to be whole."""
 _OTHER_NAMES = {"dca": "dts", "amrnb": "amr_nb", "amrwb": "amr_wb"}
 CODECS = frozenset(_OTHER_NAMES.get(name, name) for name in DECODERS.split(","))
 """What the decoders decode, by the names that ffprobe gives; libraries are among them by theirs."""
@@ -77,6 +81,7 @@ def guarded(arguments: Sequence[str], opened: Sequence[str] = ()) -> list[str]:
         elif argument == "-i":
             source = next(rest, "")
             whole = source if forced else _whole(source)
+            result += [] if forced else ["-analyzeduration", _LOOK_AHEAD]
             result += [*_lists(source, forced, whole), *_opened(opened), argument, whole]
             forced = ""
         else:

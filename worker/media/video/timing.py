@@ -46,6 +46,9 @@ class Timing:
     """When the last one begins to be shown."""
     end: float
     """When the last one has been shown."""
+    decoding: float | None
+    """From when the first packet is to be decoded to when the last is, if that is shown last; None
+    if another is, if there are no such times, or if an edit list leaves some out."""
     step: float
     """The usual distance of two frames; 0 for fewer than two."""
     regular: bool
@@ -123,6 +126,8 @@ class _Reader:
         self._missing = 0
         self._last: tuple[float, float] = (-math.inf, 0.0)
         self._values: dict[bytes, float] = {}
+        self._first_decoded = self._decoded = math.nan
+        self._shown = math.nan
         self._key = self._left_out = self._run_in = False
         self._keys = array("d")
         self._complaints = 0
@@ -151,12 +156,17 @@ class _Reader:
         if self._left_out:
             # What comes after may need it all the same.
             self._run_in = self._run_in or (self._key and not self._stamps)
+            self._first_decoded = -math.inf
             return
         self._packets += 1
+        self._decoded = self._values.get(b"dts_time", math.nan)
+        if self._packets == 1 and not math.isinf(self._first_decoded):
+            self._first_decoded = self._decoded
         stamp = self._values.get(b"pts_time", self._values.get(b"dts_time"))
         if stamp is None:
             self._missing += 1
             return
+        self._shown = stamp
         if len(self._stamps) < _MOST_PACKETS:
             self._stamps.append(stamp)
             if self._key:
@@ -178,12 +188,14 @@ class _Reader:
         end = last + length if stamps else 0.0
         keys = [*sorted(self._keys), end]
         start = stamps[0] if stamps else 0.0
+        decoding = self._decoded - self._first_decoded
         return Timing(
             packets=self._packets,
             start=start,
             origin=start if self._run_in or not self._keys else keys[0],
             last=last if stamps else 0.0,
             end=end,
+            decoding=decoding if math.isfinite(decoding) and self._shown == last else None,
             step=step,
             regular=regular,
             broken=bool(self._missing)
