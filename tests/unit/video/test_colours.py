@@ -60,7 +60,11 @@ SOURCES = {
         *("320x240", "mp4", yuv("bt601", said=True)),
         (*X264, *tags("bt470bg", "gamma28", "bt470bg")),
     ),
-    "only-the-matrix": ("320x240", "mp4", yuv("bt709"), (*X264, "-colorspace", "bt709")),
+    # By the filter, too: from 7.0 on ffmpeg would convert what frames do not say to be so.
+    "only-the-matrix": (
+        *("320x240", "mp4", f"{yuv('bt709')},setparams=colorspace=bt709"),
+        (*X264, "-colorspace", "bt709"),
+    ),
     "full-range": ("1280x720", "mp4", yuv("bt709", full=True, form="yuvj420p"), X264),
     "rgb-of-x264": ("1280x720", "mkv", "null", ("-c:v", "libx264rgb", "-qp", "6")),
     "animation": ("320x240", "mov", "format=argb", ("-c:v", "qtrle")),

@@ -140,8 +140,11 @@ def to_bt709(colours: Colours, scale: Options, *, rgb: bool = False) -> list[Fil
 
 def _saying(colours: Colours) -> Filter:
     """Frames that say what they are: from ffmpeg 7.0 on filters refuse what does not fit, and
-    convert by themselves before an encoder that was told otherwise."""
-    said = {"colorspace": colours.matrix, "range": "pc" if colours.full_range else "tv"}
+    convert by themselves before an encoder that was told otherwise. 7.1's ``scale`` also refuses
+    frames of a matrix it does not know: ``zscale`` is told that one by its own option."""
+    known = colours.matrix == "gbr" or colours.matrix in _SCALED
+    said = {"colorspace": colours.matrix if known else "unknown"}
+    said["range"] = "pc" if colours.full_range else "tv"
     said |= {"color_primaries": colours.primaries, "color_trc": colours.transfer}
     return ("setparams", said)
 
