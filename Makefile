@@ -78,7 +78,7 @@ deploy: setup ## Deploy to AWS, images included: STACK=dev YES=1 REGISTRY=...
 destroy: setup ## Delete a stack but its originals: STACK=dev ORIGINALS=delete
 	@.make/destroy "$(STACK)"
 
-infra-docs: setup ## Write docs/infrastructure.md and its picture from the Pulumi program
+infra-docs: setup ## Write docs/infrastructure.md from the Pulumi program
 	@$(BIN)/safelight infra docs
 
 lock: setup ## Write the hashed requirement files anew: ARGS="--upgrade"

@@ -1,4 +1,4 @@
-"""docs/infrastructure.md and its picture are what the program says today, and show all of it."""
+"""docs/infrastructure.md is what the program says today, and shows all of it."""
 
 from __future__ import annotations
 

@@ -311,11 +311,11 @@ def test_a_configuration_that_cannot_be_used_ends_with_2(
 
 def test_a_graph_is_drawn_and_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of any stack."""
-    out = tmp_path / "dev.svg"
+    out = tmp_path / "dev.mmd"
 
     assert run(["infra", "graph", "--stack", "dev", "--out", str(out)]) == 0
     assert "intake: " in capsys.readouterr().out
-    assert out.read_text().startswith("<svg ")
+    assert out.read_text().startswith("flowchart TB\n")
     assert run(["infra", "graph", "--json"]) == 0
     by_name = {one["component"]: one for one in json.loads(capsys.readouterr().out)}
     assert "storage" in by_name["intake"]["refers_to"]

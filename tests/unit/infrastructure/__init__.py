@@ -1,1 +1,1 @@
-"""What is made of a declaration (plans, pictures), and what is read of a deployed stack."""
+"""What is made of a declaration (plans, graphs), and what is read of a deployed stack."""

@@ -1,14 +1,10 @@
-"""Components, what refers to what, and how page and picture show it."""
+"""Components, what refers to what, and how page and graph show it."""
 
 from __future__ import annotations
 
-from xml.etree import ElementTree as ET
-
 from tests.unit.infrastructure.declared import component, declaration, resource
-from worker.local.infra import components, page, picture
+from worker.local.infra import components, graph, page
 from worker.local.infra.components import Components
-
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 def small() -> Components:
@@ -96,44 +92,22 @@ def test_the_page_lists_every_resource() -> None:
     assert "Nothing in this stack." in text
 
 
-def test_the_picture_has_a_box_for_each_component_and_an_arrow_for_each_reference() -> None:
-    """It is well-formed, and an arrow that others stand for is thin."""
-    root = ET.fromstring(picture.draw(small(), "A & B"))
-
-    texts = ["".join(one.itertext()) for one in root.iter(f"{SVG}text")]
-    assert "A & B" in texts
-    for name in ("cost", "intake", "storage", "watch", "the stack itself"):
-        assert name in texts
-    assert "Bucket\u00a0 intake" in texts
-    assert "with BucketPolicy" in texts
-    arrows = {
-        arrow.findtext(f"{SVG}title"): arrow.get("stroke-width")
-        for arrow in root.iter(f"{SVG}path")
-        if arrow.get("marker-end")
-    }
-    assert arrows == {
-        "intake refers to storage": "2",
-        "watch refers to intake": "2",
-        "watch refers to storage": "1.1",
-    }
+def test_the_graph_has_a_node_for_each_component_and_an_arrow_for_each_reference() -> None:
+    """What Mermaid would read as markup is escaped; an arrow that others stand for is left out."""
+    assert graph.mermaid(small()) == (
+        "flowchart TB\n"
+        '  c0["<b>cost</b>"]\n'
+        '  c1["<b>intake</b><br/>Function ingest"]\n'
+        '  c2["<b>storage</b><br/>Bucket intake"]\n'
+        '  c3["<b>the stack itself</b>"]\n'
+        '  c4["<b>watch</b><br/>CompositeAlarm all<br/>4 MetricAlarm"]\n'
+        "  c1 --> c2\n"
+        "  c4 --> c1\n"
+    )
 
 
-def test_the_picture_is_the_same_every_time() -> None:
-    """Byte for byte."""
-    assert picture.draw(small(), "x") == picture.draw(small(), "x")
+def test_names_cannot_leave_their_label() -> None:
+    """A quotation mark ends a label in Mermaid, an angle bracket begins markup."""
+    named = components.find(declaration(component("cost:Cost", 'a"]<b>&')))
 
-
-def test_text_stays_in_its_box() -> None:
-    """No line is wider than the box it is written in."""
-    from worker.local.infra.lettering import width
-
-    for group in ET.fromstring(picture.draw(small(), "x")).iter(f"{SVG}g"):
-        rectangle = group.find(f"{SVG}rect")
-        if rectangle is None:
-            continue
-        room = int(rectangle.get("width", "0"))
-        for line in group.iter(f"{SVG}text"):
-            if line.get("text-anchor") is None:
-                start = int(line.get("x", "0"))
-                size = float(line.get("font-size", "0"))
-                assert start + width("".join(line.itertext()), size) <= room
+    assert '"<b>a&quot;]&lt;b&gt;&amp;</b>"' in graph.mermaid(named)

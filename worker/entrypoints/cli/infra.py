@@ -119,17 +119,17 @@ def plan_command(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Draw it to FILE, as SVG.",
+    help="Write it to FILE, as a Mermaid flowchart.",
 )
 @json_option
 def graph_command(*, stack: str, config: Path | None, out: Path | None, as_json: bool) -> None:
     """Show which components a stack has and which refers to which."""
-    from worker.local.infra import components, picture, preview
+    from worker.local.infra import components, graph, preview
 
     file = _file(stack, config)
     found = components.find(preview.declare(stack, file.config, region=file.region))
     if out is not None:
-        _write(out, picture.draw(found, f"Safelight on AWS: stack {stack}"))
+        _write(out, graph.mermaid(found))
     if as_json:
         references: dict[str, list[str]] = {one.name: [] for one in found.all}
         for a, b in sorted(found.references):
@@ -163,7 +163,7 @@ def graph_command(*, stack: str, config: Path | None, out: Path | None, as_json:
 )
 @json_option
 def docs_command(*, out: Path | None, as_json: bool) -> None:
-    """Write infrastructure.md and infrastructure.svg. Also `make infra-docs`."""
+    """Write infrastructure.md. Also `make infra-docs`."""
     from worker.local.infra import documents
 
     _ready()

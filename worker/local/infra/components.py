@@ -1,4 +1,4 @@
-"""The program's components and how they refer to each other, as data for page and picture. Pure but
+"""The program's components and how they refer to each other, as data for page and graph. Pure but
 for one thing: what a component is for is read from its class's docstring.
 """
 

@@ -1,16 +1,15 @@
-"""The documents that are made from the program: ``docs/infrastructure.md`` and its picture."""
+"""The page that is made from the program: ``docs/infrastructure.md``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from worker.local.deploy import checkout
-from worker.local.infra import components, page, picture, preview, stack_file
+from worker.local.infra import components, page, preview, stack_file
 from worker.local.infra.components import Components
 
 STACK = "prod"
 """Whose configuration they show, with ``page.EVERYTHING`` added."""
-TITLE = "Safelight on AWS: what the Pulumi program declares"
 
 
 def everything() -> Components:
@@ -35,7 +34,4 @@ def make(folder: Path | None = None) -> dict[Path, str]:
     """
     home = folder or checkout.folder().parent / "docs"
     found = everything()
-    return {
-        home / "infrastructure.md": page.write(found),
-        home / "infrastructure.svg": picture.draw(found, TITLE),
-    }
+    return {home / "infrastructure.md": page.write(found)}

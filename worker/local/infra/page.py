@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from worker.local.infra import graph
 from worker.local.infra.components import Component, Components, Part
 from worker.local.infra.declaration import Resource
 
@@ -36,11 +37,15 @@ that is off unless asked for switched on: `Pulumi.prod.yaml` with addresses for 
 a watch for unusual spending. Made by `{command}` from the program itself; a test fails when the
 program says something else.
 
-![The components of a stack and how they refer to each other](infrastructure.svg)
+```mermaid
+{graph}```
+
+An arrow leads from a component to one that it refers to and cannot be made without. It is left out
+where other arrows lead there too.
 
 {total} resources in {components} components. `safelight infra plan --stack dev` prints those of any
 stack with all their inputs, and what is different from the time before; `safelight infra graph`
-draws them.
+draws the components of any stack.
 """
 
 
@@ -48,7 +53,12 @@ def write(components: Components) -> str:
     """The page as Markdown."""
     total = sum(len(one.parts) for one in components.all)
     lines = [
-        _INTRODUCTION.format(command=COMMAND, total=total, components=len(components.all)),
+        _INTRODUCTION.format(
+            command=COMMAND,
+            total=total,
+            components=len(components.all),
+            graph=graph.mermaid(components),
+        ),
         "| Component | Resources | Refers to | Is for |",
         "| --- | --- | --- | --- |",
     ]
