@@ -22,6 +22,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from worker.bootstrap import Application, assemble
 from worker.errors import MalformedMessage, SafelightError, TransientError
 from worker.services.heavy import JobReport
+from worker.services.ingest.messages import mistake
 from worker.settings import Settings
 
 logger = Logger(service="workflow")
@@ -74,7 +75,7 @@ def handle(event: Mapping[str, Any], app: Application) -> dict[str, Any]:
         if task == "finish":
             return _finish(app, asset, version, [_report(job) for job in event.get("jobs", [])])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise MalformedMessage(f"no event of the workflow function: {error!r}") from error
+        raise MalformedMessage(f"no event of the workflow function: {mistake(error)}") from error
     raise MalformedMessage(f"the workflow function has no task {task!r}")
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from worker import errors
 from worker.errors import MalformedMessage, SafelightError
+from worker.services.ingest.messages import mistake
 
 UNDELIVERED = "undelivered"
 """EventBridge could not hand the event to the function."""
@@ -49,7 +50,9 @@ def read(body: str, attributes: Mapping[str, str]) -> Undelivered:
         if not (isinstance(asset, str) and isinstance(version, str)):
             raise TypeError("no asset or no version")
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        raise MalformedMessage(f"the message is no event of heavy work: {error!r}") from error
+        raise MalformedMessage(
+            f"the message is no event of heavy work: {mistake(error)}"
+        ) from error
     if call is not None:
         cause, reason = _failure(call.get("responsePayload"))
     else:

@@ -184,16 +184,18 @@ def test_a_definition_that_cannot_be_used_fails_its_execution(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("body", "error", "left"),
+    ("body", "error", "left", "dead"),
     [
-        ("{}", None, 0),
-        ("not JSON", None, 0),
-        ("{}", MalformedMessage("what?"), 0),
-        ("{}", Unreachable("down"), 1),
+        ("{}", None, 0, 0),
+        ("not JSON", None, 0, 0),
+        ("{}", MalformedMessage("what?"), 0, 1),
+        ("{}", Unreachable("down"), 1, 0),
     ],
 )
-def test_events_are_done_when_they_are_done(body: str, error: Exception | None, left: int) -> None:
-    """One whose handler may succeed later comes again; one that never can does not."""
+def test_events_are_done_when_they_are_done(
+    body: str, error: Exception | None, left: int, dead: int
+) -> None:
+    """One whose handler may succeed later comes again; one that never can is a dead letter."""
     queue, stop = MemoryQueue(), Stop()
     queue.send("heavy", [(body, "", "")])
 
@@ -208,6 +210,9 @@ def test_events_are_done_when_they_are_done(body: str, error: Exception | None, 
             """Stop after the first round."""
             stop.request()
 
-    process.run(queue, Once(), handler, url="heavy", stop=stop)
+    process.run(queue, Once(), handler, url="heavy", dead_letters="dead", stop=stop)
     assert len(queue.bodies("heavy")) == left
+    records = [json.loads(text) for text in queue.bodies("dead")]
+    answer = {"errorType": "MalformedMessage", "errorMessage": "what?"}
+    assert records == [{"requestPayload": {}, "responsePayload": answer}] * dead
     stop.close()

@@ -182,15 +182,30 @@ class Drives(Protocol):
 
 
 def run(
-    queue: Queue, driver: Drives, handler: Callable[[Any], Any], *, url: str, stop: Stop
+    queue: Queue,
+    driver: Drives,
+    handler: Callable[[Any], Any],
+    *,
+    url: str,
+    dead_letters: str,
+    stop: Stop,
 ) -> None:
-    """Start and drive until asked to stop. What fails is said, and tried again."""
+    """Start and drive until asked to stop. What fails is said, and tried again.
+
+    Args:
+        url: queue of events.
+        dead_letters: queue for what can never be started.
+    """
+
+    def fail(event: Any, error: SafelightError) -> None:
+        queue.send(dead_letters, [(_failed_call(event, error), "", "")])
+
     patience = Patience(stop)
     while not stop.requested:
         try:
             wait = 0 if driver.busy else IDLE_SECONDS
             messages = queue.receive(url, wait=wait, visibility=HIDDEN_SECONDS)
-            done = [message for message in messages if _started(handler, message.body)]
+            done = [message for message in messages if _started(handler, message.body, fail)]
             if done:
                 queue.delete(url, done)
             driver.once()
@@ -202,7 +217,9 @@ def run(
                 pause(stop, LOOK_SECONDS)
 
 
-def _started(handler: Callable[[Any], Any], body: str) -> bool:
+def _started(
+    handler: Callable[[Any], Any], body: str, fail: Callable[[Any, SafelightError], None]
+) -> bool:
     """Whether an event is done with. One that is not comes back, as from an EventBridge rule."""
     try:
         event = json.loads(body)
@@ -213,8 +230,17 @@ def _started(handler: Callable[[Any], Any], body: str) -> bool:
         handler(event)
     except SafelightError as error:
         log(f"not started: {error.code}: {error.message}")
-        return not error.retryable
+        if error.retryable:
+            return False
+        fail(event, error)
     return True
+
+
+def _failed_call(event: Any, error: SafelightError) -> str:
+    """The record that Lambda sends of a call that failed (AWS Lambda Developer Guide, "Capturing
+    records of Lambda asynchronous invocations"), as far as ``safelight dlq`` reads it."""
+    answer = {"errorType": type(error).__name__, "errorMessage": error.message}
+    return json.dumps({"requestPayload": event, "responsePayload": answer})
 
 
 def _starting(handler: Callable[[Any], Any], outputs: Outputs, code: str) -> Callable[[Any], Any]:
@@ -265,4 +291,11 @@ def main() -> None:
     )
     starting = _starting(handler, outputs, code)
     with stopping(given.ready, profile=PLUMBING) as (queue, stop):
-        run(queue, driver, starting, url=given.values["queue"], stop=stop)
+        run(
+            queue,
+            driver,
+            starting,
+            url=given.values["queue"],
+            dead_letters=str(outputs["heavyDeadLetters"]),
+            stop=stop,
+        )

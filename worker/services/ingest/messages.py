@@ -47,10 +47,10 @@ def changes_in(body: str) -> tuple[Change, ...]:
     try:
         return tuple(_changes(value, _DEPTH))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise MalformedMessage(f"the message is no event of an object: {_said(error)}") from error
+        raise MalformedMessage(f"the message is no event of an object: {mistake(error)}") from error
 
 
-def _said(error: Exception) -> str:
+def mistake(error: Exception) -> str:
     """What is wrong with a message, for who looks at dead letters."""
     if isinstance(error, KeyError):
         return f"{error.args[0]} is missing"
