@@ -222,6 +222,12 @@ class AssetRecord:
     revision: int = 0
     """Goes up with every write; a write names the one it read (optimistic concurrency)."""
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Codes of what is odd about the original, which was accepted all the same."""
+        seen = self.film or self.probe
+        return () if seen is None else seen.warnings
+
 
 class Medium(StrEnum):
     """What kind of thing an upload is."""

@@ -185,9 +185,7 @@ def test_a_warning_is_in_record_and_event() -> None:
     for key, data, warnings in (("a.jpg", PHOTO[:-2], ["no_end_marker"]), ("b.jpg", PHOTO, [])):
         done = world.ingest(world.store.upload("intake", key, data))
         assert done.outcome is Outcome.ACCEPTED
-        probe = world.catalog.records[done.asset].probe
-        assert probe is not None
-        assert list(probe.warnings) == warnings
+        assert list(world.catalog.records[done.asset].warnings) == warnings
         assert world.events.published[-1].detail.get("warnings", []) == warnings
 
 

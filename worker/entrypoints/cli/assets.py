@@ -87,7 +87,7 @@ def _rows(record: AssetRecord) -> list[tuple[str, object]]:
         ("source", f"s3://{record.source.bucket}/{record.source.key}"),
         ("size", size_text(record.source.size)),
         ("picture", picture_text(record) if record.probe or record.film else None),
-        ("warnings", ", ".join(seen.warnings) if (seen := record.probe or record.film) else None),
+        ("warnings", ", ".join(record.warnings)),
         ("title", metadata.tags.title if metadata else None),
         ("taken", metadata.tags.taken_at if metadata else None),
         ("dominant colour", metadata.measures.dominant if metadata else None),

@@ -178,7 +178,7 @@ def _say_record(one: Placed, record: AssetRecord, trouble: str, *, as_json: bool
                 **_placed(one),
                 "status": record.status.value,
                 "reason": {"code": verdict.code, "message": verdict.message} if verdict else None,
-                "warnings": list(record.film.warnings) if record.film else [],
+                "warnings": list(record.warnings),
                 "renditions": [
                     {
                         "name": each.name,
@@ -203,9 +203,11 @@ def _say_record(one: Placed, record: AssetRecord, trouble: str, *, as_json: bool
             }
         )
         return
-    why = f": {record.verdict.code}, {record.verdict.message}" if record.verdict else ""
-    if record.film is not None and record.film.warnings:
-        why = f": {', '.join(record.film.warnings)}"
+    why = ""
+    if record.verdict:
+        why = f": {record.verdict.code}, {record.verdict.message}"
+    elif record.warnings:
+        why = f": {', '.join(record.warnings)}"
     line = f"{record.status.value:9} {one.asset}  {one.key}{why}"
     click.echo(output.one_line(line))
     for each in record.renditions:

@@ -54,11 +54,10 @@ def event_of(record: AssetRecord) -> Event:
             for one in record.renditions
         ],
     }
-    if record.probe is not None and record.probe.warnings:
-        detail["warnings"] = list(record.probe.warnings)
+    if record.warnings or record.film is not None:
+        detail["warnings"] = list(record.warnings)
     if record.film is not None:
         detail["duration_ms"] = record.film.duration_ms
-        detail["warnings"] = list(record.film.warnings)
         detail["files"] = [
             {"name": one.name, "format": one.format.value, "bytes": one.bytes, "key": one.key}
             for one in record.media
