@@ -76,6 +76,19 @@ def test_a_recording_that_was_cut_off(flags: str, where: str, tmp_path: Path) ->
     )
 
 
+@pytest.mark.parametrize("ending", ["ts", "flv"])
+def test_a_stream_that_was_cut_off(ending: str, tmp_path: Path) -> None:
+    """A stream that ends within a packet is marked, a whole one is not."""
+    whole = clips.write(tmp_path / f"x.{ending}", frames=50).read_bytes()
+    source = tmp_path / f"y.{ending}"
+    source.write_bytes(whole)
+    assert "damaged" not in probe(source).warnings
+    source.write_bytes(whole[: len(whole) * 9 // 10 // 188 * 188 + 77])
+    assert "damaged" in probe(source).warnings
+    details, _ = transcoded(source, tmp_path)
+    assert "damaged" in cast("list[str]", details["warnings"])
+
+
 def test_what_counts_as_cut_off(tmp_path: Path) -> None:
     """A whole recording is not, nor one that ends behind a fragment; an ordinary MP4 is refused."""
     data = recording(tmp_path / "x.mp4", "frag_keyframe+empty_moov")

@@ -140,7 +140,9 @@ def probe(
         tags=read.tags(report["format"]),
         location=read.location(report),
         warnings=(
-            *_warnings(stream, timing, claimed=claimed, duration=duration, cut=cut),
+            *_warnings(
+                stream, timing, claimed=claimed, duration=duration, cut=cut or structure.torn(path)
+            ),
             *(("audio_ignored",) if not all(track.playable for track in audio) else ()),
         ),
     )

@@ -26,6 +26,13 @@ _TOP_BOXES = frozenset(
 _NEEDED_BOXES = frozenset({b"moov", b"mdat", b"moof"})
 _INDEX_BOXES = frozenset({b"moov", b"moof"})
 _MOST_BOXES = 100_000
+_TS_PACKET = 188
+_FLV_HEADER = 11
+"""Bytes of the header of a tag."""
+_FLV_LEAST = 9 + 4 + _FLV_HEADER + 4
+"""Bytes of the shortest file with a tag."""
+_FLV_TAGS = frozenset({8, 9, 18})
+"""Sound, pictures, script."""
 _EBML = b"\x1aE\xdf\xa3"
 _SEGMENT = 0x18538067
 _SIGNATURES = (
@@ -99,8 +106,8 @@ def cut_off(path: Path) -> int | None:
     """How many bytes can be read of a recording that is a film as far as it goes: of a fragmented
     MP4 whose last box is not whole. None if it is no such thing.
 
-    One that ends behind a whole fragment cannot be told from a finished one. Matroska and transport
-    streams that are cut are noticed by who reads them.
+    One that ends behind a whole fragment cannot be told from a finished one. ffprobe notices
+    Matroska that is cut, :func:`torn` the rest.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -202,8 +209,32 @@ def _need(end: int, size: int) -> None:
         )
 
 
+def torn(path: Path) -> bool:
+    """Whether the last packet of a transport stream or of an FLV is not whole.
+
+    ffprobe leaves it out without a word.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(9)
+        if head[:1] == b"\x47" and _is_transport(path):
+            return size % _TS_PACKET != 0
+        if head[:3] != b"FLV" or size < _FLV_LEAST:
+            return False
+        # Behind each tag stands its size: 11 bytes of header, then as many as that says
+        # (Adobe Flash Video File Format 10.1, annex E.3).
+        file.seek(-4, os.SEEK_END)
+        length = int.from_bytes(file.read(4))
+        if not _FLV_HEADER <= length <= size - 4:
+            return True
+        file.seek(-4 - length, os.SEEK_END)
+        tag = file.read(4)
+        return tag[0] & 0x1F not in _FLV_TAGS or int.from_bytes(tag[1:]) + _FLV_HEADER != length
+
+
 def _is_transport(path: Path) -> bool:
     """Whether packets of 188 bytes follow each other (ISO/IEC 13818-1)."""
     with path.open("rb") as file:
-        start = file.read(188 * 3 + 1)
-    return len(start) > 188 and all(start[at] == 0x47 for at in range(0, len(start), 188))
+        start = file.read(_TS_PACKET * 3 + 1)
+    whole = range(0, len(start), _TS_PACKET)
+    return len(start) > _TS_PACKET and all(start[at] == 0x47 for at in whole)
