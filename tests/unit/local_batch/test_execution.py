@@ -121,8 +121,9 @@ def engine(tmp_path: Path) -> Path:
     file = tmp_path / "engine"
     file.write_text(
         "#!/bin/sh\n"
+        '[ "$1" != run ] || trap "exit 75" TERM\n'
         f'echo "$1 $AWS_BATCH_JOB_ID" >> {tmp_path}/told\n'
-        'if [ "$1" = run ]; then trap "exit 75" TERM; while :; do sleep 0.05; done; fi\n'
+        'if [ "$1" = run ]; then while :; do sleep 0.05; done; fi\n'
     )
     file.chmod(file.stat().st_mode | stat.S_IXUSR)
     return file
@@ -134,7 +135,7 @@ def test_a_container_s_client_passes_signals_and_codes_on(tmp_path: Path, engine
     executor = ContainerExecutor("i", {"PATH": os.environ["PATH"]}, engine=str(engine))
 
     running = executor.start(task(tmp_path, request))
-    wait_for((tmp_path / "told").exists)
+    wait_for_line(tmp_path / "told")
     assert (tmp_path / "2.scratch").is_dir()
     assert (tmp_path / "results").is_dir()
     running.terminate()
@@ -149,13 +150,18 @@ def test_a_killed_container_is_removed_by_its_engine(tmp_path: Path, engine: Pat
     request = replace(REQUEST, output=str(tmp_path / "results"))
     executor = ContainerExecutor("i", {"PATH": os.environ["PATH"]}, engine=str(engine))
     running = executor.start(task(tmp_path, request))
-    wait_for((tmp_path / "told").exists)
+    wait_for_line(tmp_path / "told")
 
     running.kill()
 
     assert (tmp_path / "told").read_text().startswith("run uuid\nrm")
     assert ending(running) == 137
     assert born(running.pid) is None
+
+
+def wait_for_line(path: Path) -> None:
+    """Until a file has its first line: it is there, empty, before that."""
+    wait_for(lambda: path.exists() and path.read_text().endswith("\n"))
 
 
 def wait_for(happened: Callable[[], bool]) -> None:
