@@ -89,6 +89,29 @@ def test_a_stream_that_was_cut_off(ending: str, tmp_path: Path) -> None:
     assert "damaged" in cast("list[str]", details["warnings"])
 
 
+def test_frames_that_an_avi_has_lost(tmp_path: Path) -> None:
+    """Its index names them: a few are damage, most of them are too much. Empty frames, with which
+    an AVI holds a picture, are none that are missing."""
+    source = tmp_path / "x.avi"
+    whole = clips.write(source, frames=100, options=("-c:v", "mpeg4", "-g", "5")).read_bytes()
+    assert probe(source).warnings == ()
+    data = slice(whole.index(b"movi"), whole.rindex(b"idx1"))
+    length = data.stop - data.start
+    for share, start in ((0.05, 0.5), (0.6, 0.2)):
+        at, hole = data.start + int(start * length), int(share * length)
+        source.write_bytes(whole[:at] + bytes(hole) + whole[at + hole :])
+        if share < 0.2:
+            assert "damaged" in probe(source).warnings
+            continue
+        with pytest.raises(Rejected) as caught:
+            probe(source)
+        assert caught.value.code == "corrupt"
+    held = "select=eq(n\\,0)+eq(n\\,40)+eq(n\\,99)"
+    clips.write(source, frames=100, video_filter=held, options=("-c:v", "mpeg4", "-bf", "0"))
+    assert structure.avi_frames(source, 0) == 3
+    assert "damaged" not in probe(source).warnings
+
+
 def test_what_counts_as_cut_off(tmp_path: Path) -> None:
     """A whole recording is not, nor one that ends behind a fragment; an ordinary MP4 is refused."""
     data = recording(tmp_path / "x.mp4", "frag_keyframe+empty_moov")

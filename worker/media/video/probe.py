@@ -106,8 +106,9 @@ def probe(
     timing = measure(
         path, index, limits.reading(path), seconds=None if whole else _SAMPLE_SECONDS, stop=stop
     )
+    missing = 0
     if stream is not None and whole and not cut:
-        _check_whole(stream, timing, claimed)
+        missing = _check_whole(stream, timing, claimed, named=structure.avi_frames(path, index))
         timing = replace(timing, end=_end(report, stream, timing, size=size))
     duration = timing.duration
     if not (cut and whole and duration):
@@ -141,7 +142,11 @@ def probe(
         location=read.location(report),
         warnings=(
             *_warnings(
-                stream, timing, claimed=claimed, duration=duration, cut=cut or structure.torn(path)
+                stream,
+                timing,
+                claimed=claimed,
+                duration=duration,
+                incomplete=cut or missing > 0 or structure.torn(path),
             ),
             *(("audio_ignored",) if not all(track.playable for track in audio) else ()),
         ),
@@ -305,20 +310,31 @@ def _end(report: Report, stream: read.Json, timing: Timing, *, size: int) -> flo
     return end if longer and confirmed and not timing.complaints else timing.end
 
 
-def _check_whole(stream: read.Json, timing: Timing, claimed: float | None) -> None:
+def _check_whole(
+    stream: read.Json, timing: Timing, claimed: float | None, *, named: int | None
+) -> int:
     """Damage between the packets: a decoder never sees what the demuxer has skipped.
 
     Fewer packets than claimed are no proof, the frames may be of different lengths; nor is a
-    complaint. Both together are.
+    complaint. Both together are, and so are fewer than an index names one by one.
+
+    Args:
+        named: frames in the index, if there is such a one.
+
+    Returns:
+        How many frames of the index are not there.
     """
-    expected = read.whole(stream.get("nb_frames")) or int(
-        (claimed or 0.0) * read.claimed_fps(stream)
+    expected = (
+        named
+        or read.whole(stream.get("nb_frames"))
+        or int((claimed or 0.0) * read.claimed_fps(stream))
     )
-    if timing.complaints and timing.packets < (1 - _DAMAGED) * expected:
+    if (named or timing.complaints) and timing.packets < (1 - _DAMAGED) * expected:
         raise DamagedInput(
             Reason.CORRUPT,
             f"of about {expected} frames {timing.packets} can be found, the rest is damaged",
         )
+    return max(0, (named or 0) - timing.packets)
 
 
 def _warnings(
@@ -327,13 +343,13 @@ def _warnings(
     *,
     claimed: float | None,
     duration: float,
-    cut: bool,
+    incomplete: bool,
 ) -> Iterator[str]:
     if timing.broken:
         yield "timestamps_irregular"
     if claimed is not None and abs(duration - claimed) > _tolerance(claimed):
         yield "duration_corrected"
-    if timing.complaints or cut:
+    if timing.complaints or incomplete:
         yield "damaged"
     if stream is not None and read.rotation(stream)[1]:
         yield "rotation_ignored"

@@ -9,6 +9,7 @@ Sources: ISO/IEC 14496-12 (boxes), RFC 8794 and 9559 (EBML, Matroska), AVI (RIFF
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +27,10 @@ _TOP_BOXES = frozenset(
 _NEEDED_BOXES = frozenset({b"moov", b"mdat", b"moof"})
 _INDEX_BOXES = frozenset({b"moov", b"moof"})
 _MOST_BOXES = 100_000
+_MOST_CHUNKS = 1000
+_INDEX_ENTRY = 16
+_INDEX_BYTES = 64 * 2**20
+"""Of an AVI's index that are read: four million chunks."""
 _TS_PACKET = 188
 _FLV_HEADER = 11
 """Bytes of the header of a tag."""
@@ -230,6 +235,30 @@ def torn(path: Path) -> bool:
         file.seek(-4 - length, os.SEEK_END)
         tag = file.read(4)
         return tag[0] & 0x1F not in _FLV_TAGS or int.from_bytes(tag[1:]) + _FLV_HEADER != length
+
+
+def avi_frames(path: Path, stream: int) -> int | None:
+    """How many frames of a track the index of an AVI names; None if it is none, or has no index.
+
+    Frames without bytes stand for the one before them and do not count (Microsoft, "AVI RIFF File
+    Reference"). In a file of several RIFF chunks only those of the first count.
+    """
+    wanted = (b"%02ddc" % stream, b"%02ddb" % stream)
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[:4] != b"RIFF" or head[8:] != b"AVI ":
+            return None
+        for _ in range(_MOST_CHUNKS):
+            name, length = file.read(4), int.from_bytes(file.read(4), "little")
+            if name == b"idx1":
+                index = file.read(min(length, _INDEX_BYTES))
+                whole = index[: len(index) // _INDEX_ENTRY * _INDEX_ENTRY]
+                entries = struct.iter_unpack("<4s8xI", whole)
+                return sum(1 for kind, size in entries if size > 0 and kind in wanted)
+            if not name:
+                return None
+            file.seek(length + length % 2, os.SEEK_CUR)
+    return None
 
 
 def _is_transport(path: Path) -> bool:
