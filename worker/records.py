@@ -273,6 +273,14 @@ class JobRecord:
     updated_at: str
     detail: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def percent(self) -> float | None:
+        """How far it is, 0 to 100; None if it has not said."""
+        try:
+            return float(self.detail.get("percent", ""))
+        except ValueError:
+            return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:

@@ -22,7 +22,7 @@ from worker.services.uploads import jobs_of
 
 if TYPE_CHECKING:
     from worker.ports import Catalog
-    from worker.records import AssetRecord, JobRecord
+    from worker.records import AssetRecord
 
 MOST_LOOKED_AT = 10_000
 """Records that one search for a part of a key reads; then it says from where to go on."""
@@ -199,16 +199,9 @@ def _waits_for(catalog: Catalog, record: AssetRecord) -> list[dict[str, Any]] | 
     if record.status.value != "heavy":
         return None
     return [
-        {"kind": job.kind, "state": job.state, "percent": _percent(job), "job": job.id}
+        {"kind": job.kind, "state": job.state, "percent": job.percent, "job": job.id}
         for job in jobs_of(record, catalog)
     ]
-
-
-def _percent(job: JobRecord) -> float | None:
-    try:
-        return float(job.detail.get("percent", ""))
-    except ValueError:
-        return None
 
 
 def _what(record: AssetRecord, waits: Sequence[dict[str, Any]] | None) -> str:

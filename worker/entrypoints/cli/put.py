@@ -120,7 +120,7 @@ class _Watch:
     def look(self, one: Placed, jobs: Sequence[JobRecord]) -> None:
         """Say what is new."""
         for job in () if self._quiet else jobs:
-            percent = float(job.detail.get("percent", "0"))
+            percent = job.percent or 0.0
             key = (job.state, int(percent / 10))
             if key != self._last.get(job.id):
                 self._last[job.id] = key
