@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -147,15 +147,15 @@ class Account:
                 names = ("urgent", "standard", "bulk")
                 return {"jobQueues": [{"jobQueueName": f"sl-{name}-0a1b2c3"} for name in names]}
             case "DescribeJobDefinitions":
-                names = [f"sl-{name}-0a1b2c3" for name in KINDS]
-                return {"jobDefinitions": [{"jobDefinitionName": name} for name in names]}
+                kinds = [f"sl-{name}-0a1b2c3" for name in KINDS]
+                return {"jobDefinitions": [{"jobDefinitionName": name} for name in kinds]}
             case "ListJobs":
                 return {"jobSummaryList": []}
             case "DescribeJobs":
                 job = self.submitted[-1]
                 detail = {"jobId": "j1", "status": "SUBMITTED", "createdAt": 1_700_000_000_000}
-                names = {name: job[name] for name in ("jobName", "jobQueue", "jobDefinition")}
-                return {"jobs": [{**detail, **names}]}
+                said = {name: job[name] for name in ("jobName", "jobQueue", "jobDefinition")}
+                return {"jobs": [{**detail, **said}]}
         raise AssertionError(f"nobody answers {operation}")
 
     def stable(self, value: Any) -> Any:
@@ -185,7 +185,7 @@ def account(emulator: Emulator) -> Account:
     session = boto3.Session(
         aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION
     )
-    clients = {
+    clients: dict[str, Any] = {
         name: session.client(name, endpoint_url=environment["AWS_ENDPOINT_URL"])
         for name in ("s3", "dynamodb", "events", "sqs")
     }
@@ -290,7 +290,7 @@ def test_uploads(
 ) -> None:
     """An upload for every verdict: answers, items, objects and events."""
     fine = png(64, 48)
-    steps = {
+    steps: dict[str, Callable[[], Any]] = {
         "accepted": lambda: uploaded(told, 1, "a.png", fine, LABELS),
         "the same again": lambda: uploaded(told, 1, "a.png", fine, LABELS),
         "identical bytes": lambda: uploaded(told, 2, "b.png", fine),
@@ -301,7 +301,7 @@ def test_uploads(
         "heavy video": lambda: uploaded(told, 7, "f.mp4", FILM),
         "gone": lambda: removed(told, 8, "a.png"),
     }
-    found = {}
+    found: dict[str, Any] = {}
     for name, step in steps.items():
         answer = step()
         found[name] = {"answer": answer, "events": told.events()}

@@ -36,10 +36,10 @@ RECIPES = ("archive", "avatar", "default", "product")
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="24" height="16"><path d="M0 0h9v9z"/></svg>'
 
 
-def picture(kind: str, *size: int, mode: str = "RGB", **options: Any) -> bytes:
+def picture(kind: str, width: int, height: int, *, mode: str = "RGB", **options: Any) -> bytes:
     """A file of one colour."""
     out = io.BytesIO()
-    Image.new(mode, size, 3 if len(mode) == 1 else None).save(out, kind, **options)
+    Image.new(mode, (width, height), 3 if len(mode) == 1 else None).save(out, kind, **options)
     return out.getvalue()
 
 
