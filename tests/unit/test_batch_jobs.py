@@ -88,23 +88,12 @@ def test_a_job_that_the_list_does_not_have_yet_is_the_job(stubs: Stubs) -> None:
     assert stubs.jobs.submit(REQUEST) == "j1"
 
 
-def test_arrays_and_dependencies_are_said_in_batch_s_words(stubs: Stubs) -> None:
-    """Size, plain dependencies, N_TO_N and SEQUENTIAL."""
+def test_an_array_is_submitted_with_its_size(stubs: Stubs) -> None:
+    """Everything else is as for a single job."""
     stubs.free()
-    stubs.submitted(
-        {
-            **SUBMISSION,
-            "arrayProperties": {"size": 3},
-            "dependsOn": [
-                {"jobId": "p"},
-                {"jobId": "q", "type": "N_TO_N"},
-                {"type": "SEQUENTIAL"},
-            ],
-        },
-    )
+    stubs.submitted({**SUBMISSION, "arrayProperties": {"size": 3}})
 
-    asked = replace(REQUEST, array_size=3, depends_on=("p",), depends_each=("q",), sequential=True)
-    assert stubs.jobs.submit(asked) == "j1"
+    assert stubs.jobs.submit(replace(REQUEST, array_size=3)) == "j1"
 
 
 def test_a_queue_without_a_policy_gets_no_share(stubs: Stubs) -> None:

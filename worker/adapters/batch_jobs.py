@@ -215,10 +215,6 @@ class BatchJobs:
     # --- requests -----------------------------------------------------------------------------
 
     def _submission(self, request: JobRequest, command: Sequence[str]) -> Any:
-        depends: list[dict[str, str]] = [{"jobId": other} for other in request.depends_on]
-        depends += [{"jobId": other, "type": "N_TO_N"} for other in request.depends_each]
-        if request.sequential:
-            depends.append({"type": "SEQUENTIAL"})
         asked: dict[str, Any] = {
             "jobName": request.name,
             "jobQueue": self._names.queue(request.queue),
@@ -231,8 +227,6 @@ class BatchJobs:
             asked["tags"]["safelight:asset"] = request.asset
         if request.array_size is not None:
             asked["arrayProperties"] = {"size": request.array_size}
-        if depends:
-            asked["dependsOn"] = depends
         if self._fair_share:
             # A share a kind: a thousand transcodes do not keep a poster waiting. Letters and
             # digits only.

@@ -48,8 +48,6 @@ class VideoLimits:
     dimension: int = 16384
     """Longer side of a frame."""
     streams: int = 64
-    frames_per_second: float = 1000.0
-    """Above this a frame rate is a tick of a clock, and the average is believed instead."""
     probe: ProgramLimits = ProgramLimits(
         wall_seconds=1800.0, memory_bytes=2 * GIBIBYTE, file_bytes=MEBIBYTE
     )
