@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from tests.unit.batch_stubs import BY_NAME, COMMAND, QUEUE, REQUEST, SUBMISSION, Stubs
-from worker.adapters.batch_jobs import BatchJobs
 from worker.adapters.pacing import Pace
 from worker.errors import (
     AccessDenied,
@@ -96,17 +95,13 @@ def test_an_array_is_submitted_with_its_size(stubs: Stubs) -> None:
     assert stubs.jobs.submit(replace(REQUEST, array_size=3)) == "j1"
 
 
-def test_a_queue_without_a_policy_gets_no_share(stubs: Stubs) -> None:
-    """Batch refuses a share there; and a job without an asset has no tag of one."""
-    jobs = BatchJobs(stubs.clients, "sl-test", fair_share=False)
+def test_a_job_without_an_asset_has_no_tag_of_one(stubs: Stubs) -> None:
+    """Nor is the image told of one."""
     stubs.free()
-    left_out = ("shareIdentifier", "schedulingPriorityOverride", "tags", "containerOverrides")
-    expected = {name: value for name, value in SUBMISSION.items() if name not in left_out}
-    expected["tags"] = {"safelight:kind": "transcode"}
-    expected["containerOverrides"] = {"command": COMMAND[:-2]}
-    stubs.submitted(expected)
+    expected = {**SUBMISSION, "tags": {"safelight:kind": "transcode"}}
+    stubs.submitted(expected | {"containerOverrides": {"command": COMMAND[:-2]}})
 
-    assert jobs.submit(replace(REQUEST, asset=None)) == "j1"
+    assert stubs.jobs.submit(replace(REQUEST, asset=None)) == "j1"
 
 
 def test_a_share_is_letters_and_digits(stubs: Stubs) -> None:
