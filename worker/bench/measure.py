@@ -398,7 +398,7 @@ def similarity(
         for key, files in scores.items():
             for file in found.measured[key].files[name]:
                 data = file.path.read_bytes()
-                # The engine's two modes write the same bytes: compared once.
+                # The engine's modes write the same bytes where no rights are copied.
                 same = (file.name, sha256(data).hexdigest())
                 if same not in known:
                     known[same] = original.score(data, cover=file.name in covers)
