@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
+from worker.atomic import atomic_write, disk_full
 from worker.bench.config import OURS, SAME, USUAL, USUAL_EFFORT, Key
 from worker.bench.measure import Figures, Floor, Report
 from worker.errors import InputError, StorageFull
@@ -275,14 +274,10 @@ def write(path: Path, data: bytes) -> None:
         InputError: ``output_unwritable``.
         StorageFull: no space left.
     """
-    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        staged.write_bytes(data)
-        staged.replace(path)
+        atomic_write(path, data)
     except OSError as error:
-        with suppress(OSError):
-            staged.unlink(missing_ok=True)
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if disk_full(error):
             raise StorageFull(f"no space left to write {path}") from error
         message = f"cannot write {path}: {error.strerror}"
         raise InputError(message, code="output_unwritable") from error
