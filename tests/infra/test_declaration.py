@@ -286,7 +286,7 @@ def test_the_exports_name_both_queues_and_their_dead_letters(
 def test_another_stack_has_other_names(ordered: Declaration) -> None:
     """Two stacks share an account without meeting."""
     names = {"intakeBucket", "deliveryBucket", "quarantineBucket", "table", "eventBus"}
-    other = declare(stack="other")
+    other = declare(stack="dev")
 
     for name in names:
         assert other.exports[name] != ordered.exports[name]

@@ -7,7 +7,6 @@ is on standard error.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import logging
 import os
@@ -88,6 +87,4 @@ def _write(out: Path, outputs: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    # A quarter of the time: Pulumi's package makes a million objects, and none is given back.
-    gc.disable()
     sys.exit(main(sys.argv[1:]))
