@@ -21,7 +21,7 @@ import pulumi
 from worker.adapters.aws_errors import aws_call
 from worker.errors import ConfigurationError, SafelightError
 from worker.local.deploy import ACTORS, MISTAKEN, STACK, program
-from worker.local.deploy.kinds.kind import Aws
+from worker.local.deploy.kinds.kind import EmulatorClients
 from worker.local.deploy.registrar import Registrar
 from worker.local.emulator import client_environment
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger().setLevel(logging.CRITICAL)
     try:
         with aws_call(f"reach the emulator at {given.endpoint}"):
-            registrar = Registrar(Aws(client_environment(given.endpoint)))
+            registrar = Registrar(EmulatorClients(client_environment(given.endpoint)))
     except SafelightError as error:
         print(error, file=sys.stderr)  # noqa: T201 - its parent reads it
         return MISTAKEN if isinstance(error, ConfigurationError) else 1
