@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from batch import reporting
-from stack import dashboard, signals
+from stack import dashboard, metric_filters
 from tests.infra.configs import WITHOUT
 from tests.infra.declared import Declaration, declare
 from worker.services.ingest.prepare import Outcome
@@ -214,8 +214,8 @@ def test_an_attempt_that_spot_took_is_counted_once(
     attempts = [{"statusReason": reason} for reason in reasons]
     event = {"detail": {"status": status, "attempts": attempts}}
 
-    assert fits(signals.reclaimed(), event) is lost
-    assert fits(signals.STARTED, event) is (status == "RUNNING")
+    assert fits(metric_filters.reclaimed(), event) is lost
+    assert fits(metric_filters.STARTED, event) is (status == "RUNNING")
 
 
 def fits(pattern: str, event: Any) -> bool:

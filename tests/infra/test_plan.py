@@ -198,16 +198,16 @@ def test_symbols_are_shown_as_people_read_them() -> None:
 
 def test_two_resources_of_one_identity_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pulumi's engine refuses them half-way through a deployment; mocks do not."""
-    from stack.cost import Cost
+    from stack.cost import CostControls
     from worker.errors import ConfigurationError
 
-    inner = Cost.__init__
+    inner = CostControls.__init__
 
-    def twice(self: Cost, *arguments: Any, **more: Any) -> None:
+    def twice(self: CostControls, *arguments: Any, **more: Any) -> None:
         inner(self, *arguments, **more)
-        inner(Cost.__new__(Cost), *arguments, **more)
+        inner(CostControls.__new__(CostControls), *arguments, **more)
 
-    monkeypatch.setattr(Cost, "__init__", twice)
+    monkeypatch.setattr(CostControls, "__init__", twice)
     with pytest.raises(ConfigurationError, match="more than once"):
         record(Symbols(stack="dev", region=None), stack="dev", config=dict(preview.IMAGES))
 
