@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.local.deploy.kinds.kind import Aws, Created, Declared, Kind
+from worker.local.deploy.kinds.kind import Created, DeclaredResource, EmulatorClients, ResourceType
 
 
-def _machine(aws: Aws, declared: Declared) -> Created:
+def _machine(aws: EmulatorClients, declared: DeclaredResource) -> Created:
     name, inputs = declared.physical_name, declared.inputs
     asked: dict[str, Any] = {"definition": inputs["definition"], "roleArn": inputs["roleArn"]}
     if "loggingConfiguration" in inputs:
@@ -35,8 +35,8 @@ def _logging(wanted: dict[str, Any]) -> dict[str, Any]:
     return asked
 
 
-KINDS = {
-    "aws:sfn/stateMachine:StateMachine": Kind(
+RESOURCE_TYPES = {
+    "aws:sfn/stateMachine:StateMachine": ResourceType(
         _machine,
         frozenset(
             {
