@@ -58,7 +58,9 @@ class Rule:
     def in_awk(self) -> str:
         """A statement that answers and ends the program, if the rule is for this call."""
         after = f" && called({_text(self.after)})" if self.after else ""
-        answers = [f'printf "%s", {_text(text)} > {_text(path)}' for path, text in self.writes.items()]
+        answers = [
+            f'printf "%s", {_text(text)} > {_text(path)}' for path, text in self.writes.items()
+        ]
         answers += [f'printf "%s", {_text(self.out)}'] * bool(self.out)
         answers += [f'printf "%s", {_text(self.err)} > "/dev/stderr"'] * bool(self.err)
         return (
@@ -176,7 +178,9 @@ class Rig:
 
     def _install(self, path: Path, name: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f'#!/bin/sh\nexec awk -f "{self._folder}/rules.awk" -- {name} "$@"\n', "utf-8")
+        path.write_text(
+            f'#!/bin/sh\nexec awk -f "{self._folder}/rules.awk" -- {name} "$@"\n', "utf-8"
+        )
         path.chmod(0o755)
 
     def _git(self, *arguments: str) -> str:
