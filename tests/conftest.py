@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import ffmpeg_features
 
+# Tests start hundreds of processes. Each would compile all it imports, and each run every test
+# module, where the environment forbids writing bytecode.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # A busy machine is no failure. What may not be slow is measured by `make bench`.
-settings.register_profile(
-    "unhurried", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("unhurried")
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", unhurried, max_examples=25)
+settings.register_profile("thorough", unhurried, max_examples=1000)
+settings.load_profile(os.environ.get("SAFELIGHT_TEST_PROFILE", "quick"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
