@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 
 from tests import ffmpeg_features
@@ -14,6 +16,10 @@ from tests import ffmpeg_features
 # module, where the environment forbids writing bytecode.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Each AWS client would read the description of its service anew: half a second for the large ones.
+_described = cache(JSONFileLoader().load_file)
+setattr(JSONFileLoader, "load_file", lambda _, path: _described(path))  # noqa: B010 - a method
 
 # A busy machine is no failure. What may not be slow is measured by `make bench`.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
