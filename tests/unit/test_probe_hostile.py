@@ -32,7 +32,7 @@ EVERYTHING = frozenset(Format)
 SMALL = Limits(pixels=1_000_000, animation_pixels=2_000_000, frames=20)
 """For mutated files: what claims to be large is refused instead of drawn."""
 
-MUTATIONS = settings(max_examples=40, derandomize=True)
+MUTATIONS = settings(derandomize=True)
 
 BEHIND_THE_FIRST_PICTURE = {
     # Cut behind their first picture these still have all that is ever opened.
