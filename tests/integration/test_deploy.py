@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
+from tests.emulators import make_sure
 from tests.infra.configs import switched
 from worker.adapters.dynamodb import schema
 from worker.errors import ConfigurationError, EmulatorError
@@ -54,12 +56,27 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    """The stack as it is by default, deployed twice: the second time changes nothing."""
-    out = tmp_path_factory.mktemp("outputs") / "outputs.json"
-    first = deploy(emulator.endpoint, out)
-    assert deploy(emulator.endpoint, out) == first
-    return Stack(emulator, read_outputs(out))
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack as it is by default, deployed again after a restart of the embedded AWS: the second
+    time changes nothing.
+    """
+    make_sure(tmp_path_factory)
+    folder, port = tmp_path_factory.mktemp("deployed"), free_port()
+    (folder / "state").mkdir()
+
+    def up() -> Emulator:
+        return start(port=port, log=folder / "emulator.log", state=folder / "state")
+
+    emulator = up()
+    try:
+        first = Stack(emulator, deploy(emulator.endpoint, folder / "outputs.json"))
+        first.s3.put_object(Bucket=first.outputs["intakeBucket"], Key="kept", Body=b"1")
+        emulator.stop()
+        emulator = up()
+        assert deploy(emulator.endpoint, folder / "outputs.json") == first.outputs
+        yield Stack(emulator, read_outputs(folder / "outputs.json"))
+    finally:
+        emulator.stop()
 
 
 # --- effects --------------------------------------------------------------------------------
@@ -255,11 +272,11 @@ def test_the_outputs_make_a_workers_environment(stack: Stack) -> None:
 
 
 def test_without_order_the_workers_read_the_queue_that_s3_fills(
-    tmp_path: Path, emulator: Emulator
+    tmp_path: Path, stack: Stack
 ) -> None:
     """One queue, and the environment says so."""
     outputs = deploy(
-        emulator.endpoint, tmp_path / "out.json", config={"intake": {"ordering": "standard"}}
+        stack.endpoint, tmp_path / "out.json", config={"intake": {"ordering": "standard"}}
     )
 
     assert outputs["workQueue"] == outputs["uploadsQueue"]
@@ -277,40 +294,18 @@ def test_everything_that_can_be_switched_on_is_created_or_registered(tmp_path: P
     assert outputs["alarmTopic"].endswith(":safelight-local-alarms")
 
 
-def test_a_kept_state_is_found_again(tmp_path: Path) -> None:
-    """After a restart of the embedded AWS a deploy gives the same outputs and loses nothing."""
-    state = tmp_path / "state"
-    state.mkdir()
-    port = free_port()
-
-    def up() -> tuple[Emulator, Stack]:
-        emulator = start(port=port, log=tmp_path / "emulator.log", state=state)
-        try:
-            return emulator, Stack(emulator, deploy(emulator.endpoint, tmp_path / "out.json"))
-        except BaseException:
-            emulator.stop()
-            raise
-
-    emulator, before = up()
-    try:
-        before.s3.put_object(Bucket=before.outputs["intakeBucket"], Key="kept", Body=b"1")
-    finally:
-        emulator.stop()
-    emulator, after = up()
-    try:
-        assert after.outputs == before.outputs
-        answer = after.s3.get_object(Bucket=after.outputs["intakeBucket"], Key="kept")
-        assert answer["Body"].read() == b"1"
-    finally:
-        emulator.stop()
+def test_a_kept_state_is_found_again(stack: Stack) -> None:
+    """What was there before the restart still is, and a repeated deploy has not touched it."""
+    answer = stack.s3.get_object(Bucket=stack.outputs["intakeBucket"], Key="kept")
+    assert answer["Body"].read() == b"1"
 
 
-def test_a_mistaken_configuration_is_said_in_lines(tmp_path: Path, emulator: Emulator) -> None:
+def test_a_mistaken_configuration_is_said_in_lines(tmp_path: Path, stack: Stack) -> None:
     """Every mistake by its key, without a traceback, and no outputs."""
     out = tmp_path / "out.json"
 
     with pytest.raises(ConfigurationError) as caught:
-        deploy(emulator.endpoint, out, config={"intake": {"memory": 1}, "colour": "red"})
+        deploy(stack.endpoint, out, config={"intake": {"memory": 1}, "colour": "red"})
 
     assert "intake.memory: must be from 512 to 10240, not 1" in caught.value.message
     assert "colour: is no key of Safelight" in caught.value.message
