@@ -40,19 +40,36 @@ DEVELOPMENT = (".pyi", ".pxd", ".pyx", ".h", ".c", ".a", ".js")
 """Suffixes of files that only compilers, editors and notebooks read."""
 
 UNUSED = (
+    "*.dist-info/RECORD",  # of files that this program removes, too
     "bin",
     "PIL/_avif.*",  # AVIF is libvips' business
     "pillow.libs/libavif-*",
+    # Of Powertools only the logger and the metrics are used.
+    "aws_lambda_powertools/event_handler",
+    "aws_lambda_powertools/utilities/auth_alpha",
+    "aws_lambda_powertools/utilities/batch",
+    "aws_lambda_powertools/utilities/circuit_breaker",
+    "aws_lambda_powertools/utilities/data_classes",
+    "aws_lambda_powertools/utilities/data_masking",
+    "aws_lambda_powertools/utilities/feature_flags",
+    "aws_lambda_powertools/utilities/idempotency",
+    "aws_lambda_powertools/utilities/kafka",
+    "aws_lambda_powertools/utilities/metadata",
+    "aws_lambda_powertools/utilities/parameters",
     "aws_lambda_powertools/utilities/parser",  # for pydantic, which is not here
-    "boto3/data",  # the resource classes; only clients are used
-    "boto3/examples",
+    "aws_lambda_powertools/utilities/streaming",
+    "aws_lambda_powertools/utilities/validation",
     "botocore/data/*/*/examples-1.json",
     "markdown_it",  # what Rich renders Markdown and source code with
     "mdurl",
     "numpy/_core/_*_tests.*",
+    "numpy/_core/_simd.*",  # for numpy's own tests
     "numpy/_core/include",
     "numpy/_core/lib",
     "numpy/f2py",  # a Fortran compiler's front end
+    "numpy/polynomial",
+    "numpy/random",
+    "numpy/testing",
     "pygments",
 )
 """Patterns of files and folders; each must match something."""
