@@ -74,6 +74,11 @@ UNUSED = (
 )
 """Patterns of files and folders; each must match something."""
 
+HTTP2 = "urllib3/http2/__init__.py"
+METADATA = "from importlib.metadata import version\n"
+"""Imported by every process that speaks to AWS, with zipfile and its compressors, to look at the
+version of a library for HTTP/2 that is not here: a sixteenth of a start's imports."""
+
 
 def main(folder: Path) -> None:
     """Trim the libraries in a folder."""
@@ -81,6 +86,7 @@ def main(folder: Path) -> None:
     # Afterwards: the files of a service that is gone cannot go again.
     removed += sum(remove(path) for path in list(unused(folder)))
     lighten(folder / "botocore" / "data")
+    import_late(folder / HTTP2, METADATA)
     print(f"trim: {removed / 1e6:.1f} MB removed")  # noqa: T201
 
 
@@ -145,6 +151,16 @@ def prefix(model: Path) -> str:
 def write(path: Path, value: Any) -> None:
     """Write JSON without blanks."""
     path.write_text(json.dumps(value, separators=(",", ":")), encoding="utf-8")
+
+
+def import_late(path: Path, line: str) -> None:
+    """Turn ``from MODULE import FUNCTION`` into a function that imports when it is called."""
+    source = path.read_text("utf-8")
+    if line not in source:
+        sys.exit(f"trim: {path} has no {line!r}")
+    name = line.rsplit(maxsplit=1)[-1]
+    late = f"def {name}(*arguments):\n    {line}    return {name}(*arguments)\n"
+    path.write_text(source.replace(line, late), "utf-8")
 
 
 def unused(folder: Path) -> Iterator[Path]:
