@@ -20,9 +20,10 @@ from pathlib import Path
 HOME = Path("/opt/safelight")
 MODULES = {
     "lambda": ("awslambdaric.bootstrap", "worker.entrypoints.ingest", "redis"),
-    "batch": ("batch.__main__", "cv2", "boto3", "redis"),
+    "batch": ("batch.__main__", "cv2", "botocore.session", "redis"),
 }
-ABSENT = {"lambda": ("cv2", "pip", "pulumi"), "batch": ("awslambdaric", "pip", "pulumi")}
+DEVELOPMENT = ("pip", "pulumi", "worker.bench", "worker.local", "worker.samples")
+ABSENT = {"lambda": ("cv2", *DEVELOPMENT), "batch": ("awslambdaric", *DEVELOPMENT)}
 TOOLS = ("pip", "pip3", "cc", "gcc", "c++", "make", "git", "curl", "wget")
 """Whoever breaks in must bring their own."""
 SIDE = 64
@@ -97,11 +98,12 @@ def engine() -> Iterator[str]:
 
 def services() -> Iterator[str]:
     """The trimmed descriptions of AWS services still make clients that know where to call."""
-    import boto3
+    from botocore.session import Session
 
-    session = boto3.Session("key", "secret", region_name="eu-central-1")
+    session = Session()
+    session.set_credentials("key", "secret")
     for name in session.get_available_services():
-        at: str = session.client(name).meta.endpoint_url  # type: ignore[call-overload]
+        at: str = session.create_client(name, "eu-central-1").meta.endpoint_url
         if not re.fullmatch(r"https://[a-z0-9.-]+\.amazonaws\.com", at):
             yield f"a client for {name} would call {at}"
         if name == "s3" and session.get_available_regions(name) == []:
