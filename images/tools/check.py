@@ -20,7 +20,7 @@ from pathlib import Path
 HOME = Path("/opt/safelight")
 MODULES = {
     "lambda": ("awslambdaric.bootstrap", "worker.entrypoints.ingest", "redis"),
-    "batch": ("batch.__main__", "cv2", "botocore.session", "redis"),
+    "batch": ("batch.__main__", "cv2", "boto3", "redis"),
 }
 DEVELOPMENT = ("pip", "pulumi", "worker.bench", "worker.local", "worker.samples")
 ABSENT = {"lambda": ("cv2", *DEVELOPMENT), "batch": ("awslambdaric", *DEVELOPMENT)}
@@ -98,12 +98,11 @@ def engine() -> Iterator[str]:
 
 def services() -> Iterator[str]:
     """The trimmed descriptions of AWS services still make clients that know where to call."""
-    from botocore.session import Session
+    import boto3
 
-    session = Session()
-    session.set_credentials("key", "secret")
+    session = boto3.Session("key", "secret", region_name="eu-central-1")
     for name in session.get_available_services():
-        at: str = session.create_client(name, "eu-central-1").meta.endpoint_url
+        at: str = session.client(name).meta.endpoint_url  # type: ignore[call-overload]
         if not re.fullmatch(r"https://[a-z0-9.-]+\.amazonaws\.com", at):
             yield f"a client for {name} would call {at}"
         if name == "s3" and session.get_available_regions(name) == []:

@@ -65,7 +65,7 @@ def test_the_bill_of_materials_names_everything(engine: Engine, image: str) -> N
     urls = [one["purl"] for one in found["components"]]
     assert len(urls) == len(set(urls))
     names = {one["name"] for one in found["components"]}
-    assert {"pyvips-binary", "numpy", "botocore", "libc6", "python3.13-minimal"} <= names
+    assert {"pyvips-binary", "numpy", "boto3", "libc6", "python3.13-minimal"} <= names
     assert ("opencv-python-headless" in names, "ffmpeg" in names) == ((image == BATCH),) * 2
     assert {"apt", "perl-base", "passwd"} & names == set()
 

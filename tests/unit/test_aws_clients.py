@@ -26,11 +26,11 @@ ENVIRONMENT = {
 }
 
 
-def test_importing_and_making_them_does_not_load_botocore() -> None:
+def test_importing_and_making_them_does_not_load_boto3() -> None:
     """A process that never asks AWS does not pay for loading its library."""
     program = (
         "import sys; from worker.adapters.aws_clients import AwsClients; AwsClients();"
-        "sys.exit('botocore.session' in sys.modules)"
+        "sys.exit('boto3' in sys.modules)"
     )
     root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", program], cwd=root, check=False).returncode == 0

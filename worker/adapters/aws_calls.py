@@ -42,9 +42,9 @@ class CallLog:
         self._path, self._identity = path, identity
 
     def attach(self, session: Any) -> None:
-        """Write every call of the clients that a botocore session makes from now on."""
+        """Write every call of the clients that a boto3 session makes from now on."""
         # The first that botocore says of a call, and once, however often it is sent.
-        session.register("provide-client-params", self._called)
+        session.events.register("provide-client-params", self._called)
 
     def write(self, service: str, operation: str, resources: Mapping[str, Any]) -> None:
         """Write one call."""
