@@ -3,5 +3,5 @@ local stack (``worker.local.state_machine``).
 
 ``heavy.asl.json`` wants substitutions written ``${Name}``: ``Queue`` (a job queue), ``Job...`` (a
 job definition for each kind: ``JobTranscodePart`` runs ``transcode-part``) and ``WorkflowFunction``
-(the function whose handler is ``worker.entrypoints.workflow``).
+(the function whose handler is ``worker.entrypoints.lambda_workflow``).
 """

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from worker.adapters.aws.stepfunctions import execution_name, payload_text
 from worker.adapters.disk_errors import disk_call
-from worker.adapters.stepfunctions import execution_name, payload_text
 from worker.adapters.timestamps import now_text
-from worker.errors import ConfigurationError, StorageFull, Unreachable
+from worker.domain.errors import ConfigurationError, StorageFull, Unreachable
 
 BUSY_SECONDS = 10.0
 """Longest wait for another process that is writing."""

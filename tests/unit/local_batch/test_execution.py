@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from worker.jobs import JobRequest, command_line
+from worker.domain.job import JobRequest, command_line
 from worker.local.batch.execution import ContainerExecutor, Running, Task, batch_command
-from worker.local.batch.leftover import born
+from worker.local.batch.orphans import born
 
 REQUEST = JobRequest(
     name="n",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from worker.errors import JobMissing, SafelightError
-from worker.jobs import JobRequest, JobState, JobStatus
+from worker.domain.errors import JobMissing, SafelightError
+from worker.domain.job import JobRequest, JobState, JobStatus
 
 
 @dataclass

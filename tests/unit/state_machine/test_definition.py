@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import batch.workflows
-from batch import catalog
-from worker.errors import WorkflowError
+from batch import catalogue
+from worker.domain.errors import WorkflowError
 from worker.local.state_machine.definition import (
     INVOKE,
     SUBMIT_JOB,
@@ -81,7 +81,7 @@ def test_every_job_is_one_that_the_catalogue_accepts(file: Path) -> None:
     for state in jobs:
         assert state.parameters is not None
         request = job_request(state.parameters(INPUT, {}))
-        kind = catalog.kind(request.kind)
+        kind = catalogue.kind(request.kind)
         assert all(kind.parameter(name) for name in request.parameters), request
         assert kind.array or request.array_size is None
         assert request.inputs == (INPUT["source"],)

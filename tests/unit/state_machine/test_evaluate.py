@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.unit.state_machine.fake_jobs import FakeJobs
-from worker.errors import JobRejected, Throttled, Unreachable
-from worker.jobs import JobState
+from worker.domain.errors import JobRejected, Throttled, Unreachable
+from worker.domain.job import JobState
 from worker.local.state_machine.definition import INVOKE, SUBMIT_JOB, Machine, load
 from worker.local.state_machine.evaluate import Ended, Evaluation
 from worker.local.state_machine.store import Execution, Executions

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worker.local.batch import needs
+from worker.local.batch import resources
 from worker.local.batch.execution import ProcessExecutor
 from worker.local.batch.runner import Runner
 from worker.local.child import arguments, log, tell_ready
-from worker.services.local_run.stop import Stop
+from worker.services.process_files.stop import Stop
 
 
 def main() -> None:
@@ -17,9 +17,9 @@ def main() -> None:
     given = arguments("folder", optional={"slots": ""})
     runner = Runner(
         Path(given.values["folder"]),
-        needs=needs.of_catalog,
-        executor=ProcessExecutor(needs.environment()),
-        slots=float(given.values["slots"] or needs.processors()),
+        needs=resources.of_catalog,
+        executor=ProcessExecutor(resources.environment()),
+        slots=float(given.values["slots"] or resources.processors()),
         say=log,
     )
     stop = Stop()

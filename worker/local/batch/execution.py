@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol
 
-from worker.jobs import JobRequest, command_line
-from worker.local import leash
+from worker.domain.job import JobRequest, command_line
+from worker.local import parent_death_signal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ def batch_command(task: Task) -> Sequence[str]:
 
 
 class ProcessExecutor:
-    """Child processes on a leash: they get SIGTERM when the runner dies.
+    """Child processes: they get SIGTERM when the runner dies.
 
     Args:
         environment: of every job.
@@ -148,7 +148,7 @@ def _popen(
     command: Sequence[str], environment: Mapping[str, str], output: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        leash.command(command),
+        parent_death_signal.command(command),
         env=dict(environment),
         stdin=subprocess.DEVNULL,
         stdout=output,

@@ -1,7 +1,7 @@
 """Whether a failed attempt is followed by another one, by AWS Batch's rules.
 
 Source: AWS Batch API Reference, ``RetryStrategy`` and ``EvaluateOnExit``. The rules themselves are
-data of ``batch.catalog``; nothing here knows an exit code.
+data of ``batch.catalogue``; nothing here knows an exit code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def host_lost(instance: str) -> str:
     return f"Host EC2 (instance {instance}) terminated."
 
 
-class Rule(Protocol):
+class RetryRule(Protocol):
     """One line of ``evaluateOnExit``: all patterns that are given must fit."""
 
     @property
@@ -51,7 +51,7 @@ class Needs:
     """Of one attempt."""
     attempts: int = 1
     """All together."""
-    rules: Sequence[Rule] = ()
+    rules: Sequence[RetryRule] = ()
 
 
 def again(needs: Needs, *, attempts: int, exit_code: int | None, reason: str) -> bool:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path as File
 from typing import Any
 
-from worker.errors import Problem, WorkflowError
+from worker.domain.errors import Problem, WorkflowError
 from worker.local.state_machine import paths
 from worker.local.state_machine.paths import Expression, ExpressionRefused, Path
 

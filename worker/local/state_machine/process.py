@@ -1,7 +1,7 @@
 """The child of the local stack that runs state machines: from ``asset.heavy`` to a record.
 
 A rule on the bus sends heavy uploads to a queue of the local stack's own. This process hands each
-to the handler that starts the workflow on AWS (``worker.entrypoints.workflow``), with starts
+to the handler that starts the workflow on AWS (``worker.entrypoints.lambda_workflow``), with starts
 written to an SQLite file instead of sent to Step Functions, and drives what was started, looking
 at every execution a few times a second. All it knows is in that file: killed at any moment it goes
 on where it was.
@@ -16,14 +16,14 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Protocol
 
-from worker.adapters.aws_clients import AwsClients
-from worker.adapters.aws_errors import aws_call
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.errors import aws_call
 from worker.adapters.local_workflows import LocalWorkflows, Start
-from worker.errors import SafelightError, WorkflowError
-from worker.local.actors import PLUMBING, ROOT, Actors
-from worker.local.child import Patience, arguments, log, pause, stopping
+from worker.domain.errors import SafelightError, WorkflowError
+from worker.local.child import Backoff, arguments, log, pause, stopping
 from worker.local.deploy import STACK, Outputs, read_outputs
-from worker.local.permits import Permits
+from worker.local.iam_simulator import Permits
+from worker.local.roles import PLUMBING, ROOT, Actors
 from worker.local.root_clients import RootClients
 from worker.local.state_machine import definition
 from worker.local.state_machine.definition import Machine
@@ -31,7 +31,7 @@ from worker.local.state_machine.evaluate import Ended, Evaluation
 from worker.local.state_machine.store import Execution, Executions, Steps
 from worker.local.state_machine.tasks import LocalTasks, Rights
 from worker.ports import Queue
-from worker.services.local_run.stop import Stop
+from worker.services.process_files.stop import Stop
 
 QUEUE = "safelight-local-heavy"
 RULE = f"safelight-{STACK}-heavy"
@@ -200,7 +200,7 @@ def run(
     def fail(event: Any, error: SafelightError) -> None:
         queue.send(dead_letters, [(_failed_call(event, error), "", "")])
 
-    patience = Patience(stop)
+    patience = Backoff(stop)
     while not stop.requested:
         try:
             wait = 0 if driver.busy else IDLE_SECONDS

@@ -16,7 +16,7 @@ from typing import Any
 from worker.adapters.disk_errors import disk_call
 from worker.adapters.local_workflows import BUSY_SECONDS
 from worker.adapters.timestamps import now_text
-from worker.errors import ConfigurationError, StorageFull, Unreachable
+from worker.domain.errors import ConfigurationError, StorageFull, Unreachable
 from worker.local.state_machine.evaluate import Ended, Phase, Step
 
 _TABLES = """

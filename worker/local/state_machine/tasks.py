@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.errors import (
+from worker.domain.errors import (
     AccessDenied,
     JobMissing,
     JobRejected,
@@ -23,8 +23,8 @@ from worker.errors import (
     Throttled,
     TransientError,
 )
-from worker.jobs import JobRequest, JobState, JobStatus
-from worker.local.permits import Permit, everything
+from worker.domain.job import JobRequest, JobState, JobStatus
+from worker.local.iam_simulator import Permit, everything
 from worker.local.state_machine.definition import INVOKE, SUBMIT_JOB
 from worker.local.state_machine.evaluate import RUNTIME, TaskFailed
 from worker.ports import Jobs
