@@ -12,11 +12,11 @@ import pytest
 from tests.unit.local_batch.rig import FOREVER, NEEDS, OK, STUBBORN, Rig, ends_with
 from worker.domain.errors import ConfigurationError, InputError
 from worker.domain.job import JobState
+from worker.job_context import Stop
 from worker.local.batch.jobs import LocalJobs
 from worker.local.batch.orphans import born
 from worker.local.batch.retry import EXITED, NOT_STARTED, TIMED_OUT
 from worker.local.batch.runner import Runner
-from worker.services.process_files.stop import Stop
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from tests.unit.state_machine.fake_jobs import FakeJobs
 from worker.adapters.local_workflows import LocalWorkflows
 from worker.domain.errors import MalformedMessage, Unreachable
 from worker.domain.job import JobState
+from worker.job_context import Stop
 from worker.local.state_machine import process
 from worker.local.state_machine.process import Driver, shipped
 from worker.local.state_machine.store import Execution, Executions
 from worker.local.state_machine.tasks import LocalTasks
-from worker.services.process_files.stop import Stop
 
 INPUT = {
     "name": "asset-1",

@@ -64,10 +64,11 @@ class Folder:
         }
 
 
-class CountedStop:
+class CountedStop(Stop):
     """Asks to stop after it has been looked at so many times."""
 
     def __init__(self, looks: int | None = None) -> None:
+        super().__init__()
         self._left = looks
 
     @property

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from worker.job_context import Stop
 from worker.local.batch import resources
 from worker.local.batch.execution import ProcessExecutor
 from worker.local.batch.runner import Runner
 from worker.local.child import arguments, log, tell_ready
-from worker.services.process_files.stop import Stop
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call
 from worker.adapters.local_workflows import LocalWorkflows, Start
 from worker.domain.errors import SafelightError, WorkflowError
+from worker.job_context import Stop
 from worker.local.child import Backoff, arguments, log, pause, stopping
 from worker.local.deploy import STACK, Outputs, read_outputs
 from worker.local.iam_simulator import Permits
@@ -31,7 +32,6 @@ from worker.local.state_machine.evaluate import Ended, Evaluation
 from worker.local.state_machine.store import Execution, Executions, Steps
 from worker.local.state_machine.tasks import LocalTasks, Rights
 from worker.ports import Queue
-from worker.services.process_files.stop import Stop
 
 QUEUE = "safelight-local-heavy"
 RULE = f"safelight-{STACK}-heavy"
