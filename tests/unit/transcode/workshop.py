@@ -10,6 +10,7 @@ from pathlib import Path
 from batch.catalogue import kind
 from batch.operations import find
 from batch.work import Stopped, Value, Work
+from worker.job_context import Stop
 
 
 class Folder:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from batch.catalogue import kind
 from batch.work import Value, Work
+from worker.job_context import Stop
 
 
 @dataclass
