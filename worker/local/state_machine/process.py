@@ -1,4 +1,4 @@
-"""The child of the local stack that runs state machines: from ``asset.heavy`` to a record.
+"""The child of the local stack that runs state machines: from ``asset.processing`` to a record.
 
 A rule on the bus sends heavy uploads to a queue of the local stack's own. This process hands each
 to the handler that starts the workflow on AWS (``worker.entrypoints.lambda_workflow``), with starts
