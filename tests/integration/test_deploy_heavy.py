@@ -1,12 +1,13 @@
 """What the embedded AWS holds beside storage and queues: machines, jobs, functions, alarms, images.
 
-It runs none of it; the local stack does. As read back: what the program declares is there, by the
-names and ARNs that everything else refers to.
+It runs the state machine; the local stack does the rest. As read back: what the program declares is
+there, by the names and ARNs that everything else refers to.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +25,7 @@ from worker.local.deploy.kinds.kind import Aws
 from worker.local.deploy.registrar import Registrar
 from worker.local.emulator import Emulator, free_port, running, start
 from worker.local.stack import HANDLER, WORKFLOW_HANDLER
+from worker.local.workflows import SEND
 
 NAME = "safelight-local"
 
@@ -117,6 +119,9 @@ def test_the_state_machine_is_the_shipped_one(held: Held) -> None:
     assert found["roleArn"] == Actors.of(held.outputs).machine().role
     assert held.outputs["jobDefinitions"]["transcode"] in found["definition"]
     assert "${" not in found["definition"]
+    # It has no Batch and cannot run the function: both are asked for by a queue.
+    resources = set(re.findall(r'"Resource": "([^"]+)"', found["definition"]))
+    assert resources == {SEND}
 
 
 def test_alarms_dashboard_and_who_hears_them(held: Held) -> None:

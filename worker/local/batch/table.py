@@ -21,7 +21,7 @@ from worker.jobs import JobRequest
 from worker.local.batch.retry import CHILD_FAILED, DEPENDENCY_FAILED
 
 FILE = "jobs.sqlite"
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 30.0
 """Longest wait for another process that is writing; every transaction takes milliseconds."""
 
@@ -43,6 +43,8 @@ CREATE INDEX by_parent ON jobs (parent, child);
 CREATE TABLE needs (job TEXT, other TEXT, PRIMARY KEY (job, other)) WITHOUT ROWID;
 CREATE INDEX needed ON needs (other);
 """
+_TOKENS = "CREATE TABLE tokens (token TEXT PRIMARY KEY, job TEXT NOT NULL) WITHOUT ROWID"
+"""Tasks of state machines that wait for a job. Since version 2."""
 
 ENDED = "('SUCCEEDED', 'FAILED')"
 WAITING = "('SUBMITTED', 'PENDING', 'RUNNABLE')"
@@ -79,6 +81,8 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         if version == 0:
             for statement in _TABLES.split(";\n"):
                 database.execute(statement)
+        if version in {0, 1}:
+            database.execute(_TOKENS)
             database.execute(f"PRAGMA user_version = {VERSION}")
         elif version != VERSION:
             raise ConfigurationError(f"{path}: jobs of version {version}, not {VERSION}")

@@ -6,8 +6,8 @@ identity. One deploy a process, because Pulumi's runtime is one to a process: :f
 ``python -m worker.local.deploy`` and reads the outputs it leaves.
 
 What the emulator cannot hold is not created, only registered: ``kinds.registered`` lists it with
-the reasons. What it holds and does not run (functions, state machines, jobs), the local stack runs,
-each with the role that the program gives it: those are the ``localActors`` of the outputs.
+the reasons. What it holds and does not run (functions, jobs), the local stack runs, each with the
+role that the program gives it: those are the ``localActors`` of the outputs.
 """
 
 from __future__ import annotations
