@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
 from batch.catalog import EXIT_AGAIN, EXIT_BAD_INPUT, EXIT_FAILED, EXIT_USAGE
+from worker.atomic import disk_full
 from worker.errors import (
     EngineError,
     PoisonInput,
@@ -37,7 +37,7 @@ def known_as(error: BaseException) -> SafelightError:
             return error
         case MemoryError():
             return PoisonInput(Reason.OUT_OF_MEMORY, "the job needs more memory than it has")
-        case OSError() if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        case OSError() if disk_full(error):
             return ScratchFull("the scratch disk is full")
         case KeyboardInterrupt():
             return Stopped("the job was interrupted")

@@ -18,7 +18,6 @@ Queue: TypeAlias = Literal["standard", "urgent", "bulk"]
 Agreement: TypeAlias = Callable[[Mapping[str, Any]], Sequence[Problem]]
 """Of parameters whose values are right each by itself: what is wrong with them together."""
 
-BOTH = ("x86_64", "arm64")
 ARRAY_CHILDREN = 10_000
 """Most children of an array job in Batch."""
 
@@ -71,7 +70,6 @@ class Kind:
     """Disk a machine should have for it."""
     scratch_factor: float = 2.0
     """Most bytes it writes to scratch for each byte of input; checked before it starts."""
-    architectures: tuple[str, ...] = BOTH
     timeout_seconds: int = 3600
     """Of one attempt."""
     attempts: int = 5

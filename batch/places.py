@@ -23,15 +23,13 @@ from threading import Lock
 from typing import Protocol
 
 from batch.addresses import checked_name
-from batch.aside import PREFIX, aside, held, sweep
 from batch.work import Stop
+from worker.atomic import STAGING_PREFIX, disk_full, lock_file, locked_staging, sweep
 from worker.errors import EngineError, InputError, ObjectMissing, SafelightError, StorageFull
 from worker.ports import ObjectStore, StoredObject
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 """For results in a place that is never written twice with different content."""
-_FULL = frozenset({28, 122, 27})
-"""ENOSPC, EDQUOT, EFBIG."""
 CONTENT_TYPES = {
     ".aac": "audio/aac",
     ".avif": "image/avif",
@@ -171,7 +169,9 @@ class FolderPlace:
         """See ``Place.names``."""
         top = self._root / prefix
         found = (
-            path for path in top.rglob("*") if path.is_file() and not path.name.startswith(PREFIX)
+            path
+            for path in top.rglob("*")
+            if path.is_file() and not path.name.startswith(STAGING_PREFIX)
         )
         yield from sorted(path.relative_to(self._root).as_posix() for path in found)
 
@@ -203,7 +203,7 @@ class FolderPlace:
         lock = self._path(f".checkpoint/{record.replace('/', '-')}.lock")
         stack = ExitStack()
         try:
-            stack.enter_context(held(lock))
+            stack.enter_context(lock_file(lock))
         except BlockingIOError as error:
             text = f"{self._root}: another job works there"
             raise InputError(text, code="output_busy") from error
@@ -225,7 +225,7 @@ class FolderPlace:
             if final.parent not in self._swept:
                 sweep(final.parent)
                 self._swept.add(final.parent)
-            with aside(final.parent) as half:
+            with locked_staging(final.parent) as half:
                 write(half)
                 half.chmod(0o644)
                 half.replace(final)
@@ -233,7 +233,7 @@ class FolderPlace:
             raise self._unwritten(error, name) from error
 
     def _unwritten(self, error: OSError, name: str) -> SafelightError:
-        if error.errno in _FULL:
+        if disk_full(error):
             return StorageFull(f"no room for {name} in the output folder")
         return self._unusable(error)
 

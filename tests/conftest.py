@@ -8,12 +8,26 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import ffmpeg_features
+from tests.golden import Golden
 
 # A busy machine is no failure. What may not be slow is measured by `make bench`.
 settings.register_profile(
     "unhurried", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("unhurried")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The one way to change a golden file."""
+    parser.addoption(
+        "--write-golden", action="store_true", help="write golden files instead of comparing"
+    )
+
+
+@pytest.fixture(scope="module")
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """The golden files beside a test module."""
+    return Golden(request.path.parent / "golden", write=request.config.getoption("write_golden"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

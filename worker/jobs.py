@@ -17,7 +17,7 @@ class JobState(StrEnum):
     SUBMITTED = "SUBMITTED"
     """Accepted; not looked at yet."""
     PENDING = "PENDING"
-    """Waits for the jobs it depends on, or is the parent of an array."""
+    """Is the parent of an array, or waits for other jobs."""
     RUNNABLE = "RUNNABLE"
     """Waits for a free machine, or between two attempts."""
     STARTING = "STARTING"
@@ -50,12 +50,6 @@ class JobRequest:
     """The asset in whose record the job is listed."""
     array_size: int | None = None
     """Children of an array job, 2 to 10,000; None for a single job."""
-    depends_on: tuple[str, ...] = ()
-    """Ids of jobs that must succeed first; when one fails, this job fails without running."""
-    depends_each: tuple[str, ...] = ()
-    """Ids of array jobs of the same size: child n waits for child n alone (``N_TO_N``)."""
-    sequential: bool = False
-    """Children of the array run one after the other (``SEQUENTIAL``)."""
     priority: int = 0
     """0 to 9999; the higher goes first within its queue."""
 

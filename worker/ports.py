@@ -1,9 +1,9 @@
 """What the services need from the world, in domain words. Protocols only.
 
-Every port has an AWS adapter and, where a person could use it, a local one; one contract suite
-(tests/contract) runs on all of them. Adapters map foreign errors to ``worker.errors`` and nothing
-else: a missing object is ``ObjectMissing``, a throttled or unreachable store is a
-``TransientError``, a failed condition is ``Conflict``.
+Every port has an AWS adapter, and a second one only where a person uses it; one contract suite
+(tests/contract) runs on all of them and on the tests' fakes. Adapters map foreign errors to
+``worker.errors`` and nothing else: a missing object is ``ObjectMissing``, a throttled or
+unreachable store is a ``TransientError``, a failed condition is ``Conflict``.
 """
 
 from __future__ import annotations

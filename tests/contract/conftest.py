@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.contract.catalog_tables import make_table
 from tests.contract.object_place import Place
 from tests.emulators import make_sure
+from tests.unit.fakes import MemoryCatalog, MemoryStore
 from worker.adapters.aws_clients import AwsClients
 from worker.adapters.dynamodb.catalog import DynamoCatalog
-from worker.adapters.files import FileObjectStore
 from worker.adapters.s3 import S3ObjectStore
-from worker.adapters.sqlite_catalog import SqliteCatalog
 from worker.local.emulator import Emulator, running
 from worker.ports import Catalog
 
@@ -42,14 +40,11 @@ def fresh() -> Callable[[str], str]:
     return lambda prefix: f"{prefix}-{uuid.uuid4().hex[:12]}"
 
 
-@pytest.fixture(params=["sqlite", "dynamodb"])
+@pytest.fixture(params=["fake", "dynamodb"])
 def catalog(request: pytest.FixtureRequest, fresh: Callable[[str], str]) -> Iterator[Catalog]:
-    """An empty catalog, on each adapter."""
-    if request.param == "sqlite":
-        folder: Path = request.getfixturevalue("tmp_path")
-        local = SqliteCatalog(folder / "catalog.sqlite")
-        yield local
-        local.close()
+    """An empty catalog: the tests' fake, then the table."""
+    if request.param == "fake":
+        yield MemoryCatalog()
         return
     clients: AwsClients = request.getfixturevalue("clients")
     name = fresh("catalog")
@@ -58,12 +53,12 @@ def catalog(request: pytest.FixtureRequest, fresh: Callable[[str], str]) -> Iter
     clients.dynamodb.delete_table(TableName=name)
 
 
-@pytest.fixture(params=["files", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, fresh: Callable[[str], str]) -> Place:
-    """Every adapter in turn."""
+@pytest.fixture(params=["fake", "s3"])
+def place(request: pytest.FixtureRequest, fresh: Callable[[str], str]) -> Place:
+    """An empty bucket: in the tests' fake, then in S3."""
     bucket = fresh("bucket")
-    if request.param == "files":
-        return Place(FileObjectStore(tmp_path / "store"), bucket)
+    if request.param == "fake":
+        return Place(MemoryStore(versioned=bucket), bucket)
     clients: AwsClients = request.getfixturevalue("clients")
     clients.s3.create_bucket(
         Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}

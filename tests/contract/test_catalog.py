@@ -1,4 +1,4 @@
-"""The catalog's contract, on SQLite and on DynamoDB: what one outcome does to one asset."""
+"""The catalog's contract, on the fake and on DynamoDB: what one outcome does to one asset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalog's contract, on SQLite and on DynamoDB: tags, timeline, jobs, forgetting."""
+"""The catalog's contract, on the fake and on DynamoDB: tags, timeline, jobs, forgetting."""
 
 from __future__ import annotations
 

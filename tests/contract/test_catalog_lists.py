@@ -1,4 +1,4 @@
-"""The catalog's contract, on SQLite and on DynamoDB: what the lists of assets have in them."""
+"""The catalog's contract, on the fake and on DynamoDB: what the lists of assets have in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ObjectStore: one suite on files and on S3."""
+"""ObjectStore: one suite on the fake and on S3."""
 
 from __future__ import annotations
 

@@ -1,11 +1,8 @@
-"""What can go wrong below a store: the network, the service, the disk, the deployment."""
+"""What can go wrong below a store: the network, the service, the deployment."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from botocore.stub import Stubber
@@ -13,7 +10,6 @@ from botocore.stub import Stubber
 from tests.contract.canned import Canned, clients_for, serving
 from worker.adapters import aws_errors
 from worker.adapters.aws_clients import AwsClients
-from worker.adapters.files import FileObjectStore
 from worker.adapters.s3 import COPY_BYTES, S3ObjectStore
 from worker.errors import (
     AccessDenied,
@@ -192,88 +188,6 @@ def test_a_copy_in_parts_that_fails_leaves_nothing() -> None:
             copy_large(clients)
 
         s3.assert_no_pending_responses()
-
-
-@pytest.mark.parametrize("bucket", ["", "..", "a/b", "UPPER", "x" * 64, "a..b", "/abs", "a\x00b"])
-def test_a_folder_has_only_buckets_that_s3_could_have(tmp_path: Path, bucket: str) -> None:
-    """No bucket's name leads out of the folder."""
-    store = FileObjectStore(tmp_path / "store")
-
-    with pytest.raises(ConfigurationError):
-        store.put(bucket, "key", b"x", content_type="image/jpeg")
-    with pytest.raises(ConfigurationError):
-        store.get(bucket, "key")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_in_the_folders_place_is_said(tmp_path: Path) -> None:
-    """A store whose folder is a file cannot be written: one clear error, no traceback."""
-    (tmp_path / "store").write_text("not a folder")
-
-    with pytest.raises(ConfigurationError, match="store"):
-        FileObjectStore(tmp_path / "store").put("bucket", "key", b"x", content_type="image/jpeg")
-
-
-def test_nothing_is_left_behind(tmp_path: Path) -> None:
-    """After writes, replacements and deletes of deep keys only the lock and empty folders stay."""
-    store = FileObjectStore(tmp_path)
-    for _ in range(3):
-        store.put("bucket", "a/b/c", b"x" * 100, content_type="image/jpeg")
-    assert len(list((tmp_path / "bucket" / "a" / "b" / "c").iterdir())) == 2
-
-    store.delete("bucket", "a/b/c")
-
-    assert sorted(path.name for path in (tmp_path / "bucket").rglob("*")) == ["=aside", "=lock"]
-
-
-def test_what_a_killed_writer_leaves_is_no_object(tmp_path: Path) -> None:
-    """Bytes written aside, or in place but not described yet, are neither listed nor read."""
-    store = FileObjectStore(tmp_path)
-    store.put("bucket", "whole", b"x", content_type="image/jpeg")
-    (tmp_path / "bucket" / "=aside" / "0123").write_bytes(b"half")
-    (tmp_path / "bucket" / "half").mkdir()
-    (tmp_path / "bucket" / "half" / "=0123").write_bytes(b"half")
-
-    assert [found.key for found in store.list("bucket")] == ["whole"]
-
-
-def test_a_damaged_description_is_said(tmp_path: Path) -> None:
-    """A description that somebody has edited into nonsense is an error with its path."""
-    store = FileObjectStore(tmp_path)
-    store.put("bucket", "key", b"x", content_type="image/jpeg")
-    (tmp_path / "bucket" / "key" / "=object.json").write_text("{")
-
-    with pytest.raises(ConfigurationError, match=r"=object\.json"):
-        store.get("bucket", "key")
-
-
-def test_cut_off_bytes_are_noticed(tmp_path: Path) -> None:
-    """Bytes that are fewer than described are not handed out."""
-    store = FileObjectStore(tmp_path)
-    store.put("bucket", "key", b"x" * 100, content_type="image/jpeg")
-    (found,) = (tmp_path / "bucket" / "key").glob("=[0-9a-f]*")
-    found.write_bytes(b"x")
-
-    with pytest.raises(Unreachable):
-        store.get("bucket", "key")
-
-
-def test_writing_and_deleting_neighbours_at_once(tmp_path: Path) -> None:
-    """A delete that removes empty folders never takes one from under a write beside it."""
-    store = FileObjectStore(tmp_path)
-    together = threading.Barrier(4)
-
-    def work(number: int) -> None:
-        together.wait()
-        for _ in range(40):
-            store.put("bucket", f"deep/er/{number}", b"x", content_type="image/jpeg")
-            assert store.get("bucket", f"deep/er/{number}")[0] == b"x"
-            store.delete("bucket", f"deep/er/{number}")
-
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(work, range(4)))
-
-    assert list(store.list("bucket")) == []
 
 
 def test_an_archived_object_has_a_code_of_its_own() -> None:

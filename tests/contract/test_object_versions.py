@@ -1,4 +1,4 @@
-"""ObjectStore: versions, tags and ages, on files and on S3."""
+"""ObjectStore: versions, tags and ages, on the fake and on S3."""
 
 from __future__ import annotations
 

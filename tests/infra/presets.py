@@ -1,9 +1,9 @@
 """The two presets as they are deployed: every resource with every input, as text to compare.
 
-``dev`` is written down whole, ``prod`` as far as it is another resource or other inputs.
-``python -m tests.infra.presets`` writes both files anew: what changes in them is what a deployment
-would change. Left out is what tests of its own say exactly: tags, what a job's container is given,
-the state machine's definition, the dashboard.
+``dev`` is written down whole, ``prod`` as far as it is another resource or other inputs: what
+changes in the files is what a deployment would change. ``jobs`` has what both leave out of job
+definitions and of the state machine. Tests of their own say the rest
+exactly: other tags, the dashboard.
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ from pulumi import AssetArchive
 from tests.infra.declared import Declaration, Resource, declare
 
 NAMES = ("dev", "prod")
-FOLDER = Path(__file__).with_name("golden")
 PROGRAM = Path(__file__).parents[2] / "pulumi"
 LEFT_OUT = frozenset({"containerProperties", "dashboardBody", "definition", "tags"})
-WIDTH = 100
 Shown = Mapping[str, Any]
 
 
@@ -43,11 +41,20 @@ def declared(name: str) -> Declaration:
     return declare(values(name))
 
 
-def texts() -> Mapping[str, str]:
-    """What should be in the file of each preset."""
+def files() -> Mapping[str, Shown]:
+    """What should be in each golden file."""
     dev, prod = (_all(declared(name)) for name in NAMES)
     other = {what: prod.get(what) for what in {*dev, *prod} if dev.get(what) != prod.get(what)}
-    return {"dev": _lines(dev, 0) + "\n", "prod": _lines(other, 0) + "\n"}
+    jobs = {
+        f"{one.kind} {one.name}": {
+            key: json.loads(value) if isinstance(value, str) else value
+            for key, value in one.inputs.items()
+            if key in LEFT_OUT
+        }
+        for one in declared("dev").resources
+        if one.kind in {"batch/JobDefinition", "sfn/StateMachine"}
+    }
+    return {"dev": dev, "prod": other, "jobs": jobs}
 
 
 def _all(declaration: Declaration) -> Shown:
@@ -75,30 +82,3 @@ def _plain(value: Any) -> Any:
         except ValueError:
             return value  # a pattern of a metric filter
     return value
-
-
-def _lines(value: Any, depth: int) -> str:
-    """JSON with keys in order; a line for what fits in one."""
-    line = json.dumps(value, sort_keys=True)
-    if len(line) + depth <= WIDTH or not isinstance(value, (dict, list)):
-        return line
-    inside = depth + 1
-    if isinstance(value, dict):
-        ends = "{}"
-        parts = [f"{json.dumps(key)}: {_lines(value[key], inside)}" for key in sorted(value)]
-    else:
-        ends = "[]"
-        parts = [_lines(item, inside) for item in value]
-    body = ",\n".join(" " * inside + part for part in parts)
-    return f"{ends[0]}\n{body}\n{' ' * depth}{ends[1]}"
-
-
-def main() -> None:
-    """Write both files."""
-    FOLDER.mkdir(exist_ok=True)
-    for name, text in texts().items():
-        (FOLDER / f"{name}.json").write_text(text, "utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -10,6 +10,7 @@ import pytest
 
 from batch.catalog import KINDS
 from stack.config import SECTIONS, read
+from tests.golden import Golden
 from tests.infra import presets, rules
 from tests.infra.declared import IMAGES, STACK, Declaration
 
@@ -108,10 +109,10 @@ def test_a_preset_is_so_many_resources(preset: tuple[str, Declaration]) -> None:
     )
 
 
-def test_the_presets_are_exactly_these_resources() -> None:
-    """Every input of every one; ``python -m tests.infra.presets`` writes down a change."""
-    for name, text in presets.texts().items():
-        assert text == (presets.FOLDER / f"{name}.json").read_text("utf-8")
+def test_the_presets_are_exactly_these_resources(golden: Golden) -> None:
+    """Every input of every one; what jobs are given and the state machine to the letter."""
+    for name, shown in presets.files().items():
+        golden.check(name, shown)
 
 
 def test_a_preset_keeps_every_rule(preset: tuple[str, Declaration]) -> None:

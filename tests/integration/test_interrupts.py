@@ -72,7 +72,7 @@ def test_samples_leave_whole_files_alone(number: int, tmp_path: Path) -> None:
         until(lambda: out.is_dir() and any(out.iterdir()))
         interrupted(process, number)
 
-    assert [path.name for path in out.rglob("*") if path.name.endswith(".part")] == []
+    assert [path.name for path in out.rglob(".*")] == []
 
 
 def test_a_signal_while_a_library_calls_back_is_not_forgotten(tmp_path: Path) -> None:

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.fakes import MemoryEvents, MemoryStore
+from tests.unit.fakes import MemoryCatalog, MemoryEvents, MemoryStore
 from tests.unit.memory_queue import MemoryQueue
-from worker.adapters.sqlite_catalog import SqliteCatalog
 from worker.bootstrap import Application
 from worker.entrypoints.cli import run
 from worker.local import address
@@ -68,7 +67,7 @@ class Pipeline:
     def __init__(self, data: Path, capture: pytest.CaptureFixture[str]) -> None:
         self.data = data
         self.store = MemoryStore()
-        self.catalog = SqliteCatalog(data / "catalog.sqlite")
+        self.catalog = MemoryCatalog()
         self.queue = MemoryQueue()
         self.events = MemoryEvents()
         self._workflows = Starts()

@@ -6,10 +6,24 @@ import hashlib
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, field
 
-from worker.adapters.succession import succeed
-from worker.errors import AssetMissing, Conflict, ObjectChanged, ObjectMissing
+from worker.adapters.listing import Cursors, check_limit, now, place, stamp
+from worker.adapters.object_rules import encode_metadata, readable_key, writable_key
+from worker.adapters.succession import (
+    MAX_SAME_CONTENT,
+    MAX_SIMILAR,
+    bits_apart,
+    check_distance,
+    check_hash,
+    entry_id,
+    known_hash,
+    relabel,
+    succeed,
+)
+from worker.errors import AssetMissing, ObjectChanged, ObjectMissing
+from worker.labels import check_id
 from worker.ports import StoredObject
 from worker.records import (
     AssetRecord,
@@ -27,8 +41,6 @@ MODIFIED = "2026-01-02T03:04:05.678Z"
 """When every object here was last modified."""
 RENEWED = "2099-01-02T03:04:05.678Z"
 """The same, once it was written again."""
-VERSIONED = "intake"
-"""The one bucket that keeps versions."""
 
 
 class Killed(BaseException):
@@ -76,11 +88,16 @@ class Stored:
 
 
 class MemoryStore:
-    """Versioned buckets."""
+    """``ports.ObjectStore``: the contract suite runs on it.
 
-    def __init__(self, fuse: Fuse | None = None) -> None:
+    Args:
+        versioned: the bucket whose deletions leave the versions below them.
+    """
+
+    def __init__(self, fuse: Fuse | None = None, *, versioned: str = "intake") -> None:
         """Start empty."""
         self.fuse = fuse or Fuse()
+        self._versioned = versioned
         self.versions: dict[tuple[str, str], list[Stored]] = {}
         self._ids = itertools.count(1)
 
@@ -119,6 +136,7 @@ class MemoryStore:
         return stored
 
     def _find(self, bucket: str, key: str, version_id: str | None) -> Stored:
+        readable_key(bucket, key)
         for stored in reversed(self.versions.get((bucket, key), [])):
             if version_id is None and stored.marker:
                 break
@@ -185,6 +203,9 @@ class MemoryStore:
     ) -> str:
         """See the port."""
 
+        writable_key(key)
+        encode_metadata(metadata or {})
+
         def effect() -> str:
             stored = self._add(bucket, key, data)
             stored.content_type, stored.cache_control = content_type, cache_control
@@ -203,6 +224,9 @@ class MemoryStore:
     ) -> None:
         """See the port."""
 
+        writable_key(target[1])
+        encode_metadata(metadata or {})
+
         def effect() -> None:
             found = self._find(*source, version_id)
             copied = self._add(*target, found.data)
@@ -215,15 +239,16 @@ class MemoryStore:
         """See the port."""
 
         def effect() -> None:
-            found = self._find(bucket, key, None)
-            found.tags, found.modified = dict(tags), RENEWED
+            with suppress(ObjectMissing):
+                found = self._find(bucket, key, None)
+                found.tags, found.modified = dict(tags), RENEWED
 
         self.fuse.around("store.renew", effect)
 
     def delete(
         self, bucket: str, key: str, *, version_id: str | None = None, etag: str | None = None
     ) -> None:
-        """See the port. Only the intake bucket keeps versions."""
+        """See the port."""
 
         def effect() -> None:
             kept = self.versions.get((bucket, key), [])
@@ -231,7 +256,7 @@ class MemoryStore:
                 return
             if version_id is not None:
                 left = [one for one in kept if one.version_id != version_id]
-            elif bucket == VERSIONED and kept:
+            elif bucket == self._versioned and kept:
                 left = [*kept, Stored(b"", "", str(next(self._ids)), marker=True)]
             else:
                 left = []
@@ -250,11 +275,12 @@ class MemoryStore:
         """See the port."""
         for key in sorted(self.keys(bucket)):
             if key.startswith(prefix) and key > after:
-                yield self._head(key, self._find(bucket, key, None))
+                with suppress(ObjectMissing):  # deleted since
+                    yield self._head(key, self._find(bucket, key, None))
 
 
 class MemoryCatalog:
-    """The part of the catalog that ingest uses, by the port's words."""
+    """``ports.Catalog``: the contract suite runs on it."""
 
     def __init__(self, fuse: Fuse | None = None) -> None:
         """Start empty."""
@@ -262,10 +288,14 @@ class MemoryCatalog:
         self.records: dict[str, AssetRecord] = {}
         self.entries: dict[tuple[str, str, str], LogEntry] = {}
         self.known_jobs: dict[tuple[str, str], JobRecord] = {}
+        self._committed: dict[str, str] = {}
+        """When the newest outcome of each asset came."""
+        self._cursors = Cursors()
         self._lock = threading.Lock()
 
     def get(self, asset: str) -> AssetRecord | None:
         """See the port."""
+        check_id(asset, "asset id")
         result = self.fuse.around("catalog.get", lambda: self.records.get(asset))
         assert result is None or isinstance(result, AssetRecord)
         return result
@@ -275,9 +305,10 @@ class MemoryCatalog:
 
         def effect() -> AssetRecord:
             with self._lock:
-                known = self.records.get(record.asset)
-                made = succeed(known, record, now=record.updated_at)
-                self.entries[record.asset, entry.time, entry.id] = entry
+                made = succeed(self.records.get(record.asset), record, now=record.updated_at)
+                known_hash(made)
+                self._write_line(record.asset, entry)
+                self._committed[record.asset] = entry.time
                 self.records[record.asset] = made
                 return made
 
@@ -285,13 +316,8 @@ class MemoryCatalog:
         assert isinstance(result, AssetRecord)
         return result
 
-    def by_content(self, sha256: str) -> Sequence[AssetRecord]:
-        """See the port."""
-        return [
-            record
-            for record in self.records.values()
-            if record.metadata is not None and record.metadata.sha256 == sha256
-        ]
+    def _write_line(self, asset: str, entry: LogEntry) -> None:
+        self.entries[asset, stamp(entry.time), entry_id(entry)] = entry
 
     def update(
         self,
@@ -304,21 +330,25 @@ class MemoryCatalog:
         revision: int | None = None,
     ) -> AssetRecord:
         """See the port."""
-        record = self.records.get(asset)
-        if record is None:
-            raise AssetMissing(f"no asset {asset}")
-        if revision is not None and revision != record.revision:
-            raise Conflict("changed since")
-        attributes = {**record.attributes, **(set_attributes or {})}
-        for name in remove_attributes:
-            attributes.pop(name, None)
-        tags = (record.tags | set(add_tags)) - set(remove_tags)
-        changed = replace(record, tags=tags, attributes=attributes, revision=record.revision + 1)
-        self.records[asset] = changed
-        return changed
+        check_id(asset, "asset id")
+        with self._lock:
+            known = self.records.get(asset)
+            if known is None:
+                raise AssetMissing(f"no asset {asset}")
+            self.records[asset] = relabel(
+                known,
+                add_tags=add_tags,
+                remove_tags=remove_tags,
+                set_attributes=set_attributes,
+                remove_attributes=remove_attributes,
+                revision=revision,
+                now=now(),
+            )
+            return self.records[asset]
 
     def delete(self, asset: str) -> None:
         """See the port."""
+        check_id(asset, "asset id")
 
         def effect() -> None:
             self.records.pop(asset, None)
@@ -328,45 +358,97 @@ class MemoryCatalog:
         self.fuse.around("catalog.delete", effect)
 
     def list_assets(self, *, limit: int = 50, cursor: str | None = None) -> Page:
-        """See the port; one page."""
-        return Page(records=tuple(self.records.values())[:limit])
+        """See the port."""
+        return self._page(("list", "assets"), lambda _: True, self._outcome, limit, cursor)
 
     def by_owner(self, owner: str, *, limit: int = 50, cursor: str | None = None) -> Page:
-        """See the port; one page."""
-        return Page(records=tuple(r for r in self.records.values() if r.owner == owner)[:limit])
+        """See the port."""
+        if owner:
+            check_id(owner, "owner")
+        wanted = lambda one: bool(owner) and one.owner == owner  # noqa: E731
+        return self._page(("owner", owner), wanted, _created, limit, cursor)
 
     def by_status(self, status: Status, *, limit: int = 50, cursor: str | None = None) -> Page:
-        """See the port; one page."""
-        return Page(records=tuple(r for r in self.records.values() if r.status is status)[:limit])
+        """See the port."""
+        wanted = lambda one: one.status is status  # noqa: E731
+        return self._page(("status", status.value), wanted, self._outcome, limit, cursor)
 
     def by_tag(self, tag: str, *, limit: int = 50, cursor: str | None = None) -> Page:
-        """See the port; one page."""
-        return Page(records=tuple(r for r in self.records.values() if tag in r.tags)[:limit])
+        """See the port."""
+        if tag:
+            check_id(tag, "tag")
+        return self._page(("tag", tag), lambda one: tag in one.tags, _created, limit, cursor)
+
+    def _outcome(self, record: AssetRecord) -> str:
+        return place(self._committed[record.asset], record.asset)
+
+    def _page(
+        self,
+        listing: tuple[str, str],
+        wanted: Callable[[AssetRecord], bool],
+        position: Callable[[AssetRecord], str],
+        limit: int,
+        cursor: str | None,
+    ) -> Page:
+        check_limit(limit)
+        name = " ".join(listing)
+        before = self._cursors.open(name, cursor)
+        found = {position(one): one for one in self.records.values() if wanted(one)}
+        there = sorted((at for at in found if before is None or at < before), reverse=True)
+        more = len(there) > limit
+        return Page(
+            records=tuple(found[at] for at in there[:limit]),
+            cursor=self._cursors.seal(name, there[limit - 1]) if more else None,
+        )
+
+    def by_content(self, sha256: str) -> Sequence[AssetRecord]:
+        """See the port."""
+        check_id(sha256, "content hash")
+        same = [
+            one
+            for one in self.records.values()
+            if one.metadata is not None and one.metadata.sha256.lower() == sha256.lower()
+        ]
+        return sorted(same, key=_created)[:MAX_SAME_CONTENT]
 
     def similar(self, phash: str, *, distance: int = 3) -> Sequence[Similar]:
-        """Nothing looks alike here."""
-        return []
+        """See the port."""
+        check_distance(distance)
+        wanted = check_hash(phash)
+        near = [
+            Similar(record=one, distance=bits_apart(held, wanted))
+            for one in self.records.values()
+            if (held := known_hash(one)) is not None and bits_apart(held, wanted) <= distance
+        ]
+        return sorted(near, key=lambda one: (one.distance, one.record.asset))[:MAX_SIMILAR]
 
     def timeline(self, asset: str, *, limit: int = 100) -> Sequence[LogEntry]:
         """See the port."""
-        found = [entry for (owner, *_), entry in self.entries.items() if owner == asset]
-        return sorted(found, key=lambda entry: entry.time, reverse=True)[:limit]
+        check_id(asset, "asset id")
+        check_limit(limit)
+        there = sorted((at for at in self.entries if at[0] == asset), reverse=True)
+        return [self.entries[at] for at in there[:limit]]
 
     def log(self, asset: str, entry: LogEntry) -> None:
         """See the port."""
-
-        def effect() -> None:
-            self.entries[asset, entry.time, entry.id] = entry
-
-        self.fuse.around("catalog.log", effect)
+        check_id(asset, "asset id")
+        self.fuse.around("catalog.log", lambda: self._write_line(asset, entry))
 
     def jobs(self, asset: str) -> Sequence[JobRecord]:
         """See the port."""
-        return [job for (owner, _), job in self.known_jobs.items() if owner == asset]
+        check_id(asset, "asset id")
+        found = [job for (owner, _), job in self.known_jobs.items() if owner == asset]
+        return sorted(found, key=lambda job: (job.created_at, job.id))
 
     def put_job(self, job: JobRecord) -> None:
         """See the port."""
+        check_id(job.asset, "asset id")
+        check_id(job.id, "job id")
         self.known_jobs[job.asset, job.id] = job
+
+
+def _created(record: AssetRecord) -> str:
+    return place(record.created_at, record.asset)
 
 
 class MemoryEvents:

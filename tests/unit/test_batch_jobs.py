@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from tests.unit.batch_stubs import BY_NAME, COMMAND, QUEUE, REQUEST, SUBMISSION, Stubs
-from worker.adapters.batch_jobs import BatchJobs
 from worker.adapters.pacing import Pace
 from worker.errors import (
     AccessDenied,
@@ -88,36 +87,21 @@ def test_a_job_that_the_list_does_not_have_yet_is_the_job(stubs: Stubs) -> None:
     assert stubs.jobs.submit(REQUEST) == "j1"
 
 
-def test_arrays_and_dependencies_are_said_in_batch_s_words(stubs: Stubs) -> None:
-    """Size, plain dependencies, N_TO_N and SEQUENTIAL."""
+def test_an_array_is_submitted_with_its_size(stubs: Stubs) -> None:
+    """Everything else is as for a single job."""
     stubs.free()
-    stubs.submitted(
-        {
-            **SUBMISSION,
-            "arrayProperties": {"size": 3},
-            "dependsOn": [
-                {"jobId": "p"},
-                {"jobId": "q", "type": "N_TO_N"},
-                {"type": "SEQUENTIAL"},
-            ],
-        },
-    )
+    stubs.submitted({**SUBMISSION, "arrayProperties": {"size": 3}})
 
-    asked = replace(REQUEST, array_size=3, depends_on=("p",), depends_each=("q",), sequential=True)
-    assert stubs.jobs.submit(asked) == "j1"
+    assert stubs.jobs.submit(replace(REQUEST, array_size=3)) == "j1"
 
 
-def test_a_queue_without_a_policy_gets_no_share(stubs: Stubs) -> None:
-    """Batch refuses a share there; and a job without an asset has no tag of one."""
-    jobs = BatchJobs(stubs.clients, "sl-test", fair_share=False)
+def test_a_job_without_an_asset_has_no_tag_of_one(stubs: Stubs) -> None:
+    """Nor is the image told of one."""
     stubs.free()
-    left_out = ("shareIdentifier", "schedulingPriorityOverride", "tags", "containerOverrides")
-    expected = {name: value for name, value in SUBMISSION.items() if name not in left_out}
-    expected["tags"] = {"safelight:kind": "transcode"}
-    expected["containerOverrides"] = {"command": COMMAND[:-2]}
-    stubs.submitted(expected)
+    expected = {**SUBMISSION, "tags": {"safelight:kind": "transcode"}}
+    stubs.submitted(expected | {"containerOverrides": {"command": COMMAND[:-2]}})
 
-    assert jobs.submit(replace(REQUEST, asset=None)) == "j1"
+    assert stubs.jobs.submit(replace(REQUEST, asset=None)) == "j1"
 
 
 def test_a_share_is_letters_and_digits(stubs: Stubs) -> None:

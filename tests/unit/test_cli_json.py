@@ -12,6 +12,7 @@ import click
 import pytest
 from PIL import Image
 
+from tests.golden import Golden, shape
 from tests.unit.cli_pipeline import Pipeline, pipeline
 from worker.entrypoints.cli import cli, run
 from worker.entrypoints.cli.kinds import KindGroup
@@ -127,6 +128,11 @@ def test_the_page_knows_every_command() -> None:
     assert sorted(SHAPES) == sorted(leaves(cli))
 
 
+def test_the_keys_of_every_command_are_held(golden: Golden) -> None:
+    """Of each that is run here; and of none that is no more."""
+    assert {*golden.read("json")} == {*SHAPES} - {*ELSEWHERE}
+
+
 def _object(text: str) -> bool:
     return isinstance(json.loads(text), dict)
 
@@ -147,10 +153,11 @@ CHECKS: dict[str, Callable[[str], bool]] = {"object": _object, "array": _array, 
 def test_a_command_prints_its_shape(
     command: str,
     setting: Setting,
+    golden: Golden,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """All of standard output is that shape, however the command ends."""
+    """All of standard output is that shape, with these keys, however the command ends."""
     # What these two write takes seconds, and is tested elsewhere.
     monkeypatch.setattr("worker.samples.write", lambda folder: [folder / "a.jpg"])
     monkeypatch.setattr("worker.local.infra.documents.make", lambda out: {out / "a.md": "text"})
@@ -160,6 +167,10 @@ def test_a_command_prints_its_shape(
     assert code == (1 if command == "process" else 0), said.err
     assert CHECKS[SHAPES[command]](said.out), said.out
     assert bool(said.out) != (command == "jobs logs"), "nothing was printed"
+    lines = (
+        [json.loads(line) for line in said.out.splitlines()] if SHAPES[command] == "lines" else []
+    )
+    golden.check_part("json", command, shape(lines or json.loads(said.out or "[]")))
 
 
 @pytest.mark.parametrize("command", ["assets list", "dlq list", "dlq show", "jobs list"])

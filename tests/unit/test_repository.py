@@ -91,12 +91,12 @@ def test_every_data_file_is_packaged() -> None:
     assert [str(path.relative_to(ROOT)) for path in data if not packaged(path)] == []
 
 
-def test_no_python_file_is_over_400_lines() -> None:
+def test_no_python_file_is_over_800_lines() -> None:
     """A longer file wants a wall somewhere."""
     lengths = {path: len(path.read_text("utf-8").splitlines()) for path in sources(*FOLDERS)}
 
     assert {
-        str(path.relative_to(ROOT)): lines for path, lines in lengths.items() if lines > 400
+        str(path.relative_to(ROOT)): lines for path, lines in lengths.items() if lines > 800
     } == {}
 
 

@@ -224,7 +224,7 @@ def test_an_upload_that_comes_to_no_verdict_is_not_waited_for(tmp_path: Path, wh
     asset, catalog = heavy.one.asset, heavy.catalog
     newer = record_of(version(heavy.one, version_id="a newer one"))
     entry = LogEntry(
-        time="t",
+        time="2026-01-01T00:00:00Z",
         kind="job_failed",
         detail={"version": heavy.record.version, "job": "transcode", "cause": "no room"},
         id="1",

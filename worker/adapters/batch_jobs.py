@@ -43,8 +43,6 @@ class BatchJobs:
 
     Args:
         prefix: of the names of queues and definitions.
-        fair_share: whether the queues have a scheduling policy. Those with one want a share with
-            every job, those without refuse it; priority counts only with one.
         pace: of SubmitJob.
         sleep: between two looks while logs are followed.
     """
@@ -54,13 +52,11 @@ class BatchJobs:
         clients: AwsClients,
         prefix: str,
         *,
-        fair_share: bool = True,
         pace: Pace | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._clients = clients
         self._names = BatchNames(clients, prefix)
-        self._fair_share = fair_share
         self._pace = pace or Pace(SUBMITS_A_SECOND)
         self._sleep = sleep
 
@@ -215,10 +211,9 @@ class BatchJobs:
     # --- requests -----------------------------------------------------------------------------
 
     def _submission(self, request: JobRequest, command: Sequence[str]) -> Any:
-        depends: list[dict[str, str]] = [{"jobId": other} for other in request.depends_on]
-        depends += [{"jobId": other, "type": "N_TO_N"} for other in request.depends_each]
-        if request.sequential:
-            depends.append({"type": "SEQUENTIAL"})
+        # The queues have a scheduling policy: with one every job wants a share, and only with one
+        # priority counts. A share a kind: a thousand transcodes do not keep a poster waiting.
+        # Letters and digits only.
         asked: dict[str, Any] = {
             "jobName": request.name,
             "jobQueue": self._names.queue(request.queue),
@@ -226,18 +221,13 @@ class BatchJobs:
             "containerOverrides": {"command": [*command]},
             "propagateTags": True,
             "tags": {"safelight:kind": request.kind},
+            "shareIdentifier": "".join(c for c in request.kind if c.isalnum()),
+            "schedulingPriorityOverride": request.priority,
         }
         if request.asset is not None:
             asked["tags"]["safelight:asset"] = request.asset
         if request.array_size is not None:
             asked["arrayProperties"] = {"size": request.array_size}
-        if depends:
-            asked["dependsOn"] = depends
-        if self._fair_share:
-            # A share a kind: a thousand transcodes do not keep a poster waiting. Letters and
-            # digits only.
-            asked["shareIdentifier"] = "".join(c for c in request.kind if c.isalnum())
-            asked["schedulingPriorityOverride"] = request.priority
         return asked
 
     def _named(self, request: JobRequest) -> str | None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from worker.atomic import disk_full
 from worker.errors import AccessDenied, ConfigurationError, SafelightError, StorageFull
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
@@ -30,7 +30,7 @@ def disk_call(path: Path) -> Iterator[None]:
 
 def _translate(error: OSError, path: Path) -> SafelightError:
     text = f"{path}: {error.strerror or error}"
-    if error.errno in _FULL:
+    if disk_full(error):
         return StorageFull(text)
     if error.errno in _DENIED:
         return AccessDenied(text)

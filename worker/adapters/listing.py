@@ -1,4 +1,4 @@
-"""Places in a list: the order both catalogs list in, and the cursors that name a place.
+"""Places in a list: the order a catalog lists in, and the cursors that name a place.
 
 What lives here: times and places as text that sorts, cursors sealed and opened. What may not: a
 query.

@@ -1,6 +1,6 @@
-"""What S3 allows an object to be called and to say about itself; every store here keeps to it.
+"""What S3 allows an object to be called and to say about itself.
 
-Pure text rules. A store on files that allowed more would hide mistakes until the cloud finds them.
+Pure text rules, which the tests' fake keeps too: one that allowed more would hide mistakes.
 """
 
 from __future__ import annotations

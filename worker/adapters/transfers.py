@@ -7,7 +7,6 @@ is complete, an upload of parts is completed or aborted.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from worker.adapters.aws_clients import AwsClients
 from worker.adapters.aws_errors import translate
 from worker.adapters.disk_errors import disk_call
 from worker.adapters.object_rules import encode_metadata, readable_key, writable_key
+from worker.atomic import disk_full
 from worker.errors import Conflict, ObjectChanged, SafelightError, ScratchFull, Stopped, Unreachable
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _transfer(what: str, path: Path, stop: Stoppable | None) -> Iterator[None]:
     except (RetriesExceededError, S3UploadFailedError) as error:
         raise Unreachable(f"{what}: {error}") from error
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        if disk_full(error):
             raise ScratchFull(f"{what}: no room for {path.name}") from error
         with disk_call(path):
             raise

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
-from contextlib import suppress
 from pathlib import Path
 
+from worker.atomic import atomic_write, disk_full
 from worker.bench.report import Report
 from worker.errors import InputError, StorageFull
 
@@ -61,14 +60,10 @@ def write(path: Path, data: bytes) -> None:
         InputError: ``output_unwritable``.
         StorageFull: no space left.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        aside.write_bytes(data)
-        aside.replace(path)
+        atomic_write(path, data)
     except OSError as error:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if disk_full(error):
             raise StorageFull(f"no space left to write {path}") from error
         message = f"cannot write {path}: {error.strerror}"
         raise InputError(message, code="output_unwritable") from error

@@ -27,6 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.atomic import staging
 from worker.bench import video_plain
 from worker.errors import EngineError, TransientError
 from worker.media.video import (
@@ -123,9 +124,8 @@ class _Kept:
         return path if path.is_file() else None
 
     def put(self, name: str, path: Path) -> None:
-        aside = self._folder / f".{name}"
-        shutil.copyfile(path, aside)
-        aside.rename(self._folder / name)
+        with staging(self._folder / name) as unfinished:
+            shutil.copyfile(path, unfinished)
 
 
 class _Reclaimed(TransientError):

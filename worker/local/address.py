@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.adapters.disk_errors import disk_call
+from worker.atomic import atomic_write, lock_folder
 from worker.errors import InputError, Unreachable
 from worker.services.local_run.storage import storage_error
 
@@ -54,19 +55,14 @@ def owned(data: Path) -> Iterator[None]:
             ``output_unwritable``: it cannot be made or read.
         StorageFull: no space.
     """
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise storage_error(error, data) from error
-    try:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(lock_folder(data))
         except BlockingIOError as error:
             raise _busy(data) from error
+        except OSError as error:
+            raise storage_error(error, data) from error
         yield
-    finally:
-        os.close(folder)
 
 
 def require_unowned(data: Path) -> None:
@@ -105,11 +101,8 @@ def write(address: Address) -> None:
         "environment": dict(address.environment),
     }
     path = address.data / NAME
-    aside = path.with_suffix(".tmp")
     with disk_call(path):
-        aside.touch(mode=0o600)  # there is a key in it
-        aside.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
-        aside.replace(path)
+        atomic_write(path, json.dumps(value, indent=2) + "\n", mode=0o600)  # there is a key in it
 
 
 def read(data: Path) -> Address | None:

@@ -27,13 +27,11 @@ _TARGETS = {
     Conversion.P3: CHROMATICITIES[Primaries.DISPLAY_P3],
 }
 
-REFERENCE_WHITE = 203.0
-"""cd/m2 of diffuse white in HDR: as bright as the white of a page. ITU-R BT.2408-7, table 1."""
-
 HDR_UNIT = 40.0
 """cd/m2 that the curve of :func:`_tone_mapped` takes as 1. Films take 100, which leaves a dark
-surround's headroom: white of 203 cd/m2 becomes 193 of 255. A still stands on a page among other
-stills, and 40 brings what is not brighter than white back to within 20 levels of 255."""
+surround's headroom: diffuse white of 203 cd/m2 (ITU-R BT.2408-7, table 1) becomes 193 of 255. A
+still stands on a page among other stills, and 40 brings what is not brighter than white back to
+within 20 levels of 255."""
 
 HDR_PEAK = 1000.0
 """cd/m2 that become white, and what is brighter too: the nominal peak of HLG, and what PQ stills

@@ -8,13 +8,10 @@ of anybody else's is in the project.
 
 from __future__ import annotations
 
-import errno
-import os
 from pathlib import Path
 
+from worker.atomic import atomic_write, disk_full
 from worker.errors import InputError, StorageFull
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def write(folder: Path, *, scale: float = 1.0) -> tuple[Path, ...]:
@@ -47,16 +44,11 @@ def write(folder: Path, *, scale: float = 1.0) -> tuple[Path, ...]:
 
 
 def _place(path: Path, data: bytes) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            aside.write_bytes(data)
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+        atomic_write(path, data)
     except OSError as error:
-        if error.errno in _FULL:
+        if disk_full(error):
             raise StorageFull(f"no room left to write {path.name}") from error
         raise InputError(
             f"{path} cannot be written: {error.strerror}", code="output_unwritable"

@@ -17,15 +17,13 @@ from worker.samples.canvas import Bytes, Floats
 from worker.samples.tagged import Shot
 
 
-def photo(
-    upright: Bytes, shot: Shot, *, quality: int = 88, progressive: bool = False, p3: bool = False
-) -> bytes:
+def photo(upright: Bytes, shot: Shot, *, progressive: bool = False, p3: bool = False) -> bytes:
     """A JPEG as a camera writes it: 4:2:0, EXIF, IPTC, XMP, stored as it was held."""
     buffer = io.BytesIO()
     Image.fromarray(tagged.stored(upright, shot.orientation)).save(
         buffer,
         "JPEG",
-        quality=quality,
+        quality=88,
         subsampling="4:2:0",
         progressive=progressive,
         icc_profile=_profile("p3" if p3 else "srgb"),

@@ -63,8 +63,6 @@ def test_resources_are_what_batch_takes(kind: Kind) -> None:
     assert kind.timeout_seconds >= 60
     assert kind.vcpus > 0
     assert kind.memory_mib >= 512
-    assert set(kind.architectures) <= {"x86_64", "arm64"}
-    assert kind.architectures
     assert 1 <= kind.inputs[0] <= kind.inputs[1]
     assert kind.command == ("run", kind.name)
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from batch.addresses import S3Address, read_address
-from batch.aside import PREFIX, aside
 from batch.places import FolderPlace, JobOutputs, Place, S3Place, content_type_of
 from batch.stopping import StopFlag
 from tests.unit.batch.worlds import MemoryTransfers
 from tests.unit.fakes import MemoryStore
+from worker.atomic import STAGING_PREFIX, locked_staging
 from worker.errors import EngineError, InputError, SafelightError, Stopped, StorageFull
 
 
@@ -93,9 +93,9 @@ def test_what_a_killed_attempt_has_left_half_written_goes(tmp_path: Path) -> Non
     """The next that writes to the folder removes it, and leaves alone what is still written."""
     folder = tmp_path / "place" / "hls"
     folder.mkdir(parents=True)
-    (folder / f"{PREFIX}dead").write_bytes(b"half")
+    (folder / f"{STAGING_PREFIX}dead").write_bytes(b"half")
 
-    with aside(folder) as alive:
+    with locked_staging(folder) as alive:
         FolderPlace(tmp_path / "place").write("hls/a", b"new", content_type="x/y")
         assert sorted(path.name for path in folder.iterdir()) == [alive.name, "a"]
 

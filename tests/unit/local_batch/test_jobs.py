@@ -1,4 +1,4 @@
-"""What the local jobs promise whoever submits: one job a name, dependencies, arrays, refusals."""
+"""What the local jobs promise whoever submits: one job a name, arrays, refusals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from tests.unit.local_batch.rig import FOREVER, OK, Rig, ends_with
 from worker.errors import ConfigurationError, JobMissing, JobRejected
 from worker.jobs import JobState
-from worker.local.batch.retry import CHILD_FAILED, DEPENDENCY_FAILED
+from worker.local.batch.retry import CHILD_FAILED
 
 
 @pytest.fixture
@@ -60,33 +60,6 @@ def test_many_who_submit_the_same_at_once_get_one_job(rig: Rig) -> None:
     assert len(found) == 1
 
 
-def test_a_job_waits_for_those_it_depends_on(rig: Rig) -> None:
-    """PENDING until all have succeeded."""
-    first = rig.submit(FOREVER)
-    after = rig.submit(depends_on=(first,))
-    with rig.ticking() as until:
-        until(lambda: rig.begun(first))
-        assert rig.state(after) == JobState.PENDING
-        rig.wish("UPDATE jobs SET request = replace(request, 'while True', 'while False')")
-
-    rig.finish()
-
-    one, two = rig.jobs.describe(first), rig.jobs.describe(after)
-    assert (one.state, two.state) == (JobState.SUCCEEDED, JobState.SUCCEEDED)
-    assert one.stopped_at <= two.started_at
-
-
-def test_a_failure_spreads_along_a_chain(rig: Rig) -> None:
-    """Everybody behind a failed job fails without running, in one go."""
-    job = first = rig.submit(ends_with(65))
-    chain = [job := rig.submit(depends_on=(job,)) for _ in range(5)]
-
-    rig.finish()
-
-    assert rig.jobs.describe(first).reason != DEPENDENCY_FAILED
-    assert {rig.jobs.describe(one).reason for one in chain} == {DEPENDENCY_FAILED}
-
-
 def test_children_of_an_array_know_their_index(rig: Rig) -> None:
     """One parent, as many children; the parent's state is theirs together."""
     program = (
@@ -107,17 +80,15 @@ def test_children_of_an_array_know_their_index(rig: Rig) -> None:
 
 
 def test_one_failed_child_fails_the_array_and_stops_no_other(rig: Rig) -> None:
-    """The others run to their end; whoever depends on the array fails."""
+    """The others run to their end."""
     program = "import os, sys; sys.exit(65 * (os.environ['AWS_BATCH_JOB_ARRAY_INDEX'] == '1'))"
     job = rig.submit(program, array_size=3)
-    after = rig.submit(depends_on=(job,))
 
     rig.finish()
 
     parent = rig.jobs.describe(job)
     assert (parent.state, parent.reason) == (JobState.FAILED, CHILD_FAILED)
     assert parent.array_counts == {JobState.SUCCEEDED: 2, JobState.FAILED: 1}
-    assert rig.jobs.describe(after).reason == DEPENDENCY_FAILED
 
 
 def test_jobs_are_found_by_the_beginning_of_their_name(rig: Rig) -> None:
@@ -141,37 +112,14 @@ def test_stopping_an_array_stops_every_child(rig: Rig) -> None:
     assert rig.jobs.describe(job).reason == "enough"
 
 
-def test_children_can_run_one_after_the_other(rig: Rig) -> None:
-    """SEQUENTIAL: each waits for the one before it, and fails with it."""
-    program = "import os, sys; sys.exit(65 * (os.environ['AWS_BATCH_JOB_ARRAY_INDEX'] == '1'))"
-    job = rig.submit(program, array_size=4, sequential=True)
-
-    rig.finish()
-
-    states = [child.reason for child in rig.jobs.children(job)]
-    assert states[2:] == [DEPENDENCY_FAILED] * 2
-    assert [child.attempts for child in rig.jobs.children(job)] == [1, 1, 0, 0]
-
-
-def test_children_can_wait_for_their_likes(rig: Rig) -> None:
-    """N_TO_N: child n of one array for child n of another, and for no other."""
-    program = "import os, sys; sys.exit(65 * (os.environ['AWS_BATCH_JOB_ARRAY_INDEX'] == '1'))"
-    first = rig.submit(program, array_size=3)
-    second = rig.submit(OK, array_size=3, depends_each=(first,))
-
-    rig.finish()
-
-    states = [child.state for child in rig.jobs.children(second)]
-    assert states == [JobState.SUCCEEDED, JobState.FAILED, JobState.SUCCEEDED]
-
-
 def test_the_largest_array_is_no_effort(rig: Rig) -> None:
-    """10,000 children behind a failed job: handed in, failed and counted without a process."""
-    first = rig.submit(ends_with(65))
-    job = rig.submit(array_size=10_000, sequential=True, depends_on=(first,))
+    """10,000 children of a stopped job: added, ended and counted without a process."""
+    job = rig.submit(array_size=10_000)
 
+    rig.jobs.stop(job, "enough")
     rig.finish()
 
+    assert rig.state(job) == JobState.FAILED
     assert rig.jobs.describe(job).array_counts == {JobState.FAILED: 10_000}
 
 
@@ -184,9 +132,6 @@ def test_the_largest_array_is_no_effort(rig: Rig) -> None:
         {"queue": "fast"},
         {"array_size": 1},
         {"array_size": 10_001},
-        {"sequential": True},
-        {"depends_on": ("nobody",)},
-        {"depends_on": tuple(str(n) for n in range(21))},
     ],
     ids=",".join,
 )
@@ -196,14 +141,6 @@ def test_what_batch_would_refuse_is_refused(rig: Rig, changes: dict[str, object]
         rig.jobs.submit(replace(rig.request(), **changes))  # type: ignore[arg-type]
 
     assert list(rig.jobs.list()) == []
-
-
-def test_arrays_that_wait_for_each_other_have_one_size(rig: Rig) -> None:
-    """A child without its like would wait for ever."""
-    first = rig.submit(array_size=2)
-
-    with pytest.raises(JobRejected, match="same size"):
-        rig.submit(array_size=3, depends_each=(first,))
 
 
 def test_lists_are_newest_first_and_by_state(rig: Rig) -> None:

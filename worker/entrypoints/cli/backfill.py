@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.adapters.disk_errors import disk_call
+from worker.atomic import atomic_write
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.reach import DATA, data_option, json_option, reach
 from worker.errors import InputError
@@ -170,11 +171,9 @@ def load(path: Path, source: str) -> Progress:
 
 def save(path: Path, progress: Progress) -> None:
     """Replace the state at once: a reader, or a crash, finds the old or the new one, whole."""
-    aside = path.with_name(f"{path.name}.tmp")
     with disk_call(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps(asdict(progress)) + "\n", "utf-8")
-        aside.replace(path)
+        atomic_write(path, json.dumps(asdict(progress)) + "\n")
 
 
 # --- words ------------------------------------------------------------------------------------

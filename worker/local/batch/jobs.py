@@ -24,8 +24,6 @@ QUEUES = ("urgent", "standard", "bulk")
 """In the order in which waiting jobs are started."""
 SMALLEST_ARRAY, LARGEST_ARRAY = 2, 10_000
 """As AWS Batch has them (AWS Batch User Guide, "Array jobs")."""
-MOST_DEPENDENCIES = 20
-"""The same (API Reference, SubmitJob)."""
 NOTICE_SECONDS = 120.0
 """Between the notice of a Spot reclaim and the end of the machine, at most."""
 FOLLOW_SECONDS = 0.25
@@ -220,7 +218,6 @@ def _submit(database: sqlite3.Connection, request: JobRequest) -> str:
     ).fetchone()
     if before is not None:
         return str(before["id"])
-    _check_dependencies(database, request)
     id_ = str(uuid.uuid4())
     insert(database, id_, request, now_text())
     return id_
@@ -244,16 +241,3 @@ def _check(request: JobRequest) -> None:
     size = request.array_size
     if size is not None and not SMALLEST_ARRAY <= size <= LARGEST_ARRAY:
         raise JobRejected(f"an array has {SMALLEST_ARRAY} to {LARGEST_ARRAY} children, not {size}")
-    if size is None and (request.sequential or request.depends_each):
-        raise JobRejected("only the children of an array can wait for one another")
-    if len(request.depends_on) + len(request.depends_each) > MOST_DEPENDENCIES:
-        raise JobRejected(f"a job depends on at most {MOST_DEPENDENCIES} others")
-
-
-def _check_dependencies(database: sqlite3.Connection, request: JobRequest) -> None:
-    for other in (*request.depends_on, *request.depends_each):
-        found = database.execute("SELECT size FROM jobs WHERE id = ?", (other,)).fetchone()
-        if found is None:
-            raise JobRejected(f"{request.name} depends on {other}, and there is no such job")
-        if other in request.depends_each and found["size"] != request.array_size:
-            raise JobRejected(f"{request.name} and {other} are not arrays of the same size")

@@ -13,7 +13,6 @@ from typing import Literal, Protocol
 EXITED = "Essential container in task exited"
 """Status reason of every attempt whose program ended by itself, well or not."""
 TIMED_OUT = "Job attempt duration exceeded timeout"
-DEPENDENCY_FAILED = "Dependent Job failed"
 CHILD_FAILED = "Array Child Job failed"
 NOT_STARTED = "Task failed to start"
 

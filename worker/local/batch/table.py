@@ -1,8 +1,7 @@
 """The jobs of one local Batch, in one SQLite file. Rows and the rules between them.
 
 Any number of processes submit, look and ask for stops; one runner (``runner``) moves jobs on. What
-lives here: the tables, and what follows from them alone (dependencies, parents of arrays). What may
-not: processes.
+follows from the tables alone (parents of arrays) is here too; nothing here starts a process.
 """
 
 from __future__ import annotations
@@ -18,16 +17,17 @@ from typing import Any
 from worker.adapters.disk_errors import disk_call
 from worker.errors import ConfigurationError, StorageFull, Unreachable
 from worker.jobs import JobRequest
-from worker.local.batch.retry import CHILD_FAILED, DEPENDENCY_FAILED
+from worker.local.batch.retry import CHILD_FAILED
 
 FILE = "jobs.sqlite"
-VERSION = 2
+VERSION = 3
 BUSY_SECONDS = 30.0
 """Longest wait for another process that is writing; every transaction takes milliseconds."""
 
 # A row is a single job, the parent of an array (size is set) or a child (parent and child are).
 # stop_reason and reclaim are wishes that the runner sees to. pid and born (the kernel's start
-# time of the process) find a process that a killed runner has left.
+# time of the process) find a process that a killed runner has left. A token is of a task of a state
+# machine that waits for the end of a job.
 _TABLES = """
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, parent TEXT, child INTEGER, size INTEGER,
@@ -40,11 +40,8 @@ CREATE TABLE jobs (
 CREATE INDEX by_state ON jobs (state);
 CREATE INDEX by_name ON jobs (name) WHERE parent IS NULL;
 CREATE INDEX by_parent ON jobs (parent, child);
-CREATE TABLE needs (job TEXT, other TEXT, PRIMARY KEY (job, other)) WITHOUT ROWID;
-CREATE INDEX needed ON needs (other);
+CREATE TABLE tokens (token TEXT PRIMARY KEY, job TEXT NOT NULL) WITHOUT ROWID;
 """
-_TOKENS = "CREATE TABLE tokens (token TEXT PRIMARY KEY, job TEXT NOT NULL) WITHOUT ROWID"
-"""Tasks of state machines that wait for a job. Since version 2."""
 
 ENDED = "('SUCCEEDED', 'FAILED')"
 WAITING = "('SUBMITTED', 'PENDING', 'RUNNABLE')"
@@ -81,8 +78,6 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         if version == 0:
             for statement in _TABLES.split(";\n"):
                 database.execute(statement)
-        if version in {0, 1}:
-            database.execute(_TOKENS)
             database.execute(f"PRAGMA user_version = {VERSION}")
         elif version != VERSION:
             raise ConfigurationError(f"{path}: jobs of version {version}, not {VERSION}")
@@ -123,29 +118,17 @@ def sql_call(path: Path) -> Iterator[None]:
 
 
 def insert(database: sqlite3.Connection, id_: str, request: JobRequest, created: str) -> None:
-    """Add a job with the children of its array and everything they wait for."""
+    """Add a job with the children of its array."""
     text = json.dumps(asdict(request))
     common = (created, request.name, request.kind, request.queue, request.priority)
     add = (
         "INSERT INTO jobs (id, parent, child, size, created, name, kind, queue, priority, request,"
         " state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'SUBMITTED')"
     )
-    needs: list[tuple[str, str]] = []
     database.execute(add, (id_, None, None, request.array_size, *common, text))
-    if request.array_size is None:
-        needs = [(id_, other) for other in request.depends_on]
-    else:
-        children = range(request.array_size)
-        # Only the parent has the request: it may be long, and there may be 10,000 children.
-        rows = ((f"{id_}:{n}", id_, n, None, *common, "") for n in children)
-        database.executemany(add, rows)
-        for n in children:
-            me = f"{id_}:{n}"
-            needs += [(me, other) for other in request.depends_on]
-            needs += [(me, f"{other}:{n}") for other in request.depends_each]
-            if request.sequential and n:
-                needs.append((me, f"{id_}:{n - 1}"))
-    database.executemany("INSERT OR IGNORE INTO needs VALUES (?, ?)", needs)
+    # Only the parent has the request: it may be long, and there may be 10,000 children.
+    children = range(request.array_size or 0)
+    database.executemany(add, ((f"{id_}:{n}", id_, n, None, *common, "") for n in children))
 
 
 def request_of(database: sqlite3.Connection, row: sqlite3.Row) -> JobRequest:
@@ -154,41 +137,12 @@ def request_of(database: sqlite3.Connection, row: sqlite3.Row) -> JobRequest:
     if row["parent"] is not None:
         [(text,)] = database.execute("SELECT request FROM jobs WHERE id = ?", (row["parent"],))
     value: dict[str, Any] = json.loads(text)
-    for name in ("inputs", "depends_on", "depends_each"):
-        value[name] = tuple(value[name])
-    return JobRequest(**value)
+    return JobRequest(**value | {"inputs": tuple(value["inputs"])})
 
 
 def advance(database: sqlite3.Connection, now: str) -> None:
-    """Let everything follow from what has ended: failures spread, jobs become runnable, parents
-    of arrays end. Call inside a transaction."""
-    changed = True
-    while changed:
-        before = database.total_changes  # rowcount knows nothing of a statement with WITH
-        _spread_failures(database, now)
-        _end_parents(database, now)
-        changed = database.total_changes > before
-    database.execute(
-        "UPDATE jobs SET state = 'RUNNABLE' WHERE state IN ('SUBMITTED', 'PENDING')"
-        " AND size IS NULL AND NOT EXISTS (SELECT 1 FROM needs JOIN jobs other"
-        " ON other.id = needs.other WHERE needs.job = jobs.id AND other.state <> 'SUCCEEDED')"
-    )
-    database.execute("UPDATE jobs SET state = 'PENDING' WHERE state = 'SUBMITTED'")
-
-
-def _spread_failures(database: sqlite3.Connection, now: str) -> None:
-    database.execute(
-        "WITH RECURSIVE doomed (id) AS ("  # noqa: S608 - constants
-        " SELECT needs.job FROM jobs JOIN needs ON needs.other = jobs.id"
-        "  WHERE jobs.state = 'FAILED'"
-        " UNION SELECT needs.job FROM doomed JOIN needs ON needs.other = doomed.id)"
-        " UPDATE jobs SET state = 'FAILED', reason = ?, stopped = ?"
-        f" WHERE state IN {WAITING} AND id IN (SELECT id FROM doomed)",
-        (DEPENDENCY_FAILED, now),
-    )
-
-
-def _end_parents(database: sqlite3.Connection, now: str) -> None:
+    """Let parents of arrays end with their last child, and new jobs become runnable; a parent with
+    children left is ``PENDING``. Call inside a transaction."""
     failed = "EXISTS (SELECT 1 FROM jobs c WHERE c.parent = jobs.id AND c.state = 'FAILED')"
     database.execute(
         f"UPDATE jobs SET state = CASE WHEN {failed} THEN 'FAILED' ELSE 'SUCCEEDED' END,"  # noqa: S608 - constants
@@ -196,6 +150,9 @@ def _end_parents(database: sqlite3.Connection, now: str) -> None:
         f" WHERE size IS NOT NULL AND state NOT IN {ENDED} AND NOT EXISTS"
         f" (SELECT 1 FROM jobs c WHERE c.parent = jobs.id AND c.state NOT IN {ENDED})",
         (CHILD_FAILED, now),
+    )
+    database.execute(
+        "UPDATE jobs SET state = iif(size IS NULL, 'RUNNABLE', 'PENDING') WHERE state = 'SUBMITTED'"
     )
 
 
@@ -205,15 +162,10 @@ def forget(database: sqlite3.Connection, before: str) -> list[str]:
         row["id"]
         for row in database.execute(
             f"SELECT id FROM jobs WHERE parent IS NULL AND state IN {ENDED}"  # noqa: S608 - constants
-            " AND stopped < ? AND NOT EXISTS (SELECT 1 FROM needs JOIN jobs waiting ON"
-            " waiting.id = needs.job WHERE"
-            " (needs.other = jobs.id OR needs.other LIKE jobs.id || ':%')"
-            f" AND waiting.state NOT IN {ENDED})",
+            " AND stopped < ?",
             (before,),
         )
     ]
     for id_ in old:
-        like = (id_, f"{id_}:%")
-        database.execute("DELETE FROM needs WHERE job = ? OR job LIKE ?", like)
         database.execute("DELETE FROM jobs WHERE id = ? OR parent = ?", (id_, id_))
     return old

@@ -10,9 +10,7 @@ import argparse
 import gc
 import json
 import logging
-import os
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from typing import Any
 import pulumi
 
 from worker.adapters.aws_errors import aws_call
+from worker.atomic import atomic_write
 from worker.errors import ConfigurationError, SafelightError
 from worker.local.deploy import ACTORS, MISTAKEN, STACK, program
 from worker.local.deploy.kinds.kind import Aws
@@ -80,11 +79,7 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _write(out: Path, outputs: Mapping[str, Any]) -> None:
     """Whole or not at all: a parent that was killed must not find half of it."""
-    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-    with os.fdopen(handle, "w") as file:
-        json.dump(outputs, file, indent=2, sort_keys=True)
-        file.write("\n")
-    Path(name).replace(out)
+    atomic_write(out, json.dumps(outputs, indent=2, sort_keys=True) + "\n", mode=0o600)
 
 
 if __name__ == "__main__":

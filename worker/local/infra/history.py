@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from worker.adapters.disk_errors import disk_call
+from worker.atomic import atomic_write
 from worker.errors import ConfigurationError, InputError
 from worker.local.infra import plan as plans
 from worker.local.infra.plan import Plan
@@ -52,11 +53,9 @@ def keep(root: Path, plan: Plan) -> None:
 
 def write(path: Path, plan: Plan) -> None:
     """Write a plan to a file, as JSON; raises what :func:`keep` does."""
-    aside = path.with_name(f".{path.name}.tmp")
     with disk_call(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps(plan.as_dict(), indent=2) + "\n", "utf-8")
-        aside.replace(path)
+        atomic_write(path, json.dumps(plan.as_dict(), indent=2) + "\n")
 
 
 def _path(root: Path, stack: str) -> Path:

@@ -24,9 +24,6 @@ from worker.media.heavy.vision import Pixels, Step, opencv, pixels, silent
 PIXELS_TOGETHER = 240_000_000
 """Of all pictures. Three of 16 million pixels took 88 bytes for each pixel of the result."""
 
-LARGEST = 60_000_000
-"""Pixels of one picture."""
-
 _LARGEST_SHIFT = 0.05
 """Of the longer side: hand-held brackets move by less."""
 

@@ -48,8 +48,6 @@ class VideoLimits:
     dimension: int = 16384
     """Longer side of a frame."""
     streams: int = 64
-    frames_per_second: float = 1000.0
-    """Above this a frame rate is a tick of a clock, and the average is believed instead."""
     probe: ProgramLimits = ProgramLimits(
         wall_seconds=1800.0, memory_bytes=2 * GIBIBYTE, file_bytes=MEBIBYTE
     )
@@ -61,20 +59,19 @@ class VideoLimits:
 
 
 def for_file(
-    path: Path, limits: ProgramLimits, *, bytes_per_second: float = 20_000.0, least: float = 60.0
+    path: Path, limits: ProgramLimits, *, bytes_per_second: float = 20_000.0
 ) -> ProgramLimits:
-    """The limits with a wall time that follows from the size of a file on disk.
+    """The limits with a wall time that follows from the size of a file on disk: 60 s and more.
 
     Args:
         path: the input; it must be there.
         limits: the upper bounds; the wall time is only ever made shorter.
         bytes_per_second: the slowest rate that is still work. The default allows a 1 Mbit/s
             video to be encoded at a sixth of its own speed.
-        least: seconds that any file gets.
     """
     return replace(
         limits,
-        wall_seconds=min(limits.wall_seconds, least + path.stat().st_size / bytes_per_second),
+        wall_seconds=min(limits.wall_seconds, 60 + path.stat().st_size / bytes_per_second),
     )
 
 

@@ -10,7 +10,7 @@ Sources: RFC 8216 and its successor draft-pantos-hls-rfc8216bis (playlists), ISO
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -69,9 +69,7 @@ def package(
     folder: Path,
     *,
     scratch: Path,
-    limits: ProgramLimits = LIMITS,
     stop: StopLike | None = None,
-    progress: Callable[[float], None] | None = None,
 ) -> tuple[Stream, ...]:
     """Write everything that is served below ``folder``.
 
@@ -81,9 +79,7 @@ def package(
         sounds: of each track of sound in order, its file (``sound.encode``).
         folder: gets ``hls/...`` and ``video.mp4``.
         scratch: an existing folder on the same disk; what is put there is taken away again.
-        limits: of the run of ffmpeg that writes the progressive MP4.
         stop: ends it early.
-        progress: told the share that is done, 0 to 1.
 
     Returns:
         The streams of the ladder, then those of the sound; empty without HLS.
@@ -91,9 +87,7 @@ def package(
     Raises:
         EngineError: the parts do not fit together.
     """
-    steps = len(plan.rungs) + len(sounds) + 1
     streams: list[Stream] = []
-    tell = progress or (lambda _: None)
     joined = scratch / "joined.mp4"
     for number, rung in enumerate(plan.rungs):
         main = number == 0 and plan.mp4
@@ -102,19 +96,16 @@ def package(
             tracks = _tracks(rung.name, parts)
             whole = joined if main else None
             streams.append(_video(plan, rung, tracks, place=place, joined=whole, stop=stop))
-        tell((number + 1) / steps)
     if plan.hls:
         for number, path in enumerate(sounds):
             name = f"audio-{number}"
             streams.append(_sound(plan, name, path, folder / "hls" / name, stop))
-            tell((len(plan.rungs) + number + 1) / steps)
         (folder / MASTER).write_text(_master(plan, streams))
     if plan.mp4:
         try:
-            _progressive(plan, joined, sounds, folder / FILM, limits=limits, stop=stop)
+            _progressive(plan, joined, sounds, folder / FILM, stop)
         finally:
             joined.unlink(missing_ok=True)
-    tell(1.0)
     return tuple(streams) if plan.hls else ()
 
 
@@ -315,8 +306,6 @@ def _progressive(
     joined: Path,
     sounds: Sequence[Path],
     path: Path,
-    *,
-    limits: ProgramLimits,
     stop: StopLike | None,
 ) -> None:
     """The first step with all sound in one file whose index comes first."""
@@ -331,4 +320,4 @@ def _progressive(
         options["tag:v"] = "hvc1"
     streams = [commands.source(each)["0"] for each in (joined, *sounds)]
     film = commands.output(path, streams, options)
-    program.run(commands.arguments(film, everywhere=everywhere), limits=limits, stop=stop)
+    program.run(commands.arguments(film, everywhere=everywhere), limits=LIMITS, stop=stop)

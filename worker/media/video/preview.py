@@ -9,7 +9,6 @@ and the MP4 are both made of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -216,7 +215,6 @@ def write_mp4(
     most: int,
     threads: int,
     stop: StopLike | None = None,
-    progress: Callable[[float], None] | None = None,
 ) -> Made:
     """Write a silent H.264 MP4, index first, that every browser plays.
 
@@ -227,7 +225,6 @@ def write_mp4(
         most: bytes.
         threads: for encoding.
         stop: as for ``program.run``.
-        progress: told the seconds encoded.
 
     Raises:
         LimitExceeded: TOO_LARGE_OUTPUT, it does not fit at the lowest quality.
@@ -255,12 +252,7 @@ def write_mp4(
                 **{"flags:v": "+bitexact", "fflags": "+bitexact"},
             },
         )
-        run(
-            commands.arguments(made),
-            limits=_ENCODE,
-            stop=stop,
-            progress=progress,
-        )
+        run(commands.arguments(made), limits=_ENCODE, stop=stop)
         if path.stat().st_size <= most:
             return Made(path=path, size=moments.size, count=moments.count, quality=quality)
         if quality <= 1:

@@ -20,6 +20,7 @@ _MOST_TAGS = 64
 _TAG_LENGTH = 1000
 _PLACE = re.compile(r"location|gps|iso6709|©xyz|latitude|longitude", re.IGNORECASE)
 _RATE_LIMIT = 1000
+"""Frames a second: above this a rate is a tick of a clock, and the average is believed instead."""
 
 
 def streams(report: Json, kind: str) -> Iterator[Json]:

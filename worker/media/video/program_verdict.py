@@ -71,7 +71,7 @@ class MostlyDamaged(DamagedInput):
     """Too many frames could not be decoded. What was made of the others is written to its end."""
 
 
-def judge(program: str, status: int, said: str, *, stopped: bool = False) -> SafelightError:
+def judge(program: str, status: int, said: str) -> SafelightError:
     """The error for a program that did not end well.
 
     Args:
@@ -79,14 +79,13 @@ def judge(program: str, status: int, said: str, *, stopped: bool = False) -> Saf
         status: as ``Popen.returncode``: negative for a signal. 0 where too many frames failed to
             decode, which 7.0, 7.1 and 8.0 do not tell by their status.
         said: the beginning and end of its standard error.
-        stopped: we sent it a signal ourselves, so one is no surprise.
 
     Returns:
         ``Rejected`` where the input is to blame, ``TransientError`` where the machine is,
         ``EngineError`` where we are; the end of what it said is a note on it.
     """
     error = _by_signal(program, -status) if status < 0 else _by_words(program, status, said)
-    if said.strip() and not stopped:
+    if said.strip():
         error.add_note(f"the end of what {program} said:\n{said[-4000:]}")
     return error
 

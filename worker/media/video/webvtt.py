@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from worker.atomic import staging
+
 _TIME = r"(?:\d{2,}:)?\d\d:\d\d\.\d{3}"
 _TIMES = re.compile(rf"({_TIME}) --> ({_TIME})(| .*)")
 _INNER = re.compile(rf"<({_TIME})>")
@@ -29,10 +31,10 @@ def tidy(path: Path, *, since: float = 0.0) -> int:
         since: seconds that become 0; a text that ends before goes.
     """
     count, shown = 0, False
-    aside = path.with_name(f"{path.name}.tidy")
     with (
+        staging(path) as tidied,
         path.open(encoding="utf-8", errors="replace") as source,
-        aside.open("w", encoding="utf-8", newline="\n") as target,
+        tidied.open("w", encoding="utf-8", newline="\n") as target,
     ):
         blocks = _blocks(source)
         target.writelines(f"{line}\n" for line in next(blocks, ()))
@@ -52,7 +54,6 @@ def tidy(path: Path, *, since: float = 0.0) -> int:
                     for line in block[start:]
                 )
                 target.writelines(f"{escaped(line)}\n" for line in inner)
-    aside.replace(path)
     return count
 
 

@@ -7,13 +7,11 @@ their failures. What may not: what the files mean.
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from worker.atomic import atomic_write, disk_full, lock_folder
 from worker.errors import InputError, SafelightError, StorageFull
 
 ASIDE = ".tmp-safelight-"
@@ -24,13 +22,10 @@ GALLERY = "index.html"
 GENERATOR = b'<meta name="generator" content="Safelight'
 """Near the top of every gallery: how ours is told from somebody's own page."""
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""Disk full, quota exceeded, file size limit of the process exceeded."""
-
 
 def storage_error(error: OSError, path: Path) -> SafelightError:
     """Return what a failed write, rename or removal of ``path`` is called here."""
-    if error.errno in _FULL:
+    if disk_full(error):
         return StorageFull(f"no space left to write {path}: {error.strerror}")
     said = "not a folder" if isinstance(error, FileExistsError) else error.strerror
     return InputError(f"cannot write {path}: {said}", code="output_unwritable")
@@ -52,27 +47,17 @@ def opened(out: Path) -> Iterator[None]:
             run has it.
         StorageFull: no space.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise storage_error(error, out) from error
-    try:
-        # The lock is on the folder itself: no lock file to leave behind, and a killed run frees
-        # it. File systems without locks are used unlocked.
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(lock)
-        raise InputError(f"{out}: another run is writing there", code="output_busy") from error
-    except OSError:
-        pass
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(lock_folder(out))
+        except BlockingIOError as error:
+            raise InputError(f"{out}: another run is writing there", code="output_busy") from error
+        except OSError as error:
+            raise storage_error(error, out) from error
         _refuse_foreign(out)
         clean(out)
         _prove_writable(out)
         yield
-    finally:
-        os.close(lock)
 
 
 def clean(out: Path) -> None:
@@ -110,16 +95,9 @@ def publish_folder(aside: Path, final: Path) -> None:
 
 def replace_file(path: Path, text: str) -> None:
     """Write a whole file under a final name, in place of what had it, in one step."""
-    aside = path.with_name(f"{ASIDE}{path.name}")
     try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
+        atomic_write(path, text, durable=True, name=f"{ASIDE}{path.name}")
     except OSError as error:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
         raise storage_error(error, path) from error
 
 
