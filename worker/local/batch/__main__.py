@@ -16,9 +16,9 @@ from typing import Any
 from worker.adapters.aws_clients import AwsClients
 from worker.adapters.sqs import SqsQueue
 from worker.local.actors import PLUMBING, ROOT, Actors
-from worker.local.batch import needs
 from worker.local.batch.execution import ProcessExecutor
 from worker.local.batch.jobs import LocalJobs
+from worker.local.batch.resources import job_environment, processors, resources_of
 from worker.local.batch.runner import Runner
 from worker.local.child import arguments, log, tell_ready
 from worker.local.deploy import Outputs, read_outputs
@@ -46,9 +46,9 @@ def main() -> None:
     )
     runner = Runner(
         folder,
-        needs=needs.of_catalog,
-        executor=ProcessExecutor({**needs.environment(), "AWS_PROFILE": given.values["profile"]}),
-        slots=needs.processors(),
+        resources=resources_of,
+        executor=ProcessExecutor({**job_environment(), "AWS_PROFILE": given.values["profile"]}),
+        slots=processors(),
         say=log,
     )
     stop = Stop()

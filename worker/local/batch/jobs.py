@@ -1,7 +1,6 @@
 """``ports.Jobs`` on the table of a local Batch. Any number of processes, with or without a runner.
 
-What may not live here: starting or signalling processes. A stop is a wish in the table that the
-runner sees to.
+Nothing here starts or signals a process: a stop is written to the table, and the runner acts on it.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import Any
 from worker.adapters.disk_errors import disk_call
 from worker.errors import ConfigurationError, StorageFull, Unreachable
 from worker.jobs import JobRequest
-from worker.local.batch.retry import CHILD_FAILED
+from worker.local.batch.resources import CHILD_FAILED
 
 FILE = "jobs.sqlite"
 VERSION = 3
@@ -25,8 +25,8 @@ BUSY_SECONDS = 30.0
 """Longest wait for another process that is writing; every transaction takes milliseconds."""
 
 # A row is a single job, the parent of an array (size is set) or a child (parent and child are).
-# stop_reason and reclaim are wishes that the runner sees to. pid and born (the kernel's start
-# time of the process) find a process that a killed runner has left. A token is of a task of a state
+# The runner acts on stop_reason and reclaim. pid and start_ticks (the kernel's start time of the
+# process) find a process that a killed runner has left. A token belongs to a task of a state
 # machine that waits for the end of a job.
 _TABLES = """
 CREATE TABLE jobs (
@@ -35,7 +35,7 @@ CREATE TABLE jobs (
     request TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', exit_code INTEGER,
     attempts INTEGER NOT NULL DEFAULT 0, spared INTEGER NOT NULL DEFAULT 0,
     created TEXT NOT NULL, started TEXT NOT NULL DEFAULT '', stopped TEXT NOT NULL DEFAULT '',
-    stop_reason TEXT, reclaim REAL, pid INTEGER, born INTEGER
+    stop_reason TEXT, reclaim REAL, pid INTEGER, start_ticks INTEGER
 );
 CREATE INDEX by_state ON jobs (state);
 CREATE INDEX by_name ON jobs (name) WHERE parent IS NULL;

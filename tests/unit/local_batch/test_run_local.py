@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from worker.errors import AccessDenied
+from worker.local.batch.run_local import forget_old_runs, runs_folder
 from worker.local.batch.runner import KEPT_DAYS
-from worker.local.batch.session import forget_old_runs, runs_folder
 
 DAY = 86_400
 NOW = 1_800_000_000.0

@@ -1,12 +1,13 @@
-"""Whether a failed attempt is followed by another one, by AWS Batch's rules.
+"""What a kind of job gets, whether a failed attempt is followed by another, and this machine.
 
-Source: AWS Batch API Reference, ``RetryStrategy`` and ``EvaluateOnExit``. The rules themselves are
-data of ``batch.catalog``; nothing here knows an exit code.
+Sources: AWS Batch API Reference, ``RetryStrategy`` and ``EvaluateOnExit``. The figures and the
+rules are data of ``batch.catalog``; nothing here knows an exit code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -42,7 +43,7 @@ class Rule(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Needs:
+class Resources:
     """What the runner must know about a kind of job."""
 
     vcpus: float = 1
@@ -54,11 +55,11 @@ class Needs:
     rules: Sequence[Rule] = ()
 
 
-def again(needs: Needs, *, attempts: int, exit_code: int | None, reason: str) -> bool:
+def is_retried(resources: Resources, *, attempts: int, exit_code: int | None, reason: str) -> bool:
     """Whether a failed attempt is followed by another.
 
     Args:
-        needs: of the job's kind.
+        resources: of the job's kind.
         attempts: made so far.
         exit_code: None if the program was lost with its machine.
         reason: the attempt's status reason.
@@ -66,10 +67,10 @@ def again(needs: Needs, *, attempts: int, exit_code: int | None, reason: str) ->
     The first rule that fits decides. When none fits the job is tried again: that is Batch's
     default, not ours.
     """
-    if attempts >= needs.attempts:
+    if attempts >= resources.attempts:
         return False
     code = None if exit_code is None else str(exit_code)
-    for rule in needs.rules:
+    for rule in resources.rules:
         if _fits(rule.exit_code, code) and _fits(rule.status_reason, reason):
             return rule.action == "RETRY"
     return True
@@ -83,3 +84,34 @@ def _fits(pattern: str | None, text: str | None) -> bool:
     if pattern.endswith("*"):
         return text.startswith(pattern[:-1])
     return text == pattern
+
+
+def resources_of(kind: str) -> Resources:
+    """What the catalogue says of a kind.
+
+    Raises:
+        ProblemsError: there is no such kind.
+    """
+    from batch import catalog  # the catalogue stands above this package: only when it is used
+
+    found = catalog.kind(kind)
+    return Resources(
+        vcpus=found.vcpus,
+        memory_mib=found.memory_mib,
+        timeout_seconds=found.timeout_seconds,
+        attempts=found.attempts,
+        rules=catalog.RETRY,
+    )
+
+
+def processors() -> int:
+    """Processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def job_environment() -> Mapping[str, str]:
+    """Of this process's environment what jobs get."""
+    # The workers of the stack have one thread each; a job may use what it has been given.
+    return {name: value for name, value in os.environ.items() if name != "VIPS_CONCURRENCY"}
