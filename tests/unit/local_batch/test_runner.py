@@ -100,7 +100,7 @@ def test_a_stopped_job_gets_sigterm_first(rig: Rig) -> None:
     """It can put its things in order; its exit code is kept; it is not tried again."""
     program = (
         "import os, signal, sys\n"
-        # Not print: the signal may come while print is still at 'begun', and it cannot be reentered.
+        # Not print, which cannot be reentered: the signal may come while it still prints 'begun'.
         "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'tidied\\n'), sys.exit(75)))\n"
         f"{FOREVER}"
     )
