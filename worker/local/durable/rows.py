@@ -126,8 +126,9 @@ def keep_executions(stepfunctions: Any, responses: Any, store: Store) -> Callabl
 
 
 def keep_tokens_apart(stepfunctions: Any) -> None:
-    """Give each task its own context. In ministack the branches of a Parallel state share one, and
-    between writing its token there and reading it, a branch may read that of another."""
+    """Give each task a context of its own. In ministack the branches of a Parallel state share one,
+    and a branch that is switched out between writing its token there and reading it sends that of
+    another: one of the two waits for ever (``findings/parallel-task-tokens.sh``)."""
     execute = stepfunctions._execute_task
 
     def executed(state: Any, data: Any, execution: Any, context: Mapping[str, Any]) -> Any:
