@@ -8,12 +8,12 @@ asset.heavy events -> workflow (state machine) -> heavy (jobs on Spot) -> [deliv
 
 import pulumi_aws as aws
 
-from stack.catalog import Catalog
+from stack.catalog import CatalogTable
 from stack.config import load
-from stack.cost import Cost
-from stack.events import Events
+from stack.cost import CostControls
+from stack.events import AssetEventBus
 from stack.exports import export, of_pipeline, of_registry
-from stack.heavy import Heavy
+from stack.heavy import HeavyJobs
 from stack.intake import Intake
 from stack.observability import Observability
 from stack.registry import Registry
@@ -32,15 +32,15 @@ def main() -> None:
     if config.registry.only:
         return  # a new stack has no images yet, and without them nothing below can be made
     buckets = Buckets(scope, config.storage)
-    catalog = Catalog(scope, config.catalog)
-    events = Events(scope)
+    catalog = CatalogTable(scope, config.catalog)
+    events = AssetEventBus(scope)
     intake = Intake(scope, config, buckets=buckets, catalog=catalog, events=events)
-    heavy: Heavy | None = None
+    heavy: HeavyJobs | None = None
     workflow: Workflow | None = None
     observability: Observability | None = None
 
     if config.heavy.enabled:
-        heavy = Heavy(scope, config, buckets=buckets, catalog=catalog, intake=intake)
+        heavy = HeavyJobs(scope, config, buckets=buckets, catalog=catalog, intake=intake)
         workflow = Workflow(
             scope,
             config,
@@ -54,7 +54,7 @@ def main() -> None:
         observability = Observability(
             scope, config, catalog=catalog, intake=intake, heavy=heavy, workflow=workflow
         )
-    Cost(scope, config.cost, intake=intake, observability=observability)
+    CostControls(scope, config.cost, intake=intake, observability=observability)
     export(
         of_pipeline(
             scope,

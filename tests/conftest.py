@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import os
+import sys
+from functools import cache
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 
 from tests import ffmpeg_features
 from tests.golden import Golden
 
+# Tests start hundreds of processes. Each would compile all it imports, and each run every test
+# module, where the environment forbids writing bytecode.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# Each AWS client would read the description of its service anew: half a second for the large ones.
+_described = cache(JSONFileLoader().load_file)
+setattr(JSONFileLoader, "load_file", lambda _, path: _described(path))  # noqa: B010 - a method
+
 # A busy machine is no failure. What may not be slow is measured by `make bench`.
-settings.register_profile(
-    "unhurried", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("unhurried")
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", unhurried, max_examples=25)
+settings.register_profile("thorough", unhurried, max_examples=1000)
+settings.load_profile(os.environ.get("SAFELIGHT_TEST_PROFILE", "quick"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -22,7 +22,8 @@ MODULES = {
     "lambda": ("awslambdaric.bootstrap", "worker.entrypoints.ingest", "redis"),
     "batch": ("batch.__main__", "cv2", "boto3", "redis"),
 }
-ABSENT = {"lambda": ("cv2", "pip", "pulumi"), "batch": ("awslambdaric", "pip", "pulumi")}
+DEVELOPMENT = ("pip", "pulumi", "worker.bench", "worker.local", "worker.samples")
+ABSENT = {"lambda": ("cv2", *DEVELOPMENT), "batch": ("awslambdaric", *DEVELOPMENT)}
 TOOLS = ("pip", "pip3", "cc", "gcc", "c++", "make", "git", "curl", "wget")
 """Whoever breaks in must bring their own."""
 SIDE = 64

@@ -24,7 +24,17 @@ PYTHONHASHSEED=0 python3 -B -m compileall -q -f --invalidation-mode unchecked-ha
 
 # What only installs, draws or logs people in. A program that is not there cannot be used by whoever
 # breaks in. Purged by dpkg, so that its list, which scanners read, stays true.
-for package in apt libapt-pkg7.0 sqv debian-archive-keyring passwd login login.defs util-linux \
+unused=
+case " $* " in
+    *' ffmpeg '*) ;; # whose libraries need some of them
+    *)
+        # Of what is left only `who` and its like, which are removed below, and dbm.ndbm use them.
+        unused='bsdutils libpam-runtime libpam-modules libpam-modules-bin libpam0g libsemanage2
+            libsepol2 libaudit1 libcap-ng0 libblkid1 libmount1 libsmartcols1 libudev1 libseccomp2
+            libsystemd0 libhogweed6t64 libnettle8t64 liblz4-1 libxxhash0 libdb5.3t64'
+        ;;
+esac
+for package in $unused ncurses-bin apt libapt-pkg7.0 sqv debian-archive-keyring passwd login login.defs util-linux \
     mount init-system-helpers debconf perl-base; do
     if dpkg-query --show "$package" >/dev/null 2>&1; then
         dpkg --purge --force-depends --force-remove-essential --force-remove-protected \
@@ -33,6 +43,12 @@ for package in apt libapt-pkg7.0 sqv debian-archive-keyring passwd login login.d
 done
 # Character sets of the C library; Python has its own.
 rm -rf /usr/lib/*/gconv
+# What only building and installing packages reads; the list and the files of each stay for scanners.
+find /var/lib/dpkg/info -type f ! -name '*.list' ! -name '*.md5sums' -delete
+rm -rf /usr/share/lintian /usr/share/bash-completion /usr/share/gdb /usr/share/gcc
+if [ "$unused" ]; then
+    rm /usr/bin/who /usr/bin/pinky /usr/bin/users /usr/lib/python3.13/lib-dynload/_dbm.*
+fi
 find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 
 # Numeric and without a home: Lambda and `docker run --user` bring users of their own anyway.

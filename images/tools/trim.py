@@ -40,22 +40,44 @@ DEVELOPMENT = (".pyi", ".pxd", ".pyx", ".h", ".c", ".a", ".js")
 """Suffixes of files that only compilers, editors and notebooks read."""
 
 UNUSED = (
+    "*.dist-info/RECORD",  # of files that this program removes, too
     "bin",
     "PIL/_avif.*",  # AVIF is libvips' business
     "pillow.libs/libavif-*",
+    # Of Powertools only the logger and the metrics are used.
+    "aws_lambda_powertools/event_handler",
+    "aws_lambda_powertools/utilities/auth_alpha",
+    "aws_lambda_powertools/utilities/batch",
+    "aws_lambda_powertools/utilities/circuit_breaker",
+    "aws_lambda_powertools/utilities/data_classes",
+    "aws_lambda_powertools/utilities/data_masking",
+    "aws_lambda_powertools/utilities/feature_flags",
+    "aws_lambda_powertools/utilities/idempotency",
+    "aws_lambda_powertools/utilities/kafka",
+    "aws_lambda_powertools/utilities/metadata",
+    "aws_lambda_powertools/utilities/parameters",
     "aws_lambda_powertools/utilities/parser",  # for pydantic, which is not here
-    "boto3/data",  # the resource classes; only clients are used
-    "boto3/examples",
+    "aws_lambda_powertools/utilities/streaming",
+    "aws_lambda_powertools/utilities/validation",
     "botocore/data/*/*/examples-1.json",
     "markdown_it",  # what Rich renders Markdown and source code with
     "mdurl",
     "numpy/_core/_*_tests.*",
+    "numpy/_core/_simd.*",  # for numpy's own tests
     "numpy/_core/include",
     "numpy/_core/lib",
     "numpy/f2py",  # a Fortran compiler's front end
+    "numpy/polynomial",
+    "numpy/random",
+    "numpy/testing",
     "pygments",
 )
 """Patterns of files and folders; each must match something."""
+
+HTTP2 = "urllib3/http2/__init__.py"
+METADATA = "from importlib.metadata import version\n"
+"""Imported by every process that speaks to AWS, with zipfile and its compressors, to look at the
+version of a library for HTTP/2 that is not here: a sixteenth of a start's imports."""
 
 
 def main(folder: Path) -> None:
@@ -64,6 +86,7 @@ def main(folder: Path) -> None:
     # Afterwards: the files of a service that is gone cannot go again.
     removed += sum(remove(path) for path in list(unused(folder)))
     lighten(folder / "botocore" / "data")
+    import_late(folder / HTTP2, METADATA)
     print(f"trim: {removed / 1e6:.1f} MB removed")  # noqa: T201
 
 
@@ -128,6 +151,16 @@ def prefix(model: Path) -> str:
 def write(path: Path, value: Any) -> None:
     """Write JSON without blanks."""
     path.write_text(json.dumps(value, separators=(",", ":")), encoding="utf-8")
+
+
+def import_late(path: Path, line: str) -> None:
+    """Turn ``from MODULE import FUNCTION`` into a function that imports when it is called."""
+    source = path.read_text("utf-8")
+    if line not in source:
+        sys.exit(f"trim: {path} has no {line!r}")
+    name = line.rsplit(maxsplit=1)[-1]
+    late = f"def {name}(*arguments):\n    {line}    return {name}(*arguments)\n"
+    path.write_text(source.replace(line, late), "utf-8")
 
 
 def unused(folder: Path) -> Iterator[Path]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pulumi
 from pulumi_aws import dynamodb
 
-from stack.config import Capacity
-from stack.config import Catalog as CatalogConfig
+from stack.config import Capacity, CatalogConfig
 from stack.scaling import follow_load
 from stack.scope import Scope
 from worker.adapters.dynamodb import schema
@@ -21,7 +20,7 @@ FOLLOWED = (
 """What the scaling changes while nobody deploys."""
 
 
-class Catalog(pulumi.ComponentResource):
+class CatalogTable(pulumi.ComponentResource):
     """One table with its indexes."""
 
     def __init__(
@@ -31,7 +30,7 @@ class Catalog(pulumi.ComponentResource):
         *,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:catalog:Catalog", scope.name(COMPONENT), None, opts)
+        super().__init__("safelight:catalog:CatalogTable", scope.name(COMPONENT), None, opts)
         provisioned = config.capacity is Capacity.PROVISIONED
         reads = config.minimum_reads if provisioned else None
         writes = config.minimum_writes if provisioned else None

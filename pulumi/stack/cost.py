@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import pulumi
 from pulumi_aws import budgets, costexplorer, savingsplans, serverlessrepository
 
-from stack.config import Cost as CostConfig
-from stack.functions import Function
+from stack.config import CostConfig
+from stack.functions import LambdaFunction
 from stack.intake import Intake
 from stack.observability import Observability
 from stack.scope import PROJECT, Scope
@@ -30,7 +30,7 @@ YEAR = 365 * 24 * 3600
 """Seconds. The shortest term of a savings plan."""
 
 
-class Cost(pulumi.ComponentResource):
+class CostControls(pulumi.ComponentResource):
     """A budget, a watch, cost allocation tags, power tuning and a savings plan."""
 
     def __init__(
@@ -42,7 +42,7 @@ class Cost(pulumi.ComponentResource):
         observability: Observability | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:cost:Cost", scope.name(COMPONENT), None, opts)
+        super().__init__("safelight:cost:CostControls", scope.name(COMPONENT), None, opts)
         self._scope = scope
         self._config = config
         self._topic = topic = observability.topic if observability is not None else None
@@ -147,7 +147,7 @@ class Cost(pulumi.ComponentResource):
             found.append(("anomalies-now", "IMMEDIATE", one))
         return found
 
-    def _tuning(self, ingest: Function) -> None:
+    def _tuning(self, ingest: LambdaFunction) -> None:
         """It runs when somebody starts it, and may touch the ingest function alone."""
         serverlessrepository.CloudFormationStack(
             self._scope.name("power-tuning"),

@@ -10,11 +10,11 @@ from stack.scope import Scope
 COMPONENT = "events"
 
 
-class Events(pulumi.ComponentResource):
+class AssetEventBus(pulumi.ComponentResource):
     """A bus of our own: subscribers' rules see asset events and nothing else."""
 
     def __init__(self, scope: Scope, *, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("safelight:events:Events", scope.name(COMPONENT), None, opts)
+        super().__init__("safelight:events:AssetEventBus", scope.name(COMPONENT), None, opts)
         self.bus = cloudwatch.EventBus(
             scope.name("events"),
             description="What happened to assets: asset.accepted, asset.rejected and so on",

@@ -10,10 +10,10 @@ from typing import Any
 
 import pulumi
 
-from stack.catalog import Catalog
+from stack.catalog import CatalogTable
 from stack.config import Config
-from stack.events import Events
-from stack.heavy import Heavy
+from stack.events import AssetEventBus
+from stack.heavy import HeavyJobs
 from stack.intake import Intake
 from stack.observability import Observability
 from stack.registry import Registry
@@ -41,10 +41,10 @@ def of_pipeline(
     config: Config,
     *,
     buckets: Buckets,
-    catalog: Catalog,
-    events: Events,
+    catalog: CatalogTable,
+    events: AssetEventBus,
     intake: Intake,
-    heavy: Heavy | None,
+    heavy: HeavyJobs | None,
     workflow: Workflow | None,
     observability: Observability | None,
 ) -> Mapping[str, Any]:

@@ -52,7 +52,7 @@ EVENT_SECONDS = 6 * 3600
 """Longest that Lambda keeps such an event (API reference, PutFunctionEventInvokeConfig)."""
 
 
-class Function(pulumi.ComponentResource):
+class LambdaFunction(pulumi.ComponentResource):
     """A function that may do what its statements say, and write its own log.
 
     Args:
@@ -92,7 +92,7 @@ class Function(pulumi.ComponentResource):
         environment: Mapping[str, pulumi.Input[str]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:functions:Function", name, None, opts)
+        super().__init__("safelight:functions:LambdaFunction", name, None, opts)
         own = pulumi.ResourceOptions(parent=self)
         tags = scope.tags(component)
         # Made here and not by the function's first run: with a retention, and gone with the stack.

@@ -1,7 +1,7 @@
 """Heavy work: a job definition for each kind in ``batch.catalog``, on machines of our own.
 
 What a kind needs (processors, memory, time, tries) is the catalogue's; here it becomes what Batch
-wants to hear. The machines are ``machines``'s, what starts jobs is ``workflow``'s.
+wants to hear. The machines are ``compute_environments``'s, what starts jobs is ``workflow``'s.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pulumi_aws import batch, cloudwatch, iam
 
 from batch.catalog import KINDS, RETRY, Kind
 from stack import policies
-from stack.catalog import Catalog
+from stack.catalog import CatalogTable
+from stack.compute_environments import ComputeEnvironments
 from stack.config import Config
 from stack.intake import Intake
-from stack.machines import Machines
 from stack.network import Network
 from stack.scope import Scope
 from stack.storage import Buckets
@@ -29,7 +29,7 @@ SMALL_VIRTUAL_DISK = 64
 """MiB of shared memory and of /tmp, all a job has beside its scratch folder."""
 
 
-class Heavy(pulumi.ComponentResource):
+class HeavyJobs(pulumi.ComponentResource):
     """Job definitions with their role and log, queues and machines."""
 
     def __init__(
@@ -38,11 +38,11 @@ class Heavy(pulumi.ComponentResource):
         config: Config,
         *,
         buckets: Buckets,
-        catalog: Catalog,
+        catalog: CatalogTable,
         intake: Intake,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:heavy:Heavy", scope.name(COMPONENT), None, opts)
+        super().__init__("safelight:heavy:HeavyJobs", scope.name(COMPONENT), None, opts)
         self._scope = scope
         self._config = config
         self._tags = scope.tags(COMPONENT)
@@ -60,8 +60,8 @@ class Heavy(pulumi.ComponentResource):
             tags=self._tags,
             opts=self._own,
         )
-        machines = Machines(
-            scope.name("machines"),
+        machines = ComputeEnvironments(
+            scope.name("compute-environments"),
             scope,
             config.heavy,
             network,
@@ -77,7 +77,7 @@ class Heavy(pulumi.ComponentResource):
         """Name and revision of each kind's definition, by the kind's name."""
         self.register_outputs({})
 
-    def _job_role(self, buckets: Buckets, catalog: Catalog) -> iam.Role:
+    def _job_role(self, buckets: Buckets, catalog: CatalogTable) -> iam.Role:
         name = self._scope.name("job")
         role = iam.Role(
             name,
@@ -163,7 +163,7 @@ class Heavy(pulumi.ComponentResource):
         )
 
 
-def _rights(buckets: Buckets, catalog: Catalog) -> Sequence[Mapping[str, Any]]:
+def _rights(buckets: Buckets, catalog: CatalogTable) -> Sequence[Mapping[str, Any]]:
     """What a job does: read originals, write results and checkpoints, tell how far it is."""
     return [
         # The object that lies there when the job runs, not a version of it.

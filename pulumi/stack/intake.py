@@ -15,10 +15,10 @@ import pulumi
 from pulumi_aws import lambda_, s3, sqs
 
 from stack import policies
-from stack.catalog import Catalog
+from stack.catalog import CatalogTable
 from stack.config import Config
-from stack.events import Events
-from stack.functions import Function, Image, Unattended
+from stack.events import AssetEventBus
+from stack.functions import Image, LambdaFunction, Unattended
 from stack.pipe import OrderingPipe
 from stack.queues import QueueWithDeadLetters
 from stack.scope import Scope
@@ -41,8 +41,8 @@ class Intake(pulumi.ComponentResource):
         config: Config,
         *,
         buckets: Buckets,
-        catalog: Catalog,
-        events: Events,
+        catalog: CatalogTable,
+        events: AssetEventBus,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("safelight:intake:Intake", scope.name(COMPONENT), None, opts)
@@ -68,7 +68,7 @@ class Intake(pulumi.ComponentResource):
                 opts=own,
             )
         self.environment = _environment(config, buckets, catalog, events, self.work)
-        self.ingest = Function(
+        self.ingest = LambdaFunction(
             scope.name("ingest"),
             scope,
             component=COMPONENT,
@@ -147,8 +147,8 @@ class Intake(pulumi.ComponentResource):
 def _environment(
     config: Config,
     buckets: Buckets,
-    catalog: Catalog,
-    events: Events,
+    catalog: CatalogTable,
+    events: AssetEventBus,
     queue: QueueWithDeadLetters,
 ) -> Mapping[str, pulumi.Input[str]]:
     """What ``worker.settings.Settings`` reads. The local stack's workers get the same."""
@@ -169,7 +169,7 @@ def _environment(
 
 
 def _rights(
-    buckets: Buckets, catalog: Catalog, events: Events, queue: QueueWithDeadLetters
+    buckets: Buckets, catalog: CatalogTable, events: AssetEventBus, queue: QueueWithDeadLetters
 ) -> Sequence[policies.Statement]:
     """Exactly what ingest calls, on exactly what it calls it on."""
     return [
@@ -210,7 +210,7 @@ def _rights(
     ]
 
 
-def _erasing(buckets: Buckets, catalog: Catalog) -> Sequence[policies.Statement]:
+def _erasing(buckets: Buckets, catalog: CatalogTable) -> Sequence[policies.Statement]:
     """What it takes to remove an asset with everything, beside what ingest may do anyway."""
     return [
         policies.allow(["s3:ListBucketVersions"], [buckets.intake.arn]),

@@ -1,7 +1,7 @@
 """What people look at and are woken by: alarms, one message topic, a dashboard.
 
-What is watched is in ``watched`` as data, and on the dashboard by ``dashboard``; how an alarm is
-declared is in ``alarms``; figures that no service counts come from ``signals``.
+Alarms are data and declared in ``alarms``; ``dashboard`` draws them; figures that no service counts
+come from ``metric_filters``.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ import pulumi_aws as aws
 from pulumi_aws import cloudwatch
 
 from stack import alarms, dashboard
-from stack.alarms import Alarm
-from stack.catalog import Catalog
+from stack.alarms import Alarm, alarms_of, of_function
+from stack.catalog import CatalogTable
 from stack.config import Config
-from stack.heavy import Heavy
+from stack.heavy import HeavyJobs
 from stack.intake import Intake
+from stack.metric_filters import MetricFilters
+from stack.notifications import COMPONENT, AlarmTopic
 from stack.scope import Scope
-from stack.signals import Signals
-from stack.telling import COMPONENT, Topic
-from stack.watched import alarms_of, of_function
 from stack.workflow import Workflow
 
 WIDTH = 4
@@ -37,8 +36,8 @@ class Observability(pulumi.ComponentResource):
         config: Config,
         *,
         intake: Intake,
-        catalog: Catalog,
-        heavy: Heavy | None,
+        catalog: CatalogTable,
+        heavy: HeavyJobs | None,
         workflow: Workflow | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -48,7 +47,7 @@ class Observability(pulumi.ComponentResource):
         self._own = pulumi.ResourceOptions(parent=self)
         self._region = aws.get_region().region
         blocked = self._blocked(heavy) if heavy is not None else None
-        self.topic = Topic(
+        self.topic = AlarmTopic(
             scope.name("alarms"),
             scope,
             email=config.observability.email,
@@ -62,8 +61,8 @@ class Observability(pulumi.ComponentResource):
                 arn=self.topic.arn,
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[self.topic.allowed]),
             )
-        signals = Signals(
-            scope.name("signals"),
+        counted = MetricFilters(
+            scope.name("metric-filters"),
             scope,
             functions={"ingest": intake.ingest}
             | ({} if workflow is None else {"workflow": workflow.function}),
@@ -72,7 +71,7 @@ class Observability(pulumi.ComponentResource):
             opts=self._own,
         )
         watched = alarms_of(
-            config, intake=intake, catalog=catalog, workflow=workflow, signals=signals
+            config, intake=intake, catalog=catalog, workflow=workflow, counted=counted
         )
         self._declare(watched)
         if config.observability.anomalies:
@@ -100,7 +99,7 @@ class Observability(pulumi.ComponentResource):
             found["costalerts.amazonaws.com"] = None
         return found
 
-    def _blocked(self, heavy: Heavy) -> cloudwatch.EventRule:
+    def _blocked(self, heavy: HeavyJobs) -> cloudwatch.EventRule:
         """Queues whose first job cannot start: Batch says so as an event, not as a metric."""
         return cloudwatch.EventRule(
             self._scope.name("stuck"),

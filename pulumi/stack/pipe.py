@@ -11,7 +11,7 @@ import pulumi
 from pulumi_aws import iam, pipes
 
 from stack import policies
-from stack.functions import Function, Zipped
+from stack.functions import LambdaFunction, Zipped
 from stack.queues import QueueWithDeadLetters
 from stack.scope import Scope
 from worker.services import ordering
@@ -45,7 +45,7 @@ class OrderingPipe(pulumi.ComponentResource):
         super().__init__("safelight:pipe:OrderingPipe", name, None, opts)
         own = pulumi.ResourceOptions(parent=self)
         file = Path(ordering.__file__)
-        grouping = Function(
+        grouping = LambdaFunction(
             name,
             scope,
             component=COMPONENT,

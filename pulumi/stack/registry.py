@@ -14,7 +14,7 @@ import pulumi_aws as aws
 from pulumi_aws import ecr
 
 from stack import policies
-from stack.config import Registry as RegistryConfig
+from stack.config import RegistryConfig
 from stack.scope import PROJECT, Scope
 
 COMPONENT = "registry"

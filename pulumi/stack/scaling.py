@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pulumi
 from pulumi_aws import appautoscaling, dynamodb
 
-from stack.config import Catalog as CatalogConfig
+from stack.config import CatalogConfig
 from stack.scope import Scope
 
 SERVICE = "dynamodb"

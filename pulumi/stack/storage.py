@@ -14,7 +14,7 @@ from pulumi_aws import iam, s3
 
 from stack import policies
 from stack.bucket import COMPONENT, PrivateBucket, Rule, expire
-from stack.config import Storage
+from stack.config import StorageConfig
 from stack.scope import Scope
 from worker.records import SUPERSEDED
 
@@ -30,7 +30,7 @@ class Buckets(pulumi.ComponentResource):
     def __init__(
         self,
         scope: Scope,
-        config: Storage,
+        config: StorageConfig,
         *,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -184,7 +184,7 @@ def _expire_superseded(days: int) -> Rule:
     )
 
 
-def _keep_originals(config: Storage) -> list[Rule]:
+def _keep_originals(config: StorageConfig) -> list[Rule]:
     return [
         Rule(
             id="tier",

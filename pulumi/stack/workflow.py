@@ -17,11 +17,11 @@ from pulumi_aws import cloudwatch, iam, lambda_, sfn, sqs
 
 from batch import workflows
 from stack import policies
-from stack.catalog import Catalog
+from stack.catalog import CatalogTable
 from stack.config import VISIBILITY_FACTOR, Config
-from stack.events import Events
-from stack.functions import Function, Image, Unattended
-from stack.heavy import Heavy
+from stack.events import AssetEventBus
+from stack.functions import Image, LambdaFunction, Unattended
+from stack.heavy import HeavyJobs
 from stack.intake import Intake
 from stack.queues import DEAD_RETENTION
 from stack.scope import Scope
@@ -48,10 +48,10 @@ class Workflow(pulumi.ComponentResource):
         config: Config,
         *,
         buckets: Buckets,
-        catalog: Catalog,
-        events: Events,
+        catalog: CatalogTable,
+        events: AssetEventBus,
         intake: Intake,
-        heavy: Heavy,
+        heavy: HeavyJobs,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("safelight:workflow:Workflow", scope.name(COMPONENT), None, opts)
@@ -72,7 +72,7 @@ class Workflow(pulumi.ComponentResource):
             opts=self._own,
         )
         """Events that could not be handed to the function, or that it failed on."""
-        self.function = Function(
+        self.function = LambdaFunction(
             scope.name("workflow"),
             scope,
             component=COMPONENT,
@@ -97,7 +97,7 @@ class Workflow(pulumi.ComponentResource):
     def _arn(self, service: str, resource: str) -> str:
         return f"arn:aws:{service}:{self._scope.account}:{resource}"
 
-    def _machine(self, name: str, heavy: Heavy) -> sfn.StateMachine:
+    def _machine(self, name: str, heavy: HeavyJobs) -> sfn.StateMachine:
         log_group = cloudwatch.LogGroup(
             name,
             # Step Functions writes to groups of this prefix without a longer resource policy.
@@ -141,7 +141,7 @@ class Workflow(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[rights]),
         )
 
-    def _machine_rights(self, heavy: Heavy) -> Sequence[policies.Statement]:
+    def _machine_rights(self, heavy: HeavyJobs) -> Sequence[policies.Statement]:
         # Most kinds of jobs are for people to hand in; the machine submits those it names.
         named = _PLACE.findall(DEFINITION.read_text("utf-8"))
         definitions = [one.arn for kind, one in heavy.definitions.items() if _place(kind) in named]
@@ -180,7 +180,7 @@ class Workflow(pulumi.ComponentResource):
             ),
         ]
 
-    def _listen(self, events: Events) -> None:
+    def _listen(self, events: AssetEventBus) -> None:
         name = self._scope.name("heavy")
         rule = cloudwatch.EventRule(
             name,
@@ -240,7 +240,7 @@ def filled(names: Mapping[str, str]) -> str:
 
 
 def _rights(
-    buckets: Buckets, catalog: Catalog, events: Events, machine: str
+    buckets: Buckets, catalog: CatalogTable, events: AssetEventBus, machine: str
 ) -> Sequence[policies.Statement]:
     """What the start and the end of the work on a heavy upload call."""
     return [

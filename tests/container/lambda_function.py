@@ -102,12 +102,17 @@ class Function:
 
 @contextmanager
 def function(
-    engine: Engine, rie: Path, environment: Mapping[str, str], **options: Any
+    engine: Engine,
+    rie: Path,
+    environment: Mapping[str, str],
+    *,
+    image: str = LAMBDA,
+    **options: Any,
 ) -> Iterator[Function]:
-    """Start the image under the emulator, on loopback, and remove it at the end."""
+    """Start an image under the emulator, on loopback, and remove it at the end."""
     port, api = free_port(), free_port()
     container = engine.create(
-        LAMBDA,
+        image,
         HANDLER,
         entrypoint=[
             "/rie",

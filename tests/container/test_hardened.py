@@ -139,9 +139,13 @@ def test_wrong_use_and_defects_keep_their_codes(engine: Engine, image: str) -> N
 
 
 @IMAGES
-def test_the_local_stack_says_that_it_needs_a_checkout(engine: Engine, image: str) -> None:
-    """Before it tries to write anything, by a code of its own."""
-    done = engine.run(image, "up", "--json")
+@pytest.mark.parametrize(
+    "command",
+    ["up", "samples /data", "bench", "infra plan", "chaos spot --probability 1", "jobs list"],
+)
+def test_commands_say_that_they_need_a_checkout(engine: Engine, image: str, command: str) -> None:
+    """Before they try to write anything, by a code of its own."""
+    done = engine.run(image, *command.split(), "--json")
 
     assert done.code == 2
     assert json.loads(done.errors)["error"]["code"] == "checkout_missing"

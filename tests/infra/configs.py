@@ -81,6 +81,70 @@ def switched(*, on: bool) -> Values:
     return found
 
 
+STANDARD: Values = {"intake": {"ordering": "standard", "batchSize": 50, "batchWindow": 2}}
+"""Without order, in larger batches."""
+
+CHOSEN: dict[str, Any] = {
+    "batchImage": f"ghcr.io/somebody/safelight-batch@sha256:{'cd' * 32}",
+    "recipe": "product",
+    "settings": {"heavy_bytes": 1000},
+    "storage": {
+        "glacierAfterDays": 120,
+        "noncurrentDays": 7,
+        "renditionDays": 22,
+        "supersededDays": 3,
+        "quarantineDays": 33,
+        "accessLogs": True,
+        "accessLogDays": 11,
+        "forceDestroy": True,
+        "browserOrigins": ["https://www.example.com"],
+        "deletedOriginals": "erase",
+    },
+    "catalog": {
+        "capacity": "provisioned",
+        "minimumReads": 2,
+        "maximumReads": 20,
+        "minimumWrites": 3,
+        "maximumWrites": 30,
+        "pointInTimeRecovery": False,
+        "deletionProtection": False,
+        "stream": False,
+    },
+    "intake": {
+        "architecture": "x86_64",
+        "memory": 3008,
+        "timeout": 90,
+        "logRetentionDays": 7,
+        "reservedConcurrency": 120,
+    },
+    "heavy": {
+        "architecture": "x86_64",
+        "baselineVcpus": 16,
+        "overflowVcpus": 32,
+        "privateNetwork": True,
+    },
+    "observability": {"anomalies": True, "email": "who@example.com", "tracing": False},
+    "cost": {
+        "monthlyBudget": 250,
+        "anomalyDollars": 40,
+        "savingsPlanCents": 150,
+        "email": "who@example.com",
+    },
+}
+"""Values that are not the defaults, all at once: tests of single values share its one run."""
+
+WITHOUT: Mapping[str, Values] = {
+    "registry": {"registry": {"enabled": False}},
+    "heavy": {"heavy": {"enabled": False}},
+    # Money is watched without alarms as well.
+    "observability": {
+        "observability": {"enabled": False},
+        "cost": {"monthlyBudget": 9, "anomalyDollars": 9, "email": "who@example.com"},
+    },
+}
+"""Stacks without one of the parts that can be left out, each missed by all that is left."""
+
+
 # --- at random ----------------------------------------------------------------------------------
 
 

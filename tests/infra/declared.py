@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import cache
 from importlib import import_module
 from typing import Any
 
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
 
+from tests.infra import runs
 from worker.local.infra.declaration import Declaration, Resource
-from worker.local.infra.recorder import record
 
 __all__ = [
     "ANSWERS",
@@ -73,15 +72,10 @@ def declare(
 ) -> Declaration:
     """What the program declares for a configuration; the images are given.
 
-    The same question is answered once a process: a run takes seconds, and answers are only read.
+    Raises:
+        pulumi.RunError: the configuration is mistaken.
     """
-    text = json.dumps({**images, **(config or {})}, sort_keys=True)
-    return _declare(text, stack)
-
-
-@lru_cache(maxsize=64)
-def _declare(config: str, stack: str) -> Declaration:
-    return record(_Mocks(), stack=stack, config=json.loads(config))
+    return runs.record(_Mocks(), stack=stack, config={**images, **(config or {})})
 
 
 def takes(resource: Resource, argument: str) -> bool:

@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml  # comes with Pulumi's SDK, which has no stubs for it
 from pulumi import AssetArchive
+from ruamel.yaml import YAML
 
 from tests.infra.declared import Declaration, Resource, declare
 
@@ -27,7 +27,7 @@ Shown = Mapping[str, Any]
 
 def values(name: str) -> Mapping[str, Any]:
     """What a preset says about Safelight, read from the file that is deployed."""
-    loaded = yaml.safe_load((PROGRAM / f"Pulumi.{name}.yaml").read_text("utf-8"))
+    loaded = YAML(typ="safe").load((PROGRAM / f"Pulumi.{name}.yaml").read_text("utf-8"))
     return {
         key.removeprefix("safelight:"): value
         for key, value in loaded["config"].items()

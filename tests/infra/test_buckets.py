@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.infra.configs import REPLICA
-from tests.infra.declared import ACCOUNT, Declaration, declare
+from tests.infra.declared import ACCOUNT, Declaration
 
 BUCKETS = ("intake", "delivery", "quarantine")
 
@@ -86,13 +86,9 @@ def test_unfinished_uploads_are_aborted_after_a_day(ordered: Declaration, name: 
     } in rules
 
 
-def test_originals_are_tiered_at_once_and_go_to_glacier_if_large() -> None:
+def test_originals_are_tiered_at_once_and_go_to_glacier_if_large(chosen: Declaration) -> None:
     """Objects up to 128 KB stay: colder classes cost more for them."""
-    rules = (
-        declare({"storage": {"glacierAfterDays": 120, "noncurrentDays": 7}})
-        .one("s3/BucketLifecycleConfiguration", "intake")
-        .inputs["rules"]
-    )
+    rules = chosen.one("s3/BucketLifecycleConfiguration", "intake").inputs["rules"]
 
     assert rules[1:] == [
         {
@@ -128,12 +124,10 @@ def test_the_quarantine_expires(ordered: Declaration) -> None:
     ]
 
 
-def test_buckets_are_kept_unless_told(ordered: Declaration) -> None:
+def test_buckets_are_kept_unless_told(ordered: Declaration, chosen: Declaration) -> None:
     """A destroyed stack leaves its pictures, except where the configuration says not."""
-    thrown_away = declare({"storage": {"forceDestroy": True}})
-
     assert [one.inputs["forceDestroy"] for one in ordered.of("s3/Bucket")] == [False] * 3
-    assert [one.inputs["forceDestroy"] for one in thrown_away.of("s3/Bucket")] == [True] * 3
+    assert [one.inputs["forceDestroy"] for one in chosen.of("s3/Bucket")] == [True] * 4
 
 
 # --- what can be chosen -----------------------------------------------------------------------
@@ -156,14 +150,12 @@ def test_browsers_may_upload_and_see_the_tags_of_parts(ordered: Declaration) -> 
     ]
 
 
-def test_only_the_pages_that_are_named_may_upload() -> None:
+def test_only_the_pages_that_are_named_may_upload(chosen: Declaration, bare: Declaration) -> None:
     """With none named there is nothing for browsers at all."""
-    mine = ["https://www.example.com"]
-    named = declare({"storage": {"browserOrigins": mine}})
-    (rule,) = named.one("s3/BucketCorsConfiguration", "intake").inputs["corsRules"]
+    (rule,) = chosen.one("s3/BucketCorsConfiguration", "intake").inputs["corsRules"]
 
-    assert rule["allowedOrigins"] == mine
-    assert not declare({"storage": {"browserOrigins": []}}).of("s3/BucketCorsConfiguration")
+    assert rule["allowedOrigins"] == ["https://www.example.com"]
+    assert not bare.of("s3/BucketCorsConfiguration")
 
 
 def test_uploads_come_in_through_the_edge_where_chosen(
@@ -201,14 +193,12 @@ def test_access_is_logged_into_a_bucket_of_its_own(full: Declaration) -> None:
     }
 
 
-def test_what_is_kept_for_a_while_goes_after_it() -> None:
+def test_what_is_kept_for_a_while_goes_after_it(chosen: Declaration) -> None:
     """Access logs and renditions, each after its own days."""
-    chosen = {"accessLogs": True, "accessLogDays": 11, "renditionDays": 22, "quarantineDays": 33}
-    declared = declare({"storage": chosen})
     days = {
         name: next(
             rule["expiration"]
-            for rule in declared.one("s3/BucketLifecycleConfiguration", name).inputs["rules"]
+            for rule in chosen.one("s3/BucketLifecycleConfiguration", name).inputs["rules"]
             if rule["id"] == "expire"
         )
         for name in ("access-logs", "delivery", "quarantine")
@@ -221,20 +211,26 @@ def test_what_is_kept_for_a_while_goes_after_it() -> None:
     }
 
 
-@pytest.mark.parametrize("days", [None, 3])
-def test_what_is_superseded_expires_by_its_tag(days: int | None) -> None:
-    """A week after it was replaced, or as chosen; nothing without the tag does."""
-    declared = declare({"storage": {"supersededDays": days}} if days else {})
-    rules = declared.one("s3/BucketLifecycleConfiguration", "delivery").inputs["rules"]
+def test_what_is_superseded_expires_by_its_tag(ordered: Declaration, chosen: Declaration) -> None:
+    """A week after it was replaced, or as chosen; nothing without the tag does by default."""
+    usual, other = (
+        [
+            rule
+            for rule in one.one("s3/BucketLifecycleConfiguration", "delivery").inputs["rules"]
+            if "expiration" in rule
+        ]
+        for one in (ordered, chosen)
+    )
 
-    assert [rule for rule in rules if "expiration" in rule] == [
+    assert usual == [
         {
             "id": "superseded",
             "status": "Enabled",
             "filter": {"tag": {"key": "superseded", "value": "true"}},
-            "expiration": {"days": days or 7},
+            "expiration": {"days": 7},
         }
     ]
+    assert usual[0] | {"expiration": {"days": 3}} in other
 
 
 def test_originals_are_copied_and_what_is_deleted_stays_there(full: Declaration) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.infra.declared import Declaration, declare
+from tests.infra.declared import Declaration
 from worker.adapters.dynamodb import schema
 
 
@@ -38,11 +38,9 @@ def test_the_table_is_safe_by_default(ordered: Declaration) -> None:
     assert (table["streamEnabled"], table["streamViewType"]) == (True, "NEW_AND_OLD_IMAGES")
 
 
-def test_each_of_its_switches_can_be_off() -> None:
+def test_each_of_its_switches_can_be_off(chosen: Declaration) -> None:
     """A stack to try things in pays for none of them."""
-    off = {"pointInTimeRecovery": False, "deletionProtection": False, "stream": False}
-
-    table = declare({"catalog": off}).one("dynamodb/Table", "catalog").inputs
+    table = chosen.one("dynamodb/Table", "catalog").inputs
 
     assert table["pointInTimeRecovery"] == {"enabled": False}
     assert table["deletionProtectionEnabled"] is False
@@ -60,17 +58,15 @@ def test_the_table_is_paid_by_request_unless_told(ordered: Declaration) -> None:
     assert not ordered.of("dynamodb/ContributorInsights")
 
 
-def test_provisioned_capacity_follows_the_load() -> None:
+def test_provisioned_capacity_follows_the_load(chosen: Declaration) -> None:
     """Reads and writes, of the table and of each index, between the bounds that were given."""
-    bounds = {"minimumReads": 2, "maximumReads": 20, "minimumWrites": 3, "maximumWrites": 30}
-    declared = declare({"catalog": {"capacity": "provisioned", **bounds}})
-    table = declared.one("dynamodb/Table", "catalog")
+    table = chosen.one("dynamodb/Table", "catalog")
     targets = {
         (one.inputs["resourceId"], one.inputs["scalableDimension"]): (
             one.inputs["minCapacity"],
             one.inputs["maxCapacity"],
         )
-        for one in declared.of("appautoscaling/Target")
+        for one in chosen.of("appautoscaling/Target")
     }
     name = "table/safelight-test-catalog"
 

@@ -12,11 +12,11 @@ import pytest
 from stack.config import (
     SECTIONS,
     Capacity,
-    Catalog,
+    CatalogConfig,
     Config,
-    Intake,
-    Registry,
-    Storage,
+    IntakeConfig,
+    RegistryConfig,
+    StorageConfig,
     read,
 )
 from tests.infra.configs import camel
@@ -64,13 +64,13 @@ def test_values_are_read_as_the_engine_and_the_command_line_write_them() -> None
         recipe="archive",
         tags={"team": "media"},
         settings={"upload_threads": "4", "redis_url": "redis://cache"},
-        storage=Storage(
+        storage=StorageConfig(
             quarantine_days=7,
             force_destroy=True,
             browser_origins=("https://www.example.com", "http://localhost:3000"),
         ),
-        catalog=Catalog(stream=False, capacity=Capacity.PROVISIONED),
-        intake=Intake(ordering=Ordering.STANDARD, memory=2048, log_retention_days=14),
+        catalog=CatalogConfig(stream=False, capacity=Capacity.PROVISIONED),
+        intake=IntakeConfig(ordering=Ordering.STANDARD, memory=2048, log_retention_days=14),
     )
 
 
@@ -146,7 +146,7 @@ def test_repositories_alone_need_no_image() -> None:
     """And take none: a stack that has images has more than repositories to lose."""
     alone = {"registry": {"only": True}}
 
-    assert read(alone, stack="dev") == Config(stack="dev", registry=Registry(only=True))
+    assert read(alone, stack="dev") == Config(stack="dev", registry=RegistryConfig(only=True))
     assert set(_mistakes(alone)) == {"registry.only"}
     with pytest.raises(ProblemsError, match="leaves nothing"):
         read({"registry": {"only": True, "enabled": False}}, stack="dev")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.infra.configs import WITHOUT
 from tests.infra.declared import ACCOUNT, Declaration, declare
 
 
@@ -11,10 +12,9 @@ def test_nobody_is_told_unless_asked_for(ordered: Declaration) -> None:
         assert not [one for one in ordered.resources if one.kind.startswith(service)]
 
 
-def test_a_budget_warns_of_the_forecast_and_of_what_is_spent() -> None:
+def test_a_budget_warns_of_the_forecast_and_of_what_is_spent(chosen: Declaration) -> None:
     """For this stack's tag, to the address that was given."""
-    declared = declare({"cost": {"monthlyBudget": 250, "email": "who@example.com"}})
-    (budget,) = declared.of("budgets/Budget")
+    (budget,) = chosen.of("budgets/Budget")
 
     assert (budget.inputs["limitAmount"], budget.inputs["limitUnit"]) == ("250", "USD")
     assert budget.inputs["costFilters"] == [{"name": "TagKeyValue", "values": ["user:Stack$test"]}]
@@ -49,12 +49,7 @@ def test_the_topic_of_the_alarms_hears_of_money_too(full: Declaration) -> None:
 
 def test_without_a_topic_there_are_letters_alone() -> None:
     """Money is watched without alarms as well."""
-    declared = declare(
-        {
-            "observability": {"enabled": False},
-            "cost": {"monthlyBudget": 9, "anomalyDollars": 9, "email": "who@example.com"},
-        }
-    )
+    declared = declare(WITHOUT["observability"])
     (budget,) = declared.of("budgets/Budget")
 
     assert not any("subscriberSnsTopicArns" in one for one in budget.inputs["notifications"])
@@ -63,12 +58,10 @@ def test_without_a_topic_there_are_letters_alone() -> None:
     ]
 
 
-def test_unusual_spending_is_told_from_a_sum_on() -> None:
+def test_unusual_spending_is_told_from_a_sum_on(chosen: Declaration) -> None:
     """A watch on this project's tag; at once on the topic, once a day by letter."""
-    declared = declare({"cost": {"anomalyDollars": 40, "email": "who@example.com"}})
     found = {
-        one.inputs["frequency"]: one.inputs
-        for one in declared.of("costexplorer/AnomalySubscription")
+        one.inputs["frequency"]: one.inputs for one in chosen.of("costexplorer/AnomalySubscription")
     }
 
     assert {tuple(one["thresholdExpression"]["dimension"]["values"]) for one in found.values()} == {
@@ -108,9 +101,9 @@ def test_power_tuning_may_touch_the_ingest_function_alone(full: Declaration) -> 
     }
 
 
-def test_a_savings_plan_is_bought_once() -> None:
+def test_a_savings_plan_is_bought_once(chosen: Declaration) -> None:
     """It cannot be cancelled: no replacement buys another, and none is forgotten by mistake."""
-    (plan,) = declare({"cost": {"savingsPlanCents": 150}}).of("savingsplans/SavingsPlan")
+    (plan,) = chosen.of("savingsplans/SavingsPlan")
 
     assert plan.inputs["commitment"] == "1.50"
     assert plan.inputs["savingsPlanOfferingId"] == "compute-for-a-year"

@@ -18,12 +18,12 @@ JOBS = len(KINDS)
 COMPONENTS = {
     "safelight:storage:Buckets": 1,
     "safelight:storage:PrivateBucket": 3,
-    "safelight:catalog:Catalog": 1,
-    "safelight:events:Events": 1,
+    "safelight:catalog:CatalogTable": 1,
+    "safelight:events:AssetEventBus": 1,
     "safelight:intake:Intake": 1,
     "safelight:queues:QueueWithDeadLetters": 1,
-    "safelight:functions:Function": 1,
-    "safelight:cost:Cost": 1,
+    "safelight:functions:LambdaFunction": 1,
+    "safelight:cost:CostControls": 1,
 }
 ALWAYS = {
     "s3/Bucket": 3,
@@ -50,7 +50,7 @@ FOR_BROWSERS = {"s3/BucketCorsConfiguration": 1, "s3/BucketAccelerateConfigurati
 FOR_ORDER = {
     "safelight:queues:QueueWithDeadLetters": 1,
     "safelight:pipe:OrderingPipe": 1,
-    "safelight:functions:Function": 1,
+    "safelight:functions:LambdaFunction": 1,
     "cloudwatch/LogGroup": 1,
     "sqs/Queue": 2,
     "sqs/RedriveAllowPolicy": 1,
@@ -67,11 +67,11 @@ FOR_IMAGES = {
     "ecr/RepositoryPolicy": 1,
 }
 FOR_HEAVY_WORK = {
-    "safelight:heavy:Heavy": 1,
+    "safelight:heavy:HeavyJobs": 1,
     "safelight:network:Network": 1,
-    "safelight:machines:Machines": 1,
+    "safelight:compute_environments:ComputeEnvironments": 1,
     "safelight:workflow:Workflow": 1,
-    "safelight:functions:Function": 1,
+    "safelight:functions:LambdaFunction": 1,
     "ec2/Vpc": 1,
     "ec2/Subnet": 3,
     "ec2/RouteTable": 1,
@@ -101,8 +101,8 @@ FOR_HEAVY_WORK = {
 }
 FOR_WATCHING = {
     "safelight:observability:Observability": 1,
-    "safelight:signals:Signals": 1,
-    "safelight:telling:Topic": 1,
+    "safelight:metric_filters:MetricFilters": 1,
+    "safelight:notifications:AlarmTopic": 1,
     "sns/Topic": 1,
     "sns/TopicPolicy": 1,
     "cloudwatch/CompositeAlarm": 1,
@@ -202,14 +202,14 @@ def test_every_resource_has_a_component_for_a_parent(ordered: Declaration) -> No
 
     assert on_stack == {
         "safelight:storage:Buckets",
-        "safelight:catalog:Catalog",
-        "safelight:events:Events",
+        "safelight:catalog:CatalogTable",
+        "safelight:events:AssetEventBus",
         "safelight:intake:Intake",
         "safelight:registry:Registry",
-        "safelight:heavy:Heavy",
+        "safelight:heavy:HeavyJobs",
         "safelight:workflow:Workflow",
         "safelight:observability:Observability",
-        "safelight:cost:Cost",
+        "safelight:cost:CostControls",
     }
 
 
@@ -286,7 +286,7 @@ def test_the_exports_name_both_queues_and_their_dead_letters(
 def test_another_stack_has_other_names(ordered: Declaration) -> None:
     """Two stacks share an account without meeting."""
     names = {"intakeBucket", "deliveryBucket", "quarantineBucket", "table", "eventBus"}
-    other = declare(stack="other")
+    other = declare(stack="dev")
 
     for name in names:
         assert other.exports[name] != ordered.exports[name]

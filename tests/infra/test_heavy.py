@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from batch.catalog import KINDS, RETRY
-from tests.infra.declared import ACCOUNT, BATCH_IMAGE, Declaration, declare
+from tests.infra.declared import ACCOUNT, BATCH_IMAGE, Declaration
 
 
 def _properties(declared: Declaration, kind: str) -> Any:
@@ -97,23 +95,22 @@ def test_everything_runs_on_spot_unless_more_is_asked_for(ordered: Declaration) 
     assert len(found["subnets"]) == 3
 
 
-def test_a_baseline_comes_first_and_the_overflow_last() -> None:
+def test_a_baseline_comes_first_and_the_overflow_last(chosen: Declaration) -> None:
     """Machines that are paid for anyway, then cheap ones, then those that are always there."""
-    declared = declare({"heavy": {"baselineVcpus": 16, "overflowVcpus": 32}})
     markets = {
         one.name: (
             one.inputs["computeResources"]["type"],
             one.inputs["computeResources"]["minVcpus"],
             one.inputs["computeResources"]["maxVcpus"],
         )
-        for one in declared.of("batch/ComputeEnvironment")
+        for one in chosen.of("batch/ComputeEnvironment")
     }
     orders = {
         queue.name: [
             one["computeEnvironment"].rpartition("test-")[2]
             for one in queue.inputs["computeEnvironmentOrders"]
         ]
-        for queue in declared.of("batch/JobQueue")
+        for queue in chosen.of("batch/JobQueue")
     }
 
     assert markets == {
@@ -135,17 +132,14 @@ def test_urgent_jobs_go_first(ordered: Declaration) -> None:
     assert found["urgent"] > found["standard"] > found["bulk"]
 
 
-@pytest.mark.parametrize(
-    ("architecture", "families"), [("arm64", {"c", "m"}), ("x86_64", {"c", "m"})]
-)
-def test_machines_are_of_the_images_architecture(architecture: str, families: set[str]) -> None:
+def test_machines_are_of_the_images_architecture(ordered: Declaration, chosen: Declaration) -> None:
     """Graviton types end in g, the others do not; both are right-sized families."""
-    declared = declare({"heavy": {"architecture": architecture}})
-    (spot,) = declared.of("batch/ComputeEnvironment")
-    kinds = {one.partition(".")[0] for one in spot.inputs["computeResources"]["instanceTypes"]}
+    for declared, graviton in ((ordered, True), (chosen, False)):
+        spot = declared.one("batch/ComputeEnvironment", "spot").inputs["computeResources"]
+        kinds = {one.partition(".")[0] for one in spot["instanceTypes"]}
 
-    assert {one[0] for one in kinds} == families
-    assert {one[-1] == "g" for one in kinds} == {architecture == "arm64"}
+        assert {one[0] for one in kinds} == {"c", "m"}
+        assert {one[-1] == "g" for one in kinds} == {graviton}
 
 
 def test_the_network_has_no_gateway_paid_by_the_gigabyte(ordered: Declaration) -> None:
@@ -199,21 +193,20 @@ def test_no_policy_of_somebody_elses_is_attached(full: Declaration) -> None:
         assert not {"managedPolicyArns", "inlinePolicies"} & {*role.inputs}
 
 
-def test_a_private_network_has_endpoints_for_everything_else() -> None:
+def test_a_private_network_has_endpoints_for_everything_else(chosen: Declaration) -> None:
     """No public address and no way out but these."""
-    declared = declare({"heavy": {"privateNetwork": True}})
     interfaces = [
         one.inputs["serviceName"].removeprefix("com.amazonaws.eu-central-1.")
-        for one in declared.of("ec2/VpcEndpoint")
+        for one in chosen.of("ec2/VpcEndpoint")
         if one.inputs["vpcEndpointType"] == "Interface"
     ]
 
     assert sorted(interfaces) == ["ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs"]
-    assert not declared.of("ec2/InternetGateway")
-    (out,) = declared.one("ec2/SecurityGroup", "heavy").inputs["egress"]
+    assert not chosen.of("ec2/InternetGateway")
+    (out,) = chosen.one("ec2/SecurityGroup", "heavy").inputs["egress"]
     assert out["cidrBlocks"] == ["10.64.0.0/16"]
     assert out["prefixListIds"] == [
         "pl-safelight-test-heavy-s3",
         "pl-safelight-test-heavy-dynamodb",
     ]
-    assert {one.inputs["mapPublicIpOnLaunch"] for one in declared.of("ec2/Subnet")} == {False}
+    assert {one.inputs["mapPublicIpOnLaunch"] for one in chosen.of("ec2/Subnet")} == {False}

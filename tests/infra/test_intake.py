@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.infra.declared import ACCOUNT, IMAGE, Declaration, declare
+from tests.infra.declared import ACCOUNT, IMAGE, Declaration
 
 SQS = "arn:aws:sqs:safelight-test"
 S3 = "arn:aws:s3:safelight-test"
@@ -169,12 +169,9 @@ def test_the_pipes_rights(ordered: Declaration) -> None:
 # --- function -------------------------------------------------------------------------------
 
 
-def test_the_function_is_an_image_by_digest() -> None:
+def test_the_function_is_an_image_by_digest(chosen: Declaration) -> None:
     """Everything chosen arrives."""
-    chosen = {"architecture": "x86_64", "memory": 3008, "timeout": 90, "logRetentionDays": 7}
-    declared = declare({"intake": chosen, "recipe": "product", "settings": {"heavy_bytes": 1000}})
-
-    function = declared.one("lambda/Function", "ingest").inputs
+    function = chosen.one("lambda/Function", "ingest").inputs
 
     assert (function["packageType"], function["imageUri"]) == ("Image", IMAGE)
     assert function["imageConfig"] == {"commands": ["worker.entrypoints.ingest.handler"]}
@@ -184,7 +181,7 @@ def test_the_function_is_an_image_by_digest() -> None:
     variables = function["environment"]["variables"]
     assert variables["SAFELIGHT_RECIPE"] == "product"
     assert variables["SAFELIGHT_HEAVY_BYTES"] == "1000"
-    assert declared.one("cloudwatch/LogGroup", "ingest").inputs["retentionInDays"] == 7
+    assert chosen.one("cloudwatch/LogGroup", "ingest").inputs["retentionInDays"] == 7
 
 
 def test_the_mapping_reports_single_failures(ordered: Declaration) -> None:
@@ -203,19 +200,20 @@ def test_the_mapping_reports_single_failures(ordered: Declaration) -> None:
     assert ("iam/RolePolicy", "ingest") in mapping.waits_for
 
 
-def test_without_order_the_function_reads_the_standard_queue_in_larger_batches() -> None:
+def test_without_order_the_function_reads_the_standard_queue_in_larger_batches(
+    standard: Declaration,
+) -> None:
     """A window is possible there."""
-    chosen = {"ordering": "standard", "batchSize": 50, "batchWindow": 2}
-
-    mapping = declare({"intake": chosen}).one("lambda/EventSourceMapping", "ingest").inputs
+    mapping = standard.one("lambda/EventSourceMapping", "ingest").inputs
 
     assert mapping["eventSourceArn"] == f"{SQS}-uploads"
     assert (mapping["batchSize"], mapping["maximumBatchingWindowInSeconds"]) == (50, 2)
 
 
-def test_instances_are_kept_for_the_function_where_chosen(ordered: Declaration) -> None:
+def test_instances_are_kept_for_the_function_where_chosen(
+    ordered: Declaration, chosen: Declaration
+) -> None:
     """None by default: the queue's own limit bounds it, and the account's others keep theirs."""
-    chosen = declare({"intake": {"reservedConcurrency": 120}})
     reserved = "reservedConcurrentExecutions"
 
     assert reserved not in ordered.one("lambda/Function", "ingest").inputs
@@ -282,17 +280,18 @@ def test_the_functions_rights(ordered: Declaration) -> None:
     assert _rights(ordered, "ingest") == expected
 
 
-def test_erasing_takes_further_rights_and_only_where_it_is_chosen(ordered: Declaration) -> None:
+def test_erasing_takes_further_rights_and_only_where_it_is_chosen(
+    ordered: Declaration, chosen: Declaration
+) -> None:
     """Every version of an original, quarantine, and all items of an asset."""
     table = "arn:aws:dynamodb:safelight-test-catalog"
-    erasing = declare({"storage": {"deletedOriginals": "erase"}})
 
     before, after = (
         [
             (one["Action"], one["Resource"])
             for one in declared.one("iam/RolePolicy", "ingest").statements()
         ]
-        for declared in (ordered, erasing)
+        for declared in (ordered, chosen)
     )
     assert [one for one in after if one not in before] == [
         (["s3:ListBucketVersions"], [f"{S3}-intake"]),
@@ -304,6 +303,6 @@ def test_erasing_takes_further_rights_and_only_where_it_is_chosen(ordered: Decla
         declared.one("lambda/Function", "ingest").inputs["environment"]["variables"][
             "SAFELIGHT_DELETED_ORIGINALS"
         ]
-        for declared in (ordered, erasing)
+        for declared in (ordered, chosen)
     ]
     assert settings == ["keep", "erase"]

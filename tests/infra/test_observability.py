@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from batch import reporting
-from stack import dashboard, signals
+from stack import dashboard, metric_filters
+from tests.infra.configs import WITHOUT
 from tests.infra.declared import Declaration, declare
 from worker.services.ingest.prepare import Outcome
 
@@ -103,23 +104,22 @@ def test_a_blocked_queue_of_jobs_is_told_as_well(ordered: Declaration) -> None:
     }
 
 
-def test_unusual_figures_are_alarms_where_chosen() -> None:
+def test_unusual_figures_are_alarms_where_chosen(chosen: Declaration) -> None:
     """A band on the number of calls and on their time."""
-    declared = declare({"observability": {"anomalies": True, "email": "who@example.com"}})
     bands = [
         one
-        for one in declared.of("cloudwatch/MetricAlarm")
+        for one in chosen.of("cloudwatch/MetricAlarm")
         if one.inputs.get("thresholdMetricId") == "band"
     ]
 
     assert [one.name for one in bands] == ["usual-load", "usual-time"]
-    (subscription,) = declared.of("sns/TopicSubscription")
+    (subscription,) = chosen.of("sns/TopicSubscription")
     assert subscription.inputs["endpoint"] == "who@example.com"
 
 
 def test_without_heavy_work_nothing_of_it_is_watched() -> None:
     """No rule, no log and no alarm about jobs; the topic hears of alarms alone."""
-    declared = declare({"heavy": {"enabled": False}})
+    declared = declare(WITHOUT["heavy"])
     names = {one.name for one in declared.of("cloudwatch/MetricAlarm")}
     (statement,) = declared.one("sns/TopicPolicy", "alarms").statements()
 
@@ -214,8 +214,8 @@ def test_an_attempt_that_spot_took_is_counted_once(
     attempts = [{"statusReason": reason} for reason in reasons]
     event = {"detail": {"status": status, "attempts": attempts}}
 
-    assert fits(signals.reclaimed(), event) is lost
-    assert fits(signals.STARTED, event) is (status == "RUNNING")
+    assert fits(metric_filters.reclaimed(), event) is lost
+    assert fits(metric_filters.STARTED, event) is (status == "RUNNING")
 
 
 def fits(pattern: str, event: Any) -> bool:

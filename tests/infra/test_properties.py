@@ -9,19 +9,18 @@ from hypothesis import example, given, settings
 
 from stack.config import SECTIONS, read
 from tests.infra import configs, rules
-from tests.infra.declared import IMAGES, declare
+from tests.infra.declared import IMAGES, STACK, declare
 
 LONGEST_STACK = "x" * 20
 
 
-def _check(config: dict[str, Any]) -> None:
-    declared = declare(config, stack=LONGEST_STACK)
-    rules.check(declared, read({**IMAGES, **config}, stack=LONGEST_STACK))
+def _check(config: dict[str, Any], stack: str = LONGEST_STACK) -> None:
+    declared = declare(config, stack=stack)
+    rules.check(declared, read({**IMAGES, **config}, stack=stack))
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @example(config=configs.switched(on=True))
-@example(config=configs.switched(on=False))
 @given(config=configs.configs)
 def test_every_accepted_configuration_keeps_every_rule(config: dict[str, Any]) -> None:
     """Whatever is chosen: nothing public, nothing unbounded, nothing without a name."""
@@ -29,11 +28,19 @@ def test_every_accepted_configuration_keeps_every_rule(config: dict[str, Any]) -
 
 
 @pytest.mark.parametrize(
+    "config", [configs.switched(on=False), configs.STANDARD, configs.CHOSEN, {}]
+)
+def test_what_tests_look_at_keeps_every_rule(config: dict[str, Any]) -> None:
+    """The configurations that are declared for other tests anyway."""
+    _check(config, STACK)
+
+
+@pytest.mark.parametrize(
     "part", [section for section, key in configs.switches() if key == "enabled"]
 )
 def test_a_part_that_is_gone_takes_nothing_else_with_it(part: str) -> None:
     """Repositories, heavy work and observability, each missed by all that is left."""
-    _check({part: {"enabled": False}})
+    _check(configs.WITHOUT[part], STACK)
 
 
 @settings(max_examples=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stack.registry import repository_of
-from tests.infra.declared import ACCOUNT, BATCH_IMAGE, ECR, Declaration, declare
+from tests.infra.declared import ACCOUNT, BATCH_IMAGE, ECR, Declaration
 
 
 def test_repositories_keep_tags_and_drop_old_images(ordered: Declaration) -> None:
@@ -59,13 +59,11 @@ def test_machines_may_pull_the_image_of_jobs_and_no_other(ordered: Declaration) 
     }
 
 
-def test_an_image_of_elsewhere_needs_no_right() -> None:
+def test_an_image_of_elsewhere_needs_no_right(chosen: Declaration) -> None:
     """A public registry asks for none."""
-    public = f"ghcr.io/somebody/safelight-batch@sha256:{'cd' * 32}"
-    declared = declare({"batchImage": public})
     actions = {
         action
-        for one in declared.one("iam/RolePolicy", "machine").statements()
+        for one in chosen.one("iam/RolePolicy", "machine").statements()
         for action in one["Action"]
     }
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
+from ruamel.yaml import YAML
 
 from tests.infra.declared import IMAGE, declare
 from worker.errors import ConfigurationError, ProblemsError
@@ -77,7 +77,7 @@ def test_the_first_configuration_keeps_what_is_encrypted(tmp_path: Path) -> None
     """Pulumi reads it in place of the real one."""
     file = read(tmp_path, "encryptionsalt: s\nconfig: {safelight:settings: {a: {secure: b}}}\n")
 
-    made = yaml.safe_load(release.for_repositories(file))
+    made = YAML(typ="safe").load(release.for_repositories(file))
 
     assert made["encryptionsalt"] == "s"
     assert made["config"]["safelight:settings"] == {"a": {"secure": "b"}}
@@ -112,7 +112,7 @@ def test_the_script_can_evaluate_what_it_is_told(
     outputs.write_text("{}")
     assert main(["repositories", str(outputs)]) == 2
 
-    for command, there in (("first", '"only": true'), ("placeholders", "placeholder/safelight@")):
+    for command, there in (("first", "only: true"), ("placeholders", "placeholder/safelight@")):
         out = tmp_path / command
         assert main([command, "dev", str(out)]) == 0
         assert there in out.read_text()

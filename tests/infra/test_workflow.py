@@ -11,7 +11,7 @@ import pytest
 
 from batch.catalog import KINDS
 from stack.workflow import DEFINITION, filled
-from tests.infra.declared import Declaration, declare
+from tests.infra.declared import Declaration
 from worker.local.workflows import INVOKE, SUBMIT_JOB
 
 
@@ -178,10 +178,9 @@ def test_what_the_function_fails_on_is_kept(ordered: Declaration) -> None:
     assert ordered.exports["heavyDeadLetters"] == "https://aws:sqs/safelight-test-heavy-dead"
 
 
-def test_executions_are_traced_unless_told(ordered: Declaration) -> None:
+def test_executions_are_traced_unless_told(ordered: Declaration, chosen: Declaration) -> None:
     """As the functions are."""
-    quiet = declare({"observability": {"tracing": False}})
     key = "tracingConfiguration"
 
     assert ordered.one("sfn/StateMachine", "heavy").inputs[key] == {"enabled": True}
-    assert quiet.one("sfn/StateMachine", "heavy").inputs[key] == {"enabled": False}
+    assert chosen.one("sfn/StateMachine", "heavy").inputs[key] == {"enabled": False}

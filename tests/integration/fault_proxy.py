@@ -9,8 +9,9 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
+from typing import Any
 from urllib.parse import urlsplit
 
 _DYNAMODB = json.dumps(
@@ -51,7 +52,7 @@ class FaultProxy:
     @contextmanager
     def serving(self) -> Iterator[str]:
         """Serve on a free port; the endpoint to use instead of the emulator's."""
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -63,65 +64,65 @@ class FaultProxy:
             thread.join()
 
 
-def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        local: ClassVar[threading.local] = threading.local()
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
 
-        def handle_one_request(self) -> None:
-            try:
-                super().handle_one_request()
-            except (ConnectionError, TimeoutError):
-                self.close_connection = True  # the client was killed
+    def __init__(self, proxy: FaultProxy, *request: Any) -> None:
+        self._proxy = proxy
+        super().__init__(*request)  # which answers the request
 
-        def serve(self) -> None:
-            body = self._body()
-            service = self._service()
-            if proxy.unlucky(service):
-                status, fault = (400, _DYNAMODB) if service == "dynamodb" else (503, _S3)
-                self._answer(status, [], fault)
-                return
-            host, port = str(proxy.address.hostname), proxy.address.port
-            headers = {k: v for k, v in self.headers.items() if k.lower() not in _HOP}
-            headers.pop("Expect", None)
-            with closing(http.client.HTTPConnection(host, port, timeout=60)) as connection:
-                connection.request(self.command, self.path, body=body, headers=headers)
-                response = connection.getresponse()
-                self._answer(response.status, response.getheaders(), response.read())
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True  # the client was killed
 
-        # The names are http.server's.
-        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = serve  # noqa: N815
+    def serve(self) -> None:
+        body = self._body()
+        service = self._service()
+        if self._proxy.unlucky(service):
+            status, fault = (400, _DYNAMODB) if service == "dynamodb" else (503, _S3)
+            self._answer(status, [], fault)
+            return
+        host, port = str(self._proxy.address.hostname), self._proxy.address.port
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in _HOP}
+        headers.pop("Expect", None)
+        with closing(http.client.HTTPConnection(host, port, timeout=60)) as connection:
+            connection.request(self.command, self.path, body=body, headers=headers)
+            response = connection.getresponse()
+            self._answer(response.status, response.getheaders(), response.read())
 
-        def _body(self) -> bytes:
-            if "chunked" in self.headers.get("Transfer-Encoding", ""):
-                parts = []
-                while size := int(self.rfile.readline().split(b";")[0], 16):
-                    parts.append(self.rfile.read(size))
-                    self.rfile.readline()
-                while self.rfile.readline().strip():
-                    pass
-                return b"".join(parts)
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+    # The names are http.server's.
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = serve  # noqa: N815
 
-        def _service(self) -> str:
-            if self.headers.get("X-Amz-Target", "").startswith("DynamoDB_"):
-                return "dynamodb"
-            return "s3" if "/s3/" in self.headers.get("Authorization", "") else "other"
+    def _body(self) -> bytes:
+        if "chunked" in self.headers.get("Transfer-Encoding", ""):
+            parts = []
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            while self.rfile.readline().strip():
+                pass
+            return b"".join(parts)
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
-        def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-            self.send_response_only(status)
-            length = str(len(body))
-            for name, value in headers:
-                if self.command == "HEAD" and name.lower() == "content-length":
-                    length = value
-                if name.lower() not in _HOP:
-                    self.send_header(name, value)
-            self.send_header("Content-Length", length)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
+    def _service(self) -> str:
+        if self.headers.get("X-Amz-Target", "").startswith("DynamoDB_"):
+            return "dynamodb"
+        return "s3" if "/s3/" in self.headers.get("Authorization", "") else "other"
 
-        def log_message(self, *args: object) -> None:
-            """Quiet."""
+    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.send_response_only(status)
+        length = str(len(body))
+        for name, value in headers:
+            if self.command == "HEAD" and name.lower() == "content-length":
+                length = value
+            if name.lower() not in _HOP:
+                self.send_header(name, value)
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
-    return Handler
+    def log_message(self, *args: object) -> None:
+        """Quiet."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +22,9 @@ from PIL import Image
 
 from worker.adapters.aws_clients import AwsClients
 from worker.bootstrap import Application, assemble
-from worker.local.emulator import client_environment, free_port
+from worker.entrypoints import cli
+from worker.errors import PortTaken
+from worker.local.emulator import client_environment, free_port, require_free
 from worker.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -77,16 +84,16 @@ class Running:
         raise AssertionError(f"the stack ended: {self.process.stderr.read()}")
 
     def run(self, *arguments: str | Path, code: int = 0) -> str:
-        """One command on this stack; its output."""
-        done = subprocess.run(
-            [*COMMAND, *map(str, arguments), "--data", str(self.data)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment(),
-        )
-        assert done.returncode == code, done.stderr
-        return done.stdout
+        """One command on this stack, in this process; its output."""
+        said, complaint = io.StringIO(), io.StringIO()
+        with redirect_stdout(said), redirect_stderr(complaint):
+            ended = cli.run([*map(str, arguments), "--data", str(self.data)])
+        assert ended == code, complaint.getvalue()
+        return said.getvalue()
+
+    def failure(self, *arguments: str | Path, code: int) -> dict[str, Any]:
+        """What a command says that fails."""
+        return failure(self.data, *arguments, code=code)
 
     def json(self, *arguments: str | Path, code: int = 0) -> Any:
         """One command's JSON."""
@@ -120,15 +127,57 @@ class Running:
         self.process.wait(DEADLINE)
 
 
+def failure(data: Path, *arguments: str | Path, code: int) -> dict[str, Any]:
+    """What a command says that fails, on the stack in a folder."""
+    complaint = io.StringIO()
+    with redirect_stderr(complaint):
+        ended = cli.run([*map(str, arguments), "--json", "--data", str(data)])
+    assert ended == code, complaint.getvalue()
+    error: dict[str, Any] = json.loads(complaint.getvalue())["error"]
+    return error
+
+
 @contextmanager
 def stack(
     data: Path, *options: str, workers: int = 1, port: int | None = None
 ) -> Iterator[Running]:
-    """A stack for as long as the block lasts, with further options of ``up``."""
+    """A stack for as long as the block lasts, with further options of ``up``.
+
+    A new one begins with everything deployed, if its port is free and no option changes that.
+    """
+    if port is None and not options and not data.exists():
+        deployed, known = _deployed()
+        try:
+            require_free(known)
+        except PortTaken:
+            pass  # by another stack of this process
+        else:
+            shutil.copytree(deployed, data)
+            port = known
+    with _up(data, *options, workers=workers, port=port or free_port()) as running:
+        yield running
+
+
+@cache
+def _deployed() -> tuple[Path, int]:
+    """The folder of a stack that was stopped as soon as it was up, and its port.
+
+    A deployment is half of the work of a start, and what it makes has the port in its names.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="safelight-deployed-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    port = free_port()
+    with _up(folder / "data", workers=1, port=port) as running:
+        running.stop()
+    return folder / "data", port
+
+
+@contextmanager
+def _up(data: Path, *options: str, workers: int, port: int) -> Iterator[Running]:
     process = subprocess.Popen(
         [
             *(*COMMAND, "up", "--json", "--data", str(data)),
-            *("--port", str(port or free_port()), "--workers", str(workers), *options),
+            *("--port", str(port), "--workers", str(workers), *options),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

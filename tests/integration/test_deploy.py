@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
+from tests.emulators import make_sure
+from tests.infra.configs import switched
 from worker.adapters.dynamodb import schema
 from worker.errors import ConfigurationError, EmulatorError
+from worker.local.actors import Actors
 from worker.local.deploy import Outputs, deploy, read_outputs
-from worker.local.emulator import Emulator, free_port, start
+from worker.local.deploy.kinds.kind import EmulatorClients
+from worker.local.emulator import Emulator, free_port, running, start
+from worker.local.stack import HANDLER, WORKFLOW_HANDLER
+from worker.local.workflows import SEND
 from worker.services.ingest.messages import uploads_in
 from worker.settings import Settings
 
@@ -29,7 +37,7 @@ class Stack:
         self.dynamodb = session.client("dynamodb", endpoint_url=emulator.endpoint)
         self.iam = session.client("iam", endpoint_url=emulator.endpoint)
         self.events = session.client("events", endpoint_url=emulator.endpoint)
-        self.logs = session.client("logs", endpoint_url=emulator.endpoint)
+        self.states = session.client("stepfunctions", endpoint_url=emulator.endpoint)
 
     def attributes(self, output: str) -> dict[str, str]:
         """Attributes of a queue."""
@@ -50,12 +58,27 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    """The stack as it is by default, deployed twice: the second time changes nothing."""
-    out = tmp_path_factory.mktemp("outputs") / "outputs.json"
-    first = deploy(emulator.endpoint, out)
-    assert deploy(emulator.endpoint, out) == first
-    return Stack(emulator, read_outputs(out))
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack as it is by default, deployed again after a restart of the embedded AWS: the second
+    time changes nothing.
+    """
+    make_sure(tmp_path_factory)
+    folder, port = tmp_path_factory.mktemp("deployed"), free_port()
+    (folder / "state").mkdir()
+
+    def up() -> Emulator:
+        return start(port=port, log=folder / "emulator.log", state=folder / "state")
+
+    emulator = up()
+    try:
+        first = Stack(emulator, deploy(emulator.endpoint, folder / "outputs.json"))
+        first.s3.put_object(Bucket=first.outputs["intakeBucket"], Key="kept", Body=b"1")
+        emulator.stop()
+        emulator = up()
+        assert deploy(emulator.endpoint, folder / "outputs.json") == first.outputs
+        yield Stack(emulator, read_outputs(folder / "outputs.json"))
+    finally:
+        emulator.stop()
 
 
 # --- effects --------------------------------------------------------------------------------
@@ -159,32 +182,25 @@ def test_every_queue_has_its_dead_letters(stack: Stack, output: str) -> None:
     assert (queue.get("FifoQueue") == "true") is (output == "workQueue")
 
 
-def test_the_intake_bucket_as_read_back(stack: Stack) -> None:
-    """Versions, no public access, no ACLs, encryption, TLS, tiers."""
+def test_the_buckets_as_read_back(stack: Stack) -> None:
+    """Versions of originals alone, TLS, tiers, uploads from browsers; the quarantine expires."""
     bucket = stack.outputs["intakeBucket"]
 
     assert stack.s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
-    block = stack.s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
-    assert list(block.values()) == [True] * 4
-    owner = stack.s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]
-    assert owner["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
     policy = json.loads(stack.s3.get_bucket_policy(Bucket=bucket)["Policy"])
     assert {one["Sid"] for one in policy["Statement"]} == {"TlsOnly", "NoOldTls"}
     rules = stack.s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
     assert [rule["ID"] for rule in rules] == ["abort-unfinished-uploads", "tier", "forget-replaced"]
+    (cors,) = stack.s3.get_bucket_cors(Bucket=bucket)["CORSRules"]
+    assert (cors["AllowedMethods"], cors["MaxAgeSeconds"]) == (["POST", "PUT"], 3600)
     tags = stack.s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
     assert {"Key": "Component", "Value": "storage"} in tags
-
-
-def test_the_other_buckets_as_read_back(stack: Stack) -> None:
-    """Without versions; the quarantine expires."""
     for output in ("deliveryBucket", "quarantineBucket"):
-        bucket = stack.outputs[output]
-        assert "Status" not in stack.s3.get_bucket_versioning(Bucket=bucket)
-        block = stack.s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
-        assert set(block.values()) == {True}
-    rules = stack.s3.get_bucket_lifecycle_configuration(Bucket=stack.outputs["quarantineBucket"])
-    assert {"Days": 30} in [rule.get("Expiration") for rule in rules["Rules"]]
+        assert "Status" not in stack.s3.get_bucket_versioning(Bucket=stack.outputs[output])
+    rules = stack.s3.get_bucket_lifecycle_configuration(Bucket=stack.outputs["quarantineBucket"])[
+        "Rules"
+    ]
+    assert {"Days": 30} in [rule.get("Expiration") for rule in rules]
 
 
 def test_the_table_as_read_back(stack: Stack) -> None:
@@ -223,16 +239,28 @@ def test_the_functions_role_as_read_back(stack: Stack) -> None:
         assert resource in text
 
 
-def test_logs_are_kept_for_a_while(stack: Stack) -> None:
-    """Every log group has a retention: of functions, of jobs, of the state machine."""
-    groups = stack.logs.describe_log_groups()["logGroups"]
+def test_the_state_machine_is_the_shipped_one(stack: Stack) -> None:
+    """With ARNs of what is declared in all its places, and its own role."""
+    found = stack.states.describe_state_machine(stateMachineArn=stack.outputs["heavyWorkflow"])
 
-    kept = {one["logGroupName"]: one["retentionInDays"] for one in groups}
-    assert {*kept.values()} == {30}
-    assert {
-        *(f"safelight-local-{name}" for name in ("ingest", "order", "workflow", "jobs")),
-        "/aws/vendedlogs/states/safelight-local-heavy-local",
-    } <= {*kept}
+    assert found["roleArn"] == Actors.of(stack.outputs).machine().role
+    assert "${" not in found["definition"]
+    # The embedded AWS has no Batch and cannot run the function: a queue asks for both.
+    assert set(re.findall(r'"Resource": "([^"]+)"', found["definition"])) == {SEND}
+
+
+def test_what_the_local_stack_runs_has_its_role(stack: Stack) -> None:
+    """Functions, pipe, jobs: each with a role that is there, and the names that are exported."""
+    actors = Actors.of(stack.outputs)
+    pipe, enrichment = actors.pipe()
+    found = (actors.function(HANDLER), actors.function(WORKFLOW_HANDLER), enrichment, pipe)
+
+    for actor in (*found, actors.jobs()):
+        assert stack.iam.get_role(RoleName=actor.profile)["Role"]["Arn"] == actor.role
+    assert found[0].name == stack.outputs["ingestFunction"]
+    assert {one.arn for one in actors.all if one.type == "JobDefinition"} == {
+        *stack.outputs["jobDefinitions"].values()
+    }
 
 
 def test_the_outputs_make_a_workers_environment(stack: Stack) -> None:
@@ -248,51 +276,40 @@ def test_the_outputs_make_a_workers_environment(stack: Stack) -> None:
 
 
 def test_without_order_the_workers_read_the_queue_that_s3_fills(
-    tmp_path: Path, emulator: Emulator
+    tmp_path: Path, stack: Stack
 ) -> None:
     """One queue, and the environment says so."""
     outputs = deploy(
-        emulator.endpoint, tmp_path / "out.json", config={"intake": {"ordering": "standard"}}
+        stack.endpoint, tmp_path / "out.json", config={"intake": {"ordering": "standard"}}
     )
 
     assert outputs["workQueue"] == outputs["uploadsQueue"]
     assert outputs["ingestEnvironment"]["SAFELIGHT_ORDERING"] == "standard"
 
 
-def test_a_kept_state_is_found_again(tmp_path: Path) -> None:
-    """After a restart of the embedded AWS a deploy gives the same outputs and loses nothing."""
-    state = tmp_path / "state"
-    state.mkdir()
-    port = free_port()
+def test_everything_that_can_be_switched_on_is_created_or_registered(tmp_path: Path) -> None:
+    """The largest program there is, in an emulator of its own that enforces roles."""
+    with running(tmp_path, enforce_iam=True) as emulator:
+        outputs = deploy(emulator.endpoint, tmp_path / "out.json", config=switched(on=True))
+        aws = EmulatorClients(emulator.environment)
+        (cors,) = aws.s3.get_bucket_cors(Bucket=outputs["intakeBucket"])["CORSRules"]
 
-    def up() -> tuple[Emulator, Stack]:
-        emulator = start(port=port, log=tmp_path / "emulator.log", state=state)
-        try:
-            return emulator, Stack(emulator, deploy(emulator.endpoint, tmp_path / "out.json"))
-        except BaseException:
-            emulator.stop()
-            raise
-
-    emulator, before = up()
-    try:
-        before.s3.put_object(Bucket=before.outputs["intakeBucket"], Key="kept", Body=b"1")
-    finally:
-        emulator.stop()
-    emulator, after = up()
-    try:
-        assert after.outputs == before.outputs
-        answer = after.s3.get_object(Bucket=after.outputs["intakeBucket"], Key="kept")
-        assert answer["Body"].read() == b"1"
-    finally:
-        emulator.stop()
+    assert cors["AllowedOrigins"] == ["https://a.example"]
+    assert outputs["alarmTopic"].endswith(":safelight-local-alarms")
 
 
-def test_a_mistaken_configuration_is_said_in_lines(tmp_path: Path, emulator: Emulator) -> None:
+def test_a_kept_state_is_found_again(stack: Stack) -> None:
+    """What was there before the restart still is, and a repeated deploy has not touched it."""
+    answer = stack.s3.get_object(Bucket=stack.outputs["intakeBucket"], Key="kept")
+    assert answer["Body"].read() == b"1"
+
+
+def test_a_mistaken_configuration_is_said_in_lines(tmp_path: Path, stack: Stack) -> None:
     """Every mistake by its key, without a traceback, and no outputs."""
     out = tmp_path / "out.json"
 
     with pytest.raises(ConfigurationError) as caught:
-        deploy(emulator.endpoint, out, config={"intake": {"memory": 1}, "colour": "red"})
+        deploy(stack.endpoint, out, config={"intake": {"memory": 1}, "colour": "red"})
 
     assert "intake.memory: must be from 512 to 10240, not 1" in caught.value.message
     assert "colour: is no key of Safelight" in caught.value.message

@@ -1,7 +1,7 @@
 """`safelight up` as a real process, and the commands that work on it.
 
-Everything is real: the embedded AWS, the resources of the Pulumi program, pipe, workers. Each
-test has its own stack, on a free port and in a folder of its own.
+Everything is real: the embedded AWS, the resources of the Pulumi program, pipe, workers. Tests that
+stop a stack or count what is in it have their own, in a folder of its own.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
 from tests.integration.running import (
     COMMAND,
+    Running,
     alive,
     environment,
+    failure,
     picture,
     stack,
     until,
@@ -96,78 +98,6 @@ def test_pictures_go_through_and_everything_survives_a_restart(tmp_path: Path) -
         assert not keys & {one["key"] for one in again["renditions"]}
 
 
-def failure(data: Path, *arguments: str, code: int) -> dict[str, Any]:
-    """What a command says that fails."""
-    done = subprocess.run(
-        [*COMMAND, *arguments, "--json", "--data", str(data)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment(),
-    )
-    assert done.returncode == code, done.stderr
-    error: dict[str, Any] = json.loads(done.stderr)["error"]
-    return error
-
-
-def test_what_is_no_event_becomes_a_dead_letter(tmp_path: Path) -> None:
-    """It passes the pipe, runs out of receives, is listed, sent back in vain, and dropped."""
-    with stack(tmp_path / "data") as running:
-        uploads = running.ready["outputs"]["uploadsQueue"]
-        running.app.queue.send(uploads, [("this is no JSON", "", "")])
-        app = running.app
-        until(lambda: app.queue.depth(app.settings.dlq_url) == 1)
-
-        (cause,) = running.json("dlq", "list")
-        assert (cause["cause"], cause["count"]) == ("message_malformed", 1)
-        (letter,) = running.json("dlq", "show")
-        assert letter["body"] == "this is no JSON"
-
-        assert running.json("dlq", "redrive") == {"messages": 0, "causes": {}, "left": 1}
-        assert running.json("dlq", "redrive", "--id", letter["id"])["messages"] == 1
-        until(lambda: app.queue.depth(app.settings.dlq_url) == 1)
-
-        failure(running.data, "dlq", "drop", code=2)
-        assert running.json("dlq", "drop", "--all")["causes"] == {"message_malformed": 1}
-        assert running.json("dlq", "list") == []
-
-
-def test_objects_from_before_are_backfilled(tmp_path: Path) -> None:
-    """Objects no event told of are listed, priced, enqueued once, and yield to real uploads."""
-    with stack(tmp_path / "data") as running:
-        app = running.app
-        bucket, delivery = app.settings.intake_bucket, app.settings.delivery_bucket
-        real = running.json("put", picture(tmp_path, "a.jpg"), "--wait")
-        clients = AwsClients(running.root)
-        told = clients.s3.get_bucket_notification_configuration(Bucket=bucket)
-        clients.s3.put_bucket_notification_configuration(
-            Bucket=bucket, NotificationConfiguration={}
-        )
-        old = picture(tmp_path, "b +ü.jpg", "navy")
-        silent = running.json("put", old)
-        assert told["QueueConfigurations"]
-
-        place, state = f"s3://{bucket}/uploads/", tmp_path / "state.json"
-        counted = running.json("backfill", place, "--dry-run", "--state", state)
-        assert (counted["objects"], counted["bytes"]) == (
-            2,
-            old.stat().st_size + (tmp_path / "a.jpg").stat().st_size,
-        )
-        assert 0 < counted["total_usd"] < 0.01
-        done = running.json("backfill", place, "--state", state)
-        assert (done["sent"], done["finished"]) == (2, True)
-        until(lambda: app.catalog.get(silent["asset"]) is not None)
-
-        record = app.catalog.get(silent["asset"])
-        assert record is not None
-        assert record.status.value == "accepted"
-        assert app.store.head(delivery, record.renditions[0].key).size
-        before = app.catalog.get(real["asset"])
-        assert before is not None
-        assert before.source.version_id == real["version_id"]
-        assert failure(running.data, "backfill", "s3://elsewhere/", code=2)["code"]
-
-
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     """Somebody listens on the port: said in one line, and nothing is started or left."""
     with socket.socket() as taken:
@@ -214,16 +144,78 @@ def test_a_killed_stack_leaves_no_process(tmp_path: Path) -> None:
         assert running.ready["environment"]["AWS_ACCESS_KEY_ID"] == key
 
 
-def test_when_the_embedded_aws_dies_everything_goes_on(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One stack for tests that leave it as it was."""
+    with stack(tmp_path_factory.mktemp("stack") / "data") as up:
+        yield up
+
+
+def test_what_is_no_event_becomes_a_dead_letter(running: Running) -> None:
+    """It passes the pipe, runs out of receives, is listed, sent back in vain, and dropped."""
+    uploads = running.ready["outputs"]["uploadsQueue"]
+    running.app.queue.send(uploads, [("this is no JSON", "", "")])
+    app = running.app
+    until(lambda: app.queue.depth(app.settings.dlq_url) == 1)
+
+    (cause,) = running.json("dlq", "list")
+    assert (cause["cause"], cause["count"]) == ("message_malformed", 1)
+    (letter,) = running.json("dlq", "show")
+    assert letter["body"] == "this is no JSON"
+
+    assert running.json("dlq", "redrive") == {"messages": 0, "causes": {}, "left": 1}
+    assert running.json("dlq", "redrive", "--id", letter["id"])["messages"] == 1
+    until(lambda: app.queue.depth(app.settings.dlq_url) == 1)
+
+    running.failure("dlq", "drop", code=2)
+    assert running.json("dlq", "drop", "--all")["causes"] == {"message_malformed": 1}
+    assert running.json("dlq", "list") == []
+
+
+def test_objects_from_before_are_backfilled(running: Running, tmp_path: Path) -> None:
+    """Objects no event told of are listed, priced, enqueued once, and yield to real uploads."""
+    app = running.app
+    bucket, delivery = app.settings.intake_bucket, app.settings.delivery_bucket
+    real = running.json("put", picture(tmp_path, "a.jpg"), "--wait")
+    clients = AwsClients(running.root)
+    told = clients.s3.get_bucket_notification_configuration(Bucket=bucket)
+    clients.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    old = picture(tmp_path, "b +ü.jpg", "navy")
+    silent = running.json("put", old)
+    assert told["QueueConfigurations"]
+
+    place, state = f"s3://{bucket}/uploads/", tmp_path / "state.json"
+    sizes = [one.size for one in app.store.list(bucket, "uploads/")]
+    counted = running.json("backfill", place, "--dry-run", "--state", state)
+    assert (counted["objects"], counted["bytes"]) == (len(sizes), sum(sizes))
+    assert 0 < counted["total_usd"] < 0.01
+    done = running.json("backfill", place, "--state", state)
+    assert (done["sent"], done["finished"]) == (len(sizes), True)
+    until(lambda: app.catalog.get(silent["asset"]) is not None)
+
+    record = app.catalog.get(silent["asset"])
+    assert record is not None
+    assert record.status.value == "accepted"
+    assert app.store.head(delivery, record.renditions[0].key).size
+    before = app.catalog.get(real["asset"])
+    assert before is not None
+    assert before.source.version_id == real["version_id"]
+    clients.s3.put_bucket_notification_configuration(
+        Bucket=bucket,
+        NotificationConfiguration={"QueueConfigurations": told["QueueConfigurations"]},
+    )
+    assert running.failure("backfill", "s3://elsewhere/", code=2)["code"]
+
+
+def test_when_the_embedded_aws_dies_everything_goes_on(running: Running, tmp_path: Path) -> None:
     """It comes back with all it had answered for; nobody else is started again."""
-    with stack(tmp_path / "data") as running:
-        before = running.json("put", picture(tmp_path, "a.jpg"), "--wait")
-        assert before["status"] == "accepted"
+    before = running.json("put", picture(tmp_path, "a.jpg"), "--wait")
+    assert before["status"] == "accepted"
 
-        os.kill(running.pids["emulator"], signal.SIGKILL)
+    os.kill(running.pids["emulator"], signal.SIGKILL)
 
-        while "emulator runs again" not in running.line("note")["message"]:
-            pass
-        assert running.json("assets", "show", before["asset"])["status"] == "accepted"
-        assert running.json("put", picture(tmp_path, "b.jpg"), "--wait")["status"] == "accepted"
-        assert all(alive(pid) for name, pid in running.pids.items() if name != "emulator")
+    while "emulator runs again" not in running.line("note")["message"]:
+        pass
+    assert running.json("assets", "show", before["asset"])["status"] == "accepted"
+    assert running.json("put", picture(tmp_path, "b.jpg"), "--wait")["status"] == "accepted"
+    assert all(alive(pid) for name, pid in running.pids.items() if name != "emulator")

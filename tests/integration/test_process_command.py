@@ -7,18 +7,21 @@ fails a write half-way as a full disk does, without a file system of its own.
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pyvips
+
+from worker.entrypoints import cli
 
 COMMAND = (sys.executable, "-m", "worker")
 PAGES = {"manifest.json", "index.html"}
@@ -305,23 +308,29 @@ def read_terminal(master: int) -> bytes:
     return drawn
 
 
+def said(*arguments: str | Path, code: int = 0) -> str:
+    """Run a command in this process; its output. What follows starts no process of its own."""
+    output = io.StringIO()
+    with redirect_stdout(output):
+        assert cli.run([*map(str, arguments)]) == code
+    return output.getvalue()
+
+
 def test_inspect(tmp_path: Path) -> None:
     """``inspect`` tells probe and metadata, as a table and as JSON."""
     path = tmp_path / "a.jpg"
     path.write_bytes(picture())
-    found = json.loads(safelight("inspect", path, "--json").stdout)
+    found = json.loads(said("inspect", path, "--json"))
     assert (found["probe"]["width"], found["probe"]["height"]) == (320, 240)
     assert len(found["metadata"]["sha256"]) == 64
-    assert "320 x 240" in safelight("inspect", path).stdout
+    assert "320 x 240" in said("inspect", path)
 
 
 def test_inspect_of_a_broken_picture(tmp_path: Path) -> None:
     """A picture that cannot be decoded is rejected, and its header told all the same."""
     path = tmp_path / "a.jpg"
     path.write_bytes(picture()[:3000])
-    done = safelight("inspect", path, "--json")
-    found = json.loads(done.stdout)
-    assert done.returncode == 1
+    found = json.loads(said("inspect", path, "--json", code=1))
     assert found["reason"]["code"] == "truncated"
     assert found["probe"]["width"] == 320
 
@@ -330,19 +339,18 @@ def test_plan(tmp_path: Path) -> None:
     """``plan`` prints each file that would be made; its hash is the manifest's."""
     path = tmp_path / "a.jpg"
     path.write_bytes(picture())
-    plan = json.loads(safelight("plan", path, "--json").stdout)
-    assert plan["hash"] in safelight("plan", path).stdout
+    plan = json.loads(said("plan", path, "--json"))
+    assert plan["hash"] in said("plan", path)
     safelight("process", path, "--out", tmp_path / "out")
     assert manifest(tmp_path / "out")[0]["plan"] == plan["hash"]
 
 
 def test_compare(tmp_path: Path) -> None:
     """``compare`` gives 1 for equal pictures and says when sizes differ."""
-    for name, size in (("a", (320, 240)), ("b", (160, 120))):
-        (tmp_path / f"{name}.jpg").write_bytes(picture(*size))
-    same: Sequence[str] = ("compare", "a.jpg", "a.jpg", "--json")
-    found = json.loads(safelight(*same, cwd=tmp_path).stdout)
+    first, second = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    first.write_bytes(picture(320, 240))
+    second.write_bytes(picture(160, 120))
+    found = json.loads(said("compare", first, first, "--json"))
     assert found["ssim"] == pytest.approx(1.0)
     assert not found["resized"]
-    done = safelight("compare", "a.jpg", "b.jpg", cwd=tmp_path)
-    assert "B resized to A's size" in done.stdout
+    assert "B resized to A's size" in said("compare", first, second)

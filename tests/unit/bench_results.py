@@ -5,22 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from worker.bench import goals, summary
-from worker.bench.lineup import LABELS, Key
-from worker.bench.race import Outcome
-from worker.bench.report import Figures, Machine, Photos, Report
+from worker.bench import measure
+from worker.bench.compare import Measured
+from worker.bench.config import LABELS, Key
+from worker.bench.measure import Figures, Photos, Report
 
 
-def outcome(**photos: dict[str, float]) -> Outcome:
-    """What a contender spent, by photo and part."""
-    made = Outcome(versions={"tool": "1.2"}, idle_memory=20, peak_memory=80)
-    for photo, seconds in photos.items():
-        made.keep(photo, seconds)
+def measured(**photos: dict[str, float]) -> Measured:
+    """What an implementation spent, by photo and part, in one run."""
+    made = Measured(versions={"tool": "1.2"}, idle_memory=20, peak_memory=80)
+    made.runs.update({photo: [seconds] for photo, seconds in photos.items()})
     return made
 
 
 def figures(key: Key, cpu_ms: float, **changes: Any) -> Figures:
-    """One contender's figures, alike but for the CPU time."""
+    """One implementation's figures, alike but for the CPU time."""
     made = Figures(
         key=key,
         label=LABELS[key],
@@ -33,9 +32,9 @@ def figures(key: Key, cpu_ms: float, **changes: Any) -> Figures:
     return replace(made, **changes)
 
 
-def floor_outcome() -> Outcome:
+def floor_measured() -> Measured:
     """Two photos, two steps: the excluded library wins one, the fat one wins nothing."""
-    return outcome(
+    return measured(
         a={"decode/one": 0.02, "decode/two": 0.03, "big webp/x": 0.1, "big webp/excluded": 0.08},
         b={"decode/one": 0.04, "decode/two": 0.01, "big webp/x": 0.1, "big webp/excluded": 0.06},
     )
@@ -49,14 +48,14 @@ def report(**changes: Any) -> Report:
         figures(Key.SHARP_USUAL, 400.0, bytes=90_000.0, ssim=0.97),
         figures(Key.SHARP_ONCE, 320.0),
     )
-    ratios = tuple(summary.ratio(found[0], one) for one in found[2:])
-    floor = summary.floor(floor_outcome(), {}, "excluded")
+    ratios = tuple(measure.ratio(found[0], one) for one in found[2:])
+    floor = measure.floor_of(floor_measured(), "excluded")
     made = Report(
         date="2026-05-04T03:02:01+00:00",
         command="safelight bench --rounds 3",
         rounds=3,
         webp_effort=2,
-        machine=Machine(cpu="A & B <fast>", cores=2, system="Linux x86_64", python="3.13.1"),
+        machine={"cpu": "A & B <fast>", "cores": 2, "system": "Linux x86_64", "python": "3.13.1"},
         photos=Photos(
             count=2, synthetic=True, mean_bytes=1_234_567, left_out={"a|b.jpg": "is *empty*"}
         ),
@@ -65,7 +64,7 @@ def report(**changes: Any) -> Report:
         floor=floor,
         metadata_share=0.05,
         help_seconds=0.1,
-        checks=goals.checks(ratios, 200.0, floor, 0.05, 0.1),
+        checks=measure.checks(ratios, 200.0, floor, 0.05, 0.1),
         absent=("pillow is not measured: it ended early",),
         notes=("Measured on generated pictures.",),
         versions={Key.ENGINE: {"libvips": "8"}, Key.SHARP_USUAL: {"libvips": "9"}},

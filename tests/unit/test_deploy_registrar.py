@@ -8,22 +8,29 @@ from typing import Any
 import pytest
 from pulumi.runtime import MockCallArgs, MockResourceArgs
 
-from worker.local.deploy import sources
+from worker.local.deploy import fingerprint
 from worker.local.deploy.__main__ import merged
-from worker.local.deploy.kinds.kind import Aws, Created, Declared, Kind, camel_to_pascal
+from worker.local.deploy.kinds import RESOURCE_TYPES, registered
+from worker.local.deploy.kinds.kind import (
+    Created,
+    DeclaredResource,
+    EmulatorClients,
+    ResourceType,
+    camel_to_pascal,
+)
 from worker.local.deploy.registrar import Registrar, whole
 
 TYPE = "aws:thing/thing:Thing"
 
 
-class _NoAws(Aws):
+class _NoAws(EmulatorClients):
     """Clients for nothing."""
 
     def __init__(self) -> None:
         self.account, self.region = "000000000000", "eu-central-1"
 
 
-def _create(aws: Aws, declared: Declared) -> Created:
+def _create(aws: EmulatorClients, declared: DeclaredResource) -> Created:
     if declared.inputs.get("size") == 13:
         raise OSError("no such size")
     return f"id of {declared.physical_name}", {"arn": aws.arn("thing", declared.physical_name)}
@@ -32,7 +39,7 @@ def _create(aws: Aws, declared: Declared) -> Created:
 @pytest.fixture
 def registrar() -> Registrar:
     """Knows one kind."""
-    return Registrar(_NoAws(), {TYPE: Kind(_create, frozenset({"name", "size"}))})
+    return Registrar(_NoAws(), {TYPE: ResourceType(_create, frozenset({"name", "size"}))})
 
 
 def _args(inputs: dict[str, Any], *, kind: str = TYPE, custom: bool = True) -> MockResourceArgs:
@@ -100,10 +107,32 @@ def test_account_and_place_are_answered_and_other_look_ups_are_refused(
         asked("getPartition")
 
 
+def test_what_is_only_registered_says_why() -> None:
+    """Everything else is created."""
+    assert {name for name, one in RESOURCE_TYPES.items() if one.reason} == {
+        *registered.RESOURCE_TYPES
+    }
+
+
+@pytest.mark.parametrize("kind", sorted(registered.RESOURCE_TYPES))
+def test_what_is_registered_has_an_identity(kind: str) -> None:
+    """The same in each deploy, without a call; others refer to it by its ARN if it has one."""
+    made = [
+        registered.RESOURCE_TYPES[kind].create(_NoAws(), DeclaredResource("mine", {}))
+        for _ in range(2)
+    ]
+
+    assert made[0] == made[1]
+    assert made[0][0] == "mine"
+    assert made[0][1].get("arn", "arn:aws:").startswith("arn:aws:")
+
+
 def test_who_acts_with_a_role_is_remembered() -> None:
     """The local stack runs it with that role."""
     kind = "aws:pipes/pipe:Pipe"
-    registrar = Registrar(_NoAws(), {kind: Kind(_create, frozenset({"roleArn", "enrichment"}))})
+    registrar = Registrar(
+        _NoAws(), {kind: ResourceType(_create, frozenset({"roleArn", "enrichment"}))}
+    )
 
     registrar.new_resource(_args({"roleArn": "arn:role", "enrichment": "arn:function"}, kind=kind))
 
@@ -122,7 +151,7 @@ def test_another_program_or_place_is_told_by_its_fingerprint(tmp_path: Path) -> 
     (tmp_path / "worker" / "recipes" / "default.toml").write_text("b = 1")
 
     def told(endpoint: str = "http://127.0.0.1:1") -> str:
-        return sources.fingerprint(endpoint, tmp_path / "pulumi")
+        return fingerprint.fingerprint(endpoint, tmp_path / "pulumi")
 
     first = told()
     (tmp_path / "pulumi" / "notes.md").write_text("read by people")

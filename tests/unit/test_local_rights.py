@@ -12,7 +12,7 @@ from tests.unit.memory_queue import MemoryQueue
 from worker.errors import AccessDenied, EmulatorError
 from worker.local import pipe
 from worker.local.actors import Actor, Actors
-from worker.local.deploy import ACTORS, adapted
+from worker.local.deploy import ACTORS, emulator_patches
 from worker.local.permits import Permits
 from worker.local.root_clients import RootClients
 
@@ -43,7 +43,7 @@ def test_the_root_user_may_take_a_role() -> None:
     """Beside the service that takes it on AWS, whose statement stays as it is."""
     service = {"Effect": "Allow", "Principal": {"Service": "x"}, "Action": "sts:AssumeRole"}
 
-    first, second = statements(adapted.trust(policy(service), "000000000000"))
+    first, second = statements(emulator_patches.trust(policy(service), "000000000000"))
 
     assert first == service
     assert second["Principal"] == {"AWS": "arn:aws:iam::000000000000:root"}
@@ -53,7 +53,7 @@ def test_batch_operations_follow_from_single_ones() -> None:
     """Only those of what is allowed: a batch of what is not stays refused."""
     given = {"Effect": "Allow", "Action": ["sqs:SendMessage", "s3:GetObject"], "Resource": ["a"]}
 
-    (changed,) = statements(adapted.rights(policy(given)))
+    (changed,) = statements(emulator_patches.rights(policy(given)))
 
     assert changed == {
         **given,
@@ -67,7 +67,9 @@ def test_only_demands_on_the_transport_leave_out_loopback() -> None:
     other = {"Effect": "Deny", "Condition": {"StringEquals": {"aws:SourceAccount": "1"}}}
     allow = {"Effect": "Allow", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
 
-    first, *rest = statements(adapted.bucket(policy(tls, other, allow, {"Effect": "Deny"})))
+    first, *rest = statements(
+        emulator_patches.bucket(policy(tls, other, allow, {"Effect": "Deny"}))
+    )
 
     assert first["Condition"] == {
         "Bool": {"aws:SecureTransport": "false"},

@@ -32,7 +32,7 @@ EVERYTHING = frozenset(Format)
 SMALL = Limits(pixels=1_000_000, animation_pixels=2_000_000, frames=20)
 """For mutated files: what claims to be large is refused instead of drawn."""
 
-MUTATIONS = settings(max_examples=40, derandomize=True)
+MUTATIONS = settings(derandomize=True)
 
 BEHIND_THE_FIRST_PICTURE = {
     # Cut behind their first picture these still have all that is ever opened.
@@ -184,7 +184,7 @@ def test_names_of_items_that_are_not_text_are_corrupt() -> None:
 
 
 @given(data=st.binary(max_size=400))
-@settings(max_examples=300, derandomize=True)
+@settings(derandomize=True)
 def test_random_bytes_are_only_ever_refused(data: bytes) -> None:
     """Whatever the bytes, the probe raises a Rejected and nothing else."""
     with pytest.raises(Rejected):
@@ -195,7 +195,7 @@ def test_random_bytes_are_only_ever_refused(data: bytes) -> None:
     head=st.sampled_from(sorted({specimen(kind.value)[:16] for kind in Format})),
     tail=st.binary(max_size=300),
 )
-@settings(max_examples=300, derandomize=True)
+@settings(derandomize=True)
 def test_random_bytes_behind_a_signature_are_only_ever_refused(head: bytes, tail: bytes) -> None:
     """A true signature in front of random bytes changes nothing."""
     with pytest.raises(Rejected):

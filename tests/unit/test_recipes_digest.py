@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from worker import recipes
@@ -260,7 +260,6 @@ def test_any_recipe_can_be_written_and_read_back(document: dict[str, Any]) -> No
 
 
 @given(broken())
-@settings(max_examples=300)
 def test_random_mistakes_are_problems(document: dict[str, Any]) -> None:
     """A document with random changes is a recipe or a list of printable problems, never a raise."""
     problems = Problems()
@@ -273,7 +272,6 @@ def test_random_mistakes_are_problems(document: dict[str, Any]) -> None:
 
 
 @given(st.data())
-@settings(max_examples=300)
 def test_random_text_is_a_recipe_error(data: st.DataObject) -> None:
     """Shipped recipes with random pieces cut, moved or put in raise nothing but RecipeError."""
     text = data.draw(st.sampled_from(SHIPPED))

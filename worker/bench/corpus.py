@@ -30,8 +30,8 @@ class Corpus:
 def collect(folder: Path) -> Corpus:
     """All JPEG files in a folder and the folders below it.
 
-    JPEG only: it is what people upload, and what every contender reads. Whether a file can be
-    decoded turns out when the contenders read it.
+    JPEG only: it is what people upload, and what every implementation reads. Whether a file can
+    be decoded turns out when they read it.
 
     Raises:
         InputError: there is no such folder (``input_missing``), it cannot be read
@@ -67,25 +67,15 @@ def generate(folder: Path, *, write: Callable[[Path], object] | None = None) -> 
 def _from(folder: Path, *, synthetic: bool, least: int) -> Corpus:
     photos: dict[str, Path] = {}
     left_out: dict[str, str] = {}
+    # Samples in folders below are broken on purpose.
     for path in sorted(folder.iterdir() if synthetic else folder.rglob("*")):
-        # Samples in folders below are broken on purpose.
-        if not path.is_file():
-            continue
-        name = path.relative_to(folder).as_posix()
-        try:
-            with path.open("rb") as file:
-                beginning = file.read(len(_JPEG))
-            size = path.stat().st_size
-        except OSError as error:
-            left_out[name] = f"cannot be read: {error.strerror}"
-            continue
-        if beginning != _JPEG or size < least:
-            if not synthetic:
-                left_out[name] = "is not a JPEG" if size else "is empty"
-        elif _is_cmyk(path):
-            left_out[name] = "is CMYK, which every tool turns into other colours"
-        else:
-            photos[name] = path
+        if path.is_file():
+            reason = _unsuitable(path, least)
+            name = path.relative_to(folder).as_posix()
+            if reason is None:
+                photos[name] = path
+            elif not synthetic:
+                left_out[name] = reason
     if not photos:
         where = "the generated samples" if synthetic else f"--corpus {folder}"
         large = f" of {least // 1000} kB or more" if synthetic else ""
@@ -93,11 +83,22 @@ def _from(folder: Path, *, synthetic: bool, least: int) -> Corpus:
     return Corpus(photos=photos, synthetic=synthetic, left_out=left_out)
 
 
-def _is_cmyk(path: Path) -> bool:
+def _unsuitable(path: Path, least: int) -> str | None:
+    """Why a file is not measured; None if it is."""
     from PIL import Image  # here, because `bench --help` does not need it
 
     try:
+        with path.open("rb") as file:
+            beginning = file.read(len(_JPEG))
+        size = path.stat().st_size
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if beginning != _JPEG or size < least:
+        return "is not a JPEG" if size else "is empty"
+    try:
         with Image.open(path) as image:
-            return image.mode == "CMYK"
+            if image.mode == "CMYK":
+                return "is CMYK, which every tool turns into other colours"
     except (OSError, ValueError):
-        return False  # damaged: the contenders say how
+        pass  # damaged: the implementations tell how
+    return None

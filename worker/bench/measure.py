@@ -1,30 +1,173 @@
-"""One whole run: line up, race, judge, sum up."""
+"""One whole run: compare all implementations, judge their files, sum up, check the goals.
+
+Means are over photos, ratios are of means (so a large photo counts for more, as it does on a
+bill). Bytes and SSIM are taken over the files that every implementation wrote: one that the
+engine's minimum-saving rule dropped counts for nobody.
+"""
 
 from __future__ import annotations
 
 import datetime
+import io
+import math
 import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from statistics import fmean
 
-from worker.bench import goals, job, lineup, sharp, summary
-from worker.bench.contenders.floor import EXCLUDED
+import numpy as np
+import pyvips
+from PIL import Image, ImageOps
+
+from worker.bench import config
+from worker.bench.compare import Comparison, Measured, SharpMissing, commands, compare
+from worker.bench.config import EXCLUDED, LABELS, OURS, Key, Work
 from worker.bench.corpus import Corpus
-from worker.bench.job import Job
-from worker.bench.lineup import Key
-from worker.bench.race import Finish, Outcome, race
-from worker.bench.reference import Yardstick
-from worker.bench.report import Floor, Machine, Photos, Report
-from worker.bench.summary import Judged, Name
+from worker.bench.implementations import TOTAL
 from worker.errors import EngineError
+from worker.media.ssim import Reference
 
 _STARTS = 7
 """How often ``--help`` is started; the least counts."""
+
+LARGER = 1.03
+"""An encoder whose files are larger than the smallest of its step by more than this does
+something else: it is listed, and cannot win the step."""
+
+_BT601 = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""ITU-R BT.601 luma, as in ``worker.media.ssim``."""
+
+FileName = tuple[str, str, str]
+"""Photo, rendition, format."""
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileScore:
+    """One file of an implementation."""
+
+    bytes: int
+    ssim: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """One implementation: means over all photos. None is what nothing is known of."""
+
+    key: Key
+    label: str
+    cpu_ms: float
+    """CPU milliseconds a photo, user and system, all threads."""
+    bytes: float | None
+    """Of all files of a photo together."""
+    ssim: float | None
+    peak_memory: int | None
+    """Most bytes resident at once."""
+    idle_memory: int | None
+    """The same before the first photo."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """The engine (renditions only) against another. Below 1 is in the engine's favour."""
+
+    key: Key
+    cpu: float
+    bytes: float | None
+    ssim_difference: float | None
+    """Engine minus the other: above 0 is in the engine's favour."""
+    peak_memory: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One library at one step of the floor."""
+
+    name: str
+    cpu_ms: float
+    bytes: float | None
+    """Mean size of what it wrote; None for decoders."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloorStep:
+    """One step of the floor and every library that can do it, fastest first."""
+
+    name: str
+    candidates: tuple[Candidate, ...]
+    winner: str
+    winner_shipped: str
+    """The fastest among the libraries that Safelight ships with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floor:
+    """The least that any tool must spend."""
+
+    steps: tuple[FloorStep, ...]
+    cpu_ms: float
+    cpu_ms_shipped: float
+    """With the libraries that Safelight ships with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One goal and whether it is reached."""
+
+    name: str
+    goal: str
+    found: str
+    met: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photos:
+    """What was measured with."""
+
+    count: int
+    synthetic: bool
+    mean_bytes: float
+    left_out: dict[str, str]
+    """Files that were not measured, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything one run found out."""
+
+    date: str
+    """UTC, ISO 8601."""
+    command: str
+    rounds: int
+    webp_effort: int
+    """Of the recipe, and so of every implementation at the same settings."""
+    machine: Mapping[str, str | int]
+    """``cpu``, ``cores``, ``system``, ``python``."""
+    photos: Photos
+    figures: tuple[Figures, ...]
+    ratios: tuple[Ratio, ...]
+    floor: Floor | None
+    metadata_share: float
+    """CPU of metadata and hashes over CPU of the renditions."""
+    help_seconds: float
+    """Wall time of ``safelight --help``, the least of several."""
+    checks: tuple[Check, ...]
+    absent: tuple[str, ...]
+    """What is not measured, and why."""
+    notes: tuple[str, ...]
+    versions: dict[str, dict[str, str]]
+    """By implementation."""
+
+    def as_dict(self) -> dict[str, object]:
+        """As JSON-ready values."""
+        return asdict(self)
 
 
 def run(
@@ -34,129 +177,296 @@ def run(
     rounds: int,
     command: str,
     notice: Callable[[str], None],
-    find_sharp: Callable[[], sharp.Sharp],
+    find_sharp: Callable[[], Sequence[str]],
 ) -> Report:
     """Measure everything.
 
     Args:
         corpus: the photos.
         scratch: an empty folder.
-        rounds: how often each photo is done by each contender.
+        rounds: how often each photo is done by each implementation.
         command: what the user typed, for the report.
-        notice: is told what is going on, a line at a time.
-        find_sharp: says where sharp is, or raises ``Missing``.
+        notice: gets a line about each stage.
+        find_sharp: how sharp is started, or raises ``SharpMissing``.
 
     Raises:
         InputError: no photo could be measured.
-        EngineError: a contender that had started died on the way.
+        EngineError: an implementation that had started died on the way.
     """
-    wanted = job.of(job.recipe())
+    work = config.work_of(config.recipe())
     absent: list[str] = []
-    found: sharp.Sharp | None = None
+    sharp: Sequence[str] | None = None
     try:
-        found = find_sharp()
-    except sharp.Missing as error:
+        sharp = find_sharp()
+    except SharpMissing as error:
         absent.append(str(error))
         notice(str(error))
-    finish = race(
-        lineup.line_up(wanted, found), corpus.photos, scratch, rounds=rounds, progress=notice
-    )
+    found = compare(commands(work, sharp), corpus.photos, scratch, rounds=rounds, progress=notice)
     notice("comparing with the originals")
-    photos = {name: path for name, path in corpus.photos.items() if name not in finish.refused}
-    judged = judge(finish, photos, wanted)
-    counted = summary.common(judged.values())
-    figures = tuple(
-        summary.figures(key, finish.outcomes[key], files, counted) for key, files in judged.items()
-    )
-    by_key = {one.key: one for one in figures}
-    engine, full = by_key[Key.ENGINE], by_key[Key.ENGINE_FULL]
-    ratios = tuple(summary.ratio(engine, one) for one in figures if one.key not in lineup.OURS)
-    floor = _floor(finish)
-    share = full.cpu_ms / engine.cpu_ms - 1
+    photos = {name: path for name, path in corpus.photos.items() if name not in found.refused}
+    scores = similarity(found, photos, work)
+    counted = frozenset.intersection(*(frozenset(files) for files in scores.values()))
+    figures = {key: summary(key, found.measured[key], scores[key], counted) for key in scores}
+    engine = figures[Key.ENGINE]
+    ratios = tuple(ratio(engine, one) for key, one in figures.items() if key not in OURS)
+    floor = floor_of(found.measured[Key.FLOOR]) if Key.FLOOR in found.measured else None
+    share = figures[Key.ENGINE_FULL].cpu_ms / engine.cpu_ms - 1
     help_seconds = start_seconds()
-    left_out = corpus.left_out | finish.refused
+    every = frozenset[FileName]().union(*scores.values())
+    notes = {
+        "Measured on generated pictures, not on photos: ratios hold roughly, SSIM and bytes "
+        "do not. Give a folder of photos with --corpus.": corpus.synthetic,
+        f"{len(every) - len(counted)} of {len(every)} files are left out of bytes and SSIM: "
+        "the minimum-saving rule dropped them.": every != counted,
+        f"{EXCLUDED} is not installed here: the floor is without it.": floor is not None
+        and EXCLUDED not in found.measured[Key.FLOOR].versions,
+    }
     return Report(
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         command=command,
         rounds=rounds,
-        webp_effort=wanted.webp_effort,
-        machine=machine(),
+        webp_effort=work.webp_effort,
+        machine=_machine(),
         photos=Photos(
             count=len(photos),
             synthetic=corpus.synthetic,
-            mean_bytes=sum(path.stat().st_size for path in photos.values()) / len(photos),
-            left_out=left_out,
+            mean_bytes=fmean(path.stat().st_size for path in photos.values()),
+            left_out=corpus.left_out | found.refused,
         ),
-        figures=figures,
+        figures=tuple(figures.values()),
         ratios=ratios,
         floor=floor,
         metadata_share=share,
         help_seconds=help_seconds,
-        checks=goals.checks(ratios, engine.cpu_ms, floor, share, help_seconds),
-        absent=(*absent, *finish.absent),
-        notes=_notes(judged, counted, corpus, finish),
-        versions={key: dict(one.versions) for key, one in finish.outcomes.items()},
+        checks=checks(ratios, engine.cpu_ms, floor, share, help_seconds),
+        absent=(*absent, *found.absent),
+        notes=tuple(note for note, holds in notes.items() if holds),
+        versions={key: dict(one.versions) for key, one in found.measured.items()},
     )
 
 
-def judge(finish: Finish, photos: dict[str, Path], wanted: Job) -> dict[Key, dict[Name, Judged]]:
-    """Weigh every file of every contender but the floor, and compare it with its original."""
-    covers = {rung.name for rung in wanted.rungs if rung.cover}
-    judged: dict[Key, dict[Name, Judged]] = {key: {} for key in finish.outcomes if key != Key.FLOOR}
-    for name, path in photos.items():
-        yardstick = Yardstick(path.read_bytes())
-        scores: dict[tuple[str, str], float] = {}
-        for key, files in judged.items():
-            for file in finish.outcomes[key].files[name]:
-                # The engine's two entries write the same bytes: compared once.
-                same = (file.name, sha256(file.path.read_bytes()).hexdigest())
-                if same not in scores:
-                    scores[same] = yardstick.score(file.path, cover=file.name in covers)
-                files[name, file.name, file.format] = Judged(
-                    bytes=file.path.stat().st_size, ssim=scores[same]
+# --- arithmetic --------------------------------------------------------------------------------
+
+
+def summary(
+    key: Key,
+    measured: Measured,
+    files: Mapping[FileName, FileScore],
+    counted: frozenset[FileName],
+) -> Figures:
+    """The means of one implementation; ``counted`` are the files that all wrote."""
+    scores = [files[name] for name in counted]
+    return Figures(
+        key=key,
+        label=LABELS[key],
+        cpu_ms=1000 * measured.least([TOTAL]),
+        bytes=sum(one.bytes for one in scores) / len(measured.runs) if scores else None,
+        ssim=fmean(one.ssim for one in scores) if scores else None,
+        peak_memory=measured.peak_memory,
+        idle_memory=measured.idle_memory,
+    )
+
+
+def ratio(engine: Figures, other: Figures) -> Ratio:
+    """The engine against another."""
+    both = engine.ssim is not None and other.ssim is not None
+    return Ratio(
+        key=other.key,
+        cpu=engine.cpu_ms / other.cpu_ms,
+        bytes=_over(engine.bytes, other.bytes),
+        ssim_difference=(engine.ssim or 0) - (other.ssim or 0) if both else None,
+        peak_memory=_over(engine.peak_memory, other.peak_memory),
+    )
+
+
+def _over(first: float | None, second: float | None) -> float | None:
+    return first / second if first is not None and second else None
+
+
+def floor_of(measured: Measured, excluded: str = EXCLUDED) -> Floor:
+    """Add up the fastest library of every step, within each run as for every implementation.
+
+    Args:
+        measured: of the floor, whose parts are named ``STEP/LIBRARY``, its files ``SIZE LIBRARY``.
+        excluded: the library that does not ship.
+    """
+    sizes: dict[str, list[int]] = {}
+    for file in (one for files in measured.files.values() for one in files):
+        size, _, library = file.name.partition(" ")
+        sizes.setdefault(f"{size} {file.format}/{library}", []).append(file.path.stat().st_size)
+    # A library may do some photos only (a decoder without shrinking): it cannot win.
+    first, *others = (runs[0] for runs in measured.runs.values())
+    candidates: dict[str, list[Candidate]] = {}
+    for part in (one for one in first if all(one in parts for parts in others)):
+        step, _, name = part.partition("/")
+        mean = fmean(sizes[part]) if part in sizes else None
+        one = Candidate(name=name, cpu_ms=1000 * measured.least([part]), bytes=mean)
+        candidates.setdefault(step, []).append(one)
+    steps = tuple(_step(name, found, excluded) for name, found in candidates.items())
+    return Floor(
+        steps=steps,
+        cpu_ms=1000 * measured.least([f"{one.name}/{one.winner}" for one in steps]),
+        cpu_ms_shipped=1000 * measured.least([f"{one.name}/{one.winner_shipped}" for one in steps]),
+    )
+
+
+def _step(name: str, candidates: list[Candidate], excluded: str) -> FloorStep:
+    smallest = min((one.bytes for one in candidates if one.bytes is not None), default=0.0)
+    ranked = sorted(candidates, key=lambda one: one.cpu_ms)
+    fit = [one.name for one in ranked if one.bytes is None or one.bytes <= LARGER * smallest]
+    return FloorStep(
+        name=name,
+        candidates=tuple(ranked),
+        winner=fit[0],
+        winner_shipped=next(one for one in fit if one != excluded),
+    )
+
+
+def checks(
+    ratios: Sequence[Ratio],
+    engine_ms: float,
+    floor: Floor | None,
+    metadata_share: float,
+    help_seconds: float,
+) -> tuple[Check, ...]:
+    """Every goal that the run can say something about, decided before rounding.
+
+    Args:
+        ratios: the engine against each implementation.
+        engine_ms: CPU milliseconds a photo of the engine, renditions only.
+        floor: None if it was not measured.
+        metadata_share: CPU of metadata and hashes over CPU of the renditions.
+        help_seconds: wall time of ``safelight --help``.
+    """
+    made: list[Check] = []
+
+    def most(name: str, value: float | None, limit: float) -> None:
+        if value is not None:
+            found = f"{value:.3f}"
+            made.append(Check(name=name, goal=f"≤ {limit:.2f}", found=found, met=value <= limit))
+
+    for one in ratios:
+        if one.key in config.CPU_GOALS:
+            most(f"CPU ÷ {LABELS[one.key]}", one.cpu, config.CPU_GOALS[one.key])
+    if floor is not None:
+        most("CPU ÷ floor", engine_ms / floor.cpu_ms, config.FLOOR_GOAL)
+        if floor.cpu_ms_shipped != floor.cpu_ms:
+            shipped = engine_ms / floor.cpu_ms_shipped
+            most("CPU ÷ floor of shipped libraries", shipped, config.FLOOR_GOAL)
+    for one in ratios:
+        most(f"bytes ÷ {LABELS[one.key]}", one.bytes, config.BYTES_GOAL)
+        if one.ssim_difference is not None:
+            made.append(
+                Check(
+                    name=f"SSIM - {LABELS[one.key]}",
+                    goal=f"≥ {config.SSIM_GOAL:+.3f}",
+                    found=f"{one.ssim_difference:+.4f}",
+                    met=one.ssim_difference >= config.SSIM_GOAL,
                 )
-    return judged
+            )
+    return (
+        *made,
+        Check(
+            name="metadata and hashes ÷ renditions",
+            goal=f"≤ {config.METADATA_GOAL:.0%}",
+            found=f"{metadata_share:.1%}",
+            met=metadata_share <= config.METADATA_GOAL,
+        ),
+        Check(
+            name="start of safelight --help (wall time)",
+            goal=f"< {config.HELP_SECONDS_GOAL} s",
+            found=f"{help_seconds:.2f} s",
+            met=help_seconds < config.HELP_SECONDS_GOAL,
+        ),
+    )
 
 
-def _floor(finish: Finish) -> Floor | None:
-    outcome = finish.outcomes.get(Key.FLOOR)
-    if outcome is None:
-        return None
-    return summary.floor(outcome, _sizes(outcome), EXCLUDED)
+# --- similarity --------------------------------------------------------------------------------
 
 
-def _sizes(outcome: Outcome) -> dict[str, float]:
-    """Mean bytes of what each part of the floor wrote. Its files are named RENDITION CANDIDATE."""
-    sizes: dict[str, float] = {}
-    for files in outcome.files.values():
-        for file in files:
-            rung, _, candidate = file.name.partition(" ")
-            part = f"{rung} {file.format}/{candidate}"
-            sizes[part] = sizes.get(part, 0.0) + file.path.stat().st_size / len(outcome.files)
-    return sizes
+def similarity(
+    found: Comparison, photos: Mapping[str, Path], work: Work
+) -> dict[Key, dict[FileName, FileScore]]:
+    """Weigh every file of every implementation but the floor; compare it with its original."""
+    covers = {size.name for size in work.sizes if size.cover}
+    scores: dict[Key, dict[FileName, FileScore]] = {
+        key: {} for key in found.measured if key != Key.FLOOR
+    }
+    for name, path in photos.items():
+        original = Original(path.read_bytes())
+        known: dict[tuple[str, str], float] = {}
+        for key, files in scores.items():
+            for file in found.measured[key].files[name]:
+                data = file.path.read_bytes()
+                # The engine's modes write the same bytes where no rights are copied.
+                same = (file.name, sha256(data).hexdigest())
+                if same not in known:
+                    known[same] = original.score(data, cover=file.name in covers)
+                score = FileScore(bytes=len(data), ssim=known[same])
+                files[name, file.name, file.format] = score
+    return scores
 
 
-def _notes(
-    judged: dict[Key, dict[Name, Judged]],
-    counted: frozenset[Name],
-    corpus: Corpus,
-    finish: Finish,
-) -> tuple[str, ...]:
-    notes = []
-    if corpus.synthetic:
-        notes.append(
-            "Measured on generated pictures, not on photos: ratios hold roughly, SSIM and bytes "
-            "do not. Give a folder of photos with --corpus."
-        )
-    every = frozenset[Name]().union(*judged.values())
-    if every != counted:
-        notes.append(
-            f"{len(every) - len(counted)} of {len(every)} files are left out of bytes and SSIM: "
-            "the minimum-saving rule dropped them."
-        )
-    if Key.FLOOR in finish.outcomes and EXCLUDED not in finish.outcomes[Key.FLOOR].versions:
-        notes.append(f"{EXCLUDED} is not installed here: the floor is without it.")
-    return tuple(notes)
+class Original:
+    """What a rendition should look like.
+
+    The original is decoded in full (nobody's shrink-on-load), turned upright, and its luma resized
+    in floating point with a Lanczos kernel (a = 3) to exactly the size that the implementation
+    chose. All three engines resize with that kernel by default, so it favours none; what differs is
+    their shortcuts (shrinking while decoding, cascades, whole-number reductions, rounding to 8 bits
+    between steps), and those are what the comparison shall show, with the loss of the encoder.
+    Colour profiles are not applied: SSIM looks at structure.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        """Decode it, or raise ``OSError``."""
+        image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+        luma = np.asarray(image, dtype=np.float32) @ _BT601
+        self._luma = Image.fromarray(luma)
+        self._reference = cache(self._resized)
+
+    def score(self, data: bytes, *, cover: bool) -> float:
+        """Luma SSIM of a file made from the original, the mean over 8x8 windows.
+
+        Args:
+            data: a JPEG or WebP file.
+            cover: it is an even cut to the file's size, not the whole picture. Then the best of the
+                places counts that rounding can put the cut in: a fraction of a pixel to the side is
+                no loss of quality.
+        """
+        made = pyvips.Image.new_from_buffer(data, "")
+        size = (made.width, made.height)
+        boxes = placements(self._luma.size, size) if cover else (None,)
+        return max(self._reference(size, box).compare(made) for box in boxes)
+
+    def _resized(self, size: tuple[int, int], box: Box | None) -> Reference:
+        resized = self._luma.resize(size, Image.Resampling.LANCZOS, box=box)
+        return Reference(np.asarray(resized, dtype=np.float32))
+
+
+def placements(source: tuple[int, int], cut: tuple[int, int]) -> tuple[Box, ...]:
+    """Parts of ``source`` that an even cut to ``cut`` pixels may show, the exact middle first.
+
+    Tools resize the whole picture first, to a size rounded down, up or not at all, and then cut
+    the middle out of it, from an offset rounded down, up or not at all.
+    """
+    ratio = max(cut[0] / source[0], cut[1] / source[1])
+    roundings: tuple[Callable[[float], float], ...] = (float, math.floor, math.ceil)
+    found: dict[Box, None] = {}
+    for round_size in roundings:
+        # At least the cut: a rounded size never leaves a gap, nor does a float's last digit.
+        scaled = [max(round_size(source[i] * ratio), cut[i]) for i in (0, 1)]
+        back = [source[i] / scaled[i] for i in (0, 1)]
+        for round_offset in roundings:
+            offsets = [round_offset((scaled[i] - cut[i]) / 2) for i in (0, 1)]
+            left, top = offsets[0] * back[0], offsets[1] * back[1]
+            right = min((offsets[0] + cut[0]) * back[0], source[0])
+            bottom = min((offsets[1] + cut[1]) * back[1], source[1])
+            found[left, top, right, bottom] = None
+    return tuple(found)
+
+
+# --- the machine -------------------------------------------------------------------------------
 
 
 def start_seconds() -> float:
@@ -165,7 +475,7 @@ def start_seconds() -> float:
     Raises:
         EngineError: it does not start.
     """
-    least = float("inf")
+    least = math.inf
     for _ in range(_STARTS):
         before = time.perf_counter()
         done = subprocess.run(
@@ -177,23 +487,19 @@ def start_seconds() -> float:
     return least
 
 
-def machine() -> Machine:
-    """What this runs on."""
-    return Machine(
-        cpu=_cpu(),
-        cores=len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1,
-        system=f"{platform.system()} {platform.machine()}",
-        python=platform.python_version(),
-    )
-
-
-def _cpu() -> str:
+def _machine() -> dict[str, str | int]:
+    cpu = platform.processor() or "unknown"
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        cpu = models[0] if models else cpu
     except OSError:
         pass  # not Linux
-    return platform.processor() or "unknown"
+    return {
+        "cpu": cpu,
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }

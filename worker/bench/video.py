@@ -1,17 +1,14 @@
-"""``safelight bench video``: a transcode beside plain ffmpeg with the same settings.
+"""``safelight bench video``: a transcode in parts beside plain ffmpeg with the same settings.
 
-What lives here: the contenders, their clocks and the goals. What may not: encoding
-(``worker.media``), printing (the command line).
-
-How it is measured. All contenders take the same plan, so the same filters, encoders and quality;
-they run one after the other, in turns, and the least of the rounds counts. *Plain* is what a person
-would type: one ffmpeg that measures the loudness, one that encodes picture and sound of the whole
-film straight into HLS with as many threads as the encoders like, one that copies the largest step
-into a progressive file. *In parts* is a whole job: probe, plan, parts (one for each core at the
-same time), sound, packaging. *Two workers* are two processes that encode half of the parts each,
-each bound to one core; beside them stands one process with all parts bound to one of these cores,
-so that ffmpeg's own threads have nothing to gain in either. A *reclaim* is a stop at a random
-moment with a second attempt, whose result is compared with an uninterrupted one byte by byte.
+All take the same plan, so the same filters, encoders and quality; they run one after the other, in
+turns, and the least of the rounds counts. *Plain* is what a person would type: one ffmpeg that
+measures the loudness, one that encodes picture and sound of the whole video straight into HLS with
+as many threads as the encoders like, one that copies the largest rung into a progressive file. *In
+parts* is a whole job: probe, plan, parts (one for each core at the same time), sound, packaging.
+*Two workers* are two processes that encode half of the parts each, each bound to one core; beside
+them stands one process with all parts bound to one of these cores, so that ffmpeg's own threads
+have nothing to gain in either. A *reclaim* is a stop at a random moment with a second attempt,
+whose result is compared with an uninterrupted one byte by byte.
 """
 
 from __future__ import annotations
@@ -20,16 +17,17 @@ import hashlib
 import multiprocessing
 import os
 import random
+import re
 import resource
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from worker.atomic import staging
-from worker.bench import video_plain
-from worker.errors import EngineError, TransientError
+from worker.errors import EngineError, InputError, TransientError
 from worker.media.video import (
     commands,
     encode,
@@ -37,11 +35,13 @@ from worker.media.video import (
     package,
     program,
     segments,
+    sound,
     transcode,
     transcode_plan,
 )
 from worker.media.video.limits import VideoLimits, threads
 from worker.media.video.probe import probe
+from worker.media.video.segments import Part
 from worker.media.video.transcode_plan import Options, TranscodePlan
 
 OVERHEAD_GOAL = 0.05
@@ -53,8 +53,8 @@ WORKERS_GOAL = 1.7
 class Cost:
     """What a run took: its processes together."""
 
-    wall: float
-    cpu: float
+    wall_seconds: float
+    cpu_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,55 +65,109 @@ class VideoFigures:
     frames: int
     parts: int
     plain: Cost
-    ours: Cost
+    parts_run: Cost
     plain_bytes: int
     """Of the picture's segments as one piece."""
-    our_bytes: int
-    pinned_one: float | None
+    parts_bytes: int
+    one_worker_one_core_seconds: float | None
     """Wall time of all parts in one worker on one core; None where cores cannot be chosen."""
-    pinned_two: float | None
-    """Wall time of two workers on a core each."""
-    larger_share: float
-    """Share of the film's frames that the busier of the two has: parts are not divided."""
-    free_one: float
+    two_workers_a_core_each_seconds: float | None
+    one_worker_all_cores_seconds: float
     """Wall time of all parts in one worker on all cores, one part on each."""
     cores: int
-    interrupted: Cost
-    """Two attempts together."""
-    film_lost: float
-    """Seconds of film that the first attempt had encoded and not finished."""
-    longest_part: float
+    larger_share: float
+    """Share of the frames that the busier of two workers has: parts are not divided."""
+    reclaimed_wall_seconds: float
+    """Of two attempts together."""
+    reclaimed_cpu_seconds: float
+    reclaim_film_seconds_lost: float
+    """Seconds of video that the first attempt had encoded and not finished."""
+    longest_part_seconds: float
 
     @property
     def overhead(self) -> float:
-        """Share by which ours is slower than plain ffmpeg, wall time."""
-        return self.ours.wall / self.plain.wall - 1
+        """Share by which parts are slower than plain ffmpeg, wall time."""
+        return self.parts_run.wall_seconds / self.plain.wall_seconds - 1
 
     @property
-    def cpu_overhead(self) -> float:
+    def overhead_cpu(self) -> float:
         """The same of CPU time, which a busy machine disturbs less."""
-        return self.ours.cpu / self.plain.cpu - 1
+        return self.parts_run.cpu_seconds / self.plain.cpu_seconds - 1
 
     @property
     def more_bytes(self) -> float:
         """Share by which the parts are larger than one piece."""
-        return self.our_bytes / self.plain_bytes - 1
+        return self.parts_bytes / self.plain_bytes - 1
 
     @property
-    def workers_at_best(self) -> float:
+    def two_workers(self) -> float | None:
+        """How much faster two workers are than one, a core each."""
+        one, two = self.one_worker_one_core_seconds, self.two_workers_a_core_each_seconds
+        return None if one is None or two is None else one / two
+
+    @property
+    def two_workers_at_best(self) -> float:
         """What two workers could reach if nothing but the parts' sizes stood in the way."""
         return 1 / self.larger_share
 
-    @property
-    def workers(self) -> float | None:
-        """How much faster two workers are than one, a core each."""
-        if self.pinned_one is None or self.pinned_two is None:
-            return None
-        return self.pinned_one / self.pinned_two
+    def as_dict(self) -> dict[str, Any]:
+        """Every figure with its goal, as JSON-ready values."""
+        derived = ("overhead", "overhead_cpu", "more_bytes", "two_workers", "two_workers_at_best")
+        return {
+            **asdict(self),
+            **{name: getattr(self, name) for name in derived},
+            "overhead_goal": OVERHEAD_GOAL,
+            "more_bytes_goal": BYTES_GOAL,
+            "two_workers_goal": WORKERS_GOAL,
+        }
+
+    def lines(self) -> list[str]:
+        """Every figure with its goal, for a terminal."""
+        plain, run = self.plain, self.parts_run
+        at_once = min(self.cores, self.parts)
+        part = run.wall_seconds / self.parts * at_once
+        more = self.reclaimed_wall_seconds - run.wall_seconds
+        lost, longest = self.reclaim_film_seconds_lost, self.longest_part_seconds
+        result = [
+            f"video           {self.film_seconds:8.1f} s, {self.frames} frames, {self.parts} parts",
+            f"plain ffmpeg    {plain.wall_seconds:8.1f} s wall, {plain.cpu_seconds:.1f} s CPU",
+            f"in parts        {run.wall_seconds:8.1f} s wall, {run.cpu_seconds:.1f} s CPU",
+            f"overhead        {self.overhead:8.1%} of wall time ({self.overhead_cpu:.1%} of CPU)"
+            f"  (goal {OVERHEAD_GOAL:.0%}: {_verdict(self.overhead <= OVERHEAD_GOAL)})",
+            f"bytes           {self.more_bytes:+8.2%} against one piece"
+            f"  (goal {BYTES_GOAL:.0%}: {_verdict(self.more_bytes <= BYTES_GOAL)})",
+        ]
+        if self.two_workers is None or self.one_worker_one_core_seconds is None:
+            result.append("two workers     not measured: needs two cores that can be chosen")
+        else:
+            all_cores = self.one_worker_one_core_seconds / self.one_worker_all_cores_seconds
+            result += [
+                f"two workers     {self.two_workers:8.2f} times one, a core each; at best"
+                f" {self.two_workers_at_best:.2f}: a part goes to one of them"
+                f"  (goal {WORKERS_GOAL}: {_verdict(self.two_workers >= WORKERS_GOAL)})",
+                f"one worker      {all_cores:8.2f} times as fast on all {self.cores} cores",
+            ]
+        result.append(
+            f"a reclaim       {more:8.1f} s more wall time; {lost:.1f} s of video encoded again, a"
+            f" part is {longest:.1f} s of video and takes {part:.1f} s  (goal: at most a part on"
+            f" each of {at_once} cores: {_verdict(lost <= longest * at_once)})"
+        )
+        return result
 
 
-class _Kept:
-    """Pieces in a folder."""
+def _verdict(met: object) -> str:
+    return "met" if met else "missed"
+
+
+def check_size(size: str) -> None:
+    """Raise ``InputError`` unless a size is given as ``1280x720``."""
+    found = re.fullmatch(r"([0-9]{2,4})x([0-9]{2,4})", size)
+    if found is None or int(found[1]) % 2 or int(found[2]) % 2:
+        raise InputError(f"--size {size}: give two even numbers of pixels like 1280x720")
+
+
+class _Store:
+    """Finished parts in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -150,7 +204,7 @@ class _StopAt:
 
 
 def generate(path: Path, *, seconds: int, size: str) -> None:
-    """A film with movement, detail, grain, cuts and a tone, made by ffmpeg itself."""
+    """A video with movement, detail, grain, cuts and a tone, made by ffmpeg itself."""
     third = max(1, seconds // 3)
     moving = commands.generated(f"testsrc2=size={size}:rate=30:duration={third}")
     zooming = commands.generated(f"mandelbrot=size={size}:rate=30:end_scale=0.02")
@@ -178,60 +232,72 @@ def measure(
     preset: str,
     rounds: int,
     seed: int,
-    say: Callable[[str], None],
+    notice: Callable[[str], None],
 ) -> VideoFigures:
-    """Run every contender.
+    """Run everything.
 
     Args:
-        source: the film; a minute or more, or fixed costs are all that is seen.
+        source: the video; a minute or more, or fixed costs are all that is seen.
         scratch: an empty folder.
         preset: of the encoders.
-        rounds: how often plain and ours take turns.
+        rounds: how often plain and parts take turns.
         seed: of the moment of the reclaim.
-        say: is told what is going on.
+        notice: gets a line about each stage.
     """
     plan = _plan(source, preset)
-    plain, ours = [], []
+    plain, parts_run = [], []
     for number in range(rounds):
-        say(f"plain ffmpeg, round {number + 1} of {rounds}")
-        plain.append(_timed(lambda: video_plain.run(plan, source, _fresh(scratch / "plain"))))
-        say(f"parts, round {number + 1} of {rounds}")
-        ours.append(_timed(lambda: _ours(source, preset, _fresh(scratch / "ours"))))
-    say("one worker on all cores")
+        notice(f"plain ffmpeg, round {number + 1} of {rounds}")
+        plain.append(_timed(lambda: _plain(plan, source, _fresh(scratch / "plain"))))
+        notice(f"parts, round {number + 1} of {rounds}")
+        parts_run.append(_timed(lambda: _in_parts(source, preset, _fresh(scratch / "parts"))))
+    notice("one worker on all cores")
     everything = tuple(range(len(plan.parts)))
     free = _workers(plan, source, _fresh(scratch / "free"), [(everything, None)])
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     one = two = None
     halves = segments.group(plan.parts, 2)
     if len(cores) > 1:
-        say("one worker on one core")
+        notice("one worker on one core")
         one = _workers(plan, source, _fresh(scratch / "one"), [(everything, cores[0])])
-        say("two workers on a core each")
+        notice("two workers on a core each")
         shared = [(halves[0], cores[0]), (halves[1], cores[1])]
         two = _workers(plan, source, _fresh(scratch / "two"), shared)
-    say("a reclaim at a random moment, and a second attempt")
-    best = min(ours, key=lambda cost: cost.wall)
-    moment = random.Random(seed).uniform(0.2, 0.8) * best.wall
-    lost, interrupted = _interrupted(source, preset, _fresh(scratch / "again"), moment)
-    if _content(scratch / "again") != _content(scratch / "ours"):
+    notice("a reclaim at a random moment, and a second attempt")
+    best = min(parts_run, key=lambda cost: cost.wall_seconds)
+    moment = random.Random(seed).uniform(0.2, 0.8) * best.wall_seconds
+    again = _fresh(scratch / "again")
+    lost = 0.0
+
+    def interrupted() -> None:
+        nonlocal lost
+        try:
+            _in_parts(source, preset, again, _StopAt(time.monotonic() + moment))
+        except _Reclaimed:
+            lost = _unfinished(plan, again)
+        _in_parts(source, preset, again)
+
+    attempts = _timed(interrupted)
+    if _content(again) != _content(scratch / "parts"):
         raise EngineError("an interrupted transcode came out different")
+    busier = max(sum(plan.parts[number].frames for number in half) for half in halves)
     return VideoFigures(
         film_seconds=float(plan.seconds),
         frames=plan.frames,
         parts=len(plan.parts),
-        plain=min(plain, key=lambda cost: cost.wall),
-        ours=best,
+        plain=min(plain, key=lambda cost: cost.wall_seconds),
+        parts_run=best,
         plain_bytes=_bytes(scratch / "plain", plan),
-        our_bytes=_bytes(scratch / "ours" / "served" / "hls", plan),
-        pinned_one=one,
-        pinned_two=two,
-        larger_share=max(sum(plan.parts[number].frames for number in half) for half in halves)
-        / plan.frames,
-        free_one=free,
+        parts_bytes=_bytes(scratch / "parts" / "served" / "hls", plan),
+        one_worker_one_core_seconds=one,
+        two_workers_a_core_each_seconds=two,
+        one_worker_all_cores_seconds=free,
         cores=threads(),
-        interrupted=interrupted,
-        film_lost=lost,
-        longest_part=float(max(part.frames for part in plan.parts) / plan.rate),
+        larger_share=busier / plan.frames,
+        reclaimed_wall_seconds=attempts.wall_seconds,
+        reclaimed_cpu_seconds=attempts.cpu_seconds,
+        reclaim_film_seconds_lost=lost,
+        longest_part_seconds=float(max(part.frames for part in plan.parts) / plan.rate),
     )
 
 
@@ -254,7 +320,7 @@ def _timed(work: Callable[[], object]) -> Cost:
     """Wall and CPU time, this process's and its children's."""
     start, before = time.monotonic(), _cpu()
     work()
-    return Cost(wall=time.monotonic() - start, cpu=_cpu() - before)
+    return Cost(wall_seconds=time.monotonic() - start, cpu_seconds=_cpu() - before)
 
 
 def _cpu() -> float:
@@ -262,10 +328,54 @@ def _cpu() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def _ours(source: Path, preset: str, folder: Path, stop: program.StopLike | None = None) -> None:
+def _plain(plan: TranscodePlan, source: Path, folder: Path) -> None:
+    """What a person would type: measure the loudness, encode into HLS, copy into one file."""
+    gains = [sound.measure(plan, track, source).gain for track in plan.sounds]
+    whole = Part(number=0, first=0, frames=plan.frames, seek=None)
+    files = {rung.name: folder / rung.name / "index.m3u8" for rung in plan.rungs}
+    heard = [folder / f"sound-{number}" / "index.m3u8" for number in range(len(plan.sounds))]
+    for path in (*files.values(), *heard):
+        path.parent.mkdir()
+    # x264's own choice of threads, which makes other bytes in every run (see ``Options``).
+    free = replace(plan, encoder_threads=0)
+    film = encode.opened(free, source, threads=threads(), seek=None)
+    muxer: commands.Options = {
+        **{"f": "hls", "hls_segment_type": "fmp4", "hls_playlist_type": "vod"},
+        "hls_time": f"{float(plan.segment_frames / plan.rate):.6f}",
+        "hls_flags": "independent_segments",
+    }
+    pictures = encode.pictures(free, whole, film, filled=False)
+    made = [
+        *encode.outputs(free, pictures, whole.frames, files, muxer),
+        *(
+            sound.output(track, gain, sound.samples(plan, track, film), path=path, muxer=muxer)
+            for track, gain, path in zip(plan.sounds, gains, heard, strict=True)
+        ),
+    ]
+    arguments = commands.arguments(*made, everywhere=encode.everywhere(threads()))
+    program.run(arguments, limits=encode.LIMITS)
+    joined = [commands.source(_joined(path)) for path in (files[plan.rungs[0].name], *heard)]
+    copy: commands.Options = {"f": "mp4", "c": "copy", "movflags": "+faststart"}
+    progressive = commands.output(folder / "video.mp4", [one["0"] for one in joined], copy)
+    program.run(commands.arguments(progressive), limits=package.LIMITS)
+
+
+def _joined(playlist: Path) -> Path:
+    """The segments of a playlist as one file."""
+    path = playlist.with_name("joined.mp4")
+    pieces = sorted(playlist.parent.glob("index*.m4s"), key=lambda piece: int(piece.stem[5:]))
+    with path.open("wb") as file:
+        for piece in [next(playlist.parent.glob("init*.mp4")), *pieces]:
+            file.write(piece.read_bytes())
+    return path
+
+
+def _in_parts(
+    source: Path, preset: str, folder: Path, stop: program.StopLike | None = None
+) -> None:
     """A whole transcode as a job does it."""
     scratch = _fresh(folder / "scratch")
-    kept = _Kept(folder / "kept")
+    kept = _Store(folder / "kept")
     plan = _plan(source, preset)
     parts, sounds = transcode.encode_film(
         plan, source, scratch=scratch, pieces=kept, threads=threads(), stop=stop
@@ -274,22 +384,9 @@ def _ours(source: Path, preset: str, folder: Path, stop: program.StopLike | None
     package.package(plan, parts, sounds, served, scratch=scratch, stop=stop)
 
 
-def _interrupted(source: Path, preset: str, folder: Path, after: float) -> tuple[float, Cost]:
-    """Stop after so many seconds, then go on to the end."""
-    start, before = time.monotonic(), _cpu()
-    lost = 0.0
-    try:
-        _ours(source, preset, folder, _StopAt(time.monotonic() + after))
-    except _Reclaimed:
-        lost = _unfinished(source, preset, folder)
-    _ours(source, preset, folder)
-    return lost, Cost(wall=time.monotonic() - start, cpu=_cpu() - before)
-
-
-def _unfinished(source: Path, preset: str, folder: Path) -> float:
-    """Seconds of film in parts that were being encoded, as far as they reached the disk."""
-    plan = _plan(source, preset)
-    kept = _Kept(folder / "kept")
+def _unfinished(plan: TranscodePlan, folder: Path) -> float:
+    """Seconds of video in parts that were being encoded, as far as they reached the disk."""
+    kept = _Store(folder / "kept")
     frames = 0
     for part in plan.parts:
         path = folder / "scratch" / f"part-{part.number:05}" / f"{plan.rungs[0].name}.mp4"
@@ -345,7 +442,7 @@ def _worker(  # noqa: PLR0917  (arguments of a process)
         source,
         parts,
         scratch=scratch,
-        pieces=_Kept(folder / "kept"),
+        pieces=_Store(folder / "kept"),
         threads=threads(),
     )
 

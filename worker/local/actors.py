@@ -20,7 +20,7 @@ from typing import Any
 from worker.adapters.aws_errors import aws_call
 from worker.adapters.disk_errors import disk_call
 from worker.errors import EmulatorError
-from worker.local.deploy import ACTORS, Outputs, adapted
+from worker.local.deploy import ACTORS, Outputs, emulator_patches
 from worker.local.emulator import REGION, ROOT_KEY, address_environment, client_environment
 from worker.local.root_clients import RootClients
 
@@ -190,7 +190,9 @@ def _user(
                 kept = "aws_secret_access_key" in before
             else:  # nobody knows its secret
                 iam.delete_access_key(UserName=user, AccessKeyId=key["AccessKeyId"])
-    document = adapted.rights(json.dumps({"Version": VERSION, "Statement": list(statements)}))
+    document = emulator_patches.rights(
+        json.dumps({"Version": VERSION, "Statement": list(statements)})
+    )
     iam.put_user_policy(UserName=user, PolicyName=name, PolicyDocument=document)
     if kept:
         return {name: before[name] for name in ("aws_access_key_id", "aws_secret_access_key")}

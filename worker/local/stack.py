@@ -25,7 +25,7 @@ from worker.local.actors import OPERATOR, PLUMBING, Actors, Identities
 from worker.local.address import Address
 from worker.local.child import module
 from worker.local.deploy import STACK, deploy
-from worker.local.deploy.sources import fingerprint
+from worker.local.deploy.fingerprint import fingerprint
 from worker.local.durable.store import NAME as STATE
 from worker.local.supervisor import Child, Supervisor
 from worker.services.local_run.stop import Stop

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyvips
 
 from worker.errors import DamagedInput, Reason, UnsupportedInput
-from worker.media import containers, jpeg, refuse, svg
+from worker.media import containers, jpeg, refuse
 from worker.media.animation import shown_ms
 from worker.media.colour_tags import declared
 from worker.media.icc import profile_name
@@ -66,6 +66,8 @@ def probe(data: bytes, limits: Limits, *, formats: Collection[Format]) -> Probe:
     refuse.check_bytes(len(data), limits)
     kind = accept(data, formats)
     if kind is Format.SVG:
+        from worker.media import svg  # a parser of XML: few uploads are drawings
+
         svg.examine(data, limits)
     else:
         containers.examine(data, kind, limits)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import pyvips
 
-from worker.media import quality, watermark
+from worker.media import quality
 from worker.media.animation import written_delays
 from worker.media.colour import p3_profile
 from worker.media.encode import Extras, Picture, colour_of, encode, flattened
@@ -109,6 +109,8 @@ def _composed(ladder: Ladder, step: Step, assets: Mapping[str, bytes]) -> Pictur
     if canvas is not None:
         frames = [_on_canvas(frame, canvas, step.background) for frame in frames]
     if step.watermark is not None:
+        from worker.media import watermark  # fonts: few recipes draw, and a start is to be short
+
         drawn = watermark.picture(step.watermark, assets)
         frames = [watermark.apply(frame, step.watermark, drawn) for frame in frames]
     # Every encoder pulls all pixels: make what was composed once, not once a format.

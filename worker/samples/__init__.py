@@ -1,9 +1,7 @@
 """Sample inputs that the project makes itself: what a newcomer processes first.
 
-What lives here: :func:`write`. The pictures are painted by formulas (``landscapes``,
-``still_lifes``, ``graphics``, ``animations`` with the brushes of ``canvas``), dressed as camera
-files (``tagged``) and listed in ``catalogue``. What may not: anything a service needs. No picture
-of anybody else's is in the project.
+``catalogue`` lists them, ``scenes`` paints them by formulas on a ``canvas``, ``camera`` makes them
+files. No picture of anybody else's is in the project.
 """
 
 from __future__ import annotations
@@ -15,19 +13,18 @@ from worker.errors import InputError, StorageFull
 
 
 def write(folder: Path, *, scale: float = 1.0) -> tuple[Path, ...]:
-    """Write all samples into ``folder``, which is made if missing.
+    """Write all samples.
 
     The bytes depend on nothing but the versions of libvips, Pillow and numpy (and, in the last
-    digit of some pixels, on the processor's vector instructions). A file that is there already
-    is replaced; each is written aside and renamed, so none is ever half there.
+    digit of some pixels, on the processor's vector instructions). Each file is written aside and
+    renamed, in place of what was there: none is ever half there.
 
     Args:
-        folder: where to.
+        folder: is made if missing.
         scale: sides of the pictures as a share of the usual; small ones are there at once.
 
     Returns:
-        The pictures, good ones first, then those in ``folder/broken``. Twenty-five files,
-        19 MB; painting them takes some twelve seconds of one core.
+        The pictures, good ones first, then those in ``folder/broken``: 25 files, 19 MB.
 
     Raises:
         InputError: ``folder`` cannot be written (``output_unwritable``).
@@ -35,12 +32,9 @@ def write(folder: Path, *, scale: float = 1.0) -> tuple[Path, ...]:
     """
     from worker.samples.catalogue import SAMPLES  # numpy and libvips load when needed
 
-    paths = []
     for sample in SAMPLES:
-        path = folder / sample.name
-        _place(path, sample.make(scale))
-        paths.append(path)
-    return tuple(paths)
+        _place(folder / sample.name, sample.make(scale))
+    return tuple(folder / sample.name for sample in SAMPLES)
 
 
 def _place(path: Path, data: bytes) -> None:

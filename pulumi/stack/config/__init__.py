@@ -3,7 +3,7 @@
 One dataclass a concern (``sections``); a field's key in ``Pulumi.<stack>.yaml`` is its name in
 camel case (``safelight:intake`` -> ``maximumConcurrency``). Limits of AWS are checked here, so that
 a mistake costs a second and not half a deployment: of single values in ``checks``, of values that
-must go together in ``together``. What each value costs is in README.md.
+must go together in ``cross_checks``. What each value costs is in README.md.
 """
 
 from stack.config.reading import load, read
@@ -13,14 +13,14 @@ from stack.config.sections import (
     SECTIONS,
     VISIBILITY_FACTOR,
     Capacity,
-    Catalog,
+    CatalogConfig,
     Config,
-    Cost,
-    Heavy,
-    Intake,
-    Observability,
-    Registry,
-    Storage,
+    CostConfig,
+    HeavyConfig,
+    IntakeConfig,
+    ObservabilityConfig,
+    RegistryConfig,
+    StorageConfig,
 )
 
 __all__ = [
@@ -29,14 +29,14 @@ __all__ = [
     "SECTIONS",
     "VISIBILITY_FACTOR",
     "Capacity",
-    "Catalog",
+    "CatalogConfig",
     "Config",
-    "Cost",
-    "Heavy",
-    "Intake",
-    "Observability",
-    "Registry",
-    "Storage",
+    "CostConfig",
+    "HeavyConfig",
+    "IntakeConfig",
+    "ObservabilityConfig",
+    "RegistryConfig",
+    "StorageConfig",
     "load",
     "read",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 import pulumi
 from pulumi.runtime import config as runtime_config
 
-from stack.config import checks, together
+from stack.config import checks, cross_checks
 from stack.config.sections import SECTIONS, Config
 from stack.scope import PROJECT
 from worker.errors import Problem, ProblemsError
@@ -60,7 +60,7 @@ def read(values: Mapping[str, object], *, stack: str) -> Config:
         found[key] = _section(section, key, given or {}, take, problems)
     known = {*_TEXTS, *SECTIONS, "settings", "tags"}
     problems += [Problem(key, "is no key of Safelight") for key in sorted({*values} - known)]
-    problems += together.problems(found, frozenset(values))
+    problems += cross_checks.problems(found, frozenset(values))
     if problems:
         raise ProblemsError(f"config of stack {stack}", tuple(problems))
     return Config(stack=stack, **found)

@@ -1,6 +1,6 @@
 """What can be chosen about a stack: one frozen dataclass a concern, each field with its check.
 
-What may not live here: reading (``reading``), and what depends on two values (``together``).
+What may not live here: reading (``reading``), and what depends on two values (``cross_checks``).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Capacity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Registry:
+class RegistryConfig:
     """The repositories of the container images."""
 
     enabled: bool = checks.value(checks.switch, default=True)
@@ -49,7 +49,7 @@ class Registry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Storage:
+class StorageConfig:
     """The three buckets."""
 
     glacier_after_days: int = checks.value(checks.whole(1, 3650), 90)
@@ -84,7 +84,7 @@ class Storage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Catalog:
+class CatalogConfig:
     """The table."""
 
     capacity: Capacity = checks.value(checks.one_of(*Capacity), Capacity.ON_DEMAND)  # noqa: RUF009 - a field
@@ -103,7 +103,7 @@ class Catalog:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Intake:
+class IntakeConfig:
     """From an upload's event to the function that handles it."""
 
     ordering: Ordering = checks.value(checks.one_of(*Ordering), Ordering.FIFO)  # noqa: RUF009 - a field
@@ -131,7 +131,7 @@ class Intake:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heavy:
+class HeavyConfig:
     """Machines for heavy work, and what starts jobs on them."""
 
     enabled: bool = checks.value(checks.switch, default=True)
@@ -155,7 +155,7 @@ class Heavy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observability:
+class ObservabilityConfig:
     """Alarms and who hears them."""
 
     enabled: bool = checks.value(checks.switch, default=True)
@@ -173,7 +173,7 @@ class Observability:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class CostConfig:
     """Who is told when money goes faster than planned, and what makes less of it go."""
 
     monthly_budget: int = checks.value(checks.whole(0, 100_000_000), 0)
@@ -202,13 +202,13 @@ class Config:
     settings: Mapping[str, str] = field(default_factory=dict)
     """Further variables of the function: names of ``worker.settings.Settings``."""
     tags: Mapping[str, str] = field(default_factory=dict)
-    registry: Registry = field(default_factory=Registry)
-    storage: Storage = field(default_factory=Storage)
-    catalog: Catalog = field(default_factory=Catalog)
-    intake: Intake = field(default_factory=Intake)
-    heavy: Heavy = field(default_factory=Heavy)
-    observability: Observability = field(default_factory=Observability)
-    cost: Cost = field(default_factory=Cost)
+    registry: RegistryConfig = field(default_factory=RegistryConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)
+    catalog: CatalogConfig = field(default_factory=CatalogConfig)
+    intake: IntakeConfig = field(default_factory=IntakeConfig)
+    heavy: HeavyConfig = field(default_factory=HeavyConfig)
+    observability: ObservabilityConfig = field(default_factory=ObservabilityConfig)
+    cost: CostConfig = field(default_factory=CostConfig)
 
     @property
     def tracing(self) -> bool:
@@ -217,12 +217,12 @@ class Config:
 
 
 SECTIONS: Mapping[str, type[Any]] = {
-    "registry": Registry,
-    "storage": Storage,
-    "catalog": Catalog,
-    "intake": Intake,
-    "heavy": Heavy,
-    "observability": Observability,
-    "cost": Cost,
+    "registry": RegistryConfig,
+    "storage": StorageConfig,
+    "catalog": CatalogConfig,
+    "intake": IntakeConfig,
+    "heavy": HeavyConfig,
+    "observability": ObservabilityConfig,
+    "cost": CostConfig,
 }
 """By the key in the configuration."""

@@ -1,4 +1,4 @@
-"""The stack that all tests of rights look at, one for each process of the test run."""
+"""The stack that all tests of rights look at; it ends before other tests start theirs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.integration.running import stack
 from worker.adapters.aws_calls import VARIABLE
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One stack for all tests here."""
     folder = tmp_path_factory.mktemp("rights")

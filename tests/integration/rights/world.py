@@ -13,7 +13,7 @@ from tests.integration.rights.policy import Grant, grants
 from tests.integration.running import Running
 from worker.adapters.aws_clients import AwsClients
 from worker.local.actors import Actor, Actors
-from worker.local.deploy.adapted import BATCHES
+from worker.local.deploy.emulator_patches import BATCHES
 from worker.local.root_clients import RootClients
 from worker.local.stack import HANDLER, WORKFLOW_HANDLER
 

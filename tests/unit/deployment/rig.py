@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
@@ -24,30 +24,20 @@ SYSTEM = (
 """What the scripts need of a system."""
 UNEXPECTED = 99
 
-_PROGRAM = """\
-import json, re, sys
-from pathlib import Path
-
-name, folder = {name!r}, Path({folder!r})
-words = sys.argv[1:]
-said = " ".join(words)
-log = folder / "calls"
-before = log.read_text("utf-8") if log.exists() else ""
-with log.open("a", encoding="utf-8") as file:
-    file.write(f"{{name}} {{said}}\\n")
-for rule in json.loads((folder / "rules.json").read_text("utf-8")):
-    if rule["program"] != name or not re.search(rule["match"], said):
-        continue
-    if rule["after"] and not re.search(rule["after"], before, re.MULTILINE):
-        continue
-    for path, text in rule["writes"].items():
-        Path(path).write_text(text, "utf-8")
-    sys.stdout.write(rule["out"])
-    sys.stderr.write(rule["err"])
-    sys.exit(rule["code"])
-sys.stderr.write(f"no rule for: {{name}} {{said}}\\n")
-sys.exit({unexpected})
+_CALL = """\
+function called(pattern, at) {
+    for (at = 1; at <= count; at++) if (calls[at] ~ pattern) return 1
+    return 0
+}
+BEGIN {
+    name = ARGV[1]
+    for (at = 2; at < ARGC; at++) said = said (at > 2 ? " " : "") ARGV[at]
+    while ((getline line < log_file) > 0) calls[++count] = line
+    close(log_file)
+    print name " " said >> log_file
 """
+"""How each program begins. In awk, which starts in a tenth of the time of a Python: a deployment
+calls some thirty programs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +52,30 @@ class Rule:
     code: int = 0
     after: str = ""
     """Only once a line of the calls so far matches this."""
-    writes: dict[str, str]
+    writes: dict[str, str] = field(default_factory=dict)
     """Files it leaves, relative to where it is called."""
+
+    def in_awk(self) -> str:
+        """A statement that answers and ends the program, if the rule is for this call."""
+        after = f" && called({_text(self.after)})" if self.after else ""
+        answers = [
+            f'printf "%s", {_text(text)} > {_text(path)}' for path, text in self.writes.items()
+        ]
+        answers += [f'printf "%s", {_text(self.out)}'] * bool(self.out)
+        answers += [f'printf "%s", {_text(self.err)} > "/dev/stderr"'] * bool(self.err)
+        return (
+            f"    if (name == {_text(self.program)} && said ~ {_text(self.match)}{after}) "
+            f"{{ {'; '.join([*answers, f'exit {self.code}'])} }}\n"
+        )
 
 
 def rule(program: str, match: str, out: str = "", **more: object) -> Rule:
     """A rule, short."""
-    return Rule(program=program, match=match, out=out, **{"writes": {}, **more})  # type: ignore[arg-type]
+    return Rule(program=program, match=match, out=out, **more)  # type: ignore[arg-type]
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)  # awk's escapes are the same
 
 
 class Rig:
@@ -88,7 +95,7 @@ class Rig:
         shutil.copy(ROOT / "worker" / "__init__.py", self.root / "worker")
         (self.root / ".gitignore").write_text("build/\n.venv/\n")
         (self.root / "pulumi" / "Pulumi.dev.yaml").write_text("config: {}\n")
-        self._git("init", "--quiet")
+        self._git("init", "--quiet", "--template=")
         self._git("add", ".")
         self._git("commit", "--quiet", "--message", "everything")
         self.commit = self._git("rev-parse", "HEAD")
@@ -104,8 +111,10 @@ class Rig:
 
     def rules(self, rules: Sequence[Rule]) -> None:
         """From now on these."""
-        text = json.dumps([asdict(one) for one in rules])
-        (self._folder / "rules.json").write_text(text, "utf-8")
+        text = _CALL.replace("log_file", _text(str(self._folder / "calls")))
+        text += "".join(one.in_awk() for one in rules)
+        text += f'    print "no rule for: " name " " said > "/dev/stderr"; exit {UNEXPECTED}\n}}\n'
+        (self._folder / "rules.awk").write_text(text, "utf-8")
 
     def make(
         self, script: str, *arguments: str, answers: str | None = None, **environment: str
@@ -169,8 +178,9 @@ class Rig:
 
     def _install(self, path: Path, name: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        body = _PROGRAM.format(name=name, folder=str(self._folder), unexpected=UNEXPECTED)
-        path.write_text(f"#!{sys.executable} -IS\n{body}", "utf-8")
+        path.write_text(
+            f'#!/bin/sh\nexec awk -f "{self._folder}/rules.awk" -- {name} "$@"\n', "utf-8"
+        )
         path.chmod(0o755)
 
     def _git(self, *arguments: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 import worker
 from tests.unit.deployment.rig import Rig, Rule, rule
@@ -155,7 +156,8 @@ def test_script_and_code_understand_each_other(tmp_path: Path) -> None:
     tag = rig.commit[:12]
     pushes = [call for call in rig.calls_of("docker") if call.startswith("push ")]
     assert pushes == [f"push {FUNCTION}:{tag}-arm64", f"push {BATCH}:{tag}-arm64"]
-    config = json.loads((rig.root / "build" / "Pulumi.dev.first.yaml").read_text("utf-8"))["config"]
+    first_file = rig.root / "build" / "Pulumi.dev.first.yaml"
+    config = YAML(typ="safe").load(first_file.read_text("utf-8"))["config"]
     assert config["safelight:registry"]["only"] is True
     assert "safelight:image" not in config
     ups = [call for call in rig.calls_of("pulumi") if call.startswith("up ")]

@@ -32,7 +32,7 @@ def small() -> Components:
     return components.find(
         declaration(
             *(storage, private, bucket, policy, intake, function, watch, *alarms, summary),
-            component("cost:Cost", "cost"),
+            component("cost:CostControls", "cost"),
             resource("pulumi:providers:aws", "america"),
         )
     )
@@ -108,6 +108,6 @@ def test_the_graph_has_a_node_for_each_component_and_an_arrow_for_each_reference
 
 def test_names_cannot_leave_their_label() -> None:
     """A quotation mark ends a label in Mermaid, an angle bracket begins markup."""
-    named = components.find(declaration(component("cost:Cost", 'a"]<b>&')))
+    named = components.find(declaration(component("cost:CostControls", 'a"]<b>&')))
 
     assert '"<b>a&quot;]&lt;b&gt;&amp;</b>"' in graph.mermaid(named)

@@ -17,7 +17,7 @@ import worker
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.lazy import LazyGroup
 from worker.entrypoints.interrupts import interrupting
-from worker.errors import SafelightError
+from worker.errors import CheckoutMissing, SafelightError
 
 _EPILOG = """\b
 Exit codes
@@ -52,6 +52,10 @@ _COMMANDS = {
     "chaos": ("chaos:group", "Take machines away from jobs of the local stack."),
     "bench": ("bench:command", "Measure speed against Pillow, sharp and the floor."),
 }
+CHECKOUT = frozenset({"samples", "up", "events", "infra", "chaos", "bench"})
+"""Commands that need ``DEVELOPMENT``."""
+DEVELOPMENT = frozenset({"worker.local", "worker.bench", "worker.samples"})
+"""Packages that a checkout alone has: wheels and images are built without them (pyproject.toml)."""
 
 
 @click.group(
@@ -60,6 +64,7 @@ _COMMANDS = {
         name: (place if "." in place else f"{__name__}.{place}", text)
         for name, (place, text) in _COMMANDS.items()
     },
+    checkout=CHECKOUT,
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -88,13 +93,34 @@ def run(arguments: Sequence[str]) -> int:
         return output.print_usage(error, as_json=as_json)
     except (KeyboardInterrupt, click.Abort):
         return output.INTERRUPTED
+    except ModuleNotFoundError as error:
+        return _not_here(error, arguments, as_json=as_json)
     except BrokenPipeError:
         # Nobody reads any more. Python would complain again when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return output.BROKEN_PIPE
-    except Exception as error:
-        if os.environ.get("SAFELIGHT_DEBUG"):
-            raise
-        output.print_error(output.unexpected(error), as_json=as_json)
-        return output.DEFECT
+    except Exception as error:  # noqa: BLE001 - what is left is a defect
+        return _defect(error, as_json=as_json)
     return code if isinstance(code, int) else 0
+
+
+def _not_here(error: ModuleNotFoundError, arguments: Sequence[str], *, as_json: bool) -> int:
+    """Say that a command, or what it was asked to do, needs a checkout; else it is a defect."""
+    if error.name not in DEVELOPMENT:
+        return _defect(error, as_json=as_json)
+    command = next((one for one in arguments if not one.startswith("-")), "")
+    text = (
+        f"safelight {command}: this needs a checkout of Safelight. A package or a container image "
+        "has no local stack, samples, benchmarks or infrastructure; it processes files, and works "
+        "on the deployment on AWS that SAFELIGHT_TABLE and its like name"
+    )
+    missing = CheckoutMissing(text)
+    output.print_error(missing, as_json=as_json)
+    return output.exit_code(missing)
+
+
+def _defect(error: Exception, *, as_json: bool) -> int:
+    if os.environ.get("SAFELIGHT_DEBUG"):
+        raise error
+    output.print_error(output.unexpected(error), as_json=as_json)
+    return output.DEFECT

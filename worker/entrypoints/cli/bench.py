@@ -1,17 +1,112 @@
-"""``safelight bench`` with what measures more than the engine."""
+"""``safelight bench``: parse, measure, print. Everything heavy is imported when it runs."""
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from pathlib import Path
 
 import click
 
-from worker.bench.command import command
 from worker.entrypoints.cli import output
 
 GOAL = 0.80
 """Least rate of the pipeline as a share of the engine's own, on one core."""
+
+
+@click.group("bench", invoke_without_command=True)
+@click.option(
+    "--corpus",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of JPEG photos, searched recursively.  [default: generated pictures]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option(
+    "--chart",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw a chart to FILE, .svg or .png.",
+)
+@click.option(
+    "--markdown",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the figures into the page FILE, between its marks.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 100),
+    default=5,
+    show_default=True,
+    help="Times each photo is done by each implementation; the least counts.",
+)
+@click.pass_context
+def command(
+    context: click.Context,
+    corpus: Path | None,
+    chart: Path | None,
+    markdown: Path | None,
+    rounds: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Measure speed, size and quality against Pillow, sharp and the floor.
+
+    One thread each, one at a time, in turns. Figures are CPU time, printed beside the goals they
+    meet or miss. sharp takes part where node is; npm installs it into .safelight/bench.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from worker.bench import report
+    from worker.bench.compare import find_sharp
+    from worker.bench.corpus import collect, generate
+    from worker.bench.measure import run
+
+    # Refused before minutes of measuring, not after.
+    report.check_files(chart, markdown)
+    before = report.read_page(markdown)
+    report.split(before)
+    with tempfile.TemporaryDirectory(prefix="safelight-bench-") as folder:
+        made, scratch = Path(folder, "corpus"), Path(folder, "scratch")
+        made.mkdir()
+        scratch.mkdir()
+        if corpus is None:
+            _notice("no --corpus: generating pictures")
+        found = run(
+            collect(corpus) if corpus is not None else generate(made),
+            scratch,
+            rounds=rounds,
+            command=_typed(corpus, chart, markdown, rounds),
+            notice=_notice,
+            find_sharp=lambda: find_sharp(notice=_notice),
+        )
+    if chart is not None:
+        report.write_chart(chart, found)
+    if markdown is not None:
+        page = report.updated(before, found, chart=report.link(markdown, chart))
+        report.write(markdown, page.encode())
+    if as_json:
+        output.print_json(found.as_dict())
+    else:
+        click.echo("\n\n".join((*report.tables(found), "\n".join(report.summary(found)))))
+
+
+def _typed(corpus: Path | None, chart: Path | None, markdown: Path | None, rounds: int) -> str:
+    """The command line, without where on this machine the user keeps things."""
+    words = ["safelight", "bench"]
+    if corpus is not None:
+        words += ["--corpus", f"~/{shlex.quote(corpus.resolve().name)}"]
+    words += ["--rounds", str(rounds)]
+    for option, value in (("--chart", chart), ("--markdown", markdown)):
+        if value is not None:
+            name = value.name if value.is_absolute() else value.as_posix()
+            words += [option, shlex.quote(name)]
+    return " ".join(words)
+
+
+def _notice(line: str) -> None:
+    click.echo(f"bench: {line}", err=True)
 
 
 @command.command("pipeline")
@@ -30,7 +125,7 @@ def pipeline(corpus: Path | None, images: int, *, as_json: bool) -> None:
 
     with tempfile.TemporaryDirectory(prefix="safelight-bench-") as folder:
         photos = (generate(Path(folder)) if corpus is None else collect(corpus)).photos
-        found = measure(photos, images, say=lambda text: click.echo(f"bench: {text}", err=True))
+        found = measure(photos, images, say=_notice)
     figures = {
         "images": found.images,
         "engine_per_second": round(images / found.engine_seconds, 2),
@@ -98,22 +193,18 @@ def video(
 ) -> None:
     """Measure a transcode in parts beside plain ffmpeg with the same settings."""
     from worker.bench import video as bench
-    from worker.bench import video_report
-
-    def say(text: str) -> None:
-        click.echo(f"bench: {text}", err=True)
 
     with tempfile.TemporaryDirectory(prefix="safelight-bench-") as folder:
         source = film or Path(folder, "film.mp4")
         if film is None:
-            video_report.check_size(size)
-            say(f"generating {seconds} s of {size}")
+            bench.check_size(size)
+            _notice(f"generating {seconds} s of {size}")
             bench.generate(source, seconds=seconds, size=size)
         figures = bench.measure(
-            source, Path(folder, "scratch"), preset=preset, rounds=rounds, seed=seed, say=say
+            source, Path(folder, "scratch"), preset=preset, rounds=rounds, seed=seed, notice=_notice
         )
     if as_json:
-        output.print_json(video_report.as_dict(figures))
+        output.print_json(figures.as_dict())
         return
-    for line in video_report.lines(figures):
+    for line in figures.lines():
         click.echo(line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pkgutil import resolve_name
 from typing import Any
 
@@ -15,13 +15,19 @@ class LazyGroup(click.Group):
 
     Args:
         commands_at: for each command ``module:attribute`` and its line in the help.
+        checkout: names of the commands that work in a checkout only; a section of their own.
     """
 
     def __init__(
-        self, *args: Any, commands_at: Mapping[str, tuple[str, str]], **kwargs: Any
+        self,
+        *args: Any,
+        commands_at: Mapping[str, tuple[str, str]],
+        checkout: Collection[str] = (),
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._commands_at = commands_at
+        self.checkout = checkout
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names, in the order they were given."""
@@ -55,6 +61,10 @@ class LazyGroup(click.Group):
         ctx: click.Context,  # noqa: ARG002 - click's signature
         formatter: click.HelpFormatter,
     ) -> None:
-        """Write the list of commands without importing them."""
+        """Write the lists of commands without importing them."""
+        texts = {name: text for name, (_, text) in self._commands_at.items()}
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in self._commands_at.items()])
+            formatter.write_dl([row for row in texts.items() if row[0] not in self.checkout])
+        if self.checkout:
+            with formatter.section("Commands that need a checkout of Safelight"):
+                formatter.write_dl([row for row in texts.items() if row[0] in self.checkout])

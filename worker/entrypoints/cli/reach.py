@@ -44,13 +44,14 @@ class Reached:
     @property
     def jobs(self) -> Jobs:
         """Heavy work."""
-        from worker.adapters.aws_clients import AwsClients
-        from worker.adapters.batch_jobs import BatchJobs
+        if self.local is None:
+            from worker.adapters.aws_clients import AwsClients
+            from worker.adapters.batch_jobs import BatchJobs
+
+            return BatchJobs(AwsClients(), self.app.settings.batch_prefix)
         from worker.local.address import JOBS
         from worker.local.batch.jobs import LocalJobs
 
-        if self.local is None:
-            return BatchJobs(AwsClients(), self.app.settings.batch_prefix)
         return LocalJobs(self.local.data / JOBS)
 
     @property
@@ -81,13 +82,14 @@ def reach(data: Path | None) -> Reached:
         Unreachable: the local stack does not run.
         SettingsError: the environment describes a deployment, but not well.
     """
-    from worker.adapters.aws_clients import AwsClients
     from worker.bootstrap import assemble
-    from worker.local import address
     from worker.settings import Settings
 
     if data is None and "SAFELIGHT_TABLE" in os.environ:
         return Reached(app=assemble(Settings.from_environment(os.environ)), local=None)
+    from worker.adapters.aws_clients import AwsClients
+    from worker.local import address
+
     local = address.find(data or DATA)
     app = assemble(Settings.from_environment(local.environment), AwsClients(local.environment))
     return Reached(app=app, local=local)

@@ -15,10 +15,10 @@ from worker.errors import InputError
 @click.option("--json", "as_json", is_flag=True, help="Print the paths as JSON.")
 def command(*, folder: Path, as_json: bool) -> None:
     """Write sample pictures to try things on: orientations, colours, animations, broken ones."""
-    from worker import samples
+    from worker.samples import write
 
     try:
-        written = samples.write(folder)
+        written = write(folder)
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror}", code="output_unwritable") from error
     if as_json:

@@ -5,8 +5,8 @@ resource it registers to ``registrar``, which creates it with boto3 and answers 
 identity. One deploy a process, because Pulumi's runtime is one to a process: :func:`deploy` starts
 ``python -m worker.local.deploy`` and reads the outputs it leaves.
 
-What the emulator cannot hold is not created, only registered: ``kinds.registered`` lists it with
-the reasons. What it holds and does not run (functions, jobs), the local stack runs, each with the
+What the emulator does nothing with is not created, only registered: ``kinds.registered`` lists it
+with the reasons. Functions, pipe and jobs are run by the local stack, each with the
 role that the program gives it: those are the ``localActors`` of the outputs.
 """
 

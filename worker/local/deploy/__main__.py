@@ -7,7 +7,6 @@ is on standard error.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import logging
 import sys
@@ -21,7 +20,7 @@ from worker.adapters.aws_errors import aws_call
 from worker.atomic import atomic_write
 from worker.errors import ConfigurationError, SafelightError
 from worker.local.deploy import ACTORS, MISTAKEN, STACK, program
-from worker.local.deploy.kinds.kind import Aws
+from worker.local.deploy.kinds.kind import EmulatorClients
 from worker.local.deploy.registrar import Registrar
 from worker.local.emulator import client_environment
 
@@ -46,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger().setLevel(logging.CRITICAL)
     try:
         with aws_call(f"reach the emulator at {given.endpoint}"):
-            registrar = Registrar(Aws(client_environment(given.endpoint)))
+            registrar = Registrar(EmulatorClients(client_environment(given.endpoint)))
     except SafelightError as error:
         print(error, file=sys.stderr)  # noqa: T201 - its parent reads it
         return MISTAKEN if isinstance(error, ConfigurationError) else 1
@@ -83,6 +82,4 @@ def _write(out: Path, outputs: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    # A quarter of the time: Pulumi's package makes a million objects, and none is given back.
-    gc.disable()
     sys.exit(main(sys.argv[1:]))

@@ -6,6 +6,7 @@ Used to create its resources in the emulator and to test what it declares.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import runpy
 import sys
@@ -60,7 +61,7 @@ def run(
             for key, value in config.items()
         }
     )
-    with _event_loop() as loop:
+    with _without_collector(), _event_loop() as loop:
         # Forget a former run, one that has failed too.
         set_root_resource(None)  # type: ignore[arg-type]
         SETTINGS.outputs.clear()
@@ -68,6 +69,20 @@ def run(
         root = get_root_resource()
         assert isinstance(root, Stack)
         return loop.run_until_complete(_run(home, root))
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """No garbage collection: each would look at the million objects of Pulumi's SDK, which stay.
+    A run takes 0.75 s of CPU time without and 2.3 s with it.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 @contextmanager

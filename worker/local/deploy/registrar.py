@@ -9,10 +9,10 @@ from typing import Any
 
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
 
-from worker.local.deploy.kinds import KINDS
-from worker.local.deploy.kinds.kind import Aws, Declared, Kind
+from worker.local.deploy.kinds import RESOURCE_TYPES
+from worker.local.deploy.kinds.kind import DeclaredResource, EmulatorClients, ResourceType
 
-INVOKES: Mapping[str, Callable[[Aws], dict[str, Any]]] = {
+INVOKES: Mapping[str, Callable[[EmulatorClients], dict[str, Any]]] = {
     "aws:index/getAvailabilityZones:getAvailabilityZones": lambda aws: {
         "id": aws.region,
         "names": [f"{aws.region}{letter}" for letter in "abc"],
@@ -57,12 +57,14 @@ class Registrar(Mocks):
 
     Args:
         aws: where to create it.
-        kinds: what is known, by type.
+        types: what is known.
     """
 
-    def __init__(self, aws: Aws, kinds: Mapping[str, Kind] = KINDS) -> None:
+    def __init__(
+        self, aws: EmulatorClients, types: Mapping[str, ResourceType] = RESOURCE_TYPES
+    ) -> None:
         self._aws = aws
-        self._kinds = kinds
+        self._types = types
         self.failures: list[Failure] = []
         """In order; after the first one Pulumi stops registering, with a message of its own."""
         self.created: list[str] = []
@@ -77,13 +79,15 @@ class Registrar(Mocks):
             return args.name, inputs  # a component of ours: a name for its children
         what = f"{args.typ} {args.name}"
         try:
-            kind = self._kinds.get(args.typ)
+            kind = self._types.get(args.typ)
             if kind is None:
                 raise NotImplementedError("the local stack does not know this type of resource")
-            unknown = sorted({*inputs} - kind.inputs)
+            unknown = [] if kind.inputs is None else sorted({*inputs} - kind.inputs)
             if unknown:
                 raise NotImplementedError(f"the local stack ignores {', '.join(unknown)}")
-            identity, computed = kind.create(self._aws, Declared(name=args.name, inputs=inputs))
+            identity, computed = kind.create(
+                self._aws, DeclaredResource(name=args.name, inputs=inputs)
+            )
         except Exception as error:
             self.failures.append(Failure(what, error))
             raise

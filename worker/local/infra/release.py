@@ -87,7 +87,7 @@ def _one(file: StackFile, section: str, key: str, defaults: Any) -> Any:
     given = file.config.get(section)
     if isinstance(given, Mapping) and key in given:
         return given[key]
-    return getattr(getattr(defaults, section.title())(), key)
+    return getattr(defaults.SECTIONS[section](), key)
 
 
 def repositories(outputs: Any) -> tuple[str, str]:

@@ -1,33 +1,30 @@
 """Reads ``Pulumi.<stack>.yaml`` as Pulumi writes and reads it. Nothing is decrypted.
 
-Pulumi reads YAML 1.2, where ``on`` and ``yes`` are words and a key cannot stand twice; PyYAML alone
-would make truth values of the first and take the last of the second.
+Pulumi reads YAML 1.2, where ``on`` and ``yes`` are words and a key cannot stand twice: so does
+ruamel.yaml, and it keeps comments. PyYAML reads YAML 1.1.
 """
 
 from __future__ import annotations
 
-import json
+import copy
+import io
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import RoundTripConstructor
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from worker.errors import ConfigurationError, InputError, Problem, ProblemsError
 
 PROJECT = "safelight"
 REGION = "aws:region"
 _KEY = re.compile(r"[^:\s]+:[^:\s]+")
-_WHOLE = re.compile(r"[-+]?[0-9]+")
-_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_WORDS: Mapping[str, Any] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
-"""YAML 1.2, core schema."""
+LONGEST_LINE = 4096
+"""Characters; nothing is folded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +38,7 @@ class StackFile:
     encrypted: tuple[str, ...] = ()
     """Keys, and paths in them, whose values only Pulumi can read."""
     everything: Mapping[str, Any] = field(default_factory=dict)
-    """The whole file, for one that is to be like it."""
+    """The whole file with its comments, for one that is to be like it."""
 
 
 def path_of(stack: str, folder: Path) -> Path:
@@ -76,19 +73,20 @@ def read(path: Path) -> StackFile:
         said = error.strerror if isinstance(error, OSError) else "is no text"
         raise InputError(f"{path}: {said}", code="input_unreadable") from error
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
+        everything = _yaml().load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigurationError(f"{path} is no YAML: line {line}: {error.problem}") from error
+    except YAMLError as error:
         raise ConfigurationError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    problems: list[Problem] = []
-    everything = _value(node, "", problems)
     if everything is None:
         everything = {}
-    config = everything.get("config") if isinstance(everything, dict) else None
+    config = _plain(everything.get("config")) if isinstance(everything, dict) else None
     if config is None and isinstance(everything, dict):
         config = {}
     if not isinstance(config, dict):
         raise ConfigurationError(f"{path}: config must be a map of keys to values")
-    problems += [
+    problems = [
         Problem(key, "must have the form namespace:key, like safelight:image")
         for key in config
         if not _KEY.fullmatch(key)
@@ -127,47 +125,47 @@ def like(file: StackFile, changes: Mapping[str, Any], *, without: Iterable[str] 
         changes: keys without ``safelight:``; a map is merged into the one that is there.
         without: keys alike that are left out.
     """
-    left_out = {f"{PROJECT}:{key}" for key in without}
-    there = file.everything.get("config") or {}
-    config = {key: value for key, value in there.items() if key not in left_out}
+    document: Any = copy.deepcopy(file.everything)
+    config = document["config"] = document.get("config") or {}
+    for key in without:
+        config.pop(f"{PROJECT}:{key}", None)
     for key, value in changes.items():
         whole = f"{PROJECT}:{key}"
         old = config.get(whole)
-        merged = isinstance(old, dict) and isinstance(value, Mapping)
-        config[whole] = {**(old or {}), **value} if merged else value
-    # JSON is YAML.
-    return json.dumps({**file.everything, "config": config}, indent=2) + "\n"
+        if isinstance(old, dict) and isinstance(value, Mapping):
+            old.update(value)
+        else:
+            config[whole] = dict(value) if isinstance(value, Mapping) else value
+    written = io.StringIO()
+    _yaml().dump(document, written)
+    return written.getvalue()
 
 
-def _value(node: Any, path: str, problems: list[Problem]) -> Any:
-    if node is None:
-        return None
-    if isinstance(node, yaml.MappingNode):
-        found: dict[str, Any] = {}
-        for key, item in node.value:
-            name = str(key.value)
-            inner = f"{path}.{name}" if path else name
-            if name in found:
-                problems.append(Problem(inner, f"stands twice, again in line {_line(key)}"))
-            found[name] = _value(item, inner, problems)
-        return found
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(item, f"{path}[{n}]", problems) for n, item in enumerate(node.value)]
-    return _scalar(str(node.value)) if node.style is None else str(node.value)
+class _Constructor(RoundTripConstructor):
+    """Dates are text, as in the core schema of YAML 1.2."""
 
 
-def _scalar(text: str) -> Any:
-    if text in _WORDS:
-        return _WORDS[text]
-    if _WHOLE.fullmatch(text):
-        return int(text)
-    if _NUMBER.fullmatch(text):
-        return float(text)
-    return text
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_scalar)
 
 
-def _line(node: Any) -> int:
-    return int(node.start_mark.line) + 1
+def _yaml() -> YAML:
+    found = YAML()
+    found.Constructor = _Constructor
+    found.preserve_quotes = True
+    found.width = LONGEST_LINE
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Without what ruamel.yaml adds to remember how a value was written."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    for kind in (str, float):
+        if isinstance(value, kind):
+            return kind(value)
+    return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _encrypted(value: Any, path: str = "") -> list[str]:

@@ -18,7 +18,6 @@ from dataclasses import fields
 
 from worker.media.metadata import exif as exif_block
 from worker.media.metadata import iptc as iptc_block
-from worker.media.metadata import xmp as xmp_packet
 from worker.model import Tags
 
 _WORDS = frozenset({"title", "caption", "keywords", "artist", "copyright"})
@@ -31,7 +30,11 @@ def read_tags(exif: bytes | None, xmp: bytes | None, iptc: bytes | None) -> Tags
     characters and no control characters, and there are at most 100 keywords.
     """
     from_exif = exif_block.read(exif) if exif else Tags()
-    from_xmp = xmp_packet.read(xmp) if xmp else Tags()
+    from_xmp = Tags()
+    if xmp:
+        from worker.media.metadata import xmp as xmp_packet  # a parser of XML: not at every start
+
+        from_xmp = xmp_packet.read(xmp)
     from_iptc = iptc_block.read(iptc) if iptc else Tags()
     words, facts = (from_xmp, from_iptc, from_exif), (from_exif, from_xmp, from_iptc)
     chosen: dict[str, object] = {}

@@ -1,42 +1,19 @@
-"""Every type of resource the program may register, and how each is created. One file a service.
+"""Every type of resource the program may register, and what becomes of it here.
 
-A type that is missing here fails the deploy, and so does an input that a kind does not name: what
-the program says is done or refused, never dropped. ``registered`` lists what the embedded AWS
-cannot hold, with the reason; ``adapted`` the three places where what it gets is not what is
-declared.
+A type that is missing fails the deploy, and so does an input that a created type does not name:
+what the program says is done, registered with a reason, or refused. ``emulator_patches`` has the
+three places where what the emulator gets is not what is declared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.local.deploy.kinds import (
-    buckets,
-    functions,
-    images,
-    jobs,
-    network,
-    queues,
-    registered,
-    rights,
-    tables,
-    telling,
-    watching,
-    workflows,
-)
-from worker.local.deploy.kinds.kind import Kind
+from worker.local.deploy.kinds import created, registered, workflows
+from worker.local.deploy.kinds.kind import ResourceType
 
-KINDS: Mapping[str, Kind] = {
-    **buckets.KINDS,
-    **queues.KINDS,
-    **tables.KINDS,
-    **rights.KINDS,
-    **telling.KINDS,
-    **watching.KINDS,
-    **functions.KINDS,
-    **workflows.KINDS,
-    **jobs.KINDS,
-    **network.KINDS,
-    **images.KINDS,
-    **registered.KINDS,
+RESOURCE_TYPES: Mapping[str, ResourceType] = {
+    **created.RESOURCE_TYPES,
+    **workflows.RESOURCE_TYPES,
+    **registered.RESOURCE_TYPES,
 }

@@ -1,32 +1,25 @@
-"""What a kind of resource is, and the clients that create it."""
+"""What a type of resource is, and the clients that create it."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
 
 if TYPE_CHECKING:
-    from types_boto3_batch import BatchClient
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_events import EventBridgeClient
     from types_boto3_iam import IAMClient
-    from types_boto3_lambda import LambdaClient
-    from types_boto3_logs import CloudWatchLogsClient
     from types_boto3_s3 import S3Client
     from types_boto3_sqs import SQSClient
     from types_boto3_stepfunctions import SFNClient
 
-MARK = "safelight:resource"
-"""Tag by which a later deploy finds a resource whose id says nothing: its type and logical name."""
-
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class DeclaredResource:
     """A resource as the program registered it."""
 
     name: str
@@ -41,6 +34,8 @@ class Declared:
         Pulumi would add seven random characters; here the same name every time makes a second
         deploy find what the first one made.
         """
+        if "namePrefix" in self.inputs:
+            return f"{self.inputs['namePrefix']}local"
         return str(self.inputs.get("name") or self.name)
 
     @property
@@ -59,17 +54,17 @@ Created = tuple[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ResourceType:
     """How to create, or take over, a resource of one type."""
 
-    create: Callable[[Aws, Declared], Created]
-    inputs: frozenset[str]
-    """Every input it heeds."""
+    create: Callable[[EmulatorClients, DeclaredResource], Created]
+    inputs: frozenset[str] | None
+    """Every input it heeds; None where nothing is created."""
     reason: str = ""
     """Why it is not created, of one that is only registered."""
 
 
-class Aws:
+class EmulatorClients:
     """Clients for one endpoint, each made when a resource first needs it. Safe between threads.
 
     Args:
@@ -91,39 +86,6 @@ class Aws:
         self.account: str = self._client("sts").get_caller_identity()["Account"]
 
     @property
-    def batch(self) -> BatchClient:
-        """Batch."""
-        client: BatchClient = self._client("batch")
-        return client
-
-    # Any: the stubs of what only a deploy talks to are larger than all of this project.
-
-    @property
-    def budgets(self) -> Any:
-        """Budgets."""
-        return self._client("budgets")
-
-    @property
-    def cloudwatch(self) -> Any:
-        """CloudWatch."""
-        return self._client("cloudwatch")
-
-    @property
-    def ec2(self) -> Any:
-        """EC2. Its model is by far the largest: half a second."""
-        return self._client("ec2")
-
-    @property
-    def ecr(self) -> Any:
-        """ECR."""
-        return self._client("ecr")
-
-    @property
-    def sns(self) -> Any:
-        """SNS."""
-        return self._client("sns")
-
-    @property
     def dynamodb(self) -> DynamoDBClient:
         """DynamoDB."""
         client: DynamoDBClient = self._client("dynamodb")
@@ -139,18 +101,6 @@ class Aws:
     def iam(self) -> IAMClient:
         """IAM."""
         client: IAMClient = self._client("iam")
-        return client
-
-    @property
-    def functions(self) -> LambdaClient:
-        """Lambda, a word that Python keeps for itself."""
-        client: LambdaClient = self._client("lambda")
-        return client
-
-    @property
-    def logs(self) -> CloudWatchLogsClient:
-        """CloudWatch Logs."""
-        client: CloudWatchLogsClient = self._client("logs")
         return client
 
     @property
@@ -174,14 +124,6 @@ class Aws:
     def arn(self, service: str, resource: str) -> str:
         """An ARN in this account and region."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
-
-    @cached_property
-    def marked(self) -> Mapping[str, str]:
-        """What earlier deploys have made in EC2: ids, by the value of ``MARK``."""
-        pages = self.ec2.get_paginator("describe_tags").paginate(
-            Filters=[{"Name": "key", "Values": [MARK]}]
-        )
-        return {tag["Value"]: tag["ResourceId"] for page in pages for tag in page["Tags"]}
 
     def _client(self, service: str) -> Any:
         found = self._made.get(service)

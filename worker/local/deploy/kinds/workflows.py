@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.local.deploy.kinds.kind import Aws, Created, Declared, Kind
+from worker.local.deploy.kinds.kind import Created, DeclaredResource, EmulatorClients, ResourceType
 from worker.local.workflows import on_queue
 
 
-def _machine(aws: Aws, declared: Declared) -> Created:
+def _machine(aws: EmulatorClients, declared: DeclaredResource) -> Created:
     name, inputs = declared.physical_name, declared.inputs
     asked: dict[str, Any] = {
         "definition": on_queue(inputs["definition"]),
@@ -39,8 +39,8 @@ def _logging(wanted: dict[str, Any]) -> dict[str, Any]:
     return asked
 
 
-KINDS = {
-    "aws:sfn/stateMachine:StateMachine": Kind(
+RESOURCE_TYPES = {
+    "aws:sfn/stateMachine:StateMachine": ResourceType(
         _machine,
         frozenset(
             {

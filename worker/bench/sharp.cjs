@@ -1,5 +1,5 @@
-// sharp (npm), as a child of `safelight bench`. The protocol is described in serving.py.
-// Arguments: the folder that holds node_modules, the mode (per-output, per-size or once), the job as JSON.
+// sharp (npm), as a process of `safelight bench`. The protocol is described in implementations.py.
+// Arguments: the folder that holds node_modules, the mode (per-output, per-size or once), the work as JSON.
 'use strict';
 
 const { createRequire } = require('node:module');
@@ -7,24 +7,24 @@ const fs = require('node:fs');
 const path = require('node:path');
 const readline = require('node:readline');
 
-const [folder, mode, jobText] = process.argv.slice(2);
+const [folder, mode, workText] = process.argv.slice(2);
 const sharp = createRequire(path.join(path.resolve(folder), 'from-here.cjs'))('sharp');
-const job = JSON.parse(jobText);
+const wanted = JSON.parse(workText);
 
 sharp.concurrency(1);
 sharp.cache(false);
 
-const resized = (pipeline, rung) =>
+const resized = (pipeline, size) =>
   pipeline.resize({
-    width: rung.width,
-    height: rung.height,
-    fit: rung.cover ? 'cover' : 'inside',
+    width: size.width,
+    height: size.height,
+    fit: size.cover ? 'cover' : 'inside',
     withoutEnlargement: true,
   });
 
 const encoders = {
-  jpeg: (pipeline) => pipeline.jpeg({ quality: job.jpeg_quality, progressive: true }),
-  webp: (pipeline) => pipeline.webp({ quality: job.webp_quality, effort: job.webp_effort }),
+  jpeg: (pipeline) => pipeline.jpeg({ quality: wanted.jpeg_quality, progressive: true }),
+  webp: (pipeline) => pipeline.webp({ quality: wanted.webp_quality, effort: wanted.webp_effort }),
 };
 
 async function pixels(pipeline) {
@@ -36,10 +36,10 @@ async function pixels(pipeline) {
 // One pipeline for every file.
 async function perOutput(data) {
   const made = [];
-  for (const rung of job.rungs) {
+  for (const size of wanted.sizes) {
     for (const [format, encoded] of Object.entries(encoders)) {
-      const pipeline = encoded(resized(sharp(data).autoOrient(), rung));
-      made.push({ name: rung.name, format, data: await pipeline.toBuffer() });
+      const pipeline = encoded(resized(sharp(data).autoOrient(), size));
+      made.push({ name: size.name, format, data: await pipeline.toBuffer() });
     }
   }
   return made;
@@ -48,10 +48,10 @@ async function perOutput(data) {
 // Both formats of every size from the same resized pixels, which come from `opened`.
 async function perSize(data, opened = () => sharp(data).autoOrient()) {
   const made = [];
-  for (const rung of job.rungs) {
-    const small = await pixels(resized(opened(), rung));
+  for (const size of wanted.sizes) {
+    const small = await pixels(resized(opened(), size));
     for (const [format, encoded] of Object.entries(encoders)) {
-      made.push({ name: rung.name, format, data: await encoded(small()).toBuffer() });
+      made.push({ name: size.name, format, data: await encoded(small()).toBuffer() });
     }
   }
   return made;

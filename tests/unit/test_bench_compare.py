@@ -1,4 +1,4 @@
-"""The benchmark's contenders as child processes: the protocol, the turns, and what goes wrong."""
+"""The benchmark's implementations as processes: the protocol, the turns, and what goes wrong."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ from click.testing import CliRunner
 from PIL import Image
 
 from tests.unit.pictures import encoded, photo
-from worker.bench import sharp
-from worker.bench.child import Broken, Child, Refused
-from worker.bench.command import command
-from worker.bench.job import Job, Rung
-from worker.bench.lineup import Contender, Key
-from worker.bench.race import race
+from worker.bench.compare import (
+    SHARP_VERSION,
+    Broken,
+    Refused,
+    Running,
+    SharpMissing,
+    compare,
+    find_sharp,
+)
+from worker.bench.config import Key, Size, Work
+from worker.entrypoints.cli.bench import command
 from worker.errors import EngineError, InputError
 
-JOB = Job(
-    rungs=(
-        Rung(name="small", width=32, height=32, cover=True),
-        Rung(name="big", width=100, height=100, cover=False),
+WORK = Work(
+    sizes=(
+        Size(name="small", width=32, height=32, cover=True),
+        Size(name="big", width=100, height=100, cover=False),
     ),
     jpeg_quality=80,
     webp_quality=80,
@@ -48,7 +53,7 @@ for line in sys.stdin:
         answer = {"seconds": {"total": next(costs)}, "files": []}
     print(json.dumps(answer), flush=True)
 """
-"""A contender that does nothing, says what it cost, and keeps a diary."""
+"""An implementation that does nothing, says what it cost, and keeps a diary."""
 
 
 def python(code: str, *arguments: str) -> tuple[str, ...]:
@@ -69,16 +74,16 @@ def pictures(tmp_path: Path) -> dict[str, Path]:
 @pytest.mark.parametrize("mode", ["per-output", "once"])
 def test_pillow_does_two_pictures(tmp_path: Path, pictures: dict[str, Path], mode: str) -> None:
     """Both ways give all files at the sizes of the ladder, never enlarged, and CPU seconds."""
-    run = (sys.executable, "-m", "worker.bench.contenders.pillow", mode, JOB.dump())
+    run = (sys.executable, "-m", "worker.bench.implementations", "pillow", mode, WORK.dumps())
     sizes = {}
-    with Child(run, tmp_path / "log") as child:
-        assert "Pillow" in child.versions
+    with Running(run, tmp_path / "log") as running:
+        assert "Pillow" in running.versions
         for name, path in pictures.items():
             out = tmp_path / f"out-{name}"
             out.mkdir()
-            answer = child.ask(path, out)
-            assert answer.seconds["total"] > 0
-            for file in answer.files:
+            seconds, files = running.ask(path, out)
+            assert seconds["total"] > 0
+            for file in files:
                 with Image.open(file.path) as image:
                     sizes[name, file.name, file.format] = image.size
                     assert image.format == file.format.upper()
@@ -95,15 +100,15 @@ def test_floor_measures_every_step_by_every_library(
     tmp_path: Path, pictures: dict[str, Path]
 ) -> None:
     """Decoding and each file are measured apart; the files of all libraries are there to weigh."""
-    run = (sys.executable, "-m", "worker.bench.contenders.floor", JOB.dump())
-    with Child(run, tmp_path / "log") as child:
-        answer = child.ask(pictures["wide.jpg"], tmp_path)
-    steps = {part.partition("/")[0] for part in answer.seconds}
+    run = (sys.executable, "-m", "worker.bench.implementations", "floor", "all", WORK.dumps())
+    with Running(run, tmp_path / "log") as running:
+        seconds, files = running.ask(pictures["wide.jpg"], tmp_path)
+    steps = {part.partition("/")[0] for part in seconds}
     assert steps == {"decode", "small jpeg", "small webp", "big jpeg", "big webp"}
     for library in ("pillow RGB", "pillow RGBX", "pyvips"):
-        assert {f"big jpeg/{library}", f"big webp/{library}"} <= set(answer.seconds)
-    assert {"decode/pillow", "decode/pyvips", "decode/simplejpeg"} <= set(answer.seconds)
-    assert {file.name for file in answer.files} >= {"small pillow RGB", "big pyvips"}
+        assert {f"big jpeg/{library}", f"big webp/{library}"} <= set(seconds)
+    assert {"decode/pillow", "decode/pyvips", "decode/simplejpeg"} <= set(seconds)
+    assert {file.name for file in files} >= {"small pillow RGB", "big pyvips"}
 
 
 @pytest.mark.parametrize("mode", ["render", "process"])
@@ -113,14 +118,13 @@ def test_engine_does_the_shipped_recipe(
     """The engine's entries speak the protocol, refuse what is no picture, and go on after it."""
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"\xff\xd8\xff\xe0 nothing more")
-    with Child(
-        (sys.executable, "-m", "worker.bench.contenders.engine", mode), tmp_path / "l"
-    ) as one:
+    run = (sys.executable, "-m", "worker.bench.implementations", "engine", mode, WORK.dumps())
+    with Running(run, tmp_path / "log") as one:
         with pytest.raises(Refused, match=r"\w+: \w+"):
             one.ask(bad)
-        answer = one.ask(pictures["wide.jpg"], tmp_path)
-    assert ("large", "jpeg") in {(file.name, file.format) for file in answer.files}
-    assert set(answer.seconds) == {"total"}
+        seconds, files = one.ask(pictures["wide.jpg"], tmp_path)
+    assert ("large", "jpeg") in {(file.name, file.format) for file in files}
+    assert set(seconds) == {"total"}
 
 
 @pytest.mark.parametrize(
@@ -135,51 +139,59 @@ def test_engine_does_the_shipped_recipe(
 def test_child_that_does_not_start_says_why(tmp_path: Path, code: str, words: str) -> None:
     """A child that dies or says something else is broken, in one line with its last words."""
     with pytest.raises(Broken, match=words):
-        Child(python(code), tmp_path / "log")
+        Running(python(code), tmp_path / "log")
 
 
 def test_program_that_is_not_there(tmp_path: Path) -> None:
     """A command that cannot be run is named."""
     with pytest.raises(Broken, match="no-such-program cannot be run"):
-        Child((str(tmp_path / "no-such-program"),), tmp_path / "log")
+        Running((str(tmp_path / "no-such-program"),), tmp_path / "log")
 
 
 def test_child_that_says_nothing_is_given_up(tmp_path: Path) -> None:
     """Patience ends; the child is ended with it."""
     with pytest.raises(Broken, match="no answer within 0 s"):
-        Child(python("import sys; sys.stdin.read()"), tmp_path / "log", patience=0)
+        Running(python("import sys; sys.stdin.read()"), tmp_path / "log", timeout=0)
 
 
 def test_answer_without_figures_is_no_answer(tmp_path: Path) -> None:
-    """An object with other keys than the protocol's is a broken child."""
+    """An object with other keys than the protocol's is a broken process."""
     code = "print('{}', flush=True); input(); print('{\"seconds\": 3}', flush=True); input()"
     with (
-        Child(python(code), tmp_path / "log") as child,
+        Running(python(code), tmp_path / "log") as running,
         pytest.raises(Broken, match="without seconds and files"),
     ):
-        child.ask(tmp_path / "any.jpg")
+        running.ask(tmp_path / "any.jpg")
 
 
 def test_printing_library_does_not_break_the_protocol(tmp_path: Path) -> None:
-    """What a contender's library prints goes to the log, and its answers still come through."""
+    """What a library prints goes to the log, and the answers still come through."""
     code = (
-        "from worker.bench.contenders.serving import Output, serve\n"
+        "from worker.bench.implementations import serve\n"
         "def work(data, watch):\n"
         "    print('a library says hello')\n"
-        "    with watch.part('total'): pass\n"
-        "    return [Output(name='n', format='jpeg', data=data)]\n"
+        "    with watch.part(): pass\n"
+        "    return [('n', 'jpeg', data)]\n"
         "serve(work, {})\n"
     )
     original = tmp_path / "a.jpg"
     original.write_bytes(b"bytes")
-    with Child(python(code), tmp_path / "log") as child:
-        (file,) = child.ask(original, tmp_path).files
+    with Running(python(code), tmp_path / "log") as running:
+        _, (file,) = running.ask(original, tmp_path)
     assert file.path.read_bytes() == b"bytes"
 
 
-def fakes(diary: Path, *keys: Key) -> list[Contender]:
-    """Contenders that only keep a diary."""
-    return [Contender(key=key, command=python(FAKE, key, str(diary))) for key in keys]
+def fakes(diary: Path, *keys: Key) -> dict[Key, tuple[str, ...]]:
+    """Implementations that only keep a diary."""
+    return {key: python(FAKE, key, str(diary)) for key in keys}
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    """An empty folder for the files of a comparison."""
+    path = tmp_path / "scratch"
+    path.mkdir()
+    return path
 
 
 def texts(folder: Path, **contents: str) -> dict[str, Path]:
@@ -190,13 +202,11 @@ def texts(folder: Path, **contents: str) -> dict[str, Path]:
     return made
 
 
-def test_contenders_take_turns(tmp_path: Path) -> None:
-    """After one unmeasured photo each they alternate, two goes a turn; the least go counts."""
+def test_implementations_take_turns(tmp_path: Path, scratch: Path) -> None:
+    """After one unmeasured photo each they alternate, two runs a turn; the least counts."""
     diary = tmp_path / "diary"
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
     said: list[str] = []
-    finish = race(
+    found = compare(
         fakes(diary, Key.ENGINE, Key.FLOOR),
         texts(tmp_path, a="", b=""),
         scratch,
@@ -207,52 +217,43 @@ def test_contenders_take_turns(tmp_path: Path) -> None:
     turns = [f"{key} {name}" for name in "bab" for key in ("engine", "floor") for _ in range(2)]
     assert diary.read_text().splitlines() == warm + turns
     # Costs are 9 (not counted), then a 3 and 6, b 4 and 7, a 5 and 8, b 2 and 6.
-    assert finish.outcomes[Key.ENGINE].seconds == {"a": {"total": 3.0}, "b": {"total": 2.0}}
+    assert found.measured[Key.ENGINE].least(["total"]) == 2.5
     assert said[-1] == "round 2 of 2: b"
 
 
-def test_photo_that_one_cannot_do_counts_for_nobody(tmp_path: Path) -> None:
+def test_photo_that_one_cannot_do_counts_for_nobody(tmp_path: Path, scratch: Path) -> None:
     """It is out of all figures, with the reason, and not tried again."""
     diary = tmp_path / "diary"
     photos = texts(tmp_path, a="", b="not for floor")
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    finish = race(fakes(diary, Key.ENGINE, Key.FLOOR), photos, scratch, rounds=3)
-    assert finish.refused == {"b": "floor could not do it: ValueError: no"}
-    assert all(set(outcome.seconds) == {"a"} for outcome in finish.outcomes.values())
+    found = compare(fakes(diary, Key.ENGINE, Key.FLOOR), photos, scratch, rounds=3)
+    assert found.refused == {"b": "floor could not do it: ValueError: no"}
+    assert all(set(one.runs) == {"a"} for one in found.measured.values())
     assert diary.read_text().splitlines().count("floor b") == 1
 
 
-def test_broken_corpus_is_an_error_of_the_input(tmp_path: Path) -> None:
+def test_broken_corpus_is_an_error_of_the_input(tmp_path: Path, scratch: Path) -> None:
     """If no photo is left there is nothing to report but why."""
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
     photos = texts(tmp_path, a="not for engine")
     with pytest.raises(InputError, match="no picture in it can be measured"):
-        race(fakes(tmp_path / "diary", Key.ENGINE), photos, scratch, rounds=1)
+        compare(fakes(tmp_path / "diary", Key.ENGINE), photos, scratch, rounds=1)
 
 
-def test_who_does_not_start_is_left_out(tmp_path: Path) -> None:
+def test_who_does_not_start_is_left_out(tmp_path: Path, scratch: Path) -> None:
     """A rival that does not start is named; without the engine there is no benchmark."""
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    dead = Contender(key=Key.SHARP_USUAL, command=python("raise SystemExit('Error: no sharp')"))
-    fine = fakes(tmp_path / "diary", Key.ENGINE)
-    finish = race([*fine, dead], texts(tmp_path, a=""), scratch, rounds=1)
-    assert finish.absent == ("sharp-usual is not measured: it ended early: Error: no sharp",)
-    assert set(finish.outcomes) == {Key.ENGINE}
-    engine = Contender(key=Key.ENGINE, command=dead.command)
+    dead = python("raise SystemExit('Error: no sharp')")
+    programs = {**fakes(tmp_path / "diary", Key.ENGINE), Key.SHARP_USUAL: dead}
+    found = compare(programs, texts(tmp_path, a=""), scratch, rounds=1)
+    assert found.absent == ("sharp-usual is not measured: it ended early: Error: no sharp",)
+    assert set(found.measured) == {Key.ENGINE}
     with pytest.raises(EngineError, match="engine did not start"):
-        race([engine], texts(tmp_path, a=""), tmp_path, rounds=1)
+        compare({Key.ENGINE: dead}, texts(tmp_path, a=""), tmp_path, rounds=1)
 
 
-def test_who_dies_on_the_way_ends_the_run(tmp_path: Path) -> None:
-    """Half a comparison is none: the contender, the photo and its last words are named."""
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
+def test_who_dies_on_the_way_ends_the_run(tmp_path: Path, scratch: Path) -> None:
+    """Half a comparison is none: the implementation, the photo and its last words are named."""
     photos = texts(tmp_path, a="kills floor")
     with pytest.raises(EngineError, match="floor on a: ended early: Error: shot"):
-        race(fakes(tmp_path / "diary", Key.ENGINE, Key.FLOOR), photos, scratch, rounds=1)
+        compare(fakes(tmp_path / "diary", Key.ENGINE, Key.FLOOR), photos, scratch, rounds=1)
 
 
 def program(path: Path, script: str) -> str:
@@ -264,15 +265,15 @@ def program(path: Path, script: str) -> str:
 
 def test_sharp_without_node_or_npm_is_missing(tmp_path: Path) -> None:
     """Each missing program is named in one line."""
-    with pytest.raises(sharp.Missing, match="no `node` on the PATH"):
-        sharp.find(tmp_path, which=lambda _: None)
-    with pytest.raises(sharp.Missing, match="no `npm` on the PATH"):
-        sharp.find(tmp_path, which={"node": "/bin/node"}.get)
+    with pytest.raises(SharpMissing, match="no `node` on the PATH"):
+        find_sharp(tmp_path, which=lambda _: None)
+    with pytest.raises(SharpMissing, match="no `npm` on the PATH"):
+        find_sharp(tmp_path, which={"node": "/bin/node"}.get)
 
 
 def test_sharp_is_installed_once(tmp_path: Path) -> None:
     """The first time npm is asked, and that is told; the second time it is not."""
-    package = json.dumps({"version": sharp.VERSION})
+    package = json.dumps({"version": SHARP_VERSION})
     npm = program(
         tmp_path / "npm",
         f"mkdir -p node_modules/sharp; echo '{package}' > node_modules/sharp/package.json",
@@ -280,21 +281,24 @@ def test_sharp_is_installed_once(tmp_path: Path) -> None:
     programs = {"node": "/bin/node", "npm": npm}
     told: list[str] = []
     for _ in range(2):
-        found = sharp.find(tmp_path / "cache", which=programs.get, notice=told.append)
-    assert (found.node, found.folder) == ("/bin/node", (tmp_path / "cache").resolve())
+        found = find_sharp(tmp_path / "cache", which=programs.get, notice=told.append)
+    assert (found[0], found[2]) == ("/bin/node", str((tmp_path / "cache").resolve()))
     assert len(told) == 1
-    assert sharp.VERSION in told[0]
+    assert SHARP_VERSION in told[0]
 
 
 @pytest.mark.parametrize(
     ("script", "words"),
-    [("echo 'npm error network' >&2; exit 1", "npm error network"), ("exit 0", "exit code 0")],
+    [
+        ("echo 'npm error network' >&2; exit 1", "npm error network"),
+        ("exit 0", "did not install it"),
+    ],
 )
 def test_failed_installation_is_said(tmp_path: Path, script: str, words: str) -> None:
     """What npm said, or that it did nothing, is the reason that sharp is not measured."""
     programs = {"node": "/bin/node", "npm": program(tmp_path / "npm", script)}
-    with pytest.raises(sharp.Missing, match=words):
-        sharp.find(tmp_path / "cache", which=programs.get)
+    with pytest.raises(SharpMissing, match=words):
+        find_sharp(tmp_path / "cache", which=programs.get)
 
 
 def test_whole_run_without_node(tmp_path: Path, pictures: dict[str, Path]) -> None:
@@ -320,7 +324,7 @@ def test_whole_run_without_node(tmp_path: Path, pictures: dict[str, Path]) -> No
     )
     assert 0.9 < body["figures"][0]["ssim"] <= 1
     assert "</svg>" in chart.read_text(encoding="utf-8")
-    assert "[CPU time per photo, by contender](chart.svg)" in page.read_text(encoding="utf-8")
+    assert "[CPU time per photo, by implementation](chart.svg)" in page.read_text(encoding="utf-8")
     assert "bench: sharp is not measured" in done.stderr
 
 

@@ -2,7 +2,7 @@
 
 A function that answers "these messages failed" has not failed for Lambda; a job that somebody
 submitted by hand is in nobody's state machine; Batch knows no metric of its jobs at all. What
-becomes wrong when is in ``watched``.
+becomes wrong when is in ``alarms``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pulumi_aws import cloudwatch
 from batch.catalog import KINDS, RETRY
 from stack import policies
 from stack.alarms import Metric
-from stack.functions import Function
-from stack.heavy import Heavy
+from stack.functions import LambdaFunction
+from stack.heavy import HeavyJobs
 from stack.scope import Scope
 
 COMPONENT = "observability"
@@ -27,7 +27,7 @@ FAILED = '{ $.event = "failed" }'
 STARTED = '{ $.detail.status = "RUNNING" }'
 
 
-class Signals(pulumi.ComponentResource):
+class MetricFilters(pulumi.ComponentResource):
     """Metric filters, and the log that Batch's events are kept in."""
 
     def __init__(
@@ -35,12 +35,12 @@ class Signals(pulumi.ComponentResource):
         name: str,
         scope: Scope,
         *,
-        functions: Mapping[str, Function],
-        heavy: Heavy | None,
+        functions: Mapping[str, LambdaFunction],
+        heavy: HeavyJobs | None,
         log_retention_days: int,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:signals:Signals", name, None, opts)
+        super().__init__("safelight:metric_filters:MetricFilters", name, None, opts)
         self._scope = scope
         self._own = pulumi.ResourceOptions(parent=self)
         self._tags = scope.tags(COMPONENT)
@@ -75,7 +75,7 @@ class Signals(pulumi.ComponentResource):
         )
         return Metric(namespace=namespace, name=what, dimensions={})
 
-    def _states(self, heavy: Heavy, log_retention_days: int) -> cloudwatch.LogGroup:
+    def _states(self, heavy: HeavyJobs, log_retention_days: int) -> cloudwatch.LogGroup:
         """What Batch says when a job begins, is put back or fails, kept as a log."""
         name = self._scope.name("job-states")
         group = cloudwatch.LogGroup(

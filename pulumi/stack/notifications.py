@@ -13,7 +13,7 @@ from stack.scope import Scope
 COMPONENT = "observability"
 
 
-class Topic(pulumi.ComponentResource):
+class AlarmTopic(pulumi.ComponentResource):
     """A topic that only named services may publish to, and an address that hears it."""
 
     def __init__(
@@ -25,7 +25,7 @@ class Topic(pulumi.ComponentResource):
         publishers: Mapping[str, pulumi.Input[str] | None],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:telling:Topic", name, None, opts)
+        super().__init__("safelight:notifications:AlarmTopic", name, None, opts)
         own = pulumi.ResourceOptions(parent=self)
         topic = sns.Topic(
             name,

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stack.config.sections import FIFO_BATCH, Capacity, Catalog, Cost, Intake, Observability
+from stack.config.sections import (
+    FIFO_BATCH,
+    Capacity,
+    CatalogConfig,
+    CostConfig,
+    IntakeConfig,
+    ObservabilityConfig,
+)
 from worker.errors import Problem, SettingsError
 from worker.settings import PREFIX, Ordering, Settings
 
@@ -64,7 +71,7 @@ def _images(found: Mapping[str, Any], keys: frozenset[str]) -> Iterator[Problem]
         yield Problem("batchImage", "is not set; heavy work needs it (heavy.enabled)")
 
 
-def _settings(settings: Mapping[str, str], intake: Intake) -> Iterator[Problem]:
+def _settings(settings: Mapping[str, str], intake: IntakeConfig) -> Iterator[Problem]:
     """Let the worker itself judge its settings, so that the two never disagree."""
     for name in sorted(GIVEN & {*settings}):
         yield Problem(f"settings.{name}", "is set by the program itself")
@@ -92,7 +99,7 @@ def _settings(settings: Mapping[str, str], intake: Intake) -> Iterator[Problem]:
         )
 
 
-def _batches(intake: Intake) -> Iterator[Problem]:
+def _batches(intake: IntakeConfig) -> Iterator[Problem]:
     if intake.ordering is Ordering.FIFO:
         if intake.batch_size > FIFO_BATCH:
             yield Problem("intake.batchSize", f"is at most {FIFO_BATCH} with fifo")
@@ -102,7 +109,7 @@ def _batches(intake: Intake) -> Iterator[Problem]:
         yield Problem("intake.batchWindow", f"must be at least 1 for batches over {FIFO_BATCH}")
 
 
-def _concurrency(intake: Intake) -> Iterator[Problem]:
+def _concurrency(intake: IntakeConfig) -> Iterator[Problem]:
     """A queue that may use more than there is takes batches which then wait for nobody."""
     if 0 < intake.reserved_concurrency < intake.maximum_concurrency:
         yield Problem(
@@ -111,7 +118,7 @@ def _concurrency(intake: Intake) -> Iterator[Problem]:
         )
 
 
-def _capacity(catalog: Catalog) -> Iterator[Problem]:
+def _capacity(catalog: CatalogConfig) -> Iterator[Problem]:
     if catalog.capacity is not Capacity.PROVISIONED:
         return
     for what, least, most in (
@@ -122,7 +129,7 @@ def _capacity(catalog: Catalog) -> Iterator[Problem]:
             yield Problem(f"catalog.minimum{what}", f"is more than catalog.maximum{what}, {most}")
 
 
-def _listeners(cost: Cost, observability: Observability) -> Iterator[Problem]:
+def _listeners(cost: CostConfig, observability: ObservabilityConfig) -> Iterator[Problem]:
     """The topic of the alarms hears of money too, but a topic alone is nobody."""
     somebody = cost.email or (observability.enabled and observability.email)
     if (cost.monthly_budget or cost.anomaly_dollars) and not somebody:

@@ -14,7 +14,7 @@ import pulumi_aws as aws
 from pulumi_aws import batch, cloudwatch, ec2, iam
 
 from stack import policies, registry
-from stack.config import Heavy as HeavyConfig
+from stack.config import HeavyConfig
 from stack.network import Network
 from stack.scope import Scope
 
@@ -38,7 +38,7 @@ SHARE_DECAY = 3600
 """Seconds: who used the machines an hour ago has paid for it by now."""
 
 
-class Machines(pulumi.ComponentResource):
+class ComputeEnvironments(pulumi.ComponentResource):
     """Compute environments and job queues."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Machines(pulumi.ComponentResource):
         log_group: cloudwatch.LogGroup,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:machines:Machines", name, None, opts)
+        super().__init__("safelight:compute_environments:ComputeEnvironments", name, None, opts)
         self._scope = scope
         self._config = config
         self._network = network
