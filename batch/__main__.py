@@ -15,7 +15,7 @@ def main() -> int:
     """Run a job or the command line, and return its exit code."""
     # Imports after process 1 has its handlers.
     if sys.argv[1:2] == ["run"]:
-        from batch.run import main as run_job
+        from batch.runner import main as run_job
 
         return run_job(sys.argv[2:])
     from worker.entrypoints.cli import run

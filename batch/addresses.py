@@ -1,7 +1,7 @@
 """Where inputs lie and outputs go, as text: a path, ``file://`` or ``s3://bucket/key``.
 
 What lives here: reading and joining such text, and what a result may be called. What may not:
-files and S3 themselves (``batch.places``, ``batch.inputs``).
+files and S3 themselves (``batch.outputs``, ``batch.inputs``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from worker.errors import EngineError
+from worker.domain.errors import EngineError
 
 NAME_BYTES = 900
 """Longest name of a result, UTF-8: an S3 key has 1024, of which the place needs some."""

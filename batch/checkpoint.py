@@ -16,15 +16,15 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 
 from batch.addresses import checked_name
-from batch.places import Place
-from worker.errors import StorageFull
+from batch.outputs import OutputStore
+from worker.domain.errors import StorageFull
 
 _PIECES = "pieces/"
 _NOTES = "notes/"
 _ENDING = ".json"
 
 
-class PlaceCheckpoint:
+class StoredCheckpoint:
     """``work.Checkpoint`` on a place.
 
     Args:
@@ -33,7 +33,7 @@ class PlaceCheckpoint:
         scratch: where ``get`` puts its copies.
     """
 
-    def __init__(self, place: Place, job: str, digest: str, scratch: Path) -> None:
+    def __init__(self, place: OutputStore, job: str, digest: str, scratch: Path) -> None:
         self._place = place
         self._scratch = scratch
         self._all = f".checkpoint/{job}/"

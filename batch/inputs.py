@@ -1,6 +1,6 @@
 """Inputs of a job: what lies there, copies on the scratch disk, digests, and whole libraries.
 
-What may not be here: boto3 (``batch.cloud`` brings the ports) and what the inputs contain.
+What may not be here: boto3 (``batch.job_services`` brings the ports) and what the inputs contain.
 Files on this machine are read where they lie, by way of a link; only what is in S3 is copied.
 """
 
@@ -16,9 +16,9 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from batch.addresses import S3Address, read_address
-from batch.places import Transfers
-from batch.work import Found, Stop
-from worker.errors import EngineError, InputError, ObjectChanged
+from batch.outputs import Transfers
+from batch.work import ListedFile, Stop
+from worker.domain.errors import EngineError, InputError, ObjectChanged
 from worker.ports import ObjectStore
 
 _CHUNK = 8 * 1024**2
@@ -39,7 +39,7 @@ class Cloud(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
+class InputCopy:
     """One input on disk."""
 
     uri: str
@@ -63,7 +63,7 @@ class Inputs:
         self._cloud = cloud
         self._stop = stop
 
-    def describe(self) -> tuple[Found, ...]:
+    def describe(self) -> tuple[ListedFile, ...]:
         """Size and etag of every input that is one file or object, without reading it.
 
         Raises:
@@ -72,8 +72,8 @@ class Inputs:
         return tuple(self._single(source, read_address(source)) for source in self._sources)
 
     def fetch(
-        self, found: Sequence[Found], progress: Callable[[int], None] | None = None
-    ) -> tuple[Fetched, ...]:
+        self, found: Sequence[ListedFile], progress: Callable[[int], None] | None = None
+    ) -> tuple[InputCopy, ...]:
         """Copy what is in S3, and compute every digest.
 
         Args:
@@ -83,7 +83,7 @@ class Inputs:
             self._fetched(number, item, progress) for number, item in enumerate(found, start=1)
         )
 
-    def recheck(self, fetched: Sequence[Fetched]) -> None:
+    def recheck(self, fetched: Sequence[InputCopy]) -> None:
         """See that files, which are read where they lie, are still what their digests say.
 
         Raises:
@@ -100,24 +100,24 @@ class Inputs:
                 raise ObjectChanged(f"{item.uri} was written to while the job read it")
 
     def _fetched(
-        self, number: int, found: Found, progress: Callable[[int], None] | None
-    ) -> Fetched:
+        self, number: int, found: ListedFile, progress: Callable[[int], None] | None
+    ) -> InputCopy:
         folder = self._folder / f"{number:04d}"
         path = fetch(found, folder, self._cloud, self._stop, progress)
         if not path.is_relative_to(self._folder):
             path = _linked(path, folder, found.name)
         digest = digest_of(path, self._stop)
-        return Fetched(
+        return InputCopy(
             uri=found.uri, path=path, bytes=path.stat().st_size, sha256=digest, etag=found.etag
         )
 
-    def _single(self, source: str, address: Path | S3Address) -> Found:
+    def _single(self, source: str, address: Path | S3Address) -> ListedFile:
         if isinstance(address, Path):
             return found_file(address, source)
         if address.is_prefix:
             raise InputError(f"{source} names a prefix, not an object", code="input_invalid")
         stored = self._cloud.store.head(address.bucket, address.key)
-        return Found(
+        return ListedFile(
             uri=str(address),
             name=PurePosixPath(address.key).name,
             bytes=stored.size,
@@ -145,7 +145,7 @@ class Library:
         # Listed once an attempt: what comes later belongs to the next job.
         self.list = cache(self._list)
 
-    def fetch(self, found: Found) -> Path:
+    def fetch(self, found: ListedFile) -> Path:
         """See ``Inventory.fetch``."""
         self._count += 1
         return fetch(found, self._folder / f"{self._count:06d}", self._cloud, self._stop, None)
@@ -156,7 +156,7 @@ class Library:
             path.unlink(missing_ok=True)
             path.parent.rmdir()
 
-    def _list(self) -> Sequence[Found]:
+    def _list(self) -> Sequence[ListedFile]:
         return tuple(
             item
             for source in self._sources
@@ -164,7 +164,7 @@ class Library:
             if item.alone or not item.uri.startswith(self._output)
         )
 
-    def _below(self, source: str) -> Iterator[Found]:
+    def _below(self, source: str) -> Iterator[ListedFile]:
         address = read_address(source)
         if isinstance(address, Path):
             if address.is_dir():
@@ -175,7 +175,7 @@ class Library:
             for stored in self._cloud.store.list(address.bucket, address.key):
                 self._stop.check()
                 if not stored.key.endswith("/"):  # a console's "folder"
-                    yield Found(
+                    yield ListedFile(
                         uri=f"s3://{address.bucket}/{stored.key}",
                         name=stored.key.removeprefix(address.key),
                         bytes=stored.size,
@@ -187,7 +187,7 @@ class Library:
 
 
 def fetch(
-    found: Found,
+    found: ListedFile,
     folder: Path,
     cloud: Cloud,
     stop: Stop,
@@ -218,7 +218,7 @@ def fetch(
     return target
 
 
-def found_file(path: Path, source: str) -> Found:
+def found_file(path: Path, source: str) -> ListedFile:
     """A regular file that can be read. Raises ``InputError``."""
     try:
         path = path.resolve(strict=True)
@@ -228,7 +228,7 @@ def found_file(path: Path, source: str) -> Found:
         raise InputError(f"there is no {source}", code="input_missing") from error
     if not readable:
         raise InputError(f"{source} is no file that can be read", code="input_unreadable")
-    return Found(
+    return ListedFile(
         uri=str(path),
         name=path.name,
         bytes=status.st_size,
@@ -256,7 +256,7 @@ def _resolved(text: str) -> Path | S3Address:
     return address.resolve() if isinstance(address, Path) else address
 
 
-def _files(folder: Path) -> Iterator[Found]:
+def _files(folder: Path) -> Iterator[ListedFile]:
     root = folder.resolve()
     for path in sorted(root.rglob("*")):
         # Links are not followed: one could lead anywhere, or round in a circle.
@@ -267,7 +267,7 @@ def _files(folder: Path) -> Iterator[Found]:
         ):
             continue
         status = path.stat()
-        yield Found(
+        yield ListedFile(
             uri=str(path),
             name=path.relative_to(root).as_posix(),
             bytes=status.st_size,
@@ -289,7 +289,7 @@ def _file_name(name: str) -> str:
     return f"input{ending.lower()}" if re.fullmatch(r"\.[A-Za-z0-9]{1,8}", ending) else "input"
 
 
-def required_bytes(found: Sequence[Found], factor: float) -> int:
+def required_bytes(found: Sequence[ListedFile], factor: float) -> int:
     """Room that a job needs: copies of what is in S3, and what is made of all of it."""
     copied = sum(item.bytes for item in found if item.uri.startswith("s3://"))
     total = sum(item.bytes for item in found)

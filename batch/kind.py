@@ -1,4 +1,4 @@
-"""What a kind of job is: the words of the catalogue. Standard library and ``worker.errors`` only.
+"""What a kind of job is: the words of the catalogue. Standard library and ``domain.errors`` only.
 
 What may not be here: a kind itself (``batch.kinds``), or anything that runs one.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from worker.errors import Problem
+from worker.domain.errors import Problem
 
 ParameterType: TypeAlias = Literal["int", "float", "bool", "text", "choice", "list"]
 Media: TypeAlias = Literal["video", "tracks", "image"]
@@ -52,7 +52,7 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class JobKind:
     """One kind of job: what it takes and what it needs to run."""
 
     name: str
@@ -85,7 +85,7 @@ class Kind:
     result: str = "result.json"
     """Name of the record of success, for kinds that share their output place with another."""
     agreement: Agreement | None = None
-    """What must hold between several parameters (``batch.kinds.agreements``)."""
+    """What must hold between several parameters (``batch.kinds.checks``)."""
 
     @property
     def command(self) -> tuple[str, ...]:

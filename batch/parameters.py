@@ -1,6 +1,6 @@
 """Reads the parameters of a job: text in, checked values out, every mistake at once.
 
-Used by whoever submits a job and again by the job itself. Standard library and ``worker.errors``
+Used by whoever submits a job and again by the job itself. Standard library and ``domain.errors``
 only. What may not be here: the parameters of a kind (``batch.kinds``).
 """
 
@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from batch.kind import Kind, Parameter
+from batch.kind import JobKind, Parameter
 from batch.work import Value
-from worker.errors import ParameterError, Problem
+from worker.domain.errors import ParameterError, Problem
 
 __all__ = ["ParameterError", "check", "pairs", "read", "value_of"]
 
@@ -44,7 +44,7 @@ def pairs(given: Iterable[str]) -> tuple[Mapping[str, str], tuple[Problem, ...]]
     return read, tuple(problems)
 
 
-def read(kind: Kind, given: Mapping[str, str]) -> Mapping[str, Value]:
+def read(kind: JobKind, given: Mapping[str, str]) -> Mapping[str, Value]:
     """The values a job of this kind works with: what is given, and defaults.
 
     Raises:
@@ -56,7 +56,9 @@ def read(kind: Kind, given: Mapping[str, str]) -> Mapping[str, Value]:
     return values
 
 
-def check(kind: Kind, given: Mapping[str, str]) -> tuple[Mapping[str, Value], tuple[Problem, ...]]:
+def check(
+    kind: JobKind, given: Mapping[str, str]
+) -> tuple[Mapping[str, Value], tuple[Problem, ...]]:
     """Like :func:`read`, with the problems beside the values instead of raised."""
     values: dict[str, Value] = {}
     problems: list[Problem] = []

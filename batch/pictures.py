@@ -1,6 +1,6 @@
 """What the picture operations have in common: reading their inputs, storing their result.
 
-What may not be here: pixels (``worker.media.heavy``), and what only one operation does.
+What may not be here: pixels (``worker.imaging.operations``), and what only one operation does.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from batch.work import Work
-from worker.media.heavy.reading import LIMITS, Raster, write
-from worker.media.heavy.vision import Step
-from worker.model import Encoding, Format, Limits
+from worker.domain.image import Encoding, Format, Limits
+from worker.imaging.operations.raster import LIMITS, Raster, write
+from worker.imaging.operations.vision import Step
 
 _EFFORT = {Format.PNG: 6, Format.AVIF: 4}
 

@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TextIO
 
-from worker.errors import SafelightError
+from worker.domain.asset import JobRecord
+from worker.domain.errors import SafelightError
 from worker.ports import Catalog
-from worker.records import JobRecord
 
 LOG_SECONDS = 2.0
 """Least time between two lines of progress."""
@@ -64,7 +64,7 @@ def _step(doing: str) -> str:
     return _NUMBERS.sub("", doing)
 
 
-class Reporter:
+class JobReporter:
     """Tells the log, and the catalog if there is one, in the background.
 
     A catalog that does not answer never fails a job: that is one warning in the log.
@@ -97,7 +97,7 @@ class Reporter:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
-    def __enter__(self) -> Reporter:
+    def __enter__(self) -> JobReporter:
         self.event("started", output=self._identity.output)
         self._thread.start()
         return self

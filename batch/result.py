@@ -1,7 +1,7 @@
 """The record of how a job ended, beside its results: ``result.json`` or ``rejected.json``.
 
 Written last: its presence means done. What lives here: its shape, its name, and the digest by
-which the same job is known again. What may not: files and S3 (``batch.places``).
+which the same job is known again. What may not: files and S3 (``batch.outputs``).
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from batch.inputs import Fetched
-from batch.kind import Kind
-from batch.places import Output, Place
-from batch.work import Found, Value
+from batch.inputs import InputCopy
+from batch.kind import JobKind
+from batch.outputs import JobOutput, OutputStore
+from batch.work import ListedFile, Value
 from worker import __version__
-from worker.errors import Rejected, SafelightError
+from worker.domain.errors import Rejected, SafelightError
 
 _JSON = "application/json"
 
 
-def job_name(kind: Kind, index: int | None) -> str:
+def job_name(kind: JobKind, index: int | None) -> str:
     """Names a job within its output place: ``transcode``, ``transcode-part-00003``."""
     return kind.name if index is None else f"{kind.name}-{index:05d}"
 
 
-def result_name(kind: Kind, index: int | None) -> str:
+def result_name(kind: JobKind, index: int | None) -> str:
     """``result.json``; of an array's child ``results/00003.result.json``."""
     return kind.result if index is None else f"results/{index:05d}.{kind.result}"
 
 
-def rejected_name(kind: Kind, index: int | None) -> str:
+def rejected_name(kind: JobKind, index: int | None) -> str:
     """``rejected.json``, named like the result."""
     return _beside(result_name(kind, index))
 
@@ -43,7 +43,7 @@ def _beside(name: str) -> str:
 
 
 def digest(
-    kind: Kind,
+    kind: JobKind,
     parameters: Mapping[str, Value],
     identities: Sequence[str],
     *,
@@ -67,13 +67,13 @@ def digest(
 
 
 def done(
-    kind: Kind,
+    kind: JobKind,
     *,
     job: str,
     array: tuple[int | None, int],
     parameters: Mapping[str, Value],
     inputs: Sequence[Mapping[str, object]],
-    outputs: Sequence[Output],
+    outputs: Sequence[JobOutput],
     details: Mapping[str, object],
     seconds: float,
 ) -> dict[str, object]:
@@ -99,7 +99,7 @@ def done(
     }
 
 
-def rejected(kind: Kind, error: SafelightError, sources: Sequence[str]) -> dict[str, object]:
+def rejected(kind: JobKind, error: SafelightError, sources: Sequence[str]) -> dict[str, object]:
     """The content of ``rejected.json``."""
     return {
         "kind": kind.name,
@@ -111,7 +111,7 @@ def rejected(kind: Kind, error: SafelightError, sources: Sequence[str]) -> dict[
     }
 
 
-def inputs_of(fetched: Sequence[Fetched]) -> list[dict[str, object]]:
+def inputs_of(fetched: Sequence[InputCopy]) -> list[dict[str, object]]:
     """The ``inputs`` of a result."""
     return [
         {"uri": item.uri, "bytes": item.bytes, "sha256": item.sha256, "etag": item.etag}
@@ -119,14 +119,14 @@ def inputs_of(fetched: Sequence[Fetched]) -> list[dict[str, object]]:
     ]
 
 
-def write(place: Place, name: str, content: Mapping[str, object]) -> None:
+def write(place: OutputStore, name: str, content: Mapping[str, object]) -> None:
     """Store a record. Whole or not at all."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # Names that are no UTF-8 have lone surrogates: escaped, JSON reads them as the same.
     place.write(name, text.encode(errors="backslashreplace"), content_type=_JSON)
 
 
-def read(place: Place, name: str) -> Mapping[str, Any] | None:
+def read(place: OutputStore, name: str) -> Mapping[str, Any] | None:
     """A record, or None if there is none or it is damaged."""
     data = place.read(name)
     if data is None:
@@ -140,11 +140,11 @@ def read(place: Place, name: str) -> Mapping[str, Any] | None:
 
 def same_request(
     content: Mapping[str, Any],
-    kind: Kind,
+    kind: JobKind,
     *,
     array: tuple[int | None, int],
     parameters: Mapping[str, Value],
-    found: Sequence[Found],
+    found: Sequence[ListedFile],
 ) -> bool:
     """Whether a result is that of this request, by etags alone: nothing has been fetched yet."""
     wanted = json.loads(json.dumps(dict(parameters)))

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from worker.errors import InputError, ScratchFull
+from worker.domain.errors import InputError, ScratchFull
 
 PREFIX = "safelight-job-"
 _LOCK = "lock"

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
-from batch import catalog, parameters
+from batch import catalogue, parameters
 from batch.addresses import S3Address, read_address
-from batch.kind import ARRAY_CHILDREN, Kind
-from batch.suitable import HEAD_BYTES, refusal
+from batch.input_types import HEAD_BYTES, refusal
+from batch.kind import ARRAY_CHILDREN, JobKind
 from batch.work import Value
-from worker.errors import (
+from worker.domain.errors import (
     AccessDenied,
     ConfigurationError,
     ObjectMissing,
@@ -29,7 +29,7 @@ from worker.errors import (
     RecipeError,
     StateError,
 )
-from worker.jobs import JobRequest
+from worker.domain.job import JobRequest
 from worker.ports import ObjectStore
 
 USUAL_CHILDREN = 100
@@ -42,7 +42,7 @@ _STEM = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class JobSpec:
     """What somebody wants done."""
 
     kind: str
@@ -64,7 +64,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class SubmitContext:
     """What the answer to a wish depends on beside the wish."""
 
     files: bool
@@ -75,7 +75,7 @@ class Surroundings:
     """Where ``s3://`` addresses are looked at before anything is submitted. None does not look."""
 
 
-def requests(wish: Wish, around: Surroundings) -> tuple[JobRequest, ...]:
+def requests(wish: JobSpec, around: SubmitContext) -> tuple[JobRequest, ...]:
     """The jobs that do what is wished.
 
     Inputs of a kind that runs as an array are one array job; a kind that takes many inputs gets
@@ -85,7 +85,7 @@ def requests(wish: Wish, around: Surroundings) -> tuple[JobRequest, ...]:
         ParameterError: with every mistake, each by the option or the parameter.
         TransientError: the store does not answer.
     """
-    kind = catalog.kind(wish.kind)
+    kind = catalogue.kind(wish.kind)
     values, wrong = parameters.check(kind, wish.parameters)
     problems = [
         Problem(_option_of(wish, each.path), each.message) for each in (*wish.unread, *wrong)
@@ -136,7 +136,7 @@ class _Source:
     """Of the content, as far as it is known: another content under the same name is another job."""
 
 
-def _option_of(wish: Wish, path: str) -> str:
+def _option_of(wish: JobSpec, path: str) -> str:
     """How the parameter that a problem is about was given on the command line."""
     name = path.strip("'")  # what is no name of a parameter is quoted, and one given twice
     if name in wish.options:
@@ -144,7 +144,7 @@ def _option_of(wish: Wish, path: str) -> str:
     return f"--param {path}"
 
 
-def _source(kind: Kind, text: str, around: Surroundings, problems: list[Problem]) -> _Source:
+def _source(kind: JobKind, text: str, around: SubmitContext, problems: list[Problem]) -> _Source:
     try:
         address = read_address(text)
     except ValueError as error:
@@ -163,7 +163,7 @@ _Looked: TypeAlias = tuple[_Source, Problem | None]
 """What is known of an input, and what is wrong with it."""
 
 
-def _object(kind: Kind, address: S3Address, store: ObjectStore | None) -> _Looked:
+def _object(kind: JobKind, address: S3Address, store: ObjectStore | None) -> _Looked:
     text = str(address)
     if address.is_prefix and not kind.lazy:
         return _Source(text=text), _wrong(f"names a prefix, and {kind.name} takes objects")
@@ -189,7 +189,7 @@ def _object(kind: Kind, address: S3Address, store: ObjectStore | None) -> _Looke
     return _Source(text=text, print=stored.etag), _unsuitable(kind, head)
 
 
-def _file(kind: Kind, path: Path, around: Surroundings) -> _Looked:
+def _file(kind: JobKind, path: Path, around: SubmitContext) -> _Looked:
     if not around.files:
         said = "is on this machine, where the job will not be; safelight put uploads it"
         return _Source(text=str(path)), _wrong(said)
@@ -211,7 +211,7 @@ def _file(kind: Kind, path: Path, around: Surroundings) -> _Looked:
     return _Source(text=str(path), print=seen), _unsuitable(kind, head)
 
 
-def _folder(kind: Kind, path: Path) -> Problem | None:
+def _folder(kind: JobKind, path: Path) -> Problem | None:
     """A folder may hold anything by the time the job runs, but not nothing now."""
     if not kind.lazy:
         return _wrong(f"is a folder, and {kind.name} takes files")
@@ -220,7 +220,7 @@ def _folder(kind: Kind, path: Path) -> Problem | None:
     return None
 
 
-def _unsuitable(kind: Kind, head: bytes) -> Problem | None:
+def _unsuitable(kind: JobKind, head: bytes) -> Problem | None:
     refused = refusal(kind, head)
     return None if refused is None else _wrong(refused[1], refused[0].value)
 
@@ -235,7 +235,7 @@ def _shown(text: str) -> str:
     return shown if len(shown) <= 200 else f"{shown[:197]}..."
 
 
-def _output(wish: Wish, around: Surroundings, problems: list[Problem]) -> str | None:
+def _output(wish: JobSpec, around: SubmitContext, problems: list[Problem]) -> str | None:
     """The place as jobs are told it; None if each gets one of its own."""
     if wish.output is None:
         if around.places is None:
@@ -271,7 +271,7 @@ def _bucket_problems(store: ObjectStore, address: S3Address) -> list[Problem]:
     return []
 
 
-def _count_problems(kind: Kind, wish: Wish) -> list[Problem]:
+def _count_problems(kind: JobKind, wish: JobSpec) -> list[Problem]:
     problems = []
     fewest, most = kind.inputs
     count = len(wish.inputs)
@@ -285,7 +285,7 @@ def _count_problems(kind: Kind, wish: Wish) -> list[Problem]:
     return problems
 
 
-def _passed_on(wish: Wish, around: Surroundings) -> dict[str, str]:
+def _passed_on(wish: JobSpec, around: SubmitContext) -> dict[str, str]:
     """The parameters as the job gets them: it works in another folder."""
     given = dict(wish.parameters)
     if around.files and _is_file(given.get("recipe", "")):
@@ -298,7 +298,7 @@ def _is_file(recipe: str) -> bool:
 
 
 def _recipe_problems(
-    wish: Wish, values: Mapping[str, Value], around: Surroundings
+    wish: JobSpec, values: Mapping[str, Value], around: SubmitContext
 ) -> list[Problem]:
     """A recipe that ships is known here; a file is, if the job sees the files of this machine."""
     name = str(values.get("recipe", ""))
@@ -314,7 +314,7 @@ def _recipe_problems(
     return []
 
 
-def _children(kind: Kind, wish: Wish) -> int | None:
+def _children(kind: JobKind, wish: JobSpec) -> int | None:
     """An array of one child is a single job: Batch knows no such array."""
     if not kind.array:
         return None
@@ -326,7 +326,7 @@ def _plain(values: Mapping[str, Value]) -> dict[str, object]:
     return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
 
-def _name(kind: Kind, stem: str, meaning: Sequence[object]) -> str:
+def _name(kind: JobKind, stem: str, meaning: Sequence[object]) -> str:
     """The same for the same work: a default that is written out changes nothing."""
     text = json.dumps(meaning, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]

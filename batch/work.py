@@ -1,7 +1,7 @@
 """What an operation gets and gives: inputs on disk, parameters, places, and a way to be stopped.
 
 What lives here: the contract between the job runner and the operations, as frozen values and
-protocols. What may not: how any of it is done (``batch.run``, ``batch.places``,
+protocols. What may not: how any of it is done (``batch.runner``, ``batch.outputs``,
 ``batch.checkpoint``), AWS, or a library beyond the standard one.
 """
 
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from worker.errors import Stopped
+from worker.domain.errors import Stopped
 
 __all__ = [
     "Checkpoint",
-    "Found",
-    "Inventory",
+    "InputListing",
+    "ListedFile",
     "Operation",
     "Outputs",
     "Stop",
@@ -116,7 +116,7 @@ class Checkpoint(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class ListedFile:
     """One file of an input that is a folder or a prefix."""
 
     uri: str
@@ -130,14 +130,14 @@ class Found:
     """Given as itself, not found in a folder or below a prefix."""
 
 
-class Inventory(Protocol):
+class InputListing(Protocol):
     """What lies in inputs that the runner does not fetch (``Kind.lazy``)."""
 
-    def list(self) -> Sequence[Found]:
+    def list(self) -> Sequence[ListedFile]:
         """Every file of every input, in the order given; within one input in order of name."""
         ...
 
-    def fetch(self, found: Found) -> Path:
+    def fetch(self, found: ListedFile) -> Path:
         """A copy on disk. Give it to ``release`` when done: a library is larger than a disk.
 
         Raises:
@@ -177,7 +177,7 @@ class Work:
     """Which child of an array job this is, from 0; None outside of array jobs."""
     size: int = 1
     """How many children the array has."""
-    inventory: Inventory | None = None
+    inventory: InputListing | None = None
     """For kinds that are ``lazy``; their ``inputs`` are empty."""
 
 

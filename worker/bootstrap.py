@@ -16,9 +16,9 @@ from worker.ports import Catalog, Events, Jobs, ObjectStore, Queue, Workflows
 from worker.settings import DeletedOriginals, Settings
 
 if TYPE_CHECKING:
-    from worker.adapters.aws_clients import AwsClients
+    from worker.adapters.aws.clients import AwsClients
     from worker.services.erase import Eraser
-    from worker.services.heavy import Heavy
+    from worker.services.finalize import Finalizer
     from worker.services.ingest import Ingest
 
 
@@ -36,17 +36,17 @@ class Application:
     """Missing where the settings name none: then no heavy upload can be started here."""
 
     @cached_property
-    def heavy(self) -> Heavy:
+    def heavy(self) -> Finalizer:
         """What starts and finishes heavy uploads, made when it is first used.
 
         Raises:
             RecipeError, InputError: the recipe that the settings name cannot be used.
         """
         from worker import recipes
-        from worker.services.heavy import Heavy, HeavyPolicy
+        from worker.services.finalize import FinalizePolicy, Finalizer
 
         settings = self.settings
-        policy = HeavyPolicy(
+        policy = FinalizePolicy(
             delivery_bucket=settings.delivery_bucket,
             quarantine_bucket=settings.quarantine_bucket,
             video_seconds=settings.video_seconds,
@@ -54,7 +54,7 @@ class Application:
             recipe=settings.recipe,
             approval=recipes.load(settings.recipe).approval,
         )
-        return Heavy(
+        return Finalizer(
             store=self.store,
             catalog=self.catalog,
             events=self.events,
@@ -70,8 +70,8 @@ class Application:
             RecipeError, InputError: the recipe that the settings name cannot be used.
         """
         from worker import recipes
-        from worker.media.sandbox import SandboxLimits
         from worker.services.ingest import Ingest, Policy
+        from worker.subprocesses.sandbox import SandboxLimits
 
         settings = self.settings
         policy = Policy(
@@ -120,11 +120,11 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
         settings: where the process runs.
         clients: of AWS; None makes those of the environment.
     """
-    from worker.adapters.aws_clients import AwsClients
-    from worker.adapters.dynamodb.catalog import DynamoCatalog
-    from worker.adapters.eventbridge import EventBridgeEvents
-    from worker.adapters.s3 import S3ObjectStore
-    from worker.adapters.sqs import SqsQueue
+    from worker.adapters.aws.clients import AwsClients
+    from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
+    from worker.adapters.aws.eventbridge import EventBridgeEvents
+    from worker.adapters.aws.s3 import S3ObjectStore
+    from worker.adapters.aws.sqs import SqsQueue
 
     clients = clients or AwsClients()
     return Application(
@@ -140,6 +140,6 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
 def _workflows(machine: str | None, clients: AwsClients) -> Workflows | None:
     if machine is None:
         return None
-    from worker.adapters.stepfunctions import StepFunctionsWorkflows
+    from worker.adapters.aws.stepfunctions import StepFunctionsWorkflows
 
     return StepFunctionsWorkflows(clients, {"heavy": machine})

@@ -2,7 +2,7 @@
 
 Every port has an AWS adapter, and a second one only where a person uses it; one contract suite
 (tests/contract) runs on all of them and on the tests' fakes. Adapters map foreign errors to
-``worker.errors`` and nothing else: a missing object is ``ObjectMissing``, a throttled or
+``worker.domain.errors`` and nothing else: a missing object is ``ObjectMissing``, a throttled or
 unreachable store is a ``TransientError``, a failed condition is ``Conflict``.
 """
 
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from worker.jobs import JobRequest, JobState, JobStatus
-from worker.records import AssetRecord, Event, JobRecord, LogEntry, Page, Similar, Status
+from worker.domain.asset import AssetRecord, Event, JobRecord, LogEntry, Page, Similar, Status
+from worker.domain.job import JobRequest, JobState, JobStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

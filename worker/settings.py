@@ -12,7 +12,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from worker.errors import Problem, SettingsError
+from worker.domain.errors import Problem, SettingsError
 
 PREFIX = "SAFELIGHT_"
 

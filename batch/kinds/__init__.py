@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batch.kind import Kind
+from batch.kind import JobKind
 from batch.kinds import library, pictures, transcode, video
 
-KINDS: tuple[Kind, ...] = (*transcode.KINDS, *video.KINDS, *pictures.KINDS, *library.KINDS)
+KINDS: tuple[JobKind, ...] = (*transcode.KINDS, *video.KINDS, *pictures.KINDS, *library.KINDS)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from batch.kind import Kind, Parameter
+from batch.kind import JobKind, Parameter
 
-KINDS: tuple[Kind, ...] = (
-    Kind(
+KINDS: tuple[JobKind, ...] = (
+    JobKind(
         name="batch-process",
         summary="Any recipe over a folder, a prefix or given pictures; also one picture that is "
         "too big for the ingest function",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from batch.kind import Kind, Parameter
-from batch.kinds.agreements import box_inside, tiles_of_layout
+from batch.kind import JobKind, Parameter
+from batch.kinds.checks import box_inside, tiles_of_layout
 
 
 def _max_pixels(most: int) -> Parameter:
@@ -44,8 +44,8 @@ def _output(*formats: str) -> tuple[Parameter, Parameter]:
 
 OUTPUT = _output("jpeg", "png", "webp", "avif")
 
-KINDS: tuple[Kind, ...] = (
-    Kind(
+KINDS: tuple[JobKind, ...] = (
+    JobKind(
         name="deepzoom",
         summary="Tiles of a gigapixel picture for zooming viewers: Deep Zoom, IIIF and others",
         parameters=(
@@ -101,7 +101,7 @@ KINDS: tuple[Kind, ...] = (
         scratch_gib=100,
         timeout_seconds=4 * 3600,
     ),
-    Kind(
+    JobKind(
         name="denoise",
         summary="Remove noise, keep edges (non-local means), as strong as the noise is",
         parameters=(
@@ -126,7 +126,7 @@ KINDS: tuple[Kind, ...] = (
         vcpus=4,
         memory_mib=7168,
     ),
-    Kind(
+    JobKind(
         name="stitch",
         summary="One panorama of several overlapping pictures",
         parameters=(
@@ -157,7 +157,7 @@ KINDS: tuple[Kind, ...] = (
         vcpus=2,
         memory_mib=14336,
     ),
-    Kind(
+    JobKind(
         name="hdr-merge",
         summary="One well exposed picture of a bracket of exposures (exposure fusion)",
         parameters=(
@@ -194,7 +194,7 @@ KINDS: tuple[Kind, ...] = (
         vcpus=2,
         memory_mib=14336,
     ),
-    Kind(
+    JobKind(
         name="document",
         summary="Find the page in a photo, straighten it, clean it",
         parameters=(
@@ -218,7 +218,7 @@ KINDS: tuple[Kind, ...] = (
         ),
         media="image",
     ),
-    Kind(
+    JobKind(
         name="restore",
         summary="Fill scratches and spots; the second input is the mask, white where damaged",
         parameters=(
@@ -259,7 +259,7 @@ KINDS: tuple[Kind, ...] = (
         media="image",
         inputs=(1, 2),
     ),
-    Kind(
+    JobKind(
         name="background",
         summary="Cut out the subject of a picture (GrabCut)",
         parameters=(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from batch.kind import Kind, Parameter
-from batch.kinds.agreements import something_to_make
+from batch.kind import JobKind, Parameter
+from batch.kinds.checks import something_to_make
 
 LADDER = (
     Parameter(
@@ -87,8 +87,8 @@ GROUPS = Parameter(
 
 _SCRATCH = 100
 
-KINDS: tuple[Kind, ...] = (
-    Kind(
+KINDS: tuple[JobKind, ...] = (
+    JobKind(
         name="transcode",
         summary="HLS ladder and progressive MP4 of a video, on one machine",
         parameters=LADDER,
@@ -100,7 +100,7 @@ KINDS: tuple[Kind, ...] = (
         timeout_seconds=6 * 3600,
         attempts=10,
     ),
-    Kind(
+    JobKind(
         name="transcode-plan",
         step=True,
         summary="Decide the ladder and the cuts of a video that several machines will encode",
@@ -111,7 +111,7 @@ KINDS: tuple[Kind, ...] = (
         scratch_factor=0.1,
         result="plan.result.json",
     ),
-    Kind(
+    JobKind(
         name="transcode-part",
         step=True,
         summary="Encode one group of segments of a planned video",
@@ -126,7 +126,7 @@ KINDS: tuple[Kind, ...] = (
         array=True,
         result="part.result.json",
     ),
-    Kind(
+    JobKind(
         name="transcode-assemble",
         step=True,
         summary="Join the encoded parts of a planned video",

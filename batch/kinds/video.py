@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batch.kind import Kind, Parameter
+from batch.kind import JobKind, Parameter
 
 MAX_SECONDS = Parameter(
     name="max_seconds",
@@ -16,8 +16,8 @@ MAX_SECONDS = Parameter(
 SMALL = 0.1
 """What is made of a film here, as a share of it. Never much: 64 MB are asked for in any case."""
 
-KINDS: tuple[Kind, ...] = (
-    Kind(
+KINDS: tuple[JobKind, ...] = (
+    JobKind(
         name="poster",
         summary="The best frame of a video: sharp, well exposed, not a title or a fade",
         parameters=(
@@ -53,7 +53,7 @@ KINDS: tuple[Kind, ...] = (
         media="video",
         scratch_factor=SMALL,
     ),
-    Kind(
+    JobKind(
         name="storyboard",
         summary="Sprite sheets of frames and the WebVTT track that points into them",
         parameters=(
@@ -102,7 +102,7 @@ KINDS: tuple[Kind, ...] = (
         media="video",
         scratch_factor=SMALL,
     ),
-    Kind(
+    JobKind(
         name="preview",
         summary="A short moving preview of a video: animated WebP, MP4 or both",
         parameters=(
@@ -162,7 +162,7 @@ KINDS: tuple[Kind, ...] = (
         media="video",
         scratch_factor=SMALL,
     ),
-    Kind(
+    JobKind(
         name="audio-waveform",
         summary="Loudest and quietest samples over time, as JSON and as a picture",
         parameters=(
@@ -197,7 +197,7 @@ KINDS: tuple[Kind, ...] = (
         vcpus=1,
         memory_mib=1792,
     ),
-    Kind(
+    JobKind(
         name="subtitles",
         summary="Every text subtitle track of a video as WebVTT",
         parameters=(
@@ -213,7 +213,7 @@ KINDS: tuple[Kind, ...] = (
         vcpus=1,
         memory_mib=1792,
     ),
-    Kind(
+    JobKind(
         name="video-metadata",
         summary="What a video says about itself: container, tracks, times, tags, chapters",
         parameters=(

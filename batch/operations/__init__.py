@@ -1,7 +1,7 @@
 """The operations, one file for each kind of job, named like it with ``_`` for ``-``.
 
-An operation reads its parameters, calls ``worker.media``, reports progress and stores what was
-made. What may not be here: pixels and child programs (``worker.media``), AWS, settings.
+An operation reads its parameters, calls ``worker.imaging``, reports progress and stores what was
+made. What may not be here: pixels and child programs (``worker.imaging``), AWS, settings.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.util import find_spec
 
-from batch.catalog import kind
+from batch.catalogue import kind
 from batch.work import Operation
-from worker.errors import EngineError
+from worker.domain.errors import EngineError
 
 
 def module_of(name: str) -> str:

@@ -1,6 +1,6 @@
 """What the four transcode operations share: parameters, the plan, pieces kept with the results.
 
-What lives here: translation between a job and ``worker.media.video``. What may not: an operation.
+What lives here: translation between a job and ``worker.video``. What may not: an operation.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import cast
 
 from batch.work import Outputs, Work
-from worker.errors import ConfigurationError, ObjectMissing
-from worker.media.video import package, segments, transcode, transcode_plan
-from worker.media.video.ladder import Codec
-from worker.media.video.limits import VideoLimits
-from worker.media.video.probe import probe
-from worker.media.video.transcode import Pieces
-from worker.media.video.transcode_plan import Options, TranscodePlan
+from worker.domain.errors import ConfigurationError, ObjectMissing
+from worker.video import package, segments, transcode, transcode_plan
+from worker.video.ladder import Codec
+from worker.video.limits import VideoLimits
+from worker.video.probe import probe
+from worker.video.transcode import ChunkStore
+from worker.video.transcode_plan import Options, TranscodePlan
 
 PLAN = "plan.json"
 """Name among the outputs."""
@@ -84,7 +84,7 @@ def fetch_plan(work: Work) -> TranscodePlan:
     return plan
 
 
-class OutputPieces:
+class OutputChunkStore:
     """Finished pieces among the outputs, where the machines of a divided job find them.
 
     A piece counts when its digest lies beside it; that is written after it.
@@ -123,7 +123,7 @@ def store(
     parts: Sequence[Mapping[str, Path]],
     sounds: Sequence[Path],
     *,
-    pieces: Pieces,
+    pieces: ChunkStore,
 ) -> Mapping[str, object]:
     """Package everything and store it; the master playlist last, because it names the rest."""
     folder = work.scratch / "served"

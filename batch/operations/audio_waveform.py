@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from batch.work import Work
-from worker.errors import Reason, UnsupportedInput
-from worker.media.video.limits import ProgramLimits, VideoLimits, for_file
-from worker.media.video.probe import probe
-from worker.media.video.waveform import draw_png, draw_svg, read
+from worker.domain.errors import Reason, UnsupportedInput
+from worker.video.limits import ProgramLimits, VideoLimits, for_file
+from worker.video.probe import probe
+from worker.video.waveform import draw_png, draw_svg, read
 
 
 def run(work: Work) -> Mapping[str, object]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from batch import pictures
 from batch.work import Work
-from worker.media.heavy.background import Box, cut_out
-from worker.media.heavy.reading import read
+from worker.imaging.operations.background import Box, cut_out
+from worker.imaging.operations.raster import read
 
 
 def run(work: Work) -> Mapping[str, object]:

@@ -4,7 +4,7 @@ For reprocessing a library, and for the one picture that is too big for the inge
 limits are raised by parameters and its renditions lie at the top of the output place.
 
 A library is worked through in groups: fetch a group, process it in worker processes that may die
-with their picture (``worker.services.local_run.pool``), store its renditions, note it in the
+with their picture (``worker.services.process_files.pool``), store its renditions, note it in the
 checkpoint. A picture that cannot be processed is an entry of the manifest; a job for one given
 picture is rejected with it.
 """
@@ -21,17 +21,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from batch.work import Found, Inventory, Work
+from batch.work import InputListing, ListedFile, Work
 from worker import recipes
-from worker.errors import EngineError, InputError, ObjectChanged, ObjectMissing, Reason, Rejected
-from worker.model import Limits, Recipe
-from worker.services.local_run import engine
-from worker.services.local_run.engine import Confinement
-from worker.services.local_run.handle import Job, Outcome, Setup, too_large
-from worker.services.local_run.manifest import Cause, plain
-from worker.services.local_run.names import slug
-from worker.services.local_run.pool import Pool
-from worker.services.local_run.stop import Stop
+from worker.domain.errors import (
+    EngineError,
+    InputError,
+    ObjectChanged,
+    ObjectMissing,
+    Reason,
+    Rejected,
+)
+from worker.domain.image import Limits, Recipe
+from worker.services.process_files import engine
+from worker.services.process_files.engine import Confinement
+from worker.services.process_files.manifest import Cause, plain
+from worker.services.process_files.names import slug
+from worker.services.process_files.one_file import FileOutcome, FileTask, Setup, too_large
+from worker.services.process_files.pool import Pool
+from worker.services.process_files.stop import Stop
 
 GROUP_PICTURES = 64
 GROUP_BYTES = 2**30
@@ -56,7 +63,7 @@ def run(work: Work) -> Mapping[str, object]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Picture:
-    found: Found
+    found: ListedFile
     folder: str
     """Of its renditions below the output place; empty for the top."""
 
@@ -71,7 +78,7 @@ class _BatchProcess:
         if work.inventory is None:
             raise EngineError("batch-process was started without an inventory")
         self._work = work
-        self._inventory: Inventory = work.inventory
+        self._inventory: InputListing = work.inventory
         given = recipes.load(str(work.parameters["recipe"]))
         self._recipe = _raised(given, work.parameters)
         # What is larger than usual never meets a process that has no limit of memory.
@@ -131,19 +138,19 @@ class _BatchProcess:
 
     def _fetched(
         self, group: Sequence[_Picture], paths: dict[int, Path], aside: Path
-    ) -> Iterator[Job]:
+    ) -> Iterator[FileTask]:
         for number, picture in enumerate(group):
             size, limit = picture.found.bytes, self._recipe.limits.bytes
             if size > limit:
-                self._settle(picture, Outcome(number=number, cause=too_large(size, limit)))
+                self._settle(picture, FileOutcome(number=number, cause=too_large(size, limit)))
                 continue
             try:
                 paths[number] = self._inventory.fetch(picture.found)
             except (InputError, ObjectMissing, ObjectChanged) as error:
                 cause = Cause(code=error.code, message=error.message)
-                self._settle(picture, Outcome(number=number, cause=cause))
+                self._settle(picture, FileOutcome(number=number, cause=cause))
                 continue
-            yield Job(
+            yield FileTask(
                 number=number,
                 path=paths[number],
                 name=picture.folder,
@@ -151,7 +158,7 @@ class _BatchProcess:
                 confined=self._wary,
             )
 
-    def _outcomes(self, jobs: Sequence[Job]) -> Generator[Outcome]:
+    def _outcomes(self, jobs: Sequence[FileTask]) -> Generator[FileOutcome]:
         work = self._work
         seconds = float(str(work.parameters["seconds"]))
         setup = Setup(
@@ -172,7 +179,7 @@ class _BatchProcess:
             take_back()
             stop.close()
 
-    def _settle(self, picture: _Picture, outcome: Outcome) -> None:
+    def _settle(self, picture: _Picture, outcome: FileOutcome) -> None:
         self._entries[picture.key] = {
             "uri": picture.found.uri,
             "folder": picture.folder,
@@ -245,7 +252,7 @@ def share(pictures: Sequence[_Picture], index: int | None, size: int) -> Sequenc
     return [picture for picture in pictures if _hash(picture.found.uri) % size == index]
 
 
-def placed(everything: Sequence[Found]) -> Sequence[_Picture]:
+def placed(everything: Sequence[ListedFile]) -> Sequence[_Picture]:
     """Give every picture a folder of its own: its path with its ending.
 
     Names follow from the addresses alone, so that children need not agree on them. Two pictures of
@@ -261,7 +268,7 @@ def placed(everything: Sequence[Found]) -> Sequence[_Picture]:
     ]
 
 
-def _folder(found: Found, *, shared: bool) -> str:
+def _folder(found: ListedFile, *, shared: bool) -> str:
     name = found.name
     parts = name.split("/")
     fits = (

@@ -8,7 +8,7 @@ from typing import cast
 
 from batch.pictures import integer, step, text
 from batch.work import Work
-from worker.media.heavy.deepzoom import Layout, TileFormat, TileOptions, cut
+from worker.imaging.operations.deepzoom import Layout, TileFormat, TileOptions, cut
 
 _CUT = 0.8
 """Share of the job that is cutting; the rest is storing."""

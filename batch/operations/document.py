@@ -7,8 +7,8 @@ from typing import cast
 
 from batch import pictures
 from batch.work import Work
-from worker.media.heavy.document import Clean, document
-from worker.media.heavy.reading import read
+from worker.imaging.operations.document import Clean, document
+from worker.imaging.operations.raster import read
 
 
 def run(work: Work) -> Mapping[str, object]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from batch import pictures
 from batch.work import Work
-from worker.media.heavy.hdr_merge import PIXELS_TOGETHER, hdr_merge
-from worker.media.heavy.reading import read_all
+from worker.imaging.operations.hdr_merge import PIXELS_TOGETHER, hdr_merge
+from worker.imaging.operations.raster import read_all
 
 
 def run(work: Work) -> Mapping[str, object]:

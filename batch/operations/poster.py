@@ -7,10 +7,10 @@ from dataclasses import asdict
 
 from batch.pictures import integer, number, step
 from batch.work import Work
-from worker.media.encode import Extras, Picture, encode
-from worker.media.video.frames import image, open_film
-from worker.media.video.poster import choose
-from worker.model import Encoding, Format
+from worker.domain.image import Encoding, Format
+from worker.imaging.encode import Extras, Picture, encode
+from worker.video.frames import image, open_film
+from worker.video.poster import choose
 
 _TALLEST = 4
 """Height in widths at most."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from batch.pictures import integer, number, step
 from batch.work import Work
-from worker.media.video.frames import open_film
-from worker.media.video.preview import collect, write_mp4, write_webp
+from worker.video.frames import open_film
+from worker.video.preview import collect, write_mp4, write_webp
 
 _COLLECTED = 0.6
 """Share of the job after which the frames are there."""

@@ -7,8 +7,8 @@ from typing import cast
 
 from batch import pictures
 from batch.work import Work
-from worker.media.heavy.reading import read
-from worker.media.heavy.restore import Method, restore
+from worker.imaging.operations.raster import read
+from worker.imaging.operations.restore import Method, restore
 
 
 def run(work: Work) -> Mapping[str, object]:

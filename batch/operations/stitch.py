@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from batch import pictures
 from batch.work import Work
-from worker.media.heavy.reading import read_all
-from worker.media.heavy.stitch import PIXELS_TOGETHER, stitch
+from worker.imaging.operations.raster import read_all
+from worker.imaging.operations.stitch import PIXELS_TOGETHER, stitch
 
 
 def run(work: Work) -> Mapping[str, object]:

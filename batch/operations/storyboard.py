@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from batch.pictures import integer, number, step, text
 from batch.work import Work
-from worker.media.encode import Extras, Picture, encode
-from worker.media.video.frames import image, open_film
-from worker.media.video.storyboard import Sheet, draw, plan, track
-from worker.model import Encoding, Format
+from worker.domain.image import Encoding, Format
+from worker.imaging.encode import Extras, Picture, encode
+from worker.video.frames import image, open_film
+from worker.video.storyboard import Sheet, draw, plan, track
 
 
 def run(work: Work) -> Mapping[str, object]:

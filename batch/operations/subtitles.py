@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from batch.work import Work
-from worker.media.video.limits import MEBIBYTE, ProgramLimits, VideoLimits, for_file
-from worker.media.video.probe import probe
-from worker.media.video.subtitles import extract
+from worker.video.limits import MEBIBYTE, ProgramLimits, VideoLimits, for_file
+from worker.video.probe import probe
+from worker.video.subtitles import extract
 
 
 def run(work: Work) -> Mapping[str, object]:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from batch.operations._transcode import options, plan_of, store
 from batch.work import Work
-from worker.media.video import transcode
+from worker.video import transcode
 
 _ENCODING = 0.95
 """Share of the time that goes into encoding, about."""
 
 
 def run(work: Work) -> Mapping[str, object]:
-    """See ``work.Operation``. Details: see ``worker.media.video.transcode.details``."""
+    """See ``work.Operation``. Details: see ``worker.video.transcode.details``."""
     plan = plan_of(work, options(work))
     parts, sounds = transcode.encode_film(
         plan,

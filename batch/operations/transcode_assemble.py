@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from batch.operations._transcode import OutputPieces, fetch_plan, store
+from batch.operations._transcode import OutputChunkStore, fetch_plan, store
 from batch.work import Work
-from worker.errors import ObjectMissing
-from worker.media.video import transcode
+from worker.domain.errors import ObjectMissing
+from worker.video import transcode
 
 
 def run(work: Work) -> Mapping[str, object]:
@@ -18,7 +18,7 @@ def run(work: Work) -> Mapping[str, object]:
         ObjectMissing: a part or a track of sound is missing or damaged.
     """
     plan = fetch_plan(work)
-    pieces = OutputPieces(work.outputs, work.scratch)
+    pieces = OutputChunkStore(work.outputs, work.scratch)
     parts, damaged = [], []
     for part in plan.parts:
         work.stop.check()

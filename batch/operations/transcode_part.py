@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from batch.operations._transcode import OutputPieces, fetch_plan
+from batch.operations._transcode import OutputChunkStore, fetch_plan
 from batch.work import Work
-from worker.errors import ConfigurationError
-from worker.media.video import segments, transcode
+from worker.domain.errors import ConfigurationError
+from worker.video import segments, transcode
 
 
 def run(work: Work) -> Mapping[str, object]:
@@ -20,7 +20,7 @@ def run(work: Work) -> Mapping[str, object]:
         raise ConfigurationError(f"child {index} of an array of {work.size}")
     plan = fetch_plan(work)
     source = work.inputs[0]
-    pieces = OutputPieces(work.outputs, work.scratch)
+    pieces = OutputChunkStore(work.outputs, work.scratch)
     numbers = segments.group(plan.parts, work.size)[index]
     sounds = plan.sounds if index == work.size - 1 else ()
     if sounds:

@@ -7,7 +7,7 @@ from typing import cast
 
 from batch.operations._transcode import PLAN, options, plan_of
 from batch.work import Work
-from worker.media.video import segments, transcode_plan
+from worker.video import segments, transcode_plan
 
 
 def run(work: Work) -> Mapping[str, object]:

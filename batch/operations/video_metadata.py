@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from batch.work import Work
-from worker.media.video.limits import VideoLimits
-from worker.media.video.metadata import describe
-from worker.media.video.probe import probe
-from worker.media.video.timing import measure
+from worker.video.limits import VideoLimits
+from worker.video.metadata import describe
+from worker.video.probe import probe
+from worker.video.timing import measure
 
 
 def run(work: Work) -> Mapping[str, object]:

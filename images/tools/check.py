@@ -19,10 +19,10 @@ from pathlib import Path
 
 HOME = Path("/opt/safelight")
 MODULES = {
-    "lambda": ("awslambdaric.bootstrap", "worker.entrypoints.ingest", "redis"),
+    "lambda": ("awslambdaric.bootstrap", "worker.entrypoints.lambda_ingest", "redis"),
     "batch": ("batch.__main__", "cv2", "boto3", "redis"),
 }
-DEVELOPMENT = ("pip", "pulumi", "worker.bench", "worker.local", "worker.samples")
+DEVELOPMENT = ("pip", "pulumi", "worker.bench", "worker.infra", "worker.local", "worker.samples")
 ABSENT = {"lambda": ("cv2", *DEVELOPMENT), "batch": ("awslambdaric", *DEVELOPMENT)}
 TOOLS = ("pip", "pip3", "cc", "gcc", "c++", "make", "git", "curl", "wget")
 """Whoever breaks in must bring their own."""
@@ -85,7 +85,7 @@ def engine() -> Iterator[str]:
     from PIL import Image
 
     from worker import recipes
-    from worker.media.engine import process
+    from worker.imaging.engine import process
 
     if "libde265" not in pi_heif.libheif_info()["decoders"]:
         yield "pi-heif has no decoder"

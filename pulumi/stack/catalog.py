@@ -8,7 +8,7 @@ from pulumi_aws import dynamodb
 from stack.config import Capacity, CatalogConfig
 from stack.scaling import follow_load
 from stack.scope import Scope
-from worker.adapters.dynamodb import schema
+from worker.adapters.aws.dynamodb import schema
 
 COMPONENT = "catalog"
 FOLLOWED = (

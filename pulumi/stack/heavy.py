@@ -1,4 +1,4 @@
-"""Heavy work: a job definition for each kind in ``batch.catalog``, on machines of our own.
+"""Heavy work: a job definition for each kind in ``batch.catalogue``, on machines of our own.
 
 What a kind needs (processors, memory, time, tries) is the catalogue's; here it becomes what Batch
 wants to hear. The machines are ``compute_environments``'s, what starts jobs is ``workflow``'s.
@@ -13,7 +13,7 @@ import pulumi
 import pulumi_aws as aws
 from pulumi_aws import batch, cloudwatch, iam
 
-from batch.catalog import KINDS, RETRY, Kind
+from batch.catalogue import KINDS, RETRY, JobKind
 from stack import policies
 from stack.catalog import CatalogTable
 from stack.compute_environments import ComputeEnvironments
@@ -96,7 +96,7 @@ class HeavyJobs(pulumi.ComponentResource):
         )
         return role
 
-    def _definition(self, kind: Kind) -> batch.JobDefinition:
+    def _definition(self, kind: JobKind) -> batch.JobDefinition:
         properties = pulumi.Output.json_dumps(
             {
                 "image": self._config.batch_image,
@@ -158,7 +158,7 @@ class HeavyJobs(pulumi.ComponentResource):
             timeout=batch.JobDefinitionTimeoutArgs(attempt_duration_seconds=kind.timeout_seconds),
             scheduling_priority=0,
             propagate_tags=True,
-            tags={**self._tags, "Kind": kind.name},
+            tags={**self._tags, "JobKind": kind.name},
             opts=self._own,
         )
 

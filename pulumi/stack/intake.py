@@ -23,11 +23,11 @@ from stack.pipe import OrderingPipe
 from stack.queues import QueueWithDeadLetters
 from stack.scope import Scope
 from stack.storage import Buckets
-from worker.adapters.dynamodb.keys import CONTENT_INDEX
+from worker.adapters.aws.dynamodb.keys import CONTENT_INDEX
 from worker.settings import PREFIX, DeletedOriginals, Ordering
 
 COMPONENT = "intake"
-ENTRY_POINT = "worker.entrypoints.ingest.handler"
+ENTRY_POINT = "worker.entrypoints.lambda_ingest.handler"
 EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*")
 """Everything that changes what is current under a key."""
 

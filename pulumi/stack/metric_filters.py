@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import pulumi
 from pulumi_aws import cloudwatch
 
-from batch.catalog import KINDS, RETRY
+from batch.catalogue import KINDS, RETRY
 from stack import policies
 from stack.alarms import Metric
 from stack.functions import LambdaFunction

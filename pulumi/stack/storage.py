@@ -16,7 +16,7 @@ from stack import policies
 from stack.bucket import COMPONENT, PrivateBucket, Rule, expire
 from stack.config import StorageConfig
 from stack.scope import Scope
-from worker.records import SUPERSEDED
+from worker.domain.asset import SUPERSEDED
 
 SMALLEST_TIERED = 128 * 1024
 """Bytes. Objects up to this size cost more in colder classes than they save."""

@@ -29,7 +29,7 @@ from stack.storage import Buckets
 from worker.settings import PREFIX
 
 COMPONENT = "workflow"
-ENTRY_POINT = "worker.entrypoints.workflow.handler"
+ENTRY_POINT = "worker.entrypoints.lambda_workflow.handler"
 DEFINITION = Path(workflows.__file__).with_name("heavy.asl.json")
 SOURCE = "safelight"
 MEMORY = 512

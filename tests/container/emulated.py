@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.adapters.aws_clients import AwsClients
+from worker.adapters.aws.clients import AwsClients
 from worker.bootstrap import Application, assemble
+from worker.domain.asset import AssetRecord, Status, asset_id_of
 from worker.local.deploy import deploy
 from worker.local.emulator import client_environment, running
 from worker.ports import Message
-from worker.records import AssetRecord, Status, asset_id_of
 from worker.settings import Settings
 
 NOTIFICATION_SECONDS = 30.0

@@ -27,7 +27,7 @@ from docker.models.containers import Container
 from tests.container.engine import LAMBDA, Engine
 from worker.local.emulator import free_port
 
-HANDLER = "worker.entrypoints.ingest.handler"
+HANDLER = "worker.entrypoints.lambda_ingest.handler"
 ROOT = Path(__file__).parents[2]
 PROGRAM = {"x86_64": "aws-lambda-rie-x86_64", "aarch64": "aws-lambda-rie-arm64"}
 LISTENING_SECONDS = 20.0

@@ -10,7 +10,7 @@ import pytest
 
 from tests.container.engine import BATCH, LAMBDA, STRANGER, Engine, mount
 from tests.unit.pictures import encoded, photo
-from worker.media.engine import process
+from worker.imaging.engine import process
 from worker.recipes import load
 from worker.samples import write
 
@@ -68,9 +68,9 @@ def test_the_image_makes_what_the_host_makes(engine: Engine, shared: Path) -> No
 
 STARVE = """
 import operator
-from worker.errors import PoisonInput
-from worker.media.sandbox import SandboxLimits, run
-from worker.media import engine
+from worker.domain.errors import PoisonInput
+from worker.subprocesses.sandbox import SandboxLimits, run
+from worker.imaging import engine
 from worker import recipes
 limits = SandboxLimits(cpu_seconds=30, wall_seconds=30, memory_bytes=16_000_000_000)
 try:

@@ -10,7 +10,7 @@ import pytest
 import worker
 from tests.container.bill_schema import complaints, validator
 from tests.container.engine import BATCH, LAMBDA, Engine
-from worker.adapters.aws_clients import AwsClients
+from worker.adapters.aws.clients import AwsClients
 
 IMAGES = pytest.mark.parametrize("image", [LAMBDA, BATCH])
 
@@ -107,7 +107,9 @@ UNWANTED = ("asyncio", "click", "cv2", "jinja2", "pulumi", "rich")
 
 def test_the_handler_imports_nothing_heavy(engine: Engine) -> None:
     """What the ingest function does not need does not slow its start."""
-    program = "import json, sys, worker.entrypoints.ingest; print(json.dumps(list(sys.modules)))"
+    program = (
+        "import json, sys, worker.entrypoints.lambda_ingest; print(json.dumps(list(sys.modules)))"
+    )
     imported = set(json.loads(engine.python(LAMBDA, program).output))
 
     assert imported & set(UNWANTED) == set()

@@ -19,12 +19,12 @@ import pytest
 from docker.types import Mount
 from PIL import Image
 
-from batch.catalog import KINDS
+from batch.catalogue import KINDS
 from batch.result import result_name
 from tests.container.conftest import writable
 from tests.container.engine import BATCH, STRANGER, Ended, Engine, mount
-from tests.unit.heavy.scenes import Pixels, calm, psnr
-from tests.unit.heavy.test_operations import examples, stored
+from tests.unit.operations.scenes import Pixels, calm, psnr
+from tests.unit.operations.test_operations import examples, stored
 from tests.unit.pictures import encoded, photo
 
 pytestmark = pytest.mark.timeout(120)

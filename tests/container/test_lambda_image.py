@@ -11,8 +11,8 @@ from tests.container.emulated import Cloud, cloud, event
 from tests.container.engine import Engine
 from tests.container.lambda_function import function
 from tests.unit.pictures import encoded, photo, quadrants
+from worker.domain.asset import Status
 from worker.ports import Message
-from worker.records import Status
 
 pytestmark = pytest.mark.timeout(180)
 

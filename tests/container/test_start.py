@@ -73,7 +73,12 @@ def spread(seconds: list[float]) -> str:
 def test_where_the_imports_take_their_time(engine: Engine, figures: list[str]) -> None:
     """The handler's imports by package, as `-X importtime` counts them, for docs/images.md."""
     done = engine.run(
-        LAMBDA, "-X", "importtime", "-c", "import worker.entrypoints.ingest", entrypoint=["python3"]
+        LAMBDA,
+        "-X",
+        "importtime",
+        "-c",
+        "import worker.entrypoints.lambda_ingest",
+        entrypoint=["python3"],
     )
     own: dict[str, int] = {}
     for line in done.errors.splitlines():

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from worker.adapters.aws_clients import AwsClients
+from worker.adapters.aws.clients import AwsClients
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.adapters.dynamodb.schema import INDEXES, PARTITION_KEY, SORT_KEY, index_keys
+from worker.adapters.aws.dynamodb.schema import INDEXES, PARTITION_KEY, SORT_KEY, index_keys
 
 KILOBYTE = 1024
 

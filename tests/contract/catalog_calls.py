@@ -7,9 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.contract.catalog_records import entry
-from worker.errors import AlreadyRecorded, SafelightError, Superseded
+from worker.domain.asset import AssetRecord
+from worker.domain.errors import AlreadyRecorded, SafelightError, Superseded
 from worker.ports import Catalog
-from worker.records import AssetRecord
 
 
 def put(catalog: Catalog, *records: AssetRecord) -> AssetRecord:

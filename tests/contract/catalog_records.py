@@ -7,7 +7,16 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from worker.model import (
+from worker.domain.asset import (
+    AssetRecord,
+    LogEntry,
+    ObjectVersion,
+    Status,
+    StoredRendition,
+    Verdict,
+    version_of,
+)
+from worker.domain.image import (
     ColourSpace,
     Dropped,
     Format,
@@ -16,15 +25,6 @@ from worker.model import (
     Metadata,
     Probe,
     Tags,
-)
-from worker.records import (
-    AssetRecord,
-    LogEntry,
-    ObjectVersion,
-    Status,
-    StoredRendition,
-    Verdict,
-    version_of,
 )
 
 LADDER = (("thumbnail", 256, 256), ("medium", 1024, 768), ("large", 2048, 1536))

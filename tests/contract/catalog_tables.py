@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from worker.adapters.dynamodb import schema
+from worker.adapters.aws.dynamodb import schema
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

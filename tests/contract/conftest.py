@@ -11,9 +11,9 @@ from tests.contract.catalog_tables import make_table
 from tests.contract.object_place import Place
 from tests.emulators import make_sure
 from tests.unit.fakes import MemoryCatalog, MemoryStore
-from worker.adapters.aws_clients import AwsClients
-from worker.adapters.dynamodb.catalog import DynamoCatalog
-from worker.adapters.s3 import S3ObjectStore
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
+from worker.adapters.aws.s3 import S3ObjectStore
 from worker.local.emulator import Emulator, running
 from worker.ports import Catalog
 

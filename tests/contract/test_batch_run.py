@@ -14,9 +14,9 @@ from typing import Any
 from PIL import Image
 
 from tests.contract.catalog_tables import make_table
-from worker.adapters.aws_clients import AwsClients
-from worker.adapters.dynamodb.catalog import DynamoCatalog
-from worker.adapters.s3 import S3ObjectStore
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
+from worker.adapters.aws.s3 import S3ObjectStore
 from worker.local.emulator import Emulator
 
 ROOT = Path(__file__).parents[2]

@@ -13,14 +13,14 @@ from redis import Redis
 
 from tests.contract.redis_server import PROGRAM, callers, hanging, redis_running
 from worker.adapters.memory_cache import ENTRY_BYTES, MemoryCache
-from worker.adapters.redis_cache import (
+from worker.adapters.redis import (
     FIRST_REST_SECONDS,
     LONGEST_REST_SECONDS,
     PREFIX,
     QUIET_SECONDS,
     RedisCache,
 )
-from worker.errors import ConfigurationError
+from worker.domain.errors import ConfigurationError
 from worker.local.emulator import free_port
 from worker.ports import Cache
 

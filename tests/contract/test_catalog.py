@@ -12,12 +12,9 @@ from hypothesis import strategies as st
 from tests.contract import catalog_records as given_
 from tests.contract.catalog_calls import outcome, phash_of, put, sha_of, together
 from tests.contract.catalog_records import OTHER_DIGEST, WAITS, at, bare, entry, record
-from worker.errors import (
-    AlreadyRecorded,
-    Superseded,
-)
+from worker.domain.asset import AssetRecord, Status
+from worker.domain.errors import AlreadyRecorded, Superseded
 from worker.ports import Catalog
-from worker.records import AssetRecord, Status
 
 # --- commit -----------------------------------------------------------------------------------
 

@@ -11,9 +11,9 @@ import pytest
 from tests.contract import catalog_records as given_
 from tests.contract.catalog_calls import outcome, phash_of, put, sha_of, together
 from tests.contract.catalog_records import at, entry, record
-from worker.errors import AssetMissing, Conflict, EngineError, InputError
+from worker.domain.asset import JobRecord, LogEntry, Status
+from worker.domain.errors import AssetMissing, Conflict, EngineError, InputError
 from worker.ports import Catalog
-from worker.records import JobRecord, LogEntry, Status
 
 # --- tags and attributes ----------------------------------------------------------------------
 

@@ -10,10 +10,11 @@ import pytest
 from tests.contract.catalog_records import asset_id, at, bare, entry, record
 from tests.contract.catalog_spy import Answer, answer, refusal, watching
 from tests.contract.catalog_tables import make_table
-from worker.adapters.aws_clients import AwsClients
-from worker.adapters.dynamodb.catalog import DynamoCatalog
-from worker.adapters.dynamodb.requests import ATTEMPTS
-from worker.errors import (
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
+from worker.adapters.aws.dynamodb.requests import ATTEMPTS
+from worker.domain.asset import JobRecord, LogEntry, Status
+from worker.domain.errors import (
     AccessDenied,
     ConfigurationError,
     EngineError,
@@ -22,7 +23,6 @@ from worker.errors import (
     Unreachable,
 )
 from worker.local.emulator import Emulator, free_port
-from worker.records import JobRecord, LogEntry, Status
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

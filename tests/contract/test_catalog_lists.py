@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.catalog_records import at, bare, digest, entry, metadata, record
-from worker.errors import InputError
+from worker.domain.asset import AssetRecord, Page, Status
+from worker.domain.errors import InputError
 from worker.ports import Catalog
-from worker.records import AssetRecord, Page, Status
 
 
 def put(catalog: Catalog, *records: AssetRecord) -> list[AssetRecord]:

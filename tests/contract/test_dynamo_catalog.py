@@ -18,11 +18,11 @@ from tests.contract.catalog_billing import item_size, write_units
 from tests.contract.catalog_records import at, bare, entry, metadata, record
 from tests.contract.catalog_spy import Killed, Turns, watching
 from tests.contract.catalog_tables import everything_in, make_table
-from worker.adapters.aws_clients import AwsClients
-from worker.adapters.dynamodb.catalog import DynamoCatalog
-from worker.errors import AlreadyRecorded, SafelightError, Superseded
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
+from worker.domain.asset import AssetRecord, LogEntry, Status
+from worker.domain.errors import AlreadyRecorded, SafelightError, Superseded
 from worker.local.emulator import Emulator
-from worker.records import AssetRecord, LogEntry, Status
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

@@ -13,11 +13,12 @@ import pytest
 from botocore.stub import Stubber
 
 from tests.contract.canned import clients_for
-from worker.adapters.aws_clients import AwsClients
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.eventbridge import BATCH_BYTES, ROUNDS, EventBridgeEvents
 from worker.adapters.event_json import line, parse
 from worker.adapters.event_log import EventLog, follow
-from worker.adapters.eventbridge import BATCH_BYTES, ROUNDS, EventBridgeEvents
-from worker.errors import (
+from worker.domain.asset import Event
+from worker.domain.errors import (
     AccessDenied,
     ConfigurationError,
     EngineError,
@@ -27,7 +28,6 @@ from worker.errors import (
 )
 from worker.local.emulator import ACCOUNT, REGION, free_port
 from worker.ports import Events
-from worker.records import Event
 
 EVENT = Event(
     id="4b1c", type="asset.accepted", asset="a-1", time="2026-07-01T10:00:00.123456Z",

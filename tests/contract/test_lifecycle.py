@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from worker.adapters.aws_clients import AwsClients
+from worker.adapters.aws.clients import AwsClients
 from worker.local import lifecycle
 
 TAG = {"Key": "superseded", "Value": "true"}

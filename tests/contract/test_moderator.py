@@ -11,9 +11,9 @@ import pytest
 from botocore.stub import Stubber
 
 from tests.contract.canned import clients_for
+from worker.adapters.aws.rekognition import IMAGE_BYTES, RekognitionModerator
 from worker.adapters.no_moderator import NoModerator
-from worker.adapters.rekognition import IMAGE_BYTES, RekognitionModerator
-from worker.errors import EngineError, SafelightError, Throttled
+from worker.domain.errors import EngineError, SafelightError, Throttled
 from worker.ports import ModerationLabel, Moderator
 
 JPEG = b"\xff\xd8\xff\xe0 a picture"

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.contract.object_place import Place
-from worker.errors import EngineError, InputError, ObjectChanged, ObjectMissing
+from worker.domain.errors import EngineError, InputError, ObjectChanged, ObjectMissing
 
 HOSTILE_KEYS = (
     "plain.jpg",

@@ -8,10 +8,10 @@ import pytest
 from botocore.stub import Stubber
 
 from tests.contract.canned import Canned, clients_for, serving
-from worker.adapters import aws_errors
-from worker.adapters.aws_clients import AwsClients
-from worker.adapters.s3 import COPY_BYTES, S3ObjectStore
-from worker.errors import (
+from worker.adapters.aws import errors as aws_errors
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.s3 import COPY_BYTES, S3ObjectStore
+from worker.domain.errors import (
     AccessDenied,
     ConfigurationError,
     SafelightError,

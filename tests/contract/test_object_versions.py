@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.contract.object_place import Place
-from worker.adapters.aws_clients import AwsClients
-from worker.adapters.s3 import S3ObjectStore
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.s3 import S3ObjectStore
 
 
 def test_a_renewed_object_is_as_it_was(place: Place) -> None:

@@ -9,9 +9,9 @@ import pytest
 from botocore.stub import Stubber
 
 from tests.contract.canned import clients_for
-from worker.adapters.aws_clients import AwsClients
-from worker.adapters.sqs import BATCH_BYTES, SqsQueue
-from worker.errors import (
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.sqs import BATCH_BYTES, SqsQueue
+from worker.domain.errors import (
     ConfigurationError,
     Conflict,
     EngineError,

@@ -12,12 +12,12 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from s3transfer.exceptions import RetriesExceededError
 
-from batch.stopping import StopFlag
-from worker.adapters import transfers
-from worker.adapters.aws_clients import AwsClients
-from worker.adapters.s3 import S3ObjectStore
-from worker.adapters.transfers import S3Transfers
-from worker.errors import (
+from batch.stop import StopFlag
+from worker.adapters.aws import transfers
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.s3 import S3ObjectStore
+from worker.adapters.aws.transfers import S3Transfers
+from worker.domain.errors import (
     ConfigurationError,
     ObjectChanged,
     ObjectMissing,

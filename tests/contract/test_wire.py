@@ -23,28 +23,28 @@ import boto3
 import pytest
 from botocore.client import BaseClient
 
-from batch.catalog import KINDS
-from batch.run import main as run_job
+from batch.catalogue import KINDS
+from batch.runner import main as run_job
 from tests.contract.catalog_records import at, bare, entry, everything, record
 from tests.contract.catalog_tables import everything_in, make_table
 from tests.golden import Golden, png
-from tests.unit.heavy_uploads.world import DETAILS, FILES, TYPES
-from worker.adapters.dynamodb.body import unpack
-from worker.adapters.dynamodb.catalog import DynamoCatalog
-from worker.entrypoints import ingest, workflow
-from worker.entrypoints.cli import run
-from worker.local.emulator import ACCOUNT, REGION, Emulator
-from worker.model import Format, MediaFormat
-from worker.records import (
+from tests.unit.finalize.world import DETAILS, FILES, TYPES
+from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
+from worker.adapters.aws.dynamodb.compression import unpack
+from worker.domain.asset import (
     AssetRecord,
-    Film,
     JobRecord,
     LogEntry,
     Status,
     StoredMedia,
     StoredRendition,
     Verdict,
+    VideoInfo,
 )
+from worker.domain.image import Format, MediaFormat
+from worker.entrypoints import lambda_ingest, lambda_workflow
+from worker.entrypoints.cli import run
+from worker.local.emulator import ACCOUNT, REGION, Emulator
 
 ARN = f"arn:aws:batch:{REGION}:{ACCOUNT}"
 MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:heavy"
@@ -230,10 +230,10 @@ def told(
     account.started.clear()
     account.submitted.clear()
     account.events()
-    for module in (ingest, workflow):
+    for module in (lambda_ingest, lambda_workflow):
         module.application.cache_clear()
     yield account
-    for module in (ingest, workflow):
+    for module in (lambda_ingest, lambda_workflow):
         module.application.cache_clear()
 
 
@@ -265,7 +265,7 @@ def delivered(account: Account, number: int, name: str, key: str, **more: Any) -
         "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:uploads.fifo",
         "awsRegion": REGION,
     }
-    return ingest.handler({"Records": [message]}, CONTEXT)
+    return lambda_ingest.handler({"Records": [message]}, CONTEXT)
 
 
 def uploaded(
@@ -311,7 +311,7 @@ def test_uploads(
     assets = {event["detail"]["asset"] for step in found.values() for event in step["events"]}
     objects = told.objects(assets, "delivery", "quarantine")
     monkeypatch.setenv("SAFELIGHT_DELETED_ORIGINALS", "erase")
-    ingest.application.cache_clear()
+    lambda_ingest.application.cache_clear()
     found["erased"] = {"answer": removed(told, 10, "b.png"), "events": told.events()}
 
     golden.check("uploads", told.stable(found))
@@ -326,7 +326,7 @@ def ask_people(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         '[[renditions]]\nname = "one"\nwidth = 8\nformats = [{ format = "png" }]\n'
     )
     monkeypatch.setenv("SAFELIGHT_RECIPE", str(recipe))
-    ingest.application.cache_clear()
+    lambda_ingest.application.cache_clear()
 
 
 # --- heavy uploads ----------------------------------------------------------------------------
@@ -342,7 +342,7 @@ def waiting(account: Account, number: int, key: str, data: bytes) -> tuple[Any, 
 
 def finished(account: Account, named: Mapping[str, str], *jobs: Mapping[str, str]) -> Any:
     """Run the last task of the workflow; all that it says and leaves."""
-    answer = workflow.handler({"task": "finish", **named, "jobs": list(jobs)}, None)
+    answer = lambda_workflow.handler({"task": "finish", **named, "jobs": list(jobs)}, None)
     items = account.items([named["asset"]])
     return {"answer": answer, "events": account.events(), "items": items}
 
@@ -378,7 +378,7 @@ def put(account: Account, key: str, data: bytes) -> None:
 def test_a_heavy_picture(told: Account, golden: Golden) -> None:
     """Its run is started with everything its job is told; the job and the last task do the rest."""
     event, named = waiting(told, 21, "large.png", png(400, 300))
-    answer = workflow.handler(event, None)
+    answer = lambda_workflow.handler(event, None)
     (started,) = told.started
     order = started["input"]
     words = ["--input", order["source"], "--output", order["output"]]
@@ -394,7 +394,7 @@ def test_a_heavy_picture(told: Account, golden: Golden) -> None:
 def test_a_film(told: Account, golden: Golden) -> None:
     """The same of a video: one record of what five jobs have left."""
     event, named = waiting(told, 22, "film.mp4", FILM)
-    answer = workflow.handler(event, None)
+    answer = lambda_workflow.handler(event, None)
     (started,) = told.started
     for kind in FILES:
         leave(told, named, kind, hashlib.md5(FILM, usedforsecurity=False).hexdigest())
@@ -408,7 +408,7 @@ def test_a_film_whose_jobs_fail(told: Account, golden: Golden) -> None:
     _, named = waiting(told, 23, "fails.mp4", FILM)
     failed = {"kind": "transcode", "state": "failed", "error": "E", "cause": "C"}
     done = finished(told, named, failed)
-    workflow.handler({"task": "start", **named, "attempt": 2}, None)
+    lambda_workflow.handler({"task": "start", **named, "attempt": 2}, None)
     golden.check_part("heavy", "failed", told.stable({"finish": done, "run": told.started[0]}))
 
 
@@ -417,7 +417,7 @@ def test_a_film_whose_jobs_fail(told: Account, golden: Golden) -> None:
 
 def records() -> Sequence[AssetRecord]:
     """Every status, and every field set in one of them."""
-    film = Film(
+    film = VideoInfo(
         container="mov,mp4",
         duration_ms=2000,
         width=320,

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.contract.canned import clients_for
-from worker.adapters.aws_clients import AwsClients
-from worker.adapters.stepfunctions import INPUT_BYTES, StepFunctionsWorkflows, execution_name
-from worker.errors import ConfigurationError, EngineError, Unreachable
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.stepfunctions import INPUT_BYTES, StepFunctionsWorkflows, execution_name
+from worker.domain.errors import ConfigurationError, EngineError, Unreachable
 from worker.local.emulator import ACCOUNT, REGION, free_port
 from worker.ports import Workflows
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from pulumi.runtime import Mocks
 
-from worker.local.infra import recorder
-from worker.local.infra.declaration import Declaration
+from worker.infra import recorder
+from worker.infra.declaration import Declaration
 
 _known: dict[str, Declaration] = {}
 _folder: Path | None = None

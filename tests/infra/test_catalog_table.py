@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.infra.declared import Declaration
-from worker.adapters.dynamodb import schema
+from worker.adapters.aws.dynamodb import schema
 
 
 def test_the_table_has_the_adapters_keys_and_indexes(ordered: Declaration) -> None:

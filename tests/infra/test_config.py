@@ -21,7 +21,7 @@ from stack.config import (
 )
 from tests.infra.configs import camel
 from tests.infra.declared import BATCH_IMAGE, IMAGE, IMAGES, declare
-from worker.errors import ProblemsError
+from worker.domain.errors import ProblemsError
 from worker.settings import Ordering
 
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
 
-from batch.catalog import KINDS
+from batch.catalogue import KINDS
 from tests.infra.declared import ANSWERS, BATCH_IMAGE, IMAGE, Declaration, declare
-from worker.local.deploy import program
+from worker.infra import program
 from worker.settings import Settings
 
 JOBS = len(KINDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from batch.catalog import KINDS, RETRY
+from batch.catalogue import KINDS, RETRY
 from tests.infra.declared import ACCOUNT, BATCH_IMAGE, Declaration
 
 

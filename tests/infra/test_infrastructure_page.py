@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from worker.local.deploy import checkout
-from worker.local.infra import documents, page
-from worker.local.infra.components import Components
-from worker.local.infra.purposes import PURPOSES
+from worker.infra import checkout, documents, page
+from worker.infra.components import Components
+from worker.infra.descriptions import PURPOSES
 
 HOME = checkout.folder()
 

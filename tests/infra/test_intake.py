@@ -174,7 +174,7 @@ def test_the_function_is_an_image_by_digest(chosen: Declaration) -> None:
     function = chosen.one("lambda/Function", "ingest").inputs
 
     assert (function["packageType"], function["imageUri"]) == ("Image", IMAGE)
-    assert function["imageConfig"] == {"commands": ["worker.entrypoints.ingest.handler"]}
+    assert function["imageConfig"] == {"commands": ["worker.entrypoints.lambda_ingest.handler"]}
     assert function["architectures"] == ["x86_64"]
     assert (function["memorySize"], function["timeout"]) == (3008, 90)
     assert function["loggingConfig"] == {"logFormat": "JSON", "logGroup": "safelight-test-ingest"}

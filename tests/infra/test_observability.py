@@ -12,7 +12,7 @@ from batch import reporting
 from stack import dashboard, metric_filters
 from tests.infra.configs import WITHOUT
 from tests.infra.declared import Declaration, declare
-from worker.services.ingest.prepare import Outcome
+from worker.services.ingest.prepare import IngestOutcome
 
 
 def test_every_queue_every_function_and_the_workflow_are_watched(ordered: Declaration) -> None:
@@ -281,5 +281,5 @@ def test_the_dashboard_asks_for_the_figures_that_are_counted() -> None:
     names = {line[1] for line in uploads["properties"]["metrics"]}
     search = jobs["properties"]["metrics"][0][0]["expression"]
 
-    assert names - {"Failed"} <= {one.value.title() for one in Outcome}
+    assert names - {"Failed"} <= {one.value.title() for one in IngestOutcome}
     assert f"{{{reporting.NAMESPACE},service,kind,outcome}}" in search

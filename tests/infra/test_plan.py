@@ -15,14 +15,13 @@ import pytest
 from pulumi.runtime import MockCallArgs, MockResourceArgs
 
 from tests.infra.declared import declare
+from worker.domain.errors import ProblemsError
 from worker.entrypoints.cli import run
-from worker.errors import ProblemsError
-from worker.local.deploy import checkout
-from worker.local.infra import history, preview, stack_file
-from worker.local.infra import plan as plans
-from worker.local.infra.plan import Plan
-from worker.local.infra.recorder import record
-from worker.local.infra.symbols import Symbols, shown, symbol
+from worker.infra import checkout, history, preview, stack_file
+from worker.infra import plan as plans
+from worker.infra.placeholders import Symbols, shown, symbol
+from worker.infra.plan import Plan
+from worker.infra.recorder import record
 
 HOME = checkout.folder()
 
@@ -88,7 +87,7 @@ def test_the_same_configuration_is_the_same_plan(
     prod: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Resources are registered by several threads; the plan does not show it."""
-    monkeypatch.setattr("worker.local.infra.preview.record", record)  # another run of the program
+    monkeypatch.setattr("worker.infra.preview.record", record)  # another run of the program
 
     assert made() == prod
 
@@ -199,7 +198,7 @@ def test_symbols_are_shown_as_people_read_them() -> None:
 def test_two_resources_of_one_identity_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pulumi's engine refuses them half-way through a deployment; mocks do not."""
     from stack.cost import CostControls
-    from worker.errors import ConfigurationError
+    from worker.domain.errors import ConfigurationError
 
     inner = CostControls.__init__
 
@@ -218,7 +217,7 @@ def test_two_resources_of_one_identity_are_refused(monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for the last plans that is not the checkout's."""
-    monkeypatch.setattr("worker.local.infra.history.FOLDER", str(tmp_path / "plans"))
+    monkeypatch.setattr("worker.infra.history.FOLDER", str(tmp_path / "plans"))
     return tmp_path / "plans"
 
 

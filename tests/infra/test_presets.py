@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from batch.catalog import KINDS
+from batch.catalogue import KINDS
 from stack.config import SECTIONS, read
 from tests.golden import Golden
 from tests.infra import presets, rules

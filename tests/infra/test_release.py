@@ -9,11 +9,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.infra.declared import IMAGE, declare
-from worker.errors import ConfigurationError, ProblemsError
-from worker.local.deploy import checkout
-from worker.local.infra import preview, release, stack_file, state
-from worker.local.infra.__main__ import main
-from worker.local.infra.stack_file import StackFile
+from worker.domain.errors import ConfigurationError, ProblemsError
+from worker.infra import checkout, preview, release, stack_file, state
+from worker.infra.__main__ import main
+from worker.infra.stack_file import StackFile
 
 HOME = checkout.folder()
 
@@ -92,7 +91,7 @@ def test_a_mistaken_configuration_is_told_before_anything_is_built(
         release.check("dev", file)
     assert len(caught.value.problems) == 2
 
-    monkeypatch.setattr("worker.local.infra.release.own_file", lambda _stack: file.path)
+    monkeypatch.setattr("worker.infra.release.own_file", lambda _stack: file.path)
     assert main(["check", "dev"]) == 2
     assert "intake.memory" in capsys.readouterr().err
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from batch.catalog import KINDS
+from batch.catalogue import KINDS
 from stack.workflow import DEFINITION, filled
 from tests.infra.declared import Declaration
 from worker.local.workflows import INVOKE, SUBMIT_JOB

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import boto3
 
-from worker.local.actors import Actor
+from worker.local.roles import Actor
 
 
 def acting(who: Mapping[str, str], actor: Actor) -> dict[str, str]:

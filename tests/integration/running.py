@@ -20,10 +20,10 @@ from typing import Any
 
 from PIL import Image
 
-from worker.adapters.aws_clients import AwsClients
+from worker.adapters.aws.clients import AwsClients
 from worker.bootstrap import Application, assemble
+from worker.domain.errors import PortTaken
 from worker.entrypoints import cli
-from worker.errors import PortTaken
 from worker.local.emulator import client_environment, free_port, require_free
 from worker.settings import Settings
 

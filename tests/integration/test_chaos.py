@@ -24,14 +24,14 @@ import pytest
 from tests.integration.acting import acting
 from tests.integration.fault_proxy import FaultProxy
 from tests.unit.pictures import encoded, photo
-from worker.adapters.aws_clients import AwsClients
+from worker.adapters.aws.clients import AwsClients
 from worker.bootstrap import Application, assemble
-from worker.local.actors import Actors
+from worker.domain.asset import AssetRecord, Status, asset_id_of
 from worker.local.deploy import deploy, read_outputs
 from worker.local.emulator import running
+from worker.local.roles import Actors
 from worker.local.stack import HANDLER
 from worker.ports import Message
-from worker.records import AssetRecord, Status, asset_id_of
 from worker.settings import Settings
 
 UPLOADS = 200

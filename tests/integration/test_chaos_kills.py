@@ -18,15 +18,15 @@ from random import Random
 
 import pytest
 
-from tests.integration.heavy_uploads import clip
+from tests.integration.job_uploads import clip
 from tests.integration.running import COMMAND, Running, environment, stack, until
 from tests.integration.test_chaos import check, recorded
 from tests.unit.pictures import encoded, photo
 from worker.bootstrap import Application
-from worker.errors import SafelightError
+from worker.domain.asset import Status, asset_id_of
+from worker.domain.errors import SafelightError
 from worker.local.address import EVENTS
 from worker.local.emulator import free_port
-from worker.records import Status, asset_id_of
 
 BETWEEN = 6
 """Uploads answered between two kills."""

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.integration.heavy_uploads import clip, jobs_of
+from tests.integration.job_uploads import clip, jobs_of
 from tests.integration.running import Running, picture, stack, until
-from worker.adapters.aws_clients import AwsClients
+from worker.adapters.aws.clients import AwsClients
+from worker.domain.asset import SUPERSEDED, Status, asset_id_of
 from worker.local import lifecycle
-from worker.records import SUPERSEDED, Status, asset_id_of
 
 A, B = "uploads/a.jpg", "uploads/b.jpg"
 

@@ -13,12 +13,12 @@ import pytest
 
 from tests.emulators import make_sure
 from tests.infra.configs import switched
-from worker.adapters.dynamodb import schema
-from worker.errors import ConfigurationError, EmulatorError
-from worker.local.actors import Actors
+from worker.adapters.aws.dynamodb import schema
+from worker.domain.errors import ConfigurationError, EmulatorError
 from worker.local.deploy import Outputs, deploy, read_outputs
 from worker.local.deploy.kinds.kind import EmulatorClients
 from worker.local.emulator import Emulator, free_port, running, start
+from worker.local.roles import Actors
 from worker.local.stack import HANDLER, WORKFLOW_HANDLER
 from worker.local.workflows import SEND
 from worker.services.ingest.messages import uploads_in

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 
 from tests.emulators import make_sure
-from worker.local import emulator, leash
+from worker.local import emulator, parent_death_signal
 from worker.local.durable.store import UNWRITABLE
 from worker.local.root_clients import RootClients
 
@@ -42,7 +42,7 @@ class Kept:
             log=self.folder / "log",
             state=self.folder / "state",
             enforce_iam=True,
-            launcher=launcher or leash.command(()),
+            launcher=launcher or parent_death_signal.command(()),
         )
         self._ends.callback(self.running.stop)
         return RootClients(self.running.environment)

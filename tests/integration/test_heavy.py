@@ -18,7 +18,7 @@ from random import Random
 import pytest
 from PIL import Image
 
-from tests.integration.heavy_uploads import (
+from tests.integration.job_uploads import (
     CLIP_SECONDS,
     HEIGHT,
     SECONDS,
@@ -30,17 +30,14 @@ from tests.integration.heavy_uploads import (
     wait_for,
 )
 from tests.integration.running import Running, stack
-from worker.adapters.aws_clients import AwsClients
-from worker.errors import Reason
-from worker.jobs import JobState
+from worker.adapters.aws.clients import AwsClients
+from worker.domain.asset import AssetRecord, Status
+from worker.domain.errors import Reason
+from worker.domain.image import Format, MediaFormat
+from worker.domain.job import JobState
+from worker.domain.keys import quarantine_key, version_prefix
 from worker.local import address
 from worker.local.batch.jobs import LocalJobs
-from worker.model import Format, MediaFormat
-from worker.records import (
-    AssetRecord,
-    Status,
-)
-from worker.services.ingest.output import quarantine_key, version_prefix
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed"),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.heavy_uploads import clip
+from tests.integration.job_uploads import clip
 from tests.integration.running import COMMAND, Running, alive, environment, picture, stack, until
 from worker.local.emulator import free_port
 

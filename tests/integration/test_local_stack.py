@@ -29,7 +29,7 @@ from tests.integration.running import (
     stack,
     until,
 )
-from worker.adapters.aws_clients import AwsClients
+from worker.adapters.aws.clients import AwsClients
 from worker.local import address
 from worker.local.emulator import free_port
 
@@ -117,7 +117,7 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="a leash is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
 def test_a_killed_stack_leaves_no_process(tmp_path: Path) -> None:
     """SIGKILL of `safelight up` itself: the kernel ends what it started; a new one can begin."""
     data = tmp_path / "data"

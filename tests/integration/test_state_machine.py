@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 import batch.workflows
-from batch import catalog
+from batch import catalogue
 from tests.emulators import make_sure
 from tests.integration.running import until
-from worker.adapters.aws_clients import AwsClients
-from worker.adapters.sqs import SqsQueue
-from worker.adapters.stepfunctions import StepFunctionsWorkflows
-from worker.jobs import JobRequest, JobState, JobStatus
-from worker.local import emulator, leash
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.sqs import SqsQueue
+from worker.adapters.aws.stepfunctions import StepFunctionsWorkflows
+from worker.domain.job import JobRequest, JobState, JobStatus
+from worker.local import emulator, parent_death_signal
 from worker.local.batch.jobs import LocalJobs
 from worker.local.batch.table import opened, request_of
 from worker.local.workflows import QUEUE, AwsTaskTokens, Deployed, WorkflowTasks, on_queue
@@ -64,7 +64,7 @@ class Machine:
             port=self._port,
             log=self._folder / "log",
             state=self._folder / "state",
-            launcher=leash.command(()),
+            launcher=parent_death_signal.command(()),
         )
         self._ends.callback(self._running.stop)
 
@@ -80,7 +80,7 @@ class Machine:
 
     def tasks(self) -> WorkflowTasks:
         """In a process that has just been started."""
-        kinds = {f"Job{one.title().replace('-', '')}": one for one in catalog.KINDS}
+        kinds = {f"Job{one.title().replace('-', '')}": one for one in catalogue.KINDS}
         return WorkflowTasks(
             queue=SqsQueue(self._clients),
             url=QUEUE,
@@ -148,7 +148,7 @@ class Machine:
 
 def check_request(request: JobRequest) -> None:
     """A mistake in kind, parameters or array would show on AWS only."""
-    kind = catalog.kind(request.kind)
+    kind = catalogue.kind(request.kind)
     assert all(kind.parameter(name) for name in request.parameters), request
     assert kind.array or request.array_size is None
     assert request.inputs == (INPUT["source"],)

@@ -6,9 +6,9 @@ from typing import Any
 
 from botocore.stub import Stubber
 
-from worker.adapters.aws_clients import AwsClients
-from worker.adapters.batch_jobs import BatchJobs
-from worker.jobs import JobRequest
+from worker.adapters.aws.batch import BatchJobs
+from worker.adapters.aws.clients import AwsClients
+from worker.domain.job import JobRequest
 
 ARN = "arn:aws:batch:eu-north-1:123456789012"
 REQUEST = JobRequest(

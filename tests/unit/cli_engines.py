@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from worker.errors import PoisonInput, Reason, UnsupportedInput
-from worker.model import (
+from worker.domain.errors import PoisonInput, Reason, UnsupportedInput
+from worker.domain.image import (
     Dropped,
     Encoding,
     Format,
@@ -28,7 +28,7 @@ from worker.model import (
     RenditionSpec,
     Tags,
 )
-from worker.services.local_run.engine import Confinement, Engine, Planned, Result
+from worker.services.process_files.engine import Confinement, Engine, Planned, Result
 
 RECIPE = Recipe(
     name="test",

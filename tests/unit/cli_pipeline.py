@@ -13,11 +13,7 @@ import pytest
 from tests.unit.fakes import MemoryCatalog, MemoryEvents, MemoryStore
 from tests.unit.memory_queue import MemoryQueue
 from worker.bootstrap import Application
-from worker.entrypoints.cli import run
-from worker.local import address
-from worker.local.batch.jobs import LocalJobs
-from worker.model import Format
-from worker.records import (
+from worker.domain.asset import (
     AssetRecord,
     LogEntry,
     ObjectVersion,
@@ -27,6 +23,10 @@ from worker.records import (
     asset_id_of,
     version_of,
 )
+from worker.domain.image import Format
+from worker.entrypoints.cli import run
+from worker.local import address
+from worker.local.batch.jobs import LocalJobs
 from worker.settings import Settings
 
 ENDPOINT = "http://127.0.0.1:9"

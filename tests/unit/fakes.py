@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from worker.adapters.listing import Cursors, check_limit, now, place, stamp
-from worker.adapters.object_rules import encode_metadata, readable_key, writable_key
-from worker.adapters.succession import (
+from worker.adapters.aws.dynamodb.cursors import Cursors, check_limit, now, place, stamp
+from worker.adapters.aws.object_rules import encode_metadata, readable_key, writable_key
+from worker.adapters.catalog_rules import (
     MAX_SAME_CONTENT,
     MAX_SIMILAR,
     bits_apart,
@@ -22,10 +22,7 @@ from worker.adapters.succession import (
     relabel,
     succeed,
 )
-from worker.errors import AssetMissing, ObjectChanged, ObjectMissing
-from worker.labels import check_id
-from worker.ports import StoredObject
-from worker.records import (
+from worker.domain.asset import (
     AssetRecord,
     Event,
     JobRecord,
@@ -36,6 +33,9 @@ from worker.records import (
     Similar,
     Status,
 )
+from worker.domain.errors import AssetMissing, ObjectChanged, ObjectMissing
+from worker.domain.labels import check_id
+from worker.ports import StoredObject
 
 MODIFIED = "2026-01-02T03:04:05.678Z"
 """When every object here was last modified."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tests.unit.heic import make_heic
 from tests.unit.specimens import chunk, picture, saved, specimen, svg
-from worker.errors import Reason
+from worker.domain.errors import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

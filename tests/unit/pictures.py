@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyvips
 from PIL import Image
 
-from worker.media.engine import Processed, process
-from worker.model import Encoding, Format, Recipe, Rendition, RenditionSpec
+from worker.domain.image import Encoding, Format, Recipe, Rendition, RenditionSpec
+from worker.imaging.engine import ProcessedImage, process
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -77,7 +77,7 @@ def one(
 
 def everything(
     data: bytes, *encodings: Encoding | None, recipe: Recipe | None = None, **spec: Any
-) -> Processed:
+) -> ProcessedImage:
     """Process with a recipe of one size."""
     chosen = tuple(e for e in encodings if e is not None) or (Encoding(format=Format.PNG),)
     size = RenditionSpec(name="it", encodings=chosen, **({"width": 64, "height": 64} | spec))

@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.errors import (
+from worker.domain.errors import (
     DamagedInput,
     LimitExceeded,
     Problem,
@@ -23,9 +23,9 @@ from worker.errors import (
     StorageFull,
     UnsupportedInput,
 )
-from worker.media import sandbox
-from worker.media import sandbox_wire as wire
-from worker.model import Dropped, Format, Rendition
+from worker.domain.image import Dropped, Format, Rendition
+from worker.subprocesses import sandbox
+from worker.subprocesses import sandbox_wire as wire
 
 
 def add(left: int, right: int) -> int:

@@ -16,7 +16,7 @@ from pyvips.enums import ForeignKeep
 
 from tests.unit.pictures import Pixels, encoded
 from tests.unit.specimens import chunk
-from worker.media.encode import attach
+from worker.imaging.encode import attach
 
 Floats = npt.NDArray[np.float64]
 

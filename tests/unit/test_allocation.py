@@ -9,7 +9,7 @@ import pytest
 
 _PROGRAM = """
 import resource
-from worker.media.allocation import keep_memory
+from worker.imaging.malloc import keep_memory
 tuned = keep_memory()
 def faults(rounds):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

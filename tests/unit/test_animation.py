@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.unit.pictures import everything, one
-from worker.errors import LimitExceeded, Reason
-from worker.media.animation import gif_timing, shown_ms, written_delays
-from worker.media.encode import Extras, Picture, encode
-from worker.media.probe import probe
-from worker.model import Encoding, Format, Limits, Recipe
+from worker.domain.errors import LimitExceeded, Reason
+from worker.domain.image import Encoding, Format, Limits, Recipe
+from worker.imaging.animation import gif_timing, shown_ms, written_delays
+from worker.imaging.encode import Extras, Picture, encode
+from worker.imaging.probe import probe
 
 WEBP = Encoding(format=Format.WEBP)
 GIF = Encoding(format=Format.GIF)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from worker.adapters.aws_clients import READ_SECONDS, AwsClients
-from worker.adapters.sqs import WAIT_SECONDS
-from worker.errors import ConfigurationError
+from worker.adapters.aws.clients import READ_SECONDS, AwsClients
+from worker.adapters.aws.sqs import WAIT_SECONDS
+from worker.domain.errors import ConfigurationError
 
 ENVIRONMENT = {
     "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
@@ -29,7 +29,7 @@ ENVIRONMENT = {
 def test_importing_and_making_them_does_not_load_boto3() -> None:
     """A process that never asks AWS does not pay for loading its library."""
     program = (
-        "import sys; from worker.adapters.aws_clients import AwsClients; AwsClients();"
+        "import sys; from worker.adapters.aws.clients import AwsClients; AwsClients();"
         "sys.exit('boto3' in sys.modules)"
     )
     root = Path(__file__).parents[2]

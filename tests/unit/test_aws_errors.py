@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from botocore import exceptions as boto
 
-from worker.adapters.aws_errors import aws_call, translate
-from worker.errors import (
+from worker.adapters.aws.errors import aws_call, translate
+from worker.domain.errors import (
     AccessDenied,
     ConfigurationError,
     Conflict,

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from tests.unit.fakes import MODIFIED, MemoryStore
 from tests.unit.memory_queue import MemoryQueue
+from worker.domain.asset import sort_key
+from worker.domain.errors import InputError, Throttled
 from worker.entrypoints.cli.backfill import load, save
-from worker.errors import InputError, Throttled
-from worker.records import sort_key
 from worker.services import backfill
-from worker.services.backfill import Assumptions, Found, Listing, Prices, Progress
+from worker.services.backfill import Assumptions, BackfillProgress, ListedObject, Listing, Prices
 from worker.services.ingest.messages import uploads_in
 from worker.services.inventory import COLUMNS, open_inventory
 
@@ -27,9 +27,11 @@ TIME = "2026-01-02T03:04:05.678Z"
 URL = "http://here/work.fifo"
 
 
-def found(key: str, *, size: int = 10, bucket: str = "intake", mark: str = "") -> Found:
+def found(key: str, *, size: int = 10, bucket: str = "intake", mark: str = "") -> ListedObject:
     """An object."""
-    return Found(bucket=bucket, key=key, size=size, modified=TIME, etag="e", mark=mark or key)
+    return ListedObject(
+        bucket=bucket, key=key, size=size, modified=TIME, etag="e", mark=mark or key
+    )
 
 
 @dataclass
@@ -39,7 +41,7 @@ class Objects:
     count: int
     name: str = "objects"
 
-    def after(self, mark: str) -> Iterator[Found]:
+    def after(self, mark: str) -> Iterator[ListedObject]:
         """Objects 1 to count."""
         for number in range(int(mark or 0) + 1, self.count + 1):
             yield found(f"k{number}", mark=str(number))
@@ -51,7 +53,7 @@ class Run:
     def __init__(self) -> None:
         """Start at the beginning."""
         self.queue = MemoryQueue()
-        self.saved: list[Progress] = []
+        self.saved: list[BackfillProgress] = []
         self.seconds = 0.0
 
     def pause(self, seconds: float) -> None:
@@ -59,8 +61,8 @@ class Run:
         self.seconds += seconds
 
     def __call__(
-        self, source: backfill.Source, *, rate: float = 1000, stop_after: int | None = None
-    ) -> Progress:
+        self, source: backfill.BackfillSource, *, rate: float = 1000, stop_after: int | None = None
+    ) -> BackfillProgress:
         """Go on where the last run was."""
         return backfill.run(
             source,
@@ -68,7 +70,7 @@ class Run:
             url=URL,
             bucket="intake",
             rate=rate,
-            progress=self.saved[-1] if self.saved else Progress(source=source.name),
+            progress=self.saved[-1] if self.saved else BackfillProgress(source=source.name),
             save=self.saved.append,
             stopped=lambda: stop_after is not None and len(self.queue.sent) >= stop_after,
             pause=self.pause,
@@ -139,7 +141,9 @@ def test_the_rate_is_kept() -> None:
 
     progress = run(Objects(100), rate=20)
 
-    assert progress == Progress(source="objects", mark="100", sent=100, bytes=1000, finished=True)
+    assert progress == BackfillProgress(
+        source="objects", mark="100", sent=100, bytes=1000, finished=True
+    )
     assert run.seconds == pytest.approx(4.5)
 
 
@@ -173,7 +177,7 @@ def test_folder_markers_are_passed_over() -> None:
     """The empty objects that consoles make to show a folder are no uploads."""
 
     class Mixed(Objects):
-        def after(self, mark: str) -> Iterator[Found]:
+        def after(self, mark: str) -> Iterator[ListedObject]:
             return iter([found("a/", size=0), found("a/b"), found("c/", size=5)])
 
     run = Run()
@@ -187,7 +191,7 @@ def test_another_bucket_is_refused() -> None:
     """Ingest passes over events of other buckets: enqueuing them would look like success."""
 
     class Foreign(Objects):
-        def after(self, mark: str) -> Iterator[Found]:
+        def after(self, mark: str) -> Iterator[ListedObject]:
             return iter([found("a", bucket="elsewhere")])
 
     run = Run()
@@ -325,14 +329,17 @@ def test_another_file_or_other_columns_are_another_source(tmp_path: Path) -> Non
 
 def test_progress_survives_in_its_file(tmp_path: Path) -> None:
     """Saved, loaded, finished: a finished backfill begins anew."""
-    path, progress = tmp_path / "deep" / "state.json", Progress(source="s", mark="k", sent=7)
+    path, progress = (
+        tmp_path / "deep" / "state.json",
+        BackfillProgress(source="s", mark="k", sent=7),
+    )
 
-    assert load(path, "s") == Progress(source="s")
+    assert load(path, "s") == BackfillProgress(source="s")
     save(path, progress)
     assert load(path, "s") == progress
     assert [item.name for item in path.parent.iterdir()] == ["state.json"]
     save(path, replace(progress, finished=True))
-    assert load(path, "s") == Progress(source="s")
+    assert load(path, "s") == BackfillProgress(source="s")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"source": "s", "other": 1}', "\xff"])

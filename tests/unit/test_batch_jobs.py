@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.unit.batch_stubs import BY_NAME, COMMAND, QUEUE, REQUEST, SUBMISSION, Stubs
-from worker.adapters.pacing import Pace
-from worker.errors import (
+from worker.adapters.aws.pacing import Pace
+from worker.domain.errors import (
     AccessDenied,
     ConfigurationError,
     EngineError,
@@ -20,7 +20,7 @@ from worker.errors import (
     Throttled,
     Unreachable,
 )
-from worker.jobs import JobState
+from worker.domain.job import JobState
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from worker.bench.compare import MadeFile, commands
 from worker.bench.config import LABELS, SAME, USUAL, Key
 from worker.bench.corpus import SAMPLE_BYTES, collect, generate
 from worker.bench.measure import FileScore, Original, placements
-from worker.errors import InputError
-from worker.model import Encoding, Fit, Format, Recipe, RenditionSpec
+from worker.domain.errors import InputError
+from worker.domain.image import Encoding, Fit, Format, Recipe, RenditionSpec
 
 # --- arithmetic -------------------------------------------------------------------------------
 

@@ -21,8 +21,8 @@ from worker.bench.compare import (
     find_sharp,
 )
 from worker.bench.config import Key, Size, Work
+from worker.domain.errors import EngineError, InputError
 from worker.entrypoints.cli.bench import command
-from worker.errors import EngineError, InputError
 
 WORK = Work(
     sizes=(

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.unit.bench_results import report
 from worker.bench import report as output
 from worker.bench.config import LABELS, Key
-from worker.errors import InputError
+from worker.domain.errors import InputError
 
 
 def rows(table: str) -> list[list[str]]:

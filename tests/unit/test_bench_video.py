@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from worker.bench.video import Cost, VideoFigures, check_size
-from worker.errors import InputError
+from worker.domain.errors import InputError
 
 FIGURES = VideoFigures(
     film_seconds=90.0,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.adapters.dynamodb import keys, schema
-from worker.adapters.dynamodb.items import (
+from worker.adapters.aws.dynamodb import keys, schema
+from worker.adapters.aws.dynamodb.items import (
     Stored,
     job_item,
     log_item,
@@ -19,8 +19,8 @@ from worker.adapters.dynamodb.items import (
     similar_item,
     tag_item,
 )
-from worker.errors import InputError
-from worker.records import AssetRecord, JobRecord, LogEntry, ObjectVersion, Status
+from worker.domain.asset import AssetRecord, JobRecord, LogEntry, ObjectVersion, Status
+from worker.domain.errors import InputError
 
 NOON = "2026-05-09T12:00:00.000000Z"
 RECORD = AssetRecord(

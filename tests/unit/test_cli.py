@@ -10,8 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from worker.entrypoints.cli import cli, output, progress, run
-from worker.errors import (
+from worker.domain.errors import (
     DamagedInput,
     EngineError,
     InputError,
@@ -22,9 +21,10 @@ from worker.errors import (
     StorageFull,
     TransientError,
 )
-from worker.services.local_run.manifest import Cause, Entry, InputFile, RecipeUsed, Status
+from worker.entrypoints.cli import cli, output, progress, run
+from worker.services.process_files.manifest import Cause, Entry, FileStatus, InputFile, RecipeUsed
 
-HEAVY = {"cattrs", "jinja2", "numpy", "PIL", "pyvips", "rich", "tomllib", "worker.media"}
+HEAVY = {"cattrs", "jinja2", "numpy", "PIL", "pyvips", "rich", "tomllib", "worker.imaging"}
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,7 +173,7 @@ def test_line_of_a_rejected_source() -> None:
     """A rejected source is one line with its code, whatever it is called."""
     entry = Entry(
         source="in/a\nb.jpg",
-        status=Status.REJECTED,
+        status=FileStatus.REJECTED,
         reason=Cause(code="empty", message="no bytes"),
         name="a-b",
         input=InputFile(path="../in/a\nb.jpg", bytes=0, modified_ns=0, sha256=None),

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli_pipeline import Pipeline, pipeline
+from worker.domain.asset import AssetRecord, JobRecord, Status
 from worker.entrypoints.cli import asset_list
-from worker.records import AssetRecord, JobRecord, Status
 
 
 @pytest.fixture

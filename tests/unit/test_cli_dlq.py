@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.unit.cli_pipeline import OUTPUTS, Pipeline, pipeline
-from worker.errors import AccessDenied, SafelightError, Unreachable
-from worker.records import AssetRecord, Status
-from worker.services import dead_letters, undelivered
+from worker.domain.asset import AssetRecord, Status
+from worker.domain.errors import AccessDenied, SafelightError, Unreachable
+from worker.services import dead_letters, unstarted
 
 DEAD = "http://127.0.0.1:9/1/dead.fifo"
 HEAVY = OUTPUTS["heavyDeadLetters"]
@@ -129,6 +129,6 @@ def test_the_reason_of_the_bus_is_in_the_attributes() -> None:
     event = {"detail-type": "asset.heavy", "detail": {"asset": "a", "data": {"version": "v"}}}
     attributes = {"ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "may not call"}
 
-    found = undelivered.read(json.dumps(event), attributes)
+    found = unstarted.read(json.dumps(event), attributes)
     assert (found.asset, found.version, found.cause) == ("a", "v", "undelivered")
     assert found.reason == "NO_PERMISSIONS: may not call"

@@ -11,17 +11,17 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.unit.cli_engines import MEASURES, PROBE
-from worker.model import Dropped, Format, Metadata, Tags
-from worker.services.local_run import gallery, manifest, wording
-from worker.services.local_run.manifest import (
+from worker.domain.image import Dropped, Format, Metadata, Tags
+from worker.services.process_files import gallery, manifest, wording
+from worker.services.process_files.manifest import (
     Cause,
     Entry,
+    FileStatus,
     InputFile,
     RecipeUsed,
-    Status,
     WrittenRendition,
 )
-from worker.services.local_run.shown import loaded_by_phone
+from worker.services.process_files.served import loaded_by_phone
 
 HOSTILE = "in/\"><script>alert(1)</script>'\n日本 %2e?#.jpg"
 
@@ -42,7 +42,7 @@ def made(name: str, format_: Format, width: int, height: int, size: int) -> Writ
 
 ACCEPTED = Entry(
     source="in/photo.jpg",
-    status=Status.ACCEPTED,
+    status=FileStatus.ACCEPTED,
     reason=None,
     name="photo",
     input=InputFile(path="../in/photo.jpg", bytes=10_000, modified_ns=1, sha256="0" * 64),
@@ -68,7 +68,7 @@ REJECTED = replace(
     ACCEPTED,
     source="in/bad.jpg",
     name="bad",
-    status=Status.REJECTED,
+    status=FileStatus.REJECTED,
     reason=Cause(code="truncated", message="it ends early"),
     renditions=(),
     dropped=(),

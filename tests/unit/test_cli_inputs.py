@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.errors import InputError
-from worker.services.local_run.inputs import find
+from worker.domain.errors import InputError
+from worker.services.process_files.inputs import find
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ import click
 import pytest
 from PIL import Image
 
+from worker.domain.job import JobRequest
 from worker.entrypoints.cli import run
-from worker.jobs import JobRequest
 from worker.local import address
 from worker.local.batch.jobs import LocalJobs
 

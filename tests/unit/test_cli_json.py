@@ -14,11 +14,11 @@ from PIL import Image
 
 from tests.golden import Golden, shape
 from tests.unit.cli_pipeline import Pipeline, pipeline
+from worker.domain.asset import AssetRecord, Status
+from worker.domain.job import JobRequest
 from worker.entrypoints.cli import cli, run
 from worker.entrypoints.cli.kinds import KindGroup
-from worker.jobs import JobRequest
 from worker.local import address
-from worker.records import AssetRecord, Status
 
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 SHAPES: dict[str, str] = dict(
@@ -160,7 +160,7 @@ def test_a_command_prints_its_shape(
     """All of standard output is that shape, with these keys, however the command ends."""
     # What these two write takes seconds, and is tested elsewhere.
     monkeypatch.setattr("worker.samples.write", lambda folder: [folder / "a.jpg"])
-    monkeypatch.setattr("worker.local.infra.documents.make", lambda out: {out / "a.md": "text"})
+    monkeypatch.setattr("worker.infra.documents.make", lambda out: {out / "a.md": "text"})
     code = run([*command.split(), *map(str, setting.words(command)), "--json"])
     said = capsys.readouterr()
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.services.local_run import names
+from worker.services.process_files import names
 
 
 def free(_name: str) -> bool:

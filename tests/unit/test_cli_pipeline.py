@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from worker.domain.errors import InputError
 from worker.entrypoints.cli import run
 from worker.entrypoints.cli.backfill import load, save
-from worker.errors import InputError
-from worker.local.deploy import checkout
-from worker.services.backfill import Progress
+from worker.infra import checkout
+from worker.services.backfill import BackfillProgress
 from worker.services.inventory import COLUMNS
 
 STACK_COMMANDS = [
@@ -135,4 +135,4 @@ def test_progress_that_cannot_be_kept_is_an_error_of_ours(tmp_path: Path) -> Non
     with pytest.raises(InputError):
         load(tmp_path, "s")
     assert run(["backfill", "s3://b/", "--state", str(blocked / "x"), "--data", "none"]) == 2
-    save(tmp_path / "state", Progress(source="s"))
+    save(tmp_path / "state", BackfillProgress(source="s"))

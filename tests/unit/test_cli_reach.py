@@ -6,16 +6,16 @@ import pytest
 
 from tests.unit.test_settings import COMPLETE
 from worker.entrypoints.cli.reach import reach
-from worker.services.dead_letters import Lane
+from worker.services.dead_letters import QueuePair
 
-WORK = Lane(queue="https://sqs.example/q", dead_letters="https://sqs.example/d")
+WORK = QueuePair(queue="https://sqs.example/q", dead_letters="https://sqs.example/d")
 PIPED = {
     "SAFELIGHT_UPLOADS_QUEUE_URL": "https://sqs.example/u",
     "SAFELIGHT_UPLOADS_DLQ_URL": "https://sqs.example/u-dead",
 }
 
 
-def lanes(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> tuple[Lane, ...]:
+def lanes(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> tuple[QueuePair, ...]:
     """Of a deployment that is described so."""
     for name, value in (COMPLETE | environment | {"AWS_REGION": "eu-north-1"}).items():
         monkeypatch.setenv(name, value)
@@ -24,7 +24,7 @@ def lanes(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> tuple
 
 def test_the_queue_before_the_pipe_is_looked_into_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the pipe fails on ends there; it goes back to the pipe, as S3 has sent it."""
-    before = Lane(
+    before = QueuePair(
         queue="https://sqs.example/u", dead_letters="https://sqs.example/u-dead", direct=False
     )
 
@@ -33,7 +33,7 @@ def test_the_queue_before_the_pipe_is_looked_into_as_well(monkeypatch: pytest.Mo
 
 def test_the_workflow_has_dead_letters_and_no_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its events come from a bus."""
-    heavy = Lane(queue="", dead_letters="https://sqs.example/heavy-dead")
+    heavy = QueuePair(queue="", dead_letters="https://sqs.example/heavy-dead")
 
     told = {"SAFELIGHT_HEAVY_DLQ_URL": heavy.dead_letters}
     assert lanes(told, monkeypatch) == (WORK, heavy)

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from tests.unit import cli_engines as fakes
-from worker.errors import InputError, StorageFull
-from worker.model import Limits
-from worker.services.local_run import engine
-from worker.services.local_run.engine import Confinement, Engine
-from worker.services.local_run.manifest import Entry
-from worker.services.local_run.run import Order, Report, process_files
-from worker.services.local_run.stop import Stop
+from worker.domain.errors import InputError, StorageFull
+from worker.domain.image import Limits
+from worker.services.process_files import engine
+from worker.services.process_files.engine import Confinement, Engine
+from worker.services.process_files.manifest import Entry
+from worker.services.process_files.run import RunOptions, RunReport, process_files
+from worker.services.process_files.stop import Stop
 
 
 class Recorder:
@@ -55,10 +55,10 @@ class Bench:
 
     def run(
         self, engine: Engine = fakes.ENGINE, recorder: Recorder | None = None, **changes: Any
-    ) -> Report:
+    ) -> RunReport:
         """Run the folder."""
         self.recorder = recorder or Recorder()
-        order = Order(inputs=(self.inputs,), out=self.out, recipe=fakes.RECIPE)
+        order = RunOptions(inputs=(self.inputs,), out=self.out, recipe=fakes.RECIPE)
         stop = changes.pop("stop", None) or Stop()
         report = process_files(
             replace(order, **changes), engine=engine, reporter=self.recorder, stop=stop
@@ -360,7 +360,7 @@ def test_two_runs_do_not_share_a_folder(bench: Bench) -> None:
 
     def intrude(_entry: Entry) -> None:
         other = Stop()
-        order = Order(inputs=(bench.inputs,), out=bench.out, recipe=fakes.RECIPE)
+        order = RunOptions(inputs=(bench.inputs,), out=bench.out, recipe=fakes.RECIPE)
         with pytest.raises(InputError, match="another run") as caught:
             process_files(order, engine=fakes.ENGINE, reporter=Recorder(), stop=other)
         assert caught.value.code == "output_busy"

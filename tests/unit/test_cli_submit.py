@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 import pytest
 
-from batch.catalog import KINDS, OFFERED
-from batch.kind import Kind
+from batch.catalogue import KINDS, OFFERED
+from batch.kind import JobKind
 from worker.entrypoints.cli import run
 from worker.entrypoints.cli.submit import command
 
@@ -51,7 +51,7 @@ def test_the_help_offers_every_kind_but_steps(capsys: pytest.CaptureFixture[str]
 
 @every_kind
 def test_each_kind_has_help_with_its_parameters(
-    kind: Kind, capsys: pytest.CaptureFixture[str]
+    kind: JobKind, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Steps too: every parameter with its sentence, its limits and its default."""
     assert run(["submit", kind.name, "--help"]) == 0
@@ -67,7 +67,7 @@ def test_each_kind_has_help_with_its_parameters(
 
 
 @every_kind
-def test_no_parameter_hides_an_option(kind: Kind) -> None:
+def test_no_parameter_hides_an_option(kind: JobKind) -> None:
     """A parameter that is called like an option of every kind could not be given."""
     made = command.get_command(click.Context(command), kind.name)
     assert made is not None
@@ -158,4 +158,4 @@ def test_help_loads_neither_the_media_code_nor_aws() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     loaded = set(done.stderr.split())
-    assert not {"boto3", "numpy", "pyvips", "rich", "worker.media", "batch.submit"} & loaded
+    assert not {"boto3", "numpy", "pyvips", "rich", "worker.imaging", "batch.submit"} & loaded

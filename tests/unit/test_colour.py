@@ -13,9 +13,9 @@ from PIL import Image, ImageCms
 
 from tests.unit.pictures import Pixels, encoded, one, photo, pixels_of
 from tests.unit.specimens import lab_tiff
-from worker.errors import DamagedInput, Reason
-from worker.media.colour import p3_profile
-from worker.model import Encoding, Format, Gamut, Recipe
+from worker.domain.errors import DamagedInput, Reason
+from worker.domain.image import Encoding, Format, Gamut, Recipe
+from worker.imaging.colour import p3_profile
 
 PNG = Encoding(format=Format.PNG)
 P3 = Recipe(name="test", version=1, renditions=(), gamut=Gamut.P3)

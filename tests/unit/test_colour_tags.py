@@ -15,15 +15,15 @@ from tests.unit.heic import make_heic
 from tests.unit.pictures import encoded
 from tests.unit.specimens import chunk, picture, saved, specimen, srgb_profile
 from tests.unit.tagged_colours import chart, cicp, gama, png
-from worker.cicp import Colour, ColourSource, Primaries, Transfer
+from worker.domain.colour import Colour, ColourSource, Primaries, Transfer
+from worker.domain.image import ColourSpace, Encoding, Format, Gamut, Limits, Recipe, RenditionSpec
 from worker.entrypoints.cli import cli
-from worker.media import boxes
-from worker.media.colour import p3_profile
-from worker.media.colour_tags import declared
-from worker.media.icc import profile_colour
-from worker.media.plan import make_plan
-from worker.media.probe import probe
-from worker.model import ColourSpace, Encoding, Format, Gamut, Limits, Recipe, RenditionSpec
+from worker.imaging.colour import p3_profile
+from worker.imaging.colour_tags import declared
+from worker.imaging.formats import isobmff
+from worker.imaging.icc import profile_colour
+from worker.imaging.plan import make_plan
+from worker.imaging.probe import probe
 
 P3_XY = (0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
 ODD_XY = (0.3127, 0.329, 0.66, 0.32, 0.26, 0.66, 0.15, 0.06)
@@ -83,7 +83,7 @@ def test_heic_says_the_same() -> None:
 def test_the_box_counts_that_belongs_to_the_picture() -> None:
     """Colour information that no item is linked to, or another one, is not the picture's."""
     data = made.avif(chart(), 12, 13)
-    item = boxes.primary(data)
+    item = isobmff.primary(data)
     assert item.kind == b"av01"
     assert len(item.properties[b"colr"]) == 1
     links = data.index(b"ipma") + 4

@@ -16,10 +16,10 @@ from tests.unit.heic import make_heic
 from tests.unit.pictures import Pixels, encoded, everything, one, pixels_of
 from tests.unit.specimens import chunk, srgb_profile
 from tests.unit.tagged_colours import PATCHES, chart, cicp, gama, hlg, nits, patches_of, png, pq
-from worker.media.colour import HDR_PEAK, HDR_UNIT, p3_profile
-from worker.media.compare import compare
-from worker.media.heavy.deepzoom import TileOptions, cut
-from worker.model import Encoding, Format, Gamut, Recipe
+from worker.domain.image import Encoding, Format, Gamut, Recipe
+from worker.imaging.colour import HDR_PEAK, HDR_UNIT, p3_profile
+from worker.imaging.compare import compare
+from worker.imaging.operations.deepzoom import TileOptions, cut
 
 PNG = Encoding(format=Format.PNG)
 P3 = Recipe(name="test", version=1, renditions=(), gamut=Gamut.P3)
@@ -363,9 +363,9 @@ def test_comparing_sees_colours_and_not_numbers() -> None:
 _MEMORY = """
 import pyvips
 from tests.unit.peak import peak
-from worker.cicp import Colour, Primaries, Transfer
-from worker.media.colour import from_values
-from worker.media.plan import Conversion
+from worker.domain.colour import Colour, Primaries, Transfer
+from worker.imaging.colour import from_values
+from worker.imaging.plan import Conversion
 
 image = pyvips.Image.black(1000, 1000, bands=3).cast("ushort") + 30000
 image = image.cast("ushort").copy(interpretation="rgb16").replicate(5, 4)

@@ -65,7 +65,7 @@ def test_a_file_with_a_dot_is_no_handler_behind_a_command() -> None:
 
 def test_a_handler_without_lambda_is_explained() -> None:
     """Somebody ran the image without a command."""
-    done = container("worker.entrypoints.ingest.handler")
+    done = container("worker.entrypoints.lambda_ingest.handler")
 
     assert done.returncode == 2
     assert "--help" in done.stderr

@@ -18,19 +18,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from batch.catalog import KINDS
-from batch.ending import exit_code as job_code
-from batch.run import main as run_job
+from batch.catalogue import KINDS
+from batch.exit_codes import exit_code as job_code
+from batch.runner import main as run_job
 from tests.golden import Golden, png, shape
-from tests.unit.heavy.test_operations import examples, stored
+from tests.unit.operations.test_operations import examples, stored
 from tests.unit.test_errors import every_class, example
 from tests.unit.video.films import AAC, H264, PICTURES, SOUND, make
 from worker import recipes
+from worker.domain.errors import Reason, Rejected
 from worker.entrypoints.cli import run
 from worker.entrypoints.cli.output import exit_code
-from worker.errors import Reason, Rejected
-from worker.media.plan import make_plan
-from worker.media.probe import probe
+from worker.imaging.plan import make_plan
+from worker.imaging.probe import probe
 
 RECIPES = ("archive", "avatar", "default", "product")
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="24" height="16"><path d="M0 0h9v9z"/></svg>'

@@ -10,14 +10,16 @@ import pytest
 
 from tests.unit.fakes import Fuse, Killed, MemoryCatalog
 from tests.unit.memory_queue import MemoryQueue
-from worker.errors import Throttled
-from worker.records import AssetRecord, LogEntry, Status, asset_id_of, version_of
+from worker.domain.asset import AssetRecord, LogEntry, Status, asset_id_of, version_of
+from worker.domain.errors import Throttled
 from worker.services import dead_letters, ordering
-from worker.services.dead_letters import Choice, DeadLetters, Lane, groups
+from worker.services.dead_letters import DeadLetters, QueuePair, Selection, groups
 from worker.services.ingest.messages import uploads_in
 
-WORK = Lane(queue="http://here/work.fifo", dead_letters="http://here/work-dead.fifo")
-UPLOADS = Lane(queue="http://here/uploads", dead_letters="http://here/uploads-dead", direct=False)
+WORK = QueuePair(queue="http://here/work.fifo", dead_letters="http://here/work-dead.fifo")
+UPLOADS = QueuePair(
+    queue="http://here/uploads", dead_letters="http://here/uploads-dead", direct=False
+)
 
 
 def notification(key: str, *, sequencer: str = "0A", name: str = "ObjectCreated:Put") -> str:
@@ -48,7 +50,7 @@ class World:
         """Let time pass."""
         self.seconds += seconds
 
-    def bury(self, *bodies: str, lane: Lane = WORK) -> None:
+    def bury(self, *bodies: str, lane: QueuePair = WORK) -> None:
         """Put messages into a dead-letter queue."""
         for number, body in enumerate(bodies):
             self.queue.send(lane.dead_letters, [(body, f"group-{number}", f"{lane.name}{number}")])
@@ -172,7 +174,7 @@ def test_looking_takes_nothing_away() -> None:
     assert len(world.letters.look()) == 26
     assert everything_is_visible(world.queue)
     assert world.letters.waiting() == 26
-    assert len(world.letters.look(Choice(limit=4))) == 4
+    assert len(world.letters.look(Selection(limit=4))) == 4
     assert everything_is_visible(world.queue)
 
 
@@ -201,7 +203,7 @@ def test_letters_go_back_to_the_queue_they_came_from() -> None:
     world.bury(notification("a"))
     world.bury(notification("b"), lane=UPLOADS)
 
-    tally = world.letters.redrive(Choice(), rate=100)
+    tally = world.letters.redrive(Selection(), rate=100)
 
     assert tally.done == {"unknown": 2}
     (to_work, to_uploads) = world.queue.sent
@@ -219,14 +221,16 @@ def test_a_letter_of_a_standard_queue_gets_its_objects_group() -> None:
     world = World()
     world.bury(notification("b"), lane=UPLOADS)
 
-    world.letters.redrive(Choice(), rate=100)
+    world.letters.redrive(Selection(), rate=100)
 
     expected = ordering.handler([{"body": notification("b")}])[0]["group"]
     assert world.queue.sent[0][2] == expected
 
 
 @pytest.mark.parametrize("lane", [WORK, UPLOADS])
-def test_the_record_of_a_call_that_nobody_waited_for_is_a_letter_like_others(lane: Lane) -> None:
+def test_the_record_of_a_call_that_nobody_waited_for_is_a_letter_like_others(
+    lane: QueuePair,
+) -> None:
     """What was to be done is in what Lambda leaves behind, and is sent back."""
     event = {"Records": [{"eventSource": "aws:sqs", "messageId": "m", "body": notification("a")}]}
     record = {
@@ -241,7 +245,7 @@ def test_the_record_of_a_call_that_nobody_waited_for_is_a_letter_like_others(lan
     world.bury(json.dumps(record), lane=lane)
 
     (letter,) = world.letters.look()
-    world.letters.redrive(Choice(), rate=100)
+    world.letters.redrive(Selection(), rate=100)
 
     assert (letter.cause, [one.key for one in letter.uploads]) == ("unknown", ["a"])
     (sent,) = world.queue.sent
@@ -253,12 +257,12 @@ def test_a_letter_sent_back_twice_is_not_wrapped_twice() -> None:
     """However often it comes here, the body inside stays what S3 has sent."""
     world = World()
     world.bury(notification("a"))
-    world.letters.redrive(Choice(), rate=100)
+    world.letters.redrive(Selection(), rate=100)
     returned = world.queue.sent[0][1]
     again = World()
     again.bury(returned)
 
-    again.letters.redrive(Choice(), rate=100)
+    again.letters.redrive(Selection(), rate=100)
 
     assert json.loads(again.queue.sent[0][1])["body"] == notification("a")
 
@@ -279,10 +283,10 @@ def test_a_crash_between_send_and_delete_sends_the_same_again() -> None:
     world.bury(notification("a"))
     whole, world.queue.fuse = world.queue.fuse, dead_after("queue.delete")
     with pytest.raises(Killed):
-        world.letters.redrive(Choice(), rate=100)
+        world.letters.redrive(Selection(), rate=100)
     world.queue.fuse = whole
 
-    tally = world.letters.redrive(Choice(), rate=100)
+    tally = world.letters.redrive(Selection(), rate=100)
 
     assert tally.done.total() == 1
     first, second = world.queue.sent
@@ -295,7 +299,7 @@ def test_the_rate_is_kept() -> None:
     world = World()
     world.bury(*(notification(f"{n}") for n in range(20)))
 
-    world.letters.redrive(Choice(), rate=4)
+    world.letters.redrive(Selection(), rate=4)
 
     assert world.seconds == pytest.approx(4.75)
 
@@ -305,11 +309,11 @@ def test_what_can_never_succeed_stays_unless_it_is_named() -> None:
     world = World()
     world.bury("no JSON", notification("a"))
 
-    tally = world.letters.redrive(Choice(), rate=100)
+    tally = world.letters.redrive(Selection(), rate=100)
     assert (tally.done, tally.left) == ({"unknown": 1}, 1)
     assert world.queue.bodies(WORK.dead_letters) == ["no JSON"]
 
-    named = Choice(causes=frozenset({"message_malformed"}))
+    named = Selection(causes=frozenset({"message_malformed"}))
     assert world.letters.redrive(named, rate=100).done.total() == 1
     assert world.letters.look() == []
 
@@ -325,7 +329,7 @@ def test_what_comes_back_during_the_run_is_left() -> None:
     )
     world.bury(*(notification(f"{n}") for n in range(4)))  # sent at seconds 1 to 4
 
-    tally = world.letters.redrive(Choice(), rate=1000)
+    tally = world.letters.redrive(Selection(), rate=1000)
 
     assert (tally.done.total(), tally.left) == (2, 2)
     assert everything_is_visible(world.queue)
@@ -334,14 +338,14 @@ def test_what_comes_back_during_the_run_is_left() -> None:
 @pytest.mark.parametrize(
     ("choice", "done"),
     [
-        (Choice(causes=frozenset({"throttled"})), 2),
-        (Choice(limit=1), 1),
-        (Choice(causes=frozenset({"throttled"}), limit=1), 1),
-        (Choice(ids=frozenset({"m2"})), 1),
-        (Choice(ids=frozenset({"m2"}), causes=frozenset({"unknown"})), 0),
+        (Selection(causes=frozenset({"throttled"})), 2),
+        (Selection(limit=1), 1),
+        (Selection(causes=frozenset({"throttled"}), limit=1), 1),
+        (Selection(ids=frozenset({"m2"})), 1),
+        (Selection(ids=frozenset({"m2"}), causes=frozenset({"unknown"})), 0),
     ],
 )
-def test_a_choice_is_kept_to(choice: Choice, done: int) -> None:
+def test_a_choice_is_kept_to(choice: Selection, done: int) -> None:
     """Cause, id and limit choose together; the others stay and are visible."""
     world = World()
     world.bury(*(notification(name) for name in ("a", "b", "c")))
@@ -360,7 +364,7 @@ def test_whoever_stops_a_redrive_finds_the_rest_untouched() -> None:
     world = World()
     world.bury(*(notification(f"{n}") for n in range(5)))
 
-    tally = world.letters.redrive(Choice(), rate=100, stopped=lambda: len(world.queue.sent) >= 2)
+    tally = world.letters.redrive(Selection(), rate=100, stopped=lambda: len(world.queue.sent) >= 2)
 
     assert tally.done.total() == 2
     assert len(world.letters.look()) == 3
@@ -372,7 +376,7 @@ def test_dropping_deletes_what_is_chosen_and_sends_nothing() -> None:
     world = World()
     world.bury("no JSON", notification("a"))
 
-    tally = world.letters.drop(Choice(causes=frozenset({"message_malformed"})))
+    tally = world.letters.drop(Selection(causes=frozenset({"message_malformed"})))
 
     assert tally.done == {"message_malformed": 1}
     assert world.queue.sent == []

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pulumi.runtime import MockCallArgs, MockResourceArgs
 
+from worker.infra.program import whole
 from worker.local.deploy import fingerprint
 from worker.local.deploy.__main__ import merged
 from worker.local.deploy.kinds import RESOURCE_TYPES, registered
@@ -18,7 +19,7 @@ from worker.local.deploy.kinds.kind import (
     ResourceType,
     camel_to_pascal,
 )
-from worker.local.deploy.registrar import Registrar, whole
+from worker.local.deploy.registrar import Registrar
 
 TYPE = "aws:thing/thing:Thing"
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from tests.unit.pictures import encoded, one, photo, pixels_of
-from worker.model import Encoding, Format
+from worker.domain.image import Encoding, Format
 
 _EVERYTHING = """
 import json
 from tests.unit.pictures import everything, encoded, photo
 from tests.unit.test_render import animation
-from worker.model import Encoding, Format, QualityTarget
+from worker.domain.image import Encoding, Format, QualityTarget
 import pyvips
 still = [Encoding(format=kind) for kind in (Format.JPEG, Format.WEBP, Format.PNG)]
 avif = [

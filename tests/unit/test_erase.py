@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from tests.unit.fakes import Fuse, Killed
-from tests.unit.heavy_uploads.test_handler import application
-from tests.unit.heavy_uploads.world import World
-from worker.errors import AssetMissing, ConfigurationError, JobMissing, TransientError
-from worker.jobs import JobState, JobStatus
-from worker.records import JobRecord, LogEntry, Status
+from tests.unit.finalize.test_handler import application
+from tests.unit.finalize.world import World
+from worker.domain.asset import JobRecord, LogEntry, Status
+from worker.domain.errors import AssetMissing, ConfigurationError, JobMissing, TransientError
+from worker.domain.job import JobState, JobStatus
+from worker.domain.keys import asset_prefix
 from worker.services.erase import Erased, Eraser
-from worker.services.heavy import JobReport
-from worker.services.heavy.service import Outcome
-from worker.services.ingest.output import asset_prefix
+from worker.services.finalize import JobReport
+from worker.services.finalize.service import FinalizeOutcome
 
 
 @dataclass
@@ -262,7 +262,7 @@ def test_a_workflow_that_finishes_meanwhile_brings_nothing_back(step: str) -> No
 
         catalog.log = logged  # type: ignore[method-assign]
     done = heavy.finish(world.record.asset, world.record.version, reports)
-    assert done.outcome is Outcome.STALE
+    assert done.outcome is FinalizeOutcome.STALE
     assert left(world) == set()
     assert world.catalog.records == {}
     assert world.catalog.timeline(world.record.asset) == []
@@ -292,7 +292,7 @@ def test_an_original_that_goes_while_jobs_are_at_work_leaves_nothing_made() -> N
     gone = replace(world.record, status=Status.GONE)
     world.catalog.commit(gone, LogEntry(time=gone.updated_at, kind="gone"))
     done = world.heavy.finish(world.record.asset, world.record.version)
-    assert done.outcome is Outcome.GONE
+    assert done.outcome is FinalizeOutcome.GONE
     assert world.store.keys("delivery") == set()
     assert world.now().status is Status.GONE
 

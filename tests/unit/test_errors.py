@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from worker import errors
-from worker.errors import Problem, ProblemsError, Reason, Rejected, SafelightError
+from worker.domain import errors
+from worker.domain.errors import Problem, ProblemsError, Reason, Rejected, SafelightError
 
 
 def every_class(base: type[SafelightError] = SafelightError) -> list[type[SafelightError]]:

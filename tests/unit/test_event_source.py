@@ -12,30 +12,33 @@ import pytest
 from tests.unit.fakes import Fuse, MemoryEvents
 from tests.unit.memory_queue import MemoryQueue
 from worker.adapters.event_json import detail
-from worker.errors import Conflict, Unreachable
+from worker.domain.asset import Event
+from worker.domain.errors import Conflict, Unreachable
 from worker.local import event_sink, pipe
 from worker.local.event_source import (
     EventSource,
-    Function,
+    EventSourceMapping,
+    FunctionConfig,
     Handler,
     Lease,
-    Source,
     failed_ids,
     lambda_event,
 )
 from worker.ports import Message
-from worker.records import Event
 from worker.services import ordering
-from worker.services.local_run.stop import Stop
+from worker.services.process_files.stop import Stop
 
 URL = "http://here/000000000000/work.fifo"
-FUNCTION = Function(name="ingest", timeout=30, memory=1769)
+FUNCTION = FunctionConfig(name="ingest", timeout=30, memory=1769)
 
 
 def source(queue: MemoryQueue, handler: Handler, **more: Any) -> EventSource:
     """An event source on a queue whose handler may run as long as it likes."""
     return EventSource(
-        queue, handler, Source(queue_url=URL, function=FUNCTION, **more), end_process=lambda: None
+        queue,
+        handler,
+        EventSourceMapping(queue_url=URL, function=FUNCTION, **more),
+        end_process=lambda: None,
     )
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.media.geometry import Box, Size, place
-from worker.model import Fit, Gravity, RenditionSpec
+from worker.domain.image import Fit, Gravity, RenditionSpec
+from worker.imaging.geometry import Box, Size, place
 
 
 def spec(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import worker
-from worker.adapters.aws_clients import AwsClients
+from worker.adapters.aws.clients import AwsClients
 
 ROOT = Path(__file__).parents[2]
 REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"

@@ -10,14 +10,14 @@ import pytest
 
 from tests.unit.fakes import MODIFIED, Fuse, Killed, MemoryCatalog, MemoryEvents, MemoryStore
 from tests.unit.pictures import encoded, photo
-from worker.errors import MemoryPressure, Unreachable
-from worker.media import engine
-from worker.media.engine import Processed
-from worker.media.sandbox import SandboxLimits
-from worker.model import Encoding, Format, Limits, Recipe, RenditionSpec
-from worker.records import ObjectVersion, Removal, Status
-from worker.services.ingest import Ingest, Ingested, Outcome, Policy
-from worker.services.ingest.output import quarantine_key
+from worker.domain.asset import ObjectVersion, Removal, Status
+from worker.domain.errors import MemoryPressure, Unreachable
+from worker.domain.image import Encoding, Format, Limits, Recipe, RenditionSpec
+from worker.domain.keys import quarantine_key
+from worker.imaging import engine
+from worker.imaging.engine import ProcessedImage
+from worker.services.ingest import Ingest, IngestOutcome, IngestResult, Policy
+from worker.subprocesses.sandbox import SandboxLimits
 
 RECIPE = Recipe(
     name="test",
@@ -66,12 +66,12 @@ class World:
         self.ticks += 1
         return datetime.fromisoformat(MODIFIED) + timedelta(milliseconds=self.ticks)
 
-    def process(self, data: bytes, recipe: Recipe) -> Processed:
+    def process(self, data: bytes, recipe: Recipe) -> ProcessedImage:
         """The engine, counted."""
         self.runs += 1
         return engine.process(data, recipe)
 
-    def ingest(self, upload: ObjectVersion | Removal, *, receives: int = 1) -> Ingested:
+    def ingest(self, upload: ObjectVersion | Removal, *, receives: int = 1) -> IngestResult:
         """Handle one event with a service of its own, as a fresh process would."""
         service = Ingest(
             store=self.store,
@@ -104,7 +104,7 @@ def test_an_upload_becomes_renditions_a_record_and_an_event() -> None:
             *("catalog.commit", "events.publish", "store.head"),
         ]
     )
-    assert done.outcome is Outcome.ACCEPTED
+    assert done.outcome is IngestOutcome.ACCEPTED
     record = world.catalog.records[done.asset]
     assert record.status is Status.ACCEPTED
     assert record.source.key == "a b+ü.jpg"
@@ -122,7 +122,7 @@ def test_a_duplicate_changes_nothing() -> None:
     upload = world.store.upload("intake", "a.jpg", PHOTO)
     first = world.ingest(upload)
     before = world.catalog.records[first.asset]
-    assert world.ingest(upload).outcome is Outcome.DUPLICATE
+    assert world.ingest(upload).outcome is IngestOutcome.DUPLICATE
     assert world.catalog.records[first.asset] == before
     assert world.runs == 1
     assert len(world.events.published) == 1
@@ -136,7 +136,10 @@ def test_a_newer_upload_wins_in_any_order() -> None:
         outcomes = [
             world.ingest(upload).outcome for upload in (uploads[::-1] if reverse else uploads)
         ]
-        assert outcomes == [Outcome.ACCEPTED, Outcome.STALE if reverse else Outcome.ACCEPTED]
+        assert outcomes == [
+            IngestOutcome.ACCEPTED,
+            IngestOutcome.STALE if reverse else IngestOutcome.ACCEPTED,
+        ]
         (record,) = world.catalog.records.values()
         assert record.source == uploads[1]
         assert {one.key for one in record.renditions} <= world.delivered()
@@ -150,7 +153,7 @@ def test_losing_the_race_leaves_no_orphans() -> None:
     service = Ingest(store=world.store, catalog=world.catalog, events=world.events, policy=POLICY)
     prepared = service.render(service.fetch(old))
     world.ingest(new)
-    assert service.settle(prepared).outcome is Outcome.STALE
+    assert service.settle(prepared).outcome is IngestOutcome.STALE
     (record,) = world.catalog.records.values()
     assert world.delivered() == {one.key for one in record.renditions}
 
@@ -162,7 +165,7 @@ def test_sequencers_of_different_length_are_ordered_as_padded_hex() -> None:
     newer = replace(upload, sequencer="0055AED6DCD90281E6")
     older = replace(upload, sequencer="0055AED6DCD90281E5FF")
     world.ingest(newer)
-    assert world.ingest(older).outcome is Outcome.STALE
+    assert world.ingest(older).outcome is IngestOutcome.STALE
 
 
 def test_identical_bytes_are_copied_not_encoded() -> None:
@@ -184,7 +187,7 @@ def test_a_warning_is_in_record_and_event() -> None:
     world = World()
     for key, data, warnings in (("a.jpg", PHOTO[:-2], ["no_end_marker"]), ("b.jpg", PHOTO, [])):
         done = world.ingest(world.store.upload("intake", key, data))
-        assert done.outcome is Outcome.ACCEPTED
+        assert done.outcome is IngestOutcome.ACCEPTED
         assert list(world.catalog.records[done.asset].warnings) == warnings
         assert world.events.published[-1].detail.get("warnings", []) == warnings
 
@@ -214,7 +217,7 @@ def test_what_can_never_succeed_goes_to_quarantine(data: bytes, code: str) -> No
     world = World()
     upload = world.store.upload("intake", "bad.jpg", data)
     done = world.ingest(upload)
-    assert done.outcome is Outcome.REJECTED
+    assert done.outcome is IngestOutcome.REJECTED
     record = world.catalog.records[done.asset]
     assert record.verdict is not None
     assert record.verdict.code == code
@@ -233,7 +236,7 @@ def test_a_rejected_version_does_not_take_its_successor_along() -> None:
     bad = world.store.upload("intake", "a.jpg", b"nonsense")
     good = world.store.upload("intake", "a.jpg", PHOTO)
     world.ingest(bad)
-    assert world.ingest(good).outcome is Outcome.ACCEPTED
+    assert world.ingest(good).outcome is IngestOutcome.ACCEPTED
     assert world.store.head("intake", "a.jpg").version_id == good.version_id
 
 
@@ -254,7 +257,7 @@ def test_what_is_too_much_here_is_set_aside(data: bytes, code: str) -> None:
     """Videos and what exceeds this function's share wait as heavy, originals untouched."""
     world = World()
     done = world.ingest(world.store.upload("intake", "x", data))
-    assert done.outcome is Outcome.HEAVY
+    assert done.outcome is IngestOutcome.HEAVY
     assert world.catalog.records[done.asset].verdict is not None
     assert world.catalog.records[done.asset].verdict.code == code  # type: ignore[union-attr]
     assert world.store.keys("intake") == {"x"}
@@ -269,7 +272,7 @@ def test_an_object_deleted_before_its_turn_is_gone() -> None:
     world = World()
     upload = world.store.upload("intake", "a.jpg", PHOTO)
     world.store.versions.clear()
-    assert world.ingest(upload).outcome is Outcome.GONE
+    assert world.ingest(upload).outcome is IngestOutcome.GONE
     assert world.catalog.records == {}
 
 
@@ -278,15 +281,15 @@ def test_an_object_replaced_before_its_turn_is_left_to_its_own_event() -> None:
     world = World()
     upload = world.store.upload("intake", "a.jpg", PHOTO)
     newer = world.store.upload("intake", "a.jpg", OTHER)
-    assert world.ingest(replace(upload, version_id=None)).outcome is Outcome.REPLACED
-    assert world.ingest(newer).outcome is Outcome.ACCEPTED
+    assert world.ingest(replace(upload, version_id=None)).outcome is IngestOutcome.REPLACED
+    assert world.ingest(newer).outcome is IngestOutcome.ACCEPTED
 
 
 def test_other_buckets_are_ignored() -> None:
     """Renditions in the delivery bucket start no loop."""
     world = World()
     upload = world.store.upload("delivery", "00/a/b/small.jpg", PHOTO)
-    assert world.ingest(upload).outcome is Outcome.IGNORED
+    assert world.ingest(upload).outcome is IngestOutcome.IGNORED
     assert world.fuse.calls == []
 
 
@@ -297,7 +300,7 @@ def test_a_new_recipe_does_the_work_again() -> None:
     first = world.ingest(upload)
     world.policy = replace(POLICY, recipe=replace(RECIPE, digest="b" * 64))
     second = world.ingest(upload)
-    assert second.outcome is Outcome.ACCEPTED
+    assert second.outcome is IngestOutcome.ACCEPTED
     assert first.record is not None
     assert second.record is not None
     assert first.record.version != second.record.version
@@ -307,7 +310,7 @@ def test_approval_waits_for_a_person() -> None:
     """A recipe that asks for approval leaves the asset in review."""
     world = World(policy=replace(POLICY, recipe=replace(RECIPE, approval=True)))
     done = world.ingest(world.store.upload("intake", "a.jpg", PHOTO))
-    assert done.outcome is Outcome.REVIEW
+    assert done.outcome is IngestOutcome.REVIEW
     assert world.events.published[0].type == "asset.review"
 
 
@@ -320,7 +323,7 @@ def test_tags_outlive_a_new_version() -> None:
     assert world.catalog.records[done.asset].tags == {"holiday"}
 
 
-def hungry(data: bytes, recipe: Recipe) -> Processed:
+def hungry(data: bytes, recipe: Recipe) -> ProcessedImage:
     """An engine for which memory never suffices."""
     raise MemoryError
 
@@ -339,7 +342,7 @@ def test_memory_that_runs_out_is_tried_again_elsewhere() -> None:
     with pytest.raises(MemoryPressure):
         service.render(service.fetch(upload))
     done = service.settle(service.render(service.fetch(upload, receives=2)))
-    assert done.outcome is Outcome.REJECTED
+    assert done.outcome is IngestOutcome.REJECTED
     assert world.catalog.records[done.asset].verdict.code == "out_of_memory"  # type: ignore[union-attr]
 
 

@@ -10,13 +10,13 @@ import pytest
 
 from tests.unit.fakes import MemoryCatalog, MemoryEvents, MemoryStore
 from tests.unit.test_ingest import OTHER, PHOTO, POLICY
-from worker.errors import MalformedMessage, Postponed
-from worker.media import engine
-from worker.media.engine import Processed
-from worker.model import Recipe
+from worker.domain.asset import ObjectVersion
+from worker.domain.errors import MalformedMessage, Postponed
+from worker.domain.image import Recipe
+from worker.imaging import engine
+from worker.imaging.engine import ProcessedImage
 from worker.ports import StoredObject
-from worker.records import ObjectVersion
-from worker.services.ingest import Batch, Delivery, Ingest, Outcome
+from worker.services.ingest import Batch, Delivery, Ingest, IngestOutcome
 
 
 def body(upload: ObjectVersion) -> str:
@@ -65,7 +65,7 @@ def test_the_next_download_runs_beside_the_encoding() -> None:
     store = WatchedStore()
     overlapped = []
 
-    def process(data: bytes, recipe: Recipe) -> Processed:
+    def process(data: bytes, recipe: Recipe) -> ProcessedImage:
         # Waits for the other thread; would time out, and say so, if nothing ran beside it.
         overlapped.append(store.second.wait(30))
         return engine.process(data, recipe)
@@ -83,7 +83,7 @@ def test_the_next_download_runs_beside_the_encoding() -> None:
     ]
     with Batch(ingest, deliveries) as batch:
         outcomes = [batch.handle(str(index))[0].outcome for index in range(2)]
-    assert outcomes == [Outcome.ACCEPTED] * 2
+    assert outcomes == [IngestOutcome.ACCEPTED] * 2
     assert overlapped == [True, True]
 
 
@@ -123,7 +123,7 @@ def test_the_next_picture_is_encoded_beside_the_storing() -> None:
     store = WaitingStore()
     begun = []
 
-    def process(data: bytes, recipe: Recipe) -> Processed:
+    def process(data: bytes, recipe: Recipe) -> ProcessedImage:
         begun.append(data)
         if len(begun) == 2:
             store.encoding_second.set()
@@ -142,7 +142,7 @@ def test_the_next_picture_is_encoded_beside_the_storing() -> None:
     ]
     with Batch(ingest, deliveries) as batch:
         outcomes = [batch.handle(str(index))[0].outcome for index in range(2)]
-    assert outcomes == [Outcome.ACCEPTED] * 2
+    assert outcomes == [IngestOutcome.ACCEPTED] * 2
     assert store.waited == [True] * 6
 
 
@@ -160,8 +160,8 @@ def test_what_does_not_fit_into_the_time_left_is_postponed() -> None:
     with Batch(
         ingest, deliveries, remaining=lambda: next(left), clock=lambda: next(ticks)
     ) as batch:
-        assert batch.handle("0")[0].outcome is Outcome.ACCEPTED
-        assert batch.handle("1")[0].outcome is Outcome.ACCEPTED
+        assert batch.handle("0")[0].outcome is IngestOutcome.ACCEPTED
+        assert batch.handle("1")[0].outcome is IngestOutcome.ACCEPTED
         with pytest.raises(Postponed):
             batch.handle("2")
 
@@ -177,7 +177,7 @@ def test_a_broken_neighbour_harms_nobody() -> None:
         Delivery(id="2", body=good[1]),
     ]
     with Batch(ingest, deliveries) as batch:
-        assert batch.handle("0")[0].outcome is Outcome.ACCEPTED
+        assert batch.handle("0")[0].outcome is IngestOutcome.ACCEPTED
         with pytest.raises(MalformedMessage):
             batch.handle("1")
-        assert batch.handle("2")[0].outcome is Outcome.ACCEPTED
+        assert batch.handle("2")[0].outcome is IngestOutcome.ACCEPTED

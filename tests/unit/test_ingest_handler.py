@@ -17,9 +17,9 @@ import pytest
 from tests.unit.fakes import Fuse, MemoryCatalog, MemoryEvents, MemoryStore
 from tests.unit.memory_queue import MemoryQueue
 from worker.bootstrap import Application
-from worker.entrypoints.ingest import handle
-from worker.errors import SafelightError, Throttled, Unreachable
-from worker.records import Status, asset_id_of
+from worker.domain.asset import Status, asset_id_of
+from worker.domain.errors import SafelightError, Throttled, Unreachable
+from worker.entrypoints.lambda_ingest import handle
 from worker.services.dead_letters import FAILED
 from worker.settings import Ordering, Settings
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from worker.errors import MalformedMessage
-from worker.records import ObjectVersion, Removal
+from worker.domain.asset import ObjectVersion, Removal
+from worker.domain.errors import MalformedMessage
 from worker.services import ordering
 from worker.services.ingest.messages import changes_in, uploads_in
 

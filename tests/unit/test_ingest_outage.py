@@ -10,9 +10,9 @@ import pytest
 from tests.unit.fakes import Fuse, MemoryCatalog, MemoryEvents, MemoryStore
 from tests.unit.test_ingest import OTHER, PHOTO, POLICY
 from tests.unit.test_ingest_handler import GIF, KEY, World, event, failed
-from worker.errors import Unreachable
-from worker.records import Status
-from worker.services.ingest import Ingest, Outcome
+from worker.domain.asset import Status
+from worker.domain.errors import Unreachable
+from worker.services.ingest import Ingest, IngestOutcome
 
 MAXIMUM_RECEIVES = 5
 """The Pulumi program's default: after so many a message is a dead letter."""
@@ -66,7 +66,7 @@ def test_wrong_clocks_decide_nothing() -> None:
         now=lambda: next(moments),
     )
     outcomes = [ingest.settle(ingest.render(ingest.fetch(one))).outcome for one in (older, newer)]
-    assert outcomes == [Outcome.ACCEPTED, Outcome.ACCEPTED]
-    assert ingest.fetch(older).outcome is Outcome.STALE
+    assert outcomes == [IngestOutcome.ACCEPTED, IngestOutcome.ACCEPTED]
+    assert ingest.fetch(older).outcome is IngestOutcome.STALE
     (record,) = catalog.records.values()
     assert record.source == newer

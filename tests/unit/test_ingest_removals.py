@@ -9,10 +9,10 @@ import pytest
 
 from tests.unit.fakes import Fuse, Killed
 from tests.unit.test_ingest import OTHER, PHOTO, World
-from worker.errors import ObjectMissing
-from worker.records import AssetRecord, Removal, Status, asset_id_of
+from worker.domain.asset import AssetRecord, Removal, Status, asset_id_of
+from worker.domain.errors import ObjectMissing
 from worker.services.erase import Eraser
-from worker.services.ingest import Outcome
+from worker.services.ingest import IngestOutcome
 from worker.settings import Settings
 
 KEY = "uploads/a.jpg"
@@ -70,7 +70,7 @@ def test_a_deleted_original_is_gone_and_the_rest_stays() -> None:
     before = accepted(world)
     removal = world.store.remove("intake", KEY)
 
-    assert world.ingest(removal).outcome is Outcome.GONE
+    assert world.ingest(removal).outcome is IngestOutcome.GONE
     record = now(world)
     assert (record.status, record.verdict and record.verdict.code) == (
         Status.GONE,
@@ -78,7 +78,7 @@ def test_a_deleted_original_is_gone_and_the_rest_stays() -> None:
     )
     assert record.renditions == before.renditions
     assert {one.key for one in record.renditions} == world.delivered()
-    assert world.ingest(removal).outcome is Outcome.DUPLICATE
+    assert world.ingest(removal).outcome is IngestOutcome.DUPLICATE
     assert [event.type for event in world.events.published] == ["asset.accepted", "asset.gone"]
     agree(world)
 
@@ -89,10 +89,10 @@ def test_a_deleted_original_is_erased_where_that_is_asked_for() -> None:
     accepted(world)
     removal = world.store.remove("intake", KEY)
 
-    assert world.ingest(removal).outcome is Outcome.ERASED
+    assert world.ingest(removal).outcome is IngestOutcome.ERASED
     assert world.catalog.records == {}
     assert [at for at, kept in world.store.versions.items() if kept] == []
-    assert world.ingest(removal).outcome is Outcome.UNCHANGED
+    assert world.ingest(removal).outcome is IngestOutcome.UNCHANGED
     assert [event.type for event in world.events.published] == ["asset.accepted", "asset.erased"]
 
 
@@ -126,11 +126,11 @@ def test_a_deletion_before_the_commit_is_seen_after_it() -> None:
     def late(record: AssetRecord, entry: object) -> AssetRecord:
         if record.status is Status.ACCEPTED:
             removal = world.store.remove("intake", KEY)
-            assert world.ingest(removal).outcome is Outcome.UNCHANGED
+            assert world.ingest(removal).outcome is IngestOutcome.UNCHANGED
         return commit(record, entry)  # type: ignore[arg-type]
 
     world.catalog.commit = late  # type: ignore[method-assign]
-    assert world.ingest(upload).outcome is Outcome.GONE
+    assert world.ingest(upload).outcome is IngestOutcome.GONE
     agree(world)
 
 
@@ -145,9 +145,9 @@ def test_a_retry_looks_again() -> None:
         world.ingest(upload)
     world.fuse.burns_at = None
     removal = world.store.remove("intake", KEY)
-    assert world.ingest(upload, receives=2).outcome is Outcome.DUPLICATE
+    assert world.ingest(upload, receives=2).outcome is IngestOutcome.DUPLICATE
     agree(world)
-    assert world.ingest(removal).outcome is Outcome.DUPLICATE
+    assert world.ingest(removal).outcome is IngestOutcome.DUPLICATE
 
 
 def test_a_deleted_earlier_version_changes_nothing() -> None:
@@ -156,7 +156,7 @@ def test_a_deleted_earlier_version_changes_nothing() -> None:
     old = world.store.upload("intake", KEY, PHOTO)
     record = accepted(world, data=OTHER)
     removal = world.store.remove("intake", KEY, old.version_id)
-    assert world.ingest(removal).outcome is Outcome.UNCHANGED
+    assert world.ingest(removal).outcome is IngestOutcome.UNCHANGED
     assert now(world) == record
 
 
@@ -167,7 +167,7 @@ def test_an_earlier_version_that_comes_to_light_is_an_upload(*, erase: bool) -> 
     first = accepted(world)
     second = accepted(world, data=OTHER)
     removal = world.store.remove("intake", KEY, second.source.version_id)
-    assert world.ingest(removal).outcome is Outcome.ACCEPTED
+    assert world.ingest(removal).outcome is IngestOutcome.ACCEPTED
     assert now(world).source.version_id == first.source.version_id
     agree(world)
 
@@ -179,9 +179,9 @@ def test_an_original_that_is_brought_back_is_an_upload() -> None:
     removal = world.store.remove("intake", KEY)
     world.ingest(removal)
     again = world.store.remove("intake", KEY, removal.version_id)
-    assert world.ingest(again).outcome is Outcome.ACCEPTED
+    assert world.ingest(again).outcome is IngestOutcome.ACCEPTED
     agree(world)
-    assert world.ingest(removal).outcome is Outcome.UNCHANGED
+    assert world.ingest(removal).outcome is IngestOutcome.UNCHANGED
     agree(world)
 
 
@@ -190,7 +190,7 @@ def test_an_expired_original_says_that_it_expired() -> None:
     world = World()
     accepted(world)
     removal = replace(world.store.remove("intake", KEY), sequencer="", expired=True)
-    assert world.ingest(removal).outcome is Outcome.GONE
+    assert world.ingest(removal).outcome is IngestOutcome.GONE
     record = now(world)
     assert record.verdict is not None
     assert "expired by a rule" in record.verdict.message
@@ -201,7 +201,7 @@ def test_deletions_in_other_buckets_are_not_looked_at(bucket: str) -> None:
     """Only originals have records."""
     world = World()
     removal = Removal(bucket=bucket, key=KEY, sequencer="01")
-    assert world.ingest(removal).outcome is Outcome.IGNORED
+    assert world.ingest(removal).outcome is IngestOutcome.IGNORED
     assert world.fuse.calls == []
 
 
@@ -265,7 +265,7 @@ def test_a_rename_in_the_folder_of_an_asset_is_the_same_asset() -> None:
     new = world.store.upload("intake", f"{folder}/b.jpg", PHOTO)
     removal = world.store.remove("intake", f"{folder}/a.jpg")
     world.ingest(new)
-    assert world.ingest(removal).outcome is Outcome.UNCHANGED
+    assert world.ingest(removal).outcome is IngestOutcome.UNCHANGED
     (record,) = world.catalog.records.values()
     assert (record.status, record.source) == (Status.ACCEPTED, new)
 
@@ -279,7 +279,7 @@ def test_a_rejected_overwrite_hides_what_it_replaced(*, erase: bool) -> None:
     world = erasing(World()) if erase else World()
     good = accepted(world)
     bad = world.store.upload("intake", KEY, BAD)
-    assert world.ingest(bad).outcome is Outcome.REJECTED
+    assert world.ingest(bad).outcome is IngestOutcome.REJECTED
     agree(world)
     assert len(world.store.keys("quarantine")) == 1
     kept = [one for one in world.store.versions["intake", KEY] if not one.marker]
@@ -287,9 +287,9 @@ def test_a_rejected_overwrite_hides_what_it_replaced(*, erase: bool) -> None:
     # What S3 says of both deletions changes nothing.
     for version_id in (world.store.versions["intake", KEY][-1].version_id, bad.version_id):
         told = Removal(bucket="intake", key=KEY, sequencer="F" * 16, version_id=version_id)
-        assert world.ingest(told).outcome is Outcome.UNCHANGED
+        assert world.ingest(told).outcome is IngestOutcome.UNCHANGED
     agree(world)
-    assert world.ingest(world.store.upload("intake", KEY, OTHER)).outcome is Outcome.ACCEPTED
+    assert world.ingest(world.store.upload("intake", KEY, OTHER)).outcome is IngestOutcome.ACCEPTED
     agree(world)
 
 
@@ -298,8 +298,8 @@ def test_a_rejection_hides_no_newer_upload() -> None:
     world = World()
     bad = world.store.upload("intake", KEY, BAD)
     new = world.store.upload("intake", KEY, PHOTO)
-    assert world.ingest(bad).outcome is Outcome.REJECTED
-    assert world.ingest(new).outcome is Outcome.ACCEPTED
+    assert world.ingest(bad).outcome is IngestOutcome.REJECTED
+    assert world.ingest(new).outcome is IngestOutcome.ACCEPTED
     agree(world)
 
 
@@ -311,7 +311,7 @@ def test_a_good_version_below_a_rejected_one_can_be_brought_back() -> None:
     marker = world.store.versions["intake", KEY][-1]
     assert marker.marker
     assert world.ingest(world.store.remove("intake", KEY, marker.version_id)).outcome is (
-        Outcome.ACCEPTED
+        IngestOutcome.ACCEPTED
     )
     assert now(world).source.version_id == good.source.version_id
     agree(world)

@@ -7,8 +7,8 @@ import pytest
 from tests.unit.fakes import Fuse, Killed
 from tests.unit.test_ingest import OTHER, PHOTO, World
 from tests.unit.test_ingest_removals import BAD, KEY, accepted, now
-from worker.records import SUPERSEDED, Status
-from worker.services.ingest.output import version_prefix
+from worker.domain.asset import SUPERSEDED, Status
+from worker.domain.keys import version_prefix
 
 
 def expired(world: World) -> World:

@@ -8,18 +8,18 @@ import pytest
 
 from tests.unit.pictures import encoded, photo
 from tests.unit.test_ingest import POLICY, RECIPE, VIDEO, World
-from worker.model import Limits
-from worker.services.ingest import Outcome
+from worker.domain.image import Limits
+from worker.services.ingest import IngestOutcome
 
 EDGES = [
-    (4000, 100, Outcome.ACCEPTED),
-    (4001, 100, Outcome.HEAVY),
-    (3000, 101, Outcome.HEAVY),
+    (4000, 100, IngestOutcome.ACCEPTED),
+    (4001, 100, IngestOutcome.HEAVY),
+    (3000, 101, IngestOutcome.HEAVY),
 ]
 
 
 @pytest.mark.parametrize(("size", "wide", "outcome"), EDGES)
-def test_routing_is_exact_at_its_edges(size: int, wide: int, outcome: Outcome) -> None:
+def test_routing_is_exact_at_its_edges(size: int, wide: int, outcome: IngestOutcome) -> None:
     """A byte or a pixel row more than the setting is another way; the setting itself is not."""
     rows = photo(2, 2)[:1, :1].repeat(100, 0).repeat(wide, 1)
     world = World(policy=replace(POLICY, heavy_bytes=4000, heavy_pixels=100 * 100))
@@ -31,9 +31,9 @@ def test_routing_is_exact_at_its_edges(size: int, wide: int, outcome: Outcome) -
 def test_a_video_of_the_largest_size_is_accepted_and_one_byte_more_is_not() -> None:
     """The limit of videos is a setting of its own; the recipe's limit is for pictures."""
     world = World(policy=replace(POLICY, video_bytes=len(VIDEO)))
-    assert world.ingest(world.store.upload("intake", "x", VIDEO)).outcome is Outcome.HEAVY
+    assert world.ingest(world.store.upload("intake", "x", VIDEO)).outcome is IngestOutcome.HEAVY
     done = world.ingest(world.store.upload("intake", "y", VIDEO + b"\0"))
-    assert done.outcome is Outcome.REJECTED
+    assert done.outcome is IngestOutcome.REJECTED
     assert done.record is not None
     assert done.record.verdict is not None
     assert done.record.verdict.code == "too_many_bytes"
@@ -44,7 +44,7 @@ def test_videos_can_be_refused(data: bytes) -> None:
     """With routing off a video is a format that is not allowed, whatever its size."""
     world = World(policy=replace(POLICY, video=False, recipe=replace(RECIPE, limits=Limits())))
     done = world.ingest(world.store.upload("intake", "x", data))
-    assert done.outcome is Outcome.REJECTED
+    assert done.outcome is IngestOutcome.REJECTED
     assert done.record is not None
     assert done.record.verdict is not None
     assert done.record.verdict.code == "format_not_allowed"
@@ -55,4 +55,4 @@ def test_no_job_is_asked_for_what_none_accepts(start: bytes) -> None:
     """Too large to fetch, and by its first bytes neither a picture nor an accepted video."""
     world = World()
     data = start + bytes(POLICY.heavy_bytes + 1 - len(start))
-    assert world.ingest(world.store.upload("intake", "x", data)).outcome is Outcome.REJECTED
+    assert world.ingest(world.store.upload("intake", "x", data)).outcome is IngestOutcome.REJECTED

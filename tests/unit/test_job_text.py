@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from worker.domain.job import JobState, JobStatus
 from worker.entrypoints.cli.job_text import exit_code, log_json, log_text, standing, state_text
-from worker.jobs import JobState, JobStatus
-from worker.services.local_run.wording import age_text
+from worker.services.process_files.wording import age_text
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from PIL import Image
 
 from tests.unit.pictures import encoded, everything, one, photo, pixels_of
 from tests.unit.specimens import specimen
-from worker.errors import DamagedInput, Reason
-from worker.media.jpeg import NO_END_MARKER
-from worker.media.probe import probe
-from worker.model import Encoding, Format, Limits, Recipe
+from worker.domain.errors import DamagedInput, Reason
+from worker.domain.image import Encoding, Format, Limits, Recipe
+from worker.imaging.formats.jpeg import NO_END_MARKER
+from worker.imaging.probe import probe
 
 JPEG = Encoding(format=Format.JPEG)
 END = b"\xff\xd9"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.errors import InputError
-from worker.labels import (
+from worker.domain.errors import InputError
+from worker.domain.labels import (
     MAX_ATTRIBUTES,
     MAX_METADATA,
     MAX_NAME,

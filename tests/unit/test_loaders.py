@@ -21,10 +21,10 @@ from tests.unit.specimens import (
     specimen,
     srgb_profile,
 )
-from worker.errors import DamagedInput, EngineError, Reason, UnsupportedInput
-from worker.media.loaders import Embedded, decoding, embedded_in, open_image, read_embedded
-from worker.media.probe import probe
-from worker.model import ColourSpace, Format, Limits, Probe
+from worker.domain.errors import DamagedInput, EngineError, Reason, UnsupportedInput
+from worker.domain.image import ColourSpace, Format, Limits, Probe
+from worker.imaging.loaders import Embedded, decoding, embedded_in, open_image, read_embedded
+from worker.imaging.probe import probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +112,7 @@ def test_nothing_is_cached() -> None:
 
 def test_threads_are_left_to_the_environment() -> None:
     """VIPS_CONCURRENCY decides how many threads libvips uses."""
-    program = "import worker.media.loaders, pyvips; print(pyvips.vips_lib.vips_concurrency_get())"
+    program = "import worker.imaging.loaders, pyvips; print(pyvips.vips_lib.vips_concurrency_get())"
     environment = {**os.environ, "VIPS_CONCURRENCY": "3"}
     ran = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, env=environment
@@ -292,9 +292,9 @@ def test_hundred_megapixels_stream() -> None:
         "from tests.unit.peak import peak\n"
         "from tests.unit.hostile import PNG_SIGNATURE\n"
         "from tests.unit.specimens import chunk\n"
-        "from worker.media.loaders import decoding, open_image\n"
-        "from worker.media.probe import probe\n"
-        "from worker.model import Format, Limits\n"
+        "from worker.imaging.loaders import decoding, open_image\n"
+        "from worker.imaging.probe import probe\n"
+        "from worker.domain.image import Format, Limits\n"
         "row = bytes(1) + bytes(x * 7 & 255 for x in range(30000))\n"
         "packer = zlib.compressobj(1)\n"
         "pixels = b''.join(packer.compress(row) for _ in range(10000)) + packer.flush()\n"

@@ -9,11 +9,11 @@ import pytest
 from botocore.stub import Stubber
 
 from tests.unit.memory_queue import MemoryQueue
-from worker.errors import AccessDenied, EmulatorError
+from worker.domain.errors import AccessDenied, EmulatorError
 from worker.local import pipe
-from worker.local.actors import Actor, Actors
 from worker.local.deploy import ACTORS, emulator_patches
-from worker.local.permits import Permits
+from worker.local.iam_simulator import Permits
+from worker.local.roles import Actor, Actors
 from worker.local.root_clients import RootClients
 
 ROLE = "arn:aws:iam::000000000000:role/safelight-local-heavy"
@@ -92,7 +92,7 @@ def actor(kind: str, name: str, **more: str) -> dict[str, str]:
 
 def test_actors_are_found_by_what_they_are() -> None:
     """A function by its code, the enrichment by its ARN, the rest by their kind."""
-    ingest = actor("Function", "ingest", code="worker.entrypoints.ingest.handler")
+    ingest = actor("Function", "ingest", code="worker.entrypoints.lambda_ingest.handler")
     found = Actors.of(
         {
             ACTORS: [
@@ -105,7 +105,7 @@ def test_actors_are_found_by_what_they_are() -> None:
         }
     )
 
-    assert found.function("worker.entrypoints.ingest:handler") == Actor(**ingest)
+    assert found.function("worker.entrypoints.lambda_ingest:handler") == Actor(**ingest)
     assert [one.name for one in found.pipe()] == ["order-pipe", "order"]
     assert found.machine().profile == "heavy"
     assert found.jobs().profile == "job"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from worker.media.metadata import exif, read_tags, written_exif
-from worker.model import GpsPosition, KeepTag, Tags
+from worker.domain.image import GpsPosition, KeepTag, Tags
+from worker.imaging.metadata import exif, read_tags, written_exif
 
 EVERYTHING = frozenset(KeepTag)
 

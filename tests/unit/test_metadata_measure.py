@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from worker.errors import EngineError
-from worker.media.metadata import colours, hamming, measure, phash, quality
-from worker.model import Measures
+from worker.domain.errors import EngineError
+from worker.domain.image import Measures
+from worker.imaging.metadata import colours, hamming, measure, phash, quality
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from worker.media.engine import process
-from worker.media.metadata import iptc, read_tags, text, xmp
-from worker.model import Encoding, Format, GpsPosition, KeepTag, Recipe, RenditionSpec, Tags
+from worker.domain.image import Encoding, Format, GpsPosition, KeepTag, Recipe, RenditionSpec, Tags
+from worker.imaging.engine import process
+from worker.imaging.metadata import iptc, read_tags, text, xmp
 
 NAMESPACES = " ".join(
     f'xmlns:{prefix}="{uri}"'

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.media.metadata import thumbhash
+from worker.imaging.metadata import thumbhash
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -8,9 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.media.geometry import Size
-from worker.media.plan import CASCADE_MARGIN, SHRINK_MARGIN, Conversion, Plan, make_plan
-from worker.model import (
+from worker.domain.image import (
     ColourSpace,
     Encoding,
     Fit,
@@ -21,6 +19,8 @@ from worker.model import (
     Recipe,
     RenditionSpec,
 )
+from worker.imaging.geometry import Size
+from worker.imaging.plan import CASCADE_MARGIN, SHRINK_MARGIN, Conversion, Plan, make_plan
 
 JPEG = Encoding(format=Format.JPEG)
 WEBP = Encoding(format=Format.WEBP)

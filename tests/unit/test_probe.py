@@ -23,11 +23,11 @@ from tests.unit.specimens import (
     vips,
 )
 from tests.unit.specimens import quarters as pixels
-from worker.cicp import Colour, ColourSource
-from worker.errors import Reason, UnsupportedInput
-from worker.media.icc import UNNAMED, profile_name
-from worker.media.probe import probe, sniff
-from worker.model import ColourSpace, Format, Limits, Probe
+from worker.domain.colour import Colour, ColourSource
+from worker.domain.errors import Reason, UnsupportedInput
+from worker.domain.image import ColourSpace, Format, Limits, Probe
+from worker.imaging.icc import UNNAMED, profile_name
+from worker.imaging.probe import probe, sniff
 
 EVERYTHING = frozenset(Format)
 GREY, CMYK, LAB = ColourSpace.GREY, ColourSpace.CMYK, ColourSpace.LAB
@@ -261,9 +261,9 @@ def test_heic_without_its_decoder_names_the_extra() -> None:
     program = (
         "import sys; sys.modules['pi_heif'] = None\n"
         "from tests.unit.heic import make_heic\n"
-        "from worker.media.probe import probe\n"
-        "from worker.model import Format, Limits\n"
-        "from worker.errors import UnsupportedInput\n"
+        "from worker.imaging.probe import probe\n"
+        "from worker.domain.image import Format, Limits\n"
+        "from worker.domain.errors import UnsupportedInput\n"
         "try: probe(make_heic(), Limits(), formats=set(Format))\n"
         "except UnsupportedInput as error: print(error.code, error.message)\n"
     )

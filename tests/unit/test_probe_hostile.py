@@ -22,10 +22,10 @@ from tests.unit.hostile import (
     polyglots,
 )
 from tests.unit.specimens import SPECIMENS, specimen, svg
-from worker.errors import DamagedInput, LimitExceeded, Reason, Rejected, UnsupportedInput
-from worker.media.loaders import decoding, open_image
-from worker.media.probe import probe, sniff
-from worker.model import Format, Limits, Probe
+from worker.domain.errors import DamagedInput, LimitExceeded, Reason, Rejected, UnsupportedInput
+from worker.domain.image import Format, Limits, Probe
+from worker.imaging.loaders import decoding, open_image
+from worker.imaging.probe import probe, sniff
 
 EVERYTHING = frozenset(Format)
 
@@ -115,9 +115,9 @@ def test_claims_are_refused_before_a_decoder_sees_them() -> None:
     program = (
         "from tests.unit.peak import peak\n"
         "from tests.unit.hostile import CLAIMS\n"
-        "from worker.errors import LimitExceeded\n"
-        "from worker.media.probe import probe\n"
-        "from worker.model import Format, Limits\n"
+        "from worker.domain.errors import LimitExceeded\n"
+        "from worker.imaging.probe import probe\n"
+        "from worker.domain.image import Format, Limits\n"
         "claims = [make(65535, 65535) for make in CLAIMS.values()]\n"
         "before = peak()\n"
         "for data in claims:\n"

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from tests.unit.pictures import encoded, one, photo, vips_of
-from worker.media.encode import Extras, Picture, encode
-from worker.media.quality import search
-from worker.media.ssim import ssim
-from worker.model import Encoding, Format, QualityTarget
+from worker.domain.image import Encoding, Format, QualityTarget
+from worker.imaging.encode import Extras, Picture, encode
+from worker.imaging.quality import search
+from worker.imaging.ssim import ssim
 
 ENCODINGS = [
     Encoding(format=Format.JPEG),

@@ -9,7 +9,7 @@ import tomllib
 import pytest
 
 from worker import recipes
-from worker.model import (
+from worker.domain.image import (
     Encoding,
     Fit,
     Format,

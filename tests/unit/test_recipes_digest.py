@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker import recipes
-from worker.errors import RecipeError
-from worker.model import Recipe
+from worker.domain.errors import RecipeError
+from worker.domain.image import Recipe
 from worker.recipes.building import build
 from worker.recipes.files import FOLDER
 from worker.recipes.kinds import Problems

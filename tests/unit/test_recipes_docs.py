@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from worker import recipes
-from worker.model import Recipe
+from worker.domain.image import Recipe
 from worker.recipes.schema import (
     DERIVED_FIELDS,
     OUTPUTS,
     TABLES,
     TRAITS,
-    Key,
-    Table,
+    RecipeKey,
+    RecipeTable,
     encoding_keys,
 )
 
@@ -46,7 +46,7 @@ def rows(heading: str) -> dict[str, list[str]]:
     return {row[0].strip("`"): row for row in cells}
 
 
-def default_of(table: Table, name: str, key: Key) -> str:
+def default_of(table: RecipeTable, name: str, key: RecipeKey) -> str:
     """What the default column must say."""
     if key.required:
         return "required"
@@ -66,7 +66,7 @@ def default_of(table: Table, name: str, key: Key) -> str:
 
 
 @pytest.mark.parametrize(("heading", "table", "name"), CASES)
-def test_key_is_documented(heading: str, table: Table, name: str) -> None:
+def test_key_is_documented(heading: str, table: RecipeTable, name: str) -> None:
     """Each key has a row with the type, default and range that the code has."""
     key = table.keys[name]
     row = rows(heading)[name]
@@ -82,7 +82,7 @@ def test_nothing_else_is_documented(heading: str) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.fills.__name__)
-def test_every_field_has_a_key(table: Table) -> None:
+def test_every_field_has_a_key(table: RecipeTable) -> None:
     """A field added to the model needs a key (or has to be declared as derived)."""
     fields = {field.name for field in dataclasses.fields(table.fills)}
     set_by = {key.field or name for name, key in table.keys.items()} - {"-"}

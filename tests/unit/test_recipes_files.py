@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from worker import recipes
-from worker.errors import Problem, RecipeError
+from worker.domain.errors import Problem, RecipeError
 from worker.recipes import Severity
 
 MINIMAL = 'name = "x"\nversion = 1\n[[renditions]]\nname = "p"\nwidth = 8\nformats = ["jpeg"]\n'

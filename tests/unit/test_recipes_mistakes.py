@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from worker import recipes
-from worker.errors import RecipeError
+from worker.domain.errors import RecipeError
 from worker.recipes.building import build
-from worker.recipes.kinds import MAXIMUM_PROBLEMS, Choice, Number, Problems, Text, Whole
-from worker.recipes.schema import TABLES, Key
+from worker.recipes.kinds import MAXIMUM_PROBLEMS, Number, OneOf, Problems, Text, Whole
+from worker.recipes.schema import TABLES, RecipeKey
 
 VALID: dict[str, Any] = {
     "name": "x",
@@ -99,7 +99,7 @@ def test_the_valid_document_is_valid() -> None:
 
 
 @pytest.mark.parametrize(("path", "name", "key"), KEYS)
-def test_wrong_types_are_reported_at_their_path(path: str, name: str, key: Key) -> None:
+def test_wrong_types_are_reported_at_their_path(path: str, name: str, key: RecipeKey) -> None:
     """No key takes a value of another type, however close it looks."""
     here = f"{path}.{name}" if path else name
     for value in WRONG_TYPES[key.kind.type]:
@@ -109,7 +109,7 @@ def test_wrong_types_are_reported_at_their_path(path: str, name: str, key: Key) 
 
 
 @pytest.mark.parametrize(("path", "name", "key"), KEYS)
-def test_values_out_of_range_are_reported(path: str, name: str, key: Key) -> None:
+def test_values_out_of_range_are_reported(path: str, name: str, key: RecipeKey) -> None:
     """Just beyond either end, huge, not a number: each is reported with what would be right."""
     kind = key.kind
     outside: list[object] = []
@@ -117,7 +117,7 @@ def test_values_out_of_range_are_reported(path: str, name: str, key: Key) -> Non
         outside = [kind.low - 1, kind.high + 1, 10**5000, -(10**5000)]
     elif isinstance(kind, Number):
         outside = [kind.low - 0.001, kind.high + 0.001, 10**400, float("inf"), float("nan")]
-    elif isinstance(kind, Choice):
+    elif isinstance(kind, OneOf):
         outside = ["", "JPEG ", "nothing-like-it", "\x1b[31m"]
     elif isinstance(kind, Text):
         outside = ["x" * (kind.longest + 1)]

@@ -23,10 +23,19 @@ from tests.unit.pictures import (
     quadrants,
     vips_of,
 )
-from worker.media.encode import attach
-from worker.media.engine import process
-from worker.media.ssim import ssim
-from worker.model import Encoding, Fit, Format, Gravity, KeepTag, Recipe, RenditionSpec, Watermark
+from worker.domain.image import (
+    Encoding,
+    Fit,
+    Format,
+    Gravity,
+    KeepTag,
+    Recipe,
+    RenditionSpec,
+    Watermark,
+)
+from worker.imaging.encode import attach
+from worker.imaging.engine import process
+from worker.imaging.ssim import ssim
 
 JPEG = Encoding(format=Format.JPEG)
 WEBP = Encoding(format=Format.WEBP)
@@ -295,7 +304,7 @@ def test_linear_light_keeps_bright_detail_bright() -> None:
 _LARGE = """
 from tests.unit.peak import peak
 import pyvips
-from worker.media import engine
+from worker.imaging import engine
 from worker import recipes
 data = pyvips.Image.black(10_000, 10_000, bands=3).pngsave_buffer(compression=1)
 made = engine.process(data, recipes.load("default"))

@@ -17,9 +17,9 @@ import click
 import pytest
 
 import worker
-from worker import errors
+from worker.domain import errors
+from worker.domain.errors import Reason, SafelightError
 from worker.entrypoints.cli import cli
-from worker.errors import Reason, SafelightError
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("worker", "batch", "pulumi", "tests")
@@ -329,7 +329,7 @@ def test_the_words_of_the_project_cost_nothing_to_import() -> None:
     """Domain types and errors bring in nothing but the standard library."""
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "import worker.errors, worker.model\n"
+        "import worker.domain.errors, worker.domain.image\n"
         "roots = {name.partition('.')[0] for name in sys.modules}\n"
         "print(*sorted(roots - sys.stdlib_module_names - {'__main__', 'worker'}))"
     )

@@ -9,8 +9,8 @@ import pyvips
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.media.geometry import Box, Size
-from worker.media.rgbx import Rgbx
+from worker.imaging.geometry import Box, Size
+from worker.imaging.rgbx import Rgbx
 
 
 def noise(width: int, height: int) -> Rgbx:

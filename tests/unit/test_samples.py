@@ -10,7 +10,7 @@ import pytest
 import pyvips
 from PIL import Image, ImageCms, ImageOps
 
-from worker.errors import InputError
+from worker.domain.errors import InputError
 from worker.samples import camera, write
 from worker.samples.catalogue import SAMPLES, describe
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.unit import sandbox_targets as targets
 from tests.unit.pictures import encoded, quadrants
-from worker.errors import (
+from worker.domain.errors import (
     DamagedInput,
     EngineError,
     PoisonInput,
@@ -24,9 +24,9 @@ from worker.errors import (
     StorageFull,
     TransientError,
 )
-from worker.media.engine import process
-from worker.media.sandbox import ChildTraceback, SandboxLimits, run
+from worker.imaging.engine import process
 from worker.recipes import load
+from worker.subprocesses.sandbox import ChildTraceback, SandboxLimits, run
 
 ROOMY = SandboxLimits(cpu_seconds=60, wall_seconds=100, memory_bytes=1 << 30)
 

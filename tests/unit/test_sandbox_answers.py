@@ -9,14 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.unit import sandbox_targets as targets
-from worker.errors import (
-    PoisonInput,
-    Reason,
-    SafelightError,
-)
-from worker.media import sandbox_wire as wire
-from worker.media.sandbox import SandboxLimits, run
-from worker.model import Format, Limits, Probe, Recipe, RenditionSpec, Tags
+from worker.domain.errors import PoisonInput, Reason, SafelightError
+from worker.domain.image import Format, Limits, Probe, Recipe, RenditionSpec, Tags
+from worker.subprocesses import sandbox_wire as wire
+from worker.subprocesses.sandbox import SandboxLimits, run
 
 ROOMY = SandboxLimits(cpu_seconds=60, wall_seconds=100, memory_bytes=1 << 30)
 
@@ -74,25 +70,33 @@ class TestHostileAnswers:
         "node",
         [
             ["enum", "os:system", "true"],
-            ["enum", "worker.errors:Reason", "no such reason"],
-            ["enum", "worker.errors:SafelightError", "x"],
+            ["enum", "worker.domain.errors:Reason", "no such reason"],
+            ["enum", "worker.domain.errors:SafelightError", "x"],
             ["data", "subprocess:Popen", {"args": "true"}],
-            ["data", "worker.media.sandbox_process:subprocess", {}],
-            ["data", "worker.media.nowhere:Thing", {}],
-            ["data", "worker.model:Format", {}],
-            ["data", "worker.model:Limits", {"__class__": 1}],
-            ["data", "worker.model:Limits", {"pixels": "many"}],
-            ["data", "worker.model:Limits", {"pixels": True}],
-            ["data", "worker.model:Probe", {}],
-            ["data", "worker.model:Tags", {"keywords": ["tuple", 1]}],
-            ["data", "worker.model:Tags", {"keywords": ["list", "a"]}],
+            ["data", "worker.subprocesses.sandbox_process:subprocess", {}],
+            ["data", "worker.imaging.nowhere:Thing", {}],
+            ["data", "worker.domain.image:Format", {}],
+            ["data", "worker.domain.image:Limits", {"__class__": 1}],
+            ["data", "worker.domain.image:Limits", {"pixels": "many"}],
+            ["data", "worker.domain.image:Limits", {"pixels": True}],
+            ["data", "worker.domain.image:Probe", {}],
+            ["data", "worker.domain.image:Tags", {"keywords": ["tuple", 1]}],
+            ["data", "worker.domain.image:Tags", {"keywords": ["list", "a"]}],
             ["error", "builtins:SystemExit", ["dict", ["message", "x"]]],
-            ["error", "worker.errors:StorageFull", ["dict"]],
-            ["error", "worker.errors:StorageFull", "x"],
-            ["error", "worker.errors:EngineError", ["dict", ["message", "x"], ["retryable", True]]],
-            ["error", "worker.errors:EngineError", ["dict", ["message", "x"], ["__class__", 1]]],
-            ["error", "worker.errors:EngineError", ["dict", ["message", "x"], ["args", 1]]],
-            ["error", "worker.errors:Rejected", ["dict", ["message", "x"], ["reason", "y"]]],
+            ["error", "worker.domain.errors:StorageFull", ["dict"]],
+            ["error", "worker.domain.errors:StorageFull", "x"],
+            [
+                "error",
+                "worker.domain.errors:EngineError",
+                ["dict", ["message", "x"], ["retryable", True]],
+            ],
+            [
+                "error",
+                "worker.domain.errors:EngineError",
+                ["dict", ["message", "x"], ["__class__", 1]],
+            ],
+            ["error", "worker.domain.errors:EngineError", ["dict", ["message", "x"], ["args", 1]]],
+            ["error", "worker.domain.errors:Rejected", ["dict", ["message", "x"], ["reason", "y"]]],
             ["bytes", 5],
             ["bytes", -1],
             ["dict", [["list"], 1]],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from worker.media.sniff import VideoContainer, identify, sniff, video_container
-from worker.model import Format
+from worker.domain.image import Format
+from worker.imaging.formats.sniff import VideoContainer, identify, sniff, video_container
 
 
 def ebml(doctype: bytes) -> bytes:

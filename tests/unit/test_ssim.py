@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import pyvips
 
-from worker.media.ssim import ssim
+from worker.imaging.ssim import ssim
 
 Grey = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
 

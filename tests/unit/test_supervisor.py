@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.errors import EmulatorError, InputError, Unreachable
-from worker.local import address, leash
+from worker.domain.errors import EmulatorError, InputError, Unreachable
+from worker.local import address, parent_death_signal
 from worker.local.address import Address
 from worker.local.supervisor import Child, Supervisor
 
@@ -208,17 +208,17 @@ def test_a_child_that_does_not_end_is_killed(tmp_path: Path) -> None:
     assert world.said == ["one did not end within 0 s and is killed"]
 
 
-# --- the leash --------------------------------------------------------------------------------
+# --- parent death --------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
-def test_a_leashed_child_ends_with_its_parent(tmp_path: Path) -> None:
+def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     """The parent is killed with SIGKILL; the child gets SIGTERM from the kernel."""
     program = (
         "import subprocess, sys, time\n"
-        f"sys.path.insert(0, {str(Path(leash.__file__).parents[2])!r})\n"
-        "from worker.local import leash\n"
-        "child = subprocess.Popen(leash.command(sys.argv[1:]))\n"
+        f"sys.path.insert(0, {str(Path(parent_death_signal.__file__).parents[2])!r})\n"
+        "from worker.local import parent_death_signal\n"
+        "child = subprocess.Popen(parent_death_signal.command(sys.argv[1:]))\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(600)\n"
     )
@@ -239,7 +239,7 @@ def test_a_leashed_child_ends_with_its_parent(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
 def test_a_leash_without_its_holder_holds_nothing() -> None:
     """Whoever was started for a parent that is gone does not begin."""
-    wrong = [*leash.command([sys.executable, "-c", "print('began')"])]
+    wrong = [*parent_death_signal.command([sys.executable, "-c", "print('began')"])]
     wrong[4] = "1"
 
     done = subprocess.run(wrong, capture_output=True, text=True, check=False)

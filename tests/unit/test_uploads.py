@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fakes import MemoryCatalog, MemoryStore
-from worker.errors import InputError, TransientError
-from worker.records import (
+from worker.domain.asset import (
     AssetRecord,
     JobRecord,
     LogEntry,
@@ -19,7 +18,8 @@ from worker.records import (
     asset_id_of,
     version_of,
 )
-from worker.services.uploads import Placed, Waited, await_records, await_verdicts, place
+from worker.domain.errors import InputError, TransientError
+from worker.services.put_files import Placed, Waited, await_records, await_verdicts, place
 
 
 def file(folder: Path, name: str, data: bytes = b"abc") -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.unit.pictures import Pixels, encoded, one, pixels_of
-from worker.model import Encoding, Format, Gravity, Recipe, Watermark
+from worker.domain.image import Encoding, Format, Gravity, Recipe, Watermark
 
 PNG = Encoding(format=Format.PNG)
 GROUND = np.full((200, 300, 3), 100, np.uint8)

@@ -11,8 +11,8 @@ import pytest
 
 import batch.workflows
 from tests.unit.memory_queue import MemoryQueue
-from worker.errors import AccessDenied, MalformedMessage, TransientError, Unreachable
-from worker.jobs import JobState
+from worker.domain.errors import AccessDenied, MalformedMessage, TransientError, Unreachable
+from worker.domain.job import JobState
 from worker.local.batch.jobs import LocalJobs
 from worker.local.batch.table import opened
 from worker.local.workflows import (

@@ -1,4 +1,4 @@
-"""What the file system refuses, as errors of ``worker.errors``."""
+"""What the file system refuses, as errors of ``worker.domain.errors``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from worker.atomic import disk_full
-from worker.errors import AccessDenied, ConfigurationError, SafelightError, StorageFull
+from worker.domain.errors import AccessDenied, ConfigurationError, SafelightError, StorageFull
 
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from worker.errors import EngineError
-from worker.records import Event
+from worker.domain.asset import Event
+from worker.domain.errors import EngineError
 
 
 def detail(event: Event) -> dict[str, Any]:

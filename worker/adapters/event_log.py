@@ -14,7 +14,7 @@ from pathlib import Path
 
 from worker.adapters.disk_errors import disk_call
 from worker.adapters.event_json import line, parse
-from worker.records import Event
+from worker.domain.asset import Event
 
 POLL_SECONDS = 0.2
 _CHUNK = 1 << 16
@@ -74,7 +74,7 @@ def follow(
         from_start: begin with the oldest event, not with the next.
         wait: called when there is nothing to read; returns whether to look again.
     """
-    reader = _Reader(path, from_start=from_start)
+    reader = _LogReader(path, from_start=from_start)
     try:
         while True:
             lines = reader.lines()
@@ -88,7 +88,7 @@ def follow(
         reader.close()
 
 
-class _Reader:
+class _LogReader:
     """The lines of one path, across files of that name."""
 
     def __init__(self, path: Path, *, from_start: bool) -> None:

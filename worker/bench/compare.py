@@ -22,7 +22,7 @@ from statistics import fmean
 from typing import Any
 
 from worker.bench.config import OURS, USUAL_EFFORT, Key, Work
-from worker.errors import EngineError, InputError
+from worker.domain.errors import EngineError, InputError
 
 TIMES = 2
 """How often an implementation does a photo in one turn. The first time finds the processor's caches

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 from worker import recipes
-from worker.model import Fit, Format, Recipe
+from worker.domain.image import Fit, Format, Recipe
 
 SHIPPED = "default"
 """The recipe whose renditions are measured."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.errors import InputError
+from worker.domain.errors import InputError
 
 _JPEG = b"\xff\xd8\xff"
 """SOI and the beginning of the first marker: every JPEG, nothing else (ITU-T T.81, B.1)."""

@@ -112,11 +112,11 @@ def engine(mode: str) -> None:
     """``render`` (probe, plan, render) or ``process`` (also metadata and hashes)."""
     import simplejpeg
 
-    from worker.media.allocation import keep_memory
-    from worker.media.engine import process
-    from worker.media.plan import make_plan
-    from worker.media.probe import probe
-    from worker.media.render import render
+    from worker.imaging.engine import process
+    from worker.imaging.malloc import keep_memory
+    from worker.imaging.plan import make_plan
+    from worker.imaging.probe import probe
+    from worker.imaging.render import render
 
     keep_memory()  # as every worker process of ours does
     recipe = config.recipe()
@@ -220,7 +220,7 @@ def floor(_mode: str, work: Work) -> None:
     """
     import simplejpeg
 
-    from worker.media.allocation import keep_memory
+    from worker.imaging.malloc import keep_memory
 
     keep_memory()  # the floor gets what the engine gets
     versions = {"Pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}

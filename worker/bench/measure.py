@@ -31,8 +31,8 @@ from worker.bench.compare import Comparison, Measured, SharpMissing, commands, c
 from worker.bench.config import EXCLUDED, LABELS, OURS, Key, Work
 from worker.bench.corpus import Corpus
 from worker.bench.implementations import TOTAL
-from worker.errors import EngineError
-from worker.media.ssim import Reference
+from worker.domain.errors import EngineError
+from worker.imaging.ssim import Reference
 
 _STARTS = 7
 """How often ``--help`` is started; the least counts."""
@@ -42,7 +42,7 @@ LARGER = 1.03
 something else: it is listed, and cannot win the step."""
 
 _BT601 = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-"""ITU-R BT.601 luma, as in ``worker.media.ssim``."""
+"""ITU-R BT.601 luma, as in ``worker.imaging.ssim``."""
 
 FileName = tuple[str, str, str]
 """Photo, rendition, format."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from worker.atomic import atomic_write, disk_full
 from worker.bench.config import OURS, SAME, USUAL, USUAL_EFFORT, Key
 from worker.bench.measure import Figures, Floor, Report
-from worker.errors import InputError, StorageFull
+from worker.domain.errors import InputError, StorageFull
 
 BEGIN = "<!-- figures: written by safelight bench --markdown -->"
 END = "<!-- end of figures -->"

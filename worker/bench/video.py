@@ -27,22 +27,22 @@ from pathlib import Path
 from typing import Any
 
 from worker.atomic import staging
-from worker.errors import EngineError, InputError, TransientError
-from worker.media.video import (
+from worker.domain.errors import EngineError, InputError, TransientError
+from worker.video import (
+    audio,
     commands,
     encode,
-    fragments,
+    ffmpeg,
+    fmp4,
     package,
-    program,
     segments,
-    sound,
     transcode,
     transcode_plan,
 )
-from worker.media.video.limits import VideoLimits, threads
-from worker.media.video.probe import probe
-from worker.media.video.segments import Part
-from worker.media.video.transcode_plan import Options, TranscodePlan
+from worker.video.limits import VideoLimits, threads
+from worker.video.probe import probe
+from worker.video.segments import Chunk
+from worker.video.transcode_plan import Options, TranscodePlan
 
 OVERHEAD_GOAL = 0.05
 BYTES_GOAL = 0.02
@@ -222,7 +222,7 @@ def generate(path: Path, *, seconds: int, size: str) -> None:
     )
     options = {"f": "mp4", "c:v": "libx264", "preset": "ultrafast", "crf": 18, "g": 60}
     made = commands.output(path, [film, tone], {**options, "c:a": "aac"})
-    program.run(commands.arguments(made), limits=encode.LIMITS)
+    ffmpeg.run(commands.arguments(made), limits=encode.LIMITS)
 
 
 def measure(
@@ -330,8 +330,8 @@ def _cpu() -> float:
 
 def _plain(plan: TranscodePlan, source: Path, folder: Path) -> None:
     """What a person would type: measure the loudness, encode into HLS, copy into one file."""
-    gains = [sound.measure(plan, track, source).gain for track in plan.sounds]
-    whole = Part(number=0, first=0, frames=plan.frames, seek=None)
+    gains = [audio.measure(plan, track, source).gain for track in plan.sounds]
+    whole = Chunk(number=0, first=0, frames=plan.frames, seek=None)
     files = {rung.name: folder / rung.name / "index.m3u8" for rung in plan.rungs}
     heard = [folder / f"sound-{number}" / "index.m3u8" for number in range(len(plan.sounds))]
     for path in (*files.values(), *heard):
@@ -348,16 +348,16 @@ def _plain(plan: TranscodePlan, source: Path, folder: Path) -> None:
     made = [
         *encode.outputs(free, pictures, whole.frames, files, muxer),
         *(
-            sound.output(track, gain, sound.samples(plan, track, film), path=path, muxer=muxer)
+            audio.output(track, gain, audio.samples(plan, track, film), path=path, muxer=muxer)
             for track, gain, path in zip(plan.sounds, gains, heard, strict=True)
         ),
     ]
     arguments = commands.arguments(*made, everywhere=encode.everywhere(threads()))
-    program.run(arguments, limits=encode.LIMITS)
+    ffmpeg.run(arguments, limits=encode.LIMITS)
     joined = [commands.source(_joined(path)) for path in (files[plan.rungs[0].name], *heard)]
     copy: commands.Options = {"f": "mp4", "c": "copy", "movflags": "+faststart"}
     progressive = commands.output(folder / "video.mp4", [one["0"] for one in joined], copy)
-    program.run(commands.arguments(progressive), limits=package.LIMITS)
+    ffmpeg.run(commands.arguments(progressive), limits=package.LIMITS)
 
 
 def _joined(playlist: Path) -> Path:
@@ -370,9 +370,7 @@ def _joined(playlist: Path) -> Path:
     return path
 
 
-def _in_parts(
-    source: Path, preset: str, folder: Path, stop: program.StopLike | None = None
-) -> None:
+def _in_parts(source: Path, preset: str, folder: Path, stop: ffmpeg.StopLike | None = None) -> None:
     """A whole transcode as a job does it."""
     scratch = _fresh(folder / "scratch")
     kept = _Store(folder / "kept")
@@ -392,7 +390,7 @@ def _unfinished(plan: TranscodePlan, folder: Path) -> float:
         path = folder / "scratch" / f"part-{part.number:05}" / f"{plan.rungs[0].name}.mp4"
         if transcode.finished(plan, part.number, kept) is None and path.is_file():
             try:
-                frames += fragments.read(path).samples
+                frames += fmp4.read(path).samples
             except EngineError:  # cut off within a fragment, or before the first
                 frames += plan.key_frames
     return float(frames / plan.rate)

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def serve(handler: str) -> int:
-    """Be Lambda's runtime client for a handler, like ``worker.entrypoints.ingest.handler``.
+    """Be Lambda's runtime client for a handler, like ``worker.entrypoints.lambda_ingest.handler``.
 
     Returns:
         The exit code, if there is no Lambda to serve; otherwise its client does not return.

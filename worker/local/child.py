@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from worker.errors import SafelightError
+from worker.domain.errors import SafelightError
 from worker.ports import Queue
-from worker.services.local_run.stop import Stop
+from worker.services.process_files.stop import Stop
 
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 5.0
@@ -51,8 +51,8 @@ def stopping(ready: Path | None, *, profile: str | None = None) -> Iterator[tupl
     Args:
         profile: whose rights on the queue, if not the process's own.
     """
-    from worker.adapters.aws_clients import AwsClients
-    from worker.adapters.sqs import SqsQueue
+    from worker.adapters.aws.clients import AwsClients
+    from worker.adapters.aws.sqs import SqsQueue
 
     stop = Stop()
     with stop.on_signals():
@@ -80,7 +80,7 @@ def pause(stop: Stop, seconds: float) -> None:
     stop.wait(seconds)
 
 
-class Patience:
+class Backoff:
     """Growing waits while something fails; one line when it begins, one when it is over."""
 
     def __init__(self, stop: Stop) -> None:

@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.errors import EmulatorError, PortTaken
-from worker.local import leash
+from worker.domain.errors import EmulatorError, PortTaken
+from worker.local import parent_death_signal
 
 REQUIREMENTS = Path(__file__).with_name("emulator-requirements.txt")
 DURABLE = Path(__file__).with_name("durable")
@@ -214,7 +214,7 @@ def running(folder: Path, *, enforce_iam: bool = False) -> Iterator[Emulator]:
         port=free_port(),
         log=folder / "emulator.log",
         enforce_iam=enforce_iam,
-        launcher=leash.command(()),  # a test run that is killed leaves none behind
+        launcher=parent_death_signal.command(()),  # a test run that is killed leaves none behind
     )
     try:
         yield emulator

@@ -11,16 +11,16 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from worker.adapters.aws_clients import AwsClients
-from worker.adapters.aws_errors import aws_call
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.errors import aws_call
 from worker.adapters.event_json import parse
 from worker.adapters.event_log import EventLog
-from worker.errors import SafelightError
+from worker.domain.asset import Event
+from worker.domain.errors import SafelightError
 from worker.local import lifecycle
-from worker.local.child import Patience, arguments, log, stopping
+from worker.local.child import Backoff, arguments, log, stopping
 from worker.ports import Events, Message, Queue
-from worker.records import Event
-from worker.services.local_run.stop import Stop
+from worker.services.process_files.stop import Stop
 
 QUEUE = "safelight-local-event-log"
 RULE = "safelight-local-event-log"
@@ -62,7 +62,7 @@ def events_in(messages: Sequence[Message]) -> list[Event]:
 
 def run(queue: Queue, sink: Events, *, url: str, stop: Stop) -> None:
     """Move events until asked to stop."""
-    patience = Patience(stop)
+    patience = Backoff(stop)
     while not stop.requested:
         try:
             messages = queue.receive(url, wait=WAIT_SECONDS, visibility=HIDDEN_SECONDS)

@@ -23,10 +23,10 @@ from pkgutil import resolve_name
 from types import TracebackType
 from typing import Any, Self
 
-from worker.errors import Conflict, SafelightError
-from worker.local.child import Patience, arguments, log, stopping
+from worker.domain.errors import Conflict, SafelightError
+from worker.local.child import Backoff, arguments, log, stopping
 from worker.ports import Message, Queue
-from worker.services.local_run.stop import Stop
+from worker.services.process_files.stop import Stop
 
 POLL_SECONDS = 1
 """Length of a poll. The stop of the stack waits for it, so it is short."""
@@ -48,7 +48,7 @@ Handler = Callable[[dict[str, Any], Any], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Function:
+class FunctionConfig:
     """The function as it is deployed, in what its context object tells."""
 
     name: str
@@ -192,11 +192,11 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class EventSourceMapping:
     """An event source mapping."""
 
     queue_url: str
-    function: Function
+    function: FunctionConfig
     batch_size: int = 10
     window: float = 0.0
     """Seconds to wait for a full batch after its first message."""
@@ -215,7 +215,7 @@ class EventSource:
         self,
         queue: Queue,
         handler: Handler,
-        source: Source,
+        source: EventSourceMapping,
         *,
         end_process: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -226,7 +226,7 @@ class EventSource:
 
     def run(self, stop: Stop) -> None:
         """Work until asked to stop; a batch that was begun is finished."""
-        patience = Patience(stop)
+        patience = Backoff(stop)
         while not stop.requested:
             try:
                 self.once()
@@ -315,10 +315,10 @@ def main() -> None:
         },
     )
     values = given.values
-    function = Function(
+    function = FunctionConfig(
         name=values["name"], timeout=float(values["timeout"]), memory=int(values["memory"])
     )
-    source = Source(
+    source = EventSourceMapping(
         queue_url=values["queue"],
         function=function,
         batch_size=int(values["batch_size"]),
@@ -334,7 +334,7 @@ def main() -> None:
         EventSource(queue, handler, source).run(stop)
 
 
-def _warm_up(function: Function) -> Context:
+def _warm_up(function: FunctionConfig) -> Context:
     return Context(
         function_name=function.name,
         memory_limit_in_mb=function.memory,

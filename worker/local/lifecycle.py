@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from worker.adapters.aws_clients import AwsClients
-from worker.adapters.aws_errors import aws_call, error_code
-from worker.errors import SafelightError
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.errors import aws_call, error_code
+from worker.domain.errors import SafelightError
 from worker.local.child import arguments, log
 
 SECONDS = 3600.0

@@ -15,14 +15,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worker.errors import Conflict, SafelightError
-from worker.local.actors import ROOT
-from worker.local.child import Patience, arguments, log, stopping
-from worker.local.permits import Permit, Permits, everything
+from worker.domain.errors import Conflict, SafelightError
+from worker.local.child import Backoff, arguments, log, stopping
+from worker.local.iam_simulator import Permit, Permits, everything
+from worker.local.roles import ROOT
 from worker.local.root_clients import RootClients
 from worker.ports import Message, Queue
 from worker.services import ordering
-from worker.services.local_run.stop import Stop
+from worker.services.process_files.stop import Stop
 
 BATCH = 10
 """As in the Pulumi program."""
@@ -87,7 +87,7 @@ def run(
     grouping: Grouping = Grouping(),
 ) -> None:
     """Carry until asked to stop. What fails is said, and tried again."""
-    patience = Patience(stop)
+    patience = Backoff(stop)
     while not stop.requested:
         try:
             messages = queue.receive(

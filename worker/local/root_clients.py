@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from worker.adapters.aws_clients import AwsClients
+from worker.adapters.aws.clients import AwsClients
 
 if TYPE_CHECKING:
     from types_boto3_iam import IAMClient

@@ -15,26 +15,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.adapters.aws_calls import VARIABLE as CALLS
-from worker.adapters.aws_clients import AwsClients
+from worker.adapters.aws.calls import VARIABLE as CALLS
+from worker.adapters.aws.clients import AwsClients
 from worker.adapters.disk_errors import disk_call
-from worker.errors import EmulatorError
+from worker.domain.errors import EmulatorError
 from worker.local import address as addresses
-from worker.local import emulator, event_sink, grants, leash, workflows
-from worker.local.actors import OPERATOR, PLUMBING, Actors, Identities
+from worker.local import emulator, event_sink, iam_policies, parent_death_signal, workflows
 from worker.local.address import Address
 from worker.local.child import module
 from worker.local.deploy import STACK, deploy
 from worker.local.deploy.fingerprint import fingerprint
 from worker.local.durable.store import NAME as STATE
+from worker.local.roles import OPERATOR, PLUMBING, Actors, Identities
 from worker.local.supervisor import Child, Supervisor
-from worker.services.local_run.stop import Stop
+from worker.services.process_files.stop import Stop
 from worker.settings import DeletedOriginals
 
 PORT = 4566
 """Of the embedded AWS, unless told; the port such emulators usually have."""
-HANDLER = "worker.entrypoints.ingest:handler"
-WORKFLOW_HANDLER = "worker.entrypoints.workflow:handler"
+HANDLER = "worker.entrypoints.lambda_ingest:handler"
+WORKFLOW_HANDLER = "worker.entrypoints.lambda_workflow:handler"
 READY_SECONDS = 60.0
 """Longest wait for the workers; each imports the engine in about one second."""
 HEAVY_RULE = f"safelight-{STACK}-heavy"
@@ -47,7 +47,7 @@ _PASSED_ON = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class StackOptions:
     """What is asked for."""
 
     data: Path
@@ -63,7 +63,7 @@ class Stack:
         say: told, in a sentence, what happens.
     """
 
-    def __init__(self, order: Order, *, say: Callable[[str], None]) -> None:
+    def __init__(self, order: StackOptions, *, say: Callable[[str], None]) -> None:
         self._order = order
         # Children work in DATA's parent or elsewhere: relative names would mean other files.
         self._data = order.data.absolute()
@@ -143,7 +143,7 @@ class Stack:
             log=self._log("emulator"),
             state=self._data / "state",
             enforce_iam=True,
-            launcher=leash.command(()),
+            launcher=parent_death_signal.command(()),
         )
         return started.process  # after a death, with all it had answered for; the others wait
 
@@ -159,7 +159,7 @@ class Stack:
                 self._data / addresses.OUTPUTS,
                 config={"storage": {"deletedOriginals": chosen}},
                 log=self._log("deploy"),
-                launcher=leash.command,
+                launcher=parent_death_signal.command,
                 stopped=lambda: stop.requested,
             )
         queues = _attach(
@@ -168,8 +168,8 @@ class Stack:
         self._identities.establish(
             roles=[actor.role for actor in Actors.of(outputs).all],
             users={
-                OPERATOR: grants.operator(outputs),
-                PLUMBING: grants.plumbing([queues.events, queues.heavy], outputs),
+                OPERATOR: iam_policies.operator(outputs),
+                PLUMBING: iam_policies.plumbing([queues.events, queues.heavy], outputs),
             },
         )
         environment = {**self._settings(outputs), **self._identities.keys(OPERATOR)}
@@ -213,7 +213,7 @@ class Stack:
         assert self._address is not None
         settings = self._settings(self._address.outputs)
         environment = {**_inherited(), **settings, **self._identities.taking(profile)}
-        whole = leash.command([*command, "--ready", str(self._data / "run" / name)])
+        whole = parent_death_signal.command([*command, "--ready", str(self._data / "run" / name)])
 
         def start() -> subprocess.Popen[bytes]:
             with self._log(name).open("ab") as output:
@@ -238,7 +238,7 @@ class Stack:
         options = {
             "queue": url,
             "out": self._data / addresses.EVENTS,
-            "buckets": ",".join(grants.expiring(outputs)),
+            "buckets": ",".join(iam_policies.expiring(outputs)),
         }
         return module("worker.local.event_sink", [*options.items()])
 

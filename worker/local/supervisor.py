@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from worker.errors import SafelightError
-from worker.services.local_run.stop import Stop
+from worker.domain.errors import SafelightError
+from worker.services.process_files.stop import Stop
 
 POLL_SECONDS = 0.2
 """Between two looks at the children."""

@@ -20,11 +20,11 @@ from itertools import count, cycle, islice
 from pathlib import Path
 
 from worker import recipes
-from worker.errors import EngineError
+from worker.domain.errors import EngineError
 from worker.local.address import EVENTS, Address
 from worker.local.emulator import free_port
-from worker.local.stack import Order, Stack
-from worker.services.local_run.stop import Stop
+from worker.local.stack import Stack, StackOptions
+from worker.services.process_files.stop import Stop
 
 PATIENCE_SECONDS = 60.0
 """Without a single new asset for so long, something is broken."""
@@ -87,7 +87,7 @@ def measure(photos: Mapping[str, Path], images: int, *, say: Callable[[str], Non
             finally:
                 stop.request()
 
-        Stack(Order(data=data, port=free_port()), say=say).run(stop, ready)
+        Stack(StackOptions(data=data, port=free_port()), say=say).run(stop, ready)
     return results[0]
 
 
@@ -98,8 +98,8 @@ def _measure(
     pids: Mapping[str, int],
     say: Callable[[str], None],
 ) -> Throughput:
-    from worker.adapters.aws_clients import AwsClients
-    from worker.adapters.s3 import S3ObjectStore
+    from worker.adapters.aws.clients import AwsClients
+    from worker.adapters.aws.s3 import S3ObjectStore
 
     cores = sorted(os.sched_getaffinity(0))
     own, others = {cores[0]}, set(cores[1:]) or {cores[0]}
@@ -207,8 +207,8 @@ def _await_events(path: Path, images: int, resident: Callable[[], int]) -> tuple
 
 def main(paths: list[str]) -> None:
     """Print the engine's wall and CPU seconds for each photo, a line each."""
-    from worker.media.allocation import keep_memory
-    from worker.media.engine import process
+    from worker.imaging.engine import process
+    from worker.imaging.malloc import keep_memory
 
     keep_memory()
     recipe = recipes.load("default")

@@ -20,19 +20,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from worker.adapters.aws_clients import AwsClients
-from worker.adapters.aws_errors import aws_call
-from worker.errors import AccessDenied, JobRejected, SafelightError
-from worker.jobs import JobRequest, JobState, JobStatus
-from worker.local.child import Patience, log, pause
-from worker.local.permits import Permit, everything
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.errors import aws_call
+from worker.domain.errors import AccessDenied, JobRejected, SafelightError
+from worker.domain.job import JobRequest, JobState, JobStatus
+from worker.local.child import Backoff, log, pause
+from worker.local.iam_simulator import Permit, everything
 from worker.ports import Queue
 
 if TYPE_CHECKING:
     from types_boto3_stepfunctions import SFNClient
 
     from worker.local.batch.jobs import LocalJobs
-    from worker.services.local_run.stop import Stop
+    from worker.services.process_files.stop import Stop
 
 QUEUE = "safelight-local-heavy"
 SUBMIT_JOB = "arn:aws:states:::batch:submitJob.sync"
@@ -187,7 +187,7 @@ class WorkflowTasks:
 
     def run(self, stop: Stop) -> None:
         """Work until asked to stop. What fails is logged, and tried again."""
-        patience = Patience(stop)
+        patience = Backoff(stop)
         while not stop.requested:
             try:
                 waiting = self.once()

@@ -1,4 +1,4 @@
-"""Recipes: TOML files to :class:`~worker.model.Recipe`, strictly, with every mistake at once.
+"""Recipes: TOML files to :class:`~domain.image.Recipe`, strictly, with every mistake at once.
 
 What lives here: the public functions. The rest of the package, from the values outwards:
 ``kinds`` (one value), ``schema`` (the table of keys), ``building`` (rules between keys),
@@ -13,8 +13,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from worker.errors import Problem, RecipeError
-from worker.model import Recipe
+from worker.domain.errors import Problem, RecipeError
+from worker.domain.image import Recipe
 from worker.recipes.advice import Finding, Severity, advise
 from worker.recipes.building import build
 from worker.recipes.canonical import as_dict, dump, fingerprint

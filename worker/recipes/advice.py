@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from worker.errors import Problem
-from worker.model import Encoding, Format, KeepTag, Recipe, RenditionSpec
+from worker.domain.errors import Problem
+from worker.domain.image import Encoding, Format, KeepTag, Recipe, RenditionSpec
 from worker.recipes.schema import TRAITS
 
 UNIVERSAL = frozenset({Format.JPEG, Format.PNG, Format.GIF})
@@ -38,7 +38,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding(Problem):
-    """A :class:`~worker.errors.Problem` and how bad it is."""
+    """A :class:`~worker.domain.errors.Problem` and how bad it is."""
 
     severity: Severity
 

@@ -1,4 +1,4 @@
-"""From a parsed TOML document to a :class:`~worker.model.Recipe`: rules between keys.
+"""From a parsed TOML document to a :class:`~worker.domain.image.Recipe`: rules between keys.
 
 What lives here: structure, defaults, and every rule that needs more than one value to judge.
 What may not: rules about one value (``schema``) and reading recipe files (``files``).
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from worker.model import (
+from worker.domain.image import (
     Encoding,
     Fit,
     Format,
@@ -33,8 +33,8 @@ from worker.recipes.schema import (
     TARGET,
     TRAITS,
     WATERMARK,
-    Key,
-    Table,
+    RecipeKey,
+    RecipeTable,
     Values,
     encoding_keys,
 )
@@ -226,7 +226,7 @@ def _encoding_values(
             problems.add(f"{path}.{name}", _not_for(format_, name, keys))
         else:
             known[name] = value
-    values = Table(ENCODING.title, Encoding, keys).read(known, path, problems)
+    values = RecipeTable(ENCODING.title, Encoding, keys).read(known, path, problems)
     good = dict(values.good)
     if "target" in good:
         good["target"] = _target(good["target"], f"{path}.target", problems)
@@ -238,7 +238,7 @@ def _encoding_values(
     return good
 
 
-def _not_for(format_: Format, name: str, keys: Mapping[str, Key]) -> str:
+def _not_for(format_: Format, name: str, keys: Mapping[str, RecipeKey]) -> str:
     if name == "format":
         return "is given by the name of the table"
     if name in _LOOK and format_ in (Format.PNG, Format.GIF):

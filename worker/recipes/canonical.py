@@ -1,6 +1,6 @@
 """A recipe written out in full: as JSON-ready values, as TOML, and as its digest.
 
-What lives here: the way back from :class:`~worker.model.Recipe`. What may not: reading.
+What lives here: the way back from :class:`~worker.domain.image.Recipe`. What may not: reading.
 The three agree by construction: the TOML is written from the values, reading it again gives
 the same digest, and the digest is taken from the values too.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from typing import Any
 
-from worker.model import Encoding, Recipe
+from worker.domain.image import Encoding, Recipe
 from worker.recipes.schema import TABLES, encoding_keys
 
 _EDITION = "safelight-recipe-1"

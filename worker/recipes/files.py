@@ -10,7 +10,7 @@ import re
 import stat
 from pathlib import Path
 
-from worker.errors import Problem, RecipeError
+from worker.domain.errors import Problem, RecipeError
 from worker.recipes.kinds import Problems, printable, suggestion
 
 FOLDER = Path(__file__).parent

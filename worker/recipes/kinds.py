@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
-from worker.errors import Problem
+from worker.domain.errors import Problem
 
 BAD: Final = object()
 """Returned by :meth:`Kind.read` for a value that was reported as a problem."""
@@ -111,7 +111,7 @@ def listed(words: Collection[str]) -> str:
 # --- kinds ------------------------------------------------------------------------------------
 
 
-class Kind(Protocol):
+class ValueType(Protocol):
     """What a value must be. ``type`` and ``range`` are the words of docs/recipes.md."""
 
     @property
@@ -126,7 +126,7 @@ class Kind(Protocol):
         """The value as the model has it, or :data:`BAD` after reporting what is wrong."""
 
 
-def _wrong_type(kind: Kind, value: object, path: str, problems: Problems) -> object:
+def _wrong_type(kind: ValueType, value: object, path: str, problems: Problems) -> object:
     problems.add(path, f"must be {_article(kind.type)}, is {shown(value)}")
     return BAD
 
@@ -225,7 +225,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class OneOf:
     """One of the words in ``allowed``, as a member of its enumeration."""
 
     allowed: tuple[StrEnum, ...]
@@ -269,7 +269,7 @@ class ChoiceSet:
         if not self.shortest <= len(value) <= _LONGEST_LIST:
             problems.add(path, f"must have {self.shortest} to {len(self.allowed)} items")
             return BAD
-        one = Choice(self.allowed)
+        one = OneOf(self.allowed)
         members: set[StrEnum] = set()
         good = True
         for index, item in enumerate(value):

@@ -1,6 +1,6 @@
 """The table of every key a recipe may have: name, kind, and the field of the model it sets.
 
-What lives here: data. Defaults are those of the dataclasses in ``worker.model``, except what a
+What lives here: data. Defaults are those of the dataclasses in ``domain.image``, except what a
 format alone decides (:data:`TRAITS`). docs/recipes.md is tested against these tables.
 What may not: reading (``kinds``) and rules between keys (``building``).
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from worker.model import (
+from worker.domain.image import (
     OUTPUT_FORMATS,
     Encoding,
     Fit,
@@ -28,15 +28,15 @@ from worker.model import (
 )
 from worker.recipes.kinds import (
     BAD,
-    Choice,
     ChoiceSet,
     Flag,
-    Kind,
     Nested,
     Number,
+    OneOf,
     Point,
     Problems,
     Text,
+    ValueType,
     Whole,
     join,
     suggestion,
@@ -61,23 +61,23 @@ _NO_CONTROLS = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class RecipeKey:
     """One key of a table."""
 
-    kind: Kind
+    kind: ValueType
     field: str = ""
     """Name of the dataclass field if it is not the key's own; ``-`` if there is none."""
     required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class RecipeTable:
     """The keys of one table and the dataclass they fill."""
 
     title: str
     """How messages and the docs call it; the top of the file is an empty text."""
     fills: type
-    keys: Mapping[str, Key]
+    keys: Mapping[str, RecipeKey]
 
     def read(self, raw: Mapping[str, object], path: str, problems: Problems) -> Values:
         """The values that are right, by field name; everything else is reported."""
@@ -192,90 +192,90 @@ OUTPUTS: Final = tuple(member for member in Format if member in OUTPUT_FORMATS)
 
 # --- tables -----------------------------------------------------------------------------------
 
-TARGET: Final = Table(
+TARGET: Final = RecipeTable(
     "the target of a format",
     QualityTarget,
     {
-        "ssim": Key(kind=Number(0.5, 0.999), required=True),
-        "minimum": Key(kind=Whole(1, 100)),
-        "maximum": Key(kind=Whole(1, 100)),
+        "ssim": RecipeKey(kind=Number(0.5, 0.999), required=True),
+        "minimum": RecipeKey(kind=Whole(1, 100)),
+        "maximum": RecipeKey(kind=Whole(1, 100)),
     },
 )
 
-ENCODING: Final = Table(
+ENCODING: Final = RecipeTable(
     "an entry of formats, or [defaults.<format>]",
     Encoding,
     {
-        "format": Key(kind=Choice(OUTPUTS), required=True),
-        "quality": Key(kind=Whole(1, 100)),
-        "effort": Key(kind=Whole(0, 9)),
-        "progressive": Key(kind=Flag()),
-        "lossless": Key(kind=Flag()),
-        "target": Key(kind=Nested("table", dict)),
+        "format": RecipeKey(kind=OneOf(OUTPUTS), required=True),
+        "quality": RecipeKey(kind=Whole(1, 100)),
+        "effort": RecipeKey(kind=Whole(0, 9)),
+        "progressive": RecipeKey(kind=Flag()),
+        "lossless": RecipeKey(kind=Flag()),
+        "target": RecipeKey(kind=Nested("table", dict)),
     },
 )
 """The keys of all formats together; :func:`encoding_keys` has those of one."""
 
-WATERMARK: Final = Table(
+WATERMARK: Final = RecipeTable(
     "the watermark of a rendition",
     Watermark,
     {
-        "image": Key(
+        "image": RecipeKey(
             kind=Text(pattern=r"(?s).*", words="a path of 1 to 500 characters", longest=500)
         ),
-        "text": Key(
+        "text": RecipeKey(
             kind=Text(pattern=_NO_CONTROLS, words="one line of 1 to 200 characters", longest=200)
         ),
-        "position": Key(
-            kind=Choice(tuple(g for g in Gravity if g not in (Gravity.ATTENTION, Gravity.FOCAL)))
+        "position": RecipeKey(
+            kind=OneOf(tuple(g for g in Gravity if g not in (Gravity.ATTENTION, Gravity.FOCAL)))
         ),
-        "opacity": Key(kind=Number(0, 1)),
-        "scale": Key(kind=Number(0.01, 1)),
-        "margin": Key(kind=Number(0, 0.5)),
-        "colour": Key(kind=_COLOUR),
+        "opacity": RecipeKey(kind=Number(0, 1)),
+        "scale": RecipeKey(kind=Number(0.01, 1)),
+        "margin": RecipeKey(kind=Number(0, 0.5)),
+        "colour": RecipeKey(kind=_COLOUR),
     },
 )
 
-RENDITION: Final = Table(
+RENDITION: Final = RecipeTable(
     "[[renditions]]",
     RenditionSpec,
     {
-        "name": Key(kind=_NAME, required=True),
-        "formats": Key(kind=Nested("array", list), field="encodings", required=True),
-        "width": Key(kind=_SIDE),
-        "height": Key(kind=_SIDE),
-        "fit": Key(kind=Choice(tuple(Fit))),
-        "gravity": Key(kind=Choice(tuple(Gravity))),
-        "focal_point": Key(kind=Point()),
-        "enlarge": Key(kind=Flag()),
-        "background": Key(kind=_COLOUR),
-        "sharpen": Key(kind=Number(0, 5)),
-        "watermark": Key(kind=Nested("table", dict)),
-        "frames": Key(kind=Whole(1, 100_000)),
-        "minimum_saving": Key(kind=Number(-1, 0.9)),
+        "name": RecipeKey(kind=_NAME, required=True),
+        "formats": RecipeKey(kind=Nested("array", list), field="encodings", required=True),
+        "width": RecipeKey(kind=_SIDE),
+        "height": RecipeKey(kind=_SIDE),
+        "fit": RecipeKey(kind=OneOf(tuple(Fit))),
+        "gravity": RecipeKey(kind=OneOf(tuple(Gravity))),
+        "focal_point": RecipeKey(kind=Point()),
+        "enlarge": RecipeKey(kind=Flag()),
+        "background": RecipeKey(kind=_COLOUR),
+        "sharpen": RecipeKey(kind=Number(0, 5)),
+        "watermark": RecipeKey(kind=Nested("table", dict)),
+        "frames": RecipeKey(kind=Whole(1, 100_000)),
+        "minimum_saving": RecipeKey(kind=Number(-1, 0.9)),
     },
 )
 
-LIMITS: Final = Table(
+LIMITS: Final = RecipeTable(
     "[limits]",
     Limits,
     {
-        "bytes": Key(kind=Whole(1, 2_000_000_000)),
-        "pixels": Key(kind=Whole(1, 2_000_000_000)),
-        "dimension": Key(kind=Whole(1, 1_000_000)),
-        "frames": Key(kind=Whole(1, 100_000)),
-        "animation_pixels": Key(kind=Whole(1, 10_000_000_000)),
-        "duration": Key(kind=Number(0.1, 86_400)),
+        "bytes": RecipeKey(kind=Whole(1, 2_000_000_000)),
+        "pixels": RecipeKey(kind=Whole(1, 2_000_000_000)),
+        "dimension": RecipeKey(kind=Whole(1, 1_000_000)),
+        "frames": RecipeKey(kind=Whole(1, 100_000)),
+        "animation_pixels": RecipeKey(kind=Whole(1, 10_000_000_000)),
+        "duration": RecipeKey(kind=Number(0.1, 86_400)),
     },
 )
 
-RECIPE: Final = Table(
+RECIPE: Final = RecipeTable(
     "",
     Recipe,
     {
-        "name": Key(kind=_NAME, required=True),
-        "version": Key(kind=Whole(1, 1_000_000), required=True),
-        "description": Key(
+        "name": RecipeKey(kind=_NAME, required=True),
+        "version": RecipeKey(kind=Whole(1, 1_000_000), required=True),
+        "description": RecipeKey(
             kind=Text(
                 pattern=_NO_CONTROLS.replace(r"\x00-\x1f", r"\x00-\x08\x0b-\x1f"),
                 words="at most 1000 characters",
@@ -283,14 +283,14 @@ RECIPE: Final = Table(
                 shortest=0,
             )
         ),
-        "accept": Key(kind=ChoiceSet(tuple(Format), shortest=1), field="formats"),
-        "gamut": Key(kind=Choice(tuple(Gamut))),
-        "linear": Key(kind=Flag()),
-        "keep": Key(kind=ChoiceSet(tuple(KeepTag))),
-        "approval": Key(kind=Flag()),
-        "limits": Key(kind=Nested("table", dict)),
-        "defaults": Key(kind=Nested("table", dict), field="-"),
-        "renditions": Key(kind=Nested("array of tables", list), required=True),
+        "accept": RecipeKey(kind=ChoiceSet(tuple(Format), shortest=1), field="formats"),
+        "gamut": RecipeKey(kind=OneOf(tuple(Gamut))),
+        "linear": RecipeKey(kind=Flag()),
+        "keep": RecipeKey(kind=ChoiceSet(tuple(KeepTag))),
+        "approval": RecipeKey(kind=Flag()),
+        "limits": RecipeKey(kind=Nested("table", dict)),
+        "defaults": RecipeKey(kind=Nested("table", dict), field="-"),
+        "renditions": RecipeKey(kind=Nested("array of tables", list), required=True),
     },
 )
 
@@ -301,14 +301,14 @@ DERIVED_FIELDS: Final = frozenset({"digest", "assets"})
 """Fields of the model that a recipe file does not set: they are computed from it."""
 
 
-def encoding_keys(format_: Format) -> dict[str, Key]:
+def encoding_keys(format_: Format) -> dict[str, RecipeKey]:
     """The keys of ``ENCODING`` that ``format_`` has, with its own ranges, without ``format``."""
     traits = TRAITS[format_]
-    keys: dict[str, Key] = {}
+    keys: dict[str, RecipeKey] = {}
     if traits.lossy:
         keys |= {name: ENCODING.keys[name] for name in ("quality", "target")}
     if traits.effort is not None:
-        keys["effort"] = Key(kind=traits.effort)
+        keys["effort"] = RecipeKey(kind=traits.effort)
     if traits.progressive:
         keys["progressive"] = ENCODING.keys["progressive"]
     if traits.lossless:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from worker.atomic import atomic_write, disk_full
-from worker.errors import InputError, StorageFull
+from worker.domain.errors import InputError, StorageFull
 
 
 def write(folder: Path, *, scale: float = 1.0) -> tuple[Path, ...]:

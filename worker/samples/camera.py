@@ -1,6 +1,6 @@
 """How the samples become files: encoders, and what cameras write: EXIF, IPTC, XMP.
 
-``worker.media`` has encoders of its own, chosen for speed, and reads what is written here.
+``worker.imaging`` has encoders of its own, chosen for speed, and reads what is written here.
 """
 
 from __future__ import annotations

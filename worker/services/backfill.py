@@ -25,9 +25,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import quote_plus
 
-from worker.errors import InputError
+from worker.domain.asset import is_folder
+from worker.domain.errors import InputError
 from worker.ports import ObjectStore, Queue
-from worker.records import is_folder
 from worker.services import ordering
 
 BATCH = 10
@@ -36,7 +36,7 @@ _LOWEST = "0" * 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class ListedObject:
     """An object to enqueue, and how to come back to it."""
 
     bucket: str
@@ -50,7 +50,7 @@ class Found:
     """What a later run starts after: the key of a listing, the row of an inventory."""
 
 
-class Source(Protocol):
+class BackfillSource(Protocol):
     """Where objects come from."""
 
     @property
@@ -58,7 +58,7 @@ class Source(Protocol):
         """The same for the same source: a run that continues compares it."""
         ...
 
-    def after(self, mark: str) -> Iterator[Found]:
+    def after(self, mark: str) -> Iterator[ListedObject]:
         """Objects behind a mark, in an order that does not change; from the start for none."""
         ...
 
@@ -76,10 +76,10 @@ class Listing:
         """``s3://bucket/prefix``."""
         return f"s3://{self.bucket}/{self.prefix}"
 
-    def after(self, mark: str) -> Iterator[Found]:
+    def after(self, mark: str) -> Iterator[ListedObject]:
         """Objects in order of key."""
         for item in self.store.list(self.bucket, self.prefix, after=mark):
-            yield Found(
+            yield ListedObject(
                 bucket=self.bucket,
                 key=item.key,
                 size=item.size,
@@ -90,7 +90,7 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class BackfillProgress:
     """How far a backfill is. Kept between runs."""
 
     source: str
@@ -163,7 +163,7 @@ class Estimate:
 
 
 def estimate(
-    source: Source,
+    source: BackfillSource,
     *,
     bucket: str,
     after: str = "",
@@ -199,18 +199,18 @@ def estimate(
 
 
 def run(
-    source: Source,
+    source: BackfillSource,
     *,
     queue: Queue,
     url: str,
     bucket: str,
     rate: float,
-    progress: Progress,
-    save: Callable[[Progress], None],
+    progress: BackfillProgress,
+    save: Callable[[BackfillProgress], None],
     stopped: Callable[[], bool] = lambda: False,
     pause: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> Progress:
+) -> BackfillProgress:
     """Enqueue objects, at most ``rate`` a second, until there are no more or somebody stops it.
 
     Args:
@@ -219,7 +219,7 @@ def run(
         url: of the queue that the ingest function reads.
         bucket: the intake bucket: ingest passes over events of any other.
         rate: objects a second.
-        progress: where to go on; ``Progress(source=source.name)`` for the start.
+        progress: where to go on; ``BackfillProgress(source=source.name)`` for the start.
         save: keeps the progress; called after every batch that was sent. Killed between the two,
             a run sends up to ten objects again, which changes nothing.
         stopped: asked before every batch.
@@ -265,9 +265,9 @@ def sequencer_of(modified: str) -> str:
     return f"{_LOWEST}{max(0, round(moment.timestamp() * 1000)):012X}"
 
 
-def _batches(found: Iterable[Found], bucket: str) -> Iterator[Sequence[Found]]:
+def _batches(found: Iterable[ListedObject], bucket: str) -> Iterator[Sequence[ListedObject]]:
     """Runs of objects that hold at most ``BATCH`` to send; the others do not count."""
-    batch: list[Found] = []
+    batch: list[ListedObject] = []
     work = 0
     for each in found:
         batch.append(each)
@@ -279,7 +279,7 @@ def _batches(found: Iterable[Found], bucket: str) -> Iterator[Sequence[Found]]:
         yield batch
 
 
-def _is_work(found: Found, bucket: str) -> bool:
+def _is_work(found: ListedObject, bucket: str) -> bool:
     """Not so: the empty objects that consoles make to show a folder."""
     if found.bucket != bucket:
         text = f"s3://{found.bucket}/{found.key}: only the intake bucket, {bucket}, is ingested"
@@ -287,7 +287,7 @@ def _is_work(found: Found, bucket: str) -> bool:
     return not is_folder(found.key, found.size)
 
 
-def _message(found: Found) -> tuple[str, str, str]:
+def _message(found: ListedObject) -> tuple[str, str, str]:
     """An S3 event notification as S3 would have sent it, with group and deduplication id."""
     item: dict[str, object] = {
         "key": quote_plus(found.key),

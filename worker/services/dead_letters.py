@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from worker.errors import Conflict, MalformedMessage, SafelightError
+from worker.domain.asset import LogEntry, Removal, Status, asset_id_of
+from worker.domain.errors import Conflict, MalformedMessage, SafelightError
 from worker.ports import Catalog, Message, Queue
-from worker.records import LogEntry, Removal, Status, asset_id_of
-from worker.services import ordering, undelivered
+from worker.services import ordering, unstarted
 from worker.services.ingest.messages import Change, changes_in, original
 
 LOOK_SECONDS = 120
@@ -36,14 +36,14 @@ NOTHING = "no_upload"
 """The message announces nothing: there is nothing to do for it."""
 SETTLED = "settled"
 """The catalog has this upload or a newer one: sending it back will change nothing."""
-HOPELESS = frozenset({MALFORMED, NOTHING})
+NOT_RETRYABLE = frozenset({MALFORMED, NOTHING})
 """Sent back, these would only come here again: they are, if their cause is named."""
 UNKNOWN = "unknown"
 """No failure is recorded: the worker was killed, or could not reach the catalog either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
+class QueuePair:
     """A queue and where its messages go that have failed too often. URLs or names."""
 
     queue: str
@@ -59,10 +59,10 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
+class DeadLetter:
     """A dead letter with what could be found out about it."""
 
-    lane: Lane
+    lane: QueuePair
     message: Message
     cause: str
     """A code: of the last failure, or one of this module's."""
@@ -73,7 +73,7 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Selection:
     """Which letters are meant; everything that is given must fit."""
 
     causes: frozenset[str] = frozenset()
@@ -82,7 +82,7 @@ class Choice:
     """Message ids; empty: any."""
     limit: int | None = None
 
-    def fits(self, letter: Letter) -> bool:
+    def fits(self, letter: DeadLetter) -> bool:
         """Whether a letter is meant, the limit apart."""
         return (not self.causes or letter.cause in self.causes) and (
             not self.ids or letter.message.id in self.ids
@@ -93,18 +93,18 @@ class Choice:
 class Group:
     """Letters of one queue that failed for one cause and one reason, names and numbers apart."""
 
-    lane: Lane
+    lane: QueuePair
     cause: str
     reason: str
     """Of the example."""
     count: int
     oldest: str
     """When the first of them was sent, ISO 8601; empty if unknown."""
-    example: Letter
+    example: DeadLetter
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
+class Summary:
     """What a redrive or a drop has done so far."""
 
     done: Counter[str] = field(default_factory=Counter)
@@ -128,7 +128,7 @@ class DeadLetters:
         self,
         queue: Queue,
         catalog: Catalog,
-        lanes: Sequence[Lane],
+        lanes: Sequence[QueuePair],
         *,
         restart: Callable[[str, str], object] | None = None,
         pause: Callable[[float], None] = time.sleep,
@@ -143,7 +143,7 @@ class DeadLetters:
         self._clock = clock
         self._now = now
 
-    def look(self, choice: Choice | None = None) -> list[Letter]:
+    def look(self, choice: Selection | None = None) -> list[DeadLetter]:
         """Take every letter, say what is known, put it back.
 
         Of a FIFO queue, messages of a group are seen as far as one take brings them; ``depth`` of
@@ -152,7 +152,7 @@ class DeadLetters:
         Raises:
             TransientError: the queue does not answer; what was taken comes back by itself.
         """
-        choice = choice or Choice()
+        choice = choice or Selection()
         found = []
         for letter in self._taken():
             if choice.fits(letter):
@@ -167,37 +167,37 @@ class DeadLetters:
 
     def redrive(
         self,
-        choice: Choice,
+        choice: Selection,
         *,
         rate: float,
         stopped: Callable[[], bool] = lambda: False,
-    ) -> Tally:
+    ) -> Summary:
         """Send letters back to the queues they came from, at most ``rate`` a second.
 
         Each is sent before it is deleted: a crash in between sends it twice, which changes
         nothing. The group stays that of the object; the deduplication id is a new one, because
         under its old id a FIFO queue would swallow it for five minutes. What the workflow was not
-        told is started instead. ``HOPELESS`` ones are left, unless their cause or their id is
+        told is started instead. ``NOT_RETRYABLE`` ones are left, unless their cause or their id is
         chosen.
         """
 
-        def send(letter: Letter) -> None:
+        def send(letter: DeadLetter) -> None:
             if letter.lane.queue:
                 self._queue.send(letter.lane.queue, [_returned(letter)])
-            elif self._restart is not None and letter.cause not in HOPELESS:
-                event = undelivered.read(letter.message.body, letter.message.attributes)
+            elif self._restart is not None and letter.cause not in NOT_RETRYABLE:
+                event = unstarted.read(letter.message.body, letter.message.attributes)
                 self._restart(event.asset, event.version)
 
-        def meant(letter: Letter) -> bool:
+        def meant(letter: DeadLetter) -> bool:
             named = letter.cause in choice.causes or letter.message.id in choice.ids
-            return choice.fits(letter) and (named or letter.cause not in HOPELESS)
+            return choice.fits(letter) and (named or letter.cause not in NOT_RETRYABLE)
 
         return self._settle(choice, send, meant=meant, rate=rate, stopped=stopped)
 
-    def drop(self, choice: Choice, *, stopped: Callable[[], bool] = lambda: False) -> Tally:
+    def drop(self, choice: Selection, *, stopped: Callable[[], bool] = lambda: False) -> Summary:
         """Delete letters for good."""
 
-        def nothing(_letter: Letter) -> None:
+        def nothing(_letter: DeadLetter) -> None:
             pass
 
         return self._settle(choice, nothing, meant=choice.fits, rate=None, stopped=stopped)
@@ -206,14 +206,14 @@ class DeadLetters:
 
     def _settle(
         self,
-        choice: Choice,
-        act: Callable[[Letter], None],
+        choice: Selection,
+        act: Callable[[DeadLetter], None],
         *,
-        meant: Callable[[Letter], bool],
+        meant: Callable[[DeadLetter], bool],
         rate: float | None,
         stopped: Callable[[], bool],
-    ) -> Tally:
-        tally = Tally()
+    ) -> Summary:
+        tally = Summary()
         due = self._clock()
         # What this run sends back may fail and be here again before it ends; it is another run's.
         begun = self._now().strftime("%Y-%m-%dT%H:%M:%S.%f")
@@ -235,7 +235,7 @@ class DeadLetters:
             tally.done[letter.cause] += 1
         return tally
 
-    def _taken(self) -> Iterator[Letter]:
+    def _taken(self) -> Iterator[DeadLetter]:
         """Every letter of every lane, once; puts back what was not forgotten."""
         for lane in self._lanes:
             self._held: dict[str, Message] = {}
@@ -247,7 +247,7 @@ class DeadLetters:
             finally:
                 self._put_back(lane)
 
-    def _take(self, lane: Lane, seen: set[str]) -> list[Message]:
+    def _take(self, lane: QueuePair, seen: set[str]) -> list[Message]:
         """The next messages that were not seen; none when there are no more."""
         received = self._queue.receive(lane.dead_letters, wait=1, visibility=LOOK_SECONDS)
         for message in received:
@@ -259,25 +259,25 @@ class DeadLetters:
     def _forget(self, message: Message) -> None:
         self._held.pop(message.id, None)
 
-    def _put_back(self, lane: Lane) -> None:
+    def _put_back(self, lane: QueuePair) -> None:
         for message in self._held.values():
             with contextlib.suppress(Conflict):  # it is back already
                 self._queue.hide(lane.dead_letters, message, 0)
         self._held = {}
 
-    def _letter(self, lane: Lane, message: Message) -> Letter:
+    def _letter(self, lane: QueuePair, message: Message) -> DeadLetter:
         try:
             if not lane.queue:
                 return self._of_workflow(lane, message)
             uploads = changes_in(message.body)
         except MalformedMessage as error:
-            return Letter(lane=lane, message=message, cause=MALFORMED, reason=error.message)
+            return DeadLetter(lane=lane, message=message, cause=MALFORMED, reason=error.message)
         assets = tuple(asset_id_of(upload.bucket, upload.key) for upload in uploads)
         if not uploads:
             text = "the message announces no upload and no deletion"
-            return Letter(lane=lane, message=message, cause=NOTHING, reason=text)
+            return DeadLetter(lane=lane, message=message, cause=NOTHING, reason=text)
         cause, reason = self._cause(uploads, assets)
-        return Letter(
+        return DeadLetter(
             lane=lane,
             message=message,
             cause=cause,
@@ -286,15 +286,17 @@ class DeadLetters:
             assets=assets,
         )
 
-    def _of_workflow(self, lane: Lane, message: Message) -> Letter:
-        event = undelivered.read(message.body, message.attributes)
+    def _of_workflow(self, lane: QueuePair, message: Message) -> DeadLetter:
+        event = unstarted.read(message.body, message.attributes)
         record = self._catalog.get(event.asset)
         waits = record is not None and record.status is Status.HEAVY
         if record is None or not waits or record.version != event.version:
             cause, reason = SETTLED, "the upload waits for no heavy work any more"
         else:
             cause, reason = event.cause, event.reason
-        return Letter(lane=lane, message=message, cause=cause, reason=reason, assets=(event.asset,))
+        return DeadLetter(
+            lane=lane, message=message, cause=cause, reason=reason, assets=(event.asset,)
+        )
 
     def _cause(self, uploads: Sequence[Change], assets: Sequence[str]) -> tuple[str, str]:
         pairs = tuple(zip(uploads, assets, strict=True))
@@ -348,9 +350,9 @@ def remember(
             catalog.log(asset_id_of(upload.bucket, upload.key), entry)
 
 
-def groups(letters: Iterable[Letter]) -> list[Group]:
+def groups(letters: Iterable[DeadLetter]) -> list[Group]:
     """Letters by queue, cause and reason, the most frequent first."""
-    alike: dict[tuple[Lane, str, str], list[Letter]] = {}
+    alike: dict[tuple[QueuePair, str, str], list[DeadLetter]] = {}
     for letter in letters:
         alike.setdefault((letter.lane, letter.cause, _gist(letter)), []).append(letter)
     found = [
@@ -371,7 +373,7 @@ _PARTICULARS = re.compile(r"""s3://\S+|https?://\S+|'[^']*'|"[^"]*"|\b[0-9a-fA-F
 """Addresses, quoted texts, ids and numbers: what differs between two failures of one kind."""
 
 
-def _gist(letter: Letter) -> str:
+def _gist(letter: DeadLetter) -> str:
     """A reason without what is particular to one upload."""
     text = letter.reason
     for upload in letter.uploads:
@@ -379,7 +381,7 @@ def _gist(letter: Letter) -> str:
     return _PARTICULARS.sub("", text)
 
 
-def _returned(letter: Letter) -> tuple[str, str, str]:
+def _returned(letter: DeadLetter) -> tuple[str, str, str]:
     """The message to send: body, group, deduplication id.
 
     For the ingest function it is marked as one that has failed before: it then runs in the

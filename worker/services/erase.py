@@ -15,11 +15,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
-from worker.errors import AssetMissing, ConfigurationError, EngineError, JobMissing, TransientError
+from worker.domain.asset import AssetRecord, Event, folder_of
+from worker.domain.errors import (
+    AssetMissing,
+    ConfigurationError,
+    EngineError,
+    JobMissing,
+    TransientError,
+)
+from worker.domain.keys import asset_prefix
 from worker.ports import Catalog, Events, Jobs, ObjectStore
-from worker.records import AssetRecord, Event, folder_of
-from worker.services.heavy.results import listed_files
-from worker.services.ingest.output import asset_prefix
+from worker.services.finalize.results import listed_files
 from worker.settings import Settings
 
 THREADS = 16

@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.errors import InputError, Rejected
-from worker.media import engine, sandbox
-from worker.media.compare import Comparison
-from worker.media.compare import compare as compare_bytes
-from worker.media.plan import Plan, make_plan
-from worker.media.probe import probe
-from worker.media.sandbox import SandboxLimits
-from worker.model import Encoding, Format, Limits, Metadata, Probe, Recipe, RenditionSpec
+from worker.domain.errors import InputError, Rejected
+from worker.domain.image import Encoding, Format, Limits, Metadata, Probe, Recipe, RenditionSpec
+from worker.imaging import engine
+from worker.imaging.compare import Comparison
+from worker.imaging.compare import compare as compare_bytes
+from worker.imaging.plan import Plan, make_plan
+from worker.imaging.probe import probe
+from worker.subprocesses import sandbox
+from worker.subprocesses.sandbox import SandboxLimits
 
 LIMITS = SandboxLimits(cpu_seconds=120, wall_seconds=120, memory_bytes=4 * 2**30)
 

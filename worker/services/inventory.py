@@ -17,8 +17,8 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote_plus
 
-from worker.errors import InputError
-from worker.services.backfill import Found
+from worker.domain.errors import InputError
+from worker.services.backfill import ListedObject
 
 COLUMNS = "Bucket, Key, Size, LastModifiedDate, ETag"
 """An inventory of current versions with the fields a backfill has use for."""
@@ -42,7 +42,7 @@ class Inventory:
         text = f"{size}\n{','.join(self.columns)}"
         return f"{self.path.name} ({hashlib.sha256(text.encode()).hexdigest()[:8]})"
 
-    def after(self, mark: str) -> Iterator[Found]:
+    def after(self, mark: str) -> Iterator[ListedObject]:
         """Objects in order of rows; a mark is the number of the last row that was seen."""
         begin = int(mark or 0)
         for number, row in enumerate(_rows(self.path), start=1):
@@ -51,7 +51,7 @@ class Inventory:
                 if found is not None:
                     yield found
 
-    def _found(self, number: int, row: list[str]) -> Found | None:
+    def _found(self, number: int, row: list[str]) -> ListedObject | None:
         where = f"{self.path}, row {number}"
         if len(row) != len(self.columns):
             text = f"{where}: {len(row)} columns instead of {len(self.columns)}"
@@ -64,7 +64,7 @@ class Inventory:
             datetime.fromisoformat(value["LastModifiedDate"])
         except ValueError as error:
             raise InputError(f"{where}: {error}") from error
-        return Found(
+        return ListedObject(
             bucket=value["Bucket"],
             key=unquote_plus(value["Key"]),
             size=size,

@@ -13,7 +13,7 @@ from stack.config.sections import (
     IntakeConfig,
     ObservabilityConfig,
 )
-from worker.errors import Problem, SettingsError
+from worker.domain.errors import Problem, SettingsError
 from worker.settings import PREFIX, Ordering, Settings
 
 OUTSIDE_SANDBOX_MEGABYTES = 256

@@ -14,7 +14,7 @@ from pulumi.runtime import config as runtime_config
 from stack.config import checks, cross_checks
 from stack.config.sections import SECTIONS, Config
 from stack.scope import PROJECT
-from worker.errors import Problem, ProblemsError
+from worker.domain.errors import Problem, ProblemsError
 
 _IMAGE = checks.matching(r"[\w.\-:/]+@sha256:[0-9a-f]{64}", "an image URI with a digest (@sha256:)")
 _TEXTS = {

@@ -71,7 +71,7 @@ def needed(service: str, operation: str, resources: Mapping[str, Any]) -> Iterat
     """
     if (
         "Arn" in resources
-    ):  # asked by the local stack in a service's place: see worker.local.permits
+    ):  # asked by the local stack in a service's place: see worker.local.iam_simulator
         yield f"{service}:{operation}", resources["Arn"]
     elif service == "s3":
         yield from _s3(operation, resources)

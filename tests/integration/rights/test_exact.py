@@ -20,32 +20,24 @@ import pytest
 from botocore.exceptions import ClientError
 from PIL import Image
 
-from tests.integration.heavy_uploads import (
-    SECONDS,
-    clip,
-    divided,
-    final,
-    jobs_of,
-    wait_for,
-    waiting,
-)
+from tests.integration.job_uploads import SECONDS, clip, divided, final, jobs_of, wait_for, waiting
 from tests.integration.rights.calls import missing, recorded, unused
 from tests.integration.rights.justified import JUSTIFIED
 from tests.integration.rights.policy import Grant
 from tests.integration.rights.world import World, short, unannounced
 from tests.integration.running import Running, picture, until
-from worker.adapters.aws_calls import VARIABLE
-from worker.adapters.aws_clients import AwsClients
-from worker.adapters.dynamodb.catalog import DynamoCatalog
-from worker.adapters.s3 import S3ObjectStore
-from worker.adapters.transfers import S3Transfers
-from worker.errors import SafelightError
-from worker.jobs import JobState
+from worker.adapters.aws.calls import VARIABLE
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
+from worker.adapters.aws.s3 import S3ObjectStore
+from worker.adapters.aws.transfers import S3Transfers
+from worker.domain.asset import JobRecord, Status, Verdict
+from worker.domain.errors import SafelightError
+from worker.domain.job import JobState
 from worker.local import address
 from worker.local.batch.jobs import LocalJobs
-from worker.records import JobRecord, Status, Verdict
-from worker.services.ingest.closing import quarantine
-from worker.services.ingest.shelf import Shelf
+from worker.services.ingest.commit import quarantine
+from worker.services.ingest.rendition_store import RenditionStore
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed"),
@@ -186,7 +178,7 @@ def rarities(world: World, folder: Path) -> None:
     # Renditions of an upload that was replaced while they were made.
     store = S3ObjectStore(world.acting(world.ingest))
     made = running.app.catalog.by_status(Status.ACCEPTED, limit=50).records
-    shelf = Shelf(store, delivery, threads=1)
+    shelf = RenditionStore(store, delivery, threads=1)
     shelf.discard(next(one for one in made if one.source.key.endswith("b.jpg")))
     shelf.close()
 

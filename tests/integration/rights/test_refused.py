@@ -18,11 +18,11 @@ from botocore.exceptions import ClientError
 from tests.integration.acting import acting
 from tests.integration.rights.policy import allowed
 from tests.integration.rights.world import World
-from worker.adapters.aws_clients import AwsClients
-from worker.errors import AccessDenied
+from worker.adapters.aws.clients import AwsClients
+from worker.domain.errors import AccessDenied
 from worker.local import address
-from worker.local.actors import Actor
-from worker.local.permits import Permits
+from worker.local.iam_simulator import Permits
+from worker.local.roles import Actor
 from worker.local.root_clients import RootClients
 
 

@@ -11,9 +11,9 @@ from tests.integration.acting import acting
 from tests.integration.rights.justified import NOBODY
 from tests.integration.rights.policy import Grant, grants
 from tests.integration.running import Running
-from worker.adapters.aws_clients import AwsClients
-from worker.local.actors import Actor, Actors
+from worker.adapters.aws.clients import AwsClients
 from worker.local.deploy.emulator_patches import BATCHES
+from worker.local.roles import Actor, Actors
 from worker.local.root_clients import RootClients
 from worker.local.stack import HANDLER, WORKFLOW_HANDLER
 

@@ -11,9 +11,9 @@ import sys
 import threading
 from collections.abc import Mapping
 
-from batch.order import read_order
-from batch.run import perform
-from batch.stopping import SignalWatch, StopFlag
+from batch.arguments import read_order
+from batch.runner import perform
+from batch.stop import SignalWatch, StopFlag
 from batch.work import Work
 from tests.unit.batch.worlds import World
 

@@ -12,10 +12,10 @@ from PIL import Image
 
 from batch.operations import batch_process
 from batch.operations.batch_process import grouped, placed, share
-from batch.stopping import StopFlag
-from batch.work import Found
+from batch.stop import StopFlag
+from batch.work import ListedFile
 from tests.unit.batch.worlds import World, attempt
-from worker.services.local_run.pool import Pool
+from worker.services.process_files.pool import Pool
 
 SMALL = """
 name = "small"
@@ -62,9 +62,9 @@ def manifest(path: Path) -> dict[str, Any]:
     return {entry["folder"]: entry for entry in content["pictures"]}
 
 
-def found(name: str, *, alone: bool = False, size: int = 10) -> Found:
+def found(name: str, *, alone: bool = False, size: int = 10) -> ListedFile:
     """Something listed."""
-    return Found(uri=f"s3://bucket/{name}", name=name, bytes=size, alone=alone)
+    return ListedFile(uri=f"s3://bucket/{name}", name=name, bytes=size, alone=alone)
 
 
 def test_a_library_is_processed_and_listed(library: Path, tmp_path: Path, recipe: str) -> None:
@@ -159,8 +159,8 @@ def test_names_no_folder_can_have_become_others(name: str) -> None:
 
 def test_two_pictures_of_one_name_keep_apart() -> None:
     """Given pictures from different folders may share a name."""
-    first = Found(uri="/a/x.jpg", name="x.jpg", bytes=1, alone=True)
-    second = Found(uri="/b/x.jpg", name="x.jpg", bytes=1, alone=True)
+    first = ListedFile(uri="/a/x.jpg", name="x.jpg", bytes=1, alone=True)
+    second = ListedFile(uri="/b/x.jpg", name="x.jpg", bytes=1, alone=True)
 
     assert len({item.folder for item in placed([first, second])}) == 2
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from batch import operations
-from batch.catalog import EXIT_AGAIN, EXIT_BAD_INPUT, EXIT_STOPPED, KINDS, RETRY, Kind, kind
+from batch.catalogue import EXIT_AGAIN, EXIT_BAD_INPUT, EXIT_STOPPED, KINDS, RETRY, JobKind, kind
 from batch.inputs import required_bytes
 from batch.parameters import read, value_of
-from batch.work import Found
-from worker.errors import EngineError, ProblemsError
+from batch.work import ListedFile
+from worker.domain.errors import EngineError, ProblemsError
 
 ROOT = Path(__file__).parents[3]
 NAMES = {
@@ -34,7 +34,7 @@ def test_every_kind_is_there() -> None:
 
 
 @every_kind
-def test_a_kind_has_an_operation(kind: Kind) -> None:
+def test_a_kind_has_an_operation(kind: JobKind) -> None:
     """Each kind has a module with a ``run``; it is found by the kind's name."""
     assert find_spec(operations.module_of(kind.name)), f"{kind.name} has no operation"
     assert callable(operations.find(kind.name))
@@ -57,7 +57,7 @@ def test_every_kind_has_one_line_in_the_documentation() -> None:
 
 
 @every_kind
-def test_resources_are_what_batch_takes(kind: Kind) -> None:
+def test_resources_are_what_batch_takes(kind: JobKind) -> None:
     """Attempts are 1 to 10, the timeout at least a minute, memory and processors positive."""
     assert 1 <= kind.attempts <= 10
     assert kind.timeout_seconds >= 60
@@ -68,7 +68,7 @@ def test_resources_are_what_batch_takes(kind: Kind) -> None:
 
 
 @every_kind
-def test_defaults_obey_their_own_rules(kind: Kind) -> None:
+def test_defaults_obey_their_own_rules(kind: JobKind) -> None:
     """Every default is a value that could be given; required parameters have none."""
     for parameter in kind.parameters:
         assert re.fullmatch(r"[a-z][a-z0-9_]*", parameter.name)
@@ -84,7 +84,7 @@ def test_defaults_obey_their_own_rules(kind: Kind) -> None:
 
 
 @every_kind
-def test_names_of_parameters_are_unique(kind: Kind) -> None:
+def test_names_of_parameters_are_unique(kind: JobKind) -> None:
     """No kind has two parameters of one name."""
     names = [parameter.name for parameter in kind.parameters]
 
@@ -92,7 +92,7 @@ def test_names_of_parameters_are_unique(kind: Kind) -> None:
 
 
 @every_kind
-def test_a_kind_runs_without_parameters_or_says_what_it_needs(kind: Kind) -> None:
+def test_a_kind_runs_without_parameters_or_says_what_it_needs(kind: JobKind) -> None:
     """Defaults alone are valid wherever nothing is required."""
     if not any(parameter.required for parameter in kind.parameters):
         assert dict(read(kind, {})) is not None
@@ -112,7 +112,7 @@ def test_batch_takes_the_rules_of_retries() -> None:
 @pytest.mark.parametrize("name", ["poster", "storyboard", "subtitles", "video-metadata"])
 def test_something_small_of_a_large_film_needs_a_small_disk(name: str) -> None:
     """A film of 20 GB on this machine is read where it lies; only its copy from S3 is as large."""
-    film = Found(uri="/films/long.mov", name="long.mov", bytes=20 * 10**9)
+    film = ListedFile(uri="/films/long.mov", name="long.mov", bytes=20 * 10**9)
     stored = replace(film, uri="s3://films/long.mov")
 
     assert required_bytes([film], KINDS[name].scratch_factor) <= 2 * 10**9
@@ -138,7 +138,7 @@ def test_a_missing_operation_is_said_to_be_missing(monkeypatch: pytest.MonkeyPat
 def test_the_catalogue_needs_no_dependency() -> None:
     """It can be read by a Python without any of ours: the Pulumi program's."""
     code = (
-        "import sys; import batch.catalog, batch.parameters; "
+        "import sys; import batch.catalogue, batch.parameters; "
         "extra = {'numpy', 'boto3', 'pyvips', 'cattrs', 'click', 'PIL'} & set(sys.modules); "
         "sys.exit(str(sorted(extra)) if extra else 0)"
     )

@@ -12,7 +12,7 @@ import pytest
 
 from batch.work import Work
 from tests.unit.batch.worlds import World, attempt
-from worker.errors import DamagedInput, EngineError, ObjectChanged, Reason
+from worker.domain.errors import DamagedInput, EngineError, ObjectChanged, Reason
 
 
 @pytest.fixture

@@ -6,24 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from batch.checkpoint import PlaceCheckpoint
-from batch.places import FolderPlace
-from worker.errors import EngineError
+from batch.checkpoint import StoredCheckpoint
+from batch.outputs import LocalOutputStore
+from worker.domain.errors import EngineError
 
 DIGEST = "ab" * 32
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> FolderPlace:
+def place(tmp_path: Path) -> LocalOutputStore:
     """An empty place."""
-    return FolderPlace(tmp_path / "place")
+    return LocalOutputStore(tmp_path / "place")
 
 
 def checkpoint(
-    place: FolderPlace, tmp_path: Path, *, job: str = "transcode", digest: str = DIGEST
-) -> PlaceCheckpoint:
+    place: LocalOutputStore, tmp_path: Path, *, job: str = "transcode", digest: str = DIGEST
+) -> StoredCheckpoint:
     """A checkpoint, as a new attempt opens it."""
-    return PlaceCheckpoint(place, job, digest, tmp_path / "fetched")
+    return StoredCheckpoint(place, job, digest, tmp_path / "fetched")
 
 
 def piece(tmp_path: Path, data: bytes) -> Path:
@@ -33,7 +33,7 @@ def piece(tmp_path: Path, data: bytes) -> Path:
     return path
 
 
-def test_a_later_attempt_finds_the_pieces(place: FolderPlace, tmp_path: Path) -> None:
+def test_a_later_attempt_finds_the_pieces(place: LocalOutputStore, tmp_path: Path) -> None:
     """Names are sorted, contents are what was put, a second put replaces."""
     first = checkpoint(place, tmp_path)
     first.put("b/2.m4s", piece(tmp_path, b"two"))
@@ -50,7 +50,7 @@ def test_a_later_attempt_finds_the_pieces(place: FolderPlace, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("damage", [b"onE", b"", b"one "])
-def test_a_damaged_piece_is_none(place: FolderPlace, tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_piece_is_none(place: LocalOutputStore, tmp_path: Path, damage: bytes) -> None:
     """A flipped, lost or added byte is noticed."""
     kept = checkpoint(place, tmp_path)
     kept.put("a", piece(tmp_path, b"one"))
@@ -60,7 +60,7 @@ def test_a_damaged_piece_is_none(place: FolderPlace, tmp_path: Path, damage: byt
     assert kept.get("a") is None
 
 
-def test_a_piece_without_its_note_does_not_count(place: FolderPlace, tmp_path: Path) -> None:
+def test_a_piece_without_its_note_does_not_count(place: LocalOutputStore, tmp_path: Path) -> None:
     """A put that was killed between the piece and its note has not happened; nor the reverse."""
     kept = checkpoint(place, tmp_path)
     kept.put("a", piece(tmp_path, b"one"))
@@ -73,7 +73,7 @@ def test_a_piece_without_its_note_does_not_count(place: FolderPlace, tmp_path: P
     assert kept.get("b") is None
 
 
-def test_a_damaged_note_does_not_count(place: FolderPlace, tmp_path: Path) -> None:
+def test_a_damaged_note_does_not_count(place: LocalOutputStore, tmp_path: Path) -> None:
     """Whatever is in a note, the worst is a piece made again."""
     kept = checkpoint(place, tmp_path)
     kept.put("a", piece(tmp_path, b"one"))
@@ -82,7 +82,7 @@ def test_a_damaged_note_does_not_count(place: FolderPlace, tmp_path: Path) -> No
     assert kept.get("a") is None
 
 
-def test_other_inputs_and_other_jobs_see_nothing(place: FolderPlace, tmp_path: Path) -> None:
+def test_other_inputs_and_other_jobs_see_nothing(place: LocalOutputStore, tmp_path: Path) -> None:
     """The digest and the job's name part what one place holds."""
     checkpoint(place, tmp_path).put("a", piece(tmp_path, b"one"))
 
@@ -90,7 +90,7 @@ def test_other_inputs_and_other_jobs_see_nothing(place: FolderPlace, tmp_path: P
     assert checkpoint(place, tmp_path, job="transcode-part-00001").get("a") is None
 
 
-def test_clearing_forgets_earlier_inputs_too(place: FolderPlace, tmp_path: Path) -> None:
+def test_clearing_forgets_earlier_inputs_too(place: LocalOutputStore, tmp_path: Path) -> None:
     """After success nothing is left, not even folders; other jobs keep theirs."""
     checkpoint(place, tmp_path, digest="cd" * 32).put("old", piece(tmp_path, b"0"))
     checkpoint(place, tmp_path, job="other").put("a", piece(tmp_path, b"1"))
@@ -104,7 +104,7 @@ def test_clearing_forgets_earlier_inputs_too(place: FolderPlace, tmp_path: Path)
     assert [path.name for path in folder.iterdir()] == ["other"]
 
 
-def test_pieces_cannot_be_called_anything(place: FolderPlace, tmp_path: Path) -> None:
+def test_pieces_cannot_be_called_anything(place: LocalOutputStore, tmp_path: Path) -> None:
     """A name that climbs out is refused."""
     with pytest.raises(EngineError):
         checkpoint(place, tmp_path).put("../../x", piece(tmp_path, b""))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.catalog import KINDS
+from batch.catalogue import KINDS
 from batch.kind import Parameter
 
 PAGE = Path(__file__).parents[3] / "docs" / "jobs.md"

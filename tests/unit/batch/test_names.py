@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from batch.order import read_order
-from batch.run import perform
-from batch.stopping import StopFlag
+from batch.arguments import read_order
+from batch.runner import perform
+from batch.stop import StopFlag
 from batch.work import Work
 from tests.unit.batch.worlds import World, attempt
 

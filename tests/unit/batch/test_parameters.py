@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from batch.catalog import kind
-from batch.kind import Kind, Parameter
+from batch.catalogue import kind
+from batch.kind import JobKind, Parameter
 from batch.parameters import pairs, read
-from worker.errors import ParameterError
+from worker.domain.errors import ParameterError
 
-KIND = Kind(
+KIND = JobKind(
     name="sample",
     summary="Of every type",
     media="image",

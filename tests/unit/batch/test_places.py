@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 
 from batch.addresses import S3Address, read_address
-from batch.places import FolderPlace, JobOutputs, Place, S3Place, content_type_of
-from batch.stopping import StopFlag
+from batch.outputs import JobOutputs, LocalOutputStore, OutputStore, S3OutputStore, content_type_of
+from batch.stop import StopFlag
 from tests.unit.batch.worlds import MemoryTransfers
 from tests.unit.fakes import MemoryStore
 from worker.atomic import STAGING_PREFIX, locked_staging
-from worker.errors import EngineError, InputError, SafelightError, Stopped, StorageFull
+from worker.domain.errors import EngineError, InputError, SafelightError, Stopped, StorageFull
 
 
 @pytest.fixture(params=["folder", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> OutputStore:
     """An empty place of each sort."""
     if request.param == "folder":
-        return FolderPlace(tmp_path / "place")
+        return LocalOutputStore(tmp_path / "place")
     store = MemoryStore()
-    return S3Place("bucket", "some/prefix/", store=store, transfers=MemoryTransfers(store))
+    return S3OutputStore("bucket", "some/prefix/", store=store, transfers=MemoryTransfers(store))
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def made(tmp_path: Path) -> Callable[[str, bytes], Path]:
 
 
 def test_what_is_stored_comes_back(
-    place: Place, made: Callable[[str, bytes], Path], tmp_path: Path
+    place: OutputStore, made: Callable[[str, bytes], Path], tmp_path: Path
 ) -> None:
     """Files and small records can be fetched, read, listed and removed."""
     place.store(made("a", b"film"), "video/720p/init.mp4", content_type="video/mp4")
@@ -55,7 +55,7 @@ def test_what_is_stored_comes_back(
     assert place.read("video/x.json") is None
 
 
-def test_what_is_not_there_is_none(place: Place, tmp_path: Path) -> None:
+def test_what_is_not_there_is_none(place: OutputStore, tmp_path: Path) -> None:
     """Reading, fetching and listing an empty place is no error."""
     assert place.read("a/b") is None
     assert not place.fetch("a/b", tmp_path / "copy")
@@ -66,7 +66,7 @@ def test_what_is_not_there_is_none(place: Place, tmp_path: Path) -> None:
     "name", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", ".", "a\\b", "a\x00", "b" * 300]
 )
 def test_names_stay_inside(
-    place: Place, made: Callable[[str, bytes], Path], name: str, tmp_path: Path
+    place: OutputStore, made: Callable[[str, bytes], Path], name: str, tmp_path: Path
 ) -> None:
     """A name that leaves the place, or that no folder can have, is a defect of the operation."""
     with pytest.raises(EngineError):
@@ -79,7 +79,7 @@ def test_a_failed_write_leaves_what_was_there(
     tmp_path: Path, made: Callable[[str, bytes], Path]
 ) -> None:
     """Nothing half-written gets a final name, and nothing stays beside it."""
-    place = FolderPlace(tmp_path / "place")
+    place = LocalOutputStore(tmp_path / "place")
     place.write("a/b", b"old", content_type="x/y")
 
     with pytest.raises(SafelightError):
@@ -96,7 +96,7 @@ def test_what_a_killed_attempt_has_left_half_written_goes(tmp_path: Path) -> Non
     (folder / f"{STAGING_PREFIX}dead").write_bytes(b"half")
 
     with locked_staging(folder) as alive:
-        FolderPlace(tmp_path / "place").write("hls/a", b"new", content_type="x/y")
+        LocalOutputStore(tmp_path / "place").write("hls/a", b"new", content_type="x/y")
         assert sorted(path.name for path in folder.iterdir()) == [alive.name, "a"]
 
     assert [path.name for path in folder.iterdir()] == ["a"]
@@ -117,7 +117,7 @@ def test_a_folder_that_another_job_removes_meanwhile_is_made_again(
             self.rmdir()
 
     monkeypatch.setattr(Path, "mkdir", raced)
-    FolderPlace(tmp_path / "place").write(".checkpoint/a", b"x", content_type="x/y")
+    LocalOutputStore(tmp_path / "place").write(".checkpoint/a", b"x", content_type="x/y")
 
     assert removed
     assert (folder / "a").read_bytes() == b"x"
@@ -125,7 +125,7 @@ def test_a_folder_that_another_job_removes_meanwhile_is_made_again(
 
 def test_a_folder_is_held_by_one_job_of_a_record_at_a_time(tmp_path: Path) -> None:
     """A second one is told; those of other records, as of an array, are not kept off."""
-    one, other = FolderPlace(tmp_path / "place"), FolderPlace(tmp_path / "place")
+    one, other = LocalOutputStore(tmp_path / "place"), LocalOutputStore(tmp_path / "place")
     with one.held("results/00000.result.json"):
         with other.held("results/00001.result.json"):
             pass
@@ -144,7 +144,7 @@ def test_the_lock_of_a_killed_job_holds_nobody(tmp_path: Path) -> None:
     lock.parent.mkdir()
     lock.touch()
 
-    with FolderPlace(tmp_path).held("result.json"):
+    with LocalOutputStore(tmp_path).held("result.json"):
         assert lock.is_file()
 
     assert list(tmp_path.iterdir()) == []
@@ -154,7 +154,7 @@ def test_the_lock_of_a_killed_job_holds_nobody(tmp_path: Path) -> None:
 def test_a_folder_in_the_place_of_a_record_is_no_defect(tmp_path: Path, use: str) -> None:
     """Whatever is done with it, the output folder is named."""
     (tmp_path / "out" / "result.json").mkdir(parents=True)
-    place = FolderPlace(tmp_path / "out")
+    place = LocalOutputStore(tmp_path / "out")
     done: dict[str, Callable[[], object]] = {
         "read": lambda: place.read("result.json"),
         "write": lambda: place.write("result.json", b"{}", content_type="application/json"),
@@ -175,17 +175,17 @@ def test_a_full_disk_is_retryable(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(StorageFull):
-        FolderPlace(tmp_path).write("a", b"", content_type="x/y")
+        LocalOutputStore(tmp_path).write("a", b"", content_type="x/y")
 
     monkeypatch.undo()
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InputError) as caught:
-        FolderPlace(tmp_path / "file").write("a", b"", content_type="x/y")
+        LocalOutputStore(tmp_path / "file").write("a", b"", content_type="x/y")
     assert caught.value.code == "output_unwritable"
 
 
 def test_results_are_remembered_with_size_and_digest(
-    tmp_path: Path, place: Place, made: Callable[[str, bytes], Path]
+    tmp_path: Path, place: OutputStore, made: Callable[[str, bytes], Path]
 ) -> None:
     """What was stored is known by name, with its content type; storing again replaces."""
     outputs = JobOutputs(place, tmp_path / "fetched")
@@ -204,7 +204,7 @@ def test_results_are_remembered_with_size_and_digest(
     assert outputs.fetch("hls/none") is None
 
 
-def test_trees_do_not_follow_links(tmp_path: Path, place: Place) -> None:
+def test_trees_do_not_follow_links(tmp_path: Path, place: OutputStore) -> None:
     """A link among the results is not stored: it could lead anywhere."""
     folder = tmp_path / "tree"
     folder.mkdir()
@@ -217,7 +217,7 @@ def test_trees_do_not_follow_links(tmp_path: Path, place: Place) -> None:
 
 
 def test_a_stopped_job_stores_nothing_more(
-    tmp_path: Path, place: Place, made: Callable[[str, bytes], Path]
+    tmp_path: Path, place: OutputStore, made: Callable[[str, bytes], Path]
 ) -> None:
     """A long list of results ends between two files."""
     stop = StopFlag()
@@ -228,7 +228,7 @@ def test_a_stopped_job_stores_nothing_more(
 
 
 def test_the_place_of_checkpoints_is_reserved(
-    tmp_path: Path, place: Place, made: Callable[[str, bytes], Path]
+    tmp_path: Path, place: OutputStore, made: Callable[[str, bytes], Path]
 ) -> None:
     """A result cannot be written among the checkpoint's pieces."""
     with pytest.raises(EngineError):
@@ -254,7 +254,7 @@ def test_content_types_follow_from_names(name: str, expected: str) -> None:
 def test_s3_objects_have_type_and_cache_rules(made: Callable[[str, bytes], Path]) -> None:
     """Results may be kept for ever where that is true; records of state never are."""
     store = MemoryStore()
-    place = S3Place(
+    place = S3OutputStore(
         "b", "p/", store=store, transfers=MemoryTransfers(store), cache_control="immutable"
     )
     place.store(made("a", b"1"), "a.mp4", content_type="video/mp4")

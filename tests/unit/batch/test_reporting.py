@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from batch.reporting import Identity, Reporter
+from batch.reporting import Identity, JobReporter
 from tests.unit.batch.worlds import JobsCatalog
-from worker.records import JobRecord
+from worker.domain.asset import JobRecord
 
 ASSET = "7b6b3b1c-2f6e-4a57-9c55-0d1d5ad1c001"
 
@@ -36,7 +36,7 @@ def said(log: io.StringIO) -> list[dict[str, Any]]:
 def test_progress_is_throttled_and_estimated() -> None:
     """One line in two seconds unless there is news; the time left follows from this attempt."""
     log, clock = io.StringIO(), Clock()
-    reporter = Reporter(Identity(kind="poster", job="j"), log, clock=clock)
+    reporter = JobReporter(Identity(kind="poster", job="j"), log, clock=clock)
 
     for second in range(11):
         clock.now = float(second)
@@ -56,7 +56,7 @@ def test_progress_is_throttled_and_estimated() -> None:
 def test_what_a_checkpoint_had_tells_nothing_of_the_speed() -> None:
     """A step that goes on from a half is no faster for it, and numbers in it are no news."""
     log, clock = io.StringIO(), Clock()
-    reporter = Reporter(Identity(kind="transcode", job="j"), log, clock=clock)
+    reporter = JobReporter(Identity(kind="transcode", job="j"), log, clock=clock)
 
     reporter.progress(0.0, "looking at the video")
     for second in range(11):
@@ -79,7 +79,7 @@ def test_a_quiet_job_has_a_heartbeat() -> None:
                 beaten.set()
             return super().write(text)
 
-    with Reporter(Identity(kind="poster", job="j"), Log(), heartbeat=0.01):
+    with JobReporter(Identity(kind="poster", job="j"), Log(), heartbeat=0.01):
         assert beaten.wait(30)
 
 
@@ -87,7 +87,7 @@ def test_nothing_is_recorded_after_the_last_word() -> None:
     """A write in the background cannot make a job that has ended run again."""
     catalog = JobsCatalog()
     identity = Identity(kind="poster", job="j", asset=ASSET)
-    reporter = Reporter(identity, io.StringIO(), catalog=lambda: catalog)
+    reporter = JobReporter(identity, io.StringIO(), catalog=lambda: catalog)
 
     reporter.record("RUNNING")
     reporter.record("SUCCEEDED")
@@ -110,7 +110,7 @@ def test_a_catalog_that_hangs_does_not_hold_up_the_end(
             release.wait(30)
 
     identity = Identity(kind="poster", job="j", asset=ASSET)
-    with Reporter(identity, log, catalog=Hanging) as reporter:
+    with JobReporter(identity, log, catalog=Hanging) as reporter:
         assert entered.wait(30)
         reporter.record("SUCCEEDED")
         release.set()
@@ -123,4 +123,4 @@ def test_a_log_that_nobody_reads_any_more_is_no_error() -> None:
     log = io.StringIO()
     log.close()
 
-    Reporter(Identity(kind="poster", job="j"), log).event("started")
+    JobReporter(Identity(kind="poster", job="j"), log).event("started")

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from batch.order import read_order
-from batch.stopping import StopFlag
+from batch.arguments import read_order
+from batch.stop import StopFlag
 from batch.work import Operation, Work
 from tests.unit.batch.worlds import World, attempt
-from worker.errors import (
+from worker.domain.asset import JobRecord
+from worker.domain.errors import (
     AccessDenied,
     DamagedInput,
     EngineError,
@@ -25,7 +26,6 @@ from worker.errors import (
     Throttled,
     Unreachable,
 )
-from worker.records import JobRecord
 
 ASSET = "7b6b3b1c-2f6e-4a57-9c55-0d1d5ad1c001"
 

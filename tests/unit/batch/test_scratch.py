@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batch.scratch import PREFIX, Scratch
-from worker.errors import InputError, ScratchFull
+from worker.domain.errors import InputError, ScratchFull
 
 
 def test_what_a_killed_attempt_has_left_is_removed(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from batch.catalog import EXIT_AGAIN, EXIT_STOPPED
-from batch.stopping import StopFlag
-from worker.errors import Stopped
+from batch.catalogue import EXIT_AGAIN, EXIT_STOPPED
+from batch.stop import StopFlag
+from worker.domain.errors import Stopped
 
 ROOT = Path(__file__).parents[3]
 

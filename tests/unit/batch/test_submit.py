@@ -10,16 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from batch.submit import Surroundings, Wish, requests
+from batch.submit import JobSpec, SubmitContext, requests
 from tests.unit.fakes import MemoryStore
 from worker import recipes
-from worker.errors import AccessDenied, ConfigurationError, ParameterError, Problem, ProblemsError
-from worker.jobs import JobRequest
+from worker.domain.errors import (
+    AccessDenied,
+    ConfigurationError,
+    ParameterError,
+    Problem,
+    ProblemsError,
+)
+from worker.domain.job import JobRequest
 from worker.ports import StoredObject
 
-FILM = Wish(kind="transcode", inputs=("s3://source/film.mp4",), output="s3://results/films")
-AWAY = Surroundings(files=False, places="s3://delivery/")
-HERE = Surroundings(files=True)
+FILM = JobSpec(kind="transcode", inputs=("s3://source/film.mp4",), output="s3://results/films")
+AWAY = SubmitContext(files=False, places="s3://delivery/")
+HERE = SubmitContext(files=True)
 
 
 MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isommp42"
@@ -55,7 +61,7 @@ class Store(MemoryStore):
             raise AccessDenied("403")
 
 
-def holding(**objects: bytes) -> Surroundings:
+def holding(**objects: bytes) -> SubmitContext:
     """Away, with a store that has these objects in ``source``."""
     store = Store()
     for name, data in objects.items():
@@ -63,13 +69,13 @@ def holding(**objects: bytes) -> Surroundings:
     return replace(AWAY, store=store)
 
 
-def only(wish: Wish, around: Surroundings = AWAY) -> JobRequest:
+def only(wish: JobSpec, around: SubmitContext = AWAY) -> JobRequest:
     """The one job of a wish."""
     (made,) = requests(wish, around)
     return made
 
 
-def problems(wish: Wish, around: Surroundings = AWAY) -> list[str]:
+def problems(wish: JobSpec, around: SubmitContext = AWAY) -> list[str]:
     """What is wrong with a wish."""
     with pytest.raises(ParameterError) as caught:
         requests(wish, around)
@@ -188,7 +194,7 @@ def test_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "ours.toml").write_text(recipes.dump(recipes.load("avatar")))
 
     made = only(replace(FILM, inputs=("film.mp4",), output="out"), HERE)
-    library = Wish(
+    library = JobSpec(
         kind="batch-process", inputs=("a.jpg",), output="o", parameters={"recipe": "ours.toml"}
     )
 
@@ -198,7 +204,7 @@ def test_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
     """Each by the option or the parameter it is in."""
-    wish = Wish(
+    wish = JobSpec(
         kind="transcode",
         inputs=("http://example.com/film.mp4", str(tmp_path / "missing.mp4")),
         output="s3://bucket-alone",
@@ -287,7 +293,7 @@ def test_a_prefix_must_have_something_below_it() -> None:
 def test_an_empty_folder_is_told(tmp_path: Path) -> None:
     """A folder in it is no file."""
     (tmp_path / "in" / "deeper").mkdir(parents=True)
-    wish = Wish(kind="batch-process", inputs=(str(tmp_path / "in"),), output="out")
+    wish = JobSpec(kind="batch-process", inputs=(str(tmp_path / "in"),), output="out")
     assert problems(wish, HERE) == [f"INPUT: {tmp_path / 'in'} has no files in it [input_missing]"]
     (tmp_path / "in" / "deeper" / "a.jpg").write_bytes(JPEG)
     assert requests(wish, HERE)
@@ -298,7 +304,7 @@ def test_a_recipe_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(JPEG)
     bad = tmp_path / "bad.toml"
     bad.write_text('name = "bad"\nversion = 0\nwidht = 3\n')
-    wish = Wish(kind="batch-process", inputs=(str(tmp_path / "a.jpg"),), output="out")
+    wish = JobSpec(kind="batch-process", inputs=(str(tmp_path / "a.jpg"),), output="out")
     (unknown,) = problems(replace(wish, parameters={"recipe": "nope"}), HERE)
     assert unknown.startswith("--param recipe: nope: ")
     assert unknown.endswith("[recipe_invalid]")
@@ -361,11 +367,11 @@ def test_strange_names_make_ordinary_jobs(name: str) -> None:
 def test_a_folder_where_files_are_wanted_is_named(kind: str, tmp_path: Path) -> None:
     """Before there is a job; a kind that goes through libraries takes it."""
     inputs = (str(tmp_path), str(tmp_path))
-    found = problems(Wish(kind=kind, inputs=inputs, output="out"), HERE)
+    found = problems(JobSpec(kind=kind, inputs=inputs, output="out"), HERE)
     assert len(found) == 2
     assert all("is a folder" in problem for problem in found)
     (tmp_path / "a.jpg").write_bytes(JPEG)
-    assert requests(Wish(kind="batch-process", inputs=inputs, output="out"), HERE)
+    assert requests(JobSpec(kind="batch-process", inputs=inputs, output="out"), HERE)
 
 
 def test_a_prefix_where_objects_are_wanted_is_named() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from batch.catalog import KINDS
-from batch.suitable import HEAD_BYTES, refusal
-from worker.media.sniff import identify
+from batch.catalogue import KINDS
+from batch.input_types import HEAD_BYTES, refusal
+from worker.imaging.formats.sniff import identify
 
 JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF"
 GIF = b"GIF89a\1\0\1\0"

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from batch.addresses import S3Address, read_address
-from batch.order import read_order
-from batch.places import FolderPlace, Place, S3Place, Transfers
-from batch.run import perform
-from batch.stopping import StopFlag
+from batch.arguments import read_order
+from batch.outputs import LocalOutputStore, OutputStore, S3OutputStore, Transfers
+from batch.runner import perform
+from batch.stop import StopFlag
 from batch.work import Operation, Stop
 from tests.unit.fakes import MemoryCatalog, MemoryStore
-from worker.errors import ObjectChanged
+from worker.domain.asset import JobRecord
+from worker.domain.errors import ObjectChanged
 from worker.ports import Catalog, ObjectStore
-from worker.records import JobRecord
 
 
 class MemoryTransfers:
@@ -81,7 +81,7 @@ class JobsCatalog(MemoryCatalog):
 
 @dataclass
 class World:
-    """What ``batch.cloud`` offers, in memory."""
+    """What ``batch.job_services`` offers, in memory."""
 
     memory: MemoryStore = field(default_factory=MemoryStore)
     assets: JobsCatalog = field(default_factory=JobsCatalog)
@@ -100,14 +100,14 @@ class World:
         """The catalog."""
         return self.assets
 
-    def place(self, output: str, *, immutable: bool, stop: Stop) -> Place:
+    def place(self, output: str, *, immutable: bool, stop: Stop) -> OutputStore:
         """Like ``AwsCloud.place``."""
         address = read_address(output)
         if isinstance(address, S3Address):
-            return S3Place(
+            return S3OutputStore(
                 address.bucket, address.key, store=self.store, transfers=self.transfers, stop=stop
             )
-        return FolderPlace(address)
+        return LocalOutputStore(address)
 
 
 @dataclass(frozen=True)

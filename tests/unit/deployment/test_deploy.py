@@ -95,19 +95,19 @@ def test_a_new_stack_is_deployed_in_this_order(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     version = worker.__version__
     wanted = [
-        "python -m worker.local.infra facts dev",
-        "python -m worker.local.infra check dev",
+        "python -m worker.infra facts dev",
+        "python -m worker.infra check dev",
         "pulumi whoami --non-interactive",
         "docker info",
         "python images/tools/aws_account.py",
         "pulumi stack select --create dev",
         "pulumi stack output --json --stack dev",
-        "python -m worker.local.infra repositories build/outputs.dev.json",
-        f"python -m worker.local.infra first dev {rig.root}/build/Pulumi.dev.first.yaml",
+        "python -m worker.infra repositories build/outputs.dev.json",
+        f"python -m worker.infra first dev {rig.root}/build/Pulumi.dev.first.yaml",
         f"pulumi up --stack dev --config-file {rig.root}/build/Pulumi.dev.first.yaml"
         " --target **safelight:registry:Registry**",
         "pulumi stack output --json --stack dev",
-        "python -m worker.local.infra repositories build/outputs.dev.json",
+        "python -m worker.infra repositories build/outputs.dev.json",
         f"python images/tools/ecr_digest.py {FUNCTION} {tag}-amd64",
         f"python images/tools/ecr_digest.py {BATCH} {tag}-amd64",
         "docker build lambda",

@@ -38,7 +38,7 @@ def test_images_that_nobody_has_named_are_placeholders(tmp_path: Path) -> None:
 
     assert "placeholder" in done.stderr
     assert rig.calls[1:] == [
-        f"python -m worker.local.infra placeholders dev {config}",
+        f"python -m worker.infra placeholders dev {config}",
         f"pulumi preview --config-file {config} --stack dev",
     ]
 

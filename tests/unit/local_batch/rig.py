@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from worker.jobs import JobRequest, JobState
+from worker.domain.job import JobRequest, JobState
 from worker.local.batch.execution import ProcessExecutor, Task
 from worker.local.batch.jobs import LocalJobs
 from worker.local.batch.resources import Resources
 from worker.local.batch.runner import Runner
 from worker.local.batch.table import opened
-from worker.services.local_run.stop import Stop
+from worker.services.process_files.stop import Stop
 
 PATIENCE_SECONDS = 60.0
 """Before a test that waits for something gives up; nothing waits for so long."""
@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A rule as ``batch.catalog`` has them."""
+    """A rule as ``batch.catalogue`` has them."""
 
     action: str
     exit_code: str | None = None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.jobs import JobRequest, command_line
+from worker.domain.job import JobRequest, command_line
 from worker.local.batch.execution import (
     ContainerExecutor,
     Running,

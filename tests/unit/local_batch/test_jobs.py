@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.local_batch.rig import FOREVER, OK, Rig, ends_with
-from worker.errors import ConfigurationError, JobMissing, JobRejected
-from worker.jobs import JobState
+from worker.domain.errors import ConfigurationError, JobMissing, JobRejected
+from worker.domain.job import JobState
 from worker.local.batch.resources import CHILD_FAILED
 
 

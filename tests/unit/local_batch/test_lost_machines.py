@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.local_batch.rig import FOREVER, RESOURCES, STUBBORN, Rig
-from worker.jobs import JobState
+from worker.domain.job import JobState
 from worker.local.batch.runner import QUIT
 
 ROOT = Path(__file__).parents[3]

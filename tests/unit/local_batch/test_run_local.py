@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.errors import AccessDenied
+from worker.domain.errors import AccessDenied
 from worker.local.batch.run_local import forget_old_runs, runs_folder
 from worker.local.batch.runner import KEPT_DAYS
 

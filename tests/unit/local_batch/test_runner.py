@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.unit.local_batch.rig import FOREVER, OK, RESOURCES, STUBBORN, Rig, ends_with
-from worker.errors import ConfigurationError, InputError
-from worker.jobs import JobState
+from worker.domain.errors import ConfigurationError, InputError
+from worker.domain.job import JobState
 from worker.local.batch.execution import start_ticks
 from worker.local.batch.jobs import LocalJobs
 from worker.local.batch.resources import EXITED, NOT_STARTED, TIMED_OUT
 from worker.local.batch.runner import Runner
-from worker.services.local_run.stop import Stop
+from worker.services.process_files.stop import Stop
 
 
 @pytest.fixture

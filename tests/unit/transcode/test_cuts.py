@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from worker.errors import DamagedInput, LimitExceeded, Reason
-from worker.media.video import program, segments, timeline
-from worker.media.video.limits import ProgramLimits
-from worker.media.video.timeline import Timeline
+from worker.domain.errors import DamagedInput, LimitExceeded, Reason
+from worker.video import ffmpeg, segments, timeline
+from worker.video.limits import ProgramLimits
+from worker.video.timeline import Timeline
 
 MILLISECOND = "1/1000"
 
@@ -25,7 +25,7 @@ def read(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
             f"packet|{pts}|{dts}|{length}|{flags}\n" for pts, dts, length, flags in packets
         )
         printed = f"{text}stream|{clock}\n".encode()
-        monkeypatch.setattr(program, "run", lambda *_args, **_named: printed)
+        monkeypatch.setattr(ffmpeg, "run", lambda *_args, **_named: printed)
         options = {"most_rate": 60.0, "most_seconds": 1000.0} | more
         return timeline.read(Path("x"), 0, claimed=claimed, limits=ProgramLimits(), **options)
 

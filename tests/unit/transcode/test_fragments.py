@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from worker.errors import EngineError
-from worker.media.video import codec_names, fragments
+from worker.domain.errors import EngineError
+from worker.video import codec_names, fmp4
 
 
 def test_a_built_fragment_reads_back(tmp_path: Path) -> None:
     """Sizes, lengths and the place of the samples come back as they went in."""
     header = struct.pack(">I4s", 16, b"ftyp") + b"isom0000"
-    data = fragments.built([3, 5], [1024, 464], b"abcdefgh", number=7, time=2048)
+    data = fmp4.built([3, 5], [1024, 464], b"abcdefgh", number=7, time=2048)
     path = tmp_path / "x.mp4"
     path.write_bytes(header + data)
-    track = fragments.read(path)
+    track = fmp4.read(path)
     (one,) = track.fragments
     assert (track.header, one.sizes, one.durations, one.sync) == (header, (3, 5), (1024, 464), True)
     at = one.position + one.data_at
@@ -28,12 +28,12 @@ def test_a_moved_fragment_differs_in_number_and_time_only(tmp_path: Path) -> Non
     """Moving twice to the same place gives the same bytes; the samples stay."""
     path = tmp_path / "x.mp4"
     header = struct.pack(">I4s", 8, b"ftyp")
-    first = fragments.built([4], [10], b"same", number=1, time=0)
+    first = fmp4.built([4], [10], b"same", number=1, time=0)
     path.write_bytes(header + first)
-    track = fragments.read(path)
-    assert fragments.moved(track, track.fragments, number=1, time=0) == first
-    there = fragments.moved(track, track.fragments, number=9, time=1 << 40)
-    assert there == fragments.built([4], [10], b"same", number=9, time=1 << 40)
+    track = fmp4.read(path)
+    assert fmp4.moved(track, track.fragments, number=1, time=0) == first
+    there = fmp4.moved(track, track.fragments, number=9, time=1 << 40)
+    assert there == fmp4.built([4], [10], b"same", number=9, time=1 << 40)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_moved_fragment_differs_in_number_and_time_only(tmp_path: Path) -> Non
         struct.pack(">I4s", 4, b"ftyp"),
         struct.pack(">I4s", 99, b"ftyp"),
         struct.pack(">I4s", 8, b"ftyp") + struct.pack(">I4s", 8, b"moof"),
-        fragments.built([4], [10], b"same", number=1, time=0)[:-1],
+        fmp4.built([4], [10], b"same", number=1, time=0)[:-1],
     ],
 )
 def test_a_broken_file_of_ours_is_a_defect_with_a_code(tmp_path: Path, data: bytes) -> None:
@@ -52,7 +52,7 @@ def test_a_broken_file_of_ours_is_a_defect_with_a_code(tmp_path: Path, data: byt
     path = tmp_path / "x.mp4"
     path.write_bytes(data)
     with pytest.raises(EngineError):
-        fragments.read(path)
+        fmp4.read(path)
 
 
 def _record(name: bytes, body: bytes) -> bytes:

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from worker.media.video.ladder import Codec, choose, kilobits, lower, nearest_common
+from worker.video.ladder import Codec, choose, kilobits, lower, nearest_common
 
 HEIGHTS = (1080, 720, 480, 240)
 H264 = (Codec.H264,)

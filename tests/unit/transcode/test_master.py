@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.transcode import clips
 from tests.unit.transcode.test_results import transcoded
-from worker.media.video.languages import tag
+from worker.video.languages import tag
 
 TRACKS = (
     ("eng", 'a "quoted", title'),

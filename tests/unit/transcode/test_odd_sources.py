@@ -12,9 +12,9 @@ import pytest
 from tests.unit.transcode import clips
 from tests.unit.transcode.test_results import check_frames, streams, transcoded
 from tests.unit.transcode.workshop import Folder, run
-from worker.errors import Rejected
-from worker.media.video.limits import VideoLimits
-from worker.media.video.probe import probe
+from worker.domain.errors import Rejected
+from worker.video.limits import VideoLimits
+from worker.video.probe import probe
 
 pytestmark = pytest.mark.ffmpeg
 

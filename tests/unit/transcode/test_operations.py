@@ -12,8 +12,8 @@ import pytest
 from batch.work import Stopped
 from tests.unit.transcode import clips
 from tests.unit.transcode.workshop import CountedStop, Folder, run
-from worker.errors import ConfigurationError, ObjectMissing, Rejected
-from worker.media.video import transcode_plan
+from worker.domain.errors import ConfigurationError, ObjectMissing, Rejected
+from worker.video import transcode_plan
 
 pytestmark = pytest.mark.ffmpeg
 

@@ -11,9 +11,9 @@ import pytest
 
 from tests.unit.transcode import clips
 from tests.unit.transcode.workshop import Folder, run
-from worker.errors import Rejected
-from worker.media.video import structure
-from worker.media.video.probe import probe
+from worker.domain.errors import Rejected
+from worker.video import structure
+from worker.video.probe import probe
 
 pytestmark = pytest.mark.ffmpeg
 

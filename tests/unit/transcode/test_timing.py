@@ -14,8 +14,8 @@ import pytest
 
 from tests.unit.transcode import clips
 from tests.unit.transcode.workshop import Folder, run
-from worker.media.video import transcode_plan
-from worker.media.video.probe import probe
+from worker.video import transcode_plan
+from worker.video.probe import probe
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from batch.catalog import kind
+from batch.catalogue import kind
 from batch.operations import find
 from batch.work import Stopped, Value, Work
 

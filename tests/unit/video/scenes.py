@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.unit.video.films import make
-from worker.media.video.frames import Film, Frame, open_film
+from worker.video.frames import Frame, FrameSource, open_film
 
 STEP = 7
 """Levels of grey from one frame of :func:`counted` to the next."""
@@ -31,7 +31,7 @@ def number(frame: Frame) -> int:
     return round((luma - 20) / STEP)
 
 
-def opened(data: bytes, folder: Path, name: str = "film.mp4") -> Film:
+def opened(data: bytes, folder: Path, name: str = "film.mp4") -> FrameSource:
     """A film of these bytes."""
     path = folder / name
     path.write_bytes(data)

@@ -26,10 +26,10 @@ from tests.unit.video.films import (
     picture,
     spread,
 )
-from worker.errors import InputError, Rejected
-from worker.media.video.limits import ProgramLimits, VideoLimits
-from worker.media.video.probe import probe
-from worker.media.video.program import input_url, run
+from worker.domain.errors import InputError, Rejected
+from worker.video.ffmpeg import input_url, run
+from worker.video.limits import ProgramLimits, VideoLimits
+from worker.video.probe import probe
 
 pytestmark = needs_ffmpeg
 

@@ -14,11 +14,11 @@ import pytest
 
 from tests.unit.transcode.workshop import Folder, run
 from tests.unit.video.films import make, needs_ffmpeg
-from worker.media.video import colours
-from worker.media.video.frames import Frame
-from worker.media.video.program import ProgramLimits
-from worker.media.video.program import run as run_ffmpeg
-from worker.media.video.tracks import VideoTrack
+from worker.video import colours
+from worker.video.ffmpeg import ProgramLimits
+from worker.video.ffmpeg import run as run_ffmpeg
+from worker.video.frames import Frame
+from worker.video.tracks import VideoTrack
 
 pytestmark = needs_ffmpeg
 

@@ -10,7 +10,7 @@ import pytest
 from batch.operations import find
 from tests.unit.video.films import make
 from tests.unit.video.works import work
-from worker.errors import Rejected
+from worker.domain.errors import Rejected
 
 pytestmark = pytest.mark.ffmpeg
 

@@ -14,10 +14,10 @@ from tests.unit.transcode import clips
 from tests.unit.transcode.test_results import lengths, transcoded
 from tests.unit.video.films import AAC, H264, PICTURES, clip, make, needs_ffmpeg, picture
 from tests.unit.video.works import work
-from worker.errors import Rejected
-from worker.media.video import commands, program
-from worker.media.video.evened import evened
-from worker.media.video.limits import ProgramLimits
+from worker.domain.errors import Rejected
+from worker.video import commands, ffmpeg
+from worker.video.limits import ProgramLimits
+from worker.video.normalised_audio import evened
 
 pytestmark = needs_ffmpeg
 
@@ -59,7 +59,7 @@ def read(path: Path, seconds: float) -> bytes:
         raw = {"f": "s16le", "c:a": "pcm_s16le", "t": seconds}
         made = commands.output("pipe:1", [track.stream], raw)
         arguments = commands.arguments(made, everywhere={"copyts": None})
-        return program.run(arguments, limits=LIMITS, capture=True, pipes=track.pipes)
+        return ffmpeg.run(arguments, limits=LIMITS, capture=True, pipes=track.pipes)
 
 
 def test_a_reader_may_leave_early(tmp_path: Path) -> None:

@@ -9,17 +9,17 @@ import pytest
 
 from tests.unit.video.films import H264, PICTURES, garbled, make, needs_ffmpeg, turned
 from tests.unit.video.scenes import counted, number, opened
-from worker.errors import Rejected
-from worker.media.geometry import Size
-from worker.media.video import frames
-from worker.media.video.frames import Film, Frame, Way, clip, spread
+from worker.domain.errors import Rejected
+from worker.imaging.geometry import Size
+from worker.video import frames
+from worker.video.frames import Frame, FrameSource, Way, clip, spread
 
 pytestmark = needs_ffmpeg
 
 SMALL = Size(64, 48)
 
 
-def looked_at(film: Film, count: int) -> tuple[Way, list[int], list[float]]:
+def looked_at(film: FrameSource, count: int) -> tuple[Way, list[int], list[float]]:
     """The way, which frames came, and when they are shown."""
     seen: list[int] = []
     times: list[float] = []
@@ -32,7 +32,7 @@ def looked_at(film: Film, count: int) -> tuple[Way, list[int], list[float]]:
     return spread(film, count, SMALL, take), seen, times
 
 
-def only(film: Film, size: Size = SMALL) -> Frame:
+def only(film: FrameSource, size: Size = SMALL) -> Frame:
     """The frame in the middle."""
     seen: list[Frame] = []
     spread(film, 1, size, lambda _, __, frame: seen.append(frame))

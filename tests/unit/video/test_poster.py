@@ -13,10 +13,10 @@ from batch.operations.poster import run
 from tests.unit.video.films import H264, clip, make, needs_ffmpeg
 from tests.unit.video.scenes import opened, picture, title
 from tests.unit.video.works import work
-from worker.errors import Rejected
-from worker.media.geometry import Size
-from worker.media.video.frames import Frame
-from worker.media.video.poster import Fault, choose, judge
+from worker.domain.errors import Rejected
+from worker.imaging.geometry import Size
+from worker.video.frames import Frame
+from worker.video.poster import Fault, choose, judge
 
 BAD = {
     Fault.BLACK: np.full((180, 320, 3), 3, np.uint8),

@@ -15,8 +15,8 @@ from batch.operations.preview import run
 from tests.unit.video.films import H264, PICTURES, clip, make, needs_ffmpeg
 from tests.unit.video.scenes import counted, number, opened
 from tests.unit.video.works import work
-from worker.errors import LimitExceeded, Reason
-from worker.media.video.preview import Moments, collect, write_mp4, write_webp
+from worker.domain.errors import LimitExceeded, Reason
+from worker.video.preview import Moments, collect, write_mp4, write_webp
 
 pytestmark = needs_ffmpeg
 

@@ -18,12 +18,12 @@ from tests.unit.video.films import (
     needs_ffmpeg,
     turned,
 )
-from worker.media.video import probe_read
-from worker.media.video.limits import ProgramLimits
-from worker.media.video.metadata import describe
-from worker.media.video.probe import probe
-from worker.media.video.timing import measure
-from worker.media.video.tracks import VideoProbe, VideoTrack
+from worker.video import probe_read
+from worker.video.limits import ProgramLimits
+from worker.video.metadata import describe
+from worker.video.probe import probe
+from worker.video.timing import measure
+from worker.video.tracks import VideoProbe, VideoTrack
 
 pytestmark = needs_ffmpeg
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.video.films import PICTURES, clip, needs_ffmpeg
-from worker.errors import (
+from worker.domain.errors import (
     ConfigurationError,
     DamagedInput,
     EngineError,
@@ -27,10 +27,10 @@ from worker.errors import (
     TransientError,
     UnsupportedInput,
 )
-from worker.media.video.limits import ProgramLimits, VideoLimits, for_file
-from worker.media.video.program import command_line, input_url, run
-from worker.media.video.program_inputs import guarded, read_files
-from worker.media.video.program_verdict import judge
+from worker.video.ffmpeg import command_line, input_url, run
+from worker.video.ffmpeg_errors import judge
+from worker.video.ffmpeg_inputs import guarded, read_files
+from worker.video.limits import ProgramLimits, VideoLimits, for_file
 
 LIMITS = ProgramLimits(wall_seconds=60)
 FOR_EVER = ("-re", "-f", "lavfi", "-i", "testsrc2=size=32x32", "-f", "null", "-")
@@ -219,16 +219,16 @@ def test_a_stop_ends_it_at_once() -> None:
 def test_credentials_are_not_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """The program's environment has nothing of ours in it."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    from worker.media.video import program
+    from worker.video import ffmpeg
 
-    environ = program._environment()
+    environ = ffmpeg._environment()
     assert "AWS_SECRET_ACCESS_KEY" not in environ
     assert "PATH" in environ
 
 
 _ORPHAN = """
     import sys
-    from worker.media.video.program import ProgramLimits, run
+    from worker.video.ffmpeg import ProgramLimits, run
 
     def told(seconds):
         print("running", flush=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.video.films import H264, PICTURES, make, needs_ffmpeg
-from worker.media.video.limits import ProgramLimits
-from worker.media.video.program import input_url, run
-from worker.media.video.program_output import Decoded
+from worker.video.ffmpeg import input_url, run
+from worker.video.ffmpeg_output import Decoded
+from worker.video.limits import ProgramLimits
 
 LIMITS = ProgramLimits(wall_seconds=60)
 

@@ -14,15 +14,15 @@ from batch.operations.storyboard import run
 from tests.unit.video.films import needs_ffmpeg
 from tests.unit.video.scenes import counted, number, opened
 from tests.unit.video.works import work
-from worker.media.geometry import Size
-from worker.media.video import frames
-from worker.media.video.frames import Film, Take, Way
-from worker.media.video.storyboard import LARGEST_SIDE, Grid, Sheet, draw, plan, track
+from worker.imaging.geometry import Size
+from worker.video import frames
+from worker.video.frames import FrameSource, Take, Way
+from worker.video.storyboard import LARGEST_SIDE, Sheet, SheetLayout, draw, plan, track
 
 pytestmark = needs_ffmpeg
 
 
-def of_size(film: Film, width: int, height: int) -> Film:
+def of_size(film: FrameSource, width: int, height: int) -> FrameSource:
     """The same film, as if it had this size."""
     return replace(film, track=replace(film.track, width=width, height=height))
 
@@ -49,7 +49,7 @@ def test_sheets_fit_their_formats(width: int, height: int, tmp_path: Path) -> No
 
 def test_track_points_at_every_frame(tmp_path: Path) -> None:
     """Cues follow each other without a gap to the end of the film."""
-    grid = Grid(tile=Size(32, 24), columns=2, rows=2, frames=6, interval=1801.5)
+    grid = SheetLayout(tile=Size(32, 24), columns=2, rows=2, frames=6, interval=1801.5)
     text = track(grid, lambda sheet: f"s-{sheet}.jpg", 10_809.0)
     assert text.startswith("WEBVTT\n\n00:00:00.000 --> 00:30:01.500\ns-1.jpg#xywh=0,0,32,24\n")
     cues = re.findall(r"(\S+) --> (\S+)\n(\S+)#xywh=(\d+),(\d+),32,24", text)
@@ -104,14 +104,14 @@ def test_what_cannot_be_decoded_shows_what_came_before(
 ) -> None:
     """Missing frames at the beginning, in between and at the end leave no hole in a sheet."""
     film = opened(counted(4), tmp_path)
-    grid = Grid(tile=Size(2, 2), columns=3, rows=2, frames=6, interval=0.1)
+    grid = SheetLayout(tile=Size(2, 2), columns=3, rows=2, frames=6, interval=0.1)
 
-    def some(film: Film, count: int, size: Size, take: Take) -> Way:
+    def some(film: FrameSource, count: int, size: Size, take: Take) -> Way:
         for index in (1, 3):
             take(index, 0.0, np.full((2, 2, 3), 10 * index, np.uint8))
         return Way.SEEK
 
-    monkeypatch.setattr("worker.media.video.storyboard.spread", some)
+    monkeypatch.setattr("worker.video.storyboard.spread", some)
     sheets: list[Sheet] = []
     assert draw(film, grid, sheets.append) is Way.SEEK
     (sheet,) = sheets

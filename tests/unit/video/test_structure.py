@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.errors import Rejected
-from worker.media.video.structure import look
+from worker.domain.errors import Rejected
+from worker.video.structure import look
 
 OTHERS = {
     "hls": b"#EXTM3U\n#EXT-X-VERSION:7\n",

@@ -12,8 +12,8 @@ import pytest
 from batch.operations import audio_waveform, subtitles, video_metadata
 from tests.unit.video.films import AAC, H264, PICTURES, SOUND, clip, make, needs_ffmpeg
 from tests.unit.video.works import work
-from worker.errors import Rejected
-from worker.media.video.webvtt import tidy
+from worker.domain.errors import Rejected
+from worker.video.webvtt import tidy
 
 pytestmark = needs_ffmpeg
 

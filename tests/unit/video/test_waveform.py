@@ -14,8 +14,8 @@ from PIL import Image
 from batch.operations.audio_waveform import run
 from tests.unit.video.films import AAC, H264, PICTURES, SOUND, clip, make, needs_ffmpeg
 from tests.unit.video.works import work
-from worker.errors import Rejected
-from worker.media.video.waveform import Waveform, _Curve, draw_png, draw_svg
+from worker.domain.errors import Rejected
+from worker.video.waveform import Waveform, _Curve, draw_png, draw_svg
 
 
 def curve_of(samples: NDArray[np.int16], points: int, piece: int) -> Waveform:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batch.catalog import kind
+from batch.catalogue import kind
 from batch.work import Value, Work
 
 

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 import click
 
 import worker
+from worker.domain.errors import CheckoutMissing, SafelightError
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.lazy import LazyGroup
 from worker.entrypoints.interrupts import interrupting
-from worker.errors import CheckoutMissing, SafelightError
 
 _EPILOG = """\b
 Exit codes
@@ -54,7 +54,7 @@ _COMMANDS = {
 }
 CHECKOUT = frozenset({"samples", "up", "events", "infra", "chaos", "bench"})
 """Commands that need ``DEVELOPMENT``."""
-DEVELOPMENT = frozenset({"worker.local", "worker.bench", "worker.samples"})
+DEVELOPMENT = frozenset({"worker.bench", "worker.infra", "worker.local", "worker.samples"})
 """Packages that a checkout alone has: wheels and images are built without them (pyproject.toml)."""
 
 

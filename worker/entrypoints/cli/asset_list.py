@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from worker.domain.asset import Page, Status, asset_id_of
+from worker.domain.errors import AssetMissing
 from worker.entrypoints.cli import output
-from worker.entrypoints.cli.reach import Reached, data_option, json_option, reach
+from worker.entrypoints.cli.reach import Target, data_option, json_option, reach
 from worker.entrypoints.cli.rows import print_rows
-from worker.errors import AssetMissing
-from worker.records import Page, Status, asset_id_of
-from worker.services.local_run.wording import age_text, size_text
-from worker.services.uploads import jobs_of
+from worker.services.process_files.wording import age_text, size_text
+from worker.services.put_files import jobs_of
 
 if TYPE_CHECKING:
+    from worker.domain.asset import AssetRecord
     from worker.ports import Catalog
-    from worker.records import AssetRecord
 
 MOST_LOOKED_AT = 10_000
 """Records that one search for a part of a key reads; then it says from where to go on."""
@@ -225,7 +225,7 @@ def _standing(waits: Sequence[dict[str, Any]]) -> Iterator[str]:
             yield f"{job['kind']} at {job['percent'] or 0:.0f} %"
 
 
-def _say_unrecorded(reached: Reached) -> None:
+def _say_unrecorded(reached: Target) -> None:
     """Uploads that no record is about yet: they are in the queues."""
     queues = [lane.queue for lane in reached.lanes if lane.queue]
     waiting = sum(reached.app.queue.depth(queue, taken=True) for queue in queues)

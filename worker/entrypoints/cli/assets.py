@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from worker.domain.errors import AssetMissing, Conflict
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.asset_list import list_command, picture_text, record_json
 from worker.entrypoints.cli.reach import data_option, json_option, reach
-from worker.errors import AssetMissing, Conflict
-from worker.services.local_run.wording import size_text
+from worker.services.process_files.wording import size_text
 
 if TYPE_CHECKING:
+    from worker.domain.asset import AssetRecord, JobRecord, LogEntry, StoredMedia
     from worker.ports import Catalog
-    from worker.records import AssetRecord, JobRecord, LogEntry, StoredMedia
     from worker.services.erase import Erased
 
 

@@ -12,14 +12,14 @@ import click
 
 from worker.adapters.disk_errors import disk_call
 from worker.atomic import atomic_write
+from worker.domain.errors import InputError
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.reach import DATA, data_option, json_option, reach
-from worker.errors import InputError
-from worker.services.local_run.wording import seconds_text, size_text
+from worker.services.process_files.wording import seconds_text, size_text
 
 if TYPE_CHECKING:
     from worker.bootstrap import Application
-    from worker.services.backfill import Estimate, Progress, Source
+    from worker.services.backfill import BackfillProgress, BackfillSource, Estimate
 
 _EPILOG = """
 For objects that lay in the bucket before any event told of them. An upload that Safelight has
@@ -75,7 +75,7 @@ def command(
 ) -> int:
     """Ingest objects that are in the intake bucket already, at a set rate."""
     from worker.services import backfill
-    from worker.services.local_run.stop import Stop
+    from worker.services.process_files.stop import Stop
 
     if (place is None) == (inventory is None):
         raise click.UsageError("either s3://BUCKET/PREFIX or --inventory FILE")
@@ -112,7 +112,9 @@ def command(
     return 0 if progress.finished else output.INTERRUPTED
 
 
-def _source(app: Application, place: str | None, inventory: Path | None, columns: str) -> Source:
+def _source(
+    app: Application, place: str | None, inventory: Path | None, columns: str
+) -> BackfillSource:
     from worker.services.backfill import Listing
     from worker.services.inventory import open_inventory
 
@@ -145,31 +147,31 @@ def _default_state(data: Path | None, source: str) -> Path:
     return (data or DATA) / "backfill" / f"{digest}.json"
 
 
-def load(path: Path, source: str) -> Progress:
+def load(path: Path, source: str) -> BackfillProgress:
     """Read how far an earlier run came; a finished one is begun anew.
 
     Raises:
         InputError: the file is of another source, or is no state.
     """
-    from worker.services.backfill import Progress
+    from worker.services.backfill import BackfillProgress
 
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
-        return Progress(source=source)
+        return BackfillProgress(source=source)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}", code="input_unreadable") from error
     try:
-        progress = Progress(**json.loads(text))
+        progress = BackfillProgress(**json.loads(text))
         known = progress.source
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: no state of a backfill", code="input_unreadable") from error
     if known != source:
         raise InputError(f"{path} is the state of {known}, not of {source}; choose another --state")
-    return Progress(source=source) if progress.finished else progress
+    return BackfillProgress(source=source) if progress.finished else progress
 
 
-def save(path: Path, progress: Progress) -> None:
+def save(path: Path, progress: BackfillProgress) -> None:
     """Replace the state at once: a reader, or a crash, finds the old or the new one, whole."""
     with disk_call(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -196,7 +198,7 @@ def _say_estimate(found: Estimate, rate: float, *, as_json: bool) -> None:
     output.console().print(output.table("dry run: nothing is sent", rows))
 
 
-def _say_progress(progress: Progress, *, as_json: bool) -> None:
+def _say_progress(progress: BackfillProgress, *, as_json: bool) -> None:
     if as_json:
         output.print_json(asdict(progress))
         return

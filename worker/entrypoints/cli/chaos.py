@@ -63,7 +63,7 @@ def spot_command(
     """
     from worker.local.address import JOBS
     from worker.local.batch.jobs import LocalJobs
-    from worker.services.local_run.stop import Stop
+    from worker.services.process_files.stop import Stop
 
     if times is not None and every is None:
         raise click.UsageError("--times needs --every")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from worker.entrypoints.cli import output
-from worker.services.local_run.wording import change_text, size_text
+from worker.services.process_files.wording import change_text, size_text
 
 
 @click.command(name="compare")

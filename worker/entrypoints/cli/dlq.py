@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from worker.domain.errors import InputError
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.reach import data_option, json_option, reach
 from worker.entrypoints.cli.rows import print_rows
-from worker.errors import InputError
-from worker.services.local_run.wording import age_text
+from worker.services.process_files.wording import age_text
 
 if TYPE_CHECKING:
-    from worker.services.dead_letters import Choice, DeadLetters, Letter, Tally
+    from worker.services.dead_letters import DeadLetter, DeadLetters, Selection, Summary
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -159,7 +159,7 @@ def redrive_command(
     recorded once is not recorded again. What can never succeed
     (message_malformed, no_upload) stays, unless --cause or --id names it.
     """
-    from worker.services.local_run.stop import Stop
+    from worker.services.process_files.stop import Stop
 
     stop = Stop()
     with stop.on_signals():
@@ -185,7 +185,7 @@ def drop_command(
     as_json: bool,
 ) -> int:
     """Delete messages for good: those of a cause, single ones, or --all."""
-    from worker.services.local_run.stop import Stop
+    from worker.services.process_files.stop import Stop
 
     if not (everything or causes or ids):
         raise click.UsageError("say which: --cause, --id, or --all")
@@ -198,7 +198,7 @@ def drop_command(
     return output.INTERRUPTED if stop.requested else 0
 
 
-def letter_json(letter: Letter) -> Mapping[str, Any]:
+def letter_json(letter: DeadLetter) -> Mapping[str, Any]:
     """Return a letter as JSON-ready values."""
     message = letter.message
     return {
@@ -227,13 +227,13 @@ def _letters(data: Path | None) -> DeadLetters:
     return DeadLetters(app.queue, app.catalog, reached.lanes, restart=restart)
 
 
-def _choice(causes: tuple[str, ...], ids: tuple[str, ...], limit: int | None) -> Choice:
-    from worker.services.dead_letters import Choice
+def _choice(causes: tuple[str, ...], ids: tuple[str, ...], limit: int | None) -> Selection:
+    from worker.services.dead_letters import Selection
 
-    return Choice(causes=frozenset(causes), ids=frozenset(ids), limit=limit)
+    return Selection(causes=frozenset(causes), ids=frozenset(ids), limit=limit)
 
 
-def _say(tally: Tally, done: str, *, as_json: bool) -> None:
+def _say(tally: Summary, done: str, *, as_json: bool) -> None:
     total = tally.done.total()
     if as_json:
         output.print_json({"messages": total, "causes": dict(tally.done), "left": tally.left})

@@ -13,7 +13,7 @@ from worker.entrypoints.cli import output
 from worker.entrypoints.cli.reach import data_option, local_only, reach
 
 if TYPE_CHECKING:
-    from worker.records import Event
+    from worker.domain.asset import Event
 
 _REMEMBERED = 10_000
 """Ids of so many events are kept to show one that was sent twice only once."""

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from worker.domain.errors import InputError, SafelightError
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.reach import json_option
-from worker.errors import InputError, SafelightError
 
 if TYPE_CHECKING:
-    from worker.local.infra.stack_file import StackFile
+    from worker.infra.stack_file import StackFile
 
 _PLAN_EPILOG = """\b
 What only AWS knows is a symbol that says whose property it is: ${s3/Bucket:intake.arn}. Texts that
@@ -78,8 +78,7 @@ def plan_command(
 ) -> None:
     """Print what a stack would consist of, and what is different from the last time."""
     from worker.entrypoints.cli import infra_text
-    from worker.local.deploy import checkout
-    from worker.local.infra import differences, history, plan, preview
+    from worker.infra import checkout, differences, history, plan, preview
 
     file = _file(stack, config)
     images = {"image": image, "batchImage": batch_image}
@@ -124,7 +123,7 @@ def plan_command(
 @json_option
 def graph_command(*, stack: str, config: Path | None, out: Path | None, as_json: bool) -> None:
     """Show which components a stack has and which refers to which."""
-    from worker.local.infra import components, graph, preview
+    from worker.infra import components, graph, preview
 
     file = _file(stack, config)
     found = components.find(preview.declare(stack, file.config, region=file.region))
@@ -164,7 +163,7 @@ def graph_command(*, stack: str, config: Path | None, out: Path | None, as_json:
 @json_option
 def docs_command(*, out: Path | None, as_json: bool) -> None:
     """Write infrastructure.md. Also `make infra-docs`."""
-    from worker.local.infra import documents
+    from worker.infra import documents
 
     _ready()
     written = []
@@ -192,12 +191,12 @@ def env_command(*, stack: str | None, outputs: str | None, as_json: bool) -> Non
     eval "$(safelight infra env --stack dev)" sets them; then put, submit, assets, jobs and dlq find
     that stack.
     """
-    from worker.local.infra import variables
+    from worker.infra import variables
 
     if (stack is None) == (outputs is None):
         raise click.UsageError("name either a --stack or its --outputs")
     if stack is not None:
-        from worker.local.deploy import checkout
+        from worker.infra import checkout
 
         found = variables.from_pulumi(stack, checkout.folder())
     else:
@@ -214,8 +213,7 @@ def env_command(*, stack: str | None, outputs: str | None, as_json: bool) -> Non
 
 
 def _file(stack: str, config: Path | None) -> StackFile:
-    from worker.local.deploy import checkout
-    from worker.local.infra import stack_file
+    from worker.infra import checkout, stack_file
 
     _ready()
     file = stack_file.read(config or stack_file.path_of(stack, checkout.folder()))
@@ -225,7 +223,7 @@ def _file(stack: str, config: Path | None) -> StackFile:
 
 def _ready() -> None:
     """Raises ``CheckoutMissing`` where there is no program, or nothing to run it with."""
-    from worker.local.deploy import checkout
+    from worker.infra import checkout
 
     checkout.require()
 

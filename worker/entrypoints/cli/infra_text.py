@@ -13,8 +13,8 @@ from worker.entrypoints.cli.output import one_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from worker.local.infra.differences import Change, Difference
-    from worker.local.infra.plan import Item, Plan
+    from worker.infra.differences import Change, Difference
+    from worker.infra.plan import Item, Plan
 
 LONG = 60
 """Lines of one input. A longer one is counted: a state machine has five hundred."""

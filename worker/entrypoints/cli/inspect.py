@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.entrypoints.cli import output
-from worker.services.local_run.wording import (
+from worker.services.process_files.wording import (
     camera_text,
     exposure_text,
     primaries_text,
@@ -18,7 +18,7 @@ from worker.services.local_run.wording import (
 )
 
 if TYPE_CHECKING:
-    from worker.model import Metadata, Probe
+    from worker.domain.image import Metadata, Probe
 
 _SAID_BY = {
     "cicp": "cicp (chunk of the PNG)",

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.entrypoints.cli import output
-from worker.services.local_run.wording import seconds_text
+from worker.services.process_files.wording import seconds_text
 
 if TYPE_CHECKING:
-    from worker.jobs import JobStatus
+    from worker.domain.job import JobStatus
 
 _ENDINGS = {1: output.DEFECT, 2: output.USAGE, 65: output.REJECTED}
-"""What exit codes of the job runner (``batch.catalog``) are here; any other: try again."""
+"""What exit codes of the job runner (``batch.catalogue``) are here; any other: try again."""
 _STEPS = 10
 """A line is written each time a job has done another such part of its way."""
 
@@ -166,7 +166,7 @@ def _ending(job: JobStatus) -> int:
     return _ENDINGS.get(job.exit_code, output.TRY_AGAIN)
 
 
-class Watch:
+class JobWatch:
     """Says what changes about jobs, one line a change.
 
     Args:

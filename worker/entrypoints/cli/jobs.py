@@ -11,7 +11,7 @@ from worker.entrypoints.cli import output
 from worker.entrypoints.cli.job_text import job_json, log_json, print_log, standing, state_text
 from worker.entrypoints.cli.reach import data_option, json_option, reach
 from worker.entrypoints.cli.rows import print_rows
-from worker.services.local_run.wording import age_text
+from worker.services.process_files.wording import age_text
 
 _STATES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 
@@ -37,7 +37,7 @@ def group() -> None:
 @json_option
 def list_command(*, state: str | None, limit: int, data: Path | None, as_json: bool) -> None:
     """List jobs, newest first: the age is that of the submission."""
-    from worker.jobs import JobState
+    from worker.domain.job import JobState
 
     jobs = reach(data).jobs
     found = jobs.list(None if state is None else JobState(state.upper()), limit=limit)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from batch.kind import Kind, Parameter
+    from batch.kind import JobKind, Parameter
 
 _PREFIX = "parameter_"
 """Begins the names under which click hands parameters on: a parameter may be called ``format``."""
@@ -44,7 +44,7 @@ class KindGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the kinds that are offered."""
-        from batch.catalog import OFFERED
+        from batch.catalogue import OFFERED
 
         return list(OFFERED)
 
@@ -54,7 +54,7 @@ class KindGroup(click.Group):
         cmd_name: str,
     ) -> click.Command | None:
         """Return the command of a kind; steps of divided work have one, too."""
-        from batch.catalog import KINDS
+        from batch.catalogue import KINDS
 
         kind = KINDS.get(cmd_name)
         if kind is None:
@@ -85,7 +85,7 @@ class KindGroup(click.Group):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the kinds, then the options that every kind has."""
-        from batch.catalog import KINDS
+        from batch.catalogue import KINDS
 
         offered = [KINDS[name] for name in self.list_commands(ctx)]
         sections = {
@@ -123,7 +123,7 @@ class KindGroup(click.Group):
             ctx.fail("Missing argument 'KIND'.")
         return [rest[0], *before, *rest[1:]]
 
-    def _callback(self, kind: Kind) -> Callable[..., int]:
+    def _callback(self, kind: JobKind) -> Callable[..., int]:
         def act(**values: Any) -> int:
             return self._action(kind=kind.name, given=taken(values), **values)
 
@@ -195,7 +195,7 @@ def _text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _help(kind: Kind) -> str:
+def _help(kind: JobKind) -> str:
     fewest, most = kind.inputs
     what = {"video": "a video", "tracks": "a video or a sound file", "image": "a picture"}[
         kind.media

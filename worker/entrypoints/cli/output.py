@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.errors import EngineError, ProblemsError, Reason, SafelightError, StorageFull
+from worker.domain.errors import EngineError, ProblemsError, Reason, SafelightError, StorageFull
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.entrypoints.cli import output
-from worker.services.local_run.wording import primaries_text, transfer_text
+from worker.services.process_files.wording import primaries_text, transfer_text
 
 if TYPE_CHECKING:
-    from worker.cicp import Colour
-    from worker.media.plan import Output, Plan, Step
+    from worker.domain.colour import Colour
+    from worker.imaging.plan import Output, Plan, Step
 
 
 @click.command(name="plan")

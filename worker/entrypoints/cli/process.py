@@ -11,10 +11,10 @@ import click
 
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.progress import reporter_for
-from worker.services.local_run.wording import seconds_text, size_text
+from worker.services.process_files.wording import seconds_text, size_text
 
 if TYPE_CHECKING:
-    from worker.services.local_run.run import Report
+    from worker.services.process_files.run import RunReport
 
 _EPILOG = """
 Writes DIR/<name>/<rendition>.<ext>, DIR/manifest.json and DIR/index.html, a gallery to look at.
@@ -78,12 +78,12 @@ def command(
     lead out of them, and the output folder. A link that is named itself is followed.
     """
     from worker import recipes
-    from worker.services.local_run import engine
-    from worker.services.local_run.engine import Confinement
-    from worker.services.local_run.run import Order, process_files
-    from worker.services.local_run.stop import Stop
+    from worker.services.process_files import engine
+    from worker.services.process_files.engine import Confinement
+    from worker.services.process_files.run import RunOptions, process_files
+    from worker.services.process_files.stop import Stop
 
-    order = Order(
+    order = RunOptions(
         inputs=inputs,
         out=out,
         recipe=recipes.load(recipe),
@@ -98,9 +98,9 @@ def command(
     return _code(report)
 
 
-def _say(report: Report, out: Path, *, as_json: bool) -> None:
+def _say(report: RunReport, out: Path, *, as_json: bool) -> None:
     if as_json:
-        from worker.services.local_run import manifest
+        from worker.services.process_files import manifest
 
         click.echo(manifest.encode(report.entries), nl=False)
     if report.failure is not None:
@@ -122,7 +122,7 @@ def _say(report: Report, out: Path, *, as_json: bool) -> None:
     click.echo(f"gallery: {output.one_line(str(out / 'index.html'))}")
 
 
-def _code(report: Report) -> int:
+def _code(report: RunReport) -> int:
     if report.failure is not None:
         return output.exit_code(report.failure)
     if report.interrupted:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from worker.entrypoints.cli.output import one_line
-from worker.services.local_run.wording import seconds_text, size_text
+from worker.services.process_files.wording import seconds_text, size_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from worker.services.local_run.manifest import Entry
-    from worker.services.local_run.run import Reporter
+    from worker.services.process_files.manifest import Entry
+    from worker.services.process_files.run import ProgressReporter
 
 
 @contextlib.contextmanager
-def reporter_for(stream: TextIO, *, quiet: bool) -> Iterator[Reporter]:
+def reporter_for(stream: TextIO, *, quiet: bool) -> Iterator[ProgressReporter]:
     """Return the way to report on this stream.
 
     Args:

@@ -10,14 +10,14 @@ import click
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.reach import data_option, json_option, reach
 from worker.entrypoints.cli.waiting import going_on
-from worker.services.local_run.wording import size_text
+from worker.services.process_files.wording import size_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from worker.domain.asset import AssetRecord, JobRecord
     from worker.ports import Catalog
-    from worker.records import AssetRecord, JobRecord
-    from worker.services.uploads import Placed
+    from worker.services.put_files import Placed
 
 
 @click.command(name="put")
@@ -65,7 +65,7 @@ def command(
     With --wait the command ends with 1 if a file was rejected, and with 75 if one has no verdict in
     time or its jobs failed.
     """
-    from worker.services.uploads import place
+    from worker.services.put_files import place
 
     if no_jobs and not wait:
         raise click.UsageError("--no-jobs needs --wait: without it nothing is waited for")
@@ -92,10 +92,10 @@ def command(
 def _await(
     placed: Sequence[Placed], catalog: Catalog, timeout: float | None, *, jobs: bool, as_json: bool
 ) -> int:
-    from worker.services.uploads import RECORD_SECONDS, Waited, await_records, await_verdicts
+    from worker.services.put_files import RECORD_SECONDS, Waited, await_records, await_verdicts
 
     if jobs:
-        watch = _Watch(quiet=as_json)
+        watch = _UploadWatch(quiet=as_json)
         found = await_verdicts(placed, catalog=catalog, seconds=timeout, watch=watch.look)
     else:
         recorded = await_records(placed, catalog=catalog, seconds=timeout or RECORD_SECONDS)
@@ -110,7 +110,7 @@ def _await(
     return code
 
 
-class _Watch:
+class _UploadWatch:
     """Says how the jobs of uploads stand, a line whenever one has done another tenth."""
 
     def __init__(self, *, quiet: bool) -> None:
@@ -142,8 +142,8 @@ def labels_metadata(
         UsageError: a text is none, or an attribute is given twice.
         InputError: something is longer or more than an asset can have.
     """
-    from worker.errors import InputError
-    from worker.labels import Labels, check_id, from_metadata, to_metadata
+    from worker.domain.errors import InputError
+    from worker.domain.labels import Labels, check_id, from_metadata, to_metadata
 
     pairs: dict[str, str] = {}
     for text in attributes:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.errors import InputError
+from worker.domain.errors import InputError
 
 if TYPE_CHECKING:
     from worker.bootstrap import Application
     from worker.local.address import Address
     from worker.ports import Jobs
-    from worker.services.dead_letters import Lane
+    from worker.services.dead_letters import QueuePair
 
 DATA = Path(".safelight")
 
@@ -34,7 +34,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reached:
+class Target:
     """What a command works on."""
 
     app: Application
@@ -45,8 +45,8 @@ class Reached:
     def jobs(self) -> Jobs:
         """Heavy work."""
         if self.local is None:
-            from worker.adapters.aws_clients import AwsClients
-            from worker.adapters.batch_jobs import BatchJobs
+            from worker.adapters.aws.batch import BatchJobs
+            from worker.adapters.aws.clients import AwsClients
 
             return BatchJobs(AwsClients(), self.app.settings.batch_prefix)
         from worker.local.address import JOBS
@@ -55,12 +55,12 @@ class Reached:
         return LocalJobs(self.local.data / JOBS)
 
     @property
-    def lanes(self) -> tuple[Lane, ...]:
+    def lanes(self) -> tuple[QueuePair, ...]:
         """The queues whose messages can fail, each with its dead letters."""
-        from worker.services.dead_letters import Lane
+        from worker.services.dead_letters import QueuePair
 
         settings = self.app.settings
-        found = [Lane(queue=settings.queue_url, dead_letters=settings.dlq_url)]
+        found = [QueuePair(queue=settings.queue_url, dead_letters=settings.dlq_url)]
         queue, dead = settings.uploads_queue_url, settings.uploads_dlq_url
         heavy = settings.heavy_dlq_url
         if self.local is not None:
@@ -68,13 +68,13 @@ class Reached:
             queue, dead = str(outputs["uploadsQueue"]), str(outputs["uploadsDeadLetters"])
             heavy = str(outputs["heavyDeadLetters"])
         if queue is not None and dead is not None and queue != settings.queue_url:
-            found.append(Lane(queue=queue, dead_letters=dead, direct=False))
+            found.append(QueuePair(queue=queue, dead_letters=dead, direct=False))
         if heavy is not None:
-            found.append(Lane(queue="", dead_letters=heavy))
+            found.append(QueuePair(queue="", dead_letters=heavy))
         return tuple(found)
 
 
-def reach(data: Path | None) -> Reached:
+def reach(data: Path | None) -> Target:
     """Find Safelight and wire its services. Makes no request yet.
 
     Raises:
@@ -86,16 +86,16 @@ def reach(data: Path | None) -> Reached:
     from worker.settings import Settings
 
     if data is None and "SAFELIGHT_TABLE" in os.environ:
-        return Reached(app=assemble(Settings.from_environment(os.environ)), local=None)
-    from worker.adapters.aws_clients import AwsClients
+        return Target(app=assemble(Settings.from_environment(os.environ)), local=None)
+    from worker.adapters.aws.clients import AwsClients
     from worker.local import address
 
     local = address.find(data or DATA)
     app = assemble(Settings.from_environment(local.environment), AwsClients(local.environment))
-    return Reached(app=app, local=local)
+    return Target(app=app, local=local)
 
 
-def local_only(reached: Reached, what: str) -> Address:
+def local_only(reached: Target, what: str) -> Address:
     """The local stack. Raises ``InputError`` on AWS."""
     if reached.local is None:
         raise InputError(f"{what} works on the local stack only; name its folder with --data")

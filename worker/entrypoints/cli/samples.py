@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from worker.domain.errors import InputError
 from worker.entrypoints.cli import output
-from worker.errors import InputError
 
 
 @click.command(name="samples")

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from worker.domain.errors import AssetMissing
 from worker.entrypoints.cli import output
-from worker.entrypoints.cli.job_text import Watch, exit_code, job_json, print_log, state_text
+from worker.entrypoints.cli.job_text import JobWatch, exit_code, job_json, print_log, state_text
 from worker.entrypoints.cli.kinds import KindGroup
 from worker.entrypoints.cli.reach import data_option, json_option, reach
 from worker.entrypoints.cli.waiting import going_on
-from worker.errors import AssetMissing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from worker.jobs import JobRequest, JobStatus
+    from worker.domain.job import JobRequest, JobStatus
     from worker.ports import Jobs, ObjectStore
 
 LOOK_SECONDS = 1.0
@@ -99,14 +99,14 @@ def _submit(
     as_json: bool,
 ) -> int:
     from batch.parameters import pairs
-    from batch.submit import Surroundings, Wish, requests
+    from batch.submit import JobSpec, SubmitContext, requests
 
     if container and not local:
         raise click.UsageError("--container needs --local: elsewhere every job is in a container")
     if local and data is not None:
         raise click.UsageError("--local needs no stack, and no --data")
     texts, unread = pairs([*(f"{name}={text}" for name, text in given), *parameters])
-    wish = Wish(
+    wish = JobSpec(
         kind=kind,
         inputs=inputs,
         output=out,
@@ -119,12 +119,12 @@ def _submit(
         again=str(time.time_ns()) if again else "",
     )
     if local:
-        here = requests(wish, Surroundings(files=True, store=_store_of(inputs, out)))
+        here = requests(wish, SubmitContext(files=True, store=_store_of(inputs, out)))
         return _run_local(here, image if container else None, follow=follow, as_json=as_json)
     reached = reach(data)
     if asset is not None and reached.app.catalog.get(asset) is None:
         raise AssetMissing(f"there is no asset {asset} to list the job with")
-    around = Surroundings(
+    around = SubmitContext(
         files=reached.local is not None,
         places=f"s3://{reached.app.settings.delivery_bucket}/",
         store=reached.app.store,
@@ -162,7 +162,7 @@ def _store_of(inputs: Sequence[str], out: str | None) -> ObjectStore | None:
     """Where the jobs that run here find S3: only if they are to look there at all."""
     if not any(text.startswith("s3://") for text in (*inputs, out or "")):
         return None
-    from batch.cloud import AwsCloud
+    from batch.job_services import AwsCloud
 
     return AwsCloud().store
 
@@ -176,7 +176,7 @@ def _await(jobs: Jobs, ids: Sequence[str], *, follow: bool, as_json: bool) -> in
             array = jobs.describe(id_).array_size is not None
             for line in jobs.logs(id_, follow=True):
                 _show(line, array=array, as_json=as_json)
-    watch = Watch(jobs.describe, quiet=as_json)
+    watch = JobWatch(jobs.describe, quiet=as_json)
     while not watch.ended(ids):
         time.sleep(LOOK_SECONDS)
     found = [jobs.describe(id_) for id_ in ids]
@@ -189,13 +189,13 @@ def _run_local(
     made: Sequence[JobRequest], image: str | None, *, follow: bool, as_json: bool
 ) -> int:
     from worker.local.batch.run_local import run_local
-    from worker.services.local_run.stop import Stop
+    from worker.services.process_files.stop import Stop
 
     stop = Stop()
     arrays = any(request.array_size is not None for request in made)
     with stop.on_signals(), run_local(made, image=image) as here:
         # Who follows reads the same in the lines of the jobs.
-        watch = Watch(here.jobs.describe, quiet=as_json or follow)
+        watch = JobWatch(here.jobs.describe, quiet=as_json or follow)
         for line in here.work(stop, lines=follow):
             if line is not None:
                 _show(line, array=arrays, as_json=as_json)

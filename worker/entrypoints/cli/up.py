@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from worker.domain.errors import SafelightError
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.process import cores
 from worker.entrypoints.cli.reach import DATA
-from worker.errors import SafelightError
 
 if TYPE_CHECKING:
     from worker.local.address import Address
@@ -71,15 +71,15 @@ def command(
     the ingest function fed by its queue. Needs a checkout of Safelight, and no AWS account; nothing
     leaves this machine.
     """
-    from worker.local.deploy import checkout
-    from worker.local.stack import Order, Stack
-    from worker.services.local_run.stop import Stop
+    from worker.infra import checkout
+    from worker.local.stack import Stack, StackOptions
+    from worker.services.process_files.stop import Stop
     from worker.settings import DeletedOriginals
 
     checkout.require()
     talk = _Json() if as_json else _Text()
     stop = Stop()
-    order = Order(
+    order = StackOptions(
         data=data,
         port=port,
         workers=workers or cores(),
@@ -103,8 +103,8 @@ class _Text:
         click.echo(f"up: {output.one_line(line)}", err=True)
 
     def ready(self, address: Address, pids: Mapping[str, int]) -> None:
-        from worker.local.actors import OPERATOR
         from worker.local.address import CONFIGURATION
+        from worker.local.roles import OPERATOR
 
         names, outputs = address.environment, address.outputs
         bucket = outputs["intakeBucket"]

@@ -13,19 +13,19 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-from worker.adapters.aws_clients import AwsClients
-from worker.adapters.sqs import SqsQueue
-from worker.local.actors import PLUMBING, ROOT, Actors
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.sqs import SqsQueue
 from worker.local.batch.execution import ProcessExecutor
 from worker.local.batch.jobs import LocalJobs
 from worker.local.batch.resources import job_environment, processors, resources_of
 from worker.local.batch.runner import Runner
 from worker.local.child import arguments, log, tell_ready
 from worker.local.deploy import Outputs, read_outputs
-from worker.local.permits import Permits
+from worker.local.iam_simulator import Permits
+from worker.local.roles import PLUMBING, ROOT, Actors
 from worker.local.root_clients import RootClients
 from worker.local.workflows import AwsTaskTokens, Deployed, WorkflowTasks
-from worker.services.local_run.stop import Stop
+from worker.services.process_files.stop import Stop
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ _Wait: TypeAlias = tuple[Callable[[], bool], Callable[[], None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class JobProgress:
     """What a job has last said about how far it is."""
 
     share: float
@@ -113,12 +113,12 @@ def tail(log: Path, count: int) -> list[str]:
     return [line for line in text.splitlines() if line.strip()][-count:]
 
 
-def progress(log: Path) -> Progress | None:
+def progress(log: Path) -> JobProgress | None:
     """How far a job has last said it is (``batch.reporting``); None if it has not yet."""
     for event in _events(log):
         percent = event.get("percent")
         if isinstance(percent, int | float) and 0 <= percent <= 100:
-            return Progress(share=percent / 100, doing=str(event.get("doing", "")))
+            return JobProgress(share=percent / 100, doing=str(event.get("doing", "")))
     return None
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from random import Random
 
 from worker.adapters.timestamps import now_text
-from worker.errors import JobMissing, JobRejected
-from worker.jobs import JobRequest, JobState, JobStatus
+from worker.domain.errors import JobMissing, JobRejected
+from worker.domain.job import JobRequest, JobState, JobStatus
 from worker.local.batch import joblog
 from worker.local.batch.table import ACTIVE, ENDED, WAITING, insert, opened, request_of, writing
 

@@ -1,7 +1,7 @@
 """What a kind of job gets, whether a failed attempt is followed by another, and this machine.
 
 Sources: AWS Batch API Reference, ``RetryStrategy`` and ``EvaluateOnExit``. The figures and the
-rules are data of ``batch.catalog``; nothing here knows an exit code.
+rules are data of ``batch.catalogue``; nothing here knows an exit code.
 """
 
 from __future__ import annotations
@@ -92,15 +92,15 @@ def resources_of(kind: str) -> Resources:
     Raises:
         ProblemsError: there is no such kind.
     """
-    from batch import catalog  # the catalogue stands above this package: only when it is used
+    from batch import catalogue  # the catalogue stands above this package: only when it is used
 
-    found = catalog.kind(kind)
+    found = catalogue.kind(kind)
     return Resources(
         vcpus=found.vcpus,
         memory_mib=found.memory_mib,
         timeout_seconds=found.timeout_seconds,
         attempts=found.attempts,
-        rules=catalog.RETRY,
+        rules=catalogue.RETRY,
     )
 
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.adapters.disk_errors import disk_call
-from worker.errors import AccessDenied, ConfigurationError
-from worker.jobs import JobRequest, JobState
+from worker.domain.errors import AccessDenied, ConfigurationError
+from worker.domain.job import JobRequest, JobState
 from worker.local.batch.execution import ContainerExecutor, Executor, ProcessExecutor
 from worker.local.batch.jobs import LocalJobs
 from worker.local.batch.resources import job_environment, processors, resources_of
 from worker.local.batch.runner import KEPT_DAYS, POLL_SECONDS, Runner, Session
-from worker.services.local_run.stop import Stop
+from worker.services.process_files.stop import Stop
 
 ENGINE = "docker"
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from worker.adapters.disk_errors import disk_call
-from worker.errors import ConfigurationError, StorageFull, Unreachable
-from worker.jobs import JobRequest
+from worker.domain.errors import ConfigurationError, StorageFull, Unreachable
+from worker.domain.job import JobRequest
 from worker.local.batch.resources import CHILD_FAILED
 
 FILE = "jobs.sqlite"

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from worker.errors import ConfigurationError, EmulatorError
+from worker.domain.errors import ConfigurationError, EmulatorError
 
 STACK = "local"
 DEPLOY_SECONDS = 120.0

@@ -16,10 +16,11 @@ from typing import Any
 
 import pulumi
 
-from worker.adapters.aws_errors import aws_call
+from worker.adapters.aws.errors import aws_call
 from worker.atomic import atomic_write
-from worker.errors import ConfigurationError, SafelightError
-from worker.local.deploy import ACTORS, MISTAKEN, STACK, program
+from worker.domain.errors import ConfigurationError, SafelightError
+from worker.infra import program
+from worker.local.deploy import ACTORS, MISTAKEN, STACK
 from worker.local.deploy.kinds.kind import EmulatorClients
 from worker.local.deploy.registrar import Registrar
 from worker.local.emulator import client_environment

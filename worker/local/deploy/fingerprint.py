@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from worker.local.deploy.checkout import folder
+from worker.infra.checkout import folder
 
 KINDS = frozenset({".py", ".json", ".toml", ".txt", ".yaml"})
 

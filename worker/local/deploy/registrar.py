@@ -9,6 +9,7 @@ from typing import Any
 
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
 
+from worker.infra.program import whole
 from worker.local.deploy.kinds import RESOURCE_TYPES
 from worker.local.deploy.kinds.kind import DeclaredResource, EmulatorClients, ResourceType
 
@@ -116,14 +117,3 @@ def _actor(kind: str, name: str, resource: Mapping[str, Any]) -> dict[str, str]:
         "code": code or resource.get("handler", ""),
         "enrichment": resource.get("enrichment", ""),
     }
-
-
-def whole(value: Any) -> Any:
-    """Numbers arrive as floats, because the protocol knows no others; AWS wants whole ones."""
-    if isinstance(value, dict):
-        return {key: whole(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [whole(item) for item in value]
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value

@@ -168,7 +168,7 @@ class Messages(list[dict[str, Any]]):
         self.store.add("DELETE FROM messages WHERE queue = ?", self.queue)
 
 
-class Queue(dict[str, Any]):
+class StoredQueue(dict[str, Any]):
     """A queue of ministack's: a list of messages put in place of another is compared with it."""
 
     def __init__(self, store: Store, held: Mapping[str, Any]) -> None:
@@ -202,8 +202,8 @@ def keep_queues(sqs: Any, store: Store) -> None:
     def created(data: Any, url: str) -> Any:
         answer = create(data, url)
         queue = sqs._queues[answer["QueueUrl"]]
-        if not isinstance(queue, Queue):
-            sqs._queues[answer["QueueUrl"]] = Queue(store, queue)
+        if not isinstance(queue, StoredQueue):
+            sqs._queues[answer["QueueUrl"]] = StoredQueue(store, queue)
         return answer
 
     def deleted(data: Any, url: str) -> Any:
@@ -280,7 +280,7 @@ def _keep_state_of_queues(sqs: Any, store: Store) -> None:
         # One number a message ever sent: no queue has given out a higher one.
         highest = max((row[0] for row in store.rows("SELECT seq FROM sqlite_sequence")), default=0)
         for name, queue in list(sqs._queues._data.items()):
-            sqs._queues._data[name] = kept = Queue(store, queue)
+            sqs._queues._data[name] = kept = StoredQueue(store, queue)
             messages: Messages = kept["messages"]
             for message in messages:  # of an earlier Safelight, which kept them with the queue
                 messages.write(message)

@@ -6,17 +6,17 @@
 
 from worker.services.ingest.batch import Batch, Delivery
 from worker.services.ingest.messages import uploads_in
-from worker.services.ingest.prepare import Fetched, Outcome, Policy, Prepared
-from worker.services.ingest.service import Ingest, Ingested
+from worker.services.ingest.prepare import Decision, Download, IngestOutcome, Policy
+from worker.services.ingest.service import Ingest, IngestResult
 
 __all__ = [
     "Batch",
+    "Decision",
     "Delivery",
-    "Fetched",
+    "Download",
     "Ingest",
-    "Ingested",
-    "Outcome",
+    "IngestOutcome",
+    "IngestResult",
     "Policy",
-    "Prepared",
     "uploads_in",
 ]

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from worker.errors import Postponed
+from worker.domain.errors import Postponed
 from worker.services.ingest.messages import changes_in
-from worker.services.ingest.prepare import Fetched, Prepared
-from worker.services.ingest.service import Ingest, Ingested
+from worker.services.ingest.prepare import Decision, Download
+from worker.services.ingest.service import Ingest, IngestResult
 
 RESERVE_SECONDS = 2.0
 """Kept back for the response and for telling the queue."""
@@ -63,8 +63,8 @@ class Batch:
         self._slowest = 0.0
         self._fetching = ThreadPoolExecutor(1, thread_name_prefix="fetch")
         self._settling = ThreadPoolExecutor(1, thread_name_prefix="settle")
-        self._fetches: dict[int, Future[list[Fetched]]] = {}
-        self._rendered: dict[int, list[Prepared] | Exception] = {}
+        self._fetches: dict[int, Future[list[Download]]] = {}
+        self._rendered: dict[int, list[Decision] | Exception] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +78,7 @@ class Batch:
         self._fetching.shutdown(cancel_futures=True)
         self._settling.shutdown()
 
-    def handle(self, delivery_id: str) -> tuple[Ingested, ...]:
+    def handle(self, delivery_id: str) -> tuple[IngestResult, ...]:
         """Do what a delivery asks for, and meanwhile render the one after it.
 
         Raises:
@@ -101,7 +101,7 @@ class Batch:
     def _enough_time(self) -> bool:
         return self._remaining() - RESERVE_SECONDS >= self._slowest
 
-    def _settle(self, prepared: list[Prepared]) -> tuple[Ingested, ...]:
+    def _settle(self, prepared: list[Decision]) -> tuple[IngestResult, ...]:
         return tuple(self._ingest.settle(one) for one in prepared)
 
     def _render(self, index: int) -> None:
@@ -122,7 +122,7 @@ class Batch:
         if index < len(self._deliveries) and index not in self._fetches:
             self._fetches[index] = self._fetching.submit(self._read, self._deliveries[index])
 
-    def _read(self, delivery: Delivery) -> list[Fetched]:
+    def _read(self, delivery: Delivery) -> list[Download]:
         return [
             self._ingest.fetch(change, receives=delivery.receives)
             for change in changes_in(delivery.body)

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 from urllib.parse import unquote_plus
 
-from worker.errors import MalformedMessage
-from worker.records import ObjectVersion, Removal, is_folder
+from worker.domain.asset import ObjectVersion, Removal, is_folder
+from worker.domain.errors import MalformedMessage
 
 Change: TypeAlias = ObjectVersion | Removal
 

@@ -10,23 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from worker.errors import (
-    EngineError,
-    MemoryPressure,
-    ObjectChanged,
-    ObjectMissing,
-    Rejected,
-)
-from worker.labels import Labels, from_metadata
-from worker.media import engine, sandbox
-from worker.media.engine import Processed
-from worker.media.probe import accept, probe
-from worker.media.refuse import check_bytes
-from worker.media.sandbox import SandboxLimits
-from worker.media.sniff import identify, video_container
-from worker.model import Limits, Probe, Recipe
-from worker.ports import Catalog, ObjectStore
-from worker.records import (
+from worker.domain.asset import (
     VIDEO_CODE,
     AssetRecord,
     ObjectVersion,
@@ -35,6 +19,17 @@ from worker.records import (
     Verdict,
     asset_id_of,
 )
+from worker.domain.errors import EngineError, MemoryPressure, ObjectChanged, ObjectMissing, Rejected
+from worker.domain.image import Limits, Probe, Recipe
+from worker.domain.labels import Labels, from_metadata
+from worker.imaging import engine
+from worker.imaging.engine import ProcessedImage
+from worker.imaging.formats.sniff import identify, video_container
+from worker.imaging.probe import accept, probe
+from worker.imaging.rejections import check_bytes
+from worker.ports import Catalog, ObjectStore
+from worker.subprocesses import sandbox
+from worker.subprocesses.sandbox import SandboxLimits
 
 RENAME = timedelta(minutes=10)
 """Longest time between the two halves of a rename, a copy and a deletion."""
@@ -42,7 +37,7 @@ _SNIFFED_BYTES = 65_536
 """Of an original that is too large to fetch, this much is read to tell what it is."""
 
 
-class Outcome(StrEnum):
+class IngestOutcome(StrEnum):
     """What became of one upload event."""
 
     ACCEPTED = "accepted"
@@ -84,7 +79,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
+class Download:
     """An upload with its bytes, or with what made them unnecessary."""
 
     upload: ObjectVersion
@@ -96,19 +91,19 @@ class Fetched:
     data: bytes | None = None
     labels: Labels = field(default_factory=Labels)
     """From the metadata of the object."""
-    outcome: Outcome | None = None
+    outcome: IngestOutcome | None = None
     """Set when there is nothing to do or only an earlier try to conclude."""
     known: AssetRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Decision:
     """Everything that is to be written, by value. One of ``processed``, ``twin`` and ``verdict``
     is set, or the fetch has an outcome already.
     """
 
-    fetched: Fetched
-    processed: Processed | None = None
+    fetched: Download
+    processed: ProcessedImage | None = None
     twin: AssetRecord | None = None
     """An asset with identical bytes, whose renditions are to be copied."""
     renamed: AssetRecord | None = None
@@ -128,7 +123,7 @@ class Preparer:
         store: ObjectStore,
         catalog: Catalog,
         policy: Policy,
-        process: Callable[[bytes, Recipe], Processed],
+        process: Callable[[bytes, Recipe], ProcessedImage],
     ) -> None:
         """Wire it; ``process`` is importable by name, because the sandbox runs it elsewhere."""
         self._store = store
@@ -136,7 +131,7 @@ class Preparer:
         self._policy = policy
         self._process = process
 
-    def fetch(self, change: ObjectVersion | Removal, *, receives: int = 1) -> Fetched:
+    def fetch(self, change: ObjectVersion | Removal, *, receives: int = 1) -> Download:
         """Read what is known and the original's bytes; nothing of a deletion.
 
         Raises:
@@ -146,9 +141,9 @@ class Preparer:
         removal = change if isinstance(change, Removal) else None
         upload = change if isinstance(change, ObjectVersion) else _named_by(change)
         asset = asset_id_of(upload.bucket, upload.key)
-        base = Fetched(upload=upload, asset=asset, receives=receives, removal=removal)
+        base = Download(upload=upload, asset=asset, receives=receives, removal=removal)
         if upload.bucket != policy.intake_bucket:
-            return replace(base, outcome=Outcome.IGNORED, removal=None)
+            return replace(base, outcome=IngestOutcome.IGNORED, removal=None)
         if removal is not None:
             return base
         base = replace(base, known=self._catalog.get(asset))
@@ -165,12 +160,12 @@ class Preparer:
                 first=None if whole else _SNIFFED_BYTES,
             )
         except ObjectMissing:
-            return replace(base, outcome=Outcome.GONE)
+            return replace(base, outcome=IngestOutcome.GONE)
         except ObjectChanged:
-            return replace(base, outcome=Outcome.REPLACED)
+            return replace(base, outcome=IngestOutcome.REPLACED)
         return replace(base, data=data, labels=from_metadata(found.metadata))
 
-    def render(self, fetched: Fetched) -> Prepared:
+    def render(self, fetched: Download) -> Decision:
         """Decide, and make the renditions if it comes to that.
 
         From the second receive on the engine runs in a sandboxed child, because the first time
@@ -180,14 +175,14 @@ class Preparer:
             TransientError: a store does not answer, or memory ran out.
         """
         if fetched.outcome is not None or fetched.removal is not None:
-            return Prepared(fetched=fetched)
+            return Decision(fetched=fetched)
         try:
             return self._decided(fetched)
         except Rejected as rejection:
             verdict = Verdict(code=rejection.code, message=rejection.message)
-            return Prepared(fetched=fetched, status=Status.REJECTED, verdict=verdict)
+            return Decision(fetched=fetched, status=Status.REJECTED, verdict=verdict)
 
-    def run(self, fetched: Fetched) -> Processed:
+    def run(self, fetched: Download) -> ProcessedImage:
         """The engine, in the sandbox where that is needed."""
         assert fetched.data is not None
         recipe = self._policy.recipe
@@ -205,13 +200,13 @@ class Preparer:
             # The next receive runs in the sandbox, which tells a hungry picture from a full host.
             raise MemoryPressure("memory ran out while decoding") from None
 
-    def _decided(self, fetched: Fetched) -> Prepared:
+    def _decided(self, fetched: Download) -> Decision:
         policy = self._policy
         assert fetched.data is not None
 
-        def heavy(code: str, message: str, found: Probe | None = None) -> Prepared:
+        def heavy(code: str, message: str, found: Probe | None = None) -> Decision:
             verdict = Verdict(code=code, message=message)
-            return Prepared(fetched=fetched, status=Status.HEAVY, verdict=verdict, probe=found)
+            return Decision(fetched=fetched, status=Status.HEAVY, verdict=verdict, probe=found)
 
         size = fetched.upload.size
         if policy.video and video_container(fetched.data) is not None:
@@ -230,17 +225,17 @@ class Preparer:
         renamed = next((one for one in same if moved(one, fetched.upload, one.updated_at)), None)
         twin = self._twin(same)
         if twin is not None:
-            return Prepared(fetched=fetched, twin=twin, renamed=renamed)
-        return Prepared(fetched=fetched, processed=self.run(fetched), renamed=renamed)
+            return Decision(fetched=fetched, twin=twin, renamed=renamed)
+        return Decision(fetched=fetched, processed=self.run(fetched), renamed=renamed)
 
-    def _seen(self, upload: ObjectVersion, known: AssetRecord | None) -> Outcome | None:
+    def _seen(self, upload: ObjectVersion, known: AssetRecord | None) -> IngestOutcome | None:
         if known is None or upload.newer_than(known.source.sequencer):
             return None
         if known.source.newer_than(upload.sequencer):
-            return Outcome.STALE
+            return IngestOutcome.STALE
         if known.recipe_digest != self._policy.recipe.digest:
             return None
-        return Outcome.DUPLICATE
+        return IngestOutcome.DUPLICATE
 
     def _twin(self, same: Iterable[AssetRecord]) -> AssetRecord | None:
         """An accepted asset with the same bytes and recipe, whose renditions can be copied."""

@@ -19,12 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from worker.errors import AlreadyRecorded, AssetMissing, InputError, ObjectMissing, Superseded
-from worker.media import engine
-from worker.media.engine import Processed
-from worker.model import Recipe
-from worker.ports import Catalog, Events, ObjectStore, StoredObject
-from worker.records import (
+from worker.domain.asset import (
     AssetRecord,
     LogEntry,
     ObjectVersion,
@@ -33,17 +28,28 @@ from worker.records import (
     Verdict,
     version_of,
 )
-from worker.services.ingest.closing import conclude, entry_of, quarantine
-from worker.services.ingest.output import asset_prefix, prefix_of, version_prefix
+from worker.domain.errors import (
+    AlreadyRecorded,
+    AssetMissing,
+    InputError,
+    ObjectMissing,
+    Superseded,
+)
+from worker.domain.image import Recipe
+from worker.domain.keys import asset_prefix, prefix_of, version_prefix
+from worker.imaging import engine
+from worker.imaging.engine import ProcessedImage
+from worker.ports import Catalog, Events, ObjectStore, StoredObject
+from worker.services.ingest.commit import conclude, entry_of, quarantine
 from worker.services.ingest.prepare import (
-    Fetched,
-    Outcome,
+    Decision,
+    Download,
+    IngestOutcome,
     Policy,
-    Prepared,
     Preparer,
     moved,
 )
-from worker.services.ingest.shelf import Shelf
+from worker.services.ingest.rendition_store import RenditionStore
 
 ORIGINAL_GONE = "original_gone"
 """Verdict of an asset whose original somebody deleted."""
@@ -52,10 +58,10 @@ _SECOND = len("2026-01-02T03:04:05")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ingested:
+class IngestResult:
     """What was done with one upload."""
 
-    outcome: Outcome
+    outcome: IngestOutcome
     asset: str
     upload: ObjectVersion
     record: AssetRecord | None = None
@@ -73,7 +79,7 @@ class Ingest:
         catalog: Catalog,
         events: Events,
         policy: Policy,
-        process: Callable[[bytes, Recipe], Processed] = engine.process,
+        process: Callable[[bytes, Recipe], ProcessedImage] = engine.process,
         erase: Callable[[str], object] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -94,22 +100,22 @@ class Ingest:
         self._policy = policy
         self._erase = erase
         self._now = now
-        self._shelf = Shelf(store, policy.delivery_bucket, threads=policy.upload_threads)
+        self._shelf = RenditionStore(store, policy.delivery_bucket, threads=policy.upload_threads)
         self._preparer = Preparer(store=store, catalog=catalog, policy=policy, process=process)
 
     def close(self) -> None:
         """Wait for the threads."""
         self._shelf.close()
 
-    def fetch(self, change: ObjectVersion | Removal, *, receives: int = 1) -> Fetched:
+    def fetch(self, change: ObjectVersion | Removal, *, receives: int = 1) -> Download:
         """Read what there is; see :meth:`Preparer.fetch`."""
         return self._preparer.fetch(change, receives=receives)
 
-    def render(self, fetched: Fetched) -> Prepared:
+    def render(self, fetched: Download) -> Decision:
         """Decide and make what is to be written; see :meth:`Preparer.render`."""
         return self._preparer.render(fetched)
 
-    def settle(self, prepared: Prepared) -> Ingested:
+    def settle(self, prepared: Decision) -> IngestResult:
         """Store, commit, tell.
 
         Raises:
@@ -137,24 +143,24 @@ class Ingest:
             self._adopt(prepared.renamed, done.record)
         return done
 
-    def _repeat(self, fetched: Fetched, known: AssetRecord) -> None:
+    def _repeat(self, fetched: Download, known: AssetRecord) -> None:
         """Do what follows a commit for whoever may have died after it."""
-        if fetched.outcome is Outcome.DUPLICATE:
+        if fetched.outcome is IngestOutcome.DUPLICATE:
             self._conclude(known)
             self._ended(fetched, known)
-        elif fetched.outcome is Outcome.STALE:
+        elif fetched.outcome is IngestOutcome.STALE:
             # It may have been recorded, and replaced before what it had replaced was let go.
             served = version_prefix(known)
             self._shelf.expire(asset_prefix(known.asset), since=known.updated_at, but=served)
 
-    def _reject(self, prepared: Prepared) -> Ingested:
+    def _reject(self, prepared: Decision) -> IngestResult:
         """Keep a copy of the original where nobody serves it, with the reason."""
         record = self._record(prepared, Status.REJECTED)
         if not quarantine(self._store, self._policy.quarantine_bucket, record):
-            return self._nothing(prepared.fetched, Outcome.GONE)
+            return self._nothing(prepared.fetched, IngestOutcome.GONE)
         return self._commit(prepared.fetched, record)
 
-    def _record(self, prepared: Prepared, status: Status) -> AssetRecord:
+    def _record(self, prepared: Decision, status: Status) -> AssetRecord:
         recipe = self._policy.recipe
         upload = prepared.fetched.upload
         return AssetRecord(
@@ -172,21 +178,23 @@ class Ingest:
             updated_at=self._time(),
         )
 
-    def _commit(self, fetched: Fetched, record: AssetRecord, *, copied: bool = False) -> Ingested:
+    def _commit(
+        self, fetched: Download, record: AssetRecord, *, copied: bool = False
+    ) -> IngestResult:
         try:
             entry = entry_of(record, ignored=fetched.labels.ignored)
             committed = self._catalog.commit(record, entry)
         except Superseded:
             # Keys of this version are nobody else's, and it will never be served.
             self._shelf.discard(record)
-            return self._nothing(fetched, Outcome.STALE)
+            return self._nothing(fetched, IngestOutcome.STALE)
         except AlreadyRecorded:
             # Another worker was faster, with the same result. If it had this very message it may
             # have died after its commit, and nobody else will be told to conclude.
             winner = self._catalog.get(record.asset) if fetched.receives > 1 else None
             if winner is not None and winner.version == record.version:
                 self._conclude(winner)
-            return self._nothing(fetched, Outcome.DUPLICATE)
+            return self._nothing(fetched, IngestOutcome.DUPLICATE)
         self._conclude(committed)
         return replace(self._ended(fetched, committed), copied=copied)
 
@@ -197,7 +205,7 @@ class Ingest:
             self._shelf.expire(place, since=record.updated_at)
         conclude(self._store, self._events, record)
 
-    def _ended(self, fetched: Fetched, record: AssetRecord) -> Ingested:
+    def _ended(self, fetched: Download, record: AssetRecord) -> IngestResult:
         """After a commit: whoever deleted the original meanwhile was told that there is no record.
 
         A deletion before this look is seen here, and one after it finds the record.
@@ -205,30 +213,30 @@ class Ingest:
         source = record.source
         if record.status is not Status.REJECTED and self._current(source) is None:
             return self._lose(fetched, record)
-        outcome = Outcome(record.status.value)
+        outcome = IngestOutcome(record.status.value)
         return replace(self._nothing(fetched, outcome), record=record)
 
     # --- deletions --------------------------------------------------------------------------
 
-    def _removed(self, fetched: Fetched, removal: Removal) -> Ingested:
+    def _removed(self, fetched: Download, removal: Removal) -> IngestResult:
         """Something was deleted: what lies under its key now decides, not what the event says."""
         known = self._catalog.get(fetched.asset)
         if known is None or known.source.key != removal.key:
-            return self._nothing(fetched, Outcome.UNCHANGED)
+            return self._nothing(fetched, IngestOutcome.UNCHANGED)
         current = self._current(fetched.upload)
         older = removal.sequencer and known.source.newer_than(removal.sequencer)
         if older or (current is None and known.status is Status.REJECTED):
             # Another deletion followed; or what was rejected was removed here.
-            return replace(self._nothing(fetched, Outcome.UNCHANGED), record=known)
+            return replace(self._nothing(fetched, IngestOutcome.UNCHANGED), record=known)
         if current is None:
             return self._lose(fetched, known)
         same = _is_version(current, known.source)
         # What is newer than the record's upload has an event of its own.
         later = current.modified[:_SECOND] > known.source.time[:_SECOND] > ""
         if not removal.sequencer or (later and not same):
-            return replace(self._nothing(fetched, Outcome.UNCHANGED), record=known)
+            return replace(self._nothing(fetched, IngestOutcome.UNCHANGED), record=known)
         if same and known.status is not Status.GONE:
-            return replace(self._nothing(fetched, Outcome.UNCHANGED), record=known)
+            return replace(self._nothing(fetched, IngestOutcome.UNCHANGED), record=known)
         # An older version came to light, or the marker of a deletion is gone: as if it were
         # uploaded at this moment.
         again = replace(
@@ -239,18 +247,18 @@ class Ingest:
         )
         return self.settle(self.render(self.fetch(again, receives=fetched.receives)))
 
-    def _lose(self, fetched: Fetched, known: AssetRecord) -> Ingested:
+    def _lose(self, fetched: Download, known: AssetRecord) -> IngestResult:
         """The original is gone: erase the asset, or say so in its record."""
         if known.status is not Status.GONE:
             self._follow(fetched, replace(known, status=Status.GONE))
         if self._erase is not None:
             with suppress(AssetMissing):
                 self._erase(known.asset)
-            return replace(self._nothing(fetched, Outcome.ERASED), record=known)
+            return replace(self._nothing(fetched, IngestOutcome.ERASED), record=known)
         if known.status is Status.GONE:
             if fetched.receives > 1:
                 self._conclude(known)
-            return replace(self._nothing(fetched, Outcome.DUPLICATE), record=known)
+            return replace(self._nothing(fetched, IngestOutcome.DUPLICATE), record=known)
         removal = fetched.removal
         how = "expired by a rule of the bucket" if removal and removal.expired else "deleted"
         verdict = Verdict(code=ORIGINAL_GONE, message=f"the original was {how}")
@@ -258,11 +266,11 @@ class Ingest:
         try:
             committed = self._catalog.commit(gone, entry_of(gone))
         except (Superseded, AlreadyRecorded):
-            return self._nothing(fetched, Outcome.STALE)
+            return self._nothing(fetched, IngestOutcome.STALE)
         self._conclude(committed)
-        return replace(self._nothing(fetched, Outcome.GONE), record=committed)
+        return replace(self._nothing(fetched, IngestOutcome.GONE), record=committed)
 
-    def _follow(self, fetched: Fetched, old: AssetRecord) -> None:
+    def _follow(self, fetched: Download, old: AssetRecord) -> None:
         """If the original was renamed, hand on what people have said of it."""
         time = fetched.removal.time if fetched.removal is not None else old.updated_at
         for new in self._catalog.by_content(old.metadata.sha256) if old.metadata else ():
@@ -292,8 +300,8 @@ class Ingest:
     def _time(self) -> str:
         return self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
-    def _nothing(self, fetched: Fetched, outcome: Outcome) -> Ingested:
-        return Ingested(outcome=outcome, asset=fetched.asset, upload=fetched.upload)
+    def _nothing(self, fetched: Download, outcome: IngestOutcome) -> IngestResult:
+        return IngestResult(outcome=outcome, asset=fetched.asset, upload=fetched.upload)
 
 
 def _is_version(found: StoredObject, source: ObjectVersion) -> bool:

@@ -1,0 +1,120 @@
+"""The workflow function's handler: events in, one service call, JSON out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.finalize.world import World
+from tests.unit.memory_queue import MemoryQueue
+from tests.unit.test_settings import COMPLETE
+from worker.adapters.event_json import detail
+from worker.bootstrap import Application
+from worker.domain.asset import Status
+from worker.domain.errors import MalformedMessage, TransientError, Unreachable
+from worker.domain.keys import event_of
+from worker.entrypoints import lambda_workflow
+from worker.settings import Settings
+
+
+def application(world: World) -> Application:
+    """The services on a world of fakes."""
+    return Application(
+        settings=Settings.from_environment(COMPLETE),
+        store=world.store,
+        catalog=world.catalog,
+        events=world.events,
+        queue=MemoryQueue(),
+        workflows=world.workflows,
+    )
+
+
+def heavy_event(world: World) -> dict[str, Any]:
+    """What EventBridge delivers, through JSON."""
+    event = event_of(world.record)
+    whole = {"source": "safelight", "detail-type": event.type, "detail": detail(event)}
+    found: dict[str, Any] = json.loads(json.dumps(whole))
+    return found
+
+
+def test_the_event_of_a_heavy_upload_starts_its_workflow() -> None:
+    """The event that ingest publishes is the one that is understood here."""
+    world = World()
+    name = f"{world.record.asset}-{world.record.version}"
+    assert lambda_workflow.handle(heavy_event(world), application(world)) == {
+        "execution": f"run:{name}"
+    }
+    assert set(world.workflows.runs) == {name}
+
+
+def test_a_workflow_can_be_started_again_by_hand() -> None:
+    """After a failure whose cause is gone."""
+    world = World()
+    task = {"task": "start", "asset": world.record.asset, "version": world.record.version}
+    lambda_workflow.handle({**task, "attempt": 2}, application(world))
+    (run,) = world.workflows.runs
+    assert run.endswith("-2")
+
+
+def test_the_last_task_commits_the_record() -> None:
+    """Its answer is what the state machine's last choice looks at."""
+    world = World()
+    world.leave_all()
+    task = {"task": "finish", "asset": world.record.asset, "version": world.record.version}
+    jobs = [{"kind": "transcode", "state": "done"}]
+    answer = lambda_workflow.handle({**task, "jobs": jobs, "media": "video"}, application(world))
+    assert answer == {"outcome": "accepted", "code": None}
+    assert world.now().status is Status.ACCEPTED
+
+
+def test_a_failed_job_is_reported_in_the_answer() -> None:
+    """The execution ends as failed, which an alarm sees."""
+    world = World()
+    task = {"task": "finish", "asset": world.record.asset, "version": world.record.version}
+    jobs = [{"kind": "transcode", "state": "failed", "error": "E", "cause": "C"}]
+    answer = lambda_workflow.handle({**task, "jobs": jobs}, application(world))
+    assert answer["outcome"] == "failed"
+
+
+def test_warming_up_wires_everything_and_does_nothing() -> None:
+    """A mistake in the settings shows at the start of a process."""
+    world = World()
+    assert lambda_workflow.answer({}, application(world)) == {}
+    assert world.workflows.runs == {}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"task": "dance", "asset": "a", "version": "v"},
+        {"task": "finish"},
+        {"detail-type": "asset.heavy", "detail": {"asset": "a"}},
+        {"detail-type": "asset.heavy", "detail": None},
+        {"detail-type": "asset.accepted"},
+        {"task": "finish", "asset": "a", "version": "v", "jobs": [4]},
+    ],
+    ids=str,
+)
+def test_other_events_are_refused(event: dict[str, Any]) -> None:
+    """By one error that says so."""
+    with pytest.raises(MalformedMessage):
+        lambda_workflow.handle(event, application(World()))
+
+
+def test_what_may_work_later_has_one_class_for_the_state_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A retry rule matches the name of a class, and knows no tree."""
+    world = World()
+    app = application(world)
+
+    def down(_asset: str) -> None:
+        raise Unreachable("no answer")
+
+    monkeypatch.setattr(world.catalog, "get", down)
+    with pytest.raises(TransientError) as caught:
+        lambda_workflow.answer(heavy_event(world), app)
+    assert type(caught.value) is TransientError
+    assert caught.value.code == "unreachable"

@@ -1,0 +1,1 @@
+"""Adapters of the ports on AWS: one file a service."""

@@ -1,0 +1,317 @@
+"""Jobs on AWS Batch, their lines in CloudWatch Logs.
+
+What a kind needs (processors, timeout, retries) is in its job definition and not sent with a job.
+What may not live here: which kinds there are, and what queues are called (``batch_names``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from worker.adapters.aws.batch_names import BatchNames
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.errors import aws_call, error_code
+from worker.adapters.aws.pacing import Pace
+from worker.adapters.timestamps import utc_text
+from worker.domain.errors import JobMissing, JobRejected
+from worker.domain.job import JobRequest, JobState, JobStatus, command_line
+
+if TYPE_CHECKING:
+    from types_boto3_batch.type_defs import JobDetailTypeDef, JobSummaryTypeDef
+
+QUEUES = ("urgent", "standard", "bulk")
+SUBMITS_A_SECOND = 40.0
+"""Of this process. SubmitJob allows 50 a second to the whole account (AWS Batch User Guide,
+"Service quotas"); some are left for state machines."""
+LOG_GROUP = "/aws/batch/job"
+"""Where Batch's log driver writes unless a job definition says otherwise."""
+COMMAND_BYTES = 20_000
+"""Longest command: a whole SubmitJob request may have 30 kB (the same)."""
+FOLLOW_SECONDS = 2.0
+_PAGE = 100
+_LIVE = tuple(state for state in JobState if state is not JobState.FAILED)
+
+
+class BatchJobs:
+    """``ports.Jobs`` on AWS Batch.
+
+    Args:
+        prefix: of the names of queues and definitions.
+        pace: of SubmitJob.
+        sleep: between two looks while logs are followed.
+    """
+
+    def __init__(
+        self,
+        clients: AwsClients,
+        prefix: str,
+        *,
+        pace: Pace | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._clients = clients
+        self._names = BatchNames(clients, prefix)
+        self._pace = pace or Pace(SUBMITS_A_SECOND)
+        self._sleep = sleep
+
+    def submit(self, request: JobRequest) -> str:
+        """See ``Jobs.submit``.
+
+        Batch allows many jobs of one name, so the queue is asked for one first, and again after:
+        of several that were submitted in the same second (or by an attempt whose answer was
+        lost) the oldest stays and the others are stopped by whoever submitted them. Batch
+        forgets ended jobs after seven days, and their names.
+
+        Raises:
+            JobRejected: too long a command, or refused by Batch.
+        """
+        command = command_line(request)
+        size = sum(len(word.encode()) for word in command)
+        if size > COMMAND_BYTES:
+            text = f"{request.name} has a command of {size} bytes; {COMMAND_BYTES} is the most"
+            raise JobRejected(f"{text}: name a prefix instead of many inputs")
+        found = self._named(request)
+        if found is not None:
+            return found
+        self._pace.wait()
+        submission = self._submission(request, command)
+        with _batch_call(f"submit {request.name}"):
+            made = self._clients.batch.submit_job(**submission)["jobId"]
+        oldest = self._named(request) or made  # the list may be a moment late
+        if oldest != made:
+            self.stop(made, f"the same job was submitted before: {oldest}")
+        return oldest
+
+    def describe(self, job: str) -> JobStatus:
+        """See ``Jobs.describe``."""
+        return self._status(self._detail(job))
+
+    def list(self, state: JobState | None = None, *, limit: int = 100) -> Sequence[JobStatus]:
+        """See ``Jobs.list``."""
+        found: list[JobStatus] = []
+        for queue in QUEUES:
+            # A filter makes Batch list every state at once, newest first.
+            values = ["0"]
+            chosen = (
+                {"jobStatus": state.value}
+                if state is not None
+                else {"filters": [{"name": "AFTER_CREATED_AT", "values": values}]}
+            )
+            pages = self._pages({"jobQueue": self._names.queue(queue), **chosen})
+            found += [
+                self._summary(each, queue) for each, _ in zip(pages, range(limit), strict=False)
+            ]
+        found.sort(key=lambda each: each.created_at, reverse=True)
+        return tuple(found[:limit])
+
+    def children(self, job: str) -> Sequence[JobStatus]:
+        """See ``Jobs.children``. Batch lists them state by state: one that moves on meanwhile is
+        listed once, as it was last seen."""
+        parent = self._detail(job)
+        if "size" not in parent.get("arrayProperties", {}):
+            return ()
+        queue = self._names.meant(parent["jobQueue"])
+        found = {}
+        for state in JobState:
+            for each in self._pages({"arrayJobId": job, "jobStatus": state.value}):
+                found[each.get("arrayProperties", {}).get("index", 0)] = self._summary(each, queue)
+        return tuple(found[index] for index in sorted(found))
+
+    def named(self, prefix: str) -> Sequence[JobStatus]:
+        """See ``Jobs.named``. Batch forgets ended jobs after seven days."""
+        return tuple(
+            self._summary(each, queue)
+            for queue in QUEUES
+            for each in self._pages(
+                {
+                    "jobQueue": self._names.queue(queue),
+                    "filters": [{"name": "JOB_NAME", "values": [f"{prefix}*"]}],
+                }
+            )
+            # Names are compared without regard to case.
+            if each["jobName"].startswith(prefix)
+        )
+
+    def stop(self, job: str, reason: str) -> None:
+        """See ``Jobs.stop``. Batch sends SIGTERM, and SIGKILL 30 s later."""
+        self._detail(job)  # Batch takes any id without a word
+        with _batch_call(f"stop {job}"):
+            self._clients.batch.terminate_job(jobId=job, reason=(reason or "stopped")[:1024])
+
+    def logs(self, job: str, *, follow: bool = False) -> Iterator[str]:
+        """See ``Jobs.logs``. Lines of all attempts in order; of an array child after child."""
+        detail = self._detail(job)
+        size = detail.get("arrayProperties", {}).get("size")
+        if size is not None:
+            for n in range(size):
+                yield from (f"[{n}] {line}" for line in self.logs(f"{job}:{n}", follow=follow))
+            return
+        tokens: dict[str, str] = {}
+        while True:
+            group = _log_group(detail)
+            for stream in _streams(detail):
+                yield from self._lines(group, stream, tokens)
+            if JobState(detail["status"]).ended or not follow:
+                return
+            self._sleep(FOLLOW_SECONDS)
+            # Asked before reading: what was written before the end is read after it.
+            detail = self._detail(job)
+
+    # --- answers ---------------------------------------------------------------------------------
+
+    def _status(self, detail: JobDetailTypeDef) -> JobStatus:
+        array, container = detail.get("arrayProperties", {}), detail.get("container", {})
+        state = JobState(detail["status"])
+        streams = _streams(detail)
+        counts = array.get("statusSummary", {})
+        command = container.get("command", [])
+        place = command.index("--output") + 1 if "--output" in command else len(command)
+        # ``attempts`` has those that have ended; the running one is in ``container``.
+        made = len(detail.get("attempts", [])) + (state in {JobState.STARTING, JobState.RUNNING})
+        return JobStatus(
+            id=detail["jobId"],
+            name=detail["jobName"],
+            kind=self._names.meant(detail["jobDefinition"]),
+            state=state,
+            queue=self._names.meant(detail["jobQueue"]),
+            reason=detail.get("statusReason", ""),
+            exit_code=container.get("exitCode"),
+            attempts=made,
+            created_at=_time(detail.get("createdAt")),
+            started_at=_time(detail.get("startedAt")),
+            stopped_at=_time(detail.get("stoppedAt")),
+            array_size=array.get("size"),
+            array_counts={JobState(name): count for name, count in counts.items() if count},
+            log=streams[-1] if streams else "",
+            output=command[place] if place < len(command) else "",
+            progress=1.0 if state is JobState.SUCCEEDED else None,
+        )
+
+    def _summary(self, each: JobSummaryTypeDef, queue: str) -> JobStatus:
+        return JobStatus(
+            id=each["jobId"],
+            name=each["jobName"],
+            kind=self._names.meant(each.get("jobDefinition", "")),
+            state=JobState(each["status"]),
+            queue=queue,
+            reason=each.get("statusReason", ""),
+            exit_code=each.get("container", {}).get("exitCode"),
+            created_at=_time(each.get("createdAt")),
+            started_at=_time(each.get("startedAt")),
+            stopped_at=_time(each.get("stoppedAt")),
+            array_size=each.get("arrayProperties", {}).get("size"),
+        )
+
+    # --- requests -----------------------------------------------------------------------------
+
+    def _submission(self, request: JobRequest, command: Sequence[str]) -> Any:
+        # The queues have a scheduling policy: with one every job wants a share, and only with one
+        # priority counts. A share a kind: a thousand transcodes do not keep a poster waiting.
+        # Letters and digits only.
+        asked: dict[str, Any] = {
+            "jobName": request.name,
+            "jobQueue": self._names.queue(request.queue),
+            "jobDefinition": self._names.definition(request.kind),
+            "containerOverrides": {"command": [*command]},
+            "propagateTags": True,
+            "tags": {"safelight:kind": request.kind},
+            "shareIdentifier": "".join(c for c in request.kind if c.isalnum()),
+            "schedulingPriorityOverride": request.priority,
+        }
+        if request.asset is not None:
+            asked["tags"]["safelight:asset"] = request.asset
+        if request.array_size is not None:
+            asked["arrayProperties"] = {"size": request.array_size}
+        return asked
+
+    def _named(self, request: JobRequest) -> str | None:
+        """The oldest job of this name that has not failed, if Batch remembers one."""
+        pages = self._pages(
+            {
+                "jobQueue": self._names.queue(request.queue),
+                "filters": [{"name": "JOB_NAME", "values": [request.name]}],
+            }
+        )
+        alive = {state.value for state in _LIVE}
+        found = [
+            (each.get("createdAt", 0), each["jobId"])
+            for each in pages
+            # Names are compared without regard to case.
+            if each["jobName"] == request.name and each.get("status") in alive
+            if not each.get("isTerminated") and not each.get("isCancelled")
+        ]
+        return min(found)[1] if found else None
+
+    def _pages(self, asked: Mapping[str, Any]) -> Iterator[JobSummaryTypeDef]:
+        token: dict[str, Any] = {}
+        while True:
+            with _batch_call("list jobs"):
+                answer = self._clients.batch.list_jobs(**asked, **token, maxResults=_PAGE)
+            yield from answer["jobSummaryList"]
+            if not answer.get("nextToken"):
+                return
+            token = {"nextToken": answer["nextToken"]}
+
+    def _detail(self, job: str) -> JobDetailTypeDef:
+        with _batch_call(f"describe {job}"):
+            found = self._clients.batch.describe_jobs(jobs=[job])["jobs"]
+        if not found:
+            raise JobMissing(f"there is no job {job}, or AWS Batch has forgotten it")
+        return found[0]
+
+    def _lines(self, group: str, stream: str, tokens: dict[str, str]) -> Iterator[str]:
+        """New lines of a stream; remembers how far it has read."""
+        while True:
+            asked: dict[str, Any] = {"startFromHead": True}
+            if stream in tokens:
+                asked["nextToken"] = tokens[stream]
+            with aws_call(f"read the log {stream}"):
+                try:
+                    answer = self._clients.logs.get_log_events(
+                        logGroupName=group, logStreamName=stream, **asked
+                    )
+                except ClientError as error:
+                    if error_code(error) == "ResourceNotFoundException":
+                        return  # the container has written nothing yet, or its log has expired
+                    raise
+            yield from (event["message"].rstrip("\n") for event in answer["events"])
+            # The end of a stream answers with the token it was asked with.
+            if answer["nextForwardToken"] == tokens.get(stream):
+                return
+            tokens[stream] = answer["nextForwardToken"]
+
+
+@contextmanager
+def _batch_call(what: str) -> Iterator[None]:
+    """``aws_call``, and what Batch has against a request as an error of ours."""
+    with aws_call(what):
+        try:
+            yield
+        except ClientError as error:
+            # Batch's only word for everything wrong with a request.
+            if error_code(error) == "ClientException":
+                said = error.response.get("Error", {}).get("Message", "no message")
+                raise JobRejected(f"{what}: {' '.join(said.split())}") from error
+            raise
+
+
+def _streams(detail: JobDetailTypeDef) -> list[str]:
+    """Log streams of all attempts, the running one last."""
+    ended = [each.get("container", {}).get("logStreamName") for each in detail.get("attempts", [])]
+    now = detail.get("container", {}).get("logStreamName")
+    return list(dict.fromkeys(stream for stream in (*ended, now) if stream))
+
+
+def _log_group(detail: JobDetailTypeDef) -> str:
+    options = detail.get("container", {}).get("logConfiguration", {}).get("options", {})
+    return options.get("awslogs-group", LOG_GROUP)
+
+
+def _time(milliseconds: int | None) -> str:
+    return utc_text(datetime.fromtimestamp(milliseconds / 1000, UTC)) if milliseconds else ""

@@ -1,0 +1,189 @@
+"""The rules a catalog keeps: which record may follow which, and what a change of tags may be.
+
+What lives here: pure decisions on records. What may not: storage. An adapter reads a record, asks
+here what should follow, and writes it on condition that the record is still the one it read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from worker.domain.asset import AssetRecord, LogEntry, Status, sort_key
+from worker.domain.errors import AlreadyRecorded, Conflict, EngineError, InputError, Superseded
+from worker.domain.labels import check_id, check_labels, merged
+
+WAITING = (Status.HEAVY, Status.REVIEW)
+"""States that the outcome of a job or of a person may replace under the same upload and recipe, in
+this order: what jobs have made may still wait for a person, and never the other way round."""
+
+MAX_SAME_CONTENT = 25
+"""Assets with identical bytes in one answer."""
+MAX_SIMILAR = 50
+"""Near duplicates in one answer."""
+PHASH_DIGITS = 16
+
+
+def order(sequencer: str) -> str:
+    """A sequencer as text whose lexical order is the order of uploads; equal means the same.
+
+    ``records.sort_key`` pads with zeros on the right. Zero is the lowest digit, so leaving all
+    trailing zeros out keeps the order, and takes 18 bytes instead of 64.
+    """
+    return sort_key(sequencer).rstrip("0")
+
+
+def succeed(known: AssetRecord | None, new: AssetRecord, *, now: str) -> AssetRecord:
+    """What to store when the outcome ``new`` arrives and ``known`` is recorded.
+
+    Args:
+        known: the record that is there.
+        new: the outcome. Tags and attributes of a newer upload join those that are there.
+        now: ISO 8601 UTC, for times that ``new`` leaves open.
+
+    Raises:
+        Superseded: ``known`` is of a newer upload, or the asset that ``new`` was made of is erased.
+        AlreadyRecorded: ``known`` is of this upload and recipe, and final.
+    """
+    check_id(new.asset, "asset id")
+    if new.owner:
+        check_id(new.owner, "owner")
+    updated = new.updated_at or now
+    if known is None:
+        if new.revision:
+            raise Superseded(f"asset {new.asset}: it was erased meanwhile")
+        check_labels(new.tags, new.attributes)
+        created = new.created_at or updated
+        return replace(new, created_at=created, updated_at=updated, revision=1)
+    refuse(known, new)
+    revision = known.revision + 1
+    if new.status is Status.GONE:
+        # All else stays as it is by now: it may be more than the one knew who saw it go.
+        return replace(
+            known,
+            status=Status.GONE,
+            verdict=new.verdict,
+            updated_at=updated,
+            revision=revision,
+        )
+    tags, attributes = known.tags, known.attributes
+    if order(new.source.sequencer) != order(known.source.sequencer):
+        tags, attributes = merged((tags, attributes), (new.tags, new.attributes))
+    return replace(
+        new,
+        owner=new.owner or known.owner,
+        tags=tags,
+        attributes=attributes,
+        created_at=known.created_at,
+        updated_at=updated,
+        replaces=known.version if known.version != new.version else known.replaces,
+        revision=revision,
+    )
+
+
+def refuse(known: AssetRecord, new: AssetRecord) -> None:
+    """Raise what :func:`succeed` raises, if it would."""
+    there, here = order(known.source.sequencer), order(new.source.sequencer)
+    if there > here:
+        raise Superseded(f"asset {new.asset}: a newer upload is recorded")
+    if there < here:
+        return
+    if known.status is Status.GONE:
+        raise AlreadyRecorded(f"asset {new.asset}: the original of this upload is gone")
+    if known.recipe_digest != new.recipe_digest or new.status is Status.GONE:
+        return
+    if _stage(new.status) <= _stage(known.status):
+        raise AlreadyRecorded(f"asset {new.asset}: this upload is recorded as {known.status}")
+
+
+def _stage(status: Status) -> int:
+    return WAITING.index(status) if status in WAITING else len(WAITING)
+
+
+def relabel(
+    known: AssetRecord,
+    *,
+    add_tags: Iterable[str],
+    remove_tags: Iterable[str],
+    set_attributes: Mapping[str, str] | None,
+    remove_attributes: Iterable[str],
+    revision: int | None,
+    now: str,
+) -> AssetRecord:
+    """The record after a change of tags and attributes; ``known`` itself if nothing changes.
+
+    What is both removed and added is there afterwards.
+
+    Raises:
+        Conflict: ``revision`` is given and is not that of ``known``.
+        InputError: a tag or attribute is too long or empty, or there are too many.
+    """
+    if revision is not None and revision != known.revision:
+        raise Conflict(
+            f"asset {known.asset} is at revision {known.revision}, not at {revision}: read it again"
+        )
+    gone = frozenset(remove_attributes)
+    tags = (known.tags - frozenset(remove_tags)) | frozenset(add_tags)
+    kept = {name: value for name, value in known.attributes.items() if name not in gone}
+    attributes = kept | dict(set_attributes or {})
+    if tags == known.tags and attributes == known.attributes:
+        return known
+    check_labels(tags, attributes)
+    return replace(
+        known, tags=tags, attributes=attributes, updated_at=now, revision=known.revision + 1
+    )
+
+
+def entry_id(entry: LogEntry) -> str:
+    """What tells lines of one moment apart: the id, or a digest of what the line says."""
+    if entry.id:
+        check_id(entry.id, "log entry id")
+        return entry.id
+    text = repr((entry.kind, sorted(entry.detail.items())))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+# --- perceptual hashes -------------------------------------------------------------------------
+
+
+def known_hash(record: AssetRecord) -> str | None:
+    """The perceptual hash of a record, lower case; None if the asset was never measured.
+
+    Raises:
+        EngineError: it is not a hash: the engine made something else.
+    """
+    if record.metadata is None:
+        return None
+    try:
+        return check_hash(record.metadata.measures.phash)
+    except InputError as error:
+        raise EngineError(f"asset {record.asset}: {error.message}") from error
+
+
+def check_hash(phash: str) -> str:
+    """A perceptual hash in lower case. Raises InputError unless it is 16 hex digits."""
+    lower = phash.lower()
+    if len(lower) != PHASH_DIGITS or not set(lower) <= set("0123456789abcdef"):
+        raise InputError(f"a perceptual hash is {PHASH_DIGITS} hex digits, not {phash[:40]!r}")
+    return lower
+
+
+MAX_DISTANCE = 3
+"""Of four bands at least one is untouched by three changed bits, not by four."""
+
+
+def check_distance(distance: int) -> None:
+    """Raise InputError unless the index can find everything within so many bits."""
+    if not 0 <= distance <= MAX_DISTANCE:
+        raise InputError(f"the distance is 0 to {MAX_DISTANCE} bits, not {distance}")
+
+
+def bits_apart(a: str, b: str) -> int:
+    """Bits in which two perceptual hashes differ."""
+    return (int(a, 16) ^ int(b, 16)).bit_count()
+
+
+def bands(phash: str) -> tuple[str, str, str, str]:
+    """The four 16-bit parts of a hash, four hex digits each."""
+    return (phash[:4], phash[4:8], phash[8:12], phash[12:])

@@ -1,0 +1,313 @@
+"""Domain types of the catalog: what is remembered about an asset over time. Frozen values.
+
+``domain.image`` says what one picture is; this module says what has happened to an upload: where
+it lies, how it was judged, what was made of it, and the events that tell others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from worker.domain.image import Dropped, Format, MediaFormat, Metadata, Probe
+
+
+class Status(StrEnum):
+    """Where an asset stands. ``heavy`` and ``review`` wait for something outside ingest."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    HEAVY = "heavy"
+    """Too big or too slow for the ingest function: waits for Batch jobs."""
+    REVIEW = "review"
+    """Waits for a person."""
+    GONE = "gone"
+    """Somebody deleted the original; what was made of it is still there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectVersion:
+    """One upload of one object, as an S3 event names it."""
+
+    bucket: str
+    key: str
+    etag: str
+    """Without quotes."""
+    sequencer: str
+    """Orders events of one key: hexadecimal, compared after padding (see ``newer_than``)."""
+    size: int
+    """Bytes."""
+    version_id: str | None = None
+    time: str = ""
+    """When the object was created, ISO 8601 with Z, by the store's clock."""
+
+    def newer_than(self, sequencer: str) -> bool:
+        """Whether this upload is newer than the one ``sequencer`` belongs to."""
+        return sort_key(self.sequencer) > sort_key(sequencer)
+
+
+SEQUENCER_WIDTH = 64
+"""Hex digits sequencers are padded to. S3's have 16 to 18 today; nothing promises a length."""
+
+
+def sort_key(sequencer: str) -> str:
+    """A sequencer in a form whose lexical order is the order of events.
+
+    S3 sequencers of one key are compared as hexadecimal strings, the shorter one padded with
+    zeros on the right (Amazon S3 User Guide, "Event message structure").
+    """
+    return sequencer.strip().upper().ljust(SEQUENCER_WIDTH, "0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """A deletion of an object, or of one version of it, as an event of S3 names it."""
+
+    bucket: str
+    key: str
+    sequencer: str
+    """As in ``ObjectVersion``; empty if the event has none."""
+    version_id: str | None = None
+    """Of what was deleted, or of the delete marker that was made or deleted."""
+    time: str = ""
+    """ISO 8601 with Z, by the store's clock."""
+    expired: bool = False
+    """By the bucket's lifecycle rules, not by somebody."""
+
+
+def is_folder(key: str, size: int) -> bool:
+    """Whether an object only stands for a folder, as the S3 console makes them."""
+    return key.endswith("/") and size == 0
+
+
+_NAMESPACE = uuid.UUID("6f3f7a52-2a0b-5d3c-9c1e-7d5e1a4b8c90")
+
+
+def asset_id_of(bucket: str, key: str) -> str:
+    """The asset that an object belongs to.
+
+    Uploads issued by the API carry their id in the key (``{hh}/uploads/{asset}/{filename}``);
+    any other object has one derived from its name (UUIDv5, RFC 9562), so that a new upload under
+    the same key is a new version of the same asset.
+    """
+    if folder_of(key) is not None:
+        return str(uuid.UUID(key.split("/")[2]))
+    return str(uuid.uuid5(_NAMESPACE, f"s3://{bucket}/{key}"))
+
+
+def folder_of(key: str) -> str | None:
+    """The folder that all uploads of one asset share, with its slash; None if the key is alone."""
+    parts = key.split("/", 3)
+    if len(parts) < 4 or parts[1] != "uploads":
+        return None
+    try:
+        uuid.UUID(parts[2])
+    except ValueError:
+        return None
+    return "/".join(parts[:3]) + "/"
+
+
+SUPERSEDED = {"superseded": "true"}
+"""Tag of files of a version that was replaced: a rule of the bucket's lifecycle expires them."""
+
+
+def version_of(etag: str, sequencer: str, recipe_digest: str) -> str:
+    """16 hex digits naming what is made of one upload by one recipe; part of every output key."""
+    text = "\n".join((etag, sort_key(sequencer), recipe_digest))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRendition:
+    """A rendition in the delivery bucket."""
+
+    name: str
+    format: Format
+    width: int
+    height: int
+    frames: int
+    bytes: int
+    key: str
+    sha256: str
+    duration_ms: int | None = None
+    """Of one run of an animation; None for stills."""
+    same_as: str | None = None
+    """Name of an earlier rendition whose file is equal: of a small original, sizes are the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoInfo:
+    """What is known about an accepted video, as a person sees it: upright, pixels square."""
+
+    container: str
+    """ffmpeg's names of it, with commas: ``mov,mp4,m4a,3gp,3g2,mj2``, ``matroska,webm``."""
+    duration_ms: int
+    width: int
+    height: int
+    frame_rate: str
+    """Frames a second in lowest terms: ``25``, ``30000/1001``."""
+    codec: str
+    """Of the video track, by the program's short name: ``h264``, ``hevc``, ``vp9`` ..."""
+    bit_depth: int = 8
+    hdr: bool = False
+    audio_tracks: int = 0
+    subtitle_tracks: int = 0
+    warnings: tuple[str, ...] = ()
+    """What is odd about it, by code: ``damaged``, ``audio_ignored`` and the like (docs/jobs.md)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMedia:
+    """A file of a video in the delivery bucket that is no picture.
+
+    Playlists name other files, relative to themselves; those are not listed here. Everything made
+    of one upload lies under one prefix (``services.ingest.output.version_prefix``).
+    """
+
+    name: str
+    """``film``, ``stream``, ``storyboard`` ..."""
+    format: MediaFormat
+    bytes: int
+    key: str
+    sha256: str
+    width: int = 0
+    """Of the largest variant; 0 where nothing is shown."""
+    height: int = 0
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Why an asset stands where it stands."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetRecord:
+    """Everything the catalog knows about the current version of an asset."""
+
+    asset: str
+    """UUID."""
+    source: ObjectVersion
+    recipe: str
+    recipe_digest: str
+    version: str
+    """From :func:`version_of`."""
+    status: Status
+    owner: str = ""
+    verdict: Verdict | None = None
+    """Set when rejected, heavy or in review."""
+    probe: Probe | None = None
+    metadata: Metadata | None = None
+    renditions: tuple[StoredRendition, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+    film: VideoInfo | None = None
+    """Of an accepted video; its pictures are ``renditions``, its ``metadata`` is of the poster."""
+    media: tuple[StoredMedia, ...] = ()
+    """Of an accepted video: what plays."""
+    copied_from: str | None = None
+    """The asset whose renditions were copied because the bytes are identical."""
+    replaces: str = ""
+    """The version recorded before this one, whose files expire; empty if there was none."""
+    tags: frozenset[str] = frozenset()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    created_at: str = ""
+    """ISO 8601 UTC: when the first version was recorded."""
+    updated_at: str = ""
+    revision: int = 0
+    """Goes up with every write; a write names the one it read (optimistic concurrency)."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Codes of what is odd about the original, which was accepted all the same."""
+        seen = self.film or self.probe
+        return () if seen is None else seen.warnings
+
+
+class MediaType(StrEnum):
+    """What kind of thing an upload is."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+
+
+VIDEO_CODE = "video"
+"""Verdict of a heavy asset that is a video; any other code means an image that is too much."""
+
+
+def medium_of(record: AssetRecord) -> MediaType:
+    """Whether a record is of a video: by what was made of it, or by why it waits."""
+    waits = record.status is Status.HEAVY and record.verdict is not None
+    if record.film is not None or (waits and record.verdict.code == VIDEO_CODE):  # type: ignore[union-attr]
+        return MediaType.VIDEO
+    return MediaType.IMAGE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEntry:
+    """One line of an asset's timeline."""
+
+    time: str
+    """ISO 8601 UTC, with microseconds."""
+    kind: str
+    """``ingested``, ``rejected``, ``tagged`` ..."""
+    detail: Mapping[str, str] = field(default_factory=dict)
+    id: str = ""
+    """Makes a repeated write of the same entry one entry."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """Heavy work asked for an asset."""
+
+    asset: str
+    id: str
+    kind: str
+    state: str
+    created_at: str
+    updated_at: str
+    detail: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def percent(self) -> float | None:
+        """How far it is, 0 to 100; None if it has not said."""
+        try:
+            return float(self.detail.get("percent", ""))
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some records and the way to the next ones."""
+
+    records: tuple[AssetRecord, ...]
+    cursor: str | None = None
+    """Opaque; None on the last page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Similar:
+    """A near duplicate."""
+
+    record: AssetRecord
+    distance: int
+    """Bits in which the perceptual hashes differ, 0 to 64."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened, told to others. The same happening has the same id."""
+
+    id: str
+    type: str
+    """``asset.accepted``, ``asset.rejected``, ``asset.heavy``, ``asset.review``, ``asset.gone``,
+    ``asset.erased``."""
+    asset: str
+    time: str
+    detail: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,89 @@
+"""What ingest leaves behind: keys, stored renditions and events. Pure functions of a record."""
+
+from __future__ import annotations
+
+import hashlib
+
+from worker.domain.asset import AssetRecord, Event, StoredRendition, medium_of
+from worker.domain.image import Rendition
+
+
+def delivery_key(record: AssetRecord, name: str, extension: str) -> str:
+    """Where a rendition lies. Two hex digits in front spread keys over partitions."""
+    return f"{version_prefix(record)}{name}.{extension}"
+
+
+def version_prefix(record: AssetRecord) -> str:
+    """What the keys of everything made of one upload begin with."""
+    return prefix_of(record.asset, record.version)
+
+
+def prefix_of(asset: str, version: str) -> str:
+    """The same, by its parts."""
+    return f"{asset_prefix(asset)}{version}/"
+
+
+def asset_prefix(asset: str) -> str:
+    """What the keys of everything made of an asset begin with, whatever the version."""
+    spread = hashlib.sha256(asset.encode()).hexdigest()[:2]
+    return f"{spread}/{asset}/"
+
+
+def quarantine_key(record: AssetRecord) -> str:
+    """Where a rejected original lies."""
+    return f"{version_prefix(record)}original"
+
+
+def event_of(record: AssetRecord) -> Event:
+    """The event that tells of a record; the same record gives the same event."""
+    detail: dict[str, object] = {
+        "key": record.source.key,
+        "version": record.version,
+        "recipe": record.recipe,
+        "status": record.status.value,
+        "media": medium_of(record).value,
+        "renditions": [
+            {
+                "name": one.name,
+                "format": one.format.value,
+                "width": one.width,
+                "height": one.height,
+                "bytes": one.bytes,
+                "key": one.key,
+            }
+            for one in record.renditions
+        ],
+    }
+    if record.warnings or record.film is not None:
+        detail["warnings"] = list(record.warnings)
+    if record.film is not None:
+        detail["duration_ms"] = record.film.duration_ms
+        detail["files"] = [
+            {"name": one.name, "format": one.format.value, "bytes": one.bytes, "key": one.key}
+            for one in record.media
+        ]
+    if record.verdict is not None:
+        detail["reason"] = {"code": record.verdict.code, "message": record.verdict.message}
+    return Event(
+        id=f"{record.asset}/{record.version}/{record.status.value}",
+        type=f"asset.{record.status.value}",
+        asset=record.asset,
+        time=record.updated_at,
+        detail=detail,
+    )
+
+
+def stored(record: AssetRecord, rendition: Rendition) -> StoredRendition:
+    """Where and what a rendition will be once it is stored."""
+    return StoredRendition(
+        name=rendition.name,
+        format=rendition.format,
+        width=rendition.width,
+        height=rendition.height,
+        frames=rendition.frames,
+        bytes=len(rendition.data),
+        key=delivery_key(record, rendition.name, rendition.format.extension),
+        sha256=rendition.sha256,
+        duration_ms=rendition.duration_ms,
+        same_as=rendition.same_as,
+    )

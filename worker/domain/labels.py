@@ -1,0 +1,203 @@
+"""Owner, tags and attributes: what they may be, and how the metadata of an object carries them.
+
+S3 keeps with each object what a client sends as ``x-amz-meta-*``. Three names are read from there
+when an upload is recorded (all values are percent-encoded UTF-8, so that they are plain ASCII):
+
+- ``owner``: one text;
+- ``tags``: texts with commas between them, ``holiday,north%20sea``;
+- ``attributes``: names and values as in a query string, ``camera=X100&roll=12``; a plus is a space.
+
+Metadata is from outside: what cannot be a label is left out with a reason, and the rest is kept.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+from urllib.parse import quote, unquote, unquote_plus
+
+from worker.domain.errors import InputError
+
+OWNER, TAGS, ATTRIBUTES = "owner", "tags", "attributes"
+"""Names of the metadata, behind ``x-amz-meta-``."""
+
+MAX_TAGS = 40
+"""Of one asset. A change of all of them fits one DynamoDB transaction (100 items)."""
+MAX_ATTRIBUTES = 40
+MAX_NAME = 128
+"""Characters of a tag or of an attribute's name."""
+MAX_VALUE = 1024
+"""Characters of an attribute's value. All attributes and tags stay far below the 400 kB of an
+item."""
+MAX_ID = 200
+"""Characters of an id or an owner: with four bytes each they fit a sort key (1,024 bytes)."""
+MAX_METADATA = 2048
+"""Bytes of names and values of all metadata of an object (Amazon S3 User Guide, "Working with
+object metadata")."""
+_MAX_REASON = 200
+
+_Label = TypeVar("_Label")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """What an upload says about itself."""
+
+    owner: str = ""
+    tags: frozenset[str] = frozenset()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+    """A reason for each thing that was left out."""
+
+
+def to_metadata(labels: Labels) -> dict[str, str]:
+    """Labels as the metadata of an object; nothing for what is empty.
+
+    Raises:
+        InputError: one of them cannot be stored, or together they are more than an object can
+            carry.
+    """
+    if labels.owner:
+        check_id(labels.owner, "owner")
+    check_labels(labels.tags, labels.attributes)
+    pairs = (f"{_quoted(name)}={_quoted(value)}" for name, value in labels.attributes.items())
+    found = {
+        OWNER: _quoted(labels.owner),
+        TAGS: ",".join(_quoted(tag) for tag in sorted(labels.tags)),
+        ATTRIBUTES: "&".join(pairs),
+    }
+    metadata = {name: value for name, value in found.items() if value}
+    size = sum(len(name) + len(value) for name, value in metadata.items())
+    if size > MAX_METADATA:
+        raise InputError(
+            f"owner, tags and attributes take {size} bytes; an object carries {MAX_METADATA}"
+        )
+    return metadata
+
+
+def from_metadata(metadata: Mapping[str, str]) -> Labels:
+    """The labels in the metadata of an object. Never fails: see ``Labels.ignored``.
+
+    Args:
+        metadata: lower-case names without ``x-amz-meta-``.
+    """
+    ignored: list[str] = []
+    owners = _kept("owner", [metadata.get(OWNER, "")], _owner, 1, ignored)
+    tags = _kept("tags", metadata.get(TAGS, "").split(","), _tag, MAX_TAGS, ignored)
+    pairs = metadata.get(ATTRIBUTES, "").split("&")
+    attributes = _kept("attributes", pairs, _attribute, MAX_ATTRIBUTES, ignored)
+    return Labels(
+        owner=next(iter(owners), ""),
+        tags=frozenset(tags),
+        attributes=dict(attributes),
+        ignored=tuple(ignored),
+    )
+
+
+def merged(
+    known: tuple[frozenset[str], Mapping[str, str]], new: tuple[frozenset[str], Mapping[str, str]]
+) -> tuple[frozenset[str], dict[str, str]]:
+    """Tags and attributes of an asset after a newer upload of it: both, the newer value of an
+    attribute. What is there already stays where there would be too many.
+    """
+    free = MAX_TAGS - len(known[0])
+    tags = known[0] | frozenset(sorted(new[0] - known[0])[: max(free, 0)])
+    attributes = dict(known[1])
+    for name, value in new[1].items():
+        if name in attributes or len(attributes) < MAX_ATTRIBUTES:
+            attributes[name] = value
+    return tags, attributes
+
+
+# --- what may be a label ----------------------------------------------------------------------
+
+
+def check_labels(tags: frozenset[str], attributes: Mapping[str, str]) -> None:
+    """Raise InputError unless the tags and attributes of one asset can be stored."""
+    if len(tags) > MAX_TAGS:
+        raise InputError(f"{len(tags)} tags: an asset has at most {MAX_TAGS}")
+    if len(attributes) > MAX_ATTRIBUTES:
+        raise InputError(f"{len(attributes)} attributes: an asset has at most {MAX_ATTRIBUTES}")
+    for tag in tags:
+        _check_text(tag, "tag", 1, MAX_NAME)
+    for name, value in attributes.items():
+        _check_attribute(name, value)
+
+
+def check_id(text: str, what: str) -> None:
+    """Raise InputError unless an asset's id, an owner or a tag may be part of a key."""
+    _check_text(text, what, 1, MAX_ID)
+
+
+def _check_attribute(name: str, value: str) -> None:
+    _check_text(name, "attribute name", 1, MAX_NAME)
+    _check_text(value, f"value of attribute {name}", 0, MAX_VALUE)
+
+
+def _check_text(text: str, what: str, least: int, most: int) -> None:
+    if not least <= len(text) <= most:
+        raise InputError(f"the {what} has {least} to {most} characters, not {len(text)}")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise InputError(f"the {what} is not valid Unicode: {text!r}")
+
+
+# --- reading metadata -------------------------------------------------------------------------
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _kept(
+    what: str,
+    texts: Iterable[str],
+    read: Callable[[str], _Label],
+    most: int,
+    ignored: list[str],
+) -> list[_Label]:
+    """Read each text; say in ``ignored`` what cannot be read, and how many are too many."""
+    found: dict[_Label, None] = {}
+    for text in texts:
+        if not text.strip():
+            continue
+        try:
+            found[read(text.strip())] = None
+        except UnicodeDecodeError:
+            ignored.append(f"{what}: {ascii(text)[:60]} is not percent-encoded UTF-8")
+        except InputError as error:
+            ignored.append(f"{what}: {error.message[:_MAX_REASON]}")
+    if len(found) > most:
+        ignored.append(f"{what}: {len(found) - most} more than {most}")
+    return list(found)[:most]
+
+
+def _owner(text: str) -> str:
+    owner = _printable(unquote(text, errors="strict"))
+    check_id(owner, "owner")
+    return owner
+
+
+def _tag(text: str) -> str:
+    tag = _printable(unquote(text, errors="strict"))
+    check_labels(frozenset({tag}), {})
+    return tag
+
+
+def _attribute(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"{ascii(text)[:60]} has no value: write name=value")
+    name = _printable(unquote_plus(name, errors="strict"))
+    value = _printable(unquote_plus(value, errors="strict"))
+    _check_attribute(name, value)
+    return name, value
+
+
+def _printable(text: str) -> str:
+    """The text. Raises InputError for one with control characters, which no label needs."""
+    for letter in text:
+        if unicodedata.category(letter) == "Cc":
+            raise InputError(f"{ascii(text)[:60]} has a control character")
+    return text

@@ -1,0 +1,69 @@
+"""One picture from bytes to everything: probe, plan, render, describe.
+
+What the command line, the ingest service and the sandbox call. Holds no state and reads nothing
+but its arguments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from worker.domain.image import Dropped, Format, Metadata, Probe, Recipe, Rendition
+from worker.imaging.formats.sniff import sniff
+from worker.imaging.loaders import embedded_in
+from worker.imaging.metadata import measure, read_tags, written_exif
+from worker.imaging.plan import Plan, make_plan
+from worker.imaging.probe import probe
+from worker.imaging.render import render
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessedImage:
+    """An accepted picture and all that was made of it."""
+
+    probe: Probe
+    plan: Plan
+    metadata: Metadata
+    renditions: tuple[Rendition, ...]
+    dropped: tuple[Dropped, ...]
+
+
+def needs_sandbox(data: bytes) -> bool:
+    """Whether :func:`process` must run in ``worker.subprocesses.sandbox`` from the first try on.
+
+    Drawings are programs: a few bytes of SVG can ask for hours of drawing and for any amount of
+    memory, within every limit that a header can be checked against.
+    """
+    return sniff(data) is Format.SVG
+
+
+def process(data: bytes, recipe: Recipe) -> ProcessedImage:
+    """Do everything a recipe asks for with one picture.
+
+    Args:
+        data: the original, whole.
+        recipe: what to accept and what to make.
+
+    Raises:
+        Rejected: the picture can never succeed; ``reason`` says why.
+    """
+    found = probe(data, recipe.limits, formats=recipe.formats)
+    plan = make_plan(found, recipe)
+    embedded = embedded_in(data, found)
+    tags = read_tags(embedded.exif, embedded.xmp, embedded.iptc)
+    exif = written_exif(tags, recipe.keep)
+    rendered = render(data, found, plan, assets=recipe.assets, exif=exif, icc=embedded.icc)
+    metadata = Metadata(
+        sha256=hashlib.sha256(data).hexdigest(),
+        icc=found.icc,
+        tags=tags,
+        measures=measure(rendered.preview),
+    )
+    return ProcessedImage(
+        probe=found,
+        plan=plan,
+        metadata=metadata,
+        renditions=rendered.renditions,
+        dropped=rendered.dropped,
+    )

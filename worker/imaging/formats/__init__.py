@@ -1,0 +1,1 @@
+"""One file a format: recognised by its bytes, checked before a library sees it."""

@@ -1,0 +1,172 @@
+"""JPEG files with a broken end: is all of the picture there?
+
+A file without its end marker may have lost these two bytes alone or half of the picture, and
+libjpeg says the same of both. So the file is decoded once more, at an eighth of its size, with an
+end marker right behind its last scan: what the entropy decoder says then is about the picture.
+Only files that a decoder complains of, or that do not end with the marker, come here.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+
+import simplejpeg
+
+from worker.domain.image import Format
+from worker.imaging import rejections
+
+NO_END_MARKER = "no_end_marker"
+"""Warning: the file has no end marker. Nothing of the picture is missing."""
+
+_END = b"\xff\xd9"
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""In the data of a scan: anything but stuffed bytes, restarts and fill (ITU-T T.81, B.1.1.5)."""
+_LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker 0xd9$")
+_MOST_SEGMENTS = 10_000
+_MIDDLE_GREY = 128
+"""What libjpeg draws where data is missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scans:
+    """The scans of the first picture in a file."""
+
+    end: int
+    """Where the data of the last one ends, zeros at the end of an unmarked file left out."""
+    zeros: int
+    """How many zeros those are: they fill the file up, or belong to the data."""
+    marked: bool
+    """There is an end marker behind it."""
+    complete: bool
+    """They have every coefficient of every component to its last bit."""
+
+
+def warnings(data: bytes) -> tuple[str, ...]:
+    """Codes of what is unusual about a file and costs nothing of the picture, by its structure."""
+    return () if data[-2:] == _END or _scans(data).marked else (NO_END_MARKER,)
+
+
+def whole(data: bytes, *, colours: str, look: bool) -> bytes:
+    """Return a file as decoders want it: with an end marker right behind its last scan.
+
+    Without an end marker a picture passes only if the decoder finds nothing missing. With one,
+    damage lies within and is shown as browsers show it, unless scans or at least the last row of
+    blocks are missing.
+
+    Args:
+        data: the file.
+        colours: what ``simplejpeg`` can decode it as without a conversion: ``GRAY`` or ``CMYK``.
+        look: whether to decode even a file that ends with the marker.
+
+    Raises:
+        DamagedInput: TRUNCATED.
+    """
+    if not look and data[-2:] == _END:
+        return data
+    scans = _scans(data)
+    mended = bytes(data[: scans.end]) + _END
+    said = _complaint(mended, colours)
+    if not scans.marked:
+        if scans.complete and (said is None or _only_a_trailer(said, mended, colours)):
+            return mended
+        # The codes of a plain corner are zeros, too: they count if exactly so many are needed.
+        mended = bytes(data[: scans.end + scans.zeros]) + _END
+        if not scans.zeros or not scans.complete or _complaint(mended, colours) is not None:
+            raise rejections.truncated(Format.JPEG)
+        return mended
+    early = said is not None and "premature end" in said
+    if early and (not scans.complete or _last_row_missing(mended, colours)):
+        raise rejections.truncated(Format.JPEG)
+    return data
+
+
+def _complaint(data: bytes, colours: str) -> str | None:
+    """The first thing that libjpeg says against a file; None if nothing."""
+    try:
+        simplejpeg.decode_jpeg(data, colorspace=colours, min_factor=8)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _only_a_trailer(said: str, mended: bytes, colours: str) -> bool:
+    """Whether the complaint is about bytes that are left over behind a complete picture.
+
+    A decoder takes any bytes for data until the picture is full. Where those before the ones left
+    over are text, it has taken the beginning of a text for the end of the picture: sixteen bytes of
+    a scan are all below 128 once in 65,536 files.
+    """
+    found = _LEFT_OVER.search(said)
+    if found is None or _last_row_missing(mended, colours):
+        return False
+    used = len(mended) - len(_END) - int(found[1])
+    return not mended[used - 16 : used].isascii()
+
+
+def _last_row_missing(data: bytes, colours: str) -> bool:
+    """Whether the last row of blocks is what libjpeg draws in place of data."""
+    try:
+        pixels = simplejpeg.decode_jpeg(data, colorspace=colours, min_factor=8, strict=False)
+    except ValueError:
+        return False  # more than a warning: the decoder proper says what
+    return bool((pixels[-1] == _MIDDLE_GREY).all())
+
+
+def _scans(data: bytes) -> _Scans:
+    """Walk the segments of a file to its end marker, or as far as they go."""
+    at, end, zeros, marked = 2, len(data), 0, False
+    missing: dict[int, int] = {}
+    try:
+        for _ in range(_MOST_SEGMENTS):
+            at = data.find(b"\xff", at)
+            if at < 0:
+                break
+            marker = data[at + 1]
+            if marker == 0xFF:
+                at += 1
+            elif marker == 0xD9:
+                marked = True
+                break
+            elif marker == 0xD8 or 0x02 <= marker < 0xC0:
+                break  # another picture, or something else: not a part of this one
+            elif marker <= 0x01 or 0xD0 <= marker <= 0xD7:
+                at += 2
+            else:
+                (length,) = struct.unpack_from(">H", data, at + 2)
+                if marker in (0xC0, 0xC1, 0xC2):
+                    # Bits of each of the 64 coefficients that are still to come, one set for all.
+                    missing = {data[at + 10 + 3 * n]: 2**64 - 1 for n in range(data[at + 9])}
+                at += 2 + length
+                if marker == 0xDA:
+                    _count(data, at - length, missing)
+                    found = _MARKER.search(data, at)
+                    end = _without_zeros(data, at) if found is None else found.start()
+                    zeros = len(data) - end if found is None else 0
+                    at = end
+    except (IndexError, struct.error):
+        pass  # a segment that is cut off: what is behind the last scan does not matter
+    return _Scans(end=end, zeros=zeros, marked=marked, complete=not any(missing.values()))
+
+
+def _count(data: bytes, at: int, missing: dict[int, int]) -> None:
+    """Take from ``missing`` the coefficients that the scan whose header begins at ``at`` ends.
+
+    ITU-T T.81, B.2.3 and G.1.1.1: components, spectral selection, successive approximation.
+    """
+    count = data[at + 2]
+    first, last, bits = struct.unpack_from(">BBB", data, at + 3 + 2 * count)
+    if bits & 0x0F == 0:
+        for number in range(count):
+            component = data[at + 3 + 2 * number]
+            covered = (2 ** (last + 1) - 1) & ~(2**first - 1)
+            missing[component] = missing.get(component, 0) & ~covered
+
+
+def _without_zeros(data: bytes, start: int) -> int:
+    """The end of a file without the zeros that fill it up, which are no data of a scan."""
+    tail = bytes(data[start:])
+    end = len(tail.rstrip(b"\0"))
+    # A byte of 0xFF in the data is followed by a zero that belongs to it.
+    return start + end + (end < len(tail) and tail[:end].endswith(b"\xff"))

@@ -1,0 +1,211 @@
+"""Plan to renditions: the only pixel code of the eager path. Decodes once.
+
+What the plan left to the pixels is settled here: where an attention crop falls, which quality
+meets a target, which formats the minimum-saving rule drops.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pyvips
+
+from worker.domain.image import ALPHA_FORMATS, Dropped, Format, Probe, Rendition
+from worker.imaging import quality
+from worker.imaging.animation import written_delays
+from worker.imaging.colour import p3_profile
+from worker.imaging.encode import Extras, Picture, colour_of, encode, flattened
+from worker.imaging.geometry import Box, Size
+from worker.imaging.loaders import decoding
+from worker.imaging.plan import Conversion, Output, Plan, Step
+from worker.imaging.pyramid import Pyramid
+
+_Files = dict[tuple[Step, Output], Rendition]
+"""Files by the look of their step and how they are written."""
+
+_NO_QUALITY = frozenset({Format.PNG, Format.GIF})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """Everything one decode gave."""
+
+    renditions: tuple[Rendition, ...]
+    dropped: tuple[Dropped, ...]
+    preview: pyvips.Image
+    """Upright 8-bit sRGB, longer side at most ``PREVIEW_EDGE``, first frame."""
+
+
+def render(
+    data: bytes,
+    probe: Probe,
+    plan: Plan,
+    *,
+    assets: Mapping[str, bytes] | None = None,
+    exif: bytes | None = None,
+    icc: bytes | None = None,
+) -> Rendered:
+    """Make every rendition of a plan.
+
+    Args:
+        data: the original.
+        probe: of ``data``.
+        plan: for ``probe``.
+        assets: pictures of the recipe's watermarks.
+        exif: block to write into every rendition, already cut down to what may be kept.
+        icc: colour profile of ``data``; needed only for JPEG, which is decoded without its header.
+
+    Raises:
+        DamagedInput, UnsupportedInput: the pixels cannot be decoded.
+    """
+    with decoding():
+        ladder = Pyramid(data, probe, plan, icc)
+        extras = Extras(
+            profile=p3_profile() if plan.decode.conversion is Conversion.P3 else None,
+            exif=exif,
+            delays=ladder.delays,
+            loop=ladder.loop,
+        )
+        renditions: list[Rendition] = []
+        dropped: list[Dropped] = []
+        files: _Files = {}
+        picture: Picture | None = None
+        before: Step | None = None
+        for step in plan.steps:
+            look = step.look
+            if picture is None or look != before:
+                picture = None  # the last one goes before the next one comes
+                picture, before = _composed(ladder, step, assets or {}), look
+            for output in step.outputs:
+                # Of a small original several sizes are the same picture: encoded once.
+                if (look, output) not in files:
+                    files[look, output] = _file(picture, output, extras)
+            _choose(
+                step, [files[look, output] for output in step.outputs], picture, renditions, dropped
+            )
+        preview = ladder.pixels(plan.preview)
+        if preview.bands < 3:
+            preview = preview.colourspace("srgb").copy_memory()
+    return Rendered(renditions=tuple(renditions), dropped=tuple(dropped), preview=preview)
+
+
+def _composed(ladder: Pyramid, step: Step, assets: Mapping[str, bytes]) -> Picture:
+    """Frames of one rendition: cut, put on its canvas, sharpened, marked."""
+    crop = step.geometry.crop
+    if step.geometry.attention is not None:
+        # One place for all frames, or an animation would jump about.
+        crop = _attention(ladder.pixels(step.scale), step.geometry.attention)
+    photo = ladder.quick(step.scale)
+    if photo is not None and _only_cut(step):
+        return Picture.of_photo(photo if crop is None else photo.cut(crop))
+    frames = [ladder.pixels(step.scale, index) for index in range(step.frames)]
+    if crop is not None:
+        frames = [frame.crop(crop.left, crop.top, crop.width, crop.height) for frame in frames]
+    if step.sharpen > 0:
+        frames = [_sharpened(frame, step.sharpen) for frame in frames]
+    canvas = step.geometry.canvas
+    if canvas is not None:
+        frames = [_on_canvas(frame, canvas, step.background) for frame in frames]
+    if step.watermark is not None:
+        from worker.imaging import watermark  # fonts: few recipes draw, and a start is to be short
+
+        drawn = watermark.picture(step.watermark, assets)
+        frames = [watermark.apply(frame, step.watermark, drawn) for frame in frames]
+    # Every encoder pulls all pixels: make what was composed once, not once a format.
+    return Picture([frame.copy_memory() for frame in frames], step.background)
+
+
+def _only_cut(step: Step) -> bool:
+    return step.sharpen <= 0 and step.geometry.canvas is None and step.watermark is None
+
+
+def _attention(image: pyvips.Image, size: Size) -> Box:
+    cut = image.smartcrop(size.width, size.height, interesting="attention")
+    # libvips leaves the place of a cut in the offsets of its result, negated.
+    return Box(-cut.xoffset, -cut.yoffset, size.width, size.height)
+
+
+def _sharpened(image: pyvips.Image, strength: float) -> pyvips.Image:
+    """Unsharp mask on lightness only, so that edges gain no coloured fringes."""
+    grey = image.bands < 3
+    image = image.sharpen(sigma=0.6, m1=0, m2=strength)
+    return image.colourspace("b-w") if grey else image.cast("uchar")
+
+
+def _on_canvas(image: pyvips.Image, canvas: Box, background: str) -> pyvips.Image:
+    if image.bands < 3:
+        image = image.colourspace("srgb")
+    # A canvas is opaque: the same picture for formats with and without alpha.
+    image = flattened(image, background)
+    return image.embed(
+        canvas.left,
+        canvas.top,
+        canvas.width,
+        canvas.height,
+        extend="background",
+        background=colour_of(background),
+    )
+
+
+def _choose(
+    step: Step,
+    files: list[Rendition],
+    picture: Picture,
+    renditions: list[Rendition],
+    dropped: list[Dropped],
+) -> None:
+    """Keep of the files of one step those that are worth it, under its name."""
+    smallest: dict[tuple[bool, bool], Rendition] = {}
+    for output, file in zip(step.outputs, files, strict=True):
+        made = replace(file, name=step.name)
+        # A still poster is no rival of the animation it stands for, nor a flat picture of one
+        # that lets the page show through.
+        kind = (output.frames > 1, picture.transparent and made.format in ALPHA_FORMATS)
+        rival = smallest.get(kind)
+        if rival is not None and not _worth_keeping(made, rival, step.minimum_saving):
+            dropped.append(
+                Dropped(
+                    name=made.name,
+                    format=made.format,
+                    bytes=len(made.data),
+                    kept=rival.format,
+                    kept_bytes=len(rival.data),
+                )
+            )
+            continue
+        if rival is None or len(made.data) < len(rival.data):
+            smallest[kind] = made
+        twin = next((one.name for one in renditions if one.sha256 == made.sha256), None)
+        renditions.append(replace(made, same_as=twin))
+
+
+def _worth_keeping(made: Rendition, rival: Rendition, minimum_saving: float) -> bool:
+    if minimum_saving < 0:
+        return True
+    allowed = (1 - minimum_saving) * len(rival.data)
+    return len(made.data) < len(rival.data) and len(made.data) <= allowed
+
+
+def _file(picture: Picture, output: Output, extras: Extras) -> Rendition:
+    encoding = output.encoding
+    chosen, measured = encoding.quality, None
+    if encoding.target is not None:
+        found = quality.search(picture, encoding, encoding.target)
+        chosen, measured = found.quality, found.ssim
+    data = encode(picture, encoding, chosen, extras, frames=output.frames)
+    # Encoders join equal frames: what counts is what is in the file.
+    delays = written_delays(data, encoding.format) if output.frames > 1 else ()
+    return Rendition(
+        name="",
+        format=encoding.format,
+        width=picture.width,
+        height=picture.height,
+        frames=max(1, len(delays)),
+        duration_ms=sum(delays) or None,
+        data=data,
+        sha256=hashlib.sha256(data).hexdigest(),
+        quality=None if encoding.lossless or encoding.format in _NO_QUALITY else chosen,
+        ssim=measured,
+    )

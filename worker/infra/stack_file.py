@@ -1,0 +1,181 @@
+"""Reads ``Pulumi.<stack>.yaml`` as Pulumi writes and reads it. Nothing is decrypted.
+
+Pulumi reads YAML 1.2, where ``on`` and ``yes`` are words and a key cannot stand twice: so does
+ruamel.yaml, and it keeps comments. PyYAML reads YAML 1.1.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import RoundTripConstructor
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from worker.domain.errors import ConfigurationError, InputError, Problem, ProblemsError
+
+PROJECT = "safelight"
+REGION = "aws:region"
+_KEY = re.compile(r"[^:\s]+:[^:\s]+")
+LONGEST_LINE = 4096
+"""Characters; nothing is folded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackFile:
+    """One stack's configuration."""
+
+    path: Path
+    config: Mapping[str, Any]
+    """The values of this project, without ``safelight:``."""
+    region: str | None
+    encrypted: tuple[str, ...] = ()
+    """Keys, and paths in them, whose values only Pulumi can read."""
+    everything: Mapping[str, Any] = field(default_factory=dict)
+    """The whole file with its comments, for one that is to be like it."""
+
+
+def path_of(stack: str, folder: Path) -> Path:
+    """Where a stack's file is.
+
+    Args:
+        folder: the folder of the Pulumi program.
+
+    Raises:
+        InputError: ``input_missing``: there is no such stack; the message names those there are.
+    """
+    path = folder / f"Pulumi.{stack}.yaml"
+    if not path.is_file():
+        there = sorted(one.name.split(".")[1] for one in folder.glob("Pulumi.*.yaml"))
+        raise InputError(
+            f"{path}: no such file; there is configuration for {', '.join(there) or 'no stack'}",
+            code="input_missing",
+        )
+    return path
+
+
+def read(path: Path) -> StackFile:
+    """Read one file. Encrypted values are left as they are; :func:`require_plain` refuses them.
+
+    Raises:
+        InputError: it cannot be read.
+        ConfigurationError: it is no YAML, or not of the form that Pulumi writes.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "is no text"
+        raise InputError(f"{path}: {said}", code="input_unreadable") from error
+    try:
+        everything = _yaml().load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigurationError(f"{path} is no YAML: line {line}: {error.problem}") from error
+    except YAMLError as error:
+        raise ConfigurationError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    if everything is None:
+        everything = {}
+    config = _plain(everything.get("config")) if isinstance(everything, dict) else None
+    if config is None and isinstance(everything, dict):
+        config = {}
+    if not isinstance(config, dict):
+        raise ConfigurationError(f"{path}: config must be a map of keys to values")
+    problems = [
+        Problem(key, "must have the form namespace:key, like safelight:image")
+        for key in config
+        if not _KEY.fullmatch(key)
+    ]
+    region = config.get(REGION)
+    if region is not None and not isinstance(region, str):
+        problems.append(Problem(REGION, f"must be the name of a region, not {region!r}"))
+    if problems:
+        raise ProblemsError(str(path), tuple(problems))
+    prefix = f"{PROJECT}:"
+    return StackFile(
+        path=path,
+        config={
+            key.removeprefix(prefix): value
+            for key, value in config.items()
+            if key.startswith(prefix)
+        },
+        region=region or None,
+        encrypted=tuple(_encrypted(config)),
+        everything=everything,
+    )
+
+
+def require_plain(file: StackFile) -> None:
+    """Raises ``ProblemsError`` with every value of this project that is encrypted."""
+    ours = [path for path in file.encrypted if path.startswith((f"{PROJECT}:", REGION))]
+    if ours:
+        text = "is encrypted: only pulumi, with the stack's key, can read it"
+        raise ProblemsError(str(file.path), tuple(Problem(path, text) for path in ours))
+
+
+def like(file: StackFile, changes: Mapping[str, Any], *, without: Iterable[str] = ()) -> str:
+    """The text of a file like this one but for some values of this project.
+
+    Args:
+        changes: keys without ``safelight:``; a map is merged into the one that is there.
+        without: keys alike that are left out.
+    """
+    document: Any = copy.deepcopy(file.everything)
+    config = document["config"] = document.get("config") or {}
+    for key in without:
+        config.pop(f"{PROJECT}:{key}", None)
+    for key, value in changes.items():
+        whole = f"{PROJECT}:{key}"
+        old = config.get(whole)
+        if isinstance(old, dict) and isinstance(value, Mapping):
+            old.update(value)
+        else:
+            config[whole] = dict(value) if isinstance(value, Mapping) else value
+    written = io.StringIO()
+    _yaml().dump(document, written)
+    return written.getvalue()
+
+
+class _Constructor(RoundTripConstructor):
+    """Dates are text, as in the core schema of YAML 1.2."""
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_scalar)
+
+
+def _yaml() -> YAML:
+    found = YAML()
+    found.Constructor = _Constructor
+    found.preserve_quotes = True
+    found.width = LONGEST_LINE
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Without what ruamel.yaml adds to remember how a value was written."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    for kind in (str, float):
+        if isinstance(value, kind):
+            return kind(value)
+    return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _encrypted(value: Any, path: str = "") -> list[str]:
+    """Paths of all values that are ``{secure: ...}``."""
+    if isinstance(value, list):
+        parts = [(f"{path}[{number}]", item) for number, item in enumerate(value)]
+    elif isinstance(value, dict):
+        if set(value) == {"secure"} and path:
+            return [path]
+        parts = [(f"{path}.{key}" if path else key, item) for key, item in value.items()]
+    else:
+        return []
+    return [found for inner, item in parts for found in _encrypted(item, inner)]

@@ -1,0 +1,206 @@
+"""What a job has left in its output place: ``result.json``, or a ``rejected.json``.
+
+What lives here: reading both into values, and refusing what does not fit. A job has decoded hostile
+bytes: what it says is checked before it becomes a key or a record.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from worker.domain.asset import Verdict
+from worker.domain.errors import EngineError, ObjectMissing
+from worker.ports import ObjectStore
+
+RESULT = "result.json"
+REJECTED = ("rejected.json", "plan.rejected.json")
+"""Of a job, and of one that plans for others which share its place."""
+PARTS = "results/"
+"""Where the children of an array leave theirs."""
+LARGEST = 20_000_000
+"""Bytes of a result that are read: that of a long film names some ten thousand segments."""
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredOutput:
+    """One file that a job has stored."""
+
+    name: str
+    """Below the job's place; has no ``..`` and does not begin with ``/``."""
+    key: str
+    bytes: int
+    sha256: str
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a job that succeeded has left."""
+
+    kind: str
+    outputs: tuple[StoredOutput, ...]
+    details: Mapping[str, Any]
+    input_etag: str
+    """Of its first input; empty if it was not an object."""
+    input_sha256: str
+    """Empty if nobody has read it as a whole."""
+
+    def output(self, name: str) -> StoredOutput:
+        """The file of that name.
+
+        Raises:
+            EngineError: there is none.
+        """
+        for one in self.outputs:
+            if one.name == name:
+                return one
+        raise EngineError(f"{self.kind}: it has not stored {name[:80]!r}")
+
+
+def read(store: ObjectStore, bucket: str, folder: str, kind: str) -> Result | Verdict | None:
+    """What the job of a kind has left in its folder; None if it has left nothing.
+
+    Args:
+        folder: the prefix of its place, with the slash at its end.
+
+    Returns:
+        A verdict if the job has rejected its input.
+
+    Raises:
+        EngineError: it cannot be read: a defect of the job, not of the upload.
+        TransientError: the store does not answer.
+    """
+    done = _fetch(store, bucket, folder + RESULT)
+    if done is not None:
+        return _result(done, folder, kind)
+    for name in REJECTED:
+        rejected = _fetch(store, bucket, folder + name)
+        if rejected is not None:
+            return _verdict(rejected, kind)
+    for found in store.list(bucket, folder + PARTS):
+        if found.key.endswith("rejected.json"):
+            rejected = _fetch(store, bucket, found.key)
+            if rejected is not None:
+                return _verdict(rejected, kind)
+    return None
+
+
+def listed_files(store: ObjectStore, bucket: str, folder: str) -> tuple[str, ...]:
+    """Keys of all that a job has left in a folder which is not its own: what its result names.
+
+    Raises:
+        EngineError, TransientError: see ``read``.
+    """
+    found = read(store, bucket, folder, "the job")
+    outputs = [one.key for one in found.outputs] if isinstance(found, Result) else []
+    return (*outputs, *(folder + name for name in (RESULT, *REJECTED)))
+
+
+def _fetch(store: ObjectStore, bucket: str, key: str) -> dict[str, Any] | None:
+    try:
+        data, found = store.get(bucket, key, first=LARGEST)
+    except ObjectMissing:
+        return None
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise EngineError(f"{key}: {found.size} bytes that are no JSON") from error
+    if not isinstance(value, dict):
+        raise EngineError(f"{key}: not an object")
+    return value
+
+
+def _result(value: dict[str, Any], folder: str, kind: str) -> Result:
+    first = objects(value, "inputs")[0] if objects(value, "inputs") else {}
+    return Result(
+        kind=kind,
+        outputs=tuple(_output(one, folder) for one in objects(value, "outputs")),
+        details=mapping(value, "details"),
+        input_etag=word(first, "etag", 200) if "etag" in first else "",
+        input_sha256=_digest(first) if "sha256" in first else "",
+    )
+
+
+def _output(value: Mapping[str, Any], folder: str) -> StoredOutput:
+    name = word(value, "name", 900)
+    if any(part in {"", ".", ".."} for part in name.split("/")):
+        raise EngineError(f"a job has stored {name[:80]!r}, which leaves its place")
+    return StoredOutput(
+        name=name,
+        key=folder + name,
+        bytes=whole(value, "bytes"),
+        sha256=_digest(value),
+        content_type=word(value, "content_type", 100),
+    )
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    found = word(value, "sha256", 64)
+    if not _DIGEST.fullmatch(found):
+        raise EngineError(f"not a SHA-256: {found!r}")
+    return found
+
+
+def _verdict(value: dict[str, Any], kind: str) -> Verdict:
+    code = word(value, "code", 64)
+    if not _CODE.fullmatch(code):
+        raise EngineError(f"{kind}: not a reason code: {code!r}")
+    return Verdict(code=code, message=word(value, "message", 100_000)[:500])
+
+
+# --- one field of what a job said -------------------------------------------------------------
+
+
+def _field(value: Mapping[str, Any], name: str, kind: type[T]) -> T:
+    found = value.get(name)
+    if not isinstance(found, kind) or isinstance(found, bool) is not (kind is bool):
+        raise EngineError(f"a job has left no {kind.__name__} called {name}")
+    return found
+
+
+def word(value: Mapping[str, Any], name: str, longest: int) -> str:
+    """A text of at most so many characters. Raises ``EngineError``, as all of these do."""
+    found = _field(value, name, str)
+    if len(found) > longest:
+        raise EngineError(f"a job has left {len(found)} characters called {name}")
+    return found
+
+
+def whole(value: Mapping[str, Any], name: str) -> int:
+    """A whole number that is not negative."""
+    found = _field(value, name, int)
+    if not 0 <= found < 2**63:
+        raise EngineError(f"a job has left {found} as {name}")
+    return found
+
+
+def number(value: Mapping[str, Any], name: str) -> float:
+    """A number that is not negative and not infinite."""
+    found = value.get(name)
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise EngineError(f"a job has left no number called {name}")
+    if not (math.isfinite(found) and found >= 0):
+        raise EngineError(f"a job has left {found} as {name}")
+    return float(found)
+
+
+def mapping(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """An object."""
+    return _field(value, name, dict)
+
+
+def objects(value: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """A list of objects."""
+    found = _field(value, name, list)
+    if not all(isinstance(one, dict) for one in found):
+        raise EngineError(f"a job has left something else than objects in {name}")
+    return found

@@ -1,0 +1,171 @@
+"""Which files a run takes: files and folders named by a person, walked in a fixed order.
+
+What lives here: walking and the rules of what is taken. What may not: opening a file.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.domain.errors import InputError
+
+OUTSIDE = "input_outside"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """One file to process, or a path that cannot be taken and why."""
+
+    path: Path
+    """To open it by."""
+    label: str
+    """As the person named it, with the path below a named folder; valid Unicode."""
+    identity: str
+    """From the output folder to the file: the same from every working directory."""
+    below: str
+    """From the parent of the named folder to the file: what its name derives from."""
+    bytes: int = 0
+    modified_ns: int = 0
+    problem: InputError | None = None
+
+    @property
+    def leads_out(self) -> bool:
+        """Whether it is a symbolic link out of the folder it was found in: it is left out."""
+        return self.problem is not None and self.problem.code == OUTSIDE
+
+
+def find(named: Iterable[Path], *, out: Path) -> list[SourceFile]:
+    """List the files under ``named``, each once, in the order of names.
+
+    A file named by the person is taken whatever it is called, through a symbolic link too. In
+    folders: regular files at any depth; hidden files and folders and the output folder are left
+    out, and links into that; a link to a file inside the folder is taken; a link to a folder inside
+    it is not followed, as what it points to is found anyway. A folder or file that cannot be read
+    and anything that is no regular file come back with ``problem`` set; so does a link that leaves
+    the folder, which is no source (see ``SourceFile.leads_out``).
+
+    Args:
+        named: files and folders.
+        out: the output folder; it must exist.
+
+    Raises:
+        InputError: ``input_missing`` if a named path does not exist, or all of them together
+            hold no file.
+    """
+    found: dict[str, SourceFile] = {}
+    paths = list(named)
+    for path in paths:
+        try:
+            kind = path.stat().st_mode
+        except OSError as error:
+            if path.is_symlink() or not isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise InputError(
+                    f"{unicode(path)}: {error.strerror}", code="input_unreadable"
+                ) from error
+            raise InputError(
+                f"{unicode(path)}: no such file or folder", code="input_missing"
+            ) from error
+        walk = _Walk(root=path, out=out)
+        for source in walk.folder(path) if stat.S_ISDIR(kind) else [walk.file(path)]:
+            found.setdefault(source.identity, source)
+    if not found:
+        names = ", ".join(unicode(path) for path in paths)
+        raise InputError(f"no files in {names}", code="input_missing")
+    return list(found.values())
+
+
+def unicode(path: Path) -> str:
+    r"""Return a path as text that any reader of UTF-8 takes; other bytes become ``\xNN``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _kind(path: Path) -> int:
+    try:
+        return stat.S_IFMT(path.lstat().st_mode)
+    except OSError:
+        return 0  # gone, or its name is too long: described as a file that cannot be read
+
+
+class _Walk:
+    """The walk below one named path."""
+
+    def __init__(self, *, root: Path, out: Path) -> None:
+        self._root = root
+        self._real_root = os.path.realpath(root)
+        self._out = out
+        self._out_absolute = os.path.abspath(out)  # noqa: PTH100 - keeps symbolic links as named
+        self._base = Path(os.path.abspath(root)).parent  # noqa: PTH100 - the same
+
+    def file(self, path: Path) -> SourceFile:
+        """Describe one file, following a link."""
+        try:
+            status = path.stat()
+            kind = status.st_mode
+        except OSError as error:
+            return self._problem(path, "input_unreadable", error.strerror or str(error))
+        if not stat.S_ISREG(kind):
+            return self._problem(path, "input_unreadable", "not a regular file")
+        if not os.access(path, os.R_OK):
+            return self._problem(path, "input_unreadable", "no permission to read it")
+        return self._source(path, bytes=status.st_size, modified_ns=status.st_mtime_ns)
+
+    def folder(self, folder: Path) -> Iterator[SourceFile]:
+        """Yield everything below a folder, names in order of code points."""
+        # A stack, not recursion: folders may be nested deeper than Python calls may.
+        waiting = [folder]
+        while waiting:
+            path = waiting.pop()
+            kind = _kind(path) if path != folder else stat.S_IFDIR
+            if kind == stat.S_IFLNK:
+                yield from self._link(path)
+            elif kind != stat.S_IFDIR:
+                yield self.file(path)
+            elif not self._is_out(path):
+                try:
+                    items = sorted(path.iterdir(), key=lambda item: item.name, reverse=True)
+                except OSError as error:
+                    yield self._problem(path, "input_unreadable", error.strerror or str(error))
+                else:
+                    waiting.extend(item for item in items if not item.name.startswith("."))
+
+    def _is_out(self, path: Path) -> bool:
+        try:
+            return path.samefile(self._out)
+        except OSError:
+            return False
+
+    def _link(self, path: Path) -> Iterator[SourceFile]:
+        target = os.path.realpath(path)
+        if Path(target).is_relative_to(os.path.realpath(self._out)):
+            return
+        if os.path.commonpath([target, self._real_root]) != self._real_root:
+            message = "a symbolic link that leaves the folder it was found in"
+            yield self._source(path, problem=InputError(message, code=OUTSIDE))
+        elif not Path(target).is_dir():
+            yield self.file(path)
+
+    def _problem(self, path: Path, code: str, message: str) -> SourceFile:
+        return self._source(path, problem=InputError(message, code=code))
+
+    def _source(
+        self,
+        path: Path,
+        *,
+        bytes: int = 0,  # noqa: A002 - the field's word
+        modified_ns: int = 0,
+        problem: InputError | None = None,
+    ) -> SourceFile:
+        absolute = Path(os.path.abspath(path))  # noqa: PTH100 - keeps symbolic links as named
+        return SourceFile(
+            path=path,
+            label=unicode(path),
+            identity=unicode(Path(os.path.relpath(absolute, self._out_absolute))),
+            below=unicode(absolute.relative_to(self._base)),
+            bytes=bytes,
+            modified_ns=modified_ns,
+            problem=problem,
+        )

@@ -1,0 +1,1 @@
+"""Starting programs and sandboxed children with limits, and ending them."""

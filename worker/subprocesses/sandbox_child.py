@@ -1,0 +1,204 @@
+"""The sandboxed child: ``python -m worker.subprocesses.sandbox_child REPLY_FD PARENT_PID``.
+
+What lives here: the child's half of :mod:`subprocesses.sandbox`. It reads one pickled request
+from standard input, gives up what it does not need, calls the function and writes one frame
+(:mod:`worker.subprocesses.sandbox_wire`) to the descriptor ``REPLY_FD``. What may not: anything the
+parent needs, and any import that costs time: the function's own imports are start-up enough.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import pickle
+import resource
+import signal
+import sys
+
+OUT_OF_MEMORY_EXIT = 77
+"""Exit status of a child that had no memory left even to say so."""
+
+_GRACE_SECONDS = 2.0
+_NEARLY_ALL = 7 / 8
+"""Whoever has held this share of the memory allowed and then fails is taken to have wanted more."""
+_OPEN_FILES = 256
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_PR_SET_NO_NEW_PRIVS = 38
+# glibc, libvips, libjpeg, GLib, libstdc++ and Rust (librsvg); ld.so, when a library that is loaded
+# late finds no room; a thread fails to start when its stack finds none.
+_MEMORY_WORDS = (
+    "out of memory",
+    "insufficient memory",
+    "cannot allocate memory",
+    "failed to allocate",
+    "memory allocation of",
+    "failed to map segment",
+    "bad_alloc",
+    "error creating thread",
+    "can't start new thread",
+)
+
+
+def main() -> None:
+    """Serve one request and exit without any clean-up: the process is thrown away."""
+    reply, parent = int(sys.argv[1]), int(sys.argv[2])
+    # Programs the function starts must not answer for it.
+    os.set_inheritable(reply, False)  # noqa: FBT003  (no such keyword)
+    _bind_to(parent)
+    try:
+        _serve(reply)
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY_EXIT)
+    except BrokenPipeError:
+        pass  # the parent has stopped listening
+    os._exit(0)
+
+
+def _serve(reply: int) -> None:
+    # The request comes from the parent, which is trusted: pickle is safe in this direction.
+    try:
+        function, args, confinement = pickle.load(sys.stdin.buffer)  # noqa: S301
+    except Exception as error:  # noqa: BLE001  (anything an import can raise)
+        _answer(reply, *_described(error))
+        return
+    reply_bytes = confinement.pop("reply_bytes")
+    gc.collect()
+    before, peak = _address_space("VmSize"), _address_space("VmPeak")
+    confine(**confinement)
+    kind, value = "returned", None
+    try:
+        value = function(*args)
+    except BaseException as error:  # noqa: BLE001  (SystemExit is a failure like any other)
+        most = _address_space("VmPeak")  # of the call, unless loading it took more
+        share = (most - before) / confinement["memory_bytes"] if most > peak else 0.0
+        kind, value = _described(error, scarce=share > _NEARLY_ALL)
+    _answer(reply, kind, value, limit=reply_bytes)
+
+
+def _answer(reply: int, kind: str, value: object, *, limit: int | None = None) -> None:
+    from worker.subprocesses import (
+        sandbox_wire as wire,  # after the call: it may be our only memory
+    )
+
+    try:
+        chunks = wire.encode(kind, value)
+    except wire.NotSendable as error:
+        chunks = wire.encode("failed", [str(error), ""])
+    if len(chunks[1]) > wire.HEADER_LIMIT or (limit and sum(map(len, chunks)) > limit):
+        chunks = wire.encode("memory", "the result is larger than the limit for replies")
+    for chunk in chunks:
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(reply, view) :]
+
+
+def _described(error: BaseException, *, scarce: bool = False) -> tuple[str, object]:
+    """The kind of reply an exception makes, and its value.
+
+    Most libraries say so when an allocation fails, in words that are known here. Some take it for
+    damage, or for a plugin that is not there, without a word: where memory was ``scarce``, what
+    was seen of the input proves nothing, and neither does an error that is no verdict. Limits and
+    forbidden content are read from headers and stand.
+    """
+    if _ran_out_of_memory(error):
+        return "memory", "memory ran out"
+
+    from worker.domain.errors import DamagedInput, Reason, Rejected, SafelightError
+
+    if scarce and (
+        not isinstance(error, SafelightError)
+        or isinstance(error, DamagedInput)
+        or (isinstance(error, Rejected) and error.reason is Reason.UNSUPPORTED_VARIANT)
+    ):
+        return "memory", f"nearly all memory was in use when this went wrong: {error!s:.200}"
+    if isinstance(error, SafelightError):
+        return "raised", error
+
+    import traceback
+
+    name = type(error).__name__
+    text = "".join(traceback.format_exception(error))
+    return "failed", [f"{name}: {error}"[:2000], text[-8000:]]
+
+
+def _ran_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an allocation failed anywhere below: a loader maps what libvips says to damage."""
+    seen = 0
+    while error is not None and seen < 20:
+        if isinstance(error, MemoryError):
+            return True
+        if speaks_of_memory(str(error)):
+            return True
+        error, seen = error.__cause__ or error.__context__, seen + 1
+    return False
+
+
+def speaks_of_memory(text: str) -> bool:
+    """Whether a library says, in an exception or on standard error, that memory ran out."""
+    text = text.lower()
+    return any(words in text for words in _MEMORY_WORDS)
+
+
+def _bind_to(parent: int) -> None:
+    """Die with the parent, gain no rights, and be the first to go when the machine runs out.
+
+    Linux sends the signal when the *thread* that started the child ends; that thread waits in
+    ``sandbox.run`` all the while. A parent that died before the request to the kernel is found
+    by its process id. Other systems have no such signal: there the wall clock ends an orphan.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        prctl = ctypes.CDLL(None, use_errno=True).prctl
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        try:
+            with open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123  (no pathlib here)
+                score.write("1000")
+        except OSError:
+            pass  # no /proc: the kernel chooses
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def confine(*, cpu_seconds: float, wall_seconds: float, memory_bytes: int, file_bytes: int) -> None:
+    """Set this process's limits, counted from what it has used so far.
+
+    The wall clock here is the second one: the parent's runs first, this one ends a child whose
+    parent is gone.
+    """
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = math.ceil(usage.ru_utime + usage.ru_stime + cpu_seconds)
+    # At the soft limit SIGXCPU comes; a child that ignores it meets SIGKILL a second later.
+    _lower(resource.RLIMIT_CPU, cpu, cpu + 1)
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_FSIZE, file_bytes)
+    _lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    signal.setitimer(signal.ITIMER_REAL, wall_seconds + _GRACE_SECONDS)
+    if sys.platform == "linux":  # macOS knows RLIMIT_AS and does not keep it
+        _lower(resource.RLIMIT_AS, _address_space("VmSize") + memory_bytes)
+
+
+def _lower(limit: int, soft: int, hard: int | None = None) -> None:
+    ceiling = resource.getrlimit(limit)[1]
+    if ceiling == resource.RLIM_INFINITY:
+        ceiling = sys.maxsize
+    hard = min(soft if hard is None else hard, ceiling)
+    resource.setrlimit(limit, (min(soft, hard), hard))
+
+
+def _address_space(field: str) -> int:
+    """Bytes of address space in use (``VmSize``) or ever in use (``VmPeak``), as proc(5) says."""
+    try:
+        with open("/proc/self/status", "rb") as status:  # noqa: PTH123  (no pathlib here)
+            for line in status:
+                if line.startswith(field.encode()):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 512_000_000  # about an interpreter with libvips and numpy
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,326 @@
+"""One part of a film, encoded to every step of the ladder in one run of ffmpeg.
+
+What lives here: the filter graph, the encoders' options, and the check that exactly the frames
+that were asked for came out. What may not: which parts there are (``segments``), joining them
+(``package``), sound (``sound``).
+
+The source is decoded once for all steps; smaller sizes are made from the largest. The bytes of a
+part depend on the plan and the source only: one thread for each encoder, exact scalers, no clock
+and no names of programs in the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from worker.domain.errors import DamagedInput, Reason
+from worker.video import colours, commands, ffmpeg, fmp4, frame_rate
+from worker.video.commands import Filter, Options, Output, Stream
+from worker.video.ffmpeg import StopLike
+from worker.video.ffmpeg_errors import MostlyDamaged
+from worker.video.ffmpeg_output import Decoded
+from worker.video.filters import DEINTERLACE, require_tone_mapping
+from worker.video.ladder import Codec, Rung
+from worker.video.limits import GIBIBYTE, ProgramLimits
+from worker.video.segments import Chunk
+from worker.video.transcode_plan import TranscodePlan
+
+LIMITS = ProgramLimits(
+    wall_seconds=6 * 3600.0,
+    # Pictures are decoded before the first that is wanted.
+    stall_seconds=900.0,
+    memory_bytes=24 * GIBIBYTE,
+    # What is interrupted is dropped: ffmpeg need not finish its file first.
+    grace_seconds=0.0,
+)
+"""Of one part."""
+
+_SCALER = "bicubic+accurate_rnd+full_chroma_int+bitexact"
+"""``bitexact``: the same bytes on every processor, whatever its vector units."""
+_SQUARE: Filter = ("setsar", {"sar": 1})
+_LAST_COUNTS: tuple[Filter, ...] = (
+    ("tpad", {"stop": 1, "stop_mode": "clone"}),
+    ("tpad", {"stop_duration": 0.25, "stop_mode": "clone"}),
+)
+"""A quarter of a second more of the last picture, or one more where the source has fewer than four
+a second: ``fps`` drops a last picture that is not known to last for half a frame."""
+_FRAGMENTS: Options = {"f": "mp4", "movflags": "+frag_keyframe+delay_moov+default_base_moof"}
+_AV1_PRESETS = {"ultrafast": 12, "veryfast": 10, "faster": 9, "fast": 8, "medium": 6, "slow": 4}
+_SAVED_AT_START = 0.5
+"""Share of the bits that may be saved up which a part begins with. The encoders' own 0.9 is for a
+film's beginning; at every part it would be a present (measured: 2.6 % more bytes, with 0.5 none).
+"""
+_DAMAGED = 0.5
+"""Share of the frames read for a part that fail to decode where it counts as damaged."""
+_RUN_IN_SECONDS = 30
+"""How much earlier reading begins after a seek that came out too late."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """A part that is done."""
+
+    files: Mapping[str, Path]
+    """A fragmented MP4 for each step, by its name, with exactly the part's frames."""
+    damaged: bool
+    """Most of its source cannot be decoded; what could be stands in for it."""
+    faults: bool
+    """Some of its source cannot."""
+
+
+def encode(
+    plan: TranscodePlan,
+    part: Chunk,
+    source: Path,
+    folder: Path,
+    *,
+    threads: int,
+    limits: ProgramLimits = LIMITS,
+    stop: StopLike | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Encoded:
+    """Encode one part.
+
+    Args:
+        plan: of the film.
+        part: one of its parts.
+        source: the video.
+        folder: where the files go; it must exist.
+        threads: for decoding and filters; the bytes do not depend on it.
+        limits: of one run of ffmpeg.
+        stop: ends it early.
+        progress: told the seconds of the part that are done.
+
+    Raises:
+        Rejected: the source cannot be decoded.
+        ConfigurationError: ``program_feature_missing``, this ffmpeg lacks a filter of the plan.
+    """
+    if plan.colours.needs_zscale:
+        require_tone_mapping(limits)
+    files = {rung.name: folder / f"{rung.name}.mp4" for rung in plan.rungs}
+    made = 0
+    for attempt in _attempts(plan, part):
+        arguments = command(plan, part, source, files, threads=threads, attempt=attempt)
+        damaged = False
+        decoded = Decoded()
+        try:
+            try:
+                ffmpeg.run(
+                    arguments,
+                    limits=limits,
+                    stop=stop,
+                    progress=progress,
+                    pictures=part.frames,
+                    decoded=decoded,
+                )
+            except MostlyDamaged:
+                damaged = True
+            made = min(_frames(plan, part, path) for path in files.values())
+        except DamagedInput:
+            made = 0
+        if made == part.frames:
+            return Encoded(files=files, damaged=damaged, faults=damaged or decoded.faults > 0)
+        for path in files.values():
+            path.unlink(missing_ok=True)
+    if made == 0:
+        raise DamagedInput(Reason.CORRUPT, "no picture of the video can be decoded")
+    raise DamagedInput(
+        Reason.CORRUPT, f"its pictures have no even order: part {part.number} comes out uneven"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A way of reading a part."""
+
+    seek: int | None
+    """Where to begin; None is at the beginning."""
+    filled: bool = False
+    """Repeat the first picture for those missing before it."""
+    steady: bool = False
+    """Go on with the same filters when the size of the pictures changes on the way. ffmpeg makes
+    them anew otherwise, and loses what they hold. Only filters that look at each picture's own
+    size can do so."""
+
+
+def _attempts(plan: TranscodePlan, part: Chunk) -> list[Attempt]:
+    """The first is right for every sound file.
+
+    A film may change its size on the way, a container without an index may be entered too late,
+    and pictures at a damaged key frame may be lost: earlier ones then stand in for them.
+    """
+    can_be_steady = not (plan.interlaced or plan.turned)
+    attempts = [Attempt(seek=part.seek)]
+    if can_be_steady:
+        attempts.append(Attempt(seek=part.seek, steady=True))
+    if part.seek is not None:
+        earlier = part.seek - int(_RUN_IN_SECONDS / plan.clock)
+        attempts += [Attempt(seek=earlier), Attempt(seek=None)]
+    attempts.append(Attempt(seek=None, filled=True))
+    if can_be_steady:
+        attempts.append(Attempt(seek=None, filled=True, steady=True))
+    return attempts
+
+
+def _frames(plan: TranscodePlan, part: Chunk, path: Path) -> int:
+    """Frames in a file of ours, or -1 if its key frames are not where they belong."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return 0
+    track = fmp4.read(path)
+    counts = [len(fragment.sizes) for fragment in track.fragments]
+    if sum(counts) != part.frames:
+        return sum(counts)
+    whole = all(count == plan.key_frames for count in counts[:-1])
+    even = all(
+        set(fragment.durations) == {plan.frame_ticks} and fragment.sync
+        for fragment in track.fragments
+    )
+    return part.frames if whole and even and track.timescale == plan.timescale else -1
+
+
+def command(
+    plan: TranscodePlan,
+    part: Chunk,
+    source: Path,
+    files: Mapping[str, Path],
+    *,
+    threads: int,
+    attempt: Attempt,
+) -> list[str]:
+    """Arguments of ffmpeg for one part."""
+    film = opened(plan, source, threads=threads, seek=attempt.seek, steady=attempt.steady)
+    shown = pictures(plan, part, film, filled=attempt.filled)
+    made = outputs(plan, shown, part.frames, files, _FRAGMENTS)
+    return commands.arguments(*made, everywhere=everywhere(threads))
+
+
+def everywhere(threads: int) -> Options:
+    """Options that belong to no input or output."""
+    return {"copyts": None, "max_error_rate": _DAMAGED, "filter_complex_threads": threads}
+
+
+def opened(
+    plan: TranscodePlan, source: Path, *, threads: int, seek: int | None, steady: bool = False
+) -> Stream:
+    """The source, read from near a key frame on; ``steady`` as in :class:`Attempt`."""
+    options: dict[str, object] = {"threads": threads, "noaccurate_seek": None}
+    options["seek_timestamp"] = 1
+    if plan.crooked:
+        options["noautorotate"] = None
+    if steady:
+        options["reinit_filter"] = 0
+    if seek is not None:
+        # A millisecond more: never before the key frame by rounding, never at the next one.
+        options["ss"] = f"{float(seek * plan.clock) + 0.001:.6f}"
+    return commands.source(source, options)
+
+
+def pictures(plan: TranscodePlan, part: Chunk, film: Stream, *, filled: bool) -> list[Stream]:
+    """From the decoded source to the pictures of each step.
+
+    Args:
+        plan: of the film.
+        part: whose pictures.
+        film: the source as :func:`opened`.
+        filled: repeat the first picture for those missing before it.
+    """
+    rate = plan.rate
+    first = {"start_time": f"{float(Fraction(part.first) / rate):.9f}"} if filled else {}
+    steps: list[Filter] = [
+        *_LAST_COUNTS,
+        # On the grid: each picture at its nearest place, repeated until the next one.
+        ("setpts", {"expr": _places(plan)}),
+        *([DEINTERLACE] if plan.interlaced else []),
+        ("fps", {"fps": rate, "round": "near", **first}),
+        # The last picture stays while sound goes on, or where the end is damaged.
+        ("tpad", {"stop": -1, "stop_mode": "clone"}),
+        # From the source's frames to those of the part. The second fps changes nothing: it says
+        # again what the rate is, which setpts makes ffmpeg forget.
+        ("setpts", {"expr": f"PTS-{part.first}"}),
+        ("fps", {"fps": rate}),
+        ("trim", {"start_pts": 0, "end_pts": part.frames}),
+    ]
+    largest = max((rung.width, rung.height) for rung in plan.rungs)
+    steps += colours.to_bt709(plan.colours, _scale(largest)[1])
+    upright = commands.filtered(film[str(plan.stream)], [*steps, _SQUARE])
+    return [
+        commands.filtered(
+            copy,
+            []
+            if (rung.width, rung.height) == largest
+            else [_scale((rung.width, rung.height)), _SQUARE],
+        )
+        for rung, copy in zip(plan.rungs, commands.split(upright, len(plan.rungs)), strict=True)
+    ]
+
+
+def _places(plan: TranscodePlan) -> str:
+    """When pictures are shown, in ticks of the source from the first one."""
+    if plan.slack:
+        return frame_rate.own_places(plan.origin, plan.clock, plan.rate, plan.slack)
+    return f"PTS-({plan.origin})"
+
+
+def _scale(size: tuple[int, int]) -> Filter:
+    return ("scale", {"w": size[0], "h": size[1], "flags": _SCALER})
+
+
+def outputs(
+    plan: TranscodePlan,
+    streams: Sequence[Stream],
+    frames: int,
+    files: Mapping[str, Path],
+    muxer: Options,
+) -> list[Output]:
+    """An encoder and a file for each step.
+
+    Args:
+        plan: of the film.
+        streams: the pictures of each step.
+        frames: how many there are.
+        files: by the names of the steps.
+        muxer: the files' format and its options.
+    """
+    return [
+        commands.output(
+            files[rung.name],
+            [stream],
+            {
+                **{"map_metadata": -1, "map_chapters": -1},
+                **{"fps_mode": "passthrough", "frames:v": frames},
+                **_encoder(plan, rung),
+                **{"flags:v": "+bitexact", "fflags": "+bitexact"},
+                **muxer,
+                "video_track_timescale": plan.timescale,
+            },
+        )
+        for rung, stream in zip(plan.rungs, streams, strict=True)
+    ]
+
+
+def _encoder(plan: TranscodePlan, rung: Rung) -> dict[str, object]:
+    """Options of one step's encoder: closed groups of pictures, all of one length."""
+    key = plan.key_frames
+    options: dict[str, object] = {"g": key, "pix_fmt": "yuv420p", **colours.TAGS}
+    # Segments of three times the key interval stay below 200 % of the average (the same
+    # specification, 1.30): bits may come half as fast again, and be saved up for two seconds.
+    highest, saved = rung.kilobits * 3 // 2, rung.kilobits * 2
+    if rung.codec is Codec.AV1:
+        parameters = f"scd=0:lp={plan.encoder_threads}"
+        options |= {"c:v": "libsvtav1", "preset": _AV1_PRESETS[plan.preset]}
+        return options | {"crf": rung.quality, "svtav1-params": parameters}
+    options |= {"preset": plan.preset, "crf": rung.quality}
+    if rung.codec is Codec.H264:
+        options |= {"c:v": "libx264", "profile:v": "high", "threads": plan.encoder_threads}
+        options |= {"keyint_min": key, "sc_threshold": 0}
+        options |= {"maxrate": f"{highest}k", "bufsize": f"{saved}k"}
+        return options | {"rc_init_occupancy": f"{round(saved * _SAVED_AT_START)}k"}
+    parameters = (
+        f"log-level=error:keyint={key}:min-keyint={key}:scenecut=0:open-gop=0:info=0"
+        f":frame-threads=1:pools={plan.encoder_threads}:const-vbv=1"
+        f":vbv-maxrate={highest}:vbv-bufsize={saved}:vbv-init={_SAVED_AT_START}"
+    )
+    return options | {"c:v": "libx265", "tag:v": "hvc1", "x265-params": parameters}
