@@ -15,6 +15,7 @@ from typing import Literal
 from batch.kind import JobKind, Parameter
 from batch.kinds import KINDS as _LIST
 from worker.domain.errors import ParameterError, Problem
+from worker.job_context import EXIT_STOPPED
 
 __all__ = [
     "EXIT_AGAIN",
@@ -41,8 +42,6 @@ EXIT_BAD_INPUT = 65
 """The input can never succeed (``EX_DATAERR`` of sysexits.h)."""
 EXIT_AGAIN = 75
 """The same job may succeed later, or was interrupted (``EX_TEMPFAIL`` of sysexits.h)."""
-EXIT_STOPPED = 143
-"""Ended by SIGTERM without a checkpoint (128 + 15)."""
 
 KINDS: Mapping[str, JobKind] = MappingProxyType({item.name: item for item in _LIST})
 """Every kind by its name."""

@@ -24,8 +24,7 @@ from batch.operations import find
 from batch.outputs import JobOutputs, OutputStore, Transfers
 from batch.reporting import Identity, JobReporter
 from batch.scratch import Scratch
-from batch.stop import SignalWatch, StopFlag
-from batch.work import ListedFile, Operation, Stop, Work
+from batch.work import ListedFile, Operation, Work
 from worker.domain.errors import (
     EngineError,
     InputError,
@@ -36,6 +35,7 @@ from worker.domain.errors import (
     SafelightError,
     Stopped,
 )
+from worker.job_context import SignalWatch, Stop
 
 if TYPE_CHECKING:
     from worker.ports import Catalog, ObjectStore
@@ -77,7 +77,7 @@ class BadInput(Exception):
 
 def main(arguments: Sequence[str], *, log: TextIO | None = None) -> int:
     """Run one attempt in this process, with its signals, and return the exit code."""
-    stop = StopFlag()
+    stop = Stop()
     # Before anything slow: a signal during the imports of an operation must be heard.
     with SignalWatch(stop) as watch:
         try:
@@ -88,7 +88,11 @@ def main(arguments: Sequence[str], *, log: TextIO | None = None) -> int:
         from batch.job_services import AwsCloud
 
         return perform(
-            order, world=AwsCloud(), stop=stop, log=log or sys.stdout, at_last=watch.at_last
+            order,
+            world=AwsCloud(),
+            stop=stop,
+            log=log or sys.stdout,
+            before_forced_end=watch.before_forced_end,
         )
 
 
@@ -96,16 +100,16 @@ def perform(
     order: JobArguments,
     *,
     world: JobServices,
-    stop: StopFlag,
+    stop: Stop,
     log: TextIO,
     operation: Operation | None = None,
-    at_last: Callable[[Callable[[], None]], None] = lambda _: None,
+    before_forced_end: Callable[[Callable[[], None]], None] = lambda _: None,
 ) -> int:
     """Do what an order says and return the exit code. Raises nothing.
 
     Args:
         operation: None takes that of the kind.
-        at_last: is given what to do before an end by force.
+        before_forced_end: is given what to do before an end by force.
     """
     table = os.environ.get("SAFELIGHT_TABLE")
     identity = Identity(
@@ -120,7 +124,7 @@ def perform(
     with JobReporter(identity, log, catalog=catalog) as reporter:
         attempt = _Attempt(order, world, stop, reporter)
         try:
-            outcome, written = attempt.run(operation, at_last), EXIT_DONE
+            outcome, written = attempt.run(operation, before_forced_end), EXIT_DONE
         except BaseException as error:  # noqa: BLE001 - whatever it is, it has an exit code
             outcome, written = attempt.failed(error)
         reporter.metrics(
@@ -146,7 +150,7 @@ class _Attempt:
     """One attempt and how far it has come."""
 
     def __init__(
-        self, order: JobArguments, world: JobServices, stop: StopFlag, reporter: JobReporter
+        self, order: JobArguments, world: JobServices, stop: Stop, reporter: JobReporter
     ) -> None:
         self._order = order
         self._world = world
@@ -160,14 +164,14 @@ class _Attempt:
         self.bytes_out = 0
 
     def run(
-        self, operation: Operation | None, at_last: Callable[[Callable[[], None]], None]
+        self, operation: Operation | None, before_forced_end: Callable[[Callable[[], None]], None]
     ) -> str:
         """Everything up to the record of success: ``done`` or ``unchanged``."""
         order = self._order
         place = self._world.place(order.output, immutable=order.asset is not None, stop=self._stop)
         self._place = place
         with Scratch(order.scratch) as scratch:
-            at_last(scratch.remove)
+            before_forced_end(scratch.remove)
             before = None if order.force else result.read(place, self._result)
             found = self._look(scratch)
             if before and result.same_request(

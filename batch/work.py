@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from worker.domain.errors import Stopped
+from worker.job_context import Stop
 
 __all__ = [
     "Checkpoint",
@@ -29,30 +30,6 @@ __all__ = [
 Value: TypeAlias = int | float | bool | str | tuple[str, ...]
 """A parameter, read and checked. A ``list`` is a tuple of text; an optional one left out is not
 in the mapping at all."""
-
-
-class Stop(Protocol):
-    """Tells an operation that it must end now. Safe to use from any thread."""
-
-    @property
-    def requested(self) -> bool:
-        """Whether a stop has been asked for. Never becomes false again."""
-        ...
-
-    def check(self) -> None:
-        """Raises ``Stopped`` if a stop has been asked for."""
-        ...
-
-    def add_callback(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call it once when a stop is asked for, at once if that has happened already.
-
-        It runs in another thread, must return quickly and must not raise: terminate a child
-        program, set a flag.
-
-        Returns:
-            A function that takes the callback back; call it when the child program has ended.
-        """
-        ...
 
 
 class Outputs(Protocol):

@@ -32,13 +32,13 @@ from worker.domain.errors import (
     Rejected,
 )
 from worker.domain.image import Limits, Recipe
+from worker.job_context import Stop
 from worker.services.process_files import engine
 from worker.services.process_files.engine import Confinement
 from worker.services.process_files.manifest import Cause, plain
 from worker.services.process_files.names import slug
 from worker.services.process_files.one_file import FileOutcome, FileTask, Setup, too_large
 from worker.services.process_files.pool import Pool
-from worker.services.process_files.stop import Stop
 
 GROUP_PICTURES = 64
 GROUP_BYTES = 2**30

@@ -66,7 +66,7 @@ def test_poison_is_rejected_and_spoils_nothing(engine: Engine, rie: Path, aws: C
     # The sandbox allows more than the container has: the kernel must step in.
     generous = {**aws.environment, "SAFELIGHT_SANDBOX_MEGABYTES": "4000"}
 
-    with function(engine, rie, generous, mem_limit="300m", memswap_limit="300m") as ingest:
+    with function(engine, rie, generous, mem_limit="250m", memswap_limit="250m") as ingest:
         # The second receive: somebody may have died of one of these.
         answer = ingest.invoke(event(messages, receives=2))
 

@@ -12,7 +12,6 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from s3transfer.exceptions import RetriesExceededError
 
-from batch.stop import StopFlag
 from worker.adapters.aws import transfers
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.s3 import S3ObjectStore
@@ -25,6 +24,7 @@ from worker.domain.errors import (
     Stopped,
     Unreachable,
 )
+from worker.job_context import Stop
 
 PART = 5 * 1024**2
 """The smallest part that S3 takes."""
@@ -64,7 +64,7 @@ def test_files_come_back_as_they_went(
         etag=stored.etag,
         size=stored.size,
         progress=arrived.append,
-        stop=StopFlag(),
+        stop=Stop(),
     )
 
     assert copy.read_bytes() == source.read_bytes()
@@ -100,7 +100,7 @@ def test_what_is_not_there(moved: S3Transfers, bucket: str, tmp_path: Path) -> N
 
 def test_a_stop_ends_a_transfer(moved: S3Transfers, bucket: str, tmp_path: Path) -> None:
     """It is ``stopped``; the object is not there, and neither is a file."""
-    stop = StopFlag()
+    stop = Stop()
     stop.request("reclaimed")
     source = tmp_path / "source"
     source.write_bytes(b"1" * 3 * PART)
@@ -118,7 +118,7 @@ def test_a_stop_in_the_middle_ends_a_transfer(
 ) -> None:
     """Ranges that are under way are given up and nothing of them is left."""
     S3ObjectStore(clients).put(bucket, "a", b"1" * 12 * PART, content_type="x/y")
-    stop = StopFlag()
+    stop = Stop()
     moved = S3Transfers(clients, part=PART, threshold=PART)
 
     with warnings.catch_warnings():

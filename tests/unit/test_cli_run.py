@@ -13,11 +13,11 @@ import pytest
 from tests.unit import cli_engines as fakes
 from worker.domain.errors import InputError, StorageFull
 from worker.domain.image import Limits
+from worker.job_context import Stop
 from worker.services.process_files import engine
 from worker.services.process_files.engine import Confinement, Engine
 from worker.services.process_files.manifest import Entry
 from worker.services.process_files.run import RunOptions, RunReport, process_files
-from worker.services.process_files.stop import Stop
 
 
 class Recorder:

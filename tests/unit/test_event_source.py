@@ -14,6 +14,7 @@ from tests.unit.memory_queue import MemoryQueue
 from worker.adapters.event_json import detail
 from worker.domain.asset import Event
 from worker.domain.errors import Conflict, Unreachable
+from worker.job_context import Stop
 from worker.local import event_sink, pipe
 from worker.local.event_source import (
     EventSource,
@@ -26,7 +27,6 @@ from worker.local.event_source import (
 )
 from worker.ports import Message
 from worker.services import ordering
-from worker.services.process_files.stop import Stop
 
 URL = "http://here/000000000000/work.fifo"
 FUNCTION = FunctionConfig(name="ingest", timeout=30, memory=1769)

@@ -28,6 +28,7 @@ from typing import Any
 
 from worker.atomic import staging
 from worker.domain.errors import EngineError, InputError, TransientError
+from worker.job_context import Stop
 from worker.video import (
     audio,
     commands,
@@ -188,10 +189,11 @@ class _Reclaimed(TransientError):
     code = "stopped"
 
 
-class _StopAt:
+class _StopAt(Stop):
     """Asks to stop at a moment of this process's clock."""
 
     def __init__(self, moment: float) -> None:
+        super().__init__()
         self._moment = moment
 
     @property
@@ -370,7 +372,7 @@ def _joined(playlist: Path) -> Path:
     return path
 
 
-def _in_parts(source: Path, preset: str, folder: Path, stop: ffmpeg.StopLike | None = None) -> None:
+def _in_parts(source: Path, preset: str, folder: Path, stop: ffmpeg.Stop | None = None) -> None:
     """A whole transcode as a job does it."""
     scratch = _fresh(folder / "scratch")
     kept = _Store(folder / "kept")

@@ -17,7 +17,7 @@ def folder() -> Path:
     Raises:
         CheckoutMissing: Safelight was installed without its checkout.
     """
-    found = Path(__file__).resolve().parents[3] / "pulumi"
+    found = Path(__file__).resolve().parents[2] / "pulumi"
     if not (found / "__main__.py").is_file():
         raise CheckoutMissing(
             f"there is no Pulumi program in {found}: the local stack is what that program deploys. "

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from worker.domain.errors import SafelightError
+from worker.job_context import Stop
 from worker.ports import Queue
-from worker.services.process_files.stop import Stop
 
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 5.0

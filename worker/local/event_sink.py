@@ -17,10 +17,10 @@ from worker.adapters.event_json import parse
 from worker.adapters.event_log import EventLog
 from worker.domain.asset import Event
 from worker.domain.errors import SafelightError
+from worker.job_context import Stop
 from worker.local import lifecycle
 from worker.local.child import Backoff, arguments, log, stopping
 from worker.ports import Events, Message, Queue
-from worker.services.process_files.stop import Stop
 
 QUEUE = "safelight-local-event-log"
 RULE = "safelight-local-event-log"

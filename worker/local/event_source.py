@@ -24,9 +24,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from worker.domain.errors import Conflict, SafelightError
+from worker.job_context import Stop
 from worker.local.child import Backoff, arguments, log, stopping
 from worker.ports import Message, Queue
-from worker.services.process_files.stop import Stop
 
 POLL_SECONDS = 1
 """Length of a poll. The stop of the stack waits for it, so it is short."""

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.domain.errors import Conflict, SafelightError
+from worker.job_context import Stop
 from worker.local.child import Backoff, arguments, log, stopping
 from worker.local.iam_simulator import Permit, Permits, everything
 from worker.local.roles import ROOT
 from worker.local.root_clients import RootClients
 from worker.ports import Message, Queue
 from worker.services import ordering
-from worker.services.process_files.stop import Stop
 
 BATCH = 10
 """As in the Pulumi program."""

@@ -19,6 +19,7 @@ from worker.adapters.aws.calls import VARIABLE as CALLS
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.disk_errors import disk_call
 from worker.domain.errors import EmulatorError
+from worker.job_context import Stop
 from worker.local import address as addresses
 from worker.local import emulator, event_sink, iam_policies, parent_death_signal, workflows
 from worker.local.address import Address
@@ -28,7 +29,6 @@ from worker.local.deploy.fingerprint import fingerprint
 from worker.local.durable.store import NAME as STATE
 from worker.local.roles import OPERATOR, PLUMBING, Actors, Identities
 from worker.local.supervisor import Child, Supervisor
-from worker.services.process_files.stop import Stop
 from worker.settings import DeletedOriginals
 
 PORT = 4566

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from worker.domain.errors import SafelightError
-from worker.services.process_files.stop import Stop
+from worker.job_context import Stop
 
 POLL_SECONDS = 0.2
 """Between two looks at the children."""

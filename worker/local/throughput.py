@@ -21,10 +21,10 @@ from pathlib import Path
 
 from worker import recipes
 from worker.domain.errors import EngineError
+from worker.job_context import Stop
 from worker.local.address import EVENTS, Address
 from worker.local.emulator import free_port
 from worker.local.stack import Stack, StackOptions
-from worker.services.process_files.stop import Stop
 
 PATIENCE_SECONDS = 60.0
 """Without a single new asset for so long, something is broken."""

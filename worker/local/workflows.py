@@ -31,8 +31,8 @@ from worker.ports import Queue
 if TYPE_CHECKING:
     from types_boto3_stepfunctions import SFNClient
 
+    from worker.job_context import Stop
     from worker.local.batch.jobs import LocalJobs
-    from worker.services.process_files.stop import Stop
 
 QUEUE = "safelight-local-heavy"
 SUBMIT_JOB = "arn:aws:states:::batch:submitJob.sync"

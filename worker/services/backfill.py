@@ -208,7 +208,7 @@ def run(
     progress: BackfillProgress,
     save: Callable[[BackfillProgress], None],
     stopped: Callable[[], bool] = lambda: False,
-    pause: Callable[[float], None] = time.sleep,
+    pause: Callable[[float], object] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> BackfillProgress:
     """Enqueue objects, at most ``rate`` a second, until there are no more or somebody stops it.

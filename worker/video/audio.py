@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.domain.errors import DamagedInput, Reason
+from worker.job_context import Stop
 from worker.video import commands, ffmpeg, fmp4
 from worker.video.commands import Filter, Options, Output, Stream
-from worker.video.ffmpeg import Pipes, StopLike
+from worker.video.ffmpeg import Pipes
 from worker.video.filters import since
 from worker.video.limits import GIBIBYTE, ProgramLimits
 from worker.video.normalised_audio import evened
@@ -69,7 +70,7 @@ def make(
     path: Path,
     *,
     limits: ProgramLimits = LIMITS,
-    stop: StopLike | None = None,
+    stop: Stop | None = None,
 ) -> Loudness:
     """Measure a track and encode it to AAC in a fragmented MP4, as long as the picture.
 
@@ -91,7 +92,7 @@ def measure(
     *,
     uneven: bool = False,
     limits: ProgramLimits = LIMITS,
-    stop: StopLike | None = None,
+    stop: Stop | None = None,
 ) -> Loudness:
     """Measure a track by EBU R 128, on the very samples that would be encoded.
 
@@ -136,7 +137,7 @@ def _heard(
     *,
     uneven: bool,
     limits: ProgramLimits,
-    stop: StopLike | None,
+    stop: Stop | None,
 ) -> Iterator[tuple[Stream, Pipes]]:
     """The samples of a track, and what whoever reads them is to read from."""
     if not uneven:
@@ -190,7 +191,7 @@ def encode(
     *,
     uneven: bool = False,
     limits: ProgramLimits = LIMITS,
-    stop: StopLike | None = None,
+    stop: Stop | None = None,
 ) -> None:
     """Encode a track to AAC in a fragmented MP4; ``uneven`` as for :func:`measure`."""
     with _heard(plan, sound, source, uneven=uneven, limits=limits, stop=stop) as (track, pipes):

@@ -17,9 +17,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from worker.domain.errors import DamagedInput, Reason
+from worker.job_context import Stop
 from worker.video import colours, commands, ffmpeg, fmp4, frame_rate
 from worker.video.commands import Filter, Options, Output, Stream
-from worker.video.ffmpeg import StopLike
 from worker.video.ffmpeg_errors import MostlyDamaged
 from worker.video.ffmpeg_output import Decoded
 from worker.video.filters import DEINTERLACE, require_tone_mapping
@@ -79,7 +79,7 @@ def encode(
     *,
     threads: int,
     limits: ProgramLimits = LIMITS,
-    stop: StopLike | None = None,
+    stop: Stop | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Encoded:
     """Encode one part.

@@ -32,16 +32,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from worker.domain.errors import ConfigurationError, DamagedInput, Rejected, Stopped, TransientError
+from worker.job_context import Stop
 from worker.video import ffmpeg_errors as verdict
 from worker.video import structure
 from worker.video.ffmpeg_inputs import guarded, read_files
 from worker.video.ffmpeg_output import Decoded, Errors, Meter
 from worker.video.limits import ProgramLimits
 
-__all__ = ["Pipes", "ProgramLimits", "StopLike", "command_line", "input_url", "run"]
+__all__ = ["Pipes", "ProgramLimits", "Stop", "command_line", "input_url", "run"]
 
 Error = TypeVar("Error", bound=Exception)
 
@@ -54,19 +55,6 @@ _ERROR_RATE = "0.2"
 _MOST_OPENED = 8
 _REPORT_LEVEL = 40
 """Of messages in the report, ``verbose``: the counts of decoded frames are among them."""
-
-
-class StopLike(Protocol):
-    """Whether the job that this run belongs to is to end."""
-
-    @property
-    def requested(self) -> bool:
-        """Whether to stop as soon as can be."""
-        ...
-
-    def check(self) -> None:
-        """Raise the error that ends the job, if it is to end."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +76,7 @@ def run(
     arguments: Sequence[str],
     *,
     limits: ProgramLimits,
-    stop: StopLike | None = None,
+    stop: Stop | None = None,
     progress: Callable[[float], None] | None = None,
     capture: bool = False,
     program: str = "ffmpeg",
@@ -264,7 +252,7 @@ class _FfmpegRun:
         python = [sys.executable, "-I", "-S", str(_LAUNCHER)]
         return [*python, *map(str, limits), "--", *command]
 
-    def attend(self, stop: StopLike | None) -> bool:
+    def attend(self, stop: Stop | None) -> bool:
         """Stay until it has ended, True if the job is to stop; raises when a limit is passed."""
         started = moved = time.monotonic()
         assert self._process.stderr is not None

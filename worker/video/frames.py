@@ -24,9 +24,10 @@ import pyvips
 
 from worker.domain.errors import DamagedInput, Reason, Rejected
 from worker.imaging.geometry import Size
+from worker.job_context import Stop
 from worker.video import colours, commands, timeline
 from worker.video.commands import Filter, Options
-from worker.video.ffmpeg import StopLike, run
+from worker.video.ffmpeg import run
 from worker.video.filters import DEINTERLACE, require_tone_mapping
 from worker.video.last_frame import LastFrame
 from worker.video.limits import GIBIBYTE, ProgramLimits, VideoLimits, for_file
@@ -72,7 +73,7 @@ class FrameSource:
     track: VideoTrack
     timeline: Timeline
     threads: int
-    stop: StopLike | None
+    stop: Stop | None
 
     @property
     def seconds(self) -> float:
@@ -107,7 +108,7 @@ class FrameSource:
 
 
 def open_film(
-    path: Path, *, max_seconds: float, threads: int, stop: StopLike | None = None
+    path: Path, *, max_seconds: float, threads: int, stop: Stop | None = None
 ) -> FrameSource:
     """Probe a video and read when its pictures are shown.
 

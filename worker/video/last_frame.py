@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.video.ffmpeg import StopLike
+from worker.job_context import Stop
 from worker.video.limits import ProgramLimits
 from worker.video.timing import measure
 from worker.video.tracks import AudioTrack, VideoProbe
@@ -26,7 +26,7 @@ class LastFrame:
     path: Path
     probe: VideoProbe
     limits: ProgramLimits
-    stop: StopLike | None = None
+    stop: Stop | None = None
 
     def until(self, end: float) -> float:
         """Where the last picture ends, as a time stamp in seconds.

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.domain.errors import SafelightError
+from worker.job_context import Stop
 from worker.video import commands, ffmpeg
 from worker.video.commands import Filter, Options, Stream
-from worker.video.ffmpeg import Pipes, StopLike
+from worker.video.ffmpeg import Pipes
 from worker.video.filters import since
 from worker.video.limits import ProgramLimits
 
@@ -45,7 +46,7 @@ def evened(
     layout: str,
     origin: float,
     limits: ProgramLimits,
-    stop: StopLike | None = None,
+    stop: Stop | None = None,
 ) -> Iterator[NormalisedAudio]:
     """Run the first program for as long as the block lasts.
 

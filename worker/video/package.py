@@ -16,8 +16,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from worker.domain.errors import EngineError
+from worker.job_context import Stop
 from worker.video import audio, codec_names, commands, ffmpeg, fmp4
-from worker.video.ffmpeg import StopLike
 from worker.video.fmp4 import Track
 from worker.video.ladder import Rung
 from worker.video.languages import tag
@@ -69,7 +69,7 @@ def package(
     folder: Path,
     *,
     scratch: Path,
-    stop: StopLike | None = None,
+    stop: Stop | None = None,
 ) -> tuple[Stream, ...]:
     """Write everything that is served below ``folder``.
 
@@ -127,7 +127,7 @@ def _video(
     *,
     place: Path | None,
     joined: Path | None,
-    stop: StopLike | None,
+    stop: Stop | None,
 ) -> Stream:
     """Write one step's segments, and all of it as one file if ``joined`` is given."""
     each = plan.segment_frames // plan.key_frames
@@ -167,9 +167,7 @@ def _video(
     return Stream(name=rung.name, codec=codec, segments=tuple(segments))
 
 
-def _sound(
-    plan: TranscodePlan, name: str, path: Path, place: Path, stop: StopLike | None
-) -> Stream:
+def _sound(plan: TranscodePlan, name: str, path: Path, place: Path, stop: Stop | None) -> Stream:
     """Write one track's segments: AAC frames are shared out where the picture's segments begin."""
     track = fmp4.read(path)
     place.mkdir(parents=True)
@@ -306,7 +304,7 @@ def _progressive(
     joined: Path,
     sounds: Sequence[Path],
     path: Path,
-    stop: StopLike | None,
+    stop: Stop | None,
 ) -> None:
     """The first step with all sound in one file whose index comes first."""
     # As they are: ffmpeg would otherwise begin each input at its own first packet, which of sound

@@ -21,8 +21,9 @@ from worker.imaging.animation import written_delays
 from worker.imaging.encode import Extras, Picture, encode
 from worker.imaging.geometry import Size
 from worker.imaging.operations.vision import Step, silent
+from worker.job_context import Stop
 from worker.video import colours, commands, frames
-from worker.video.ffmpeg import StopLike, run
+from worker.video.ffmpeg import run
 from worker.video.frames import Frame, FrameSource, image
 from worker.video.limits import GIBIBYTE, ProgramLimits
 from worker.video.poster import judge
@@ -214,7 +215,7 @@ def write_mp4(
     quality: int,
     most: int,
     threads: int,
-    stop: StopLike | None = None,
+    stop: Stop | None = None,
 ) -> PreviewResult:
     """Write a silent H.264 MP4, index first, that every browser plays.
 

@@ -27,9 +27,10 @@ from worker.domain.errors import (
     Reason,
     UnsupportedInput,
 )
+from worker.job_context import Stop
 from worker.video import commands, structure
 from worker.video import probe_read as read
-from worker.video.ffmpeg import StopLike, input_url, run
+from worker.video.ffmpeg import input_url, run
 from worker.video.limits import VideoLimits
 from worker.video.timing import Timing, measure
 from worker.video.tracks import AudioTrack, SubtitleTrack, VideoProbe, VideoTrack
@@ -64,7 +65,7 @@ def probe(
     *,
     need_video: bool = True,
     deep: bool = False,
-    stop: StopLike | None = None,
+    stop: Stop | None = None,
 ) -> VideoProbe:
     """Say what a file is.
 
@@ -163,7 +164,7 @@ def _size(path: Path, limits: VideoLimits) -> int:
     return size
 
 
-def _report(path: Path, limits: VideoLimits, *, known: bool, stop: StopLike | None) -> Report:
+def _report(path: Path, limits: VideoLimits, *, known: bool, stop: Stop | None) -> Report:
     """What ffprobe says of the container and its streams."""
     source = input_url(path)
     try:
@@ -229,7 +230,7 @@ def _check_dolby_vision(stream: read.Json) -> None:
         )
 
 
-def _decode_one(path: Path, stream: read.Json, limits: VideoLimits, stop: StopLike | None) -> None:
+def _decode_one(path: Path, stream: read.Json, limits: VideoLimits, stop: Stop | None) -> None:
     """Decode the first frame that can be, into the pixel format everything here starts from."""
     small = commands.filtered(
         commands.source(path, {"threads": 1})[str(stream["index"])],

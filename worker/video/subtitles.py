@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.domain.errors import EngineError, Reason, Rejected
+from worker.job_context import Stop
 from worker.video import commands
-from worker.video.ffmpeg import StopLike, run
+from worker.video.ffmpeg import run
 from worker.video.limits import ProgramLimits
 from worker.video.tracks import SubtitleTrack, VideoProbe
 from worker.video.webvtt import tidy
@@ -48,7 +49,7 @@ def extract(
     *,
     languages: Sequence[str] = (),
     limits: ProgramLimits,
-    stop: StopLike | None = None,
+    stop: Stop | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> tuple[list[Extracted], list[Skipped]]:
     """Write the text tracks into ``folder``, their times counted from the first picture.
@@ -123,7 +124,7 @@ def _write(
     folder: Path,
     *,
     limits: ProgramLimits,
-    stop: StopLike | None,
+    stop: Stop | None,
     progress: Callable[[float], None] | None = None,
 ) -> None:
     source = commands.source(path)
@@ -142,7 +143,7 @@ def _one_by_one(
     folder: Path,
     *,
     limits: ProgramLimits,
-    stop: StopLike | None,
+    stop: Stop | None,
 ) -> set[str]:
     """Names of the tracks that cannot be written even alone."""
     failed: set[str] = set()

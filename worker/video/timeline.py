@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from worker.domain.errors import DamagedInput, LimitExceeded, Reason
+from worker.job_context import Stop
 from worker.video import ffmpeg, frame_rate, timing
-from worker.video.ffmpeg import StopLike
 from worker.video.last_frame import LastFrame
 from worker.video.limits import MEBIBYTE, ProgramLimits
 
@@ -85,7 +85,7 @@ def read(
     most_rate: float,
     most_seconds: float,
     limits: ProgramLimits,
-    stop: StopLike | None = None,
+    stop: Stop | None = None,
 ) -> Timeline:
     """Read the time stamps of one track.
 

@@ -14,7 +14,8 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
-from worker.video.ffmpeg import StopLike, input_url, run
+from worker.job_context import Stop
+from worker.video.ffmpeg import input_url, run
 from worker.video.limits import ProgramLimits
 
 _MOST_PACKETS = 4_000_000  # 48 hours at 23 frames a second; 32 MB of time stamps
@@ -85,7 +86,7 @@ def measure(
     limits: ProgramLimits,
     *,
     seconds: float | None = None,
-    stop: StopLike | None = None,
+    stop: Stop | None = None,
 ) -> Timing:
     """Read the time stamps of a stream.
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from threading import Event, Lock
+from threading import Event
 from typing import Protocol
 
 from worker.domain.errors import DamagedInput, Reason, TransientError
+from worker.job_context import Stop
 from worker.video import audio, encode, package
-from worker.video.ffmpeg import StopLike
 from worker.video.package import Stream
 from worker.video.segments import Chunk
 from worker.video.transcode_plan import TranscodePlan
@@ -106,7 +106,7 @@ def encode_parts(
     scratch: Path,
     pieces: ChunkStore,
     threads: int,
-    stop: StopLike | None = None,
+    stop: Stop | None = None,
     progress: Progress | None = None,
 ) -> Mapping[int, Mapping[str, Path]]:
     """Encode those of the parts that are not finished yet.
@@ -192,7 +192,7 @@ def encode_film(
     scratch: Path,
     pieces: ChunkStore,
     threads: int,
-    stop: StopLike | None = None,
+    stop: Stop | None = None,
     progress: Progress | None = None,
 ) -> tuple[Sequence[Mapping[str, Path]], tuple[Path, ...]]:
     """Everything that is not finished yet: all parts, and the sound beside them.
@@ -224,7 +224,7 @@ def encode_film(
         return [parts[number] for number in range(len(plan.parts))], sounds.result()
 
 
-class _Shared:
+class _Shared(Stop):
     """What parts that are encoded at the same time share: a stop and one measure of progress."""
 
     def __init__(
@@ -233,14 +233,14 @@ class _Shared:
         wanted: Sequence[Chunk],
         missing: Sequence[Chunk],
         *,
-        stop: StopLike | None,
+        stop: Stop | None,
         progress: Progress | None,
     ) -> None:
+        super().__init__()
         self._plan = plan
         self._stop = stop
         self._tell = progress
         self._given_up = Event()
-        self._lock = Lock()
         self._total = max(1, sum(part.frames for part in wanted))
         self._before = self._total - sum(part.frames for part in missing)
         self._done: dict[int, float] = {}
@@ -290,7 +290,7 @@ def encode_sounds(
     *,
     scratch: Path,
     pieces: ChunkStore,
-    stop: StopLike | None = None,
+    stop: Stop | None = None,
     progress: Progress | None = None,
 ) -> tuple[Path, ...]:
     """Measure and encode every track of sound that is not finished yet."""

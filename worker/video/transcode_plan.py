@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from worker.domain.errors import ConfigurationError, Reason, UnsupportedInput
+from worker.job_context import Stop
 from worker.video import colours, ladder, segments, timeline
 from worker.video.colours import Colours
-from worker.video.ffmpeg import StopLike
 from worker.video.ladder import Codec, Rung
 from worker.video.last_frame import LastFrame, heard
 from worker.video.limits import ProgramLimits
@@ -137,7 +137,7 @@ def make(
     *,
     source: str,
     limits: ProgramLimits,
-    stop: StopLike | None = None,
+    stop: Stop | None = None,
 ) -> TranscodePlan:
     """Decide everything; reads the source's packets, decodes nothing.
 

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from worker.domain.errors import DamagedInput, LimitExceeded, Reason
+from worker.job_context import Stop
 from worker.video import commands
 from worker.video.commands import Filter, Stream
-from worker.video.ffmpeg import Pipes, StopLike, run
+from worker.video.ffmpeg import Pipes, run
 from worker.video.filters import since
 from worker.video.limits import ProgramLimits
 from worker.video.normalised_audio import evened
@@ -84,7 +85,7 @@ def read(
     origin: float,
     most_seconds: float,
     limits: ProgramLimits,
-    stop: StopLike | None = None,
+    stop: Stop | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Waveform:
     """Read the curve of a sound track.

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 
 from batch.arguments import read_order
 from batch.runner import perform
-from batch.stop import SignalWatch, StopFlag
 from batch.work import Work
 from tests.unit.batch.worlds import World
+from worker.job_context import SignalWatch, Stop
 
 
 def orderly(work: Work) -> Mapping[str, object]:
@@ -45,7 +45,7 @@ def main() -> int:
     """Run it."""
     mode, scratch, out, grace = sys.argv[1:]
     order = read_order(["poster", "--input", __file__, "--output", out, "--scratch", scratch], {})
-    stop = StopFlag()
+    stop = Stop()
     with SignalWatch(stop, grace=float(grace)) as watch:
         return perform(
             order,
@@ -53,7 +53,7 @@ def main() -> int:
             stop=stop,
             log=sys.stdout,
             operation={"orderly": orderly, "deaf": deaf}[mode],
-            at_last=watch.at_last,
+            before_forced_end=watch.before_forced_end,
         )
 
 

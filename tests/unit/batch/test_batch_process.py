@@ -12,9 +12,9 @@ from PIL import Image
 
 from batch.operations import batch_process
 from batch.operations.batch_process import grouped, placed, share
-from batch.stop import StopFlag
 from batch.work import ListedFile
 from tests.unit.batch.worlds import World, attempt
+from worker.job_context import Stop
 from worker.services.process_files.pool import Pool
 
 SMALL = """
@@ -248,7 +248,7 @@ def test_a_stopped_library_goes_on(
     """What was stored before the stop is not processed again, and the manifest is whole."""
     line = ["batch-process", "--input", str(library), "--output", str(tmp_path / "out")]
     line += ["--param", recipe, "--threads", "1"]
-    stop = StopFlag()
+    stop = Stop()
     given: list[int] = []
     run = Pool.run
 
@@ -261,7 +261,7 @@ def test_a_stopped_library_goes_on(
     flag = stop
     monkeypatch.setattr(Pool, "run", counted)
     first = attempt(*line, stop=stop)
-    flag = StopFlag()
+    flag = Stop()
     second = attempt(*line)
 
     assert (first.code, second.code) == (75, 0)

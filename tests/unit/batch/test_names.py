@@ -11,9 +11,9 @@ import pytest
 
 from batch.arguments import read_order
 from batch.runner import perform
-from batch.stop import StopFlag
 from batch.work import Work
 from tests.unit.batch.worlds import World, attempt
+from worker.job_context import Stop
 
 NAMES = (
     # As macOS names screen recordings: a narrow no-break space.
@@ -82,7 +82,7 @@ def test_lines_about_a_name_that_is_no_text_are_written(tmp_path: Path) -> None:
     written = io.BytesIO()
     order = read_order(["poster", "--input", str(film), "--output", str(out)], {})
     with io.TextIOWrapper(written, "utf-8") as log:
-        perform(order, world=World(), stop=StopFlag(), log=log, operation=sized)
+        perform(order, world=World(), stop=Stop(), log=log, operation=sized)
         lines = [json.loads(line) for line in written.getvalue().splitlines()]
 
     assert [line["output"] for line in lines if line.get("event") == "started"] == [str(out)]

@@ -10,11 +10,11 @@ import pytest
 
 from batch.addresses import S3Address, read_address
 from batch.outputs import JobOutputs, LocalOutputStore, OutputStore, S3OutputStore, content_type_of
-from batch.stop import StopFlag
 from tests.unit.batch.worlds import MemoryTransfers
 from tests.unit.fakes import MemoryStore
 from worker.atomic import STAGING_PREFIX, locked_staging
 from worker.domain.errors import EngineError, InputError, SafelightError, Stopped, StorageFull
+from worker.job_context import Stop
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -220,7 +220,7 @@ def test_a_stopped_job_stores_nothing_more(
     tmp_path: Path, place: OutputStore, made: Callable[[str, bytes], Path]
 ) -> None:
     """A long list of results ends between two files."""
-    stop = StopFlag()
+    stop = Stop()
     stop.request("enough")
 
     with pytest.raises(Stopped):

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from batch.arguments import read_order
-from batch.stop import StopFlag
 from batch.work import Operation, Work
 from tests.unit.batch.worlds import World, attempt
 from worker.domain.asset import JobRecord
@@ -26,6 +25,7 @@ from worker.domain.errors import (
     Throttled,
     Unreachable,
 )
+from worker.job_context import Stop
 
 ASSET = "7b6b3b1c-2f6e-4a57-9c55-0d1d5ad1c001"
 
@@ -247,10 +247,10 @@ def test_checkpoints_outlive_a_failed_attempt(usual: list[str], tmp_path: Path) 
 def test_a_stop_ends_in_order(usual: list[str], tmp_path: Path) -> None:
     """A stop while it works is 75 and ``stopped``, whatever error the operation makes of it."""
     for error in (None, EngineError("the child program was killed")):
-        stop = StopFlag()
+        stop = Stop()
 
         def operation(
-            work: Work, stop: StopFlag = stop, error: SafelightError | None = error
+            work: Work, stop: Stop = stop, error: SafelightError | None = error
         ) -> Mapping[str, object]:
             stop.request("reclaimed")
             if error is not None:
@@ -266,7 +266,7 @@ def test_a_stop_ends_in_order(usual: list[str], tmp_path: Path) -> None:
 
 def test_a_verdict_counts_even_when_a_stop_comes(usual: list[str]) -> None:
     """What is known about the input is not forgotten because of the stop."""
-    stop = StopFlag()
+    stop = Stop()
 
     def operation(work: Work) -> Mapping[str, object]:
         stop.request("reclaimed")

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from batch.catalogue import EXIT_AGAIN, EXIT_STOPPED
-from batch.stop import StopFlag
 from worker.domain.errors import Stopped
+from worker.job_context import Stop
 
 ROOT = Path(__file__).parents[3]
 
@@ -66,7 +66,7 @@ def test_a_second_signal_waits_no_longer(tmp_path: Path) -> None:
 
 def test_a_flag_calls_back_once() -> None:
     """Callbacks run when asked, at once if it has happened, and not after being taken back."""
-    stop, heard = StopFlag(), []
+    stop, heard = Stop(), []
     stop.add_callback(lambda: heard.append("first"))
     take_back = stop.add_callback(lambda: heard.append("taken back"))
     take_back()

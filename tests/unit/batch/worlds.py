@@ -13,11 +13,11 @@ from batch.addresses import S3Address, read_address
 from batch.arguments import read_order
 from batch.outputs import LocalOutputStore, OutputStore, S3OutputStore, Transfers
 from batch.runner import perform
-from batch.stop import StopFlag
-from batch.work import Operation, Stop
+from batch.work import Operation
 from tests.unit.fakes import MemoryCatalog, MemoryStore
 from worker.domain.asset import JobRecord
 from worker.domain.errors import ObjectChanged
+from worker.job_context import Stop
 from worker.ports import Catalog, ObjectStore
 
 
@@ -126,13 +126,11 @@ def attempt(
     *arguments: str,
     operation: Operation | None = None,
     world: World | None = None,
-    stop: StopFlag | None = None,
+    stop: Stop | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Ended:
     """Run one attempt in this process."""
     log = io.StringIO()
     order = read_order(arguments, environment or {})
-    code = perform(
-        order, world=world or World(), stop=stop or StopFlag(), log=log, operation=operation
-    )
+    code = perform(order, world=world or World(), stop=stop or Stop(), log=log, operation=operation)
     return Ended(code, [json.loads(line) for line in log.getvalue().splitlines()])

@@ -24,7 +24,7 @@ REPOSITORIES = f"function_repository={FUNCTION}\nbatch_repository={BATCH}\n"
 def facts(*, own: str = "yes", function: str = "amd64", batch: str = "amd64") -> Rule:
     """What the configuration says."""
     text = f"own_registry={own}\nimages_named=\nfunction_arch={function}\nbatch_arch={batch}\n"
-    return rule("python", r"^-m worker\.local\.infra facts", text + "aws_profile=''\n")
+    return rule("python", r"^-m worker.infra facts", text + "aws_profile=''\n")
 
 
 def python(*first: Rule, known: Rule | None = None) -> list[Rule]:
@@ -32,10 +32,10 @@ def python(*first: Rule, known: Rule | None = None) -> list[Rule]:
     return [
         *first,
         known or facts(),
-        rule("python", r"^-m worker\.local\.infra check", "no mistakes\n"),
-        rule("python", r"^-m worker\.local\.infra first"),
-        rule("python", r"^-m worker\.local\.infra repositories", REPOSITORIES, after="--target"),
-        rule("python", r"^-m worker\.local\.infra repositories", code=2),
+        rule("python", r"^-m worker.infra check", "no mistakes\n"),
+        rule("python", r"^-m worker.infra first"),
+        rule("python", r"^-m worker.infra repositories", REPOSITORIES, after="--target"),
+        rule("python", r"^-m worker.infra repositories", code=2),
         rule("python", r"images/tools/aws_account\.py", "123456789012\n"),
         rule("python", r"images/tools/ecr_digest\.py"),
         rule("python", r"images/tools/ecr_password\.py", "secret\n"),

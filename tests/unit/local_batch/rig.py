@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from worker.domain.job import JobRequest, JobState
+from worker.job_context import Stop
 from worker.local.batch.execution import ProcessExecutor, Task
 from worker.local.batch.jobs import LocalJobs
 from worker.local.batch.resources import Resources
 from worker.local.batch.runner import Runner
 from worker.local.batch.table import opened
-from worker.services.process_files.stop import Stop
 
 PATIENCE_SECONDS = 60.0
 """Before a test that waits for something gives up; nothing waits for so long."""

@@ -12,11 +12,11 @@ import pytest
 from tests.unit.local_batch.rig import FOREVER, OK, RESOURCES, STUBBORN, Rig, ends_with
 from worker.domain.errors import ConfigurationError, InputError
 from worker.domain.job import JobState
+from worker.job_context import Stop
 from worker.local.batch.execution import start_ticks
 from worker.local.batch.jobs import LocalJobs
 from worker.local.batch.resources import EXITED, NOT_STARTED, TIMED_OUT
 from worker.local.batch.runner import Runner
-from worker.services.process_files.stop import Stop
 
 
 @pytest.fixture

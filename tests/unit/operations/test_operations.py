@@ -16,13 +16,13 @@ from PIL import Image
 from batch.catalogue import EXIT_BAD_INPUT, EXIT_DONE, KINDS
 from batch.operations import find
 from batch.parameters import read
-from batch.stop import StopFlag
 from batch.work import Work
 from tests.unit.batch.worlds import attempt
 from tests.unit.hostile import png_claiming
 from tests.unit.operations.scenes import calm, noisy, photographed, scenery, sheet, turned_camera
 from tests.unit.operations.test_background import scene as subject_scene
 from worker.domain.errors import Stopped
+from worker.job_context import Stop
 
 OURS = ("denoise", "stitch", "hdr-merge", "document", "restore", "background")
 """The kinds whose operations these are."""
@@ -175,7 +175,7 @@ def test_a_mask_is_the_second_input(tmp_path: Path) -> None:
 
 def test_a_job_that_is_stopped_can_be_tried_again(tmp_path: Path) -> None:
     """Stopped between two steps, it raises what the runner turns into the code for that."""
-    stop = StopFlag()
+    stop = Stop()
 
     def progress(share: float, what: str) -> None:
         if what.startswith("tile"):

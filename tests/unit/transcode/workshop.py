@@ -10,6 +10,7 @@ from pathlib import Path
 from batch.catalogue import kind
 from batch.operations import find
 from batch.work import Stopped, Value, Work
+from worker.job_context import Stop
 
 
 class Folder:
@@ -64,10 +65,11 @@ class Folder:
         }
 
 
-class CountedStop:
+class CountedStop(Stop):
     """Asks to stop after it has been looked at so many times."""
 
     def __init__(self, looks: int | None = None) -> None:
+        super().__init__()
         self._left = looks
 
     @property

@@ -27,6 +27,7 @@ from worker.domain.errors import (
     TransientError,
     UnsupportedInput,
 )
+from worker.job_context import Stop
 from worker.video.ffmpeg import command_line, input_url, run
 from worker.video.ffmpeg_errors import judge
 from worker.video.ffmpeg_inputs import guarded, read_files
@@ -34,18 +35,6 @@ from worker.video.limits import ProgramLimits, VideoLimits, for_file
 
 LIMITS = ProgramLimits(wall_seconds=60)
 FOR_EVER = ("-re", "-f", "lavfi", "-i", "testsrc2=size=32x32", "-f", "null", "-")
-
-
-class Switch:
-    """A stop that can be asked for."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    def check(self) -> None:
-        """As a job's."""
-        if self.requested:
-            raise Stopped("stopped by a test")
 
 
 # --- command lines ------------------------------------------------------------------------------
@@ -203,12 +192,12 @@ def test_memory_is_limited() -> None:
 @needs_ffmpeg
 def test_a_stop_ends_it_at_once() -> None:
     """The job's own error comes out, and no program is left behind."""
-    switch = Switch()
+    switch = Stop()
     told = threading.Event()
 
     def flip(seconds: float) -> None:
         told.set()
-        switch.requested = True
+        switch.request("stopped by a test")
 
     with pytest.raises(Stopped, match="by a test"):
         run(FOR_EVER, limits=LIMITS, stop=switch, progress=flip)

@@ -4,12 +4,13 @@ for what is stored."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from batch.catalogue import kind
 from batch.work import Value, Work
+from worker.job_context import Stop
 
 
 @dataclass
@@ -58,19 +59,6 @@ class NoCheckpoint:
         """Nothing to do."""
 
 
-class NoStop:
-    """Never stops."""
-
-    requested = False
-
-    def check(self) -> None:
-        """Goes on."""
-
-    def add_callback(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Never called."""
-        return lambda: None
-
-
 def work(name: str, source: Path, folder: Path, **given: Value) -> tuple[Work, FolderOutputs]:
     """An attempt at a job of a kind, with its defaults; outputs go to ``folder/out``."""
     defaults = {each.name: each.default for each in kind(name).parameters}
@@ -87,7 +75,7 @@ def work(name: str, source: Path, folder: Path, **given: Value) -> tuple[Work, F
             scratch=scratch,
             outputs=outputs,
             checkpoint=NoCheckpoint(),
-            stop=NoStop(),
+            stop=Stop(),
             progress=lambda share, what: None,
             threads=1,
         ),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -27,6 +27,7 @@ from worker.domain.errors import (
     Stopped,
     Unreachable,
 )
+from worker.job_context import Stop
 
 if TYPE_CHECKING:
     from s3transfer.manager import TransferManager
@@ -38,16 +39,6 @@ THRESHOLD_BYTES = 64 * 1024**2
 """Smaller files go in one request."""
 PARALLEL = 8
 """Requests at the same time: about a gigabit for each on EC2."""
-
-
-class Stoppable(Protocol):
-    """Whatever can say that a transfer must end."""
-
-    def check(self) -> None:
-        """Raises ``Stopped``."""
-
-    def add_callback(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call it when a stop is asked for; returns how to take it back."""
 
 
 class S3Transfers:
@@ -73,7 +64,7 @@ class S3Transfers:
         *,
         etag: str | None = None,
         size: int | None = None,
-        stop: Stoppable | None = None,
+        stop: Stop | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> None:
         """Write an object to a file that does not exist yet.
@@ -112,7 +103,7 @@ class S3Transfers:
         content_type: str,
         cache_control: str = "",
         metadata: Mapping[str, str] | None = None,
-        stop: Stoppable | None = None,
+        stop: Stop | None = None,
     ) -> None:
         """Write a file to an object. Overwrites.
 
@@ -151,7 +142,7 @@ class S3Transfers:
         return self._made
 
 
-def _wait(future: Any, stop: Stoppable | None) -> None:
+def _wait(future: Any, stop: Stop | None) -> None:
     if stop is None:
         future.result()
         return
@@ -189,7 +180,7 @@ def _told(progress: Callable[[int], None] | None) -> list[Any]:
 
 
 @contextmanager
-def _transfer(what: str, path: Path, stop: Stoppable | None) -> Iterator[None]:
+def _transfer(what: str, path: Path, stop: Stop | None) -> Iterator[None]:
     """Map what s3transfer raises: botocore's errors, its own, and those of the disk."""
     from s3transfer.exceptions import (
         CancelledError,

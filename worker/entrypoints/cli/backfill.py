@@ -74,8 +74,8 @@ def command(
     as_json: bool,
 ) -> int:
     """Ingest objects that are in the intake bucket already, at a set rate."""
+    from worker.job_context import Stop
     from worker.services import backfill
-    from worker.services.process_files.stop import Stop
 
     if (place is None) == (inventory is None):
         raise click.UsageError("either s3://BUCKET/PREFIX or --inventory FILE")

@@ -61,9 +61,9 @@ def spot_command(
     A job gets SIGTERM, after the notice SIGKILL, and ends with the status reason
     `Host EC2 (instance i-...) terminated.`: its kind's rules say whether it is tried again.
     """
+    from worker.job_context import Stop
     from worker.local.address import JOBS
     from worker.local.batch.jobs import LocalJobs
-    from worker.services.process_files.stop import Stop
 
     if times is not None and every is None:
         raise click.UsageError("--times needs --every")

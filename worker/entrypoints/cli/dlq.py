@@ -159,7 +159,7 @@ def redrive_command(
     recorded once is not recorded again. What can never succeed
     (message_malformed, no_upload) stays, unless --cause or --id names it.
     """
-    from worker.services.process_files.stop import Stop
+    from worker.job_context import Stop
 
     stop = Stop()
     with stop.on_signals():
@@ -185,7 +185,7 @@ def drop_command(
     as_json: bool,
 ) -> int:
     """Delete messages for good: those of a cause, single ones, or --all."""
-    from worker.services.process_files.stop import Stop
+    from worker.job_context import Stop
 
     if not (everything or causes or ids):
         raise click.UsageError("say which: --cause, --id, or --all")

@@ -78,10 +78,10 @@ def command(
     lead out of them, and the output folder. A link that is named itself is followed.
     """
     from worker import recipes
+    from worker.job_context import Stop
     from worker.services.process_files import engine
     from worker.services.process_files.engine import Confinement
     from worker.services.process_files.run import RunOptions, process_files
-    from worker.services.process_files.stop import Stop
 
     order = RunOptions(
         inputs=inputs,

@@ -188,8 +188,8 @@ def _await(jobs: Jobs, ids: Sequence[str], *, follow: bool, as_json: bool) -> in
 def _run_local(
     made: Sequence[JobRequest], image: str | None, *, follow: bool, as_json: bool
 ) -> int:
+    from worker.job_context import Stop
     from worker.local.batch.run_local import run_local
-    from worker.services.process_files.stop import Stop
 
     stop = Stop()
     arrays = any(request.array_size is not None for request in made)

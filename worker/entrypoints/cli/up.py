@@ -72,8 +72,8 @@ def command(
     leaves this machine.
     """
     from worker.infra import checkout
+    from worker.job_context import Stop
     from worker.local.stack import Stack, StackOptions
-    from worker.services.process_files.stop import Stop
     from worker.settings import DeletedOriginals
 
     checkout.require()

@@ -15,6 +15,7 @@ from typing import Any
 
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.sqs import SqsQueue
+from worker.job_context import Stop
 from worker.local.batch.execution import ProcessExecutor
 from worker.local.batch.jobs import LocalJobs
 from worker.local.batch.resources import job_environment, processors, resources_of
@@ -25,7 +26,6 @@ from worker.local.iam_simulator import Permits
 from worker.local.roles import PLUMBING, ROOT, Actors
 from worker.local.root_clients import RootClients
 from worker.local.workflows import AwsTaskTokens, Deployed, WorkflowTasks
-from worker.services.process_files.stop import Stop
 
 
 def main() -> None:

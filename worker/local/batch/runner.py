@@ -23,6 +23,7 @@ from worker.adapters.disk_errors import disk_call
 from worker.adapters.timestamps import now_text, utc_text
 from worker.domain.errors import InputError, SafelightError
 from worker.domain.job import JobState
+from worker.job_context import Stop
 from worker.local.batch import joblog
 from worker.local.batch.execution import Executor, Running, Task, end_orphans, start_ticks
 from worker.local.batch.jobs import QUEUES
@@ -35,7 +36,6 @@ from worker.local.batch.resources import (
     is_retried,
 )
 from worker.local.batch.table import ACTIVE, ENDED, advance, forget, opened, request_of, writing
-from worker.services.process_files.stop import Stop
 
 STOP_SECONDS = 30.0
 """Between SIGTERM and SIGKILL (AWS Batch User Guide, "Job timeouts")."""

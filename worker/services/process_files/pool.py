@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
-    from worker.services.process_files.stop import Stop
+    from worker.job_context import Stop
 
 _SPAWN = multiprocessing.get_context("spawn")
 

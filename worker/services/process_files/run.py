@@ -17,6 +17,7 @@ from typing import Protocol
 
 from worker.domain.errors import EngineError, InputError, SafelightError, TransientError
 from worker.domain.image import Recipe
+from worker.job_context import Stop
 from worker.services.process_files import gallery, inputs, names, storage
 from worker.services.process_files.engine import Confinement, Engine
 from worker.services.process_files.inputs import SourceFile
@@ -24,7 +25,6 @@ from worker.services.process_files.journal import Journal
 from worker.services.process_files.manifest import Cause, Entry, FileStatus, InputFile, RecipeUsed
 from worker.services.process_files.one_file import FileOutcome, FileTask, Setup, too_large
 from worker.services.process_files.pool import Pool
-from worker.services.process_files.stop import Stop
 
 
 class ProgressReporter(Protocol):
