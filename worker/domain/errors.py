@@ -13,8 +13,7 @@
     │   ├── ProblemsError                                        every mistake at once
     │   │   ├── RecipeError         recipe_invalid
     │   │   ├── SettingsError       settings_invalid
-    │   │   ├── ParameterError      parameters_invalid
-    │   │   └── WorkflowError       workflow_invalid
+    │   │   └── ParameterError      parameters_invalid
     │   ├── AccessDenied            access_denied
     │   ├── PortTaken               port_taken
     │   └── CheckoutMissing         checkout_missing
@@ -213,12 +212,6 @@ class ParameterError(ProblemsError):
     """A job cannot be run like this; ``problems`` has every mistake with its parameter."""
 
     code = "parameters_invalid"
-
-
-class WorkflowError(ProblemsError):
-    """A state machine's file cannot be used; ``problems`` has every mistake with its state."""
-
-    code = "workflow_invalid"
 
 
 class AccessDenied(ConfigurationError):
