@@ -21,7 +21,7 @@ from worker.local.emulator import Emulator, free_port, running, start
 from worker.local.roles import Actors
 from worker.local.stack import HANDLER, WORKFLOW_HANDLER
 from worker.local.workflows import SEND
-from worker.services.ingest.messages import uploads_in
+from worker.services.messages import uploads_in
 from worker.settings import Settings
 
 
