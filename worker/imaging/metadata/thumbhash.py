@@ -1,11 +1,10 @@
 """ThumbHash: a picture's blurred self in about 25 bytes, drawn while the real one loads.
 
-What lives here: encoding and decoding. What may not: resizing, files. The format is Evan Wallace's
-(evanw.github.io/thumbhash, MIT licence); this is an implementation of its own that gives the same
-bytes as the author's JavaScript, with two exceptions where the original's are arbitrary. For
-coefficients exactly between two levels rounding noise decides there, and here always the upper one
-is taken. Pictures smaller than the highest frequency (7 x 5 pixels) alias there into colours they
-do not have; here each of their pixels counts as an area.
+The format is Evan Wallace's (evanw.github.io/thumbhash, MIT licence). This implementation gives
+the same bytes as the author's JavaScript, with two exceptions where the original's are arbitrary.
+Rounding noise decides coefficients exactly between two levels there; here the upper level is
+always taken. Pictures smaller than the highest frequency (7 x 5 pixels) alias there into colours
+they do not have; here each of their pixels counts as an area.
 
 The hash is a stream of little-endian bit fields: the mean and the scale of each channel, then the
 low frequencies of their discrete cosine transforms, four bits each. The channels are L (lightness),
