@@ -128,24 +128,21 @@ def test_engine_does_the_shipped_recipe(
 
 
 @pytest.mark.parametrize(
-    ("code", "words"),
+    ("command", "words"),
     [
-        ("print('hello')", "instead of JSON"),
-        ("print('[1]')", "instead of an object"),
-        ("", "ended early: exit code 0"),
-        ("raise SystemExit('Error: no library')", "ended early: Error: no library"),
+        (python("print('hello')"), "instead of JSON"),
+        (python("print('[1]')"), "instead of an object"),
+        (python(""), "ended early: exit code 0"),
+        (python("raise SystemExit('Error: no library')"), "ended early: Error: no library"),
+        (("/no-such-program",), "/no-such-program cannot be run"),
     ],
 )
-def test_child_that_does_not_start_says_why(tmp_path: Path, code: str, words: str) -> None:
+def test_child_that_does_not_start_says_why(
+    tmp_path: Path, command: tuple[str, ...], words: str
+) -> None:
     """A child that dies or says something else is broken, in one line with its last words."""
     with pytest.raises(Broken, match=words):
-        Running(python(code), tmp_path / "log")
-
-
-def test_program_that_is_not_there(tmp_path: Path) -> None:
-    """A command that cannot be run is named."""
-    with pytest.raises(Broken, match="no-such-program cannot be run"):
-        Running((str(tmp_path / "no-such-program"),), tmp_path / "log")
+        Running(command, tmp_path / "log")
 
 
 def test_child_that_says_nothing_is_given_up(tmp_path: Path) -> None:
@@ -167,10 +164,10 @@ def test_answer_without_figures_is_no_answer(tmp_path: Path) -> None:
 def test_printing_library_does_not_break_the_protocol(tmp_path: Path) -> None:
     """What a library prints goes to the log, and the answers still come through."""
     code = (
-        "from worker.bench.implementations import serve\n"
-        "def work(data, watch):\n"
+        "from worker.bench.implementations import measure, serve\n"
+        "def work(data, seconds):\n"
         "    print('a library says hello')\n"
-        "    with watch.part(): pass\n"
+        "    with measure(seconds): pass\n"
         "    return [('n', 'jpeg', data)]\n"
         "serve(work, {})\n"
     )
@@ -328,12 +325,19 @@ def test_whole_run_without_node(tmp_path: Path, pictures: dict[str, Path]) -> No
     assert "bench: sharp is not measured" in done.stderr
 
 
-def test_command_refuses_before_measuring(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--corpus", "missing", "no such folder"),
+        ("--chart", "chart.gif", "must end in"),
+        ("--markdown", "no/page.md", "there is no folder"),
+    ],
+)
+def test_command_refuses_before_measuring(
+    tmp_path: Path, option: str, value: str, words: str
+) -> None:
     """Mistakes in options are found at once, not after the run."""
-    for options, words in (
-        (["--corpus", str(tmp_path / "missing")], "no such folder"),
-        (["--chart", "chart.gif"], "must end in"),
-        (["--markdown", str(tmp_path / "no" / "page.md")], "there is no folder"),
-    ):
-        with pytest.raises(InputError, match=words):
-            CliRunner().invoke(command, options, env={"PATH": ""}, catch_exceptions=False)
+    with pytest.raises(InputError, match=words):
+        CliRunner().invoke(
+            command, [option, str(tmp_path / value)], env={"PATH": ""}, catch_exceptions=False
+        )

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import PIL
 from PIL import Image, ImageOps, features
@@ -33,9 +33,6 @@ from worker.bench.config import EXCLUDED, Size, Work
 TOTAL = "total"
 """The part of an implementation that is measured as a whole."""
 
-DECODE = "decode"
-"""The floor's step of reading the original; the others are named ``SIZE FORMAT``."""
-
 _REDUCING_GAP = 2.0
 """Pillow's own default in ``thumbnail``: reduce by whole numbers down to twice the size first."""
 
@@ -43,22 +40,19 @@ Output = tuple[str, str, bytes]
 """Name, format and content of a file."""
 
 
-class Watch:
-    """Adds up CPU time by part."""
+Seconds = dict[str, float]
+"""CPU time by part."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def part(self, name: str = TOTAL) -> Iterator[None]:
-        """Measure what happens inside, under a name."""
-        before = time.process_time()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.process_time() - before
+Implementation = Callable[[bytes, Seconds], list[Output]]
+"""Does one photo, and measures what counts into the dict it is given."""
 
 
-Implementation = Callable[[bytes, Watch], list[Output]]
-"""Does one photo, and measures what counts with the watch it is given."""
+@contextmanager
+def measure(seconds: Seconds, part: str = TOTAL) -> Iterator[None]:
+    """Add the CPU time of the block to a part."""
+    before = time.process_time()
+    yield
+    seconds[part] = seconds.get(part, 0.0) + time.process_time() - before
 
 
 def serve(implementation: Implementation, versions: Mapping[str, str]) -> None:
@@ -66,29 +60,25 @@ def serve(implementation: Implementation, versions: Mapping[str, str]) -> None:
     # A library that prints must not break the protocol: its lines go where errors go.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    _print(answers, {"versions": dict(versions)})
+
+    def answer(**content: object) -> None:
+        print(json.dumps(content), file=answers, flush=True)
+
+    answer(versions=versions)
     for line in sys.stdin:
         request = json.loads(line)
+        seconds: Seconds = {}
+        files = []
         try:
-            _print(answers, _answer(implementation, Path(request["photo"]), request["out"]))
+            made = implementation(Path(request["photo"]).read_bytes(), seconds)
+            for name, form, data in made if request["out"] is not None else ():
+                path = Path(request["out"], f"{name}.{form}")
+                path.write_bytes(data)
+                files.append({"name": name, "format": form, "path": str(path)})
         except Exception as error:  # noqa: BLE001  whatever it is, the measuring side must know
-            _print(answers, {"error": f"{type(error).__name__}: {error}"})
-
-
-def _answer(implementation: Implementation, photo: Path, out: str | None) -> dict[str, object]:
-    watch = Watch()
-    made = implementation(photo.read_bytes(), watch)
-    files = []
-    for name, form, data in made if out is not None else ():
-        path = Path(out or "") / f"{name}.{form}"
-        path.write_bytes(data)
-        files.append({"name": name, "format": form, "path": str(path)})
-    return {"seconds": watch.seconds, "files": files}
-
-
-def _print(answers: TextIO, answer: Mapping[str, object]) -> None:
-    answers.write(json.dumps(answer) + "\n")
-    answers.flush()
+            answer(error=f"{type(error).__name__}: {error}")
+        else:
+            answer(seconds=seconds, files=files)
 
 
 def _pillow_versions() -> dict[str, str]:
@@ -108,7 +98,7 @@ def _vips_version() -> str:
 # --- this engine -------------------------------------------------------------------------------
 
 
-def engine(mode: str) -> None:
+def engine(mode: str, _work: Work) -> None:
     """``render`` (probe, plan, render) or ``process`` (also metadata and hashes)."""
     import simplejpeg
 
@@ -121,8 +111,8 @@ def engine(mode: str) -> None:
     keep_memory()  # as every worker process of ours does
     recipe = config.recipe()
 
-    def measured(data: bytes, watch: Watch) -> list[Output]:
-        with watch.part():
+    def measured(data: bytes, seconds: Seconds) -> list[Output]:
+        with measure(seconds):
             if mode == "process":
                 made = process(data, recipe).renditions
             else:
@@ -140,11 +130,10 @@ def engine(mode: str) -> None:
 
 def pillow(mode: str, work: Work) -> None:
     """``per-output`` (one decode for every file) or ``once`` (one decode in all)."""
-    implementation = _per_output if mode == "per-output" else _once
 
-    def measured(data: bytes, watch: Watch) -> list[Output]:
-        with watch.part():
-            return implementation(data, work)
+    def measured(data: bytes, seconds: Seconds) -> list[Output]:
+        with measure(seconds):
+            return _per_output(data, work) if mode == "per-output" else _once(data, work)
 
     serve(measured, _pillow_versions())
 
@@ -214,9 +203,10 @@ def _encoded(image: Image.Image, form: str, work: Work) -> bytes:
 def floor(_mode: str, work: Work) -> None:
     """What one decode and six bare encoder calls cost, with every library there is.
 
-    Each library is measured apart, as the part ``STEP/LIBRARY``; which one wins a step is decided
-    over the whole corpus, by the measuring side. Pixels are made ready outside the measured parts,
-    in the form each encoder likes best. Resizing, copying, cropping and checking are not in it.
+    Each library is measured apart, as the part ``STEP/LIBRARY`` (``decode`` or ``SIZE FORMAT``);
+    the measuring side decides over the whole corpus which one wins a step. Pixels are made ready
+    outside the measured parts, in the form each encoder likes best. Resizing, copying, cropping and
+    checking are not in it.
     """
     import simplejpeg
 
@@ -230,14 +220,14 @@ def floor(_mode: str, work: Work) -> None:
         codecs = importlib.import_module(EXCLUDED)
         versions[EXCLUDED] = codecs.__version__
 
-    def measured(data: bytes, watch: Watch) -> list[Output]:
+    def measured(data: bytes, seconds: Seconds) -> list[Output]:
         for name, decode in _decoders(data, work, codecs).items():
-            with watch.part(f"{DECODE}/{name}"):
+            with measure(seconds, f"decode/{name}"):
                 decode()
         made = []
         for size in work.sizes:
             for (form, name), encode in _encoders(data, size, work, codecs).items():
-                with watch.part(f"{size.name} {form}/{name}"):
+                with measure(seconds, f"{size.name} {form}/{name}"):
                     encoded = encode()
                 made.append((f"{size.name} {name}", form, encoded))
         return made
@@ -316,13 +306,6 @@ def _encoders(
     return found
 
 
-def main(name: str, mode: str, work: str) -> None:
-    """Serve one implementation."""
-    if name == "engine":
-        engine(mode)
-    else:
-        {"pillow": pillow, "floor": floor}[name](mode, config.loads(work))
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    _, name, mode, work = sys.argv
+    {"engine": engine, "pillow": pillow, "floor": floor}[name](mode, config.loads(work))

@@ -20,6 +20,7 @@ import random
 import re
 import resource
 import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.atomic import staging
-from worker.domain.errors import EngineError, InputError, TransientError
+from worker.domain.errors import EngineError, InputError, Stopped
 from worker.job_context import Stop
 from worker.video import (
     audio,
@@ -183,28 +184,6 @@ class _Store:
             shutil.copyfile(path, unfinished)
 
 
-class _Reclaimed(TransientError):
-    """The machine was taken away."""
-
-    code = "stopped"
-
-
-class _StopAt(Stop):
-    """Asks to stop at a moment of this process's clock."""
-
-    def __init__(self, moment: float) -> None:
-        super().__init__()
-        self._moment = moment
-
-    @property
-    def requested(self) -> bool:
-        return time.monotonic() >= self._moment
-
-    def check(self) -> None:
-        if self.requested:
-            raise _Reclaimed("reclaimed by the bench")
-
-
 def generate(path: Path, *, seconds: int, size: str) -> None:
     """A video with movement, detail, grain, cuts and a tone, made by ffmpeg itself."""
     third = max(1, seconds // 3)
@@ -273,10 +252,15 @@ def measure(
 
     def interrupted() -> None:
         nonlocal lost
+        stop = Stop()
+        timer = threading.Timer(moment, stop.request)
+        timer.start()
         try:
-            _in_parts(source, preset, again, _StopAt(time.monotonic() + moment))
-        except _Reclaimed:
+            _in_parts(source, preset, again, stop)
+        except Stopped:
             lost = _unfinished(plan, again)
+        finally:
+            timer.cancel()
         _in_parts(source, preset, again)
 
     attempts = _timed(interrupted)
@@ -372,7 +356,7 @@ def _joined(playlist: Path) -> Path:
     return path
 
 
-def _in_parts(source: Path, preset: str, folder: Path, stop: ffmpeg.Stop | None = None) -> None:
+def _in_parts(source: Path, preset: str, folder: Path, stop: Stop | None = None) -> None:
     """A whole transcode as a job does it."""
     scratch = _fresh(folder / "scratch")
     kept = _Store(folder / "kept")

@@ -1,1 +1,1 @@
-"""How formats are recognised (``sniff``), and checked from their bytes before a library sees them."""
+"""How formats are recognised (``sniff``) and checked before a library reads them."""
