@@ -1,6 +1,4 @@
-"""Pictures whose files say what their colours mean: PNG chunks, nclx, HDR; made in code.
-
-"""
+"""Pictures whose files say what their colours mean: PNG chunks, nclx, HDR; made in code."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from worker.bench.config import OURS, USUAL_EFFORT, Key, Work
+from worker.bench.config import OURS, USUAL_EFFORT, Key, Workload
 from worker.domain.errors import EngineError, InputError
 
 TIMES = 2
@@ -62,7 +62,7 @@ class SharpMissing(Exception):
 # --- the programs ------------------------------------------------------------------------------
 
 
-def commands(work: Work, sharp: Sequence[str] | None) -> Commands:
+def commands(work: Workload, sharp: Sequence[str] | None) -> Commands:
     """Every implementation that takes part.
 
     Args:
@@ -155,7 +155,7 @@ class MadeFile(NamedTuple):
     path: Path
 
 
-class Running:
+class ImplementationProcess:
     """A running implementation, asked photo by photo. A context manager: it ends with the block.
 
     The protocol is described in ``worker.bench.implementations``.
@@ -194,7 +194,7 @@ class Running:
             raise
         self.idle_memory = self.peak_memory()
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> ImplementationProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -305,7 +305,7 @@ class Measured:
         )
 
 
-class Comparison(NamedTuple):
+class Measurements(NamedTuple):
     """What was measured of all."""
 
     measured: dict[Key, Measured]
@@ -322,7 +322,7 @@ def compare(
     *,
     rounds: int,
     progress: Callable[[str], None] = lambda _: None,
-) -> Comparison:
+) -> Measurements:
     """Measure every implementation on every photo.
 
     Args:
@@ -366,17 +366,19 @@ def compare(
         for name in refused:
             result.runs.pop(name, None)
             result.files.pop(name, None)
-    return Comparison(measured, refused, absent)
+    return Measurements(measured, refused, absent)
 
 
 def _start(
     implementations: Commands, scratch: Path, stack: ExitStack
-) -> tuple[dict[Key, Running], tuple[str, ...]]:
-    running: dict[Key, Running] = {}
+) -> tuple[dict[Key, ImplementationProcess], tuple[str, ...]]:
+    running: dict[Key, ImplementationProcess] = {}
     absent: list[str] = []
     for key, command in implementations.items():
         try:
-            running[key] = stack.enter_context(Running(command, scratch / f"{key}.log"))
+            running[key] = stack.enter_context(
+                ImplementationProcess(command, scratch / f"{key}.log")
+            )
         except Broken as error:
             if key in OURS:
                 raise EngineError(f"bench: {key} did not start: {error}") from error
@@ -384,7 +386,9 @@ def _start(
     return running, tuple(absent)
 
 
-def _turn(one: Running, measured: Measured, name: str, photo: Path, out: Path | None) -> None:
+def _turn(
+    one: ImplementationProcess, measured: Measured, name: str, photo: Path, out: Path | None
+) -> None:
     if out is not None:
         out.mkdir(parents=True)
         if not measured.runs:

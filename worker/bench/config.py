@@ -72,7 +72,7 @@ EXCLUDED = "imagecodecs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
+class BenchSize:
     """One size of the recipe."""
 
     name: str
@@ -83,16 +83,16 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Workload:
     """Every size as a progressive JPEG and a WebP, never enlarged."""
 
-    sizes: tuple[Size, ...]
+    sizes: tuple[BenchSize, ...]
     """Smallest first, as in the recipe."""
     jpeg_quality: int
     webp_quality: int
     webp_effort: int
 
-    def with_effort(self, effort: int) -> Work:
+    def with_effort(self, effort: int) -> Workload:
         """The same work at another WebP effort, 0 to 6."""
         return replace(self, webp_effort=effort)
 
@@ -101,10 +101,10 @@ class Work:
         return json.dumps(asdict(self), separators=(",", ":"))
 
 
-def loads(text: str) -> Work:
-    """The work that :meth:`Work.dumps` wrote."""
+def loads(text: str) -> Workload:
+    """The work that :meth:`Workload.dumps` wrote."""
     values = json.loads(text)
-    return Work(sizes=tuple(Size(**size) for size in values.pop("sizes")), **values)
+    return Workload(sizes=tuple(BenchSize(**size) for size in values.pop("sizes")), **values)
 
 
 def recipe() -> Recipe:
@@ -112,7 +112,7 @@ def recipe() -> Recipe:
     return recipes.load(SHIPPED)
 
 
-def work_of(measured: Recipe) -> Work:
+def work_of(measured: Recipe) -> Workload:
     """The work that a recipe describes.
 
     Raises:
@@ -130,12 +130,12 @@ def work_of(measured: Recipe) -> Work:
         if spec.width is None or spec.height is None or spec.fit not in {Fit.INSIDE, Fit.COVER}:
             raise ValueError(f"rendition {spec.name} is neither cover nor inside a full box")
         cover = spec.fit is Fit.COVER
-        sizes.append(Size(name=spec.name, width=spec.width, height=spec.height, cover=cover))
+        sizes.append(BenchSize(name=spec.name, width=spec.width, height=spec.height, cover=cover))
     if any(len(found) != 1 for found in qualities.values()):
         raise ValueError(f"recipe {measured.name} has several qualities for one format")
     ((jpeg_quality, _),) = qualities[Format.JPEG]
     ((webp_quality, webp_effort),) = qualities[Format.WEBP]
-    return Work(
+    return Workload(
         sizes=tuple(sizes),
         jpeg_quality=jpeg_quality,
         webp_quality=webp_quality,

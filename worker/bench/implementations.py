@@ -26,7 +26,7 @@ from PIL import Image, ImageOps, features
 
 from worker import __version__
 from worker.bench import config
-from worker.bench.config import EXCLUDED, Size, Work
+from worker.bench.config import EXCLUDED, BenchSize, Workload
 
 # Each process loads only what it measures: what else is imported here would be in its memory.
 
@@ -98,7 +98,7 @@ def _vips_version() -> str:
 # --- this engine -------------------------------------------------------------------------------
 
 
-def engine(mode: str, _work: Work) -> None:
+def engine(mode: str, _work: Workload) -> None:
     """``render`` (probe, plan, render) or ``process`` (also metadata and hashes)."""
     import simplejpeg
 
@@ -128,7 +128,7 @@ def engine(mode: str, _work: Work) -> None:
 # --- Pillow, used the way its own documentation does: draft, reducing_gap, Lanczos ---------------
 
 
-def pillow(mode: str, work: Work) -> None:
+def pillow(mode: str, work: Workload) -> None:
     """``per-output`` (one decode for every file) or ``once`` (one decode in all)."""
 
     def measured(data: bytes, seconds: Seconds) -> list[Output]:
@@ -138,7 +138,7 @@ def pillow(mode: str, work: Work) -> None:
     serve(measured, _pillow_versions())
 
 
-def _per_output(data: bytes, work: Work) -> list[Output]:
+def _per_output(data: bytes, work: Workload) -> list[Output]:
     """One pipeline for every file: open, decode at the nearest size, resize, encode."""
     return [
         (size.name, form, _encoded(_resized(_opened(data, size), size), form, work))
@@ -147,7 +147,7 @@ def _per_output(data: bytes, work: Work) -> list[Output]:
     ]
 
 
-def _once(data: bytes, work: Work) -> list[Output]:
+def _once(data: bytes, work: Workload) -> list[Output]:
     """One decode, one resize for every size, both formats from the same pixels."""
     image = _opened(data, max(work.sizes, key=lambda size: size.width * size.height))
     made = []
@@ -157,7 +157,7 @@ def _once(data: bytes, work: Work) -> list[Output]:
     return made
 
 
-def _opened(data: bytes, size: Size) -> Image.Image:
+def _opened(data: bytes, size: BenchSize) -> Image.Image:
     opened = Image.open(io.BytesIO(data))
     # Draft decodes at 1/2, 1/4 or 1/8, never below the size asked for. A cover needs its shorter
     # side filled, so it asks for the size that the whole picture will have.
@@ -166,14 +166,14 @@ def _opened(data: bytes, size: Size) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _scaled(whole: tuple[int, int], size: Size) -> tuple[int, int]:
+def _scaled(whole: tuple[int, int], size: BenchSize) -> tuple[int, int]:
     """The size of the whole picture when it fills the box (cover) or lies inside it."""
     ratios = size.width / whole[0], size.height / whole[1]
     ratio = max(ratios) if size.cover else min(ratios)
     return max(1, round(whole[0] * ratio)), max(1, round(whole[1] * ratio))
 
 
-def _resized(image: Image.Image, size: Size) -> Image.Image:
+def _resized(image: Image.Image, size: BenchSize) -> Image.Image:
     lanczos = Image.Resampling.LANCZOS
     if size.cover:
         target = (min(size.width, image.width), min(size.height, image.height))
@@ -188,7 +188,7 @@ def _resized(image: Image.Image, size: Size) -> Image.Image:
     return image.resize(target, lanczos, reducing_gap=_REDUCING_GAP)
 
 
-def _encoded(image: Image.Image, form: str, work: Work) -> bytes:
+def _encoded(image: Image.Image, form: str, work: Workload) -> bytes:
     out = io.BytesIO()
     if form == "jpeg":
         image.save(out, "jpeg", quality=work.jpeg_quality, progressive=True)
@@ -200,7 +200,7 @@ def _encoded(image: Image.Image, form: str, work: Work) -> bytes:
 # --- the floor ---------------------------------------------------------------------------------
 
 
-def floor(_mode: str, work: Work) -> None:
+def floor(_mode: str, work: Workload) -> None:
     """What one decode and six bare encoder calls cost, with every library there is.
 
     Each library is measured apart, as the part ``STEP/LIBRARY`` (``decode`` or ``SIZE FORMAT``);
@@ -235,14 +235,14 @@ def floor(_mode: str, work: Work) -> None:
     serve(measured, versions)
 
 
-def _decoders(data: bytes, work: Work, codecs: Any) -> dict[str, Callable[[], object]]:
+def _decoders(data: bytes, work: Workload, codecs: Any) -> dict[str, Callable[[], object]]:
     """Ways to read the original, at the smallest size that every size can be made from."""
     import pyvips
     import simplejpeg
 
     width, height = Image.open(io.BytesIO(data)).size
 
-    def enough(factor: int, size: Size) -> bool:
+    def enough(factor: int, size: BenchSize) -> bool:
         sides = (width // factor >= size.width, height // factor >= size.height)
         return all(sides) if size.cover else any(sides)
 
@@ -271,7 +271,7 @@ def _decoders(data: bytes, work: Work, codecs: Any) -> dict[str, Callable[[], ob
 
 
 def _encoders(
-    data: bytes, size: Size, work: Work, codecs: Any
+    data: bytes, size: BenchSize, work: Workload, codecs: Any
 ) -> dict[tuple[str, str], Callable[[], bytes]]:
     """Ways to write one size, by format and library, on pixels that are ready."""
     import numpy as np

@@ -28,8 +28,8 @@ import pyvips
 from PIL import Image, ImageOps
 
 from worker.bench import config
-from worker.bench.compare import Comparison, Measured, SharpMissing, commands, compare
-from worker.bench.config import EXCLUDED, LABELS, OURS, Corpus, Key, Work
+from worker.bench.compare import Measured, Measurements, SharpMissing, commands, compare
+from worker.bench.config import EXCLUDED, LABELS, OURS, Corpus, Key, Workload
 from worker.bench.implementations import TOTAL
 from worker.domain.errors import EngineError
 from worker.imaging.ssim import Reference
@@ -370,7 +370,7 @@ def checks(
 
 
 def similarity(
-    found: Comparison, photos: Mapping[str, Path], work: Work
+    found: Measurements, photos: Mapping[str, Path], work: Workload
 ) -> dict[Key, dict[FileName, FileScore]]:
     """Weigh every file of every implementation but the floor; compare it with its original."""
     covers = {size.name for size in work.sizes if size.cover}

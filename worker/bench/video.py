@@ -168,8 +168,8 @@ def check_size(size: str) -> None:
         raise InputError(f"--size {size}: give two even numbers of pixels like 1280x720")
 
 
-class _Store:
-    """Finished parts in a folder."""
+class _FolderChunks:
+    """Finished parts in a folder: a ``ChunkStore``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -359,7 +359,7 @@ def _joined(playlist: Path) -> Path:
 def _in_parts(source: Path, preset: str, folder: Path, stop: Stop | None = None) -> None:
     """A whole transcode as a job does it."""
     scratch = _fresh(folder / "scratch")
-    kept = _Store(folder / "kept")
+    kept = _FolderChunks(folder / "kept")
     plan = _plan(source, preset)
     parts, sounds = transcode.encode_film(
         plan, source, scratch=scratch, pieces=kept, threads=threads(), stop=stop
@@ -370,7 +370,7 @@ def _in_parts(source: Path, preset: str, folder: Path, stop: Stop | None = None)
 
 def _unfinished(plan: TranscodePlan, folder: Path) -> float:
     """Seconds of video in parts that were being encoded, as far as they reached the disk."""
-    kept = _Store(folder / "kept")
+    kept = _FolderChunks(folder / "kept")
     frames = 0
     for part in plan.parts:
         path = folder / "scratch" / f"part-{part.number:05}" / f"{plan.rungs[0].name}.mp4"
@@ -426,7 +426,7 @@ def _worker(  # noqa: PLR0917  (arguments of a process)
         source,
         parts,
         scratch=scratch,
-        pieces=_Store(folder / "kept"),
+        pieces=_FolderChunks(folder / "kept"),
         threads=threads(),
     )
 
