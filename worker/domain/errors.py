@@ -66,7 +66,7 @@ class Reason(StrEnum):
     NO_VIDEO = "no_video"
     """A readable file without moving pictures, where they are needed."""
     NO_AUDIO = "no_audio"
-    """A readable file without sound, where it is needed."""
+    """A readable file without audio, where it is needed."""
 
     # LimitExceeded
     TOO_MANY_BYTES = "too_many_bytes"
@@ -75,7 +75,7 @@ class Reason(StrEnum):
     TOO_LARGE_DIMENSION = "too_large_dimension"
     TOO_LONG_DURATION = "too_long_duration"
     TOO_MANY_STREAMS = "too_many_streams"
-    """More pictures, sounds and texts side by side in a video than are allowed."""
+    """More video, audio and subtitle streams in a file than are allowed."""
     TOO_LARGE_OUTPUT = "too_large_output"
     """A program would write more than any honest input makes it write."""
 
