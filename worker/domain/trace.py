@@ -17,8 +17,6 @@ from logging import LogRecord
 
 NAME = "traceparent"
 """Of the metadata of an object, the attribute of a message, the field of an event or a log line."""
-VARIABLE = "TRACEPARENT"
-"""Of a job's environment (OpenTelemetry, "Environment Variables as Context Propagation Carriers")."""
 
 _FORM = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _current: ContextVar[str] = ContextVar(NAME, default="")
