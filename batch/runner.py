@@ -118,6 +118,7 @@ def perform(
         attempt=order.attempt,
         asset=order.asset,
         output=order.output,
+        traceparent=order.traceparent,
     )
     catalog = (lambda: world.catalog(table)) if table and order.asset else None
     began = time.monotonic()

@@ -1,6 +1,7 @@
 """Events as JSON: the one shape that EventBridge carries and the local log keeps.
 
-``{"id", "asset", "time", "data": {...}}``; the event's type stands beside it (``detail-type``).
+``{"id", "asset", "time", "traceparent", "data": {...}}``; the event's type stands beside it
+(``detail-type``).
 What an event says lies under ``data``, so that no word in it can hide one of ours.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from worker.domain import trace
 from worker.domain.asset import Event
 from worker.domain.errors import EngineError
 
@@ -19,6 +21,7 @@ def detail(event: Event) -> dict[str, Any]:
         "id": event.id,
         "asset": event.asset,
         "time": event.time,
+        "traceparent": event.traceparent,
         "data": dict(event.detail),
     }
 
@@ -48,4 +51,5 @@ def parse(line: str) -> Event | None:
     data = value.get("data", {})
     if not all(isinstance(word, str) for word in words.values()) or not isinstance(data, dict):
         return None
-    return Event(**words, detail=data)  # type: ignore[arg-type]  # checked to be text just above
+    traceparent = trace.valid(value.get(trace.NAME))
+    return Event(**words, detail=data, traceparent=traceparent)  # type: ignore[arg-type]  # texts
