@@ -1,11 +1,8 @@
-"""What a file is, from its header: format, size, frames, colour. Limits are checked here.
+"""What a file is, from its header: format, size, frames, colour. No pixel is decoded.
 
-What lives here: the order of the checks and the filling of a :class:`~worker.domain.image.Probe`.
-What may not: decoding of pixels.
-
-Order: emptiness, bytes, format from content, whether the format is accepted, the structure of
-the container with its declared size and frames, then the decoder's own header, and the limits
-again on what it says. So nothing allocates for a size that was not allowed.
+The order of the checks: emptiness, bytes, format from content, whether the format is accepted, the
+structure of the container with its declared size and frames, then the decoder's own header, and
+the limits again on what it says. So nothing allocates for a size that is not allowed.
 """
 
 from __future__ import annotations
@@ -27,7 +24,16 @@ from worker.imaging.loaders import bmp_header, heic_embedded, heic_header, open_
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["accept", "probe", "sniff"]
+__all__ = ["accept", "describe", "probe", "sniff"]
+
+_UNLIMITED = Limits(
+    bytes=2**63,
+    pixels=2**63,
+    dimension=2**31,
+    frames=2**31,
+    animation_pixels=2**63,
+    duration=1e12,
+)
 
 _COLOUR_SPACES = {
     "b-w": ColourSpace.GREY,
@@ -83,6 +89,15 @@ def probe(data: bytes, limits: Limits, *, formats: Collection[Format]) -> Probe:
     if found.animated:
         rejections.check_animation(found.pixels, found.frames, found.duration_ms or 0, limits)
     return found
+
+
+def describe(data: bytes) -> Probe:
+    """The same for any known format, without limits: to say what a rejected file is.
+
+    Raises:
+        Rejected: the header cannot be read.
+    """
+    return probe(data, _UNLIMITED, formats=frozenset(Format))
 
 
 def accept(data: bytes, formats: Collection[Format]) -> Format:
