@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from worker import codec
 from worker.domain.asset import AssetRecord, StoredRendition
 from worker.domain.errors import EngineError, ObjectMissing
 from worker.domain.image import Dropped, Format, Metadata, Probe
@@ -86,14 +87,10 @@ def _manifest(result: Result, store: ObjectStore, bucket: str) -> Mapping[str, A
 
 
 def _entry(value: Mapping[str, Any]) -> _Entry:
-    # cattrs takes a tenth of a second to load: only who finishes pictures needs it.
-    from cattrs import Converter
-
     try:
-        entry: _Entry = Converter(forbid_extra_keys=False).structure(value, _Entry)
-    except Exception as error:  # cattrs raises groups of anything
+        return codec.build(_Entry, value)
+    except EngineError as error:
         raise EngineError("the manifest of a job cannot be read") from error
-    return entry
 
 
 def _stored(made: _Made, result: Result) -> StoredRendition:
