@@ -15,7 +15,7 @@ from batch.work import Stop
 
 if TYPE_CHECKING:
     from worker.adapters.aws.clients import AwsClients
-    from worker.adapters.aws.transfers import S3Transfers
+    from worker.adapters.aws.s3 import S3Transfers
     from worker.ports import Catalog, ObjectStore
 
 
@@ -32,7 +32,7 @@ class AwsCloud:
     @cached_property
     def transfers(self) -> S3Transfers:
         """See ``inputs.Cloud``."""
-        from worker.adapters.aws.transfers import S3Transfers
+        from worker.adapters.aws.s3 import S3Transfers
 
         return S3Transfers(self._clients)
 

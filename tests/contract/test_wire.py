@@ -30,7 +30,7 @@ from tests.contract.catalog_tables import everything_in, make_table
 from tests.golden import Golden, png
 from tests.unit.finalize.world import DETAILS, FILES, TYPES
 from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
-from worker.adapters.aws.dynamodb.compression import unpack
+from worker.adapters.aws.dynamodb.items import unpack
 from worker.domain.asset import (
     AssetRecord,
     JobRecord,

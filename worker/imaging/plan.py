@@ -11,10 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
+from typing import Any
 
+from worker.codec import plain
 from worker.domain.colour import Colour, ColourSource, Primaries
 from worker.domain.image import (
     ANIMATED_FORMATS,
@@ -184,7 +186,7 @@ class Plan:
     def as_dict(self) -> dict[str, object]:
         """The plan as JSON-ready values. Steps of a few pictures only are left out of all others,
         whose hashes, and so their keys, stay as they were before there were such steps."""
-        whole = asdict(self)
+        whole: dict[str, Any] = plain(self, defaults=True)
         for name in ("colour", "tone_map"):
             if whole["decode"][name] is None:
                 del whole["decode"][name]

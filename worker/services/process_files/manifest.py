@@ -1,6 +1,5 @@
 """One record for each source, and its JSON form: ``manifest.json``.
 
-What lives here: the record's types, reading and writing them. What may not: files.
 The shape is public and only grows; docs describe it. Numbers are in bytes, pixels and seconds.
 """
 
@@ -10,13 +9,11 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from worker import codec
+from worker.domain.errors import EngineError
 from worker.domain.image import Dropped, Format, Metadata, Probe
-
-if TYPE_CHECKING:
-    from cattrs import Converter
 
 
 class FileStatus(StrEnum):
@@ -100,24 +97,16 @@ class Entry:
     """Time from reading the source to writing its last rendition."""
 
 
-@cache
-def _converter() -> Converter:
-    # cattrs takes a tenth of a second to load: only a run needs it, not the command line's help.
-    from cattrs import Converter
-
-    return Converter(forbid_extra_keys=False)
-
-
 def plain(value: object) -> Any:
     """Return a dataclass as dicts, lists, strings and numbers, ready for JSON."""
-    return _converter().unstructure(value)
+    return codec.plain(value, defaults=True)
 
 
 def entry_from(value: object) -> Entry | None:
     """Read one record back; None if it is not one of this version's."""
     try:
-        return _converter().structure(value, Entry)
-    except Exception:  # noqa: BLE001 - cattrs raises groups of anything; a bad record is no error
+        return codec.build(Entry, value)
+    except EngineError:
         return None
 
 
