@@ -157,6 +157,56 @@ class Work:
     inventory: InputListing | None = None
     """For kinds that are ``lazy``; their ``inputs`` are empty."""
 
+    # The catalogue declares the type of each parameter, and the runner has read the text by it.
+
+    def integer(self, name: str) -> int:
+        """A parameter of type ``int``."""
+        value = self.parameters[name]
+        assert isinstance(value, int), name
+        return value
+
+    def number(self, name: str) -> float:
+        """A parameter of type ``float``."""
+        value = self.parameters[name]
+        assert isinstance(value, int | float), name
+        return float(value)
+
+    def optional(self, name: str) -> float | None:
+        """A parameter of type ``float`` without a default."""
+        return self.number(name) if name in self.parameters else None
+
+    def flag(self, name: str) -> bool:
+        """A parameter of type ``bool``."""
+        value = self.parameters[name]
+        assert isinstance(value, bool), name
+        return value
+
+    def text(self, name: str) -> str:
+        """A parameter of type ``text`` or ``choice``."""
+        value = self.parameters[name]
+        assert isinstance(value, str), name
+        return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A parameter of type ``list``; empty if it has no default and is not given."""
+        value = self.parameters.get(name, ())
+        assert isinstance(value, tuple), name
+        return value
+
+    def step(self, start: float = 0.0, end: float = 1.0) -> Callable[[float, str], None]:
+        """What one part of the work calls as it goes on: it checks for a stop, then reports.
+
+        Args:
+            start: share of the job at which this part begins.
+            end: share at which it ends.
+        """
+
+        def report(share: float, what: str) -> None:
+            self.stop.check()
+            self.progress(start + share * (end - start), what)
+
+        return report
+
 
 Operation: TypeAlias = Callable[[Work], Mapping[str, object]]
 """Does the work and returns details for ``result.json``: text, numbers, lists and mappings only.
