@@ -29,7 +29,7 @@ OPERATIONS = {
     "document": "images:run_document",
     "restore": "images:run_restore",
     "background": "images:run_background",
-    "batch-process": "batch_process:run",
+    "batch-process": "library:run",
 }
 """For each kind the module of this package and the function in it."""
 

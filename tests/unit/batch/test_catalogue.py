@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from batch import operations
+from batch.arguments import read_parameters, value_of
 from batch.catalogue import EXIT_AGAIN, EXIT_BAD_INPUT, EXIT_STOPPED, KINDS, RETRY, JobKind, kind
 from batch.inputs import required_bytes
-from batch.parameters import read, value_of
 from batch.work import ListedFile
 from worker.domain.errors import ProblemsError
 
@@ -90,7 +90,7 @@ def test_names_of_parameters_are_unique(kind: JobKind) -> None:
 def test_a_kind_runs_without_parameters_or_says_what_it_needs(kind: JobKind) -> None:
     """Defaults alone are valid wherever nothing is required."""
     if not any(parameter.required for parameter in kind.parameters):
-        assert dict(read(kind, {})) is not None
+        assert dict(read_parameters(kind, {})) is not None
 
 
 def test_batch_takes_the_rules_of_retries() -> None:
@@ -125,7 +125,7 @@ def test_an_unknown_kind_lists_the_known_ones() -> None:
 def test_the_catalogue_needs_no_dependency() -> None:
     """It can be read by a Python without any of ours: the Pulumi program's."""
     code = (
-        "import sys; import batch.catalogue, batch.parameters; "
+        "import sys; import batch.catalogue, batch.arguments; "
         "extra = {'numpy', 'boto3', 'pyvips', 'cattrs', 'click', 'PIL'} & set(sys.modules); "
         "sys.exit(str(sorted(extra)) if extra else 0)"
     )
