@@ -20,6 +20,7 @@ import random
 import re
 import resource
 import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.atomic import staging
-from worker.domain.errors import EngineError, InputError, TransientError
+from worker.domain.errors import EngineError, InputError, Stopped
 from worker.job_context import Stop
 from worker.video import (
     audio,
@@ -167,8 +168,8 @@ def check_size(size: str) -> None:
         raise InputError(f"--size {size}: give two even numbers of pixels like 1280x720")
 
 
-class _Store:
-    """Finished parts in a folder."""
+class _FolderChunks:
+    """Finished parts in a folder: a ``ChunkStore``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -181,28 +182,6 @@ class _Store:
     def put(self, name: str, path: Path) -> None:
         with staging(self._folder / name) as unfinished:
             shutil.copyfile(path, unfinished)
-
-
-class _Reclaimed(TransientError):
-    """The machine was taken away."""
-
-    code = "stopped"
-
-
-class _StopAt(Stop):
-    """Asks to stop at a moment of this process's clock."""
-
-    def __init__(self, moment: float) -> None:
-        super().__init__()
-        self._moment = moment
-
-    @property
-    def requested(self) -> bool:
-        return time.monotonic() >= self._moment
-
-    def check(self) -> None:
-        if self.requested:
-            raise _Reclaimed("reclaimed by the bench")
 
 
 def generate(path: Path, *, seconds: int, size: str) -> None:
@@ -273,10 +252,15 @@ def measure(
 
     def interrupted() -> None:
         nonlocal lost
+        stop = Stop()
+        timer = threading.Timer(moment, stop.request)
+        timer.start()
         try:
-            _in_parts(source, preset, again, _StopAt(time.monotonic() + moment))
-        except _Reclaimed:
+            _in_parts(source, preset, again, stop)
+        except Stopped:
             lost = _unfinished(plan, again)
+        finally:
+            timer.cancel()
         _in_parts(source, preset, again)
 
     attempts = _timed(interrupted)
@@ -372,10 +356,10 @@ def _joined(playlist: Path) -> Path:
     return path
 
 
-def _in_parts(source: Path, preset: str, folder: Path, stop: ffmpeg.Stop | None = None) -> None:
+def _in_parts(source: Path, preset: str, folder: Path, stop: Stop | None = None) -> None:
     """A whole transcode as a job does it."""
     scratch = _fresh(folder / "scratch")
-    kept = _Store(folder / "kept")
+    kept = _FolderChunks(folder / "kept")
     plan = _plan(source, preset)
     parts, sounds = transcode.encode_film(
         plan, source, scratch=scratch, pieces=kept, threads=threads(), stop=stop
@@ -386,7 +370,7 @@ def _in_parts(source: Path, preset: str, folder: Path, stop: ffmpeg.Stop | None 
 
 def _unfinished(plan: TranscodePlan, folder: Path) -> float:
     """Seconds of video in parts that were being encoded, as far as they reached the disk."""
-    kept = _Store(folder / "kept")
+    kept = _FolderChunks(folder / "kept")
     frames = 0
     for part in plan.parts:
         path = folder / "scratch" / f"part-{part.number:05}" / f"{plan.rungs[0].name}.mp4"
@@ -442,7 +426,7 @@ def _worker(  # noqa: PLR0917  (arguments of a process)
         source,
         parts,
         scratch=scratch,
-        pieces=_Store(folder / "kept"),
+        pieces=_FolderChunks(folder / "kept"),
         threads=threads(),
     )
 
