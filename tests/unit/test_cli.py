@@ -30,7 +30,7 @@ from worker.services.process_files.output_folder import (
     RecipeUsed,
 )
 
-HEAVY = {"cattrs", "jinja2", "numpy", "PIL", "pyvips", "rich", "tomllib", "worker.imaging"}
+HEAVY = {"jinja2", "numpy", "PIL", "pyvips", "rich", "tomllib", "worker.imaging"}
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from batch.catalogue import KINDS
-from batch.exit_codes import exit_code as job_code
+from batch.runner import exit_code as job_code
 from batch.runner import main as run_job
 from tests.golden import Golden, png, shape
 from tests.unit.operations.test_operations import examples, stored

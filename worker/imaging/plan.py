@@ -12,11 +12,12 @@ import hashlib
 import json
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from worker.codec import plain
 from worker.domain.colour import Colour, ColourSource, Primaries
 from worker.domain.errors import InputError
 from worker.domain.image import (
@@ -194,7 +195,7 @@ class Plan:
     def as_dict(self) -> dict[str, object]:
         """The plan as JSON-ready values. Steps that few plans have are left out of all others:
         their hashes, and so their keys, stay as they were before there were such steps."""
-        whole = asdict(self)
+        whole: dict[str, Any] = plain(self, defaults=True)
         decode = whole["decode"]
         for table, name in ((decode, "colour"), (decode, "tone_map"), (whole, "source")):
             if table[name] is None:

@@ -13,17 +13,14 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from worker import codec
 from worker.atomic import atomic_write, disk_full, lock_folder
-from worker.domain.errors import InputError, SafelightError, StorageFull
+from worker.domain.errors import EngineError, InputError, SafelightError, StorageFull
 from worker.domain.image import Dropped, Format, Metadata, Probe, Rendition
 from worker.services.process_files.inputs import NAME
-
-if TYPE_CHECKING:
-    from cattrs import Converter
 
 STAGING = ".tmp-safelight-"
 """Begins every name that is not final. The next run removes what a killed one has left."""
@@ -124,24 +121,16 @@ class Entry:
     """Time from reading the source to writing its last rendition."""
 
 
-@cache
-def _converter() -> Converter:
-    # cattrs takes a tenth of a second to load: only a run needs it, not the command line's help.
-    from cattrs import Converter
-
-    return Converter(forbid_extra_keys=False)
-
-
 def plain(value: object) -> Any:
     """Return a dataclass as dicts, lists, strings and numbers, ready for JSON."""
-    return _converter().unstructure(value)
+    return codec.plain(value, defaults=True)
 
 
 def entry_from(value: object) -> Entry | None:
     """Read one record back; None if it is not one of this version's."""
     try:
-        return _converter().structure(value, Entry)
-    except Exception:  # noqa: BLE001 - cattrs raises groups of anything; a bad record is no error
+        return codec.build(Entry, value)
+    except EngineError:
         return None
 
 
