@@ -455,9 +455,11 @@ def records() -> Sequence[AssetRecord]:
     return (
         record(1),
         bare(2),
-        bare(3, status=Status.HEAVY, verdict=waits, owner=""),
+        bare(3, status=Status.PROCESSING, verdict=waits, owner=""),
         everything(4),
-        replace(record(5), status=Status.GONE, verdict=Verdict(code="original_gone", message="m")),
+        replace(
+            record(5), status=Status.DELETED, verdict=Verdict(code="original_gone", message="m")
+        ),
         record(6, film=film, media=(hls,), renditions=(moving,), replaces="0" * 16),
     )
 

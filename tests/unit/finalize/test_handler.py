@@ -90,8 +90,8 @@ def test_warming_up_wires_everything_and_does_nothing() -> None:
     [
         {"task": "dance", "asset": "a", "version": "v"},
         {"task": "finish"},
-        {"detail-type": "asset.heavy", "detail": {"asset": "a"}},
-        {"detail-type": "asset.heavy", "detail": None},
+        {"detail-type": "asset.processing", "detail": {"asset": "a"}},
+        {"detail-type": "asset.processing", "detail": None},
         {"detail-type": "asset.accepted"},
         {"task": "finish", "asset": "a", "version": "v", "jobs": [4]},
     ],
