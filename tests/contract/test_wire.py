@@ -30,18 +30,17 @@ from tests.contract.catalog_tables import everything_in, make_table
 from tests.golden import Golden, png
 from tests.unit.finalize.world import DETAILS, FILES, TYPES
 from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
-from worker.adapters.aws.dynamodb.compression import unpack
+from worker.adapters.aws.dynamodb.items import unpack
 from worker.domain.asset import (
     AssetRecord,
     JobRecord,
     LogEntry,
     Status,
     StoredMedia,
-    StoredRendition,
     Verdict,
     VideoInfo,
 )
-from worker.domain.image import Format, MediaFormat
+from worker.domain.image import Format, MediaFormat, StoredRendition
 from worker.entrypoints import lambda_ingest, lambda_workflow
 from worker.entrypoints.cli import run
 from worker.local.emulator import ACCOUNT, REGION, Emulator

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from batch.arguments import read_order
+from batch.arguments import read_arguments
 from batch.reporting import Identity, JobReporter
 from tests.unit.finalize.world import FILES, FakeWorkflows
 from tests.unit.finalize.world import World as JobsWorld
 from tests.unit.test_ingest_batch import body
 from tests.unit.test_ingest_handler import GIF, World
-from worker.adapters import event_json
+from worker.adapters.event_log import event_line, parse_event
 from worker.domain import trace
 from worker.domain.asset import ObjectVersion
 from worker.domain.job import JobRequest, command_line
@@ -83,7 +83,7 @@ def test_an_upload_says_its_trace_or_has_one_of_its_own(
     assert record.source.trace == wanted
     (event,) = world.events.published
     assert event.traceparent == wanted
-    assert event_json.parse(event_json.line(event)) == event
+    assert parse_event(event_line(event)) == event
     assert lines == [wanted]
 
 
@@ -95,7 +95,7 @@ def test_a_video_has_one_trace_to_its_end(lines: list[Any]) -> None:
     (told,) = world.events.published
     workflows = FakeWorkflows()
     app = replace(world.app, workflows=workflows)
-    event = {"detail-type": told.type, "detail": json.loads(event_json.line(told))}
+    event = {"detail-type": told.type, "detail": json.loads(event_line(told))}
     lambda_workflow.answer(event, app)
     (payload,) = workflows.runs.values()
     assert payload[trace.NAME] == SENT
@@ -122,13 +122,16 @@ def test_a_job_says_its_trace_in_every_line() -> None:
         parameters={},
         traceparent=SENT,
     )
-    order = read_order(command_line(request)[1:], {})
+    order = read_arguments(command_line(request)[1:], {})
     assert order.traceparent == SENT
     log = io.StringIO()
     with JobReporter(Identity(kind="poster", job="j", traceparent=order.traceparent), log):
         pass
     assert {json.loads(line)[trace.NAME] for line in log.getvalue().splitlines()} == {SENT}
-    assert read_order([*command_line(replace(request, traceparent="no"))[1:]], {}).traceparent == ""
+    assert (
+        read_arguments([*command_line(replace(request, traceparent="no"))[1:]], {}).traceparent
+        == ""
+    )
 
 
 def test_a_message_that_is_sent_back_keeps_its_trace() -> None:

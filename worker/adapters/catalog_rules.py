@@ -134,7 +134,7 @@ def entry_id(entry: LogEntry) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-# --- perceptual hashes -------------------------------------------------------------------------
+# --- perceptual hashes ------------------------------------------------------------------------
 
 
 def known_hash(record: AssetRecord) -> str | None:
