@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from worker.domain.image import Dropped, Format, MediaFormat, Metadata, Probe
+from worker.domain.image import Dropped, MediaFormat, Metadata, Probe, StoredRendition
 
 
 class Status(StrEnum):
@@ -141,24 +141,6 @@ def version_of(etag: str, sequencer: str, recipe_digest: str) -> str:
     """16 hex digits naming what is made of one upload by one recipe; part of every output key."""
     text = "\n".join((etag, sort_key(sequencer), recipe_digest))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRendition:
-    """A rendition in the delivery bucket."""
-
-    name: str
-    format: Format
-    width: int
-    height: int
-    frames: int
-    bytes: int
-    key: str
-    sha256: str
-    duration_ms: int | None = None
-    """Of one run of an animation; None for stills."""
-    same_as: str | None = None
-    """Name of an earlier rendition whose file is equal: of a small original, sizes are the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
