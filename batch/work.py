@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from worker.domain.errors import Stopped
-from worker.job_context import Stop
+from worker.job_context import JobContext, Stop
 
 __all__ = [
     "Checkpoint",
@@ -156,6 +156,13 @@ class Work:
     """How many children the array has."""
     inventory: InputListing | None = None
     """For kinds that are ``lazy``; their ``inputs`` are empty."""
+
+    @property
+    def context(self) -> JobContext:
+        """Scratch folder, stop, progress and threads, for the code that does the work."""
+        return JobContext(
+            scratch=self.scratch, stop=self.stop, progress=self.progress, threads=self.threads
+        )
 
 
 Operation: TypeAlias = Callable[[Work], Mapping[str, object]]

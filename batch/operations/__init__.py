@@ -1,7 +1,7 @@
-"""The operations, one file for each kind of job, named like it with ``_`` for ``-``.
+"""The operations: each reads its parameters, calls the media code, reports progress and stores
+what was made.
 
-An operation reads its parameters, calls ``worker.imaging``, reports progress and stores what was
-made. What may not be here: pixels and child programs (``worker.imaging``), AWS, settings.
+A module is named like its kind with ``_`` for ``-``; the four kinds of transcode share one.
 """
 
 from __future__ import annotations
@@ -13,10 +13,16 @@ from batch.catalogue import kind
 from batch.work import Operation
 from worker.domain.errors import EngineError
 
+_IN_TRANSCODE = {
+    "transcode-plan": "run_plan",
+    "transcode-part": "run_part",
+    "transcode-assemble": "run_assemble",
+}
+
 
 def module_of(name: str) -> str:
     """The module that a kind's operation lives in, ``batch.operations.deepzoom``."""
-    return f"{__name__}.{name.replace('-', '_')}"
+    return f"{__name__}.{'transcode' if name in _IN_TRANSCODE else name.replace('-', '_')}"
 
 
 def find(name: str) -> Operation:
@@ -26,8 +32,9 @@ def find(name: str) -> Operation:
         ProblemsError: there is no such kind.
         EngineError: this installation lacks it.
     """
-    module = module_of(kind(name).name)
+    name = kind(name).name
+    module = module_of(name)
     if find_spec(module) is None:
         raise EngineError(f"the operation for {name} is missing from this installation")
-    operation: Operation = import_module(module).run
+    operation: Operation = getattr(import_module(module), _IN_TRANSCODE.get(name, "run"))
     return operation

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from batch.pictures import integer, number, step
+from batch.pictures import integer, number
 from batch.work import Work
 from worker.domain.image import Encoding, Format
 from worker.imaging.encode import Extras, Picture, encode
-from worker.video.frames import image, open_film
+from worker.video.frames import image, open_video
 from worker.video.poster import choose
 
 _TALLEST = 4
@@ -20,25 +20,21 @@ _AVIF_EFFORT = 4
 def run(work: Work) -> Mapping[str, object]:
     """Look at candidates, write the best in every format, say why it is the best."""
     width, quality = integer(work, "width"), integer(work, "quality")
-    film = open_film(
-        work.inputs[0],
-        max_seconds=number(work, "max_seconds"),
-        threads=work.threads,
-        stop=work.stop,
+    video = open_video(
+        work.inputs[0], max_seconds=number(work, "max_seconds"), context=work.context
     )
     found = choose(
-        film,
+        video,
         candidates=integer(work, "candidates"),
-        size=film.inside(width, width * _TALLEST),
-        step=step(work, 0.05, 0.9),
+        size=video.inside(width, width * _TALLEST),
+        context=work.context.within(0.05, 0.9),
     )
     picture = Picture([image(found.frame)])
     names = work.parameters["formats"]
     assert isinstance(names, tuple)
     files: list[dict[str, object]] = []
     for name in dict.fromkeys(names):
-        work.stop.check()
-        work.progress(0.9 + 0.1 * len(files) / len(names), f"writing {name}")
+        work.context.step(0.9 + 0.1 * len(files) / len(names), f"writing {name}")
         kind = Format(name)
         effort = _AVIF_EFFORT if kind is Format.AVIF else Encoding(format=kind).effort
         data = encode(

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from batch.work import Work
-from worker.video.limits import VideoLimits
-from worker.video.metadata import describe
-from worker.video.probe import probe
+from worker.video.probe import VideoLimits, describe, probe
 from worker.video.timing import measure
 
 

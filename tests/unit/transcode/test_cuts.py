@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from worker.domain.errors import DamagedInput, LimitExceeded, Reason
-from worker.video import ffmpeg, segments, timeline
-from worker.video.limits import ProgramLimits
-from worker.video.timeline import Timeline
+from worker.video import timing
+from worker.video.ffmpeg import ProgramLimits
+from worker.video.plan import cut_timeline, share_out
+from worker.video.timing import Timeline
+from worker.video.tracks import VideoProbe, VideoTrack
 
 MILLISECOND = "1/1000"
 
@@ -20,14 +23,17 @@ MILLISECOND = "1/1000"
 def read(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     """Reads a time line from packets as ffprobe would print them."""
 
-    def reader(packets, clock=MILLISECOND, claimed=Fraction(25), **more):  # type: ignore[no-untyped-def]
+    def reader(packets, time_base=MILLISECOND, claimed=Fraction(25), end=None, **more):  # type: ignore[no-untyped-def]
         text = "".join(
             f"packet|{pts}|{dts}|{length}|{flags}\n" for pts, dts, length, flags in packets
         )
-        printed = f"{text}stream|{clock}\n".encode()
-        monkeypatch.setattr(ffmpeg, "run", lambda *_args, **_named: printed)
+        printed = f"{text}stream|{time_base}\n".encode()
+        monkeypatch.setattr(timing, "run", lambda *_args, **_named: printed)
         options = {"most_rate": 60.0, "most_seconds": 1000.0} | more
-        return timeline.read(Path("x"), 0, claimed=claimed, limits=ProgramLimits(), **options)
+        size: dict[str, Any] = {"width": 64, "height": 48, "stored_width": 64, "stored_height": 48}
+        track = VideoTrack(index=0, codec="h264", fps=claimed, end=end, pix_fmt="yuv420p", **size)
+        probe = VideoProbe(container="mov", bytes=1, duration=1.0, streams=1, video=track)
+        return timing.read_timeline(Path("x"), probe, limits=ProgramLimits(), **options)
 
     return reader
 
@@ -44,7 +50,7 @@ def test_an_even_source_keeps_its_frames_and_rate(read) -> None:  # type: ignore
     """Every picture has its own place, wherever the time stamps begin."""
     found = read(even(50, start=7000))
     assert (found.rate, found.frames, found.variable) == (25, 50, False)
-    assert (found.origin, found.keys[1]) == (7000, (10, 7400))
+    assert (found.start_pts, found.keys[1]) == (7000, (10, 7400))
 
 
 def test_rounded_time_stamps_are_still_even(read) -> None:  # type: ignore[no-untyped-def]
@@ -67,7 +73,7 @@ def test_a_varying_source_is_put_on_the_grid_of_its_fast_parts(read) -> None:  #
 
 def test_a_high_rate_is_lowered(read) -> None:  # type: ignore[no-untyped-def]
     """120 a second become 60; the length stays."""
-    found = read(even(240, step=1), clock="1/120", claimed=Fraction(120))
+    found = read(even(240, step=1), time_base="1/120", claimed=Fraction(120))
     assert (found.rate, found.frames) == (60, 120)
 
 
@@ -99,7 +105,7 @@ def test_a_low_rate_is_raised(read, own: str, rate: int) -> None:  # type: ignor
     """Pictures are repeated, each as often, so that any time is near a frame."""
     step = 90_000 / Fraction(own)
     packets = [(round(step * n), "N/A", round(step), "K__") for n in range(20)]
-    found = read(packets, clock="1/90000", claimed=Fraction(own))
+    found = read(packets, time_base="1/90000", claimed=Fraction(own))
     assert (found.rate, found.variable) == (rate, False)
     assert abs(found.seconds - 20 / Fraction(own)) < Fraction(1, 1000)
 
@@ -132,10 +138,10 @@ def test_a_picture_of_a_moment_costs_no_higher_rate(read) -> None:  # type: igno
 
 
 def test_pictures_before_the_first_key_frame_are_not_counted(read) -> None:  # type: ignore[no-untyped-def]
-    """What cannot be decoded does not make the film longer; nor what an edit list leaves out."""
+    """What cannot be decoded does not make the video longer; nor what an edit list leaves out."""
     packets = [(0, 0, 40, "___"), (40, 40, 40, "K__"), (80, 80, 40, "_D_"), (120, 120, 40, "___")]
     found = read(packets)
-    assert (found.origin, found.pictures) == (40, 2)
+    assert (found.start_pts, found.pictures) == (40, 2)
 
 
 def test_missing_time_stamps_are_damage(read) -> None:  # type: ignore[no-untyped-def]
@@ -153,10 +159,10 @@ def test_a_jump_of_hours_is_too_long(read) -> None:  # type: ignore[no-untyped-d
 
 
 def line(frames: int, keys: list[int]) -> Timeline:
-    """A time line at 25 frames a second whose clock ticks once a frame."""
+    """A time line at 25 frames a second whose time base is once a frame."""
     return Timeline(
-        clock=Fraction(1, 25),
-        origin=0,
+        time_base=Fraction(1, 25),
+        start_pts=0,
         pictures=frames,
         variable=False,
         rate=Fraction(25),
@@ -167,50 +173,52 @@ def line(frames: int, keys: list[int]) -> Timeline:
 
 def test_cuts_are_whole_segments_next_to_key_frames() -> None:
     """A part is longer or shorter by a segment where that saves decoding."""
-    cut = segments.cut(line(2000, [0, 290, 620, 1190]), segment_seconds=4, part_seconds=12)
+    cut = cut_timeline(line(2000, [0, 290, 620, 1190]), segment_seconds=4, chunk_seconds=12)
     assert (cut.segment_frames, cut.key_frames) == (100, 50)
-    assert [(part.first, part.seek) for part in cut.parts] == [
+    assert [(chunk.first, chunk.seek) for chunk in cut.chunks] == [
         *((0, None), (300, 290), (700, 620), (1100, 620), (1300, 1190), (1700, 1190)),
     ]
-    assert sum(part.frames for part in cut.parts) == 2000
+    assert sum(chunk.frames for chunk in cut.chunks) == 2000
 
 
 def test_one_key_frame_means_few_cuts() -> None:
     """Without key frames every part would decode all that is before it: it is not cut often."""
-    cut = segments.cut(line(50_000, [0]), segment_seconds=4, part_seconds=12)
-    assert cut.parts[-1].first <= 4 * 300
+    cut = cut_timeline(line(50_000, [0]), segment_seconds=4, chunk_seconds=12)
+    assert cut.chunks[-1].first <= 4 * 300
 
 
 def test_a_short_rest_belongs_to_the_last_part() -> None:
-    """No part is shorter than half a usual one, unless the film is."""
+    """No part is shorter than half a usual one, unless the video is."""
     for frames in (1, 99, 100, 301, 449, 451, 700):
-        cut = segments.cut(line(frames, [0]), segment_seconds=4, part_seconds=12)
-        assert sum(part.frames for part in cut.parts) == frames
-        assert len(cut.parts) == 1 or cut.parts[-1].frames > 100
+        cut = cut_timeline(line(frames, [0]), segment_seconds=4, chunk_seconds=12)
+        assert sum(chunk.frames for chunk in cut.chunks) == frames
+        assert len(cut.chunks) == 1 or cut.chunks[-1].frames > 100
 
 
 def test_no_part_begins_where_pictures_are_moved() -> None:
     """Only at entries, where what comes before has no part in the place of a picture."""
-    film = replace(line(2000, list(range(0, 2000, 50))), entries=((0, 0), (640, 640)))
-    cut = segments.cut(film, segment_seconds=4, part_seconds=12)
-    assert {part.seek for part in cut.parts} == {None, 640}
+    video = replace(line(2000, list(range(0, 2000, 50))), entries=((0, 0), (640, 640)))
+    cut = cut_timeline(video, segment_seconds=4, chunk_seconds=12)
+    assert {chunk.seek for chunk in cut.chunks} == {None, 640}
 
 
 @pytest.mark.parametrize("rest", range(1, 10))
 def test_no_part_has_only_a_few_frames(rest: int) -> None:
     """An encoder does not make of them what it makes of others."""
-    cut = segments.cut(line(600 + rest, list(range(0, 600, 50))), segment_seconds=4, part_seconds=4)
-    assert sum(part.frames for part in cut.parts) == 600 + rest
-    assert min(part.frames for part in cut.parts) >= 8
+    cut = cut_timeline(
+        line(600 + rest, list(range(0, 600, 50))), segment_seconds=4, chunk_seconds=4
+    )
+    assert sum(chunk.frames for chunk in cut.chunks) == 600 + rest
+    assert min(chunk.frames for chunk in cut.chunks) >= 8
 
 
 def test_groups_have_every_part_once_and_about_as_much() -> None:
     """Children get runs of parts; some get nothing if there are more of them than parts."""
-    parts = segments.cut(
-        line(6000, list(range(0, 6000, 50))), segment_seconds=4, part_seconds=12
-    ).parts
-    shared = segments.group(parts, 4)
+    parts = cut_timeline(
+        line(6000, list(range(0, 6000, 50))), segment_seconds=4, chunk_seconds=12
+    ).chunks
+    shared = share_out(parts, 4)
     assert [number for numbers in shared for number in numbers] == list(range(20))
     assert {len(numbers) for numbers in shared} == {5}
-    many = segments.group(parts, 50)
+    many = share_out(parts, 50)
     assert sorted(number for numbers in many for number in numbers) == list(range(20))

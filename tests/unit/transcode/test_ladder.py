@@ -6,10 +6,11 @@ from fractions import Fraction
 
 import pytest
 
-from worker.video.ladder import Codec, choose, kilobits, lower, nearest_common
+from worker.video.plan import VideoCodec, choose_rungs, kilobits
+from worker.video.timing import lower, nearest_common
 
 HEIGHTS = (1080, 720, 480, 240)
-H264 = (Codec.H264,)
+H264 = (VideoCodec.H264,)
 
 
 @pytest.mark.parametrize(
@@ -31,19 +32,21 @@ H264 = (Codec.H264,)
 )
 def test_sizes_follow_the_source(source: tuple[int, int], expected: list[tuple[int, int]]) -> None:
     """Steps are even, keep the shape and are never larger than the source."""
-    rungs = choose(*source, heights=HEIGHTS, codecs=H264)
+    rungs = choose_rungs(*source, heights=HEIGHTS, codecs=H264)
     assert [(rung.width, rung.height) for rung in rungs] == expected
 
 
 def test_all_heights_above_the_source_leave_the_source() -> None:
     """A source smaller than every listed step gets one of its own size."""
-    rungs = choose(200, 100, heights=(720, 480), codecs=H264)
+    rungs = choose_rungs(200, 100, heights=(720, 480), codecs=H264)
     assert [(rung.name, rung.width, rung.height) for rung in rungs] == [("100p", 200, 100)]
 
 
 def test_every_codec_has_every_step() -> None:
     """Further codecs repeat the sizes under names of their own."""
-    rungs = choose(1280, 720, heights=(720, 240), codecs=(Codec.H264, Codec.HEVC, Codec.AV1))
+    rungs = choose_rungs(
+        1280, 720, heights=(720, 240), codecs=(VideoCodec.H264, VideoCodec.HEVC, VideoCodec.AV1)
+    )
     assert [rung.name for rung in rungs] == [
         *("720p", "240p", "720p-hevc", "240p-hevc", "720p-av1", "240p-av1"),
     ]
@@ -51,17 +54,17 @@ def test_every_codec_has_every_step() -> None:
 
 def test_av1_leaves_out_what_its_encoder_refuses() -> None:
     """There is no AV1 step with a side below 64 pixels."""
-    assert choose(80, 60, heights=(60,), codecs=(Codec.AV1,)) == ()
+    assert choose_rungs(80, 60, heights=(60,), codecs=(VideoCodec.AV1,)) == ()
 
 
 def test_rates_meet_the_published_table_and_grow_with_size() -> None:
     """At a size of the table its rate comes out, between two sizes one between theirs."""
-    assert kilobits(1920 * 1080, Codec.H264) == 7800
-    assert kilobits(1280 * 720, Codec.HEVC) == 3400
-    assert kilobits(1280 * 720, Codec.AV1) == 0
-    assert 1100 < kilobits(854 * 480, Codec.H264) < 2000
-    assert 7800 < kilobits(3840 * 2160, Codec.H264) < 40_000
-    assert kilobits(4, Codec.H264) == 64
+    assert kilobits(1920 * 1080, VideoCodec.H264) == 7800
+    assert kilobits(1280 * 720, VideoCodec.HEVC) == 3400
+    assert kilobits(1280 * 720, VideoCodec.AV1) == 0
+    assert 1100 < kilobits(854 * 480, VideoCodec.H264) < 2000
+    assert 7800 < kilobits(3840 * 2160, VideoCodec.H264) < 40_000
+    assert kilobits(4, VideoCodec.H264) == 64
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.transcode import clips
 from tests.unit.transcode.test_results import transcoded
-from worker.video.languages import tag
+from worker.video.package import language_tag
 
 TRACKS = (
     ("eng", 'a "quoted", title'),
@@ -67,4 +67,4 @@ def test_the_first_variant_is_of_the_first_codec(tmp_path: Path) -> None:
 )
 def test_languages_have_their_shortest_tag(language: str, expected: str) -> None:
     """Two letters wherever there are any."""
-    assert tag(language) == expected
+    assert language_tag(language) == expected

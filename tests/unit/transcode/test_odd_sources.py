@@ -11,10 +11,9 @@ import pytest
 
 from tests.unit.transcode import clips
 from tests.unit.transcode.test_results import check_frames, streams, transcoded
-from tests.unit.transcode.workshop import Folder, run
+from tests.unit.video.jobs import Folder, run
 from worker.domain.errors import Rejected
-from worker.video.limits import VideoLimits
-from worker.video.probe import probe
+from worker.video.probe import VideoLimits, probe
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -128,7 +127,7 @@ def test_a_film_that_is_mostly_damaged_is_none(tmp_path: Path) -> None:
             out = Folder(tmp_path / f"divided-{share}")
             for name, index in (("plan", None), ("part", 0), ("part", 1), ("assemble", None)):
                 words = {"index": index, "size": 2, "heights": ("24",)}
-                run(f"transcode-{name}", source, out, tmp_path / "scratch", **words)  # type: ignore[arg-type]
+                run(f"transcode-{name}", source, out, tmp_path / "scratch", **words)
 
         for way in (alone, alone, divided):
             if accepted:

@@ -11,9 +11,9 @@ import pytest
 
 from batch.work import Stopped
 from tests.unit.transcode import clips
-from tests.unit.transcode.workshop import CountedStop, Folder, run
+from tests.unit.video.jobs import CountedStop, Folder, run
 from worker.domain.errors import ConfigurationError, ObjectMissing, Rejected
-from worker.video import transcode_plan
+from worker.video import plan as plans
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -23,7 +23,7 @@ SERVED = ("hls/", "video.mp4")
 @pytest.fixture(autouse=True)
 def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of a second, so that a short clip has several."""
-    monkeypatch.setattr("batch.operations._transcode.PART_SECONDS", 1.0)
+    monkeypatch.setattr("batch.operations.transcode.CHUNK_SECONDS", 1.0)
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_a_plan_for_another_input_is_refused(source: Path, tmp_path: Path) -> No
 def test_what_is_no_plan_is_refused(data: bytes) -> None:
     """A damaged plan.json has a code and no traceback."""
     with pytest.raises(ConfigurationError) as caught:
-        transcode_plan.loads(data)
+        plans.loads(data)
     assert caught.value.code == "plan_unusable"
 
 
@@ -160,8 +160,8 @@ def test_a_plan_reads_back_and_its_digest_is_its_meaning(source: Path, tmp_path:
     """Written and read it is equal; any change changes the digest."""
     outputs = Folder(tmp_path / "out")
     run("transcode-plan", source, outputs, tmp_path / "scratch")
-    plan = transcode_plan.loads((outputs.root / "plan.json").read_bytes())
-    assert transcode_plan.loads(transcode_plan.dumps(plan)) == plan
+    plan = plans.loads((outputs.root / "plan.json").read_bytes())
+    assert plans.loads(plans.dumps(plan)) == plan
     assert replace(plan, preset="slow").digest != plan.digest
 
 

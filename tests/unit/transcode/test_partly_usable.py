@@ -10,9 +10,9 @@ from typing import cast
 import pytest
 
 from tests.unit.transcode import clips
-from tests.unit.transcode.workshop import Folder, run
+from tests.unit.video.jobs import Folder, run
 from worker.domain.errors import Rejected
-from worker.video import structure
+from worker.video import container
 from worker.video.probe import probe
 
 pytestmark = pytest.mark.ffmpeg
@@ -108,7 +108,7 @@ def test_frames_that_an_avi_has_lost(tmp_path: Path) -> None:
         assert caught.value.code == "corrupt"
     held = "select=eq(n\\,0)+eq(n\\,40)+eq(n\\,99)"
     clips.write(source, frames=100, video_filter=held, options=("-c:v", "mpeg4", "-bf", "0"))
-    assert structure.avi_frames(source, 0) == 3
+    assert container.examine(source).avi_frames == {0: 3}
     assert "damaged" not in probe(source).warnings
 
 
@@ -119,7 +119,7 @@ def test_what_counts_as_cut_off(tmp_path: Path) -> None:
     at, length = boxes(data, b"mdat")[1]
     for end in (len(data), at + length):
         source.write_bytes(data[:end])
-        assert structure.cut_off(source) is None
+        assert container.readable_bytes(source) is None
         assert probe(source).warnings == ()
     source.write_bytes(data[: boxes(data, b"moof")[0][0] + 20])
     with pytest.raises(Rejected) as caught:
@@ -144,11 +144,11 @@ def test_a_film_altered_in_its_middle_is_marked(divided: bool, tmp_path: Path) -
         out = Folder(tmp_path / f"out-{len(warnings)}")
         words = {"heights": ("48",)}
         if not divided:
-            details = run("transcode", source, out, tmp_path / "scratch", **words)  # type: ignore[arg-type]
+            details = run("transcode", source, out, tmp_path / "scratch", **words)
         else:
             for name, index in (("plan", None), ("part", 0), ("part", 1), ("assemble", None)):
                 place = {"index": index, "size": 2, **words}
-                details = run(f"transcode-{name}", source, out, tmp_path / "scratch", **place)  # type: ignore[arg-type]
+                details = run(f"transcode-{name}", source, out, tmp_path / "scratch", **place)
         assert details["warnings"] == warnings
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tests.unit.transcode import clips
-from tests.unit.transcode.workshop import Folder, run
 from tests.unit.video.films import PQ
+from tests.unit.video.jobs import Folder, run
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.ffmpeg
 def transcoded(source: Path, tmp_path: Path, **parameters: object) -> Path:
     """The folder of results of a whole transcode."""
     outputs = Folder(tmp_path / "out")
-    run("transcode", source, outputs, tmp_path / "scratch", **parameters)  # type: ignore[arg-type]
+    run("transcode", source, outputs, tmp_path / "scratch", **parameters)
     return outputs.root
 
 
@@ -200,7 +200,7 @@ def test_without_hls_only_what_the_mp4_needs_is_encoded(tmp_path: Path) -> None:
     source = clips.write(tmp_path / "x.mp4", frames=25)
     outputs, kept = Folder(tmp_path / "out"), Folder(tmp_path / "checkpoint")
     words = {"hls": False, "heights": ("48", "24")}
-    run("transcode", source, outputs, tmp_path / "scratch", checkpoint=kept, **words)  # type: ignore[arg-type]
+    run("transcode", source, outputs, tmp_path / "scratch", checkpoint=kept, **words)
     assert list(outputs.content("")) == ["video.mp4"]
     assert [name.rpartition("-")[2] for name in kept.put_names] == ["48p.mp4"]
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tests.unit.transcode import clips
-from tests.unit.transcode.workshop import Folder, run
-from worker.video import transcode_plan
+from tests.unit.video.jobs import Folder, run
+from worker.video import plan as plans
 from worker.video.probe import probe
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
@@ -25,14 +25,14 @@ SLIDES = (0.0, 3.2, 9.92, 14.12, 20.6, 24.32, 30.0)
 @pytest.fixture(autouse=True)
 def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of two seconds, so that borders of parts are among the pictures."""
-    monkeypatch.setattr("batch.operations._transcode.PART_SECONDS", 2.0)
+    monkeypatch.setattr("batch.operations.transcode.CHUNK_SECONDS", 2.0)
 
 
 def transcoded(source: Path, tmp_path: Path, **parameters: object) -> tuple[Path, float]:
     """The results of a whole transcode and their frame rate."""
     outputs = Folder(tmp_path / "out")
     given = {"segment_seconds": 1.0, **parameters}
-    details = run("transcode", source, outputs, tmp_path / "scratch", **given)  # type: ignore[arg-type]
+    details = run("transcode", source, outputs, tmp_path / "scratch", **given)
     return outputs.root, float(Fraction(str(details["frame_rate"])))
 
 
@@ -76,7 +76,7 @@ def test_slides_change_when_their_text_is_spoken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slides of different lengths, a beep at each change; the last one stays to the end."""
-    monkeypatch.setattr("batch.operations._transcode.PART_SECONDS", 12.0)
+    monkeypatch.setattr("batch.operations.transcode.CHUNK_SECONDS", 12.0)
     source = tmp_path / "x.mp4"
     picture = clips.write(tmp_path / "p.mp4", times=SLIDES)
     beeps = "+".join(f"between(t,{time},{time + 0.1})" for time in SLIDES)
@@ -192,10 +192,10 @@ def test_places_of_moved_pictures_do_not_depend_on_the_parts(
     source = clips.write(tmp_path / "x.mp4", times=phone(150, 0.03, 0.04), key_frames=10)
     planned = Folder(tmp_path / "planned")
     run("transcode-plan", source, planned, tmp_path / "scratch")
-    assert transcode_plan.loads((planned.root / "plan.json").read_bytes()).slack > 0
+    assert plans.loads((planned.root / "plan.json").read_bytes()).slack > 0
     shown = []
     for seconds in (1.0, 60.0):
-        monkeypatch.setattr("batch.operations._transcode.PART_SECONDS", seconds)
+        monkeypatch.setattr("batch.operations.transcode.CHUNK_SECONDS", seconds)
         folder = tmp_path / str(seconds)
         folder.mkdir()
         out, rate = transcoded(source, folder, heights=("48",))
@@ -226,7 +226,7 @@ def test_parts_of_few_pictures_fit_together(
     rest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every encoder writes the same header, and the same delay, for every part of a film."""
-    monkeypatch.setattr("batch.operations._transcode.PART_SECONDS", 1.0)
+    monkeypatch.setattr("batch.operations.transcode.CHUNK_SECONDS", 1.0)
     source = clips.write(tmp_path / "x.mp4", frames=50 + rest, size=(64, 64))
     out, rate = transcoded(source, tmp_path, codecs=("h264", "hevc", "av1"), preset="fast")
     times = [number / 25 for number in range(50 + rest)]

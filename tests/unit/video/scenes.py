@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.unit.video.films import make
-from worker.video.frames import Frame, FrameSource, open_film
+from tests.unit.video.jobs import context
+from worker.video.frames import Frame, FrameSource, open_video
 
 STEP = 7
 """Levels of grey from one frame of :func:`counted` to the next."""
@@ -35,7 +36,7 @@ def opened(data: bytes, folder: Path, name: str = "film.mp4") -> FrameSource:
     """A film of these bytes."""
     path = folder / name
     path.write_bytes(data)
-    return open_film(path, max_seconds=3600, threads=1)
+    return open_video(path, max_seconds=3600, context=context(folder))
 
 
 def picture(seed: int = 1, *, size: tuple[int, int] = (180, 320)) -> Frame:

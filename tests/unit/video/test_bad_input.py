@@ -27,9 +27,8 @@ from tests.unit.video.films import (
     spread,
 )
 from worker.domain.errors import InputError, Rejected
-from worker.video.ffmpeg import input_url, run
-from worker.video.limits import ProgramLimits, VideoLimits
-from worker.video.probe import probe
+from worker.video.ffmpeg import ProgramLimits, input_url, run
+from worker.video.probe import VideoLimits, probe
 
 pytestmark = needs_ffmpeg
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.transcode.workshop import Folder, run
 from tests.unit.video.films import make, needs_ffmpeg
+from tests.unit.video.jobs import Folder, run
 from worker.video import colours
 from worker.video.ffmpeg import ProgramLimits
 from worker.video.ffmpeg import run as run_ffmpeg

@@ -9,7 +9,7 @@ import pytest
 
 from batch.operations import find
 from tests.unit.video.films import make
-from tests.unit.video.works import work
+from tests.unit.video.jobs import work
 from worker.domain.errors import Rejected
 
 pytestmark = pytest.mark.ffmpeg
@@ -73,4 +73,4 @@ def test_a_base_layer_that_others_show_is_taken(profile: int, base: int, tmp_pat
     (tmp_path / "poster").mkdir()
     job, outputs = work("poster", source, tmp_path / "poster", formats=("jpeg",))
     find("poster")(job)
-    assert (outputs.folder / "poster.jpg").stat().st_size > 0
+    assert (outputs.root / "poster.jpg").stat().st_size > 0

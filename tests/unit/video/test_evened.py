@@ -13,11 +13,11 @@ from batch.operations.audio_waveform import run
 from tests.unit.transcode import clips
 from tests.unit.transcode.test_results import lengths, transcoded
 from tests.unit.video.films import AAC, H264, PICTURES, clip, make, needs_ffmpeg, picture
-from tests.unit.video.works import work
+from tests.unit.video.jobs import work
 from worker.domain.errors import Rejected
 from worker.video import commands, ffmpeg
-from worker.video.limits import ProgramLimits
-from worker.video.normalised_audio import evened
+from worker.video.audio import normalised_audio
+from worker.video.ffmpeg import ProgramLimits
 
 pytestmark = needs_ffmpeg
 
@@ -49,17 +49,20 @@ def test_a_curve_is_as_long_as_the_sound(tmp_path: Path) -> None:
     """Not twice as long, with silence in the middle."""
     job, outputs = work("audio-waveform", changing(tmp_path / "x.ts"), tmp_path, points=200)
     assert run(job)["seconds"] == pytest.approx(4.0, abs=0.1)
-    data = json.loads((outputs.folder / "waveform.json").read_text())
+    data = json.loads((outputs.root / "waveform.json").read_text())
     assert sum(high > 2 for high in data["data"][1::2]) > 0.95 * data["length"]
 
 
 def read(path: Path, seconds: float) -> bytes:
     """So much of the first track of sound, by way of a second program."""
-    with evened(path, 1, rate=8000, layout="mono", origin=0.0, limits=LIMITS) as track:
+    with normalised_audio(path, 1, rate=8000, layout="mono", start=0.0, limits=LIMITS) as (
+        track,
+        pipes,
+    ):
         raw = {"f": "s16le", "c:a": "pcm_s16le", "t": seconds}
-        made = commands.output("pipe:1", [track.stream], raw)
+        made = commands.output("pipe:1", [track], raw)
         arguments = commands.arguments(made, everywhere={"copyts": None})
-        return ffmpeg.run(arguments, limits=LIMITS, capture=True, pipes=track.pipes)
+        return ffmpeg.run(arguments, limits=LIMITS, capture=True, pipes=pipes)
 
 
 def test_a_reader_may_leave_early(tmp_path: Path) -> None:
@@ -84,7 +87,7 @@ def test_what_the_reader_raises_ends_the_first_program(tmp_path: Path) -> None:
     film.write_bytes(make("mp4", *PICTURES, "-f", "lavfi", "-i", "sine=duration=60", *H264, *AAC))
 
     def enough() -> None:
-        with evened(film, 1, rate=8000, layout="mono", origin=0.0, limits=LIMITS):
+        with normalised_audio(film, 1, rate=8000, layout="mono", start=0.0, limits=LIMITS):
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

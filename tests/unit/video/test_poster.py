@@ -11,8 +11,8 @@ from PIL import Image
 
 from batch.operations.poster import run
 from tests.unit.video.films import H264, clip, make, needs_ffmpeg
+from tests.unit.video.jobs import context, work
 from tests.unit.video.scenes import opened, picture, title
-from tests.unit.video.works import work
 from worker.domain.errors import Rejected
 from worker.imaging.geometry import Size
 from worker.video.frames import Frame
@@ -88,7 +88,10 @@ BLURRED = "testsrc2=size=160x90:rate=10,gblur=sigma=12"
 def test_the_good_scene_is_chosen(tmp_path: Path) -> None:
     """Between black, blur and white there is one scene worth showing."""
     chosen = choose(
-        opened(film(BLACK, BLURRED, SCENE, WHITE), tmp_path), candidates=8, size=Size(160, 90)
+        opened(film(BLACK, BLURRED, SCENE, WHITE), tmp_path),
+        candidates=8,
+        size=Size(160, 90),
+        context=context(tmp_path),
     )
     assert 1.0 <= chosen.seconds < 1.5
     assert chosen.judgement.fault is None
@@ -99,7 +102,9 @@ def test_the_good_scene_is_chosen(tmp_path: Path) -> None:
 @needs_ffmpeg
 def test_a_film_of_nothing_has_a_poster(tmp_path: Path) -> None:
     """Where every frame is bad the first is taken, and its fault is said."""
-    chosen = choose(opened(film(BLACK), tmp_path), candidates=4, size=Size(160, 90))
+    chosen = choose(
+        opened(film(BLACK), tmp_path), candidates=4, size=Size(160, 90), context=context(tmp_path)
+    )
     assert chosen.judgement.fault is Fault.BLACK
     assert chosen.faults == {"black": 4}
 
@@ -115,10 +120,10 @@ def test_operation_writes_every_format(tmp_path: Path) -> None:
     details = run(job)
     sizes = set()
     for ending in ("jpg", "webp"):
-        with Image.open(outputs.folder / f"poster.{ending}") as image:
+        with Image.open(outputs.root / f"poster.{ending}") as image:
             sizes.add(image.size)
     assert sizes == {(100, 56)}
-    assert b"ftypavif" in (outputs.folder / "poster.avif").read_bytes()[:32]
+    assert b"ftypavif" in (outputs.root / "poster.avif").read_bytes()[:32]
     assert (details["width"], details["height"]) == (100, 56)
     assert details["candidates"] == 5
     assert details["fault"] is None
@@ -141,7 +146,7 @@ def test_operation_refuses_what_is_no_film(tmp_path: Path) -> None:
     job, outputs = work("poster", source, tmp_path)
     with pytest.raises(Rejected):
         run(job)
-    assert not outputs.folder.exists()
+    assert not outputs.content("")
 
 
 def test_frames_are_not_written_to() -> None:

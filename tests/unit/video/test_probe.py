@@ -18,10 +18,9 @@ from tests.unit.video.films import (
     needs_ffmpeg,
     turned,
 )
-from worker.video import probe_read
-from worker.video.limits import ProgramLimits
-from worker.video.metadata import describe
-from worker.video.probe import probe
+from worker.video import probe as probe_module
+from worker.video.ffmpeg import ProgramLimits
+from worker.video.probe import describe, probe
 from worker.video.timing import measure
 from worker.video.tracks import VideoProbe, VideoTrack
 
@@ -199,7 +198,7 @@ def test_places_are_told_only_if_asked_for(film: Path) -> None:
 )
 def test_bits_of_a_channel(pix_fmt: str, raw: int, depth: int) -> None:
     """Read from the name of the pixel format, whatever the decoder says."""
-    assert probe_read.bit_depth(pix_fmt, raw) == depth
+    assert probe_module.bit_depth(pix_fmt, raw) == depth
 
 
 @pytest.mark.parametrize("ending", ["mkv", "mp4"])
@@ -214,15 +213,15 @@ def test_a_header_that_counts_longer_sound_is_right(ending: str, film: Path) -> 
 @pytest.mark.parametrize("value", ["", "0/0", "x", None, {}, "1/0", "-25/1", "9" * 5000, [], "nan"])
 def test_numbers_that_are_none(value: object) -> None:
     """Whatever a header makes ffprobe print, it is read or left."""
-    assert probe_read.ratio(value) is None
-    assert probe_read.claimed_fps({"avg_frame_rate": value}) == 25
-    assert probe_read.rotation({"side_data_list": [{"rotation": value}]}) == (0, False)
+    assert probe_module.ratio(value) is None
+    assert probe_module.claimed_fps({"avg_frame_rate": value}) == 25
+    assert probe_module.rotation({"side_data_list": [{"rotation": value}]}) == (0, False)
 
 
 def test_tags_are_bounded_and_clean() -> None:
     """No file fills a record with its tags, or a terminal with control characters."""
     tags = {f"Name{number}": "x\x1b[31m" * 1000 for number in range(500)}
-    read = probe_read.tags({"tags": tags | {"com.apple.quicktime.location.ISO6709": "+1+1/"}})
+    read = probe_module.tags({"tags": tags | {"com.apple.quicktime.location.ISO6709": "+1+1/"}})
     assert len(read) == 64
     assert all(len(value) <= 1000 and "\x1b" not in value for value in read.values())
     assert not any("location" in name for name in read)

@@ -28,10 +28,17 @@ from worker.domain.errors import (
     UnsupportedInput,
 )
 from worker.job_context import Stop
-from worker.video.ffmpeg import command_line, input_url, run
-from worker.video.ffmpeg_errors import judge
-from worker.video.ffmpeg_inputs import guarded, read_files
-from worker.video.limits import ProgramLimits, VideoLimits, for_file
+from worker.video.ffmpeg import (
+    ProgramLimits,
+    command_line,
+    for_file,
+    guarded,
+    input_url,
+    judge,
+    read_files,
+    run,
+)
+from worker.video.probe import VideoLimits
 
 LIMITS = ProgramLimits(wall_seconds=60)
 FOR_EVER = ("-re", "-f", "lavfi", "-i", "testsrc2=size=32x32", "-f", "null", "-")

@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.video.films import H264, PICTURES, make, needs_ffmpeg
-from worker.video.ffmpeg import input_url, run
-from worker.video.ffmpeg_output import Decoded
-from worker.video.limits import ProgramLimits
+from worker.video.ffmpeg import Decoded, ProgramLimits, input_url, run
 
 LIMITS = ProgramLimits(wall_seconds=60)
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from batch.operations.storyboard import run
 from tests.unit.video.films import needs_ffmpeg
+from tests.unit.video.jobs import context, work
 from tests.unit.video.scenes import counted, number, opened
-from tests.unit.video.works import work
 from worker.imaging.geometry import Size
 from worker.video import frames
 from worker.video.frames import FrameSource, Take, Way
@@ -74,17 +74,17 @@ def test_operation(tmp_path: Path) -> None:
     )
     details = run(job)
     assert details["frames"] == 5
-    text = (outputs.folder / "storyboard.vtt").read_text()
+    text = (outputs.root / "storyboard.vtt").read_text()
     cues = re.findall(r"00:00:(\S+) --> 00:00:(\S+)\n(\S+)#xywh=(\d+),(\d+),(\d+),(\d+)", text)
     assert len(cues) == 5
     for start, end, name, *box in cues:
         left, top, width, height = map(int, box)
-        with Image.open(outputs.folder / name) as sheet:
+        with Image.open(outputs.root / name) as sheet:
             part = np.asarray(sheet.convert("RGB"))[top : top + height, left : left + width]
         assert part.shape == (36, 48, 3)
         middle = (float(start) + float(end)) / 2 * 10
         assert abs(number(part) - int(middle - 1e-6)) <= 1
-    with Image.open(outputs.folder / "storyboard-002.webp") as last:
+    with Image.open(outputs.root / "storyboard-002.webp") as last:
         assert last.size == (48, 36)
     assert outputs.types["storyboard-001.webp"] == "image/webp"
 
@@ -95,7 +95,7 @@ def test_one_frame(tmp_path: Path) -> None:
     source.write_bytes(counted(1))
     job, outputs = work("storyboard", source, tmp_path)
     assert run(job)["frames"] == 1
-    text = (outputs.folder / "storyboard.vtt").read_text()
+    text = (outputs.root / "storyboard.vtt").read_text()
     assert "00:00:00.000 --> 00:00:00.100\nstoryboard-001.jpg#xywh=0,0,64,48" in text
 
 
@@ -113,7 +113,7 @@ def test_what_cannot_be_decoded_shows_what_came_before(
 
     monkeypatch.setattr("worker.video.storyboard.spread", some)
     sheets: list[Sheet] = []
-    assert draw(film, grid, sheets.append) is Way.SEEK
+    assert draw(film, grid, sheets.append, context=context(tmp_path)) is Way.SEEK
     (sheet,) = sheets
     assert sheet.frame[::2, ::2, 0].tolist() == [[10, 10, 10], [30, 30, 30]]
     assert frames.spread is not some

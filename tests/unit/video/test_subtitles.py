@@ -11,9 +11,9 @@ import pytest
 
 from batch.operations import audio_waveform, subtitles, video_metadata
 from tests.unit.video.films import AAC, H264, PICTURES, SOUND, clip, make, needs_ffmpeg
-from tests.unit.video.works import work
+from tests.unit.video.jobs import work
 from worker.domain.errors import Rejected
-from worker.video.webvtt import tidy
+from worker.video.subtitles import tidy
 
 pytestmark = needs_ffmpeg
 
@@ -35,7 +35,7 @@ def extracted(film: bytes, folder: Path, **given: Any) -> tuple[dict[str, Any], 
     path = folder / "film.mkv"
     path.write_bytes(film)
     job, outputs = work("subtitles", path, folder, **given)
-    return cast("dict[str, Any]", subtitles.run(job)), outputs.folder
+    return cast("dict[str, Any]", subtitles.run(job)), outputs.root
 
 
 def test_every_text_track_becomes_a_file(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_texts_and_curves_count_from_the_first_picture(tmp_path: Path) -> None:
     (tmp_path / "sound").mkdir()
     job, outputs = work("audio-waveform", path, tmp_path / "sound")
     assert audio_waveform.run(job)["seconds"] == pytest.approx(1.0, abs=0.1)
-    assert (outputs.folder / "waveform.json").is_file()
+    assert (outputs.root / "waveform.json").is_file()
 
 
 def test_tracks_of_one_language_have_names_of_their_own(tmp_path: Path) -> None:

@@ -13,14 +13,14 @@ from PIL import Image
 
 from batch.operations.audio_waveform import run
 from tests.unit.video.films import AAC, H264, PICTURES, SOUND, clip, make, needs_ffmpeg
-from tests.unit.video.works import work
+from tests.unit.video.jobs import work
 from worker.domain.errors import Rejected
-from worker.video.waveform import Waveform, _Curve, draw_png, draw_svg
+from worker.video.waveform import Waveform, _CurveReader, draw_png, draw_svg
 
 
 def curve_of(samples: NDArray[np.int16], points: int, piece: int) -> Waveform:
     """The curve of samples that come in pieces of so many bytes."""
-    curve = _Curve(points)
+    curve = _CurveReader(points)
     data = samples.astype("<i2").tobytes()
     for at in range(0, len(data), piece):
         curve.take(data[at : at + piece])
@@ -44,7 +44,7 @@ def test_columns_are_the_extremes_of_equal_stretches(count: int, piece: int) -> 
 
 def test_memory_does_not_grow_with_the_sound() -> None:
     """What is kept after a minute is what is kept after a second."""
-    curve = _Curve(100)
+    curve = _CurveReader(100)
     silence = bytes(1 << 16)
     for _ in range(500):
         curve.take(silence)
@@ -97,7 +97,7 @@ def test_the_job(tmp_path: Path) -> None:
     film.write_bytes(clip())
     job, outputs = work("audio-waveform", film, tmp_path, points=200)
     details = run(job)
-    data = json.loads((outputs.folder / "waveform.json").read_text())
+    data = json.loads((outputs.root / "waveform.json").read_text())
     assert details["columns"] == data["length"] == len(data["data"]) // 2
     assert 190 <= data["length"] <= 200
     assert data["length"] * data["samples_per_pixel"] / data["sample_rate"] == pytest.approx(
@@ -114,7 +114,7 @@ def test_sound_that_starts_late_is_drawn_late(tmp_path: Path) -> None:
     film.write_bytes(make("mkv", *PICTURES, "-itsoffset", "1", *SOUND, *H264, *AAC))
     job, outputs = work("audio-waveform", film, tmp_path, points=300)
     run(job)
-    data = json.loads((outputs.folder / "waveform.json").read_text())
+    data = json.loads((outputs.root / "waveform.json").read_text())
     high = data["data"][1::2]
     before = int(0.9 * data["sample_rate"] / data["samples_per_pixel"])
     assert max(high[:before]) == 0
