@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker.ports import Catalog, Events, Jobs, ObjectStore, Queue, Workflows
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from worker.services.erase import Eraser
     from worker.services.finalize import Finalizer
     from worker.services.ingest import Ingest
-
-FILE = "file:"
-"""Before the path of a file that stands for a state machine: see ``local_workflows``."""
 
 
 # No slots: cached_property keeps its value in __dict__.
@@ -144,10 +140,6 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
 def _workflows(machine: str | None, clients: AwsClients) -> Workflows | None:
     if machine is None:
         return None
-    if machine.startswith(FILE):
-        from worker.adapters.local_workflows import LocalWorkflows
-
-        return LocalWorkflows(Path(machine.removeprefix(FILE)))
     from worker.adapters.aws.stepfunctions import StepFunctionsWorkflows
 
     return StepFunctionsWorkflows(clients, {"heavy": machine})

@@ -7,7 +7,9 @@ from dataclasses import asdict
 
 from batch.pictures import integer, number
 from batch.work import Work
-from worker.domain.image import Encoding, Format
+from worker.codec import plain
+from worker.domain.image import Encoding, Format, Recipe, RenditionSpec
+from worker.imaging import engine
 from worker.imaging.encode import Extras, Picture, encode
 from worker.video.frames import image, open_video
 from worker.video.poster import choose
@@ -15,6 +17,14 @@ from worker.video.poster import choose
 _TALLEST = 4
 """Height in widths at most."""
 _AVIF_EFFORT = 4
+_LOOK = Recipe(
+    name="poster",
+    version=1,
+    renditions=(
+        RenditionSpec(name="look", width=64, frames=1, encodings=(Encoding(format=Format.PNG),)),
+    ),
+)
+"""The least that makes the engine measure."""
 
 
 def run(work: Work) -> Mapping[str, object]:
@@ -33,6 +43,7 @@ def run(work: Work) -> Mapping[str, object]:
     names = work.parameters["formats"]
     assert isinstance(names, tuple)
     files: list[dict[str, object]] = []
+    measured: object = None
     for name in dict.fromkeys(names):
         work.context.step(0.9 + 0.1 * len(files) / len(names), f"writing {name}")
         kind = Format(name)
@@ -40,6 +51,7 @@ def run(work: Work) -> Mapping[str, object]:
         data = encode(
             picture, Encoding(format=kind, quality=quality, effort=effort), quality, Extras()
         )
+        measured = measured or plain(engine.process(data, _LOOK).metadata.measures)
         path = work.scratch / f"poster.{kind.extension}"
         path.write_bytes(data)
         work.outputs.file(path, path.name, content_type=kind.media_type)
@@ -51,6 +63,8 @@ def run(work: Work) -> Mapping[str, object]:
         "score": found.judgement.score,
         "fault": None if fault is None else fault.value,
         "measures": measures,
+        # What the catalog says of a picture: the end of a video need not decode its poster again.
+        "image_measures": measured,
         "candidates": found.candidates,
         "passed_over": found.faults,
         "way": found.way.value,

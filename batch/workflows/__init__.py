@@ -1,5 +1,4 @@
-"""State machines of heavy work, in the Amazon States Language. Data, read by ``pulumi/`` and by the
-local stack (``worker.local.state_machine``).
+"""State machines of heavy work, in the Amazon States Language. Data, deployed by ``pulumi/``.
 
 ``heavy.asl.json`` wants substitutions written ``${Name}``: ``Queue`` (a job queue), ``Job...`` (a
 job definition for each kind: ``JobTranscodePart`` runs ``transcode-part``) and ``WorkflowFunction``

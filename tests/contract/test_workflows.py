@@ -1,4 +1,4 @@
-"""Workflows: one suite on Step Functions and on the local record."""
+"""Workflows on Step Functions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ import pytest
 from tests.contract.canned import clients_for
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.stepfunctions import INPUT_BYTES, StepFunctionsWorkflows, execution_name
-from worker.adapters.local_workflows import LocalWorkflows
 from worker.domain.errors import ConfigurationError, EngineError, Unreachable
 from worker.local.emulator import ACCOUNT, REGION, free_port
 from worker.ports import Workflows
@@ -34,13 +32,9 @@ class Floor:
     payloads: Callable[[str], list[Any]]
 
 
-@pytest.fixture(params=["local", "stepfunctions"])
-def floor(request: pytest.FixtureRequest, tmp_path: Path, fresh: Callable[[str], str]) -> Floor:
-    """Every adapter in turn."""
-    if request.param == "local":
-        local = LocalWorkflows(tmp_path / "deep" / "starts.sqlite", names=("waits", "ends"))
-        return Floor(local, lambda name: [start.payload for start in local.started(name)])
-    clients: AwsClients = request.getfixturevalue("clients")
+@pytest.fixture
+def floor(clients: AwsClients, fresh: Callable[[str], str]) -> Floor:
+    """Two state machines: one that waits, one that ends."""
     machines = {}
     for name, definition in (("waits", WAITS), ("ends", ENDS)):
         machines[name] = clients.stepfunctions.create_state_machine(
@@ -153,23 +147,3 @@ def test_nobody_listening_is_unreachable() -> None:
     arn = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:review"
     with clients_for(f"http://127.0.0.1:{free_port()}") as clients, pytest.raises(Unreachable):
         StepFunctionsWorkflows(clients, {"review": arn}).start("review", "one", {})
-
-
-def test_the_local_record_lists_starts(tmp_path: Path) -> None:
-    """What was started is listed oldest first, with its time, for all workflows or one."""
-    workflows = LocalWorkflows(tmp_path / "starts.sqlite")
-    ids = [workflows.start(flow, "n", {"flow": flow}) for flow in ("b", "a")]
-
-    starts = workflows.started()
-
-    assert [start.id for start in starts] == ids
-    assert [(start.workflow, start.name) for start in starts] == [("b", "n"), ("a", "n")]
-    assert all(start.time.endswith("Z") for start in starts)
-    assert workflows.started("a") == starts[1:]
-
-
-def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
-    """Something else under the record's name is one clear error."""
-    (tmp_path / "starts.sqlite").write_text("my shopping list, long enough to be read " * 40)
-    with pytest.raises(ConfigurationError, match=r"starts\.sqlite"):
-        LocalWorkflows(tmp_path / "starts.sqlite").start("a", "n", {})

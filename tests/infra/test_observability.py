@@ -12,7 +12,7 @@ from batch import reporting
 from stack import dashboard, metric_filters
 from tests.infra.configs import WITHOUT
 from tests.infra.declared import Declaration, declare
-from worker.services.ingest.prepare import IngestOutcome
+from worker.services.ingest import IngestOutcome
 
 
 def test_every_queue_every_function_and_the_workflow_are_watched(ordered: Declaration) -> None:

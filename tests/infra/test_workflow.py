@@ -12,7 +12,7 @@ import pytest
 from batch.catalogue import KINDS
 from stack.workflow import DEFINITION, filled
 from tests.infra.declared import Declaration
-from worker.local.state_machine.definition import SUBMIT_JOB, Type, load, places_in
+from worker.local.workflows import INVOKE, SUBMIT_JOB
 
 
 def test_the_state_machine_names_what_was_deployed(ordered: Declaration) -> None:
@@ -26,19 +26,60 @@ def test_the_state_machine_names_what_was_deployed(ordered: Declaration) -> None
 
 
 def test_what_is_deployed_is_sound(ordered: Declaration) -> None:
-    """With the names of this stack in it: every state reached, every next one there, no loop."""
-    machine = load(ordered.one("sfn/StateMachine", "heavy").inputs["definition"])
-    jobs = [state for _, state in machine.all_states() if state.resource == SUBMIT_JOB]
+    """With the names of this stack in it: every state is reached, every next one is there."""
+    machine = json.loads(ordered.one("sfn/StateMachine", "heavy").inputs["definition"])
 
-    assert len(jobs) == 9
-    assert {state.type for _, state in machine.all_states()} <= set(Type)
+    for level in _levels(machine):
+        assert _reached(level) == level["States"].keys()
+
+
+def test_every_task_is_tried_again_when_it_is_throttled(ordered: Declaration) -> None:
+    """And no failing job ends an execution before the record is committed."""
+    machine = json.loads(ordered.one("sfn/StateMachine", "heavy").inputs["definition"])
+    throttled = {
+        SUBMIT_JOB: "Batch.TooManyRequestsException",
+        INVOKE: "Lambda.TooManyRequestsException",
+    }
+    states = [state for level in _levels(machine) for state in level["States"].values()]
+    tasks = [state for state in states if state["Type"] == "Task"]
+
+    assert [one["Resource"] for one in tasks].count(SUBMIT_JOB) == 9
+    for task in tasks:
+        retried = {name for rule in task["Retry"] for name in rule["ErrorEquals"]}
+        assert throttled[task["Resource"]] in retried
+        if task["Resource"] == SUBMIT_JOB:
+            assert [one["ErrorEquals"] for one in task["Catch"]] == [["States.ALL"]]
+        else:
+            assert "TransientError" in retried
+
+
+def _levels(machine: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A machine, and the branches in it."""
+    yield machine
+    for state in machine["States"].values():
+        for branch in state.get("Branches", ()):
+            yield from _levels(branch)
+
+
+def _reached(level: dict[str, Any]) -> set[str]:
+    """The states that are reached from the first, also those that are not there."""
+    found, left = set(), [level["StartAt"]]
+    while left:
+        name = left.pop()
+        if name in found:
+            continue
+        found.add(name)
+        state = level["States"].get(name, {})
+        ways = [state, *state.get("Choices", ()), *state.get("Catch", ())]
+        left += [way[key] for way in ways for key in ("Next", "Default") if key in way]
+    return found
 
 
 def test_every_name_that_the_file_wants_is_given_by_its_meaning(ordered: Declaration) -> None:
     """Each job's definition under the kind's own name; no name stands for two things."""
     text = DEFINITION.read_text("utf-8")
     filled = ordered.one("sfn/StateMachine", "heavy").inputs["definition"]
-    wanted = places_in(DEFINITION)
+    wanted = {*re.findall(r"\$\{(\w+)\}", text)}
 
     assert {"Queue", "WorkflowFunction"} < wanted
     for name in wanted:

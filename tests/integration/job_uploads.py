@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.running import Running
-from worker.adapters.local_workflows import LocalWorkflows
 from worker.domain.asset import (
     VIDEO_CODE,
     AssetRecord,
@@ -103,6 +102,6 @@ def divided(running: Running, film: Path) -> AssetRecord:
         catalog=app.catalog,
         events=app.events,
         policy=policy,
-        workflows=LocalWorkflows(running.data / address.WORKFLOWS),
+        workflows=app.workflows,
     ).start(record.asset, record.version)
     return record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from worker.local.deploy.kinds.kind import EmulatorClients
 from worker.local.emulator import Emulator, free_port, running, start
 from worker.local.roles import Actors
 from worker.local.stack import HANDLER, WORKFLOW_HANDLER
-from worker.services.ingest.messages import uploads_in
+from worker.local.workflows import SEND
+from worker.services.messages import uploads_in
 from worker.settings import Settings
 
 
@@ -243,6 +245,8 @@ def test_the_state_machine_is_the_shipped_one(stack: Stack) -> None:
 
     assert found["roleArn"] == Actors.of(stack.outputs).machine().role
     assert "${" not in found["definition"]
+    # The embedded AWS has no Batch and cannot run the function: a queue asks for both.
+    assert set(re.findall(r'"Resource": "([^"]+)"', found["definition"])) == {SEND}
 
 
 def test_what_the_local_stack_runs_has_its_role(stack: Stack) -> None:

@@ -1,8 +1,7 @@
 """Hostile inputs, made in code, with the code that each must be refused with.
 
-What lives here: makers of bad files for any test that takes bytes. Good ones are in
-``tests.unit.specimens``. ``HOSTILE`` holds what a probe refuses under the default limits with
-every format accepted.
+Good files are in ``tests.unit.specimens``. ``HOSTILE`` holds what a probe rejects under the default
+limits with every format accepted.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Valid pictures of every accepted format and flavour, made in code, small.
 
-What lives here: makers of good files. Bad ones are in ``tests.unit.hostile``.
-All are 64 x 48 unless their name says otherwise, with a red, a green, a blue and a white quarter
-so that rotation and channel order show.
+Bad files are in ``tests.unit.hostile``. All are 64 x 48 unless their name says otherwise, with a
+red, a green, a blue and a white quarter so that rotation and channel order show.
 """
 
 from __future__ import annotations

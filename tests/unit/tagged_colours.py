@@ -1,7 +1,4 @@
-"""Pictures whose files say what their colours mean: PNG chunks, nclx, HDR; made in code.
-
-What lives here: makers, and the formulas of HDR by which they are made. What may not: tests.
-"""
+"""Pictures whose files say what their colours mean: PNG chunks, nclx, HDR; made in code."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ from worker.domain.errors import InputError, Throttled
 from worker.entrypoints.cli.backfill import load, save
 from worker.services import backfill
 from worker.services.backfill import Assumptions, BackfillProgress, ListedObject, Listing, Prices
-from worker.services.ingest.messages import uploads_in
 from worker.services.inventory import COLUMNS, open_inventory
+from worker.services.messages import uploads_in
 
 TIME = "2026-01-02T03:04:05.678Z"
 URL = "http://here/work.fifo"

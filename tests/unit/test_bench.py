@@ -15,8 +15,7 @@ from tests.unit.bench_results import figures, floor_measured, measured, report
 from tests.unit.pictures import encoded, photo
 from worker.bench import config, measure
 from worker.bench.compare import MadeFile, commands
-from worker.bench.config import LABELS, SAME, USUAL, Key
-from worker.bench.corpus import SAMPLE_BYTES, collect, generate
+from worker.bench.config import LABELS, SAME, SAMPLE_BYTES, USUAL, Key, collect, generate
 from worker.bench.measure import FileScore, Original, placements
 from worker.domain.errors import InputError
 from worker.domain.image import Encoding, Fit, Format, Recipe, RenditionSpec

@@ -14,20 +14,20 @@ from tests.unit.pictures import encoded, photo
 from worker.bench.compare import (
     SHARP_VERSION,
     Broken,
+    ImplementationProcess,
     Refused,
-    Running,
     SharpMissing,
     compare,
     find_sharp,
 )
-from worker.bench.config import Key, Size, Work
+from worker.bench.config import BenchSize, Key, Workload
 from worker.domain.errors import EngineError, InputError
 from worker.entrypoints.cli.bench import command
 
-WORK = Work(
+WORK = Workload(
     sizes=(
-        Size(name="small", width=32, height=32, cover=True),
-        Size(name="big", width=100, height=100, cover=False),
+        BenchSize(name="small", width=32, height=32, cover=True),
+        BenchSize(name="big", width=100, height=100, cover=False),
     ),
     jpeg_quality=80,
     webp_quality=80,
@@ -76,7 +76,7 @@ def test_pillow_does_two_pictures(tmp_path: Path, pictures: dict[str, Path], mod
     """Both ways give all files at the sizes of the ladder, never enlarged, and CPU seconds."""
     run = (sys.executable, "-m", "worker.bench.implementations", "pillow", mode, WORK.dumps())
     sizes = {}
-    with Running(run, tmp_path / "log") as running:
+    with ImplementationProcess(run, tmp_path / "log") as running:
         assert "Pillow" in running.versions
         for name, path in pictures.items():
             out = tmp_path / f"out-{name}"
@@ -101,7 +101,7 @@ def test_floor_measures_every_step_by_every_library(
 ) -> None:
     """Decoding and each file are measured apart; the files of all libraries are there to weigh."""
     run = (sys.executable, "-m", "worker.bench.implementations", "floor", "all", WORK.dumps())
-    with Running(run, tmp_path / "log") as running:
+    with ImplementationProcess(run, tmp_path / "log") as running:
         seconds, files = running.ask(pictures["wide.jpg"], tmp_path)
     steps = {part.partition("/")[0] for part in seconds}
     assert steps == {"decode", "small jpeg", "small webp", "big jpeg", "big webp"}
@@ -119,7 +119,7 @@ def test_engine_does_the_shipped_recipe(
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"\xff\xd8\xff\xe0 nothing more")
     run = (sys.executable, "-m", "worker.bench.implementations", "engine", mode, WORK.dumps())
-    with Running(run, tmp_path / "log") as one:
+    with ImplementationProcess(run, tmp_path / "log") as one:
         with pytest.raises(Refused, match=r"\w+: \w+"):
             one.ask(bad)
         seconds, files = one.ask(pictures["wide.jpg"], tmp_path)
@@ -128,37 +128,34 @@ def test_engine_does_the_shipped_recipe(
 
 
 @pytest.mark.parametrize(
-    ("code", "words"),
+    ("command", "words"),
     [
-        ("print('hello')", "instead of JSON"),
-        ("print('[1]')", "instead of an object"),
-        ("", "ended early: exit code 0"),
-        ("raise SystemExit('Error: no library')", "ended early: Error: no library"),
+        (python("print('hello')"), "instead of JSON"),
+        (python("print('[1]')"), "instead of an object"),
+        (python(""), "ended early: exit code 0"),
+        (python("raise SystemExit('Error: no library')"), "ended early: Error: no library"),
+        (("/no-such-program",), "/no-such-program cannot be run"),
     ],
 )
-def test_child_that_does_not_start_says_why(tmp_path: Path, code: str, words: str) -> None:
+def test_child_that_does_not_start_says_why(
+    tmp_path: Path, command: tuple[str, ...], words: str
+) -> None:
     """A child that dies or says something else is broken, in one line with its last words."""
     with pytest.raises(Broken, match=words):
-        Running(python(code), tmp_path / "log")
-
-
-def test_program_that_is_not_there(tmp_path: Path) -> None:
-    """A command that cannot be run is named."""
-    with pytest.raises(Broken, match="no-such-program cannot be run"):
-        Running((str(tmp_path / "no-such-program"),), tmp_path / "log")
+        ImplementationProcess(command, tmp_path / "log")
 
 
 def test_child_that_says_nothing_is_given_up(tmp_path: Path) -> None:
     """Patience ends; the child is ended with it."""
     with pytest.raises(Broken, match="no answer within 0 s"):
-        Running(python("import sys; sys.stdin.read()"), tmp_path / "log", timeout=0)
+        ImplementationProcess(python("import sys; sys.stdin.read()"), tmp_path / "log", timeout=0)
 
 
 def test_answer_without_figures_is_no_answer(tmp_path: Path) -> None:
     """An object with other keys than the protocol's is a broken process."""
     code = "print('{}', flush=True); input(); print('{\"seconds\": 3}', flush=True); input()"
     with (
-        Running(python(code), tmp_path / "log") as running,
+        ImplementationProcess(python(code), tmp_path / "log") as running,
         pytest.raises(Broken, match="without seconds and files"),
     ):
         running.ask(tmp_path / "any.jpg")
@@ -167,16 +164,16 @@ def test_answer_without_figures_is_no_answer(tmp_path: Path) -> None:
 def test_printing_library_does_not_break_the_protocol(tmp_path: Path) -> None:
     """What a library prints goes to the log, and the answers still come through."""
     code = (
-        "from worker.bench.implementations import serve\n"
-        "def work(data, watch):\n"
+        "from worker.bench.implementations import measure, serve\n"
+        "def work(data, seconds):\n"
         "    print('a library says hello')\n"
-        "    with watch.part(): pass\n"
+        "    with measure(seconds): pass\n"
         "    return [('n', 'jpeg', data)]\n"
         "serve(work, {})\n"
     )
     original = tmp_path / "a.jpg"
     original.write_bytes(b"bytes")
-    with Running(python(code), tmp_path / "log") as running:
+    with ImplementationProcess(python(code), tmp_path / "log") as running:
         _, (file,) = running.ask(original, tmp_path)
     assert file.path.read_bytes() == b"bytes"
 
@@ -328,12 +325,19 @@ def test_whole_run_without_node(tmp_path: Path, pictures: dict[str, Path]) -> No
     assert "bench: sharp is not measured" in done.stderr
 
 
-def test_command_refuses_before_measuring(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--corpus", "missing", "no such folder"),
+        ("--chart", "chart.gif", "must end in"),
+        ("--markdown", "no/page.md", "there is no folder"),
+    ],
+)
+def test_command_refuses_before_measuring(
+    tmp_path: Path, option: str, value: str, words: str
+) -> None:
     """Mistakes in options are found at once, not after the run."""
-    for options, words in (
-        (["--corpus", str(tmp_path / "missing")], "no such folder"),
-        (["--chart", "chart.gif"], "must end in"),
-        (["--markdown", str(tmp_path / "no" / "page.md")], "there is no folder"),
-    ):
-        with pytest.raises(InputError, match=words):
-            CliRunner().invoke(command, options, env={"PATH": ""}, catch_exceptions=False)
+    with pytest.raises(InputError, match=words):
+        CliRunner().invoke(
+            command, [option, str(tmp_path / value)], env={"PATH": ""}, catch_exceptions=False
+        )

@@ -12,7 +12,8 @@ import pytest
 from tests.unit.cli_pipeline import OUTPUTS, Pipeline, pipeline
 from worker.domain.asset import AssetRecord, Status
 from worker.domain.errors import AccessDenied, SafelightError, Unreachable
-from worker.services import dead_letters, unstarted
+from worker.services import dead_letters
+from worker.services.messages import not_started
 
 DEAD = "http://127.0.0.1:9/1/dead.fifo"
 HEAVY = OUTPUTS["heavyDeadLetters"]
@@ -129,6 +130,6 @@ def test_the_reason_of_the_bus_is_in_the_attributes() -> None:
     event = {"detail-type": "asset.heavy", "detail": {"asset": "a", "data": {"version": "v"}}}
     attributes = {"ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "may not call"}
 
-    found = unstarted.read(json.dumps(event), attributes)
+    found = not_started(json.dumps(event), attributes)
     assert (found.asset, found.version, found.cause) == ("a", "v", "undelivered")
     assert found.reason == "NO_PERMISSIONS: may not call"

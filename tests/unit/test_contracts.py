@@ -224,9 +224,12 @@ def job(
 
 
 def details(value: Any) -> Any:
-    """Texts as they are; numbers, digests and the engine's versions as types."""
+    """Texts as they are; numbers, digests and what depends on decoded pixels as types."""
     if isinstance(value, Mapping):
-        return {name: details(item) for name, item in value.items()}
+        return {
+            name: shape(item) if name == "image_measures" else details(item)
+            for name, item in value.items()
+        }
     if isinstance(value, list):
         return [details(item) for item in value]
     digest = isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)

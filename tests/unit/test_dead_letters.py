@@ -14,7 +14,7 @@ from worker.domain.asset import AssetRecord, LogEntry, Status, asset_id_of, vers
 from worker.domain.errors import Throttled
 from worker.services import dead_letters, ordering
 from worker.services.dead_letters import DeadLetters, QueuePair, Selection, groups
-from worker.services.ingest.messages import uploads_in
+from worker.services.messages import uploads_in
 
 WORK = QueuePair(queue="http://here/work.fifo", dead_letters="http://here/work-dead.fifo")
 UPLOADS = QueuePair(

@@ -7,10 +7,12 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from worker.local.durable.rows import keep_tokens_apart
 from worker.local.durable.services import changes_state, undo_cut_off_writes
 from worker.local.durable.store import NAME, Store
 
@@ -27,6 +29,22 @@ def test_a_store_knows_whether_it_was_closed(tmp_path: Path) -> None:
     assert again.was_closed
     again.close()
     assert (tmp_path / NAME).stat().st_mode & 0o077 == 0
+
+
+def test_a_task_writes_its_token_into_a_context_of_its_own() -> None:
+    """In a context that branches share they would read one another's."""
+
+    def execute(_state: Any, _data: Any, _execution: Any, context: dict[str, Any]) -> Any:
+        context["Task"] = {"Token": "mine"}
+        return context
+
+    stepfunctions, shared = SimpleNamespace(_execute_task=execute), {"State": {"Name": "A"}}
+
+    keep_tokens_apart(stepfunctions)
+
+    used = stepfunctions._execute_task({}, {}, {}, shared)
+    assert used == {"State": {"Name": "A"}, "Task": {"Token": "mine"}}
+    assert shared == {"State": {"Name": "A"}}
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ from worker.domain.errors import AssetMissing, ConfigurationError, JobMissing, T
 from worker.domain.job import JobState, JobStatus
 from worker.domain.keys import asset_prefix
 from worker.services.erase import Erased, Eraser
-from worker.services.finalize import JobReport
-from worker.services.finalize.service import FinalizeOutcome
+from worker.services.finalize import FinalizeOutcome, JobReport
 
 
 @dataclass

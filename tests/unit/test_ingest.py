@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,10 +13,11 @@ from tests.unit.fakes import MODIFIED, Fuse, Killed, MemoryCatalog, MemoryEvents
 from tests.unit.pictures import encoded, photo
 from worker.domain.asset import ObjectVersion, Removal, Status
 from worker.domain.errors import MemoryPressure, Unreachable
-from worker.domain.image import Encoding, Format, Limits, Recipe, RenditionSpec
+from worker.domain.image import Encoding, Format, Limits, Probe, Recipe, RenditionSpec
 from worker.domain.keys import quarantine_key
 from worker.imaging import engine
 from worker.imaging.engine import ProcessedImage
+from worker.imaging.probe import probe
 from worker.services.ingest import Ingest, IngestOutcome, IngestResult, Policy
 from worker.subprocesses.sandbox import SandboxLimits
 
@@ -66,10 +68,14 @@ class World:
         self.ticks += 1
         return datetime.fromisoformat(MODIFIED) + timedelta(milliseconds=self.ticks)
 
-    def process(self, data: bytes, recipe: Recipe) -> ProcessedImage:
-        """The engine, counted."""
+    def process(
+        self, data: bytes, recipe: Recipe, found: Probe | None, sha256: str
+    ) -> ProcessedImage:
+        """The engine, counted; nothing is found out about a picture twice."""
         self.runs += 1
-        return engine.process(data, recipe)
+        assert found == probe(data, recipe.limits, formats=recipe.formats)
+        assert sha256 == hashlib.sha256(data).hexdigest()
+        return engine.process(data, recipe, found, sha256)
 
     def ingest(self, upload: ObjectVersion | Removal, *, receives: int = 1) -> IngestResult:
         """Handle one event with a service of its own, as a fresh process would."""
@@ -85,7 +91,7 @@ class World:
         )
         try:
             fetched = service.fetch(upload, receives=receives)
-            return service.settle(service.render(fetched))
+            return service.commit(service.render(fetched))
         finally:
             service.close()
 
@@ -153,7 +159,7 @@ def test_losing_the_race_leaves_no_orphans() -> None:
     service = Ingest(store=world.store, catalog=world.catalog, events=world.events, policy=POLICY)
     prepared = service.render(service.fetch(old))
     world.ingest(new)
-    assert service.settle(prepared).outcome is IngestOutcome.STALE
+    assert service.commit(prepared).outcome is IngestOutcome.STALE
     (record,) = world.catalog.records.values()
     assert world.delivered() == {one.key for one in record.renditions}
 
@@ -323,7 +329,7 @@ def test_tags_outlive_a_new_version() -> None:
     assert world.catalog.records[done.asset].tags == {"holiday"}
 
 
-def hungry(data: bytes, recipe: Recipe) -> ProcessedImage:
+def hungry(data: bytes, recipe: Recipe, found: Probe, sha256: str) -> ProcessedImage:
     """An engine for which memory never suffices."""
     raise MemoryError
 
@@ -341,7 +347,7 @@ def test_memory_that_runs_out_is_tried_again_elsewhere() -> None:
     )
     with pytest.raises(MemoryPressure):
         service.render(service.fetch(upload))
-    done = service.settle(service.render(service.fetch(upload, receives=2)))
+    done = service.commit(service.render(service.fetch(upload, receives=2)))
     assert done.outcome is IngestOutcome.REJECTED
     assert world.catalog.records[done.asset].verdict.code == "out_of_memory"  # type: ignore[union-attr]
 

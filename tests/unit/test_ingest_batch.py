@@ -12,11 +12,11 @@ from tests.unit.fakes import MemoryCatalog, MemoryEvents, MemoryStore
 from tests.unit.test_ingest import OTHER, PHOTO, POLICY
 from worker.domain.asset import ObjectVersion
 from worker.domain.errors import MalformedMessage, Postponed
-from worker.domain.image import Recipe
+from worker.domain.image import Probe, Recipe
 from worker.imaging import engine
 from worker.imaging.engine import ProcessedImage
 from worker.ports import StoredObject
-from worker.services.ingest import Batch, Delivery, Ingest, IngestOutcome
+from worker.services.ingest import Delivery, Ingest, IngestOutcome, IngestPipeline
 
 
 def body(upload: ObjectVersion) -> str:
@@ -65,10 +65,10 @@ def test_the_next_download_runs_beside_the_encoding() -> None:
     store = WatchedStore()
     overlapped = []
 
-    def process(data: bytes, recipe: Recipe) -> ProcessedImage:
+    def process(data: bytes, recipe: Recipe, found: Probe, sha256: str) -> ProcessedImage:
         # Waits for the other thread; would time out, and say so, if nothing ran beside it.
         overlapped.append(store.second.wait(30))
-        return engine.process(data, recipe)
+        return engine.process(data, recipe, found, sha256)
 
     ingest = Ingest(
         store=store,
@@ -81,8 +81,8 @@ def test_the_next_download_runs_beside_the_encoding() -> None:
     deliveries = [
         Delivery(id=str(index), body=body(upload)) for index, upload in enumerate(uploads)
     ]
-    with Batch(ingest, deliveries) as batch:
-        outcomes = [batch.handle(str(index))[0].outcome for index in range(2)]
+    with IngestPipeline(ingest, deliveries) as pipeline:
+        outcomes = [pipeline.handle(str(index))[0].outcome for index in range(2)]
     assert outcomes == [IngestOutcome.ACCEPTED] * 2
     assert overlapped == [True, True]
 
@@ -123,11 +123,11 @@ def test_the_next_picture_is_encoded_beside_the_storing() -> None:
     store = WaitingStore()
     begun = []
 
-    def process(data: bytes, recipe: Recipe) -> ProcessedImage:
+    def process(data: bytes, recipe: Recipe, found: Probe, sha256: str) -> ProcessedImage:
         begun.append(data)
         if len(begun) == 2:
             store.encoding_second.set()
-        return engine.process(data, recipe)
+        return engine.process(data, recipe, found, sha256)
 
     ingest = Ingest(
         store=store,
@@ -140,8 +140,8 @@ def test_the_next_picture_is_encoded_beside_the_storing() -> None:
     deliveries = [
         Delivery(id=str(index), body=body(upload)) for index, upload in enumerate(uploads)
     ]
-    with Batch(ingest, deliveries) as batch:
-        outcomes = [batch.handle(str(index))[0].outcome for index in range(2)]
+    with IngestPipeline(ingest, deliveries) as pipeline:
+        outcomes = [pipeline.handle(str(index))[0].outcome for index in range(2)]
     assert outcomes == [IngestOutcome.ACCEPTED] * 2
     assert store.waited == [True] * 6
 
@@ -157,13 +157,13 @@ def test_what_does_not_fit_into_the_time_left_is_postponed() -> None:
     ticks = iter([0.0, 4.0, 4.0, 5.0])  # the first takes 4 seconds, the second 1
     # Asked before each delivery, and before rendering the one after it ahead of its turn.
     left = iter([30.0, 6.5, 6.0, 5.9, 5.5])
-    with Batch(
+    with IngestPipeline(
         ingest, deliveries, remaining=lambda: next(left), clock=lambda: next(ticks)
-    ) as batch:
-        assert batch.handle("0")[0].outcome is IngestOutcome.ACCEPTED
-        assert batch.handle("1")[0].outcome is IngestOutcome.ACCEPTED
+    ) as pipeline:
+        assert pipeline.handle("0")[0].outcome is IngestOutcome.ACCEPTED
+        assert pipeline.handle("1")[0].outcome is IngestOutcome.ACCEPTED
         with pytest.raises(Postponed):
-            batch.handle("2")
+            pipeline.handle("2")
 
 
 def test_a_broken_neighbour_harms_nobody() -> None:
@@ -176,8 +176,8 @@ def test_a_broken_neighbour_harms_nobody() -> None:
         Delivery(id="1", body="{"),
         Delivery(id="2", body=good[1]),
     ]
-    with Batch(ingest, deliveries) as batch:
-        assert batch.handle("0")[0].outcome is IngestOutcome.ACCEPTED
+    with IngestPipeline(ingest, deliveries) as pipeline:
+        assert pipeline.handle("0")[0].outcome is IngestOutcome.ACCEPTED
         with pytest.raises(MalformedMessage):
-            batch.handle("1")
-        assert batch.handle("2")[0].outcome is IngestOutcome.ACCEPTED
+            pipeline.handle("1")
+        assert pipeline.handle("2")[0].outcome is IngestOutcome.ACCEPTED

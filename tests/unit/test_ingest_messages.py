@@ -10,7 +10,7 @@ import pytest
 from worker.domain.asset import ObjectVersion, Removal
 from worker.domain.errors import MalformedMessage
 from worker.services import ordering
-from worker.services.ingest.messages import changes_in, uploads_in
+from worker.services.messages import changes_in, uploads_in
 
 TIME = "2026-11-20T08:15:30.123Z"
 

@@ -12,7 +12,7 @@ from tests.unit.test_ingest import OTHER, PHOTO, POLICY
 from tests.unit.test_ingest_handler import GIF, KEY, World, event, failed
 from worker.domain.asset import Status
 from worker.domain.errors import Unreachable
-from worker.services.ingest import Ingest, IngestOutcome
+from worker.services.ingest import Ingest, IngestOutcome, NoWork
 
 MAXIMUM_RECEIVES = 5
 """The Pulumi program's default: after so many a message is a dead letter."""
@@ -65,8 +65,10 @@ def test_wrong_clocks_decide_nothing() -> None:
         policy=POLICY,
         now=lambda: next(moments),
     )
-    outcomes = [ingest.settle(ingest.render(ingest.fetch(one))).outcome for one in (older, newer)]
+    outcomes = [ingest.commit(ingest.render(ingest.fetch(one))).outcome for one in (older, newer)]
     assert outcomes == [IngestOutcome.ACCEPTED, IngestOutcome.ACCEPTED]
-    assert ingest.fetch(older).outcome is IngestOutcome.STALE
+    again = ingest.fetch(older)
+    assert isinstance(again, NoWork)
+    assert again.outcome is IngestOutcome.STALE
     (record,) = catalog.records.values()
     assert record.source == newer

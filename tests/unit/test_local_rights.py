@@ -9,16 +9,12 @@ import pytest
 from botocore.stub import Stubber
 
 from tests.unit.memory_queue import MemoryQueue
-from tests.unit.state_machine.fake_jobs import FakeJobs
 from worker.domain.errors import AccessDenied, EmulatorError
 from worker.local import pipe
 from worker.local.deploy import ACTORS, emulator_patches
 from worker.local.iam_simulator import Permits
 from worker.local.roles import Actor, Actors
 from worker.local.root_clients import RootClients
-from worker.local.state_machine.definition import INVOKE, SUBMIT_JOB
-from worker.local.state_machine.evaluate import TaskFailed
-from worker.local.state_machine.tasks import LocalTasks, Rights
 
 ROLE = "arn:aws:iam::000000000000:role/safelight-local-heavy"
 ENVIRONMENT = {
@@ -201,52 +197,3 @@ def test_the_pipe_asks_before_it_calls_the_function() -> None:
 
     assert permit.asked == [("lambda:InvokeFunction", "arn:order")]
     assert (len(queue.bodies("uploads")), queue.bodies("work.fifo")) == (1, [])
-
-
-JOB = {
-    "JobName": "a",
-    "JobQueue": "standard",
-    "JobDefinition": "poster",
-    "ContainerOverrides": {"Command": ["run", "poster", "--input", "s3://b/k", "--output", "/o"]},
-}
-
-
-def test_the_state_machine_asks_before_each_step() -> None:
-    """For the definition and the queue of a job, for its state, for its end, for a function."""
-    permit = Allowing("batch:SubmitJob", "batch:DescribeJobs", "batch:TerminateJob")
-    rights = Rights(
-        permit=permit,
-        jobs="arn:job/*",
-        kinds={"poster": "arn:poster:1"},
-        queues={"standard": "arn:standard"},
-        functions={"f": "arn:f"},
-    )
-    jobs = FakeJobs()
-    tasks = LocalTasks(jobs, {"f": lambda event: event}, rights)
-
-    handle, _ = tasks.begin(SUBMIT_JOB, JOB)
-    tasks.look(handle)
-    tasks.stop(SUBMIT_JOB, handle)
-    with pytest.raises(TaskFailed) as refused:
-        tasks.begin(INVOKE, {"FunctionName": "f"})
-
-    assert permit.asked == [
-        ("batch:SubmitJob", "arn:poster:1"),
-        ("batch:SubmitJob", "arn:standard"),
-        ("batch:DescribeJobs", "*"),
-        ("batch:TerminateJob", f"arn:job/{handle}"),
-        ("lambda:InvokeFunction", "arn:f"),
-    ]
-    assert refused.value.error == "Lambda.AccessDeniedException"
-
-
-def test_a_job_that_may_not_be_submitted_is_not() -> None:
-    """The state fails with Batch's error, and no job is there."""
-    jobs = FakeJobs()
-    tasks = LocalTasks(jobs, {}, Rights(permit=Allowing()))
-
-    with pytest.raises(TaskFailed) as refused:
-        tasks.begin(SUBMIT_JOB, JOB)
-
-    assert refused.value.error == "Batch.AccessDeniedException"
-    assert jobs.requests == {}

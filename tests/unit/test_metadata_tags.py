@@ -13,7 +13,7 @@ from PIL import Image
 
 from worker.domain.image import Encoding, Format, GpsPosition, KeepTag, Recipe, RenditionSpec, Tags
 from worker.imaging.engine import process
-from worker.imaging.metadata import iptc, read_tags, text, xmp
+from worker.imaging.metadata import iptc, read_tags, values, xmp
 
 NAMESPACES = " ".join(
     f'xmlns:{prefix}="{uri}"'
@@ -382,14 +382,14 @@ def test_any_three_blocks_give_tags(first: bytes, second: bytes, third: bytes) -
 @given(st.text(max_size=300), st.integers(1, 50))
 def test_clean_text_stays_clean(value: str, limit: int) -> None:
     """Clean text is short, has no controls and does not change when cleaned again."""
-    cleaned = text.clean(value, limit=limit)
+    cleaned = values.clean(value, limit=limit)
     if cleaned is not None:
         assert 0 < len(cleaned) <= limit
         assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in cleaned)
-        assert text.clean(cleaned, limit=limit) == cleaned
+        assert values.clean(cleaned, limit=limit) == cleaned
 
 
 @given(st.binary(max_size=100))
 def test_any_bytes_decode(data: bytes) -> None:
     """Every byte string is text in one of the two encodings."""
-    assert isinstance(text.decode(data), str)
+    assert isinstance(values.decode(data), str)

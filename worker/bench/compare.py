@@ -1,7 +1,7 @@
-"""Runs the implementations strictly one at a time, taking turns; the least of all rounds is kept.
+"""Runs the implementations one at a time, in turns; the least of all rounds is kept.
 
-A B C A B C, photo by photo, so that whatever else the machine does hits all alike; and the
-minimum, because load only ever adds to it.
+A B C A B C, photo by photo: whatever else the machine does hits all alike. The minimum counts,
+because load only ever adds to it.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ import select
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
-from worker.bench.config import OURS, USUAL_EFFORT, Key, Work
+from worker.bench.config import OURS, USUAL_EFFORT, Key, Workload
 from worker.domain.errors import EngineError, InputError
 
 TIMES = 2
-"""How often an implementation does a photo in one turn. The first time finds the processor's caches
-full of the others' pixels, which a worker that does picture after picture never meets; the least
-counts."""
+"""How often an implementation does a photo in one turn; the least counts. The first time finds the
+processor's caches full of the others' pixels, which a worker that does one picture after the other
+never meets."""
 
 TIMEOUT = 300.0
 """Seconds of wall time after which a process counts as hung. Photos take a few."""
@@ -63,7 +62,7 @@ class SharpMissing(Exception):
 # --- the programs ------------------------------------------------------------------------------
 
 
-def commands(work: Work, sharp: Sequence[str] | None) -> Commands:
+def commands(work: Workload, sharp: Sequence[str] | None) -> Commands:
     """Every implementation that takes part.
 
     Args:
@@ -95,7 +94,7 @@ def find_sharp(
     which: Callable[[str], str | None] = shutil.which,
     notice: Callable[[str], None] = lambda _: None,
 ) -> tuple[str, ...]:
-    """How sharp, the npm package, is started; it is no dependency: npm installs it if missing.
+    """How sharp, the npm package, is started. npm installs it if it is missing.
 
     Args:
         folder: where it is or shall be.
@@ -108,44 +107,47 @@ def find_sharp(
     node, npm = which("node"), which("npm")
     if node is None:
         raise SharpMissing("sharp is not measured: there is no `node` on the PATH")
-    if _installed(folder) != SHARP_VERSION:
+    if not _has_sharp(folder):
         if npm is None:
             raise SharpMissing(
                 f"sharp is not measured: it is not in {folder / 'node_modules'} "
                 "and there is no `npm` on the PATH to install it with"
             )
         notice(f"installing sharp {SHARP_VERSION} with npm into {folder}")
-        command = [npm, "install", "--no-audit", "--no-fund", "--no-save", "--no-package-lock"]
         # sharp's compiled parts are packages of their own: none of its scripts needs to run.
-        command += ["--ignore-scripts", "--loglevel=error", f"sharp@{SHARP_VERSION}"]
+        options = "--no-audit --no-fund --no-save --no-package-lock --ignore-scripts"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # Without one, npm would install into the next folder above that has a package.json.
             (folder / "package.json").write_text('{"private": true}\n', encoding="utf-8")
             subprocess.run(  # noqa: S603  the npm that was found, fixed arguments
-                command, cwd=folder, capture_output=True, text=True, timeout=300, check=True
+                [npm, "install", *options.split(), "--loglevel=error", f"sharp@{SHARP_VERSION}"],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=True,
             )
         except (OSError, subprocess.SubprocessError) as error:
             said = str(getattr(error, "stderr", None) or error).strip().splitlines()
             raise SharpMissing(f"sharp is not measured: npm install failed: {said[0]}") from error
-        if _installed(folder) != SHARP_VERSION:
+        if not _has_sharp(folder):
             raise SharpMissing("sharp is not measured: npm install did not install it")
     return (node, str(Path(__file__).with_name("sharp.cjs")), str(folder.resolve()))
 
 
-def _installed(folder: Path) -> str | None:
+def _has_sharp(folder: Path) -> bool:
+    package = folder / "node_modules" / "sharp" / "package.json"
     try:
-        text = (folder / "node_modules" / "sharp" / "package.json").read_text(encoding="utf-8")
-        return str(json.loads(text)["version"])
+        return bool(json.loads(package.read_text(encoding="utf-8"))["version"] == SHARP_VERSION)
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return False
 
 
 # --- one process -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MadeFile:
+class MadeFile(NamedTuple):
     """One file that an implementation wrote."""
 
     name: str
@@ -153,7 +155,7 @@ class MadeFile:
     path: Path
 
 
-class Running:
+class ImplementationProcess:
     """A running implementation, asked photo by photo. A context manager: it ends with the block.
 
     The protocol is described in ``worker.bench.implementations``.
@@ -172,7 +174,6 @@ class Running:
         """
         self._log = log
         self._timeout = timeout
-        self._rest = b""
         try:
             with log.open("wb") as errors:
                 self._process = subprocess.Popen(  # noqa: S603  our own command line
@@ -180,6 +181,7 @@ class Running:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,
+                    bufsize=0,
                     env={**os.environ, **SINGLE_THREAD},
                 )
         except OSError as error:
@@ -192,7 +194,7 @@ class Running:
             raise
         self.idle_memory = self.peak_memory()
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> ImplementationProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -224,7 +226,7 @@ class Running:
         try:
             seconds = {str(part): float(cpu) for part, cpu in answer["seconds"].items()}
             return seconds, tuple(
-                MadeFile(name=file["name"], format=file["format"], path=Path(file["path"]))
+                MadeFile(file["name"], file["format"], Path(file["path"]))
                 for file in answer["files"]
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -253,17 +255,12 @@ class Running:
 
     def _receive(self) -> dict[str, Any]:
         assert self._process.stdout is not None
-        descriptor = self._process.stdout.fileno()
-        deadline = time.monotonic() + self._timeout
-        while b"\n" not in self._rest:
-            left = max(0.0, deadline - time.monotonic())
-            if not select.select([descriptor], [], [], left)[0]:
-                raise Broken(f"gave no answer within {self._timeout:g} s")
-            read = os.read(descriptor, 65_536)
-            if not read:
-                raise Broken(f"ended early: {self._last_line()}")
-            self._rest += read
-        line, _, self._rest = self._rest.partition(b"\n")
+        # An answer is one line, written at once: what can be read begins a whole one.
+        if not select.select([self._process.stdout], [], [], self._timeout)[0]:
+            raise Broken(f"gave no answer within {self._timeout:g} s")
+        line = self._process.stdout.readline()
+        if not line:
+            raise Broken(f"ended early: {self._last_line()}")
         try:
             answer = json.loads(line)
         except ValueError as error:
@@ -308,8 +305,7 @@ class Measured:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Measurements(NamedTuple):
     """What was measured of all."""
 
     measured: dict[Key, Measured]
@@ -326,7 +322,7 @@ def compare(
     *,
     rounds: int,
     progress: Callable[[str], None] = lambda _: None,
-) -> Comparison:
+) -> Measurements:
     """Measure every implementation on every photo.
 
     Args:
@@ -370,17 +366,19 @@ def compare(
         for name in refused:
             result.runs.pop(name, None)
             result.files.pop(name, None)
-    return Comparison(measured=measured, refused=refused, absent=absent)
+    return Measurements(measured, refused, absent)
 
 
 def _start(
     implementations: Commands, scratch: Path, stack: ExitStack
-) -> tuple[dict[Key, Running], tuple[str, ...]]:
-    running: dict[Key, Running] = {}
+) -> tuple[dict[Key, ImplementationProcess], tuple[str, ...]]:
+    running: dict[Key, ImplementationProcess] = {}
     absent: list[str] = []
     for key, command in implementations.items():
         try:
-            running[key] = stack.enter_context(Running(command, scratch / f"{key}.log"))
+            running[key] = stack.enter_context(
+                ImplementationProcess(command, scratch / f"{key}.log")
+            )
         except Broken as error:
             if key in OURS:
                 raise EngineError(f"bench: {key} did not start: {error}") from error
@@ -388,7 +386,9 @@ def _start(
     return running, tuple(absent)
 
 
-def _turn(one: Running, measured: Measured, name: str, photo: Path, out: Path | None) -> None:
+def _turn(
+    one: ImplementationProcess, measured: Measured, name: str, photo: Path, out: Path | None
+) -> None:
     if out is not None:
         out.mkdir(parents=True)
         if not measured.runs:

@@ -1,12 +1,16 @@
-"""What is compared: the implementations, the work they do, and the goals of the engine."""
+"""What is compared: the implementations, their work and photos, and the goals of the engine."""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 
 from worker import recipes
+from worker.domain.errors import InputError
 from worker.domain.image import Fit, Format, Recipe
 
 SHIPPED = "default"
@@ -68,7 +72,7 @@ EXCLUDED = "imagecodecs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
+class BenchSize:
     """One size of the recipe."""
 
     name: str
@@ -79,16 +83,16 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Workload:
     """Every size as a progressive JPEG and a WebP, never enlarged."""
 
-    sizes: tuple[Size, ...]
+    sizes: tuple[BenchSize, ...]
     """Smallest first, as in the recipe."""
     jpeg_quality: int
     webp_quality: int
     webp_effort: int
 
-    def with_effort(self, effort: int) -> Work:
+    def with_effort(self, effort: int) -> Workload:
         """The same work at another WebP effort, 0 to 6."""
         return replace(self, webp_effort=effort)
 
@@ -97,10 +101,10 @@ class Work:
         return json.dumps(asdict(self), separators=(",", ":"))
 
 
-def loads(text: str) -> Work:
-    """The work that :meth:`Work.dumps` wrote."""
+def loads(text: str) -> Workload:
+    """The work that :meth:`Workload.dumps` wrote."""
     values = json.loads(text)
-    return Work(sizes=tuple(Size(**size) for size in values.pop("sizes")), **values)
+    return Workload(sizes=tuple(BenchSize(**size) for size in values.pop("sizes")), **values)
 
 
 def recipe() -> Recipe:
@@ -108,7 +112,7 @@ def recipe() -> Recipe:
     return recipes.load(SHIPPED)
 
 
-def work_of(measured: Recipe) -> Work:
+def work_of(measured: Recipe) -> Workload:
     """The work that a recipe describes.
 
     Raises:
@@ -126,14 +130,109 @@ def work_of(measured: Recipe) -> Work:
         if spec.width is None or spec.height is None or spec.fit not in {Fit.INSIDE, Fit.COVER}:
             raise ValueError(f"rendition {spec.name} is neither cover nor inside a full box")
         cover = spec.fit is Fit.COVER
-        sizes.append(Size(name=spec.name, width=spec.width, height=spec.height, cover=cover))
+        sizes.append(BenchSize(name=spec.name, width=spec.width, height=spec.height, cover=cover))
     if any(len(found) != 1 for found in qualities.values()):
         raise ValueError(f"recipe {measured.name} has several qualities for one format")
     ((jpeg_quality, _),) = qualities[Format.JPEG]
     ((webp_quality, webp_effort),) = qualities[Format.WEBP]
-    return Work(
+    return Workload(
         sizes=tuple(sizes),
         jpeg_quality=jpeg_quality,
         webp_quality=webp_quality,
         webp_effort=webp_effort,
     )
+
+
+# --- photos --------------------------------------------------------------------------------------
+
+_JPEG = b"\xff\xd8\xff"
+"""SOI and the beginning of the first marker: every JPEG, nothing else (ITU-T T.81, B.1)."""
+
+SAMPLE_BYTES = 500_000
+"""Generated pictures smaller than this are no stand-in for photos."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """The photos, by a short name, in a fixed order."""
+
+    photos: dict[str, Path]
+    synthetic: bool
+    """Made by ``worker.samples`` because no folder was given."""
+    left_out: dict[str, str]
+    """Files that are not measured, and why."""
+
+
+def collect(folder: Path) -> Corpus:
+    """All JPEG files in a folder and the folders below it.
+
+    People upload JPEG, and every implementation reads it. Whether a file can be decoded turns out
+    when they read it.
+
+    Raises:
+        InputError: there is no such folder (``input_missing``), it cannot be read
+            (``input_unreadable``), or it has no JPEG in it (``input_invalid``).
+    """
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "there is no such folder"
+        raise InputError(f"--corpus {folder}: {what}", code="input_missing")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise InputError(f"--corpus {folder}: cannot be read", code="input_unreadable")
+    return _from(folder, synthetic=False, least=1)
+
+
+def generate(folder: Path, *, write: Callable[[Path], object] | None = None) -> Corpus:
+    """Photo-like pictures, made now.
+
+    Args:
+        folder: an empty one, to write them to.
+        write: what fills it; ``worker.samples.write`` unless told otherwise.
+
+    Raises:
+        InputError: none of the pictures is large enough.
+    """
+    from worker import samples  # here, because a run on real photos does not need it
+
+    (write or samples.write)(folder)
+    return _from(folder, synthetic=True, least=SAMPLE_BYTES)
+
+
+def _from(folder: Path, *, synthetic: bool, least: int) -> Corpus:
+    photos: dict[str, Path] = {}
+    left_out: dict[str, str] = {}
+    # Samples in folders below are broken on purpose.
+    for path in sorted(folder.iterdir() if synthetic else folder.rglob("*")):
+        if not path.is_file():
+            continue
+        name = path.relative_to(folder).as_posix()
+        reason = _unsuitable(path, least)
+        if reason is None:
+            photos[name] = path
+        elif not synthetic:
+            left_out[name] = reason
+    if not photos:
+        where = "the generated samples" if synthetic else f"--corpus {folder}"
+        large = f" of {least // 1000} kB or more" if synthetic else ""
+        raise InputError(f"{where}: no JPEG picture{large} to measure")
+    return Corpus(photos=photos, synthetic=synthetic, left_out=left_out)
+
+
+def _unsuitable(path: Path, least: int) -> str | None:
+    """Why a file is not measured; None if it is."""
+    from PIL import Image  # here, because `bench --help` does not need it
+
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(len(_JPEG))
+        size = path.stat().st_size
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if beginning != _JPEG or size < least:
+        return "is not a JPEG" if size else "is empty"
+    try:
+        with Image.open(path) as image:
+            if image.mode == "CMYK":
+                return "is CMYK, which every tool turns into other colours"
+    except (OSError, ValueError):
+        pass  # damaged: the implementations tell how
+    return None

@@ -19,22 +19,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import PIL
 from PIL import Image, ImageOps, features
 
 from worker import __version__
 from worker.bench import config
-from worker.bench.config import EXCLUDED, Size, Work
+from worker.bench.config import EXCLUDED, BenchSize, Workload
 
 # Each process loads only what it measures: what else is imported here would be in its memory.
 
 TOTAL = "total"
 """The part of an implementation that is measured as a whole."""
-
-DECODE = "decode"
-"""The floor's step of reading the original; the others are named ``SIZE FORMAT``."""
 
 _REDUCING_GAP = 2.0
 """Pillow's own default in ``thumbnail``: reduce by whole numbers down to twice the size first."""
@@ -43,22 +40,19 @@ Output = tuple[str, str, bytes]
 """Name, format and content of a file."""
 
 
-class Watch:
-    """Adds up CPU time by part."""
+Seconds = dict[str, float]
+"""CPU time by part."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def part(self, name: str = TOTAL) -> Iterator[None]:
-        """Measure what happens inside, under a name."""
-        before = time.process_time()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.process_time() - before
+Implementation = Callable[[bytes, Seconds], list[Output]]
+"""Does one photo, and measures what counts into the dict it is given."""
 
 
-Implementation = Callable[[bytes, Watch], list[Output]]
-"""Does one photo, and measures what counts with the watch it is given."""
+@contextmanager
+def measure(seconds: Seconds, part: str = TOTAL) -> Iterator[None]:
+    """Add the CPU time of the block to a part."""
+    before = time.process_time()
+    yield
+    seconds[part] = seconds.get(part, 0.0) + time.process_time() - before
 
 
 def serve(implementation: Implementation, versions: Mapping[str, str]) -> None:
@@ -66,29 +60,25 @@ def serve(implementation: Implementation, versions: Mapping[str, str]) -> None:
     # A library that prints must not break the protocol: its lines go where errors go.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    _print(answers, {"versions": dict(versions)})
+
+    def answer(**content: object) -> None:
+        print(json.dumps(content), file=answers, flush=True)
+
+    answer(versions=versions)
     for line in sys.stdin:
         request = json.loads(line)
+        seconds: Seconds = {}
+        files = []
         try:
-            _print(answers, _answer(implementation, Path(request["photo"]), request["out"]))
+            made = implementation(Path(request["photo"]).read_bytes(), seconds)
+            for name, form, data in made if request["out"] is not None else ():
+                path = Path(request["out"], f"{name}.{form}")
+                path.write_bytes(data)
+                files.append({"name": name, "format": form, "path": str(path)})
         except Exception as error:  # noqa: BLE001  whatever it is, the measuring side must know
-            _print(answers, {"error": f"{type(error).__name__}: {error}"})
-
-
-def _answer(implementation: Implementation, photo: Path, out: str | None) -> dict[str, object]:
-    watch = Watch()
-    made = implementation(photo.read_bytes(), watch)
-    files = []
-    for name, form, data in made if out is not None else ():
-        path = Path(out or "") / f"{name}.{form}"
-        path.write_bytes(data)
-        files.append({"name": name, "format": form, "path": str(path)})
-    return {"seconds": watch.seconds, "files": files}
-
-
-def _print(answers: TextIO, answer: Mapping[str, object]) -> None:
-    answers.write(json.dumps(answer) + "\n")
-    answers.flush()
+            answer(error=f"{type(error).__name__}: {error}")
+        else:
+            answer(seconds=seconds, files=files)
 
 
 def _pillow_versions() -> dict[str, str]:
@@ -108,7 +98,7 @@ def _vips_version() -> str:
 # --- this engine -------------------------------------------------------------------------------
 
 
-def engine(mode: str) -> None:
+def engine(mode: str, _work: Workload) -> None:
     """``render`` (probe, plan, render) or ``process`` (also metadata and hashes)."""
     import simplejpeg
 
@@ -121,8 +111,8 @@ def engine(mode: str) -> None:
     keep_memory()  # as every worker process of ours does
     recipe = config.recipe()
 
-    def measured(data: bytes, watch: Watch) -> list[Output]:
-        with watch.part():
+    def measured(data: bytes, seconds: Seconds) -> list[Output]:
+        with measure(seconds):
             if mode == "process":
                 made = process(data, recipe).renditions
             else:
@@ -138,18 +128,17 @@ def engine(mode: str) -> None:
 # --- Pillow, used the way its own documentation does: draft, reducing_gap, Lanczos ---------------
 
 
-def pillow(mode: str, work: Work) -> None:
+def pillow(mode: str, work: Workload) -> None:
     """``per-output`` (one decode for every file) or ``once`` (one decode in all)."""
-    implementation = _per_output if mode == "per-output" else _once
 
-    def measured(data: bytes, watch: Watch) -> list[Output]:
-        with watch.part():
-            return implementation(data, work)
+    def measured(data: bytes, seconds: Seconds) -> list[Output]:
+        with measure(seconds):
+            return _per_output(data, work) if mode == "per-output" else _once(data, work)
 
     serve(measured, _pillow_versions())
 
 
-def _per_output(data: bytes, work: Work) -> list[Output]:
+def _per_output(data: bytes, work: Workload) -> list[Output]:
     """One pipeline for every file: open, decode at the nearest size, resize, encode."""
     return [
         (size.name, form, _encoded(_resized(_opened(data, size), size), form, work))
@@ -158,7 +147,7 @@ def _per_output(data: bytes, work: Work) -> list[Output]:
     ]
 
 
-def _once(data: bytes, work: Work) -> list[Output]:
+def _once(data: bytes, work: Workload) -> list[Output]:
     """One decode, one resize for every size, both formats from the same pixels."""
     image = _opened(data, max(work.sizes, key=lambda size: size.width * size.height))
     made = []
@@ -168,7 +157,7 @@ def _once(data: bytes, work: Work) -> list[Output]:
     return made
 
 
-def _opened(data: bytes, size: Size) -> Image.Image:
+def _opened(data: bytes, size: BenchSize) -> Image.Image:
     opened = Image.open(io.BytesIO(data))
     # Draft decodes at 1/2, 1/4 or 1/8, never below the size asked for. A cover needs its shorter
     # side filled, so it asks for the size that the whole picture will have.
@@ -177,14 +166,14 @@ def _opened(data: bytes, size: Size) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _scaled(whole: tuple[int, int], size: Size) -> tuple[int, int]:
+def _scaled(whole: tuple[int, int], size: BenchSize) -> tuple[int, int]:
     """The size of the whole picture when it fills the box (cover) or lies inside it."""
     ratios = size.width / whole[0], size.height / whole[1]
     ratio = max(ratios) if size.cover else min(ratios)
     return max(1, round(whole[0] * ratio)), max(1, round(whole[1] * ratio))
 
 
-def _resized(image: Image.Image, size: Size) -> Image.Image:
+def _resized(image: Image.Image, size: BenchSize) -> Image.Image:
     lanczos = Image.Resampling.LANCZOS
     if size.cover:
         target = (min(size.width, image.width), min(size.height, image.height))
@@ -199,7 +188,7 @@ def _resized(image: Image.Image, size: Size) -> Image.Image:
     return image.resize(target, lanczos, reducing_gap=_REDUCING_GAP)
 
 
-def _encoded(image: Image.Image, form: str, work: Work) -> bytes:
+def _encoded(image: Image.Image, form: str, work: Workload) -> bytes:
     out = io.BytesIO()
     if form == "jpeg":
         image.save(out, "jpeg", quality=work.jpeg_quality, progressive=True)
@@ -211,12 +200,13 @@ def _encoded(image: Image.Image, form: str, work: Work) -> bytes:
 # --- the floor ---------------------------------------------------------------------------------
 
 
-def floor(_mode: str, work: Work) -> None:
+def floor(_mode: str, work: Workload) -> None:
     """What one decode and six bare encoder calls cost, with every library there is.
 
-    Each library is measured apart, as the part ``STEP/LIBRARY``; which one wins a step is decided
-    over the whole corpus, by the measuring side. Pixels are made ready outside the measured parts,
-    in the form each encoder likes best. Resizing, copying, cropping and checking are not in it.
+    Each library is measured apart, as the part ``STEP/LIBRARY`` (``decode`` or ``SIZE FORMAT``);
+    the measuring side decides over the whole corpus which one wins a step. Pixels are made ready
+    outside the measured parts, in the form each encoder likes best. Resizing, copying, cropping and
+    checking are not in it.
     """
     import simplejpeg
 
@@ -230,14 +220,14 @@ def floor(_mode: str, work: Work) -> None:
         codecs = importlib.import_module(EXCLUDED)
         versions[EXCLUDED] = codecs.__version__
 
-    def measured(data: bytes, watch: Watch) -> list[Output]:
+    def measured(data: bytes, seconds: Seconds) -> list[Output]:
         for name, decode in _decoders(data, work, codecs).items():
-            with watch.part(f"{DECODE}/{name}"):
+            with measure(seconds, f"decode/{name}"):
                 decode()
         made = []
         for size in work.sizes:
             for (form, name), encode in _encoders(data, size, work, codecs).items():
-                with watch.part(f"{size.name} {form}/{name}"):
+                with measure(seconds, f"{size.name} {form}/{name}"):
                     encoded = encode()
                 made.append((f"{size.name} {name}", form, encoded))
         return made
@@ -245,14 +235,14 @@ def floor(_mode: str, work: Work) -> None:
     serve(measured, versions)
 
 
-def _decoders(data: bytes, work: Work, codecs: Any) -> dict[str, Callable[[], object]]:
+def _decoders(data: bytes, work: Workload, codecs: Any) -> dict[str, Callable[[], object]]:
     """Ways to read the original, at the smallest size that every size can be made from."""
     import pyvips
     import simplejpeg
 
     width, height = Image.open(io.BytesIO(data)).size
 
-    def enough(factor: int, size: Size) -> bool:
+    def enough(factor: int, size: BenchSize) -> bool:
         sides = (width // factor >= size.width, height // factor >= size.height)
         return all(sides) if size.cover else any(sides)
 
@@ -281,7 +271,7 @@ def _decoders(data: bytes, work: Work, codecs: Any) -> dict[str, Callable[[], ob
 
 
 def _encoders(
-    data: bytes, size: Size, work: Work, codecs: Any
+    data: bytes, size: BenchSize, work: Workload, codecs: Any
 ) -> dict[tuple[str, str], Callable[[], bytes]]:
     """Ways to write one size, by format and library, on pixels that are ready."""
     import numpy as np
@@ -316,13 +306,6 @@ def _encoders(
     return found
 
 
-def main(name: str, mode: str, work: str) -> None:
-    """Serve one implementation."""
-    if name == "engine":
-        engine(mode)
-    else:
-        {"pillow": pillow, "floor": floor}[name](mode, config.loads(work))
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    _, name, mode, work = sys.argv
+    {"engine": engine, "pillow": pillow, "floor": floor}[name](mode, config.loads(work))

@@ -10,13 +10,14 @@ from __future__ import annotations
 import datetime
 import io
 import math
-import os
 import platform
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -27,12 +28,12 @@ import pyvips
 from PIL import Image, ImageOps
 
 from worker.bench import config
-from worker.bench.compare import Comparison, Measured, SharpMissing, commands, compare
-from worker.bench.config import EXCLUDED, LABELS, OURS, Key, Work
-from worker.bench.corpus import Corpus
+from worker.bench.compare import Measured, Measurements, SharpMissing, commands, compare
+from worker.bench.config import EXCLUDED, LABELS, OURS, Corpus, Key, Workload
 from worker.bench.implementations import TOTAL
 from worker.domain.errors import EngineError
 from worker.imaging.ssim import Reference
+from worker.job_context import processors
 
 _STARTS = 7
 """How often ``--help`` is started; the least counts."""
@@ -164,10 +165,6 @@ class Report:
     notes: tuple[str, ...]
     versions: dict[str, dict[str, str]]
     """By implementation."""
-
-    def as_dict(self) -> dict[str, object]:
-        """As JSON-ready values."""
-        return asdict(self)
 
 
 def run(
@@ -340,10 +337,12 @@ def checks(
     """
     made: list[Check] = []
 
+    def check(name: str, met: bool, goal: str, found: str) -> None:  # noqa: FBT001  (a row)
+        made.append(Check(name=name, goal=goal, found=found, met=met))
+
     def most(name: str, value: float | None, limit: float) -> None:
         if value is not None:
-            found = f"{value:.3f}"
-            made.append(Check(name=name, goal=f"≤ {limit:.2f}", found=found, met=value <= limit))
+            check(name, value <= limit, f"≤ {limit:.2f}", f"{value:.3f}")
 
     for one in ratios:
         if one.key in config.CPU_GOALS:
@@ -355,37 +354,23 @@ def checks(
             most("CPU ÷ floor of shipped libraries", shipped, config.FLOOR_GOAL)
     for one in ratios:
         most(f"bytes ÷ {LABELS[one.key]}", one.bytes, config.BYTES_GOAL)
-        if one.ssim_difference is not None:
-            made.append(
-                Check(
-                    name=f"SSIM - {LABELS[one.key]}",
-                    goal=f"≥ {config.SSIM_GOAL:+.3f}",
-                    found=f"{one.ssim_difference:+.4f}",
-                    met=one.ssim_difference >= config.SSIM_GOAL,
-                )
-            )
-    return (
-        *made,
-        Check(
-            name="metadata and hashes ÷ renditions",
-            goal=f"≤ {config.METADATA_GOAL:.0%}",
-            found=f"{metadata_share:.1%}",
-            met=metadata_share <= config.METADATA_GOAL,
-        ),
-        Check(
-            name="start of safelight --help (wall time)",
-            goal=f"< {config.HELP_SECONDS_GOAL} s",
-            found=f"{help_seconds:.2f} s",
-            met=help_seconds < config.HELP_SECONDS_GOAL,
-        ),
-    )
+        if (difference := one.ssim_difference) is not None:
+            least = config.SSIM_GOAL
+            name = f"SSIM - {LABELS[one.key]}"
+            check(name, difference >= least, f"≥ {least:+.3f}", f"{difference:+.4f}")
+    share, start = config.METADATA_GOAL, config.HELP_SECONDS_GOAL
+    name = "metadata and hashes ÷ renditions"
+    check(name, metadata_share <= share, f"≤ {share:.0%}", f"{metadata_share:.1%}")
+    name = "start of safelight --help (wall time)"
+    check(name, help_seconds < start, f"< {start} s", f"{help_seconds:.2f} s")
+    return tuple(made)
 
 
 # --- similarity --------------------------------------------------------------------------------
 
 
 def similarity(
-    found: Comparison, photos: Mapping[str, Path], work: Work
+    found: Measurements, photos: Mapping[str, Path], work: Workload
 ) -> dict[Key, dict[FileName, FileScore]]:
     """Weigh every file of every implementation but the floor; compare it with its original."""
     covers = {size.name for size in work.sizes if size.cover}
@@ -489,17 +474,12 @@ def start_seconds() -> float:
 
 def _machine() -> dict[str, str | int]:
     cpu = platform.processor() or "unknown"
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        cpu = models[0] if models else cpu
-    except OSError:
-        pass  # not Linux
+    with suppress(OSError):  # not Linux
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        cpu = next(iter(re.findall(r"^model name\s*: (.*)$", text, re.MULTILINE)), cpu)
     return {
         "cpu": cpu,
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1,
+        "cores": processors(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }

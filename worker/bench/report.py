@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -69,19 +68,18 @@ def _implementations(report: Report, title: str, keys: tuple[Key, ...]) -> str:
     rows = []
     for one in _those(report, keys):
         ratio = ratios.get(one.key)
-        rows.append(
-            (
-                one.label,
-                f"{one.cpu_ms:.0f}",
-                _text(ratio.cpu if ratio else None, ".2f"),
-                _text(one.bytes and one.bytes / 1000, ".0f"),
-                _text(ratio.bytes if ratio else None, ".3f"),
-                _text(one.ssim, ".4f"),
-                _text(ratio.ssim_difference if ratio else None, "+.4f"),
-                _text(one.peak_memory and one.peak_memory / 2**20, ".0f"),
-                _text(ratio.peak_memory if ratio else None, ".2f"),
-            )
+        figures: tuple[tuple[float | None, str], ...] = (
+            (one.cpu_ms, ".0f"),
+            (ratio and ratio.cpu, ".2f"),
+            (one.bytes and one.bytes / 1000, ".0f"),
+            (ratio and ratio.bytes, ".3f"),
+            (one.ssim, ".4f"),
+            (ratio and ratio.ssim_difference, "+.4f"),
+            (one.peak_memory and one.peak_memory / 2**20, ".0f"),
+            (ratio and ratio.peak_memory, ".2f"),
         )
+        texts = ("" if value is None else format(value, form) for value, form in figures)
+        rows.append((one.label, *texts))
     over = "engine ÷ it"
     header = ("implementation", "CPU ms", over, "kB", over, "SSIM", "engine - it", "peak MiB", over)
     return _table(title, header, rows)
@@ -101,16 +99,13 @@ def _floor(report: Report, floor: Floor) -> str:
         rest = [f"{name} {ms}" for name, ms in spent.items() if name not in {best, shipped}]
         rows.append((step.name, best, spent[best], shipped, spent[shipped], ", ".join(rest)))
     every, shipped_ms = floor.cpu_ms, floor.cpu_ms_shipped
-    rows.append(("one after the other", "", f"{every:.0f}", "", f"{shipped_ms:.0f}", ""))
     engine = next(one.cpu_ms for one in report.figures if one.key is Key.ENGINE)
-    over = (f"{engine / every:.2f}", f"{engine / shipped_ms:.2f}")
-    rows.append(("engine ÷ floor", "", over[0], "", over[1], ""))
+    rows.append(("one after the other", "", f"{every:.0f}", "", f"{shipped_ms:.0f}", ""))
+    rows.append(
+        ("engine ÷ floor", "", f"{engine / every:.2f}", "", f"{engine / shipped_ms:.2f}", "")
+    )
     header = ("step", "fastest", "ms", "fastest shipped", "ms", "others, ms")
     return _table("Floor: one decode and the bare encoder calls", header, rows)
-
-
-def _text(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
 
 
 def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -133,21 +128,18 @@ def _escaped(text: str) -> str:
     return " ".join(text.split())
 
 
-# --- the page ----------------------------------------------------------------------------------
+# --- files -------------------------------------------------------------------------------------
 
 
-def updated(page: str | None, report: Report, *, chart: str | None = None) -> str:
-    """A page with the figures of a run.
+def updated(page: str, report: Report, *, chart: str | None = None) -> str:
+    """The text of a page with the figures of a run between its marks.
 
     Args:
-        page: its text now; None or empty for a new one.
+        page: its text, from :func:`read_page`.
         report: the run.
         chart: address of the chart, relative to the page.
-
-    Raises:
-        InputError: the page has no marks, and so no place for figures.
     """
-    before, after = split(page)
+    before, _, rest = page.partition(BEGIN)
     first, *others = tables(report)
     parts = [
         f"{BEGIN}\n\nCommand:",
@@ -158,26 +150,60 @@ def updated(page: str | None, report: Report, *, chart: str | None = None) -> st
         *others,
         END,
     ]
-    return before + "\n\n".join(parts) + after
+    return before + "\n\n".join(parts) + rest.partition(END)[2]
 
 
-def split(page: str | None) -> tuple[str, str]:
-    """What stands before and after the figures of a page.
+def read_page(path: Path) -> str:
+    """The text of a page, or of a new one if there is none yet.
 
     Raises:
-        InputError: the page has no marks, and so no place for figures.
+        InputError: it cannot be read (``input_unreadable``), or has no marks, and so no place for
+            figures (``output_unwritable``).
     """
-    before, begin, rest = (page or _NEW).partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
+    try:
+        page = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return _NEW
+    except (OSError, UnicodeDecodeError) as error:
+        said = getattr(error, "strerror", None) or "is not text"
+        raise InputError(f"--markdown {path}: {said}", code="input_unreadable") from error
+    if END not in page.partition(BEGIN)[2]:
         raise InputError(
             f"--markdown: the page has no lines {BEGIN!r} and {END!r} to put the figures between",
             code="output_unwritable",
         )
-    return before, after
+    return page
 
 
-# --- the chart ---------------------------------------------------------------------------------
+def check_files(chart: Path | None, page: Path | None) -> None:
+    """Refuse what could not be written later.
+
+    Raises:
+        InputError: the chart's name ends in neither ``.svg`` nor ``.png``, or a file's folder
+            is not there (``output_unwritable``).
+    """
+    if chart is not None and chart.suffix.lower() not in {".svg", ".png"}:
+        raise InputError(f"--chart {chart}: the name must end in .svg or .png")
+    for option, path in (("--chart", chart), ("--markdown", page)):
+        if path is not None and not path.parent.is_dir():
+            message = f"{option} {path}: there is no folder {path.parent}"
+            raise InputError(message, code="output_unwritable")
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a whole file under its final name, in place of what had it.
+
+    Raises:
+        InputError: ``output_unwritable``.
+        StorageFull: no space left.
+    """
+    try:
+        atomic_write(path, data)
+    except OSError as error:
+        if disk_full(error):
+            raise StorageFull(f"no space left to write {path}") from error
+        message = f"cannot write {path}: {error.strerror}"
+        raise InputError(message, code="output_unwritable") from error
 
 
 def write_chart(path: Path, report: Report) -> None:
@@ -231,60 +257,3 @@ def write_chart(path: Path, report: Report) -> None:
         made = io.BytesIO()
         figure.savefig(made, format=form, dpi=200, metadata={"Date": None} if form == "svg" else {})
     write(path, made.getvalue())
-
-
-# --- files -------------------------------------------------------------------------------------
-
-
-def check_files(chart: Path | None, page: Path | None) -> None:
-    """Refuse what could not be written later.
-
-    Raises:
-        InputError: the chart's name ends in neither ``.svg`` nor ``.png``, or a file's folder
-            is not there (``output_unwritable``).
-    """
-    if chart is not None and chart.suffix.lower() not in {".svg", ".png"}:
-        raise InputError(f"--chart {chart}: the name must end in .svg or .png")
-    for option, path in (("--chart", chart), ("--markdown", page)):
-        if path is not None and not path.parent.is_dir():
-            message = f"{option} {path}: there is no folder {path.parent}"
-            raise InputError(message, code="output_unwritable")
-
-
-def read_page(path: Path | None) -> str | None:
-    """The text of a page; None if there is none yet.
-
-    Raises:
-        InputError: it is there and cannot be read.
-    """
-    try:
-        return None if path is None else path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise InputError(f"--markdown {path}: {error.strerror}", code="input_unreadable") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"--markdown {path}: is not text", code="input_unreadable") from error
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a whole file under its final name, in place of what had it.
-
-    Raises:
-        InputError: ``output_unwritable``.
-        StorageFull: no space left.
-    """
-    try:
-        atomic_write(path, data)
-    except OSError as error:
-        if disk_full(error):
-            raise StorageFull(f"no space left to write {path}") from error
-        message = f"cannot write {path}: {error.strerror}"
-        raise InputError(message, code="output_unwritable") from error
-
-
-def link(page: Path, chart: Path | None) -> str | None:
-    """How a page refers to the chart."""
-    if chart is None:
-        return None
-    return Path(os.path.relpath(chart.resolve(), page.resolve().parent)).as_posix()

@@ -20,6 +20,7 @@ import random
 import re
 import resource
 import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.atomic import staging
-from worker.domain.errors import EngineError, InputError, TransientError
+from worker.domain.errors import EngineError, InputError, Stopped
 from worker.job_context import JobContext, Stop, processors
 from worker.video import audio, commands, encode, ffmpeg, fmp4, package, transcode
 from worker.video import plan as plans
@@ -156,8 +157,8 @@ def check_size(size: str) -> None:
         raise InputError(f"--size {size}: give two even numbers of pixels like 1280x720")
 
 
-class _Store:
-    """Finished parts in a folder."""
+class _FolderChunks:
+    """Finished parts in a folder: a ``ChunkStore``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -170,28 +171,6 @@ class _Store:
     def put(self, name: str, path: Path) -> None:
         with staging(self._folder / name) as unfinished:
             shutil.copyfile(path, unfinished)
-
-
-class _Reclaimed(TransientError):
-    """The machine was taken away."""
-
-    code = "stopped"
-
-
-class _StopAt(Stop):
-    """Asks to stop at a moment of this process's clock."""
-
-    def __init__(self, moment: float) -> None:
-        super().__init__()
-        self._moment = moment
-
-    @property
-    def requested(self) -> bool:
-        return time.monotonic() >= self._moment
-
-    def check(self) -> None:
-        if self.requested:
-            raise _Reclaimed("reclaimed by the bench")
 
 
 def generate(path: Path, *, seconds: int, size: str) -> None:
@@ -262,10 +241,15 @@ def measure(
 
     def interrupted() -> None:
         nonlocal lost
+        stop = Stop()
+        timer = threading.Timer(moment, stop.request)
+        timer.start()
         try:
-            _in_parts(source, preset, again, _StopAt(time.monotonic() + moment))
-        except _Reclaimed:
+            _in_parts(source, preset, again, stop)
+        except Stopped:
             lost = _unfinished(plan, again)
+        finally:
+            timer.cancel()
         _in_parts(source, preset, again)
 
     attempts = _timed(interrupted)
@@ -364,7 +348,7 @@ def _joined(playlist: Path) -> Path:
 def _in_parts(source: Path, preset: str, folder: Path, stop: Stop | None = None) -> None:
     """A whole transcode as a job does it."""
     scratch = _fresh(folder / "scratch")
-    kept = _Store(folder / "kept")
+    kept = _FolderChunks(folder / "kept")
     plan = _plan(source, preset)
     context = JobContext(scratch=scratch, stop=stop or Stop())
     chunks, tracks = transcode.encode_all(plan, source, store=kept, context=context)
@@ -373,7 +357,7 @@ def _in_parts(source: Path, preset: str, folder: Path, stop: Stop | None = None)
 
 def _unfinished(plan: TranscodePlan, folder: Path) -> float:
     """Seconds of video in parts that were being encoded, as far as they reached the disk."""
-    kept = _Store(folder / "kept")
+    kept = _FolderChunks(folder / "kept")
     frames = 0
     for part in plan.chunks:
         path = folder / "scratch" / f"part-{part.number:05}" / f"{plan.rungs[0].name}.mp4"
@@ -428,7 +412,7 @@ def _worker(  # noqa: PLR0917  (arguments of a process)
         plans.loads(plan),
         source,
         parts,
-        store=_Store(folder / "kept"),
+        store=_FolderChunks(folder / "kept"),
         context=JobContext(scratch=scratch),
     )
 

@@ -164,7 +164,7 @@ class StoredMedia:
     """A file of a video in the delivery bucket that is no picture.
 
     Playlists name other files, relative to themselves; those are not listed here. Everything made
-    of one upload lies under one prefix (``services.ingest.output.version_prefix``).
+    of one upload lies under one prefix (``domain.keys.version_prefix``).
     """
 
     name: str

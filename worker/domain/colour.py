@@ -1,4 +1,4 @@
-"""What the values of a picture mean: primaries, transfer function, and what says so.
+"""What the values of a picture mean: primaries, transfer function, and which source declares them.
 
 Domain types and the tables of ITU-T H.273 (07/2024), "coding-independent code points", which the
 nclx box of AVIF and HEIC, the cICP chunk of PNG and the AV1 bitstream share. Standard library only.
@@ -56,8 +56,8 @@ class Transfer(StrEnum):
 
     SRGB = "srgb"
     BT709 = "bt709"
-    """BT.709, BT.601 and SDR BT.2020. In AVIF and HEIC it is shown as sRGB, as films are, in PNG as
-    BT.1886 has it: so Chromium (156) does."""
+    """BT.709, BT.601 and SDR BT.2020. Chromium (156) shows it as sRGB in AVIF, HEIC and videos, and
+    as BT.1886 has it in PNG."""
     GAMMA = "gamma"
     """A power, ``Colour.gamma``."""
     LINEAR = "linear"

@@ -13,8 +13,7 @@
     │   ├── ProblemsError                                        every mistake at once
     │   │   ├── RecipeError         recipe_invalid
     │   │   ├── SettingsError       settings_invalid
-    │   │   ├── ParameterError      parameters_invalid
-    │   │   └── WorkflowError       workflow_invalid
+    │   │   └── ParameterError      parameters_invalid
     │   ├── AccessDenied            access_denied
     │   ├── PortTaken               port_taken
     │   └── CheckoutMissing         checkout_missing
@@ -67,7 +66,7 @@ class Reason(StrEnum):
     NO_VIDEO = "no_video"
     """A readable file without moving pictures, where they are needed."""
     NO_AUDIO = "no_audio"
-    """A readable file without sound, where it is needed."""
+    """A readable file without audio, where it is needed."""
 
     # LimitExceeded
     TOO_MANY_BYTES = "too_many_bytes"
@@ -76,7 +75,7 @@ class Reason(StrEnum):
     TOO_LARGE_DIMENSION = "too_large_dimension"
     TOO_LONG_DURATION = "too_long_duration"
     TOO_MANY_STREAMS = "too_many_streams"
-    """More pictures, sounds and texts side by side in a video than are allowed."""
+    """More video, audio and subtitle streams in a file than are allowed."""
     TOO_LARGE_OUTPUT = "too_large_output"
     """A program would write more than any honest input makes it write."""
 
@@ -213,12 +212,6 @@ class ParameterError(ProblemsError):
     """A job cannot be run like this; ``problems`` has every mistake with its parameter."""
 
     code = "parameters_invalid"
-
-
-class WorkflowError(ProblemsError):
-    """A state machine's file cannot be used; ``problems`` has every mistake with its state."""
-
-    code = "workflow_invalid"
 
 
 class AccessDenied(ConfigurationError):

@@ -34,7 +34,7 @@ class Format(StrEnum):
 
 
 class MediaFormat(StrEnum):
-    """What is made of a film besides pictures. Apart from :class:`Format`: none is decoded here."""
+    """What is made of a video besides pictures. Not a :class:`Format`: none is decoded here."""
 
     MP4 = "mp4"
     """One file that plays while it is fetched (``faststart``)."""

@@ -24,8 +24,8 @@ from worker.entrypoints.container import started
 from worker.imaging.malloc import keep_memory
 from worker.ports import Message
 from worker.services import dead_letters
-from worker.services.ingest import Batch, Delivery, IngestResult
-from worker.services.ingest.messages import is_redriven
+from worker.services.ingest import Delivery, IngestPipeline, IngestResult
+from worker.services.messages import is_redriven
 from worker.settings import Ordering, Settings
 
 if TYPE_CHECKING:
@@ -76,13 +76,15 @@ def handle(event: dict[str, Any], context: LambdaContext, app: Application) -> d
     def remaining() -> float:
         return context.get_remaining_time_in_millis() / 1000
 
-    with Batch(ingest, [_delivery(record) for record in records], remaining=remaining) as batch:
+    with IngestPipeline(
+        ingest, [_delivery(record) for record in records], remaining=remaining
+    ) as pipeline:
         kept, waiting = [], set()
         for record in records:
             # On FIFO what follows a failed message in its group waits behind it.
             if _group(record, app.settings.ordering) not in waiting:
                 try:
-                    for ingested in batch.handle(record["messageId"]):
+                    for ingested in pipeline.handle(record["messageId"]):
                         _report(ingested)
                     continue
                 except SafelightError as error:

@@ -22,7 +22,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from worker.bootstrap import Application, assemble
 from worker.domain.errors import MalformedMessage, SafelightError, TransientError
 from worker.services.finalize import JobReport
-from worker.services.ingest.messages import mistake
+from worker.services.messages import mistake
 from worker.settings import Settings
 
 logger = Logger(service="workflow")

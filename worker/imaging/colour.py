@@ -1,8 +1,8 @@
 """Colour: from whatever a file stores to 8-bit sRGB (or Display P3) working pixels.
 
-Two roads lead there: the embedded profile, or what the file says its values are (primaries and
-transfer function, ``domain.colour``). Either is made of lazy operations of libvips on the pixels
-that are left after the first resize, so that memory stays bounded.
+A picture is converted by its embedded profile, or by the primaries and transfer function that the
+file declares (``domain.colour``). Both are lazy operations of libvips on the pixels that are left
+after the first resize, so memory stays bounded.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _TARGETS = {
 }
 
 HDR_UNIT = 40.0
-"""cd/m2 that the curve of :func:`_tone_mapped` takes as 1. Films take 100, which leaves a dark
-surround's headroom: diffuse white of 203 cd/m2 (ITU-R BT.2408-7, table 1) becomes 193 of 255. A
-still stands on a page among other stills, and 40 brings what is not brighter than white back to
+"""cd/m2 that the curve of :func:`_tone_mapped` takes as 1. Videos take 100, which leaves a
+dark surround's headroom: diffuse white of 203 cd/m2 (ITU-R BT.2408-7, table 1) becomes 193 of 255.
+A still stands on a page among other stills: 40 brings what is not brighter than white back to
 within 20 levels of 255."""
 
 HDR_PEAK = 1000.0
 """cd/m2 that become white, and what is brighter too: the nominal peak of HLG, and what PQ stills
-and films are graded for."""
+and videos are graded for."""
 
 _HLG_GAMMA = 1.2
 """Of the system at a peak of 1000 cd/m2. ITU-R BT.2100-3, table 5 (HLG OOTF)."""
@@ -121,7 +121,7 @@ def from_values(image: pyvips.Image, conversion: Conversion, colour: Colour) -> 
     """Convert 8 or 16-bit RGB or grey by its primaries and transfer function, line by line.
 
     Stored values to light, light of one set of primaries to that of the other, HDR through the
-    curve that films get, and back to values. What the result's gamut does not hold is cut off a
+    curve that videos get, and back to values. What the result's gamut does not hold is cut off a
     channel at a time, as a relative colorimetric conversion between such profiles does.
 
     Args:
@@ -148,7 +148,7 @@ def from_values(image: pyvips.Image, conversion: Conversion, colour: Colour) -> 
 
 
 def _tone_mapped(light: pyvips.Image) -> pyvips.Image:
-    """HDR to SDR by the curve of films (``worker.video.filters.to_sdr``), in light.
+    """HDR to SDR by the curve of videos (``worker.video.colours.to_bt709``), in light.
 
     The brightest of a pixel's channels goes through the curve and the others keep their ratio to
     it, as in ffmpeg's ``tonemap=hable:desat=0`` (libavfilter/vf_tonemap.c), so that bright colours
@@ -174,7 +174,7 @@ def _displayed(scene: pyvips.Image, colour: Colour) -> pyvips.Image:
     """Light of a scene to light of a display of 1000 cd/m2, in units of ``HDR_UNIT``.
 
     ITU-R BT.2100-3, table 5: each channel times the luminance to the power of gamma - 1. (zscale,
-    which films go through, raises each channel by itself: greys are equal, colours stronger.)
+    which videos go through, raises each channel by itself: greys are equal, colours stronger.)
     """
     luminance = scene
     if scene.bands > 1:

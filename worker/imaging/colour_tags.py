@@ -1,13 +1,13 @@
-"""What a file says its colours mean, read from its header.
+"""What a file says its colours mean, read from its header: PNG chunks, profile, nclx, AV1 stream.
 
-What lives here: the order in which sources are believed, the chunks of PNG, nclx and the AV1
-sequence header. What may not: conversion (``worker.imaging.colour``). What a file declares may be
-broken or senseless: then it is passed over, as browsers do. It never refuses a picture.
+A declaration may be broken or senseless: then it is passed over, as browsers do. No picture is
+rejected for it.
 
-The order is that of browsers (seen in Chromium 156): PNG cICP, iCCP, sRGB, then gAMA with cHRM (PNG
-specification, third edition, 4.3); AVIF and HEIC the ICC profile, then nclx, then the AV1 sequence
-header (ISO/IEC 23000-22, 7.3.6.4; AV1 Image File Format 1.1). A ``colr`` box of type ``rICC`` or
-``prof`` is a profile, one of type ``nclx`` has code points; an item may have one of each.
+The order of the sources is that of browsers (seen in Chromium 156): PNG cICP, iCCP, sRGB, then gAMA
+with cHRM (PNG specification, third edition, 4.3); AVIF and HEIC the ICC profile, then nclx, then
+the AV1 sequence header (ISO/IEC 23000-22, 7.3.6.4; AV1 Image File Format 1.1). A ``colr`` box of
+type ``rICC`` or ``prof`` is a profile, one of type ``nclx`` has code points; an item may have one
+of each.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ def _bits(content: bytes) -> Iterator[int]:
 
 
 def _colour_config(bits: Iterator[int]) -> _Header | None:
-    """What a sequence header says of colours; None of one for films."""
+    """What a sequence header says of colours; None of one for videos."""
 
     def take(count: int) -> int:
         """A number of so many bits."""
@@ -263,7 +263,7 @@ def _colour_config(bits: Iterator[int]) -> _Header | None:
         take(5)  # level
     else:
         if take(1):
-            return None  # timing: of a film
+            return None  # timing: of a video
         delay_said = take(1)
         for _ in range(take(5) + 1):
             take(12)

@@ -38,24 +38,28 @@ def needs_sandbox(data: bytes) -> bool:
     return sniff(data) is Format.SVG
 
 
-def process(data: bytes, recipe: Recipe) -> ProcessedImage:
+def process(
+    data: bytes, recipe: Recipe, found: Probe | None = None, sha256: str = ""
+) -> ProcessedImage:
     """Do everything a recipe asks for with one picture.
 
     Args:
         data: the original, whole.
         recipe: what to accept and what to make.
+        found: what ``probe`` says of it by the limits and formats of the recipe, if known.
+        sha256: of ``data``, if known.
 
     Raises:
         Rejected: the picture can never succeed; ``reason`` says why.
     """
-    found = probe(data, recipe.limits, formats=recipe.formats)
+    found = found or probe(data, recipe.limits, formats=recipe.formats)
     plan = make_plan(found, recipe)
     embedded = embedded_in(data, found)
     tags = read_tags(embedded.exif, embedded.xmp, embedded.iptc)
     exif = written_exif(tags, recipe.keep)
     rendered = render(data, found, plan, assets=recipe.assets, exif=exif, icc=embedded.icc)
     metadata = Metadata(
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256 or hashlib.sha256(data).hexdigest(),
         icc=found.icc,
         tags=tags,
         measures=measure(rendered.preview),

@@ -1,7 +1,6 @@
-"""What a colour profile is called and which primaries and curve it has, read from its tags.
+"""The name, primaries and curve of a colour profile, read from its tags with bounds checks.
 
-What lives here: a bounds-checked reader of a few tags. What may not: colour conversion, which is
-the renderer's. A profile comes from outside: a broken one has no name and harms nothing.
+A profile comes from outside: a broken one has no name and harms nothing.
 Source: ICC.1:2022 (sections 7.2 and 7.3, 9.2.17, 10) and ICC.1:2001-04 (6.5.17).
 """
 

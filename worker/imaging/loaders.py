@@ -1,17 +1,14 @@
 """Opening a picture with the decoder of exactly its format, and nothing else.
 
-What lives here: the lock-down of libvips, the allow-list of decoders, ``open_image``, and the
-mapping of what decoders say. What may not: rotation, colour conversion, resizing.
-
 Importing this module blocks every libvips loader except the seven buffer loaders below, for the
 whole process: no file name, PDF, ImageMagick, raw, CSV or native loader can be reached, whatever
 calls libvips. Savers and operations are not touched. It also turns the operation cache off:
-pictures do not repeat, and a cache keeps them alive. Threads are left to libvips, which reads
+pictures do not repeat, and a cache keeps them alive. libvips chooses its threads by
 ``VIPS_CONCURRENCY``; HEIC decoding takes the same number.
 
-Damage: truncated files are refused (``fail_on``); what browsers show in spite of a warning, such
-as stray bytes between JPEG segments, passes. A JPEG without its end marker passes if nothing else
-is missing (``worker.imaging.formats.jpeg``).
+Truncated files are rejected (``fail_on``). What browsers show in spite of a warning, such as stray
+bytes between JPEG segments, passes. A JPEG without its end marker passes if nothing else is missing
+(``worker.imaging.formats.jpeg``).
 """
 
 from __future__ import annotations
@@ -56,7 +53,7 @@ FAST_JPEG_PIXELS = 40_000_000
 line by line so that memory stays bounded, and its end is judged only if the marker is missing."""
 
 _MODES = {"1": "L", "L": "L", "P": "P", "RGB": "RGB", "RGBA": "RGBA"}
-"""What Pillow reads BMP as, and what it is turned into before libvips takes over."""
+"""The mode that Pillow reads a BMP as, and the mode it is converted to for libvips."""
 
 
 def _lock_down() -> None:
@@ -71,7 +68,7 @@ def _lock_down() -> None:
 
 
 def _log(_domain: Any, _level: int, message: Any, _user_data: Any) -> None:
-    """Pass on what libvips warns of. Not a warning to us: what matters arrives as an error."""
+    """Log a warning of libvips at debug level: what matters arrives as an error."""
     _LOGGER.debug("libvips: %s", _text(message))
 
 
@@ -101,16 +98,16 @@ _BLOCKS = {"exif": "exif-data", "xmp": "xmp-data", "iptc": "iptc-data", "icc": "
 def decoding() -> Iterator[None]:
     """Wrap whatever makes libvips read a picture: opening it, and pulling pixels later.
 
-    libvips decodes when pixels are asked for, so the caller of ``write_to_memory`` or a saver
-    meets the errors of the decoder. Errors that no decoder made are defects here.
+    libvips decodes when pixels are asked for: the caller of ``write_to_memory`` or a saver gets
+    the decoder's errors. Errors that no decoder made are defects here.
 
     Raises:
         DamagedInput: TRUNCATED or CORRUPT.
         UnsupportedInput: UNSUPPORTED_VARIANT.
         EngineError: libvips refused an operation that has nothing to do with decoding.
-        MemoryError: also where libvips itself ran out; what that means is the caller's to say.
+        MemoryError: Python or libvips ran out of memory; the caller decides what that means.
     """
-    # What earlier pictures left behind would be read as this one's message.
+    # A message that an earlier picture left would be taken for this one's.
     pyvips.vips_lib.vips_error_clear()
     try:
         yield
@@ -169,10 +166,10 @@ def open_image(
 ) -> pyvips.Image:
     """Open a probed picture with the decoder of its format, as it is stored.
 
-    Not rotated and not colour converted. AVIF and HEIC are upright already: their rotation is
-    part of decoding. Pixels are decoded when pulled (wrap that in :func:`decoding`), top to
-    bottom and once; BMP and HEIC are decoded here, HEIC to 8 bits a channel with its profile, or
-    to 16 where 8 would leave steps: HDR and linear light.
+    It is neither rotated nor colour converted. AVIF and HEIC are upright already: decoding rotates
+    them. Pixels are decoded when pulled (wrap that in :func:`decoding`), top to bottom and once.
+    BMP and HEIC are decoded here, HEIC to 8 bits a channel with its profile, or to 16 where 8 would
+    leave steps: HDR and linear light.
 
     Args:
         data: the file.
@@ -210,7 +207,7 @@ def open_image(
 
 
 def _finished(image: pyvips.Image, stored: SampleLayout) -> pyvips.Image:
-    """Do what libheif leaves undone of an AVIF: grey to full range, colours divided by alpha."""
+    """Bring grey of an AVIF to full range and divide its colours by alpha: libheif does neither."""
     if not stored.limited_grey and not stored.premultiplied:
         return image
     kind, space, alpha = image.format, image.interpretation, bool(image.hasalpha())
@@ -232,7 +229,7 @@ def open_stored(data: bytes | memory_map.MemoryMap, kind: Format, **options: Any
     """Open with the libvips loader of ``kind`` (not BMP, not HEIC); used by the probe too."""
     operation, _, fail_on = _LOADERS[kind]
     options |= {"access": "sequential", "fail_on": fail_on}
-    content = cast("bytes", data)  # all that is asked of it
+    content = cast("bytes", data)  # a map has the methods of bytes that are called
     lab = kind is Format.TIFF and tiff.is_lab_in_bytes(content)
     if lab:
         data = tiff.named_rgb(content)

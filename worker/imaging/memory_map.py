@@ -1,8 +1,8 @@
 """Files that are read where they lie on disk: for pictures larger than memory.
 
-What lives here: a memory-mapped file that the probe and ``open_image`` take in place of bytes, and
-the one call that hands it to libvips as it is (pyvips copies every buffer that it is given). What
-may not: choosing a loader; the lock-down of ``worker.imaging.loaders`` holds here as anywhere.
+The probe and ``open_image`` take a memory-mapped file in place of bytes, and :func:`load` gives it
+to libvips as it is: pyvips copies every buffer that it is given. The block list of
+``worker.imaging.loaders`` holds here too.
 
 The file must not be cut short while it is mapped: the kernel would end the process. Jobs read
 private copies.

@@ -1,11 +1,8 @@
 """What a file is, from its header: format, size, frames, colour. Limits are checked here.
 
-What lives here: the order of the checks and the filling of a :class:`~worker.domain.image.Probe`.
-What may not: decoding of pixels.
-
-Order: emptiness, bytes, format from content, whether the format is accepted, the structure of
-the container with its declared size and frames, then the decoder's own header, and the limits
-again on what it says. So nothing allocates for a size that was not allowed.
+The checks come in this order: emptiness, bytes, format by content, whether the format is accepted,
+the structure of the container with its declared size and frames, the decoder's own header, and the
+limits again on what that header says. So nothing allocates for a size that was not allowed.
 """
 
 from __future__ import annotations
@@ -46,15 +43,15 @@ _COLOUR_SPACES = {
 def probe(data: bytes, limits: Limits, *, formats: Collection[Format]) -> Probe:
     """Say what ``data`` is, without decoding a pixel.
 
-    A JPEG with more pictures in it (MPO, Ultra HDR) is its first picture, a still; so is an
-    animated PNG (its default image) and an AVIF or HEIC (its primary picture, upright: their
-    rotation is part of decoding, so ``orientation`` is 1 whatever their EXIF says).
-    GIF and WebP of one frame are stills too. ``loop`` counts runs as libvips does: 0 for ever,
-    otherwise how often the animation is shown.
+    A JPEG with more pictures in it (MPO, Ultra HDR) counts as its first picture, an animated PNG
+    as its default image, an AVIF or HEIC as its primary picture: each is a still. Decoding rotates
+    AVIF and HEIC, so their ``orientation`` is 1 whatever their EXIF says. GIF and WebP of one frame
+    are stills too. ``loop`` counts runs as libvips does: 0 for ever, otherwise how often the
+    animation is shown.
 
     Args:
         data: the whole file.
-        limits: what is refused; all inclusive.
+        limits: what is rejected; all inclusive.
         formats: what the recipe accepts.
 
     Raises:
@@ -67,7 +64,7 @@ def probe(data: bytes, limits: Limits, *, formats: Collection[Format]) -> Probe:
     rejections.check_bytes(len(data), limits)
     kind = accept(data, formats)
     if kind is Format.SVG:
-        from worker.imaging.formats import svg  # a parser of XML: few uploads are drawings
+        from worker.imaging.formats import svg  # an XML parser, and few uploads are drawings
 
         svg.examine(data, limits)
     else:

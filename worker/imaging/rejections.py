@@ -1,8 +1,4 @@
-"""The refusals of an input in words: one wording and one code for each, whoever finds it.
-
-What lives here: checks of a number against a limit, and makers of the damage errors. What may
-not: reading of files.
-"""
+"""Why an input is rejected: checks against the limits, and one wording and code for each damage."""
 
 from __future__ import annotations
 
@@ -29,6 +25,11 @@ def corrupt(kind: Format, what: str) -> DamagedInput:
 def variant(what: str) -> UnsupportedInput:
     """The right format in a flavour that is not read; ``what`` completes "... not supported"."""
     return UnsupportedInput(Reason.UNSUPPORTED_VARIANT, f"{what} is not supported")
+
+
+def most_blocks(data: bytes) -> int:
+    """Most blocks a walk through ``data`` may take: real files have one every few hundred bytes."""
+    return 10_000 + len(data) // 32
 
 
 def check_bytes(count: int, limits: Limits) -> None:

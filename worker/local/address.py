@@ -29,8 +29,6 @@ CONFIGURATION = "aws-config"
 """The AWS configuration: a profile for each role, and for the people who use it."""
 OUTPUTS = "outputs.json"
 """What the last deploy has left."""
-WORKFLOWS = "workflows.sqlite"
-"""The state machines' starts, executions and steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

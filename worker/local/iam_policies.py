@@ -56,13 +56,15 @@ def operator(outputs: Outputs) -> Sequence[Statement]:
 
 
 def plumbing(queues: Sequence[str], outputs: Outputs) -> Sequence[Statement]:
-    """Reading the local stack's own queues (URLs), keeping what the workflow function fails on, and
-    going by the rules of buckets."""
+    """Reading the local stack's own queues (URLs), answering state machines, keeping what the
+    workflow function fails on, and going by the rules of buckets."""
     actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
     buckets = [f"arn:aws:s3:::{name}" for name in expiring(outputs)]
     return [
         _allow(actions, [queue_arn(url) for url in queues]),
         _allow(["sqs:SendMessage"], [queue_arn(outputs["heavyDeadLetters"])]),
+        # By a token, which names no state machine.
+        _allow(["states:SendTaskSuccess", "states:SendTaskFailure"], ["*"]),
         _allow(["s3:GetLifecycleConfiguration", "s3:ListBucket"], buckets),
         _allow(["s3:GetObjectTagging", "s3:DeleteObject"], [f"{one}/*" for one in buckets]),
     ]

@@ -18,18 +18,16 @@ from typing import Any
 from worker.adapters.aws.calls import VARIABLE as CALLS
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.disk_errors import disk_call
-from worker.bootstrap import FILE
 from worker.domain.errors import EmulatorError
 from worker.job_context import Stop
 from worker.local import address as addresses
-from worker.local import emulator, event_sink, iam_policies, parent_death_signal
+from worker.local import emulator, event_sink, iam_policies, parent_death_signal, workflows
 from worker.local.address import Address
 from worker.local.child import module
-from worker.local.deploy import deploy
+from worker.local.deploy import STACK, deploy
 from worker.local.deploy.fingerprint import fingerprint
 from worker.local.durable.store import NAME as STATE
 from worker.local.roles import OPERATOR, PLUMBING, Actors, Identities
-from worker.local.state_machine import process as state_machines
 from worker.local.supervisor import Child, Supervisor
 from worker.settings import DeletedOriginals
 
@@ -39,6 +37,8 @@ HANDLER = "worker.entrypoints.lambda_ingest:handler"
 WORKFLOW_HANDLER = "worker.entrypoints.lambda_workflow:handler"
 READY_SECONDS = 60.0
 """Longest wait for the workers; each imports the engine in about one second."""
+HEAVY_RULE = f"safelight-{STACK}-heavy"
+"""Of the Pulumi program: heavy uploads."""
 LOG_BYTES = 10_000_000
 """A longer log or event file is put aside, as NAME.1, when the stack starts."""
 _PASSED_ON = (
@@ -125,8 +125,7 @@ class Stack:
             [
                 program("events", self._sink(queues.events, outputs), PLUMBING),
                 *self._pipe(outputs, actors),
-                program("batch", self._jobs(), actors.jobs().profile),
-                program("workflows", self._workflows(queues.heavy), finish),
+                program("batch", self._jobs(queues.heavy, actors), finish),
             ]
         )
         command = _worker(outputs)
@@ -185,10 +184,10 @@ class Stack:
         return outputs, queues
 
     def _settings(self, outputs: Mapping[str, Any]) -> Mapping[str, str]:
-        """What the deployed functions have, but for the state machine, which is a file here."""
+        """What the deployed functions have."""
         return {
             **{str(name): str(text) for name, text in outputs["ingestEnvironment"].items()},
-            "SAFELIGHT_HEAVY_WORKFLOW": f"{FILE}{self._data / addresses.WORKFLOWS}",
+            "SAFELIGHT_HEAVY_WORKFLOW": str(outputs["heavyWorkflow"]),
         }
 
     def _await_ready(self, stop: Stop) -> None:
@@ -257,18 +256,15 @@ class Stack:
         command = module("worker.local.pipe", [*options.items()])
         return [self._program("pipe", command, pipe.profile)]
 
-    def _jobs(self) -> Sequence[str]:
-        return module("worker.local.batch", [("folder", self._data / addresses.JOBS)])
-
-    def _workflows(self, url: str) -> Sequence[str]:
+    def _jobs(self, url: str, actors: Actors) -> Sequence[str]:
         return module(
-            "worker.local.state_machine",
+            "worker.local.batch",
             [
+                ("folder", self._data / addresses.JOBS),
                 ("queue", url),
-                ("file", self._data / addresses.WORKFLOWS),
-                ("jobs", self._data / addresses.JOBS),
                 ("outputs", self._data / addresses.OUTPUTS),
                 ("handler", WORKFLOW_HANDLER),
+                ("profile", actors.jobs().profile),
             ],
         )
 
@@ -288,7 +284,7 @@ class _Queues:
 def _attach(clients: AwsClients, bus: str) -> _Queues:
     """Make the queues of events that this stack reads itself."""
     found = _Queues(
-        events=event_sink.attach(clients, bus), heavy=state_machines.attach(clients, bus)
+        events=event_sink.attach(clients, bus), heavy=workflows.attach(clients, bus, HEAVY_RULE)
     )
     clients.close()
     return found

@@ -16,8 +16,8 @@ def write(folder: Path, *, scale: float = 1.0) -> tuple[Path, ...]:
     """Write all samples.
 
     The bytes depend on nothing but the versions of libvips, Pillow and numpy (and, in the last
-    digit of some pixels, on the processor's vector instructions). Each file is written aside and
-    renamed, in place of what was there: none is ever half there.
+    digit of some pixels, on the processor's vector instructions). Each file is written
+    to a temporary name and renamed, in place of what was there: none is ever half there.
 
     Args:
         folder: is made if missing.

@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 from worker.domain.asset import LogEntry, Removal, Status, asset_id_of
 from worker.domain.errors import Conflict, MalformedMessage, SafelightError
 from worker.ports import Catalog, Message, Queue
-from worker.services import ordering, unstarted
-from worker.services.ingest.messages import Change, changes_in, original
+from worker.services import ordering
+from worker.services.messages import Change, changes_in, not_started, original
 
 LOOK_SECONDS = 120
 """Messages are hidden for so long while they are looked at; they are put back before if possible.
@@ -185,7 +185,7 @@ class DeadLetters:
             if letter.lane.queue:
                 self._queue.send(letter.lane.queue, [_returned(letter)])
             elif self._restart is not None and letter.cause not in NOT_RETRYABLE:
-                event = unstarted.read(letter.message.body, letter.message.attributes)
+                event = not_started(letter.message.body, letter.message.attributes)
                 self._restart(event.asset, event.version)
 
         def meant(letter: DeadLetter) -> bool:
@@ -287,7 +287,7 @@ class DeadLetters:
         )
 
     def _of_workflow(self, lane: QueuePair, message: Message) -> DeadLetter:
-        event = unstarted.read(message.body, message.attributes)
+        event = not_started(message.body, message.attributes)
         record = self._catalog.get(event.asset)
         waits = record is not None and record.status is Status.HEAVY
         if record is None or not waits or record.version != event.version:

@@ -25,7 +25,7 @@ from worker.domain.errors import (
 )
 from worker.domain.keys import asset_prefix
 from worker.ports import Catalog, Events, Jobs, ObjectStore
-from worker.services.finalize.results import listed_files
+from worker.services.job_results import listed_files
 from worker.settings import Settings
 
 THREADS = 16

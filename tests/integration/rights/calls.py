@@ -83,6 +83,8 @@ def needed(service: str, operation: str, resources: Mapping[str, Any]) -> Iterat
     elif service == "events":
         for bus in resources["EventBusNames"]:
             yield f"events:{EVENTS[operation]}", _arn("events", f"event-bus/{bus}")
+    elif service == "stepfunctions":
+        yield f"states:{operation}", resources["stateMachineArn"]
     else:
         raise KeyError(f"{service}:{operation}")
 

@@ -36,8 +36,7 @@ from worker.domain.errors import SafelightError
 from worker.domain.job import JobState
 from worker.local import address
 from worker.local.batch.jobs import LocalJobs
-from worker.services.ingest.commit import quarantine
-from worker.services.ingest.rendition_store import RenditionStore
+from worker.services.commit import RenditionStore, quarantine
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed"),

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 
 from tests.unit.fakes import Fuse, Killed
-from tests.unit.finalize.world import ENCODED, FACTS, MOVES, POLICY, World
+from tests.unit.finalize.world import CHOSEN, ENCODED, FACTS, FILES, MOVES, POLICY, World
 from worker.codec import build, plain
 from worker.domain.asset import LogEntry, MediaType, Status, VideoInfo, medium_of
 from worker.domain.errors import EngineError, Unreachable
 from worker.domain.image import Format, MediaFormat
 from worker.domain.keys import quarantine_key, version_prefix
-from worker.services.finalize import Finished, JobReport
-from worker.services.finalize.service import FinalizeOutcome
+from worker.services.finalize import FinalizeOutcome, Finished, JobReport
 
 
 def finish(world: World) -> Finished:
@@ -42,15 +41,20 @@ def test_a_video_whose_jobs_are_done_is_accepted_with_everything_named() -> None
         ("storyboard", MediaFormat.VTT, 0, 2000),
         ("preview", MediaFormat.MP4, 32, 1500),
     ]
-    assert [(one.name, one.format, one.width, one.height) for one in record.renditions] == [
-        ("poster", Format.JPEG, 32, 18),
-        ("poster", Format.WEBP, 32, 18),
-        ("preview", Format.WEBP, 32, 18),
+    assert [
+        (one.name, one.format, one.width, one.height, one.frames, one.duration_ms)
+        for one in record.renditions
+    ] == [
+        ("poster", Format.JPEG, 32, 18, 1, None),
+        ("poster", Format.WEBP, 32, 18, 1, None),
+        ("preview", Format.WEBP, 32, 18, 15, 1500),
     ]
     named = {one.key for one in record.media} | {one.key for one in record.renditions}
     assert named <= world.store.keys("delivery")
     assert record.metadata is not None
     assert record.metadata.sha256 == "c" * 64
+    assert plain(record.metadata.measures) == CHOSEN["image_measures"]
+    assert not [call for call in world.fuse.calls if call == "store.get"][len(FILES) :]
     assert record.metadata.tags.taken_at == "2026-05-09T10:11:12.000000Z"
     (event,) = world.events.published
     assert (event.type, event.detail["media"]) == ("asset.accepted", "video")
@@ -286,7 +290,8 @@ UNUSABLE: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "not a number": ("video-metadata", {**FACTS} | {"duration": "long"}, {}),
     "outside": ("poster", {"x": 1}, {"outputs": [STORED | {"name": "../a.jpg"}]}),
     "no digest": ("poster", {"x": 1}, {"outputs": [STORED | {"sha256": "c"}]}),
-    "no picture": ("poster", {"x": 1}, {"outputs": []}),
+    "no picture": ("poster", {**CHOSEN}, {"outputs": []}),
+    "nothing measured": ("poster", {**CHOSEN} | {"image_measures": {"phash": "0"}}, {}),
     "a preview it does not know": ("preview", {**MOVES} | {"files": []}, {}),
     "no outputs": ("poster", {"x": 1}, {"outputs": 4}),
 }

@@ -18,7 +18,7 @@ from worker.domain.errors import EngineError
 from worker.domain.image import Recipe
 from worker.domain.keys import stored, version_prefix
 from worker.imaging import engine
-from worker.services.finalize.service import FinalizeOutcome
+from worker.services.finalize import FinalizeOutcome
 
 PHOTO = encoded(photo(120, 80), "JPEG")
 LIKE_SMALL = replace(RECIPE.renditions[0], name="large")

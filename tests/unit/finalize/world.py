@@ -64,12 +64,28 @@ ENCODED: Mapping[str, Any] = {
 }
 MOVES: Mapping[str, Any] = {
     "files": [
-        {"name": "preview.webp", "width": 32, "height": 18},
+        {"name": "preview.webp", "width": 32, "height": 18, "frames": 15},
         {"name": "preview.mp4", "width": 32, "height": 18},
     ],
     "seconds": 1.5,
 }
+CHOSEN: Mapping[str, Any] = {
+    "width": 32,
+    "height": 18,
+    "image_measures": {
+        "dominant": "#806040",
+        "palette": ["#806040", "#101010"],
+        "thumbhash": "1QcSHQRnh493V4dIh4eXh1h4kJUI",
+        "phash": "8f373714acfcf4d0",
+        "sharpness": 210.5,
+        "brightness": 0.5,
+        "contrast": 0.25,
+        "clipped_dark": 0.0,
+        "clipped_light": 0.125,
+    },
+}
 DETAILS: Mapping[str, Mapping[str, Any]] = {
+    "poster": CHOSEN,
     "transcode": ENCODED,
     "video-metadata": FACTS,
     "preview": MOVES,

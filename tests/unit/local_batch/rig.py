@@ -15,7 +15,7 @@ from worker.domain.job import JobRequest, JobState
 from worker.job_context import Stop
 from worker.local.batch.execution import ProcessExecutor, Task
 from worker.local.batch.jobs import LocalJobs
-from worker.local.batch.retry import Needs
+from worker.local.batch.resources import Resources
 from worker.local.batch.runner import Runner
 from worker.local.batch.table import opened
 
@@ -39,7 +39,7 @@ RULES = (
     Rule(action="EXIT", exit_code="*"),
     Rule(action="EXIT", status_reason="*"),
 )
-NEEDS = Needs(vcpus=1, attempts=3, timeout_seconds=60, rules=RULES)  # type: ignore[arg-type]
+RESOURCES = Resources(vcpus=1, attempts=3, timeout_seconds=60, rules=RULES)  # type: ignore[arg-type]
 
 OK = "pass"
 FOREVER = "import time; print('begun', flush=True)\nwhile True: time.sleep(60)"
@@ -58,10 +58,10 @@ class Rig:
     The program of a job is its parameter ``program``.
     """
 
-    def __init__(self, folder: Path, *, needs: Needs = NEEDS, slots: float = 2) -> None:
+    def __init__(self, folder: Path, *, resources: Resources = RESOURCES, slots: float = 2) -> None:
         self.folder = folder
         self.jobs = LocalJobs(folder, sleep=lambda _seconds: None)
-        self.needs = needs
+        self.resources = resources
         self.slots = slots
         self.said: list[str] = []
         self._names = itertools.count()
@@ -84,14 +84,14 @@ class Rig:
     def runner(
         self,
         *,
-        needs: Callable[[str], Needs] | None = None,
+        resources: Callable[[str], Resources] | None = None,
         stop_seconds: float = 30,
         quit_seconds: float = 5,
     ) -> Runner:
         """A runner of the folder."""
         return Runner(
             self.folder,
-            needs=needs or (lambda _kind: self.needs),
+            resources=resources or (lambda _kind: self.resources),
             executor=ProcessExecutor({"PATH": os.environ["PATH"]}, command=_program),
             slots=self.slots,
             stop_seconds=stop_seconds,

@@ -13,8 +13,13 @@ from pathlib import Path
 import pytest
 
 from worker.domain.job import JobRequest, command_line
-from worker.local.batch.execution import ContainerExecutor, Running, Task, batch_command
-from worker.local.batch.orphans import born
+from worker.local.batch.execution import (
+    ContainerExecutor,
+    Running,
+    Task,
+    batch_command,
+    start_ticks,
+)
 
 REQUEST = JobRequest(
     name="n",
@@ -156,7 +161,7 @@ def test_a_killed_container_is_removed_by_its_engine(tmp_path: Path, engine: Pat
 
     assert (tmp_path / "told").read_text().startswith("run uuid\nrm")
     assert ending(running) == 137
-    assert born(running.pid) is None
+    assert start_ticks(running.pid) is None
 
 
 def wait_for_line(path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.local_batch.rig import FOREVER, OK, Rig, ends_with
 from worker.domain.errors import ConfigurationError, JobMissing, JobRejected
 from worker.domain.job import JobState
-from worker.local.batch.retry import CHILD_FAILED
+from worker.local.batch.resources import CHILD_FAILED
 
 
 @pytest.fixture

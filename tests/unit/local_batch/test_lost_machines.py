@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.local_batch.rig import FOREVER, NEEDS, STUBBORN, Rig
+from tests.unit.local_batch.rig import FOREVER, RESOURCES, STUBBORN, Rig
 from worker.domain.job import JobState
 from worker.local.batch.runner import QUIT
 
@@ -41,7 +41,7 @@ def test_a_reclaimed_machine_is_another_attempt(rig: Rig) -> None:
 
 def test_a_reclaim_ends_with_a_kill(rig: Rig) -> None:
     """Two minutes after the notice at most: here at once."""
-    rig.needs = replace(NEEDS, attempts=1)
+    rig.resources = replace(RESOURCES, attempts=1)
     job = rig.submit(STUBBORN)
     with rig.ticking() as until:
         until(lambda: rig.begun(job))
@@ -115,7 +115,7 @@ def test_a_killed_runner_does_not_undo_a_stop(rig: Rig) -> None:
 
 def test_a_stopped_runner_uses_up_no_attempt(rig: Rig) -> None:
     """Jobs of a stack that is stopped and started go on, however often."""
-    rig.needs = replace(NEEDS, attempts=1)
+    rig.resources = replace(RESOURCES, attempts=1)
     job = rig.submit(
         f"import os\nif os.environ['AWS_BATCH_JOB_ATTEMPT'] == '3': raise SystemExit\n{FOREVER}"
     )

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.local_batch.rig import FOREVER, NEEDS, OK, STUBBORN, Rig, ends_with
+from tests.unit.local_batch.rig import FOREVER, OK, RESOURCES, STUBBORN, Rig, ends_with
 from worker.domain.errors import ConfigurationError, InputError
 from worker.domain.job import JobState
 from worker.job_context import Stop
+from worker.local.batch.execution import start_ticks
 from worker.local.batch.jobs import LocalJobs
-from worker.local.batch.orphans import born
-from worker.local.batch.retry import EXITED, NOT_STARTED, TIMED_OUT
+from worker.local.batch.resources import EXITED, NOT_STARTED, TIMED_OUT
 from worker.local.batch.runner import Runner
 
 
@@ -77,7 +77,7 @@ def test_the_exit_code_decides_whether_it_is_tried_again(
 
 def test_without_a_rule_that_fits_a_job_is_tried_again(rig: Rig) -> None:
     """As Batch does it."""
-    rig.needs = replace(NEEDS, rules=())
+    rig.resources = replace(RESOURCES, rules=())
     job = rig.submit(ends_with(9, 9, 9))
 
     rig.finish()
@@ -87,7 +87,7 @@ def test_without_a_rule_that_fits_a_job_is_tried_again(rig: Rig) -> None:
 
 def test_an_attempt_that_takes_too_long_is_ended_and_not_tried_again(rig: Rig) -> None:
     """SIGTERM at the timeout; that the job would be retried otherwise makes no difference."""
-    rig.needs = replace(NEEDS, timeout_seconds=0)
+    rig.resources = replace(RESOURCES, timeout_seconds=0)
     job = rig.submit(FOREVER)
 
     rig.finish()
@@ -99,8 +99,9 @@ def test_an_attempt_that_takes_too_long_is_ended_and_not_tried_again(rig: Rig) -
 def test_a_stopped_job_gets_sigterm_first(rig: Rig) -> None:
     """It can put its things in order; its exit code is kept; it is not tried again."""
     program = (
-        "import signal, sys, time\n"
-        "signal.signal(signal.SIGTERM, lambda *_: (print('tidied', flush=True), sys.exit(75)))\n"
+        "import os, signal, sys\n"
+        # Not print, which cannot be reentered: the signal may come while it still prints 'begun'.
+        "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'tidied\\n'), sys.exit(75)))\n"
         f"{FOREVER}"
     )
     job = rig.submit(program)
@@ -137,7 +138,7 @@ def test_what_a_job_has_started_ends_with_it(rig: Rig) -> None:
     with rig.ticking() as until:
         until(lambda: rig.state(job).ended)
         left = next(int(line) for line in rig.jobs.logs(job) if line.isdigit())
-        until(lambda: born(left) is None)
+        until(lambda: start_ticks(left) is None)
 
 
 def test_a_stop_before_the_start_needs_no_runner(rig: Rig) -> None:
@@ -178,7 +179,7 @@ def test_vcpus_are_given_away_once(rig: Rig) -> None:
         rig.jobs.stop(first, "enough")
         until(lambda: rig.begun(third))
 
-    rig.needs = replace(NEEDS, vcpus=64)
+    rig.resources = replace(RESOURCES, vcpus=64)
     huge = rig.submit()
     for job in (second, third):
         rig.jobs.stop(job, "enough")
@@ -210,7 +211,7 @@ def test_a_program_that_is_not_there_fails_the_job(rig: Rig, tmp_path: Path) -> 
             raise FileNotFoundError(2, "No such file or directory", "docker")
 
     job = rig.submit()
-    runner = Runner(rig.folder, needs=lambda _: NEEDS, executor=Broken(), slots=1)  # type: ignore[arg-type]
+    runner = Runner(rig.folder, resources=lambda _: RESOURCES, executor=Broken(), slots=1)  # type: ignore[arg-type]
 
     rig.finish(runner)
 
@@ -222,14 +223,14 @@ def test_a_program_that_is_not_there_fails_the_job(rig: Rig, tmp_path: Path) -> 
 def test_a_kind_that_nobody_knows_fails_its_job(rig: Rig) -> None:
     """And only that: the next job runs."""
 
-    def needs(kind: str) -> object:
+    def resources(kind: str) -> object:
         if kind == "odd":
             raise ConfigurationError("no such kind: odd")
-        return NEEDS
+        return RESOURCES
 
     odd, good = rig.submit(kind="odd"), rig.submit()
 
-    rig.finish(rig.runner(needs=needs))  # type: ignore[arg-type]
+    rig.finish(rig.runner(resources=resources))  # type: ignore[arg-type]
 
     assert (rig.state(odd), rig.state(good)) == (JobState.FAILED, JobState.SUCCEEDED)
     assert "no such kind: odd" in rig.jobs.describe(odd).reason

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -60,13 +62,12 @@ def command(
         return
     from worker.bench import report
     from worker.bench.compare import find_sharp
-    from worker.bench.corpus import collect, generate
+    from worker.bench.config import collect, generate
     from worker.bench.measure import run
 
     # Refused before minutes of measuring, not after.
     report.check_files(chart, markdown)
-    before = report.read_page(markdown)
-    report.split(before)
+    page = None if markdown is None else report.read_page(markdown)
     with tempfile.TemporaryDirectory(prefix="safelight-bench-") as folder:
         made, scratch = Path(folder, "corpus"), Path(folder, "scratch")
         made.mkdir()
@@ -83,11 +84,11 @@ def command(
         )
     if chart is not None:
         report.write_chart(chart, found)
-    if markdown is not None:
-        page = report.updated(before, found, chart=report.link(markdown, chart))
-        report.write(markdown, page.encode())
+    if markdown is not None and page is not None:
+        link = chart and os.path.relpath(chart.resolve(), markdown.resolve().parent)
+        report.write(markdown, report.updated(page, found, chart=link).encode())
     if as_json:
-        output.print_json(found.as_dict())
+        output.print_json(asdict(found))
     else:
         click.echo("\n\n".join((*report.tables(found), "\n".join(report.summary(found)))))
 
@@ -120,7 +121,7 @@ def _notice(line: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def pipeline(corpus: Path | None, images: int, *, as_json: bool) -> None:
     """Measure the local stack end to end beside the bare engine, on one core."""
-    from worker.bench.corpus import collect, generate
+    from worker.bench.config import collect, generate
     from worker.local.throughput import measure
 
     with tempfile.TemporaryDirectory(prefix="safelight-bench-") as folder:

@@ -120,7 +120,7 @@ def _submit(
     )
     if local:
         here = requests(wish, SubmitContext(files=True, store=_store_of(inputs, out)))
-        return _run_here(here, image if container else None, follow=follow, as_json=as_json)
+        return _run_local(here, image if container else None, follow=follow, as_json=as_json)
     reached = reach(data)
     if asset is not None and reached.app.catalog.get(asset) is None:
         raise AssetMissing(f"there is no asset {asset} to list the job with")
@@ -185,13 +185,15 @@ def _await(jobs: Jobs, ids: Sequence[str], *, follow: bool, as_json: bool) -> in
     return exit_code(found)
 
 
-def _run_here(made: Sequence[JobRequest], image: str | None, *, follow: bool, as_json: bool) -> int:
+def _run_local(
+    made: Sequence[JobRequest], image: str | None, *, follow: bool, as_json: bool
+) -> int:
     from worker.job_context import Stop
-    from worker.local.batch.run_local import run_here
+    from worker.local.batch.run_local import run_local
 
     stop = Stop()
     arrays = any(request.array_size is not None for request in made)
-    with stop.on_signals(), run_here(made, image=image) as here:
+    with stop.on_signals(), run_local(made, image=image) as here:
         # Who follows reads the same in the lines of the jobs.
         watch = JobWatch(here.jobs.describe, quiet=as_json or follow)
         for line in here.work(stop, lines=follow):

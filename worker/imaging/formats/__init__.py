@@ -1,1 +1,1 @@
-"""One file a format: recognised by its bytes, checked before a library sees it."""
+"""How formats are recognised (``sniff``) and checked before a library reads them."""

@@ -1,6 +1,8 @@
-"""The boxes of HEIC and AVIF: declared size, whether all of the file is there, the primary item.
+"""ISO base media files: a bounds-checked walk of boxes, and what HEIC and AVIF say in theirs.
 
-What lives here: a bounds-checked walk of ISO base media boxes. What may not: item decoding.
+Of a picture: its declared size, whether all of the file is there, the primary item. MP4 and
+QuickTime consist of the same boxes; ``worker.video`` walks them with :func:`walk`.
+
 Sources: ISO/IEC 14496-12 sections 4.2 (boxes) and 8.11 (pitm, iloc, iinf, iref), ISO/IEC 23008-12
 sections 6.5.3 (ispe) and 9.3 (ipma).
 """
@@ -9,13 +11,14 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from worker.domain.image import Format
 from worker.imaging import rejections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from mmap import mmap
 
     from worker.domain.image import Limits
 
@@ -27,6 +30,64 @@ _MOST_ITEMS = 65_536
 
 _KIND = Format.HEIC
 """Named in messages for both formats: the container is the same."""
+
+
+class IsoBox(NamedTuple):
+    """Where a box lies, in bytes from the beginning of the data."""
+
+    name: bytes
+    start: int
+    content: int
+    """The first byte behind the header."""
+    end: int
+    """The first byte behind the box. The last of a row may end behind its container or the data:
+    the caller judges that."""
+
+
+class IsoBoxError(ValueError):
+    """No row of boxes: one is smaller than its own header, or there are too many."""
+
+
+def walk(
+    data: bytes | mmap, start: int = 0, stop: int | None = None, *, most: int = _MOST_BOXES
+) -> Iterator[IsoBox]:
+    """The boxes side by side from ``start`` to ``stop``; fewer than 8 bytes at the end are left.
+
+    Args:
+        data: the file, or a part of it.
+        start: where the first box begins.
+        stop: where the container ends; the data's end unless given.
+        most: boxes in the row.
+
+    Raises:
+        IsoBoxError: as it says.
+        struct.error: the data ends within a 64-bit size.
+    """
+    stop = len(data) if stop is None else stop
+    for _ in range(most):
+        if start + 8 > stop:
+            return
+        size, name = struct.unpack_from(">I4s", data, start)
+        head = 8
+        if size == 1:  # the size did not fit into 32 bits
+            (size,) = struct.unpack_from(">Q", data, start + 8)
+            head = 16
+        elif size == 0:  # up to the end
+            size = stop - start
+        if size < head:
+            raise IsoBoxError("a box smaller than its own header")
+        yield IsoBox(name, start, start + head, start + size)
+        start += size
+    raise IsoBoxError("too many boxes")
+
+
+def _boxes(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start of the content and end of the boxes side by side in a picture."""
+    try:
+        for box in walk(data, start, stop):
+            yield box.name, box.content, box.end
+    except IsoBoxError as error:
+        raise rejections.corrupt(_KIND, str(error)) from error
 
 
 def examine(data: bytes, limits: Limits) -> tuple[int, int]:
@@ -59,19 +120,21 @@ def examine(data: bytes, limits: Limits) -> tuple[int, int]:
 def _largest(data: bytes, start: int, stop: int) -> tuple[int, int]:
     """Largest width and height of any item below a ``meta`` box."""
     width = height = 0
-    for outer, properties_start, properties_stop in _boxes(data, start, stop):
-        if outer != b"iprp":
-            continue
-        for middle, container_start, container_stop in _boxes(
-            data, properties_start, min(properties_stop, stop)
+    for container_start, container_stop in _inside(data, b"iprp", start, stop):
+        for properties_start, properties_stop in _inside(
+            data, b"ipco", container_start, container_stop
         ):
-            if middle != b"ipco":
-                continue
-            for name, at, _ in _boxes(data, container_start, min(container_stop, stop)):
-                if name == b"ispe":
-                    across, down = struct.unpack_from(">4xII", data, at)
-                    width, height = max(width, across), max(height, down)
+            for at, _ in _inside(data, b"ispe", properties_start, properties_stop):
+                across, down = struct.unpack_from(">4xII", data, at)
+                width, height = max(width, across), max(height, down)
     return width, height
+
+
+def _inside(data: bytes, name: bytes, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Start of the content and end, at most ``stop``, of each box of a name."""
+    for found, content, end in _boxes(data, start, stop):
+        if found == name:
+            yield content, min(end, stop)
 
 
 def _check_names(data: bytes, start: int, stop: int) -> None:
@@ -79,18 +142,17 @@ def _check_names(data: bytes, start: int, stop: int) -> None:
 
     ISO/IEC 14496-12, section 8.11.6 (item information).
     """
-    for outer, at, end in _boxes(data, start, stop):
-        if outer != b"iinf":
-            continue
+    for at, end in _inside(data, b"iinf", start, stop):
         # A full box: its version says how wide the count of entries is that follows.
         first = at + (6 if data[at] == 0 else 8)
-        for name, entry, entry_end in _boxes(data, first, min(end, stop)):
-            if name == b"infe":
-                identity = 4 if data[entry] >= 3 else 2
-                try:
-                    data[entry + 6 + identity : entry_end].decode()
-                except UnicodeDecodeError as error:
-                    raise rejections.corrupt(_KIND, "the name of an item is not text") from error
+        for name, entry, entry_end in _boxes(data, first, end):
+            if name != b"infe":
+                continue
+            identity = 4 if data[entry] >= 3 else 2
+            try:
+                data[entry + 6 + identity : entry_end].decode()
+            except UnicodeDecodeError as error:
+                raise rejections.corrupt(_KIND, "the name of an item is not text") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,23 +279,3 @@ def _number(data: bytes, at: int, size: int) -> int:
     if at + size > len(data):
         raise IndexError
     return int.from_bytes(data[at : at + size], "big")
-
-
-def _boxes(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
-    """(name, start of content, end) of the boxes side by side from ``at``; the last may
-    reach past ``stop``, which is for the caller to judge."""
-    for _ in range(_MOST_BOXES):
-        if at + 8 > stop:
-            return
-        size, name = struct.unpack_from(">I4s", data, at)
-        head = 8
-        if size == 1:  # the size did not fit into 32 bits
-            (size,) = struct.unpack_from(">Q", data, at + 8)
-            head = 16
-        elif size == 0:  # up to the end
-            size = stop - at
-        if size < head:
-            raise rejections.corrupt(_KIND, "a box smaller than its own header")
-        yield name, at + head, at + size
-        at += size
-    raise rejections.corrupt(_KIND, "too many boxes")

@@ -1,9 +1,10 @@
-"""JPEG files with a broken end: is all of the picture there?
+"""JPEG: the declared size, and whether all of the picture is there.
 
 A file without its end marker may have lost these two bytes alone or half of the picture, and
-libjpeg says the same of both. So the file is decoded once more, at an eighth of its size, with an
-end marker right behind its last scan: what the entropy decoder says then is about the picture.
-Only files that a decoder complains of, or that do not end with the marker, come here.
+libjpeg says the same of both. So :func:`whole` decodes the file once more, at an eighth of its
+size, with an end marker right behind its last scan: what the entropy decoder says then is about
+the picture. It does so only for files that a decoder complains of or that do not end with the
+marker. How a JPEG is recognised: ``sniff``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 import simplejpeg
 
-from worker.domain.image import Format
+from worker.domain.image import Format, Limits
 from worker.imaging import rejections
 
 NO_END_MARKER = "no_end_marker"
@@ -25,8 +26,46 @@ _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 """In the data of a scan: anything but stuffed bytes, restarts and fill (ITU-T T.81, B.1.1.5)."""
 _LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker 0xd9$")
 _MOST_SEGMENTS = 10_000
+_MOST_SCANS = 200
+"""Of a progressive JPEG. Encoders write about ten; each costs a pass over the whole picture."""
 _MIDDLE_GREY = 128
 """What libjpeg draws where data is missing."""
+
+
+def examine(data: bytes, limits: Limits) -> tuple[int, int]:
+    """Declared (width, height): the segments up to the first start of frame. ITU-T T.81, annex B.
+
+    Raises:
+        LimitExceeded: that size is over ``limits``.
+        DamagedInput: TRUNCATED, CORRUPT.
+        UnsupportedInput: a lossless, arithmetic-coded or 12-bit file.
+        struct.error, IndexError: a read runs off the end.
+    """
+    at = 2
+    for _ in range(rejections.most_blocks(data)):
+        if data[at] != 0xFF:  # stray bytes between segments: decoders skip them too
+            at = data.find(b"\xff", at)
+            if at < 0:
+                raise rejections.truncated(Format.JPEG)
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+        elif marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD8:
+            at += 2
+        elif marker in (0xD9, 0xDA):
+            raise rejections.corrupt(Format.JPEG, "no frame header before the picture data")
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            depth, height, width = struct.unpack_from(">BHH", data, at + 4)
+            rejections.check_size(width, height, limits)
+            if marker > 0xC2 or depth != 8:
+                # libjpeg reads some of these and no browser any: what arrives is not a photo.
+                raise rejections.variant("a lossless, arithmetic-coded or 12-bit JPEG")
+            if marker == 0xC2 and data.count(b"\xff\xda", at) > _MOST_SCANS:
+                raise rejections.corrupt(Format.JPEG, "too many scans")
+            return width, height
+        else:
+            at += 2 + max(2, struct.unpack_from(">H", data, at + 2)[0])
+    raise rejections.corrupt(Format.JPEG, "too many segments")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

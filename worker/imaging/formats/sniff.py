@@ -1,8 +1,8 @@
-"""What a file is, told from its content alone.
+"""What a file is, by its content alone: the table of signatures, where a JPEG is recognised.
 
-What lives here: the table of signatures. What may not: sizes, limits or anything that trusts a
-name or a declared type. Only the beginning of a file counts: whatever is appended to a picture
-(an archive, a script) is never looked at and never copied, because renditions are encoded anew.
+A name or a declared type counts for nothing. Only the beginning of a file counts: whatever is
+appended to a picture (an archive, a script) is never read and never copied, because renditions are
+encoded anew.
 """
 
 from __future__ import annotations
@@ -145,8 +145,8 @@ def sniff(data: bytes) -> Format | None:
 
 
 def video_container(data: bytes) -> VideoContainer | None:
-    """The accepted container of a video, or None. Whether there is a picture in it, or only
-    sound, is told by probing alone."""
+    """The accepted container of a video, or None. Only a probe tells whether it has pictures or
+    audio alone."""
     found = identify(data)
     return _VIDEOS.get(found) if isinstance(found, str) else None
 

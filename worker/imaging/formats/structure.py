@@ -1,16 +1,15 @@
 """What the container of a file declares, checked from its bytes before any library sees them.
 
-What lives here: bounds-checked readers that find the declared size, count frames and notice that
-a file ends before its content does. What may not: pixels, and fields of a
-:class:`~worker.domain.image.Probe` (the decoder's own header is asked for those).
+Libraries allocate for the size a header claims, scan every frame before they answer, and fill
+missing data with grey. So bounds-checked readers find the declared size, count frames, and notice a
+file that ends before its content does. Structure is cheap to walk, and the length of the data
+bounds every walk (``rejections.most_blocks``). A limit is checked as soon as its number is known: a
+header that claims too much is told so even where the file is also too short.
 
-Why at all: libraries allocate for the size a header claims, scan every frame before they answer
-and fill missing data with grey. Structure is cheap to walk, and every walk is bounded by the
-length of the data (``_steps``). A limit is checked as soon as its number is known, so a header
-that claims too much is told so even where the file is also too short.
+A file is truncated if anything is missing that may hold pixels. A GIF without its trailer or a PNG
+without IEND has all its pixels and passes, as it does in browsers.
 
-What counts as truncated: anything that may hold pixels is missing. A GIF without its trailer or
-a PNG without IEND has all its pixels and passes, as it does in browsers.
+PNG, GIF, WebP and BMP are here. The other formats have a module each beside this one.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from worker.domain.image import Format
 from worker.imaging import rejections
-from worker.imaging.formats import isobmff, tiff
+from worker.imaging.formats import isobmff, jpeg, tiff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,44 +44,6 @@ def examine(data: bytes, kind: Format, limits: Limits) -> tuple[int, int]:
         raise rejections.truncated(kind) from error
 
 
-def _steps(data: bytes) -> int:
-    """Most blocks a walk may take: real files have one every few hundred bytes."""
-    return 10_000 + len(data) // 32
-
-
-_MOST_SCANS = 200
-"""Of a progressive JPEG. Encoders write about ten; each costs a pass over the whole picture."""
-
-
-def _jpeg(data: bytes, limits: Limits) -> tuple[int, int]:
-    """Segments up to the first start of frame. ITU-T T.81, annex B."""
-    at = 2
-    for _ in range(_steps(data)):
-        if data[at] != 0xFF:  # stray bytes between segments: decoders skip them too
-            at = data.find(b"\xff", at)
-            if at < 0:
-                raise rejections.truncated(Format.JPEG)
-        marker = data[at + 1]
-        if marker == 0xFF:
-            at += 1
-        elif marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD8:
-            at += 2
-        elif marker in (0xD9, 0xDA):
-            raise rejections.corrupt(Format.JPEG, "no frame header before the picture data")
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            depth, height, width = struct.unpack_from(">BHH", data, at + 4)
-            rejections.check_size(width, height, limits)
-            if marker > 0xC2 or depth != 8:
-                # libjpeg reads some of these and no browser any: what arrives is not a photo.
-                raise rejections.variant("a lossless, arithmetic-coded or 12-bit JPEG")
-            if marker == 0xC2 and data.count(b"\xff\xda", at) > _MOST_SCANS:
-                raise rejections.corrupt(Format.JPEG, "too many scans")
-            return width, height
-        else:
-            at += 2 + max(2, struct.unpack_from(">H", data, at + 2)[0])
-    raise rejections.corrupt(Format.JPEG, "too many segments")
-
-
 def _png(data: bytes, limits: Limits) -> tuple[int, int]:
     """Chunks until IEND. PNG specification, third edition, section 5."""
     length, name, width, height = struct.unpack_from(">I4sII", data, 8)
@@ -91,7 +52,7 @@ def _png(data: bytes, limits: Limits) -> tuple[int, int]:
     rejections.check_size(width, height, limits)
     at = 8
     pixels = False
-    for _ in range(_steps(data)):
+    for _ in range(rejections.most_blocks(data)):
         # IEND may be missing or cut: nothing of the picture is lost with it.
         if pixels and len(data) - at < 8 and b"\0\0\0\0IEND".startswith(data[at:]):
             break
@@ -117,7 +78,7 @@ def _gif(data: bytes, limits: Limits) -> tuple[int, int]:
     rejections.check_size(width, height, limits)
     at = 13 + _gif_colours(flags)
     frames = 0
-    steps = _steps(data)
+    steps = rejections.most_blocks(data)
     while at < len(data) or not frames:
         block = data[at]
         if block == 0x2C:
@@ -155,7 +116,7 @@ def _webp(data: bytes, limits: Limits) -> tuple[int, int]:
     end = 8 + size
     width = height = frames = 0
     at = 12
-    for _ in range(_steps(data)):
+    for _ in range(rejections.most_blocks(data)):
         if at + 8 > end:
             break
         name, size = struct.unpack_from("<4sI", data, at)
@@ -204,7 +165,7 @@ def _bmp(data: bytes, limits: Limits) -> tuple[int, int]:
 
 
 _READERS: dict[Format, Callable[[bytes, Limits], tuple[int, int]]] = {
-    Format.JPEG: _jpeg,
+    Format.JPEG: jpeg.examine,
     Format.PNG: _png,
     Format.GIF: _gif,
     Format.WEBP: _webp,

@@ -1,15 +1,15 @@
 """Whether an SVG is a plain drawing, and how large it says it is.
 
-What lives here: a scan of the XML, without building a tree. What may not: rasterising.
-The rasteriser (librsvg, given bytes and no base address) loads nothing from outside either; this
-scan refuses such files with a clear reason instead of drawing them with holes. Refused are
-entities, scripts, event handlers, HTML, animation of references, and every reference that is
-not to a part of the same file or to an embedded PNG or JPEG (whose sizes count as limits say).
-A plain DOCTYPE without declarations is harmless and common (Inkscape, Graphviz), so it passes.
+The XML is scanned without building a tree. The rasteriser (librsvg, given bytes and no base
+address) loads nothing from outside either; the scan rejects such files with a clear reason instead
+of drawing them with holes. It rejects entities, scripts, event handlers, HTML, animation of
+references, and every reference that is not to a part of the same file or to an embedded PNG or JPEG
+(whose sizes count as limits say). A plain DOCTYPE without declarations is harmless and common
+(Inkscape, Graphviz), so it passes.
 
-What no scan can bound is the work of drawing: a few hundred bytes of filters, dashes or
-overlapping shapes can keep the rasteriser busy for minutes and take gigabytes. Whoever accepts
-SVG from strangers rasterises it in the sandbox.
+No scan can bound the work of drawing: a few hundred bytes of filters, dashes or overlapping shapes
+can keep the rasteriser busy for minutes and take gigabytes. Whoever accepts SVG from strangers
+rasterises it in the sandbox.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _PIXELS = {
 
 
 def examine(data: bytes, limits: Limits) -> tuple[float, float] | None:
-    """Refuse what is not a plain drawing; return its intrinsic (width, height) in pixels.
+    """Reject what is not a plain drawing; return its intrinsic (width, height) in pixels.
 
     None where the file gives no absolute size: the rasteriser then measures what is drawn.
 

@@ -1,8 +1,8 @@
 """The directories of a TIFF: declared size, pages, and whether all of the first page is there.
 
-What lives here: a bounds-checked reader of TIFF and BigTIFF structure. What may not: decoding.
-libtiff fills what is missing with zeros and allocates what a tile claims, so both are checked
-before it sees the file. Sources: TIFF 6.0 (Adobe, 1992) sections 2, 8 and 15; BigTIFF (AWare).
+A bounds-checked reader of TIFF and BigTIFF structure. libtiff fills what is missing with zeros and
+allocates what a tile claims, so both are checked before it sees the file. Sources: TIFF 6.0 (Adobe,
+1992) sections 2, 8 and 15; BigTIFF (AWare).
 """
 
 from __future__ import annotations
@@ -104,8 +104,7 @@ def is_lab_in_bytes(data: bytes) -> bool:
 
 
 def named_rgb(data: bytes) -> bytes:
-    """A copy that says of its first page that it is RGB: three channels that are decoded as they
-    are, for whoever knows what they mean.
+    """A copy whose first page is declared as RGB: its three channels are decoded as they are.
 
     Raises:
         UnsupportedInput: the file is too large to be copied; only jobs meet such files.

@@ -1,8 +1,7 @@
 """EXIF: what a camera wrote, and the little of it that renditions may carry.
 
-What lives here: tag numbers, ranges and the reading and writing of EXIF blocks through Pillow.
-What may not: pixels, and other kinds of metadata. Tag numbers and meanings: CIPA DC-008-2023
-(EXIF 3.0), chapter 4.6; the names in ``PIL.ExifTags`` are the same.
+Pillow reads and writes the blocks. Tag numbers and meanings: CIPA DC-008-2023 (EXIF 3.0), chapter
+4.6; the names in ``PIL.ExifTags`` are the same.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from worker.domain.image import GpsPosition, KeepTag, Tags
-from worker.imaging.metadata import dates, text
+from worker.imaging.metadata import values
 
 # Cameras fill a description nobody gave with their own name.
 _CAMERA_CAPTIONS = frozenset(
@@ -87,7 +86,7 @@ def written_exif(tags: Tags, keep: frozenset[KeepTag]) -> bytes | None:
     details: dict[int, object] = {}
     if KeepTag.CAMERA in keep and tags.lens and tags.lens.isascii():
         details[_LENS] = tags.lens
-    moment = dates.to_exif(tags.taken_at) if KeepTag.TAKEN_AT in keep and tags.taken_at else None
+    moment = values.exif_text(tags.taken_at) if KeepTag.TAKEN_AT in keep and tags.taken_at else None
     if moment is not None:
         details[_TAKEN], offset = moment
         if offset is not None:
@@ -175,24 +174,24 @@ class _Block:
         value = self._value(directory, tag)
         if isinstance(value, str):
             value = value.encode("latin-1", "ignore")  # how Pillow decoded it
-        return text.decode(value) if isinstance(value, bytes) else None
+        return values.decode(value) if isinstance(value, bytes) else None
 
     def _text(self, directory: Image.Exif | dict[int, object], tag: int) -> str | None:
         raw = self._raw_text(directory, tag)
         # What stands behind the closing NUL is left over from an earlier, longer value.
-        return None if raw is None else text.clean(raw.partition("\0")[0])
+        return None if raw is None else values.clean(raw.partition("\0")[0])
 
     def _copyright(self) -> str | None:
         """The tag has two parts, photographer and editor, with a NUL between them."""
         raw = self._raw_text(self._main, _COPYRIGHT)
-        parts = [text.clean(part) for part in (raw or "").split("\0", 2)[:2]]
-        return text.clean("; ".join(part for part in parts if part))
+        parts = [values.clean(part) for part in (raw or "").split("\0", 2)[:2]]
+        return values.clean("; ".join(part for part in parts if part))
 
     def _taken_at(self) -> str | None:
         moment = self._text(self._details, _TAKEN)
         if moment is None:
             return None
-        return dates.from_exif(moment, self._text(self._details, _TAKEN_OFFSET))
+        return values.exif_date(moment, self._text(self._details, _TAKEN_OFFSET))
 
     def _iso(self) -> int | None:
         for tag in _ISO_TAGS:

@@ -1,7 +1,7 @@
 """IPTC-IIM: the words that newsrooms and older editors put into pictures.
 
-What lives here: the IIM 4.2 datasets that :class:`~domain.image.Tags` has a field for, and the
-Photoshop image resource block that holds them in a JPEG. What may not: pixels, other metadata.
+The IIM 4.2 datasets that ``Tags`` has a field for are read, bare or in the Photoshop image
+resource block that holds them in a JPEG.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from worker.domain.image import Tags
-from worker.imaging.metadata import dates, text
+from worker.imaging.metadata import values
 
 _HEADER = b"Photoshop 3.0\0"
 _RESOURCE = b"8BIM"
@@ -31,18 +31,18 @@ def read(block: bytes) -> Tags:
     """
     found: dict[int, list[str]] = {}
     for number, value in _datasets(_iim(block)):
-        found.setdefault(number, []).append(text.decode(value))
+        found.setdefault(number, []).append(values.decode(value))
 
     def one(number: int) -> str | None:
-        return text.clean(found[number][0]) if number in found else None
+        return values.clean(found[number][0]) if number in found else None
 
     date, time = one(_DATE), one(_TIME)
     return Tags(
         title=one(_TITLE),
         caption=one(_CAPTION),
-        keywords=text.clean_keywords(found.get(_KEYWORD, [])),
-        taken_at=dates.from_iim(date, time) if date else None,
-        artist=text.clean(", ".join(filter(None, map(text.clean, found.get(_BYLINE, []))))),
+        keywords=values.clean_keywords(found.get(_KEYWORD, [])),
+        taken_at=values.iim_date(date, time) if date else None,
+        artist=values.clean_list(found.get(_BYLINE, [])),
         copyright=one(_COPYRIGHT),
     )
 
@@ -83,5 +83,5 @@ def _datasets(data: bytes) -> Iterator[tuple[int, bytes]]:
             place += width
         if record == _APPLICATION_RECORD:
             # The limit is applied here too: ten megabytes of value are not worth copying.
-            yield number, data[place : place + min(size, text.TEXT_LIMIT * 4)]
+            yield number, data[place : place + min(size, values.TEXT_LIMIT * 4)]
         place += size

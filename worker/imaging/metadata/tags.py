@@ -1,7 +1,5 @@
 """One answer out of three sources: EXIF, XMP and IPTC say the same things in their own ways.
 
-What lives here: which source is believed for what. What may not: the reading of any of them.
-
 - **Words** (title, caption, keywords, artist, copyright): XMP, then IPTC, then EXIF. People write
   them in editors, and editors keep XMP up to date; it has neither IPTC's short fields nor EXIF's
   ASCII. Cameras fill EXIF with their owner's name or their own.

@@ -1,11 +1,10 @@
 """ThumbHash: a picture's blurred self in about 25 bytes, drawn while the real one loads.
 
-What lives here: encoding and decoding. What may not: resizing, files. The format is Evan Wallace's
-(evanw.github.io/thumbhash, MIT licence); this is an implementation of its own that gives the same
-bytes as the author's JavaScript, with two exceptions where the original's are arbitrary. For
-coefficients exactly between two levels rounding noise decides there, and here always the upper one
-is taken. Pictures smaller than the highest frequency (7 x 5 pixels) alias there into colours they
-do not have; here each of their pixels counts as an area.
+The format is Evan Wallace's (evanw.github.io/thumbhash, MIT licence). This implementation gives
+the same bytes as the author's JavaScript, with two exceptions where the original's are arbitrary.
+Rounding noise decides coefficients exactly between two levels there; here the upper level is
+always taken. Pictures smaller than the highest frequency (7 x 5 pixels) alias there into colours
+they do not have; here each of their pixels counts as an area.
 
 The hash is a stream of little-endian bit fields: the mean and the scale of each channel, then the
 low frequencies of their discrete cosine transforms, four bits each. The channels are L (lightness),
@@ -68,7 +67,7 @@ def encode(rgba: npt.NDArray[np.uint8]) -> str:
     red_green = _analyse(red - green, _PQ, _PQ)
 
     landscape = width > height
-    stream = _Stream()
+    stream = _BitStream()
     stream.put(_round(63.0 * lightness.mean), 6)
     stream.put(_round(31.5 + 31.5 * yellow_blue.mean), 6)
     stream.put(_round(31.5 + 31.5 * red_green.mean), 6)
@@ -97,7 +96,7 @@ def to_rgba(placeholder: str) -> tuple[int, int, bytes]:
         ValueError: it is not base64, or too short, or says that a side is nothing.
     """
     try:
-        stream = _Stream(base64.b64decode(placeholder, validate=True))
+        stream = _BitStream(base64.b64decode(placeholder, validate=True))
     except ValueError as error:
         raise ValueError(f"not base64: {placeholder!r}") from error
     l_mean = stream.take(6) / 63.0
@@ -164,7 +163,7 @@ def _analyse(plane: _Plane, nx: int, ny: int) -> _Channel:
 
 
 def _synthesise(
-    stream: _Stream, mean: float, scale: float, order: tuple[int, int], size: tuple[int, int]
+    stream: _BitStream, mean: float, scale: float, order: tuple[int, int], size: tuple[int, int]
 ) -> _Plane:
     (nx, ny), (width, height) = order, size
     rows, columns = _corner(nx, ny)
@@ -190,7 +189,7 @@ def _corner(nx: int, ny: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp
     return rows[kept], columns[kept]
 
 
-class _Stream:
+class _BitStream:
     """Bit fields, least significant bit first."""
 
     def __init__(self, data: bytes = b"") -> None:

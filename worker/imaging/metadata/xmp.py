@@ -1,8 +1,8 @@
 """XMP: what today's editors write, as RDF in XML.
 
-What lives here: the properties that :class:`~domain.image.Tags` has a field for, in the forms
-that RDF allows for them. What may not: pixels, other metadata. The XML comes from strangers: it is
-parsed by defusedxml with document types refused, so there are no entities and nothing is fetched.
+The properties that ``Tags`` has a field for are read, in the forms that RDF allows for them. The
+XML comes from strangers: defusedxml parses it and refuses document types, so there are no entities
+and nothing is fetched.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from defusedxml import ElementTree
 
 from worker.domain.image import GpsPosition, Tags
-from worker.imaging.metadata import dates, text
+from worker.imaging.metadata import values
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -41,8 +41,8 @@ def read(packet: bytes) -> Tags:
     found = _properties(packet)
 
     def first(*names: str) -> str | None:
-        values = (text.clean(value) for name in names for value in found.get(name, [])[:1])
-        return next(filter(None, values), None)
+        firsts = (value for name in names for value in found.get(name, [])[:1])
+        return next(filter(None, map(values.clean, firsts)), None)
 
     moments = (found.get(name, [""])[0] for name in _DATES)
     return Tags(
@@ -50,12 +50,12 @@ def read(packet: bytes) -> Tags:
         camera_model=first(f"{_TIFF}Model"),
         lens=first(f"{_EXIF_EX}LensModel", f"{_AUX}Lens"),
         software=first(f"{_XMP}CreatorTool"),
-        taken_at=next(filter(None, map(dates.from_xmp, moments)), None),
+        taken_at=next(filter(None, map(values.xmp_date, moments)), None),
         gps=_position({name: found.get(name, [""])[0] for name in _GPS}),
         title=first(f"{_DC}title"),
         caption=first(f"{_DC}description"),
-        keywords=text.clean_keywords(found.get(f"{_DC}subject", [])),
-        artist=text.clean(", ".join(filter(None, map(text.clean, found.get(f"{_DC}creator", []))))),
+        keywords=values.clean_keywords(found.get(f"{_DC}subject", [])),
+        artist=values.clean_list(found.get(f"{_DC}creator", [])),
         copyright=first(f"{_DC}rights"),
     )
 

@@ -1,11 +1,9 @@
 """Tiles of a picture of any size, for viewers that zoom: Deep Zoom, IIIF, Zoomify, Google.
 
-What lives here: one pass of libvips' ``dzsave`` from a file to a folder of tiles, and the
-descriptor beside them. What may not: reading by any other way than ``worker.imaging.loaders``.
-
+One pass of libvips' ``dzsave`` reads a file and writes a folder of tiles with their descriptor.
 Memory stays bounded whatever the size: the file is mapped, pixels are decoded from top to bottom
-once, and every level of the pyramid holds two rows of tiles. What cannot be read so is either put
-on disk first (pictures that lie on their side) or has a limit of its own
+once, and every level of the pyramid holds two rows of tiles. Pictures that lie on their side are
+written to disk first; formats that cannot be streamed have a limit of their own
 (:data:`WHOLE_PIXELS`).
 """
 
@@ -61,7 +59,7 @@ _READ = Recipe(
     version=1,
     renditions=(RenditionSpec(name="whole", encodings=(Encoding(format=Format.PNG),), width=16),),
 )
-"""For what a plan says of colours and of the way up."""
+"""Its plan tells how colours are converted and how the picture is rotated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

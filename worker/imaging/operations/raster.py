@@ -135,8 +135,8 @@ def _decoded(data: bytes, found: Probe) -> Raster:
     plan = make_plan(found, _WHOLE)
     try:
         with decoding():
-            ladder = Pyramid(data, found, plan, embedded_in(data, found).icc)
-            image = ladder.pixels(plan.steps[0].scale)
+            pyramid = Pyramid(data, found, plan, embedded_in(data, found).icc)
+            image = pyramid.pixels(plan.steps[0].scale)
             array = np.asarray(image.numpy(), np.uint8).reshape(image.height, image.width, -1)
     except MemoryError as error:
         raise MemoryPressure("the picture needs more memory than there is") from error

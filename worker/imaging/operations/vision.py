@@ -1,8 +1,4 @@
-"""The rules under which OpenCV runs here: same result every time, errors of our own tree.
-
-What lives here: :func:`opencv`, and what an operation is told and tells while it works. What may
-not: operations.
-"""
+"""The rules under which OpenCV runs here: the same result every time, errors of our own tree."""
 
 from __future__ import annotations
 
@@ -22,14 +18,14 @@ Pixels = npt.NDArray[np.uint8]
 
 Step = Callable[[float, str], None]
 """Called often with the share done (0 to 1) and what comes next. It may raise to stop the work:
-operations keep nothing that would have to be put away."""
+operations leave nothing behind."""
 
 _SEED = 20_260_101
 _LONGEST_MESSAGE = 300
 
 
 def silent(share: float, what: str) -> None:
-    """A :data:`Step` for callers who do not want to know."""
+    """A :data:`Step` that does nothing."""
 
 
 @contextmanager

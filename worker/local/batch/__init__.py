@@ -1,5 +1,3 @@
 """The local stack's Batch: a table of jobs in SQLite, a runner with Batch's semantics, and how
 jobs are executed. ``python -m worker.local.batch`` is the runner.
-
-What may not live here: what a kind of job needs (``batch.catalogue``), or what any job does.
 """

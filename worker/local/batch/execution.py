@@ -1,7 +1,7 @@
 """How an attempt at a job is executed: as a child process, or as a container of the Batch image.
 
-What lives here: commands, environments, signals. What may not: when any of it happens, and what
-follows from an exit code (``runner``).
+Commands, environments, signals, and the end of processes that a killed runner has left. When any of
+it happens, and what follows from an exit code, is the runner's.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,9 @@ from typing import IO, Protocol
 
 from worker.domain.job import JobRequest, command_line
 from worker.local import parent_death_signal
+
+ORPHAN_LOOK_SECONDS = 0.02
+"""Between two looks at processes that a killed runner has left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +81,7 @@ class Executor(Protocol):
         """Start one; its output goes to the end of ``task.log``. Raises ``OSError``."""
         ...
 
-    def bury(self, id_: str, attempt: int, log: Path) -> None:
+    def remove_leftovers(self, id_: str, attempt: int, log: Path) -> None:
         """Remove what a killed runner may have left of an attempt, beside its process."""
         ...
 
@@ -88,7 +92,7 @@ def batch_command(task: Task) -> Sequence[str]:
 
 
 class ProcessExecutor:
-    """Child processes: they get SIGTERM when the runner dies.
+    """Child processes on a leash: they get SIGTERM when the runner dies.
 
     Args:
         environment: of every job.
@@ -111,7 +115,7 @@ class ProcessExecutor:
                 _popen(self._command(task), {**self._environment, **task.environment}, output)
             )
 
-    def bury(self, id_: str, attempt: int, log: Path) -> None:
+    def remove_leftovers(self, id_: str, attempt: int, log: Path) -> None:
         """Nothing is left but the process, which the runner knows."""
 
 
@@ -193,9 +197,9 @@ class ContainerExecutor:
         with task.log.open("ab") as output:
             # The client passes SIGTERM on and ends with the container's exit code.
             process = _popen(self.command(task), environment, output)
-        return _Container(process, lambda: self.bury(task.id, task.attempt, task.log))
+        return _Container(process, lambda: self.remove_leftovers(task.id, task.attempt, task.log))
 
-    def bury(self, id_: str, attempt: int, log: Path) -> None:
+    def remove_leftovers(self, id_: str, attempt: int, log: Path) -> None:
         """Kill and remove the container, if it is there, and its scratch folder."""
         self._inspect([self._engine, "rm", "--force", container_name(id_, attempt)])
         shutil.rmtree(_scratch(log), ignore_errors=True)
@@ -273,3 +277,39 @@ def _bind(source: str, target: str, *more: str) -> str:
     # The engine reads this as a line of CSV: quoted, a comma in a name is only a comma.
     fields = ("type=bind", f"source={source}", f"target={target}", *more)
     return ",".join('"' + field.replace('"', '""') + '"' for field in fields)
+
+
+# --- orphans ----------------------------------------------------------------------------------
+
+
+def start_ticks(pid: int) -> int | None:
+    """When a process started, in the kernel's ticks since boot; None if it has ended.
+
+    Source: proc(5), ``/proc/PID/stat``, field 22. A zombie has ended. Elsewhere than on Linux
+    nothing is known.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace")
+    except OSError:
+        return None
+    # The second field, a name in parentheses, may hold spaces and parentheses of its own.
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in {"Z", "X"} else int(fields[19])
+
+
+def end_orphans(processes: Sequence[tuple[int, int | None]], *, seconds: float) -> None:
+    """Wait until processes have ended, and kill those that have not after ``seconds``.
+
+    A process is known by its number and its start: the kernel gives a number to another process
+    later. They were told to end when their runner died: see ``worker.local.parent_death_signal``.
+    """
+    deadline = time.monotonic() + seconds
+    left = [(pid, at) for pid, at in processes if at is not None]
+    while True:
+        left = [(pid, at) for pid, at in left if start_ticks(pid) == at]
+        if not left:
+            return
+        if time.monotonic() >= deadline:
+            for pid, _ in left:
+                kill_group(pid)
+        time.sleep(ORPHAN_LOOK_SECONDS)

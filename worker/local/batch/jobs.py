@@ -1,7 +1,6 @@
 """``ports.Jobs`` on the table of a local Batch. Any number of processes, with or without a runner.
 
-What may not live here: starting or signalling processes. A stop is a wish in the table that the
-runner sees to.
+Nothing here starts or signals a process: a stop is written to the table, and the runner acts on it.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import re
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -47,26 +46,41 @@ class LocalJobs:
         """The same jobs, with something else to do between two looks."""
         return LocalJobs(self._folder, sleep=sleep)
 
-    def submit(self, request: JobRequest) -> str:
+    def submit(self, request: JobRequest, *, token: str | None = None) -> str:
         """See ``Jobs.submit``. One transaction: two at the same moment get the same id.
+
+        Args:
+            request: the job.
+            token: of the task of a state machine that waits for its end: see ``awaited``.
 
         Raises:
             JobRejected: what AWS Batch would refuse too.
         """
         _check(request)
         with opened(self._folder) as database, writing(database):
-            before = database.execute(
-                "SELECT id FROM jobs WHERE name = ? AND queue = ? AND parent IS NULL"
-                " AND state <> 'FAILED'"
-                # Asked to stop is as good as failed: its runner has only not got to it yet.
-                " AND stop_reason IS NULL ORDER BY number DESC LIMIT 1",
-                (request.name, request.queue),
-            ).fetchone()
-            if before is not None:
-                return str(before["id"])
-            id_ = str(uuid.uuid4())
-            insert(database, id_, request, now_text())
+            id_ = _submit(database, request)
+            if token is not None:
+                # The same token comes again with a message that comes twice and with a retry.
+                database.execute("INSERT OR REPLACE INTO tokens VALUES (?, ?)", (token, id_))
         return id_
+
+    def awaited(self) -> Mapping[str, JobStatus | None]:
+        """The tokens of tasks that wait for a job: its status once it has ended, None before."""
+        with opened(self._folder) as database:
+            rows = database.execute(
+                "SELECT tokens.token, jobs.* FROM tokens JOIN jobs ON jobs.id = tokens.job"
+            ).fetchall()
+            return {
+                row["token"]: (
+                    self._status(database, row) if JobState(row["state"]).ended else None
+                )
+                for row in rows
+            }
+
+    def forget_token(self, token: str) -> None:
+        """The task has been answered."""
+        with opened(self._folder) as database, writing(database):
+            database.execute("DELETE FROM tokens WHERE token = ?", (token,))
 
     def describe(self, job: str) -> JobStatus:
         """See ``Jobs.describe``."""
@@ -191,6 +205,21 @@ class LocalJobs:
             doing=progress.doing if progress else "",
             trouble=joblog.trouble(log) if failed and log is not None else "",
         )
+
+
+def _submit(database: sqlite3.Connection, request: JobRequest) -> str:
+    before = database.execute(
+        "SELECT id FROM jobs WHERE name = ? AND queue = ? AND parent IS NULL"
+        " AND state <> 'FAILED'"
+        # Asked to stop is as good as failed: its runner has only not got to it yet.
+        " AND stop_reason IS NULL ORDER BY number DESC LIMIT 1",
+        (request.name, request.queue),
+    ).fetchone()
+    if before is not None:
+        return str(before["id"])
+    id_ = str(uuid.uuid4())
+    insert(database, id_, request, now_text())
+    return id_
 
 
 def _row(database: sqlite3.Connection, job: str) -> sqlite3.Row:

@@ -1,7 +1,4 @@
-"""Jobs run here and now, without a stack: a private table that lasts as long as the command.
-
-What may not live here: how any of it is shown.
-"""
+"""Jobs run here and now, without a stack: a private table that lasts as long as the command."""
 
 from __future__ import annotations
 
@@ -19,17 +16,17 @@ from worker.adapters.disk_errors import disk_call
 from worker.domain.errors import AccessDenied, ConfigurationError
 from worker.domain.job import JobRequest, JobState
 from worker.job_context import Stop
-from worker.local.batch import resources
 from worker.local.batch.execution import ContainerExecutor, Executor, ProcessExecutor
 from worker.local.batch.jobs import LocalJobs
+from worker.local.batch.resources import job_environment, processors, resources_of
 from worker.local.batch.runner import KEPT_DAYS, POLL_SECONDS, Runner, Session
 
 ENGINE = "docker"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LocalSession:
-    """Jobs that have been handed in, and what runs them."""
+class LocalRun:
+    """Submitted jobs, and what runs them."""
 
     jobs: LocalJobs
     ids: tuple[str, ...]
@@ -93,8 +90,8 @@ def forget_old_runs(folder: Path, *, now: float) -> None:
 
 
 @contextlib.contextmanager
-def run_here(requests: Sequence[JobRequest], *, image: str | None = None) -> Iterator[LocalSession]:
-    """Hand jobs in to a table of their own. It and the logs stay only if a job has failed.
+def run_local(requests: Sequence[JobRequest], *, image: str | None = None) -> Iterator[LocalRun]:
+    """Submit jobs to a table of their own. It and the logs stay only if a job has failed.
 
     Args:
         image: run in containers of this image; None runs child processes.
@@ -113,11 +110,9 @@ def run_here(requests: Sequence[JobRequest], *, image: str | None = None) -> Ite
     try:
         jobs = LocalJobs(folder)
         ids = tuple(dict.fromkeys(jobs.submit(request) for request in requests))
-        runner = Runner(
-            folder, needs=resources.of_catalog, executor=executor, slots=resources.processors()
-        )
+        runner = Runner(folder, resources=resources_of, executor=executor, slots=processors())
         with runner.started() as session:
-            yield LocalSession(jobs=jobs, ids=ids, session=session)
+            yield LocalRun(jobs=jobs, ids=ids, session=session)
         failed = bool(jobs.list(JobState.FAILED))
     finally:
         if not failed:
@@ -125,7 +120,7 @@ def run_here(requests: Sequence[JobRequest], *, image: str | None = None) -> Ite
 
 
 def _executor(image: str | None) -> Executor:
-    environment = resources.environment()
+    environment = job_environment()
     if image is None:
         return ProcessExecutor(environment)
     if shutil.which(ENGINE, path=os.environ.get("PATH")) is None:

@@ -1,8 +1,6 @@
 """The runner: moves jobs of one table through Batch's states, one loop in one thread.
 
-What lives here: what is started when, what is signalled when, and what an ended attempt means.
-What may not: what a job is (``execution`` starts it), or rules that follow from the table alone
-(``table``).
+It decides what is started when, what is signalled when, and what the end of an attempt means.
 """
 
 from __future__ import annotations
@@ -27,10 +25,16 @@ from worker.domain.errors import InputError, SafelightError
 from worker.domain.job import JobState
 from worker.job_context import Stop
 from worker.local.batch import joblog
-from worker.local.batch.execution import Executor, Running, Task
+from worker.local.batch.execution import Executor, Running, Task, end_orphans, start_ticks
 from worker.local.batch.jobs import QUEUES
-from worker.local.batch.orphans import born, end
-from worker.local.batch.retry import EXITED, NOT_STARTED, TIMED_OUT, Needs, again, host_lost
+from worker.local.batch.resources import (
+    EXITED,
+    NOT_STARTED,
+    TIMED_OUT,
+    Resources,
+    host_lost,
+    is_retried,
+)
 from worker.local.batch.table import ACTIVE, ENDED, advance, forget, opened, request_of, writing
 
 STOP_SECONDS = 30.0
@@ -64,12 +68,12 @@ class _Live:
 
     task: Task
     running: Running
-    needs: Needs
+    resources: Resources
     deadline: float
     cause: _Cause | None = None
     kill_at: float = float("inf")
 
-    def tell(self, cause: _Cause, now: float, seconds: float) -> None:
+    def ask_to_end(self, cause: _Cause, now: float, seconds: float) -> None:
         """Ask it to end; the first cause is the one that counts, the earliest end holds."""
         self.kill_at = min(self.kill_at, now + seconds)
         if self.cause is None:
@@ -88,8 +92,10 @@ class _End:
     """Attempts of the job that do not count."""
 
 
-def _failed(needs: Needs, attempts: int, reason: str, code: int | None, spared: int) -> _End:
-    more = again(needs, attempts=attempts, exit_code=code, reason=reason)
+def _failed(
+    resources: Resources, attempts: int, reason: str, code: int | None, spared: int
+) -> _End:
+    more = is_retried(resources, attempts=attempts, exit_code=code, reason=reason)
     state = JobState.RUNNABLE if more else JobState.FAILED
     return _End(state=state, reason=reason, exit_code=code, spared=spared)
 
@@ -98,7 +104,7 @@ def _record(database: sqlite3.Connection, id_: str, end: _End) -> None:
     stopped = now_text() if end.state.ended else ""
     database.execute(
         "UPDATE jobs SET state = ?, reason = ?, exit_code = ?, stopped = ?, spared = ?,"
-        " reclaim = NULL, pid = NULL, born = NULL WHERE id = ?",
+        " reclaim = NULL, pid = NULL, start_ticks = NULL WHERE id = ?",
         (end.state.value, end.reason, end.exit_code, stopped, end.spared, id_),
     )
 
@@ -118,7 +124,7 @@ class Runner:
 
     Args:
         folder: of the table and the logs.
-        needs: of a kind. May raise ``SafelightError``: such a job fails.
+        resources: of a kind. May raise ``SafelightError``: such a job fails.
         executor: starts attempts.
         slots: vCPUs to give away. A job that needs more runs alone.
         stop_seconds: from SIGTERM to SIGKILL.
@@ -131,7 +137,7 @@ class Runner:
         self,
         folder: Path,
         *,
-        needs: Callable[[str], Needs],
+        resources: Callable[[str], Resources],
         executor: Executor,
         slots: float,
         stop_seconds: float = STOP_SECONDS,
@@ -140,7 +146,7 @@ class Runner:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
-        self._needs = needs
+        self._resources = resources
         self._executor = executor
         self._slots = slots
         self._stop_seconds = stop_seconds
@@ -174,7 +180,7 @@ class Runner:
             try:
                 yield Session(tick=lambda: self._tick(database), idle=lambda: self._idle(database))
             finally:
-                self._quit(database)
+                self._stop_all(database)
 
     def _tick(self, database: sqlite3.Connection) -> None:
         """Look at everything once."""
@@ -184,7 +190,7 @@ class Runner:
         if not ended and version == self._seen:
             return  # nobody has written: nothing can have changed
         self._seen = version
-        self._obey(database)
+        self._apply_requests(database)
         with writing(database):
             advance(database, now_text())
         self._launch(database)
@@ -199,19 +205,19 @@ class Runner:
         ]
         for live, code in ended:
             del self._live[live.task.id]
-            self._conclude(database, live, code)
+            self._record_end(database, live, code)
         return bool(ended)
 
     def _end_late(self) -> None:
         now = self._clock()
         for live in self._live.values():
             if live.cause is None and now >= live.deadline:
-                live.tell(_Cause.TIMEOUT, now, self._stop_seconds)
+                live.ask_to_end(_Cause.TIMEOUT, now, self._stop_seconds)
             if now >= live.kill_at:
                 live.running.kill()
                 live.kill_at = float("inf")
 
-    def _obey(self, database: sqlite3.Connection) -> None:
+    def _apply_requests(self, database: sqlite3.Connection) -> None:
         """Do what others have asked for in the table."""
         rows = database.execute(
             f"SELECT id, stop_reason, reclaim FROM jobs WHERE state IN {ACTIVE}"  # noqa: S608 - constants
@@ -223,22 +229,22 @@ class Runner:
             if live is None:
                 continue
             if row["stop_reason"] is not None:
-                live.tell(_Cause.STOP, now, self._stop_seconds)
+                live.ask_to_end(_Cause.STOP, now, self._stop_seconds)
             elif live.cause is None:
                 self._say(f"{live.task.id}: its machine is reclaimed")
-                live.tell(_Cause.RECLAIM, now, row["reclaim"])
+                live.ask_to_end(_Cause.RECLAIM, now, row["reclaim"])
 
-    def _conclude(self, database: sqlite3.Connection, live: _Live, code: int) -> None:
+    def _record_end(self, database: sqlite3.Connection, live: _Live, code: int) -> None:
         with writing(database):
             row = database.execute(
                 "SELECT stop_reason, spared FROM jobs WHERE id = ?", (live.task.id,)
             ).fetchone()
-            end = self._meaning(live, code, row["stop_reason"], row["spared"])
+            end = self._outcome(live, code, row["stop_reason"], row["spared"])
             _record(database, live.task.id, end)
         ended = f"attempt {live.task.attempt} ended with {code}"
         self._say(f"{live.task.id}: {ended}: {end.state}, {end.reason}")
 
-    def _meaning(self, live: _Live, code: int, stopped: str | None, spared: int) -> _End:
+    def _outcome(self, live: _Live, code: int, stopped: str | None, spared: int) -> _End:
         """What follows from the end of an attempt."""
         if live.cause is _Cause.TIMEOUT:  # a job that takes too long is not tried again
             return _End(state=JobState.FAILED, reason=TIMED_OUT, exit_code=code, spared=spared)
@@ -250,11 +256,11 @@ class Runner:
             return _End(state=JobState.RUNNABLE, reason=QUIT, spared=spared + 1)
         attempts = live.task.attempt - spared
         if live.cause is _Cause.RECLAIM:
-            return self._lost(live.needs, attempts, spared)  # and the exit code with it
-        return _failed(live.needs, attempts, EXITED, code, spared)
+            return self._lost(live.resources, attempts, spared)  # and the exit code with it
+        return _failed(live.resources, attempts, EXITED, code, spared)
 
-    def _lost(self, needs: Needs, attempts: int, spared: int) -> _End:
-        return _failed(needs, attempts, host_lost(self._instance), None, spared)
+    def _lost(self, resources: Resources, attempts: int, spared: int) -> _End:
+        return _failed(resources, attempts, host_lost(self._instance), None, spared)
 
     # --- starting -------------------------------------------------------------------------------
 
@@ -265,30 +271,30 @@ class Runner:
             if row is None:
                 return
             try:
-                needs = self._needs(row["kind"])
+                resources = self._resources(row["kind"])
             except SafelightError as error:
-                self._refuse(database, row, Needs(), error.message)
+                self._refuse(database, row, Resources(), error.message)
                 continue
-            vcpus = min(needs.vcpus, self._slots)
+            vcpus = min(resources.vcpus, self._slots)
             # The first in line waits for its room: those behind it must not overtake it for ever.
             if vcpus > free:
                 return
-            free -= vcpus if self._begin(database, row, needs, vcpus) else 0
+            free -= vcpus if self._begin(database, row, resources, vcpus) else 0
 
     def _refuse(
-        self, database: sqlite3.Connection, row: sqlite3.Row, needs: Needs, why: str
+        self, database: sqlite3.Connection, row: sqlite3.Row, resources: Resources, why: str
     ) -> None:
         """An attempt that could not even begin."""
         made = database.execute("SELECT attempts FROM jobs WHERE id = ?", (row["id"],)).fetchone()
         attempts = made["attempts"] - row["spared"]
-        end = _failed(needs, max(1, attempts), f"{NOT_STARTED}: {why}", None, row["spared"])
+        end = _failed(resources, max(1, attempts), f"{NOT_STARTED}: {why}", None, row["spared"])
         with writing(database):
             _record(database, row["id"], end)
             advance(database, now_text())
         self._say(f"{row['id']}: {end.state}, {end.reason}")
 
     def _begin(
-        self, database: sqlite3.Connection, row: sqlite3.Row, needs: Needs, vcpus: float
+        self, database: sqlite3.Connection, row: sqlite3.Row, resources: Resources, vcpus: float
     ) -> bool:
         task = Task(
             id=row["id"],
@@ -296,7 +302,7 @@ class Runner:
             request=request_of(database, row),
             child=row["child"],
             vcpus=vcpus,
-            memory_mib=needs.memory_mib,
+            memory_mib=resources.memory_mib,
             log=joblog.path(self._folder, row["id"], row["attempts"] + 1),
         )
         with disk_call(task.log):
@@ -314,15 +320,17 @@ class Runner:
         try:
             running = self._executor.start(task)
         except OSError as error:
-            self._refuse(database, row, needs, error.strerror or str(error))
+            self._refuse(database, row, resources, error.strerror or str(error))
             return False
         with writing(database):
             database.execute(
-                "UPDATE jobs SET state = 'RUNNING', pid = ?, born = ? WHERE id = ?",
-                (running.pid, born(running.pid), task.id),
+                "UPDATE jobs SET state = 'RUNNING', pid = ?, start_ticks = ? WHERE id = ?",
+                (running.pid, start_ticks(running.pid), task.id),
             )
-        deadline = self._clock() + needs.timeout_seconds
-        self._live[task.id] = _Live(task=task, running=running, needs=needs, deadline=deadline)
+        deadline = self._clock() + resources.timeout_seconds
+        self._live[task.id] = _Live(
+            task=task, running=running, resources=resources, deadline=deadline
+        )
         self._say(f"{task.id}: attempt {task.attempt} of {row['name']} runs, process {running.pid}")
         return True
 
@@ -346,35 +354,38 @@ class Runner:
     def _recover(self, database: sqlite3.Connection) -> None:
         """What a killed runner has left: its attempts count as lost with their machine."""
         rows = database.execute(f"SELECT * FROM jobs WHERE state IN {ACTIVE}").fetchall()  # noqa: S608 - constants
-        end([(row["pid"], row["born"]) for row in rows if row["pid"]], seconds=self._quit_seconds)
+        end_orphans(
+            [(row["pid"], row["start_ticks"]) for row in rows if row["pid"]],
+            seconds=self._quit_seconds,
+        )
         for row in rows:
             log = joblog.path(self._folder, row["id"], row["attempts"])
-            self._executor.bury(row["id"], row["attempts"], log)
-            end_ = self._left(row)
+            self._executor.remove_leftovers(row["id"], row["attempts"], log)
+            end = self._lost_with_runner(row)
             with writing(database):
-                _record(database, row["id"], end_)
-            self._say(f"{row['id']}: its runner was killed: {end_.state}, {end_.reason}")
+                _record(database, row["id"], end)
+            self._say(f"{row['id']}: its runner was killed: {end.state}, {end.reason}")
         before = utc_text(datetime.now(UTC) - timedelta(days=KEPT_DAYS))
         with writing(database):
             old = forget(database, before)
         for id_ in old:
             shutil.rmtree(self._folder / joblog.FOLDER / id_, ignore_errors=True)
 
-    def _left(self, row: sqlite3.Row) -> _End:
+    def _lost_with_runner(self, row: sqlite3.Row) -> _End:
         stopped, spared = row["stop_reason"], row["spared"]
         if stopped is not None:
             return _End(state=JobState.FAILED, reason=stopped, spared=spared)
         try:
-            needs = self._needs(row["kind"])
+            resources = self._resources(row["kind"])
         except SafelightError:
-            needs = Needs()
-        return self._lost(needs, row["attempts"] - spared, spared)
+            resources = Resources()
+        return self._lost(resources, row["attempts"] - spared, spared)
 
-    def _quit(self, database: sqlite3.Connection) -> None:
+    def _stop_all(self, database: sqlite3.Connection) -> None:
         """Stop what runs; it goes on when a runner starts again."""
         now = self._clock()
         for live in self._live.values():
-            live.tell(_Cause.QUIT, now, self._quit_seconds)
+            live.ask_to_end(_Cause.QUIT, now, self._quit_seconds)
         while self._live:
             if not self._reap(database):
                 time.sleep(0.02)

@@ -17,16 +17,17 @@ from typing import Any
 from worker.adapters.disk_errors import disk_call
 from worker.domain.errors import ConfigurationError, StorageFull, Unreachable
 from worker.domain.job import JobRequest
-from worker.local.batch.retry import CHILD_FAILED
+from worker.local.batch.resources import CHILD_FAILED
 
 FILE = "jobs.sqlite"
-VERSION = 2
+VERSION = 3
 BUSY_SECONDS = 30.0
 """Longest wait for another process that is writing; every transaction takes milliseconds."""
 
 # A row is a single job, the parent of an array (size is set) or a child (parent and child are).
-# stop_reason and reclaim are wishes that the runner sees to. pid and born (the kernel's start
-# time of the process) find a process that a killed runner has left.
+# The runner acts on stop_reason and reclaim. pid and start_ticks (the kernel's start time of the
+# process) find a process that a killed runner has left. A token belongs to a task of a state
+# machine that waits for the end of a job.
 _TABLES = """
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, parent TEXT, child INTEGER, size INTEGER,
@@ -34,11 +35,12 @@ CREATE TABLE jobs (
     request TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', exit_code INTEGER,
     attempts INTEGER NOT NULL DEFAULT 0, spared INTEGER NOT NULL DEFAULT 0,
     created TEXT NOT NULL, started TEXT NOT NULL DEFAULT '', stopped TEXT NOT NULL DEFAULT '',
-    stop_reason TEXT, reclaim REAL, pid INTEGER, born INTEGER
+    stop_reason TEXT, reclaim REAL, pid INTEGER, start_ticks INTEGER
 );
 CREATE INDEX by_state ON jobs (state);
 CREATE INDEX by_name ON jobs (name) WHERE parent IS NULL;
 CREATE INDEX by_parent ON jobs (parent, child);
+CREATE TABLE tokens (token TEXT PRIMARY KEY, job TEXT NOT NULL) WITHOUT ROWID;
 """
 
 ENDED = "('SUCCEEDED', 'FAILED')"

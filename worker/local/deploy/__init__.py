@@ -6,7 +6,7 @@ identity. One deploy a process, because Pulumi's runtime is one to a process: :f
 ``python -m worker.local.deploy`` and reads the outputs it leaves.
 
 What the emulator does nothing with is not created, only registered: ``kinds.registered`` lists it
-with the reasons. Functions, pipe, state machines and jobs are run by the local stack, each with the
+with the reasons. Functions, pipe and jobs are run by the local stack, each with the
 role that the program gives it: those are the ``localActors`` of the outputs.
 """
 

@@ -30,7 +30,12 @@ def main() -> None:
     rows.keep_queues(app._get_module("sqs"), store)
     services.keep_objects(app._get_module("s3"), store)
     services.keep_sessions(app._get_module("sts"))
-    app.app = answering(app.app, store)
+    stepfunctions = app._get_module("stepfunctions")
+    rows.keep_tokens_apart(stepfunctions)
+    start_again = rows.keep_executions(
+        stepfunctions, importlib.import_module("ministack.core.responses"), store
+    )
+    app.app = answering(app.app, store, start_again)
     app.main()
 
 

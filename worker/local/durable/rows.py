@@ -1,4 +1,5 @@
-"""Items of DynamoDB and messages of SQS as rows, written where ministack changes them."""
+"""Items of DynamoDB, messages of SQS and executions of Step Functions as rows, written where
+ministack changes them."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ PRUNE_EVERY = 1000
 _SET_ITEM = (
     "INSERT INTO items VALUES (?, ?, ?) ON CONFLICT (owner, key) DO UPDATE SET item = excluded.item"
 )
+_SET_EXECUTION = "INSERT OR REPLACE INTO executions VALUES (?, ?)"
 _SET_MESSAGE = (
     "INSERT INTO messages (queue, id, message) VALUES (?, ?, ?)"
     " ON CONFLICT (queue, id) DO UPDATE SET message = excluded.message"
@@ -77,6 +79,62 @@ def keep_tables(dynamodb: Any, store: Store) -> None:
     dynamodb._set_item, dynamodb._remove_item = kept, removed
     dynamodb._items_replaced, dynamodb._delete_table = written_anew, deleted
     dynamodb.get_state, dynamodb.load_persisted_state = state, load
+
+
+def keep_executions(stepfunctions: Any, responses: Any, store: Store) -> Callable[[], None]:
+    """Write each execution as it starts and ends; the saved state has no executions.
+
+    Returns:
+        What starts those again, under their names, that ran when the process ended: to be called
+        once, when all services are loaded. They begin anew, because ministack keeps only in threads
+        where they are: what their tasks do must be safe to do twice, as it must for Retry.
+    """
+    tell, restore = stepfunctions._emit_execution_status_event, stepfunctions.load_persisted_state
+    lost: list[Mapping[str, Any]] = []
+
+    def changed(execution: Mapping[str, Any]) -> None:
+        if not execution.get("sync"):  # which nobody can ask about later
+            row = {**execution, "events": []}
+            store.add(_SET_EXECUTION, execution["executionArn"], json.dumps(row))
+        tell(execution)
+
+    def state() -> Any:
+        names = ("state_machines", "tags", "activities", "map_runs")
+        versions = ("state_machine_versions", "state_machine_aliases")
+        return {name: getattr(stepfunctions, f"_{name}") for name in (*names, *versions)}
+
+    def load(data: Any) -> None:
+        restore(data)
+        for arn, text in store.rows("SELECT arn, execution FROM executions"):
+            execution = json.loads(text)
+            if execution["status"] == "RUNNING":
+                lost.append(execution)
+            else:
+                region, account = arn.split(":")[3:5]
+                stepfunctions._executions.set_scoped(account, region, arn, execution)
+
+    def start_again() -> None:
+        for execution in lost:
+            region, account = execution["executionArn"].split(":")[3:5]
+            asked = {name: execution[name] for name in ("stateMachineArn", "name", "input")}
+            with responses.request_scope(account, region):
+                stepfunctions._start_execution(asked)
+
+    stepfunctions._emit_execution_status_event = changed
+    stepfunctions.get_state, stepfunctions.load_persisted_state = state, load
+    return start_again
+
+
+def keep_tokens_apart(stepfunctions: Any) -> None:
+    """Give each task a context of its own. In ministack the branches of a Parallel state share one,
+    and a branch that is switched out between writing its token there and reading it sends that of
+    another: one of the two waits for ever (``findings/parallel-task-tokens.sh``)."""
+    execute = stepfunctions._execute_task
+
+    def executed(state: Any, data: Any, execution: Any, context: Mapping[str, Any]) -> Any:
+        return execute(state, data, execution, {**context})
+
+    stepfunctions._execute_task = executed
 
 
 class Messages(list[dict[str, Any]]):

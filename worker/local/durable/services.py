@@ -24,7 +24,8 @@ _ROWS = frozenset(
         *("TransactGetItems", "ExecuteStatement", "ExecuteTransaction", "BatchExecuteStatement"),
         *("SendMessage", "SendMessageBatch", "ReceiveMessage", "DeleteMessage"),
         *("DeleteMessageBatch", "ChangeMessageVisibility", "ChangeMessageVisibilityBatch"),
-        *("PurgeQueue", "PutEvents"),
+        *("PurgeQueue", "PutEvents", "StartExecution", "StopExecution"),
+        *("SendTaskSuccess", "SendTaskFailure", "SendTaskHeartbeat"),
     }
 )
 """Operations that change rows alone, or nothing that lasts: the state of the service stays."""

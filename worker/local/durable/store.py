@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS services (name TEXT PRIMARY KEY, state TEXT NOT NULL)
 CREATE TABLE IF NOT EXISTS items (
     owner TEXT, key TEXT, item TEXT NOT NULL, PRIMARY KEY (owner, key)
 );
+CREATE TABLE IF NOT EXISTS executions (arn TEXT PRIMARY KEY, execution TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS messages (
     number INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT, id TEXT, message TEXT NOT NULL,
     UNIQUE (queue, id)
@@ -108,15 +109,22 @@ def _say(line: str) -> None:
     print(f"durable: {line}", file=sys.stderr, flush=True)  # noqa: T201 - the emulator's log
 
 
-def answering(app: Handler, store: Store) -> Handler:
-    """The ASGI application, with everything written before an answer begins."""
+def answering(app: Handler, store: Store, begin: Callable[[], None]) -> Handler:
+    """The ASGI application, with everything written before an answer begins.
+
+    Args:
+        begin: called once, when everything is loaded and before the first request.
+    """
 
     async def answered(scope: Any, receive: Any, send: Any) -> None:
         async def sent(message: Any) -> None:
             kind = message["type"]
             if kind == "lifespan.shutdown.complete":
                 store.close()
-            elif kind in {"http.response.start", "lifespan.startup.complete"}:
+            elif kind == "lifespan.startup.complete":
+                begin()
+                store.commit()
+            elif kind == "http.response.start":
                 store.commit()
             await send(message)
 

@@ -1,15 +1,19 @@
-"""State machines. Held as they are deployed; the local stack interprets the same definition."""
+"""State machines. The embedded AWS runs them; the local stack does their jobs and functions."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from worker.local.deploy.kinds.kind import Created, DeclaredResource, EmulatorClients, ResourceType
+from worker.local.workflows import on_queue
 
 
 def _machine(aws: EmulatorClients, declared: DeclaredResource) -> Created:
     name, inputs = declared.physical_name, declared.inputs
-    asked: dict[str, Any] = {"definition": inputs["definition"], "roleArn": inputs["roleArn"]}
+    asked: dict[str, Any] = {
+        "definition": on_queue(inputs["definition"]),
+        "roleArn": inputs["roleArn"],
+    }
     if "loggingConfiguration" in inputs:
         asked["loggingConfiguration"] = _logging(inputs["loggingConfiguration"])
     if "tracingConfiguration" in inputs:

@@ -1,28 +1,41 @@
-"""What a queue delivers, read as uploads and removals. Everything in a message is from outside.
+"""What queues deliver, as values. Everything in a message is from outside.
 
-Understood are S3 event notifications (Amazon S3 User Guide, "Event message structure"),
+``changes_in`` understands S3 event notifications (Amazon S3 User Guide, "Event message structure"),
 EventBridge's "Object Created" and "Object Deleted" events, and either of them wrapped: by a pipe
 that passes whole SQS records on, or by Lambda in its record of an event that nobody waited for and
 that failed (AWS Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations").
 ``s3:TestEvent`` and other kinds of events change no original: such a message is done without work.
 Neither does a folder, as the S3 console makes them: a key that ends in ``/``, without any bytes.
+
+``not_started`` reads dead letters of the workflow function: heavy work that was not started. Either
+EventBridge could not deliver the event: the letter is the event, with the reason in its attributes
+(EventBridge User Guide, "Using dead-letter queues to process undelivered events"). Or the function
+failed on it: the letter is Lambda's record of the call with the event in it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import unquote_plus
 
+from worker.domain import errors
 from worker.domain.asset import ObjectVersion, Removal, is_folder
-from worker.domain.errors import MalformedMessage
+from worker.domain.errors import MalformedMessage, SafelightError
 
 Change: TypeAlias = ObjectVersion | Removal
 
 _DEPTH = 4
 """Most wrappings of an event, itself included: sent back by hand, a failed call's record, an SQS
 record, the event."""
+
+
+UNDELIVERED = "undelivered"
+"""EventBridge could not deliver the event to the function."""
+FUNCTION_FAILED = "failed"
+"""The function failed with an error that is none of ours."""
 
 
 class _Unknown(ValueError):
@@ -163,3 +176,59 @@ def _upload(bucket: str, key: str, item: dict[str, Any], time: str) -> Iterator[
         version_id=_version_id(item),
         time=time,
     )
+
+
+# --- dead letters of the workflow function ------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotStarted:
+    """Heavy work that was not started."""
+
+    asset: str
+    version: str
+    cause: str
+    """The code of an error, or one of this module's."""
+    reason: str
+
+
+def not_started(body: str, attributes: Mapping[str, str]) -> NotStarted:
+    """What a letter says.
+
+    Raises:
+        MalformedMessage: it is neither of the two.
+    """
+    try:
+        value = json.loads(body)
+        call = value if "requestPayload" in value else None
+        event = value if call is None else value["requestPayload"]
+        if event["detail-type"] != "asset.heavy":
+            raise ValueError(f"an event of type {event['detail-type']!r}")
+        asset, version = event["detail"]["asset"], event["detail"]["data"]["version"]
+        if not (isinstance(asset, str) and isinstance(version, str)):
+            raise TypeError("no asset or no version")
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise MalformedMessage(
+            f"the message is no event of heavy work: {mistake(error)}"
+        ) from error
+    if call is not None:
+        cause, reason = _failure(call.get("responsePayload"))
+    else:
+        code, text = (attributes.get(name, "") for name in ("ERROR_CODE", "ERROR_MESSAGE"))
+        said = ": ".join(part for part in (code, text) if part)
+        cause, reason = UNDELIVERED, said or "the event could not be delivered to the function"
+    return NotStarted(asset=asset, version=version, cause=cause, reason=reason)
+
+
+def _failure(answer: Any) -> tuple[str, str]:
+    """Cause and reason, from what a call of the function ended with."""
+    if not isinstance(answer, Mapping):
+        return (
+            FUNCTION_FAILED,
+            "the function failed without an answer: it was ended, or ran out of time",
+        )
+    name, text = str(answer.get("errorType", "")), str(answer.get("errorMessage", ""))
+    kind = getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, SafelightError):
+        return kind.code, text
+    return FUNCTION_FAILED, ": ".join(part for part in (name, text) if part)

@@ -1,7 +1,6 @@
-"""What a job has left in its output place: ``result.json``, or a ``rejected.json``.
+"""What a job has left in its folder of the output store: ``result.json``, or a ``rejected.json``.
 
-What lives here: reading both into values, and refusing what does not fit. A job has decoded hostile
-bytes: what it says is checked before it becomes a key or a record.
+A job has decoded hostile bytes: what it says is checked before it becomes a key or a record.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from worker.ports import ObjectStore
 
 RESULT = "result.json"
 REJECTED = ("rejected.json", "plan.rejected.json")
-"""Of a job, and of one that plans for others which share its place."""
-PARTS = "results/"
+"""Of a job, and of one that plans for others which share its folder."""
+CHILDREN = "results/"
 """Where the children of an array leave theirs."""
 LARGEST = 20_000_000
-"""Bytes of a result that are read: that of a long film names some ten thousand segments."""
+"""Most bytes of a result that are read: that of a long video names some ten thousand segments."""
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -35,7 +34,7 @@ class StoredOutput:
     """One file that a job has stored."""
 
     name: str
-    """Below the job's place; has no ``..`` and does not begin with ``/``."""
+    """Below the job's folder; has no ``..`` and does not begin with ``/``."""
     key: str
     bytes: int
     sha256: str
@@ -43,7 +42,7 @@ class StoredOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class JobResult:
     """What a job that succeeded has left."""
 
     kind: str
@@ -66,11 +65,13 @@ class Result:
         raise EngineError(f"{self.kind}: it has not stored {name[:80]!r}")
 
 
-def read(store: ObjectStore, bucket: str, folder: str, kind: str) -> Result | Verdict | None:
+def read_result(
+    store: ObjectStore, bucket: str, folder: str, kind: str
+) -> JobResult | Verdict | None:
     """What the job of a kind has left in its folder; None if it has left nothing.
 
     Args:
-        folder: the prefix of its place, with the slash at its end.
+        folder: the prefix of what it has stored, with the slash at its end.
 
     Returns:
         A verdict if the job has rejected its input.
@@ -86,7 +87,7 @@ def read(store: ObjectStore, bucket: str, folder: str, kind: str) -> Result | Ve
         rejected = _fetch(store, bucket, folder + name)
         if rejected is not None:
             return _verdict(rejected, kind)
-    for found in store.list(bucket, folder + PARTS):
+    for found in store.list(bucket, folder + CHILDREN):
         if found.key.endswith("rejected.json"):
             rejected = _fetch(store, bucket, found.key)
             if rejected is not None:
@@ -98,10 +99,10 @@ def listed_files(store: ObjectStore, bucket: str, folder: str) -> tuple[str, ...
     """Keys of all that a job has left in a folder which is not its own: what its result names.
 
     Raises:
-        EngineError, TransientError: see ``read``.
+        EngineError, TransientError: see ``read_result``.
     """
-    found = read(store, bucket, folder, "the job")
-    outputs = [one.key for one in found.outputs] if isinstance(found, Result) else []
+    found = read_result(store, bucket, folder, "the job")
+    outputs = [one.key for one in found.outputs] if isinstance(found, JobResult) else []
     return (*outputs, *(folder + name for name in (RESULT, *REJECTED)))
 
 
@@ -119,9 +120,9 @@ def _fetch(store: ObjectStore, bucket: str, key: str) -> dict[str, Any] | None:
     return value
 
 
-def _result(value: dict[str, Any], folder: str, kind: str) -> Result:
+def _result(value: dict[str, Any], folder: str, kind: str) -> JobResult:
     first = objects(value, "inputs")[0] if objects(value, "inputs") else {}
-    return Result(
+    return JobResult(
         kind=kind,
         outputs=tuple(_output(one, folder) for one in objects(value, "outputs")),
         details=mapping(value, "details"),
@@ -133,7 +134,7 @@ def _result(value: dict[str, Any], folder: str, kind: str) -> Result:
 def _output(value: Mapping[str, Any], folder: str) -> StoredOutput:
     name = word(value, "name", 900)
     if any(part in {"", ".", ".."} for part in name.split("/")):
-        raise EngineError(f"a job has stored {name[:80]!r}, which leaves its place")
+        raise EngineError(f"a job has stored {name[:80]!r}, which leaves its folder")
     return StoredOutput(
         name=name,
         key=folder + name,

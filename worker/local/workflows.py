@@ -1,0 +1,361 @@
+"""The tasks of a state machine that the embedded AWS cannot do: submit a job, invoke a function.
+
+The embedded AWS runs the deployed state machine, but its Batch runs nothing and it cannot run the
+function's image. At deploy ``on_queue`` rewrites each such task to
+``sqs:sendMessage.waitForTaskToken``: the state sends its parameters and a token to a queue, and
+waits. ``WorkflowTasks`` takes the message, asks whether the role of the state machine allows the
+task, does it, and answers the token with the output or the error that Step Functions gives, so that
+``Retry``, ``Catch`` and ``ResultSelector`` of the definition work unchanged (AWS Step Functions
+Developer Guide, "Handling errors"; AWS Batch API Reference, SubmitJob).
+
+The same queue gets the events of heavy uploads. On AWS the rule on the bus invokes the function
+that starts the state machine; here this module does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.errors import aws_call
+from worker.domain.errors import AccessDenied, JobRejected, SafelightError
+from worker.domain.job import JobRequest, JobState, JobStatus
+from worker.local.child import Backoff, log, pause
+from worker.local.iam_simulator import Permit, everything
+from worker.ports import Queue
+
+if TYPE_CHECKING:
+    from types_boto3_stepfunctions import SFNClient
+
+    from worker.job_context import Stop
+    from worker.local.batch.jobs import LocalJobs
+
+QUEUE = "safelight-local-heavy"
+SUBMIT_JOB = "arn:aws:states:::batch:submitJob.sync"
+INVOKE = "arn:aws:states:::lambda:invoke"
+SEND = "arn:aws:states:::sqs:sendMessage.waitForTaskToken"
+NO_TIMEOUT = 99_999_999
+"""Seconds. What Step Functions takes for no timeout; the embedded AWS takes 99,999 s."""
+CAUSE_LENGTH = 32_768
+"""Characters of a cause (AWS Step Functions Developer Guide, "Quotas")."""
+IDLE_SECONDS = 1
+"""Length of a poll while no job is waited for. Short, because a stop waits for it."""
+LOOK_SECONDS = 0.2
+"""Between two looks at jobs that are waited for."""
+HIDDEN_SECONDS = 15
+
+
+# --- deploy -----------------------------------------------------------------------------------
+
+
+def attach(clients: AwsClients, bus: str, rule: str) -> str:
+    """Make the queue and let the deployed rule fill it; returns the queue's URL. Repeatable."""
+    with aws_call("make the queue of heavy uploads"):
+        url = clients.sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
+        found = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        arn = found["Attributes"]["QueueArn"]
+    with aws_call("listen to the rule of heavy uploads"):
+        clients.events.put_targets(
+            Rule=rule, EventBusName=bus, Targets=[{"Id": "queue", "Arn": arn}]
+        )
+    return url
+
+
+def on_queue(definition: str) -> str:
+    """A definition whose jobs and functions are done by whoever reads ``QUEUE``.
+
+    Everything else of a state stays: what it does with the output, with errors, what is next.
+    """
+    machine = json.loads(definition)
+    _rewrite(machine)
+    return json.dumps(machine)
+
+
+def _rewrite(machine: Mapping[str, Any]) -> None:
+    for state in machine["States"].values():
+        for below in (*state.get("Branches", ()), state.get("ItemProcessor")):
+            if below is not None:
+                _rewrite(below)
+        resource = state.get("Resource")
+        if resource in {SUBMIT_JOB, INVOKE}:
+            body = {
+                "token.$": "$$.Task.Token",
+                "resource": resource,
+                "parameters": state.get("Parameters", {}),
+            }
+            state["Resource"] = SEND
+            state["Parameters"] = {"QueueUrl": QUEUE, "MessageBody": body}
+            state.setdefault("TimeoutSeconds", NO_TIMEOUT)
+
+
+# --- tasks ------------------------------------------------------------------------------------
+
+
+class TaskFailed(Exception):
+    """A task failed, with the error's name as Step Functions has it, and the cause."""
+
+    def __init__(self, error: str, cause: str) -> None:
+        super().__init__(error, cause)
+        self.error, self.cause = error, cause[:CAUSE_LENGTH]
+
+
+class TaskTokens(Protocol):
+    """Who waits for tasks."""
+
+    def succeed(self, token: str, output: object) -> None:
+        """End the task with an output. A token that nobody waits for is no error."""
+        ...
+
+    def fail(self, token: str, error: str, cause: str) -> None:
+        """End the task with an error. A token that nobody waits for is no error."""
+        ...
+
+
+class AwsTaskTokens:
+    """The tokens of Step Functions."""
+
+    def __init__(self, clients: AwsClients) -> None:
+        self._clients = clients
+
+    def succeed(self, token: str, output: object) -> None:
+        """See ``TaskTokens``."""
+        text = json.dumps(output)
+        self._send(lambda sfn: sfn.send_task_success(taskToken=token, output=text))
+
+    def fail(self, token: str, error: str, cause: str) -> None:
+        """See ``TaskTokens``."""
+        self._send(lambda sfn: sfn.send_task_failure(taskToken=token, error=error, cause=cause))
+
+    def _send(self, call: Callable[[SFNClient], object]) -> None:
+        sfn = self._clients.stepfunctions
+        # Nobody waits for the token when its execution was stopped, or was lost with an embedded
+        # AWS that was killed. That one starts the execution again, with other tokens.
+        nobody = (sfn.exceptions.TaskDoesNotExist, sfn.exceptions.TaskTimedOut)
+        with aws_call("answer a state machine"), suppress(*nobody):
+            call(sfn)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """What the state machine's parameters name by ARN, and whether its role allows to use it."""
+
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    """Kinds of jobs, by the ARN of their definition."""
+    queues: Mapping[str, str] = field(default_factory=dict)
+    """Names of queues of jobs, by ARN."""
+    functions: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    """Handlers without their context, by ARN."""
+    permit: Permit = everything
+
+    def require(self, service: str, action: str, resource: str) -> None:
+        """Raises ``TaskFailed`` if the role may not."""
+        try:
+            self.permit(f"{service.lower()}:{action}", resource)
+        except AccessDenied as error:
+            raise TaskFailed(f"{service}.AccessDeniedException", error.message) from error
+
+
+class WorkflowTasks:
+    """Does what the queue asks for.
+
+    Args:
+        url: of the queue.
+        dead_letters: URL of the queue for events that can never start anything.
+        start: handles an event of a heavy upload.
+        jobs: where jobs are submitted; it remembers which token waits for which job.
+        tokens: who waits.
+        deployed: what tasks name.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue: Queue,
+        url: str,
+        dead_letters: str,
+        start: Callable[[Any], object],
+        jobs: LocalJobs,
+        tokens: TaskTokens,
+        deployed: Deployed,
+    ) -> None:
+        self._queue, self._url, self._dead_letters = queue, url, dead_letters
+        self._start, self._jobs, self._tokens, self._deployed = start, jobs, tokens, deployed
+
+    def run(self, stop: Stop) -> None:
+        """Work until asked to stop. What fails is logged, and tried again."""
+        patience = Backoff(stop)
+        while not stop.requested:
+            try:
+                waiting = self.once()
+            except SafelightError as error:
+                patience.lose(error)
+            else:
+                patience.regain()
+                if waiting:
+                    pause(stop, LOOK_SECONDS)
+
+    def once(self) -> bool:
+        """Answer for jobs that have ended, then take messages; returns whether to look again soon.
+
+        Raises:
+            SafelightError: the embedded AWS or the table of jobs does not answer; nothing is lost.
+        """
+        waiting = self._answer_ended()
+        wait = 0 if waiting else IDLE_SECONDS
+        messages = self._queue.receive(self._url, wait=wait, visibility=HIDDEN_SECONDS)
+        for message in messages:
+            if self._handle(message.body):
+                self._queue.delete(self._url, [message])
+        return waiting or bool(messages)
+
+    def _answer_ended(self) -> bool:
+        awaited = self._jobs.awaited()
+        ended = {token: job for token, job in awaited.items() if job is not None}
+        for token, job in ended.items():
+            try:
+                self._deployed.require("Batch", "DescribeJobs", "*")
+                self._tokens.succeed(token, job_output(job))
+            except TaskFailed as failed:
+                self._tokens.fail(token, failed.error, failed.cause)
+            self._jobs.forget_token(token)
+        return len(awaited) > len(ended)
+
+    def _handle(self, body: str) -> bool:
+        """Whether a message is done with. One that is not comes back."""
+        try:
+            asked = json.loads(body)
+        except (ValueError, RecursionError):
+            log("a message that is not JSON is left out")
+            return True
+        if not isinstance(asked, Mapping) or "token" not in asked:
+            return self._handle_event(asked)
+        token = str(asked["token"])
+        try:
+            if asked["resource"] == INVOKE:
+                self._tokens.succeed(token, self._invoke(asked["parameters"]))
+            else:
+                self._submit(asked["parameters"], token)
+        except TaskFailed as failed:
+            self._tokens.fail(token, failed.error, failed.cause)
+        return True
+
+    def _handle_event(self, event: Any) -> bool:
+        try:
+            self._start(event)
+        except SafelightError as error:
+            log(f"not started: {error.code}: {error.message}")
+            if error.retryable:
+                return False
+            self._queue.send(self._dead_letters, [(_failed_call(event, error), "", "")])
+        return True
+
+    def _submit(self, parameters: Any, token: str) -> None:
+        """Submit a job; the token is answered when the job has ended."""
+        deployed = self._deployed
+        request = job_request(parameters, deployed)
+        deployed.require("Batch", "SubmitJob", parameters["JobDefinition"])
+        deployed.require("Batch", "SubmitJob", parameters["JobQueue"])
+        try:
+            self._jobs.submit(request, token=token)
+        except JobRejected as error:
+            raise TaskFailed("Batch.ClientException", error.message) from error
+
+    def _invoke(self, parameters: Any) -> Mapping[str, Any]:
+        name = str(parameters.get("FunctionName"))
+        function = self._deployed.functions.get(name)
+        if function is None:
+            raise TaskFailed("Lambda.ResourceNotFoundException", f"there is no function {name}")
+        self._deployed.require("Lambda", "InvokeFunction", name)
+        try:
+            # What goes over the wire is JSON: nothing else may come out of a handler either.
+            answer = json.loads(json.dumps(function(parameters.get("Payload", {}))))
+        except Exception as error:  # as Lambda: whatever a function raises
+            text = error.message if isinstance(error, SafelightError) else str(error)
+            kind = type(error).__name__
+            raise TaskFailed(kind, json.dumps({"errorMessage": text, "errorType": kind})) from error
+        return {"StatusCode": 200, "ExecutedVersion": "$LATEST", "Payload": answer}
+
+
+def _failed_call(event: Any, error: SafelightError) -> str:
+    """The record that Lambda sends of a call that failed (AWS Lambda Developer Guide, "Capturing
+    records of Lambda asynchronous invocations"), as far as ``safelight dlq`` reads it."""
+    answer = {"errorType": type(error).__name__, "errorMessage": error.message}
+    return json.dumps({"requestPayload": event, "responsePayload": answer})
+
+
+# --- jobs -------------------------------------------------------------------------------------
+
+
+def job_request(parameters: Any, deployed: Deployed) -> JobRequest:
+    """The job that SubmitJob's parameters mean.
+
+    The command is that of the Batch image:
+    ``run KIND --input URI --output URI --asset ID --param NAME=VALUE``.
+
+    Raises:
+        TaskFailed: they are not understood.
+    """
+    try:
+        # The share counts where several wait for the same machines; one machine takes turns.
+        known = {"JobName", "JobQueue", "JobDefinition", "ArrayProperties", "ContainerOverrides"}
+        if set(parameters) - known - {"ShareIdentifier"} or set(
+            parameters["ContainerOverrides"]
+        ) != {"Command"}:
+            raise ValueError(f"parameters that are not understood: {sorted(parameters)}")
+        kind, options = _command(parameters["ContainerOverrides"]["Command"])
+        definition = parameters["JobDefinition"]
+        if deployed.kinds[definition] != kind:
+            raise ValueError(f"the definition {definition!r} does not run {kind!r}")
+        size = parameters.get("ArrayProperties", {}).get("Size")
+        return JobRequest(
+            name=str(parameters["JobName"]),
+            kind=kind,
+            queue=deployed.queues[parameters["JobQueue"]],
+            inputs=tuple(text for name, text in options if name == "--input"),
+            output=next(text for name, text in options if name == "--output"),
+            parameters=dict(_pair(text) for name, text in options if name == "--param"),
+            asset=next((text for name, text in options if name == "--asset"), None),
+            array_size=None if size is None else int(size),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
+        raise TaskFailed("States.Runtime", f"not a job: {error!r}") from error
+
+
+def _command(command: Sequence[str]) -> tuple[str, list[tuple[str, str]]]:
+    if len(command) % 2 or command[0] != "run" or not all(isinstance(one, str) for one in command):
+        raise ValueError(f"not a command of the Batch image: {command!r}")
+    options = list(zip(command[2::2], command[3::2], strict=True))
+    unknown = {name for name, _ in options} - {"--input", "--output", "--asset", "--param"}
+    if unknown:
+        raise ValueError(f"options that are not understood: {sorted(unknown)}")
+    return command[1], options
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--param {text!r} has no value")
+    return name, value
+
+
+def job_output(status: JobStatus) -> Mapping[str, Any]:
+    """The part of an ended job's description that a definition may use.
+
+    Raises:
+        TaskFailed: the job has failed.
+    """
+    container = {} if status.exit_code is None else {"ExitCode": status.exit_code}
+    described = {
+        "JobId": status.id,
+        "JobName": status.name,
+        "Status": status.state.value,
+        "StatusReason": status.reason,
+        "Container": container,
+    }
+    if status.state is JobState.FAILED:
+        raise TaskFailed("States.TaskFailed", json.dumps(described))
+    return described

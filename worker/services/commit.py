@@ -1,0 +1,184 @@
+"""What surrounds the commit of an outcome: renditions, quarantine, timeline, event.
+
+Ingest and finalize share it. Everything here may be repeated: a retry that finds the commit does
+it again, with one effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
+from itertools import islice
+
+from worker.domain import keys
+from worker.domain.asset import SUPERSEDED, AssetRecord, LogEntry, Status
+from worker.domain.errors import ObjectMissing
+from worker.imaging.engine import ProcessedImage
+from worker.ports import Events, ObjectStore, StoredObject
+
+IMMUTABLE = "public, max-age=31536000, immutable"
+"""A rendition never changes under its key: the key names upload and recipe."""
+_IGNORED = 1_000
+"""Characters of what a line of the timeline says about metadata that was left out."""
+_PAGE = 1_000
+_SECOND = len("2026-01-02T03:04:05")
+_OF_JOBS = ("result.json", "rejected.json")
+_CHECKPOINT = "/.checkpoint/"
+
+
+class RenditionStore:
+    """The delivery bucket as ingest uses it, several requests at a time. For several threads."""
+
+    def __init__(self, store: ObjectStore, bucket: str, *, threads: int) -> None:
+        """Work on ``bucket`` of ``store`` with so many requests at a time."""
+        self._store = store
+        self._bucket = bucket
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="store")
+
+    def close(self) -> None:
+        """Wait for the threads."""
+        self._pool.shutdown()
+
+    def put_all(self, processed: ProcessedImage, record: AssetRecord) -> AssetRecord:
+        """Store what the engine made; the record with all of it named.
+
+        Raises:
+            TransientError: the store does not answer; a retry overwrites what is stored.
+        """
+        renditions = tuple(keys.stored(record, one) for one in processed.renditions)
+
+        def put(index: int) -> None:
+            self._store.put(
+                self._bucket,
+                renditions[index].key,
+                processed.renditions[index].data,
+                content_type=renditions[index].format.media_type,
+                cache_control=IMMUTABLE,
+            )
+
+        self._each(put, range(len(renditions)))
+        return replace(
+            record,
+            probe=processed.probe,
+            metadata=processed.metadata,
+            renditions=renditions,
+            dropped=processed.dropped,
+        )
+
+    def copy_all(self, duplicate: AssetRecord, record: AssetRecord) -> AssetRecord | None:
+        """Copy the renditions of identical bytes; None if one of them has expired since."""
+        renditions = tuple(
+            replace(one, key=keys.delivery_key(record, one.name, one.format.extension))
+            for one in duplicate.renditions
+        )
+
+        def copy(index: int) -> None:
+            source, target = duplicate.renditions[index].key, renditions[index].key
+            self._store.copy((self._bucket, source), (self._bucket, target))
+
+        try:
+            self._each(copy, range(len(renditions)))
+        except ObjectMissing:
+            return None
+        return replace(
+            record,
+            probe=duplicate.probe,
+            metadata=duplicate.metadata,
+            renditions=renditions,
+            dropped=duplicate.dropped,
+            copied_from=duplicate.asset,
+        )
+
+    def delete_all(self, record: AssetRecord) -> None:
+        """Remove renditions that will never be served."""
+        self._each(
+            lambda index: self._store.delete(self._bucket, record.renditions[index].key),
+            range(len(record.renditions)),
+        )
+
+    def expire(self, prefix: str, *, since: str, but: str = "") -> None:
+        """Let what lies below a prefix expire, because its version is served no more.
+
+        A repeated call goes on where the last one was. What a job has left for itself is removed:
+        a later job would take files for done that are about to go.
+
+        Args:
+            prefix: of a version, or of an asset.
+            since: when the version was replaced; what was written again later is done already.
+            but: prefix of what stays.
+        """
+
+        def end(found: StoredObject) -> None:
+            if found.key.endswith(_OF_JOBS) or _CHECKPOINT in found.key:
+                self._store.delete(self._bucket, found.key)
+            elif found.modified[:_SECOND] <= since[:_SECOND]:
+                self._store.renew(self._bucket, found.key, tags=SUPERSEDED)
+
+        listed = self._store.list(self._bucket, prefix)
+        while page := list(islice(listed, _PAGE)):
+            old = [one for one in page if not (but and one.key.startswith(but))]
+            self._each(lambda index, old=old: end(old[index]), range(len(old)))  # type: ignore[misc]
+
+    def _each(self, action: Callable[[int], None], numbers: Iterable[int]) -> None:
+        """Do all, wait for all, then raise the first error: nothing runs on behind our back."""
+        futures = [self._pool.submit(action, number) for number in numbers]
+        wait(futures)
+        for future in futures:
+            future.result()
+
+
+def quarantine(store: ObjectStore, bucket: str, record: AssetRecord) -> bool:
+    """Keep a copy of a rejected original where nobody serves it, with the reason.
+
+    Returns:
+        False if the original is gone.
+    """
+    source, verdict = record.source, record.verdict
+    assert verdict is not None
+    try:
+        store.copy(
+            (source.bucket, source.key),
+            (bucket, keys.quarantine_key(record)),
+            version_id=source.version_id,
+            metadata={
+                "reason-code": verdict.code,
+                "reason-message": verdict.message[:500],
+                "source-key": source.key,
+                "sequencer": source.sequencer,
+            },
+        )
+    except ObjectMissing:
+        return False
+    return True
+
+
+def timeline_entry(record: AssetRecord, *, ignored: Sequence[str] = ()) -> LogEntry:
+    """The line of the timeline that goes with a commit.
+
+    Args:
+        ignored: what of the object's metadata could not be used, with reasons.
+    """
+    return LogEntry(
+        time=record.updated_at,
+        kind=record.status.value,
+        detail={"version": record.version}
+        | ({"code": record.verdict.code} if record.verdict is not None else {})
+        | ({"ignored": "; ".join(ignored)[:_IGNORED]} if ignored else {}),
+        id=record.version,
+    )
+
+
+def after_commit(store: ObjectStore, events: Events, record: AssetRecord) -> None:
+    """Remove a rejected original from the intake bucket, and tell others.
+
+    A delete marker goes before the removal. Without it the version below would become current,
+    and the bucket would show an original that the record does not know.
+    """
+    source = record.source
+    # Without a version id a delete could hit a newer upload: then expiry does it.
+    if record.status is Status.REJECTED and source.version_id is not None:
+        # If it is not the current one any more, a newer upload is, and nothing becomes current.
+        store.delete(source.bucket, source.key, etag=source.etag)
+        store.delete(source.bucket, source.key, version_id=source.version_id)
+    events.publish([keys.event_of(record)])

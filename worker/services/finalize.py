@@ -1,0 +1,542 @@
+"""Heavy uploads: start their jobs, and make the final record of what the jobs have left.
+
+Safe to run twice, in any order, or to be killed anywhere. A start has the same name for the same
+upload. The commit is the catalog's: conditional on the sequencer, from ``heavy`` to a final state
+once. What surrounds it is ``services.commit``, as for ordinary pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from math import ceil
+from typing import Any
+
+from worker.codec import build
+from worker.domain.asset import (
+    AssetRecord,
+    LogEntry,
+    MediaType,
+    Status,
+    StoredMedia,
+    StoredRendition,
+    Verdict,
+    VideoInfo,
+    medium_of,
+)
+from worker.domain.errors import (
+    AlreadyRecorded,
+    ConfigurationError,
+    EngineError,
+    ObjectMissing,
+    Superseded,
+)
+from worker.domain.image import Dropped, Format, Measures, MediaFormat, Metadata, Probe, Tags
+from worker.domain.keys import prefix_of, version_prefix
+from worker.ports import Catalog, Events, ObjectStore, Workflows
+from worker.services.commit import after_commit, quarantine, timeline_entry
+from worker.services.job_results import (
+    JobResult,
+    StoredOutput,
+    mapping,
+    number,
+    objects,
+    read_result,
+    whole,
+    word,
+)
+
+WORKFLOW = "heavy"
+MOST_GROUPS = 32
+"""Parts that a large video is divided into at most."""
+THREADS = 16
+"""Deletions at the same time."""
+
+PROCESS = "batch-process"
+TRANSCODE, METADATA = "transcode", "video-metadata"
+POSTER, STORYBOARD, PREVIEW = "poster", "storyboard", "preview"
+NEEDED = {MediaType.IMAGE: (PROCESS,), MediaType.VIDEO: (TRANSCODE, POSTER, METADATA)}
+"""Kinds of jobs without whose results an upload is not accepted."""
+WANTED = {
+    MediaType.IMAGE: (PROCESS,),
+    MediaType.VIDEO: (*NEEDED[MediaType.VIDEO], STORYBOARD, PREVIEW),
+}
+"""The same, with those whose results may be missing from the record."""
+CHUNKS = f"{TRANSCODE}/parts/"
+"""Where a divided transcode keeps what its machines have encoded, until it is joined."""
+
+_MOST_WARNINGS = 16
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+class FinalizeOutcome(StrEnum):
+    """What became of a heavy upload."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    REVIEW = "review"
+    GONE = "gone"
+    """The original was deleted while jobs were at work: what they made is removed."""
+    FAILED = "failed"
+    """A job failed for no fault of the upload, which still waits."""
+    STALE = "stale"
+    """A newer upload is recorded, or the asset is erased: what was made of this one is removed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinalizePolicy:
+    """What the service is told once."""
+
+    delivery_bucket: str
+    quarantine_bucket: str
+    video_seconds: int
+    """Longest video, seconds."""
+    video_array_bytes: int
+    """Videos of so many bytes and more are divided among several machines."""
+    recipe: str
+    """Of pictures, as the settings name it."""
+    approval: bool = False
+    """It asks for a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobReport:
+    """How a job ended, as the state machine says."""
+
+    kind: str
+    failed: bool
+    error: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What was done."""
+
+    outcome: FinalizeOutcome
+    record: AssetRecord | None = None
+
+
+class Finalizer:
+    """The use case."""
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        catalog: Catalog,
+        events: Events,
+        policy: FinalizePolicy,
+        workflows: Workflows | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Wire it; without ``workflows`` it can finish, and not start.
+
+        ``now`` is for records only: nothing is ordered by it.
+        """
+        self._store, self._catalog, self._events = store, catalog, events
+        self._policy, self._workflows, self._now = policy, workflows, now
+
+    # --- start ------------------------------------------------------------------------------
+
+    def start(self, asset: str, version: str, *, attempt: int = 1) -> str | None:
+        """Start the workflow of an upload that waits; the same upload again is the same run.
+
+        Args:
+            asset: its id.
+            version: which upload of it.
+            attempt: a higher number starts again what has failed.
+
+        Returns:
+            The id of the run; None if the upload waits for nothing (any more).
+
+        Raises:
+            ConfigurationError: the settings name no state machine.
+            TransientError: catalog or state machine do not answer.
+        """
+        record = self._catalog.get(asset)
+        waits = record is not None and record.version == version
+        if record is None or not waits or record.status is not Status.HEAVY:
+            return None
+        if self._workflows is None:
+            raise ConfigurationError("no state machine is named: set SAFELIGHT_HEAVY_WORKFLOW")
+        name = f"{asset}-{version}"
+        run = name if attempt == 1 else f"{name}-{attempt}"
+        return self._workflows.start(WORKFLOW, run, self._payload(record, name))
+
+    def _payload(self, record: AssetRecord, name: str) -> dict[str, object]:
+        """The input of the state machine: everything its jobs are told."""
+        policy, source = self._policy, record.source
+        # Half the size that is not divided at all: then no part is smaller than a whole one's half.
+        groups = ceil(2 * source.size / policy.video_array_bytes)
+        return {
+            "name": name,
+            "asset": record.asset,
+            "version": record.version,
+            "media": medium_of(record).value,
+            "divided": source.size >= policy.video_array_bytes,
+            "groups": max(2, min(MOST_GROUPS, groups)),
+            "source": f"s3://{source.bucket}/{source.key}",
+            "output": f"s3://{policy.delivery_bucket}/{version_prefix(record)[:-1]}",
+            "recipe": policy.recipe,
+            "max_seconds": policy.video_seconds,
+        }
+
+    # --- finish -----------------------------------------------------------------------------
+
+    def finish(self, asset: str, version: str, jobs: Sequence[JobReport] = ()) -> Finished:
+        """Commit what the jobs of an upload have left.
+
+        Raises:
+            TransientError: a store does not answer; what was done so far does no harm.
+            EngineError: a job has left what cannot be used.
+        """
+        record = self._catalog.get(asset)
+        if record is None or record.version != version:
+            return self._stale(asset, version)
+        if record.status is not Status.HEAVY:
+            # Committed before; who did it may have died before others were told.
+            self._after_commit(record)
+            return Finished(outcome=FinalizeOutcome(record.status.value), record=record)
+        medium = medium_of(record)
+        found = {kind: self._read(record, kind) for kind in WANTED[medium]}
+        for kind in NEEDED[medium]:
+            verdict = found[kind]
+            if isinstance(verdict, Verdict):
+                return self._reject(record, verdict)
+        if any(found[kind] is None for kind in NEEDED[medium]):
+            return self._fail(record, jobs)
+        done = {kind: one for kind, one in found.items() if isinstance(one, JobResult)}
+        if any(one.input_etag not in ("", record.source.etag) for one in done.values()):
+            # Overwritten while it waited: the newer upload's own event follows.
+            return self._stale(asset, version)
+        return self._accept(record, done, medium)
+
+    def _read(self, record: AssetRecord, kind: str) -> JobResult | Verdict | None:
+        # A picture's renditions lie where ingest would have put them.
+        below = "" if kind == PROCESS else f"{kind}/"
+        folder = version_prefix(record) + below
+        return read_result(self._store, self._policy.delivery_bucket, folder, kind)
+
+    def _accept(
+        self, record: AssetRecord, done: Mapping[str, JobResult], medium: MediaType
+    ) -> Finished:
+        status = Status.REVIEW if self._policy.approval else Status.ACCEPTED
+        base = replace(record, status=status, verdict=None, updated_at=self._time())
+        if medium is MediaType.VIDEO:
+            return self._commit(video_record(base, done))
+        return self._commit(image_record(base, done[PROCESS], self._manifest(done[PROCESS])))
+
+    def _manifest(self, result: JobResult) -> Mapping[str, Any]:
+        output = result.output(word(result.details, "manifest", 900))
+        try:
+            value = json.loads(self._store.get(self._policy.delivery_bucket, output.key)[0])
+        except (ObjectMissing, ValueError, RecursionError) as error:
+            raise EngineError(f"{output.key}: {error}") from error
+        if not isinstance(value, dict):
+            raise EngineError(f"{output.key}: not an object")
+        return value
+
+    def _reject(self, record: AssetRecord, verdict: Verdict) -> Finished:
+        rejected = replace(record, status=Status.REJECTED, verdict=verdict, updated_at=self._time())
+        # An original that is gone is rejected all the same: nothing can be made of it.
+        quarantine(self._store, self._policy.quarantine_bucket, rejected)
+        return self._commit(rejected)
+
+    def _fail(self, record: AssetRecord, jobs: Sequence[JobReport]) -> Finished:
+        """Say in the timeline which jobs failed; the asset waits for somebody to look."""
+        time = self._time()
+        for job in jobs:
+            if job.failed:
+                entry = LogEntry(
+                    time=time,
+                    kind="job_failed",
+                    detail={
+                        "version": record.version,
+                        "job": job.kind,
+                        "error": job.error[:100],
+                        "cause": job.cause[:1000],
+                    },
+                    id=f"{record.version}-{job.kind}",
+                )
+                self._catalog.log(record.asset, entry)
+        if self._catalog.get(record.asset) is None:  # erased since it was looked at
+            return self._stale(record.asset, record.version)
+        return Finished(outcome=FinalizeOutcome.FAILED, record=record)
+
+    def _commit(self, record: AssetRecord) -> Finished:
+        try:
+            committed = self._catalog.commit(record, timeline_entry(record))
+        except Superseded:
+            return self._stale(record.asset, record.version)
+        except AlreadyRecorded:
+            # The same finish, running twice: the other one was faster.
+            known = self._catalog.get(record.asset)
+            if known is None or known.version != record.version:
+                return Finished(outcome=FinalizeOutcome.STALE)
+            committed = known
+        self._after_commit(committed)
+        return Finished(outcome=FinalizeOutcome(committed.status.value), record=committed)
+
+    def _after_commit(self, record: AssetRecord) -> None:
+        """What follows a commit; repeated by a retry that finds the commit."""
+        unmade = record.status is Status.GONE and not record.renditions
+        if record.status is Status.REJECTED or unmade:
+            self._delete_below(prefix_of(record.asset, record.version))
+        elif record.film is not None:
+            # Encoded by several machines: joined by now, and as large as the video itself.
+            self._delete_below(version_prefix(record) + CHUNKS)
+        after_commit(self._store, self._events, record)
+
+    def _stale(self, asset: str, version: str) -> Finished:
+        """Nobody waits for what was made: remove it, and of an erased asset what jobs recorded."""
+        self._delete_below(prefix_of(asset, version))
+        if self._catalog.get(asset) is None:
+            self._catalog.delete(asset)
+        return Finished(outcome=FinalizeOutcome.STALE)
+
+    def _delete_below(self, prefix: str) -> None:
+        bucket = self._policy.delivery_bucket
+        keys = [found.key for found in self._store.list(bucket, prefix)]
+        # A long video has ten thousand segments, and the function a minute.
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="delete") as pool:
+            for done in [pool.submit(self._store.delete, bucket, key) for key in keys]:
+                done.result()
+
+    def _time(self) -> str:
+        return self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+# --- the record of a picture --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ManifestRendition:
+    name: str
+    format: Format
+    width: int
+    height: int
+    frames: int
+    path: str
+    duration_ms: int | None = None
+    same_as: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ManifestPicture:
+    """The part of a manifest's entry that a record is made of."""
+
+    probe: Probe
+    metadata: Metadata
+    renditions: tuple[_ManifestRendition, ...]
+    dropped: tuple[Dropped, ...]
+
+
+def image_record(
+    record: AssetRecord, result: JobResult, manifest: Mapping[str, Any]
+) -> AssetRecord:
+    """The record with everything named in it that the job has made.
+
+    The job runs the same engine by the same recipe and stores renditions under the same names: the
+    record is the one that ingest would have made.
+
+    Raises:
+        EngineError: the job has left something that cannot be used.
+    """
+    digest = word(mapping(manifest, "recipe"), "digest", 64)
+    if digest != record.recipe_digest:
+        raise EngineError(f"the job went by another recipe than {record.recipe}: {digest[:16]}")
+    pictures = objects(manifest, "pictures")
+    if len(pictures) != 1:
+        raise EngineError(f"the job has made {len(pictures)} pictures of one")
+    picture = build(_ManifestPicture, pictures[0])
+
+    def stored(made: _ManifestRendition) -> StoredRendition:
+        file = result.output(made.path)
+        return StoredRendition(
+            name=made.name,
+            format=made.format,
+            width=made.width,
+            height=made.height,
+            frames=made.frames,
+            bytes=file.bytes,
+            key=file.key,
+            sha256=file.sha256,
+            duration_ms=made.duration_ms,
+            same_as=made.same_as,
+        )
+
+    return replace(
+        record,
+        probe=picture.probe,
+        metadata=picture.metadata,
+        renditions=tuple(map(stored, picture.renditions)),
+        dropped=picture.dropped,
+    )
+
+
+# --- the record of a video ----------------------------------------------------------------------
+
+
+def video_record(record: AssetRecord, results: Mapping[str, JobResult]) -> AssetRecord:
+    """The record with everything named in it that the jobs have made. Reads no file.
+
+    Args:
+        record: of the upload; its status is left as it is.
+        results: by kind; those ``NEEDED`` are there.
+
+    Raises:
+        EngineError: a job has left something that cannot be used.
+    """
+    transcoded, facts, poster = results[TRANSCODE], results[METADATA], results[POSTER]
+    posters = tuple(_posters(poster))
+    if not posters:
+        raise EngineError("the poster job has stored no picture")
+    info = _video_info(facts, transcoded)
+    taken = facts.details.get("taken_at")
+    metadata = Metadata(
+        sha256=facts.input_sha256,
+        icc=None,
+        # What the file says of itself, as far as a picture would say the same.
+        tags=Tags(taken_at=taken[:40] if isinstance(taken, str) and taken else None),
+        measures=build(Measures, mapping(poster.details, "image_measures")),
+    )
+    return replace(
+        record,
+        film=info,
+        metadata=metadata,
+        renditions=(*posters, *_animated_previews(results.get(PREVIEW))),
+        media=(*_playable(transcoded, info), *_accompanying(results, info)),
+    )
+
+
+def _video_info(facts: JobResult, transcoded: JobResult) -> VideoInfo:
+    details = facts.details
+    track = mapping(details, "video")
+    return VideoInfo(
+        container=word(details, "container", 100),
+        duration_ms=round(number(details, "duration") * 1000),
+        width=whole(track, "width"),
+        height=whole(track, "height"),
+        frame_rate=word(track, "fps_text", 40),
+        codec=word(track, "codec", 40),
+        bit_depth=whole(track, "bit_depth"),
+        hdr=bool(track.get("hdr", False)),
+        audio_tracks=len(objects(details, "audio")),
+        subtitle_tracks=len(objects(details, "subtitles")),
+        # What is read of a file, and what came of decoding all of it.
+        warnings=tuple(dict.fromkeys((*_warnings(facts), *_warnings(transcoded)))),
+    )
+
+
+def _warnings(result: JobResult) -> tuple[str, ...]:
+    found = result.details.get("warnings", [])
+    if not isinstance(found, list) or len(found) > _MOST_WARNINGS:
+        raise EngineError(f"{result.kind}: its warnings are no list of codes")
+    if not all(isinstance(one, str) and _CODE.fullmatch(one) for one in found):
+        raise EngineError(f"{result.kind}: a warning is no code")
+    return tuple(found)
+
+
+def _posters(result: JobResult) -> Iterator[StoredRendition]:
+    for output, format_ in _pictures(result):
+        yield _picture(output, POSTER, format_, result.details, frames=1)
+
+
+def _animated_previews(result: JobResult | None) -> Iterator[StoredRendition]:
+    for output, format_ in _pictures(result) if result is not None else ():
+        assert result is not None
+        made = _made_file(result, output)
+        frames = whole(made, "frames")
+        picture = _picture(output, PREVIEW, format_, made, frames=frames)
+        # A still picture has no duration.
+        length = round(1000 * number(result.details, "seconds")) if frames > 1 else None
+        yield replace(picture, duration_ms=length)
+
+
+def _pictures(result: JobResult) -> Iterator[tuple[StoredOutput, Format]]:
+    known = {format_.media_type: format_ for format_ in Format}
+    for output in result.outputs:
+        if output.content_type in known:
+            yield output, known[output.content_type]
+
+
+def _picture(
+    output: StoredOutput, name: str, format_: Format, said: Mapping[str, Any], *, frames: int
+) -> StoredRendition:
+    return StoredRendition(
+        name=name,
+        format=format_,
+        width=whole(said, "width"),
+        height=whole(said, "height"),
+        frames=frames,
+        bytes=output.bytes,
+        key=output.key,
+        sha256=output.sha256,
+    )
+
+
+def _made_file(result: JobResult, output: StoredOutput) -> Mapping[str, Any]:
+    """What a job says of a file that it has stored."""
+    for made in objects(result.details, "files"):
+        if word(made, "name", 900) == output.name:
+            return made
+    raise EngineError(f"the {result.kind} job says nothing of {output.name}")
+
+
+def _playable(result: JobResult, info: VideoInfo) -> Iterator[StoredMedia]:
+    """The video itself: a master playlist, a progressive file, or both."""
+    rungs = objects(result.details, "rungs")
+    largest = max(rungs, key=lambda rung: whole(rung, "width"), default={})
+    found = False
+    for said, name, format_ in (
+        ("master", "stream", MediaFormat.HLS),
+        ("mp4", "film", MediaFormat.MP4),
+    ):
+        if result.details.get(said) is None:
+            continue
+        found = True
+        file = result.output(word(result.details, said, 900))
+        yield replace(
+            _media(file, name, format_, info.duration_ms),
+            width=whole(largest, "width"),
+            height=whole(largest, "height"),
+        )
+    if not found:
+        raise EngineError("the transcode job has stored nothing that plays")
+
+
+def _accompanying(results: Mapping[str, JobResult], info: VideoInfo) -> Iterator[StoredMedia]:
+    """A preview that plays, and which part of a sprite sheet belongs to which moment."""
+    for output in _of_type(results.get(STORYBOARD), MediaFormat.VTT):
+        yield _media(output, STORYBOARD, MediaFormat.VTT, info.duration_ms)
+    for output in _of_type(results.get(PREVIEW), MediaFormat.MP4):
+        made = _made_file(results[PREVIEW], output)
+        length = round(1000 * number(results[PREVIEW].details, "seconds"))
+        yield replace(
+            _media(output, PREVIEW, MediaFormat.MP4, length),
+            width=whole(made, "width"),
+            height=whole(made, "height"),
+        )
+
+
+def _of_type(result: JobResult | None, format_: MediaFormat) -> Iterator[StoredOutput]:
+    for output in result.outputs if result is not None else ():
+        if output.content_type.partition(";")[0] == format_.media_type:
+            yield output
+
+
+def _media(file: StoredOutput, name: str, format_: MediaFormat, duration_ms: int) -> StoredMedia:
+    return StoredMedia(
+        name=name,
+        format=format_,
+        bytes=file.bytes,
+        key=file.key,
+        sha256=file.sha256,
+        duration_ms=duration_ms,
+    )

@@ -1,0 +1,722 @@
+"""One upload from event to record. Safe to run twice, in any order, or to be killed anywhere.
+
+Three steps; a crash between any two of them is harmless:
+
+1. ``fetch`` and ``render`` read and make. They write nothing, so that they may run ahead of time
+   and be thrown away.
+2. ``commit`` stores renditions under keys that derive from upload and recipe: a repeated run
+   writes the same bytes to the same keys. ``Catalog.commit`` is the one moment that counts. It is
+   conditional on the sequencer: an older upload or a duplicate cannot win, a newer one always does.
+3. A rejected original is copied to quarantine before the commit and removed from intake after it;
+   the event is published last. A retry finds the commit and repeats only these: both are
+   idempotent, the event's id is the same.
+
+``IngestPipeline`` runs the steps side by side for the messages of one batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from types import TracebackType
+from typing import Self, TypeAlias, assert_never
+
+from worker.domain.asset import (
+    VIDEO_CODE,
+    AssetRecord,
+    LogEntry,
+    ObjectVersion,
+    Removal,
+    Status,
+    Verdict,
+    asset_id_of,
+    version_of,
+)
+from worker.domain.errors import (
+    AlreadyRecorded,
+    AssetMissing,
+    EngineError,
+    InputError,
+    MemoryPressure,
+    ObjectChanged,
+    ObjectMissing,
+    Postponed,
+    Rejected,
+    Superseded,
+)
+from worker.domain.image import Limits, Probe, Recipe
+from worker.domain.keys import asset_prefix, prefix_of, version_prefix
+from worker.domain.labels import Labels, from_metadata
+from worker.imaging import engine
+from worker.imaging.engine import ProcessedImage
+from worker.imaging.formats.sniff import identify, video_container
+from worker.imaging.probe import accept, probe
+from worker.imaging.rejections import check_bytes
+from worker.ports import Catalog, Events, ObjectStore, StoredObject
+from worker.services.commit import RenditionStore, after_commit, quarantine, timeline_entry
+from worker.services.messages import changes_in
+from worker.subprocesses import sandbox
+from worker.subprocesses.sandbox import SandboxLimits
+
+ORIGINAL_GONE = "original_gone"
+"""Verdict of an asset whose original somebody deleted."""
+SERVED = (Status.ACCEPTED, Status.REVIEW)
+RENAME = timedelta(minutes=10)
+"""Longest time between the two halves of a rename, a copy and a deletion."""
+RESERVE_SECONDS = 2.0
+"""Kept back for the response and for telling the queue."""
+_SNIFFED_BYTES = 65_536
+"""Of an original that is too large to fetch, this much is read to tell what it is."""
+_SECOND = len("2026-01-02T03:04:05")
+
+Engine: TypeAlias = Callable[[bytes, Recipe, Probe, str], ProcessedImage]
+"""Makes a picture; given what was already found out: the probe and the SHA-256."""
+
+
+class IngestOutcome(StrEnum):
+    """What became of one upload event."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    HEAVY = "heavy"
+    REVIEW = "review"
+    DUPLICATE = "duplicate"
+    """Exactly this upload is recorded already."""
+    STALE = "stale"
+    """A newer upload under the same key is recorded already."""
+    GONE = "gone"
+    """The original was deleted, before it was processed or since."""
+    ERASED = "erased"
+    """The original was deleted, and with it all that was made of it."""
+    UNCHANGED = "unchanged"
+    """Something was deleted that is not what the record is of."""
+    REPLACED = "replaced"
+    """The object was overwritten before it was processed; its own event follows or came first."""
+    IGNORED = "ignored"
+    """An event of a bucket that is not the intake."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the service is told once."""
+
+    recipe: Recipe
+    intake_bucket: str
+    delivery_bucket: str
+    quarantine_bucket: str
+    heavy_bytes: int
+    heavy_pixels: int
+    sandbox: SandboxLimits
+    upload_threads: int = 8
+    video: bool = True
+    """Videos wait for jobs; without it they are rejected."""
+    video_bytes: int = 20_000_000_000
+    """Most bytes of a video, inclusive."""
+
+
+# --- what was fetched, and what was decided -----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A message's change of one object."""
+
+    upload: ObjectVersion
+    """Of a deletion: names the object alone."""
+    asset: str
+    receives: int
+    """How often its message has been received."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoWork(Received):
+    """There is nothing to make; an earlier try may have died after its commit."""
+
+    outcome: IngestOutcome
+    known: AssetRecord | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deletion(Received):
+    """An object was deleted. It is looked at when its turn to commit comes."""
+
+    removal: Removal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download(Received):
+    """An upload with its bytes: all of them, or the first ones of what is too large here."""
+
+    data: bytes = field(repr=False)
+    labels: Labels
+    """From the metadata of the object."""
+
+
+Fetched: TypeAlias = NoWork | Deletion | Download
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """The renditions are made."""
+
+    of: Download
+    processed: ProcessedImage
+    renamed: AssetRecord | None
+    """An asset with identical bytes whose original was deleted a moment ago."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate:
+    """The renditions of identical bytes are to be copied."""
+
+    of: Download
+    duplicate: AssetRecord
+    renamed: AssetRecord | None
+    probe: Probe
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """No renditions: the upload is rejected, or waits for jobs."""
+
+    of: Download
+    status: Status
+    verdict: Verdict
+    probe: Probe | None = None
+
+
+Decision: TypeAlias = NoWork | Deletion | Encoded | Duplicate | Judged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestResult:
+    """What was done with one upload."""
+
+    outcome: IngestOutcome
+    asset: str
+    upload: ObjectVersion
+    record: AssetRecord | None = None
+    copied: bool = False
+    """Renditions were copied from identical bytes instead of made."""
+
+
+class Ingest:
+    """The use case. One instance serves many uploads, on several threads if wanted."""
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        catalog: Catalog,
+        events: Events,
+        policy: Policy,
+        process: Engine = engine.process,
+        erase: Callable[[str], object] | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Wire the service.
+
+        Args:
+            store: where originals and renditions lie.
+            catalog: what is remembered.
+            events: who is told.
+            policy: buckets, recipe, limits.
+            process: the engine; importable by name, because the sandbox runs it elsewhere.
+            erase: removes an asset whose original was deleted; None keeps it, as ``gone``.
+            now: the clock, for records only: nothing is ordered by it.
+        """
+        self._store = store
+        self._catalog = catalog
+        self._events = events
+        self._policy = policy
+        self._process = process
+        self._erase = erase
+        self._now = now
+        self._renditions = RenditionStore(
+            store, policy.delivery_bucket, threads=policy.upload_threads
+        )
+
+    def close(self) -> None:
+        """Wait for the threads."""
+        self._renditions.close()
+
+    # --- fetch ------------------------------------------------------------------------------
+
+    def fetch(self, change: ObjectVersion | Removal, *, receives: int = 1) -> Fetched:
+        """Read what is known and the original's bytes; nothing of a deletion.
+
+        Raises:
+            TransientError: a store does not answer.
+        """
+        upload = change if isinstance(change, ObjectVersion) else _named_by(change)
+        asset = asset_id_of(upload.bucket, upload.key)
+
+        def nothing(outcome: IngestOutcome, known: AssetRecord | None = None) -> NoWork:
+            return NoWork(
+                upload=upload, asset=asset, receives=receives, outcome=outcome, known=known
+            )
+
+        if upload.bucket != self._policy.intake_bucket:
+            return nothing(IngestOutcome.IGNORED)
+        if isinstance(change, Removal):
+            return Deletion(upload=upload, asset=asset, receives=receives, removal=change)
+        known = self._catalog.get(asset)
+        seen = self._seen(upload, known)
+        if seen is not None:
+            return nothing(seen, known)
+        whole = upload.size <= self._policy.heavy_bytes
+        try:
+            data, found = self._store.get(
+                upload.bucket,
+                upload.key,
+                version_id=upload.version_id,
+                etag=upload.etag or None,
+                first=None if whole else _SNIFFED_BYTES,
+            )
+        except ObjectMissing:
+            return nothing(IngestOutcome.GONE, known)
+        except ObjectChanged:
+            return nothing(IngestOutcome.REPLACED, known)
+        labels = from_metadata(found.metadata)
+        return Download(upload=upload, asset=asset, receives=receives, data=data, labels=labels)
+
+    def _seen(self, upload: ObjectVersion, known: AssetRecord | None) -> IngestOutcome | None:
+        if known is None or upload.newer_than(known.source.sequencer):
+            return None
+        if known.source.newer_than(upload.sequencer):
+            return IngestOutcome.STALE
+        if known.recipe_digest != self._policy.recipe.digest:
+            return None
+        return IngestOutcome.DUPLICATE
+
+    # --- render -----------------------------------------------------------------------------
+
+    def render(self, fetched: Fetched) -> Decision:
+        """Decide, and make the renditions if it comes to that.
+
+        From the second receive on the engine runs in a sandboxed child, because the first time
+        may have been ended by what the upload contains.
+
+        Raises:
+            TransientError: a store does not answer, or memory ran out.
+        """
+        if not isinstance(fetched, Download):
+            return fetched
+        try:
+            return self._decide(fetched)
+        except Rejected as rejection:
+            verdict = Verdict(code=rejection.code, message=rejection.message)
+            return Judged(of=fetched, status=Status.REJECTED, verdict=verdict)
+
+    def _decide(self, download: Download) -> Decision:
+        policy, data, size = self._policy, download.data, download.upload.size
+
+        def heavy(code: str, message: str, found: Probe | None = None) -> Judged:
+            verdict = Verdict(code=code, message=message)
+            return Judged(of=download, status=Status.HEAVY, verdict=verdict, probe=found)
+
+        if policy.video and video_container(data) is not None:
+            check_bytes(size, Limits(bytes=policy.video_bytes))
+            return heavy(VIDEO_CODE, str(identify(data)))
+        check_bytes(size, policy.recipe.limits)
+        if size > policy.heavy_bytes:
+            # What no job would accept either need not be sent to one.
+            accept(data, policy.recipe.formats)
+            return heavy("too_large", f"{size:,} bytes")
+        found = probe(data, policy.recipe.limits, formats=policy.recipe.formats)
+        pixels = found.pixels * (found.frames if found.animated else 1)
+        if pixels > policy.heavy_pixels:
+            return heavy("too_many_pixels", f"{pixels:,} pixels", found)
+        sha256 = hashlib.sha256(data).hexdigest()
+        same = self._catalog.by_content(sha256)
+        renamed = next((one for one in same if moved(one, download.upload, one.updated_at)), None)
+        duplicate = self._duplicate(same)
+        if duplicate is not None:
+            return Duplicate(
+                of=download, duplicate=duplicate, renamed=renamed, probe=found, sha256=sha256
+            )
+        processed = self._run(download, found, sha256)
+        return Encoded(of=download, processed=processed, renamed=renamed)
+
+    def _duplicate(self, same: Iterable[AssetRecord]) -> AssetRecord | None:
+        """An accepted asset with the same bytes and recipe, whose renditions can be copied."""
+        for candidate in same:
+            same_recipe = candidate.recipe_digest == self._policy.recipe.digest
+            if same_recipe and candidate.status is Status.ACCEPTED and candidate.renditions:
+                return candidate
+        return None
+
+    def _run(self, download: Download, found: Probe, sha256: str) -> ProcessedImage:
+        """The engine, in the sandbox where that is needed."""
+        data, recipe = download.data, self._policy.recipe
+        if download.receives > 1 or engine.needs_sandbox(data):
+            limits = self._policy.sandbox
+            made = sandbox.run(self._process, data, recipe, found, sha256, limits=limits)
+            # The child has decoded hostile bytes: its answer may be a lie, and names become keys.
+            promised = {spec.name for spec in recipe.renditions}
+            if not {one.name for one in made.renditions} <= promised:
+                raise EngineError("the sandboxed engine returned renditions nobody asked for")
+            return made
+        try:
+            return self._process(data, recipe, found, sha256)
+        except MemoryError:
+            # The next receive runs in the sandbox, which tells a hungry picture from a full host.
+            raise MemoryPressure("memory ran out while decoding") from None
+
+    # --- commit -----------------------------------------------------------------------------
+
+    def commit(self, decision: Decision) -> IngestResult:
+        """Store, record, tell.
+
+        Raises:
+            TransientError: a store does not answer; what was done so far does no harm.
+        """
+        match decision:
+            case NoWork():
+                if decision.receives > 1 and decision.known is not None:
+                    self._repeat(decision, decision.known)
+                return _result(decision, decision.outcome, decision.known)
+            case Deletion():
+                return self._deleted(decision)
+            case Judged():
+                record = self._record(decision.of, decision.status)
+                return self._judge(
+                    decision.of, replace(record, verdict=decision.verdict, probe=decision.probe)
+                )
+            case Encoded():
+                made = self._renditions.put_all(decision.processed, self._made(decision.of))
+                return self._serve(decision, made)
+            case Duplicate():
+                copied = self._renditions.copy_all(decision.duplicate, self._made(decision.of))
+                if copied is not None:
+                    return replace(self._serve(decision, copied), copied=True)
+                # The renditions of the duplicate have expired since: they are made anew.
+                processed = self._run(decision.of, decision.probe, decision.sha256)
+                return self.commit(
+                    Encoded(of=decision.of, processed=processed, renamed=decision.renamed)
+                )
+            case _:
+                assert_never(decision)
+
+    def _judge(self, download: Download, record: AssetRecord) -> IngestResult:
+        if record.status is Status.REJECTED and not quarantine(
+            self._store, self._policy.quarantine_bucket, record
+        ):
+            return _result(download, IngestOutcome.GONE)
+        return self._commit(download, record)
+
+    def _serve(self, decision: Encoded | Duplicate, record: AssetRecord) -> IngestResult:
+        done = self._commit(decision.of, record)
+        if decision.renamed is not None and done.record is not None:
+            self._adopt(decision.renamed, done.record)
+        return done
+
+    def _made(self, download: Download) -> AssetRecord:
+        approval = self._policy.recipe.approval
+        return self._record(download, Status.REVIEW if approval else Status.ACCEPTED)
+
+    def _record(self, download: Download, status: Status) -> AssetRecord:
+        recipe, upload, labels = self._policy.recipe, download.upload, download.labels
+        return AssetRecord(
+            asset=download.asset,
+            source=upload,
+            recipe=recipe.name,
+            recipe_digest=recipe.digest,
+            version=version_of(upload.etag, upload.sequencer, recipe.digest),
+            status=status,
+            owner=labels.owner,
+            tags=labels.tags,
+            attributes=labels.attributes,
+            updated_at=self._time(),
+        )
+
+    def _commit(self, download: Download, record: AssetRecord) -> IngestResult:
+        try:
+            entry = timeline_entry(record, ignored=download.labels.ignored)
+            committed = self._catalog.commit(record, entry)
+        except Superseded:
+            # Keys of this version are nobody else's, and it will never be served.
+            self._renditions.delete_all(record)
+            return _result(download, IngestOutcome.STALE)
+        except AlreadyRecorded:
+            # Another worker was faster, with the same result. If it had this very message it may
+            # have died after its commit, and nobody else will be told to finish it.
+            winner = self._catalog.get(record.asset) if download.receives > 1 else None
+            if winner is not None and winner.version == record.version:
+                self._after_commit(winner)
+            return _result(download, IngestOutcome.DUPLICATE)
+        self._after_commit(committed)
+        return self._look_again(download, committed)
+
+    def _repeat(self, found: NoWork, known: AssetRecord) -> None:
+        """Do what follows a commit for whoever may have died after it."""
+        if found.outcome is IngestOutcome.DUPLICATE:
+            self._after_commit(known)
+            self._look_again(found, known)
+        elif found.outcome is IngestOutcome.STALE:
+            # It may have been recorded, and replaced before what it had replaced was let go.
+            served = version_prefix(known)
+            self._renditions.expire(asset_prefix(known.asset), since=known.updated_at, but=served)
+
+    def _after_commit(self, record: AssetRecord) -> None:
+        """What follows a commit; repeated by a retry that finds the commit."""
+        if record.replaces and record.status is not Status.GONE:
+            replaced = prefix_of(record.asset, record.replaces)
+            self._renditions.expire(replaced, since=record.updated_at)
+        after_commit(self._store, self._events, record)
+
+    def _look_again(self, received: Received, record: AssetRecord) -> IngestResult:
+        """After a commit: whoever deleted the original meanwhile was told that there is no record.
+
+        A deletion before this look is seen here, and one after it finds the record.
+        """
+        if record.status is not Status.REJECTED and self._current(record.source) is None:
+            return self._original_gone(received, record)
+        return _result(received, IngestOutcome(record.status.value), record)
+
+    # --- deletions --------------------------------------------------------------------------
+
+    def _deleted(self, deletion: Deletion) -> IngestResult:
+        """What lies under the key now decides, not what the event says."""
+        removal = deletion.removal
+        known = self._catalog.get(deletion.asset)
+        if known is None or known.source.key != removal.key:
+            return _result(deletion, IngestOutcome.UNCHANGED)
+        current = self._current(deletion.upload)
+        older = removal.sequencer and known.source.newer_than(removal.sequencer)
+        if older or (current is None and known.status is Status.REJECTED):
+            # Another deletion followed; or what was rejected was removed here.
+            return _result(deletion, IngestOutcome.UNCHANGED, known)
+        if current is None:
+            return self._original_gone(deletion, known)
+        same = _is_version(current, known.source)
+        # What is newer than the record's upload has an event of its own.
+        later = current.modified[:_SECOND] > known.source.time[:_SECOND] > ""
+        recorded = same and known.status is not Status.GONE
+        if not removal.sequencer or (later and not same) or recorded:
+            return _result(deletion, IngestOutcome.UNCHANGED, known)
+        # An older version became current, or the marker of a deletion is gone: as if it were
+        # uploaded at this moment.
+        again = replace(
+            deletion.upload,
+            etag=current.etag,
+            size=current.size,
+            version_id=current.version_id,
+        )
+        return self.commit(self.render(self.fetch(again, receives=deletion.receives)))
+
+    def _original_gone(self, received: Received, known: AssetRecord) -> IngestResult:
+        """The original is gone: erase the asset, or say so in its record."""
+        removal = received.removal if isinstance(received, Deletion) else None
+        if known.status is not Status.GONE:
+            self._follow(replace(known, status=Status.GONE), removal)
+        if self._erase is not None:
+            with suppress(AssetMissing):
+                self._erase(known.asset)
+            return _result(received, IngestOutcome.ERASED, known)
+        if known.status is Status.GONE:
+            if received.receives > 1:
+                self._after_commit(known)
+            return _result(received, IngestOutcome.DUPLICATE, known)
+        how = "expired by a rule of the bucket" if removal and removal.expired else "deleted"
+        verdict = Verdict(code=ORIGINAL_GONE, message=f"the original was {how}")
+        gone = replace(known, status=Status.GONE, verdict=verdict, updated_at=self._time())
+        try:
+            committed = self._catalog.commit(gone, timeline_entry(gone))
+        except (Superseded, AlreadyRecorded):
+            return _result(received, IngestOutcome.STALE)
+        self._after_commit(committed)
+        return _result(received, IngestOutcome.GONE, committed)
+
+    def _follow(self, old: AssetRecord, removal: Removal | None) -> None:
+        """If the original was renamed, hand on what people have said of it."""
+        deleted = removal.time if removal is not None else old.updated_at
+        for new in self._catalog.by_content(old.metadata.sha256) if old.metadata else ():
+            if new.status in SERVED and moved(old, new.source, deleted):
+                self._adopt(old, new)
+
+    def _adopt(self, old: AssetRecord, new: AssetRecord) -> None:
+        """Give an asset the tags and attributes of the one that it was a moment ago."""
+        if new.owner not in ("", old.owner) or new.status not in SERVED:
+            return
+        attributes = {n: text for n, text in old.attributes.items() if n not in new.attributes}
+        # Together they may be too many, and somebody may be faster in removing it.
+        with suppress(InputError, AssetMissing):
+            self._catalog.update(new.asset, add_tags=old.tags, set_attributes=attributes)
+            detail = {"from": old.source.key, "asset": old.asset}
+            line = LogEntry(
+                time=self._time(), kind="renamed", detail=detail, id=f"{old.version}-renamed"
+            )
+            self._catalog.log(new.asset, line)
+
+    def _current(self, source: ObjectVersion) -> StoredObject | None:
+        try:
+            return self._store.head(source.bucket, source.key)
+        except ObjectMissing:
+            return None
+
+    def _time(self) -> str:
+        return self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def moved(old: AssetRecord, new: ObjectVersion, deleted: str) -> bool:
+    """Whether an original was renamed: its bytes came under another key, and then it was deleted.
+
+    Args:
+        old: of the asset whose original is gone.
+        new: of the same bytes.
+        deleted: when the original went, ISO 8601.
+    """
+    if old.status is not Status.GONE or old.source.bucket != new.bucket:
+        return False
+    try:
+        between = datetime.fromisoformat(deleted) - datetime.fromisoformat(new.time)
+    except (ValueError, TypeError):
+        return False
+    return old.source.key != new.key and timedelta(0) <= between <= RENAME
+
+
+def _named_by(removal: Removal) -> ObjectVersion:
+    return ObjectVersion(
+        bucket=removal.bucket,
+        key=removal.key,
+        etag="",
+        sequencer=removal.sequencer,
+        size=0,
+        version_id=removal.version_id,
+        time=removal.time,
+    )
+
+
+def _is_version(found: StoredObject, source: ObjectVersion) -> bool:
+    if found.version_id is not None and source.version_id is not None:
+        return found.version_id == source.version_id
+    return found.etag == source.etag
+
+
+def _result(
+    received: Received, outcome: IngestOutcome, record: AssetRecord | None = None
+) -> IngestResult:
+    return IngestResult(
+        outcome=outcome, asset=received.asset, upload=received.upload, record=record
+    )
+
+
+# --- a batch of messages ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One message as it was delivered."""
+
+    id: str
+    body: str
+    receives: int = 1
+
+
+class IngestPipeline:
+    """Handles the messages of one batch in order, with three steps at work at a time.
+
+    While one picture's renditions are stored, the next one is encoded and the one after that is
+    downloaded. Encoding stays on the caller's thread, whose memory is used again from picture to
+    picture; two others do the waiting. A context manager: leaving it waits for what is under way.
+
+    Knows nothing of Lambda or queues: it is given bodies and a clock. The entry point turns what it
+    raises into a partial batch response.
+    """
+
+    def __init__(
+        self,
+        ingest: Ingest,
+        deliveries: Sequence[Delivery],
+        *,
+        remaining: Callable[[], float] = lambda: float("inf"),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare a batch.
+
+        Args:
+            ingest: the service.
+            deliveries: in the order in which they will be handled.
+            remaining: seconds left in this invocation.
+            clock: seconds, monotonic.
+        """
+        self._ingest = ingest
+        self._order = {delivery.id: index for index, delivery in enumerate(deliveries)}
+        self._deliveries = tuple(deliveries)
+        self._remaining = remaining
+        self._clock = clock
+        self._slowest = 0.0
+        self._fetching = ThreadPoolExecutor(1, thread_name_prefix="fetch")
+        self._committing = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._fetches: dict[int, Future[list[Fetched]]] = {}
+        self._rendered: dict[int, list[Decision] | Exception] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._fetching.shutdown(cancel_futures=True)
+        self._committing.shutdown()
+
+    def handle(self, delivery_id: str) -> tuple[IngestResult, ...]:
+        """Do what a delivery asks for, and meanwhile render the one after it.
+
+        Raises:
+            Postponed: less time is left than the slowest picture so far has taken.
+            MalformedMessage: the body is no event of an object.
+            TransientError: a store does not answer.
+        """
+        index = self._order[delivery_id]
+        if not self._enough_time():
+            raise Postponed("not enough time is left for another picture")
+        self._render(index)
+        rendered = self._rendered.pop(index)
+        if isinstance(rendered, Exception):
+            raise rendered
+        committing = self._committing.submit(self._commit, rendered)
+        if index + 1 < len(self._deliveries) and self._enough_time():
+            self._render(index + 1)
+        return committing.result()
+
+    def _enough_time(self) -> bool:
+        return self._remaining() - RESERVE_SECONDS >= self._slowest
+
+    def _commit(self, decisions: list[Decision]) -> tuple[IngestResult, ...]:
+        return tuple(self._ingest.commit(one) for one in decisions)
+
+    def _render(self, index: int) -> None:
+        """Render a delivery unless that is done; what goes wrong is raised at its own turn."""
+        if index in self._rendered:
+            return
+        started = self._clock()
+        self._fetch(index)
+        self._fetch(index + 1)
+        try:
+            fetched = self._fetches.pop(index).result()
+            self._rendered[index] = [self._ingest.render(one) for one in fetched]
+        except Exception as error:  # noqa: BLE001 - belongs to another delivery than the caller's
+            self._rendered[index] = error
+        self._slowest = max(self._slowest, self._clock() - started)
+
+    def _fetch(self, index: int) -> None:
+        if index < len(self._deliveries) and index not in self._fetches:
+            self._fetches[index] = self._fetching.submit(self._read, self._deliveries[index])
+
+    def _read(self, delivery: Delivery) -> list[Fetched]:
+        return [
+            self._ingest.fetch(change, receives=delivery.receives)
+            for change in changes_in(delivery.body)
+        ]
