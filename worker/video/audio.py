@@ -310,12 +310,12 @@ def normalised_audio(
             did to the second.
     """
     form = {"sample_fmts": "fltp", "sample_rates": rate, "channel_layouts": layout}
-    steps: list[Filter] = [
+    filters: list[Filter] = [
         counted_from(start),
         ("atrim", {"start": 0}),
         ("aformat", form),
     ]
-    track = commands.filtered(commands.source(path)[str(stream)], steps)
+    track = commands.filtered(commands.source(path)[str(stream)], filters)
     raw: Options = {"f": _RAW, "c:a": "pcm_f32le", "map_metadata": -1, "map_chapters": -1}
     everywhere: Options = {"copyts": None, "max_error_rate": 1}
     arguments = commands.arguments(commands.output("pipe:1", [track], raw), everywhere=everywhere)

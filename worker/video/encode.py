@@ -228,7 +228,7 @@ def pictures(plan: TranscodePlan, chunk: Chunk, opened: Stream, *, filled: bool)
     """
     rate = plan.rate
     first = {"start_time": f"{float(Fraction(chunk.first) / rate):.9f}"} if filled else {}
-    steps: list[Filter] = [
+    filters: list[Filter] = [
         *_LAST_COUNTS,
         # On the grid: each picture at its nearest place, repeated until the next one.
         ("setpts", {"expr": _places(plan)}),
@@ -243,8 +243,8 @@ def pictures(plan: TranscodePlan, chunk: Chunk, opened: Stream, *, filled: bool)
         ("trim", {"start_pts": 0, "end_pts": chunk.frames}),
     ]
     largest = max((rung.width, rung.height) for rung in plan.rungs)
-    steps += colours.to_bt709(plan.colours, _scale(largest)[1])
-    upright = commands.filtered(opened[str(plan.stream)], [*steps, _SQUARE])
+    filters += colours.to_bt709(plan.colours, _scale(largest)[1])
+    upright = commands.filtered(opened[str(plan.stream)], [*filters, _SQUARE])
     return [
         commands.filtered(
             copy,
@@ -301,7 +301,7 @@ def outputs(
 
 
 def _encoder(plan: TranscodePlan, rung: Rung) -> dict[str, object]:
-    """Options of one step's encoder: closed groups of pictures, all of one length."""
+    """Options of one rung's encoder: closed groups of pictures, all of one length."""
     key = plan.key_frames
     options: dict[str, object] = {"g": key, "pix_fmt": "yuv420p", **colours.TAGS}
     # Segments of three times the key interval stay below 200 % of the average (the same

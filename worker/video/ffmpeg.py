@@ -149,7 +149,7 @@ def run(
         progress: told the seconds of media written so far, about twice a second (ffmpeg only).
         capture: return what it writes to standard output.
         program: ``ffmpeg`` or ``ffprobe``.
-        sink: gets standard output piece by piece instead; what it raises ends the program.
+        sink: gets standard output in chunks instead; what it raises ends the program.
         log: gets each line of standard error (at most 16 kB of each). Ask for more lines by
             ``-loglevel`` in the arguments.
         pipes: what it reads and writes as ``pipe:0`` and ``pipe:1`` beside another program.
@@ -582,7 +582,7 @@ class Decoded:
         """Packets and frames that came out wrong or not at all, about."""
 
     def take(self, data: bytes) -> None:
-        """More of the report; pieces may break anywhere."""
+        """More of the report; chunks may break anywhere."""
         *lines, rest = (self._line + data).split(b"\n")
         self._line = rest[:_TAIL_BYTES]
         for line in lines:

@@ -275,7 +275,7 @@ class Timeline:
     last: int = 0
     """Time stamp, in ticks, of the last picture."""
     entries: tuple[tuple[int, int], ...] | None = None
-    """Those of the keys where a part can begin, whatever comes before them; None is all."""
+    """Those of the keys where a chunk can begin, whatever comes before them; None is all."""
 
     @property
     def seconds(self) -> Fraction:
@@ -491,7 +491,7 @@ _FINE = 23.9
 """Frames a second; 24000/1001 is one of those."""
 SHOWN = Fraction(1, 60)
 """Seconds: a picture that lasts so long or longer is shown, a shorter one may be left out."""
-_ROUNDING = 0.001
+_STAMP_ERROR = 0.001
 """Seconds by which a container's time stamps are off: Matroska and FLV have milliseconds."""
 _SAME = 0.01
 """Rates that differ by less are the same, measured over a whole file."""
@@ -605,7 +605,7 @@ def choose_grid(times: PictureTimes, *, claimed: Fraction, most: float) -> Frame
     tolerance = _FINE_TOLERANCE if fast >= _FINE else _TOLERANCE
     own, even = _own_rate(times, claimed, tolerance)
     highest = Fraction(most).limit_denominator(1001)
-    briefest = max(float(SHOWN), 1 / most) - _ROUNDING
+    briefest = max(float(SHOWN), 1 / most) - _STAMP_ERROR
     kept = _raised(own, highest) if own < LEAST and own <= highest else lower(own, most)
     if even:
         grid = times.grid(kept, variable=False, thinned=kept < own)

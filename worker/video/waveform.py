@@ -161,7 +161,7 @@ class _CurveReader:
         self.samples = 0
 
     def take(self, data: bytes) -> None:
-        """More samples, 16 bits little-endian; pieces may break anywhere."""
+        """More samples, 16 bits little-endian; chunks may break anywhere."""
         data = self._bytes + data
         even = len(data) & ~1
         self._bytes = data[even:]

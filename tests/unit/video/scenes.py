@@ -1,4 +1,4 @@
-"""Films whose frames tell which they are, and frames that are good and bad pictures."""
+"""Videos whose frames tell which they are, and frames that are good and bad pictures."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.unit.video.films import make
 from tests.unit.video.jobs import context
+from tests.unit.video.samples import make
 from worker.video.frames import Frame, FrameSource, open_video
 
 STEP = 7
@@ -15,7 +15,7 @@ STEP = 7
 
 
 def counted(frames: int = 30, *, key: int = 10, rate: int = 10, filters: str = "null") -> bytes:
-    """A film whose frame N is of luma 20 + 7 N, with a key frame every so many frames."""
+    """A video whose frame N is of luma 20 + 7 N, with a key frame every so many frames."""
     source = f"nullsrc=size=64x48:rate={rate}:duration={frames / rate}"
     grey = f"geq=lum='20+{STEP}*N':cb=128:cr=128"
     return make(
@@ -32,8 +32,8 @@ def number(frame: Frame) -> int:
     return round((luma - 20) / STEP)
 
 
-def opened(data: bytes, folder: Path, name: str = "film.mp4") -> FrameSource:
-    """A film of these bytes."""
+def opened(data: bytes, folder: Path, name: str = "video.mp4") -> FrameSource:
+    """A video of these bytes."""
     path = folder / name
     path.write_bytes(data)
     return open_video(path, max_seconds=3600, context=context(folder))

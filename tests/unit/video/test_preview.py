@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from batch.operations.preview import run
-from tests.unit.video.films import H264, PICTURES, clip, make, needs_ffmpeg
 from tests.unit.video.jobs import context, work
+from tests.unit.video.samples import H264, PICTURES, clip, make, needs_ffmpeg
 from tests.unit.video.scenes import counted, number, opened
 from worker.domain.errors import LimitExceeded, Reason
 from worker.video.preview import Moments, collect, write_mp4, write_webp
@@ -22,7 +22,7 @@ pytestmark = needs_ffmpeg
 
 
 def gathered(data: bytes, folder: Path, **given: Any) -> Moments:
-    """The moments of a film."""
+    """The moments of a video."""
     settings = {"width": 64, "seconds": 1.0, "clips": 2, "frame_rate": 10.0} | given
     return collect(opened(data, folder), folder / "moments", context=context(folder), **settings)
 
@@ -38,8 +38,8 @@ def described(path: Path) -> dict[str, Any]:
     return report
 
 
-def test_moments_are_runs_of_the_film(tmp_path: Path) -> None:
-    """Two clips of half a second, each from its half of the film, in its order."""
+def test_moments_are_runs_of_the_video(tmp_path: Path) -> None:
+    """Two clips of half a second, each from its half of the video, in its order."""
     moments = gathered(counted(), tmp_path)
     shown = [number(frame) for frame in moments.all()]
     assert len(shown) == 10
@@ -49,15 +49,15 @@ def test_moments_are_runs_of_the_film(tmp_path: Path) -> None:
     assert len(moments.starts) == 2
 
 
-def test_a_short_film_is_shown_whole(tmp_path: Path) -> None:
-    """A film that is shorter than its preview would be is its preview."""
+def test_a_short_video_is_shown_whole(tmp_path: Path) -> None:
+    """A video that is shorter than its preview would be is its preview."""
     moments = gathered(counted(8), tmp_path, seconds=3.0, clips=3)
     assert [number(frame) for frame in moments.all()] == list(range(8))
     assert moments.starts == (0.0,)
 
 
 def test_one_frame(tmp_path: Path) -> None:
-    """A film of one picture has a still WebP and an MP4 of one frame."""
+    """A video of one picture has a still WebP and an MP4 of one frame."""
     moments = gathered(counted(1), tmp_path)
     assert moments.count == 1
     write_webp(moments, tmp_path / "a.webp", quality=70, most=50_000, context=context(tmp_path))
@@ -69,7 +69,7 @@ def test_one_frame(tmp_path: Path) -> None:
 
 def test_operation(tmp_path: Path) -> None:
     """A WebP that repeats for ever and a silent MP4 of the same frames, as long as asked for."""
-    source = tmp_path / "film.mp4"
+    source = tmp_path / "video.mp4"
     source.write_bytes(clip())
     job, outputs = work("preview", source, tmp_path, seconds=1.0, width=81, frame_rate=10.0)
     details = run(job)
@@ -151,7 +151,7 @@ def test_delays_do_not_drift(tmp_path: Path) -> None:
 
 
 def test_frames_are_counted_in_the_file(tmp_path: Path) -> None:
-    """Of a film that stands still for a while equal frames are one: the count is the file's."""
+    """Of a video that stands still for a while equal frames are one: the count is the file's."""
     half = "drawbox=color=red:t=fill:enable='gte(t,1)'"
     still = make("mp4", "-f", "lavfi", "-i", f"color=c=blue:s=64x48:r=25:d=2,{half}", *H264)
     made = write_webp(

@@ -1,4 +1,4 @@
-"""Time lines from packets, and cuts from time lines: pure arithmetic."""
+"""Timelines from packets, cuts from timelines, and the ladder: pure arithmetic."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from worker.domain.errors import DamagedInput, LimitExceeded, Reason
 from worker.video import timing
 from worker.video.ffmpeg import ProgramLimits
-from worker.video.plan import cut_timeline, share_out
-from worker.video.timing import Timeline
+from worker.video.plan import VideoCodec, choose_rungs, cut_timeline, kilobits, share_out
+from worker.video.timing import Timeline, lower, nearest_common
 from worker.video.tracks import VideoProbe, VideoTrack
 
 MILLISECOND = "1/1000"
@@ -63,7 +63,7 @@ def test_rounded_time_stamps_are_still_even(read) -> None:  # type: ignore[no-un
     assert (found.rate, found.frames, found.variable) == (Fraction(30000, 1001), 90, False)
 
 
-def test_a_varying_source_is_put_on_the_grid_of_its_fast_parts(read) -> None:  # type: ignore[no-untyped-def]
+def test_a_varying_source_is_put_on_the_grid_of_its_fast_chunks(read) -> None:  # type: ignore[no-untyped-def]
     """Pictures 20 ms apart for a while and 40 ms apart later make 50 frames a second."""
     packets = [*even(50, step=20), *even(25, step=40, start=1000)]
     found = read(packets, claimed=Fraction(75, 2))
@@ -187,7 +187,7 @@ def test_one_key_frame_means_few_cuts() -> None:
     assert cut.chunks[-1].first <= 4 * 300
 
 
-def test_a_short_rest_belongs_to_the_last_part() -> None:
+def test_a_short_rest_belongs_to_the_last_chunk() -> None:
     """No part is shorter than half a usual one, unless the video is."""
     for frames in (1, 99, 100, 301, 449, 451, 700):
         cut = cut_timeline(line(frames, [0]), segment_seconds=4, chunk_seconds=12)
@@ -195,7 +195,7 @@ def test_a_short_rest_belongs_to_the_last_part() -> None:
         assert len(cut.chunks) == 1 or cut.chunks[-1].frames > 100
 
 
-def test_no_part_begins_where_pictures_are_moved() -> None:
+def test_no_chunk_begins_where_pictures_are_moved() -> None:
     """Only at entries, where what comes before has no part in the place of a picture."""
     video = replace(line(2000, list(range(0, 2000, 50))), entries=((0, 0), (640, 640)))
     cut = cut_timeline(video, segment_seconds=4, chunk_seconds=12)
@@ -203,7 +203,7 @@ def test_no_part_begins_where_pictures_are_moved() -> None:
 
 
 @pytest.mark.parametrize("rest", range(1, 10))
-def test_no_part_has_only_a_few_frames(rest: int) -> None:
+def test_no_chunk_has_only_a_few_frames(rest: int) -> None:
     """An encoder does not make of them what it makes of others."""
     cut = cut_timeline(
         line(600 + rest, list(range(0, 600, 50))), segment_seconds=4, chunk_seconds=4
@@ -212,7 +212,7 @@ def test_no_part_has_only_a_few_frames(rest: int) -> None:
     assert min(chunk.frames for chunk in cut.chunks) >= 8
 
 
-def test_groups_have_every_part_once_and_about_as_much() -> None:
+def test_groups_have_every_chunk_once_and_about_as_much() -> None:
     """Children get runs of parts; some get nothing if there are more of them than parts."""
     parts = cut_timeline(
         line(6000, list(range(0, 6000, 50))), segment_seconds=4, chunk_seconds=12
@@ -222,3 +222,88 @@ def test_groups_have_every_part_once_and_about_as_much() -> None:
     assert {len(numbers) for numbers in shared} == {5}
     many = share_out(parts, 50)
     assert sorted(number for numbers in many for number in numbers) == list(range(20))
+
+
+# --- the ladder ----------------------------------------------------------------------------------
+
+HEIGHTS = (1080, 720, 480, 240)
+H264 = (VideoCodec.H264,)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ((3840, 2160), [(1920, 1080), (1280, 720), (854, 480), (426, 240)]),
+        ((1920, 1080), [(1920, 1080), (1280, 720), (854, 480), (426, 240)]),
+        ((1080, 1920), [(1080, 1920), (720, 1280), (480, 854), (240, 426)]),
+        ((1280, 720), [(1280, 720), (854, 480), (426, 240)]),
+        ((1366, 768), [(1280, 720), (854, 480), (426, 240)]),
+        ((1024, 576), [(1024, 576), (854, 480), (426, 240)]),
+        ((640, 360), [(640, 360), (426, 240)]),
+        ((320, 180), [(320, 180)]),
+        ((161, 91), [(160, 90)]),
+        ((1920, 800), [(1728, 720), (1152, 480), (576, 240)]),
+        ((3, 3), [(2, 2)]),
+        ((1, 400), [(2, 400)]),
+    ],
+)
+def test_sizes_follow_the_source(source: tuple[int, int], expected: list[tuple[int, int]]) -> None:
+    """Steps are even, keep the shape and are never larger than the source."""
+    rungs = choose_rungs(*source, heights=HEIGHTS, codecs=H264)
+    assert [(rung.width, rung.height) for rung in rungs] == expected
+
+
+def test_all_heights_above_the_source_leave_the_source() -> None:
+    """A source smaller than every listed step gets one of its own size."""
+    rungs = choose_rungs(200, 100, heights=(720, 480), codecs=H264)
+    assert [(rung.name, rung.width, rung.height) for rung in rungs] == [("100p", 200, 100)]
+
+
+def test_every_codec_has_every_rung() -> None:
+    """Further codecs repeat the sizes under names of their own."""
+    rungs = choose_rungs(
+        1280, 720, heights=(720, 240), codecs=(VideoCodec.H264, VideoCodec.HEVC, VideoCodec.AV1)
+    )
+    assert [rung.name for rung in rungs] == [
+        *("720p", "240p", "720p-hevc", "240p-hevc", "720p-av1", "240p-av1"),
+    ]
+
+
+def test_av1_leaves_out_what_its_encoder_refuses() -> None:
+    """There is no AV1 step with a side below 64 pixels."""
+    assert choose_rungs(80, 60, heights=(60,), codecs=(VideoCodec.AV1,)) == ()
+
+
+def test_rates_meet_the_published_table_and_grow_with_size() -> None:
+    """At a size of the table its rate comes out, between two sizes one between theirs."""
+    assert kilobits(1920 * 1080, VideoCodec.H264) == 7800
+    assert kilobits(1280 * 720, VideoCodec.HEVC) == 3400
+    assert kilobits(1280 * 720, VideoCodec.AV1) == 0
+    assert 1100 < kilobits(854 * 480, VideoCodec.H264) < 2000
+    assert 7800 < kilobits(3840 * 2160, VideoCodec.H264) < 40_000
+    assert kilobits(4, VideoCodec.H264) == 64
+
+
+@pytest.mark.parametrize(
+    ("rate", "most", "expected"),
+    [
+        (Fraction(25), 60, Fraction(25)),
+        (Fraction(60), 60, Fraction(60)),
+        (Fraction(120), 60, Fraction(60)),
+        (Fraction(240000, 1001), 60, Fraction(60000, 1001)),
+        (Fraction(50), 30, Fraction(25)),
+        (Fraction(90), 60, Fraction(45)),
+    ],
+)
+def test_a_rate_is_lowered_by_whole_divisors(
+    rate: Fraction, most: float, expected: Fraction
+) -> None:
+    """Every n-th picture is kept, so that movement stays even."""
+    assert lower(rate, most) == expected
+
+
+def test_measured_rates_become_usual_ones_where_they_are_near() -> None:
+    """Time stamps in milliseconds hide 30 and 24000/1001; 12.5 is nobody's rate and stays."""
+    assert nearest_common(30.3, tolerance=0.04) == 30
+    assert nearest_common(23.9761, tolerance=0.002) == Fraction(24000, 1001)
+    assert nearest_common(12.5, tolerance=0.002) == Fraction(25, 2)
