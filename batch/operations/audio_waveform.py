@@ -13,8 +13,8 @@ from worker.video.waveform import draw_png, draw_svg, read_curve
 
 def run(work: Work) -> Mapping[str, object]:
     """Read the default audio track once and draw it."""
-    colour, height = str(work.parameters["colour"]), int(str(work.parameters["height"]))
-    seconds = float(str(work.parameters["max_seconds"]))
+    colour, height = work.text("colour"), work.integer("height")
+    seconds = work.number("max_seconds")
     path = work.inputs[0]
     found = probe(path, VideoLimits(seconds=seconds), need_video=False, stop=work.stop)
     if not found.audio:
@@ -28,7 +28,7 @@ def run(work: Work) -> Mapping[str, object]:
     curve = read_curve(
         path,
         track,
-        points=int(str(work.parameters["points"])),
+        points=work.integer("points"),
         start=found.first_shown,
         seconds=found.duration,
         most_seconds=seconds,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from batch.pictures import integer, number
 from batch.work import Work
 from worker.codec import plain
 from worker.domain.image import Encoding, Format, Recipe, RenditionSpec
@@ -29,19 +28,16 @@ _LOOK = Recipe(
 
 def run(work: Work) -> Mapping[str, object]:
     """Look at candidates, write the best in every format, say why it is the best."""
-    width, quality = integer(work, "width"), integer(work, "quality")
-    video = open_video(
-        work.inputs[0], max_seconds=number(work, "max_seconds"), context=work.context
-    )
+    width, quality = work.integer("width"), work.integer("quality")
+    video = open_video(work.inputs[0], max_seconds=work.number("max_seconds"), context=work.context)
     found = choose(
         video,
-        candidates=integer(work, "candidates"),
+        candidates=work.integer("candidates"),
         size=video.inside(width, width * _TALLEST),
         context=work.context.within(0.05, 0.9),
     )
     picture = Picture([image(found.frame)])
-    names = work.parameters["formats"]
-    assert isinstance(names, tuple)
+    names = work.texts("formats")
     files: list[dict[str, object]] = []
     measured: object = None
     for name in dict.fromkeys(names):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from batch.pictures import integer, number
 from batch.work import Work
 from worker.video.frames import open_video
 from worker.video.preview import collect, write_mp4, write_webp
@@ -15,21 +14,18 @@ _COLLECTED = 0.6
 
 def run(work: Work) -> Mapping[str, object]:
     """Collect the moments once, write them in every format."""
-    video = open_video(
-        work.inputs[0], max_seconds=number(work, "max_seconds"), context=work.context
-    )
+    video = open_video(work.inputs[0], max_seconds=work.number("max_seconds"), context=work.context)
     moments = collect(
         video,
         work.scratch / "moments.rgb",
-        width=integer(work, "width"),
-        seconds=number(work, "seconds"),
-        clips=integer(work, "clips"),
-        frame_rate=number(work, "frame_rate"),
+        width=work.integer("width"),
+        seconds=work.number("seconds"),
+        clips=work.integer("clips"),
+        frame_rate=work.number("frame_rate"),
         context=work.context.within(0.05, _COLLECTED),
     )
-    quality, most = integer(work, "quality"), integer(work, "max_bytes")
-    names = work.parameters["formats"]
-    assert isinstance(names, tuple)
+    quality, most = work.integer("quality"), work.integer("max_bytes")
+    names = work.texts("formats")
     files: list[dict[str, object]] = []
     for kind in dict.fromkeys(names):
         start = _COLLECTED + (0.99 - _COLLECTED) * len(files) / len(names)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from batch.pictures import integer, number, text
 from batch.work import Work
 from worker.domain.image import Encoding, Format
 from worker.imaging.encode import Extras, Picture, encode
@@ -14,17 +13,15 @@ from worker.video.storyboard import Sheet, draw, plan, track
 
 def run(work: Work) -> Mapping[str, object]:
     """Store each sheet as it is full, and the track last, when all it names is there."""
-    kind, quality = Format(text(work, "format")), integer(work, "quality")
-    video = open_video(
-        work.inputs[0], max_seconds=number(work, "max_seconds"), context=work.context
-    )
+    kind, quality = Format(work.text("format")), work.integer("quality")
+    video = open_video(work.inputs[0], max_seconds=work.number("max_seconds"), context=work.context)
     grid = plan(
         video,
-        interval=number(work, "interval"),
-        width=integer(work, "width"),
-        columns=integer(work, "columns"),
-        rows=integer(work, "rows"),
-        most=integer(work, "frames"),
+        interval=work.number("interval"),
+        width=work.integer("width"),
+        columns=work.integer("columns"),
+        rows=work.integer("rows"),
+        most=work.integer("frames"),
     )
     sheets: list[dict[str, object]] = []
 

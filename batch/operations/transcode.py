@@ -12,7 +12,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 from batch.work import Outputs, Work
 from worker.domain.errors import ConfigurationError, ObjectMissing
@@ -45,7 +44,7 @@ def run_plan(work: Work) -> Mapping[str, object]:
     """Plan. Details: ``groups`` (children that have something to do), ``parts``, ``frames``,
     ``seconds``, ``plan`` (its digest)."""
     plan = _plan(work)
-    shared = plans.share_out(plan.chunks, int(cast("int", work.parameters["groups"])))
+    shared = plans.share_out(plan.chunks, work.integer("groups"))
     path = work.scratch / PLAN
     path.write_bytes(plans.dumps(plan))
     work.outputs.file(path, PLAN)
@@ -105,27 +104,18 @@ def run_assemble(work: Work) -> Mapping[str, object]:
 
 def _options(work: Work) -> TranscodeOptions:
     """The parameters of a job as the planner takes them."""
-    given = work.parameters
     return TranscodeOptions(
-        codecs=tuple(dict.fromkeys(VideoCodec(name) for name in _texts(given["codecs"]))),
-        heights=tuple(int(text) for text in _texts(given["heights"])),
-        segment_seconds=_number(given["segment_seconds"]),
+        codecs=tuple(dict.fromkeys(VideoCodec(name) for name in work.texts("codecs"))),
+        heights=tuple(int(text) for text in work.texts("heights")),
+        segment_seconds=work.number("segment_seconds"),
         chunk_seconds=CHUNK_SECONDS,
-        frame_rate=_number(given["frame_rate"]),
-        loudness=_number(given["loudness"]) if given["normalise"] else None,
-        preset=str(given["preset"]),
-        hls=bool(given["hls"]),
-        mp4=bool(given["mp4"]),
-        max_seconds=_number(given["max_seconds"]),
+        frame_rate=work.number("frame_rate"),
+        loudness=work.number("loudness") if work.flag("normalise") else None,
+        preset=work.text("preset"),
+        hls=work.flag("hls"),
+        mp4=work.flag("mp4"),
+        max_seconds=work.number("max_seconds"),
     )
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return cast("tuple[str, ...]", value)
-
-
-def _number(value: object) -> float:
-    return float(cast("float", value))
 
 
 def _plan(work: Work) -> TranscodePlan:

@@ -17,14 +17,15 @@ import json
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from worker.domain.errors import ConfigurationError, Reason, UnsupportedInput
+from worker.codec import build, plain
+from worker.domain.errors import ConfigurationError, EngineError, Reason, UnsupportedInput
 from worker.job_context import Stop
 from worker.video import colours
 from worker.video.colours import Colours
@@ -440,7 +441,7 @@ def make_plan(
 
 def dumps(plan: TranscodePlan) -> bytes:
     """The plan as JSON; the same plan is always the same bytes."""
-    return json.dumps(asdict(plan), default=str, sort_keys=True, indent=1).encode()
+    return json.dumps(plain(plan, defaults=True), sort_keys=True, indent=1).encode()
 
 
 def loads(data: bytes) -> TranscodePlan:
@@ -457,17 +458,8 @@ def loads(data: bytes) -> TranscodePlan:
                 "run transcode-plan again",
                 code="plan_unusable",
             )
-        rungs = (Rung(**{**item, "codec": VideoCodec(item["codec"])}) for item in found["rungs"])
-        values = {
-            **{name: Fraction(found[name]) for name in ("time_base", "rate", "slack")},
-            "colours": Colours(**found["colours"]),
-            "rungs": tuple(rungs),
-            "chunks": tuple(Chunk(**item) for item in found["chunks"]),
-            "audio": tuple(AudioSettings(**item) for item in found["audio"]),
-            "warnings": tuple(found["warnings"]),
-        }
-        return TranscodePlan(**{**found, **values})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return build(TranscodePlan, found)
+    except (EngineError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError("plan.json is not a plan", code="plan_unusable") from error
 
 
