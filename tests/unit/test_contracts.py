@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from batch.catalogue import KINDS
-from batch.exit_codes import exit_code as job_code
+from batch.runner import exit_code as job_code
 from batch.runner import main as run_job
 from tests.golden import Golden, png, shape
 from tests.unit.operations.test_operations import examples, stored
@@ -116,6 +116,16 @@ def test_a_plan_is_printed(
 
     whole = golden.read("plans")["photo.jpg"]["plans"]["default"]
     assert printed == {"source": str(path), "hash": whole.pop("hash"), "plan": whole}
+
+    steps = said(capsys, "plan", path, "--only", "thumbnail.webp", "--only", "large")["plan"][
+        "steps"
+    ]
+    assert [(step["name"], len(step["outputs"])) for step in steps] == [
+        ("thumbnail", 1),
+        ("large", 2),
+    ]
+    error = said(capsys, "plan", path, "--only", "huge", code=2)["error"]
+    assert error["code"] == "rendition_unknown"
 
 
 # --- manifests --------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
-from worker.domain.asset import AssetRecord, Event, StoredRendition, medium_of
-from worker.domain.image import Rendition
+from worker.domain.asset import AssetRecord, Event, medium_of
+from worker.domain.image import Rendition, StoredRendition
 
 
 def delivery_key(record: AssetRecord, name: str, extension: str) -> str:
@@ -74,16 +75,7 @@ def event_of(record: AssetRecord) -> Event:
 
 
 def stored(record: AssetRecord, rendition: Rendition) -> StoredRendition:
-    """Where and what a rendition will be once it is stored."""
-    return StoredRendition(
-        name=rendition.name,
-        format=rendition.format,
-        width=rendition.width,
-        height=rendition.height,
-        frames=rendition.frames,
-        bytes=len(rendition.data),
-        key=delivery_key(record, rendition.name, rendition.format.extension),
-        sha256=rendition.sha256,
-        duration_ms=rendition.duration_ms,
-        same_as=rendition.same_as,
-    )
+    """Where and what a rendition will be once it is stored. The catalog does not keep how it was
+    encoded: a record is paid by the kilobyte."""
+    key = delivery_key(record, rendition.name, rendition.format.extension)
+    return replace(rendition.stored_as(key), quality=None, ssim=None)

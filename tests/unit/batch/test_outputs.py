@@ -1,4 +1,4 @@
-"""Places: whole or not at all, under names that stay inside, with the right content types."""
+"""Output stores: whole files under safe names; results with types; checkpoints with digests."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from typing import Any
 
 import pytest
 
-from batch.addresses import S3Address, read_address
-from batch.outputs import JobOutputs, LocalOutputStore, OutputStore, S3OutputStore, content_type_of
-from tests.unit.batch.worlds import MemoryTransfers
+from batch.outputs import (
+    JobOutputs,
+    LocalOutputStore,
+    OutputStore,
+    S3OutputStore,
+    StoredCheckpoint,
+    content_type_of,
+)
+from tests.unit.batch.attempts import MemoryTransfers
 from tests.unit.fakes import MemoryStore
 from worker.atomic import STAGING_PREFIX, locked_staging
 from worker.domain.errors import EngineError, InputError, SafelightError, Stopped, StorageFull
@@ -126,13 +132,13 @@ def test_a_folder_that_another_job_removes_meanwhile_is_made_again(
 def test_a_folder_is_held_by_one_job_of_a_record_at_a_time(tmp_path: Path) -> None:
     """A second one is told; those of other records, as of an array, are not kept off."""
     one, other = LocalOutputStore(tmp_path / "place"), LocalOutputStore(tmp_path / "place")
-    with one.held("results/00000.result.json"):
-        with other.held("results/00001.result.json"):
+    with one.lock("results/00000.result.json"):
+        with other.lock("results/00001.result.json"):
             pass
-        with pytest.raises(InputError) as caught, other.held("results/00000.result.json"):
+        with pytest.raises(InputError) as caught, other.lock("results/00000.result.json"):
             pass
         assert caught.value.code == "output_busy"
-    with other.held("results/00000.result.json"):
+    with other.lock("results/00000.result.json"):
         pass
 
     assert list((tmp_path / "place").iterdir()) == []
@@ -144,7 +150,7 @@ def test_the_lock_of_a_killed_job_holds_nobody(tmp_path: Path) -> None:
     lock.parent.mkdir()
     lock.touch()
 
-    with LocalOutputStore(tmp_path).held("result.json"):
+    with LocalOutputStore(tmp_path).lock("result.json"):
         assert lock.is_file()
 
     assert list(tmp_path.iterdir()) == []
@@ -266,32 +272,104 @@ def test_s3_objects_have_type_and_cache_rules(made: Callable[[str, bytes], Path]
     assert record.cache_control == "no-cache"
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("s3://my-bucket/a/b.mp4", S3Address(bucket="my-bucket", key="a/b.mp4")),
-        ("s3://my-bucket", S3Address(bucket="my-bucket", key="")),
-        ("film.mp4", Path("film.mp4")),
-        ("file:///tmp/a%20b", Path("/tmp/a b")),
-        ("file:///tmp/a%ff", Path("/tmp/a\udcff")),
-        # A screen recording of macOS, an emoji with joiners, and what else people call files.
-        (
-            "s3://my-bucket/Recording at 9.41.00\u202fAM.mov",
-            S3Address(bucket="my-bucket", key="Recording at 9.41.00\u202fAM.mov"),
-        ),
-        ("\U0001f469\u200d\U0001f467.mp4", Path("\U0001f469\u200d\U0001f467.mp4")),
-        ("two\nlines %03d.mp4", Path("two\nlines %03d.mp4")),
-    ],
-)
-def test_addresses_are_read(text: str, expected: object) -> None:
-    """Paths, file URLs and S3 addresses."""
-    assert read_address(text) == expected
+# --- checkpoints ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "text", ["", "http://x/y", "s3:///key", "s3://B/key", "file://relative", "a\0b", "concat://x"]
-)
-def test_other_addresses_are_refused(text: str) -> None:
-    """No other scheme is ever opened."""
-    with pytest.raises(ValueError, match="must"):
-        read_address(text)
+DIGEST = "ab" * 32
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> LocalOutputStore:
+    """An empty folder."""
+    return LocalOutputStore(tmp_path / "place")
+
+
+def checkpoint(
+    folder: LocalOutputStore, tmp_path: Path, *, job: str = "transcode", digest: str = DIGEST
+) -> StoredCheckpoint:
+    """A checkpoint, as a new attempt opens it."""
+    return StoredCheckpoint(folder, job, digest, tmp_path / "fetched")
+
+
+def chunk(tmp_path: Path, data: bytes) -> Path:
+    """A finished chunk."""
+    path = tmp_path / "chunk"
+    path.write_bytes(data)
+    return path
+
+
+def test_a_later_attempt_finds_the_chunks(folder: LocalOutputStore, tmp_path: Path) -> None:
+    """Names are sorted, contents are what was put, a second put replaces."""
+    first = checkpoint(folder, tmp_path)
+    first.put("b/2.m4s", chunk(tmp_path, b"two"))
+    first.put("a.m4s", chunk(tmp_path, b"one"))
+    first.put("a.m4s", chunk(tmp_path, b"uno"))
+
+    second = checkpoint(folder, tmp_path)
+    found = second.get("a.m4s")
+
+    assert second.names() == ["a.m4s", "b/2.m4s"]
+    assert found is not None
+    assert found.read_bytes() == b"uno"
+    assert second.get("c") is None
+
+
+@pytest.mark.parametrize("damage", [b"onE", b"", b"one "])
+def test_a_damaged_chunk_is_none(folder: LocalOutputStore, tmp_path: Path, damage: bytes) -> None:
+    """A flipped, lost or added byte is noticed."""
+    kept = checkpoint(folder, tmp_path)
+    kept.put("a", chunk(tmp_path, b"one"))
+    (stored,) = (tmp_path / "place").rglob("pieces/a")
+    stored.write_bytes(damage)
+
+    assert kept.get("a") is None
+
+
+def test_a_chunk_without_its_note_does_not_count(folder: LocalOutputStore, tmp_path: Path) -> None:
+    """A put that was killed between the chunk and its note has not happened; nor the reverse."""
+    kept = checkpoint(folder, tmp_path)
+    kept.put("a", chunk(tmp_path, b"one"))
+    kept.put("b", chunk(tmp_path, b"two"))
+    next((tmp_path / "place").rglob("notes/a.json")).unlink()
+    next((tmp_path / "place").rglob("pieces/b")).unlink()
+
+    assert kept.names() == ["b"]
+    assert kept.get("a") is None
+    assert kept.get("b") is None
+
+
+def test_a_damaged_note_does_not_count(folder: LocalOutputStore, tmp_path: Path) -> None:
+    """Whatever is in a note, the worst is a chunk made again."""
+    kept = checkpoint(folder, tmp_path)
+    kept.put("a", chunk(tmp_path, b"one"))
+    next((tmp_path / "place").rglob("notes/a.json")).write_bytes(b"[1")
+
+    assert kept.get("a") is None
+
+
+def test_other_inputs_and_other_jobs_see_nothing(folder: LocalOutputStore, tmp_path: Path) -> None:
+    """The digest and the job's name part what one place holds."""
+    checkpoint(folder, tmp_path).put("a", chunk(tmp_path, b"one"))
+
+    assert checkpoint(folder, tmp_path, digest="cd" * 32).names() == []
+    assert checkpoint(folder, tmp_path, job="transcode-part-00001").get("a") is None
+
+
+def test_clearing_forgets_earlier_inputs_too(folder: LocalOutputStore, tmp_path: Path) -> None:
+    """After success nothing is left, not even folders; other jobs keep theirs."""
+    checkpoint(folder, tmp_path, digest="cd" * 32).put("old", chunk(tmp_path, b"0"))
+    checkpoint(folder, tmp_path, job="other").put("a", chunk(tmp_path, b"1"))
+    mine = checkpoint(folder, tmp_path)
+    mine.put("a", chunk(tmp_path, b"1"))
+
+    mine.clear()
+
+    assert mine.names() == []
+    left = tmp_path / "place" / ".checkpoint"
+    assert [path.name for path in left.iterdir()] == ["other"]
+
+
+def test_chunks_cannot_be_called_anything(folder: LocalOutputStore, tmp_path: Path) -> None:
+    """A name that climbs out is refused."""
+    with pytest.raises(EngineError):
+        checkpoint(folder, tmp_path).put("../../x", chunk(tmp_path, b""))

@@ -1,12 +1,13 @@
-"""Parameters: text to values, every mistake at once."""
+"""What a job is told: parameters and addresses, every mistake at once."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from batch.catalogue import kind
-from batch.kind import JobKind, Parameter
-from batch.parameters import pairs, read
+from batch.arguments import S3Address, read_address, read_parameters, split_pairs
+from batch.catalogue import JobKind, Parameter, kind
 from worker.domain.errors import ParameterError
 
 KIND = JobKind(
@@ -34,7 +35,7 @@ def test_values_have_their_types_and_defaults() -> None:
     """Each type is read; what is not given has its default, or is not there at all."""
     given = {"rate": "1e-1", "deep": "YES", "title": " a b ", "mode": "good", "codecs": "av1, h264"}
 
-    assert dict(read(KIND, given)) == {
+    assert dict(read_parameters(KIND, given)) == {
         "width": 640,
         "rate": 0.1,
         "deep": True,
@@ -81,7 +82,7 @@ def test_values_have_their_types_and_defaults() -> None:
 def test_wrong_values_are_refused(name: str, text: str) -> None:
     """Each is one problem with the parameter's name, and a message of one short line."""
     with pytest.raises(ParameterError) as caught:
-        read(KIND, {"title": "x", name: text})
+        read_parameters(KIND, {"title": "x", name: text})
 
     (problem,) = caught.value.problems
     assert problem.path == name
@@ -92,7 +93,7 @@ def test_wrong_values_are_refused(name: str, text: str) -> None:
 def test_all_mistakes_come_at_once() -> None:
     """Wrong, missing and unknown parameters are listed together; a near name is suggested."""
     with pytest.raises(ParameterError) as caught:
-        read(KIND, {"width": "x", "mode": "slow", "witdh": "3"})
+        read_parameters(KIND, {"width": "x", "mode": "slow", "witdh": "3"})
 
     problems = {problem.path: problem.message for problem in caught.value.problems}
     assert set(problems) == {"width", "mode", "title", "'witdh'"}
@@ -102,12 +103,12 @@ def test_all_mistakes_come_at_once() -> None:
 
 def test_the_command_line_is_split_at_the_first_equals_sign() -> None:
     """A value may have more of them, and may be empty."""
-    assert pairs(["a=b=c", "d="]) == ({"a": "b=c", "d": ""}, ())
+    assert split_pairs(["a=b=c", "d="]) == ({"a": "b=c", "d": ""}, ())
 
 
 def test_pairs_that_are_none_are_listed() -> None:
     """No ``=``, no name, and a name twice are three problems."""
-    read, problems = pairs(["a", "=b", "c=1", "c=2"])
+    read, problems = split_pairs(["a", "=b", "c=1", "c=2"])
 
     assert read == {"c": "1"}
     assert len(problems) == 3
@@ -115,7 +116,7 @@ def test_pairs_that_are_none_are_listed() -> None:
 
 def test_shares_may_repeat_in_a_list_without_choices() -> None:
     """A box can have one number twice."""
-    box = read(kind("background"), {"box": "0.1,0.1,0.5,0.5"})["box"]
+    box = read_parameters(kind("background"), {"box": "0.1,0.1,0.5,0.5"})["box"]
 
     assert box == ("0.1", "0.1", "0.5", "0.5")
 
@@ -139,7 +140,7 @@ def test_what_a_job_could_not_use_is_said_before_there_is_one(
 ) -> None:
     """Parts of lists, shapes of texts, and values that contradict each other."""
     with pytest.raises(ParameterError) as caught:
-        read(kind(name), given)
+        read_parameters(kind(name), given)
 
     assert [problem.path for problem in caught.value.problems] == [wrong]
 
@@ -156,4 +157,38 @@ def test_what_a_job_could_not_use_is_said_before_there_is_one(
 )
 def test_values_that_go_together_are_taken(name: str, given: dict[str, str]) -> None:
     """The edge of what is refused."""
-    assert set(given) <= set(read(kind(name), given))
+    assert set(given) <= set(read_parameters(kind(name), given))
+
+
+# --- addresses -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("s3://my-bucket/a/b.mp4", S3Address(bucket="my-bucket", key="a/b.mp4")),
+        ("s3://my-bucket", S3Address(bucket="my-bucket", key="")),
+        ("film.mp4", Path("film.mp4")),
+        ("file:///tmp/a%20b", Path("/tmp/a b")),
+        ("file:///tmp/a%ff", Path("/tmp/a\udcff")),
+        # A screen recording of macOS, an emoji with joiners, and what else people call files.
+        (
+            "s3://my-bucket/Recording at 9.41.00\u202fAM.mov",
+            S3Address(bucket="my-bucket", key="Recording at 9.41.00\u202fAM.mov"),
+        ),
+        ("\U0001f469\u200d\U0001f467.mp4", Path("\U0001f469\u200d\U0001f467.mp4")),
+        ("two\nlines %03d.mp4", Path("two\nlines %03d.mp4")),
+    ],
+)
+def test_addresses_are_read(text: str, expected: object) -> None:
+    """Paths, file URLs and S3 addresses."""
+    assert read_address(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "http://x/y", "s3:///key", "s3://B/key", "file://relative", "a\0b", "concat://x"]
+)
+def test_other_addresses_are_refused(text: str) -> None:
+    """No other scheme is ever opened."""
+    with pytest.raises(ValueError, match="must"):
+        read_address(text)

@@ -1,28 +1,26 @@
-"""A world for jobs: S3 in memory with its transfers, a catalog, and attempts in this process."""
+"""A services for jobs: S3 in memory with its transfers, a catalog, and attempts in this process."""
 
 from __future__ import annotations
 
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batch.addresses import S3Address, read_address
-from batch.arguments import read_order
-from batch.outputs import LocalOutputStore, OutputStore, S3OutputStore, Transfers
+from batch.arguments import read_arguments
+from batch.job_services import JobServices
 from batch.runner import perform
 from batch.work import Operation
 from tests.unit.fakes import MemoryCatalog, MemoryStore
 from worker.domain.asset import JobRecord
 from worker.domain.errors import ObjectChanged
 from worker.job_context import Stop
-from worker.ports import Catalog, ObjectStore
 
 
 class MemoryTransfers:
-    """``places.Transfers`` on a store in memory."""
+    """``outputs.Transfers`` on a store in memory."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -79,35 +77,13 @@ class JobsCatalog(MemoryCatalog):
         self.written.append(job)
 
 
-@dataclass
-class World:
-    """What ``batch.job_services`` offers, in memory."""
+class MemoryServices(JobServices):
+    """The services of a job, in memory."""
 
-    memory: MemoryStore = field(default_factory=MemoryStore)
-    assets: JobsCatalog = field(default_factory=JobsCatalog)
-
-    @property
-    def store(self) -> ObjectStore:
-        """Objects."""
-        return self.memory
-
-    @property
-    def transfers(self) -> Transfers:
-        """Large objects."""
-        return MemoryTransfers(self.memory)
-
-    def catalog(self, table: str) -> Catalog:
-        """The catalog."""
-        return self.assets
-
-    def place(self, output: str, *, immutable: bool, stop: Stop) -> OutputStore:
-        """Like ``AwsCloud.place``."""
-        address = read_address(output)
-        if isinstance(address, S3Address):
-            return S3OutputStore(
-                address.bucket, address.key, store=self.store, transfers=self.transfers, stop=stop
-            )
-        return LocalOutputStore(address)
+    def __init__(self) -> None:
+        """Start empty."""
+        self.memory, self.assets = MemoryStore(), JobsCatalog()
+        super().__init__(self.memory, MemoryTransfers(self.memory), self.assets)
 
 
 @dataclass(frozen=True)
@@ -125,12 +101,17 @@ class Ended:
 def attempt(
     *arguments: str,
     operation: Operation | None = None,
-    world: World | None = None,
+    services: MemoryServices | None = None,
     stop: Stop | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Ended:
     """Run one attempt in this process."""
     log = io.StringIO()
-    order = read_order(arguments, environment or {})
-    code = perform(order, world=world or World(), stop=stop or Stop(), log=log, operation=operation)
+    code = perform(
+        read_arguments(arguments, environment or {}),
+        services=services or MemoryServices(),
+        stop=stop or Stop(),
+        log=log,
+        operation=operation,
+    )
     return Ended(code, [json.loads(line) for line in log.getvalue().splitlines()])

@@ -10,10 +10,10 @@ import numpy
 import pytest
 from PIL import Image
 
-from batch.operations import batch_process
-from batch.operations.batch_process import grouped, placed, share
+from batch.operations import library as operation
+from batch.operations.library import grouped, placed, share
 from batch.work import ListedFile
-from tests.unit.batch.worlds import World, attempt
+from tests.unit.batch.attempts import MemoryServices, attempt
 from worker.job_context import Stop
 from worker.services.process_files.pool import Pool
 
@@ -192,8 +192,8 @@ def test_pictures_called_like_our_records_are_pictures(tmp_path: Path, recipe: s
 
 def test_groups_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """By number and by bytes; a picture larger than a group is one by itself."""
-    monkeypatch.setattr(batch_process, "GROUP_PICTURES", 3)
-    monkeypatch.setattr(batch_process, "GROUP_BYTES", 100)
+    monkeypatch.setattr(operation, "GROUP_PICTURES", 3)
+    monkeypatch.setattr(operation, "GROUP_BYTES", 100)
     sizes = [10, 10, 10, 10, 500, 60, 60]
     items = placed([found(f"{n}", size=size) for n, size in enumerate(sizes)])
 
@@ -206,19 +206,19 @@ def test_one_oversize_picture_needs_raised_limits(tmp_path: Path, recipe: str) -
     """Alone it is the job's verdict; with raised limits its renditions lie at the top."""
     small = tmp_path / "strict.toml"
     small.write_text(SMALL + "\n[limits]\npixels = 500\n")
-    world = World()
-    world.memory.upload("intake", "big.png", picture(tmp_path / "big.png").read_bytes())
+    services = MemoryServices()
+    services.memory.upload("intake", "big.png", picture(tmp_path / "big.png").read_bytes())
     line = ["batch-process", "--input", "s3://intake/big.png", "--output", "s3://delivery/a/"]
     line += ["--param", f"recipe={small}", "--scratch", str(tmp_path / "disk")]
 
-    refused = attempt(*line, world=world)
-    verdict = json.loads(world.store.get("delivery", "a/rejected.json")[0])
-    taken = attempt(*line, "--param", "max_pixels=100000", world=world)
+    refused = attempt(*line, services=services)
+    verdict = json.loads(services.store.get("delivery", "a/rejected.json")[0])
+    taken = attempt(*line, "--param", "max_pixels=100000", services=services)
 
     assert (refused.code, verdict["code"]) == (65, "too_many_pixels")
     assert taken.code == 0
-    assert world.memory.keys("delivery") == {"a/tiny.webp", "a/manifest.json", "a/result.json"}
-    (entry,) = json.loads(world.store.get("delivery", "a/manifest.json")[0])["pictures"]
+    assert services.memory.keys("delivery") == {"a/tiny.webp", "a/manifest.json", "a/result.json"}
+    (entry,) = json.loads(services.store.get("delivery", "a/manifest.json")[0])["pictures"]
     assert entry["renditions"][0]["path"] == "tiny.webp"
     assert list((tmp_path / "disk").iterdir()) == []
 
@@ -227,13 +227,13 @@ def test_a_picture_over_the_byte_limit_is_not_even_fetched(
     tmp_path: Path, recipe: str, library: Path
 ) -> None:
     """The limit is checked against the listing."""
-    world = World()
-    world.memory.upload("intake", "p/huge.jpg", b"x" * 5000)
-    world.memory.upload("intake", "p/folder/", b"")
+    services = MemoryServices()
+    services.memory.upload("intake", "p/huge.jpg", b"x" * 5000)
+    services.memory.upload("intake", "p/folder/", b"")
     ended = attempt(
         *("batch-process", "--input", "s3://intake/p/", "--output", str(tmp_path / "out")),
         *("--param", recipe, "--param", "max_bytes=4999"),
-        world=world,
+        services=services,
     )
 
     entries = manifest(tmp_path / "out" / "manifest.json")

@@ -6,17 +6,16 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from batch import operations
+from batch.arguments import read_parameters, value_of
 from batch.catalogue import EXIT_AGAIN, EXIT_BAD_INPUT, EXIT_STOPPED, KINDS, RETRY, JobKind, kind
 from batch.inputs import required_bytes
-from batch.parameters import read, value_of
 from batch.work import ListedFile
-from worker.domain.errors import EngineError, ProblemsError
+from worker.domain.errors import ProblemsError
 
 ROOT = Path(__file__).parents[3]
 NAMES = {
@@ -35,17 +34,13 @@ def test_every_kind_is_there() -> None:
 
 @every_kind
 def test_a_kind_has_an_operation(kind: JobKind) -> None:
-    """Each kind has a module with a ``run``; it is found by the kind's name."""
-    assert find_spec(operations.module_of(kind.name)), f"{kind.name} has no operation"
+    """The function that the table of operations names for a kind can be called."""
     assert callable(operations.find(kind.name))
 
 
 def test_every_operation_is_a_kind() -> None:
-    """A module among the operations is named like a kind, or begins with ``_``."""
-    folder = ROOT / "batch" / "operations"
-    files = {path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")}
-
-    assert files <= {name.replace("-", "_") for name in NAMES}
+    """The table of operations names no kind that the catalogue lacks."""
+    assert set(operations.OPERATIONS) == set(KINDS)
 
 
 def test_every_kind_has_one_line_in_the_documentation() -> None:
@@ -95,7 +90,7 @@ def test_names_of_parameters_are_unique(kind: JobKind) -> None:
 def test_a_kind_runs_without_parameters_or_says_what_it_needs(kind: JobKind) -> None:
     """Defaults alone are valid wherever nothing is required."""
     if not any(parameter.required for parameter in kind.parameters):
-        assert dict(read(kind, {})) is not None
+        assert dict(read_parameters(kind, {})) is not None
 
 
 def test_batch_takes_the_rules_of_retries() -> None:
@@ -127,19 +122,11 @@ def test_an_unknown_kind_lists_the_known_ones() -> None:
     assert caught.value.problems[0].path == "kind"
 
 
-def test_a_missing_operation_is_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installation without a kind's module fails with a code, not with an ImportError."""
-    monkeypatch.setattr(operations, "find_spec", lambda _: None)
-
-    with pytest.raises(EngineError, match="poster"):
-        operations.find("poster")
-
-
 def test_the_catalogue_needs_no_dependency() -> None:
     """It can be read by a Python without any of ours: the Pulumi program's."""
     code = (
-        "import sys; import batch.catalogue, batch.parameters; "
-        "extra = {'numpy', 'boto3', 'pyvips', 'cattrs', 'click', 'PIL'} & set(sys.modules); "
+        "import sys; import batch.catalogue, batch.arguments; "
+        "extra = {'numpy', 'boto3', 'pyvips', 'click', 'PIL'} & set(sys.modules); "
         "sys.exit(str(sorted(extra)) if extra else 0)"
     )
     done = subprocess.run(
