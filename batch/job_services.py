@@ -49,7 +49,7 @@ class JobServices:
     @cached_property
     def transfers(self) -> Transfers:
         """Large objects to and from files."""
-        from worker.adapters.aws.transfers import S3Transfers
+        from worker.adapters.aws.s3 import S3Transfers
 
         return S3Transfers(self._clients)
 

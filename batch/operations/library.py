@@ -33,12 +33,17 @@ from worker.domain.errors import (
 )
 from worker.domain.image import Limits, Recipe
 from worker.job_context import Stop
-from worker.services.process_files import engine
-from worker.services.process_files.engine import Confinement
-from worker.services.process_files.manifest import Cause, plain
-from worker.services.process_files.names import slug
-from worker.services.process_files.one_file import FileOutcome, FileTask, Setup, too_large
-from worker.services.process_files.pool import Pool
+from worker.services.process_files.inputs import slug
+from worker.services.process_files.output_folder import Cause, plain
+from worker.services.process_files.pool import (
+    FileOutcome,
+    FileTask,
+    Pool,
+    Setup,
+    real_engine,
+    too_large,
+)
+from worker.subprocesses.sandbox import SandboxLimits
 
 GROUP_PICTURES = 64
 GROUP_BYTES = 2**30
@@ -82,7 +87,7 @@ class _BatchProcess:
         given = recipes.load(str(work.parameters["recipe"]))
         self._recipe = _raised(given, work.parameters)
         # What is larger than usual never meets a process that has no limit of memory.
-        self._wary = self._recipe.limits != given.limits
+        self._needs_sandbox = self._recipe.limits != given.limits
         self._entries: dict[str, dict[str, Any]] = {}
         self._groups = 0
 
@@ -115,29 +120,29 @@ class _BatchProcess:
         work.stop.check()
 
     def _go_through(self, group: Sequence[_Picture], total: int) -> None:
-        aside = self._work.scratch / "aside"
-        aside.mkdir()
+        staging = self._work.scratch / "staging"
+        staging.mkdir()
         paths: dict[int, Path] = {}
         try:
-            jobs = list(self._fetched(group, paths, aside))
+            jobs = list(self._fetched(group, paths, staging))
             with contextlib.closing(self._outcomes(jobs)) as outcomes:
                 for outcome in outcomes:
                     if outcome.failure is not None:
                         raise outcome.failure
                     picture = group[outcome.number]
-                    folder = aside / str(outcome.number)
+                    folder = staging / str(outcome.number)
                     if outcome.cause is None:
                         self._work.outputs.tree(folder, picture.folder)
                     shutil.rmtree(folder, ignore_errors=True)
                     self._settle(picture, outcome)
                     self._told(total)
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(staging, ignore_errors=True)
             for path in paths.values():
                 self._inventory.release(path)
 
     def _fetched(
-        self, group: Sequence[_Picture], paths: dict[int, Path], aside: Path
+        self, group: Sequence[_Picture], paths: dict[int, Path], staging: Path
     ) -> Iterator[FileTask]:
         for number, picture in enumerate(group):
             size, limit = picture.found.bytes, self._recipe.limits.bytes
@@ -154,17 +159,17 @@ class _BatchProcess:
                 number=number,
                 path=paths[number],
                 name=picture.folder,
-                aside=aside / str(number),
-                confined=self._wary,
+                staging=staging / str(number),
+                sandboxed=self._needs_sandbox,
             )
 
     def _outcomes(self, jobs: Sequence[FileTask]) -> Generator[FileOutcome]:
         work = self._work
         seconds = float(str(work.parameters["seconds"]))
         setup = Setup(
-            engine=engine.real(),
+            engine=real_engine(),
             recipe=self._recipe,
-            confinement=Confinement(
+            limits=SandboxLimits(
                 wall_seconds=seconds,
                 cpu_seconds=2 * seconds,
                 memory_bytes=int(str(work.parameters["memory_mib"])) * 2**20,
@@ -173,7 +178,7 @@ class _BatchProcess:
         stop = Stop()
         take_back = work.stop.add_callback(stop.request)
         try:
-            size = 1 if self._wary else work.threads
+            size = 1 if self._needs_sandbox else work.threads
             yield from Pool(setup, size=size).run(jobs, stop=stop)
         finally:
             take_back()
@@ -218,7 +223,7 @@ class _BatchProcess:
         manifest = work.scratch / "manifest.json"
         content = {
             "recipe": {"name": used.name, "version": used.version, "digest": used.digest},
-            "engine": engine.real().version,
+            "engine": real_engine().version,
             "pictures": list(entries),
         }
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -11,13 +11,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 from worker.domain.errors import PoisonInput, Reason, UnsupportedInput
 from worker.domain.image import (
-    Dropped,
     Encoding,
     Format,
     Measures,
@@ -28,7 +27,8 @@ from worker.domain.image import (
     RenditionSpec,
     Tags,
 )
-from worker.services.process_files.engine import Confinement, Engine, Planned, Result
+from worker.services.process_files.pool import Engine
+from worker.subprocesses.sandbox import SandboxLimits
 
 RECIPE = Recipe(
     name="test",
@@ -52,24 +52,6 @@ MEASURES = Measures(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FakePlan:
-    """A plan with nothing but a hash."""
-
-    hash: str = "0123456789abcdef"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FakeProcessed:
-    """What the fake engine makes."""
-
-    probe: Probe
-    plan: Planned
-    metadata: Metadata
-    renditions: tuple[Rendition, ...]
-    dropped: tuple[Dropped, ...] = ()
-
-
 def rendition(data: bytes) -> Rendition:
     """A rendition whose bytes are given."""
     return Rendition(
@@ -84,7 +66,7 @@ def rendition(data: bytes) -> Rendition:
     )
 
 
-def process(data: bytes, recipe: Recipe) -> FakeProcessed:
+def process(data: bytes, recipe: Recipe) -> Any:
     """Do what the file says: reject, crash, hang, exhaust, fail; anything else is a picture."""
     word = data.split(b" ", maxsplit=1)[0]
     if word == b"reject":
@@ -102,13 +84,14 @@ def process(data: bytes, recipe: Recipe) -> FakeProcessed:
         if not marker.exists():
             marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-    return FakeProcessed(
+    return SimpleNamespace(  # as a ProcessedImage, whose module starts libvips
         probe=PROBE,
-        plan=FakePlan(),
+        plan=SimpleNamespace(hash="0123456789abcdef"),
         metadata=Metadata(
             sha256=hashlib.sha256(data).hexdigest(), icc=None, tags=Tags(), measures=MEASURES
         ),
         renditions=(rendition(b"made of " + data),),
+        dropped=(),
     )
 
 
@@ -117,7 +100,7 @@ def describe(data: bytes) -> Probe:
     return PROBE
 
 
-def confine(function: Callable[..., Result], *args: object, limits: Confinement) -> Result:
+def run_sandboxed(function: Callable[..., Any], *args: object, limits: SandboxLimits) -> Any:
     """A sandbox that finds every crash, hang and exhaustion by the file's first word."""
     data = args[0]
     assert isinstance(data, bytes)
@@ -132,9 +115,7 @@ def confine(function: Callable[..., Result], *args: object, limits: Confinement)
     return function(*args)
 
 
-def confine_and_die(
-    function: Callable[..., Result], *args: object, limits: Confinement
-) -> NoReturn:
+def die(function: Callable[..., Any], *args: object, limits: SandboxLimits) -> NoReturn:
     """A sandbox that takes its own process down."""
     os._exit(1)
 
@@ -148,11 +129,15 @@ def write_full(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def trusting(data: bytes) -> bool:
-    """Nothing needs to be confined from the first try on."""
+def trusts(data: bytes) -> bool:
+    """Nothing needs the sandbox from the first try on."""
     return False
 
 
 ENGINE = Engine(
-    process=process, describe=describe, confine=confine, version="fake 1", wary=trusting
+    process=process,
+    describe=describe,
+    needs_sandbox=trusts,
+    version="fake 1",
+    run_sandboxed=run_sandboxed,
 )

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from worker.adapters.aws.dynamodb.cursors import Cursors, check_limit, now, place, stamp
-from worker.adapters.aws.object_rules import encode_metadata, readable_key, writable_key
+from worker.adapters.aws.dynamodb.catalog import Cursors, check_limit
+from worker.adapters.aws.dynamodb.schema import now, place, stamp
+from worker.adapters.aws.s3 import encode_metadata, readable_key, writable_key
 from worker.adapters.catalog_rules import (
     MAX_SAME_CONTENT,
     MAX_SIMILAR,

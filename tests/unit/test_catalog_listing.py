@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.adapters.aws.dynamodb.cursors import Cursors, place, stamp
+from worker.adapters.aws.dynamodb.catalog import Cursors
+from worker.adapters.aws.dynamodb.schema import place, stamp
 from worker.domain.errors import EngineError, InputError
 
 TIMES = st.datetimes(timezones=st.timezones())

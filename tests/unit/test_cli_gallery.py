@@ -12,8 +12,9 @@ import pytest
 
 from tests.unit.cli_engines import MEASURES, PROBE
 from worker.domain.image import Dropped, Format, Metadata, Tags
-from worker.services.process_files import gallery, manifest, wording
-from worker.services.process_files.manifest import (
+from worker.services.process_files import gallery, output_folder, wording
+from worker.services.process_files.gallery import loaded_by_phone
+from worker.services.process_files.output_folder import (
     Cause,
     Entry,
     FileStatus,
@@ -21,7 +22,6 @@ from worker.services.process_files.manifest import (
     RecipeUsed,
     WrittenRendition,
 )
-from worker.services.process_files.served import loaded_by_phone
 
 HOSTILE = "in/\"><script>alert(1)</script>'\n日本 %2e?#.jpg"
 
@@ -275,13 +275,13 @@ def test_page_of_nothing() -> None:
 def test_manifest_round_trip() -> None:
     """A record read back from its JSON is the record."""
     for entry in (ACCEPTED, REJECTED):
-        assert manifest.entry_from(manifest.plain(entry)) == entry
+        assert output_folder.entry_from(output_folder.plain(entry)) == entry
 
 
 @pytest.mark.parametrize("broken", [None, [], {}, {"source": 3}, {"source": "a", "input": {}}])
 def test_foreign_record_is_not_believed(broken: object) -> None:
     """What is not a record of this version is no record, and no error."""
-    assert manifest.entry_from(broken) is None
+    assert output_folder.entry_from(broken) is None
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ class Setting:
         self.outputs = folder / "outputs.json"
         self.outputs.write_text(json.dumps({"environment": _settings()}))
         self.record: AssetRecord = world.record("uploads/a.jpg")
-        self.film: AssetRecord = world.record("uploads/film.mp4", Status.HEAVY, code="video")
+        self.film: AssetRecord = world.record("uploads/film.mp4", Status.PROCESSING, code="video")
         request = JobRequest(name="job", kind="poster", inputs=("f",), output="o")
         self.job = world.jobs.submit(request)
         self.dead = "http://127.0.0.1:9/1/dead.fifo"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.services.process_files import names
+from worker.services.process_files import inputs
 
 
 def free(_name: str) -> bool:
@@ -19,7 +19,7 @@ def free(_name: str) -> bool:
 
 def assign(*paths: str) -> dict[str, str]:
     """Names for paths that are their own identities, in an empty folder."""
-    return names.assign([(path, path) for path in paths], known={}, occupied=free)
+    return inputs.folder_names([(path, path) for path in paths], known={}, occupied=free)
 
 
 @pytest.mark.parametrize(
@@ -38,13 +38,13 @@ def assign(*paths: str) -> dict[str, str]:
 )
 def test_slug(stem: str, expected: str) -> None:
     """A stem keeps its letters and digits and loses what a path or URL could trip over."""
-    assert names.slug(stem) == expected
+    assert inputs.slug(stem) == expected
 
 
 @given(st.text())
 def test_slug_is_always_a_name(stem: str) -> None:
     """Whatever a file is called, its folder has a plain name."""
-    assert names.NAME.fullmatch(names.slug(stem))
+    assert inputs.NAME.fullmatch(inputs.slug(stem))
 
 
 def test_lone_stem_is_its_own_name() -> None:
@@ -73,7 +73,7 @@ def test_names_are_never_shared(paths: list[str]) -> None:
 
 def test_known_source_keeps_its_name() -> None:
     """A name given in an earlier run stays, and a newcomer of the same stem gets a hash."""
-    result = names.assign(
+    result = inputs.folder_names(
         [("a/photo.jpg", "a/photo.jpg"), ("b/photo.jpg", "b/photo.jpg")],
         known={"a/photo.jpg": "photo"},
         occupied=free,
@@ -84,7 +84,7 @@ def test_known_source_keeps_its_name() -> None:
 
 def test_folder_of_somebody_else_is_left_alone() -> None:
     """A name that the output folder already holds is not given."""
-    result = names.assign(
+    result = inputs.folder_names(
         [("photo.jpg", "photo.jpg")], known={}, occupied=lambda name: name == "photo"
     )
     assert PurePath(result["photo.jpg"]).name.startswith("photo-")

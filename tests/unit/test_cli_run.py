@@ -14,10 +14,10 @@ from tests.unit import cli_engines as fakes
 from worker.domain.errors import InputError, StorageFull
 from worker.domain.image import Limits
 from worker.job_context import Stop
-from worker.services.process_files import engine
-from worker.services.process_files.engine import Confinement, Engine
-from worker.services.process_files.manifest import Entry
+from worker.services.process_files.output_folder import Entry
+from worker.services.process_files.pool import LIMITS, Engine
 from worker.services.process_files.run import RunOptions, RunReport, process_files
+from worker.subprocesses import sandbox
 
 
 class Recorder:
@@ -227,7 +227,7 @@ def test_earlier_results_stay_listed(bench: Bench, tmp_path: Path) -> None:
 def test_poison_does_not_hurt_its_neighbours(bench: Bench, content: str, code: str) -> None:
     """A picture that kills, hangs or exhausts its process is rejected; all others are made."""
     bench.put(a="picture", b=content, c="picture", d="picture")
-    report = bench.run(confinement=Confinement(wall_seconds=1.0))
+    report = bench.run(limits=replace(LIMITS, wall_seconds=1.0))
     assert (report.accepted, report.rejected) == (3, 1)
     assert bench.manifest()["b"]["reason"]["code"] == code
     assert bench.files() == PAGES | {f"{name}/small.jpg" for name in "acd"}
@@ -242,7 +242,7 @@ def test_second_try_may_succeed(bench: Bench, tmp_path: Path) -> None:
 def test_sandbox_that_dies_is_survived(bench: Bench) -> None:
     """A process that dies even around the sandbox is a rejection, not an endless loop."""
     bench.put(a="crash", b="picture")
-    report = bench.run(engine=replace(fakes.ENGINE, confine=fakes.confine_and_die))
+    report = bench.run(engine=replace(fakes.ENGINE, run_sandboxed=fakes.die))
     assert (report.accepted, report.rejected) == (1, 1)
     assert bench.manifest()["a"]["reason"]["code"] == "decoder_crashed"
 
@@ -253,8 +253,8 @@ def test_real_sandbox_says_what_happened(bench: Bench, content: str, code: str) 
     memory."""
     bench.put(a=content, b="picture")
     report = bench.run(
-        engine=replace(fakes.ENGINE, confine=engine.confine),
-        confinement=Confinement(wall_seconds=2.0),
+        engine=replace(fakes.ENGINE, run_sandboxed=sandbox.run),
+        limits=replace(LIMITS, wall_seconds=2.0),
     )
     assert (report.accepted, report.rejected) == (1, 1)
     assert bench.manifest()["a"]["reason"]["code"] == code

@@ -117,6 +117,16 @@ def test_a_plan_is_printed(
     whole = golden.read("plans")["photo.jpg"]["plans"]["default"]
     assert printed == {"source": str(path), "hash": whole.pop("hash"), "plan": whole}
 
+    steps = said(capsys, "plan", path, "--only", "thumbnail.webp", "--only", "large")["plan"][
+        "steps"
+    ]
+    assert [(step["name"], len(step["outputs"])) for step in steps] == [
+        ("thumbnail", 1),
+        ("large", 2),
+    ]
+    error = said(capsys, "plan", path, "--only", "huge", code=2)["error"]
+    assert error["code"] == "rendition_unknown"
+
 
 # --- manifests --------------------------------------------------------------------------------
 

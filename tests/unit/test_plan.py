@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.domain.errors import InputError
 from worker.domain.image import (
     ColourSpace,
     Encoding,
@@ -17,13 +20,16 @@ from worker.domain.image import (
     Gravity,
     Probe,
     Recipe,
+    Rendition,
     RenditionSpec,
+    Watermark,
 )
 from worker.imaging.geometry import Size
 from worker.imaging.plan import CASCADE_MARGIN, SHRINK_MARGIN, Conversion, Plan, make_plan
 
 JPEG = Encoding(format=Format.JPEG)
 WEBP = Encoding(format=Format.WEBP)
+GIF = Encoding(format=Format.GIF)
 LADDER = Recipe(
     name="ladder",
     version=1,
@@ -158,6 +164,150 @@ def test_the_hash_tells_plans_apart() -> None:
     assert len({plan.hash, *(other.hash for other in others)}) == 6
 
 
+# --- some renditions only -----------------------------------------------------------------------
+
+
+def test_one_rendition_has_the_steps_of_the_whole_plan() -> None:
+    """It keeps the scales that it is made from, and no others; nothing is measured."""
+    whole = make_plan(photo(8165, 6124), LADDER)
+    small = make_plan(photo(8165, 6124), LADDER, only=["thumbnail.webp"])
+    large = make_plan(photo(8165, 6124), LADDER, only={"large"})
+
+    assert (small.decode, small.scales, small.preview) == (whole.decode, whole.scales, None)
+    assert [[output.encoding for output in step.outputs] for step in small.steps] == [[WEBP]]
+    assert chain(large) == chain(whole)[:1]
+    assert large.steps[0].outputs == whole.steps[2].outputs
+    assert len({whole.hash, small.hash, large.hash}) == 3
+
+
+def test_a_still_of_an_animation_decodes_one_frame() -> None:
+    """Frames that no chosen file has are not decoded."""
+    probe = photo(format=Format.GIF, frames=30, animated=True, loop=0, duration_ms=900)
+    assert make_plan(probe, LADDER, only=["large.jpg"]).decode.frames == 1
+
+
+def test_a_rendition_that_the_recipe_lacks() -> None:
+    """The error lists what there is."""
+    with pytest.raises(InputError, match=r"no huge, large\.gif; it makes thumbnail, ") as caught:
+        make_plan(photo(), LADDER, only=["huge", "large.gif", "large"])
+    assert caught.value.code == "rendition_unknown"
+
+
+def stored(plan: Plan, name: str, format_: Format = Format.JPEG, **changes: Any) -> Rendition:
+    """A rendition of a plan, as far as a plan needs it."""
+    (step,) = (step for step in plan.steps if step.name == name)
+    made = Rendition(
+        name=name,
+        format=format_,
+        width=step.geometry.size.width,
+        height=step.geometry.size.height,
+        frames=1,
+        data=b"",
+        sha256="",
+        quality=80,
+    )
+    return replace(made, **changes)
+
+
+def test_a_rendition_of_a_stored_one_has_its_own_size() -> None:
+    """The stored file is decoded in place of the original, upright and in its colours."""
+    probe = photo(orientation=6, icc="Adobe RGB (1998)")
+    whole = make_plan(probe, LADDER)
+    plan = make_plan(probe, LADDER, only=["thumbnail"], source=stored(whole, "large"))
+
+    assert plan.steps[0].geometry == whole.steps[0].geometry
+    assert chain(plan) == [(256, 341, None)]
+    assert (plan.decode.width, plan.decode.height, plan.decode.shrink) == (384, 512, 4)
+    assert (plan.decode.orientation, plan.decode.conversion) == (1, Conversion.NONE)
+    assert (plan.source, plan.preview) == ("large.jpg", None)
+    assert plan.as_dict()["source"] == "large.jpg"
+
+
+COVER = RenditionSpec(name="cover", width=800, height=600, fit=Fit.COVER, encodings=(JPEG,))
+SQUARE = replace(COVER, name="square", width=300, height=300)
+EYE = replace(SQUARE, name="eye", gravity=Gravity.ATTENTION)
+WHOLE = replace(SQUARE, name="whole", fit=Fit.INSIDE)
+PADDED = replace(SQUARE, name="padded", fit=Fit.CONTAIN)
+GREY = replace(WHOLE, name="grey", background="#808080")
+MOVING = replace(WHOLE, name="moving", width=600, height=600, encodings=(WEBP, JPEG))
+TRANSPARENT: dict[str, Any] = {"format": Format.PNG, "alpha": True}
+ANIMATED: dict[str, Any] = {"format": Format.GIF, "frames": 9, "animated": True}
+P3: dict[str, Any] = {"icc": "Display P3"}
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted", "changes", "says"),
+    [
+        (WHOLE, COVER, {}, "too few for cover of 800 x 600"),
+        (SQUARE, WHOLE, {}, "lacks a part of the picture that whole shows"),
+        (SQUARE, EYE, {}, "lacks a part"),
+        (EYE, SQUARE, {}, "lacks a part"),
+        (EYE, replace(EYE, name="wide", width=400), {}, "lacks a part"),
+        (COVER, replace(SQUARE, gravity=Gravity.WEST), {}, "lacks a part"),
+        (PADDED, WHOLE, {}, "is on a canvas"),
+        (replace(MOVING, sharpen=1.0), WHOLE, {}, "is sharpened"),
+        (replace(MOVING, watermark=Watermark(text="x")), WHOLE, {}, "has a watermark"),
+        (GREY, replace(WHOLE, encodings=(WEBP,)), TRANSPARENT, "lacks the transparency"),
+        (GREY, WHOLE, TRANSPARENT, "lies on #808080, whole on #ffffff"),
+        (replace(MOVING, encodings=(GIF,)), WHOLE, {}, "lacks colours"),
+        (replace(MOVING, encodings=(GIF,)), replace(WHOLE, encodings=(GIF,)), P3, "lacks colours"),
+        (replace(MOVING, encodings=(JPEG,)), replace(WHOLE, encodings=(GIF,)), ANIMATED, "frames"),
+        (MOVING, replace(WHOLE, encodings=(WEBP,), frames=5), ANIMATED, "lacks some of 5 frames"),
+    ],
+)
+def test_a_stored_rendition_that_cannot_give_another(
+    source: RenditionSpec, wanted: RenditionSpec, changes: dict[str, Any], says: str
+) -> None:
+    """Too small, cut elsewhere, drawn on, or without alpha, colours or frames: a coded error."""
+    probe = photo(2000, 1200, **changes)
+    recipe = replace(LADDER, renditions=(source, wanted), gamut=Gamut.P3)
+    format_ = source.encodings[0].format
+    made = stored(make_plan(probe, recipe), source.name, format_)
+    with pytest.raises(InputError, match=says) as caught:
+        make_plan(probe, recipe, only=[wanted.name], source=made)
+    code = "source_too_small" if "too few" in says else "source_unsuitable"
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted", "changes", "frames"),
+    [
+        (COVER, replace(COVER, name="half", width=400, height=300), {}, 1),
+        (COVER, SQUARE, {}, 1),
+        (replace(EYE, width=600, height=600), EYE, {}, 1),
+        (WHOLE, replace(EYE, width=120, height=120), {}, 1),
+        (WHOLE, replace(WHOLE, name="small", width=299), TRANSPARENT, 1),
+        (GREY, replace(PADDED, background="#808080", height=120), TRANSPARENT, 1),
+        (MOVING, WHOLE, ANIMATED, 1),
+        (MOVING, replace(WHOLE, encodings=(WEBP,)), ANIMATED, 7),
+    ],
+)
+def test_a_stored_rendition_that_gives_another(
+    source: RenditionSpec, wanted: RenditionSpec, changes: dict[str, Any], frames: int
+) -> None:
+    """Sizes are those of the whole plan; of an animation, frames are those in the file."""
+    if source.name == wanted.name:
+        wanted = replace(wanted, name="other")
+    probe = photo(2000, 1200, **changes)
+    recipe = replace(LADDER, renditions=(source, wanted))
+    whole = make_plan(probe, recipe)
+    made = stored(
+        whole, source.name, source.encodings[0].format, frames=7 if changes is ANIMATED else 1
+    )
+    plan = make_plan(probe, recipe, only=[wanted.name], source=made)
+    assert plan.steps[0].geometry.size == whole.steps[1].geometry.size
+    assert plan.decode.frames == frames
+
+
+def test_a_file_of_another_plan_is_no_source() -> None:
+    """A stored rendition in another size was made by another recipe or of another picture."""
+    made = stored(make_plan(photo(), LADDER), "large", width=2000)
+    with pytest.raises(InputError, match="in 2000 x 1536 pixels is not in this plan"):
+        make_plan(photo(), LADDER, only=["medium"], source=made)
+
+
+# --- any probe and any recipe -------------------------------------------------------------------
+
 SPECS = st.builds(
     RenditionSpec,
     name=st.just("x"),
@@ -196,3 +346,23 @@ def test_every_probe_and_recipe_give_a_plan(probe: Probe, specs: list[RenditionS
         assert all(plan.decode.upright.covers(s.size, SHRINK_MARGIN) for s in plan.scales)
     assert 1 <= plan.decode.frames <= probe.frames
     assert plan.hash == make_plan(probe, recipe).hash
+
+
+@given(PROBES, SPECS, SPECS)
+def test_stored_renditions_give_the_planned_sizes(
+    probe: Probe, first: RenditionSpec, second: RenditionSpec
+) -> None:
+    """Whatever is made of a stored rendition has its size in the whole plan, from pixels it has."""
+    recipe = Recipe(name="any", version=1, renditions=(first, replace(second, name="y")))
+    whole = make_plan(probe, recipe)
+    made = stored(whole, "x", Format.WEBP, frames=whole.steps[0].outputs[1].frames)
+    plan = None
+    with suppress(InputError):
+        plan = make_plan(probe, recipe, only=["y"], source=made)
+    if plan is None:
+        return
+    geometry = plan.steps[0].geometry
+    assert geometry.size == whole.steps[1].geometry.size
+    if geometry.crop is not None:
+        assert 0 <= geometry.crop.left <= geometry.scale.width - geometry.crop.width
+        assert 0 <= geometry.crop.top <= geometry.scale.height - geometry.crop.height

@@ -35,6 +35,9 @@ from worker.domain.image import (
 )
 from worker.imaging.encode import attach
 from worker.imaging.engine import process
+from worker.imaging.plan import make_plan
+from worker.imaging.probe import probe
+from worker.imaging.render import render
 from worker.imaging.ssim import ssim
 
 JPEG = Encoding(format=Format.JPEG)
@@ -388,3 +391,64 @@ def test_avif_is_turned_by_its_container_alone() -> None:
     wanted = (QUADRANTS[2], QUADRANTS[0], QUADRANTS[3], QUADRANTS[1])
     assert np.abs(np.array(corners, int)[:, :3] - wanted).max() <= 12
     assert pixels_of(one(unturned, PNG)).shape[:2] == (40, 64)
+
+
+# --- some renditions of a plan ------------------------------------------------------------------
+
+LADDER = replace(
+    RECIPE,
+    renditions=(
+        RenditionSpec(
+            name="thumbnail", width=64, height=64, fit=Fit.COVER, encodings=(JPEG, WEBP, PNG)
+        ),
+        RenditionSpec(name="medium", width=200, encodings=(JPEG, WEBP)),
+        RenditionSpec(name="large", width=400, encodings=(JPEG, WEBP, PNG)),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded(photo(), "JPEG", quality=90),
+        oriented(photo(), 6, "JPEG"),
+        png(transparent_disc(500)),
+        animation(),
+    ],
+    ids=["photo", "portrait", "transparent", "animation"],
+)
+def test_one_rendition_is_the_one_of_the_whole_plan(data: bytes) -> None:
+    """Made alone from the original, a file has the bytes that it has among all others."""
+    found = probe(data, LADDER.limits, formats=LADDER.formats)
+    for made in process(data, LADDER).renditions:
+        name = f"{made.name}.{made.format.extension}"
+        (alone,) = render(data, found, make_plan(found, LADDER, only=[name])).renditions
+        assert alone == replace(made, same_as=None)
+
+
+@pytest.mark.parametrize("source", ["large.jpg", "large.webp", "large.png"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_rendition_of_a_stored_one_shows_the_same(source: str, orientation: int) -> None:
+    """From a larger file of any format a rendition looks as from the original, in its size."""
+    recipe = replace(
+        LADDER,
+        renditions=tuple(replace(spec, minimum_saving=-1) for spec in LADDER.renditions),
+    )
+    data = oriented(photo(), orientation, "JPEG")
+    found = probe(data, recipe.limits, formats=recipe.formats)
+    files = {f"{one.name}.{one.format.extension}": one for one in process(data, recipe).renditions}
+    stored = files[source]
+
+    plan = make_plan(found, recipe, only=["thumbnail", "medium.webp"], source=stored)
+    again = render(stored.data, probe(stored.data, recipe.limits, formats=recipe.formats), plan)
+
+    assert [f"{one.name}.{one.format.extension}" for one in again.renditions] == [
+        "thumbnail.jpg",
+        "thumbnail.webp",
+        "thumbnail.png",
+        "medium.webp",
+    ]
+    for made in again.renditions:
+        first = pixels_of(files[f"{made.name}.{made.format.extension}"])
+        assert pixels_of(made).shape == first.shape
+        assert ssim(vips_of(pixels_of(made)), vips_of(first)) > 0.97

@@ -137,7 +137,7 @@ def test_reading_records_needs_no_library() -> None:
     """Nothing beyond the standard library is imported: a cold start pays for each module."""
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "import worker.adapters.aws.dynamodb.cursors, worker.codec, worker.adapters.catalog_rules\n"
+        "import worker.adapters.aws.dynamodb.schema, worker.codec, worker.adapters.catalog_rules\n"
         "roots = {name.partition('.')[0] for name in sys.modules}\n"
         "print(*sorted(roots - sys.stdlib_module_names - {'__main__', 'worker'}))"
     )

@@ -16,16 +16,39 @@ from worker.domain.image import Dropped, Format, MediaFormat, Metadata, Probe
 
 
 class Status(StrEnum):
-    """Where an asset stands. ``heavy`` and ``review`` wait for something outside ingest."""
+    """Where an asset stands, from before its upload to after its deletion."""
 
-    ACCEPTED = "accepted"
-    REJECTED = "rejected"
-    HEAVY = "heavy"
+    WAITING = "waiting"
+    """An upload was asked for, and nothing has arrived."""
+    UPLOADED = "uploaded"
+    """The original is there, and nobody has looked at it."""
+    PROCESSING = "processing"
     """Too big or too slow for the ingest function: waits for Batch jobs."""
     REVIEW = "review"
-    """Waits for a person."""
-    GONE = "gone"
-    """Somebody deleted the original; what was made of it is still there."""
+    """Everything is made; waits for a person."""
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    PUBLISHED = "published"
+    """A person has approved it for everybody."""
+    DELETED = "deleted"
+    """Somebody deleted the original; what was made of it may still be there."""
+
+
+TRANSITIONS: Mapping[Status, frozenset[Status]] = {
+    Status.WAITING: frozenset(Status) - {Status.WAITING, Status.PUBLISHED},
+    Status.UPLOADED: frozenset(Status) - {Status.WAITING, Status.UPLOADED, Status.PUBLISHED},
+    Status.PROCESSING: frozenset({Status.REVIEW, Status.ACCEPTED, Status.REJECTED, Status.DELETED}),
+    # What jobs have made may still wait for a person, and never the other way round.
+    Status.REVIEW: frozenset({Status.ACCEPTED, Status.REJECTED, Status.PUBLISHED, Status.DELETED}),
+    Status.ACCEPTED: frozenset({Status.PUBLISHED, Status.DELETED}),
+    Status.REJECTED: frozenset({Status.DELETED}),
+    Status.PUBLISHED: frozenset({Status.ACCEPTED, Status.REJECTED, Status.DELETED}),
+    Status.DELETED: frozenset(),
+}
+"""Which status may follow which under the same upload and recipe. A newer upload may follow all."""
+
+SERVED = frozenset({Status.REVIEW, Status.ACCEPTED, Status.PUBLISHED})
+"""What was made of the original is whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +265,7 @@ VIDEO_CODE = "video"
 
 def medium_of(record: AssetRecord) -> MediaType:
     """Whether a record is of a video: by what was made of it, or by why it waits."""
-    waits = record.status is Status.HEAVY and record.verdict is not None
+    waits = record.status is Status.PROCESSING and record.verdict is not None
     if record.film is not None or (waits and record.verdict.code == VIDEO_CODE):  # type: ignore[union-attr]
         return MediaType.VIDEO
     return MediaType.IMAGE
@@ -306,8 +329,7 @@ class Event:
 
     id: str
     type: str
-    """``asset.accepted``, ``asset.rejected``, ``asset.heavy``, ``asset.review``, ``asset.gone``,
-    ``asset.erased``."""
+    """``asset.`` and a status, or ``asset.erased``."""
     asset: str
     time: str
     detail: Mapping[str, object] = field(default_factory=dict)

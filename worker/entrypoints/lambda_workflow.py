@@ -3,7 +3,7 @@
 Thin: an event in, one service call, JSON out. The same handler runs in Lambda and in the local
 stack. It understands:
 
-- ``asset.heavy`` from EventBridge: start the workflow of that upload, once;
+- ``asset.processing`` from EventBridge: start the workflow of that upload, once;
 - ``{"task": "start", "asset", "version", "attempt"}``: the same, again with a higher attempt;
 - ``{"task": "finish", "asset", "version", "jobs"}``: commit what the jobs have left;
 - ``{}``: wire everything and do nothing, for whoever warms a process up.
@@ -66,7 +66,7 @@ def handle(event: Mapping[str, Any], app: Application) -> dict[str, Any]:
         SafelightError: see the service.
     """
     try:
-        if event.get("detail-type") == "asset.heavy":
+        if event.get("detail-type") == "asset.processing":
             detail = event["detail"]
             return _start(app, str(detail["asset"]), str(detail["data"]["version"]))
         task, asset, version = event["task"], str(event["asset"]), str(event["version"])

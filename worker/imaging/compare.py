@@ -59,5 +59,5 @@ def _pixels(data: bytes) -> tuple[Probe, pyvips.Image]:
     found = probe(data, Limits(), formats=_WHOLE.formats)
     plan = make_plan(found, _WHOLE)
     with decoding():
-        ladder = Pyramid(data, found, plan, embedded_in(data, found).icc)
-        return found, ladder.pixels(plan.steps[0].scale)
+        pyramid = Pyramid(data, found, plan, embedded_in(data, found).icc)
+        return found, pyramid.pixels(plan.steps[0].scale)

@@ -1,4 +1,4 @@
-"""Decode once, then every size from the next larger: the cascade of a plan, made as needed.
+"""Decode once, then make every size from the next larger: the scales of a plan, as needed.
 
 Orientation, colour conversion and 16-bit to 8-bit happen after the first resize, where there are
 fewest pixels; for the result that is the same as doing them first, except for rounding by one
@@ -80,7 +80,7 @@ class Pyramid:
             assert source is not None  # all scales are of one kind
             return source.resized(wanted.size)
         decode = self._plan.decode
-        image = photo.resized(wanted.size.turned if decode.orientation >= 5 else wanted.size)
+        image = photo.resized(wanted.size.rotated if decode.orientation >= 5 else wanted.size)
         if decode.conversion is not Conversion.NONE:
             stored = image.vips()
             if self._icc is not None:
@@ -96,7 +96,7 @@ class Pyramid:
             return _resized(image, wanted.size, linear=self._plan.decode.linear).copy_memory()
         image = self._frames[frame]
         decode = self._plan.decode
-        stored = wanted.size.turned if decode.orientation >= 5 else wanted.size
+        stored = wanted.size.rotated if decode.orientation >= 5 else wanted.size
         if decode.linear:
             image = to_working(image.copy_memory(), decode.conversion, decode.colour)
             image = _resized(image, stored, linear=True).copy_memory()

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call
-from worker.adapters.event_json import parse
-from worker.adapters.event_log import EventLog
+from worker.adapters.event_log import EventLog, parse_event
 from worker.domain.asset import Event
 from worker.domain.errors import SafelightError
 from worker.job_context import Stop
@@ -54,7 +53,7 @@ def events_in(messages: Sequence[Message]) -> list[Event]:
         except (ValueError, TypeError, KeyError):
             log("no event, left out")
             continue
-        event = parse(line)
+        event = parse_event(line)
         if event is not None:
             found.append(event)
     return found

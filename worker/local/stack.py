@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.adapters.aws.calls import VARIABLE as CALLS
+from worker.adapters.aws.clients import VARIABLE as CALLS
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.disk_errors import disk_call
 from worker.domain.errors import EmulatorError

@@ -1,10 +1,8 @@
 """Recipes: TOML files to :class:`~domain.image.Recipe`, strictly, with every mistake at once.
 
-What lives here: the public functions. The rest of the package, from the values outwards:
-``kinds`` (one value), ``schema`` (the table of keys), ``building`` (rules between keys),
-``files`` (the file system), ``canonical`` (written out again, digest), ``advice`` (warnings),
-and the shipped recipes (``*.toml``). The keys are described in docs/recipes.md.
-What may not: pixels, network, defaults that are not in the model or the schema.
+``files`` finds and reads the text, ``schema`` has the keys and their ranges, ``document`` the rules
+between keys, ``canonical`` the full text and the digest, ``advice`` the warnings. docs/recipes.md
+describes the keys.
 """
 
 from __future__ import annotations
@@ -16,12 +14,12 @@ from pathlib import Path
 from worker.domain.errors import Problem, RecipeError
 from worker.domain.image import Recipe
 from worker.recipes.advice import Finding, Severity, advise
-from worker.recipes.building import build
 from worker.recipes.canonical import as_dict, dump, fingerprint
+from worker.recipes.document import build
 from worker.recipes.files import MAXIMUM_BYTES, MAXIMUM_LINE, locate, read_asset, read_text
 from worker.recipes.files import shipped as shipped
 from worker.recipes.files import subject_of as _subject_of
-from worker.recipes.kinds import Problems, printable
+from worker.recipes.schema import Problems, printable
 
 __all__ = [
     "Finding",

@@ -289,7 +289,7 @@ class DeadLetters:
     def _of_workflow(self, lane: QueuePair, message: Message) -> DeadLetter:
         event = not_started(message.body, message.attributes)
         record = self._catalog.get(event.asset)
-        waits = record is not None and record.status is Status.HEAVY
+        waits = record is not None and record.status is Status.PROCESSING
         if record is None or not waits or record.version != event.version:
             cause, reason = SETTLED, "the upload waits for no heavy work any more"
         else:
@@ -311,7 +311,7 @@ class DeadLetters:
     def _settled(self, upload: Change, asset: str) -> bool:
         known = self._catalog.get(asset)
         if isinstance(upload, Removal):
-            gone = known is None or known.status is Status.GONE
+            gone = known is None or known.status is Status.DELETED
             return gone or known.source.newer_than(upload.sequencer)  # type: ignore[union-attr]
         return known is not None and not upload.newer_than(known.source.sequencer)
 

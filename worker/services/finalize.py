@@ -1,8 +1,8 @@
 """Heavy uploads: start their jobs, and make the final record of what the jobs have left.
 
 Safe to run twice, in any order, or to be killed anywhere. A start has the same name for the same
-upload. The commit is the catalog's: conditional on the sequencer, from ``heavy`` to a final state
-once. What surrounds it is ``services.commit``, as for ordinary pictures.
+upload. The commit is the catalog's: conditional on the sequencer, and once from ``processing`` to
+what follows it. What surrounds it is ``services.commit``, as for ordinary pictures.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class FinalizeOutcome(StrEnum):
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     REVIEW = "review"
-    GONE = "gone"
+    DELETED = "deleted"
     """The original was deleted while jobs were at work: what they made is removed."""
     FAILED = "failed"
     """A job failed for no fault of the upload, which still waits."""
@@ -161,7 +161,7 @@ class Finalizer:
         """
         record = self._catalog.get(asset)
         waits = record is not None and record.version == version
-        if record is None or not waits or record.status is not Status.HEAVY:
+        if record is None or not waits or record.status is not Status.PROCESSING:
             return None
         if self._workflows is None:
             raise ConfigurationError("no state machine is named: set SAFELIGHT_HEAVY_WORKFLOW")
@@ -199,7 +199,7 @@ class Finalizer:
         record = self._catalog.get(asset)
         if record is None or record.version != version:
             return self._stale(asset, version)
-        if record.status is not Status.HEAVY:
+        if record.status is not Status.PROCESSING:
             # Committed before; who did it may have died before others were told.
             self._after_commit(record)
             return Finished(outcome=FinalizeOutcome(record.status.value), record=record)
@@ -285,7 +285,7 @@ class Finalizer:
 
     def _after_commit(self, record: AssetRecord) -> None:
         """What follows a commit; repeated by a retry that finds the commit."""
-        unmade = record.status is Status.GONE and not record.renditions
+        unmade = record.status is Status.DELETED and not record.renditions
         if record.status is Status.REJECTED or unmade:
             self._delete_below(prefix_of(record.asset, record.version))
         elif record.film is not None:

@@ -28,6 +28,7 @@ from types import TracebackType
 from typing import Self, TypeAlias, assert_never
 
 from worker.domain.asset import (
+    SERVED,
     VIDEO_CODE,
     AssetRecord,
     LogEntry,
@@ -66,7 +67,6 @@ from worker.subprocesses.sandbox import SandboxLimits
 
 ORIGINAL_GONE = "original_gone"
 """Verdict of an asset whose original somebody deleted."""
-SERVED = (Status.ACCEPTED, Status.REVIEW)
 RENAME = timedelta(minutes=10)
 """Longest time between the two halves of a rename, a copy and a deletion."""
 RESERVE_SECONDS = 2.0
@@ -84,13 +84,13 @@ class IngestOutcome(StrEnum):
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
-    HEAVY = "heavy"
+    PROCESSING = "processing"
     REVIEW = "review"
     DUPLICATE = "duplicate"
     """Exactly this upload is recorded already."""
     STALE = "stale"
     """A newer upload under the same key is recorded already."""
-    GONE = "gone"
+    DELETED = "deleted"
     """The original was deleted, before it was processed or since."""
     ERASED = "erased"
     """The original was deleted, and with it all that was made of it."""
@@ -229,7 +229,7 @@ class Ingest:
             events: who is told.
             policy: buckets, recipe, limits.
             process: the engine; importable by name, because the sandbox runs it elsewhere.
-            erase: removes an asset whose original was deleted; None keeps it, as ``gone``.
+            erase: removes an asset whose original was deleted; None keeps it, as ``deleted``.
             now: the clock, for records only: nothing is ordered by it.
         """
         self._store = store
@@ -281,7 +281,7 @@ class Ingest:
                 first=None if whole else _SNIFFED_BYTES,
             )
         except ObjectMissing:
-            return nothing(IngestOutcome.GONE, known)
+            return nothing(IngestOutcome.DELETED, known)
         except ObjectChanged:
             return nothing(IngestOutcome.REPLACED, known)
         labels = from_metadata(found.metadata)
@@ -320,7 +320,7 @@ class Ingest:
 
         def heavy(code: str, message: str, found: Probe | None = None) -> Judged:
             verdict = Verdict(code=code, message=message)
-            return Judged(of=download, status=Status.HEAVY, verdict=verdict, probe=found)
+            return Judged(of=download, status=Status.PROCESSING, verdict=verdict, probe=found)
 
         if policy.video and video_container(data) is not None:
             check_bytes(size, Limits(bytes=policy.video_bytes))
@@ -409,7 +409,7 @@ class Ingest:
         if record.status is Status.REJECTED and not quarantine(
             self._store, self._policy.quarantine_bucket, record
         ):
-            return _result(download, IngestOutcome.GONE)
+            return _result(download, IngestOutcome.DELETED)
         return self._commit(download, record)
 
     def _serve(self, decision: Encoded | Duplicate, record: AssetRecord) -> IngestResult:
@@ -467,7 +467,7 @@ class Ingest:
 
     def _after_commit(self, record: AssetRecord) -> None:
         """What follows a commit; repeated by a retry that finds the commit."""
-        if record.replaces and record.status is not Status.GONE:
+        if record.replaces and record.status is not Status.DELETED:
             replaced = prefix_of(record.asset, record.replaces)
             self._renditions.expire(replaced, since=record.updated_at)
         after_commit(self._store, self._events, record)
@@ -499,7 +499,7 @@ class Ingest:
         same = _is_version(current, known.source)
         # What is newer than the record's upload has an event of its own.
         later = current.modified[:_SECOND] > known.source.time[:_SECOND] > ""
-        recorded = same and known.status is not Status.GONE
+        recorded = same and known.status is not Status.DELETED
         if not removal.sequencer or (later and not same) or recorded:
             return _result(deletion, IngestOutcome.UNCHANGED, known)
         # An older version became current, or the marker of a deletion is gone: as if it were
@@ -515,25 +515,25 @@ class Ingest:
     def _original_gone(self, received: Received, known: AssetRecord) -> IngestResult:
         """The original is gone: erase the asset, or say so in its record."""
         removal = received.removal if isinstance(received, Deletion) else None
-        if known.status is not Status.GONE:
-            self._follow(replace(known, status=Status.GONE), removal)
+        if known.status is not Status.DELETED:
+            self._follow(replace(known, status=Status.DELETED), removal)
         if self._erase is not None:
             with suppress(AssetMissing):
                 self._erase(known.asset)
             return _result(received, IngestOutcome.ERASED, known)
-        if known.status is Status.GONE:
+        if known.status is Status.DELETED:
             if received.receives > 1:
                 self._after_commit(known)
             return _result(received, IngestOutcome.DUPLICATE, known)
         how = "expired by a rule of the bucket" if removal and removal.expired else "deleted"
         verdict = Verdict(code=ORIGINAL_GONE, message=f"the original was {how}")
-        gone = replace(known, status=Status.GONE, verdict=verdict, updated_at=self._time())
+        gone = replace(known, status=Status.DELETED, verdict=verdict, updated_at=self._time())
         try:
             committed = self._catalog.commit(gone, timeline_entry(gone))
         except (Superseded, AlreadyRecorded):
             return _result(received, IngestOutcome.STALE)
         self._after_commit(committed)
-        return _result(received, IngestOutcome.GONE, committed)
+        return _result(received, IngestOutcome.DELETED, committed)
 
     def _follow(self, old: AssetRecord, removal: Removal | None) -> None:
         """If the original was renamed, hand on what people have said of it."""
@@ -574,7 +574,7 @@ def moved(old: AssetRecord, new: ObjectVersion, deleted: str) -> bool:
         new: of the same bytes.
         deleted: when the original went, ISO 8601.
     """
-    if old.status is not Status.GONE or old.source.bucket != new.bucket:
+    if old.status is not Status.DELETED or old.source.bucket != new.bucket:
         return False
     try:
         between = datetime.fromisoformat(deleted) - datetime.fromisoformat(new.time)

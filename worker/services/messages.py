@@ -202,7 +202,7 @@ def not_started(body: str, attributes: Mapping[str, str]) -> NotStarted:
         value = json.loads(body)
         call = value if "requestPayload" in value else None
         event = value if call is None else value["requestPayload"]
-        if event["detail-type"] != "asset.heavy":
+        if event["detail-type"] != "asset.processing":
             raise ValueError(f"an event of type {event['detail-type']!r}")
         asset, version = event["detail"]["asset"], event["detail"]["data"]["version"]
         if not (isinstance(asset, str) and isinstance(version, str)):

@@ -125,7 +125,7 @@ def await_verdicts(
     for one, record in await_records(
         placed, catalog=catalog, seconds=at_most, pause=pause, clock=clock
     ):
-        if record.status is Status.HEAVY:
+        if record.status is Status.PROCESSING:
             running[one] = record
         else:
             yield Waited(upload=one, record=record)
@@ -164,7 +164,7 @@ def _ended(
         return Waited(upload=one, record=last, trouble="removed before its jobs had ended")
     if not one.is_source_of(found):
         return Waited(upload=one, record=last, trouble="overwritten before its jobs had ended")
-    if found.status is not Status.HEAVY:
+    if found.status is not Status.PROCESSING:
         return Waited(upload=one, record=found)
     failed = [
         f"{line.detail.get('job', 'a job')} failed: {line.detail.get('cause', '')}"

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from worker.domain.errors import ConfigurationError, Reason, UnsupportedInput
+from worker.codec import build, plain
+from worker.domain.errors import ConfigurationError, EngineError, Reason, UnsupportedInput
 from worker.job_context import Stop
 from worker.video import colours, ladder, segments, timeline
 from worker.video.colours import Colours
@@ -210,7 +210,7 @@ def make(
 
 def dumps(plan: TranscodePlan) -> bytes:
     """The plan as JSON; the same plan is always the same bytes."""
-    return json.dumps(asdict(plan), default=str, sort_keys=True, indent=1).encode()
+    return json.dumps(plain(plan, defaults=True), sort_keys=True, indent=1).encode()
 
 
 def loads(data: bytes) -> TranscodePlan:
@@ -227,25 +227,9 @@ def loads(data: bytes) -> TranscodePlan:
                 "run transcode-plan again",
                 code="plan_unusable",
             )
-        return TranscodePlan(
-            **{
-                **found,
-                "clock": Fraction(found["clock"]),
-                "rate": Fraction(found["rate"]),
-                "slack": Fraction(found["slack"]),
-                "colours": Colours(**found["colours"]),
-                "rungs": tuple(_rung(item) for item in found["rungs"]),
-                "parts": tuple(Chunk(**item) for item in found["parts"]),
-                "sounds": tuple(AudioSettings(**item) for item in found["sounds"]),
-                "warnings": tuple(found["warnings"]),
-            }
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return build(TranscodePlan, found)
+    except (EngineError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError("plan.json is not a plan", code="plan_unusable") from error
-
-
-def _rung(item: Mapping[str, Any]) -> Rung:
-    return Rung(**{**item, "codec": Codec(item["codec"])})
 
 
 def _sounds(probe: VideoProbe) -> tuple[AudioSettings, ...]:

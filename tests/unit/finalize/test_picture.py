@@ -122,4 +122,4 @@ def test_a_manifest_that_makes_no_sense_is_a_defect(changes: dict[str, Any]) -> 
     world = oversize(**changes)
     with pytest.raises(EngineError):
         world.heavy.finish(world.record.asset, world.record.version)
-    assert world.now().status is Status.HEAVY
+    assert world.now().status is Status.PROCESSING

@@ -11,7 +11,7 @@ from typing import Any
 from worker.adapters.aws.batching import batches
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call, for_code
-from worker.adapters.event_json import detail, text
+from worker.adapters.event_log import event_detail, json_line
 from worker.domain.asset import Event
 from worker.domain.errors import SafelightError, Throttled, TransientError
 
@@ -59,7 +59,7 @@ class EventBridgeEvents:
             "EventBusName": self._bus,
             "Source": SOURCE,
             "DetailType": event.type,
-            "Detail": text(detail(event)),
+            "Detail": json_line(event_detail(event)),
         }
         time = _time(event.time)
         if time is not None:

@@ -222,14 +222,17 @@ def _require(catalog: Catalog, asset: str) -> AssetRecord:
 
 
 _MEANINGS = {
+    "waiting": "its upload was requested but has not arrived",
+    "uploaded": "its original has arrived but is not ingested yet",
     "accepted": "all renditions are made",
     "rejected": "it can never be accepted; the code says why (docs/errors.md)",
-    "heavy": "it waits for jobs; the list shows their progress",
+    "processing": "it waits for jobs; the list shows their progress",
     "review": "it waits for a person",
-    "gone": "the original was deleted; its renditions are still there",
+    "published": "a person approved it for everybody",
+    "deleted": "the original was deleted; its renditions are still there",
 }
 _LIST_EPILOG = "\n".join(
-    ["\b", "Statuses", *(f"  {each.value:9} {_MEANINGS[each.value]}" for each in Status)]
+    ["\b", "Statuses", *(f"  {each.value:10} {_MEANINGS[each.value]}" for each in Status)]
 )
 
 
@@ -319,7 +322,7 @@ def list_command(
 
 def _waits_for(catalog: Catalog, record: AssetRecord) -> list[dict[str, Any]] | None:
     """The jobs that a record waits for, as far as they have started; None if it does not wait."""
-    if record.status.value != "heavy":
+    if record.status.value != "processing":
         return None
     return [
         {"kind": job.kind, "state": job.state, "percent": job.percent, "job": job.id}

@@ -145,13 +145,19 @@ def _known(metadata: Metadata) -> list[tuple[str, object]]:
     metavar="NAME|FILE",
     help="A shipped recipe, or a .toml file.",
 )
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="Only this rendition, or one file of it: large, large.webp. May be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def plan_command(*, file: Path, recipe: str, as_json: bool) -> None:
+def plan_command(*, file: Path, recipe: str, only: tuple[str, ...], as_json: bool) -> None:
     """Show what would be made of an image, without making it."""
     from worker import recipes
     from worker.services import examine
 
-    plan = examine.plan(file, recipes.load(recipe))
+    plan = examine.plan(file, recipes.load(recipe), only)
     if as_json:
         output.print_json({"source": str(file), "hash": plan.hash, "plan": plan.as_dict()})
         return
@@ -187,7 +193,7 @@ def plan_lines(plan: Plan) -> list[str]:
         said.append(f"scale {index} {scale.size.width} x {scale.size.height} from {source}{use}")
     first: dict[Step, str] = {}
     for step in plan.steps:
-        duplicate = first.setdefault(step.look, step.name)
+        duplicate = first.setdefault(step.appearance, step.name)
         same = "" if duplicate == step.name else f", the same image as {duplicate}"
         said.append(f"make    {step.name}: {_rendition_text(step)}{same}")
         said.extend(f"        {step.name}.{_output_text(item)}" for item in step.outputs)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -17,7 +18,7 @@ from worker.services.process_files.wording import seconds_text, size_text
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from worker.services.process_files.manifest import Entry
+    from worker.services.process_files.output_folder import Entry
     from worker.services.process_files.run import ProgressReporter, RunReport
 
 
@@ -84,30 +85,29 @@ def command(
     """
     from worker import recipes
     from worker.job_context import Stop
-    from worker.services.process_files import engine
-    from worker.services.process_files.engine import Confinement
+    from worker.services.process_files.pool import LIMITS, real_engine
     from worker.services.process_files.run import RunOptions, process_files
 
-    order = RunOptions(
+    options = RunOptions(
         inputs=inputs,
         out=out,
         recipe=recipes.load(recipe),
         jobs=jobs or cores(),
         force=force,
-        confinement=Confinement(wall_seconds=timeout, cpu_seconds=timeout * 2),
+        limits=replace(LIMITS, wall_seconds=timeout, cpu_seconds=timeout * 2),
     )
     stop = Stop()
     with stop.on_signals(), reporter_for(sys.stderr, quiet=as_json) as reporter:
-        report = process_files(order, engine=engine.real(), reporter=reporter, stop=stop)
+        report = process_files(options, engine=real_engine(), reporter=reporter, stop=stop)
     _print_report(report, out, as_json=as_json)
     return _code(report)
 
 
 def _print_report(report: RunReport, out: Path, *, as_json: bool) -> None:
     if as_json:
-        from worker.services.process_files import manifest
+        from worker.services.process_files.output_folder import manifest_text
 
-        click.echo(manifest.encode(report.entries), nl=False)
+        click.echo(manifest_text(report.entries), nl=False)
     if report.failure is not None:
         output.print_error(report.failure, as_json=as_json)
     elif report.interrupted:

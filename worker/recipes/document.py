@@ -1,8 +1,7 @@
-"""From a parsed TOML document to a :class:`~worker.domain.image.Recipe`: rules between keys.
+"""A parsed TOML document as a :class:`~worker.domain.image.Recipe`: structure, defaults, rules.
 
-What lives here: structure, defaults, and every rule that needs more than one value to judge.
-What may not: rules about one value (``schema``) and reading recipe files (``files``).
-All mistakes go to one :class:`~worker.recipes.kinds.Problems`; nothing is raised.
+The rules here need more than one value to judge; ``schema`` has those about one value. All mistakes
+go to one :class:`~worker.recipes.schema.Problems`; nothing is raised.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from worker.domain.image import (
     RenditionSpec,
     Watermark,
 )
-from worker.recipes.kinds import Problems, join, listed, suggestion
 from worker.recipes.schema import (
+    BAD,
     ENCODING,
     LIMITS,
     MAXIMUM_RENDITIONS,
@@ -33,12 +32,16 @@ from worker.recipes.schema import (
     TARGET,
     TRAITS,
     WATERMARK,
+    Problems,
     RecipeKey,
     RecipeTable,
-    Values,
-    encoding_keys,
+    join,
+    listed,
+    suggestion,
 )
 
+Values = Mapping[str, Any]
+"""What a table says, by field name; BAD for what was reported."""
 ReadAsset = Callable[[str, str, Problems], bytes | None]
 """(path as the recipe has it, path of the key, problems) -> contents, or None and a problem."""
 
@@ -51,11 +54,10 @@ def build(document: Mapping[str, object], read_asset: ReadAsset, problems: Probl
 
     Only worth anything if ``problems`` is still empty afterwards.
     """
-    top = RECIPE.read(document, "", problems)
-    good = dict(top.good)
+    good = _good(RECIPE.read(document, "", problems))
     defaults = _defaults(good.pop("-", {}), problems)
     if "limits" in good:
-        good["limits"] = Limits(**LIMITS.read(good["limits"], "limits", problems).good)
+        good["limits"] = Limits(**_good(LIMITS.read(good["limits"], "limits", problems)))
     assets: dict[str, bytes] = {}
     if "renditions" in good:
         good["renditions"] = _renditions(good["renditions"], defaults, problems)
@@ -70,11 +72,20 @@ def build(document: Mapping[str, object], read_asset: ReadAsset, problems: Probl
     return Recipe(**(unread | good), assets=assets)
 
 
+def _good(values: Values) -> dict[str, Any]:
+    return {field: value for field, value in values.items() if value is not BAD}
+
+
+def _wrong(values: Values, *fields: str) -> bool:
+    """Whether one of ``fields`` was reported already: rules about it would only add noise."""
+    return any(values.get(field) is BAD for field in fields)
+
+
 # --- renditions -------------------------------------------------------------------------------
 
 
 def _renditions(
-    raw: Sequence[object], defaults: Mapping[Format, Mapping[str, Any]], problems: Problems
+    raw: Sequence[object], defaults: Mapping[Format, Values], problems: Problems
 ) -> tuple[RenditionSpec, ...]:
     if not 1 <= len(raw) <= MAXIMUM_RENDITIONS:
         problems.add("renditions", f"must be 1 to {MAXIMUM_RENDITIONS}, are {len(raw)}")
@@ -96,11 +107,11 @@ def _renditions(
 def _rendition(
     raw: Mapping[str, object],
     path: str,
-    defaults: Mapping[Format, Mapping[str, Any]],
+    defaults: Mapping[Format, Values],
     problems: Problems,
 ) -> RenditionSpec:
     values = RENDITION.read(raw, path, problems)
-    good = dict(values.good)
+    good = _good(values)
     if "encodings" in good:
         good["encodings"] = _encodings(good["encodings"], f"{path}.formats", defaults, problems)
     if "watermark" in good:
@@ -118,7 +129,7 @@ def _rendition(
 
 
 def _check_box(spec: RenditionSpec, values: Values, path: str, problems: Problems) -> None:
-    if values.wrong("width", "height", "fit"):
+    if _wrong(values, "width", "height", "fit"):
         return
     if spec.fit is Fit.INSIDE:
         if spec.width is None and spec.height is None:
@@ -131,7 +142,7 @@ def _check_box(spec: RenditionSpec, values: Values, path: str, problems: Problem
 
 def _check_gravity(spec: RenditionSpec, values: Values, path: str, problems: Problems) -> None:
     # Keys without effect are refused: whoever writes one expects something from it.
-    if values.wrong("fit", "gravity", "focal_point"):
+    if _wrong(values, "fit", "gravity", "focal_point"):
         return
     if spec.gravity is not Gravity.CENTRE and spec.fit is not Fit.COVER:
         problems.add(
@@ -145,8 +156,8 @@ def _check_gravity(spec: RenditionSpec, values: Values, path: str, problems: Pro
 
 def _watermark(raw: Mapping[str, object], path: str, problems: Problems) -> Watermark:
     values = WATERMARK.read(raw, path, problems)
-    mark = Watermark(**values.good)
-    if not values.wrong("image", "text"):
+    mark = Watermark(**_good(values))
+    if not _wrong(values, "image", "text"):
         if (mark.image is None) == (mark.text is None):
             both = "not both" if mark.image is not None else "has neither"
             problems.add(path, f"needs exactly one of image and text, {both}")
@@ -158,9 +169,9 @@ def _watermark(raw: Mapping[str, object], path: str, problems: Problems) -> Wate
 # --- formats ----------------------------------------------------------------------------------
 
 
-def _defaults(raw: Mapping[str, object], problems: Problems) -> dict[Format, Mapping[str, Any]]:
+def _defaults(raw: Mapping[str, object], problems: Problems) -> dict[Format, Values]:
     """``[defaults]``: what entries of ``formats`` start from, by format."""
-    found: dict[Format, Mapping[str, Any]] = {}
+    found: dict[Format, Values] = {}
     for name, table in raw.items():
         path = join("defaults", name)
         format_ = next((member for member in OUTPUTS if member == name), None)
@@ -177,7 +188,7 @@ def _defaults(raw: Mapping[str, object], problems: Problems) -> dict[Format, Map
 def _encodings(
     raw: Sequence[object],
     path: str,
-    defaults: Mapping[Format, Mapping[str, Any]],
+    defaults: Mapping[Format, Values],
     problems: Problems,
 ) -> tuple[Encoding, ...]:
     if not raw:
@@ -190,7 +201,7 @@ def _encodings(
         here = f"{path}[{index}]"
         if isinstance(item, str):
             # "jpeg" is short for { format = "jpeg" }
-            format_ = ENCODING.keys["format"].kind.read(item, here, problems)
+            format_ = ENCODING.keys["format"].read(item, here, problems)
             own: Mapping[str, object] = {}
         elif isinstance(item, dict):
             format_ = _format_of(item, here, problems)
@@ -210,7 +221,7 @@ def _encodings(
 
 def _format_of(item: Mapping[str, object], path: str, problems: Problems) -> object:
     if isinstance(item.get("format"), str):
-        return ENCODING.keys["format"].kind.read(item["format"], f"{path}.format", problems)
+        return ENCODING.keys["format"].read(item["format"], f"{path}.format", problems)
     # Without a format the rest can only be checked against the keys of all formats together.
     ENCODING.read(item, path, problems)
     return None
@@ -218,16 +229,15 @@ def _format_of(item: Mapping[str, object], path: str, problems: Problems) -> obj
 
 def _encoding_values(
     format_: Format, raw: Mapping[str, object], path: str, problems: Problems
-) -> Mapping[str, Any]:
-    keys = encoding_keys(format_)
+) -> Values:
+    keys = TRAITS[format_].keys
     known: dict[str, object] = {}
     for name, value in raw.items():
         if name in ENCODING.keys and name not in keys:
             problems.add(f"{path}.{name}", _not_for(format_, name, keys))
         else:
             known[name] = value
-    values = RecipeTable(ENCODING.title, Encoding, keys).read(known, path, problems)
-    good = dict(values.good)
+    good = _good(RecipeTable(ENCODING.title, Encoding, keys).read(known, path, problems))
     if "target" in good:
         good["target"] = _target(good["target"], f"{path}.target", problems)
     if good.get("lossless"):
@@ -249,15 +259,15 @@ def _not_for(format_: Format, name: str, keys: Mapping[str, RecipeKey]) -> str:
 
 def _target(raw: Mapping[str, object], path: str, problems: Problems) -> QualityTarget:
     values = TARGET.read(raw, path, problems)
-    target = QualityTarget(**({"ssim": 0.5} | values.good))
-    if not values.wrong("minimum", "maximum") and target.minimum > target.maximum:
+    target = QualityTarget(**({"ssim": 0.5} | _good(values)))
+    if not _wrong(values, "minimum", "maximum") and target.minimum > target.maximum:
         problems.add(
             f"{path}.minimum", f"is {target.minimum}, above the maximum of {target.maximum}"
         )
     return target
 
 
-def _merged(format_: Format, own: Mapping[str, Any], inherited: Mapping[str, Any]) -> Encoding:
+def _merged(format_: Format, own: Values, inherited: Values) -> Encoding:
     """``own`` over ``inherited`` over what the format starts from."""
     if own.get("lossless") or "quality" in own or "target" in own:
         # An entry that says how good it should look replaces what the defaults say about it.

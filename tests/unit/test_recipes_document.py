@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from datetime import date
 from typing import Any
 
@@ -10,9 +11,8 @@ import pytest
 
 from worker import recipes
 from worker.domain.errors import RecipeError
-from worker.recipes.building import build
-from worker.recipes.kinds import MAXIMUM_PROBLEMS, Number, OneOf, Problems, Text, Whole
-from worker.recipes.schema import TABLES, RecipeKey
+from worker.recipes.document import build
+from worker.recipes.schema import MAXIMUM_PROBLEMS, TABLES, Problems, RecipeKey
 
 VALID: dict[str, Any] = {
     "name": "x",
@@ -102,7 +102,7 @@ def test_the_valid_document_is_valid() -> None:
 def test_wrong_types_are_reported_at_their_path(path: str, name: str, key: RecipeKey) -> None:
     """No key takes a value of another type, however close it looks."""
     here = f"{path}.{name}" if path else name
-    for value in WRONG_TYPES[key.kind.type]:
+    for value in WRONG_TYPES[key.type]:
         found = complaints(changed(path, name, value))
         assert here in found, f"{here} took {value!r}"
         assert found[here].startswith(("must be", "is missing"))
@@ -111,16 +111,18 @@ def test_wrong_types_are_reported_at_their_path(path: str, name: str, key: Recip
 @pytest.mark.parametrize(("path", "name", "key"), KEYS)
 def test_values_out_of_range_are_reported(path: str, name: str, key: RecipeKey) -> None:
     """Just beyond either end, huge, not a number: each is reported with what would be right."""
-    kind = key.kind
     outside: list[object] = []
-    if isinstance(kind, Whole):
-        outside = [kind.low - 1, kind.high + 1, 10**5000, -(10**5000)]
-    elif isinstance(kind, Number):
-        outside = [kind.low - 0.001, kind.high + 0.001, 10**400, float("inf"), float("nan")]
-    elif isinstance(kind, OneOf):
+    ends = key.range.split(" to ")
+    if key.type == "whole number":
+        outside = [int(ends[0]) - 1, int(ends[1]) + 1, 10**5000, -(10**5000)]
+    elif key.type == "number":
+        outside = [float(ends[0]) - 0.001, float(ends[1]) + 0.001]
+        outside += [10**400, float("inf"), float("nan")]
+    elif key.words:
         outside = ["", "JPEG ", "nothing-like-it", "\x1b[31m"]
-    elif isinstance(kind, Text):
-        outside = ["x" * (kind.longest + 1)]
+    elif key.type == "text":
+        longest = re.search(r"(\d+) (?:lower|char)", key.range)
+        outside = ["x" * (int(longest[1]) + 1 if longest else 8)]
     here = f"{path}.{name}" if path else name
     for value in outside:
         message = complaints(changed(path, name, value))[here]

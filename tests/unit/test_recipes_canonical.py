@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from worker import recipes
 from worker.domain.errors import RecipeError
 from worker.domain.image import Recipe
-from worker.recipes.building import build
+from worker.recipes.document import build
 from worker.recipes.files import FOLDER
-from worker.recipes.kinds import Problems
+from worker.recipes.schema import Problems
 
 BASE = """
 name = "x"
