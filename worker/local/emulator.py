@@ -168,6 +168,7 @@ def start(
         "PERSIST_STATE": "0" if state is None else "1",
         "S3_PERSIST": "0" if state is None else "1",
         "LOG_LEVEL": "WARNING",
+        "MALLOC_ARENA_MAX": "2",  # glibc keeps freed memory apart for up to 8 threads a core
     }
     if state is not None:
         environment |= {"STATE_DIR": str(state), "S3_DATA_DIR": str(state / "s3")}

@@ -13,17 +13,17 @@ from collections.abc import Callable
 from worker.adapters.aws.calls import call_log
 from worker.adapters.aws.errors import aws_call
 from worker.domain.errors import AccessDenied
-from worker.local.root_clients import RootClients
+from worker.local.roles import RootClients
 
 Permit = Callable[[str, str], None]
 """Given an action and the ARN it is done to. Raises ``AccessDenied``."""
 
 
-def everything(_action: str, _resource: str) -> None:
+def allow_all(_action: str, _resource: str) -> None:
     """Where there are no roles."""
 
 
-class Permits:
+class IamSimulator:
     """The rights of one role.
 
     Args:

@@ -29,12 +29,17 @@ def command(program: Sequence[str]) -> list[str]:
     return [sys.executable, "-I", "-S", str(Path(__file__)), str(os.getpid()), *program]
 
 
-def main(parent: int, program: Sequence[str]) -> None:
-    """Tie this process to its parent and become the program."""
+def tie(parent: int) -> None:
+    """Let this process get SIGTERM when its parent dies; end it if that one is gone already."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:
             sys.exit("parent_death_signal: the parent is gone already")
+
+
+def main(parent: int, program: Sequence[str]) -> None:
+    """Tie this process to its parent and become the program."""
+    tie(parent)
     os.execvp(program[0], list(program))  # noqa: S606 - what the caller named
 
 

@@ -159,8 +159,8 @@ def rarities(world: World, folder: Path) -> None:
         waiting(intake, "aside/large.bin", "e" * 32, 2 * PART + 1),
         verdict=Verdict(code="too_long_duration", message="a test wants it"),
     )
-    for actor in (world.ingest, world.workflow):
-        clients = world.acting(actor)
+    for holder in (world.ingest, world.workflow):
+        clients = world.acting(holder)
         store = S3ObjectStore(clients, copy_bytes=PART, part_bytes=PART)
         assert quarantine(store, settings.quarantine_bucket, record)
         with failing(clients, "UploadPartCopy"), pytest.raises(SafelightError):
