@@ -1,9 +1,9 @@
-"""What a role may do where the local stack acts in an AWS service's place.
+"""What a role may do where the local stack acts in place of an AWS service.
 
-A pipe asks Lambda, a state machine asks Batch: on AWS those services look at the role. Here nobody
-is asked, because the local stack calls the function and runs the job itself; so it asks the
-embedded AWS whether the role as deployed would be let through (``iam:SimulatePrincipalPolicy``),
-and stops if not. What is really called is checked by the embedded AWS and does not come here.
+A pipe asks Lambda, a state machine asks Batch: on AWS those services check the role. The local
+stack calls the function and runs the job itself, and so first asks the embedded AWS whether the
+deployed role allows it (``iam:SimulatePrincipalPolicy``). Calls that reach the embedded AWS are
+checked there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class IamSimulator:
     """The rights of one role.
 
     Args:
-        clients: of somebody who may ask.
+        clients: whose identity may ask.
         role: ARN.
     """
 

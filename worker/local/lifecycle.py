@@ -1,8 +1,8 @@
-"""What S3 does by a bucket's lifecycle rules once a day, which the embedded AWS only keeps.
+"""Expires objects by a bucket's lifecycle rules, which the embedded AWS only stores.
 
 Objects expire so many days after they were written, counted to the next midnight UTC (Amazon S3
-User Guide, "Expiring objects"). Rules with ``Expiration.Days`` are gone by, with any filter of
-prefix, tag or size; what other rules say (colder classes, versions of originals) is left undone.
+User Guide, "Expiring objects"). Rules with ``Expiration.Days`` are applied, with any filter of
+prefix, tag or size; other rules (colder classes, versions of originals) are not.
 
 Runs in the process of ``worker.local.services``, at its start and once an hour.
 """

@@ -1,4 +1,4 @@
-"""Run a program that ends when whoever started it ends, even by SIGKILL. A script of its own.
+"""Run a program that ends when its parent ends, even by SIGKILL. A script of its own.
 
 ``python parent_death_signal.py PARENT COMMAND...`` asks the kernel to send SIGTERM to this
 process when its parent dies (Linux, prctl(2), PR_SET_PDEATHSIG), then becomes the command. The

@@ -148,7 +148,7 @@ class Profiles:
         self._write(profiles)
 
     def environment(self, profile: str) -> dict[str, str]:
-        """Variables by which a process works as a profile, and as nobody else."""
+        """Variables by which a process works with the rights of one profile only."""
         return {
             **address_environment(self._endpoint),
             "AWS_CONFIG_FILE": str(self._file),

@@ -193,14 +193,14 @@ class Supervisor:
             kept.append(_SupervisedChild(child, self._clock()))
 
     def watch(self, stop: Stop) -> None:
-        """Keep all alive until somebody asks to stop."""
+        """Keep all alive until asked to stop."""
         while not stop.requested:
             select.select([stop], [], [], POLL_SECONDS)
             if not stop.requested:
                 self.tend()
 
     def tend(self) -> None:
-        """Look at every child once: note deaths, start what is due."""
+        """Look at every child once: note ends, start what is due."""
         for stage in self._stages:
             for kept in stage:
                 code = None if kept.process is None else kept.process.poll()

@@ -497,7 +497,7 @@ def _setting(reason: str) -> ResourceType:
 _NO_SERVICE = "the emulator has no {}"
 _NO_MACHINES = "no machine starts: the local stack runs the jobs"
 _NOT_WATCHED = "the emulator counts and watches nothing"
-_NOBODY_IS_TOLD = "no alarm goes off that would tell somebody"
+_NO_ALARMS = "no alarm goes off that would tell somebody"
 _NO_LOGS = "the local stack's processes write files"
 _NOT_CALLED = "the emulator would look for the function's image: the local stack runs the functions"
 _NOT_PULLED = "no image is pushed or pulled"
@@ -600,9 +600,9 @@ REGISTERED: Mapping[str, ResourceType] = {
         "stack/{}",
         _NO_SERVICE.format("application repository to take applications from"),
     ),
-    "aws:sns/topic:Topic": _registered("sns", "{}", _NOBODY_IS_TOLD),
-    "aws:sns/topicPolicy:TopicPolicy": _setting(_NOBODY_IS_TOLD),
-    "aws:sns/topicSubscription:TopicSubscription": _setting(_NOBODY_IS_TOLD),
+    "aws:sns/topic:Topic": _registered("sns", "{}", _NO_ALARMS),
+    "aws:sns/topicPolicy:TopicPolicy": _setting(_NO_ALARMS),
+    "aws:sns/topicSubscription:TopicSubscription": _setting(_NO_ALARMS),
 }
 
 RESOURCE_TYPES: Mapping[str, ResourceType] = {**_CREATED, **REGISTERED}
