@@ -38,8 +38,8 @@ PORT = 4566
 """Of the embedded AWS, unless told; the port such emulators usually have."""
 HANDLER = "worker.entrypoints.lambda_ingest:handler"
 WORKFLOW_HANDLER = "worker.entrypoints.lambda_workflow:handler"
-READY_SECONDS = 60.0
-"""Longest wait for the workers; each imports the engine in about one second."""
+READY_SECONDS = 180.0
+"""Longest wait for the children; they are ready in less than a second on an idle machine."""
 HEAVY_RULE = f"safelight-{STACK}-heavy"
 """Of the Pulumi program: heavy uploads."""
 LOG_BYTES = 10_000_000
