@@ -1,7 +1,6 @@
-"""Inputs of a job: what lies there, copies on the scratch disk, digests, and whole libraries.
+"""Inputs of a job: what they are, copies on the scratch disk, digests, and whole libraries.
 
-What may not be here: boto3 (``batch.job_services`` brings the ports) and what the inputs contain.
-Files on this machine are read where they lie, by way of a link; only what is in S3 is copied.
+Files on this machine are read where they are, through a link; only objects in S3 are copied.
 """
 
 from __future__ import annotations
@@ -13,29 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
-from batch.addresses import S3Address, read_address
-from batch.outputs import Transfers
+from batch.arguments import S3Address, read_address
+from batch.job_services import JobServices
 from batch.work import ListedFile, Stop
 from worker.domain.errors import EngineError, InputError, ObjectChanged
-from worker.ports import ObjectStore
 
 _CHUNK = 8 * 1024**2
-
-
-class Cloud(Protocol):
-    """The S3 ports, made when they are first used: a job on files needs none."""
-
-    @property
-    def store(self) -> ObjectStore:
-        """Small objects, lists."""
-        ...
-
-    @property
-    def transfers(self) -> Transfers:
-        """Large objects."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,21 +36,23 @@ class Inputs:
     """The inputs of one attempt.
 
     Args:
-        sources: as given; they have been checked by ``read_address``.
+        sources: as given; ``read_address`` has checked them.
         folder: where copies go.
     """
 
-    def __init__(self, sources: Sequence[str], *, folder: Path, cloud: Cloud, stop: Stop) -> None:
+    def __init__(
+        self, sources: Sequence[str], *, folder: Path, services: JobServices, stop: Stop
+    ) -> None:
         self._sources = sources
         self._folder = folder
-        self._cloud = cloud
+        self._services = services
         self._stop = stop
 
     def describe(self) -> tuple[ListedFile, ...]:
-        """Size and etag of every input that is one file or object, without reading it.
+        """Size and etag of every input, without reading it.
 
         Raises:
-            InputError, ObjectMissing: there is nothing, or a folder.
+            InputError, ObjectMissing: an input does not exist, or is a folder.
         """
         return tuple(self._single(source, read_address(source)) for source in self._sources)
 
@@ -84,10 +69,10 @@ class Inputs:
         )
 
     def recheck(self, fetched: Sequence[InputCopy]) -> None:
-        """See that files, which are read where they lie, are still what their digests say.
+        """Re-hash the inputs that are files: fail if one changed while the job read it.
 
         Raises:
-            ObjectChanged: one was written to. A new time alone is no change.
+            ObjectChanged: one was written to. A new time alone is not a change.
             InputError: one is gone.
         """
         for item in fetched:
@@ -103,9 +88,9 @@ class Inputs:
         self, number: int, found: ListedFile, progress: Callable[[int], None] | None
     ) -> InputCopy:
         folder = self._folder / f"{number:04d}"
-        path = fetch(found, folder, self._cloud, self._stop, progress)
+        path = fetch(found, folder, self._services, self._stop, progress)
         if not path.is_relative_to(self._folder):
-            path = _linked(path, folder, found.name)
+            path = _link(path, folder, found.name)
         digest = digest_of(path, self._stop)
         return InputCopy(
             uri=found.uri, path=path, bytes=path.stat().st_size, sha256=digest, etag=found.etag
@@ -116,7 +101,7 @@ class Inputs:
             return found_file(address, source)
         if address.is_prefix:
             raise InputError(f"{source} names a prefix, not an object", code="input_invalid")
-        stored = self._cloud.store.head(address.bucket, address.key)
+        stored = self._services.store.head(address.bucket, address.key)
         return ListedFile(
             uri=str(address),
             name=PurePosixPath(address.key).name,
@@ -130,28 +115,34 @@ class Library:
     """``work.Inventory``: everything in inputs that may be folders or prefixes.
 
     Args:
-        output: where results go; what lies below it is no input.
+        output: where results go; files below it are not inputs.
     """
 
     def __init__(
-        self, sources: Sequence[str], *, output: str, folder: Path, cloud: Cloud, stop: Stop
+        self,
+        sources: Sequence[str],
+        *,
+        output: str,
+        folder: Path,
+        services: JobServices,
+        stop: Stop,
     ) -> None:
         self._sources = sources
         self._output = f"{str(_resolved(output)).rstrip('/')}/"
         self._folder = folder
-        self._cloud = cloud
+        self._services = services
         self._stop = stop
         self._count = 0
-        # Listed once an attempt: what comes later belongs to the next job.
+        # Listed once an attempt: files that arrive later belong to the next job.
         self.list = cache(self._list)
 
     def fetch(self, found: ListedFile) -> Path:
         """See ``Inventory.fetch``."""
         self._count += 1
-        return fetch(found, self._folder / f"{self._count:06d}", self._cloud, self._stop, None)
+        return fetch(found, self._folder / f"{self._count:06d}", self._services, self._stop, None)
 
     def release(self, path: Path) -> None:
-        """See ``Inventory.release``. A file that is no copy stays."""
+        """See ``Inventory.release``. A file that is not a copy stays."""
         if path.is_relative_to(self._folder):
             path.unlink(missing_ok=True)
             path.parent.rmdir()
@@ -172,7 +163,7 @@ class Library:
             else:
                 yield found_file(address, source)
         elif address.is_prefix:
-            for stored in self._cloud.store.list(address.bucket, address.key):
+            for stored in self._services.store.list(address.bucket, address.key):
                 self._stop.check()
                 if not stored.key.endswith("/"):  # a console's "folder"
                     yield ListedFile(
@@ -182,14 +173,16 @@ class Library:
                         etag=stored.etag,
                     )
         else:
-            inputs = Inputs((source,), folder=self._folder, cloud=self._cloud, stop=self._stop)
+            inputs = Inputs(
+                (source,), folder=self._folder, services=self._services, stop=self._stop
+            )
             yield from inputs.describe()
 
 
 def fetch(
     found: ListedFile,
     folder: Path,
-    cloud: Cloud,
+    services: JobServices,
     stop: Stop,
     progress: Callable[[int], None] | None,
 ) -> Path:
@@ -206,7 +199,7 @@ def fetch(
         return address
     folder.mkdir(parents=True)
     target = folder / _file_name(found.name)
-    cloud.transfers.download(
+    services.transfers.download(
         address.bucket,
         address.key,
         target,
@@ -224,10 +217,10 @@ def found_file(path: Path, source: str) -> ListedFile:
         path = path.resolve(strict=True)
         status = path.stat()
         readable = path.is_file() and os.access(path, os.R_OK)
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
-        raise InputError(f"there is no {source}", code="input_missing") from error
+    except (OSError, RuntimeError) as error:  # RuntimeError: circular links
+        raise InputError(f"{source} does not exist", code="input_missing") from error
     if not readable:
-        raise InputError(f"{source} is no file that can be read", code="input_unreadable")
+        raise InputError(f"{source} is not a file that can be read", code="input_unreadable")
     return ListedFile(
         uri=str(path),
         name=path.name,
@@ -238,13 +231,13 @@ def found_file(path: Path, source: str) -> ListedFile:
 
 
 def digest_of(path: Path, stop: Stop) -> str:
-    """SHA-256 of a file, 64 hex digits; asks for a stop between two pieces."""
+    """SHA-256 of a file, 64 hex digits; checks for a stop between two chunks."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as opened:
-            while piece := opened.read(_CHUNK):
+            while chunk := opened.read(_CHUNK):
                 stop.check()
-                digest.update(piece)
+                digest.update(chunk)
     except OSError as error:
         text = f"{path.name} cannot be read: {error.strerror or error}"
         raise InputError(text, code="input_unreadable") from error
@@ -259,7 +252,7 @@ def _resolved(text: str) -> Path | S3Address:
 def _files(folder: Path) -> Iterator[ListedFile]:
     root = folder.resolve()
     for path in sorted(root.rglob("*")):
-        # Links are not followed: one could lead anywhere, or round in a circle.
+        # Links are not followed: one could lead anywhere, or form a loop.
         if (
             path.is_symlink()
             or not path.is_file()
@@ -275,8 +268,8 @@ def _files(folder: Path) -> Iterator[ListedFile]:
         )
 
 
-def _linked(path: Path, folder: Path, name: str) -> Path:
-    """A file where it lies, under a harmless name: programs never see what people call theirs."""
+def _link(path: Path, folder: Path, name: str) -> Path:
+    """Link to a file under a harmless name: programs never see the names people give files."""
     folder.mkdir(parents=True, exist_ok=True)
     link = folder / _file_name(name)
     link.symlink_to(path)
@@ -290,7 +283,7 @@ def _file_name(name: str) -> str:
 
 
 def required_bytes(found: Sequence[ListedFile], factor: float) -> int:
-    """Room that a job needs: copies of what is in S3, and what is made of all of it."""
+    """Scratch space a job needs: copies of objects, and ``factor`` times the size of all inputs."""
     copied = sum(item.bytes for item in found if item.uri.startswith("s3://"))
     total = sum(item.bytes for item in found)
     if total < 0:

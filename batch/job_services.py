@@ -1,7 +1,7 @@
-"""The composition root of a job: which adapters stand behind the ports. Made when first used.
+"""The services a job uses: S3 and the catalog, each made when it is first used.
 
-The only module of ``batch`` that chooses adapters. A job on files makes no client at all; which
-AWS answers is decided by the environment alone, as everywhere in Safelight.
+The only module of ``batch`` that chooses adapters. A job on files makes no client at all; the
+environment alone decides which AWS answers, as everywhere in Safelight.
 """
 
 from __future__ import annotations
@@ -9,30 +9,47 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from batch.addresses import S3Address, read_address
-from batch.outputs import IMMUTABLE, LocalOutputStore, OutputStore, S3OutputStore
+from batch.arguments import S3Address, read_address
+from batch.outputs import IMMUTABLE, LocalOutputStore, OutputStore, S3OutputStore, Transfers
 from batch.work import Stop
 
 if TYPE_CHECKING:
     from worker.adapters.aws.clients import AwsClients
-    from worker.adapters.aws.transfers import S3Transfers
     from worker.ports import Catalog, ObjectStore
 
 
-class AwsCloud:
-    """S3 and the catalog of the environment."""
+class JobServices:
+    """The services of the environment, or those that are given.
+
+    Args:
+        store: small objects and lists.
+        transfers: large objects to and from files.
+        assets: the catalog, whatever table is asked for.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore | None = None,
+        transfers: Transfers | None = None,
+        assets: Catalog | None = None,
+    ) -> None:
+        if store is not None:
+            self.store = store
+        if transfers is not None:
+            self.transfers = transfers
+        self._assets = assets
 
     @cached_property
     def store(self) -> ObjectStore:
-        """See ``inputs.Cloud``."""
+        """Small objects and lists."""
         from worker.adapters.aws.s3 import S3ObjectStore
 
         return S3ObjectStore(self._clients)
 
     @cached_property
-    def transfers(self) -> S3Transfers:
-        """See ``inputs.Cloud``."""
-        from worker.adapters.aws.transfers import S3Transfers
+    def transfers(self) -> Transfers:
+        """Large objects to and from files."""
+        from worker.adapters.aws.s3 import S3Transfers
 
         return S3Transfers(self._clients)
 
@@ -40,10 +57,12 @@ class AwsCloud:
         """The catalog in a table."""
         from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
 
+        if self._assets is not None:
+            return self._assets
         return DynamoCatalog(self._clients.dynamodb, table)
 
-    def place(self, output: str, *, immutable: bool, stop: Stop) -> OutputStore:
-        """The output place of an address.
+    def output_store(self, output: str, *, immutable: bool, stop: Stop) -> OutputStore:
+        """The output store of an address.
 
         Args:
             immutable: results are never replaced by different ones: caches may keep them.

@@ -1,15 +1,15 @@
-"""Output places: a folder or a prefix in S3, behind one small protocol; and a job's results in it.
+"""Output stores: a folder or a prefix in S3, behind one small protocol; results and checkpoints.
 
-Written whole or not at all: in a folder beside the final name and renamed, in S3 by nature.
-What may not be here: what is stored (``batch.result``, ``batch.checkpoint``) and boto3: the S3
-ports come in from the composition (``batch.job_services``).
+Every file is written whole or not at all: to a staging file that is renamed, in S3 by nature. The
+S3 ports come from ``batch.job_services``.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import (
     AbstractContextManager,
     ExitStack,
@@ -22,14 +22,13 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Protocol
 
-from batch.addresses import checked_name
 from batch.work import Stop
 from worker.atomic import STAGING_PREFIX, disk_full, lock_file, locked_staging, sweep
 from worker.domain.errors import EngineError, InputError, ObjectMissing, SafelightError, StorageFull
 from worker.ports import ObjectStore, StoredObject
 
 IMMUTABLE = "public, max-age=31536000, immutable"
-"""For results in a place that is never written twice with different content."""
+"""For results that are never replaced by different content."""
 CONTENT_TYPES = {
     ".aac": "audio/aac",
     ".avif": "image/avif",
@@ -56,6 +55,28 @@ CONTENT_TYPES = {
     ".webp": "image/webp",
     ".xml": "application/xml",
 }
+
+
+NAME_BYTES = 900
+"""Longest name of a result, UTF-8: an S3 key has 1024, of which the prefix needs some."""
+
+
+def checked_name(name: str) -> str:
+    """The name of a result, if it stays below its output store.
+
+    Raises:
+        EngineError: it is empty, too long, absolute, or climbs out with ``..``.
+    """
+    parts = name.split("/")
+    fine = (
+        name.isprintable()
+        and "\\" not in name
+        and len(name.encode(errors="replace")) <= NAME_BYTES
+        and all(part not in {"", ".", ".."} and len(part.encode()) <= 255 for part in parts)
+    )
+    if not fine:
+        raise EngineError(f"a result cannot be called {ascii(name)[:80]}")
+    return name
 
 
 def content_type_of(name: str) -> str:
@@ -121,9 +142,11 @@ class OutputStore(Protocol):
         """Nothing there is no error."""
         ...
 
-    def held(self, record: str) -> AbstractContextManager[None]:
-        """For as long as a job works that will leave this record. Only one job at a time can, where
-        that can be known; and something can be written, which is better known before the work.
+    def lock(self, record: str) -> AbstractContextManager[None]:
+        """Hold the store for one job that will leave this record.
+
+        A folder can be held by one job at a time, and must be writable: the job fails before its
+        work otherwise. A prefix in S3 cannot be locked.
         """
         ...
 
@@ -131,8 +154,7 @@ class OutputStore(Protocol):
 class LocalOutputStore:
     """A folder, made when it is first written to.
 
-    What is being written lies aside; what a killed process has left so is removed by the next that
-    writes to the same folder.
+    Staging files that a killed process left are removed by the next one that writes there.
     """
 
     def __init__(self, root: Path) -> None:
@@ -193,8 +215,8 @@ class LocalOutputStore:
                 break
 
     @contextmanager
-    def held(self, record: str) -> Iterator[None]:
-        """See ``OutputStore.held``.
+    def lock(self, record: str) -> Iterator[None]:
+        """See ``OutputStore.lock``.
 
         Raises:
             InputError: ``output_busy``, or ``output_unwritable``.
@@ -205,7 +227,7 @@ class LocalOutputStore:
         try:
             stack.enter_context(lock_file(lock))
         except BlockingIOError as error:
-            text = f"{self._root}: another job works there"
+            text = f"{self._root}: another job uses this folder"
             raise InputError(text, code="output_busy") from error
         except OSError as error:
             raise self._unwritten(error, "a lock") from error
@@ -213,7 +235,7 @@ class LocalOutputStore:
             yield
         finally:
             stack.close()
-            with suppress(OSError):  # pieces are left in it
+            with suppress(OSError):  # chunks are left in it
                 lock.parent.rmdir()
 
     def _path(self, name: str) -> Path:
@@ -274,7 +296,7 @@ class S3OutputStore:
             self._key(name),
             content_type=content_type,
             cache_control=self._cache_control,
-            # A stop lets uploads end: what is finished now needs not be made again.
+            # A stop lets uploads end: a finished file need not be made again.
         )
 
     def write(self, name: str, data: bytes, *, content_type: str) -> None:
@@ -312,8 +334,8 @@ class S3OutputStore:
         for found in self._store.list(self._bucket, self._prefix + prefix):
             yield found.key.removeprefix(self._prefix)
 
-    def held(self, record: str) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Nothing: a prefix knows nobody. Two jobs are kept apart by what they are called."""
+    def lock(self, record: str) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Does nothing: S3 has no locks. Two jobs are kept apart by their names."""
         return nullcontext()
 
     def remove(self, name: str) -> None:
@@ -338,15 +360,15 @@ RESERVED = (".checkpoint/",)
 
 
 class JobOutputs:
-    """``work.Outputs`` on a place; remembers what was stored. Safe between threads.
+    """``work.Outputs`` on a store; remembers what was stored. Safe between threads.
 
     Args:
         scratch: where ``fetch`` puts its copies.
         stop: asked before each file, so that a stopped job stores no more of a long list.
     """
 
-    def __init__(self, place: OutputStore, scratch: Path, *, stop: Stop | None = None) -> None:
-        self._place = place
+    def __init__(self, store: OutputStore, scratch: Path, *, stop: Stop | None = None) -> None:
+        self._store = store
         self._scratch = scratch
         self._stop = stop
         self._stored: dict[str, JobOutput] = {}
@@ -370,7 +392,7 @@ class JobOutputs:
         with path.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
         output = JobOutput(name=name, bytes=path.stat().st_size, sha256=digest, content_type=kind)
-        self._place.store(path, name, content_type=kind)
+        self._store.store(path, name, content_type=kind)
         with self._lock:
             self._stored[name] = output
 
@@ -395,4 +417,85 @@ class JobOutputs:
             self._count += 1
             target = self._scratch / f"{self._count:06d}" / PurePosixPath(name).name
         target.parent.mkdir(parents=True)
-        return target if self._place.fetch(checked_name(name), target) else None
+        return target if self._store.fetch(checked_name(name), target) else None
+
+
+_CHUNKS = "pieces/"
+_NOTES = "notes/"
+_ENDING = ".json"
+
+
+class StoredCheckpoint:
+    """``work.Checkpoint`` on an output store: finished chunks, each with its digest.
+
+    A chunk is two objects below ``.checkpoint/{job}/{digest}/``: the chunk itself and, written
+    after it, a note of its size and SHA-256. Only a chunk that matches its note counts. There is a
+    note per chunk, not one list: several threads can store chunks, and the cost of one does not
+    grow with their number. The digest names kind, inputs and parameters, so chunks of another job
+    are never seen; ``clear`` removes them too.
+
+    Args:
+        job: name within the store, ``transcode-part-00003``.
+        digest: of the kind, its inputs and its parameters.
+        scratch: where ``get`` puts its copies.
+    """
+
+    def __init__(self, store: OutputStore, job: str, digest: str, scratch: Path) -> None:
+        self._store = store
+        self._scratch = scratch
+        self._all = f".checkpoint/{job}/"
+        self._root = f"{self._all}{digest[:16]}/"
+        self._count = 0
+        self._lock = Lock()
+
+    def get(self, name: str) -> Path | None:
+        """See ``Checkpoint.get``."""
+        note = self._store.read(self._note(name))
+        if note is None:
+            return None
+        with self._lock:
+            self._count += 1
+            target = self._scratch / f"{self._count:06d}" / PurePosixPath(name).name
+        target.parent.mkdir(parents=True)
+        if not self._store.fetch(self._chunk(name), target):
+            return None
+        if _note_of(target) != note:
+            target.unlink()
+            return None
+        return target
+
+    def put(self, name: str, path: Path) -> None:
+        """See ``Checkpoint.put``."""
+        note = _note_of(path)
+        # Without its note an older chunk of this name is void while it is replaced.
+        self._store.remove(self._note(name))
+        self._store.store(path, self._chunk(name), content_type="application/octet-stream")
+        self._store.write(self._note(name), note, content_type="application/json")
+
+    def names(self) -> Sequence[str]:
+        """See ``Checkpoint.names``."""
+        top = self._root + _NOTES
+        found = (name.removeprefix(top) for name in self._store.names(top))
+        return sorted(name.removesuffix(_ENDING) for name in found if name.endswith(_ENDING))
+
+    def clear(self) -> None:
+        """See ``Checkpoint.clear``. Removes chunks of earlier inputs and parameters too."""
+        # Notes first (they sort before chunks): a half-cleared checkpoint is merely a smaller one.
+        for name in tuple(self._store.names(self._all)):
+            self._store.remove(name)
+
+    def _chunk(self, name: str) -> str:
+        return f"{self._root}{_CHUNKS}{checked_name(name)}"
+
+    def _note(self, name: str) -> str:
+        return f"{self._root}{_NOTES}{checked_name(name)}{_ENDING}"
+
+
+def _note_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        size = path.stat().st_size
+    except OSError as error:
+        raise StorageFull(f"a finished chunk cannot be read back: {error.strerror}") from error
+    return json.dumps({"bytes": size, "sha256": digest}).encode()

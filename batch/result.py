@@ -1,7 +1,6 @@
 """The record of how a job ended, beside its results: ``result.json`` or ``rejected.json``.
 
-Written last: its presence means done. What lives here: its shape, its name, and the digest by
-which the same job is known again. What may not: files and S3 (``batch.outputs``).
+It is written last: its presence means that the job is done.
 """
 
 from __future__ import annotations
@@ -9,21 +8,98 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
 
+from batch.catalogue import JobKind
 from batch.inputs import InputCopy
-from batch.kind import JobKind
 from batch.outputs import JobOutput, OutputStore
 from batch.work import ListedFile, Value
-from worker import __version__
-from worker.domain.errors import Rejected, SafelightError
+from worker import __version__, codec
+from worker.domain.errors import EngineError, Rejected, SafelightError
 
-_JSON = "application/json"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobInput:
+    """One input of a job, as far as it is known."""
+
+    uri: str
+    bytes: int | None = None
+    sha256: str = ""
+    """Empty if the job has not read it as a whole."""
+    etag: str = ""
+
+    @classmethod
+    def of(cls, copy: InputCopy) -> JobInput:
+        """An input that the job has read."""
+        return cls(uri=copy.uri, bytes=copy.bytes, sha256=copy.sha256, etag=copy.etag)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResult:
+    """The content of ``result.json``."""
+
+    kind: str
+    version: str
+    """Of Safelight."""
+    job: str
+    """The digest of the request: see :func:`digest`."""
+    array: tuple[int | None, int]
+    """Index of the child, None outside of array jobs, and size of the array."""
+    parameters: Mapping[str, object]
+    inputs: tuple[JobInput, ...]
+    outputs: tuple[JobOutput, ...]
+    details: Mapping[str, object]
+    """What the operation returned: docs/jobs.md describes it for each kind."""
+    seconds: float
+
+    def answers(
+        self,
+        kind: JobKind,
+        *,
+        array: tuple[int | None, int],
+        parameters: Mapping[str, Value],
+        found: Sequence[ListedFile],
+    ) -> bool:
+        """Whether this is the result of a request, by etags alone: nothing is fetched yet."""
+        return (
+            self.kind == kind.name
+            and self.version == __version__
+            and self.array == array
+            and self.parameters == codec.plain(parameters)
+            and all(one.etag for one in self.inputs)
+            and [(one.uri, one.bytes, one.etag) for one in self.inputs]
+            == [(one.uri, one.bytes, one.etag) for one in found]
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRejection:
+    """The content of ``rejected.json``."""
+
+    kind: str
+    version: str
+    code: str
+    message: str
+    verdict: str
+    """Class of the error."""
+    inputs: tuple[JobInput, ...]
+
+
+def rejection(kind: JobKind, error: SafelightError, sources: Sequence[str]) -> JobRejection:
+    """The verdict on inputs that can never succeed."""
+    return JobRejection(
+        kind=kind.name,
+        version=__version__,
+        code=error.code,
+        message=error.message,
+        verdict=type(error).__name__ if isinstance(error, Rejected) else "InputError",
+        inputs=tuple(JobInput(uri=source) for source in sources),
+    )
 
 
 def job_name(kind: JobKind, index: int | None) -> str:
-    """Names a job within its output place: ``transcode``, ``transcode-part-00003``."""
+    """Names a job within its output store: ``transcode``, ``transcode-part-00003``."""
     return kind.name if index is None else f"{kind.name}-{index:05d}"
 
 
@@ -34,11 +110,7 @@ def result_name(kind: JobKind, index: int | None) -> str:
 
 def rejected_name(kind: JobKind, index: int | None) -> str:
     """``rejected.json``, named like the result."""
-    return _beside(result_name(kind, index))
-
-
-def _beside(name: str) -> str:
-    path = PurePosixPath(name)
+    path = PurePosixPath(result_name(kind, index))
     return str(path.with_name(path.name.replace("result.json", "rejected.json")))
 
 
@@ -53,7 +125,7 @@ def digest(
     """What makes two jobs the same one: 64 hex digits.
 
     Args:
-        identities: SHA-256 of each input; address and etag where nobody has read them.
+        identities: SHA-256 of each input; address and etag of inputs that nobody has read.
     """
     meaning = {
         "kind": kind.name,
@@ -66,101 +138,18 @@ def digest(
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
 
-def done(
-    kind: JobKind,
-    *,
-    job: str,
-    array: tuple[int | None, int],
-    parameters: Mapping[str, Value],
-    inputs: Sequence[Mapping[str, object]],
-    outputs: Sequence[JobOutput],
-    details: Mapping[str, object],
-    seconds: float,
-) -> dict[str, object]:
-    """The content of ``result.json``. ``job`` is the digest, ``array`` the index and the size."""
-    return {
-        "kind": kind.name,
-        "version": __version__,
-        "job": job,
-        "array": list(array),
-        "parameters": dict(parameters),
-        "inputs": list(inputs),
-        "outputs": [
-            {
-                "name": output.name,
-                "bytes": output.bytes,
-                "sha256": output.sha256,
-                "content_type": output.content_type,
-            }
-            for output in outputs
-        ],
-        "details": dict(details),
-        "seconds": round(seconds, 3),
-    }
+def write(store: OutputStore, name: str, content: JobResult | JobRejection) -> None:
+    """Store a record, whole or not at all."""
+    text = json.dumps(codec.plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # Names that are not UTF-8 have lone surrogates: escaped, JSON reads them as the same.
+    data = text.encode(errors="backslashreplace")
+    store.write(name, data, content_type="application/json")
 
 
-def rejected(kind: JobKind, error: SafelightError, sources: Sequence[str]) -> dict[str, object]:
-    """The content of ``rejected.json``."""
-    return {
-        "kind": kind.name,
-        "version": __version__,
-        "code": error.code,
-        "message": error.message,
-        "verdict": type(error).__name__ if isinstance(error, Rejected) else "InputError",
-        "inputs": [{"uri": source} for source in sources],
-    }
-
-
-def inputs_of(fetched: Sequence[InputCopy]) -> list[dict[str, object]]:
-    """The ``inputs`` of a result."""
-    return [
-        {"uri": item.uri, "bytes": item.bytes, "sha256": item.sha256, "etag": item.etag}
-        for item in fetched
-    ]
-
-
-def write(place: OutputStore, name: str, content: Mapping[str, object]) -> None:
-    """Store a record. Whole or not at all."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    # Names that are no UTF-8 have lone surrogates: escaped, JSON reads them as the same.
-    place.write(name, text.encode(errors="backslashreplace"), content_type=_JSON)
-
-
-def read(place: OutputStore, name: str) -> Mapping[str, Any] | None:
-    """A record, or None if there is none or it is damaged."""
-    data = place.read(name)
-    if data is None:
-        return None
+def read(store: OutputStore, name: str) -> JobResult | None:
+    """A result; None if there is none or it is damaged."""
+    data = store.read(name)
     try:
-        content = json.loads(data)
-    except ValueError:  # not UTF-8 is one too
+        return None if data is None else codec.build(JobResult, json.loads(data))
+    except (ValueError, EngineError):  # not UTF-8 is a ValueError too
         return None
-    return content if isinstance(content, dict) else None
-
-
-def same_request(
-    content: Mapping[str, Any],
-    kind: JobKind,
-    *,
-    array: tuple[int | None, int],
-    parameters: Mapping[str, Value],
-    found: Sequence[ListedFile],
-) -> bool:
-    """Whether a result is that of this request, by etags alone: nothing has been fetched yet."""
-    wanted = json.loads(json.dumps(dict(parameters)))
-    listed = content.get("inputs")
-    return (
-        content.get("kind") == kind.name
-        and content.get("version") == __version__
-        and content.get("array") == list(array)
-        and content.get("parameters") == wanted
-        and isinstance(listed, list)
-        and [_identity(item) for item in listed]
-        == [(item.uri, item.bytes, item.etag) for item in found]
-    )
-
-
-def _identity(item: object) -> tuple[object, object, object] | None:
-    if not isinstance(item, Mapping) or not item.get("etag"):
-        return None
-    return item.get("uri"), item.get("bytes"), item.get("etag")

@@ -1,95 +1,92 @@
 """``python -m batch run KIND ...``: one attempt at one job, from its inputs to its exit code.
 
-What lives here: the order of things. Check everything that was said, see whether it is done
-already, check the room, fetch, work, record. What may not: media, S3, the rules of a kind.
-The exit code follows from the error that ended the attempt alone: see ``batch.exit_codes``.
+The order: check all arguments, see whether the job is done already, check the room on the scratch
+disk, fetch the inputs, run the operation, write the record. The exit code follows from the error
+that ended the attempt alone.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TextIO
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
 
 from batch import result
-from batch.arguments import JobArguments, read_order
-from batch.catalogue import EXIT_AGAIN, EXIT_BAD_INPUT, EXIT_DONE, EXIT_USAGE
-from batch.checkpoint import StoredCheckpoint
-from batch.exit_codes import exit_code, known_as, origin
+from batch.arguments import JobArguments, read_arguments
+from batch.catalogue import EXIT_AGAIN, EXIT_BAD_INPUT, EXIT_DONE, EXIT_FAILED, EXIT_USAGE
 from batch.inputs import InputCopy, Inputs, Library, required_bytes
+from batch.job_services import JobServices
 from batch.operations import find
-from batch.outputs import JobOutputs, OutputStore, Transfers
+from batch.outputs import JobOutputs, OutputStore, StoredCheckpoint
 from batch.reporting import Identity, JobReporter
-from batch.scratch import Scratch
 from batch.work import ListedFile, Operation, Work
+from worker import __version__
+from worker.atomic import disk_full
 from worker.domain.errors import (
     EngineError,
     InputError,
     ObjectChanged,
     ObjectMissing,
+    PoisonInput,
     ProblemsError,
+    Reason,
     Rejected,
     SafelightError,
+    ScratchFull,
     Stopped,
 )
 from worker.job_context import SignalWatch, Stop
 
-if TYPE_CHECKING:
-    from worker.ports import Catalog, ObjectStore
-
 FETCH_SHARE = 0.05
-"""Of the whole way: how far the bar has come when the inputs are here."""
-_UNUSABLE = (InputError, ObjectMissing, ObjectChanged)
-
-
-class JobServices(Protocol):
-    """What a job needs from outside; ``batch.job_services`` is the real one."""
-
-    @property
-    def store(self) -> ObjectStore:
-        """See ``inputs.Cloud``."""
-        ...
-
-    @property
-    def transfers(self) -> Transfers:
-        """See ``inputs.Cloud``."""
-        ...
-
-    def catalog(self, table: str) -> Catalog:
-        """The catalog in a table."""
-        ...
-
-    def place(self, output: str, *, immutable: bool, stop: Stop) -> OutputStore:
-        """The output place of an address."""
-        ...
+"""Share of the progress bar that fetching the inputs takes."""
+SCRATCH_PREFIX = "safelight-job-"
+_LOCK = "lock"
+_UNLOCKED_SECONDS = 3600
+"""A folder without a lock is being made right now, or was left in that state an hour ago."""
+SMALLEST_ROOM = 64 * 1024**2
+"""Bytes of scratch that must be free whatever the input."""
 
 
 class BadInput(Exception):
-    """An input cannot be used: the verdict is about the input, not about us."""
+    """An input cannot be used: a verdict on the input, not a failure of the job."""
 
     def __init__(self, error: SafelightError) -> None:
         super().__init__(error.message)
         self.error = error
 
 
+@contextmanager
+def _bad_input() -> Iterator[None]:
+    """Errors about inputs are verdicts on them while this context is open."""
+    try:
+        yield
+    except (InputError, ObjectMissing, ObjectChanged) as error:
+        raise BadInput(error) from error
+
+
 def main(arguments: Sequence[str], *, log: TextIO | None = None) -> int:
     """Run one attempt in this process, with its signals, and return the exit code."""
     stop = Stop()
-    # Before anything slow: a signal during the imports of an operation must be heard.
+    # Before anything slow: a signal during the imports of an operation must not be missed.
     with SignalWatch(stop) as watch:
         try:
-            order = read_order(arguments, os.environ)
+            request = read_arguments(arguments, os.environ)
         except ProblemsError as error:
             print(f"safelight: {error.message}", file=sys.stderr)  # noqa: T201 - the command line
             return EXIT_USAGE
-        from batch.job_services import AwsCloud
-
         return perform(
-            order,
-            world=AwsCloud(),
+            request,
+            services=JobServices(),
             stop=stop,
             log=log or sys.stdout,
             before_forced_end=watch.before_forced_end,
@@ -97,32 +94,33 @@ def main(arguments: Sequence[str], *, log: TextIO | None = None) -> int:
 
 
 def perform(
-    order: JobArguments,
+    request: JobArguments,
     *,
-    world: JobServices,
+    services: JobServices,
     stop: Stop,
     log: TextIO,
     operation: Operation | None = None,
     before_forced_end: Callable[[Callable[[], None]], None] = lambda _: None,
 ) -> int:
-    """Do what an order says and return the exit code. Raises nothing.
+    """Run one attempt and return its exit code. Raises nothing.
 
     Args:
         operation: None takes that of the kind.
-        before_forced_end: is given what to do before an end by force.
+        before_forced_end: is called with what must happen before an end by force.
     """
     table = os.environ.get("SAFELIGHT_TABLE")
     identity = Identity(
-        kind=order.kind.name,
-        job=order.job,
-        attempt=order.attempt,
-        asset=order.asset,
-        output=order.output,
+        kind=request.kind.name,
+        job=request.job,
+        attempt=request.attempt,
+        asset=request.asset,
+        output=request.output,
+        traceparent=request.traceparent,
     )
-    catalog = (lambda: world.catalog(table)) if table and order.asset else None
+    catalog = (lambda: services.catalog(table)) if table and request.asset else None
     began = time.monotonic()
     with JobReporter(identity, log, catalog=catalog) as reporter:
-        attempt = _Attempt(order, world, stop, reporter)
+        attempt = _Attempt(request, services, stop, reporter)
         try:
             outcome, written = attempt.run(operation, before_forced_end), EXIT_DONE
         except BaseException as error:  # noqa: BLE001 - whatever it is, it has an exit code
@@ -136,27 +134,27 @@ def perform(
     return written
 
 
-@dataclass(slots=True)
-class _Prepared:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PreparedInputs:
     """What an operation gets, and what the result says about its inputs."""
 
-    fetched: tuple[InputCopy, ...]
-    inventory: Library | None
-    inputs: list[dict[str, object]]
+    fetched: tuple[InputCopy, ...] = ()
+    inventory: Library | None = None
+    inputs: tuple[result.JobInput, ...]
     digest: str
 
 
 class _Attempt:
-    """One attempt and how far it has come."""
+    """One attempt and its state."""
 
     def __init__(
-        self, order: JobArguments, world: JobServices, stop: Stop, reporter: JobReporter
+        self, request: JobArguments, services: JobServices, stop: Stop, reporter: JobReporter
     ) -> None:
-        self._order = order
-        self._world = world
+        self._request = request
+        self._services = services
         self._stop = stop
         self._reporter = reporter
-        self._place: OutputStore | None = None
+        self._store: OutputStore | None = None
         self._checkpoint: StoredCheckpoint | None = None
         self._outputs: JobOutputs | None = None
         self._began = time.monotonic()
@@ -166,85 +164,100 @@ class _Attempt:
     def run(
         self, operation: Operation | None, before_forced_end: Callable[[Callable[[], None]], None]
     ) -> str:
-        """Everything up to the record of success: ``done`` or ``unchanged``."""
-        order = self._order
-        place = self._world.place(order.output, immutable=order.asset is not None, stop=self._stop)
-        self._place = place
-        with Scratch(order.scratch) as scratch:
+        """Do everything up to the record of success; return ``done`` or ``unchanged``."""
+        request = self._request
+        store = self._services.output_store(
+            request.output, immutable=request.asset is not None, stop=self._stop
+        )
+        self._store = store
+        with Scratch(request.scratch) as scratch:
             before_forced_end(scratch.remove)
-            before = None if order.force else result.read(place, self._result)
-            found = self._look(scratch)
-            if before and result.same_request(
-                before,
-                order.kind,
-                array=(order.index, order.size),
-                parameters=order.parameters,
-                found=found,
+            before = None if request.force else result.read(store, self._result)
+            listed = self._list(scratch)
+            if before and before.answers(
+                request.kind,
+                array=(request.index, request.size),
+                parameters=request.parameters,
+                found=listed,
             ):
                 return self._unchanged()
-            # A library is larger than a disk: of that, room for the largest file at least.
-            together = [(item,) for item in found] if order.kind.lazy else [found]
-            factor = order.kind.scratch_factor
+            # A library may be larger than a disk: its largest file must fit at least.
+            together = [(item,) for item in listed] if request.kind.lazy else [listed]
+            factor = request.kind.scratch_factor
             scratch.check_room(max((required_bytes(some, factor) for some in together), default=0))
-            prepared = self._prepare(found)
-            if before and before.get("job") == prepared.digest:
+            prepared = self._prepare(listed)
+            if before and before.job == prepared.digest:
                 return self._unchanged()
-            with place.held(self._result):
-                stored = self._work(operation, place, scratch, prepared)
+            with store.lock(self._result):
+                stored = self._work(operation, store, scratch, prepared)
         self._reporter.event("done", seconds=self._seconds, outputs=stored)
         self._reporter.record("SUCCEEDED")
         return "done"
 
     def _work(
-        self, operation: Operation | None, place: OutputStore, scratch: Scratch, prepared: _Prepared
+        self,
+        operation: Operation | None,
+        store: OutputStore,
+        scratch: Scratch,
+        prepared: _PreparedInputs,
     ) -> int:
-        """The operation and the record of its success; how many results it has stored."""
-        order = self._order
+        """Run the operation, write the record of its success, and count the stored results."""
+        request = self._request
         checkpoint = StoredCheckpoint(
-            place, result.job_name(order.kind, order.index), prepared.digest, scratch.fetched
+            store, result.job_name(request.kind, request.index), prepared.digest, scratch.fetched
         )
         self._checkpoint = checkpoint
-        outputs = self._outputs = JobOutputs(place, scratch.fetched, stop=self._stop)
-        # Records of an earlier, different job must not vouch for half of this one.
-        place.remove(self._result)
-        place.remove(self._rejected)
+        outputs = self._outputs = JobOutputs(store, scratch.fetched, stop=self._stop)
+        # Records of an earlier, different job must not stand beside half of this one.
+        store.remove(self._result)
+        store.remove(self._rejected)
         work = Work(
             inputs=tuple(item.path for item in prepared.fetched),
-            sources=order.sources,
+            sources=request.sources,
             digests=tuple(item.sha256 for item in prepared.fetched),
-            parameters=order.parameters,
+            parameters=request.parameters,
             scratch=scratch.work,
             outputs=outputs,
             checkpoint=checkpoint,
             stop=self._stop,
             progress=self._progress,
-            threads=order.threads or _processors(),
-            index=order.index,
-            size=order.size,
+            threads=request.threads or _processors(),
+            index=request.index,
+            size=request.size,
             inventory=prepared.inventory,
         )
         try:
-            details = (operation or find(order.kind.name))(work)
+            details = (operation or find(request.kind.name))(work)
         except (Rejected, EngineError):
-            # Half a file looks damaged, or like a defect of ours.
+            # A file that is being written to looks damaged, or like a defect of ours.
             self._recheck(prepared)
             raise
         self._recheck(prepared)
         self.bytes_out = sum(output.bytes for output in outputs.stored)
-        self._finish(place, prepared, outputs, details)
+        record = result.JobResult(
+            kind=request.kind.name,
+            version=__version__,
+            job=prepared.digest,
+            array=(request.index, request.size),
+            parameters=request.parameters,
+            inputs=prepared.inputs,
+            outputs=outputs.stored,
+            details=details,
+            seconds=self._seconds,
+        )
+        result.write(store, self._result, record)
+        self._reporter.progress(1.0, "done")
         checkpoint.clear()
         return len(outputs.stored)
 
     def failed(self, error: BaseException) -> tuple[str, int]:
-        """Say how the attempt failed; the outcome's name and the exit code."""
+        """Report how the attempt failed; return the outcome's name and the exit code."""
         if isinstance(error, BadInput):
             return self._reject(error.error)
         known = known_as(error)
-        if self._stop.requested and not isinstance(known, Rejected):
-            # What a stopped child program or transfer says about its end is no news.
-            known = (
-                Stopped("the job was asked to stop") if not isinstance(known, Stopped) else known
-            )
+        if self._stop.requested and not isinstance(known, Rejected | Stopped):
+            # After a stop, errors from child processes and transfers are expected.
+            known = Stopped("the job was asked to stop")
         if isinstance(known, Rejected):
             return self._reject(known)
         code = exit_code(known)
@@ -252,26 +265,26 @@ class _Attempt:
         self._reporter.event(
             name, code=known.code, message=known.message, exit_code=code, **origin(error, known)
         )
-        # Whoever runs the job decides; this is what it says until then.
-        again = code == EXIT_AGAIN and self._order.attempt < self._order.kind.attempts
+        # Whoever runs the job decides whether to retry; until then this is what the record says.
+        again = code == EXIT_AGAIN and self._request.attempt < self._request.kind.attempts
         self._reporter.record(
             "RUNNABLE" if again else "FAILED", code=known.code, reason=known.message
         )
         return name, code
 
     def _reject(self, error: SafelightError) -> tuple[str, int]:
-        content = result.rejected(self._order.kind, error, self._order.sources)
+        content = result.rejection(self._request.kind, error, self._request.sources)
         try:
-            if self._place is not None:
-                result.write(self._place, self._rejected, content)
-                self._place.remove(self._result)
-                # What was stored before the verdict is nobody's.
+            if self._store is not None:
+                result.write(self._store, self._rejected, content)
+                self._store.remove(self._result)
+                # Results that were stored before the verdict belong to no record.
                 for output in self._outputs.stored if self._outputs is not None else ():
-                    self._place.remove(output.name)
+                    self._store.remove(output.name)
             if self._checkpoint is not None:
                 self._checkpoint.clear()
         except SafelightError as trouble:
-            # Without its record a rejection would be lost: try again if that can help.
+            # Without its record the rejection is lost: retry if that can help.
             self._reporter.event("failed", code=trouble.code, message=trouble.message)
             return "failed", exit_code(trouble)
         self._reporter.event(
@@ -285,107 +298,77 @@ class _Attempt:
         self._reporter.record("SUCCEEDED")
         return "unchanged"
 
-    def _look(self, scratch: Scratch) -> Sequence[ListedFile]:
-        order = self._order
-        try:
-            if order.kind.lazy:
+    def _list(self, scratch: Scratch) -> Sequence[ListedFile]:
+        request, folder = self._request, scratch.inputs
+        with _bad_input():
+            if request.kind.lazy:
                 self._library = Library(
-                    order.sources,
-                    output=order.output,
-                    folder=scratch.inputs,
-                    cloud=self._world,
+                    request.sources,
+                    output=request.output,
+                    folder=folder,
+                    services=self._services,
                     stop=self._stop,
                 )
                 return self._library.list()
             self._inputs = Inputs(
-                order.sources, folder=scratch.inputs, cloud=self._world, stop=self._stop
+                request.sources, folder=folder, services=self._services, stop=self._stop
             )
             return self._inputs.describe()
-        except _UNUSABLE as error:
-            raise BadInput(error) from error
 
-    def _prepare(self, found: Sequence[ListedFile]) -> _Prepared:
-        order = self._order
-        if order.kind.lazy:
-            self.bytes_in = sum(item.bytes for item in found)
-            given = [
-                {"uri": item.uri, "bytes": item.bytes, "etag": item.etag}
-                for item in found
-                if item.alone
-            ]
-            return _Prepared(
-                fetched=(),
+    def _prepare(self, listed: Sequence[ListedFile]) -> _PreparedInputs:
+        total = sum(item.bytes for item in listed)
+        if self._request.kind.lazy:
+            self.bytes_in = total
+            if all(item.alone for item in listed):
+                inputs = [
+                    result.JobInput(uri=item.uri, bytes=item.bytes, etag=item.etag)
+                    for item in listed
+                ]
+            else:  # the operation's manifest lists the files of folders and prefixes
+                inputs = [result.JobInput(uri=source) for source in self._request.sources]
+            return _PreparedInputs(
                 inventory=self._library,
-                # What lies in folders and prefixes is in the operation's manifest.
-                inputs=given
-                if len(given) == len(found)
-                else [{"uri": source} for source in order.sources],
-                digest=self._digest([f"{item.uri} {item.etag}" for item in found]),
+                inputs=tuple(inputs),
+                digest=self._digest([f"{item.uri} {item.etag}" for item in listed]),
             )
-        total = sum(item.bytes for item in found) or 1
-        arrived = [0]
+        arrived = 0
 
-        def told(count: int) -> None:
-            arrived[0] += count
-            self._reporter.progress(FETCH_SHARE * arrived[0] / total, "fetching")
+        def progress(count: int) -> None:
+            nonlocal arrived
+            arrived += count
+            self._reporter.progress(FETCH_SHARE * arrived / (total or 1), "fetching")
 
-        try:
-            fetched = self._inputs.fetch(found, told)
-        except _UNUSABLE as error:
-            raise BadInput(error) from error
+        with _bad_input():
+            fetched = self._inputs.fetch(listed, progress)
         self.bytes_in = sum(item.bytes for item in fetched)
-        return _Prepared(
+        return _PreparedInputs(
             fetched=fetched,
-            inventory=None,
-            inputs=result.inputs_of(fetched),
+            inputs=tuple(result.JobInput.of(item) for item in fetched),
             digest=self._digest([item.sha256 for item in fetched]),
         )
 
-    def _recheck(self, prepared: _Prepared) -> None:
-        """A record must not vouch for results of something that its digests are not of."""
-        try:
+    def _recheck(self, prepared: _PreparedInputs) -> None:
+        """Re-hash the inputs: fail if a file changed while the job read it."""
+        with _bad_input():
             if prepared.fetched:
                 self._inputs.recheck(prepared.fetched)
-        except _UNUSABLE as error:
-            raise BadInput(error) from error
 
     def _digest(self, identities: Sequence[str]) -> str:
-        order = self._order
+        request = self._request
         return result.digest(
-            order.kind, order.parameters, identities, index=order.index, size=order.size
+            request.kind, request.parameters, identities, index=request.index, size=request.size
         )
-
-    def _finish(
-        self,
-        place: OutputStore,
-        prepared: _Prepared,
-        outputs: JobOutputs,
-        details: Mapping[str, object],
-    ) -> None:
-        order = self._order
-        content = result.done(
-            order.kind,
-            job=prepared.digest,
-            array=(order.index, order.size),
-            parameters=order.parameters,
-            inputs=prepared.inputs,
-            outputs=outputs.stored,
-            details=details,
-            seconds=self._seconds,
-        )
-        result.write(place, self._result, content)
-        self._reporter.progress(1.0, "done")
 
     def _progress(self, share: float, doing: str) -> None:
         self._reporter.progress(FETCH_SHARE + (1 - FETCH_SHARE) * 0.999 * share, doing)
 
     @property
     def _result(self) -> str:
-        return result.result_name(self._order.kind, self._order.index)
+        return result.result_name(self._request.kind, self._request.index)
 
     @property
     def _rejected(self) -> str:
-        return result.rejected_name(self._order.kind, self._order.index)
+        return result.rejected_name(self._request.kind, self._request.index)
 
     @property
     def _seconds(self) -> float:
@@ -396,3 +379,125 @@ def _processors() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+# --- the scratch disk -------------------------------------------------------------------------
+
+
+class Scratch:
+    """One attempt's folder on the scratch disk, removed when the attempt ends, stopped or not.
+
+    ``work`` is empty and belongs to the operation, the rest to the runner. A killed attempt leaves
+    its folder; the next one on the same disk removes it: the lock of a dead process is free.
+
+    Raises:
+        InputError: no folder can be made there.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        self._parent = parent
+
+    def __enter__(self) -> Scratch:
+        _sweep_scratch(self._parent)
+        try:
+            self._parent.mkdir(parents=True, exist_ok=True)
+            self.root = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=self._parent)).resolve()
+            # Renamed once it is held: another attempt takes a free lock for that of a dead one.
+            unheld = self.root / f"{_LOCK}.new"
+            self._lock = os.open(unheld, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            unheld.rename(self.root / _LOCK)
+            self.work = self.root / "work"
+            self.inputs = self.root / "inputs"
+            self.fetched = self.root / "fetched"
+            for folder in (self.work, self.inputs, self.fetched):
+                folder.mkdir()
+        except OSError as error:
+            text = f"no scratch folder can be made in {self._parent}: {error.strerror or error}"
+            raise InputError(text, code="output_unwritable") from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.remove()
+        os.close(self._lock)
+
+    def remove(self) -> None:
+        """Remove everything, as far as possible; for the end by force too."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def check_room(self, needed: int) -> None:
+        """Raises ``ScratchFull`` with both figures if there is less room than ``needed`` bytes."""
+        needed = max(needed, SMALLEST_ROOM)
+        free = shutil.disk_usage(self.root).free
+        if free < needed:
+            text = f"the job needs {_megabytes(needed)} of scratch; {_megabytes(free)} are free"
+            raise ScratchFull(text)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB"
+
+
+def _sweep_scratch(parent: Path) -> None:
+    """Remove the folders that killed attempts left."""
+    for folder in parent.glob(f"{SCRATCH_PREFIX}*"):
+        with suppress(OSError):
+            if _abandoned(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _abandoned(folder: Path) -> bool:
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    try:
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return time.time() - folder.stat().st_mtime > _UNLOCKED_SECONDS
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held: it lives
+        return False
+    finally:
+        os.close(lock)
+    return True
+
+
+# --- how an attempt ends ----------------------------------------------------------------------
+
+
+def exit_code(error: SafelightError) -> int:
+    """The exit code of an error, from what the tree says about it."""
+    if isinstance(error, Rejected):
+        return EXIT_BAD_INPUT
+    if error.retryable:
+        return EXIT_AGAIN
+    return EXIT_USAGE if isinstance(error, ProblemsError) else EXIT_FAILED
+
+
+def known_as(error: BaseException) -> SafelightError:
+    """Any exception as an error of the tree."""
+    match error:
+        case SafelightError():
+            return error
+        case MemoryError():
+            return PoisonInput(Reason.OUT_OF_MEMORY, "the job needs more memory than it has")
+        case OSError() if disk_full(error):
+            return ScratchFull("the scratch disk is full")
+        case KeyboardInterrupt():
+            return Stopped("the job was interrupted")
+    return EngineError(f"{type(error).__name__}: {error}")
+
+
+def origin(error: BaseException, known: SafelightError) -> Mapping[str, object]:
+    """Where a defect was raised: file and line, or the trace with SAFELIGHT_DEBUG."""
+    if type(known) is not EngineError:
+        return {}
+    if os.environ.get("SAFELIGHT_DEBUG"):
+        return {"trace": "".join(traceback.format_exception(error))}
+    frames = traceback.extract_tb(error.__traceback__)
+    return {"at": f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"} if frames else {}

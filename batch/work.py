@@ -1,8 +1,7 @@
-"""What an operation gets and gives: inputs on disk, parameters, places, and a way to be stopped.
+"""The contract between the job runner and the operations: what an operation gets and gives.
 
-What lives here: the contract between the job runner and the operations, as frozen values and
-protocols. What may not: how any of it is done (``batch.runner``, ``batch.outputs``,
-``batch.checkpoint``), AWS, or a library beyond the standard one.
+Frozen values and protocols on the standard library; ``batch.runner`` and ``batch.outputs`` fulfil
+them.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from worker.domain.errors import Stopped
-from worker.job_context import Stop
+from worker.job_context import JobContext, Stop
 
 __all__ = [
     "Checkpoint",
@@ -28,8 +27,7 @@ __all__ = [
 ]
 
 Value: TypeAlias = int | float | bool | str | tuple[str, ...]
-"""A parameter, read and checked. A ``list`` is a tuple of text; an optional one left out is not
-in the mapping at all."""
+"""A parameter, read and checked. A ``list`` is a tuple of text."""
 
 
 class Outputs(Protocol):
@@ -44,8 +42,8 @@ class Outputs(Protocol):
             content_type: None takes that of the name's ending.
 
         Raises:
-            EngineError: the name leaves the output place.
-            TransientError: the place is full or does not answer.
+            EngineError: the name leaves the output store.
+            TransientError: the store is full or does not answer.
         """
         ...
 
@@ -54,41 +52,41 @@ class Outputs(Protocol):
         ...
 
     def earlier(self, name: str, *, size: int, sha256: str) -> None:
-        """Say that an earlier attempt has stored this, so that ``result.json`` lists it too.
+        """List a file in ``result.json`` that an earlier attempt stored.
 
-        For operations that do not store again what their checkpoint says is there.
+        For operations that skip files which their checkpoint says are stored.
         """
         ...
 
     def fetch(self, name: str) -> Path | None:
-        """A copy on disk of something that lies in the output place; None if it does not.
+        """A copy, in the scratch folder, of a file in the output store; None if there is none.
 
-        For jobs that go on from what an earlier one of the same output place has stored: the
-        parts and the assembly of a divided transcode. The copy is in the scratch folder.
+        For jobs that continue from what an earlier one stored in the same place: the parts and the
+        assembly of a divided transcode.
         """
         ...
 
 
 class Checkpoint(Protocol):
-    """Finished pieces that a later attempt of the same job needs not make again.
+    """Finished chunks that a later attempt of the same job need not make again.
 
-    It belongs to one kind, its inputs and its parameters: with any of them changed it is empty.
+    It belongs to one kind, its inputs and its parameters: if any of them changes, it is empty.
     """
 
     def get(self, name: str) -> Path | None:
-        """A copy on disk of a stored piece; None if there is none or its digest is not right."""
+        """A copy on disk of a stored chunk; None if there is none or its digest is wrong."""
         ...
 
     def put(self, name: str, path: Path) -> None:
-        """Store a finished piece. It counts only once this has returned."""
+        """Store a finished chunk. It counts only once this has returned."""
         ...
 
     def names(self) -> Sequence[str]:
-        """Of all stored pieces, sorted."""
+        """Names of all stored chunks, sorted."""
         ...
 
     def clear(self) -> None:
-        """Forget everything. The runner does so after success."""
+        """Remove all chunks. The runner does so after success."""
         ...
 
 
@@ -97,18 +95,18 @@ class ListedFile:
     """One file of an input that is a folder or a prefix."""
 
     uri: str
-    """Where it lies: an absolute path or an ``s3://`` address."""
+    """An absolute path or an ``s3://`` address."""
     name: str
     """Its path below the input it was found in; of an input that is one file, its name."""
     bytes: int
     etag: str = ""
     """Changes with the content: S3's, or size and time of a file."""
     alone: bool = False
-    """Given as itself, not found in a folder or below a prefix."""
+    """Given by itself, not found in a folder or below a prefix."""
 
 
 class InputListing(Protocol):
-    """What lies in inputs that the runner does not fetch (``Kind.lazy``)."""
+    """The files of inputs that the runner does not fetch (``JobKind.lazy``)."""
 
     def list(self) -> Sequence[ListedFile]:
         """Every file of every input, in the order given; within one input in order of name."""
@@ -118,13 +116,13 @@ class InputListing(Protocol):
         """A copy on disk. Give it to ``release`` when done: a library is larger than a disk.
 
         Raises:
-            InputError, ObjectMissing, ObjectChanged: it is not what was listed any more.
+            InputError, ObjectMissing, ObjectChanged: it changed since it was listed.
             TransientError: the store does not answer, or scratch is full.
         """
         ...
 
     def release(self, path: Path) -> None:
-        """Forget a copy that ``fetch`` made."""
+        """Remove a copy that ``fetch`` made."""
         ...
 
 
@@ -133,10 +131,10 @@ class Work:
     """One attempt at one job."""
 
     inputs: tuple[Path, ...]
-    """Local copies, fetched already, or links to files on this machine, in the order they were
-    given. They have names of the runner's, and keep their endings."""
+    """Local copies, or links to files on this machine, in the order given. The runner chooses their
+    names and keeps their endings."""
     sources: tuple[str, ...]
-    """The same as given: paths or ``s3://`` addresses."""
+    """The inputs as given: paths or ``s3://`` addresses."""
     digests: tuple[str, ...]
     """SHA-256 of each, 64 hex digits; none for kinds that are ``lazy``."""
     parameters: Mapping[str, Value]
@@ -147,15 +145,72 @@ class Work:
     checkpoint: Checkpoint
     stop: Stop
     progress: Callable[[float, str], None]
-    """Share done (0 to 1) and what is being done. Cheap: call it as often as there is news."""
+    """Takes the share done (0 to 1) and what is being done. Cheap: call it at every change."""
     threads: int
-    """How many threads to use: the processors this job may have, at least 1."""
+    """Threads to use: the processors this job may have, at least 1."""
     index: int | None = None
     """Which child of an array job this is, from 0; None outside of array jobs."""
     size: int = 1
     """How many children the array has."""
     inventory: InputListing | None = None
     """For kinds that are ``lazy``; their ``inputs`` are empty."""
+
+    @property
+    def context(self) -> JobContext:
+        """Scratch folder, stop, progress and threads, for the code that does the work."""
+        return JobContext(
+            scratch=self.scratch, stop=self.stop, progress=self.progress, threads=self.threads
+        )
+
+    # The catalogue declares the type of each parameter, and the runner has read the text by it.
+
+    def integer(self, name: str) -> int:
+        """A parameter of type ``int``."""
+        value = self.parameters[name]
+        assert isinstance(value, int), name
+        return value
+
+    def number(self, name: str) -> float:
+        """A parameter of type ``float``."""
+        value = self.parameters[name]
+        assert isinstance(value, int | float), name
+        return float(value)
+
+    def optional(self, name: str) -> float | None:
+        """A parameter of type ``float`` without a default."""
+        return self.number(name) if name in self.parameters else None
+
+    def flag(self, name: str) -> bool:
+        """A parameter of type ``bool``."""
+        value = self.parameters[name]
+        assert isinstance(value, bool), name
+        return value
+
+    def text(self, name: str) -> str:
+        """A parameter of type ``text`` or ``choice``."""
+        value = self.parameters[name]
+        assert isinstance(value, str), name
+        return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A parameter of type ``list``; empty if it has no default and is not given."""
+        value = self.parameters.get(name, ())
+        assert isinstance(value, tuple), name
+        return value
+
+    def step(self, start: float = 0.0, end: float = 1.0) -> Callable[[float, str], None]:
+        """What one part of the work calls as it goes on: it checks for a stop, then reports.
+
+        Args:
+            start: share of the job at which this part begins.
+            end: share at which it ends.
+        """
+
+        def report(share: float, what: str) -> None:
+            self.stop.check()
+            self.progress(start + share * (end - start), what)
+
+        return report
 
 
 Operation: TypeAlias = Callable[[Work], Mapping[str, object]]

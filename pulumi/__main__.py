@@ -3,7 +3,7 @@
 uploads -> [intake bucket] -> queues -> ingest function -> [delivery bucket], [quarantine bucket]
                                                |-> catalog (table)
                                                `-> events (bus)
-asset.heavy events -> workflow (state machine) -> heavy (jobs on Spot) -> [delivery bucket]
+asset.processing events -> workflow (state machine) -> heavy (jobs on Spot) -> [delivery bucket]
 """
 
 import pulumi_aws as aws

@@ -64,8 +64,12 @@ class ObjectStore(Protocol):
         content_type: str,
         cache_control: str = "",
         metadata: Mapping[str, str] | None = None,
+        once: bool = False,
     ) -> str:
-        """Write whole or not at all; returns the etag. Overwrites."""
+        """Write whole or not at all; returns the etag.
+
+        Overwrites; with ``once`` an object that is there stays, and the etag returned is empty.
+        """
         ...
 
     def copy(
@@ -117,11 +121,10 @@ class Catalog(Protocol):
         """Record the outcome of processing one upload.
 
         Accepts it only if the catalog has nothing for the asset, an older upload, or the same
-        upload under another recipe or in a state that is not final; ``gone`` may follow any state
-        of the same upload, and nothing follows it. Tags, attributes, owner (if the new one is
-        empty) and ``created_at`` of an existing record stay; those of a newer upload join them.
-        A record that was read here before (its ``revision`` says so) must still be there.
-        Idempotent.
+        upload under another recipe or in a status that this one may follow (``TRANSITIONS``).
+        Tags, attributes, owner (if the new one is empty) and ``created_at`` of an existing record
+        stay; those of a newer upload join them. A record that was read here before (its
+        ``revision`` says so) must still be there. Idempotent.
 
         Raises:
             Superseded: a newer upload is recorded, or the asset is erased.

@@ -32,7 +32,7 @@ class DeletedOriginals(StrEnum):
     """What becomes of an asset whose original somebody deletes in the intake bucket."""
 
     KEEP = "keep"
-    """It stays, and its record says ``gone``."""
+    """It stays, and its record says ``deleted``."""
     ERASE = "erase"
     """It is removed with everything that was made of it, earlier versions of the original too."""
 

@@ -1,33 +1,44 @@
-"""The operations, one file for each kind of job, named like it with ``_`` for ``-``.
+"""The operations: what a job of each kind does with its inputs.
 
-An operation reads its parameters, calls ``worker.imaging``, reports progress and stores what was
-made. What may not be here: pixels and child programs (``worker.imaging``), AWS, settings.
+An operation reads its parameters, calls ``worker.imaging`` or ``worker.video``, reports progress
+and stores what it made.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
+from pkgutil import resolve_name
 
 from batch.catalogue import kind
 from batch.work import Operation
-from worker.domain.errors import EngineError
 
-
-def module_of(name: str) -> str:
-    """The module that a kind's operation lives in, ``batch.operations.deepzoom``."""
-    return f"{__name__}.{name.replace('-', '_')}"
+OPERATIONS = {
+    "transcode": "transcode:run",
+    "transcode-plan": "transcode:run_plan",
+    "transcode-part": "transcode:run_part",
+    "transcode-assemble": "transcode:run_assemble",
+    "poster": "poster:run",
+    "storyboard": "storyboard:run",
+    "preview": "preview:run",
+    "audio-waveform": "audio_waveform:run",
+    "subtitles": "subtitles:run",
+    "video-metadata": "video_metadata:run",
+    "deepzoom": "images:run_deepzoom",
+    "denoise": "images:run_denoise",
+    "stitch": "images:run_stitch",
+    "hdr-merge": "images:run_hdr_merge",
+    "document": "images:run_document",
+    "restore": "images:run_restore",
+    "background": "images:run_background",
+    "batch-process": "library:run",
+}
+"""For each kind the module of this package and the function in it."""
 
 
 def find(name: str) -> Operation:
-    """The operation of a kind; only its own libraries are imported.
+    """The operation of a kind; only its own module is imported.
 
     Raises:
         ProblemsError: there is no such kind.
-        EngineError: this installation lacks it.
     """
-    module = module_of(kind(name).name)
-    if find_spec(module) is None:
-        raise EngineError(f"the operation for {name} is missing from this installation")
-    operation: Operation = import_module(module).run
+    operation: Operation = resolve_name(f"{__name__}.{OPERATIONS[kind(name).name]}")
     return operation

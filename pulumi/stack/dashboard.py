@@ -10,7 +10,7 @@ from stack.alarms import Alarm
 NAMESPACE = "Safelight"
 """Of the figures that functions and jobs count themselves (``worker.entrypoints``,
 ``batch.reporting``), for all stacks of an account and region together."""
-OUTCOMES = ("Accepted", "Rejected", "Heavy", "Review", "Duplicate", "Failed")
+OUTCOMES = ("Accepted", "Rejected", "Processing", "Review", "Duplicate", "Failed")
 """Of an upload, or of a try."""
 COLUMNS, WIDTH, HEIGHT = 3, 8, 6
 

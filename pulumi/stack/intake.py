@@ -23,7 +23,7 @@ from stack.pipe import OrderingPipe
 from stack.queues import QueueWithDeadLetters
 from stack.scope import Scope
 from stack.storage import Buckets
-from worker.adapters.aws.dynamodb.keys import CONTENT_INDEX
+from worker.adapters.aws.dynamodb.schema import CONTENT_INDEX
 from worker.settings import PREFIX, DeletedOriginals, Ordering
 
 COMPONENT = "intake"

@@ -1,6 +1,7 @@
 """The state machine that heavy uploads go through, and the function at its two ends.
 
-``asset.heavy`` on the bus -> function (starts the machine, once an upload) -> state machine -> jobs
+``asset.processing`` on the bus -> function (starts the machine, once an upload) -> state machine
+-> jobs
 -> function (reads what they left, commits the record, tells the bus).
 """
 
@@ -186,7 +187,7 @@ class Workflow(pulumi.ComponentResource):
             name,
             description="Uploads that wait for heavy work",
             event_bus_name=events.name,
-            event_pattern=json.dumps({"source": [SOURCE], "detail-type": ["asset.heavy"]}),
+            event_pattern=json.dumps({"source": [SOURCE], "detail-type": ["asset.processing"]}),
             tags=self._tags,
             opts=self._own,
         )

@@ -12,12 +12,13 @@ import pytest
 from redis import Redis
 
 from tests.contract.redis_server import PROGRAM, callers, hanging, redis_running
-from worker.adapters.memory_cache import ENTRY_BYTES, MemoryCache
-from worker.adapters.redis import (
+from worker.adapters.cache import (
+    ENTRY_BYTES,
     FIRST_REST_SECONDS,
     LONGEST_REST_SECONDS,
     PREFIX,
     QUIET_SECONDS,
+    MemoryCache,
     RedisCache,
 )
 from worker.domain.errors import ConfigurationError

@@ -35,7 +35,7 @@ def test_a_record_comes_back_as_it_was_committed(catalog: Catalog, one: AssetRec
     assert catalog.get(one.asset) == committed
 
 
-HEAVY: dict[str, Any] = {"status": Status.HEAVY, "verdict": WAITS}
+HEAVY: dict[str, Any] = {"status": Status.PROCESSING, "verdict": WAITS}
 REVIEW: dict[str, Any] = {"status": Status.REVIEW, "verdict": WAITS}
 OTHER: dict[str, Any] = {"recipe": "product", "recipe_digest": OTHER_DIGEST}
 
@@ -121,7 +121,7 @@ def test_a_newer_upload_keeps_what_people_added(catalog: Catalog) -> None:
 
 def test_the_same_upload_brings_no_tag_back(catalog: Catalog) -> None:
     """Another recipe or the end of a job is no reason for what a person took away."""
-    put(catalog, record(1, 1, status=Status.HEAVY, tags=frozenset({"x"})))
+    put(catalog, record(1, 1, status=Status.PROCESSING, tags=frozenset({"x"})))
     catalog.update(given_.asset_id(1), remove_tags=["x"])
 
     done = put(catalog, record(1, 1, tags=frozenset({"x"})))
@@ -134,15 +134,15 @@ def test_the_same_upload_brings_no_tag_back(catalog: Catalog) -> None:
 
 def test_an_asset_whose_original_is_gone_keeps_all_else(catalog: Catalog) -> None:
     """What was made meanwhile too; nothing follows but a newer upload."""
-    waits = put(catalog, record(1, 1, status=Status.HEAVY))
+    waits = put(catalog, record(1, 1, status=Status.PROCESSING))
     done = put(catalog, record(1, 1))
 
-    gone = put(catalog, replace(waits, status=Status.GONE, updated_at=at(50)))
+    gone = put(catalog, replace(waits, status=Status.DELETED, updated_at=at(50)))
 
     assert gone == replace(
-        done, status=Status.GONE, verdict=waits.verdict, updated_at=at(50), revision=3
+        done, status=Status.DELETED, verdict=waits.verdict, updated_at=at(50), revision=3
     )
-    assert catalog.by_status(Status.GONE).records == (gone,)
+    assert catalog.by_status(Status.DELETED).records == (gone,)
     for late in (record(1, 1), record(1, 1, recipe_digest=OTHER_DIGEST), gone):
         assert outcome(catalog, late) == "already_recorded"
     assert put(catalog, record(1, 2)).status is Status.ACCEPTED
@@ -150,7 +150,7 @@ def test_an_asset_whose_original_is_gone_keeps_all_else(catalog: Catalog) -> Non
 
 def test_what_was_made_of_a_record_does_not_outlive_it(catalog: Catalog) -> None:
     """The asset was erased meanwhile: the outcome of a job is not a first outcome."""
-    waits = put(catalog, record(1, 1, status=Status.HEAVY))
+    waits = put(catalog, record(1, 1, status=Status.PROCESSING))
     catalog.delete(waits.asset)
 
     assert outcome(catalog, replace(waits, status=Status.ACCEPTED)) == "superseded"

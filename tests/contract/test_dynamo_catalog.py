@@ -85,7 +85,7 @@ def test_the_happy_path_is_one_read_and_two_writes(
         (record(1, 1), record(1, 2), 3),
         (record(1, 1), bare(1, 2), 3),
         (bare(1, 1), bare(1, 2), 2),
-        (record(1, status=Status.HEAVY), record(1), 2),
+        (record(1, status=Status.PROCESSING), record(1), 2),
         (record(1), record(1, recipe_digest="f" * 64), 2),
         (record(1), record(1), 0),
         (record(1, 2), record(1, 1), 0),

@@ -15,8 +15,7 @@ from botocore.stub import Stubber
 from tests.contract.canned import clients_for
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.eventbridge import BATCH_BYTES, ROUNDS, EventBridgeEvents
-from worker.adapters.event_json import line, parse
-from worker.adapters.event_log import EventLog, follow
+from worker.adapters.event_log import EventLog, event_line, follow, parse_event
 from worker.domain.asset import Event
 from worker.domain.errors import (
     AccessDenied,
@@ -93,7 +92,7 @@ def wire(request: pytest.FixtureRequest, tmp_path: Path, fresh: Callable[[str], 
         ):
             for message in messages:
                 sent = json.loads(message["Body"])
-                known = parse(json.dumps({"type": sent["detail-type"], **sent["detail"]}))
+                known = parse_event(json.dumps({"type": sent["detail-type"], **sent["detail"]}))
                 assert known is not None
                 found.append(known)
         return found
@@ -300,7 +299,7 @@ def test_a_follower_waits_for_the_file(tmp_path: Path) -> None:
 def test_a_follower_passes_over_what_is_no_event(tmp_path: Path) -> None:
     """Lines of somebody else, half lines and damaged text stop nobody."""
     path = tmp_path / "events.jsonl"
-    good = line(EVENT)
+    good = event_line(EVENT)
     bad = ["", "{", "[]", "1", '{"id": 1}', '{"id":"x"}', "\x00", "[" * 50_000]
     path.write_bytes(b"\xff\xfe\n" + "\n".join([*bad, good, good[:20]]).encode())
 
@@ -311,7 +310,7 @@ def test_a_half_line_becomes_whole(tmp_path: Path) -> None:
     """A line that is there in part is yielded once the rest has come, even a very long one."""
     path = tmp_path / "events.jsonl"
     event = replace(EVENT, detail={"x": "x" * 200_000})
-    text = line(event) + "\n"
+    text = event_line(event) + "\n"
     path.write_text(text[:1000])
 
     def rest() -> None:

@@ -1,4 +1,4 @@
-"""Moderator: one suite on Rekognition, whose answers are given, and on nobody.
+"""Moderator on Rekognition, whose answers are given.
 
 The emulator has no Rekognition, so the exact request is what is held to the documentation.
 """
@@ -12,9 +12,8 @@ from botocore.stub import Stubber
 
 from tests.contract.canned import clients_for
 from worker.adapters.aws.rekognition import IMAGE_BYTES, RekognitionModerator
-from worker.adapters.no_moderator import NoModerator
 from worker.domain.errors import EngineError, SafelightError, Throttled
-from worker.ports import ModerationLabel, Moderator
+from worker.ports import ModerationLabel
 
 JPEG = b"\xff\xd8\xff\xe0 a picture"
 PNG = b"\x89PNG\r\n\x1a\n a picture"
@@ -29,18 +28,11 @@ def stubbed() -> Iterator[Stubbed]:
         yield RekognitionModerator(clients, minimum_confidence=60), stub
 
 
-@pytest.fixture(params=["rekognition", "nobody"])
-def moderator(request: pytest.FixtureRequest, stubbed: Stubbed) -> Moderator:
-    """Every adapter in turn, looking at something harmless."""
-    if request.param == "nobody":
-        return NoModerator()
-    rekognition, stub = stubbed
-    stub.add_response("detect_moderation_labels", {"ModerationLabels": []})
-    return rekognition
-
-
-def test_a_harmless_picture_has_no_labels(moderator: Moderator) -> None:
+def test_a_harmless_picture_has_no_labels(stubbed: Stubbed) -> None:
     """Nothing seen is an empty sequence."""
+    moderator, stub = stubbed
+    stub.add_response("detect_moderation_labels", {"ModerationLabels": []})
+
     assert list(moderator.look(JPEG)) == []
 
 

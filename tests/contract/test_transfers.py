@@ -12,10 +12,9 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from s3transfer.exceptions import RetriesExceededError
 
-from worker.adapters.aws import transfers
+from worker.adapters.aws import s3
 from worker.adapters.aws.clients import AwsClients
-from worker.adapters.aws.s3 import S3ObjectStore
-from worker.adapters.aws.transfers import S3Transfers
+from worker.adapters.aws.s3 import S3ObjectStore, S3Transfers
 from worker.domain.errors import (
     ConfigurationError,
     ObjectChanged,
@@ -157,7 +156,7 @@ def test_other_failures_are_errors_of_ours(
     def fail(*_: object) -> None:
         raise raised
 
-    monkeypatch.setattr(transfers, "_wait", fail)
+    monkeypatch.setattr(s3, "_wait", fail)
     moved = S3Transfers(clients)
     with pytest.raises(expected):
         moved.download("bucket", "a", tmp_path / "a")

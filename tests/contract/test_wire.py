@@ -30,18 +30,17 @@ from tests.contract.catalog_tables import everything_in, make_table
 from tests.golden import Golden, png
 from tests.unit.finalize.world import DETAILS, FILES, TYPES
 from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
-from worker.adapters.aws.dynamodb.compression import unpack
+from worker.adapters.aws.dynamodb.items import unpack
 from worker.domain.asset import (
     AssetRecord,
     JobRecord,
     LogEntry,
     Status,
     StoredMedia,
-    StoredRendition,
     Verdict,
     VideoInfo,
 )
-from worker.domain.image import Format, MediaFormat
+from worker.domain.image import Format, MediaFormat, StoredRendition
 from worker.entrypoints import lambda_ingest, lambda_workflow
 from worker.entrypoints.cli import run
 from worker.local.emulator import ACCOUNT, REGION, Emulator
@@ -456,9 +455,11 @@ def records() -> Sequence[AssetRecord]:
     return (
         record(1),
         bare(2),
-        bare(3, status=Status.HEAVY, verdict=waits, owner=""),
+        bare(3, status=Status.PROCESSING, verdict=waits, owner=""),
         everything(4),
-        replace(record(5), status=Status.GONE, verdict=Verdict(code="original_gone", message="m")),
+        replace(
+            record(5), status=Status.DELETED, verdict=Verdict(code="original_gone", message="m")
+        ),
         record(6, film=film, media=(hls,), renditions=(moving,), replaces="0" * 16),
     )
 

@@ -136,7 +136,7 @@ def test_heavy_uploads_reach_the_function(ordered: Declaration) -> None:
 
     assert rule.document("eventPattern") == {
         "source": ["safelight"],
-        "detail-type": ["asset.heavy"],
+        "detail-type": ["asset.processing"],
     }
     assert rule.inputs["eventBusName"] == "safelight-test-events"
     assert target.inputs["deadLetterConfig"] == {"arn": "arn:aws:sqs:safelight-test-heavy-dead"}

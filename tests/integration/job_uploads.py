@@ -63,7 +63,7 @@ def jobs_of(running: Running) -> Any:
 
 def final(record: AssetRecord) -> bool:
     """It waits for nothing any more."""
-    return record.status is not Status.HEAVY
+    return record.status is not Status.PROCESSING
 
 
 def waiting(bucket: str, key: str, etag: str, size: int) -> AssetRecord:
@@ -76,7 +76,7 @@ def waiting(bucket: str, key: str, etag: str, size: int) -> AssetRecord:
         recipe="default",
         recipe_digest=digest,
         version=version_of(etag, "0A", digest),
-        status=Status.HEAVY,
+        status=Status.PROCESSING,
         verdict=Verdict(code=VIDEO_CODE, message="video (QuickTime MOV)"),
         updated_at="2026-01-02T03:04:05.000000Z",
     )
@@ -89,7 +89,7 @@ def divided(running: Running, film: Path) -> AssetRecord:
     app.store.put(bucket, "aside/film.mov", film.read_bytes(), content_type="video/quicktime")
     stored = app.store.head(bucket, "aside/film.mov")
     record = waiting(bucket, "aside/film.mov", stored.etag, stored.size)
-    app.catalog.commit(record, LogEntry(time=record.updated_at, kind="heavy"))
+    app.catalog.commit(record, LogEntry(time=record.updated_at, kind="processing"))
     policy = FinalizePolicy(
         delivery_bucket=bucket,
         quarantine_bucket=app.settings.quarantine_bucket,

@@ -95,7 +95,7 @@ def test_record_and_bucket_tell_the_same(tmp_path: Path) -> None:
         assert not client.files() & replaced
 
         client.rename(A, B)
-        until(lambda: (client.status(A), client.status(B)) == (Status.GONE, Status.ACCEPTED))
+        until(lambda: (client.status(A), client.status(B)) == (Status.DELETED, Status.ACCEPTED))
 
         client.put(B, b"no picture")
         until(lambda: [one.key for one in client.app.store.list(client.intake)] == ["uploads/"])
@@ -106,7 +106,10 @@ def test_record_and_bucket_tell_the_same(tmp_path: Path) -> None:
         until(lambda: client.status(B) is Status.ACCEPTED)
 
         listed = running.json("assets", "list")
-        assert {one["source"]["key"]: one["status"] for one in listed} == {A: "gone", B: "accepted"}
+        assert {one["source"]["key"]: one["status"] for one in listed} == {
+            A: "deleted",
+            B: "accepted",
+        }
         for one in listed:
             text = running.run("assets", "rm", one["asset"])
             assert f"removed {one['asset']}" in text

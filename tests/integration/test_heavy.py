@@ -60,7 +60,7 @@ def test_an_oversize_picture_becomes_an_accepted_asset(running: Running, tmp_pat
         assert (stored.size, stored.content_type) == (one.bytes, one.format.media_type)
     events = (running.data / address.EVENTS).read_text().splitlines()
     types = [one["type"] for one in map(json.loads, events) if one["asset"] == record.asset]
-    assert types[0] == "asset.heavy"
+    assert types[0] == "asset.processing"
     assert "asset.accepted" in types
 
 
@@ -80,7 +80,7 @@ def test_work_that_failed_is_tried_again_when_somebody_asks(
     while all(line.kind != "job_failed" for line in catalog.timeline(asset)):
         assert time.monotonic() < end, jobs_of(running)
         time.sleep(0.1)
-    assert wait_for(running, asset, lambda _: True).status is Status.HEAVY
+    assert wait_for(running, asset, lambda _: True).status is Status.PROCESSING
 
     running.run("assets", "retry", asset)
 
@@ -93,7 +93,7 @@ def test_a_video_becomes_what_a_player_needs_while_jobs_lose_their_machines(
 ) -> None:
     """Jobs are reclaimed at random; the embedded AWS, which runs the state machine, is killed."""
     put = running.json("put", clip(tmp_path), "--wait", "--no-jobs")
-    assert put["status"] == "heavy"
+    assert put["status"] == "processing"
     struck = strike(running, put["asset"], Random(5))
     record = wait_for(running, put["asset"], final)
     assert record.status is Status.ACCEPTED, (record.verdict, jobs_of(running))

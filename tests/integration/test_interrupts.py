@@ -230,7 +230,7 @@ def test_who_waits_for_an_upload_is_told_that_it_goes_on(running: Running, tmp_p
         pytest.skip("ffmpeg is not installed")
     film = clip(tmp_path).rename(tmp_path / "film.mov")
     recorded = running.json("put", film, "--wait", "--no-jobs")
-    assert recorded["status"] == "heavy"
+    assert recorded["status"] == "processing"
     late = running.run("put", film, "--wait", "--timeout", "4", code=75)
     assert late == ""
     count = len(running.app.catalog.timeline(recorded["asset"]))

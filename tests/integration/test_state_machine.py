@@ -149,7 +149,7 @@ class Machine:
 def check_request(request: JobRequest) -> None:
     """A mistake in kind, parameters or array would show on AWS only."""
     kind = catalogue.kind(request.kind)
-    assert all(kind.parameter(name) for name in request.parameters), request
+    assert set(request.parameters) <= {each.name for each in kind.parameters}, request
     assert kind.array or request.array_size is None
     assert request.inputs == (INPUT["source"],)
     # The jobs of a divided video share a place; a picture's lie where others do.

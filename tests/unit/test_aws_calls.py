@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from worker.adapters.aws.calls import VARIABLE, call_log, resources_of
-from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.clients import VARIABLE, AwsClients, call_log, resources_of
 
 ENVIRONMENT = {
     "AWS_ENDPOINT_URL": "http://127.0.0.1:1",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.batch_stubs import BY_NAME, COMMAND, QUEUE, REQUEST, SUBMISSION, Stubs
-from worker.adapters.aws.pacing import Pace
+from worker.adapters.aws.batch import Pace
 from worker.domain.errors import (
     AccessDenied,
     ConfigurationError,

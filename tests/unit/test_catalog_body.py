@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.adapters.aws.dynamodb import compression
-from worker.adapters.aws.dynamodb.compression import pack, unpack
+from worker.adapters.aws.dynamodb import items
+from worker.adapters.aws.dynamodb.items import pack, unpack
 from worker.domain.errors import EngineError
 
 JSON = st.recursive(
@@ -45,7 +45,7 @@ def test_what_was_packed_once_is_readable_for_ever() -> None:
         {"source": {"bucket": "safelight-intake-1"}},
         {"time": "2026-05-09T07:00:01Z", "kind": "accepted"},
     ]
-    assert hashlib.sha256(compression._WORDS_1).hexdigest() == (
+    assert hashlib.sha256(items._WORDS_1).hexdigest() == (
         "7248b676d69ab89d18befd2b897cfb9efc92c01233a14e214cc83a6b05b1a298"
     )
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.adapters.aws.dynamodb import keys, schema
+from worker.adapters.aws.dynamodb import schema
 from worker.adapters.aws.dynamodb.items import (
     Stored,
     job_item,
@@ -65,7 +65,7 @@ def test_the_keys_of_a_record_are_fixed() -> None:
 
 
 def test_the_keys_of_everything_else_are_fixed() -> None:
-    """Tags, hashes, lines and jobs lie beside the record, under these keys."""
+    """Tags, hashes, lines and jobs lie beside the record, under these schema."""
     job = JobRecord(asset="0190-a", id="j", kind="k", state="s", created_at=NOON, updated_at=NOON)
 
     assert texts(tag_item(RECORD, "a#b")) == {
@@ -86,7 +86,7 @@ def test_the_keys_of_everything_else_are_fixed() -> None:
     }
     assert texts(log_item("0190-a", LINE, 5))["SK"] == "LOG#20260509T223000.000000Z#v"
     assert texts(job_item(job))["SK"] == "JOB#j"
-    assert keys.content_partition("AB") == "SHA#ab"
+    assert schema.content_partition("AB") == "SHA#ab"
 
 
 def test_every_key_is_one_of_the_table() -> None:
@@ -116,9 +116,9 @@ def test_lines_are_directly_before_the_record() -> None:
 
 def test_assets_are_spread_over_all_shards() -> None:
     """No shard takes much more than its part."""
-    counts = Counter(keys.shard_of(f"asset {number}") for number in range(8_000))
+    counts = Counter(schema.shard_of(f"asset {number}") for number in range(8_000))
 
-    assert sorted(counts) == list(range(keys.SHARDS))
+    assert sorted(counts) == list(range(schema.SHARDS))
     assert max(counts.values()) < 1_150
 
 
@@ -126,13 +126,13 @@ def test_assets_are_spread_over_all_shards() -> None:
 def test_keys_fit_or_are_refused(asset: str, entry: str) -> None:
     """No id from outside makes a key that DynamoDB would refuse: 2,048 and 1,024 bytes."""
     try:
-        partition = keys.asset_partition(asset)
-        sort = keys.log_key(LogEntry(time=NOON, kind="k", id=entry))
+        partition = schema.asset_partition(asset)
+        sort = schema.log_key(LogEntry(time=NOON, kind="k", id=entry))
     except InputError:
         return
     assert len(partition.encode()) <= 2_048
     assert len(sort.encode()) <= 1_024
-    assert len(keys.tag_key(entry).encode()) <= 1_024
+    assert len(schema.tag_key(entry).encode()) <= 1_024
 
 
 @pytest.mark.parametrize("sequencer", ["", "0", "000"])

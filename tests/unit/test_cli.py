@@ -22,9 +22,15 @@ from worker.domain.errors import (
     TransientError,
 )
 from worker.entrypoints.cli import cli, output, progress, run
-from worker.services.process_files.manifest import Cause, Entry, FileStatus, InputFile, RecipeUsed
+from worker.services.process_files.output_folder import (
+    Cause,
+    Entry,
+    FileStatus,
+    InputFile,
+    RecipeUsed,
+)
 
-HEAVY = {"cattrs", "jinja2", "numpy", "PIL", "pyvips", "rich", "tomllib", "worker.imaging"}
+HEAVY = {"jinja2", "numpy", "PIL", "pyvips", "rich", "tomllib", "worker.imaging"}
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,7 @@ def job(
 
 def test_pages_without_a_filter_have_every_asset_once(world: Pipeline) -> None:
     """Newest first, of all statuses; each page names the way to the next."""
-    statuses = (Status.ACCEPTED, Status.REJECTED, Status.HEAVY)
+    statuses = (Status.ACCEPTED, Status.REJECTED, Status.PROCESSING)
     for number in range(7):
         status = statuses[number % 3]
         code = "" if status is Status.ACCEPTED else "video"
@@ -126,8 +126,8 @@ def test_a_search_has_pages_and_an_end(world: Pipeline, monkeypatch: pytest.Monk
 
 def test_what_waits_says_for_what(world: Pipeline) -> None:
     """The jobs of this version, done and under way; a person; nothing yet."""
-    film = world.record("film.mp4", Status.HEAVY, code="video", second=2)
-    world.record("other.mp4", Status.HEAVY, code="video", second=1)
+    film = world.record("film.mp4", Status.PROCESSING, code="video", second=2)
+    world.record("other.mp4", Status.PROCESSING, code="video", second=1)
     world.record("odd.jpg", Status.REVIEW, code="moderation", second=0)
     world.catalog.put_job(job(film, "poster", "SUCCEEDED", "100.0"))
     world.catalog.put_job(job(film, "transcode", "RUNNING", "41.7"))
@@ -155,7 +155,7 @@ def test_uploads_that_are_not_recorded_yet_are_counted(world: Pipeline) -> None:
     world.queue.receive(work, limit=1)
 
     assert world.run("assets", "list")[1] == "about 2 uploads are not recorded yet\n"
-    assert world.run("assets", "list", "--status", "heavy")[1] == ""
+    assert world.run("assets", "list", "--status", "processing")[1] == ""
 
 
 def test_removing_prints_each_asset(world: Pipeline) -> None:

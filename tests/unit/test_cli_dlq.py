@@ -49,7 +49,7 @@ def failed(world: Pipeline, key: str, error: SafelightError) -> None:
 def heavy_event(record: AssetRecord) -> dict[str, Any]:
     """What the workflow is told of an upload that waits."""
     detail = {"asset": record.asset, "data": {"version": record.version}}
-    return {"detail-type": "asset.heavy", "source": "safelight", "detail": detail}
+    return {"detail-type": "asset.processing", "source": "safelight", "detail": detail}
 
 
 def test_each_cause_is_a_line_of_its_own(world: Pipeline) -> None:
@@ -83,7 +83,7 @@ def test_each_cause_is_a_line_of_its_own(world: Pipeline) -> None:
 
 def test_letters_of_the_workflow_say_why(world: Pipeline) -> None:
     """Not handed over, failed with an error of ours or another, and none that waits any more."""
-    film = world.record("film.mp4", Status.HEAVY, code="video")
+    film = world.record("film.mp4", Status.PROCESSING, code="video")
     done = world.record("done.mp4")
     event = heavy_event(film)
 
@@ -113,7 +113,7 @@ def test_letters_of_the_workflow_say_why(world: Pipeline) -> None:
 
 def test_what_was_not_started_is_started_again(world: Pipeline) -> None:
     """The letter is gone then; what is no event of heavy work stays."""
-    film = world.record("film.mp4", Status.HEAVY, code="video")
+    film = world.record("film.mp4", Status.PROCESSING, code="video")
     world.queue.send(HEAVY, [(json.dumps(heavy_event(film)), "", "1"), ("no JSON", "", "2")])
 
     told = world.json("dlq", "redrive")
@@ -127,7 +127,7 @@ def test_what_was_not_started_is_started_again(world: Pipeline) -> None:
 
 def test_the_reason_of_the_bus_is_in_the_attributes() -> None:
     """EventBridge says what went wrong beside the event."""
-    event = {"detail-type": "asset.heavy", "detail": {"asset": "a", "data": {"version": "v"}}}
+    event = {"detail-type": "asset.processing", "detail": {"asset": "a", "data": {"version": "v"}}}
     attributes = {"ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "may not call"}
 
     found = not_started(json.dumps(event), attributes)

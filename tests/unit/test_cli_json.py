@@ -46,7 +46,7 @@ class Setting:
         self.outputs = folder / "outputs.json"
         self.outputs.write_text(json.dumps({"environment": _settings()}))
         self.record: AssetRecord = world.record("uploads/a.jpg")
-        self.film: AssetRecord = world.record("uploads/film.mp4", Status.HEAVY, code="video")
+        self.film: AssetRecord = world.record("uploads/film.mp4", Status.PROCESSING, code="video")
         request = JobRequest(name="job", kind="poster", inputs=("f",), output="o")
         self.job = world.jobs.submit(request)
         self.dead = "http://127.0.0.1:9/1/dead.fifo"
@@ -160,7 +160,8 @@ def test_a_command_prints_its_shape(
     """All of standard output is that shape, with these keys, however the command ends."""
     # What these two write takes seconds, and is tested elsewhere.
     monkeypatch.setattr("worker.samples.write", lambda folder: [folder / "a.jpg"])
-    monkeypatch.setattr("worker.infra.documents.make", lambda out: {out / "a.md": "text"})
+    monkeypatch.setattr("worker.infra.page.every_component", lambda: None)
+    monkeypatch.setattr("worker.infra.page.write", lambda _: "text")
     code = run([*command.split(), *map(str, setting.words(command)), "--json"])
     said = capsys.readouterr()
 

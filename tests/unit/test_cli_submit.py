@@ -11,8 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from batch.catalogue import KINDS, OFFERED
-from batch.kind import JobKind
+from batch.catalogue import KINDS, OFFERED, JobKind
 from worker.entrypoints.cli import run
 from worker.entrypoints.cli.submit import command
 
@@ -89,7 +88,7 @@ def test_parameters_are_options(photo: Path, capsys: pytest.CaptureFixture[str])
     assert found["--param quality"].startswith("must be from 1 to 100")
     assert found["--param 'widht'"].endswith("did you mean width?")
     assert found["--formats"] == "is given twice"
-    assert "photo.jpg is a picture (jpeg)" in found["INPUT"]
+    assert "photo.jpg is an image (jpeg)" in found["INPUT"]
 
 
 def test_switches_are_options_with_a_no(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:

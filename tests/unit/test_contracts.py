@@ -19,12 +19,12 @@ import pytest
 from PIL import Image
 
 from batch.catalogue import KINDS
-from batch.exit_codes import exit_code as job_code
+from batch.runner import exit_code as job_code
 from batch.runner import main as run_job
 from tests.golden import Golden, png, shape
 from tests.unit.operations.test_operations import examples, stored
 from tests.unit.test_errors import every_class, example
-from tests.unit.video.films import AAC, H264, PICTURES, SOUND, make
+from tests.unit.video.samples import AAC, AUDIO, H264, PICTURES, make
 from worker import recipes
 from worker.domain.errors import Reason, Rejected
 from worker.entrypoints.cli import run
@@ -117,6 +117,16 @@ def test_a_plan_is_printed(
     whole = golden.read("plans")["photo.jpg"]["plans"]["default"]
     assert printed == {"source": str(path), "hash": whole.pop("hash"), "plan": whole}
 
+    steps = said(capsys, "plan", path, "--only", "thumbnail.webp", "--only", "large")["plan"][
+        "steps"
+    ]
+    assert [(step["name"], len(step["outputs"])) for step in steps] == [
+        ("thumbnail", 1),
+        ("large", 2),
+    ]
+    error = said(capsys, "plan", path, "--only", "huge", code=2)["error"]
+    assert error["code"] == "rendition_unknown"
+
 
 # --- manifests --------------------------------------------------------------------------------
 
@@ -171,7 +181,7 @@ def clip(folder: Path) -> list[Path]:
     path = folder / "film.mkv"
     # Versions of ffmpeg differ in what they note by themselves: their name, and the range.
     same = ("-color_range", "tv", "-fflags", "+bitexact", "-metadata", "title=A film")
-    path.write_bytes(make("mkv", *PICTURES, *SOUND, "-i", "SRT", *H264, *AAC, *same))
+    path.write_bytes(make("mkv", *PICTURES, *AUDIO, "-i", "SRT", *H264, *AAC, *same))
     return [path]
 
 

@@ -279,7 +279,7 @@ def test_an_asset_whose_original_is_gone_can_be_erased() -> None:
     """What is left of it goes."""
     world = World()
     world.store.remove("intake", "film.mov")
-    world.catalog.records[world.record.asset] = replace(world.record, status=Status.GONE)
+    world.catalog.records[world.record.asset] = replace(world.record, status=Status.DELETED)
     assert erased(world).originals == 2
     assert left(world) == set()
 
@@ -288,12 +288,12 @@ def test_an_original_that_goes_while_jobs_are_at_work_leaves_nothing_made() -> N
     """The record says gone, and what the jobs have left is removed when they have ended."""
     world = World()
     world.leave_all()
-    gone = replace(world.record, status=Status.GONE)
-    world.catalog.commit(gone, LogEntry(time=gone.updated_at, kind="gone"))
+    gone = replace(world.record, status=Status.DELETED)
+    world.catalog.commit(gone, LogEntry(time=gone.updated_at, kind="deleted"))
     done = world.heavy.finish(world.record.asset, world.record.version)
-    assert done.outcome is FinalizeOutcome.GONE
+    assert done.outcome is FinalizeOutcome.DELETED
     assert world.store.keys("delivery") == set()
-    assert world.now().status is Status.GONE
+    assert world.now().status is Status.DELETED
 
 
 def test_without_heavy_work_there_are_no_jobs_to_stop() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.fakes import Fuse, MemoryEvents
 from tests.unit.memory_queue import MemoryQueue
-from worker.adapters.event_json import detail
+from worker.adapters.event_log import event_detail
 from worker.domain.asset import Event
 from worker.domain.errors import Conflict, Unreachable
 from worker.job_context import Stop
@@ -341,7 +341,7 @@ def test_what_is_sent_twice_arrives_once() -> None:
 def test_events_of_the_bus_reach_the_file() -> None:
     """What the rule sends becomes the event that was published; anything else is left out."""
     event = Event(id="i", type="asset.accepted", asset="a", time="t", detail={"key": "k"})
-    envelope = {"detail-type": event.type, "source": "safelight", "detail": detail(event)}
+    envelope = {"detail-type": event.type, "source": "safelight", "detail": event_detail(event)}
     queue, sink, stop = MemoryQueue(), MemoryEvents(), Stop()
     for body in ("no JSON", "[]", json.dumps({"detail-type": "x"}), json.dumps(envelope)):
         queue.send("events", [(body, "", "")])

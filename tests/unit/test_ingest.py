@@ -263,13 +263,13 @@ def test_what_is_too_much_here_is_set_aside(data: bytes, code: str) -> None:
     """Videos and what exceeds this function's share wait as heavy, originals untouched."""
     world = World()
     done = world.ingest(world.store.upload("intake", "x", data))
-    assert done.outcome is IngestOutcome.HEAVY
+    assert done.outcome is IngestOutcome.PROCESSING
     assert world.catalog.records[done.asset].verdict is not None
     assert world.catalog.records[done.asset].verdict.code == code  # type: ignore[union-attr]
     assert world.store.keys("intake") == {"x"}
     assert world.runs == 0
     (event,) = world.events.published
-    assert event.type == "asset.heavy"
+    assert event.type == "asset.processing"
     assert event.detail["media"] == ("video" if code == "video" else "image")
 
 
@@ -278,7 +278,7 @@ def test_an_object_deleted_before_its_turn_is_gone() -> None:
     world = World()
     upload = world.store.upload("intake", "a.jpg", PHOTO)
     world.store.versions.clear()
-    assert world.ingest(upload).outcome is IngestOutcome.GONE
+    assert world.ingest(upload).outcome is IngestOutcome.DELETED
     assert world.catalog.records == {}
 
 

@@ -54,7 +54,7 @@ def agree(world: World, key: str = KEY) -> None:
     try:
         current = world.store.head("intake", key)
     except ObjectMissing:
-        assert record.status in {Status.GONE, Status.REJECTED}
+        assert record.status in {Status.DELETED, Status.REJECTED}
     else:
         assert record.status is Status.ACCEPTED
         assert current.version_id == record.source.version_id
@@ -70,16 +70,16 @@ def test_a_deleted_original_is_gone_and_the_rest_stays() -> None:
     before = accepted(world)
     removal = world.store.remove("intake", KEY)
 
-    assert world.ingest(removal).outcome is IngestOutcome.GONE
+    assert world.ingest(removal).outcome is IngestOutcome.DELETED
     record = now(world)
     assert (record.status, record.verdict and record.verdict.code) == (
-        Status.GONE,
+        Status.DELETED,
         "original_gone",
     )
     assert record.renditions == before.renditions
     assert {one.key for one in record.renditions} == world.delivered()
     assert world.ingest(removal).outcome is IngestOutcome.DUPLICATE
-    assert [event.type for event in world.events.published] == ["asset.accepted", "asset.gone"]
+    assert [event.type for event in world.events.published] == ["asset.accepted", "asset.deleted"]
     agree(world)
 
 
@@ -130,7 +130,7 @@ def test_a_deletion_before_the_commit_is_seen_after_it() -> None:
         return commit(record, entry)  # type: ignore[arg-type]
 
     world.catalog.commit = late  # type: ignore[method-assign]
-    assert world.ingest(upload).outcome is IngestOutcome.GONE
+    assert world.ingest(upload).outcome is IngestOutcome.DELETED
     agree(world)
 
 
@@ -190,7 +190,7 @@ def test_an_expired_original_says_that_it_expired() -> None:
     world = World()
     accepted(world)
     removal = replace(world.store.remove("intake", KEY), sequencer="", expired=True)
-    assert world.ingest(removal).outcome is IngestOutcome.GONE
+    assert world.ingest(removal).outcome is IngestOutcome.DELETED
     record = now(world)
     assert record.verdict is not None
     assert "expired by a rule" in record.verdict.message
@@ -234,7 +234,7 @@ def test_a_rename_ends_in_one_asset_that_is_right(*, erase: bool, reverse: bool)
         assert new.tags == {"sea", "best"}
         assert new.attributes == {"roll": "12"}
         assert [line.detail["from"] for line in renamed] == [KEY]
-    live = [one for one in world.catalog.records.values() if one.status is not Status.GONE]
+    live = [one for one in world.catalog.records.values() if one.status is not Status.DELETED]
     assert live == [new]
     if erase:
         assert {one.key for one in new.renditions} == world.delivered()

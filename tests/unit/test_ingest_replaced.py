@@ -117,4 +117,4 @@ def test_labels_of_what_is_rejected_or_waits_are_kept_too() -> None:
     assert rejected is not None
     assert waits is not None
     assert (rejected.status, rejected.owner) == (Status.REJECTED, "ada")
-    assert (waits.status, waits.tags) == (Status.HEAVY, frozenset({"sea"}))
+    assert (waits.status, waits.tags) == (Status.PROCESSING, frozenset({"sea"}))

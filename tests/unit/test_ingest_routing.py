@@ -13,8 +13,8 @@ from worker.services.ingest import IngestOutcome
 
 EDGES = [
     (4000, 100, IngestOutcome.ACCEPTED),
-    (4001, 100, IngestOutcome.HEAVY),
-    (3000, 101, IngestOutcome.HEAVY),
+    (4001, 100, IngestOutcome.PROCESSING),
+    (3000, 101, IngestOutcome.PROCESSING),
 ]
 
 
@@ -31,7 +31,9 @@ def test_routing_is_exact_at_its_edges(size: int, wide: int, outcome: IngestOutc
 def test_a_video_of_the_largest_size_is_accepted_and_one_byte_more_is_not() -> None:
     """The limit of videos is a setting of its own; the recipe's limit is for pictures."""
     world = World(policy=replace(POLICY, video_bytes=len(VIDEO)))
-    assert world.ingest(world.store.upload("intake", "x", VIDEO)).outcome is IngestOutcome.HEAVY
+    assert (
+        world.ingest(world.store.upload("intake", "x", VIDEO)).outcome is IngestOutcome.PROCESSING
+    )
     done = world.ingest(world.store.upload("intake", "y", VIDEO + b"\0"))
     assert done.outcome is IngestOutcome.REJECTED
     assert done.record is not None

@@ -18,7 +18,6 @@ from worker.recipes.schema import (
     TRAITS,
     RecipeKey,
     RecipeTable,
-    encoding_keys,
 )
 
 PAGE = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
@@ -70,7 +69,7 @@ def test_key_is_documented(heading: str, table: RecipeTable, name: str) -> None:
     """Each key has a row with the type, default and range that the code has."""
     key = table.keys[name]
     row = rows(heading)[name]
-    assert row[1:4] == [key.kind.type, default_of(table, name, key), key.kind.range]
+    assert row[1:4] == [key.type, default_of(table, name, key), key.range]
 
 
 @pytest.mark.parametrize("heading", HEADINGS)
@@ -94,11 +93,11 @@ def test_every_field_has_a_key(table: RecipeTable) -> None:
 def test_format_table(format_: str) -> None:
     """The table of formats says which keys each has and what they start from."""
     traits = TRAITS[next(member for member in OUTPUTS if member == format_)]
-    keys = encoding_keys(traits.default.format)
+    keys = traits.keys
 
     def cell(name: str) -> str:
         value = json.dumps(getattr(traits.default, name)) if name in keys else "-"
-        return f"{value} ({keys['effort'].kind.range})" if name == "effort" and keys else value
+        return f"{value} ({keys['effort'].range})" if name == "effort" and keys else value
 
     row = rows("Entries of formats, and [defaults.FORMAT]")[format_][1:]
     effort = cell("effort") if "effort" in keys else "-"

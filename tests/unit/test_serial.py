@@ -22,12 +22,20 @@ from worker.domain.asset import (
     LogEntry,
     ObjectVersion,
     StoredMedia,
-    StoredRendition,
     Verdict,
     VideoInfo,
 )
 from worker.domain.errors import EngineError
-from worker.domain.image import Dropped, Format, GpsPosition, Measures, Metadata, Probe, Tags
+from worker.domain.image import (
+    Dropped,
+    Format,
+    GpsPosition,
+    Measures,
+    Metadata,
+    Probe,
+    StoredRendition,
+    Tags,
+)
 
 STORED = (AssetRecord, LogEntry, JobRecord, Probe, Metadata, Verdict, ObjectVersion)
 
@@ -137,7 +145,7 @@ def test_reading_records_needs_no_library() -> None:
     """Nothing beyond the standard library is imported: a cold start pays for each module."""
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "import worker.adapters.aws.dynamodb.cursors, worker.codec, worker.adapters.catalog_rules\n"
+        "import worker.adapters.aws.dynamodb.schema, worker.codec, worker.adapters.catalog_rules\n"
         "roots = {name.partition('.')[0] for name in sys.modules}\n"
         "print(*sorted(roots - sys.stdlib_module_names - {'__main__', 'worker'}))"
     )

@@ -139,7 +139,7 @@ class Heavy:
         self.catalog, self.clock = MemoryCatalog(), Clock()
         self.seen: list[tuple[str, list[str]]] = []
         (self.one,) = place([file(folder, "film")], store=MemoryStore(), bucket="intake")
-        self.record = replace(record_of(version(self.one)), status=Status.HEAVY)
+        self.record = replace(record_of(version(self.one)), status=Status.PROCESSING)
         self.catalog.records[self.one.asset] = self.record
         self.then: list[Callable[[], object]] = []
 

@@ -1,7 +1,7 @@
 """The rules a catalog keeps: which record may follow which, and what a change of tags may be.
 
-What lives here: pure decisions on records. What may not: storage. An adapter reads a record, asks
-here what should follow, and writes it on condition that the record is still the one it read.
+An adapter reads a record, asks here what should follow, and writes it on condition that the record
+is still the one it read.
 """
 
 from __future__ import annotations
@@ -10,13 +10,9 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from worker.domain.asset import AssetRecord, LogEntry, Status, sort_key
+from worker.domain.asset import TRANSITIONS, AssetRecord, LogEntry, Status, sort_key
 from worker.domain.errors import AlreadyRecorded, Conflict, EngineError, InputError, Superseded
 from worker.domain.labels import check_id, check_labels, merged
-
-WAITING = (Status.HEAVY, Status.REVIEW)
-"""States that the outcome of a job or of a person may replace under the same upload and recipe, in
-this order: what jobs have made may still wait for a person, and never the other way round."""
 
 MAX_SAME_CONTENT = 25
 """Assets with identical bytes in one answer."""
@@ -58,11 +54,11 @@ def succeed(known: AssetRecord | None, new: AssetRecord, *, now: str) -> AssetRe
         return replace(new, created_at=created, updated_at=updated, revision=1)
     refuse(known, new)
     revision = known.revision + 1
-    if new.status is Status.GONE:
+    if new.status is Status.DELETED:
         # All else stays as it is by now: it may be more than the one knew who saw it go.
         return replace(
             known,
-            status=Status.GONE,
+            status=Status.DELETED,
             verdict=new.verdict,
             updated_at=updated,
             revision=revision,
@@ -89,16 +85,10 @@ def refuse(known: AssetRecord, new: AssetRecord) -> None:
         raise Superseded(f"asset {new.asset}: a newer upload is recorded")
     if there < here:
         return
-    if known.status is Status.GONE:
-        raise AlreadyRecorded(f"asset {new.asset}: the original of this upload is gone")
-    if known.recipe_digest != new.recipe_digest or new.status is Status.GONE:
-        return
-    if _stage(new.status) <= _stage(known.status):
+    # Another recipe makes another version, of any original that is still there.
+    another = known.recipe_digest != new.recipe_digest and known.status is not Status.DELETED
+    if not another and new.status not in TRANSITIONS[known.status]:
         raise AlreadyRecorded(f"asset {new.asset}: this upload is recorded as {known.status}")
-
-
-def _stage(status: Status) -> int:
-    return WAITING.index(status) if status in WAITING else len(WAITING)
 
 
 def relabel(
@@ -144,7 +134,7 @@ def entry_id(entry: LogEntry) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-# --- perceptual hashes -------------------------------------------------------------------------
+# --- perceptual hashes ------------------------------------------------------------------------
 
 
 def known_hash(record: AssetRecord) -> str | None:

@@ -1,20 +1,28 @@
-"""Events in a file of this machine: one line of JSON each, which other processes can follow.
+"""Events as JSON, and in a file of this machine which other processes can follow.
 
-Any number of processes may append and read at the same time. The file only grows; whoever wants
-an empty one deletes it, and followers go on with the new one.
+EventBridge and the log have one shape: ``{"id", "asset", "time", "data": {...}}``; the event's type
+stands beside it (``detail-type``). What an event says is under ``data``, so that its names cannot
+hide ours.
+
+A file has one line of JSON for each event. Any number of processes may append and read at the same
+time. The file only grows; whoever wants an empty one deletes it, and followers go on with the new
+one.
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from worker.adapters.disk_errors import disk_call
-from worker.adapters.event_json import line, parse
+from worker.domain import trace
 from worker.domain.asset import Event
+from worker.domain.errors import EngineError
 
 POLL_SECONDS = 0.2
 _CHUNK = 1 << 16
@@ -32,7 +40,7 @@ class EventLog:
 
     def publish(self, events: Sequence[Event]) -> None:
         """See ``Events.publish``. All of them or none stand in the file afterwards."""
-        lines = "".join(line(event) + "\n" for event in events).encode()
+        lines = "".join(event_line(event) + "\n" for event in events).encode()
         if not lines:
             return
         with disk_call(self._path):
@@ -79,7 +87,7 @@ def follow(
         while True:
             lines = reader.lines()
             for each in lines:
-                event = parse(each)
+                event = parse_event(each)
                 if event is not None:
                     yield event
             if not lines and not wait():
@@ -140,3 +148,46 @@ class _LogReader:
         if (named.st_dev, named.st_ino) != (held.st_dev, held.st_ino):
             self.close()
             self._rest = b""
+
+
+# --- events as JSON ---------------------------------------------------------------------------
+
+
+def event_detail(event: Event) -> dict[str, Any]:
+    """The event without its type."""
+    return {
+        "id": event.id,
+        "asset": event.asset,
+        "time": event.time,
+        "traceparent": event.traceparent,
+        "data": dict(event.detail),
+    }
+
+
+def json_line(value: dict[str, Any]) -> str:
+    """JSON on one line. Raises ``EngineError`` for what JSON cannot say."""
+    try:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EngineError(f"an event cannot be written as JSON: {error}") from error
+
+
+def event_line(event: Event) -> str:
+    """The event with its type, as one line of a log, without the line break."""
+    return json_line({"type": event.type, **event_detail(event)})
+
+
+def parse_event(line: str) -> Event | None:
+    """The event of a log's line, or None if the line is none."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    words = {name: value.get(name) for name in ("id", "type", "asset", "time")}
+    data = value.get("data", {})
+    if not all(isinstance(word, str) for word in words.values()) or not isinstance(data, dict):
+        return None
+    traceparent = trace.valid(value.get(trace.NAME))
+    return Event(**words, detail=data, traceparent=traceparent)  # type: ignore[arg-type]  # texts

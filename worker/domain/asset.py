@@ -12,20 +12,44 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from worker.domain.image import Dropped, Format, MediaFormat, Metadata, Probe
+from worker.domain.image import Dropped, MediaFormat, Metadata, Probe, StoredRendition
+from worker.domain.trace import derived
 
 
 class Status(StrEnum):
-    """Where an asset stands. ``heavy`` and ``review`` wait for something outside ingest."""
+    """Where an asset stands, from before its upload to after its deletion."""
 
-    ACCEPTED = "accepted"
-    REJECTED = "rejected"
-    HEAVY = "heavy"
+    WAITING = "waiting"
+    """An upload was asked for, and nothing has arrived."""
+    UPLOADED = "uploaded"
+    """The original is there, and nobody has looked at it."""
+    PROCESSING = "processing"
     """Too big or too slow for the ingest function: waits for Batch jobs."""
     REVIEW = "review"
-    """Waits for a person."""
-    GONE = "gone"
-    """Somebody deleted the original; what was made of it is still there."""
+    """Everything is made; waits for a person."""
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    PUBLISHED = "published"
+    """A person has approved it for everybody."""
+    DELETED = "deleted"
+    """Somebody deleted the original; what was made of it may still be there."""
+
+
+TRANSITIONS: Mapping[Status, frozenset[Status]] = {
+    Status.WAITING: frozenset(Status) - {Status.WAITING, Status.PUBLISHED},
+    Status.UPLOADED: frozenset(Status) - {Status.WAITING, Status.UPLOADED, Status.PUBLISHED},
+    Status.PROCESSING: frozenset({Status.REVIEW, Status.ACCEPTED, Status.REJECTED, Status.DELETED}),
+    # What jobs have made may still wait for a person, and never the other way round.
+    Status.REVIEW: frozenset({Status.ACCEPTED, Status.REJECTED, Status.PUBLISHED, Status.DELETED}),
+    Status.ACCEPTED: frozenset({Status.PUBLISHED, Status.DELETED}),
+    Status.REJECTED: frozenset({Status.DELETED}),
+    Status.PUBLISHED: frozenset({Status.ACCEPTED, Status.REJECTED, Status.DELETED}),
+    Status.DELETED: frozenset(),
+}
+"""Which status may follow which under the same upload and recipe. A newer upload may follow all."""
+
+SERVED = frozenset({Status.REVIEW, Status.ACCEPTED, Status.PUBLISHED})
+"""What was made of the original is whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +67,13 @@ class ObjectVersion:
     version_id: str | None = None
     time: str = ""
     """When the object was created, ISO 8601 with Z, by the store's clock."""
+    traceparent: str = ""
+    """Sent by whoever uploaded it; empty if nobody did."""
+
+    @property
+    def trace(self) -> str:
+        """The correlation id of everything that follows from this upload, a ``traceparent``."""
+        return self.traceparent or derived(self.bucket, self.key, self.sequencer)
 
     def newer_than(self, sequencer: str) -> bool:
         """Whether this upload is newer than the one ``sequencer`` belongs to."""
@@ -118,24 +149,6 @@ def version_of(etag: str, sequencer: str, recipe_digest: str) -> str:
     """16 hex digits naming what is made of one upload by one recipe; part of every output key."""
     text = "\n".join((etag, sort_key(sequencer), recipe_digest))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRendition:
-    """A rendition in the delivery bucket."""
-
-    name: str
-    format: Format
-    width: int
-    height: int
-    frames: int
-    bytes: int
-    key: str
-    sha256: str
-    duration_ms: int | None = None
-    """Of one run of an animation; None for stills."""
-    same_as: str | None = None
-    """Name of an earlier rendition whose file is equal: of a small original, sizes are the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +255,7 @@ VIDEO_CODE = "video"
 
 def medium_of(record: AssetRecord) -> MediaType:
     """Whether a record is of a video: by what was made of it, or by why it waits."""
-    waits = record.status is Status.HEAVY and record.verdict is not None
+    waits = record.status is Status.PROCESSING and record.verdict is not None
     if record.film is not None or (waits and record.verdict.code == VIDEO_CODE):  # type: ignore[union-attr]
         return MediaType.VIDEO
     return MediaType.IMAGE
@@ -306,8 +319,9 @@ class Event:
 
     id: str
     type: str
-    """``asset.accepted``, ``asset.rejected``, ``asset.heavy``, ``asset.review``, ``asset.gone``,
-    ``asset.erased``."""
+    """``asset.`` and a status, or ``asset.erased``."""
     asset: str
     time: str
     detail: Mapping[str, object] = field(default_factory=dict)
+    traceparent: str = ""
+    """Of the upload that it follows from."""

@@ -1,7 +1,6 @@
 """One picture from bytes to everything: probe, plan, render, describe.
 
-What the command line, the ingest service and the sandbox call. Holds no state and reads nothing
-but its arguments.
+The command line, the ingest service and the sandbox call it.
 """
 
 from __future__ import annotations
@@ -58,6 +57,7 @@ def process(
     tags = read_tags(embedded.exif, embedded.xmp, embedded.iptc)
     exif = written_exif(tags, recipe.keep)
     rendered = render(data, found, plan, assets=recipe.assets, exif=exif, icc=embedded.icc)
+    assert rendered.preview is not None  # a whole plan has one
     metadata = Metadata(
         sha256=sha256 or hashlib.sha256(data).hexdigest(),
         icc=found.icc,

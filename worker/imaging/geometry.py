@@ -1,7 +1,6 @@
 """Where a picture goes inside the box of a rendition. Whole numbers in, whole numbers out.
 
-Pure arithmetic: no recipe is parsed here and no pixel is touched. All sizes are in upright
-pixels (orientation already applied).
+All sizes are in upright pixels: orientation is already applied.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Size:
         return self.width * self.height
 
     @property
-    def turned(self) -> Size:
+    def rotated(self) -> Size:
         """The same picture on its side."""
         return Size(self.height, self.width)
 
@@ -119,6 +118,48 @@ def _cover(source: Size, box: Size, spec: RenditionSpec) -> Geometry:
     else:
         left, top = int(horizontal * spare_width), int(vertical * spare_height)
     return Geometry(scale=scale, crop=Box(left, top, box.width, box.height))
+
+
+def inside(source: Geometry, wanted: Geometry) -> Geometry | None:
+    """Geometry that gives ``wanted`` from the pixels that ``source`` gave, for one picture.
+
+    ``source`` has no canvas. The result has the size of ``wanted``.
+
+    Returns:
+        None if ``wanted`` shows a part of the picture that is not in ``source``, or may not be:
+        attention finds its cut in the pixels.
+    """
+    if source.attention is not None:
+        if wanted.attention is None or not _same_shape(source.attention, wanted.attention):
+            return None
+        return Geometry(scale=wanted.attention)
+    if source.crop is None:
+        return wanted
+    if wanted.crop is None:
+        return None
+    across = Fraction(wanted.scale.width, source.scale.width)
+    down = Fraction(wanted.scale.height, source.scale.height)
+    cut, box = wanted.crop, source.crop
+    left, top = cut.left - round(box.left * across), cut.top - round(box.top * down)
+    scale = Size(_nearest(box.width * across), _nearest(box.height * down))
+    # Both cuts are rounded: a pixel beyond the edge is none.
+    if (
+        min(left, top) < -1
+        or left + cut.width > scale.width + 1
+        or top + cut.height > scale.height + 1
+    ):
+        return None
+    scale = Size(max(scale.width, cut.width), max(scale.height, cut.height))
+    if scale == wanted.size:
+        return Geometry(scale=scale)
+    left, top = _clamp(left, scale.width - cut.width), _clamp(top, scale.height - cut.height)
+    return Geometry(scale=scale, crop=Box(left, top, cut.width, cut.height))
+
+
+def _same_shape(first: Size, second: Size) -> bool:
+    """Whether two sizes have one aspect ratio, each side rounded to a whole pixel."""
+    differ = abs(first.width * second.height - first.height * second.width)
+    return 2 * differ <= first.width + first.height + second.width + second.height
 
 
 def anchor(gravity: Gravity) -> tuple[Fraction, Fraction]:

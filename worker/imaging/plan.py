@@ -1,9 +1,9 @@
 """probe + recipe = plan: every step and output, decided before a pixel is decoded.
 
-A :class:`Plan` is a value: print it, hash it, compare it. :func:`make_plan` is pure and total:
-any probe that passed its limits and any valid recipe give a plan. What depends on pixels
-(attention crops, quality searches, the minimum-saving rule) is named here and settled in
-``worker.imaging.render``.
+A :class:`Plan` is a value: print it, hash it, compare it. :func:`make_plan` is pure, and total for
+whole plans: any probe that passed its limits and any valid recipe give one. The plan names what
+depends on pixels (attention crops, quality searches, the minimum-saving rule), and
+``worker.imaging.render`` decides it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
+from worker.codec import plain
 from worker.domain.colour import Colour, ColourSource, Primaries
+from worker.domain.errors import InputError
 from worker.domain.image import (
+    ALPHA_FORMATS,
     ANIMATED_FORMATS,
     ColourSpace,
     Encoding,
@@ -28,8 +33,12 @@ from worker.domain.image import (
     RenditionSpec,
     Watermark,
 )
-from worker.imaging.geometry import Geometry, Size, place
+from worker.imaging.geometry import Geometry, Size, inside, place
 from worker.imaging.primaries import is_wide
+
+if TYPE_CHECKING:
+    from worker.domain.asset import StoredRendition
+    from worker.domain.image import Rendition
 
 ENGINE_VERSION = 2
 """Goes up whenever the same plan would give other pixels or bytes: output keys depend on it."""
@@ -74,7 +83,7 @@ WIDE_PROFILES = (
 
 
 TONE_MAP = "hable"
-"""The one curve there is: that of films, see ``worker.imaging.colour``."""
+"""The only curve, Hable's filmic one: see ``worker.imaging.colour``."""
 
 
 class Conversion(StrEnum):
@@ -83,8 +92,8 @@ class Conversion(StrEnum):
     NONE = "none"
     """Already sRGB, or untagged, which the web reads as sRGB."""
     SRGB = "srgb"
-    """By what the file says its values are, or through the embedded profile, or a standard one
-    for CMYK without a profile. CIELAB says by itself what it means."""
+    """By the file's colour tags, by the embedded profile, or by a standard profile for CMYK without
+    one. CIELAB needs none of them."""
     P3 = "p3"
     """To Display P3, whose profile is then embedded in every rendition."""
 
@@ -114,7 +123,7 @@ class Decode:
     def upright(self) -> Size:
         """Size of one frame after orientation."""
         size = Size(self.width, self.height)
-        return size.turned if self.orientation >= 5 else size
+        return size.rotated if self.orientation >= 5 else size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +163,8 @@ class Step:
         return max(output.frames for output in self.outputs)
 
     @property
-    def look(self) -> Step:
-        """The step without name, files and choices: steps of one look make the same picture."""
+    def appearance(self) -> Step:
+        """The step without name, files and choices: steps of one appearance make equal pixels."""
         return replace(self, name="", outputs=(), minimum_saving=0.0)
 
 
@@ -170,10 +179,12 @@ class Plan:
     decode: Decode
     scales: tuple[Scale, ...]
     """Largest first; each is made from the decoded picture or from one before it."""
-    preview: int
-    """Index of the scale that metadata is measured on."""
+    preview: int | None
+    """Index of the scale that metadata is measured on; None in a plan of some renditions only."""
     steps: tuple[Step, ...]
     keep: tuple[KeepTag, ...]
+    source: str | None = None
+    """File name of the stored rendition that is decoded; None for the original."""
 
     @property
     def hash(self) -> str:
@@ -182,39 +193,57 @@ class Plan:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def as_dict(self) -> dict[str, object]:
-        """The plan as JSON-ready values. Steps of a few pictures only are left out of all others,
-        whose hashes, and so their keys, stay as they were before there were such steps."""
-        whole = asdict(self)
-        for name in ("colour", "tone_map"):
-            if whole["decode"][name] is None:
-                del whole["decode"][name]
+        """The plan as JSON-ready values. Steps that few plans have are left out of all others:
+        their hashes, and so their keys, stay as they were before there were such steps."""
+        whole: dict[str, Any] = plain(self, defaults=True)
+        decode = whole["decode"]
+        for table, name in ((decode, "colour"), (decode, "tone_map"), (whole, "source")):
+            if table[name] is None:
+                del table[name]
         return whole
 
 
-def make_plan(probe: Probe, recipe: Recipe) -> Plan:
+def make_plan(
+    probe: Probe,
+    recipe: Recipe,
+    *,
+    only: Collection[str] = (),
+    source: Rendition | StoredRendition | None = None,
+) -> Plan:
     """Decide every step for a picture.
 
     Args:
-        probe: what the header says; it has passed the recipe's limits.
+        probe: what the header of the original says; it has passed the recipe's limits.
         recipe: validated, so that fits have the sizes they need.
+        only: renditions to make, as ``large`` or, in one format, ``large.webp``. They get the
+            pixels of the whole plan, and no metadata is measured. Empty for the whole plan.
+        source: a rendition of the whole plan, to be decoded in place of the original. The results
+            have the sizes of the whole plan, and pixels that were encoded once more.
 
     Returns:
         The plan. The same arguments give an equal plan, with the same hash.
+
+    Raises:
+        InputError: ``rendition_unknown`` where the recipe lacks one of ``only``;
+            ``source_too_small`` or ``source_unsuitable`` where ``source`` cannot give the results.
     """
-    vector = probe.format is Format.SVG
     natural = Size(probe.upright_width, probe.upright_height)
-    scale = _vector_scale(natural, recipe) if vector else 1.0
+    scale = _vector_scale(natural, recipe) if probe.format is Format.SVG else 1.0
     natural = Size(max(1, round(natural.width * scale)), max(1, round(natural.height * scale)))
+    plan = _whole_plan(probe, recipe, natural, scale)
+    if source is not None:
+        return _from_stored(plan, _chosen(plan.steps, only), source, natural, alpha=probe.alpha)
+    return _pruned(plan, _chosen(plan.steps, only)) if only else plan
+
+
+def _whole_plan(probe: Probe, recipe: Recipe, natural: Size, scale: float) -> Plan:
+    vector = probe.format is Format.SVG
     geometries = [place(natural, spec, vector=vector) for spec in recipe.renditions]
     preview = _preview(natural)
-    wanted = sorted(
-        {preview, *(geometry.scale for geometry in geometries)},
-        key=lambda size: (size.pixels, size),
-        reverse=True,
-    )
-    shrink = _shrink(probe, natural, wanted)
+    wanted = _largest_first({preview, *(geometry.scale for geometry in geometries)})
+    shrink = _shrink(probe.format, natural, wanted)
     outputs = [_outputs(probe, spec) for spec in recipe.renditions]
-    stored = natural.turned if probe.orientation >= 5 else natural
+    stored = natural.rotated if probe.orientation >= 5 else natural
     conversion, colour = _colours(probe, recipe.gamut)
     decode = Decode(
         format=probe.format,
@@ -230,14 +259,13 @@ def make_plan(probe: Probe, recipe: Recipe) -> Plan:
         colour=colour,
         tone_map=TONE_MAP if colour is not None and colour.hdr else None,
     )
-    scales = _cascade(wanted, decode.upright)
     return Plan(
         recipe=recipe.name,
         recipe_version=recipe.version,
         recipe_digest=recipe.digest,
         engine=ENGINE_VERSION,
         decode=decode,
-        scales=scales,
+        scales=_cascade(wanted, decode.upright),
         preview=wanted.index(preview),
         steps=tuple(
             Step(
@@ -256,6 +284,10 @@ def make_plan(probe: Probe, recipe: Recipe) -> Plan:
     )
 
 
+def _largest_first(sizes: set[Size]) -> list[Size]:
+    return sorted(sizes, key=lambda size: (size.pixels, size), reverse=True)
+
+
 def _preview(natural: Size) -> Size:
     spec = RenditionSpec(name="preview", encodings=(), width=PREVIEW_EDGE, height=PREVIEW_EDGE)
     return place(natural, spec).scale
@@ -272,9 +304,9 @@ def _vector_scale(natural: Size, recipe: Recipe) -> float:
     return max(1.0, min(float(needed), allowed))
 
 
-def _shrink(probe: Probe, natural: Size, wanted: list[Size]) -> int:
+def _shrink(kind: Format, natural: Size, wanted: list[Size]) -> int:
     """The strongest shrink-on-load that leaves every scale its margin."""
-    if probe.format is not Format.JPEG:
+    if kind is not Format.JPEG:
         return 1
     for factor in (8, 4, 2):
         left = Size(natural.width // factor, natural.height // factor)
@@ -307,7 +339,7 @@ def _outputs(probe: Probe, spec: RenditionSpec) -> tuple[Output, ...]:
 
 
 def _colours(probe: Probe, gamut: Gamut) -> tuple[Conversion, Colour | None]:
-    """The target, and what the values mean where that is not the profile's to say."""
+    """The target, and what the values mean where no profile decides it."""
     colour = probe.colour
     if probe.colour_space is ColourSpace.GREY:
         # Grey is never wider than sRGB, and a grey file with a profile of RGB is not valid.
@@ -329,3 +361,151 @@ def _by_profile(probe: Probe, gamut: Gamut) -> Conversion:
     if gamut is Gamut.P3 and profile.startswith(WIDE_PROFILES):
         return Conversion.P3
     return Conversion.SRGB
+
+
+# --- some renditions only -----------------------------------------------------------------------
+
+
+def _chosen(steps: Sequence[Step], only: Collection[str]) -> list[Step]:
+    """The steps, and of each the outputs, that ``only`` names; all of them if it is empty."""
+    files = [_file_name(step, output) for step in steps for output in step.outputs]
+    known = [*(step.name for step in steps), *files]
+    unknown = [word for word in only if word not in known]
+    if unknown:
+        message = f"the recipe makes no {', '.join(unknown)}; it makes {', '.join(known)}"
+        raise InputError(message, code="rendition_unknown")
+    chosen = []
+    for step in steps:
+        every = not only or step.name in only
+        outputs = tuple(one for one in step.outputs if every or _file_name(step, one) in only)
+        if outputs:
+            chosen.append(replace(step, outputs=outputs))
+    return chosen
+
+
+def _file_name(step: Step, output: Output) -> str:
+    return f"{step.name}.{output.encoding.format.extension}"
+
+
+def _pruned(plan: Plan, steps: Sequence[Step]) -> Plan:
+    """The plan with these steps, and with the scales that they are made from, directly or not."""
+    needed: set[int] = set()
+    for step in steps:
+        index: int | None = step.scale
+        while index is not None:
+            needed.add(index)
+            index = plan.scales[index].source
+    kept = sorted(needed)
+    scales = [plan.scales[index] for index in kept]
+    return replace(
+        plan,
+        decode=replace(plan.decode, frames=max(step.frames for step in steps)),
+        scales=tuple(
+            replace(scale, source=None if scale.source is None else kept.index(scale.source))
+            for scale in scales
+        ),
+        preview=None,
+        steps=tuple(replace(step, scale=kept.index(step.scale)) for step in steps),
+    )
+
+
+def _from_stored(
+    plan: Plan,
+    steps: Sequence[Step],
+    source: Rendition | StoredRendition,
+    natural: Size,
+    *,
+    alpha: bool,
+) -> Plan:
+    """A plan for ``steps`` that decodes a rendition of the whole ``plan``."""
+    name = f"{source.name}.{source.format.extension}"
+    size = Size(source.width, source.height)
+    found = [
+        (step, output)
+        for step in plan.steps
+        for output in step.outputs
+        if _file_name(step, output) == name and step.geometry.size == size
+    ]
+    if not found:
+        raise _unsuitable(name, f"in {size.width} x {size.height} pixels is not in this plan")
+    origin, stored = found[0]
+    made = []
+    for step in steps:
+        _check_pixels(plan, origin, step, name, source.format, alpha=alpha)
+        geometry = inside(origin.geometry, step.geometry)
+        if geometry is None:
+            raise _unsuitable(name, f"lacks a part of the picture that {step.name} shows")
+        # Where the whole plan enlarges the original, the source has to be as large as that.
+        width, height = step.geometry.scale.width, step.geometry.scale.height
+        needed = Size(min(width, natural.width), min(height, natural.height))
+        if not origin.geometry.scale.covers(needed):
+            raise InputError(
+                f"{name} has {size.width} x {size.height} pixels, too few for {step.name} "
+                f"of {step.geometry.size.width} x {step.geometry.size.height}",
+                code="source_too_small",
+            )
+        outputs = tuple(
+            replace(output, frames=_stored_frames(output, stored, source.frames, name))
+            for output in step.outputs
+        )
+        made.append(replace(step, geometry=geometry, outputs=outputs))
+    wanted = _largest_first({step.geometry.scale for step in made})
+    shrink = _shrink(source.format, size, wanted)
+    wide = plan.decode.conversion is Conversion.P3
+    decode = Decode(
+        format=source.format,
+        width=-(-size.width // shrink),
+        height=-(-size.height // shrink),
+        shrink=shrink,
+        scale=1.0,
+        frames=max(step.frames for step in made),
+        orientation=1,
+        conversion=Conversion.P3 if wide else Conversion.NONE,
+        linear=plan.decode.linear,
+    )
+    return replace(
+        plan,
+        decode=decode,
+        scales=_cascade(wanted, decode.upright),
+        preview=None,
+        steps=tuple(replace(step, scale=wanted.index(step.geometry.scale)) for step in made),
+        source=name,
+    )
+
+
+def _check_pixels(
+    plan: Plan, origin: Step, step: Step, name: str, kind: Format, *, alpha: bool
+) -> None:
+    """Raise if what was done to the source, or its format, would show in the result."""
+    done = {
+        "is on a canvas": origin.geometry.canvas is not None,
+        "is sharpened": origin.sharpen > 0,
+        "has a watermark": origin.watermark is not None,
+    }
+    for what, is_so in done.items():
+        if is_so:
+            raise _unsuitable(name, what)
+    formats = {output.encoding.format for output in step.outputs}
+    if kind is Format.GIF and (formats != {Format.GIF} or plan.decode.conversion is Conversion.P3):
+        raise _unsuitable(name, "lacks colours: a GIF has 256, and no profile")
+    opaque = step.geometry.canvas is not None or formats.isdisjoint(ALPHA_FORMATS)
+    if alpha and kind not in ALPHA_FORMATS:
+        if not opaque:
+            raise _unsuitable(name, f"lacks the transparency that {step.name} keeps")
+        if step.background != origin.background:
+            raise _unsuitable(
+                name, f"lies on {origin.background}, {step.name} on {step.background}"
+            )
+
+
+def _stored_frames(output: Output, stored: Output, count: int, name: str) -> int:
+    """How many of the ``count`` frames in the file give those of ``output``."""
+    if output.frames in {1, stored.frames}:
+        return min(output.frames, count)  # encoders join equal neighbours
+    if output.frames > stored.frames or count != stored.frames:
+        raise _unsuitable(name, f"lacks some of {output.frames} frames")
+    return output.frames
+
+
+def _unsuitable(name: str, what: str) -> InputError:
+    return InputError(f"{name} {what}: start from the original", code="source_unsuitable")

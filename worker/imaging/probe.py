@@ -1,4 +1,4 @@
-"""What a file is, from its header: format, size, frames, colour. Limits are checked here.
+"""What a file is, from its header: format, size, frames, colour. No pixel is decoded.
 
 The checks come in this order: emptiness, bytes, format by content, whether the format is accepted,
 the structure of the container with its declared size and frames, the decoder's own header, and the
@@ -24,7 +24,16 @@ from worker.imaging.loaders import bmp_header, heic_embedded, heic_header, open_
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["accept", "probe", "sniff"]
+__all__ = ["accept", "describe", "probe", "sniff"]
+
+_UNLIMITED = Limits(
+    bytes=2**63,
+    pixels=2**63,
+    dimension=2**31,
+    frames=2**31,
+    animation_pixels=2**63,
+    duration=1e12,
+)
 
 _COLOUR_SPACES = {
     "b-w": ColourSpace.GREY,
@@ -80,6 +89,15 @@ def probe(data: bytes, limits: Limits, *, formats: Collection[Format]) -> Probe:
     if found.animated:
         rejections.check_animation(found.pixels, found.frames, found.duration_ms or 0, limits)
     return found
+
+
+def describe(data: bytes) -> Probe:
+    """The same for any known format, without limits: to say what a rejected file is.
+
+    Raises:
+        Rejected: the header cannot be read.
+    """
+    return probe(data, _UNLIMITED, formats=frozenset(Format))
 
 
 def accept(data: bytes, formats: Collection[Format]) -> Format:

@@ -1,4 +1,4 @@
-"""Decode once, then every size from the next larger: the cascade of a plan, made as needed.
+"""Decode once, then make every size from the next larger: the scales of a plan, as needed.
 
 Orientation, colour conversion and 16-bit to 8-bit happen after the first resize, where there are
 fewest pixels; for the result that is the same as doing them first, except for rounding by one
@@ -14,17 +14,29 @@ import numpy.typing as npt
 import pyvips
 import simplejpeg
 
-from worker.domain.image import ColourSpace, Format, Probe
+from worker.domain.image import ColourSpace, Encoding, Format, Probe, Recipe, RenditionSpec
 from worker.imaging.colour import to_working
 from worker.imaging.encode import attach
 from worker.imaging.formats import jpeg
-from worker.imaging.loaders import FAST_JPEG_PIXELS, open_image
-from worker.imaging.plan import Conversion
+from worker.imaging.loaders import FAST_JPEG_PIXELS, decoding, embedded_in, open_image
+from worker.imaging.plan import Conversion, make_plan
 from worker.imaging.rgbx import Rgbx
 
 if TYPE_CHECKING:
     from worker.imaging.geometry import Size
     from worker.imaging.plan import Decode, Plan
+
+
+WHOLE = Recipe(
+    name="whole",
+    version=1,
+    renditions=(
+        RenditionSpec(
+            name="whole", width=2**20, frames=1, encodings=(Encoding(format=Format.PNG),)
+        ),
+    ),
+)
+"""One rendition as large as the picture."""
 
 
 class Pyramid:
@@ -80,7 +92,7 @@ class Pyramid:
             assert source is not None  # all scales are of one kind
             return source.resized(wanted.size)
         decode = self._plan.decode
-        image = photo.resized(wanted.size.turned if decode.orientation >= 5 else wanted.size)
+        image = photo.resized(wanted.size.rotated if decode.orientation >= 5 else wanted.size)
         if decode.conversion is not Conversion.NONE:
             stored = image.vips()
             if self._icc is not None:
@@ -96,7 +108,7 @@ class Pyramid:
             return _resized(image, wanted.size, linear=self._plan.decode.linear).copy_memory()
         image = self._frames[frame]
         decode = self._plan.decode
-        stored = wanted.size.turned if decode.orientation >= 5 else wanted.size
+        stored = wanted.size.rotated if decode.orientation >= 5 else wanted.size
         if decode.linear:
             image = to_working(image.copy_memory(), decode.conversion, decode.colour)
             image = _resized(image, stored, linear=True).copy_memory()
@@ -107,6 +119,18 @@ class Pyramid:
         if decode.orientation != 1:
             image = _upright(image, decode.orientation).copy_memory()
         return image if self._probe.animated else _without_opaque_alpha(image)
+
+
+def whole_picture(data: bytes, probe: Probe) -> pyvips.Image:
+    """Decode a picture in its own size: first frame, upright, 8 bits, sRGB, in memory.
+
+    Raises:
+        Rejected: the pixels cannot be decoded.
+    """
+    plan = make_plan(probe, WHOLE)
+    with decoding():
+        pyramid = Pyramid(data, probe, plan, embedded_in(data, probe).icc)
+        return pyramid.pixels(plan.steps[0].scale)
 
 
 def _decode_photo(data: bytes, probe: Probe, decode: Decode) -> Rgbx | None:

@@ -1,6 +1,6 @@
-"""Plan to renditions: the only pixel code of the eager path. Decodes once.
+"""Plan to renditions. The picture is decoded once.
 
-What the plan left to the pixels is settled here: where an attention crop falls, which quality
+What the plan leaves to the pixels is decided here: where an attention crop falls, which quality
 meets a target, which formats the minimum-saving rule drops.
 """
 
@@ -23,7 +23,7 @@ from worker.imaging.plan import Conversion, Output, Plan, Step
 from worker.imaging.pyramid import Pyramid
 
 _Files = dict[tuple[Step, Output], Rendition]
-"""Files by the look of their step and how they are written."""
+"""Files by the appearance of their step and how they are written."""
 
 _NO_QUALITY = frozenset({Format.PNG, Format.GIF})
 
@@ -34,8 +34,9 @@ class Rendered:
 
     renditions: tuple[Rendition, ...]
     dropped: tuple[Dropped, ...]
-    preview: pyvips.Image
-    """Upright 8-bit sRGB, longer side at most ``PREVIEW_EDGE``, first frame."""
+    preview: pyvips.Image | None
+    """Upright 8-bit sRGB, longer side at most ``PREVIEW_EDGE``, first frame; None if the plan has
+    none."""
 
 
 def render(
@@ -50,9 +51,9 @@ def render(
     """Make every rendition of a plan.
 
     Args:
-        data: the original.
+        data: the original, or the stored rendition that the plan starts from.
         probe: of ``data``.
-        plan: for ``probe``.
+        plan: what to make of it.
         assets: pictures of the recipe's watermarks.
         exif: block to write into every rendition, already cut down to what may be kept.
         icc: colour profile of ``data``; needed only for JPEG, which is decoded without its header.
@@ -61,12 +62,12 @@ def render(
         DamagedInput, UnsupportedInput: the pixels cannot be decoded.
     """
     with decoding():
-        ladder = Pyramid(data, probe, plan, icc)
+        pyramid = Pyramid(data, probe, plan, icc)
         extras = Extras(
             profile=p3_profile() if plan.decode.conversion is Conversion.P3 else None,
             exif=exif,
-            delays=ladder.delays,
-            loop=ladder.loop,
+            delays=pyramid.delays,
+            loop=pyramid.loop,
         )
         renditions: list[Rendition] = []
         dropped: list[Dropped] = []
@@ -74,33 +75,37 @@ def render(
         picture: Picture | None = None
         before: Step | None = None
         for step in plan.steps:
-            look = step.look
-            if picture is None or look != before:
+            appearance = step.appearance
+            if picture is None or appearance != before:
                 picture = None  # the last one goes before the next one comes
-                picture, before = _composed(ladder, step, assets or {}), look
+                picture, before = _composed(pyramid, step, assets or {}), appearance
             for output in step.outputs:
                 # Of a small original several sizes are the same picture: encoded once.
-                if (look, output) not in files:
-                    files[look, output] = _file(picture, output, extras)
+                if (appearance, output) not in files:
+                    files[appearance, output] = _file(picture, output, extras)
             _choose(
-                step, [files[look, output] for output in step.outputs], picture, renditions, dropped
+                step,
+                [files[appearance, output] for output in step.outputs],
+                picture,
+                renditions,
+                dropped,
             )
-        preview = ladder.pixels(plan.preview)
-        if preview.bands < 3:
+        preview = None if plan.preview is None else pyramid.pixels(plan.preview)
+        if preview is not None and preview.bands < 3:
             preview = preview.colourspace("srgb").copy_memory()
     return Rendered(renditions=tuple(renditions), dropped=tuple(dropped), preview=preview)
 
 
-def _composed(ladder: Pyramid, step: Step, assets: Mapping[str, bytes]) -> Picture:
+def _composed(pyramid: Pyramid, step: Step, assets: Mapping[str, bytes]) -> Picture:
     """Frames of one rendition: cut, put on its canvas, sharpened, marked."""
     crop = step.geometry.crop
     if step.geometry.attention is not None:
         # One place for all frames, or an animation would jump about.
-        crop = _attention(ladder.pixels(step.scale), step.geometry.attention)
-    photo = ladder.quick(step.scale)
+        crop = _attention(pyramid.pixels(step.scale), step.geometry.attention)
+    photo = pyramid.quick(step.scale)
     if photo is not None and _only_cut(step):
         return Picture.of_photo(photo if crop is None else photo.cut(crop))
-    frames = [ladder.pixels(step.scale, index) for index in range(step.frames)]
+    frames = [pyramid.pixels(step.scale, index) for index in range(step.frames)]
     if crop is not None:
         frames = [frame.crop(crop.left, crop.top, crop.width, crop.height) for frame in frames]
     if step.sharpen > 0:
@@ -177,8 +182,8 @@ def _choose(
             continue
         if rival is None or len(made.data) < len(rival.data):
             smallest[kind] = made
-        twin = next((one.name for one in renditions if one.sha256 == made.sha256), None)
-        renditions.append(replace(made, same_as=twin))
+        duplicate = next((one.name for one in renditions if one.sha256 == made.sha256), None)
+        renditions.append(replace(made, same_as=duplicate))
 
 
 def _worth_keeping(made: Rendition, rival: Rendition, minimum_saving: float) -> bool:

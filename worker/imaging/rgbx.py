@@ -1,13 +1,11 @@
-"""Opaque 8-bit pixels in four bytes each: the form in which ordinary photos go down the ladder.
-
-What lives here: resizing, turning, cutting and handing over of such pixels. What may not: deciding
-which picture takes this form (``worker.imaging.pyramid``) or what becomes of it.
+"""Opaque 8-bit pixels in four bytes each: the form of ordinary photos in the pyramid.
 
 Two facts make it worth a form of its own, both measured (docs/benchmarks.md). libvips resamples
-down a column four times as fast as along a row, because the values it weighs lie side by side; so a
-resize here is two vertical passes with a transposition between them, which gives the bytes that
-``pyvips.Image.resize`` gives. And both encoders of Pillow take four-byte pixels where they lie,
-so that nothing is packed, joined or copied on the way to them.
+down a column four times as fast as along a row, because the values it weighs lie side by side. So a
+resize here is two vertical passes with a transposition between them, and gives the bytes that
+``pyvips.Image.resize`` gives. And both encoders of Pillow take four-byte pixels where they lie:
+nothing is packed, joined or copied on the way to them. ``worker.imaging.pyramid`` decides which
+picture takes this form.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from worker.imaging.geometry import Box, Size
 _STRIP = 64
 """Rows that are transposed at a time: what they touch stays in the first-level cache."""
 
-_TURNS: dict[int, tuple[bool, bool, bool]] = {
+_ORIENTATIONS: dict[int, tuple[bool, bool, bool]] = {
     # Orientation: transpose, then mirror left to right, then top to bottom.
     1: (False, False, False),
     2: (False, True, False),
@@ -77,8 +75,8 @@ class Rgbx:
 
     def upright(self, orientation: int) -> Rgbx:
         """Apply an EXIF orientation, 1 to 8."""
-        turned, mirrored, flipped = _TURNS[orientation]
-        pixels = (self._transposed() if turned else self).pixels
+        transposed, mirrored, flipped = _ORIENTATIONS[orientation]
+        pixels = (self._transposed() if transposed else self).pixels
         if mirrored:
             pixels = pixels[:, ::-1]
         if flipped:
@@ -118,7 +116,7 @@ class Rgbx:
         """Rows become columns, a strip of rows at a time."""
         height, width, _ = self.pixels.shape
         words = self.pixels.view(np.uint32).reshape(height, width)
-        turned = np.empty((width, height), np.uint32)
+        columns = np.empty((width, height), np.uint32)
         for top in range(0, height, _STRIP):
-            turned[:, top : top + _STRIP] = words[top : top + _STRIP].T
-        return Rgbx(turned.view(np.uint8).reshape(width, height, 4))
+            columns[:, top : top + _STRIP] = words[top : top + _STRIP].T
+        return Rgbx(columns.view(np.uint8).reshape(width, height, 4))

@@ -18,7 +18,7 @@ from typing import Any
 from worker.adapters.disk_errors import disk_call
 from worker.atomic import atomic_write, lock_folder
 from worker.domain.errors import InputError, Unreachable
-from worker.services.process_files.storage import storage_error
+from worker.services.process_files.output_folder import storage_error
 
 NAME = "stack.json"
 VERSION = 1

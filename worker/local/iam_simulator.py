@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from worker.adapters.aws.calls import call_log
+from worker.adapters.aws.clients import call_log
 from worker.adapters.aws.errors import aws_call
 from worker.domain.errors import AccessDenied
 from worker.local.roles import RootClients

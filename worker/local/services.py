@@ -27,8 +27,7 @@ from typing import Any
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call
 from worker.adapters.aws.sqs import SqsQueue
-from worker.adapters.event_json import parse
-from worker.adapters.event_log import EventLog
+from worker.adapters.event_log import EventLog, parse_event
 from worker.domain.asset import Event
 from worker.domain.errors import Conflict, SafelightError
 from worker.job_context import Stop
@@ -274,7 +273,7 @@ def _events_in(messages: Sequence[Message]) -> list[Event]:
         except (ValueError, TypeError, KeyError):
             log("a message that is no event is left out")
             continue
-        event = parse(line)
+        event = parse_event(line)
         if event is not None:
             found.append(event)
     return found

@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from pkgutil import resolve_name
 
-from worker.adapters.aws.calls import VARIABLE as CALLS
+from worker.adapters.aws.clients import VARIABLE as CALLS
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.disk_errors import disk_call
 from worker.domain.errors import EmulatorError

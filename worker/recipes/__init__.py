@@ -1,27 +1,26 @@
 """Recipes: TOML files to :class:`~domain.image.Recipe`, strictly, with every mistake at once.
 
-What lives here: the public functions. The rest of the package, from the values outwards:
-``kinds`` (one value), ``schema`` (the table of keys), ``building`` (rules between keys),
-``files`` (the file system), ``canonical`` (written out again, digest), ``advice`` (warnings),
-and the shipped recipes (``*.toml``). The keys are described in docs/recipes.md.
-What may not: pixels, network, defaults that are not in the model or the schema.
+``files`` finds and reads the text, ``schema`` has the keys and their ranges, ``document`` the rules
+between keys, ``canonical`` the full text and the digest, ``advice`` the warnings. docs/recipes.md
+describes the keys.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from worker.domain.errors import Problem, RecipeError
 from worker.domain.image import Recipe
 from worker.recipes.advice import Finding, Severity, advise
-from worker.recipes.building import build
 from worker.recipes.canonical import as_dict, dump, fingerprint
+from worker.recipes.document import build
 from worker.recipes.files import MAXIMUM_BYTES, MAXIMUM_LINE, locate, read_asset, read_text
 from worker.recipes.files import shipped as shipped
 from worker.recipes.files import subject_of as _subject_of
-from worker.recipes.kinds import Problems, printable
+from worker.recipes.schema import Problems, printable
 
 __all__ = [
     "Finding",
@@ -51,13 +50,20 @@ def load(name_or_path: str | Path) -> Recipe:
     return parse(read_text(file, subject), folder=file.parent, subject=subject)
 
 
-def parse(text: str, *, folder: Path | None = None, subject: str = "recipe") -> Recipe:
+def parse(
+    text: str,
+    *,
+    folder: Path | None = None,
+    assets: Mapping[str, bytes] | None = None,
+    subject: str = "recipe",
+) -> Recipe:
     """The recipe that ``text`` describes.
 
     Args:
         text: TOML.
         folder: where watermark pictures are found; None if the text is from no file, and then
             a watermark picture is a mistake.
+        assets: contents of watermark pictures by their paths, in place of files.
         subject: what the error calls the recipe.
 
     Raises:
@@ -67,6 +73,8 @@ def parse(text: str, *, folder: Path | None = None, subject: str = "recipe") -> 
     problems = Problems()
 
     def asset(name: str, path: str, found: Problems) -> bytes | None:
+        if assets is not None and name in assets:
+            return assets[name]
         return read_asset(folder, name, path, found)
 
     recipe = build(document, asset, problems)

@@ -1,8 +1,4 @@
-"""What is allowed in a recipe and still worth a second thought.
-
-What lives here: warnings, each with the reason and, where one exists, the figure behind it.
-What may not: mistakes; those are errors and found while reading.
-"""
+"""Warnings: what is allowed in a recipe and still worth a second thought, with the reason."""
 
 from __future__ import annotations
 
@@ -93,8 +89,8 @@ def _encodings(encodings: tuple[Encoding, ...], path: str) -> Iterator[tuple[str
         )
     for index, encoding in enumerate(encodings):
         here = f"{path}[{index}]"
-        lossy = TRAITS[encoding.format].lossy and not encoding.lossless and not encoding.target
-        if lossy and encoding.quality > 92:
+        lossy = "quality" in TRAITS[encoding.format].keys and not encoding.lossless
+        if lossy and not encoding.target and encoding.quality > 92:
             yield (
                 f"{here}.quality",
                 f"{encoding.quality} is more bytes for a difference hardly anybody sees",

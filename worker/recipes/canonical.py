@@ -1,8 +1,7 @@
 """A recipe written out in full: as JSON-ready values, as TOML, and as its digest.
 
-What lives here: the way back from :class:`~worker.domain.image.Recipe`. What may not: reading.
-The three agree by construction: the TOML is written from the values, reading it again gives
-the same digest, and the digest is taken from the values too.
+The three agree by construction: the TOML is written from the values, reading it again gives the
+same digest, and the digest is taken from the values too.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from dataclasses import is_dataclass
 from typing import Any
 
 from worker.domain.image import Encoding, Recipe
-from worker.recipes.schema import TABLES, encoding_keys
+from worker.recipes.schema import TABLES, TRAITS
 
 _EDITION = "safelight-recipe-1"
-"""Goes into every digest. To be raised when a key comes to mean something else."""
+"""Goes into every digest. Raise it when a key comes to mean something else."""
 
 
 def as_dict(recipe: Recipe) -> dict[str, object]:
@@ -83,7 +82,7 @@ def _table(value: object) -> dict[str, object]:
 
 def _effective(encoding: Encoding) -> set[str]:
     """The keys that make a difference to the file that is written."""
-    names = {"format", *encoding_keys(encoding.format)}
+    names = {"format", *TRAITS[encoding.format].keys}
     if encoding.lossless:
         names -= {"quality", "target"}
     elif encoding.target is not None:

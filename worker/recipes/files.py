@@ -1,8 +1,4 @@
-"""Recipe files and the pictures they name: finding, reading, refusing.
-
-What lives here: every touch of the file system, each failure a problem with a path.
-What may not: what the text of a recipe means (``building``).
-"""
+"""Recipe files and the pictures they name: found, read or refused, each failure with a path."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ import stat
 from pathlib import Path
 
 from worker.domain.errors import Problem, RecipeError
-from worker.recipes.kinds import Problems, printable, suggestion
+from worker.recipes.schema import Problems, printable, suggestion
 
 FOLDER = Path(__file__).parent
 """Where the shipped recipes are."""

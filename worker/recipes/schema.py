@@ -1,17 +1,26 @@
-"""The table of every key a recipe may have: name, kind, and the field of the model it sets.
+"""The keys of a recipe: what each may hold, how it is read, and the field of the model it sets.
 
-What lives here: data. Defaults are those of the dataclasses in ``domain.image``, except what a
+Reading is strict: nothing is coerced (``"12"`` is not 12, ``true`` is not 1), and every mistake is
+a problem with its path. Defaults are those of the dataclasses in ``domain.image``, except what a
 format alone decides (:data:`TRAITS`). docs/recipes.md is tested against these tables.
-What may not: reading (``kinds``) and rules between keys (``building``).
+
+These tables are read by 90 lines of our own. cattrs with ``forbid_extra_keys`` would need the
+tables all the same, for ranges, words and the docs, and checks nothing that involves two keys once
+one key of their table is wrong. Its import takes 44 ms of CPU, where importing this package and
+loading a recipe take 36; every cold start loads one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import builtins
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
+from worker.domain.errors import Problem
 from worker.domain.image import (
     OUTPUT_FORMATS,
     Encoding,
@@ -26,22 +35,12 @@ from worker.domain.image import (
     RenditionSpec,
     Watermark,
 )
-from worker.recipes.kinds import (
-    BAD,
-    ChoiceSet,
-    Flag,
-    Nested,
-    Number,
-    OneOf,
-    Point,
-    Problems,
-    Text,
-    ValueType,
-    Whole,
-    join,
-    suggestion,
-)
 
+BAD: Final[Any] = object()
+"""Stands for a value that was reported as a problem."""
+
+MAXIMUM_PROBLEMS = 100
+"""More than a person reads, and a bound on the work a hostile file can cause."""
 MAXIMUM_RENDITIONS = 32
 """Every file is a PUT to pay for and a wait for whoever uploads; more is a mistake."""
 MAXIMUM_SIDE = 16_384
@@ -49,25 +48,239 @@ MAXIMUM_SIDE = 16_384
 WEBP_SIDE = 16_383
 """Pixels; VP8 and VP8L headers have 14 bits for a side (RFC 9649, section 2.5)."""
 
-_NAME = Text(
-    pattern=r"[a-z0-9][a-z0-9_-]*",
-    words="1 to 64 lower-case letters, digits, - and _, starting with a letter or digit",
-    longest=64,
-)
-_SIDE = Whole(1, MAXIMUM_SIDE)
-_COLOUR = Text(pattern=r"#[0-9A-Fa-f]{6}", words="a colour as #rrggbb", longest=7, lower=True)
-# C0 and C1 control characters, line and paragraph separators, halves of surrogate pairs
-_NO_CONTROLS = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*"
+_LONGEST_SHOWN = 40
+_LONGEST_SUGGESTED = 40
+_LONGEST_LIST = 64
+
+
+class Problems:
+    """Every mistake found so far, in the order of finding; the rest is counted only."""
+
+    def __init__(self) -> None:
+        self._found: list[Problem] = []
+        self._omitted = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    @property
+    def full(self) -> bool:
+        """Whether further problems are counted only: no need to word them well."""
+        return len(self._found) >= MAXIMUM_PROBLEMS
+
+    def add(self, path: str, message: str) -> Any:
+        """Note one mistake at ``path``; returns :data:`BAD`."""
+        if self.full:
+            self._omitted += 1
+        else:
+            self._found.append(Problem(path, message))
+        return BAD
+
+    def all(self) -> tuple[Problem, ...]:
+        """What was found, with one line for what was left out."""
+        rest = (Problem("", f"and {self._omitted} more"),) if self._omitted else ()
+        return (*self._found, *rest)
+
+
+# --- how values are shown ---------------------------------------------------------------------
+
+
+def printable(text: str) -> str:
+    """``text`` with everything that could move a terminal's cursor written as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shown(value: object) -> str:
+    """A short description of a TOML value: its kind and, where it is short, the value."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        # Python refuses to print whole numbers of more than 4300 digits.
+        return str(value) if value.bit_length() <= 128 else f"a number of {value.bit_length()} bits"
+    if isinstance(value, float):
+        return str(value)
+    if isinstance(value, str):
+        return f'the text "{_short(value)}"'
+    if isinstance(value, list):
+        return "an array"
+    return "a table" if isinstance(value, Mapping) else f"the date or time {value}"
+
+
+def join(path: str, key: str) -> str:
+    """Path of ``key`` in the table at ``path``, quoted where TOML would need quotes."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", key):
+        key = f'"{_short(key)}"'
+    return f"{path}.{key}" if path else key
+
+
+def _short(text: str) -> str:
+    return printable(text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "...")
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """``; did you mean "x"?`` for the nearest known word, or nothing."""
+    if len(word) > _LONGEST_SUGGESTED:
+        return ""
+    from difflib import get_close_matches  # here, because only mistakes pay for it
+
+    near = get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    return f'; did you mean "{near[0]}"?' if near else ""
+
+
+def listed(words: Collection[str]) -> str:
+    """``a, b or c``."""
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+# --- one key ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeKey:
-    """One key of a table."""
+    """What one key may hold. ``type`` and ``range`` are the words of docs/recipes.md."""
 
-    kind: ValueType
+    type: str
+    """The TOML type in words."""
+    holds: tuple[builtins.type, ...]
+    """The same as Python has it. A bool is no int here."""
+    range: str = ""
+    """Which values of that type are accepted, in words; empty if all."""
+    accept: Callable[[Any], Any] = lambda value: value
+    """The value as the model has it; BAD if it is out of range."""
+    words: tuple[str, ...] = ()
+    """What may be suggested in place of a wrong text."""
+    read_items: Callable[[list[Any], str, Problems], Any] | None = None
+    """Reads an array whose items have problems of their own."""
     field: str = ""
     """Name of the dataclass field if it is not the key's own; ``-`` if there is none."""
     required: bool = False
+
+    def read(self, value: object, path: str, problems: Problems) -> Any:
+        """The value as the model has it, or :data:`BAD` after reporting what is wrong."""
+        is_bool = isinstance(value, bool)
+        if not isinstance(value, self.holds) or is_bool != (bool in self.holds):
+            article = "an " if self.type[0] in "aeiou" else "a "
+            article = "" if self.type in {"text", "true or false"} else article
+            return problems.add(path, f"must be {article}{self.type}, is {shown(value)}")
+        if self.read_items is not None:
+            return self.read_items(value, path, problems)  # type: ignore[arg-type]  # a list
+        found = self.accept(value)
+        if found is BAD:
+            near = "" if problems.full else suggestion(str(value), self.words) if self.words else ""
+            problems.add(path, f"must be {self.range}, is {shown(value)}{near}")
+        return found
+
+
+def _whole(low: int, high: int, *, required: bool = False) -> RecipeKey:
+    """``2.0`` is refused as ``"2"`` is."""
+    return RecipeKey(
+        type="whole number",
+        holds=(int,),
+        range=f"{low:_} to {high:_}",
+        accept=lambda value: value if low <= value <= high else BAD,
+        required=required,
+    )
+
+
+def _number(low: float, high: float, *, required: bool = False) -> RecipeKey:
+    """Finite; ``1`` and ``1.0`` are the same number and give the same digest."""
+    return RecipeKey(
+        type="number",
+        holds=(int, float),
+        range=f"{low:g} to {high:g}",
+        # The comparison is false for nan too; -0.0 + 0.0 is 0.0: one number, one digest.
+        accept=lambda value: float(value) + 0.0 if low <= value <= high else BAD,
+        required=required,
+    )
+
+
+def _text(
+    pattern: str, words: str, *, longest: int, shortest: int = 1, required: bool = False
+) -> RecipeKey:
+    """All of it matches ``pattern``, which ``words`` describe."""
+    return RecipeKey(
+        type="text",
+        holds=(str,),
+        range=words,
+        accept=lambda value: (
+            value if shortest <= len(value) <= longest and re.fullmatch(pattern, value) else BAD
+        ),
+        required=required,
+    )
+
+
+def _one_of(allowed: Iterable[StrEnum], *, required: bool = False) -> RecipeKey:
+    members = {str(member): member for member in allowed}
+    return RecipeKey(
+        type="text",
+        holds=(str,),
+        range=listed(members),
+        accept=lambda value: members.get(value, BAD),
+        words=tuple(members),
+        required=required,
+    )
+
+
+def _choices(allowed: Iterable[StrEnum], *, shortest: int = 0, field: str = "") -> RecipeKey:
+    """An array of different words; its order means nothing."""
+    one = _one_of(allowed)
+
+    def read(value: list[Any], path: str, problems: Problems) -> Any:
+        if not shortest <= len(value) <= _LONGEST_LIST:
+            return problems.add(path, f"must have {shortest} to {len(one.words)} items")
+        members: list[Any] = []
+        for index, item in enumerate(value):
+            member = one.read(item, f"{path}[{index}]", problems)
+            if member is not BAD and member in members:
+                member = problems.add(f"{path}[{index}]", f'"{member}" is listed twice')
+            members.append(member)
+        return BAD if BAD in members else frozenset(members)
+
+    least = "at least one of " if shortest else ""
+    return RecipeKey(
+        type="array of text",
+        holds=(list,),
+        range=f"{least}{', '.join(one.words)}",
+        read_items=read,
+        field=field,
+    )
+
+
+def _point() -> RecipeKey:
+    share = _number(0, 1)
+
+    def read(value: list[Any], path: str, problems: Problems) -> Any:
+        if len(value) != 2:
+            return problems.add(path, f"must be two numbers, [x, y], is {len(value)}")
+        pair = tuple(share.read(item, f"{path}[{i}]", problems) for i, item in enumerate(value))
+        return BAD if BAD in pair else pair
+
+    return RecipeKey(
+        type="array of two numbers", holds=(list,), range="0 to 1 each", read_items=read
+    )
+
+
+_FLAG = RecipeKey(type="true or false", holds=(bool,))
+_TABLE = RecipeKey(type="table", holds=(dict,))
+_NAME = _text(
+    r"[a-z0-9][a-z0-9_-]*",
+    "1 to 64 lower-case letters, digits, - and _, starting with a letter or digit",
+    longest=64,
+    required=True,
+)
+_SIDE = _whole(1, MAXIMUM_SIDE)
+_COLOUR = RecipeKey(
+    type="text",
+    holds=(str,),
+    range="a colour as #rrggbb",
+    accept=lambda value: value.lower() if re.fullmatch("#[0-9A-Fa-f]{6}", value) else BAD,
+)
+# C0 and C1 control characters, line and paragraph separators, halves of surrogate pairs
+_NO_CONTROLS = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*"
+
+
+# --- tables -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +292,20 @@ class RecipeTable:
     fills: type
     keys: Mapping[str, RecipeKey]
 
-    def read(self, raw: Mapping[str, object], path: str, problems: Problems) -> Values:
-        """The values that are right, by field name; everything else is reported."""
+    def read(self, raw: Mapping[str, object], path: str, problems: Problems) -> dict[str, Any]:
+        """The values by field name, :data:`BAD` for each that was reported."""
         values: dict[str, Any] = {}
-        bad: set[str] = set()
         for name, value in raw.items():
+            here = join(path, name)
             key = self.keys.get(name)
             if key is None:
-                problems.add(join(path, name), "" if problems.full else self._unknown(name))
-                continue
-            read = key.kind.read(value, join(path, name), problems)
-            field = key.field or name
-            if read is BAD:
-                bad.add(field)
+                problems.add(here, "" if problems.full else self._unknown(name))
             else:
-                values[field] = read
+                values[key.field or name] = key.read(value, here, problems)
         for name, key in self.keys.items():
             if key.required and name not in raw:
-                problems.add(join(path, name), "is missing")
-                bad.add(key.field or name)
-        return Values(values, frozenset(bad))
+                values[key.field or name] = problems.add(join(path, name), "is missing")
+        return values
 
     def _unknown(self, name: str) -> str:
         near = suggestion(name, self.keys)
@@ -111,16 +318,107 @@ class RecipeTable:
         return f"unknown key{near}"
 
 
-@dataclass(frozen=True, slots=True)
-class Values:
-    """What a table says: the fields that are right, and the names of those that are not."""
+OUTPUTS: Final = tuple(member for member in Format if member in OUTPUT_FORMATS)
 
-    good: dict[str, Any]
-    bad: frozenset[str]
+TARGET: Final = RecipeTable(
+    "the target of a format",
+    QualityTarget,
+    {
+        "ssim": _number(0.5, 0.999, required=True),
+        "minimum": _whole(1, 100),
+        "maximum": _whole(1, 100),
+    },
+)
 
-    def wrong(self, *fields: str) -> bool:
-        """Whether one of ``fields`` was reported already: rules about it would only add noise."""
-        return not self.bad.isdisjoint(fields)
+ENCODING: Final = RecipeTable(
+    "an entry of formats, or [defaults.<format>]",
+    Encoding,
+    {
+        "format": _one_of(OUTPUTS, required=True),
+        "quality": _whole(1, 100),
+        "effort": _whole(0, 9),
+        "progressive": _FLAG,
+        "lossless": _FLAG,
+        "target": _TABLE,
+    },
+)
+"""The keys of all formats together; :data:`TRAITS` has those of one."""
+
+WATERMARK: Final = RecipeTable(
+    "the watermark of a rendition",
+    Watermark,
+    {
+        "image": _text(r"(?s).*", "a path of 1 to 500 characters", longest=500),
+        "text": _text(_NO_CONTROLS, "one line of 1 to 200 characters", longest=200),
+        "position": _one_of(g for g in Gravity if g not in (Gravity.ATTENTION, Gravity.FOCAL)),
+        "opacity": _number(0, 1),
+        "scale": _number(0.01, 1),
+        "margin": _number(0, 0.5),
+        "colour": _COLOUR,
+    },
+)
+
+RENDITION: Final = RecipeTable(
+    "[[renditions]]",
+    RenditionSpec,
+    {
+        "name": _NAME,
+        "formats": RecipeKey(type="array", holds=(list,), field="encodings", required=True),
+        "width": _SIDE,
+        "height": _SIDE,
+        "fit": _one_of(Fit),
+        "gravity": _one_of(Gravity),
+        "focal_point": _point(),
+        "enlarge": _FLAG,
+        "background": _COLOUR,
+        "sharpen": _number(0, 5),
+        "watermark": _TABLE,
+        "frames": _whole(1, 100_000),
+        "minimum_saving": _number(-1, 0.9),
+    },
+)
+
+LIMITS: Final = RecipeTable(
+    "[limits]",
+    Limits,
+    {
+        "bytes": _whole(1, 2_000_000_000),
+        "pixels": _whole(1, 2_000_000_000),
+        "dimension": _whole(1, 1_000_000),
+        "frames": _whole(1, 100_000),
+        "animation_pixels": _whole(1, 10_000_000_000),
+        "duration": _number(0.1, 86_400),
+    },
+)
+
+RECIPE: Final = RecipeTable(
+    "",
+    Recipe,
+    {
+        "name": _NAME,
+        "version": _whole(1, 1_000_000, required=True),
+        "description": _text(
+            _NO_CONTROLS.replace(r"\x00-\x1f", r"\x00-\x08\x0b-\x1f"),
+            "at most 1000 characters",
+            longest=1000,
+            shortest=0,
+        ),
+        "accept": _choices(Format, shortest=1, field="formats"),
+        "gamut": _one_of(Gamut),
+        "linear": _FLAG,
+        "keep": _choices(KeepTag),
+        "approval": _FLAG,
+        "limits": _TABLE,
+        "defaults": replace(_TABLE, field="-"),
+        "renditions": RecipeKey(type="array of tables", holds=(list,), required=True),
+    },
+)
+
+TABLES: Final = (RECIPE, LIMITS, RENDITION, ENCODING, TARGET, WATERMARK)
+"""All of them, in the order of the docs."""
+
+DERIVED_FIELDS: Final = frozenset({"digest", "assets"})
+"""Fields of the model that a recipe file does not set: they are computed from it."""
 
 
 # --- formats ----------------------------------------------------------------------------------
@@ -133,14 +431,14 @@ class Traits:
     default: Encoding
     """Used where the recipe is silent. Fields the format has no choice in stay as they are
     here, so that they never tell two recipes apart."""
-    lossy: bool
-    """Has a quality, and so may have a target."""
-    effort: Whole | None
-    progressive: bool
-    lossless: bool
-    """May be asked for lossless output."""
+    keys: Mapping[str, RecipeKey]
+    """The keys of :data:`ENCODING` that it has, with its own ranges, without ``format``."""
     side: int = MAXIMUM_SIDE
 
+
+_LOSSY = {name: ENCODING.keys[name] for name in ("quality", "target")}
+_PROGRESSIVE = {"progressive": _FLAG}
+_LOSSLESS = {"lossless": _FLAG}
 
 # Measured (docs/recipes.md): WebP effort 2 is 1.2 % larger than effort 4 in 40 % of the time;
 # AVIF at quality 65 and effort 0 looks like JPEG at 80, in 1.5 times the time of WebP.
@@ -148,169 +446,26 @@ TRAITS: Final[Mapping[Format, Traits]] = MappingProxyType(
     {
         Format.JPEG: Traits(
             default=Encoding(format=Format.JPEG, quality=80, effort=0, progressive=True),
-            lossy=True,
-            effort=None,
-            progressive=True,
-            lossless=False,
+            keys=_LOSSY | _PROGRESSIVE,
         ),
         Format.WEBP: Traits(
             default=Encoding(format=Format.WEBP, quality=80, effort=2, progressive=False),
-            lossy=True,
-            effort=Whole(0, 6),
-            progressive=False,
-            lossless=True,
+            keys=_LOSSY | {"effort": _whole(0, 6)} | _LOSSLESS,
             side=WEBP_SIDE,
         ),
         Format.AVIF: Traits(
             default=Encoding(format=Format.AVIF, quality=65, effort=0, progressive=False),
-            lossy=True,
-            effort=Whole(0, 9),
-            progressive=False,
-            lossless=True,
+            keys=_LOSSY | {"effort": _whole(0, 9)} | _LOSSLESS,
         ),
         Format.PNG: Traits(
             # Interlaced PNG is larger and slower; off unless asked for.
             default=Encoding(format=Format.PNG, quality=100, effort=6, progressive=False),
-            lossy=False,
-            effort=Whole(1, 9),
-            progressive=True,
-            lossless=False,
+            keys={"effort": _whole(1, 9)} | _PROGRESSIVE,
         ),
         Format.GIF: Traits(
             # 7 is libvips' own default effort for GIF; not a choice.
             default=Encoding(format=Format.GIF, quality=100, effort=7, progressive=False),
-            lossy=False,
-            effort=None,
-            progressive=False,
-            lossless=False,
+            keys={},
         ),
     }
 )
-
-OUTPUTS: Final = tuple(member for member in Format if member in OUTPUT_FORMATS)
-
-
-# --- tables -----------------------------------------------------------------------------------
-
-TARGET: Final = RecipeTable(
-    "the target of a format",
-    QualityTarget,
-    {
-        "ssim": RecipeKey(kind=Number(0.5, 0.999), required=True),
-        "minimum": RecipeKey(kind=Whole(1, 100)),
-        "maximum": RecipeKey(kind=Whole(1, 100)),
-    },
-)
-
-ENCODING: Final = RecipeTable(
-    "an entry of formats, or [defaults.<format>]",
-    Encoding,
-    {
-        "format": RecipeKey(kind=OneOf(OUTPUTS), required=True),
-        "quality": RecipeKey(kind=Whole(1, 100)),
-        "effort": RecipeKey(kind=Whole(0, 9)),
-        "progressive": RecipeKey(kind=Flag()),
-        "lossless": RecipeKey(kind=Flag()),
-        "target": RecipeKey(kind=Nested("table", dict)),
-    },
-)
-"""The keys of all formats together; :func:`encoding_keys` has those of one."""
-
-WATERMARK: Final = RecipeTable(
-    "the watermark of a rendition",
-    Watermark,
-    {
-        "image": RecipeKey(
-            kind=Text(pattern=r"(?s).*", words="a path of 1 to 500 characters", longest=500)
-        ),
-        "text": RecipeKey(
-            kind=Text(pattern=_NO_CONTROLS, words="one line of 1 to 200 characters", longest=200)
-        ),
-        "position": RecipeKey(
-            kind=OneOf(tuple(g for g in Gravity if g not in (Gravity.ATTENTION, Gravity.FOCAL)))
-        ),
-        "opacity": RecipeKey(kind=Number(0, 1)),
-        "scale": RecipeKey(kind=Number(0.01, 1)),
-        "margin": RecipeKey(kind=Number(0, 0.5)),
-        "colour": RecipeKey(kind=_COLOUR),
-    },
-)
-
-RENDITION: Final = RecipeTable(
-    "[[renditions]]",
-    RenditionSpec,
-    {
-        "name": RecipeKey(kind=_NAME, required=True),
-        "formats": RecipeKey(kind=Nested("array", list), field="encodings", required=True),
-        "width": RecipeKey(kind=_SIDE),
-        "height": RecipeKey(kind=_SIDE),
-        "fit": RecipeKey(kind=OneOf(tuple(Fit))),
-        "gravity": RecipeKey(kind=OneOf(tuple(Gravity))),
-        "focal_point": RecipeKey(kind=Point()),
-        "enlarge": RecipeKey(kind=Flag()),
-        "background": RecipeKey(kind=_COLOUR),
-        "sharpen": RecipeKey(kind=Number(0, 5)),
-        "watermark": RecipeKey(kind=Nested("table", dict)),
-        "frames": RecipeKey(kind=Whole(1, 100_000)),
-        "minimum_saving": RecipeKey(kind=Number(-1, 0.9)),
-    },
-)
-
-LIMITS: Final = RecipeTable(
-    "[limits]",
-    Limits,
-    {
-        "bytes": RecipeKey(kind=Whole(1, 2_000_000_000)),
-        "pixels": RecipeKey(kind=Whole(1, 2_000_000_000)),
-        "dimension": RecipeKey(kind=Whole(1, 1_000_000)),
-        "frames": RecipeKey(kind=Whole(1, 100_000)),
-        "animation_pixels": RecipeKey(kind=Whole(1, 10_000_000_000)),
-        "duration": RecipeKey(kind=Number(0.1, 86_400)),
-    },
-)
-
-RECIPE: Final = RecipeTable(
-    "",
-    Recipe,
-    {
-        "name": RecipeKey(kind=_NAME, required=True),
-        "version": RecipeKey(kind=Whole(1, 1_000_000), required=True),
-        "description": RecipeKey(
-            kind=Text(
-                pattern=_NO_CONTROLS.replace(r"\x00-\x1f", r"\x00-\x08\x0b-\x1f"),
-                words="at most 1000 characters",
-                longest=1000,
-                shortest=0,
-            )
-        ),
-        "accept": RecipeKey(kind=ChoiceSet(tuple(Format), shortest=1), field="formats"),
-        "gamut": RecipeKey(kind=OneOf(tuple(Gamut))),
-        "linear": RecipeKey(kind=Flag()),
-        "keep": RecipeKey(kind=ChoiceSet(tuple(KeepTag))),
-        "approval": RecipeKey(kind=Flag()),
-        "limits": RecipeKey(kind=Nested("table", dict)),
-        "defaults": RecipeKey(kind=Nested("table", dict), field="-"),
-        "renditions": RecipeKey(kind=Nested("array of tables", list), required=True),
-    },
-)
-
-TABLES: Final = (RECIPE, LIMITS, RENDITION, ENCODING, TARGET, WATERMARK)
-"""All of them, in the order of the docs."""
-
-DERIVED_FIELDS: Final = frozenset({"digest", "assets"})
-"""Fields of the model that a recipe file does not set: they are computed from it."""
-
-
-def encoding_keys(format_: Format) -> dict[str, RecipeKey]:
-    """The keys of ``ENCODING`` that ``format_`` has, with its own ranges, without ``format``."""
-    traits = TRAITS[format_]
-    keys: dict[str, RecipeKey] = {}
-    if traits.lossy:
-        keys |= {name: ENCODING.keys[name] for name in ("quality", "target")}
-    if traits.effort is not None:
-        keys["effort"] = RecipeKey(kind=traits.effort)
-    if traits.progressive:
-        keys["progressive"] = ENCODING.keys["progressive"]
-    if traits.lossless:
-        keys["lossless"] = ENCODING.keys["lossless"]
-    return keys

@@ -1,34 +1,25 @@
 """Use cases that look at files without making any: inspect, plan, compare.
 
-All decoding happens in the sandbox: a hostile file must not take the command line down. What
-lives here: reading the file, one sandboxed call each. What may not: printing.
+All decoding happens in the sandbox: a hostile file must not take the command line down.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from worker.domain.errors import InputError, Rejected
-from worker.domain.image import Encoding, Format, Limits, Metadata, Probe, Recipe, RenditionSpec
+from worker.domain.image import Encoding, Format, Metadata, Probe, Recipe, RenditionSpec
 from worker.imaging import engine
 from worker.imaging.compare import Comparison
 from worker.imaging.compare import compare as compare_bytes
 from worker.imaging.plan import Plan, make_plan
-from worker.imaging.probe import probe
+from worker.imaging.probe import describe, probe
 from worker.subprocesses import sandbox
 from worker.subprocesses.sandbox import SandboxLimits
 
 LIMITS = SandboxLimits(cpu_seconds=120, wall_seconds=120, memory_bytes=4 * 2**30)
-
-_UNLIMITED = Limits(
-    bytes=2**63,
-    pixels=2**63,
-    dimension=2**31,
-    frames=2**31,
-    animation_pixels=2**63,
-    duration=1e12,
-)
 
 _LOOK = Recipe(
     name="inspect",
@@ -61,18 +52,26 @@ def inspect(path: Path) -> Inspection:
     try:
         found = sandbox.run(engine.process, data, _LOOK, limits=LIMITS)
     except Rejected as error:
-        return Inspection(bytes=len(data), probe=_header(data), metadata=None, rejected=error)
+        header = None
+        with suppress(Rejected):
+            header = sandbox.run(describe, data, limits=LIMITS)
+        return Inspection(bytes=len(data), probe=header, metadata=None, rejected=error)
     return Inspection(bytes=len(data), probe=found.probe, metadata=found.metadata, rejected=None)
 
 
-def plan(path: Path, recipe: Recipe) -> Plan:
+def plan(path: Path, recipe: Recipe, only: tuple[str, ...] = ()) -> Plan:
     """Decide what would be made of a picture.
 
+    Args:
+        path: the picture.
+        recipe: what to make of it.
+        only: as for ``worker.imaging.plan.make_plan``.
+
     Raises:
-        InputError: the file cannot be read.
-        Rejected: the recipe does not accept it.
+        InputError: the file cannot be read, or the recipe lacks one of ``only``.
+        Rejected: the recipe does not accept the picture.
     """
-    return sandbox.run(plan_bytes, read(path, recipe.limits.bytes), recipe, limits=LIMITS)
+    return sandbox.run(_plan, read(path, recipe.limits.bytes), recipe, only, limits=LIMITS)
 
 
 def compare(first: Path, second: Path) -> tuple[int, int, Comparison]:
@@ -87,14 +86,9 @@ def compare(first: Path, second: Path) -> tuple[int, int, Comparison]:
     return len(one), len(other), sandbox.run(compare_bytes, one, other, limits=LIMITS)
 
 
-def plan_bytes(data: bytes, recipe: Recipe) -> Plan:
+def _plan(data: bytes, recipe: Recipe, only: tuple[str, ...]) -> Plan:
     """Probe and plan: what the sandbox runs."""
-    return make_plan(probe(data, recipe.limits, formats=recipe.formats), recipe)
-
-
-def header(data: bytes) -> Probe:
-    """Probe any known format without limits: what the sandbox runs."""
-    return probe(data, _UNLIMITED, formats=frozenset(Format))
+    return make_plan(probe(data, recipe.limits, formats=recipe.formats), recipe, only=only)
 
 
 def read(path: Path, limit: int) -> bytes:
@@ -112,10 +106,3 @@ def read(path: Path, limit: int) -> bytes:
         raise InputError(f"{path}: no such file", code="input_missing") from error
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}", code="input_unreadable") from error
-
-
-def _header(data: bytes) -> Probe | None:
-    try:
-        return sandbox.run(header, data, limits=LIMITS)
-    except Rejected:
-        return None

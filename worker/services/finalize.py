@@ -1,8 +1,8 @@
 """Heavy uploads: start their jobs, and make the final record of what the jobs have left.
 
 Safe to run twice, in any order, or to be killed anywhere. A start has the same name for the same
-upload. The commit is the catalog's: conditional on the sequencer, from ``heavy`` to a final state
-once. What surrounds it is ``services.commit``, as for ordinary pictures.
+upload. The commit is the catalog's: conditional on the sequencer, and once from ``processing`` to
+what follows it. What surrounds it is ``services.commit``, as for ordinary pictures.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from math import ceil
 from typing import Any
 
 from worker.codec import build
+from worker.domain import trace
 from worker.domain.asset import (
     AssetRecord,
     LogEntry,
     MediaType,
     Status,
     StoredMedia,
-    StoredRendition,
     Verdict,
     VideoInfo,
     medium_of,
@@ -36,7 +36,16 @@ from worker.domain.errors import (
     ObjectMissing,
     Superseded,
 )
-from worker.domain.image import Dropped, Format, Measures, MediaFormat, Metadata, Probe, Tags
+from worker.domain.image import (
+    Dropped,
+    Format,
+    Measures,
+    MediaFormat,
+    Metadata,
+    Probe,
+    StoredRendition,
+    Tags,
+)
 from worker.domain.keys import prefix_of, version_prefix
 from worker.ports import Catalog, Events, ObjectStore, Workflows
 from worker.services.commit import after_commit, quarantine, timeline_entry
@@ -80,7 +89,7 @@ class FinalizeOutcome(StrEnum):
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     REVIEW = "review"
-    GONE = "gone"
+    DELETED = "deleted"
     """The original was deleted while jobs were at work: what they made is removed."""
     FAILED = "failed"
     """A job failed for no fault of the upload, which still waits."""
@@ -161,7 +170,7 @@ class Finalizer:
         """
         record = self._catalog.get(asset)
         waits = record is not None and record.version == version
-        if record is None or not waits or record.status is not Status.HEAVY:
+        if record is None or not waits or record.status is not Status.PROCESSING:
             return None
         if self._workflows is None:
             raise ConfigurationError("no state machine is named: set SAFELIGHT_HEAVY_WORKFLOW")
@@ -185,6 +194,7 @@ class Finalizer:
             "output": f"s3://{policy.delivery_bucket}/{version_prefix(record)[:-1]}",
             "recipe": policy.recipe,
             "max_seconds": policy.video_seconds,
+            trace.NAME: source.trace,
         }
 
     # --- finish -----------------------------------------------------------------------------
@@ -199,7 +209,7 @@ class Finalizer:
         record = self._catalog.get(asset)
         if record is None or record.version != version:
             return self._stale(asset, version)
-        if record.status is not Status.HEAVY:
+        if record.status is not Status.PROCESSING:
             # Committed before; who did it may have died before others were told.
             self._after_commit(record)
             return Finished(outcome=FinalizeOutcome(record.status.value), record=record)
@@ -285,7 +295,7 @@ class Finalizer:
 
     def _after_commit(self, record: AssetRecord) -> None:
         """What follows a commit; repeated by a retry that finds the commit."""
-        unmade = record.status is Status.GONE and not record.renditions
+        unmade = record.status is Status.DELETED and not record.renditions
         if record.status is Status.REJECTED or unmade:
             self._delete_below(prefix_of(record.asset, record.version))
         elif record.film is not None:
@@ -316,24 +326,12 @@ class Finalizer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ManifestRendition:
-    name: str
-    format: Format
-    width: int
-    height: int
-    frames: int
-    path: str
-    duration_ms: int | None = None
-    same_as: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _ManifestPicture:
     """The part of a manifest's entry that a record is made of."""
 
     probe: Probe
     metadata: Metadata
-    renditions: tuple[_ManifestRendition, ...]
+    renditions: tuple[StoredRendition, ...]
     dropped: tuple[Dropped, ...]
 
 
@@ -354,21 +352,14 @@ def image_record(
     pictures = objects(manifest, "pictures")
     if len(pictures) != 1:
         raise EngineError(f"the job has made {len(pictures)} pictures of one")
-    picture = build(_ManifestPicture, pictures[0])
+    listed = objects(pictures[0], "renditions")
+    renditions = [{**one, "key": one.get("path")} for one in listed]
+    picture = build(_ManifestPicture, {**pictures[0], "renditions": renditions})
 
-    def stored(made: _ManifestRendition) -> StoredRendition:
-        file = result.output(made.path)
-        return StoredRendition(
-            name=made.name,
-            format=made.format,
-            width=made.width,
-            height=made.height,
-            frames=made.frames,
-            bytes=file.bytes,
-            key=file.key,
-            sha256=file.sha256,
-            duration_ms=made.duration_ms,
-            same_as=made.same_as,
+    def stored(made: StoredRendition) -> StoredRendition:
+        file = result.output(made.key)
+        return replace(
+            made, bytes=file.bytes, key=file.key, sha256=file.sha256, quality=None, ssim=None
         )
 
     return replace(

@@ -27,7 +27,9 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Self, TypeAlias, assert_never
 
+from worker.domain import trace
 from worker.domain.asset import (
+    SERVED,
     VIDEO_CODE,
     AssetRecord,
     LogEntry,
@@ -66,7 +68,6 @@ from worker.subprocesses.sandbox import SandboxLimits
 
 ORIGINAL_GONE = "original_gone"
 """Verdict of an asset whose original somebody deleted."""
-SERVED = (Status.ACCEPTED, Status.REVIEW)
 RENAME = timedelta(minutes=10)
 """Longest time between the two halves of a rename, a copy and a deletion."""
 RESERVE_SECONDS = 2.0
@@ -84,13 +85,13 @@ class IngestOutcome(StrEnum):
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
-    HEAVY = "heavy"
+    PROCESSING = "processing"
     REVIEW = "review"
     DUPLICATE = "duplicate"
     """Exactly this upload is recorded already."""
     STALE = "stale"
     """A newer upload under the same key is recorded already."""
-    GONE = "gone"
+    DELETED = "deleted"
     """The original was deleted, before it was processed or since."""
     ERASED = "erased"
     """The original was deleted, and with it all that was made of it."""
@@ -219,6 +220,7 @@ class Ingest:
         policy: Policy,
         process: Engine = engine.process,
         erase: Callable[[str], object] | None = None,
+        remember: Callable[[Recipe], object] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Wire the service.
@@ -229,7 +231,8 @@ class Ingest:
             events: who is told.
             policy: buckets, recipe, limits.
             process: the engine; importable by name, because the sandbox runs it elsewhere.
-            erase: removes an asset whose original was deleted; None keeps it, as ``gone``.
+            erase: removes an asset whose original was deleted; None keeps it, as ``deleted``.
+            remember: told the recipe before its first record: it keeps it for later.
             now: the clock, for records only: nothing is ordered by it.
         """
         self._store = store
@@ -238,6 +241,7 @@ class Ingest:
         self._policy = policy
         self._process = process
         self._erase = erase
+        self._remember = remember
         self._now = now
         self._renditions = RenditionStore(
             store, policy.delivery_bucket, threads=policy.upload_threads
@@ -281,10 +285,12 @@ class Ingest:
                 first=None if whole else _SNIFFED_BYTES,
             )
         except ObjectMissing:
-            return nothing(IngestOutcome.GONE, known)
+            return nothing(IngestOutcome.DELETED, known)
         except ObjectChanged:
             return nothing(IngestOutcome.REPLACED, known)
         labels = from_metadata(found.metadata)
+        sent = trace.valid(found.metadata.get(trace.NAME))
+        upload = replace(upload, traceparent=sent or upload.traceparent)
         return Download(upload=upload, asset=asset, receives=receives, data=data, labels=labels)
 
     def _seen(self, upload: ObjectVersion, known: AssetRecord | None) -> IngestOutcome | None:
@@ -320,7 +326,7 @@ class Ingest:
 
         def heavy(code: str, message: str, found: Probe | None = None) -> Judged:
             verdict = Verdict(code=code, message=message)
-            return Judged(of=download, status=Status.HEAVY, verdict=verdict, probe=found)
+            return Judged(of=download, status=Status.PROCESSING, verdict=verdict, probe=found)
 
         if policy.video and video_container(data) is not None:
             check_bytes(size, Limits(bytes=policy.video_bytes))
@@ -409,7 +415,7 @@ class Ingest:
         if record.status is Status.REJECTED and not quarantine(
             self._store, self._policy.quarantine_bucket, record
         ):
-            return _result(download, IngestOutcome.GONE)
+            return _result(download, IngestOutcome.DELETED)
         return self._commit(download, record)
 
     def _serve(self, decision: Encoded | Duplicate, record: AssetRecord) -> IngestResult:
@@ -439,6 +445,7 @@ class Ingest:
 
     def _commit(self, download: Download, record: AssetRecord) -> IngestResult:
         try:
+            self._remember(self._policy.recipe)
             entry = timeline_entry(record, ignored=download.labels.ignored)
             committed = self._catalog.commit(record, entry)
         except Superseded:
@@ -467,7 +474,7 @@ class Ingest:
 
     def _after_commit(self, record: AssetRecord) -> None:
         """What follows a commit; repeated by a retry that finds the commit."""
-        if record.replaces and record.status is not Status.GONE:
+        if record.replaces and record.status is not Status.DELETED:
             replaced = prefix_of(record.asset, record.replaces)
             self._renditions.expire(replaced, since=record.updated_at)
         after_commit(self._store, self._events, record)
@@ -499,7 +506,7 @@ class Ingest:
         same = _is_version(current, known.source)
         # What is newer than the record's upload has an event of its own.
         later = current.modified[:_SECOND] > known.source.time[:_SECOND] > ""
-        recorded = same and known.status is not Status.GONE
+        recorded = same and known.status is not Status.DELETED
         if not removal.sequencer or (later and not same) or recorded:
             return _result(deletion, IngestOutcome.UNCHANGED, known)
         # An older version became current, or the marker of a deletion is gone: as if it were
@@ -515,25 +522,25 @@ class Ingest:
     def _original_gone(self, received: Received, known: AssetRecord) -> IngestResult:
         """The original is gone: erase the asset, or say so in its record."""
         removal = received.removal if isinstance(received, Deletion) else None
-        if known.status is not Status.GONE:
-            self._follow(replace(known, status=Status.GONE), removal)
+        if known.status is not Status.DELETED:
+            self._follow(replace(known, status=Status.DELETED), removal)
         if self._erase is not None:
             with suppress(AssetMissing):
                 self._erase(known.asset)
             return _result(received, IngestOutcome.ERASED, known)
-        if known.status is Status.GONE:
+        if known.status is Status.DELETED:
             if received.receives > 1:
                 self._after_commit(known)
             return _result(received, IngestOutcome.DUPLICATE, known)
         how = "expired by a rule of the bucket" if removal and removal.expired else "deleted"
         verdict = Verdict(code=ORIGINAL_GONE, message=f"the original was {how}")
-        gone = replace(known, status=Status.GONE, verdict=verdict, updated_at=self._time())
+        gone = replace(known, status=Status.DELETED, verdict=verdict, updated_at=self._time())
         try:
             committed = self._catalog.commit(gone, timeline_entry(gone))
         except (Superseded, AlreadyRecorded):
             return _result(received, IngestOutcome.STALE)
         self._after_commit(committed)
-        return _result(received, IngestOutcome.GONE, committed)
+        return _result(received, IngestOutcome.DELETED, committed)
 
     def _follow(self, old: AssetRecord, removal: Removal | None) -> None:
         """If the original was renamed, hand on what people have said of it."""
@@ -574,7 +581,7 @@ def moved(old: AssetRecord, new: ObjectVersion, deleted: str) -> bool:
         new: of the same bytes.
         deleted: when the original went, ISO 8601.
     """
-    if old.status is not Status.GONE or old.source.bucket != new.bucket:
+    if old.status is not Status.DELETED or old.source.bucket != new.bucket:
         return False
     try:
         between = datetime.fromisoformat(deleted) - datetime.fromisoformat(new.time)
@@ -619,6 +626,8 @@ class Delivery:
     id: str
     body: str
     receives: int = 1
+    traceparent: str = ""
+    """Of its attributes."""
 
 
 class IngestPipeline:
@@ -658,6 +667,7 @@ class IngestPipeline:
         self._committing = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._fetches: dict[int, Future[list[Fetched]]] = {}
         self._rendered: dict[int, list[Decision] | Exception] = {}
+        self._traces: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -691,6 +701,10 @@ class IngestPipeline:
             self._render(index + 1)
         return committing.result()
 
+    def trace(self, delivery_id: str) -> str:
+        """The traceparent of what a delivery was about, as far as it is known; else empty."""
+        return self._traces.get(delivery_id, "")
+
     def _enough_time(self) -> bool:
         return self._remaining() - RESERVE_SECONDS >= self._slowest
 
@@ -716,7 +730,11 @@ class IngestPipeline:
             self._fetches[index] = self._fetching.submit(self._read, self._deliveries[index])
 
     def _read(self, delivery: Delivery) -> list[Fetched]:
-        return [
-            self._ingest.fetch(change, receives=delivery.receives)
-            for change in changes_in(delivery.body)
-        ]
+        changes = changes_in(delivery.body, delivery.traceparent)
+        fetched: list[Fetched] = []
+        for change in changes:
+            upload = change if isinstance(change, ObjectVersion) else _named_by(change)
+            self._traces.setdefault(delivery.id, upload.trace)
+            fetched.append(self._ingest.fetch(change, receives=delivery.receives))
+            self._traces[delivery.id] = fetched[0].upload.trace
+        return fetched

@@ -135,7 +135,7 @@ class HeavyConfig:
     """Machines for heavy work, and what starts jobs on them."""
 
     enabled: bool = checks.value(checks.switch, default=True)
-    """Off: videos and oversize pictures stay in status ``heavy``."""
+    """Off: videos and oversize pictures stay in status ``processing``."""
     architecture: str = checks.value(checks.one_of("arm64", "x86_64"), "arm64")
     zones: int = checks.value(checks.whole(1, 4), 3)
     """Availability zones: more zones are more Spot markets."""

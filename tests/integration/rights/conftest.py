@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.rights.world import World
 from tests.integration.running import stack
-from worker.adapters.aws.calls import VARIABLE
+from worker.adapters.aws.clients import VARIABLE
 
 
 @pytest.fixture(scope="package")

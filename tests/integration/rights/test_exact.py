@@ -26,11 +26,9 @@ from tests.integration.rights.justified import JUSTIFIED
 from tests.integration.rights.policy import Grant
 from tests.integration.rights.world import World, short, unannounced
 from tests.integration.running import Running, picture, until
-from worker.adapters.aws.calls import VARIABLE
-from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.clients import VARIABLE, AwsClients
 from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
-from worker.adapters.aws.s3 import S3ObjectStore
-from worker.adapters.aws.transfers import S3Transfers
+from worker.adapters.aws.s3 import S3ObjectStore, S3Transfers
 from worker.domain.asset import JobRecord, Status, Verdict
 from worker.domain.errors import SafelightError
 from worker.domain.job import JobState

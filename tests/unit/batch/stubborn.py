@@ -11,10 +11,10 @@ import sys
 import threading
 from collections.abc import Mapping
 
-from batch.arguments import read_order
+from batch.arguments import read_arguments
 from batch.runner import perform
 from batch.work import Work
-from tests.unit.batch.worlds import World
+from tests.unit.batch.attempts import MemoryServices
 from worker.job_context import SignalWatch, Stop
 
 
@@ -44,12 +44,14 @@ def deaf(work: Work) -> Mapping[str, object]:
 def main() -> int:
     """Run it."""
     mode, scratch, out, grace = sys.argv[1:]
-    order = read_order(["poster", "--input", __file__, "--output", out, "--scratch", scratch], {})
+    order = read_arguments(
+        ["poster", "--input", __file__, "--output", out, "--scratch", scratch], {}
+    )
     stop = Stop()
     with SignalWatch(stop, grace=float(grace)) as watch:
         return perform(
             order,
-            world=World(),
+            services=MemoryServices(),
             stop=stop,
             log=sys.stdout,
             operation={"orderly": orderly, "deaf": deaf}[mode],

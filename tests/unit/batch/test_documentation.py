@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.catalogue import KINDS
-from batch.kind import Parameter
+from batch.catalogue import KINDS, Parameter
 
 PAGE = Path(__file__).parents[3] / "docs" / "jobs.md"
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from batch.reporting import Identity, JobReporter
-from tests.unit.batch.worlds import JobsCatalog
+from tests.unit.batch.attempts import JobsCatalog
 from worker.domain.asset import JobRecord
 
 ASSET = "7b6b3b1c-2f6e-4a57-9c55-0d1d5ad1c001"

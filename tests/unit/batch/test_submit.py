@@ -1,4 +1,4 @@
-"""From a wish to jobs: one name for the same work, many inputs, every mistake at once."""
+"""From a request to jobs: one name for the same work, many inputs, every mistake at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from batch.submit import JobSpec, SubmitContext, requests
+from batch.catalogue import KINDS
+from batch.submit import HEAD_BYTES, JobSpec, SubmitContext, requests, unsuitable
 from tests.unit.fakes import MemoryStore
 from worker import recipes
 from worker.domain.errors import (
@@ -21,10 +22,11 @@ from worker.domain.errors import (
     ProblemsError,
 )
 from worker.domain.job import JobRequest
+from worker.imaging.formats.sniff import identify
 from worker.ports import StoredObject
 
 FILM = JobSpec(kind="transcode", inputs=("s3://source/film.mp4",), output="s3://results/films")
-AWAY = SubmitContext(files=False, places="s3://delivery/")
+AWAY = SubmitContext(files=False, outputs="s3://delivery/")
 HERE = SubmitContext(files=True)
 
 
@@ -69,16 +71,16 @@ def holding(**objects: bytes) -> SubmitContext:
     return replace(AWAY, store=store)
 
 
-def only(wish: JobSpec, around: SubmitContext = AWAY) -> JobRequest:
-    """The one job of a wish."""
-    (made,) = requests(wish, around)
+def only(spec: JobSpec, around: SubmitContext = AWAY) -> JobRequest:
+    """The one job of a spec."""
+    (made,) = requests(spec, around)
     return made
 
 
-def problems(wish: JobSpec, around: SubmitContext = AWAY) -> list[str]:
-    """What is wrong with a wish."""
+def problems(spec: JobSpec, around: SubmitContext = AWAY) -> list[str]:
+    """What is wrong with a spec."""
     with pytest.raises(ParameterError) as caught:
-        requests(wish, around)
+        requests(spec, around)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -125,11 +127,11 @@ def test_new_content_under_the_same_name_is_other_work(tmp_path: Path) -> None:
 
     file = tmp_path / "film.mp4"
     file.write_bytes(MP4)
-    wish = replace(FILM, inputs=(str(file),))
-    before = only(wish, HERE).name
-    assert only(wish, HERE).name == before
+    spec = replace(FILM, inputs=(str(file),))
+    before = only(spec, HERE).name
+    assert only(spec, HERE).name == before
     os.utime(file, ns=(1, 1))
-    assert only(wish, HERE).name != before
+    assert only(spec, HERE).name != before
 
 
 def test_priority_is_a_queue_and_a_rank() -> None:
@@ -204,7 +206,7 @@ def test_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
     """Each by the option or the parameter it is in."""
-    wish = JobSpec(
+    spec = JobSpec(
         kind="transcode",
         inputs=("http://example.com/film.mp4", str(tmp_path / "missing.mp4")),
         output="s3://bucket-alone",
@@ -213,7 +215,7 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         array=3,
     )
 
-    found = problems(wish, HERE)
+    found = problems(spec, HERE)
 
     assert sorted(text.partition(":")[0] for text in found[:3]) == [
         "--param 'fast'",
@@ -240,7 +242,7 @@ def test_an_object_that_is_not_there_is_told_before_anything_is_submitted() -> N
     """Batch would find out minutes later."""
     found = problems(FILM, holding())
 
-    assert found == ["INPUT: s3://source/film.mp4 is not there [input_missing]"]
+    assert found == ["INPUT: s3://source/film.mp4 does not exist [input_missing]"]
 
 
 @pytest.mark.parametrize(
@@ -249,8 +251,8 @@ def test_an_object_that_is_not_there_is_told_before_anything_is_submitted() -> N
 @pytest.mark.parametrize("key", ["film.mp4", "library/"])
 def test_a_bucket_that_is_not_there_is_told(bucket: str, code: str, key: str) -> None:
     """Of an object and of a prefix, beside all other mistakes."""
-    wish = replace(FILM, kind="batch-process", inputs=(f"s3://{bucket}/{key}", "s3://source/x"))
-    first, second = problems(wish, holding())
+    spec = replace(FILM, kind="batch-process", inputs=(f"s3://{bucket}/{key}", "s3://source/x"))
+    first, second = problems(spec, holding())
 
     assert first.startswith(f"INPUT: s3://{bucket}/{key} ")
     assert first.endswith(f"[{code}]")
@@ -279,24 +281,24 @@ def test_a_file_is_no_folder_for_results(tmp_path: Path) -> None:
 
 def test_a_prefix_must_have_something_below_it() -> None:
     """What that is, is the job's to list."""
-    wish = replace(FILM, kind="batch-process", inputs=("s3://source/library/",))
+    spec = replace(FILM, kind="batch-process", inputs=("s3://source/library/",))
     around = holding()
-    assert problems(wish, around) == [
-        "INPUT: s3://source/library/ has nothing below it [input_missing]"
+    assert problems(spec, around) == [
+        "INPUT: s3://source/library/ has no objects below it [input_missing]"
     ]
 
     assert isinstance(around.store, Store)
     around.store.upload("source", "library/a.jpg", JPEG)
-    assert only(wish, around).inputs == ("s3://source/library/",)
+    assert only(spec, around).inputs == ("s3://source/library/",)
 
 
 def test_an_empty_folder_is_told(tmp_path: Path) -> None:
     """A folder in it is no file."""
     (tmp_path / "in" / "deeper").mkdir(parents=True)
-    wish = JobSpec(kind="batch-process", inputs=(str(tmp_path / "in"),), output="out")
-    assert problems(wish, HERE) == [f"INPUT: {tmp_path / 'in'} has no files in it [input_missing]"]
+    spec = JobSpec(kind="batch-process", inputs=(str(tmp_path / "in"),), output="out")
+    assert problems(spec, HERE) == [f"INPUT: {tmp_path / 'in'} has no files in it [input_missing]"]
     (tmp_path / "in" / "deeper" / "a.jpg").write_bytes(JPEG)
-    assert requests(wish, HERE)
+    assert requests(spec, HERE)
 
 
 def test_a_recipe_that_cannot_be_used_is_told(tmp_path: Path) -> None:
@@ -304,29 +306,29 @@ def test_a_recipe_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(JPEG)
     bad = tmp_path / "bad.toml"
     bad.write_text('name = "bad"\nversion = 0\nwidht = 3\n')
-    wish = JobSpec(kind="batch-process", inputs=(str(tmp_path / "a.jpg"),), output="out")
-    (unknown,) = problems(replace(wish, parameters={"recipe": "nope"}), HERE)
+    spec = JobSpec(kind="batch-process", inputs=(str(tmp_path / "a.jpg"),), output="out")
+    (unknown,) = problems(replace(spec, parameters={"recipe": "nope"}), HERE)
     assert unknown.startswith("--param recipe: nope: ")
     assert unknown.endswith("[recipe_invalid]")
-    assert len(problems(replace(wish, parameters={"recipe": str(bad)}), HERE)) > 1
+    assert len(problems(replace(spec, parameters={"recipe": str(bad)}), HERE)) > 1
 
-    assert requests(replace(wish, parameters={"recipe": "avatar"}), HERE)
-    away = replace(wish, inputs=("s3://source/a.jpg",), output="s3://results/x")
+    assert requests(replace(spec, parameters={"recipe": "avatar"}), HERE)
+    away = replace(spec, inputs=("s3://source/a.jpg",), output="s3://results/x")
     assert requests(replace(away, parameters={"recipe": "/recipes/ours.toml"}), AWAY)
 
 
 def test_a_parameter_is_told_by_the_option_it_was_given_by() -> None:
     """The other way is named where that was used."""
-    wish = replace(FILM, parameters={"max_seconds": "x", "hls": "?"}, options=frozenset({"hls"}))
+    spec = replace(FILM, parameters={"max_seconds": "x", "hls": "?"}, options=frozenset({"hls"}))
 
-    assert [text.partition(":")[0] for text in problems(wish)] == ["--hls", "--param max_seconds"]
+    assert [text.partition(":")[0] for text in problems(spec)] == ["--hls", "--param max_seconds"]
 
 
 def test_an_input_that_the_kind_cannot_take_is_told() -> None:
     """By its content, of objects and of files alike, with the code that the job would end with."""
-    wish = replace(FILM, inputs=("s3://source/photo.jpg", "s3://source/film.mp4"))
-    assert problems(wish, holding(photo_jpg=JPEG, film_mp4=MP4)) == [
-        "INPUT: s3://source/photo.jpg is a picture (jpeg); transcode takes videos"
+    spec = replace(FILM, inputs=("s3://source/photo.jpg", "s3://source/film.mp4"))
+    assert problems(spec, holding(photo_jpg=JPEG, film_mp4=MP4)) == [
+        "INPUT: s3://source/photo.jpg is an image (jpeg); transcode takes videos"
         " [format_not_allowed]"
     ]
 
@@ -378,3 +380,87 @@ def test_a_prefix_where_objects_are_wanted_is_named() -> None:
     """The same in S3."""
     (problem,) = problems(replace(FILM, inputs=("s3://source/films/",)))
     assert "names a prefix" in problem
+
+
+# --- which files a kind can take --------------------------------------------------------------
+
+
+JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF"
+GIF = b"GIF89a\1\0\1\0"
+AVIF = b"\0\0\0\x1cftypavif\0\0\0\0avifmif1"
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
+MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isommp42"
+MATROSKA = b"\x1a\x45\xdf\xa3\x93\x42\x82\x88matroska"
+EBML = b"\x1a\x45\xdf\xa3\x80"
+TRANSPORT = (b"\x47" + bytes(187)) * 6
+FLASH = b"FLV\x01\5"
+OGG = b"OggS\0"
+MXF = b"\x06\x0e\x2b\x34\2\5\1\1\x0d\1\2\1\1\2" + bytes(100)
+H264 = b"\0\0\0\1\x67\x64\0\x1f"
+WAV = b"RIFF\x24\0\0\0WAVEfmt "
+MP3 = b"ID3\4\0\0"
+M4A = b"\0\0\0\x18ftypM4A \0\0\2\0isommp42"
+PDF = b"%PDF-1.7\n"
+ZIP = b"PK\3\4"
+TEXT = "Grüße,\nthis is a letter.\n".encode()
+UTF16 = "Grüße,\nthis is a letter.\n".encode("utf-16")
+PLAYLIST = b"#EXTM3U\n#EXT-X-VERSION:3\n"
+SUBRIP = b"1\n00:00:01,000 --> 00:00:02,000\nHello\n"
+WEBVTT = b"\xef\xbb\xbfWEBVTT\n\n00:01.000 --> 00:02.000\nHello\n"
+ASS = b"[Script Info]\nScriptType: v4.00+\n"
+
+OK = None
+RARE = [FLASH, OGG, MXF, H264, EBML, M4A]
+"""Containers that ffmpeg reads, some of which no table of ours names."""
+
+
+def code(kind: str, head: bytes) -> str | None:
+    """The code a file is refused with."""
+    found = unsuitable(KINDS[kind], head)
+    return None if found is None else found[0].value
+
+
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.media == "video"])
+def test_kinds_of_moving_pictures(name: str) -> None:
+    """Every container that may hold a film; no still, no sound alone, no text."""
+    assert {code(name, head) for head in (MP4, MATROSKA, TRANSPORT, *RARE)} == {None}
+    assert {code(name, head) for head in (JPEG, GIF, AVIF, SVG, PDF, ZIP)} == {"format_not_allowed"}
+    assert {code(name, head) for head in (WAV, MP3)} == {"no_video"}
+    assert {code(name, head) for head in (TEXT, UTF16, SUBRIP)} == {"unknown_format"}
+    assert code(name, b"") == "empty"
+
+
+@pytest.mark.parametrize("name", ["audio-waveform", "subtitles", "video-metadata"])
+def test_kinds_of_any_tracks(name: str) -> None:
+    """Sound and subtitles alone too."""
+    heads = (MP4, MATROSKA, TRANSPORT, WAV, MP3, SUBRIP, WEBVTT, ASS, *RARE)
+    assert {code(name, head) for head in heads} == {None}
+    assert {code(name, head) for head in (JPEG, GIF, AVIF, SVG, PDF)} == {"format_not_allowed"}
+    assert code(name, TEXT) == "unknown_format"
+
+
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.media == "image"])
+def test_kinds_of_pictures(name: str) -> None:
+    """Every format that ingest may accept; no film, no sound, no document."""
+    assert {code(name, head) for head in (JPEG, GIF, AVIF, SVG)} == {None}
+    assert {code(name, head) for head in (MP4, MATROSKA, WAV, PDF)} == {"format_not_allowed"}
+    assert {code(name, head) for head in (TEXT, MXF)} == {"unknown_format"}
+
+
+def test_a_playlist_is_no_input() -> None:
+    """It names other files, which are never opened."""
+    assert {code(name, PLAYLIST) for name in KINDS} == {"format_not_allowed"}
+
+
+def test_text_that_is_cut_within_a_letter_is_text() -> None:
+    """A head ends anywhere."""
+    text = ("a" + "é" * HEAD_BYTES).encode()[:HEAD_BYTES]
+    assert identify(text) is None
+    assert code("poster", text) == "unknown_format"
+
+
+def test_the_sentence_names_what_was_found_and_what_is_taken() -> None:
+    """For a person who took the wrong file."""
+    found = unsuitable(KINDS["denoise"], MP4)
+    assert found is not None
+    assert found[1] == "is video (MP4); denoise takes images"

@@ -160,7 +160,7 @@ def test_a_job_that_failed_leaves_the_upload_waiting() -> None:
     ]
     done = world.heavy.finish(world.record.asset, world.record.version, jobs)
     assert done.outcome is FinalizeOutcome.FAILED
-    assert world.now().status is Status.HEAVY
+    assert world.now().status is Status.PROCESSING
     assert world.events.published == []
     (line,) = [
         one for one in world.catalog.timeline(world.record.asset) if one.kind == "job_failed"
@@ -222,7 +222,7 @@ def test_results_of_other_bytes_are_not_taken() -> None:
     world.leave_all()
     world.leave("transcode", inputs=[{"uri": "u", "bytes": 1, "sha256": "d" * 64, "etag": "other"}])
     assert finish(world).outcome is FinalizeOutcome.STALE
-    assert world.now().status is Status.HEAVY
+    assert world.now().status is Status.PROCESSING
 
 
 def test_an_erased_asset_stays_erased() -> None:
@@ -306,7 +306,7 @@ def test_a_result_that_makes_no_sense_is_a_defect(name: str) -> None:
     world.leave(kind, details, **more)
     with pytest.raises(EngineError):
         finish(world)
-    assert world.now().status is Status.HEAVY
+    assert world.now().status is Status.PROCESSING
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])

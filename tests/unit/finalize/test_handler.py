@@ -10,7 +10,7 @@ import pytest
 from tests.unit.finalize.world import World
 from tests.unit.memory_queue import MemoryQueue
 from tests.unit.test_settings import COMPLETE
-from worker.adapters.event_json import detail
+from worker.adapters.event_log import event_detail
 from worker.bootstrap import Application
 from worker.domain.asset import Status
 from worker.domain.errors import MalformedMessage, TransientError, Unreachable
@@ -34,7 +34,7 @@ def application(world: World) -> Application:
 def heavy_event(world: World) -> dict[str, Any]:
     """What EventBridge delivers, through JSON."""
     event = event_of(world.record)
-    whole = {"source": "safelight", "detail-type": event.type, "detail": detail(event)}
+    whole = {"source": "safelight", "detail-type": event.type, "detail": event_detail(event)}
     found: dict[str, Any] = json.loads(json.dumps(whole))
     return found
 
@@ -90,8 +90,8 @@ def test_warming_up_wires_everything_and_does_nothing() -> None:
     [
         {"task": "dance", "asset": "a", "version": "v"},
         {"task": "finish"},
-        {"detail-type": "asset.heavy", "detail": {"asset": "a"}},
-        {"detail-type": "asset.heavy", "detail": None},
+        {"detail-type": "asset.processing", "detail": {"asset": "a"}},
+        {"detail-type": "asset.processing", "detail": None},
         {"detail-type": "asset.accepted"},
         {"task": "finish", "asset": "a", "version": "v", "jobs": [4]},
     ],

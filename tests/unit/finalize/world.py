@@ -140,11 +140,11 @@ class World:
             recipe="default",
             recipe_digest="a" * 64,
             version=version_of(source.etag, source.sequencer, "a" * 64),
-            status=Status.HEAVY,
+            status=Status.PROCESSING,
             verdict=Verdict(code=code, message="waits"),
             updated_at="2026-01-02T03:04:05.000000Z",
         )
-        return self.catalog.commit(record, LogEntry(time=record.updated_at, kind="heavy"))
+        return self.catalog.commit(record, LogEntry(time=record.updated_at, kind="processing"))
 
     @property
     def heavy(self) -> Finalizer:

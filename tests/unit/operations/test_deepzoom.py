@@ -13,9 +13,9 @@ import pytest
 import pyvips
 from PIL import Image
 
-from batch.operations.deepzoom import run
+from batch.operations.images import run_deepzoom
 from tests.unit.pictures import encoded, oriented, photo, quadrants
-from tests.unit.video.works import work
+from tests.unit.video.jobs import work
 from worker.domain.errors import DamagedInput, LimitExceeded, ParameterError, Reason, StorageFull
 from worker.imaging.colour import p3_profile
 from worker.imaging.encode import attach
@@ -326,7 +326,7 @@ def test_operation_stores_the_descriptor_last(tmp_path: Path) -> None:
     source = tmp_path / "picture.png"
     source.write_bytes(encoded(photo(300, 200)))
     job, outputs = work("deepzoom", source, tmp_path, layout="iiif3", id=ADDRESS)
-    details = run(job)
+    details = run_deepzoom(job)
     assert details["descriptor"] == list(outputs.types)[-1] == "info.json"
     assert details["files"] == len(outputs.types)
     assert details["tile_size"] == 512

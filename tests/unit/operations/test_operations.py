@@ -1,4 +1,4 @@
-"""Picture operations as jobs: from files and parameters to what lies in the output place."""
+"""Picture operations as jobs: from files and parameters to what lies in the output store."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from batch.arguments import read_parameters
 from batch.catalogue import EXIT_BAD_INPUT, EXIT_DONE, KINDS
 from batch.operations import find
-from batch.parameters import read
 from batch.work import Work
-from tests.unit.batch.worlds import attempt
+from tests.unit.batch.attempts import attempt
 from tests.unit.hostile import png_claiming
 from tests.unit.operations.scenes import calm, noisy, photographed, scenery, sheet, turned_camera
 from tests.unit.operations.test_background import scene as subject_scene
@@ -179,7 +179,7 @@ def test_a_job_that_is_stopped_can_be_tried_again(tmp_path: Path) -> None:
         inputs=tuple(paths),
         sources=tuple(str(path) for path in paths),
         digests=("0" * 64,),
-        parameters=read(KINDS["denoise"], {}),
+        parameters=read_parameters(KINDS["denoise"], {}),
         scratch=tmp_path,
         outputs=None,  # type: ignore[arg-type]
         checkpoint=None,  # type: ignore[arg-type]

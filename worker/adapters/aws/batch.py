@@ -1,25 +1,24 @@
 """Jobs on AWS Batch, their lines in CloudWatch Logs.
 
 What a kind needs (processors, timeout, retries) is in its job definition and not sent with a job.
-What may not live here: which kinds there are, and what queues are called (``batch_names``).
 """
 
 from __future__ import annotations
 
+import re
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from worker.adapters.aws.batch_names import BatchNames
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call, error_code
-from worker.adapters.aws.pacing import Pace
 from worker.adapters.timestamps import utc_text
-from worker.domain.errors import JobMissing, JobRejected
+from worker.domain.errors import ConfigurationError, JobMissing, JobRejected
 from worker.domain.job import JobRequest, JobState, JobStatus, command_line
 
 if TYPE_CHECKING:
@@ -171,7 +170,7 @@ class BatchJobs:
         streams = _streams(detail)
         counts = array.get("statusSummary", {})
         command = container.get("command", [])
-        place = command.index("--output") + 1 if "--output" in command else len(command)
+        at = command.index("--output") + 1 if "--output" in command else len(command)
         # ``attempts`` has those that have ended; the running one is in ``container``.
         made = len(detail.get("attempts", [])) + (state in {JobState.STARTING, JobState.RUNNING})
         return JobStatus(
@@ -189,7 +188,7 @@ class BatchJobs:
             array_size=array.get("size"),
             array_counts={JobState(name): count for name, count in counts.items() if count},
             log=streams[-1] if streams else "",
-            output=command[place] if place < len(command) else "",
+            output=command[at] if at < len(command) else "",
             progress=1.0 if state is JobState.SUCCEEDED else None,
         )
 
@@ -214,7 +213,7 @@ class BatchJobs:
         # The queues have a scheduling policy: with one every job wants a share, and only with one
         # priority counts. A share a kind: a thousand transcodes do not keep a poster waiting.
         # Letters and digits only.
-        asked: dict[str, Any] = {
+        parameters: dict[str, Any] = {
             "jobName": request.name,
             "jobQueue": self._names.queue(request.queue),
             "jobDefinition": self._names.definition(request.kind),
@@ -225,10 +224,10 @@ class BatchJobs:
             "schedulingPriorityOverride": request.priority,
         }
         if request.asset is not None:
-            asked["tags"]["safelight:asset"] = request.asset
+            parameters["tags"]["safelight:asset"] = request.asset
         if request.array_size is not None:
-            asked["arrayProperties"] = {"size": request.array_size}
-        return asked
+            parameters["arrayProperties"] = {"size": request.array_size}
+        return parameters
 
     def _named(self, request: JobRequest) -> str | None:
         """The oldest job of this name that has not failed, if Batch remembers one."""
@@ -248,11 +247,11 @@ class BatchJobs:
         ]
         return min(found)[1] if found else None
 
-    def _pages(self, asked: Mapping[str, Any]) -> Iterator[JobSummaryTypeDef]:
+    def _pages(self, parameters: Mapping[str, Any]) -> Iterator[JobSummaryTypeDef]:
         token: dict[str, Any] = {}
         while True:
             with _batch_call("list jobs"):
-                answer = self._clients.batch.list_jobs(**asked, **token, maxResults=_PAGE)
+                answer = self._clients.batch.list_jobs(**parameters, **token, maxResults=_PAGE)
             yield from answer["jobSummaryList"]
             if not answer.get("nextToken"):
                 return
@@ -268,13 +267,13 @@ class BatchJobs:
     def _lines(self, group: str, stream: str, tokens: dict[str, str]) -> Iterator[str]:
         """New lines of a stream; remembers how far it has read."""
         while True:
-            asked: dict[str, Any] = {"startFromHead": True}
+            parameters: dict[str, Any] = {"startFromHead": True}
             if stream in tokens:
-                asked["nextToken"] = tokens[stream]
+                parameters["nextToken"] = tokens[stream]
             with aws_call(f"read the log {stream}"):
                 try:
                     answer = self._clients.logs.get_log_events(
-                        logGroupName=group, logStreamName=stream, **asked
+                        logGroupName=group, logStreamName=stream, **parameters
                     )
                 except ClientError as error:
                     if error_code(error) == "ResourceNotFoundException":
@@ -315,3 +314,102 @@ def _log_group(detail: JobDetailTypeDef) -> str:
 
 def _time(milliseconds: int | None) -> str:
     return utc_text(datetime.fromtimestamp(milliseconds / 1000, UTC)) if milliseconds else ""
+
+
+# --- names of queues and definitions ----------------------------------------------------------
+
+_SUFFIX = re.compile(r"-[0-9a-f]{7}")
+
+
+class BatchNames:
+    """The names of one deployment.
+
+    Args:
+        prefix: what they begin with: ``safelight-prod``.
+    """
+
+    def __init__(self, clients: AwsClients, prefix: str) -> None:
+        self._clients = clients
+        self._prefix = prefix
+        self._queues: dict[str, str] = {}
+        self._definitions: dict[str, str] = {}
+
+    def queue(self, name: str) -> str:
+        """The queue that ``urgent``, ``standard`` or ``bulk`` stands for. Raises
+        ``ConfigurationError``."""
+        if not self._queues:
+            with aws_call("list job queues"):
+                pages = self._clients.batch.get_paginator("describe_job_queues").paginate()
+                self._queues = self._ours(
+                    queue["jobQueueName"] for page in pages for queue in page["jobQueues"]
+                )
+        return self._found(self._queues, name, "job queue")
+
+    def definition(self, kind: str) -> str:
+        """The definition of a kind, without a revision: Batch takes the newest. Raises
+        ``ConfigurationError``."""
+        if not self._definitions:
+            with aws_call("list job definitions"):
+                pages = self._clients.batch.get_paginator("describe_job_definitions").paginate(
+                    status="ACTIVE"
+                )
+                self._definitions = self._ours(
+                    one["jobDefinitionName"] for page in pages for one in page["jobDefinitions"]
+                )
+        return self._found(self._definitions, kind, "job definition")
+
+    def meant(self, name: str) -> str:
+        """What a name or an ARN stands for: ``...:job-definition/safelight-prod-poster-1a2b3c4:7``
+        is ``poster``."""
+        bare = name.rpartition("/")[2].partition(":")[0]
+        what = bare.removeprefix(f"{self._prefix}-")
+        end = _SUFFIX.search(what, max(0, len(what) - 8))
+        return what[: end.start()] if end and end.end() == len(what) else what
+
+    def _ours(self, names: Iterable[str]) -> dict[str, str]:
+        return {self.meant(name): name for name in names if name.startswith(f"{self._prefix}-")}
+
+    def _found(self, known: dict[str, str], what: str, kind: str) -> str:
+        found = known.get(what)
+        if found is None:
+            text = f"AWS Batch has no {kind} {self._prefix}-{what} in this account and region"
+            raise ConfigurationError(f"{text}; SAFELIGHT_BATCH_PREFIX says what names begin with")
+        return found
+
+
+# --- limit of requests a second ---------------------------------------------------------------
+
+
+class Pace:
+    """A bucket of tokens: at most ``rate`` calls a second, a second's worth at once. Thread-safe.
+
+    Args:
+        rate: calls a second.
+        clock: seconds, monotonic.
+        sleep: waits.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._tokens = rate
+        self._at = clock()
+
+    def wait(self) -> None:
+        """Take a token; wait for it if there is none."""
+        with self._lock:
+            now = self._clock()
+            self._tokens = min(self._rate, self._tokens + (now - self._at) * self._rate) - 1
+            self._at = now
+            # Below nothing: whoever comes next waits behind this one.
+            owed = -self._tokens / self._rate
+        if owed > 0:
+            self._sleep(owed)

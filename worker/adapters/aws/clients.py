@@ -1,20 +1,24 @@
 """boto3 clients: one session, one configuration, each client made when it is first needed.
 
 Importing boto3 takes about 0.2 s and a client's model up to 0.15 s, so neither happens before
-the first use; a command line that stays on files never pays. Which AWS answers is decided by
-the environment alone (``AWS_ENDPOINT_URL``, ``AWS_ENDPOINT_URL_<SERVICE>``): nothing in Safelight
-has a setting for it, and nothing can reach the wrong one by forgetting a parameter.
+the first use; a command line that stays on files never pays. The environment alone decides which
+AWS answers (``AWS_ENDPOINT_URL``, ``AWS_ENDPOINT_URL_<SERVICE>``): Safelight has no setting for it,
+and no code can reach the wrong one by forgetting a parameter.
+
+With ``SAFELIGHT_CALLS=FILE`` a :class:`CallLog` writes down every call, to compare it with what
+roles allow.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worker.adapters.aws.calls import call_log
 from worker.adapters.aws.errors import aws_call
 from worker.domain.errors import ConfigurationError
 
@@ -215,3 +219,90 @@ def _loader() -> Any:
     from botocore.loaders import create_loader
 
     return create_loader()
+
+
+# --- calls, written down ----------------------------------------------------------------------
+
+VARIABLE = "SAFELIGHT_CALLS"
+NAMES = frozenset(
+    {
+        "Bucket",
+        "IndexName",
+        "Key",
+        "Prefix",
+        "QueueUrl",
+        "TableName",
+        "VersionId",
+        "jobDefinition",
+        "jobId",
+        "jobQueue",
+        "jobs",
+        "logGroupName",
+        "stateMachineArn",
+    }
+)
+"""Parameters that name a resource, as they are."""
+
+
+class CallLog:
+    """The file that calls are written to."""
+
+    def __init__(self, path: Path, identity: str) -> None:
+        self._path, self._identity = path, identity
+
+    def attach(self, session: Any) -> None:
+        """Write every call of the clients that a boto3 session makes from now on."""
+        # The first that botocore says of a call, and once, however often it is sent.
+        session.events.register("provide-client-params", self._called)
+
+    def write(self, service: str, operation: str, resources: Mapping[str, Any]) -> None:
+        """Write one call."""
+        line = {
+            "identity": self._identity,
+            "service": service,
+            "operation": operation,
+            "resources": resources,
+        }
+        # One write to the end of the file: lines of several processes do not mix.
+        descriptor = os.open(
+            self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644
+        )
+        try:
+            os.write(descriptor, (json.dumps(line, sort_keys=True) + "\n").encode())
+        finally:
+            os.close(descriptor)
+
+    def _called(self, *, params: Mapping[str, Any], model: Any, **_: Any) -> None:
+        service = model.service_model.service_name
+        if service != "sts":  # botocore itself, by which somebody else lets this one act
+            self.write(service, model.name, resources_of(params))
+
+
+def call_log(identity: str) -> CallLog | None:
+    """The log of this process's environment; None if calls are not written down."""
+    path = os.environ.get(VARIABLE)
+    return CallLog(Path(path), identity) if path else None
+
+
+def resources_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that name resources, those inside of lists too."""
+    found = {name: value for name, value in params.items() if name in NAMES}
+    source = params.get("CopySource")
+    if isinstance(source, Mapping):
+        found["CopySource"] = dict(source)
+    if "Tagging" in params:  # which asks for a right of its own
+        found["Tagging"] = True
+    if "TransactItems" in params:  # DynamoDB: each is authorised as the operation inside of it
+        found["TransactItems"] = [
+            [member, item[member]["TableName"]]
+            for item in params["TransactItems"]
+            for member in item
+        ]
+    if "RequestItems" in params:
+        found["RequestItems"] = sorted(params["RequestItems"])
+    buses = {
+        entry["EventBusName"] for entry in params.get("Entries", ()) if "EventBusName" in entry
+    }
+    if buses:
+        found["EventBusNames"] = sorted(buses)
+    return found

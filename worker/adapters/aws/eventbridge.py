@@ -11,7 +11,7 @@ from typing import Any
 from worker.adapters.aws.batching import batches
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call, for_code
-from worker.adapters.event_json import detail, text
+from worker.adapters.event_log import event_detail, json_line
 from worker.domain.asset import Event
 from worker.domain.errors import SafelightError, Throttled, TransientError
 
@@ -59,7 +59,7 @@ class EventBridgeEvents:
             "EventBusName": self._bus,
             "Source": SOURCE,
             "DetailType": event.type,
-            "Detail": text(detail(event)),
+            "Detail": json_line(event_detail(event)),
         }
         time = _time(event.time)
         if time is not None:
@@ -71,9 +71,9 @@ class EventBridgeEvents:
         for turn in range(ROUNDS):
             if turn:
                 self._pause(PAUSE_SECONDS * 2 ** (turn - 1) * random.uniform(0.5, 1))
-            asked: Any = entries
+            batch: Any = entries
             with aws_call(f"publish to {self._bus}"):
-                answer = self._clients.events.put_events(Entries=asked)
+                answer = self._clients.events.put_events(Entries=batch)
             if not answer.get("FailedEntryCount"):
                 return
             # Answers stand in the order of the entries.
@@ -97,7 +97,7 @@ class EventBridgeEvents:
 
 
 def _time(text: str) -> datetime | None:
-    """The time of an event; the bus takes its own clock's for one it is not told."""
+    """The time of an event; None if it has none: the bus then takes its own clock's."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Moderator on Amazon Rekognition. Costs about $1 per 1,000 pictures: for what is escalated."""
+"""Moderator on Amazon Rekognition. It costs about $1 per 1,000 pictures: for what is escalated."""
 
 from __future__ import annotations
 

@@ -29,14 +29,17 @@ MOST_LOOKED_AT = 10_000
 _SEARCH_PAGE = 200
 
 _MEANINGS = {
+    "waiting": "its upload was asked for, and nothing has arrived",
+    "uploaded": "its original is there, and nobody has looked at it yet",
     "accepted": "everything has been made",
     "rejected": "it can never be accepted; the code says why (docs/errors.md)",
-    "heavy": "it waits for jobs; the list says how far they are",
+    "processing": "it waits for jobs; the list says how far they are",
     "review": "it waits for a person",
-    "gone": "somebody deleted the original; what was made of it is still there",
+    "published": "a person has approved it for everybody",
+    "deleted": "somebody deleted the original; what was made of it is still there",
 }
 _EPILOG = "\n".join(
-    ["\b", "Statuses", *(f"  {each.value:9} {_MEANINGS[each.value]}" for each in Status)]
+    ["\b", "Statuses", *(f"  {each.value:10} {_MEANINGS[each.value]}" for each in Status)]
 )
 
 
@@ -196,7 +199,7 @@ def _list_similar(catalog: Catalog, asset: str, limit: int, *, as_json: bool) ->
 
 def _waits_for(catalog: Catalog, record: AssetRecord) -> list[dict[str, Any]] | None:
     """The jobs of a record that waits for them, as far as they have begun; None if it does not."""
-    if record.status.value != "heavy":
+    if record.status.value != "processing":
         return None
     return [
         {"kind": job.kind, "state": job.state, "percent": job.percent, "job": job.id}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from batch.kind import JobKind, Parameter
+    from batch.catalogue import JobKind, Parameter
 
 _PREFIX = "parameter_"
 """Begins the names under which click hands parameters on: a parameter may be called ``format``."""
@@ -158,7 +158,7 @@ def taken(values: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _option(parameter: Parameter) -> click.Option:
-    """A parameter as an option. Its text is checked by ``batch.parameters``, with all others."""
+    """A parameter as an option. Its text is checked by ``batch.arguments``, with all others."""
     flag, key = parameter.name.replace("_", "-"), f"{_PREFIX}{parameter.name}"
     said = f"{parameter.help}  [{_takes(parameter)}]"
     if parameter.type == "bool":

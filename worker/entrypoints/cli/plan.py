@@ -24,13 +24,19 @@ if TYPE_CHECKING:
     metavar="NAME|FILE",
     help="A recipe that ships, or a .toml file.",
 )
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="A rendition of the recipe, or one file of it: large, large.webp. May be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(*, file: Path, recipe: str, as_json: bool) -> None:
+def command(*, file: Path, recipe: str, only: tuple[str, ...], as_json: bool) -> None:
     """Show what would be made of a picture, without making it."""
     from worker import recipes
     from worker.services import examine
 
-    plan = examine.plan(file, recipes.load(recipe))
+    plan = examine.plan(file, recipes.load(recipe), only)
     if as_json:
         output.print_json({"source": str(file), "hash": plan.hash, "plan": plan.as_dict()})
         return
@@ -66,8 +72,8 @@ def lines(plan: Plan) -> list[str]:
         said.append(f"scale {index} {scale.size.width} x {scale.size.height} from {source}{use}")
     first: dict[Step, str] = {}
     for step in plan.steps:
-        twin = first.setdefault(step.look, step.name)
-        same = "" if twin == step.name else f", the same picture as {twin}"
+        duplicate = first.setdefault(step.appearance, step.name)
+        same = "" if duplicate == step.name else f", the same picture as {duplicate}"
         said.append(f"make    {step.name}: {_step(step)}{same}")
         said.extend(f"        {step.name}.{_output(item)}" for item in step.outputs)
     kept = ", ".join(tag.value for tag in plan.keep)

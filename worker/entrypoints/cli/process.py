@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,30 +80,29 @@ def command(
     """
     from worker import recipes
     from worker.job_context import Stop
-    from worker.services.process_files import engine
-    from worker.services.process_files.engine import Confinement
+    from worker.services.process_files.pool import LIMITS, real_engine
     from worker.services.process_files.run import RunOptions, process_files
 
-    order = RunOptions(
+    options = RunOptions(
         inputs=inputs,
         out=out,
         recipe=recipes.load(recipe),
         jobs=jobs or cores(),
         force=force,
-        confinement=Confinement(wall_seconds=timeout, cpu_seconds=timeout * 2),
+        limits=replace(LIMITS, wall_seconds=timeout, cpu_seconds=timeout * 2),
     )
     stop = Stop()
     with stop.on_signals(), reporter_for(sys.stderr, quiet=as_json) as reporter:
-        report = process_files(order, engine=engine.real(), reporter=reporter, stop=stop)
+        report = process_files(options, engine=real_engine(), reporter=reporter, stop=stop)
     _say(report, out, as_json=as_json)
     return _code(report)
 
 
 def _say(report: RunReport, out: Path, *, as_json: bool) -> None:
     if as_json:
-        from worker.services.process_files import manifest
+        from worker.services.process_files.output_folder import manifest_text
 
-        click.echo(manifest.encode(report.entries), nl=False)
+        click.echo(manifest_text(report.entries), nl=False)
     if report.failure is not None:
         output.print_error(report.failure, as_json=as_json)
     elif report.interrupted:

@@ -14,7 +14,7 @@ from worker.services.process_files.wording import seconds_text, size_text
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from worker.services.process_files.manifest import Entry
+    from worker.services.process_files.output_folder import Entry
     from worker.services.process_files.run import ProgressReporter
 
 

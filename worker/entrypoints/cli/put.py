@@ -219,7 +219,7 @@ def _say_record(one: Placed, record: AssetRecord, trouble: str, *, as_json: bool
         click.echo(output.one_line(f"  {text}  {media.key}"))
     if trouble:
         click.echo(output.one_line(f"  {trouble}"), err=True)
-        if record.status.value == "heavy" and "failed" in trouble:
+        if record.status.value == "processing" and "failed" in trouble:
             click.echo(f"  safelight assets retry {one.asset} starts the work again", err=True)
 
 

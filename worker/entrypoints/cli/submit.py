@@ -98,15 +98,15 @@ def _submit(
     data: Path | None,
     as_json: bool,
 ) -> int:
-    from batch.parameters import pairs
+    from batch.arguments import split_pairs
     from batch.submit import JobSpec, SubmitContext, requests
 
     if container and not local:
         raise click.UsageError("--container needs --local: elsewhere every job is in a container")
     if local and data is not None:
         raise click.UsageError("--local needs no stack, and no --data")
-    texts, unread = pairs([*(f"{name}={text}" for name, text in given), *parameters])
-    wish = JobSpec(
+    texts, unread = split_pairs([*(f"{name}={text}" for name, text in given), *parameters])
+    spec = JobSpec(
         kind=kind,
         inputs=inputs,
         output=out,
@@ -119,18 +119,18 @@ def _submit(
         again=str(time.time_ns()) if again else "",
     )
     if local:
-        here = requests(wish, SubmitContext(files=True, store=_store_of(inputs, out)))
+        here = requests(spec, SubmitContext(files=True, store=_store_of(inputs, out)))
         return _run_local(here, image if container else None, follow=follow, as_json=as_json)
     reached = reach(data)
     if asset is not None and reached.app.catalog.get(asset) is None:
         raise AssetMissing(f"there is no asset {asset} to list the job with")
     around = SubmitContext(
         files=reached.local is not None,
-        places=f"s3://{reached.app.settings.delivery_bucket}/",
+        outputs=f"s3://{reached.app.settings.delivery_bucket}/",
         store=reached.app.store,
     )
     jobs = reached.jobs
-    made = requests(wish, around)
+    made = requests(spec, around)
     ids = tuple(dict.fromkeys(jobs.submit(request) for request in made))
     if not (wait or follow):
         for id_ in ids:
@@ -162,9 +162,9 @@ def _store_of(inputs: Sequence[str], out: str | None) -> ObjectStore | None:
     """Where the jobs that run here find S3: only if they are to look there at all."""
     if not any(text.startswith("s3://") for text in (*inputs, out or "")):
         return None
-    from batch.job_services import AwsCloud
+    from batch.job_services import JobServices
 
-    return AwsCloud().store
+    return JobServices().store
 
 
 def _await(jobs: Jobs, ids: Sequence[str], *, follow: bool, as_json: bool) -> int:

@@ -1,28 +1,29 @@
 """The page to look at: ``index.html``, one file that needs no network and trusts no name.
 
-What lives here: turning records into what the template shows. What may not: files other than the
-template's own. File names, captions and messages come from hostile input: the template escapes
-all of them, addresses are percent-encoded, and the page's policy allows only its own style, its
-own script and pictures beside it.
+File names, captions and messages come from hostile input: the template escapes all of them,
+addresses are percent-encoded, and the page's policy allows only its own style, its own script and
+pictures beside it.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import posixpath
 import re
+import struct
+import zlib
 from collections.abc import Iterable
 from functools import cache
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import worker
-from worker.domain.image import Probe, Tags
-from worker.services.process_files.manifest import Entry, FileStatus, WrittenRendition
-from worker.services.process_files.placeholder import placeholder
-from worker.services.process_files.served import choices_of, largest_of, loaded_by_phone
+from worker.domain.image import ALPHA_FORMATS, Format, Probe, StoredRendition
+from worker.services.process_files.output_folder import Entry, FileStatus
 from worker.services.process_files.wording import (
     camera_text,
     change_text,
@@ -33,7 +34,7 @@ from worker.services.process_files.wording import (
 )
 
 if TYPE_CHECKING:
-    from jinja2 import Environment, Template
+    from jinja2 import Environment
 
 _SIZES = "(max-width: 40rem) 100vw, 30rem"
 """Width of a picture on the page, for the browser's choice from the srcset."""
@@ -54,22 +55,26 @@ def page(entries: Iterable[Entry]) -> str:
     style = _source("gallery.css") + "".join(
         f"#p{number}{{background-image:url({address})}}"
         for number, entry in enumerate(accepted, start=1)
-        if (address := placeholder(entry))
+        if (address := _placeholder(entry))
     )
     script = _source("gallery.js")
     policy = (
         "default-src 'none'; img-src 'self' file: data:; base-uri 'none'; form-action 'none'; "
         f"style-src '{_integrity(style)}'; script-src '{_integrity(script)}'"
     )
-    return _template().render(
-        version=worker.__version__,
-        policy=policy,
-        style=_markup(style),
-        script=_markup(script),
-        sizes=_SIZES,
-        totals=_totals(accepted, rejected),
-        pictures=[_picture(entry, shared) for entry in accepted],
-        rejected=[_refusal(entry, shared) for entry in rejected],
+    return (
+        _environment()
+        .get_template("gallery.html")
+        .render(
+            version=worker.__version__,
+            policy=policy,
+            style=_markup(style),
+            script=_markup(script),
+            sizes=_SIZES,
+            totals=_totals(accepted, rejected),
+            pictures=[_picture(entry, shared) for entry in accepted],
+            rejected=[_rejected(entry, shared) for entry in rejected],
+        )
     )
 
 
@@ -77,10 +82,9 @@ def page(entries: Iterable[Entry]) -> str:
 
 
 def _picture(entry: Entry, shared: PurePosixPath) -> dict[str, object]:
-    largest, phone = largest_of(entry), loaded_by_phone(entry)
-    choices = choices_of(entry)
+    largest, phone = _largest(entry), loaded_by_phone(entry)
+    offered = _offered(entry)
     alpha = entry.probe is not None and entry.probe.alpha
-    tags = entry.metadata.tags if entry.metadata else None
     title, folder = _title(entry, shared)
     facts = _facts(entry)
     return {
@@ -92,9 +96,9 @@ def _picture(entry: Entry, shared: PurePosixPath) -> dict[str, object]:
         "alpha": alpha,
         "frame": _frame(largest, alpha=alpha),
         "palette": _palette(entry),
-        "sources": choices[:-1],
-        "fallback": choices[-1],
-        "largest_url": quote(largest.path),
+        "sources": offered[:-1],
+        "fallback": offered[-1],
+        "largest_url": quote(largest.key),
         "original_url": quote(entry.input.path),
         "facts": facts,
         "original": size_text(entry.input.bytes),
@@ -110,11 +114,11 @@ def _picture(entry: Entry, shared: PurePosixPath) -> dict[str, object]:
             }
             for dropped in entry.dropped
         ],
-        "known": _known(entry, tags),
+        "known": _known(entry),
     }
 
 
-def _refusal(entry: Entry, shared: PurePosixPath) -> dict[str, object]:
+def _rejected(entry: Entry, shared: PurePosixPath) -> dict[str, object]:
     title, folder = _title(entry, shared)
     facts = _facts(entry)
     code = entry.reason.code if entry.reason else ""
@@ -142,7 +146,7 @@ def _shared_folder(entries: list[Entry]) -> PurePosixPath:
     return PurePosixPath(posixpath.commonpath(folders))
 
 
-def _frame(shown: WrittenRendition, *, alpha: bool) -> str:
+def _frame(shown: StoredRendition, *, alpha: bool) -> str:
     """How a picture meets its card: in its own size, filling it, or whole."""
     if max(shown.width, shown.height) <= _SMALL:
         return "small"
@@ -176,11 +180,11 @@ def _tone(now: int, before: int) -> str:
     return "more" if now > before else "less"
 
 
-def _file(rendition: WrittenRendition, original: int) -> dict[str, object]:
+def _file(rendition: StoredRendition, original: int) -> dict[str, object]:
     share = rendition.bytes / original if original else 0.0
     return {
-        "name": PurePosixPath(rendition.path).name,
-        "url": quote(rendition.path),
+        "name": PurePosixPath(rendition.key).name,
+        "url": quote(rendition.key),
         "pixels": f"{rendition.width} × {rendition.height}"  # noqa: RUF001 - a times sign
         + (f", {rendition.frames} frames" if rendition.frames > 1 else "")
         + (f", the same file as {rendition.same_as}" if rendition.same_as else ""),
@@ -191,9 +195,10 @@ def _file(rendition: WrittenRendition, original: int) -> dict[str, object]:
     }
 
 
-def _known(entry: Entry, tags: Tags | None) -> list[tuple[str, str]]:
+def _known(entry: Entry) -> list[tuple[str, str]]:
     """Label and value of all that is known, leaving out what is not."""
     rows: list[tuple[str, object]] = []
+    tags = entry.metadata.tags if entry.metadata else None
     if tags is not None:
         rows += [
             ("Title", tags.title),
@@ -286,10 +291,6 @@ def _environment() -> Environment:
     )
 
 
-def _template() -> Template:
-    return _environment().get_template("gallery.html")
-
-
 def _source(name: str) -> str:
     loader = _environment().loader
     assert loader is not None
@@ -306,3 +307,131 @@ def _markup(text: str) -> object:
 def _integrity(text: str) -> str:
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return f"sha256-{digest}"
+
+
+# --- what a browser loads ---------------------------------------------------------------------
+
+_PREFERENCE = (Format.AVIF, Format.WEBP, Format.JPEG, Format.PNG, Format.GIF)
+"""Order in which a browser is offered formats: the smallest first."""
+
+_PHONE = 1080
+"""Pixels across the screen of a usual phone: 360 CSS pixels at a density of 3, 412 at 2.625. On the
+page a picture is as wide as the screen there."""
+
+
+def _offered(entry: Entry) -> list[dict[str, object]]:
+    """What a browser is offered, the format it should take first at the beginning."""
+    offered = []
+    for format_, sizes in _formats(entry):
+        middle = sizes[min(sizes, key=lambda width: (abs(width - 1024), width))]
+        offered.append(
+            {
+                "type": format_.media_type,
+                "srcset": ", ".join(f"{quote(sizes[w].key)} {w}w" for w in sorted(sizes)),
+                "url": quote(middle.key),
+                "width": middle.width,
+                "height": middle.height,
+            }
+        )
+    return offered
+
+
+def loaded_by_phone(entry: Entry) -> StoredRendition:
+    """The file that the browser of a phone takes out of those it is offered.
+
+    Of two neighbouring sizes Chromium takes the larger one if the screen has at least their
+    geometric mean (``ImageCandidate`` selection in Blink's ``html_srcset_parser.cc``).
+    """
+    _, sizes = next(iter(_formats(entry)))
+    chosen = min(sizes)
+    for smaller, larger in pairwise(sorted(sizes)):
+        if math.sqrt(smaller * larger) <= _PHONE:
+            chosen = larger
+    return sizes[chosen]
+
+
+def _largest(entry: Entry) -> StoredRendition:
+    """The smallest file of the largest size: what a visitor gets who looks closest.
+
+    A still is no answer to an animation, nor a filled background to transparency, where there is
+    a file that has it.
+    """
+    uncut = _uncut(entry)
+    largest = max(item.width * item.height for item in uncut)
+    alpha = entry.probe is not None and entry.probe.alpha
+
+    def cost(item: StoredRendition) -> tuple[bool, bool, int]:
+        return (item.frames == 1, alpha and item.format not in ALPHA_FORMATS, item.bytes)
+
+    return min((item for item in uncut if item.width * item.height == largest), key=cost)
+
+
+def _formats(entry: Entry) -> list[tuple[Format, dict[int, StoredRendition]]]:
+    """The files of each format by width, without formats that lack the largest size or stand still
+    where others move."""
+    uncut = _uncut(entry)
+    offered = [item for item in uncut if item.frames > 1] or uncut
+    widest = max(item.width for item in offered)
+    found = []
+    for format_ in _PREFERENCE:
+        sizes = {item.width: item for item in offered if item.format is format_}
+        if widest in sizes:
+            found.append((format_, sizes))
+    return found
+
+
+def _uncut(entry: Entry) -> list[StoredRendition]:
+    """The renditions that show the whole picture: those of its aspect ratio, else of the largest
+    rendition's."""
+    largest = max(entry.renditions, key=lambda item: item.width * item.height)
+    width, height = largest.width, largest.height
+    if entry.probe is not None and entry.probe.height:
+        width, height = entry.probe.upright_width, entry.probe.upright_height
+    whole = [item for item in entry.renditions if _same_shape(item, width, height)]
+    return whole or [
+        item for item in entry.renditions if _same_shape(item, largest.width, largest.height)
+    ]
+
+
+def _same_shape(item: StoredRendition, width: int, height: int) -> bool:
+    # Sides are rounded to whole pixels: half a pixel each way.
+    scale = item.width / width
+    return abs(height * scale - item.height) <= max(1.0, 0.5 + 0.5 * height / width)
+
+
+# --- the placeholder --------------------------------------------------------------------------
+
+
+def _placeholder(entry: Entry) -> str | None:
+    """The ThumbHash as the address of a tiny PNG; None if there is none or it is transparent."""
+    if entry.metadata is None or (entry.probe is not None and entry.probe.alpha):
+        return None
+    # Numpy, which only this needs, takes a tenth of a second to load.
+    from worker.imaging.metadata import thumbhash
+
+    try:
+        width, height, pixels = thumbhash.to_rgba(entry.metadata.measures.thumbhash)
+    except ValueError:
+        return None
+    # A ThumbHash has at most seven waves across: every second of its 32 pixels is enough.
+    rows = [pixels[4 * width * y : 4 * width * (y + 1)] for y in range(0, height, 2)]
+    thin = [b"".join(row[4 * x : 4 * x + 3] for x in range(0, width, 2)) for row in rows]
+    data = base64.b64encode(_png(thin, width=(width + 1) // 2)).decode()
+    return f"data:image/png;base64,{data}"
+
+
+def _png(rows: list[bytes], *, width: int) -> bytes:
+    """Return 8-bit RGB rows as a PNG file (W3C PNG, third edition)."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        checked = kind + body
+        return struct.pack(">I", len(body)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    header = struct.pack(">IIBBBBB", width, len(rows), 8, 2, 0, 0, 0)
+    lines = b"".join(b"\0" + row for row in rows)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(lines, 9))
+        + chunk(b"IEND", b"")
+    )

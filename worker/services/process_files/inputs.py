@@ -1,15 +1,19 @@
-"""Which files a run takes: files and folders named by a person, walked in a fixed order.
+"""Which files a run takes, in a fixed order, and the name of the folder that each one gets.
 
-What lives here: walking and the rules of what is taken. What may not: opening a file.
+Files and folders are named by a person. No file is opened here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import stat
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from worker.domain.errors import InputError
 
@@ -169,3 +173,75 @@ class _Walk:
             modified_ns=modified_ns,
             problem=problem,
         )
+
+
+# --- names ------------------------------------------------------------------------------------
+
+_LONGEST = 80
+"""Characters of a name before its hash; file systems allow 255 bytes."""
+
+_DEVICES = frozenset(
+    {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
+)
+"""Windows keeps these for devices, whatever their ending."""
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,127}")
+
+
+def slug(stem: str) -> str:
+    """Return ``stem`` in ASCII letters, digits, ``-`` and ``_``, at most 80 characters.
+
+    Accents are taken off; anything else becomes ``-``. A stem with nothing left is ``image``.
+    """
+    letters = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
+    kept = re.sub(r"[^A-Za-z0-9_]+", "-", letters).strip("-")[:_LONGEST].rstrip("-")
+    if not kept:
+        return "image"
+    return f"{kept}-file" if kept.lower() in _DEVICES else kept
+
+
+def folder_names(
+    sources: Iterable[tuple[str, str]],
+    *,
+    known: Mapping[str, str],
+    occupied: Callable[[str], bool],
+) -> dict[str, str]:
+    """Give each source a folder name of its own.
+
+    A source that has a name keeps it. A new one gets its slug if nobody else in this run wants
+    it and nothing has it; otherwise every new one of that slug gets a hash of its path behind
+    it. Names that differ only in case count as the same: some file systems cannot hold both.
+
+    Args:
+        sources: pairs of identity (unique) and the path to name and hash it by.
+        known: names given in earlier runs, by identity.
+        occupied: whether the output folder holds something of that name that is not ours.
+
+    Returns: the name of each identity.
+    """
+    pairs = list(sources)
+    names = {identity: known[identity] for identity, _ in pairs if identity in known}
+    fresh = sorted({identity: path for identity, path in pairs if identity not in known}.items())
+    taken = {name.lower() for name in known.values()}
+    wanted = {identity: slug(PurePath(path).stem) for identity, path in fresh}
+    times = Counter(name.lower() for name in wanted.values())
+    for identity, path in fresh:
+        plain = wanted[identity]
+        clash = times[plain.lower()] > 1
+        candidates = (
+            *(() if clash else (plain,)),
+            f"{plain}-{_hash(path, 8)}",
+            f"{plain}-{_hash(identity, 16)}",
+        )
+        for name in candidates:
+            if name.lower() not in taken and not occupied(name):
+                break
+        else:
+            name = f"{plain}-{_hash(identity, 40)}"  # somebody made folders of our names by hand
+        names[identity] = name
+        taken.add(name.lower())
+    return names
+
+
+def _hash(text: str, digits: int) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:digits]

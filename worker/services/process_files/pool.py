@@ -1,14 +1,14 @@
 """Worker processes under supervision: one that dies or hangs costs only its own picture.
 
-``concurrent.futures`` breaks the whole pool when one process dies; here a dead or late process is
-replaced, and its picture tried once more in the sandbox, which says what happened to it.
+``concurrent.futures`` breaks the whole pool when one process dies. Here a dead or late process is
+replaced, and its picture is tried once more in the sandbox, which says what happened to it.
 Processes are spawned, never forked: libvips keeps threads, and threads do not survive a fork.
-What may not live here: pictures, files, records.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import multiprocessing
 import os
 import signal
@@ -17,20 +17,215 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
+from importlib import metadata
 from multiprocessing import connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worker.domain.errors import EngineError, Reason
+import worker
+from worker.domain.errors import EngineError, Reason, SafelightError
+from worker.domain.image import Dropped, Metadata, Probe, Recipe, StoredRendition
 from worker.imaging.malloc import keep_memory
-from worker.services.process_files import storage
-from worker.services.process_files.manifest import Cause
-from worker.services.process_files.one_file import FileOutcome, FileTask, Setup, handle
+from worker.services.process_files import output_folder
+from worker.services.process_files.output_folder import Cause
+from worker.subprocesses import sandbox
+from worker.subprocesses.sandbox import SandboxLimits
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
+    from worker.imaging.engine import ProcessedImage
     from worker.job_context import Stop
+
+LIMITS = SandboxLimits(wall_seconds=120.0, cpu_seconds=240.0, memory_bytes=4 * 2**30)
+"""Of one picture. The wall time also bounds the first try, which is not in the sandbox."""
+
+
+# --- the engine -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """The functions of a run. Each is importable by its name: worker processes are sent names."""
+
+    process: Callable[[bytes, Recipe], ProcessedImage]
+    describe: Callable[[bytes], Probe]
+    """Probes without limits, to say what a rejected file is. Raises Rejected."""
+    needs_sandbox: Callable[[bytes], bool]
+    """Whether the first try is to be in the sandbox, too."""
+    version: str
+    """Results of another version are made again."""
+    run_sandboxed: Callable[..., Any] = sandbox.run
+
+
+# These import the engine when they are called: the process that supervises a run stays small, and
+# libvips starts only in worker processes, after their environment is set.
+
+
+def _process(data: bytes, recipe: Recipe) -> ProcessedImage:
+    from worker.imaging import engine
+
+    return engine.process(data, recipe)
+
+
+def _describe(data: bytes) -> Probe:
+    from worker.imaging import probe
+
+    return probe.describe(data)
+
+
+def _needs_sandbox(data: bytes) -> bool:
+    from worker.imaging import engine
+
+    return engine.needs_sandbox(data)
+
+
+def real_engine() -> Engine:
+    """Return the engine of ``worker.imaging``, without loading it.
+
+    Its version names what may change bytes: the engine's own number and libraries.
+    """
+    from worker.imaging.plan import ENGINE_VERSION
+
+    parts = [f"safelight {worker.__version__}", f"engine {ENGINE_VERSION}"]
+    for name in ("pyvips-binary", "pillow", "simplejpeg", "pi-heif"):
+        # One that is missing is optional, or libvips comes from the system.
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            parts.append(f"{name} {metadata.version(name)}")
+    return Engine(
+        process=_process,
+        describe=_describe,
+        needs_sandbox=_needs_sandbox,
+        version=", ".join(parts),
+    )
+
+
+# --- one file ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileTask:
+    """One source to process."""
+
+    number: int
+    """Tells outcomes apart; the order of sources."""
+    path: Path
+    name: str
+    """The final folder's name, for the paths in the outcome."""
+    staging: Path
+    """Folder to make and write to."""
+    sandboxed: bool = False
+    """Run it in the sandbox: the first try killed or hung its process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What every task of a run shares. Sent to each worker process once."""
+
+    engine: Engine
+    recipe: Recipe
+    limits: SandboxLimits = LIMITS
+    write: Callable[[Path, bytes], None] = output_folder.write_file
+    """Writes one new file whole; raises OSError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileOutcome:
+    """What became of a task: accepted, rejected (``cause``) or a reason to stop (``failure``)."""
+
+    number: int
+    seconds: float = 0.0
+    bytes: int | None = None
+    modified_ns: int | None = None
+    sha256: str | None = None
+    probe: Probe | None = None
+    metadata: Metadata | None = None
+    plan: str | None = None
+    renditions: tuple[StoredRendition, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+    cause: Cause | None = None
+    failure: SafelightError | None = None
+
+
+def too_large(size: int, limit: int) -> Cause:
+    """Return the cause for a file of ``size`` bytes that is over the recipe's ``limit``."""
+    return Cause(
+        code=Reason.TOO_MANY_BYTES.value,
+        message=f"{size:,} bytes, more than the {limit:,} allowed",
+    )
+
+
+def process_file(task: FileTask, setup: Setup) -> FileOutcome:
+    """Do one task. Never raises a SafelightError or OSError: they are part of the outcome.
+
+    A defect of the engine rejects the source with the code ``engine_failed``; only MemoryError
+    passes through, so that the try can be repeated where memory is bounded.
+    """
+    started = time.perf_counter()
+    outcome = _attempt(task, setup)
+    return replace(outcome, seconds=round(time.perf_counter() - started, 4))
+
+
+def _attempt(task: FileTask, setup: Setup) -> FileOutcome:
+    limit = setup.recipe.limits.bytes
+    try:
+        with task.path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            data = file.read(limit + 1)
+    except OSError as error:
+        cause = Cause(code="input_unreadable", message=error.strerror or str(error))
+        return FileOutcome(number=task.number, cause=cause)
+    known = FileOutcome(number=task.number, bytes=status.st_size, modified_ns=status.st_mtime_ns)
+    if len(data) > limit:  # it has grown since the folder was listed
+        return replace(known, cause=too_large(max(len(data), status.st_size), limit))
+    known = replace(known, bytes=len(data))
+    try:
+        made = _call(setup.engine.process, data, setup.recipe, task=task, setup=setup)
+    except SafelightError as error:
+        cause = Cause(code=error.code, message=error.message)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one picture's defect must not end the run
+        cause = Cause(code=EngineError.code, message=f"{type(error).__name__}: {error}")
+    else:
+        return _stored(made, known, task, setup)
+    probe = None
+    with contextlib.suppress(Exception):  # it is rejected already; this only adds to it
+        probe = _call(setup.engine.describe, data, task=task, setup=setup)
+    return replace(known, cause=cause, probe=probe, sha256=hashlib.sha256(data).hexdigest())
+
+
+def _call(
+    function: Callable[..., Any], data: bytes, *args: object, task: FileTask, setup: Setup
+) -> Any:
+    if task.sandboxed or setup.engine.needs_sandbox(data):
+        return setup.engine.run_sandboxed(function, data, *args, limits=setup.limits)
+    return function(data, *args)
+
+
+def _stored(made: ProcessedImage, known: FileOutcome, task: FileTask, setup: Setup) -> FileOutcome:
+    written = []
+    try:
+        task.staging.mkdir()
+        for rendition in made.renditions:
+            file_name = f"{rendition.name}.{rendition.format.extension}"
+            setup.write(task.staging / file_name, rendition.data)
+            written.append(rendition.stored_as(f"{task.name}/{file_name}"))
+    except OSError as error:
+        return replace(known, failure=output_folder.storage_error(error, task.staging))
+    return replace(
+        known,
+        sha256=made.metadata.sha256,
+        probe=made.probe,
+        metadata=made.metadata,
+        plan=made.plan.hash,
+        renditions=tuple(written),
+        dropped=tuple(made.dropped),
+    )
+
+
+# --- the pool ---------------------------------------------------------------------------------
 
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -42,13 +237,13 @@ _SANDBOX_MARGIN = 30.0
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class _Member:
+class _WorkerProcess:
     """One worker process, as its supervisor sees it."""
 
     process: SpawnProcess
     pipe: Connection
     ready: bool = False
-    job: FileTask | None = None
+    task: FileTask | None = None
     deadline: float = float("inf")
 
     def end(self) -> None:
@@ -59,7 +254,7 @@ class _Member:
 
 
 class Pool:
-    """Runs jobs on up to ``size`` worker processes."""
+    """Runs tasks on up to ``size`` worker processes."""
 
     def __init__(
         self, setup: Setup, *, size: int, clock: Callable[[], float] = time.monotonic
@@ -68,39 +263,39 @@ class Pool:
         self._size = size
         self._clock = clock
 
-    def run(self, jobs: Iterable[FileTask], *, stop: Stop) -> Generator[FileOutcome]:
-        """Yield an outcome for each job, as they finish, until ``stop`` is asked for.
+    def run(self, tasks: Iterable[FileTask], *, stop: Stop) -> Generator[FileOutcome]:
+        """Yield an outcome for each task, as they finish, until ``stop`` is asked for.
 
-        Leaving the iteration early, or an error in it, ends every process at once. What
-        unfinished jobs wrote aside is the caller's to remove.
+        Leaving the iteration early, or an error in it, ends every process at once. The caller
+        removes what unfinished tasks wrote to their staging folders.
 
         Raises:
             EngineError: worker processes do not start.
         """
-        waiting = deque(jobs)
-        crew: list[_Member] = []
+        waiting = deque(tasks)
+        workers: list[_WorkerProcess] = []
         # Workers hold the reading end and end themselves when it closes: even a killed
         # supervisor leaves nobody writing to the output folder.
         lifeline, held = _SPAWN.Pipe(duplex=False)
         try:
             while not stop.requested:
-                busy = sum(member.job is not None for member in crew)
-                while len(crew) < min(self._size, busy + len(waiting)):
-                    crew.append(self._start(lifeline))
-                for member in crew:
-                    if member.ready and member.job is None and waiting:
-                        self._hand(member, waiting.popleft())
-                if not waiting and all(member.job is None for member in crew):
+                busy = sum(one.task is not None for one in workers)
+                while len(workers) < min(self._size, busy + len(waiting)):
+                    workers.append(self._start(lifeline))
+                for one in workers:
+                    if one.ready and one.task is None and waiting:
+                        self._assign(one, waiting.popleft())
+                if not waiting and all(one.task is None for one in workers):
                     return
-                for member in self._listen(crew, stop):
-                    yield from self._hear(member, crew, waiting)
+                for one in self._wait(workers, stop):
+                    yield from self._receive(one, workers, waiting)
         finally:
-            for member in crew:
-                member.end()
+            for one in workers:
+                one.end()
             held.close()
             lifeline.close()
 
-    def _start(self, lifeline: Connection) -> _Member:
+    def _start(self, lifeline: Connection) -> _WorkerProcess:
         ours, theirs = _SPAWN.Pipe()
         process = _SPAWN.Process(target=work, args=(theirs, lifeline), daemon=True)
         with _without_interrupts():
@@ -108,58 +303,56 @@ class Pool:
         theirs.close()
         # Sent after the start, so that nothing of the engine is imported before the worker has
         # set its environment.
-        with contextlib.suppress(OSError):  # it has died: heard of in the next round
+        with contextlib.suppress(OSError):  # it has died: the next round finds out
             ours.send(self._setup)
-        return _Member(process=process, pipe=ours)
+        return _WorkerProcess(process=process, pipe=ours)
 
-    def _hand(self, member: _Member, job: FileTask) -> None:
-        seconds = self._setup.confinement.wall_seconds
-        if job.confined:
+    def _assign(self, to: _WorkerProcess, task: FileTask) -> None:
+        seconds = self._setup.limits.wall_seconds
+        if task.sandboxed:
             seconds = 2 * seconds + _SANDBOX_MARGIN
-        member.job = job
-        member.deadline = self._clock() + seconds
-        with contextlib.suppress(OSError):  # it has died: heard of in the next round
-            member.pipe.send(job)
+        to.task = task
+        to.deadline = self._clock() + seconds
+        with contextlib.suppress(OSError):  # it has died: the next round finds out
+            to.pipe.send(task)
 
-    def _listen(self, crew: list[_Member], stop: Stop) -> list[_Member]:
-        """Wait for news; return who spoke, died or is late."""
-        patience = min(member.deadline for member in crew) - self._clock()
-        timeout = None if patience == float("inf") else max(0.0, patience)
-        heard = connection.wait([stop.fileno(), *(member.pipe for member in crew)], timeout)
+    def _wait(self, workers: list[_WorkerProcess], stop: Stop) -> list[_WorkerProcess]:
+        """Wait until a worker answers, dies or is late, or for a stop; return those workers."""
+        left = min(one.deadline for one in workers) - self._clock()
+        timeout = None if left == float("inf") else max(0.0, left)
+        readable = connection.wait([stop.fileno(), *(one.pipe for one in workers)], timeout)
         now = self._clock()
-        return [member for member in crew if member.pipe in heard or member.deadline <= now]
+        return [one for one in workers if one.pipe in readable or one.deadline <= now]
 
-    def _hear(
-        self, member: _Member, crew: list[_Member], waiting: deque[FileTask]
+    def _receive(
+        self, one: _WorkerProcess, workers: list[_WorkerProcess], waiting: deque[FileTask]
     ) -> Iterator[FileOutcome]:
-        job, news = member.job, _NOTHING
-        late = not member.pipe.poll()
+        task, answer = one.task, _NOTHING
+        late = not one.pipe.poll()
         if not late:
-            # The pipe ends when its process does, so one wait covers news and death.
+            # The pipe ends when its process does, so one wait covers answer and death.
             with contextlib.suppress(EOFError, OSError):
-                news = member.pipe.recv()
-        if news is not _NOTHING:
-            member.ready, member.job, member.deadline = True, None, float("inf")
-            if job is not None:
-                yield news
+                answer = one.pipe.recv()
+        if answer is not _NOTHING:
+            one.ready, one.task, one.deadline = True, None, float("inf")
+            if task is not None:
+                yield answer
             return
-        if not member.ready:
+        if not one.ready:
             raise EngineError("a worker process ended before it could work")
-        crew.remove(member)
-        member.end()
-        if job is None:
+        workers.remove(one)
+        one.end()
+        if task is None:
             return
-        storage.remove(job.aside)
-        if job.confined:
-            yield FileOutcome(number=job.number, cause=_lost(late=late))
+        output_folder.remove(task.staging)
+        if not task.sandboxed:
+            waiting.appendleft(replace(task, sandboxed=True))
+        elif late:
+            cause = Cause(code=Reason.TIMED_OUT.value, message="it took longer than allowed, twice")
+            yield FileOutcome(number=task.number, cause=cause)
         else:
-            waiting.appendleft(replace(job, confined=True))
-
-
-def _lost(*, late: bool) -> Cause:
-    if late:
-        return Cause(code=Reason.TIMED_OUT.value, message="it took longer than allowed, twice")
-    return Cause(code=Reason.CRASHED.value, message="it ended its worker process, twice")
+            cause = Cause(code=Reason.CRASHED.value, message="it ended its worker process, twice")
+            yield FileOutcome(number=task.number, cause=cause)
 
 
 @contextlib.contextmanager
@@ -174,7 +367,7 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def work(pipe: Connection, lifeline: Connection) -> None:
-    """Be a worker process: take jobs from the pipe, send outcomes back, until it closes."""
+    """Be a worker process: take tasks from the pipe, send outcomes back, until it closes."""
     # libvips reads these when it is loaded. One thread each: the processes are the parallelism.
     os.environ["VIPS_CONCURRENCY"] = "1"
     os.environ.setdefault("VIPS_WARNING", "1")  # any value silences its warnings
@@ -188,7 +381,7 @@ def work(pipe: Connection, lifeline: Connection) -> None:
         setup: Setup = pipe.recv()
         pipe.send(None)
         while True:
-            pipe.send(handle(pipe.recv(), setup))
+            pipe.send(process_file(pipe.recv(), setup))
     except (EOFError, OSError, KeyboardInterrupt):
         pass  # the supervisor is gone
     except MemoryError:

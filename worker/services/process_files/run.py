@@ -1,8 +1,4 @@
-"""One run: find, skip what is unchanged, process, publish, and leave a valid folder behind.
-
-What lives here: the order of things and the rules of skipping and keeping. What may not:
-processes, walking, writing: each has its own module.
-"""
+"""One run: find, skip what is unchanged, process, publish, and leave a valid folder behind."""
 
 from __future__ import annotations
 
@@ -11,20 +7,35 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from worker.domain.errors import EngineError, InputError, SafelightError, TransientError
 from worker.domain.image import Recipe
 from worker.job_context import Stop
-from worker.services.process_files import gallery, inputs, names, storage
-from worker.services.process_files.engine import Confinement, Engine
+from worker.services.process_files import gallery, inputs, output_folder
 from worker.services.process_files.inputs import SourceFile
-from worker.services.process_files.journal import Journal
-from worker.services.process_files.manifest import Cause, Entry, FileStatus, InputFile, RecipeUsed
-from worker.services.process_files.one_file import FileOutcome, FileTask, Setup, too_large
-from worker.services.process_files.pool import Pool
+from worker.services.process_files.output_folder import (
+    Cause,
+    Entry,
+    FileStatus,
+    InputFile,
+    OutputFolder,
+    RecipeUsed,
+)
+from worker.services.process_files.pool import (
+    LIMITS,
+    Engine,
+    FileOutcome,
+    FileTask,
+    Pool,
+    Setup,
+    too_large,
+)
+from worker.subprocesses.sandbox import SandboxLimits
+
+_WORTH_ANOTHER_TRY = frozenset({"input_unreadable", EngineError.code, TransientError.code})
 
 
 class ProgressReporter(Protocol):
@@ -47,8 +58,8 @@ class RunOptions:
     jobs: int = 1
     force: bool = False
     """Do unchanged sources again."""
-    confinement: Confinement = field(default_factory=Confinement)
-    write: Callable[[Path, bytes], None] = storage.write_file
+    limits: SandboxLimits = LIMITS
+    write: Callable[[Path, bytes], None] = output_folder.write_file
     """Writes one rendition; importable by its name; raises OSError."""
 
 
@@ -77,7 +88,7 @@ class RunReport:
 
 
 def process_files(
-    order: RunOptions, *, engine: Engine, reporter: ProgressReporter, stop: Stop
+    options: RunOptions, *, engine: Engine, reporter: ProgressReporter, stop: Stop
 ) -> RunReport:
     """Process files and folders into an output folder.
 
@@ -90,8 +101,8 @@ def process_files(
         InputError: an input is missing, or the folder cannot be used (``output_*``). Trouble
             that comes up after work has begun is in the report instead.
     """
-    with storage.opened(order.out):
-        run = _FolderRun(order, engine)
+    with OutputFolder.opened(options.out) as folder:
+        run = _FolderRun(options, engine, folder)
         run.prepare(reporter)
         failure: SafelightError | None = None
         try:
@@ -99,8 +110,9 @@ def process_files(
         except SafelightError as error:
             failure = error
         try:
-            storage.clean(order.out)  # also frees what the manifest may need on a full disk
-            run.finish()
+            folder.clean()  # also frees what the manifest may need on a full disk
+            entries = run.listed()
+            folder.commit(entries, gallery.page(entries))
         except SafelightError as error:
             failure = failure or error
         return run.report(interrupted=stop.requested, failure=failure)
@@ -109,36 +121,35 @@ def process_files(
 class _FolderRun:
     """The state of one run."""
 
-    def __init__(self, order: RunOptions, engine: Engine) -> None:
+    def __init__(self, options: RunOptions, engine: Engine, folder: OutputFolder) -> None:
         self._started = time.perf_counter()
-        self._order = order
+        self._options = options
         self._engine = engine
-        self._journal = Journal(order.out)
+        self._folder = folder
         self._sources: list[SourceFile] = []
         self._left_out: tuple[str, ...] = ()
         self._unchanged: set[str] = set()
         self._finished: set[str] = set()
-        self._used = RecipeUsed(
-            name=order.recipe.name, version=order.recipe.version, digest=order.recipe.digest
-        )
+        recipe = options.recipe
+        self._used = RecipeUsed(name=recipe.name, version=recipe.version, digest=recipe.digest)
 
     def prepare(self, reporter: ProgressReporter) -> None:
         """Find the sources, name them, and see which need no work."""
-        found = inputs.find(self._order.inputs, out=self._order.out)
+        found = inputs.find(self._options.inputs, out=self._folder.path)
         self._left_out = tuple(source.label for source in found if source.leads_out)
         self._sources = [source for source in found if not source.leads_out]
         if not self._sources:
             few = ", ".join(self._left_out[:3])
             said = f"no files but links that lead out of their folder: {few}"
             raise InputError(said, code="input_missing")
-        known = self._journal.names
-        given = names.assign(
+        known = self._folder.names
+        names = inputs.folder_names(
             [(source.identity, source.below) for source in self._sources],
             known=known,
-            occupied=lambda name: os.path.lexists(self._order.out / name),
+            occupied=lambda name: os.path.lexists(self._folder.path / name),
         )
-        self._journal.claim({key: name for key, name in given.items() if known.get(key) != name})
-        if not self._order.force:
+        self._folder.claim({key: name for key, name in names.items() if known.get(key) != name})
+        if not self._options.force:
             self._unchanged = {
                 source.identity for source in self._sources if self._is_unchanged(source)
             }
@@ -146,46 +157,37 @@ class _FolderRun:
 
     def work(self, reporter: ProgressReporter, stop: Stop) -> None:
         """Process what has changed. Raises SafelightError if nothing more can be stored."""
-        jobs: list[FileTask] = []
+        tasks: dict[int, FileTask] = {}
         for number, source in enumerate(self._sources):
             if source.identity in self._unchanged:
                 continue
-            cause = self._refusal(source)
+            cause = self._rejection(source)
             if cause is not None:
                 outcome = FileOutcome(number=number, cause=cause)
-                reporter.done(self._settle(source, outcome, aside=None))
+                reporter.done(self._commit(source, outcome, staging=None))
                 continue
-            name = self._journal.names[source.identity]
-            aside = self._order.out / f"{storage.ASIDE}{name}"
-            jobs.append(FileTask(number=number, path=source.path, name=name, aside=aside))
+            name = self._folder.names[source.identity]
+            staging = self._folder.staging(name)
+            tasks[number] = FileTask(number=number, path=source.path, name=name, staging=staging)
+        options = self._options
         setup = Setup(
-            engine=self._engine,
-            recipe=self._order.recipe,
-            confinement=self._order.confinement,
-            write=self._order.write,
+            engine=self._engine, recipe=options.recipe, limits=options.limits, write=options.write
         )
-        asides = {job.number: job.aside for job in jobs}
-        pool = Pool(setup, size=max(1, self._order.jobs))
-        with contextlib.closing(pool.run(jobs, stop=stop)) as outcomes:
+        pool = Pool(setup, size=max(1, options.jobs))
+        with contextlib.closing(pool.run(tasks.values(), stop=stop)) as outcomes:
             for outcome in outcomes:
                 if outcome.failure is not None:
                     raise outcome.failure
-                source = self._sources[outcome.number]
-                reporter.done(self._settle(source, outcome, aside=asides[outcome.number]))
-
-    def finish(self) -> None:
-        """Write the gallery and the manifest."""
-        entries = self._listed()
-        storage.replace_file(self._order.out / storage.GALLERY, gallery.page(entries))
-        self._journal.settle(entries)
+                source, staging = self._sources[outcome.number], tasks[outcome.number].staging
+                reporter.done(self._commit(source, outcome, staging=staging))
 
     def report(self, *, interrupted: bool, failure: SafelightError | None) -> RunReport:
         """Sum up."""
-        entries = self._journal.entries
+        entries = self._folder.entries
         ours = [entries[identity] for identity in self._unchanged | self._finished]
         accepted = [entry for entry in ours if entry.status is FileStatus.ACCEPTED]
         return RunReport(
-            entries=self._listed(),
+            entries=self.listed(),
             total=len(self._sources),
             accepted=len(accepted),
             rejected=len(ours) - len(accepted),
@@ -198,25 +200,25 @@ class _FolderRun:
             left_out=self._left_out,
         )
 
-    def _listed(self) -> tuple[Entry, ...]:
+    def listed(self) -> tuple[Entry, ...]:
         """What is valid now: this run's sources, and earlier ones whose files are all there."""
         present = {source.identity for source in self._sources}
         return tuple(
             entry
-            for identity, entry in self._journal.entries.items()
+            for identity, entry in self._folder.entries.items()
             if (entry.status is FileStatus.REJECTED and identity in present)
-            or (entry.status is FileStatus.ACCEPTED and self._stored(entry))
+            or (entry.status is FileStatus.ACCEPTED and self._folder.holds(entry))
         )
 
-    def _refusal(self, source: SourceFile) -> Cause | None:
+    def _rejection(self, source: SourceFile) -> Cause | None:
         """Return why a source is not even given to the engine."""
         if source.problem is not None:
             return Cause(code=source.problem.code, message=source.problem.message)
-        limit = self._order.recipe.limits.bytes
+        limit = self._options.recipe.limits.bytes
         return too_large(source.bytes, limit) if source.bytes > limit else None
 
     def _is_unchanged(self, source: SourceFile) -> bool:
-        entry = self._journal.entries.get(source.identity)
+        entry = self._folder.entries.get(source.identity)
         return (
             entry is not None
             and source.problem is None
@@ -224,35 +226,24 @@ class _FolderRun:
             and entry.engine == self._engine.version
             and _same_file(source, entry.input)
             and (
-                self._stored(entry)
+                self._folder.holds(entry)
                 if entry.status is FileStatus.ACCEPTED
                 # A file that could not be read or a defect of ours may have been mended.
                 else entry.reason is not None and entry.reason.code not in _WORTH_ANOTHER_TRY
             )
         )
 
-    def _stored(self, entry: Entry) -> bool:
-        return bool(entry.renditions) and all(
-            # Only what is where this run would put it: a path is never followed elsewhere.
-            rendition.path.startswith(f"{entry.name}/")
-            and _size(self._order.out / entry.name / Path(rendition.path).name) == rendition.bytes
-            for rendition in entry.renditions
-        )
-
-    def _settle(self, source: SourceFile, outcome: FileOutcome, *, aside: Path | None) -> Entry:
-        """Make an outcome final: the folder first, then its record."""
-        name = self._journal.names[source.identity]
+    def _commit(self, source: SourceFile, outcome: FileOutcome, *, staging: Path | None) -> Entry:
+        modified_ns = outcome.modified_ns
         entry = Entry(
             source=source.label,
             status=FileStatus.ACCEPTED if outcome.cause is None else FileStatus.REJECTED,
             reason=outcome.cause,
-            name=name,
+            name=self._folder.names[source.identity],
             input=InputFile(
                 path=source.identity,
                 bytes=source.bytes if outcome.bytes is None else outcome.bytes,
-                modified_ns=(
-                    source.modified_ns if outcome.modified_ns is None else outcome.modified_ns
-                ),
+                modified_ns=source.modified_ns if modified_ns is None else modified_ns,
                 sha256=outcome.sha256,
             ),
             recipe=self._used,
@@ -264,20 +255,9 @@ class _FolderRun:
             dropped=outcome.dropped,
             seconds=outcome.seconds,
         )
-        final = self._order.out / name
-        if outcome.cause is None and aside is not None:
-            storage.publish_folder(aside, final)
-        else:
-            # Renditions of what the source was before must not outlive its rejection.
-            for stale in (aside, final):
-                if stale is not None:
-                    storage.remove(stale)
-        self._journal.add(entry)
+        self._folder.add(entry, staging)
         self._finished.add(source.identity)
         return entry
-
-
-_WORTH_ANOTHER_TRY = frozenset({"input_unreadable", EngineError.code, TransientError.code})
 
 
 def _same_file(source: SourceFile, before: InputFile) -> bool:
@@ -293,11 +273,3 @@ def _same_file(source: SourceFile, before: InputFile) -> bool:
             return hashlib.file_digest(file, "sha256").hexdigest() == before.sha256
     except OSError:
         return False
-
-
-def _size(path: Path) -> int | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size

@@ -1,5 +1,5 @@
 """The catalog on one DynamoDB table: ``catalog.DynamoCatalog`` and what it is made of.
 
-``schema`` is the table as data, ``keys`` and ``items`` say where and how things lie in it,
-``requests`` asks and retries, ``failures`` maps errors. docs/catalog.md has the whole picture.
+``schema`` is the table as data with its keys, ``items`` turns records into items and back,
+``requests`` asks and retries. docs/catalog.md has the whole picture.
 """

@@ -1,21 +1,25 @@
 """The catalog on DynamoDB: each method of the port as a few requests.
 
-What lives here: the order of requests, and why a crash or another writer between two of them does
-no harm. Rules are in ``succession``, keys in ``keys``, single requests in ``requests``. Which
-query serves which question, and what it costs, is in docs/catalog.md.
+Every method says in which order it writes, and why a crash or another writer between two requests
+does no harm. Rules are in ``catalog_rules``, keys in ``schema``, single requests in ``requests``.
+docs/catalog.md says which query serves which question, and what it costs.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import heapq
+import hmac
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from hashlib import blake2b
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from worker.adapters.aws.dynamodb import keys
-from worker.adapters.aws.dynamodb.cursors import Cursors, check_limit, now, stamp
+from worker.adapters.aws.dynamodb import schema
 from worker.adapters.aws.dynamodb.items import (
     REVISION,
     SEQUENCE,
@@ -32,7 +36,6 @@ from worker.adapters.aws.dynamodb.items import (
     tag_item,
     text,
 )
-from worker.adapters.aws.dynamodb.lists import Lists
 from worker.adapters.aws.dynamodb.requests import (
     ATTEMPTS,
     ConditionFailed,
@@ -40,8 +43,18 @@ from worker.adapters.aws.dynamodb.requests import (
     unless_changed,
     unless_newer,
 )
-from worker.adapters.aws.dynamodb.schema import SORT_KEY
+from worker.adapters.aws.dynamodb.schema import (
+    INDEXES,
+    PARTITION_KEY,
+    SORT_KEY,
+    index_keys,
+    now,
+    stamp,
+)
 from worker.adapters.catalog_rules import (
+    MAX_SAME_CONTENT,
+    MAX_SIMILAR,
+    bits_apart,
     check_distance,
     check_hash,
     known_hash,
@@ -50,12 +63,16 @@ from worker.adapters.catalog_rules import (
     succeed,
 )
 from worker.domain.asset import AssetRecord, JobRecord, LogEntry, Page, Similar, Status
-from worker.domain.errors import AssetMissing, Throttled
+from worker.domain.errors import AssetMissing, InputError, Throttled
 from worker.domain.labels import check_id
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
+MAX_LIMIT = 1000
+"""Records of one page."""
+_SEAL_BYTES = 12
+_MAX_CURSOR = 2048
 _ENDLESS = "\U0010ffff"
 """Above every character of a sort key."""
 
@@ -173,14 +190,14 @@ class DynamoCatalog:
             )
             if changed is known:
                 return known
-            partition = keys.asset_partition(asset)
+            partition = schema.asset_partition(asset)
             try:
                 self._table.transact(
                     put=meta_item(Stored(record=changed, entry=stored.entry)),
                     condition=unless_changed(REVISION, known.revision),
                     puts=[tag_item(changed, tag) for tag in sorted(changed.tags - known.tags)],
                     deletes=[
-                        key(partition, keys.tag_key(tag))
+                        key(partition, schema.tag_key(tag))
                         for tag in sorted(known.tags - changed.tags)
                     ],
                 )
@@ -196,8 +213,8 @@ class DynamoCatalog:
         META goes last: a run that was cut short leaves an asset that can still be seen, and
         deleted again.
         """
-        doomed = self._table.keys(keys.asset_partition(asset))
-        self._table.erase(sorted(doomed, key=lambda at: text(at, SORT_KEY) == keys.META))
+        doomed = self._table.keys(schema.asset_partition(asset))
+        self._table.erase(sorted(doomed, key=lambda at: text(at, SORT_KEY) == schema.META))
 
     def _write_line(self, asset: str, entry: LogEntry) -> None:
         expires = None
@@ -235,11 +252,11 @@ class DynamoCatalog:
 
         return self._lists.page(
             ("list", "assets"),
-            keys.STATUS_INDEX,
+            schema.STATUS_INDEX,
             [
-                keys.status_partition(status, shard)
+                schema.status_partition(status, shard)
                 for status in Status
-                for shard in range(keys.SHARDS)
+                for shard in range(schema.SHARDS)
             ],
             first,
             limit=limit,
@@ -250,8 +267,8 @@ class DynamoCatalog:
         """Newest first, by the time of the first record. Assets without an owner are in no list."""
         return self._lists.page(
             ("owner", owner),
-            keys.OWNER_INDEX,
-            [keys.owner_partition(owner)],
+            schema.OWNER_INDEX,
+            [schema.owner_partition(owner)],
             lambda record: record.owner == owner,
             limit=limit,
             cursor=cursor,
@@ -261,8 +278,8 @@ class DynamoCatalog:
         """Newest first, by the time of the log entry that came with the current outcome."""
         return self._lists.page(
             ("status", status.value),
-            keys.STATUS_INDEX,
-            [keys.status_partition(status, shard) for shard in range(keys.SHARDS)],
+            schema.STATUS_INDEX,
+            [schema.status_partition(status, shard) for shard in range(schema.SHARDS)],
             lambda record: record.status is status,
             limit=limit,
             cursor=cursor,
@@ -272,8 +289,8 @@ class DynamoCatalog:
         """Newest first, by the time of the first record."""
         return self._lists.page(
             ("tag", tag),
-            keys.TAG_INDEX,
-            [keys.tag_partition(tag, shard) for shard in range(keys.SHARDS)],
+            schema.TAG_INDEX,
+            [schema.tag_partition(tag, shard) for shard in range(schema.SHARDS)],
             lambda record: tag in record.tags,
             limit=limit,
             cursor=cursor,
@@ -299,14 +316,17 @@ class DynamoCatalog:
         """Newest first."""
         check_limit(limit)
         items = self._table.items(
-            keys.asset_partition(asset), sort=(keys.LOG, keys.META), ascending=False, page=limit + 2
+            schema.asset_partition(asset),
+            sort=(schema.LOG, schema.META),
+            ascending=False,
+            page=limit + 2,
         )
         lines: dict[str, LogEntry] = {}
         # META comes first, with a line that may be older than others: one more is read, and the
         # line may also have an item of its own.
         for item in islice(items, limit + 2):
             entry = read_log(item)
-            lines.setdefault(keys.log_key(entry), entry)
+            lines.setdefault(schema.log_key(entry), entry)
         return [lines[at] for at in sorted(lines, reverse=True)[:limit]]
 
     def log(self, asset: str, entry: LogEntry) -> None:
@@ -316,10 +336,184 @@ class DynamoCatalog:
     def jobs(self, asset: str) -> Sequence[JobRecord]:
         """Oldest first."""
         items = self._table.items(
-            keys.asset_partition(asset), sort=(keys.JOB, keys.JOB + _ENDLESS), ascending=True
+            schema.asset_partition(asset), sort=(schema.JOB, schema.JOB + _ENDLESS), ascending=True
         )
         return sorted(map(read_job, items), key=lambda job: (job.created_at, job.id))
 
     def put_job(self, job: JobRecord) -> None:
         """Add or replace a job of an asset."""
         self._table.put(job_item(job))
+
+
+# --- lists ------------------------------------------------------------------------------------
+
+MAX_BAND = 50_000
+"""Hashes compared in each band in a search for near duplicates, about 5 MB read. A band has a
+65,536th of all pictures, but pictures without detail (a white page) crowd in a few of them."""
+
+Entry = Mapping[str, Any]
+
+
+class Lists:
+    """The lists of one table."""
+
+    def __init__(self, table: DynamoTable, cursors: Cursors) -> None:
+        self._table = table
+        self._cursors = cursors
+
+    def page(
+        self,
+        what: tuple[str, str],
+        index: str,
+        partitions: Sequence[str],
+        matches: Callable[[AssetRecord], bool],
+        *,
+        limit: int,
+        cursor: str | None,
+    ) -> Page:
+        """One page of a list that is spread over partitions, newest first.
+
+        Each partition is read backwards, a few entries at a time, and the streams are merged. No
+        two assets share a position, so one position says where to go on in every partition.
+
+        Args:
+            what: kind and value of the list, for its cursors.
+            index: name of the index.
+            partitions: of the index.
+            matches: whether a record is of the list.
+            limit: records at most.
+            cursor: of the page before.
+        """
+        kind, name = what
+        check_limit(limit)
+        before = self._cursors.open(f"{kind} {name}", cursor)
+        if not name:
+            return Page(records=())
+        check_id(name, kind)
+        # A page that is spread more or less evenly over the shards is read in one call of each.
+        share = -(-limit // len(partitions))
+        streams = [
+            self._table.entries(
+                index, partition, ascending=False, before=before, page=share + share // 2 + 2
+            )
+            for partition in partitions
+        ]
+        _, sort_key = index_keys(index)
+        merged = heapq.merge(*streams, key=lambda entry: text(entry, sort_key), reverse=True)
+        found: list[tuple[str, AssetRecord]] = []
+        # One more than asked for tells whether there is a next page.
+        while chunk := list(islice(merged, limit + 1 - len(found))):
+            found += [
+                (text(entry, sort_key), record)
+                for entry, record in self._behind(chunk)
+                if matches(record)
+            ]
+        more = len(found) > limit
+        return Page(
+            records=tuple(record for _, record in found[:limit]),
+            cursor=self._cursors.seal(f"{kind} {name}", found[limit - 1][0]) if more else None,
+        )
+
+    def same_content(self, sha256: str) -> list[AssetRecord]:
+        """Assets with identical bytes, oldest first."""
+        entries = self._table.entries(
+            schema.CONTENT_INDEX,
+            schema.content_partition(sha256),
+            ascending=True,
+            before=None,
+            page=MAX_SAME_CONTENT,
+        )
+        found: list[AssetRecord] = []
+        while chunk := list(islice(entries, MAX_SAME_CONTENT - len(found))):
+            found += [
+                record
+                for _, record in self._behind(chunk)
+                if record.metadata is not None and record.metadata.sha256.lower() == sha256.lower()
+            ]
+        return found
+
+    def look_alikes(self, phash: str, distance: int) -> list[Similar]:
+        """Assets whose hash differs in at most so many bits, nearest first."""
+        near: dict[str, tuple[int, Entry]] = {}
+        for index, partition in zip(INDEXES, schema.band_partitions(phash), strict=True):
+            _, sort_key = index_keys(index)
+            entries = self._table.entries(index, partition, ascending=True, before=None, page=0)
+            for entry in islice(entries, MAX_BAND):
+                apart = bits_apart(text(entry, sort_key), phash)
+                if apart <= distance:
+                    near[text(entry, PARTITION_KEY)] = (apart, entry)
+        ranked = iter(sorted(near, key=lambda partition: (near[partition][0], partition)))
+        found: list[Similar] = []
+        while chunk := list(islice(ranked, MAX_SIMILAR - len(found))):
+            for _, record in self._behind(near[partition][1] for partition in chunk):
+                held = known_hash(record)
+                if held is not None and (apart := bits_apart(held, phash)) <= distance:
+                    found.append(Similar(record=record, distance=apart))
+        return sorted(found, key=lambda one: (one.distance, one.record.asset))
+
+    def _behind(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, AssetRecord]]:
+        """Entries with their records, in the same order; those without a record left out."""
+        listed = list(entries)
+        partitions = dict.fromkeys(text(entry, PARTITION_KEY) for entry in listed)
+        loaded = self._table.load([key(partition, schema.META) for partition in partitions])
+        records = {text(item, PARTITION_KEY): read_meta(item).record for item in loaded}
+        for entry in listed:
+            record = records.get(text(entry, PARTITION_KEY))
+            if record is not None:
+                yield entry, record
+
+
+# --- cursors ----------------------------------------------------------------------------------
+
+
+def check_limit(limit: int) -> None:
+    """Raise InputError unless a page may have so many records."""
+    if not 1 <= limit <= MAX_LIMIT:
+        raise InputError(f"a page has 1 to {MAX_LIMIT} records, not {limit}")
+
+
+class Cursors:
+    """Seals places into opaque text for one list, and opens them again.
+
+    A cursor is ``base64url(seal + position)``; the seal is a keyed BLAKE2b (RFC 7693) over the
+    list's name and the position. A damaged or edited cursor, and one of another list, is refused.
+    Whoever reads this can forge a cursor where there is no key, and gains nothing: a cursor says
+    from where to go on in the list that was asked for, and can name no other list. With a key
+    forgeries are refused too.
+    """
+
+    def __init__(self, key: bytes = b"") -> None:
+        self._key = blake2b(key).digest() if key else b""
+
+    def seal(self, listing: str, position: str) -> str:
+        """The cursor for what comes after ``position`` in the list of that name."""
+        inside = position.encode()
+        return base64.urlsafe_b64encode(self._seal(listing, inside) + inside).decode().rstrip("=")
+
+    def open(self, listing: str, cursor: str | None) -> str | None:
+        """The position that a cursor names; None for no cursor.
+
+        Raises:
+            InputError: code ``input_cursor``: not a cursor of this list.
+        """
+        if cursor is None:
+            return None
+        try:
+            if len(cursor) > _MAX_CURSOR:
+                raise ValueError("too long")
+            padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+            raw = base64.b64decode(padded, altchars=b"-_", validate=True)
+            seal, inside = raw[:_SEAL_BYTES], raw[_SEAL_BYTES:]
+            # Base64 has several spellings of one value where bits are left over.
+            genuine = hmac.compare_digest(seal, self._seal(listing, inside))
+            if not genuine or self.seal(listing, inside.decode()) != cursor:
+                raise ValueError("the seal does not fit")
+        except (ValueError, binascii.Error) as error:
+            message = "this cursor does not belong to this list; start without one"
+            raise InputError(message, code="input_cursor") from error
+        return inside.decode()
+
+    def _seal(self, listing: str, inside: bytes) -> bytes:
+        text = listing.encode("utf-8", "surrogatepass")
+        framed = len(text).to_bytes(4, "big") + text + inside
+        return blake2b(framed, digest_size=_SEAL_BYTES, key=self._key, person=b"cursor").digest()

@@ -1,0 +1,305 @@
+"""Recipes that are wrong: every mistake, at once, by its path."""
+
+from __future__ import annotations
+
+import copy
+import re
+from datetime import date
+from typing import Any
+
+import pytest
+
+from worker import recipes
+from worker.domain.errors import RecipeError
+from worker.recipes.document import build
+from worker.recipes.schema import MAXIMUM_PROBLEMS, TABLES, Problems, RecipeKey
+
+VALID: dict[str, Any] = {
+    "name": "x",
+    "version": 1,
+    "renditions": [
+        {
+            "name": "page",
+            "width": 100,
+            "formats": [{"format": "webp", "target": {"ssim": 0.9}}, "jpeg"],
+            "watermark": {"text": "hello"},
+        }
+    ],
+    "limits": {},
+}
+PLACES = {
+    "Recipe": "",
+    "Limits": "limits",
+    "RenditionSpec": "renditions[0]",
+    "Encoding": "renditions[0].formats[0]",
+    "QualityTarget": "renditions[0].formats[0].target",
+    "Watermark": "renditions[0].watermark",
+}
+KEYS = [
+    pytest.param(PLACES[table.fills.__name__], name, key, id=f"{table.fills.__name__}-{name}")
+    for table in TABLES
+    for name, key in table.keys.items()
+]
+WRONG_TYPES: dict[str, list[object]] = {
+    "whole number": ["12", 1.0, True, [], {}, date(2020, 1, 2)],
+    "number": ["1", False, [1], {}],
+    "true or false": [1, 0, "true", []],
+    "text": [1, True, ["jpeg"], {}],
+    "array of text": ["jpeg", {}, 1],
+    "array of two numbers": [0.5, "0.5", {}],
+    "array": ["jpeg", {}, 1],
+    "array of tables": [{}, "x"],
+    "table": [[], "x", 1, True],
+}
+
+
+def complaints(document: dict[str, Any]) -> dict[str, str]:
+    """Every problem of a document that tomllib has read, by path."""
+    problems = Problems()
+    build(document, lambda _name, _path, _problems: b"", problems)
+    return {problem.path: problem.message for problem in problems.all()}
+
+
+def changed(path: str, key: str, value: object) -> dict[str, Any]:
+    """VALID with one key set, in the table at ``path``."""
+    document = copy.deepcopy(VALID)
+    if key == "progressive":  # WebP has everything but that
+        document["renditions"][0]["formats"] = [{"format": "jpeg"}]
+    table: Any = document
+    for part in path.replace("[", ".[").split(".") if path else ():
+        table = table[int(part[1:-1])] if part.startswith("[") else table[part]
+    table[key] = value
+    return document
+
+
+def parse_complaints(text: str) -> dict[str, str]:
+    """Every problem of a TOML text, by path."""
+    with pytest.raises(RecipeError) as caught:
+        recipes.parse(text)
+    return {problem.path: problem.message for problem in caught.value.problems}
+
+
+def rendition(**keys: object) -> dict[str, str]:
+    """Problems of VALID with keys of its rendition set, and those that are None removed."""
+    document = copy.deepcopy(VALID)
+    merged = document["renditions"][0] | keys
+    document["renditions"][0] = {k: v for k, v in merged.items() if v is not None}
+    return complaints(document)
+
+
+def formats(*entries: object, **defaults: object) -> dict[str, str]:
+    """Problems of VALID with these formats and [defaults]."""
+    document = changed("renditions[0]", "formats", list(entries))
+    return complaints(document | {"defaults": defaults})
+
+
+def test_the_valid_document_is_valid() -> None:
+    """What the other tests change has no mistake of its own."""
+    assert complaints(VALID) == {}
+
+
+@pytest.mark.parametrize(("path", "name", "key"), KEYS)
+def test_wrong_types_are_reported_at_their_path(path: str, name: str, key: RecipeKey) -> None:
+    """No key takes a value of another type, however close it looks."""
+    here = f"{path}.{name}" if path else name
+    for value in WRONG_TYPES[key.type]:
+        found = complaints(changed(path, name, value))
+        assert here in found, f"{here} took {value!r}"
+        assert found[here].startswith(("must be", "is missing"))
+
+
+@pytest.mark.parametrize(("path", "name", "key"), KEYS)
+def test_values_out_of_range_are_reported(path: str, name: str, key: RecipeKey) -> None:
+    """Just beyond either end, huge, not a number: each is reported with what would be right."""
+    outside: list[object] = []
+    ends = key.range.split(" to ")
+    if key.type == "whole number":
+        outside = [int(ends[0]) - 1, int(ends[1]) + 1, 10**5000, -(10**5000)]
+    elif key.type == "number":
+        outside = [float(ends[0]) - 0.001, float(ends[1]) + 0.001]
+        outside += [10**400, float("inf"), float("nan")]
+    elif key.words:
+        outside = ["", "JPEG ", "nothing-like-it", "\x1b[31m"]
+    elif key.type == "text":
+        longest = re.search(r"(\d+) (?:lower|char)", key.range)
+        outside = ["x" * (int(longest[1]) + 1 if longest else 8)]
+    here = f"{path}.{name}" if path else name
+    for value in outside:
+        message = complaints(changed(path, name, value))[here]
+        assert message.startswith("must be ")
+        assert message.isprintable()
+        assert len(message) < 300
+
+
+@pytest.mark.parametrize("path", PLACES.values())
+def test_unknown_keys_are_errors_in_every_table(path: str) -> None:
+    """No table takes a key it does not know."""
+    here = f"{path}.zzzzzz" if path else "zzzzzz"
+    assert complaints(changed(path, "zzzzzz", 1))[here] == "unknown key"
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "says"),
+    [
+        ("renditions[0]", "widht", 'did you mean "width"?'),
+        ("renditions[0].watermark", "color", 'did you mean "colour"?'),
+        ("renditions[0]", "quality", "belongs to an entry of formats, or [defaults.<format>]"),
+        ("limits", "gamut", "belongs to the top of the file, before the first [table]"),
+        ("", "width", "belongs to [[renditions]]"),
+    ],
+)
+def test_unknown_keys_come_with_advice(path: str, key: str, says: str) -> None:
+    """A key that is nearly right, or right elsewhere, is answered with where to go."""
+    assert says in complaints(changed(path, key, 1))[f"{path}.{key}" if path else key]
+
+
+def test_near_words_are_suggested() -> None:
+    """Misspelled choices are answered with the nearest word."""
+    assert 'did you mean "jpeg"?' in formats("jpg")["renditions[0].formats[0]"]
+    found = rendition(fit="cover", height=1, gravity="center")
+    assert 'did you mean "centre"?' in found["renditions[0].gravity"]
+    assert 'did you mean "webp"?' in formats("jpeg", wepb={})["defaults.wepb"]
+
+
+def test_all_mistakes_are_reported_at_once() -> None:
+    """One run tells everything, in the order of the file as far as it has one."""
+    found = parse_complaints(
+        'version = "1"\ncolour = 1\n[limits]\nbytes = 0\n[[renditions]]\nname = "A"\n'
+        'width = 0\nformats = ["jpeg", "jpeg"]\n'
+    )
+    assert list(found) == [
+        "version",
+        "colour",
+        "name",
+        "limits.bytes",
+        "renditions[0].name",
+        "renditions[0].width",
+        "renditions[0].formats[1]",
+    ]
+
+
+def test_error_names_the_recipe_and_counts() -> None:
+    """The message of the error is what a command line prints as it is."""
+    with pytest.raises(RecipeError) as caught:
+        recipes.parse("", subject="recipe mine.toml")
+    assert caught.value.code == "recipe_invalid"
+    assert str(caught.value) == (
+        "recipe mine.toml: 3 problems\n  name: is missing\n  version: is missing\n"
+        "  renditions: is missing"
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "path"),
+    [
+        ({"width": None}, "renditions[0]"),
+        ({"fit": "cover"}, "renditions[0].height"),
+        ({"fit": "contain", "width": None, "height": 5}, "renditions[0].width"),
+        ({"fit": "exact"}, "renditions[0].height"),
+        ({"gravity": "north"}, "renditions[0].gravity"),
+        ({"fit": "cover", "height": 5, "gravity": "focal"}, "renditions[0].focal_point"),
+        ({"fit": "cover", "height": 5, "focal_point": [0, 0]}, "renditions[0].focal_point"),
+        ({"focal_point": [0]}, "renditions[0].focal_point"),
+        ({"focal_point": [0, 1.1]}, "renditions[0].focal_point[1]"),
+        ({"formats": []}, "renditions[0].formats"),
+        ({"formats": [1]}, "renditions[0].formats[0]"),
+        ({"formats": ["tiff"]}, "renditions[0].formats[0]"),
+        ({"formats": [{}]}, "renditions[0].formats[0].format"),
+        ({"width": 16_384}, "renditions[0].formats[0]"),
+        ({"background": "#fff"}, "renditions[0].background"),
+        ({"background": "white"}, "renditions[0].background"),
+        ({"name": "../up"}, "renditions[0].name"),
+        ({"name": "a\n"}, "renditions[0].name"),
+        ({"name": ""}, "renditions[0].name"),
+        ({"watermark": {}}, "renditions[0].watermark"),
+        ({"watermark": {"text": "a", "image": "b"}}, "renditions[0].watermark"),
+        ({"watermark": {"text": "a\nb"}}, "renditions[0].watermark.text"),
+        ({"watermark": {"text": "a", "position": "focal"}}, "renditions[0].watermark.position"),
+        (
+            {"watermark": {"image": "b", "colour": "#000000"}},
+            "renditions[0].watermark.colour",
+        ),
+    ],
+)
+def test_rules_of_a_rendition(keys: dict[str, object], path: str) -> None:
+    """Keys that contradict each other, or lack each other, are one problem at one path."""
+    assert list(rendition(**keys)) == [path]
+
+
+@pytest.mark.parametrize(
+    ("entry", "path"),
+    [
+        ({"format": "jpeg", "effort": 1}, "effort"),
+        ({"format": "jpeg", "lossless": False}, "lossless"),
+        ({"format": "png", "quality": 80}, "quality"),
+        ({"format": "png", "lossless": True}, "lossless"),
+        ({"format": "png", "effort": 0}, "effort"),
+        ({"format": "gif", "target": {"ssim": 0.9}}, "target"),
+        ({"format": "webp", "progressive": True}, "progressive"),
+        ({"format": "webp", "effort": 7}, "effort"),
+        ({"format": "avif", "effort": 10}, "effort"),
+        ({"format": "webp", "lossless": True, "quality": 80}, "quality"),
+        ({"format": "webp", "lossless": True, "target": {"ssim": 0.9}}, "target"),
+        ({"format": "webp", "target": {"ssim": 0.9}, "quality": 80}, "quality"),
+        ({"format": "webp", "target": {"ssim": 0.9, "minimum": 96}}, "target.minimum"),
+        ({"format": "webp", "target": {}}, "target.ssim"),
+    ],
+)
+def test_rules_of_a_format(entry: dict[str, object], path: str) -> None:
+    """A format refuses what it does not have, and two ways to say how good it should look."""
+    assert list(formats(entry)) == [f"renditions[0].formats[0].{path}"]
+    name = str(entry["format"])
+    table = {key: value for key, value in entry.items() if key != "format"}
+    assert list(formats(name, **{name: table})) == [f"defaults.{name}.{path}"]
+
+
+def test_entry_without_a_format_is_read_as_far_as_possible() -> None:
+    """What is wrong whatever the format is reported beside the missing format."""
+    assert list(formats({"quality": 0, "effort": 9, "ef": 1})) == [
+        f"renditions[0].formats[0].{key}" for key in ("quality", "ef", "format")
+    ]
+
+
+def test_defaults_take_tables_only() -> None:
+    """[defaults] has tables named by format, which do not repeat the format."""
+    assert list(formats("jpeg", jpeg=1)) == ["defaults.jpeg"]
+    assert list(formats("jpeg", jpeg={"format": "jpeg"})) == ["defaults.jpeg.format"]
+
+
+def test_renditions_are_named_once_and_bounded() -> None:
+    """Names are unique, there is at least one rendition, and there are not too many."""
+    one = VALID["renditions"][0]
+    assert list(complaints(VALID | {"renditions": [one, one]})) == ["renditions[1].name"]
+    assert list(complaints(VALID | {"renditions": []})) == ["renditions"]
+    assert list(complaints(VALID | {"renditions": ["a"]})) == ["renditions[0]"]
+    many = [one | {"name": f"r{index}"} for index in range(33)]
+    assert list(complaints(VALID | {"renditions": many[:32]})) == []
+    assert list(complaints(VALID | {"renditions": many})) == ["renditions"]
+
+
+def test_sets_have_no_doubles() -> None:
+    """A word listed twice was meant to be another."""
+    assert list(complaints(VALID | {"keep": ["gps", "gps"]})) == ["keep[1]"]
+    assert list(complaints(VALID | {"accept": []})) == ["accept"]
+    assert list(complaints(VALID | {"keep": ["gps"] * 65})) == ["keep"]
+
+
+def test_a_wrong_value_is_not_blamed_twice() -> None:
+    """A height that is no number is not reported as missing too."""
+    assert list(rendition(fit="cover", height="5")) == ["renditions[0].height"]
+
+
+def test_list_of_problems_is_bounded() -> None:
+    """A file of nothing but mistakes gets a readable answer in bounded time."""
+    keys: dict[str, Any] = {f"k{index}": 1 for index in range(20_000)}
+    problems = Problems()
+    build(VALID | keys, lambda _name, _path, _problems: b"", problems)
+    assert len(problems.all()) == MAXIMUM_PROBLEMS + 1
+    assert str(problems.all()[-1]) == "and 19900 more"
+
+
+def test_messages_do_not_carry_control_characters() -> None:
+    """Keys and values from a file cannot move the cursor of the terminal that shows them."""
+    found = complaints(VALID | {"\x1b[2J" + "k" * 500: 1, "gamut": "\x07\ud800"})
+    assert all(f"{path}{message}".isprintable() for path, message in found.items())
+    assert max(len(path) for path in found) < 70

@@ -1,0 +1,280 @@
+"""A parsed TOML document as a :class:`~worker.domain.image.Recipe`: structure, defaults, rules.
+
+The rules here need more than one value to judge; ``schema`` has those about one value. All mistakes
+go to one :class:`~worker.recipes.schema.Problems`; nothing is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from worker.domain.image import (
+    Encoding,
+    Fit,
+    Format,
+    Gravity,
+    Limits,
+    QualityTarget,
+    Recipe,
+    RenditionSpec,
+    Watermark,
+)
+from worker.recipes.schema import (
+    BAD,
+    ENCODING,
+    LIMITS,
+    MAXIMUM_RENDITIONS,
+    OUTPUTS,
+    RECIPE,
+    RENDITION,
+    TARGET,
+    TRAITS,
+    WATERMARK,
+    Problems,
+    RecipeKey,
+    RecipeTable,
+    join,
+    listed,
+    suggestion,
+)
+
+Values = Mapping[str, Any]
+"""What a table says, by field name; BAD for what was reported."""
+ReadAsset = Callable[[str, str, Problems], bytes | None]
+"""(path as the recipe has it, path of the key, problems) -> contents, or None and a problem."""
+
+_LOOK = frozenset({"quality", "target", "lossless"})
+"""The three ways to say how good a file should look; an entry says at most one."""
+
+
+def build(document: Mapping[str, object], read_asset: ReadAsset, problems: Problems) -> Recipe:
+    """The recipe that ``document`` describes, without its digest.
+
+    Only worth anything if ``problems`` is still empty afterwards.
+    """
+    good = _good(RECIPE.read(document, "", problems))
+    defaults = _defaults(good.pop("-", {}), problems)
+    if "limits" in good:
+        good["limits"] = Limits(**_good(LIMITS.read(good["limits"], "limits", problems)))
+    assets: dict[str, bytes] = {}
+    if "renditions" in good:
+        good["renditions"] = _renditions(good["renditions"], defaults, problems)
+        for index, spec in enumerate(good["renditions"]):
+            image = spec.watermark.image if spec.watermark else None
+            if image is not None and image not in assets:
+                path = f"renditions[{index}].watermark.image"
+                contents = read_asset(image, path, problems)
+                if contents is not None:
+                    assets[image] = contents
+    unread: dict[str, Any] = {"name": "", "version": 0, "renditions": ()}
+    return Recipe(**(unread | good), assets=assets)
+
+
+def _good(values: Values) -> dict[str, Any]:
+    return {field: value for field, value in values.items() if value is not BAD}
+
+
+def _wrong(values: Values, *fields: str) -> bool:
+    """Whether one of ``fields`` was reported already: rules about it would only add noise."""
+    return any(values.get(field) is BAD for field in fields)
+
+
+# --- renditions -------------------------------------------------------------------------------
+
+
+def _renditions(
+    raw: Sequence[object], defaults: Mapping[Format, Values], problems: Problems
+) -> tuple[RenditionSpec, ...]:
+    if not 1 <= len(raw) <= MAXIMUM_RENDITIONS:
+        problems.add("renditions", f"must be 1 to {MAXIMUM_RENDITIONS}, are {len(raw)}")
+    specs: list[RenditionSpec] = []
+    taken: dict[str, int] = {}
+    for index, item in enumerate(raw[:MAXIMUM_RENDITIONS]):
+        path = f"renditions[{index}]"
+        if not isinstance(item, dict):
+            problems.add(path, "must be a table: [[renditions]]")
+            continue
+        spec = _rendition(item, path, defaults, problems)
+        if spec.name and taken.setdefault(spec.name, index) != index:
+            first = taken[spec.name]
+            problems.add(f"{path}.name", f'"{spec.name}" is taken by renditions[{first}]')
+        specs.append(spec)
+    return tuple(specs)
+
+
+def _rendition(
+    raw: Mapping[str, object],
+    path: str,
+    defaults: Mapping[Format, Values],
+    problems: Problems,
+) -> RenditionSpec:
+    values = RENDITION.read(raw, path, problems)
+    good = _good(values)
+    if "encodings" in good:
+        good["encodings"] = _encodings(good["encodings"], f"{path}.formats", defaults, problems)
+    if "watermark" in good:
+        good["watermark"] = _watermark(good["watermark"], f"{path}.watermark", problems)
+    spec = RenditionSpec(**({"name": "", "encodings": ()} | good))
+    _check_box(spec, values, path, problems)
+    _check_gravity(spec, values, path, problems)
+    for index, encoding in enumerate(spec.encodings):
+        side = TRAITS[encoding.format].side
+        if max(spec.width or 0, spec.height or 0) > side:
+            problems.add(
+                f"{path}.formats[{index}]", f"{encoding.format} has at most {side} pixels a side"
+            )
+    return spec
+
+
+def _check_box(spec: RenditionSpec, values: Values, path: str, problems: Problems) -> None:
+    if _wrong(values, "width", "height", "fit"):
+        return
+    if spec.fit is Fit.INSIDE:
+        if spec.width is None and spec.height is None:
+            problems.add(path, 'needs width, height or both (fit = "inside")')
+        return
+    for side in ("width", "height"):
+        if getattr(spec, side) is None:
+            problems.add(f"{path}.{side}", f'is missing: fit = "{spec.fit}" needs both sides')
+
+
+def _check_gravity(spec: RenditionSpec, values: Values, path: str, problems: Problems) -> None:
+    # Keys without effect are refused: whoever writes one expects something from it.
+    if _wrong(values, "fit", "gravity", "focal_point"):
+        return
+    if spec.gravity is not Gravity.CENTRE and spec.fit is not Fit.COVER:
+        problems.add(
+            f"{path}.gravity", f'has no effect: only fit = "cover" cuts, this is "{spec.fit}"'
+        )
+    elif spec.gravity is Gravity.FOCAL and spec.focal_point is None:
+        problems.add(f"{path}.focal_point", 'is missing: gravity = "focal" needs it, as [x, y]')
+    elif spec.gravity is not Gravity.FOCAL and spec.focal_point is not None:
+        problems.add(f"{path}.focal_point", 'has no effect without gravity = "focal"')
+
+
+def _watermark(raw: Mapping[str, object], path: str, problems: Problems) -> Watermark:
+    values = WATERMARK.read(raw, path, problems)
+    mark = Watermark(**_good(values))
+    if not _wrong(values, "image", "text"):
+        if (mark.image is None) == (mark.text is None):
+            both = "not both" if mark.image is not None else "has neither"
+            problems.add(path, f"needs exactly one of image and text, {both}")
+        elif mark.image is not None and mark.colour != Watermark().colour:
+            problems.add(f"{path}.colour", "has no effect: it is the colour of text")
+    return mark
+
+
+# --- formats ----------------------------------------------------------------------------------
+
+
+def _defaults(raw: Mapping[str, object], problems: Problems) -> dict[Format, Values]:
+    """``[defaults]``: what entries of ``formats`` start from, by format."""
+    found: dict[Format, Values] = {}
+    for name, table in raw.items():
+        path = join("defaults", name)
+        format_ = next((member for member in OUTPUTS if member == name), None)
+        if format_ is None:
+            near = "" if problems.full else suggestion(name, OUTPUTS)
+            problems.add(path, f"must be named {listed(OUTPUTS)}{near}")
+        elif not isinstance(table, dict):
+            problems.add(path, f"must be a table: [defaults.{format_}]")
+        else:
+            found[format_] = _encoding_values(format_, table, path, problems)
+    return found
+
+
+def _encodings(
+    raw: Sequence[object],
+    path: str,
+    defaults: Mapping[Format, Values],
+    problems: Problems,
+) -> tuple[Encoding, ...]:
+    if not raw:
+        problems.add(path, f"must have at least one format: {listed(OUTPUTS)}")
+    encodings: list[Encoding] = []
+    taken: dict[Format, int] = {}
+    for index, item in enumerate(raw):
+        if problems.full:
+            break
+        here = f"{path}[{index}]"
+        if isinstance(item, str):
+            # "jpeg" is short for { format = "jpeg" }
+            format_ = ENCODING.keys["format"].read(item, here, problems)
+            own: Mapping[str, object] = {}
+        elif isinstance(item, dict):
+            format_ = _format_of(item, here, problems)
+            own = {key: value for key, value in item.items() if key != "format"}
+        else:
+            problems.add(here, 'must be the name of a format or a table { format = "jpeg" }')
+            continue
+        if not isinstance(format_, Format):
+            continue
+        if taken.setdefault(format_, index) != index:
+            problems.add(here, f"{format_} is listed already, as {path}[{taken[format_]}]")
+            continue
+        values = _encoding_values(format_, own, here, problems)
+        encodings.append(_merged(format_, values, defaults.get(format_, {})))
+    return tuple(encodings)
+
+
+def _format_of(item: Mapping[str, object], path: str, problems: Problems) -> object:
+    if isinstance(item.get("format"), str):
+        return ENCODING.keys["format"].read(item["format"], f"{path}.format", problems)
+    # Without a format the rest can only be checked against the keys of all formats together.
+    ENCODING.read(item, path, problems)
+    return None
+
+
+def _encoding_values(
+    format_: Format, raw: Mapping[str, object], path: str, problems: Problems
+) -> Values:
+    keys = TRAITS[format_].keys
+    known: dict[str, object] = {}
+    for name, value in raw.items():
+        if name in ENCODING.keys and name not in keys:
+            problems.add(f"{path}.{name}", _not_for(format_, name, keys))
+        else:
+            known[name] = value
+    good = _good(RecipeTable(ENCODING.title, Encoding, keys).read(known, path, problems))
+    if "target" in good:
+        good["target"] = _target(good["target"], f"{path}.target", problems)
+    if good.get("lossless"):
+        for name in sorted(good.keys() & {"quality", "target"}):
+            problems.add(f"{path}.{name}", "has no effect with lossless = true")
+    elif {"quality", "target"} <= good.keys():
+        problems.add(f"{path}.quality", "has no effect: the target finds the quality")
+    return good
+
+
+def _not_for(format_: Format, name: str, keys: Mapping[str, RecipeKey]) -> str:
+    if name == "format":
+        return "is given by the name of the table"
+    if name in _LOOK and format_ in (Format.PNG, Format.GIF):
+        return f"{format_} has no {name}: it always keeps every pixel it is given"
+    has = f"it has {listed(sorted(keys)).replace(' or ', ' and ')}" if keys else "it has no keys"
+    return f"{format_} has no {name}; {has}"
+
+
+def _target(raw: Mapping[str, object], path: str, problems: Problems) -> QualityTarget:
+    values = TARGET.read(raw, path, problems)
+    target = QualityTarget(**({"ssim": 0.5} | _good(values)))
+    if not _wrong(values, "minimum", "maximum") and target.minimum > target.maximum:
+        problems.add(
+            f"{path}.minimum", f"is {target.minimum}, above the maximum of {target.maximum}"
+        )
+    return target
+
+
+def _merged(format_: Format, own: Values, inherited: Values) -> Encoding:
+    """``own`` over ``inherited`` over what the format starts from."""
+    if own.get("lossless") or "quality" in own or "target" in own:
+        # An entry that says how good it should look replaces what the defaults say about it.
+        inherited = {key: value for key, value in inherited.items() if key not in _LOOK}
+    start = TRAITS[format_].default
+    encoding = replace(start, **{**inherited, **own})
+    if encoding.lossless or encoding.target is not None:
+        # The quality is not used: it must not tell two recipes of one meaning apart.
+        encoding = replace(encoding, quality=start.quality)
+    return encoding
