@@ -27,7 +27,7 @@ from worker.local.workflows import (
 
 COMMAND = [
     *("run", "poster", "--input", "s3://b/k", "--output", "s3://o/p"),
-    *("--asset", "a", "--param", "max_seconds=60"),
+    *("--asset", "a", "--trace", "00-1-2-01", "--param", "max_seconds=60"),
 ]
 JOB: dict[str, Any] = {
     "JobName": "a-poster",
