@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from worker.adapters.aws.dynamodb.catalog import Cursors, check_limit
-from worker.adapters.aws.dynamodb.schema import now, place, stamp
+from worker.adapters.aws.dynamodb.schema import now, position, stamp
 from worker.adapters.aws.s3 import encode_metadata, readable_key, writable_key
 from worker.adapters.catalog_rules import (
     MAX_SAME_CONTENT,
@@ -384,7 +384,7 @@ class MemoryCatalog:
         return self._page(("tag", tag), lambda one: tag in one.tags, _created, limit, cursor)
 
     def _outcome(self, record: AssetRecord) -> str:
-        return place(self._committed[record.asset], record.asset)
+        return position(self._committed[record.asset], record.asset)
 
     def _page(
         self,
@@ -452,7 +452,7 @@ class MemoryCatalog:
 
 
 def _created(record: AssetRecord) -> str:
-    return place(record.created_at, record.asset)
+    return position(record.created_at, record.asset)
 
 
 class MemoryEvents:

@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from worker.codec import plain
 from worker.domain.colour import Colour, ColourSource, Primaries
@@ -30,7 +30,9 @@ from worker.domain.image import (
     KeepTag,
     Probe,
     Recipe,
+    Rendition,
     RenditionSpec,
+    StoredRendition,
     Watermark,
 )
 from worker.imaging.geometry import Geometry, Size, inside, place

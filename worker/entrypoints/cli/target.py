@@ -1,0 +1,102 @@
+"""Which Safelight a command talks to: the local stack in a folder, or the one on AWS.
+
+``--data DIR`` means the local stack in DIR. Without it the environment decides: with
+SAFELIGHT_TABLE set it is the deployment that the SAFELIGHT_ variables describe, otherwise the local
+stack in ``.safelight``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.domain.errors import InputError
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Application
+    from worker.local.address import Address
+    from worker.ports import Jobs
+    from worker.services.dead_letters import QueuePair
+
+DATA = Path(".safelight")
+
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder of the local stack.  [default: .safelight, or AWS if SAFELIGHT_TABLE is set]",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a command works on."""
+
+    app: Application
+    local: Address | None
+    """None on AWS."""
+
+    @property
+    def jobs(self) -> Jobs:
+        """The jobs of heavy work."""
+        if self.local is None:
+            from worker.adapters.aws.batch import BatchJobs
+            from worker.adapters.aws.clients import AwsClients
+
+            return BatchJobs(AwsClients(), self.app.settings.batch_prefix)
+        from worker.local.address import JOBS
+        from worker.local.batch.jobs import LocalJobs
+
+        return LocalJobs(self.local.data / JOBS)
+
+    @property
+    def queue_pairs(self) -> tuple[QueuePair, ...]:
+        """The queues whose messages can fail, each with its dead letters."""
+        from worker.services.dead_letters import QueuePair
+
+        settings = self.app.settings
+        found = [QueuePair(queue=settings.queue_url, dead_letters=settings.dlq_url)]
+        queue, dead = settings.uploads_queue_url, settings.uploads_dlq_url
+        heavy = settings.heavy_dlq_url
+        if self.local is not None:
+            outputs = self.local.outputs
+            queue, dead = str(outputs["uploadsQueue"]), str(outputs["uploadsDeadLetters"])
+            heavy = str(outputs["heavyDeadLetters"])
+        if queue is not None and dead is not None and queue != settings.queue_url:
+            found.append(QueuePair(queue=queue, dead_letters=dead, direct=False))
+        if heavy is not None:
+            found.append(QueuePair(queue="", dead_letters=heavy))
+        return tuple(found)
+
+
+def find_target(data: Path | None) -> Target:
+    """Find Safelight and assemble its services. Makes no request yet.
+
+    Raises:
+        InputError: there is no local stack in the folder.
+        Unreachable: the local stack is not running.
+        SettingsError: the variables of the deployment have mistakes.
+    """
+    from worker.bootstrap import assemble
+    from worker.settings import Settings
+
+    if data is None and "SAFELIGHT_TABLE" in os.environ:
+        return Target(app=assemble(Settings.from_environment(os.environ)), local=None)
+    from worker.adapters.aws.clients import AwsClients
+    from worker.local import address
+
+    local = address.find(data or DATA)
+    app = assemble(Settings.from_environment(local.environment), AwsClients(local.environment))
+    return Target(app=app, local=local)
+
+
+def local_only(target: Target, what: str) -> Address:
+    """The local stack. Raises ``InputError`` on AWS."""
+    if target.local is None:
+        raise InputError(f"{what} works on the local stack only; name its folder with --data")
+    return target.local
