@@ -1,7 +1,7 @@
 """Fragmented MP4 that our own encoders wrote: taken apart and put together without re-encoding.
 
-What lives here: the few boxes that tell where a fragment is, how long it lasts and when it begins
-(ISO/IEC 14496-12, 8.8). What may not: files of users (``probe`` looks at those), playlists.
+Read are the few boxes that tell where a fragment is, how long it lasts and when it begins (ISO/IEC
+14496-12, 8.8). Files of users are never read here; ``container`` looks at those.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The first look at a file that says it is a video: its signature, and whether all of it is here.
 
-What lives here: a few bytes read with the standard library, before any program is started. What
-may not: reading of codecs, tracks or time, which is ffprobe's.
+A few bytes are read with the standard library, before any program is started. Codecs, tracks and
+time are read by ffprobe.
 
 Sources: ISO/IEC 14496-12 (boxes), RFC 8794 and 9559 (EBML, Matroska), AVI (RIFF) by its size field.
 """
@@ -11,6 +11,9 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,31 +46,42 @@ _FLV_TAGS = frozenset({8, 9, 18})
 _EBML = b"\x1aE\xdf\xa3"
 _SEGMENT = 0x18538067
 _SIGNATURES = (
-    (0, _EBML),
-    (0, b"RIFF"),
-    (0, b"RF64"),
-    (0, b"OggS"),
-    (0, b"FLV\x01"),
-    (0, b"fLaC"),
-    (0, b"ID3"),
-    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),  # ASF
-    (0, b"\x00\x00\x01\xba"),  # MPEG program stream
-    (0, b"\x00\x00\x01\xb3"),  # MPEG video
-    (0, b"\x06\x0e\x2b\x34"),  # MXF
-    (0, b"DKIF"),
-    (0, b"YUV4MPEG2"),
-    (0, b".RMF"),
-    (0, b"FORM"),
-    (0, b"caff"),
+    b"RIFF",
+    b"RF64",
+    b"OggS",
+    b"fLaC",
+    b"ID3",
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",  # ASF
+    b"\x00\x00\x01\xba",  # MPEG program stream
+    b"\x00\x00\x01\xb3",  # MPEG video
+    b"\x06\x0e\x2b\x34",  # MXF
+    b"DKIF",
+    b"YUV4MPEG2",
+    b".RMF",
+    b"FORM",
+    b"caff",
 )
 
 
-def look(path: Path) -> bool:
-    """Look at the file.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """What the bytes of a file say of it."""
 
-    Returns:
-        Whether it has the signature of a container that is known here. False says little: some
-        streams have none.
+    known: bool = False
+    """It has the signature of a container that is known here. False says little: some streams
+    have none."""
+    readable: int | None = None
+    """Of a fragmented MP4 that is cut off, the bytes that can be read; None of any other file."""
+    torn: bool = False
+    """The last packet of a transport stream or of an FLV is not whole. ffprobe leaves it out
+    without a word."""
+    avi_frames: Mapping[int, int] | None = field(default=None, repr=False)
+    """How many frames the index of an AVI names, by the number of the stream; None if it is none,
+    or has no index."""
+
+
+def examine(path: Path) -> Container:
+    """Look at a file once, from its signature to its end.
 
     Raises:
         DamagedInput: it is empty, a box or segment goes on beyond its end, or an MP4 has ended
@@ -85,21 +99,40 @@ def look(path: Path) -> bool:
                 raise UnsupportedInput(
                     Reason.FORMAT_NOT_ALLOWED, "it is a picture (HEIC or AVIF), not a video"
                 )
-            _walk_boxes(file, size)
-            return True
+            return Container(known=True, readable=_walk_boxes(file, size))
         if head.startswith(_EBML):
             _measure_segment(file, size)
-            return True
+            return Container(known=True)
         if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
             # OpenDML files go on in further RIFF chunks; the first must be whole in any case.
             _need(8 + int.from_bytes(head[4:8], "little"), size)
-    return any(head[at:].startswith(magic) for at, magic in _SIGNATURES) or (
-        head[:1] == b"\x47" and _is_transport(path)
-    )
+            return Container(known=True, avi_frames=_avi_frames(file))
+        if _is_transport(head):
+            return Container(known=True, torn=size % _TS_PACKET != 0)
+        if head.startswith(b"FLV"):
+            return Container(known=head[3:4] == b"\x01", torn=_is_torn_flv(file, size))
+    return Container(known=head.startswith(_SIGNATURES))
+
+
+def readable_bytes(path: Path) -> int | None:
+    """How many bytes can be read of a recording that is a video as far as it goes: of a fragmented
+    MP4 whose last box is not whole. None if it is no such thing.
+
+    One that ends behind a whole fragment cannot be told from a finished one. ffprobe notices
+    Matroska that is cut, ``Container.torn`` the rest.
+
+    Raises:
+        DamagedInput: as :func:`examine` says of an MP4.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(8)[4:8] not in _TOP_BOXES:
+            return None
+        return _walk_boxes(file, size)
 
 
 def _refuse_others(head: bytes) -> None:
-    """What its first bytes say is no film, whatever its name. One JPEG may begin a bare stream."""
+    """What its first bytes say is no video, whatever its name. One JPEG may begin a bare stream."""
     picture = sniff(head)
     if picture is not None and picture is not Format.JPEG:
         raise UnsupportedInput(Reason.FORMAT_NOT_ALLOWED, f"it is a picture ({picture}), no video")
@@ -107,20 +140,6 @@ def _refuse_others(head: bytes) -> None:
         raise UnsupportedInput(
             Reason.FORMAT_NOT_ALLOWED, "it is a playlist or a script of other files, no video"
         )
-
-
-def cut_off(path: Path) -> int | None:
-    """How many bytes can be read of a recording that is a film as far as it goes: of a fragmented
-    MP4 whose last box is not whole. None if it is no such thing.
-
-    One that ends behind a whole fragment cannot be told from a finished one. ffprobe notices
-    Matroska that is cut, :func:`torn` the rest.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if file.read(8)[4:8] not in _TOP_BOXES:
-            return None
-        return _walk_boxes(file, size)
 
 
 def _walk_boxes(file: BinaryIO, size: int) -> int | None:
@@ -131,7 +150,7 @@ def _walk_boxes(file: BinaryIO, size: int) -> int | None:
 
     Returns:
         Of a fragmented one that is cut off, how much can be read: up to the box that is not whole,
-        and of pictures and sound all that is there.
+        and of pictures and audio all that is there.
     """
     at = 0
     indexed = extended = fragmented = False
@@ -200,56 +219,47 @@ def _need(end: int, size: int) -> None:
         )
 
 
-def torn(path: Path) -> bool:
-    """Whether the last packet of a transport stream or of an FLV is not whole.
-
-    ffprobe leaves it out without a word.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(9)
-        if head[:1] == b"\x47" and _is_transport(path):
-            return size % _TS_PACKET != 0
-        if head[:3] != b"FLV" or size < _FLV_LEAST:
-            return False
-        # Behind each tag stands its size: 11 bytes of header, then as many as that says
-        # (Adobe Flash Video File Format 10.1, annex E.3).
-        file.seek(-4, os.SEEK_END)
-        length = int.from_bytes(file.read(4))
-        if not _FLV_HEADER <= length <= size - 4:
-            return True
-        file.seek(-4 - length, os.SEEK_END)
-        tag = file.read(4)
-        return tag[0] & 0x1F not in _FLV_TAGS or int.from_bytes(tag[1:]) + _FLV_HEADER != length
+def _is_torn_flv(file: BinaryIO, size: int) -> bool:
+    if size < _FLV_LEAST:
+        return False
+    # Behind each tag stands its size: 11 bytes of header, then as many as that says
+    # (Adobe Flash Video File Format 10.1, annex E.3).
+    file.seek(-4, os.SEEK_END)
+    length = int.from_bytes(file.read(4))
+    if not _FLV_HEADER <= length <= size - 4:
+        return True
+    file.seek(-4 - length, os.SEEK_END)
+    tag = file.read(4)
+    return tag[0] & 0x1F not in _FLV_TAGS or int.from_bytes(tag[1:]) + _FLV_HEADER != length
 
 
-def avi_frames(path: Path, stream: int) -> int | None:
-    """How many frames of a track the index of an AVI names; None if it is none, or has no index.
+def _avi_frames(file: BinaryIO) -> Mapping[int, int] | None:
+    """Frames that the index names, by the number of the stream.
 
     Frames without bytes stand for the one before them and do not count (Microsoft, "AVI RIFF File
     Reference"). In a file of several RIFF chunks only those of the first count.
     """
-    wanted = (b"%02ddc" % stream, b"%02ddb" % stream)
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"AVI ":
+    file.seek(12)
+    for _ in range(_MOST_CHUNKS):
+        name, length = file.read(4), int.from_bytes(file.read(4), "little")
+        if name == b"idx1":
+            index = file.read(min(length, _INDEX_BYTES))
+            whole = index[: len(index) // _INDEX_ENTRY * _INDEX_ENTRY]
+            entries = struct.iter_unpack("<4s8xI", whole)
+            named = Counter(kind for kind, size in entries if size > 0)
+            streams: Counter[int] = Counter()
+            for kind, count in named.items():
+                if kind[:2].isdigit() and kind[2:] in (b"dc", b"db"):
+                    streams[int(kind[:2])] += count
+            return streams
+        if not name:
             return None
-        for _ in range(_MOST_CHUNKS):
-            name, length = file.read(4), int.from_bytes(file.read(4), "little")
-            if name == b"idx1":
-                index = file.read(min(length, _INDEX_BYTES))
-                whole = index[: len(index) // _INDEX_ENTRY * _INDEX_ENTRY]
-                entries = struct.iter_unpack("<4s8xI", whole)
-                return sum(1 for kind, size in entries if size > 0 and kind in wanted)
-            if not name:
-                return None
-            file.seek(length + length % 2, os.SEEK_CUR)
+        file.seek(length + length % 2, os.SEEK_CUR)
     return None
 
 
-def _is_transport(path: Path) -> bool:
+def _is_transport(head: bytes) -> bool:
     """Whether packets of 188 bytes follow each other (ISO/IEC 13818-1)."""
-    with path.open("rb") as file:
-        start = file.read(_TS_PACKET * 3 + 1)
+    start = head[: _TS_PACKET * 3 + 1]
     whole = range(0, len(start), _TS_PACKET)
     return len(start) > _TS_PACKET and all(start[at] == 0x47 for at in whole)
