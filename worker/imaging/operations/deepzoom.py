@@ -138,7 +138,7 @@ def cut(
         options: how to cut.
         max_pixels: of one frame.
         threads: how many libvips may use, from now on.
-        step: told about progress.
+        step: called with the progress.
 
     Raises:
         Rejected: as :func:`worker.imaging.probe.probe`; TOO_MANY_PIXELS also above
