@@ -128,7 +128,7 @@ class VideoFigures:
             f"in parts        {run.wall_seconds:8.1f} s wall, {run.cpu_seconds:.1f} s CPU",
             f"overhead        {self.overhead:8.1%} of wall time ({self.overhead_cpu:.1%} of CPU)"
             f"  (goal {OVERHEAD_GOAL:.0%}: {_verdict(self.overhead <= OVERHEAD_GOAL)})",
-            f"bytes           {self.more_bytes:+8.2%} against one encode"
+            f"bytes           {self.more_bytes:+8.2%} against one encoding"
             f"  (goal {BYTES_GOAL:.0%}: {_verdict(self.more_bytes <= BYTES_GOAL)})",
         ]
         if self.two_workers is None or self.one_worker_one_core_seconds is None:
