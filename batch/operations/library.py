@@ -34,7 +34,7 @@ from worker.domain.errors import (
 from worker.domain.image import Limits, Recipe
 from worker.job_context import Stop
 from worker.services.process_files.inputs import slug
-from worker.services.process_files.output_folder import Cause, plain
+from worker.services.process_files.output_folder import Cause, plain, rendition_json
 from worker.services.process_files.pool import (
     FileOutcome,
     FileTask,
@@ -197,7 +197,8 @@ class _BatchProcess:
             "probe": plain(outcome.probe),
             "metadata": plain(outcome.metadata),
             "renditions": [
-                {**plain(made), "path": made.path.lstrip("/")} for made in outcome.renditions
+                {**rendition_json(made), "path": made.key.lstrip("/")}
+                for made in outcome.renditions
             ],
             "dropped": [plain(item) for item in outcome.dropped],
             "seconds": outcome.seconds,

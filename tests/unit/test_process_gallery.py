@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.unit.process_engines import MEASURES, PROBE
-from worker.domain.image import Dropped, Format, Metadata, Tags
+from worker.domain.image import Dropped, Format, Metadata, StoredRendition, Tags
 from worker.services.process_files import gallery, output_folder, wording
 from worker.services.process_files.gallery import loaded_by_phone
 from worker.services.process_files.output_folder import (
@@ -20,22 +20,21 @@ from worker.services.process_files.output_folder import (
     FileStatus,
     InputFile,
     RecipeUsed,
-    WrittenRendition,
 )
 
 HOSTILE = "in/\"><script>alert(1)</script>'\n日本 %2e?#.jpg"
 
 
-def made(name: str, format_: Format, width: int, height: int, size: int) -> WrittenRendition:
+def made(name: str, format_: Format, width: int, height: int, size: int) -> StoredRendition:
     """A rendition as a manifest lists it."""
-    return WrittenRendition(
+    return StoredRendition(
         name=name,
         format=format_,
         width=width,
         height=height,
         frames=1,
         bytes=size,
-        path=f"photo/{name}.{format_.extension}",
+        key=f"photo/{name}.{format_.extension}",
         sha256="0" * 64,
     )
 
@@ -275,7 +274,7 @@ def test_page_of_nothing() -> None:
 def test_manifest_round_trip() -> None:
     """A record read back from its JSON is the record."""
     for entry in (ACCEPTED, REJECTED):
-        assert output_folder.entry_from(output_folder.plain(entry)) == entry
+        assert output_folder.entry_from(output_folder.entry_json(entry)) == entry
 
 
 @pytest.mark.parametrize("broken", [None, [], {}, {"source": 3}, {"source": "a", "input": {}}])
