@@ -274,7 +274,7 @@ def test_page_of_nothing() -> None:
 def test_manifest_round_trip() -> None:
     """A record read back from its JSON is the record."""
     for entry in (ACCEPTED, REJECTED):
-        assert output_folder.entry_from(output_folder.entry_json(entry)) == entry
+        assert output_folder.entry_from(output_folder.plain(entry)) == entry
 
 
 @pytest.mark.parametrize("broken", [None, [], {}, {"source": 3}, {"source": "a", "input": {}}])

@@ -93,26 +93,24 @@ class Entry:
     """Time from reading the source to writing its last rendition."""
 
 
-def plain(value: object) -> Any:
-    """Return a dataclass as dicts, lists, strings and numbers, ready for JSON."""
-    return codec.plain(value, defaults=True)
+def plain(entry: Entry) -> dict[str, Any]:
+    """Return an entry as dicts, lists, strings and numbers, ready for JSON."""
+    value: dict[str, Any] = codec.plain(entry, defaults=True)
+    value["renditions"] = [plain_rendition(one) for one in entry.renditions]
+    return value
 
 
-def rendition_json(made: StoredRendition) -> dict[str, Any]:
-    """Return what a manifest says of a file. Its word for the key is ``path``."""
-    return {"path" if name == "key" else name: value for name, value in plain(made).items()}
+def plain_rendition(made: StoredRendition) -> dict[str, Any]:
+    """The same for a rendition: a manifest calls its key ``path``."""
+    value = codec.plain(made, defaults=True)
+    return {"path" if name == "key" else name: held for name, held in value.items()}
 
 
-def entry_json(entry: Entry) -> dict[str, Any]:
-    """Return one record of a manifest."""
-    return {**plain(entry), "renditions": [rendition_json(made) for made in entry.renditions]}
-
-
-def entry_from(value: Any) -> Entry | None:
+def entry_from(value: Mapping[str, Any]) -> Entry | None:
     """Read one record back; None if it is not one of this version's."""
     try:
-        made = [{**one, "key": one["path"]} for one in value["renditions"]]
-        return codec.build(Entry, {**value, "renditions": made})
+        renditions = [{**one, "key": one["path"]} for one in value["renditions"]]
+        return codec.build(Entry, {**value, "renditions": renditions})
     except (EngineError, KeyError, TypeError):
         return None
 
@@ -120,7 +118,7 @@ def entry_from(value: Any) -> Entry | None:
 def manifest_text(entries: Iterable[Entry]) -> str:
     """Return the text of a manifest, in the order of sources."""
     ordered = sorted(entries, key=lambda entry: (entry.source, entry.name))
-    return json.dumps([entry_json(entry) for entry in ordered], indent=2) + "\n"
+    return json.dumps([plain(entry) for entry in ordered], indent=2) + "\n"
 
 
 # --- the folder -------------------------------------------------------------------------------
@@ -215,7 +213,7 @@ class OutputFolder:
             for stale in (staging, final):
                 if stale is not None:
                     remove(stale)
-        self._append(entry_json(entry))
+        self._append(plain(entry))
         self.entries[entry.input.path] = entry
         self.names[entry.input.path] = entry.name
 
