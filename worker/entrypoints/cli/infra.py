@@ -19,8 +19,7 @@ from worker.entrypoints.cli.target import json_option
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from worker.infra.differences import Change, Difference
-    from worker.infra.plan import Item, Plan
+    from worker.infra.plan import PlanDifference, PlannedResource, StackPlan, ValueChange
     from worker.infra.stack_file import StackFile
 
 
@@ -84,23 +83,24 @@ def plan_command(
     as_json: bool,
 ) -> None:
     """Print the resources of a stack, and what changed since the last plan."""
-    from worker.infra import checkout, differences, history, plan, preview
+    from worker.infra import checkout, program, stack_file
+    from worker.infra import plan as plans
 
     file = _stack_file(stack, config)
     images = {"image": image, "batchImage": batch_image}
     given = {key: text for key, text in images.items() if text is not None}
-    before = None if against is None else history.read(against)
+    before = None if against is None else plans.read_plan(against)
     values = {**file.config, **given}
-    declared = preview.declare(stack, values, region=file.region)
+    declared = program.declare(stack, values, region=file.region)
     root = checkout.folder().parent
-    made = plan.make(declared, stack=stack, region=file.region, root=root)
-    before = before or history.last(root, stack)
-    difference = None if before is None else differences.between(before, made)
+    made = plans.plan_of(declared, stack=stack, region=file.region, root=root)
+    before = before or plans.last_plan(root, stack)
+    difference = None if before is None else plans.difference(before, made)
     if out is not None:
-        history.write(out, made)
+        plans.write_plan(out, made)
     unkept = None
     try:
-        history.keep(root, made)  # before anything is printed: the reader may stop at any line
+        plans.keep_plan(root, made)  # before anything is printed: the reader may stop at any line
     except SafelightError as error:
         unkept = error  # the plan is printed all the same
     if as_json:
@@ -108,7 +108,7 @@ def plan_command(
         body["changes"] = None if difference is None else difference.as_dict()
         output.print_json(body)
     else:
-        placeholders = [key for key in preview.IMAGES if key not in values]
+        placeholders = [key for key in stack_file.IMAGES if key not in values]
         summary = list(summary_lines(made, difference, placeholders, against))
         lines = (plan_lines(made), difference_lines(difference))
         for line in itertools.chain(summary, *lines, ("",), summary):
@@ -129,12 +129,12 @@ def plan_command(
 @json_option
 def graph_command(*, stack: str, config: Path | None, out: Path | None, as_json: bool) -> None:
     """Show the components of a stack and their references."""
-    from worker.infra import components, graph, preview
+    from worker.infra import page, program
 
     file = _stack_file(stack, config)
-    found = components.find(preview.declare(stack, file.config, region=file.region))
+    found = page.components(program.declare(stack, file.config, region=file.region))
     if out is not None:
-        _write(out, graph.mermaid(found))
+        _write(out, page.mermaid(found))
     if as_json:
         references: dict[str, list[str]] = {one.name: [] for one in found.all}
         for a, b in sorted(found.references):
@@ -169,13 +169,12 @@ def graph_command(*, stack: str, config: Path | None, out: Path | None, as_json:
 @json_option
 def docs_command(*, out: Path | None, as_json: bool) -> None:
     """Write infrastructure.md. Also `make infra-docs`."""
-    from worker.infra import documents
+    from worker.infra import checkout, page
 
-    _require_checkout()
-    written = []
-    for path, text in documents.make(out).items():
-        _write(path, text)
-        written.append(str(path))
+    _ready()
+    path = (out or checkout.folder().parent / "docs") / "infrastructure.md"
+    _write(path, page.write(page.every_component()))
+    written = [str(path)]
     if as_json:
         output.print_json(written)
         return
@@ -197,18 +196,18 @@ def env_command(*, stack: str | None, outputs: str | None, as_json: bool) -> Non
     eval "$(safelight infra env --stack dev)" sets them; put, submit, assets, jobs and dlq then use
     that stack.
     """
-    from worker.infra import variables
+    from worker.infra import deployed
 
     if (stack is None) == (outputs is None):
         raise click.UsageError("give --stack or --outputs")
     if stack is not None:
         from worker.infra import checkout
 
-        found = variables.from_pulumi(stack, checkout.folder())
+        found = deployed.pulumi_outputs(stack, checkout.folder())
     else:
         assert outputs is not None
-        found = variables.parse(_read(outputs))
-    environment = variables.of_outputs(found)
+        found = deployed.parse_outputs(_read(outputs))
+    environment = deployed.environment_of(found)
     if as_json:
         output.print_json(dict(environment.values))
         return
@@ -262,7 +261,7 @@ SHORT = 70
 """Most characters of a value within a line of changes."""
 
 
-def plan_lines(plan: Plan) -> Iterator[str]:
+def plan_lines(plan: StackPlan) -> Iterator[str]:
     """All resources with their inputs."""
     where: tuple[str, ...] | None = None
     for item in plan.items:
@@ -283,8 +282,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
 
 
 def summary_lines(
-    plan: Plan,
-    difference: Difference | None,
+    plan: StackPlan,
+    difference: PlanDifference | None,
     placeholders: Sequence[str],
     against: Path | None,
 ) -> Iterator[str]:
@@ -309,7 +308,7 @@ def summary_lines(
         yield output.one_line(f"changes since {since}: {said}{exports}")
 
 
-def difference_lines(difference: Difference | None) -> Iterator[str]:
+def difference_lines(difference: PlanDifference | None) -> Iterator[str]:
     """What changed, resource by resource."""
     if not difference:
         return
@@ -329,11 +328,11 @@ def difference_lines(difference: Difference | None) -> Iterator[str]:
             yield from _change_lines(change)
 
 
-def _item_text(item: Item) -> str:
+def _item_text(item: PlannedResource) -> str:
     return output.one_line(f"{item.key}  ({' / '.join(item.within)})" if item.within else item.key)
 
 
-def _change_lines(change: Change) -> Iterator[str]:
+def _change_lines(change: ValueChange) -> Iterator[str]:
     before, after = change.before, change.after
     path = output.one_line(change.path)
     if change.how == "added":
