@@ -171,7 +171,7 @@ def docs_command(*, out: Path | None, as_json: bool) -> None:
     """Write infrastructure.md. Also `make infra-docs`."""
     from worker.infra import checkout, page
 
-    _ready()
+    _require_checkout()
     path = (out or checkout.folder().parent / "docs") / "infrastructure.md"
     _write(path, page.write(page.every_component()))
     written = [str(path)]
