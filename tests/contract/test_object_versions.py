@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.contract.object_place import Place
+from tests.contract.conftest import Bucket
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.s3 import S3ObjectStore
 
 
-def test_a_renewed_object_is_as_it_was(place: Place) -> None:
+def test_a_renewed_object_is_as_it_was(objects: Bucket) -> None:
     """Bytes, type, headers and metadata stay, and a missing object is no error."""
     key = "a b/ü.jpg"
-    place.put(key, b"abc", owner="Zoë")
-    before = place.store.head(place.bucket, key)
+    objects.put(key, b"abc", owner="Zoë")
+    before = objects.store.head(objects.bucket, key)
 
-    place.store.renew(place.bucket, key, tags={"superseded": "true"})
-    place.store.renew(place.bucket, "missing", tags={"superseded": "true"})
+    objects.store.renew(objects.bucket, key, tags={"superseded": "true"})
+    objects.store.renew(objects.bucket, "missing", tags={"superseded": "true"})
 
-    data, after = place.store.get(place.bucket, key)
+    data, after = objects.store.get(objects.bucket, key)
     assert data == b"abc"
     assert after.modified >= before.modified
     assert (after.content_type, after.metadata) == (before.content_type, before.metadata)
-    assert place.keys() == [key]
+    assert objects.keys() == [key]
 
 
 def test_tags_go_where_they_are_put_and_nowhere_else(
@@ -52,17 +52,17 @@ def test_tags_go_where_they_are_put_and_nowhere_else(
     assert clients.s3.head_object(Bucket=bucket, Key="a")["CacheControl"] == "no-cache"
 
 
-def test_a_deletion_may_be_of_one_content_alone(place: Place) -> None:
+def test_a_deletion_may_be_of_one_content_alone(objects: Bucket) -> None:
     """With an etag: if the current object is that one, and nothing happens if it is not."""
-    old = place.put("a", b"old")
-    new = place.put("a", b"new")
+    old = objects.put("a", b"old")
+    new = objects.put("a", b"new")
 
-    place.store.delete(place.bucket, "a", etag=old)
-    assert place.store.get(place.bucket, "a")[0] == b"new"
-    place.store.delete(place.bucket, "a", etag=new)
-    assert place.keys() == []
+    objects.store.delete(objects.bucket, "a", etag=old)
+    assert objects.store.get(objects.bucket, "a")[0] == b"new"
+    objects.store.delete(objects.bucket, "a", etag=new)
+    assert objects.keys() == []
     for key in ("a", "missing"):
-        place.store.delete(place.bucket, key, etag=new)
+        objects.store.delete(objects.bucket, key, etag=new)
 
 
 def test_every_version_is_found_and_can_be_deleted(
@@ -92,8 +92,8 @@ def test_every_version_is_found_and_can_be_deleted(
         assert list(store.all_versions(bucket, "")) == []
 
 
-def test_all_versions_of_a_place_are_listed_by_prefix(place: Place) -> None:
+def test_all_versions_of_a_place_are_listed_by_prefix(objects: Bucket) -> None:
     """Keys that begin so, and no others."""
     for key in ("a", "a/b", "b"):
-        place.put(key, b"x")
-    assert sorted(key for key, _ in place.store.all_versions(place.bucket, "a")) == ["a", "a/b"]
+        objects.put(key, b"x")
+    assert sorted(key for key, _ in objects.store.all_versions(objects.bucket, "a")) == ["a", "a/b"]
