@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from worker.domain.errors import Stopped
-from worker.job_context import Stop
+from worker.job_context import JobContext, Stop
 
 __all__ = [
     "Checkpoint",
@@ -154,6 +154,13 @@ class Work:
     """How many children the array has."""
     inventory: InputListing | None = None
     """For kinds that are ``lazy``; their ``inputs`` are empty."""
+
+    @property
+    def context(self) -> JobContext:
+        """Scratch folder, stop, progress and threads, for the code that does the work."""
+        return JobContext(
+            scratch=self.scratch, stop=self.stop, progress=self.progress, threads=self.threads
+        )
 
     # The catalogue declares the type of each parameter, and the runner has read the text by it.
 

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NoReturn
@@ -122,6 +122,13 @@ class Stop:
             self._callbacks.pop(number, None)
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobContext:
     """What long work gets besides its input: one value instead of parameters through each level."""
@@ -131,8 +138,23 @@ class JobContext:
     stop: Stop = field(default_factory=Stop)
     progress: Callable[[float, str], None] = lambda _share, _what: None
     """Is told the share of the work that is done, 0 to 1, and what is being done, in words."""
-    threads: int | None = None
-    """How many threads an encoder or a library may use. None: as many as there are cores."""
+    threads: int = field(default_factory=processors)
+    """How many threads an encoder or a library may use."""
+
+    def step(self, share: float, what: str) -> None:
+        """Report progress between two steps of the work.
+
+        Raises:
+            Stopped: a stop has been asked for.
+        """
+        self.stop.check()
+        self.progress(share, what)
+
+    def within(self, start: float, end: float) -> JobContext:
+        """The same for a part of the work, which goes from one share of it to another."""
+        return replace(
+            self, progress=lambda share, what: self.progress(start + share * (end - start), what)
+        )
 
 
 class SignalWatch:

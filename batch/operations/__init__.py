@@ -13,9 +13,9 @@ from batch.work import Operation
 
 OPERATIONS = {
     "transcode": "transcode:run",
-    "transcode-plan": "transcode_plan:run",
-    "transcode-part": "transcode_part:run",
-    "transcode-assemble": "transcode_assemble:run",
+    "transcode-plan": "transcode:run_plan",
+    "transcode-part": "transcode:run_part",
+    "transcode-assemble": "transcode:run_assemble",
     "poster": "poster:run",
     "storyboard": "storyboard:run",
     "preview": "preview:run",

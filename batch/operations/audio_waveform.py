@@ -1,4 +1,4 @@
-"""``audio-waveform``: the curve of a sound as peaks.js data, as SVG and as PNG."""
+"""``audio-waveform``: the curve of an audio track as peaks.js data, as SVG and as PNG."""
 
 from __future__ import annotations
 
@@ -6,35 +6,34 @@ from collections.abc import Mapping
 
 from batch.work import Work
 from worker.domain.errors import Reason, UnsupportedInput
-from worker.video.limits import ProgramLimits, VideoLimits, for_file
-from worker.video.probe import probe
-from worker.video.waveform import draw_png, draw_svg, read
+from worker.video.ffmpeg import ProgramLimits, for_file
+from worker.video.probe import VideoLimits, probe
+from worker.video.waveform import draw_png, draw_svg, read_curve
 
 
 def run(work: Work) -> Mapping[str, object]:
-    """Read the default sound track once and draw it."""
-    colour, height = str(work.parameters["colour"]), int(str(work.parameters["height"]))
-    seconds = float(str(work.parameters["max_seconds"]))
+    """Read the default audio track once and draw it."""
+    colour, height = work.text("colour"), work.integer("height")
+    seconds = work.number("max_seconds")
     path = work.inputs[0]
     found = probe(path, VideoLimits(seconds=seconds), need_video=False, stop=work.stop)
     if not found.audio:
-        raise UnsupportedInput(Reason.NO_AUDIO, "the file has no sound")
+        raise UnsupportedInput(Reason.NO_AUDIO, "the file has no audio")
     known = [each for each in found.audio if each.playable]
     if not known:
         raise UnsupportedInput(
-            Reason.UNSUPPORTED_VARIANT, "its sound has a coding that is not known here"
+            Reason.UNSUPPORTED_VARIANT, "its audio has a coding that is not known here"
         )
     track = next((each for each in known if each.default), known[0])
-    whole = max(found.duration, 0.001)
-    curve = read(
+    curve = read_curve(
         path,
         track,
-        points=int(str(work.parameters["points"])),
-        origin=found.origin,
+        points=work.integer("points"),
+        start=found.first_shown,
+        seconds=found.duration,
         most_seconds=seconds,
         limits=for_file(path, ProgramLimits()),
-        stop=work.stop,
-        progress=lambda done: work.progress(min(0.95, done / whole), "reading sound"),
+        context=work.context,
     )
     data, svg, png = (work.scratch / f"waveform.{ending}" for ending in ("json", "svg", "png"))
     data.write_text(curve.json())

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from batch.pictures import integer, number, step
 from batch.work import Work
 from worker.codec import plain
 from worker.domain.image import Encoding, Format, Recipe, RenditionSpec
 from worker.imaging import engine
 from worker.imaging.encode import Extras, Picture, encode
-from worker.video.frames import image, open_film
+from worker.video.frames import image, open_video
 from worker.video.poster import choose
 
 _TALLEST = 4
@@ -29,27 +28,20 @@ _LOOK = Recipe(
 
 def run(work: Work) -> Mapping[str, object]:
     """Look at candidates, write the best in every format, say why it is the best."""
-    width, quality = integer(work, "width"), integer(work, "quality")
-    film = open_film(
-        work.inputs[0],
-        max_seconds=number(work, "max_seconds"),
-        threads=work.threads,
-        stop=work.stop,
-    )
+    width, quality = work.integer("width"), work.integer("quality")
+    video = open_video(work.inputs[0], max_seconds=work.number("max_seconds"), context=work.context)
     found = choose(
-        film,
-        candidates=integer(work, "candidates"),
-        size=film.inside(width, width * _TALLEST),
-        step=step(work, 0.05, 0.9),
+        video,
+        candidates=work.integer("candidates"),
+        size=video.inside(width, width * _TALLEST),
+        context=work.context.within(0.05, 0.9),
     )
     picture = Picture([image(found.frame)])
-    names = work.parameters["formats"]
-    assert isinstance(names, tuple)
+    names = work.texts("formats")
     files: list[dict[str, object]] = []
     measured: object = None
     for name in dict.fromkeys(names):
-        work.stop.check()
-        work.progress(0.9 + 0.1 * len(files) / len(names), f"writing {name}")
+        work.context.step(0.9 + 0.1 * len(files) / len(names), f"writing {name}")
         kind = Format(name)
         effort = _AVIF_EFFORT if kind is Format.AVIF else Encoding(format=kind).effort
         data = encode(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from batch.pictures import integer, number, step
 from batch.work import Work
-from worker.video.frames import open_film
+from worker.video.frames import open_video
 from worker.video.preview import collect, write_mp4, write_webp
 
 _COLLECTED = 0.6
@@ -15,36 +14,28 @@ _COLLECTED = 0.6
 
 def run(work: Work) -> Mapping[str, object]:
     """Collect the moments once, write them in every format."""
-    film = open_film(
-        work.inputs[0],
-        max_seconds=number(work, "max_seconds"),
-        threads=work.threads,
-        stop=work.stop,
-    )
+    video = open_video(work.inputs[0], max_seconds=work.number("max_seconds"), context=work.context)
     moments = collect(
-        film,
+        video,
         work.scratch / "moments.rgb",
-        width=integer(work, "width"),
-        seconds=number(work, "seconds"),
-        clips=integer(work, "clips"),
-        frame_rate=number(work, "frame_rate"),
-        step=step(work, 0.05, _COLLECTED),
+        width=work.integer("width"),
+        seconds=work.number("seconds"),
+        clips=work.integer("clips"),
+        frame_rate=work.number("frame_rate"),
+        context=work.context.within(0.05, _COLLECTED),
     )
-    quality, most = integer(work, "quality"), integer(work, "max_bytes")
-    names = work.parameters["formats"]
-    assert isinstance(names, tuple)
+    quality, most = work.integer("quality"), work.integer("max_bytes")
+    names = work.texts("formats")
     files: list[dict[str, object]] = []
     for kind in dict.fromkeys(names):
         start = _COLLECTED + (0.99 - _COLLECTED) * len(files) / len(names)
-        tell = step(work, start, start + (0.99 - _COLLECTED) / len(names))
+        context = work.context.within(start, start + (0.99 - _COLLECTED) / len(names))
         path = work.scratch / f"preview.{kind}"
         if kind == "webp":
-            made = write_webp(moments, path, quality=quality, most=most, step=tell)
+            made = write_webp(moments, path, quality=quality, most=most, context=context)
         else:
-            tell(0.0, "encoding MP4")
-            made = write_mp4(
-                moments, path, quality=quality, most=most, threads=work.threads, stop=work.stop
-            )
+            context.step(0.0, "encoding MP4")
+            made = write_mp4(moments, path, quality=quality, most=most, context=context)
         work.outputs.file(path, path.name)
         files.append(
             {

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from batch.pictures import integer, number, step, text
 from batch.work import Work
 from worker.domain.image import Encoding, Format
 from worker.imaging.encode import Extras, Picture, encode
-from worker.video.frames import image, open_film
+from worker.video.frames import image, open_video
 from worker.video.storyboard import Sheet, draw, plan, track
 
 
 def run(work: Work) -> Mapping[str, object]:
     """Store each sheet as it is full, and the track last, when all it names is there."""
-    kind, quality = Format(text(work, "format")), integer(work, "quality")
-    film = open_film(
-        work.inputs[0],
-        max_seconds=number(work, "max_seconds"),
-        threads=work.threads,
-        stop=work.stop,
-    )
+    kind, quality = Format(work.text("format")), work.integer("quality")
+    video = open_video(work.inputs[0], max_seconds=work.number("max_seconds"), context=work.context)
     grid = plan(
-        film,
-        interval=number(work, "interval"),
-        width=integer(work, "width"),
-        columns=integer(work, "columns"),
-        rows=integer(work, "rows"),
-        most=integer(work, "frames"),
+        video,
+        interval=work.number("interval"),
+        width=work.integer("width"),
+        columns=work.integer("columns"),
+        rows=work.integer("rows"),
+        most=work.integer("frames"),
     )
     sheets: list[dict[str, object]] = []
 
@@ -50,9 +44,9 @@ def run(work: Work) -> Mapping[str, object]:
             }
         )
 
-    way = draw(film, grid, store, step=step(work, 0.05, 0.98))
+    way = draw(video, grid, store, context=work.context.within(0.05, 0.98))
     path = work.scratch / "storyboard.vtt"
-    path.write_text(track(grid, name, film.seconds))
+    path.write_text(track(grid, name, video.seconds))
     work.outputs.file(path, path.name)
     return {
         "track": path.name,
@@ -63,6 +57,6 @@ def run(work: Work) -> Mapping[str, object]:
         "tile_height": grid.tile.height,
         "columns": grid.columns,
         "rows": grid.rows,
-        "seconds": round(film.seconds, 6),
+        "seconds": round(video.seconds, 6),
         "way": way.value,
     }

@@ -6,31 +6,27 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from batch.work import Work
-from worker.video.limits import MEBIBYTE, ProgramLimits, VideoLimits, for_file
-from worker.video.probe import probe
+from worker.video.ffmpeg import MEBIBYTE, ProgramLimits, for_file
+from worker.video.probe import VideoLimits, probe
 from worker.video.subtitles import extract
 
 
 def run(work: Work) -> Mapping[str, object]:
     """Write the tracks; a video without any is no mistake. Tracks of pictures are listed."""
     path = work.inputs[0]
-    limits = VideoLimits(seconds=float(str(work.parameters["max_seconds"])))
+    limits = VideoLimits(seconds=work.number("max_seconds"))
     # Subtitles may be an hour apart: nothing is written for as long as it takes to read that.
     program = ProgramLimits(file_bytes=64 * MEBIBYTE, stall_seconds=3600.0)
     found = probe(path, limits, need_video=False, stop=work.stop)
-    whole = max(found.duration, 0.001)
-    languages = work.parameters.get("languages", ())
-    assert isinstance(languages, tuple)
     folder = work.scratch / "subtitles"
     folder.mkdir()
     extracted, skipped = extract(
         path,
         found,
         folder,
-        languages=languages,
+        languages=work.texts("languages"),
         limits=for_file(path, program),
-        stop=work.stop,
-        progress=lambda done: work.progress(min(0.95, done / whole), "reading subtitles"),
+        context=work.context,
     )
     for each in extracted:
         work.outputs.file(each.path, f"subtitles/{each.name}", content_type="text/vtt")

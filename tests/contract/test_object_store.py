@@ -85,6 +85,19 @@ def test_putting_again_replaces(objects: Bucket) -> None:
     assert objects.keys() == ["key"]
 
 
+def test_what_is_put_once_stays(objects: Bucket) -> None:
+    """Of two who write a name once the first has written it."""
+    first = objects.store.put(
+        objects.bucket, "once", b"first", content_type="text/plain", once=True
+    )
+    again = objects.store.put(
+        objects.bucket, "once", b"again", content_type="text/plain", once=True
+    )
+
+    assert (bool(first), again) == (True, "")
+    assert objects.store.get(objects.bucket, "once")[0] == b"first"
+
+
 def test_a_missing_object_is_missing(objects: Bucket) -> None:
     """Get, head and copy say ObjectMissing; an etag does not change that."""
     objects.put("there", b"x")

@@ -201,6 +201,7 @@ class MemoryStore:
         content_type: str,
         cache_control: str = "",
         metadata: Mapping[str, str] | None = None,
+        once: bool = False,
     ) -> str:
         """See the port."""
 
@@ -208,6 +209,8 @@ class MemoryStore:
         encode_metadata(metadata or {})
 
         def effect() -> str:
+            if once and key in self.keys(bucket):
+                return ""
             stored = self._add(bucket, key, data)
             stored.content_type, stored.cache_control = content_type, cache_control
             stored.metadata = dict(metadata or {})

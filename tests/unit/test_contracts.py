@@ -24,7 +24,7 @@ from batch.runner import main as run_job
 from tests.golden import Golden, png, shape
 from tests.unit.operations.test_operations import examples, stored
 from tests.unit.test_errors import every_class, example
-from tests.unit.video.films import AAC, H264, PICTURES, SOUND, make
+from tests.unit.video.samples import AAC, AUDIO, H264, PICTURES, make
 from worker import recipes
 from worker.domain.errors import Reason, Rejected
 from worker.entrypoints.cli import run
@@ -181,7 +181,7 @@ def clip(folder: Path) -> list[Path]:
     path = folder / "film.mkv"
     # Versions of ffmpeg differ in what they note by themselves: their name, and the range.
     same = ("-color_range", "tv", "-fflags", "+bitexact", "-metadata", "title=A film")
-    path.write_bytes(make("mkv", *PICTURES, *SOUND, "-i", "SRT", *H264, *AAC, *same))
+    path.write_bytes(make("mkv", *PICTURES, *AUDIO, "-i", "SRT", *H264, *AAC, *same))
     return [path]
 
 

@@ -32,7 +32,7 @@ import batch, worker
 for package in (batch, worker):
     for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         hidden = any(f"{found.name}.".startswith(f"{name}.") for name in DEVELOPMENT)
-        if not hidden and not found.name.endswith(("__main__", "ffmpeg_launch")):  # scripts
+        if not hidden and not found.name.endswith(("__main__", "launch")):  # scripts
             try:
                 importlib.import_module(found.name)
             except ModuleNotFoundError as error:

@@ -73,7 +73,7 @@ class TestHostileAnswers:
             ["enum", "worker.domain.errors:Reason", "no such reason"],
             ["enum", "worker.domain.errors:SafelightError", "x"],
             ["data", "subprocess:Popen", {"args": "true"}],
-            ["data", "worker.subprocesses.sandbox_process:subprocess", {}],
+            ["data", "worker.subprocesses.child:subprocess", {}],
             ["data", "worker.imaging.nowhere:Thing", {}],
             ["data", "worker.domain.image:Format", {}],
             ["data", "worker.domain.image:Limits", {"__class__": 1}],

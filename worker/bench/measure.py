@@ -33,7 +33,7 @@ from worker.bench.config import EXCLUDED, LABELS, OURS, Corpus, Key, Workload
 from worker.bench.implementations import TOTAL
 from worker.domain.errors import EngineError
 from worker.imaging.ssim import Reference
-from worker.video.limits import threads
+from worker.job_context import processors
 
 _STARTS = 7
 """How often ``--help`` is started; the least counts."""
@@ -479,7 +479,7 @@ def _machine() -> dict[str, str | int]:
         cpu = next(iter(re.findall(r"^model name\s*: (.*)$", text, re.MULTILINE)), cpu)
     return {
         "cpu": cpu,
-        "cores": threads(),
+        "cores": processors(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }

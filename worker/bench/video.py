@@ -29,22 +29,11 @@ from typing import Any
 
 from worker.atomic import staging
 from worker.domain.errors import EngineError, InputError, Stopped
-from worker.job_context import Stop
-from worker.video import (
-    audio,
-    commands,
-    encode,
-    ffmpeg,
-    fmp4,
-    package,
-    segments,
-    transcode,
-    transcode_plan,
-)
-from worker.video.limits import VideoLimits, threads
-from worker.video.probe import probe
-from worker.video.segments import Chunk
-from worker.video.transcode_plan import Options, TranscodePlan
+from worker.job_context import JobContext, Stop, processors
+from worker.video import audio, commands, encode, ffmpeg, fmp4, package, transcode
+from worker.video import plan as plans
+from worker.video.plan import Chunk, TranscodeOptions, TranscodePlan
+from worker.video.probe import VideoLimits, probe
 
 OVERHEAD_GOAL = 0.05
 BYTES_GOAL = 0.02
@@ -233,11 +222,11 @@ def measure(
         notice(f"parts, round {number + 1} of {rounds}")
         parts_run.append(_timed(lambda: _in_parts(source, preset, _fresh(scratch / "parts"))))
     notice("one worker on all cores")
-    everything = tuple(range(len(plan.parts)))
+    everything = tuple(range(len(plan.chunks)))
     free = _workers(plan, source, _fresh(scratch / "free"), [(everything, None)])
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     one = two = None
-    halves = segments.group(plan.parts, 2)
+    halves = plans.share_out(plan.chunks, 2)
     if len(cores) > 1:
         notice("one worker on one core")
         one = _workers(plan, source, _fresh(scratch / "one"), [(everything, cores[0])])
@@ -266,11 +255,11 @@ def measure(
     attempts = _timed(interrupted)
     if _content(again) != _content(scratch / "parts"):
         raise EngineError("an interrupted transcode came out different")
-    busier = max(sum(plan.parts[number].frames for number in half) for half in halves)
+    busier = max(sum(plan.chunks[number].frames for number in half) for half in halves)
     return VideoFigures(
         film_seconds=float(plan.seconds),
         frames=plan.frames,
-        parts=len(plan.parts),
+        parts=len(plan.chunks),
         plain=min(plain, key=lambda cost: cost.wall_seconds),
         parts_run=best,
         plain_bytes=_bytes(scratch / "plain", plan),
@@ -278,20 +267,20 @@ def measure(
         one_worker_one_core_seconds=one,
         two_workers_a_core_each_seconds=two,
         one_worker_all_cores_seconds=free,
-        cores=threads(),
+        cores=processors(),
         larger_share=busier / plan.frames,
         reclaimed_wall_seconds=attempts.wall_seconds,
         reclaimed_cpu_seconds=attempts.cpu_seconds,
         reclaim_film_seconds_lost=lost,
-        longest_part_seconds=float(max(part.frames for part in plan.parts) / plan.rate),
+        longest_part_seconds=float(max(part.frames for part in plan.chunks) / plan.rate),
     )
 
 
 def _plan(source: Path, preset: str) -> TranscodePlan:
     with source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    options = Options(preset=preset)
-    return transcode_plan.make(
+    options = TranscodeOptions(preset=preset)
+    return plans.make_plan(
         source, probe(source), options, source=digest, limits=VideoLimits().probe
     )
 
@@ -316,29 +305,29 @@ def _cpu() -> float:
 
 def _plain(plan: TranscodePlan, source: Path, folder: Path) -> None:
     """What a person would type: measure the loudness, encode into HLS, copy into one file."""
-    gains = [audio.measure(plan, track, source).gain for track in plan.sounds]
+    gains = [audio.measure(plan, track, source).gain for track in plan.audio]
     whole = Chunk(number=0, first=0, frames=plan.frames, seek=None)
     files = {rung.name: folder / rung.name / "index.m3u8" for rung in plan.rungs}
-    heard = [folder / f"sound-{number}" / "index.m3u8" for number in range(len(plan.sounds))]
+    heard = [folder / f"sound-{number}" / "index.m3u8" for number in range(len(plan.audio))]
     for path in (*files.values(), *heard):
         path.parent.mkdir()
     # x264's own choice of threads, which makes other bytes in every run (see ``Options``).
     free = replace(plan, encoder_threads=0)
-    film = encode.opened(free, source, threads=threads(), seek=None)
+    opened = encode.open_source(free, source, threads=processors(), seek=None)
     muxer: commands.Options = {
         **{"f": "hls", "hls_segment_type": "fmp4", "hls_playlist_type": "vod"},
         "hls_time": f"{float(plan.segment_frames / plan.rate):.6f}",
         "hls_flags": "independent_segments",
     }
-    pictures = encode.pictures(free, whole, film, filled=False)
+    pictures = encode.pictures(free, whole, opened, filled=False)
     made = [
         *encode.outputs(free, pictures, whole.frames, files, muxer),
         *(
-            audio.output(track, gain, audio.samples(plan, track, film), path=path, muxer=muxer)
-            for track, gain, path in zip(plan.sounds, gains, heard, strict=True)
+            audio.output(track, gain, audio.samples(plan, track, opened), path=path, muxer=muxer)
+            for track, gain, path in zip(plan.audio, gains, heard, strict=True)
         ),
     ]
-    arguments = commands.arguments(*made, everywhere=encode.everywhere(threads()))
+    arguments = commands.arguments(*made, everywhere=encode.everywhere(processors()))
     ffmpeg.run(arguments, limits=encode.LIMITS)
     joined = [commands.source(_joined(path)) for path in (files[plan.rungs[0].name], *heard)]
     copy: commands.Options = {"f": "mp4", "c": "copy", "movflags": "+faststart"}
@@ -361,18 +350,16 @@ def _in_parts(source: Path, preset: str, folder: Path, stop: Stop | None = None)
     scratch = _fresh(folder / "scratch")
     kept = _FolderChunks(folder / "kept")
     plan = _plan(source, preset)
-    parts, sounds = transcode.encode_film(
-        plan, source, scratch=scratch, pieces=kept, threads=threads(), stop=stop
-    )
-    served = _fresh(folder / "served")
-    package.package(plan, parts, sounds, served, scratch=scratch, stop=stop)
+    context = JobContext(scratch=scratch, stop=stop or Stop())
+    chunks, tracks = transcode.encode_all(plan, source, store=kept, context=context)
+    package.package(plan, chunks, tracks, _fresh(folder / "served"), context)
 
 
 def _unfinished(plan: TranscodePlan, folder: Path) -> float:
     """Seconds of video in parts that were being encoded, as far as they reached the disk."""
     kept = _FolderChunks(folder / "kept")
     frames = 0
-    for part in plan.parts:
+    for part in plan.chunks:
         path = folder / "scratch" / f"part-{part.number:05}" / f"{plan.rungs[0].name}.mp4"
         if transcode.finished(plan, part.number, kept) is None and path.is_file():
             try:
@@ -394,7 +381,7 @@ def _workers(
     workers = [
         context.Process(
             target=_worker,
-            args=(transcode_plan.dumps(plan), source, folder / str(number), parts, core, ready),
+            args=(plans.dumps(plan), source, folder / str(number), parts, core, ready),
         )
         for number, (parts, core) in enumerate(shares)
     ]
@@ -421,13 +408,12 @@ def _worker(  # noqa: PLR0917  (arguments of a process)
         os.sched_setaffinity(0, {core})
     scratch = _fresh(folder / "scratch")
     ready.wait(120)  # type: ignore[attr-defined]
-    transcode.encode_parts(
-        transcode_plan.loads(plan),
+    transcode.encode_chunks(
+        plans.loads(plan),
         source,
         parts,
-        scratch=scratch,
-        pieces=_FolderChunks(folder / "kept"),
-        threads=threads(),
+        store=_FolderChunks(folder / "kept"),
+        context=JobContext(scratch=scratch),
     )
 
 

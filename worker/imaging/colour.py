@@ -148,7 +148,7 @@ def from_values(image: pyvips.Image, conversion: Conversion, colour: Colour) -> 
 
 
 def _tone_mapped(light: pyvips.Image) -> pyvips.Image:
-    """HDR to SDR by the curve of videos (``worker.video.filters.to_sdr``), in light.
+    """HDR to SDR by the curve of videos (``worker.video.colours.to_bt709``), in light.
 
     The brightest of a pixel's channels goes through the curve and the others keep their ratio to
     it, as in ffmpeg's ``tonemap=hable:desat=0`` (libavfilter/vf_tonemap.c), so that bright colours

@@ -1,22 +1,20 @@
 """Run a function in a child process that may crash, hang or run out of memory instead of us.
 
-What lives here: :func:`run` and what the ends of a child mean. Its life is in
-``sandbox_process``, its own half in ``sandbox_child``, the form of its answer in
-``sandbox_wire``. What may not: anything about pictures; any function that can be imported by
-name can be run, with any arguments that pickle.
+Any function that can be imported by name can be run, with any arguments that pickle. The child's
+own half is in ``sandbox_child``, the form of its answer in ``sandbox_wire``.
 
-What it is for: a decoder in C meets hostile files. What it does:
+A decoder in C meets hostile files, so each call gets:
 
-- A fresh interpreter for each call, over pipes alone: no shared memory or semaphores (Lambda has
-  no ``/dev/shm``), no files (a read-only root is enough), no root.
+- A fresh interpreter, over pipes alone: no shared memory or semaphores (Lambda has no
+  ``/dev/shm``), no files (a read-only root is enough), no root.
 - Limits of CPU time, wall time, address space, size of files, open files; no core dumps.
 - A bare environment: no credentials, one thread in libvips and OpenBLAS.
-- The child leads its own session. Its process group is killed when the call ends, however it
-  ends (a Ctrl-C too); when the parent dies the child dies (Linux: ``PR_SET_PDEATHSIG``).
-- What it prints is drained, and the end of it is kept as a note on the error.
-- Its answer is read as data, never as a pickle.
+- Its own session. Its process group is killed when the call ends, however it ends (a Ctrl-C too);
+  when the parent dies the child dies (Linux: ``PR_SET_PDEATHSIG``).
+- Bounded output: what it prints is drained, and the end of it is a note on the error.
+- An answer that is read as data, never as a pickle.
 
-What it is not: a jail. Code that has taken the child over still has the rights of this user: it
+It is not a jail. Code that has taken the child over still has the rights of this user: it
 can read what this user can read and open connections. Where that matters, what surrounds the
 process must deny it (no route out, a role that may do little). A grandchild that makes itself a
 session of its own outlives the call.
@@ -42,21 +40,29 @@ own timer two seconds after the wall limit; all else is the same.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import pickle
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn, TypeVar, TypeVarTuple
 
 from worker.domain.errors import EngineError, PoisonInput, Reason, SafelightError, TransientError
 from worker.subprocesses import sandbox_wire as wire
+from worker.subprocesses.child import Child, StderrText, bare_environment, reading
 from worker.subprocesses.sandbox_child import OUT_OF_MEMORY_EXIT, speaks_of_memory
-from worker.subprocesses.sandbox_process import Ending, SandboxLimits, exchange
-
-__all__ = ["ChildTraceback", "SandboxLimits", "run"]
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
 
+_CHILD = "worker.subprocesses.sandbox_child"
+# No site packages but those named, no user site, nothing from the working folder.
+_INTERPRETER = (sys.executable, "-S", "-s", "-P", "-X", "faulthandler")
 _CRASHES = frozenset(
     {
         signal.SIGSEGV,
@@ -68,6 +74,39 @@ _CRASHES = frozenset(
         signal.SIGSYS,
     }
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxLimits:
+    """What one call may use."""
+
+    cpu_seconds: float
+    """Processor time of the call, imports not counted; rounded up to whole seconds."""
+    wall_seconds: float
+    """Time from start to answer, start-up of the interpreter included."""
+    memory_bytes: int
+    """Address space on top of what the child holds once the function and its arguments are
+    loaded. Address space is more than memory in use: leave 256 MB for threads and libraries."""
+    file_bytes: int = 1 << 30
+    """Size of any file it writes; libvips spills large pictures to the temporary folder."""
+    reply_bytes: int = 1 << 28
+    """Size of the answer, bytes of pictures included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a child ended."""
+
+    reply: tuple[bytearray, memoryview] | None
+    """Header and body of a whole frame."""
+    refused: Reason | None
+    """Why a frame was not read to its end."""
+    late: bool
+    status: int
+    """As ``Popen.returncode``: negative for a signal."""
+    cpu_seconds: float
+    stderr: str
+    """The end of what it printed."""
 
 
 class ChildTraceback(Exception):
@@ -97,7 +136,7 @@ def run(
     """
     name = getattr(function, "__qualname__", repr(function))
     request = _request(function, args, limits)
-    ending = exchange(request, limits)
+    ending = _exchange(request, limits)
     del request
     if ending.reply is None:
         raise _without_answer(name, ending, limits)
@@ -127,7 +166,7 @@ def _raise(name: str, kind: str, value: object, ending: Ending) -> NoReturn:
 def _request(function: object, args: tuple[object, ...], limits: SandboxLimits) -> bytes:
     if getattr(function, "__module__", None) == "__main__":
         raise EngineError("a function of __main__ cannot be sandboxed: the child has another one")
-    confinement = {
+    limits_of_call = {
         "cpu_seconds": limits.cpu_seconds,
         "wall_seconds": limits.wall_seconds,
         "memory_bytes": limits.memory_bytes,
@@ -135,7 +174,7 @@ def _request(function: object, args: tuple[object, ...], limits: SandboxLimits) 
         "reply_bytes": limits.reply_bytes,
     }
     try:
-        return pickle.dumps((function, args, confinement), protocol=5)
+        return pickle.dumps((function, args, limits_of_call), protocol=5)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise EngineError(f"this call cannot be sent to a child: {error}") from error
 
@@ -155,7 +194,7 @@ def _without_answer(name: str, ending: Ending, limits: SandboxLimits) -> Safelig
     if ending.late:
         return _poison(Reason.TIMED_OUT, late, ending)
     if ending.status >= 0:
-        if ending.status == OUT_OF_MEMORY_EXIT or speaks_of_memory(ending.noise):
+        if ending.status == OUT_OF_MEMORY_EXIT or speaks_of_memory(ending.stderr):
             return _poison(Reason.OUT_OF_MEMORY, full, ending)
         return _poison(Reason.CRASHED, f"{name} ended without an answer", ending)
     return _of_signal(name, ending, late=late, slow=slow, full=full, cpu=limits.cpu_seconds)
@@ -173,7 +212,7 @@ def _of_signal(
         return _poison(Reason.OUT_OF_MEMORY, full, ending)
     if number not in _CRASHES:
         return TransientError(f"{name} was stopped from outside by {_signal_name(number)}")
-    if number in (signal.SIGABRT, signal.SIGTRAP) and speaks_of_memory(ending.noise):
+    if number in (signal.SIGABRT, signal.SIGTRAP) and speaks_of_memory(ending.stderr):
         return _poison(Reason.OUT_OF_MEMORY, full, ending)
     return _poison(Reason.CRASHED, f"{name} was ended by {_signal_name(number)}", ending)
 
@@ -187,6 +226,119 @@ def _signal_name(number: int) -> str:
 
 def _poison(reason: Reason, message: str, ending: Ending) -> PoisonInput:
     error = PoisonInput(reason, message)
-    if ending.noise.strip():
-        error.add_note(f"the end of what the child printed:\n{ending.noise}")
+    if ending.stderr.strip():
+        error.add_note(f"the end of what the child printed:\n{ending.stderr}")
     return error
+
+
+# --- the life of the child -------------------------------------------------------------------
+
+
+def _exchange(request: bytes, limits: SandboxLimits) -> Ending:
+    """Start a child, send the request and stay until it has answered, died or is late."""
+    deadline = time.monotonic() + limits.wall_seconds
+    replies, answer = os.pipe()
+    child = Child(
+        [*_INTERPRETER, "-m", _CHILD, str(answer), str(os.getpid())],
+        environment=_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pipes=[(replies, answer)],
+    )
+    outgoing = memoryview(request)
+    reply, printed = _Frame(limits.reply_bytes), StderrText()
+
+    def send(descriptor: int) -> bool:
+        nonlocal outgoing
+        outgoing = outgoing[_write(descriptor, outgoing) :]
+        return bool(outgoing)
+
+    def pause() -> float:
+        # A child that has closed its end of the reply is about to exit.
+        return min(max(0.0, deadline - time.monotonic()), 0.002 if reply.closed else 0.05)
+
+    try:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        os.set_blocking(child.stdin, False)
+        reads = {replies: reply.read, child.stdout: reading(printed.take)}
+        with contextlib.closing(child.serve(reads, {child.stdin: send}, pause=pause)) as rounds:
+            for _ in rounds:
+                if reply.complete or reply.refused or time.monotonic() >= deadline:
+                    break
+        late = not reply.complete and not reply.refused and not child.ended()
+    finally:
+        child.end()
+    return Ending(
+        reply=reply.parts if reply.complete else None,
+        refused=reply.refused,
+        late=late,
+        status=child.status,
+        cpu_seconds=child.cpu_seconds,
+        stderr=printed.text,
+    )
+
+
+class _Frame:
+    """One frame, read as it comes and never beyond its limits."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._prefix = bytearray(wire.PREFIX.size)
+        self.parts: tuple[bytearray, memoryview] | None = None
+        self._waiting = [memoryview(self._prefix)]
+        self.closed = False
+        self.refused: Reason | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it is here."""
+        return self.parts is not None and not self._waiting
+
+    def read(self, descriptor: int) -> bool:
+        """Take what is there; False when there is no more to take."""
+        count = os.readv(descriptor, self._waiting[:1])
+        self.closed = count == 0
+        self._waiting[0] = self._waiting[0][count:]
+        while self._waiting and not self._waiting[0]:
+            del self._waiting[0]
+            if self.parts is None:
+                self._measure()
+        return bool(count and self._waiting)
+
+    def _measure(self) -> None:
+        magic, header, body = wire.PREFIX.unpack(self._prefix)
+        if magic != wire.MAGIC:
+            self.refused = Reason.CRASHED
+        elif header > wire.HEADER_LIMIT or header + body > self._limit:
+            self.refused = Reason.OUT_OF_MEMORY
+        else:
+            self.parts = bytearray(header), memoryview(bytearray(body))
+            self._waiting = [memoryview(self.parts[0]), self.parts[1]]
+
+
+def _write(descriptor: int, data: memoryview) -> int:
+    """Bytes taken; all of them if nobody listens any more."""
+    try:
+        return os.write(descriptor, data)
+    except BlockingIOError:
+        return 0
+    except BrokenPipeError:
+        return len(data)
+
+
+def _environment() -> dict[str, str]:
+    # Our own folder is named because an editable installation finds it by a hook in site.
+    own = str(Path(__file__).resolve().parents[2])
+    path = [str(Path(entry).absolute()) for entry in sys.path if entry]
+    return bare_environment("LANG", "LC_ALL", "VIPS_BLOCK_UNTRUSTED") | {
+        "PYTHONPATH": os.pathsep.join([*path, own]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # One call, one thread: the parent decides how many calls run side by side. Fewer malloc
+        # arenas, because each reserves 64 MB of the address space that is limited.
+        "VIPS_CONCURRENCY": "1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",
+    }

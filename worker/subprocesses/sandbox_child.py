@@ -1,9 +1,8 @@
 """The sandboxed child: ``python -m worker.subprocesses.sandbox_child REPLY_FD PARENT_PID``.
 
-What lives here: the child's half of :mod:`subprocesses.sandbox`. It reads one pickled request
-from standard input, gives up what it does not need, calls the function and writes one frame
-(:mod:`worker.subprocesses.sandbox_wire`) to the descriptor ``REPLY_FD``. What may not: anything the
-parent needs, and any import that costs time: the function's own imports are start-up enough.
+It reads one pickled request from standard input, gives up what it does not need, calls the function
+and writes one frame (:mod:`worker.subprocesses.sandbox_wire`) to the descriptor ``REPLY_FD``. It
+imports nothing that costs time: the function's own imports are start-up enough.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ import resource
 import signal
 import sys
 
+from worker.subprocesses.launch import lower_limit, tie_to
+
 OUT_OF_MEMORY_EXIT = 77
 """Exit status of a child that had no memory left even to say so."""
 
@@ -23,8 +24,6 @@ _GRACE_SECONDS = 2.0
 _NEARLY_ALL = 7 / 8
 """Whoever has held this share of the memory allowed and then fails is taken to have wanted more."""
 _OPEN_FILES = 256
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_PR_SET_NO_NEW_PRIVS = 38
 # glibc, libvips, libjpeg, GLib, libstdc++ and Rust (librsvg); ld.so, when a library that is loaded
 # late finds no room; a thread fails to start when its stack finds none.
 _MEMORY_WORDS = (
@@ -58,20 +57,20 @@ def main() -> None:
 def _serve(reply: int) -> None:
     # The request comes from the parent, which is trusted: pickle is safe in this direction.
     try:
-        function, args, confinement = pickle.load(sys.stdin.buffer)  # noqa: S301
+        function, args, limits = pickle.load(sys.stdin.buffer)  # noqa: S301
     except Exception as error:  # noqa: BLE001  (anything an import can raise)
         _answer(reply, *_described(error))
         return
-    reply_bytes = confinement.pop("reply_bytes")
+    reply_bytes = limits.pop("reply_bytes")
     gc.collect()
     before, peak = _address_space("VmSize"), _address_space("VmPeak")
-    confine(**confinement)
+    limit_process(**limits)
     kind, value = "returned", None
     try:
         value = function(*args)
     except BaseException as error:  # noqa: BLE001  (SystemExit is a failure like any other)
         most = _address_space("VmPeak")  # of the call, unless loading it took more
-        share = (most - before) / confinement["memory_bytes"] if most > peak else 0.0
+        share = (most - before) / limits["memory_bytes"] if most > peak else 0.0
         kind, value = _described(error, scarce=share > _NEARLY_ALL)
     _answer(reply, kind, value, limit=reply_bytes)
 
@@ -143,26 +142,23 @@ def speaks_of_memory(text: str) -> bool:
 def _bind_to(parent: int) -> None:
     """Die with the parent, gain no rights, and be the first to go when the machine runs out.
 
-    Linux sends the signal when the *thread* that started the child ends; that thread waits in
-    ``sandbox.run`` all the while. A parent that died before the request to the kernel is found
-    by its process id. Other systems have no such signal: there the wall clock ends an orphan.
+    The thread that started the child waits in ``sandbox.run`` all the while. Systems other than
+    Linux have no such signal: there the wall clock ends an orphan.
     """
+    alive = tie_to(parent)
     if sys.platform == "linux":
-        import ctypes
-
-        prctl = ctypes.CDLL(None, use_errno=True).prctl
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         try:
             with open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123  (no pathlib here)
                 score.write("1000")
         except OSError:
             pass  # no /proc: the kernel chooses
-    if os.getppid() != parent:
+    if not alive:
         os._exit(0)
 
 
-def confine(*, cpu_seconds: float, wall_seconds: float, memory_bytes: int, file_bytes: int) -> None:
+def limit_process(
+    *, cpu_seconds: float, wall_seconds: float, memory_bytes: int, file_bytes: int
+) -> None:
     """Set this process's limits, counted from what it has used so far.
 
     The wall clock here is the second one: the parent's runs first, this one ends a child whose
@@ -171,21 +167,13 @@ def confine(*, cpu_seconds: float, wall_seconds: float, memory_bytes: int, file_
     usage = resource.getrusage(resource.RUSAGE_SELF)
     cpu = math.ceil(usage.ru_utime + usage.ru_stime + cpu_seconds)
     # At the soft limit SIGXCPU comes; a child that ignores it meets SIGKILL a second later.
-    _lower(resource.RLIMIT_CPU, cpu, cpu + 1)
-    _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_FSIZE, file_bytes)
-    _lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    lower_limit(resource.RLIMIT_CPU, cpu, cpu + 1)
+    lower_limit(resource.RLIMIT_CORE, 0)
+    lower_limit(resource.RLIMIT_FSIZE, file_bytes)
+    lower_limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     signal.setitimer(signal.ITIMER_REAL, wall_seconds + _GRACE_SECONDS)
     if sys.platform == "linux":  # macOS knows RLIMIT_AS and does not keep it
-        _lower(resource.RLIMIT_AS, _address_space("VmSize") + memory_bytes)
-
-
-def _lower(limit: int, soft: int, hard: int | None = None) -> None:
-    ceiling = resource.getrlimit(limit)[1]
-    if ceiling == resource.RLIM_INFINITY:
-        ceiling = sys.maxsize
-    hard = min(soft if hard is None else hard, ceiling)
-    resource.setrlimit(limit, (min(soft, hard), hard))
+        lower_limit(resource.RLIMIT_AS, _address_space("VmSize") + memory_bytes)
 
 
 def _address_space(field: str) -> int:

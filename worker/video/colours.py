@@ -45,7 +45,7 @@ _CURVES = frozenset(
 """Transfer curves that the filter ``zscale`` knows, by its names, which are ffmpeg's."""
 _HDR_PRIMARIES = frozenset({"bt2020", "bt709", "bt470bg", "smpte170m", "smpte431", "smpte432"})
 _HDR_MATRICES = frozenset({"bt2020nc", "bt709", "bt470bg", "smpte170m", "ictcp"})
-"""Of an HDR film, what can be followed; anything else is taken for a slip of the muxer."""
+"""Of an HDR video, what can be followed; anything else is taken for a slip of the muxer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class Colours:
     primaries: str
     transfer: str
     full_range: bool
-    """Values go from 0 to 255 and not, as in films, from 16 to 235 (of 8 bits)."""
+    """Values go from 0 to 255 and not, as in videos, from 16 to 235 (of 8 bits)."""
 
     @property
     def hdr(self) -> bool:
@@ -80,7 +80,7 @@ PICTURES = Colours(matrix="gbr", primaries="bt709", transfer="bt709", full_range
 def of(track: VideoTrack) -> Colours:
     """What a video's values mean: what its tags say, and what players assume of the rest.
 
-    What an HDR film leaves out is as ITU-R BT.2100 has it.
+    What an HDR video leaves out is as ITU-R BT.2100 has it.
     """
     if track.pix_fmt.startswith("xyz"):
         return PICTURES  # the scaler makes red, green and blue of it by itself
@@ -123,19 +123,19 @@ def to_bt709(colours: Colours, scale: Options, *, rgb: bool = False) -> list[Fil
     if colours.matrix != "gbr":
         read["in_range"] = "pc" if colours.full_range else "tv"
     if colours.hdr:
-        steps = _tone_mapped(colours, read, rgb=rgb)
+        filters = _tone_mapped(colours, read, rgb=rgb)
     elif colours.needs_zscale:
-        steps = _through_light(colours, read, rgb=rgb)
+        filters = _wide_gamut(colours, read, rgb=rgb)
     else:
         if colours.matrix != "gbr":
             read["in_color_matrix"] = _SCALED[colours.matrix]
-        steps = [("scale", read if rgb else {**read, **_BT709})]
-    steps.insert(0, _saying(colours))
+        filters = [("scale", read if rgb else {**read, **_BT709})]
+    filters.insert(0, _saying(colours))
     if not rgb:
-        return [*steps, ("format", {"pix_fmts": "yuv420p"}), _saying(VIDEOS)]
+        return [*filters, ("format", {"pix_fmts": "yuv420p"}), _saying(VIDEOS)]
     if colours.needs_zscale:
-        steps.append(("format", {"pix_fmts": "gbrp"}))
-    return [*steps, ("format", {"pix_fmts": "rgb24"})]
+        filters.append(("format", {"pix_fmts": "gbrp"}))
+    return [*filters, ("format", {"pix_fmts": "rgb24"})]
 
 
 def _saying(colours: Colours) -> Filter:
@@ -149,8 +149,8 @@ def _saying(colours: Colours) -> Filter:
     return ("setparams", said)
 
 
-def _through_light(colours: Colours, scale: Options, *, rgb: bool) -> list[Filter]:
-    """Wide colours to BT.709, by the amounts of light that a display makes of them."""
+def _wide_gamut(colours: Colours, scale: Options, *, rgb: bool) -> list[Filter]:
+    """Wide colours to BT.709, in linear light."""
     # What is neutral keeps its values, so the curve stays unless it is none.
     curve = "bt709" if colours.transfer == "linear" else colours.transfer
     return [

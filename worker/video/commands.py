@@ -1,19 +1,21 @@
 """Command lines of ffmpeg, composed with ffmpeg-python; nothing else imports it.
 
-What lives here: inputs, filters and outputs as a graph of streams, so that pads are named and text
-is escaped by the library and never by hand. What may not: starting anything. The library's own
-``run`` knows no limits; ``program.run`` takes what :func:`arguments` returns.
+Inputs, filters and outputs are a graph of streams, so that pads are named and text is escaped by
+the library and never by hand. The library's own ``run`` knows no limits; ``ffmpeg.run`` of this
+package takes what :func:`arguments` returns.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import ffmpeg
 
-from worker.video.ffmpeg import input_url
+from worker.domain.errors import ConfigurationError
+from worker.video.ffmpeg import ProgramLimits, input_url, run
 
 Stream: TypeAlias = Any
 """A stream of an input, or the end of a chain of filters; the library has no types."""
@@ -23,6 +25,10 @@ Options: TypeAlias = Mapping[str, object]
 """By the names ffmpeg gives them, without the hyphen; None for one that takes no value."""
 Filter: TypeAlias = tuple[str, Options]
 """One filter of a chain, its options by name."""
+
+DEINTERLACE: Filter = ("bwdif", {"mode": "send_frame", "deint": "interlaced"})
+"""Only those frames that say they are interlaced."""
+_TONE_MAPPING = frozenset({"zscale", "tonemap"})
 
 
 def source(path: Path, options: Options | None = None) -> Stream:
@@ -81,3 +87,27 @@ def arguments(*outputs: Output, everywhere: Options | None = None) -> list[str]:
         words += [f"-{name}"] if value is None else [f"-{name}", str(value)]
     merged = ffmpeg.merge_outputs(*outputs)
     return [*words, *ffmpeg.get_args(merged)]
+
+
+def counted_from(start: float) -> Filter:
+    """Audio whose time counts from another moment: what was at ``start``, seconds, is at 0."""
+    return ("asetpts", {"expr": f"PTS-({start:.9f})/TB"})
+
+
+def require_tone_mapping(limits: ProgramLimits) -> None:
+    """Make sure that this build of ffmpeg can bring HDR and wide colours to BT.709.
+
+    Raises:
+        ConfigurationError: it cannot (``program_feature_missing``).
+    """
+    listing = run(
+        ["-filters"], limits=dataclasses.replace(limits, wall_seconds=60), capture=True
+    ).decode(errors="replace")
+    names = {line.split()[1] for line in listing.splitlines() if len(line.split()) > 2}
+    missing = sorted(_TONE_MAPPING - names)
+    if missing:
+        raise ConfigurationError(
+            f"this ffmpeg has no filter {' and no '.join(missing)}, which HDR and wide colours "
+            "need: install a build with libzimg",
+            code="program_feature_missing",
+        )

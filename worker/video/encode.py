@@ -1,12 +1,9 @@
-"""One part of a film, encoded to every step of the ladder in one run of ffmpeg.
+"""One chunk of a video, encoded to every rung of the ladder in one run of ffmpeg.
 
-What lives here: the filter graph, the encoders' options, and the check that exactly the frames
-that were asked for came out. What may not: which parts there are (``segments``), joining them
-(``package``), sound (``sound``).
-
-The source is decoded once for all steps; smaller sizes are made from the largest. The bytes of a
-part depend on the plan and the source only: one thread for each encoder, exact scalers, no clock
-and no names of programs in the files.
+The source is decoded once for all rungs; smaller sizes are made from the largest. The bytes of a
+chunk depend on the plan and the source only: one thread for each encoder, exact scalers, no clock
+and no names of programs in the files. What comes out is checked: exactly the frames that were
+asked for.
 """
 
 from __future__ import annotations
@@ -18,15 +15,17 @@ from pathlib import Path
 
 from worker.domain.errors import DamagedInput, Reason
 from worker.job_context import Stop
-from worker.video import colours, commands, ffmpeg, fmp4, frame_rate
-from worker.video.commands import Filter, Options, Output, Stream
-from worker.video.ffmpeg_errors import MostlyDamaged
-from worker.video.ffmpeg_output import Decoded
-from worker.video.filters import DEINTERLACE, require_tone_mapping
-from worker.video.ladder import Codec, Rung
-from worker.video.limits import GIBIBYTE, ProgramLimits
-from worker.video.segments import Chunk
-from worker.video.transcode_plan import TranscodePlan
+from worker.video import colours, commands, ffmpeg, fmp4, timing
+from worker.video.commands import (
+    DEINTERLACE,
+    Filter,
+    Options,
+    Output,
+    Stream,
+    require_tone_mapping,
+)
+from worker.video.ffmpeg import GIBIBYTE, Decoded, MostlyDamaged, ProgramLimits
+from worker.video.plan import Chunk, Rung, TranscodePlan, VideoCodec
 
 LIMITS = ProgramLimits(
     wall_seconds=6 * 3600.0,
@@ -36,7 +35,7 @@ LIMITS = ProgramLimits(
     # What is interrupted is dropped: ffmpeg need not finish its file first.
     grace_seconds=0.0,
 )
-"""Of one part."""
+"""Of one chunk."""
 
 _SCALER = "bicubic+accurate_rnd+full_chroma_int+bitexact"
 """``bitexact``: the same bytes on every processor, whatever its vector units."""
@@ -50,21 +49,21 @@ a second: ``fps`` drops a last picture that is not known to last for half a fram
 _FRAGMENTS: Options = {"f": "mp4", "movflags": "+frag_keyframe+delay_moov+default_base_moof"}
 _AV1_PRESETS = {"ultrafast": 12, "veryfast": 10, "faster": 9, "fast": 8, "medium": 6, "slow": 4}
 _SAVED_AT_START = 0.5
-"""Share of the bits that may be saved up which a part begins with. The encoders' own 0.9 is for a
-film's beginning; at every part it would be a present (measured: 2.6 % more bytes, with 0.5 none).
+"""Share of the bits that may be saved up which a chunk begins with. The encoders' own 0.9 is for a
+video's beginning; at every chunk it would be a present (measured: 2.6 % more bytes, with 0.5 none).
 """
 _DAMAGED = 0.5
-"""Share of the frames read for a part that fail to decode where it counts as damaged."""
+"""Share of the frames read for a chunk that fail to decode where it counts as damaged."""
 _RUN_IN_SECONDS = 30
 """How much earlier reading begins after a seek that came out too late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Encoded:
-    """A part that is done."""
+class EncodedChunk:
+    """A chunk that is done."""
 
     files: Mapping[str, Path]
-    """A fragmented MP4 for each step, by its name, with exactly the part's frames."""
+    """A fragmented MP4 for each rung, by its name, with exactly the chunk's frames."""
     damaged: bool
     """Most of its source cannot be decoded; what could be stands in for it."""
     faults: bool
@@ -73,7 +72,7 @@ class Encoded:
 
 def encode(
     plan: TranscodePlan,
-    part: Chunk,
+    chunk: Chunk,
     source: Path,
     folder: Path,
     *,
@@ -81,18 +80,18 @@ def encode(
     limits: ProgramLimits = LIMITS,
     stop: Stop | None = None,
     progress: Callable[[float], None] | None = None,
-) -> Encoded:
-    """Encode one part.
+) -> EncodedChunk:
+    """Encode one chunk.
 
     Args:
-        plan: of the film.
-        part: one of its parts.
+        plan: of the video.
+        chunk: one of its chunks.
         source: the video.
         folder: where the files go; it must exist.
         threads: for decoding and filters; the bytes do not depend on it.
         limits: of one run of ffmpeg.
         stop: ends it early.
-        progress: told the seconds of the part that are done.
+        progress: told the seconds of the chunk that are done.
 
     Raises:
         Rejected: the source cannot be decoded.
@@ -102,8 +101,8 @@ def encode(
         require_tone_mapping(limits)
     files = {rung.name: folder / f"{rung.name}.mp4" for rung in plan.rungs}
     made = 0
-    for attempt in _attempts(plan, part):
-        arguments = command(plan, part, source, files, threads=threads, attempt=attempt)
+    for attempt in _attempts(plan, chunk):
+        arguments = command(plan, chunk, source, files, threads=threads, attempt=attempt)
         damaged = False
         decoded = Decoded()
         try:
@@ -113,28 +112,28 @@ def encode(
                     limits=limits,
                     stop=stop,
                     progress=progress,
-                    pictures=part.frames,
+                    pictures=chunk.frames,
                     decoded=decoded,
                 )
             except MostlyDamaged:
                 damaged = True
-            made = min(_frames(plan, part, path) for path in files.values())
+            made = min(_frames(plan, chunk, path) for path in files.values())
         except DamagedInput:
             made = 0
-        if made == part.frames:
-            return Encoded(files=files, damaged=damaged, faults=damaged or decoded.faults > 0)
+        if made == chunk.frames:
+            return EncodedChunk(files=files, damaged=damaged, faults=damaged or decoded.faults > 0)
         for path in files.values():
             path.unlink(missing_ok=True)
     if made == 0:
         raise DamagedInput(Reason.CORRUPT, "no picture of the video can be decoded")
     raise DamagedInput(
-        Reason.CORRUPT, f"its pictures have no even order: part {part.number} comes out uneven"
+        Reason.CORRUPT, f"its pictures have no even order: chunk {chunk.number} comes out uneven"
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A way of reading a part."""
+    """A way of reading a chunk."""
 
     seek: int | None
     """Where to begin; None is at the beginning."""
@@ -146,18 +145,18 @@ class Attempt:
     size can do so."""
 
 
-def _attempts(plan: TranscodePlan, part: Chunk) -> list[Attempt]:
-    """The first is right for every sound file.
+def _attempts(plan: TranscodePlan, chunk: Chunk) -> list[Attempt]:
+    """The first is right for every whole file.
 
-    A film may change its size on the way, a container without an index may be entered too late,
+    A video may change its size on the way, a container without an index may be entered too late,
     and pictures at a damaged key frame may be lost: earlier ones then stand in for them.
     """
-    can_be_steady = not (plan.interlaced or plan.turned)
-    attempts = [Attempt(seek=part.seek)]
+    can_be_steady = not (plan.interlaced or plan.rotated)
+    attempts = [Attempt(seek=chunk.seek)]
     if can_be_steady:
-        attempts.append(Attempt(seek=part.seek, steady=True))
-    if part.seek is not None:
-        earlier = part.seek - int(_RUN_IN_SECONDS / plan.clock)
+        attempts.append(Attempt(seek=chunk.seek, steady=True))
+    if chunk.seek is not None:
+        earlier = chunk.seek - int(_RUN_IN_SECONDS / plan.time_base)
         attempts += [Attempt(seek=earlier), Attempt(seek=None)]
     attempts.append(Attempt(seek=None, filled=True))
     if can_be_steady:
@@ -165,35 +164,35 @@ def _attempts(plan: TranscodePlan, part: Chunk) -> list[Attempt]:
     return attempts
 
 
-def _frames(plan: TranscodePlan, part: Chunk, path: Path) -> int:
+def _frames(plan: TranscodePlan, chunk: Chunk, path: Path) -> int:
     """Frames in a file of ours, or -1 if its key frames are not where they belong."""
     if not path.is_file() or path.stat().st_size == 0:
         return 0
     track = fmp4.read(path)
     counts = [len(fragment.sizes) for fragment in track.fragments]
-    if sum(counts) != part.frames:
+    if sum(counts) != chunk.frames:
         return sum(counts)
     whole = all(count == plan.key_frames for count in counts[:-1])
     even = all(
         set(fragment.durations) == {plan.frame_ticks} and fragment.sync
         for fragment in track.fragments
     )
-    return part.frames if whole and even and track.timescale == plan.timescale else -1
+    return chunk.frames if whole and even and track.timescale == plan.timescale else -1
 
 
 def command(
     plan: TranscodePlan,
-    part: Chunk,
+    chunk: Chunk,
     source: Path,
     files: Mapping[str, Path],
     *,
     threads: int,
     attempt: Attempt,
 ) -> list[str]:
-    """Arguments of ffmpeg for one part."""
-    film = opened(plan, source, threads=threads, seek=attempt.seek, steady=attempt.steady)
-    shown = pictures(plan, part, film, filled=attempt.filled)
-    made = outputs(plan, shown, part.frames, files, _FRAGMENTS)
+    """Arguments of ffmpeg for one chunk."""
+    opened = open_source(plan, source, threads=threads, seek=attempt.seek, steady=attempt.steady)
+    shown = pictures(plan, chunk, opened, filled=attempt.filled)
+    made = outputs(plan, shown, chunk.frames, files, _FRAGMENTS)
     return commands.arguments(*made, everywhere=everywhere(threads))
 
 
@@ -202,50 +201,50 @@ def everywhere(threads: int) -> Options:
     return {"copyts": None, "max_error_rate": _DAMAGED, "filter_complex_threads": threads}
 
 
-def opened(
+def open_source(
     plan: TranscodePlan, source: Path, *, threads: int, seek: int | None, steady: bool = False
 ) -> Stream:
     """The source, read from near a key frame on; ``steady`` as in :class:`Attempt`."""
     options: dict[str, object] = {"threads": threads, "noaccurate_seek": None}
     options["seek_timestamp"] = 1
-    if plan.crooked:
+    if plan.odd_rotation:
         options["noautorotate"] = None
     if steady:
         options["reinit_filter"] = 0
     if seek is not None:
         # A millisecond more: never before the key frame by rounding, never at the next one.
-        options["ss"] = f"{float(seek * plan.clock) + 0.001:.6f}"
+        options["ss"] = f"{float(seek * plan.time_base) + 0.001:.6f}"
     return commands.source(source, options)
 
 
-def pictures(plan: TranscodePlan, part: Chunk, film: Stream, *, filled: bool) -> list[Stream]:
-    """From the decoded source to the pictures of each step.
+def pictures(plan: TranscodePlan, chunk: Chunk, opened: Stream, *, filled: bool) -> list[Stream]:
+    """From the decoded source to the pictures of each rung.
 
     Args:
-        plan: of the film.
-        part: whose pictures.
-        film: the source as :func:`opened`.
+        plan: of the video.
+        chunk: whose pictures.
+        opened: the source as :func:`open_source`.
         filled: repeat the first picture for those missing before it.
     """
     rate = plan.rate
-    first = {"start_time": f"{float(Fraction(part.first) / rate):.9f}"} if filled else {}
-    steps: list[Filter] = [
+    first = {"start_time": f"{float(Fraction(chunk.first) / rate):.9f}"} if filled else {}
+    filters: list[Filter] = [
         *_LAST_COUNTS,
         # On the grid: each picture at its nearest place, repeated until the next one.
         ("setpts", {"expr": _places(plan)}),
         *([DEINTERLACE] if plan.interlaced else []),
         ("fps", {"fps": rate, "round": "near", **first}),
-        # The last picture stays while sound goes on, or where the end is damaged.
+        # The last picture stays while audio goes on, or where the end is damaged.
         ("tpad", {"stop": -1, "stop_mode": "clone"}),
-        # From the source's frames to those of the part. The second fps changes nothing: it says
+        # From the source's frames to those of the chunk. The second fps changes nothing: it says
         # again what the rate is, which setpts makes ffmpeg forget.
-        ("setpts", {"expr": f"PTS-{part.first}"}),
+        ("setpts", {"expr": f"PTS-{chunk.first}"}),
         ("fps", {"fps": rate}),
-        ("trim", {"start_pts": 0, "end_pts": part.frames}),
+        ("trim", {"start_pts": 0, "end_pts": chunk.frames}),
     ]
     largest = max((rung.width, rung.height) for rung in plan.rungs)
-    steps += colours.to_bt709(plan.colours, _scale(largest)[1])
-    upright = commands.filtered(film[str(plan.stream)], [*steps, _SQUARE])
+    filters += colours.to_bt709(plan.colours, _scale(largest)[1])
+    upright = commands.filtered(opened[str(plan.stream)], [*filters, _SQUARE])
     return [
         commands.filtered(
             copy,
@@ -260,8 +259,8 @@ def pictures(plan: TranscodePlan, part: Chunk, film: Stream, *, filled: bool) ->
 def _places(plan: TranscodePlan) -> str:
     """When pictures are shown, in ticks of the source from the first one."""
     if plan.slack:
-        return frame_rate.own_places(plan.origin, plan.clock, plan.rate, plan.slack)
-    return f"PTS-({plan.origin})"
+        return timing.own_places(plan.start_pts, plan.time_base, plan.rate, plan.slack)
+    return f"PTS-({plan.start_pts})"
 
 
 def _scale(size: tuple[int, int]) -> Filter:
@@ -275,13 +274,13 @@ def outputs(
     files: Mapping[str, Path],
     muxer: Options,
 ) -> list[Output]:
-    """An encoder and a file for each step.
+    """An encoder and a file for each rung.
 
     Args:
-        plan: of the film.
-        streams: the pictures of each step.
+        plan: of the video.
+        streams: the pictures of each rung.
         frames: how many there are.
-        files: by the names of the steps.
+        files: by the names of the rungs.
         muxer: the files' format and its options.
     """
     return [
@@ -302,18 +301,18 @@ def outputs(
 
 
 def _encoder(plan: TranscodePlan, rung: Rung) -> dict[str, object]:
-    """Options of one step's encoder: closed groups of pictures, all of one length."""
+    """Options of one rung's encoder: closed groups of pictures, all of one length."""
     key = plan.key_frames
     options: dict[str, object] = {"g": key, "pix_fmt": "yuv420p", **colours.TAGS}
     # Segments of three times the key interval stay below 200 % of the average (the same
     # specification, 1.30): bits may come half as fast again, and be saved up for two seconds.
     highest, saved = rung.kilobits * 3 // 2, rung.kilobits * 2
-    if rung.codec is Codec.AV1:
+    if rung.codec is VideoCodec.AV1:
         parameters = f"scd=0:lp={plan.encoder_threads}"
         options |= {"c:v": "libsvtav1", "preset": _AV1_PRESETS[plan.preset]}
         return options | {"crf": rung.quality, "svtav1-params": parameters}
     options |= {"preset": plan.preset, "crf": rung.quality}
-    if rung.codec is Codec.H264:
+    if rung.codec is VideoCodec.H264:
         options |= {"c:v": "libx264", "profile:v": "high", "threads": plan.encoder_threads}
         options |= {"keyint_min": key, "sc_threshold": 0}
         options |= {"maxrate": f"{highest}k", "bufsize": f"{saved}k"}

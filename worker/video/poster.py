@@ -1,11 +1,8 @@
-"""The frame that stands for a film: sharp, well exposed, and not a title, a fade or a blur.
-
-What lives here: the measures of a frame and the choice. What may not: reading frames
-(``frames``), storing them.
+"""The frame that stands for a video: sharp, well exposed, and not a title, a fade or a blur.
 
 The score is the product of four numbers between 0 and 1, so that a frame must be good in every
 way (:func:`judge`). Measures are taken on a reduced copy, so they do not depend on the size of
-the film.
+the video.
 """
 
 from __future__ import annotations
@@ -17,7 +14,8 @@ import cv2
 import numpy as np
 
 from worker.imaging.geometry import Size
-from worker.imaging.operations.vision import Step, opencv, pixels, reduced, silent
+from worker.imaging.operations.vision import opencv, pixels, reduced
+from worker.job_context import JobContext
 from worker.video.frames import Frame, FrameSource, Way, spread
 
 _EDGE = 320
@@ -37,7 +35,7 @@ _PLAIN = 0.72
 
 
 class Fault(StrEnum):
-    """Why a frame should not stand for a film."""
+    """Why a frame should not stand for a source."""
 
     BLACK = "black"
     WHITE = "white"
@@ -87,7 +85,7 @@ class Poster:
 
     frame: Frame = field(repr=False)
     seconds: float
-    """From the film's first picture."""
+    """From the first picture."""
     judgement: Judgement
     """Its ``fault`` is set only where every candidate has one."""
     candidates: int
@@ -96,36 +94,36 @@ class Poster:
     way: Way
 
 
-def choose(film: FrameSource, *, candidates: int, size: Size, step: Step = silent) -> Poster:
-    """Look at frames spread over a film and keep the best.
+def choose(source: FrameSource, *, candidates: int, size: Size, context: JobContext) -> Poster:
+    """Look at frames spread over a video and keep the best.
 
     Args:
-        film: opened by ``frames.open_film``.
-        candidates: how many, at most as many as the film has pictures.
+        source: opened by ``frames.open_video``.
+        candidates: how many, at most as many as the video has pictures.
         size: of the frame that is returned, pixels.
-        step: told about progress; it may raise to stop.
+        context: told about progress and asked to stop.
 
     Raises:
         Rejected: no frame can be decoded.
     """
-    count = max(1, min(candidates, film.timeline.pictures))
+    count = max(1, min(candidates, source.timeline.pictures))
     best: tuple[tuple[bool, float], float, Frame, Judgement] | None = None
     faults: dict[str, int] = {}
     seen = 0
 
     def take(index: int, seconds: float, frame: Frame) -> None:
         nonlocal best, seen
-        step(index / count, "looking at frames")
+        context.step(index / count, "looking at frames")
         seen += 1
         judgement = judge(frame)
         if judgement.fault is not None:
             faults[judgement.fault.value] = faults.get(judgement.fault.value, 0) + 1
-        # The earlier of equals: a film that stands still is shown by its beginning.
+        # The earlier of equals: a video that stands still is shown by its beginning.
         rank = (judgement.fault is None, judgement.score)
         if best is None or rank > best[0]:
             best = (rank, seconds, frame, judgement)
 
-    way = spread(film, count, size, take)
+    way = spread(source, count, size, take)
     assert best is not None  # spread raises where there is no frame
     _, seconds, frame, judgement = best
     return Poster(

@@ -1,10 +1,7 @@
-"""A few seconds that show what a film is like: moments of it, one after the other, silent.
-
-What lives here: the choice of moments, their frames, and the encoding within a number of bytes.
-What may not: how frames are reached (``frames``), storing files.
+"""A few seconds that show what a video is like: moments of it, one after the other, silent.
 
 The frames are made once, at the preview's own size, as plain pixels on disk; the animated WebP
-and the MP4 are both made of them.
+and the MP4 are both made of them, within a number of bytes.
 """
 
 from __future__ import annotations
@@ -20,18 +17,16 @@ from worker.domain.image import Encoding, Format
 from worker.imaging.animation import written_delays
 from worker.imaging.encode import Extras, Picture, encode
 from worker.imaging.geometry import Size
-from worker.imaging.operations.vision import Step, silent
-from worker.job_context import Stop
+from worker.job_context import JobContext
 from worker.video import colours, commands, frames
-from worker.video.ffmpeg import run
+from worker.video.ffmpeg import GIBIBYTE, ProgramLimits, run
 from worker.video.frames import Frame, FrameSource, image
-from worker.video.limits import GIBIBYTE, ProgramLimits
 from worker.video.poster import judge
 
 MOST_PIXELS = 200_000_000
 """Of all frames together: 600 MB, which the WebP encoder holds. The frame rate gives way."""
 _LOOKS = 4
-"""Frames looked at in each stretch of the film, for the moment to show of it."""
+"""Frames looked at in each stretch of the source, for the moment to show of it."""
 _LOOK_WIDTH = 320
 _EFFORT = 2
 _WORST = 25
@@ -49,7 +44,7 @@ class Moments:
     count: int
     frame_rate: float
     starts: tuple[float, ...]
-    """Where in the film each clip begins, seconds."""
+    """Where in the video each clip begins, seconds."""
 
     def all(self) -> Frame:
         """The frames, one more dimension than one has; read from disk as they are used."""
@@ -75,51 +70,51 @@ class PreviewResult:
 
 
 def collect(
-    film: FrameSource,
+    source: FrameSource,
     path: Path,
     *,
     width: int,
     seconds: float,
     clips: int,
     frame_rate: float,
-    step: Step = silent,
+    context: JobContext,
 ) -> Moments:
     """Choose the moments and write their frames to ``path``.
 
     Args:
-        film: opened by ``frames.open_film``.
+        source: opened by ``frames.open_video``.
         path: a new file.
         width: of the preview at most; its height is at most twice that. Both come out even.
-        seconds: length of the preview; that of the film if it is shorter.
-        clips: how many moments; fewer where the film is short.
-        frame_rate: never above the film's own.
-        step: told about progress; it may raise to stop.
+        seconds: length of the preview; that of the video if it is shorter.
+        clips: how many moments; fewer where the video is short.
+        frame_rate: never above the video's own.
+        context: told about progress and asked to stop.
 
     Raises:
         Rejected: not one frame can be decoded.
     """
-    inside = film.inside(width, width * 2)
-    # Colours of an H.264 film have half its resolution.
+    inside = source.inside(width, width * 2)
+    # Colours of an H.264 video have half its resolution.
     size = Size(max(2, inside.width // 2 * 2), max(2, inside.height // 2 * 2))
-    seconds = min(seconds, film.seconds)
-    rate = min(frame_rate, float(film.timeline.rate), MOST_PIXELS / size.pixels / seconds)
-    # Clips of less than half a second are flicker; those of a short film would overlap.
-    clips = max(1, min(clips, int(seconds / 0.5), int(film.seconds / seconds)))
-    if film.seconds < 2 * seconds:
+    seconds = min(seconds, source.seconds)
+    rate = min(frame_rate, float(source.timeline.rate), MOST_PIXELS / size.pixels / seconds)
+    # Clips of less than half a second are flicker; those of a short video would overlap.
+    clips = max(1, min(clips, int(seconds / 0.5), int(source.seconds / seconds)))
+    if source.seconds < 2 * seconds:
         clips = 1
     length = seconds / clips
-    starts = _starts(film, clips, length, step)
+    starts = _starts(source, clips, length, context)
     each = max(1, round(length * rate))
     count = 0
     with path.open("wb") as file:
         for number, start in enumerate(starts):
-            step(0.4 + 0.6 * number / clips, "reading moments")
+            context.step(0.4 + 0.6 * number / clips, "reading moments")
 
             def take(_: int, frame: Frame) -> None:
                 file.write(frame.tobytes())
 
             try:
-                count += frames.clip(film, start, size, rate=rate, count=each, take=take)
+                count += frames.clip(source, start, size, rate=rate, count=each, take=take)
             except Rejected:
                 # The other moments may be whole.
                 continue
@@ -128,22 +123,24 @@ def collect(
     return Moments(path=path, size=size, count=count, frame_rate=rate, starts=starts)
 
 
-def _starts(film: FrameSource, clips: int, length: float, step: Step) -> tuple[float, ...]:
-    """Where each clip begins: around the best frame of its stretch of the film."""
-    latest = max(0.0, film.seconds - length)
+def _starts(
+    source: FrameSource, clips: int, length: float, context: JobContext
+) -> tuple[float, ...]:
+    """Where each clip begins: around the best frame of its stretch of the source."""
+    latest = max(0.0, source.seconds - length)
     if latest == 0:
         return (0.0,)
-    looks = max(clips, min(clips * _LOOKS, film.timeline.frames))
+    looks = max(clips, min(clips * _LOOKS, source.timeline.frames))
     best: dict[int, tuple[bool, float, float]] = {}
 
     def take(index: int, seconds: float, frame: Frame) -> None:
-        step(0.4 * index / looks, "looking for moments")
+        context.step(0.4 * index / looks, "looking for moments")
         found = judge(frame)
         rank = (found.fault is None, found.score, -seconds)
         stretch = index * clips // looks
         best[stretch] = max(best.get(stretch, rank), rank)
 
-    frames.spread(film, looks, film.inside(_LOOK_WIDTH, _LOOK_WIDTH), take)
+    frames.spread(source, looks, source.inside(_LOOK_WIDTH, _LOOK_WIDTH), take)
     begin = 0.0
     starts = []
     for _, (_, _, negative) in sorted(best.items()):
@@ -155,7 +152,7 @@ def _starts(film: FrameSource, clips: int, length: float, step: Step) -> tuple[f
 
 
 def write_webp(
-    moments: Moments, path: Path, *, quality: int, most: int, step: Step = silent
+    moments: Moments, path: Path, *, quality: int, most: int, context: JobContext
 ) -> PreviewResult:
     """Write an animated WebP that repeats for ever (a still one of a single frame).
 
@@ -164,7 +161,7 @@ def write_webp(
         path: a new file.
         quality: 1 to 100; lower if needed.
         most: bytes.
-        step: told about progress; it may raise to stop.
+        context: told about progress and asked to stop.
 
     Raises:
         LimitExceeded: TOO_LARGE_OUTPUT, not even one frame fits.
@@ -173,7 +170,7 @@ def write_webp(
     delay = 1000 / moments.frame_rate
     kept, scale = list(range(len(pictures))), 1.0
     while True:
-        step(0.5, "encoding WebP")
+        context.step(0.5, "encoding WebP")
         chosen = [pictures[index] for index in kept]
         if scale != 1.0:
             chosen = [picture.resize(scale).copy_memory() for picture in chosen]
@@ -214,8 +211,7 @@ def write_mp4(
     *,
     quality: int,
     most: int,
-    threads: int,
-    stop: Stop | None = None,
+    context: JobContext,
 ) -> PreviewResult:
     """Write a silent H.264 MP4, index first, that every browser plays.
 
@@ -224,8 +220,7 @@ def write_mp4(
         path: a new file.
         quality: 1 to 100, taken for x264's constant rate factor 40 to 15; lower if needed.
         most: bytes.
-        threads: for encoding.
-        stop: as for ``program.run``.
+        context: its threads encode; its stop ends it early.
 
     Raises:
         LimitExceeded: TOO_LARGE_OUTPUT, it does not fit at the lowest quality.
@@ -247,13 +242,18 @@ def write_mp4(
             [shown],
             {
                 **{"f": "mp4", "map_metadata": -1, "movflags": "+faststart"},
-                **{"c:v": "libx264", "profile:v": "main", "preset": "medium", "threads": threads},
+                **{
+                    "c:v": "libx264",
+                    "profile:v": "main",
+                    "preset": "medium",
+                    "threads": context.threads,
+                },
                 **{**colours.TAGS, "crf": round(40 - quality * 0.25)},
                 **{"maxrate": f"{kilobits}k", "bufsize": f"{kilobits}k"},
                 **{"flags:v": "+bitexact", "fflags": "+bitexact"},
             },
         )
-        run(commands.arguments(made), limits=_ENCODE, stop=stop)
+        run(commands.arguments(made), limits=_ENCODE, stop=context.stop)
         if path.stat().st_size <= most:
             return PreviewResult(path=path, size=moments.size, count=moments.count, quality=quality)
         if quality <= 1:

@@ -1,19 +1,21 @@
 """What a video is, read without decoding more than one frame of it, and whether it is acceptable.
 
-What lives here: :func:`probe`, the verdict on a file before any work is done on it. What may not:
-the reading of ffprobe's words (``probe_read``), of bytes (``structure``) and of time stamps
-(``timing``).
-
 Nothing the header claims is believed where it can be measured cheaply: a file of moderate size is
 read to its end (not decoded), so its length, its frames and their distances are counted. Of a
-large one the first minute is, and its claims are held against its bytes.
+large one the first minute is, and its claims are held against its bytes. Limits never widen by a
+header's claims: time follows from bytes on disk, which cannot be invented, and from the progress
+that is seen while a program runs.
+
+What ffprobe prints is read defensively: every field may be missing or wrong.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -28,16 +30,13 @@ from worker.domain.errors import (
     UnsupportedInput,
 )
 from worker.job_context import Stop
-from worker.video import commands, structure
-from worker.video import probe_read as read
-from worker.video.ffmpeg import input_url, run
-from worker.video.limits import VideoLimits
+from worker.video import commands, container
+from worker.video.container import Container
+from worker.video.ffmpeg import GIBIBYTE, MEBIBYTE, ProgramLimits, for_file, input_url, run
 from worker.video.timing import Timing, measure
-from worker.video.tracks import AudioTrack, SubtitleTrack, VideoProbe, VideoTrack
+from worker.video.tracks import TEXT_SUBTITLES, AudioTrack, SubtitleTrack, VideoProbe, VideoTrack
 
-__all__ = ["AudioTrack", "SubtitleTrack", "VideoLimits", "VideoProbe", "VideoTrack", "probe"]
-
-Report: TypeAlias = dict[str, Any]
+Json: TypeAlias = Mapping[str, Any]
 
 _DESCRIBE = ("-show_format", "-show_streams", "-show_chapters", "-of", "json=compact=1")
 _READ_WHOLE_BYTES = 512 << 20
@@ -59,6 +58,38 @@ _SURE = 25
 """ffprobe's score of a guess by content, of 100 (libavformat: AVPROBE_SCORE_RETRY)."""
 
 
+_MOST_TAGS = 64
+_TAG_LENGTH = 1000
+_PLACE = re.compile(r"location|gps|iso6709|©xyz|latitude|longitude", re.IGNORECASE)
+_RATE_LIMIT = 1000
+"""Frames a second: a higher rate is a tick of a time base, and the average is believed instead."""
+_CONTAINER_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "duration"})
+"""Tags that say something about the container only."""
+
+
+_PROBE = ProgramLimits(wall_seconds=1800.0, memory_bytes=2 * GIBIBYTE, file_bytes=MEBIBYTE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoLimits:
+    """What is refused before any decoding. All inclusive."""
+
+    bytes: int = 20 * GIBIBYTE
+    seconds: float = 4 * 3600.0
+    """Length of the media: claimed, and measured where the claim does not fit the bytes."""
+    pixels: int = 8192 * 4608
+    """Of one frame."""
+    dimension: int = 16384
+    """Longer side of a frame."""
+    streams: int = 64
+    probe: ProgramLimits = _PROBE
+    """What ffprobe may use on it, at most; see :meth:`reading`."""
+
+    def reading(self, path: Path) -> ProgramLimits:
+        """What ffprobe may use on this file: time for its bytes at 10 MB a second."""
+        return for_file(path, self.probe, bytes_per_second=1e7)
+
+
 def probe(
     path: Path,
     limits: VideoLimits | None = None,
@@ -72,9 +103,9 @@ def probe(
     Args:
         path: a local file; its name plays no part.
         limits: what is refused.
-        need_video: False accepts sound without pictures.
+        need_video: False accepts audio without pictures.
         deep: read even a large file to its end.
-        stop: as for ``program.run``.
+        stop: ends it early.
 
     Raises:
         Rejected: ``empty``, ``truncated``, ``corrupt``, ``unknown_format``,
@@ -87,21 +118,22 @@ def probe(
     """
     limits = limits or VideoLimits()
     size = _size(path, limits)
-    report = _report(path, limits, known=structure.look(path), stop=stop)
-    cut = structure.cut_off(path) is not None
+    found = container.examine(path)
+    cut = found.readable is not None
+    report = _report(path, limits, known=found.known, stop=stop)
     _check_streams(report, limits)
-    stream = read.main_video(report)
+    stream = main_video(report)
     if stream is None and need_video:
         raise UnsupportedInput(Reason.NO_VIDEO, "the file has no moving pictures")
-    audio = tuple(read.audio_track(each) for each in read.streams(report, "audio"))
+    audio = tuple(audio_track(each) for each in streams(report, "audio"))
     if stream is None and not audio:
-        raise UnsupportedInput(Reason.NO_AUDIO, "the file has neither pictures nor sound")
+        raise UnsupportedInput(Reason.NO_AUDIO, "the file has neither pictures nor audio")
     if stream is not None:
         _check_frame(stream, limits)
         if need_video:
             _check_dolby_vision(stream)
             _decode_one(path, stream, limits, stop)
-    claimed = read.number(report.get("format", {}).get("duration"))
+    claimed = number(report.get("format", {}).get("duration"))
     whole = deep or size <= _READ_WHOLE_BYTES or not _believable(claimed, size)
     index = stream["index"] if stream is not None else audio[0].index
     timing = measure(
@@ -109,12 +141,12 @@ def probe(
     )
     missing = 0
     if stream is not None and whole and not cut:
-        missing = _check_whole(stream, timing, claimed, named=structure.avi_frames(path, index))
+        missing = _check_whole(stream, timing, claimed, named=_indexed_frames(found, index))
         timing = replace(timing, end=_end(report, stream, timing, size=size))
     duration = timing.duration
     if not (cut and whole and duration):
         others = (
-            read.number(each.get("duration"))
+            number(each.get("duration"))
             # Matroska and FLV do not tell how long a track is.
             or measure(path, each["index"], limits.reading(path), stop=stop).duration
             for each in report["streams"]
@@ -122,7 +154,7 @@ def probe(
         )
         duration = _duration(timing, others, claimed=claimed, whole=whole, size=size)
     if not timing.stamped and stream is not None:
-        duration = float(timing.packets / read.claimed_fps(stream))
+        duration = float(timing.packets / claimed_fps(stream))
     if duration > limits.seconds:
         raise LimitExceeded(
             Reason.TOO_LONG_DURATION, f"{duration:.0f} s long; allowed: {limits.seconds:.0f} s"
@@ -133,25 +165,29 @@ def probe(
         duration=duration,
         claimed_duration=claimed,
         measured=whole,
-        start=read.number(report["format"].get("start_time")) or 0.0,
+        start=number(report["format"].get("start_time")) or 0.0,
         video=None if stream is None else _track(stream, timing, whole=whole),
         audio=audio,
-        subtitles=tuple(read.subtitle_track(each) for each in read.streams(report, "subtitle")),
+        subtitles=tuple(subtitle_track(each) for each in streams(report, "subtitle")),
         streams=len(report["streams"]),
         chapters=len(report.get("chapters", ())),
-        tags=read.tags(report["format"]),
-        location=read.location(report),
+        tags=tags(report["format"]),
+        location=location(report),
         warnings=(
             *_warnings(
                 stream,
                 timing,
                 claimed=claimed,
                 duration=duration,
-                incomplete=cut or missing > 0 or structure.torn(path),
+                incomplete=cut or missing > 0 or found.torn,
             ),
             *(("audio_ignored",) if not all(track.playable for track in audio) else ()),
         ),
     )
+
+
+def _indexed_frames(found: Container, index: int) -> int | None:
+    return None if found.avi_frames is None else found.avi_frames.get(index, 0)
 
 
 def _size(path: Path, limits: VideoLimits) -> int:
@@ -164,7 +200,7 @@ def _size(path: Path, limits: VideoLimits) -> int:
     return size
 
 
-def _report(path: Path, limits: VideoLimits, *, known: bool, stop: Stop | None) -> Report:
+def _report(path: Path, limits: VideoLimits, *, known: bool, stop: Stop | None) -> Json:
     """What ffprobe says of the container and its streams."""
     source = input_url(path)
     try:
@@ -180,34 +216,34 @@ def _report(path: Path, limits: VideoLimits, *, known: bool, stop: Stop | None) 
             raise
         # ffprobe calls damaged whatever no demuxer knows, and by the name what has none.
         raise UnsupportedInput(
-            Reason.UNKNOWN_FORMAT, "the content is of no video or sound format known here"
+            Reason.UNKNOWN_FORMAT, "the content is of no video or audio format known here"
         ) from error
     try:
-        report = cast("Report", json.loads(printed.decode(errors="replace")))
+        report = cast("Json", json.loads(printed.decode(errors="replace")))
     except ValueError as error:
         raise EngineError("ffprobe printed what is not JSON") from error
-    if read.whole(report.get("format", {}).get("probe_score")) < _SURE and not known:
+    if whole(report.get("format", {}).get("probe_score")) < _SURE and not known:
         raise UnsupportedInput(
-            Reason.UNKNOWN_FORMAT, "the content is of no video or sound format known here"
+            Reason.UNKNOWN_FORMAT, "the content is of no video or audio format known here"
         )
     return report
 
 
-def _check_streams(report: Report, limits: VideoLimits) -> None:
+def _check_streams(report: Json, limits: VideoLimits) -> None:
     count = len(report.get("streams", ()))
     if count > limits.streams:
         raise LimitExceeded(Reason.TOO_MANY_STREAMS, f"{count} tracks; allowed: {limits.streams}")
 
 
-def _check_frame(stream: read.Json, limits: VideoLimits) -> None:
+def _check_frame(stream: Json, limits: VideoLimits) -> None:
     """Sides and pixels of a frame, and that its coding is known."""
-    width, height = read.whole(stream.get("width")), read.whole(stream.get("height"))
-    if not read.text(stream.get("codec_name")) or stream["codec_name"] == "none":
+    width, height = whole(stream.get("width")), whole(stream.get("height"))
+    if not text(stream.get("codec_name")) or stream["codec_name"] == "none":
         raise UnsupportedInput(Reason.UNSUPPORTED_VARIANT, "its video coding is not known")
     if not width or not height:
         raise DamagedInput(Reason.CORRUPT, "its video track has no frame that could be read")
     # As stored, which is what is decoded, and with square pixels, which is what is encoded.
-    for across, down in ((width, height), read.shown_size(stream)):
+    for across, down in ((width, height), shown_size(stream)):
         if max(across, down) > limits.dimension:
             raise LimitExceeded(
                 Reason.TOO_LARGE_DIMENSION,
@@ -220,8 +256,8 @@ def _check_frame(stream: read.Json, limits: VideoLimits) -> None:
             )
 
 
-def _check_dolby_vision(stream: read.Json) -> None:
-    track = read.video_track(stream, Fraction(1))
+def _check_dolby_vision(stream: Json) -> None:
+    track = video_track(stream, Fraction(1))
     if track.dolby_only:
         raise UnsupportedInput(
             Reason.UNSUPPORTED_VARIANT,
@@ -230,7 +266,7 @@ def _check_dolby_vision(stream: read.Json) -> None:
         )
 
 
-def _decode_one(path: Path, stream: read.Json, limits: VideoLimits, stop: Stop | None) -> None:
+def _decode_one(path: Path, stream: Json, limits: VideoLimits, stop: Stop | None) -> None:
     """Decode the first frame that can be, into the pixel format everything here starts from."""
     small = commands.filtered(
         commands.source(path, {"threads": 1})[str(stream["index"])],
@@ -276,7 +312,7 @@ def _duration(
     return claimed if any(near) else timing.duration
 
 
-def _end(report: Report, stream: read.Json, timing: Timing, *, size: int) -> float:
+def _end(report: Json, stream: Json, timing: Timing, *, size: int) -> float:
     """When the last picture has been shown, seconds.
 
     Its packet often does not tell: Matroska and AVI have no place for it, ffmpeg 5 guesses it
@@ -287,10 +323,10 @@ def _end(report: Report, stream: read.Json, timing: Timing, *, size: int) -> flo
     """
     name = str(report["format"].get("format_name"))
     part = report["format"] if name.startswith("matroska") else stream
-    start, length = (read.number(part.get(key)) for key in ("start_time", "duration"))
+    start, length = (number(part.get(key)) for key in ("start_time", "duration"))
     samples = length
     if length is not None and name.startswith("mov"):
-        rate = read.ratio(stream.get("avg_frame_rate"))
+        rate = ratio(stream.get("avg_frame_rate"))
         samples = float(timing.packets / rate) if rate else 0.0
         if timing.decoding is not None and abs(samples - length) <= _END_SLIP:
             # Of time to decode, as samples are: what the others leave is that of the last.
@@ -302,18 +338,16 @@ def _end(report: Report, stream: read.Json, timing: Timing, *, size: int) -> flo
         return end
     if samples is not None and name.startswith("mov"):
         confirmed = end > timing.end + _MOV_SLIP and length <= samples + _MOV_SLIP
-    elif told := read.clock(read.tags(stream).get("duration", "")):
+    elif told := seconds_of(tags(stream).get("duration", "")):
         end, confirmed = min(end, told), name.startswith("matroska")
     else:
         confirmed = name.startswith(("matroska", "avi")) and _believable(length, size)
-        confirmed = confirmed and not any(read.streams(report, "subtitle"))
+        confirmed = confirmed and not any(streams(report, "subtitle"))
     longer = end > timing.end + _END_SLIP
     return end if longer and confirmed and not timing.complaints else timing.end
 
 
-def _check_whole(
-    stream: read.Json, timing: Timing, claimed: float | None, *, named: int | None
-) -> int:
+def _check_whole(stream: Json, timing: Timing, claimed: float | None, *, named: int | None) -> int:
     """Damage between the packets: a decoder never sees what the demuxer has skipped.
 
     Fewer packets than claimed are no proof, the frames may be of different lengths; nor is a
@@ -326,9 +360,7 @@ def _check_whole(
         How many frames of the index are not there.
     """
     expected = (
-        named
-        or read.whole(stream.get("nb_frames"))
-        or int((claimed or 0.0) * read.claimed_fps(stream))
+        named or whole(stream.get("nb_frames")) or int((claimed or 0.0) * claimed_fps(stream))
     )
     if (named or timing.complaints) and timing.packets < (1 - _DAMAGED) * expected:
         raise DamagedInput(
@@ -339,7 +371,7 @@ def _check_whole(
 
 
 def _warnings(
-    stream: read.Json | None,
+    stream: Json | None,
     timing: Timing,
     *,
     claimed: float | None,
@@ -352,7 +384,7 @@ def _warnings(
         yield "duration_corrected"
     if timing.complaints or incomplete:
         yield "damaged"
-    if stream is not None and read.rotation(stream)[1]:
+    if stream is not None and rotation(stream)[1]:
         yield "rotation_ignored"
 
 
@@ -360,9 +392,9 @@ def _tolerance(claimed: float) -> float:
     return max(_CORRECTED * claimed, 0.5)
 
 
-def _track(stream: read.Json, timing: Timing, *, whole: bool) -> VideoTrack:
+def _track(stream: Json, timing: Timing, *, whole: bool) -> VideoTrack:
     """The track with what was measured in place of what was claimed."""
-    claimed = read.claimed_fps(stream)
+    claimed = claimed_fps(stream)
     if timing.packets < 2 and not 1 <= claimed <= _PLAIN_RATE:
         claimed = Fraction(25)  # one frame has no rate; what is derived from its length is none
     found = timing.fps
@@ -371,7 +403,7 @@ def _track(stream: read.Json, timing: Timing, *, whole: bool) -> VideoTrack:
     if found is not None and (vfr or abs(claimed - found) > found / 100):
         fps = found
     track = replace(
-        read.video_track(stream, max(fps, Fraction(1, 1000))), vfr=vfr, start=timing.origin
+        video_track(stream, max(fps, Fraction(1, 1000))), vfr=vfr, start=timing.first_shown
     )
     if not whole:
         return track
@@ -381,3 +413,272 @@ def _track(stream: read.Json, timing: Timing, *, whole: bool) -> VideoTrack:
         duration=timing.duration or None,
         end=timing.end if timing.stamped else None,
     )
+
+
+# --- ffprobe's JSON as our values --------------------------------------------------------------
+
+
+def streams(report: Json, kind: str) -> Iterator[Json]:
+    """The streams of a kind: video (without cover pictures and thumbnails), audio, subtitle."""
+    for stream in report.get("streams", ()):
+        if stream.get("codec_type") == kind and not (
+            flag(stream, "attached_pic") or flag(stream, "timed_thumbnails")
+        ):
+            yield stream
+
+
+def main_video(report: Json) -> Json | None:
+    """The stream to work on: the default one, of several the largest, of those the first."""
+    found = list(streams(report, "video"))
+    return max(
+        found,
+        key=lambda each: (
+            flag(each, "default"),
+            whole(each.get("width")) * whole(each.get("height")),
+            -whole(each.get("index")),
+        ),
+        default=None,
+    )
+
+
+def video_track(stream: Json, fps: Fraction) -> VideoTrack:
+    """A stream as a track; its sides must not be 0."""
+    width, height = whole(stream.get("width")), whole(stream.get("height"))
+    rotated, odd_rotation = rotation(stream)
+    across, down = shown_size(stream)
+    pix_fmt = text(stream.get("pix_fmt")) or "unknown"
+    return VideoTrack(
+        index=whole(stream.get("index")),
+        codec=text(stream.get("codec_name")) or "unknown",
+        profile=text(stream.get("profile")),
+        width=across,
+        height=down,
+        stored_width=width,
+        stored_height=height,
+        sar=_sar(stream),
+        rotation=rotated,
+        odd_rotation=odd_rotation,
+        fps=fps,
+        frames=whole(stream.get("nb_frames")) or None,
+        duration=number(stream.get("duration")),
+        start=number(stream.get("start_time")) or 0.0,
+        pix_fmt=pix_fmt,
+        bit_depth=bit_depth(pix_fmt, whole(stream.get("bits_per_raw_sample"))),
+        alpha=bool(re.match(r"yuva|rgba|bgra|argb|abgr|gbrap|ya\d|pal8|ayuv|vuya", pix_fmt)),
+        interlaced=text(stream.get("field_order")) in ("tt", "bb", "tb", "bt"),
+        transfer=text(stream.get("color_transfer")),
+        primaries=text(stream.get("color_primaries")),
+        space=text(stream.get("color_space")),
+        range=text(stream.get("color_range")),
+        bit_rate=whole(stream.get("bit_rate")) or None,
+        dolby_vision=dolby_vision(stream),
+    )
+
+
+def dolby_vision(stream: Json) -> str | None:
+    """Profile and compatibility of a stream's Dolby Vision configuration record."""
+    for side in stream.get("side_data_list", ()):
+        if "dv_profile" in side:
+            base = whole(side.get("dv_bl_signal_compatibility_id"))
+            return f"{whole(side['dv_profile'])}.{base}"
+    return None
+
+
+def shown_size(stream: Json) -> tuple[int, int]:
+    """Pixels across and down as a person sees a stream: upright and square.
+
+    Square pixels are made by stretching the side that is too short, so nothing is lost.
+    """
+    width, height, sar = whole(stream.get("width")), whole(stream.get("height")), _sar(stream)
+    across = round(width * sar) if sar > 1 else width
+    down = round(height / sar) if sar < 1 else height
+    return (down, across) if rotation(stream)[0] in (90, 270) else (across, down)
+
+
+def _sar(stream: Json) -> Fraction:
+    sar = ratio(stream.get("sample_aspect_ratio"))
+    return sar if sar and Fraction(1, 20) <= sar <= 20 else Fraction(1)
+
+
+def audio_track(stream: Json) -> AudioTrack:
+    """An audio stream as a track."""
+    return AudioTrack(
+        index=whole(stream.get("index")),
+        codec=text(stream.get("codec_name")) or "unknown",
+        channels=whole(stream.get("channels")),
+        layout=text(stream.get("channel_layout")),
+        sample_rate=whole(stream.get("sample_rate")),
+        bit_rate=whole(stream.get("bit_rate")) or None,
+        duration=number(stream.get("duration")),
+        start=number(stream.get("start_time")) or 0.0,
+        language=language(stream),
+        title=tags(stream).get("title"),
+        default=flag(stream, "default"),
+    )
+
+
+def subtitle_track(stream: Json) -> SubtitleTrack:
+    """A stream of subtitles as a track."""
+    codec = text(stream.get("codec_name")) or "unknown"
+    return SubtitleTrack(
+        index=whole(stream.get("index")),
+        codec=codec,
+        text=codec in TEXT_SUBTITLES,
+        language=language(stream),
+        title=tags(stream).get("title"),
+        default=flag(stream, "default"),
+        forced=flag(stream, "forced"),
+        hearing_impaired=flag(stream, "hearing_impaired"),
+    )
+
+
+def claimed_fps(stream: Json) -> Fraction:
+    """Frames a second as the header has it; 25 if it has nothing that can be true."""
+    for name in ("avg_frame_rate", "r_frame_rate"):
+        rate = ratio(stream.get(name))
+        if rate and 0 < rate <= _RATE_LIMIT:
+            return rate.limit_denominator(100_000)
+    return Fraction(25)
+
+
+def rotation(stream: Json) -> tuple[int, bool]:
+    """Degrees clockwise to upright, and whether the file asked for a turn that is none by quarters.
+
+    Such a turn is not made: players do not either. The degree is ffmpeg's own tolerance.
+    """
+    turn: float | None = None
+    for side in stream.get("side_data_list", ()):
+        found = number(side.get("rotation"))
+        if found is not None:
+            turn = -found  # the matrix is counted counter-clockwise
+    if turn is None:
+        return 0, False
+    quarter = round(turn / 90)
+    if abs(turn) > 360 or abs(turn - quarter * 90) >= 1:
+        return 0, True
+    return quarter % 4 * 90, False
+
+
+def bit_depth(pix_fmt: str, raw: int) -> int:
+    """Bits a channel, from the name of the pixel format (libavutil/pixdesc.c)."""
+    name = re.sub(r"(le|be)$", "", pix_fmt)
+    if match := re.match(r"(?:rgb|bgr)(48|64)|(?:rgba|bgra|ayuv)(64)", name):
+        return {"48": 16, "64": 16}[match[1] or match[2]]
+    if match := re.search(
+        r"^(?:p[024]|y2|xv\d|yuva?\d\d\d[pf]?|gbra?p|gray|ya|x2rgb|x2bgr)f?(\d\d)$", name
+    ):
+        return int(match[1]) if 9 <= int(match[1]) <= 32 else 8
+    if match := re.match(r"xyz(\d\d)|nv2[04]?(10)?", name):
+        return 12 if match[1] else 10 if name.startswith("nv20") else 8
+    return raw if 8 < raw <= 16 else 8
+
+
+def location(report: Json) -> str | None:
+    """Where it was taken, ISO 6709."""
+    own = report.get("format", {}).get("tags", {})
+    for name, value in own.items():
+        if _PLACE.search(name) and re.match(r"[+-]\d", str(value)):
+            return str(value)[:100]
+    return None
+
+
+def tags(part: Json) -> dict[str, str]:
+    """What a file or stream says of itself, names in lower case, without places; bounded."""
+    result: dict[str, str] = {}
+    for name, value in part.get("tags", {}).items():
+        clean = "".join(mark for mark in str(value)[:_TAG_LENGTH] if mark.isprintable()).strip()
+        if clean and not _PLACE.search(name) and len(result) < _MOST_TAGS:
+            result[name.lower()[:100]] = clean
+    return result
+
+
+def language(stream: Json) -> str | None:
+    """The track's language, if it is one."""
+    found = tags(stream).get("language", "").lower()
+    return found if re.fullmatch(r"[a-z]{2,3}(-[a-z0-9]{2,8})*", found) and found != "und" else None
+
+
+def flag(stream: Json, name: str) -> bool:
+    """One of the stream's dispositions."""
+    return bool(stream.get("disposition", {}).get(name))
+
+
+def text(value: object) -> str | None:
+    """Text that says something."""
+    return value if isinstance(value, str) and value not in ("", "unknown", "N/A") else None
+
+
+def whole(value: object) -> int:
+    """A number that is not negative; 0 for anything else."""
+    try:
+        return max(0, int(str(value)))
+    except ValueError:
+        return 0
+
+
+def number(value: object) -> float | None:
+    """A finite number."""
+    try:
+        found = float(str(value))
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def seconds_of(value: str) -> float:
+    """Seconds of ``HH:MM:SS.fraction``; 0 for anything else."""
+    match = re.fullmatch(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d+)?)", value)
+    return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else 0.0
+
+
+def ratio(value: object) -> Fraction | None:
+    """``30000/1001`` or ``4:3``, positive."""
+    over, _, under = str(value).replace(":", "/").partition("/")
+    try:
+        found = Fraction(int(over), int(under or 1))
+    except (ValueError, ZeroDivisionError):
+        return None
+    return found if found > 0 else None
+
+
+# --- as plain data -----------------------------------------------------------------------------
+
+
+def describe(probe: VideoProbe, *, location: bool, timing: Timing | None = None) -> dict[str, Any]:
+    """The probe as JSON-able values.
+
+    Args:
+        probe: what is known.
+        location: tell where the video was taken, if it says. People do not expect a video that
+            they share to tell where they live, so this is off unless somebody asks.
+        timing: of a complete pass over the video's packets, for key frames.
+    """
+    found = asdict(probe)
+    found.pop("location")
+    found["tags"] = {
+        name: value for name, value in probe.tags.items() if name not in _CONTAINER_TAGS
+    }
+    found["taken_at"] = probe.tags.get("com.apple.quicktime.creationdate") or probe.tags.get(
+        "creation_time"
+    )
+    if probe.video is not None:
+        found["video"] |= {"fps_text": str(probe.video.fps), "hdr": probe.video.hdr}
+    if timing is not None:
+        found["key_frames"] = timing.key_frames
+        found["longest_group"] = timing.longest_group
+    if location:
+        found["location"] = probe.location
+    plain: dict[str, Any] = _plain(found)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Fraction):
+        return round(float(value), 6)
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value

@@ -1,8 +1,5 @@
 """Sheets of small frames and the WebVTT track that says which part of which sheet shows when.
 
-What lives here: the arithmetic of the grid, the sheets, the track. What may not: reading frames
-(``frames``), storing sheets.
-
 The track is what players take for previews on their progress bar: each cue's text is the name of
 a sheet with ``#xywh=`` (Media Fragments URI 1.0, 4.2.2) in pixels.
 """
@@ -16,21 +13,21 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from worker.imaging.geometry import Size
-from worker.imaging.operations.vision import Step, silent
+from worker.job_context import JobContext
 from worker.video.frames import Frame, FrameSource, Way, spread
-from worker.video.webvtt import clock
+from worker.video.subtitles import timestamp
 
 LARGEST_SIDE = 16_383
 """Of a sheet, pixels: what WebP allows, and about what graphics cards take."""
 LARGEST_SHEET = 32_000_000
 """Pixels: 96 MB while it is filled."""
 _TALLEST = 4
-"""A tile's height in widths at most: a film can be a thousand times as high as wide."""
+"""A tile's height in widths at most: a video can be a thousand times as high as wide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SheetLayout:
-    """How a film is laid out on sheets."""
+    """How a video is laid out on sheets."""
 
     tile: Size
     columns: int
@@ -61,12 +58,12 @@ class Sheet:
 
 
 def plan(
-    film: FrameSource, *, interval: float, width: int, columns: int, rows: int, most: int
+    source: FrameSource, *, interval: float, width: int, columns: int, rows: int, most: int
 ) -> SheetLayout:
-    """Lay out a film.
+    """Lay out a source.
 
     Args:
-        film: opened by ``frames.open_film``.
+        source: opened by ``frames.open_video``.
         interval: wanted seconds from frame to frame; longer where there would be more than
             ``most``, shorter so that all are equally long.
         width: of a tile, pixels.
@@ -74,32 +71,32 @@ def plan(
         rows: likewise.
         most: frames of all sheets together.
     """
-    tile = film.inside(width, width * _TALLEST)
+    tile = source.inside(width, width * _TALLEST)
     columns = max(1, min(columns, LARGEST_SIDE // tile.width))
     rows = max(1, min(rows, LARGEST_SIDE // tile.height))
     rows = max(1, min(rows, LARGEST_SHEET // (tile.pixels * columns)))
     # A hair less than a whole number is the number: 10.04 s at 5 s are two frames, not three.
-    wanted = max(1, math.ceil(film.seconds / interval - 0.05))
-    frames = min(wanted, most, film.timeline.frames)
+    wanted = max(1, math.ceil(source.seconds / interval - 0.05))
+    frames = min(wanted, most, source.timeline.frames)
     return SheetLayout(
         tile=tile,
         columns=columns,
         rows=rows,
         frames=frames,
-        interval=film.seconds / frames,
+        interval=source.seconds / frames,
     )
 
 
 def draw(
-    film: FrameSource, grid: SheetLayout, store: Callable[[Sheet], None], *, step: Step = silent
+    source: FrameSource, grid: SheetLayout, store: Callable[[Sheet], None], *, context: JobContext
 ) -> Way:
     """Fill the sheets one after the other; only one is in memory.
 
     Args:
-        film: the film.
+        source: the video.
         grid: from :func:`plan`.
         store: given each finished sheet; the last is cut to what is on it.
-        step: told about progress; it may raise to stop.
+        context: told about progress and asked to stop.
 
     Raises:
         Rejected: no frame can be decoded.
@@ -110,7 +107,7 @@ def draw(
     last: Frame | None = None
     done = 0
 
-    def place(index: int, frame: Frame) -> None:
+    def put(index: int, frame: Frame) -> None:
         nonlocal sheet
         row, column = divmod(index % grid.each, grid.columns)
         top, left = row * tile.height, column * tile.width
@@ -128,17 +125,17 @@ def draw(
 
     def take(index: int, _: float, frame: Frame) -> None:
         nonlocal done, last
-        step(index / grid.frames, "drawing sheets")
+        context.step(index / grid.frames, "drawing sheets")
         while done < index:  # what could not be decoded is shown as what came before
-            place(done, frame if last is None else last)
+            put(done, frame if last is None else last)
             done += 1
-        place(index, frame)
+        put(index, frame)
         done, last = index + 1, frame
 
-    way = spread(film, grid.frames, tile, take)
+    way = spread(source, grid.frames, tile, take)
     assert last is not None  # spread raises where there is no frame
     while done < grid.frames:
-        place(done, last)
+        put(done, last)
         done += 1
     return way
 
@@ -149,7 +146,7 @@ def track(grid: SheetLayout, name: Callable[[int], str], seconds: float) -> str:
     Args:
         grid: from :func:`plan`.
         name: of a sheet by its number, relative to the track.
-        seconds: length of the film: where the last cue ends.
+        seconds: length of the video: where the last cue ends.
     """
     lines = ["WEBVTT", ""]
     for index in range(grid.frames):
@@ -158,7 +155,7 @@ def track(grid: SheetLayout, name: Callable[[int], str], seconds: float) -> str:
         place = (column * grid.tile.width, row * grid.tile.height)
         box = ",".join(map(str, (*place, grid.tile.width, grid.tile.height)))
         lines += [
-            f"{clock(index * grid.interval)} --> {clock(end)}",
+            f"{timestamp(index * grid.interval)} --> {timestamp(end)}",
             f"{name(index // grid.each + 1)}#xywh={box}",
             "",
         ]

@@ -1,7 +1,4 @@
-"""What a video is, as values: made by ``probe``, read by everything that works on videos.
-
-What lives here: frozen types. What may not: anything that reads a file.
-"""
+"""What a video is, as values: made by ``probe``, read by everything that works on videos."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from worker.video.ffmpeg_inputs import CODECS
+from worker.video.ffmpeg import CODECS
 
 HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})
 """PQ and HLG (ITU-R BT.2100), in ffmpeg's words."""
@@ -43,8 +40,8 @@ class VideoTrack:
     """Width of a stored pixel over its height; 1 if the file does not say."""
     rotation: int = 0
     """Degrees clockwise that turn the stored picture upright: 0, 90, 180 or 270. ffmpeg does so
-    by itself, unless it is ``crooked``."""
-    crooked: bool = False
+    by itself, unless it is ``odd_rotation``."""
+    odd_rotation: bool = False
     """The file asks for a turn that is not by quarters. It is not made, and ffmpeg must be told."""
     fps: Fraction
     """Frames a second; the average if ``vfr``."""
@@ -89,7 +86,7 @@ class VideoTrack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioTrack:
-    """One sound track."""
+    """One audio track."""
 
     index: int
     codec: str
@@ -154,9 +151,9 @@ class VideoProbe:
     warnings: tuple[str, ...] = ()
     """Codes: ``duration_corrected``, ``timestamps_irregular``, ``damaged`` (the container is hurt,
     or cut off, frames may be too), ``rotation_ignored`` (it is not by quarters of a turn),
-    ``audio_ignored`` (a track of sound has a coding that is not known here)."""
+    ``audio_ignored`` (an audio track has a coding that is not known here)."""
 
     @property
-    def origin(self) -> float:
+    def first_shown(self) -> float:
         """The time stamp from which results count, seconds: that of the first picture."""
         return self.start if self.video is None else self.video.start

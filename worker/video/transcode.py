@@ -1,74 +1,74 @@
 """A whole transcode: what is finished is looked up, what is missing is encoded, all is packaged.
 
-What lives here: the order of things, for one machine and for one of several. What may not: where
-finished pieces are kept (``ChunkStore`` is given), what is decided (``transcode_plan``).
+It works alike on one machine and on one of several. Where finished chunks are kept is the caller's:
+a ``ChunkStore`` is given.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Event
 from typing import Protocol
 
 from worker.domain.errors import DamagedInput, Reason, TransientError
-from worker.job_context import Stop
+from worker.job_context import JobContext, Stop
 from worker.video import audio, encode, package
-from worker.video.package import Stream
-from worker.video.segments import Chunk
-from worker.video.transcode_plan import TranscodePlan
+from worker.video.package import HlsStream
+from worker.video.plan import Chunk, TranscodePlan
 
 _DAMAGED = 0.2
-"""Share of a film that may be in damaged parts."""
+"""Share of a video that may be in damaged chunks."""
 
 
 class ChunkStore(Protocol):
-    """Keeps finished pieces. A name comes from the plan, so another plan never finds them."""
+    """Keeps finished files. A name comes from the plan, so another plan never finds them."""
 
     def get(self, name: str) -> Path | None:
         """A copy on disk; None if there is none or it is damaged."""
         ...
 
     def put(self, name: str, path: Path) -> None:
-        """Keep a finished piece."""
+        """Keep a finished file."""
         ...
 
 
-Progress = Callable[[float, str], None]
-"""Share done, 0 to 1, and what is being done."""
-
-
-def piece_names(plan: TranscodePlan, number: int) -> Mapping[str, str]:
-    """Names of the pieces of one part, by the names of the steps."""
+def _chunk_files(plan: TranscodePlan, number: int) -> Mapping[str, str]:
+    """Stored names of the files of one chunk, by the names of the rungs."""
     return {
         rung.name: f"{plan.digest[:16]}-part-{number:05}-{rung.name}.mp4" for rung in plan.rungs
     }
 
 
-def damage_name(plan: TranscodePlan, number: int) -> str:
-    """Name of the piece that is there if most of a part's source is damaged."""
+def _damage_name(plan: TranscodePlan, number: int) -> str:
+    """Name of the note that is there if most of a chunk's source is damaged."""
     return f"{plan.digest[:16]}-part-{number:05}.damaged.json"
 
 
-def fault_name(plan: TranscodePlan, number: int) -> str:
-    """Name of the piece that is there if some of a part's source is damaged."""
+def _fault_name(plan: TranscodePlan, number: int) -> str:
+    """Name of the note that is there if some of a chunk's source is damaged."""
     return f"{plan.digest[:16]}-part-{number:05}.faults.json"
 
 
+def _audio_name(plan: TranscodePlan, number: int) -> str:
+    """Name of the file of one audio track; what was measured of it is kept beside it."""
+    return f"{plan.digest[:16]}-sound-{number}.mp4"
+
+
 def check_damage(plan: TranscodePlan, damaged: Iterable[int]) -> None:
-    """See that enough of a film is left.
+    """See that enough of a video is left.
 
     Args:
-        plan: of the film.
-        damaged: numbers of the parts that are.
+        plan: of the video.
+        damaged: numbers of the chunks that are.
 
     Raises:
         DamagedInput: CORRUPT.
     """
-    lost = sum(plan.parts[number].frames for number in damaged)
+    lost = sum(plan.chunks[number].frames for number in damaged)
     if lost > _DAMAGED * plan.frames:
         raise DamagedInput(
             Reason.CORRUPT,
@@ -77,270 +77,236 @@ def check_damage(plan: TranscodePlan, damaged: Iterable[int]) -> None:
         )
 
 
-def is_damaged(plan: TranscodePlan, number: int, pieces: ChunkStore) -> bool:
-    """Whether most of the source of a part that is finished is damaged."""
-    return pieces.get(damage_name(plan, number)) is not None
+def is_damaged(plan: TranscodePlan, number: int, store: ChunkStore) -> bool:
+    """Whether most of the source of a chunk that is finished is damaged."""
+    return store.get(_damage_name(plan, number)) is not None
 
 
-def sound_name(plan: TranscodePlan, number: int) -> str:
-    """Name of the piece of one track of sound; what was measured of it is kept beside it."""
-    return f"{plan.digest[:16]}-sound-{number}.mp4"
-
-
-def finished(plan: TranscodePlan, number: int, pieces: ChunkStore) -> Mapping[str, Path] | None:
-    """The files of a part if all of them are there."""
+def finished(plan: TranscodePlan, number: int, store: ChunkStore) -> Mapping[str, Path] | None:
+    """The files of a chunk if all of them are there."""
     found: dict[str, Path] = {}
-    for rung, name in piece_names(plan, number).items():
-        path = pieces.get(name)
+    for rung, name in _chunk_files(plan, number).items():
+        path = store.get(name)
         if path is None:
             return None
         found[rung] = path
     return found
 
 
-def encode_parts(
+def encode_chunks(
     plan: TranscodePlan,
     source: Path,
     numbers: Iterable[int],
     *,
-    scratch: Path,
-    pieces: ChunkStore,
-    threads: int,
-    stop: Stop | None = None,
-    progress: Progress | None = None,
+    store: ChunkStore,
+    context: JobContext,
 ) -> Mapping[int, Mapping[str, Path]]:
-    """Encode those of the parts that are not finished yet.
+    """Encode those of the chunks that are not finished yet.
 
     Each is kept as soon as it is done; one that is interrupted leaves nothing.
 
     Args:
-        plan: of the film.
+        plan: of the video.
         source: the video.
-        numbers: which parts.
-        scratch: an existing folder.
-        pieces: where finished ones are kept.
-        threads: how many parts are encoded at the same time, one processor each; if there are
-            fewer parts, more for decoding. The bytes do not depend on it.
-        stop: ends it early, by its own error.
-        progress: told the share of these parts.
+        numbers: which chunks.
+        store: where finished ones are kept.
+        context: its threads are how many chunks are encoded at the same time, one processor each;
+            if there are fewer chunks, more for decoding. The bytes do not depend on it. Its
+            progress is told the share of these chunks.
 
     Returns:
-        Of each part, the file of each step.
+        Of each chunk, the file of each rung.
 
     Raises:
-        DamagedInput: CORRUPT, these parts alone are more than a film may lose.
+        DamagedInput: CORRUPT, these chunks alone are more than a video may lose.
     """
-    wanted = [plan.parts[number] for number in numbers]
+    wanted = [plan.chunks[number] for number in numbers]
     result: dict[int, Mapping[str, Path]] = {}
     damaged: set[int] = set()
-    for part in wanted:
-        if stop is not None:
-            stop.check()
-        found = finished(plan, part.number, pieces)
+    for chunk in wanted:
+        context.stop.check()
+        found = finished(plan, chunk.number, store)
         if found is not None:
-            result[part.number] = found
-            if is_damaged(plan, part.number, pieces):
-                damaged.add(part.number)
+            result[chunk.number] = found
+            if is_damaged(plan, chunk.number, store):
+                damaged.add(chunk.number)
     check_damage(plan, damaged)
-    missing = [part for part in wanted if part.number not in result]
-    at_once = max(1, min(threads, len(missing)))
-    shared = _Shared(plan, wanted, missing, stop=stop, progress=progress)
+    missing = [chunk for chunk in wanted if chunk.number not in result]
+    at_once = max(1, min(context.threads, len(missing)))
+    shared = _Shared(plan, wanted, missing, context)
+    threads = max(1, context.threads // at_once)
 
-    def encode_one(part: Chunk) -> Mapping[str, Path]:
+    def encode_one(chunk: Chunk) -> Mapping[str, Path]:
         try:
             shared.check()
-            folder = scratch / f"part-{part.number:05}"
+            folder = context.scratch / f"part-{chunk.number:05}"
             folder.mkdir()
             made = encode.encode(
                 plan,
-                part,
+                chunk,
                 source,
                 folder,
-                threads=max(1, threads // at_once),
+                threads=threads,
                 stop=shared,
-                progress=lambda seconds: shared.advance(part, seconds),
+                progress=lambda seconds: shared.advance(chunk, seconds),
             )
             note = folder / "damaged.json"
             note.write_text("{}")
-            # First: a part is finished when its files are there.
+            # First: a chunk is finished when its files are there.
             if made.faults:
-                pieces.put(fault_name(plan, part.number), note)
+                store.put(_fault_name(plan, chunk.number), note)
             if made.damaged:
-                pieces.put(damage_name(plan, part.number), note)
-                damaged.add(part.number)
+                store.put(_damage_name(plan, chunk.number), note)
+                damaged.add(chunk.number)
                 check_damage(plan, damaged)
-            for rung, name in piece_names(plan, part.number).items():
-                pieces.put(name, made.files[rung])
+            for rung, name in _chunk_files(plan, chunk.number).items():
+                store.put(name, made.files[rung])
         except BaseException as error:
             shared.give_up(error)
             raise
-        shared.finish(part)
+        shared.finish(chunk)
         return made.files
 
     # Threads only wait for their ffmpeg, which has one processor's worth of work.
-    with ThreadPoolExecutor(at_once, thread_name_prefix="part") as pool:
-        running = {part.number: pool.submit(encode_one, part) for part in missing}
+    with ThreadPoolExecutor(at_once, thread_name_prefix="chunk") as pool:
+        running = {chunk.number: pool.submit(encode_one, chunk) for chunk in missing}
     if shared.error is not None:
         raise shared.error  # the first: those of the others came of it
     return result | {number: one.result() for number, one in running.items()}
 
 
-def encode_film(
-    plan: TranscodePlan,
-    source: Path,
-    *,
-    scratch: Path,
-    pieces: ChunkStore,
-    threads: int,
-    stop: Stop | None = None,
-    progress: Progress | None = None,
+def encode_all(
+    plan: TranscodePlan, source: Path, *, store: ChunkStore, context: JobContext
 ) -> tuple[Sequence[Mapping[str, Path]], tuple[Path, ...]]:
-    """Everything that is not finished yet: all parts, and the sound beside them.
+    """Everything that is not finished yet: all chunks, and the audio beside them.
 
-    Takes what ``encode_parts`` takes.
+    Takes what :func:`encode_chunks` takes.
 
     Returns:
-        Of each part in order the file of each step, and the files of the tracks of sound.
+        Of each chunk in order the file of each rung, and the files of the audio tracks.
     """
-    beside = _Shared(plan, (), (), stop=stop, progress=None)
-    with ThreadPoolExecutor(1, thread_name_prefix="sound") as pool:
-        sounds = pool.submit(
-            encode_sounds, plan, source, scratch=scratch, pieces=pieces, stop=beside
+    quiet = replace(context, progress=lambda _share, _what: None)
+    beside = _Shared(plan, (), (), quiet)
+    with ThreadPoolExecutor(1, thread_name_prefix="audio") as pool:
+        tracks = pool.submit(
+            encode_audio, plan, source, store=store, context=replace(quiet, stop=beside)
         )
         try:
-            parts = encode_parts(
-                plan,
-                source,
-                range(len(plan.parts)),
-                scratch=scratch,
-                pieces=pieces,
-                threads=threads,
-                stop=stop,
-                progress=progress,
-            )
+            numbers = range(len(plan.chunks))
+            chunks = encode_chunks(plan, source, numbers, store=store, context=context)
         except BaseException as error:
             beside.give_up(error)
             raise
-        return [parts[number] for number in range(len(plan.parts))], sounds.result()
+        return [chunks[number] for number in numbers], tracks.result()
 
 
 class _Shared(Stop):
-    """What parts that are encoded at the same time share: a stop and one measure of progress."""
+    """What chunks that are encoded at the same time share: a stop and one measure of progress."""
 
     def __init__(
         self,
         plan: TranscodePlan,
         wanted: Sequence[Chunk],
         missing: Sequence[Chunk],
-        *,
-        stop: Stop | None,
-        progress: Progress | None,
+        context: JobContext,
     ) -> None:
         super().__init__()
         self._plan = plan
-        self._stop = stop
-        self._tell = progress
+        self._context = context
         self._given_up = Event()
-        self._total = max(1, sum(part.frames for part in wanted))
-        self._before = self._total - sum(part.frames for part in missing)
+        self._total = max(1, sum(chunk.frames for chunk in wanted))
+        self._before = self._total - sum(chunk.frames for chunk in missing)
         self._done: dict[int, float] = {}
-        self._parts, self._finished = len(wanted), len(wanted) - len(missing)
+        self._chunks, self._finished = len(wanted), len(wanted) - len(missing)
         self.error: BaseException | None = None
 
     @property
     def requested(self) -> bool:
-        return self._given_up.is_set() or (self._stop is not None and self._stop.requested)
+        return self._given_up.is_set() or self._context.stop.requested
 
     def check(self) -> None:
-        if self._stop is not None:
-            self._stop.check()
+        self._context.stop.check()
         if self._given_up.is_set():
-            raise TransientError("another part has failed", code="stopped")
+            raise TransientError("another chunk has failed", code="stopped")
 
     def give_up(self, error: BaseException) -> None:
-        """A part has failed: there is no use in going on with the others."""
+        """A chunk has failed: there is no use in going on with the others."""
         with self._lock:
             self.error = self.error or error
         self._given_up.set()
 
-    def advance(self, part: Chunk, seconds: float) -> None:
-        """So much of a part is encoded."""
+    def advance(self, chunk: Chunk, seconds: float) -> None:
+        """So much of a chunk is encoded."""
         with self._lock:
-            self._done[part.number] = min(part.frames, seconds * float(self._plan.rate))
-            self._say()
+            self._done[chunk.number] = min(chunk.frames, seconds * float(self._plan.rate))
+            self._report()
 
-    def finish(self, part: Chunk) -> None:
-        """A part is kept."""
+    def finish(self, chunk: Chunk) -> None:
+        """A chunk is kept."""
         with self._lock:
-            self._done[part.number] = part.frames
+            self._done[chunk.number] = chunk.frames
             self._finished += 1
-            self._say()
+            self._report()
 
-    def _say(self) -> None:
-        if self._tell is None:
-            return
+    def _report(self) -> None:
         share = (self._before + sum(self._done.values())) / self._total
         # Several are encoded at a time: which of them has moved is nothing to say.
-        self._tell(min(1.0, share), f"encoding, {self._finished} of {self._parts} parts done")
+        self._context.progress(
+            min(1.0, share), f"encoding, {self._finished} of {self._chunks} parts done"
+        )
 
 
-def encode_sounds(
-    plan: TranscodePlan,
-    source: Path,
-    *,
-    scratch: Path,
-    pieces: ChunkStore,
-    stop: Stop | None = None,
-    progress: Progress | None = None,
+def encode_audio(
+    plan: TranscodePlan, source: Path, *, store: ChunkStore, context: JobContext
 ) -> tuple[Path, ...]:
-    """Measure and encode every track of sound that is not finished yet."""
-    tell = progress or (lambda _share, _what: None)
+    """Measure and encode every audio track that is not finished yet."""
     paths = []
-    for number, track in enumerate(plan.sounds):
-        name = sound_name(plan, number)
-        path = pieces.get(name)
+    for number, track in enumerate(plan.audio):
+        name = _audio_name(plan, number)
+        path = store.get(name)
         if path is None:
-            tell(number / len(plan.sounds), f"sound {number + 1} of {len(plan.sounds)}")
-            path = scratch / f"sound-{number}.mp4"
-            loudness = audio.make(plan, track, source, path, stop=stop)
-            notes = scratch / f"sound-{number}.json"
+            what = f"audio track {number + 1} of {len(plan.audio)}"
+            context.progress(number / len(plan.audio), what)
+            path = context.scratch / f"audio-{number}.mp4"
+            loudness = audio.make(plan, track, source, path, stop=context.stop)
+            notes = context.scratch / f"audio-{number}.json"
             notes.write_text(json.dumps(asdict(loudness)))
-            pieces.put(f"{name}.json", notes)
-            pieces.put(name, path)  # last: it counts as finished now
+            store.put(f"{name}.json", notes)
+            store.put(name, path)  # last: it counts as finished now
         paths.append(path)
-    tell(1.0, "sound")
+    context.progress(1.0, "audio")
     return tuple(paths)
 
 
-def finished_sounds(plan: TranscodePlan, pieces: ChunkStore) -> tuple[Path, ...] | None:
-    """The files of all tracks of sound, if all are there."""
-    found = [pieces.get(sound_name(plan, number)) for number in range(len(plan.sounds))]
+def finished_audio(plan: TranscodePlan, store: ChunkStore) -> tuple[Path, ...] | None:
+    """The files of all audio tracks, if all are there."""
+    found = [store.get(_audio_name(plan, number)) for number in range(len(plan.audio))]
     paths = tuple(path for path in found if path is not None)
     return paths if len(paths) == len(found) else None
 
 
 def details(
-    plan: TranscodePlan, streams: Sequence[Stream], pieces: ChunkStore, folder: Path
+    plan: TranscodePlan, streams: Sequence[HlsStream], store: ChunkStore, folder: Path
 ) -> Mapping[str, object]:
     """What there is to say of a finished transcode, for ``result.json``."""
     loudness = []
-    for number in range(len(plan.sounds)):
-        notes = pieces.get(f"{sound_name(plan, number)}.json")
+    for number in range(len(plan.audio)):
+        notes = store.get(f"{_audio_name(plan, number)}.json")
         loudness.append(json.loads(notes.read_bytes()) if notes is not None else None)
-    faults = any(pieces.get(fault_name(plan, part.number)) is not None for part in plan.parts)
-    film = folder / package.FILM
+    faults = any(store.get(_fault_name(plan, chunk.number)) is not None for chunk in plan.chunks)
+    mp4 = folder / package.PROGRESSIVE
     averages = {stream.name: round(stream.average / 1000) for stream in streams}
     return {
         "plan": plan.digest,
         "seconds": round(float(plan.seconds), 6),
         "frame_rate": f"{plan.rate.numerator}/{plan.rate.denominator}",
         "frames": plan.frames,
-        "parts": len(plan.parts),
+        "parts": len(plan.chunks),
         "segment_seconds": round(float(plan.segment_frames / plan.rate), 6),
         "warnings": list(dict.fromkeys((*plan.warnings, *(("damaged",) if faults else ())))),
         "tone_mapped": plan.colours.hdr,
         "master": package.MASTER if plan.hls else None,
-        "mp4": package.FILM if film.is_file() else None,
+        "mp4": package.PROGRESSIVE if mp4.is_file() else None,
         "rungs": [
             {
                 "name": rung.name,
@@ -358,6 +324,6 @@ def details(
                 "channels": track.channels,
                 "loudness": measured,
             }
-            for track, measured in zip(plan.sounds, loudness, strict=True)
+            for track, measured in zip(plan.audio, loudness, strict=True)
         ],
     }

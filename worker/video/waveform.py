@@ -1,7 +1,7 @@
-"""The curve of a sound: lowest and highest sample of each stretch of it, as data and as a picture.
+"""The curve of an audio track: lowest and highest sample of each stretch, as data and as a picture.
 
-What lives here: reading sound as a stream, and drawing. What may not: whole sounds in memory. An
-hour of sound is 318 MB of samples; what is kept are at most 64 times the columns asked for.
+Audio is read as a stream: an hour of it is 318 MB of samples. What is kept are at most 64 times the
+columns asked for.
 
 The data are those of audiowaveform and peaks.js, JSON, version 2
 (github.com/bbc/audiowaveform/blob/master/doc/DataFormat.md).
@@ -10,7 +10,6 @@ The data are those of audiowaveform and peaks.js, JSON, version 2
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,13 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from worker.domain.errors import DamagedInput, LimitExceeded, Reason
-from worker.job_context import Stop
+from worker.job_context import JobContext
 from worker.video import commands
-from worker.video.commands import Filter, Stream
-from worker.video.ffmpeg import Pipes, run
-from worker.video.filters import since
-from worker.video.limits import ProgramLimits
-from worker.video.normalised_audio import evened
+from worker.video.audio import normalised_audio
+from worker.video.commands import Filter, Stream, counted_from
+from worker.video.ffmpeg import Pipes, ProgramLimits, run
 from worker.video.tracks import AudioTrack
 
 Samples = NDArray[np.int16]
@@ -34,12 +31,12 @@ _FINENESS = 64
 """Buckets kept for each column: the final columns are at least 1 - 2/64 of those asked for."""
 _MOST_PICTURE_WIDTH = 2000
 _UNEVEN = 1.0
-"""Seconds by which a sound may have more samples than its time."""
+"""Seconds by which audio may have more samples than its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waveform:
-    """The curve of one sound, mixed down to one channel."""
+    """The curve of one track, mixed down to one channel."""
 
     sample_rate: int
     """Hertz."""
@@ -57,7 +54,7 @@ class Waveform:
 
     @property
     def seconds(self) -> float:
-        """Length of the sound."""
+        """Length of the audio."""
         return self.samples / self.sample_rate
 
     def json(self) -> str:
@@ -77,81 +74,80 @@ class Waveform:
         )
 
 
-def read(
+def read_curve(
     path: Path,
     track: AudioTrack,
     *,
     points: int,
-    origin: float,
+    start: float,
+    seconds: float,
     most_seconds: float,
     limits: ProgramLimits,
-    stop: Stop | None = None,
-    progress: Callable[[float], None] | None = None,
+    context: JobContext,
 ) -> Waveform:
-    """Read the curve of a sound track.
+    """Read the curve of an audio track.
 
-    Gaps in the track are silence, so a column is where it is in the film.
+    Gaps in the track are silence, so a column is where it is in the video.
 
     Args:
         path: the file.
-        track: which of its sounds.
+        track: which of its audio tracks.
         points: most columns.
-        origin: time stamp of the first column, seconds; what sounds before it is left out.
-        most_seconds: longest sound accepted; what comes after is not read.
+        start: time stamp of the first column, seconds; what is heard before it is left out.
+        seconds: expected length, for the progress.
+        most_seconds: longest audio accepted; what comes after is not read.
         limits: of the program.
-        stop: as for ``program.run``.
-        progress: told the seconds read.
+        context: its progress goes to 0.95.
 
     Raises:
         Rejected: ``too_long_duration``, ``corrupt`` (not a sample can be decoded) and others of
-            ``program.run``.
+            ``ffmpeg.run``.
     """
     rate = track.sample_rate or 48_000
-    curve, end = _Curve(points), 0.0
+    curve, end = _CurveReader(points), 0.0
 
-    def told(seconds: float) -> None:
+    def told(read: float) -> None:
         nonlocal end
-        end = seconds
-        if progress is not None:
-            progress(seconds)
+        end = read
+        context.progress(min(0.95, end / max(seconds, 0.001)), "reading audio")
 
-    def take(sound: Stream, pipes: Pipes) -> None:
+    def take(heard: Stream, pipes: Pipes) -> None:
         timed: Filter = ("aresample", {"sample_rate": rate, "async": 1, "first_pts": 0})
         raw = {"f": "s16le", "c:a": "pcm_s16le", "ac": 1, "t": f"{most_seconds + 1:g}"}
-        made = commands.output("pipe:1", [commands.filtered(sound, [timed])], raw)
+        made = commands.output("pipe:1", [commands.filtered(heard, [timed])], raw)
         run(
             commands.arguments(made, everywhere={"copyts": None}),
             limits=limits,
             sink=curve.take,
-            stop=stop,
+            stop=context.stop,
             progress=told,
             pipes=pipes,
         )
 
-    take(commands.filtered(commands.source(path)[str(track.index)], [since(origin)]), Pipes())
+    take(commands.filtered(commands.source(path)[str(track.index)], [counted_from(start)]), Pipes())
     if curve.samples > (end + _UNEVEN) * rate:
         # More than its time: its form has changed on the way.
-        curve = _Curve(points)
-        with evened(
+        curve = _CurveReader(points)
+        with normalised_audio(
             path,
             track.index,
             rate=rate,
             layout="mono",
-            origin=origin,
+            start=start,
             limits=limits,
-            stop=stop,
-        ) as even:
-            take(even.stream, even.pipes)
+            stop=context.stop,
+        ) as (heard, pipes):
+            take(heard, pipes)
     if curve.samples == 0:
-        raise DamagedInput(Reason.CORRUPT, "not one sample of its sound can be decoded")
+        raise DamagedInput(Reason.CORRUPT, "not one sample of its audio can be decoded")
     if curve.samples > most_seconds * rate:
         raise LimitExceeded(
-            Reason.TOO_LONG_DURATION, f"the sound is longer than the {most_seconds:g} s allowed"
+            Reason.TOO_LONG_DURATION, f"the audio is longer than the {most_seconds:g} s allowed"
         )
     return curve.finish(rate)
 
 
-class _Curve:
+class _CurveReader:
     """Extremes of equal stretches; when there is no more room, stretches become twice as long."""
 
     def __init__(self, points: int) -> None:
@@ -165,7 +161,7 @@ class _Curve:
         self.samples = 0
 
     def take(self, data: bytes) -> None:
-        """More samples, 16 bits little-endian; pieces may break anywhere."""
+        """More samples, 16 bits little-endian; chunks may break anywhere."""
         data = self._bytes + data
         even = len(data) & ~1
         self._bytes = data[even:]

@@ -15,7 +15,7 @@ from PIL import Image
 
 from batch.operations.images import run_deepzoom
 from tests.unit.pictures import encoded, oriented, photo, quadrants
-from tests.unit.video.works import work
+from tests.unit.video.jobs import work
 from worker.domain.errors import DamagedInput, LimitExceeded, ParameterError, Reason, StorageFull
 from worker.imaging.colour import p3_profile
 from worker.imaging.encode import attach

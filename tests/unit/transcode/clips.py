@@ -24,13 +24,13 @@ def write(
     frames: int = 75,
     size: tuple[int, int] = (64, 48),
     rate: str = "25",
-    sounds: Sequence[float] = (),
+    audio: Sequence[float] = (),
     key_frames: int = 20,
     options: Sequence[str] = (),
     video_filter: str = "null",
     times: Sequence[float] = (),
 ) -> Path:
-    """A clip: ``sounds`` gives the seconds of each track of sound, ``times`` those at which
+    """A clip: ``audio`` gives the seconds of each audio track, ``times`` those at which
     pictures begin instead of ``frames`` and ``rate``."""
     if times:
         frames, video_filter = len(times), f"settb=1/90000,setpts='{_table(times)}'"
@@ -42,10 +42,10 @@ def write(
     pixels = b"".join(bytes([grey(number)]) * (wide * high) + chroma for number in range(frames))
     command = ["ffmpeg", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "yuv420p"]
     command += ["-s", f"{wide}x{high}", "-r", rate, "-i", "pipe:0"]
-    for number, seconds in enumerate(sounds):
+    for number, seconds in enumerate(audio):
         command += ["-f", "lavfi", "-i", f"sine=frequency={400 * (number + 1)}:duration={seconds}"]
     command += ["-map", "0"]
-    for number in range(len(sounds)):
+    for number in range(len(audio)):
         command += ["-map", str(number + 1)]
     command += ["-vf", video_filter, "-c:v", "libx264"]
     command += ["-preset", "ultrafast", "-g", str(key_frames), "-bf", "2", "-fps_mode", "vfr"]
@@ -64,7 +64,7 @@ def _table(times: Sequence[float], first: int = 0) -> str:
 
 
 def then(path: Path, *parts: Path) -> Path:
-    """Films of one coding behind each other, each for as long as it says."""
+    """Videos of one coding behind each other, each for as long as it says."""
     listing = path.with_suffix(".txt")
     listing.write_text("".join(f"file '{part}'\n" for part in parts))
     command = ["ffmpeg", "-v", "error", "-y", "-f", "concat", "-safe", "0", "-i", str(listing)]
@@ -114,7 +114,7 @@ def changes(path: Path, rate: float) -> list[tuple[float, int]]:
 
 
 def heard(path: Path, stream: str = "0:a:0") -> np.ndarray[tuple[int], np.dtype[np.int16]]:
-    """The samples of a track of sound, mono at 48 kHz, of a whole decode."""
+    """The samples of an audio track, mono at 48 kHz, of a whole decode."""
     decoded = subprocess.run(
         [
             *("ffmpeg", "-v", "error", "-xerror", "-i", str(path), "-map", stream),

@@ -1,4 +1,4 @@
-"""Sources that no camera makes on a good day, and what is made of them: the film, or a verdict."""
+"""Sources that no camera makes on a good day, and what is made of them: the video, or a verdict."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import pytest
 
 from tests.unit.transcode import clips
 from tests.unit.transcode.test_results import check_frames, streams, transcoded
-from tests.unit.transcode.workshop import Folder, run
+from tests.unit.video.jobs import Folder, divided, run
 from worker.domain.errors import Rejected
-from worker.video.limits import VideoLimits
-from worker.video.probe import probe
+from worker.video.probe import VideoLimits, probe
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -37,7 +36,7 @@ def test_pictures_that_change_their_size_on_the_way(tmp_path: Path) -> None:
 
 
 def test_time_that_begins_again_is_a_verdict(tmp_path: Path) -> None:
-    """Pictures of one time cannot all be shown: better none than a third of the film."""
+    """Pictures of one time cannot all be shown: better none than a third of the video."""
     part = clips.write(tmp_path / "a.ts", frames=50)
     with pytest.raises(Rejected, match="jump back") as caught:
         transcoded(joined(tmp_path / "x.ts", part, part, part), tmp_path)
@@ -57,7 +56,7 @@ def test_a_beginning_that_an_edit_list_cuts_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("degrees", [30, 91])
-def test_a_turn_that_is_not_by_quarters_is_not_made(degrees: int, tmp_path: Path) -> None:
+def test_a_rotation_that_is_not_by_quarters_is_not_made(degrees: int, tmp_path: Path) -> None:
     """Not here, and no player is told to make it."""
     source = clips.write(tmp_path / "x.mp4", frames=5)
     across, along = (round(part(radians(degrees)) * (1 << 16)) for part in (cos, sin))
@@ -107,10 +106,10 @@ def test_hdr_that_does_not_say_all_of_itself(tagged: bool, full: bool, tmp_path:
     assert max(abs(luma - 182) for luma in lumas) < 3
 
 
-def test_a_film_that_is_mostly_damaged_is_none(tmp_path: Path) -> None:
+def test_a_video_that_is_mostly_damaged_is_none(tmp_path: Path) -> None:
     """The picture before it would stand still for all the rest; a moment of damage is bridged. So
     on one machine, on several, and where a stopped attempt has come past it."""
-    data = clips.write(tmp_path / "x.mp4", frames=1000, key_frames=25).read_bytes()
+    data = clips.write(tmp_path / "x.mp4", frames=500, key_frames=25).read_bytes()
     first = data.index(b"mdat") + 4
     last = data.index(b"moov") - 4 if data.index(b"moov") > first else len(data)
     for share, accepted in ((0.03, True), (0.6, False)):
@@ -124,13 +123,11 @@ def test_a_film_that_is_mostly_damaged_is_none(tmp_path: Path) -> None:
             out = Folder(tmp_path / "out")
             run("transcode", source, out, tmp_path / "scratch", checkpoint=kept, heights=("24",))
 
-        def divided(source: Path = source, share: float = share) -> None:
+        def by_two(source: Path = source, share: float = share) -> None:
             out = Folder(tmp_path / f"divided-{share}")
-            for name, index in (("plan", None), ("part", 0), ("part", 1), ("assemble", None)):
-                words = {"index": index, "size": 2, "heights": ("24",)}
-                run(f"transcode-{name}", source, out, tmp_path / "scratch", **words)  # type: ignore[arg-type]
+            divided(source, out, tmp_path / "scratch", heights=("24",))
 
-        for way in (alone, alone, divided):
+        for way in (alone, alone, by_two):
             if accepted:
                 way()
                 continue
@@ -143,12 +140,12 @@ def test_a_film_that_is_mostly_damaged_is_none(tmp_path: Path) -> None:
 def test_pictures_that_a_decoder_leaves_out_are_damage(tmp_path: Path) -> None:
     """That of AV1 passes over zeroed packets without a word: what came of them is counted."""
     coder = ("-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "keyint=25")
-    film = clips.write(tmp_path / "x.mp4", frames=750, size=(64, 64), options=coder)
-    data = film.read_bytes()
+    footage = clips.write(tmp_path / "x.mp4", frames=750, size=(64, 64), options=coder)
+    data = footage.read_bytes()
     first = data.index(b"mdat") + 4
     last = data.index(b"moov") - 4
     start, end = (first + (last - first) * share // 10 for share in (2, 8))
-    film.write_bytes(data[:start] + bytes(end - start) + data[end:])
+    footage.write_bytes(data[:start] + bytes(end - start) + data[end:])
     with pytest.raises(Rejected, match="too much of it") as caught:
-        transcoded(film, tmp_path)
+        transcoded(footage, tmp_path)
     assert caught.value.code == "corrupt"

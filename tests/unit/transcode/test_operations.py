@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import pytest
 
 from batch.work import Stopped
 from tests.unit.transcode import clips
-from tests.unit.transcode.workshop import CountedStop, Folder, run
+from tests.unit.video.jobs import CountedStop, Folder, divided, run
 from worker.domain.errors import ConfigurationError, ObjectMissing, Rejected
-from worker.video import transcode_plan
+from worker.video import plan as plans
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -21,33 +22,38 @@ SERVED = ("hls/", "video.mp4")
 
 
 @pytest.fixture(autouse=True)
-def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts of a second, so that a short clip has several."""
-    monkeypatch.setattr("batch.operations._transcode.PART_SECONDS", 1.0)
+def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of a second, so that a short clip has several."""
+    monkeypatch.setattr("batch.operations.transcode.CHUNK_SECONDS", 1.0)
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """Three seconds with sound, and so much noise that the bound of the rate decides."""
-    noise = "noise=alls=60:allf=t"
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds with audio, and so much noise that the bound of the rate decides."""
     return clips.write(
-        tmp_path / "x.mp4", frames=75, size=(160, 96), sounds=[3], video_filter=noise
+        tmp_path_factory.mktemp("source") / "x.mp4",
+        frames=75,
+        size=(160, 96),
+        audio=[3],
+        video_filter="noise=alls=60:allf=t",
     )
 
 
-def whole(source: Path, tmp_path: Path) -> Folder:
-    """What an uninterrupted run on one machine makes."""
-    outputs = Folder(tmp_path / "whole")
-    scratch = tmp_path / "scratch"
-    run("transcode", source, outputs, scratch, segment_seconds=1.0)
-    return outputs
+@pytest.fixture(scope="module")
+def expected(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
+    """What an uninterrupted run on one machine serves."""
+    folder = tmp_path_factory.mktemp("whole")
+    outputs = Folder(folder / "out")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("batch.operations.transcode.CHUNK_SECONDS", 1.0)
+        run("transcode", source, outputs, folder / "scratch", segment_seconds=1.0)
+    return outputs.content(*SERVED)
 
 
 def test_stopped_at_random_moments_it_makes_the_same_bytes_once(
-    source: Path, tmp_path: Path
+    source: Path, expected: Mapping[str, bytes], tmp_path: Path
 ) -> None:
-    """However often it is stopped: no finished piece is made again, and no byte differs."""
-    expected = whole(source, tmp_path).content(*SERVED)
+    """However often it is stopped: no finished chunk is made again, and no byte differs."""
     assert len(expected) > 8
     chance = random.Random(5)
     outputs, kept = Folder(tmp_path / "out"), Folder(tmp_path / "checkpoint")
@@ -55,7 +61,7 @@ def test_stopped_at_random_moments_it_makes_the_same_bytes_once(
     for attempt in range(200):
         # Three with fewer looks than any attempt takes; later ones reach into its work.
         few = attempt < 3
-        stop = CountedStop(chance.randint(5, 30) if few else chance.randint(20, 40 + 20 * attempt))
+        stop = CountedStop(chance.randint(5, 30) if few else chance.randint(20, 40 + 60 * attempt))
         try:
             run(
                 "transcode",
@@ -94,37 +100,36 @@ def test_the_bytes_do_not_depend_on_the_machines_threads(source: Path, tmp_path:
     assert made[0] == made[1]
 
 
-def test_divided_over_machines_it_makes_the_same_bytes(source: Path, tmp_path: Path) -> None:
+def test_divided_over_machines_it_makes_the_same_bytes(
+    source: Path, expected: Mapping[str, bytes], tmp_path: Path
+) -> None:
     """Plan, children in any order, assembly: the result is that of one machine."""
-    expected = whole(source, tmp_path).content(*SERVED)
     outputs, scratch = Folder(tmp_path / "out"), tmp_path / "scratch"
     planned = run("transcode-plan", source, outputs, scratch, segment_seconds=1.0, groups=2)
     assert (planned["parts"], planned["groups"], planned["frames"]) == (3, 2, 75)
-    for index in (1, 0):
-        run("transcode-part", source, outputs, scratch, segment_seconds=1.0, index=index, size=2)
-    run("transcode-assemble", source, outputs, scratch, segment_seconds=1.0)
+    divided(source, outputs, scratch, segment_seconds=1.0)
     assert outputs.content(*SERVED) == expected
 
 
 def test_a_child_makes_nothing_again_and_repairs_what_is_damaged(
     source: Path, tmp_path: Path
 ) -> None:
-    """A second attempt leaves whole pieces alone; a damaged one is made again, the same."""
+    """A second attempt leaves whole chunks alone; a damaged one is made again, the same."""
     outputs, scratch = Folder(tmp_path / "out"), tmp_path / "scratch"
     run("transcode-plan", source, outputs, scratch, segment_seconds=1.0)
     run("transcode-part", source, outputs, scratch, index=0, size=1)
     before = outputs.content("parts/")
-    pieces = sorted((outputs.root / "parts").glob("*part-00001*.mp4"))
+    chunks = sorted((outputs.root / "parts").glob("*part-00001*.mp4"))
     kept = sorted((outputs.root / "parts").glob("*part-00000*.mp4"))[0]
     written = kept.stat().st_mtime_ns
-    pieces[0].write_bytes(b"damaged")
+    chunks[0].write_bytes(b"damaged")
     run("transcode-part", source, outputs, scratch, index=0, size=1)
     assert outputs.content("parts/") == before
     assert kept.stat().st_mtime_ns == written
 
 
 def test_assembling_too_early_names_what_is_missing(source: Path, tmp_path: Path) -> None:
-    """Without a plan, a part or the sound there is no half result."""
+    """Without a plan, a part or the audio there is no half result."""
     outputs, scratch = Folder(tmp_path / "out"), tmp_path / "scratch"
     with pytest.raises(ObjectMissing, match="plan"):
         run("transcode-assemble", source, outputs, scratch)
@@ -136,7 +141,7 @@ def test_assembling_too_early_names_what_is_missing(source: Path, tmp_path: Path
 
 
 def test_a_plan_for_another_input_is_refused(source: Path, tmp_path: Path) -> None:
-    """An output place that was used for another film is not mixed with this one, though it has
+    """An output place that was used for another video is not mixed with this one, though it has
     as many bytes: those of cameras that write at a constant rate do."""
     outputs, scratch = Folder(tmp_path / "out"), tmp_path / "scratch"
     run("transcode-plan", source, outputs, scratch)
@@ -152,7 +157,7 @@ def test_a_plan_for_another_input_is_refused(source: Path, tmp_path: Path) -> No
 def test_what_is_no_plan_is_refused(data: bytes) -> None:
     """A damaged plan.json has a code and no traceback."""
     with pytest.raises(ConfigurationError) as caught:
-        transcode_plan.loads(data)
+        plans.loads(data)
     assert caught.value.code == "plan_unusable"
 
 
@@ -160,8 +165,8 @@ def test_a_plan_reads_back_and_its_digest_is_its_meaning(source: Path, tmp_path:
     """Written and read it is equal; any change changes the digest."""
     outputs = Folder(tmp_path / "out")
     run("transcode-plan", source, outputs, tmp_path / "scratch")
-    plan = transcode_plan.loads((outputs.root / "plan.json").read_bytes())
-    assert transcode_plan.loads(transcode_plan.dumps(plan)) == plan
+    plan = plans.loads((outputs.root / "plan.json").read_bytes())
+    assert plans.loads(plans.dumps(plan)) == plan
     assert replace(plan, preset="slow").digest != plan.digest
 
 

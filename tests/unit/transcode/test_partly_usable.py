@@ -1,18 +1,19 @@
-"""Tests of films of which a part is missing, damaged or unknown: the rest is shown, with a mark."""
+"""Videos of which a part is missing, damaged or unknown: the rest is shown, with a mark."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from tests.unit.transcode import clips
-from tests.unit.transcode.workshop import Folder, run
+from tests.unit.video.jobs import Folder, divided, run
 from worker.domain.errors import Rejected
-from worker.video import structure
+from worker.video import container
 from worker.video.probe import probe
 
 pytestmark = pytest.mark.ffmpeg
@@ -37,7 +38,7 @@ def boxes(data: bytes, kind: bytes) -> list[tuple[int, int]]:
 
 def recording(path: Path, flags: str) -> bytes:
     """Four seconds, a fragment each: 100 frames."""
-    made = clips.write(path, frames=100, sounds=(4,), key_frames=25, options=("-movflags", flags))
+    made = clips.write(path, frames=100, audio=(4,), key_frames=25, options=("-movflags", flags))
     return made.read_bytes()
 
 
@@ -50,7 +51,7 @@ def transcoded(source: Path, folder: Path) -> tuple[Mapping[str, object], Folder
 @pytest.mark.parametrize("flags", RECORDED.values(), ids=RECORDED.keys())
 @pytest.mark.parametrize("where", ["data", "index", "head", "room"])
 def test_a_recording_that_was_cut_off(flags: str, where: str, tmp_path: Path) -> None:
-    """Whole fragments are a film, and of the last one what is there; a mark says that it is cut."""
+    """Whole fragments are a video, with what is there of the last one; a mark says it is cut."""
     data = recording(tmp_path / "whole.mp4", flags)
     index, content = boxes(data, b"moof")[2], boxes(data, b"mdat")
     before = [place for place in content if place[0] < index[0]]
@@ -108,7 +109,7 @@ def test_frames_that_an_avi_has_lost(tmp_path: Path) -> None:
         assert caught.value.code == "corrupt"
     held = "select=eq(n\\,0)+eq(n\\,40)+eq(n\\,99)"
     clips.write(source, frames=100, video_filter=held, options=("-c:v", "mpeg4", "-bf", "0"))
-    assert structure.avi_frames(source, 0) == 3
+    assert container.examine(source).avi_frames == {0: 3}
     assert "damaged" not in probe(source).warnings
 
 
@@ -119,7 +120,7 @@ def test_what_counts_as_cut_off(tmp_path: Path) -> None:
     at, length = boxes(data, b"mdat")[1]
     for end in (len(data), at + length):
         source.write_bytes(data[:end])
-        assert structure.cut_off(source) is None
+        assert container.readable_bytes(source) is None
         assert probe(source).warnings == ()
     source.write_bytes(data[: boxes(data, b"moof")[0][0] + 20])
     with pytest.raises(Rejected) as caught:
@@ -132,35 +133,31 @@ def test_what_counts_as_cut_off(tmp_path: Path) -> None:
     assert caught.value.code == "truncated"
 
 
-@pytest.mark.parametrize("divided", [False, True])
-def test_a_film_altered_in_its_middle_is_marked(divided: bool, tmp_path: Path) -> None:
-    """On one machine and on several; the same film unaltered is not."""
-    data = clips.write(tmp_path / "x.mp4", frames=500, key_frames=25).read_bytes()
+@pytest.mark.parametrize("way", [partial(run, "transcode"), divided])
+def test_a_video_altered_in_its_middle_is_marked(
+    way: Callable[..., object], tmp_path: Path
+) -> None:
+    """On one machine and on several; the same video unaltered is not."""
+    data = clips.write(tmp_path / "x.mp4", frames=400, key_frames=25).read_bytes()
     middle = data.index(b"mdat") + (data.index(b"moov") - data.index(b"mdat")) // 2
     altered = data[:middle] + bytes(40) + data[middle + 40 :]
     for content, warnings in ((data, []), (altered, ["damaged"])):
         source = tmp_path / "y.mp4"
         source.write_bytes(content)
         out = Folder(tmp_path / f"out-{len(warnings)}")
-        words = {"heights": ("48",)}
-        if not divided:
-            details = run("transcode", source, out, tmp_path / "scratch", **words)  # type: ignore[arg-type]
-        else:
-            for name, index in (("plan", None), ("part", 0), ("part", 1), ("assemble", None)):
-                place = {"index": index, "size": 2, **words}
-                details = run(f"transcode-{name}", source, out, tmp_path / "scratch", **place)  # type: ignore[arg-type]
-        assert details["warnings"] == warnings
+        details = way(source, out, tmp_path / "scratch", heights=("48",))
+        assert cast("Mapping[str, object]", details)["warnings"] == warnings
 
 
 @pytest.mark.parametrize("known", [0, 1])
 @pytest.mark.parametrize("coding", [b"zzzz", b"Qclp", b"mha1"])
-def test_sound_of_an_unknown_coding_is_left_out(coding: bytes, known: int, tmp_path: Path) -> None:
-    """A film that has no other sound is silent; what is known beside it is heard. Both say so.
+def test_audio_of_an_unknown_coding_is_left_out(coding: bytes, known: int, tmp_path: Path) -> None:
+    """A video that has no other audio is silent; what is known beside it is heard. Both say so.
 
     Nobody knows the first coding, ffmpeg knows the second and Safelight does not want it decoded,
     the third has a name and no decoder.
     """
-    data = clips.write(tmp_path / "x.mp4", frames=50, sounds=(2,) * (1 + known)).read_bytes()
+    data = clips.write(tmp_path / "x.mp4", frames=50, audio=(2,) * (1 + known)).read_bytes()
     data = data.replace(b"mp4a", coding, 1).replace(b"esds", b"zzzz", 1)
     source = tmp_path / "y.mp4"
     source.write_bytes(data)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tests.unit.transcode import clips
-from tests.unit.transcode.workshop import Folder, run
-from tests.unit.video.films import PQ
+from tests.unit.video.jobs import Folder, run
+from tests.unit.video.samples import PQ
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.ffmpeg
 def transcoded(source: Path, tmp_path: Path, **parameters: object) -> Path:
     """The folder of results of a whole transcode."""
     outputs = Folder(tmp_path / "out")
-    run("transcode", source, outputs, tmp_path / "scratch", **parameters)  # type: ignore[arg-type]
+    run("transcode", source, outputs, tmp_path / "scratch", **parameters)
     return outputs.root
 
 
@@ -43,35 +43,38 @@ def streams(path: Path, entries: str) -> list[str]:
     return listed.stdout.split()
 
 
-def test_every_frame_is_there_in_order_and_sound_is_as_long(tmp_path: Path) -> None:
-    """Three parts of 30000/1001 frames a second with sound: nothing is lost, doubled or late."""
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three segments of two rungs at 30000/1001 frames a second, with audio."""
+    folder = tmp_path_factory.mktemp("whole")
     source = clips.write(
-        tmp_path / "x.mp4", frames=90, rate="30000/1001", sounds=[3.003], key_frames=37
+        folder / "x.mp4", frames=90, rate="30000/1001", audio=[3.003], key_frames=37
     )
-    out = transcoded(source, tmp_path, segment_seconds=1.0, heights=("48", "24"))
-    check_frames(out / "video.mp4", list(range(90)))
+    return transcoded(source, folder, segment_seconds=1.0, heights=("48", "24"))
+
+
+def test_every_frame_is_there_in_order_and_audio_is_as_long(whole: Path) -> None:
+    """Nothing is lost, doubled or late."""
+    check_frames(whole / "video.mp4", list(range(90)))
     for rung in ("48p", "24p"):
-        check_frames(out / "hls" / rung / "index.m3u8", list(range(90)))
-        assert lengths(out / "hls" / rung / "index.m3u8") == [1.001, 1.001, 1.001]
+        check_frames(whole / "hls" / rung / "index.m3u8", list(range(90)))
+        assert lengths(whole / "hls" / rung / "index.m3u8") == [1.001, 1.001, 1.001]
     samples = round(3.003 * 48000)
-    assert abs(len(clips.heard(out / "video.mp4")) - samples) <= 2048
-    assert sum(lengths(out / "hls/audio-0/index.m3u8")) == pytest.approx(3.003, abs=0.022)
-    master = (out / "hls/master.m3u8").read_text()
+    assert abs(len(clips.heard(whole / "video.mp4")) - samples) <= 2048
+    assert sum(lengths(whole / "hls/audio-0/index.m3u8")) == pytest.approx(3.003, abs=0.022)
+
+
+def test_the_master_playlist_plays_every_rung_and_its_bandwidth_holds(whole: Path) -> None:
+    """No segment has more bits a second than the playlist says, and a player finds all of it."""
+    master = (whole / "hls/master.m3u8").read_text()
     assert "#EXT-X-INDEPENDENT-SEGMENTS" in master
     assert "RESOLUTION=64x48,FRAME-RATE=29.970" in master
     assert re.search(r'CODECS="avc1\.[0-9a-f]{6},mp4a\.40\.2"', master)
-
-
-def test_the_master_playlist_plays_every_rung_and_its_bandwidth_holds(tmp_path: Path) -> None:
-    """No segment has more bits a second than the playlist says, and a player finds all of it."""
-    source = clips.write(tmp_path / "x.mp4", frames=75, sounds=[3])
-    out = transcoded(source, tmp_path, segment_seconds=1.0, heights=("48", "24"))
-    master = (out / "hls/master.m3u8").read_text()
-    check_frames(out / "hls/master.m3u8", list(range(75)))
+    check_frames(whole / "hls/master.m3u8", list(range(90)))
     peaks: dict[str, float] = {}
     for name in ("48p", "24p", "audio-0"):
-        sizes = [path.stat().st_size for path in sorted((out / "hls" / name).glob("*.m4s"))]
-        seconds = lengths(out / "hls" / name / "index.m3u8")
+        sizes = [path.stat().st_size for path in sorted((whole / "hls" / name).glob("*.m4s"))]
+        seconds = lengths(whole / "hls" / name / "index.m3u8")
         peaks[name] = max(a * 8 / b for a, b in zip(sizes, seconds, strict=True))
     for name in ("48p", "24p"):
         found = re.search(rf":BANDWIDTH=(\d+),.*\n{name}/index", master)
@@ -79,24 +82,18 @@ def test_the_master_playlist_plays_every_rung_and_its_bandwidth_holds(tmp_path: 
         assert int(found[1]) >= int(peaks[name] + peaks["audio-0"])
 
 
-def test_segments_can_be_decoded_alone(tmp_path: Path) -> None:
+def test_segments_can_be_decoded_alone(whole: Path, tmp_path: Path) -> None:
     """Any segment behind the init segment gives its own frames and no complaint."""
-    source = clips.write(tmp_path / "x.mp4", frames=75)
-    out = transcoded(source, tmp_path, segment_seconds=1.0, mp4=False)
-    place = out / "hls/48p"
+    place = whole / "hls/48p"
     alone = tmp_path / "alone.mp4"
     alone.write_bytes((place / "init.mp4").read_bytes() + (place / "00001.m4s").read_bytes())
-    check_frames(alone, list(range(25, 50)))
-    assert not (out / "video.mp4").exists()
+    check_frames(alone, list(range(30, 60)))
 
 
-def test_the_progressive_file_begins_with_its_index(tmp_path: Path) -> None:
-    """``faststart``: a player needs not fetch the end first. HLS can be left out."""
-    source = clips.write(tmp_path / "x.mp4", frames=30, sounds=[1.2])
-    out = transcoded(source, tmp_path, hls=False)
-    data = (out / "video.mp4").read_bytes()
+def test_the_progressive_file_begins_with_its_index(whole: Path) -> None:
+    """``faststart``: a player needs not fetch the end first."""
+    data = (whole / "video.mp4").read_bytes()
     assert 0 < data.find(b"moov") < data.find(b"mdat")
-    assert sorted(path.name for path in out.iterdir()) == ["video.mp4"]
 
 
 def test_pictures_at_uneven_times_keep_their_times(tmp_path: Path) -> None:
@@ -117,7 +114,7 @@ def test_containers_differ_in_nothing(tmp_path: Path, ending: str) -> None:
     check_frames(out / "video.mp4", list(range(75)))
 
 
-def test_a_turned_clip_comes_out_upright(tmp_path: Path) -> None:
+def test_a_rotated_clip_comes_out_upright(tmp_path: Path) -> None:
     """The rotation of a phone is done, not written down: width and height change places."""
     source = clips.write(tmp_path / "x.mp4", frames=25)
     turned = clips.turn(source, tmp_path / "turned.mp4")
@@ -144,10 +141,10 @@ def test_hdr_becomes_sdr(tmp_path: Path) -> None:
     assert "VIDEO-RANGE=SDR" in (out / "hls/master.m3u8").read_text()
 
 
-def test_two_tracks_of_sound_are_both_offered(tmp_path: Path) -> None:
+def test_two_tracks_of_audio_are_both_offered(tmp_path: Path) -> None:
     """Each has its language and a playlist; a track that ends early is filled with silence."""
     languages = ["-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=deu"]
-    source = clips.write(tmp_path / "x.mp4", frames=75, sounds=[3, 1.5], options=languages)
+    source = clips.write(tmp_path / "x.mp4", frames=75, audio=[3, 1.5], options=languages)
     out = transcoded(source, tmp_path, segment_seconds=1.0)
     master = (out / "hls/master.m3u8").read_text()
     assert 'LANGUAGE="en",DEFAULT=YES' in master
@@ -158,8 +155,8 @@ def test_two_tracks_of_sound_are_both_offered(tmp_path: Path) -> None:
     assert np.abs(second[80_000:].astype(int)).max() < 50
 
 
-def test_late_sound_stays_late(tmp_path: Path) -> None:
-    """Sound that begins a second after the picture does so in the result, to 5 ms."""
+def test_late_audio_stays_late(tmp_path: Path) -> None:
+    """Audio that begins a second after the picture does so in the result, to 5 ms."""
     picture = clips.write(tmp_path / "p.mp4", frames=75)
     source = tmp_path / "x.mkv"
     command = ["ffmpeg", "-v", "error", "-i", str(picture), "-itsoffset", "1", "-f", "lavfi"]
@@ -170,44 +167,45 @@ def test_late_sound_stays_late(tmp_path: Path) -> None:
     assert abs(int(np.argmax(loud)) - 48_000) < 240
 
 
-def test_sound_that_goes_on_holds_the_last_picture(tmp_path: Path) -> None:
-    """Two seconds of music after the last picture are kept, under that picture."""
-    source = clips.write(tmp_path / "x.mp4", frames=25, sounds=[3])
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_audio_that_goes_on_holds_the_last_picture(ending: str, tmp_path: Path) -> None:
+    """Two seconds of music after the last picture are kept, under that picture.
+
+    Matroska has no lengths of tracks: how long the audio is, its packets tell.
+    """
+    source = clips.write(tmp_path / f"x.{ending}", frames=25, audio=[3])
     out = transcoded(source, tmp_path, segment_seconds=1.0)
     check_frames(out / "video.mp4", [*range(25), *([24] * 50)])
 
 
-def test_sound_that_goes_on_is_held_in_a_container_that_does_not_tell(tmp_path: Path) -> None:
-    """Matroska has no lengths of tracks: how long the sound is, its packets tell."""
-    source = clips.write(tmp_path / "x.mkv", frames=25, sounds=[3])
-    out = transcoded(source, tmp_path)
-    check_frames(out / "video.mp4", [*range(25), *[24] * 50])
-
-
-def test_sound_that_only_claims_to_go_on_holds_nothing(tmp_path: Path) -> None:
+def test_audio_that_only_claims_to_go_on_holds_nothing(tmp_path: Path) -> None:
     """Three hours in a header would be three hours of the last picture."""
-    source = clips.write(tmp_path / "x.mp4", frames=25, sounds=[1])
+    source = clips.write(tmp_path / "x.mp4", frames=25, audio=[1])
     data = bytearray(source.read_bytes())
-    at = data.index(b"mdhd", data.index(b"mdhd") + 4) + 16  # of the sound
+    at = data.index(b"mdhd", data.index(b"mdhd") + 4) + 16  # of the audio
     struct.pack_into(">I", data, at + 4, 10_800 * struct.unpack_from(">I", data, at)[0])
     source.write_bytes(data)
     out = transcoded(source, tmp_path)
     check_frames(out / "video.mp4", list(range(25)))
 
 
-def test_without_hls_only_what_the_mp4_needs_is_encoded(tmp_path: Path) -> None:
-    """The other steps would be thrown away."""
+@pytest.mark.parametrize(
+    ("left_out", "encoded"), [("hls", ["48p.mp4"]), ("mp4", ["48p.mp4", "24p.mp4"])]
+)
+def test_what_is_not_wanted_is_not_made(left_out: str, encoded: list[str], tmp_path: Path) -> None:
+    """Without HLS only what the MP4 needs is encoded: the other rungs would be thrown away."""
     source = clips.write(tmp_path / "x.mp4", frames=25)
     outputs, kept = Folder(tmp_path / "out"), Folder(tmp_path / "checkpoint")
-    words = {"hls": False, "heights": ("48", "24")}
-    run("transcode", source, outputs, tmp_path / "scratch", checkpoint=kept, **words)  # type: ignore[arg-type]
-    assert list(outputs.content("")) == ["video.mp4"]
-    assert [name.rpartition("-")[2] for name in kept.put_names] == ["48p.mp4"]
+    words = {left_out: False, "heights": ("48", "24")}
+    run("transcode", source, outputs, tmp_path / "scratch", checkpoint=kept, **words)
+    assert ("video.mp4" in outputs.content("")) == (left_out == "hls")
+    assert bool(outputs.content("hls/")) == (left_out == "mp4")
+    assert [name.rpartition("-")[2] for name in kept.put_names] == encoded
 
 
 def test_loudness_meets_its_target(tmp_path: Path) -> None:
     """A quiet tone is brought to -16 LUFS; without normalising it stays as it was."""
-    source = clips.write(tmp_path / "x.mp4", frames=75, sounds=[3])
+    source = clips.write(tmp_path / "x.mp4", frames=75, audio=[3])
 
     def loudness(path: Path) -> float:
         chain = "ebur128=metadata=1,ametadata=print:key=lavfi.r128.I:file=-"
@@ -234,7 +232,7 @@ def test_other_codecs_join_the_ladder(tmp_path: Path, codec: str) -> None:
     assert f'CODECS="{name}.' in (out / "hls/master.m3u8").read_text()
 
 
-def test_one_frame_is_a_film(tmp_path: Path) -> None:
+def test_one_frame_is_a_video(tmp_path: Path) -> None:
     """The shortest there is has one segment of one frame."""
     source = clips.write(tmp_path / "x.mp4", frames=1)
     out = transcoded(source, tmp_path)
@@ -243,8 +241,8 @@ def test_one_frame_is_a_film(tmp_path: Path) -> None:
 
 
 def test_a_damaged_middle_is_bridged(tmp_path: Path) -> None:
-    """Pictures that cannot be decoded are covered by others: length and sound stay right."""
-    source = clips.write(tmp_path / "x.mp4", frames=75, sounds=[3])
+    """Pictures that cannot be decoded are covered by others: length and audio stay right."""
+    source = clips.write(tmp_path / "x.mp4", frames=75, audio=[3])
     data = bytearray(source.read_bytes())
     middle = len(data) // 2
     data[middle : middle + 200] = bytes(200)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tests.unit.transcode import clips
-from tests.unit.transcode.workshop import Folder, run
-from worker.video import transcode_plan
+from tests.unit.video.jobs import Folder, divided, run
+from worker.video import plan as plans
 from worker.video.probe import probe
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
@@ -23,16 +23,16 @@ SLIDES = (0.0, 3.2, 9.92, 14.12, 20.6, 24.32, 30.0)
 
 
 @pytest.fixture(autouse=True)
-def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts of two seconds, so that borders of parts are among the pictures."""
-    monkeypatch.setattr("batch.operations._transcode.PART_SECONDS", 2.0)
+def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of two seconds, so that borders of chunks are among the pictures."""
+    monkeypatch.setattr("batch.operations.transcode.CHUNK_SECONDS", 2.0)
 
 
 def transcoded(source: Path, tmp_path: Path, **parameters: object) -> tuple[Path, float]:
     """The results of a whole transcode and their frame rate."""
     outputs = Folder(tmp_path / "out")
     given = {"segment_seconds": 1.0, **parameters}
-    details = run("transcode", source, outputs, tmp_path / "scratch", **given)  # type: ignore[arg-type]
+    details = run("transcode", source, outputs, tmp_path / "scratch", **given)
     return outputs.root, float(Fraction(str(details["frame_rate"])))
 
 
@@ -76,12 +76,12 @@ def test_slides_change_when_their_text_is_spoken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slides of different lengths, a beep at each change; the last one stays to the end."""
-    monkeypatch.setattr("batch.operations._transcode.PART_SECONDS", 12.0)
+    monkeypatch.setattr("batch.operations.transcode.CHUNK_SECONDS", 12.0)
     source = tmp_path / "x.mp4"
     picture = clips.write(tmp_path / "p.mp4", times=SLIDES)
     beeps = "+".join(f"between(t,{time},{time + 0.1})" for time in SLIDES)
-    sound = f"aevalsrc='0.5*sin(2*PI*1000*t)*({beeps})':d=36:s=48000"
-    command = ["ffmpeg", "-v", "error", "-i", str(picture), "-f", "lavfi", "-i", sound]
+    audio = f"aevalsrc='0.5*sin(2*PI*1000*t)*({beeps})':d=36:s=48000"
+    command = ["ffmpeg", "-v", "error", "-i", str(picture), "-f", "lavfi", "-i", audio]
     subprocess.run([*command, "-c:v", "copy", "-c:a", "aac", str(source)], check=True)
     out, rate = transcoded(source, tmp_path)
     for path in (out / "video.mp4", out / "hls/48p/index.m3u8"):
@@ -93,7 +93,7 @@ def test_slides_change_when_their_text_is_spoken(
 
 @pytest.mark.parametrize(("ending", "bidirectional"), [("mp4", "2"), ("mkv", "0")])
 def test_the_last_picture_is_held(ending: str, bidirectional: str, tmp_path: Path) -> None:
-    """Two seconds of film, then one picture for eight: ten seconds, whatever the packets say."""
+    """Two seconds of video, then one picture for eight: ten seconds, whatever the packets say."""
     scale = ("-video_track_timescale", "12800")
     moving = ("-bf", bidirectional, *scale)
     first = clips.write(tmp_path / "a.mp4", frames=50, options=moving)
@@ -117,10 +117,10 @@ def test_the_last_picture_is_held_behind_b_frames(
     check(out / "video.mp4", rate, times, end=25, within=0.001)
 
 
-def test_a_film_before_time_zero_is_not_held_until_then(tmp_path: Path) -> None:
+def test_a_video_before_time_zero_is_not_held_until_then(tmp_path: Path) -> None:
     """The 33 bits of a transport stream's time run over: what came before counts from below 0."""
     wrap = 2**33 / 90_000
-    early = clips.write(tmp_path / "a.ts", frames=25, sounds=[1])
+    early = clips.write(tmp_path / "a.ts", frames=25, audio=[1])
     source = tmp_path / "x.ts"
     command = ["ffmpeg", "-v", "error", "-i", str(early), "-c", "copy", "-muxdelay", "0"]
     command += ["-output_ts_offset", f"{wrap - 5}", str(source)]
@@ -134,13 +134,13 @@ def test_a_film_before_time_zero_is_not_held_until_then(tmp_path: Path) -> None:
 
 def test_slides_in_a_transport_stream(tmp_path: Path) -> None:
     """That the first picture is whole is seen when the second begins, here after 12 seconds."""
-    source = clips.write(tmp_path / "x.ts", times=[0, 12, 25], sounds=[30])
+    source = clips.write(tmp_path / "x.ts", times=[0, 12, 25], audio=[30])
     out, rate = transcoded(source, tmp_path, heights=("48",))
     check(out / "video.mp4", rate, [0, 12, 25], end=30, within=0.05)
 
 
 def test_a_text_that_stays_holds_no_picture(tmp_path: Path) -> None:
-    """Subtitles that go on for a minute after the film make a Matroska as long."""
+    """Subtitles that go on for a minute after the video make a Matroska as long."""
     picture = clips.write(tmp_path / "p.mp4", frames=25)
     text = tmp_path / "x.srt"
     text.write_text("1\n00:00:00,500 --> 00:01:00,000\nThe end\n")
@@ -185,17 +185,17 @@ def test_a_phone_in_changing_light_keeps_its_rate(ending: str, tmp_path: Path) -
     assert rate <= 30
 
 
-def test_places_of_moved_pictures_do_not_depend_on_the_parts(
+def test_places_of_moved_pictures_do_not_depend_on_the_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where pictures are moved to frames of their own, parts begin so that each moves the same."""
     source = clips.write(tmp_path / "x.mp4", times=phone(150, 0.03, 0.04), key_frames=10)
     planned = Folder(tmp_path / "planned")
     run("transcode-plan", source, planned, tmp_path / "scratch")
-    assert transcode_plan.loads((planned.root / "plan.json").read_bytes()).slack > 0
+    assert plans.loads((planned.root / "plan.json").read_bytes()).slack > 0
     shown = []
     for seconds in (1.0, 60.0):
-        monkeypatch.setattr("batch.operations._transcode.PART_SECONDS", seconds)
+        monkeypatch.setattr("batch.operations.transcode.CHUNK_SECONDS", seconds)
         folder = tmp_path / str(seconds)
         folder.mkdir()
         out, rate = transcoded(source, folder, heights=("48",))
@@ -222,11 +222,11 @@ def test_a_clock_that_begins_again_by_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rest", [1, 8])
-def test_parts_of_few_pictures_fit_together(
+def test_chunks_of_few_pictures_fit_together(
     rest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every encoder writes the same header, and the same delay, for every part of a film."""
-    monkeypatch.setattr("batch.operations._transcode.PART_SECONDS", 1.0)
+    """Every encoder writes the same header, and the same delay, for every part of a video."""
+    monkeypatch.setattr("batch.operations.transcode.CHUNK_SECONDS", 1.0)
     source = clips.write(tmp_path / "x.mp4", frames=50 + rest, size=(64, 64))
     out, rate = transcoded(source, tmp_path, codecs=("h264", "hevc", "av1"), preset="fast")
     times = [number / 25 for number in range(50 + rest)]
@@ -234,14 +234,11 @@ def test_parts_of_few_pictures_fit_together(
         check(out / f"hls/{name}/index.m3u8", rate, times, end=(50 + rest) / 25, within=0.001)
 
 
-def test_several_machines_and_one_agree_on_uneven_films(tmp_path: Path) -> None:
+def test_several_machines_and_one_agree_on_uneven_videos(tmp_path: Path) -> None:
     """Where pictures are moved and repeated too, the bytes are the same."""
-    source = clips.write(tmp_path / "x.mp4", times=phone(100, 1 / 30, 1 / 24), sounds=[5])
+    source = clips.write(tmp_path / "x.mp4", times=phone(100, 1 / 30, 1 / 24), audio=[5])
     one, several = Folder(tmp_path / "one"), Folder(tmp_path / "several")
     scratch = tmp_path / "scratch"
     run("transcode", source, one, scratch, segment_seconds=1.0)
-    run("transcode-plan", source, several, scratch, segment_seconds=1.0, groups=2)
-    for index in (1, 0):
-        run("transcode-part", source, several, scratch, segment_seconds=1.0, index=index, size=2)
-    run("transcode-assemble", source, several, scratch, segment_seconds=1.0)
+    divided(source, several, scratch, segment_seconds=1.0)
     assert one.content("hls/", "video.mp4") == several.content("hls/", "video.mp4")

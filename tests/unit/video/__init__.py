@@ -1,1 +1,1 @@
-"""Tests of video work, on films made by ffmpeg's own test sources."""
+"""Tests of video work, on videos made by ffmpeg's own test sources."""

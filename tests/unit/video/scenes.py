@@ -1,4 +1,4 @@
-"""Films whose frames tell which they are, and frames that are good and bad pictures."""
+"""Videos whose frames tell which they are, and frames that are good and bad pictures."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.unit.video.films import make
-from worker.video.frames import Frame, FrameSource, open_film
+from tests.unit.video.jobs import context
+from tests.unit.video.samples import make
+from worker.video.frames import Frame, FrameSource, open_video
 
 STEP = 7
 """Levels of grey from one frame of :func:`counted` to the next."""
 
 
 def counted(frames: int = 30, *, key: int = 10, rate: int = 10, filters: str = "null") -> bytes:
-    """A film whose frame N is of luma 20 + 7 N, with a key frame every so many frames."""
+    """A video whose frame N is of luma 20 + 7 N, with a key frame every so many frames."""
     source = f"nullsrc=size=64x48:rate={rate}:duration={frames / rate}"
     grey = f"geq=lum='20+{STEP}*N':cb=128:cr=128"
     return make(
@@ -31,11 +32,11 @@ def number(frame: Frame) -> int:
     return round((luma - 20) / STEP)
 
 
-def opened(data: bytes, folder: Path, name: str = "film.mp4") -> FrameSource:
-    """A film of these bytes."""
+def opened(data: bytes, folder: Path, name: str = "video.mp4") -> FrameSource:
+    """A video of these bytes."""
     path = folder / name
     path.write_bytes(data)
-    return open_film(path, max_seconds=3600, threads=1)
+    return open_video(path, max_seconds=3600, context=context(folder))
 
 
 def picture(seed: int = 1, *, size: tuple[int, int] = (180, 320)) -> Frame:

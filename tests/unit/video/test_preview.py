@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from batch.operations.preview import run
-from tests.unit.video.films import H264, PICTURES, clip, make, needs_ffmpeg
+from tests.unit.video.jobs import context, work
+from tests.unit.video.samples import H264, PICTURES, clip, make, needs_ffmpeg
 from tests.unit.video.scenes import counted, number, opened
-from tests.unit.video.works import work
 from worker.domain.errors import LimitExceeded, Reason
 from worker.video.preview import Moments, collect, write_mp4, write_webp
 
@@ -22,9 +22,9 @@ pytestmark = needs_ffmpeg
 
 
 def gathered(data: bytes, folder: Path, **given: Any) -> Moments:
-    """The moments of a film."""
+    """The moments of a video."""
     settings = {"width": 64, "seconds": 1.0, "clips": 2, "frame_rate": 10.0} | given
-    return collect(opened(data, folder), folder / "moments", **settings)
+    return collect(opened(data, folder), folder / "moments", context=context(folder), **settings)
 
 
 def described(path: Path) -> dict[str, Any]:
@@ -38,8 +38,8 @@ def described(path: Path) -> dict[str, Any]:
     return report
 
 
-def test_moments_are_runs_of_the_film(tmp_path: Path) -> None:
-    """Two clips of half a second, each from its half of the film, in its order."""
+def test_moments_are_runs_of_the_video(tmp_path: Path) -> None:
+    """Two clips of half a second, each from its half of the video, in its order."""
     moments = gathered(counted(), tmp_path)
     shown = [number(frame) for frame in moments.all()]
     assert len(shown) == 10
@@ -49,32 +49,32 @@ def test_moments_are_runs_of_the_film(tmp_path: Path) -> None:
     assert len(moments.starts) == 2
 
 
-def test_a_short_film_is_shown_whole(tmp_path: Path) -> None:
-    """A film that is shorter than its preview would be is its preview."""
+def test_a_short_video_is_shown_whole(tmp_path: Path) -> None:
+    """A video that is shorter than its preview would be is its preview."""
     moments = gathered(counted(8), tmp_path, seconds=3.0, clips=3)
     assert [number(frame) for frame in moments.all()] == list(range(8))
     assert moments.starts == (0.0,)
 
 
 def test_one_frame(tmp_path: Path) -> None:
-    """A film of one picture has a still WebP and an MP4 of one frame."""
+    """A video of one picture has a still WebP and an MP4 of one frame."""
     moments = gathered(counted(1), tmp_path)
     assert moments.count == 1
-    write_webp(moments, tmp_path / "a.webp", quality=70, most=50_000)
+    write_webp(moments, tmp_path / "a.webp", quality=70, most=50_000, context=context(tmp_path))
     with Image.open(tmp_path / "a.webp") as image:
         assert (image.size, getattr(image, "n_frames", 1)) == ((64, 48), 1)
-    write_mp4(moments, tmp_path / "a.mp4", quality=70, most=50_000, threads=1)
+    write_mp4(moments, tmp_path / "a.mp4", quality=70, most=50_000, context=context(tmp_path))
     assert described(tmp_path / "a.mp4")["streams"][0]["nb_read_frames"] == "1"
 
 
 def test_operation(tmp_path: Path) -> None:
     """A WebP that repeats for ever and a silent MP4 of the same frames, as long as asked for."""
-    source = tmp_path / "film.mp4"
+    source = tmp_path / "video.mp4"
     source.write_bytes(clip())
     job, outputs = work("preview", source, tmp_path, seconds=1.0, width=81, frame_rate=10.0)
     details = run(job)
     assert details["seconds"] == 1.0
-    with Image.open(outputs.folder / "preview.webp") as image:
+    with Image.open(outputs.root / "preview.webp") as image:
         assert image.size == (80, 46)
         assert getattr(image, "n_frames", 1) == 10
         assert image.info["loop"] == 0
@@ -84,12 +84,12 @@ def test_operation(tmp_path: Path) -> None:
             image.load()
             total += image.info["duration"]
     assert total == 1000
-    (stream,) = described(outputs.folder / "preview.mp4")["streams"]
+    (stream,) = described(outputs.root / "preview.mp4")["streams"]
     assert (stream["codec_name"], stream["pix_fmt"]) == ("h264", "yuv420p")
     assert (stream["width"], stream["height"]) == (80, 46)
     assert stream["nb_read_frames"] == "10"
     assert float(stream["duration"]) == pytest.approx(1.0)
-    data = (outputs.folder / "preview.mp4").read_bytes()
+    data = (outputs.root / "preview.mp4").read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
 
 
@@ -97,18 +97,26 @@ def test_bytes_are_bounded(tmp_path: Path) -> None:
     """Quality gives way, then frames, then size; the file says how much; one frame must fit."""
     noise = make("mp4", *PICTURES, "-vf", "noise=alls=80:allf=t", *H264, "-qp", "10")
     moments = gathered(noise, tmp_path, width=160)
-    free = write_webp(moments, tmp_path / "free.webp", quality=80, most=10**7)
+    free = write_webp(
+        moments, tmp_path / "free.webp", quality=80, most=10**7, context=context(tmp_path)
+    )
     size = free.path.stat().st_size
     assert (free.quality, free.count) == (80, 10)
     for share in (2, 10, 60):
-        made = write_webp(moments, tmp_path / "less.webp", quality=80, most=size // share)
+        made = write_webp(
+            moments,
+            tmp_path / "less.webp",
+            quality=80,
+            most=size // share,
+            context=context(tmp_path),
+        )
         assert made.path.stat().st_size <= size // share
         assert made.quality < 80
         with Image.open(made.path) as image:
             assert image.size == (made.size.width, made.size.height)
             assert getattr(image, "n_frames", 1) == made.count
     with pytest.raises(LimitExceeded) as caught:
-        write_webp(moments, tmp_path / "none.webp", quality=80, most=50)
+        write_webp(moments, tmp_path / "none.webp", quality=80, most=50, context=context(tmp_path))
     assert caught.value.reason is Reason.TOO_LARGE_OUTPUT
 
 
@@ -116,19 +124,23 @@ def test_bytes_of_the_mp4_are_bounded(tmp_path: Path) -> None:
     """The encoder's buffer model, and lower quality where that is not enough."""
     noise = make("mp4", *PICTURES, "-vf", "noise=alls=80:allf=t", *H264, "-qp", "10")
     moments = gathered(noise, tmp_path, width=160)
-    free = write_mp4(moments, tmp_path / "free.mp4", quality=90, most=10**7, threads=1)
+    free = write_mp4(
+        moments, tmp_path / "free.mp4", quality=90, most=10**7, context=context(tmp_path)
+    )
     size = free.path.stat().st_size
-    made = write_mp4(moments, tmp_path / "less.mp4", quality=90, most=size // 2, threads=1)
+    made = write_mp4(
+        moments, tmp_path / "less.mp4", quality=90, most=size // 2, context=context(tmp_path)
+    )
     assert made.path.stat().st_size <= size // 2
     with pytest.raises(LimitExceeded):
-        write_mp4(moments, tmp_path / "none.mp4", quality=90, most=500, threads=1)
+        write_mp4(moments, tmp_path / "none.mp4", quality=90, most=500, context=context(tmp_path))
     assert not (tmp_path / "none.mp4").exists()
 
 
 def test_delays_do_not_drift(tmp_path: Path) -> None:
     """Twelve frames a second are a third of a millisecond off each, and not at all together."""
     moments = gathered(counted(rate=12, frames=24), tmp_path, seconds=1.0, clips=1, frame_rate=12.0)
-    write_webp(moments, tmp_path / "a.webp", quality=50, most=10**6)
+    write_webp(moments, tmp_path / "a.webp", quality=50, most=10**6, context=context(tmp_path))
     with Image.open(tmp_path / "a.webp") as image:
         delays = []
         for index in range(getattr(image, "n_frames", 1)):
@@ -139,7 +151,7 @@ def test_delays_do_not_drift(tmp_path: Path) -> None:
 
 
 def test_frames_are_counted_in_the_file(tmp_path: Path) -> None:
-    """Of a film that stands still for a while equal frames are one: the count is the file's."""
+    """Of a video that stands still for a while equal frames are one: the count is the file's."""
     half = "drawbox=color=red:t=fill:enable='gte(t,1)'"
     still = make("mp4", "-f", "lavfi", "-i", f"color=c=blue:s=64x48:r=25:d=2,{half}", *H264)
     made = write_webp(
@@ -147,6 +159,7 @@ def test_frames_are_counted_in_the_file(tmp_path: Path) -> None:
         tmp_path / "a.webp",
         quality=70,
         most=50_000,
+        context=context(tmp_path),
     )
     with Image.open(made.path) as image:
         frames = getattr(image, "n_frames", 1)

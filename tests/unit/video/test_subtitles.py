@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 
 from batch.operations import audio_waveform, subtitles, video_metadata
-from tests.unit.video.films import AAC, H264, PICTURES, SOUND, clip, make, needs_ffmpeg
-from tests.unit.video.works import work
+from tests.unit.video.jobs import work
+from tests.unit.video.samples import AAC, AUDIO, H264, PICTURES, clip, make, needs_ffmpeg
 from worker.domain.errors import Rejected
-from worker.video.webvtt import tidy
+from worker.video.subtitles import tidy
 
 pytestmark = needs_ffmpeg
 
@@ -25,17 +25,17 @@ LANGUAGES = (
 
 
 def three_tracks() -> bytes:
-    """German, German for what is foreign in the film, and one of no language."""
+    """German, German for what is foreign in the video, and one of no language."""
     codecs = ("-c:s:0", "srt", "-c:s:1", "ass", "-c:s:2", "webvtt")
     return make("mkv", *PICTURES, *TEXTS, *H264, *codecs, *LANGUAGES)
 
 
-def extracted(film: bytes, folder: Path, **given: Any) -> tuple[dict[str, Any], Path]:
+def extracted(footage: bytes, folder: Path, **given: Any) -> tuple[dict[str, Any], Path]:
     """Details and output folder of the job."""
-    path = folder / "film.mkv"
-    path.write_bytes(film)
+    path = folder / "video.mkv"
+    path.write_bytes(footage)
     job, outputs = work("subtitles", path, folder, **given)
-    return cast("dict[str, Any]", subtitles.run(job)), outputs.folder
+    return cast("dict[str, Any]", subtitles.run(job)), outputs.root
 
 
 def test_every_text_track_becomes_a_file(tmp_path: Path) -> None:
@@ -56,11 +56,11 @@ def test_every_text_track_becomes_a_file(tmp_path: Path) -> None:
 
 
 def test_texts_and_curves_count_from_the_first_picture(tmp_path: Path) -> None:
-    """As the transcoded film does, whatever was heard or written before it."""
+    """As the transcoded video does, whatever was heard or written before it."""
     late = ("-itsoffset", "1", *PICTURES)
     words = ("-map", "0", "-map", "1", "-map", "2", *H264, *AAC, "-c:s", "srt")
-    film = make("mkv", *late, *SOUND, "-i", "SRT", *words)
-    details, folder = extracted(film, tmp_path)
+    footage = make("mkv", *late, *AUDIO, "-i", "SRT", *words)
+    details, folder = extracted(footage, tmp_path)
     (track,) = details["tracks"]
     # The first text is over by then, of the second 0.1 s are; Matroska's clock starts 0.02 s late.
     text = (folder / track["name"]).read_text()
@@ -68,17 +68,17 @@ def test_texts_and_curves_count_from_the_first_picture(tmp_path: Path) -> None:
         r"WEBVTT\n\n00:00\.(07|08|09|10)\d --> 00:00\.(87|88|89|90)\d\nAuf Wiedersehen\n", text
     )
 
-    path = tmp_path / "film.mkv"
+    path = tmp_path / "video.mkv"
     (tmp_path / "sound").mkdir()
     job, outputs = work("audio-waveform", path, tmp_path / "sound")
     assert audio_waveform.run(job)["seconds"] == pytest.approx(1.0, abs=0.1)
-    assert (outputs.folder / "waveform.json").is_file()
+    assert (outputs.root / "waveform.json").is_file()
 
 
 def test_tracks_of_one_language_have_names_of_their_own(tmp_path: Path) -> None:
     """The second one is counted."""
-    film = make("mkv", *PICTURES, *TEXTS, *H264, "-c:s", "srt")
-    details, _ = extracted(film, tmp_path)
+    footage = make("mkv", *PICTURES, *TEXTS, *H264, "-c:s", "srt")
+    details, _ = extracted(footage, tmp_path)
     assert [each["name"].split("/")[1] for each in details["tracks"]] == [
         "und.vtt",
         "und.2.vtt",
@@ -96,8 +96,8 @@ def test_only_the_languages_asked_for(tmp_path: Path) -> None:
 
 def test_pictures_of_letters_are_reported(tmp_path: Path) -> None:
     """A track of a disc's bitmaps is named and left; the text tracks are written."""
-    film = three_tracks().replace(b"S_TEXT/UTF8", b"S_HDMV/PGS\0", 1)
-    details, _ = extracted(film, tmp_path)
+    footage = three_tracks().replace(b"S_TEXT/UTF8", b"S_HDMV/PGS\0", 1)
+    details, _ = extracted(footage, tmp_path)
     assert [(each["codec"], each["reason"]) for each in details["skipped"]] == [
         ("hdmv_pgs_subtitle", "bitmap")
     ]
@@ -106,14 +106,14 @@ def test_pictures_of_letters_are_reported(tmp_path: Path) -> None:
 
 def test_a_track_that_is_no_text_costs_no_other(tmp_path: Path) -> None:
     """One track of bytes that are no letters is left out; the others are as ever."""
-    film = three_tracks().replace(b"Guten <b>Tag</b>", b"\xff\xfe\xff\xfe" * 4, 1)
-    details, folder = extracted(film, tmp_path)
+    footage = three_tracks().replace(b"Guten <b>Tag</b>", b"\xff\xfe\xff\xfe" * 4, 1)
+    details, folder = extracted(footage, tmp_path)
     assert len(details["tracks"]) >= 2
     for each in details["tracks"]:
         (folder / each["name"]).read_bytes().decode("utf-8")
 
 
-def test_a_film_without_subtitles_is_no_mistake(tmp_path: Path) -> None:
+def test_a_video_without_subtitles_is_no_mistake(tmp_path: Path) -> None:
     """There is just nothing to write."""
     details, folder = extracted(clip(), tmp_path)
     assert details == {"tracks": [], "skipped": []}
@@ -122,16 +122,18 @@ def test_a_film_without_subtitles_is_no_mistake(tmp_path: Path) -> None:
 
 def test_subtitles_of_a_telephone(tmp_path: Path) -> None:
     """Those of an MP4 are text too."""
-    film = make("mp4", *PICTURES, "-i", "SRT", "-map", "0", "-map", "1", *H264, "-c:s", "mov_text")
-    details, _ = extracted(film, tmp_path)
+    footage = make(
+        "mp4", *PICTURES, "-i", "SRT", "-map", "0", "-map", "1", *H264, "-c:s", "mov_text"
+    )
+    details, _ = extracted(footage, tmp_path)
     assert [each["codec"] for each in details["tracks"]] == ["mov_text"]
 
 
 def test_texts_that_webvtt_would_misread(tmp_path: Path) -> None:
     """An arrow, a loose bracket, an ampersand and an empty line: two texts, all of them shown."""
-    film = three_tracks().replace(b"Guten <b>Tag</b>", b"a-->b < c & d&lt", 1)
-    film = film.replace(b"Auf Wiedersehen", rb"Auf\N\NWiederse")
-    details, folder = extracted(film, tmp_path)
+    footage = three_tracks().replace(b"Guten <b>Tag</b>", b"a-->b < c & d&lt", 1)
+    footage = footage.replace(b"Auf Wiedersehen", rb"Auf\N\NWiederse")
+    details, folder = extracted(footage, tmp_path)
     first = details["tracks"][0]
     text = (folder / first["name"]).read_text()
     assert first["cues"] == 2
@@ -142,7 +144,7 @@ def test_texts_that_webvtt_would_misread(tmp_path: Path) -> None:
     assert [path.suffix for path in (folder / "subtitles").iterdir()] == [".vtt"] * 3
 
 
-def test_a_name_of_a_text_is_no_part_of_the_one_before(tmp_path: Path) -> None:
+def test_a_name_of_a_text_is_no_chunk_of_the_one_before(tmp_path: Path) -> None:
     """Names, tags, voices and times within a text stay as they are; what follows none is left."""
     path = tmp_path / "x.vtt"
     path.write_text(
@@ -160,16 +162,16 @@ def test_a_name_of_a_text_is_no_part_of_the_one_before(tmp_path: Path) -> None:
 def test_something_else_is_refused(tmp_path: Path) -> None:
     """A file of no video has a verdict, not an empty list."""
     with pytest.raises(Rejected):
-        extracted(b"WEBVTT\n\nthis is no film\n", tmp_path)
+        extracted(b"WEBVTT\n\nthis is no video\n", tmp_path)
 
 
 # --- video-metadata -----------------------------------------------------------------------------
 
 
-def described(film: bytes, folder: Path, **given: Any) -> dict[str, Any]:
+def described(footage: bytes, folder: Path, **given: Any) -> dict[str, Any]:
     """Details of the job."""
-    path = folder / "film.mov"
-    path.write_bytes(film)
+    path = folder / "video.mov"
+    path.write_bytes(footage)
     job, _ = work("video-metadata", path, folder, **given)
     return cast("dict[str, Any]", video_metadata.run(job))
 
@@ -193,8 +195,8 @@ def test_a_deep_description_counts_key_frames(tmp_path: Path) -> None:
 def test_a_description_tells_a_place_only_if_asked(tmp_path: Path) -> None:
     """And then exactly as the file has it."""
     place = ("-metadata", "location=+48.1374+011.5755/", "-movflags", "use_metadata_tags")
-    film = make("mov", *PICTURES, *SOUND, *H264, *AAC, *place)
+    footage = make("mov", *PICTURES, *AUDIO, *H264, *AAC, *place)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    assert "48.1374" not in json.dumps(described(film, tmp_path / "a"))
-    assert described(film, tmp_path / "b", location=True)["location"] == "+48.1374+011.5755/"
+    assert "48.1374" not in json.dumps(described(footage, tmp_path / "a"))
+    assert described(footage, tmp_path / "b", location=True)["location"] == "+48.1374+011.5755/"

@@ -1,4 +1,4 @@
-"""Tests of the curve of a sound: its data, its pictures and its bounds."""
+"""Tests of the curve of audio: its data, its pictures and its bounds."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from batch.operations.audio_waveform import run
-from tests.unit.video.films import AAC, H264, PICTURES, SOUND, clip, make, needs_ffmpeg
-from tests.unit.video.works import work
+from tests.unit.video.jobs import work
+from tests.unit.video.samples import AAC, AUDIO, H264, PICTURES, clip, make, needs_ffmpeg
 from worker.domain.errors import Rejected
-from worker.video.waveform import Waveform, _Curve, draw_png, draw_svg
+from worker.video.waveform import Waveform, _CurveReader, draw_png, draw_svg
 
 
 def curve_of(samples: NDArray[np.int16], points: int, piece: int) -> Waveform:
     """The curve of samples that come in pieces of so many bytes."""
-    curve = _Curve(points)
+    curve = _CurveReader(points)
     data = samples.astype("<i2").tobytes()
     for at in range(0, len(data), piece):
         curve.take(data[at : at + piece])
@@ -30,7 +30,7 @@ def curve_of(samples: NDArray[np.int16], points: int, piece: int) -> Waveform:
 @pytest.mark.parametrize("count", [1, 2, 99, 100, 101, 6400, 6401, 123_457])
 @pytest.mark.parametrize("piece", [1001, 65_536])
 def test_columns_are_the_extremes_of_equal_stretches(count: int, piece: int) -> None:
-    """However samples arrive, the curve is that of the whole sound at once."""
+    """However samples arrive, the curve is that of the whole audio at once."""
     samples = np.random.default_rng(count).integers(-32768, 32768, count).astype(np.int16)
     curve = curve_of(samples, 100, piece)
     each = curve.samples_per_pixel
@@ -42,9 +42,9 @@ def test_columns_are_the_extremes_of_equal_stretches(count: int, piece: int) -> 
     assert fewest <= curve.columns <= 100
 
 
-def test_memory_does_not_grow_with_the_sound() -> None:
+def test_memory_does_not_grow_with_the_audio() -> None:
     """What is kept after a minute is what is kept after a second."""
-    curve = _Curve(100)
+    curve = _CurveReader(100)
     silence = bytes(1 << 16)
     for _ in range(500):
         curve.take(silence)
@@ -92,12 +92,12 @@ def test_a_picture_is_never_wider_than_its_limit(tmp_path: Path) -> None:
 
 @needs_ffmpeg
 def test_the_job(tmp_path: Path) -> None:
-    """A film comes to three files whose figures agree."""
-    film = tmp_path / "film.mp4"
-    film.write_bytes(clip())
-    job, outputs = work("audio-waveform", film, tmp_path, points=200)
+    """A video comes to three files whose figures agree."""
+    footage = tmp_path / "video.mp4"
+    footage.write_bytes(clip())
+    job, outputs = work("audio-waveform", footage, tmp_path, points=200)
     details = run(job)
-    data = json.loads((outputs.folder / "waveform.json").read_text())
+    data = json.loads((outputs.root / "waveform.json").read_text())
     assert details["columns"] == data["length"] == len(data["data"]) // 2
     assert 190 <= data["length"] <= 200
     assert data["length"] * data["samples_per_pixel"] / data["sample_rate"] == pytest.approx(
@@ -108,13 +108,13 @@ def test_the_job(tmp_path: Path) -> None:
 
 
 @needs_ffmpeg
-def test_sound_that_starts_late_is_drawn_late(tmp_path: Path) -> None:
+def test_audio_that_starts_late_is_drawn_late(tmp_path: Path) -> None:
     """A column is where it is in the video."""
-    film = tmp_path / "film.mkv"
-    film.write_bytes(make("mkv", *PICTURES, "-itsoffset", "1", *SOUND, *H264, *AAC))
-    job, outputs = work("audio-waveform", film, tmp_path, points=300)
+    footage = tmp_path / "video.mkv"
+    footage.write_bytes(make("mkv", *PICTURES, "-itsoffset", "1", *AUDIO, *H264, *AAC))
+    job, outputs = work("audio-waveform", footage, tmp_path, points=300)
     run(job)
-    data = json.loads((outputs.folder / "waveform.json").read_text())
+    data = json.loads((outputs.root / "waveform.json").read_text())
     high = data["data"][1::2]
     before = int(0.9 * data["sample_rate"] / data["samples_per_pixel"])
     assert max(high[:before]) == 0
@@ -122,20 +122,20 @@ def test_sound_that_starts_late_is_drawn_late(tmp_path: Path) -> None:
 
 
 @needs_ffmpeg
-def test_sound_alone_is_enough(tmp_path: Path) -> None:
+def test_audio_alone_is_enough(tmp_path: Path) -> None:
     """A podcast has a curve too."""
-    sound = tmp_path / "sound.wav"
-    sound.write_bytes(make("wav", *SOUND))
-    job, _ = work("audio-waveform", sound, tmp_path)
+    audio = tmp_path / "sound.wav"
+    audio.write_bytes(make("wav", *AUDIO))
+    job, _ = work("audio-waveform", audio, tmp_path)
     assert run(job)["seconds"] == pytest.approx(2.0, abs=0.01)
 
 
 @needs_ffmpeg
-def test_a_film_without_sound_is_refused(tmp_path: Path) -> None:
+def test_a_video_without_audio_is_refused(tmp_path: Path) -> None:
     """There is nothing to draw, and the code says so."""
-    film = tmp_path / "film.mp4"
-    film.write_bytes(make("mp4", *PICTURES, *H264))
-    job, outputs = work("audio-waveform", film, tmp_path)
+    footage = tmp_path / "video.mp4"
+    footage.write_bytes(make("mp4", *PICTURES, *H264))
+    job, outputs = work("audio-waveform", footage, tmp_path)
     with pytest.raises(Rejected) as caught:
         run(job)
     assert caught.value.code == "no_audio"
@@ -143,12 +143,12 @@ def test_a_film_without_sound_is_refused(tmp_path: Path) -> None:
 
 
 @needs_ffmpeg
-def test_sound_that_goes_on_for_longer_than_it_says_is_refused(tmp_path: Path) -> None:
+def test_audio_that_goes_on_for_longer_than_it_says_is_refused(tmp_path: Path) -> None:
     """The limit is on what is decoded, too: a header that hides the length is no way past."""
-    sound = tmp_path / "sound.wav"
-    whole = make("wav", *SOUND)
-    sound.write_bytes(whole)
-    job, outputs = work("audio-waveform", sound, tmp_path, max_seconds=1.0)
+    audio = tmp_path / "sound.wav"
+    whole = make("wav", *AUDIO)
+    audio.write_bytes(whole)
+    job, outputs = work("audio-waveform", audio, tmp_path, max_seconds=1.0)
     with pytest.raises(Rejected) as caught:
         run(job)
     assert caught.value.code == "too_long_duration"
@@ -156,12 +156,12 @@ def test_sound_that_goes_on_for_longer_than_it_says_is_refused(tmp_path: Path) -
 
 
 @needs_ffmpeg
-def test_a_sound_of_sixty_thousand_channels_is_refused(tmp_path: Path) -> None:
+def test_a_audio_of_sixty_thousand_channels_is_refused(tmp_path: Path) -> None:
     """A wave file whose header lies about its channels does not hurt us."""
-    data = bytearray(make("wav", *SOUND))
+    data = bytearray(make("wav", *AUDIO))
     struct.pack_into("<H", data, 22, 60_000)
-    sound = tmp_path / "sound.wav"
-    sound.write_bytes(data)
-    job, _ = work("audio-waveform", sound, tmp_path)
+    audio = tmp_path / "sound.wav"
+    audio.write_bytes(data)
+    job, _ = work("audio-waveform", audio, tmp_path)
     with pytest.raises(Rejected):
         run(job)

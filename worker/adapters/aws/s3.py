@@ -52,6 +52,8 @@ COPY_BYTES = 5 * 1024**3
 COPY_PART_BYTES = 1024**3
 """Of such a copy."""
 
+_EXISTS = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
+"""What S3 answers to a put on condition that there is nothing, when there is or soon will be."""
 _NO_RANGE = frozenset({"InvalidRange", "416"})
 
 
@@ -119,6 +121,7 @@ class S3ObjectStore:
         content_type: str,
         cache_control: str = "",
         metadata: Mapping[str, str] | None = None,
+        once: bool = False,
     ) -> str:
         """See ``ObjectStore.put``."""
         writable_key(key)
@@ -128,8 +131,15 @@ class S3ObjectStore:
             parameters["CacheControl"] = cache_control
         if metadata:
             parameters["Metadata"] = encode_metadata(metadata)
+        if once:
+            parameters["IfNoneMatch"] = "*"
         with aws_call(f"put s3://{bucket}/{key}"):
-            return _bare(self._clients.s3.put_object(**parameters)["ETag"])
+            try:
+                return _bare(self._clients.s3.put_object(**parameters)["ETag"])
+            except ClientError as error:
+                if once and error_code(error) in _EXISTS:
+                    return ""
+                raise
 
     def copy(
         self,

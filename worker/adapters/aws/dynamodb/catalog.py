@@ -83,7 +83,7 @@ class DynamoCatalog:
     Args:
         client: a DynamoDB client; its configuration bounds timeouts and retries of single calls.
         table: name of a table made from ``schema``.
-        cursor_key: makes cursors unforgeable; see ``listing.Cursors``.
+        cursor_key: makes cursors unforgeable; see :class:`Cursors`.
         log_days: days a line of the timeline is kept; None keeps all. The line of the current
             outcome is part of the record and stays with it.
         clock: the time now, ISO 8601 UTC.

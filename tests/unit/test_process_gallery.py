@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.unit.cli_engines import MEASURES, PROBE
+from tests.unit.process_engines import MEASURES, PROBE
 from worker.domain.image import Dropped, Format, Metadata, StoredRendition, Tags
 from worker.services.process_files import gallery, output_folder, wording
 from worker.services.process_files.gallery import loaded_by_phone
@@ -230,8 +230,8 @@ def test_rejections_are_reached_from_their_count() -> None:
 
 def test_equal_files_are_said_to_be_the_same() -> None:
     """A file that is the same as another one says of which, and is counted."""
-    twin = replace(ACCEPTED.renditions[-1], name="huge", same_as="large")
-    page = Page(gallery.page([replace(ACCEPTED, renditions=(*ACCEPTED.renditions, twin))]))
+    duplicate = replace(ACCEPTED.renditions[-1], name="huge", same_as="large")
+    page = Page(gallery.page([replace(ACCEPTED, renditions=(*ACCEPTED.renditions, duplicate))]))
     assert "40 × 30, the same file as large" in page.text  # noqa: RUF001 - a times sign is meant
     assert "1 the same as another" in page.text
 

@@ -1,4 +1,5 @@
-"""Runs the transcode operations on folders, with a stop that can be set to any moment."""
+"""Runs the operations on folders: one input, parameters as the catalogue has them, a stop that can
+be set to any moment."""
 
 from __future__ import annotations
 
@@ -6,11 +7,12 @@ import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from batch.catalogue import kind
 from batch.operations import find
 from batch.work import Stopped, Value, Work
-from worker.job_context import Stop
+from worker.job_context import JobContext, Stop
 
 
 class Folder:
@@ -19,12 +21,14 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.put_names: list[str] = []
+        self.types: dict[str, str | None] = {}
         root.mkdir(parents=True, exist_ok=True)
 
     def file(self, path: Path, name: str, *, content_type: str | None = None) -> None:
         """See ``work.Outputs``."""
         (self.root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, self.root / name)
+        self.types[name] = content_type
 
     def tree(self, folder: Path, prefix: str = "") -> None:
         """See ``work.Outputs``."""
@@ -90,7 +94,19 @@ class CountedStop(Stop):
         return lambda: None
 
 
-def run(
+def context(folder: Path) -> JobContext:
+    """A scratch folder, one thread, and nobody who stops it."""
+    return JobContext(scratch=folder, threads=1)
+
+
+def work(name: str, source: Path, folder: Path, **given: Value) -> tuple[Work, Folder]:
+    """An attempt at a job of a kind with one thread; outputs go to ``folder/out``."""
+    outputs = Folder(folder / "out")
+    values: dict[str, Any] = {"threads": 1, **given}
+    return _work(name, source, outputs, folder / "scratch", **values), outputs
+
+
+def _work(
     name: str,
     source: Path,
     outputs: Folder,
@@ -102,20 +118,16 @@ def run(
     size: int = 1,
     threads: int = 2,
     **parameters: Value,
-) -> Mapping[str, object]:
-    """One attempt at a job of a kind."""
-    given: dict[str, Value] = {
-        parameter.name: parameter.default
-        for parameter in kind(name).parameters
-        if parameter.default is not None
-    }
+) -> Work:
+    defaults = {each.name: each.default for each in kind(name).parameters}
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    work = Work(
+    return Work(
         inputs=(source,),
         sources=(str(source),),
         digests=(hashlib.sha256(source.read_bytes()).hexdigest(),),
-        parameters=given | {"preset": "ultrafast"} | parameters,
+        parameters={name: value for name, value in defaults.items() if value is not None}
+        | parameters,
         scratch=scratch,
         outputs=outputs,
         checkpoint=checkpoint or Folder(scratch.with_name("kept")),
@@ -125,7 +137,29 @@ def run(
         index=index,
         size=size,
     )
-    return find(name)(work)
+
+
+def run(
+    name: str, source: Path, outputs: Folder, scratch: Path, **given: object
+) -> Mapping[str, object]:
+    """One attempt at a transcode job, fast rather than small.
+
+    Args:
+        name: of the kind.
+        source: the video.
+        outputs: where the results go.
+        scratch: emptied first.
+        given: ``checkpoint``, ``stop``, ``index``, ``size``, ``threads`` (2), and parameters.
+    """
+    values: dict[str, Any] = {"preset": "ultrafast", **given}
+    return find(name)(_work(name, source, outputs, scratch, **values))
+
+
+def divided(source: Path, outputs: Folder, scratch: Path, **given: object) -> Mapping[str, object]:
+    """A transcode by two children, the second first; details of the assembly."""
+    for name, index in (("plan", None), ("part", 1), ("part", 0)):
+        run(f"transcode-{name}", source, outputs, scratch, index=index, size=2, **given)
+    return run("transcode-assemble", source, outputs, scratch, **given)
 
 
 def _share(share: float) -> None:

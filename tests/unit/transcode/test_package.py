@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.transcode import clips
 from tests.unit.transcode.test_results import transcoded
-from worker.video.languages import tag
+from worker.video.package import language_tag
 
 TRACKS = (
     ("eng", 'a "quoted", title'),
@@ -23,14 +23,14 @@ TRACKS = (
 
 
 @pytest.mark.ffmpeg
-def test_tracks_of_sound_are_told_apart(tmp_path: Path) -> None:
+def test_tracks_of_audio_are_told_apart(tmp_path: Path) -> None:
     """Tags of RFC 5646, one track of a language to choose by itself, names that differ and end no
     line."""
     options: list[str] = []
     for number, (language, title) in enumerate(TRACKS):
         options += [f"-metadata:s:a:{number}", f"language={language}"]
         options += [f"-metadata:s:a:{number}", f"title={title}"]
-    source = clips.write(tmp_path / "x.mkv", frames=5, sounds=[0.2] * 7, options=options)
+    source = clips.write(tmp_path / "x.mkv", frames=5, audio=[0.2] * 7, options=options)
     text = (transcoded(source, tmp_path) / "hls/master.m3u8").read_text()
     found = re.findall(
         r'^#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio",NAME="([^"]+)"(?:,LANGUAGE="([^"]+)")?,'
@@ -67,4 +67,4 @@ def test_the_first_variant_is_of_the_first_codec(tmp_path: Path) -> None:
 )
 def test_languages_have_their_shortest_tag(language: str, expected: str) -> None:
     """Two letters wherever there are any."""
-    assert tag(language) == expected
+    assert language_tag(language) == expected

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.video.films import PICTURES, clip, needs_ffmpeg
+from tests.unit.video.samples import H264, PICTURES, clip, make, needs_ffmpeg
 from worker.domain.errors import (
     ConfigurationError,
     DamagedInput,
@@ -28,10 +28,18 @@ from worker.domain.errors import (
     UnsupportedInput,
 )
 from worker.job_context import Stop
-from worker.video.ffmpeg import command_line, input_url, run
-from worker.video.ffmpeg_errors import judge
-from worker.video.ffmpeg_inputs import guarded, read_files
-from worker.video.limits import ProgramLimits, VideoLimits, for_file
+from worker.video.ffmpeg import (
+    Decoded,
+    ProgramLimits,
+    command_line,
+    for_file,
+    guarded,
+    input_url,
+    judge,
+    read_files,
+    run,
+)
+from worker.video.probe import VideoLimits
 
 LIMITS = ProgramLimits(wall_seconds=60)
 FOR_EVER = ("-re", "-f", "lavfi", "-i", "testsrc2=size=32x32", "-f", "null", "-")
@@ -87,11 +95,11 @@ def test_a_missing_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 @needs_ffmpeg
 def test_progress_and_capture(tmp_path: Path) -> None:
     """The media time written is told, and standard output comes back whole."""
-    film = tmp_path / "film.mp4"
-    film.write_bytes(clip())
+    footage = tmp_path / "video.mp4"
+    footage.write_bytes(clip())
     told: list[float] = []
     data = run(
-        ["-i", input_url(film), "-f", "rawvideo", "-pix_fmt", "gray", "pipe:1"],
+        ["-i", input_url(footage), "-f", "rawvideo", "-pix_fmt", "gray", "pipe:1"],
         limits=LIMITS,
         capture=True,
         progress=told.append,
@@ -270,10 +278,10 @@ def _until(happened: Callable[[], bool]) -> None:
 )
 def test_the_name_of_a_file_is_no_word_of_the_programs(name: str, tmp_path: Path) -> None:
     """What is wrong with a file does not depend on what it is called."""
-    film = tmp_path / name
-    film.write_bytes(clip()[:5000])
+    footage = tmp_path / name
+    footage.write_bytes(clip()[:5000])
     with pytest.raises(Rejected) as caught:
-        run(["-i", input_url(film), "-f", "null", "-"], limits=LIMITS)
+        run(["-i", input_url(footage), "-f", "null", "-"], limits=LIMITS)
     assert caught.value.code == "truncated"
 
 
@@ -350,3 +358,44 @@ def test_rejections_are_not_tried_again() -> None:
     """What the input is to blame for stays so."""
     assert not judge("ffmpeg", 69, "").retryable
     assert isinstance(judge("ffmpeg", 69, ""), Rejected)
+
+
+# --- what it decoded ----------------------------------------------------------------------------
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("title", ["decode errors", "input stream"])
+def test_what_a_video_says_of_itself_is_not_counted(title: str, tmp_path: Path) -> None:
+    """A title that looks like ffmpeg's own count of what it decoded makes no damage."""
+    said = "\n  Input stream #0:0 (video): 9 packets read (9 bytes); "
+    said += "1 frames decoded; 8 decode errors; "
+    footage = tmp_path / "video.mp4"
+    footage.write_bytes(make("mp4", *PICTURES, *H264, "-metadata", f"title={title}{said}"))
+    run(["-i", input_url(footage), "-f", "null", "-"], limits=LIMITS)
+
+
+def test_counts_of_what_was_decoded() -> None:
+    """In the words of 5.1, which counts no errors, and of 7.1; in pieces, the last line counts."""
+    counted = Decoded()
+    counted.take(
+        b"  Input stream #0:0 (video): 50 packets read (79084 bytes); 20 frames decoded; \n"
+    )
+    assert counted.failed() == 0
+    counted.take(b"[in#0/mov @ 0x5]   Input stream #0:1 (audio): 9 packets read (99 bytes); ")
+    counted.take(b"30 frames decoded (30720 samples); 10 decode errors; \n")
+    assert counted.failed() == 0.25
+    counted.take(b"[in#0/mov @ 0x5]   Input stream #0:0 (video): 50 packets read (79084 bytes); ")
+    counted.take(b"0 frames decoded; 50 decode errors; \n  Total: 1 packets demuxed\n")
+    assert counted.failed() == 1
+
+
+def test_packets_that_come_to_nothing_are_counted() -> None:
+    """Where fewer pictures come than are wanted; what was only read ahead does not count."""
+    counted = Decoded()
+    counted.take(b"  Input stream #0:0 (video): 264 packets read (9 bytes); 50 frames decoded; \n")
+    assert counted.failed() == 0
+    assert counted.failed(300) == 0.75
+    assert counted.failed(51) == 0.75
+    assert counted.failed(50) == 0
+    counted.take(b"  Input stream #0:0 (video): 64 packets read (9 bytes); 1 frames decoded; \n")
+    assert counted.failed(100) == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from worker.domain.errors import Rejected
-from worker.video.structure import look
+from worker.video.container import examine
 
 OTHERS = {
     "hls": b"#EXTM3U\n#EXT-X-VERSION:7\n",
@@ -44,30 +44,30 @@ CUT = {
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
-    """A film by its name alone."""
-    return tmp_path / "film.mp4"
+def video(tmp_path: Path) -> Path:
+    """A video by its name alone."""
+    return tmp_path / "video.mp4"
 
 
 @pytest.mark.parametrize("what", OTHERS)
-def test_what_is_no_film(what: str, film: Path) -> None:
+def test_what_is_no_video(what: str, video: Path) -> None:
     """Playlists, scripts and pictures are known by their content, whatever ffmpeg would say."""
-    film.write_bytes(OTHERS[what])
+    video.write_bytes(OTHERS[what])
     with pytest.raises(Rejected) as caught:
-        look(film)
+        examine(video)
     assert caught.value.code == "format_not_allowed"
 
 
 @pytest.mark.parametrize("what", CUT)
-def test_an_mp4_that_is_cut_off(what: str, film: Path) -> None:
+def test_an_mp4_that_is_cut_off(what: str, video: Path) -> None:
     """Whatever of it is missing."""
-    film.write_bytes(CUT[what])
+    video.write_bytes(CUT[what])
     with pytest.raises(Rejected) as caught:
-        look(film)
+        examine(video)
     assert caught.value.code == "truncated"
 
 
-def test_what_may_be_a_film(film: Path) -> None:
+def test_what_may_be_a_video(video: Path) -> None:
     """A whole MP4, one with a box of no possible size, a bare stream that begins with a JPEG."""
     for data, known in (
         (FTYP + box(b"moov", 50) + box(b"mdat", 100), True),
@@ -76,5 +76,5 @@ def test_what_may_be_a_film(film: Path) -> None:
         (b"#EXTRA\n", False),
         (b"v=0\n", False),
     ):
-        film.write_bytes(data)
-        assert look(film) is known
+        video.write_bytes(data)
+        assert examine(video).known is known

@@ -1,4 +1,4 @@
-"""Films made on the spot, good ones and damaged ones. Each is made once a process."""
+"""Videos made on the spot, good ones and damaged ones. Each is made once a process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PQ = (
 )
 """As x264 writes it by itself: of its own options for that, ffmpeg 7.1 heeds the matrix alone."""
 PICTURES = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=2")
-SOUND = ("-f", "lavfi", "-i", "sine=frequency=440:duration=2")
+AUDIO = ("-f", "lavfi", "-i", "sine=frequency=440:duration=2")
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-pix_fmt", "yuv420p")
 AAC = ("-c:a", "aac", "-b:a", "64k")
 
@@ -44,7 +44,7 @@ def make(ending: str, *arguments: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder, "text.srt")
         text.write_text(SRT)
-        target = Path(folder, f"film.{ending}")
+        target = Path(folder, f"video.{ending}")
         words = [str(text) if word == "SRT" else word for word in arguments]
         command = ["ffmpeg", "-nostdin", "-loglevel", "error", *words, str(target)]
         subprocess.run(command, check=True, capture_output=True, timeout=60)
@@ -53,7 +53,7 @@ def make(ending: str, *arguments: str) -> bytes:
 
 def clip() -> bytes:
     """Two seconds of H.264 and AAC in an MP4, 160 by 90 at 25 a second, index first."""
-    return make("mp4", *PICTURES, *SOUND, *H264, *AAC, "-movflags", "faststart")
+    return make("mp4", *PICTURES, *AUDIO, *H264, *AAC, "-movflags", "faststart")
 
 
 def matroska() -> bytes:
@@ -90,7 +90,7 @@ def claiming_matroska(seconds: int) -> bytes:
 def spread(times: int) -> bytes:
     """The Matroska with its frames so many times as far apart."""
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "film.mkv")
+        source = Path(folder, "video.mkv")
         source.write_bytes(matroska())
         setts = f"setts=pts=PTS*{times}:dts=DTS*{times}"
         return make.__wrapped__("mkv", "-i", str(source), "-c", "copy", "-bsf:v", setts)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from worker.domain.errors import EngineError
-from worker.video import codec_names, fmp4
+from worker.video import fmp4, package
 
 
 def test_a_built_fragment_reads_back(tmp_path: Path) -> None:
@@ -72,10 +72,10 @@ def _record(name: bytes, body: bytes) -> bytes:
 )
 def test_codec_strings_follow_their_standards(header: bytes, expected: str) -> None:
     """Known records give the strings that players know."""
-    assert codec_names.name_of(header) == expected
+    assert package.codec_string(header) == expected
 
 
 def test_a_header_without_a_codec_is_a_defect() -> None:
     """An init segment that says nothing is not announced as something."""
     with pytest.raises(EngineError):
-        codec_names.name_of(b"nothing here")
+        package.codec_string(b"nothing here")
