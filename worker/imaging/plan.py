@@ -37,8 +37,7 @@ from worker.imaging.geometry import Geometry, Size, inside, place
 from worker.imaging.primaries import is_wide
 
 if TYPE_CHECKING:
-    from worker.domain.asset import StoredRendition
-    from worker.domain.image import Rendition
+    from worker.domain.image import Rendition, StoredRendition
 
 ENGINE_VERSION = 2
 """Goes up whenever the same plan would give other pixels or bytes: output keys depend on it."""

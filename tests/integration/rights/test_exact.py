@@ -175,9 +175,9 @@ def rarities(world: World, folder: Path) -> None:
     # Renditions of an upload that was replaced while they were made.
     store = S3ObjectStore(world.acting(world.ingest))
     made = running.app.catalog.by_status(Status.ACCEPTED, limit=50).records
-    shelf = RenditionStore(store, delivery, threads=1)
-    shelf.discard(next(one for one in made if one.source.key.endswith("b.jpg")))
-    shelf.close()
+    renditions = RenditionStore(store, delivery, threads=1)
+    renditions.delete_all(next(one for one in made if one.source.key.endswith("b.jpg")))
+    renditions.close()
 
 
 @contextmanager
