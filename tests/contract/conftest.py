@@ -19,7 +19,7 @@ from worker.ports import Catalog, ObjectStore
 
 
 @dataclass(frozen=True)
-class Bucket:
+class BucketUnderTest:
     """A store with an empty, versioned bucket in it."""
 
     store: ObjectStore
@@ -70,14 +70,14 @@ def catalog(request: pytest.FixtureRequest, fresh: Callable[[str], str]) -> Iter
 
 
 @pytest.fixture(params=["fake", "s3"])
-def objects(request: pytest.FixtureRequest, fresh: Callable[[str], str]) -> Bucket:
+def tested(request: pytest.FixtureRequest, fresh: Callable[[str], str]) -> BucketUnderTest:
     """An empty bucket: in the tests' fake, then in S3."""
     bucket = fresh("bucket")
     if request.param == "fake":
-        return Bucket(MemoryStore(versioned=bucket), bucket)
+        return BucketUnderTest(MemoryStore(versioned=bucket), bucket)
     clients: AwsClients = request.getfixturevalue("clients")
     clients.s3.create_bucket(
         Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
     )
     clients.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    return Bucket(S3ObjectStore(clients, page=2), bucket)
+    return BucketUnderTest(S3ObjectStore(clients, page=2), bucket)

@@ -21,7 +21,7 @@ from worker.domain.errors import (
     StorageFull,
     TransientError,
 )
-from worker.entrypoints.cli import cli, output, progress, run
+from worker.entrypoints.cli import cli, output, process, run
 from worker.services.process_files.output_folder import (
     Cause,
     Entry,
@@ -192,4 +192,4 @@ def test_line_of_a_rejected_source() -> None:
         dropped=(),
         seconds=0.1,
     )
-    assert progress.line(entry) == "rejected in/a\\nb.jpg: empty: no bytes"
+    assert process.entry_text(entry) == "rejected in/a\\nb.jpg: empty: no bytes"

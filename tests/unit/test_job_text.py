@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from worker.domain.job import JobState, JobStatus
-from worker.entrypoints.cli.job_text import exit_code, log_json, log_text, standing, state_text
+from worker.entrypoints.cli.jobs import exit_code, log_json, log_text, standing, state_text
 from worker.services.process_files.wording import age_text
 
 

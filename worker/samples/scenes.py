@@ -100,8 +100,8 @@ def fractal(
     return result
 
 
-def develop(canvas: Floats, *, film: float = 0.02, corners: float = 0.25) -> Bytes:
-    """A photo of a canvas: darker corners, soft highlights, twice the size, film grain, 8 bits.
+def develop(canvas: Floats, *, grain: float = 0.02, corners: float = 0.25) -> Bytes:
+    """A photo of a canvas: darker corners, soft highlights, twice the size, grain, 8 bits.
 
     A lens is softer than its sensor: painting at half the size costs a quarter and looks alike.
     The grain is at full size, strongest in the middle tones, mostly grey and in part two pixels
@@ -113,7 +113,7 @@ def develop(canvas: Floats, *, film: float = 0.02, corners: float = 0.25) -> Byt
     canvas = canvas * (1 - np.float32(corners) * distance[:, :, None] ** 1.5)
     canvas = np.where(canvas > 0.85, 0.85 + 0.15 * np.tanh((canvas - 0.85) / 0.15), canvas)
     light = np.clip(canvas.mean(axis=2, keepdims=True), 0, 1)
-    weight = np.float32(255 * film) * (0.35 + 2.6 * light * (1 - light))
+    weight = np.float32(255 * grain) * (0.35 + 2.6 * light * (1 - light))
     layers = enlarge(np.concatenate([canvas * 255, weight], axis=2), width * 2, height * 2)
     tile = _grain()
     repeats = -(-height * 2 // tile.shape[0]), -(-width * 2 // tile.shape[1]), 1
@@ -230,9 +230,9 @@ def landscape(width: int, height: int, land: Landscape) -> Floats:
     depth = np.linspace(0, 1, rows, dtype=np.float32)[:, None]
     wave = fractal(rng, width, rows, (10, 90), octaves=6) - 0.5
     source = shore - 1 - np.arange(rows)[:, None] * 0.96 + wave * (0.02 + 0.2 * depth) * height
-    aside = np.arange(width)[None, :] + wave * 0.03 * height * depth
+    column = np.arange(width)[None, :] + wave * 0.03 * height * depth
     mirrored = canvas[
-        np.clip(source, 0, shore - 1).astype(int), np.clip(aside, 0, width - 1).astype(int)
+        np.clip(source, 0, shore - 1).astype(int), np.clip(column, 0, width - 1).astype(int)
     ]
     return np.concatenate([canvas, mirrored * (0.8 - 0.3 * depth[:, :, None])])
 
