@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from tests.contract.catalog_tables import make_table
+from tests.contract.catalogs import make_table
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
 from worker.adapters.aws.s3 import S3ObjectStore
