@@ -12,7 +12,6 @@ from worker.domain.asset import (
     LogEntry,
     ObjectVersion,
     Status,
-    StoredRendition,
     Verdict,
     version_of,
 )
@@ -24,6 +23,7 @@ from worker.domain.image import (
     Measures,
     Metadata,
     Probe,
+    StoredRendition,
     Tags,
 )
 

@@ -85,6 +85,15 @@ def test_putting_again_replaces(place: Place) -> None:
     assert place.keys() == ["key"]
 
 
+def test_what_is_put_once_stays(place: Place) -> None:
+    """Of two who write a name once the first has written it."""
+    first = place.store.put(place.bucket, "once", b"first", content_type="text/plain", once=True)
+    again = place.store.put(place.bucket, "once", b"again", content_type="text/plain", once=True)
+
+    assert (bool(first), again) == (True, "")
+    assert place.store.get(place.bucket, "once")[0] == b"first"
+
+
 def test_a_missing_object_is_missing(place: Place) -> None:
     """Get, head and copy say ObjectMissing; an etag does not change that."""
     place.put("there", b"x")

@@ -37,11 +37,10 @@ from worker.domain.asset import (
     LogEntry,
     Status,
     StoredMedia,
-    StoredRendition,
     Verdict,
     VideoInfo,
 )
-from worker.domain.image import Format, MediaFormat
+from worker.domain.image import Format, MediaFormat, StoredRendition
 from worker.entrypoints import lambda_ingest, lambda_workflow
 from worker.entrypoints.cli import run
 from worker.local.emulator import ACCOUNT, REGION, Emulator

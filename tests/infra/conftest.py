@@ -19,7 +19,7 @@ def _runs_are_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     # Workers of xdist have folders below that of their run; without xdist it is the run's own.
     runs.share((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "pulumi-runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("worker.infra.preview.record", runs.record)
+        patch.setattr("worker.infra.program.record", runs.record)
         yield
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
 
 from tests.infra import runs
-from worker.infra.declaration import Declaration, Resource
+from worker.infra.program import Declaration, Resource
 
 __all__ = [
     "ANSWERS",

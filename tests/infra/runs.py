@@ -15,8 +15,8 @@ from typing import Any
 
 from pulumi.runtime import Mocks
 
-from worker.infra import recorder
-from worker.infra.declaration import Declaration
+from worker.infra.program import Declaration
+from worker.infra.program import record as run_and_record
 
 _known: dict[str, Declaration] = {}
 _folder: Path | None = None
@@ -30,7 +30,7 @@ def share(folder: Path) -> None:
 
 
 def record(mocks: Mocks, *, stack: str, config: Mapping[str, Any]) -> Declaration:
-    """``recorder.record``, or what it has said before to the same question."""
+    """``program.record``, or what it has said before to the same question."""
     asked = [type(mocks).__name__, vars(mocks), stack, config]
     key = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
     if key not in _known:
@@ -40,13 +40,13 @@ def record(mocks: Mocks, *, stack: str, config: Mapping[str, Any]) -> Declaratio
 
 def _shared(key: str, mocks: Mocks, stack: str, config: Mapping[str, Any]) -> Declaration:
     if _folder is None:
-        return recorder.record(mocks, stack=stack, config=config)
+        return run_and_record(mocks, stack=stack, config=config)
     with (_folder / f"{key}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # whoever asks second waits for the first
         kept = _folder / key
         if kept.exists():
             found: Declaration = pickle.loads(kept.read_bytes())
             return found
-        made = recorder.record(mocks, stack=stack, config=config)
+        made = run_and_record(mocks, stack=stack, config=config)
         kept.write_bytes(pickle.dumps(made))
         return made

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from worker.infra import checkout, documents, page
-from worker.infra.components import Components
-from worker.infra.descriptions import PURPOSES
+from worker.infra import checkout, page
+from worker.infra.page import PURPOSES, Components
 
 HOME = checkout.folder()
+COMMAND = "make infra-docs"
 
 
 @pytest.fixture(scope="module")
 def everything() -> Components:
     """What the page shows."""
-    return documents.everything()
+    return page.every_component()
 
 
 def component_classes() -> set[str]:
@@ -31,11 +31,12 @@ def component_classes() -> set[str]:
     return found
 
 
-def test_the_documents_are_up_to_date() -> None:
+def test_the_document_is_up_to_date(everything: Components) -> None:
     """A change of the program is a change of its documents, in the same commit."""
-    for path, text in documents.make().items():
-        there = path.read_text("utf-8") if path.exists() else ""
-        assert text == there, f"docs/{path.name} is old: run `{page.COMMAND}`"
+    path = HOME.parent / "docs" / "infrastructure.md"
+    text = path.read_text("utf-8")
+
+    assert text == page.write(everything), f"{path.name} is old: run `{COMMAND}`"
 
 
 def test_every_component_is_shown(everything: Components) -> None:
@@ -74,6 +75,6 @@ def test_every_resource_says_what_it_is_for(everything: Components) -> None:
 
 def test_the_command_is_there() -> None:
     """What the message of a stale page says can be run."""
-    target = page.COMMAND.removeprefix("make ")
+    target = COMMAND.removeprefix("make ")
 
     assert f"\n{target}:" in Path(HOME.parent / "Makefile").read_text("utf-8")

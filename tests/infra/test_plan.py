@@ -17,24 +17,23 @@ from pulumi.runtime import MockCallArgs, MockResourceArgs
 from tests.infra.declared import declare
 from worker.domain.errors import ProblemsError
 from worker.entrypoints.cli import run
-from worker.infra import checkout, history, preview, stack_file
+from worker.infra import checkout, program, stack_file
 from worker.infra import plan as plans
-from worker.infra.placeholders import Symbols, shown, symbol
-from worker.infra.plan import Plan
-from worker.infra.recorder import record
+from worker.infra.plan import StackPlan
+from worker.infra.program import PlaceholderMocks, placeholder, record, shown
 
 HOME = checkout.folder()
 
 
-def made(stack: str = "prod", config: dict[str, Any] | None = None) -> Plan:
+def made(stack: str = "prod", config: dict[str, Any] | None = None) -> StackPlan:
     """The plan of a stack as its file describes it."""
     file = stack_file.read(stack_file.path_of(stack, HOME))
-    declared = preview.declare(stack, {**file.config, **(config or {})}, region=file.region)
-    return plans.make(declared, stack=stack, region=file.region, root=HOME.parent)
+    declared = program.declare(stack, {**file.config, **(config or {})}, region=file.region)
+    return plans.plan_of(declared, stack=stack, region=file.region, root=HOME.parent)
 
 
 @pytest.fixture(scope="module")
-def prod() -> Plan:
+def prod() -> StackPlan:
     """The plan of prod."""
     return made()
 
@@ -52,7 +51,7 @@ def texts(value: Any) -> Iterator[str]:
         yield value
 
 
-def test_a_plan_has_every_resource(prod: Plan) -> None:
+def test_a_plan_has_every_resource(prod: StackPlan) -> None:
     """As many as the tests of the program see."""
     file = stack_file.read(stack_file.path_of("prod", HOME))
     declared = declare(dict(file.config), stack="prod")
@@ -61,7 +60,7 @@ def test_a_plan_has_every_resource(prod: Plan) -> None:
     assert {*prod.exports} == {*declared.exports}
 
 
-def test_no_value_is_invented(prod: Plan) -> None:
+def test_no_value_is_invented(prod: StackPlan) -> None:
     """No account, no id, no address that only AWS could know; symbols stand for them."""
     everything = " ".join(texts(prod.as_dict()))
 
@@ -73,7 +72,7 @@ def test_no_value_is_invented(prod: Plan) -> None:
         assert account in ("", "*", "aws", "${aws.account}"), arn
 
 
-def test_every_symbol_is_a_property_of_something_in_the_plan(prod: Plan) -> None:
+def test_every_symbol_is_a_property_of_something_in_the_plan(prod: StackPlan) -> None:
     """Or of the account; so a reader can look up what it stands for."""
     known = tuple(f"{item.kind}:{item.name}." for item in prod.items)
     found = {name for text in texts(prod.as_dict()) for name in re.findall(r"\$\{([^}]+)\}", text)}
@@ -84,10 +83,10 @@ def test_every_symbol_is_a_property_of_something_in_the_plan(prod: Plan) -> None
 
 
 def test_the_same_configuration_is_the_same_plan(
-    prod: Plan, monkeypatch: pytest.MonkeyPatch
+    prod: StackPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Resources are registered by several threads; the plan does not show it."""
-    monkeypatch.setattr("worker.infra.preview.record", record)  # another run of the program
+    monkeypatch.setattr("worker.infra.program.record", record)  # another run of the program
 
     assert made() == prod
 
@@ -104,7 +103,7 @@ def test_a_changed_value_shows_where_it_is_used() -> None:
     assert one != other
 
 
-def test_policies_are_parsed(prod: Plan) -> None:
+def test_policies_are_parsed(prod: StackPlan) -> None:
     """A document is what it says, not a text."""
     policies = [item.inputs["policy"] for item in prod.items if item.kind == "iam/RolePolicy"]
 
@@ -115,15 +114,15 @@ def test_policies_are_parsed(prod: Plan) -> None:
 def test_every_mistake_is_named_at_once() -> None:
     """By its key, as the program does."""
     with pytest.raises(ProblemsError) as caught:
-        preview.declare("dev", {"intake": {"memory": 1}, "colour": "red"}, region=None)
+        program.declare("dev", {"intake": {"memory": 1}, "colour": "red"}, region=None)
 
     assert {problem.path for problem in caught.value.problems} == {"intake.memory", "colour"}
 
 
 def test_without_a_region_it_is_a_symbol() -> None:
     """Nothing in the configuration says it, and nobody is asked."""
-    declared = preview.declare("dev", {}, region=None)
-    found = plans.make(declared, stack="dev", region=None, root=HOME.parent)
+    declared = program.declare("dev", {}, region=None)
+    found = plans.plan_of(declared, stack="dev", region=None, root=HOME.parent)
 
     assert any("${aws.region}" in text for text in texts(found.as_dict()))
 
@@ -133,7 +132,7 @@ def test_without_a_region_it_is_a_symbol() -> None:
 
 def test_every_property_that_is_no_input_is_a_symbol() -> None:
     """Lists and objects have one in each place; inputs stay what they are."""
-    identity, state = Symbols(stack="dev", region=None).new_resource(
+    identity, state = PlaceholderMocks(stack="dev", region=None).new_resource(
         MockResourceArgs(
             typ="aws:acm/certificate:Certificate",
             name="safelight-dev-site",
@@ -153,7 +152,7 @@ def test_every_property_that_is_no_input_is_a_symbol() -> None:
 
 def test_a_type_nobody_knows_has_its_inputs() -> None:
     """A provider without a package here declares, and is shown, all the same."""
-    identity, state = Symbols(stack="dev", region=None).new_resource(
+    identity, state = PlaceholderMocks(stack="dev", region=None).new_resource(
         MockResourceArgs(typ="acme:x/thing:Thing", name="t", inputs={"a": 1.0}, custom=True)
     )
 
@@ -163,7 +162,7 @@ def test_a_type_nobody_knows_has_its_inputs() -> None:
 
 def test_a_provider_for_another_region_answers_with_it() -> None:
     """What a look-up through it says is that region."""
-    mocks = Symbols(stack="dev", region="eu-central-1")
+    mocks = PlaceholderMocks(stack="dev", region="eu-central-1")
     america, _ = mocks.new_resource(
         MockResourceArgs(
             typ="pulumi:providers:aws", name="america", inputs={"region": "us-east-1"}, custom=True
@@ -179,7 +178,7 @@ def test_a_provider_for_another_region_answers_with_it() -> None:
 
 def test_what_is_looked_up_is_a_symbol_that_says_how() -> None:
     """By the function and its arguments."""
-    found = Symbols(stack="dev", region=None).call(
+    found = PlaceholderMocks(stack="dev", region=None).call(
         MockCallArgs(
             "aws:cloudfront/getCachePolicy:getCachePolicy", {"name": "Managed Caching"}, ""
         )
@@ -191,7 +190,7 @@ def test_what_is_looked_up_is_a_symbol_that_says_how() -> None:
 
 def test_symbols_are_shown_as_people_read_them() -> None:
     """In the middle of texts too; what only looks like one stays."""
-    assert shown(f"arn:{symbol('a:b.c')}/*") == "arn:${a:b.c}/*"
+    assert shown(f"arn:{placeholder('a:b.c')}/*") == "arn:${a:b.c}/*"
     assert shown("if a << b >> c") == "if a << b >> c"
 
 
@@ -208,7 +207,9 @@ def test_two_resources_of_one_identity_are_refused(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(CostControls, "__init__", twice)
     with pytest.raises(ConfigurationError, match="more than once"):
-        record(Symbols(stack="dev", region=None), stack="dev", config=dict(preview.IMAGES))
+        record(
+            PlaceholderMocks(stack="dev", region=None), stack="dev", config=dict(stack_file.IMAGES)
+        )
 
 
 # --- the command --------------------------------------------------------------------------------
@@ -217,7 +218,7 @@ def test_two_resources_of_one_identity_are_refused(monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for the last plans that is not the checkout's."""
-    monkeypatch.setattr("worker.infra.history.FOLDER", str(tmp_path / "plans"))
+    monkeypatch.setattr("worker.infra.plan.FOLDER", str(tmp_path / "plans"))
     return tmp_path / "plans"
 
 
@@ -247,7 +248,7 @@ def test_a_plan_is_kept_whoever_stops_reading() -> None:
     """`infra plan | head`: the whole of it is what the next one is compared with."""
     root = checkout.folder().parent
     name = f"test-{os.getpid()}"
-    path = root / history.FOLDER / f"{name}.json"
+    path = root / plans.FOLDER / f"{name}.json"
     given = ["--stack", name, "--config", str(root / "pulumi" / "Pulumi.dev.yaml")]
     command = [sys.executable, "-m", "worker", "infra", "plan", *given]
     try:
@@ -256,7 +257,7 @@ def test_a_plan_is_kept_whoever_stops_reading() -> None:
             assert process.stdout.readline().startswith(f"stack {name} in ")
             process.stdout.close()
         assert process.returncode == 141
-        assert history.last(root, name) is not None
+        assert plans.last_plan(root, name) is not None
     finally:
         path.unlink(missing_ok=True)
 

@@ -10,11 +10,13 @@ from ruamel.yaml import YAML
 
 from tests.infra.declared import IMAGE, declare
 from worker.domain.errors import ConfigurationError, ProblemsError
-from worker.infra import checkout, preview, release, stack_file, state
+from worker.infra import checkout, deployed, program, stack_file
 from worker.infra.__main__ import main
 from worker.infra.stack_file import StackFile
 
 HOME = checkout.folder()
+REGISTRY = "safelight:registry:Registry"
+"""The component that is made first."""
 
 
 def read(folder: Path, text: str) -> StackFile:
@@ -26,7 +28,7 @@ def read(folder: Path, text: str) -> StackFile:
 
 def test_what_is_not_said_has_the_programs_defaults(tmp_path: Path) -> None:
     """Repositories of its own, and the architecture that is cheaper."""
-    assert release.facts(read(tmp_path, "config: {}\n")) == release.Facts(
+    assert stack_file.deploy_facts(read(tmp_path, "config: {}\n")) == stack_file.DeployFacts(
         own_registry=True, images_named=False, function="arm64", batch="arm64", profile=""
     )
 
@@ -42,7 +44,7 @@ config:
   safelight:intake: {architecture: x86_64}
   safelight:heavy: {architecture: arm64}
 """
-    assert release.facts(read(tmp_path, text)) == release.Facts(
+    assert stack_file.deploy_facts(read(tmp_path, text)) == stack_file.DeployFacts(
         own_registry=False, images_named=True, function="amd64", batch="arm64", profile="team"
     )
 
@@ -50,22 +52,24 @@ config:
 def test_an_unknown_architecture_is_a_mistake(tmp_path: Path) -> None:
     """Named by its key."""
     with pytest.raises(ConfigurationError, match=r"intake\.architecture"):
-        release.facts(read(tmp_path, "config: {safelight:intake: {architecture: mips}}\n"))
+        stack_file.deploy_facts(
+            read(tmp_path, "config: {safelight:intake: {architecture: mips}}\n")
+        )
 
 
 def test_the_first_configuration_makes_the_repositories_and_nothing_else(tmp_path: Path) -> None:
     """They are the same ones as in the whole stack, and no image is needed for them."""
     text = stack_file.path_of("prod", HOME).read_text("utf-8")
     file = read(tmp_path, text.replace("config:\n", f"config:\n  safelight:image: {IMAGE}\n"))
-    small_file = read(tmp_path, release.for_repositories(file))
-    small = preview.declare("prod", small_file.config, region=small_file.region)
-    whole = preview.declare("prod", file.config, region=file.region)
+    small_file = read(tmp_path, stack_file.for_repositories(file))
+    small = program.declare("prod", small_file.config, region=small_file.region)
+    whole = program.declare("prod", file.config, region=file.region)
 
     def repositories(declared: object) -> dict[str, object]:
         return {
             one.urn: one.inputs
             for one in declared.resources  # type: ignore[attr-defined]
-            if release.REGISTRY in one.urn
+            if REGISTRY in one.urn
         }
 
     assert repositories(small) == repositories(whole)
@@ -76,7 +80,7 @@ def test_the_first_configuration_keeps_what_is_encrypted(tmp_path: Path) -> None
     """Pulumi reads it in place of the real one."""
     file = read(tmp_path, "encryptionsalt: s\nconfig: {safelight:settings: {a: {secure: b}}}\n")
 
-    made = YAML(typ="safe").load(release.for_repositories(file))
+    made = YAML(typ="safe").load(stack_file.for_repositories(file))
 
     assert made["encryptionsalt"] == "s"
     assert made["config"]["safelight:settings"] == {"a": {"secure": "b"}}
@@ -88,10 +92,10 @@ def test_a_mistaken_configuration_is_told_before_anything_is_built(
     """Every mistake, and no traceback."""
     file = read(tmp_path, "config: {safelight:intake: {memory: 1}, safelight:nothing: 2}\n")
     with pytest.raises(ProblemsError) as caught:
-        release.check("dev", file)
+        program.declare("dev", file.config, region=file.region)
     assert len(caught.value.problems) == 2
 
-    monkeypatch.setattr("worker.infra.release.own_file", lambda _stack: file.path)
+    monkeypatch.setattr("worker.infra.stack_file.path_of", lambda *_: file.path)
     assert main(["check", "dev"]) == 2
     assert "intake.memory" in capsys.readouterr().err
 
@@ -128,16 +132,16 @@ def test_the_program_calls_things_as_the_scripts_do() -> None:
     declared = declare(stack="dev")
     script = (HOME.parent / ".make" / "deploy").read_text("utf-8")
 
-    assert [one.kind for one in declared.resources if one.kind == release.REGISTRY]
-    assert f"**{release.REGISTRY}**" in script
-    bucket = declared.one("s3/Bucket", state.ORIGINALS)
+    assert [one.kind for one in declared.resources if one.kind == REGISTRY]
+    assert f"**{REGISTRY}**" in script
+    bucket = declared.one("s3/Bucket", deployed.ORIGINALS)
     assert declared.exports["intakeBucket"] == f"safelight-dev-{bucket.name}"
     assert {*declared.exports["repositories"]} == {"lambda", "batch"}
 
 
 def test_the_pattern_of_the_first_step_means_the_repositories_alone() -> None:
     """As Pulumi reads it: ** is anything, everything else is itself (UrnTargets in its engine)."""
-    pattern = re.compile(f".*{re.escape(release.REGISTRY)}.*")
+    pattern = re.compile(f".*{re.escape(REGISTRY)}.*")
     urns = [one.urn for one in declare(stack="dev").resources]
 
     assert {one.split("::")[3] for one in urns if pattern.fullmatch(one)} == {
@@ -164,8 +168,8 @@ def test_destroy_knows_the_programs_own_buckets() -> None:
             ]
         }
     }
-    resources = state.read(exported)
-    kept = state.with_all_above(state.originals(resources, "dev"), resources)
+    resources = deployed.read_state(exported)
+    kept = deployed.with_all_above(deployed.originals(resources, "dev"), resources)
 
     names = {(one.split("::")[2].split("$")[-1], one.split("::")[3]) for one in kept}
     assert names >= {

@@ -18,12 +18,11 @@ from worker.domain.asset import (
     LogEntry,
     ObjectVersion,
     Status,
-    StoredRendition,
     Verdict,
     asset_id_of,
     version_of,
 )
-from worker.domain.image import Format
+from worker.domain.image import Format, StoredRendition
 from worker.entrypoints.cli import run
 from worker.local import address
 from worker.local.batch.jobs import LocalJobs

@@ -160,7 +160,8 @@ def test_a_command_prints_its_shape(
     """All of standard output is that shape, with these keys, however the command ends."""
     # What these two write takes seconds, and is tested elsewhere.
     monkeypatch.setattr("worker.samples.write", lambda folder: [folder / "a.jpg"])
-    monkeypatch.setattr("worker.infra.documents.make", lambda out: {out / "a.md": "text"})
+    monkeypatch.setattr("worker.infra.page.every_component", lambda: None)
+    monkeypatch.setattr("worker.infra.page.write", lambda _: "text")
     code = run([*command.split(), *map(str, setting.words(command)), "--json"])
     said = capsys.readouterr()
 

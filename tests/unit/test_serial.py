@@ -22,12 +22,20 @@ from worker.domain.asset import (
     LogEntry,
     ObjectVersion,
     StoredMedia,
-    StoredRendition,
     Verdict,
     VideoInfo,
 )
 from worker.domain.errors import EngineError
-from worker.domain.image import Dropped, Format, GpsPosition, Measures, Metadata, Probe, Tags
+from worker.domain.image import (
+    Dropped,
+    Format,
+    GpsPosition,
+    Measures,
+    Metadata,
+    Probe,
+    StoredRendition,
+    Tags,
+)
 
 STORED = (AssetRecord, LogEntry, JobRecord, Probe, Metadata, Verdict, ObjectVersion)
 

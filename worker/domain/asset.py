@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from worker.domain.image import Dropped, Format, MediaFormat, Metadata, Probe
+from worker.domain.image import Dropped, MediaFormat, Metadata, Probe, StoredRendition
+from worker.domain.trace import derived
 
 
 class Status(StrEnum):
@@ -66,6 +67,13 @@ class ObjectVersion:
     version_id: str | None = None
     time: str = ""
     """When the object was created, ISO 8601 with Z, by the store's clock."""
+    traceparent: str = ""
+    """Sent by whoever uploaded it; empty if nobody did."""
+
+    @property
+    def trace(self) -> str:
+        """The correlation id of everything that follows from this upload, a ``traceparent``."""
+        return self.traceparent or derived(self.bucket, self.key, self.sequencer)
 
     def newer_than(self, sequencer: str) -> bool:
         """Whether this upload is newer than the one ``sequencer`` belongs to."""
@@ -141,24 +149,6 @@ def version_of(etag: str, sequencer: str, recipe_digest: str) -> str:
     """16 hex digits naming what is made of one upload by one recipe; part of every output key."""
     text = "\n".join((etag, sort_key(sequencer), recipe_digest))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRendition:
-    """A rendition in the delivery bucket."""
-
-    name: str
-    format: Format
-    width: int
-    height: int
-    frames: int
-    bytes: int
-    key: str
-    sha256: str
-    duration_ms: int | None = None
-    """Of one run of an animation; None for stills."""
-    same_as: str | None = None
-    """Name of an earlier rendition whose file is equal: of a small original, sizes are the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,3 +323,5 @@ class Event:
     asset: str
     time: str
     detail: Mapping[str, object] = field(default_factory=dict)
+    traceparent: str = ""
+    """Of the upload that it follows from."""

@@ -367,8 +367,8 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rendition:
-    """One derived file, by value."""
+class StoredRendition:
+    """A rendition that lies in a bucket or a folder."""
 
     name: str
     format: Format
@@ -376,9 +376,11 @@ class Rendition:
     height: int
     frames: int
     """In the file: encoders join equal neighbours."""
-    data: bytes = field(repr=False)
+    bytes: int
+    key: str
+    """Of the object; in a folder the path relative to its manifest, with ``/``."""
     sha256: str
-    quality: int | None
+    quality: int | None = None
     """The quality it was encoded at (found by the search if the recipe has a target)."""
     ssim: float | None = None
     """Measured only where the recipe has a quality target."""
@@ -386,6 +388,40 @@ class Rendition:
     """Of one run of the animation as it was written; None for stills."""
     same_as: str | None = None
     """Name of an earlier rendition whose file is equal: of a small original, sizes are the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendition:
+    """A rendition in memory. Its fields mean what those of :class:`StoredRendition` mean."""
+
+    name: str
+    format: Format
+    width: int
+    height: int
+    frames: int
+    data: bytes = field(repr=False)
+    sha256: str
+    quality: int | None
+    ssim: float | None = None
+    duration_ms: int | None = None
+    same_as: str | None = None
+
+    def stored_as(self, key: str) -> StoredRendition:
+        """What it is once it is stored under ``key``."""
+        return StoredRendition(
+            name=self.name,
+            format=self.format,
+            width=self.width,
+            height=self.height,
+            frames=self.frames,
+            bytes=len(self.data),
+            key=key,
+            sha256=self.sha256,
+            quality=self.quality,
+            ssim=self.ssim,
+            duration_ms=self.duration_ms,
+            same_as=self.same_as,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

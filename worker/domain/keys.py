@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
-from worker.domain.asset import AssetRecord, Event, StoredRendition, medium_of
-from worker.domain.image import Rendition
+from worker.domain.asset import AssetRecord, Event, medium_of
+from worker.domain.image import Rendition, StoredRendition
 
 
 def delivery_key(record: AssetRecord, name: str, extension: str) -> str:
@@ -32,6 +33,11 @@ def asset_prefix(asset: str) -> str:
 def quarantine_key(record: AssetRecord) -> str:
     """Where a rejected original lies."""
     return f"{version_prefix(record)}original"
+
+
+def recipe_key(digest: str) -> str:
+    """Where a recipe lies in the delivery bucket, so that an old version can be made again."""
+    return f"recipes/{digest}.json"
 
 
 def event_of(record: AssetRecord) -> Event:
@@ -70,20 +76,12 @@ def event_of(record: AssetRecord) -> Event:
         asset=record.asset,
         time=record.updated_at,
         detail=detail,
+        traceparent=record.source.trace,
     )
 
 
 def stored(record: AssetRecord, rendition: Rendition) -> StoredRendition:
-    """Where and what a rendition will be once it is stored."""
-    return StoredRendition(
-        name=rendition.name,
-        format=rendition.format,
-        width=rendition.width,
-        height=rendition.height,
-        frames=rendition.frames,
-        bytes=len(rendition.data),
-        key=delivery_key(record, rendition.name, rendition.format.extension),
-        sha256=rendition.sha256,
-        duration_ms=rendition.duration_ms,
-        same_as=rendition.same_as,
-    )
+    """Where and what a rendition will be once it is stored. The catalog does not keep how it was
+    encoded: a record is paid by the kilobyte."""
+    key = delivery_key(record, rendition.name, rendition.format.extension)
+    return replace(rendition.stored_as(key), quality=None, ssim=None)

@@ -1,9 +1,9 @@
-"""``python -m worker.infra COMMAND``: what the scripts behind ``make deploy`` and ``make
-destroy`` have to know. People have ``safelight infra``.
+"""``python -m worker.infra COMMAND``: answers for the scripts behind ``make deploy`` and ``make
+destroy``. People use ``safelight infra``.
 
-Answers are lines on standard output: assignments that a shell may evaluate, or ``word value``. Exit
-codes: 0 done, 1 something is not as it has to be, 2 somebody must edit something; the reason is on
-standard error.
+An answer is lines on standard output: assignments that a shell may evaluate, or ``word value``.
+Exit codes: 0 done, 1 something is wrong, 2 somebody must edit something. The reason is on standard
+error.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _facts(given: argparse.Namespace) -> None:
-    from worker.infra import release, stack_file
+    from worker.infra import stack_file
 
-    found = release.facts(stack_file.read(release.own_file(given.stack)))
+    found = stack_file.deploy_facts(stack_file.of_stack(given.stack))
     _say(f"own_registry={'yes' if found.own_registry else ''}")
     _say(f"images_named={'yes' if found.images_named else ''}")
     _say(f"function_arch={found.function}")
@@ -52,58 +52,57 @@ def _facts(given: argparse.Namespace) -> None:
 
 
 def _check(given: argparse.Namespace) -> None:
-    from worker.infra import release, stack_file
+    from worker.infra import program, stack_file
 
-    file = stack_file.read(release.own_file(given.stack))
+    file = stack_file.of_stack(given.stack)
     if file.encrypted:
         _say("not checked: it has encrypted values, which only pulumi can read")
         return
-    release.check(given.stack, file)
+    program.declare(given.stack, file.config, region=file.region)
     _say("no mistakes")
 
 
 def _first(given: argparse.Namespace) -> None:
-    from worker.infra import release, stack_file
+    from worker.infra import stack_file
 
-    text = release.for_repositories(stack_file.read(release.own_file(given.stack)))
+    text = stack_file.for_repositories(stack_file.of_stack(given.stack))
     Path(given.out).write_text(text, "utf-8")
 
 
 def _placeholders(given: argparse.Namespace) -> None:
-    from worker.infra import preview, release, stack_file
+    from worker.infra import stack_file
 
-    file = stack_file.read(release.own_file(given.stack))
-    Path(given.out).write_text(
-        stack_file.like(file, preview.missing_images(file)), encoding="utf-8"
-    )
+    file = stack_file.of_stack(given.stack)
+    text = stack_file.changed(file, stack_file.missing_images(file.config))
+    Path(given.out).write_text(text, "utf-8")
 
 
 def _repositories(given: argparse.Namespace) -> None:
-    from worker.infra import release
+    from worker.infra import deployed
 
-    lambdas, batch = release.repositories(_json(Path(given.outputs)))
+    lambdas, batch = deployed.repositories(_json(Path(given.outputs)))
     _say(f"function_repository={shlex.quote(lambdas)}")
     _say(f"batch_repository={shlex.quote(batch)}")
 
 
 def _destroy(given: argparse.Namespace) -> None:
-    from worker.infra import state
+    from worker.infra import deployed
 
-    resources = state.read(_json(Path(given.state)))
-    kept = state.originals(resources, given.stack)
+    resources = deployed.read_state(_json(Path(given.state)))
+    kept = deployed.originals(resources, given.stack)
     excluded: tuple[str, ...] = ()
     released: tuple[str, ...] = ()
     if given.originals == "keep":
-        state.require_known(kept, resources, given.stack)
-        excluded = state.with_all_above(kept, resources)
+        deployed.require_known(kept, resources, given.stack)
+        excluded = deployed.with_all_above(kept, resources)
     else:
         released = tuple(one.urn for one in kept if one.protected)
-    going = state.going(resources, without=excluded)
+    going = deployed.deleted(resources, without=excluded)
     answers = {
         "bucket": [one.id for one in kept[:1]],
         "exclude": excluded,
         "unprotect": released,
-        "refuses": state.refusals(resources, without=excluded, released=released),
+        "refuses": deployed.refusals(resources, without=excluded, released=released),
         "deletes": [one.name for one in going if not one.retained],
         "retains": [one.name for one in going if one.retained],
     }
@@ -126,7 +125,7 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} has no JSON that pulumi has written: {error}") from error
+        raise ConfigurationError(f"{path} is no JSON from pulumi: {error}") from error
 
 
 def _say(line: str) -> None:

@@ -1,6 +1,6 @@
 """Where the Pulumi program is, and whether this installation can run it.
 
-What may not live here: imports of Pulumi. What is installed without it must be able to say so.
+Nothing here imports Pulumi: an installation without it has to be able to say so.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def require() -> None:
         CheckoutMissing: one of them is not.
     """
     folder()
-    # Not "pulumi": the program's own folder passes for it where a checkout is on the path.
+    # Not "pulumi": the program's own folder has that name too where a checkout is on the path.
     if importlib.util.find_spec("pulumi_aws") is None:
         raise CheckoutMissing(
             "Pulumi is not installed, and the local stack is what the Pulumi program deploys. Run "

@@ -1,14 +1,16 @@
-"""Reads ``Pulumi.<stack>.yaml`` as Pulumi writes and reads it. Nothing is decrypted.
+"""``Pulumi.<stack>.yaml``: the configuration of a stack, as Pulumi writes and reads it.
 
-Pulumi reads YAML 1.2, where ``on`` and ``yes`` are words and a key cannot stand twice: so does
-ruamel.yaml, and it keeps comments. PyYAML reads YAML 1.1.
+Nothing is decrypted. Pulumi reads YAML 1.2, where ``on`` and ``yes`` are text and a key cannot
+appear twice. ruamel.yaml does the same and keeps comments; PyYAML reads YAML 1.1.
 """
 
 from __future__ import annotations
 
 import copy
+import importlib
 import io
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +21,21 @@ from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from worker.domain.errors import ConfigurationError, InputError, Problem, ProblemsError
+from worker.infra import checkout
 
 PROJECT = "safelight"
 REGION = "aws:region"
 _KEY = re.compile(r"[^:\s]+:[^:\s]+")
 LONGEST_LINE = 4096
 """Characters; nothing is folded."""
+IMAGES: Mapping[str, str] = {
+    "image": f"placeholder/safelight@sha256:{0:064x}",
+    "batchImage": f"placeholder/safelight-batch@sha256:{0:064x}",
+}
+"""Placeholders for images that nobody has built yet. No registry has them, so AWS refuses a
+deployment that uses one by mistake."""
+PLATFORMS: Mapping[str, str] = {"arm64": "arm64", "x86_64": "amd64"}
+"""The architectures of AWS and their names in container engines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +49,7 @@ class StackFile:
     encrypted: tuple[str, ...] = ()
     """Keys, and paths in them, whose values only Pulumi can read."""
     everything: Mapping[str, Any] = field(default_factory=dict)
-    """The whole file with its comments, for one that is to be like it."""
+    """The whole file with its comments, to write a changed copy of it."""
 
 
 def path_of(stack: str, folder: Path) -> Path:
@@ -58,6 +69,12 @@ def path_of(stack: str, folder: Path) -> Path:
             code="input_missing",
         )
     return path
+
+
+def of_stack(stack: str) -> StackFile:
+    """The configuration of a stack of this checkout; raises what :func:`path_of` and :func:`read`
+    do."""
+    return read(path_of(stack, checkout.folder()))
 
 
 def read(path: Path) -> StackFile:
@@ -118,12 +135,12 @@ def require_plain(file: StackFile) -> None:
         raise ProblemsError(str(file.path), tuple(Problem(path, text) for path in ours))
 
 
-def like(file: StackFile, changes: Mapping[str, Any], *, without: Iterable[str] = ()) -> str:
-    """The text of a file like this one but for some values of this project.
+def changed(file: StackFile, changes: Mapping[str, Any], *, without: Iterable[str] = ()) -> str:
+    """The text of this file with some values of this project changed.
 
     Args:
-        changes: keys without ``safelight:``; a map is merged into the one that is there.
-        without: keys alike that are left out.
+        changes: keys without ``safelight:``; a map is merged into the one in the file.
+        without: keys that are left out.
     """
     document: Any = copy.deepcopy(file.everything)
     config = document["config"] = document.get("config") or {}
@@ -139,6 +156,69 @@ def like(file: StackFile, changes: Mapping[str, Any], *, without: Iterable[str] 
     written = io.StringIO()
     _yaml().dump(document, written)
     return written.getvalue()
+
+
+def missing_images(config: Mapping[str, Any]) -> dict[str, str]:
+    """Placeholders for the images that a configuration does not name."""
+    registry = config.get("registry")
+    if isinstance(registry, Mapping) and registry.get("only") in (True, "true"):
+        return {}  # the program refuses images beside it
+    return {key: text for key, text in IMAGES.items() if key not in config}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployFacts:
+    """What ``make deploy`` needs to know from a configuration."""
+
+    own_registry: bool
+    """Whether the repositories are the stack's own."""
+    images_named: bool
+    """Whether the configuration names every image already."""
+    function: str
+    """Platform of the functions' image."""
+    batch: str
+    """Platform of the Batch image."""
+    profile: str
+    """``aws:profile``: whose credentials make the stack; empty for the default ones."""
+
+
+def deploy_facts(file: StackFile) -> DeployFacts:
+    """Read them. Raises ``ConfigurationError`` for an architecture that AWS does not have."""
+    home = str(checkout.folder())
+    if home not in sys.path:
+        sys.path.insert(0, home)
+    sections: Mapping[str, Any] = importlib.import_module("stack.config").SECTIONS
+
+    def value(section: str, key: str) -> Any:
+        given = file.config.get(section)
+        if isinstance(given, Mapping) and key in given:
+            return given[key]
+        return getattr(sections[section](), key)
+
+    def platform(section: str) -> str:
+        architecture = value(section, "architecture")
+        try:
+            return PLATFORMS[str(architecture)]
+        except KeyError:
+            text = f"{section}.architecture: {architecture!r} is none of {', '.join(PLATFORMS)}"
+            raise ConfigurationError(f"{file.path}: {text}") from None
+
+    return DeployFacts(
+        own_registry=value("registry", "enabled") in (True, "true"),
+        images_named=not missing_images(file.config),
+        function=platform("intake"),
+        batch=platform("heavy"),
+        profile=str((file.everything.get("config") or {}).get("aws:profile") or ""),
+    )
+
+
+def for_repositories(file: StackFile) -> str:
+    """The text of the configuration that makes only the repositories of a new stack.
+
+    The repositories have to exist before an image is pushed, and everything else wants images. So
+    the first run for a new stack has a configuration of its own, with ``registry.only``.
+    """
+    return changed(file, {"registry": {"only": True}}, without=IMAGES)
 
 
 class _Constructor(RoundTripConstructor):

@@ -18,13 +18,13 @@ from math import ceil
 from typing import Any
 
 from worker.codec import build
+from worker.domain import trace
 from worker.domain.asset import (
     AssetRecord,
     LogEntry,
     MediaType,
     Status,
     StoredMedia,
-    StoredRendition,
     Verdict,
     VideoInfo,
     medium_of,
@@ -36,7 +36,16 @@ from worker.domain.errors import (
     ObjectMissing,
     Superseded,
 )
-from worker.domain.image import Dropped, Format, Measures, MediaFormat, Metadata, Probe, Tags
+from worker.domain.image import (
+    Dropped,
+    Format,
+    Measures,
+    MediaFormat,
+    Metadata,
+    Probe,
+    StoredRendition,
+    Tags,
+)
 from worker.domain.keys import prefix_of, version_prefix
 from worker.ports import Catalog, Events, ObjectStore, Workflows
 from worker.services.commit import after_commit, quarantine, timeline_entry
@@ -185,6 +194,7 @@ class Finalizer:
             "output": f"s3://{policy.delivery_bucket}/{version_prefix(record)[:-1]}",
             "recipe": policy.recipe,
             "max_seconds": policy.video_seconds,
+            trace.NAME: source.trace,
         }
 
     # --- finish -----------------------------------------------------------------------------
@@ -316,24 +326,12 @@ class Finalizer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ManifestRendition:
-    name: str
-    format: Format
-    width: int
-    height: int
-    frames: int
-    path: str
-    duration_ms: int | None = None
-    same_as: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _ManifestPicture:
     """The part of a manifest's entry that a record is made of."""
 
     probe: Probe
     metadata: Metadata
-    renditions: tuple[_ManifestRendition, ...]
+    renditions: tuple[StoredRendition, ...]
     dropped: tuple[Dropped, ...]
 
 
@@ -354,21 +352,14 @@ def image_record(
     pictures = objects(manifest, "pictures")
     if len(pictures) != 1:
         raise EngineError(f"the job has made {len(pictures)} pictures of one")
-    picture = build(_ManifestPicture, pictures[0])
+    listed = objects(pictures[0], "renditions")
+    renditions = [{**one, "key": one.get("path")} for one in listed]
+    picture = build(_ManifestPicture, {**pictures[0], "renditions": renditions})
 
-    def stored(made: _ManifestRendition) -> StoredRendition:
-        file = result.output(made.path)
-        return StoredRendition(
-            name=made.name,
-            format=made.format,
-            width=made.width,
-            height=made.height,
-            frames=made.frames,
-            bytes=file.bytes,
-            key=file.key,
-            sha256=file.sha256,
-            duration_ms=made.duration_ms,
-            same_as=made.same_as,
+    def stored(made: StoredRendition) -> StoredRendition:
+        file = result.output(made.key)
+        return replace(
+            made, bytes=file.bytes, key=file.key, sha256=file.sha256, quality=None, ssim=None
         )
 
     return replace(

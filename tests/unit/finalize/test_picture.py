@@ -13,6 +13,7 @@ from tests.unit.finalize.world import World
 from tests.unit.pictures import encoded, photo
 from tests.unit.specimens import animation
 from tests.unit.test_ingest import RECIPE
+from worker.codec import plain
 from worker.domain.asset import MediaType, Status, medium_of
 from worker.domain.errors import EngineError
 from worker.domain.image import Recipe
@@ -41,9 +42,9 @@ def oversize(data: bytes = PHOTO, wanted: Recipe = RECIPE, **changes: Any) -> Wo
     for one in made.renditions:
         path = f"{one.name}.{one.format.extension}"
         store(path, one.data, one.format.media_type)
-        said: dict[str, Any] = {"name": one.name, "format": one.format.value, "width": one.width}
-        said |= {"duration_ms": one.duration_ms, "same_as": one.same_as}
-        renditions.append(said | {"height": one.height, "frames": one.frames, "path": path})
+        said = plain(one.stored_as(path), defaults=True)
+        said["path"] = said.pop("key")
+        renditions.append(said)
     entry = {
         "probe": asdict(made.probe),
         "metadata": asdict(made.metadata),

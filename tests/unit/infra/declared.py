@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.infra.declaration import STACK_KIND, Declaration, Resource
+from worker.infra.program import STACK_KIND, Declaration, Resource
 
 STACK = f"urn:pulumi:test::safelight::{STACK_KIND}::safelight-test"
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.unit.infra.declared import component, declaration, resource
-from worker.infra import components, graph, page
-from worker.infra.components import Components
+from worker.infra import page
+from worker.infra.page import Components
 
 
 def small() -> Components:
@@ -29,7 +29,7 @@ def small() -> Components:
     summary = resource(
         "cloudwatch/CompositeAlarm", "all", {"tags": {}}, parent=watch, needs=tuple(alarms)
     )
-    return components.find(
+    return page.components(
         declaration(
             *(storage, private, bucket, policy, intake, function, watch, *alarms, summary),
             component("cost:CostControls", "cost"),
@@ -68,14 +68,14 @@ def test_a_component_is_for_what_its_class_says() -> None:
 
 
 def test_a_resource_is_for_what_it_says_of_itself() -> None:
-    """Else what its component is for; things are told from what is set on them by their tags."""
+    """Else what its component is for; the graph draws what can be tagged."""
     by_name = {one.name: one for one in small().all}
     (function,) = by_name["intake"].parts
     bucket, policy = by_name["storage"].parts
 
     assert function.purpose == "Turns <uploads> & more"
-    assert (bucket.thing, policy.thing) == (True, False)
-    assert bucket.place == "PrivateBucket intake"
+    assert (bucket.drawn, policy.drawn) == (True, False)
+    assert bucket.within == "PrivateBucket intake"
 
 
 def test_the_page_lists_every_resource() -> None:
@@ -94,7 +94,7 @@ def test_the_page_lists_every_resource() -> None:
 
 def test_the_graph_has_a_node_for_each_component_and_an_arrow_for_each_reference() -> None:
     """What Mermaid would read as markup is escaped; an arrow that others stand for is left out."""
-    assert graph.mermaid(small()) == (
+    assert page.mermaid(small()) == (
         "flowchart TB\n"
         '  c0["<b>cost</b>"]\n'
         '  c1["<b>intake</b><br/>Function ingest"]\n'
@@ -108,6 +108,6 @@ def test_the_graph_has_a_node_for_each_component_and_an_arrow_for_each_reference
 
 def test_names_cannot_leave_their_label() -> None:
     """A quotation mark ends a label in Mermaid, an angle bracket begins markup."""
-    named = components.find(declaration(component("cost:CostControls", 'a"]<b>&')))
+    named = page.components(declaration(component("cost:CostControls", 'a"]<b>&')))
 
-    assert '"<b>a&quot;]&lt;b&gt;&amp;</b>"' in graph.mermaid(named)
+    assert '"<b>a&quot;]&lt;b&gt;&amp;</b>"' in page.mermaid(named)

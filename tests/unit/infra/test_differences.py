@@ -8,18 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.infra.differences import between, compare
-from worker.infra.plan import Item, Plan
+from worker.infra.plan import PlannedResource, StackPlan, compare, difference
 
 
-def plan(*items: Item, exports: dict[str, Any] | None = None) -> Plan:
+def plan(*items: PlannedResource, exports: dict[str, Any] | None = None) -> StackPlan:
     """A plan of these."""
-    return Plan(stack="dev", region=None, items=items, exports=exports or {})
+    return StackPlan(stack="dev", region=None, items=items, exports=exports or {})
 
 
-def item(name: str, inputs: dict[str, Any] | None = None, **options: Any) -> Item:
+def item(name: str, inputs: dict[str, Any] | None = None, **options: Any) -> PlannedResource:
     """A queue of that name."""
-    return Item(
+    return PlannedResource(
         key=f"sqs/Queue {name}",
         kind="sqs/Queue",
         name=name,
@@ -36,7 +35,7 @@ def told(before: Any, after: Any) -> list[dict[str, Any]]:
 
 def test_resources_come_and_go() -> None:
     """By kind and name."""
-    found = between(plan(item("a"), item("b")), plan(item("b"), item("c")))
+    found = difference(plan(item("a"), item("b")), plan(item("b"), item("c")))
 
     assert [one.name for one in found.created] == ["c"]
     assert [one.name for one in found.removed] == ["a"]
@@ -47,12 +46,12 @@ def test_the_same_plan_is_no_difference() -> None:
     """Whatever is in it."""
     one = plan(item("a", {"x": [1, {"y": None}]}, protect=True), exports={"e": "f"})
 
-    assert not between(one, one)
+    assert not difference(one, one)
 
 
 def test_inputs_and_options_and_exports_are_compared() -> None:
     """Each by its own path."""
-    found = between(
+    found = difference(
         plan(item("a", {"delay": 5}), exports={"url": "u"}),
         plan(item("a", {"delay": 6}, protect=True), exports={"url": "v"}),
     )
@@ -85,7 +84,7 @@ def test_every_kind_of_change_has_its_path(
     before: Any, after: Any, changes: list[tuple[str, str]]
 ) -> None:
     """In maps by key, in lists by what is in them."""
-    assert [(one.path, one.how.value) for one in compare(before, after)] == changes
+    assert [(one.path, one.how) for one in compare(before, after)] == changes
 
 
 def test_one_right_more_is_one_change() -> None:

@@ -12,14 +12,14 @@ from pulumi.runtime import rpc
 
 from tests.unit.infra.declared import component, declaration, resource
 from worker.domain.errors import ConfigurationError
-from worker.infra import history, plan
-from worker.infra.plan import Plan
+from worker.infra import plan
+from worker.infra.plan import StackPlan
 
 
-def made(*resources: object, root: Path = Path("/nowhere"), **exports: object) -> Plan:
+def made(*resources: object, root: Path = Path("/nowhere"), **exports: object) -> StackPlan:
     """The plan of these."""
     declared = declaration(*resources, exports=exports)  # type: ignore[arg-type]
-    return plan.make(declared, stack="test", region=None, root=root)
+    return plan.plan_of(declared, stack="test", region=None, root=root)
 
 
 def test_resources_are_grouped_by_their_components() -> None:
@@ -122,10 +122,10 @@ def test_a_plan_is_the_same_after_it_was_kept(tmp_path: Path) -> None:
         url="<<sqs/Queue:x.url>>",
     )
 
-    history.keep(tmp_path, found)
+    plan.keep_plan(tmp_path, found)
 
-    assert history.last(tmp_path, "test") == found
-    assert history.read(tmp_path / ".plans" / "test.json") == found
+    assert plan.last_plan(tmp_path, "test") == found
+    assert plan.read_plan(tmp_path / ".plans" / "test.json") == found
     assert found.exports == {"url": "${sqs/Queue:x.url}"}
 
 
@@ -136,13 +136,13 @@ def test_what_is_no_plan_is_as_good_as_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / ".plans" / "test.json"
     path.write_text(text)
 
-    assert history.last(tmp_path, "test") is None
+    assert plan.last_plan(tmp_path, "test") is None
     with pytest.raises(ConfigurationError, match="holds no plan"):
-        history.read(path)
+        plan.read_plan(path)
 
 
 def test_stacks_are_kept_apart(tmp_path: Path) -> None:
     """The last plan of one is nothing to compare another with."""
-    history.keep(tmp_path, made())
+    plan.keep_plan(tmp_path, made())
 
-    assert history.last(tmp_path, "other") is None
+    assert plan.last_plan(tmp_path, "other") is None

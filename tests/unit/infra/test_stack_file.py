@@ -88,7 +88,7 @@ def test_a_file_like_another_keeps_what_it_does_not_change(tmp_path: Path) -> No
     """Keys of encryption and encrypted values too: pulumi reads it in place of the real one."""
     found = stack_file.read(written(tmp_path, ENCRYPTED))
 
-    text = stack_file.like(
+    text = stack_file.changed(
         found, {"image": "i", "tags": {"more": "x"}, "heavy": {"enabled": False}}
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from worker.domain.errors import ConfigurationError
-from worker.infra import state
+from worker.infra import deployed
 from worker.infra.__main__ import main
 
 STACK = "urn:pulumi:dev::safelight::pulumi:pulumi:Stack::safelight-dev"
@@ -85,8 +85,8 @@ def exported(*more: dict[str, Any]) -> dict[str, Any]:
 
 def kept(value: Any) -> tuple[str, ...]:
     """What must not be deleted."""
-    resources = state.read(value)
-    return state.with_all_above(state.originals(resources, "dev"), resources)
+    resources = deployed.read_state(value)
+    return deployed.with_all_above(deployed.originals(resources, "dev"), resources)
 
 
 def test_the_bucket_of_originals_stays_with_all_that_is_set_on_it() -> None:
@@ -114,8 +114,8 @@ def test_what_the_bucket_stands_on_stays_too() -> None:
 
 def test_everything_else_goes() -> None:
     """Things in the account are counted, components and providers are not."""
-    resources = state.read(exported())
-    going = state.going(resources, without=kept(exported()))
+    resources = deployed.read_state(exported())
+    going = deployed.deleted(resources, without=kept(exported()))
 
     assert [one.type.rpartition(":")[2] for one in going] == [
         "Bucket",
@@ -130,11 +130,11 @@ def test_nothing_is_deleted_on_a_guess() -> None:
     value = exported()
     for one in value["deployment"]["resources"]:
         one["urn"] = one["urn"].replace("safelight-dev-intake", "safelight-dev-uploads")
-    resources = state.read(value)
-    found = state.originals(resources, "dev")
+    resources = deployed.read_state(value)
+    found = deployed.originals(resources, "dev")
 
     with pytest.raises(ConfigurationError, match="not known"):
-        state.require_known(found, resources, "dev")
+        deployed.require_known(found, resources, "dev")
 
 
 def test_an_empty_stack_has_no_originals() -> None:
@@ -142,10 +142,10 @@ def test_an_empty_stack_has_no_originals() -> None:
     empty: list[dict[str, Any]] = [{}, {"resources": [known(STACK)]}]
     for deployment in empty:
         value = {"deployment": deployment}
-        resources = state.read(value)
-        found = state.originals(resources, "dev")
+        resources = deployed.read_state(value)
+        found = deployed.originals(resources, "dev")
 
-        state.require_known(found, resources, "dev")
+        deployed.require_known(found, resources, "dev")
         assert found == ()
 
 
@@ -165,9 +165,9 @@ def test_what_would_refuse_is_named_with_its_remedy() -> None:
             one["outputs"] = {"forceDestroy": False}
         elif one["urn"] == TABLE:
             one["outputs"] = {"deletionProtectionEnabled": True}
-    resources = state.read(value)
+    resources = deployed.read_state(value)
 
-    assert list(state.refusals(resources, without=kept(value), released=())) == [
+    assert list(deployed.refusals(resources, without=kept(value), released=())) == [
         "the bucket safelight-dev-delivery-1a2b3c4 needs storage.forceDestroy: true, or it has to"
         " be empty",
         "the table safelight-dev-catalog-1a2b3c4 needs catalog.deletionProtection: false",
@@ -182,7 +182,7 @@ def test_what_is_being_replaced_is_not_counted_twice() -> None:
     """A resource that waits for its deletion stands beside its successor, with the same URN."""
     value = exported(known(TABLE, parent=STACK, delete=True))
 
-    assert [one.urn for one in state.read(value)].count(TABLE) == 1
+    assert [one.urn for one in deployed.read_state(value)].count(TABLE) == 1
 
 
 def answers(

@@ -8,13 +8,12 @@ from typing import Any
 from click import unstyle
 
 from worker.entrypoints.cli.infra_text import LONG, difference_lines, plan_lines, summary_lines
-from worker.infra.differences import between
-from worker.infra.plan import Item, Plan
+from worker.infra.plan import PlannedResource, StackPlan, difference
 
 
-def plan(inputs: dict[str, Any], *, name: str = "ingest", **exports: Any) -> Plan:
+def plan(inputs: dict[str, Any], *, name: str = "ingest", **exports: Any) -> StackPlan:
     """A plan of one function."""
-    item = Item(
+    item = PlannedResource(
         key=f"lambda/Function {name}",
         kind="lambda/Function",
         name=name,
@@ -22,7 +21,7 @@ def plan(inputs: dict[str, Any], *, name: str = "ingest", **exports: Any) -> Pla
         inputs=inputs,
         options={"protect": True},
     )
-    return Plan(stack="dev", region="eu-central-1", items=(item,), exports=exports)
+    return StackPlan(stack="dev", region="eu-central-1", items=(item,), exports=exports)
 
 
 def test_inputs_read_like_yaml() -> None:
@@ -79,16 +78,18 @@ def test_names_cannot_move_the_cursor() -> None:
     assert not any("\x1b[2J" in line for line in plan_lines(plan({"tag\x1b[2J": "\x1b[2J"})))
 
 
-def summary(before: Plan | None, after: Plan, *, against: Path | None = None) -> list[str]:
+def summary(
+    before: StackPlan | None, after: StackPlan, *, against: Path | None = None
+) -> list[str]:
     """What stands above and below the plan, without colours."""
 
-    difference = None if before is None else between(before, after)
-    return [unstyle(line) for line in summary_lines(after, difference, ["image"], against)]
+    found = None if before is None else difference(before, after)
+    return [unstyle(line) for line in summary_lines(after, found, ["image"], against)]
 
 
-def changes(before: Plan, after: Plan) -> list[str]:
+def changes(before: StackPlan, after: StackPlan) -> list[str]:
     """What stands between the plan and its summary, without colours."""
-    return [unstyle(line) for line in difference_lines(between(before, after))]
+    return [unstyle(line) for line in difference_lines(difference(before, after))]
 
 
 def test_the_first_plan_has_nothing_to_be_compared_with() -> None:

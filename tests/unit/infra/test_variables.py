@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from worker.domain.errors import ConfigurationError, SettingsError
-from worker.infra.variables import from_pulumi, of_outputs, parse
+from worker.infra.deployed import environment_of, parse_outputs, pulumi_outputs
 
 GIVEN = {
     "SAFELIGHT_TABLE": "safelight-dev-catalog-1a2b3c4",
@@ -31,21 +31,21 @@ def outputs(**more: Any) -> dict[str, Any]:
 
 def test_what_the_stack_tells_is_the_command_lines_environment() -> None:
     """With the region, without which clients would look elsewhere."""
-    found = of_outputs(outputs())
+    found = environment_of(outputs())
 
     assert found.values == {**GIVEN, "AWS_REGION": "eu-central-1"}
 
 
 def test_the_region_is_that_of_the_state_machine() -> None:
     """Its ARN says so for certain; an address of a queue may be that of an endpoint."""
-    found = of_outputs(outputs(heavyWorkflow=MACHINE, workQueue="http://127.0.0.1:4566/queue"))
+    found = environment_of(outputs(heavyWorkflow=MACHINE, workQueue="http://127.0.0.1:4566/queue"))
 
     assert found.values == {**GIVEN, "AWS_REGION": "eu-west-1"}
 
 
 def test_what_another_stack_has_set_is_taken_away() -> None:
     """A variable that this stack does not set must not stay from the one before."""
-    found = of_outputs(outputs())
+    found = environment_of(outputs())
 
     assert "SAFELIGHT_HEAVY_WORKFLOW" in found.others
     assert "SAFELIGHT_REDIS_URL" in found.others
@@ -56,27 +56,27 @@ def test_other_variables_of_the_function_are_left_out() -> None:
     """The function may have some that are no settings; a shell here must not get them."""
     given = {**GIVEN, "PATH": "/opt", "POWERTOOLS_LOG_LEVEL": "INFO"}
 
-    assert of_outputs({"environment": given}).values == GIVEN
+    assert environment_of({"environment": given}).values == GIVEN
 
 
 @pytest.mark.parametrize("given", [{}, {"environment": {}}, {"environment": "[secret]"}])
 def test_a_stack_that_is_not_deployed_is_told(given: dict[str, Any]) -> None:
     """Nothing is printed that a shell would take for a deployment."""
     with pytest.raises(ConfigurationError, match="not, or not wholly, deployed"):
-        of_outputs(given)
+        environment_of(given)
 
 
 def test_an_environment_of_another_version_is_refused() -> None:
     """Every variable that this Safelight does not know is named."""
     with pytest.raises(SettingsError, match="SAFELIGHT_NEWS"):
-        of_outputs({"environment": {**GIVEN, "SAFELIGHT_NEWS": "x"}})
+        environment_of({"environment": {**GIVEN, "SAFELIGHT_NEWS": "x"}})
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null"])
 def test_what_is_no_output_is_told(text: str) -> None:
     """A pipe from a command that failed is empty."""
     with pytest.raises(ConfigurationError):
-        parse(text)
+        parse_outputs(text)
 
 
 def program(folder: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_pulumi_is_asked_in_the_programs_folder(
     """By the stack's name, so that nobody has to have selected it."""
     program(tmp_path, 'printf \'{"where": "%s", "said": "%s"}\' "$PWD" "$*"', monkeypatch)
 
-    found = from_pulumi("dev", tmp_path)
+    found = pulumi_outputs("dev", tmp_path)
 
     assert found == {"where": str(tmp_path), "said": "stack output --json --stack dev"}
 
@@ -103,7 +103,7 @@ def test_what_pulumi_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.Monke
     program(tmp_path, "echo 'error: no stack named dev found' >&2; exit 255", monkeypatch)
 
     with pytest.raises(ConfigurationError, match="no stack named dev found"):
-        from_pulumi("dev", tmp_path)
+        pulumi_outputs("dev", tmp_path)
 
 
 def test_without_pulumi_the_other_way_is_named(
@@ -113,10 +113,10 @@ def test_without_pulumi_the_other_way_is_named(
     monkeypatch.setenv("PATH", str(tmp_path))
 
     with pytest.raises(ConfigurationError, match="--outputs") as caught:
-        from_pulumi("dev", tmp_path)
+        pulumi_outputs("dev", tmp_path)
     assert caught.value.code == "program_missing"
 
 
 def test_outputs_are_json_objects() -> None:
     """As `pulumi stack output --json` prints them."""
-    assert parse(json.dumps(outputs())) == outputs()
+    assert parse_outputs(json.dumps(outputs())) == outputs()

@@ -85,7 +85,7 @@ def command(
     if chart is not None:
         report.write_chart(chart, found)
     if markdown is not None and page is not None:
-        link = chart and os.path.relpath(chart.resolve(), markdown.resolve().parent)
+        link = os.path.relpath(chart.resolve(), markdown.resolve().parent) if chart else None
         report.write(markdown, report.updated(page, found, chart=link).encode())
     if as_json:
         output.print_json(asdict(found))

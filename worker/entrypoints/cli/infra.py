@@ -78,23 +78,24 @@ def plan_command(
 ) -> None:
     """Print what a stack would consist of, and what is different from the last time."""
     from worker.entrypoints.cli import infra_text
-    from worker.infra import checkout, differences, history, plan, preview
+    from worker.infra import checkout, program, stack_file
+    from worker.infra import plan as plans
 
     file = _file(stack, config)
     images = {"image": image, "batchImage": batch_image}
     given = {key: text for key, text in images.items() if text is not None}
-    before = None if against is None else history.read(against)
+    before = None if against is None else plans.read_plan(against)
     values = {**file.config, **given}
-    declared = preview.declare(stack, values, region=file.region)
+    declared = program.declare(stack, values, region=file.region)
     root = checkout.folder().parent
-    made = plan.make(declared, stack=stack, region=file.region, root=root)
-    before = before or history.last(root, stack)
-    difference = None if before is None else differences.between(before, made)
+    made = plans.plan_of(declared, stack=stack, region=file.region, root=root)
+    before = before or plans.last_plan(root, stack)
+    difference = None if before is None else plans.difference(before, made)
     if out is not None:
-        history.write(out, made)
+        plans.write_plan(out, made)
     unkept = None
     try:
-        history.keep(root, made)  # before anything is printed: whoever reads may stop at any line
+        plans.keep_plan(root, made)  # first: whoever reads the output may stop at any line
     except SafelightError as error:
         unkept = error  # the plan is shown all the same
     if as_json:
@@ -102,7 +103,7 @@ def plan_command(
         body["changes"] = None if difference is None else difference.as_dict()
         output.print_json(body)
     else:
-        placeholders = [key for key in preview.IMAGES if key not in values]
+        placeholders = [key for key in stack_file.IMAGES if key not in values]
         summary = list(infra_text.summary_lines(made, difference, placeholders, against))
         lines = (infra_text.plan_lines(made), infra_text.difference_lines(difference))
         for line in itertools.chain(summary, *lines, ("",), summary):
@@ -123,12 +124,12 @@ def plan_command(
 @json_option
 def graph_command(*, stack: str, config: Path | None, out: Path | None, as_json: bool) -> None:
     """Show which components a stack has and which refers to which."""
-    from worker.infra import components, graph, preview
+    from worker.infra import page, program
 
     file = _file(stack, config)
-    found = components.find(preview.declare(stack, file.config, region=file.region))
+    found = page.components(program.declare(stack, file.config, region=file.region))
     if out is not None:
-        _write(out, graph.mermaid(found))
+        _write(out, page.mermaid(found))
     if as_json:
         references: dict[str, list[str]] = {one.name: [] for one in found.all}
         for a, b in sorted(found.references):
@@ -163,13 +164,12 @@ def graph_command(*, stack: str, config: Path | None, out: Path | None, as_json:
 @json_option
 def docs_command(*, out: Path | None, as_json: bool) -> None:
     """Write infrastructure.md. Also `make infra-docs`."""
-    from worker.infra import documents
+    from worker.infra import checkout, page
 
     _ready()
-    written = []
-    for path, text in documents.make(out).items():
-        _write(path, text)
-        written.append(str(path))
+    path = (out or checkout.folder().parent / "docs") / "infrastructure.md"
+    _write(path, page.write(page.every_component()))
+    written = [str(path)]
     if as_json:
         output.print_json(written)
         return
@@ -191,18 +191,18 @@ def env_command(*, stack: str | None, outputs: str | None, as_json: bool) -> Non
     eval "$(safelight infra env --stack dev)" sets them; then put, submit, assets, jobs and dlq find
     that stack.
     """
-    from worker.infra import variables
+    from worker.infra import deployed
 
     if (stack is None) == (outputs is None):
         raise click.UsageError("name either a --stack or its --outputs")
     if stack is not None:
         from worker.infra import checkout
 
-        found = variables.from_pulumi(stack, checkout.folder())
+        found = deployed.pulumi_outputs(stack, checkout.folder())
     else:
         assert outputs is not None
-        found = variables.parse(_read(outputs))
-    environment = variables.of_outputs(found)
+        found = deployed.parse_outputs(_read(outputs))
+    environment = deployed.environment_of(found)
     if as_json:
         output.print_json(dict(environment.values))
         return

@@ -13,8 +13,7 @@ from worker.entrypoints.cli.output import one_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from worker.infra.differences import Change, Difference
-    from worker.infra.plan import Item, Plan
+    from worker.infra.plan import PlanDifference, PlannedResource, StackPlan, ValueChange
 
 LONG = 60
 """Lines of one input. A longer one is counted: a state machine has five hundred."""
@@ -22,7 +21,7 @@ SHORT = 70
 """Characters of a value that is shown within a line of changes."""
 
 
-def plan_lines(plan: Plan) -> Iterator[str]:
+def plan_lines(plan: StackPlan) -> Iterator[str]:
     """All resources with their inputs."""
     where: tuple[str, ...] | None = None
     for item in plan.items:
@@ -43,8 +42,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
 
 
 def summary_lines(
-    plan: Plan,
-    difference: Difference | None,
+    plan: StackPlan,
+    difference: PlanDifference | None,
     placeholders: Sequence[str],
     against: Path | None,
 ) -> Iterator[str]:
@@ -69,7 +68,7 @@ def summary_lines(
         yield one_line(f"different from {since}: {said}{exports}")
 
 
-def difference_lines(difference: Difference | None) -> Iterator[str]:
+def difference_lines(difference: PlanDifference | None) -> Iterator[str]:
     """What changed, resource by resource; nothing if that is nothing."""
     if not difference:
         return
@@ -89,11 +88,11 @@ def difference_lines(difference: Difference | None) -> Iterator[str]:
             yield from _change_lines(change)
 
 
-def _told(item: Item) -> str:
+def _told(item: PlannedResource) -> str:
     return one_line(f"{item.key}  ({' / '.join(item.within)})" if item.within else item.key)
 
 
-def _change_lines(change: Change) -> Iterator[str]:
+def _change_lines(change: ValueChange) -> Iterator[str]:
     before, after = change.before, change.after
     path = one_line(change.path)
     if change.how == "added":
