@@ -21,7 +21,7 @@ test: setup ## Run all tests, on all cores
 up: setup ## Run the whole pipeline on this machine, until Ctrl-C: ARGS="--port 4567"
 	@$(BIN)/safelight up $(ARGS)
 
-submit: setup ## Hand in heavy work: JOB=transcode SRC=film.mp4 ARGS="--local --out out"
+submit: setup ## Submit a job: JOB=transcode SRC=video.mp4 ARGS="--local --out out"
 	@.make/submit $(ARGS) # JOB and SRC are in the environment: no quoting can go wrong
 
 setup: ## Make .venv with everything pinned; instant when nothing changed

@@ -3,7 +3,7 @@
 # picture that has a place of its own at least once.
 # What is: the last picture is dropped where it does not last beyond its own place on the grid. Three slides
 # at 0, 3.2 and 9.92 s, the last one 40 ms long as muxers write it, become two with fps=1: nearest is 10,
-# and the end of the film, 9.96 s, rounds to 10 as well. eof_action=pass does not help, the end is rounded
+# and the end of the video, 9.96 s, rounds to 10 as well. eof_action=pass does not help, the end is rounded
 # up to 10 then. So it is with 7.1 and 8.1. A second more of the last picture before fps (tpad) keeps it.
 # Why it matters: the last slide of a talk, or the last picture of a recording, is never seen, and a held
 # end shows the picture before it.

@@ -5,7 +5,7 @@
 # in all, become 540; a delay of 12 ms becomes one tick, which browsers show for 100 ms; and a delay of
 # 655,360 ms wraps to 0 without a word, while 655,350 is kept. Pillow also makes 540 of the 600.
 # WebP keeps all of these times, except that frames which are all equal become a still of no time.
-# Why it matters: converted animations run a tenth too fast or eight times too slow, and drift from sound.
+# Why it matters: converted animations run a tenth too fast or eight times too slow, and drift from the audio.
 # Exits non-zero if that changes.
 set -euo pipefail
 work=$(mktemp -d)
@@ -38,11 +38,11 @@ def pillow(given):
     out = io.BytesIO()
     first.save(out, "GIF", save_all=True, append_images=rest, duration=given)
     return delays(out.getvalue())
-film = [33, 33, 34] * 6
+video = [33, 33, 34] * 6
 seen = {
-    "libvips GIF, 600 ms": (sum(vips("gif", film)), 540),
-    "Pillow GIF, 600 ms": (sum(pillow(film)), 540),
-    "libvips WebP, 600 ms": (sum(vips("webp", film)), 600),
+    "libvips GIF, 600 ms": (sum(vips("gif", video)), 540),
+    "Pillow GIF, 600 ms": (sum(pillow(video)), 540),
+    "libvips WebP, 600 ms": (sum(vips("webp", video)), 600),
     "libvips GIF, 12 ms": (vips("gif", [12, 12, 12]), [10, 10, 10]),
     "libvips GIF, 655,350 ms": (vips("gif", [655_350, 50])[0], 655_350),
     "libvips GIF, 655,360 ms": (vips("gif", [655_360, 50])[0], 0),

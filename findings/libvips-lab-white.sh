@@ -5,7 +5,7 @@
 # Adobe; ICC.1). colourspace("srgb"), and so thumbnail() of such a file, gives right greys, which is
 # what one tests with, and saturated colours up to 58 of 255 off: a blue of (60, 120, 200) becomes
 # (2, 121, 199). icc_export(), which takes the same image for the connection space of profiles, is
-# right. It matters for every print workflow that hands in Lab.
+# right. It matters for every print workflow that delivers Lab.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

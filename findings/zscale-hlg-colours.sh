@@ -5,7 +5,7 @@
 # It raises each channel to the power of 1.2 by itself. Greys are right, which is what one tests with;
 # colours are too saturated: a red of 0.162 comes out as 0.203, and a chart of page colours encoded by
 # the standard has channels up to 30 of 255 too low after tone mapping. It matters wherever HLG is
-# tone-mapped by the usual chain of zscale and tonemap, and where a still is compared with a film.
+# tone-mapped by the usual chain of zscale and tonemap, and where a still is compared with a video.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

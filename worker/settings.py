@@ -131,8 +131,7 @@ class Settings:
     video_array_bytes: int = _read(_whole(1, 5_000_000_000_000), 1_000_000_000)
     """Videos of so many bytes and more are encoded by several machines at a time."""
     heavy_workflow: str | None = _read(_optional, None)
-    """The state machine for heavy uploads: its ARN, or ``file:PATH`` on a machine without any. Only
-    the function that starts it needs it."""
+    """ARN of the state machine for heavy uploads. Only the function that starts it needs it."""
     batch_prefix: str = _read(_name, "safelight")
     """What names of job queues and job definitions begin with: ``safelight-prod``."""
     sandbox_seconds: int = _read(_whole(1, 900), 60)

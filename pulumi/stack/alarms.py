@@ -187,7 +187,7 @@ def alarms_of(
 
 def _intake(config: Config, intake: Intake, catalog: CatalogTable) -> list[Alarm]:
     settings = config.observability
-    lanes = {"uploads": intake.uploads, "ordered": intake.work}
+    queues = {"uploads": intake.uploads, "ordered": intake.work}
     found = [
         Alarm(
             name=f"{name}-waiting",
@@ -196,12 +196,12 @@ def _intake(config: Config, intake: Intake, catalog: CatalogTable) -> list[Alarm
             above=settings.waiting_seconds,
             urgent=True,
         )
-        for name, queue in lanes.items()
+        for name, queue in queues.items()
         if name == "uploads" or queue is not intake.uploads
     ]
     found += [
         _dead(name, queue)
-        for name, queue in lanes.items()
+        for name, queue in queues.items()
         if name == "uploads" or queue is not intake.uploads
     ]
     found += _function_alarms(

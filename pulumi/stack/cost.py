@@ -133,7 +133,7 @@ class CostControls(pulumi.ComponentResource):
     def _subscribers(
         self,
     ) -> Sequence[tuple[str, str, costexplorer.AnomalySubscriptionSubscriberArgs]]:
-        """Letters come once a day, topics are told at once: neither knows the other way."""
+        """E-mail comes once a day, a topic gets each message at once; neither can be otherwise."""
         found = []
         if self._config.email:
             one = costexplorer.AnomalySubscriptionSubscriberArgs(

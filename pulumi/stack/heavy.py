@@ -158,7 +158,7 @@ class HeavyJobs(pulumi.ComponentResource):
             timeout=batch.JobDefinitionTimeoutArgs(attempt_duration_seconds=kind.timeout_seconds),
             scheduling_priority=0,
             propagate_tags=True,
-            tags={**self._tags, "JobKind": kind.name},
+            tags={**self._tags, "Kind": kind.name},
             opts=self._own,
         )
 

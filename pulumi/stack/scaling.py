@@ -13,7 +13,7 @@ from stack.scope import Scope
 SERVICE = "dynamodb"
 USED_PERCENT = 70.0
 """How much of the capacity should be in use; the rest is for the minutes until more is there."""
-SETTLE_SECONDS = 60
+COOLDOWN_SECONDS = 60
 """Between two changes in the same direction."""
 
 
@@ -41,16 +41,16 @@ def follow_load(
         "Write": (config.minimum_writes, config.maximum_writes),
     }
     whole = pulumi.Output.concat("table/", table.name)
-    places = {"table": ("table", whole)} | {
+    scalable = {"table": ("table", whole)} | {
         index.lower(): ("index", pulumi.Output.concat(whole, "/index/", index)) for index in indexes
     }
-    for what, (kind, place) in places.items():
+    for what, (kind, resource_id) in scalable.items():
         for direction, (least, most) in bounds.items():
             name = scope.name(f"catalog-{what}-{direction.lower()}")
             target = appautoscaling.Target(
                 name,
                 service_namespace=SERVICE,
-                resource_id=place,
+                resource_id=resource_id,
                 scalable_dimension=f"{SERVICE}:{kind}:{direction}CapacityUnits",
                 min_capacity=least,
                 max_capacity=most,
@@ -65,8 +65,8 @@ def follow_load(
                 scalable_dimension=target.scalable_dimension,
                 target_tracking_scaling_policy_configuration=appautoscaling.PolicyTargetTrackingScalingPolicyConfigurationArgs(
                     target_value=USED_PERCENT,
-                    scale_in_cooldown=SETTLE_SECONDS,
-                    scale_out_cooldown=SETTLE_SECONDS,
+                    scale_in_cooldown=COOLDOWN_SECONDS,
+                    scale_out_cooldown=COOLDOWN_SECONDS,
                     predefined_metric_specification=appautoscaling.PolicyTargetTrackingScalingPolicyConfigurationPredefinedMetricSpecificationArgs(
                         predefined_metric_type=f"DynamoDB{direction}CapacityUtilization"
                     ),

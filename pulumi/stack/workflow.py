@@ -35,7 +35,7 @@ DEFINITION = Path(workflows.__file__).with_name("heavy.asl.json")
 SOURCE = "safelight"
 MEMORY = 512
 TIMEOUT = 60
-_PLACE = re.compile(r"\$\{(\w+)\}")
+_NAME = re.compile(r"\$\{(\w+)\}")
 RETRIES = 2
 """Most that Lambda makes; starting a machine twice starts it once."""
 
@@ -128,7 +128,10 @@ class Workflow(pulumi.ComponentResource):
             definition=pulumi.Output.all(
                 Queue=heavy.queues["standard"],
                 WorkflowFunction=self.function.arn,
-                **{_place(kind): definition.arn for kind, definition in heavy.definitions.items()},
+                **{
+                    _name_in_definition(kind): definition.arn
+                    for kind, definition in heavy.definitions.items()
+                },
             ).apply(filled),
             logging_configuration=sfn.StateMachineLoggingConfigurationArgs(
                 level="ERROR",
@@ -143,9 +146,11 @@ class Workflow(pulumi.ComponentResource):
         )
 
     def _machine_rights(self, heavy: HeavyJobs) -> Sequence[policies.Statement]:
-        # Most kinds of jobs are for people to hand in; the machine submits those it names.
-        named = _PLACE.findall(DEFINITION.read_text("utf-8"))
-        definitions = [one.arn for kind, one in heavy.definitions.items() if _place(kind) in named]
+        # Most kinds of jobs are for people to submit; the machine submits those that it names.
+        named = _NAME.findall(DEFINITION.read_text("utf-8"))
+        definitions = [
+            one.arn for kind, one in heavy.definitions.items() if _name_in_definition(kind) in named
+        ]
         return [
             policies.allow(["batch:SubmitJob"], [*definitions, heavy.queues["standard"]]),
             # Jobs have numbers for names, which nobody knows before they are submitted.
@@ -225,18 +230,18 @@ class Workflow(pulumi.ComponentResource):
         )
 
 
-def _place(kind: str) -> str:
-    """What the definition has in place of a kind's ARN: ``JobTranscodePart``."""
+def _name_in_definition(kind: str) -> str:
+    """The name in the definition that stands for the ARN of a kind: ``JobTranscodePart``."""
     return "Job" + kind.title().replace("-", "")
 
 
 def filled(names: Mapping[str, str]) -> str:
     """The definition with its ``${Name}``s filled in; a forgotten one is an error here."""
     text = DEFINITION.read_text("utf-8")
-    missing = sorted({*_PLACE.findall(text)} - {*names})
+    missing = sorted({*_NAME.findall(text)} - {*names})
     if missing:
         raise ValueError(f"{DEFINITION.name} wants names that are not given: {', '.join(missing)}")
-    text = _PLACE.sub(lambda found: json.dumps(names[found[1]])[1:-1], text)
+    text = _NAME.sub(lambda found: json.dumps(names[found[1]])[1:-1], text)
     return json.dumps(json.loads(text), sort_keys=True)
 
 

@@ -106,7 +106,7 @@ def work():
         try:
             return open(f"/proc/{pid}/stat").read().split(")")[1].split()[0]
         except (FileNotFoundError, ProcessLookupError):
-            return ""             # buried since it was listed
+            return ""             # reaped since it was listed
     def zombies():
         return [state(pid) for pid in os.listdir("/proc") if pid.isdigit()].count("Z")
     while zombies() and time.monotonic() < deadline:
@@ -119,7 +119,7 @@ sys.exit(contain(work))
 
 
 @IMAGES
-def test_process_one_buries_orphans_and_passes_the_code_on(engine: Engine, image: str) -> None:
+def test_process_one_reaps_orphans_and_passes_the_code_on(engine: Engine, image: str) -> None:
     """Without it every orphan stays a zombie and counts against the limit of processes."""
     done = engine.python(image, ORPHANS)
 

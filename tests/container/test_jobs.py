@@ -31,8 +31,8 @@ def job(kind: str, source: str, *parameters: str) -> list[str]:
     return [*words, "--scratch", "/data/scratch"]
 
 
-def film(engine: Engine, shared: Path, seconds: int, size: str) -> str:
-    """A film with sound, made by the image's own ffmpeg; its name."""
+def video(engine: Engine, shared: Path, seconds: int, size: str) -> str:
+    """A video with audio, made by the image's own ffmpeg; its name."""
     words = ["-v", "error", "-f", "lavfi", "-i", f"testsrc2=d={seconds}:s={size}:r=25"]
     words += ["-f", "lavfi", "-i", f"sine=d={seconds}:f=330", "-c:v", "libx264", "-preset"]
     words += ["ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", "/data/film.mp4"]
@@ -75,9 +75,9 @@ def test_a_picture_loses_its_noise(engine: Engine, shared: Path) -> None:
     assert '"unchanged"' in again.output
 
 
-def test_a_film_becomes_a_ladder(engine: Engine, shared: Path) -> None:
+def test_a_video_becomes_a_ladder(engine: Engine, shared: Path) -> None:
     """`transcode` with the image's ffmpeg; what it made can be decoded to the end."""
-    command = job("transcode", film(engine, shared, 3, "320x180"), "preset=ultrafast")
+    command = job("transcode", video(engine, shared, 3, "320x180"), "preset=ultrafast")
 
     done = engine.run(BATCH, *command, volumes=mount(shared))
 
@@ -90,9 +90,9 @@ def test_a_film_becomes_a_ladder(engine: Engine, shared: Path) -> None:
     assert (decoded.code, decoded.errors) == (0, "")
 
 
-def test_what_is_no_film_is_rejected(engine: Engine, shared: Path) -> None:
+def test_what_is_no_video_is_rejected(engine: Engine, shared: Path) -> None:
     """By a code of its own and a record of the verdict; Batch does not try that again."""
-    (shared / "film.mp4").write_bytes(b"no film" * 1000)
+    (shared / "film.mp4").write_bytes(b"no video" * 1000)
 
     done = engine.run(BATCH, *job("transcode", "film.mp4"), volumes=mount(shared))
 
@@ -101,9 +101,9 @@ def test_what_is_no_film_is_rejected(engine: Engine, shared: Path) -> None:
     assert "Traceback" not in done.output + done.errors
 
 
-def test_a_film_that_is_mostly_gone_is_rejected(engine: Engine, shared: Path) -> None:
+def test_a_video_that_is_mostly_gone_is_rejected(engine: Engine, shared: Path) -> None:
     """The image's ffmpeg ends with 0 all the same: what it has decoded is counted."""
-    data = (shared / film(engine, shared, 4, "320x180")).read_bytes()
+    data = (shared / video(engine, shared, 4, "320x180")).read_bytes()
     start = data.index(b"mdat") + 4
     first, last = (start + (data.index(b"moov") - 4 - start) * share // 10 for share in (2, 8))
     (shared / "gone.mp4").write_bytes(data[:first] + bytes(last - first) + data[last:])
@@ -116,7 +116,7 @@ def test_a_film_that_is_mostly_gone_is_rejected(engine: Engine, shared: Path) ->
 
 def test_a_turn_that_is_not_by_quarters_is_not_made(engine: Engine, shared: Path) -> None:
     """The image's ffmpeg takes no value for the option that says so."""
-    data = bytearray((shared / film(engine, shared, 1, "320x180")).read_bytes())
+    data = bytearray((shared / video(engine, shared, 1, "320x180")).read_bytes())
     # The matrix of the track header (ISO/IEC 14496-12, 8.3.2): by 30 degrees.
     across, along = round(0.866 * (1 << 16)), 1 << 15
     matrix = struct.pack(">9i", across, along, 0, -along, across, 0, 0, 0, 1 << 30)
@@ -131,9 +131,9 @@ def test_a_turn_that_is_not_by_quarters_is_not_made(engine: Engine, shared: Path
     assert (rung["width"], rung["height"]) == (320, 180)
 
 
-def test_a_stopped_film_is_gone_on_with(engine: Engine, shared: Path) -> None:
+def test_a_stopped_video_is_gone_on_with(engine: Engine, shared: Path) -> None:
     """Stopped in the middle: finished pieces are kept, nothing has a final name, nothing runs."""
-    name = film(engine, shared, 60, "640x360")
+    name = video(engine, shared, 60, "640x360")
     command = job("transcode", name, "preset=medium", "segment_seconds=2", "heights=360,240")
     container = engine.start(BATCH, *command, volumes=mount(shared))
     out = shared / "out"

@@ -52,7 +52,7 @@ class Made:
 
 @pytest.fixture(scope="module")
 def inputs(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a film of three seconds with sound and German subtitles, and a longer one."""
+    """A folder with a video of three seconds with audio and German subtitles, and a longer one."""
     folder = writable(tmp_path_factory.mktemp("kinds"))
     (folder / "text.srt").write_text(SRT)
     sources = ["-f", "lavfi", "-i", "testsrc2=d=3:s=320x180:r=25"]
@@ -136,7 +136,7 @@ def _preview(made: Made) -> None:
 def _waveform(made: Made) -> None:
     curve = json.loads((made.folder / "waveform.json").read_text())
     assert curve["length"] * 2 == len(curve["data"])
-    # The source of sound has an eighth of full scale (ffmpeg, "sine").
+    # The source of audio has an eighth of full scale (ffmpeg, "sine").
     assert max(curve["data"]) == pytest.approx(2 ** (curve["bits"] - 1) / 8, rel=0.2)
     assert made.picture("waveform.png").std() > 5
 
@@ -144,7 +144,7 @@ def _waveform(made: Made) -> None:
 def _subtitles(made: Made) -> None:
     text = (made.folder / "subtitles" / "deu.vtt").read_text()
     assert text.startswith("WEBVTT\n")
-    # All of a Matroska is later by what its sound needs to begin: 1024 samples of AAC.
+    # All of a Matroska is later by what its audio needs to begin: 1024 samples of AAC.
     assert re.search(r"^00:00\.5\d\d --> 00:02\.0\d\d\nGuten Tag$", text, re.MULTILINE)
 
 
@@ -267,7 +267,7 @@ def test_every_kind_has_run(engine: Engine, inputs: Path, tmp_path: Path, kind: 
     case.check(Made(folder=out, details=found["details"]))
 
 
-def test_a_divided_film_is_the_same_as_a_whole_one(
+def test_a_divided_video_is_the_same_as_a_whole_one(
     engine: Engine, inputs: Path, tmp_path: Path
 ) -> None:
     """Plan, two children of an array, assembly: what is served has the bytes of `transcode`."""

@@ -15,7 +15,7 @@ from tests.container.lambda_function import function
 from tests.unit.pictures import encoded, photo
 
 SECONDS = 10
-"""The engine's patience before it kills."""
+"""How long the engine waits before it kills."""
 KILLED = 137
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.contract.catalog_tables import make_table
-from tests.contract.object_place import Place
+from tests.contract.tested_bucket import BucketUnderTest
 from tests.emulators import make_sure
 from tests.unit.fakes import MemoryCatalog, MemoryStore
 from worker.adapters.aws.clients import AwsClients
@@ -54,14 +54,14 @@ def catalog(request: pytest.FixtureRequest, fresh: Callable[[str], str]) -> Iter
 
 
 @pytest.fixture(params=["fake", "s3"])
-def place(request: pytest.FixtureRequest, fresh: Callable[[str], str]) -> Place:
+def tested(request: pytest.FixtureRequest, fresh: Callable[[str], str]) -> BucketUnderTest:
     """An empty bucket: in the tests' fake, then in S3."""
     bucket = fresh("bucket")
     if request.param == "fake":
-        return Place(MemoryStore(versioned=bucket), bucket)
+        return BucketUnderTest(MemoryStore(versioned=bucket), bucket)
     clients: AwsClients = request.getfixturevalue("clients")
     clients.s3.create_bucket(
         Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
     )
     clients.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    return Place(S3ObjectStore(clients, page=2), bucket)
+    return BucketUnderTest(S3ObjectStore(clients, page=2), bucket)

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.contract.object_place import Place
+from tests.contract.tested_bucket import BucketUnderTest
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.s3 import S3ObjectStore
 
 
-def test_a_renewed_object_is_as_it_was(place: Place) -> None:
+def test_a_renewed_object_is_as_it_was(tested: BucketUnderTest) -> None:
     """Bytes, type, headers and metadata stay, and a missing object is no error."""
     key = "a b/ü.jpg"
-    place.put(key, b"abc", owner="Zoë")
-    before = place.store.head(place.bucket, key)
+    tested.put(key, b"abc", owner="Zoë")
+    before = tested.store.head(tested.bucket, key)
 
-    place.store.renew(place.bucket, key, tags={"superseded": "true"})
-    place.store.renew(place.bucket, "missing", tags={"superseded": "true"})
+    tested.store.renew(tested.bucket, key, tags={"superseded": "true"})
+    tested.store.renew(tested.bucket, "missing", tags={"superseded": "true"})
 
-    data, after = place.store.get(place.bucket, key)
+    data, after = tested.store.get(tested.bucket, key)
     assert data == b"abc"
     assert after.modified >= before.modified
     assert (after.content_type, after.metadata) == (before.content_type, before.metadata)
-    assert place.keys() == [key]
+    assert tested.keys() == [key]
 
 
 def test_tags_go_where_they_are_put_and_nowhere_else(
@@ -52,17 +52,17 @@ def test_tags_go_where_they_are_put_and_nowhere_else(
     assert clients.s3.head_object(Bucket=bucket, Key="a")["CacheControl"] == "no-cache"
 
 
-def test_a_deletion_may_be_of_one_content_alone(place: Place) -> None:
+def test_a_deletion_may_be_of_one_content_alone(tested: BucketUnderTest) -> None:
     """With an etag: if the current object is that one, and nothing happens if it is not."""
-    old = place.put("a", b"old")
-    new = place.put("a", b"new")
+    old = tested.put("a", b"old")
+    new = tested.put("a", b"new")
 
-    place.store.delete(place.bucket, "a", etag=old)
-    assert place.store.get(place.bucket, "a")[0] == b"new"
-    place.store.delete(place.bucket, "a", etag=new)
-    assert place.keys() == []
+    tested.store.delete(tested.bucket, "a", etag=old)
+    assert tested.store.get(tested.bucket, "a")[0] == b"new"
+    tested.store.delete(tested.bucket, "a", etag=new)
+    assert tested.keys() == []
     for key in ("a", "missing"):
-        place.store.delete(place.bucket, key, etag=new)
+        tested.store.delete(tested.bucket, key, etag=new)
 
 
 def test_every_version_is_found_and_can_be_deleted(
@@ -92,8 +92,8 @@ def test_every_version_is_found_and_can_be_deleted(
         assert list(store.all_versions(bucket, "")) == []
 
 
-def test_all_versions_of_a_place_are_listed_by_prefix(place: Place) -> None:
+def test_all_versions_of_a_bucket_are_listed_by_prefix(tested: BucketUnderTest) -> None:
     """Keys that begin so, and no others."""
     for key in ("a", "a/b", "b"):
-        place.put(key, b"x")
-    assert sorted(key for key, _ in place.store.all_versions(place.bucket, "a")) == ["a", "a/b"]
+        tested.put(key, b"x")
+    assert sorted(key for key, _ in tested.store.all_versions(tested.bucket, "a")) == ["a", "a/b"]

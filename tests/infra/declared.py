@@ -39,7 +39,7 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
     },
     "aws:index/getRegion:getRegion": {"region": "eu-central-1", "id": "eu-central-1"},
     "aws:index/getAvailabilityZones:getAvailabilityZones": {
-        "names": [f"eu-central-1{letter}" for letter in "abcd"],
+        "names": [f"eu-central-1{zone}" for zone in "abcd"],
         "id": "eu-central-1",
     },
     "aws:savingsplans/getOfferings:getOfferings": {

@@ -94,7 +94,7 @@ def every_bucket_has_its_guards(declared: Declaration, _config: Config) -> None:
             assert statement["Action"] == "s3:PutObject"
 
 
-def every_queue_has_dead_letters_and_patience(declared: Declaration, config: Config) -> None:
+def every_queue_has_dead_letters_and_time(declared: Declaration, config: Config) -> None:
     """Six timeouts of every function it has to do with, and somewhere to go for what fails."""
     timeouts = {one.name: one.inputs["timeout"] for one in declared.of("lambda/Function")}
     queues = {one.name: one for one in declared.of("sqs/Queue")}
@@ -319,7 +319,7 @@ def everything_belongs_to_a_component(declared: Declaration, _config: Config) ->
 Rule = Callable[[Declaration, Config], None]
 RULES: tuple[Rule, ...] = (
     every_bucket_has_its_guards,
-    every_queue_has_dead_letters_and_patience,
+    every_queue_has_dead_letters_and_time,
     no_right_is_wider_than_its_name,
     nobody_is_let_in_unnamed,
     no_log_is_kept_for_ever,

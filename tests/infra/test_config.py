@@ -160,7 +160,7 @@ def test_a_stack_has_a_name_that_every_service_takes(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["d", "dev", "eu-west-1", "x" * 20])
 def test_usual_names_of_stacks_are_fine(name: str) -> None:
-    """Letters, digits and single hyphens."""
+    """Of letters and digits, with single hyphens."""
     assert read(IMAGES, stack=name).stack == name
 
 

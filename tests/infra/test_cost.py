@@ -28,7 +28,7 @@ def test_a_budget_warns_of_the_forecast_and_of_what_is_spent(chosen: Declaration
     } == {"who@example.com"}
 
 
-def test_the_topic_of_the_alarms_hears_of_money_too(full: Declaration) -> None:
+def test_the_topic_of_the_alarms_gets_warnings_of_cost_too(full: Declaration) -> None:
     """An alarm of CloudWatch sees no bill outside us-east-1; these tell the same people."""
     topic = "arn:aws:sns:safelight-test-alarms"
     (budget,) = full.of("budgets/Budget")
@@ -47,7 +47,7 @@ def test_the_topic_of_the_alarms_hears_of_money_too(full: Declaration) -> None:
     }
 
 
-def test_without_a_topic_there_are_letters_alone() -> None:
+def test_without_a_topic_there_is_e_mail_alone() -> None:
     """Money is watched without alarms as well."""
     declared = declare(WITHOUT["observability"])
     (budget,) = declared.of("budgets/Budget")
@@ -59,7 +59,7 @@ def test_without_a_topic_there_are_letters_alone() -> None:
 
 
 def test_unusual_spending_is_told_from_a_sum_on(chosen: Declaration) -> None:
-    """A watch on this project's tag; at once on the topic, once a day by letter."""
+    """A watch on this project's tag; at once on the topic, once a day by e-mail."""
     found = {
         one.inputs["frequency"]: one.inputs for one in chosen.of("costexplorer/AnomalySubscription")
     }

@@ -110,7 +110,7 @@ def test_a_preset_is_so_many_resources(preset: tuple[str, Declaration]) -> None:
 
 
 def test_the_presets_are_exactly_these_resources(golden: Golden) -> None:
-    """Every input of every one; what jobs are given and the state machine to the letter."""
+    """Every input of every resource, parameters of jobs and the state machine included."""
     for name, shown in presets.files().items():
         golden.check(name, shown)
 

@@ -25,7 +25,7 @@ def test_the_state_machine_names_what_was_deployed(ordered: Declaration) -> None
         assert kind in {*KINDS, "standard"}
 
 
-def test_what_is_deployed_is_sound(ordered: Declaration) -> None:
+def test_the_deployed_definition_is_whole(ordered: Declaration) -> None:
     """With the names of this stack in it: every state is reached, every next one is there."""
     machine = json.loads(ordered.one("sfn/StateMachine", "heavy").inputs["definition"])
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.cli_pipeline import Pipeline, pipeline
 from worker.domain.asset import AssetRecord, JobRecord, Status
-from worker.entrypoints.cli import asset_list
+from worker.services import find_assets
 
 
 @pytest.fixture
@@ -108,8 +108,8 @@ def test_a_search_has_pages_and_an_end(world: Pipeline, monkeypatch: pytest.Monk
     """Neither passes anything over, wherever a page ends."""
     for number in range(20):
         world.record(f"{'even' if number % 2 == 0 else 'odd'}/{number}.jpg", second=number)
-    monkeypatch.setattr(asset_list, "_SEARCH_PAGE", 3)
-    monkeypatch.setattr(asset_list, "MOST_LOOKED_AT", 9)
+    monkeypatch.setattr(find_assets, "SEARCH_PAGE", 3)
+    monkeypatch.setattr(find_assets, "MOST_LOOKED_AT", 9)
     found: list[str] = []
     words: tuple[str, ...] = ()
     for _ in range(20):
@@ -137,7 +137,7 @@ def test_what_waits_says_for_what(world: Pipeline) -> None:
     out, _ = world.run("assets", "list")
     lines = out.splitlines()[1:]
     assert lines[0].endswith("waits for jobs (video): 1 done, preview failed, transcode at 42 %")
-    assert lines[1].endswith("waits for jobs (video): none has begun")
+    assert lines[1].endswith("waits for jobs (video): none has started")
     assert lines[2].endswith("waits for a person (moderation)")
     first, second, third = world.json("assets", "list")
     assert [(each["kind"], each["state"], each["percent"]) for each in first["waits_for"]] == [

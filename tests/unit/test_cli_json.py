@@ -17,7 +17,7 @@ from tests.unit.cli_pipeline import Pipeline, pipeline
 from worker.domain.asset import AssetRecord, Status
 from worker.domain.job import JobRequest
 from worker.entrypoints.cli import cli, run
-from worker.entrypoints.cli.kinds import KindGroup
+from worker.entrypoints.cli.submit import KindGroup
 from worker.local import address
 
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"

@@ -7,7 +7,7 @@ from typing import Any
 
 from click import unstyle
 
-from worker.entrypoints.cli.infra_text import LONG, difference_lines, plan_lines, summary_lines
+from worker.entrypoints.cli.infra import LONG, difference_lines, plan_lines, summary_lines
 from worker.infra.plan import PlannedResource, StackPlan, difference
 
 
@@ -96,16 +96,16 @@ def test_the_first_plan_has_nothing_to_be_compared_with() -> None:
     """And says which images nobody has named."""
     assert summary(None, plan({})) == [
         "stack dev in eu-central-1: 1 resources",
-        "safelight:image is not set: a placeholder stands for it",
+        "safelight:image is not set: a placeholder is used",
         "nothing to compare with: this is the first plan of dev",
     ]
 
 
 def test_no_difference_is_said() -> None:
     """Against the last one, or a file."""
-    assert summary(plan({}), plan({}))[-1] == "nothing is different from the last plan of dev"
+    assert summary(plan({}), plan({}))[-1] == "nothing changed since the last plan of dev"
     named = summary(plan({}), plan({}), against=Path("main.json"))
-    assert named[-1] == "nothing is different from main.json"
+    assert named[-1] == "nothing changed since main.json"
     assert changes(plan({}), plan({})) == []
 
 
@@ -121,11 +121,11 @@ def test_differences_are_listed_path_by_path() -> None:
     )
 
     assert summary(before, after)[-1] == (
-        "different from the last plan of dev: 0 new, 1 changed, 0 gone, exports changed"
+        "changes since the last plan of dev: 0 new, 1 changed, 0 removed, exports changed"
     )
     assert changes(before, after) == [
         "",
-        "different",
+        "changes",
         "~ lambda/Function ingest  (intake / inner)",
         "    ~ code:",
         "        @@ -1,3 +1,3 @@",

@@ -1,61 +1,122 @@
 """The command line: ``safelight``.
 
-What lives here: the list of commands and the one place where errors become exit codes. Each
-group of commands has a file, imported when it is used: ``--help`` starts without the engine.
-What may not: work.
+The list of commands, and the one place where errors become exit codes. Each topic has a file that
+is imported when one of its commands is used: ``--help`` starts without the engine.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pkgutil import resolve_name
+from typing import Any
 
 import click
 
 import worker
 from worker.domain.errors import CheckoutMissing, SafelightError
 from worker.entrypoints.cli import output
-from worker.entrypoints.cli.lazy import LazyGroup
 from worker.entrypoints.interrupts import interrupting
 
 _EPILOG = """\b
 Exit codes
   0    done; every input was accepted
   1    done; an input was rejected, or a recipe has mistakes
-  2    wrong use: an option, a missing input, a recipe that cannot be used
+  2    wrong use: an option, a missing input, a recipe with mistakes
   3    the output folder cannot be written, is in use or is full
   70   a defect in Safelight (SAFELIGHT_DEBUG=1 shows the traceback)
   75   could not be done now; try again
   130  stopped by Ctrl-C or SIGTERM; what was finished is kept
-  141  whoever read the output stopped reading
+  141  the reader of the output stopped reading
 
 With --json, results are JSON on standard output and errors a JSON object on standard error.
 """
 
 _COMMANDS = {
-    "process": ("process:command", "Process pictures and folders into an output folder."),
-    "inspect": ("inspect:command", "Show what a picture is and what is known about it."),
-    "plan": ("plan:command", "Show what would be made of a picture, without making it."),
-    "compare": ("compare:command", "Compare two pictures: similarity, bytes, size."),
+    "process": ("process:command", "Process images and folders into an output folder."),
+    "inspect": ("images:inspect_command", "Show the format, colours and metadata of an image."),
+    "plan": ("images:plan_command", "Show what would be made of an image, without making it."),
+    "compare": ("images:compare_command", "Compare two images: similarity, bytes, size."),
     "recipes": ("recipes:group", "List, show and check recipes."),
-    "samples": ("samples:command", "Write sample pictures to try things on."),
-    "up": ("up:command", "Run the whole pipeline on this machine."),
+    "samples": ("images:samples_command", "Write sample images to try things on."),
+    "up": ("stack:up_command", "Run the whole pipeline on this machine."),
     "put": ("put:command", "Upload files into the intake bucket."),
-    "assets": ("assets:group", "List, show, tag and remove what the catalog knows."),
-    "events": ("events:group", "Follow the events that the pipeline publishes."),
-    "dlq": ("dlq:group", "Look at messages that failed too often; send them back or drop them."),
-    "backfill": ("backfill:command", "Ingest objects that are in the bucket already."),
-    "submit": ("submit:command", "Submit heavy work: videos, huge pictures, whole libraries."),
-    "jobs": ("jobs:group", "List, show, follow and stop the jobs of heavy work."),
-    "infra": ("infra:group", "Show and draw what is declared for AWS; reach a deployed stack."),
-    "chaos": ("chaos:group", "Take machines away from jobs of the local stack."),
+    "assets": ("assets:group", "List, show, tag and remove assets of the catalog."),
+    "events": ("stack:events_group", "Follow the events that the pipeline publishes."),
+    "dlq": ("dlq:group", "List messages that failed too often; send them back or drop them."),
+    "backfill": ("backfill:command", "Ingest objects that are already in the bucket."),
+    "submit": ("submit:command", "Submit heavy work: videos, huge images, whole libraries."),
+    "jobs": ("jobs:group", "List, show, follow and stop jobs."),
+    "infra": ("infra:group", "Show what is declared for AWS; work on a deployed stack."),
+    "chaos": ("stack:chaos_group", "Take machines away from jobs of the local stack."),
     "bench": ("bench:command", "Measure speed against Pillow, sharp and the floor."),
 }
 CHECKOUT = frozenset({"samples", "up", "events", "infra", "chaos", "bench"})
-"""Commands that need ``DEVELOPMENT``."""
+"""Commands that need the ``DEVELOPMENT`` packages."""
 DEVELOPMENT = frozenset({"worker.bench", "worker.infra", "worker.local", "worker.samples"})
-"""Packages that a checkout alone has: wheels and images are built without them (pyproject.toml)."""
+"""Packages that only a checkout has: wheels and images are built without them (pyproject.toml)."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are named by where they are.
+
+    Args:
+        commands_at: for each command ``module:attribute`` and its line in the help.
+        checkout: names of the commands that need a checkout; the help lists them apart.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        commands_at: Mapping[str, tuple[str, str]],
+        checkout: Collection[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.commands_at = commands_at
+        self.checkout = checkout
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names, in the order they were given."""
+        return list(self.commands_at)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        cmd_name: str,
+    ) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in self.commands_at:
+            return None
+        found = resolve_name(self.commands_at[cmd_name][0])
+        assert isinstance(found, click.Command)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of these arguments; a mistyped one gets a suggestion."""
+        name = args[0]
+        if name not in self.commands_at and not name.startswith("-"):
+            near = difflib.get_close_matches(name, self.commands_at, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No such command {name!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """Write the lists of commands without importing them."""
+        texts = {name: text for name, (_, text) in self.commands_at.items()}
+        with formatter.section("Commands"):
+            formatter.write_dl([row for row in texts.items() if row[0] not in self.checkout])
+        if self.checkout:
+            with formatter.section("Commands that need a checkout of Safelight"):
+                formatter.write_dl([row for row in texts.items() if row[0] in self.checkout])
 
 
 @click.group(
@@ -70,7 +131,7 @@ DEVELOPMENT = frozenset({"worker.bench", "worker.infra", "worker.local", "worker
 )
 @click.version_option(worker.__version__, message="safelight %(version)s")
 def cli() -> None:
-    """Turn pictures that people upload into what a web page or an app can show."""
+    """Turn images that people upload into renditions that a web page or an app can show."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -96,7 +157,7 @@ def run(arguments: Sequence[str]) -> int:
     except ModuleNotFoundError as error:
         return _not_here(error, arguments, as_json=as_json)
     except BrokenPipeError:
-        # Nobody reads any more. Python would complain again when it flushes at the end.
+        # The reader is gone. Python would fail again when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return output.BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - what is left is a defect
@@ -105,14 +166,14 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _not_here(error: ModuleNotFoundError, arguments: Sequence[str], *, as_json: bool) -> int:
-    """Say that a command, or what it was asked to do, needs a checkout; else it is a defect."""
+    """Report that a command needs a checkout; any other missing module is a defect."""
     if error.name not in DEVELOPMENT:
         return _defect(error, as_json=as_json)
     command = next((one for one in arguments if not one.startswith("-")), "")
     text = (
         f"safelight {command}: this needs a checkout of Safelight. A package or a container image "
-        "has no local stack, samples, benchmarks or infrastructure; it processes files, and works "
-        "on the deployment on AWS that SAFELIGHT_TABLE and its like name"
+        "has no local stack, samples, benchmarks or infrastructure; it processes files and works "
+        "on the AWS deployment that the SAFELIGHT_ variables name"
     )
     missing = CheckoutMissing(text)
     output.print_error(missing, as_json=as_json)

@@ -1,19 +1,24 @@
-"""``safelight assets``: look things up in the catalog, tag, remove, try heavy work again."""
+"""``safelight assets``: list, show, tag, remove, and start heavy work again."""
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from worker.domain.asset import Status
 from worker.domain.errors import AssetMissing, Conflict
 from worker.entrypoints.cli import output
-from worker.entrypoints.cli.asset_list import list_command, picture_text, record_json
-from worker.entrypoints.cli.reach import data_option, json_option, reach
-from worker.services.process_files.wording import size_text
+from worker.entrypoints.cli.target import Target, data_option, find_target, json_option
+from worker.services import find_assets
+from worker.services.process_files.wording import age_text, size_text
+from worker.services.put_files import jobs_of
 
 if TYPE_CHECKING:
     from worker.domain.asset import AssetRecord, JobRecord, LogEntry, StoredMedia
@@ -23,10 +28,8 @@ if TYPE_CHECKING:
 
 @click.group(name="assets")
 def group() -> None:
-    """List, show, tag and remove what the catalog knows."""
+    """List, show, tag and remove assets of the catalog."""
 
-
-group.add_command(list_command)
 
 # --- show -------------------------------------------------------------------------------------
 
@@ -36,9 +39,9 @@ group.add_command(list_command)
 @data_option
 @json_option
 def show_command(*, asset: str, data: Path | None, as_json: bool) -> None:
-    """Show everything known about an asset: record, renditions, timeline, jobs."""
-    reached = reach(data)
-    catalog, settings = reached.app.catalog, reached.app.settings
+    """Show an asset: record, renditions, timeline, jobs."""
+    target = find_target(data)
+    catalog, settings = target.app.catalog, target.app.settings
     record = _require(catalog, asset)
     timeline, jobs = catalog.timeline(asset), catalog.jobs(asset)
     if as_json:
@@ -119,14 +122,14 @@ def _job(job: JobRecord) -> tuple[str, object]:
 @group.command(name="tag")
 @click.argument("asset")
 @click.argument("tags", nargs=-1, required=True, metavar="TAG...")
-@click.option("--remove", is_flag=True, help="Take the tags away instead.")
+@click.option("--remove", is_flag=True, help="Remove the tags instead.")
 @data_option
 @json_option
 def tag_command(
     *, asset: str, tags: tuple[str, ...], remove: bool, data: Path | None, as_json: bool
 ) -> None:
-    """Give tags to an asset, or take them away. Repeating it changes nothing."""
-    catalog = reach(data).app.catalog
+    """Add tags to an asset, or remove them. Repeating it changes nothing."""
+    catalog = find_target(data).app.catalog
     record = catalog.update(
         asset, add_tags=() if remove else tags, remove_tags=tags if remove else ()
     )
@@ -143,16 +146,16 @@ def tag_command(
 def rm_command(*, assets: tuple[str, ...], data: Path | None, as_json: bool) -> None:
     """Remove assets for good, with everything that ever belonged to them.
 
-    Renditions of all versions, results of jobs, every version of the original, rejected originals
-    in quarantine, tags, timeline and record. Jobs that are at work are stopped first. Ended
-    half-way, the same command completes the work.
+    That is renditions of all versions, results of jobs, every version of the original, rejected
+    originals in quarantine, tags, timeline and record. Running jobs are stopped first. If the
+    command is interrupted, run it again to complete the removal.
     """
-    reached = reach(data)
+    target = find_target(data)
 
     def say(text: str) -> None:
         click.echo(output.one_line(text), err=True)
 
-    eraser = reached.app.eraser(reached.jobs, say)
+    eraser = target.app.eraser(target.jobs, say)
     for asset in assets:
         erased = eraser.erase(asset)
         if as_json:
@@ -173,7 +176,7 @@ def rm_command(*, assets: tuple[str, ...], data: Path | None, as_json: bool) -> 
 def _removed_text(erased: Erased) -> str:
     parts = [
         (erased.jobs, "job stopped", "jobs stopped"),
-        (erased.files, "file made of it", "files made of it"),
+        (erased.files, "file made from it", "files made from it"),
         (erased.originals, "version of the original", "versions of the original"),
         (erased.quarantined, "original in quarantine", "originals in quarantine"),
     ]
@@ -190,13 +193,13 @@ def _removed_text(erased: Erased) -> str:
 @data_option
 @json_option
 def retry_command(*, asset: str, data: Path | None, as_json: bool) -> None:
-    """Start the heavy work on an asset again, after jobs of it failed.
+    """Start the heavy work on an asset again after its jobs failed.
 
-    What is done is not done again.
+    Finished parts are not repeated.
     """
-    app = reach(data).app
+    app = find_target(data).app
     record = _require(app.catalog, asset)
-    # Any number that was not used before: a run's name starts one run only.
+    # A number that was not used before: a run's name starts one run only.
     run = app.heavy.start(asset, record.version, attempt=int(time.time()))
     if run is None:
         raise Conflict(f"asset {asset} is {record.status.value}: it waits for no heavy work")
@@ -209,5 +212,191 @@ def retry_command(*, asset: str, data: Path | None, as_json: bool) -> None:
 def _require(catalog: Catalog, asset: str) -> AssetRecord:
     record = catalog.get(asset)
     if record is None:
-        raise AssetMissing(f"there is no asset {asset}; assets list finds ids, --key by a key")
+        raise AssetMissing(
+            f"there is no asset {asset}; assets list shows ids, with --key that of a key"
+        )
     return record
+
+
+# --- list -------------------------------------------------------------------------------------
+
+
+_MEANINGS = {
+    "waiting": "its upload was requested but has not arrived",
+    "uploaded": "its original has arrived but is not ingested yet",
+    "accepted": "all renditions are made",
+    "rejected": "it can never be accepted; the code says why (docs/errors.md)",
+    "processing": "it waits for jobs; the list shows their progress",
+    "review": "it waits for a person",
+    "published": "a person approved it for everybody",
+    "deleted": "the original was deleted; its renditions are still there",
+}
+_LIST_EPILOG = "\n".join(
+    ["\b", "Statuses", *(f"  {each.value:10} {_MEANINGS[each.value]}" for each in Status)]
+)
+
+
+@group.command(name="list", epilog=_LIST_EPILOG)
+@click.option(
+    "--status",
+    type=click.Choice([each.value for each in Status]),
+    help="Only assets of this status.",
+)
+@click.option("--owner", metavar="OWNER", help="Only assets of this owner.")
+@click.option("--tag", metavar="TAG", help="Only assets with this tag.")
+@click.option("--similar", metavar="ASSET", help="Only assets that look like this one.")
+@click.option(
+    "--key",
+    metavar="KEY",
+    help="Only assets of this key in the intake bucket; * is any text: 'uploads/2024*'.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=50,
+    show_default=True,
+    help="At most N assets.",
+    metavar="N",
+)
+@click.option(
+    "--cursor", metavar="CURSOR", help="Continue where the list that printed CURSOR ended."
+)
+@data_option
+@json_option
+def list_command(
+    *,
+    status: str | None,
+    owner: str | None,
+    tag: str | None,
+    similar: str | None,
+    key: str | None,
+    limit: int,
+    cursor: str | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """List assets, newest first; the age is the time since the status changed.
+
+    Give one of --status, --owner, --tag and --similar; --key goes with any but the last. With
+    --json an array is printed; if there are more assets, {"cursor": ...} goes to standard error.
+    """
+    chosen = [name for name in (status, owner, tag, similar) if name is not None]
+    if len(chosen) > 1:
+        raise click.UsageError("give one of --status, --owner, --tag and --similar")
+    if similar is not None and (cursor is not None or key is not None):
+        raise click.UsageError("--similar takes neither --cursor nor --key")
+    target = find_target(data)
+    catalog = target.app.catalog
+    if similar is not None:
+        near = find_assets.similar(catalog, similar, limit)
+        if as_json:
+            output.print_json(
+                [
+                    record_json(one.record) | {"waits_for": None, "distance": one.distance}
+                    for one in near
+                ]
+            )
+        else:
+            print_records([one.record for one in near], [f"{one.distance} bits" for one in near])
+        return
+    wanted = find_assets.AssetFilter(status=status, owner=owner, tag=tag, key=key)
+    bucket = target.app.settings.intake_bucket
+    page = find_assets.find(catalog, wanted, bucket=bucket, limit=limit, cursor=cursor)
+    waits = {record.asset: _waits_for(catalog, record) for record in page.records}
+    if as_json:
+        output.print_json(
+            [record_json(record) | {"waits_for": waits[record.asset]} for record in page.records]
+        )
+        if page.cursor is not None:
+            click.echo(json.dumps({"cursor": page.cursor}), err=True)
+        return
+    print_records(page.records, [_what(one, waits[one.asset]) for one in page.records])
+    if page.cursor is not None:
+        click.echo(f"there are more: --cursor {page.cursor}", err=True)
+    if not chosen and key is None and cursor is None:
+        _print_unrecorded(target)
+
+
+# --- columns -------------------------------------------------------------------------------
+
+
+def _waits_for(catalog: Catalog, record: AssetRecord) -> list[dict[str, Any]] | None:
+    """The jobs that a record waits for, as far as they have started; None if it does not wait."""
+    if record.status.value != "processing":
+        return None
+    return [
+        {"kind": job.kind, "state": job.state, "percent": job.percent, "job": job.id}
+        for job in jobs_of(record, catalog)
+    ]
+
+
+def _what(record: AssetRecord, waits: Sequence[dict[str, Any]] | None) -> str:
+    """The last column: why a record waits, why it was rejected, or its tags."""
+    code = record.verdict.code if record.verdict else ""
+    if waits is not None:
+        return f"waits for jobs ({code}): {', '.join(_standing(waits)) or 'none has started'}"
+    if record.status.value == "review":
+        return f"waits for a person ({code})"
+    return code or ", ".join(sorted(record.tags))
+
+
+def _standing(waits: Sequence[dict[str, Any]]) -> Iterator[str]:
+    done = sum(job["state"] == "SUCCEEDED" for job in waits)
+    if done:
+        yield f"{done} done"
+    for job in waits:
+        if job["state"] == "FAILED":
+            yield f"{job['kind']} failed"
+        elif job["state"] != "SUCCEEDED":
+            yield f"{job['kind']} at {job['percent'] or 0:.0f} %"
+
+
+def _print_unrecorded(target: Target) -> None:
+    """Print how many uploads are still in the queues, without a record."""
+    queues = [lane.queue for lane in target.queue_pairs if lane.queue]
+    waiting = sum(target.app.queue.depth(queue, taken=True) for queue in queues)
+    if waiting:
+        click.echo(f"about {waiting:,} uploads are not recorded yet", err=True)
+
+
+# --- records ----------------------------------------------------------------------------------
+
+
+def print_records(records: Sequence[AssetRecord], notes: Sequence[str]) -> None:
+    """Print records for a person, each with a note."""
+    if not records:
+        click.echo("no assets")
+        return
+    now = datetime.now(UTC)
+    rows = [
+        (
+            record.status.value,
+            age_text(record.updated_at, now),
+            picture_text(record),
+            str(len(record.renditions)) if record.renditions else "",
+            record.asset,
+            record.source.key,
+            note,
+        )
+        for record, note in zip(records, notes, strict=True)
+    ]
+    output.print_rows(("status", "age", "picture", "renditions"), ("asset", "key", "what"), rows)
+
+
+def picture_text(record: AssetRecord) -> str:
+    """Return format and size of an asset; its bytes while those are not known."""
+    if record.film is not None:
+        film = record.film
+        return f"{film.codec} {film.width}x{film.height}, {film.duration_ms / 1000:.1f} s"
+    if record.probe is None:
+        return size_text(record.source.size)
+    probe = record.probe
+    return f"{probe.format.value} {probe.upright_width}x{probe.upright_height}"
+
+
+def record_json(record: AssetRecord) -> dict[str, Any]:
+    """Return a record as JSON-ready values: every field, empty or not."""
+    value = asdict(record)
+    value["tags"] = sorted(record.tags)
+    value["attributes"] = dict(record.attributes)
+    return value

@@ -14,7 +14,7 @@ from worker.adapters.disk_errors import disk_call
 from worker.atomic import atomic_write
 from worker.domain.errors import InputError
 from worker.entrypoints.cli import output
-from worker.entrypoints.cli.reach import DATA, data_option, json_option, reach
+from worker.entrypoints.cli.target import DATA, data_option, find_target, json_option
 from worker.services.process_files.wording import seconds_text, size_text
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from worker.services.backfill import BackfillProgress, BackfillSource, Estimate
 
 _EPILOG = """
-For objects that lay in the bucket before any event told of them. An upload that Safelight has
-handled already is passed over, whatever the recipe: a real event always counts for more.
+For objects that were in the bucket before Safelight was notified of uploads. Uploads that Safelight
+has already handled are skipped, whatever the recipe: a real event always takes precedence.
 
-Stopped, killed or failed, the same command goes on where it was; what may be sent twice by that
-is done once. Its state is in FILE (--state).
+After a stop, a kill or a failure the same command continues; an object that is sent twice is
+ingested once. The state is in FILE (--state).
 """
 
 
@@ -43,7 +43,7 @@ is done once. Its state is in FILE (--state).
     default="Bucket, Key, Size, LastModifiedDate, ETag",
     show_default=True,
     metavar="NAMES",
-    help="Of the inventory: fileSchema in its manifest.json.",
+    help="Columns of the inventory: fileSchema in its manifest.json.",
 )
 @click.option(
     "--rate",
@@ -53,12 +53,12 @@ is done once. Its state is in FILE (--state).
     metavar="N",
     help="Objects a second.",
 )
-@click.option("--dry-run", is_flag=True, help="Count, and say what it will cost.")
+@click.option("--dry-run", is_flag=True, help="Count the objects and estimate the cost.")
 @click.option(
     "--state",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Where it keeps how far it is.  [default: a file in .safelight/backfill]",
+    help="Where the state is kept.  [default: a file in .safelight/backfill]",
 )
 @data_option
 @json_option
@@ -73,19 +73,19 @@ def command(
     data: Path | None,
     as_json: bool,
 ) -> int:
-    """Ingest objects that are in the intake bucket already, at a set rate."""
+    """Ingest objects that are already in the intake bucket, at a set rate."""
     from worker import prices
     from worker.job_context import Stop
     from worker.services import backfill
 
     if (place is None) == (inventory is None):
-        raise click.UsageError("either s3://BUCKET/PREFIX or --inventory FILE")
-    app = reach(data).app
+        raise click.UsageError("give s3://BUCKET/PREFIX or --inventory FILE")
+    app = find_target(data).app
     source = _source(app, place, inventory, columns)
     path = state or _default_state(data, source.name)
     progress = load(path, source.name)
     if progress.mark and not as_json:
-        click.echo(f"going on after {progress.sent} objects ({path})", err=True)
+        click.echo(f"continuing after {progress.sent} objects ({path})", err=True)
     bucket = app.settings.intake_bucket
     if dry_run:
         price, need = prices.load()
@@ -96,7 +96,7 @@ def command(
             price=price,
             need=replace(need, renditions=_renditions(app)),
         )
-        _say_estimate(found, rate, as_json=as_json)
+        _print_estimate(found, rate, as_json=as_json)
         return 0
     stop = Stop()
     with stop.on_signals():
@@ -107,11 +107,11 @@ def command(
             bucket=bucket,
             rate=rate,
             progress=progress,
-            save=lambda reached: save(path, reached),
+            save=lambda progress: save(path, progress),
             stopped=lambda: stop.requested,
             pause=stop.wait,
         )
-    _say_progress(progress, as_json=as_json)
+    _print_progress(progress, as_json=as_json)
     return 0 if progress.finished else output.INTERRUPTED
 
 
@@ -135,7 +135,7 @@ def _source(
 
 
 def _renditions(app: Application) -> int:
-    """Files that the recipe makes of a picture, at most."""
+    """Most files that the recipe makes of an image."""
     from worker import recipes
 
     specs = recipes.load(app.settings.recipe).renditions
@@ -151,10 +151,10 @@ def _default_state(data: Path | None, source: str) -> Path:
 
 
 def load(path: Path, source: str) -> BackfillProgress:
-    """Read how far an earlier run came; a finished one is begun anew.
+    """Read the state of an earlier run; after a finished one it starts anew.
 
     Raises:
-        InputError: the file is of another source, or is no state.
+        InputError: the file is of another source, or is not a state.
     """
     from worker.services.backfill import BackfillProgress
 
@@ -168,14 +168,16 @@ def load(path: Path, source: str) -> BackfillProgress:
         progress = BackfillProgress(**json.loads(text))
         known = progress.source
     except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: no state of a backfill", code="input_unreadable") from error
+        raise InputError(
+            f"{path} is not the state of a backfill", code="input_unreadable"
+        ) from error
     if known != source:
         raise InputError(f"{path} is the state of {known}, not of {source}; choose another --state")
     return BackfillProgress(source=source) if progress.finished else progress
 
 
 def save(path: Path, progress: BackfillProgress) -> None:
-    """Replace the state at once: a reader, or a crash, finds the old or the new one, whole."""
+    """Replace the state atomically."""
     with disk_call(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, json.dumps(asdict(progress)) + "\n")
@@ -184,29 +186,29 @@ def save(path: Path, progress: BackfillProgress) -> None:
 # --- words ------------------------------------------------------------------------------------
 
 
-def _say_estimate(found: Estimate, rate: float, *, as_json: bool) -> None:
+def _print_estimate(found: Estimate, rate: float, *, as_json: bool) -> None:
     seconds = found.objects / rate
     if as_json:
         output.print_json({**asdict(found), "total_usd": found.total_usd, "seconds": seconds})
         return
     rows = [
         ("objects", f"{found.objects:,}, {size_text(found.bytes)}"),
-        ("passed over", f"{found.skipped:,}" if found.skipped else None),
+        ("skipped", f"{found.skipped:,}" if found.skipped else None),
         ("time", f"{seconds_text(seconds)} at {rate:g} a second"),
         ("requests", f"${found.requests_usd:,.2f}  (S3, SQS, EventBridge)"),
         ("compute", f"${found.compute_usd:,.2f}  (Lambda)"),
         ("catalog", f"${found.catalog_usd:,.2f}  (DynamoDB)"),
-        ("together", f"${found.total_usd:,.2f}  without storage, list prices of us-east-1"),
+        ("total", f"${found.total_usd:,.2f}  without storage, list prices of us-east-1"),
     ]
     output.console().print(output.table("dry run: nothing is sent", rows))
 
 
-def _say_progress(progress: BackfillProgress, *, as_json: bool) -> None:
+def _print_progress(progress: BackfillProgress, *, as_json: bool) -> None:
     if as_json:
         output.print_json(asdict(progress))
         return
-    skipped = f", {progress.skipped} passed over" if progress.skipped else ""
+    skipped = f", {progress.skipped} skipped" if progress.skipped else ""
     line = f"{progress.sent} objects enqueued, {size_text(progress.bytes)}{skipped}"
     click.echo(line)
     if not progress.finished:
-        click.echo("stopped; run the same again to continue", err=True)
+        click.echo("stopped; run the same command again to continue", err=True)

@@ -1,4 +1,4 @@
-"""``safelight bench``: parse, measure, print. Everything heavy is imported when it runs."""
+"""``safelight bench``: speed, size and quality beside other libraries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GOAL = 0.80
     "--corpus",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder of JPEG photos, searched recursively.  [default: generated pictures]",
+    help="Folder of JPEG photos, searched recursively.  [default: generated images]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option(
@@ -34,14 +34,14 @@ GOAL = 0.80
     "--markdown",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write the figures into the page FILE, between its marks.",
+    help="Write the figures into the page FILE, between its markers.",
 )
 @click.option(
     "--rounds",
     type=click.IntRange(1, 100),
     default=5,
     show_default=True,
-    help="Times each photo is done by each implementation; the least counts.",
+    help="How often each implementation processes each photo; the fastest counts.",
 )
 @click.pass_context
 def command(
@@ -55,8 +55,8 @@ def command(
 ) -> None:
     """Measure speed, size and quality against Pillow, sharp and the floor.
 
-    One thread each, one at a time, in turns. Figures are CPU time, printed beside the goals they
-    meet or miss. sharp takes part where node is; npm installs it into .safelight/bench.
+    Each runs with one thread, one at a time, in turns. Figures are CPU time, printed beside their
+    goals. sharp is included if node is installed; npm installs it into .safelight/bench.
     """
     if context.invoked_subcommand is not None:
         return
@@ -65,7 +65,7 @@ def command(
     from worker.bench.config import collect, generate
     from worker.bench.measure import run
 
-    # Refused before minutes of measuring, not after.
+    # Before minutes of measuring, not after.
     report.check_files(chart, markdown)
     page = None if markdown is None else report.read_page(markdown)
     with tempfile.TemporaryDirectory(prefix="safelight-bench-") as folder:
@@ -73,7 +73,7 @@ def command(
         made.mkdir()
         scratch.mkdir()
         if corpus is None:
-            _notice("no --corpus: generating pictures")
+            _notice("no --corpus: generating images")
         found = run(
             collect(corpus) if corpus is not None else generate(made),
             scratch,
@@ -85,7 +85,8 @@ def command(
     if chart is not None:
         report.write_chart(chart, found)
     if markdown is not None and page is not None:
-        link = os.path.relpath(chart.resolve(), markdown.resolve().parent) if chart else None
+        base = markdown.resolve().parent
+        link = None if chart is None else os.path.relpath(chart.resolve(), base)
         report.write(markdown, report.updated(page, found, chart=link).encode())
     if as_json:
         output.print_json(asdict(found))
@@ -94,7 +95,7 @@ def command(
 
 
 def _typed(corpus: Path | None, chart: Path | None, markdown: Path | None, rounds: int) -> str:
-    """The command line, without where on this machine the user keeps things."""
+    """The command line, without folders of this machine."""
     words = ["safelight", "bench"]
     if corpus is not None:
         words += ["--corpus", f"~/{shlex.quote(corpus.resolve().name)}"]
@@ -115,7 +116,7 @@ def _notice(line: str) -> None:
     "--corpus",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder of JPEG photos.  [default: generated pictures]",
+    help="Folder of JPEG photos.  [default: generated images]",
 )
 @click.option("--images", type=click.IntRange(10, 1_000_000), default=90, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
@@ -169,18 +170,26 @@ def pipeline(corpus: Path | None, images: int, *, as_json: bool) -> None:
     type=click.IntRange(30, 3600),
     default=72,
     show_default=True,
-    help="Length of a generated one. Parts are 12 s: an even number of them divides by two.",
+    help="Length of a generated video. Parts are 12 s: an even number of them divides by two.",
 )
-@click.option("--size", default="1280x720", show_default=True, help="Of a generated one, pixels.")
+@click.option(
+    "--size", default="1280x720", show_default=True, help="Size of a generated video, pixels."
+)
 @click.option(
     "--preset",
     type=click.Choice(("ultrafast", "veryfast", "faster", "fast", "medium", "slow")),
     default="veryfast",
     show_default=True,
-    help="Of the encoders. Fast ones show more of everything else.",
+    help="Preset of the encoders. A fast one leaves more of the time to everything else.",
 )
 @click.option("--rounds", type=click.IntRange(1, 20), default=2, show_default=True)
-@click.option("--seed", type=int, default=1, show_default=True, help="Of the reclaim's moment.")
+@click.option(
+    "--seed",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Random seed of the moment of the reclaim.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def video(
     film: Path | None,

@@ -12,8 +12,7 @@ import click
 
 from worker.domain.errors import InputError
 from worker.entrypoints.cli import output
-from worker.entrypoints.cli.reach import data_option, json_option, reach
-from worker.entrypoints.cli.rows import print_rows
+from worker.entrypoints.cli.target import data_option, find_target, json_option
 from worker.services.process_files.wording import age_text
 
 if TYPE_CHECKING:
@@ -22,20 +21,20 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _EPILOG = """\b
-Looked into are the dead letters of the intake's queues and of the heavy work's workflow.
-Causes are error codes (docs/errors.md) of the last failure, or one of
-  message_malformed  it is no event that is understood there; it will never be one
-  no_upload          it announces nothing
+These are the dead letters of the intake queues and of the workflow of heavy work. A cause is the
+error code (docs/errors.md) of the last failure, or one of
+  message_malformed  the message is not an event that this queue takes, and never will be
+  no_upload          the event announces no upload
   settled            the catalog has this upload or a newer one; nothing waits for it
-  undelivered        the workflow was not told of an upload that waits for heavy work
-  failed             the workflow failed on it; the reason is no error of Safelight
-  unknown            no failure is recorded: the worker was killed or reached no catalog
+  undelivered        the workflow was not started for an upload that waits for heavy work
+  failed             the workflow failed; the reason is not an error of Safelight
+  unknown            no failure is recorded: the worker was killed or could not reach the catalog
 """
 
 
 @click.group(name="dlq", epilog=_EPILOG)
 def group() -> None:
-    """Look at messages that failed too often; send them back or drop them."""
+    """List messages that failed too often; send them back or drop them."""
 
 
 def _choice_options(command: Command) -> Command:
@@ -64,12 +63,12 @@ def _choice_options(command: Command) -> Command:
 def list_command(*, data: Path | None, as_json: bool) -> None:
     """Show how many messages failed, and why: a line for each queue, cause and reason.
 
-    Reasons that differ only in names, ids and numbers are one; the id is that of an example, for
-    `dlq show --id`. The age is that of the oldest.
+    Reasons that differ only in names, ids and numbers count as one; the id is an example for
+    `dlq show --id`. The age is that of the oldest message.
     """
     from worker.services.dead_letters import groups
 
-    found = groups(_letters(data).look())
+    found = groups(_dead_letters(data).look())
     if as_json:
         output.print_json(
             [
@@ -79,7 +78,7 @@ def list_command(*, data: Path | None, as_json: bool) -> None:
                     "reason": each.reason,
                     "count": each.count,
                     "oldest": each.oldest,
-                    "example": letter_json(each.example),
+                    "example": dead_letter_json(each.example),
                 }
                 for each in found
             ]
@@ -96,7 +95,7 @@ def list_command(*, data: Path | None, as_json: bool) -> None:
         )
         for each in found
     ]
-    print_rows(("count", "oldest", "cause"), ("queue", "example", "reason"), rows)
+    output.print_rows(("count", "oldest", "cause"), ("queue", "example", "reason"), rows)
 
 
 @group.command(name="show")
@@ -111,10 +110,10 @@ def show_command(
     data: Path | None,
     as_json: bool,
 ) -> None:
-    """Show the messages themselves. They stay where they are."""
-    found = _letters(data).look(_choice(causes, ids, limit))
+    """Show the messages. They stay in the queue."""
+    found = _dead_letters(data).look(_choice(causes, ids, limit))
     if as_json:
-        output.print_json([letter_json(letter) for letter in found])
+        output.print_json([dead_letter_json(letter) for letter in found])
         return
     if not found:
         click.echo("no dead letters")
@@ -153,20 +152,20 @@ def redrive_command(
     data: Path | None,
     as_json: bool,
 ) -> int:
-    """Send messages back to the queue they came from; all, or those chosen.
+    """Send messages back to the queue they came from: all, or those chosen.
 
-    Messages of the workflow start the work on their upload again. Safe to repeat: what has been
-    recorded once is not recorded again. What can never succeed
-    (message_malformed, no_upload) stays, unless --cause or --id names it.
+    Messages of the workflow start the work on their upload again. Repeating it is safe: an upload
+    is recorded once. Messages that can never succeed (message_malformed, no_upload) stay, unless
+    --cause or --id names them.
     """
     from worker.job_context import Stop
 
     stop = Stop()
     with stop.on_signals():
-        tally = _letters(data).redrive(
+        summary = _dead_letters(data).redrive(
             _choice(causes, ids, limit), rate=rate, stopped=lambda: stop.requested
         )
-    _say(tally, "sent back", as_json=as_json)
+    _say(summary, "sent back", as_json=as_json)
     return output.INTERRUPTED if stop.requested else 0
 
 
@@ -188,18 +187,20 @@ def drop_command(
     from worker.job_context import Stop
 
     if not (everything or causes or ids):
-        raise click.UsageError("say which: --cause, --id, or --all")
+        raise click.UsageError("give --cause, --id or --all")
     stop = Stop()
     with stop.on_signals():
-        tally = _letters(data).drop(_choice(causes, ids, limit), stopped=lambda: stop.requested)
-    _say(tally, "dropped", as_json=as_json)
-    if ids and not tally.done:
+        summary = _dead_letters(data).drop(
+            _choice(causes, ids, limit), stopped=lambda: stop.requested
+        )
+    _say(summary, "dropped", as_json=as_json)
+    if ids and not summary.done:
         raise InputError("no such message", code="input_missing")
     return output.INTERRUPTED if stop.requested else 0
 
 
-def letter_json(letter: DeadLetter) -> Mapping[str, Any]:
-    """Return a letter as JSON-ready values."""
+def dead_letter_json(letter: DeadLetter) -> Mapping[str, Any]:
+    """Return a dead letter as JSON-ready values."""
     message = letter.message
     return {
         "id": message.id,
@@ -214,17 +215,17 @@ def letter_json(letter: DeadLetter) -> Mapping[str, Any]:
     }
 
 
-def _letters(data: Path | None) -> DeadLetters:
+def _dead_letters(data: Path | None) -> DeadLetters:
     from worker.services.dead_letters import DeadLetters
 
-    reached = reach(data)
-    app = reached.app
+    target = find_target(data)
+    app = target.app
 
     def restart(asset: str, version: str) -> None:
-        # Any number that was not used before: a run's name starts one run only.
+        # A number that was not used before: a run's name starts one run only.
         app.heavy.start(asset, version, attempt=time.time_ns() // 1_000_000)
 
-    return DeadLetters(app.queue, app.catalog, reached.lanes, restart=restart)
+    return DeadLetters(app.queue, app.catalog, target.queue_pairs, restart=restart)
 
 
 def _choice(causes: tuple[str, ...], ids: tuple[str, ...], limit: int | None) -> Selection:
@@ -233,11 +234,11 @@ def _choice(causes: tuple[str, ...], ids: tuple[str, ...], limit: int | None) ->
     return Selection(causes=frozenset(causes), ids=frozenset(ids), limit=limit)
 
 
-def _say(tally: Summary, done: str, *, as_json: bool) -> None:
-    total = tally.done.total()
+def _say(summary: Summary, done: str, *, as_json: bool) -> None:
+    total = summary.done.total()
     if as_json:
-        output.print_json({"messages": total, "causes": dict(tally.done), "left": tally.left})
+        output.print_json({"messages": total, "causes": dict(summary.done), "left": summary.left})
         return
-    parts = ", ".join(f"{count} {cause}" for cause, count in tally.done.most_common())
-    left = f"; {tally.left} left" if tally.left else ""
+    parts = ", ".join(f"{count} {cause}" for cause, count in summary.done.most_common())
+    left = f"; {summary.left} left" if summary.left else ""
     click.echo(output.one_line(f"{total} {done}" + (f": {parts}" if parts else "") + left))

@@ -1,35 +1,41 @@
-"""``safelight infra``."""
+"""``safelight infra``: what the Pulumi program declares, and how a plan reads on a terminal."""
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import shlex
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from worker.domain.errors import InputError, SafelightError
 from worker.entrypoints.cli import output
-from worker.entrypoints.cli.reach import json_option
+from worker.entrypoints.cli.target import json_option
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from worker.infra.plan import PlanDifference, PlannedResource, StackPlan, ValueChange
     from worker.infra.stack_file import StackFile
 
+
 _PLAN_EPILOG = """\b
-What only AWS knows is a symbol that says whose property it is: ${s3/Bucket:intake.arn}. Texts that
-are JSON are shown as what they say. Images that the configuration does not name are placeholders.
+A value that only AWS knows is a placeholder with its resource: ${s3/Bucket:intake.arn}. JSON texts
+are shown parsed. Container images that the configuration does not name are placeholders.
 
 \b
-The summary comes first and last, right before the end what is different from the last plan of the
-stack, which is kept in .plans for that. It compares what the program says, not what is deployed:
-that is `make preview`.
+The summary is printed first and last, and before the last one the differences from the last plan of
+the stack, which is kept in .plans. They compare two runs of the program; `make preview` compares
+with what is deployed.
 
 \b
 Exit codes
   0    the program accepts the configuration
-  2    it does not, each mistake is named; or there is no such stack
+  2    the program names its mistakes, or there is no such stack
 """
 
 stack_option = click.option(
@@ -45,7 +51,7 @@ config_option = click.option(
 
 @click.group(name="infra")
 def group() -> None:
-    """What the Pulumi program declares for AWS; needs a checkout, but no account."""
+    """Show what the Pulumi program declares for AWS; needs a checkout, but no account."""
 
 
 @group.command(name="plan", epilog=_PLAN_EPILOG)
@@ -57,13 +63,13 @@ def group() -> None:
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write the plan to FILE, too, as JSON.",
+    help="Also write the plan to FILE, as JSON.",
 )
 @click.option(
     "--against",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Compare with the plan in FILE, not with the last one.",
+    help="Compare with the plan in FILE instead of the last one.",
 )
 @json_option
 def plan_command(
@@ -76,12 +82,11 @@ def plan_command(
     against: Path | None,
     as_json: bool,
 ) -> None:
-    """Print what a stack would consist of, and what is different from the last time."""
-    from worker.entrypoints.cli import infra_text
+    """Print the resources of a stack, and what changed since the last plan."""
     from worker.infra import checkout, program, stack_file
     from worker.infra import plan as plans
 
-    file = _file(stack, config)
+    file = _stack_file(stack, config)
     images = {"image": image, "batchImage": batch_image}
     given = {key: text for key, text in images.items() if text is not None}
     before = None if against is None else plans.read_plan(against)
@@ -95,17 +100,17 @@ def plan_command(
         plans.write_plan(out, made)
     unkept = None
     try:
-        plans.keep_plan(root, made)  # first: whoever reads the output may stop at any line
+        plans.keep_plan(root, made)  # before anything is printed: the reader may stop at any line
     except SafelightError as error:
-        unkept = error  # the plan is shown all the same
+        unkept = error  # the plan is printed all the same
     if as_json:
         body = made.as_dict()
         body["changes"] = None if difference is None else difference.as_dict()
         output.print_json(body)
     else:
         placeholders = [key for key in stack_file.IMAGES if key not in values]
-        summary = list(infra_text.summary_lines(made, difference, placeholders, against))
-        lines = (infra_text.plan_lines(made), infra_text.difference_lines(difference))
+        summary = list(summary_lines(made, difference, placeholders, against))
+        lines = (plan_lines(made), difference_lines(difference))
         for line in itertools.chain(summary, *lines, ("",), summary):
             click.echo(line)
     if unkept is not None:
@@ -119,14 +124,14 @@ def plan_command(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write it to FILE, as a Mermaid flowchart.",
+    help="Write the graph to FILE, as a Mermaid flowchart.",
 )
 @json_option
 def graph_command(*, stack: str, config: Path | None, out: Path | None, as_json: bool) -> None:
-    """Show which components a stack has and which refers to which."""
+    """Show the components of a stack and their references."""
     from worker.infra import page, program
 
-    file = _file(stack, config)
+    file = _stack_file(stack, config)
     found = page.components(program.declare(stack, file.config, region=file.region))
     if out is not None:
         _write(out, page.mermaid(found))
@@ -166,7 +171,7 @@ def docs_command(*, out: Path | None, as_json: bool) -> None:
     """Write infrastructure.md. Also `make infra-docs`."""
     from worker.infra import checkout, page
 
-    _ready()
+    _require_checkout()
     path = (out or checkout.folder().parent / "docs") / "infrastructure.md"
     _write(path, page.write(page.every_component()))
     written = [str(path)]
@@ -188,13 +193,13 @@ def docs_command(*, out: Path | None, as_json: bool) -> None:
 def env_command(*, stack: str | None, outputs: str | None, as_json: bool) -> None:
     """Print the variables with which the other commands work on a deployed stack.
 
-    eval "$(safelight infra env --stack dev)" sets them; then put, submit, assets, jobs and dlq find
+    eval "$(safelight infra env --stack dev)" sets them; put, submit, assets, jobs and dlq then use
     that stack.
     """
     from worker.infra import deployed
 
     if (stack is None) == (outputs is None):
-        raise click.UsageError("name either a --stack or its --outputs")
+        raise click.UsageError("give --stack or --outputs")
     if stack is not None:
         from worker.infra import checkout
 
@@ -212,17 +217,17 @@ def env_command(*, stack: str | None, outputs: str | None, as_json: bool) -> Non
         click.echo(f"export {name}={shlex.quote(text)}")
 
 
-def _file(stack: str, config: Path | None) -> StackFile:
+def _stack_file(stack: str, config: Path | None) -> StackFile:
     from worker.infra import checkout, stack_file
 
-    _ready()
+    _require_checkout()
     file = stack_file.read(config or stack_file.path_of(stack, checkout.folder()))
     stack_file.require_plain(file)
     return file
 
 
-def _ready() -> None:
-    """Raises ``CheckoutMissing`` where there is no program, or nothing to run it with."""
+def _require_checkout() -> None:
+    """Raises ``CheckoutMissing`` if there is no Pulumi program, or nothing to run it with."""
     from worker.infra import checkout
 
     checkout.require()
@@ -245,3 +250,179 @@ def _write(path: Path, text: str) -> None:
     with disk_call(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8", newline="\n")
+
+
+# --- a plan as text ---------------------------------------------------------------------------
+
+
+LONG = 60
+"""Most lines of one input that are printed: a state machine has five hundred."""
+SHORT = 70
+"""Most characters of a value within a line of changes."""
+
+
+def plan_lines(plan: StackPlan) -> Iterator[str]:
+    """All resources with their inputs."""
+    where: tuple[str, ...] | None = None
+    for item in plan.items:
+        if item.within != where:
+            where = item.within
+            yield ""
+            yield click.style(output.one_line(" / ".join(where) or "the stack itself"), bold=True)
+        yield f"  {output.one_line(item.key)}"
+        for name, value in item.inputs.items():
+            yield from _input_lines(name, value)
+        for name, value in item.options.items():
+            yield from _input_lines(f"({name})", value)
+    if plan.exports:
+        yield ""
+        yield click.style("exports", bold=True)
+        for name, value in plan.exports.items():
+            yield from _input_lines(name, value, "  ")
+
+
+def summary_lines(
+    plan: StackPlan,
+    difference: PlanDifference | None,
+    placeholders: Sequence[str],
+    against: Path | None,
+) -> Iterator[str]:
+    """The number of resources, the placeholders, and how much changed."""
+    region = plan.region or "a region that the configuration does not name"
+    yield f"stack {plan.stack} in {region}: {len(plan.items)} resources"
+    for key in placeholders:
+        yield f"safelight:{key} is not set: a placeholder is used"
+    since = f"the last plan of {plan.stack}" if against is None else str(against)
+    if difference is None:
+        yield f"nothing to compare with: this is the first plan of {plan.stack}"
+    elif not difference:
+        yield output.one_line(f"nothing changed since {since}")
+    else:
+        counts = (
+            (len(difference.created), "new"),
+            (len(difference.changed), "changed"),
+            (len(difference.removed), "removed"),
+        )
+        said = ", ".join(f"{count} {word}" for count, word in counts)
+        exports = ", exports changed" if difference.exports else ""
+        yield output.one_line(f"changes since {since}: {said}{exports}")
+
+
+def difference_lines(difference: PlanDifference | None) -> Iterator[str]:
+    """What changed, resource by resource."""
+    if not difference:
+        return
+    yield ""
+    yield click.style("changes", bold=True)
+    for item in difference.created:
+        yield click.style(f"+ {_item_text(item)}", fg="green")
+    for item, changes in difference.changed:
+        yield click.style(f"~ {_item_text(item)}", fg="yellow")
+        for change in changes:
+            yield from _change_lines(change)
+    for item in difference.removed:
+        yield click.style(f"- {_item_text(item)}", fg="red")
+    if difference.exports:
+        yield click.style("~ exports", fg="yellow")
+        for change in difference.exports:
+            yield from _change_lines(change)
+
+
+def _item_text(item: PlannedResource) -> str:
+    return output.one_line(f"{item.key}  ({' / '.join(item.within)})" if item.within else item.key)
+
+
+def _change_lines(change: ValueChange) -> Iterator[str]:
+    before, after = change.before, change.after
+    path = output.one_line(change.path)
+    if change.how == "added":
+        yield from _whole_lines(f"    + {path}", after)
+    elif change.how == "removed":
+        yield from _whole_lines(f"    - {path}", before)
+    elif isinstance(before, str) and isinstance(after, str) and "\n" in before + after:
+        yield f"    ~ {path}:"
+        lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=1, lineterm="")
+        for line in list(lines)[2:]:
+            yield f"        {output.one_line(line)}"
+    else:
+        old, new = _inline(before), _inline(after)
+        if len(old) + len(new) <= 2 * SHORT and None not in (old, new):
+            yield f"    ~ {path}: {old} -> {new}"
+        else:
+            yield f"    ~ {path}:"
+            yield f"        {old}"
+            yield f"     -> {new}"
+
+
+def _whole_lines(start: str, value: Any) -> Iterator[str]:
+    lines = list(_lines(value))
+    if not _nested(value) and len(lines) == 1:
+        yield f"{start}: {lines[0]}"
+        return
+    yield f"{start}:"
+    for line in lines[:LONG]:
+        yield f"        {line}"
+    if len(lines) > LONG:
+        yield f"        ... {len(lines) - LONG} more lines"
+
+
+def _inline(value: Any) -> str:
+    lines = list(_lines(value))
+    return lines[0] if len(lines) == 1 else f"({len(lines)} lines)"
+
+
+def _input_lines(name: str, value: Any, indent: str = "    ") -> Iterator[str]:
+    lines = list(_lines(value))
+    name = output.one_line(name)
+    if not _nested(value) and len(lines) == 1:
+        yield f"{indent}{name}: {lines[0]}"
+    elif len(lines) > LONG:
+        yield f"{indent}{name}: ({len(lines)} lines; --json prints them)"
+    else:
+        yield f"{indent}{name}:"
+        for line in lines:
+            yield f"{indent}  {line}"
+
+
+def _lines(value: Any) -> Iterator[str]:
+    """A value in the style of YAML, for reading only."""
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _named_lines(output.one_line(str(key)), item)
+    elif isinstance(value, list) and value:
+        for item in value:
+            first, *rest = _lines(item)
+            yield f"- {first}"
+            yield from (f"  {line}" for line in rest)
+    elif isinstance(value, str) and "\n" in value:
+        yield "|"
+        yield from (f"  {output.one_line(line)}" for line in value.splitlines())
+    else:
+        yield _scalar(value)
+
+
+def _named_lines(key: str, value: Any) -> Iterator[str]:
+    lines = list(_lines(value))
+    if _nested(value):
+        yield f"{key}:"
+        yield from (f"  {line}" for line in lines)
+    else:
+        yield f"{key}: {lines[0]}"
+        yield from lines[1:]
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, Mapping | list) and bool(value)
+
+
+def _scalar(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{}"
+    if isinstance(value, list):
+        return "[]"
+    text = output.one_line(str(value))
+    return text if text else '""'

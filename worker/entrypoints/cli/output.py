@@ -1,9 +1,13 @@
-"""How commands speak: errors, exit codes, JSON, and names that are safe on a terminal."""
+"""How commands print: errors, exit codes, JSON, tables, rows; names are safe on a terminal."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+
 REJECTED = 1
 USAGE = 2
 STORAGE = 3
@@ -25,7 +30,7 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 _UNFOLDED = 100_000
-"""Columns of a line that nothing shown here fills."""
+"""Columns of a line that nothing printed here fills."""
 
 _REASONS = frozenset(reason.value for reason in Reason)
 _PREFIXES = {"output_": STORAGE, "input_": USAGE}
@@ -63,7 +68,7 @@ def print_error(error: SafelightError, *, as_json: bool) -> None:
 
 
 def print_usage(error: click.ClickException, *, as_json: bool) -> int:
-    """Write what click has against the arguments; return the exit code."""
+    """Write what is wrong with the arguments; return the exit code."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return USAGE
@@ -75,9 +80,9 @@ def print_usage(error: click.ClickException, *, as_json: bool) -> int:
 
 
 def unexpected(error: Exception) -> SafelightError:
-    """Return what to say about an error that nobody foresaw."""
-    said = f"{type(error).__name__}: {error}"
-    return EngineError(f"{said} (a defect in Safelight; SAFELIGHT_DEBUG=1 shows the traceback)")
+    """Return an unexpected error as one of the tree."""
+    text = f"{type(error).__name__}: {error}"
+    return EngineError(f"{text} (a defect in Safelight; SAFELIGHT_DEBUG=1 shows the traceback)")
 
 
 def print_json(value: object) -> None:
@@ -97,7 +102,7 @@ def one_line(text: str) -> str:
 
 
 def table(title: str, rows: Iterable[tuple[str, object]]) -> Table:
-    """Return a two-column table of what is known; values that say nothing are left out."""
+    """Return a two-column table; empty values are left out."""
     from rich.table import Table
     from rich.text import Text
 
@@ -106,7 +111,7 @@ def table(title: str, rows: Iterable[tuple[str, object]]) -> Table:
     grid.add_column(overflow="fold")
     for label, value in rows:
         if value is not None and value not in ("", ()):
-            # Text, not a string: square brackets in a caption are no markup.
+            # Text, not a string: square brackets in a caption are not markup.
             grid.add_row(label, Text(one_line(str(value))))
     return grid
 
@@ -115,6 +120,74 @@ def console() -> Console:
     """Return the console of standard output."""
     from rich.console import Console
 
-    # A pipe has no width: a line there is one thing known, and is never folded.
+    # A pipe has no width: lines are never folded there.
     width = None if sys.stdout.isatty() else _UNFOLDED
     return Console(width=width, highlight=False, soft_wrap=False)
+
+
+# --- rows -------------------------------------------------------------------------------------
+
+
+def print_rows(
+    short: Sequence[str],
+    long: Sequence[str],
+    rows: Sequence[Sequence[str]],
+) -> None:
+    """Write rows below a header.
+
+    A line is never folded: in a pipe each row is one line, and on a terminal that is too narrow
+    the long columns go on a line of their own below the short ones.
+
+    Args:
+        short: names of the columns of a few characters.
+        long: names of the columns behind them: ids, keys, sentences.
+        rows: of as many cells as there are columns. A column without any content is left out.
+    """
+    table = [[one_line(cell) for cell in row] for row in ((*short, *long), *rows)]
+    shown = [any(row[at] for row in table[1:]) for at in range(len(table[0]))]
+    narrow = [at for at in range(len(short)) if shown[at]]
+    wide = [at for at in range(len(short), len(table[0])) if shown[at]]
+    widths = {at: max(_width(row[at]) for row in table) for at in (*narrow, *wide)}
+    two = sys.stdout.isatty() and (
+        sum(widths.values()) + 2 * (len(widths) - 1) > shutil.get_terminal_size().columns
+    )
+    for number, row in enumerate(table):
+        lines = [_row(row, (*narrow, *wide), widths)]
+        if two:
+            lines = [_row(row, narrow, widths), f"  {_row(row, wide, widths)}".rstrip()]
+        for line in lines:
+            click.echo(line if number else click.style(line, dim=True))
+
+
+def _row(row: Sequence[str], columns: Sequence[int], widths: dict[int, int]) -> str:
+    cells = [row[at] + " " * (widths[at] - _width(row[at])) for at in columns]
+    return "  ".join(cells).rstrip()
+
+
+def _width(text: str) -> int:
+    """Terminal columns of a text: some characters take two, some none."""
+    from rich.cells import cell_len
+
+    return len(text) if text.isascii() else cell_len(text)
+
+
+# --- waiting for others -----------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def explain_interrupt(what: str, commands: Sequence[str], data: Path | None) -> Iterator[None]:
+    """On Ctrl-C or SIGTERM, say that the work continues and how to follow and stop it.
+
+    Args:
+        what: the sentence that says so.
+        commands: to follow and to stop the work.
+        data: folder of the local stack, if it was named.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        option = "" if data is None else f" --data {data}"
+        click.echo(f"\n{what}", err=True)
+        for command in commands:
+            click.echo(one_line(f"  {command}{option}"), err=True)
+        raise

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.entrypoints.cli import output
-from worker.entrypoints.cli.reach import data_option, json_option, reach
-from worker.entrypoints.cli.waiting import going_on
+from worker.entrypoints.cli.target import data_option, find_target, json_option
 from worker.services.process_files.wording import size_text
 
 if TYPE_CHECKING:
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE..."
 )
-@click.option("--prefix", default="uploads/", show_default=True, help="Begins every key.")
-@click.option("--owner", metavar="OWNER", help="Whose the uploads are.")
+@click.option("--prefix", default="uploads/", show_default=True, help="Start of every key.")
+@click.option("--owner", metavar="OWNER", help="Owner of the uploads.")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag; may be repeated.")
 @click.option(
     "--attribute",
@@ -34,13 +33,13 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE",
     help="An attribute; may be repeated.",
 )
-@click.option("--wait", is_flag=True, help="Wait for each verdict, of a video for its jobs, too.")
-@click.option("--no-jobs", is_flag=True, help="With --wait: only until each is recorded.")
+@click.option("--wait", is_flag=True, help="Wait for each verdict, and for the jobs of videos.")
+@click.option("--no-jobs", is_flag=True, help="With --wait: only until each upload is recorded.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0.1),
     metavar="SECONDS",
-    help="Longest wait.  [default: 120 for a record, as long as it takes for jobs]",
+    help="Longest wait.  [default: 120 for a record, no limit for jobs]",
 )
 @data_option
 @json_option
@@ -59,8 +58,8 @@ def command(
 ) -> int:
     """Upload files into the intake bucket and print their asset ids.
 
-    The same name again is a new version of the same asset. Owner, tags and attributes go with each
-    file as metadata of the object, and are in its record once that is there.
+    A name that was used before makes a new version of the same asset. Owner, tags and attributes
+    are stored as metadata of the object and appear in its record.
 
     With --wait the command ends with 1 if a file was rejected, and with 75 if one has no verdict in
     time or its jobs failed.
@@ -68,9 +67,9 @@ def command(
     from worker.services.put_files import place
 
     if no_jobs and not wait:
-        raise click.UsageError("--no-jobs needs --wait: without it nothing is waited for")
+        raise click.UsageError("--no-jobs needs --wait")
     metadata = labels_metadata(owner, tags, attributes)
-    app = reach(data).app
+    app = find_target(data).app
     placed = []
     for one in place(
         files,
@@ -81,11 +80,13 @@ def command(
     ):
         placed.append(one)
         if not wait:
-            _say_placed(one, as_json=as_json)
+            _print_upload(one, as_json=as_json)
     if not wait:
         return 0
     commands = [f"safelight assets show {one.asset}" for one in placed[:3]]
-    with going_on("what is uploaded is processed all the same; to look at it:", commands, data):
+    with output.explain_interrupt(
+        "the uploads are processed all the same; to look at them:", commands, data
+    ):
         return _await(placed, app.catalog, timeout, jobs=not no_jobs, as_json=as_json)
 
 
@@ -106,19 +107,19 @@ def _await(
             code = output.TRY_AGAIN
         elif one.record.status.value == "rejected":
             code = code or output.REJECTED
-        _say_record(one.upload, one.record, one.trouble, as_json=as_json)
+        _print_record(one.upload, one.record, one.trouble, as_json=as_json)
     return code
 
 
 class _UploadWatch:
-    """Says how the jobs of uploads stand, a line whenever one has done another tenth."""
+    """Prints the progress of the jobs of uploads, a line for every tenth."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._last: dict[str, tuple[str, int]] = {}
 
     def look(self, one: Placed, jobs: Sequence[JobRecord]) -> None:
-        """Say what is new."""
+        """Print what changed."""
         for job in () if self._quiet else jobs:
             percent = job.percent or 0.0
             key = (job.state, int(percent / 10))
@@ -139,8 +140,8 @@ def labels_metadata(
         attributes: ``NAME=VALUE`` each.
 
     Raises:
-        UsageError: a text is none, or an attribute is given twice.
-        InputError: something is longer or more than an asset can have.
+        UsageError: a text is not NAME=VALUE, or an attribute is given twice.
+        InputError: an asset cannot have labels of this length or number.
     """
     from worker.domain.errors import InputError
     from worker.domain.labels import Labels, check_id, from_metadata, to_metadata
@@ -156,21 +157,21 @@ def labels_metadata(
     if owner is not None:
         check_id(owner, "owner")
     metadata = to_metadata(Labels(owner=owner or "", tags=frozenset(tags), attributes=pairs))
-    # Whoever records the upload leaves out what it cannot take: that is said here instead.
+    # Ingest would leave out labels that it cannot store: report them here instead.
     ignored = from_metadata(metadata).ignored
     if ignored:
         raise InputError("; ".join(ignored))
     return metadata
 
 
-def _say_placed(one: Placed, *, as_json: bool) -> None:
+def _print_upload(one: Placed, *, as_json: bool) -> None:
     if as_json:
         output.print_line(_placed(one))
     else:
         click.echo(f"{one.asset}  {output.one_line(one.key)}")
 
 
-def _say_record(one: Placed, record: AssetRecord, trouble: str, *, as_json: bool) -> None:
+def _print_record(one: Placed, record: AssetRecord, trouble: str, *, as_json: bool) -> None:
     if as_json:
         verdict = record.verdict
         output.print_line(

@@ -15,7 +15,7 @@ def group() -> None:
 @group.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(*, as_json: bool) -> None:
-    """List the recipes that ship."""
+    """List the shipped recipes."""
     from worker import recipes
 
     loaded = [recipes.load(name) for name in recipes.shipped()]
@@ -56,9 +56,9 @@ def show(*, name: str, as_json: bool) -> None:
 @click.argument("name", metavar="FILE|NAME")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def lint(*, name: str, as_json: bool) -> int:
-    """Check a recipe: every mistake, or what to think about before using it.
+    """Check a recipe: print every mistake, or warnings about its use.
 
-    Ends with 1 if the recipe has mistakes and cannot be used; warnings end with 0.
+    Ends with 1 if the recipe has mistakes and cannot be used; with warnings it ends with 0.
     """
     from worker import recipes
     from worker.recipes import Severity

@@ -2,7 +2,7 @@
 
 ``--data DIR`` means the local stack in DIR. Without it the environment decides: with
 SAFELIGHT_TABLE set it is the deployment that the SAFELIGHT_ variables describe, otherwise the local
-stack in ``.safelight``. What may not live here: anything a command does there.
+stack in ``.safelight``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Target:
 
     @property
     def jobs(self) -> Jobs:
-        """Heavy work."""
+        """The jobs of heavy work."""
         if self.local is None:
             from worker.adapters.aws.batch import BatchJobs
             from worker.adapters.aws.clients import AwsClients
@@ -55,7 +55,7 @@ class Target:
         return LocalJobs(self.local.data / JOBS)
 
     @property
-    def lanes(self) -> tuple[QueuePair, ...]:
+    def queue_pairs(self) -> tuple[QueuePair, ...]:
         """The queues whose messages can fail, each with its dead letters."""
         from worker.services.dead_letters import QueuePair
 
@@ -74,13 +74,13 @@ class Target:
         return tuple(found)
 
 
-def reach(data: Path | None) -> Target:
-    """Find Safelight and wire its services. Makes no request yet.
+def find_target(data: Path | None) -> Target:
+    """Find Safelight and assemble its services. Makes no request yet.
 
     Raises:
         InputError: there is no local stack in the folder.
-        Unreachable: the local stack does not run.
-        SettingsError: the environment describes a deployment, but not well.
+        Unreachable: the local stack is not running.
+        SettingsError: the variables of the deployment have mistakes.
     """
     from worker.bootstrap import assemble
     from worker.settings import Settings
@@ -95,8 +95,8 @@ def reach(data: Path | None) -> Target:
     return Target(app=app, local=local)
 
 
-def local_only(reached: Target, what: str) -> Address:
+def local_only(target: Target, what: str) -> Address:
     """The local stack. Raises ``InputError`` on AWS."""
-    if reached.local is None:
+    if target.local is None:
         raise InputError(f"{what} works on the local stack only; name its folder with --data")
-    return reached.local
+    return target.local

@@ -8,7 +8,7 @@ from worker.ports import ObjectStore
 
 
 @dataclass(frozen=True)
-class Place:
+class BucketUnderTest:
     """A store with an empty, versioned bucket in it."""
 
     store: ObjectStore

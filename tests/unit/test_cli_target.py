@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.test_settings import COMPLETE
-from worker.entrypoints.cli.reach import reach
+from worker.entrypoints.cli.target import find_target
 from worker.services.dead_letters import QueuePair
 
 WORK = QueuePair(queue="https://sqs.example/q", dead_letters="https://sqs.example/d")
@@ -19,7 +19,7 @@ def lanes(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> tuple
     """Of a deployment that is described so."""
     for name, value in (COMPLETE | environment | {"AWS_REGION": "eu-north-1"}).items():
         monkeypatch.setenv(name, value)
-    return reach(None).lanes
+    return find_target(None).queue_pairs
 
 
 def test_the_queue_before_the_pipe_is_looked_into_as_well(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,340 @@
+"""``safelight up``, ``events`` and ``chaos``: the local stack."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from worker.domain.errors import SafelightError
+from worker.entrypoints.cli import output
+from worker.entrypoints.cli.process import cores
+from worker.entrypoints.cli.target import DATA, data_option, find_target, json_option, local_only
+
+if TYPE_CHECKING:
+    from worker.domain.asset import Event
+    from worker.local.address import Address
+
+
+# --- up ---------------------------------------------------------------------------------------
+
+
+_EPILOG = """\b
+DIR holds everything: the state of the embedded AWS, logs/ of every process, events.jsonl, and
+stack.json, by which the other commands find the stack. Stopped or killed, it continues from there
+when it is started again; `rm -r DIR` removes everything.
+
+\b
+Exit codes
+  2    the port is taken, or this is not a checkout with Pulumi
+  3    another stack uses DIR, or it is full or cannot be written
+  75   something did not start; the message names its log
+  130  stopped by Ctrl-C or SIGTERM; everything is kept
+"""
+
+
+@click.command(name="up", epilog=_EPILOG)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DATA,
+    show_default=True,
+    metavar="DIR",
+    help="Where the stack keeps everything.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1024, 65_535),
+    default=4566,
+    show_default=True,
+    help="Port of the embedded AWS, on 127.0.0.1.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="Processes that handle images.  [default: processor cores]",
+)
+@click.option(
+    "--deleted-originals",
+    type=click.Choice(["keep", "erase"]),
+    default="keep",
+    show_default=True,
+    help="What happens to an asset whose original is deleted in S3.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print each event as one line of JSON.")
+def up_command(
+    *, data: Path, port: int, workers: int | None, deleted_originals: str, as_json: bool
+) -> int:
+    """Run the whole pipeline on this machine, until Ctrl-C.
+
+    Starts an embedded AWS on loopback, creates the resources of the Pulumi program in it, and runs
+    the ingest function fed by its queue. Needs a checkout of Safelight, and no AWS account; nothing
+    leaves this machine.
+    """
+    from worker.infra import checkout
+    from worker.job_context import Stop
+    from worker.local.stack import Stack, StackOptions
+    from worker.settings import DeletedOriginals
+
+    checkout.require()
+    talk = _StackJson() if as_json else _StackText()
+    stop = Stop()
+    order = StackOptions(
+        data=data,
+        port=port,
+        workers=workers or cores(),
+        deleted_originals=DeletedOriginals(deleted_originals),
+    )
+    with stop.on_signals():
+        try:
+            Stack(order, say=talk.say).run(stop, talk.ready)
+        except SafelightError:
+            if not stop.requested:
+                raise
+            # Stopped while it started: errors of parts that no longer answer are expected.
+        talk.stopped()
+    return output.INTERRUPTED
+
+
+class _StackText:
+    """For people: the endpoints once, then a line for each event."""
+
+    def say(self, line: str) -> None:
+        click.echo(f"up: {output.one_line(line)}", err=True)
+
+    def ready(self, address: Address, pids: Mapping[str, int]) -> None:
+        from worker.local.address import CONFIGURATION
+        from worker.local.roles import OPERATOR
+
+        names, outputs = address.environment, address.outputs
+        bucket = outputs["intakeBucket"]
+        me = _program()
+        data = "" if address.data == DATA.absolute() else f" --data {_shown(address.data)}"
+        lines = [
+            f"Safelight is up: {_listed(pids)}",
+            "",
+            f"  endpoint     {address.endpoint}  (region {names['AWS_REGION']})",
+            f"  intake       s3://{bucket}",
+            f"  renditions   s3://{outputs['deliveryBucket']}",
+            f"  quarantine   s3://{outputs['quarantineBucket']}",
+            f"  catalog      table {outputs['table']}",
+            f"  logs         {_shown(address.data / 'logs')}",
+            "",
+            "Upload an image and look at it:",
+            "",
+            f"  {me} put photo.jpg --wait{data}",
+            f"  {me} assets list{data}",
+            f"  {me} events tail{data}",
+            "",
+            "or with any S3 client:",
+            "",
+            f"  AWS_CONFIG_FILE={_shown(address.data / CONFIGURATION)} AWS_PROFILE={OPERATOR} \\",
+            f"    aws s3 cp photo.jpg s3://{bucket}/uploads/",
+            "",
+            "Ctrl-C stops everything.",
+        ]
+        click.echo("\n".join(lines))
+
+    def stopped(self) -> None:
+        click.echo("up: stopped, everything is saved", err=True)
+
+
+class _StackJson:
+    """For programs: one object a line."""
+
+    def say(self, line: str) -> None:
+        self._print({"state": "note", "message": line})
+
+    def ready(self, address: Address, pids: Mapping[str, int]) -> None:
+        self._print(
+            {
+                "state": "ready",
+                "endpoint": address.endpoint,
+                "data": str(address.data),
+                "outputs": dict(address.outputs),
+                "environment": dict(address.environment),
+                "processes": dict(pids),
+            }
+        )
+
+    def stopped(self) -> None:
+        self._print({"state": "stopped"})
+
+    def _print(self, value: Mapping[str, object]) -> None:
+        output.print_line(value)
+
+
+def _listed(pids: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} ({pid})" for name, pid in pids.items())
+
+
+def _program() -> str:
+    """The command of this installation as it can be typed here."""
+    beside = Path(sys.executable).with_name("safelight")
+    return _shown(beside) if beside.exists() else "safelight"
+
+
+def _shown(path: Path) -> str:
+    """The shortest path that can be typed here."""
+    near = os.path.relpath(path)
+    return str(path) if near.startswith("..") else near
+
+
+# --- events -----------------------------------------------------------------------------------
+
+
+_REMEMBERED = 10_000
+"""Ids of events that are remembered, so that one sent twice is shown once."""
+
+
+@click.group(name="events")
+def events_group() -> None:
+    """Follow the events that the pipeline publishes."""
+
+
+@events_group.command(name="tail")
+@click.option("--all", "from_start", is_flag=True, help="Start with the oldest event that is kept.")
+@click.option(
+    "--type", "kind", metavar="TYPE", help="Only events of this type, like asset.accepted."
+)
+@click.option("--asset", metavar="ASSET", help="Only events of this asset.")
+@click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N events.")
+@data_option
+@click.option("--json", "as_json", is_flag=True, help="Print each event as one line of JSON.")
+def tail_command(
+    *,
+    from_start: bool,
+    kind: str | None,
+    asset: str | None,
+    count: int | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Show events as they are published, until Ctrl-C.
+
+    Works on the local stack. On AWS, add a rule to the event bus that sends them on.
+    """
+    from worker.adapters.event_log import follow
+    from worker.local.address import EVENTS
+
+    local = local_only(find_target(data), "events tail")
+    seen: OrderedDict[str, None] = OrderedDict()
+    if not as_json:
+        click.echo("following; Ctrl-C ends", err=True)
+    for event in follow(local.data / EVENTS, from_start=from_start):
+        if event.id in seen:
+            continue
+        seen[event.id] = None
+        if len(seen) > _REMEMBERED:
+            seen.popitem(last=False)
+        if kind not in (None, event.type) or asset not in (None, event.asset):
+            continue
+        if as_json:
+            output.print_line(asdict(event))
+        else:
+            click.echo(output.one_line(_event_text(event)))
+        if count is not None:
+            count -= 1
+            if count == 0:
+                return
+
+
+def _event_text(event: Event) -> str:
+    renditions, reason = event.detail.get("renditions"), event.detail.get("reason")
+    said = [str(event.detail.get("key", ""))]
+    if isinstance(renditions, list) and renditions:
+        said.append(f"{len(renditions)} renditions")
+    if isinstance(reason, dict):
+        said.append(f"{reason.get('code')}: {reason.get('message')}")
+    return f"{event.time}  {event.type:14}  {event.asset}  {'  '.join(said)}"
+
+
+# --- chaos ------------------------------------------------------------------------------------
+
+
+@click.group(name="chaos")
+def chaos_group() -> None:
+    """Take machines away from jobs of the local stack."""
+
+
+@chaos_group.command(name="spot")
+@click.option(
+    "--probability",
+    type=click.FloatRange(0, 1),
+    required=True,
+    metavar="P",
+    help="0 to 1: how likely each running job loses its machine.",
+)
+@click.option(
+    "--notice",
+    type=click.FloatRange(0, 120),
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between SIGTERM and SIGKILL; Spot gives two minutes.",
+)
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0.1),
+    metavar="SECONDS",
+    help="Repeat every so many seconds, until Ctrl-C.",
+)
+@click.option(
+    "--times", type=click.IntRange(min=1), metavar="N", help="With --every: end after N rounds."
+)
+@click.option(
+    "--seed", type=int, metavar="N", help="Random seed: the same seed hits the same jobs."
+)
+@data_option
+@json_option
+def spot_command(
+    *,
+    probability: float,
+    notice: float,
+    every: float | None,
+    times: int | None,
+    seed: int | None,
+    data: Path | None,
+    as_json: bool,
+) -> int:
+    """Reclaim the machines of running jobs, as Spot does.
+
+    A job gets SIGTERM, after the notice SIGKILL, and ends with the status reason
+    `Host EC2 (instance i-...) terminated.`: the rules of its kind say whether it is retried.
+    """
+    from worker.job_context import Stop
+    from worker.local.address import JOBS
+    from worker.local.batch.jobs import LocalJobs
+
+    if times is not None and every is None:
+        raise click.UsageError("--times needs --every")
+    local = local_only(find_target(data), "chaos spot")
+    jobs, chance, stop = LocalJobs(local.data / JOBS), random.Random(seed), Stop()
+    left = times if every is not None else 1
+    with stop.on_signals():
+        while not stop.requested:
+            hit = jobs.reclaim(probability, chance=chance, notice_seconds=notice)
+            _say(hit, jobs.running(), as_json=as_json)
+            left = None if left is None else left - 1
+            if left == 0:
+                break
+            assert every is not None
+            stop.wait(every)
+    return output.INTERRUPTED if stop.requested else 0
+
+
+def _say(hit: tuple[str, ...], running: int, *, as_json: bool) -> None:
+    if as_json:
+        output.print_line({"reclaimed": list(hit), "running": running})
+        return
+    click.echo(f"{len(hit)} of {running} running jobs lose their machine")
+    for job in hit:
+        click.echo(f"  {job}")

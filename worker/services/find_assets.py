@@ -1,0 +1,100 @@
+"""Lists assets of the catalog: by status, owner or tag, and by key, page by page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from worker.domain.asset import AssetRecord, Page, Similar, Status, asset_id_of
+from worker.domain.errors import AssetMissing
+from worker.ports import Catalog
+
+MOST_LOOKED_AT = 10_000
+"""Records that one search for a part of a key reads; its cursor says where to continue."""
+SEARCH_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetFilter:
+    """Which assets to list. At most one of ``status``, ``owner`` and ``tag`` is set."""
+
+    status: str | None = None
+    owner: str | None = None
+    tag: str | None = None
+    key: str | None = None
+    """A key in the intake bucket, in which ``*`` stands for any text."""
+
+    def matches(self, record: AssetRecord) -> bool:
+        """Whether a record has the status, owner and tag."""
+        return (
+            self.status in (None, record.status.value)
+            and self.owner in (None, record.owner)
+            and (self.tag is None or self.tag in record.tags)
+        )
+
+
+def find(
+    catalog: Catalog, wanted: AssetFilter, *, bucket: str, limit: int, cursor: str | None
+) -> Page:
+    """One page of assets, newest first.
+
+    Args:
+        bucket: the intake bucket, whose keys the filter names.
+        cursor: of the page before.
+    """
+    key = wanted.key
+    if key is None:
+        return _pages(catalog, wanted)(limit, cursor)
+    if "*" in key:
+        return _search(_pages(catalog, wanted), key, limit, cursor)
+    # The id follows from the key: one read, however many assets there are.
+    record = catalog.get(asset_id_of(bucket, key))
+    if record is None or record.source.key != key or not wanted.matches(record):
+        return Page(records=())
+    return Page(records=(record,))
+
+
+def similar(catalog: Catalog, asset: str, limit: int) -> list[Similar]:
+    """The assets that look most like one.
+
+    Raises:
+        AssetMissing: there is no such asset.
+    """
+    record = catalog.get(asset)
+    if record is None:
+        raise AssetMissing(f"there is no asset {asset}")
+    found = catalog.similar(record.metadata.measures.phash) if record.metadata else ()
+    return [one for one in found if one.record.asset != asset][:limit]
+
+
+def _pages(catalog: Catalog, wanted: AssetFilter) -> Callable[[int, str | None], Page]:
+    """The list of the catalog to read, as a function of limit and cursor."""
+    if (owner := wanted.owner) is not None:
+        return lambda limit, cursor: catalog.by_owner(owner, limit=limit, cursor=cursor)
+    if (tag := wanted.tag) is not None:
+        return lambda limit, cursor: catalog.by_tag(tag, limit=limit, cursor=cursor)
+    if wanted.status is not None:
+        status = Status(wanted.status)
+        return lambda limit, cursor: catalog.by_status(status, limit=limit, cursor=cursor)
+    return lambda limit, cursor: catalog.list_assets(limit=limit, cursor=cursor)
+
+
+def _search(
+    pages: Callable[[int, str | None], Page], key: str, limit: int, cursor: str | None
+) -> Page:
+    """Records whose keys match. No index has keys in order: the list itself is read."""
+    pattern = re.compile(".*".join(re.escape(part) for part in key.split("*")), re.DOTALL)
+    found: list[AssetRecord] = []
+    for _ in range(MOST_LOOKED_AT // SEARCH_PAGE):
+        page = pages(SEARCH_PAGE, cursor)
+        for number, record in enumerate(page.records, start=1):
+            if pattern.fullmatch(record.source.key):
+                found.append(record)
+            if len(found) == limit:
+                # A cursor points behind the last record of a page: read the page up to here.
+                return Page(records=tuple(found), cursor=pages(number, cursor).cursor)
+        cursor = page.cursor
+        if cursor is None:
+            break
+    return Page(records=tuple(found), cursor=cursor)
