@@ -1,4 +1,4 @@
-"""``dlq``: each cause by itself, and letters of the workflow beside those of the intake."""
+"""``dlq``: each cause by itself, and dead letters of the workflow beside those of the intake."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def notification(key: str) -> str:
 
 
 def failed(world: Pipeline, key: str, error: SafelightError) -> None:
-    """A letter of an upload whose last try ended so."""
+    """A dead letter of an upload whose last try ended so."""
     body = notification(key)
     world.queue.send(DEAD, [(body, key, key)])
     time = "2026-01-01T00:00:00.000000Z"
@@ -81,7 +81,7 @@ def test_each_cause_is_a_line_of_its_own(world: Pipeline) -> None:
     assert len(rest) == 4
 
 
-def test_letters_of_the_workflow_say_why(world: Pipeline) -> None:
+def test_dead_letters_of_the_workflow_say_why(world: Pipeline) -> None:
     """Not handed over, failed with an error of ours or another, and none that waits any more."""
     film = world.record("film.mp4", Status.PROCESSING, code="video")
     done = world.record("done.mp4")
@@ -112,7 +112,7 @@ def test_letters_of_the_workflow_say_why(world: Pipeline) -> None:
 
 
 def test_what_was_not_started_is_started_again(world: Pipeline) -> None:
-    """The letter is gone then; what is no event of heavy work stays."""
+    """The dead letter is gone then; what is no event of heavy work stays."""
     film = world.record("film.mp4", Status.PROCESSING, code="video")
     world.queue.send(HEAVY, [(json.dumps(heavy_event(film)), "", "1"), ("no JSON", "", "2")])
 
