@@ -24,6 +24,7 @@ from urllib.parse import unquote_to_bytes
 from batch import catalogue
 from batch.catalogue import ARRAY_CHILDREN, JobKind, Parameter
 from batch.work import Value
+from worker.domain import trace
 from worker.domain.errors import ParameterError, Problem, ProblemsError
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -273,6 +274,7 @@ class JobArguments:
     output: str
     parameters: Mapping[str, Value]
     asset: str | None = None
+    traceparent: str = ""
     scratch: Path
     force: bool = False
     index: int | None = None
@@ -305,6 +307,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--output", required=True, metavar="URI", help="a folder or s3:// prefix")
     made.add_argument("--param", action="append", default=[], metavar="NAME=VALUE")
     made.add_argument("--asset", metavar="ID", help="whose record the job is listed in")
+    made.add_argument("--trace", metavar="TRACEPARENT", help="of the upload that the work is for")
     made.add_argument("--scratch", metavar="DIR", help="default: the system's temporary folder")
     made.add_argument("--threads", metavar="N", help="default: one for each processor")
     made.add_argument("--index", metavar="N", help="child of an array; default: Batch's variable")
@@ -358,6 +361,7 @@ def read_arguments(arguments: Sequence[str], environment: Mapping[str, str]) -> 
         output=given.output,
         parameters=values,
         asset=given.asset or None,
+        traceparent=trace.valid(given.trace),
         scratch=Path(given.scratch or tempfile.gettempdir()),
         force=given.force,
         index=index,

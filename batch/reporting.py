@@ -45,6 +45,7 @@ class Identity:
     attempt: int = 1
     asset: str | None = None
     output: str = ""
+    traceparent: str = ""
 
 
 @dataclass(slots=True)
@@ -139,6 +140,7 @@ class JobReporter:
             "kind": self._identity.kind,
             "job": self._identity.job,
             "attempt": self._identity.attempt,
+            **({"traceparent": self._identity.traceparent} if self._identity.traceparent else {}),
             **fields,
         }
         self._line(line)

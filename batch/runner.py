@@ -115,6 +115,7 @@ def perform(
         attempt=request.attempt,
         asset=request.asset,
         output=request.output,
+        traceparent=request.traceparent,
     )
     catalog = (lambda: services.catalog(table)) if table and request.asset else None
     began = time.monotonic()

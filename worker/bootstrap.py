@@ -71,6 +71,7 @@ class Application:
         """
         from worker import recipes
         from worker.services.ingest import Ingest, Policy
+        from worker.services.recipe_store import RecipeStore
         from worker.subprocesses.sandbox import SandboxLimits
 
         settings = self.settings
@@ -97,6 +98,7 @@ class Application:
             events=self.events,
             policy=policy,
             erase=self.eraser().erase if erases else None,
+            remember=RecipeStore(self.store, settings.delivery_bucket).keep,
         )
 
     def eraser(self, jobs: Jobs | None = None, say: Callable[[str], None] | None = None) -> Eraser:

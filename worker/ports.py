@@ -64,8 +64,12 @@ class ObjectStore(Protocol):
         content_type: str,
         cache_control: str = "",
         metadata: Mapping[str, str] | None = None,
+        once: bool = False,
     ) -> str:
-        """Write whole or not at all; returns the etag. Overwrites."""
+        """Write whole or not at all; returns the etag.
+
+        Overwrites; with ``once`` an object that is there stays, and the etag returned is empty.
+        """
         ...
 
     def copy(

@@ -144,7 +144,7 @@ def run_document(work: Work) -> Mapping[str, object]:
         **_store(work, made.raster, "document"),
         "page_found": made.corners is not None,
         "corners": None if made.corners is None else [list(corner) for corner in made.corners],
-        "turned_degrees": made.turned,
+        "turned_degrees": made.rotated,
     }
 
 

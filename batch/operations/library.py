@@ -23,6 +23,7 @@ from typing import Any
 
 from batch.work import InputListing, ListedFile, Work
 from worker import recipes
+from worker.codec import plain
 from worker.domain.errors import (
     EngineError,
     InputError,
@@ -34,7 +35,7 @@ from worker.domain.errors import (
 from worker.domain.image import Limits, Recipe
 from worker.job_context import Stop
 from worker.services.process_files.inputs import slug
-from worker.services.process_files.output_folder import Cause, plain
+from worker.services.process_files.output_folder import Cause, plain_rendition
 from worker.services.process_files.pool import (
     FileOutcome,
     FileTask,
@@ -191,15 +192,16 @@ class _BatchProcess:
             "etag": picture.found.etag,
             "bytes": picture.found.bytes,
             "status": "accepted" if outcome.cause is None else "rejected",
-            "reason": plain(outcome.cause),
+            "reason": plain(outcome.cause, defaults=True),
             "sha256": outcome.sha256,
             "plan": outcome.plan,
-            "probe": plain(outcome.probe),
-            "metadata": plain(outcome.metadata),
+            "probe": plain(outcome.probe, defaults=True),
+            "metadata": plain(outcome.metadata, defaults=True),
             "renditions": [
-                {**plain(made), "path": made.path.lstrip("/")} for made in outcome.renditions
+                {**plain_rendition(made), "path": made.key.lstrip("/")}
+                for made in outcome.renditions
             ],
-            "dropped": [plain(item) for item in outcome.dropped],
+            "dropped": [plain(item, defaults=True) for item in outcome.dropped],
             "seconds": outcome.seconds,
         }
 

@@ -114,10 +114,10 @@ def test_an_asset_is_in_the_list_of_its_present_status(catalog: Catalog) -> None
 
 def test_all_assets_are_listed_whatever_their_status(catalog: Catalog) -> None:
     """Every asset once, newest outcome first, in pages of any size; a new outcome moves it."""
-    states = [*Status] * 4
+    states = [*Status] * 2
     stored = put(catalog, *(record(n, 1, status=s, updated_at=at(n)) for n, s in enumerate(states)))
 
-    for limit in (1, 3, len(states), 50):
+    for limit in (3, len(states), 50):
         listed = list(pages(lambda c, n=limit: catalog.list_assets(limit=n, cursor=c)))  # type: ignore[misc]
         assert [one for page in listed for one in page] == stored[::-1]
         assert {len(page) for page in listed[:-1]} <= {limit}

@@ -85,6 +85,15 @@ def test_putting_again_replaces(tested: BucketUnderTest) -> None:
     assert tested.keys() == ["key"]
 
 
+def test_what_is_put_once_stays(tested: BucketUnderTest) -> None:
+    """Of two who write a name once the first has written it."""
+    first = tested.store.put(tested.bucket, "once", b"first", content_type="text/plain", once=True)
+    again = tested.store.put(tested.bucket, "once", b"again", content_type="text/plain", once=True)
+
+    assert (bool(first), again) == (True, "")
+    assert tested.store.get(tested.bucket, "once")[0] == b"first"
+
+
 def test_a_missing_object_is_missing(tested: BucketUnderTest) -> None:
     """Get, head and copy say ObjectMissing; an etag does not change that."""
     tested.put("there", b"x")

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from worker.adapters.aws.dynamodb.catalog import Cursors, check_limit
-from worker.adapters.aws.dynamodb.schema import now, place, stamp
+from worker.adapters.aws.dynamodb.schema import now, position, stamp
 from worker.adapters.aws.s3 import encode_metadata, readable_key, writable_key
 from worker.adapters.catalog_rules import (
     MAX_SAME_CONTENT,
@@ -201,6 +201,7 @@ class MemoryStore:
         content_type: str,
         cache_control: str = "",
         metadata: Mapping[str, str] | None = None,
+        once: bool = False,
     ) -> str:
         """See the port."""
 
@@ -208,6 +209,8 @@ class MemoryStore:
         encode_metadata(metadata or {})
 
         def effect() -> str:
+            if once and key in self.keys(bucket):
+                return ""
             stored = self._add(bucket, key, data)
             stored.content_type, stored.cache_control = content_type, cache_control
             stored.metadata = dict(metadata or {})
@@ -381,7 +384,7 @@ class MemoryCatalog:
         return self._page(("tag", tag), lambda one: tag in one.tags, _created, limit, cursor)
 
     def _outcome(self, record: AssetRecord) -> str:
-        return place(self._committed[record.asset], record.asset)
+        return position(self._committed[record.asset], record.asset)
 
     def _page(
         self,
@@ -449,7 +452,7 @@ class MemoryCatalog:
 
 
 def _created(record: AssetRecord) -> str:
-    return place(record.created_at, record.asset)
+    return position(record.created_at, record.asset)
 
 
 class MemoryEvents:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, fields, replace
+from datetime import date, datetime
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -15,11 +17,13 @@ from hypothesis import strategies as st
 
 from tests.unit.fakes import MODIFIED, MemoryStore
 from tests.unit.memory_queue import MemoryQueue
+from worker import prices
 from worker.domain.asset import sort_key
 from worker.domain.errors import InputError, Throttled
 from worker.entrypoints.cli.backfill import load, save
+from worker.prices import Assumptions, Prices
 from worker.services import backfill
-from worker.services.backfill import Assumptions, BackfillProgress, ListedObject, Listing, Prices
+from worker.services.backfill import BackfillProgress, ListedObject, Listing
 from worker.services.inventory import COLUMNS, open_inventory
 from worker.services.messages import uploads_in
 
@@ -198,8 +202,23 @@ def test_another_bucket_is_refused() -> None:
     with pytest.raises(InputError, match="elsewhere"):
         run(Foreign(0))
     with pytest.raises(InputError, match="elsewhere"):
-        backfill.estimate(Foreign(0), bucket="intake")
+        backfill.estimate(Foreign(0), bucket="intake", price=PRICE, need=NEED)
     assert run.queue.sent == []
+
+
+PRICE, NEED = prices.load()
+
+
+def test_every_price_says_whence_and_when() -> None:
+    """A figure without a source or a date is a rumour."""
+    found = tomllib.loads(resources.files("worker").joinpath("prices.toml").read_text("utf-8"))
+    lines = [line for table in found.values() for line in table.values()]
+    assert len(lines) == len(fields(Prices)) + len(fields(Assumptions))
+    for line in lines:
+        assert set(line) == {"value", "of", "source", "noted"}
+        assert line["value"] > 0
+        assert line["source"].startswith(("https://", "docs/"))
+        assert isinstance(line["noted"], date)
 
 
 def test_an_estimate_counts_and_prices() -> None:
@@ -207,7 +226,7 @@ def test_an_estimate_counts_and_prices() -> None:
     one = backfill.estimate(
         Objects(1),
         bucket="intake",
-        prices=Prices(
+        price=Prices(
             list_request=0,
             get_request=1,
             put_request=10,
@@ -218,13 +237,14 @@ def test_an_estimate_counts_and_prices() -> None:
             write_unit=2,
             read_unit=3,
         ),
-        assumptions=Assumptions(
+        need=Assumptions(
             seconds_fixed=1,
             seconds_per_megabyte=1e5,
             gigabytes=2,
             renditions=6,
             write_units=5,
             read_units=7,
+            batch=10,
         ),
     )
 

@@ -73,7 +73,7 @@ def pictures(tmp_path: Path) -> dict[str, Path]:
 
 @pytest.mark.parametrize("mode", ["per-output", "once"])
 def test_pillow_does_two_pictures(tmp_path: Path, pictures: dict[str, Path], mode: str) -> None:
-    """Both ways give all files at the sizes of the ladder, never enlarged, and CPU seconds."""
+    """Both ways give all files at the sizes of the recipe, never enlarged, and CPU seconds."""
     run = (sys.executable, "-m", "worker.bench.implementations", "pillow", mode, WORK.dumps())
     sizes = {}
     with ImplementationProcess(run, tmp_path / "log") as running:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.adapters.aws.dynamodb.catalog import Cursors
-from worker.adapters.aws.dynamodb.schema import place, stamp
+from worker.adapters.aws.dynamodb.schema import position, stamp
 from worker.domain.errors import EngineError, InputError
 
 TIMES = st.datetimes(timezones=st.timezones())
@@ -35,7 +35,7 @@ def test_what_is_no_time_has_no_stamp(time: str) -> None:
 
 def test_a_time_without_a_zone_is_utc() -> None:
     """Our own times always say Z; one that says nothing means it."""
-    assert place("2026-05-09T12:00:00", "a") == "20260509T120000.000000Z#a"
+    assert position("2026-05-09T12:00:00", "a") == "20260509T120000.000000Z#a"
 
 
 @given(st.binary(max_size=20), st.text(max_size=50), st.text(max_size=80))

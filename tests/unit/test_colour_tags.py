@@ -90,25 +90,14 @@ def test_the_box_counts_that_belongs_to_the_picture() -> None:
     # Version and flags, one entry: item number, how many links, then an index each.
     entry = links + 8
     (start, _), count = item.properties[b"colr"][0], data[entry + 2]
-    known = [at for at, *_ in _properties(data)]
-    index = known.index(start) + 1
+    at = data.index(b"ipco") + 4
+    stop = at - 8 + struct.unpack_from(">I", data, at - 8)[0]
+    index = [box.content for box in isobmff.walk(data, at, stop)].index(start) + 1
     place = next(
         entry + 3 + link for link in range(count) if data[entry + 3 + link] & 0x7F == index
     )
     apart = data[:place] + b"\0" + data[place + 1 :]
     assert colour_of(apart).source == "bitstream"
-
-
-def _properties(data: bytes) -> list[tuple[int, int]]:
-    """Start and end of the contents of every property."""
-    at = data.index(b"ipco") + 4
-    stop = at - 8 + struct.unpack_from(">I", data, at - 8)[0]
-    found = []
-    while at < stop:
-        (size,) = struct.unpack_from(">I", data, at)
-        found.append((at + 8, at + size))
-        at += size
-    return found
 
 
 def test_of_tiles_the_first_speaks_for_the_whole() -> None:

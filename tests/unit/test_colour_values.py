@@ -283,7 +283,7 @@ def test_highlights_stay_apart(code: tuple[int, object]) -> None:
     assert found[-1, 0] >= 254
 
 
-def test_the_curve_is_that_of_films() -> None:
+def test_the_curve_is_that_of_videos() -> None:
     """Hable's curve as ffmpeg's tonemap has it, written out for a grey of 203 cd/m2."""
 
     def hable(x: float) -> float:

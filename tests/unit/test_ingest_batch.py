@@ -105,6 +105,7 @@ class WaitingStore(MemoryStore):
         content_type: str,
         cache_control: str = "",
         metadata: Mapping[str, str] | None = None,
+        once: bool = False,
     ) -> str:
         """Wait, then store."""
         self.waited.append(self.encoding_second.wait(30))

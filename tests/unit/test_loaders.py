@@ -139,7 +139,7 @@ def test_what_is_opened_is_what_was_probed(name: str) -> None:
         name
         for name in SPECIMENS
         if not name.startswith("svg")
-        and name not in ("avif-turned", "heic-turned", "gif-grey")
+        and name not in ("avif-rotated", "heic-rotated", "gif-grey")
         and look(specimen(name)).colour_space is ColourSpace.RGB
     ],
 )
@@ -155,8 +155,8 @@ def test_corners_have_their_colours(name: str) -> None:
 
 def test_rotation_of_a_heic_is_applied_by_its_decoder() -> None:
     """A quarter turn anticlockwise brings green to the top left, and nothing is left to turn."""
-    assert opened(specimen("heic-turned"))(4, 4) == pytest.approx((30, 200, 30), abs=20)
-    assert look(specimen("heic-turned")).orientation == 1
+    assert opened(specimen("heic-rotated"))(4, 4) == pytest.approx((30, 200, 30), abs=20)
+    assert look(specimen("heic-rotated")).orientation == 1
 
 
 def test_animation_opens_as_a_strip() -> None:

@@ -30,7 +30,7 @@ from worker.imaging.plan import CASCADE_MARGIN, SHRINK_MARGIN, Conversion, Plan,
 JPEG = Encoding(format=Format.JPEG)
 WEBP = Encoding(format=Format.WEBP)
 GIF = Encoding(format=Format.GIF)
-LADDER = Recipe(
+RECIPE = Recipe(
     name="ladder",
     version=1,
     digest="d" * 64,
@@ -57,7 +57,7 @@ def chain(plan: Plan) -> list[tuple[int, int, int | None]]:
 
 def test_the_cascade_goes_from_the_next_larger() -> None:
     """One decode; every size from the next larger that leaves something to resample."""
-    plan = make_plan(photo(), LADDER)
+    plan = make_plan(photo(), RECIPE)
     assert chain(plan) == [(2048, 1536, None), (1024, 768, 0), (512, 384, 1), (341, 256, 2)]
     assert [step.scale for step in plan.steps] == [3, 1, 0]
     assert plan.preview == 2
@@ -66,14 +66,14 @@ def test_the_cascade_goes_from_the_next_larger() -> None:
 
 def test_a_portrait_is_planned_upright() -> None:
     """Orientation 6 turns the box the recipe sees; the decoder still gives stored pixels."""
-    plan = make_plan(photo(orientation=6), LADDER)
+    plan = make_plan(photo(orientation=6), RECIPE)
     assert plan.scales[0].size == Size(1536, 2048)
     assert (plan.decode.width, plan.decode.height) == (4000, 3000)
 
 
 def test_large_photos_are_shrunk_while_decoding() -> None:
     """A 50-megapixel photo is halved by the decoder, with margin left for the kernel."""
-    plan = make_plan(photo(8165, 6124), LADDER)
+    plan = make_plan(photo(8165, 6124), RECIPE)
     assert plan.decode.shrink == 2
     assert (plan.decode.width, plan.decode.height) == (4083, 3062)
     assert chain(plan)[0][:2] == (2048, 1536)
@@ -81,16 +81,16 @@ def test_large_photos_are_shrunk_while_decoding() -> None:
 
 def test_small_pictures_are_not_enlarged_and_share_a_scale() -> None:
     """A picture smaller than two sizes is written twice from one scale."""
-    plan = make_plan(photo(600, 400), LADDER)
+    plan = make_plan(photo(600, 400), RECIPE)
     assert chain(plan)[0] == (600, 400, None)
     assert [step.scale for step in plan.steps] == [2, 0, 0]
 
 
 def test_nothing_is_made_of_an_enlarged_picture() -> None:
     """An enlarged rendition has nothing that the original lacks: smaller ones come from that."""
-    enlarged = replace(LADDER.renditions[2], enlarge=True)
+    enlarged = replace(RECIPE.renditions[2], enlarge=True)
     plan = make_plan(
-        photo(600, 400), replace(LADDER, renditions=(*LADDER.renditions[:2], enlarged))
+        photo(600, 400), replace(RECIPE, renditions=(*RECIPE.renditions[:2], enlarged))
     )
     assert chain(plan) == [
         (2048, 1365, None),
@@ -103,7 +103,7 @@ def test_nothing_is_made_of_an_enlarged_picture() -> None:
 def test_animations_move_where_the_format_can() -> None:
     """WebP keeps all frames, JPEG is the poster, a frame limit is honoured."""
     recipe = replace(
-        LADDER, renditions=(*LADDER.renditions[:2], replace(LADDER.renditions[2], frames=5))
+        RECIPE, renditions=(*RECIPE.renditions[:2], replace(RECIPE.renditions[2], frames=5))
     )
     probe = photo(format=Format.GIF, frames=30, animated=True, loop=0, duration_ms=900)
     plan = make_plan(probe, recipe)
@@ -117,20 +117,20 @@ def test_animations_move_where_the_format_can() -> None:
 
 def test_pages_of_a_document_do_not_move() -> None:
     """A multi-page TIFF is shown by its first page."""
-    plan = make_plan(photo(format=Format.TIFF, frames=12), LADDER)
+    plan = make_plan(photo(format=Format.TIFF, frames=12), RECIPE)
     assert plan.decode.frames == 1
 
 
 def test_colours_are_converted_only_where_needed() -> None:
     """sRGB passes, P3 is kept only when asked for, CMYK and unknown profiles become sRGB."""
-    wide = replace(LADDER, gamut=Gamut.P3)
+    wide = replace(RECIPE, gamut=Gamut.P3)
 
     def conversion(recipe: Recipe, **changes: Any) -> Conversion:
         return make_plan(photo(**changes), recipe).decode.conversion
 
-    assert conversion(LADDER) is Conversion.NONE
-    assert conversion(LADDER, icc="sRGB IEC61966-2.1") is Conversion.NONE
-    assert conversion(LADDER, icc="Display P3") is Conversion.SRGB
+    assert conversion(RECIPE) is Conversion.NONE
+    assert conversion(RECIPE, icc="sRGB IEC61966-2.1") is Conversion.NONE
+    assert conversion(RECIPE, icc="Display P3") is Conversion.SRGB
     assert conversion(wide, icc="Display P3") is Conversion.P3
     assert conversion(wide, icc="Some scanner") is Conversion.SRGB
     assert conversion(wide, colour_space=ColourSpace.CMYK) is Conversion.SRGB
@@ -138,28 +138,28 @@ def test_colours_are_converted_only_where_needed() -> None:
 
 def test_a_drawing_is_drawn_as_large_as_needed() -> None:
     """A 24-pixel SVG icon gives sharp large renditions, within the pixel limit."""
-    plan = make_plan(photo(24, 24, format=Format.SVG), LADDER)
+    plan = make_plan(photo(24, 24, format=Format.SVG), RECIPE)
     assert plan.decode.scale == 2048 / 24
     assert plan.scales[0].size == Size(2048, 2048)
-    tight = replace(LADDER, limits=replace(LADDER.limits, pixels=10_000))
+    tight = replace(RECIPE, limits=replace(RECIPE.limits, pixels=10_000))
     assert make_plan(photo(24, 24, format=Format.SVG), tight).decode.width <= 100
 
 
 def test_the_hash_is_golden() -> None:
     """Output keys contain this hash: it changes only when the engine's version does too."""
-    assert make_plan(photo(), LADDER).hash == "9ea1ed2abac03858"
+    assert make_plan(photo(), RECIPE).hash == "9ea1ed2abac03858"
 
 
 def test_the_hash_tells_plans_apart() -> None:
     """Equal inputs give equal plans; anything that changes an output changes the hash."""
-    plan = make_plan(photo(), LADDER)
-    assert plan == make_plan(photo(), LADDER)
+    plan = make_plan(photo(), RECIPE)
+    assert plan == make_plan(photo(), RECIPE)
     others = [
-        make_plan(photo(4000, 2999), LADDER),
-        make_plan(photo(orientation=3), LADDER),
-        make_plan(photo(), replace(LADDER, linear=True)),
-        make_plan(photo(), replace(LADDER, keep=frozenset())),
-        make_plan(photo(), replace(LADDER, digest="e" * 64)),
+        make_plan(photo(4000, 2999), RECIPE),
+        make_plan(photo(orientation=3), RECIPE),
+        make_plan(photo(), replace(RECIPE, linear=True)),
+        make_plan(photo(), replace(RECIPE, keep=frozenset())),
+        make_plan(photo(), replace(RECIPE, digest="e" * 64)),
     ]
     assert len({plan.hash, *(other.hash for other in others)}) == 6
 
@@ -169,9 +169,9 @@ def test_the_hash_tells_plans_apart() -> None:
 
 def test_one_rendition_has_the_steps_of_the_whole_plan() -> None:
     """It keeps the scales that it is made from, and no others; nothing is measured."""
-    whole = make_plan(photo(8165, 6124), LADDER)
-    small = make_plan(photo(8165, 6124), LADDER, only=["thumbnail.webp"])
-    large = make_plan(photo(8165, 6124), LADDER, only={"large"})
+    whole = make_plan(photo(8165, 6124), RECIPE)
+    small = make_plan(photo(8165, 6124), RECIPE, only=["thumbnail.webp"])
+    large = make_plan(photo(8165, 6124), RECIPE, only={"large"})
 
     assert (small.decode, small.scales, small.preview) == (whole.decode, whole.scales, None)
     assert [[output.encoding for output in step.outputs] for step in small.steps] == [[WEBP]]
@@ -183,13 +183,13 @@ def test_one_rendition_has_the_steps_of_the_whole_plan() -> None:
 def test_a_still_of_an_animation_decodes_one_frame() -> None:
     """Frames that no chosen file has are not decoded."""
     probe = photo(format=Format.GIF, frames=30, animated=True, loop=0, duration_ms=900)
-    assert make_plan(probe, LADDER, only=["large.jpg"]).decode.frames == 1
+    assert make_plan(probe, RECIPE, only=["large.jpg"]).decode.frames == 1
 
 
 def test_a_rendition_that_the_recipe_lacks() -> None:
     """The error lists what there is."""
     with pytest.raises(InputError, match=r"no huge, large\.gif; it makes thumbnail, ") as caught:
-        make_plan(photo(), LADDER, only=["huge", "large.gif", "large"])
+        make_plan(photo(), RECIPE, only=["huge", "large.gif", "large"])
     assert caught.value.code == "rendition_unknown"
 
 
@@ -212,8 +212,8 @@ def stored(plan: Plan, name: str, format_: Format = Format.JPEG, **changes: Any)
 def test_a_rendition_of_a_stored_one_has_its_own_size() -> None:
     """The stored file is decoded in place of the original, upright and in its colours."""
     probe = photo(orientation=6, icc="Adobe RGB (1998)")
-    whole = make_plan(probe, LADDER)
-    plan = make_plan(probe, LADDER, only=["thumbnail"], source=stored(whole, "large"))
+    whole = make_plan(probe, RECIPE)
+    plan = make_plan(probe, RECIPE, only=["thumbnail"], source=stored(whole, "large"))
 
     assert plan.steps[0].geometry == whole.steps[0].geometry
     assert chain(plan) == [(256, 341, None)]
@@ -260,7 +260,7 @@ def test_a_stored_rendition_that_cannot_give_another(
 ) -> None:
     """Too small, cut elsewhere, drawn on, or without alpha, colours or frames: a coded error."""
     probe = photo(2000, 1200, **changes)
-    recipe = replace(LADDER, renditions=(source, wanted), gamut=Gamut.P3)
+    recipe = replace(RECIPE, renditions=(source, wanted), gamut=Gamut.P3)
     format_ = source.encodings[0].format
     made = stored(make_plan(probe, recipe), source.name, format_)
     with pytest.raises(InputError, match=says) as caught:
@@ -289,7 +289,7 @@ def test_a_stored_rendition_that_gives_another(
     if source.name == wanted.name:
         wanted = replace(wanted, name="other")
     probe = photo(2000, 1200, **changes)
-    recipe = replace(LADDER, renditions=(source, wanted))
+    recipe = replace(RECIPE, renditions=(source, wanted))
     whole = make_plan(probe, recipe)
     made = stored(
         whole, source.name, source.encodings[0].format, frames=7 if changes is ANIMATED else 1
@@ -301,9 +301,9 @@ def test_a_stored_rendition_that_gives_another(
 
 def test_a_file_of_another_plan_is_no_source() -> None:
     """A stored rendition in another size was made by another recipe or of another picture."""
-    made = stored(make_plan(photo(), LADDER), "large", width=2000)
+    made = stored(make_plan(photo(), RECIPE), "large", width=2000)
     with pytest.raises(InputError, match="in 2000 x 1536 pixels is not in this plan"):
-        make_plan(photo(), LADDER, only=["medium"], source=made)
+        make_plan(photo(), RECIPE, only=["medium"], source=made)
 
 
 # --- any probe and any recipe -------------------------------------------------------------------

@@ -217,7 +217,7 @@ def test_shipped_recipe_is_good(name: str) -> None:
     assert all(not spec.enlarge for spec in recipe.renditions)
 
 
-def test_default_ladder() -> None:
+def test_sizes_of_the_default_recipe() -> None:
     """What the speed figures are measured with does not change by accident."""
     recipe = recipes.load("default")
     jpeg = Encoding(format=Format.JPEG, quality=80, effort=0, progressive=True)

@@ -60,7 +60,7 @@ def test_accepted_containers_are_recognised(name: str) -> None:
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_everything_else_is_no_video(name: str) -> None:
-    """Sound, pictures, playlists and containers nobody accepts."""
+    """Audio, pictures, playlists and containers nobody accepts."""
     assert video_container(OTHERS[name]) is None
 
 

@@ -1,7 +1,7 @@
 """The rules a catalog keeps: which record may follow which, and what a change of tags may be.
 
-What lives here: pure decisions on records. What may not: storage. An adapter reads a record, asks
-here what should follow, and writes it on condition that the record is still the one it read.
+An adapter reads a record, asks here what should follow, and writes it on condition that the record
+is still the one it read.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.adapters.disk_errors import disk_call
+from worker.domain import trace
 from worker.domain.asset import Event
 from worker.domain.errors import EngineError
 
@@ -158,6 +159,7 @@ def event_detail(event: Event) -> dict[str, Any]:
         "id": event.id,
         "asset": event.asset,
         "time": event.time,
+        "traceparent": event.traceparent,
         "data": dict(event.detail),
     }
 
@@ -187,4 +189,5 @@ def parse_event(line: str) -> Event | None:
     data = value.get("data", {})
     if not all(isinstance(word, str) for word in words.values()) or not isinstance(data, dict):
         return None
-    return Event(**words, detail=data)  # type: ignore[arg-type]  # checked to be text just above
+    traceparent = trace.valid(value.get(trace.NAME))
+    return Event(**words, detail=data, traceparent=traceparent)  # type: ignore[arg-type]  # texts

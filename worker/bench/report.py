@@ -70,13 +70,13 @@ def _implementations(report: Report, title: str, keys: tuple[Key, ...]) -> str:
         ratio = ratios.get(one.key)
         figures: tuple[tuple[float | None, str], ...] = (
             (one.cpu_ms, ".0f"),
-            (ratio and ratio.cpu, ".2f"),
+            (ratio.cpu if ratio else None, ".2f"),
             (one.bytes and one.bytes / 1000, ".0f"),
-            (ratio and ratio.bytes, ".3f"),
+            (ratio.bytes if ratio else None, ".3f"),
             (one.ssim, ".4f"),
-            (ratio and ratio.ssim_difference, "+.4f"),
+            (ratio.ssim_difference if ratio else None, "+.4f"),
             (one.peak_memory and one.peak_memory / 2**20, ".0f"),
-            (ratio and ratio.peak_memory, ".2f"),
+            (ratio.peak_memory if ratio else None, ".2f"),
         )
         texts = ("" if value is None else format(value, form) for value, form in figures)
         rows.append((one.label, *texts))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from worker.domain.image import Dropped, MediaFormat, Metadata, Probe, StoredRendition
+from worker.domain.trace import derived
 
 
 class Status(StrEnum):
@@ -66,6 +67,13 @@ class ObjectVersion:
     version_id: str | None = None
     time: str = ""
     """When the object was created, ISO 8601 with Z, by the store's clock."""
+    traceparent: str = ""
+    """Sent by whoever uploaded it; empty if nobody did."""
+
+    @property
+    def trace(self) -> str:
+        """The correlation id of everything that follows from this upload, a ``traceparent``."""
+        return self.traceparent or derived(self.bucket, self.key, self.sequencer)
 
     def newer_than(self, sequencer: str) -> bool:
         """Whether this upload is newer than the one ``sequencer`` belongs to."""
@@ -315,3 +323,5 @@ class Event:
     asset: str
     time: str
     detail: Mapping[str, object] = field(default_factory=dict)
+    traceparent: str = ""
+    """Of the upload that it follows from."""

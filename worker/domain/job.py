@@ -50,6 +50,8 @@ class JobRequest:
     """The asset in whose record the job is listed."""
     array_size: int | None = None
     """Children of an array job, 2 to 10,000; None for a single job."""
+    traceparent: str = ""
+    """Of the upload that the work is for; empty if it is for none."""
     priority: int = 0
     """0 to 9999; the higher goes first within its queue."""
 
@@ -100,4 +102,6 @@ def command_line(request: JobRequest) -> tuple[str, ...]:
         words += ["--param", f"{name}={value}"]
     if request.asset is not None:
         words += ["--asset", request.asset]
+    if request.traceparent:
+        words += ["--trace", request.traceparent]
     return tuple(words)

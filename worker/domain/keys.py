@@ -35,6 +35,11 @@ def quarantine_key(record: AssetRecord) -> str:
     return f"{version_prefix(record)}original"
 
 
+def recipe_key(digest: str) -> str:
+    """Where a recipe lies in the delivery bucket, so that an old version can be made again."""
+    return f"recipes/{digest}.json"
+
+
 def event_of(record: AssetRecord) -> Event:
     """The event that tells of a record; the same record gives the same event."""
     detail: dict[str, object] = {
@@ -71,6 +76,7 @@ def event_of(record: AssetRecord) -> Event:
         asset=record.asset,
         time=record.updated_at,
         detail=detail,
+        traceparent=record.source.trace,
     )
 
 

@@ -19,13 +19,14 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from worker.bootstrap import Application, assemble
+from worker.domain import trace
 from worker.domain.errors import EngineError, MalformedMessage, Postponed, SafelightError
 from worker.entrypoints.container import started
 from worker.imaging.malloc import keep_memory
 from worker.ports import Message
 from worker.services import dead_letters
 from worker.services.ingest import Delivery, IngestPipeline, IngestResult
-from worker.services.messages import is_redriven
+from worker.services.messages import unwrapped
 from worker.settings import Ordering, Settings
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ Record = Mapping[str, Any]
 """One message as Lambda hands it over (its Developer Guide, "Using Lambda with Amazon SQS")."""
 
 logger = Logger(service="ingest")
+logger.addFilter(trace.stamp)
 metrics = Metrics(namespace="Safelight", service="ingest")
 
 LONGEST_WAIT = 900
@@ -85,18 +87,21 @@ def handle(event: dict[str, Any], context: LambdaContext, app: Application) -> d
             if _group(record, app.settings.ordering) not in waiting:
                 try:
                     for ingested in pipeline.handle(record["messageId"]):
-                        _report(ingested)
+                        with trace.bind(ingested.upload.trace):
+                            _report(ingested)
                     continue
                 except SafelightError as error:
                     failures[record["messageId"]] = error
                 except Exception as error:
-                    logger.exception("a defect")
+                    with trace.bind(pipeline.trace(record["messageId"])):
+                        logger.exception("a defect")
                     text = f"{type(error).__name__}: {error}"
                     failures[record["messageId"]] = EngineError(text)
             kept.append(record)
             waiting.add(_group(record, app.settings.ordering))
     for record in kept:
-        _put_back(app, record, failures.get(record["messageId"]))
+        with trace.bind(pipeline.trace(record["messageId"])):
+            _put_back(app, record, failures.get(record["messageId"]))
     _remember(app, records, failures, remaining)
     return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in kept]}
 
@@ -111,8 +116,11 @@ def _group(record: Record, ordering: Ordering) -> str:
 def _delivery(record: Record) -> Delivery:
     receives = int(record["attributes"].get("ApproximateReceiveCount") or 1)
     # Sent back from the dead-letter queue it is counted anew, but it has failed before.
-    again = 1 if is_redriven(record["body"]) else 0
-    return Delivery(id=record["messageId"], body=record["body"], receives=receives + again)
+    again = 1 if unwrapped(record["body"]).redriven else 0
+    sent = record.get("messageAttributes", {}).get(trace.NAME, {}).get("stringValue", "")
+    return Delivery(
+        id=record["messageId"], body=record["body"], receives=receives + again, traceparent=sent
+    )
 
 
 def _put_back(app: Application, record: Record, error: SafelightError | None) -> None:

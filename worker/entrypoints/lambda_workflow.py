@@ -20,12 +20,14 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from worker.bootstrap import Application, assemble
+from worker.domain import trace
 from worker.domain.errors import MalformedMessage, SafelightError, TransientError
 from worker.services.finalize import JobReport
 from worker.services.messages import mistake
 from worker.settings import Settings
 
 logger = Logger(service="workflow")
+logger.addFilter(trace.stamp)
 metrics = Metrics(namespace="Safelight", service="workflow")
 
 
@@ -68,12 +70,14 @@ def handle(event: Mapping[str, Any], app: Application) -> dict[str, Any]:
     try:
         if event.get("detail-type") == "asset.processing":
             detail = event["detail"]
-            return _start(app, str(detail["asset"]), str(detail["data"]["version"]))
+            with trace.bind(trace.valid(detail.get(trace.NAME))):
+                return _start(app, str(detail["asset"]), str(detail["data"]["version"]))
         task, asset, version = event["task"], str(event["asset"]), str(event["version"])
-        if task == "start":
-            return _start(app, asset, version, attempt=int(event.get("attempt", 1)))
-        if task == "finish":
-            return _finish(app, asset, version, [_report(job) for job in event.get("jobs", [])])
+        with trace.bind(trace.valid(event.get(trace.NAME))):
+            if task == "start":
+                return _start(app, asset, version, attempt=int(event.get("attempt", 1)))
+            if task == "finish":
+                return _finish(app, asset, version, [_report(job) for job in event.get("jobs", [])])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedMessage(f"no event of the workflow function: {mistake(error)}") from error
     raise MalformedMessage(f"the workflow function has no task {task!r}")

@@ -14,17 +14,29 @@ import numpy.typing as npt
 import pyvips
 import simplejpeg
 
-from worker.domain.image import ColourSpace, Format, Probe
+from worker.domain.image import ColourSpace, Encoding, Format, Probe, Recipe, RenditionSpec
 from worker.imaging.colour import to_working
 from worker.imaging.encode import attach
 from worker.imaging.formats import jpeg
-from worker.imaging.loaders import FAST_JPEG_PIXELS, open_image
-from worker.imaging.plan import Conversion
+from worker.imaging.loaders import FAST_JPEG_PIXELS, decoding, embedded_in, open_image
+from worker.imaging.plan import Conversion, make_plan
 from worker.imaging.rgbx import Rgbx
 
 if TYPE_CHECKING:
     from worker.imaging.geometry import Size
     from worker.imaging.plan import Decode, Plan
+
+
+WHOLE = Recipe(
+    name="whole",
+    version=1,
+    renditions=(
+        RenditionSpec(
+            name="whole", width=2**20, frames=1, encodings=(Encoding(format=Format.PNG),)
+        ),
+    ),
+)
+"""One rendition as large as the picture."""
 
 
 class Pyramid:
@@ -107,6 +119,18 @@ class Pyramid:
         if decode.orientation != 1:
             image = _upright(image, decode.orientation).copy_memory()
         return image if self._probe.animated else _without_opaque_alpha(image)
+
+
+def whole_picture(data: bytes, probe: Probe) -> pyvips.Image:
+    """Decode a picture in its own size: first frame, upright, 8 bits, sRGB, in memory.
+
+    Raises:
+        Rejected: the pixels cannot be decoded.
+    """
+    plan = make_plan(probe, WHOLE)
+    with decoding():
+        pyramid = Pyramid(data, probe, plan, embedded_in(data, probe).icc)
+        return pyramid.pixels(plan.steps[0].scale)
 
 
 def _decode_photo(data: bytes, probe: Probe, decode: Decode) -> Rgbx | None:

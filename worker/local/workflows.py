@@ -294,7 +294,7 @@ def job_request(parameters: Any, deployed: Deployed) -> JobRequest:
     """The job that SubmitJob's parameters mean.
 
     The command is that of the Batch image:
-    ``run KIND --input URI --output URI --asset ID --param NAME=VALUE``.
+    ``run KIND --input URI --output URI --asset ID --trace ID --param NAME=VALUE``.
 
     Raises:
         TaskFailed: they are not understood.
@@ -319,6 +319,7 @@ def job_request(parameters: Any, deployed: Deployed) -> JobRequest:
             output=next(text for name, text in options if name == "--output"),
             parameters=dict(_pair(text) for name, text in options if name == "--param"),
             asset=next((text for name, text in options if name == "--asset"), None),
+            traceparent=next((text for name, text in options if name == "--trace"), ""),
             array_size=None if size is None else int(size),
         )
     except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:

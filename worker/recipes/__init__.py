@@ -8,6 +8,7 @@ describes the keys.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,13 +50,20 @@ def load(name_or_path: str | Path) -> Recipe:
     return parse(read_text(file, subject), folder=file.parent, subject=subject)
 
 
-def parse(text: str, *, folder: Path | None = None, subject: str = "recipe") -> Recipe:
+def parse(
+    text: str,
+    *,
+    folder: Path | None = None,
+    assets: Mapping[str, bytes] | None = None,
+    subject: str = "recipe",
+) -> Recipe:
     """The recipe that ``text`` describes.
 
     Args:
         text: TOML.
         folder: where watermark pictures are found; None if the text is from no file, and then
             a watermark picture is a mistake.
+        assets: contents of watermark pictures by their paths, in place of files.
         subject: what the error calls the recipe.
 
     Raises:
@@ -65,6 +73,8 @@ def parse(text: str, *, folder: Path | None = None, subject: str = "recipe") -> 
     problems = Problems()
 
     def asset(name: str, path: str, found: Problems) -> bytes | None:
+        if assets is not None and name in assets:
+            return assets[name]
         return read_asset(folder, name, path, found)
 
     recipe = build(document, asset, problems)

@@ -1,7 +1,7 @@
 """Objects that lay in the bucket before Safelight did: enqueued as if they were uploaded now.
 
-What lives here: from a listing or an inventory to messages at a rate, resumably, and what that
-will cost. What may not: files and their formats (``inventory``), the command line.
+From a listing or an inventory (``inventory``) to messages at a rate, resumably, with an estimate of
+the cost.
 
 A listed object has no sequencer, the number by which S3 orders the events of a key. It gets one
 that is lower than any S3 has ever sent: sixteen zeros, then the time it was last modified. S3's
@@ -28,6 +28,7 @@ from urllib.parse import quote_plus
 from worker.domain.asset import is_folder
 from worker.domain.errors import InputError
 from worker.ports import ObjectStore, Queue
+from worker.prices import Assumptions, Prices
 from worker.services import ordering
 
 BATCH = 10
@@ -102,50 +103,6 @@ class BackfillProgress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prices:
-    """What AWS charges, in US dollars. The one place for it.
-
-    List prices of us-east-1; compare them with today's on the pricing pages of the services
-    (aws.amazon.com/s3/pricing, /lambda/pricing, /sqs/pricing, /dynamodb/pricing,
-    /eventbridge/pricing), on demand and without any free tier. Storage is not in it.
-    """
-
-    list_request: float = 5e-6
-    """S3 LIST, for up to 1,000 objects."""
-    get_request: float = 0.4e-6
-    put_request: float = 5e-6
-    queue_request: float = 0.5e-6
-    """SQS FIFO, for up to 10 messages and 256 KB."""
-    gigabyte_second: float = 0.0000133334
-    """Lambda on arm64."""
-    invocation: float = 0.2e-6
-    write_unit: float = 0.625e-6
-    """DynamoDB, 1 KB."""
-    read_unit: float = 0.125e-6
-    """DynamoDB, 4 KB, strongly consistent."""
-    event: float = 1e-6
-    """EventBridge, custom event of up to 64 KB."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assumptions:
-    """What one object needs. Measured on photos of about 1 MB; see docs/benchmarks.md."""
-
-    seconds_fixed: float = 0.1
-    """Lambda time beside the engine: queue, download, uploads, catalog."""
-    seconds_per_megabyte: float = 0.3
-    """Lambda time of the engine at one vCPU."""
-    gigabytes: float = 1.769
-    """Lambda memory: one vCPU."""
-    renditions: int = 6
-    write_units: float = 10.0
-    """A first outcome, index entries included (docs/catalog.md)."""
-    read_units: float = 2.5
-    batch: float = 10.0
-    """Messages a queue request carries."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """What a backfill would be."""
 
@@ -167,8 +124,8 @@ def estimate(
     *,
     bucket: str,
     after: str = "",
-    prices: Prices | None = None,
-    assumptions: Assumptions | None = None,
+    price: Prices,
+    need: Assumptions,
 ) -> Estimate:
     """Count what would be enqueued and say what handling it costs. Sends nothing.
 
@@ -176,7 +133,6 @@ def estimate(
         InputError: an object of another bucket than the intake.
         TransientError: the store does not answer.
     """
-    price, need = prices or Prices(), assumptions or Assumptions()
     objects = skipped = size = 0
     for found in source.after(after):
         if _is_work(found, bucket):

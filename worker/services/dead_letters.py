@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import re
 import time
 from collections import Counter
@@ -17,11 +16,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from worker.domain import trace
 from worker.domain.asset import LogEntry, Removal, Status, asset_id_of
 from worker.domain.errors import Conflict, MalformedMessage, SafelightError
 from worker.ports import Catalog, Message, Queue
 from worker.services import ordering
-from worker.services.messages import Change, changes_in, not_started, original
+from worker.services.messages import Change, Envelope, changes_in, not_started, unwrapped, wrapped
 
 LOOK_SECONDS = 120
 """Messages are hidden for so long while they are looked at; they are put back before if possible.
@@ -390,11 +390,13 @@ def _returned(dead_letter: DeadLetter) -> tuple[str, str, str]:
     sandbox, and concludes a commit whose event was never sent. A pipe passes on what S3 has sent.
     """
     message = dead_letter.message
-    body = original(message.body)
+    first = unwrapped(message.body)
+    body = first.body
     group = message.group or ordering.handler([{"body": body}])[0]["group"]
     # The same as long as the message stays where it is: sent twice because of a crash, it is
     # delivered once. When it ends there again it has another id.
     text = f"redrive\n{message.id}\n{message.sent_at}"
     if dead_letter.pair.direct:
-        body = json.dumps({"messageId": message.id, "body": body, "redriven": True})
+        traceparent = first.traceparent or trace.valid(message.attributes.get(trace.NAME))
+        body = wrapped(Envelope(id=message.id, body=body, traceparent=traceparent, redriven=True))
     return body, group, hashlib.sha256(text.encode()).hexdigest()

@@ -211,4 +211,5 @@ def _event(record: AssetRecord) -> Event:
         asset=record.asset,
         time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         detail={"key": record.source.key, "version": record.version, "status": "erased"},
+        traceparent=record.source.trace,
     )

@@ -18,6 +18,7 @@ from math import ceil
 from typing import Any
 
 from worker.codec import build
+from worker.domain import trace
 from worker.domain.asset import (
     AssetRecord,
     LogEntry,
@@ -193,6 +194,7 @@ class Finalizer:
             "output": f"s3://{policy.delivery_bucket}/{version_prefix(record)[:-1]}",
             "recipe": policy.recipe,
             "max_seconds": policy.video_seconds,
+            trace.NAME: source.trace,
         }
 
     # --- finish -----------------------------------------------------------------------------

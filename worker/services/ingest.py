@@ -27,6 +27,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Self, TypeAlias, assert_never
 
+from worker.domain import trace
 from worker.domain.asset import (
     SERVED,
     VIDEO_CODE,
@@ -219,6 +220,7 @@ class Ingest:
         policy: Policy,
         process: Engine = engine.process,
         erase: Callable[[str], object] | None = None,
+        remember: Callable[[Recipe], object] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Wire the service.
@@ -230,6 +232,7 @@ class Ingest:
             policy: buckets, recipe, limits.
             process: the engine; importable by name, because the sandbox runs it elsewhere.
             erase: removes an asset whose original was deleted; None keeps it, as ``deleted``.
+            remember: told the recipe before its first record: it keeps it for later.
             now: the clock, for records only: nothing is ordered by it.
         """
         self._store = store
@@ -238,6 +241,7 @@ class Ingest:
         self._policy = policy
         self._process = process
         self._erase = erase
+        self._remember = remember
         self._now = now
         self._renditions = RenditionStore(
             store, policy.delivery_bucket, threads=policy.upload_threads
@@ -285,6 +289,8 @@ class Ingest:
         except ObjectChanged:
             return nothing(IngestOutcome.REPLACED, known)
         labels = from_metadata(found.metadata)
+        sent = trace.valid(found.metadata.get(trace.NAME))
+        upload = replace(upload, traceparent=sent or upload.traceparent)
         return Download(upload=upload, asset=asset, receives=receives, data=data, labels=labels)
 
     def _seen(self, upload: ObjectVersion, known: AssetRecord | None) -> IngestOutcome | None:
@@ -439,6 +445,7 @@ class Ingest:
 
     def _commit(self, download: Download, record: AssetRecord) -> IngestResult:
         try:
+            self._remember(self._policy.recipe)
             entry = timeline_entry(record, ignored=download.labels.ignored)
             committed = self._catalog.commit(record, entry)
         except Superseded:
@@ -619,6 +626,8 @@ class Delivery:
     id: str
     body: str
     receives: int = 1
+    traceparent: str = ""
+    """Of its attributes."""
 
 
 class IngestPipeline:
@@ -658,6 +667,7 @@ class IngestPipeline:
         self._committing = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._fetches: dict[int, Future[list[Fetched]]] = {}
         self._rendered: dict[int, list[Decision] | Exception] = {}
+        self._traces: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -691,6 +701,10 @@ class IngestPipeline:
             self._render(index + 1)
         return committing.result()
 
+    def trace(self, delivery_id: str) -> str:
+        """The traceparent of what a delivery was about, as far as it is known; else empty."""
+        return self._traces.get(delivery_id, "")
+
     def _enough_time(self) -> bool:
         return self._remaining() - RESERVE_SECONDS >= self._slowest
 
@@ -716,7 +730,11 @@ class IngestPipeline:
             self._fetches[index] = self._fetching.submit(self._read, self._deliveries[index])
 
     def _read(self, delivery: Delivery) -> list[Fetched]:
-        return [
-            self._ingest.fetch(change, receives=delivery.receives)
-            for change in changes_in(delivery.body)
-        ]
+        changes = changes_in(delivery.body, delivery.traceparent)
+        fetched: list[Fetched] = []
+        for change in changes:
+            upload = change if isinstance(change, ObjectVersion) else _named_by(change)
+            self._traces.setdefault(delivery.id, upload.trace)
+            fetched.append(self._ingest.fetch(change, receives=delivery.receives))
+            self._traces[delivery.id] = fetched[0].upload.trace
+        return fetched

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import unquote_plus
 
-from worker.domain import errors
+from worker.domain import errors, trace
 from worker.domain.asset import ObjectVersion, Removal, is_folder
 from worker.domain.errors import MalformedMessage, SafelightError
 
@@ -47,8 +47,12 @@ def uploads_in(body: str) -> tuple[ObjectVersion, ...]:
     return tuple(one for one in changes_in(body) if isinstance(one, ObjectVersion))
 
 
-def changes_in(body: str) -> tuple[Change, ...]:
+def changes_in(body: str, traceparent: str = "") -> tuple[Change, ...]:
     """The uploads and removals a message announces; none if it announces something else.
+
+    Args:
+        body: of the message.
+        traceparent: of the message's attributes; one in the body stands over it.
 
     Raises:
         MalformedMessage: not JSON, or not an event of any known form.
@@ -58,7 +62,7 @@ def changes_in(body: str) -> tuple[Change, ...]:
     except (ValueError, RecursionError):
         raise MalformedMessage("the message is not JSON") from None
     try:
-        return tuple(_changes(value, _DEPTH))
+        return tuple(_changes(value, _DEPTH, trace.valid(traceparent)))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise MalformedMessage(f"the message is no event of an object: {mistake(error)}") from error
 
@@ -72,43 +76,70 @@ def mistake(error: Exception) -> str:
     return "something in it is of another kind than it should be"
 
 
-def original(body: str) -> str:
-    """What was sent first, of a message that was sent back from a dead-letter queue."""
-    return str(json.loads(body)["body"]) if is_redriven(body) else body
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """A message that is sent on: what was sent first, and what is known about it."""
+
+    id: str
+    """Of the message that it was."""
+    body: str
+    """What was sent first."""
+    traceparent: str = ""
+    redriven: bool = False
+    """Sent back from a dead-letter queue: it has failed before."""
 
 
-def is_redriven(body: str) -> bool:
-    """Whether a message was sent back from a dead-letter queue: it has failed before."""
+def wrapped(envelope: Envelope) -> str:
+    """The body to send: the message as a pipe passes it on, with two words of ours."""
+    value: dict[str, object] = {"messageId": envelope.id, "body": envelope.body}
+    if envelope.redriven:
+        value["redriven"] = True
+    if envelope.traceparent:
+        value[trace.NAME] = envelope.traceparent
+    return json.dumps(value)
+
+
+def unwrapped(body: str) -> Envelope:
+    """What a body holds; itself, if it was not wrapped here. Never fails."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        return False
-    return isinstance(value, dict) and value.get("redriven") is True and "body" in value
+        return Envelope(id="", body=body)
+    if not (isinstance(value, dict) and value.get("redriven") is True and "body" in value):
+        return Envelope(id="", body=body)
+    return Envelope(
+        id=str(value.get("messageId", "")),
+        body=str(value["body"]),
+        traceparent=trace.valid(value.get(trace.NAME)),
+        redriven=True,
+    )
 
 
-def _changes(value: Any, depth: int) -> Iterator[Change]:
+def _changes(value: Any, depth: int, traceparent: str) -> Iterator[Change]:
     if not isinstance(value, dict) or depth == 0:
         raise _Unknown("it is no JSON object, or nested too deep")
+    traceparent = trace.valid(value.get(trace.NAME)) or traceparent
     if value.get("Event") == "s3:TestEvent":
         return
     if "Records" in value:
         for record in value["Records"]:
             if record.get("eventSource") == "aws:sqs":
-                yield from _changes(json.loads(record["body"]), depth - 1)
+                yield from _changes(json.loads(record["body"]), depth - 1, traceparent)
             else:
-                yield from _from_notification(record)
+                yield from _from_notification(record, traceparent)
     elif "detail-type" in value:
-        yield from _from_event_bridge(value)
+        yield from _from_event_bridge(value, traceparent)
     elif "body" in value and "messageId" in value:
         body = value["body"]
-        yield from _changes(json.loads(body) if isinstance(body, str) else body, depth - 1)
+        inner = json.loads(body) if isinstance(body, str) else body
+        yield from _changes(inner, depth - 1, traceparent)
     elif "requestPayload" in value:
-        yield from _changes(value["requestPayload"], depth - 1)
+        yield from _changes(value["requestPayload"], depth - 1, traceparent)
     else:
         raise _Unknown("it has no form that is known")
 
 
-def _from_notification(record: dict[str, Any]) -> Iterator[Change]:
+def _from_notification(record: dict[str, Any], traceparent: str) -> Iterator[Change]:
     family = str(record["eventName"]).removeprefix("s3:").partition(":")[0]
     if family not in {"ObjectCreated", "ObjectRemoved", "LifecycleExpiration"}:
         return
@@ -116,12 +147,12 @@ def _from_notification(record: dict[str, Any]) -> Iterator[Change]:
     # Keys in notifications are URL-encoded like form fields: a space is a plus.
     key, time = unquote_plus(item["key"]), str(record.get("eventTime", ""))
     if family == "ObjectCreated":
-        yield from _upload(bucket, key, item, time)
+        yield from _upload(bucket, key, item, time, traceparent)
     else:
         yield _removal(bucket, key, item, time, expired=family == "LifecycleExpiration")
 
 
-def _from_event_bridge(event: dict[str, Any]) -> Iterator[Change]:
+def _from_event_bridge(event: dict[str, Any], traceparent: str) -> Iterator[Change]:
     kind = event["detail-type"]
     if kind not in {"Object Created", "Object Deleted"}:
         return
@@ -129,7 +160,7 @@ def _from_event_bridge(event: dict[str, Any]) -> Iterator[Change]:
     # Keys in EventBridge events are plain.
     bucket, item, time = detail["bucket"]["name"], detail["object"], str(event.get("time", ""))
     if kind == "Object Created":
-        yield from _upload(bucket, item["key"], item, time)
+        yield from _upload(bucket, item["key"], item, time, traceparent)
     else:
         expired = detail.get("reason") == "Lifecycle Expiration"
         yield _removal(bucket, item["key"], item, time, expired=expired)
@@ -160,7 +191,9 @@ def _check_name(bucket: object, key: object) -> None:
         raise _Unknown("bucket or key is empty or no text")
 
 
-def _upload(bucket: str, key: str, item: dict[str, Any], time: str) -> Iterator[ObjectVersion]:
+def _upload(
+    bucket: str, key: str, item: dict[str, Any], time: str, traceparent: str
+) -> Iterator[ObjectVersion]:
     _check_name(bucket, key)
     sequencer = item["sequencer"]
     int(sequencer, 16)  # compared as hexadecimal; anything else has no order
@@ -175,6 +208,7 @@ def _upload(bucket: str, key: str, item: dict[str, Any], time: str) -> Iterator[
         size=size,
         version_id=_version_id(item),
         time=time,
+        traceparent=traceparent,
     )
 
 

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.domain import trace
 from worker.domain.asset import AssetRecord, JobRecord, Status, asset_id_of
 from worker.domain.errors import InputError, TransientError
 from worker.domain.image import Format
+from worker.domain.labels import MAX_METADATA
 from worker.imaging.formats.sniff import identify
 from worker.ports import Catalog, ObjectStore
 
@@ -79,7 +81,7 @@ def place(
             raise InputError(text, code="input_unreadable") from error
         kind = identify(data)
         media_type = kind.media_type if isinstance(kind, Format) else "application/octet-stream"
-        etag = store.put(bucket, key, data, content_type=media_type, metadata=metadata)
+        etag = store.put(bucket, key, data, content_type=media_type, metadata=_traced(metadata))
         yield Placed(
             path=path,
             bucket=bucket,
@@ -88,6 +90,13 @@ def place(
             etag=etag,
             version_id=store.head(bucket, key).version_id,
         )
+
+
+def _traced(metadata: Mapping[str, str] | None) -> Mapping[str, str]:
+    """The metadata with a new correlation id, if an object can carry that as well."""
+    found = {**(metadata or {}), trace.NAME: trace.new()}
+    size = sum(len(name) + len(value) for name, value in found.items())
+    return found if size <= MAX_METADATA else metadata or {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ Sources: ISO/IEC 14496-12 (boxes), RFC 8794 and 9559 (EBML, Matroska), AVI (RIFF
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 from collections import Counter
@@ -18,6 +19,7 @@ from typing import BinaryIO
 
 from worker.domain.errors import DamagedInput, Reason, UnsupportedInput
 from worker.domain.image import Format
+from worker.imaging.formats import isobmff
 from worker.imaging.formats.sniff import is_playlist, sniff
 
 _HEAD_BYTES = 4096
@@ -152,53 +154,37 @@ def _walk_boxes(file: BinaryIO, size: int) -> int | None:
     """
     at = 0
     indexed = extended = fragmented = False
-    for _ in range(_MOST_BOXES):
-        file.seek(at)
-        header = file.read(16)
-        if len(header) < 8:
-            if fragmented and header:
-                return at
-            break
-        length, kind = int.from_bytes(header[:4]), header[4:8]
-        indexed = indexed or kind in _INDEX_BOXES
-        if length == 1 and len(header) == 16:
-            length = int.from_bytes(header[8:16])
-        elif length == 0:  # to the end of the file, whatever that is
-            if fragmented and kind == bytes(4):
-                return at  # room that was set aside, and nothing written to it
-            break
-        if length < 8:  # no box: ffprobe will say what it makes of it
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            for number, box in enumerate(isobmff.walk(data, most=size)):
+                if number == _MOST_BOXES:
+                    return None  # more than anybody writes: ffprobe will say what it makes of them
+                indexed = indexed or box.name in _INDEX_BOXES
+                if fragmented and box.name == bytes(4) and box.end == size:
+                    return at  # room that was set aside, and nothing written to it
+                if fragmented and box.end > size:
+                    return size if box.name == b"mdat" else at
+                if box.name in _NEEDED_BOXES:
+                    _need(box.end, size)
+                if box.name == b"moov":
+                    extended = extended or _has(data, box, b"mvex")
+                fragmented = fragmented or box.name == b"moof" or (box.name == b"mdat" and extended)
+                at = box.end
+        except isobmff.UNREADABLE:  # no box: ffprobe will say what it makes of it
             return at if fragmented else None
-        if fragmented and at + length > size:
-            return size if kind == b"mdat" else at
-        if kind in _NEEDED_BOXES:
-            _need(at + length, size)
-        extended = extended or (kind == b"moov" and _has(file, at, length, b"mvex"))
-        fragmented = fragmented or kind == b"moof" or (kind == b"mdat" and extended)
-        at += length
-        if at >= size:
-            break
-    else:
-        return None  # more boxes than anybody writes: ffprobe will say what it makes of them
+    if fragmented and at < size:
+        return at
     if not indexed:
         raise DamagedInput(Reason.TRUNCATED, "the file ends before its index begins")
     return None
 
 
-def _has(file: BinaryIO, at: int, length: int, wanted: bytes) -> bool:
-    """Whether a box of 32-bit length has a certain child."""
-    end = at + length
-    at += 8
-    for _ in range(_MOST_BOXES):
-        file.seek(at)
-        header = file.read(8)
-        size = int.from_bytes(header[:4])
-        if header[4:] == wanted or len(header) < 8 or size < 8:
-            return header[4:] == wanted
-        at += size
-        if at >= end:
-            return False
-    return False
+def _has(data: mmap.mmap, outer: isobmff.IsoBox, wanted: bytes) -> bool:
+    """Whether a box has a certain child."""
+    try:
+        return any(box.name == wanted for box in isobmff.walk(data, outer.content, outer.end))
+    except isobmff.UNREADABLE:
+        return False
 
 
 def _measure_segment(file: BinaryIO, size: int) -> None:

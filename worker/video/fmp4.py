@@ -6,12 +6,14 @@ Read are the few boxes that tell where a fragment is, how long it lasts and when
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from worker.domain.errors import EngineError
+from worker.imaging.formats import isobmff
 
 _NOT_SYNC = 0x00010000
 """``sample_is_non_sync_sample`` (8.8.3.1)."""
@@ -80,21 +82,25 @@ class Track:
         return int(struct.unpack_from(code, body, at)[0])
 
 
-def boxes(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[tuple[bytes, int, int]]:
+def boxes(
+    data: bytes | mmap.mmap, start: int = 0, stop: int | None = None
+) -> Iterator[tuple[bytes, int, int]]:
     """(Name, first byte of the content, end) of each box in a row.
 
     Raises:
         EngineError: a box reaches past the end.
     """
     stop = len(data) if stop is None else stop
-    while start < stop:
-        if stop - start < 8:
-            raise EngineError("a fragmented file of our own ends within a box")
-        size, name = struct.unpack_from(">I4s", data, start)
-        if size < 8 or start + size > stop:
-            raise EngineError(f"a box {name!r} of our own file has an impossible size")
-        yield name, start + 8, start + size
-        start += size
+    try:
+        for box in isobmff.walk(data, start, stop, most=stop):
+            if box.end > stop:
+                raise EngineError(f"a box {box.name!r} of our own file has an impossible size")
+            yield box.name, box.content, box.end
+            start = box.end
+    except isobmff.UNREADABLE as error:
+        raise EngineError("a box of our own file has an impossible size") from error
+    if start < stop:
+        raise EngineError("a fragmented file of our own ends within a box")
 
 
 def find(data: bytes, *path: bytes) -> bytes:
@@ -120,33 +126,23 @@ def read(path: Path) -> Track:
     Raises:
         EngineError: it is not what our encoders write.
     """
-    header = b""
+    if not path.stat().st_size:
+        raise EngineError(f"{path.name} is empty")
+    header = moof = b""
+    start = 0
     found: list[Fragment] = []
-    moof = b""
-    with path.open("rb") as file:
-        end = path.stat().st_size
-        at = 0
-        while at < end:
-            file.seek(at)
-            start = file.read(16)
-            if len(start) < 8:
-                raise EngineError(f"{path.name} ends within a box")
-            size, name = struct.unpack_from(">I4s", start)
-            if size == 1 and len(start) == 16:
-                size = struct.unpack_from(">Q", start, 8)[0]
-            if size < 8 or at + size > end:
-                raise EngineError(f"{path.name}: a box {name!r} has an impossible size")
-            if name in (b"ftyp", b"moov", b"moof"):
-                file.seek(at)
-                body = file.read(size)
-                if name == b"moof":
-                    moof = body
-                else:
-                    header += _upright(body) if name == b"moov" else body
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for name, _, end in boxes(data):
+            if name == b"ftyp":
+                header += data[start:end]
+            elif name == b"moov":
+                header += _upright(data[start:end])
+            elif name == b"moof":
+                moof = data[start:end]
             elif name == b"mdat" and moof:
-                found.append(_fragment(moof, at - len(moof), len(moof) + size))
+                found.append(_fragment(moof, start - len(moof), len(moof) + end - start))
                 moof = b""
-            at += size
+            start = end
     if not header or moof:
         raise EngineError(f"{path.name} is not a whole fragmented file")
     return Track(path=path, header=header, fragments=tuple(found))

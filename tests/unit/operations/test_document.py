@@ -82,7 +82,7 @@ def test_a_skewed_scan_is_levelled(degrees: float) -> None:
     made = document(raster(np.asarray(scan, np.uint8)))
 
     assert made.corners is None
-    assert made.turned == pytest.approx(-degrees, abs=0.15)
+    assert made.rotated == pytest.approx(-degrees, abs=0.15)
 
 
 def test_a_picture_without_a_page_is_kept_whole() -> None:
@@ -90,7 +90,7 @@ def test_a_picture_without_a_page_is_kept_whole() -> None:
     made = document(raster(scenery(300, 200)), clean="none")
 
     assert made.corners is None
-    assert made.turned == 0.0
+    assert made.rotated == 0.0
     assert np.array_equal(made.raster.colour, scenery(300, 200))
 
 

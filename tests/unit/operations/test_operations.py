@@ -1,4 +1,4 @@
-"""Picture operations as jobs: from files and parameters to what lies in the output place."""
+"""Picture operations as jobs: from files and parameters to what lies in the output store."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ class BatchJobs:
         streams = _streams(detail)
         counts = array.get("statusSummary", {})
         command = container.get("command", [])
-        place = command.index("--output") + 1 if "--output" in command else len(command)
+        at = command.index("--output") + 1 if "--output" in command else len(command)
         # ``attempts`` has those that have ended; the running one is in ``container``.
         made = len(detail.get("attempts", [])) + (state in {JobState.STARTING, JobState.RUNNING})
         return JobStatus(
@@ -188,7 +188,7 @@ class BatchJobs:
             array_size=array.get("size"),
             array_counts={JobState(name): count for name, count in counts.items() if count},
             log=streams[-1] if streams else "",
-            output=command[place] if place < len(command) else "",
+            output=command[at] if at < len(command) else "",
             progress=1.0 if state is JobState.SUCCEEDED else None,
         )
 
@@ -213,7 +213,7 @@ class BatchJobs:
         # The queues have a scheduling policy: with one every job wants a share, and only with one
         # priority counts. A share a kind: a thousand transcodes do not keep a poster waiting.
         # Letters and digits only.
-        asked: dict[str, Any] = {
+        parameters: dict[str, Any] = {
             "jobName": request.name,
             "jobQueue": self._names.queue(request.queue),
             "jobDefinition": self._names.definition(request.kind),
@@ -224,10 +224,10 @@ class BatchJobs:
             "schedulingPriorityOverride": request.priority,
         }
         if request.asset is not None:
-            asked["tags"]["safelight:asset"] = request.asset
+            parameters["tags"]["safelight:asset"] = request.asset
         if request.array_size is not None:
-            asked["arrayProperties"] = {"size": request.array_size}
-        return asked
+            parameters["arrayProperties"] = {"size": request.array_size}
+        return parameters
 
     def _named(self, request: JobRequest) -> str | None:
         """The oldest job of this name that has not failed, if Batch remembers one."""
@@ -247,11 +247,11 @@ class BatchJobs:
         ]
         return min(found)[1] if found else None
 
-    def _pages(self, asked: Mapping[str, Any]) -> Iterator[JobSummaryTypeDef]:
+    def _pages(self, parameters: Mapping[str, Any]) -> Iterator[JobSummaryTypeDef]:
         token: dict[str, Any] = {}
         while True:
             with _batch_call("list jobs"):
-                answer = self._clients.batch.list_jobs(**asked, **token, maxResults=_PAGE)
+                answer = self._clients.batch.list_jobs(**parameters, **token, maxResults=_PAGE)
             yield from answer["jobSummaryList"]
             if not answer.get("nextToken"):
                 return
@@ -267,13 +267,13 @@ class BatchJobs:
     def _lines(self, group: str, stream: str, tokens: dict[str, str]) -> Iterator[str]:
         """New lines of a stream; remembers how far it has read."""
         while True:
-            asked: dict[str, Any] = {"startFromHead": True}
+            parameters: dict[str, Any] = {"startFromHead": True}
             if stream in tokens:
-                asked["nextToken"] = tokens[stream]
+                parameters["nextToken"] = tokens[stream]
             with aws_call(f"read the log {stream}"):
                 try:
                     answer = self._clients.logs.get_log_events(
-                        logGroupName=group, logStreamName=stream, **asked
+                        logGroupName=group, logStreamName=stream, **parameters
                     )
                 except ClientError as error:
                     if error_code(error) == "ResourceNotFoundException":

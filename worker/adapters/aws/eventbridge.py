@@ -71,9 +71,9 @@ class EventBridgeEvents:
         for turn in range(ROUNDS):
             if turn:
                 self._pause(PAUSE_SECONDS * 2 ** (turn - 1) * random.uniform(0.5, 1))
-            asked: Any = entries
+            batch: Any = entries
             with aws_call(f"publish to {self._bus}"):
-                answer = self._clients.events.put_events(Entries=asked)
+                answer = self._clients.events.put_events(Entries=batch)
             if not answer.get("FailedEntryCount"):
                 return
             # Answers stand in the order of the entries.
@@ -97,7 +97,7 @@ class EventBridgeEvents:
 
 
 def _time(text: str) -> datetime | None:
-    """The time of an event; the bus takes its own clock's for one it is not told."""
+    """The time of an event; None if it has none: the bus then takes its own clock's."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:

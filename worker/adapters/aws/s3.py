@@ -52,6 +52,8 @@ COPY_BYTES = 5 * 1024**3
 COPY_PART_BYTES = 1024**3
 """Of such a copy."""
 
+_EXISTS = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
+"""What S3 answers to a put on condition that there is nothing, when there is or soon will be."""
 _NO_RANGE = frozenset({"InvalidRange", "416"})
 
 
@@ -86,16 +88,12 @@ class S3ObjectStore:
     ) -> tuple[bytes, StoredObject]:
         """See ``ObjectStore.get``. A body shorter than promised is ``Unreachable``."""
         readable_key(bucket, key)
-        asked: dict[str, Any] = {"Bucket": bucket, "Key": key}
-        if version_id:
-            asked["VersionId"] = version_id
-        if etag:
-            asked["IfMatch"] = f'"{etag}"'
+        parameters = _named(bucket, key, version_id=version_id, etag=etag or None)
         if first is not None:
-            asked["Range"] = f"bytes=0-{max(first, 1) - 1}"
+            parameters["Range"] = f"bytes=0-{max(first, 1) - 1}"
         with aws_call(f"get s3://{bucket}/{key}"):
             try:
-                answer = self._clients.s3.get_object(**asked)
+                answer = self._clients.s3.get_object(**parameters)
             except ClientError as error:
                 # An object of zero bytes has no first one.
                 if first is not None and error_code(error) in _NO_RANGE:
@@ -123,17 +121,25 @@ class S3ObjectStore:
         content_type: str,
         cache_control: str = "",
         metadata: Mapping[str, str] | None = None,
+        once: bool = False,
     ) -> str:
         """See ``ObjectStore.put``."""
         writable_key(key)
-        asked: dict[str, Any] = {"Bucket": bucket, "Key": key, "Body": data}
-        asked["ContentType"] = content_type
+        parameters: dict[str, Any] = {"Bucket": bucket, "Key": key, "Body": data}
+        parameters["ContentType"] = content_type
         if cache_control:
-            asked["CacheControl"] = cache_control
+            parameters["CacheControl"] = cache_control
         if metadata:
-            asked["Metadata"] = encode_metadata(metadata)
+            parameters["Metadata"] = encode_metadata(metadata)
+        if once:
+            parameters["IfNoneMatch"] = "*"
         with aws_call(f"put s3://{bucket}/{key}"):
-            return _bare(self._clients.s3.put_object(**asked)["ETag"])
+            try:
+                return _bare(self._clients.s3.put_object(**parameters)["ETag"])
+            except ClientError as error:
+                if once and error_code(error) in _EXISTS:
+                    return ""
+                raise
 
     def copy(
         self,
@@ -146,28 +152,33 @@ class S3ObjectStore:
         """See ``ObjectStore.copy``. Content type and cache control stay in any case."""
         readable_key(*source)
         writable_key(target[1])
-        place: CopySourceTypeDef = {"Bucket": source[0], "Key": source[1]}
+        copy_source: CopySourceTypeDef = {"Bucket": source[0], "Key": source[1]}
         if version_id:
-            place["VersionId"] = version_id
-        asked: dict[str, Any] = {"Bucket": target[0], "Key": target[1]}
+            copy_source["VersionId"] = version_id
+        parameters: dict[str, Any] = {"Bucket": target[0], "Key": target[1]}
         # A tag may be why the source expires; and whoever copies one needs further rights.
-        asked["TaggingDirective"] = "REPLACE"
+        parameters["TaggingDirective"] = "REPLACE"
         size = 0
         if metadata is not None:
             # Replacing the metadata replaces these headers too, so they must be known.
             found = self._head(*source, version_id)
             size = found["ContentLength"]
-            asked |= {"Metadata": encode_metadata(metadata), "ContentType": found["ContentType"]}
+            parameters |= {
+                "Metadata": encode_metadata(metadata),
+                "ContentType": found["ContentType"],
+            }
             if found.get("CacheControl"):
-                asked["CacheControl"] = found["CacheControl"]
+                parameters["CacheControl"] = found["CacheControl"]
         with aws_call(f"copy s3://{'/'.join(source)} to s3://{'/'.join(target)}"):
             if size > self._copy_bytes:
-                del asked["TaggingDirective"]  # parts have no tags
-                self._copy_parts(place, asked, size)
+                del parameters["TaggingDirective"]  # parts have no tags
+                self._copy_parts(copy_source, parameters, size)
             elif metadata is None:
-                self._clients.s3.copy_object(CopySource=place, **asked)
+                self._clients.s3.copy_object(CopySource=copy_source, **parameters)
             else:
-                self._clients.s3.copy_object(CopySource=place, MetadataDirective="REPLACE", **asked)
+                self._clients.s3.copy_object(
+                    CopySource=copy_source, MetadataDirective="REPLACE", **parameters
+                )
 
     def renew(self, bucket: str, key: str, *, tags: Mapping[str, str]) -> None:
         """See ``ObjectStore.renew``: a copy onto itself, which S3 asks to replace something."""
@@ -177,21 +188,21 @@ class S3ObjectStore:
             found = self._head(bucket, key, None)
         except ObjectMissing:
             return
-        place: CopySourceTypeDef = {"Bucket": bucket, "Key": key}
-        asked: dict[str, Any] = {"Bucket": bucket, "Key": key, "Tagging": urlencode(tags)}
-        asked |= {"Metadata": found.get("Metadata", {}), "ContentType": found["ContentType"]}
+        copy_source: CopySourceTypeDef = {"Bucket": bucket, "Key": key}
+        parameters: dict[str, Any] = {"Bucket": bucket, "Key": key, "Tagging": urlencode(tags)}
+        parameters |= {"Metadata": found.get("Metadata", {}), "ContentType": found["ContentType"]}
         if found.get("CacheControl"):
-            asked["CacheControl"] = found["CacheControl"]
+            parameters["CacheControl"] = found["CacheControl"]
         try:
             with aws_call(f"renew s3://{bucket}/{key}"):
                 if found["ContentLength"] > self._copy_bytes:
-                    self._copy_parts(place, asked, found["ContentLength"])
+                    self._copy_parts(copy_source, parameters, found["ContentLength"])
                 else:
                     self._clients.s3.copy_object(
-                        CopySource=place,
+                        CopySource=copy_source,
                         MetadataDirective="REPLACE",
                         TaggingDirective="REPLACE",
-                        **asked,
+                        **parameters,
                     )
         except ObjectMissing:
             return
@@ -202,29 +213,17 @@ class S3ObjectStore:
         """See ``ObjectStore.delete``. Without a version a versioned bucket keeps the old ones."""
         if encoded_key(key) is None:
             return
-        asked: dict[str, Any] = {"Bucket": bucket, "Key": key}
-        if version_id:
-            asked["VersionId"] = version_id
-        if etag is not None:
-            asked["IfMatch"] = f'"{etag}"'
+        parameters = _named(bucket, key, version_id=version_id, etag=etag)
         # Only a condition can fail: without one S3 deletes what is not there as well.
         refused = (ObjectMissing, ObjectChanged) if etag is not None else ()
         with suppress(*refused), aws_call(f"delete s3://{bucket}/{key}"):
-            self._clients.s3.delete_object(**asked)
+            self._clients.s3.delete_object(**parameters)
 
     def all_versions(self, bucket: str, prefix: str) -> Iterator[tuple[str, str]]:
         """See the port. A bucket without versions calls its only one ``null``."""
         if prefix and encoded_key(prefix) is None:
             return
-        asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
-        asked["PaginationConfig"] = {"PageSize": self._page}
-        with aws_call(f"list versions of s3://{bucket}/{prefix}"):
-            pages = iter(self._clients.s3.get_paginator("list_object_versions").paginate(**asked))
-        while True:
-            with aws_call(f"list versions of s3://{bucket}/{prefix}"):
-                page = next(pages, None)
-            if page is None:
-                return
+        for page in self._pages("list_object_versions", bucket, prefix):
             for item in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
                 yield item["Key"], item["VersionId"]
 
@@ -232,17 +231,8 @@ class S3ObjectStore:
         """See ``ObjectStore.list``. Metadata and content type are not listed."""
         if prefix and encoded_key(prefix) is None:
             return
-        asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
-        asked["PaginationConfig"] = {"PageSize": self._page}
-        if after:
-            asked["StartAfter"] = after
-        with aws_call(f"list s3://{bucket}/{prefix}"):
-            pages = iter(self._clients.s3.get_paginator("list_objects_v2").paginate(**asked))
-        while True:
-            with aws_call(f"list s3://{bucket}/{prefix}"):
-                page = next(pages, None)
-            if page is None:
-                return
+        extra = {"StartAfter": after} if after else {}
+        for page in self._pages("list_objects_v2", bucket, prefix, **extra):
             for item in page.get("Contents", ()):
                 yield StoredObject(
                     key=item["Key"],
@@ -251,18 +241,37 @@ class S3ObjectStore:
                     modified=utc_text(item["LastModified"]),
                 )
 
-    def _copy_parts(self, place: CopySourceTypeDef, asked: Mapping[str, Any], size: int) -> None:
+    def _pages(
+        self, operation: Any, bucket: str, prefix: str, **extra: str
+    ) -> Iterator[Mapping[str, Any]]:
+        what = f"{operation} s3://{bucket}/{prefix}"
+        with aws_call(what):
+            paginator = self._clients.s3.get_paginator(operation)
+            size = {"PageSize": self._page}
+            pages = iter(
+                paginator.paginate(Bucket=bucket, Prefix=prefix, PaginationConfig=size, **extra)
+            )
+        while True:
+            with aws_call(what):
+                page = next(pages, None)
+            if page is None:
+                return
+            yield page
+
+    def _copy_parts(
+        self, copy_source: CopySourceTypeDef, parameters: Mapping[str, Any], size: int
+    ) -> None:
         """Copy what one request cannot: a gigabyte a part, one after the other."""
         s3 = self._clients.s3
-        upload = s3.create_multipart_upload(**asked)["UploadId"]
-        named = {"Bucket": asked["Bucket"], "Key": asked["Key"], "UploadId": upload}
+        upload = s3.create_multipart_upload(**parameters)["UploadId"]
+        named = {"Bucket": parameters["Bucket"], "Key": parameters["Key"], "UploadId": upload}
         try:
             parts: list[CompletedPartTypeDef] = []
             for number, start in enumerate(range(0, size, self._part_bytes), start=1):
                 done = s3.upload_part_copy(
                     **named,
                     PartNumber=number,
-                    CopySource=place,
+                    CopySource=copy_source,
                     CopySourceRange=f"bytes={start}-{min(start + self._part_bytes, size) - 1}",
                 )
                 parts.append({"PartNumber": number, "ETag": done["CopyPartResult"]["ETag"]})
@@ -272,11 +281,20 @@ class S3ObjectStore:
             raise
 
     def _head(self, bucket: str, key: str, version_id: str | None) -> Mapping[str, Any]:
-        asked: dict[str, Any] = {"Bucket": bucket, "Key": key}
-        if version_id:
-            asked["VersionId"] = version_id
         with aws_call(f"head s3://{bucket}/{key}"):
-            return self._clients.s3.head_object(**asked)
+            return self._clients.s3.head_object(**_named(bucket, key, version_id=version_id))
+
+
+def _named(
+    bucket: str, key: str, *, version_id: str | None, etag: str | None = None
+) -> dict[str, Any]:
+    """Parameters that name an object, one version of it, or only the one with an etag."""
+    named: dict[str, Any] = {"Bucket": bucket, "Key": key}
+    if version_id:
+        named["VersionId"] = version_id
+    if etag is not None:
+        named["IfMatch"] = f'"{etag}"'
+    return named
 
 
 def _described(key: str, answer: Mapping[str, Any]) -> StoredObject:
@@ -356,9 +374,9 @@ class S3Transfers:
             _transfer(f"get s3://{bucket}/{key}", path, stop),
             _removed_on_failure(path),
         ):
-            known = [_known(etag, size)] if etag and size is not None else []
+            pinned = [_pinned(etag, size)] if etag and size is not None else []
             future = self._manager().download(
-                bucket, key, str(path), subscribers=[*known, *_told(progress)]
+                bucket, key, str(path), subscribers=[*pinned, *_reporting(progress)]
             )
             _wait(future, stop)
         if size is not None and path.stat().st_size != size:
@@ -418,35 +436,35 @@ def _wait(future: Any, stop: Stop | None) -> None:
     if stop is None:
         future.result()
         return
-    take_back = stop.add_callback(future.cancel)
+    unsubscribe = stop.add_callback(future.cancel)
     try:
         future.result()
     finally:
-        take_back()
+        unsubscribe()
 
 
-def _known(etag: str, size: int) -> Any:
+def _pinned(etag: str, size: int) -> Any:
     """Spares a HEAD, and makes every request one for exactly this object (``If-Match``)."""
     from s3transfer.subscribers import BaseSubscriber
 
-    class Known(BaseSubscriber):
+    class Pinned(BaseSubscriber):
         def on_queued(self, future: Any, **_: Any) -> None:
             future.meta.provide_transfer_size(size)
             future.meta.provide_object_etag(f'"{etag}"')
 
-    return Known()
+    return Pinned()
 
 
-def _told(progress: Callable[[int], None] | None) -> list[Any]:
+def _reporting(progress: Callable[[int], None] | None) -> list[Any]:
     from s3transfer.subscribers import BaseSubscriber
 
     if progress is None:
         return []
-    told = progress
+    report = progress
 
     class Arrived(BaseSubscriber):
         def on_progress(self, future: Any, bytes_transferred: int, **_: Any) -> None:  # noqa: ARG002 - its signature
-            told(bytes_transferred)
+            report(bytes_transferred)
 
     return [Arrived()]
 

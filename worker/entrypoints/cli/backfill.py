@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +74,7 @@ def command(
     as_json: bool,
 ) -> int:
     """Ingest objects that are already in the intake bucket, at a set rate."""
+    from worker import prices
     from worker.job_context import Stop
     from worker.services import backfill
 
@@ -87,11 +88,13 @@ def command(
         click.echo(f"continuing after {progress.sent} objects ({path})", err=True)
     bucket = app.settings.intake_bucket
     if dry_run:
+        price, need = prices.load()
         found = backfill.estimate(
             source,
             bucket=bucket,
             after=progress.mark,
-            assumptions=backfill.Assumptions(renditions=_renditions(app)),
+            price=price,
+            need=replace(need, renditions=_renditions(app)),
         )
         _print_estimate(found, rate, as_json=as_json)
         return 0

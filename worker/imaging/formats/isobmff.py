@@ -48,6 +48,10 @@ class IsoBoxError(ValueError):
     """No row of boxes: one is smaller than its own header, or there are too many."""
 
 
+UNREADABLE = (IsoBoxError, struct.error)
+"""What :func:`walk` raises."""
+
+
 def walk(
     data: bytes | mmap, start: int = 0, stop: int | None = None, *, most: int = _MOST_BOXES
 ) -> Iterator[IsoBox]:

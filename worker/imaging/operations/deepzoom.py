@@ -163,20 +163,20 @@ def cut(
     found = probe(content, limits, formats=_READ.formats)
     _check(found, options)
     folder.mkdir(parents=True)
-    turned = folder.with_name(f"{folder.name}.upright")
+    lying = folder.with_name(f"{folder.name}.upright")
     watch = _TileWatch(step)
     try:
         with _writing(watch), decoding():
             image = _working(open_image(content, found), found)
             if found.orientation != 1:
                 _check_space(folder, image.width * image.height * image.bands)
-                image = _upright(image, found, turned, watch)
+                image = _upright(image, found, lying, watch)
             if options.format == "jpeg":
                 image = flattened(image, "#ffffff")
             _save(image, folder, options, watch)
             width, height = image.width, image.height
     finally:
-        turned.unlink(missing_ok=True)
+        lying.unlink(missing_ok=True)
     descriptor = _descriptor(folder, options, width, height)
     sizes = [entry.stat().st_size for entry in folder.rglob("*") if entry.is_file()]
     return Tiles(
@@ -249,7 +249,7 @@ def _through_profile(image: pyvips.Image) -> pyvips.Image:
 
 
 def _upright(image: pyvips.Image, found: Probe, path: Path, watch: _TileWatch) -> pyvips.Image:
-    """Turn a picture by way of disk: rows of the result are columns of what is streamed."""
+    """Rotate a picture by way of disk: rows of the result are columns of the stream."""
     watch.over(image, "turning", 0.0, 0.3)
     image.rawsave(str(path))
     with path.open("rb") as file:

@@ -36,8 +36,8 @@ class Document:
     corners: tuple[tuple[float, float], ...] | None
     """Of the page in the upright picture, pixels: top left, top right, bottom right, bottom left.
     None: no page was found, and the result is the whole picture."""
-    turned: float
-    """Degrees that the text was turned to be level, anticlockwise."""
+    rotated: float
+    """Degrees anticlockwise that the text was rotated to be level."""
 
 
 def document(
@@ -70,15 +70,15 @@ def document(
         if corners is not None:
             step(0.3, "straighten")
             colour = straightened(colour, corners)
-        turned = 0.0
+        angle = 0.0
         if deskew:
             step(0.5, "level the text")
             most = _SKEW_OF_WHOLE if corners is None else _SKEW_OF_PAGE
-            turned = skew(_luma(colour), most)
-            if abs(turned) >= _LEVEL:
-                colour = rotated(colour, turned, paper_colour(colour))
+            angle = skew(_luma(colour), most)
+            if abs(angle) >= _LEVEL:
+                colour = rotated(colour, angle, paper_colour(colour))
             else:
-                turned = 0.0
+                angle = 0.0
         step(0.7, "clean the paper")
         made = _cleaned(colour, clean, grey=raster.grey)
     step(1.0, "finished")
@@ -87,7 +87,7 @@ def document(
         corners=None
         if corners is None
         else tuple((round(float(x), 2), round(float(y), 2)) for x, y in corners),
-        turned=round(turned, 2),
+        rotated=round(angle, 2),
     )
 
 
@@ -215,7 +215,7 @@ measured at 1.3 to 1.9, pages of text at 20 and more."""
 
 
 def rotated(colour: Pixels, degrees: float, level: tuple[int, int, int]) -> Pixels:
-    """Turned anticlockwise in its own frame; what comes in at the corners has colour ``level``."""
+    """Rotated anticlockwise in its own frame; the corners that come in have colour ``level``."""
     height, width = colour.shape[:2]
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
     return pixels(
@@ -233,8 +233,8 @@ def rotated(colour: Pixels, degrees: float, level: tuple[int, int, int]) -> Pixe
 def _lines(ink: Pixels, degrees: float) -> float:
     height, width = ink.shape
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
-    turned = cv2.warpAffine(ink, turn, (width, height), flags=cv2.INTER_LINEAR)
-    sums = np.asarray(turned).sum(axis=1, dtype=np.float64)
+    level = cv2.warpAffine(ink, turn, (width, height), flags=cv2.INTER_LINEAR)
+    sums = np.asarray(level).sum(axis=1, dtype=np.float64)
     return float(np.square(np.diff(sums)).sum())
 
 

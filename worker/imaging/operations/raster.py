@@ -16,28 +16,15 @@ import numpy as np
 import pyvips
 
 from worker.domain.errors import InputError, LimitExceeded, MemoryPressure, Reason
-from worker.domain.image import Encoding, Format, Limits, Probe, Recipe, RenditionSpec
+from worker.domain.image import Encoding, Limits, Probe
 from worker.imaging import rejections
 from worker.imaging.encode import Extras, Picture, encode
-from worker.imaging.loaders import decoding, embedded_in
 from worker.imaging.operations.vision import Pixels, pixels
-from worker.imaging.plan import make_plan
 from worker.imaging.probe import probe
-from worker.imaging.pyramid import Pyramid
+from worker.imaging.pyramid import WHOLE, whole_picture
 
 LIMITS = Limits(bytes=200_000_000, pixels=100_000_000)
 """Of one picture. In memory it takes 3 bytes a pixel, and operations hold a few copies."""
-
-_WHOLE = Recipe(
-    name="heavy",
-    version=1,
-    renditions=(
-        RenditionSpec(
-            name="whole", width=2**20, frames=1, encodings=(Encoding(format=Format.PNG),)
-        ),
-    ),
-)
-"""As large as the picture, first frame: what is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +70,7 @@ def read(path: Path, limits: Limits = LIMITS) -> Raster:
         MemoryPressure: it does not fit into memory.
     """
     data = _bytes(path, limits)
-    found = probe(data, limits, formats=_WHOLE.formats)
+    found = probe(data, limits, formats=WHOLE.formats)
     return _decoded(data, found)
 
 
@@ -95,7 +82,7 @@ def read_all(paths: Sequence[Path], pixels_together: int, limits: Limits = LIMIT
             ``pixels_together``; found before any is decoded.
         Rejected, InputError, MemoryPressure: as :func:`read`.
     """
-    headers = [probe(_bytes(path, limits), limits, formats=_WHOLE.formats) for path in paths]
+    headers = [probe(_bytes(path, limits), limits, formats=WHOLE.formats) for path in paths]
     total = sum(header.pixels for header in headers)
     if total > pixels_together:
         raise LimitExceeded(
@@ -132,12 +119,9 @@ def _bytes(path: Path, limits: Limits) -> bytes:
 
 
 def _decoded(data: bytes, found: Probe) -> Raster:
-    plan = make_plan(found, _WHOLE)
     try:
-        with decoding():
-            pyramid = Pyramid(data, found, plan, embedded_in(data, found).icc)
-            image = pyramid.pixels(plan.steps[0].scale)
-            array = np.asarray(image.numpy(), np.uint8).reshape(image.height, image.width, -1)
+        image = whole_picture(data, found)
+        array = np.asarray(image.numpy(), np.uint8).reshape(image.height, image.width, -1)
     except MemoryError as error:
         raise MemoryPressure("the picture needs more memory than there is") from error
     alpha = np.ascontiguousarray(array[..., -1]) if image.hasalpha() else None

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import worker
-from worker.domain.image import ALPHA_FORMATS, Format, Probe
-from worker.services.process_files.output_folder import Entry, FileStatus, WrittenRendition
+from worker.domain.image import ALPHA_FORMATS, Format, Probe, StoredRendition
+from worker.services.process_files.output_folder import Entry, FileStatus
 from worker.services.process_files.wording import (
     camera_text,
     change_text,
@@ -98,7 +98,7 @@ def _picture(entry: Entry, shared: PurePosixPath) -> dict[str, object]:
         "palette": _palette(entry),
         "sources": offered[:-1],
         "fallback": offered[-1],
-        "largest_url": quote(largest.path),
+        "largest_url": quote(largest.key),
         "original_url": quote(entry.input.path),
         "facts": facts,
         "original": size_text(entry.input.bytes),
@@ -146,7 +146,7 @@ def _shared_folder(entries: list[Entry]) -> PurePosixPath:
     return PurePosixPath(posixpath.commonpath(folders))
 
 
-def _frame(shown: WrittenRendition, *, alpha: bool) -> str:
+def _frame(shown: StoredRendition, *, alpha: bool) -> str:
     """How a picture meets its card: in its own size, filling it, or whole."""
     if max(shown.width, shown.height) <= _SMALL:
         return "small"
@@ -180,11 +180,11 @@ def _tone(now: int, before: int) -> str:
     return "more" if now > before else "less"
 
 
-def _file(rendition: WrittenRendition, original: int) -> dict[str, object]:
+def _file(rendition: StoredRendition, original: int) -> dict[str, object]:
     share = rendition.bytes / original if original else 0.0
     return {
-        "name": PurePosixPath(rendition.path).name,
-        "url": quote(rendition.path),
+        "name": PurePosixPath(rendition.key).name,
+        "url": quote(rendition.key),
         "pixels": f"{rendition.width} × {rendition.height}"  # noqa: RUF001 - a times sign
         + (f", {rendition.frames} frames" if rendition.frames > 1 else "")
         + (f", the same file as {rendition.same_as}" if rendition.same_as else ""),
@@ -327,8 +327,8 @@ def _offered(entry: Entry) -> list[dict[str, object]]:
         offered.append(
             {
                 "type": format_.media_type,
-                "srcset": ", ".join(f"{quote(sizes[w].path)} {w}w" for w in sorted(sizes)),
-                "url": quote(middle.path),
+                "srcset": ", ".join(f"{quote(sizes[w].key)} {w}w" for w in sorted(sizes)),
+                "url": quote(middle.key),
                 "width": middle.width,
                 "height": middle.height,
             }
@@ -336,7 +336,7 @@ def _offered(entry: Entry) -> list[dict[str, object]]:
     return offered
 
 
-def loaded_by_phone(entry: Entry) -> WrittenRendition:
+def loaded_by_phone(entry: Entry) -> StoredRendition:
     """The file that the browser of a phone takes out of those it is offered.
 
     Of two neighbouring sizes Chromium takes the larger one if the screen has at least their
@@ -350,7 +350,7 @@ def loaded_by_phone(entry: Entry) -> WrittenRendition:
     return sizes[chosen]
 
 
-def _largest(entry: Entry) -> WrittenRendition:
+def _largest(entry: Entry) -> StoredRendition:
     """The smallest file of the largest size: what a visitor gets who looks closest.
 
     A still is no answer to an animation, nor a filled background to transparency, where there is
@@ -360,13 +360,13 @@ def _largest(entry: Entry) -> WrittenRendition:
     largest = max(item.width * item.height for item in uncut)
     alpha = entry.probe is not None and entry.probe.alpha
 
-    def cost(item: WrittenRendition) -> tuple[bool, bool, int]:
+    def cost(item: StoredRendition) -> tuple[bool, bool, int]:
         return (item.frames == 1, alpha and item.format not in ALPHA_FORMATS, item.bytes)
 
     return min((item for item in uncut if item.width * item.height == largest), key=cost)
 
 
-def _formats(entry: Entry) -> list[tuple[Format, dict[int, WrittenRendition]]]:
+def _formats(entry: Entry) -> list[tuple[Format, dict[int, StoredRendition]]]:
     """The files of each format by width, without formats that lack the largest size or stand still
     where others move."""
     uncut = _uncut(entry)
@@ -380,7 +380,7 @@ def _formats(entry: Entry) -> list[tuple[Format, dict[int, WrittenRendition]]]:
     return found
 
 
-def _uncut(entry: Entry) -> list[WrittenRendition]:
+def _uncut(entry: Entry) -> list[StoredRendition]:
     """The renditions that show the whole picture: those of its aspect ratio, else of the largest
     rendition's."""
     largest = max(entry.renditions, key=lambda item: item.width * item.height)
@@ -393,7 +393,7 @@ def _uncut(entry: Entry) -> list[WrittenRendition]:
     ]
 
 
-def _same_shape(item: WrittenRendition, width: int, height: int) -> bool:
+def _same_shape(item: StoredRendition, width: int, height: int) -> bool:
     # Sides are rounded to whole pixels: half a pixel each way.
     scale = item.width / width
     return abs(height * scale - item.height) <= max(1.0, 0.5 + 0.5 * height / width)

@@ -11,7 +11,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 from worker import codec
 from worker.atomic import atomic_write, disk_full, lock_folder
 from worker.domain.errors import EngineError, InputError, SafelightError, StorageFull
-from worker.domain.image import Dropped, Format, Metadata, Probe, Rendition
+from worker.domain.image import Dropped, Metadata, Probe, StoredRendition
 from worker.services.process_files.inputs import NAME
 
 STAGING = ".tmp-safelight-"
@@ -71,34 +71,6 @@ class RecipeUsed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WrittenRendition:
-    """One file of the output folder."""
-
-    name: str
-    format: Format
-    width: int
-    height: int
-    frames: int
-    bytes: int
-    path: str
-    """Relative to the manifest, with ``/``."""
-    sha256: str
-    quality: int | None = None
-    ssim: float | None = None
-    duration_ms: int | None = None
-    """Of one run of an animation; None for stills."""
-    same_as: str | None = None
-    """Name of an earlier rendition whose file is equal: of a small original, sizes are the same."""
-
-    @classmethod
-    def of(cls, made: Rendition, *, path: str) -> WrittenRendition:
-        """What the manifest says of a rendition that was written to ``path``."""
-        same = {field.name: getattr(made, field.name) for field in fields(made)}
-        size = len(same.pop("data"))
-        return cls(**same, bytes=size, path=path)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """Everything a manifest says about one source."""
 
@@ -115,22 +87,31 @@ class Entry:
     """Hash of the plan; None for a rejected source."""
     probe: Probe | None
     metadata: Metadata | None
-    renditions: tuple[WrittenRendition, ...]
+    renditions: tuple[StoredRendition, ...]
     dropped: tuple[Dropped, ...]
     seconds: float
     """Time from reading the source to writing its last rendition."""
 
 
-def plain(value: object) -> Any:
-    """Return a dataclass as dicts, lists, strings and numbers, ready for JSON."""
-    return codec.plain(value, defaults=True)
+def plain(entry: Entry) -> dict[str, Any]:
+    """Return an entry as dicts, lists, strings and numbers, ready for JSON."""
+    value: dict[str, Any] = codec.plain(entry, defaults=True)
+    value["renditions"] = [plain_rendition(one) for one in entry.renditions]
+    return value
 
 
-def entry_from(value: object) -> Entry | None:
+def plain_rendition(made: StoredRendition) -> dict[str, Any]:
+    """The same for a rendition: a manifest calls its key ``path``."""
+    value = codec.plain(made, defaults=True)
+    return {"path" if name == "key" else name: held for name, held in value.items()}
+
+
+def entry_from(value: Mapping[str, Any]) -> Entry | None:
     """Read one record back; None if it is not one of this version's."""
     try:
-        return codec.build(Entry, value)
-    except EngineError:
+        renditions = [{**one, "key": one["path"]} for one in value["renditions"]]
+        return codec.build(Entry, {**value, "renditions": renditions})
+    except (EngineError, KeyError, TypeError):
         return None
 
 
@@ -240,8 +221,8 @@ class OutputFolder:
         """Whether all files of a record are there, in the sizes that it says."""
         return bool(entry.renditions) and all(
             # Only what is where this run would put it: a path is never followed elsewhere.
-            rendition.path.startswith(f"{entry.name}/")
-            and _size(self.path / entry.name / Path(rendition.path).name) == rendition.bytes
+            rendition.key.startswith(f"{entry.name}/")
+            and _size(self.path / entry.name / Path(rendition.key).name) == rendition.bytes
             for rendition in entry.renditions
         )
 

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 import worker
 from worker.domain.errors import EngineError, Reason, SafelightError
-from worker.domain.image import Dropped, Metadata, Probe, Recipe
+from worker.domain.image import Dropped, Metadata, Probe, Recipe, StoredRendition
 from worker.imaging.malloc import keep_memory
 from worker.services.process_files import output_folder
-from worker.services.process_files.output_folder import Cause, WrittenRendition
+from worker.services.process_files.output_folder import Cause
 from worker.subprocesses import sandbox
 from worker.subprocesses.sandbox import SandboxLimits
 
@@ -142,7 +142,7 @@ class FileOutcome:
     probe: Probe | None = None
     metadata: Metadata | None = None
     plan: str | None = None
-    renditions: tuple[WrittenRendition, ...] = ()
+    renditions: tuple[StoredRendition, ...] = ()
     dropped: tuple[Dropped, ...] = ()
     cause: Cause | None = None
     failure: SafelightError | None = None
@@ -211,7 +211,7 @@ def _stored(made: ProcessedImage, known: FileOutcome, task: FileTask, setup: Set
         for rendition in made.renditions:
             file_name = f"{rendition.name}.{rendition.format.extension}"
             setup.write(task.staging / file_name, rendition.data)
-            written.append(WrittenRendition.of(rendition, path=f"{task.name}/{file_name}"))
+            written.append(rendition.stored_as(f"{task.name}/{file_name}"))
     except OSError as error:
         return replace(known, failure=output_folder.storage_error(error, task.staging))
     return replace(

@@ -374,7 +374,7 @@ class Lists:
         """One page of a list that is spread over partitions, newest first.
 
         Each partition is read backwards, a few entries at a time, and the streams are merged. No
-        two assets share a place, so one place says where to go on in every partition.
+        two assets share a position, so one position says where to go on in every partition.
 
         Args:
             what: kind and value of the list, for its cursors.
@@ -475,23 +475,23 @@ def check_limit(limit: int) -> None:
 class Cursors:
     """Seals places into opaque text for one list, and opens them again.
 
-    A cursor is ``base64url(seal + place)``; the seal is a keyed BLAKE2b (RFC 7693) over the list's
-    name and the place. A damaged or edited cursor, and one of another list, is refused. Without a
-    key anybody who reads this can forge one, and gains nothing: a cursor says from where to go on
-    in the list that was asked for, and can name no other list. With a key forgeries are refused
-    too.
+    A cursor is ``base64url(seal + position)``; the seal is a keyed BLAKE2b (RFC 7693) over the
+    list's name and the position. A damaged or edited cursor, and one of another list, is refused.
+    Whoever reads this can forge a cursor where there is no key, and gains nothing: a cursor says
+    from where to go on in the list that was asked for, and can name no other list. With a key
+    forgeries are refused too.
     """
 
     def __init__(self, key: bytes = b"") -> None:
         self._key = blake2b(key).digest() if key else b""
 
-    def seal(self, listing: str, place: str) -> str:
-        """The cursor for what comes after ``place`` in the list of that name."""
-        inside = place.encode()
+    def seal(self, listing: str, position: str) -> str:
+        """The cursor for what comes after ``position`` in the list of that name."""
+        inside = position.encode()
         return base64.urlsafe_b64encode(self._seal(listing, inside) + inside).decode().rstrip("=")
 
     def open(self, listing: str, cursor: str | None) -> str | None:
-        """The place that a cursor names; None for no cursor.
+        """The position that a cursor names; None for no cursor.
 
         Raises:
             InputError: code ``input_cursor``: not a cursor of this list.

@@ -24,7 +24,7 @@ from worker.adapters.aws.dynamodb.schema import (
     SORT_KEY,
     TTL_ATTRIBUTE,
     index_keys,
-    place,
+    position,
 )
 from worker.adapters.catalog_rules import order
 from worker.codec import build, plain
@@ -98,9 +98,9 @@ def meta_item(stored: Stored) -> Item:
 
 def _meta_indexes(stored: Stored) -> Item:
     record = stored.record
-    created = place(record.created_at, record.asset)
+    created = position(record.created_at, record.asset)
     status = schema.status_partition(record.status, schema.shard_of(record.asset))
-    found = _index(schema.STATUS_INDEX, status, place(stored.entry.time, record.asset))
+    found = _index(schema.STATUS_INDEX, status, position(stored.entry.time, record.asset))
     if record.owner:
         found |= _index(schema.OWNER_INDEX, schema.owner_partition(record.owner), created)
     if record.metadata is not None:
@@ -158,7 +158,7 @@ def tag_item(record: AssetRecord, tag: str) -> Item:
         **_index(
             schema.TAG_INDEX,
             schema.tag_partition(tag, schema.shard_of(record.asset)),
-            place(record.created_at, record.asset),
+            position(record.created_at, record.asset),
         ),
     }
 

@@ -1,8 +1,8 @@
 """Requests to one table: paging, batches and what to do when a part of a batch is refused.
 
-What lives here: calls. What may not: what an item means. Single calls are retried by botocore
-(mode ``standard``, a few attempts); what it cannot know is retried here: the unprocessed part of
-a batch, and two transactions on one item. All retries are bounded and end in ``Throttled``.
+botocore retries single calls (mode ``standard``, a few attempts). This module retries what botocore
+cannot know: the unprocessed part of a batch, and two transactions on one item. All retries are
+bounded and end in ``Throttled``.
 """
 
 from __future__ import annotations

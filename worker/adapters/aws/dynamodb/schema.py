@@ -12,7 +12,7 @@ lines. docs/catalog.md says why the indexes are as they are.
     LOG#time#id   -                  -                    -                 -
     JOB#id        -                  -                    -                 -
 
-``PK`` is ``ASSET#{id}`` for all of them. *created* and *commit* are places (:func:`place`): by the
+``PK`` is ``ASSET#{id}`` for all of them. *created* and *commit* are a :func:`position`: by the
 asset's first record and by its newest outcome. ``n`` is the shard. The newest line of the timeline
 that came with an outcome is in META; ``LOG#`` sorts directly before ``META``, so one query
 backwards from META reads the timeline, newest first.
@@ -80,7 +80,7 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def place(time: str, asset: str) -> str:
+def position(time: str, asset: str) -> str:
     """Where an asset stands in a list by this time of it."""
     return f"{stamp(time)}#{asset}"
 

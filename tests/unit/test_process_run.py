@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit import cli_engines as fakes
+from tests.unit import process_engines as fakes
 from worker.domain.errors import InputError, StorageFull
 from worker.domain.image import Limits
 from worker.job_context import Stop
@@ -116,71 +116,38 @@ def test_links_that_lead_out_are_left_out(bench: Bench, tmp_path: Path) -> None:
     assert set(bench.manifest()) == {"good"}
 
 
-def test_manifest_has_the_agreed_keys(bench: Bench) -> None:
-    """The keys that programs rely on are all there."""
-    bench.put(good="picture")
-    bench.run()
-    entry = bench.manifest()["good"]
-    assert {"source", "status", "reason", "probe", "metadata", "renditions", "seconds"} <= set(
-        entry
-    )
-    assert {"name", "format", "width", "height", "frames", "bytes", "path", "sha256"} <= set(
-        entry["renditions"][0]
-    )
-
-
 def test_second_run_does_nothing(bench: Bench) -> None:
     """What has not changed is not processed again, accepted or rejected."""
     bench.put(good="picture", bad="reject")
     bench.run()
     before = bench.manifest()
     report = bench.run()
-    assert report.unchanged == 2
+    assert (report.unchanged, report.accepted, report.rejected) == (2, 1, 1)
     assert bench.recorder.finished == []
-    assert (report.accepted, report.rejected) == (1, 1)
     assert bench.manifest() == before
 
 
-def test_force_does_everything(bench: Bench) -> None:
-    """``force`` processes unchanged sources too."""
-    bench.put(good="picture")
-    bench.run()
-    bench.run(force=True)
-    assert bench.recorder.finished == ["good.jpg"]
-
-
 @pytest.mark.parametrize(
-    "change",
+    ("content", "change", "again"),
     [
-        {"recipe": replace(fakes.RECIPE, digest="e" * 64)},
-        {"engine": replace(fakes.ENGINE, version="fake 2")},
+        ("picture", {}, []),  # touched: a new time on the same bytes
+        ("changed", {}, ["good.jpg"]),
+        ("picture", {"force": True}, ["good.jpg", "other.jpg"]),
+        ("picture", {"recipe": replace(fakes.RECIPE, digest="e" * 64)}, ["good.jpg", "other.jpg"]),
+        ("picture", {"engine": replace(fakes.ENGINE, version="fake 2")}, ["good.jpg", "other.jpg"]),
     ],
-    ids=["recipe", "engine"],
+    ids=["touched", "content", "force", "recipe", "engine"],
 )
-def test_change_of_recipe_or_engine_does_all_again(bench: Bench, change: dict[str, Any]) -> None:
-    """Results of another recipe or engine are not taken for this one's."""
-    bench.put(good="picture")
-    bench.run()
-    bench.run(**change)
-    assert bench.recorder.finished == ["good.jpg"]
-
-
-def test_changed_source_is_done_again(bench: Bench) -> None:
-    """New content under the same name replaces the old results, and only those."""
+def test_what_is_done_again(
+    bench: Bench, content: str, change: dict[str, Any], again: list[str]
+) -> None:
+    """New content, another recipe or engine, and ``force``; results of before are replaced."""
     bench.put(good="picture", other="picture")
     bench.run()
-    bench.put(good="changed")
-    bench.run()
-    assert bench.recorder.finished == ["good.jpg"]
-    assert (bench.out / "good/small.jpg").read_bytes() == b"made of changed"
-
-
-def test_touched_source_is_unchanged(bench: Bench) -> None:
-    """A new time on the same bytes is no change."""
-    bench.put(good="picture")
-    bench.run()
-    bench.put(good="picture")
-    assert bench.run().unchanged == 1
+    bench.put(good=content)
+    bench.run(**change)
+    assert bench.recorder.finished == again
+    assert (bench.out / "good/small.jpg").read_text() == f"made of {content}"
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"")])

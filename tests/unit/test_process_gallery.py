@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.unit.cli_engines import MEASURES, PROBE
-from worker.domain.image import Dropped, Format, Metadata, Tags
+from tests.unit.process_engines import MEASURES, PROBE
+from worker.domain.image import Dropped, Format, Metadata, StoredRendition, Tags
 from worker.services.process_files import gallery, output_folder, wording
 from worker.services.process_files.gallery import loaded_by_phone
 from worker.services.process_files.output_folder import (
@@ -20,22 +20,21 @@ from worker.services.process_files.output_folder import (
     FileStatus,
     InputFile,
     RecipeUsed,
-    WrittenRendition,
 )
 
 HOSTILE = "in/\"><script>alert(1)</script>'\n日本 %2e?#.jpg"
 
 
-def made(name: str, format_: Format, width: int, height: int, size: int) -> WrittenRendition:
+def made(name: str, format_: Format, width: int, height: int, size: int) -> StoredRendition:
     """A rendition as a manifest lists it."""
-    return WrittenRendition(
+    return StoredRendition(
         name=name,
         format=format_,
         width=width,
         height=height,
         frames=1,
         bytes=size,
-        path=f"photo/{name}.{format_.extension}",
+        key=f"photo/{name}.{format_.extension}",
         sha256="0" * 64,
     )
 
@@ -231,8 +230,8 @@ def test_rejections_are_reached_from_their_count() -> None:
 
 def test_equal_files_are_said_to_be_the_same() -> None:
     """A file that is the same as another one says of which, and is counted."""
-    twin = replace(ACCEPTED.renditions[-1], name="huge", same_as="large")
-    page = Page(gallery.page([replace(ACCEPTED, renditions=(*ACCEPTED.renditions, twin))]))
+    duplicate = replace(ACCEPTED.renditions[-1], name="huge", same_as="large")
+    page = Page(gallery.page([replace(ACCEPTED, renditions=(*ACCEPTED.renditions, duplicate))]))
     assert "40 × 30, the same file as large" in page.text  # noqa: RUF001 - a times sign is meant
     assert "1 the same as another" in page.text
 

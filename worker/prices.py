@@ -1,0 +1,55 @@
+"""Prices of AWS and assumptions about an object, read from the dated file ``prices.toml``."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib import resources
+from typing import Any, TypeVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What AWS charges, in US dollars; the file says for what, and where that stands."""
+
+    list_request: float
+    get_request: float
+    put_request: float
+    queue_request: float
+    gigabyte_second: float
+    invocation: float
+    write_unit: float
+    read_unit: float
+    event: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assumptions:
+    """What handling one object needs; the file says how each was found."""
+
+    seconds_fixed: float
+    """A Lambda invocation's time for an object, apart from the engine."""
+    seconds_per_megabyte: float
+    gigabytes: float
+    renditions: int
+    write_units: float
+    read_units: float
+    batch: float
+
+
+_Table = TypeVar("_Table", Prices, Assumptions)
+
+
+@cache
+def load() -> tuple[Prices, Assumptions]:
+    """Read the file."""
+    found = tomllib.loads(resources.files("worker").joinpath("prices.toml").read_text("utf-8"))
+    return _table(Prices, found["prices"]), _table(Assumptions, found["assumptions"])
+
+
+def _table(kind: type[_Table], lines: dict[str, dict[str, Any]]) -> _Table:
+    unknown = lines.keys() - {field.name for field in fields(kind)}
+    if unknown:
+        raise ValueError(f"prices.toml: {kind.__name__} has no {', '.join(sorted(unknown))}")
+    return kind(**{name: line["value"] for name, line in lines.items()})
