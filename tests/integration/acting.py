@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 import boto3
 
-from worker.local.roles import Actor
+from worker.local.roles import RoleHolder
 
 
-def acting(who: Mapping[str, str], actor: Actor) -> dict[str, str]:
-    """Variables by which a process has an actor's role for an hour.
+def acting(who: Mapping[str, str], holder: RoleHolder) -> dict[str, str]:
+    """Variables by which a process has the role of a holder for an hour.
 
     Args:
         who: those of whoever takes it; only the root user may.
-        actor: whose role.
+        holder: whose role.
     """
     sts = boto3.client(
         "sts",
@@ -24,7 +24,7 @@ def acting(who: Mapping[str, str], actor: Actor) -> dict[str, str]:
         aws_secret_access_key=who["AWS_SECRET_ACCESS_KEY"],
         aws_session_token=who.get("AWS_SESSION_TOKEN"),
     )
-    session = sts.assume_role(RoleArn=actor.role, RoleSessionName="test")["Credentials"]
+    session = sts.assume_role(RoleArn=holder.role, RoleSessionName="test")["Credentials"]
     sts.close()
     return {
         **who,

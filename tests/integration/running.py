@@ -64,6 +64,19 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
+def children(parent: int) -> list[int]:
+    """Of a process, those that run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if fields[1] == str(parent) and fields[0] != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
 class Running:
     """A stack that is up, and the commands on it."""
 
@@ -120,6 +133,17 @@ class Running:
         """The services as the root user has them."""
         settings = Settings.from_environment(self.ready["environment"])
         return assemble(settings, AwsClients(self.root))
+
+    def kill_emulator(self) -> None:
+        """SIGKILL the embedded AWS, and wait until it is there again."""
+        (pid,) = (
+            pid
+            for pid in children(self.process.pid)
+            if b"durable" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
+        os.kill(pid, signal.SIGKILL)
+        while "emulator runs again" not in self.line("note")["message"]:
+            pass
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """End it as a person does, and wait."""

@@ -19,7 +19,7 @@ from random import Random
 import pytest
 
 from tests.integration.job_uploads import clip
-from tests.integration.running import COMMAND, Running, environment, stack, until
+from tests.integration.running import COMMAND, Running, children, environment, stack, until
 from tests.integration.test_chaos import check, recorded
 from tests.unit.pictures import encoded, photo
 from worker.bootstrap import Application
@@ -105,19 +105,6 @@ class Uploads:
             thread.join()
 
 
-def children(parent: int) -> list[int]:
-    """Of a process, those that run."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if fields[1] == str(parent) and fields[0] != "Z":
-            found.append(int(path.parent.name))
-    return found
-
-
 def kill_all(running: Running) -> None:
     """SIGKILL to everything, too fast for anything to be saved or started again."""
     running.process.send_signal(signal.SIGSTOP)
@@ -125,18 +112,6 @@ def kill_all(running: Running) -> None:
         os.kill(pid, signal.SIGKILL)
     running.process.kill()
     running.process.wait()
-
-
-def kill_emulator(running: Running) -> None:
-    """SIGKILL, and wait until it is there again."""
-    (pid,) = (
-        pid
-        for pid in children(running.process.pid)
-        if b"durable" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    )
-    os.kill(pid, signal.SIGKILL)
-    while "emulator runs again" not in running.line("note")["message"]:
-        pass
 
 
 def settled(app: Application, answered: dict[str, bytes]) -> bool:
@@ -160,7 +135,7 @@ def test_whatever_is_killed_nothing_answered_for_is_lost(tmp_path: Path) -> None
             for _ in range(3):
                 uploads.more()
                 time.sleep(dice.uniform(0, 0.3))
-                kill_emulator(running)
+                running.kill_emulator()
             uploads.more()
             kill_all(running)
             with stack(data, port=port) as second:

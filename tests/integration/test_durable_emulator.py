@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConn
 from tests.emulators import make_sure
 from worker.local import emulator, parent_death_signal
 from worker.local.durable.store import UNWRITABLE
-from worker.local.root_clients import RootClients
+from worker.local.roles import RootClients
 
 TABLE, BUCKET = "pictures", "originals"
 LIMITED = (

@@ -6,12 +6,9 @@ Everything is real: the embedded AWS, ingest, the state machine's file, the jobs
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -29,7 +26,7 @@ from tests.integration.job_uploads import (
     jobs_of,
     wait_for,
 )
-from tests.integration.running import Running, stack
+from tests.integration.running import Running
 from worker.adapters.aws.clients import AwsClients
 from worker.domain.asset import AssetRecord, Status
 from worker.domain.errors import Reason
@@ -43,13 +40,6 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed"),
     pytest.mark.timeout(300),
 ]
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One stack for all tests here."""
-    with stack(tmp_path_factory.mktemp("heavy") / "data") as up:
-        yield up
 
 
 def test_an_oversize_picture_becomes_an_accepted_asset(running: Running, tmp_path: Path) -> None:
@@ -163,7 +153,7 @@ def strike(running: Running, asset: str, chance: Random) -> set[str]:
         if fresh and chance.random() < 0.04:
             struck |= set(jobs.reclaim(1.0, chance=chance, notice_seconds=5.0))
         if struck and not killed:
-            os.kill(running.pids["emulator"], signal.SIGKILL)
+            running.kill_emulator()
             killed = True
         if mine and all(one.state.ended for one in mine):
             break

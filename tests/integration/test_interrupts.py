@@ -168,12 +168,12 @@ def commands() -> Sequence[str]:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One stack for what needs one; its jobs run nowhere, so that they can be waited for."""
     with stack(tmp_path_factory.mktemp("interrupts") / "data") as up:
-        os.kill(up.pids["batch"], signal.SIGSTOP)
+        os.kill(up.pids["services"], signal.SIGSTOP)
         try:
             yield up
         finally:
-            if alive(up.pids["batch"]):
-                os.kill(up.pids["batch"], signal.SIGCONT)
+            if alive(up.pids["services"]):
+                os.kill(up.pids["services"], signal.SIGCONT)
 
 
 @pytest.mark.parametrize(

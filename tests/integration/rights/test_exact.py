@@ -157,8 +157,8 @@ def rarities(world: World, folder: Path) -> None:
         waiting(intake, "aside/large.bin", "e" * 32, 2 * PART + 1),
         verdict=Verdict(code="too_long_duration", message="a test wants it"),
     )
-    for actor in (world.ingest, world.workflow):
-        clients = world.acting(actor)
+    for holder in (world.ingest, world.workflow):
+        clients = world.acting(holder)
         store = S3ObjectStore(clients, copy_bytes=PART, part_bytes=PART)
         assert quarantine(store, settings.quarantine_bucket, record)
         with failing(clients, "UploadPartCopy"), pytest.raises(SafelightError):
@@ -175,9 +175,9 @@ def rarities(world: World, folder: Path) -> None:
     # Renditions of an upload that was replaced while they were made.
     store = S3ObjectStore(world.acting(world.ingest))
     made = running.app.catalog.by_status(Status.ACCEPTED, limit=50).records
-    shelf = RenditionStore(store, delivery, threads=1)
-    shelf.discard(next(one for one in made if one.source.key.endswith("b.jpg")))
-    shelf.close()
+    renditions = RenditionStore(store, delivery, threads=1)
+    renditions.delete_all(next(one for one in made if one.source.key.endswith("b.jpg")))
+    renditions.close()
 
 
 @contextmanager
