@@ -1,7 +1,7 @@
 """``batch-process``: any recipe over folders, prefixes or given pictures.
 
 For reprocessing a library, and for the one picture that is too big for the ingest function: then
-limits are raised by parameters and its renditions lie at the top of the output place.
+limits are raised by parameters and its renditions lie at the top of the output store.
 
 A library is worked through in groups: fetch a group, process it in worker processes that may die
 with their picture (``worker.services.process_files.pool``), store its renditions, note it in the
@@ -52,7 +52,7 @@ GROUP_BYTES = 2**30
 _OURS = frozenset(
     {"manifest.json", "manifests", "result.json", "rejected.json", "results", ".checkpoint"}
 )
-"""What the runner and this operation keep at the top of the output place."""
+"""What the runner and this operation keep at the top of the output store."""
 NAME_CHARACTERS = 200
 """Longest path of a picture that is used as it is; longer ones become a slug."""
 
@@ -71,7 +71,7 @@ def run(work: Work) -> Mapping[str, object]:
 class _Picture:
     found: ListedFile
     folder: str
-    """Of its renditions below the output place; empty for the top."""
+    """Of its renditions below the output store; empty for the top."""
 
     @property
     def key(self) -> str:

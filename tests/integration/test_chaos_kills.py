@@ -131,7 +131,7 @@ def test_whatever_is_killed_nothing_answered_for_is_lost(tmp_path: Path) -> None
         uploads = Uploads(running.app, data, tmp_path)
         try:
             if shutil.which("ffmpeg") is not None:
-                film = running.json("put", clip(tmp_path))
+                video = running.json("put", clip(tmp_path))
             for _ in range(3):
                 uploads.more()
                 time.sleep(dice.uniform(0, 0.3))
@@ -146,7 +146,7 @@ def test_whatever_is_killed_nothing_answered_for_is_lost(tmp_path: Path) -> None
                 uploads.stop()
                 app, answered = third.app, uploads.answered
                 if shutil.which("ffmpeg") is not None:
-                    answered[film["key"]] = Path(film["file"]).read_bytes()
+                    answered[video["key"]] = Path(video["file"]).read_bytes()
                 end = time.monotonic() + SECONDS
                 while not settled(app, answered):
                     assert time.monotonic() < end, f"{dead(third)} messages were given up"
@@ -159,11 +159,11 @@ def test_whatever_is_killed_nothing_answered_for_is_lost(tmp_path: Path) -> None
 def finish(running: Running, uploads: Uploads) -> None:
     """Verdicts, renditions, promises, events and dead letters, once all is at rest."""
     app = running.app
-    films = {key for key in uploads.answered if key.endswith(".mov")}
+    videos = {key for key in uploads.answered if key.endswith(".mov")}
     for key, data in uploads.answered.items():
-        if key not in films:
+        if key not in videos:
             check(app, key, data)
-    for key in films:
+    for key in videos:
         record = app.catalog.get(asset_id_of(app.settings.intake_bucket, key))
         assert record is not None
         assert record.status is Status.ACCEPTED

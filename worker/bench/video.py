@@ -2,9 +2,9 @@
 
 All take the same plan, so the same filters, encoders and quality; they run one after the other, in
 turns, and the least of the rounds counts. *Plain* is what a person would type: one ffmpeg that
-measures the loudness, one that encodes picture and sound of the whole video straight into HLS with
+measures the loudness, one that encodes picture and audio of the whole video straight into HLS with
 as many threads as the encoders like, one that copies the largest rung into a progressive file. *In
-parts* is a whole job: probe, plan, parts (one for each core at the same time), sound, packaging.
+parts* is a whole job: probe, plan, parts (one for each core at the same time), audio, packaging.
 *Two workers* are two processes that encode half of the parts each, each bound to one core; beside
 them stands one process with all parts bound to one of these cores, so that ffmpeg's own threads
 have nothing to gain in either. A *reclaim* is a stop at a random moment with a second attempt,
@@ -52,7 +52,7 @@ class Cost:
 class VideoFigures:
     """Everything measured. Seconds and bytes."""
 
-    film_seconds: float
+    video_seconds: float
     frames: int
     parts: int
     plain: Cost
@@ -71,7 +71,7 @@ class VideoFigures:
     reclaimed_wall_seconds: float
     """Of two attempts together."""
     reclaimed_cpu_seconds: float
-    reclaim_film_seconds_lost: float
+    reclaim_video_seconds_lost: float
     """Seconds of video that the first attempt had encoded and not finished."""
     longest_part_seconds: float
 
@@ -118,9 +118,10 @@ class VideoFigures:
         at_once = min(self.cores, self.parts)
         part = run.wall_seconds / self.parts * at_once
         more = self.reclaimed_wall_seconds - run.wall_seconds
-        lost, longest = self.reclaim_film_seconds_lost, self.longest_part_seconds
+        lost, longest = self.reclaim_video_seconds_lost, self.longest_part_seconds
         result = [
-            f"video           {self.film_seconds:8.1f} s, {self.frames} frames, {self.parts} parts",
+            f"video           {self.video_seconds:8.1f} s, {self.frames} frames,"
+            f" {self.parts} parts",
             f"plain ffmpeg    {plain.wall_seconds:8.1f} s wall, {plain.cpu_seconds:.1f} s CPU",
             f"in parts        {run.wall_seconds:8.1f} s wall, {run.cpu_seconds:.1f} s CPU",
             f"overhead        {self.overhead:8.1%} of wall time ({self.overhead_cpu:.1%} of CPU)"
@@ -186,12 +187,12 @@ def generate(path: Path, *, seconds: int, size: str) -> None:
         commands.filtered(zooming, [("trim", {"duration": third}), square]),
         commands.filtered(flowing, [square]),
     ]
-    film = commands.filtered(
+    video = commands.filtered(
         commands.joined(scenes),
         [("noise", {"alls": 7, "allf": "t"}), ("format", {"pix_fmts": "yuv420p"})],
     )
     options = {"f": "mp4", "c:v": "libx264", "preset": "ultrafast", "crf": 18, "g": 60}
-    made = commands.output(path, [film, tone], {**options, "c:a": "aac"})
+    made = commands.output(path, [video, tone], {**options, "c:a": "aac"})
     ffmpeg.run(commands.arguments(made), limits=encode.LIMITS)
 
 
@@ -257,7 +258,7 @@ def measure(
         raise EngineError("an interrupted transcode came out different")
     busier = max(sum(plan.chunks[number].frames for number in half) for half in halves)
     return VideoFigures(
-        film_seconds=float(plan.seconds),
+        video_seconds=float(plan.seconds),
         frames=plan.frames,
         parts=len(plan.chunks),
         plain=min(plain, key=lambda cost: cost.wall_seconds),
@@ -271,7 +272,7 @@ def measure(
         larger_share=busier / plan.frames,
         reclaimed_wall_seconds=attempts.wall_seconds,
         reclaimed_cpu_seconds=attempts.cpu_seconds,
-        reclaim_film_seconds_lost=lost,
+        reclaim_video_seconds_lost=lost,
         longest_part_seconds=float(max(part.frames for part in plan.chunks) / plan.rate),
     )
 
@@ -338,10 +339,10 @@ def _plain(plan: TranscodePlan, source: Path, folder: Path) -> None:
 def _joined(playlist: Path) -> Path:
     """The segments of a playlist as one file."""
     path = playlist.with_name("joined.mp4")
-    pieces = sorted(playlist.parent.glob("index*.m4s"), key=lambda piece: int(piece.stem[5:]))
+    segments = sorted(playlist.parent.glob("index*.m4s"), key=lambda path: int(path.stem[5:]))
     with path.open("wb") as file:
-        for piece in [next(playlist.parent.glob("init*.mp4")), *pieces]:
-            file.write(piece.read_bytes())
+        for segment in [next(playlist.parent.glob("init*.mp4")), *segments]:
+            file.write(segment.read_bytes())
     return path
 
 

@@ -104,7 +104,7 @@ def _pages(scale: float) -> bytes:
 
 def _avif(scale: float) -> bytes:
     image = pyvips.Image.new_from_array(
-        develop(scenes.lights(*_size(scale, 800, 600)), video=0.015)
+        develop(scenes.lights(*_size(scale, 800, 600)), grain=0.015)
     )
     data: bytes = image.heifsave_buffer(compression="av1", Q=60, effort=1)
     return data

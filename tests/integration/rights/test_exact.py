@@ -50,7 +50,7 @@ def test_each_role_allows_exactly_what_is_called(
 ) -> None:
     """Every call is allowed, and every grant is used or says why it is there."""
     images(world, tmp_path)
-    films(world, tmp_path)
+    videos(world, tmp_path)
     with monkeypatch.context() as patch:
         patch.setenv(VARIABLE, str(world.calls))
         rarities(world, tmp_path)
@@ -80,9 +80,9 @@ def images(world: World, folder: Path) -> None:
     running = world.running
     first = picture(folder, "a.jpg")
     assert running.json("put", first, "--wait")["status"] == "accepted"
-    twin = folder / "b.jpg"
-    twin.write_bytes(first.read_bytes())
-    copied = running.json("put", twin, "--wait")
+    duplicate = folder / "b.jpg"
+    duplicate.write_bytes(first.read_bytes())
+    copied = running.json("put", duplicate, "--wait")
     assert running.app.catalog.get(copied["asset"]).copied_from  # type: ignore[union-attr]
     picture(folder, "a.jpg", "red")
     assert running.json("put", first, "--wait")["status"] == "accepted"
@@ -105,15 +105,15 @@ def images(world: World, folder: Path) -> None:
     assert wait_for(running, asset, final).status is Status.ACCEPTED
 
 
-def films(world: World, folder: Path) -> None:
+def videos(world: World, folder: Path) -> None:
     """Whole, with a job that loses its machine; divided; and one that cannot be played."""
     running = world.running
-    film = clip(folder)
-    whole = running.json("put", film, "--wait", "--no-jobs")["asset"]
+    video = clip(folder)
+    whole = running.json("put", video, "--wait", "--no-jobs")["asset"]
     reclaim_one(running, whole)
-    parted = divided(running, film).asset
+    parted = divided(running, video).asset
     short_ = folder / "short.mp4"
-    short_.write_bytes(film.read_bytes()[:3000])
+    short_.write_bytes(video.read_bytes()[:3000])
     rejected = running.json("put", short_, "--wait", "--no-jobs")["asset"]
 
     assert wait_for(running, whole, final).status is Status.ACCEPTED, jobs_of(running)
