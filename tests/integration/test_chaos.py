@@ -1,6 +1,6 @@
 """The real pipeline under abuse: nothing lost, nothing twice, nothing half.
 
-Two hundred uploads through the embedded AWS, deployed by the Pulumi program; a fifth of their
+A hundred uploads through the embedded AWS, deployed by the Pulumi program; a fifth of their
 events duplicated, all of them shuffled; one in twelve DynamoDB and S3 requests of the workers
 throttled; workers killed with SIGKILL at random moments; each process with its own role alone.
 """
@@ -21,8 +21,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.acting import acting
 from tests.integration.fault_proxy import FaultProxy
+from tests.integration.running import acting
 from tests.unit.pictures import encoded, photo
 from worker.adapters.aws.clients import AwsClients
 from worker.bootstrap import Application, assemble
@@ -34,13 +34,13 @@ from worker.local.stack import HANDLER
 from worker.ports import Message
 from worker.settings import Settings
 
-UPLOADS = 200
-KEYS = 170
-"""Thirty keys are uploaded twice: the second upload must win."""
-DISTINCT = 120
+UPLOADS = 100
+KEYS = 85
+"""Fifteen keys are uploaded twice: the second upload must win."""
+DISTINCT = 60
 """Fewer pictures than keys: some uploads have identical bytes."""
 THROTTLED = 0.08
-KILLS = 12
+KILLS = 6
 SECONDS = 300
 
 

@@ -28,7 +28,7 @@ from worker.domain.errors import SafelightError
 from worker.local.address import EVENTS
 from worker.local.emulator import free_port
 
-BETWEEN = 6
+BETWEEN = 4
 """Uploads answered between two kills."""
 PAUSE_SECONDS = 0.1
 SECONDS = 240
@@ -132,7 +132,7 @@ def test_whatever_is_killed_nothing_answered_for_is_lost(tmp_path: Path) -> None
         try:
             if shutil.which("ffmpeg") is not None:
                 video = running.json("put", clip(tmp_path))
-            for _ in range(3):
+            for _ in range(2):
                 uploads.more()
                 time.sleep(dice.uniform(0, 0.3))
                 running.kill_emulator()

@@ -97,7 +97,7 @@ def test_a_video_becomes_what_a_player_needs_while_jobs_lose_their_machines(
     struck = strike(running, put["asset"], Random(5))
     record = wait_for(running, put["asset"], final)
     assert record.status is Status.ACCEPTED, (record.verdict, jobs_of(running))
-    check_film(running, record, tmp_path)
+    check_video(running, record, tmp_path)
     jobs = LocalJobs(running.data / address.JOBS)
     # One that ended in the moment it was struck needs no second attempt.
     assert any(jobs.describe(job).attempts > 1 for job in struck)
@@ -110,7 +110,7 @@ def test_a_large_video_is_divided_and_joined(running: Running, tmp_path: Path) -
     record = divided(running, path)
     done = wait_for(running, record.asset, final)
     assert done.status is Status.ACCEPTED, (done.verdict, jobs_of(running))
-    check_film(running, done, tmp_path)
+    check_video(running, done, tmp_path)
     listed = LocalJobs(running.data / address.JOBS).list()
     mine = {one.kind: one for one in listed if one.name.startswith(record.asset)}
     assert mine["transcode-part"].array_size == 2
@@ -164,7 +164,7 @@ def strike(running: Running, asset: str, chance: Random) -> set[str]:
 # --- what a record promises, checked with the programs that players are made of ----------------
 
 
-def check_film(running: Running, record: AssetRecord, folder: Path) -> None:
+def check_video(running: Running, record: AssetRecord, folder: Path) -> None:
     """Everything named is there; what plays decodes to its end, with every frame and its audio."""
     assert record.film is not None
     assert (record.film.width, record.film.height) == (WIDTH, HEIGHT)

@@ -39,7 +39,7 @@ def sources(
         (root / path).symlink_to(root / target[1:] if target[0] == "/" else target)
     found = find([root / path for path in named.split()], out=root / out)
     return [
-        (os.path.relpath(source.path, root), source.problem and source.problem.code)
+        (os.path.relpath(source.path, root), source.problem.code if source.problem else None)
         for source in found
     ]
 

@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from worker.codec import plain
 from worker.domain.colour import Colour, ColourSource, Primaries
@@ -30,15 +30,13 @@ from worker.domain.image import (
     KeepTag,
     Probe,
     Recipe,
+    Rendition,
     RenditionSpec,
+    StoredRendition,
     Watermark,
 )
 from worker.imaging.geometry import Geometry, Size, inside, place
 from worker.imaging.primaries import is_wide
-
-if TYPE_CHECKING:
-    from worker.domain.asset import StoredRendition
-    from worker.domain.image import Rendition
 
 ENGINE_VERSION = 2
 """Goes up whenever the same plan would give other pixels or bytes: output keys depend on it."""

@@ -330,7 +330,8 @@ def _command(command: Sequence[str]) -> tuple[str, list[tuple[str, str]]]:
     if len(command) % 2 or command[0] != "run" or not all(isinstance(one, str) for one in command):
         raise ValueError(f"not a command of the Batch image: {command!r}")
     options = list(zip(command[2::2], command[3::2], strict=True))
-    unknown = {name for name, _ in options} - {"--input", "--output", "--asset", "--param"}
+    known = {"--input", "--output", "--asset", "--trace", "--param"}
+    unknown = {name for name, _ in options} - known
     if unknown:
         raise ValueError(f"options that are not understood: {sorted(unknown)}")
     return command[1], options

@@ -143,18 +143,18 @@ def rarities(world: World, folder: Path) -> None:
     # Results of more than 64 MB go in parts, and those of a failed upload are removed.
     clients = world.acting(world.job)
     transfers = S3Transfers(clients, part=PART, threshold=PART)
-    transfers.upload(large, delivery, "aside/parts.bin", content_type="video/mp4")
-    transfers.download(delivery, "aside/parts.bin", folder / "parts.bin")
+    transfers.upload(large, delivery, "elsewhere/parts.bin", content_type="video/mp4")
+    transfers.download(delivery, "elsewhere/parts.bin", folder / "parts.bin")
     with failing(clients, "UploadPart"), pytest.raises(SafelightError):
-        transfers.upload(large, delivery, "aside/failed.bin", content_type="video/mp4")
+        transfers.upload(large, delivery, "elsewhere/failed.bin", content_type="video/mp4")
     transfers.close()
 
     # An original of more than 5 GB, backfilled and then rejected, by ingest or by a job.
     with unannounced(world):
         data = large.read_bytes()
-        running.root_app.store.put(intake, "aside/large.bin", data, content_type="x/y")
+        running.root_app.store.put(intake, "elsewhere/large.bin", data, content_type="x/y")
     record = replace(
-        waiting(intake, "aside/large.bin", "e" * 32, 2 * PART + 1),
+        waiting(intake, "elsewhere/large.bin", "e" * 32, 2 * PART + 1),
         verdict=Verdict(code="too_long_duration", message="a test wants it"),
     )
     for holder in (world.ingest, world.workflow):

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.integration.acting import acting
 from tests.integration.rights.policy import allowed
 from tests.integration.rights.world import World
+from tests.integration.running import acting
 from worker.adapters.aws.clients import AwsClients
 from worker.domain.errors import AccessDenied
 from worker.local import address

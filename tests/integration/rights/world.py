@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.integration.acting import acting
 from tests.integration.rights.justified import NOBODY
 from tests.integration.rights.policy import Grant, grants
-from tests.integration.running import Running
+from tests.integration.running import Running, acting
 from worker.adapters.aws.clients import AwsClients
 from worker.local.deploy.emulator_patches import BATCHES
 from worker.local.roles import RoleHolder, Roles, RootClients
