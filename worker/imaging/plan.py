@@ -38,9 +38,6 @@ from worker.domain.image import (
 from worker.imaging.geometry import Geometry, Size, inside, place
 from worker.imaging.primaries import is_wide
 
-if TYPE_CHECKING:
-    from worker.domain.image import Rendition, StoredRendition
-
 ENGINE_VERSION = 2
 """Goes up whenever the same plan would give other pixels or bytes: output keys depend on it."""
 
