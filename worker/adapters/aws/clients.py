@@ -15,6 +15,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,10 +146,13 @@ class AwsClients:
             return self._made[service]
 
     def _make(self, service: str) -> Any:
-        import boto3  # 0.2 s: see the module's docstring
-
         if self._session is None:
-            self._session = boto3.Session(**self._identity())
+            import boto3  # 0.2 s: see the module's docstring
+            import botocore.session
+
+            core = botocore.session.Session()
+            core.register_component("data_loader", _loader())
+            self._session = boto3.Session(botocore_session=core, **self._identity())
             log = call_log(self._caller())
             if log is not None:
                 log.attach(self._session)
@@ -212,6 +216,18 @@ class AwsClients:
             # TLS and the exact length guard what is read.
             response_checksum_validation="when_required",
         )
+
+
+@cache
+def _loader() -> Any:
+    """The loader of service descriptions: one for all sessions of this process.
+
+    What it has read stays in memory, 20 MB for the services used here; a process that is forked
+    shares it.
+    """
+    from botocore.loaders import create_loader
+
+    return create_loader()
 
 
 # --- calls, written down ----------------------------------------------------------------------
