@@ -382,7 +382,7 @@ def _addresses(inputs: Sequence[str], output: str) -> list[Problem]:
             continue
         if name == "--output" and isinstance(address, S3Address) and not address.key:
             problems.append(
-                Problem(name, "must have a prefix: a whole bucket cannot be an output place")
+                Problem(name, "must have a prefix: a whole bucket cannot be an output store")
             )
     return problems
 

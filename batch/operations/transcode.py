@@ -58,7 +58,7 @@ def run_plan(work: Work) -> Mapping[str, object]:
 
 
 def run_part(work: Work) -> Mapping[str, object]:
-    """Encode one child's chunks. Details: ``parts`` (their numbers), ``sounds`` (how many tracks).
+    """Encode one child's chunks. Details: ``parts`` (numbers) and a count of audio tracks.
 
     The video is shared out among as many children as the array really has, whatever was planned.
     """
@@ -132,7 +132,7 @@ def _plan(work: Work) -> TranscodePlan:
 
 
 def _fetch_plan(work: Work) -> TranscodePlan:
-    """The plan that ``transcode-plan`` has left in the output place.
+    """The plan that ``transcode-plan`` has left in the output store.
 
     Raises:
         ObjectMissing: there is none.
@@ -140,11 +140,11 @@ def _fetch_plan(work: Work) -> TranscodePlan:
     """
     path = work.outputs.fetch(PLAN)
     if path is None:
-        raise ObjectMissing("there is no plan.json in the output place: run transcode-plan first")
+        raise ObjectMissing("there is no plan.json in the output store: run transcode-plan first")
     plan = plans.loads(path.read_bytes())
     if plan.source != work.digests[0]:
         raise ConfigurationError(
-            "plan.json in the output place was made for another input", code="plan_unusable"
+            "plan.json in the output store was made for another input", code="plan_unusable"
         )
     return plan
 

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 
-from tests.contract.catalog_tables import make_table
-from tests.contract.tested_bucket import BucketUnderTest
+from tests.contract.catalogs import make_table
 from tests.emulators import make_sure
 from tests.unit.fakes import MemoryCatalog, MemoryStore
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
 from worker.adapters.aws.s3 import S3ObjectStore
 from worker.local.emulator import Emulator, running
-from worker.ports import Catalog
+from worker.ports import Catalog, ObjectStore
+
+
+@dataclass(frozen=True)
+class BucketUnderTest:
+    """A store with an empty, versioned bucket in it."""
+
+    store: ObjectStore
+    bucket: str
+
+    def put(self, key: str, data: bytes, **more: str) -> str:
+        """Store some bytes whose type does not matter."""
+        return self.store.put(self.bucket, key, data, content_type="image/jpeg", metadata=more)
+
+    def keys(self, prefix: str = "", *, after: str = "") -> list[str]:
+        """What is listed."""
+        return [found.key for found in self.store.list(self.bucket, prefix, after=after)]
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from tests.contract.catalog_tables import make_table
+from tests.contract.catalogs import make_table
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
 from worker.adapters.aws.s3 import S3ObjectStore
@@ -60,11 +60,11 @@ def test_a_prefix_is_processed_in_the_cloud(
 
     keys = {found.key for found in store.list(bucket, "out/")}
     (job,) = DynamoCatalog(clients.dynamodb, table).jobs(ASSET)
-    film = store.head(bucket, "out/2024/a b.jpg/thumbnail.jpg")
+    video = store.head(bucket, "out/2024/a b.jpg/thumbnail.jpg")
     assert (code, again) == (0, 0)
     assert {"out/result.json", "out/manifest.json"} <= keys
     assert not [key for key in keys if ".checkpoint" in key]
-    assert film.content_type == "image/jpeg"
+    assert video.content_type == "image/jpeg"
     assert [line["event"] for line in lines if "event" in line] == ["started", "unchanged"]
     assert (job.id, job.kind, job.state) == ("job-7", "batch-process", "SUCCEEDED")
     assert list(tmp_path.iterdir()) == []

@@ -14,10 +14,10 @@ from redis import Redis
 from tests.contract.redis_server import PROGRAM, callers, hanging, redis_running
 from worker.adapters.cache import (
     ENTRY_BYTES,
-    FIRST_REST_SECONDS,
-    LONGEST_REST_SECONDS,
+    FIRST_BACKOFF_SECONDS,
+    LOG_INTERVAL_SECONDS,
+    LONGEST_BACKOFF_SECONDS,
     PREFIX,
-    QUIET_SECONDS,
     MemoryCache,
     RedisCache,
 )
@@ -182,13 +182,13 @@ def test_a_dead_redis_is_a_miss(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     cache = RedisCache(f"redis://:secret@127.0.0.1:{free_port()}/0", clock=clock)
     with caplog.at_level(logging.WARNING):
-        for _ in range(int(QUIET_SECONDS)):
+        for _ in range(int(LOG_INTERVAL_SECONDS)):
             cache.put("key", b"x", seconds=60)
             assert cache.get("key") is None
             cache.drop("key")
             clock.now += 1.01
         assert len(caplog.records) == 1
-        clock.now += LONGEST_REST_SECONDS
+        clock.now += LONGEST_BACKOFF_SECONDS
         cache.get("key")
 
     assert len(caplog.records) == 2
@@ -202,7 +202,15 @@ def test_a_hanging_redis_costs_one_timeout() -> None:
         cache = RedisCache(url, timeout=0.05, clock=clock)
         cache.get("key")
         assert callers(listener) == 1
-        for rest in (FIRST_REST_SECONDS, 2, 4, 8, 16, LONGEST_REST_SECONDS, LONGEST_REST_SECONDS):
+        for rest in (
+            FIRST_BACKOFF_SECONDS,
+            2,
+            4,
+            8,
+            16,
+            LONGEST_BACKOFF_SECONDS,
+            LONGEST_BACKOFF_SECONDS,
+        ):
             clock.now += rest - 0.01
             for _ in range(20):
                 assert cache.get("key") is None
@@ -225,7 +233,7 @@ def test_redis_comes_back(tmp_path: Path) -> None:
     assert cache.get("key") is None
     with redis_running(port, tmp_path):
         assert cache.get("key") is None  # still resting
-        clock.now += FIRST_REST_SECONDS
+        clock.now += FIRST_BACKOFF_SECONDS
         cache.put("key", b"y", seconds=60)
         assert cache.get("key") == b"y"
     cache.close()

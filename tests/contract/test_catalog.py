@@ -9,9 +9,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.contract import catalog_records as given_
-from tests.contract.catalog_calls import outcome, phash_of, put, sha_of, together
-from tests.contract.catalog_records import OTHER_DIGEST, WAITS, at, bare, entry, record
+from tests.contract import catalogs as given_
+from tests.contract.catalogs import (
+    OTHER_DIGEST,
+    WAITS,
+    at,
+    bare,
+    entry,
+    outcome,
+    phash_of,
+    put,
+    record,
+    sha_of,
+    together,
+)
 from worker.domain.asset import AssetRecord, Status
 from worker.domain.errors import AlreadyRecorded, Superseded
 from worker.ports import Catalog

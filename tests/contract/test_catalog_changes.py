@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract import catalog_records as given_
-from tests.contract.catalog_calls import outcome, phash_of, put, sha_of, together
-from tests.contract.catalog_records import at, entry, record
+from tests.contract import catalogs as given_
+from tests.contract.catalogs import at, entry, outcome, phash_of, put, record, sha_of, together
 from worker.domain.asset import JobRecord, LogEntry, Status
 from worker.domain.errors import AssetMissing, Conflict, EngineError, InputError
 from worker.ports import Catalog

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.catalog_records import asset_id, at, bare, entry, record
-from tests.contract.catalog_spy import Answer, answer, refusal, watching
-from tests.contract.catalog_tables import make_table
+from tests.contract.catalogs import (
+    Answer,
+    answer,
+    asset_id,
+    at,
+    bare,
+    entry,
+    make_table,
+    record,
+    refusal,
+    watching,
+)
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
 from worker.adapters.aws.dynamodb.requests import ATTEMPTS

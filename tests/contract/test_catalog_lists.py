@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.contract.catalog_records import at, bare, digest, entry, metadata, record
+from tests.contract.catalogs import at, bare, digest, entry, metadata, record
 from worker.domain.asset import AssetRecord, Page, Status
 from worker.domain.errors import InputError
 from worker.ports import Catalog

@@ -14,10 +14,20 @@ import pytest
 from botocore.exceptions import ConnectionClosedError
 from botocore.httpsession import URLLib3Session
 
-from tests.contract.catalog_billing import item_size, write_units
-from tests.contract.catalog_records import at, bare, entry, metadata, record
-from tests.contract.catalog_spy import Killed, Turns, watching
-from tests.contract.catalog_tables import everything_in, make_table
+from tests.contract.catalogs import (
+    Killed,
+    Turns,
+    at,
+    bare,
+    entry,
+    everything_in,
+    item_size,
+    make_table,
+    metadata,
+    record,
+    watching,
+    write_units,
+)
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
 from worker.domain.asset import AssetRecord, LogEntry, Status

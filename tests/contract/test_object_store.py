@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.contract.tested_bucket import BucketUnderTest
+from tests.contract.conftest import BucketUnderTest
 from worker.domain.errors import EngineError, InputError, ObjectChanged, ObjectMissing
 
 HOSTILE_KEYS = (

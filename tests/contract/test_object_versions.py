@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.contract.tested_bucket import BucketUnderTest
+from tests.contract.conftest import BucketUnderTest
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.s3 import S3ObjectStore
 
@@ -92,7 +92,7 @@ def test_every_version_is_found_and_can_be_deleted(
         assert list(store.all_versions(bucket, "")) == []
 
 
-def test_all_versions_of_a_bucket_are_listed_by_prefix(tested: BucketUnderTest) -> None:
+def test_all_versions_of_a_place_are_listed_by_prefix(tested: BucketUnderTest) -> None:
     """Keys that begin so, and no others."""
     for key in ("a", "a/b", "b"):
         tested.put(key, b"x")

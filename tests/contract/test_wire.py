@@ -25,8 +25,7 @@ from botocore.client import BaseClient
 
 from batch.catalogue import KINDS
 from batch.runner import main as run_job
-from tests.contract.catalog_records import at, bare, entry, everything, record
-from tests.contract.catalog_tables import everything_in, make_table
+from tests.contract.catalogs import at, bare, entry, everything, everything_in, make_table, record
 from tests.golden import Golden, png
 from tests.unit.finalize.world import DETAILS, FILES, TYPES
 from worker.adapters.aws.dynamodb.catalog import DynamoCatalog

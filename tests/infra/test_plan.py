@@ -234,7 +234,7 @@ def test_a_plan_is_printed_and_kept(kept: Path, capsys: pytest.CaptureFixture[st
     assert (kept / "dev.json").is_file()
 
     assert run(["infra", "plan", "--stack", "dev"]) == 0
-    assert "nothing is different" in capsys.readouterr().out
+    assert "nothing changed" in capsys.readouterr().out
 
     image = f"example.com/safelight@sha256:{'f' * 64}"
     assert run(["infra", "plan", "--stack", "dev", "--image", image]) == 0

@@ -29,8 +29,8 @@ CLIP_SECONDS, WIDTH, HEIGHT = 3, 320, 180
 
 
 def clip(folder: Path) -> Path:
-    """A few seconds of moving pictures with sound."""
-    path = folder / "holiday & film.mov"
+    """A few seconds of moving pictures with audio."""
+    path = folder / "holiday & video.mov"
     subprocess.run(
         [
             *("ffmpeg", "-v", "error", "-f", "lavfi"),

@@ -171,14 +171,14 @@ def test_what_ingest_tells_reaches_a_subscriber(stack: Stack) -> None:
 def test_every_queue_has_its_dead_letters(stack: Stack, output: str) -> None:
     """Of its own kind, after five receives, hidden for six function timeouts."""
     dead = output.replace("Queue", "DeadLetters")
-    queue, letters = stack.attributes(output), stack.attributes(dead)
+    queue, dead_letters = stack.attributes(output), stack.attributes(dead)
 
     assert json.loads(queue["RedrivePolicy"]) == {
-        "deadLetterTargetArn": letters["QueueArn"],
+        "deadLetterTargetArn": dead_letters["QueueArn"],
         "maxReceiveCount": 5,
     }
     assert queue["VisibilityTimeout"] == "720"
-    assert queue.get("FifoQueue") == letters.get("FifoQueue")
+    assert queue.get("FifoQueue") == dead_letters.get("FifoQueue")
     assert (queue.get("FifoQueue") == "true") is (output == "workQueue")
 
 

@@ -165,7 +165,7 @@ def strike(running: Running, asset: str, chance: Random) -> set[str]:
 
 
 def check_video(running: Running, record: AssetRecord, folder: Path) -> None:
-    """Everything named is there; what plays decodes to its end, with every frame and its sound."""
+    """Everything named is there; what plays decodes to its end, with every frame and its audio."""
     assert record.film is not None
     assert (record.film.width, record.film.height) == (WIDTH, HEIGHT)
     assert record.film.audio_tracks == 1
@@ -189,7 +189,7 @@ def check_video(running: Running, record: AssetRecord, folder: Path) -> None:
 
 
 def check_plays(path: Path) -> None:
-    """Decode everything: frames as many as the source had, and sound as long."""
+    """Decode everything: frames as many as the source had, and audio as long."""
     counted = subprocess.run(
         [
             *("ffprobe", "-v", "error", "-count_frames", "-show_entries"),

@@ -147,11 +147,11 @@ def test_what_is_no_event_becomes_a_dead_letter(running: Running) -> None:
 
     (cause,) = running.json("dlq", "list")
     assert (cause["cause"], cause["count"]) == ("message_malformed", 1)
-    (letter,) = running.json("dlq", "show")
-    assert letter["body"] == "this is no JSON"
+    (dead_letter,) = running.json("dlq", "show")
+    assert dead_letter["body"] == "this is no JSON"
 
     assert running.json("dlq", "redrive") == {"messages": 0, "causes": {}, "left": 1}
-    assert running.json("dlq", "redrive", "--id", letter["id"])["messages"] == 1
+    assert running.json("dlq", "redrive", "--id", dead_letter["id"])["messages"] == 1
     until(lambda: app.queue.depth(app.settings.dlq_url) == 1)
 
     running.failure("dlq", "drop", code=2)

@@ -15,13 +15,13 @@ from worker.adapters.aws.s3 import encode_metadata, readable_key, writable_key
 from worker.adapters.catalog_rules import (
     MAX_SAME_CONTENT,
     MAX_SIMILAR,
-    bits_apart,
     check_distance,
     check_hash,
     entry_id,
+    hamming_distance,
     known_hash,
+    next_record,
     relabel,
-    succeed,
 )
 from worker.domain.asset import (
     AssetRecord,
@@ -309,7 +309,7 @@ class MemoryCatalog:
 
         def effect() -> AssetRecord:
             with self._lock:
-                made = succeed(self.records.get(record.asset), record, now=record.updated_at)
+                made = next_record(self.records.get(record.asset), record, now=record.updated_at)
                 known_hash(made)
                 self._write_line(record.asset, entry)
                 self._committed[record.asset] = entry.time
@@ -420,9 +420,9 @@ class MemoryCatalog:
         check_distance(distance)
         wanted = check_hash(phash)
         near = [
-            Similar(record=one, distance=bits_apart(held, wanted))
+            Similar(record=one, distance=hamming_distance(held, wanted))
             for one in self.records.values()
-            if (held := known_hash(one)) is not None and bits_apart(held, wanted) <= distance
+            if (held := known_hash(one)) is not None and hamming_distance(held, wanted) <= distance
         ]
         return sorted(near, key=lambda one: (one.distance, one.record.asset))[:MAX_SIMILAR]
 

@@ -34,12 +34,38 @@ def stubs() -> Iterator[Stubs]:
     made.clients.close()
 
 
-def test_a_job_is_submitted_once_its_name_is_found_free(stubs: Stubs) -> None:
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, {}),
+        ({"array_size": 3}, {"arrayProperties": {"size": 3}}),
+        (
+            {"asset": None},
+            {
+                "tags": {"safelight:kind": "transcode"},
+                "containerOverrides": {"command": COMMAND[:-2]},
+            },
+        ),
+        (
+            {"kind": "hdr-merge"},
+            {
+                "jobDefinition": "sl-test-hdr-merge",
+                "shareIdentifier": "hdrmerge",  # letters and digits only
+                "containerOverrides": {"command": ["run", "hdr-merge", *COMMAND[2:]]},
+                "tags": {"safelight:kind": "hdr-merge", "safelight:asset": "a1"},
+            },
+        ),
+    ],
+    ids=["single", "array", "without an asset", "another kind"],
+)
+def test_a_job_is_submitted_once_its_name_is_found_free(
+    stubs: Stubs, changes: dict[str, Any], expected: dict[str, Any]
+) -> None:
     """The queue is asked for the name; then the whole request, nothing more, nothing less."""
-    stubs.free()
-    stubs.submitted(SUBMISSION)
+    stubs.free(*[expected["jobDefinition"]] if "jobDefinition" in expected else ())
+    stubs.submitted(SUBMISSION | expected)
 
-    assert stubs.jobs.submit(REQUEST) == "j1"
+    assert stubs.jobs.submit(replace(REQUEST, **changes)) == "j1"
 
 
 def test_a_live_or_finished_job_of_the_name_is_that_job(stubs: Stubs) -> None:
@@ -85,40 +111,6 @@ def test_a_job_that_the_list_does_not_have_yet_is_the_job(stubs: Stubs) -> None:
     stubs.summaries(BY_NAME)
 
     assert stubs.jobs.submit(REQUEST) == "j1"
-
-
-def test_an_array_is_submitted_with_its_size(stubs: Stubs) -> None:
-    """Everything else is as for a single job."""
-    stubs.free()
-    stubs.submitted({**SUBMISSION, "arrayProperties": {"size": 3}})
-
-    assert stubs.jobs.submit(replace(REQUEST, array_size=3)) == "j1"
-
-
-def test_a_job_without_an_asset_has_no_tag_of_one(stubs: Stubs) -> None:
-    """Nor is the image told of one."""
-    stubs.free()
-    expected = {**SUBMISSION, "tags": {"safelight:kind": "transcode"}}
-    stubs.submitted(expected | {"containerOverrides": {"command": COMMAND[:-2]}})
-
-    assert stubs.jobs.submit(replace(REQUEST, asset=None)) == "j1"
-
-
-def test_a_share_is_letters_and_digits(stubs: Stubs) -> None:
-    """The kind without its hyphens."""
-    stubs.free("sl-test-hdr-merge")
-    definition = {"jobDefinition": "sl-test-hdr-merge", "shareIdentifier": "hdrmerge"}
-    command = ["run", "hdr-merge", *COMMAND[2:]]
-    tags = {"safelight:kind": "hdr-merge", "safelight:asset": "a1"}
-    expected = {
-        **SUBMISSION,
-        **definition,
-        "containerOverrides": {"command": command},
-        "tags": tags,
-    }
-    stubs.submitted(expected)
-
-    assert stubs.jobs.submit(replace(REQUEST, kind="hdr-merge")) == "j1"
 
 
 def test_a_command_that_is_too_long_is_not_sent(stubs: Stubs) -> None:
@@ -199,7 +191,10 @@ def test_a_parent_counts_its_children(stubs: Stubs) -> None:
 
 
 def test_children_are_in_order_of_their_index(stubs: Stubs) -> None:
-    """Batch lists them by state."""
+    """Batch lists them by state; a single job has none, and nothing is listed."""
+    stubs.detail()
+    assert list(stubs.jobs.children("j1")) == []
+
     stubs.detail(arrayProperties={"size": 2})
     for state in JobState:
         index = {"RUNNING": 1, "SUCCEEDED": 0}.get(state.value)
@@ -218,45 +213,33 @@ def test_children_are_in_order_of_their_index(stubs: Stubs) -> None:
     ]
 
 
-def test_a_single_job_has_no_children(stubs: Stubs) -> None:
-    """Nothing is listed."""
-    stubs.detail()
-
-    assert list(stubs.jobs.children("j1")) == []
+QUEUES = {queue: f"sl-test-{queue}-0a1b2c3" for queue in ("urgent", "standard", "bulk")}
 
 
 def test_a_list_is_of_every_queue_newest_first(stubs: Stubs) -> None:
-    """All states with one request a queue, as many as asked for."""
+    """All states with one request a queue, as many as asked for; one state is Batch's filter."""
     every = {"filters": [{"name": "AFTER_CREATED_AT", "values": ["0"]}], "maxResults": 100}
-    stubs.queues(*(f"sl-test-{queue}-0a1b2c3" for queue in ("urgent", "standard", "bulk")))
-    for number, queue in enumerate(("urgent", "standard", "bulk"), 1):
+    stubs.queues(*QUEUES.values())
+    for number, (queue, name) in enumerate(QUEUES.items(), 1):
         stubs.summaries(
-            {"jobQueue": f"sl-test-{queue}-0a1b2c3", **every},
+            {"jobQueue": name, **every},
             {"jobId": queue, "createdAt": number * 1000},
             {"jobId": f"{queue}-older", "createdAt": 500},
         )
+    for name in QUEUES.values():
+        stubs.summaries({"jobQueue": name, "jobStatus": "FAILED", "maxResults": 100})
 
     assert [found.id for found in stubs.jobs.list(limit=3)] == ["bulk", "standard", "urgent"]
-
-
-def test_a_list_can_be_of_one_state(stubs: Stubs) -> None:
-    """The state is Batch's own filter."""
-    stubs.queues(*(f"sl-test-{queue}-0a1b2c3" for queue in ("urgent", "standard", "bulk")))
-    for queue in ("urgent", "standard", "bulk"):
-        stubs.summaries(
-            {"jobQueue": f"sl-test-{queue}-0a1b2c3", "jobStatus": "FAILED", "maxResults": 100}
-        )
-
     assert list(stubs.jobs.list(JobState.FAILED)) == []
 
 
 def test_jobs_are_found_by_the_beginning_of_their_name(stubs: Stubs) -> None:
     """In every queue, in any state; Batch knows no case, and names do."""
-    stubs.queues(*(f"sl-test-{queue}-0a1b2c3" for queue in ("urgent", "standard", "bulk")))
+    stubs.queues(*QUEUES.values())
     named = {"filters": [{"name": "JOB_NAME", "values": ["film-*"]}], "maxResults": 100}
-    for queue in ("urgent", "standard", "bulk"):
+    for queue, name in QUEUES.items():
         stubs.summaries(
-            {"jobQueue": f"sl-test-{queue}-0a1b2c3", **named},
+            {"jobQueue": name, **named},
             {"jobId": queue, "jobName": f"film-{queue}", "status": "SUCCEEDED"},
             {"jobId": "other", "jobName": f"Film-{queue}"},
         )

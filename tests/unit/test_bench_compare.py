@@ -146,7 +146,7 @@ def test_child_that_does_not_start_says_why(
 
 
 def test_child_that_says_nothing_is_given_up(tmp_path: Path) -> None:
-    """Patience ends; the child is ended with it."""
+    """The time limit ends; the child is ended with it."""
     with pytest.raises(Broken, match="no answer within 0 s"):
         ImplementationProcess(python("import sys; sys.stdin.read()"), tmp_path / "log", timeout=0)
 

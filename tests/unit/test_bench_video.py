@@ -11,7 +11,7 @@ from worker.bench.video import Cost, VideoFigures, check_size
 from worker.domain.errors import InputError
 
 FIGURES = VideoFigures(
-    film_seconds=90.0,
+    video_seconds=90.0,
     frames=2700,
     parts=6,
     plain=Cost(wall_seconds=60.0, cpu_seconds=110.0),
@@ -25,7 +25,7 @@ FIGURES = VideoFigures(
     larger_share=0.5,
     reclaimed_wall_seconds=70.0,
     reclaimed_cpu_seconds=120.0,
-    reclaim_film_seconds_lost=9.0,
+    reclaim_video_seconds_lost=9.0,
     longest_part_seconds=15.0,
 )
 
@@ -45,7 +45,7 @@ def test_figures_that_miss_say_so_too() -> None:
         parts_run=Cost(wall_seconds=63.1, cpu_seconds=116.0),
         parts_bytes=1_020_001,
         two_workers_a_core_each_seconds=65.0,
-        reclaim_film_seconds_lost=30.1,
+        reclaim_video_seconds_lost=30.1,
     )
     assert "\n".join(worse.lines()).count("missed)") == 4
 

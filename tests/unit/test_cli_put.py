@@ -48,10 +48,10 @@ def test_labels_go_with_every_file(world: Pipeline, photo: Path) -> None:
         assert labels.ignored == ()
 
 
-def test_without_labels_there_is_no_metadata(world: Pipeline, photo: Path) -> None:
-    """As before."""
+def test_without_labels_the_metadata_is_a_trace_alone(world: Pipeline, photo: Path) -> None:
+    """The correlation id is sent with each upload."""
     world.run("put", photo)
-    assert dict(world.store.head("intake", "uploads/photo.jpg").metadata) == {}
+    assert world.store.head("intake", "uploads/photo.jpg").metadata.keys() == {"traceparent"}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ PIPED = {
 }
 
 
-def lanes(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> tuple[QueuePair, ...]:
+def pairs(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> tuple[QueuePair, ...]:
     """Of a deployment that is described so."""
     for name, value in (COMPLETE | environment | {"AWS_REGION": "eu-north-1"}).items():
         monkeypatch.setenv(name, value)
@@ -28,7 +28,7 @@ def test_the_queue_before_the_pipe_is_looked_into_as_well(monkeypatch: pytest.Mo
         queue="https://sqs.example/u", dead_letters="https://sqs.example/u-dead", direct=False
     )
 
-    assert lanes(PIPED, monkeypatch) == (WORK, before)
+    assert pairs(PIPED, monkeypatch) == (WORK, before)
 
 
 def test_the_workflow_has_dead_letters_and_no_queue(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +36,7 @@ def test_the_workflow_has_dead_letters_and_no_queue(monkeypatch: pytest.MonkeyPa
     heavy = QueuePair(queue="", dead_letters="https://sqs.example/heavy-dead")
 
     told = {"SAFELIGHT_HEAVY_DLQ_URL": heavy.dead_letters}
-    assert lanes(told, monkeypatch) == (WORK, heavy)
+    assert pairs(told, monkeypatch) == (WORK, heavy)
     assert heavy.name == "heavy-dead"
 
 
@@ -47,9 +47,9 @@ def test_without_a_pipe_there_is_one_queue(monkeypatch: pytest.MonkeyPatch) -> N
         "SAFELIGHT_UPLOADS_DLQ_URL": WORK.dead_letters,
     }
 
-    assert lanes(same, monkeypatch) == (WORK,)
+    assert pairs(same, monkeypatch) == (WORK,)
 
 
 def test_who_names_one_queue_only_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """The function's own variables are enough for everything else."""
-    assert lanes({}, monkeypatch) == (WORK,)
+    assert pairs({}, monkeypatch) == (WORK,)

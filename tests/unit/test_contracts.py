@@ -177,10 +177,10 @@ def test_manifests(
 
 
 def clip(folder: Path) -> list[Path]:
-    """A film of two seconds with sound and subtitles."""
+    """A video of two seconds with audio and subtitles."""
     path = folder / "film.mkv"
     # Versions of ffmpeg differ in what they note by themselves: their name, and the range.
-    same = ("-color_range", "tv", "-fflags", "+bitexact", "-metadata", "title=A film")
+    same = ("-color_range", "tv", "-fflags", "+bitexact", "-metadata", "title=A video")
     path.write_bytes(make("mkv", *PICTURES, *AUDIO, "-i", "SRT", *H264, *AAC, *same))
     return [path]
 
@@ -313,14 +313,14 @@ def test_a_transcode(golden: Golden, tmp_path: Path) -> None:
 @pytest.mark.ffmpeg
 def test_a_divided_transcode(golden: Golden, tmp_path: Path) -> None:
     """Plan, part and assembly each leave a result of their own; together the same tree."""
-    film, groups = clip(tmp_path), ("--param", "groups=2", *RUNGS)
+    video, groups = clip(tmp_path), ("--param", "groups=2", *RUNGS)
     child = (*groups, "--size", "2", "--index")
-    plan = job(tmp_path, "transcode-plan", film, *groups, name="plan.result.json")
+    plan = job(tmp_path, "transcode-plan", video, *groups, name="plan.result.json")
     first, _ = (
-        job(tmp_path, "transcode-part", film, *child, n, name=f"results/0000{n}.part.result.json")
+        job(tmp_path, "transcode-part", video, *child, n, name=f"results/0000{n}.part.result.json")
         for n in ("0", "1")
     )
-    joined = job(tmp_path, "transcode-assemble", film, *groups)
+    joined = job(tmp_path, "transcode-assemble", video, *groups)
 
     tree = playlists(tmp_path / "out")
     whole = golden.read("hls")

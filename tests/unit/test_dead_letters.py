@@ -30,14 +30,14 @@ def notification(key: str, *, sequencer: str = "0A", name: str = "ObjectCreated:
 
 
 class World:
-    """Two lanes with dead letters, and a clock that only pauses move."""
+    """Two queue pairs with dead letters, and a clock that only pauses move."""
 
     def __init__(self, fuse: Fuse | None = None) -> None:
         """Start empty."""
         self.queue = MemoryQueue(fuse)
         self.catalog = MemoryCatalog()
         self.seconds = 0.0
-        self.letters = DeadLetters(
+        self.dead_letters = DeadLetters(
             self.queue,
             self.catalog,
             (WORK, UPLOADS),
@@ -50,10 +50,10 @@ class World:
         """Let time pass."""
         self.seconds += seconds
 
-    def bury(self, *bodies: str, lane: QueuePair = WORK) -> None:
+    def add_dead(self, *bodies: str, pair: QueuePair = WORK) -> None:
         """Put messages into a dead-letter queue."""
         for number, body in enumerate(bodies):
-            self.queue.send(lane.dead_letters, [(body, f"group-{number}", f"{lane.name}{number}")])
+            self.queue.send(pair.dead_letters, [(body, f"group-{number}", f"{pair.name}{number}")])
         self.queue.sent.clear()
 
     def record(self, key: str, sequencer: str = "0A") -> None:
@@ -80,8 +80,8 @@ class World:
         )
 
     def causes(self) -> dict[str, int]:
-        """How many letters of each cause there are."""
-        return {group.cause: group.count for group in groups(self.letters.look())}
+        """How many dead letters of each cause there are."""
+        return {group.cause: group.count for group in groups(self.dead_letters.look())}
 
 
 def everything_is_visible(queue: MemoryQueue) -> bool:
@@ -92,10 +92,10 @@ def everything_is_visible(queue: MemoryQueue) -> bool:
 # --- looking ----------------------------------------------------------------------------------
 
 
-def test_letters_are_grouped_by_why_they_failed() -> None:
+def test_dead_letters_are_grouped_by_why_they_failed() -> None:
     """Malformed, empty, settled, failed with a code, and unknown are told apart."""
     world = World()
-    world.bury(
+    world.add_dead(
         "no JSON",
         notification("a", name="ObjectTagging:Put"),
         notification("known"),
@@ -119,7 +119,7 @@ def test_letters_are_grouped_by_why_they_failed() -> None:
 def test_a_failure_of_another_upload_is_no_cause() -> None:
     """A line of the timeline counts only for the upload it was written for."""
     world = World()
-    world.bury(notification("picture", sequencer="0B"))
+    world.add_dead(notification("picture", sequencer="0B"))
     world.fail("picture", sequencer="0A")
 
     assert world.causes() == {"unknown": 1}
@@ -128,21 +128,21 @@ def test_a_failure_of_another_upload_is_no_cause() -> None:
 def test_a_failure_after_the_commit_is_the_cause() -> None:
     """The record is there but its event was not published: that is what failed."""
     world = World()
-    world.bury(notification("picture"))
+    world.add_dead(notification("picture"))
     world.record("picture")
     world.fail("picture", "unreachable")
 
     assert world.causes() == {"unreachable": 1}
 
 
-def test_a_deletion_is_a_letter_like_an_upload() -> None:
+def test_a_deletion_is_a_dead_letter_like_an_upload() -> None:
     """With its object and its cause, until the catalog says that nothing is left to do."""
     world = World()
     world.record("a.jpg")
     removal = notification("a.jpg", sequencer="0B", name="ObjectRemoved:Delete")
     error, time = Throttled("slow down", code="throttled"), "2026-01-01T00:00:00.000000Z"
     dead_letters.remember(world.catalog, removal, error, receives=3, time=time)
-    world.bury(removal, removal.replace('"0B"', '"0C"'))
+    world.add_dead(removal, removal.replace('"0B"', '"0C"'))
 
     assert world.causes() == {"throttled": 1, "unknown": 1}
     world.record("a.jpg", "0D")
@@ -152,7 +152,7 @@ def test_a_deletion_is_a_letter_like_an_upload() -> None:
 def test_the_last_failure_is_the_cause() -> None:
     """Of several failures of an upload the newest counts."""
     world = World()
-    world.bury(notification("picture"))
+    world.add_dead(notification("picture"))
     world.fail("picture", "throttled")
     (entry,) = world.catalog.entries.values()
     later = LogEntry(
@@ -166,46 +166,46 @@ def test_the_last_failure_is_the_cause() -> None:
 
 
 def test_looking_takes_nothing_away() -> None:
-    """More letters than one take brings, of both lanes: all are seen, and all are there again."""
+    """More dead letters than one receive brings, of both pairs: all are seen and put back."""
     world = World()
-    world.bury(*(notification(f"{n}") for n in range(23)))
-    world.bury(*(notification(f"u{n}") for n in range(3)), lane=UPLOADS)
+    world.add_dead(*(notification(f"{n}") for n in range(23)))
+    world.add_dead(*(notification(f"u{n}") for n in range(3)), pair=UPLOADS)
 
-    assert len(world.letters.look()) == 26
+    assert len(world.dead_letters.look()) == 26
     assert everything_is_visible(world.queue)
-    assert world.letters.waiting() == 26
-    assert len(world.letters.look(Selection(limit=4))) == 4
+    assert world.dead_letters.waiting() == 26
+    assert len(world.dead_letters.look(Selection(limit=4))) == 4
     assert everything_is_visible(world.queue)
 
 
 def test_a_look_that_breaks_puts_back_what_it_took() -> None:
     """The queue stops answering half-way: what was taken is visible again."""
     world = World(Fuse(burns_at=26, error=lambda: Throttled("slow down")))
-    world.bury(*(notification(f"{n}") for n in range(23)))
+    world.add_dead(*(notification(f"{n}") for n in range(23)))
 
     with pytest.raises(Throttled):
-        world.letters.look()
+        world.dead_letters.look()
 
     assert everything_is_visible(world.queue)
 
 
 def test_no_dead_letters_are_no_groups() -> None:
     """Empty queues give an empty list."""
-    assert World().letters.look() == []
+    assert World().dead_letters.look() == []
 
 
 # --- sending back -----------------------------------------------------------------------------
 
 
-def test_letters_go_back_to_the_queue_they_came_from() -> None:
+def test_dead_letters_go_back_to_the_queue_they_came_from() -> None:
     """For the function they are marked, in their old group; for the pipe as S3 sent them."""
     world = World()
-    world.bury(notification("a"))
-    world.bury(notification("b"), lane=UPLOADS)
+    world.add_dead(notification("a"))
+    world.add_dead(notification("b"), pair=UPLOADS)
 
-    tally = world.letters.redrive(Selection(), rate=100)
+    summary = world.dead_letters.redrive(Selection(), rate=100)
 
-    assert tally.done == {"unknown": 2}
+    assert summary.done == {"unknown": 2}
     (to_work, to_uploads) = world.queue.sent
     assert to_work[0] == WORK.queue
     assert json.loads(to_work[1])["redriven"] is True
@@ -213,23 +213,23 @@ def test_letters_go_back_to_the_queue_they_came_from() -> None:
     assert to_work[2] == "group-0"
     assert uploads_in(to_work[1]) == uploads_in(notification("a"))
     assert to_uploads[:2] == (UPLOADS.queue, notification("b"))
-    assert world.letters.look() == []
+    assert world.dead_letters.look() == []
 
 
-def test_a_letter_of_a_standard_queue_gets_its_objects_group() -> None:
+def test_a_dead_letter_of_a_standard_queue_gets_its_objects_group() -> None:
     """Nothing is lost of the order of one object's events."""
     world = World()
-    world.bury(notification("b"), lane=UPLOADS)
+    world.add_dead(notification("b"), pair=UPLOADS)
 
-    world.letters.redrive(Selection(), rate=100)
+    world.dead_letters.redrive(Selection(), rate=100)
 
     expected = ordering.handler([{"body": notification("b")}])[0]["group"]
     assert world.queue.sent[0][2] == expected
 
 
-@pytest.mark.parametrize("lane", [WORK, UPLOADS])
-def test_the_record_of_a_call_that_nobody_waited_for_is_a_letter_like_others(
-    lane: QueuePair,
+@pytest.mark.parametrize("pair", [WORK, UPLOADS])
+def test_the_record_of_a_call_that_nobody_waited_for_is_a_dead_letter_like_others(
+    pair: QueuePair,
 ) -> None:
     """What was to be done is in what Lambda leaves behind, and is sent back."""
     event = {"Records": [{"eventSource": "aws:sqs", "messageId": "m", "body": notification("a")}]}
@@ -242,27 +242,27 @@ def test_the_record_of_a_call_that_nobody_waited_for_is_a_letter_like_others(
         "responsePayload": {"errorType": "Sandbox.Timedout"},
     }
     world = World()
-    world.bury(json.dumps(record), lane=lane)
+    world.add_dead(json.dumps(record), pair=pair)
 
-    (letter,) = world.letters.look()
-    world.letters.redrive(Selection(), rate=100)
+    (dead_letter,) = world.dead_letters.look()
+    world.dead_letters.redrive(Selection(), rate=100)
 
-    assert (letter.cause, [one.key for one in letter.uploads]) == ("unknown", ["a"])
+    assert (dead_letter.cause, [one.key for one in dead_letter.uploads]) == ("unknown", ["a"])
     (sent,) = world.queue.sent
-    assert sent[0] == lane.queue
+    assert sent[0] == pair.queue
     assert uploads_in(sent[1]) == uploads_in(notification("a"))
 
 
-def test_a_letter_sent_back_twice_is_not_wrapped_twice() -> None:
+def test_a_dead_letter_sent_back_twice_is_not_wrapped_twice() -> None:
     """However often it comes here, the body inside stays what S3 has sent."""
     world = World()
-    world.bury(notification("a"))
-    world.letters.redrive(Selection(), rate=100)
+    world.add_dead(notification("a"))
+    world.dead_letters.redrive(Selection(), rate=100)
     returned = world.queue.sent[0][1]
     again = World()
-    again.bury(returned)
+    again.add_dead(returned)
 
-    again.letters.redrive(Selection(), rate=100)
+    again.dead_letters.redrive(Selection(), rate=100)
 
     assert json.loads(again.queue.sent[0][1])["body"] == notification("a")
 
@@ -280,26 +280,26 @@ def test_a_crash_between_send_and_delete_sends_the_same_again() -> None:
         return Burning()
 
     world = World()
-    world.bury(notification("a"))
+    world.add_dead(notification("a"))
     whole, world.queue.fuse = world.queue.fuse, dead_after("queue.delete")
     with pytest.raises(Killed):
-        world.letters.redrive(Selection(), rate=100)
+        world.dead_letters.redrive(Selection(), rate=100)
     world.queue.fuse = whole
 
-    tally = world.letters.redrive(Selection(), rate=100)
+    summary = world.dead_letters.redrive(Selection(), rate=100)
 
-    assert tally.done.total() == 1
+    assert summary.done.total() == 1
     first, second = world.queue.sent
     assert first[3] == second[3]
     assert len(world.queue.bodies(WORK.queue)) == 1
 
 
 def test_the_rate_is_kept() -> None:
-    """Twenty letters at four a second take 4.75 seconds: no wait before the first."""
+    """Twenty dead letters at four a second take 4.75 seconds: no wait before the first."""
     world = World()
-    world.bury(*(notification(f"{n}") for n in range(20)))
+    world.add_dead(*(notification(f"{n}") for n in range(20)))
 
-    world.letters.redrive(Selection(), rate=4)
+    world.dead_letters.redrive(Selection(), rate=4)
 
     assert world.seconds == pytest.approx(4.75)
 
@@ -307,31 +307,31 @@ def test_the_rate_is_kept() -> None:
 def test_what_can_never_succeed_stays_unless_it_is_named() -> None:
     """A malformed message would only come back; whoever names it gets what was asked for."""
     world = World()
-    world.bury("no JSON", notification("a"))
+    world.add_dead("no JSON", notification("a"))
 
-    tally = world.letters.redrive(Selection(), rate=100)
-    assert (tally.done, tally.left) == ({"unknown": 1}, 1)
+    summary = world.dead_letters.redrive(Selection(), rate=100)
+    assert (summary.done, summary.left) == ({"unknown": 1}, 1)
     assert world.queue.bodies(WORK.dead_letters) == ["no JSON"]
 
     named = Selection(causes=frozenset({"message_malformed"}))
-    assert world.letters.redrive(named, rate=100).done.total() == 1
-    assert world.letters.look() == []
+    assert world.dead_letters.redrive(named, rate=100).done.total() == 1
+    assert world.dead_letters.look() == []
 
 
 def test_what_comes_back_during_the_run_is_left() -> None:
     """A message that fails again at once does not keep a redrive going for ever."""
     world = World()
-    world.letters = DeadLetters(
+    world.dead_letters = DeadLetters(
         world.queue,
         world.catalog,
         (WORK,),
         now=lambda: datetime(2026, 1, 1, 0, 0, 2, 500_000, tzinfo=UTC),
     )
-    world.bury(*(notification(f"{n}") for n in range(4)))  # sent at seconds 1 to 4
+    world.add_dead(*(notification(f"{n}") for n in range(4)))  # sent at seconds 1 to 4
 
-    tally = world.letters.redrive(Selection(), rate=1000)
+    summary = world.dead_letters.redrive(Selection(), rate=1000)
 
-    assert (tally.done.total(), tally.left) == (2, 2)
+    assert (summary.done.total(), summary.left) == (2, 2)
     assert everything_is_visible(world.queue)
 
 
@@ -348,37 +348,39 @@ def test_what_comes_back_during_the_run_is_left() -> None:
 def test_a_choice_is_kept_to(choice: Selection, done: int) -> None:
     """Cause, id and limit choose together; the others stay and are visible."""
     world = World()
-    world.bury(*(notification(name) for name in ("a", "b", "c")))
+    world.add_dead(*(notification(name) for name in ("a", "b", "c")))
     world.fail("b")
     world.fail("c")
 
-    tally = world.letters.redrive(choice, rate=100)
+    summary = world.dead_letters.redrive(choice, rate=100)
 
-    assert tally.done.total() == done
-    assert len(world.letters.look()) == 3 - done
+    assert summary.done.total() == done
+    assert len(world.dead_letters.look()) == 3 - done
     assert everything_is_visible(world.queue)
 
 
 def test_whoever_stops_a_redrive_finds_the_rest_untouched() -> None:
     """Stopped after two, the others are visible at once."""
     world = World()
-    world.bury(*(notification(f"{n}") for n in range(5)))
+    world.add_dead(*(notification(f"{n}") for n in range(5)))
 
-    tally = world.letters.redrive(Selection(), rate=100, stopped=lambda: len(world.queue.sent) >= 2)
+    summary = world.dead_letters.redrive(
+        Selection(), rate=100, stopped=lambda: len(world.queue.sent) >= 2
+    )
 
-    assert tally.done.total() == 2
-    assert len(world.letters.look()) == 3
+    assert summary.done.total() == 2
+    assert len(world.dead_letters.look()) == 3
     assert everything_is_visible(world.queue)
 
 
 def test_dropping_deletes_what_is_chosen_and_sends_nothing() -> None:
     """Only the malformed one is gone."""
     world = World()
-    world.bury("no JSON", notification("a"))
+    world.add_dead("no JSON", notification("a"))
 
-    tally = world.letters.drop(Selection(causes=frozenset({"message_malformed"})))
+    summary = world.dead_letters.drop(Selection(causes=frozenset({"message_malformed"})))
 
-    assert tally.done == {"message_malformed": 1}
+    assert summary.done == {"message_malformed": 1}
     assert world.queue.sent == []
     assert world.causes() == {"unknown": 1}
 

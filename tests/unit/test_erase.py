@@ -222,7 +222,7 @@ def test_ended_anywhere_the_same_call_completes_the_work() -> None:
 
 
 def test_thousands_of_files_go_page_by_page() -> None:
-    """As a long film has."""
+    """As a long video has."""
     world = World()
     for number in range(2_500):
         world.put("transcode", f"hls/{number}.m4s", b"x")

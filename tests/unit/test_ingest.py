@@ -259,7 +259,7 @@ VIDEO = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(400_000)
     ],
     ids=["large video", "video", "bytes", "pixels"],
 )
-def test_what_is_too_much_here_is_set_aside(data: bytes, code: str) -> None:
+def test_what_is_too_much_here_is_left_to_jobs(data: bytes, code: str) -> None:
     """Videos and what exceeds this function's share wait as heavy, originals untouched."""
     world = World()
     done = world.ingest(world.store.upload("intake", "x", data))

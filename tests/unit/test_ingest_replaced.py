@@ -112,8 +112,8 @@ def test_labels_of_what_is_rejected_or_waits_are_kept_too() -> None:
     """They are of the upload, whatever becomes of it."""
     world = World()
     rejected = world.ingest(world.store.upload("intake", KEY, BAD, {"owner": "ada"})).record
-    film = b"\0\0\0\x18ftypisom\0\0\0\0isommp42" + b"\0" * 100
-    waits = world.ingest(world.store.upload("intake", "f.mp4", film, {"tags": "sea"})).record
+    video = b"\0\0\0\x18ftypisom\0\0\0\0isommp42" + b"\0" * 100
+    waits = world.ingest(world.store.upload("intake", "f.mp4", video, {"tags": "sea"})).record
     assert rejected is not None
     assert waits is not None
     assert (rejected.status, rejected.owner) == (Status.REJECTED, "ada")

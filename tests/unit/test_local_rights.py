@@ -80,7 +80,7 @@ def test_only_demands_on_the_transport_leave_out_loopback() -> None:
 # --- actors -----------------------------------------------------------------------------------
 
 
-def actor(kind: str, name: str, **more: str) -> dict[str, str]:
+def declared_role(kind: str, name: str, **more: str) -> dict[str, str]:
     """As a deploy leaves it."""
     role = f"arn:aws:iam::000000000000:role/{name}"
     return {
@@ -89,17 +89,17 @@ def actor(kind: str, name: str, **more: str) -> dict[str, str]:
     }
 
 
-def test_actors_are_found_by_what_they_are() -> None:
+def test_roles_are_found_by_what_they_are() -> None:
     """A function by its code, the enrichment by its ARN, the rest by their kind."""
-    ingest = actor("Function", "ingest", code="worker.entrypoints.lambda_ingest.handler")
+    ingest = declared_role("Function", "ingest", code="worker.entrypoints.lambda_ingest.handler")
     found = Roles.of(
         {
             ROLE_HOLDERS: [
                 ingest,
-                actor("Function", "order", code="ordering.handler"),
-                actor("Pipe", "order-pipe", enrichment="arn:order"),
-                actor("StateMachine", "heavy"),
-                *(actor("JobDefinition", "job") for _ in range(3)),
+                declared_role("Function", "order", code="ordering.handler"),
+                declared_role("Pipe", "order-pipe", enrichment="arn:order"),
+                declared_role("StateMachine", "heavy"),
+                *(declared_role("JobDefinition", "job") for _ in range(3)),
             ]
         }
     )
@@ -114,7 +114,7 @@ def test_what_is_not_declared_once_is_said() -> None:
     """None, or two: the local stack does not guess."""
     with pytest.raises(EmulatorError, match="0 of StateMachine"):
         Roles.of({ROLE_HOLDERS: []}).machine()
-    jobs = [actor("JobDefinition", "a"), actor("JobDefinition", "b")]
+    jobs = [declared_role("JobDefinition", "a"), declared_role("JobDefinition", "b")]
     with pytest.raises(EmulatorError, match="several roles"):
         Roles.of({ROLE_HOLDERS: jobs}).jobs()
 
@@ -172,7 +172,7 @@ class Allowing:
         self.actions, self.asked = actions, list[tuple[str, str]]()
 
     def __call__(self, action: str, resource: str) -> None:
-        """See ``Permit``."""
+        """See ``Require``."""
         self.asked.append((action, resource))
         if action not in self.actions:
             raise AccessDenied(f"may not {action}")
@@ -183,7 +183,7 @@ def test_the_pipe_asks_before_it_calls_the_function() -> None:
     queue = MemoryQueue()
     queue.send("uploads", [("{}", "", "")])
     messages = queue.receive("uploads", limit=10, wait=0, visibility=30)
-    permit = Allowing()
+    require = Allowing()
 
     with pytest.raises(AccessDenied):
         services.move(
@@ -191,8 +191,8 @@ def test_the_pipe_asks_before_it_calls_the_function() -> None:
             queue,
             source="uploads",
             target="work.fifo",
-            enrichment=services.Enrichment("arn:order", permit),
+            enrichment=services.Enrichment("arn:order", require),
         )
 
-    assert permit.asked == [("lambda:InvokeFunction", "arn:order")]
+    assert require.asked == [("lambda:InvokeFunction", "arn:order")]
     assert (len(queue.bodies("uploads")), queue.bodies("work.fifo")) == (1, [])

@@ -264,7 +264,10 @@ def test_manifest_round_trip() -> None:
         assert output_folder.entry_from(output_folder.plain(entry)) == entry
 
 
-@pytest.mark.parametrize("broken", [None, [], {}, {"source": 3}, {"source": "a", "input": {}}])
+@pytest.mark.parametrize(
+    "broken",
+    [None, [], {}, {"source": 3}, {"renditions": [], "input": {}}, {"renditions": [1]}],
+)
 def test_foreign_record_is_not_believed(broken: Any) -> None:
     """What is not a record of this version is no record, and no error."""
     assert output_folder.entry_from(broken) is None

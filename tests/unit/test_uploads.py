@@ -19,7 +19,7 @@ from worker.domain.asset import (
     version_of,
 )
 from worker.domain.errors import InputError, TransientError
-from worker.services.put_files import Placed, Waited, await_records, await_verdicts, place
+from worker.services.put_files import Placed, Waited, await_records, await_verdicts, put_all
 
 
 def file(folder: Path, name: str, data: bytes = b"abc") -> Path:
@@ -63,7 +63,8 @@ def test_files_are_stored_under_prefix_and_name(tmp_path: Path) -> None:
     gif = file(tmp_path, "a b+ü.jpg", b"GIF89a" + bytes(20))
 
     first, again = (
-        next(iter(place([gif], store=store, bucket="intake", prefix="uploads/"))) for _ in range(2)
+        next(iter(put_all([gif], store=store, bucket="intake", prefix="uploads/")))
+        for _ in range(2)
     )
 
     assert first.key == "uploads/a b+ü.jpg"
@@ -76,13 +77,13 @@ def test_everything_is_checked_before_the_first_upload(tmp_path: Path) -> None:
     """A missing file, a folder, two files of one name, a name too long: nothing is uploaded."""
     good, store = file(tmp_path, "good"), MemoryStore()
     (tmp_path / "folder").mkdir()
-    twin = file(tmp_path / "folder", "good")
+    duplicate = file(tmp_path / "folder", "good")
 
-    for bad in (tmp_path / "none", tmp_path / "folder", twin):
+    for bad in (tmp_path / "none", tmp_path / "folder", duplicate):
         with pytest.raises(InputError):
-            list(place([good, bad], store=store, bucket="intake"))
+            list(put_all([good, bad], store=store, bucket="intake"))
     with pytest.raises(InputError, match="1027 bytes"):
-        list(place([good], store=store, bucket="intake", prefix="x" * 1023))
+        list(put_all([good], store=store, bucket="intake", prefix="x" * 1023))
 
     assert store.keys("intake") == set()
 
@@ -105,7 +106,7 @@ class Clock:
 def test_records_are_told_as_they_come(tmp_path: Path) -> None:
     """The second file is recorded first and told first."""
     store, catalog, clock = MemoryStore(), MemoryCatalog(), Clock()
-    one, two = place([file(tmp_path, "one"), file(tmp_path, "two")], store=store, bucket="intake")
+    one, two = put_all([file(tmp_path, "one"), file(tmp_path, "two")], store=store, bucket="intake")
     catalog.records[two.asset] = record_of(version(two))
 
     told = await_records([one, two], catalog=catalog, seconds=5, pause=clock.pause)
@@ -117,7 +118,7 @@ def test_records_are_told_as_they_come(tmp_path: Path) -> None:
 def test_the_record_of_an_earlier_upload_is_waited_out(tmp_path: Path) -> None:
     """The same name again: only the record of this very version counts, even with equal bytes."""
     store, catalog, clock = MemoryStore(), MemoryCatalog(), Clock()
-    (one,) = place([file(tmp_path, "one")], store=store, bucket="intake")
+    (one,) = put_all([file(tmp_path, "one")], store=store, bucket="intake")
     catalog.records[one.asset] = record_of(version(one, version_id="an earlier one"))
 
     with pytest.raises(TransientError, match="not recorded after 5 s: one") as caught:
@@ -138,7 +139,7 @@ class Heavy:
         """Recorded as heavy."""
         self.catalog, self.clock = MemoryCatalog(), Clock()
         self.seen: list[tuple[str, list[str]]] = []
-        (self.one,) = place([file(folder, "film")], store=MemoryStore(), bucket="intake")
+        (self.one,) = put_all([file(folder, "video")], store=MemoryStore(), bucket="intake")
         self.record = replace(record_of(version(self.one)), status=Status.PROCESSING)
         self.catalog.records[self.one.asset] = self.record
         self.then: list[Callable[[], object]] = []
@@ -178,7 +179,7 @@ def job_of(record: AssetRecord, kind: str = "poster") -> JobRecord:
 
 
 def test_jobs_of_an_earlier_upload_are_not_told_of(tmp_path: Path) -> None:
-    """Who puts a film again waits for the jobs of this upload, not for those of the one before."""
+    """Who puts a video again waits for the jobs of this upload, not for those of the one before."""
     heavy = Heavy(tmp_path)
     earlier = replace(heavy.record, version="0123456789abcdef")
     heavy.catalog.put_job(job_of(earlier, "transcode"))
@@ -188,7 +189,7 @@ def test_jobs_of_an_earlier_upload_are_not_told_of(tmp_path: Path) -> None:
 
     heavy.wait()
 
-    assert heavy.seen == [("film", ["poster"])]
+    assert heavy.seen == [("video", ["poster"])]
 
 
 def test_jobs_are_waited_for_as_long_as_they_take(tmp_path: Path) -> None:
@@ -203,14 +204,14 @@ def test_jobs_are_waited_for_as_long_as_they_take(tmp_path: Path) -> None:
     ]
 
     assert heavy.wait() == [Waited(upload=heavy.one, record=accepted)]
-    assert heavy.seen == [("film", []), ("film", ["poster"]), ("film", ["poster"])]
+    assert heavy.seen == [("video", []), ("video", ["poster"]), ("video", ["poster"])]
 
 
 def test_jobs_that_run_too_long_are_said_to_go_on(tmp_path: Path) -> None:
     """Only where a longest wait was named."""
     heavy = Heavy(tmp_path)
 
-    with pytest.raises(TransientError, match="run after 30 s, and go on: film") as caught:
+    with pytest.raises(TransientError, match="run after 30 s, and go on: video") as caught:
         heavy.wait(30)
 
     assert (caught.value.code, caught.value.retryable) == ("not_finished", True)
@@ -252,7 +253,7 @@ def test_an_upload_that_comes_to_no_verdict_is_not_waited_for(tmp_path: Path, wh
 
 def test_without_versions_the_etag_decides(tmp_path: Path) -> None:
     """A bucket that keeps no versions still tells one content from another."""
-    (one,) = place([file(tmp_path, "one")], store=MemoryStore(), bucket="intake")
+    (one,) = put_all([file(tmp_path, "one")], store=MemoryStore(), bucket="intake")
     bare = replace(one, version_id=None)
 
     assert bare.is_source_of(record_of(version(one)))

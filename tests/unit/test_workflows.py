@@ -65,8 +65,8 @@ class Rig:
         self.asked: list[tuple[str, str]] = []
         self.denied = ""
 
-    def permit(self, action: str, resource: str) -> None:
-        """See ``Permit``."""
+    def require(self, action: str, resource: str) -> None:
+        """See ``Require``."""
         self.asked.append((action, resource))
         if action == self.denied:
             raise AccessDenied(f"may not {action}")
@@ -84,7 +84,7 @@ class Rig:
                 kinds={"arn:poster:1": "poster"},
                 queues={"arn:standard": "standard"},
                 functions={"arn:finish": self.function},
-                permit=self.permit,
+                check=self.require,
             ),
         )
 

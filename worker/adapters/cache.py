@@ -92,9 +92,9 @@ def _cost(key: str, value: bytes) -> int:
 
 TIMEOUT_SECONDS = 0.25
 """For connecting and for an answer. A cache slower than this is none."""
-FIRST_REST_SECONDS = 1.0
-LONGEST_REST_SECONDS = 30.0
-QUIET_SECONDS = 60.0
+FIRST_BACKOFF_SECONDS = 1.0
+LONGEST_BACKOFF_SECONDS = 30.0
+LOG_INTERVAL_SECONDS = 60.0
 """Between two lines in the log about failures."""
 PREFIX = "safelight:"
 """Before every key: the Redis may be somebody else's too."""
@@ -141,14 +141,14 @@ class RedisCache:
             raise ConfigurationError("SAFELIGHT_REDIS_URL is not the URL of a Redis") from error
         self._clock = clock
         self._lock = threading.Lock()
-        self._rest = 0.0
-        self._closed_until = float("-inf")
-        self._quiet_until = float("-inf")
-        self._untold = 0
+        self._backoff = 0.0
+        self._retry_at = float("-inf")
+        self._next_log = float("-inf")
+        self._unlogged = 0
 
     def get(self, key: str) -> bytes | None:
         """See ``Cache.get``."""
-        value = self._ask(lambda: self._redis.get(_name(key)))
+        value = self._call(lambda: self._redis.get(_name(key)))
         return value if isinstance(value, bytes) else None
 
     def put(self, key: str, value: bytes, *, seconds: int) -> None:
@@ -156,63 +156,63 @@ class RedisCache:
         if seconds <= 0:
             self.drop(key)
             return
-        self._ask(lambda: self._redis.set(_name(key), value, ex=seconds))
+        self._call(lambda: self._redis.set(_name(key), value, ex=seconds))
 
     def drop(self, key: str) -> None:
         """See ``Cache.drop``."""
-        self._ask(lambda: self._redis.delete(_name(key)))
+        self._call(lambda: self._redis.delete(_name(key)))
 
     def close(self) -> None:
         """Close the connections. The next use makes new ones."""
         self._redis.close()
 
-    def _ask(self, call: Callable[[], Answer]) -> Answer | None:
+    def _call(self, call: Callable[[], Answer]) -> Answer | None:
         from redis import exceptions
 
-        rest = self._may_try()
-        if rest is None:
+        backoff = self._current_backoff()
+        if backoff is None:
             return None
         try:
             answer = call()
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
-            self._keep_away(rest)
-            self._tell(error)
+            self._back_off(backoff)
+            self._log_failure(error)
             return None
         except (exceptions.RedisError, ValueError) as error:
             # It answers, but not with this: full, read-only, another type under the key.
-            self._tell(error)
+            self._log_failure(error)
             return None
-        if rest:
+        if backoff:
             with self._lock:
-                self._rest, self._closed_until = 0.0, float("-inf")
+                self._backoff, self._retry_at = 0.0, float("-inf")
         return answer
 
-    def _may_try(self) -> float | None:
-        """None: not now. Otherwise the rest that was taken before this call, 0 if none."""
+    def _current_backoff(self) -> float | None:
+        """None: not now. Otherwise the backoff that was taken before this call, 0 if none."""
         now = self._clock()
         with self._lock:
-            if now < self._closed_until:
+            if now < self._retry_at:
                 return None
             # While this call tries, the others keep away: one pays for finding out.
-            if self._rest:
-                self._closed_until = now + self._rest
-            return self._rest
+            if self._backoff:
+                self._retry_at = now + self._backoff
+            return self._backoff
 
-    def _keep_away(self, rest: float) -> None:
+    def _back_off(self, backoff: float) -> None:
         with self._lock:
-            if self._rest != rest:
+            if self._backoff != backoff:
                 return  # a call that began with this one has failed before it
-            self._rest = min(max(2 * rest, FIRST_REST_SECONDS), LONGEST_REST_SECONDS)
-            self._closed_until = self._clock() + self._rest
+            self._backoff = min(max(2 * backoff, FIRST_BACKOFF_SECONDS), LONGEST_BACKOFF_SECONDS)
+            self._retry_at = self._clock() + self._backoff
 
-    def _tell(self, error: Exception) -> None:
+    def _log_failure(self, error: Exception) -> None:
         now = self._clock()
         with self._lock:
-            self._untold += 1
-            if now < self._quiet_until:
+            self._unlogged += 1
+            if now < self._next_log:
                 return
-            self._quiet_until = now + QUIET_SECONDS
-            count, self._untold = self._untold, 0
+            self._next_log = now + LOG_INTERVAL_SECONDS
+            count, self._unlogged = self._unlogged, 0
         _log.warning("Redis is not used: %s (calls failed: %d)", type(error).__name__, count)
 
 

@@ -24,13 +24,13 @@ PHASH_DIGITS = 16
 def order(sequencer: str) -> str:
     """A sequencer as text whose lexical order is the order of uploads; equal means the same.
 
-    ``records.sort_key`` pads with zeros on the right. Zero is the lowest digit, so leaving all
+    ``asset.sort_key`` pads with zeros on the right. Zero is the lowest digit, so leaving all
     trailing zeros out keeps the order, and takes 18 bytes instead of 64.
     """
     return sort_key(sequencer).rstrip("0")
 
 
-def succeed(known: AssetRecord | None, new: AssetRecord, *, now: str) -> AssetRecord:
+def next_record(known: AssetRecord | None, new: AssetRecord, *, now: str) -> AssetRecord:
     """What to store when the outcome ``new`` arrives and ``known`` is recorded.
 
     Args:
@@ -52,7 +52,7 @@ def succeed(known: AssetRecord | None, new: AssetRecord, *, now: str) -> AssetRe
         check_labels(new.tags, new.attributes)
         created = new.created_at or updated
         return replace(new, created_at=created, updated_at=updated, revision=1)
-    refuse(known, new)
+    check_supersedes(known, new)
     revision = known.revision + 1
     if new.status is Status.DELETED:
         # All else stays as it is by now: it may be more than the one knew who saw it go.
@@ -78,8 +78,8 @@ def succeed(known: AssetRecord | None, new: AssetRecord, *, now: str) -> AssetRe
     )
 
 
-def refuse(known: AssetRecord, new: AssetRecord) -> None:
-    """Raise what :func:`succeed` raises, if it would."""
+def check_supersedes(known: AssetRecord, new: AssetRecord) -> None:
+    """Raise what :func:`next_record` raises, if it would."""
     there, here = order(known.source.sequencer), order(new.source.sequencer)
     if there > here:
         raise Superseded(f"asset {new.asset}: a newer upload is recorded")
@@ -169,7 +169,7 @@ def check_distance(distance: int) -> None:
         raise InputError(f"the distance is 0 to {MAX_DISTANCE} bits, not {distance}")
 
 
-def bits_apart(a: str, b: str) -> int:
+def hamming_distance(a: str, b: str) -> int:
     """Bits in which two perceptual hashes differ."""
     return (int(a, 16) ^ int(b, 16)).bit_count()
 

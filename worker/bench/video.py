@@ -55,7 +55,7 @@ class Cost:
 class VideoFigures:
     """Everything measured. Seconds and bytes."""
 
-    film_seconds: float
+    video_seconds: float
     frames: int
     parts: int
     plain: Cost
@@ -74,7 +74,7 @@ class VideoFigures:
     reclaimed_wall_seconds: float
     """Of two attempts together."""
     reclaimed_cpu_seconds: float
-    reclaim_film_seconds_lost: float
+    reclaim_video_seconds_lost: float
     """Seconds of video that the first attempt had encoded and not finished."""
     longest_part_seconds: float
 
@@ -121,9 +121,10 @@ class VideoFigures:
         at_once = min(self.cores, self.parts)
         part = run.wall_seconds / self.parts * at_once
         more = self.reclaimed_wall_seconds - run.wall_seconds
-        lost, longest = self.reclaim_film_seconds_lost, self.longest_part_seconds
+        lost, longest = self.reclaim_video_seconds_lost, self.longest_part_seconds
         result = [
-            f"video           {self.film_seconds:8.1f} s, {self.frames} frames, {self.parts} parts",
+            f"video           {self.video_seconds:8.1f} s, {self.frames} frames,"
+            f" {self.parts} parts",
             f"plain ffmpeg    {plain.wall_seconds:8.1f} s wall, {plain.cpu_seconds:.1f} s CPU",
             f"in parts        {run.wall_seconds:8.1f} s wall, {run.cpu_seconds:.1f} s CPU",
             f"overhead        {self.overhead:8.1%} of wall time ({self.overhead_cpu:.1%} of CPU)"
@@ -260,7 +261,7 @@ def measure(
         raise EngineError("an interrupted transcode came out different")
     busier = max(sum(plan.chunks[number].frames for number in half) for half in halves)
     return VideoFigures(
-        film_seconds=float(plan.seconds),
+        video_seconds=float(plan.seconds),
         frames=plan.frames,
         parts=len(plan.chunks),
         plain=min(plain, key=lambda cost: cost.wall_seconds),
@@ -274,7 +275,7 @@ def measure(
         larger_share=busier / plan.frames,
         reclaimed_wall_seconds=attempts.wall_seconds,
         reclaimed_cpu_seconds=attempts.cpu_seconds,
-        reclaim_film_seconds_lost=lost,
+        reclaim_video_seconds_lost=lost,
         longest_part_seconds=float(max(part.frames for part in plan.chunks) / plan.rate),
     )
 

@@ -1,12 +1,12 @@
 """The first process of a container: it serves a Lambda handler or is the command line.
 
-What lives here: the choice between the two, and the duties of process 1 (forward signals, bury
-orphans, end with the other's code). What may not: work, and imports that cost time; the handler
-against signals must stand before anything slow begins.
+It chooses between the two and does the duties of process 1 (forward signals, reap
+orphans, end with the other's code). It does no work and imports nothing slow: the handlers
+of signals must be set before anything slow begins.
 
 The kernel gives process 1 no default actions: without a handler it ignores SIGTERM, and a
-container would be killed after the engine's patience instead of stopped. So the work is done in a
-forked child, for which the usual rules hold, and process 1 only waits.
+container would be killed after the engine's grace period instead of stopped. So a forked child
+does the work, for which the usual rules hold, and process 1 only waits.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def contain(work: Callable[[], int]) -> int:
 
 
 def watch_over(work: Callable[[], int]) -> int:
-    """Do the work in a forked child; forward signals to it and bury whoever dies meanwhile."""
+    """Do the work in a forked child; forward signals to it and reap whoever dies meanwhile."""
     # Blocked before the fork: none is lost between it and the first wait.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED | {signal.SIGCHLD})
     child = os.fork()
@@ -94,7 +94,7 @@ def watch_over(work: Callable[[], int]) -> int:
         while True:
             received = signal.sigwaitinfo(_FORWARDED | {signal.SIGCHLD})
             if received.si_signo == signal.SIGCHLD:
-                code = _bury(child)
+                code = _reap(child)
                 if code is not None:
                     return code
             # What the kernel sends (Ctrl-C in a terminal) went to the child as well.
@@ -104,7 +104,7 @@ def watch_over(work: Callable[[], int]) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _bury(child: int) -> int | None:
+def _reap(child: int) -> int | None:
     """Take the exit codes of all who are dead; that of the child, if it is among them."""
     code = None
     while True:

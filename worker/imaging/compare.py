@@ -13,7 +13,7 @@ from worker.imaging.ssim import ssim
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """How alike two pictures are."""
+    """How similar two pictures are."""
 
     ssim: float
     """Mean luma SSIM, see ``worker.imaging.ssim``; 1.0 for equal."""

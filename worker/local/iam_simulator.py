@@ -15,7 +15,7 @@ from worker.adapters.aws.errors import aws_call
 from worker.domain.errors import AccessDenied
 from worker.local.roles import RootClients
 
-Permit = Callable[[str, str], None]
+Require = Callable[[str, str], None]
 """Given an action and the ARN it is done to. Raises ``AccessDenied``."""
 
 

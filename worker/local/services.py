@@ -38,7 +38,7 @@ from worker.local.batch.resources import job_environment, processors, resources_
 from worker.local.batch.runner import Runner
 from worker.local.child import Backoff, log, working
 from worker.local.deploy import Outputs
-from worker.local.iam_simulator import IamSimulator, Permit, allow_all
+from worker.local.iam_simulator import IamSimulator, Require, allow_all
 from worker.local.roles import ROOT, SERVICE, Roles, RootClients
 from worker.local.workflows import AwsTaskTokens, Deployed, WorkflowTasks
 from worker.ports import Events, Message, Queue
@@ -91,7 +91,7 @@ def run(options: ServiceOptions, ready: Path) -> None:
             kinds={arn: name for name, arn in outputs["jobDefinitions"].items()},
             queues={arn: name for name, arn in outputs["jobQueues"].items()},
             functions={roles.function(options.workflow_handler).arn: handler},
-            permit=IamSimulator(RootClients(profile=ROOT), roles.machine().role).require,
+            check=IamSimulator(RootClients(profile=ROOT), roles.machine().role).require,
         ),
     )
     runner = Runner(
@@ -145,12 +145,12 @@ class Enrichment:
     """The pipe's enrichment function, ``worker.services.ordering``, as it is deployed."""
 
     arn: str = ""
-    permit: Permit = allow_all
+    require: Require = allow_all
     """Of the pipe's role."""
 
     def __call__(self, events: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
         """Call it, if the pipe may. Raises ``AccessDenied``."""
-        self.permit("lambda:InvokeFunction", self.arn)
+        self.require("lambda:InvokeFunction", self.arn)
         return ordering.handler(events)
 
 

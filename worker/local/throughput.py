@@ -26,7 +26,7 @@ from worker.local.address import EVENTS, Address
 from worker.local.emulator import free_port
 from worker.local.stack import Stack, StackOptions
 
-PATIENCE_SECONDS = 60.0
+LIMIT_SECONDS = 60.0
 """Without a single new asset for so long, something is broken."""
 
 
@@ -198,7 +198,7 @@ def _await_events(path: Path, images: int, resident: Callable[[], int]) -> tuple
             seen, last = found, time.monotonic()
             while len(memory) < seen * 10 // images:
                 memory.append(resident())
-        elif time.monotonic() - last > PATIENCE_SECONDS:
+        elif time.monotonic() - last > LIMIT_SECONDS:
             raise EngineError(f"{seen} of {images} assets are there, and no more come")
     return tuple(memory)
 

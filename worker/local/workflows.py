@@ -25,7 +25,7 @@ from worker.adapters.aws.errors import aws_call
 from worker.domain.errors import AccessDenied, JobRejected, SafelightError
 from worker.domain.job import JobRequest, JobState, JobStatus
 from worker.local.child import Backoff, log
-from worker.local.iam_simulator import Permit, allow_all
+from worker.local.iam_simulator import Require, allow_all
 from worker.ports import Queue
 
 if TYPE_CHECKING:
@@ -149,12 +149,12 @@ class Deployed:
     """Names of queues of jobs, by ARN."""
     functions: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     """Handlers without their context, by ARN."""
-    permit: Permit = allow_all
+    check: Require = allow_all
 
     def require(self, service: str, action: str, resource: str) -> None:
         """Raises ``TaskFailed`` if the role may not."""
         try:
-            self.permit(f"{service.lower()}:{action}", resource)
+            self.check(f"{service.lower()}:{action}", resource)
         except AccessDenied as error:
             raise TaskFailed(f"{service}.AccessDeniedException", error.message) from error
 

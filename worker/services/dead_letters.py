@@ -62,7 +62,7 @@ class QueuePair:
 class DeadLetter:
     """A dead letter with what could be found out about it."""
 
-    lane: QueuePair
+    pair: QueuePair
     message: Message
     cause: str
     """A code: of the last failure, or one of this module's."""
@@ -74,7 +74,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which letters are meant; everything that is given must fit."""
+    """Which dead letters are meant; everything that is given must fit."""
 
     causes: frozenset[str] = frozenset()
     """Empty: any."""
@@ -82,18 +82,18 @@ class Selection:
     """Message ids; empty: any."""
     limit: int | None = None
 
-    def fits(self, letter: DeadLetter) -> bool:
-        """Whether a letter is meant, the limit apart."""
-        return (not self.causes or letter.cause in self.causes) and (
-            not self.ids or letter.message.id in self.ids
+    def fits(self, dead_letter: DeadLetter) -> bool:
+        """Whether a dead letter is meant, the limit apart."""
+        return (not self.causes or dead_letter.cause in self.causes) and (
+            not self.ids or dead_letter.message.id in self.ids
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Letters of one queue that failed for one cause and one reason, names and numbers apart."""
+    """Dead letters of one queue with one cause and one reason, names and numbers apart."""
 
-    lane: QueuePair
+    pair: QueuePair
     cause: str
     reason: str
     """Of the example."""
@@ -108,7 +108,7 @@ class Summary:
     """What a redrive or a drop has done so far."""
 
     done: Counter[str] = field(default_factory=Counter)
-    """Letters by cause."""
+    """Dead letters by cause."""
     left: int = 0
     """Looked at and not meant."""
 
@@ -117,18 +117,18 @@ class DeadLetters:
     """The use case.
 
     Args:
-        lanes: in the order in which they are looked at.
-        restart: starts the work on a version of an asset again, for letters of the workflow.
+        queue pairs: in the order in which they are looked at.
+        restart: starts the work on a version of an asset again, for dead letters of the workflow.
         pause: waits so many seconds; keeps the rate.
         clock: seconds, monotonic.
-        now: the time, by which letters that come back during a run are told from those before.
+        now: the time, by which dead letters that come back during a run are told from those before.
     """
 
     def __init__(
         self,
         queue: Queue,
         catalog: Catalog,
-        lanes: Sequence[QueuePair],
+        pairs: Sequence[QueuePair],
         *,
         restart: Callable[[str, str], object] | None = None,
         pause: Callable[[float], None] = time.sleep,
@@ -137,14 +137,14 @@ class DeadLetters:
     ) -> None:
         self._queue = queue
         self._catalog = catalog
-        self._lanes = tuple(lanes)
+        self._pairs = tuple(pairs)
         self._restart = restart
         self._pause = pause
         self._clock = clock
         self._now = now
 
     def look(self, choice: Selection | None = None) -> list[DeadLetter]:
-        """Take every letter, say what is known, put it back.
+        """Take every dead letter, say what is known, put it back.
 
         Of a FIFO queue, messages of a group are seen as far as one take brings them; ``depth`` of
         the queue has the whole number.
@@ -154,16 +154,16 @@ class DeadLetters:
         """
         choice = choice or Selection()
         found = []
-        for letter in self._taken():
-            if choice.fits(letter):
-                found.append(letter)
+        for dead_letter in self._taken():
+            if choice.fits(dead_letter):
+                found.append(dead_letter)
             if choice.limit is not None and len(found) >= choice.limit:
                 break
         return found
 
     def waiting(self) -> int:
-        """About how many letters there are."""
-        return sum(self._queue.depth(lane.dead_letters) for lane in self._lanes)
+        """About how many dead letters there are."""
+        return sum(self._queue.depth(pair.dead_letters) for pair in self._pairs)
 
     def redrive(
         self,
@@ -172,7 +172,7 @@ class DeadLetters:
         rate: float,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Summary:
-        """Send letters back to the queues they came from, at most ``rate`` a second.
+        """Send dead letters back to the queues they came from, at most ``rate`` a second.
 
         Each is sent before it is deleted: a crash in between sends it twice, which changes
         nothing. The group stays that of the object; the deduplication id is a new one, because
@@ -181,30 +181,30 @@ class DeadLetters:
         chosen.
         """
 
-        def send(letter: DeadLetter) -> None:
-            if letter.lane.queue:
-                self._queue.send(letter.lane.queue, [_returned(letter)])
-            elif self._restart is not None and letter.cause not in NOT_RETRYABLE:
-                event = not_started(letter.message.body, letter.message.attributes)
+        def send(dead_letter: DeadLetter) -> None:
+            if dead_letter.pair.queue:
+                self._queue.send(dead_letter.pair.queue, [_returned(dead_letter)])
+            elif self._restart is not None and dead_letter.cause not in NOT_RETRYABLE:
+                event = not_started(dead_letter.message.body, dead_letter.message.attributes)
                 self._restart(event.asset, event.version)
 
-        def meant(letter: DeadLetter) -> bool:
-            named = letter.cause in choice.causes or letter.message.id in choice.ids
-            return choice.fits(letter) and (named or letter.cause not in NOT_RETRYABLE)
+        def meant(dead_letter: DeadLetter) -> bool:
+            named = dead_letter.cause in choice.causes or dead_letter.message.id in choice.ids
+            return choice.fits(dead_letter) and (named or dead_letter.cause not in NOT_RETRYABLE)
 
-        return self._settle(choice, send, meant=meant, rate=rate, stopped=stopped)
+        return self._each(choice, send, meant=meant, rate=rate, stopped=stopped)
 
     def drop(self, choice: Selection, *, stopped: Callable[[], bool] = lambda: False) -> Summary:
-        """Delete letters for good."""
+        """Delete dead letters for good."""
 
-        def nothing(_letter: DeadLetter) -> None:
+        def nothing(_dead_letter: DeadLetter) -> None:
             pass
 
-        return self._settle(choice, nothing, meant=choice.fits, rate=None, stopped=stopped)
+        return self._each(choice, nothing, meant=choice.fits, rate=None, stopped=stopped)
 
     # --- steps ------------------------------------------------------------------------------
 
-    def _settle(
+    def _each(
         self,
         choice: Selection,
         act: Callable[[DeadLetter], None],
@@ -213,43 +213,43 @@ class DeadLetters:
         rate: float | None,
         stopped: Callable[[], bool],
     ) -> Summary:
-        tally = Summary()
+        summary = Summary()
         due = self._clock()
         # What this run sends back may fail and be here again before it ends; it is another run's.
         begun = self._now().strftime("%Y-%m-%dT%H:%M:%S.%f")
-        for letter in self._taken():
-            if stopped() or (choice.limit is not None and tally.done.total() >= choice.limit):
+        for dead_letter in self._taken():
+            if stopped() or (choice.limit is not None and summary.done.total() >= choice.limit):
                 break
-            if letter.message.sent_at > begun or not meant(letter):
-                tally.left += 1
+            if dead_letter.message.sent_at > begun or not meant(dead_letter):
+                summary.left += 1
                 continue
             if rate is not None:
                 if (early := due - self._clock()) > 0:
                     self._pause(early)
                 due = max(due, self._clock()) + 1 / rate
-            act(letter)
+            act(dead_letter)
             # It is hidden no longer, but it was acted on: it will be seen again, harmlessly.
             with contextlib.suppress(Conflict):
-                self._queue.delete(letter.lane.dead_letters, [letter.message])
-            self._forget(letter.message)
-            tally.done[letter.cause] += 1
-        return tally
+                self._queue.delete(dead_letter.pair.dead_letters, [dead_letter.message])
+            self._forget(dead_letter.message)
+            summary.done[dead_letter.cause] += 1
+        return summary
 
     def _taken(self) -> Iterator[DeadLetter]:
-        """Every letter of every lane, once; puts back what was not forgotten."""
-        for lane in self._lanes:
+        """Every dead letter of every queue pair, once; puts back what was not forgotten."""
+        for pair in self._pairs:
             self._held: dict[str, Message] = {}
             seen: set[str] = set()
             try:
-                while fresh := self._take(lane, seen):
+                while fresh := self._take(pair, seen):
                     for message in fresh:
-                        yield self._letter(lane, message)
+                        yield self._dead_letter(pair, message)
             finally:
-                self._put_back(lane)
+                self._put_back(pair)
 
-    def _take(self, lane: QueuePair, seen: set[str]) -> list[Message]:
+    def _take(self, pair: QueuePair, seen: set[str]) -> list[Message]:
         """The next messages that were not seen; none when there are no more."""
-        received = self._queue.receive(lane.dead_letters, wait=1, visibility=LOOK_SECONDS)
+        received = self._queue.receive(pair.dead_letters, wait=1, visibility=LOOK_SECONDS)
         for message in received:
             self._held[message.id] = message
         fresh = [message for message in received if message.id not in seen]
@@ -259,26 +259,26 @@ class DeadLetters:
     def _forget(self, message: Message) -> None:
         self._held.pop(message.id, None)
 
-    def _put_back(self, lane: QueuePair) -> None:
+    def _put_back(self, pair: QueuePair) -> None:
         for message in self._held.values():
             with contextlib.suppress(Conflict):  # it is back already
-                self._queue.hide(lane.dead_letters, message, 0)
+                self._queue.hide(pair.dead_letters, message, 0)
         self._held = {}
 
-    def _letter(self, lane: QueuePair, message: Message) -> DeadLetter:
+    def _dead_letter(self, pair: QueuePair, message: Message) -> DeadLetter:
         try:
-            if not lane.queue:
-                return self._of_workflow(lane, message)
+            if not pair.queue:
+                return self._of_workflow(pair, message)
             uploads = changes_in(message.body)
         except MalformedMessage as error:
-            return DeadLetter(lane=lane, message=message, cause=MALFORMED, reason=error.message)
+            return DeadLetter(pair=pair, message=message, cause=MALFORMED, reason=error.message)
         assets = tuple(asset_id_of(upload.bucket, upload.key) for upload in uploads)
         if not uploads:
             text = "the message announces no upload and no deletion"
-            return DeadLetter(lane=lane, message=message, cause=NOTHING, reason=text)
+            return DeadLetter(pair=pair, message=message, cause=NOTHING, reason=text)
         cause, reason = self._cause(uploads, assets)
         return DeadLetter(
-            lane=lane,
+            pair=pair,
             message=message,
             cause=cause,
             reason=reason,
@@ -286,7 +286,7 @@ class DeadLetters:
             assets=assets,
         )
 
-    def _of_workflow(self, lane: QueuePair, message: Message) -> DeadLetter:
+    def _of_workflow(self, pair: QueuePair, message: Message) -> DeadLetter:
         event = not_started(message.body, message.attributes)
         record = self._catalog.get(event.asset)
         waits = record is not None and record.status is Status.PROCESSING
@@ -295,16 +295,16 @@ class DeadLetters:
         else:
             cause, reason = event.cause, event.reason
         return DeadLetter(
-            lane=lane, message=message, cause=cause, reason=reason, assets=(event.asset,)
+            pair=pair, message=message, cause=cause, reason=reason, assets=(event.asset,)
         )
 
     def _cause(self, uploads: Sequence[Change], assets: Sequence[str]) -> tuple[str, str]:
-        pairs = tuple(zip(uploads, assets, strict=True))
-        lines = [line for pair in pairs for line in self._failures(*pair)]
+        versions = tuple(zip(uploads, assets, strict=True))
+        lines = [line for version in versions for line in self._failures(*version)]
         if lines:
             last = max(lines, key=lambda line: line.time)
             return last.detail.get("code", UNKNOWN), last.detail.get("reason", "")
-        if all(self._settled(*pair) for pair in pairs):
+        if all(self._settled(*version) for version in versions):
             return SETTLED, "the catalog has this upload or a newer one"
         return UNKNOWN, "no failure is recorded: the worker was ended, or reached no catalog"
 
@@ -350,21 +350,23 @@ def remember(
             catalog.log(asset_id_of(upload.bucket, upload.key), entry)
 
 
-def groups(letters: Iterable[DeadLetter]) -> list[Group]:
-    """Letters by queue, cause and reason, the most frequent first."""
+def groups(dead_letters: Iterable[DeadLetter]) -> list[Group]:
+    """Dead letters by queue, cause and reason, the most frequent first."""
     alike: dict[tuple[QueuePair, str, str], list[DeadLetter]] = {}
-    for letter in letters:
-        alike.setdefault((letter.lane, letter.cause, _gist(letter)), []).append(letter)
+    for dead_letter in dead_letters:
+        alike.setdefault((dead_letter.pair, dead_letter.cause, _gist(dead_letter)), []).append(
+            dead_letter
+        )
     found = [
         Group(
-            lane=lane,
+            pair=pair,
             cause=cause,
             reason=members[0].reason,
             count=len(members),
             oldest=min((one.message.sent_at for one in members if one.message.sent_at), default=""),
             example=members[0],
         )
-        for (lane, cause, _), members in alike.items()
+        for (pair, cause, _), members in alike.items()
     ]
     return sorted(found, key=lambda group: (-group.count, group.cause, group.reason))
 
@@ -373,28 +375,28 @@ _PARTICULARS = re.compile(r"""s3://\S+|https?://\S+|'[^']*'|"[^"]*"|\b[0-9a-fA-F
 """Addresses, quoted texts, ids and numbers: what differs between two failures of one kind."""
 
 
-def _gist(letter: DeadLetter) -> str:
+def _gist(dead_letter: DeadLetter) -> str:
     """A reason without what is particular to one upload."""
-    text = letter.reason
-    for upload in letter.uploads:
+    text = dead_letter.reason
+    for upload in dead_letter.uploads:
         text = text.replace(f"s3://{upload.bucket}/{upload.key}", "")  # keys may have spaces
     return _PARTICULARS.sub("", text)
 
 
-def _returned(letter: DeadLetter) -> tuple[str, str, str]:
+def _returned(dead_letter: DeadLetter) -> tuple[str, str, str]:
     """The message to send: body, group, deduplication id.
 
     For the ingest function it is marked as one that has failed before: it then runs in the
     sandbox, and concludes a commit whose event was never sent. A pipe passes on what S3 has sent.
     """
-    message = letter.message
+    message = dead_letter.message
     first = unwrapped(message.body)
     body = first.body
     group = message.group or ordering.handler([{"body": body}])[0]["group"]
     # The same as long as the message stays where it is: sent twice because of a crash, it is
     # delivered once. When it ends there again it has another id.
     text = f"redrive\n{message.id}\n{message.sent_at}"
-    if letter.lane.direct:
+    if dead_letter.pair.direct:
         traceparent = first.traceparent or trace.valid(message.attributes.get(trace.NAME))
         body = wrapped(Envelope(id=message.id, body=body, traceparent=traceparent, redriven=True))
     return body, group, hashlib.sha256(text.encode()).hexdigest()

@@ -29,7 +29,7 @@ from worker.services.job_results import listed_files
 from worker.settings import Settings
 
 THREADS = 16
-"""Deletions at the same time: a long film has ten thousand files."""
+"""Deletions at the same time: a long video has ten thousand files."""
 _CHUNK = 1_000
 """Objects of one page, removed before the next one is asked for."""
 STOP_SECONDS = 60.0
@@ -80,7 +80,7 @@ class Eraser:
         """Remove an asset with everything that belongs to it.
 
         Copies of renditions that other assets made because their bytes are identical are theirs
-        and stay, as do files that a job wrote beside others into a place that a person chose and
+        and stay, as do files that a job wrote beside others into a target that a person chose and
         that its result does not name.
 
         Raises:
@@ -153,16 +153,16 @@ class Eraser:
         return found
 
     def _remove_results(self, asset: str) -> int:
-        """Files of jobs that were handed in for the asset and left their results elsewhere."""
+        """Files of jobs that were submitted for the asset and left their results elsewhere."""
         bucket, count = self.settings.delivery_bucket, 0
-        for place in {job.detail.get("output", "") for job in self.catalog.jobs(asset)}:
-            folder = place.removeprefix(f"s3://{bucket}/").rstrip("/") + "/"
-            elsewhere = not place.startswith(f"s3://{bucket}/") or folder == "/"
+        for target in {job.detail.get("output", "") for job in self.catalog.jobs(asset)}:
+            folder = target.removeprefix(f"s3://{bucket}/").rstrip("/") + "/"
+            elsewhere = not target.startswith(f"s3://{bucket}/") or folder == "/"
             if elsewhere or folder.startswith(asset_prefix(asset)):
                 continue
             spread, _, name = folder[:-1].partition("/")
             if name and "/" not in name and name.endswith(spread):
-                # A place of the job's own, as ``batch.submit`` names them.
+                # A target of the job's own, as ``batch.submit`` names them.
                 count += self._remove_below(bucket, folder)
                 continue
             with suppress(EngineError):

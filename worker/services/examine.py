@@ -75,7 +75,7 @@ def plan(path: Path, recipe: Recipe, only: tuple[str, ...] = ()) -> Plan:
 
 
 def compare(first: Path, second: Path) -> tuple[int, int, Comparison]:
-    """Compare two pictures; return the bytes of each and how alike they are.
+    """Compare two pictures; return the bytes of each and how similar they are.
 
     Raises:
         InputError: one cannot be read.

@@ -50,7 +50,7 @@ from worker.domain.keys import prefix_of, version_prefix
 from worker.ports import Catalog, Events, ObjectStore, Workflows
 from worker.services.commit import after_commit, quarantine, timeline_entry
 from worker.services.job_results import (
-    JobResult,
+    FinishedJob,
     StoredOutput,
     mapping,
     number,
@@ -221,20 +221,20 @@ class Finalizer:
                 return self._reject(record, verdict)
         if any(found[kind] is None for kind in NEEDED[medium]):
             return self._fail(record, jobs)
-        done = {kind: one for kind, one in found.items() if isinstance(one, JobResult)}
+        done = {kind: one for kind, one in found.items() if isinstance(one, FinishedJob)}
         if any(one.input_etag not in ("", record.source.etag) for one in done.values()):
             # Overwritten while it waited: the newer upload's own event follows.
             return self._stale(asset, version)
         return self._accept(record, done, medium)
 
-    def _read(self, record: AssetRecord, kind: str) -> JobResult | Verdict | None:
+    def _read(self, record: AssetRecord, kind: str) -> FinishedJob | Verdict | None:
         # A picture's renditions lie where ingest would have put them.
         below = "" if kind == PROCESS else f"{kind}/"
         folder = version_prefix(record) + below
         return read_result(self._store, self._policy.delivery_bucket, folder, kind)
 
     def _accept(
-        self, record: AssetRecord, done: Mapping[str, JobResult], medium: MediaType
+        self, record: AssetRecord, done: Mapping[str, FinishedJob], medium: MediaType
     ) -> Finished:
         status = Status.REVIEW if self._policy.approval else Status.ACCEPTED
         base = replace(record, status=status, verdict=None, updated_at=self._time())
@@ -242,7 +242,7 @@ class Finalizer:
             return self._commit(video_record(base, done))
         return self._commit(image_record(base, done[PROCESS], self._manifest(done[PROCESS])))
 
-    def _manifest(self, result: JobResult) -> Mapping[str, Any]:
+    def _manifest(self, result: FinishedJob) -> Mapping[str, Any]:
         output = result.output(word(result.details, "manifest", 900))
         try:
             value = json.loads(self._store.get(self._policy.delivery_bucket, output.key)[0])
@@ -336,7 +336,7 @@ class _ManifestPicture:
 
 
 def image_record(
-    record: AssetRecord, result: JobResult, manifest: Mapping[str, Any]
+    record: AssetRecord, result: FinishedJob, manifest: Mapping[str, Any]
 ) -> AssetRecord:
     """The record with everything named in it that the job has made.
 
@@ -374,7 +374,7 @@ def image_record(
 # --- the record of a video ----------------------------------------------------------------------
 
 
-def video_record(record: AssetRecord, results: Mapping[str, JobResult]) -> AssetRecord:
+def video_record(record: AssetRecord, results: Mapping[str, FinishedJob]) -> AssetRecord:
     """The record with everything named in it that the jobs have made. Reads no file.
 
     Args:
@@ -406,7 +406,7 @@ def video_record(record: AssetRecord, results: Mapping[str, JobResult]) -> Asset
     )
 
 
-def _video_info(facts: JobResult, transcoded: JobResult) -> VideoInfo:
+def _video_info(facts: FinishedJob, transcoded: FinishedJob) -> VideoInfo:
     details = facts.details
     track = mapping(details, "video")
     return VideoInfo(
@@ -425,7 +425,7 @@ def _video_info(facts: JobResult, transcoded: JobResult) -> VideoInfo:
     )
 
 
-def _warnings(result: JobResult) -> tuple[str, ...]:
+def _warnings(result: FinishedJob) -> tuple[str, ...]:
     found = result.details.get("warnings", [])
     if not isinstance(found, list) or len(found) > _MOST_WARNINGS:
         raise EngineError(f"{result.kind}: its warnings are no list of codes")
@@ -434,12 +434,12 @@ def _warnings(result: JobResult) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _posters(result: JobResult) -> Iterator[StoredRendition]:
+def _posters(result: FinishedJob) -> Iterator[StoredRendition]:
     for output, format_ in _pictures(result):
         yield _picture(output, POSTER, format_, result.details, frames=1)
 
 
-def _animated_previews(result: JobResult | None) -> Iterator[StoredRendition]:
+def _animated_previews(result: FinishedJob | None) -> Iterator[StoredRendition]:
     for output, format_ in _pictures(result) if result is not None else ():
         assert result is not None
         made = _made_file(result, output)
@@ -450,7 +450,7 @@ def _animated_previews(result: JobResult | None) -> Iterator[StoredRendition]:
         yield replace(picture, duration_ms=length)
 
 
-def _pictures(result: JobResult) -> Iterator[tuple[StoredOutput, Format]]:
+def _pictures(result: FinishedJob) -> Iterator[tuple[StoredOutput, Format]]:
     known = {format_.media_type: format_ for format_ in Format}
     for output in result.outputs:
         if output.content_type in known:
@@ -472,7 +472,7 @@ def _picture(
     )
 
 
-def _made_file(result: JobResult, output: StoredOutput) -> Mapping[str, Any]:
+def _made_file(result: FinishedJob, output: StoredOutput) -> Mapping[str, Any]:
     """What a job says of a file that it has stored."""
     for made in objects(result.details, "files"):
         if word(made, "name", 900) == output.name:
@@ -480,7 +480,7 @@ def _made_file(result: JobResult, output: StoredOutput) -> Mapping[str, Any]:
     raise EngineError(f"the {result.kind} job says nothing of {output.name}")
 
 
-def _playable(result: JobResult, info: VideoInfo) -> Iterator[StoredMedia]:
+def _playable(result: FinishedJob, info: VideoInfo) -> Iterator[StoredMedia]:
     """The video itself: a master playlist, a progressive file, or both."""
     rungs = objects(result.details, "rungs")
     largest = max(rungs, key=lambda rung: whole(rung, "width"), default={})
@@ -502,7 +502,7 @@ def _playable(result: JobResult, info: VideoInfo) -> Iterator[StoredMedia]:
         raise EngineError("the transcode job has stored nothing that plays")
 
 
-def _accompanying(results: Mapping[str, JobResult], info: VideoInfo) -> Iterator[StoredMedia]:
+def _accompanying(results: Mapping[str, FinishedJob], info: VideoInfo) -> Iterator[StoredMedia]:
     """A preview that plays, and which part of a sprite sheet belongs to which moment."""
     for output in _of_type(results.get(STORYBOARD), MediaFormat.VTT):
         yield _media(output, STORYBOARD, MediaFormat.VTT, info.duration_ms)
@@ -516,7 +516,7 @@ def _accompanying(results: Mapping[str, JobResult], info: VideoInfo) -> Iterator
         )
 
 
-def _of_type(result: JobResult | None, format_: MediaFormat) -> Iterator[StoredOutput]:
+def _of_type(result: FinishedJob | None, format_: MediaFormat) -> Iterator[StoredOutput]:
     for output in result.outputs if result is not None else ():
         if output.content_type.partition(";")[0] == format_.media_type:
             yield output

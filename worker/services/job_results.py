@@ -42,7 +42,7 @@ class StoredOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobResult:
+class FinishedJob:
     """What a job that succeeded has left."""
 
     kind: str
@@ -67,7 +67,7 @@ class JobResult:
 
 def read_result(
     store: ObjectStore, bucket: str, folder: str, kind: str
-) -> JobResult | Verdict | None:
+) -> FinishedJob | Verdict | None:
     """What the job of a kind has left in its folder; None if it has left nothing.
 
     Args:
@@ -102,7 +102,7 @@ def listed_files(store: ObjectStore, bucket: str, folder: str) -> tuple[str, ...
         EngineError, TransientError: see ``read_result``.
     """
     found = read_result(store, bucket, folder, "the job")
-    outputs = [one.key for one in found.outputs] if isinstance(found, JobResult) else []
+    outputs = [one.key for one in found.outputs] if isinstance(found, FinishedJob) else []
     return (*outputs, *(folder + name for name in (RESULT, *REJECTED)))
 
 
@@ -120,9 +120,9 @@ def _fetch(store: ObjectStore, bucket: str, key: str) -> dict[str, Any] | None:
     return value
 
 
-def _result(value: dict[str, Any], folder: str, kind: str) -> JobResult:
+def _result(value: dict[str, Any], folder: str, kind: str) -> FinishedJob:
     first = objects(value, "inputs")[0] if objects(value, "inputs") else {}
-    return JobResult(
+    return FinishedJob(
         kind=kind,
         outputs=tuple(_output(one, folder) for one in objects(value, "outputs")),
         details=mapping(value, "details"),

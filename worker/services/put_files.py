@@ -42,7 +42,7 @@ class Placed:
         return record.source.etag == self.etag
 
 
-def place(
+def put_all(
     paths: Sequence[Path],
     *,
     store: ObjectStore,

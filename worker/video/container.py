@@ -42,7 +42,7 @@ _FLV_HEADER = 11
 _FLV_LEAST = 9 + 4 + _FLV_HEADER + 4
 """Bytes of the shortest file with a tag."""
 _FLV_TAGS = frozenset({8, 9, 18})
-"""Sound, pictures, script."""
+"""Audio, pictures, script."""
 _EBML = b"\x1aE\xdf\xa3"
 _SEGMENT = 0x18538067
 _SIGNATURES = (

@@ -80,9 +80,9 @@ def images(world: World, folder: Path) -> None:
     running = world.running
     first = picture(folder, "a.jpg")
     assert running.json("put", first, "--wait")["status"] == "accepted"
-    twin = folder / "b.jpg"
-    twin.write_bytes(first.read_bytes())
-    copied = running.json("put", twin, "--wait")
+    duplicate = folder / "b.jpg"
+    duplicate.write_bytes(first.read_bytes())
+    copied = running.json("put", duplicate, "--wait")
     assert running.app.catalog.get(copied["asset"]).copied_from  # type: ignore[union-attr]
     picture(folder, "a.jpg", "red")
     assert running.json("put", first, "--wait")["status"] == "accepted"

@@ -19,10 +19,10 @@ from worker.job_context import SignalWatch, Stop
 
 
 def orderly(work: Work) -> Mapping[str, object]:
-    """Store a piece, then wait for the stop as an operation with a child program does."""
-    piece = work.scratch / "piece"
-    piece.write_text("done")
-    work.checkpoint.put("piece", piece)
+    """Store a chunk, then wait for the stop as an operation with a child program does."""
+    chunk = work.scratch / "chunk"
+    chunk.write_text("done")
+    work.checkpoint.put("chunk", chunk)
     ended = threading.Event()
     work.stop.add_callback(ended.set)
     work.progress(0.5, "working")

@@ -24,10 +24,10 @@ from worker.job_context import Stop
 
 
 @pytest.fixture(params=["folder", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> OutputStore:
-    """An empty place of each sort."""
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> OutputStore:
+    """An empty target of each sort."""
     if request.param == "folder":
-        return LocalOutputStore(tmp_path / "place")
+        return LocalOutputStore(tmp_path / "target")
     store = MemoryStore()
     return S3OutputStore("bucket", "some/prefix/", store=store, transfers=MemoryTransfers(store))
 
@@ -46,63 +46,63 @@ def made(tmp_path: Path) -> Callable[[str, bytes], Path]:
 
 
 def test_what_is_stored_comes_back(
-    place: OutputStore, made: Callable[[str, bytes], Path], tmp_path: Path
+    target: OutputStore, made: Callable[[str, bytes], Path], tmp_path: Path
 ) -> None:
     """Files and small records can be fetched, read, listed and removed."""
-    place.store(made("a", b"film"), "video/720p/init.mp4", content_type="video/mp4")
-    place.write("video/x.json", b"{}", content_type="application/json")
+    target.store(made("a", b"video"), "video/720p/init.mp4", content_type="video/mp4")
+    target.write("video/x.json", b"{}", content_type="application/json")
 
-    assert place.fetch("video/720p/init.mp4", tmp_path / "copy")
-    assert (tmp_path / "copy").read_bytes() == b"film"
-    assert place.read("video/x.json") == b"{}"
-    assert list(place.names("video/")) == ["video/720p/init.mp4", "video/x.json"]
-    place.remove("video/x.json")
-    place.remove("video/x.json")
-    assert place.read("video/x.json") is None
+    assert target.fetch("video/720p/init.mp4", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"video"
+    assert target.read("video/x.json") == b"{}"
+    assert list(target.names("video/")) == ["video/720p/init.mp4", "video/x.json"]
+    target.remove("video/x.json")
+    target.remove("video/x.json")
+    assert target.read("video/x.json") is None
 
 
-def test_what_is_not_there_is_none(place: OutputStore, tmp_path: Path) -> None:
-    """Reading, fetching and listing an empty place is no error."""
-    assert place.read("a/b") is None
-    assert not place.fetch("a/b", tmp_path / "copy")
-    assert list(place.names("a/")) == []
+def test_what_is_not_there_is_none(target: OutputStore, tmp_path: Path) -> None:
+    """Reading, fetching and listing an empty target is no error."""
+    assert target.read("a/b") is None
+    assert not target.fetch("a/b", tmp_path / "copy")
+    assert list(target.names("a/")) == []
 
 
 @pytest.mark.parametrize(
     "name", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", ".", "a\\b", "a\x00", "b" * 300]
 )
 def test_names_stay_inside(
-    place: OutputStore, made: Callable[[str, bytes], Path], name: str, tmp_path: Path
+    target: OutputStore, made: Callable[[str, bytes], Path], name: str, tmp_path: Path
 ) -> None:
-    """A name that leaves the place, or that no folder can have, is a defect of the operation."""
+    """A name that leaves the target, or that no folder can have, is a defect of the operation."""
     with pytest.raises(EngineError):
-        place.store(made("a", b""), name, content_type="x/y")
+        target.store(made("a", b""), name, content_type="x/y")
     with pytest.raises(EngineError):
-        JobOutputs(place, tmp_path).file(made("a", b""), name)
+        JobOutputs(target, tmp_path).file(made("a", b""), name)
 
 
 def test_a_failed_write_leaves_what_was_there(
     tmp_path: Path, made: Callable[[str, bytes], Path]
 ) -> None:
     """Nothing half-written gets a final name, and nothing stays beside it."""
-    place = LocalOutputStore(tmp_path / "place")
-    place.write("a/b", b"old", content_type="x/y")
+    target = LocalOutputStore(tmp_path / "target")
+    target.write("a/b", b"old", content_type="x/y")
 
     with pytest.raises(SafelightError):
-        place.store(tmp_path / "is not there", "a/b", content_type="x/y")
+        target.store(tmp_path / "is not there", "a/b", content_type="x/y")
 
-    assert [path.name for path in (tmp_path / "place" / "a").iterdir()] == ["b"]
-    assert place.read("a/b") == b"old"
+    assert [path.name for path in (tmp_path / "target" / "a").iterdir()] == ["b"]
+    assert target.read("a/b") == b"old"
 
 
 def test_what_a_killed_attempt_has_left_half_written_goes(tmp_path: Path) -> None:
     """The next that writes to the folder removes it, and leaves alone what is still written."""
-    folder = tmp_path / "place" / "hls"
+    folder = tmp_path / "target" / "hls"
     folder.mkdir(parents=True)
     (folder / f"{STAGING_PREFIX}dead").write_bytes(b"half")
 
     with locked_staging(folder) as alive:
-        LocalOutputStore(tmp_path / "place").write("hls/a", b"new", content_type="x/y")
+        LocalOutputStore(tmp_path / "target").write("hls/a", b"new", content_type="x/y")
         assert sorted(path.name for path in folder.iterdir()) == [alive.name, "a"]
 
     assert [path.name for path in folder.iterdir()] == ["a"]
@@ -111,8 +111,8 @@ def test_what_a_killed_attempt_has_left_half_written_goes(tmp_path: Path) -> Non
 def test_a_folder_that_another_job_removes_meanwhile_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two jobs of one place: one has just emptied its checkpoint, the other writes to its own."""
-    folder = tmp_path / "place" / ".checkpoint"
+    """Two jobs of one target: one has just emptied its checkpoint, the other writes to its own."""
+    folder = tmp_path / "target" / ".checkpoint"
     make = Path.mkdir
     removed: list[Path] = []
 
@@ -123,7 +123,7 @@ def test_a_folder_that_another_job_removes_meanwhile_is_made_again(
             self.rmdir()
 
     monkeypatch.setattr(Path, "mkdir", raced)
-    LocalOutputStore(tmp_path / "place").write(".checkpoint/a", b"x", content_type="x/y")
+    LocalOutputStore(tmp_path / "target").write(".checkpoint/a", b"x", content_type="x/y")
 
     assert removed
     assert (folder / "a").read_bytes() == b"x"
@@ -131,7 +131,7 @@ def test_a_folder_that_another_job_removes_meanwhile_is_made_again(
 
 def test_a_folder_is_held_by_one_job_of_a_record_at_a_time(tmp_path: Path) -> None:
     """A second one is told; those of other records, as of an array, are not kept off."""
-    one, other = LocalOutputStore(tmp_path / "place"), LocalOutputStore(tmp_path / "place")
+    one, other = LocalOutputStore(tmp_path / "target"), LocalOutputStore(tmp_path / "target")
     with one.lock("results/00000.result.json"):
         with other.lock("results/00001.result.json"):
             pass
@@ -141,7 +141,7 @@ def test_a_folder_is_held_by_one_job_of_a_record_at_a_time(tmp_path: Path) -> No
     with other.lock("results/00000.result.json"):
         pass
 
-    assert list((tmp_path / "place").iterdir()) == []
+    assert list((tmp_path / "target").iterdir()) == []
 
 
 def test_the_lock_of_a_killed_job_holds_nobody(tmp_path: Path) -> None:
@@ -157,14 +157,14 @@ def test_the_lock_of_a_killed_job_holds_nobody(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("use", ["read", "write", "remove"])
-def test_a_folder_in_the_place_of_a_record_is_no_defect(tmp_path: Path, use: str) -> None:
+def test_a_folder_instead_of_a_record_is_no_defect(tmp_path: Path, use: str) -> None:
     """Whatever is done with it, the output folder is named."""
     (tmp_path / "out" / "result.json").mkdir(parents=True)
-    place = LocalOutputStore(tmp_path / "out")
+    target = LocalOutputStore(tmp_path / "out")
     done: dict[str, Callable[[], object]] = {
-        "read": lambda: place.read("result.json"),
-        "write": lambda: place.write("result.json", b"{}", content_type="application/json"),
-        "remove": lambda: place.remove("result.json"),
+        "read": lambda: target.read("result.json"),
+        "write": lambda: target.write("result.json", b"{}", content_type="application/json"),
+        "remove": lambda: target.remove("result.json"),
     }
 
     with pytest.raises(InputError, match="out") as caught:
@@ -191,10 +191,10 @@ def test_a_full_disk_is_retryable(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_results_are_remembered_with_size_and_digest(
-    tmp_path: Path, place: OutputStore, made: Callable[[str, bytes], Path]
+    tmp_path: Path, target: OutputStore, made: Callable[[str, bytes], Path]
 ) -> None:
     """What was stored is known by name, with its content type; storing again replaces."""
-    outputs = JobOutputs(place, tmp_path / "fetched")
+    outputs = JobOutputs(target, tmp_path / "fetched")
     made("tree/b/x.m4s", b"1")
     made("tree/a.vtt", b"22")
     outputs.tree(tmp_path / "scratch" / "tree", "hls")
@@ -210,35 +210,35 @@ def test_results_are_remembered_with_size_and_digest(
     assert outputs.fetch("hls/none") is None
 
 
-def test_trees_do_not_follow_links(tmp_path: Path, place: OutputStore) -> None:
+def test_trees_do_not_follow_links(tmp_path: Path, target: OutputStore) -> None:
     """A link among the results is not stored: it could lead anywhere."""
     folder = tmp_path / "tree"
     folder.mkdir()
     (folder / "x.txt").symlink_to("/etc/passwd")
 
-    outputs = JobOutputs(place, tmp_path / "fetched")
+    outputs = JobOutputs(target, tmp_path / "fetched")
     outputs.tree(folder)
 
     assert outputs.stored == ()
 
 
 def test_a_stopped_job_stores_nothing_more(
-    tmp_path: Path, place: OutputStore, made: Callable[[str, bytes], Path]
+    tmp_path: Path, target: OutputStore, made: Callable[[str, bytes], Path]
 ) -> None:
     """A long list of results ends between two files."""
     stop = Stop()
     stop.request("enough")
 
     with pytest.raises(Stopped):
-        JobOutputs(place, tmp_path, stop=stop).file(made("a", b""), "a")
+        JobOutputs(target, tmp_path, stop=stop).file(made("a", b""), "a")
 
 
-def test_the_place_of_checkpoints_is_reserved(
-    tmp_path: Path, place: OutputStore, made: Callable[[str, bytes], Path]
+def test_the_folder_of_checkpoints_is_reserved(
+    tmp_path: Path, target: OutputStore, made: Callable[[str, bytes], Path]
 ) -> None:
-    """A result cannot be written among the checkpoint's pieces."""
+    """A result cannot be written among the checkpoint's chunks."""
     with pytest.raises(EngineError):
-        JobOutputs(place, tmp_path).file(made("a", b""), ".checkpoint/x")
+        JobOutputs(target, tmp_path).file(made("a", b""), ".checkpoint/x")
 
 
 @pytest.mark.parametrize(
@@ -260,15 +260,15 @@ def test_content_types_follow_from_names(name: str, expected: str) -> None:
 def test_s3_objects_have_type_and_cache_rules(made: Callable[[str, bytes], Path]) -> None:
     """Results may be kept for ever where that is true; records of state never are."""
     store = MemoryStore()
-    place = S3OutputStore(
+    target = S3OutputStore(
         "b", "p/", store=store, transfers=MemoryTransfers(store), cache_control="immutable"
     )
-    place.store(made("a", b"1"), "a.mp4", content_type="video/mp4")
-    place.write("result.json", b"{}", content_type="application/json")
+    target.store(made("a", b"1"), "a.mp4", content_type="video/mp4")
+    target.write("result.json", b"{}", content_type="application/json")
 
-    (film,) = store.versions["b", "p/a.mp4"]
+    (video,) = store.versions["b", "p/a.mp4"]
     (record,) = store.versions["b", "p/result.json"]
-    assert (film.content_type, film.cache_control) == ("video/mp4", "immutable")
+    assert (video.content_type, video.cache_control) == ("video/mp4", "immutable")
     assert record.cache_control == "no-cache"
 
 
@@ -281,7 +281,7 @@ DIGEST = "ab" * 32
 @pytest.fixture
 def folder(tmp_path: Path) -> LocalOutputStore:
     """An empty folder."""
-    return LocalOutputStore(tmp_path / "place")
+    return LocalOutputStore(tmp_path / "target")
 
 
 def checkpoint(
@@ -319,7 +319,7 @@ def test_a_damaged_chunk_is_none(folder: LocalOutputStore, tmp_path: Path, damag
     """A flipped, lost or added byte is noticed."""
     kept = checkpoint(folder, tmp_path)
     kept.put("a", chunk(tmp_path, b"one"))
-    (stored,) = (tmp_path / "place").rglob("pieces/a")
+    (stored,) = (tmp_path / "target").rglob("pieces/a")
     stored.write_bytes(damage)
 
     assert kept.get("a") is None
@@ -330,8 +330,8 @@ def test_a_chunk_without_its_note_does_not_count(folder: LocalOutputStore, tmp_p
     kept = checkpoint(folder, tmp_path)
     kept.put("a", chunk(tmp_path, b"one"))
     kept.put("b", chunk(tmp_path, b"two"))
-    next((tmp_path / "place").rglob("notes/a.json")).unlink()
-    next((tmp_path / "place").rglob("pieces/b")).unlink()
+    next((tmp_path / "target").rglob("notes/a.json")).unlink()
+    next((tmp_path / "target").rglob("pieces/b")).unlink()
 
     assert kept.names() == ["b"]
     assert kept.get("a") is None
@@ -342,13 +342,13 @@ def test_a_damaged_note_does_not_count(folder: LocalOutputStore, tmp_path: Path)
     """Whatever is in a note, the worst is a chunk made again."""
     kept = checkpoint(folder, tmp_path)
     kept.put("a", chunk(tmp_path, b"one"))
-    next((tmp_path / "place").rglob("notes/a.json")).write_bytes(b"[1")
+    next((tmp_path / "target").rglob("notes/a.json")).write_bytes(b"[1")
 
     assert kept.get("a") is None
 
 
 def test_other_inputs_and_other_jobs_see_nothing(folder: LocalOutputStore, tmp_path: Path) -> None:
-    """The digest and the job's name part what one place holds."""
+    """The digest and the job's name part what one target holds."""
     checkpoint(folder, tmp_path).put("a", chunk(tmp_path, b"one"))
 
     assert checkpoint(folder, tmp_path, digest="cd" * 32).names() == []
@@ -365,7 +365,7 @@ def test_clearing_forgets_earlier_inputs_too(folder: LocalOutputStore, tmp_path:
     mine.clear()
 
     assert mine.names() == []
-    left = tmp_path / "place" / ".checkpoint"
+    left = tmp_path / "target" / ".checkpoint"
     assert [path.name for path in left.iterdir()] == ["other"]
 
 

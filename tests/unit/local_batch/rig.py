@@ -19,7 +19,7 @@ from worker.local.batch.resources import Resources
 from worker.local.batch.runner import Runner
 from worker.local.batch.table import opened
 
-PATIENCE_SECONDS = 60.0
+LIMIT_SECONDS = 60.0
 """Before a test that waits for something gives up; nothing waits for so long."""
 
 
@@ -78,7 +78,7 @@ class Rig:
         return replace(made, **changes)  # type: ignore[arg-type]
 
     def submit(self, program: str = OK, **changes: object) -> str:
-        """Hand in a new job."""
+        """Submit a new job."""
         return self.jobs.submit(self.request(program, **changes))
 
     def runner(
@@ -116,7 +116,7 @@ class Rig:
         with runner.started() as session:
 
             def until(happened: Callable[[], bool]) -> None:
-                deadline = time.monotonic() + PATIENCE_SECONDS
+                deadline = time.monotonic() + LIMIT_SECONDS
                 while not happened():
                     assert time.monotonic() < deadline, self.said
                     session.tick()
@@ -133,7 +133,7 @@ class Rig:
         found = self.jobs.describe(job)
         return found.state == JobState.RUNNING and "begun" in Path(found.log).read_text("utf-8")
 
-    def wish(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
         """Change the table behind the runner's back."""
         with opened(self.folder) as database:
             database.execute(statement)

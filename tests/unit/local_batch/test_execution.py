@@ -24,7 +24,7 @@ from worker.local.batch.execution import (
 REQUEST = JobRequest(
     name="n",
     kind="stitch",
-    inputs=("s3://b/a.jpg", '/films/one, "two".jpg'),
+    inputs=("s3://b/a.jpg", '/videos/one, "two".jpg'),
     output="/results",
     parameters={"mode": "scans", "crop": "false"},
     asset="a1",
@@ -47,7 +47,7 @@ def task(folder: Path, request: JobRequest = REQUEST, child: int | None = None) 
 def test_a_command_line_says_all_of_a_request() -> None:
     """In an order that does not depend on how parameters were given."""
     assert command_line(REQUEST) == (
-        *("run", "stitch", "--input", "s3://b/a.jpg", "--input", '/films/one, "two".jpg'),
+        *("run", "stitch", "--input", "s3://b/a.jpg", "--input", '/videos/one, "two".jpg'),
         *("--output", "/results", "--param", "crop=false", "--param", "mode=scans"),
         *("--asset", "a1"),
     )
@@ -72,7 +72,7 @@ def test_a_container_sees_its_inputs_its_output_and_nothing_else(tmp_path: Path)
     names = [options[n + 1] for n, word in enumerate(options) if word == "--env"]
     assert mounts == [
         f'"type=bind","source={tmp_path}/2.scratch","target=/tmp"',
-        '"type=bind","source=/films/one, ""two"".jpg","target=/in/1/one, ""two"".jpg","readonly"',
+        '"type=bind","source=/videos/one, ""two"".jpg","target=/in/1/one, ""two"".jpg","readonly"',
         '"type=bind","source=/results","target=/out"',
     ]
     assert arguments[:8] == [

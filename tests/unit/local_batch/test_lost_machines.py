@@ -106,7 +106,7 @@ def test_jobs_of_a_killed_runner_count_as_lost_with_their_machine(rig: Rig) -> N
 def test_a_killed_runner_does_not_undo_a_stop(rig: Rig) -> None:
     """A job that was to be stopped is not tried again by the next runner."""
     job = rig.submit()
-    rig.wish("UPDATE jobs SET state = 'RUNNING', attempts = 1, stop_reason = 'enough'")
+    rig.execute("UPDATE jobs SET state = 'RUNNING', attempts = 1, stop_reason = 'enough'")
 
     rig.finish()
 

@@ -116,7 +116,7 @@ def test_a_stopped_job_gets_sigterm_first(rig: Rig) -> None:
 
 
 def test_a_job_that_ignores_sigterm_is_killed(rig: Rig) -> None:
-    """After the patience, which is 30 s unless told."""
+    """After the grace, which is 30 s unless told."""
     job = rig.submit(STUBBORN)
     with rig.ticking(rig.runner(stop_seconds=0.05)) as until:
         until(lambda: rig.begun(job))
@@ -272,7 +272,7 @@ def test_old_jobs_are_forgotten(rig: Rig) -> None:
     """A week after their end, with their logs; those of today stay."""
     old, new = rig.submit(), rig.submit()
     rig.finish()
-    rig.wish(f"UPDATE jobs SET stopped = '2001-01-01T00:00:00.000Z' WHERE id = '{old}'")
+    rig.execute(f"UPDATE jobs SET stopped = '2001-01-01T00:00:00.000Z' WHERE id = '{old}'")
 
     rig.finish()
 

@@ -59,7 +59,7 @@ def test_found_scratches_are_filled() -> None:
     assert error(made.raster.colour) < error(damaged()) / 10
 
 
-def test_a_sound_picture_is_left_alone() -> None:
+def test_an_undamaged_picture_is_left_alone() -> None:
     """Where no scratch is found, the result is equal to the picture."""
     made = restore(raster(CLEAN), sensitivity=0.2)
 

@@ -141,7 +141,7 @@ def test_assembling_too_early_names_what_is_missing(source: Path, tmp_path: Path
 
 
 def test_a_plan_for_another_input_is_refused(source: Path, tmp_path: Path) -> None:
-    """An output place that was used for another video is not mixed with this one, though it has
+    """An output store that was used for another video is not mixed with this one, though it has
     as many bytes: those of cameras that write at a constant rate do."""
     outputs, scratch = Folder(tmp_path / "out"), tmp_path / "scratch"
     run("transcode-plan", source, outputs, scratch)

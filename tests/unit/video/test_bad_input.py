@@ -75,7 +75,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], set[str]]] = {
         lambda: make("avi", *PICTURES)[: len(make("avi", *PICTURES)) // 2],
         {"truncated"},
     ),
-    "sound alone": (lambda: make("m4a", *AUDIO, *AAC), {"no_video"}),
+    "audio alone": (lambda: make("m4a", *AUDIO, *AAC), {"no_video"}),
     "a picture": (picture, {"format_not_allowed"}),
     "a jpeg": (lambda: make("jpg", *PICTURES, "-frames:v", "1"), {"format_not_allowed"}),
     "a gif": (lambda: make("gif", *PICTURES, "-frames:v", "2"), {"format_not_allowed"}),

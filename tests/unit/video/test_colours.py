@@ -218,7 +218,7 @@ def test_no_combination_of_tags_fails(tmp_path: Path) -> None:
     """Tags are anyone's: whatever they say, filters make a picture of it."""
     limits = ProgramLimits(wall_seconds=60)
     spaces = (None, "gbr", "ycgco", "ictcp", "bt2020c", "smpte240m")
-    ways = itertools.product(spaces, ("smpte432", "video"), ("linear", "smpte2084", "bt1361e"))
+    ways = itertools.product(spaces, ("smpte432", "film"), ("linear", "smpte2084", "bt1361e"))
     for number, (space, primaries, transfer) in enumerate(ways):
         form = ("yuv420p", "gbrp", "yuvj422p", "xyz12le", "gray")[number % 5]
         said = {"space": space, "primaries": primaries, "transfer": transfer}

@@ -99,7 +99,7 @@ def test_rates_are_exact_through_rounded_time_stamps(footage: Path, rate: str) -
 
 
 def test_many_tracks(footage: Path) -> None:
-    """Sounds and subtitles with their languages; the main picture is the default one."""
+    """Audio tracks and subtitles with their languages; the main picture is the default one."""
     footage.write_bytes(
         make(
             "mkv",

@@ -353,7 +353,7 @@ def _standing(waits: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 def _print_unrecorded(target: Target) -> None:
     """Print how many uploads are still in the queues, without a record."""
-    queues = [lane.queue for lane in target.queue_pairs if lane.queue]
+    queues = [pair.queue for pair in target.queue_pairs if pair.queue]
     waiting = sum(target.app.queue.depth(queue, taken=True) for queue in queues)
     if waiting:
         click.echo(f"about {waiting:,} uploads are not recorded yet", err=True)
@@ -386,8 +386,8 @@ def print_records(records: Sequence[AssetRecord], notes: Sequence[str]) -> None:
 def picture_text(record: AssetRecord) -> str:
     """Return format and size of an asset; its bytes while those are not known."""
     if record.film is not None:
-        film = record.film
-        return f"{film.codec} {film.width}x{film.height}, {film.duration_ms / 1000:.1f} s"
+        video = record.film
+        return f"{video.codec} {video.width}x{video.height}, {video.duration_ms / 1000:.1f} s"
     if record.probe is None:
         return size_text(record.source.size)
     probe = record.probe

@@ -160,7 +160,8 @@ def pipeline(corpus: Path | None, images: int, *, as_json: bool) -> None:
 
 @command.command("video")
 @click.option(
-    "--film",
+    "--video",
+    "source",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
     help="The video to transcode.  [default: a generated one]",
@@ -192,7 +193,7 @@ def pipeline(corpus: Path | None, images: int, *, as_json: bool) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def video(
-    film: Path | None,
+    source: Path | None,
     *,
     seconds: int,
     size: str,
@@ -205,13 +206,18 @@ def video(
     from worker.bench import video as bench
 
     with tempfile.TemporaryDirectory(prefix="safelight-bench-") as folder:
-        source = film or Path(folder, "film.mp4")
-        if film is None:
+        measured = source or Path(folder, "video.mp4")
+        if source is None:
             bench.check_size(size)
             _notice(f"generating {seconds} s of {size}")
-            bench.generate(source, seconds=seconds, size=size)
+            bench.generate(measured, seconds=seconds, size=size)
         figures = bench.measure(
-            source, Path(folder, "scratch"), preset=preset, rounds=rounds, seed=seed, notice=_notice
+            measured,
+            Path(folder, "scratch"),
+            preset=preset,
+            rounds=rounds,
+            seed=seed,
+            notice=_notice,
         )
     if as_json:
         output.print_json(figures.as_dict())

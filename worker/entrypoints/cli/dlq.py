@@ -73,7 +73,7 @@ def list_command(*, data: Path | None, as_json: bool) -> None:
         output.print_json(
             [
                 {
-                    "queue": each.lane.name,
+                    "queue": each.pair.name,
                     "cause": each.cause,
                     "reason": each.reason,
                     "count": each.count,
@@ -91,7 +91,7 @@ def list_command(*, data: Path | None, as_json: bool) -> None:
     rows = [
         (
             *(str(each.count), age_text(each.oldest, now), each.cause),
-            *(each.lane.name, each.example.message.id, each.reason),
+            *(each.pair.name, each.example.message.id, each.reason),
         )
         for each in found
     ]
@@ -113,19 +113,19 @@ def show_command(
     """Show the messages. They stay in the queue."""
     found = _dead_letters(data).look(_choice(causes, ids, limit))
     if as_json:
-        output.print_json([dead_letter_json(letter) for letter in found])
+        output.print_json([dead_letter_json(dead_letter) for dead_letter in found])
         return
     if not found:
         click.echo("no dead letters")
     console = output.console()
-    for letter in found:
-        message = letter.message
+    for dead_letter in found:
+        message = dead_letter.message
         rows = [
-            ("cause", f"{letter.cause}: {letter.reason}"),
-            ("queue", letter.lane.name),
+            ("cause", f"{dead_letter.cause}: {dead_letter.reason}"),
+            ("queue", dead_letter.pair.name),
             ("sent", message.sent_at),
-            *(("object", f"s3://{each.bucket}/{each.key}") for each in letter.uploads),
-            *(("asset", asset) for asset in letter.assets),
+            *(("object", f"s3://{each.bucket}/{each.key}") for each in dead_letter.uploads),
+            *(("asset", asset) for asset in dead_letter.assets),
             ("body", message.body),
         ]
         console.print(output.table(message.id, rows))
@@ -199,18 +199,18 @@ def drop_command(
     return output.INTERRUPTED if stop.requested else 0
 
 
-def dead_letter_json(letter: DeadLetter) -> Mapping[str, Any]:
+def dead_letter_json(dead_letter: DeadLetter) -> Mapping[str, Any]:
     """Return a dead letter as JSON-ready values."""
-    message = letter.message
+    message = dead_letter.message
     return {
         "id": message.id,
-        "queue": letter.lane.name,
-        "cause": letter.cause,
-        "reason": letter.reason,
+        "queue": dead_letter.pair.name,
+        "cause": dead_letter.cause,
+        "reason": dead_letter.reason,
         "sent_at": message.sent_at,
         "group": message.group,
-        "objects": [f"s3://{each.bucket}/{each.key}" for each in letter.uploads],
-        "assets": list(letter.assets),
+        "objects": [f"s3://{each.bucket}/{each.key}" for each in dead_letter.uploads],
+        "assets": list(dead_letter.assets),
         "body": message.body,
     }
 

@@ -64,14 +64,14 @@ def command(
     With --wait the command ends with 1 if a file was rejected, and with 75 if one has no verdict in
     time or its jobs failed.
     """
-    from worker.services.put_files import place
+    from worker.services.put_files import put_all
 
     if no_jobs and not wait:
         raise click.UsageError("--no-jobs needs --wait")
     metadata = labels_metadata(owner, tags, attributes)
     app = find_target(data).app
     placed = []
-    for one in place(
+    for one in put_all(
         files,
         store=app.store,
         bucket=app.settings.intake_bucket,

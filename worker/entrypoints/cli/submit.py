@@ -210,8 +210,8 @@ def _print_job(job: JobStatus, *, as_json: bool, here: bool = False) -> None:
         output.print_line(job_json(job))
         return
     name = job.name if here else f"{job.id}  {job.name}"
-    place = f" -> {job.output}" if job.output else ""
-    click.echo(output.one_line(f"{name}  {state_text(job)}{place}"))
+    target = f" -> {job.output}" if job.output else ""
+    click.echo(output.one_line(f"{name}  {state_text(job)}{target}"))
     if here and job.state.value == "FAILED" and job.log:
         click.echo(output.one_line(f"  log: {job.log}"), err=True)
 
@@ -401,7 +401,7 @@ def _default_text(value: object) -> str:
 
 def _kind_help(kind: JobKind) -> str:
     fewest, most = kind.inputs
-    what = {"video": "a video", "tracks": "a video or a sound file", "image": "a picture"}[
+    what = {"video": "a video", "tracks": "a video or an audio file", "image": "a picture"}[
         kind.media
     ]
     if kind.lazy:

@@ -54,13 +54,13 @@ from worker.adapters.aws.dynamodb.schema import (
 from worker.adapters.catalog_rules import (
     MAX_SAME_CONTENT,
     MAX_SIMILAR,
-    bits_apart,
     check_distance,
     check_hash,
+    hamming_distance,
     known_hash,
+    next_record,
     order,
     relabel,
-    succeed,
 )
 from worker.domain.asset import AssetRecord, JobRecord, LogEntry, Page, Similar, Status
 from worker.domain.errors import AssetMissing, InputError, Throttled
@@ -83,7 +83,7 @@ class DynamoCatalog:
     Args:
         client: a DynamoDB client; its configuration bounds timeouts and retries of single calls.
         table: name of a table made from ``schema``.
-        cursor_key: makes cursors unforgeable; see ``listing.Cursors``.
+        cursor_key: makes cursors unforgeable; see :class:`Cursors`.
         log_days: days a line of the timeline is kept; None keeps all. The line of the current
             outcome is part of the record and stays with it.
         clock: the time now, ISO 8601 UTC.
@@ -132,7 +132,7 @@ class DynamoCatalog:
         time_now = self._clock()
         for attempt in range(ATTEMPTS):
             known = None if item is None else read_meta(item)
-            made = succeed(known.record if known else None, record, now=time_now)
+            made = next_record(known.record if known else None, record, now=time_now)
             mine = Stored(record=made, entry=entry)
             for tag in sorted(made.tags - (known.record.tags if known else frozenset())):
                 self._table.put(tag_item(made, tag))
@@ -213,8 +213,8 @@ class DynamoCatalog:
         META goes last: a run that was cut short leaves an asset that can still be seen, and
         deleted again.
         """
-        doomed = self._table.keys(schema.asset_partition(asset))
-        self._table.erase(sorted(doomed, key=lambda at: text(at, SORT_KEY) == schema.META))
+        keys = self._table.keys(schema.asset_partition(asset))
+        self._table.delete_all(sorted(keys, key=lambda at: text(at, SORT_KEY) == schema.META))
 
     def _write_line(self, asset: str, entry: LogEntry) -> None:
         expires = None
@@ -308,7 +308,7 @@ class DynamoCatalog:
             InputError: not a hash of 16 hex digits, or a distance that is not 0 to 3.
         """
         check_distance(distance)
-        return self._lists.look_alikes(check_hash(phash), distance)
+        return self._lists.similar(check_hash(phash), distance)
 
     # --- timeline and jobs ------------------------------------------------------------------
 
@@ -405,7 +405,7 @@ class Lists:
         while chunk := list(islice(merged, limit + 1 - len(found))):
             found += [
                 (text(entry, sort_key), record)
-                for entry, record in self._behind(chunk)
+                for entry, record in self._records_of(chunk)
                 if matches(record)
             ]
         more = len(found) > limit
@@ -427,31 +427,31 @@ class Lists:
         while chunk := list(islice(entries, MAX_SAME_CONTENT - len(found))):
             found += [
                 record
-                for _, record in self._behind(chunk)
+                for _, record in self._records_of(chunk)
                 if record.metadata is not None and record.metadata.sha256.lower() == sha256.lower()
             ]
         return found
 
-    def look_alikes(self, phash: str, distance: int) -> list[Similar]:
+    def similar(self, phash: str, distance: int) -> list[Similar]:
         """Assets whose hash differs in at most so many bits, nearest first."""
         near: dict[str, tuple[int, Entry]] = {}
         for index, partition in zip(INDEXES, schema.band_partitions(phash), strict=True):
             _, sort_key = index_keys(index)
             entries = self._table.entries(index, partition, ascending=True, before=None, page=0)
             for entry in islice(entries, MAX_BAND):
-                apart = bits_apart(text(entry, sort_key), phash)
+                apart = hamming_distance(text(entry, sort_key), phash)
                 if apart <= distance:
                     near[text(entry, PARTITION_KEY)] = (apart, entry)
         ranked = iter(sorted(near, key=lambda partition: (near[partition][0], partition)))
         found: list[Similar] = []
         while chunk := list(islice(ranked, MAX_SIMILAR - len(found))):
-            for _, record in self._behind(near[partition][1] for partition in chunk):
+            for _, record in self._records_of(near[partition][1] for partition in chunk):
                 held = known_hash(record)
-                if held is not None and (apart := bits_apart(held, phash)) <= distance:
+                if held is not None and (apart := hamming_distance(held, phash)) <= distance:
                     found.append(Similar(record=record, distance=apart))
         return sorted(found, key=lambda one: (one.distance, one.record.asset))
 
-    def _behind(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, AssetRecord]]:
+    def _records_of(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, AssetRecord]]:
         """Entries with their records, in the same order; those without a record left out."""
         listed = list(entries)
         partitions = dict.fromkeys(text(entry, PARTITION_KEY) for entry in listed)

@@ -204,9 +204,9 @@ class DynamoTable:
                 raise self._refused(len(left))
         return found
 
-    def erase(self, doomed: Sequence[Item]) -> None:
+    def delete_all(self, keys: Sequence[Item]) -> None:
         """Delete the items with these keys, in this order as far as batches go."""
-        for batch in _batches(doomed, WRITE_BATCH):
+        for batch in _batches(keys, WRITE_BATCH):
             left: Sequence[WriteRequestTypeDef] = [{"DeleteRequest": {"Key": key}} for key in batch]
             for attempt in range(ATTEMPTS):
                 with aws_call(f"erase in table {self._name}"):

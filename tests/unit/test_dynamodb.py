@@ -1,26 +1,34 @@
-"""Keys of the catalog's table: what is stored under them must be found under them for ever."""
+"""The catalog's table: keys, items, packed bodies, cursors."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.adapters.aws.dynamodb import schema
+from worker.adapters.aws.dynamodb import items, schema
+from worker.adapters.aws.dynamodb.catalog import Cursors
 from worker.adapters.aws.dynamodb.items import (
     Stored,
     job_item,
     log_item,
     meta_item,
+    pack,
     similar_item,
     tag_item,
+    unpack,
 )
+from worker.adapters.aws.dynamodb.schema import position, stamp
 from worker.domain.asset import AssetRecord, JobRecord, LogEntry, ObjectVersion, Status
-from worker.domain.errors import InputError
+from worker.domain.errors import EngineError, InputError
+
+# --- keys and items ---------------------------------------------------------------------------
 
 NOON = "2026-05-09T12:00:00.000000Z"
 RECORD = AssetRecord(
@@ -143,3 +151,126 @@ def test_a_sequencer_of_zeros_is_the_oldest(sequencer: str) -> None:
     held = similar_item(replace(RECORD, source=oldest), "0" * 16)["sequence"]
 
     assert held == {"S": ""}
+
+
+# --- bodies -----------------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    # Lone surrogates too: names of uploads may have them.
+    | st.text(st.characters()),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_what_is_packed_comes_back(value: object) -> None:
+    """Anything JSON can say survives, broken Unicode too."""
+    assert unpack(pack(value)) == value
+
+
+def test_a_lone_surrogate_survives() -> None:
+    """A file name that is no UTF-8 cannot make a record impossible."""
+    assert unpack(pack(["\ud800", "\udfff\ud800"])) == ["\ud800", "\udfff\ud800"]
+
+
+def test_what_was_packed_once_is_readable_for_ever() -> None:
+    """Bytes written by the first version; the dictionary it used must never change."""
+    stored = bytes.fromhex(
+        "0123b25c06964c20972197a606a6ba06962106e6c082c2cac0300a5161242627036b1f6085511b0b00"
+    )
+
+    assert unpack(stored) == [
+        {"source": {"bucket": "safelight-intake-1"}},
+        {"time": "2026-05-09T07:00:01Z", "kind": "accepted"},
+    ]
+    assert hashlib.sha256(items._WORDS_1).hexdigest() == (
+        "7248b676d69ab89d18befd2b897cfb9efc92c01233a14e214cc83a6b05b1a298"
+    )
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"",
+        b"\x01",
+        b"\x02" + pack({"a": 1})[1:],
+        pack({"a": 1})[:-1],
+        b"\x01" + b"\xff" * 40,
+        pack("x" * 5_000_000),
+    ],
+    ids=["nothing", "no stream", "newer", "cut", "noise", "endless"],
+)
+def test_a_damaged_body_is_named(damaged: bytes) -> None:
+    """What cannot be read is a defect with a name, and never a bomb."""
+    with pytest.raises(EngineError, match="body of a record"):
+        unpack(damaged)
+
+
+def test_numbers_that_are_none_are_refused() -> None:
+    """NaN is no JSON: other languages could not read it."""
+    with pytest.raises(ValueError, match="JSON"):
+        pack(float("nan"))
+
+
+# --- positions and cursors --------------------------------------------------------------------
+
+TIMES = st.datetimes(timezones=st.timezones())
+
+
+@given(TIMES, TIMES)
+def test_stamps_sort_as_times_do(first: datetime, second: datetime) -> None:
+    """The order of two stamps is the order of their times, whatever their zones."""
+    try:
+        early, late = stamp(first.isoformat()), stamp(second.isoformat())
+    except EngineError:
+        return  # before year 1 or after 9999 in UTC
+    assert (early < late, early == late) == (first < second, first == second)
+    assert len(early) == len(late) == 23
+
+
+@pytest.mark.parametrize("time", ["", "yesterday", "2026-13-01", "0001-01-01T00:00:00+14:00"])
+def test_what_is_no_time_has_no_stamp(time: str) -> None:
+    """A time that cannot be put in order is a defect of whoever made it."""
+    with pytest.raises(EngineError):
+        stamp(time)
+
+
+def test_a_time_without_a_zone_is_utc() -> None:
+    """Our own times always say Z; one that says nothing means it."""
+    assert position("2026-05-09T12:00:00", "a") == "20260509T120000.000000Z#a"
+
+
+@given(st.binary(max_size=20), st.text(max_size=50), st.text(max_size=80))
+def test_cursors_open_to_what_was_sealed(key: bytes, listing: str, where: str) -> None:
+    """Any place of any list comes back, with and without a key, in letters fit for a URL."""
+    where = where.encode("utf-8", "replace").decode()
+    cursors = Cursors(key)
+
+    sealed = cursors.seal(listing, where)
+
+    assert cursors.open(listing, sealed) == where
+    assert set(sealed) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+@given(st.text(max_size=200))
+def test_texts_from_outside_are_no_cursors(text: str) -> None:
+    """Whatever is sent as a cursor is refused in one way."""
+    with pytest.raises(InputError) as caught:
+        Cursors(b"key").open("owner anna", text)
+
+    assert caught.value.code == "input_cursor"
+
+
+def test_cursors_handed_out_stay_valid() -> None:
+    """A page somebody has bookmarked is still found by a later version."""
+    assert Cursors().open("owner anna", "XpcKelO_ATSkI8PbeA") == "x"
+
+
+def test_no_cursor_is_the_start() -> None:
+    """The first page has none."""
+    assert Cursors().open("owner anna", None) is None

@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from dataclasses import dataclass, field, fields
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,44 @@ def test_defaults_are_left_out() -> None:
     assert plain(line) == {"time": "t", "kind": "k"}
     assert plain(Tags()) == {}
     assert plain(line, without=frozenset({"time"})) == {"kind": "k"}
+
+
+def test_defaults_are_written_where_they_are_asked_for() -> None:
+    """A manifest and a plan say everything, also inside of what they hold."""
+    line = LogEntry(time="t", kind="k")
+
+    assert plain([line], defaults=True) == [{"time": "t", "kind": "k", "detail": {}, "id": ""}]
+
+
+def test_fractions_and_bytes() -> None:
+    """A fraction is a text; a byte string is what the caller puts in its place."""
+    value = Odd(rate=Fraction(30000, 1001), data=b"abc")
+    written = plain(value, store_bytes=bytes)
+
+    assert written == {"rate": "30000/1001", "data": b"abc"}
+    assert build(Odd, written) == value
+    # Of a few characters this would fill the memory.
+    with pytest.raises(EngineError, match="fraction"):
+        build(Odd, {"rate": "1e999999999", "data": b""})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Odd:
+    """What JSON has no form for."""
+
+    rate: Fraction
+    data: bytes
+
+
+@pytest.mark.parametrize(
+    "value", [{"time": "t", "kind": "k", "mood": "fine"}, {"time": "\ud800", "kind": "k"}]
+)
+def test_strict_reading_refuses_what_is_odd(value: dict[str, str]) -> None:
+    """An unknown field or a lone surrogate is no harm in what we stored, and a sign of an attack
+    in what a sandboxed child sends."""
+    assert build(LogEntry, value).kind == "k"
+    with pytest.raises(EngineError):
+        build(LogEntry, value, strict=True)
 
 
 def test_what_a_newer_version_added_is_passed_over() -> None:
