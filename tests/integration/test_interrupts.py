@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.integration.job_uploads import clip
 from tests.integration.running import COMMAND, Running, alive, environment, picture, stack, until
+from worker.local.address import JOBS
+from worker.local.batch.table import FILE
 from worker.local.emulator import free_port
 
 STOPPED = 130
@@ -143,7 +146,7 @@ def test_jobs_that_run_here_are_stopped(tmp_path: Path) -> None:
         line_with(process, "transcode started")
         said = interrupted(process, signal.SIGTERM)
 
-    assert "the same command goes on" in said
+    assert "the same command continues" in said
     assert list((tmp_path / "state" / "safelight" / "jobs").iterdir()) == []
 
 
@@ -164,11 +167,24 @@ def commands() -> Sequence[str]:
     return listed.stdout.splitlines()
 
 
+def hold_jobs(running: Running) -> None:
+    """Stop the process that runs jobs at a moment when it does not hold the lock of their table."""
+    pid = running.pids["services"]
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+        table = sqlite3.connect(running.data / JOBS / FILE, timeout=0, isolation_level=None)
+        with closing(table), suppress(sqlite3.OperationalError):
+            table.execute("BEGIN IMMEDIATE")
+            return
+        os.kill(pid, signal.SIGCONT)
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One stack for what needs one; its jobs run nowhere, so that they can be waited for."""
     with stack(tmp_path_factory.mktemp("interrupts") / "data") as up:
-        os.kill(up.pids["services"], signal.SIGSTOP)
+        hold_jobs(up)
         try:
             yield up
         finally:
