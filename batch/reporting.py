@@ -1,9 +1,9 @@
-"""How a job tells others how it gets on: JSON lines in the log, metrics, the asset's record.
+"""How a job reports: JSON lines in the log, metrics, and the asset's record.
 
 One line is one JSON object with ``time``, ``event``, ``kind``, ``job`` and ``attempt``. Events:
 ``started``, ``progress``, ``heartbeat``, ``done``, ``unchanged``, ``rejected``, ``stopped``,
 ``failed``, ``warning``; docs/jobs.md has their fields. Metrics are lines in CloudWatch's embedded
-metric format in the same log. What may not be here: work, exit codes.
+metric format in the same log.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from worker.domain.errors import SafelightError
 from worker.ports import Catalog
 
 LOG_SECONDS = 2.0
-"""Least time between two lines of progress."""
+"""Least time between two progress lines."""
 CATALOG_SECONDS = 15.0
-"""Least time between two writes to the catalog: a write unit each."""
+"""Least time between two writes to the catalog: each costs a write unit."""
 RECORD_SECONDS = 3.0
-"""Longest wait for an earlier write to the catalog before the last one is given up."""
+"""Longest wait for an earlier write to the catalog before the last one is skipped."""
 HEARTBEAT_SECONDS = 30.0
-"""Without progress for so long a line says that the job is alive."""
+"""After this long without progress, a line says that the job is alive."""
 NAMESPACE = "Safelight"
 _NUMBERS = re.compile(r"\d+")
 _UNITS = {"Seconds": "Seconds", "InputBytes": "Bytes", "OutputBytes": "Bytes"}
@@ -37,7 +37,7 @@ _UNITS = {"Seconds": "Seconds", "InputBytes": "Bytes", "OutputBytes": "Bytes"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Whose lines they are."""
+    """The job that the lines are about."""
 
     kind: str
     job: str
@@ -49,8 +49,8 @@ class Identity:
 
 
 @dataclass(slots=True)
-class _Course:
-    """Where the job stands."""
+class _ProgressState:
+    """The progress so far."""
 
     share: float = 0.0
     doing: str = ""
@@ -61,14 +61,14 @@ class _Course:
 
 
 def _step(doing: str) -> str:
-    """What is done, without its numbers: "encoding, 2 of 12 parts done" is one step to its end."""
+    """The text without its numbers: "encoding, 2 of 12 parts done" stays the same step."""
     return _NUMBERS.sub("", doing)
 
 
 class JobReporter:
-    """Tells the log, and the catalog if there is one, in the background.
+    """Writes to the log, and to the catalog if there is one, in the background.
 
-    A catalog that does not answer never fails a job: that is one warning in the log.
+    A catalog that does not answer never fails a job: it is one warning in the log.
 
     Args:
         log: lines are written to it whole and flushed.
@@ -90,11 +90,11 @@ class JobReporter:
         self._catalog = catalog if identity.asset else None
         self._clock = clock
         self._heartbeat = heartbeat
-        self._course = _Course(began=clock())
+        self._state = _ProgressState(began=clock())
         self._writing = threading.Lock()
         self._created = ""
         self._recording = threading.Lock()
-        self._settled = False
+        self._final = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -110,27 +110,27 @@ class JobReporter:
         trace: TracebackType | None,
     ) -> None:
         self._ended.set()
-        # Not for ever: the catalog may be what it waits for, and a stop has little time.
+        # Not without limit: the thread may wait for the catalog, and a stop has little time.
         self._thread.join(timeout=1.0)
 
     def progress(self, share: float, doing: str) -> None:
         """See ``Work.progress``. Safe from any thread; never waits for the catalog."""
-        course, now = self._course, self._clock()
+        state, now = self._state, self._clock()
         share = min(1.0, max(0.0, share))
-        with course.lock:
-            another = _step(doing) != _step(course.doing)
-            if not course.doing:
-                course.began, course.from_share = now, share
-            elif another:
-                # What a step begins with was there before: a checkpoint tells nothing of the speed.
-                course.from_share += max(0.0, share - course.share)
-            news = another or share >= 1.0 > course.share
-            course.share, course.doing = share, doing
-            due = news or now - course.logged >= LOG_SECONDS
+        with state.lock:
+            next_step = _step(doing) != _step(state.doing)
+            if not state.doing:
+                state.began, state.from_share = now, share
+            elif next_step:
+                # Progress that a step starts with says nothing about its speed.
+                state.from_share += max(0.0, share - state.share)
+            changed = next_step or share >= 1.0 > state.share
+            state.share, state.doing = share, doing
+            due = changed or now - state.logged >= LOG_SECONDS
             if due:
-                course.logged = now
+                state.logged = now
         if due:
-            self.event("progress", **self._standing())
+            self.event("progress", **self._figures())
 
     def event(self, name: str, **fields: object) -> None:
         """Write one line."""
@@ -171,8 +171,7 @@ class JobReporter:
     def record(self, state: str, **detail: object) -> None:
         """Write the job into its asset's record now; a failure is a warning.
 
-        Anything but ``RUNNING`` is the last word: a write in the background that comes after it
-        is not made.
+        Any state but ``RUNNING`` is final: later writes of the background thread are dropped.
         """
         if self._catalog is None or self._identity.asset is None:
             return
@@ -180,8 +179,8 @@ class JobReporter:
             self.event("warning", code="unreachable", message="the catalog does not answer")
             return
         try:
-            if not self._settled:
-                self._settled = state != "RUNNING"
+            if not self._final:
+                self._final = state != "RUNNING"
                 self._put(self._catalog(), self._identity.asset, state, detail)
         except SafelightError as error:
             self.event("warning", code=error.code, message=error.message)
@@ -193,8 +192,8 @@ class JobReporter:
         if not self._created:
             known = {job.id: job for job in catalog.jobs(asset)}.get(self._identity.job)
             self._created = known.created_at if known else moment
-        said = {"attempt": self._identity.attempt, "output": self._identity.output}
-        everything = {**said, **self._standing(), **detail}
+        fields = {"attempt": self._identity.attempt, "output": self._identity.output}
+        everything = {**fields, **self._figures(), **detail}
         catalog.put_job(
             JobRecord(
                 asset=asset,
@@ -207,22 +206,22 @@ class JobReporter:
             )
         )
 
-    def _standing(self) -> Mapping[str, object]:
-        course = self._course
-        with course.lock:
-            spent = self._clock() - course.began
-            made = course.share - course.from_share
-            standing: dict[str, object] = {
-                "percent": round(course.share * 100, 1),
-                "doing": course.doing,
+    def _figures(self) -> Mapping[str, object]:
+        state = self._state
+        with state.lock:
+            spent = self._clock() - state.began
+            made = state.share - state.from_share
+            figures: dict[str, object] = {
+                "percent": round(state.share * 100, 1),
+                "doing": state.doing,
             }
             if made > 0 and spent > 0:
-                standing["percent_per_second"] = round(made * 100 / spent, 3)
-                standing["seconds_left"] = round((1 - course.share) * spent / made, 1)
-            return standing
+                figures["percent_per_second"] = round(made * 100 / spent, 3)
+                figures["seconds_left"] = round((1 - state.share) * spent / made, 1)
+            return figures
 
     def _beat(self) -> None:
-        """In the background: the catalog may be slow, and progress must not wait for it."""
+        """Record and report in the background: progress must not wait for a slow catalog."""
         quiet = self._clock()
         recorded = float("-inf")
         while True:
@@ -232,19 +231,19 @@ class JobReporter:
                 self.record("RUNNING")
             if self._ended.wait(min(self._heartbeat, CATALOG_SECONDS)):
                 return
-            with self._course.lock:
-                quiet = max(quiet, self._course.logged)
+            with self._state.lock:
+                quiet = max(quiet, self._state.logged)
             if self._clock() - quiet >= self._heartbeat:
                 quiet = self._clock()
-                self.event("heartbeat", **self._standing())
+                self.event("heartbeat", **self._figures())
 
     def _line(self, content: Mapping[str, object]) -> None:
         text = json.dumps(content, ensure_ascii=False, default=str)
-        # Names that are no UTF-8 have lone surrogates: escaped, JSON reads them as the same.
+        # Names that are not UTF-8 have lone surrogates: escaped, JSON reads them as the same.
         text = text.encode(errors="backslashreplace").decode()
         with self._writing:
             try:
                 self._log.write(f"{text}\n")
                 self._log.flush()
-            except (OSError, ValueError):  # nobody listens any more; the work goes on
+            except (OSError, ValueError):  # nobody reads the log any more; the work continues
                 return

@@ -1,12 +1,12 @@
-"""``batch-process``: any recipe over folders, prefixes or given pictures.
+"""``batch-process``: any recipe over folders, prefixes or given images.
 
-For reprocessing a library, and for the one picture that is too big for the ingest function: then
-limits are raised by parameters and its renditions lie at the top of the output place.
+It reprocesses a library, or one image that is too big for the ingest function: then parameters
+raise the limits, and the renditions go to the top of the output store.
 
-A library is worked through in groups: fetch a group, process it in worker processes that may die
-with their picture (``worker.services.process_files.pool``), store its renditions, note it in the
-checkpoint. A picture that cannot be processed is an entry of the manifest; a job for one given
-picture is rejected with it.
+A library is processed in groups: fetch a group, process it in worker processes that may die with
+their image (``worker.services.process_files.pool``), store its renditions, record it in the
+checkpoint. An image that cannot be processed is an entry of the manifest; a job for one given image
+is rejected with it.
 """
 
 from __future__ import annotations
@@ -46,36 +46,36 @@ from worker.services.process_files.pool import (
 )
 from worker.subprocesses.sandbox import SandboxLimits
 
-GROUP_PICTURES = 64
+GROUP_IMAGES = 64
 GROUP_BYTES = 2**30
-"""A group ends before either is exceeded: what lies on the scratch disk at the same time."""
-_OURS = frozenset(
+"""Most files and bytes of a group, which is on the scratch disk as a whole."""
+_RESERVED = frozenset(
     {"manifest.json", "manifests", "result.json", "rejected.json", "results", ".checkpoint"}
 )
-"""What the runner and this operation keep at the top of the output place."""
+"""Names that the runner and this operation use at the top of the output store."""
 NAME_CHARACTERS = 200
-"""Longest path of a picture that is used as it is; longer ones become a slug."""
+"""Longest path of an image that is used as it is; longer ones become a slug."""
 
 
 def run(work: Work) -> Mapping[str, object]:
-    """Process this child's share; details have counts and the manifest's name.
+    """Process this child's share; the details have counts and the manifest's name.
 
     Raises:
-        Rejected: the only picture, given as itself, can never succeed.
-        Stopped: the rest is for the next attempt.
+        Rejected: the only image, given by itself, can never succeed.
+        Stopped: the next attempt does the rest.
     """
     return _BatchProcess(work).run()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Picture:
+class _LibraryImage:
     found: ListedFile
     folder: str
-    """Of its renditions below the output place; empty for the top."""
+    """Folder of its renditions in the output store; empty for the top."""
 
     @property
     def key(self) -> str:
-        """Names its entry in the checkpoint."""
+        """Key of its entry in the checkpoint."""
         return f"{self.found.uri} {self.found.etag}"
 
 
@@ -85,9 +85,9 @@ class _BatchProcess:
             raise EngineError("batch-process was started without an inventory")
         self._work = work
         self._inventory: InputListing = work.inventory
-        given = recipes.load(str(work.parameters["recipe"]))
-        self._recipe = _raised(given, work.parameters)
-        # What is larger than usual never meets a process that has no limit of memory.
+        given = recipes.load(work.text("recipe"))
+        self._recipe = _with_limits(given, work.parameters)
+        # An image above the usual limits is only decoded in a process with a memory limit.
         self._needs_sandbox = self._recipe.limits != given.limits
         self._entries: dict[str, dict[str, Any]] = {}
         self._groups = 0
@@ -95,22 +95,22 @@ class _BatchProcess:
     def run(self) -> Mapping[str, object]:
         everything = self._inventory.list()
         single = len(everything) == 1 and everything[0].alone
-        mine = share(placed(everything), self._work.index, self._work.size)
-        self._remember()
-        waiting = [picture for picture in mine if picture.key not in self._entries]
-        self._told(len(mine))
-        for group in grouped(waiting):
+        mine = share(assign_folders(everything), self._work.index, self._work.size)
+        self._load_checkpoint()
+        waiting = [image for image in mine if image.key not in self._entries]
+        self._report(len(mine))
+        for group in groups_of(waiting):
             self._process(group, total=len(mine))
-        entries = [self._entries[picture.key] for picture in mine]
+        entries = [self._entries[image.key] for image in mine]
         if single and entries and entries[0]["reason"] is not None:
             raise _verdict(entries[0]["reason"])
         return self._finish(entries)
 
-    def _process(self, group: Sequence[_Picture], *, total: int) -> None:
-        """One group, from fetching to its note in the checkpoint; also when it is stopped."""
+    def _process(self, group: Sequence[_LibraryImage], *, total: int) -> None:
+        """Process one group and record it in the checkpoint, also when it is stopped."""
         work, before = self._work, set(self._entries)
         try:
-            self._go_through(group, total)
+            self._process_files(group, total)
         finally:
             fresh = {key: self._entries[key] for key in self._entries if key not in before}
             if fresh:
@@ -120,77 +120,77 @@ class _BatchProcess:
                 work.checkpoint.put(f"group-{self._groups:06d}.json", note)
         work.stop.check()
 
-    def _go_through(self, group: Sequence[_Picture], total: int) -> None:
+    def _process_files(self, group: Sequence[_LibraryImage], total: int) -> None:
         staging = self._work.scratch / "staging"
         staging.mkdir()
         paths: dict[int, Path] = {}
         try:
-            jobs = list(self._fetched(group, paths, staging))
+            jobs = list(self._fetch(group, paths, staging))
             with contextlib.closing(self._outcomes(jobs)) as outcomes:
                 for outcome in outcomes:
                     if outcome.failure is not None:
                         raise outcome.failure
-                    picture = group[outcome.number]
+                    image = group[outcome.number]
                     folder = staging / str(outcome.number)
                     if outcome.cause is None:
-                        self._work.outputs.tree(folder, picture.folder)
+                        self._work.outputs.tree(folder, image.folder)
                     shutil.rmtree(folder, ignore_errors=True)
-                    self._settle(picture, outcome)
-                    self._told(total)
+                    self._record(image, outcome)
+                    self._report(total)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
             for path in paths.values():
                 self._inventory.release(path)
 
-    def _fetched(
-        self, group: Sequence[_Picture], paths: dict[int, Path], staging: Path
+    def _fetch(
+        self, group: Sequence[_LibraryImage], paths: dict[int, Path], staging: Path
     ) -> Iterator[FileTask]:
-        for number, picture in enumerate(group):
-            size, limit = picture.found.bytes, self._recipe.limits.bytes
+        for number, image in enumerate(group):
+            size, limit = image.found.bytes, self._recipe.limits.bytes
             if size > limit:
-                self._settle(picture, FileOutcome(number=number, cause=too_large(size, limit)))
+                self._record(image, FileOutcome(number=number, cause=too_large(size, limit)))
                 continue
             try:
-                paths[number] = self._inventory.fetch(picture.found)
+                paths[number] = self._inventory.fetch(image.found)
             except (InputError, ObjectMissing, ObjectChanged) as error:
                 cause = Cause(code=error.code, message=error.message)
-                self._settle(picture, FileOutcome(number=number, cause=cause))
+                self._record(image, FileOutcome(number=number, cause=cause))
                 continue
             yield FileTask(
                 number=number,
                 path=paths[number],
-                name=picture.folder,
+                name=image.folder,
                 staging=staging / str(number),
                 sandboxed=self._needs_sandbox,
             )
 
     def _outcomes(self, jobs: Sequence[FileTask]) -> Generator[FileOutcome]:
         work = self._work
-        seconds = float(str(work.parameters["seconds"]))
+        seconds = work.number("seconds")
         setup = Setup(
             engine=real_engine(),
             recipe=self._recipe,
             limits=SandboxLimits(
                 wall_seconds=seconds,
                 cpu_seconds=2 * seconds,
-                memory_bytes=int(str(work.parameters["memory_mib"])) * 2**20,
+                memory_bytes=work.integer("memory_mib") * 2**20,
             ),
         )
         stop = Stop()
-        take_back = work.stop.add_callback(stop.request)
+        remove_callback = work.stop.add_callback(stop.request)
         try:
             size = 1 if self._needs_sandbox else work.threads
             yield from Pool(setup, size=size).run(jobs, stop=stop)
         finally:
-            take_back()
+            remove_callback()
             stop.close()
 
-    def _settle(self, picture: _Picture, outcome: FileOutcome) -> None:
-        self._entries[picture.key] = {
-            "uri": picture.found.uri,
-            "folder": picture.folder,
-            "etag": picture.found.etag,
-            "bytes": picture.found.bytes,
+    def _record(self, image: _LibraryImage, outcome: FileOutcome) -> None:
+        self._entries[image.key] = {
+            "uri": image.found.uri,
+            "folder": image.folder,
+            "etag": image.found.etag,
+            "bytes": image.found.bytes,
             "status": "accepted" if outcome.cause is None else "rejected",
             "reason": plain(outcome.cause, defaults=True),
             "sha256": outcome.sha256,
@@ -205,8 +205,8 @@ class _BatchProcess:
             "seconds": outcome.seconds,
         }
 
-    def _remember(self) -> None:
-        """Take over what earlier attempts have finished and stored."""
+    def _load_checkpoint(self) -> None:
+        """Take over the entries that earlier attempts finished and stored."""
         for name in self._work.checkpoint.names():
             self._groups = max(self._groups, int(name[6:12]))
             path = self._work.checkpoint.get(name)
@@ -216,9 +216,9 @@ class _BatchProcess:
             for made in entry["renditions"]:
                 self._work.outputs.earlier(made["path"], size=made["bytes"], sha256=made["sha256"])
 
-    def _told(self, total: int) -> None:
+    def _report(self, total: int) -> None:
         done = len(self._entries)
-        self._work.progress(done / total if total else 1.0, f"{done} of {total} pictures")
+        self._work.progress(done / total if total else 1.0, f"{done} of {total} images")
 
     def _finish(self, entries: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
         work, used = self._work, self._recipe
@@ -229,7 +229,7 @@ class _BatchProcess:
             "pictures": list(entries),
         }
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        # Names that are no UTF-8 have lone surrogates: escaped, JSON reads them as the same.
+        # Names that are not UTF-8 have lone surrogates: escaped, JSON reads them as the same.
         manifest.write_bytes(text.encode(errors="backslashreplace"))
         name = "manifest.json" if work.index is None else f"manifests/{work.index:05d}.json"
         work.outputs.file(manifest, name)
@@ -245,32 +245,32 @@ class _BatchProcess:
         }
 
 
-def share(pictures: Sequence[_Picture], index: int | None, size: int) -> Sequence[_Picture]:
-    """What one child of an array does: every picture is exactly one child's.
+def share(images: Sequence[_LibraryImage], index: int | None, size: int) -> Sequence[_LibraryImage]:
+    """The images of one child of an array: every image belongs to exactly one child.
 
-    Given pictures go round, every n-th to the same child. What was listed is divided by a hash of
-    its address: children list at different times, and a picture that comes or goes in between
+    Given images are dealt out, every n-th to the same child. Listed images are divided by a hash
+    of their address: children list at different times, and an image that comes or goes in between
     must not move all others to other children.
     """
     if index is None:
-        return pictures
-    if all(picture.found.alone for picture in pictures):
-        return pictures[index::size]
-    return [picture for picture in pictures if _hash(picture.found.uri) % size == index]
+        return images
+    if all(image.found.alone for image in images):
+        return images[index::size]
+    return [image for image in images if _hash(image.found.uri) % size == index]
 
 
-def placed(everything: Sequence[ListedFile]) -> Sequence[_Picture]:
-    """Give every picture a folder of its own: its path with its ending.
+def assign_folders(everything: Sequence[ListedFile]) -> Sequence[_LibraryImage]:
+    """Give every image a folder of its own: its path with its extension.
 
-    Names follow from the addresses alone, so that children need not agree on them. Two pictures of
-    one name, and names that no folder can have, get a hash of the address behind theirs.
+    Names follow from the addresses alone, so that children need not agree on them. Two images of
+    the same name, and names that no folder can have, get a hash of the address appended.
     """
     if len(everything) == 1 and everything[0].alone:
-        return [_Picture(found=everything[0], folder="")]
-    # Without regard to case: not every disk tells a.jpg from A.JPG.
+        return [_LibraryImage(found=everything[0], folder="")]
+    # Ignoring case: not every disk distinguishes a.jpg from A.JPG.
     times = Counter(found.name.casefold() for found in everything)
     return [
-        _Picture(found=found, folder=_folder(found, shared=times[found.name.casefold()] > 1))
+        _LibraryImage(found=found, folder=_folder(found, shared=times[found.name.casefold()] > 1))
         for found in everything
     ]
 
@@ -284,7 +284,7 @@ def _folder(found: ListedFile, *, shared: bool) -> str:
         and name.isprintable()
         and "\\" not in name
         and not any(part in {"", ".", ".."} for part in parts)
-        and parts[0].lower() not in _OURS
+        and parts[0].lower() not in _RESERVED
     )
     if fits and not shared:
         return name
@@ -295,23 +295,23 @@ def _hash(uri: str) -> int:
     return int.from_bytes(hashlib.sha256(uri.encode(errors="surrogateescape")).digest()[:8], "big")
 
 
-def grouped(pictures: Sequence[_Picture]) -> Iterator[Sequence[_Picture]]:
-    """Groups of at most so many pictures and bytes, and at least one picture."""
-    group: list[_Picture] = []
+def groups_of(images: Sequence[_LibraryImage]) -> Iterator[Sequence[_LibraryImage]]:
+    """Groups of at most ``GROUP_IMAGES`` and ``GROUP_BYTES``, and at least one image."""
+    group: list[_LibraryImage] = []
     held = 0
-    for picture in pictures:
-        size = picture.found.bytes
-        if group and (len(group) >= GROUP_PICTURES or held + size > GROUP_BYTES):
+    for image in images:
+        size = image.found.bytes
+        if group and (len(group) >= GROUP_IMAGES or held + size > GROUP_BYTES):
             yield group
             group, held = [], 0
-        group.append(picture)
+        group.append(image)
         held += size
     if group:
         yield group
 
 
-def _raised(recipe: Recipe, parameters: Mapping[str, object]) -> Recipe:
-    """The recipe with the limits that parameters give. Its digest stays: renditions do."""
+def _with_limits(recipe: Recipe, parameters: Mapping[str, object]) -> Recipe:
+    """The recipe with the limits of the parameters; its digest stays, as do the renditions."""
     names = {"bytes": "max_bytes", "pixels": "max_pixels", "dimension": "max_dimension"}
     names["frames"] = "max_frames"
     given = {field: parameters[name] for field, name in names.items() if name in parameters}

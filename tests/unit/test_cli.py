@@ -21,7 +21,7 @@ from worker.domain.errors import (
     StorageFull,
     TransientError,
 )
-from worker.entrypoints.cli import cli, output, process, run
+from worker.entrypoints.cli import LazyGroup, cli, output, process, run
 from worker.services.process_files.output_folder import (
     Cause,
     Entry,
@@ -125,21 +125,26 @@ def test_problems_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert error["message"] == "recipe x: 1 problem"
 
 
-def test_defect_is_one_line() -> None:
-    """An error nobody foresaw is one line that says how to see the traceback."""
-    code = (
-        "import sys, click; from worker.entrypoints.cli import cli, run\n"
-        "@click.command()\n"
-        "def broken(): raise ZeroDivisionError('oh')\n"
-        "cli.add_command(broken)\n"
-        "cli._commands_at['broken'] = ('__main__:broken', '')\n"
-        "sys.exit(run(['broken']))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == output.DEFECT
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("error[engine_failed]: ZeroDivisionError: oh")
-    assert "SAFELIGHT_DEBUG=1" in done.stderr
+@click.command()
+def broken() -> None:
+    """A command with a defect."""
+    raise ZeroDivisionError("oh")
+
+
+def test_defect_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unexpected error is one line that says how to see the traceback."""
+    monkeypatch.delenv("SAFELIGHT_DEBUG", raising=False)
+    assert isinstance(cli, LazyGroup)
+    commands = {**cli.commands_at, "broken": (f"{__name__}:broken", "")}
+    monkeypatch.setattr(cli, "commands_at", commands)
+
+    assert run(["broken"]) == output.DEFECT
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith("error[engine_failed]: ZeroDivisionError: oh")
+    assert "SAFELIGHT_DEBUG=1" in said
 
 
 def test_recipes_list(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from batch.operations import library as operation
-from batch.operations.library import grouped, placed, share
+from batch.operations.library import assign_folders, groups_of, share
 from batch.work import ListedFile
 from tests.unit.batch.attempts import MemoryServices, attempt
 from worker.job_context import Stop
@@ -121,9 +121,9 @@ def test_children_divide_a_library(library: Path, tmp_path: Path, recipe: str) -
 
 def test_a_listed_picture_stays_with_its_child() -> None:
     """One that comes in between moves no other to another child; given ones go round."""
-    before = placed([found(f"{number}.jpg") for number in range(100)])
-    after = placed([found("0000.jpg"), *(found(f"{number}.jpg") for number in range(100))])
-    given = placed([found(f"{number}.jpg", alone=True) for number in range(7)])
+    before = assign_folders([found(f"{number}.jpg") for number in range(100)])
+    after = assign_folders([found("0000.jpg"), *(found(f"{number}.jpg") for number in range(100))])
+    given = assign_folders([found(f"{number}.jpg", alone=True) for number in range(7)])
 
     for index in range(3):
         assert {item.folder for item in share(before, index, 3)} <= {
@@ -151,7 +151,7 @@ def test_a_listed_picture_stays_with_its_child() -> None:
 )
 def test_names_no_folder_can_have_become_others(name: str) -> None:
     """An object can be called anything; its folder cannot."""
-    (item, _) = placed([found(name), found("b.jpg")])
+    (item, _) = assign_folders([found(name), found("b.jpg")])
 
     assert item.folder.replace("-", "").replace("_", "").isalnum()
     assert item.folder.isascii()
@@ -162,12 +162,12 @@ def test_two_pictures_of_one_name_keep_apart() -> None:
     first = ListedFile(uri="/a/x.jpg", name="x.jpg", bytes=1, alone=True)
     second = ListedFile(uri="/b/x.jpg", name="x.jpg", bytes=1, alone=True)
 
-    assert len({item.folder for item in placed([first, second])}) == 2
+    assert len({item.folder for item in assign_folders([first, second])}) == 2
 
 
 def test_names_that_differ_in_case_keep_apart() -> None:
     """Not every disk tells them apart."""
-    folders = {item.folder.lower() for item in placed([found("a.jpg"), found("A.JPG")])}
+    folders = {item.folder.lower() for item in assign_folders([found("a.jpg"), found("A.JPG")])}
 
     assert len(folders) == 2
 
@@ -192,12 +192,12 @@ def test_pictures_called_like_our_records_are_pictures(tmp_path: Path, recipe: s
 
 def test_groups_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """By number and by bytes; a picture larger than a group is one by itself."""
-    monkeypatch.setattr(operation, "GROUP_PICTURES", 3)
+    monkeypatch.setattr(operation, "GROUP_IMAGES", 3)
     monkeypatch.setattr(operation, "GROUP_BYTES", 100)
     sizes = [10, 10, 10, 10, 500, 60, 60]
-    items = placed([found(f"{n}", size=size) for n, size in enumerate(sizes)])
+    items = assign_folders([found(f"{n}", size=size) for n, size in enumerate(sizes)])
 
-    groups = [[item.found.bytes for item in group] for group in grouped(items)]
+    groups = [[item.found.bytes for item in group] for group in groups_of(items)]
 
     assert groups == [[10, 10, 10], [10], [500], [60], [60]]
 

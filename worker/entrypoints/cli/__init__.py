@@ -75,12 +75,12 @@ class LazyGroup(click.Group):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._commands_at = commands_at
+        self.commands_at = commands_at
         self.checkout = checkout
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names, in the order they were given."""
-        return list(self._commands_at)
+        return list(self.commands_at)
 
     def get_command(
         self,
@@ -88,9 +88,9 @@ class LazyGroup(click.Group):
         cmd_name: str,
     ) -> click.Command | None:
         """Import a command."""
-        if cmd_name not in self._commands_at:
+        if cmd_name not in self.commands_at:
             return None
-        found = resolve_name(self._commands_at[cmd_name][0])
+        found = resolve_name(self.commands_at[cmd_name][0])
         assert isinstance(found, click.Command)
         return found
 
@@ -99,8 +99,8 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command of these arguments; a mistyped one gets a suggestion."""
         name = args[0]
-        if name not in self._commands_at and not name.startswith("-"):
-            near = difflib.get_close_matches(name, self._commands_at, n=1)
+        if name not in self.commands_at and not name.startswith("-"):
+            near = difflib.get_close_matches(name, self.commands_at, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             ctx.fail(f"No such command {name!r}.{hint}")
         return super().resolve_command(ctx, args)
@@ -111,7 +111,7 @@ class LazyGroup(click.Group):
         formatter: click.HelpFormatter,
     ) -> None:
         """Write the lists of commands without importing them."""
-        texts = {name: text for name, (_, text) in self._commands_at.items()}
+        texts = {name: text for name, (_, text) in self.commands_at.items()}
         with formatter.section("Commands"):
             formatter.write_dl([row for row in texts.items() if row[0] not in self.checkout])
         if self.checkout:
