@@ -50,8 +50,9 @@ class Client:
         self.s3.delete_object(Bucket=self.intake, Key=old)
 
     def files(self) -> set[str]:
-        """Everything that was made of anything."""
-        return {one.key for one in self.app.store.list(self.delivery)}
+        """Everything that was made of anything; the recipe it was made by stays."""
+        found = {one.key for one in self.app.store.list(self.delivery)}
+        return {key for key in found if not key.startswith("recipes/")}
 
     def left(self, bucket: str) -> list[Any]:
         """Every version and marker in a bucket."""

@@ -36,6 +36,7 @@ INPUT = {
     "output": "s3://delivery/aa/a/1",
     "recipe": "default",
     "max_seconds": 60,
+    "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 }
 VIDEO = {"transcode", "poster", "storyboard", "preview", "video-metadata"}
 
@@ -156,7 +157,7 @@ def check_request(request: JobRequest) -> None:
     place = "transcode" if kind.name.startswith("transcode-") else kind.name
     below = "" if kind.name == "batch-process" else f"/{place}"
     assert request.output == f"{INPUT['output']}{below}"
-    assert request.asset == INPUT["asset"]
+    assert (request.asset, request.traceparent) == (INPUT["asset"], INPUT["traceparent"])
 
 
 def shipped() -> str:
