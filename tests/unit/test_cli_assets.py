@@ -126,13 +126,13 @@ def test_a_search_has_pages_and_an_end(world: Pipeline, monkeypatch: pytest.Monk
 
 def test_what_waits_says_for_what(world: Pipeline) -> None:
     """The jobs of this version, done and under way; a person; nothing yet."""
-    film = world.record("film.mp4", Status.PROCESSING, code="video", second=2)
+    video = world.record("video.mp4", Status.PROCESSING, code="video", second=2)
     world.record("other.mp4", Status.PROCESSING, code="video", second=1)
     world.record("odd.jpg", Status.REVIEW, code="moderation", second=0)
-    world.catalog.put_job(job(film, "poster", "SUCCEEDED", "100.0"))
-    world.catalog.put_job(job(film, "transcode", "RUNNING", "41.7"))
-    world.catalog.put_job(job(film, "preview", "FAILED", ""))
-    world.catalog.put_job(job(film, "storyboard", "RUNNING", "1", version="0123456789abcdef"))
+    world.catalog.put_job(job(video, "poster", "SUCCEEDED", "100.0"))
+    world.catalog.put_job(job(video, "transcode", "RUNNING", "41.7"))
+    world.catalog.put_job(job(video, "preview", "FAILED", ""))
+    world.catalog.put_job(job(video, "storyboard", "RUNNING", "1", version="0123456789abcdef"))
 
     out, _ = world.run("assets", "list")
     lines = out.splitlines()[1:]

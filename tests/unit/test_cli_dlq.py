@@ -83,9 +83,9 @@ def test_each_cause_is_a_line_of_its_own(world: Pipeline) -> None:
 
 def test_letters_of_the_workflow_say_why(world: Pipeline) -> None:
     """Not handed over, failed with an error of ours or another, and none that waits any more."""
-    film = world.record("film.mp4", Status.PROCESSING, code="video")
+    video = world.record("video.mp4", Status.PROCESSING, code="video")
     done = world.record("done.mp4")
-    event = heavy_event(film)
+    event = heavy_event(video)
 
     def call(answer: object) -> str:
         return json.dumps({"requestPayload": event, "responsePayload": answer})
@@ -108,19 +108,19 @@ def test_letters_of_the_workflow_say_why(world: Pipeline) -> None:
     assert ("access_denied", "start: not authorised") in found
     assert ("failed", "ImportError: no module") in found
     shown = world.json("dlq", "show", "--cause", "undelivered")
-    assert [(each["queue"], each["assets"]) for each in shown] == [("heavy-dead", [film.asset])]
+    assert [(each["queue"], each["assets"]) for each in shown] == [("heavy-dead", [video.asset])]
 
 
 def test_what_was_not_started_is_started_again(world: Pipeline) -> None:
     """The letter is gone then; what is no event of heavy work stays."""
-    film = world.record("film.mp4", Status.PROCESSING, code="video")
-    world.queue.send(HEAVY, [(json.dumps(heavy_event(film)), "", "1"), ("no JSON", "", "2")])
+    video = world.record("video.mp4", Status.PROCESSING, code="video")
+    world.queue.send(HEAVY, [(json.dumps(heavy_event(video)), "", "1"), ("no JSON", "", "2")])
 
     told = world.json("dlq", "redrive")
 
     assert told == {"messages": 1, "causes": {"undelivered": 1}, "left": 1}
     ((_, name),) = world.starts
-    assert name.startswith(f"{film.asset}-{film.version}-")
+    assert name.startswith(f"{video.asset}-{video.version}-")
     assert world.queue.bodies(HEAVY) == ["no JSON"]
     assert world.json("dlq", "drop", "--all")["messages"] == 1
 

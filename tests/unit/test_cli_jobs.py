@@ -83,27 +83,27 @@ def stack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Stack]
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
-    """A file that begins like a film; nobody reads on."""
-    file = tmp_path / "film.mp4"
+def video(tmp_path: Path) -> Path:
+    """A file that begins like a video; nobody reads on."""
+    file = tmp_path / "video.mp4"
     file.write_bytes(b"\0\0\0\x18ftypisom\0\0\2\0isommp42")
     return file
 
 
-def test_a_file_is_submitted_once(stack: Stack, film: Path) -> None:
+def test_a_file_is_submitted_once(stack: Stack, video: Path) -> None:
     """To the local stack; the second time the same job is shown."""
-    first = stack.run("submit", "transcode", str(film), "--param", "hls=no", "--priority")
-    again = stack.run("submit", "transcode", str(film), "--param", "hls=no", "--priority")
+    first = stack.run("submit", "transcode", str(video), "--param", "hls=no", "--priority")
+    again = stack.run("submit", "transcode", str(video), "--param", "hls=no", "--priority")
 
     assert (first["state"], first["queue"], first["kind"]) == ("SUBMITTED", "urgent", "transcode")
     assert first["output"].startswith("s3://delivery/")
     assert again["id"] == first["id"]
-    assert stack.run("submit", "transcode", str(film), "--again")["id"] != first["id"]
+    assert stack.run("submit", "transcode", str(video), "--again")["id"] != first["id"]
 
 
-def test_mistakes_are_named_and_nothing_is_submitted(stack: Stack, film: Path) -> None:
+def test_mistakes_are_named_and_nothing_is_submitted(stack: Stack, video: Path) -> None:
     """Each problem with the parameter it is in."""
-    error = stack.run("submit", "transcode", str(film), "--param", "hls=perhaps", code=2)["error"]
+    error = stack.run("submit", "transcode", str(video), "--param", "hls=perhaps", code=2)["error"]
 
     assert error["code"] == "parameters_invalid"
     assert error["problems"][0]["path"] == "--param hls"

@@ -46,7 +46,7 @@ class Setting:
         self.outputs = folder / "outputs.json"
         self.outputs.write_text(json.dumps({"environment": _settings()}))
         self.record: AssetRecord = world.record("uploads/a.jpg")
-        self.film: AssetRecord = world.record("uploads/film.mp4", Status.PROCESSING, code="video")
+        self.video: AssetRecord = world.record("uploads/video.mp4", Status.PROCESSING, code="video")
         request = JobRequest(name="job", kind="poster", inputs=("f",), output="o")
         self.job = world.jobs.submit(request)
         self.dead = "http://127.0.0.1:9/1/dead.fifo"
@@ -73,8 +73,8 @@ class Setting:
             "assets list": [],
             "assets show": [self.record.asset],
             "assets tag": [self.record.asset, "sea"],
-            "assets rm": [self.record.asset, self.film.asset],
-            "assets retry": [self.film.asset],
+            "assets rm": [self.record.asset, self.video.asset],
+            "assets retry": [self.video.asset],
             "events tail": ["--all", "--count", "1"],
             "dlq list": [],
             "dlq show": [],

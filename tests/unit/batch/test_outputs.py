@@ -49,11 +49,11 @@ def test_what_is_stored_comes_back(
     place: OutputStore, made: Callable[[str, bytes], Path], tmp_path: Path
 ) -> None:
     """Files and small records can be fetched, read, listed and removed."""
-    place.store(made("a", b"film"), "video/720p/init.mp4", content_type="video/mp4")
+    place.store(made("a", b"data"), "video/720p/init.mp4", content_type="video/mp4")
     place.write("video/x.json", b"{}", content_type="application/json")
 
     assert place.fetch("video/720p/init.mp4", tmp_path / "copy")
-    assert (tmp_path / "copy").read_bytes() == b"film"
+    assert (tmp_path / "copy").read_bytes() == b"data"
     assert place.read("video/x.json") == b"{}"
     assert list(place.names("video/")) == ["video/720p/init.mp4", "video/x.json"]
     place.remove("video/x.json")
@@ -266,9 +266,9 @@ def test_s3_objects_have_type_and_cache_rules(made: Callable[[str, bytes], Path]
     place.store(made("a", b"1"), "a.mp4", content_type="video/mp4")
     place.write("result.json", b"{}", content_type="application/json")
 
-    (film,) = store.versions["b", "p/a.mp4"]
+    (video,) = store.versions["b", "p/a.mp4"]
     (record,) = store.versions["b", "p/result.json"]
-    assert (film.content_type, film.cache_control) == ("video/mp4", "immutable")
+    assert (video.content_type, video.cache_control) == ("video/mp4", "immutable")
     assert record.cache_control == "no-cache"
 
 

@@ -44,19 +44,19 @@ ASSET = "7b6b3b1c-2f6e-4a57-9c55-0d1d5ad1c001"
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
+def video(tmp_path: Path) -> Path:
     """An input; no operation here looks at what it is."""
-    path = tmp_path / "film.mp4"
-    path.write_bytes(b"film" * 1000)
+    path = tmp_path / "video.mp4"
+    path.write_bytes(b"data" * 1000)
     return path
 
 
 @pytest.fixture
-def usual(film: Path, tmp_path: Path) -> list[str]:
+def usual(video: Path, tmp_path: Path) -> list[str]:
     """A command line."""
     (tmp_path / "disk").mkdir()
     return [
-        *("poster", "--input", str(film), "--output", str(tmp_path / "out")),
+        *("poster", "--input", str(video), "--output", str(tmp_path / "out")),
         *("--scratch", str(tmp_path / "disk"), "--param", "width=64"),
     ]
 
@@ -85,7 +85,7 @@ def content(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
-def test_success_leaves_results_and_a_record(usual: list[str], tmp_path: Path, film: Path) -> None:
+def test_success_leaves_results_and_a_record(usual: list[str], tmp_path: Path, video: Path) -> None:
     """Exit 0; result.json vouches for inputs and outputs with digests; scratch is empty."""
     ended = attempt(*usual, operation=sized)
 
@@ -96,8 +96,8 @@ def test_success_leaves_results_and_a_record(usual: list[str], tmp_path: Path, f
     assert result["kind"] == "poster"
     assert result["parameters"]["width"] == 64
     assert result["details"] == {"width": 64, "index": None, "size": 1}
-    assert (source["uri"], source["bytes"]) == (str(film), 4000)
-    assert source["sha256"] == hashlib.sha256(film.read_bytes()).hexdigest()
+    assert (source["uri"], source["bytes"]) == (str(video), 4000)
+    assert source["sha256"] == hashlib.sha256(video.read_bytes()).hexdigest()
     assert result["outputs"] == [
         {
             "name": "size.txt",
@@ -110,7 +110,7 @@ def test_success_leaves_results_and_a_record(usual: list[str], tmp_path: Path, f
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["result.json", "size.txt"]
 
 
-def test_a_job_that_is_done_is_not_done_again(usual: list[str], film: Path) -> None:
+def test_a_job_that_is_done_is_not_done_again(usual: list[str], video: Path) -> None:
     """The same request does nothing; --force, other parameters or other content do it again."""
     attempt(*usual, operation=sized)
     never = fails_with(EngineError("it ran"))
@@ -120,14 +120,14 @@ def test_a_job_that_is_done_is_not_done_again(usual: list[str], film: Path) -> N
     assert attempt(*usual, operation=sized).code == 0
     assert attempt(*usual, "--param", "quality=10", operation=never).code == 1
     assert attempt(*usual, operation=sized).code == 0
-    film.write_bytes(b"another")
+    video.write_bytes(b"another")
     assert attempt(*usual, operation=never).code == 1
 
 
-def test_the_same_content_elsewhere_is_the_same_job(usual: list[str], film: Path) -> None:
+def test_the_same_content_elsewhere_is_the_same_job(usual: list[str], video: Path) -> None:
     """A touched or moved file with equal bytes needs no second run."""
     attempt(*usual, operation=sized)
-    moved = film.rename(film.with_name("moved.mp4"))
+    moved = video.rename(video.with_name("moved.mp4"))
     usual[2] = str(moved)
 
     assert attempt(*usual, operation=fails_with(EngineError("it ran"))).events("unchanged")
@@ -293,8 +293,8 @@ def test_a_full_scratch_disk_is_found_before_fetching(
 ) -> None:
     """The attempt ends with 75 and ``scratch_full`` and names both figures; nothing is fetched."""
     services = MemoryServices()
-    services.memory.upload("bucket", "film.mp4", b"x" * 100)
-    usual[2] = "s3://bucket/film.mp4"
+    services.memory.upload("bucket", "video.mp4", b"x" * 100)
+    usual[2] = "s3://bucket/video.mp4"
     usage = shutil.disk_usage(tmp_path)._replace(free=10**6)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
 
@@ -339,7 +339,7 @@ def test_progress_goes_to_the_log(usual: list[str]) -> None:
 
 
 def test_the_assets_record_lists_the_job(
-    usual: list[str], monkeypatch: pytest.MonkeyPatch, film: Path
+    usual: list[str], monkeypatch: pytest.MonkeyPatch, video: Path
 ) -> None:
     """With an asset and a table the job is there with its state; created_at stays."""
     monkeypatch.setenv("SAFELIGHT_TABLE", "catalog")
@@ -377,9 +377,9 @@ def test_a_catalog_that_fails_does_not_fail_the_job(
     assert ended.events("warning")[0]["code"] == "unreachable"
 
 
-def test_children_of_an_array_have_records_of_their_own(film: Path, tmp_path: Path) -> None:
+def test_children_of_an_array_have_records_of_their_own(video: Path, tmp_path: Path) -> None:
     """Index and size come from Batch's variables; results do not overwrite each other."""
-    line = ["transcode-part", "--input", str(film), "--output", str(tmp_path / "out")]
+    line = ["transcode-part", "--input", str(video), "--output", str(tmp_path / "out")]
 
     def operation(work: Work) -> Mapping[str, object]:
         return {"index": work.index, "size": work.size}
@@ -411,14 +411,14 @@ NAMES = (
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_can_be_called_anything(name: str, tmp_path: Path) -> None:
     """It is done, its record can be read and names it, and it is known again."""
-    film, out = tmp_path / name, tmp_path / "out"
-    film.write_bytes(b"film")
-    words = ("poster", "--input", str(film), "--output", str(out))
+    video, out = tmp_path / name, tmp_path / "out"
+    video.write_bytes(b"data")
+    words = ("poster", "--input", str(video), "--output", str(out))
     done = attempt(*words, operation=sized)
 
     (source,) = json.loads((out / "result.json").read_bytes())["inputs"]
     assert done.code == 0
-    assert source["uri"] == str(film)
+    assert source["uri"] == str(video)
     assert attempt(*words, operation=sized).events("unchanged")
 
 
@@ -428,11 +428,11 @@ def test_programs_see_none_of_these_names(tmp_path: Path) -> None:
 
     def looked(work: Work) -> Mapping[str, object]:
         seen.append(work.inputs[0].name)
-        assert work.inputs[0].read_bytes() == b"film"
+        assert work.inputs[0].read_bytes() == b"data"
         return {}
 
-    for number, name in enumerate((*NAMES, "film.mp4")):
-        (tmp_path / name).write_bytes(b"film")
+    for number, name in enumerate((*NAMES, "video.mp4")):
+        (tmp_path / name).write_bytes(b"data")
         words = ("--input", str(tmp_path / name), "--output", str(tmp_path / f"out-{number}"))
         assert attempt("poster", *words, operation=looked).code == 0
     assert set(seen) == {"input.mov", "input.mp4"}
@@ -442,7 +442,7 @@ def test_an_object_can_be_called_anything(tmp_path: Path) -> None:
     """Whoever uploads chooses the key, as far as it is UTF-8."""
     services = MemoryServices()
     for number, name in enumerate(NAMES[:-1]):
-        services.memory.upload("intake", f"uploads/{name}", b"film")
+        services.memory.upload("intake", f"uploads/{name}", b"data")
         place = str(tmp_path / str(number))
         words = ("poster", "--input", f"s3://intake/uploads/{name}", "--output", place)
         assert attempt(*words, operation=sized, services=services).code == 0
@@ -450,10 +450,10 @@ def test_an_object_can_be_called_anything(tmp_path: Path) -> None:
 
 def test_lines_about_a_name_that_is_no_text_are_written(tmp_path: Path) -> None:
     """A log in UTF-8 refuses lone surrogates; a line must not be lost for that."""
-    film, out = tmp_path / "film.mp4", tmp_path / "out\udcff"
-    film.write_bytes(b"film")
+    video, out = tmp_path / "video.mp4", tmp_path / "out\udcff"
+    video.write_bytes(b"data")
     written = io.BytesIO()
-    order = read_arguments(["poster", "--input", str(film), "--output", str(out)], {})
+    order = read_arguments(["poster", "--input", str(video), "--output", str(out)], {})
     with io.TextIOWrapper(written, "utf-8") as log:
         perform(order, services=MemoryServices(), stop=Stop(), log=log, operation=sized)
         lines = [json.loads(line) for line in written.getvalue().splitlines()]
@@ -469,8 +469,8 @@ def test_an_object_that_changes_meanwhile_is_not_worked_on(
 ) -> None:
     """What was described must be what is fetched."""
     services = MemoryServices()
-    services.memory.upload("intake", "film.mp4", b"12345")
-    usual[2] = "s3://intake/film.mp4"
+    services.memory.upload("intake", "video.mp4", b"12345")
+    usual[2] = "s3://intake/video.mp4"
 
     def changed(*_: object, **__: object) -> None:
         raise ObjectChanged("replaced")
@@ -482,7 +482,7 @@ def test_an_object_that_changes_meanwhile_is_not_worked_on(
 
 
 def test_a_verdict_on_a_file_that_changes_meanwhile_names_that(
-    usual: list[str], tmp_path: Path, film: Path
+    usual: list[str], tmp_path: Path, video: Path
 ) -> None:
     """Half a copy looks damaged; that it was written to is what helps."""
 
@@ -496,18 +496,18 @@ def test_a_verdict_on_a_file_that_changes_meanwhile_names_that(
 
 @pytest.mark.parametrize("change", ["written", "gone", "touched"])
 def test_a_file_that_changes_meanwhile_is_not_vouched_for(
-    usual: list[str], tmp_path: Path, film: Path, change: str
+    usual: list[str], tmp_path: Path, video: Path, change: str
 ) -> None:
     """Results may be of either content, or both: a verdict, no record. A new time is no change."""
 
     def operation(work: Work) -> Mapping[str, object]:
-        work.checkpoint.put("piece", film)
+        work.checkpoint.put("piece", video)
         if change == "written":
-            film.write_bytes(b"cut")
+            video.write_bytes(b"cut")
         elif change == "gone":
-            film.unlink()
+            video.unlink()
         else:
-            os.utime(film, ns=(1, 1))
+            os.utime(video, ns=(1, 1))
         return {}
 
     codes = {"written": "object_changed", "gone": "input_missing"}
@@ -520,7 +520,7 @@ def test_a_file_that_changes_meanwhile_is_not_vouched_for(
 
 
 def test_what_was_stored_before_a_verdict_goes_with_it(
-    usual: list[str], tmp_path: Path, film: Path
+    usual: list[str], tmp_path: Path, video: Path
 ) -> None:
     """A file that is gone when all is done: no result of it stays without a record."""
 
@@ -528,7 +528,7 @@ def test_what_was_stored_before_a_verdict_goes_with_it(
         made = work.scratch / "made"
         made.write_bytes(b"poster")
         work.outputs.file(made, "deep/poster.jpg")
-        film.unlink()
+        video.unlink()
         return {}
 
     assert attempt(*usual, operation=operation).code == 65
@@ -536,12 +536,12 @@ def test_what_was_stored_before_a_verdict_goes_with_it(
 
 
 def test_a_defect_on_a_file_that_changes_meanwhile_names_that(
-    usual: list[str], tmp_path: Path, film: Path
+    usual: list[str], tmp_path: Path, video: Path
 ) -> None:
     """Programs say strange things of a file that ends under them."""
 
     def operation(work: Work) -> Mapping[str, object]:
-        film.write_bytes(b"fi")
+        video.write_bytes(b"fi")
         raise EngineError("ffmpeg ended with status 1")
 
     assert attempt(*usual, operation=operation).code == 65
@@ -557,18 +557,18 @@ def never(_: Work) -> Mapping[str, object]:
 
 
 def test_a_place_that_cannot_be_written_is_found_before_the_work(
-    film: Path, tmp_path: Path
+    video: Path, tmp_path: Path
 ) -> None:
     """A file where the folder should be, or above it."""
-    for place in (film, film / "below"):
-        ended = attempt("poster", "--input", str(film), "--output", str(place), operation=never)
+    for place in (video, video / "below"):
+        ended = attempt("poster", "--input", str(video), "--output", str(place), operation=never)
         (failed,) = ended.events("failed")
         assert (ended.code, failed["code"]) == (1, "output_unwritable")
 
 
-def test_a_second_job_of_the_same_place_is_told(film: Path, tmp_path: Path) -> None:
+def test_a_second_job_of_the_same_place_is_told(video: Path, tmp_path: Path) -> None:
     """Two that work there at the same time would leave files of both under one record."""
-    words = ("poster", "--input", str(film), "--output", str(tmp_path / "out"))
+    words = ("poster", "--input", str(video), "--output", str(tmp_path / "out"))
     second: list[tuple[int, object]] = []
 
     def first(_: Work) -> Mapping[str, object]:

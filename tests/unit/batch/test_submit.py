@@ -25,13 +25,13 @@ from worker.domain.job import JobRequest
 from worker.imaging.formats.sniff import identify
 from worker.ports import StoredObject
 
-FILM = JobSpec(kind="transcode", inputs=("s3://source/film.mp4",), output="s3://results/films")
+VIDEO = JobSpec(kind="transcode", inputs=("s3://source/video.mp4",), output="s3://results/videos")
 AWAY = SubmitContext(files=False, outputs="s3://delivery/")
 HERE = SubmitContext(files=True)
 
 
 MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isommp42"
-"""How a film begins."""
+"""How a video begins."""
 JPEG = b"\xff\xd8\xff\xe0"
 
 
@@ -86,28 +86,28 @@ def problems(spec: JobSpec, around: SubmitContext = AWAY) -> list[str]:
 
 def test_a_wish_becomes_a_request() -> None:
     """What was given is passed on as it was given; defaults stay with the job."""
-    made = only(replace(FILM, parameters={"heights": "720"}, asset="a1"))
+    made = only(replace(VIDEO, parameters={"heights": "720"}, asset="a1"))
 
     assert (made.kind, made.queue, made.priority) == ("transcode", "standard", 0)
-    assert (made.inputs, made.output) == (("s3://source/film.mp4",), "s3://results/films/")
+    assert (made.inputs, made.output) == (("s3://source/video.mp4",), "s3://results/videos/")
     assert (made.parameters, made.asset, made.array_size) == ({"heights": "720"}, "a1", None)
-    assert re.fullmatch(r"transcode-film-[0-9a-f]{20}", made.name)
+    assert re.fullmatch(r"transcode-video-[0-9a-f]{20}", made.name)
 
 
 def test_the_same_work_has_the_same_name() -> None:
     """Whoever asks, however urgently, with a default written out or left out."""
-    name = only(FILM).name
+    name = only(VIDEO).name
 
-    assert only(replace(FILM, urgent=True)).name == name
-    assert only(replace(FILM, parameters={"hls": "yes"})).name == name
-    assert only(replace(FILM, output="s3://results/films/")).name == name
+    assert only(replace(VIDEO, urgent=True)).name == name
+    assert only(replace(VIDEO, parameters={"hls": "yes"})).name == name
+    assert only(replace(VIDEO, output="s3://results/videos/")).name == name
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {"kind": "poster"},
-        {"inputs": ("s3://source/other/film.mp4",)},
+        {"inputs": ("s3://source/other/video.mp4",)},
         {"output": "s3://results/elsewhere"},
         {"parameters": {"hls": "no"}},
         {"asset": "a1"},
@@ -117,17 +117,17 @@ def test_the_same_work_has_the_same_name() -> None:
 )
 def test_other_work_has_another_name(changes: dict[str, object]) -> None:
     """Everything that the result depends on is in the name."""
-    assert only(replace(FILM, **changes)).name != only(FILM).name  # type: ignore[arg-type]
+    assert only(replace(VIDEO, **changes)).name != only(VIDEO).name  # type: ignore[arg-type]
 
 
 def test_new_content_under_the_same_name_is_other_work(tmp_path: Path) -> None:
     """An object's etag, a file's size and time."""
-    one, two = holding(film_mp4=MP4 + b"1"), holding(film_mp4=MP4 + b"2")
-    assert only(FILM, one).name != only(FILM, two).name
+    one, two = holding(video_mp4=MP4 + b"1"), holding(video_mp4=MP4 + b"2")
+    assert only(VIDEO, one).name != only(VIDEO, two).name
 
-    file = tmp_path / "film.mp4"
+    file = tmp_path / "video.mp4"
     file.write_bytes(MP4)
-    spec = replace(FILM, inputs=(str(file),))
+    spec = replace(VIDEO, inputs=(str(file),))
     before = only(spec, HERE).name
     assert only(spec, HERE).name == before
     os.utime(file, ns=(1, 1))
@@ -136,7 +136,7 @@ def test_new_content_under_the_same_name_is_other_work(tmp_path: Path) -> None:
 
 def test_priority_is_a_queue_and_a_rank() -> None:
     """Before everything else."""
-    made = only(replace(FILM, urgent=True))
+    made = only(replace(VIDEO, urgent=True))
 
     assert (made.queue, made.priority) == ("urgent", 100)
 
@@ -144,17 +144,17 @@ def test_priority_is_a_queue_and_a_rank() -> None:
 def test_each_input_of_a_kind_that_takes_one_is_a_job() -> None:
     """With a place of its own below the output; one that is given twice is done once."""
     inputs = (
-        "s3://source/a/film.mp4",
-        "s3://source/b/FILM.mov",
+        "s3://source/a/video.mp4",
+        "s3://source/b/VIDEO.mov",
         "s3://source/c.mp4",
         "s3://source/c.mp4",
     )
-    made = requests(replace(FILM, inputs=inputs), AWAY)
+    made = requests(replace(VIDEO, inputs=inputs), AWAY)
 
     assert [job.output for job in made] == [
-        "s3://results/films/film/",
-        "s3://results/films/FILM-2/",
-        "s3://results/films/c/",
+        "s3://results/videos/video/",
+        "s3://results/videos/VIDEO-2/",
+        "s3://results/videos/c/",
     ]
     assert len({job.name for job in made}) == 3
 
@@ -162,7 +162,7 @@ def test_each_input_of_a_kind_that_takes_one_is_a_job() -> None:
 def test_a_kind_that_takes_many_gets_all_in_one_job() -> None:
     """In the order they were given."""
     inputs = tuple(f"s3://source/{n}.jpg" for n in (3, 1, 2))
-    made = only(replace(FILM, kind="stitch", inputs=inputs))
+    made = only(replace(VIDEO, kind="stitch", inputs=inputs))
 
     assert (made.inputs, made.array_size) == (inputs, None)
 
@@ -176,14 +176,14 @@ def test_many_inputs_of_an_array_kind_are_one_array(
 ) -> None:
     """As many children as inputs, up to a point, or as told; an array of one is a single job."""
     inputs = tuple(f"s3://source/{n}.jpg" for n in range(count))
-    made = only(replace(FILM, kind="batch-process", inputs=inputs, array=array))
+    made = only(replace(VIDEO, kind="batch-process", inputs=inputs, array=array))
 
     assert (made.array_size, made.queue, len(made.inputs)) == (size, "bulk", count)
 
 
 def test_without_a_place_each_job_gets_its_own() -> None:
     """Below the delivery bucket, behind two hexadecimal digits that spread the load."""
-    made = only(replace(FILM, output=None))
+    made = only(replace(VIDEO, output=None))
 
     assert made.output == f"s3://delivery/{made.name[-2:]}/{made.name}/"
 
@@ -191,16 +191,16 @@ def test_without_a_place_each_job_gets_its_own() -> None:
 def test_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the job works in another folder."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "film.mp4").write_bytes(MP4)
+    (tmp_path / "video.mp4").write_bytes(MP4)
     (tmp_path / "a.jpg").write_bytes(JPEG)
     (tmp_path / "ours.toml").write_text(recipes.dump(recipes.load("avatar")))
 
-    made = only(replace(FILM, inputs=("film.mp4",), output="out"), HERE)
+    made = only(replace(VIDEO, inputs=("video.mp4",), output="out"), HERE)
     library = JobSpec(
         kind="batch-process", inputs=("a.jpg",), output="o", parameters={"recipe": "ours.toml"}
     )
 
-    assert (made.inputs, made.output) == ((str(tmp_path / "film.mp4"),), str(tmp_path / "out"))
+    assert (made.inputs, made.output) == ((str(tmp_path / "video.mp4"),), str(tmp_path / "out"))
     assert only(library, HERE).parameters == {"recipe": str(tmp_path / "ours.toml")}
 
 
@@ -208,7 +208,7 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
     """Each by the option or the parameter it is in."""
     spec = JobSpec(
         kind="transcode",
-        inputs=("http://example.com/film.mp4", str(tmp_path / "missing.mp4")),
+        inputs=("http://example.com/video.mp4", str(tmp_path / "missing.mp4")),
         output="s3://bucket-alone",
         parameters={"max_seconds": "long", "preset": "warp"},
         unread=(Problem("'fast'", "must be name=value"),),
@@ -232,7 +232,7 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
 
 def test_a_file_here_is_no_input_there() -> None:
     """And a folder here no place for results."""
-    found = problems(replace(FILM, inputs=("film.mp4",), output="out"))
+    found = problems(replace(VIDEO, inputs=("video.mp4",), output="out"))
 
     assert "safelight put" in found[0]
     assert found[1].startswith("--out: must be s3://")
@@ -240,18 +240,18 @@ def test_a_file_here_is_no_input_there() -> None:
 
 def test_an_object_that_is_not_there_is_told_before_anything_is_submitted() -> None:
     """Batch would find out minutes later."""
-    found = problems(FILM, holding())
+    found = problems(VIDEO, holding())
 
-    assert found == ["INPUT: s3://source/film.mp4 does not exist [input_missing]"]
+    assert found == ["INPUT: s3://source/video.mp4 does not exist [input_missing]"]
 
 
 @pytest.mark.parametrize(
     ("bucket", "code"), [("gone", "input_missing"), ("secret", "access_denied")]
 )
-@pytest.mark.parametrize("key", ["film.mp4", "library/"])
+@pytest.mark.parametrize("key", ["video.mp4", "library/"])
 def test_a_bucket_that_is_not_there_is_told(bucket: str, code: str, key: str) -> None:
     """Of an object and of a prefix, beside all other mistakes."""
-    spec = replace(FILM, kind="batch-process", inputs=(f"s3://{bucket}/{key}", "s3://source/x"))
+    spec = replace(VIDEO, kind="batch-process", inputs=(f"s3://{bucket}/{key}", "s3://source/x"))
     first, second = problems(spec, holding())
 
     assert first.startswith(f"INPUT: s3://{bucket}/{key} ")
@@ -264,7 +264,7 @@ def test_a_bucket_that_is_not_there_is_told(bucket: str, code: str, key: str) ->
 )
 def test_a_place_for_results_in_no_bucket_is_told(bucket: str, code: str) -> None:
     """Hours of work would be lost at its end."""
-    (found,) = problems(replace(FILM, output=f"s3://{bucket}/films"), holding(film_mp4=MP4))
+    (found,) = problems(replace(VIDEO, output=f"s3://{bucket}/videos"), holding(video_mp4=MP4))
 
     assert found.startswith("--out: ")
     assert found.endswith(f"[{code}]")
@@ -272,16 +272,16 @@ def test_a_place_for_results_in_no_bucket_is_told(bucket: str, code: str) -> Non
 
 def test_a_file_is_no_folder_for_results(tmp_path: Path) -> None:
     """Nothing could be written below it."""
-    file = tmp_path / "film.mp4"
+    file = tmp_path / "video.mp4"
     file.write_bytes(MP4)
-    (found,) = problems(replace(FILM, inputs=(str(file),), output=str(file)), HERE)
+    (found,) = problems(replace(VIDEO, inputs=(str(file),), output=str(file)), HERE)
 
     assert found == f"--out: must be a folder, and {file} is a file [output_unwritable]"
 
 
 def test_a_prefix_must_have_something_below_it() -> None:
     """What that is, is the job's to list."""
-    spec = replace(FILM, kind="batch-process", inputs=("s3://source/library/",))
+    spec = replace(VIDEO, kind="batch-process", inputs=("s3://source/library/",))
     around = holding()
     assert problems(spec, around) == [
         "INPUT: s3://source/library/ has no objects below it [input_missing]"
@@ -319,15 +319,15 @@ def test_a_recipe_that_cannot_be_used_is_told(tmp_path: Path) -> None:
 
 def test_a_parameter_is_told_by_the_option_it_was_given_by() -> None:
     """The other way is named where that was used."""
-    spec = replace(FILM, parameters={"max_seconds": "x", "hls": "?"}, options=frozenset({"hls"}))
+    spec = replace(VIDEO, parameters={"max_seconds": "x", "hls": "?"}, options=frozenset({"hls"}))
 
     assert [text.partition(":")[0] for text in problems(spec)] == ["--hls", "--param max_seconds"]
 
 
 def test_an_input_that_the_kind_cannot_take_is_told() -> None:
     """By its content, of objects and of files alike, with the code that the job would end with."""
-    spec = replace(FILM, inputs=("s3://source/photo.jpg", "s3://source/film.mp4"))
-    assert problems(spec, holding(photo_jpg=JPEG, film_mp4=MP4)) == [
+    spec = replace(VIDEO, inputs=("s3://source/photo.jpg", "s3://source/video.mp4"))
+    assert problems(spec, holding(photo_jpg=JPEG, video_mp4=MP4)) == [
         "INPUT: s3://source/photo.jpg is an image (jpeg); transcode takes videos"
         " [format_not_allowed]"
     ]
@@ -337,14 +337,14 @@ def test_an_input_that_the_kind_cannot_take_is_told() -> None:
 def test_too_few_and_too_many_inputs_are_told(kind: str, count: int) -> None:
     """With how many there may be."""
     inputs = tuple(f"s3://source/{n}.jpg" for n in range(count))
-    (found,) = problems(replace(FILM, kind=kind, inputs=inputs))
+    (found,) = problems(replace(VIDEO, kind=kind, inputs=inputs))
 
     assert found.startswith(f"INPUT: {kind} takes at ")
 
 
 def test_here_a_place_must_be_named() -> None:
     """There is no delivery bucket to fall back to."""
-    assert problems(replace(FILM, output=None), HERE) == [
+    assert problems(replace(VIDEO, output=None), HERE) == [
         "--out: is needed: a folder or s3://bucket/prefix"
     ]
 
@@ -352,16 +352,16 @@ def test_here_a_place_must_be_named() -> None:
 def test_an_unknown_kind_lists_those_there_are() -> None:
     """Before anything else is looked at."""
     with pytest.raises(ProblemsError, match="audio-waveform"):
-        requests(replace(FILM, kind="transmogrify"), AWAY)
+        requests(replace(VIDEO, kind="transmogrify"), AWAY)
 
 
 @pytest.mark.parametrize("name", ["..", "...", " ", "日本", "a" * 300 + ".mp4"])
 def test_strange_names_make_ordinary_jobs(name: str) -> None:
     """A name that Batch takes and a place below the one that was asked for."""
-    made = requests(replace(FILM, inputs=(f"s3://source/x/{name}", "s3://source/y")), AWAY)[0]
+    made = requests(replace(VIDEO, inputs=(f"s3://source/x/{name}", "s3://source/y")), AWAY)[0]
 
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", made.name)
-    assert made.output.startswith("s3://results/films/")
+    assert made.output.startswith("s3://results/videos/")
     assert "/../" not in made.output
 
 
@@ -378,7 +378,7 @@ def test_a_folder_where_files_are_wanted_is_named(kind: str, tmp_path: Path) -> 
 
 def test_a_prefix_where_objects_are_wanted_is_named() -> None:
     """The same in S3."""
-    (problem,) = problems(replace(FILM, inputs=("s3://source/films/",)))
+    (problem,) = problems(replace(VIDEO, inputs=("s3://source/videos/",)))
     assert "names a prefix" in problem
 
 
@@ -422,7 +422,7 @@ def code(kind: str, head: bytes) -> str | None:
 
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.media == "video"])
 def test_kinds_of_moving_pictures(name: str) -> None:
-    """Every container that may hold a film; no still, no sound alone, no text."""
+    """Every container that may hold a video; no still, no sound alone, no text."""
     assert {code(name, head) for head in (MP4, MATROSKA, TRANSPORT, *RARE)} == {None}
     assert {code(name, head) for head in (JPEG, GIF, AVIF, SVG, PDF, ZIP)} == {"format_not_allowed"}
     assert {code(name, head) for head in (WAV, MP3)} == {"no_video"}
@@ -441,7 +441,7 @@ def test_kinds_of_any_tracks(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.media == "image"])
 def test_kinds_of_pictures(name: str) -> None:
-    """Every format that ingest may accept; no film, no sound, no document."""
+    """Every format that ingest may accept; no video, no sound, no document."""
     assert {code(name, head) for head in (JPEG, GIF, AVIF, SVG)} == {None}
     assert {code(name, head) for head in (MP4, MATROSKA, WAV, PDF)} == {"format_not_allowed"}
     assert {code(name, head) for head in (TEXT, MXF)} == {"unknown_format"}

@@ -31,7 +31,7 @@ ingested once. The state is in FILE (--state).
 
 
 @click.command(name="backfill", epilog=_EPILOG)
-@click.argument("place", required=False, metavar="[s3://BUCKET/PREFIX]")
+@click.argument("address", required=False, metavar="[s3://BUCKET/PREFIX]")
 @click.option(
     "--inventory",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -64,7 +64,7 @@ ingested once. The state is in FILE (--state).
 @json_option
 def command(
     *,
-    place: str | None,
+    address: str | None,
     inventory: Path | None,
     columns: str,
     rate: float,
@@ -78,10 +78,10 @@ def command(
     from worker.job_context import Stop
     from worker.services import backfill
 
-    if (place is None) == (inventory is None):
+    if (address is None) == (inventory is None):
         raise click.UsageError("give s3://BUCKET/PREFIX or --inventory FILE")
     app = find_target(data).app
-    source = _source(app, place, inventory, columns)
+    source = _source(app, address, inventory, columns)
     path = state or _default_state(data, source.name)
     progress = load(path, source.name)
     if progress.mark and not as_json:
@@ -116,20 +116,20 @@ def command(
 
 
 def _source(
-    app: Application, place: str | None, inventory: Path | None, columns: str
+    app: Application, address: str | None, inventory: Path | None, columns: str
 ) -> BackfillSource:
     from worker.services.backfill import Listing
     from worker.services.inventory import open_inventory
 
     if inventory is not None:
         return open_inventory(inventory, columns)
-    assert place is not None
-    scheme, _, rest = place.partition("://")
+    assert address is not None
+    scheme, _, rest = address.partition("://")
     bucket, _, prefix = rest.partition("/")
     if scheme != "s3" or not bucket:
-        raise click.UsageError(f"{place!r} is not of the form s3://BUCKET/PREFIX")
+        raise click.UsageError(f"{address!r} is not of the form s3://BUCKET/PREFIX")
     if bucket != app.settings.intake_bucket:
-        text = f"{place}: only the intake bucket, {app.settings.intake_bucket}, is ingested"
+        text = f"{address}: only the intake bucket, {app.settings.intake_bucket}, is ingested"
         raise InputError(f"{text}; copy the objects there")
     return Listing(store=app.store, bucket=bucket, prefix=prefix)
 

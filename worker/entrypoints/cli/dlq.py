@@ -113,19 +113,19 @@ def show_command(
     """Show the messages. They stay in the queue."""
     found = _dead_letters(data).look(_choice(causes, ids, limit))
     if as_json:
-        output.print_json([dead_letter_json(letter) for letter in found])
+        output.print_json([dead_letter_json(one) for one in found])
         return
     if not found:
         click.echo("no dead letters")
     console = output.console()
-    for letter in found:
-        message = letter.message
+    for one in found:
+        message = one.message
         rows = [
-            ("cause", f"{letter.cause}: {letter.reason}"),
-            ("queue", letter.lane.name),
+            ("cause", f"{one.cause}: {one.reason}"),
+            ("queue", one.lane.name),
             ("sent", message.sent_at),
-            *(("object", f"s3://{each.bucket}/{each.key}") for each in letter.uploads),
-            *(("asset", asset) for asset in letter.assets),
+            *(("object", f"s3://{each.bucket}/{each.key}") for each in one.uploads),
+            *(("asset", asset) for asset in one.assets),
             ("body", message.body),
         ]
         console.print(output.table(message.id, rows))

@@ -48,7 +48,7 @@ def _options() -> list[click.Parameter]:
     """Options of every kind."""
 
     @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-    @click.option("--out", metavar="PLACE", help="Folder, or s3://BUCKET/PREFIX, for the results.")
+    @click.option("--out", metavar="OUTPUT", help="Folder, or s3://BUCKET/PREFIX, for the results.")
     @click.option(
         "--param",
         "parameters",
@@ -210,8 +210,8 @@ def _print_job(job: JobStatus, *, as_json: bool, here: bool = False) -> None:
         output.print_line(job_json(job))
         return
     name = job.name if here else f"{job.id}  {job.name}"
-    place = f" -> {job.output}" if job.output else ""
-    click.echo(output.one_line(f"{name}  {state_text(job)}{place}"))
+    target = f" -> {job.output}" if job.output else ""
+    click.echo(output.one_line(f"{name}  {state_text(job)}{target}"))
     if here and job.state.value == "FAILED" and job.log:
         click.echo(output.one_line(f"  log: {job.log}"), err=True)
 
@@ -401,7 +401,7 @@ def _default_text(value: object) -> str:
 
 def _kind_help(kind: JobKind) -> str:
     fewest, most = kind.inputs
-    what = {"video": "a video", "tracks": "a video or a sound file", "image": "a picture"}[
+    what = {"video": "a video", "tracks": "a video or an audio file", "image": "an image"}[
         kind.media
     ]
     if kind.lazy:
@@ -410,9 +410,8 @@ def _kind_help(kind: JobKind) -> str:
     many = "Each is a job of its own."
     if most > 1:
         many = f"All inputs, {fewest:,} to {most:,} of them, are one job."
-    return (
-        f"{kind.summary}.\n\n{each} {many}\n\nAll mistakes are told before anything is submitted."
-    )
+    last = "All mistakes are reported before anything is submitted."
+    return f"{kind.summary}.\n\n{each} {many}\n\n{last}"
 
 
 def _write_options(
