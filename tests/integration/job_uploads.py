@@ -1,4 +1,4 @@
-"""Uploads that jobs work on: films to put, what becomes of them, and how to wait for it."""
+"""Uploads that jobs work on: videos to put, what becomes of them, and how to wait for it."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ def waiting(bucket: str, key: str, etag: str, size: int) -> AssetRecord:
     )
 
 
-def divided(running: Running, film: Path) -> AssetRecord:
-    """Let several machines encode a film, small as it is; its record as that begins."""
+def divided(running: Running, video: Path) -> AssetRecord:
+    """Let several machines encode a video, small as it is; its record as that begins."""
     app, bucket = running.root_app, running.app.settings.delivery_bucket
     # A bucket that announces nothing: only this test starts the workflow, with its own policy.
-    app.store.put(bucket, "aside/film.mov", film.read_bytes(), content_type="video/quicktime")
-    stored = app.store.head(bucket, "aside/film.mov")
-    record = waiting(bucket, "aside/film.mov", stored.etag, stored.size)
+    app.store.put(bucket, "elsewhere/film.mov", video.read_bytes(), content_type="video/quicktime")
+    stored = app.store.head(bucket, "elsewhere/film.mov")
+    record = waiting(bucket, "elsewhere/film.mov", stored.etag, stored.size)
     app.catalog.commit(record, LogEntry(time=record.updated_at, kind="processing"))
     policy = FinalizePolicy(
         delivery_bucket=bucket,

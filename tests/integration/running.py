@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import boto3
 from PIL import Image
 
 from worker.adapters.aws.clients import AwsClients
@@ -25,6 +26,7 @@ from worker.bootstrap import Application, assemble
 from worker.domain.errors import PortTaken
 from worker.entrypoints import cli
 from worker.local.emulator import client_environment, free_port, require_free
+from worker.local.roles import RoleHolder
 from worker.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +64,19 @@ def alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
+
+
+def children(parent: int) -> list[int]:
+    """Of a process, those that run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if fields[1] == str(parent) and fields[0] != "Z":
+            found.append(int(path.parent.name))
+    return found
 
 
 class Running:
@@ -120,6 +135,17 @@ class Running:
         """The services as the root user has them."""
         settings = Settings.from_environment(self.ready["environment"])
         return assemble(settings, AwsClients(self.root))
+
+    def kill_emulator(self) -> None:
+        """SIGKILL the embedded AWS, and wait until it is there again."""
+        (pid,) = (
+            pid
+            for pid in children(self.process.pid)
+            if b"durable" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
+        os.kill(pid, signal.SIGKILL)
+        while "emulator runs again" not in self.line("note")["message"]:
+            pass
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """End it as a person does, and wait."""
@@ -191,3 +217,28 @@ def _up(data: Path, *options: str, workers: int, port: int) -> Iterator[Running]
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
+
+
+def acting(who: Mapping[str, str], holder: RoleHolder) -> dict[str, str]:
+    """Variables by which a process has the role of a holder for an hour.
+
+    Args:
+        who: those of whoever takes it; only the root user may.
+        holder: whose role.
+    """
+    sts = boto3.client(
+        "sts",
+        endpoint_url=who["AWS_ENDPOINT_URL"],
+        region_name=who["AWS_REGION"],
+        aws_access_key_id=who["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=who["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=who.get("AWS_SESSION_TOKEN"),
+    )
+    session = sts.assume_role(RoleArn=holder.role, RoleSessionName="test")["Credentials"]
+    sts.close()
+    return {
+        **who,
+        "AWS_ACCESS_KEY_ID": session["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": session["SessionToken"],
+    }

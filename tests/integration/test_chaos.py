@@ -1,6 +1,6 @@
 """The real pipeline under abuse: nothing lost, nothing twice, nothing half.
 
-Two hundred uploads through the embedded AWS, deployed by the Pulumi program; a fifth of their
+A hundred uploads through the embedded AWS, deployed by the Pulumi program; a fifth of their
 events duplicated, all of them shuffled; one in twelve DynamoDB and S3 requests of the workers
 throttled; workers killed with SIGKILL at random moments; each process with its own role alone.
 """
@@ -21,40 +21,51 @@ from typing import Any
 
 import pytest
 
-from tests.integration.acting import acting
 from tests.integration.fault_proxy import FaultProxy
+from tests.integration.running import acting
 from tests.unit.pictures import encoded, photo
 from worker.adapters.aws.clients import AwsClients
 from worker.bootstrap import Application, assemble
 from worker.domain.asset import AssetRecord, Status, asset_id_of
 from worker.local.deploy import deploy, read_outputs
 from worker.local.emulator import running
-from worker.local.roles import Actors
+from worker.local.roles import Roles
 from worker.local.stack import HANDLER
 from worker.ports import Message
 from worker.settings import Settings
 
-UPLOADS = 200
-KEYS = 170
-"""Thirty keys are uploaded twice: the second upload must win."""
-DISTINCT = 120
+UPLOADS = 100
+KEYS = 85
+"""Fifteen keys are uploaded twice: the second upload must win."""
+DISTINCT = 60
 """Fewer pictures than keys: some uploads have identical bytes."""
 THROTTLED = 0.08
-KILLS = 12
+KILLS = 6
 SECONDS = 300
 
 
+WORKER = f"""
+from worker.local.event_source import *
+function = FunctionConfig(name="ingest", timeout=120, memory=1769)
+mapping = EventSourceMapping(queue_url=sys.argv[1], function=function, batch_size=5)
+run_worker(WorkerOptions(mapping=mapping, handler={HANDLER!r}), ready)
+"""
+PIPE = """
+from worker.local.services import *
+with working(ready) as stop:
+    run_pipe(SqsQueue(AwsClients()), source=sys.argv[1], target=sys.argv[2], stop=stop)
+"""
+
+
 def start(
-    module: str, environment: Mapping[str, str], log: Path, **options: object
+    program: str, environment: Mapping[str, str], log: Path, *urls: str
 ) -> subprocess.Popen[bytes]:
-    """A child of the local stack."""
-    command = [sys.executable, "-m", module]
-    for name, value in options.items():
-        command += [f"--{name.replace('_', '-')}", str(value)]
+    """A part of the local stack in a process of its own."""
+    begin = "import os, sys\nfrom pathlib import Path\nready = Path(os.devnull)\n"
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     with log.open("ab") as output:
         return subprocess.Popen(
-            command,
+            [sys.executable, "-c", begin + program, *urls],
             env={**inherited, **environment, "VIPS_CONCURRENCY": "1", "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -74,14 +85,7 @@ class Workers:
         self.kills = 0
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return start(
-            "worker.local.event_source",
-            self._environment,
-            self._log,
-            queue=self._outputs["workQueue"],
-            handler=HANDLER,
-            batch_size=5,
-        )
+        return start(WORKER, self._environment, self._log, str(self._outputs["workQueue"]))
 
     def kill_one(self, dice: random.Random) -> None:
         """SIGKILL, whatever it is doing."""
@@ -180,21 +184,21 @@ def test_every_upload_ends_with_exactly_one_correct_record(tmp_path: Path) -> No
         outputs = read_outputs(tmp_path / "outputs.json")
         function = {str(k): str(v) for k, v in outputs["ingestEnvironment"].items()}
         function["SAFELIGHT_RETRY_SECONDS"] = "1"
-        actors, straight = Actors.of(outputs), {**function, **emulator.environment}
+        roles, straight = Roles.of(outputs), {**function, **emulator.environment}
         app = assemble(Settings.from_environment(function), AwsClients(straight))
 
         expected = upload(app, dice)
         disturbed(app, outputs, dice)
 
         proxy = FaultProxy(emulator.endpoint, probability=THROTTLED, seed=7)
-        ingest = acting(emulator.environment, actors.function(HANDLER))
+        ingest = acting(emulator.environment, roles.function(HANDLER))
         faulty = {**function, **ingest, "AWS_ENDPOINT_URL": stack.enter_context(proxy.serving())}
         pipe = start(
-            "worker.local.pipe",
-            acting(emulator.environment, actors.pipe()[0]),
+            PIPE,
+            acting(emulator.environment, roles.pipe()[0]),
             tmp_path / "pipe.log",
-            source=outputs["uploadsQueue"],
-            target=outputs["workQueue"],
+            str(outputs["uploadsQueue"]),
+            str(outputs["workQueue"]),
         )
         stack.enter_context(process(pipe))
         workers = Workers(faulty, outputs, tmp_path / "workers.log")

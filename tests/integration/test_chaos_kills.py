@@ -19,7 +19,7 @@ from random import Random
 import pytest
 
 from tests.integration.job_uploads import clip
-from tests.integration.running import COMMAND, Running, environment, stack, until
+from tests.integration.running import COMMAND, Running, children, environment, stack, until
 from tests.integration.test_chaos import check, recorded
 from tests.unit.pictures import encoded, photo
 from worker.bootstrap import Application
@@ -28,7 +28,7 @@ from worker.domain.errors import SafelightError
 from worker.local.address import EVENTS
 from worker.local.emulator import free_port
 
-BETWEEN = 6
+BETWEEN = 4
 """Uploads answered between two kills."""
 PAUSE_SECONDS = 0.1
 SECONDS = 240
@@ -105,19 +105,6 @@ class Uploads:
             thread.join()
 
 
-def children(parent: int) -> list[int]:
-    """Of a process, those that run."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if fields[1] == str(parent) and fields[0] != "Z":
-            found.append(int(path.parent.name))
-    return found
-
-
 def kill_all(running: Running) -> None:
     """SIGKILL to everything, too fast for anything to be saved or started again."""
     running.process.send_signal(signal.SIGSTOP)
@@ -125,18 +112,6 @@ def kill_all(running: Running) -> None:
         os.kill(pid, signal.SIGKILL)
     running.process.kill()
     running.process.wait()
-
-
-def kill_emulator(running: Running) -> None:
-    """SIGKILL, and wait until it is there again."""
-    (pid,) = (
-        pid
-        for pid in children(running.process.pid)
-        if b"durable" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    )
-    os.kill(pid, signal.SIGKILL)
-    while "emulator runs again" not in running.line("note")["message"]:
-        pass
 
 
 def settled(app: Application, answered: dict[str, bytes]) -> bool:
@@ -156,11 +131,11 @@ def test_whatever_is_killed_nothing_answered_for_is_lost(tmp_path: Path) -> None
         uploads = Uploads(running.app, data, tmp_path)
         try:
             if shutil.which("ffmpeg") is not None:
-                film = running.json("put", clip(tmp_path))
-            for _ in range(3):
+                video = running.json("put", clip(tmp_path))
+            for _ in range(2):
                 uploads.more()
                 time.sleep(dice.uniform(0, 0.3))
-                kill_emulator(running)
+                running.kill_emulator()
             uploads.more()
             kill_all(running)
             with stack(data, port=port) as second:
@@ -171,7 +146,7 @@ def test_whatever_is_killed_nothing_answered_for_is_lost(tmp_path: Path) -> None
                 uploads.stop()
                 app, answered = third.app, uploads.answered
                 if shutil.which("ffmpeg") is not None:
-                    answered[film["key"]] = Path(film["file"]).read_bytes()
+                    answered[video["key"]] = Path(video["file"]).read_bytes()
                 end = time.monotonic() + SECONDS
                 while not settled(app, answered):
                     assert time.monotonic() < end, f"{dead(third)} messages were given up"
@@ -184,11 +159,11 @@ def test_whatever_is_killed_nothing_answered_for_is_lost(tmp_path: Path) -> None
 def finish(running: Running, uploads: Uploads) -> None:
     """Verdicts, renditions, promises, events and dead letters, once all is at rest."""
     app = running.app
-    films = {key for key in uploads.answered if key.endswith(".mov")}
+    videos = {key for key in uploads.answered if key.endswith(".mov")}
     for key, data in uploads.answered.items():
-        if key not in films:
+        if key not in videos:
             check(app, key, data)
-    for key in films:
+    for key in videos:
         record = app.catalog.get(asset_id_of(app.settings.intake_bucket, key))
         assert record is not None
         assert record.status is Status.ACCEPTED

@@ -122,7 +122,7 @@ def test_record_and_bucket_tell_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
 def test_what_is_deleted_is_erased_where_that_is_chosen(tmp_path: Path) -> None:
-    """A picture by its key; a film at work by the command, which brings nothing back."""
+    """A picture by its key; a video at work by the command, which brings nothing back."""
     with stack(tmp_path / "data", "--deleted-originals", "erase") as running:
         client = Client(running)
         client.put(A, picture(tmp_path, "1", "red").read_bytes())
@@ -134,8 +134,8 @@ def test_what_is_deleted_is_erased_where_that_is_chosen(tmp_path: Path) -> None:
         assert client.files() == set()
         assert client.left(client.intake) == []
 
-        film = clip(tmp_path)
-        client.put("uploads/film.mp4", film.read_bytes())
+        video = clip(tmp_path)
+        client.put("uploads/film.mp4", video.read_bytes())
         until(lambda: len(jobs_of(running)) > 0)
         asset = asset_id_of(client.intake, "uploads/film.mp4")
         removed = running.json("assets", "rm", asset)

@@ -16,9 +16,9 @@ from tests.infra.configs import switched
 from worker.adapters.aws.dynamodb import schema
 from worker.domain.errors import ConfigurationError, EmulatorError
 from worker.local.deploy import Outputs, deploy, read_outputs
-from worker.local.deploy.kinds.kind import EmulatorClients
+from worker.local.deploy.resource_types import EmulatorClients
 from worker.local.emulator import Emulator, free_port, running, start
-from worker.local.roles import Actors
+from worker.local.roles import Roles
 from worker.local.stack import HANDLER, WORKFLOW_HANDLER
 from worker.local.workflows import SEND
 from worker.services.messages import uploads_in
@@ -243,7 +243,7 @@ def test_the_state_machine_is_the_shipped_one(stack: Stack) -> None:
     """With ARNs of what is declared in all its places, and its own role."""
     found = stack.states.describe_state_machine(stateMachineArn=stack.outputs["heavyWorkflow"])
 
-    assert found["roleArn"] == Actors.of(stack.outputs).machine().role
+    assert found["roleArn"] == Roles.of(stack.outputs).machine().role
     assert "${" not in found["definition"]
     # The embedded AWS has no Batch and cannot run the function: a queue asks for both.
     assert set(re.findall(r'"Resource": "([^"]+)"', found["definition"])) == {SEND}
@@ -251,14 +251,14 @@ def test_the_state_machine_is_the_shipped_one(stack: Stack) -> None:
 
 def test_what_the_local_stack_runs_has_its_role(stack: Stack) -> None:
     """Functions, pipe, jobs: each with a role that is there, and the names that are exported."""
-    actors = Actors.of(stack.outputs)
-    pipe, enrichment = actors.pipe()
-    found = (actors.function(HANDLER), actors.function(WORKFLOW_HANDLER), enrichment, pipe)
+    roles = Roles.of(stack.outputs)
+    pipe, enrichment = roles.pipe()
+    found = (roles.function(HANDLER), roles.function(WORKFLOW_HANDLER), enrichment, pipe)
 
-    for actor in (*found, actors.jobs()):
-        assert stack.iam.get_role(RoleName=actor.profile)["Role"]["Arn"] == actor.role
+    for holder in (*found, roles.jobs()):
+        assert stack.iam.get_role(RoleName=holder.profile)["Role"]["Arn"] == holder.role
     assert found[0].name == stack.outputs["ingestFunction"]
-    assert {one.arn for one in actors.all if one.type == "JobDefinition"} == {
+    assert {one.arn for one in roles.all if one.type == "JobDefinition"} == {
         *stack.outputs["jobDefinitions"].values()
     }
 

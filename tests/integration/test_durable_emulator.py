@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConn
 from tests.emulators import make_sure
 from worker.local import emulator, parent_death_signal
 from worker.local.durable.store import UNWRITABLE
-from worker.local.root_clients import RootClients
+from worker.local.roles import RootClients
 
 TABLE, BUCKET = "pictures", "originals"
 LIMITED = (
@@ -203,6 +203,7 @@ def test_an_upload_and_its_event_are_one(kept: Kept) -> None:
         for number in range(5)
     ]
     clients.s3.delete_object(Bucket=BUCKET, Key="a ü/1.jpg", VersionId=versions[1])
+    assert [content(clients, version) for version in (versions[0], *versions[2:])] == [*b"0234"]
     kept.kill()
 
     clients = kept.start()
@@ -213,8 +214,18 @@ def test_an_upload_and_its_event_are_one(kept: Kept) -> None:
     assert sorted(told) == sorted(versions)
     listed = clients.s3.list_object_versions(Bucket=BUCKET)["Versions"]
     assert [one["VersionId"] for one in listed] == [*reversed(versions[2:]), versions[0]]
+    assert [content(clients, version) for version in (versions[0], *versions[2:])] == [*b"0234"]
     assert clients.s3.get_object(Bucket=BUCKET, Key="a ü/1.jpg")["Body"].read() == b"4"
+    clients.s3.delete_object(Bucket=BUCKET, Key="a ü/1.jpg", VersionId=versions[4])
+    assert clients.s3.get_object(Bucket=BUCKET, Key="a ü/1.jpg")["Body"].read() == b"3"
     assert clients.s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
+
+
+def content(clients: RootClients, version: str) -> int:
+    """The one byte of a version."""
+    found = clients.s3.get_object(Bucket=BUCKET, Key="a ü/1.jpg", VersionId=version)
+    (byte,) = found["Body"].read()
+    return int(byte)
 
 
 def bucket_with_events(clients: RootClients) -> str:

@@ -6,12 +6,9 @@ Everything is real: the embedded AWS, ingest, the state machine's file, the jobs
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -29,7 +26,7 @@ from tests.integration.job_uploads import (
     jobs_of,
     wait_for,
 )
-from tests.integration.running import Running, stack
+from tests.integration.running import Running
 from worker.adapters.aws.clients import AwsClients
 from worker.domain.asset import AssetRecord, Status
 from worker.domain.errors import Reason
@@ -43,13 +40,6 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed"),
     pytest.mark.timeout(300),
 ]
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One stack for all tests here."""
-    with stack(tmp_path_factory.mktemp("heavy") / "data") as up:
-        yield up
 
 
 def test_an_oversize_picture_becomes_an_accepted_asset(running: Running, tmp_path: Path) -> None:
@@ -107,7 +97,7 @@ def test_a_video_becomes_what_a_player_needs_while_jobs_lose_their_machines(
     struck = strike(running, put["asset"], Random(5))
     record = wait_for(running, put["asset"], final)
     assert record.status is Status.ACCEPTED, (record.verdict, jobs_of(running))
-    check_film(running, record, tmp_path)
+    check_video(running, record, tmp_path)
     jobs = LocalJobs(running.data / address.JOBS)
     # One that ended in the moment it was struck needs no second attempt.
     assert any(jobs.describe(job).attempts > 1 for job in struck)
@@ -120,7 +110,7 @@ def test_a_large_video_is_divided_and_joined(running: Running, tmp_path: Path) -
     record = divided(running, path)
     done = wait_for(running, record.asset, final)
     assert done.status is Status.ACCEPTED, (done.verdict, jobs_of(running))
-    check_film(running, done, tmp_path)
+    check_video(running, done, tmp_path)
     listed = LocalJobs(running.data / address.JOBS).list()
     mine = {one.kind: one for one in listed if one.name.startswith(record.asset)}
     assert mine["transcode-part"].array_size == 2
@@ -163,7 +153,7 @@ def strike(running: Running, asset: str, chance: Random) -> set[str]:
         if fresh and chance.random() < 0.04:
             struck |= set(jobs.reclaim(1.0, chance=chance, notice_seconds=5.0))
         if struck and not killed:
-            os.kill(running.pids["emulator"], signal.SIGKILL)
+            running.kill_emulator()
             killed = True
         if mine and all(one.state.ended for one in mine):
             break
@@ -174,7 +164,7 @@ def strike(running: Running, asset: str, chance: Random) -> set[str]:
 # --- what a record promises, checked with the programs that players are made of ----------------
 
 
-def check_film(running: Running, record: AssetRecord, folder: Path) -> None:
+def check_video(running: Running, record: AssetRecord, folder: Path) -> None:
     """Everything named is there; what plays decodes to its end, with every frame and its sound."""
     assert record.film is not None
     assert (record.film.width, record.film.height) == (WIDTH, HEIGHT)

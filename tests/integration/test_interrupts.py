@@ -137,8 +137,8 @@ def test_jobs_that_run_here_are_stopped(tmp_path: Path) -> None:
     """`submit --local`: the job is asked to end, and nothing of it is left."""
     if shutil.which("ffmpeg") is None:
         pytest.skip("ffmpeg is not installed")
-    film = clip(tmp_path)
-    words = ("submit", "transcode", film, "--local", "--out", "out", "--follow")
+    video = clip(tmp_path)
+    words = ("submit", "transcode", video, "--local", "--out", "out", "--follow")
     with command(*words, "--param", "preset=slow", home=tmp_path) as process:
         line_with(process, "transcode started")
         said = interrupted(process, signal.SIGTERM)
@@ -168,12 +168,12 @@ def commands() -> Sequence[str]:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One stack for what needs one; its jobs run nowhere, so that they can be waited for."""
     with stack(tmp_path_factory.mktemp("interrupts") / "data") as up:
-        os.kill(up.pids["batch"], signal.SIGSTOP)
+        os.kill(up.pids["services"], signal.SIGSTOP)
         try:
             yield up
         finally:
-            if alive(up.pids["batch"]):
-                os.kill(up.pids["batch"], signal.SIGCONT)
+            if alive(up.pids["services"]):
+                os.kill(up.pids["services"], signal.SIGCONT)
 
 
 @pytest.mark.parametrize(
@@ -225,16 +225,16 @@ def test_who_waits_for_a_job_is_told_that_it_goes_on(running: Running, tmp_path:
 
 
 def test_who_waits_for_an_upload_is_told_that_it_goes_on(running: Running, tmp_path: Path) -> None:
-    """`put --wait` of a film whose jobs do not run: how to look at it is said."""
+    """`put --wait` of a video whose jobs do not run: how to look at it is said."""
     if shutil.which("ffmpeg") is None:
         pytest.skip("ffmpeg is not installed")
-    film = clip(tmp_path).rename(tmp_path / "film.mov")
-    recorded = running.json("put", film, "--wait", "--no-jobs")
+    video = clip(tmp_path).rename(tmp_path / "film.mov")
+    recorded = running.json("put", video, "--wait", "--no-jobs")
     assert recorded["status"] == "processing"
-    late = running.run("put", film, "--wait", "--timeout", "4", code=75)
+    late = running.run("put", video, "--wait", "--timeout", "4", code=75)
     assert late == ""
     count = len(running.app.catalog.timeline(recorded["asset"]))
-    with command("put", film, "--wait", "--data", running.data, home=tmp_path) as process:
+    with command("put", video, "--wait", "--data", running.data, home=tmp_path) as process:
         until(lambda: len(running.app.catalog.timeline(recorded["asset"])) > count)
         said = interrupted(process, signal.SIGTERM)
 

@@ -11,15 +11,16 @@ from pulumi.runtime import MockCallArgs, MockResourceArgs
 from worker.infra.program import whole
 from worker.local.deploy import fingerprint
 from worker.local.deploy.__main__ import merged
-from worker.local.deploy.kinds import RESOURCE_TYPES, registered
-from worker.local.deploy.kinds.kind import (
+from worker.local.deploy.registrar import Registrar
+from worker.local.deploy.resource_types import (
+    REGISTERED,
+    RESOURCE_TYPES,
     Created,
     DeclaredResource,
     EmulatorClients,
     ResourceType,
     camel_to_pascal,
 )
-from worker.local.deploy.registrar import Registrar
 
 TYPE = "aws:thing/thing:Thing"
 
@@ -110,25 +111,20 @@ def test_account_and_place_are_answered_and_other_look_ups_are_refused(
 
 def test_what_is_only_registered_says_why() -> None:
     """Everything else is created."""
-    assert {name for name, one in RESOURCE_TYPES.items() if one.reason} == {
-        *registered.RESOURCE_TYPES
-    }
+    assert {name for name, one in RESOURCE_TYPES.items() if one.reason} == {*REGISTERED}
 
 
-@pytest.mark.parametrize("kind", sorted(registered.RESOURCE_TYPES))
+@pytest.mark.parametrize("kind", sorted(REGISTERED))
 def test_what_is_registered_has_an_identity(kind: str) -> None:
     """The same in each deploy, without a call; others refer to it by its ARN if it has one."""
-    made = [
-        registered.RESOURCE_TYPES[kind].create(_NoAws(), DeclaredResource("mine", {}))
-        for _ in range(2)
-    ]
+    made = [REGISTERED[kind].create(_NoAws(), DeclaredResource("mine", {})) for _ in range(2)]
 
     assert made[0] == made[1]
     assert made[0][0] == "mine"
     assert made[0][1].get("arn", "arn:aws:").startswith("arn:aws:")
 
 
-def test_who_acts_with_a_role_is_remembered() -> None:
+def test_role_holders_are_remembered() -> None:
     """The local stack runs it with that role."""
     kind = "aws:pipes/pipe:Pipe"
     registrar = Registrar(
@@ -137,8 +133,8 @@ def test_who_acts_with_a_role_is_remembered() -> None:
 
     registrar.new_resource(_args({"roleArn": "arn:role", "enrichment": "arn:function"}, kind=kind))
 
-    (actor,) = registrar.actors
-    assert (actor["type"], actor["role"], actor["enrichment"]) == (
+    (holder,) = registrar.role_holders
+    assert (holder["type"], holder["role"], holder["enrichment"]) == (
         *("Pipe", "arn:role", "arn:function"),
     )
 

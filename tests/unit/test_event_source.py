@@ -15,7 +15,7 @@ from worker.adapters.event_log import event_detail
 from worker.domain.asset import Event
 from worker.domain.errors import Conflict, Unreachable
 from worker.job_context import Stop
-from worker.local import event_sink, pipe
+from worker.local import services
 from worker.local.event_source import (
     EventSource,
     EventSourceMapping,
@@ -282,7 +282,7 @@ NOTIFICATION = {
 
 def carried(queue: MemoryQueue) -> int:
     """Let the pipe carry one batch."""
-    return pipe.carry(queue.receive("uploads"), queue, source="uploads", target=URL)
+    return services.move(queue.receive("uploads"), queue, source="uploads", target=URL)
 
 
 def test_the_pipe_names_groups_as_on_aws() -> None:
@@ -353,7 +353,7 @@ def test_events_of_the_bus_reach_the_file() -> None:
 
     last = Once()
     last.waiting = queue.waiting
-    event_sink.run(last, sink, url="events", stop=stop)
+    services.log_events(last, sink, url="events", stop=stop)
 
     assert sink.published == [event]
     assert last.bodies("events") == []

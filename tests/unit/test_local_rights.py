@@ -10,11 +10,10 @@ from botocore.stub import Stubber
 
 from tests.unit.memory_queue import MemoryQueue
 from worker.domain.errors import AccessDenied, EmulatorError
-from worker.local import pipe
-from worker.local.deploy import ACTORS, emulator_patches
-from worker.local.iam_simulator import Permits
-from worker.local.roles import Actor, Actors
-from worker.local.root_clients import RootClients
+from worker.local import services
+from worker.local.deploy import ROLE_HOLDERS, emulator_patches
+from worker.local.iam_simulator import IamSimulator
+from worker.local.roles import RoleHolder, Roles, RootClients
 
 ROLE = "arn:aws:iam::000000000000:role/safelight-local-heavy"
 ENVIRONMENT = {
@@ -93,9 +92,9 @@ def actor(kind: str, name: str, **more: str) -> dict[str, str]:
 def test_actors_are_found_by_what_they_are() -> None:
     """A function by its code, the enrichment by its ARN, the rest by their kind."""
     ingest = actor("Function", "ingest", code="worker.entrypoints.lambda_ingest.handler")
-    found = Actors.of(
+    found = Roles.of(
         {
-            ACTORS: [
+            ROLE_HOLDERS: [
                 ingest,
                 actor("Function", "order", code="ordering.handler"),
                 actor("Pipe", "order-pipe", enrichment="arn:order"),
@@ -105,7 +104,7 @@ def test_actors_are_found_by_what_they_are() -> None:
         }
     )
 
-    assert found.function("worker.entrypoints.lambda_ingest:handler") == Actor(**ingest)
+    assert found.function("worker.entrypoints.lambda_ingest:handler") == RoleHolder(**ingest)
     assert [one.name for one in found.pipe()] == ["order-pipe", "order"]
     assert found.machine().profile == "heavy"
     assert found.jobs().profile == "job"
@@ -114,17 +113,17 @@ def test_actors_are_found_by_what_they_are() -> None:
 def test_what_is_not_declared_once_is_said() -> None:
     """None, or two: the local stack does not guess."""
     with pytest.raises(EmulatorError, match="0 of StateMachine"):
-        Actors.of({ACTORS: []}).machine()
+        Roles.of({ROLE_HOLDERS: []}).machine()
     jobs = [actor("JobDefinition", "a"), actor("JobDefinition", "b")]
     with pytest.raises(EmulatorError, match="several roles"):
-        Actors.of({ACTORS: jobs}).jobs()
+        Roles.of({ROLE_HOLDERS: jobs}).jobs()
 
 
 # --- permits ----------------------------------------------------------------------------------
 
 
-def asking(decision: str, *, times: int) -> tuple[Permits, Stubber]:
-    """Permits whose embedded AWS decides so, as often as told."""
+def asking(decision: str, *, times: int) -> tuple[IamSimulator, Stubber]:
+    """IamSimulator whose embedded AWS decides so, as often as told."""
     clients = RootClients(ENVIRONMENT)
     iam = Stubber(clients.iam)
     for _ in range(times):
@@ -142,7 +141,7 @@ def asking(decision: str, *, times: int) -> tuple[Permits, Stubber]:
             },
         )
     iam.activate()
-    return Permits(clients, ROLE), iam
+    return IamSimulator(clients, ROLE), iam
 
 
 def test_a_yes_is_asked_for_once() -> None:
@@ -167,7 +166,7 @@ def test_a_no_is_an_error_that_names_the_right() -> None:
 
 
 class Allowing:
-    """Permits some, remembers all that was asked."""
+    """IamSimulator some, remembers all that was asked."""
 
     def __init__(self, *actions: str) -> None:
         self.actions, self.asked = actions, list[tuple[str, str]]()
@@ -187,12 +186,12 @@ def test_the_pipe_asks_before_it_calls_the_function() -> None:
     permit = Allowing()
 
     with pytest.raises(AccessDenied):
-        pipe.carry(
+        services.move(
             messages,
             queue,
             source="uploads",
             target="work.fifo",
-            grouping=pipe.Grouping("arn:order", permit),
+            enrichment=services.Enrichment("arn:order", permit),
         )
 
     assert permit.asked == [("lambda:InvokeFunction", "arn:order")]

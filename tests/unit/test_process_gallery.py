@@ -7,6 +7,7 @@ import hashlib
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -236,38 +237,24 @@ def test_equal_files_are_said_to_be_the_same() -> None:
     assert "1 the same as another" in page.text
 
 
-def test_placeholder_is_part_of_the_page() -> None:
-    """The blurred picture is a PNG inside the page's style."""
+def test_placeholder_and_palette_are_checked() -> None:
+    """The blurred picture is a PNG inside the style; nothing else of a manifest gets into it."""
+    assert ACCEPTED.metadata is not None
+    measures = replace(MEASURES, thumbhash="?", palette=("#aa5500", "url(x)"))
+    entry = replace(ACCEPTED, metadata=replace(ACCEPTED.metadata, measures=measures))
+    text = gallery.page([entry])
+    fills = {attributes.get("fill") for attributes in Page(text).all("rect")}
+    assert "#aa5500" in fills
+    assert "url(x)" not in fills
+    assert "background-image:url" not in text
     assert "#p1{background-image:url(data:image/png;base64,iVBORw0KGgo" in gallery.page([ACCEPTED])
 
 
-def test_bad_placeholder_is_left_out() -> None:
-    """A placeholder that cannot be read costs the page only its blur."""
-    assert ACCEPTED.metadata is not None
-    measures = replace(MEASURES, thumbhash="?")
-    entry = replace(ACCEPTED, metadata=replace(ACCEPTED.metadata, measures=measures))
-    assert "background-image:url" not in gallery.page([entry])
-
-
-def test_palette_is_checked() -> None:
-    """Only colours are drawn as colours, whatever a manifest says."""
-    assert ACCEPTED.metadata is not None
-    measures = replace(MEASURES, palette=("#aa5500", "url(x)"))
-    entry = replace(ACCEPTED, metadata=replace(ACCEPTED.metadata, measures=measures))
-    fills = {attributes.get("fill") for attributes in Page(gallery.page([entry])).all("rect")}
-    assert "#aa5500" in fills
-    assert "url(x)" not in fills
-
-
-def test_rejected_have_their_own_section() -> None:
-    """A rejected file is listed with its code and message."""
+def test_pages_without_pictures() -> None:
+    """A rejected file is listed with code and message; a run stopped at once leaves a page too."""
     text = Page(gallery.page([REJECTED])).text
     assert "Nothing was accepted." in text
     assert "truncated it ends early" in text
-
-
-def test_page_of_nothing() -> None:
-    """A run that was stopped at once still leaves a page."""
     assert "Nothing is finished yet." in gallery.page([])
 
 
@@ -278,48 +265,34 @@ def test_manifest_round_trip() -> None:
 
 
 @pytest.mark.parametrize("broken", [None, [], {}, {"source": 3}, {"source": "a", "input": {}}])
-def test_foreign_record_is_not_believed(broken: object) -> None:
+def test_foreign_record_is_not_believed(broken: Any) -> None:
     """What is not a record of this version is no record, and no error."""
     assert output_folder.entry_from(broken) is None
 
 
 @pytest.mark.parametrize(
-    ("count", "said"),
+    ("text", "said"),
     [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (9_960, "10 kB"),
-        (999_600, "1.0 MB"),
-        (1_449_999, "1.4 MB"),
-        (3 * 10**15, "3000 TB"),
+        (wording.size_text(0), "0 B"),
+        (wording.size_text(999), "999 B"),
+        (wording.size_text(1000), "1.0 kB"),
+        (wording.size_text(9_960), "10 kB"),
+        (wording.size_text(999_600), "1.0 MB"),
+        (wording.size_text(1_449_999), "1.4 MB"),
+        (wording.size_text(3 * 10**15), "3000 TB"),
+        (wording.seconds_text(0.2404), "240 ms"),
+        (wording.seconds_text(3.24), "3.2 s"),
+        (wording.seconds_text(720), "12 min"),
+        (wording.seconds_text(9000), "2.5 h"),
+        (wording.change_text(50, 100), "50% smaller"),
+        (wording.change_text(1, 4000), "99.9% smaller"),
+        (wording.change_text(150, 100), "50% larger"),
+        (wording.change_text(99_700, 100_000), "the same size"),
+        (wording.change_text(100_300, 100_000), "the same size"),
+        (wording.change_text(99_400, 100_000), "1% smaller"),
+        (wording.change_text(5, 0), ""),
     ],
 )
-def test_sizes_in_words(count: int, said: str) -> None:
-    """Sizes have two digits and the unit that fits."""
-    assert wording.size_text(count) == said
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(0.2404, "240 ms"), (3.24, "3.2 s"), (720, "12 min"), (9000, "2.5 h")]
-)
-def test_times_in_words(seconds: float, said: str) -> None:
-    """Times have the unit that fits."""
-    assert wording.seconds_text(seconds) == said
-
-
-@pytest.mark.parametrize(
-    ("now", "before", "said"),
-    [
-        (50, 100, "50% smaller"),
-        (1, 4000, "99.9% smaller"),
-        (150, 100, "50% larger"),
-        (99_700, 100_000, "the same size"),
-        (100_300, 100_000, "the same size"),
-        (99_400, 100_000, "1% smaller"),
-        (5, 0, ""),
-    ],
-)
-def test_change_in_words(now: int, before: int, said: str) -> None:
-    """A change is a share of what was there before; nothing is ever 100 % smaller."""
-    assert wording.change_text(now, before) == said
+def test_sizes_times_and_changes_in_words(text: str, said: str) -> None:
+    """Two digits and the unit that fits; a change is a share, and nothing is 100 % smaller."""
+    assert text == said

@@ -187,10 +187,6 @@ def test_one_way_to_say_how_good(
         f'[{{ format = "webp", {entry} }}]', "[defaults.webp]\ntarget = { ssim = 0.8 }"
     )
     assert (webp.quality, webp.target, webp.lossless) == expected
-
-
-def test_quality_of_an_entry_ends_lossless_defaults() -> None:
-    """Defaults that are lossless do not swallow a quality asked for by name."""
     (webp,) = encodings('[{ format = "webp", quality = 50 }]', "[defaults.webp]\nlossless = true")
     assert (webp.quality, webp.lossless) == (50, False)
 

@@ -15,7 +15,7 @@ import pytest
 from worker.domain.errors import EmulatorError, InputError, Unreachable
 from worker.local import address, parent_death_signal
 from worker.local.address import Address
-from worker.local.supervisor import Child, Supervisor
+from worker.local.supervisor import Child, ForkedProcess, Supervisor
 
 DEADLINE = 60.0
 
@@ -208,25 +208,65 @@ def test_a_child_that_does_not_end_is_killed(tmp_path: Path) -> None:
     assert world.said == ["one did not end within 0 s and is killed"]
 
 
+# --- forked processes ----------------------------------------------------------------------------
+
+
+def test_a_forked_process_begins_like_a_fresh_one(tmp_path: Path) -> None:
+    """It has its own environment, session and log, and no descriptor of its parent."""
+
+    def run() -> None:
+        with (tmp_path / "held").open() as held:
+            report = f"{dict(os.environ)} {os.getsid(0) == os.getpid()} {held.fileno()}\n"
+        os.write(1, report.encode())  # pytest has put something of its own in place of sys.stdout
+        raise SystemExit(7)
+
+    (tmp_path / "held").touch()
+    with (tmp_path / "held").open():
+        process = ForkedProcess(run, environment={"A": "b"}, log=tmp_path / "log")
+        assert process.wait(DEADLINE) == 7
+
+    assert (tmp_path / "log").read_text() == "{'A': 'b'} True 3\n"
+    process.send_signal(signal.SIGTERM)  # which finds nobody, and hits nobody else
+
+
+def test_a_forked_process_that_does_not_end_is_waited_for_in_vain(tmp_path: Path) -> None:
+    """Until its time is over, as with ``subprocess``; a signal is its exit code."""
+    process = ForkedProcess(lambda: time.sleep(600), environment={}, log=tmp_path / "log")
+
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.05)
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(DEADLINE) == -signal.SIGTERM
+
+
 # --- parent death --------------------------------------------------------------------------------
+
+COMMAND = """
+from worker.local import parent_death_signal
+child = subprocess.Popen(parent_death_signal.command([sys.executable, "-c", CHILD, sys.argv[1]]))
+"""
+FORK = """
+from worker.local.supervisor import ForkedProcess
+child = ForkedProcess(lambda: exec(CHILD), environment={}, log=pathlib.Path(os.devnull))
+"""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
-def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", [COMMAND, FORK], ids=("command", "fork"))
+def test_a_child_ends_with_its_parent(start: str, tmp_path: Path) -> None:
     """The parent is killed with SIGKILL; the child gets SIGTERM from the kernel."""
     program = (
-        "import subprocess, sys, time\n"
+        "import os, pathlib, subprocess, sys, time\n"
         f"sys.path.insert(0, {str(Path(parent_death_signal.__file__).parents[2])!r})\n"
-        "from worker.local import parent_death_signal\n"
-        "child = subprocess.Popen(parent_death_signal.command(sys.argv[1:]))\n"
+        "CHILD = 'import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(600)'\n"
+        f"{start}"
         "print(child.pid, flush=True)\n"
         "time.sleep(600)\n"
     )
     ready = tmp_path / "ready"
-    child = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"
     with subprocess.Popen(
-        [sys.executable, "-c", program, sys.executable, "-c", child, str(ready)],
-        stdout=subprocess.PIPE,
+        [sys.executable, "-c", program, str(ready)], stdout=subprocess.PIPE
     ) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
@@ -237,8 +277,8 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
-def test_a_leash_without_its_holder_holds_nothing() -> None:
-    """Whoever was started for a parent that is gone does not begin."""
+def test_a_child_of_a_dead_parent_does_not_begin() -> None:
+    """Whoever was started for a parent that is gone ends at once."""
     wrong = [*parent_death_signal.command([sys.executable, "-c", "print('began')"])]
     wrong[4] = "1"
 

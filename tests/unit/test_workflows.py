@@ -14,7 +14,7 @@ from tests.unit.memory_queue import MemoryQueue
 from worker.domain.errors import AccessDenied, MalformedMessage, TransientError, Unreachable
 from worker.domain.job import JobState
 from worker.local.batch.jobs import LocalJobs
-from worker.local.batch.table import opened
+from worker.local.batch.table import opened, request_of
 from worker.local.workflows import (
     INVOKE,
     QUEUE,
@@ -27,7 +27,7 @@ from worker.local.workflows import (
 
 COMMAND = [
     *("run", "poster", "--input", "s3://b/k", "--output", "s3://o/p"),
-    *("--asset", "a", "--param", "max_seconds=60"),
+    *("--asset", "a", "--trace", "00-1-2-01", "--param", "max_seconds=60"),
 ]
 JOB: dict[str, Any] = {
     "JobName": "a-poster",
@@ -165,6 +165,9 @@ def test_a_job_is_submitted_and_answered_for_when_it_has_ended(rig: Rig) -> None
         *("a-poster", "poster", "standard"),
         "s3://o/p",
     )
+    with opened(rig.folder) as database:
+        (row,) = database.execute("SELECT * FROM jobs")
+        assert request_of(database, row).traceparent == "00-1-2-01"
     assert rig.tokens.outputs == {}
     rig.end(JobState.SUCCEEDED, 0)
     rig.tasks().once()

@@ -48,15 +48,15 @@ Commands = Mapping[Key, Sequence[str]]
 
 
 class Broken(Exception):
-    """The process did not start, died, hung or does not speak the protocol; says which."""
+    """The process did not start, died, hung or broke the protocol."""
 
 
 class Refused(Exception):
-    """The implementation could not do this photo; says why."""
+    """The implementation could not do this photo."""
 
 
 class SharpMissing(Exception):
-    """sharp cannot be measured; says why."""
+    """sharp cannot be measured."""
 
 
 # --- the programs ------------------------------------------------------------------------------

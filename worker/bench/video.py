@@ -1,14 +1,17 @@
 """``safelight bench video``: a transcode in parts beside plain ffmpeg with the same settings.
 
-All take the same plan, so the same filters, encoders and quality; they run one after the other, in
-turns, and the least of the rounds counts. *Plain* is what a person would type: one ffmpeg that
-measures the loudness, one that encodes picture and sound of the whole video straight into HLS with
-as many threads as the encoders like, one that copies the largest rung into a progressive file. *In
-parts* is a whole job: probe, plan, parts (one for each core at the same time), sound, packaging.
-*Two workers* are two processes that encode half of the parts each, each bound to one core; beside
-them stands one process with all parts bound to one of these cores, so that ffmpeg's own threads
-have nothing to gain in either. A *reclaim* is a stop at a random moment with a second attempt,
-whose result is compared with an uninterrupted one byte by byte.
+All take the same plan: the same filters, encoders and quality. They run one after the other, in
+turns, and the least of the rounds counts.
+
+- *Plain* is what a person would type: one ffmpeg measures the loudness, one encodes video and audio
+  whole, straight into HLS, with as many threads as the encoders like, one copies the largest rung
+  into a progressive file.
+- *In parts* is a whole job: probe, plan, parts (one for each core at once), audio, packaging.
+- *Two workers* are two processes, each bound to one core, that encode half of the parts each. They
+  are compared with one process that encodes all parts on one of these cores, so that ffmpeg's own
+  threads gain nothing in either.
+- A *reclaim* is a stop at a random moment and a second attempt. Its result is compared with an
+  uninterrupted one byte by byte.
 """
 
 from __future__ import annotations
@@ -58,7 +61,7 @@ class VideoFigures:
     plain: Cost
     parts_run: Cost
     plain_bytes: int
-    """Of the picture's segments as one piece."""
+    """Of the video's segments, encoded whole."""
     parts_bytes: int
     one_worker_one_core_seconds: float | None
     """Wall time of all parts in one worker on one core; None where cores cannot be chosen."""
@@ -87,7 +90,7 @@ class VideoFigures:
 
     @property
     def more_bytes(self) -> float:
-        """Share by which the parts are larger than one piece."""
+        """Share by which the parts are larger than the video encoded whole."""
         return self.parts_bytes / self.plain_bytes - 1
 
     @property
@@ -125,7 +128,7 @@ class VideoFigures:
             f"in parts        {run.wall_seconds:8.1f} s wall, {run.cpu_seconds:.1f} s CPU",
             f"overhead        {self.overhead:8.1%} of wall time ({self.overhead_cpu:.1%} of CPU)"
             f"  (goal {OVERHEAD_GOAL:.0%}: {_verdict(self.overhead <= OVERHEAD_GOAL)})",
-            f"bytes           {self.more_bytes:+8.2%} against one piece"
+            f"bytes           {self.more_bytes:+8.2%} against one encoding"
             f"  (goal {BYTES_GOAL:.0%}: {_verdict(self.more_bytes <= BYTES_GOAL)})",
         ]
         if self.two_workers is None or self.one_worker_one_core_seconds is None:
@@ -186,12 +189,12 @@ def generate(path: Path, *, seconds: int, size: str) -> None:
         commands.filtered(zooming, [("trim", {"duration": third}), square]),
         commands.filtered(flowing, [square]),
     ]
-    film = commands.filtered(
+    video = commands.filtered(
         commands.joined(scenes),
         [("noise", {"alls": 7, "allf": "t"}), ("format", {"pix_fmts": "yuv420p"})],
     )
     options = {"f": "mp4", "c:v": "libx264", "preset": "ultrafast", "crf": 18, "g": 60}
-    made = commands.output(path, [film, tone], {**options, "c:a": "aac"})
+    made = commands.output(path, [video, tone], {**options, "c:a": "aac"})
     ffmpeg.run(commands.arguments(made), limits=encode.LIMITS)
 
 
@@ -308,7 +311,7 @@ def _plain(plan: TranscodePlan, source: Path, folder: Path) -> None:
     gains = [audio.measure(plan, track, source).gain for track in plan.audio]
     whole = Chunk(number=0, first=0, frames=plan.frames, seek=None)
     files = {rung.name: folder / rung.name / "index.m3u8" for rung in plan.rungs}
-    heard = [folder / f"sound-{number}" / "index.m3u8" for number in range(len(plan.audio))]
+    heard = [folder / f"audio-{number}" / "index.m3u8" for number in range(len(plan.audio))]
     for path in (*files.values(), *heard):
         path.parent.mkdir()
     # x264's own choice of threads, which makes other bytes in every run (see ``Options``).
@@ -338,10 +341,10 @@ def _plain(plan: TranscodePlan, source: Path, folder: Path) -> None:
 def _joined(playlist: Path) -> Path:
     """The segments of a playlist as one file."""
     path = playlist.with_name("joined.mp4")
-    pieces = sorted(playlist.parent.glob("index*.m4s"), key=lambda piece: int(piece.stem[5:]))
+    segments = sorted(playlist.parent.glob("index*.m4s"), key=lambda segment: int(segment.stem[5:]))
     with path.open("wb") as file:
-        for piece in [next(playlist.parent.glob("init*.mp4")), *pieces]:
-            file.write(piece.read_bytes())
+        for segment in [next(playlist.parent.glob("init*.mp4")), *segments]:
+            file.write(segment.read_bytes())
     return path
 
 
@@ -418,7 +421,7 @@ def _worker(  # noqa: PLR0917  (arguments of a process)
 
 
 def _bytes(folder: Path, plan: TranscodePlan) -> int:
-    """Of all segments of the picture."""
+    """Of all video segments."""
     return sum(
         path.stat().st_size for rung in plan.rungs for path in (folder / rung.name).glob("*.m4s")
     )

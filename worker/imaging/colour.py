@@ -80,22 +80,31 @@ def _from_lab(image: pyvips.Image) -> pyvips.Image:
 
 
 def _through_profile(image: pyvips.Image, target: Literal["srgb", "p3"]) -> pyvips.Image:
-    cmyk = image.interpretation == "cmyk"
     image, alpha = split_alpha(image)
     try:
-        # Relative colorimetric with black point compensation: what colour-managed browsers and
-        # photo editors do by default.
-        converted = image.icc_transform(
-            target,
-            embedded=True,
-            input_profile="cmyk" if cmyk else "srgb",
-            intent="relative",
-            black_point_compensation=True,
-            depth=8,
-        ).copy_memory()
+        converted = icc_converted(image, target).copy_memory()
     except pyvips.Error:
         converted = image.colourspace("srgb")
     return converted if alpha is None else converted.bandjoin(alpha)
+
+
+def icc_converted(image: pyvips.Image, target: Literal["srgb", "p3"]) -> pyvips.Image:
+    """Colours without alpha by their embedded profile, or by the usual one, lazily.
+
+    Relative colorimetric with black point compensation: what colour-managed browsers and photo
+    editors do by default.
+
+    Raises:
+        pyvips.Error: the profile is broken; some are only when pixels are pulled.
+    """
+    return image.icc_transform(
+        target,
+        embedded=True,
+        input_profile="cmyk" if image.interpretation == "cmyk" else "srgb",
+        intent="relative",
+        black_point_compensation=True,
+        depth=8,
+    )
 
 
 def split_alpha(image: pyvips.Image) -> tuple[pyvips.Image, pyvips.Image | None]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Callable
 
 _M_TRIM_THRESHOLD = -1
 _M_TOP_PAD = -2
@@ -27,11 +28,8 @@ def keep_memory() -> bool:
         Whether it was done. It is not where the C library is not glibc (macOS, Alpine); nothing
         but speed depends on it.
     """
-    if sys.platform != "linux":
-        return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
+    mallopt = _glibc("mallopt")
+    if mallopt is None:
         return False
     settings = (
         (_M_MMAP_THRESHOLD, _LARGEST),
@@ -40,3 +38,21 @@ def keep_memory() -> bool:
     )
     done = [mallopt(option, value) == 1 for option, value in settings]  # each, not up to the first
     return all(done)
+
+
+def release_memory() -> None:
+    """Give freed memory back to the kernel, for a process that is idle for now."""
+    malloc_trim = _glibc("malloc_trim")
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
+def _glibc(name: str) -> Callable[..., int] | None:
+    """A function of glibc; None where the C library is another."""
+    if sys.platform != "linux":
+        return None
+    try:
+        function: Callable[..., int] = getattr(ctypes.CDLL(None), name)
+    except (OSError, AttributeError):
+        return None
+    return function

@@ -19,13 +19,17 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from pkgutil import resolve_name
 from types import TracebackType
 from typing import Any, Self
 
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.sqs import SqsQueue
 from worker.domain.errors import Conflict, SafelightError
+from worker.imaging.malloc import release_memory
 from worker.job_context import Stop
-from worker.local.child import Backoff, arguments, log, stopping
+from worker.local.child import Backoff, log, working
 from worker.ports import Message, Queue
 
 POLL_SECONDS = 1
@@ -226,14 +230,18 @@ class EventSource:
 
     def run(self, stop: Stop) -> None:
         """Work until asked to stop; a batch that was begun is finished."""
-        patience = Backoff(stop)
+        backoff = Backoff(stop)
+        held = False
         while not stop.requested:
             try:
-                self.once()
+                size = self.once()
             except SafelightError as error:
-                patience.lose(error)
-            else:
-                patience.regain()
+                backoff.failed(error)
+                continue
+            backoff.succeeded()
+            if held and not size:
+                release_memory()  # idle: nobody else needs the buffers of the last pictures
+            held = size > 0
 
     def once(self) -> int:
         """Take at most one batch; returns its size.
@@ -282,13 +290,8 @@ class EventSource:
         return batch
 
     def _invoke(self, messages: Sequence[Message]) -> frozenset[str]:
-        function, ids = self._source.function, [message.id for message in messages]
-        context = Context(
-            function_name=function.name,
-            memory_limit_in_mb=function.memory,
-            deadline=self._clock() + function.timeout,
-            clock=self._clock,
-        )
+        ids = [message.id for message in messages]
+        context = _context(self._source.function, self._clock)
         try:
             response = self._handler(lambda_event(messages, self._source.queue_url), context)
         except Exception as error:  # noqa: BLE001 - as Lambda: a failed invocation is not ours
@@ -301,46 +304,28 @@ class EventSource:
         os._exit(1)
 
 
-def main() -> None:
-    """``python -m worker.local.event_source --queue URL --handler MODULE:NAME ...``."""
-    given = arguments(
-        "queue",
-        "handler",
-        optional={
-            "name": "ingest",
-            "timeout": "120",
-            "memory": "1769",
-            "batch-size": "10",
-            "window": "0",
-        },
-    )
-    values = given.values
-    function = FunctionConfig(
-        name=values["name"], timeout=float(values["timeout"]), memory=int(values["memory"])
-    )
-    source = EventSourceMapping(
-        queue_url=values["queue"],
-        function=function,
-        batch_size=int(values["batch_size"]),
-        window=float(values["window"]),
-    )
-    # Powertools says where metrics and logs come from by these, which Lambda sets.
-    os.environ.setdefault("AWS_LAMBDA_FUNCTION_NAME", function.name)
-    os.environ.setdefault("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", str(function.memory))
-    handler: Handler = resolve_name(values["handler"])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """What a worker does."""
+
+    mapping: EventSourceMapping
+    handler: str
+    """``module:name``"""
+
+
+def run_worker(options: WorkerOptions, ready: Path) -> None:
+    """Work as one instance of the function until a signal asks to stop."""
+    handler: Handler = resolve_name(options.handler)
     # An empty batch wires the services: a mistake in the settings shows now, not at an upload.
-    handler({"Records": []}, _warm_up(function))
-    with stopping(given.ready) as (queue, stop):
-        EventSource(queue, handler, source).run(stop)
+    handler({"Records": []}, _context(options.mapping.function))
+    with working(ready) as stop:
+        EventSource(SqsQueue(AwsClients()), handler, options.mapping).run(stop)
 
 
-def _warm_up(function: FunctionConfig) -> Context:
+def _context(function: FunctionConfig, clock: Callable[[], float] = time.monotonic) -> Context:
     return Context(
         function_name=function.name,
         memory_limit_in_mb=function.memory,
-        deadline=time.monotonic() + function.timeout,
+        deadline=clock() + function.timeout,
+        clock=clock,
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -2,7 +2,7 @@
 
 Roles have what the Pulumi program gives them. A deployment knows no users: on AWS a person works
 with the commands by rights that their account gives them, of which ``operator`` is a model, and
-what ``plumbing`` does is done inside of AWS.
+what ``service`` does is done inside of AWS.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def operator(outputs: Outputs) -> Sequence[Statement]:
     ]
 
 
-def plumbing(queues: Sequence[str], outputs: Outputs) -> Sequence[Statement]:
+def service(queues: Sequence[str], outputs: Outputs) -> Sequence[Statement]:
     """Reading the local stack's own queues (URLs), answering state machines, keeping what the
     workflow function fails on, and going by the rules of buckets."""
     actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]

@@ -1,9 +1,9 @@
-"""What a role may do where the local stack acts in an AWS service's place.
+"""What a role may do where the local stack acts in place of an AWS service.
 
-A pipe asks Lambda, a state machine asks Batch: on AWS those services look at the role. Here nobody
-is asked, because the local stack calls the function and runs the job itself; so it asks the
-embedded AWS whether the role as deployed would be let through (``iam:SimulatePrincipalPolicy``),
-and stops if not. What is really called is checked by the embedded AWS and does not come here.
+A pipe asks Lambda, a state machine asks Batch: on AWS those services check the role. The local
+stack calls the function and runs the job itself, and so first asks the embedded AWS whether the
+deployed role allows it (``iam:SimulatePrincipalPolicy``). Calls that reach the embedded AWS are
+checked there.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from collections.abc import Callable
 from worker.adapters.aws.clients import call_log
 from worker.adapters.aws.errors import aws_call
 from worker.domain.errors import AccessDenied
-from worker.local.root_clients import RootClients
+from worker.local.roles import RootClients
 
 Permit = Callable[[str, str], None]
 """Given an action and the ARN it is done to. Raises ``AccessDenied``."""
 
 
-def everything(_action: str, _resource: str) -> None:
+def allow_all(_action: str, _resource: str) -> None:
     """Where there are no roles."""
 
 
-class Permits:
+class IamSimulator:
     """The rights of one role.
 
     Args:
-        clients: of somebody who may ask.
+        clients: whose identity may ask.
         role: ARN.
     """
 

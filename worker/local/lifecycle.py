@@ -1,11 +1,10 @@
-"""What S3 does by a bucket's lifecycle rules once a day, which the embedded AWS only keeps.
+"""Expires objects by a bucket's lifecycle rules, which the embedded AWS only stores.
 
 Objects expire so many days after they were written, counted to the next midnight UTC (Amazon S3
-User Guide, "Expiring objects"). Rules with ``Expiration.Days`` are gone by, with any filter of
-prefix, tag or size; what other rules say (colder classes, versions of originals) is left undone.
+User Guide, "Expiring objects"). Rules with ``Expiration.Days`` are applied, with any filter of
+prefix, tag or size; other rules (colder classes, versions of originals) are not.
 
-Runs in the process of ``event_sink``, at its start and once an hour, and by hand as
-``python -m worker.local.lifecycle --buckets A,B [--now TIME]``, also for a time to come.
+Runs in the process of ``worker.local.services``, at its start and once an hour.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Any
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call, error_code
 from worker.domain.errors import SafelightError
-from worker.local.child import arguments, log
+from worker.local.child import log
 
 SECONDS = 3600.0
 """Between two sweeps."""
@@ -117,16 +116,3 @@ def sweeping(clients: AwsClients, buckets: Sequence[str]) -> Iterator[None]:
     finally:
         ended.set()
         thread.join(timeout=5.0)
-
-
-def main() -> None:
-    """``python -m worker.local.lifecycle --buckets A,B [--now TIME]``; see above."""
-    given = arguments("buckets", optional={"now": datetime.now(UTC).isoformat()}).values
-    clients = AwsClients()
-    for bucket in given["buckets"].split(","):
-        count = sweep(clients, bucket, now=datetime.fromisoformat(given["now"]).astimezone(UTC))
-        log(f"{count} objects of {bucket} have expired")
-
-
-if __name__ == "__main__":
-    main()

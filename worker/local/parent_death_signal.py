@@ -1,4 +1,4 @@
-"""Run a program that ends when whoever started it ends, even by SIGKILL. A script of its own.
+"""Run a program that ends when its parent ends, even by SIGKILL. A script of its own.
 
 ``python parent_death_signal.py PARENT COMMAND...`` asks the kernel to send SIGTERM to this
 process when its parent dies (Linux, prctl(2), PR_SET_PDEATHSIG), then becomes the command. The
@@ -29,12 +29,17 @@ def command(program: Sequence[str]) -> list[str]:
     return [sys.executable, "-I", "-S", str(Path(__file__)), str(os.getpid()), *program]
 
 
-def main(parent: int, program: Sequence[str]) -> None:
-    """Tie this process to its parent and become the program."""
+def tie(parent: int) -> None:
+    """Let this process get SIGTERM when its parent dies; end it if that one is gone already."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:
             sys.exit("parent_death_signal: the parent is gone already")
+
+
+def main(parent: int, program: Sequence[str]) -> None:
+    """Tie this process to its parent and become the program."""
+    tie(parent)
     os.execvp(program[0], list(program))  # noqa: S606 - what the caller named
 
 

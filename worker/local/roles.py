@@ -1,7 +1,7 @@
-"""Who acts in the local stack, and with whose rights: each as what it stands for on AWS.
+"""The roles and users of the local stack: each process has the rights of what it stands for.
 
-``Actors`` reads from a deploy which role belongs to what the local stack runs itself.
-``Identities`` makes the two users that are no part of a deployment and writes the AWS configuration
+``Roles`` reads from a deploy which role belongs to what the local stack runs itself.
+``Profiles`` makes the two users that are no part of a deployment and writes the AWS configuration
 by which every process takes its role: botocore assumes it at the first call and renews it before it
 expires.
 """
@@ -15,14 +15,18 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call
 from worker.adapters.disk_errors import disk_call
+from worker.atomic import atomic_write
 from worker.domain.errors import EmulatorError
-from worker.local.deploy import ACTORS, Outputs, emulator_patches
+from worker.local.deploy import ROLE_HOLDERS, Outputs, emulator_patches
 from worker.local.emulator import REGION, ROOT_KEY, address_environment, client_environment
-from worker.local.root_clients import RootClients
+
+if TYPE_CHECKING:
+    from types_boto3_iam import IAMClient
 
 VERSION = "2012-10-17"
 """Of the language of policies."""
@@ -30,20 +34,30 @@ ROOT = "root"
 """Profile of the account's root user, who makes everything and does nothing of the pipeline's."""
 OPERATOR = "operator"
 """Profile and user: who works with the commands."""
-PLUMBING = "plumbing"
-"""Profile and user: the local stack itself, where it does what AWS does inside of itself (hand an
-event of the bus to what listens to it)."""
+SERVICE = "service"
+"""Profile and user: the local stack itself, where it does what AWS services do inside of AWS (pass
+an event of the bus to what listens to it)."""
+
+
+class RootClients(AwsClients):
+    """The clients of the account's root user, with IAM: the images do not hold its description."""
+
+    @property
+    def iam(self) -> IAMClient:
+        """IAM."""
+        client: IAMClient = self._client("iam")
+        return client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Actor:
-    """A function, pipe, state machine or kind of job, as it is deployed."""
+class RoleHolder:
+    """A function, pipe, state machine or kind of job that is deployed with a role."""
 
     type: str
     name: str
     arn: str
     role: str
-    """ARN."""
+    """ARN of the role."""
     code: str
     enrichment: str
 
@@ -54,37 +68,37 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
-class Actors:
-    """All of a deploy."""
+class Roles:
+    """All role holders of a deploy."""
 
-    all: Sequence[Actor]
+    all: Sequence[RoleHolder]
 
     @classmethod
-    def of(cls, outputs: Outputs) -> Actors:
+    def of(cls, outputs: Outputs) -> Roles:
         """Those that a deploy has left."""
-        return cls(tuple(Actor(**one) for one in outputs[ACTORS]))
+        return cls(tuple(RoleHolder(**one) for one in outputs[ROLE_HOLDERS]))
 
-    def function(self, handler: str) -> Actor:
+    def function(self, handler: str) -> RoleHolder:
         """The function that runs a handler, ``module:name``."""
         return self._one("Function", code=handler.replace(":", "."))
 
-    def pipe(self) -> tuple[Actor, Actor]:
+    def pipe(self) -> tuple[RoleHolder, RoleHolder]:
         """The pipe, and the function that enriches what it carries."""
         pipe = self._one("Pipe")
         return pipe, self._one("Function", arn=pipe.enrichment)
 
-    def machine(self) -> Actor:
+    def machine(self) -> RoleHolder:
         """The state machine."""
         return self._one("StateMachine")
 
-    def jobs(self) -> Actor:
+    def jobs(self) -> RoleHolder:
         """One kind of job, for all: they share a role."""
         jobs = [one for one in self.all if one.type == "JobDefinition"]
         if len({one.role for one in jobs}) != 1:
             raise EmulatorError("jobs have several roles, and the local stack gives them one")
         return jobs[0]
 
-    def _one(self, kind: str, **wanted: str) -> Actor:
+    def _one(self, kind: str, **wanted: str) -> RoleHolder:
         found = [
             one
             for one in self.all
@@ -95,7 +109,7 @@ class Actors:
         return found[0]
 
 
-class Identities:
+class Profiles:
     """The AWS configuration of a local stack: one profile a role and user.
 
     Args:
@@ -106,7 +120,7 @@ class Identities:
     def __init__(self, file: Path, endpoint: str) -> None:
         self._file, self._endpoint = file, endpoint
 
-    def establish(self, roles: Iterable[str], users: Mapping[str, Sequence[Any]]) -> None:
+    def write(self, roles: Iterable[str], users: Mapping[str, Sequence[Any]]) -> None:
         """Make the users and write the profiles of all. A user keeps the key that it has.
 
         Args:
@@ -133,8 +147,8 @@ class Identities:
         clients.close()
         self._write(profiles)
 
-    def taking(self, profile: str) -> dict[str, str]:
-        """Variables by which a process works as a profile, and as nobody else."""
+    def environment(self, profile: str) -> dict[str, str]:
+        """Variables by which a process works with the rights of one profile only."""
         return {
             **address_environment(self._endpoint),
             "AWS_CONFIG_FILE": str(self._file),
@@ -142,7 +156,7 @@ class Identities:
             "AWS_PROFILE": profile,
         }
 
-    def keys(self, user: str) -> dict[str, str]:
+    def key_environment(self, user: str) -> dict[str, str]:
         """Variables by which a process works as a user, without a configuration."""
         section = self._read()[user]
         return {
@@ -167,13 +181,8 @@ class Identities:
         made.read_dict({f"profile {name}": {**reached, **profiles[name]} for name in profiles})
         text = io.StringIO()
         made.write(text)
-        aside = self._file.with_suffix(".tmp")
         with disk_call(self._file):
-            aside.unlink(missing_ok=True)
-            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-                opened.write(text.getvalue())
-            aside.replace(self._file)
+            atomic_write(self._file, text.getvalue(), mode=0o600)
 
 
 def _user(

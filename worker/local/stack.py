@@ -1,19 +1,16 @@
-"""The local stack: embedded AWS, resources, pipe, workers, event sink; in this order.
-
-What lives here: what the processes are, with whose rights each works, and in what order they are
-needed. How processes are kept alive is ``supervisor``'s, what is created inside the embedded AWS is
-``deploy``'s, how rights are taken ``actors``'s.
-"""
+"""The local stack: embedded AWS, resources, AWS services, workers; started in this order."""
 
 from __future__ import annotations
 
+import gc
 import os
-import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from pkgutil import resolve_name
 
 from worker.adapters.aws.clients import VARIABLE as CALLS
 from worker.adapters.aws.clients import AwsClients
@@ -21,26 +18,32 @@ from worker.adapters.disk_errors import disk_call
 from worker.domain.errors import EmulatorError
 from worker.job_context import Stop
 from worker.local import address as addresses
-from worker.local import emulator, event_sink, iam_policies, parent_death_signal, workflows
+from worker.local import emulator, iam_policies, parent_death_signal, services, workflows
 from worker.local.address import Address
-from worker.local.child import module
-from worker.local.deploy import STACK, deploy
+from worker.local.deploy import STACK, Outputs, deploy
 from worker.local.deploy.fingerprint import fingerprint
 from worker.local.durable.store import NAME as STATE
-from worker.local.roles import OPERATOR, PLUMBING, Actors, Identities
-from worker.local.supervisor import Child, Supervisor
+from worker.local.event_source import (
+    EventSourceMapping,
+    FunctionConfig,
+    WorkerOptions,
+    run_worker,
+)
+from worker.local.roles import OPERATOR, SERVICE, Profiles, Roles, RootClients
+from worker.local.services import ServiceOptions
+from worker.local.supervisor import Child, ChildProcess, ForkedProcess, Supervisor
 from worker.settings import DeletedOriginals
 
 PORT = 4566
 """Of the embedded AWS, unless told; the port such emulators usually have."""
 HANDLER = "worker.entrypoints.lambda_ingest:handler"
 WORKFLOW_HANDLER = "worker.entrypoints.lambda_workflow:handler"
-READY_SECONDS = 60.0
-"""Longest wait for the workers; each imports the engine in about one second."""
+READY_SECONDS = 180.0
+"""Longest wait for the children; they are ready in less than a second on an idle machine."""
 HEAVY_RULE = f"safelight-{STACK}-heavy"
 """Of the Pulumi program: heavy uploads."""
 LOG_BYTES = 10_000_000
-"""A longer log or event file is put aside, as NAME.1, when the stack starts."""
+"""A longer log or event file is renamed to NAME.1 when the stack starts."""
 _PASSED_ON = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH", CALLS),
 )
@@ -63,14 +66,14 @@ class Stack:
         say: told, in a sentence, what happens.
     """
 
-    def __init__(self, order: StackOptions, *, say: Callable[[str], None]) -> None:
-        self._order = order
+    def __init__(self, options: StackOptions, *, say: Callable[[str], None]) -> None:
+        self._options = options
         # Children work in DATA's parent or elsewhere: relative names would mean other files.
-        self._data = order.data.absolute()
+        self._data = options.data.absolute()
         self._say = say
         self._supervisor = Supervisor(say)
-        self._endpoint = f"http://127.0.0.1:{order.port}"
-        self._identities = Identities(self._data / addresses.CONFIGURATION, self._endpoint)
+        self._endpoint = f"http://127.0.0.1:{options.port}"
+        self._profiles = Profiles(self._data / addresses.CONFIGURATION, self._endpoint)
         self._before: Address | None = None
         """What the last run has left."""
         self._address: Address | None = None
@@ -89,7 +92,7 @@ class Stack:
             EmulatorError: something does not start; the message names its log.
         """
         addresses.require_unowned(self._data)
-        emulator.require_free(self._order.port)
+        emulator.require_free(self._options.port)
         with addresses.owned(self._data):
             self._prepare()
             try:
@@ -118,28 +121,34 @@ class Stack:
     def _start(self, stop: Stop) -> None:
         supervisor = self._supervisor
         supervisor.start([self._child("emulator", self._start_emulator, stop_seconds=20)])
+        _load_shared(self._endpoint)
         outputs, queues = self._establish(stop)
-        actors, program = Actors.of(outputs), self._program
-        ingest, finish = actors.function(HANDLER).profile, actors.function(WORKFLOW_HANDLER).profile
-        supervisor.start(
-            [
-                program("events", self._sink(queues.events, outputs), PLUMBING),
-                *self._pipe(outputs, actors),
-                program("batch", self._jobs(queues.heavy, actors), finish),
-            ]
+        roles = Roles.of(outputs)
+        service = ServiceOptions(
+            outputs=outputs,
+            event_queue=queues.events,
+            task_queue=queues.heavy,
+            event_log=self._data / addresses.EVENTS,
+            jobs=self._data / addresses.JOBS,
+            workflow_handler=WORKFLOW_HANDLER,
         )
-        command = _worker(outputs)
+        profile = roles.function(WORKFLOW_HANDLER).profile
+        supervisor.start(
+            [self._forked("services", lambda ready: services.run(service, ready), profile)]
+        )
+        worker = _worker(outputs)
+        profile = roles.function(HANDLER).profile
         supervisor.start(
             [
-                program(f"worker-{number}", command, ingest)
-                for number in range(1, self._order.workers + 1)
+                self._forked(f"worker-{number}", lambda ready: run_worker(worker, ready), profile)
+                for number in range(1, self._options.workers + 1)
             ]
         )
         self._await_ready(stop)
 
-    def _start_emulator(self) -> subprocess.Popen[bytes]:
+    def _start_emulator(self) -> ChildProcess:
         started = emulator.start(
-            port=self._order.port,
+            port=self._options.port,
             log=self._log("emulator"),
             state=self._data / "state",
             enforce_iam=True,
@@ -147,9 +156,9 @@ class Stack:
         )
         return started.process  # after a death, with all it had answered for; the others wait
 
-    def _establish(self, stop: Stop) -> tuple[Mapping[str, Any], _Queues]:
-        """Create what the Pulumi program says, and who works with it."""
-        chosen = self._order.deleted_originals.value
+    def _establish(self, stop: Stop) -> tuple[Outputs, _Queues]:
+        """Create what the Pulumi program says, and the users and profiles that work with it."""
+        chosen = self._options.deleted_originals.value
         program, before = fingerprint(f"{self._endpoint} {chosen}"), self._before
         if before is not None and before.program == program:
             outputs = before.outputs  # the embedded AWS has all of it
@@ -162,33 +171,18 @@ class Stack:
                 launcher=parent_death_signal.command,
                 stopped=lambda: stop.requested,
             )
-        queues = _attach(
-            AwsClients(emulator.client_environment(self._endpoint)), str(outputs["eventBus"])
-        )
-        self._identities.establish(
-            roles=[actor.role for actor in Actors.of(outputs).all],
-            users={
-                OPERATOR: iam_policies.operator(outputs),
-                PLUMBING: iam_policies.plumbing([queues.events, queues.heavy], outputs),
-            },
-        )
-        environment = {**self._settings(outputs), **self._identities.keys(OPERATOR)}
+        # In a process of its own: the clients that this needs stay in memory in no other.
+        with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+            queues = pool.submit(_attach, self._endpoint, self._profiles, outputs).result()
         self._address = Address(
             data=self._data,
             endpoint=self._endpoint,
             outputs=outputs,
-            environment=environment,
+            environment={**_settings(outputs), **self._profiles.key_environment(OPERATOR)},
             program=program,
         )
         addresses.write(self._address)
         return outputs, queues
-
-    def _settings(self, outputs: Mapping[str, Any]) -> Mapping[str, str]:
-        """What the deployed functions have."""
-        return {
-            **{str(name): str(text) for name, text in outputs["ingestEnvironment"].items()},
-            "SAFELIGHT_HEAVY_WORKFLOW": str(outputs["heavyWorkflow"]),
-        }
 
     def _await_ready(self, stop: Stop) -> None:
         deadline = time.monotonic() + READY_SECONDS
@@ -208,65 +202,20 @@ class Stack:
 
     # --- children ---------------------------------------------------------------------------
 
-    def _program(self, name: str, command: Sequence[str], profile: str) -> Child:
-        """A child that works as a profile, which is a role's or a user's name."""
+    def _forked(self, name: str, run: Callable[[Path], None], profile: str) -> Child:
+        """A child that works with the rights of a role or user."""
         assert self._address is not None
-        settings = self._settings(self._address.outputs)
-        environment = {**_inherited(), **settings, **self._identities.taking(profile)}
-        whole = parent_death_signal.command([*command, "--ready", str(self._data / "run" / name)])
+        settings = _settings(self._address.outputs)
+        environment = {**_inherited(), **settings, **self._profiles.environment(profile)}
+        ready = self._data / "run" / name
 
-        def start() -> subprocess.Popen[bytes]:
-            with self._log(name).open("ab") as output:
-                return subprocess.Popen(
-                    whole,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    # Ctrl-C reaches the supervisor, which stops its children in order.
-                    start_new_session=True,
-                )
+        def start() -> ChildProcess:
+            return ForkedProcess(lambda: run(ready), environment=environment, log=self._log(name))
 
         return self._child(name, start, stop_seconds=15)
 
-    def _child(
-        self, name: str, start: Callable[[], subprocess.Popen[bytes]], *, stop_seconds: float
-    ) -> Child:
+    def _child(self, name: str, start: Callable[[], ChildProcess], *, stop_seconds: float) -> Child:
         return Child(name=name, start=start, log=str(self._log(name)), stop_seconds=stop_seconds)
-
-    def _sink(self, url: str, outputs: Mapping[str, Any]) -> Sequence[str]:
-        options = {
-            "queue": url,
-            "out": self._data / addresses.EVENTS,
-            "buckets": ",".join(iam_policies.expiring(outputs)),
-        }
-        return module("worker.local.event_sink", [*options.items()])
-
-    def _pipe(self, outputs: Mapping[str, Any], actors: Actors) -> Sequence[Child]:
-        source, target = outputs["uploadsQueue"], outputs["workQueue"]
-        if source == target:
-            return ()  # standard ordering: S3 notifies the queue that the workers read
-        pipe, grouping = actors.pipe()
-        options = {
-            "source": source,
-            "target": target,
-            "role": pipe.role,
-            "enrichment": grouping.arn,
-        }
-        command = module("worker.local.pipe", [*options.items()])
-        return [self._program("pipe", command, pipe.profile)]
-
-    def _jobs(self, url: str, actors: Actors) -> Sequence[str]:
-        return module(
-            "worker.local.batch",
-            [
-                ("folder", self._data / addresses.JOBS),
-                ("queue", url),
-                ("outputs", self._data / addresses.OUTPUTS),
-                ("handler", WORKFLOW_HANDLER),
-                ("profile", actors.jobs().profile),
-            ],
-        )
 
     def _log(self, name: str) -> Path:
         return self._data / "logs" / f"{name}.log"
@@ -281,37 +230,72 @@ class _Queues:
     heavy: str
 
 
-def _attach(clients: AwsClients, bus: str) -> _Queues:
-    """Make the queues of events that this stack reads itself."""
-    found = _Queues(
-        events=event_sink.attach(clients, bus), heavy=workflows.attach(clients, bus, HEAVY_RULE)
+def _attach(endpoint: str, profiles: Profiles, outputs: Outputs) -> _Queues:
+    """Make the queues that this stack reads itself, and write the profiles of its processes."""
+    clients, bus = AwsClients(emulator.client_environment(endpoint)), str(outputs["eventBus"])
+    queues = _Queues(
+        events=services.attach_event_log(clients, bus),
+        heavy=workflows.attach(clients, bus, HEAVY_RULE),
     )
     clients.close()
-    return found
-
-
-def _worker(outputs: Mapping[str, Any]) -> Sequence[str]:
-    ingest = outputs["ingest"]
-    return module(
-        "worker.local.event_source",
-        [
-            ("queue", outputs["workQueue"]),
-            ("handler", HANDLER),
-            ("name", outputs["ingestFunction"]),
-            # Whole numbers come out of Pulumi as floats.
-            ("timeout", ingest["timeout"]),
-            ("memory", int(ingest["memory"])),
-            ("batch-size", int(ingest["batchSize"])),
-            ("window", ingest["batchWindow"]),
-        ],
+    profiles.write(
+        roles=[holder.role for holder in Roles.of(outputs).all],
+        users={
+            OPERATOR: iam_policies.operator(outputs),
+            SERVICE: iam_policies.service([queues.events, queues.heavy], outputs),
+        },
     )
+    return queues
+
+
+def _load_shared(endpoint: str) -> None:
+    """Load what forked processes need: they share its memory, and begin at once.
+
+    A worker of its own costs 68 MB, a forked one about 20 MB.
+    """
+    os.environ["VIPS_CONCURRENCY"] = "1"  # libvips reads it as it is loaded; see _inherited
+    for name in (HANDLER, WORKFLOW_HANDLER):
+        resolve_name(name)
+    clients = RootClients(emulator.client_environment(endpoint))
+    for service in ("dynamodb", "events", "iam", "s3", "sqs", "stepfunctions"):
+        getattr(clients, service)
+    clients.close()
+    # The collector would write into every object, and so copy every shared page.
+    gc.collect()
+    gc.freeze()
+
+
+def _worker(outputs: Outputs) -> WorkerOptions:
+    ingest = outputs["ingest"]
+    return WorkerOptions(
+        handler=HANDLER,
+        mapping=EventSourceMapping(
+            queue_url=str(outputs["workQueue"]),
+            # Whole numbers come out of Pulumi as floats.
+            batch_size=int(ingest["batchSize"]),
+            window=float(ingest["batchWindow"]),
+            function=FunctionConfig(
+                name=str(outputs["ingestFunction"]),
+                timeout=float(ingest["timeout"]),
+                memory=int(ingest["memory"]),
+            ),
+        ),
+    )
+
+
+def _settings(outputs: Outputs) -> Mapping[str, str]:
+    """The variables of the deployed functions."""
+    return {
+        **{str(name): str(text) for name, text in outputs["ingestEnvironment"].items()},
+        "SAFELIGHT_HEAVY_WORKFLOW": str(outputs["heavyWorkflow"]),
+    }
 
 
 def _inherited() -> dict[str, str]:
     """Of this process's environment what a child may have: nothing that leads to a real AWS."""
     kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     # One picture at a time on one core, as in Lambda; the cores are for the other workers.
-    return {**kept, "VIPS_CONCURRENCY": "1", "PYTHONUNBUFFERED": "1"}
+    return {**kept, "VIPS_CONCURRENCY": "1"}
 
 
 def _last_line(log: Path) -> str:

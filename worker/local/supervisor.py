@@ -1,23 +1,29 @@
-"""Child processes that belong together: started in stages, restarted when they die, stopped.
-
-What lives here: the life of children. What may not: what the children are (``stack``).
-"""
+"""Child processes that belong together: started in stages, restarted when they die, stopped."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
+from pathlib import Path
+from typing import NoReturn, Protocol
 
 from worker.domain.errors import SafelightError
-from worker.job_context import Stop
+from worker.job_context import SIGNALS, Stop
+from worker.local import parent_death_signal
 
 POLL_SECONDS = 0.2
 """Between two looks at the children."""
+EXIT_POLL_SECONDS = 0.01
+"""Between two looks whether a child that was told to end has ended."""
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
 """Between two starts of a child that dies again and again."""
@@ -25,12 +31,122 @@ STEADY_SECONDS = 60.0
 """A child that has lived for so long is started again at once when it dies."""
 
 
+class ChildProcess(Protocol):
+    """The part of ``subprocess.Popen`` that the supervisor uses."""
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        ...
+
+    def poll(self) -> int | None:
+        """The exit code once it has ended, -n after signal n; None while it runs."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end. Raises ``subprocess.TimeoutExpired``."""
+        ...
+
+    def send_signal(self, number: int, /) -> None:
+        """Send a signal, unless it has ended."""
+        ...
+
+
+class ForkedProcess:
+    """A function that runs in a process forked from this one.
+
+    A fork shares the memory of what this process has imported. It begins as a fresh process does:
+    with its own environment, session and log, without the descriptors and signal handlers of this
+    process. It gets SIGTERM when this process dies. Only one thread may run when it is made.
+
+    Args:
+        run: called in the new process, which ends when it returns.
+        environment: all variables of the new process.
+        log: file that its output is appended to.
+    """
+
+    def __init__(
+        self, run: Callable[[], object], *, environment: Mapping[str, str], log: Path
+    ) -> None:
+        self._code: int | None = None
+        parent = os.getpid()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # A signal between the fork and the reset of the handlers would act in the parent's name.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            self.pid = os.fork()
+            if self.pid == 0:
+                _run_forked(run, environment, log, parent)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def poll(self) -> int | None:
+        """See ``ChildProcess``."""
+        if self._code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._code = os.waitstatus_to_exitcode(status)
+        return self._code
+
+    def wait(self, timeout: float | None = None) -> int:
+        """See ``ChildProcess``."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if end is not None and time.monotonic() >= end:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0.0)
+            time.sleep(EXIT_POLL_SECONDS)
+        return code
+
+    def send_signal(self, number: int, /) -> None:
+        """See ``ChildProcess``."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+def _run_forked(
+    run: Callable[[], object], environment: Mapping[str, str], log: Path, parent: int
+) -> NoReturn:
+    code = 1
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        os.setsid()  # Ctrl-C reaches the supervisor, which stops its children in order
+        os.environ.clear()
+        os.environ.update(environment)
+        null = os.open(os.devnull, os.O_RDONLY)
+        output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        os.dup2(null, 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        # Among the others is the lock of the folder, which must end with the parent.
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(write_through=True)
+        parent_death_signal.tie(parent)
+        run()
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+        if isinstance(error.code, str):
+            sys.stderr.write(f"{error.code}\n")
+    except BaseException:  # noqa: BLE001 - nothing above this frame is the child's
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
     """One process to keep alive."""
 
     name: str
-    start: Callable[[], subprocess.Popen[bytes]]
+    start: Callable[[], ChildProcess]
     """Starts it; called again after each death. May raise SafelightError or OSError."""
     log: str
     """Where its output is, for messages."""
@@ -38,12 +154,12 @@ class Child:
     """Time to end after SIGTERM; then it is killed."""
 
 
-class _Kept:
+class _SupervisedChild:
     """A child with what has happened to it."""
 
     def __init__(self, child: Child, now: float) -> None:
         self.child = child
-        self.process: subprocess.Popen[bytes] | None = child.start()
+        self.process: ChildProcess | None = child.start()
         self.started = now
         self.due = 0.0
         self.deaths = 0
@@ -62,7 +178,7 @@ class Supervisor:
     ) -> None:
         self._say = say
         self._clock = clock
-        self._stages: list[list[_Kept]] = []
+        self._stages: list[list[_SupervisedChild]] = []
 
     def start(self, stage: Sequence[Child]) -> None:
         """Start children after all that were started before. They stop before those.
@@ -71,26 +187,27 @@ class Supervisor:
             SafelightError, OSError: one does not start; those before it are kept and stopped
                 with the others.
         """
-        kept: list[_Kept] = []
+        kept: list[_SupervisedChild] = []
         self._stages.append(kept)
         for child in stage:
-            kept.append(_Kept(child, self._clock()))
+            kept.append(_SupervisedChild(child, self._clock()))
 
     def watch(self, stop: Stop) -> None:
-        """Keep all alive until somebody asks to stop."""
+        """Keep all alive until asked to stop."""
         while not stop.requested:
             select.select([stop], [], [], POLL_SECONDS)
             if not stop.requested:
                 self.tend()
 
     def tend(self) -> None:
-        """Look at every child once: note deaths, start what is due."""
+        """Look at every child once: note ends, start what is due."""
         for stage in self._stages:
             for kept in stage:
-                if kept.process is not None and kept.process.poll() is not None:
-                    self._bury(kept, kept.process.returncode)
+                code = None if kept.process is None else kept.process.poll()
+                if code is not None:
+                    self._reap(kept, code)
                 if kept.process is None and self._clock() >= kept.due:
-                    self._revive(kept)
+                    self._restart(kept)
 
     def dead(self) -> tuple[str, ...]:
         """Names of children that are not running at this moment."""
@@ -128,7 +245,7 @@ class Supervisor:
                 self.stop()
                 raise
 
-    def _await(self, child: Child, process: subprocess.Popen[bytes]) -> None:
+    def _await(self, child: Child, process: ChildProcess) -> None:
         try:
             process.wait(child.stop_seconds)
         except subprocess.TimeoutExpired:
@@ -136,13 +253,13 @@ class Supervisor:
             _signal(process, signal.SIGKILL)
             process.wait()
 
-    def _bury(self, kept: _Kept, code: int) -> None:
+    def _reap(self, kept: _SupervisedChild, code: int) -> None:
         lived = self._clock() - kept.started
         kept.process = None
         kept.deaths = 1 if lived >= STEADY_SECONDS else kept.deaths + 1
         self._postpone(kept, f"{kept.child.name} {_ending(code)}")
 
-    def _postpone(self, kept: _Kept, what: str) -> None:
+    def _postpone(self, kept: _SupervisedChild, what: str) -> None:
         wait = 0.0
         if kept.deaths > 1:
             wait = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (kept.deaths - 2))
@@ -150,7 +267,7 @@ class Supervisor:
         again = "now" if not wait else f"in {wait:g} s"
         self._say(f"{what}; it is started again {again} (its output: {kept.child.log})")
 
-    def _revive(self, kept: _Kept) -> None:
+    def _restart(self, kept: _SupervisedChild) -> None:
         kept.started = self._clock()
         try:
             kept.process = kept.child.start()
@@ -170,6 +287,6 @@ def _ending(code: int) -> str:
     return f"ended with code {code}"
 
 
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal(process: ChildProcess, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(number)

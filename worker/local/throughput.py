@@ -113,8 +113,8 @@ def _measure(
     store = S3ObjectStore(AwsClients(address.environment))
     bucket = str(address.outputs["intakeBucket"])
     names: list[str] = []
-    # Until all is there: what is measured is work, not the uploading of this process.
-    with _held_back(pids.get("pipe")):
+    # The pipe stands still until all is there: what is measured is work, not the uploading.
+    with _held_back(pids["services"]):
         for name, data in islice(unique(photos), images):
             key = f"{len(names):06}-{name}"
             store.put(bucket, key, data, content_type="image/jpeg")
@@ -135,15 +135,13 @@ def _measure(
 
 
 @contextlib.contextmanager
-def _held_back(pid: int | None) -> Iterator[None]:
+def _held_back(pid: int) -> Iterator[None]:
     """Let a process do nothing in the block; whatever happens, it can be ended afterwards."""
-    if pid is not None:
-        os.kill(pid, signal.SIGSTOP)
+    os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        if pid is not None:
-            os.kill(pid, signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
 
 
 def unique(photos: Mapping[str, Path]) -> Iterator[tuple[str, bytes]]:

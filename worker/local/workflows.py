@@ -24,8 +24,8 @@ from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call
 from worker.domain.errors import AccessDenied, JobRejected, SafelightError
 from worker.domain.job import JobRequest, JobState, JobStatus
-from worker.local.child import Backoff, log, pause
-from worker.local.iam_simulator import Permit, everything
+from worker.local.child import Backoff, log
+from worker.local.iam_simulator import Permit, allow_all
 from worker.ports import Queue
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Deployed:
     """Names of queues of jobs, by ARN."""
     functions: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     """Handlers without their context, by ARN."""
-    permit: Permit = everything
+    permit: Permit = allow_all
 
     def require(self, service: str, action: str, resource: str) -> None:
         """Raises ``TaskFailed`` if the role may not."""
@@ -187,16 +187,16 @@ class WorkflowTasks:
 
     def run(self, stop: Stop) -> None:
         """Work until asked to stop. What fails is logged, and tried again."""
-        patience = Backoff(stop)
+        backoff = Backoff(stop)
         while not stop.requested:
             try:
                 waiting = self.once()
             except SafelightError as error:
-                patience.lose(error)
+                backoff.failed(error)
             else:
-                patience.regain()
+                backoff.succeeded()
                 if waiting:
-                    pause(stop, LOOK_SECONDS)
+                    stop.wait(LOOK_SECONDS)
 
     def once(self) -> bool:
         """Answer for jobs that have ended, then take messages; returns whether to look again soon.
@@ -330,7 +330,8 @@ def _command(command: Sequence[str]) -> tuple[str, list[tuple[str, str]]]:
     if len(command) % 2 or command[0] != "run" or not all(isinstance(one, str) for one in command):
         raise ValueError(f"not a command of the Batch image: {command!r}")
     options = list(zip(command[2::2], command[3::2], strict=True))
-    unknown = {name for name, _ in options} - {"--input", "--output", "--asset", "--param"}
+    known = {"--input", "--output", "--asset", "--trace", "--param"}
+    unknown = {name for name, _ in options} - known
     if unknown:
         raise ValueError(f"options that are not understood: {sorted(unknown)}")
     return command[1], options

@@ -24,7 +24,7 @@ def write(folder: Path, *, scale: float = 1.0) -> tuple[Path, ...]:
         scale: sides of the pictures as a share of the usual; small ones are there at once.
 
     Returns:
-        The pictures, good ones first, then those in ``folder/broken``: 25 files, 19 MB.
+        The pictures, good ones first, then those in ``folder/broken``: 25 files, 18 MB.
 
     Raises:
         InputError: ``folder`` cannot be written (``output_unwritable``).

@@ -95,7 +95,9 @@ def _deep_png(scale: float) -> bytes:
 def _pages(scale: float) -> bytes:
     """Two pages of 16 bits in one TIFF."""
     width, height = _size(scale, 720, 480)
-    pages = [camera.deep(scene(width, height)) for scene in (scenes.bricks, scenes.lights)]
+    pages = [
+        camera.deep(scene(width, height)) for scene in (_landscape(scenes.LAKE), scenes.lights)
+    ]
     strip = pyvips.Image.arrayjoin(pages, across=1).copy()
     strip.set_type(pyvips.GValue.gint_type, "page-height", height)
     data: bytes = strip.tiffsave_buffer(compression="deflate", predictor="horizontal")
@@ -218,14 +220,16 @@ SAMPLES = (
         _photo(scenes.lights, (1500, 1000), Shot(title="Lights in a garden"), p3=True),
     ),
     Sample(
-        "brick-wall.jpg",
-        "JPEG of a camera turned the other way: EXIF orientation 8",
-        _photo(scenes.bricks, (1000, 1250), Shot(title="Brick wall", orientation=8)),
+        "dunes-upright.jpg",
+        "JPEG of a camera held upright the other way: EXIF orientation 8",
+        _photo(_landscape(scenes.DUNES), (1000, 1250), Shot(title="Dunes, upright", orientation=8)),
     ),
     Sample(
-        "portrait-by-the-window.jpg",
-        "JPEG of a front camera, mirrored and turned: EXIF orientation 5",
-        _photo(scenes.mannequin, (960, 1280), Shot(title="Portrait of a mannequin", orientation=5)),
+        "harbour-in-a-mirror.jpg",
+        "JPEG of a front camera, mirrored and rotated: EXIF orientation 5",
+        _photo(
+            _landscape(scenes.HARBOUR), (960, 1280), Shot(title="Harbour, mirrored", orientation=5)
+        ),
     ),
     Sample(
         "dunes-in-low-sun.jpg",
@@ -239,7 +243,7 @@ SAMPLES = (
     Sample("visitors-dashboard.png", "PNG of a screen full of text", _dashboard),
     Sample("lighthouse-logo.png", "PNG with transparency and a soft shadow", _logo),
     Sample("harbour-poster.png", "PNG with a palette of 24 colours", _palette),
-    Sample("bricks-and-lights.tif", "TIFF of two pages, 16 bits a channel", _pages),
+    Sample("lake-and-lights.tif", "TIFF of two pages, 16 bits a channel", _pages),
     Sample("balls.bmp", "BMP", _bmp),
     Sample("bouncing-balls.gif", "animated GIF, 24 frames of different length, for ever", _gif),
     Sample(

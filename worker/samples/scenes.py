@@ -1,4 +1,4 @@
-"""The scenes of the sample pictures: landscapes, textures, a figure, graphics, animations.
+"""The scenes of the sample pictures: landscapes, lights, graphics, animations.
 
 A canvas is a float32 array ``(height, width, 3)`` of display values, 0 black to 1 white, without
 linear light. Positions are shares of the height, ``y`` downward and ``x`` to the right, so a scene
@@ -282,57 +282,6 @@ def lights(width: int, height: int) -> Floats:
         disc = step(1.0, 0.94, r) * (0.62 + 0.38 * np.minimum(r, 1) ** 4) * rng.uniform(0.1, 0.4)
         tone = colour(str(rng.choice(palette)))
         canvas[rows, columns] += disc[:, :, None] * tone * (1.15 - canvas[rows, columns])
-    return canvas
-
-
-def bricks(width: int, height: int) -> Floats:
-    """A brick wall in slanting light, the shadow of leaves across it."""
-    rng = np.random.default_rng(83)
-    x, y = axes(width, height)
-    rough = fractal(rng, width, height, (90, 90), roughness=0.7)
-    long, tall = 0.118, 0.043
-    wobble = 0.006 * (fractal(rng, width, height, (40, 40), octaves=3) - 0.5)
-    row = np.floor((y + wobble) / tall)
-    along = (x + wobble) / long + row % 2 / 2
-    column = np.floor(along)
-    edge = np.minimum(
-        np.minimum(along - column, 1 - along + column) * long,
-        np.minimum(y + wobble - row * tall, tall - (y + wobble - row * tall)),
-    )
-    lot = rng.random((64, 64), np.float32)[row.astype(int) % 64, column.astype(int) % 64]
-    clay = gradient(lot, ("6e3427", "8e4630", "a85a3c", "b9714d", "7a4a44"))
-    canvas = blend(colour("b5a797"), clay, step(0.003, 0.0052, edge))
-    bump = step(0.003, 0.007, edge) + 0.25 * rough
-    slope = bump - np.roll(bump, (2, 2), (0, 1))
-    leaves = fractal(rng, width, height, (9, 9), octaves=4)
-    sun = blur(step(0.56, 0.46, leaves + 0.15 * (0.5 - y)), height / 150)
-    light = (0.6 + 0.7 * rough) * (1 + 0.5 * np.clip(slope, -1, 1)) * (0.5 + 0.7 * sun)
-    result: Floats = canvas * gradient(sun, ("96a4c8", "fff0d2")) * light[:, :, None]
-    return result
-
-
-def mannequin(width: int, height: int) -> Floats:
-    """A wooden figure, head and shoulders: round bodies in the light of a window."""
-    rng = np.random.default_rng(97)
-    x, y = axes(width, height)
-    x = x - 0.5 * width / height
-    canvas = gradient(np.clip(x * 0.7 + 0.4 + y * 0.2, 0, 1), ("e9dccb", "b9a48f", "54463f"))
-    canvas = canvas * (0.9 + 0.2 * fractal(rng, width, height, (3, 4)))[:, :, None]
-    veins = fractal(rng, width, height, (60, 5), roughness=0.6)
-    # Neck, shoulders, collar, head: middles and half sizes.
-    for middle, half_width, half_height in (
-        (0.665, 0.075, 0.13),
-        (1.03, 0.325, 0.30),
-        (0.738, 0.094, 0.030),
-        (0.39, 0.158, 0.215),
-    ):
-        dx, dy = x / half_width, (y - middle) / half_height
-        canvas = blend(canvas, canvas * 0.5, step(1.5, 0.8, np.hypot(dx - 0.25, dy - 0.1)) * 0.5)
-        field = np.abs(dx) ** 2.2 + np.abs(dy) ** 2.2
-        light = np.clip(0.66 * np.sqrt(np.clip(1 - field, 0, 1)) - 0.62 * dx - 0.42 * dy, 0, 1)
-        wood = gradient(light + 0.12 * (veins - 0.5), ("4a281a", "93603c", "dba873", "ffe6c2"))
-        wood = wood + (light**26 * 0.3)[:, :, None]
-        canvas = blend(canvas, wood, step(1.0, 1 - 3.2 / (half_width * height), field))
     return canvas
 
 

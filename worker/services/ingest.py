@@ -57,7 +57,7 @@ from worker.domain.keys import asset_prefix, prefix_of, version_prefix
 from worker.domain.labels import Labels, from_metadata
 from worker.imaging import engine
 from worker.imaging.engine import ProcessedImage
-from worker.imaging.formats.sniff import identify, video_container
+from worker.imaging.formats.sniff import identify, sniff, video_container
 from worker.imaging.probe import accept, probe
 from worker.imaging.rejections import check_bytes
 from worker.ports import Catalog, Events, ObjectStore, StoredObject
@@ -157,6 +157,10 @@ class Download(Received):
     data: bytes = field(repr=False)
     labels: Labels
     """From the metadata of the object."""
+    sha256: str = ""
+    """Of all bytes; empty for what goes to no engine here."""
+    same: tuple[AssetRecord, ...] = ()
+    """Assets with identical bytes."""
 
 
 Fetched: TypeAlias = NoWork | Deletion | Download
@@ -291,7 +295,20 @@ class Ingest:
         labels = from_metadata(found.metadata)
         sent = trace.valid(found.metadata.get(trace.NAME))
         upload = replace(upload, traceparent=sent or upload.traceparent)
-        return Download(upload=upload, asset=asset, receives=receives, data=data, labels=labels)
+        sha256, same = "", tuple[AssetRecord, ...]()
+        if whole and upload.size <= self._policy.recipe.limits.bytes and sniff(data) is not None:
+            # Here and not when it is rendered: the encoding thread waits for no answer.
+            sha256 = hashlib.sha256(data).hexdigest()
+            same = tuple(self._catalog.by_content(sha256))
+        return Download(
+            upload=upload,
+            asset=asset,
+            receives=receives,
+            data=data,
+            labels=labels,
+            sha256=sha256,
+            same=same,
+        )
 
     def _seen(self, upload: ObjectVersion, known: AssetRecord | None) -> IngestOutcome | None:
         if known is None or upload.newer_than(known.source.sequencer):
@@ -340,8 +357,7 @@ class Ingest:
         pixels = found.pixels * (found.frames if found.animated else 1)
         if pixels > policy.heavy_pixels:
             return heavy("too_many_pixels", f"{pixels:,} pixels", found)
-        sha256 = hashlib.sha256(data).hexdigest()
-        same = self._catalog.by_content(sha256)
+        sha256, same = download.sha256, download.same
         renamed = next((one for one in same if moved(one, download.upload, one.updated_at)), None)
         duplicate = self._duplicate(same)
         if duplicate is not None:

@@ -50,7 +50,7 @@ def test_each_role_allows_exactly_what_is_called(
 ) -> None:
     """Every call is allowed, and every grant is used or says why it is there."""
     images(world, tmp_path)
-    films(world, tmp_path)
+    videos(world, tmp_path)
     with monkeypatch.context() as patch:
         patch.setenv(VARIABLE, str(world.calls))
         rarities(world, tmp_path)
@@ -105,15 +105,15 @@ def images(world: World, folder: Path) -> None:
     assert wait_for(running, asset, final).status is Status.ACCEPTED
 
 
-def films(world: World, folder: Path) -> None:
+def videos(world: World, folder: Path) -> None:
     """Whole, with a job that loses its machine; divided; and one that cannot be played."""
     running = world.running
-    film = clip(folder)
-    whole = running.json("put", film, "--wait", "--no-jobs")["asset"]
+    video = clip(folder)
+    whole = running.json("put", video, "--wait", "--no-jobs")["asset"]
     reclaim_one(running, whole)
-    parted = divided(running, film).asset
+    parted = divided(running, video).asset
     short_ = folder / "short.mp4"
-    short_.write_bytes(film.read_bytes()[:3000])
+    short_.write_bytes(video.read_bytes()[:3000])
     rejected = running.json("put", short_, "--wait", "--no-jobs")["asset"]
 
     assert wait_for(running, whole, final).status is Status.ACCEPTED, jobs_of(running)
@@ -143,22 +143,22 @@ def rarities(world: World, folder: Path) -> None:
     # Results of more than 64 MB go in parts, and those of a failed upload are removed.
     clients = world.acting(world.job)
     transfers = S3Transfers(clients, part=PART, threshold=PART)
-    transfers.upload(large, delivery, "aside/parts.bin", content_type="video/mp4")
-    transfers.download(delivery, "aside/parts.bin", folder / "parts.bin")
+    transfers.upload(large, delivery, "elsewhere/parts.bin", content_type="video/mp4")
+    transfers.download(delivery, "elsewhere/parts.bin", folder / "parts.bin")
     with failing(clients, "UploadPart"), pytest.raises(SafelightError):
-        transfers.upload(large, delivery, "aside/failed.bin", content_type="video/mp4")
+        transfers.upload(large, delivery, "elsewhere/failed.bin", content_type="video/mp4")
     transfers.close()
 
     # An original of more than 5 GB, backfilled and then rejected, by ingest or by a job.
     with unannounced(world):
         data = large.read_bytes()
-        running.root_app.store.put(intake, "aside/large.bin", data, content_type="x/y")
+        running.root_app.store.put(intake, "elsewhere/large.bin", data, content_type="x/y")
     record = replace(
-        waiting(intake, "aside/large.bin", "e" * 32, 2 * PART + 1),
+        waiting(intake, "elsewhere/large.bin", "e" * 32, 2 * PART + 1),
         verdict=Verdict(code="too_long_duration", message="a test wants it"),
     )
-    for actor in (world.ingest, world.workflow):
-        clients = world.acting(actor)
+    for holder in (world.ingest, world.workflow):
+        clients = world.acting(holder)
         store = S3ObjectStore(clients, copy_bytes=PART, part_bytes=PART)
         assert quarantine(store, settings.quarantine_bucket, record)
         with failing(clients, "UploadPartCopy"), pytest.raises(SafelightError):
@@ -175,9 +175,9 @@ def rarities(world: World, folder: Path) -> None:
     # Renditions of an upload that was replaced while they were made.
     store = S3ObjectStore(world.acting(world.ingest))
     made = running.app.catalog.by_status(Status.ACCEPTED, limit=50).records
-    shelf = RenditionStore(store, delivery, threads=1)
-    shelf.discard(next(one for one in made if one.source.key.endswith("b.jpg")))
-    shelf.close()
+    renditions = RenditionStore(store, delivery, threads=1)
+    renditions.delete_all(next(one for one in made if one.source.key.endswith("b.jpg")))
+    renditions.close()
 
 
 @contextmanager

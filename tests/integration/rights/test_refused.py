@@ -15,15 +15,14 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.integration.acting import acting
 from tests.integration.rights.policy import allowed
 from tests.integration.rights.world import World
+from tests.integration.running import acting
 from worker.adapters.aws.clients import AwsClients
 from worker.domain.errors import AccessDenied
 from worker.local import address
-from worker.local.iam_simulator import Permits
-from worker.local.roles import Actor
-from worker.local.root_clients import RootClients
+from worker.local.iam_simulator import IamSimulator
+from worker.local.roles import RoleHolder, RootClients
 
 
 def test_a_role_gets_nothing_that_is_another_ones(world: World) -> None:
@@ -160,9 +159,9 @@ def refused(call: Callable[[], Any]) -> None:
     assert caught.value.response["Error"]["Code"] in codes
 
 
-def asking(world: World, actor: Actor) -> Callable[[str, str], None]:
+def asking(world: World, holder: RoleHolder) -> Callable[[str, str], None]:
     """What the local stack asks where it acts in a service's place."""
-    return Permits(RootClients(world.running.root), actor.role).require
+    return IamSimulator(RootClients(world.running.root), holder.role).require
 
 
 def by_owner(table: str) -> dict[str, Any]:

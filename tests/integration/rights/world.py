@@ -7,14 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.integration.acting import acting
 from tests.integration.rights.justified import NOBODY
 from tests.integration.rights.policy import Grant, grants
-from tests.integration.running import Running
+from tests.integration.running import Running, acting
 from worker.adapters.aws.clients import AwsClients
 from worker.local.deploy.emulator_patches import BATCHES
-from worker.local.roles import Actor, Actors
-from worker.local.root_clients import RootClients
+from worker.local.roles import RoleHolder, Roles, RootClients
 from worker.local.stack import HANDLER, WORKFLOW_HANDLER
 
 
@@ -25,15 +23,15 @@ class World:
         """It runs."""
         self.running, self.calls = running, calls
         self.outputs: Mapping[str, Any] = running.ready["outputs"]
-        self.actors = Actors.of(self.outputs)
-        self.ingest = self.actors.function(HANDLER)
-        self.workflow = self.actors.function(WORKFLOW_HANDLER)
-        self.pipe, self.order = self.actors.pipe()
-        self.job, self.machine = self.actors.jobs(), self.actors.machine()
+        self.roles = Roles.of(self.outputs)
+        self.ingest = self.roles.function(HANDLER)
+        self.workflow = self.roles.function(WORKFLOW_HANDLER)
+        self.pipe, self.order = self.roles.pipe()
+        self.job, self.machine = self.roles.jobs(), self.roles.machine()
 
-    def acting(self, actor: Actor) -> AwsClients:
+    def acting(self, holder: RoleHolder) -> AwsClients:
         """Clients with the rights of a role, by whose name their calls are written down."""
-        return AwsClients({**acting(self.running.root, actor), "AWS_PROFILE": actor.profile})
+        return AwsClients({**acting(self.running.root, holder), "AWS_PROFILE": holder.profile})
 
     def policies(self) -> Iterator[tuple[str, list[Grant]]]:
         """What each role allows that somebody has here, without what only the emulator asks for."""

@@ -70,7 +70,7 @@ def cut_out(
         feather: half the width of the zone in which the edge may be soft, in pixels of the full
             size; 0 gives a hard edge.
         trim: cut the picture to the subject.
-        step: told between the stages.
+        step: called between the stages.
 
     Raises:
         UnsuitableInput: NO_SUBJECT.

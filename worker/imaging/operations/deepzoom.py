@@ -30,7 +30,7 @@ from worker.domain.errors import (
     StorageFull,
 )
 from worker.domain.image import ColourSpace, Encoding, Format, Limits, Probe, Recipe, RenditionSpec
-from worker.imaging.colour import split_alpha, to_working
+from worker.imaging.colour import icc_converted, split_alpha, to_working
 from worker.imaging.encode import attach, flattened
 from worker.imaging.loaders import decoding, open_image
 from worker.imaging.memory_map import mapped
@@ -138,7 +138,7 @@ def cut(
         options: how to cut.
         max_pixels: of one frame.
         threads: how many libvips may use, from now on.
-        step: told about progress.
+        step: called with the progress.
 
     Raises:
         Rejected: as :func:`worker.imaging.probe.probe`; TOO_MANY_PIXELS also above
@@ -225,13 +225,6 @@ def _working(image: pyvips.Image, found: Probe) -> pyvips.Image:
 
 def _through_profile(image: pyvips.Image) -> pyvips.Image:
     """Follow the embedded profile, or do without one that is broken."""
-    options: dict[str, Any] = {
-        "embedded": True,
-        "input_profile": "cmyk" if image.interpretation == "cmyk" else "srgb",
-        "intent": "relative",
-        "black_point_compensation": True,
-        "depth": 8,
-    }
     image, alpha = split_alpha(image)
     # A profile fails on every pixel or on none: one is enough to know, before all are streamed.
     one = pyvips.Image.black(1, 1, bands=image.bands).cast(image.format)
@@ -240,11 +233,11 @@ def _through_profile(image: pyvips.Image) -> pyvips.Image:
         profile: Any = image.get("icc-profile-data")
         attach(one, "icc-profile-data", bytes(profile))
     try:
-        one.icc_transform("srgb", **options).copy_memory()
+        icc_converted(one, "srgb").copy_memory()
     except pyvips.Error:
         image = image.colourspace("srgb")
     else:
-        image = image.icc_transform("srgb", **options)
+        image = icc_converted(image, "srgb")
     return image if alpha is None else image.bandjoin(alpha)
 
 

@@ -128,7 +128,7 @@ def denoise(
             where it is None. 0 leaves luma alone.
         chroma: the same of the chroma noise.
         threads: how many cores to use; the result does not depend on it.
-        step: told after each tile.
+        step: called after each tile.
         tile: its side in pixels; the result does not depend on it.
 
     Raises:

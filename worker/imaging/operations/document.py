@@ -55,7 +55,7 @@ def document(
         clean: ``none`` leaves the paper as it is, the others make it white.
         missing: what to do where no page is found.
         deskew: level the lines of text.
-        step: told between the stages.
+        step: called between the stages.
 
     Raises:
         UnsuitableInput: NO_PAGE, with ``missing="reject"`` only.

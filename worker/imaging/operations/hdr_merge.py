@@ -74,7 +74,7 @@ def hdr_merge(
         contrast: exponent of the contrast weight, 0 to leave it out.
         saturation: the same of colourfulness.
         exposure: the same of closeness to middle grey.
-        step: told between pictures.
+        step: called between pictures.
 
     Raises:
         UnsuitableInput: SIZES_DIFFER.

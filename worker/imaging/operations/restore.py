@@ -74,7 +74,7 @@ def restore(
         radius: how far around a pixel is looked, pixels.
         grow: pixels that damage is thought to be wider than marked.
         sensitivity: 0 finds only scratches that are plain to see, 1 the faintest; without a mask.
-        step: told before each place.
+        step: called before each place.
 
     Raises:
         UnsuitableInput: MASK_UNUSABLE.

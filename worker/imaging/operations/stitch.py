@@ -58,7 +58,7 @@ def stitch(
         mode: ``panorama`` for a camera that was turned, ``scans`` for flat things that were moved.
         crop: cut to the largest rectangle that is filled everywhere.
         partial: leave out pictures that fit to no other instead of refusing all.
-        step: told between the stages; each of them takes seconds to minutes.
+        step: called between the stages; each of them takes seconds to minutes.
 
     Raises:
         UnsuitableInput: NO_OVERLAP, NOT_ALIGNED.

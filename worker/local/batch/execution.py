@@ -81,7 +81,7 @@ class Executor(Protocol):
         """Start one; its output goes to the end of ``task.log``. Raises ``OSError``."""
         ...
 
-    def remove_leftovers(self, id_: str, attempt: int, log: Path) -> None:
+    def remove_orphan(self, id_: str, attempt: int, log: Path) -> None:
         """Remove what a killed runner may have left of an attempt, beside its process."""
         ...
 
@@ -92,7 +92,7 @@ def batch_command(task: Task) -> Sequence[str]:
 
 
 class ProcessExecutor:
-    """Child processes on a leash: they get SIGTERM when the runner dies.
+    """Child processes, which get SIGTERM when the runner dies.
 
     Args:
         environment: of every job.
@@ -115,7 +115,7 @@ class ProcessExecutor:
                 _popen(self._command(task), {**self._environment, **task.environment}, output)
             )
 
-    def remove_leftovers(self, id_: str, attempt: int, log: Path) -> None:
+    def remove_orphan(self, id_: str, attempt: int, log: Path) -> None:
         """Nothing is left but the process, which the runner knows."""
 
 
@@ -197,9 +197,9 @@ class ContainerExecutor:
         with task.log.open("ab") as output:
             # The client passes SIGTERM on and ends with the container's exit code.
             process = _popen(self.command(task), environment, output)
-        return _Container(process, lambda: self.remove_leftovers(task.id, task.attempt, task.log))
+        return _Container(process, lambda: self.remove_orphan(task.id, task.attempt, task.log))
 
-    def remove_leftovers(self, id_: str, attempt: int, log: Path) -> None:
+    def remove_orphan(self, id_: str, attempt: int, log: Path) -> None:
         """Kill and remove the container, if it is there, and its scratch folder."""
         self._inspect([self._engine, "rm", "--force", container_name(id_, attempt)])
         shutil.rmtree(_scratch(log), ignore_errors=True)
@@ -215,7 +215,7 @@ class ContainerExecutor:
         words += ["--security-opt", "no-new-privileges", "--pids-limit", "1024"]
         words += ["--user", f"{os.getuid()}:{os.getgid()}"]
         words += ["--cpus", f"{task.vcpus:g}", "--memory", f"{task.memory_mib}m"]
-        # On disk: films are larger than memory.
+        # On disk: videos are larger than memory.
         for mount in (_bind(str(_scratch(task.log)), "/tmp"), *mounts):  # noqa: S108 - the container's own
             words += ["--mount", mount]
         for name in sorted({*ours, *task.environment}):

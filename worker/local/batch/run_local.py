@@ -19,7 +19,7 @@ from worker.job_context import Stop
 from worker.local.batch.execution import ContainerExecutor, Executor, ProcessExecutor
 from worker.local.batch.jobs import LocalJobs
 from worker.local.batch.resources import job_environment, processors, resources_of
-from worker.local.batch.runner import KEPT_DAYS, POLL_SECONDS, Runner, Session
+from worker.local.batch.runner import KEPT_DAYS, POLL_SECONDS, Runner, StartedRunner
 
 ENGINE = "docker"
 
@@ -30,7 +30,7 @@ class LocalRun:
 
     jobs: LocalJobs
     ids: tuple[str, ...]
-    session: Session
+    session: StartedRunner
 
     def work(self, stop: Stop, *, lines: bool) -> Iterator[str | None]:
         """Run the jobs to their end, or until asked to stop.

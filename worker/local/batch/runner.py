@@ -110,7 +110,7 @@ def _record(database: sqlite3.Connection, id_: str, end: _End) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class StartedRunner:
     """A runner at work."""
 
     tick: Callable[[], None]
@@ -173,12 +173,14 @@ class Runner:
                 select.select([stop], [], [], poll_seconds)
 
     @contextlib.contextmanager
-    def started(self) -> Iterator[Session]:
+    def started(self) -> Iterator[StartedRunner]:
         """As ``run``, for callers with a loop of their own. At the end everything is stopped."""
         with self._alone(), opened(self._folder) as database:
             self._recover(database)
             try:
-                yield Session(tick=lambda: self._tick(database), idle=lambda: self._idle(database))
+                yield StartedRunner(
+                    tick=lambda: self._tick(database), idle=lambda: self._idle(database)
+                )
             finally:
                 self._stop_all(database)
 
@@ -360,7 +362,7 @@ class Runner:
         )
         for row in rows:
             log = joblog.path(self._folder, row["id"], row["attempts"])
-            self._executor.remove_leftovers(row["id"], row["attempts"], log)
+            self._executor.remove_orphan(row["id"], row["attempts"], log)
             end = self._lost_with_runner(row)
             with writing(database):
                 _record(database, row["id"], end)

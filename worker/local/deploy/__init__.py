@@ -5,9 +5,9 @@ resource it registers to ``registrar``, which creates it with boto3 and answers 
 identity. One deploy a process, because Pulumi's runtime is one to a process: :func:`deploy` starts
 ``python -m worker.local.deploy`` and reads the outputs it leaves.
 
-What the emulator does nothing with is not created, only registered: ``kinds.registered`` lists it
+What the emulator does nothing with is not created, only registered: ``resource_types`` lists it
 with the reasons. Functions, pipe and jobs are run by the local stack, each with the
-role that the program gives it: those are the ``localActors`` of the outputs.
+role that the program gives it: those are the ``localRoleHolders`` of the outputs.
 """
 
 from __future__ import annotations
@@ -25,18 +25,19 @@ from typing import Any
 from worker.domain.errors import ConfigurationError, EmulatorError
 
 STACK = "local"
-DEPLOY_SECONDS = 120.0
-"""Longest deploy; it takes two or three seconds."""
+DEPLOY_SECONDS = 300.0
+"""Longest deploy. It takes two or three seconds on an idle machine, and was seen to take more than
+120 s where twenty programs shared two cores."""
 LOOK_SECONDS = 0.1
 """Between two looks whether it is to be stopped."""
 MISTAKEN = 2
 """Exit code of the child when somebody must edit something."""
 
-ACTORS = "localActors"
-"""Among the outputs, what acts with a role of its own: see ``actors``."""
+ROLE_HOLDERS = "localRoleHolders"
+"""Among the outputs, what has a role of its own: see ``worker.local.roles``."""
 
 Outputs = Mapping[str, Any]
-"""What the program exports, by name, and ``endpoint`` and ``localActors``."""
+"""What the program exports, by name, and ``endpoint`` and ``localRoleHolders``."""
 
 
 def deploy(

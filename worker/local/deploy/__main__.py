@@ -20,9 +20,9 @@ from worker.adapters.aws.errors import aws_call
 from worker.atomic import atomic_write
 from worker.domain.errors import ConfigurationError, SafelightError
 from worker.infra import program
-from worker.local.deploy import ACTORS, MISTAKEN, STACK
-from worker.local.deploy.kinds.kind import EmulatorClients
+from worker.local.deploy import MISTAKEN, ROLE_HOLDERS, STACK
 from worker.local.deploy.registrar import Registrar
+from worker.local.deploy.resource_types import EmulatorClients
 from worker.local.emulator import client_environment
 
 LOCAL: Mapping[str, Any] = {
@@ -62,8 +62,8 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{failure.what}: {failure.error}", file=sys.stderr)  # noqa: T201
         unknown = isinstance(registrar.failures[0].error, NotImplementedError)
         return MISTAKEN if unknown else 1
-    actors = sorted(registrar.actors, key=lambda one: (one["type"], one["name"]))
-    _write(given.out, {"endpoint": given.endpoint, ACTORS: actors, **outputs})
+    holders = sorted(registrar.role_holders, key=lambda one: (one["type"], one["name"]))
+    _write(given.out, {"endpoint": given.endpoint, ROLE_HOLDERS: holders, **outputs})
     return 0
 
 

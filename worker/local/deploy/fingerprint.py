@@ -1,6 +1,6 @@
-"""Whether what a deploy would do has changed since the last one: the files that decide it.
+"""A digest of the files that decide what a deploy does. It changes when a deploy is needed.
 
-What may not live here: imports of Pulumi, whose loading is most of what a deploy costs.
+This module does not import Pulumi: loading it is most of what a deploy costs.
 """
 
 from __future__ import annotations

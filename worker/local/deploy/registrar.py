@@ -10,8 +10,12 @@ from typing import Any
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
 
 from worker.infra.program import whole
-from worker.local.deploy.kinds import RESOURCE_TYPES
-from worker.local.deploy.kinds.kind import DeclaredResource, EmulatorClients, ResourceType
+from worker.local.deploy.resource_types import (
+    RESOURCE_TYPES,
+    DeclaredResource,
+    EmulatorClients,
+    ResourceType,
+)
 
 INVOKES: Mapping[str, Callable[[EmulatorClients], dict[str, Any]]] = {
     "aws:index/getAvailabilityZones:getAvailabilityZones": lambda aws: {
@@ -69,7 +73,7 @@ class Registrar(Mocks):
         self.failures: list[Failure] = []
         """In order; after the first one Pulumi stops registering, with a message of its own."""
         self.created: list[str] = []
-        self.actors: list[dict[str, str]] = []
+        self.role_holders: list[dict[str, str]] = []
         """What acts with a role of its own: ``type``, ``name``, ``arn``, ``role``, and ``code`` of
         a function, ``enrichment`` of a pipe. The local stack runs them."""
 
@@ -94,7 +98,7 @@ class Registrar(Mocks):
             raise
         self.created.append(what)
         if args.typ in ROLES:
-            self.actors.append(_actor(args.typ, args.name, {**inputs, **computed}))
+            self.role_holders.append(_role_holder(args.typ, args.name, {**inputs, **computed}))
         return identity, {**inputs, **computed}
 
     def call(self, args: MockCallArgs) -> Any:
@@ -107,7 +111,7 @@ class Registrar(Mocks):
         return answer(self._aws)
 
 
-def _actor(kind: str, name: str, resource: Mapping[str, Any]) -> dict[str, str]:
+def _role_holder(kind: str, name: str, resource: Mapping[str, Any]) -> dict[str, str]:
     code = "".join(resource.get("imageConfig", {}).get("commands", ()))
     return {
         "type": kind.rpartition(":")[2],

@@ -32,8 +32,9 @@ _ROWS = frozenset(
 
 
 def keep_objects(s3: Any, store: Store) -> None:
-    """Deliver events before the answer, and end where an object cannot be written."""
-    write = s3._atomic_write
+    """Deliver events before the answer, hold no bytes of objects in memory, and end where an object
+    cannot be written."""
+    write, version = s3._atomic_write, s3._version_entry_from_record
 
     def fire(bucket: str, key: str, event: str, *more: Any, **named: Any) -> None:
         if bucket in s3._bucket_notifications:
@@ -47,7 +48,12 @@ def keep_objects(s3: Any, store: Store) -> None:
             store.refused = error  # ministack would only log it, and answer
             raise
 
+    def described(record: Any, version_id: str, _data: Any) -> Any:
+        # ministack keeps the bytes of every version in memory as well as on disk.
+        return version(record, version_id, None)
+
     s3._fire_s3_event_async, s3._atomic_write = fire, written
+    s3._version_entry_from_record = described
 
 
 def undo_cut_off_writes(folder: Path) -> None:

@@ -106,7 +106,7 @@ def plain_rendition(made: StoredRendition) -> dict[str, Any]:
     return {"path" if name == "key" else name: held for name, held in value.items()}
 
 
-def entry_from(value: Mapping[str, Any]) -> Entry | None:
+def entry_from(value: Any) -> Entry | None:
     """Read one record back; None if it is not one of this version's."""
     try:
         renditions = [{**one, "key": one["path"]} for one in value["renditions"]]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.infra.declared import Declaration, Resource
-from worker.local.deploy.kinds import RESOURCE_TYPES
-from worker.local.deploy.kinds.kind import ResourceType
+from worker.local.deploy.resource_types import RESOURCE_TYPES, ResourceType
 
 
 def kind_of(resource: Resource) -> ResourceType | None:

@@ -1,26 +1,106 @@
-"""What the emulator holds and serves: buckets, queues, the table, roles, the bus and its rules.
+"""Every type of resource the program may register, and what becomes of it here.
 
-Each function creates a resource or takes over the one that an earlier deploy has created. State
-machines are in ``workflows``; all other types are only ``registered``.
+What the emulator holds and serves is created, or taken over if an earlier deploy has created it:
+buckets, queues, the table, roles, the bus and its rules, state machines. Every other type is only
+registered with an identity. A type that is missing fails the deploy, and so does an input that a
+created type does not name: what the program says is done, registered with a reason, or refused.
+``emulator_patches`` has the three places where what the emulator gets is not what is declared.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from worker.local.deploy import emulator_patches
-from worker.local.deploy.kinds.kind import (
-    Created,
-    DeclaredResource,
-    EmulatorClients,
-    ResourceType,
-    camel_to_pascal,
-)
+from worker.local.roles import RootClients
+from worker.local.workflows import on_queue
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TableDescriptionTypeDef
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredResource:
+    """A resource as the program registered it."""
+
+    name: str
+    """The logical name."""
+    inputs: Mapping[str, Any]
+    """In camel case, whole numbers whole."""
+
+    @property
+    def physical_name(self) -> str:
+        """The name given, or the logical one.
+
+        Pulumi would add seven random characters; here the same name every time makes a second
+        deploy find what the first one made.
+        """
+        if "namePrefix" in self.inputs:
+            return f"{self.inputs['namePrefix']}local"
+        return str(self.inputs.get("name") or self.name)
+
+    @property
+    def tag_list(self) -> list[Any]:
+        """Tags in the form most services take."""
+        return [{"Key": key, "Value": text} for key, text in self.inputs.get("tags", {}).items()]
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags in the form the other services take."""
+        return dict(self.inputs.get("tags", {}))
+
+
+Created = tuple[str, Mapping[str, Any]]
+"""Id and computed properties."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceType:
+    """How to create, or take over, a resource of one type."""
+
+    create: Callable[[EmulatorClients, DeclaredResource], Created]
+    inputs: frozenset[str] | None
+    """Every input it heeds; None where nothing is created."""
+    reason: str = ""
+    """Why it is not created, of one that is only registered."""
+
+
+class EmulatorClients(RootClients):
+    """The root user's clients at an emulator. Safe between threads.
+
+    Args:
+        environment: endpoint, credentials and region, from ``emulator.client_environment``; what
+            the process has of its own might lead to a real account.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        super().__init__(environment)
+        self.region = environment["AWS_REGION"]
+        self.account: str = self._client("sts").get_caller_identity()["Account"]
+
+    def arn(self, service: str, resource: str) -> str:
+        """An ARN in this account and region."""
+        return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
+
+    def _make(self, service: str) -> Any:
+        client = super()._make(service)
+        # botocore makes these classes at first use, and two threads that are first at once get
+        # different ones: what one of them raises, the other's except does not catch.
+        _ = client.exceptions
+        return client
+
+
+def camel_to_pascal(value: Any) -> Any:
+    """Nested inputs in the spelling of the AWS APIs: ``blockPublicAcls`` -> ``BlockPublicAcls``."""
+    if isinstance(value, dict):
+        return {key[:1].upper() + key[1:]: camel_to_pascal(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [camel_to_pascal(item) for item in value]
+    return value
+
 
 # --- buckets ----------------------------------------------------------------------------------
 
@@ -287,7 +367,42 @@ def _rule(aws: EmulatorClients, declared: DeclaredResource) -> Created:
     return name, {"name": name, "arn": arn}
 
 
-RESOURCE_TYPES = {
+# --- state machines ---------------------------------------------------------------------------
+# The emulator runs them; the local stack does their jobs and functions.
+
+
+def _machine(aws: EmulatorClients, declared: DeclaredResource) -> Created:
+    name, inputs = declared.physical_name, declared.inputs
+    asked: dict[str, Any] = {
+        "definition": on_queue(inputs["definition"]),
+        "roleArn": inputs["roleArn"],
+    }
+    if "loggingConfiguration" in inputs:
+        asked["loggingConfiguration"] = _logging(inputs["loggingConfiguration"])
+    if "tracingConfiguration" in inputs:
+        asked["tracingConfiguration"] = dict(inputs["tracingConfiguration"])
+    arn = aws.arn("states", f"stateMachine:{name}")
+    try:
+        aws.stepfunctions.create_state_machine(
+            name=name,
+            type=inputs["type"],
+            tags=[{"key": key, "value": text} for key, text in declared.tags.items()],
+            **asked,
+        )
+    except aws.stepfunctions.exceptions.StateMachineAlreadyExists:
+        aws.stepfunctions.update_state_machine(stateMachineArn=arn, **asked)
+    return arn, {"name": name, "arn": arn}
+
+
+def _logging(wanted: dict[str, Any]) -> dict[str, Any]:
+    asked = {key: value for key, value in wanted.items() if key != "logDestination"}
+    group = wanted.get("logDestination")
+    if group:
+        asked["destinations"] = [{"cloudWatchLogsLogGroup": {"logGroupArn": group}}]
+    return asked
+
+
+_CREATED = {
     # forceDestroy tells Pulumi, not S3.
     "aws:s3/bucket:Bucket": ResourceType(_bucket, frozenset({"bucket", "forceDestroy", "tags"})),
     "aws:s3/bucketVersioning:BucketVersioning": _on_bucket(_versioning, "versioningConfiguration"),
@@ -333,4 +448,161 @@ RESOURCE_TYPES = {
             )
         ),
     ),
+    "aws:sfn/stateMachine:StateMachine": ResourceType(
+        _machine,
+        frozenset(
+            {
+                "definition",
+                "loggingConfiguration",
+                "name",
+                "roleArn",
+                "tags",
+                "tracingConfiguration",
+                "type",
+            }
+        ),
+    ),
 }
+
+
+# --- registered only --------------------------------------------------------------------------
+# Tests of the program (tests/infra) assert these resources as they are declared, with every input;
+# no effect of theirs could be seen here.
+
+
+def _registered(service: str, path: str, reason: str, **computed: str) -> ResourceType:
+    """A type whose ARNs are ``arn:aws:SERVICE:...:PATH``, with the name in place of ``{}``.
+
+    Args:
+        computed: further properties that the program reads, with the name in place of ``{}``.
+    """
+
+    def create(aws: EmulatorClients, declared: DeclaredResource) -> Created:
+        name = declared.physical_name
+        more: Mapping[str, Any] = {key: text.format(name) for key, text in computed.items()}
+        return name, {"name": name, "arn": aws.arn(service, path.format(name)), **more}
+
+    return ResourceType(create, None, reason)
+
+
+def _setting(reason: str) -> ResourceType:
+    """A type that belongs to another resource and has no ARN of its own."""
+
+    def create(_aws: EmulatorClients, declared: DeclaredResource) -> Created:
+        return declared.name, {}
+
+    return ResourceType(create, None, reason)
+
+
+_NO_SERVICE = "the emulator has no {}"
+_NO_MACHINES = "no machine starts: the local stack runs the jobs"
+_NOT_WATCHED = "the emulator counts and watches nothing"
+_NO_ALARMS = "no alarm goes off that would tell somebody"
+_NO_LOGS = "the local stack's processes write files"
+_NOT_CALLED = "the emulator would look for the function's image: the local stack runs the functions"
+_NOT_PULLED = "no image is pushed or pulled"
+_NO_EFFECT = "the emulator keeps it and behaves the same without it"
+
+
+REGISTERED: Mapping[str, ResourceType] = {
+    "aws:appautoscaling/policy:Policy": _registered(
+        "autoscaling", "scalingPolicy:{}", _NO_SERVICE.format("Application Auto Scaling")
+    ),
+    "aws:appautoscaling/target:Target": _registered(
+        "application-autoscaling",
+        "scalable-target/{}",
+        _NO_SERVICE.format("Application Auto Scaling"),
+    ),
+    "aws:batch/computeEnvironment:ComputeEnvironment": _registered(
+        "batch", "compute-environment/{}", _NO_MACHINES
+    ),
+    "aws:batch/jobDefinition:JobDefinition": _registered(
+        "batch", "job-definition/{}:1", _NO_MACHINES
+    ),
+    "aws:batch/jobQueue:JobQueue": _registered("batch", "job-queue/{}", _NO_MACHINES),
+    "aws:batch/schedulingPolicy:SchedulingPolicy": _registered(
+        "batch", "scheduling-policy/{}", _NO_MACHINES
+    ),
+    "aws:budgets/budget:Budget": _registered("budgets", "budget/{}", "nothing costs anything here"),
+    "aws:cloudwatch/compositeAlarm:CompositeAlarm": _registered(
+        "cloudwatch", "alarm:{}", _NOT_WATCHED
+    ),
+    "aws:cloudwatch/dashboard:Dashboard": _registered("cloudwatch", "dashboard/{}", _NOT_WATCHED),
+    "aws:cloudwatch/eventTarget:EventTarget": _setting(
+        "every target is a function, topic or log group, which are registered only; the local stack"
+        " adds its own target to the rule of heavy uploads"
+    ),
+    "aws:cloudwatch/logGroup:LogGroup": _registered("logs", "log-group:{}", _NO_LOGS),
+    "aws:cloudwatch/logMetricFilter:LogMetricFilter": _setting(_NO_LOGS),
+    "aws:cloudwatch/logResourcePolicy:LogResourcePolicy": _setting(_NO_LOGS),
+    "aws:cloudwatch/metricAlarm:MetricAlarm": _registered("cloudwatch", "alarm:{}", _NOT_WATCHED),
+    "aws:costexplorer/anomalyMonitor:AnomalyMonitor": _registered(
+        "ce", "anomalymonitor/{}", _NO_SERVICE.format("Cost Explorer")
+    ),
+    "aws:costexplorer/anomalySubscription:AnomalySubscription": _registered(
+        "ce", "anomalysubscription/{}", _NO_SERVICE.format("Cost Explorer")
+    ),
+    "aws:costexplorer/costAllocationTag:CostAllocationTag": _setting(
+        _NO_SERVICE.format("Cost Explorer")
+    ),
+    "aws:dynamodb/contributorInsights:ContributorInsights": _setting(_NOT_WATCHED),
+    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": _registered(
+        "ec2", "security-group/{}", _NO_MACHINES
+    ),
+    "aws:ec2/internetGateway:InternetGateway": _registered(
+        "ec2", "internet-gateway/{}", _NO_MACHINES
+    ),
+    "aws:ec2/launchTemplate:LaunchTemplate": _registered("ec2", "launch-template/{}", _NO_MACHINES),
+    "aws:ec2/route:Route": _setting(_NO_MACHINES),
+    "aws:ec2/routeTable:RouteTable": _registered("ec2", "route-table/{}", _NO_MACHINES),
+    "aws:ec2/routeTableAssociation:RouteTableAssociation": _setting(_NO_MACHINES),
+    "aws:ec2/securityGroup:SecurityGroup": _registered("ec2", "security-group/{}", _NO_MACHINES),
+    "aws:ec2/subnet:Subnet": _registered("ec2", "subnet/{}", _NO_MACHINES),
+    "aws:ec2/vpc:Vpc": _registered("ec2", "vpc/{}", _NO_MACHINES),
+    "aws:ec2/vpcEndpoint:VpcEndpoint": _registered(
+        "ec2", "vpc-endpoint/{}", _NO_MACHINES, prefixListId="pl-{}"
+    ),
+    "aws:ecr/lifecyclePolicy:LifecyclePolicy": _setting(_NOT_PULLED),
+    "aws:ecr/repository:Repository": _registered(
+        "ecr", "repository/{}", _NOT_PULLED, repositoryUrl="local/{}"
+    ),
+    "aws:ecr/repositoryPolicy:RepositoryPolicy": _setting(_NOT_PULLED),
+    "aws:iam/instanceProfile:InstanceProfile": _registered(
+        "iam", "instance-profile/{}", _NO_MACHINES
+    ),
+    "aws:lambda/eventSourceMapping:EventSourceMapping": _registered(
+        "lambda",
+        "event-source-mapping:{}",
+        "the emulator would take messages away from the local stack's workers",
+    ),
+    "aws:lambda/function:Function": _registered("lambda", "function:{}", _NOT_CALLED),
+    "aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig": _setting(_NOT_CALLED),
+    "aws:lambda/permission:Permission": _setting(_NOT_CALLED),
+    "aws:pipes/pipe:Pipe": _registered(
+        "pipes",
+        "pipe/{}",
+        "the emulator keeps neither the enrichment nor the parameters of a pipe and moves"
+        " nothing; the local stack runs it",
+    ),
+    "aws:s3/bucketAccelerateConfiguration:BucketAccelerateConfiguration": _setting(_NO_EFFECT),
+    "aws:s3/bucketLogging:BucketLogging": _setting(_NO_EFFECT),
+    "aws:s3/bucketOwnershipControls:BucketOwnershipControls": _setting(_NO_EFFECT),
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": _setting(_NO_EFFECT),
+    "aws:s3/bucketReplicationConfig:BucketReplicationConfig": _setting(_NO_EFFECT),
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": (
+        _setting(_NO_EFFECT)
+    ),
+    "aws:savingsplans/savingsPlan:SavingsPlan": _registered(
+        "savingsplans", "savingsplan/{}", "nothing costs anything here"
+    ),
+    "aws:serverlessrepository/cloudFormationStack:CloudFormationStack": _registered(
+        "cloudformation",
+        "stack/{}",
+        _NO_SERVICE.format("application repository to take applications from"),
+    ),
+    "aws:sns/topic:Topic": _registered("sns", "{}", _NO_ALARMS),
+    "aws:sns/topicPolicy:TopicPolicy": _setting(_NO_ALARMS),
+    "aws:sns/topicSubscription:TopicSubscription": _setting(_NO_ALARMS),
+}
+
+RESOURCE_TYPES: Mapping[str, ResourceType] = {**_CREATED, **REGISTERED}

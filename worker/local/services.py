@@ -1,0 +1,279 @@
+"""What AWS services do inside of AWS and the emulator does not do: Pipes, Batch, lifecycle rules.
+
+One process does it all, a thread for each, because a process for each would cost the memory of
+another set of AWS clients. Every thread has clients of its own with the rights of what it stands
+for:
+
+- the pipe moves uploads from the standard queue to the FIFO queue, with the pipe's role;
+- the event log moves every event of the bus to a file, as the ``service`` user;
+- workflow tasks (``worker.local.workflows``) work as the ``service`` user and ask what the role of
+  the state machine allows; the workflow function has its own role;
+- the runner of Batch works in the main thread, because jobs end with the thread that has started
+  them; jobs have the role of jobs;
+- objects expire by the rules of their buckets (``worker.local.lifecycle``).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.errors import aws_call
+from worker.adapters.aws.sqs import SqsQueue
+from worker.adapters.event_log import EventLog, parse_event
+from worker.domain.asset import Event
+from worker.domain.errors import Conflict, SafelightError
+from worker.job_context import Stop
+from worker.local import iam_policies, lifecycle
+from worker.local.batch.execution import ProcessExecutor
+from worker.local.batch.jobs import LocalJobs
+from worker.local.batch.resources import job_environment, processors, resources_of
+from worker.local.batch.runner import Runner
+from worker.local.child import Backoff, log, working
+from worker.local.deploy import Outputs
+from worker.local.iam_simulator import IamSimulator, Permit, allow_all
+from worker.local.roles import ROOT, SERVICE, Roles, RootClients
+from worker.local.workflows import AwsTaskTokens, Deployed, WorkflowTasks
+from worker.ports import Events, Message, Queue
+from worker.services import ordering
+
+PIPE_BATCH = 10
+"""Messages, as in the Pulumi program."""
+WAIT_SECONDS = 1
+"""Length of a poll. Short, because the stop of the stack waits for it."""
+HIDDEN_SECONDS = 15
+"""Less than the source queue's own timeout on AWS: what a killed process held comes back soon."""
+EVENT_QUEUE = EVENT_RULE = "safelight-local-event-log"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceOptions:
+    """What the process works on."""
+
+    outputs: Outputs
+    event_queue: str
+    """URL of the queue that gets every event of the bus."""
+    task_queue: str
+    """URL of the queue of workflow tasks."""
+    event_log: Path
+    jobs: Path
+    """Folder of the jobs' table and logs."""
+    workflow_handler: str
+    """``module:name``"""
+
+
+def run(options: ServiceOptions, ready: Path) -> None:
+    """Work until a signal asks to stop. The environment is that of the workflow function."""
+    outputs, roles = options.outputs, Roles.of(options.outputs)
+    deployed_handler: Callable[[Any, Any], Any] = resolve_name(options.workflow_handler)
+
+    def handler(event: Any) -> Any:
+        return deployed_handler(event, None)
+
+    handler({})  # wires the services: a mistake in the settings shows now, not at an upload
+    clients = AwsClients(profile=SERVICE)
+    queue = SqsQueue(clients)
+    tasks = WorkflowTasks(
+        queue=queue,
+        url=options.task_queue,
+        dead_letters=str(outputs["heavyDeadLetters"]),
+        start=handler,
+        jobs=LocalJobs(options.jobs),
+        tokens=AwsTaskTokens(clients),
+        deployed=Deployed(
+            kinds={arn: name for name, arn in outputs["jobDefinitions"].items()},
+            queues={arn: name for name, arn in outputs["jobQueues"].items()},
+            functions={roles.function(options.workflow_handler).arn: handler},
+            permit=IamSimulator(RootClients(profile=ROOT), roles.machine().role).require,
+        ),
+    )
+    runner = Runner(
+        options.jobs,
+        resources=resources_of,
+        executor=ProcessExecutor({**job_environment(), "AWS_PROFILE": roles.jobs().profile}),
+        slots=processors(),
+        say=log,
+    )
+    with ExitStack() as stack:
+        stop = stack.enter_context(working(ready))
+        stack.enter_context(lifecycle.sweeping(clients, iam_policies.expiring(outputs)))
+        sink = EventLog(options.event_log)
+        loops: dict[str, Callable[[], None]] = {
+            "tasks": lambda: tasks.run(stop),
+            "events": lambda: log_events(queue, sink, url=options.event_queue, stop=stop),
+        }
+        # With standard ordering S3 notifies the queue that the workers read.
+        if outputs["uploadsQueue"] != outputs["workQueue"]:
+            loops["pipe"] = lambda: _run_deployed_pipe(outputs, stop)
+        for name, loop in loops.items():
+            stack.enter_context(_in_background(name, loop, stop))
+        runner.run(stop)
+
+
+@contextmanager
+def _in_background(name: str, loop: Callable[[], None], stop: Stop) -> Iterator[None]:
+    """Run a loop in a thread while the block lasts. If it ends by a defect, the process stops and
+    is then started again."""
+
+    def run_loop() -> None:
+        try:
+            loop()
+        finally:
+            stop.request()
+
+    thread = threading.Thread(target=run_loop, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.request()
+        thread.join()
+
+
+# --- the pipe ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Enrichment:
+    """The pipe's enrichment function, ``worker.services.ordering``, as it is deployed."""
+
+    arn: str = ""
+    permit: Permit = allow_all
+    """Of the pipe's role."""
+
+    def __call__(self, events: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+        """Call it, if the pipe may. Raises ``AccessDenied``."""
+        self.permit("lambda:InvokeFunction", self.arn)
+        return ordering.handler(events)
+
+
+def _run_deployed_pipe(outputs: Outputs, stop: Stop) -> None:
+    pipe, enrichment = Roles.of(outputs).pipe()
+    simulator = IamSimulator(RootClients(profile=ROOT), pipe.role)
+    run_pipe(
+        SqsQueue(AwsClients(profile=pipe.profile)),
+        source=str(outputs["uploadsQueue"]),
+        target=str(outputs["workQueue"]),
+        stop=stop,
+        enrichment=Enrichment(enrichment.arn, simulator.require),
+    )
+
+
+def run_pipe(
+    queue: Queue,
+    *,
+    source: str,
+    target: str,
+    stop: Stop,
+    enrichment: Enrichment = Enrichment(),
+) -> None:
+    """Move messages until asked to stop, as EventBridge Pipes does: at least once, in any order.
+
+    What fails stays hidden until the source queue shows it again, and ends in its dead-letter
+    queue.
+    """
+    backoff = Backoff(stop)
+    while not stop.requested:
+        try:
+            messages = queue.receive(
+                source, limit=PIPE_BATCH, wait=WAIT_SECONDS, visibility=HIDDEN_SECONDS
+            )
+            if messages:
+                move(messages, queue, source=source, target=target, enrichment=enrichment)
+        except SafelightError as error:
+            backoff.failed(error)
+        else:
+            backoff.succeeded()
+
+
+def move(
+    messages: Sequence[Message],
+    queue: Queue,
+    *,
+    source: str,
+    target: str,
+    enrichment: Enrichment = Enrichment(),
+) -> int:
+    """Send messages on and delete them from the source; returns how many were sent.
+
+    Raises:
+        SafelightError: the queue does not take them; they stay in the source.
+    """
+    events = [{"messageId": message.id, "body": message.body} for message in messages]
+    sent = [
+        (_template(answer["body"]), answer["group"], answer["deduplication"])
+        for answer in enrichment(events)
+    ]
+    queue.send(target, sent)
+    try:
+        queue.delete(source, messages)
+    except Conflict as error:
+        # They come again, and the FIFO queue knows them by their deduplication ids.
+        log(f"sent, but to be sent again: {error.message}")
+    return len(sent)
+
+
+def _template(body: object) -> str:
+    """What the pipe's input template ``<$.body>`` makes of the body."""
+    return body if isinstance(body, str) else json.dumps(body, separators=(",", ":"))
+
+
+# --- the event log ----------------------------------------------------------------------------
+
+
+def attach_event_log(clients: AwsClients, bus: str) -> str:
+    """Make the queue of all events and the rule that fills it; returns its URL. Repeatable."""
+    with aws_call("make the queue of local events"):
+        url = clients.sqs.create_queue(QueueName=EVENT_QUEUE)["QueueUrl"]
+        found = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        arn = found["Attributes"]["QueueArn"]
+    with aws_call("make the rule of local events"):
+        clients.events.put_rule(
+            Name=EVENT_RULE, EventBusName=bus, EventPattern=json.dumps({"source": ["safelight"]})
+        )
+        clients.events.put_targets(
+            Rule=EVENT_RULE, EventBusName=bus, Targets=[{"Id": "queue", "Arn": arn}]
+        )
+    return url
+
+
+def log_events(queue: Queue, sink: Events, *, url: str, stop: Stop) -> None:
+    """Move events from the queue to the sink until asked to stop.
+
+    The sink is a file (``safelight events tail``), because a queue gives each message to one reader
+    only: of the file any number of readers see every event, from the start if they want.
+    """
+    backoff = Backoff(stop)
+    while not stop.requested:
+        try:
+            messages = queue.receive(url, wait=WAIT_SECONDS, visibility=HIDDEN_SECONDS)
+            if messages:
+                sink.publish(_events_in(messages))
+                queue.delete(url, messages)
+        except SafelightError as error:
+            backoff.failed(error)
+        else:
+            backoff.succeeded()
+
+
+def _events_in(messages: Sequence[Message]) -> list[Event]:
+    """The events of messages that the rule has sent; anything else is left out."""
+    found = []
+    for message in messages:
+        try:
+            envelope = json.loads(message.body)
+            line = json.dumps({"type": envelope["detail-type"], **envelope["detail"]})
+        except (ValueError, TypeError, KeyError):
+            log("a message that is no event is left out")
+            continue
+        event = parse_event(line)
+        if event is not None:
+            found.append(event)
+    return found
