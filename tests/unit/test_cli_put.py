@@ -48,10 +48,10 @@ def test_labels_go_with_every_file(world: Pipeline, photo: Path) -> None:
         assert labels.ignored == ()
 
 
-def test_without_labels_there_is_no_metadata(world: Pipeline, photo: Path) -> None:
-    """As before."""
+def test_without_labels_the_metadata_is_the_trace_alone(world: Pipeline, photo: Path) -> None:
+    """An upload carries the trace that its record and its events will have."""
     world.run("put", photo)
-    assert dict(world.store.head("intake", "uploads/photo.jpg").metadata) == {}
+    assert set(world.store.head("intake", "uploads/photo.jpg").metadata) == {"traceparent"}
 
 
 @pytest.mark.parametrize(
