@@ -381,9 +381,7 @@ def _addresses(inputs: Sequence[str], output: str) -> list[Problem]:
             problems.append(Problem(name, f"{error}, not {ascii(text)[:80]}"))
             continue
         if name == "--output" and isinstance(address, S3Address) and not address.key:
-            problems.append(
-                Problem(name, "must have a prefix: a whole bucket cannot be an output store")
-            )
+            problems.append(Problem(name, "must have a prefix below the bucket"))
     return problems
 
 

@@ -36,7 +36,7 @@ class JobInput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobResult:
+class ResultRecord:
     """The content of ``result.json``."""
 
     kind: str
@@ -74,7 +74,7 @@ class JobResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobRejection:
+class RejectionRecord:
     """The content of ``rejected.json``."""
 
     kind: str
@@ -86,9 +86,9 @@ class JobRejection:
     inputs: tuple[JobInput, ...]
 
 
-def rejection(kind: JobKind, error: SafelightError, sources: Sequence[str]) -> JobRejection:
+def rejection(kind: JobKind, error: SafelightError, sources: Sequence[str]) -> RejectionRecord:
     """The verdict on inputs that can never succeed."""
-    return JobRejection(
+    return RejectionRecord(
         kind=kind.name,
         version=__version__,
         code=error.code,
@@ -138,7 +138,7 @@ def digest(
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
 
-def write(store: OutputStore, name: str, content: JobResult | JobRejection) -> None:
+def write(store: OutputStore, name: str, content: ResultRecord | RejectionRecord) -> None:
     """Store a record, whole or not at all."""
     text = json.dumps(codec.plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # Names that are not UTF-8 have lone surrogates: escaped, JSON reads them as the same.
@@ -146,10 +146,10 @@ def write(store: OutputStore, name: str, content: JobResult | JobRejection) -> N
     store.write(name, data, content_type="application/json")
 
 
-def read(store: OutputStore, name: str) -> JobResult | None:
+def read(store: OutputStore, name: str) -> ResultRecord | None:
     """A result; None if there is none or it is damaged."""
     data = store.read(name)
     try:
-        return None if data is None else codec.build(JobResult, json.loads(data))
+        return None if data is None else codec.build(ResultRecord, json.loads(data))
     except (ValueError, EngineError):  # not UTF-8 is a ValueError too
         return None

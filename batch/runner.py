@@ -234,7 +234,7 @@ class _Attempt:
             raise
         self._recheck(prepared)
         self.bytes_out = sum(output.bytes for output in outputs.stored)
-        record = result.JobResult(
+        record = result.ResultRecord(
             kind=request.kind.name,
             version=__version__,
             job=prepared.digest,

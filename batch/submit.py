@@ -122,19 +122,19 @@ def requests(spec: JobSpec, context: SubmitContext) -> tuple[JobRequest, ...]:
         stem = _stem(group[0].text)
         meaning = [kind.name, [(each.text, each.print) for each in group], _plain(values)]
         name = _name(kind, stem, [*meaning, output, spec.asset, spec.array, spec.again])
-        target = output
+        results = output
         if output is None:
-            target = f"{context.outputs}{name[-2:]}/{name}/"
+            results = f"{context.outputs}{name[-2:]}/{name}/"
         elif len(groups) > 1:
-            target = _below(output, stem, taken)
-        assert target is not None
+            results = _below(output, stem, taken)
+        assert results is not None
         made.append(
             JobRequest(
                 name=name,
                 kind=kind.name,
                 queue="urgent" if spec.urgent else kind.queue,
                 inputs=tuple(each.text for each in group),
-                output=target,
+                output=results,
                 parameters=_passed_on(spec, context),
                 asset=spec.asset,
                 array_size=_children(kind, spec),

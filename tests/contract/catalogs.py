@@ -73,7 +73,7 @@ def everything_in(client: DynamoDBClient, name: str) -> dict[tuple[str, str], An
 
 # --- records ----------------------------------------------------------------------------------
 
-LADDER = (("thumbnail", 256, 256), ("medium", 1024, 768), ("large", 2048, 1536))
+SIZES = (("thumbnail", 256, 256), ("medium", 1024, 768), ("large", 2048, 1536))
 DIGEST = hashlib.sha256(b"default").hexdigest()
 OTHER_DIGEST = hashlib.sha256(b"product").hexdigest()
 WAITS = Verdict(code="too_many_pixels", message="goes to Batch")
@@ -156,7 +156,7 @@ def renditions(number: int, version: str) -> tuple[StoredRendition, ...]:
             key=f"{digest(asset)[:2]}/{asset}/{version}/{name}.{format_.extension}",
             sha256=digest("rendition", number, name, format_),
         )
-        for name, width, height in LADDER
+        for name, width, height in SIZES
         for format_ in (Format.JPEG, Format.WEBP)
     )
 

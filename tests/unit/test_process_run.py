@@ -255,7 +255,7 @@ def test_full_disk_keeps_what_is_finished(bench: Bench) -> None:
 
 
 def test_stop_keeps_what_is_finished(bench: Bench) -> None:
-    """After a request to stop, manifest and gallery list what is finished, and a run continues."""
+    """After a stop, manifest and gallery list what is finished, and a run continues."""
     bench.put(**{f"p{n}": "picture" for n in range(4)})
     stop = Stop()
     report = bench.run(stop=stop, recorder=Recorder(lambda _entry: stop.request()))

@@ -168,7 +168,7 @@ def test_values_that_go_together_are_taken(name: str, given: dict[str, str]) -> 
     [
         ("s3://my-bucket/a/b.mp4", S3Address(bucket="my-bucket", key="a/b.mp4")),
         ("s3://my-bucket", S3Address(bucket="my-bucket", key="")),
-        ("film.mp4", Path("film.mp4")),
+        ("video.mp4", Path("video.mp4")),
         ("file:///tmp/a%20b", Path("/tmp/a b")),
         ("file:///tmp/a%ff", Path("/tmp/a\udcff")),
         # A screen recording of macOS, an emoji with joiners, and what else people call files.

@@ -107,8 +107,8 @@ def test_batch_takes_the_rules_of_retries() -> None:
 @pytest.mark.parametrize("name", ["poster", "storyboard", "subtitles", "video-metadata"])
 def test_something_small_of_a_large_video_needs_a_small_disk(name: str) -> None:
     """A video of 20 GB on this machine is read where it lies; only its copy from S3 is as large."""
-    video = ListedFile(uri="/films/long.mov", name="long.mov", bytes=20 * 10**9)
-    stored = replace(video, uri="s3://films/long.mov")
+    video = ListedFile(uri="/videos/long.mov", name="long.mov", bytes=20 * 10**9)
+    stored = replace(video, uri="s3://videos/long.mov")
 
     assert required_bytes([video], KINDS[name].scratch_factor) <= 2 * 10**9
     assert required_bytes([stored], KINDS[name].scratch_factor) >= 20 * 10**9

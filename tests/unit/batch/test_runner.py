@@ -47,7 +47,7 @@ ASSET = "7b6b3b1c-2f6e-4a57-9c55-0d1d5ad1c001"
 def video(tmp_path: Path) -> Path:
     """An input; no operation here looks at what it is."""
     path = tmp_path / "video.mp4"
-    path.write_bytes(b"film" * 1000)
+    path.write_bytes(b"data" * 1000)
     return path
 
 
@@ -412,7 +412,7 @@ NAMES = (
 def test_a_file_can_be_called_anything(name: str, tmp_path: Path) -> None:
     """It is done, its record can be read and names it, and it is known again."""
     video, out = tmp_path / name, tmp_path / "out"
-    video.write_bytes(b"video")
+    video.write_bytes(b"data")
     words = ("poster", "--input", str(video), "--output", str(out))
     done = attempt(*words, operation=sized)
 
@@ -428,11 +428,11 @@ def test_programs_see_none_of_these_names(tmp_path: Path) -> None:
 
     def looked(work: Work) -> Mapping[str, object]:
         seen.append(work.inputs[0].name)
-        assert work.inputs[0].read_bytes() == b"video"
+        assert work.inputs[0].read_bytes() == b"data"
         return {}
 
     for number, name in enumerate((*NAMES, "video.mp4")):
-        (tmp_path / name).write_bytes(b"video")
+        (tmp_path / name).write_bytes(b"data")
         words = ("--input", str(tmp_path / name), "--output", str(tmp_path / f"out-{number}"))
         assert attempt("poster", *words, operation=looked).code == 0
     assert set(seen) == {"input.mov", "input.mp4"}
@@ -442,16 +442,16 @@ def test_an_object_can_be_called_anything(tmp_path: Path) -> None:
     """Whoever uploads chooses the key, as far as it is UTF-8."""
     services = MemoryServices()
     for number, name in enumerate(NAMES[:-1]):
-        services.memory.upload("intake", f"uploads/{name}", b"video")
-        output = str(tmp_path / str(number))
-        words = ("poster", "--input", f"s3://intake/uploads/{name}", "--output", output)
+        services.memory.upload("intake", f"uploads/{name}", b"data")
+        place = str(tmp_path / str(number))
+        words = ("poster", "--input", f"s3://intake/uploads/{name}", "--output", place)
         assert attempt(*words, operation=sized, services=services).code == 0
 
 
 def test_lines_about_a_name_that_is_no_text_are_written(tmp_path: Path) -> None:
     """A log in UTF-8 refuses lone surrogates; a line must not be lost for that."""
     video, out = tmp_path / "video.mp4", tmp_path / "out\udcff"
-    video.write_bytes(b"video")
+    video.write_bytes(b"data")
     written = io.BytesIO()
     order = read_arguments(["poster", "--input", str(video), "--output", str(out)], {})
     with io.TextIOWrapper(written, "utf-8") as log:
@@ -501,7 +501,7 @@ def test_a_file_that_changes_meanwhile_is_not_vouched_for(
     """Results may be of either content, or both: a verdict, no record. A new time is no change."""
 
     def operation(work: Work) -> Mapping[str, object]:
-        work.checkpoint.put("chunk", video)
+        work.checkpoint.put("piece", video)
         if change == "written":
             video.write_bytes(b"cut")
         elif change == "gone":
@@ -556,17 +556,17 @@ def never(_: Work) -> Mapping[str, object]:
     raise AssertionError("it was begun")
 
 
-def test_an_output_that_cannot_be_written_is_found_before_the_work(
+def test_a_place_that_cannot_be_written_is_found_before_the_work(
     video: Path, tmp_path: Path
 ) -> None:
     """A file where the folder should be, or above it."""
-    for output in (video, video / "below"):
-        ended = attempt("poster", "--input", str(video), "--output", str(output), operation=never)
+    for place in (video, video / "below"):
+        ended = attempt("poster", "--input", str(video), "--output", str(place), operation=never)
         (failed,) = ended.events("failed")
         assert (ended.code, failed["code"]) == (1, "output_unwritable")
 
 
-def test_a_second_job_of_the_same_output_is_told(video: Path, tmp_path: Path) -> None:
+def test_a_second_job_of_the_same_place_is_told(video: Path, tmp_path: Path) -> None:
     """Two that work there at the same time would leave files of both under one record."""
     words = ("poster", "--input", str(video), "--output", str(tmp_path / "out"))
     second: list[tuple[int, object]] = []

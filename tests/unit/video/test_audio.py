@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from batch.operations.audio_waveform import run
+from batch.operations.video import run_audio_waveform as run
 from tests.unit.transcode import clips
 from tests.unit.transcode.test_results import lengths, transcoded
 from tests.unit.video.jobs import work

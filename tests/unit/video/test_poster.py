@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from batch.operations.poster import run
+from batch.operations.video import run_poster as run
 from tests.unit.video.jobs import context, work
 from tests.unit.video.samples import H264, clip, make, needs_ffmpeg
 from tests.unit.video.scenes import opened, picture, title

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from batch.operations.preview import run
+from batch.operations.video import run_preview as run
 from tests.unit.video.jobs import context, work
 from tests.unit.video.samples import H264, PICTURES, clip, make, needs_ffmpeg
 from tests.unit.video.scenes import counted, number, opened

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from batch.operations.storyboard import run
+from batch.operations.video import run_storyboard as run
 from tests.unit.video.jobs import context, work
 from tests.unit.video.samples import needs_ffmpeg
 from tests.unit.video.scenes import counted, number, opened

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from batch.operations import audio_waveform, subtitles, video_metadata
+from batch.operations.video import run_audio_waveform, run_subtitles, run_video_metadata
 from tests.unit.video.jobs import work
 from tests.unit.video.samples import AAC, AUDIO, H264, PICTURES, clip, make, needs_ffmpeg
 from worker.domain.errors import Rejected
@@ -35,7 +35,7 @@ def extracted(footage: bytes, folder: Path, **given: Any) -> tuple[dict[str, Any
     path = folder / "video.mkv"
     path.write_bytes(footage)
     job, outputs = work("subtitles", path, folder, **given)
-    return cast("dict[str, Any]", subtitles.run(job)), outputs.root
+    return cast("dict[str, Any]", run_subtitles(job)), outputs.root
 
 
 def test_every_text_track_becomes_a_file(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_texts_and_curves_count_from_the_first_picture(tmp_path: Path) -> None:
     path = tmp_path / "video.mkv"
     (tmp_path / "sound").mkdir()
     job, outputs = work("audio-waveform", path, tmp_path / "sound")
-    assert audio_waveform.run(job)["seconds"] == pytest.approx(1.0, abs=0.1)
+    assert run_audio_waveform(job)["seconds"] == pytest.approx(1.0, abs=0.1)
     assert (outputs.root / "waveform.json").is_file()
 
 
@@ -117,7 +117,7 @@ def test_a_video_without_subtitles_is_no_mistake(tmp_path: Path) -> None:
     """There is just nothing to write."""
     details, folder = extracted(clip(), tmp_path)
     assert details == {"tracks": [], "skipped": []}
-    assert not list(folder.iterdir())
+    assert list(folder.iterdir()) == []
 
 
 def test_subtitles_of_a_telephone(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def described(footage: bytes, folder: Path, **given: Any) -> dict[str, Any]:
     path = folder / "video.mov"
     path.write_bytes(footage)
     job, _ = work("video-metadata", path, folder, **given)
-    return cast("dict[str, Any]", video_metadata.run(job))
+    return cast("dict[str, Any]", run_video_metadata(job))
 
 
 def test_a_description_is_plain_data(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from batch.operations.audio_waveform import run
+from batch.operations.video import run_audio_waveform as run
 from tests.unit.video.jobs import work
 from tests.unit.video.samples import AAC, AUDIO, H264, PICTURES, clip, make, needs_ffmpeg
 from worker.domain.errors import Rejected

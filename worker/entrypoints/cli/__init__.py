@@ -122,8 +122,7 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     commands_at={
-        name: (module if "." in module else f"{__name__}.{module}", text)
-        for name, (module, text) in _COMMANDS.items()
+        name: (f"{__name__}.{module}", text) for name, (module, text) in _COMMANDS.items()
     },
     checkout=CHECKOUT,
     epilog=_EPILOG,

@@ -113,19 +113,19 @@ def show_command(
     """Show the messages. They stay in the queue."""
     found = _dead_letters(data).look(_choice(causes, ids, limit))
     if as_json:
-        output.print_json([dead_letter_json(dead_letter) for dead_letter in found])
+        output.print_json([dead_letter_json(one) for one in found])
         return
     if not found:
         click.echo("no dead letters")
     console = output.console()
-    for dead_letter in found:
-        message = dead_letter.message
+    for one in found:
+        message = one.message
         rows = [
-            ("cause", f"{dead_letter.cause}: {dead_letter.reason}"),
-            ("queue", dead_letter.pair.name),
+            ("cause", f"{one.cause}: {one.reason}"),
+            ("queue", one.lane.name),
             ("sent", message.sent_at),
-            *(("object", f"s3://{each.bucket}/{each.key}") for each in dead_letter.uploads),
-            *(("asset", asset) for asset in dead_letter.assets),
+            *(("object", f"s3://{each.bucket}/{each.key}") for each in one.uploads),
+            *(("asset", asset) for asset in one.assets),
             ("body", message.body),
         ]
         console.print(output.table(message.id, rows))

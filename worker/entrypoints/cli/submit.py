@@ -48,7 +48,7 @@ def _options() -> list[click.Parameter]:
     """Options of every kind."""
 
     @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-    @click.option("--out", metavar="PLACE", help="Folder, or s3://BUCKET/PREFIX, for the results.")
+    @click.option("--out", metavar="OUTPUT", help="Folder, or s3://BUCKET/PREFIX, for the results.")
     @click.option(
         "--param",
         "parameters",
@@ -401,7 +401,7 @@ def _default_text(value: object) -> str:
 
 def _kind_help(kind: JobKind) -> str:
     fewest, most = kind.inputs
-    what = {"video": "a video", "tracks": "a video or an audio file", "image": "a picture"}[
+    what = {"video": "a video", "tracks": "a video or an audio file", "image": "an image"}[
         kind.media
     ]
     if kind.lazy:
@@ -410,9 +410,8 @@ def _kind_help(kind: JobKind) -> str:
     many = "Each is a job of its own."
     if most > 1:
         many = f"All inputs, {fewest:,} to {most:,} of them, are one job."
-    return (
-        f"{kind.summary}.\n\n{each} {many}\n\nAll mistakes are told before anything is submitted."
-    )
+    last = "All mistakes are reported before anything is submitted."
+    return f"{kind.summary}.\n\n{each} {many}\n\n{last}"
 
 
 def _write_options(
