@@ -117,7 +117,7 @@ class DeadLetters:
     """The use case.
 
     Args:
-        queue pairs: in the order in which they are looked at.
+        pairs: in the order in which they are looked at.
         restart: starts the work on a version of an asset again, for dead letters of the workflow.
         pause: waits so many seconds; keeps the rate.
         clock: seconds, monotonic.

@@ -49,16 +49,16 @@ def test_what_is_stored_comes_back(
     target: OutputStore, made: Callable[[str, bytes], Path], tmp_path: Path
 ) -> None:
     """Files and small records can be fetched, read, listed and removed."""
-    place.store(made("a", b"data"), "video/720p/init.mp4", content_type="video/mp4")
-    place.write("video/x.json", b"{}", content_type="application/json")
+    target.store(made("a", b"data"), "video/720p/init.mp4", content_type="video/mp4")
+    target.write("video/x.json", b"{}", content_type="application/json")
 
-    assert place.fetch("video/720p/init.mp4", tmp_path / "copy")
+    assert target.fetch("video/720p/init.mp4", tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == b"data"
-    assert place.read("video/x.json") == b"{}"
-    assert list(place.names("video/")) == ["video/720p/init.mp4", "video/x.json"]
-    place.remove("video/x.json")
-    place.remove("video/x.json")
-    assert place.read("video/x.json") is None
+    assert target.read("video/x.json") == b"{}"
+    assert list(target.names("video/")) == ["video/720p/init.mp4", "video/x.json"]
+    target.remove("video/x.json")
+    target.remove("video/x.json")
+    assert target.read("video/x.json") is None
 
 
 def test_what_is_not_there_is_none(target: OutputStore, tmp_path: Path) -> None:

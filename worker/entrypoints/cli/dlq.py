@@ -122,7 +122,7 @@ def show_command(
         message = one.message
         rows = [
             ("cause", f"{one.cause}: {one.reason}"),
-            ("queue", one.lane.name),
+            ("queue", one.pair.name),
             ("sent", message.sent_at),
             *(("object", f"s3://{each.bucket}/{each.key}") for each in one.uploads),
             *(("asset", asset) for asset in one.assets),
