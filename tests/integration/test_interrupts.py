@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.integration.job_uploads import clip
 from tests.integration.running import COMMAND, Running, alive, environment, picture, stack, until
+from worker.local.address import JOBS
+from worker.local.batch.table import FILE, opened
 from worker.local.emulator import free_port
 
 STOPPED = 130
@@ -143,7 +147,7 @@ def test_jobs_that_run_here_are_stopped(tmp_path: Path) -> None:
         line_with(process, "transcode started")
         said = interrupted(process, signal.SIGTERM)
 
-    assert "the same command goes on" in said
+    assert "the same command continues" in said
     assert list((tmp_path / "state" / "safelight" / "jobs").iterdir()) == []
 
 
@@ -164,11 +168,47 @@ def commands() -> Sequence[str]:
     return listed.stdout.splitlines()
 
 
+def hold_jobs(running: Running) -> None:
+    """Stop the process that runs jobs at a moment when it does not hold the lock of their table."""
+    pid = running.pids["services"]
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+        table = sqlite3.connect(running.data / JOBS / FILE, timeout=0, isolation_level=None)
+        with closing(table), suppress(sqlite3.OperationalError):
+            table.execute("BEGIN IMMEDIATE")
+            return
+        os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def frozen_jobs(running: Running) -> Iterator[None]:
+    """A block in which everything works but jobs: each is stopped as soon as it runs."""
+    over = threading.Event()
+
+    def freeze() -> None:
+        while not over.wait(0.05):
+            with opened(running.data / JOBS) as table:
+                for (pid,) in table.execute("SELECT pid FROM jobs WHERE state = 'RUNNING'"):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGSTOP)
+
+    os.kill(running.pids["services"], signal.SIGCONT)
+    thread = threading.Thread(target=freeze)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        hold_jobs(running)
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One stack for what needs one; its jobs run nowhere, so that they can be waited for."""
     with stack(tmp_path_factory.mktemp("interrupts") / "data") as up:
-        os.kill(up.pids["services"], signal.SIGSTOP)
+        hold_jobs(up)
         try:
             yield up
         finally:
@@ -217,7 +257,7 @@ def test_who_waits_for_a_job_is_told_that_it_goes_on(running: Running, tmp_path:
         line_with(process, ": ")
         said = interrupted(process, signal.SIGINT)
 
-    assert "goes on" in said
+    assert "continue" in said
     for what in ("logs --follow", "show", "stop"):
         assert f"safelight jobs {what} {job} --data {running.data}" in said
     assert running.json("jobs", "show", job)["state"] == "SUBMITTED"
@@ -229,13 +269,14 @@ def test_who_waits_for_an_upload_is_told_that_it_goes_on(running: Running, tmp_p
     if shutil.which("ffmpeg") is None:
         pytest.skip("ffmpeg is not installed")
     video = clip(tmp_path).rename(tmp_path / "film.mov")
-    recorded = running.json("put", video, "--wait", "--no-jobs")
-    assert recorded["status"] == "processing"
-    late = running.run("put", video, "--wait", "--timeout", "4", code=75)
-    assert late == ""
-    count = len(running.app.catalog.timeline(recorded["asset"]))
-    with command("put", video, "--wait", "--data", running.data, home=tmp_path) as process:
-        until(lambda: len(running.app.catalog.timeline(recorded["asset"])) > count)
-        said = interrupted(process, signal.SIGTERM)
+    with frozen_jobs(running):
+        recorded = running.json("put", video, "--wait", "--no-jobs")
+        assert recorded["status"] == "processing"
+        late = running.run("put", video, "--wait", "--timeout", "4", code=75)
+        assert late == ""
+        count = len(running.app.catalog.timeline(recorded["asset"]))
+        with command("put", video, "--wait", "--data", running.data, home=tmp_path) as process:
+            until(lambda: len(running.app.catalog.timeline(recorded["asset"])) > count)
+            said = interrupted(process, signal.SIGTERM)
 
     assert f"safelight assets show {recorded['asset']}" in said

@@ -15,7 +15,7 @@ import pytest
 from worker.domain.errors import EmulatorError, InputError, Unreachable
 from worker.local import address, parent_death_signal
 from worker.local.address import Address
-from worker.local.supervisor import Child, ForkedProcess, Supervisor
+from worker.local.supervisor import ChildSpec, ForkedProcess, Supervisor
 
 DEADLINE = 60.0
 
@@ -52,7 +52,9 @@ class World:
 
     def start(self, *children: tuple[str, Callable[[], subprocess.Popen[bytes]]]) -> None:
         """Start one stage."""
-        self.supervisor.start([Child(name=n, start=start, log=f"{n}.log") for n, start in children])
+        self.supervisor.start(
+            [ChildSpec(name=n, start=start, log=f"{n}.log") for n, start in children]
+        )
 
     def tend_until(self, line: str) -> None:
         """Look after the children until something is said."""
@@ -198,7 +200,7 @@ def test_a_child_that_does_not_end_is_killed(tmp_path: Path) -> None:
     """Its time is over: killed, and said so."""
     world, ready = World(), tmp_path / "ready"
     start = python(STUBBORN, str(ready))
-    world.supervisor.start([Child(name="one", start=start, log="", stop_seconds=0.05)])
+    world.supervisor.start([ChildSpec(name="one", start=start, log="", stop_seconds=0.05)])
     until(ready.exists)
     pid = world.supervisor.pids()["one"]
 

@@ -31,7 +31,7 @@ from worker.local.event_source import (
 )
 from worker.local.roles import OPERATOR, SERVICE, Profiles, Roles, RootClients
 from worker.local.services import ServiceOptions
-from worker.local.supervisor import Child, ChildProcess, ForkedProcess, Supervisor
+from worker.local.supervisor import ChildProcess, ChildSpec, ForkedProcess, Supervisor
 from worker.settings import DeletedOriginals
 
 PORT = 4566
@@ -202,7 +202,7 @@ class Stack:
 
     # --- children ---------------------------------------------------------------------------
 
-    def _forked(self, name: str, run: Callable[[Path], None], profile: str) -> Child:
+    def _forked(self, name: str, run: Callable[[Path], None], profile: str) -> ChildSpec:
         """A child that works with the rights of a role or user."""
         assert self._address is not None
         settings = _settings(self._address.outputs)
@@ -214,8 +214,12 @@ class Stack:
 
         return self._child(name, start, stop_seconds=15)
 
-    def _child(self, name: str, start: Callable[[], ChildProcess], *, stop_seconds: float) -> Child:
-        return Child(name=name, start=start, log=str(self._log(name)), stop_seconds=stop_seconds)
+    def _child(
+        self, name: str, start: Callable[[], ChildProcess], *, stop_seconds: float
+    ) -> ChildSpec:
+        return ChildSpec(
+            name=name, start=start, log=str(self._log(name)), stop_seconds=stop_seconds
+        )
 
     def _log(self, name: str) -> Path:
         return self._data / "logs" / f"{name}.log"

@@ -142,7 +142,7 @@ def _run_forked(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Child:
+class ChildSpec:
     """One process to keep alive."""
 
     name: str
@@ -157,7 +157,7 @@ class Child:
 class _SupervisedChild:
     """A child with what has happened to it."""
 
-    def __init__(self, child: Child, now: float) -> None:
+    def __init__(self, child: ChildSpec, now: float) -> None:
         self.child = child
         self.process: ChildProcess | None = child.start()
         self.started = now
@@ -180,7 +180,7 @@ class Supervisor:
         self._clock = clock
         self._stages: list[list[_SupervisedChild]] = []
 
-    def start(self, stage: Sequence[Child]) -> None:
+    def start(self, stage: Sequence[ChildSpec]) -> None:
         """Start children after all that were started before. They stop before those.
 
         Raises:
@@ -245,7 +245,7 @@ class Supervisor:
                 self.stop()
                 raise
 
-    def _await(self, child: Child, process: ChildProcess) -> None:
+    def _await(self, child: ChildSpec, process: ChildProcess) -> None:
         try:
             process.wait(child.stop_seconds)
         except subprocess.TimeoutExpired:
