@@ -92,7 +92,7 @@ def test_every_version_is_found_and_can_be_deleted(
         assert list(store.all_versions(bucket, "")) == []
 
 
-def test_all_versions_of_a_place_are_listed_by_prefix(tested: BucketUnderTest) -> None:
+def test_all_versions_are_listed_by_prefix(tested: BucketUnderTest) -> None:
     """Keys that begin so, and no others."""
     for key in ("a", "a/b", "b"):
         tested.put(key, b"x")

@@ -112,7 +112,7 @@ def test_dead_letters_of_the_workflow_say_why(world: Pipeline) -> None:
 
 
 def test_what_was_not_started_is_started_again(world: Pipeline) -> None:
-    """The letter is gone then; what is no event of heavy work stays."""
+    """The dead letter is gone then; what is no event of heavy work stays."""
     video = world.record("video.mp4", Status.PROCESSING, code="video")
     world.queue.send(HEAVY, [(json.dumps(heavy_event(video)), "", "1"), ("no JSON", "", "2")])
 

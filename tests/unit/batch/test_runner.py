@@ -443,8 +443,8 @@ def test_an_object_can_be_called_anything(tmp_path: Path) -> None:
     services = MemoryServices()
     for number, name in enumerate(NAMES[:-1]):
         services.memory.upload("intake", f"uploads/{name}", b"data")
-        place = str(tmp_path / str(number))
-        words = ("poster", "--input", f"s3://intake/uploads/{name}", "--output", place)
+        results = str(tmp_path / str(number))
+        words = ("poster", "--input", f"s3://intake/uploads/{name}", "--output", results)
         assert attempt(*words, operation=sized, services=services).code == 0
 
 
@@ -556,17 +556,17 @@ def never(_: Work) -> Mapping[str, object]:
     raise AssertionError("it was begun")
 
 
-def test_a_place_that_cannot_be_written_is_found_before_the_work(
+def test_results_that_cannot_be_written_is_found_before_the_work(
     video: Path, tmp_path: Path
 ) -> None:
     """A file where the folder should be, or above it."""
-    for place in (video, video / "below"):
-        ended = attempt("poster", "--input", str(video), "--output", str(place), operation=never)
+    for results in (video, video / "below"):
+        ended = attempt("poster", "--input", str(video), "--output", str(results), operation=never)
         (failed,) = ended.events("failed")
         assert (ended.code, failed["code"]) == (1, "output_unwritable")
 
 
-def test_a_second_job_of_the_same_place_is_told(video: Path, tmp_path: Path) -> None:
+def test_a_second_job_with_the_same_output_is_told(video: Path, tmp_path: Path) -> None:
     """Two that work there at the same time would leave files of both under one record."""
     words = ("poster", "--input", str(video), "--output", str(tmp_path / "out"))
     second: list[tuple[int, object]] = []

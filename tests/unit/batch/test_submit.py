@@ -422,7 +422,7 @@ def code(kind: str, head: bytes) -> str | None:
 
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.media == "video"])
 def test_kinds_of_moving_pictures(name: str) -> None:
-    """Every container that may hold a video; no still, no sound alone, no text."""
+    """Every container that may hold a video; no still, no audio alone, no text."""
     assert {code(name, head) for head in (MP4, MATROSKA, TRANSPORT, *RARE)} == {None}
     assert {code(name, head) for head in (JPEG, GIF, AVIF, SVG, PDF, ZIP)} == {"format_not_allowed"}
     assert {code(name, head) for head in (WAV, MP3)} == {"no_video"}
@@ -441,7 +441,7 @@ def test_kinds_of_any_tracks(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.media == "image"])
 def test_kinds_of_pictures(name: str) -> None:
-    """Every format that ingest may accept; no video, no sound, no document."""
+    """Every format that ingest may accept; no video, no audio, no document."""
     assert {code(name, head) for head in (JPEG, GIF, AVIF, SVG)} == {None}
     assert {code(name, head) for head in (MP4, MATROSKA, WAV, PDF)} == {"format_not_allowed"}
     assert {code(name, head) for head in (TEXT, MXF)} == {"unknown_format"}

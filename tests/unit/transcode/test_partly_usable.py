@@ -169,6 +169,6 @@ def test_audio_of_an_unknown_coding_is_left_out(coding: bytes, known: int, tmp_p
     if known:
         assert len(clips.heard(out.root / "video.mp4")) >= 95_000
     else:
-        with pytest.raises(Rejected, match="sound") as caught:
+        with pytest.raises(Rejected, match="audio") as caught:
             run("audio-waveform", source, Folder(tmp_path / "w"), tmp_path / "scratch")
         assert caught.value.code == "unsupported_variant"
