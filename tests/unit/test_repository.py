@@ -117,6 +117,34 @@ def test_no_module_is_a_drawer() -> None:
     assert [path.name for path in sources(*FOLDERS) if drawer.search(path.stem)] == []
 
 
+def test_no_constant_is_set_twice() -> None:
+    """Of two at the top of a module the second wins silently; linters do not see it."""
+    twice = []
+    for path in sources(*FOLDERS):
+        names = [
+            target.id
+            for node in parsed(path).body
+            for target in getattr(node, "targets", [getattr(node, "target", None)])
+            if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name)
+        ]
+        twice += [
+            f"{path.relative_to(ROOT)}: {name}" for name in set(names) if names.count(name) > 1
+        ]
+
+    assert twice == []
+
+
+def test_no_class_name_is_used_twice() -> None:
+    """Whoever searches for a class finds one."""
+    found: dict[str, list[str]] = {}
+    for path in sources("worker", "batch", "pulumi"):
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+
+    assert {name: where for name, where in found.items() if len(where) > 1} == {}
+
+
 def test_every_module_says_what_it_is_for() -> None:
     """A module's docstring says what lives there."""
     silent = [

@@ -31,8 +31,8 @@ HERE = SubmitContext(files=True)
 
 
 MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isommp42"
+JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF"
 """How a video begins."""
-JPEG = b"\xff\xd8\xff\xe0"
 
 
 class Store(MemoryStore):
@@ -385,11 +385,9 @@ def test_a_prefix_where_objects_are_wanted_is_named() -> None:
 # --- which files a kind can take --------------------------------------------------------------
 
 
-JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF"
 GIF = b"GIF89a\1\0\1\0"
 AVIF = b"\0\0\0\x1cftypavif\0\0\0\0avifmif1"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
-MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isommp42"
 MATROSKA = b"\x1a\x45\xdf\xa3\x93\x42\x82\x88matroska"
 EBML = b"\x1a\x45\xdf\xa3\x80"
 TRANSPORT = (b"\x47" + bytes(187)) * 6
