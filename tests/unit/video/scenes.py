@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import numpy as np
 
@@ -41,14 +42,14 @@ def opened(data: bytes, folder: Path, name: str = "video.mp4") -> FrameSource:
 
 def picture(seed: int = 1, *, size: tuple[int, int] = (180, 320)) -> Frame:
     """Coloured boxes on a sky: sharp, well exposed, with something in it."""
-    random = np.random.default_rng(seed)
+    chance = Random(seed)  # not of numpy: the image has no numpy.random
     height, width = size
     frame = np.empty((height, width, 3), np.uint8)
     frame[:] = np.linspace((90, 150, 210), (60, 100, 140), height)[:, None]
     for _ in range(60):
-        top, left = int(random.integers(height // 3, height)), int(random.integers(0, width))
-        side = int(random.integers(10, 40))
-        frame[top : top + side, left : left + side] = random.integers(40, 220, 3)
+        top, left = chance.randrange(height // 3, height), chance.randrange(width)
+        side = chance.randrange(10, 40)
+        frame[top : top + side, left : left + side] = [chance.randrange(40, 220) for _ in range(3)]
     return frame
 
 
