@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,9 +16,10 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 
 from tests.emulators import make_sure
-from worker.local import emulator, parent_death_signal
+from worker.local import emulator
 from worker.local.durable.store import UNWRITABLE
 from worker.local.roles import RootClients
+from worker.subprocesses.launch import tied_command
 
 TABLE, BUCKET = "pictures", "originals"
 LIMITED = (
@@ -42,7 +44,7 @@ class Kept:
             log=self.folder / "log",
             state=self.folder / "state",
             enforce_iam=True,
-            launcher=launcher or parent_death_signal.command(()),
+            launcher=launcher or tied_command((), parent_death_signal=signal.SIGTERM),
         )
         self._ends.callback(self.running.stop)
         return RootClients(self.running.environment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,11 +20,12 @@ from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.sqs import SqsQueue
 from worker.adapters.aws.stepfunctions import StepFunctionsWorkflows
 from worker.domain.job import JobRequest, JobState, JobStatus
-from worker.local import emulator, parent_death_signal
+from worker.local import emulator
 from worker.local.batch.jobs import LocalJobs
 from worker.local.batch.table import opened, request_of
 from worker.local.workflows import QUEUE, AwsTaskTokens, Deployed, WorkflowTasks, on_queue
 from worker.ports import Workflows
+from worker.subprocesses.launch import tied_command
 
 INPUT = {
     "name": "a-1",
@@ -65,7 +67,7 @@ class Machine:
             port=self._port,
             log=self._folder / "log",
             state=self._folder / "state",
-            launcher=parent_death_signal.command(()),
+            launcher=tied_command((), parent_death_signal=signal.SIGTERM),
         )
         self._ends.callback(self._running.stop)
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from worker.domain.errors import EmulatorError, InputError, Unreachable
-from worker.local import address, parent_death_signal
+from worker.local import address
 from worker.local.address import Address
 from worker.local.supervisor import ChildSpec, ForkedProcess, Supervisor
+from worker.subprocesses import launch
 
 DEADLINE = 60.0
 
@@ -245,8 +246,11 @@ def test_a_forked_process_that_does_not_end_is_waited_for_in_vain(tmp_path: Path
 # --- parent death --------------------------------------------------------------------------------
 
 COMMAND = """
-from worker.local import parent_death_signal
-child = subprocess.Popen(parent_death_signal.command([sys.executable, "-c", CHILD, sys.argv[1]]))
+import signal
+from worker.subprocesses.launch import tied_command
+child = subprocess.Popen(
+    tied_command([sys.executable, "-c", CHILD, sys.argv[1]], parent_death_signal=signal.SIGTERM)
+)
 """
 FORK = """
 from worker.local.supervisor import ForkedProcess
@@ -260,7 +264,7 @@ def test_a_child_ends_with_its_parent(start: str, tmp_path: Path) -> None:
     """The parent is killed with SIGKILL; the child gets SIGTERM from the kernel."""
     program = (
         "import os, pathlib, subprocess, sys, time\n"
-        f"sys.path.insert(0, {str(Path(parent_death_signal.__file__).parents[2])!r})\n"
+        f"sys.path.insert(0, {str(Path(launch.__file__).parents[2])!r})\n"
         "CHILD = 'import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(600)'\n"
         f"{start}"
         "print(child.pid, flush=True)\n"
@@ -281,8 +285,8 @@ def test_a_child_ends_with_its_parent(start: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
 def test_a_child_of_a_dead_parent_does_not_begin() -> None:
     """Whoever was started for a parent that is gone ends at once."""
-    wrong = [*parent_death_signal.command([sys.executable, "-c", "print('began')"])]
-    wrong[4] = "1"
+    wrong = launch.tied_command([sys.executable, "-c", "print('began')"])
+    wrong[wrong.index(str(os.getpid()))] = "1"
 
     done = subprocess.run(wrong, capture_output=True, text=True, check=False)
 

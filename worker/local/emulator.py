@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.domain.errors import EmulatorError, PortTaken
-from worker.local import parent_death_signal
+from worker.subprocesses.launch import tied_command
 
 REQUIREMENTS = Path(__file__).with_name("emulator-requirements.txt")
 DURABLE = Path(__file__).with_name("durable")
@@ -216,7 +217,8 @@ def running(folder: Path, *, enforce_iam: bool = False) -> Iterator[Emulator]:
         port=free_port(),
         log=folder / "emulator.log",
         enforce_iam=enforce_iam,
-        launcher=parent_death_signal.command(()),  # a test run that is killed leaves none behind
+        # A test run that is killed leaves no emulator.
+        launcher=tied_command((), parent_death_signal=signal.SIGTERM),
     )
     try:
         yield emulator

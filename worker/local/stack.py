@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from pkgutil import resolve_name
@@ -18,7 +20,7 @@ from worker.adapters.disk_errors import disk_call
 from worker.domain.errors import EmulatorError
 from worker.job_context import Stop
 from worker.local import address as addresses
-from worker.local import emulator, iam_policies, parent_death_signal, services, workflows
+from worker.local import emulator, iam_policies, services, workflows
 from worker.local.address import Address
 from worker.local.deploy import STACK, Outputs, deploy
 from worker.local.deploy.fingerprint import fingerprint
@@ -33,6 +35,7 @@ from worker.local.roles import OPERATOR, SERVICE, Profiles, Roles, RootClients
 from worker.local.services import ServiceOptions
 from worker.local.supervisor import ChildProcess, ChildSpec, ForkedProcess, Supervisor
 from worker.settings import DeletedOriginals
+from worker.subprocesses.launch import tied_command
 
 PORT = 4566
 """Of the embedded AWS, unless told; the port such emulators usually have."""
@@ -152,7 +155,7 @@ class Stack:
             log=self._log("emulator"),
             state=self._data / "state",
             enforce_iam=True,
-            launcher=parent_death_signal.command(()),
+            launcher=tied_command((), parent_death_signal=signal.SIGTERM),
         )
         return started.process  # after a death, with all it had answered for; the others wait
 
@@ -168,7 +171,7 @@ class Stack:
                 self._data / addresses.OUTPUTS,
                 config={"storage": {"deletedOriginals": chosen}},
                 log=self._log("deploy"),
-                launcher=parent_death_signal.command,
+                launcher=partial(tied_command, parent_death_signal=signal.SIGTERM),
                 stopped=lambda: stop.requested,
             )
         # In a process of its own: the clients that this needs stay in memory in no other.

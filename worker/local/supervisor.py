@@ -18,7 +18,7 @@ from typing import NoReturn, Protocol
 
 from worker.domain.errors import SafelightError
 from worker.job_context import SIGNALS, Stop
-from worker.local import parent_death_signal
+from worker.subprocesses.launch import tie_to
 
 POLL_SECONDS = 0.2
 """Between two looks at the children."""
@@ -125,7 +125,8 @@ def _run_forked(
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(write_through=True)
-        parent_death_signal.tie(parent)
+        if not tie_to(parent, signal.SIGTERM):
+            sys.exit("the parent is gone already")
         run()
         code = 0
     except SystemExit as error:

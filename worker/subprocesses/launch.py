@@ -78,7 +78,7 @@ def main() -> None:
     number, parent, memory, file = (int(value) for value in sys.argv[1:5])
     command = sys.argv[6:]
     if not tie_to(parent, number):
-        os._exit(1)
+        sys.exit("launch: the parent is gone already")
     if memory >= 0 and sys.platform == "linux":  # macOS knows RLIMIT_AS and does not keep it
         lower_limit(resource.RLIMIT_AS, memory)
     if file >= 0:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from worker.domain.job import JobRequest, command_line
-from worker.local import parent_death_signal
+from worker.subprocesses.launch import tied_command
 
 ORPHAN_LOOK_SECONDS = 0.02
 """Between two looks at processes that a killed runner has left."""
@@ -152,7 +152,7 @@ def _popen(
     command: Sequence[str], environment: Mapping[str, str], output: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        parent_death_signal.command(command),
+        tied_command(command, parent_death_signal=signal.SIGTERM),
         env=dict(environment),
         stdin=subprocess.DEVNULL,
         stdout=output,
@@ -301,7 +301,7 @@ def end_orphans(processes: Sequence[tuple[int, int | None]], *, seconds: float) 
     """Wait until processes have ended, and kill those that have not after ``seconds``.
 
     A process is known by its number and its start: the kernel gives a number to another process
-    later. They were told to end when their runner died: see ``worker.local.parent_death_signal``.
+    later. They were told to end when their runner died: see ``worker.subprocesses.launch``.
     """
     deadline = time.monotonic() + seconds
     left = [(pid, at) for pid, at in processes if at is not None]
