@@ -1,6 +1,6 @@
 """What a job is told, from text to checked values: addresses, parameters, the command line.
 
-Whoever submits a job reads them here, and the job itself does again. Every mistake is found before
+They are read here at submission, and again by the job itself. Every mistake is found before
 any disk or network is touched, and all are reported at once.
 """
 

@@ -265,7 +265,7 @@ class _Attempt:
         self._reporter.event(
             name, code=known.code, message=known.message, exit_code=code, **origin(error, known)
         )
-        # Whoever runs the job decides whether to retry; until then this is what the record says.
+        # Batch decides whether to retry; until then this is what the record says.
         again = code == EXIT_AGAIN and self._request.attempt < self._request.kind.attempts
         self._reporter.record(
             "RUNNABLE" if again else "FAILED", code=known.code, reason=known.message

@@ -61,7 +61,7 @@ class Alarm:
 
     name: str
     says: str
-    """What is wrong and what to do first, for whoever gets the message."""
+    """What is wrong and what to do first, for the person who gets the message."""
     metrics: Mapping[str, Metric]
     """By the names that the formula uses; a single one needs no formula."""
     above: float

@@ -1,4 +1,4 @@
-"""A bucket that nobody outside can read. Everything that makes it so, always together."""
+"""A private bucket: no public access, encryption and TLS, always together."""
 
 from __future__ import annotations
 

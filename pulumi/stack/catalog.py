@@ -17,7 +17,7 @@ FOLLOWED = (
     "globalSecondaryIndexes[*].readCapacity",
     "globalSecondaryIndexes[*].writeCapacity",
 )
-"""What the scaling changes while nobody deploys."""
+"""What auto scaling changes between deployments."""
 
 
 class CatalogTable(pulumi.ComponentResource):

@@ -1,6 +1,6 @@
 """A Lambda function with its role, rights and log group. Always the four together.
 
-Where nobody waits for a function's answer, its failures go to a queue, which is part of it too.
+Failures of a function that is invoked asynchronously go to a queue, which is part of it too.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from stack.scope import Scope
 
 COMPONENT = "heavy"
 BLOCK = "10.64.0.0/16"
-"""Addresses of nobody else: there is no way from here to another network."""
+"""Private addresses: there is no route from here to another network."""
 INTERFACES = ("ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs")
 """What a machine of Batch talks to beside S3 and DynamoDB (Amazon ECS Developer Guide, "Amazon ECS
 interface VPC endpoints")."""

@@ -116,7 +116,7 @@ class Buckets(pulumi.ComponentResource):
             )
 
     def _replicate(self) -> None:
-        """Every original, once. What is deleted here stays there, whoever deleted it."""
+        """Every original, once. A deletion here is not replicated."""
         name, target = self._scope.name("replicate"), self._config.replicate_to
         role = iam.Role(
             name,

@@ -2,7 +2,7 @@
 
 Means are over photos, ratios are of means (so a large photo counts for more, as it does on a
 bill). Bytes and SSIM are taken over the files that every implementation wrote: one that the
-engine's minimum-saving rule dropped counts for nobody.
+engine's minimum-saving rule dropped is not counted.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class Status(StrEnum):
     WAITING = "waiting"
     """An upload was asked for, and nothing has arrived."""
     UPLOADED = "uploaded"
-    """The original is there, and nobody has looked at it."""
+    """The original is there and has not been processed yet."""
     PROCESSING = "processing"
     """Too big or too slow for the ingest function: waits for Batch jobs."""
     REVIEW = "review"
@@ -68,7 +68,7 @@ class ObjectVersion:
     time: str = ""
     """When the object was created, ISO 8601 with Z, by the store's clock."""
     traceparent: str = ""
-    """Sent by whoever uploaded it; empty if nobody did."""
+    """Sent with the upload; empty if none was."""
 
     @property
     def trace(self) -> str:

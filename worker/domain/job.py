@@ -1,4 +1,4 @@
-"""What a heavy job is to whoever asks for it: the request, its states, and how it stands.
+"""A heavy job as its caller sees it: the request, its states, and its status.
 
 Frozen values on the standard library alone. What a kind of job needs and how it is retried is
 data of ``batch.catalogue``; who runs jobs is behind the ``Jobs`` port.

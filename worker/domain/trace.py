@@ -1,6 +1,6 @@
 """The correlation id of an upload: in every message, record, job, event and log line about it.
 
-It is a ``traceparent`` of W3C Trace Context (Recommendation, section 3.2). Whoever uploads may send
+It is a ``traceparent`` of W3C Trace Context (Recommendation, section 3.2). An uploader may send
 one, as metadata of the object or with the message. Every other upload has one that is derived from
 its event, so that each retry and each duplicate has the same.
 """

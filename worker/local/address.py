@@ -92,7 +92,7 @@ def is_running(data: Path) -> bool:
 
 
 def write(address: Address) -> None:
-    """Replace the file at once: whoever reads it sees the old or the new one, whole."""
+    """Replace the file at once: a reader sees the old or the new file, whole."""
     value = {
         "version": VERSION,
         "endpoint": address.endpoint,

@@ -210,7 +210,7 @@ def main(paths: list[str]) -> None:
 
     keep_memory()
     recipe = recipes.load("default")
-    process(Path(paths[0]).read_bytes(), recipe)  # imports and tables count for nobody
+    process(Path(paths[0]).read_bytes(), recipe)  # imports and tables are not counted
     for path in paths:
         data = Path(path).read_bytes()
         wall = cpu = float("inf")

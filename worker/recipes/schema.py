@@ -44,7 +44,7 @@ BAD: Final[Any] = object()
 MAXIMUM_PROBLEMS = 100
 """More than a person reads, and a bound on the work a hostile file can cause."""
 MAXIMUM_RENDITIONS = 32
-"""Every file is a PUT to pay for and a wait for whoever uploads; more is a mistake."""
+"""Every file is a PUT to pay for and a wait for the uploader; more is a mistake."""
 MAXIMUM_SIDE = 16_384
 """Pixels; what AVIF and the browsers' canvases end at."""
 WEBP_SIDE = 16_383

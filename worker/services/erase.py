@@ -2,7 +2,7 @@
 
 The order makes it safe to be ended anywhere: the record goes last, so the same call finds it and
 completes the work. What works on the asset meanwhile can bring nothing back: an outcome that was
-made of a record is refused once that is gone, and whoever is refused removes what it has made.
+made of a record is refused once that is gone, and the refused writer removes what it has made.
 """
 
 from __future__ import annotations

@@ -304,7 +304,7 @@ class Finalizer:
         after_commit(self._store, self._events, record)
 
     def _stale(self, asset: str, version: str) -> Finished:
-        """Nobody waits for what was made: remove it, and of an erased asset what jobs recorded."""
+        """What was made is unwanted: remove it, and of an erased asset what jobs recorded."""
         self._delete_below(prefix_of(asset, version))
         if self._catalog.get(asset) is None:
             self._catalog.delete(asset)

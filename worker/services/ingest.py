@@ -479,7 +479,7 @@ class Ingest:
         return self._look_again(download, committed)
 
     def _repeat(self, found: NoWork, known: AssetRecord) -> None:
-        """Do what follows a commit for whoever may have died after it."""
+        """Do what follows a commit: the process that committed may have died after it."""
         if found.outcome is IngestOutcome.DUPLICATE:
             self._after_commit(known)
             self._look_again(found, known)

@@ -51,7 +51,7 @@ class FinishedJob:
     input_etag: str
     """Of its first input; empty if it was not an object."""
     input_sha256: str
-    """Empty if nobody has read it as a whole."""
+    """Empty if it was never read as a whole."""
 
     def output(self, name: str) -> StoredOutput:
         """The file of that name.

@@ -319,7 +319,7 @@ class _Frame:
 
 
 def _write(descriptor: int, data: memoryview) -> int:
-    """Bytes taken; all of them if nobody listens any more."""
+    """Bytes taken; all of them if the reader is gone."""
     try:
         return os.write(descriptor, data)
     except BlockingIOError:

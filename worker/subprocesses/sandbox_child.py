@@ -22,7 +22,7 @@ OUT_OF_MEMORY_EXIT = 77
 
 _GRACE_SECONDS = 2.0
 _NEARLY_ALL = 7 / 8
-"""Whoever has held this share of the memory allowed and then fails is taken to have wanted more."""
+"""A child that held this share of its memory limit and then fails counts as out of memory."""
 _OPEN_FILES = 256
 # glibc, libvips, libjpeg, GLib, libstdc++ and Rust (librsvg); ld.so, when a library that is loaded
 # late finds no room; a thread fails to start when its stack finds none.

@@ -151,7 +151,7 @@ def _heard(
     limits: ProgramLimits,
     stop: Stop | None,
 ) -> Iterator[tuple[Stream, Pipes]]:
-    """The samples of a track, and what whoever reads them is to read from."""
+    """The samples of a track, and the source to read them from."""
     if not normalise:
         yield samples(plan, track, commands.source(source)), Pipes()
         return

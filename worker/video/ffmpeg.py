@@ -169,7 +169,7 @@ def run(
         StorageFull: no space where it writes.
         TransientError: it was stopped from outside, or could not be started; ``reader_gone``:
             whoever read what it writes does so no more.
-        EngineError: the arguments are wrong, or an ending nobody knows.
+        EngineError: the arguments are wrong, or an unknown exit status.
     """
     job = _FfmpegRun(
         program,

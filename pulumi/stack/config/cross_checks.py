@@ -110,7 +110,7 @@ def _batches(intake: IntakeConfig) -> Iterator[Problem]:
 
 
 def _concurrency(intake: IntakeConfig) -> Iterator[Problem]:
-    """A queue that may use more than there is takes batches which then wait for nobody."""
+    """maximumConcurrency must not exceed reservedConcurrency: throttled batches only wait."""
     if 0 < intake.reserved_concurrency < intake.maximum_concurrency:
         yield Problem(
             "intake.reservedConcurrency",
@@ -130,7 +130,7 @@ def _capacity(catalog: CatalogConfig) -> Iterator[Problem]:
 
 
 def _listeners(cost: CostConfig, observability: ObservabilityConfig) -> Iterator[Problem]:
-    """The topic of the alarms hears of money too, but a topic alone is nobody."""
+    """Cost alerts need an address: the alarm topic gets them too, but may have no subscriber."""
     somebody = cost.email or (observability.enabled and observability.email)
     if (cost.monthly_budget or cost.anomaly_dollars) and not somebody:
         yield Problem("cost.email", "is not set, nor observability.email: nobody would be told")

@@ -1,7 +1,7 @@
 """What the pixels of a picture say, measured on a small preview: colours, tones, sharpness, hash.
 
 One pass: the measures share one copy of the pixels, one reduction and one luma plane. None of them
-judges: where blurred begins is for whoever asks to say.
+judges: the caller decides where blurred begins.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class LocalRun:
 
     def _lines(self, id_: str, stop: Stop) -> Iterator[str]:
         class Ended(Exception):
-            """Nobody waits for the rest."""
+            """The rest is not waited for."""
 
         def step(_seconds: float) -> None:
             if stop.requested:

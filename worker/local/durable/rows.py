@@ -138,7 +138,7 @@ def keep_tokens_apart(stepfunctions: Any) -> None:
 
 
 class Messages(list[dict[str, Any]]):
-    """The messages of a queue: whoever adds one, from whatever service, writes it down."""
+    """The messages of a queue: each one added, by any service, is stored."""
 
     def __init__(self, store: Store, queue: str, held: Iterable[dict[str, Any]] = ()) -> None:
         super().__init__(held)

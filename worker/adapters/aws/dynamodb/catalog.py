@@ -118,7 +118,7 @@ class DynamoCatalog:
         A first outcome is one read and two writes: SIMILAR, then META, which is the commit point
         and carries the line of the timeline. A later one moves the line before it into an item of
         its own first: three writes. META is written on condition that its revision is the one
-        that was decided on; whoever was faster is decided on anew. What is written before META
+        that was decided on; a faster writer is decided on again. What is written before META
         and then left alone does no harm: a line that META still has is listed once, and a search
         compares with the record's own hash.
 
