@@ -3,11 +3,13 @@
 uploads -> [intake bucket] -> queues -> ingest function -> [delivery bucket], [quarantine bucket]
                                                |-> catalog (table)
                                                `-> events (bus)
+clients -> api (HTTP API, function) -> tickets for the intake bucket, catalog
 asset.processing events -> workflow (state machine) -> heavy (jobs on Spot) -> [delivery bucket]
 """
 
 import pulumi_aws as aws
 
+from stack.api import Api
 from stack.catalog import CatalogTable
 from stack.config import load
 from stack.cost import CostControls
@@ -37,11 +39,22 @@ def main() -> None:
     intake = Intake(scope, config, buckets=buckets, catalog=catalog, events=events)
     heavy: HeavyJobs | None = None
     workflow: Workflow | None = None
+    api: Api | None = None
     observability: Observability | None = None
 
     if config.heavy.enabled:
         heavy = HeavyJobs(scope, config, buckets=buckets, catalog=catalog, intake=intake)
         workflow = Workflow(
+            scope,
+            config,
+            buckets=buckets,
+            catalog=catalog,
+            events=events,
+            intake=intake,
+            heavy=heavy,
+        )
+    if config.api.enabled:
+        api = Api(
             scope,
             config,
             buckets=buckets,
@@ -65,6 +78,7 @@ def main() -> None:
             intake=intake,
             heavy=heavy,
             workflow=workflow,
+            api=api,
             observability=observability,
         )
     )

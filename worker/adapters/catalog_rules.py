@@ -66,9 +66,11 @@ def next_record(known: AssetRecord | None, new: AssetRecord, *, now: str) -> Ass
     tags, attributes = known.tags, known.attributes
     if order(new.source.sequencer) != order(known.source.sequencer):
         tags, attributes = merged((tags, attributes), (new.tags, new.attributes))
+    # An owner whom the API has let ask for the upload is more certain than metadata of the object.
+    asked = known.owner if known.upload is not None else ""
     return replace(
         new,
-        owner=new.owner or known.owner,
+        owner=asked or new.owner or known.owner,
         tags=tags,
         attributes=attributes,
         created_at=known.created_at,

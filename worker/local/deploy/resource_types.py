@@ -19,6 +19,7 @@ from worker.local.roles import RootClients
 from worker.local.workflows import on_queue
 
 if TYPE_CHECKING:
+    from botocore.config import Config
     from types_boto3_dynamodb.type_defs import TableDescriptionTypeDef
 
 
@@ -85,8 +86,8 @@ class EmulatorClients(RootClients):
         """An ARN in this account and region."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
 
-    def _make(self, service: str) -> Any:
-        client = super()._make(service)
+    def _make(self, service: str, more: Config | None = None) -> Any:
+        client = super()._make(service, more)
         # botocore makes these classes at first use, and two threads that are first at once get
         # different ones: what one of them raises, the other's except does not catch.
         _ = client.exceptions
@@ -494,6 +495,7 @@ def _setting(reason: str) -> ResourceType:
     return ResourceType(create, None, reason)
 
 
+_NO_GATEWAY = "the local stack serves the same app itself, and checks tokens itself"
 _NO_SERVICE = "the emulator has no {}"
 _NO_MACHINES = "no machine starts: the local stack runs the jobs"
 _NOT_WATCHED = "the emulator counts and watches nothing"
@@ -505,6 +507,13 @@ _NO_EFFECT = "the emulator keeps it and behaves the same without it"
 
 
 REGISTERED: Mapping[str, ResourceType] = {
+    "aws:apigatewayv2/api:Api": _registered(
+        "apigateway", "/apis/{}", _NO_GATEWAY, apiEndpoint="http://127.0.0.1/{}", executionArn="{}"
+    ),
+    "aws:apigatewayv2/authorizer:Authorizer": _setting(_NO_GATEWAY),
+    "aws:apigatewayv2/integration:Integration": _setting(_NO_GATEWAY),
+    "aws:apigatewayv2/route:Route": _setting(_NO_GATEWAY),
+    "aws:apigatewayv2/stage:Stage": _registered("apigateway", "/apis/stages/{}", _NO_GATEWAY),
     "aws:appautoscaling/policy:Policy": _registered(
         "autoscaling", "scalingPolicy:{}", _NO_SERVICE.format("Application Auto Scaling")
     ),
@@ -575,7 +584,9 @@ REGISTERED: Mapping[str, ResourceType] = {
         "event-source-mapping:{}",
         "the emulator would take messages away from the local stack's workers",
     ),
-    "aws:lambda/function:Function": _registered("lambda", "function:{}", _NOT_CALLED),
+    "aws:lambda/function:Function": _registered(
+        "lambda", "function:{}", _NOT_CALLED, invokeArn="{}"
+    ),
     "aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig": _setting(_NOT_CALLED),
     "aws:lambda/permission:Permission": _setting(_NOT_CALLED),
     "aws:pipes/pipe:Pipe": _registered(

@@ -134,7 +134,10 @@ class DynamoCatalog:
             known = None if item is None else read_meta(item)
             made = next_record(known.record if known else None, record, now=time_now)
             mine = Stored(record=made, entry=entry)
-            for tag in sorted(made.tags - (known.record.tags if known else frozenset())):
+            # What lists an upload that may never arrive expires: what has arrived is listed anew.
+            waited = known is None or known.record.status is Status.WAITING
+            listed = frozenset() if waited else known.record.tags
+            for tag in sorted(made.tags - listed):
                 self._table.put(tag_item(made, tag))
             if known is not None:
                 self._write_line(record.asset, known.entry)
