@@ -161,6 +161,8 @@ class Download(Received):
     """Of all bytes; empty for what goes to no engine here."""
     same: tuple[AssetRecord, ...] = ()
     """Assets with identical bytes."""
+    new: bool = False
+    """The catalog had no record of the asset."""
 
 
 Fetched: TypeAlias = NoWork | Deletion | Download
@@ -308,6 +310,7 @@ class Ingest:
             labels=labels,
             sha256=sha256,
             same=same,
+            new=known is None,
         )
 
     def _seen(self, upload: ObjectVersion, known: AssetRecord | None) -> IngestOutcome | None:
@@ -463,7 +466,7 @@ class Ingest:
         try:
             self._remember(self._policy.recipe)
             entry = timeline_entry(record, ignored=download.labels.ignored)
-            committed = self._catalog.commit(record, entry)
+            committed = self._catalog.commit(record, entry, new=download.new)
         except Superseded:
             # Keys of this version are nobody else's, and it will never be served.
             self._renditions.delete_all(record)
