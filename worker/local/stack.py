@@ -33,8 +33,9 @@ from worker.local.event_source import (
 )
 from worker.local.roles import OPERATOR, SERVICE, Profiles, Roles, RootClients
 from worker.local.services import ServiceOptions
-from worker.local.supervisor import ChildProcess, ChildSpec, ForkedProcess, Supervisor
+from worker.local.supervisor import ChildSpec, ForkedProcess, Supervisor
 from worker.settings import DeletedOriginals
+from worker.subprocesses.child import Process
 from worker.subprocesses.launch import tied_command
 
 PORT = 4566
@@ -149,7 +150,7 @@ class Stack:
         )
         self._await_ready(stop)
 
-    def _start_emulator(self) -> ChildProcess:
+    def _start_emulator(self) -> Process:
         started = emulator.start(
             port=self._options.port,
             log=self._log("emulator"),
@@ -212,14 +213,12 @@ class Stack:
         environment = {**_inherited(), **settings, **self._profiles.environment(profile)}
         ready = self._data / "run" / name
 
-        def start() -> ChildProcess:
+        def start() -> Process:
             return ForkedProcess(lambda: run(ready), environment=environment, log=self._log(name))
 
         return self._child(name, start, stop_seconds=15)
 
-    def _child(
-        self, name: str, start: Callable[[], ChildProcess], *, stop_seconds: float
-    ) -> ChildSpec:
+    def _child(self, name: str, start: Callable[[], Process], *, stop_seconds: float) -> ChildSpec:
         return ChildSpec(
             name=name, start=start, log=str(self._log(name)), stop_seconds=stop_seconds
         )

@@ -25,7 +25,7 @@ from worker.domain.errors import InputError, SafelightError
 from worker.domain.job import JobState
 from worker.job_context import Stop
 from worker.local.batch import joblog
-from worker.local.batch.execution import Executor, Running, Task, end_orphans, start_ticks
+from worker.local.batch.execution import Attempt, Executor, Task, end_orphans, start_ticks
 from worker.local.batch.jobs import QUEUES
 from worker.local.batch.resources import (
     EXITED,
@@ -67,7 +67,7 @@ class _Live:
     """An attempt that runs."""
 
     task: Task
-    running: Running
+    running: Attempt
     resources: Resources
     deadline: float
     cause: _Cause | None = None
@@ -321,8 +321,8 @@ class Runner:
             return False
         try:
             running = self._executor.start(task)
-        except OSError as error:
-            self._refuse(database, row, resources, error.strerror or str(error))
+        except (OSError, SafelightError) as error:
+            self._refuse(database, row, resources, str(error))
             return False
         with writing(database):
             database.execute(
