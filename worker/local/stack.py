@@ -28,7 +28,6 @@ from worker.local.durable.store import NAME as STATE
 from worker.local.event_source import (
     EventSourceMapping,
     FunctionConfig,
-    WorkerOptions,
     run_worker,
 )
 from worker.local.roles import OPERATOR, SERVICE, Profiles, Roles, RootClients
@@ -140,11 +139,11 @@ class Stack:
         supervisor.start(
             [self._forked("services", lambda ready: services.run(service, ready), profile)]
         )
-        worker = _worker(outputs)
+        mapping = _mapping(outputs)
         profile = roles.function(HANDLER).profile
         supervisor.start(
             [
-                self._forked(f"worker-{number}", lambda ready: run_worker(worker, ready), profile)
+                self._forked(f"worker-{number}", partial(run_worker, HANDLER, mapping), profile)
                 for number in range(1, self._options.workers + 1)
             ]
         )
@@ -240,8 +239,10 @@ def _attach(endpoint: str, profiles: Profiles, outputs: Outputs) -> _Queues:
     """Make the queues that this stack reads itself, and write the profiles of its processes."""
     clients, bus = AwsClients(emulator.client_environment(endpoint)), str(outputs["eventBus"])
     queues = _Queues(
-        events=services.attach_event_log(clients, bus),
-        heavy=workflows.attach(clients, bus, HEAVY_RULE),
+        events=services.attach_queue(
+            clients, bus, services.EVENT_RULE, services.EVENT_QUEUE, pattern=services.EVERY_EVENT
+        ),
+        heavy=services.attach_queue(clients, bus, HEAVY_RULE, workflows.QUEUE),
     )
     clients.close()
     profiles.write(
@@ -271,20 +272,17 @@ def _load_shared(endpoint: str) -> None:
     gc.freeze()
 
 
-def _worker(outputs: Outputs) -> WorkerOptions:
+def _mapping(outputs: Outputs) -> EventSourceMapping:
     ingest = outputs["ingest"]
-    return WorkerOptions(
-        handler=HANDLER,
-        mapping=EventSourceMapping(
-            queue_url=str(outputs["workQueue"]),
-            # Whole numbers come out of Pulumi as floats.
-            batch_size=int(ingest["batchSize"]),
-            window=float(ingest["batchWindow"]),
-            function=FunctionConfig(
-                name=str(outputs["ingestFunction"]),
-                timeout=float(ingest["timeout"]),
-                memory=int(ingest["memory"]),
-            ),
+    return EventSourceMapping(
+        queue_url=str(outputs["workQueue"]),
+        # Whole numbers come out of Pulumi as floats.
+        batch_size=int(ingest["batchSize"]),
+        window=float(ingest["batchWindow"]),
+        function=FunctionConfig(
+            name=str(outputs["ingestFunction"]),
+            timeout=float(ingest["timeout"]),
+            memory=int(ingest["memory"]),
         ),
     )
 

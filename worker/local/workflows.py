@@ -24,7 +24,7 @@ from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call
 from worker.domain.errors import AccessDenied, JobRejected, SafelightError
 from worker.domain.job import JobRequest, JobState, JobStatus
-from worker.local.child import Backoff, log
+from worker.local.child import log, repeat
 from worker.local.iam_simulator import Require, allow_all
 from worker.ports import Queue
 
@@ -50,19 +50,6 @@ HIDDEN_SECONDS = 15
 
 
 # --- deploy -----------------------------------------------------------------------------------
-
-
-def attach(clients: AwsClients, bus: str, rule: str) -> str:
-    """Make the queue and let the deployed rule fill it; returns the queue's URL. Repeatable."""
-    with aws_call("make the queue of heavy uploads"):
-        url = clients.sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
-        found = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-        arn = found["Attributes"]["QueueArn"]
-    with aws_call("listen to the rule of heavy uploads"):
-        clients.events.put_targets(
-            Rule=rule, EventBusName=bus, Targets=[{"Id": "queue", "Arn": arn}]
-        )
-    return url
 
 
 def on_queue(definition: str) -> str:
@@ -187,16 +174,12 @@ class WorkflowTasks:
 
     def run(self, stop: Stop) -> None:
         """Work until asked to stop. What fails is logged, and tried again."""
-        backoff = Backoff(stop)
-        while not stop.requested:
-            try:
-                waiting = self.once()
-            except SafelightError as error:
-                backoff.failed(error)
-            else:
-                backoff.succeeded()
-                if waiting:
-                    stop.wait(LOOK_SECONDS)
+
+        def once() -> None:
+            if self.once():
+                stop.wait(LOOK_SECONDS)
+
+        repeat(once, stop)
 
     def once(self) -> bool:
         """Answer for jobs that have ended, then take messages; returns whether to look again soon.
