@@ -366,9 +366,9 @@ def _takes(parameter: Parameter) -> str:
         ", ".join(parameter.choices),
         "" if low is None or high is None else f"{low:,} to {high:,}",
         parameter.shape,
-        "" if parameter.default is None else f"default: {_default_text(parameter.default)}",
-        "required" if parameter.required else "",
-        "no default" if parameter.default is None and not parameter.required else "",
+        "no default"
+        if parameter.default is None
+        else f"default: {_default_text(parameter.default)}",
     ]
     return "; ".join(word for word in words if word)
 
