@@ -239,5 +239,5 @@ class JobReporter:
             try:
                 self._log.write(f"{text}\n")
                 self._log.flush()
-            except (OSError, ValueError):  # nobody reads the log any more; the work continues
+            except (OSError, ValueError):  # the log has no reader left; the work continues
                 return

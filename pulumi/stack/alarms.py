@@ -57,11 +57,11 @@ class Metric:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """When somebody should look, and at what."""
+    """When a person should look, and at what."""
 
     name: str
     says: str
-    """What is wrong and what to do first, for the person who gets the message."""
+    """The fault and the first thing to do, for the person who gets the message."""
     metrics: Mapping[str, Metric]
     """By the names that the formula uses; a single one needs no formula."""
     above: float
@@ -122,11 +122,11 @@ def unusual(
     """An alarm outside the band that CloudWatch learns from the last two weeks.
 
     Args:
-        metric: what is watched.
+        metric: the figure to watch.
         name: of the resource.
-        says: what is wrong.
+        says: the fault.
         width: of the band, standard deviations.
-        topic: who is told.
+        topic: notified.
         tags: of the resource.
         parent: of the resource.
     """

@@ -174,7 +174,7 @@ class ValueChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanDifference:
-    """What is different from one plan to another; false if that is nothing."""
+    """The differences from one plan to another; false if there are none."""
 
     created: tuple[PlannedResource, ...]
     changed: tuple[tuple[PlannedResource, tuple[ValueChange, ...]], ...]
@@ -197,7 +197,7 @@ class PlanDifference:
 
 
 def difference(before: StackPlan, after: StackPlan) -> PlanDifference:
-    """What is different from one plan to another."""
+    """The differences from one plan to another."""
     old = {item.key: item for item in before.resources}
     new = {item.key: item for item in after.resources}
     changes = {key: tuple(_compare(old[key].values, new[key].values)) for key in new if key in old}

@@ -230,7 +230,7 @@ class EventSource:
             nonlocal held
             size = self.once()
             if held and not size:
-                release_memory()  # idle: nobody else needs the buffers of the last pictures
+                release_memory()  # idle: the buffers of the last pictures have no further use
             held = size > 0
 
         repeat(once, stop)

@@ -54,7 +54,7 @@ _PASSED_ON = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackOptions:
-    """What is asked for."""
+    """What the user has chosen."""
 
     data: Path
     port: int = PORT

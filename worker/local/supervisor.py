@@ -156,7 +156,7 @@ class Supervisor:
                 self.tend()
 
     def tend(self) -> None:
-        """Look at every child once: note ends, start what is due."""
+        """Look at every child once: note ends, start those that are due."""
         for stage in self._stages:
             for kept in stage:
                 if kept.process is not None and kept.process.ended():

@@ -53,7 +53,7 @@ HIDDEN_SECONDS = 15
 
 
 def on_queue(definition: str) -> str:
-    """A definition whose jobs and functions are done by whoever reads ``QUEUE``.
+    """A definition whose jobs and functions are done by the reader of ``QUEUE``.
 
     Everything else of a state stays: what it does with the output, with errors, what is next.
     """
@@ -91,14 +91,14 @@ class TaskFailed(Exception):
 
 
 class TaskTokens(Protocol):
-    """Who waits for tasks."""
+    """Answers the tokens of waiting tasks."""
 
     def succeed(self, token: str, output: object) -> None:
-        """End the task with an output. A token that nobody waits for is no error."""
+        """End the task with an output. A token that is no longer waited for is no error."""
         ...
 
     def fail(self, token: str, error: str, cause: str) -> None:
-        """End the task with an error. A token that nobody waits for is no error."""
+        """End the task with an error. A token that is no longer waited for is no error."""
         ...
 
 
@@ -119,10 +119,10 @@ class AwsTaskTokens:
 
     def _send(self, call: Callable[[SFNClient], object]) -> None:
         sfn = self._clients.stepfunctions
-        # Nobody waits for the token when its execution was stopped, or was lost with an embedded
+        # A token is no longer waited for when its execution was stopped, or lost with an embedded
         # AWS that was killed. That one starts the execution again, with other tokens.
-        nobody = (sfn.exceptions.TaskDoesNotExist, sfn.exceptions.TaskTimedOut)
-        with aws_call("answer a state machine"), suppress(*nobody):
+        gone = (sfn.exceptions.TaskDoesNotExist, sfn.exceptions.TaskTimedOut)
+        with aws_call("answer a state machine"), suppress(*gone):
             call(sfn)
 
 
@@ -154,7 +154,7 @@ class WorkflowTasks:
         dead_letters: URL of the queue for events that can never start anything.
         start: handles an event of a heavy upload.
         jobs: where jobs are submitted; it remembers which token waits for which job.
-        tokens: who waits.
+        tokens: of waiting tasks.
         deployed: what tasks name.
     """
 

@@ -177,7 +177,7 @@ class Runner:
         self._end_late()
         version = self._database.execute("PRAGMA data_version").fetchone()[0]
         if not ended and version == self._seen:
-            return  # nobody has written: nothing can have changed
+            return  # no write since: nothing can have changed
         self._seen = version
         self._apply_requests()
         with writing(self._database):

@@ -30,7 +30,7 @@ DEPLOY_SECONDS = 300.0
 """Longest deploy. It takes two or three seconds on an idle machine, and was seen to take more than
 120 s where twenty programs shared two cores."""
 MISTAKEN = 2
-"""Exit code of the child when somebody must edit something."""
+"""Exit code of the child when the configuration must be edited."""
 
 ROLE_HOLDERS = "localRoleHolders"
 """Among the outputs, what has a role of its own: see ``worker.local.roles``."""
@@ -65,7 +65,7 @@ def deploy(
     """
     command = [sys.executable, "-m", "worker.local.deploy", "--out", str(out)]
     command += ["--endpoint", endpoint, "--config", json.dumps(config or {})]
-    # Somebody's own stack and account must not shine through.
+    # The user's own stack and account must not shine through.
     kept = {
         name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "PULUMI_"))
     }

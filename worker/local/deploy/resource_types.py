@@ -294,7 +294,7 @@ def _require_same_keys(table: TableDescriptionTypeDef, wanted: dict[str, Any]) -
 
 
 def _expire(aws: EmulatorClients, name: str, ttl: dict[str, Any]) -> None:
-    """Switching on what is on already is an error."""
+    """Switching it on twice is an error."""
     found = aws.dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
     if found.get("TimeToLiveStatus") not in ("ENABLED", "ENABLING"):
         aws.dynamodb.update_time_to_live(
@@ -547,7 +547,7 @@ _REASONS: Mapping[str, Mapping[str, str]] = {
             "cloudformation:stack/{}"
         ),
     },
-    "no alarm goes off that would tell somebody": {
+    "no alarm goes off": {
         "aws:sns/topic:Topic": "sns:{}",
         "aws:sns/topicPolicy:TopicPolicy": "",
         "aws:sns/topicSubscription:TopicSubscription": "",
