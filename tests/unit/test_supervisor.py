@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import pyvips
 
 from worker.domain.errors import EmulatorError, InputError, Unreachable
-from worker.local import address
+from worker.local import address, supervisor
 from worker.local.address import Address
 from worker.local.supervisor import ChildSpec, ForkedProcess, Supervisor
 from worker.subprocesses import launch
@@ -216,6 +217,21 @@ def test_a_child_that_does_not_end_is_killed(tmp_path: Path) -> None:
 # --- forked processes ----------------------------------------------------------------------------
 
 
+@pytest.fixture
+def before_libvips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if no other test of this process had computed with libvips; the children do not."""
+    monkeypatch.setattr(supervisor, "_libvips_has_threads", lambda: False)
+
+
+def test_a_process_that_has_used_libvips_is_not_forked(tmp_path: Path) -> None:
+    """The child would wait forever for the threads of libvips, which a fork does not copy."""
+    pyvips.Image.black(2000, 2000).gaussblur(3).avg()
+
+    with pytest.raises(RuntimeError, match="libvips cannot be forked"):
+        ForkedProcess(lambda: None, environment={}, log=tmp_path / "log")
+
+
+@pytest.mark.usefixtures("before_libvips")
 def test_a_forked_process_begins_like_a_fresh_one(tmp_path: Path) -> None:
     """It has its own environment, session and log, and no descriptor of its parent."""
 
@@ -235,6 +251,7 @@ def test_a_forked_process_begins_like_a_fresh_one(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)  # which finds nobody, and hits nobody else
 
 
+@pytest.mark.usefixtures("before_libvips")
 def test_a_forked_process_that_does_not_end_is_waited_for_in_vain(tmp_path: Path) -> None:
     """Until its time is over; a signal is its exit code."""
     process = ForkedProcess(lambda: time.sleep(600), environment={}, log=tmp_path / "log")

@@ -35,16 +35,23 @@ class ForkedProcess(Process):
     A fork shares the memory of what this process has imported. It begins as a fresh process does:
     with its own environment, session and log, without the descriptors and signal handlers of this
     process. It gets SIGTERM when this process dies. Only one thread may run when it is made.
+    Above all this process must not have computed with libvips: the child would wait forever for
+    threads that a fork does not copy.
 
     Args:
         run: called in the new process, which ends when it returns.
         environment: all variables of the new process.
         log: file that its output is appended to.
+
+    Raises:
+        RuntimeError: threads of libvips run.
     """
 
     def __init__(
         self, run: Callable[[], object], *, environment: Mapping[str, str], log: Path
     ) -> None:
+        if _libvips_has_threads():
+            raise RuntimeError("a process that has used libvips cannot be forked")
         parent = os.getpid()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -57,6 +64,15 @@ class ForkedProcess(Process):
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         super().__init__(pid)
+
+
+def _libvips_has_threads() -> bool:
+    """Whether this process has computed with libvips; false where /proc does not tell."""
+    for name in Path("/proc/self/task").glob("*/comm"):
+        with contextlib.suppress(OSError):  # a thread that has ended
+            if name.read_text().startswith("libvips"):
+                return True
+    return False
 
 
 def _run_forked(
