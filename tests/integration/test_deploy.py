@@ -14,6 +14,7 @@ import pytest
 from tests.emulators import make_sure
 from tests.infra.configs import switched
 from worker.adapters.aws.dynamodb import schema
+from worker.domain.asset import ObjectVersion
 from worker.domain.errors import ConfigurationError, EmulatorError
 from worker.local.deploy import Outputs, deploy, read_outputs
 from worker.local.deploy.resource_types import EmulatorClients
@@ -95,6 +96,7 @@ def test_an_upload_arrives_in_the_standard_queue(stack: Stack) -> None:
         upload for message in stack.take("uploadsQueue") for upload in changes_in(message["Body"])
     ]
     (upload,) = [one for one in found if one.key == key]
+    assert isinstance(upload, ObjectVersion)
     assert (upload.bucket, upload.size) == (bucket, 7)
     assert upload.etag == put["ETag"].strip('"')
     assert upload.version_id == put["VersionId"]

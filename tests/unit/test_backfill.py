@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.unit.fakes import MODIFIED, MemoryStore
 from tests.unit.memory_queue import MemoryQueue
 from worker import prices
-from worker.domain.asset import sort_key
+from worker.domain.asset import ObjectVersion, sort_key
 from worker.domain.errors import InputError, Throttled
 from worker.entrypoints.cli.backfill import load, save
 from worker.prices import Assumptions, Prices
@@ -124,6 +124,7 @@ def test_objects_become_upload_events() -> None:
     run(Listing(store=store, bucket="intake"))
 
     (upload,) = changes_in(run.queue.sent[0][1])
+    assert isinstance(upload, ObjectVersion)
     assert upload.key == "a b+c/ü%41.jpg"
     assert (upload.bucket, upload.size, upload.version_id) == ("intake", 3, None)
     assert (upload.etag, upload.time) == (uploaded.etag, MODIFIED)

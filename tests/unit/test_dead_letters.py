@@ -10,7 +10,14 @@ import pytest
 
 from tests.unit.fakes import Fuse, Killed, MemoryCatalog
 from tests.unit.memory_queue import MemoryQueue
-from worker.domain.asset import AssetRecord, LogEntry, Status, asset_id_of, version_of
+from worker.domain.asset import (
+    AssetRecord,
+    LogEntry,
+    ObjectVersion,
+    Status,
+    asset_id_of,
+    version_of,
+)
 from worker.domain.errors import Throttled
 from worker.services import dead_letters, ordering
 from worker.services.dead_letters import DeadLetters, QueuePair, Selection, groups
@@ -59,6 +66,7 @@ class World:
     def record(self, key: str, sequencer: str = "0A") -> None:
         """Let the catalog know an upload."""
         (upload,) = changes_in(notification(key, sequencer=sequencer))
+        assert isinstance(upload, ObjectVersion)
         asset = asset_id_of("intake", key)
         self.catalog.records[asset] = AssetRecord(
             asset=asset,
