@@ -190,9 +190,10 @@ def _attempt(task: FileTask, setup: Setup) -> FileOutcome:
         made = _call(setup.engine.process, data, setup.recipe, task=task, setup=setup)
     except Rejected as rejection:
         cause = Cause(code=rejection.code, message=rejection.message)
-        known = replace(known, probe=rejection.probe)
-        # What cannot be read cannot be described either.
-        again = known.probe is None and not isinstance(rejection, DamagedInput)
+        if isinstance(rejection.probe, Probe):
+            known, again = replace(known, probe=rejection.probe), False
+        elif isinstance(rejection, DamagedInput):
+            again = False  # what cannot be read cannot be described either
     except SafelightError as error:
         cause = Cause(code=error.code, message=error.message)
     except MemoryError:
