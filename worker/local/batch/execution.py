@@ -54,7 +54,7 @@ class Task:
         return values
 
 
-class Attempt:
+class StartedAttempt:
     """A started attempt.
 
     Args:
@@ -110,7 +110,7 @@ class Attempt:
 class Executor(Protocol):
     """Starts attempts."""
 
-    def start(self, task: Task) -> Attempt:
+    def start(self, task: Task) -> StartedAttempt:
         """Start one; its output goes to the end of ``task.log``. Raises ``TransientError``."""
         ...
 
@@ -141,9 +141,11 @@ class ProcessExecutor:
         self._environment = dict(environment)
         self._command = command
 
-    def start(self, task: Task) -> Attempt:
+    def start(self, task: Task) -> StartedAttempt:
         """Start the command in a session of its own."""
-        return Attempt(self._command(task), {**self._environment, **task.environment}, task.log)
+        return StartedAttempt(
+            self._command(task), {**self._environment, **task.environment}, task.log
+        )
 
     def remove_orphan(self, id_: str, attempt: int, log: Path) -> None:
         """Nothing is left but the process, which the runner knows."""
@@ -176,14 +178,14 @@ class ContainerExecutor:
         self._engine = engine
         self._inspect = inspect or self._run
 
-    def start(self, task: Task) -> Attempt:
+    def start(self, task: Task) -> StartedAttempt:
         """Start a container and a client process that stands for it."""
         _scratch(task.log).mkdir(parents=True, exist_ok=True)
         if "://" not in task.request.output:
             Path(task.request.output).mkdir(parents=True, exist_ok=True)
         environment = {**self._environment, **task.environment}
         # The client passes SIGTERM on and ends with the container's exit code.
-        return Attempt(
+        return StartedAttempt(
             self.command(task),
             environment,
             task.log,

@@ -24,7 +24,7 @@ from worker.domain.errors import InputError, SafelightError
 from worker.domain.job import JobState
 from worker.job_context import Stop
 from worker.local.batch import joblog
-from worker.local.batch.execution import Attempt, Executor, Task, end_orphans, start_ticks
+from worker.local.batch.execution import Executor, StartedAttempt, Task, end_orphans, start_ticks
 from worker.local.batch.jobs import QUEUES
 from worker.local.batch.resources import (
     EXITED,
@@ -66,7 +66,7 @@ class _Live:
     """An attempt that runs."""
 
     task: Task
-    running: Attempt
+    running: StartedAttempt
     resources: Resources
     deadline: float
     cause: _Cause | None = None
