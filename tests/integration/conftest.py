@@ -20,8 +20,11 @@ def _stacks_are_copied(tmp_path_factory: pytest.TempPathFactory) -> None:
     share((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "deployed")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One stack for all tests of a process that leave it as it was, but for their own uploads."""
+    """One stack for all tests of a process that leave it as it was, but for their own uploads.
+
+    It ends with the last test of this package: idle it takes a twelfth of a core.
+    """
     with stack(tmp_path_factory.mktemp("stack") / "data") as up:
         yield up
