@@ -332,5 +332,5 @@ class Queue(Protocol):
         ...
 
     def depth(self, queue: str, *, taken: bool = False) -> int:
-        """About how many messages wait; with ``taken`` those that somebody works on, too."""
+        """About how many messages wait; with ``taken`` those being worked on, too."""
         ...

@@ -85,7 +85,7 @@ class CatalogTable(pulumi.ComponentResource):
         self.register_outputs({"name": self.name, "arn": self.arn})
 
     def _insights(self, scope: Scope) -> None:
-        """Of throttled keys alone, which are few: that is when somebody wants to know."""
+        """Of throttled keys alone: they are few, and only then do operators ask which."""
         for index in (None, *schema.INDEXES):
             what = "table" if index is None else index.lower()
             dynamodb.ContributorInsights(

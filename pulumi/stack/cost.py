@@ -148,7 +148,7 @@ class CostControls(pulumi.ComponentResource):
         return found
 
     def _tuning(self, ingest: LambdaFunction) -> None:
-        """It runs when somebody starts it, and may touch the ingest function alone."""
+        """It runs when a person starts it, and may touch the ingest function alone."""
         serverlessrepository.CloudFormationStack(
             self._scope.name("power-tuning"),
             application_id=TUNING,

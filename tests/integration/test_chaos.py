@@ -51,7 +51,7 @@ WORKER = f"""
 from worker.local.event_source import *
 function = FunctionConfig(name="ingest", timeout=120, memory=1769)
 mapping = EventSourceMapping(queue_url=sys.argv[1], function=function, batch_size=5)
-run_worker(WorkerOptions(mapping=mapping, handler={HANDLER!r}), ready)
+run_worker({HANDLER!r}, mapping, ready)
 """
 PIPE = """
 from worker.local.services import *

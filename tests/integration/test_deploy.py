@@ -14,6 +14,7 @@ import pytest
 from tests.infra.configs import switched
 from tests.integration.running import copy_deployed
 from worker.adapters.aws.dynamodb import schema
+from worker.domain.asset import ObjectVersion
 from worker.domain.errors import ConfigurationError, EmulatorError
 from worker.local.deploy import Outputs, deploy, read_outputs
 from worker.local.deploy.resource_types import EmulatorClients
@@ -21,7 +22,7 @@ from worker.local.emulator import Emulator, free_port, running, start
 from worker.local.roles import Roles
 from worker.local.stack import HANDLER, WORKFLOW_HANDLER
 from worker.local.workflows import SEND
-from worker.services.messages import uploads_in
+from worker.services.messages import changes_in
 from worker.settings import Settings
 
 
@@ -91,9 +92,10 @@ def test_an_upload_arrives_in_the_standard_queue(stack: Stack) -> None:
     put = stack.s3.put_object(Bucket=bucket, Key=key, Body=b"picture")
 
     found = [
-        upload for message in stack.take("uploadsQueue") for upload in uploads_in(message["Body"])
+        upload for message in stack.take("uploadsQueue") for upload in changes_in(message["Body"])
     ]
     (upload,) = [one for one in found if one.key == key]
+    assert isinstance(upload, ObjectVersion)
     assert (upload.bucket, upload.size) == (bucket, 7)
     assert upload.etag == put["ETag"].strip('"')
     assert upload.version_id == put["VersionId"]

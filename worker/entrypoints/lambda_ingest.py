@@ -71,7 +71,7 @@ def handle(event: dict[str, Any], context: LambdaContext, app: Application) -> d
     """The handler with its services given."""
     ingest = app.ingest
     records: list[Record] = event.get("Records", [])
-    if not records:  # whoever warms a process up sends this: by now everything is wired
+    if not records:  # a warm-up call: by now everything is wired
         return {"batchItemFailures": []}
     failures: dict[str, SafelightError] = {}
 

@@ -6,7 +6,7 @@ stack. It understands:
 - ``asset.processing`` from EventBridge: start the workflow of that upload, once;
 - ``{"task": "start", "asset", "version", "attempt"}``: the same, again with a higher attempt;
 - ``{"task": "finish", "asset", "version", "jobs"}``: commit what the jobs have left;
-- ``{}``: wire everything and do nothing, for whoever warms a process up.
+- ``{}``: wire everything and do nothing: a warm-up call.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def probe(data: bytes, limits: Limits, *, formats: Collection[Format]) -> Probe:
 
     Args:
         data: the whole file.
-        limits: what is rejected; all inclusive.
+        limits: all inclusive.
         formats: what the recipe accepts.
 
     Raises:

@@ -328,7 +328,7 @@ def remember(
 ) -> None:
     """Write why a try failed into the timelines of the assets that a message is about.
 
-    Whoever finds the message in a dead-letter queue later learns the cause from there. A message
+    The finder of the message in a dead-letter queue learns the cause from there. A message
     that cannot be read has no asset; its cause is found by reading it again.
 
     Raises:

@@ -34,7 +34,7 @@ _LOOK = Recipe(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """What a file is; what is missing could not be known, and ``rejected`` says why."""
+    """Facts about a file; those that are missing could not be found, and ``rejected`` says why."""
 
     bytes: int
     probe: Probe | None

@@ -3,7 +3,7 @@
 A reply holds scalars, bytes, lists, tuples, dicts, and the dataclasses, enums and errors of
 ``worker.domain``, ``worker.imaging``, ``worker.video`` and this package.
 
-The child decodes hostile files, so a reply may have been written by whoever took the child over.
+The child decodes hostile files, so a reply may have been written by whatever took the child over.
 Pickle would run it; even an unpickler with an allow-list lets its BUILD instruction overwrite
 attributes of the classes it is allowed to name. So a frame is::
 

@@ -60,7 +60,7 @@ _VALUE = re.compile(rb"^lavfi\.r128\.(I|true_peak)=(-?[0-9.]+|-?inf|nan)", re.MU
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loudness:
-    """What was measured of one track and what is done about it."""
+    """The measured loudness of one track and the gain that follows."""
 
     integrated: float | None
     """LUFS; None of silence."""

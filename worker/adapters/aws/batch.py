@@ -64,7 +64,7 @@ class BatchJobs:
 
         Batch allows many jobs of one name, so the queue is asked for one first, and again after:
         of several that were submitted in the same second (or by an attempt whose answer was
-        lost) the oldest stays and the others are stopped by whoever submitted them. Batch
+        lost) the oldest stays and the submitters of the others stop them. Batch
         forgets ended jobs after seven days, and their names.
 
         Raises:

@@ -213,7 +213,7 @@ class AwsClients:
             # it botocore signs the body with SHA-256 instead, for the same price.
             request_checksum_calculation="when_supported",
             # Originals come from browsers, with checksums botocore cannot check (CRC-64/NVME);
-            # TLS and the exact length guard what is read.
+            # TLS and the exact length guard the bytes read.
             response_checksum_validation="when_required",
         )
 

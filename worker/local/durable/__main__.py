@@ -10,7 +10,7 @@ from typing import Any
 
 
 def main() -> None:
-    """Change what is changed, then run; by the same variables as ``ministack``."""
+    """Patch ministack, then run it by the variables that it has itself."""
     here = Path(__file__).parent
     # Behind everything of the emulator's own environment, and only for this package.
     sys.path.append(str(here.parents[2]))

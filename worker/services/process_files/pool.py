@@ -275,7 +275,7 @@ class Pool:
         waiting = deque(tasks)
         workers: list[_WorkerProcess] = []
         # Workers hold the reading end and end themselves when it closes: even a killed
-        # supervisor leaves nobody writing to the output folder.
+        # supervisor leaves no process writing to the output folder.
         lifeline, held = _SPAWN.Pipe(duplex=False)
         try:
             while not stop.requested:

@@ -477,7 +477,7 @@ class Cursors:
 
     A cursor is ``base64url(seal + position)``; the seal is a keyed BLAKE2b (RFC 7693) over the
     list's name and the position. A damaged or edited cursor, and one of another list, is refused.
-    Whoever reads this can forge a cursor where there is no key, and gains nothing: a cursor says
+    A reader of this can forge a cursor where there is no key, and gains nothing: a cursor says
     from where to go on in the list that was asked for, and can name no other list. With a key
     forgeries are refused too.
     """
