@@ -24,7 +24,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import worker
-from worker.domain.errors import EngineError, Reason, SafelightError
+from worker.domain.errors import (
+    DamagedInput,
+    EngineError,
+    Reason,
+    Rejected,
+    SafelightError,
+)
 from worker.domain.image import Dropped, Metadata, Probe, Recipe, StoredRendition
 from worker.imaging.malloc import keep_memory
 from worker.services.process_files import output_folder
@@ -50,7 +56,7 @@ class Engine:
 
     process: Callable[[bytes, Recipe], ProcessedImage]
     describe: Callable[[bytes], Probe]
-    """Probes without limits, to say what a rejected file is. Raises Rejected."""
+    """Probes without limits, to say what a file is whose rejection does not. Raises Rejected."""
     needs_sandbox: Callable[[bytes], bool]
     """Whether the first try is to be in the sandbox, too."""
     version: str
@@ -178,9 +184,14 @@ def _attempt(task: FileTask, setup: Setup) -> FileOutcome:
     known = FileOutcome(number=task.number, bytes=status.st_size, modified_ns=status.st_mtime_ns)
     if len(data) > limit:  # it has grown since the folder was listed
         return replace(known, cause=too_large(max(len(data), status.st_size), limit))
-    known = replace(known, bytes=len(data))
+    known, again = replace(known, bytes=len(data)), True
     try:
         made = _call(setup.engine.process, data, setup.recipe, task=task, setup=setup)
+    except Rejected as rejection:
+        cause = Cause(code=rejection.code, message=rejection.message)
+        known = replace(known, probe=rejection.probe)
+        # What cannot be read cannot be described either.
+        again = known.probe is None and not isinstance(rejection, DamagedInput)
     except SafelightError as error:
         cause = Cause(code=error.code, message=error.message)
     except MemoryError:
@@ -189,10 +200,11 @@ def _attempt(task: FileTask, setup: Setup) -> FileOutcome:
         cause = Cause(code=EngineError.code, message=f"{type(error).__name__}: {error}")
     else:
         return _stored(made, known, task, setup)
-    probe = None
-    with contextlib.suppress(Exception):  # it is rejected already; this only adds to it
-        probe = _call(setup.engine.describe, data, task=task, setup=setup)
-    return replace(known, cause=cause, probe=probe, sha256=hashlib.sha256(data).hexdigest())
+    if again:
+        with contextlib.suppress(Exception):  # it is rejected already; this only adds to it
+            probe = _call(setup.engine.describe, data, task=task, setup=setup)
+            known = replace(known, probe=probe)
+    return replace(known, cause=cause, sha256=hashlib.sha256(data).hexdigest())
 
 
 def _call(
