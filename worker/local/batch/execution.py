@@ -162,7 +162,6 @@ class ContainerExecutor:
         image: of ``images/batch``.
         environment: of every job; of it only what leads to AWS and Safelight's own is passed on.
         engine: the engine's command line program.
-        inspect: runs a short command of the engine's; tests give their own.
     """
 
     def __init__(
@@ -171,12 +170,10 @@ class ContainerExecutor:
         environment: Mapping[str, str],
         *,
         engine: str = "docker",
-        inspect: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
         self._image = image
         self._environment = dict(environment)
         self._engine = engine
-        self._inspect = inspect or self._run
 
     def start(self, task: Task) -> StartedAttempt:
         """Start a container and a client process that stands for it."""
@@ -194,7 +191,9 @@ class ContainerExecutor:
 
     def remove_orphan(self, id_: str, attempt: int, log: Path) -> None:
         """Kill and remove the container, if it is there, and its scratch folder."""
-        self._inspect([self._engine, "rm", "--force", container_name(id_, attempt)])
+        command = [self._engine, "rm", "--force", container_name(id_, attempt)]
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(command, capture_output=True, check=False, timeout=60)
         shutil.rmtree(_scratch(log), ignore_errors=True)
 
     def command(self, task: Task) -> list[str]:
@@ -217,11 +216,6 @@ class ContainerExecutor:
                 name,
             ]  # without its value, which others could see in a list of processes
         return [*words, self._image, *command_line(request)]
-
-    @staticmethod
-    def _run(command: Sequence[str]) -> None:
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(command, capture_output=True, check=False, timeout=60)
 
 
 def _scratch(log: Path) -> Path:

@@ -269,12 +269,9 @@ class _WorkerProcess:
 class Pool:
     """Runs tasks on up to ``size`` worker processes."""
 
-    def __init__(
-        self, setup: Setup, *, size: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, setup: Setup, *, size: int) -> None:
         self._setup = setup
         self._size = size
-        self._clock = clock
 
     def run(self, tasks: Iterable[FileTask], *, stop: Stop) -> Generator[FileOutcome]:
         """Yield an outcome for each task, as they finish, until ``stop`` is asked for.
@@ -326,16 +323,16 @@ class Pool:
         if task.sandboxed:
             seconds = 2 * seconds + _SANDBOX_MARGIN
         to.task = task
-        to.deadline = self._clock() + seconds
+        to.deadline = time.monotonic() + seconds
         with contextlib.suppress(OSError):  # it has died: the next round finds out
             to.pipe.send(task)
 
     def _wait(self, workers: list[_WorkerProcess], stop: Stop) -> list[_WorkerProcess]:
         """Wait until a worker answers, dies or is late, or for a stop; return those workers."""
-        left = min(one.deadline for one in workers) - self._clock()
+        left = min(one.deadline for one in workers) - time.monotonic()
         timeout = None if left == float("inf") else max(0.0, left)
         readable = connection.wait([stop.fileno(), *(one.pipe for one in workers)], timeout)
-        now = self._clock()
+        now = time.monotonic()
         return [one for one in workers if one.pipe in readable or one.deadline <= now]
 
     def _receive(
