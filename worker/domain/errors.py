@@ -49,10 +49,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from worker.domain.image import Probe
 
 
 class Reason(StrEnum):
@@ -144,8 +140,8 @@ def _rebuild(kind: type[SafelightError], message: str, state: dict[str, object])
 class Rejected(SafelightError):
     """The input can never succeed; it is recorded with its reason and not tried again."""
 
-    probe: Probe | None = None
-    """What the picture is, if that was known by then."""
+    probe: object = None
+    """What the picture is (``worker.domain.image.Probe``), if that was known by then."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message, code=reason.value)

@@ -52,7 +52,7 @@ def inspect(path: Path) -> Inspection:
     try:
         found = sandbox.run(engine.process, data, _LOOK, limits=LIMITS)
     except Rejected as error:
-        header = error.probe
+        header = error.probe if isinstance(error.probe, Probe) else None
         if header is None:
             with suppress(Rejected):
                 header = sandbox.run(describe, data, limits=LIMITS)

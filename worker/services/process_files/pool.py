@@ -189,7 +189,8 @@ def _attempt(task: FileTask, setup: Setup) -> FileOutcome:
         made = _call(setup.engine.process, data, setup.recipe, task=task, setup=setup)
     except Rejected as rejection:
         cause = Cause(code=rejection.code, message=rejection.message)
-        known = replace(known, probe=rejection.probe)
+        if isinstance(rejection.probe, Probe):
+            known = replace(known, probe=rejection.probe)
         # What cannot be read cannot be described either.
         again = known.probe is None and not isinstance(rejection, DamagedInput)
     except SafelightError as error:
