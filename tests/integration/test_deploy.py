@@ -11,8 +11,8 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.emulators import make_sure
 from tests.infra.configs import switched
+from tests.integration.running import copy_deployed
 from worker.adapters.aws.dynamodb import schema
 from worker.domain.asset import ObjectVersion
 from worker.domain.errors import ConfigurationError, EmulatorError
@@ -63,16 +63,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The stack as it is by default, deployed again after a restart of the embedded AWS: the second
     time changes nothing.
     """
-    make_sure(tmp_path_factory)
-    folder, port = tmp_path_factory.mktemp("deployed"), free_port()
-    (folder / "state").mkdir()
+    folder, port = tmp_path_factory.mktemp("deployed") / "data", free_port()
+    copy_deployed(folder, port)
 
     def up() -> Emulator:
         return start(port=port, log=folder / "emulator.log", state=folder / "state")
 
     emulator = up()
     try:
-        first = Stack(emulator, deploy(emulator.endpoint, folder / "outputs.json"))
+        first = Stack(emulator, read_outputs(folder / "outputs.json"))
         first.s3.put_object(Bucket=first.outputs["intakeBucket"], Key="kept", Body=b"1")
         emulator.stop()
         emulator = up()

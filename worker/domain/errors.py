@@ -141,7 +141,7 @@ class Rejected(SafelightError):
     """The input can never succeed; it is recorded with its reason and not tried again."""
 
     probe: object = None
-    """The ``image.Probe`` of the picture, if that was known by then."""
+    """What the picture is (``worker.domain.image.Probe``), if that was known by then."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message, code=reason.value)

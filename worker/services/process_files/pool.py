@@ -2,16 +2,16 @@
 
 ``concurrent.futures`` breaks the whole pool when one process dies. Here a dead or late process is
 replaced, and its picture is tried once more in the sandbox, which says what happened to it.
-Processes are spawned, never forked: libvips keeps threads, and threads do not survive a fork.
+Processes begin afresh and are never forked: threads, which libvips keeps, do not survive a fork.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import multiprocessing
 import os
-import signal
+import socket
+import subprocess
 import threading
 import time
 from collections import deque
@@ -19,6 +19,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import metadata
 from multiprocessing import connection
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +36,10 @@ from worker.imaging.malloc import keep_memory
 from worker.services.process_files import output_folder
 from worker.services.process_files.output_folder import Cause
 from worker.subprocesses import sandbox
-from worker.subprocesses.sandbox import SandboxLimits
+from worker.subprocesses.child import Child
+from worker.subprocesses.sandbox import INTERPRETER, SandboxLimits, import_path
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-    from multiprocessing.context import SpawnProcess
-
     from worker.imaging.engine import ProcessedImage
     from worker.job_context import Stop
 
@@ -191,9 +190,9 @@ def _attempt(task: FileTask, setup: Setup) -> FileOutcome:
     except Rejected as rejection:
         cause = Cause(code=rejection.code, message=rejection.message)
         if isinstance(rejection.probe, Probe):
-            known, again = replace(known, probe=rejection.probe), False
-        elif isinstance(rejection, DamagedInput):
-            again = False  # what cannot be read cannot be described either
+            known = replace(known, probe=rejection.probe)
+        # What cannot be read cannot be described either.
+        again = known.probe is None and not isinstance(rejection, DamagedInput)
     except SafelightError as error:
         cause = Cause(code=error.code, message=error.message)
     except MemoryError:
@@ -240,7 +239,11 @@ def _stored(made: ProcessedImage, known: FileOutcome, task: FileTask, setup: Set
 
 # --- the pool ---------------------------------------------------------------------------------
 
-_SPAWN = multiprocessing.get_context("spawn")
+_ENVIRONMENT = {
+    "VIPS_CONCURRENCY": "1",  # the processes are the parallelism
+    "VIPS_WARNING": "1",  # any value silences the warnings of libvips
+}
+"""What libvips reads when it is loaded."""
 
 _NOTHING: Any = object()
 """Told apart from any message."""
@@ -253,28 +256,23 @@ _SANDBOX_MARGIN = 30.0
 class _WorkerProcess:
     """One worker process, as its supervisor sees it."""
 
-    process: SpawnProcess
+    child: Child
     pipe: Connection
     ready: bool = False
     task: FileTask | None = None
     deadline: float = float("inf")
 
     def end(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.process.close()
+        self.child.end()
         self.pipe.close()
 
 
 class Pool:
     """Runs tasks on up to ``size`` worker processes."""
 
-    def __init__(
-        self, setup: Setup, *, size: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, setup: Setup, *, size: int) -> None:
         self._setup = setup
         self._size = size
-        self._clock = clock
 
     def run(self, tasks: Iterable[FileTask], *, stop: Stop) -> Generator[FileOutcome]:
         """Yield an outcome for each task, as they finish, until ``stop`` is asked for.
@@ -287,14 +285,11 @@ class Pool:
         """
         waiting = deque(tasks)
         workers: list[_WorkerProcess] = []
-        # Workers hold the reading end and end themselves when it closes: even a killed
-        # supervisor leaves no process writing to the output folder.
-        lifeline, held = _SPAWN.Pipe(duplex=False)
         try:
             while not stop.requested:
                 busy = sum(one.task is not None for one in workers)
                 while len(workers) < min(self._size, busy + len(waiting)):
-                    workers.append(self._start(lifeline))
+                    workers.append(self._start())
                 for one in workers:
                     if one.ready and one.task is None and waiting:
                         self._assign(one, waiting.popleft())
@@ -305,36 +300,40 @@ class Pool:
         finally:
             for one in workers:
                 one.end()
-            held.close()
-            lifeline.close()
 
-    def _start(self, lifeline: Connection) -> _WorkerProcess:
-        ours, theirs = _SPAWN.Pipe()
-        process = _SPAWN.Process(target=work, args=(theirs, lifeline), daemon=True)
-        with _without_interrupts():
-            process.start()
-        theirs.close()
-        # Sent after the start, so that nothing of the engine is imported before the worker has
-        # set its environment.
+    def _start(self) -> _WorkerProcess:
+        ours, theirs = socket.socketpair()
+        pipe = Connection(os.dup(ours.fileno()))
+        # Decoders print to both streams; standard output must hold only the command's own text.
+        output = None if "SAFELIGHT_DEBUG" in os.environ else subprocess.DEVNULL
+        child = Child(
+            [*INTERPRETER, "-c", f"import {__name__} as pool; pool.work({theirs.fileno()})"],
+            environment={**os.environ, **_ENVIRONMENT, "PYTHONPATH": import_path()},
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            pipes=[(ours.detach(), theirs.detach())],
+        )
+        # Sent after the start, so that nothing of the engine is imported before it is needed.
         with contextlib.suppress(OSError):  # it has died: the next round finds out
-            ours.send(self._setup)
-        return _WorkerProcess(process=process, pipe=ours)
+            pipe.send(self._setup)
+        return _WorkerProcess(child=child, pipe=pipe)
 
     def _assign(self, to: _WorkerProcess, task: FileTask) -> None:
         seconds = self._setup.limits.wall_seconds
         if task.sandboxed:
             seconds = 2 * seconds + _SANDBOX_MARGIN
         to.task = task
-        to.deadline = self._clock() + seconds
+        to.deadline = time.monotonic() + seconds
         with contextlib.suppress(OSError):  # it has died: the next round finds out
             to.pipe.send(task)
 
     def _wait(self, workers: list[_WorkerProcess], stop: Stop) -> list[_WorkerProcess]:
         """Wait until a worker answers, dies or is late, or for a stop; return those workers."""
-        left = min(one.deadline for one in workers) - self._clock()
+        left = min(one.deadline for one in workers) - time.monotonic()
         timeout = None if left == float("inf") else max(0.0, left)
         readable = connection.wait([stop.fileno(), *(one.pipe for one in workers)], timeout)
-        now = self._clock()
+        now = time.monotonic()
         return [one for one in workers if one.pipe in readable or one.deadline <= now]
 
     def _receive(
@@ -368,49 +367,24 @@ class Pool:
             yield FileOutcome(number=task.number, cause=cause)
 
 
-@contextlib.contextmanager
-def _without_interrupts() -> Iterator[None]:
-    # A child inherits the mask: Ctrl-C in a terminal reaches every process of the group, and
-    # only the supervisor is to act on it. In this process the signals wait for the unblocking.
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-
-
-def work(pipe: Connection, lifeline: Connection) -> None:
-    """Be a worker process: take tasks from the pipe, send outcomes back, until it closes."""
-    # libvips reads these when it is loaded. One thread each: the processes are the parallelism.
-    os.environ["VIPS_CONCURRENCY"] = "1"
-    os.environ.setdefault("VIPS_WARNING", "1")  # any value silences its warnings
+def work(descriptor: int) -> None:
+    """Be a worker process: take tasks from a socket, send outcomes back, until it closes."""
     keep_memory()
-    # Blocked while this process was started; Ctrl-C stays the supervisor's to act on.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    if "SAFELIGHT_DEBUG" not in os.environ:
-        _silence()
-    threading.Thread(target=_end_with_supervisor, args=(lifeline,), daemon=True).start()
+    threading.Thread(target=_end_with_supervisor, daemon=True).start()
+    pipe = Connection(descriptor)
     try:
         setup: Setup = pipe.recv()
         pipe.send(None)
         while True:
             pipe.send(process_file(pipe.recv(), setup))
-    except (EOFError, OSError, KeyboardInterrupt):
+    except (EOFError, OSError):
         pass  # the supervisor is gone
     except MemoryError:
         os._exit(1)  # tried again in the sandbox, where memory is bounded
 
 
-def _silence() -> None:
-    # Decoders print to both streams, and a crashing C library to standard error; standard output
-    # must hold nothing but the command's own.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-
-
-def _end_with_supervisor(lifeline: Connection) -> None:
-    with contextlib.suppress(EOFError, OSError):
-        lifeline.recv_bytes()
+def _end_with_supervisor() -> None:
+    """Even a killed supervisor leaves no process writing to the output folder: its end closes the
+    pipe that is the standard input here."""
+    os.read(0, 1)
     os._exit(1)
