@@ -180,6 +180,6 @@ class TestWire:
         _, received = sent("raised", error)
         assert isinstance(received, LimitExceeded)
         assert received.probe == error.probe
-        error.probe = "a lie"  # type: ignore[assignment]
+        error.probe = "a lie"
         with pytest.raises(wire.BadReply, match=r"probe cannot be str"):
             sent("raised", error)

@@ -30,6 +30,7 @@ def main() -> None:
     rows.keep_queues(app._get_module("sqs"), store)
     services.keep_objects(app._get_module("s3"), store)
     services.keep_sessions(app._get_module("sts"))
+    services.forget_events(app._get_module("eventbridge"))
     stepfunctions = app._get_module("stepfunctions")
     rows.keep_tokens_apart(stepfunctions)
     start_again = rows.keep_executions(
