@@ -73,7 +73,7 @@ def _bad_input() -> Iterator[None]:
         raise BadInput(error) from error
 
 
-def main(arguments: Sequence[str], *, log: TextIO | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run one attempt in this process, with its signals, and return the exit code."""
     stop = Stop()
     # Before anything slow: a signal during the imports of an operation must not be missed.
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str], *, log: TextIO | None = None) -> int:
             request,
             services=JobServices(),
             stop=stop,
-            log=log or sys.stdout,
+            log=sys.stdout,
             before_forced_end=watch.before_forced_end,
         )
 

@@ -27,10 +27,8 @@ class CatalogTable(pulumi.ComponentResource):
         self,
         scope: Scope,
         config: CatalogConfig,
-        *,
-        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:catalog:CatalogTable", scope.name(COMPONENT), None, opts)
+        super().__init__("safelight:catalog:CatalogTable", scope.name(COMPONENT))
         provisioned = config.capacity is Capacity.PROVISIONED
         reads = config.minimum_reads if provisioned else None
         writes = config.minimum_writes if provisioned else None

@@ -43,9 +43,8 @@ class Intake(pulumi.ComponentResource):
         buckets: Buckets,
         catalog: CatalogTable,
         events: AssetEventBus,
-        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:intake:Intake", scope.name(COMPONENT), None, opts)
+        super().__init__("safelight:intake:Intake", scope.name(COMPONENT))
         self._scope = scope
         self._intake = config.intake
         own = pulumi.ResourceOptions(parent=self)

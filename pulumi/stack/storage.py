@@ -31,10 +31,8 @@ class Buckets(pulumi.ComponentResource):
         self,
         scope: Scope,
         config: StorageConfig,
-        *,
-        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:storage:Buckets", scope.name(COMPONENT), None, opts)
+        super().__init__("safelight:storage:Buckets", scope.name(COMPONENT))
         self._scope = scope
         self._config = config
         self._own = pulumi.ResourceOptions(parent=self)

@@ -53,9 +53,8 @@ class Workflow(pulumi.ComponentResource):
         events: AssetEventBus,
         intake: Intake,
         heavy: HeavyJobs,
-        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:workflow:Workflow", scope.name(COMPONENT), None, opts)
+        super().__init__("safelight:workflow:Workflow", scope.name(COMPONENT))
         self._scope = scope
         self._config = config
         self._own = pulumi.ResourceOptions(parent=self)

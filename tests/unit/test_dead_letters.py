@@ -181,7 +181,6 @@ def test_looking_takes_nothing_away() -> None:
 
     assert len(world.dead_letters.look()) == 26
     assert everything_is_visible(world.queue)
-    assert world.dead_letters.waiting() == 26
     assert len(world.dead_letters.look(Selection(limit=4))) == 4
     assert everything_is_visible(world.queue)
 

@@ -140,6 +140,9 @@ def _rebuild(kind: type[SafelightError], message: str, state: dict[str, object])
 class Rejected(SafelightError):
     """The input can never succeed; it is recorded with its reason and not tried again."""
 
+    probe: object = None
+    """What the picture is (``worker.domain.image.Probe``), if that was known by then."""
+
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message, code=reason.value)
         self.reason = reason

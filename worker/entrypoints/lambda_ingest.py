@@ -54,7 +54,6 @@ def application() -> Application:
     return assemble(Settings.from_environment(os.environ))
 
 
-@metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Handle an SQS event of a standard or FIFO queue.
 
@@ -64,6 +63,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     try:
         return handle(event, context, application())
     finally:
+        if metrics.metric_set:  # powertools warns of a batch without any: nothing was tried
+            metrics.flush_metrics()
         started()  # the first event makes clients and loads codecs: it belongs to the start
 
 

@@ -37,10 +37,13 @@ def application() -> Application:
     return assemble(Settings.from_environment(os.environ))
 
 
-@metrics.log_metrics
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's
     """Handle one event; see above."""
-    return answer(event, application())
+    try:
+        return answer(event, application())
+    finally:
+        if metrics.metric_set:  # powertools warns of an event without any: it only woke us up
+            metrics.flush_metrics()
 
 
 def answer(event: Mapping[str, Any], app: Application) -> dict[str, Any]:

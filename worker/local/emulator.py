@@ -52,7 +52,7 @@ def home() -> Path:
     return Path(cache) / "safelight" / "emulator"
 
 
-def install(folder: Path | None = None) -> Path:
+def install() -> Path:
     """Make the emulator's environment if it is missing or out of date; instant otherwise.
 
     Returns:
@@ -61,7 +61,7 @@ def install(folder: Path | None = None) -> Path:
     Raises:
         EmulatorError: pip could not install it (usually: no network).
     """
-    folder = folder or home()
+    folder = home()
     program = folder / "bin" / "ministack"
     wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
     stamp = folder / "requirements.sha256"

@@ -69,7 +69,6 @@ class Context:
     memory_limit_in_mb: int
     deadline: float
     """On the monotonic clock."""
-    clock: Callable[[], float] = time.monotonic
     function_version: str = "$LATEST"
     aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
@@ -81,7 +80,7 @@ class Context:
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until the invocation is ended."""
-        return max(0, int((self.deadline - self.clock()) * 1000))
+        return max(0, int((self.deadline - time.monotonic()) * 1000))
 
 
 def lambda_event(messages: Sequence[Message], queue_url: str) -> dict[str, Any]:
@@ -216,11 +215,9 @@ class EventSource:
         source: EventSourceMapping,
         *,
         end_process: Callable[[], None] | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue, self._handler, self._source = queue, handler, source
         self._end_process = end_process or self._die
-        self._clock = clock
 
     def run(self, stop: Stop) -> None:
         """Work until asked to stop; a batch that was begun is finished."""
@@ -276,14 +273,14 @@ class EventSource:
             if received:
                 lease.hold(received)
                 batch += received
-                until = until if until is not None else self._clock() + source.window
-            if until is None or self._clock() >= until:
+                until = until if until is not None else time.monotonic() + source.window
+            if until is None or time.monotonic() >= until:
                 break
         return batch
 
     def _invoke(self, messages: Sequence[Message]) -> frozenset[str]:
         ids = [message.id for message in messages]
-        context = _context(self._source.function, self._clock)
+        context = _context(self._source.function)
         try:
             response = self._handler(lambda_event(messages, self._source.queue_url), context)
         except Exception as error:  # noqa: BLE001 - as Lambda: a failed invocation is not ours
@@ -311,10 +308,9 @@ def run_worker(handler_name: str, mapping: EventSourceMapping, ready: Path) -> N
         EventSource(SqsQueue(AwsClients()), handler, mapping).run(stop)
 
 
-def _context(function: FunctionConfig, clock: Callable[[], float] = time.monotonic) -> Context:
+def _context(function: FunctionConfig) -> Context:
     return Context(
         function_name=function.name,
         memory_limit_in_mb=function.memory,
-        deadline=clock() + function.timeout,
-        clock=clock,
+        deadline=time.monotonic() + function.timeout,
     )

@@ -161,10 +161,6 @@ class DeadLetters:
                 break
         return found
 
-    def waiting(self) -> int:
-        """About how many dead letters there are."""
-        return sum(self._queue.depth(pair.dead_letters) for pair in self._pairs)
-
     def redrive(
         self,
         choice: Selection,

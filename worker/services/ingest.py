@@ -160,6 +160,8 @@ class Download(Received):
     """Of all bytes; empty for what goes to no engine here."""
     same: tuple[AssetRecord, ...] = ()
     """Assets with identical bytes."""
+    new: bool = False
+    """The catalog had no record of the asset."""
 
 
 Fetched: TypeAlias = NoWork | Deletion | Download
@@ -307,6 +309,7 @@ class Ingest:
             labels=labels,
             sha256=sha256,
             same=same,
+            new=known is None,
         )
 
     def _seen(self, upload: ObjectVersion, known: AssetRecord | None) -> IngestOutcome | None:
@@ -464,7 +467,7 @@ class Ingest:
         try:
             self._remember(self._policy.recipe)
             entry = timeline_entry(record, ignored=download.labels.ignored)
-            committed = self._catalog.commit(record, entry)
+            committed = self._catalog.commit(record, entry, new=download.new)
         except Superseded:
             # No other version has these keys, and this one will never be served.
             self._renditions.delete_all(record)

@@ -1,8 +1,8 @@
 """One child process from start to end: its process group, its pipes, its deadline, its reaping.
 
-ffmpeg, ffprobe, sandboxed calls, the emulator and local jobs all run as a :class:`Child`. It has no
-shell, no terminal and only the environment that it is given; it leads its own session, and its
-whole process group is killed when it ends, however it ends. With
+ffmpeg, ffprobe, sandboxed calls, workers of a run, the emulator and local jobs all run as a
+:class:`Child`. It has no shell, no terminal and only the environment that it is given; it leads its
+own session, and its whole process group is killed when it ends, however it ends. With
 :func:`~worker.subprocesses.launch.tied_command` it has limits and dies with its parent.
 """
 
@@ -160,7 +160,7 @@ class Child(Process):
         command: path and arguments.
         environment: all of it.
         stdin: ``DEVNULL``, ``PIPE`` or a descriptor.
-        stdout: likewise.
+        stdout: likewise; None is ours.
         stderr: likewise, or ``STDOUT``.
         pipes: further pipes of ``os.pipe()``, each (our end to read, its end to write). Both belong
             to this object from now on, even if the program cannot be started.
@@ -176,8 +176,8 @@ class Child(Process):
         *,
         environment: Mapping[str, str],
         stdin: int = subprocess.DEVNULL,
-        stdout: int = subprocess.DEVNULL,
-        stderr: int = subprocess.PIPE,
+        stdout: int | None = subprocess.DEVNULL,
+        stderr: int | None = subprocess.PIPE,
         pipes: Sequence[tuple[int, int]] = (),
         folder: Path | None = None,
     ) -> None:

@@ -42,7 +42,6 @@ class BatchJobs:
 
     Args:
         prefix: of the names of queues and definitions.
-        pace: of SubmitJob.
         sleep: between two looks while logs are followed.
     """
 
@@ -51,12 +50,11 @@ class BatchJobs:
         clients: AwsClients,
         prefix: str,
         *,
-        pace: Pace | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._clients = clients
         self._names = BatchNames(clients, prefix)
-        self._pace = pace or Pace(SUBMITS_A_SECOND)
+        self._pace = Pace(SUBMITS_A_SECOND)
         self._sleep = sleep
 
     def submit(self, request: JobRequest) -> str:

@@ -392,7 +392,6 @@ class S3Transfers:
         *,
         content_type: str,
         cache_control: str = "",
-        metadata: Mapping[str, str] | None = None,
         stop: Stop | None = None,
     ) -> None:
         """Write a file to an object. Overwrites.
@@ -404,8 +403,6 @@ class S3Transfers:
         extra: dict[str, Any] = {"ContentType": content_type}
         if cache_control:
             extra["CacheControl"] = cache_control
-        if metadata:
-            extra["Metadata"] = encode_metadata(metadata)
         with _transfer(f"put s3://{bucket}/{key}", path, stop):
             _wait(self._manager().upload(str(path), bucket, key, extra_args=extra), stop)
 

@@ -54,7 +54,7 @@ class Task:
         return values
 
 
-class Attempt:
+class StartedAttempt:
     """A started attempt.
 
     Args:
@@ -110,7 +110,7 @@ class Attempt:
 class Executor(Protocol):
     """Starts attempts."""
 
-    def start(self, task: Task) -> Attempt:
+    def start(self, task: Task) -> StartedAttempt:
         """Start one; its output goes to the end of ``task.log``. Raises ``TransientError``."""
         ...
 
@@ -141,9 +141,11 @@ class ProcessExecutor:
         self._environment = dict(environment)
         self._command = command
 
-    def start(self, task: Task) -> Attempt:
+    def start(self, task: Task) -> StartedAttempt:
         """Start the command in a session of its own."""
-        return Attempt(self._command(task), {**self._environment, **task.environment}, task.log)
+        return StartedAttempt(
+            self._command(task), {**self._environment, **task.environment}, task.log
+        )
 
     def remove_orphan(self, id_: str, attempt: int, log: Path) -> None:
         """Nothing is left but the process, which the runner knows."""
@@ -160,7 +162,6 @@ class ContainerExecutor:
         image: of ``images/batch``.
         environment: of every job; of it only what leads to AWS and Safelight's own is passed on.
         engine: the engine's command line program.
-        inspect: runs a short command of the engine's; tests give their own.
     """
 
     def __init__(
@@ -169,21 +170,19 @@ class ContainerExecutor:
         environment: Mapping[str, str],
         *,
         engine: str = "docker",
-        inspect: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
         self._image = image
         self._environment = dict(environment)
         self._engine = engine
-        self._inspect = inspect or self._run
 
-    def start(self, task: Task) -> Attempt:
+    def start(self, task: Task) -> StartedAttempt:
         """Start a container and a client process that stands for it."""
         _scratch(task.log).mkdir(parents=True, exist_ok=True)
         if "://" not in task.request.output:
             Path(task.request.output).mkdir(parents=True, exist_ok=True)
         environment = {**self._environment, **task.environment}
         # The client passes SIGTERM on and ends with the container's exit code.
-        return Attempt(
+        return StartedAttempt(
             self.command(task),
             environment,
             task.log,
@@ -192,7 +191,9 @@ class ContainerExecutor:
 
     def remove_orphan(self, id_: str, attempt: int, log: Path) -> None:
         """Kill and remove the container, if it is there, and its scratch folder."""
-        self._inspect([self._engine, "rm", "--force", container_name(id_, attempt)])
+        command = [self._engine, "rm", "--force", container_name(id_, attempt)]
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(command, capture_output=True, check=False, timeout=60)
         shutil.rmtree(_scratch(log), ignore_errors=True)
 
     def command(self, task: Task) -> list[str]:
@@ -215,11 +216,6 @@ class ContainerExecutor:
                 name,
             ]  # without its value, which others could see in a list of processes
         return [*words, self._image, *command_line(request)]
-
-    @staticmethod
-    def _run(command: Sequence[str]) -> None:
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(command, capture_output=True, check=False, timeout=60)
 
 
 def _scratch(log: Path) -> Path:

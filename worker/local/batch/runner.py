@@ -24,7 +24,7 @@ from worker.domain.errors import InputError, SafelightError
 from worker.domain.job import JobState
 from worker.job_context import Stop
 from worker.local.batch import joblog
-from worker.local.batch.execution import Attempt, Executor, Task, end_orphans, start_ticks
+from worker.local.batch.execution import Executor, StartedAttempt, Task, end_orphans, start_ticks
 from worker.local.batch.jobs import QUEUES
 from worker.local.batch.resources import (
     EXITED,
@@ -66,7 +66,7 @@ class _Live:
     """An attempt that runs."""
 
     task: Task
-    running: Attempt
+    running: StartedAttempt
     resources: Resources
     deadline: float
     cause: _Cause | None = None
@@ -119,7 +119,6 @@ class Runner:
         stop_seconds: from SIGTERM to SIGKILL.
         quit_seconds: the same when the runner itself is stopped.
         say: told, in a sentence, what happens to a job.
-        clock: seconds, monotonic.
     """
 
     def __init__(
@@ -132,7 +131,6 @@ class Runner:
         stop_seconds: float = STOP_SECONDS,
         quit_seconds: float = 10.0,
         say: Callable[[str], None] = lambda _line: None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._resources = resources
@@ -141,7 +139,6 @@ class Runner:
         self._stop_seconds = stop_seconds
         self._quit_seconds = quit_seconds
         self._say = say
-        self._clock = clock
         self._live: dict[str, _Live] = {}
         self._seen: int | None = None
         # What a reclaimed machine is called: as stable as a machine.
@@ -198,7 +195,7 @@ class Runner:
         return bool(ended)
 
     def _end_late(self) -> None:
-        now = self._clock()
+        now = time.monotonic()
         for live in self._live.values():
             if live.cause is None and now >= live.deadline:
                 live.ask_to_end(_Cause.TIMEOUT, now, self._stop_seconds)
@@ -212,7 +209,7 @@ class Runner:
             f"SELECT id, stop_reason, reclaim FROM jobs WHERE state IN {ACTIVE}"  # noqa: S608 - constants
             " AND (stop_reason IS NOT NULL OR reclaim IS NOT NULL)"
         ).fetchall()
-        now = self._clock()
+        now = time.monotonic()
         for row in rows:
             live = self._live.get(row["id"])
             if live is None:
@@ -314,7 +311,7 @@ class Runner:
                 "UPDATE jobs SET state = 'RUNNING', pid = ?, start_ticks = ? WHERE id = ?",
                 (running.pid, start_ticks(running.pid), task.id),
             )
-        deadline = self._clock() + resources.timeout_seconds
+        deadline = time.monotonic() + resources.timeout_seconds
         self._live[task.id] = _Live(
             task=task, running=running, resources=resources, deadline=deadline
         )
@@ -366,7 +363,7 @@ class Runner:
 
     def _stop_all(self) -> None:
         """Stop what runs; it goes on when a runner starts again."""
-        now = self._clock()
+        now = time.monotonic()
         for live in self._live.values():
             live.ask_to_end(_Cause.QUIT, now, self._quit_seconds)
         while self._live:
