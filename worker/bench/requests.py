@@ -76,14 +76,14 @@ def _measure(requests: int, address: Address) -> RequestTimes:
 
 def _timed(handler: Callable[[Any, Any], Any]) -> float:
     began = time.perf_counter()
-    answer = handler(_event(), None)
+    answer = handler(request_event(), None)
     seconds = time.perf_counter() - began
     if answer["statusCode"] != 201:
         raise RuntimeError(f"the handler answered {answer['statusCode']}: {answer['body'][:500]}")
     return seconds
 
 
-def _event() -> dict[str, Any]:
+def request_event() -> dict[str, Any]:
     """What an HTTP API sends (payload format 2.0) for a request whose token it has checked."""
     claims = {"sub": "bench", "scope": "safelight:write"}
     return {
