@@ -102,9 +102,11 @@ FOUND = ContentCredentials(
 )
 
 
-def in_jpeg(content: bytes, *, most: int = 65_000, shuffled: bool = False) -> bytes:
-    """In APP11 segments, each with the header of the whole box."""
-    data = saved(picture(), "JPEG")
+def in_jpeg(
+    content: bytes, data: bytes = b"", *, most: int = 65_000, shuffled: bool = False
+) -> bytes:
+    """In APP11 segments of a JPEG, each with the header of the whole box."""
+    data = data or saved(picture(), "JPEG")
     parts = [content[8:][at : at + most] for at in range(0, len(content) - 8, most)]
     segments = []
     for number, part in enumerate(parts, 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 import struct
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from tests.unit.gain_maps import (
@@ -34,6 +36,7 @@ from tests.unit.gain_maps import (
 )
 from tests.unit.heic import make_heic
 from tests.unit.pictures import everything
+from tests.unit.test_credentials import STORE, in_jpeg
 from worker.domain.errors import InputError
 from worker.domain.image import (
     Encoding,
@@ -48,6 +51,7 @@ from worker.domain.image import (
     Recipe,
     RenditionSpec,
 )
+from worker.entrypoints.cli import cli
 from worker.imaging.colour import p3_profile
 from worker.imaging.engine import ProcessedImage, process
 from worker.imaging.formats import ultrahdr
@@ -391,13 +395,32 @@ def test_a_plan_says_what_becomes_of_the_map() -> None:
     )
     plan = make_plan(found, replace(KEEP, renditions=sizes))
     assert plan.gain_map is not None
-    assert (plan.gain_map.shrink, plan.gain_map.width) == (4, 75)
-    assert [step.gain_map and step.gain_map.width for step in plan.steps] == [40, 24]
+    assert (plan.gain_map.shrink, plan.gain_map.width) == (8, 38)
+    assert [step.gain_map and step.gain_map.width for step in plan.steps] == [20, 12]
     bare = make_plan(replace(found, gain_map=None), replace(KEEP, renditions=sizes))
     assert plan.hash != bare.hash
     webp = RenditionSpec(name="w", width=64, encodings=(WEBP,))
     alone = make_plan(found, replace(KEEP, renditions=(*sizes, webp)), only=["w"])
     assert alone.gain_map is None
+
+
+def test_inspect_and_plan_tell_of_the_map(tmp_path: Path) -> None:
+    """Kind, size and headroom, credentials beside them, and what a recipe makes of the map."""
+    path, recipe = tmp_path / "photo.jpg", tmp_path / "hdr.toml"
+    path.write_bytes(in_jpeg(STORE, ultra_hdr(scene())))
+    recipe.write_text(
+        'name = "hdr"\nversion = 1\nkeep = ["gainmap"]\n[[renditions]]\nname = "page"\n'
+        'width = 100\nformats = ["jpeg", "webp"]\n'
+    )
+    words = " ".join(CliRunner().invoke(cli, ["inspect", str(path)]).output.split())
+    assert "iso-21496-1, 150 x 100, headroom 3.00 stops, recipes can keep it" in words
+    assert "C2PA, 2 manifests by Adobe Photoshop 27.1, not checked, void in renditions" in words
+    found = json.loads(CliRunner().invoke(cli, ["inspect", str(path), "--json"]).output)
+    assert found["probe"]["gain_map"]["headroom"] == 3.0
+    assert found["metadata"]["credentials"]["renditions"] == "void"
+    lines = CliRunner().invoke(cli, ["plan", str(path), "--recipe", str(recipe)]).output
+    assert "decode  gain map, 75 x 50, shrunk by 2" in lines
+    assert "with a gain map of 50 x 34 in JPEG" in lines
 
 
 def test_the_same_upload_gives_the_same_bytes() -> None:
@@ -463,7 +486,7 @@ DAMAGED = {
     "offset before the file": lying(offset=-(2**31)),
     "offset of something else": lying(offset=-100),
     "size beyond the end": lying(size=10_000),
-    "size of nothing": lying(size=-(10**6)),
+    "index of itself": lying(offset=-len(BASE)),
     "size within the header": lying(size=20 - len(SMALL_MAP)),
     "entries beyond the index": lying(offset=1, count=2**32 - 1),
     "no map": lying()[: lying().rindex(b"\xff\xd8")],
@@ -490,6 +513,8 @@ DAMAGED = {
     "entities": lying(xmp=BOMB),
 }
 TOO_LARGE = {
+    "more bytes than any": lying(size=60_000_000),
+    "a negative size": lying(size=-(10**6)),
     "wider than the picture": lying(jpeg(np.zeros((8, 500), np.uint8))),
     "claims 2^32 pixels": lying(hidden_size(SMALL_MAP, 65_535, 65_535)),
     "claims more than the picture": lying(hidden_size(SMALL_MAP, 60_000, 40)),

@@ -80,6 +80,10 @@ WIDE_PROFILES = (
 """Beginnings of profile descriptions whose gamut is wider than sRGB (lower case)."""
 
 
+FINEST_GAIN_MAP = Fraction(1, 2)
+"""The width of a map is at most this share of its rendition's, and so is its height: bytes and
+light for other shares are in docs/recipes.md."""
+
 TONE_MAP = "hable"
 """The only curve, Hable's filmic one: see ``worker.imaging.colour``."""
 
@@ -325,14 +329,13 @@ def _with_gain_map(plan: Plan, natural: Size) -> Plan:
     wanted = []
     steps = []
     for step in plan.steps:
-        whole = step.geometry.scale
-        if not _makes_jpeg(step):
+        if _makes_jpeg(step):
+            scale = step.geometry.scale
+            share = (_share(natural.width, scale.width), _share(natural.height, scale.height))
+            wanted.append(_scaled(scale, share))
+            steps.append(replace(step, gain_map=_scaled(step.geometry.size, share)))
+        else:
             steps.append(step)
-            continue
-        # A map that is finer than its picture says nothing more, and enlarging adds nothing.
-        whole = Size(min(natural.width, whole.width), min(natural.height, whole.height))
-        wanted.append(whole)
-        steps.append(replace(step, gain_map=_gain_map_size(step.geometry, whole)))
     if not wanted:
         return plan
     shrink = _shrink(Format.JPEG, natural, wanted)
@@ -347,14 +350,13 @@ def _makes_jpeg(step: Step) -> bool:
     return any(output.encoding.format is Format.JPEG for output in step.outputs)
 
 
-def _gain_map_size(geometry: Geometry, whole: Size) -> Size:
-    """Size of the map of a rendition, where that of the whole picture would be ``whole``."""
-    if geometry.canvas is not None:
-        # On a canvas its edges must lie where those of the picture lie.
-        return geometry.size
-    across = Fraction(geometry.size.width * whole.width, geometry.scale.width)
-    down = Fraction(geometry.size.height * whole.height, geometry.scale.height)
-    return Size(max(1, round(across)), max(1, round(down)))
+def _share(gain_map: int, picture: int) -> Fraction:
+    """Pixels of the map for each of the picture, in one direction; enlarging a map adds nothing."""
+    return min(Fraction(gain_map, picture), FINEST_GAIN_MAP)
+
+
+def _scaled(size: Size, share: tuple[Fraction, Fraction]) -> Size:
+    return Size(max(1, round(size.width * share[0])), max(1, round(size.height * share[1])))
 
 
 def _largest_first(sizes: set[Size]) -> list[Size]:

@@ -72,12 +72,12 @@ def examine(data: bytes, limits: Limits) -> tuple[int, int]:
     raise rejections.corrupt(Format.JPEG, "too many segments")
 
 
-def segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Marker, place and content of each segment before the first scan, as far as a file is read.
+def segments(data: bytes, start: int = 0) -> Iterator[tuple[int, int, bytes]]:
+    """Marker, place and content of each segment before the first scan of the JPEG at ``start``.
 
     A content that is cut off ends the walk. ITU-T T.81, B.1.1.4.
     """
-    at = 2
+    at = start + 2
     for _ in range(_MOST_SEGMENTS):
         while data[at : at + 2] == b"\xff\xff":  # fill
             at += 1

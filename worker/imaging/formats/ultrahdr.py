@@ -20,6 +20,7 @@ from fractions import Fraction
 
 from worker.domain.errors import LimitExceeded, Rejected
 from worker.domain.image import Format, GainMap, GainMapKind, Limits
+from worker.imaging import rejections
 from worker.imaging.formats import isobmff, jpeg
 
 GAIN_MAP_DAMAGED = "gain_map_damaged"
@@ -30,6 +31,9 @@ GAIN_MAP_TOO_LARGE = "gain_map_too_large"
 
 MOST_PIXELS = 40_000_000
 """Of a map: it is decoded whole. Cameras make them of a quarter of the picture's width."""
+
+_BYTES = Limits()
+"""Of a map as of an ordinary upload; of a picture that is larger than memory, the map is not."""
 
 _UNREADABLE = (struct.error, IndexError, OverflowError, ValueError, Rejected)
 
@@ -187,6 +191,7 @@ def find(data: bytes) -> EmbeddedGainMap | None:
 
     Raises:
         ValueError, struct.error, IndexError: there should be one.
+        LimitExceeded: it has too many bytes.
     """
     announced = False
     pictures: list[tuple[int, int]] = []
@@ -238,14 +243,14 @@ def _gain_map(data: bytes, start: int, size: int) -> EmbeddedGainMap | None:
 
     Raises:
         ValueError, struct.error: it is one, and its metadata cannot be used.
+        LimitExceeded: it is one, of too many bytes.
     """
-    content = bytes(data[start : start + size])
-    if content[:2] != b"\xff\xd8":
+    if start < 0 or data[start : start + 2] != b"\xff\xd8":
         return None
     iso = packet = None
     profile: dict[int, bytes] = {}
     components = 0
-    for marker, _, segment in jpeg.segments(content):
+    for marker, _, segment in jpeg.segments(data, start):
         if marker == _APP2 and segment.startswith(_ISO):
             iso = segment[len(_ISO) :]
         elif marker == _APP1 and segment.startswith(_XMP):
@@ -257,12 +262,13 @@ def _gain_map(data: bytes, start: int, size: int) -> EmbeddedGainMap | None:
     known = _known(iso, packet)
     if known is None:
         return None
+    rejections.check_bytes(size, _BYTES)
     kind, metadata, headroom = known
     if start + size > len(data) or components not in (1, 3):
         raise DamagedGainMap("the map is cut off, or has neither one channel nor three")
     return EmbeddedGainMap(
         kind=kind,
-        data=content,
+        data=bytes(data[start : start + size]),
         metadata=metadata,
         headroom=headroom,
         components=components,
