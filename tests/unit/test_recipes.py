@@ -240,7 +240,7 @@ def test_other_shipped_recipes_do_what_their_name_says() -> None:
     assert (tile.fit, tile.background) == (Fit.CONTAIN, "#ffffff")
     assert [encoding.format for encoding in tile.encodings] == ["jpeg", "webp", "avif"]
     assert archive.gamut is Gamut.P3
-    assert archive.keep == frozenset(KeepTag) - {KeepTag.GPS}
+    assert archive.keep == frozenset(KeepTag) - {KeepTag.GPS, KeepTag.GAINMAP}
     assert any(e.lossless for spec in archive.renditions for e in spec.encodings)
 
 

@@ -153,6 +153,15 @@ def test_unknown_keys_come_with_advice(path: str, key: str, says: str) -> None:
     assert says in complaints(changed(path, key, 1))[f"{path}.{key}" if path else key]
 
 
+def test_gain_maps_need_a_jpeg() -> None:
+    """Only JPEG carries a gain map: a recipe without one that keeps them is a mistake."""
+    kept = VALID | {"keep": ["gainmap"]}
+    assert complaints(kept) == {}
+    without = [VALID["renditions"][0] | {"formats": ["webp", "avif"]}]
+    assert complaints(VALID | {"renditions": without}) == {}
+    assert "has no effect" in complaints(kept | {"renditions": without})["keep"]
+
+
 def test_near_words_are_suggested() -> None:
     """Misspelled choices are answered with the nearest word."""
     assert 'did you mean "jpeg"?' in formats("jpg")["renditions[0].formats[0]"]

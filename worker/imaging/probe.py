@@ -8,6 +8,7 @@ limits again on what that header says. So nothing allocates for a size that was 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyvips
@@ -17,7 +18,7 @@ from worker.domain.image import ColourSpace, Format, Limits, Probe
 from worker.imaging import rejections
 from worker.imaging.animation import shown_ms
 from worker.imaging.colour_tags import declared
-from worker.imaging.formats import jpeg, structure
+from worker.imaging.formats import jpeg, structure, ultrahdr
 from worker.imaging.formats.sniff import identify, sniff
 from worker.imaging.icc import profile_name
 from worker.imaging.loaders import bmp_header, heic_embedded, heic_header, open_stored
@@ -57,7 +58,8 @@ def probe(data: bytes, limits: Limits, *, formats: Collection[Format]) -> Probe:
     as its default image, an AVIF or HEIC as its primary picture: each is a still. Decoding rotates
     AVIF and HEIC, so their ``orientation`` is 1 whatever their EXIF says. GIF and WebP of one frame
     are stills too. ``loop`` counts runs as libvips does: 0 for ever, otherwise how often the
-    animation is shown.
+    animation is shown. A gain map is looked at as its picture is; one that cannot be used is left
+    out with a warning.
 
     Args:
         data: the whole file.
@@ -90,7 +92,8 @@ def probe(data: bytes, limits: Limits, *, formats: Collection[Format]) -> Probe:
         rejections.check_frames(found.frames, limits)
         if found.animated:
             rejections.check_animation(found.pixels, found.frames, found.duration_ms or 0, limits)
-    return found
+    gain_map, odd = ultrahdr.examine(data, kind, limits, (found.width, found.height))
+    return replace(found, gain_map=gain_map, warnings=(*found.warnings, *odd))
 
 
 @contextmanager

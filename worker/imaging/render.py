@@ -17,6 +17,8 @@ from worker.imaging import quality
 from worker.imaging.animation import written_delays
 from worker.imaging.colour import p3_profile
 from worker.imaging.encode import Extras, Picture, colour_of, encode, flattened
+from worker.imaging.formats.ultrahdr import GAIN_MAP_DAMAGED
+from worker.imaging.gainmap import GainMapPixels
 from worker.imaging.geometry import Box, Size
 from worker.imaging.loaders import decoding
 from worker.imaging.plan import Conversion, Output, Plan, Step
@@ -37,6 +39,8 @@ class Rendered:
     preview: pyvips.Image | None
     """Upright 8-bit sRGB, longer side at most ``PREVIEW_EDGE``, first frame; None if the plan has
     none."""
+    warnings: tuple[str, ...] = ()
+    """Codes of what was left out because it cannot be decoded."""
 
 
 def render(
@@ -61,6 +65,7 @@ def render(
     Raises:
         DamagedInput, UnsupportedInput: the pixels cannot be decoded.
     """
+    gain_map, warnings = _gain_map(data, probe, plan, icc)
     with decoding():
         pyramid = Pyramid(data, probe, plan, icc)
         extras = Extras(
@@ -73,16 +78,21 @@ def render(
         dropped: list[Dropped] = []
         files: _Files = {}
         picture: Picture | None = None
+        crop: Box | None = None
         before: Step | None = None
         for step in plan.steps:
             appearance = step.appearance
             if picture is None or appearance != before:
                 picture = None  # the last one goes before the next one comes
-                picture, before = _composed(pyramid, step, assets or {}), appearance
+                crop = _crop(pyramid, step)
+                picture, before = _composed(pyramid, step, crop, assets or {}), appearance
             for output in step.outputs:
                 # Of a small original several sizes are the same picture: encoded once.
                 if (appearance, output) not in files:
-                    files[appearance, output] = _file(picture, output, extras)
+                    file = _file(picture, output, extras)
+                    if gain_map is not None and output.encoding.format is Format.JPEG:
+                        file = _with_data(file, gain_map.joined(file.data, step, crop))
+                    files[appearance, output] = file
             _choose(
                 step,
                 [files[appearance, output] for output in step.outputs],
@@ -93,15 +103,42 @@ def render(
         preview = None if plan.preview is None else pyramid.pixels(plan.preview)
         if preview is not None and preview.bands < 3:
             preview = preview.colourspace("srgb").copy_memory()
-    return Rendered(renditions=tuple(renditions), dropped=tuple(dropped), preview=preview)
+    return Rendered(
+        renditions=tuple(renditions),
+        dropped=tuple(dropped),
+        preview=preview,
+        warnings=warnings,
+    )
 
 
-def _composed(pyramid: Pyramid, step: Step, assets: Mapping[str, bytes]) -> Picture:
-    """Frames of one rendition: cut, put on its canvas, sharpened, marked."""
-    crop = step.geometry.crop
+def _gain_map(
+    data: bytes, probe: Probe, plan: Plan, icc: bytes | None
+) -> tuple[GainMapPixels | None, tuple[str, ...]]:
+    """The map that the plan wants, or why there is none."""
+    if plan.gain_map is None:
+        return None, ()
+    try:
+        return GainMapPixels(data, probe, plan, icc), ()
+    except ValueError:
+        return None, (GAIN_MAP_DAMAGED,)
+
+
+def _with_data(file: Rendition, data: bytes) -> Rendition:
+    return replace(file, data=data, sha256=hashlib.sha256(data).hexdigest(), gain_map=True)
+
+
+def _crop(pyramid: Pyramid, step: Step) -> Box | None:
+    """What is cut out of the scale of a step."""
     if step.geometry.attention is not None:
         # One place for all frames, or an animation would jump about.
-        crop = _attention(pyramid.pixels(step.scale), step.geometry.attention)
+        return _attention(pyramid.pixels(step.scale), step.geometry.attention)
+    return step.geometry.crop
+
+
+def _composed(
+    pyramid: Pyramid, step: Step, crop: Box | None, assets: Mapping[str, bytes]
+) -> Picture:
+    """Frames of one rendition: cut, put on its canvas, sharpened, marked."""
     photo = pyramid.quick(step.scale)
     if photo is not None and _only_cut(step):
         return Picture.of_photo(photo if crop is None else photo.cut(crop))

@@ -15,6 +15,7 @@ from worker.domain.image import (
     Fit,
     Format,
     Gravity,
+    KeepTag,
     Limits,
     QualityTarget,
     Recipe,
@@ -68,8 +69,16 @@ def build(document: Mapping[str, object], read_asset: ReadAsset, problems: Probl
                 contents = read_asset(image, path, problems)
                 if contents is not None:
                     assets[image] = contents
+    _check_gain_map(good, problems)
     unread: dict[str, Any] = {"name": "", "version": 0, "renditions": ()}
     return Recipe(**(unread | good), assets=assets)
+
+
+def _check_gain_map(good: Values, problems: Problems) -> None:
+    specs, keep = good.get("renditions", ()), good.get("keep", frozenset())
+    formats = {encoding.format for spec in specs for encoding in spec.encodings}
+    if formats and KeepTag.GAINMAP in keep and Format.JPEG not in formats:
+        problems.add("keep", '"gainmap" has no effect: only jpeg carries one, and none is made')
 
 
 def _good(values: Values) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from worker.services.process_files.wording import (
 
 if TYPE_CHECKING:
     from worker.domain.colour import Colour
-    from worker.domain.image import Metadata, Probe
+    from worker.domain.image import ContentCredentials, GainMap, Metadata, Probe
     from worker.imaging.plan import Output, Plan, Step
 
 
@@ -99,8 +99,26 @@ def _header(probe: Probe) -> list[tuple[str, object]]:
         ("transfer", transfer_text(probe.colour)),
         ("colours said by", _SAID_BY[probe.colour.source]),
         ("hdr", "yes, renditions are tone-mapped" if probe.colour.hdr else None),
+        ("gain map", _gain_map(probe.gain_map) if probe.gain_map else None),
         ("warnings", ", ".join(probe.warnings)),
     ]
+
+
+def _gain_map(found: GainMap) -> str:
+    parts = [found.kind.value]
+    if found.width is not None:
+        colours = ", in colours" if found.channels == 3 else ""
+        parts.append(f"{found.width} x {found.height}{colours}")
+    if found.headroom is not None:
+        parts.append(f"headroom {found.headroom:.2f} stops")
+    parts.append("recipes can keep it" if found.carriable else "no recipe can keep it")
+    return ", ".join(parts)
+
+
+def _credentials(found: ContentCredentials) -> str:
+    count = "1 manifest" if found.manifests == 1 else f"{found.manifests} manifests"
+    by = f" by {found.generator}" if found.generator else ""
+    return f"C2PA, {count}{by}, not checked, {found.renditions} in renditions"
 
 
 def _known(metadata: Metadata) -> list[tuple[str, object]]:
@@ -122,6 +140,10 @@ def _known(metadata: Metadata) -> list[tuple[str, object]]:
         ("artist", tags.artist),
         ("copyright", tags.copyright),
         ("software", tags.software),
+        (
+            "content credentials",
+            _credentials(metadata.credentials) if metadata.credentials else None,
+        ),
         ("dominant colour", measures.dominant),
         ("palette", " ".join(measures.palette)),
         ("brightness", f"{measures.brightness:.3f}, contrast {measures.contrast:.3f}"),
@@ -187,6 +209,9 @@ def plan_lines(plan: Plan) -> list[str]:
     if decode.linear:
         details.append("resized in linear light")
     said.append(f"decode  {decode.format.value}, {', '.join(details)}")
+    if plan.gain_map is not None:
+        shrunk = f", shrunk by {plan.gain_map.shrink}" if plan.gain_map.shrink > 1 else ""
+        said.append(f"decode  gain map, {plan.gain_map.width} x {plan.gain_map.height}{shrunk}")
     for index, scale in enumerate(plan.scales):
         source = "the decoded image" if scale.source is None else f"scale {scale.source}"
         use = ", measured for metadata" if index == plan.preview else ""
@@ -220,6 +245,8 @@ def _rendition_text(step: Step) -> str:
         parts.append(f"sharpened by {step.sharpen:g}")
     if step.watermark is not None:
         parts.append("watermarked")
+    if step.gain_map is not None:
+        parts.append(f"with a gain map of {step.gain_map.width} x {step.gain_map.height} in JPEG")
     if step.minimum_saving:
         parts.append(f"later formats kept if {step.minimum_saving:.0%} smaller")
     return ", ".join(parts)
