@@ -129,7 +129,7 @@ def test_a_deletion_before_the_commit_is_seen_after_it() -> None:
             assert world.ingest(removal).outcome is IngestOutcome.UNCHANGED
         return commit(record, entry)  # type: ignore[arg-type]
 
-    world.catalog.commit = late  # type: ignore[method-assign]
+    world.catalog.commit = late  # type: ignore[assignment, method-assign]
     assert world.ingest(upload).outcome is IngestOutcome.DELETED
     agree(world)
 
