@@ -25,7 +25,7 @@ MODULES = {
 DEVELOPMENT = ("pip", "pulumi", "worker.bench", "worker.infra", "worker.local", "worker.samples")
 ABSENT = {"lambda": ("cv2", *DEVELOPMENT), "batch": ("awslambdaric", *DEVELOPMENT)}
 TOOLS = ("pip", "pip3", "cc", "gcc", "c++", "make", "git", "curl", "wget")
-"""Whoever breaks in must bring their own."""
+"""An intruder must bring their own."""
 SIDE = 64
 
 

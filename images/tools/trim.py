@@ -1,7 +1,7 @@
 """Take out of the installed libraries what no image needs: ``python trim.py FOLDER``.
 
 What lives here: which AWS services an image can speak to, what of their descriptions is read, and
-the kinds of files nobody runs.
+the kinds of files that are never run.
 Run while an image is built; a name that is not there stops the build, because then a list here is
 out of date.
 """

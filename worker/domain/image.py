@@ -249,7 +249,7 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What is refused before decoding. All inclusive."""
+    """Limits checked before decoding. All inclusive."""
 
     bytes: int = 50_000_000
     pixels: int = 100_000_000

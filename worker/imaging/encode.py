@@ -258,7 +258,7 @@ def _vips(frames: list[pyvips.Image], encoding: Encoding, quality: int, extras: 
 
 
 def attach(image: pyvips.Image, name: str, data: bytes) -> None:
-    """Set a binary field (an ICC profile, an EXIF block) on an image that nobody else holds."""
+    """Set a binary field (an ICC profile, an EXIF block) on an image that has no other user."""
     value: Any = data  # the stubs of pyvips do not know that blobs take bytes
     image.set_type(pyvips.GValue.blob_type, name, value)
 

@@ -13,7 +13,7 @@ from worker.imaging.formats.sniff import sniff
 from worker.imaging.loaders import embedded_in
 from worker.imaging.metadata import measure, read_credentials, read_tags, written_exif
 from worker.imaging.plan import Plan, make_plan
-from worker.imaging.probe import probe
+from worker.imaging.probe import known, probe
 from worker.imaging.render import render
 
 
@@ -49,9 +49,15 @@ def process(
         sha256: of ``data``, if known.
 
     Raises:
-        Rejected: the picture can never succeed; ``reason`` says why.
+        Rejected: the picture can never succeed; ``reason`` says why, ``probe`` what it is, if
+            that was found out.
     """
     found = found or probe(data, recipe.limits, formats=recipe.formats)
+    with known(found):
+        return _process(data, recipe, found, sha256)
+
+
+def _process(data: bytes, recipe: Recipe, found: Probe, sha256: str) -> ProcessedImage:
     plan = make_plan(found, recipe)
     embedded = embedded_in(data, found)
     tags = read_tags(embedded.exif, embedded.xmp, embedded.iptc)

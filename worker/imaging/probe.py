@@ -7,12 +7,13 @@ limits again on what that header says. So nothing allocates for a size that was 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyvips
 
-from worker.domain.errors import DamagedInput, Reason, UnsupportedInput
+from worker.domain.errors import DamagedInput, Reason, Rejected, UnsupportedInput
 from worker.domain.image import ColourSpace, Format, Limits, Probe
 from worker.imaging import rejections
 from worker.imaging.animation import shown_ms
@@ -23,9 +24,9 @@ from worker.imaging.icc import profile_name
 from worker.imaging.loaders import bmp_header, heic_embedded, heic_header, open_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
-__all__ = ["accept", "describe", "probe", "sniff"]
+__all__ = ["accept", "describe", "known", "probe", "sniff"]
 
 _UNLIMITED = Limits(
     bytes=2**63,
@@ -62,7 +63,7 @@ def probe(data: bytes, limits: Limits, *, formats: Collection[Format]) -> Probe:
 
     Args:
         data: the whole file.
-        limits: what is rejected; all inclusive.
+        limits: all inclusive.
         formats: what the recipe accepts.
 
     Raises:
@@ -86,12 +87,23 @@ def probe(data: bytes, limits: Limits, *, formats: Collection[Format]) -> Probe:
         found = _probe_heic(data)
     else:
         found = _probe_stored(data, kind, open_stored(data, kind))
-    rejections.check_size(found.width, found.height, limits)
-    rejections.check_frames(found.frames, limits)
-    if found.animated:
-        rejections.check_animation(found.pixels, found.frames, found.duration_ms or 0, limits)
+    with known(found):
+        rejections.check_size(found.width, found.height, limits)
+        rejections.check_frames(found.frames, limits)
+        if found.animated:
+            rejections.check_animation(found.pixels, found.frames, found.duration_ms or 0, limits)
     gain_map, odd = ultrahdr.examine(data, kind, limits, (found.width, found.height))
     return replace(found, gain_map=gain_map, warnings=(*found.warnings, *odd))
+
+
+@contextmanager
+def known(found: Probe) -> Iterator[None]:
+    """A rejection in the block says what the picture is, so that nobody has to probe it again."""
+    try:
+        yield
+    except Rejected as rejection:
+        rejection.probe = found
+        raise
 
 
 def describe(data: bytes) -> Probe:

@@ -1,4 +1,4 @@
-"""Warnings: what is allowed in a recipe and still worth a second thought, with the reason."""
+"""Warnings: choices that a recipe may make and that deserve a second thought, with the reason."""
 
 from __future__ import annotations
 

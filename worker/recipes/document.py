@@ -150,7 +150,7 @@ def _check_box(spec: RenditionSpec, values: Values, path: str, problems: Problem
 
 
 def _check_gravity(spec: RenditionSpec, values: Values, path: str, problems: Problems) -> None:
-    # Keys without effect are refused: whoever writes one expects something from it.
+    # Keys without effect are refused: their author expects something from them.
     if _wrong(values, "fit", "gravity", "focal_point"):
         return
     if spec.gravity is not Gravity.CENTRE and spec.fit is not Fit.COVER:

@@ -159,7 +159,7 @@ class RecipeKey:
     required: bool = False
 
     def read(self, value: object, path: str, problems: Problems) -> Any:
-        """The value as the model has it, or :data:`BAD` after reporting what is wrong."""
+        """The value as the model has it, or :data:`BAD` after reporting the mistake."""
         is_bool = isinstance(value, bool)
         if not isinstance(value, self.holds) or is_bool != (bool in self.holds):
             article = "an " if self.type[0] in "aeiou" else "a "

@@ -34,7 +34,7 @@ _LOOK = Recipe(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """What a file is; what is missing could not be known, and ``rejected`` says why."""
+    """Facts about a file; those that are missing could not be found, and ``rejected`` says why."""
 
     bytes: int
     probe: Probe | None
@@ -52,9 +52,10 @@ def inspect(path: Path) -> Inspection:
     try:
         found = sandbox.run(engine.process, data, _LOOK, limits=LIMITS)
     except Rejected as error:
-        header = None
-        with suppress(Rejected):
-            header = sandbox.run(describe, data, limits=LIMITS)
+        header = error.probe if isinstance(error.probe, Probe) else None
+        if header is None:
+            with suppress(Rejected):
+                header = sandbox.run(describe, data, limits=LIMITS)
         return Inspection(bytes=len(data), probe=header, metadata=None, rejected=error)
     return Inspection(bytes=len(data), probe=found.probe, metadata=found.metadata, rejected=None)
 

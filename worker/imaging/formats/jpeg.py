@@ -214,7 +214,7 @@ def _scans(data: bytes) -> _Scans:
                     zeros = len(data) - end if found is None else 0
                     at = end
     except (IndexError, struct.error):
-        pass  # a segment that is cut off: what is behind the last scan does not matter
+        pass  # a segment that is cut off: data behind the last scan does not matter
     return _Scans(end=end, zeros=zeros, marked=marked, complete=not any(missing.values()))
 
 

@@ -30,7 +30,7 @@ _XMP = "{http://ns.adobe.com/xap/1.0/}"
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 _CONTAINERS = frozenset({f"{_RDF}Alt", f"{_RDF}Bag", f"{_RDF}Seq"})
 
-# A packet is a few kilobytes; what is larger holds an editor's history or an attack.
+# A packet is a few kilobytes; a larger one holds an editor's history or an attack.
 _PACKET_LIMIT = 1_000_000
 
 _Properties = dict[str, list[str]]
@@ -121,7 +121,7 @@ def properties(packet: bytes) -> _Properties:
     try:
         root = ElementTree.fromstring(packet, forbid_dtd=True)
     except (SyntaxError, ValueError, LookupError):
-        # Not XML; a document type or an entity; an encoding nobody knows.
+        # Not XML; a document type or an entity; an unknown encoding.
         return {}
     rdf = root if root.tag == f"{_RDF}RDF" else root.find(f"{_RDF}RDF")
     found: _Properties = {}
