@@ -6,6 +6,11 @@ ISO 21496-1 or in XMP (Adobe, "Gain map specification" 1.0; Google, "Ultra HDR i
 Both forms are read, ISO first, and both are written. In AVIF and HEIC it is the second input of an
 item of type ``tmap`` (ISO/IEC 23008-12).
 
+libvips 8.18.7 has libultrahdr, whose writer takes pixels or keeps a map as it was: crop, flip and
+rot90 leave it whole and unturned (findings/libvips-gain-map.sh). :func:`join` takes two finished
+JPEGs instead, so that any encoder may make them, and no further parser of libultrahdr's sees a file
+of a stranger.
+
 All of it comes from strangers. A map that is damaged or too large is passed over with a warning,
 and its picture is accepted.
 """
