@@ -32,7 +32,7 @@ from worker.entrypoints.cli.output import exit_code
 from worker.imaging.plan import make_plan
 from worker.imaging.probe import probe
 
-RECIPES = ("archive", "avatar", "default", "product")
+RECIPES = ("archive", "avatar", "default", "modern", "product")
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="24" height="16"><path d="M0 0h9v9z"/></svg>'
 
 

@@ -65,6 +65,8 @@ def changed(path: str, key: str, value: object) -> dict[str, Any]:
     document = copy.deepcopy(VALID)
     if key == "progressive":  # WebP has everything but that
         document["renditions"][0]["formats"] = [{"format": "jpeg"}]
+    if key in ("distance", "repack"):
+        document["renditions"][0]["formats"] = [{"format": "jxl"}]
     table: Any = document
     for part in path.replace("[", ".[").split(".") if path else ():
         table = table[int(part[1:-1])] if part.startswith("[") else table[part]

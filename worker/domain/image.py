@@ -21,6 +21,7 @@ class Format(StrEnum):
     BMP = "bmp"
     HEIC = "heic"
     SVG = "svg"
+    JXL = "jxl"
 
     @property
     def extension(self) -> str:
@@ -58,11 +59,13 @@ class MediaFormat(StrEnum):
         }[self.value]
 
 
-OUTPUT_FORMATS = frozenset({Format.JPEG, Format.WEBP, Format.AVIF, Format.PNG, Format.GIF})
+OUTPUT_FORMATS = frozenset(
+    {Format.JPEG, Format.WEBP, Format.AVIF, Format.PNG, Format.GIF, Format.JXL}
+)
 """What renditions may be written as."""
 
-ALPHA_FORMATS = frozenset({Format.WEBP, Format.AVIF, Format.PNG, Format.GIF})
-ANIMATED_FORMATS = frozenset({Format.WEBP, Format.GIF})
+ALPHA_FORMATS = frozenset({Format.WEBP, Format.AVIF, Format.PNG, Format.GIF, Format.JXL})
+ANIMATED_FORMATS = frozenset({Format.WEBP, Format.GIF, Format.JXL})
 """Output formats that keep an animation moving; the others get its first frame as a poster."""
 
 
@@ -117,7 +120,7 @@ class Probe:
     frames: int = 1
     """Frames of an animation or pages of a document."""
     animated: bool = False
-    """Frames follow each other in time (GIF, animated WebP); pages of a TIFF do not."""
+    """Frames follow each other in time (GIF, animated WebP and JPEG XL); pages of a TIFF do not."""
     duration_ms: int | None = None
     """Of one run of the animation, in milliseconds, as players show it: a frame of at most 10 ms
     counts as 100; None for stills."""
@@ -313,12 +316,17 @@ class Encoding:
     quality: int = 80
     """1 to 100; ignored by lossless output."""
     effort: int = 2
-    """Encoder effort of WebP (0-6), AVIF (0-9), PNG (1-9 zlib level); JPEG has none."""
+    """Encoder effort of WebP (0-6), AVIF (0-9), JPEG XL (1-10), PNG (1-9 zlib level); JPEG has
+    none."""
     progressive: bool = True
-    """JPEG (progressive) and PNG (interlaced) only."""
+    """JPEG and JPEG XL (progressive) and PNG (interlaced) only."""
     lossless: bool = False
-    """WebP and AVIF."""
+    """WebP, AVIF and JPEG XL."""
     target: QualityTarget | None = None
+    distance: float | None = None
+    """JPEG XL: Butteraugli distance in place of a quality; 1 is about 90, 1.9 about 80."""
+    repack: bool = False
+    """JPEG XL: the JPEG of the same rendition, packed without loss."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

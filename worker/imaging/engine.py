@@ -32,9 +32,10 @@ def needs_sandbox(data: bytes) -> bool:
     """Whether :func:`process` must run in ``worker.subprocesses.sandbox`` from the first try on.
 
     Drawings are programs: a few bytes of SVG can ask for hours of drawing and for any amount of
-    memory, within every limit that a header can be checked against.
+    memory, within every limit that a header can be checked against. JPEG XL describes pixels by
+    programs too (trees, splines, repeated details).
     """
-    return sniff(data) is Format.SVG
+    return sniff(data) in (Format.SVG, Format.JXL)
 
 
 def process(

@@ -154,6 +154,8 @@ class Output:
 
     encoding: Encoding
     frames: int
+    packs: Encoding | None = None
+    """The JPEG that is packed into it without loss; None if pixels are encoded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +221,13 @@ class Plan:
         for table, name in rare:
             if table[name] is None:
                 del table[name]
+        for output in (output for step in whole["steps"] for output in step["outputs"]):
+            if output["packs"] is None:
+                del output["packs"]
+            for encoding in (output["encoding"], output.get("packs", {})):
+                for name in ("distance", "repack"):
+                    if not encoding.get(name):
+                        encoding.pop(name, None)
         return whole
 
 
@@ -407,8 +416,13 @@ def _cascade(wanted: list[Size], decoded: Size) -> tuple[Scale, ...]:
 def _outputs(probe: Probe, spec: RenditionSpec) -> tuple[Output, ...]:
     moving = probe.frames if probe.animated else 1
     kept = moving if spec.frames is None else min(moving, spec.frames)
+    jpeg = next((one for one in spec.encodings if one.format is Format.JPEG), None)
     return tuple(
-        Output(encoding=encoding, frames=kept if encoding.format in ANIMATED_FORMATS else 1)
+        Output(
+            encoding=encoding,
+            frames=kept if encoding.format in ANIMATED_FORMATS and not encoding.repack else 1,
+            packs=jpeg if encoding.repack else None,
+        )
         for encoding in spec.encodings
     )
 

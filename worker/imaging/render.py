@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import pyvips
 
-from worker.domain.image import ALPHA_FORMATS, Dropped, Format, Probe, Rendition
-from worker.imaging import quality
+from worker.domain.image import ALPHA_FORMATS, Dropped, Encoding, Format, Probe, Rendition
+from worker.imaging import libjxl, quality
 from worker.imaging.animation import written_delays
 from worker.imaging.colour import p3_profile
 from worker.imaging.encode import Extras, Picture, colour_of, encode, flattened
@@ -89,7 +89,13 @@ def render(
             for output in step.outputs:
                 # Of a small original several sizes are the same picture: encoded once.
                 if (appearance, output) not in files:
-                    file = _file(picture, output, extras)
+                    packed = None
+                    if output.packs is not None:
+                        jpeg = Output(encoding=output.packs, frames=1)
+                        # A JPEG with a gain map is two pictures: the first one alone is packed.
+                        known = files.get((appearance, jpeg)) if gain_map is None else None
+                        packed = known or _file(picture, jpeg, extras)
+                    file = _file(picture, output, extras, packed)
                     if gain_map is not None and output.encoding.format is Format.JPEG:
                         file = _with_data(file, gain_map.joined(file.data, step, crop))
                     files[appearance, output] = file
@@ -204,7 +210,8 @@ def _choose(
         made = replace(file, name=step.name)
         # A still poster is no rival of the animation it stands for, nor a flat picture of one
         # that lets the page show through.
-        kind = (output.frames > 1, picture.transparent and made.format in ALPHA_FORMATS)
+        layered = made.format in ALPHA_FORMATS and output.packs is None
+        kind = (output.frames > 1, picture.transparent and layered)
         rival = smallest.get(kind)
         if rival is not None and not _worth_keeping(made, rival, step.minimum_saving):
             dropped.append(
@@ -230,9 +237,25 @@ def _worth_keeping(made: Rendition, rival: Rendition, minimum_saving: float) -> 
     return len(made.data) < len(rival.data) and len(made.data) <= allowed
 
 
-def _file(picture: Picture, output: Output, extras: Extras) -> Rendition:
+def _has_quality(encoding: Encoding) -> bool:
+    given = encoding.lossless or encoding.distance is not None
+    return not given and encoding.format not in _NO_QUALITY
+
+
+def _file(
+    picture: Picture, output: Output, extras: Extras, packed: Rendition | None = None
+) -> Rendition:
+    """Write one file, from the pixels or from the JPEG that is packed into it."""
     encoding = output.encoding
     chosen, measured = encoding.quality, None
+    if packed is not None:
+        data = libjxl.repack(packed.data, effort=encoding.effort)
+        return replace(
+            packed,
+            format=encoding.format,
+            data=data,
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
     if encoding.target is not None:
         found = quality.search(picture, encoding, encoding.target)
         chosen, measured = found.quality, found.ssim
@@ -248,6 +271,6 @@ def _file(picture: Picture, output: Output, extras: Extras) -> Rendition:
         duration_ms=sum(delays) or None,
         data=data,
         sha256=hashlib.sha256(data).hexdigest(),
-        quality=None if encoding.lossless or encoding.format in _NO_QUALITY else chosen,
+        quality=chosen if _has_quality(encoding) else None,
         ssim=measured,
     )

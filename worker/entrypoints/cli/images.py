@@ -1,4 +1,4 @@
-"""``safelight inspect``, ``plan``, ``compare`` and ``samples``: single images."""
+"""``safelight inspect``, ``plan``, ``compare``, ``repack`` and ``samples``: single images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _SAID_BY = {
-    "cicp": "cicp (chunk of the PNG)",
+    "cicp": "cicp (code points of the file)",
     "icc": "icc (embedded profile)",
     "srgb": "srgb (chunk of the PNG)",
     "gama": "gama (chunk of the PNG)",
@@ -254,8 +254,12 @@ def _rendition_text(step: Step) -> str:
 
 def _output_text(item: Output) -> str:
     encoding = item.encoding
-    if encoding.lossless:
+    if item.packs is not None:
+        how = "the jpeg, packed without loss"
+    elif encoding.lossless:
         how = "lossless"
+    elif encoding.distance is not None:
+        how = f"distance {encoding.distance:g}"
     elif encoding.target is not None:
         how = f"lowest quality with SSIM {encoding.target.ssim:g}"
     else:
@@ -303,6 +307,41 @@ def compare_command(*, first: Path, second: Path, as_json: bool) -> None:
     note = " (B resized to A's size)" if found.resized else ""
     click.echo(f"SSIM  {found.ssim:.4f}{note}")
     click.echo(f"bytes B is {change_text(bytes_b, bytes_a)}")
+
+
+# --- repack -----------------------------------------------------------------------------------
+
+
+@click.command(name="repack")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the result; that of FILE unless given.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def repack_command(*, file: Path, folder: Path | None, as_json: bool) -> None:
+    """Pack a JPEG as JPEG XL without loss, or give back the JPEG that is packed in a JPEG XL.
+
+    The JPEG comes back with every byte, metadata included. An existing file is replaced.
+    """
+    from worker.services import examine
+
+    packed = examine.repack(file, folder or file.parent)
+    if as_json:
+        output.print_json(
+            {
+                "source": str(file),
+                "out": str(packed.path),
+                "format": packed.format.value,
+                "bytes": packed.bytes,
+                "sha256": packed.sha256,
+            }
+        )
+        return
+    change = change_text(packed.bytes, packed.source_bytes)
+    click.echo(f"{output.one_line(str(packed.path))}: {size_text(packed.bytes)}, {change}")
 
 
 # --- samples ----------------------------------------------------------------------------------
