@@ -1,0 +1,111 @@
+"""Serves the API in the local stack: the app that the function answers with, on a loopback port.
+
+Tokens are signed with a secret of the stack and checked as everywhere: signing in is on here, too.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from pkgutil import resolve_name
+
+import uvicorn
+
+from worker.bootstrap import assemble
+from worker.domain.errors import ConfigurationError, PortTaken
+from worker.local.batch.jobs import LocalJobs
+from worker.local.child import working
+from worker.settings import Settings
+
+SECRET = "SAFELIGHT_API_SECRET"  # noqa: S105 - the name of a variable
+APP = "worker.entrypoints.api.app"
+"""By name, as the handlers: it stands above."""
+OWNER = "me"
+"""Who the token belongs to that the stack prints."""
+TOKEN_SECONDS = 30 * 86_400
+BACKLOG = 256
+CLOSING_SECONDS = 5
+"""For requests that are being answered when the stack stops."""
+
+
+def listen(port: int) -> socket.socket:
+    """Take a port on loopback.
+
+    Raises:
+        PortTaken: something listens there.
+    """
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind(("127.0.0.1", port))
+        made.listen(BACKLOG)
+    except OSError:
+        made.close()
+        message = f"port {port} of the API is taken; choose another with --api-port"
+        raise PortTaken(message) from None
+    return made
+
+
+def run(port: int, jobs: Path, ready: Path) -> None:
+    """Serve until a signal asks for the end.
+
+    Args:
+        jobs: folder of the heavy jobs.
+        ready: file to write once requests are answered.
+    """
+    settings = Settings.from_environment(os.environ)
+    services = resolve_name(f"{APP}:ApiServices")(app=assemble(settings), jobs=LocalJobs(jobs))
+    create = resolve_name(f"{APP}:create")
+    config = uvicorn.Config(
+        create(lambda: services, origins=settings.api_origins),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=CLOSING_SECONDS,
+    )
+    with listen(port) as listener, working(ready):
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def secret_of(before: Mapping[str, str]) -> str:
+    """The secret that signs tokens: that of the last run, so that tokens stay valid, or a new one.
+
+    Args:
+        before: the variables of the last run.
+    """
+    return before.get(SECRET) or secrets.token_urlsafe(32)
+
+
+def token(environment: Mapping[str, str]) -> str:
+    """A token of a stack for who works at it: an administrator's, valid for a month."""
+    settings = Settings.from_environment(environment)
+    return development_token(settings, OWNER, ["admin"], seconds=TOKEN_SECONDS)
+
+
+def development_token(
+    settings: Settings, owner: str, scopes: Sequence[str], *, seconds: int
+) -> str:
+    """A token signed with the shared secret.
+
+    Raises:
+        ConfigurationError: there is no shared secret: the issuer makes tokens.
+    """
+    if settings.api_secret is None:
+        raise ConfigurationError("there is no shared secret; the issuer makes the tokens")
+    import jwt  # a command that needs no token starts without it
+
+    now = int(time.time())
+    claims = {
+        "iss": settings.api_issuer,
+        "aud": settings.api_audience,
+        "iat": now,
+        "exp": now + seconds,
+        settings.api_owner_claim: owner,
+        settings.api_scope_claim: " ".join(settings.api_scope_prefix + one for one in scopes),
+    }
+    return jwt.encode(claims, settings.api_secret, algorithm="HS256")
