@@ -15,6 +15,9 @@ import pyvips
 
 from worker.domain.image import Encoding, Format, QualityTarget
 from worker.imaging.encode import Extras, Picture, encode, flattened
+from worker.imaging.loaders import open_image
+from worker.imaging.probe import probe
+from worker.imaging.rejections import UNLIMITED
 from worker.imaging.ssim import reference
 
 
@@ -67,6 +70,8 @@ def _decoded(data: bytes, file_format: Format) -> pyvips.Image:
             return pyvips.Image.webpload_buffer(data)
         case Format.AVIF:
             return pyvips.Image.heifload_buffer(data)
+        case Format.JXL:
+            return open_image(data, probe(data, UNLIMITED, formats={Format.JXL}))
         case other:
             message = f"{other.value} has no quality to search for"
             raise ValueError(message)
