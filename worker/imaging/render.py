@@ -7,8 +7,9 @@ meets a target, which formats the minimum-saving rule drops.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import pyvips
 
@@ -79,10 +80,11 @@ def render(
             if picture is None or appearance != before:
                 picture = None  # the last one goes before the next one comes
                 picture, before = _composed(pyramid, step, assets or {}), appearance
+                sample = cache(partial(quality.Sample, picture))
             for output in step.outputs:
                 # Of a small original several sizes are the same picture: encoded once.
                 if (appearance, output) not in files:
-                    files[appearance, output] = _file(picture, output, extras)
+                    files[appearance, output] = _file(picture, output, extras, sample)
             _choose(
                 step,
                 [files[appearance, output] for output in step.outputs],
@@ -193,13 +195,19 @@ def _worth_keeping(made: Rendition, rival: Rendition, minimum_saving: float) -> 
     return len(made.data) < len(rival.data) and len(made.data) <= allowed
 
 
-def _file(picture: Picture, output: Output, extras: Extras) -> Rendition:
-    encoding = output.encoding
-    chosen, measured = encoding.quality, None
-    if encoding.target is not None:
-        found = quality.search(picture, encoding, encoding.target)
+def _file(
+    picture: Picture, output: Output, extras: Extras, sample: Callable[[], quality.Sample]
+) -> Rendition:
+    encoding, target = output.encoding, output.encoding.target
+    chosen, measured, made, data = encoding.quality, None, None, b""
+    if target is not None and target.ssimulacra2 is not None:
+        made = quality.find(picture, encoding, target, extras, sample())
+        chosen, data = made.quality, made.data
+    elif target is not None:
+        found = quality.search(picture, encoding, target)
         chosen, measured = found.quality, found.ssim
-    data = encode(picture, encoding, chosen, extras, frames=output.frames)
+    if made is None or output.frames > 1:
+        data = encode(picture, encoding, chosen, extras, frames=output.frames)
     # Encoders join equal frames: what counts is what is in the file.
     delays = written_delays(data, encoding.format) if output.frames > 1 else ()
     return Rendition(
@@ -213,4 +221,6 @@ def _file(picture: Picture, output: Output, extras: Extras) -> Rendition:
         sha256=hashlib.sha256(data).hexdigest(),
         quality=None if encoding.lossless or encoding.format in _NO_QUALITY else chosen,
         ssim=measured,
+        ssimulacra2=None if made is None else round(made.score, 2),
+        missed=made is not None and made.missed,
     )
