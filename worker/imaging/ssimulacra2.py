@@ -7,7 +7,7 @@ detail in the planes of XYB; the score is a weighted sum of their means and 4-no
 Here because a quality target needs it in the images: PyPI's ``ssimulacra2`` takes 1.7 s of CPU a
 megapixel and brings SciPy (100 MB), this takes 0.1 to 0.2 s and brings nothing. A blur is a product
 with a band matrix (BLAS), and maps whose weight is below 0.2 are not made. A test compares both.
-They differ for sides under 249 pixels: the source then has fewer scales and gives the weights of
+They differ for sides under 225 pixels: the source then has fewer scales and gives the weights of
 one scale to another, this leaves out the scales that are missing.
 """
 
