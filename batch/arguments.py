@@ -105,30 +105,16 @@ def split_pairs(given: Iterable[str]) -> tuple[Mapping[str, str], tuple[Problem,
     return read, tuple(problems)
 
 
-def read_parameters(kind: JobKind, given: Mapping[str, str]) -> Mapping[str, Value]:
-    """The values a job of this kind works with: what is given, and defaults.
-
-    Raises:
-        ParameterError: with every mistake, each by its parameter.
-    """
-    values, problems = check_parameters(kind, given)
-    if problems:
-        raise ParameterError(f"parameters of {kind.name}", problems)
-    return values
-
-
 def check_parameters(
     kind: JobKind, given: Mapping[str, str]
 ) -> tuple[Mapping[str, Value], tuple[Problem, ...]]:
-    """Like :func:`read_parameters`, with the problems beside the values instead of raised."""
+    """The values a job of this kind works with, given ones and defaults, and every mistake."""
     values: dict[str, Value] = {}
     problems: list[Problem] = []
     for parameter in kind.parameters:
         text = given.get(parameter.name)
         if text is None:
-            if parameter.required:
-                problems.append(Problem(parameter.name, "is required"))
-            elif parameter.default is not None:
+            if parameter.default is not None:
                 values[parameter.name] = parameter.default
             continue
         try:
@@ -155,9 +141,9 @@ def value_of(parameter: Parameter, text: str) -> Value:
         raise ValueError("must be printable text")
     match parameter.type:
         case "int":
-            return _within(parameter, _int(text))
+            return _bounded(_int(text), parameter.minimum, parameter.maximum)
         case "float":
-            return _within(parameter, _float(text))
+            return _bounded(_float(text), parameter.minimum, parameter.maximum)
         case "bool":
             return _bool(text)
         case "choice":
@@ -231,22 +217,14 @@ def _part(parameter: Parameter, text: str) -> None:
 def _counted(parameter: Parameter, count: int) -> None:
     lowest = int(parameter.minimum or 1)
     if count < lowest or (parameter.maximum is not None and count > parameter.maximum):
-        bound = f"at least {lowest}" if parameter.maximum is None else _range(parameter)
-        raise ValueError(f"must have {bound} parts")
-
-
-def _within(parameter: Parameter, value: int | float) -> Value:
-    return _bounded(value, parameter.minimum, parameter.maximum)
+        bound = lowest if parameter.maximum is None else parameter.minimum
+        raise ValueError(f"must have {_between(bound, parameter.maximum)} parts")
 
 
 def _bounded(value: int | float, low: float | None, high: float | None) -> int | float:
     if (low is not None and value < low) or (high is not None and value > high):
         raise ValueError(f"must be {_between(low, high)}")
     return value
-
-
-def _range(parameter: Parameter) -> str:
-    return _between(parameter.minimum, parameter.maximum)
 
 
 def _between(low: float | None, high: float | None) -> str:

@@ -36,7 +36,7 @@ __all__ = [
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
-"""A defect or a missing right: somebody must look."""
+"""A defect or a missing right: a person must look."""
 EXIT_USAGE = 2
 """A wrong command line or wrong parameters."""
 EXIT_BAD_INPUT = 65
@@ -102,7 +102,6 @@ class Parameter:
     """A regular expression that the whole ``text`` must match."""
     shape: str = ""
     """What the pattern asks for: messages put it behind "must be"."""
-    required: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,7 +59,7 @@ class Inputs:
     def fetch(
         self, found: Sequence[ListedFile], progress: Callable[[int], None] | None = None
     ) -> tuple[InputCopy, ...]:
-        """Copy what is in S3, and compute every digest.
+        """Copy the inputs that are in S3, and compute every digest.
 
         Args:
             progress: called with the bytes that have just arrived, from any thread.

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import TextIO
 
 from worker.domain.asset import JobRecord
@@ -103,12 +102,7 @@ class JobReporter:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
         # Not without limit: the thread may wait for the catalog, and a stop has little time.
         self._thread.join(timeout=1.0)
@@ -245,5 +239,5 @@ class JobReporter:
             try:
                 self._log.write(f"{text}\n")
                 self._log.flush()
-            except (OSError, ValueError):  # nobody reads the log any more; the work continues
+            except (OSError, ValueError):  # the log has no reader left; the work continues
                 return

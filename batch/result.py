@@ -125,7 +125,7 @@ def digest(
     """What makes two jobs the same one: 64 hex digits.
 
     Args:
-        identities: SHA-256 of each input; address and etag of inputs that nobody has read.
+        identities: SHA-256 of each input; address and etag of inputs that were not read.
     """
     meaning = {
         "kind": kind.name,

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TextIO
 
 from batch import result
@@ -45,7 +44,7 @@ from worker.domain.errors import (
     ScratchFull,
     Stopped,
 )
-from worker.job_context import SignalWatch, Stop
+from worker.job_context import SignalWatch, Stop, processors
 
 FETCH_SHARE = 0.05
 """Share of the progress bar that fetching the inputs takes."""
@@ -74,7 +73,7 @@ def _bad_input() -> Iterator[None]:
         raise BadInput(error) from error
 
 
-def main(arguments: Sequence[str], *, log: TextIO | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run one attempt in this process, with its signals, and return the exit code."""
     stop = Stop()
     # Before anything slow: a signal during the imports of an operation must not be missed.
@@ -88,7 +87,7 @@ def main(arguments: Sequence[str], *, log: TextIO | None = None) -> int:
             request,
             services=JobServices(),
             stop=stop,
-            log=log or sys.stdout,
+            log=sys.stdout,
             before_forced_end=watch.before_forced_end,
         )
 
@@ -221,7 +220,7 @@ class _Attempt:
             checkpoint=checkpoint,
             stop=self._stop,
             progress=self._progress,
-            threads=request.threads or _processors(),
+            threads=request.threads or processors(),
             index=request.index,
             size=request.size,
             inventory=prepared.inventory,
@@ -375,12 +374,6 @@ class _Attempt:
         return round(time.monotonic() - self._began, 3)
 
 
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 # --- the scratch disk -------------------------------------------------------------------------
 
 
@@ -417,12 +410,7 @@ class Scratch:
             raise InputError(text, code="output_unwritable") from error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.remove()
         os.close(self._lock)
 

@@ -198,20 +198,6 @@ class Work:
         assert isinstance(value, tuple), name
         return value
 
-    def step(self, start: float = 0.0, end: float = 1.0) -> Callable[[float, str], None]:
-        """What one part of the work calls as it goes on: it checks for a stop, then reports.
-
-        Args:
-            start: share of the job at which this part begins.
-            end: share at which it ends.
-        """
-
-        def report(share: float, what: str) -> None:
-            self.stop.check()
-            self.progress(start + share * (end - start), what)
-
-        return report
-
 
 Operation: TypeAlias = Callable[[Work], Mapping[str, object]]
 """Does the work and returns details for ``result.json``: text, numbers, lists and mappings only.

@@ -24,7 +24,7 @@ setattr(JSONFileLoader, "load_file", lambda _, path: _described(path))  # noqa: 
 
 # A busy machine is no failure. What may not be slow is measured by `make bench`.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("quick", unhurried, max_examples=25)
+settings.register_profile("quick", unhurried, max_examples=15)
 settings.register_profile("thorough", unhurried, max_examples=1000)
 settings.load_profile(os.environ.get("SAFELIGHT_TEST_PROFILE", "quick"))
 

@@ -178,7 +178,7 @@ def _lock_file(path: Path) -> int:
         try:
             opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         except FileNotFoundError:
-            continue  # whoever held it has just removed the folder too
+            continue  # its holder has just removed the folder too
         try:
             locked = _try_lock(opened)
         except BlockingIOError:
@@ -186,7 +186,7 @@ def _lock_file(path: Path) -> int:
             raise
         if not locked or os.fstat(opened).st_nlink:
             return opened
-        os.close(opened)  # whoever held it has just let it go
+        os.close(opened)  # its holder has just let it go
 
 
 def _try_lock(opened: int) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import NoReturn
 
 from worker.domain.errors import Stopped
@@ -102,7 +102,7 @@ class Stop:
     def on_signals(self) -> Iterator[None]:
         """While this context is open, SIGINT and SIGTERM ask for a stop. Main thread only.
 
-        The second signal raises KeyboardInterrupt, so that nobody has to wait for a slow end.
+        The second signal raises KeyboardInterrupt, so that a slow end can be cut short.
         """
 
         def handler(number: int, _frame: FrameType | None) -> None:
@@ -134,7 +134,7 @@ class JobContext:
     """What long work gets besides its input: one value instead of parameters through each level."""
 
     scratch: Path
-    """An empty folder for files that nobody else reads; the caller removes it."""
+    """An empty folder for files that no other program reads; the caller removes it."""
     stop: Stop = field(default_factory=Stop)
     progress: Callable[[float, str], None] = lambda _share, _what: None
     """Is told the share of the work that is done, 0 to 1, and what is being done, in words."""
@@ -196,12 +196,7 @@ class SignalWatch:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         signal.set_wakeup_fd(self._wakeup)
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal() gave out

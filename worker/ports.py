@@ -117,8 +117,11 @@ class Catalog(Protocol):
         """The current record (strongly consistent)."""
         ...
 
-    def commit(self, record: AssetRecord, entry: LogEntry) -> AssetRecord:
+    def commit(self, record: AssetRecord, entry: LogEntry, *, new: bool = False) -> AssetRecord:
         """Record the outcome of processing one upload.
+
+        With ``new`` the caller has just seen that there is no record. That spares a read and
+        decides nothing: if there is a record by now, the outcome is what it is without ``new``.
 
         Accepts it only if the catalog has nothing for the asset, an older upload, or the same
         upload under another recipe or in a status that this one may follow (``TRANSITIONS``).
@@ -332,5 +335,5 @@ class Queue(Protocol):
         ...
 
     def depth(self, queue: str, *, taken: bool = False) -> int:
-        """About how many messages wait; with ``taken`` those that somebody works on, too."""
+        """About how many messages wait; with ``taken`` those being worked on, too."""
         ...

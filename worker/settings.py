@@ -29,7 +29,7 @@ class Ordering(StrEnum):
 
 
 class DeletedOriginals(StrEnum):
-    """What becomes of an asset whose original somebody deletes in the intake bucket."""
+    """What becomes of an asset whose original is deleted in the intake bucket."""
 
     KEEP = "keep"
     """It stays, and its record says ``deleted``."""

@@ -46,10 +46,9 @@ def run_deepzoom(work: Work) -> Mapping[str, object]:
         options,
         max_pixels=work.integer("max_pixels"),
         threads=work.threads,
-        step=work.step(0.0, TILES_CUT),
+        step=work.context.within(0.0, TILES_CUT).step,
     )
-    work.progress(TILES_CUT, f"store {tiles.files} files")
-    work.stop.check()
+    work.context.step(TILES_CUT, f"store {tiles.files} files")
     name = None if tiles.descriptor is None else tiles.descriptor.name
     if name is not None:
         (folder / name).rename(work.scratch / name)
@@ -79,7 +78,7 @@ def run_denoise(work: Work) -> Mapping[str, object]:
         strength=work.optional("strength"),
         chroma=work.optional("colour_strength"),
         threads=work.threads,
-        step=work.step(0.05, 0.95),
+        step=work.context.within(0.05, 0.95).step,
     )
     return {
         **_store(work, made.raster, "denoise"),
@@ -100,7 +99,7 @@ def run_stitch(work: Work) -> Mapping[str, object]:
         mode="scans" if work.text("mode") == "scans" else "panorama",
         crop=work.flag("crop"),
         partial=work.flag("partial"),
-        step=work.step(0.1, 0.95),
+        step=work.context.within(0.1, 0.95).step,
     )
     return {
         **_store(work, made.raster, "stitch"),
@@ -117,7 +116,7 @@ def run_hdr_merge(work: Work) -> Mapping[str, object]:
         contrast=work.number("contrast"),
         saturation=work.number("saturation"),
         exposure=work.number("exposure"),
-        step=work.step(0.1, 0.95),
+        step=work.context.within(0.1, 0.95).step,
     )
     return {
         **_store(work, made.raster, "hdr-merge"),
@@ -138,7 +137,7 @@ def run_document(work: Work) -> Mapping[str, object]:
         clean=cast("document.Clean", work.text("clean")),
         missing="reject" if work.text("missing") == "reject" else "whole",
         deskew=work.flag("deskew"),
-        step=work.step(0.1, 0.95),
+        step=work.context.within(0.1, 0.95).step,
     )
     return {
         **_store(work, made.raster, "document"),
@@ -158,7 +157,7 @@ def run_restore(work: Work) -> Mapping[str, object]:
         radius=work.number("radius"),
         grow=work.integer("grow"),
         sensitivity=work.number("sensitivity"),
-        step=work.step(0.1, 0.95),
+        step=work.context.within(0.1, 0.95).step,
     )
     return {
         **_store(work, made.raster, "restore"),
@@ -178,7 +177,7 @@ def run_background(work: Work) -> Mapping[str, object]:
         iterations=work.integer("iterations"),
         feather=work.number("feather"),
         trim=work.flag("trim"),
-        step=work.step(0.1, 0.95),
+        step=work.context.within(0.1, 0.95).step,
     )
     return {
         **_store(work, made.raster, "background"),
@@ -197,8 +196,7 @@ def _store(work: Work, made: raster.Raster, name: str) -> Mapping[str, object]:
     """Encode the result as the parameters say, store it, and return its name and size."""
     kind = Format(work.text("format"))
     path = work.scratch / f"{name}.{kind.extension}"
-    work.stop.check()
-    work.progress(0.95, f"write {path.name}")
+    work.context.step(0.95, f"write {path.name}")
     encoding = Encoding(format=kind, quality=work.integer("quality"), effort=_EFFORT.get(kind, 4))
     raster.write(made, encoding, path)
     work.outputs.file(path, path.name, content_type=kind.media_type)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pulumi
-from pulumi_aws import cloudwatch
+from pulumi_aws import cloudwatch, sqs
 
 from stack.catalog import CatalogTable
 from stack.config import Config
@@ -57,11 +57,11 @@ class Metric:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """When somebody should look, and at what."""
+    """When a person should look, and at what."""
 
     name: str
     says: str
-    """What is wrong and what to do first, for the person who gets the message."""
+    """The fault and the first thing to do, for the person who gets the message."""
     metrics: Mapping[str, Metric]
     """By the names that the formula uses; a single one needs no formula."""
     above: float
@@ -122,11 +122,11 @@ def unusual(
     """An alarm outside the band that CloudWatch learns from the last two weeks.
 
     Args:
-        metric: what is watched.
+        metric: the figure to watch.
         name: of the resource.
-        says: what is wrong.
+        says: the fault.
         width: of the band, standard deviations.
-        topic: who is told.
+        topic: notified.
         tags: of the resource.
         parent: of the resource.
     """
@@ -187,23 +187,20 @@ def alarms_of(
 
 def _intake(config: Config, intake: Intake, catalog: CatalogTable) -> list[Alarm]:
     settings = config.observability
-    queues = {"uploads": intake.uploads, "ordered": intake.work}
+    queues = {"uploads": intake.uploads}
+    if intake.work is not intake.uploads:
+        queues["ordered"] = intake.work
     found = [
         Alarm(
             name=f"{name}-waiting",
             says=f"Messages wait too long in the queue {name}: is the function throttled or slow?",
-            metrics={"age": _of_queue(queue, "ApproximateAgeOfOldestMessage", "Maximum")},
+            metrics={"age": _of_queue(queue.queue, "ApproximateAgeOfOldestMessage")},
             above=settings.waiting_seconds,
             urgent=True,
         )
         for name, queue in queues.items()
-        if name == "uploads" or queue is not intake.uploads
     ]
-    found += [
-        _dead(name, queue)
-        for name, queue in queues.items()
-        if name == "uploads" or queue is not intake.uploads
-    ]
+    found += [_dead(name, queue) for name, queue in queues.items()]
     found += _function_alarms(
         "ingest", intake.ingest, config.intake.timeout, settings.error_percent
     )
@@ -249,14 +246,7 @@ def _workflow(workflow: Workflow) -> list[Alarm]:
             says="Uploads that wait for heavy work could not be handed to the workflow, or it"
             " failed on them: its dead letters say which (output heavyDeadLetters), and"
             " `safelight assets retry` starts their work once the cause is gone.",
-            metrics={
-                "visible": Metric(
-                    namespace="AWS/SQS",
-                    name="ApproximateNumberOfMessagesVisible",
-                    dimensions={"QueueName": workflow.dead_letters.name},
-                    statistic="Maximum",
-                )
-            },
+            metrics={"visible": _visible(workflow.dead_letters)},
             above=0,
             minutes=1,
         ),
@@ -327,14 +317,7 @@ def _dead(name: str, queue: QueueWithDeadLetters) -> Alarm:
     return Alarm(
         name=f"{name}-dead",
         says=f"Messages of the queue {name} failed too often: see `safelight dlq list`.",
-        metrics={
-            "visible": Metric(
-                namespace="AWS/SQS",
-                name="ApproximateNumberOfMessagesVisible",
-                dimensions={"QueueName": queue.dead_letters.name},
-                statistic="Maximum",
-            )
-        },
+        metrics={"visible": _visible(queue.dead_letters)},
         above=0,
         minutes=1,
     )
@@ -350,10 +333,14 @@ def of_function(function: LambdaFunction, name: str, statistic: str = "Sum") -> 
     )
 
 
-def _of_queue(queue: QueueWithDeadLetters, name: str, statistic: str) -> Metric:
+def _visible(queue: sqs.Queue) -> Metric:
+    return _of_queue(queue, "ApproximateNumberOfMessagesVisible")
+
+
+def _of_queue(queue: sqs.Queue, name: str) -> Metric:
     return Metric(
         namespace="AWS/SQS",
         name=name,
-        dimensions={"QueueName": queue.queue.name},
-        statistic=statistic,
+        dimensions={"QueueName": queue.name},
+        statistic="Maximum",
     )

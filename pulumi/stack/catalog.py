@@ -27,10 +27,8 @@ class CatalogTable(pulumi.ComponentResource):
         self,
         scope: Scope,
         config: CatalogConfig,
-        *,
-        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:catalog:CatalogTable", scope.name(COMPONENT), None, opts)
+        super().__init__("safelight:catalog:CatalogTable", scope.name(COMPONENT))
         provisioned = config.capacity is Capacity.PROVISIONED
         reads = config.minimum_reads if provisioned else None
         writes = config.minimum_writes if provisioned else None
@@ -85,7 +83,7 @@ class CatalogTable(pulumi.ComponentResource):
         self.register_outputs({"name": self.name, "arn": self.arn})
 
     def _insights(self, scope: Scope) -> None:
-        """Of throttled keys alone, which are few: that is when somebody wants to know."""
+        """Of throttled keys alone: they are few, and only then do operators ask which."""
         for index in (None, *schema.INDEXES):
             what = "table" if index is None else index.lower()
             dynamodb.ContributorInsights(

@@ -40,9 +40,8 @@ class CostControls(pulumi.ComponentResource):
         *,
         intake: Intake,
         observability: Observability | None,
-        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:cost:CostControls", scope.name(COMPONENT), None, opts)
+        super().__init__("safelight:cost:CostControls", scope.name(COMPONENT))
         self._scope = scope
         self._config = config
         self._topic = topic = observability.topic if observability is not None else None
@@ -148,7 +147,7 @@ class CostControls(pulumi.ComponentResource):
         return found
 
     def _tuning(self, ingest: LambdaFunction) -> None:
-        """It runs when somebody starts it, and may touch the ingest function alone."""
+        """It runs when a person starts it, and may touch the ingest function alone."""
         serverlessrepository.CloudFormationStack(
             self._scope.name("power-tuning"),
             application_id=TUNING,

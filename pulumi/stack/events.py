@@ -13,8 +13,8 @@ COMPONENT = "events"
 class AssetEventBus(pulumi.ComponentResource):
     """A bus of our own: subscribers' rules see asset events and nothing else."""
 
-    def __init__(self, scope: Scope, *, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("safelight:events:AssetEventBus", scope.name(COMPONENT), None, opts)
+    def __init__(self, scope: Scope) -> None:
+        super().__init__("safelight:events:AssetEventBus", scope.name(COMPONENT))
         self.bus = cloudwatch.EventBus(
             scope.name("events"),
             description="What happened to assets: asset.accepted, asset.rejected and so on",

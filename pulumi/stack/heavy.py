@@ -40,9 +40,8 @@ class HeavyJobs(pulumi.ComponentResource):
         buckets: Buckets,
         catalog: CatalogTable,
         intake: Intake,
-        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:heavy:HeavyJobs", scope.name(COMPONENT), None, opts)
+        super().__init__("safelight:heavy:HeavyJobs", scope.name(COMPONENT))
         self._scope = scope
         self._config = config
         self._tags = scope.tags(COMPONENT)

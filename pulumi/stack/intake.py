@@ -29,7 +29,7 @@ from worker.settings import PREFIX, DeletedOriginals, Ordering
 COMPONENT = "intake"
 ENTRY_POINT = "worker.entrypoints.lambda_ingest.handler"
 EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*")
-"""Everything that changes what is current under a key."""
+"""Every event that changes the current version of a key."""
 
 
 class Intake(pulumi.ComponentResource):
@@ -43,9 +43,8 @@ class Intake(pulumi.ComponentResource):
         buckets: Buckets,
         catalog: CatalogTable,
         events: AssetEventBus,
-        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:intake:Intake", scope.name(COMPONENT), None, opts)
+        super().__init__("safelight:intake:Intake", scope.name(COMPONENT))
         self._scope = scope
         self._intake = config.intake
         own = pulumi.ResourceOptions(parent=self)
@@ -84,7 +83,7 @@ class Intake(pulumi.ComponentResource):
             ],
             tracing=config.tracing,
             reserved=config.intake.reserved_concurrency,
-            # Nothing of ours calls it without waiting. Whoever does by hand loses no upload.
+            # Our code always waits for its answer. An asynchronous call by hand loses no upload.
             unattended=Unattended(failures=self.uploads.dead_letters.arn, retries=0),
             environment=self.environment,
             opts=own,

@@ -21,7 +21,7 @@ from stack.scope import Scope
 
 COMPONENT = "observability"
 SHOUTED = '{ $.level = "ERROR" }'
-"""What the functions' loggers write when somebody must look (``worker.entrypoints``)."""
+"""Lines of the functions' loggers that a person must read (``worker.entrypoints``)."""
 FAILED = '{ $.event = "failed" }'
 """A job that ended for no fault of its input (``batch.reporting``)."""
 STARTED = '{ $.detail.status = "RUNNING" }'

@@ -39,9 +39,8 @@ class Observability(pulumi.ComponentResource):
         catalog: CatalogTable,
         heavy: HeavyJobs | None,
         workflow: Workflow | None,
-        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:observability:Observability", scope.name(COMPONENT), None, opts)
+        super().__init__("safelight:observability:Observability", scope.name(COMPONENT))
         self._scope = scope
         self._tags = scope.tags(COMPONENT)
         self._own = pulumi.ResourceOptions(parent=self)

@@ -30,10 +30,8 @@ class Registry(pulumi.ComponentResource):
         self,
         scope: Scope,
         config: RegistryConfig,
-        *,
-        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:registry:Registry", scope.name(COMPONENT), None, opts)
+        super().__init__("safelight:registry:Registry", scope.name(COMPONENT))
         self._own = pulumi.ResourceOptions(parent=self)
         self.urls: Mapping[str, pulumi.Output[str]] = {
             image: self._repository(image, scope, config) for image in IMAGES

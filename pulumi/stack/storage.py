@@ -31,10 +31,8 @@ class Buckets(pulumi.ComponentResource):
         self,
         scope: Scope,
         config: StorageConfig,
-        *,
-        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:storage:Buckets", scope.name(COMPONENT), None, opts)
+        super().__init__("safelight:storage:Buckets", scope.name(COMPONENT))
         self._scope = scope
         self._config = config
         self._own = pulumi.ResourceOptions(parent=self)
@@ -86,7 +84,7 @@ class Buckets(pulumi.ComponentResource):
                         allowed_methods=["POST", "PUT"],  # a form; the parts of a large file
                         allowed_origins=list(self._config.browser_origins),
                         allowed_headers=["content-type", "content-md5", "x-amz-*"],
-                        # Of each part, without which nobody can say that an upload is complete.
+                        # Of each part: without it a browser cannot tell that an upload is complete.
                         expose_headers=["ETag"],
                         max_age_seconds=PREFLIGHT_SECONDS,
                     )
@@ -172,7 +170,7 @@ class Buckets(pulumi.ComponentResource):
 
 
 def _expire_superseded(days: int) -> Rule:
-    """What ingest has tagged goes. Its age counts from then: the tag comes with a new write."""
+    """Deletes what ingest has tagged. The tag comes with a new write, from which the age counts."""
     ((key, value),) = SUPERSEDED.items()
     return Rule(
         id="superseded",

@@ -53,9 +53,8 @@ class Workflow(pulumi.ComponentResource):
         events: AssetEventBus,
         intake: Intake,
         heavy: HeavyJobs,
-        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("safelight:workflow:Workflow", scope.name(COMPONENT), None, opts)
+        super().__init__("safelight:workflow:Workflow", scope.name(COMPONENT))
         self._scope = scope
         self._config = config
         self._own = pulumi.ResourceOptions(parent=self)
@@ -135,7 +134,7 @@ class Workflow(pulumi.ComponentResource):
             ).apply(filled),
             logging_configuration=sfn.StateMachineLoggingConfigurationArgs(
                 level="ERROR",
-                include_execution_data=False,  # keys of uploads are nobody's business in a log
+                include_execution_data=False,  # keys of uploads are private
                 log_destination=pulumi.Output.concat(log_group.arn, ":*"),
             ),
             tracing_configuration=sfn.StateMachineTracingConfigurationArgs(
@@ -153,7 +152,7 @@ class Workflow(pulumi.ComponentResource):
         ]
         return [
             policies.allow(["batch:SubmitJob"], [*definitions, heavy.queues["standard"]]),
-            # Jobs have numbers for names, which nobody knows before they are submitted.
+            # Jobs have numbers for names, unknown before they are submitted.
             policies.allow(["batch:TerminateJob"], [self._arn(f"batch:{self._region}", "job/*")]),
             policies.allow(["batch:DescribeJobs"], ["*"]),  # knows no resources
             # How the service hears of a job's end (Step Functions Developer Guide, "Batch").

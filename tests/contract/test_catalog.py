@@ -178,7 +178,7 @@ def test_a_newer_upload_may_name_another_owner(catalog: Catalog) -> None:
 
 TURNS = st.lists(st.integers(1, 4), min_size=1, max_size=7)
 MANY = settings(
-    max_examples=25,
+    max_examples=10,  # dozens of requests each
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 

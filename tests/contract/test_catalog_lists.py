@@ -274,7 +274,7 @@ def test_near_duplicates_are_found_nearest_first(catalog: Catalog) -> None:
 
 
 @settings(
-    max_examples=30,
+    max_examples=10,  # dozens of requests each
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(

@@ -63,10 +63,10 @@ def catalog(client: DynamoDBClient, table: str) -> DynamoCatalog:
     return DynamoCatalog(client, table, sleep=lambda _: None)
 
 
-def put(catalog: DynamoCatalog, one: AssetRecord) -> str:
+def put(catalog: DynamoCatalog, one: AssetRecord, *, new: bool = False) -> str:
     """What a commit leads to: ``recorded`` or the error's code."""
     try:
-        catalog.commit(one, entry(one))
+        catalog.commit(one, entry(one), new=new)
     except SafelightError as error:
         return error.code
     return "recorded"
@@ -84,6 +84,46 @@ def test_the_happy_path_is_one_read_and_two_writes(
 
     assert calls.names == ["GetItem", "PutItem", "PutItem"]
     assert [one["Item"]["SK"]["S"] for one in calls.parameters[1:]] == ["SIMILAR", "META"]
+
+
+def test_a_new_asset_costs_no_read(client: DynamoDBClient, catalog: DynamoCatalog) -> None:
+    """Whoever has just read that there is no record need not have it read again."""
+    with watching(client) as calls:
+        assert put(catalog, record(1), new=True) == "recorded"
+
+    assert calls.names == ["PutItem", "PutItem"]
+
+
+@pytest.mark.parametrize(
+    ("known", "outcome", "ends"),
+    [
+        (record(1, 1), record(1, 2), "recorded"),
+        (record(1, 1), bare(1, 2), "recorded"),
+        (record(1, tags=frozenset("ab")), record(1, 2, tags=frozenset("bc")), "recorded"),
+        (record(1, status=Status.PROCESSING), record(1), "recorded"),
+        (record(1), record(1), "already_recorded"),
+        (record(1, 2), record(1, 1), "superseded"),
+    ],
+)
+def test_who_takes_an_asset_for_new_decides_nothing(
+    client: DynamoDBClient,
+    table: str,
+    catalog: DynamoCatalog,
+    *,
+    known: AssetRecord,
+    outcome: AssetRecord,
+    ends: str,
+) -> None:
+    """A record that came in between is found, and all ends as if it had been read first."""
+    put(catalog, known)
+    assert put(catalog, outcome) == ends
+    usual = everything_in(client, table)
+    catalog.delete(known.asset)
+    put(catalog, known)
+
+    assert put(catalog, outcome, new=True) == ends
+
+    assert everything_in(client, table) == usual
 
 
 @pytest.mark.parametrize(
@@ -231,12 +271,13 @@ def test_every_interleaving_of_two_uploads_ends_with_the_newer(
     assert left == {"META", "SIMILAR"}
 
 
+@pytest.mark.parametrize(("new", "requests"), [(False, 3), (True, 2)])
 def test_every_interleaving_of_one_upload_is_recorded_once(
-    client: DynamoDBClient, catalog: DynamoCatalog
+    client: DynamoDBClient, catalog: DynamoCatalog, *, new: bool, requests: int
 ) -> None:
     """Two workers on one first upload: one records it, the other is told so."""
-    for number, places in enumerate(combinations(range(6), 3)):
-        order = "".join("a" if place in places else "b" for place in range(6))
+    for number, places in enumerate(combinations(range(2 * requests), requests)):
+        order = "".join("a" if place in places else "b" for place in range(2 * requests))
         one = record(number)
         other = replace(one, updated_at=at(9))
 
@@ -244,8 +285,10 @@ def test_every_interleaving_of_one_upload_is_recorded_once(
             client,
             order,
             {
-                "a": lambda one=one: catalog.commit(one, entry(one)),  # type: ignore[misc]
-                "b": lambda other=other: catalog.commit(other, entry(other)),  # type: ignore[misc]
+                "a": lambda one=one: catalog.commit(one, entry(one), new=new),  # type: ignore[misc]
+                "b": lambda other=other: catalog.commit(  # type: ignore[misc]
+                    other, entry(other), new=new
+                ),
             },
         )
 

@@ -65,6 +65,17 @@ BATCH_RULE = "rule/StepFunctionsGetEventsForBatchJobsRule"
 """The one rule that Step Functions keeps for all."""
 
 
+NOT_PUBLIC = dict.fromkeys(
+    ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"), True
+)
+ABORTED = {
+    "id": "abort-unfinished-uploads",
+    "status": "Enabled",
+    "filter": {"prefix": ""},
+    "abortIncompleteMultipartUpload": {"daysAfterInitiation": 1},
+}
+
+
 def check(declared: Declaration, config: Config) -> None:
     """Every rule, on one declaration."""
     for rule in RULES:
@@ -83,12 +94,25 @@ def every_bucket_has_its_guards(declared: Declaration, _config: Config) -> None:
     ):
         assert [one.name for one in declared.of(guard)] == buckets
     for block in declared.of("s3/BucketPublicAccessBlock"):
-        assert all(value is True for key, value in block.inputs.items() if key != "bucket")
+        assert {key: value for key, value in block.inputs.items() if key != "bucket"} == NOT_PUBLIC
+    for owner in declared.of("s3/BucketOwnershipControls"):  # there are no ACLs
+        assert owner.inputs["rule"] == {"objectOwnership": "BucketOwnerEnforced"}
+    for encryption in declared.of("s3/BucketServerSideEncryptionConfiguration"):
+        default = {"sseAlgorithm": "AES256"}  # said, not left to a default
+        assert encryption.inputs["rules"] == [{"applyServerSideEncryptionByDefault": default}]
+    for lifecycle in declared.of("s3/BucketLifecycleConfiguration"):
+        assert ABORTED in lifecycle.inputs["rules"]  # parts that never became an upload are paid
     for policy in declared.of("s3/BucketPolicy"):
+        # S3 refuses both at the same time.
+        assert ("s3/BucketPublicAccessBlock", policy.name) in policy.waits_for
         tls, version, *others = policy.statements()
         assert tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
         assert version["Condition"] == {"NumericLessThan": {"s3:TlsVersion": "1.2"}}
-        assert {tls["Effect"], version["Effect"]} == {"Deny"}
+        arn = f"arn:aws:s3:{policy.inputs['bucket']}"
+        for statement in (tls, version):
+            assert statement["Effect"] == "Deny"
+            assert (statement["Principal"], statement["Action"]) == ("*", "s3:*")
+            assert statement["Resource"] == [arn, f"{arn}/*"]
         for statement in others:
             assert statement["Principal"] == {"Service": "logging.s3.amazonaws.com"}
             assert statement["Action"] == "s3:PutObject"

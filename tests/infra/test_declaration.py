@@ -3,188 +3,46 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
 
 from batch.catalogue import KINDS
+from tests.golden import Golden
 from tests.infra.declared import ANSWERS, BATCH_IMAGE, IMAGE, Declaration, declare
 from worker.infra import program
 from worker.settings import Settings
 
-JOBS = len(KINDS)
-COMPONENTS = {
-    "safelight:storage:Buckets": 1,
-    "safelight:storage:PrivateBucket": 3,
-    "safelight:catalog:CatalogTable": 1,
-    "safelight:events:AssetEventBus": 1,
-    "safelight:intake:Intake": 1,
-    "safelight:queues:QueueWithDeadLetters": 1,
-    "safelight:functions:LambdaFunction": 1,
-    "safelight:cost:CostControls": 1,
-}
-ALWAYS = {
-    "s3/Bucket": 3,
-    "s3/BucketPublicAccessBlock": 3,
-    "s3/BucketOwnershipControls": 3,
-    "s3/BucketServerSideEncryptionConfiguration": 3,
-    "s3/BucketPolicy": 3,
-    "s3/BucketLifecycleConfiguration": 3,
-    "s3/BucketVersioning": 1,
-    "s3/BucketNotification": 1,
-    "dynamodb/Table": 1,
-    "cloudwatch/EventBus": 1,
-    "cloudwatch/LogGroup": 1,
-    "sqs/Queue": 2,
-    "sqs/QueuePolicy": 1,
-    "sqs/RedriveAllowPolicy": 1,
-    "iam/Role": 1,
-    "iam/RolePolicy": 1,
-    "lambda/Function": 1,
-    "lambda/FunctionEventInvokeConfig": 1,
-    "lambda/EventSourceMapping": 1,
-}
-FOR_BROWSERS = {"s3/BucketCorsConfiguration": 1, "s3/BucketAccelerateConfiguration": 1}
-FOR_ORDER = {
-    "safelight:queues:QueueWithDeadLetters": 1,
-    "safelight:pipe:OrderingPipe": 1,
-    "safelight:functions:LambdaFunction": 1,
-    "cloudwatch/LogGroup": 1,
-    "sqs/Queue": 2,
-    "sqs/RedriveAllowPolicy": 1,
-    "iam/Role": 2,
-    "iam/RolePolicy": 2,
-    "lambda/Function": 1,
-    "pipes/Pipe": 1,
-}
-FOR_WATCHING_ORDER = {"cloudwatch/MetricAlarm": 2}
-FOR_IMAGES = {
-    "safelight:registry:Registry": 1,
-    "ecr/Repository": 2,
-    "ecr/LifecyclePolicy": 2,
-    "ecr/RepositoryPolicy": 1,
-}
-FOR_HEAVY_WORK = {
-    "safelight:heavy:HeavyJobs": 1,
-    "safelight:network:Network": 1,
-    "safelight:compute_environments:ComputeEnvironments": 1,
-    "safelight:workflow:Workflow": 1,
-    "safelight:functions:LambdaFunction": 1,
-    "ec2/Vpc": 1,
-    "ec2/Subnet": 3,
-    "ec2/RouteTable": 1,
-    "ec2/RouteTableAssociation": 3,
-    "ec2/InternetGateway": 1,
-    "ec2/Route": 1,
-    "ec2/DefaultSecurityGroup": 1,
-    "ec2/SecurityGroup": 1,
-    "ec2/VpcEndpoint": 2,
-    "ec2/LaunchTemplate": 1,
-    "batch/ComputeEnvironment": 1,
-    "batch/JobQueue": 3,
-    "batch/SchedulingPolicy": 1,
-    "batch/JobDefinition": JOBS,
-    "iam/Role": 4,  # machine, job, function, state machine
-    "iam/RolePolicy": 4,
-    "iam/InstanceProfile": 1,
-    "cloudwatch/LogGroup": 3,
-    "cloudwatch/EventRule": 1,
-    "cloudwatch/EventTarget": 1,
-    "lambda/Function": 1,
-    "lambda/FunctionEventInvokeConfig": 1,
-    "lambda/Permission": 1,
-    "sfn/StateMachine": 1,
-    "sqs/Queue": 1,
-    "sqs/QueuePolicy": 1,
-}
-FOR_WATCHING = {
-    "safelight:observability:Observability": 1,
-    "safelight:metric_filters:MetricFilters": 1,
-    "safelight:notifications:AlarmTopic": 1,
-    "sns/Topic": 1,
-    "sns/TopicPolicy": 1,
-    "cloudwatch/CompositeAlarm": 1,
-    "cloudwatch/Dashboard": 1,
-    "cloudwatch/LogMetricFilter": 1,
-    "cloudwatch/MetricAlarm": 7,
-}
-FOR_WATCHING_HEAVY_WORK = {
-    "cloudwatch/EventRule": 2,
-    "cloudwatch/EventTarget": 2,
-    "cloudwatch/LogGroup": 1,
-    "cloudwatch/LogResourcePolicy": 1,
-    "cloudwatch/LogMetricFilter": 4,
-    "cloudwatch/MetricAlarm": 8,
-}
-EXTRAS = [FOR_BROWSERS, FOR_IMAGES, FOR_HEAVY_WORK, FOR_WATCHING, FOR_WATCHING_HEAVY_WORK]
-FOR_EVERYTHING_ELSE = {
-    # Access logs: a bucket with its guards, and a log of each of the others.
-    "safelight:storage:PrivateBucket": 1,
-    "s3/Bucket": 1,
-    "s3/BucketPublicAccessBlock": 1,
-    "s3/BucketOwnershipControls": 1,
-    "s3/BucketServerSideEncryptionConfiguration": 1,
-    "s3/BucketPolicy": 1,
-    "s3/BucketLifecycleConfiguration": 1,
-    "s3/BucketLogging": 3,
-    # The copy elsewhere.
-    "s3/BucketReplicationConfig": 1,
-    "iam/Role": 1,
-    "iam/RolePolicy": 1,
-    # Provisioned capacity: reads and writes of the table and its four indexes.
-    "appautoscaling/Target": 10,
-    "appautoscaling/Policy": 10,
-    "dynamodb/ContributorInsights": 5,
-    # Machines that always run and those for when Spot has none; endpoints instead of a gateway.
-    "batch/ComputeEnvironment": 2,
-    "ec2/SecurityGroup": 1,
-    "ec2/VpcEndpoint": 6,
-    # Whom to tell, of unusual figures too.
-    "sns/TopicSubscription": 1,
-    "cloudwatch/MetricAlarm": 2,
-    # Money.
-    "budgets/Budget": 1,
-    "costexplorer/AnomalyMonitor": 1,
-    "costexplorer/AnomalySubscription": 2,
-    "costexplorer/CostAllocationTag": 3,
-    "serverlessrepository/CloudFormationStack": 1,
-    "savingsplans/SavingsPlan": 1,
-}
-INSTEAD_OF_A_GATEWAY = {"ec2/InternetGateway": 1, "ec2/Route": 1}
+
+def counts(declared: Declaration) -> dict[str, int]:
+    """How many of each kind."""
+    return dict(Counter(one.kind for one in declared.resources))
 
 
-def _together(*parts: Mapping[str, int]) -> Counter[str]:
-    return sum((Counter(part) for part in (COMPONENTS, ALWAYS, *parts)), Counter())
-
-
-def _counts(declared: Declaration) -> Counter[str]:
-    return Counter(one.kind for one in declared.resources)
-
-
-def test_a_stack_without_order_is_exactly_this(standard: Declaration) -> None:
-    """Nothing more and nothing less than what the standard way needs."""
-    assert _counts(standard) == _together(*EXTRAS)
-
-
-def test_order_adds_a_queue_a_pipe_and_the_function_that_names_groups(
-    ordered: Declaration,
+@pytest.mark.parametrize("name", ["standard", "ordered", "full", "bare"])
+def test_a_configuration_is_exactly_these_resources(
+    name: str, golden: Golden, request: pytest.FixtureRequest
 ) -> None:
-    """FIFO is the standard way and these further resources."""
-    assert _counts(ordered) == _together(*EXTRAS, FOR_ORDER, FOR_WATCHING_ORDER)
+    """Nothing more and nothing less: an option adds its own resources and no others."""
+    golden.check_part("counts", name, counts(request.getfixturevalue(name)))
 
 
-def test_everything_that_can_be_switched_on_is_exactly_this(full: Declaration) -> None:
-    """Each option adds its own resources and no others."""
-    whole = _together(*EXTRAS, FOR_ORDER, FOR_WATCHING_ORDER, FOR_EVERYTHING_ELSE)
+def test_what_an_option_adds_is_listed(golden: Golden) -> None:
+    """Order is two queues, a pipe and the function that names groups; each job has a definition."""
+    known = golden.read("counts")
+    bare, standard, ordered = (Counter(known[one]) for one in ("bare", "standard", "ordered"))
 
-    assert _counts(full) == whole - Counter(INSTEAD_OF_A_GATEWAY)
+    assert {"sqs/Queue": 2, "pipes/Pipe": 1, "lambda/Function": 1}.items() <= (
+        ordered - standard
+    ).items()
+    assert standard["batch/JobDefinition"] == len(KINDS)
+    assert (bare["s3/Bucket"], bare["dynamodb/Table"], bare["lambda/Function"]) == (3, 1, 1)
+    assert bare["sqs/Queue"] == 2
 
 
-def test_what_is_switched_off_is_not_there(bare: Declaration) -> None:
+def test_what_is_switched_off_is_not_exported(bare: Declaration) -> None:
     """Three buckets, a table, a queue, a function: what everything else stands on."""
-    assert _counts(bare) == _together()
     assert not {"registry", "jobQueues", "heavyWorkflow", "alarmTopic"} & {*bare.exports}
 
 
@@ -192,7 +50,12 @@ def test_a_new_stack_has_repositories_alone() -> None:
     """They come before the images, and everything else after them."""
     first = declare({"registry": {"only": True}}, images={})
 
-    assert _counts(first) == Counter(FOR_IMAGES)
+    assert counts(first) == {
+        "safelight:registry:Registry": 1,
+        "ecr/Repository": 2,
+        "ecr/LifecyclePolicy": 2,
+        "ecr/RepositoryPolicy": 1,
+    }
     assert {*first.exports} == {"registry", "repositories"}
 
 

@@ -56,7 +56,7 @@ def test_a_plan_has_every_resource(prod: StackPlan) -> None:
     file = stack_file.read(stack_file.path_of("prod", HOME))
     declared = declare(dict(file.config), stack="prod")
 
-    assert len(prod.items) == sum(not one.component for one in declared.resources)
+    assert len(prod.resources) == sum(not one.component for one in declared.resources)
     assert {*prod.exports} == {*declared.exports}
 
 
@@ -74,7 +74,7 @@ def test_no_value_is_invented(prod: StackPlan) -> None:
 
 def test_every_symbol_is_a_property_of_something_in_the_plan(prod: StackPlan) -> None:
     """Or of the account; so a reader can look up what it stands for."""
-    known = tuple(f"{item.kind}:{item.name}." for item in prod.items)
+    known = tuple(f"{item.kind}:{item.name}." for item in prod.resources)
     found = {name for text in texts(prod.as_dict()) for name in re.findall(r"\$\{([^}]+)\}", text)}
 
     assert found
@@ -97,7 +97,9 @@ def test_a_changed_value_shows_where_it_is_used() -> None:
     other = made("dev", {"intake": {"memory": 3008}})
 
     memory = {
-        item.key: item.inputs["memorySize"] for item in other.items if "memorySize" in item.inputs
+        item.key: item.inputs["memorySize"]
+        for item in other.resources
+        if "memorySize" in item.inputs
     }
     assert memory["lambda/Function ingest"] == 3008
     assert one != other
@@ -105,7 +107,7 @@ def test_a_changed_value_shows_where_it_is_used() -> None:
 
 def test_policies_are_parsed(prod: StackPlan) -> None:
     """A document is what it says, not a text."""
-    policies = [item.inputs["policy"] for item in prod.items if item.kind == "iam/RolePolicy"]
+    policies = [item.inputs["policy"] for item in prod.resources if item.kind == "iam/RolePolicy"]
 
     assert policies
     assert all(policy["Statement"] for policy in policies)
@@ -240,7 +242,7 @@ def test_a_plan_is_printed_and_kept(kept: Path, capsys: pytest.CaptureFixture[st
     assert run(["infra", "plan", "--stack", "dev", "--image", image]) == 0
     out = capsys.readouterr().out
     assert "~ lambda/Function ingest" in out
-    assert f"-> {image}" in out
+    assert f"+{image}" in out
     assert "safelight:image is not set" not in out
 
 

@@ -19,7 +19,7 @@ def _check(config: dict[str, Any], stack: str = LONGEST_STACK) -> None:
     rules.check(declared, read({**IMAGES, **config}, stack=stack))
 
 
-@settings(max_examples=5)
+@settings(max_examples=3)
 @example(config=configs.switched(on=True))
 @given(config=configs.configs)
 def test_every_accepted_configuration_keeps_every_rule(config: dict[str, Any]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from tests.integration.running import Running
 from worker.domain.asset import (
@@ -19,6 +22,8 @@ from worker.domain.asset import (
     asset_id_of,
     version_of,
 )
+from worker.domain.image import Format, MediaFormat
+from worker.domain.keys import version_prefix
 from worker.local import address
 from worker.local.batch.jobs import LocalJobs
 from worker.recipes import load
@@ -105,3 +110,86 @@ def divided(running: Running, video: Path) -> AssetRecord:
         workflows=app.workflows,
     ).start(record.asset, record.version)
     return record
+
+
+def oversize(folder: Path) -> Path:
+    """A JPEG of more pixels than the ingest function takes, in grey: those are decoded soonest."""
+    path = folder / "large.jpg"
+    Image.new("L", (8001, 8000), 128).save(path, "JPEG")
+    return path
+
+
+def check_oversize(running: Running, record: AssetRecord) -> None:
+    """What was made of it is as of any picture."""
+    assert record.status is Status.ACCEPTED
+    assert record.probe is not None
+    assert record.probe.pixels == 8001 * 8000
+    assert record.metadata is not None
+    bucket = running.app.settings.delivery_bucket
+    assert len(record.renditions) == 6
+    for one in record.renditions:
+        stored = running.app.store.head(bucket, one.key)
+        assert (stored.size, stored.content_type) == (one.bytes, one.format.media_type)
+
+
+# --- what a record promises, checked with the programs that players are made of ----------------
+
+
+def check_video(running: Running, record: AssetRecord, folder: Path) -> None:
+    """Everything named is there; what plays decodes to its end, with every frame and its audio."""
+    assert record.film is not None
+    assert (record.film.width, record.film.height) == (WIDTH, HEIGHT)
+    assert record.film.audio_tracks == 1
+    assert abs(record.film.duration_ms - 1000 * CLIP_SECONDS) < 100
+    assert record.metadata is not None
+    below = fetched(running, record, folder / "made")
+    media = {(one.name, one.format): one for one in record.media}
+    assert {format_ for _, format_ in media} == {MediaFormat.HLS, MediaFormat.MP4, MediaFormat.VTT}
+    for one in record.media:
+        assert (below / one.key).stat().st_size == one.bytes
+    for name in (("stream", MediaFormat.HLS), ("film", MediaFormat.MP4)):
+        check_plays(below / media[name].key)
+    assert (below / media["storyboard", MediaFormat.VTT].key).read_text().startswith("WEBVTT")
+    pictures = {(one.name, one.format): one for one in record.renditions}
+    assert {("poster", Format.JPEG), ("preview", Format.WEBP)} <= set(pictures)
+    for picture in record.renditions:
+        with Image.open(below / picture.key) as opened:
+            opened.load()
+            assert opened.size == (picture.width, picture.height)
+    assert pictures["preview", Format.WEBP].frames > 1
+
+
+def check_plays(path: Path) -> None:
+    """Decode everything: frames as many as the source had, and audio as long."""
+    counted = subprocess.run(
+        [
+            *("ffprobe", "-v", "error", "-count_frames", "-show_entries"),
+            *("stream=codec_type,nb_read_frames,width,height", "-of", "json", str(path)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    streams = json.loads(counted.stdout)["streams"]
+    frames = {int(one["nb_read_frames"]) for one in streams if one["codec_type"] == "video"}
+    assert frames == {25 * CLIP_SECONDS}
+    decoded = subprocess.run(
+        [
+            *("ffmpeg", "-v", "error", "-xerror", "-i", str(path)),
+            *("-map", "0:a:0", "-f", "s16le", "-ac", "1", "-ar", "48000", "pipe:1"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    assert decoded.stderr == b""
+    assert abs(len(decoded.stdout) / 2 / 48_000 - CLIP_SECONDS) < 0.06
+
+
+def fetched(running: Running, record: AssetRecord, folder: Path) -> Path:
+    """Everything that was made of an upload, under its keys."""
+    app = running.app
+    bucket = app.settings.delivery_bucket
+    for found in app.store.list(bucket, version_prefix(record)):
+        path = folder / found.key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(app.store.get(bucket, found.key)[0])
+    return folder

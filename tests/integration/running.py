@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import atexit
+import fcntl
 import io
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from functools import cache
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,13 @@ from PIL import Image
 
 from worker.adapters.aws.clients import AwsClients
 from worker.bootstrap import Application, assemble
-from worker.domain.errors import PortTaken
 from worker.entrypoints import cli
-from worker.local.emulator import client_environment, free_port, require_free
+from worker.local import address
+from worker.local.deploy.fingerprint import fingerprint
+from worker.local.durable.store import NAME as STATE
+from worker.local.emulator import client_environment, free_port
 from worker.local.roles import RoleHolder
-from worker.settings import Settings
+from worker.settings import DeletedOriginals, Settings
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "worker")
@@ -169,33 +171,50 @@ def stack(
 ) -> Iterator[Running]:
     """A stack for as long as the block lasts, with further options of ``up``.
 
-    A new one begins with everything deployed, if its port is free and no option changes that.
+    A new one begins with everything deployed, if no option changes that.
     """
-    if port is None and not options and not data.exists():
-        deployed, known = _deployed()
-        try:
-            require_free(known)
-        except PortTaken:
-            pass  # by another stack of this process
-        else:
-            shutil.copytree(deployed, data)
-            port = known
+    if not options and not data.exists():
+        port = port or free_port()
+        copy_deployed(data, port)
     with _up(data, *options, workers=workers, port=port or free_port()) as running:
         yield running
 
 
-@cache
-def _deployed() -> tuple[Path, int]:
-    """The folder of a stack that was stopped as soon as it was up, and its port.
+_shared: Path | None = None
 
-    A deployment is half of the work of a start, and what it makes has the port in its names.
+
+def share(folder: Path) -> None:
+    """Keep the stack that others are copied from in a folder that all processes of the run have."""
+    global _shared  # noqa: PLW0603 - one test run, one folder
+    folder.mkdir(exist_ok=True)
+    _shared = folder
+
+
+def copy_deployed(data: Path, port: int) -> None:
+    """Begin a stack as a copy of one that was stopped as soon as it was up: a deployment is half of
+    the work of a start. Names of queues have the port in them.
     """
-    folder = Path(tempfile.mkdtemp(prefix="safelight-deployed-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    port = free_port()
-    with _up(folder / "data", workers=1, port=port) as running:
-        running.stop()
-    return folder / "data", port
+    assert _shared is not None
+    deployed = _shared / "data"
+    with (_shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # whoever asks second waits for the first
+        if not (_shared / "stopped").exists():
+            with _up(deployed, workers=1, port=free_port()) as running:
+                running.stop()
+            (_shared / "stopped").touch()
+    shutil.copytree(deployed, data)
+    before = address.read(data)
+    assert before is not None
+    old, new = before.endpoint.rpartition(":")[2], str(port)
+    for name in (address.NAME, address.OUTPUTS):
+        path = data / name
+        path.write_text(path.read_text().replace(f":{old}", f":{new}"))
+    moved = address.read(data)
+    assert moved is not None
+    chosen = f"{moved.endpoint} {DeletedOriginals.KEEP.value}"
+    address.write(replace(moved, program=fingerprint(chosen)))
+    with closing(sqlite3.connect(data / "state" / STATE, isolation_level=None)) as state:
+        state.execute("UPDATE services SET state = replace(state, ?, ?)", (f":{old}", f":{new}"))
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The real pipeline under abuse: nothing lost, nothing twice, nothing half.
 
-A hundred uploads through the embedded AWS, deployed by the Pulumi program; a fifth of their
+Sixty uploads through the embedded AWS, deployed by the Pulumi program; a fifth of their
 events duplicated, all of them shuffled; one in twelve DynamoDB and S3 requests of the workers
 throttled; workers killed with SIGKILL at random moments; each process with its own role alone.
 """
@@ -22,25 +22,28 @@ from typing import Any
 import pytest
 
 from tests.integration.fault_proxy import FaultProxy
-from tests.integration.running import acting
+from tests.integration.running import acting, copy_deployed
 from tests.unit.pictures import encoded, photo
 from worker.adapters.aws.clients import AwsClients
 from worker.bootstrap import Application, assemble
 from worker.domain.asset import AssetRecord, Status, asset_id_of
-from worker.local.deploy import deploy, read_outputs
-from worker.local.emulator import running
+from worker.local import emulator as emulators
+from worker.local.address import OUTPUTS
+from worker.local.deploy import read_outputs
+from worker.local.emulator import free_port
 from worker.local.roles import Roles
 from worker.local.stack import HANDLER
 from worker.ports import Message
 from worker.settings import Settings
+from worker.subprocesses.launch import tied_command
 
-UPLOADS = 100
-KEYS = 85
-"""Fifteen keys are uploaded twice: the second upload must win."""
-DISTINCT = 60
+UPLOADS = 60
+KEYS = 50
+"""Ten keys are uploaded twice: the second upload must win."""
+DISTINCT = 40
 """Fewer pictures than keys: some uploads have identical bytes."""
 THROTTLED = 0.08
-KILLS = 6
+KILLS = 4
 SECONDS = 300
 
 
@@ -48,7 +51,7 @@ WORKER = f"""
 from worker.local.event_source import *
 function = FunctionConfig(name="ingest", timeout=120, memory=1769)
 mapping = EventSourceMapping(queue_url=sys.argv[1], function=function, batch_size=5)
-run_worker(WorkerOptions(mapping=mapping, handler={HANDLER!r}), ready)
+run_worker({HANDLER!r}, mapping, ready)
 """
 PIPE = """
 from worker.local.services import *
@@ -179,9 +182,16 @@ def test_every_upload_ends_with_exactly_one_correct_record(tmp_path: Path) -> No
     """Whatever is doubled, shuffled, throttled and killed."""
     dice = random.Random(20261122)
     with ExitStack() as stack:
-        emulator = stack.enter_context(running(tmp_path, enforce_iam=True))
-        deploy(emulator.endpoint, tmp_path / "outputs.json")
-        outputs = read_outputs(tmp_path / "outputs.json")
+        copy_deployed(tmp_path / "data", port := free_port())
+        emulator = emulators.start(
+            port=port,
+            log=tmp_path / "emulator.log",
+            state=tmp_path / "data" / "state",
+            enforce_iam=True,
+            launcher=tied_command((), parent_death_signal=signal.SIGTERM),
+        )
+        stack.callback(emulator.stop)
+        outputs = read_outputs(tmp_path / "data" / OUTPUTS)
         function = {str(k): str(v) for k, v in outputs["ingestEnvironment"].items()}
         function["SAFELIGHT_RETRY_SECONDS"] = "1"
         roles, straight = Roles.of(outputs), {**function, **emulator.environment}

@@ -30,7 +30,8 @@ from worker.local.emulator import free_port
 
 BETWEEN = 4
 """Uploads answered between two kills."""
-PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 0.3
+"""Between two uploads of a thread: more of them would show no more."""
 SECONDS = 240
 """Of a busy machine; an idle one takes a sixth."""
 

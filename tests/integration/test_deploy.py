@@ -11,9 +11,10 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.emulators import make_sure
 from tests.infra.configs import switched
+from tests.integration.running import copy_deployed
 from worker.adapters.aws.dynamodb import schema
+from worker.domain.asset import ObjectVersion
 from worker.domain.errors import ConfigurationError, EmulatorError
 from worker.local.deploy import Outputs, deploy, read_outputs
 from worker.local.deploy.resource_types import EmulatorClients
@@ -21,7 +22,7 @@ from worker.local.emulator import Emulator, free_port, running, start
 from worker.local.roles import Roles
 from worker.local.stack import HANDLER, WORKFLOW_HANDLER
 from worker.local.workflows import SEND
-from worker.services.messages import uploads_in
+from worker.services.messages import changes_in
 from worker.settings import Settings
 
 
@@ -62,16 +63,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The stack as it is by default, deployed again after a restart of the embedded AWS: the second
     time changes nothing.
     """
-    make_sure(tmp_path_factory)
-    folder, port = tmp_path_factory.mktemp("deployed"), free_port()
-    (folder / "state").mkdir()
+    folder, port = tmp_path_factory.mktemp("deployed") / "data", free_port()
+    copy_deployed(folder, port)
 
     def up() -> Emulator:
         return start(port=port, log=folder / "emulator.log", state=folder / "state")
 
     emulator = up()
     try:
-        first = Stack(emulator, deploy(emulator.endpoint, folder / "outputs.json"))
+        first = Stack(emulator, read_outputs(folder / "outputs.json"))
         first.s3.put_object(Bucket=first.outputs["intakeBucket"], Key="kept", Body=b"1")
         emulator.stop()
         emulator = up()
@@ -92,9 +92,10 @@ def test_an_upload_arrives_in_the_standard_queue(stack: Stack) -> None:
     put = stack.s3.put_object(Bucket=bucket, Key=key, Body=b"picture")
 
     found = [
-        upload for message in stack.take("uploadsQueue") for upload in uploads_in(message["Body"])
+        upload for message in stack.take("uploadsQueue") for upload in changes_in(message["Body"])
     ]
     (upload,) = [one for one in found if one.key == key]
+    assert isinstance(upload, ObjectVersion)
     assert (upload.bucket, upload.size) == (bucket, 7)
     assert upload.etag == put["ETag"].strip('"')
     assert upload.version_id == put["VersionId"]

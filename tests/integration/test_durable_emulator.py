@@ -19,6 +19,7 @@ from tests.emulators import make_sure
 from worker.local import emulator
 from worker.local.durable.store import UNWRITABLE
 from worker.local.roles import RootClients
+from worker.subprocesses.child import Child
 from worker.subprocesses.launch import tied_command
 
 TABLE, BUCKET = "pictures", "originals"
@@ -51,8 +52,7 @@ class Kept:
 
     def kill(self) -> None:
         """SIGKILL."""
-        self.running.process.kill()
-        self.running.process.wait()
+        self.running.process.end()
 
 
 @pytest.fixture
@@ -293,7 +293,8 @@ def test_what_the_disk_does_not_take_is_not_answered_for(kept: Kept) -> None:
 
     with pytest.raises((ConnectionClosedError, EndpointConnectionError)):
         clients.s3.put_object(Bucket=BUCKET, Key="large", Body=b"x" * 400_000)
-    assert kept.running.process.wait(10) == UNWRITABLE
+    assert kept.running.process.wait(10)
+    assert kept.running.process.status == UNWRITABLE
     assert "cannot be kept" in (kept.folder / "log").read_text()
 
     clients = kept.start()
@@ -336,10 +337,9 @@ def plain(folder: Path) -> emulator.Emulator:
         "STATE_DIR": str(folder / "state"),
         "IOT_MTLS_ENABLED": "0",
     }
-    process = subprocess.Popen(
+    process = Child(
         [str(emulator.install())],
-        env={**os.environ, **variables},
-        stdout=subprocess.DEVNULL,
+        environment={**os.environ, **variables},
         stderr=subprocess.DEVNULL,
     )
     started = emulator.Emulator(f"http://127.0.0.1:{port}", process)

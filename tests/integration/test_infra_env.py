@@ -9,16 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from worker.local.deploy import deploy
-from worker.local.emulator import Emulator, client_environment
+from tests.integration.running import Running
+from worker.local.address import OUTPUTS
 
 SAFELIGHT = Path(sys.executable).with_name("safelight")
 
 
-def test_commands_find_a_deployed_stack(emulator: Emulator, tmp_path: Path) -> None:
+def test_commands_find_a_deployed_stack(running: Running, tmp_path: Path) -> None:
     """What the program exports is all they need; what another stack had set is gone."""
-    outputs = tmp_path / "outputs.json"
-    deploy(emulator.endpoint, outputs)
+    outputs = shlex.quote(str(running.data / OUTPUTS))
     (tmp_path / "picture.jpg").write_bytes(b"not really")
     me = shlex.quote(str(SAFELIGHT))
     script = f"""set -eu
@@ -36,7 +35,7 @@ def test_commands_find_a_deployed_stack(emulator: Emulator, tmp_path: Path) -> N
         cwd=tmp_path,
         env={
             **kept,
-            **client_environment(emulator.endpoint),
+            **running.root,
             "SAFELIGHT_TABLE": "of-another-stack",
             "SAFELIGHT_REDIS_URL": "redis://of-another-stack",
         },

@@ -204,3 +204,24 @@ def test_when_the_embedded_aws_dies_everything_goes_on(running: Running, tmp_pat
     assert running.json("assets", "show", before["asset"])["status"] == "accepted"
     assert running.json("put", picture(tmp_path, "b.jpg"), "--wait")["status"] == "accepted"
     assert all(alive(pid) for name, pid in running.pids.items() if name != "emulator")
+
+
+def test_the_pipeline_is_measured_beside_the_engine(tmp_path: Path) -> None:
+    """`bench pipeline` brings every upload to its end, in a stack of its own."""
+    (tmp_path / "photos").mkdir()
+    picture(tmp_path / "photos", "a.jpg")
+    command = (*COMMAND, "bench", "pipeline", "--images", "10", "--json", "--corpus")
+
+    done = subprocess.run(
+        [*command, tmp_path / "photos"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["images"] == 10
+    assert 0 < figures["pipeline_per_second"] < figures["engine_per_second"]
+    assert len(figures["worker_mebibytes"]) == 10

@@ -73,8 +73,7 @@ class Machine:
 
     def kill(self) -> None:
         """SIGKILL."""
-        self._running.process.kill()
-        self._running.process.wait()
+        self._running.process.end()
 
     @property
     def workflows(self) -> Workflows:

@@ -304,7 +304,7 @@ class MemoryCatalog:
         assert result is None or isinstance(result, AssetRecord)
         return result
 
-    def commit(self, record: AssetRecord, entry: LogEntry) -> AssetRecord:
+    def commit(self, record: AssetRecord, entry: LogEntry, *, new: bool = False) -> AssetRecord:
         """See the port."""
 
         def effect() -> AssetRecord:

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from tests.unit.fakes import MODIFIED, MemoryStore
 from tests.unit.memory_queue import MemoryQueue
 from worker import prices
-from worker.domain.asset import sort_key
+from worker.domain.asset import ObjectVersion, sort_key
 from worker.domain.errors import InputError, Throttled
 from worker.entrypoints.cli.backfill import load, save
 from worker.prices import Assumptions, Prices
 from worker.services import backfill
 from worker.services.backfill import BackfillProgress, ListedObject, Listing
 from worker.services.inventory import COLUMNS, open_inventory
-from worker.services.messages import uploads_in
+from worker.services.messages import changes_in
 
 TIME = "2026-01-02T03:04:05.678Z"
 URL = "http://here/work.fifo"
@@ -84,7 +84,7 @@ class Run:
     @property
     def keys(self) -> list[str]:
         """Keys of the messages sent, in order."""
-        return [upload.key for _, body, *_ in self.queue.sent for upload in uploads_in(body)]
+        return [upload.key for _, body, *_ in self.queue.sent for upload in changes_in(body)]
 
 
 # --- the sequencer ----------------------------------------------------------------------------
@@ -123,7 +123,8 @@ def test_objects_become_upload_events() -> None:
 
     run(Listing(store=store, bucket="intake"))
 
-    (upload,) = uploads_in(run.queue.sent[0][1])
+    (upload,) = changes_in(run.queue.sent[0][1])
+    assert isinstance(upload, ObjectVersion)
     assert upload.key == "a b+c/ü%41.jpg"
     assert (upload.bucket, upload.size, upload.version_id) == ("intake", 3, None)
     assert (upload.etag, upload.time) == (uploaded.etag, MODIFIED)

@@ -10,11 +10,18 @@ import pytest
 
 from tests.unit.fakes import Fuse, Killed, MemoryCatalog
 from tests.unit.memory_queue import MemoryQueue
-from worker.domain.asset import AssetRecord, LogEntry, Status, asset_id_of, version_of
+from worker.domain.asset import (
+    AssetRecord,
+    LogEntry,
+    ObjectVersion,
+    Status,
+    asset_id_of,
+    version_of,
+)
 from worker.domain.errors import Throttled
 from worker.services import dead_letters, ordering
 from worker.services.dead_letters import DeadLetters, QueuePair, Selection, groups
-from worker.services.messages import uploads_in
+from worker.services.messages import changes_in
 
 WORK = QueuePair(queue="http://here/work.fifo", dead_letters="http://here/work-dead.fifo")
 UPLOADS = QueuePair(
@@ -58,7 +65,8 @@ class World:
 
     def record(self, key: str, sequencer: str = "0A") -> None:
         """Let the catalog know an upload."""
-        (upload,) = uploads_in(notification(key, sequencer=sequencer))
+        (upload,) = changes_in(notification(key, sequencer=sequencer))
+        assert isinstance(upload, ObjectVersion)
         asset = asset_id_of("intake", key)
         self.catalog.records[asset] = AssetRecord(
             asset=asset,
@@ -173,7 +181,6 @@ def test_looking_takes_nothing_away() -> None:
 
     assert len(world.dead_letters.look()) == 26
     assert everything_is_visible(world.queue)
-    assert world.dead_letters.waiting() == 26
     assert len(world.dead_letters.look(Selection(limit=4))) == 4
     assert everything_is_visible(world.queue)
 
@@ -211,7 +218,7 @@ def test_dead_letters_go_back_to_the_queue_they_came_from() -> None:
     assert json.loads(to_work[1])["redriven"] is True
     assert json.loads(to_work[1])["body"] == notification("a")
     assert to_work[2] == "group-0"
-    assert uploads_in(to_work[1]) == uploads_in(notification("a"))
+    assert changes_in(to_work[1]) == changes_in(notification("a"))
     assert to_uploads[:2] == (UPLOADS.queue, notification("b"))
     assert world.dead_letters.look() == []
 
@@ -250,7 +257,7 @@ def test_the_record_of_a_call_that_nobody_waited_for_is_a_dead_letter_like_other
     assert (dead_letter.cause, [one.key for one in dead_letter.uploads]) == ("unknown", ["a"])
     (sent,) = world.queue.sent
     assert sent[0] == pair.queue
-    assert uploads_in(sent[1]) == uploads_in(notification("a"))
+    assert changes_in(sent[1]) == changes_in(notification("a"))
 
 
 def test_a_dead_letter_sent_back_twice_is_not_wrapped_twice() -> None:

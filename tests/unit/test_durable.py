@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from worker.local.durable.rows import keep_tokens_apart
-from worker.local.durable.services import changes_state, undo_cut_off_writes
+from worker.local.durable.services import changes_state, forget_events, undo_cut_off_writes
 from worker.local.durable.store import NAME, Store
 
 BUCKET = "originals"
@@ -45,6 +45,19 @@ def test_a_task_writes_its_token_into_a_context_of_its_own() -> None:
     used = stepfunctions._execute_task({}, {}, {}, shared)
     assert used == {"State": {"Name": "A"}, "Task": {"Token": "mine"}}
     assert shared == {"State": {"Name": "A"}}
+
+
+def test_events_that_nobody_reads_are_not_kept() -> None:
+    """What is added to ministack's list of all events is gone; without such a list it fails."""
+    kept: list[str] = []
+    eventbridge = SimpleNamespace(_events_log_list=lambda: kept)
+
+    forget_events(eventbridge)
+
+    eventbridge._events_log_list().append("an event")
+    assert (kept, list(eventbridge._events_log_list())) == ([], [])
+    with pytest.raises(AttributeError):
+        forget_events(SimpleNamespace())
 
 
 @pytest.fixture

@@ -42,10 +42,10 @@ print(json.dumps([pyvips.vips_lib.vips_concurrency_get(), found]))
 
 
 def test_bytes_do_not_depend_on_how_many_threads_there_are() -> None:
-    """One, two and four threads of libvips write the same files in every format; AVIF's encoder
+    """One and four threads of libvips write the same files in every format; AVIF's encoder
     would cut the picture into as many columns."""
     seen = {}
-    for threads in (1, 2, 4):
+    for threads in (1, 4):
         done = subprocess.run(
             [sys.executable, "-c", _EVERYTHING],
             env={**os.environ, "VIPS_CONCURRENCY": str(threads)},
@@ -55,7 +55,7 @@ def test_bytes_do_not_depend_on_how_many_threads_there_are() -> None:
         )
         allowed, seen[threads] = json.loads(done.stdout)
         assert allowed == threads, "encoding an AVIF leaves the number as it was"
-    assert seen[1] == seen[2] == seen[4]
+    assert seen[1] == seen[4]
 
 
 @pytest.mark.parametrize(

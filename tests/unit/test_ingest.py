@@ -19,6 +19,7 @@ from worker.imaging import engine
 from worker.imaging.engine import ProcessedImage
 from worker.imaging.probe import probe
 from worker.services.ingest import Ingest, IngestOutcome, IngestResult, Policy
+from worker.subprocesses import sandbox
 from worker.subprocesses.sandbox import SandboxLimits
 
 RECIPE = Recipe(
@@ -373,9 +374,13 @@ def calls_of(data: bytes) -> int:
 @pytest.mark.parametrize("data", [PHOTO, b"nonsense"], ids=["accepted", "rejected"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("error", [Killed, lambda: Unreachable("no answer")], ids=["kill", "fail"])
-def test_a_retry_completes_whatever_was_left(data: bytes, error: object, *, after: bool) -> None:
+def test_a_retry_completes_whatever_was_left(
+    data: bytes, error: object, monkeypatch: pytest.MonkeyPatch, *, after: bool
+) -> None:
     """Broken at every single call, before or after its effect: the retry ends as if nothing had
     happened, with one record, all renditions and one distinct event."""
+    # Forty processes less: the test before this one shows that the sandbox makes the same.
+    monkeypatch.setattr(sandbox, "run", lambda function, *given, limits: function(*given))
     calm = World()
     calm.ingest(calm.store.upload("intake", "a.jpg", data))
     (wanted,) = calm.catalog.records.values()

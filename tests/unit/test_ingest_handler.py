@@ -19,6 +19,7 @@ from tests.unit.memory_queue import MemoryQueue
 from worker.bootstrap import Application
 from worker.domain.asset import Status, asset_id_of
 from worker.domain.errors import SafelightError, Throttled, Unreachable
+from worker.entrypoints import lambda_ingest
 from worker.entrypoints.lambda_ingest import handle
 from worker.services.dead_letters import FAILED
 from worker.settings import Ordering, Settings
@@ -158,6 +159,25 @@ def test_a_malformed_message_is_tried_again_at_once() -> None:
 def test_an_empty_batch_wires_the_services_and_does_nothing() -> None:
     """Whoever warms a process up learns of a mistake in the settings, and of nothing else."""
     assert World().handle({"Records": []}) == {"batchItemFailures": []}
+
+
+def test_metrics_are_published_where_there_are_any(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A batch leaves one line of them; one that only wakes the process up leaves no line."""
+    world = World()
+    monkeypatch.setattr(lambda_ingest, "application", lambda: world.app)
+    lambda_ingest.metrics.provider.clear_metrics()  # of tests that called no whole handler
+    world.store.put("intake", KEY, GIF, content_type="image/gif")
+
+    lambda_ingest.handler({"Records": []}, Clock())  # type: ignore[arg-type]
+    assert capsys.readouterr().out == ""
+    lambda_ingest.handler(event("standard_batch"), Clock())  # type: ignore[arg-type]
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    published = [line for line in lines if "_aws" in line]
+    assert len(published) == 1
+    assert published[0]["service"] == "ingest"
 
 
 # --- what fails -------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from worker.domain.asset import ObjectVersion, Removal
 from worker.domain.errors import MalformedMessage
 from worker.services import ordering
-from worker.services.messages import changes_in, uploads_in
+from worker.services.messages import changes_in
 
 TIME = "2026-11-20T08:15:30.123Z"
 
@@ -50,7 +50,6 @@ PLAIN = {"version-id": "v", "sequencer": "0A"}
 def test_every_form_of_a_removal_is_understood(body: str) -> None:
     """For good or by a marker, by a notification, a bus, or passed on by a pipe."""
     assert changes_in(body) == (REMOVAL,)
-    assert uploads_in(body) == ()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from tests.unit.test_ingest import OTHER, PHOTO, World
 from tests.unit.test_ingest_removals import BAD, KEY, accepted, now
 from worker.domain.asset import SUPERSEDED, Status
 from worker.domain.keys import version_prefix
+from worker.subprocesses import sandbox
 
 
 def expired(world: World) -> World:
@@ -53,8 +54,9 @@ def test_what_a_replaced_job_left_for_itself_goes_at_once() -> None:
     assert not any("result" in name or "checkpoint" in name for name in names)
 
 
-def test_a_killed_replacement_is_completed() -> None:
+def test_a_killed_replacement_is_completed(monkeypatch: pytest.MonkeyPatch) -> None:
     """At every call; a file is renewed again only if it was not yet."""
+    monkeypatch.setattr(sandbox, "run", lambda function, *given, limits: function(*given))
     calm = World()
     accepted(calm)
     before = len(calm.fuse.calls)

@@ -11,11 +11,20 @@ from typing import Any
 import pytest
 
 from tests.unit import process_engines as fakes
+from tests.unit.pictures import encoded, photo
 from worker.domain.errors import InputError, StorageFull
-from worker.domain.image import Limits
+from worker.domain.image import Format, Limits, Probe
+from worker.imaging import engine, probe
 from worker.job_context import Stop
 from worker.services.process_files.output_folder import Entry
-from worker.services.process_files.pool import LIMITS, Engine
+from worker.services.process_files.pool import (
+    LIMITS,
+    Engine,
+    FileTask,
+    Setup,
+    process_file,
+    real_engine,
+)
 from worker.services.process_files.run import RunOptions, RunReport, process_files
 from worker.subprocesses import sandbox
 
@@ -85,6 +94,45 @@ def bench(tmp_path: Path) -> Bench:
 
 
 PAGES = {"manifest.json", "index.html"}
+
+
+@pytest.mark.parametrize(
+    ("data", "limits", "code", "probes"),
+    [
+        (encoded(photo(), "JPEG")[:9_000], Limits(), "truncated", 1),
+        (encoded(photo(), "JPEG"), Limits(pixels=1_000), "too_many_pixels", 2),
+        (encoded(photo(), "JPEG")[:100], Limits(), "truncated", 1),
+    ],
+    ids=["in its pixels", "over a limit", "in its header"],
+)
+def test_a_rejected_picture_is_probed_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    data: bytes,
+    limits: Limits,
+    code: str,
+    probes: int,
+) -> None:
+    """Its rejection says what it is; a probe that a limit cut short is made again without it."""
+    probed: list[int] = []
+
+    def count(content: bytes, *arguments: Any, **options: Any) -> Probe:
+        probed.append(len(content))
+        return real(content, *arguments, **options)
+
+    real = probe.probe
+    monkeypatch.setattr(probe, "probe", count)
+    monkeypatch.setattr(engine, "probe", count)
+    (tmp_path / "a.jpg").write_bytes(data)
+    task = FileTask(number=1, path=tmp_path / "a.jpg", name="a", staging=tmp_path / "new")
+    recipe = replace(fakes.RECIPE, formats=frozenset({Format.JPEG}), limits=limits)
+
+    found = process_file(task, Setup(engine=real_engine(), recipe=recipe))
+
+    assert found.cause is not None
+    assert (found.cause.code, len(probed)) == (code, probes)
+    assert (found.probe is not None) == (len(data) > 100)
 
 
 def test_accepted_and_rejected(bench: Bench) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit import sandbox_targets as targets
-from worker.domain.errors import PoisonInput, Reason, SafelightError
+from worker.domain.errors import LimitExceeded, PoisonInput, Reason, SafelightError
 from worker.domain.image import Format, Limits, Probe, Recipe, RenditionSpec, Tags
 from worker.subprocesses import sandbox_wire as wire
 from worker.subprocesses.sandbox import SandboxLimits, run
@@ -172,3 +172,14 @@ class TestWire:
         _, received = sent("raised", SafelightError("no", code="special"))
         assert type(received) is SafelightError
         assert (received.args, received.code) == (("no",), "special")
+
+    def test_a_rejection_says_what_the_picture_is(self) -> None:
+        """Its probe arrives too; anything else in its place is no answer."""
+        error = LimitExceeded(Reason.TOO_MANY_PIXELS, "no")
+        error.probe = Probe(format=Format.PNG, bytes=9, width=8, height=6)
+        _, received = sent("raised", error)
+        assert isinstance(received, LimitExceeded)
+        assert received.probe == error.probe
+        error.probe = "a lie"
+        with pytest.raises(wire.BadReply, match=r"probe cannot be str"):
+            sent("raised", error)

@@ -11,12 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import pyvips
 
 from worker.domain.errors import EmulatorError, InputError, Unreachable
-from worker.local import address
+from worker.local import address, supervisor
 from worker.local.address import Address
 from worker.local.supervisor import ChildSpec, ForkedProcess, Supervisor
 from worker.subprocesses import launch
+from worker.subprocesses.child import Child
 
 DEADLINE = 60.0
 
@@ -29,11 +31,12 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def python(program: str, *arguments: str) -> Callable[[], subprocess.Popen[bytes]]:
+def python(program: str, *arguments: str) -> Callable[[], Child]:
     """Starts a small program."""
 
-    def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-I", "-S", "-c", program, *arguments])
+    def start() -> Child:
+        command = [sys.executable, "-I", "-S", "-c", program, *arguments]
+        return Child(command, environment={}, stderr=subprocess.DEVNULL)
 
     return start
 
@@ -51,7 +54,7 @@ class World:
         self.now = 0.0
         self.supervisor = Supervisor(self.said.append, clock=lambda: self.now)
 
-    def start(self, *children: tuple[str, Callable[[], subprocess.Popen[bytes]]]) -> None:
+    def start(self, *children: tuple[str, Callable[[], Child]]) -> None:
         """Start one stage."""
         self.supervisor.start(
             [ChildSpec(name=n, start=start, log=f"{n}.log") for n, start in children]
@@ -124,7 +127,7 @@ def test_a_child_that_cannot_be_started_again_is_tried_later() -> None:
     world = World()
     starts = iter([SLEEP, None, SLEEP])
 
-    def start() -> subprocess.Popen[bytes]:
+    def start() -> Child:
         chosen = next(starts)
         if chosen is None:
             raise EmulatorError("no room")
@@ -142,7 +145,7 @@ def test_an_error_at_the_first_start_is_the_callers() -> None:
     """What was started before it is stopped with the others."""
     world = World()
 
-    def start() -> subprocess.Popen[bytes]:
+    def start() -> Child:
         raise EmulatorError("no room")
 
     with pytest.raises(EmulatorError):
@@ -214,6 +217,21 @@ def test_a_child_that_does_not_end_is_killed(tmp_path: Path) -> None:
 # --- forked processes ----------------------------------------------------------------------------
 
 
+@pytest.fixture
+def before_libvips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if no other test of this process had computed with libvips; the children do not."""
+    monkeypatch.setattr(supervisor, "_libvips_has_threads", lambda: False)
+
+
+def test_a_process_that_has_used_libvips_is_not_forked(tmp_path: Path) -> None:
+    """The child would wait forever for the threads of libvips, which a fork does not copy."""
+    pyvips.Image.black(2000, 2000).gaussblur(3).avg()
+
+    with pytest.raises(RuntimeError, match="libvips cannot be forked"):
+        ForkedProcess(lambda: None, environment={}, log=tmp_path / "log")
+
+
+@pytest.mark.usefixtures("before_libvips")
 def test_a_forked_process_begins_like_a_fresh_one(tmp_path: Path) -> None:
     """It has its own environment, session and log, and no descriptor of its parent."""
 
@@ -226,21 +244,23 @@ def test_a_forked_process_begins_like_a_fresh_one(tmp_path: Path) -> None:
     (tmp_path / "held").touch()
     with (tmp_path / "held").open():
         process = ForkedProcess(run, environment={"A": "b"}, log=tmp_path / "log")
-        assert process.wait(DEADLINE) == 7
+        assert process.wait(DEADLINE)
+        assert process.status == 7
 
     assert (tmp_path / "log").read_text() == "{'A': 'b'} True 3\n"
     process.send_signal(signal.SIGTERM)  # which finds nobody, and hits nobody else
 
 
+@pytest.mark.usefixtures("before_libvips")
 def test_a_forked_process_that_does_not_end_is_waited_for_in_vain(tmp_path: Path) -> None:
-    """Until its time is over, as with ``subprocess``; a signal is its exit code."""
+    """Until its time is over; a signal is its exit code."""
     process = ForkedProcess(lambda: time.sleep(600), environment={}, log=tmp_path / "log")
 
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(0.05)
+    assert not process.wait(0.05)
     process.send_signal(signal.SIGTERM)
 
-    assert process.wait(DEADLINE) == -signal.SIGTERM
+    assert process.wait(DEADLINE)
+    assert process.status == -signal.SIGTERM
 
 
 # --- parent death --------------------------------------------------------------------------------

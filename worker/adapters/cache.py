@@ -97,7 +97,7 @@ LONGEST_BACKOFF_SECONDS = 30.0
 LOG_INTERVAL_SECONDS = 60.0
 """Between two lines in the log about failures."""
 PREFIX = "safelight:"
-"""Before every key: the Redis may be somebody else's too."""
+"""Before every key: other programs may share the Redis."""
 CONNECTIONS = 32
 
 _log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ stands beside it (``detail-type``). What an event says is under ``data``, so tha
 hide ours.
 
 A file has one line of JSON for each event. Any number of processes may append and read at the same
-time. The file only grows; whoever wants an empty one deletes it, and followers go on with the new
+time. The file only grows; to empty it, delete it: followers go on with the new
 one.
 """
 
@@ -144,7 +144,7 @@ class _LogReader:
         try:
             named = self._path.stat()
         except FileNotFoundError:
-            return  # deleted; whoever writes next makes a new one
+            return  # deleted; the next writer makes a new one
         if (named.st_dev, named.st_ino) != (held.st_dev, held.st_ino):
             self.close()
             self._rest = b""

@@ -14,14 +14,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
 from worker.bench.config import OURS, USUAL_EFFORT, Key, Workload
-from worker.domain.errors import EngineError, InputError
+from worker.domain.errors import EngineError, InputError, TransientError
+from worker.subprocesses.child import Child
 
 TIMES = 2
 """How often an implementation does a photo in one turn; the least counts. The first time finds the
@@ -176,16 +177,19 @@ class ImplementationProcess:
         self._timeout = timeout
         try:
             with log.open("wb") as errors:
-                self._process = subprocess.Popen(  # noqa: S603  our own command line
+                self._child = Child(
                     command,
+                    environment={**os.environ, **SINGLE_THREAD},
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    stderr=errors,
-                    bufsize=0,
-                    env={**os.environ, **SINGLE_THREAD},
+                    stderr=errors.fileno(),
                 )
-        except OSError as error:
-            raise Broken(f"{command[0]} cannot be run: {error.strerror}") from error
+        except TransientError as error:
+            raise Broken(f"{command[0]} cannot be run: {error.message}") from error
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        self._requests = self._child.stdin
+        self._answers = os.fdopen(self._child.stdout, "rb", buffering=0, closefd=False)
         try:
             versions = self._receive().get("versions", {})
             self.versions = {str(name): str(version) for name, version in versions.items()}
@@ -214,10 +218,8 @@ class ImplementationProcess:
             Broken: the process is of no more use.
         """
         request = {"photo": str(photo), "out": None if out is None else str(out)}
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
+            os.write(self._requests, json.dumps(request).encode() + b"\n")
         except OSError as error:
             raise Broken(f"ended early: {self._last_line()}") from error
         answer = self._receive()
@@ -238,7 +240,7 @@ class ImplementationProcess:
         Not ``ru_maxrss``, which a child inherits from the process that started it.
         """
         try:
-            status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+            status = Path(f"/proc/{self._child.pid}/status").read_text(encoding="ascii")
         except OSError:
             return None
         found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
@@ -246,19 +248,13 @@ class ImplementationProcess:
 
     def close(self) -> None:
         """End the process."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with suppress(OSError):  # a request that a dead process did not read
-                    pipe.close()
-        self._process.kill()
-        self._process.wait()
+        self._child.end()
 
     def _receive(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
         # An answer is one line, written at once: what can be read begins a whole one.
-        if not select.select([self._process.stdout], [], [], self._timeout)[0]:
+        if not select.select([self._answers], [], [], self._timeout)[0]:
             raise Broken(f"gave no answer within {self._timeout:g} s")
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         if not line:
             raise Broken(f"ended early: {self._last_line()}")
         try:
@@ -270,12 +266,12 @@ class ImplementationProcess:
         return answer
 
     def _last_line(self) -> str:
-        self._process.wait()
+        self._child.ended(wait=True)
         lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
         # Node ends its reports with its version, after the error and a stack.
         kept = [line.strip() for line in lines if line.strip() and not line.startswith("Node.js")]
         errors = [line for line in kept if "Error" in line]
-        return (errors or kept or [f"exit code {self._process.returncode}"])[-1][:300]
+        return (errors or kept or [f"exit code {self._child.status}"])[-1][:300]
 
 
 # --- the comparison ----------------------------------------------------------------------------

@@ -166,7 +166,7 @@ class Report:
     """Wall time of ``safelight --help``, the least of several."""
     checks: tuple[Check, ...]
     absent: tuple[str, ...]
-    """What is not measured, and why."""
+    """Implementations that are not measured, and why."""
     notes: tuple[str, ...]
     versions: dict[str, dict[str, str]]
     """By implementation."""
@@ -403,7 +403,7 @@ def similarity(
 class Original:
     """What a rendition should look like.
 
-    The original is decoded in full (nobody's shrink-on-load), turned upright, and its luma resized
+    The original is decoded in full (no shrink-on-load), turned upright, and its luma resized
     in floating point with a Lanczos kernel (a = 3) to exactly the size that the implementation
     chose. All three engines resize with that kernel by default, so it favours none; what differs is
     their shortcuts (shrinking while decoding, cascades, whole-number reductions, rounding to 8 bits

@@ -32,7 +32,7 @@ class Status(StrEnum):
     PUBLISHED = "published"
     """A person has approved it for everybody."""
     DELETED = "deleted"
-    """Somebody deleted the original; what was made of it may still be there."""
+    """The original was deleted; its renditions may still be there."""
 
 
 TRANSITIONS: Mapping[Status, frozenset[Status]] = {
@@ -106,7 +106,7 @@ class Removal:
     time: str = ""
     """ISO 8601 with Z, by the store's clock."""
     expired: bool = False
-    """By the bucket's lifecycle rules, not by somebody."""
+    """By the bucket's lifecycle rules, not by a person or a program."""
 
 
 def is_folder(key: str, size: int) -> bool:
@@ -153,7 +153,7 @@ def version_of(etag: str, sequencer: str, recipe_digest: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoInfo:
-    """What is known about an accepted video, as a person sees it: upright, pixels square."""
+    """Facts about an accepted video, as a person sees it: upright, pixels square."""
 
     container: str
     """ffmpeg's names of it, with commas: ``mov,mp4,m4a,3gp,3g2,mj2``, ``matroska,webm``."""
@@ -169,7 +169,7 @@ class VideoInfo:
     audio_tracks: int = 0
     subtitle_tracks: int = 0
     warnings: tuple[str, ...] = ()
-    """What is odd about it, by code: ``damaged``, ``audio_ignored`` and the like (docs/jobs.md)."""
+    """Oddities, by code: ``damaged``, ``audio_ignored`` and the like (docs/jobs.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +237,7 @@ class AssetRecord:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Codes of what is odd about the original, which was accepted all the same."""
+        """Codes of oddities of the original, which was accepted all the same."""
         seen = self.film or self.probe
         return () if seen is None else seen.warnings
 

@@ -9,7 +9,7 @@
     │   ├── DamagedInput
     │   ├── PoisonInput
     │   └── UnsuitableInput
-    ├── ConfigurationError          configuration_invalid   no   somebody must edit something
+    ├── ConfigurationError          configuration_invalid   no   a file or variable must be edited
     │   ├── ProblemsError                                        every mistake at once
     │   │   ├── RecipeError         recipe_invalid
     │   │   ├── SettingsError       settings_invalid
@@ -19,7 +19,7 @@
     │   └── CheckoutMissing         checkout_missing
     ├── InputError                  input_*, output_*       no   a given path does not work
     ├── EngineError                 engine_failed           no   a defect here, not in the input
-    ├── MalformedMessage            message_malformed       no   a message nobody of ours sends
+    ├── MalformedMessage            message_malformed       no   a message that we never send
     ├── StateError                  (each its own)          no   the world is not as assumed
     │   ├── ObjectMissing           object_missing
     │   ├── ObjectChanged           object_changed
@@ -140,6 +140,9 @@ def _rebuild(kind: type[SafelightError], message: str, state: dict[str, object])
 class Rejected(SafelightError):
     """The input can never succeed; it is recorded with its reason and not tried again."""
 
+    probe: object = None
+    """What the picture is (``worker.domain.image.Probe``), if that was known by then."""
+
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message, code=reason.value)
         self.reason = reason
@@ -166,7 +169,7 @@ class UnsuitableInput(Rejected):
 
 
 class ConfigurationError(SafelightError):
-    """Somebody must edit a file or a variable. Retrying cannot help."""
+    """A file or a variable must be edited. Retrying cannot help."""
 
     code = "configuration_invalid"
 
@@ -291,7 +294,7 @@ class JobRejected(StateError):
 
 
 class Conflict(StateError):
-    """Somebody else has written since; read again and decide anew."""
+    """Another writer was faster; read again and decide anew."""
 
     code = "conflict"
 

@@ -53,7 +53,7 @@ class Labels:
 
 
 def to_metadata(labels: Labels) -> dict[str, str]:
-    """Labels as the metadata of an object; nothing for what is empty.
+    """Labels as the metadata of an object; empty ones are left out.
 
     Raises:
         InputError: one of them cannot be stored, or together they are more than an object can

@@ -48,7 +48,7 @@ def serve(handler: str) -> int:
             f"safelight: {handler} is served only in Lambda or under its emulator; "
             "for the command line give a command, such as --help"
         )
-        print(text, file=sys.stderr)  # noqa: T201 - nobody else is there to say it
+        print(text, file=sys.stderr)  # noqa: T201 - no other process can report it
         return WRONG_USE
     import gc
     import runpy
@@ -83,7 +83,7 @@ def contain(work: Callable[[], int]) -> int:
 
 
 def watch_over(work: Callable[[], int]) -> int:
-    """Do the work in a forked child; forward signals to it and reap whoever dies meanwhile."""
+    """Do the work in a forked child; forward signals to it and reap other children that end."""
     # Blocked before the fork: none is lost between it and the first wait.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED | {signal.SIGCHLD})
     child = os.fork()

@@ -54,7 +54,6 @@ def application() -> Application:
     return assemble(Settings.from_environment(os.environ))
 
 
-@metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Handle an SQS event of a standard or FIFO queue.
 
@@ -64,6 +63,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     try:
         return handle(event, context, application())
     finally:
+        if metrics.metric_set:  # powertools warns of a batch without any: nothing was tried
+            metrics.flush_metrics()
         started()  # the first event makes clients and loads codecs: it belongs to the start
 
 
@@ -71,7 +72,7 @@ def handle(event: dict[str, Any], context: LambdaContext, app: Application) -> d
     """The handler with its services given."""
     ingest = app.ingest
     records: list[Record] = event.get("Records", [])
-    if not records:  # whoever warms a process up sends this: by now everything is wired
+    if not records:  # a warm-up call: by now everything is wired
         return {"batchItemFailures": []}
     failures: dict[str, SafelightError] = {}
 

@@ -6,7 +6,7 @@ stack. It understands:
 - ``asset.processing`` from EventBridge: start the workflow of that upload, once;
 - ``{"task": "start", "asset", "version", "attempt"}``: the same, again with a higher attempt;
 - ``{"task": "finish", "asset", "version", "jobs"}``: commit what the jobs have left;
-- ``{}``: wire everything and do nothing, for whoever warms a process up.
+- ``{}``: wire everything and do nothing: a warm-up call.
 """
 
 from __future__ import annotations
@@ -37,10 +37,13 @@ def application() -> Application:
     return assemble(Settings.from_environment(os.environ))
 
 
-@metrics.log_metrics
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's
     """Handle one event; see above."""
-    return answer(event, application())
+    try:
+        return answer(event, application())
+    finally:
+        if metrics.metric_set:  # powertools warns of an event without any: it only woke us up
+            metrics.flush_metrics()
 
 
 def answer(event: Mapping[str, Any], app: Application) -> dict[str, Any]:

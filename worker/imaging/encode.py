@@ -1,9 +1,9 @@
 """Working pixels to file bytes: one function, the fastest measured encoder for each format.
 
 JPEG and still WebP go through Pillow, whose builds of libjpeg-turbo and libwebp take 10-20 %
-less CPU than the ones in pyvips-binary for the same bytes (docs/benchmarks.md); AVIF, PNG, GIF
-and animations go through libvips. Every file is written without metadata except what is asked
-for, and without an orientation: the pixels are upright.
+less CPU than the ones in pyvips-binary for the same bytes (docs/benchmarks.md); JPEG XL goes
+through libjxl; AVIF, PNG, GIF and animated WebP go through libvips. Every file is written without
+metadata except what is asked for, and without an orientation: the pixels are upright.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyvips
 from PIL import Image, WebPImagePlugin
 from pyvips.enums import ForeignKeep
 
 from worker.domain.image import ALPHA_FORMATS, Encoding, Format
+from worker.imaging import libjxl
 from worker.imaging.animation import gif_timing, shown_ms
 from worker.imaging.rgbx import Rgbx
 
@@ -86,6 +89,22 @@ class Picture:
         """Pixels down."""
         return self._frames[0].height if self._photo is None else self._photo.size.height
 
+    def arrays(self, count: int) -> list[npt.NDArray[np.uint8]]:
+        """The first ``count`` frames as libjxl takes them, all with as many channels."""
+        if self._photo is not None:
+            return [self._photo.packed()]
+        frames = self.frames[:count]
+        if any(frame.hasalpha() for frame in frames):
+            frames = [frame if frame.hasalpha() else frame.addalpha() for frame in frames]
+        if len({frame.bands for frame in frames}) > 1:
+            frames = [frame.colourspace("srgb") for frame in frames]
+        return [
+            np.frombuffer(frame.write_to_memory(), np.uint8).reshape(
+                frame.height, frame.width, frame.bands
+            )
+            for frame in frames
+        ]
+
     def flat(self) -> list[pyvips.Image]:
         """The frames without transparency."""
         return [flattened(frame, self.background) for frame in self.frames]
@@ -118,7 +137,7 @@ def encode(
         encoding: format and its settings; its own ``quality`` and ``target`` are not read.
         quality: 1 to 100.
         extras: metadata and animation timing.
-        frames: how many frames to write; more than one only for WebP and GIF.
+        frames: how many frames to write; more than one only for WebP, GIF and JPEG XL.
 
     Returns:
         The file's bytes; the same arguments give the same bytes.
@@ -130,8 +149,30 @@ def encode(
         return _pillow(picture.opaque(), encoding, quality, extras)
     if encoding.format is Format.WEBP and frames == 1 and not encoding.lossless:
         return _pillow(picture.blended(), encoding, quality, extras)
+    if encoding.format is Format.JXL:
+        return _jxl(picture.arrays(frames), encoding, quality, extras)
     kept = picture.frames if encoding.format in ALPHA_FORMATS else picture.flat()
     return _vips(kept[:frames], encoding, quality, extras)
+
+
+def _jxl(
+    frames: list[npt.NDArray[np.uint8]], encoding: Encoding, quality: int, extras: Extras
+) -> bytes:
+    distance = libjxl.distance_of(quality) if encoding.distance is None else encoding.distance
+    delays = [shown_ms(delay) for delay in extras.delays[: len(frames)]]
+    return libjxl.encode(
+        frames,
+        libjxl.JxlSettings(
+            distance=0 if encoding.lossless else distance,
+            effort=encoding.effort,
+            progressive=encoding.progressive,
+        ),
+        # Grey has no gamut: a profile of RGB would not fit.
+        profile=extras.profile if frames[0].shape[2] > 2 else None,
+        exif=extras.exif,
+        delays=delays + [shown_ms(0)] * (len(frames) - len(delays)),
+        loop=extras.loop,
+    )
 
 
 def colour_of(value: str) -> list[float]:
@@ -294,7 +335,7 @@ def _vips(frames: list[pyvips.Image], encoding: Encoding, quality: int, extras: 
 
 
 def attach(image: pyvips.Image, name: str, data: bytes) -> None:
-    """Set a binary field (an ICC profile, an EXIF block) on an image that nobody else holds."""
+    """Set a binary field (an ICC profile, an EXIF block) on an image that has no other user."""
     value: Any = data  # the stubs of pyvips do not know that blobs take bytes
     image.set_type(pyvips.GValue.blob_type, name, value)
 

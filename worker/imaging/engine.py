@@ -6,14 +6,14 @@ The command line, the ingest service and the sandbox call it.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.domain.image import Dropped, Format, Metadata, Probe, Recipe, Rendition
 from worker.imaging.formats.sniff import sniff
 from worker.imaging.loaders import embedded_in
-from worker.imaging.metadata import measure, read_tags, written_exif
+from worker.imaging.metadata import measure, read_credentials, read_tags, written_exif
 from worker.imaging.plan import Plan, make_plan
-from worker.imaging.probe import probe
+from worker.imaging.probe import known, probe
 from worker.imaging.render import render
 
 
@@ -32,9 +32,10 @@ def needs_sandbox(data: bytes) -> bool:
     """Whether :func:`process` must run in ``worker.subprocesses.sandbox`` from the first try on.
 
     Drawings are programs: a few bytes of SVG can ask for hours of drawing and for any amount of
-    memory, within every limit that a header can be checked against.
+    memory, within every limit that a header can be checked against. JPEG XL describes pixels by
+    programs too (trees, splines, repeated details).
     """
-    return sniff(data) is Format.SVG
+    return sniff(data) in (Format.SVG, Format.JXL)
 
 
 def process(
@@ -49,9 +50,15 @@ def process(
         sha256: of ``data``, if known.
 
     Raises:
-        Rejected: the picture can never succeed; ``reason`` says why.
+        Rejected: the picture can never succeed; ``reason`` says why, ``probe`` what it is, if
+            that was found out.
     """
     found = found or probe(data, recipe.limits, formats=recipe.formats)
+    with known(found):
+        return _process(data, recipe, found, sha256)
+
+
+def _process(data: bytes, recipe: Recipe, found: Probe, sha256: str) -> ProcessedImage:
     plan = make_plan(found, recipe)
     embedded = embedded_in(data, found)
     tags = read_tags(embedded.exif, embedded.xmp, embedded.iptc)
@@ -63,9 +70,10 @@ def process(
         icc=found.icc,
         tags=tags,
         measures=measure(rendered.preview),
+        credentials=read_credentials(data, found.format),
     )
     return ProcessedImage(
-        probe=found,
+        probe=replace(found, warnings=(*found.warnings, *rendered.warnings)),
         plan=plan,
         metadata=metadata,
         renditions=rendered.renditions,

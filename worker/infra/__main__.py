@@ -2,8 +2,8 @@
 destroy``. People use ``safelight infra``.
 
 An answer is lines on standard output: assignments that a shell may evaluate, or ``word value``.
-Exit codes: 0 done, 1 something is wrong, 2 somebody must edit something. The reason is on standard
-error.
+Exit codes: 0 done, 1 something is wrong, 2 the configuration must be edited. The reason is on
+standard error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from worker.domain.errors import ConfigurationError, SafelightError
 
 MISTAKEN = 2
-"""Exit code when somebody must edit something."""
+"""Exit code when the configuration must be edited."""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,7 +1,7 @@
 """What Pulumi knows of a deployed stack: its outputs and its state. Nothing is changed.
 
 ``safelight infra env`` makes an environment of the outputs. ``make destroy`` reads the state
-(``pulumi stack export``): which resources are the originals, which survive unless somebody says
+(``pulumi stack export``): which resources are the originals, which survive unless told
 otherwise, and what AWS would refuse to delete, so that it is said before anything is deleted.
 """
 

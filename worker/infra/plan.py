@@ -9,21 +9,21 @@ one with. Git ignores the folder, and nothing else is lost with it.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pulumi
 from pulumi.runtime import rpc
 
+from worker import codec
 from worker.adapters.disk_errors import disk_call
 from worker.atomic import atomic_write
-from worker.domain.errors import ConfigurationError, InputError
+from worker.domain.errors import ConfigurationError, EngineError, InputError
 from worker.infra.program import Declaration, Resource, shown
 
 FOLDER = ".plans"
@@ -42,7 +42,12 @@ class PlannedResource:
     within: tuple[str, ...]
     """Names of the components it is part of, from the outermost."""
     inputs: Mapping[str, Any]
-    options: Mapping[str, Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Inputs by name, and options by their names in brackets."""
+        return {**self.inputs, **{f"({name})": value for name, value in self.options.items()}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,29 +56,13 @@ class StackPlan:
 
     stack: str
     region: str | None
-    items: tuple[PlannedResource, ...]
+    resources: tuple[PlannedResource, ...]
     """By the components they are part of, then by kind and name."""
     exports: Mapping[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return {
-            "version": VERSION,
-            "stack": self.stack,
-            "region": self.region,
-            "resources": [
-                {
-                    "key": item.key,
-                    "kind": item.kind,
-                    "name": item.name,
-                    "within": list(item.within),
-                    "inputs": dict(item.inputs),
-                    **({"options": dict(item.options)} if item.options else {}),
-                }
-                for item in self.items
-            ],
-            "exports": dict(self.exports),
-        }
+        return {"version": VERSION, **codec.plain(self, defaults=True)}
 
 
 def from_dict(value: Any) -> StackPlan:
@@ -81,24 +70,9 @@ def from_dict(value: Any) -> StackPlan:
     try:
         if value["version"] != VERSION:
             raise ConfigurationError("the plan was written by another version of Safelight")
-        return StackPlan(
-            stack=str(value["stack"]),
-            region=value["region"],
-            items=tuple(
-                PlannedResource(
-                    key=str(one["key"]),
-                    kind=str(one["kind"]),
-                    name=str(one["name"]),
-                    within=tuple(map(str, one["within"])),
-                    inputs=dict(one["inputs"]),
-                    options=dict(one.get("options", {})),
-                )
-                for one in value["resources"]
-            ),
-            exports=dict(value["exports"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ConfigurationError(f"this is no plan: {type(error).__name__} {error}") from error
+        return codec.build(StackPlan, value)
+    except (KeyError, TypeError, EngineError) as error:
+        raise ConfigurationError(f"this is no plan: {error}") from error
 
 
 def plan_of(declared: Declaration, *, stack: str, region: str | None, root: Path) -> StackPlan:
@@ -127,7 +101,7 @@ def plan_of(declared: Declaration, *, stack: str, region: str | None, root: Path
         )
     items.sort(key=lambda item: (item.within, item.kind, item.name))
     exports = {name: _plain(value, root) for name, value in sorted(declared.exports.items())}
-    return StackPlan(stack=stack, region=region, items=tuple(items), exports=exports)
+    return StackPlan(stack=stack, region=region, resources=tuple(items), exports=exports)
 
 
 def _within(resource: Resource, by_urn: Mapping[str, Resource]) -> tuple[str, ...]:
@@ -182,16 +156,15 @@ def _file(path: Path, root: Path) -> dict[str, str]:
 class ValueChange:
     """One value of two plans that differs."""
 
-    path: str
-    """``policy.Statement[0].Action``. An index of a list is that of the later plan; of a removed
-    value, that of the earlier one."""
+    name: str
+    """Of an input or an export; that of an option is in brackets."""
     how: Literal["added", "removed", "changed"]
     before: Any = None
     after: Any = None
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        found: dict[str, Any] = {"path": self.path, "how": self.how}
+        found: dict[str, Any] = {"name": self.name, "how": self.how}
         if self.how != "added":
             found["before"] = self.before
         if self.how != "removed":
@@ -201,7 +174,7 @@ class ValueChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanDifference:
-    """What is different from one plan to another; false if that is nothing."""
+    """The differences from one plan to another; false if there are none."""
 
     created: tuple[PlannedResource, ...]
     changed: tuple[tuple[PlannedResource, tuple[ValueChange, ...]], ...]
@@ -224,57 +197,27 @@ class PlanDifference:
 
 
 def difference(before: StackPlan, after: StackPlan) -> PlanDifference:
-    """What is different from one plan to another."""
-    old = {item.key: item for item in before.items}
-    new = {item.key: item for item in after.items}
-    changes = {
-        key: (
-            *compare(old[key].inputs, new[key].inputs),
-            *compare(old[key].options, new[key].options, "(options)"),
-        )
-        for key in new
-        if key in old
-    }
+    """The differences from one plan to another."""
+    old = {item.key: item for item in before.resources}
+    new = {item.key: item for item in after.resources}
+    changes = {key: tuple(_compare(old[key].values, new[key].values)) for key in new if key in old}
     return PlanDifference(
         created=tuple(item for key, item in new.items() if key not in old),
         changed=tuple((new[key], found) for key, found in changes.items() if found),
         removed=tuple(item for key, item in old.items() if key not in new),
-        exports=tuple(compare(before.exports, after.exports)),
+        exports=tuple(_compare(before.exports, after.exports)),
     )
 
 
-def compare(before: Any, after: Any, path: str = "") -> Iterator[ValueChange]:
-    """Every path at which two values of plain data differ, in order."""
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        for key in sorted({*before, *after}):
-            inner = f"{path}.{key}" if path else key
-            if key not in before:
-                yield ValueChange(path=inner, how="added", after=after[key])
-            elif key not in after:
-                yield ValueChange(path=inner, how="removed", before=before[key])
-            else:
-                yield from compare(before[key], after[key], inner)
-    elif isinstance(before, list) and isinstance(after, list):
-        yield from _compare_lists(before, after, path)
-    elif _text(before) != _text(after):  # not the values: True == 1 in Python
-        yield ValueChange(path=path, how="changed", before=before, after=after)
-
-
-def _compare_lists(before: list[Any], after: list[Any], path: str) -> Iterator[ValueChange]:
-    """Items are matched by value, not by index: one more statement does not change all after it."""
-    old, new = [*map(_text, before)], [*map(_text, after)]
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-    for what, old_from, old_to, new_from, new_to in matcher.get_opcodes():
-        if what == "equal":
-            continue
-        pairs = min(old_to - old_from, new_to - new_from)
-        for number in range(pairs):
-            new_at = new_from + number
-            yield from compare(before[old_from + number], after[new_at], f"{path}[{new_at}]")
-        for at in range(old_from + pairs, old_to):
-            yield ValueChange(path=f"{path}[{at}]", how="removed", before=before[at])
-        for at in range(new_from + pairs, new_to):
-            yield ValueChange(path=f"{path}[{at}]", how="added", after=after[at])
+def _compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[ValueChange]:
+    """The values that differ, in the order of their names."""
+    for name in sorted({*before, *after}):
+        if name not in before:
+            yield ValueChange(name=name, how="added", after=after[name])
+        elif name not in after:
+            yield ValueChange(name=name, how="removed", before=before[name])
+        elif _text(before[name]) != _text(after[name]):  # not the values: True == 1 in Python
+            yield ValueChange(name=name, how="changed", before=before[name], after=after[name])
 
 
 def _text(value: Any) -> str:

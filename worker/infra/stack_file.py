@@ -32,7 +32,7 @@ IMAGES: Mapping[str, str] = {
     "image": f"placeholder/safelight@sha256:{0:064x}",
     "batchImage": f"placeholder/safelight-batch@sha256:{0:064x}",
 }
-"""Placeholders for images that nobody has built yet. No registry has them, so AWS refuses a
+"""Placeholders for images that are not built yet. No registry has them, so AWS refuses a
 deployment that uses one by mistake."""
 PLATFORMS: Mapping[str, str] = {"arm64": "arm64", "x86_64": "amd64"}
 """The architectures of AWS and their names in container engines."""

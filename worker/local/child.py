@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,23 +35,22 @@ def log(line: str) -> None:
     print(f"{now} {line}", file=sys.stderr, flush=True)  # noqa: T201 - the log is a file
 
 
-class Backoff:
-    """Exponential backoff that logs the first failure and the recovery."""
+def repeat(once: Callable[[], object], stop: Stop) -> None:
+    """Call a function again and again until asked to stop.
 
-    def __init__(self, stop: Stop) -> None:
-        self._stop = stop
-        self._failures = 0
-
-    def failed(self, error: SafelightError) -> None:
-        """Log the first failure and every hundredth, and wait; a stop ends the wait."""
-        self._failures += 1
-        if self._failures == 1 or self._failures % 100 == 0:
-            log(f"{error.code}: {error.message}; trying again")
-        wait = FIRST_WAIT_SECONDS * 2 ** min(self._failures - 1, 10)
-        self._stop.wait(min(LONGEST_WAIT_SECONDS, wait))
-
-    def succeeded(self) -> None:
-        """Log the recovery, and wait the shortest time after the next failure."""
-        if self._failures:
-            log(f"works again after {self._failures} failures")
-        self._failures = 0
+    After a ``SafelightError`` it waits, twice as long each time; a stop ends the wait. The first
+    failure, every hundredth and the recovery are logged.
+    """
+    failures = 0
+    while not stop.requested:
+        try:
+            once()
+        except SafelightError as error:
+            failures += 1
+            if failures == 1 or failures % 100 == 0:
+                log(f"{error.code}: {error.message}; trying again")
+            stop.wait(min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(failures - 1, 10)))
+        else:
+            if failures:
+                log(f"works again after {failures} failures")
+            failures = 0

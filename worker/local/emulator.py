@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.domain.errors import EmulatorError, PortTaken
+from worker.subprocesses.child import Child
 from worker.subprocesses.launch import tied_command
 
 REQUIREMENTS = Path(__file__).with_name("emulator-requirements.txt")
@@ -51,7 +52,7 @@ def home() -> Path:
     return Path(cache) / "safelight" / "emulator"
 
 
-def install(folder: Path | None = None) -> Path:
+def install() -> Path:
     """Make the emulator's environment if it is missing or out of date; instant otherwise.
 
     Returns:
@@ -60,7 +61,7 @@ def install(folder: Path | None = None) -> Path:
     Raises:
         EmulatorError: pip could not install it (usually: no network).
     """
-    folder = folder or home()
+    folder = home()
     program = folder / "bin" / "ministack"
     wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
     stamp = folder / "requirements.sha256"
@@ -120,7 +121,7 @@ class Emulator:
     """A running emulator."""
 
     endpoint: str
-    process: subprocess.Popen[bytes]
+    process: Child
 
     @property
     def environment(self) -> dict[str, str]:
@@ -129,12 +130,8 @@ class Emulator:
 
     def stop(self) -> None:
         """Stop it and wait until it is gone."""
-        self.process.terminate()
-        try:
-            self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self.process.terminate(STOP_SECONDS)
+        self.process.end()
 
 
 def start(
@@ -177,15 +174,12 @@ def start(
     program = install()
     durable = [str(program.with_name("python")), str(DURABLE)]
     with log.open("ab") as output:
-        process = subprocess.Popen(
+        process = Child(
             [*launcher, *([str(program)] if state is None else durable)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
+            environment=environment,
+            stdout=output.fileno(),
             stderr=subprocess.STDOUT,
-            cwd=log.parent,
-            # Ctrl-C reaches the supervisor, which stops its children in order.
-            start_new_session=True,
+            folder=log.parent,
         )
     emulator = Emulator(endpoint=f"http://127.0.0.1:{port}", process=process)
     try:
@@ -199,8 +193,8 @@ def start(
 def _await_answer(emulator: Emulator, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        if emulator.process.poll() is not None:
-            code = emulator.process.returncode
+        if emulator.process.ended():
+            code = emulator.process.status
             raise EmulatorError(f"the emulator ended with code {code}; see {log}")
         try:
             with urllib.request.urlopen(f"{emulator.endpoint}/_ministack/health", timeout=2):

@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from pkgutil import resolve_name
-from types import TracebackType
 from typing import Any, Self
 
 from worker.adapters.aws.clients import AwsClients
@@ -29,7 +28,7 @@ from worker.adapters.aws.sqs import SqsQueue
 from worker.domain.errors import Conflict, SafelightError
 from worker.imaging.malloc import release_memory
 from worker.job_context import Stop
-from worker.local.child import Backoff, log, working
+from worker.local.child import log, repeat, working
 from worker.ports import Message, Queue
 
 POLL_SECONDS = 1
@@ -70,7 +69,6 @@ class Context:
     memory_limit_in_mb: int
     deadline: float
     """On the monotonic clock."""
-    clock: Callable[[], float] = time.monotonic
     function_version: str = "$LATEST"
     aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
@@ -82,7 +80,7 @@ class Context:
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until the invocation is ended."""
-        return max(0, int((self.deadline - self.clock()) * 1000))
+        return max(0, int((self.deadline - time.monotonic()) * 1000))
 
 
 def lambda_event(messages: Sequence[Message], queue_url: str) -> dict[str, Any]:
@@ -170,12 +168,7 @@ class Lease:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         if self._thread.ident:
             self._thread.join()
@@ -222,26 +215,22 @@ class EventSource:
         source: EventSourceMapping,
         *,
         end_process: Callable[[], None] | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue, self._handler, self._source = queue, handler, source
         self._end_process = end_process or self._die
-        self._clock = clock
 
     def run(self, stop: Stop) -> None:
         """Work until asked to stop; a batch that was begun is finished."""
-        backoff = Backoff(stop)
         held = False
-        while not stop.requested:
-            try:
-                size = self.once()
-            except SafelightError as error:
-                backoff.failed(error)
-                continue
-            backoff.succeeded()
+
+        def once() -> None:
+            nonlocal held
+            size = self.once()
             if held and not size:
-                release_memory()  # idle: nobody else needs the buffers of the last pictures
+                release_memory()  # idle: the buffers of the last pictures have no further use
             held = size > 0
+
+        repeat(once, stop)
 
     def once(self) -> int:
         """Take at most one batch; returns its size.
@@ -284,14 +273,14 @@ class EventSource:
             if received:
                 lease.hold(received)
                 batch += received
-                until = until if until is not None else self._clock() + source.window
-            if until is None or self._clock() >= until:
+                until = until if until is not None else time.monotonic() + source.window
+            if until is None or time.monotonic() >= until:
                 break
         return batch
 
     def _invoke(self, messages: Sequence[Message]) -> frozenset[str]:
         ids = [message.id for message in messages]
-        context = _context(self._source.function, self._clock)
+        context = _context(self._source.function)
         try:
             response = self._handler(lambda_event(messages, self._source.queue_url), context)
         except Exception as error:  # noqa: BLE001 - as Lambda: a failed invocation is not ours
@@ -304,28 +293,24 @@ class EventSource:
         os._exit(1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerOptions:
-    """What a worker does."""
+def run_worker(handler_name: str, mapping: EventSourceMapping, ready: Path) -> None:
+    """Work as one instance of the function until a signal asks to stop.
 
-    mapping: EventSourceMapping
-    handler: str
-    """``module:name``"""
-
-
-def run_worker(options: WorkerOptions, ready: Path) -> None:
-    """Work as one instance of the function until a signal asks to stop."""
-    handler: Handler = resolve_name(options.handler)
+    Args:
+        handler_name: ``module:name``
+        mapping: what it is fed with.
+        ready: written once it works.
+    """
+    handler: Handler = resolve_name(handler_name)
     # An empty batch wires the services: a mistake in the settings shows now, not at an upload.
-    handler({"Records": []}, _context(options.mapping.function))
+    handler({"Records": []}, _context(mapping.function))
     with working(ready) as stop:
-        EventSource(SqsQueue(AwsClients()), handler, options.mapping).run(stop)
+        EventSource(SqsQueue(AwsClients()), handler, mapping).run(stop)
 
 
-def _context(function: FunctionConfig, clock: Callable[[], float] = time.monotonic) -> Context:
+def _context(function: FunctionConfig) -> Context:
     return Context(
         function_name=function.name,
         memory_limit_in_mb=function.memory,
-        deadline=clock() + function.timeout,
-        clock=clock,
+        deadline=time.monotonic() + function.timeout,
     )

@@ -197,7 +197,7 @@ def _user(
         for key in iam.list_access_keys(UserName=user)["AccessKeyMetadata"]:
             if key["AccessKeyId"] == before.get("aws_access_key_id"):
                 kept = "aws_secret_access_key" in before
-            else:  # nobody knows its secret
+            else:  # its secret is lost
                 iam.delete_access_key(UserName=user, AccessKeyId=key["AccessKeyId"])
     document = emulator_patches.rights(
         json.dumps({"Version": VERSION, "Statement": list(statements)})

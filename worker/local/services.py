@@ -29,14 +29,14 @@ from worker.adapters.aws.errors import aws_call
 from worker.adapters.aws.sqs import SqsQueue
 from worker.adapters.event_log import EventLog, parse_event
 from worker.domain.asset import Event
-from worker.domain.errors import Conflict, SafelightError
-from worker.job_context import Stop
+from worker.domain.errors import Conflict
+from worker.job_context import Stop, processors
 from worker.local import iam_policies, lifecycle
 from worker.local.batch.execution import ProcessExecutor
 from worker.local.batch.jobs import LocalJobs
-from worker.local.batch.resources import job_environment, processors, resources_of
+from worker.local.batch.resources import job_environment, resources_of
 from worker.local.batch.runner import Runner
-from worker.local.child import Backoff, log, working
+from worker.local.child import log, repeat, working
 from worker.local.deploy import Outputs
 from worker.local.iam_simulator import IamSimulator, Require, allow_all
 from worker.local.roles import ROOT, SERVICE, Roles, RootClients
@@ -51,6 +51,8 @@ WAIT_SECONDS = 1
 HIDDEN_SECONDS = 15
 """Less than the source queue's own timeout on AWS: what a killed process held comes back soon."""
 EVENT_QUEUE = EVENT_RULE = "safelight-local-event-log"
+EVERY_EVENT = {"source": ["safelight"]}
+"""Pattern of the rule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +139,27 @@ def _in_background(name: str, loop: Callable[[], None], stop: Stop) -> Iterator[
         thread.join()
 
 
+def attach_queue(
+    clients: AwsClients, bus: str, rule: str, name: str, *, pattern: object = None
+) -> str:
+    """Make a queue that gets the events of a rule; returns its URL. Repeatable.
+
+    Args:
+        pattern: of the events; makes the rule too.
+    """
+    with aws_call(f"make the queue {name}"):
+        url = clients.sqs.create_queue(QueueName=name)["QueueUrl"]
+        found = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        arn = found["Attributes"]["QueueArn"]
+    with aws_call(f"send the events of the rule {rule} to the queue {name}"):
+        if pattern is not None:
+            clients.events.put_rule(Name=rule, EventBusName=bus, EventPattern=json.dumps(pattern))
+        clients.events.put_targets(
+            Rule=rule, EventBusName=bus, Targets=[{"Id": "queue", "Arn": arn}]
+        )
+    return url
+
+
 # --- the pipe ---------------------------------------------------------------------------------
 
 
@@ -179,18 +202,15 @@ def run_pipe(
     What fails stays hidden until the source queue shows it again, and ends in its dead-letter
     queue.
     """
-    backoff = Backoff(stop)
-    while not stop.requested:
-        try:
-            messages = queue.receive(
-                source, limit=PIPE_BATCH, wait=WAIT_SECONDS, visibility=HIDDEN_SECONDS
-            )
-            if messages:
-                move(messages, queue, source=source, target=target, enrichment=enrichment)
-        except SafelightError as error:
-            backoff.failed(error)
-        else:
-            backoff.succeeded()
+
+    def once() -> None:
+        messages = queue.receive(
+            source, limit=PIPE_BATCH, wait=WAIT_SECONDS, visibility=HIDDEN_SECONDS
+        )
+        if messages:
+            move(messages, queue, source=source, target=target, enrichment=enrichment)
+
+    repeat(once, stop)
 
 
 def move(
@@ -228,39 +248,20 @@ def _template(body: object) -> str:
 # --- the event log ----------------------------------------------------------------------------
 
 
-def attach_event_log(clients: AwsClients, bus: str) -> str:
-    """Make the queue of all events and the rule that fills it; returns its URL. Repeatable."""
-    with aws_call("make the queue of local events"):
-        url = clients.sqs.create_queue(QueueName=EVENT_QUEUE)["QueueUrl"]
-        found = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-        arn = found["Attributes"]["QueueArn"]
-    with aws_call("make the rule of local events"):
-        clients.events.put_rule(
-            Name=EVENT_RULE, EventBusName=bus, EventPattern=json.dumps({"source": ["safelight"]})
-        )
-        clients.events.put_targets(
-            Rule=EVENT_RULE, EventBusName=bus, Targets=[{"Id": "queue", "Arn": arn}]
-        )
-    return url
-
-
 def log_events(queue: Queue, sink: Events, *, url: str, stop: Stop) -> None:
     """Move events from the queue to the sink until asked to stop.
 
     The sink is a file (``safelight events tail``), because a queue gives each message to one reader
     only: of the file any number of readers see every event, from the start if they want.
     """
-    backoff = Backoff(stop)
-    while not stop.requested:
-        try:
-            messages = queue.receive(url, wait=WAIT_SECONDS, visibility=HIDDEN_SECONDS)
-            if messages:
-                sink.publish(_events_in(messages))
-                queue.delete(url, messages)
-        except SafelightError as error:
-            backoff.failed(error)
-        else:
-            backoff.succeeded()
+
+    def once() -> None:
+        messages = queue.receive(url, wait=WAIT_SECONDS, visibility=HIDDEN_SECONDS)
+        if messages:
+            sink.publish(_events_in(messages))
+            queue.delete(url, messages)
+
+    repeat(once, stop)
 
 
 def _events_in(messages: Sequence[Message]) -> list[Event]:

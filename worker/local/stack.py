@@ -28,13 +28,13 @@ from worker.local.durable.store import NAME as STATE
 from worker.local.event_source import (
     EventSourceMapping,
     FunctionConfig,
-    WorkerOptions,
     run_worker,
 )
 from worker.local.roles import OPERATOR, SERVICE, Profiles, Roles, RootClients
 from worker.local.services import ServiceOptions
-from worker.local.supervisor import ChildProcess, ChildSpec, ForkedProcess, Supervisor
+from worker.local.supervisor import ChildSpec, ForkedProcess, Supervisor
 from worker.settings import DeletedOriginals
+from worker.subprocesses.child import Process
 from worker.subprocesses.launch import tied_command
 
 PORT = 4566
@@ -54,7 +54,7 @@ _PASSED_ON = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackOptions:
-    """What is asked for."""
+    """What the user has chosen."""
 
     data: Path
     port: int = PORT
@@ -139,17 +139,17 @@ class Stack:
         supervisor.start(
             [self._forked("services", lambda ready: services.run(service, ready), profile)]
         )
-        worker = _worker(outputs)
+        mapping = _mapping(outputs)
         profile = roles.function(HANDLER).profile
         supervisor.start(
             [
-                self._forked(f"worker-{number}", lambda ready: run_worker(worker, ready), profile)
+                self._forked(f"worker-{number}", partial(run_worker, HANDLER, mapping), profile)
                 for number in range(1, self._options.workers + 1)
             ]
         )
         self._await_ready(stop)
 
-    def _start_emulator(self) -> ChildProcess:
+    def _start_emulator(self) -> Process:
         started = emulator.start(
             port=self._options.port,
             log=self._log("emulator"),
@@ -212,14 +212,12 @@ class Stack:
         environment = {**_inherited(), **settings, **self._profiles.environment(profile)}
         ready = self._data / "run" / name
 
-        def start() -> ChildProcess:
+        def start() -> Process:
             return ForkedProcess(lambda: run(ready), environment=environment, log=self._log(name))
 
         return self._child(name, start, stop_seconds=15)
 
-    def _child(
-        self, name: str, start: Callable[[], ChildProcess], *, stop_seconds: float
-    ) -> ChildSpec:
+    def _child(self, name: str, start: Callable[[], Process], *, stop_seconds: float) -> ChildSpec:
         return ChildSpec(
             name=name, start=start, log=str(self._log(name)), stop_seconds=stop_seconds
         )
@@ -241,8 +239,10 @@ def _attach(endpoint: str, profiles: Profiles, outputs: Outputs) -> _Queues:
     """Make the queues that this stack reads itself, and write the profiles of its processes."""
     clients, bus = AwsClients(emulator.client_environment(endpoint)), str(outputs["eventBus"])
     queues = _Queues(
-        events=services.attach_event_log(clients, bus),
-        heavy=workflows.attach(clients, bus, HEAVY_RULE),
+        events=services.attach_queue(
+            clients, bus, services.EVENT_RULE, services.EVENT_QUEUE, pattern=services.EVERY_EVENT
+        ),
+        heavy=services.attach_queue(clients, bus, HEAVY_RULE, workflows.QUEUE),
     )
     clients.close()
     profiles.write(
@@ -272,20 +272,17 @@ def _load_shared(endpoint: str) -> None:
     gc.freeze()
 
 
-def _worker(outputs: Outputs) -> WorkerOptions:
+def _mapping(outputs: Outputs) -> EventSourceMapping:
     ingest = outputs["ingest"]
-    return WorkerOptions(
-        handler=HANDLER,
-        mapping=EventSourceMapping(
-            queue_url=str(outputs["workQueue"]),
-            # Whole numbers come out of Pulumi as floats.
-            batch_size=int(ingest["batchSize"]),
-            window=float(ingest["batchWindow"]),
-            function=FunctionConfig(
-                name=str(outputs["ingestFunction"]),
-                timeout=float(ingest["timeout"]),
-                memory=int(ingest["memory"]),
-            ),
+    return EventSourceMapping(
+        queue_url=str(outputs["workQueue"]),
+        # Whole numbers come out of Pulumi as floats.
+        batch_size=int(ingest["batchSize"]),
+        window=float(ingest["batchWindow"]),
+        function=FunctionConfig(
+            name=str(outputs["ingestFunction"]),
+            timeout=float(ingest["timeout"]),
+            memory=int(ingest["memory"]),
         ),
     )
 

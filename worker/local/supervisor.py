@@ -6,7 +6,6 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
 import traceback
@@ -14,16 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from worker.domain.errors import SafelightError
 from worker.job_context import SIGNALS, Stop
+from worker.subprocesses.child import Process
 from worker.subprocesses.launch import tie_to
 
 POLL_SECONDS = 0.2
 """Between two looks at the children."""
-EXIT_POLL_SECONDS = 0.01
-"""Between two looks whether a child that was told to end has ended."""
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
 """Between two starts of a child that dies again and again."""
@@ -31,77 +29,50 @@ STEADY_SECONDS = 60.0
 """A child that has lived for so long is started again at once when it dies."""
 
 
-class ChildProcess(Protocol):
-    """The part of ``subprocess.Popen`` that the supervisor uses."""
-
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        ...
-
-    def poll(self) -> int | None:
-        """The exit code once it has ended, -n after signal n; None while it runs."""
-        ...
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end. Raises ``subprocess.TimeoutExpired``."""
-        ...
-
-    def send_signal(self, number: int, /) -> None:
-        """Send a signal, unless it has ended."""
-        ...
-
-
-class ForkedProcess:
+class ForkedProcess(Process):
     """A function that runs in a process forked from this one.
 
     A fork shares the memory of what this process has imported. It begins as a fresh process does:
     with its own environment, session and log, without the descriptors and signal handlers of this
     process. It gets SIGTERM when this process dies. Only one thread may run when it is made.
+    Above all this process must not have computed with libvips: the child would wait forever for
+    threads that a fork does not copy.
 
     Args:
         run: called in the new process, which ends when it returns.
         environment: all variables of the new process.
         log: file that its output is appended to.
+
+    Raises:
+        RuntimeError: threads of libvips run.
     """
 
     def __init__(
         self, run: Callable[[], object], *, environment: Mapping[str, str], log: Path
     ) -> None:
-        self._code: int | None = None
+        if _libvips_has_threads():
+            raise RuntimeError("a process that has used libvips cannot be forked")
         parent = os.getpid()
         sys.stdout.flush()
         sys.stderr.flush()
         # A signal between the fork and the reset of the handlers would act in the parent's name.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
-            self.pid = os.fork()
-            if self.pid == 0:
+            pid = os.fork()
+            if pid == 0:
                 _run_forked(run, environment, log, parent)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        super().__init__(pid)
 
-    def poll(self) -> int | None:
-        """See ``ChildProcess``."""
-        if self._code is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self._code = os.waitstatus_to_exitcode(status)
-        return self._code
 
-    def wait(self, timeout: float | None = None) -> int:
-        """See ``ChildProcess``."""
-        end = None if timeout is None else time.monotonic() + timeout
-        while (code := self.poll()) is None:
-            if end is not None and time.monotonic() >= end:
-                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0.0)
-            time.sleep(EXIT_POLL_SECONDS)
-        return code
-
-    def send_signal(self, number: int, /) -> None:
-        """See ``ChildProcess``."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
+def _libvips_has_threads() -> bool:
+    """Whether this process has computed with libvips; false where /proc does not tell."""
+    for name in Path("/proc/self/task").glob("*/comm"):
+        with contextlib.suppress(OSError):  # a thread that has ended
+            if name.read_text().startswith("libvips"):
+                return True
+    return False
 
 
 def _run_forked(
@@ -147,7 +118,7 @@ class ChildSpec:
     """One process to keep alive."""
 
     name: str
-    start: Callable[[], ChildProcess]
+    start: Callable[[], Process]
     """Starts it; called again after each death. May raise SafelightError or OSError."""
     log: str
     """Where its output is, for messages."""
@@ -160,7 +131,7 @@ class _SupervisedChild:
 
     def __init__(self, child: ChildSpec, now: float) -> None:
         self.child = child
-        self.process: ChildProcess | None = child.start()
+        self.process: Process | None = child.start()
         self.started = now
         self.due = 0.0
         self.deaths = 0
@@ -201,12 +172,11 @@ class Supervisor:
                 self.tend()
 
     def tend(self) -> None:
-        """Look at every child once: note ends, start what is due."""
+        """Look at every child once: note ends, start those that are due."""
         for stage in self._stages:
             for kept in stage:
-                code = None if kept.process is None else kept.process.poll()
-                if code is not None:
-                    self._reap(kept, code)
+                if kept.process is not None and kept.process.ended():
+                    self._reap(kept, kept.process)
                 if kept.process is None and self._clock() >= kept.due:
                     self._restart(kept)
 
@@ -216,7 +186,7 @@ class Supervisor:
             kept.child.name
             for stage in self._stages
             for kept in stage
-            if kept.process is None or kept.process.poll() is not None
+            if kept.process is None or kept.process.ended()
         )
 
     def pids(self) -> dict[str, int]:
@@ -235,30 +205,25 @@ class Supervisor:
             running = [(kept.child, kept.process) for kept in stage if kept.process is not None]
             try:
                 for _, process in running:
-                    _signal(process, signal.SIGTERM)
+                    process.send_signal(signal.SIGTERM)
                 for child, process in running:
-                    self._await(child, process)
+                    if not process.wait(child.stop_seconds):
+                        limit = f"{child.stop_seconds:.0f} s"
+                        self._say(f"{child.name} did not end within {limit} and is killed")
+                    process.end()
             except BaseException:
-                # Whoever is in a hurry (a second Ctrl-C) still leaves nothing behind.
+                # A second Ctrl-C is in a hurry, and still nothing may be left behind.
                 for _, process in running:
-                    _signal(process, signal.SIGKILL)
-                    process.wait()
+                    process.end()
                 self.stop()
                 raise
 
-    def _await(self, child: ChildSpec, process: ChildProcess) -> None:
-        try:
-            process.wait(child.stop_seconds)
-        except subprocess.TimeoutExpired:
-            self._say(f"{child.name} did not end within {child.stop_seconds:.0f} s and is killed")
-            _signal(process, signal.SIGKILL)
-            process.wait()
-
-    def _reap(self, kept: _SupervisedChild, code: int) -> None:
+    def _reap(self, kept: _SupervisedChild, process: Process) -> None:
+        process.end()  # what it has started
         lived = self._clock() - kept.started
         kept.process = None
         kept.deaths = 1 if lived >= STEADY_SECONDS else kept.deaths + 1
-        self._postpone(kept, f"{kept.child.name} {_ending(code)}")
+        self._postpone(kept, f"{kept.child.name} {_ending(process.status)}")
 
     def _postpone(self, kept: _SupervisedChild, what: str) -> None:
         wait = 0.0
@@ -286,8 +251,3 @@ def _ending(code: int) -> str:
             name = signal.Signals(-code).name
         return f"was ended by {name}"
     return f"ended with code {code}"
-
-
-def _signal(process: ChildProcess, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(number)

@@ -113,7 +113,7 @@ def _measure(
     store = S3ObjectStore(AwsClients(address.environment))
     bucket = str(address.outputs["intakeBucket"])
     names: list[str] = []
-    # The pipe stands still until all is there: what is measured is work, not the uploading.
+    # The pipe stands still until all is there: the uploading is not measured.
     with _held_back(pids["services"]):
         for name, data in islice(unique(photos), images):
             key = f"{len(names):06}-{name}"

@@ -24,7 +24,7 @@ from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call
 from worker.domain.errors import AccessDenied, JobRejected, SafelightError
 from worker.domain.job import JobRequest, JobState, JobStatus
-from worker.local.child import Backoff, log
+from worker.local.child import log, repeat
 from worker.local.iam_simulator import Require, allow_all
 from worker.ports import Queue
 
@@ -52,21 +52,8 @@ HIDDEN_SECONDS = 15
 # --- deploy -----------------------------------------------------------------------------------
 
 
-def attach(clients: AwsClients, bus: str, rule: str) -> str:
-    """Make the queue and let the deployed rule fill it; returns the queue's URL. Repeatable."""
-    with aws_call("make the queue of heavy uploads"):
-        url = clients.sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
-        found = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-        arn = found["Attributes"]["QueueArn"]
-    with aws_call("listen to the rule of heavy uploads"):
-        clients.events.put_targets(
-            Rule=rule, EventBusName=bus, Targets=[{"Id": "queue", "Arn": arn}]
-        )
-    return url
-
-
 def on_queue(definition: str) -> str:
-    """A definition whose jobs and functions are done by whoever reads ``QUEUE``.
+    """A definition whose jobs and functions are done by the reader of ``QUEUE``.
 
     Everything else of a state stays: what it does with the output, with errors, what is next.
     """
@@ -104,14 +91,14 @@ class TaskFailed(Exception):
 
 
 class TaskTokens(Protocol):
-    """Who waits for tasks."""
+    """Answers the tokens of waiting tasks."""
 
     def succeed(self, token: str, output: object) -> None:
-        """End the task with an output. A token that nobody waits for is no error."""
+        """End the task with an output. A token that is no longer waited for is no error."""
         ...
 
     def fail(self, token: str, error: str, cause: str) -> None:
-        """End the task with an error. A token that nobody waits for is no error."""
+        """End the task with an error. A token that is no longer waited for is no error."""
         ...
 
 
@@ -132,10 +119,10 @@ class AwsTaskTokens:
 
     def _send(self, call: Callable[[SFNClient], object]) -> None:
         sfn = self._clients.stepfunctions
-        # Nobody waits for the token when its execution was stopped, or was lost with an embedded
+        # A token is no longer waited for when its execution was stopped, or lost with an embedded
         # AWS that was killed. That one starts the execution again, with other tokens.
-        nobody = (sfn.exceptions.TaskDoesNotExist, sfn.exceptions.TaskTimedOut)
-        with aws_call("answer a state machine"), suppress(*nobody):
+        gone = (sfn.exceptions.TaskDoesNotExist, sfn.exceptions.TaskTimedOut)
+        with aws_call("answer a state machine"), suppress(*gone):
             call(sfn)
 
 
@@ -167,7 +154,7 @@ class WorkflowTasks:
         dead_letters: URL of the queue for events that can never start anything.
         start: handles an event of a heavy upload.
         jobs: where jobs are submitted; it remembers which token waits for which job.
-        tokens: who waits.
+        tokens: of waiting tasks.
         deployed: what tasks name.
     """
 
@@ -187,16 +174,12 @@ class WorkflowTasks:
 
     def run(self, stop: Stop) -> None:
         """Work until asked to stop. What fails is logged, and tried again."""
-        backoff = Backoff(stop)
-        while not stop.requested:
-            try:
-                waiting = self.once()
-            except SafelightError as error:
-                backoff.failed(error)
-            else:
-                backoff.succeeded()
-                if waiting:
-                    stop.wait(LOOK_SECONDS)
+
+        def once() -> None:
+            if self.once():
+                stop.wait(LOOK_SECONDS)
+
+        repeat(once, stop)
 
     def once(self) -> bool:
         """Answer for jobs that have ended, then take messages; returns whether to look again soon.

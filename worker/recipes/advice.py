@@ -1,4 +1,4 @@
-"""Warnings: what is allowed in a recipe and still worth a second thought, with the reason."""
+"""Warnings: choices that a recipe may make and that deserve a second thought, with the reason."""
 
 from __future__ import annotations
 
@@ -108,6 +108,8 @@ def _encodings(encodings: tuple[Encoding, ...], path: str) -> Iterator[tuple[str
                 "is slower than WebP effort 4, which takes 2.2 times as long as 2 for 1.2 % fewer "
                 "bytes",
             )
+        if encoding.format is Format.JXL and encoding.effort >= 5:
+            yield f"{here}.effort", "takes five times as long as JPEG XL effort 3 or more"
         if encoding.format is Format.AVIF and encoding.effort >= 2:
             cost = "30 times" if encoding.effort >= 4 else "5 times"
             yield f"{here}.effort", f"takes about {cost} as long as AVIF effort 0"

@@ -85,7 +85,7 @@ def read_asset(folder: Path | None, name: str, path: str, problems: Problems) ->
     """Contents of the picture ``name`` in ``folder``; None after noting a problem at ``path``.
 
     The picture must lie in the folder of the recipe file or below it once every symbolic link
-    is followed: a recipe that is handed around must not read the files of whoever runs it.
+    is followed: a recipe that is handed around must not read the files of its user.
     """
     if folder is None:
         problems.add(path, "needs a recipe file: the picture is found relative to it")

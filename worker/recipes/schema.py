@@ -159,7 +159,7 @@ class RecipeKey:
     required: bool = False
 
     def read(self, value: object, path: str, problems: Problems) -> Any:
-        """The value as the model has it, or :data:`BAD` after reporting what is wrong."""
+        """The value as the model has it, or :data:`BAD` after reporting the mistake."""
         is_bool = isinstance(value, bool)
         if not isinstance(value, self.holds) or is_bool != (bool in self.holds):
             article = "an " if self.type[0] in "aeiou" else "a "
@@ -343,6 +343,8 @@ ENCODING: Final = RecipeTable(
         "progressive": _FLAG,
         "lossless": _FLAG,
         "target": _TABLE,
+        "distance": _number(0.05, 25),
+        "repack": _FLAG,
     },
 )
 """The keys of all formats together; :data:`TRAITS` has those of one."""
@@ -459,6 +461,15 @@ TRAITS: Final[Mapping[Format, Traits]] = MappingProxyType(
         Format.AVIF: Traits(
             default=Encoding(format=Format.AVIF, quality=65, effort=0, progressive=False),
             keys=_LOSSY | {"effort": _whole(0, 9)} | _LOSSLESS,
+        ),
+        Format.JXL: Traits(
+            # Effort 3 takes the CPU of WebP at effort 2 (docs/decisions/0011).
+            default=Encoding(format=Format.JXL, quality=80, effort=3, progressive=False),
+            keys=_LOSSY
+            | {"distance": ENCODING.keys["distance"], "effort": _whole(1, 10)}
+            | _PROGRESSIVE
+            | _LOSSLESS
+            | {"repack": _FLAG},
         ),
         Format.PNG: Traits(
             # Interlaced PNG is larger and slower; off unless asked for.

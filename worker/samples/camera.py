@@ -151,14 +151,12 @@ def stored(upright: Image.Image, orientation: int) -> Image.Image:
     return upright if orientation == 1 else upright.transpose(_STORED[orientation])
 
 
-def photo(
-    upright: Bytes, shot: Shot, *, quality: int = 88, progressive: bool = False, p3: bool = False
-) -> bytes:
+def photo(upright: Bytes, shot: Shot, *, progressive: bool = False, p3: bool = False) -> bytes:
     """A JPEG as a camera writes it: 4:2:0, EXIF, IPTC, XMP, stored as it was held."""
     return saved(
         stored(Image.fromarray(upright), shot.orientation),
         "JPEG",
-        quality=quality,
+        quality=88,
         subsampling="4:2:0",
         progressive=progressive,
         # One of the ICC profiles inside libvips.

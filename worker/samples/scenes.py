@@ -100,7 +100,7 @@ def fractal(
     return result
 
 
-def develop(canvas: Floats, *, grain: float = 0.02, corners: float = 0.25) -> Bytes:
+def develop(canvas: Floats, *, grain: float = 0.02) -> Bytes:
     """A photo of a canvas: darker corners, soft highlights, twice the size, grain, 8 bits.
 
     A lens is softer than its sensor: painting at half the size costs a quarter and looks alike.
@@ -110,7 +110,7 @@ def develop(canvas: Floats, *, grain: float = 0.02, corners: float = 0.25) -> By
     height, width = canvas.shape[:2]
     x, y = axes(width, height)
     distance = ((x * height / width - 0.5) ** 2 + (y - 0.5) ** 2) * 2
-    canvas = canvas * (1 - np.float32(corners) * distance[:, :, None] ** 1.5)
+    canvas = canvas * (1 - np.float32(0.25) * distance[:, :, None] ** 1.5)
     canvas = np.where(canvas > 0.85, 0.85 + 0.15 * np.tanh((canvas - 0.85) / 0.15), canvas)
     light = np.clip(canvas.mean(axis=2, keepdims=True), 0, 1)
     weight = np.float32(255 * grain) * (0.35 + 2.6 * light * (1 - light))

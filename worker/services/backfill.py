@@ -167,7 +167,7 @@ def run(
     pause: Callable[[float], object] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> BackfillProgress:
-    """Enqueue objects, at most ``rate`` a second, until there are no more or somebody stops it.
+    """Enqueue objects, at most ``rate`` a second, until there are no more or it is stopped.
 
     Args:
         source: the objects.
@@ -179,7 +179,7 @@ def run(
         save: keeps the progress; called after every batch that was sent. Killed between the two,
             a run sends up to ten objects again, which changes nothing.
         stopped: asked before every batch.
-        pause: waits so many seconds, or until somebody stops it.
+        pause: waits so many seconds, or until it is stopped.
         clock: seconds, monotonic.
 
     Returns: the progress, ``finished`` if the source had no more.

@@ -129,7 +129,7 @@ class RenditionStore:
 
 
 def quarantine(store: ObjectStore, bucket: str, record: AssetRecord) -> bool:
-    """Keep a copy of a rejected original where nobody serves it, with the reason.
+    """Keep a copy of a rejected original where it is never served, with the reason.
 
     Returns:
         False if the original is gone.

@@ -161,10 +161,6 @@ class DeadLetters:
                 break
         return found
 
-    def waiting(self) -> int:
-        """About how many dead letters there are."""
-        return sum(self._queue.depth(pair.dead_letters) for pair in self._pairs)
-
     def redrive(
         self,
         choice: Selection,
@@ -328,7 +324,7 @@ def remember(
 ) -> None:
     """Write why a try failed into the timelines of the assets that a message is about.
 
-    Whoever finds the message in a dead-letter queue later learns the cause from there. A message
+    The finder of the message in a dead-letter queue learns the cause from there. A message
     that cannot be read has no asset; its cause is found by reading it again.
 
     Raises:

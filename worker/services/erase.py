@@ -62,7 +62,7 @@ class Eraser:
     """The use case.
 
     Args:
-        jobs: None where nobody can be asked to stop them: then they go on to their ends, and what
+        jobs: None where they cannot be stopped: then they go on to their ends, and what
             they leave is removed when their workflow finishes.
         say: told, in a sentence, what takes time.
     """
@@ -204,7 +204,7 @@ def _plain(keys: Iterable[str]) -> Iterator[tuple[str, None]]:
 
 
 def _event(record: AssetRecord) -> Event:
-    """Tells others, who may hold copies."""
+    """Tells systems that may hold copies."""
     return Event(
         id=f"{record.asset}/{record.version}/erased",
         type="asset.erased",

@@ -259,7 +259,7 @@ class Finalizer:
         return self._commit(rejected)
 
     def _fail(self, record: AssetRecord, jobs: Sequence[JobReport]) -> Finished:
-        """Say in the timeline which jobs failed; the asset waits for somebody to look."""
+        """Say in the timeline which jobs failed; the asset waits for a person to look."""
         time = self._time()
         for job in jobs:
             if job.failed:

@@ -24,7 +24,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from types import TracebackType
 from typing import Self, TypeAlias, assert_never
 
 from worker.domain import trace
@@ -67,7 +66,7 @@ from worker.subprocesses import sandbox
 from worker.subprocesses.sandbox import SandboxLimits
 
 ORIGINAL_GONE = "original_gone"
-"""Verdict of an asset whose original somebody deleted."""
+"""Verdict of an asset whose original was deleted."""
 RENAME = timedelta(minutes=10)
 """Longest time between the two halves of a rename, a copy and a deletion."""
 RESERVE_SECONDS = 2.0
@@ -161,6 +160,8 @@ class Download(Received):
     """Of all bytes; empty for what goes to no engine here."""
     same: tuple[AssetRecord, ...] = ()
     """Assets with identical bytes."""
+    new: bool = False
+    """The catalog had no record of the asset."""
 
 
 Fetched: TypeAlias = NoWork | Deletion | Download
@@ -231,8 +232,8 @@ class Ingest:
 
         Args:
             store: where originals and renditions lie.
-            catalog: what is remembered.
-            events: who is told.
+            catalog: records of assets.
+            events: gets every outcome.
             policy: buckets, recipe, limits.
             process: the engine; importable by name, because the sandbox runs it elsewhere.
             erase: removes an asset whose original was deleted; None keeps it, as ``deleted``.
@@ -308,6 +309,7 @@ class Ingest:
             labels=labels,
             sha256=sha256,
             same=same,
+            new=known is None,
         )
 
     def _seen(self, upload: ObjectVersion, known: AssetRecord | None) -> IngestOutcome | None:
@@ -384,7 +386,9 @@ class Ingest:
             # The child has decoded hostile bytes: its answer may be a lie, and names become keys.
             promised = {spec.name for spec in recipe.renditions}
             if not {one.name for one in made.renditions} <= promised:
-                raise EngineError("the sandboxed engine returned renditions nobody asked for")
+                raise EngineError(
+                    "the sandboxed engine returned renditions that were not asked for"
+                )
             return made
         try:
             return self._process(data, recipe, found, sha256)
@@ -463,14 +467,14 @@ class Ingest:
         try:
             self._remember(self._policy.recipe)
             entry = timeline_entry(record, ignored=download.labels.ignored)
-            committed = self._catalog.commit(record, entry)
+            committed = self._catalog.commit(record, entry, new=download.new)
         except Superseded:
-            # Keys of this version are nobody else's, and it will never be served.
+            # No other version has these keys, and this one will never be served.
             self._renditions.delete_all(record)
             return _result(download, IngestOutcome.STALE)
         except AlreadyRecorded:
             # Another worker was faster, with the same result. If it had this very message it may
-            # have died after its commit, and nobody else will be told to finish it.
+            # have died after its commit, and no other message will have it finished.
             winner = self._catalog.get(record.asset) if download.receives > 1 else None
             if winner is not None and winner.version == record.version:
                 self._after_commit(winner)
@@ -496,7 +500,7 @@ class Ingest:
         after_commit(self._store, self._events, record)
 
     def _look_again(self, received: Received, record: AssetRecord) -> IngestResult:
-        """After a commit: whoever deleted the original meanwhile was told that there is no record.
+        """After a commit: a delete of the original meanwhile has found no record.
 
         A deletion before this look is seen here, and one after it finds the record.
         """
@@ -570,7 +574,7 @@ class Ingest:
         if new.owner not in ("", old.owner) or new.status not in SERVED:
             return
         attributes = {n: text for n, text in old.attributes.items() if n not in new.attributes}
-        # Together they may be too many, and somebody may be faster in removing it.
+        # Together they may be too many, and another process may remove it first.
         with suppress(InputError, AssetMissing):
             self._catalog.update(new.asset, add_tags=old.tags, set_attributes=attributes)
             detail = {"from": old.source.key, "asset": old.asset}
@@ -688,12 +692,7 @@ class IngestPipeline:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._fetching.shutdown(cancel_futures=True)
         self._committing.shutdown()
 

@@ -39,12 +39,7 @@ FUNCTION_FAILED = "failed"
 
 
 class _Unknown(ValueError):
-    """A message has none of the forms above; its text says what is wrong."""
-
-
-def uploads_in(body: str) -> tuple[ObjectVersion, ...]:
-    """The uploads a message announces. Raises as ``changes_in`` does."""
-    return tuple(one for one in changes_in(body) if isinstance(one, ObjectVersion))
+    """A message has none of the forms above; the text says why."""
 
 
 def changes_in(body: str, traceparent: str = "") -> tuple[Change, ...]:
@@ -68,7 +63,7 @@ def changes_in(body: str, traceparent: str = "") -> tuple[Change, ...]:
 
 
 def mistake(error: Exception) -> str:
-    """What is wrong with a message, for who looks at dead letters."""
+    """The fault of a message, for readers of dead letters."""
     if isinstance(error, KeyError):
         return f"{error.args[0]} is missing"
     if isinstance(error, _Unknown):

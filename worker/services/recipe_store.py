@@ -61,7 +61,7 @@ class RecipeStore:
 
         Raises:
             ObjectMissing: nothing was ever made by it here.
-            EngineError: what is stored is not this recipe.
+            EngineError: the stored text is not this recipe.
             TransientError: the store does not answer.
         """
         if digest not in self._known:

@@ -1,9 +1,9 @@
 """One child process from start to end: its process group, its pipes, its deadline, its reaping.
 
-ffmpeg, ffprobe and sandboxed calls all run as a :class:`Child`. It has no shell, no terminal and a
-bare environment; it leads its own session, and its whole process group is killed when it ends,
-however it ends. With :func:`~worker.subprocesses.launch.tied_command` it has limits and dies with
-its parent.
+ffmpeg, ffprobe, sandboxed calls, workers of a run, the emulator and local jobs all run as a
+:class:`Child`. It has no shell, no terminal and only the environment that it is given; it leads its
+own session, and its whole process group is killed when it ends, however it ends. With
+:func:`~worker.subprocesses.launch.tied_command` it has limits and dies with its parent.
 """
 
 from __future__ import annotations
@@ -92,17 +92,79 @@ class StderrText:
         return bytes(self._head + between + self._tail).decode(errors="replace")
 
 
-class Child:
+class Process:
+    """A child process that leads a session of its own.
+
+    Args:
+        pid: of a child of this process. Nothing else may wait for it.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.status = 0
+        """As ``Popen.returncode``: negative for a signal. Known once it has ended."""
+        self.cpu_seconds = 0.0
+        """Processor time it used. Known once it has ended."""
+        self._reaped = False
+
+    def ended(self, *, wait: bool = False) -> bool:
+        """Whether it is dead."""
+        if not self._reaped:
+            pid, status, usage = os.wait4(self.pid, 0 if wait else os.WNOHANG)
+            if pid:
+                self.status = os.waitstatus_to_exitcode(status)
+                self.cpu_seconds = usage.ru_utime + usage.ru_stime
+                self._reaped = True
+        return self._reaped
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end, at most as long; return whether it is dead."""
+        end = time.monotonic() + seconds
+        while not self.ended() and time.monotonic() < end:
+            time.sleep(0.005)
+        return self.ended()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to it alone, unless it has ended."""
+        if not self.ended():
+            os.kill(self.pid, number)
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to it and to what it has started."""
+        kill_group(self.pid, number)
+
+    def terminate(self, grace_seconds: float) -> None:
+        """Send SIGTERM to the group and wait as long for it to obey."""
+        self.signal_group(signal.SIGTERM)
+        self.wait(grace_seconds)
+
+    def end(self) -> None:
+        """Kill the whole group, whatever is left of it, and reap the child."""
+        self.send_signal(signal.SIGKILL)  # a fork is without its group for its first moment
+        self.signal_group(signal.SIGKILL)
+        self.ended(wait=True)
+
+
+def kill_group(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to every process of a group; none there is no error."""
+    # While any of the group lives its number is not given to another; if none does, the
+    # number was free for microseconds and the kernel goes round all others first.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+class Child(Process):
     """A running program and our ends of its pipes.
 
     Args:
         command: path and arguments.
         environment: all of it.
         stdin: ``DEVNULL``, ``PIPE`` or a descriptor.
-        stdout: likewise.
+        stdout: likewise; None is ours.
         stderr: likewise, or ``STDOUT``.
         pipes: further pipes of ``os.pipe()``, each (our end to read, its end to write). Both belong
             to this object from now on, even if the program cannot be started.
+        folder: its working folder; None is ours.
 
     Raises:
         TransientError: the program could not be started.
@@ -114,9 +176,10 @@ class Child:
         *,
         environment: Mapping[str, str],
         stdin: int = subprocess.DEVNULL,
-        stdout: int = subprocess.DEVNULL,
-        stderr: int = subprocess.PIPE,
+        stdout: int | None = subprocess.DEVNULL,
+        stderr: int | None = subprocess.PIPE,
         pipes: Sequence[tuple[int, int]] = (),
+        folder: Path | None = None,
     ) -> None:
         try:
             self._process = subprocess.Popen(  # noqa: S603  (no shell; the caller's own program)
@@ -127,6 +190,7 @@ class Child:
                 bufsize=0,
                 pass_fds=[theirs for _, theirs in pipes],
                 env=environment,
+                cwd=folder,
                 start_new_session=True,
             )
         except BaseException as error:
@@ -139,26 +203,19 @@ class Child:
         finally:
             for _, theirs in pipes:
                 os.close(theirs)
+        super().__init__(self._process.pid)
         self._open = {ours for ours, _ in pipes}
         streams = (self._process.stdin, self._process.stdout, self._process.stderr)
         self.stdin, self.stdout, self.stderr = (
             None if stream is None else stream.fileno() for stream in streams
         )
         self._streams = {stream.fileno(): stream for stream in streams if stream is not None}
-        self.status = 0
-        """As ``Popen.returncode``: negative for a signal. Known once it has ended."""
-        self.cpu_seconds = 0.0
-        """Processor time it used. Known once it has ended."""
 
     def ended(self, *, wait: bool = False) -> bool:
         """Whether it is dead."""
-        if self._process.returncode is None:
-            pid, status, usage = os.wait4(self._process.pid, 0 if wait else os.WNOHANG)
-            if pid:
-                self.status = os.waitstatus_to_exitcode(status)
-                self.cpu_seconds = usage.ru_utime + usage.ru_stime
-                self._process.returncode = self.status  # Popen must not wait for it again
-        return self._process.returncode is not None
+        if super().ended(wait=wait):
+            self._process.returncode = self.status  # Popen must not wait for it again
+        return self._reaped
 
     def serve(
         self,
@@ -197,24 +254,9 @@ class Child:
                 if not gone and not selector.get_map():
                     time.sleep(0.01)  # it has closed all its pipes and lives on
 
-    def signal_group(self, number: signal.Signals) -> None:
-        """Send a signal to it and to what it has started."""
-        # While any of the group lives its number is not given to another; if none does, the
-        # number was free for microseconds and the kernel goes round all others first.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
-
-    def terminate(self, grace_seconds: float) -> None:
-        """Send SIGTERM and wait as long for it to obey."""
-        self.signal_group(signal.SIGTERM)
-        end = time.monotonic() + grace_seconds
-        while not self.ended() and time.monotonic() < end:
-            time.sleep(0.005)
-
     def end(self) -> None:
         """Kill the whole group, whatever is left of it, reap the child and close the pipes."""
-        self.signal_group(signal.SIGKILL)
-        self.ended(wait=True)
+        super().end()
         for descriptor in (*self._open, *self._streams):
             self._close(descriptor)
 

@@ -62,7 +62,7 @@ Arguments = TypeVarTuple("Arguments")
 
 _CHILD = "worker.subprocesses.sandbox_child"
 # No site packages but those named, no user site, nothing from the working folder.
-_INTERPRETER = (sys.executable, "-S", "-s", "-P", "-X", "faulthandler")
+INTERPRETER = (sys.executable, "-S", "-s", "-P", "-X", "faulthandler")
 _CRASHES = frozenset(
     {
         signal.SIGSEGV,
@@ -239,7 +239,7 @@ def _exchange(request: bytes, limits: SandboxLimits) -> Ending:
     deadline = time.monotonic() + limits.wall_seconds
     replies, answer = os.pipe()
     child = Child(
-        [*_INTERPRETER, "-m", _CHILD, str(answer), str(os.getpid())],
+        [*INTERPRETER, "-m", _CHILD, str(answer), str(os.getpid())],
         environment=_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -328,12 +328,16 @@ def _write(descriptor: int, data: memoryview) -> int:
         return len(data)
 
 
-def _environment() -> dict[str, str]:
+def import_path() -> str:
+    """PYTHONPATH of a child that imports what this process can import."""
     # Our own folder is named because an editable installation finds it by a hook in site.
     own = str(Path(__file__).resolve().parents[2])
-    path = [str(Path(entry).absolute()) for entry in sys.path if entry]
+    return os.pathsep.join([*(str(Path(entry).absolute()) for entry in sys.path if entry), own])
+
+
+def _environment() -> dict[str, str]:
     return bare_environment("LANG", "LC_ALL", "VIPS_BLOCK_UNTRUSTED") | {
-        "PYTHONPATH": os.pathsep.join([*path, own]),
+        "PYTHONPATH": import_path(),
         "PYTHONDONTWRITEBYTECODE": "1",
         # One call, one thread: the parent decides how many calls run side by side. Fewer malloc
         # arenas, because each reserves 64 MB of the address space that is limited.

@@ -3,7 +3,7 @@
 A reply holds scalars, bytes, lists, tuples, dicts, and the dataclasses, enums and errors of
 ``worker.domain``, ``worker.imaging``, ``worker.video`` and this package.
 
-The child decodes hostile files, so a reply may have been written by whoever took the child over.
+The child decodes hostile files, so a reply may have been written by whatever took the child over.
 Pickle would run it; even an unpickler with an allow-list lets its BUILD instruction overwrite
 attributes of the classes it is allowed to name. So a frame is::
 
@@ -27,6 +27,7 @@ from typing import TypeVar
 
 from worker.codec import build, plain
 from worker.domain.errors import EngineError, Reason, SafelightError
+from worker.domain.image import Probe
 
 MAGIC = b"SFLT"
 PREFIX = struct.Struct("<4sIQ")
@@ -198,13 +199,13 @@ def _error(name: str, node: Node) -> SafelightError:
     state = _value(node)
     if not isinstance(state, dict) or not isinstance(state.get("message"), str):
         raise BadReply("an error without a message")
-    types_of = {"message": str, "code": str, "reason": Reason}
+    types_of = {"message": str, "code": str, "reason": Reason, "probe": Probe}
     for key, value in state.items():
-        # `retryable` and the methods belong to the class; of its attributes only `code` may
-        # differ for an instance.
+        # `retryable` and the methods belong to the class; of its attributes only `code` and
+        # `probe` may differ for an instance.
         if not isinstance(key, str) or key.startswith("_"):
             raise BadReply(f"{name} has no attribute {key!r}")
-        if hasattr(kind, key) and key != "code":
+        if hasattr(kind, key) and key not in {"code", "probe"}:
             raise BadReply(f"{name}.{key} is not the child's to say")
         if not isinstance(value, types_of.get(key, object)):
             raise BadReply(f"{name}.{key} cannot be {type(value).__name__}")

@@ -60,7 +60,7 @@ _VALUE = re.compile(rb"^lavfi\.r128\.(I|true_peak)=(-?[0-9.]+|-?inf|nan)", re.MU
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loudness:
-    """What was measured of one track and what is done about it."""
+    """The measured loudness of one track and the gain that follows."""
 
     integrated: float | None
     """LUFS; None of silence."""
@@ -76,7 +76,6 @@ def make(
     source: Path,
     path: Path,
     *,
-    limits: ProgramLimits = LIMITS,
     stop: Stop | None = None,
 ) -> Loudness:
     """Measure a track and encode it to AAC in a fragmented MP4, as long as the picture.
@@ -85,10 +84,8 @@ def make(
         DamagedInput: CORRUPT, there is no way to make it as long as the picture.
     """
     for normalise in (False, True):
-        loudness = measure(plan, track, source, normalise=normalise, limits=limits, stop=stop)
-        encode(
-            plan, track, loudness.gain, source, path, normalise=normalise, limits=limits, stop=stop
-        )
+        loudness = measure(plan, track, source, normalise=normalise, stop=stop)
+        encode(plan, track, loudness.gain, source, path, normalise=normalise, stop=stop)
         if _whole(plan, path):
             return loudness
     raise DamagedInput(Reason.CORRUPT, f"its audio, track {track.stream}, has no even order")
@@ -100,7 +97,6 @@ def measure(
     source: Path,
     *,
     normalise: bool = False,
-    limits: ProgramLimits = LIMITS,
     stop: Stop | None = None,
 ) -> Loudness:
     """Measure a track by EBU R 128, on the very samples that would be encoded.
@@ -110,16 +106,12 @@ def measure(
         track: which.
         source: the video.
         normalise: its form may change on the way.
-        limits: of each program.
         stop: ends it early.
     """
     if plan.loudness is None:
         return Loudness(integrated=None, peak=None, gain=0.0)
     found = _LoudnessMeter()
-    with _heard(plan, track, source, normalise=normalise, limits=limits, stop=stop) as (
-        heard,
-        pipes,
-    ):
+    with _heard(plan, track, source, normalise=normalise, stop=stop) as (heard, pipes):
         measured = commands.filtered(
             heard,
             [
@@ -133,7 +125,7 @@ def measure(
         nothing = commands.output("-", [measured], {"f": "null"})
         ffmpeg.run(
             commands.arguments(nothing, everywhere=EVERYWHERE),
-            limits=limits,
+            limits=LIMITS,
             stop=stop,
             sink=found.take,
             pipes=pipes,
@@ -148,7 +140,6 @@ def _heard(
     source: Path,
     *,
     normalise: bool,
-    limits: ProgramLimits,
     stop: Stop | None,
 ) -> Iterator[tuple[Stream, Pipes]]:
     """The samples of a track, and the source to read them from."""
@@ -161,7 +152,7 @@ def _heard(
         rate=SAMPLE_RATE,
         layout=_layout(track),
         start=float(plan.start_pts * plan.time_base),
-        limits=limits,
+        limits=LIMITS,
         stop=stop,
     ) as (heard, pipes):
         yield commands.filtered(heard, _timed(plan, track)), pipes
@@ -202,17 +193,13 @@ def encode(
     path: Path,
     *,
     normalise: bool = False,
-    limits: ProgramLimits = LIMITS,
     stop: Stop | None = None,
 ) -> None:
     """Encode a track to AAC in a fragmented MP4; ``normalise`` as for :func:`measure`."""
-    with _heard(plan, track, source, normalise=normalise, limits=limits, stop=stop) as (
-        heard,
-        pipes,
-    ):
+    with _heard(plan, track, source, normalise=normalise, stop=stop) as (heard, pipes):
         made = output(track, gain, heard, path=path, muxer=_FRAGMENTS)
         ffmpeg.run(
-            commands.arguments(made, everywhere=EVERYWHERE), limits=limits, stop=stop, pipes=pipes
+            commands.arguments(made, everywhere=EVERYWHERE), limits=LIMITS, stop=stop, pipes=pipes
         )
 
 

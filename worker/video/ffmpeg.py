@@ -692,7 +692,7 @@ def _by_words(program: str, status: int, said: str) -> SafelightError:
     if "received signal" in said:
         return TransientError(f"{program} was stopped from outside")
     if "Broken pipe" in said:
-        return TransientError(f"nobody reads what {program} writes", code="reader_gone")
+        return TransientError(f"the reader of {program}'s output is gone", code="reader_gone")
     if "No space left on device" in said:
         return StorageFull(f"no space is left where {program} writes")
     if re.search(r"Cannot allocate memory|[Oo]ut of memory|bad_alloc|malloc.* failed", said):

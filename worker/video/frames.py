@@ -38,7 +38,7 @@ LIMITS = ProgramLimits(wall_seconds=4 * 3600.0, stall_seconds=900.0, memory_byte
 """Of one run. The stall: most of what is decoded is not wanted, and does not show as progress."""
 
 _LAST_STAYS: Filter = ("tpad", {"stop": -1, "stop_mode": "clone"})
-"""The last picture goes on for as long as somebody looks."""
+"""The last picture goes on for as long as frames are asked for."""
 _FEW: Options = {"max_error_rate": 1}
 """Of runs for few frames: those that come are counted. How many around them fail to decode depends
 on how far ffmpeg decodes ahead, which differs from version to version."""

@@ -72,7 +72,7 @@ _PROBE = ProgramLimits(wall_seconds=1800.0, memory_bytes=2 * GIBIBYTE, file_byte
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoLimits:
-    """What is refused before any decoding. All inclusive."""
+    """Limits checked before any decoding. All inclusive."""
 
     bytes: int = 20 * GIBIBYTE
     seconds: float = 4 * 3600.0
@@ -102,7 +102,7 @@ def probe(
 
     Args:
         path: a local file; its name plays no part.
-        limits: what is refused.
+        limits: checked before decoding.
         need_video: False accepts audio without pictures.
         deep: read even a large file to its end.
         stop: ends it early.
@@ -221,7 +221,7 @@ def _report(path: Path, limits: VideoLimits, *, known: bool, stop: Stop | None) 
     try:
         report = cast("Json", json.loads(printed.decode(errors="replace")))
     except ValueError as error:
-        raise EngineError("ffprobe printed what is not JSON") from error
+        raise EngineError("the output of ffprobe is not JSON") from error
     if whole(report.get("format", {}).get("probe_score")) < _SURE and not known:
         raise UnsupportedInput(
             Reason.UNKNOWN_FORMAT, "the content is of no video or audio format known here"
@@ -650,7 +650,7 @@ def describe(probe: VideoProbe, *, location: bool, timing: Timing | None = None)
     Args:
         probe: what is known.
         location: tell where the video was taken, if it says. People do not expect a video that
-            they share to tell where they live, so this is off unless somebody asks.
+            they share to tell where they live, so this is off unless asked for.
         timing: of a complete pass over the video's packets, for key frames.
     """
     found = asdict(probe)

@@ -131,6 +131,8 @@ def _capacity(catalog: CatalogConfig) -> Iterator[Problem]:
 
 def _listeners(cost: CostConfig, observability: ObservabilityConfig) -> Iterator[Problem]:
     """Cost alerts need an address: the alarm topic gets them too, but may have no subscriber."""
-    somebody = cost.email or (observability.enabled and observability.email)
-    if (cost.monthly_budget or cost.anomaly_dollars) and not somebody:
-        yield Problem("cost.email", "is not set, nor observability.email: nobody would be told")
+    listener = cost.email or (observability.enabled and observability.email)
+    if (cost.monthly_budget or cost.anomaly_dollars) and not listener:
+        yield Problem(
+            "cost.email", "is not set, nor observability.email: the alerts would reach no one"
+        )

@@ -72,7 +72,7 @@ class StorageConfig:
     event_bridge: bool = checks.value(checks.switch, default=True)
     """Also send the intake bucket's events to the account's default event bus, for others."""
     browser_origins: tuple[str, ...] = checks.value(checks.origins, ("*",))
-    """Whose pages may upload from a browser; none for nobody's."""
+    """Origins whose pages may upload from a browser; empty allows none."""
     acceleration: bool = checks.value(checks.switch, default=True)
     """Uploads may also come in through the edge (S3 Transfer Acceleration)."""
     access_logs: bool = checks.value(checks.switch, default=False)
@@ -97,7 +97,7 @@ class CatalogConfig:
     deletion_protection: bool = checks.value(checks.switch, default=True)
     point_in_time_recovery: bool = checks.value(checks.switch, default=True)
     stream: bool = checks.value(checks.switch, default=True)
-    """Changes of the last 24 hours (old and new image), for whoever wants to follow them."""
+    """Changes of the last 24 hours (old and new image), for consumers that follow them."""
     contributor_insights: bool = checks.value(checks.switch, default=False)
     """Say which keys are throttled, of the table and of each index."""
 

@@ -18,9 +18,19 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from PIL import Image
 
-from tests.integration.job_uploads import SECONDS, clip, divided, final, jobs_of, wait_for, waiting
+from tests.integration.job_uploads import (
+    SECONDS,
+    check_oversize,
+    check_video,
+    clip,
+    divided,
+    final,
+    jobs_of,
+    oversize,
+    wait_for,
+    waiting,
+)
 from tests.integration.rights.calls import missing, recorded, unused
 from tests.integration.rights.justified import JUSTIFIED
 from tests.integration.rights.policy import Grant
@@ -29,9 +39,10 @@ from tests.integration.running import Running, picture, until
 from worker.adapters.aws.clients import VARIABLE, AwsClients
 from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
 from worker.adapters.aws.s3 import S3ObjectStore, S3Transfers
-from worker.domain.asset import JobRecord, Status, Verdict
-from worker.domain.errors import SafelightError
+from worker.domain.asset import AssetRecord, JobRecord, Status, Verdict
+from worker.domain.errors import Reason, SafelightError
 from worker.domain.job import JobState
+from worker.domain.keys import quarantine_key, version_prefix
 from worker.local import address
 from worker.local.batch.jobs import LocalJobs
 from worker.services.commit import RenditionStore, quarantine
@@ -99,10 +110,9 @@ def images(world: World, folder: Path) -> None:
     running.app.queue.send(str(world.outputs["uploadsQueue"]), [("no JSON", "", "")])
     until(lambda: running.app.queue.depth(running.app.settings.dlq_url) == 1)
 
-    path = folder / "large.jpg"
-    Image.new("RGB", (8001, 8000), "teal").save(path, "JPEG")
-    asset = running.json("put", path, "--wait")["asset"]
-    assert wait_for(running, asset, final).status is Status.ACCEPTED
+    put = running.json("put", oversize(folder), "--wait")
+    assert (put["status"], len(put["renditions"])) == ("accepted", 6)
+    check_oversize(running, wait_for(running, put["asset"], final))
 
 
 def videos(world: World, folder: Path) -> None:
@@ -114,11 +124,33 @@ def videos(world: World, folder: Path) -> None:
     parted = divided(running, video).asset
     short_ = folder / "short.mp4"
     short_.write_bytes(video.read_bytes()[:3000])
-    rejected = running.json("put", short_, "--wait", "--no-jobs")["asset"]
+    put = running.json("put", short_, "--wait", code=1)
 
     assert wait_for(running, whole, final).status is Status.ACCEPTED, jobs_of(running)
-    assert wait_for(running, parted, final).status is Status.ACCEPTED, jobs_of(running)
-    assert wait_for(running, rejected, final).status is Status.REJECTED
+    check_divided(running, wait_for(running, parted, final), folder)
+    check_rejected(running, wait_for(running, put["asset"], final), put["reason"]["code"])
+
+
+def check_divided(running: Running, record: AssetRecord, folder: Path) -> None:
+    """Plan, array, assembly: the same files and the same record as from one machine."""
+    assert record.status is Status.ACCEPTED, (record.verdict, jobs_of(running))
+    check_video(running, record, folder)
+    listed = LocalJobs(running.data / address.JOBS).list()
+    mine = {one.kind: one for one in listed if one.name.startswith(record.asset)}
+    assert mine["transcode-part"].array_size == 2
+    assert "transcode" not in mine
+
+
+def check_rejected(running: Running, record: AssetRecord, told: str) -> None:
+    """A container of a video by its first bytes, and nothing that plays: the job's own reason."""
+    assert record.status is Status.REJECTED
+    assert record.verdict is not None
+    assert record.verdict.code == told
+    assert told in {code.value for code in Reason}
+    app = running.app
+    assert app.store.head(app.settings.quarantine_bucket, quarantine_key(record)).size == 3000
+    prefix = version_prefix(record)
+    assert list(app.store.list(app.settings.delivery_bucket, prefix)) == []
 
 
 def reclaim_one(running: Running, asset: str) -> None:

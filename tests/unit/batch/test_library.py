@@ -13,7 +13,7 @@ from PIL import Image
 from batch.operations import library as operation
 from batch.operations.library import assign_folders, groups_of, share
 from batch.work import ListedFile
-from tests.unit.batch.attempts import MemoryServices, attempt
+from tests.unit.batch.attempts import Ended, MemoryServices, attempt
 from worker.job_context import Stop
 from worker.services.process_files.pool import Pool
 
@@ -67,6 +67,11 @@ def found(name: str, *, alone: bool = False, size: int = 10) -> ListedFile:
     return ListedFile(uri=f"s3://bucket/{name}", name=name, bytes=size, alone=alone)
 
 
+def on_one_core(*words: str, services: MemoryServices | None = None) -> Ended:
+    """An attempt whose pool has one process: to start another takes as long as these pictures."""
+    return attempt(*words, "--threads", "1", services=services)
+
+
 def test_a_library_is_processed_and_listed(library: Path, tmp_path: Path, recipe: str) -> None:
     """Each picture has a folder by its path; what is no picture is an entry with its code."""
     out = tmp_path / "out"
@@ -99,16 +104,16 @@ def test_a_library_is_processed_and_listed(library: Path, tmp_path: Path, recipe
 def test_results_inside_the_library_are_no_inputs(library: Path, recipe: str) -> None:
     """A second run with the results beside the originals is the same job."""
     line = ["batch-process", "--input", str(library), "--output", str(library / "out")]
-    attempt(*line, "--param", recipe)
+    on_one_core(*line, "--param", recipe)
 
-    assert attempt(*line, "--param", recipe).events("unchanged")
+    assert on_one_core(*line, "--param", recipe).events("unchanged")
 
 
 def test_children_divide_a_library(library: Path, tmp_path: Path, recipe: str) -> None:
     """Every picture is exactly one child's; each child has its own manifest."""
     out = tmp_path / "out"
     for index in range(2):
-        ended = attempt(
+        ended = on_one_core(
             *("batch-process", "--input", str(library), "--output", str(out), "--param", recipe),
             *("--index", str(index), "--size", "2"),
         )
@@ -177,7 +182,7 @@ def test_pictures_called_like_our_records_are_pictures(tmp_path: Path, recipe: s
     names = ("result.json", "manifest.json", "\udcff.png", "two\nlines.png")
     for number, name in enumerate(names):
         picture(tmp_path / "library" / "x.png", number).rename(tmp_path / "library" / name)
-    ended = attempt(
+    ended = on_one_core(
         *("batch-process", "--input", str(tmp_path / "library")),
         *("--output", str(tmp_path / "out"), "--param", recipe),
     )
@@ -211,9 +216,9 @@ def test_one_oversize_picture_needs_raised_limits(tmp_path: Path, recipe: str) -
     line = ["batch-process", "--input", "s3://intake/big.png", "--output", "s3://delivery/a/"]
     line += ["--param", f"recipe={small}", "--scratch", str(tmp_path / "disk")]
 
-    refused = attempt(*line, services=services)
+    refused = on_one_core(*line, services=services)
     verdict = json.loads(services.store.get("delivery", "a/rejected.json")[0])
-    taken = attempt(*line, "--param", "max_pixels=100000", services=services)
+    taken = on_one_core(*line, "--param", "max_pixels=100000", services=services)
 
     assert (refused.code, verdict["code"]) == (65, "too_many_pixels")
     assert taken.code == 0
@@ -230,7 +235,7 @@ def test_a_picture_over_the_byte_limit_is_not_even_fetched(
     services = MemoryServices()
     services.memory.upload("intake", "p/huge.jpg", b"x" * 5000)
     services.memory.upload("intake", "p/folder/", b"")
-    ended = attempt(
+    ended = on_one_core(
         *("batch-process", "--input", "s3://intake/p/", "--output", str(tmp_path / "out")),
         *("--param", recipe, "--param", "max_bytes=4999"),
         services=services,
@@ -276,7 +281,7 @@ def test_a_stopped_library_goes_on(
 def test_an_empty_library_is_done(tmp_path: Path, recipe: str) -> None:
     """Nothing to do is a success with nothing in it."""
     (tmp_path / "empty").mkdir()
-    ended = attempt(
+    ended = on_one_core(
         *("batch-process", "--input", str(tmp_path / "empty"), "--output", str(tmp_path / "out")),
         *("--param", recipe),
     )
@@ -287,7 +292,7 @@ def test_an_empty_library_is_done(tmp_path: Path, recipe: str) -> None:
 
 def test_a_wrong_recipe_is_wrong_use(library: Path, tmp_path: Path) -> None:
     """A recipe that does not exist is nothing to try again."""
-    ended = attempt(
+    ended = on_one_core(
         *("batch-process", "--input", str(library), "--output", str(tmp_path / "out")),
         *("--param", "recipe=nonesuch"),
     )

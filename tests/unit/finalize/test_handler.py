@@ -49,6 +49,19 @@ def test_the_event_of_a_heavy_upload_starts_its_workflow() -> None:
     assert set(world.workflows.runs) == {name}
 
 
+def test_whoever_wakes_the_function_up_publishes_no_metrics(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An empty event leaves no line of metrics, and no warning that there are none."""
+    app = application(World())
+    monkeypatch.setattr(lambda_workflow, "application", lambda: app)
+    lambda_workflow.metrics.provider.clear_metrics()  # of tests that called no whole handler
+
+    assert lambda_workflow.handler({}, None) == {}
+
+    assert capsys.readouterr().out == ""
+
+
 def test_a_workflow_can_be_started_again_by_hand() -> None:
     """After a failure whose cause is gone."""
     world = World()

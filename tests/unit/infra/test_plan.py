@@ -34,7 +34,7 @@ def test_resources_are_grouped_by_their_components() -> None:
         resource("sqs/Queue", "alone"),
     )
 
-    assert [(item.key, item.within) for item in found.items] == [
+    assert [(item.key, item.within) for item in found.resources] == [
         ("sqs/Queue alone", ()),
         ("kms/Key key", ("storage",)),
         ("s3/Bucket intake", ("storage", "intake")),
@@ -58,7 +58,7 @@ def test_inputs_are_plain_data() -> None:
             },
             options={"protect": True},
         )
-    ).items
+    ).resources
 
     assert item.inputs == {
         "policy": {"Resource": ["${s3/Bucket:intake.arn}/*"]},
@@ -84,7 +84,7 @@ def test_files_are_named_from_the_checkout_and_hashed(tmp_path: Path) -> None:
         }
     )
 
-    (item,) = made(resource("lambda/Function", "order", {"code": code}), root=tmp_path).items
+    (item,) = made(resource("lambda/Function", "order", {"code": code}), root=tmp_path).resources
 
     assert item.inputs["code"] == {
         "archive": {
@@ -108,7 +108,7 @@ def test_a_name_that_stands_twice_says_where() -> None:
         resource("sqs/Queue", "x", parent=other),
     )
 
-    assert [item.key for item in found.items] == [
+    assert [item.key for item in found.resources] == [
         "sqs/Queue x (safelight:a:A)",
         "sqs/Queue x (safelight:b:B)",
     ]

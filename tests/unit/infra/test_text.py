@@ -21,15 +21,15 @@ def plan(inputs: dict[str, Any], *, name: str = "ingest", **exports: Any) -> Sta
         inputs=inputs,
         options={"protect": True},
     )
-    return StackPlan(stack="dev", region="eu-central-1", items=(item,), exports=exports)
+    return StackPlan(stack="dev", region="eu-central-1", resources=(item,), exports=exports)
 
 
-def test_inputs_read_like_yaml() -> None:
-    """Under their component and resource; options in brackets, exports at the end."""
+def test_inputs_read_like_json() -> None:
+    """Under their component and resource; texts as they are, options in brackets, exports last."""
     found = plan(
         {
             "memory": 512,
-            "policy": {"Statement": [{"Action": ["a", "b"], "Effect": "Allow"}], "Empty": {}},
+            "policy": {"Action": ["a"], "Empty": {}},
             "names": [],
             "text": "",
             "code": "one\ntwo",
@@ -45,16 +45,15 @@ def test_inputs_read_like_yaml() -> None:
         "  lambda/Function ingest",
         "    memory: 512",
         "    policy:",
-        "      Statement:",
-        "        - Action:",
-        "            - a",
-        "            - b",
-        "          Effect: Allow",
-        "      Empty: {}",
+        "        {",
+        '          "Action": [',
+        '            "a"',
+        "          ],",
+        '          "Empty": {}',
+        "        }",
         "    names: []",
         '    text: ""',
         "    code:",
-        "      |",
         "        one",
         "        two",
         "    on: true",
@@ -70,7 +69,7 @@ def test_what_is_very_long_is_counted() -> None:
     """Nobody reads a state machine in a terminal."""
     lines = list(plan_lines(plan({"definition": list(range(LONG + 1))})))
 
-    assert f"    definition: ({LONG + 1} lines; --json prints them)" in lines
+    assert f"    definition: ({LONG + 3} lines; --json prints them)" in lines
 
 
 def test_names_cannot_move_the_cursor() -> None:
@@ -109,14 +108,14 @@ def test_no_difference_is_said() -> None:
     assert changes(plan({}), plan({})) == []
 
 
-def test_differences_are_listed_path_by_path() -> None:
+def test_differences_are_listed_input_by_input() -> None:
     """What came, what changed and how, what went, and how many of each."""
     before = plan(
-        {"memory": 512, "code": "a\nb\nc\n", "policy": {"Action": ["a", "b"]}, "old": {"x": 1}},
+        {"memory": 512, "code": "a\nb\nc\n", "policy": {"Action": ["a", "b"]}, "old": 1},
         url="u",
     )
     after = plan(
-        {"memory": 1024, "code": "a\nB\nc\n", "policy": {"Action": ["a"]}, "new": ["y", "z"]},
+        {"memory": 1024, "code": "a\nB\nc\n", "policy": {"Action": ["a"]}, "new": ["y"]},
         url="v",
     )
 
@@ -135,11 +134,19 @@ def test_differences_are_listed_path_by_path() -> None:
         "         c",
         "    ~ memory: 512 -> 1024",
         "    + new:",
-        "        - y",
-        "        - z",
-        "    - old:",
-        "        x: 1",
-        "    - policy.Action[1]: b",
+        "        [",
+        '          "y"',
+        "        ]",
+        "    - old: 1",
+        "    ~ policy:",
+        "        @@ -1,6 +1,5 @@",
+        "         {",
+        '           "Action": [',
+        '        -    "a",',
+        '        -    "b"',
+        '        +    "a"',
+        "           ]",
+        "         }",
         "~ exports",
         "    ~ url: u -> v",
     ]
@@ -152,8 +159,9 @@ def test_long_values_have_lines_of_their_own() -> None:
     """Before and after below each other, so that the difference is seen."""
     before, after = plan({"url": "x" * 90}), plan({"url": "y" * 90})
 
-    assert changes(before, after)[3:6] == [
+    assert changes(before, after)[3:] == [
         "    ~ url:",
-        f"        {'x' * 90}",
-        f"     -> {'y' * 90}",
+        "        @@ -1 +1 @@",
+        f"        -{'x' * 90}",
+        f"        +{'y' * 90}",
     ]

@@ -15,7 +15,7 @@ import pytest
 from worker.domain.job import JobRequest, command_line
 from worker.local.batch.execution import (
     ContainerExecutor,
-    Running,
+    StartedAttempt,
     Task,
     batch_command,
     start_ticks,
@@ -177,7 +177,7 @@ def wait_for(happened: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def ending(running: Running) -> int:
+def ending(running: StartedAttempt) -> int:
     """The exit code, once there is one."""
     found: list[int] = []
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from batch.arguments import read_parameters
+from batch.arguments import check_parameters
 from batch.catalogue import EXIT_BAD_INPUT, EXIT_DONE, KINDS
 from batch.operations import find
 from batch.work import Work
@@ -179,7 +179,7 @@ def test_a_job_that_is_stopped_can_be_tried_again(tmp_path: Path) -> None:
         inputs=tuple(paths),
         sources=tuple(str(path) for path in paths),
         digests=("0" * 64,),
-        parameters=read_parameters(KINDS["denoise"], {}),
+        parameters=check_parameters(KINDS["denoise"], {})[0],
         scratch=tmp_path,
         outputs=None,  # type: ignore[arg-type]
         checkpoint=None,  # type: ignore[arg-type]

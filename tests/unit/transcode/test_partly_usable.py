@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import cast
 
 import pytest
@@ -23,6 +24,8 @@ RECORDED = {
     "lengths in front": "dash+frag_keyframe+global_sidx",
     "a first part of the ordinary kind": "frag_keyframe",
 }
+BOTH = "lengths in front"
+"""Cut off everywhere and transcoded: within its data each kind is."""
 
 
 def boxes(data: bytes, kind: bytes) -> list[tuple[int, int]]:
@@ -36,10 +39,13 @@ def boxes(data: bytes, kind: bytes) -> list[tuple[int, int]]:
     return found
 
 
-def recording(path: Path, flags: str) -> bytes:
+@cache
+def recording(flags: str) -> bytes:
     """Four seconds, a fragment each: 100 frames."""
-    made = clips.write(path, frames=100, audio=(4,), key_frames=25, options=("-movflags", flags))
-    return made.read_bytes()
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "x.mp4")
+        clips.write(path, frames=100, audio=(4,), key_frames=25, options=("-movflags", flags))
+        return path.read_bytes()
 
 
 def transcoded(source: Path, folder: Path) -> tuple[Mapping[str, object], Folder]:
@@ -48,11 +54,12 @@ def transcoded(source: Path, folder: Path) -> tuple[Mapping[str, object], Folder
     return run("transcode", source, out, folder / "scratch", heights=("48",)), out
 
 
-@pytest.mark.parametrize("flags", RECORDED.values(), ids=RECORDED.keys())
+@pytest.mark.parametrize("kind", RECORDED)
 @pytest.mark.parametrize("where", ["data", "index", "head", "room"])
-def test_a_recording_that_was_cut_off(flags: str, where: str, tmp_path: Path) -> None:
+def test_a_recording_that_was_cut_off(kind: str, where: str, tmp_path: Path) -> None:
     """Whole fragments are a video, with what is there of the last one; a mark says it is cut."""
-    data = recording(tmp_path / "whole.mp4", flags)
+    flags = RECORDED[kind]
+    data = recording(flags)
     index, content = boxes(data, b"moof")[2], boxes(data, b"mdat")
     before = [place for place in content if place[0] < index[0]]
     last = content[len(before)]
@@ -67,6 +74,8 @@ def test_a_recording_that_was_cut_off(flags: str, where: str, tmp_path: Path) ->
     source.write_bytes(cut)
     found = probe(source)
     assert "damaged" in found.warnings
+    if where != "data" and kind != BOTH:
+        return  # what can be read ends behind a fragment: from here on it is as if cut in its data
     details, out = transcoded(source, tmp_path)
     assert "damaged" in cast("list[str]", details["warnings"])
     lumas = clips.lumas(out.root / "video.mp4")
@@ -115,7 +124,7 @@ def test_frames_that_an_avi_has_lost(tmp_path: Path) -> None:
 
 def test_what_counts_as_cut_off(tmp_path: Path) -> None:
     """A whole recording is not, nor one that ends behind a fragment; an ordinary MP4 is refused."""
-    data = recording(tmp_path / "x.mp4", "frag_keyframe+empty_moov")
+    data = recording(RECORDED["every index in its fragment"])
     source = tmp_path / "y.mp4"
     at, length = boxes(data, b"mdat")[1]
     for end in (len(data), at + length):
@@ -149,8 +158,9 @@ def test_a_video_altered_in_its_middle_is_marked(
         assert cast("Mapping[str, object]", details)["warnings"] == warnings
 
 
-@pytest.mark.parametrize("known", [0, 1])
-@pytest.mark.parametrize("coding", [b"zzzz", b"Qclp", b"mha1"])
+@pytest.mark.parametrize(
+    ("coding", "known"), [(b"zzzz", 0), (b"Qclp", 0), (b"mha1", 0), (b"Qclp", 1)]
+)
 def test_audio_of_an_unknown_coding_is_left_out(coding: bytes, known: int, tmp_path: Path) -> None:
     """A video that has no other audio is silent; what is known beside it is heard. Both say so.
 

@@ -62,9 +62,10 @@ def burst(rate: int) -> list[float]:
     [("1", 9, "mkv"), ("1/2", 6, "mp4"), ("3", 12, "ts"), ("24000/1001", 30, "mkv")],
 )
 def test_few_pictures_a_second_with_b_frames(
-    rate: str, frames: int, ending: str, tmp_path: Path
+    rate: str, frames: int, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reordering that spans many seconds is no jump of time; every picture has its time."""
+    monkeypatch.setattr("batch.operations.transcode.CHUNK_SECONDS", 4.0)
     source = clips.write(tmp_path / f"x.{ending}", frames=frames, rate=rate)
     times = [float(number / Fraction(rate)) for number in range(frames)]
     out, found = transcoded(source, tmp_path)
@@ -107,9 +108,10 @@ def test_the_last_picture_is_held(ending: str, bidirectional: str, tmp_path: Pat
 
 @pytest.mark.parametrize("fragments", [(), ("-movflags", "frag_keyframe+empty_moov")])
 def test_the_last_picture_is_held_behind_b_frames(
-    fragments: tuple[str, ...], tmp_path: Path
+    fragments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An MP4 counts decoding times: how long the last picture stays is what the others leave."""
+    monkeypatch.setattr("batch.operations.transcode.CHUNK_SECONDS", 8.0)
     times = [0, 1, 7, 9, 14, 20]
     options = ("-bf", "1", "-b_strategy", "0", "-bsf:v", "setts=pts=PTS:dts=DTS:duration=450000")
     source = clips.write(tmp_path / "x.mp4", times=times, options=(*options, *fragments))
@@ -132,8 +134,9 @@ def test_a_video_before_time_zero_is_not_held_until_then(tmp_path: Path) -> None
     assert len(clips.lumas(out / "video.mp4")) == 25
 
 
-def test_slides_in_a_transport_stream(tmp_path: Path) -> None:
+def test_slides_in_a_transport_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That the first picture is whole is seen when the second begins, here after 12 seconds."""
+    monkeypatch.setattr("batch.operations.transcode.CHUNK_SECONDS", 10.0)
     source = clips.write(tmp_path / "x.ts", times=[0, 12, 25], audio=[30])
     out, rate = transcoded(source, tmp_path, heights=("48",))
     check(out / "video.mp4", rate, [0, 12, 25], end=30, within=0.05)

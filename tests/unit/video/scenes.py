@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -37,7 +40,16 @@ def opened(data: bytes, folder: Path, name: str = "video.mp4") -> FrameSource:
     """A video of these bytes."""
     path = folder / name
     path.write_bytes(data)
-    return open_video(path, max_seconds=3600, context=context(folder))
+    return replace(_looked_at(data), path=path, context=context(folder))
+
+
+@cache
+def _looked_at(data: bytes) -> FrameSource:
+    """What four programs say of a video; many tests have the same one."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "video.mp4")
+        path.write_bytes(data)
+        return open_video(path, max_seconds=3600, context=context(path.parent))
 
 
 def picture(seed: int = 1, *, size: tuple[int, int] = (180, 320)) -> Frame:

@@ -42,7 +42,6 @@ class BatchJobs:
 
     Args:
         prefix: of the names of queues and definitions.
-        pace: of SubmitJob.
         sleep: between two looks while logs are followed.
     """
 
@@ -51,12 +50,11 @@ class BatchJobs:
         clients: AwsClients,
         prefix: str,
         *,
-        pace: Pace | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._clients = clients
         self._names = BatchNames(clients, prefix)
-        self._pace = pace or Pace(SUBMITS_A_SECOND)
+        self._pace = Pace(SUBMITS_A_SECOND)
         self._sleep = sleep
 
     def submit(self, request: JobRequest) -> str:
@@ -64,7 +62,7 @@ class BatchJobs:
 
         Batch allows many jobs of one name, so the queue is asked for one first, and again after:
         of several that were submitted in the same second (or by an attempt whose answer was
-        lost) the oldest stays and the others are stopped by whoever submitted them. Batch
+        lost) the oldest stays and the submitters of the others stop them. Batch
         forgets ended jobs after seven days, and their names.
 
         Raises:

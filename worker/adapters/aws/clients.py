@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import worker
 from worker.adapters.aws.errors import aws_call
 from worker.domain.errors import ConfigurationError
 
@@ -196,9 +197,13 @@ class AwsClients:
         return special or self._environment.get("AWS_ENDPOINT_URL") or None
 
     def _config(self) -> Config:
+        from botocore import __version__ as version
         from botocore.config import Config
 
         return Config(
+            # Without it botocore puts a list of features together twice for every call, which is a
+            # tenth of the processor time of a call.
+            user_agent=f"safelight/{worker.__version__} botocore/{version}",
             retries={"mode": "standard", "total_max_attempts": self._attempts},
             connect_timeout=self._connect_seconds,
             read_timeout=self._read_seconds,
@@ -213,7 +218,7 @@ class AwsClients:
             # it botocore signs the body with SHA-256 instead, for the same price.
             request_checksum_calculation="when_supported",
             # Originals come from browsers, with checksums botocore cannot check (CRC-64/NVME);
-            # TLS and the exact length guard what is read.
+            # TLS and the exact length guard the bytes read.
             response_checksum_validation="when_required",
         )
 

@@ -106,7 +106,7 @@ _CONFLICT = frozenset(
         "ReceiptHandleIsInvalid",  # SQS: the message came back in the meantime
     }
 )
-# A resource that the deployment should have made. Never ObjectMissing: whoever takes a missing
+# A resource that the deployment should have made. Never ObjectMissing: code that takes a missing
 # bucket for missing objects loses messages.
 _ABSENT = frozenset(
     {

@@ -37,7 +37,7 @@ class RekognitionModerator:
         if len(jpeg) > IMAGE_BYTES:
             raise EngineError(f"{len(jpeg)} bytes to moderate; {IMAGE_BYTES} is the most")
         if not jpeg.startswith(_BEGINNINGS):
-            raise EngineError("what is to be moderated is neither JPEG nor PNG")
+            raise EngineError("the picture to moderate is neither JPEG nor PNG")
         with aws_call("moderate a picture"):
             answer = self._clients.rekognition.detect_moderation_labels(
                 Image={"Bytes": jpeg}, MinConfidence=self._minimum

@@ -156,7 +156,7 @@ class S3ObjectStore:
         if version_id:
             copy_source["VersionId"] = version_id
         parameters: dict[str, Any] = {"Bucket": target[0], "Key": target[1]}
-        # A tag may be why the source expires; and whoever copies one needs further rights.
+        # A tag may be why the source expires; and copying one needs further rights.
         parameters["TaggingDirective"] = "REPLACE"
         size = 0
         if metadata is not None:
@@ -214,7 +214,7 @@ class S3ObjectStore:
         if encoded_key(key) is None:
             return
         parameters = _named(bucket, key, version_id=version_id, etag=etag)
-        # Only a condition can fail: without one S3 deletes what is not there as well.
+        # Only a condition can fail: without one, deleting a missing object succeeds.
         refused = (ObjectMissing, ObjectChanged) if etag is not None else ()
         with suppress(*refused), aws_call(f"delete s3://{bucket}/{key}"):
             self._clients.s3.delete_object(**parameters)
@@ -392,7 +392,6 @@ class S3Transfers:
         *,
         content_type: str,
         cache_control: str = "",
-        metadata: Mapping[str, str] | None = None,
         stop: Stop | None = None,
     ) -> None:
         """Write a file to an object. Overwrites.
@@ -404,8 +403,6 @@ class S3Transfers:
         extra: dict[str, Any] = {"ContentType": content_type}
         if cache_control:
             extra["CacheControl"] = cache_control
-        if metadata:
-            extra["Metadata"] = encode_metadata(metadata)
         with _transfer(f"put s3://{bucket}/{key}", path, stop):
             _wait(self._manager().upload(str(path), bucket, key, extra_args=extra), stop)
 
@@ -500,7 +497,7 @@ def _transfer(what: str, path: Path, stop: Stop | None) -> Iterator[None]:
 
 def _of_answer(error: ClientError | BotoCoreError, what: str) -> SafelightError:
     mapped = translate(error, what)
-    if isinstance(mapped, Conflict):  # a part upload that somebody else has aborted
+    if isinstance(mapped, Conflict):  # another process has aborted this part upload
         return Unreachable(str(mapped))
     return mapped
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
 
 import click
@@ -126,7 +128,10 @@ def pipeline(corpus: Path | None, images: int, *, as_json: bool) -> None:
     from worker.local.throughput import measure
 
     with tempfile.TemporaryDirectory(prefix="safelight-bench-") as folder:
-        photos = (generate(Path(folder)) if corpus is None else collect(corpus)).photos
+        # In a process of its own: the stack forks this one, which must not have used libvips.
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            made = pool.submit(generate if corpus is None else collect, corpus or Path(folder))
+            photos = made.result().photos
         found = measure(photos, images, say=_notice)
     figures = {
         "images": found.images,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,8 +18,6 @@ from worker.services.process_files.wording import age_text
 
 if TYPE_CHECKING:
     from worker.services.dead_letters import DeadLetter, DeadLetters, Selection, Summary
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 _EPILOG = """\b
 These are the dead letters of the intake queues and of the workflow of heavy work. A cause is the
@@ -37,24 +36,30 @@ def group() -> None:
     """List messages that failed too often; send them back or drop them."""
 
 
-def _choice_options(command: Command) -> Command:
-    for option in (
-        click.option(
-            "--limit", type=click.IntRange(min=1), metavar="N", help="At most N messages."
-        ),
-        click.option(
-            "--id", "ids", multiple=True, metavar="ID", help="Only this message; may be repeated."
-        ),
-        click.option(
-            "--cause",
-            "causes",
-            multiple=True,
-            metavar="CODE",
-            help="Only messages with this cause; may be repeated.",
-        ),
-    ):
-        command = option(command)
-    return command
+def _choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that choose messages; the command gets what they choose as ``choice``."""
+
+    @click.option(
+        "--cause",
+        "causes",
+        multiple=True,
+        metavar="CODE",
+        help="Only messages with this cause; may be repeated.",
+    )
+    @click.option(
+        "--id", "ids", multiple=True, metavar="ID", help="Only this message; may be repeated."
+    )
+    @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N messages.")
+    @functools.wraps(command)
+    def with_choice(
+        *, causes: tuple[str, ...], ids: tuple[str, ...], limit: int | None, **others: Any
+    ) -> Any:
+        from worker.services.dead_letters import Selection
+
+        choice = Selection(causes=frozenset(causes), ids=frozenset(ids), limit=limit)
+        return command(choice=choice, **others)
+
+    return with_choice
 
 
 @group.command(name="list")
@@ -104,14 +109,12 @@ def list_command(*, data: Path | None, as_json: bool) -> None:
 @json_option
 def show_command(
     *,
-    causes: tuple[str, ...],
-    ids: tuple[str, ...],
-    limit: int | None,
+    choice: Selection,
     data: Path | None,
     as_json: bool,
 ) -> None:
     """Show the messages. They stay in the queue."""
-    found = _dead_letters(data).look(_choice(causes, ids, limit))
+    found = _dead_letters(data).look(choice)
     if as_json:
         output.print_json([dead_letter_json(one) for one in found])
         return
@@ -146,9 +149,7 @@ def show_command(
 def redrive_command(
     *,
     rate: float,
-    causes: tuple[str, ...],
-    ids: tuple[str, ...],
-    limit: int | None,
+    choice: Selection,
     data: Path | None,
     as_json: bool,
 ) -> int:
@@ -162,9 +163,7 @@ def redrive_command(
 
     stop = Stop()
     with stop.on_signals():
-        summary = _dead_letters(data).redrive(
-            _choice(causes, ids, limit), rate=rate, stopped=lambda: stop.requested
-        )
+        summary = _dead_letters(data).redrive(choice, rate=rate, stopped=lambda: stop.requested)
     _say(summary, "sent back", as_json=as_json)
     return output.INTERRUPTED if stop.requested else 0
 
@@ -177,24 +176,20 @@ def redrive_command(
 def drop_command(
     *,
     everything: bool,
-    causes: tuple[str, ...],
-    ids: tuple[str, ...],
-    limit: int | None,
+    choice: Selection,
     data: Path | None,
     as_json: bool,
 ) -> int:
     """Delete messages for good: those of a cause, single ones, or --all."""
     from worker.job_context import Stop
 
-    if not (everything or causes or ids):
+    if not (everything or choice.causes or choice.ids):
         raise click.UsageError("give --cause, --id or --all")
     stop = Stop()
     with stop.on_signals():
-        summary = _dead_letters(data).drop(
-            _choice(causes, ids, limit), stopped=lambda: stop.requested
-        )
+        summary = _dead_letters(data).drop(choice, stopped=lambda: stop.requested)
     _say(summary, "dropped", as_json=as_json)
-    if ids and not summary.done:
+    if choice.ids and not summary.done:
         raise InputError("no such message", code="input_missing")
     return output.INTERRUPTED if stop.requested else 0
 
@@ -226,12 +221,6 @@ def _dead_letters(data: Path | None) -> DeadLetters:
         app.heavy.start(asset, version, attempt=time.time_ns() // 1_000_000)
 
     return DeadLetters(app.queue, app.catalog, target.queue_pairs, restart=restart)
-
-
-def _choice(causes: tuple[str, ...], ids: tuple[str, ...], limit: int | None) -> Selection:
-    from worker.services.dead_letters import Selection
-
-    return Selection(causes=frozenset(causes), ids=frozenset(ids), limit=limit)
 
 
 def _say(summary: Summary, done: str, *, as_json: bool) -> None:

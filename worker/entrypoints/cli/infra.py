@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import json
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -256,29 +257,27 @@ def _write(path: Path, text: str) -> None:
 
 
 LONG = 60
-"""Most lines of one input that are printed: a state machine has five hundred."""
-SHORT = 70
-"""Most characters of a value within a line of changes."""
+"""Most lines of one value that are printed: a state machine has five hundred."""
+SHORT = 140
+"""Most characters of a value before and after that share a line."""
 
 
 def plan_lines(plan: StackPlan) -> Iterator[str]:
     """All resources with their inputs."""
     where: tuple[str, ...] | None = None
-    for item in plan.items:
+    for item in plan.resources:
         if item.within != where:
             where = item.within
             yield ""
             yield click.style(output.one_line(" / ".join(where) or "the stack itself"), bold=True)
         yield f"  {output.one_line(item.key)}"
-        for name, value in item.inputs.items():
-            yield from _input_lines(name, value)
-        for name, value in item.options.items():
-            yield from _input_lines(f"({name})", value)
+        for name, value in item.values.items():
+            yield from _value_lines(f"    {name}", _lines(value))
     if plan.exports:
         yield ""
         yield click.style("exports", bold=True)
         for name, value in plan.exports.items():
-            yield from _input_lines(name, value, "  ")
+            yield from _value_lines(f"  {name}", _lines(value))
 
 
 def summary_lines(
@@ -289,7 +288,7 @@ def summary_lines(
 ) -> Iterator[str]:
     """The number of resources, the placeholders, and how much changed."""
     region = plan.region or "a region that the configuration does not name"
-    yield f"stack {plan.stack} in {region}: {len(plan.items)} resources"
+    yield f"stack {plan.stack} in {region}: {len(plan.resources)} resources"
     for key in placeholders:
         yield f"safelight:{key} is not set: a placeholder is used"
     since = f"the last plan of {plan.stack}" if against is None else str(against)
@@ -333,96 +332,31 @@ def _item_text(item: PlannedResource) -> str:
 
 
 def _change_lines(change: ValueChange) -> Iterator[str]:
-    before, after = change.before, change.after
-    path = output.one_line(change.path)
+    before, after = _lines(change.before), _lines(change.after)
     if change.how == "added":
-        yield from _whole_lines(f"    + {path}", after)
+        yield from _value_lines(f"    + {change.name}", after)
     elif change.how == "removed":
-        yield from _whole_lines(f"    - {path}", before)
-    elif isinstance(before, str) and isinstance(after, str) and "\n" in before + after:
-        yield f"    ~ {path}:"
-        lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=1, lineterm="")
-        for line in list(lines)[2:]:
-            yield f"        {output.one_line(line)}"
+        yield from _value_lines(f"    - {change.name}", before)
+    elif len(before) == len(after) == 1 and len(before[0]) + len(after[0]) <= SHORT:
+        yield output.one_line(f"    ~ {change.name}: {before[0]} -> {after[0]}")
     else:
-        old, new = _inline(before), _inline(after)
-        if len(old) + len(new) <= 2 * SHORT and None not in (old, new):
-            yield f"    ~ {path}: {old} -> {new}"
-        else:
-            yield f"    ~ {path}:"
-            yield f"        {old}"
-            yield f"     -> {new}"
+        compared = difflib.unified_diff(before, after, n=2, lineterm="")
+        yield from _value_lines(f"    ~ {change.name}", list(compared)[2:])
 
 
-def _whole_lines(start: str, value: Any) -> Iterator[str]:
-    lines = list(_lines(value))
-    if not _nested(value) and len(lines) == 1:
+def _value_lines(start: str, lines: Sequence[str]) -> Iterator[str]:
+    """A name with its value, on the same line if it has only one."""
+    start = output.one_line(start)
+    if len(lines) == 1:
         yield f"{start}: {lines[0]}"
-        return
-    yield f"{start}:"
-    for line in lines[:LONG]:
-        yield f"        {line}"
-    if len(lines) > LONG:
-        yield f"        ... {len(lines) - LONG} more lines"
-
-
-def _inline(value: Any) -> str:
-    lines = list(_lines(value))
-    return lines[0] if len(lines) == 1 else f"({len(lines)} lines)"
-
-
-def _input_lines(name: str, value: Any, indent: str = "    ") -> Iterator[str]:
-    lines = list(_lines(value))
-    name = output.one_line(name)
-    if not _nested(value) and len(lines) == 1:
-        yield f"{indent}{name}: {lines[0]}"
     elif len(lines) > LONG:
-        yield f"{indent}{name}: ({len(lines)} lines; --json prints them)"
+        yield f"{start}: ({len(lines)} lines; --json prints them)"
     else:
-        yield f"{indent}{name}:"
-        for line in lines:
-            yield f"{indent}  {line}"
+        yield f"{start}:"
+        yield from (f"        {line}" for line in lines)
 
 
-def _lines(value: Any) -> Iterator[str]:
-    """A value in the style of YAML, for reading only."""
-    if isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from _named_lines(output.one_line(str(key)), item)
-    elif isinstance(value, list) and value:
-        for item in value:
-            first, *rest = _lines(item)
-            yield f"- {first}"
-            yield from (f"  {line}" for line in rest)
-    elif isinstance(value, str) and "\n" in value:
-        yield "|"
-        yield from (f"  {output.one_line(line)}" for line in value.splitlines())
-    else:
-        yield _scalar(value)
-
-
-def _named_lines(key: str, value: Any) -> Iterator[str]:
-    lines = list(_lines(value))
-    if _nested(value):
-        yield f"{key}:"
-        yield from (f"  {line}" for line in lines)
-    else:
-        yield f"{key}: {lines[0]}"
-        yield from lines[1:]
-
-
-def _nested(value: Any) -> bool:
-    return isinstance(value, Mapping | list) and bool(value)
-
-
-def _scalar(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        return "{}"
-    if isinstance(value, list):
-        return "[]"
-    text = output.one_line(str(value))
-    return text if text else '""'
+def _lines(value: Any) -> list[str]:
+    """Text as it is, everything else as JSON."""
+    text = value if isinstance(value, str) and value else json.dumps(value, indent=2)
+    return [output.one_line(line) for line in text.splitlines()]

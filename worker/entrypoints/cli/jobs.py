@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from worker import codec
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.target import data_option, find_target, json_option
 from worker.services.process_files.wording import age_text, seconds_text
@@ -148,27 +149,9 @@ _STEPS = 10
 
 
 def job_json(job: JobStatus) -> dict[str, Any]:
-    """Return a job as JSON-ready values."""
-    return {
-        "id": job.id,
-        "name": job.name,
-        "kind": job.kind,
-        "state": job.state.value,
-        "queue": job.queue,
-        "reason": job.reason,
-        "trouble": job.trouble,
-        "exit_code": job.exit_code,
-        "attempts": job.attempts,
-        "created_at": job.created_at,
-        "started_at": job.started_at,
-        "stopped_at": job.stopped_at,
-        "array_size": job.array_size,
-        "array_counts": {state.value: count for state, count in job.array_counts.items()},
-        "progress": job.progress,
-        "doing": job.doing,
-        "output": job.output,
-        "log": job.log,
-    }
+    """Return a job as JSON-ready values: every field, empty or not."""
+    body: dict[str, Any] = codec.plain(job, defaults=True)
+    return body
 
 
 def state_text(job: JobStatus) -> str:

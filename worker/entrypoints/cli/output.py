@@ -68,7 +68,7 @@ def print_error(error: SafelightError, *, as_json: bool) -> None:
 
 
 def print_usage(error: click.ClickException, *, as_json: bool) -> int:
-    """Write what is wrong with the arguments; return the exit code."""
+    """Write the mistake in the arguments; return the exit code."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return USAGE
@@ -91,7 +91,7 @@ def print_json(value: object) -> None:
 
 
 def print_line(value: object) -> None:
-    """Write one JSON-ready value as one line, at once: somebody may be following."""
+    """Write one JSON-ready value as one line, at once: a reader may be following."""
     click.echo(json.dumps(value, separators=(",", ":")))
     sys.stdout.flush()
 

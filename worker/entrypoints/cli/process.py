@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -84,7 +83,7 @@ def command(
     that lead out of them, and the output folder. A link that is given as an input is followed.
     """
     from worker import recipes
-    from worker.job_context import Stop
+    from worker.job_context import Stop, processors
     from worker.services.process_files.pool import LIMITS, real_engine
     from worker.services.process_files.run import RunOptions, process_files
 
@@ -92,7 +91,7 @@ def command(
         inputs=inputs,
         out=out,
         recipe=recipes.load(recipe),
-        jobs=jobs or cores(),
+        jobs=jobs or processors(),
         force=force,
         limits=replace(LIMITS, wall_seconds=timeout, cpu_seconds=timeout * 2),
     )
@@ -133,13 +132,6 @@ def _code(report: RunReport) -> int:
     if report.interrupted:
         return output.INTERRUPTED
     return output.REJECTED if report.rejected else 0
-
-
-def cores() -> int:
-    """Processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 # --- progress ---------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ import click
 
 from worker.domain.errors import SafelightError
 from worker.entrypoints.cli import output
-from worker.entrypoints.cli.process import cores
 from worker.entrypoints.cli.target import DATA, data_option, find_target, json_option, local_only
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def up_command(
     leaves this machine.
     """
     from worker.infra import checkout
-    from worker.job_context import Stop
+    from worker.job_context import Stop, processors
     from worker.local.stack import Stack, StackOptions
     from worker.settings import DeletedOriginals
 
@@ -90,7 +89,7 @@ def up_command(
     order = StackOptions(
         data=data,
         port=port,
-        workers=workers or cores(),
+        workers=workers or processors(),
         deleted_originals=DeletedOriginals(deleted_originals),
     )
     with stop.on_signals():

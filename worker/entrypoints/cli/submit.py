@@ -225,26 +225,7 @@ _TRUE, _FALSE = "true", "false"
 
 
 class KindGroup(click.Group):
-    """``submit``: its commands are the kinds of jobs.
-
-    Args:
-        action: submits; takes ``kind``, ``given`` (see :func:`taken`) and all common options.
-        options: makes the options that every kind has.
-        epilog_of_kind: printed below the help of each kind.
-    """
-
-    def __init__(
-        self,
-        *args: Any,
-        action: Callable[..., int],
-        options: Callable[[], list[click.Parameter]],
-        epilog_of_kind: str,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self._action = action
-        self._options = options
-        self._epilog_of_kind = epilog_of_kind
+    """``submit``: its commands are the kinds of jobs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the kinds that are offered."""
@@ -266,9 +247,9 @@ class KindGroup(click.Group):
         return _KindCommand(
             name=kind.name,
             help=_kind_help(kind),
-            epilog=self._epilog_of_kind,
-            callback=self._callback(kind),
-            params=[*(_option(each) for each in kind.parameters), *self._options()],
+            epilog=_EXIT_CODES,
+            callback=_callback(kind),
+            params=[*(_option(each) for each in kind.parameters), *_options()],
             context_settings={"token_normalize_func": _hyphened},
         )
 
@@ -304,12 +285,12 @@ class KindGroup(click.Group):
         for title, kinds in sections.items():
             with formatter.section(title):
                 formatter.write_dl([(kind.name, kind.summary) for kind in kinds])
-        _write_options(ctx, formatter, "Options of every kind", [*self._options(), _help_of(ctx)])
+        _write_options(ctx, formatter, "Options of every kind", [*_options(), _help_of(ctx)])
 
     def _kind_first(self, ctx: click.Context, args: Sequence[str]) -> list[str]:
         valued = {
             name
-            for option in self._options()
+            for option in _options()
             if isinstance(option, click.Option) and not option.is_flag
             for name in option.opts
         }
@@ -327,11 +308,12 @@ class KindGroup(click.Group):
             ctx.fail("Missing argument 'KIND'.")
         return [rest[0], *before, *rest[1:]]
 
-    def _callback(self, kind: JobKind) -> Callable[..., int]:
-        def act(**values: Any) -> int:
-            return self._action(kind=kind.name, given=taken(values), **values)
 
-        return act
+def _callback(kind: JobKind) -> Callable[..., int]:
+    def act(**values: Any) -> int:
+        return _submit(kind=kind.name, given=taken(values), **values)
+
+    return act
 
 
 class _KindCommand(click.Command):
@@ -384,9 +366,9 @@ def _takes(parameter: Parameter) -> str:
         ", ".join(parameter.choices),
         "" if low is None or high is None else f"{low:,} to {high:,}",
         parameter.shape,
-        "" if parameter.default is None else f"default: {_default_text(parameter.default)}",
-        "required" if parameter.required else "",
-        "no default" if parameter.default is None and not parameter.required else "",
+        "no default"
+        if parameter.default is None
+        else f"default: {_default_text(parameter.default)}",
     ]
     return "; ".join(word for word in words if word)
 
@@ -443,10 +425,7 @@ def _hyphened(word: str) -> str:
 
 command = KindGroup(
     name="submit",
-    action=_submit,
-    options=_options,
     epilog=_EPILOG,
-    epilog_of_kind=_EXIT_CODES,
     subcommand_metavar="KIND INPUT... [OPTIONS]",
     options_metavar="",
     help="""Submit heavy work, and print the ids of its jobs.

@@ -8,7 +8,7 @@ references, and every reference that is not to a part of the same file or to an 
 (Inkscape, Graphviz), so it passes.
 
 No scan can bound the work of drawing: a few hundred bytes of filters, dashes or overlapping shapes
-can keep the rasteriser busy for minutes and take gigabytes. Whoever accepts SVG from strangers
+can keep the rasteriser busy for minutes and take gigabytes. A service that takes SVG from strangers
 rasterises it in the sandbox.
 """
 
@@ -73,7 +73,7 @@ _PIXELS = {
 
 
 def examine(data: bytes, limits: Limits) -> tuple[float, float] | None:
-    """Reject what is not a plain drawing; return its intrinsic (width, height) in pixels.
+    """Reject all but a plain drawing; return its intrinsic (width, height) in pixels.
 
     None where the file gives no absolute size: the rasteriser then measures what is drawn.
 

@@ -17,7 +17,7 @@ from PIL.TiffImagePlugin import IFDRational
 from worker.domain.image import GpsPosition, KeepTag, Tags
 from worker.imaging.metadata import values
 
-# Cameras fill a description nobody gave with their own name.
+# Cameras fill an empty description with their own name.
 _CAMERA_CAPTIONS = frozenset(
     {"olympus digital camera", "sony dsc", "minolta digital camera", "samsung", "dcim", "default"}
 )
@@ -65,7 +65,7 @@ def read(block: bytes) -> Tags:
 
 
 def written_exif(tags: Tags, keep: frozenset[KeepTag]) -> bytes | None:
-    """Write an EXIF block with what is both known and kept, or None if that is nothing.
+    """Write an EXIF block with the known tags that are kept, or None if there are none.
 
     The block starts with ``Exif\\0\\0``, as libvips' ``exif-data`` and Pillow's ``exif=`` take it.
     Text is UTF-8. There is never an orientation in it: the pixels are upright. A date is

@@ -30,7 +30,7 @@ _XMP = "{http://ns.adobe.com/xap/1.0/}"
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 _CONTAINERS = frozenset({f"{_RDF}Alt", f"{_RDF}Bag", f"{_RDF}Seq"})
 
-# A packet is a few kilobytes; what is larger holds an editor's history or an attack.
+# A packet is a few kilobytes; a larger one holds an editor's history or an attack.
 _PACKET_LIMIT = 1_000_000
 
 _Properties = dict[str, list[str]]
@@ -38,7 +38,7 @@ _Properties = dict[str, list[str]]
 
 def read(packet: bytes) -> Tags:
     """Read an XMP packet. Never raises: a packet that is not well-formed says nothing."""
-    found = _properties(packet)
+    found = properties(packet)
 
     def first(*names: str) -> str | None:
         firsts = (value for name in names for value in found.get(name, [])[:1])
@@ -109,8 +109,11 @@ def _metres(value: str) -> float | None:
     return metres if 0.0 <= metres <= 100_000.0 else None
 
 
-def _properties(packet: bytes) -> _Properties:
-    """Values by qualified name, of the picture itself: not of its history or its ingredients."""
+def properties(packet: bytes) -> _Properties:
+    """Values by qualified name, of the picture itself: not of its history or its ingredients.
+
+    Never raises: a packet that is not well-formed has none.
+    """
     if len(packet) > _PACKET_LIMIT:
         return {}
     if not packet.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -118,7 +121,7 @@ def _properties(packet: bytes) -> _Properties:
     try:
         root = ElementTree.fromstring(packet, forbid_dtd=True)
     except (SyntaxError, ValueError, LookupError):
-        # Not XML; a document type or an entity; an encoding nobody knows.
+        # Not XML; a document type or an entity; an unknown encoding.
         return {}
     rdf = root if root.tag == f"{_RDF}RDF" else root.find(f"{_RDF}RDF")
     found: _Properties = {}

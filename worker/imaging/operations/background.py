@@ -302,7 +302,7 @@ def saliency(colour: Pixels) -> Map:
     residual = _scaled(cv2.resize(_residual(colour), (width, height)))
     y, x = np.mgrid[-1 : 1 : complex(height), -1 : 1 : complex(width)]
     centre = np.exp(-(x * x + y * y) / (2 * 0.6**2))
-    # Colour says most; the other two tell apart what is equally odd.
+    # Colour says most; the other two tell apart equally odd pixels.
     mixed = contrast * (0.6 + 0.4 * residual) * (0.35 + 0.65 * centre)
     blurred = cv2.GaussianBlur(mixed.astype(np.float32), (0, 0), max(1.0, max(height, width) / 150))
     return _scaled(blurred)

@@ -65,7 +65,7 @@ class Denoised:
     removed: Noise
     """What was aimed at: the estimate, or what was asked for."""
     left: Noise
-    """What is estimated in the result."""
+    """Estimated in the result."""
 
 
 def estimate(plane: Pixels) -> float:

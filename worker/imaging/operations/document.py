@@ -140,7 +140,7 @@ def find_page(colour: Pixels) -> Points | None:
     if min(height, width) < 32:
         return None
     steepness = _steepness(small)
-    # An edge is what is steeper than most of the picture, but no less than 6 levels a pixel.
+    # An edge is steeper than most of the picture, but no less than 6 levels a pixel.
     edge = max(6.0, float(np.quantile(steepness, 0.8)))
     best, best_score = None, 0.0
     for corners in _candidates(small):
@@ -309,7 +309,7 @@ def _steepness(small: Pixels) -> npt.NDArray[np.float32]:
 
 
 def _support(steepness: npt.NDArray[np.float32], corners: Points, edge: float) -> float:
-    """The least supported side counts: three sides of a sheet are often somebody's table.
+    """The least supported side counts: three sides of a sheet are often the edge of a table.
 
     A sheet may leave the picture with up to two sides; what lies on the frame is neither for it
     nor against it.

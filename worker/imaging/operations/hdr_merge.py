@@ -141,7 +141,7 @@ def _shift(reference: Pixels, other: Pixels) -> tuple[int, int]:
         steps = [(0, 0), *((x, y) for y in (-1, 0, 1) for x in (-1, 0, 1) if x or y)]
         tried = [(2 * right + x, 2 * down + y) for x, y in steps]
         right, down = min(tried, key=lambda move: _disagreement(*bits, *move))
-    # A wrong turn at a coarse level is never taken back: keep only what is better than nothing.
+    # A wrong turn at a coarse level is never taken back: keep only an improvement.
     better = _disagreement(*bits, right, down) < _disagreement(*bits, 0, 0)
     return (right, down) if better else (0, 0)
 

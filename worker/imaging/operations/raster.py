@@ -62,7 +62,7 @@ def read(path: Path, limits: Limits = LIMITS) -> Raster:
 
     Args:
         path: a local file; its name plays no part.
-        limits: what is refused before decoding.
+        limits: checked before decoding.
 
     Raises:
         Rejected: as :func:`worker.imaging.probe.probe` and the decoder say.

@@ -1,4 +1,4 @@
-"""Fill what is damaged from what lies around it: by a mask, or where thin scratches are found.
+"""Fill damaged places from their surroundings: by a mask, or where thin scratches are found.
 
 Filling is OpenCV's: A. Telea, "An Image Inpainting Technique Based on the Fast Marching Method"
 (Journal of Graphics Tools 9 (2004), 23-34), or M. Bertalmio, A. Bertozzi, G. Sapiro,

@@ -16,9 +16,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 from worker.domain.job import JobRequest, command_line
+from worker.subprocesses.child import Child, kill_group
 from worker.subprocesses.launch import tied_command
 
 ORPHAN_LOOK_SECONDS = 0.02
@@ -53,32 +54,64 @@ class Task:
         return values
 
 
-class Running(Protocol):
-    """A started attempt."""
+class StartedAttempt:
+    """A started attempt.
+
+    Args:
+        command: runs it; gets SIGTERM when this process dies.
+        environment: of the command.
+        log: its output goes to the end of this file.
+        remove: removes what it has beside its process.
+
+    Raises:
+        TransientError: it could not be started.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        remove: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._remove = remove
+        with log.open("ab") as output:
+            self._child = Child(
+                tied_command(command, parent_death_signal=signal.SIGTERM),
+                environment=environment,
+                stdout=output.fileno(),
+                stderr=subprocess.STDOUT,
+            )
 
     @property
     def pid(self) -> int:
         """Of the process that stands for it on this machine."""
-        ...
+        return self._child.pid
 
     def poll(self) -> int | None:
         """Its exit code once it has ended; 128 + n after signal n."""
-        ...
+        if not self._child.ended():
+            return None
+        self._child.end()  # as when a container ends: nothing of it goes on
+        self._remove()
+        return self._child.status if self._child.status >= 0 else 128 - self._child.status
 
     def terminate(self) -> None:
         """Ask it to end: SIGTERM to its first process, as an engine of containers does."""
-        ...
+        self._child.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """End it with everything it has started."""
-        ...
+        self._remove()
+        self._child.signal_group(signal.SIGKILL)
 
 
 class Executor(Protocol):
     """Starts attempts."""
 
-    def start(self, task: Task) -> Running:
-        """Start one; its output goes to the end of ``task.log``. Raises ``OSError``."""
+    def start(self, task: Task) -> StartedAttempt:
+        """Start one; its output goes to the end of ``task.log``. Raises ``TransientError``."""
         ...
 
     def remove_orphan(self, id_: str, attempt: int, log: Path) -> None:
@@ -108,57 +141,14 @@ class ProcessExecutor:
         self._environment = dict(environment)
         self._command = command
 
-    def start(self, task: Task) -> Running:
+    def start(self, task: Task) -> StartedAttempt:
         """Start the command in a session of its own."""
-        with task.log.open("ab") as output:
-            return _Process(
-                _popen(self._command(task), {**self._environment, **task.environment}, output)
-            )
+        return StartedAttempt(
+            self._command(task), {**self._environment, **task.environment}, task.log
+        )
 
     def remove_orphan(self, id_: str, attempt: int, log: Path) -> None:
         """Nothing is left but the process, which the runner knows."""
-
-
-class _Process:
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def poll(self) -> int | None:
-        code = self._process.poll()
-        if code is None:
-            return None
-        # As when a container ends: nothing of it goes on.
-        kill_group(self.pid)
-        return code if code >= 0 else 128 - code
-
-    def terminate(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        kill_group(self.pid)
-
-
-def kill_group(pid: int) -> None:
-    """SIGKILL to every process of a group; none there is no error."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-
-
-def _popen(
-    command: Sequence[str], environment: Mapping[str, str], output: IO[bytes]
-) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        tied_command(command, parent_death_signal=signal.SIGTERM),
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
 
 
 class ContainerExecutor:
@@ -172,7 +162,6 @@ class ContainerExecutor:
         image: of ``images/batch``.
         environment: of every job; of it only what leads to AWS and Safelight's own is passed on.
         engine: the engine's command line program.
-        inspect: runs a short command of the engine's; tests give their own.
     """
 
     def __init__(
@@ -181,27 +170,30 @@ class ContainerExecutor:
         environment: Mapping[str, str],
         *,
         engine: str = "docker",
-        inspect: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
         self._image = image
         self._environment = dict(environment)
         self._engine = engine
-        self._inspect = inspect or self._run
 
-    def start(self, task: Task) -> Running:
+    def start(self, task: Task) -> StartedAttempt:
         """Start a container and a client process that stands for it."""
         _scratch(task.log).mkdir(parents=True, exist_ok=True)
         if "://" not in task.request.output:
             Path(task.request.output).mkdir(parents=True, exist_ok=True)
         environment = {**self._environment, **task.environment}
-        with task.log.open("ab") as output:
-            # The client passes SIGTERM on and ends with the container's exit code.
-            process = _popen(self.command(task), environment, output)
-        return _Container(process, lambda: self.remove_orphan(task.id, task.attempt, task.log))
+        # The client passes SIGTERM on and ends with the container's exit code.
+        return StartedAttempt(
+            self.command(task),
+            environment,
+            task.log,
+            remove=lambda: self.remove_orphan(task.id, task.attempt, task.log),
+        )
 
     def remove_orphan(self, id_: str, attempt: int, log: Path) -> None:
         """Kill and remove the container, if it is there, and its scratch folder."""
-        self._inspect([self._engine, "rm", "--force", container_name(id_, attempt)])
+        command = [self._engine, "rm", "--force", container_name(id_, attempt)]
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(command, capture_output=True, check=False, timeout=60)
         shutil.rmtree(_scratch(log), ignore_errors=True)
 
     def command(self, task: Task) -> list[str]:
@@ -224,27 +216,6 @@ class ContainerExecutor:
                 name,
             ]  # without its value, which others could see in a list of processes
         return [*words, self._image, *command_line(request)]
-
-    @staticmethod
-    def _run(command: Sequence[str]) -> None:
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(command, capture_output=True, check=False, timeout=60)
-
-
-class _Container(_Process):
-    def __init__(self, process: subprocess.Popen[bytes], remove: Callable[[], None]) -> None:
-        super().__init__(process)
-        self._remove = remove
-
-    def poll(self) -> int | None:
-        code = super().poll()
-        if code is not None:
-            self._remove()
-        return code
-
-    def kill(self) -> None:
-        self._remove()
-        super().kill()
 
 
 def _scratch(log: Path) -> Path:

@@ -4,21 +4,20 @@ progress. Nothing here writes to them: their jobs do.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 FOLDER = "logs"
 _TAIL_BYTES = 16_384
 _CHUNK_BYTES = 65_536
 _LINE_BYTES = 1_000_000
 """A longer line is shown in pieces: a program that never ends a line must not fill the memory."""
-
-_Wait: TypeAlias = tuple[Callable[[], bool], Callable[[], None]]
-"""Whether nothing more will come, and what to do until the next look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,37 +47,27 @@ def read(
         state: how many attempts there are, and whether the job has ended.
         pause: called before the next look; None does not wait for lines to come.
     """
-    attempt = 1
-    while True:
+
+    def complete(attempt: int) -> bool:
+        """Whether no more lines of an attempt are waited for."""
         attempts, ended = state()
-        if attempt > attempts:
+        return ended or attempts > attempt or pause is None
+
+    for attempt in itertools.count(1):
+        while True:
+            attempts, ended = state()
+            if attempt <= attempts:
+                break
             if ended or pause is None:
                 return
             pause()
-            continue
-        yield from _lines(file(attempt), _waiting(attempt, attempts, ended, state, pause))
-        attempt += 1
+        yield from _lines(file(attempt), partial(complete, attempt), pause)
 
 
-def _waiting(
-    current: int,
-    attempts: int,
-    ended: bool,  # noqa: FBT001 - half of what ``state`` says
-    state: Callable[[], tuple[int, bool]],
-    pause: Callable[[], None] | None,
-) -> _Wait | None:
-    if ended or attempts > current or pause is None:
-        return None
-
-    def over() -> bool:
-        attempts, ended = state()
-        return ended or attempts > current
-
-    return over, pause
-
-
-def _lines(log: Path, wait: _Wait | None) -> Iterator[str]:
-    """Lines of one file; with ``wait`` those to come, until its first function says it is over."""
+def _lines(
+    log: Path, complete: Callable[[], bool], pause: Callable[[], None] | None
+) -> Iterator[str]:
+    """Lines of one file, those to come included until it is complete."""
     rest = b""
     try:
         stream = log.open("rb")
@@ -87,17 +76,16 @@ def _lines(log: Path, wait: _Wait | None) -> Iterator[str]:
     with stream:
         while True:
             # Asked before reading: what was written before the end is read after it.
-            over = wait is None or wait[0]()
+            last = complete()
             while chunk := stream.read(_CHUNK_BYTES):
                 *whole, rest = (rest + chunk).split(b"\n")
                 yield from (line.decode("utf-8", "replace").rstrip("\r") for line in whole)
                 if len(rest) > _LINE_BYTES:
                     yield rest.decode("utf-8", "replace")
                     rest = b""
-            if over:
+            if last or pause is None:
                 break
-            assert wait is not None
-            wait[1]()
+            pause()
     if rest:
         yield rest.decode("utf-8", "replace")
 

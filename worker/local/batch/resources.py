@@ -104,13 +104,6 @@ def resources_of(kind: str) -> Resources:
     )
 
 
-def processors() -> int:
-    """Processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def job_environment() -> Mapping[str, str]:
     """Of this process's environment what jobs get."""
     # The workers of the stack have one thread each; a job may use what it has been given.

@@ -15,11 +15,11 @@ from pathlib import Path
 from worker.adapters.disk_errors import disk_call
 from worker.domain.errors import AccessDenied, ConfigurationError
 from worker.domain.job import JobRequest, JobState
-from worker.job_context import Stop
+from worker.job_context import Stop, processors
 from worker.local.batch.execution import ContainerExecutor, Executor, ProcessExecutor
 from worker.local.batch.jobs import LocalJobs
-from worker.local.batch.resources import job_environment, processors, resources_of
-from worker.local.batch.runner import KEPT_DAYS, POLL_SECONDS, Runner, StartedRunner
+from worker.local.batch.resources import job_environment, resources_of
+from worker.local.batch.runner import KEPT_DAYS, POLL_SECONDS, Runner
 
 ENGINE = "docker"
 
@@ -30,7 +30,7 @@ class LocalRun:
 
     jobs: LocalJobs
     ids: tuple[str, ...]
-    session: StartedRunner
+    session: Runner
 
     def work(self, stop: Stop, *, lines: bool) -> Iterator[str | None]:
         """Run the jobs to their end, or until asked to stop.

@@ -6,8 +6,6 @@ It decides what is started when, what is signalled when, and what the end of an 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import select
 import shutil
 import sqlite3
@@ -21,11 +19,12 @@ from pathlib import Path
 
 from worker.adapters.disk_errors import disk_call
 from worker.adapters.timestamps import now_text, utc_text
+from worker.atomic import lock_folder
 from worker.domain.errors import InputError, SafelightError
 from worker.domain.job import JobState
 from worker.job_context import Stop
 from worker.local.batch import joblog
-from worker.local.batch.execution import Executor, Running, Task, end_orphans, start_ticks
+from worker.local.batch.execution import Executor, StartedAttempt, Task, end_orphans, start_ticks
 from worker.local.batch.jobs import QUEUES
 from worker.local.batch.resources import (
     EXITED,
@@ -67,7 +66,7 @@ class _Live:
     """An attempt that runs."""
 
     task: Task
-    running: Running
+    running: StartedAttempt
     resources: Resources
     deadline: float
     cause: _Cause | None = None
@@ -109,16 +108,6 @@ def _record(database: sqlite3.Connection, id_: str, end: _End) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartedRunner:
-    """A runner at work."""
-
-    tick: Callable[[], None]
-    """Looks at everything once; to be called several times a second."""
-    idle: Callable[[], bool]
-    """Whether every job has ended."""
-
-
 class Runner:
     """Runs the jobs of a folder.
 
@@ -130,7 +119,6 @@ class Runner:
         stop_seconds: from SIGTERM to SIGKILL.
         quit_seconds: the same when the runner itself is stopped.
         say: told, in a sentence, what happens to a job.
-        clock: seconds, monotonic.
     """
 
     def __init__(
@@ -143,7 +131,6 @@ class Runner:
         stop_seconds: float = STOP_SECONDS,
         quit_seconds: float = 10.0,
         say: Callable[[str], None] = lambda _line: None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._resources = resources
@@ -152,7 +139,6 @@ class Runner:
         self._stop_seconds = stop_seconds
         self._quit_seconds = quit_seconds
         self._say = say
-        self._clock = clock
         self._live: dict[str, _Live] = {}
         self._seen: int | None = None
         # What a reclaimed machine is called: as stable as a machine.
@@ -173,33 +159,31 @@ class Runner:
                 select.select([stop], [], [], poll_seconds)
 
     @contextlib.contextmanager
-    def started(self) -> Iterator[StartedRunner]:
+    def started(self) -> Iterator[Runner]:
         """As ``run``, for callers with a loop of their own. At the end everything is stopped."""
-        with self._alone(), opened(self._folder) as database:
-            self._recover(database)
+        with self._alone(), opened(self._folder) as self._database:
+            self._recover()
             try:
-                yield StartedRunner(
-                    tick=lambda: self._tick(database), idle=lambda: self._idle(database)
-                )
+                yield self
             finally:
-                self._stop_all(database)
+                self._stop_all()
 
-    def _tick(self, database: sqlite3.Connection) -> None:
-        """Look at everything once."""
-        ended = self._reap(database)
+    def tick(self) -> None:
+        """Look at everything once; to be called several times a second, while it is started."""
+        ended = self._reap()
         self._end_late()
-        version = database.execute("PRAGMA data_version").fetchone()[0]
+        version = self._database.execute("PRAGMA data_version").fetchone()[0]
         if not ended and version == self._seen:
-            return  # nobody has written: nothing can have changed
+            return  # no write since: nothing can have changed
         self._seen = version
-        self._apply_requests(database)
-        with writing(database):
-            advance(database, now_text())
-        self._launch(database)
+        self._apply_requests()
+        with writing(self._database):
+            advance(self._database, now_text())
+        self._launch()
 
     # --- attempts that run --------------------------------------------------------------------
 
-    def _reap(self, database: sqlite3.Connection) -> bool:
+    def _reap(self) -> bool:
         ended = [
             (live, code)
             for live in self._live.values()
@@ -207,11 +191,11 @@ class Runner:
         ]
         for live, code in ended:
             del self._live[live.task.id]
-            self._record_end(database, live, code)
+            self._record_end(live, code)
         return bool(ended)
 
     def _end_late(self) -> None:
-        now = self._clock()
+        now = time.monotonic()
         for live in self._live.values():
             if live.cause is None and now >= live.deadline:
                 live.ask_to_end(_Cause.TIMEOUT, now, self._stop_seconds)
@@ -219,13 +203,13 @@ class Runner:
                 live.running.kill()
                 live.kill_at = float("inf")
 
-    def _apply_requests(self, database: sqlite3.Connection) -> None:
+    def _apply_requests(self) -> None:
         """Do what others have asked for in the table."""
-        rows = database.execute(
+        rows = self._database.execute(
             f"SELECT id, stop_reason, reclaim FROM jobs WHERE state IN {ACTIVE}"  # noqa: S608 - constants
             " AND (stop_reason IS NOT NULL OR reclaim IS NOT NULL)"
         ).fetchall()
-        now = self._clock()
+        now = time.monotonic()
         for row in rows:
             live = self._live.get(row["id"])
             if live is None:
@@ -236,13 +220,13 @@ class Runner:
                 self._say(f"{live.task.id}: its machine is reclaimed")
                 live.ask_to_end(_Cause.RECLAIM, now, row["reclaim"])
 
-    def _record_end(self, database: sqlite3.Connection, live: _Live, code: int) -> None:
-        with writing(database):
-            row = database.execute(
+    def _record_end(self, live: _Live, code: int) -> None:
+        with writing(self._database):
+            row = self._database.execute(
                 "SELECT stop_reason, spared FROM jobs WHERE id = ?", (live.task.id,)
             ).fetchone()
             end = self._outcome(live, code, row["stop_reason"], row["spared"])
-            _record(database, live.task.id, end)
+            _record(self._database, live.task.id, end)
         ended = f"attempt {live.task.attempt} ended with {code}"
         self._say(f"{live.task.id}: {ended}: {end.state}, {end.reason}")
 
@@ -266,42 +250,40 @@ class Runner:
 
     # --- starting -------------------------------------------------------------------------------
 
-    def _launch(self, database: sqlite3.Connection) -> None:
+    def _launch(self) -> None:
         free = self._slots - sum(live.task.vcpus for live in self._live.values())
         while free > 0:
-            row = database.execute(_NEXT).fetchone()
+            row = self._database.execute(_NEXT).fetchone()
             if row is None:
                 return
             try:
                 resources = self._resources(row["kind"])
             except SafelightError as error:
-                self._refuse(database, row, Resources(), error.message)
+                self._refuse(row, Resources(), error.message)
                 continue
             vcpus = min(resources.vcpus, self._slots)
             # The first in line waits for its room: those behind it must not overtake it for ever.
             if vcpus > free:
                 return
-            free -= vcpus if self._begin(database, row, resources, vcpus) else 0
+            free -= vcpus if self._begin(row, resources, vcpus) else 0
 
-    def _refuse(
-        self, database: sqlite3.Connection, row: sqlite3.Row, resources: Resources, why: str
-    ) -> None:
+    def _refuse(self, row: sqlite3.Row, resources: Resources, why: str) -> None:
         """An attempt that could not even begin."""
-        made = database.execute("SELECT attempts FROM jobs WHERE id = ?", (row["id"],)).fetchone()
+        made = self._database.execute(
+            "SELECT attempts FROM jobs WHERE id = ?", (row["id"],)
+        ).fetchone()
         attempts = made["attempts"] - row["spared"]
         end = _failed(resources, max(1, attempts), f"{NOT_STARTED}: {why}", None, row["spared"])
-        with writing(database):
-            _record(database, row["id"], end)
-            advance(database, now_text())
+        with writing(self._database):
+            _record(self._database, row["id"], end)
+            advance(self._database, now_text())
         self._say(f"{row['id']}: {end.state}, {end.reason}")
 
-    def _begin(
-        self, database: sqlite3.Connection, row: sqlite3.Row, resources: Resources, vcpus: float
-    ) -> bool:
+    def _begin(self, row: sqlite3.Row, resources: Resources, vcpus: float) -> bool:
         task = Task(
             id=row["id"],
             attempt=row["attempts"] + 1,
-            request=request_of(database, row),
+            request=request_of(self._database, row),
             child=row["child"],
             vcpus=vcpus,
             memory_mib=resources.memory_mib,
@@ -311,8 +293,8 @@ class Runner:
             task.log.parent.mkdir(parents=True, exist_ok=True)
             task.log.touch()
         # Before the process: a runner killed in between knows that there may be one.
-        with writing(database):
-            taken = database.execute(
+        with writing(self._database):
+            taken = self._database.execute(
                 "UPDATE jobs SET state = 'STARTING', attempts = attempts + 1, started = ?"
                 " WHERE id = ? AND state = 'RUNNABLE'",
                 (now_text(), task.id),
@@ -321,15 +303,15 @@ class Runner:
             return False
         try:
             running = self._executor.start(task)
-        except OSError as error:
-            self._refuse(database, row, resources, error.strerror or str(error))
+        except (OSError, SafelightError) as error:
+            self._refuse(row, resources, str(error))
             return False
-        with writing(database):
-            database.execute(
+        with writing(self._database):
+            self._database.execute(
                 "UPDATE jobs SET state = 'RUNNING', pid = ?, start_ticks = ? WHERE id = ?",
                 (running.pid, start_ticks(running.pid), task.id),
             )
-        deadline = self._clock() + resources.timeout_seconds
+        deadline = time.monotonic() + resources.timeout_seconds
         self._live[task.id] = _Live(
             task=task, running=running, resources=resources, deadline=deadline
         )
@@ -340,22 +322,18 @@ class Runner:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        with disk_call(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                text = f"{self._folder}: another runner of jobs works there"
-                raise InputError(text, code="output_busy") from error
+        with contextlib.ExitStack() as held:
+            with disk_call(self._folder):
+                try:
+                    held.enter_context(lock_folder(self._folder))
+                except BlockingIOError as error:
+                    text = f"{self._folder}: another runner of jobs works there"
+                    raise InputError(text, code="output_busy") from error
             yield
-        finally:
-            os.close(lock)
 
-    def _recover(self, database: sqlite3.Connection) -> None:
+    def _recover(self) -> None:
         """What a killed runner has left: its attempts count as lost with their machine."""
-        rows = database.execute(f"SELECT * FROM jobs WHERE state IN {ACTIVE}").fetchall()  # noqa: S608 - constants
+        rows = self._database.execute(f"SELECT * FROM jobs WHERE state IN {ACTIVE}").fetchall()  # noqa: S608 - constants
         end_orphans(
             [(row["pid"], row["start_ticks"]) for row in rows if row["pid"]],
             seconds=self._quit_seconds,
@@ -364,12 +342,12 @@ class Runner:
             log = joblog.path(self._folder, row["id"], row["attempts"])
             self._executor.remove_orphan(row["id"], row["attempts"], log)
             end = self._lost_with_runner(row)
-            with writing(database):
-                _record(database, row["id"], end)
+            with writing(self._database):
+                _record(self._database, row["id"], end)
             self._say(f"{row['id']}: its runner was killed: {end.state}, {end.reason}")
         before = utc_text(datetime.now(UTC) - timedelta(days=KEPT_DAYS))
-        with writing(database):
-            old = forget(database, before)
+        with writing(self._database):
+            old = forget(self._database, before)
         for id_ in old:
             shutil.rmtree(self._folder / joblog.FOLDER / id_, ignore_errors=True)
 
@@ -383,18 +361,19 @@ class Runner:
             resources = Resources()
         return self._lost(resources, row["attempts"] - spared, spared)
 
-    def _stop_all(self, database: sqlite3.Connection) -> None:
+    def _stop_all(self) -> None:
         """Stop what runs; it goes on when a runner starts again."""
-        now = self._clock()
+        now = time.monotonic()
         for live in self._live.values():
             live.ask_to_end(_Cause.QUIT, now, self._quit_seconds)
         while self._live:
-            if not self._reap(database):
+            if not self._reap():
                 time.sleep(0.02)
             self._end_late()
 
-    def _idle(self, database: sqlite3.Connection) -> bool:
+    def idle(self) -> bool:
+        """Whether every job has ended."""
         if self._live:
             return False
-        found = database.execute(f"SELECT 1 FROM jobs WHERE state NOT IN {ENDED} LIMIT 1")  # noqa: S608 - constants
+        found = self._database.execute(f"SELECT 1 FROM jobs WHERE state NOT IN {ENDED} LIMIT 1")  # noqa: S608 - constants
         return found.fetchone() is None

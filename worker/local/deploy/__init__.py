@@ -23,15 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from worker.domain.errors import ConfigurationError, EmulatorError
+from worker.subprocesses.child import Child, reading
 
 STACK = "local"
 DEPLOY_SECONDS = 300.0
 """Longest deploy. It takes two or three seconds on an idle machine, and was seen to take more than
 120 s where twenty programs shared two cores."""
-LOOK_SECONDS = 0.1
-"""Between two looks whether it is to be stopped."""
 MISTAKEN = 2
-"""Exit code of the child when somebody must edit something."""
+"""Exit code of the child when the configuration must be edited."""
 
 ROLE_HOLDERS = "localRoleHolders"
 """Among the outputs, what has a role of its own: see ``worker.local.roles``."""
@@ -66,43 +65,33 @@ def deploy(
     """
     command = [sys.executable, "-m", "worker.local.deploy", "--out", str(out)]
     command += ["--endpoint", endpoint, "--config", json.dumps(config or {})]
-    # Somebody's own stack and account must not shine through.
+    # The user's own stack and account must not shine through.
     kept = {
         name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "PULUMI_"))
     }
-    with subprocess.Popen(
-        launcher(command),
-        env=kept,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # a Ctrl-C is its starter's to act on
-    ) as process:
-        try:
-            said, wrong = _await_end(process, stopped)
-        except BaseException:
-            process.kill()
-            raise
-    if log is not None:
-        with log.open("a", encoding="utf-8") as output:
-            output.write(said + wrong)
-    if process.returncode != 0:
-        message = wrong.strip() or f"the deploy ended with code {process.returncode}"
-        kind = ConfigurationError if process.returncode == MISTAKEN else EmulatorError
-        raise kind(message)
-    return read_outputs(out)
-
-
-def _await_end(process: subprocess.Popen[str], stopped: Callable[[], bool]) -> tuple[str, str]:
-    """What it has written to standard output and standard error."""
+    said, wrong = bytearray(), bytearray()
     deadline = time.monotonic() + DEPLOY_SECONDS
-    while time.monotonic() < deadline:
-        if stopped():
-            raise EmulatorError("the deploy was stopped")
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.communicate(timeout=LOOK_SECONDS)
-    raise EmulatorError(f"the deploy did not end within {DEPLOY_SECONDS:.0f} s")
+    child = Child(launcher(command), environment=kept, stdout=subprocess.PIPE)
+    try:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        reads = {child.stdout: reading(said.extend), child.stderr: reading(wrong.extend)}
+        with contextlib.closing(child.serve(reads)) as rounds:
+            for _ in rounds:
+                if stopped():
+                    raise EmulatorError("the deploy was stopped")
+                if time.monotonic() >= deadline:
+                    raise EmulatorError(f"the deploy did not end within {DEPLOY_SECONDS:.0f} s")
+    finally:
+        child.end()
+    if log is not None:
+        with log.open("ab") as output:
+            output.write(said + wrong)
+    if child.status != 0:
+        message = wrong.decode(errors="replace").strip()
+        kind = ConfigurationError if child.status == MISTAKEN else EmulatorError
+        raise kind(message or f"the deploy ended with code {child.status}")
+    return read_outputs(out)
 
 
 def read_outputs(out: Path) -> Outputs:

@@ -1,6 +1,6 @@
 """``python -m worker.local.deploy --endpoint URL --out FILE``: one deploy, then gone.
 
-Exit codes: 0 done, 1 the emulator refused something, 2 somebody must edit something. The reason
+Exit codes: 0 done, 1 the emulator refused something, 2 the configuration must be edited. The reason
 is on standard error.
 """
 

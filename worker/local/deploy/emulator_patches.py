@@ -4,7 +4,7 @@ Three places, because the emulator differs from AWS or the local stack from a de
 
 1. On AWS a service takes a role (Lambda, Pipes, Batch). Here the processes of the local stack do
    what those services do, so the account's root user, whose key the stack has, may take each role.
-2. SQS has no actions for its batch operations: AWS asks ``sqs:SendMessage`` of whoever sends a
+2. SQS has no actions for its batch operations: AWS asks ``sqs:SendMessage`` of the sender of a
    batch. The emulator asks ``sqs:SendMessageBatch``, which no policy of AWS can name.
 3. Buckets refuse what does not come over TLS. The emulator speaks plain HTTP on loopback, which
    nobody can listen to: from there, and from nowhere else, it is let in.

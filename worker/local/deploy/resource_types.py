@@ -294,7 +294,7 @@ def _require_same_keys(table: TableDescriptionTypeDef, wanted: dict[str, Any]) -
 
 
 def _expire(aws: EmulatorClients, name: str, ttl: dict[str, Any]) -> None:
-    """Switching on what is on already is an error."""
+    """Switching it on twice is an error."""
     found = aws.dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
     if found.get("TimeToLiveStatus") not in ("ENABLED", "ENABLING"):
         aws.dynamodb.update_time_to_live(
@@ -469,140 +469,116 @@ _CREATED = {
 # Tests of the program (tests/infra) assert these resources as they are declared, with every input;
 # no effect of theirs could be seen here.
 
+_REASONS: Mapping[str, Mapping[str, str]] = {
+    "the emulator has no Application Auto Scaling": {
+        "aws:appautoscaling/policy:Policy": "autoscaling:scalingPolicy:{}",
+        "aws:appautoscaling/target:Target": "application-autoscaling:scalable-target/{}",
+    },
+    "no machine starts: the local stack runs the jobs": {
+        "aws:batch/computeEnvironment:ComputeEnvironment": "batch:compute-environment/{}",
+        "aws:batch/jobDefinition:JobDefinition": "batch:job-definition/{}:1",
+        "aws:batch/jobQueue:JobQueue": "batch:job-queue/{}",
+        "aws:batch/schedulingPolicy:SchedulingPolicy": "batch:scheduling-policy/{}",
+        "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": "ec2:security-group/{}",
+        "aws:ec2/internetGateway:InternetGateway": "ec2:internet-gateway/{}",
+        "aws:ec2/launchTemplate:LaunchTemplate": "ec2:launch-template/{}",
+        "aws:ec2/route:Route": "",
+        "aws:ec2/routeTable:RouteTable": "ec2:route-table/{}",
+        "aws:ec2/routeTableAssociation:RouteTableAssociation": "",
+        "aws:ec2/securityGroup:SecurityGroup": "ec2:security-group/{}",
+        "aws:ec2/subnet:Subnet": "ec2:subnet/{}",
+        "aws:ec2/vpc:Vpc": "ec2:vpc/{}",
+        "aws:ec2/vpcEndpoint:VpcEndpoint": "ec2:vpc-endpoint/{}",
+        "aws:iam/instanceProfile:InstanceProfile": "iam:instance-profile/{}",
+    },
+    "nothing costs anything here": {
+        "aws:budgets/budget:Budget": "budgets:budget/{}",
+        "aws:savingsplans/savingsPlan:SavingsPlan": "savingsplans:savingsplan/{}",
+    },
+    "the emulator counts and watches nothing": {
+        "aws:cloudwatch/compositeAlarm:CompositeAlarm": "cloudwatch:alarm:{}",
+        "aws:cloudwatch/dashboard:Dashboard": "cloudwatch:dashboard/{}",
+        "aws:cloudwatch/metricAlarm:MetricAlarm": "cloudwatch:alarm:{}",
+        "aws:dynamodb/contributorInsights:ContributorInsights": "",
+    },
+    "every target is a function, topic or log group, which are registered only; the"
+    " local stack adds its own target to the rule of heavy uploads": {
+        "aws:cloudwatch/eventTarget:EventTarget": "",
+    },
+    "the local stack's processes write files": {
+        "aws:cloudwatch/logGroup:LogGroup": "logs:log-group:{}",
+        "aws:cloudwatch/logMetricFilter:LogMetricFilter": "",
+        "aws:cloudwatch/logResourcePolicy:LogResourcePolicy": "",
+    },
+    "the emulator has no Cost Explorer": {
+        "aws:costexplorer/anomalyMonitor:AnomalyMonitor": "ce:anomalymonitor/{}",
+        "aws:costexplorer/anomalySubscription:AnomalySubscription": "ce:anomalysubscription/{}",
+        "aws:costexplorer/costAllocationTag:CostAllocationTag": "",
+    },
+    "no image is pushed or pulled": {
+        "aws:ecr/lifecyclePolicy:LifecyclePolicy": "",
+        "aws:ecr/repository:Repository": "ecr:repository/{}",
+        "aws:ecr/repositoryPolicy:RepositoryPolicy": "",
+    },
+    "the emulator would take messages away from the local stack's workers": {
+        "aws:lambda/eventSourceMapping:EventSourceMapping": "lambda:event-source-mapping:{}",
+    },
+    "the emulator would look for the function's image: the local stack runs the functions": {
+        "aws:lambda/function:Function": "lambda:function:{}",
+        "aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig": "",
+        "aws:lambda/permission:Permission": "",
+    },
+    "the emulator keeps neither the enrichment nor the parameters of a pipe and"
+    " moves nothing; the local stack runs it": {
+        "aws:pipes/pipe:Pipe": "pipes:pipe/{}",
+    },
+    "the emulator keeps it and behaves the same without it": {
+        "aws:s3/bucketAccelerateConfiguration:BucketAccelerateConfiguration": "",
+        "aws:s3/bucketLogging:BucketLogging": "",
+        "aws:s3/bucketOwnershipControls:BucketOwnershipControls": "",
+        "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": "",
+        "aws:s3/bucketReplicationConfig:BucketReplicationConfig": "",
+        "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": (
+            ""
+        ),
+    },
+    "the emulator has no application repository to take applications from": {
+        "aws:serverlessrepository/cloudFormationStack:CloudFormationStack": (
+            "cloudformation:stack/{}"
+        ),
+    },
+    "no alarm goes off": {
+        "aws:sns/topic:Topic": "sns:{}",
+        "aws:sns/topicPolicy:TopicPolicy": "",
+        "aws:sns/topicSubscription:TopicSubscription": "",
+    },
+}
+"""Types that are only registered, by the reason. The text is of an ARN, without account and region
+and with the name in place of ``{}``; empty where a type belongs to another resource and has none.
+"""
+_COMPUTED: Mapping[str, Mapping[str, str]] = {
+    "aws:ec2/vpcEndpoint:VpcEndpoint": {"prefixListId": "pl-{}"},
+    "aws:ecr/repository:Repository": {"repositoryUrl": "local/{}"},
+}
+"""Further properties that the program reads, with the name in place of ``{}``."""
 
-def _registered(service: str, path: str, reason: str, **computed: str) -> ResourceType:
-    """A type whose ARNs are ``arn:aws:SERVICE:...:PATH``, with the name in place of ``{}``.
 
-    Args:
-        computed: further properties that the program reads, with the name in place of ``{}``.
-    """
+def _registered(kind: str, arn: str, reason: str) -> ResourceType:
+    service, _, path = arn.partition(":")
 
     def create(aws: EmulatorClients, declared: DeclaredResource) -> Created:
+        if not arn:
+            return declared.name, {}
         name = declared.physical_name
-        more: Mapping[str, Any] = {key: text.format(name) for key, text in computed.items()}
+        more = {key: text.format(name) for key, text in _COMPUTED.get(kind, {}).items()}
         return name, {"name": name, "arn": aws.arn(service, path.format(name)), **more}
 
     return ResourceType(create, None, reason)
 
 
-def _setting(reason: str) -> ResourceType:
-    """A type that belongs to another resource and has no ARN of its own."""
-
-    def create(_aws: EmulatorClients, declared: DeclaredResource) -> Created:
-        return declared.name, {}
-
-    return ResourceType(create, None, reason)
-
-
-_NO_SERVICE = "the emulator has no {}"
-_NO_MACHINES = "no machine starts: the local stack runs the jobs"
-_NOT_WATCHED = "the emulator counts and watches nothing"
-_NO_ALARMS = "no alarm goes off that would tell somebody"
-_NO_LOGS = "the local stack's processes write files"
-_NOT_CALLED = "the emulator would look for the function's image: the local stack runs the functions"
-_NOT_PULLED = "no image is pushed or pulled"
-_NO_EFFECT = "the emulator keeps it and behaves the same without it"
-
-
 REGISTERED: Mapping[str, ResourceType] = {
-    "aws:appautoscaling/policy:Policy": _registered(
-        "autoscaling", "scalingPolicy:{}", _NO_SERVICE.format("Application Auto Scaling")
-    ),
-    "aws:appautoscaling/target:Target": _registered(
-        "application-autoscaling",
-        "scalable-target/{}",
-        _NO_SERVICE.format("Application Auto Scaling"),
-    ),
-    "aws:batch/computeEnvironment:ComputeEnvironment": _registered(
-        "batch", "compute-environment/{}", _NO_MACHINES
-    ),
-    "aws:batch/jobDefinition:JobDefinition": _registered(
-        "batch", "job-definition/{}:1", _NO_MACHINES
-    ),
-    "aws:batch/jobQueue:JobQueue": _registered("batch", "job-queue/{}", _NO_MACHINES),
-    "aws:batch/schedulingPolicy:SchedulingPolicy": _registered(
-        "batch", "scheduling-policy/{}", _NO_MACHINES
-    ),
-    "aws:budgets/budget:Budget": _registered("budgets", "budget/{}", "nothing costs anything here"),
-    "aws:cloudwatch/compositeAlarm:CompositeAlarm": _registered(
-        "cloudwatch", "alarm:{}", _NOT_WATCHED
-    ),
-    "aws:cloudwatch/dashboard:Dashboard": _registered("cloudwatch", "dashboard/{}", _NOT_WATCHED),
-    "aws:cloudwatch/eventTarget:EventTarget": _setting(
-        "every target is a function, topic or log group, which are registered only; the local stack"
-        " adds its own target to the rule of heavy uploads"
-    ),
-    "aws:cloudwatch/logGroup:LogGroup": _registered("logs", "log-group:{}", _NO_LOGS),
-    "aws:cloudwatch/logMetricFilter:LogMetricFilter": _setting(_NO_LOGS),
-    "aws:cloudwatch/logResourcePolicy:LogResourcePolicy": _setting(_NO_LOGS),
-    "aws:cloudwatch/metricAlarm:MetricAlarm": _registered("cloudwatch", "alarm:{}", _NOT_WATCHED),
-    "aws:costexplorer/anomalyMonitor:AnomalyMonitor": _registered(
-        "ce", "anomalymonitor/{}", _NO_SERVICE.format("Cost Explorer")
-    ),
-    "aws:costexplorer/anomalySubscription:AnomalySubscription": _registered(
-        "ce", "anomalysubscription/{}", _NO_SERVICE.format("Cost Explorer")
-    ),
-    "aws:costexplorer/costAllocationTag:CostAllocationTag": _setting(
-        _NO_SERVICE.format("Cost Explorer")
-    ),
-    "aws:dynamodb/contributorInsights:ContributorInsights": _setting(_NOT_WATCHED),
-    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": _registered(
-        "ec2", "security-group/{}", _NO_MACHINES
-    ),
-    "aws:ec2/internetGateway:InternetGateway": _registered(
-        "ec2", "internet-gateway/{}", _NO_MACHINES
-    ),
-    "aws:ec2/launchTemplate:LaunchTemplate": _registered("ec2", "launch-template/{}", _NO_MACHINES),
-    "aws:ec2/route:Route": _setting(_NO_MACHINES),
-    "aws:ec2/routeTable:RouteTable": _registered("ec2", "route-table/{}", _NO_MACHINES),
-    "aws:ec2/routeTableAssociation:RouteTableAssociation": _setting(_NO_MACHINES),
-    "aws:ec2/securityGroup:SecurityGroup": _registered("ec2", "security-group/{}", _NO_MACHINES),
-    "aws:ec2/subnet:Subnet": _registered("ec2", "subnet/{}", _NO_MACHINES),
-    "aws:ec2/vpc:Vpc": _registered("ec2", "vpc/{}", _NO_MACHINES),
-    "aws:ec2/vpcEndpoint:VpcEndpoint": _registered(
-        "ec2", "vpc-endpoint/{}", _NO_MACHINES, prefixListId="pl-{}"
-    ),
-    "aws:ecr/lifecyclePolicy:LifecyclePolicy": _setting(_NOT_PULLED),
-    "aws:ecr/repository:Repository": _registered(
-        "ecr", "repository/{}", _NOT_PULLED, repositoryUrl="local/{}"
-    ),
-    "aws:ecr/repositoryPolicy:RepositoryPolicy": _setting(_NOT_PULLED),
-    "aws:iam/instanceProfile:InstanceProfile": _registered(
-        "iam", "instance-profile/{}", _NO_MACHINES
-    ),
-    "aws:lambda/eventSourceMapping:EventSourceMapping": _registered(
-        "lambda",
-        "event-source-mapping:{}",
-        "the emulator would take messages away from the local stack's workers",
-    ),
-    "aws:lambda/function:Function": _registered("lambda", "function:{}", _NOT_CALLED),
-    "aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig": _setting(_NOT_CALLED),
-    "aws:lambda/permission:Permission": _setting(_NOT_CALLED),
-    "aws:pipes/pipe:Pipe": _registered(
-        "pipes",
-        "pipe/{}",
-        "the emulator keeps neither the enrichment nor the parameters of a pipe and moves"
-        " nothing; the local stack runs it",
-    ),
-    "aws:s3/bucketAccelerateConfiguration:BucketAccelerateConfiguration": _setting(_NO_EFFECT),
-    "aws:s3/bucketLogging:BucketLogging": _setting(_NO_EFFECT),
-    "aws:s3/bucketOwnershipControls:BucketOwnershipControls": _setting(_NO_EFFECT),
-    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": _setting(_NO_EFFECT),
-    "aws:s3/bucketReplicationConfig:BucketReplicationConfig": _setting(_NO_EFFECT),
-    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": (
-        _setting(_NO_EFFECT)
-    ),
-    "aws:savingsplans/savingsPlan:SavingsPlan": _registered(
-        "savingsplans", "savingsplan/{}", "nothing costs anything here"
-    ),
-    "aws:serverlessrepository/cloudFormationStack:CloudFormationStack": _registered(
-        "cloudformation",
-        "stack/{}",
-        _NO_SERVICE.format("application repository to take applications from"),
-    ),
-    "aws:sns/topic:Topic": _registered("sns", "{}", _NO_ALARMS),
-    "aws:sns/topicPolicy:TopicPolicy": _setting(_NO_ALARMS),
-    "aws:sns/topicSubscription:TopicSubscription": _setting(_NO_ALARMS),
+    kind: _registered(kind, arn, reason)
+    for reason, kinds in _REASONS.items()
+    for kind, arn in kinds.items()
 }
-
 RESOURCE_TYPES: Mapping[str, ResourceType] = {**_CREATED, **REGISTERED}

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def main() -> None:
-    """Change what is changed, then run; by the same variables as ``ministack``."""
+    """Patch ministack, then run it by the variables that it has itself."""
     here = Path(__file__).parent
     # Behind everything of the emulator's own environment, and only for this package.
     sys.path.append(str(here.parents[2]))
@@ -30,6 +30,7 @@ def main() -> None:
     rows.keep_queues(app._get_module("sqs"), store)
     services.keep_objects(app._get_module("s3"), store)
     services.keep_sessions(app._get_module("sts"))
+    services.forget_events(app._get_module("eventbridge"))
     stepfunctions = app._get_module("stepfunctions")
     rows.keep_tokens_apart(stepfunctions)
     start_again = rows.keep_executions(

@@ -93,7 +93,7 @@ def keep_executions(stepfunctions: Any, responses: Any, store: Store) -> Callabl
     lost: list[Mapping[str, Any]] = []
 
     def changed(execution: Mapping[str, Any]) -> None:
-        if not execution.get("sync"):  # which nobody can ask about later
+        if not execution.get("sync"):  # which cannot be asked about later
             row = {**execution, "events": []}
             store.add(_SET_EXECUTION, execution["executionArn"], json.dumps(row))
         tell(execution)
@@ -178,7 +178,7 @@ class StoredQueue(dict[str, Any]):
     def __setitem__(self, name: str, value: Any) -> None:
         if name == "messages":
             old: Messages = self["messages"]
-            # Whoever puts a list in place of another has left some messages out of it.
+            # A list that replaces another has left some messages out of it.
             gone, kept = len(old) - len(value), iter(value)
             after = next(kept, None)
             for message in old if gone > 0 else ():

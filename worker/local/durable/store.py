@@ -72,7 +72,7 @@ class Store:
             self._stale[service] = encoded
 
     def commit(self) -> None:
-        """Write everything collected, or end the process: nobody is told what is not on disk."""
+        """Write everything collected, or end the process: an answer means that it is on disk."""
         if not (self._changes or self._stale or self.refused):
             return
         with self._lock:
@@ -98,7 +98,7 @@ class Store:
         return self._database.execute(query, values).fetchall()
 
     def close(self) -> None:
-        """Write what is left and fold the write-ahead log into the file."""
+        """Write the rest and fold the write-ahead log into the file."""
         self.commit()
         self._database.execute("PRAGMA user_version = 1")
         self._database.close()

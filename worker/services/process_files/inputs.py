@@ -237,7 +237,7 @@ def folder_names(
             if name.lower() not in taken and not occupied(name):
                 break
         else:
-            name = f"{plain}-{_hash(identity, 40)}"  # somebody made folders of our names by hand
+            name = f"{plain}-{_hash(identity, 40)}"  # a person made folders with our names
         names[identity] = name
         taken.add(name.lower())
     return names

@@ -28,7 +28,7 @@ JOURNAL = ".safelight-journal"
 MANIFEST = "manifest.json"
 GALLERY = "index.html"
 GENERATOR = b'<meta name="generator" content="Safelight'
-"""Near the top of every gallery: how ours is told from somebody's own page."""
+"""Near the top of every gallery: tells ours from the user's own page."""
 
 # --- the manifest -----------------------------------------------------------------------------
 
@@ -268,7 +268,7 @@ def storage_error(error: OSError, path: Path) -> SafelightError:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file that nobody reads yet. Raises OSError."""
+    """Write a file that has no reader yet. Raises OSError."""
     with path.open("xb") as file:
         file.write(data)
 

@@ -2,16 +2,16 @@
 
 ``concurrent.futures`` breaks the whole pool when one process dies. Here a dead or late process is
 replaced, and its picture is tried once more in the sandbox, which says what happened to it.
-Processes are spawned, never forked: libvips keeps threads, and threads do not survive a fork.
+Processes begin afresh and are never forked: threads, which libvips keeps, do not survive a fork.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import multiprocessing
 import os
-import signal
+import socket
+import subprocess
 import threading
 import time
 from collections import deque
@@ -19,22 +19,27 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import metadata
 from multiprocessing import connection
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import worker
-from worker.domain.errors import EngineError, Reason, SafelightError
+from worker.domain.errors import (
+    DamagedInput,
+    EngineError,
+    Reason,
+    Rejected,
+    SafelightError,
+)
 from worker.domain.image import Dropped, Metadata, Probe, Recipe, StoredRendition
 from worker.imaging.malloc import keep_memory
 from worker.services.process_files import output_folder
 from worker.services.process_files.output_folder import Cause
 from worker.subprocesses import sandbox
-from worker.subprocesses.sandbox import SandboxLimits
+from worker.subprocesses.child import Child
+from worker.subprocesses.sandbox import INTERPRETER, SandboxLimits, import_path
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-    from multiprocessing.context import SpawnProcess
-
     from worker.imaging.engine import ProcessedImage
     from worker.job_context import Stop
 
@@ -51,7 +56,7 @@ class Engine:
 
     process: Callable[[bytes, Recipe], ProcessedImage]
     describe: Callable[[bytes], Probe]
-    """Probes without limits, to say what a rejected file is. Raises Rejected."""
+    """Probes without limits, to say what a file is whose rejection does not. Raises Rejected."""
     needs_sandbox: Callable[[bytes], bool]
     """Whether the first try is to be in the sandbox, too."""
     version: str
@@ -179,9 +184,15 @@ def _attempt(task: FileTask, setup: Setup) -> FileOutcome:
     known = FileOutcome(number=task.number, bytes=status.st_size, modified_ns=status.st_mtime_ns)
     if len(data) > limit:  # it has grown since the folder was listed
         return replace(known, cause=too_large(max(len(data), status.st_size), limit))
-    known = replace(known, bytes=len(data))
+    known, again = replace(known, bytes=len(data)), True
     try:
         made = _call(setup.engine.process, data, setup.recipe, task=task, setup=setup)
+    except Rejected as rejection:
+        cause = Cause(code=rejection.code, message=rejection.message)
+        if isinstance(rejection.probe, Probe):
+            known = replace(known, probe=rejection.probe)
+        # What cannot be read cannot be described either.
+        again = known.probe is None and not isinstance(rejection, DamagedInput)
     except SafelightError as error:
         cause = Cause(code=error.code, message=error.message)
     except MemoryError:
@@ -190,10 +201,11 @@ def _attempt(task: FileTask, setup: Setup) -> FileOutcome:
         cause = Cause(code=EngineError.code, message=f"{type(error).__name__}: {error}")
     else:
         return _stored(made, known, task, setup)
-    probe = None
-    with contextlib.suppress(Exception):  # it is rejected already; this only adds to it
-        probe = _call(setup.engine.describe, data, task=task, setup=setup)
-    return replace(known, cause=cause, probe=probe, sha256=hashlib.sha256(data).hexdigest())
+    if again:
+        with contextlib.suppress(Exception):  # it is rejected already; this only adds to it
+            probe = _call(setup.engine.describe, data, task=task, setup=setup)
+            known = replace(known, probe=probe)
+    return replace(known, cause=cause, sha256=hashlib.sha256(data).hexdigest())
 
 
 def _call(
@@ -227,7 +239,11 @@ def _stored(made: ProcessedImage, known: FileOutcome, task: FileTask, setup: Set
 
 # --- the pool ---------------------------------------------------------------------------------
 
-_SPAWN = multiprocessing.get_context("spawn")
+_ENVIRONMENT = {
+    "VIPS_CONCURRENCY": "1",  # the processes are the parallelism
+    "VIPS_WARNING": "1",  # any value silences the warnings of libvips
+}
+"""What libvips reads when it is loaded."""
 
 _NOTHING: Any = object()
 """Told apart from any message."""
@@ -240,28 +256,23 @@ _SANDBOX_MARGIN = 30.0
 class _WorkerProcess:
     """One worker process, as its supervisor sees it."""
 
-    process: SpawnProcess
+    child: Child
     pipe: Connection
     ready: bool = False
     task: FileTask | None = None
     deadline: float = float("inf")
 
     def end(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.process.close()
+        self.child.end()
         self.pipe.close()
 
 
 class Pool:
     """Runs tasks on up to ``size`` worker processes."""
 
-    def __init__(
-        self, setup: Setup, *, size: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, setup: Setup, *, size: int) -> None:
         self._setup = setup
         self._size = size
-        self._clock = clock
 
     def run(self, tasks: Iterable[FileTask], *, stop: Stop) -> Generator[FileOutcome]:
         """Yield an outcome for each task, as they finish, until ``stop`` is asked for.
@@ -274,14 +285,11 @@ class Pool:
         """
         waiting = deque(tasks)
         workers: list[_WorkerProcess] = []
-        # Workers hold the reading end and end themselves when it closes: even a killed
-        # supervisor leaves nobody writing to the output folder.
-        lifeline, held = _SPAWN.Pipe(duplex=False)
         try:
             while not stop.requested:
                 busy = sum(one.task is not None for one in workers)
                 while len(workers) < min(self._size, busy + len(waiting)):
-                    workers.append(self._start(lifeline))
+                    workers.append(self._start())
                 for one in workers:
                     if one.ready and one.task is None and waiting:
                         self._assign(one, waiting.popleft())
@@ -292,36 +300,40 @@ class Pool:
         finally:
             for one in workers:
                 one.end()
-            held.close()
-            lifeline.close()
 
-    def _start(self, lifeline: Connection) -> _WorkerProcess:
-        ours, theirs = _SPAWN.Pipe()
-        process = _SPAWN.Process(target=work, args=(theirs, lifeline), daemon=True)
-        with _without_interrupts():
-            process.start()
-        theirs.close()
-        # Sent after the start, so that nothing of the engine is imported before the worker has
-        # set its environment.
+    def _start(self) -> _WorkerProcess:
+        ours, theirs = socket.socketpair()
+        pipe = Connection(os.dup(ours.fileno()))
+        # Decoders print to both streams; standard output must hold only the command's own text.
+        output = None if "SAFELIGHT_DEBUG" in os.environ else subprocess.DEVNULL
+        child = Child(
+            [*INTERPRETER, "-c", f"import {__name__} as pool; pool.work({theirs.fileno()})"],
+            environment={**os.environ, **_ENVIRONMENT, "PYTHONPATH": import_path()},
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            pipes=[(ours.detach(), theirs.detach())],
+        )
+        # Sent after the start, so that nothing of the engine is imported before it is needed.
         with contextlib.suppress(OSError):  # it has died: the next round finds out
-            ours.send(self._setup)
-        return _WorkerProcess(process=process, pipe=ours)
+            pipe.send(self._setup)
+        return _WorkerProcess(child=child, pipe=pipe)
 
     def _assign(self, to: _WorkerProcess, task: FileTask) -> None:
         seconds = self._setup.limits.wall_seconds
         if task.sandboxed:
             seconds = 2 * seconds + _SANDBOX_MARGIN
         to.task = task
-        to.deadline = self._clock() + seconds
+        to.deadline = time.monotonic() + seconds
         with contextlib.suppress(OSError):  # it has died: the next round finds out
             to.pipe.send(task)
 
     def _wait(self, workers: list[_WorkerProcess], stop: Stop) -> list[_WorkerProcess]:
         """Wait until a worker answers, dies or is late, or for a stop; return those workers."""
-        left = min(one.deadline for one in workers) - self._clock()
+        left = min(one.deadline for one in workers) - time.monotonic()
         timeout = None if left == float("inf") else max(0.0, left)
         readable = connection.wait([stop.fileno(), *(one.pipe for one in workers)], timeout)
-        now = self._clock()
+        now = time.monotonic()
         return [one for one in workers if one.pipe in readable or one.deadline <= now]
 
     def _receive(
@@ -355,49 +367,24 @@ class Pool:
             yield FileOutcome(number=task.number, cause=cause)
 
 
-@contextlib.contextmanager
-def _without_interrupts() -> Iterator[None]:
-    # A child inherits the mask: Ctrl-C in a terminal reaches every process of the group, and
-    # only the supervisor is to act on it. In this process the signals wait for the unblocking.
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-
-
-def work(pipe: Connection, lifeline: Connection) -> None:
-    """Be a worker process: take tasks from the pipe, send outcomes back, until it closes."""
-    # libvips reads these when it is loaded. One thread each: the processes are the parallelism.
-    os.environ["VIPS_CONCURRENCY"] = "1"
-    os.environ.setdefault("VIPS_WARNING", "1")  # any value silences its warnings
+def work(descriptor: int) -> None:
+    """Be a worker process: take tasks from a socket, send outcomes back, until it closes."""
     keep_memory()
-    # Blocked while this process was started; Ctrl-C stays the supervisor's to act on.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    if "SAFELIGHT_DEBUG" not in os.environ:
-        _silence()
-    threading.Thread(target=_end_with_supervisor, args=(lifeline,), daemon=True).start()
+    threading.Thread(target=_end_with_supervisor, daemon=True).start()
+    pipe = Connection(descriptor)
     try:
         setup: Setup = pipe.recv()
         pipe.send(None)
         while True:
             pipe.send(process_file(pipe.recv(), setup))
-    except (EOFError, OSError, KeyboardInterrupt):
+    except (EOFError, OSError):
         pass  # the supervisor is gone
     except MemoryError:
         os._exit(1)  # tried again in the sandbox, where memory is bounded
 
 
-def _silence() -> None:
-    # Decoders print to both streams, and a crashing C library to standard error; standard output
-    # must hold nothing but the command's own.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-
-
-def _end_with_supervisor(lifeline: Connection) -> None:
-    with contextlib.suppress(EOFError, OSError):
-        lifeline.recv_bytes()
+def _end_with_supervisor() -> None:
+    """Even a killed supervisor leaves no process writing to the output folder: its end closes the
+    pipe that is the standard input here."""
+    os.read(0, 1)
     os._exit(1)

@@ -50,7 +50,7 @@ class ProgressReporter(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """What is to be done."""
+    """The inputs, the output and the choices of one run."""
 
     inputs: tuple[Path, ...]
     out: Path

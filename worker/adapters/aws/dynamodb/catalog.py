@@ -112,7 +112,7 @@ class DynamoCatalog:
         item = self._table.get(meta_key(asset))
         return None if item is None else read_meta(item).record
 
-    def commit(self, record: AssetRecord, entry: LogEntry) -> AssetRecord:
+    def commit(self, record: AssetRecord, entry: LogEntry, *, new: bool = False) -> AssetRecord:
         """Record the outcome of processing one upload.
 
         A first outcome is one read and two writes: SIMILAR, then META, which is the commit point
@@ -120,7 +120,7 @@ class DynamoCatalog:
         its own first: three writes. META is written on condition that its revision is the one
         that was decided on; a faster writer is decided on again. What is written before META
         and then left alone does no harm: a line that META still has is listed once, and a search
-        compares with the record's own hash.
+        compares with the record's own hash. The read is spared for a ``new`` asset without tags.
 
         Raises:
             Superseded: a newer upload is recorded.
@@ -128,7 +128,9 @@ class DynamoCatalog:
             Throttled: others were faster several times in a row.
         """
         at = meta_key(record.asset)
-        item = self._table.get(at)
+        # META's condition finds out whether there is a record after all. Items that list tags have
+        # the time of the first record in their keys, so that what precedes META must be right.
+        item = None if new and not record.tags else self._table.get(at)
         time_now = self._clock()
         for attempt in range(ATTEMPTS):
             known = None if item is None else read_meta(item)
@@ -477,7 +479,7 @@ class Cursors:
 
     A cursor is ``base64url(seal + position)``; the seal is a keyed BLAKE2b (RFC 7693) over the
     list's name and the position. A damaged or edited cursor, and one of another list, is refused.
-    Whoever reads this can forge a cursor where there is no key, and gains nothing: a cursor says
+    A reader of this can forge a cursor where there is no key, and gains nothing: a cursor says
     from where to go on in the list that was asked for, and can name no other list. With a key
     forgeries are refused too.
     """
