@@ -50,7 +50,7 @@ class Sample:
     def made(self, **options: object) -> tuple[int, float]:
         """Bytes and score of the file with these options."""
         out = io.BytesIO()
-        self.image.save(out, "jpeg", progressive=True, **options)  # type: ignore[arg-type]
+        self.image.save(out, "jpeg", progressive=True, **options)
         size = out.tell()
         with Image.open(out) as shown:
             return size, self.reference.score(np.asarray(shown.convert("RGB")))

@@ -7,10 +7,13 @@ detail in the planes of XYB; the score is a weighted sum of their means and 4-no
 Here because a quality target needs it in the images: PyPI's ``ssimulacra2`` takes 1.7 s of CPU a
 megapixel and brings SciPy (100 MB), this takes 0.1 to 0.2 s and brings nothing. A blur is a product
 with a band matrix (BLAS), and maps whose weight is below 0.2 are not made. A test compares both.
+They differ for sides under 225 pixels: the source then has fewer scales and gives the weights of
+one scale to another, this leaves out the scales that are missing.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
@@ -90,6 +93,10 @@ _SCALES: tuple[dict[int, _Weights], ...] = (
     },
 )
 
+EVERY = range(len(_SCALES))
+FINE = range(2)
+COARSE = range(2, len(_SCALES))
+
 LEAST_SIDE = 8
 """Pixels; a scale that is smaller on a side is not compared."""
 
@@ -105,15 +112,21 @@ class _Reference(NamedTuple):
 class Reference:
     """The picture as it should look; what does not depend on the other is made once."""
 
-    def __init__(self, pixels: npt.NDArray[np.uint8]) -> None:
-        """Take sRGB of shape (height, width, 3), or (height, width) if grey."""
+    def __init__(self, pixels: npt.NDArray[np.uint8], scales: range = EVERY) -> None:
+        """Take sRGB of shape (height, width, 3), or (height, width) if grey.
+
+        Args:
+            pixels: the picture.
+            scales: those to compare; each is half the one before it.
+        """
         self.shape = pixels.shape[:2]
+        self._range = scales
         self._scales = [
             {
                 channel: _Reference(one, _blur(one), _blur(one * one))
                 for channel, one in planes.items()
             }
-            for planes in _scales(pixels)
+            for planes in _scales(pixels, scales)
         ]
 
     def score(self, pixels: npt.NDArray[np.uint8]) -> float:
@@ -125,25 +138,34 @@ class Reference:
         Raises:
             ValueError: the sizes differ.
         """
+        return scaled(self.distance(pixels))
+
+    def distance(self, pixels: npt.NDArray[np.uint8]) -> float:
+        """The sum of all weighted terms at these scales, 0 for equal: :func:`scaled` has the score.
+
+        Raises:
+            ValueError: the sizes differ.
+        """
         if pixels.shape[:2] != self.shape:
             message = f"sizes differ: {self.shape} and {pixels.shape[:2]}"
             raise ValueError(message)
         total = 0.0
-        for weights, ours, theirs in zip(_SCALES, self._scales, _scales(pixels), strict=False):
+        compared = zip(self._scales, _scales(pixels, self._range), strict=True)
+        for scale, (ours, theirs) in enumerate(compared, self._range.start):
             for channel, plane in theirs.items():
-                total += _compare(ours[channel], plane, weights[channel])
-        return _scaled(total)
+                total += _compare(ours[channel], plane, _SCALES[scale][channel])
+        return total
 
 
-def _scaled(total: float) -> float:
-    """The weighted sum on the scale of a score."""
+def scaled(total: float) -> float:
+    """The sum of all terms as a score, at most 100."""
     total *= 0.9562382616834844
     total = (
         2.326765642916932 * total
         - 0.020884521182843837 * total**2
         + 6.248496625763138e-05 * total**3
     )
-    return 100.0 - 10.0 * total**0.6276336467831387 if total > 0 else 100.0
+    return 100.0 - 10.0 * math.pow(total, 0.6276336467831387) if total > 0 else 100.0
 
 
 def _compare(ours: _Reference, plane: Plane, weights: _Weights) -> float:
@@ -155,10 +177,10 @@ def _compare(ours: _Reference, plane: Plane, weights: _Weights) -> float:
         covariance = _blur(ours.plane * plane) - ours.mean * mean
         luminance = ours.mean - mean
         luminance *= luminance
-        unlike = 1 - (1 - luminance) * (2 * covariance + _C2) / (variances + _C2)
+        unlike: Plane = 1 - (1 - luminance) * (2 * covariance + _C2) / (variances + _C2)
         total += _pooled(unlike, weights.ssim_mean, weights.ssim_peak)
     if weights.added_mean or weights.added_peak or weights.lost_mean or weights.lost_peak:
-        edges = (1 + np.abs(plane - mean)) / (1 + np.abs(ours.plane - ours.mean)) - 1
+        edges: Plane = (1 + np.abs(plane - mean)) / (1 + np.abs(ours.plane - ours.mean)) - 1
         total += _pooled(edges, weights.added_mean, weights.added_peak)
         total += _pooled(-edges, weights.lost_mean, weights.lost_peak)
     return total
@@ -175,15 +197,16 @@ def _pooled(values: Plane, of_mean: float, of_peak: float) -> float:
     return total + of_peak * float(values.mean(dtype=np.float64)) ** 0.25
 
 
-def _scales(pixels: npt.NDArray[np.uint8]) -> Iterator[dict[int, Plane]]:
-    """The planes that count, at full size and at each half of it."""
+def _scales(pixels: npt.NDArray[np.uint8], scales: range) -> Iterator[dict[int, Plane]]:
+    """The planes that count, at each of the scales."""
     if pixels.ndim == 2:
         pixels = np.stack([pixels] * 3, axis=2)
     linear = _LINEAR[np.ascontiguousarray(pixels.transpose(2, 0, 1))]
-    for weights in _SCALES:
+    for scale in range(scales.stop):
         if min(linear.shape[1:]) < LEAST_SIDE:
             return
-        yield _xyb(linear, weights)
+        if scale in scales:
+            yield _xyb(linear, _SCALES[scale])
         linear = _halved(linear)
 
 

@@ -95,8 +95,13 @@ def _encodings(encodings: tuple[Encoding, ...], path: str) -> Iterator[tuple[str
                 f"{here}.quality",
                 f"{encoding.quality} is more bytes for a difference hardly anybody sees",
             )
-        if encoding.target is not None and encoding.target.ssim > 0.99:
+        if encoding.target is not None and (encoding.target.ssim or 0) > 0.99:
             yield f"{here}.target.ssim", "above 0.99 most photos end at the maximum quality"
+        if encoding.target is not None and (encoding.target.ssimulacra2 or 0) > 90:
+            what = (
+                "above 90 a difference is hard to see, and many photos end at the maximum quality"
+            )
+            yield f"{here}.target.ssimulacra2", what
         if encoding.format is Format.WEBP and encoding.effort >= 5:
             yield (
                 f"{here}.effort",
