@@ -1,4 +1,4 @@
-"""The measure of likeness: equal to its reference, and sure of its edges."""
+"""The measure of similarity: equal to its reference, and sure of its edges."""
 
 from __future__ import annotations
 
