@@ -59,7 +59,7 @@ of_an_asset = pytest.mark.parametrize(
 
 def body_of(route: Route, asset: str) -> Any:
     """A body that is right, about an asset."""
-    body = BODIES.get((route.method, route.path))
+    body: Any = BODIES.get((route.method, route.path))
     return {**body, "assets": [asset]} if route.path == "/jobs" else body
 
 

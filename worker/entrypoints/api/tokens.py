@@ -48,6 +48,8 @@ class Tokens:
     def __init__(self, settings: Settings) -> None:
         """Check by the secret or the keys that the settings name, if any."""
         self._settings = settings
+        self.asks = settings.api_secret is None and settings.api_jwks_url is not None
+        """Whether reading a token may wait for the issuer."""
         self._check = self._checker()
 
     def identify(self, request: Request) -> TokenHolder:
