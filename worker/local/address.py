@@ -18,6 +18,7 @@ from typing import Any
 from worker.adapters.disk_errors import disk_call
 from worker.atomic import atomic_write, lock_folder
 from worker.domain.errors import InputError, Unreachable
+from worker.services.dead_letters import QueuePair
 from worker.services.process_files.output_folder import storage_error
 
 NAME = "stack.json"
@@ -29,6 +30,12 @@ CONFIGURATION = "aws-config"
 """The AWS configuration: a profile for each role, and for the people who use it."""
 OUTPUTS = "outputs.json"
 """What the last deploy has left."""
+
+
+_QUEUES = (
+    *("workQueue", "workDeadLetters", "uploadsQueue", "uploadsDeadLetters", "heavyDeadLetters"),
+)
+"""Outputs of the Pulumi program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +55,16 @@ class Address:
     """For the API: an administrator's."""
     program: str = ""
     """What was deployed: see ``deploy.sources``."""
+
+    @property
+    def queue_pairs(self) -> tuple[QueuePair, ...]:
+        """The queues whose messages can fail, each with its dead letters."""
+        named = {name: str(self.outputs[name]) for name in _QUEUES}
+        found = [QueuePair(queue=named["workQueue"], dead_letters=named["workDeadLetters"])]
+        if named["uploadsQueue"] != named["workQueue"]:
+            pair = {"queue": named["uploadsQueue"], "dead_letters": named["uploadsDeadLetters"]}
+            found.append(QueuePair(**pair, direct=False))
+        return (*found, QueuePair(queue="", dead_letters=named["heavyDeadLetters"]))
 
 
 @contextlib.contextmanager

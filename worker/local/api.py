@@ -10,6 +10,7 @@ import secrets
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvicorn
 
@@ -17,6 +18,8 @@ from worker.bootstrap import assemble
 from worker.domain.errors import PortTaken
 from worker.entrypoints.api.app import ApiServices, create
 from worker.entrypoints.api.tokens import ADMIN, development_token
+from worker.local import console
+from worker.local.address import JOBS, Address
 from worker.local.batch.jobs import LocalJobs
 from worker.local.child import working
 from worker.settings import Settings
@@ -48,25 +51,30 @@ def listen(port: int) -> socket.socket:
     return made
 
 
-def run(port: int, jobs: Path, ready: Path) -> None:
+def run(address: Address, ready: Path) -> None:
     """Serve until a signal asks for the end.
 
     Args:
-        jobs: folder of the heavy jobs.
+        address: of the stack; it names the port.
         ready: file to write once requests are answered.
     """
     settings = Settings.from_environment(os.environ)
-    services = ApiServices(app=assemble(settings), jobs=LocalJobs(jobs))
+    services = ApiServices(app=assemble(settings), jobs=LocalJobs(address.data / JOBS))
+    app = create(lambda: services, origins=settings.api_origins)
     config = uvicorn.Config(
-        create(lambda: services, origins=settings.api_origins),
+        app,
         log_level="warning",
         access_log=False,
         lifespan="off",
         server_header=False,
         timeout_graceful_shutdown=CLOSING_SECONDS,
     )
+    server = uvicorn.Server(config)
+    console.attach(app, services, address, stopping=lambda: server.should_exit)
+    port = urlsplit(address.api).port
+    assert port is not None
     with listen(port) as listener, working(ready):
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 def secret_of(before: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ from worker.adapters.disk_errors import disk_call
 from worker.domain.errors import EmulatorError
 from worker.job_context import Stop
 from worker.local import address as addresses
-from worker.local import api, emulator, iam_policies, services, workflows
+from worker.local import api, console, emulator, iam_policies, services, workflows
 from worker.local.address import Address
 from worker.local.deploy import STACK, Outputs, deploy
 from worker.local.deploy.fingerprint import fingerprint
@@ -153,9 +153,10 @@ class Stack:
                 for number in range(1, self._options.workers + 1)
             ]
         )
-        jobs, port = self._data / addresses.JOBS, self._api_port
+        address = self._address
+        assert address is not None
         profile = roles.function(API_HANDLER).profile
-        supervisor.start([self._forked("api", lambda ready: api.run(port, jobs, ready), profile)])
+        supervisor.start([self._forked("api", lambda ready: api.run(address, ready), profile)])
         self._await_ready(stop)
 
     def _start_emulator(self) -> Process:
@@ -190,6 +191,7 @@ class Stack:
         environment = {
             **_settings(outputs),
             **{str(name): str(text) for name, text in outputs["apiEnvironment"].items()},
+            "SAFELIGHT_DELIVERY_URL": f"http://127.0.0.1:{self._api_port}{console.FILES.rstrip('/')}",
             api.SECRET: api.secret_of(last.environment if last is not None else {}),
             **self._profiles.key_environment(OPERATOR),
         }
