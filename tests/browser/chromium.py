@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,11 @@ def choose(page: Page, *files: Path) -> None:
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose files").click()
     chooser.value.set_files([str(file) for file in files])
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something outside of the page; fail if it does not happen."""
+    end = time.monotonic() + TIMEOUT / 1000
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.browser.chromium import TIMEOUT, choose
+from tests.browser.chromium import TIMEOUT, choose, until
 from tests.browser.conftest import Open
 from tests.browser.fake_api import PART, FakeApi, picture
 
@@ -83,8 +83,7 @@ def test_an_upload_continues_after_a_reload(api: FakeApi, open_page: Open, tmp_p
     size = 4 * PART
     choose(page, large(tmp_path, size))
     expect(page.locator("#tray")).to_contain_text("Tries again by itself")
-    stored = len(api.requests)
-    assert stored == 2
+    until(lambda: len(api.requests) == 2)
     api.cut = itertools.repeat(False)
     page.reload()
     expect(page.locator("#tray")).to_contain_text("Ready")
@@ -119,8 +118,7 @@ def test_markup_in_names_is_shown_as_text(api: FakeApi, open_page: Open) -> None
     assert name in page.title()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1440, "light")])
 def test_everybody_can_use_it(api: FakeApi, open_page: Open, scheme: str, width: int) -> None:
     """axe-core finds nothing serious in any view, in both schemes, on a phone and on a desk."""
     api.add(1, tags=["sea"])
@@ -194,7 +192,9 @@ def test_filters_narrow_the_list(api: FakeApi, open_page: Open) -> None:
     expect(page.locator(".tile")).to_contain_text("town.jpg")
     assert page.url.endswith("#/?text=tow")
     page.get_by_label("Search file names").fill("")
+    expect(page.locator(".tile")).to_have_count(2)
     page.get_by_label("Tag").fill("sea")
+    expect(page.locator(".tile")).to_have_count(1)
     expect(page.locator(".tile")).to_contain_text("sea.jpg")
     page.get_by_role("radio", name="Rejected").check()
     expect(page.get_by_text("Nothing fits")).to_be_visible()
