@@ -62,6 +62,7 @@ def main() -> None:
             events=events,
             intake=intake,
             heavy=heavy,
+            workflow=workflow,
         )
     if config.observability.enabled:
         observability = Observability(

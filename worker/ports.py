@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import EllipsisType
 from typing import Protocol
 
 from worker.domain.asset import AssetRecord, Event, JobRecord, LogEntry, Page, Similar, Status
@@ -242,9 +243,15 @@ class Catalog(Protocol):
         remove_tags: Iterable[str] = (),
         set_attributes: Mapping[str, str] | None = None,
         remove_attributes: Iterable[str] = (),
+        focal_point: tuple[float, float] | EllipsisType | None = ...,
+        again: bool = False,
         revision: int | None = None,
     ) -> AssetRecord:
-        """Change tags and attributes.
+        """Change what people say of an asset.
+
+        Args:
+            focal_point: None removes it; ``...`` leaves it.
+            again: what was made of it counts as made by no recipe, so that it is made again.
 
         Raises:
             AssetMissing: no such asset.

@@ -80,20 +80,25 @@ def encoders() -> Iterator[str]:
 
 
 def engine() -> Iterator[str]:
-    """The engine makes the default recipe's renditions; HEIC can be read."""
+    """The engine makes the renditions of two recipes and packs JPEGs; HEIC can be read."""
     import pi_heif  # type: ignore[import-untyped]
     from PIL import Image
 
     from worker import recipes
+    from worker.imaging import libjxl
     from worker.imaging.engine import process
 
     if "libde265" not in pi_heif.libheif_info()["decoders"]:
         yield "pi-heif has no decoder"
     upload = io.BytesIO()
     Image.linear_gradient("L").convert("RGB").resize((600, 400)).save(upload, "JPEG")
-    done = process(upload.getvalue(), recipes.load("default"))
-    if not done.renditions:
-        yield "the engine made nothing"
+    for recipe in ("default", "modern"):
+        done = process(upload.getvalue(), recipes.load(recipe))
+        if not done.renditions:
+            yield f"the engine made nothing by {recipe}"
+    jpeg = upload.getvalue()
+    if libjxl.unpack(libjxl.repack(jpeg, effort=3)) != jpeg:
+        yield "a packed JPEG does not come back"
 
 
 def services() -> Iterator[str]:

@@ -44,6 +44,10 @@ UNUSED = (
     "bin",
     "PIL/_avif.*",  # AVIF is libvips' business
     "pillow.libs/libavif-*",
+    "PIL/_imagingcms.*",  # and so are profiles
+    "pillow.libs/liblcms2-*",
+    "PIL/_imagingmorph.*",
+    "PIL/_imagingtk.*",
     # Of Powertools only the logger and the metrics are used.
     "aws_lambda_powertools/event_handler",
     "aws_lambda_powertools/utilities/auth_alpha",
@@ -59,7 +63,9 @@ UNUSED = (
     "aws_lambda_powertools/utilities/parser",  # for pydantic, which is not here
     "aws_lambda_powertools/utilities/streaming",
     "aws_lambda_powertools/utilities/validation",
+    "boto3/data",  # of resources; only clients are made
     "botocore/data/*/*/examples-1.json",
+    "dateutil/zoneinfo/*.tar.gz",  # the system has time zones
     "markdown_it",  # what Rich renders Markdown and source code with
     "mdurl",
     "numpy/_core/_*_tests.*",
@@ -74,6 +80,10 @@ UNUSED = (
 )
 """Patterns of files and folders; each must match something."""
 
+CODECS = ("libjxl-", "libjxl_cms-", "libbrotli", "liblcms2-")
+"""What libjxl consists of, of the 85 MB of imagecodecs. Nothing else of it is loaded
+(``worker.imaging.libjxl``)."""
+
 HTTP2 = "urllib3/http2/__init__.py"
 METADATA = "from importlib.metadata import version\n"
 """Imported by every process that speaks to AWS, with zipfile and its compressors, to look at the
@@ -85,6 +95,7 @@ def main(folder: Path) -> None:
     removed = sum(remove(path) for path in list(services(folder / "botocore" / "data")))
     # Afterwards: the files of a service that is gone cannot go again.
     removed += sum(remove(path) for path in list(unused(folder)))
+    removed += sum(remove(path) for path in list(codecs(folder)))
     lighten(folder / "botocore" / "data")
     import_late(folder / HTTP2, METADATA)
     print(f"trim: {removed / 1e6:.1f} MB removed")  # noqa: T201
@@ -111,6 +122,21 @@ def services(data: Path) -> Iterator[Path]:
             yield path
         else:
             yield from sorted(child for child in path.iterdir() if child.is_dir())[:-1]
+
+
+def codecs(folder: Path) -> Iterator[Path]:
+    """Everything of imagecodecs but libjxl, its licences and the file that says where they are."""
+    libraries = list((folder / "imagecodecs.libs").iterdir())
+    for name in CODECS:
+        if not any(path.name.startswith(name) for path in libraries):
+            sys.exit(f"trim: imagecodecs has no {name}")
+    yield from (path for path in libraries if not path.name.startswith(CODECS))
+    package = folder / "imagecodecs"
+    # Its __init__.py is found, never run: what it imports is gone.
+    kept = {package / "__init__.py", package / "licenses"}
+    kept |= {package / "licenses" / f"LICENSE-{name}" for name in ("libjxl", "brotli", "lcms2")}
+    yield from (path for path in package.iterdir() if path not in kept)
+    yield from (path for path in (package / "licenses").iterdir() if path not in kept)
 
 
 def lighten(data: Path) -> None:

@@ -23,6 +23,7 @@ from stack.heavy import HeavyJobs
 from stack.intake import Intake
 from stack.scope import Scope
 from stack.storage import Buckets
+from stack.workflow import Workflow
 from worker.adapters.aws.dynamodb.schema import INDEXES
 from worker.settings import PREFIX
 
@@ -61,6 +62,7 @@ class Api(pulumi.ComponentResource):
         events: AssetEventBus,
         intake: Intake,
         heavy: HeavyJobs | None,
+        workflow: Workflow | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("safelight:api:Api", scope.name(COMPONENT), None, opts)
@@ -74,6 +76,7 @@ class Api(pulumi.ComponentResource):
             f"{PREFIX}API_AUDIENCE": chosen.audience,
             f"{PREFIX}BATCH_PREFIX": scope.prefix,
             f"{PREFIX}UPLOAD_ACCELERATION": "on" if chosen.accelerated else "off",
+            **({f"{PREFIX}HEAVY_WORKFLOW": workflow.machine.arn} if workflow else {}),
             **({f"{PREFIX}API_ORIGINS": ",".join(chosen.origins)} if chosen.origins else {}),
         }
         self.function = LambdaFunction(
@@ -87,7 +90,13 @@ class Api(pulumi.ComponentResource):
             timeout=TIMEOUT,
             log_retention_days=chosen.log_retention_days,
             statements=_rights(
-                scope=scope, buckets=buckets, catalog=catalog, events=events, heavy=heavy
+                scope,
+                buckets=buckets,
+                catalog=catalog,
+                events=events,
+                intake=intake,
+                heavy=heavy,
+                workflow=workflow,
             ),
             tracing=config.tracing,
             reserved=chosen.reserved_concurrency,
@@ -188,12 +197,14 @@ class Api(pulumi.ComponentResource):
 
 
 def _rights(
-    *,
     scope: Scope,
+    *,
     buckets: Buckets,
     catalog: CatalogTable,
     events: AssetEventBus,
+    intake: Intake,
     heavy: HeavyJobs | None,
+    workflow: Workflow | None,
 ) -> Sequence[policies.Statement]:
     """What the routes call, and what the tickets that they sign permit."""
     found = [
@@ -203,9 +214,7 @@ def _rights(
             [buckets.intake.objects],
         ),
         # Whether an original is there; and removing an asset, with every version of its original.
-        policies.allow(
-            ["s3:GetObject", "s3:DeleteObject", "s3:DeleteObjectVersion"], [buckets.intake.objects]
-        ),
+        policies.allow(["s3:GetObject", "s3:DeleteObjectVersion"], [buckets.intake.objects]),
         policies.allow(["s3:ListBucketVersions"], [buckets.intake.arn]),
         policies.allow(
             ["s3:ListBucket"], [buckets.intake.arn, buckets.delivery.arn, buckets.quarantine.arn]
@@ -226,12 +235,29 @@ def _rights(
         ),
         policies.allow(["dynamodb:Query"], [catalog.index(index) for index in INDEXES]),
         policies.allow(["events:PutEvents"], [events.arn]),
+        # What is to be made again is announced again.
+        policies.allow(["sqs:SendMessage"], [intake.work.arn]),
     ]
+    if workflow is not None:
+        found.append(policies.allow(["states:StartExecution"], [workflow.machine.arn]))
     if heavy is not None:
         region = aws.get_region().region
         batch = f"arn:aws:batch:{region}:{scope.account}:job"
         found += [
-            policies.allow(["batch:ListJobs", "batch:DescribeJobs"], ["*"]),
+            policies.allow(
+                ["batch:SubmitJob"],
+                [*heavy.queues.values(), *(one.arn for one in heavy.definitions.values())],
+            ),
+            # They know no resources.
+            policies.allow(
+                [
+                    "batch:DescribeJobDefinitions",
+                    "batch:DescribeJobQueues",
+                    "batch:DescribeJobs",
+                    "batch:ListJobs",
+                ],
+                ["*"],
+            ),
             policies.allow(["batch:TerminateJob"], [f"{batch}/*"]),
         ]
     return found

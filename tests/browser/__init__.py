@@ -1,1 +1,1 @@
-"""The console in a browser: headless Chromium, driven by Playwright."""
+"""What a browser makes of the files: Debian's ``chromium``. Left out where it is missing."""

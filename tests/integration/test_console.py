@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.chromium import TIMEOUT, browser, choose
+from tests.console.chromium import TIMEOUT, browser, choose
 from tests.integration.running import Running, picture
 
 __all__ = ["browser"]

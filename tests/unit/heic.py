@@ -74,6 +74,7 @@ def make_heic(
     icc: bytes = b"",
     nclx: tuple[int, int, int] | None = None,
     exif: bytes = b"",
+    gain_map: bytes = b"",
     rotate: int = 0,
     claim: tuple[int, int] = (WIDTH, HEIGHT),
     brands: bytes = b"heicmif1heic",
@@ -88,6 +89,7 @@ def make_heic(
         nclx: code points of primaries, transfer function and matrix (ITU-T H.273); limited
             range, as the frames are.
         exif: EXIF block, beginning with its TIFF header.
+        gain_map: data of an item of type ``tmap``, whose map is the picture once more.
         rotate: quarter turns anticlockwise that the decoder must apply.
         claim: the size its header claims.
         brands: major brand, then the compatible ones.
@@ -122,6 +124,11 @@ def make_heic(
         entries.append((3, b"Exif"))
         payloads.append(struct.pack(">I", 6) + b"Exif\0\0" + exif)
         references += _box(b"cdsc", struct.pack(">HHH", 3, 1, 1))
+    if gain_map:
+        entries += [(4, b"hvc1"), (5, b"tmap")]
+        payloads += [payloads[0], gain_map]
+        linked[4] = linked[5] = [0x81, 2]
+        references += _box(b"dimg", struct.pack(">HHHH", 5, 2, 1, 4))
     information = b"".join(
         _full(b"infe", 0x02000000, struct.pack(">HH4s", number, 0, kind), b"\0")
         for number, kind in entries

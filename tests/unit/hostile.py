@@ -14,9 +14,14 @@ import zlib
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+from PIL import Image
+
 from tests.unit.heic import make_heic
 from tests.unit.specimens import chunk, picture, saved, specimen, svg
 from worker.domain.errors import Reason
+from worker.imaging import libjxl
+from worker.imaging.formats import isobmff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,6 +106,128 @@ def avif_claiming(width: int, height: int) -> bytes:
     return bytes(data)
 
 
+class _Bits:
+    """Bits of a JPEG XL codestream, the lowest of each byte first."""
+
+    def __init__(self) -> None:
+        self.value = self.count = 0
+
+    def put(self, value: int, count: int) -> _Bits:
+        self.value |= value << self.count
+        self.count += count
+        return self
+
+    def side(self, length: int) -> _Bits:
+        return self.put(3, 2).put(length - 1, 30)
+
+    def align(self) -> _Bits:
+        self.count = -(-self.count // 8) * 8
+        return self
+
+    def bytes(self) -> bytes:
+        return b"\xff\x0a" + self.value.to_bytes(-(-self.count // 8), "little")
+
+
+def jxl_claiming(
+    width: int,
+    height: int,
+    *,
+    frames: int = 0,
+    ticks: int = 1,
+    frame: tuple[int, int] | None = None,
+    channels: int = 0,
+    profile: int = 0,
+) -> bytes:
+    """A JPEG XL of headers alone.
+
+    Args:
+        width: of the picture.
+        height: of the picture.
+        frames: how many empty ones follow, of an animation of 1000 ticks a second.
+        ticks: of each frame.
+        frame: a size that each frame says it has.
+        channels: beside the colours, if any, at least 2.
+        profile: bytes that a packed profile says it has.
+    """
+    bits = _Bits().put(0, 1).side(height).put(0, 3).side(width)
+    bits.put(0, 1).put(1, 1)  # with extra fields
+    bits.put(0, 3).put(0, 1).put(0, 1)  # orientation, intrinsic size, preview
+    bits.put(1, 1).put(1, 2).put(0, 2).put(0, 2).put(0, 1)  # an animation
+    bits.put(0, 1).put(0, 2).put(1, 1)  # 8 bits
+    if channels:
+        bits.put(3, 2).put(channels - 1, 12).put(2**channels - 1, channels)
+    else:
+        bits.put(0, 2)
+    bits.put(1, 1)  # XYB
+    bits.put(0, 1).put(1, 1).put(1, 2) if profile else bits.put(1, 1)
+    bits.put(1, 1).put(0, 2).put(1, 1)  # tone mapping, extensions, transform
+    if profile:
+        bits.put(3, 2).put(profile & 0xFFF, 12)
+        bits.put(1, 1).put(profile >> 12 & 0xFF, 8).put(1, 1).put(profile >> 20 & 0xFF, 8)
+        bits.put(0, 1)
+    bits.align()
+    across, down = frame or (width, height)
+    groups, coarse = (-(-across // side) * -(-down // side) for side in (256, 2048))
+    parts = 1 if groups == 1 else 2 + coarse + groups
+    for index in range(frames):
+        bits.put(0, 1).put(0, 2).put(1, 1).put(0, 2)  # regular, modular, no flags
+        bits.put(0, 2 + 2 * channels).put(1, 2).put(0, 2)  # no upsampling, groups, one pass
+        if frame is None:
+            bits.put(0, 1)
+        else:
+            bits.put(1, 1).put(0, 2 + 8).put(0, 2 + 8)
+            bits.put(3, 2).put(frame[0] - 18_688, 30).put(3, 2).put(frame[1] - 18_688, 30)
+        bits.put(0, 2 + 2 * channels)  # replaces
+        last = index == frames - 1
+        bits.put(3, 2).put(ticks, 32).put(last, 1)
+        bits.put(0, 0 if last else 2 + (not ticks))  # one that takes no time can be referred to
+        bits.put(0, 2).put(1, 1).put(0, 2)  # no name, usual filters, no extensions
+        if parts < 10_000:
+            bits.put(0, 1).align().put(0, 12 * parts).align()  # empty parts
+    return bits.bytes()
+
+
+def jxl_boxes(*boxes: tuple[bytes, bytes]) -> bytes:
+    """A JPEG XL in these boxes."""
+    start = b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl \0\0\0\0jxl "
+    return start + b"".join(
+        struct.pack(">I", 8 + len(content)) + name + content for name, content in boxes
+    )
+
+
+def jxl_misfit() -> bytes:
+    """A packed JPEG whose reconstruction data belongs to another JPEG."""
+    small, large = specimen("jxl-jpeg"), libjxl.repack(jpeg_of_noise(), effort=3)
+    (data,) = (content for name, content in boxes_of(small) if name == b"jbrd")
+    return jxl_boxes(
+        *((name, data if name == b"jbrd" else content) for name, content in boxes_of(large))
+    )
+
+
+def jpeg_of_noise() -> bytes:
+    """A JPEG of 200 x 120 pixels, grey."""
+    random_bytes = np.frombuffer(noise(200 * 120), np.uint8).reshape(120, 200)
+    return saved(Image.fromarray(random_bytes), "JPEG")
+
+
+def boxes_of(data: bytes) -> list[tuple[bytes, bytes]]:
+    """The boxes of a JPEG XL behind the first two."""
+    return [(box.name, data[box.content : box.end]) for box in isobmff.walk(data)][2:]
+
+
+def _parts(*numbers: int) -> bytes:
+    stream = specimen("jxl")
+    step = -(-len(stream) // len(numbers))
+    return jxl_boxes(
+        *(
+            (b"jxlp", struct.pack(">I", number) + stream[index * step : (index + 1) * step])
+            for index, number in enumerate(numbers)
+        )
+    )
+
+
+_LAST = 1 << 31
+
 CLAIMS: dict[str, Callable[[int, int], bytes]] = {
     "jpeg": jpeg_claiming,
     "png": png_claiming,
@@ -110,6 +237,7 @@ CLAIMS: dict[str, Callable[[int, int], bytes]] = {
     "bmp": bmp_claiming,
     "avif": avif_claiming,
     "heic": lambda width, height: make_heic(claim=(width, height)),
+    "jxl": jxl_claiming,
     "svg": lambda width, height: svg(root=f'width="{width}" height="{height}"'),
 }
 """For each format, a file that claims to be so large and is not."""
@@ -209,8 +337,6 @@ OTHER_FORMATS: dict[str, Maker] = {
     "webm": lambda: b"\x1a\x45\xdf\xa3" + bytes(64),
     "avi": lambda: b"RIFF\x40\0\0\0AVI LIST" + bytes(64),
     "heif-other": lambda: make_heic(brands=b"mif1mif1"),
-    "jpeg-xl": lambda: b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(64),
-    "jpeg-xl-bare": lambda: b"\xff\x0a" + bytes(64),
     "jpeg-2000": lambda: b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(64),
     "psd": lambda: b"8BPS\0\x01" + bytes(64),
     "ico": lambda: saved(picture(), "ICO"),
@@ -260,6 +386,35 @@ HOSTILE: dict[str, tuple[Maker, Reason]] = {
     "avif-sequence": (
         lambda: b"\0\0\0\x14ftypavis\0\0\0\0avis\0\0\0\x08moov",
         Reason.UNSUPPORTED_VARIANT,
+    ),
+    "jxl-pixels": (lambda: jxl_claiming(2**30, 2**30), Reason.TOO_LARGE_DIMENSION),
+    "jxl-frames": (lambda: jxl_claiming(8, 8, frames=5000), Reason.TOO_MANY_FRAMES),
+    "jxl-hidden": (lambda: jxl_claiming(8, 8, frames=5000, ticks=0), Reason.TOO_MANY_FRAMES),
+    "jxl-slow": (lambda: jxl_claiming(8, 8, frames=2, ticks=2**32 - 1), Reason.TOO_LONG_DURATION),
+    "jxl-endless": (lambda: jxl_claiming(8, 8, frames=9)[:-20], Reason.TRUNCATED),
+    "jxl-no-frame": (lambda: jxl_claiming(8, 8), Reason.TRUNCATED),
+    "jxl-together": (lambda: jxl_claiming(9000, 9000, frames=3), Reason.TOO_MANY_PIXELS),
+    "jxl-large-frame": (
+        lambda: jxl_claiming(8, 8, frames=1, frame=(2**20, 2**20)),
+        Reason.TOO_LARGE_DIMENSION,
+    ),
+    "jxl-channels": (lambda: jxl_claiming(8, 8, channels=200), Reason.UNSUPPORTED_VARIANT),
+    "jxl-long-profile": (
+        lambda: jxl_claiming(8, 8, profile=2**26),
+        Reason.UNSUPPORTED_VARIANT,
+    ),
+    "jxl-no-codestream": (lambda: jxl_boxes((b"Exif", bytes(30))), Reason.TRUNCATED),
+    "jxl-two-codestreams": (
+        lambda: jxl_boxes((b"jxlc", specimen("jxl")), (b"jxlc", specimen("jxl"))),
+        Reason.CORRUPT,
+    ),
+    "jxl-parts-out-of-order": (lambda: _parts(0, 2, 1 | _LAST), Reason.CORRUPT),
+    "jxl-part-behind-the-last": (lambda: _parts(0, 1 | _LAST, 2), Reason.CORRUPT),
+    "jxl-part-missing": (lambda: _parts(0, 2, 3 | _LAST), Reason.CORRUPT),
+    "jxl-mislabelled": (lambda: jxl_boxes((b"jxlc", specimen("png"))), Reason.CORRUPT),
+    "jxl-no-type": (
+        lambda: specimen("jxl-exif")[:12] + specimen("jxl-exif")[32:],
+        Reason.CORRUPT,
     ),
     "svg-malformed": (lambda: b"<svg><g></svg>", Reason.CORRUPT),
     "svg-picture": (

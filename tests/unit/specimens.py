@@ -17,6 +17,7 @@ import pyvips
 from PIL import Image, ImageCms
 
 from tests.unit.heic import make_heic
+from worker.imaging import libjxl
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,6 +151,32 @@ def svg(body: str = "", *, root: str = 'width="64" height="48"') -> bytes:
     return f"<svg {spaces} {root}>{shapes}</svg>".encode()
 
 
+def jxl(
+    *frames: NDArray[Any], distance: float = 1, progressive: bool = False, **options: Any
+) -> bytes:
+    """A JPEG XL of frames, height x width x channels."""
+    settings = libjxl.JxlSettings(distance=distance, effort=3, progressive=progressive)
+    return libjxl.encode(frames, settings, **options)
+
+
+def p3_profile(*, red: int | None = None) -> bytes:
+    """The profile of Display P3; with another red (X, in 65536ths) no code point says the same."""
+    profile = bytearray(pyvips.Operation.call("profile_load", "p3"))
+    if red is not None:
+        entry = profile.index(b"rXYZ", 128)
+        (place,) = struct.unpack_from(">I", profile, entry + 4)
+        struct.pack_into(">i", profile, place + 8, red)
+    return bytes(profile)
+
+
+def _with_alpha() -> NDArray[np.uint8]:
+    return np.asarray(picture("RGBA"))
+
+
+def _bouncing() -> list[NDArray[np.uint8]]:
+    return [np.roll(quarters(), 9 * index, axis=1) for index in range(4)]
+
+
 SPECIMENS: dict[str, Callable[[], bytes]] = {
     "jpeg": lambda: saved(picture(), "JPEG"),
     "jpeg-progressive": lambda: saved(picture(), "JPEG", progressive=True),
@@ -223,6 +250,19 @@ SPECIMENS: dict[str, Callable[[], bytes]] = {
     "heic-rotated": lambda: make_heic(rotate=1),
     "heic-exif": lambda: make_heic(exif=exif(6).removeprefix(b"Exif\0\0")),
     "heic-profile": lambda: make_heic(icc=srgb_profile()),
+    "jxl": lambda: jxl(quarters()),
+    "jxl-alpha": lambda: jxl(_with_alpha()),
+    "jxl-grey": lambda: jxl(quarters()[:, :, :1]),
+    "jxl-lossless": lambda: jxl(quarters(), distance=0),
+    "jxl-progressive": lambda: jxl(quarters(), progressive=True),
+    "jxl-16": lambda: jxl(deep()),
+    "jxl-wide": lambda: jxl(quarters(), profile=p3_profile()),
+    "jxl-profile": lambda: jxl(quarters(), distance=0, profile=p3_profile(red=40_000)),
+    "jxl-light": lambda: jxl(quarters(), profile=p3_profile(red=40_000)),
+    "jxl-exif": lambda: jxl(quarters(), exif=exif(6)),
+    "jxl-animated": lambda: jxl(*_bouncing(), delays=(50, 100, 150, 200), loop=3),
+    "jxl-jpeg": lambda: libjxl.repack(saved(picture(), "JPEG"), effort=3),
+    "jxl-jpeg-rotated": lambda: libjxl.repack(saved(picture(), "JPEG", exif=exif(6)), effort=3),
     "svg": svg,
     "svg-view-box": lambda: svg(root='viewBox="0 0 64 48"'),
 }

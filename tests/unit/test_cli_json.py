@@ -30,6 +30,7 @@ ELSEWHERE = {
     "infra plan": "tests/infra/test_plan.py runs it",
     "infra graph": "the same",
     "bench": "measures for minutes",
+    "bench api": "starts a stack",
     "bench pipeline": "measures for minutes",
     "bench video": "measures for minutes",
 }
@@ -43,6 +44,8 @@ class Setting:
         self.folder, self.world = folder, world
         self.photo, self.broken = folder / "photo.png", folder / "broken.jpg"
         Image.effect_noise((40, 30), 40).convert("RGB").save(self.photo)
+        self.jpeg = folder / "photo.jpg"
+        Image.open(self.photo).save(self.jpeg)
         self.broken.write_bytes(b"\xff\xd8\xff\xe0")
         self.outputs = folder / "outputs.json"
         self.outputs.write_text(json.dumps({"environment": _settings()}))
@@ -62,6 +65,7 @@ class Setting:
             "inspect": [self.photo],
             "plan": [self.photo],
             "compare": [self.photo, self.photo],
+            "repack": [self.jpeg, "--out", self.folder / "packed"],
             "recipes list": [],
             "recipes show": ["default"],
             "recipes lint": ["default"],

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.fakes import Fuse, Killed
 from tests.unit.test_ingest import OTHER, PHOTO, World
-from worker.domain.asset import AssetRecord, Removal, Status, asset_id_of
+from worker.domain.asset import AssetRecord, LogEntry, Removal, Status, asset_id_of
 from worker.domain.errors import ObjectMissing
 from worker.services.erase import Eraser
 from worker.services.ingest import IngestOutcome
@@ -123,11 +123,11 @@ def test_a_deletion_before_the_commit_is_seen_after_it() -> None:
     upload = world.store.upload("intake", KEY, PHOTO)
     commit = world.catalog.commit
 
-    def late(record: AssetRecord, entry: object) -> AssetRecord:
+    def late(record: AssetRecord, entry: LogEntry, *, new: bool = False) -> AssetRecord:
         if record.status is Status.ACCEPTED:
             removal = world.store.remove("intake", KEY)
             assert world.ingest(removal).outcome is IngestOutcome.UNCHANGED
-        return commit(record, entry)  # type: ignore[arg-type]
+        return commit(record, entry, new=new)
 
     world.catalog.commit = late  # type: ignore[method-assign]
     assert world.ingest(upload).outcome is IngestOutcome.DELETED

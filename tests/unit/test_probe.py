@@ -23,7 +23,7 @@ from tests.unit.specimens import (
     vips,
 )
 from tests.unit.specimens import quarters as pixels
-from worker.domain.colour import Colour, ColourSource
+from worker.domain.colour import Colour, ColourSource, Primaries, Transfer
 from worker.domain.errors import Reason, UnsupportedInput
 from worker.domain.image import ColourSpace, Format, Limits, Probe
 from worker.imaging.icc import UNNAMED, profile_name
@@ -31,6 +31,8 @@ from worker.imaging.probe import probe, sniff
 
 EVERYTHING = frozenset(Format)
 GREY, CMYK, LAB = ColourSpace.GREY, ColourSpace.CMYK, ColourSpace.LAB
+CICP = Colour(source=ColourSource.CICP)
+WIDE = dataclasses.replace(CICP, primaries=Primaries.DISPLAY_P3)
 NCLX, STREAM = Colour(source=ColourSource.NCLX), Colour(source=ColourSource.BITSTREAM)
 UNNAMED_COLOUR = Colour(primaries=None, transfer=None)
 """Of CMYK and Lab, which have no red, green and blue."""
@@ -118,6 +120,28 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "heic-rotated": {"width": 48, "height": 64},
     "heic-exif": {},
     "heic-profile": SRGB_PROFILE,
+    "jxl": {"colour": CICP},
+    "jxl-alpha": {"alpha": True, "colour": CICP},
+    "jxl-grey": {"colour_space": GREY, "colour": CICP},
+    "jxl-lossless": {"colour": CICP},
+    "jxl-progressive": {"colour": CICP},
+    "jxl-16": {"bit_depth": 16, "colour": CICP},
+    "jxl-wide": {"colour": WIDE},
+    "jxl-profile": {
+        "icc": "sP3C",
+        "colour": Colour(source=ColourSource.ICC, primaries=None, transfer=Transfer.SRGB),
+    },
+    "jxl-light": {"icc": "sP3C", "colour": WIDE},
+    "jxl-exif": {"colour": CICP},
+    "jxl-animated": {
+        "frames": 4,
+        "animated": True,
+        "duration_ms": 500,
+        "loop": 3,
+        "colour": CICP,
+    },
+    "jxl-jpeg": {"colour": CICP},
+    "jxl-jpeg-rotated": {"orientation": 6, "colour": CICP},
     "svg": {"alpha": True},
     "svg-view-box": {"alpha": True},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 import tomllib
@@ -197,9 +198,9 @@ def test_recipe_can_be_pickled() -> None:
     assert pickle.loads(pickle.dumps(recipe)) == recipe
 
 
-def test_four_recipes_ship() -> None:
+def test_five_recipes_ship() -> None:
     """The shipped names, sorted."""
-    assert recipes.shipped() == ("archive", "avatar", "default", "product")
+    assert recipes.shipped() == ("archive", "avatar", "default", "modern", "product")
 
 
 @pytest.mark.parametrize("name", recipes.shipped())
@@ -227,6 +228,15 @@ def test_sizes_of_the_default_recipe() -> None:
     assert recipe.limits == Limits()
 
 
+def test_modern_is_default_with_jpeg_xl_in_place_of_webp() -> None:
+    """Equal sizes and JPEGs, so that the two can be compared and changed for each other."""
+    default, modern = (recipes.load(name).renditions for name in ("default", "modern"))
+    jxl = Encoding(format=Format.JXL, quality=80, effort=3, progressive=False)
+    assert modern == tuple(
+        dataclasses.replace(spec, encodings=(spec.encodings[0], jxl)) for spec in default
+    )
+
+
 def test_other_shipped_recipes_do_what_their_name_says() -> None:
     """Avatars are squares cut by attention, products on white, the archive keeps P3."""
     avatar, product, archive = (recipes.load(name) for name in ("avatar", "product", "archive"))
@@ -240,7 +250,7 @@ def test_other_shipped_recipes_do_what_their_name_says() -> None:
     assert (tile.fit, tile.background) == (Fit.CONTAIN, "#ffffff")
     assert [encoding.format for encoding in tile.encodings] == ["jpeg", "webp", "avif"]
     assert archive.gamut is Gamut.P3
-    assert archive.keep == frozenset(KeepTag) - {KeepTag.GPS}
+    assert archive.keep == frozenset(KeepTag) - {KeepTag.GPS, KeepTag.GAINMAP}
     assert any(e.lossless for spec in archive.renditions for e in spec.encodings)
 
 

@@ -65,6 +65,8 @@ def changed(path: str, key: str, value: object) -> dict[str, Any]:
     document = copy.deepcopy(VALID)
     if key == "progressive":  # WebP has everything but that
         document["renditions"][0]["formats"] = [{"format": "jpeg"}]
+    if key in ("distance", "repack"):
+        document["renditions"][0]["formats"] = [{"format": "jxl"}]
     table: Any = document
     for part in path.replace("[", ".[").split(".") if path else ():
         table = table[int(part[1:-1])] if part.startswith("[") else table[part]
@@ -151,6 +153,15 @@ def test_unknown_keys_are_errors_in_every_table(path: str) -> None:
 def test_unknown_keys_come_with_advice(path: str, key: str, says: str) -> None:
     """A key that is nearly right, or right elsewhere, is answered with where to go."""
     assert says in complaints(changed(path, key, 1))[f"{path}.{key}" if path else key]
+
+
+def test_gain_maps_need_a_jpeg() -> None:
+    """Only JPEG carries a gain map: a recipe without one that keeps them is a mistake."""
+    kept = VALID | {"keep": ["gainmap"]}
+    assert complaints(kept) == {}
+    without = [VALID["renditions"][0] | {"formats": ["webp", "avif"]}]
+    assert complaints(VALID | {"renditions": without}) == {}
+    assert "has no effect" in complaints(kept | {"renditions": without})["keep"]
 
 
 def test_near_words_are_suggested() -> None:
@@ -242,7 +253,7 @@ def test_rules_of_a_rendition(keys: dict[str, object], path: str) -> None:
         ({"format": "webp", "lossless": True, "target": {"ssim": 0.9}}, "target"),
         ({"format": "webp", "target": {"ssim": 0.9}, "quality": 80}, "quality"),
         ({"format": "webp", "target": {"ssim": 0.9, "minimum": 96}}, "target.minimum"),
-        ({"format": "webp", "target": {}}, "target.ssim"),
+        ({"format": "webp", "target": {}}, "target"),
     ],
 )
 def test_rules_of_a_format(entry: dict[str, object], path: str) -> None:

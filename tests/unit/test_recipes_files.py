@@ -53,7 +53,7 @@ def test_unknown_name_lists_the_shipped() -> None:
     """A name that does not exist is answered with those that do, and the nearest."""
     message = only("defualt")
     assert 'did you mean "default"?' in message
-    assert "archive, avatar, default, product" in message
+    assert "archive, avatar, default, modern, product" in message
 
 
 def test_names_are_not_paths() -> None:

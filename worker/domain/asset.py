@@ -258,6 +258,8 @@ class AssetRecord:
     """The version recorded before this one, whose files expire; empty if there was none."""
     upload: PendingUpload | None = None
     """Of an asset that waits for its original."""
+    focal_point: tuple[float, float] | None = None
+    """What cuts keep in the middle, if somebody has said so: see ``RenditionSpec.focal_point``."""
     tags: frozenset[str] = frozenset()
     attributes: Mapping[str, str] = field(default_factory=dict)
     created_at: str = ""

@@ -14,7 +14,7 @@ class ColourSource(StrEnum):
     """What a file says its colours by: the first of these that it has, in this order."""
 
     CICP = "cicp"
-    """The cICP chunk of a PNG."""
+    """The cICP chunk of a PNG, the header of a JPEG XL."""
     ICC = "icc"
     """An embedded profile."""
     SRGB = "srgb"

@@ -21,6 +21,7 @@ class Format(StrEnum):
     BMP = "bmp"
     HEIC = "heic"
     SVG = "svg"
+    JXL = "jxl"
 
     @property
     def extension(self) -> str:
@@ -58,11 +59,13 @@ class MediaFormat(StrEnum):
         }[self.value]
 
 
-OUTPUT_FORMATS = frozenset({Format.JPEG, Format.WEBP, Format.AVIF, Format.PNG, Format.GIF})
+OUTPUT_FORMATS = frozenset(
+    {Format.JPEG, Format.WEBP, Format.AVIF, Format.PNG, Format.GIF, Format.JXL}
+)
 """What renditions may be written as."""
 
-ALPHA_FORMATS = frozenset({Format.WEBP, Format.AVIF, Format.PNG, Format.GIF})
-ANIMATED_FORMATS = frozenset({Format.WEBP, Format.GIF})
+ALPHA_FORMATS = frozenset({Format.WEBP, Format.AVIF, Format.PNG, Format.GIF, Format.JXL})
+ANIMATED_FORMATS = frozenset({Format.WEBP, Format.GIF, Format.JXL})
 """Output formats that keep an animation moving; the others get its first frame as a poster."""
 
 
@@ -73,6 +76,35 @@ class ColourSpace(StrEnum):
     GREY = "grey"
     CMYK = "cmyk"
     LAB = "lab"
+
+
+class GainMapKind(StrEnum):
+    """Which metadata say what the values of a gain map mean."""
+
+    ISO = "iso-21496-1"
+    """ISO 21496-1; files of phones and of Adobe have the other one beside it."""
+    ULTRA_HDR = "ultra-hdr"
+    """XMP in the ``hdrgm`` namespace alone (Adobe; Ultra HDR image format 1.0)."""
+    APPLE = "apple"
+    """Apple's own form, from before the standard."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GainMap:
+    """A second picture that says how much brighter than the first one each of its parts is on a
+    screen with HDR."""
+
+    kind: GainMapKind
+    headroom: float | None = None
+    """Stops (log2) above white that the brightest screen needs that it was made for."""
+    width: int | None = None
+    """Stored pixels across, before orientation, which is that of the picture."""
+    height: int | None = None
+    channels: int = 1
+    """1, or 3: red, green and blue have gains of their own."""
+    carriable: bool = False
+    """Renditions can have it, if the recipe keeps it: it is the one of a JPEG, with metadata that
+    a standard defines, and makes its picture brighter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +120,7 @@ class Probe:
     frames: int = 1
     """Frames of an animation or pages of a document."""
     animated: bool = False
-    """Frames follow each other in time (GIF, animated WebP); pages of a TIFF do not."""
+    """Frames follow each other in time (GIF, animated WebP and JPEG XL); pages of a TIFF do not."""
     duration_ms: int | None = None
     """Of one run of the animation, in milliseconds, as players show it: a frame of at most 10 ms
     counts as 100; None for stills."""
@@ -106,6 +138,7 @@ class Probe:
     """What the stored values mean, and what says so."""
     progressive: bool = False
     """Progressive JPEG or interlaced PNG or GIF: cannot be decoded as a stream of lines."""
+    gain_map: GainMap | None = None
     warnings: tuple[str, ...] = ()
     """Codes of what is wrong with an accepted file and costs nothing of it (docs/errors.md)."""
 
@@ -189,6 +222,20 @@ class Measures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContentCredentials:
+    """What a file says of its origin in C2PA manifests. Nobody has checked their signatures."""
+
+    manifests: int
+    """How many are in the file; 0 if they cannot be read."""
+    active: str | None
+    """Label of the manifest that speaks of this file; the others are of what it was made from."""
+    generator: str | None
+    """The program that made the active manifest, as it calls itself."""
+    renditions: str
+    """Always ``void``: a signature is of the bytes of the original, and no rendition carries it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
     """Everything known about an accepted picture."""
 
@@ -197,6 +244,7 @@ class Metadata:
     icc: str | None
     tags: Tags
     measures: Measures
+    credentials: ContentCredentials | None = None
 
 
 # --- what should be made of it ----------------------------------------------------------------
@@ -252,10 +300,12 @@ class Gravity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QualityTarget:
-    """Ask for a look instead of a number: the lowest quality whose SSIM is at least ``ssim``."""
+    """Ask for a look instead of a number. Exactly one of ``ssim`` and ``ssimulacra2`` is set."""
 
-    ssim: float
-    """Luma SSIM against the rendition's own pixels before encoding, 0.5 to 0.999."""
+    ssim: float | None = None
+    """Least luma SSIM against the rendition's own pixels before encoding, 0.5 to 0.999."""
+    ssimulacra2: float | None = None
+    """SSIMULACRA2 against the same, to be met within 1.5 points, 30 to 95."""
     minimum: int = 40
     maximum: int = 95
 
@@ -268,12 +318,17 @@ class Encoding:
     quality: int = 80
     """1 to 100; ignored by lossless output."""
     effort: int = 2
-    """Encoder effort of WebP (0-6), AVIF (0-9), PNG (1-9 zlib level); JPEG has none."""
+    """Encoder effort of WebP (0-6), AVIF (0-9), JPEG XL (1-10), PNG (1-9 zlib level); JPEG has
+    none."""
     progressive: bool = True
-    """JPEG (progressive) and PNG (interlaced) only."""
+    """JPEG and JPEG XL (progressive) and PNG (interlaced) only."""
     lossless: bool = False
-    """WebP and AVIF."""
+    """WebP, AVIF and JPEG XL."""
     target: QualityTarget | None = None
+    distance: float | None = None
+    """JPEG XL: Butteraugli distance in place of a quality; 1 is about 90, 1.9 about 80."""
+    repack: bool = False
+    """JPEG XL: the JPEG of the same rendition, packed without loss."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -330,7 +385,7 @@ class Gamut(StrEnum):
 
 
 class KeepTag(StrEnum):
-    """Metadata a rendition may carry. GPS is listed apart because it must be asked for."""
+    """Metadata a rendition may carry. GPS and gain map must be asked for."""
 
     COPYRIGHT = "copyright"
     ARTIST = "artist"
@@ -338,6 +393,8 @@ class KeepTag(StrEnum):
     TAKEN_AT = "taken_at"
     CAMERA = "camera"
     GPS = "gps"
+    GAINMAP = "gainmap"
+    """The gain map of a JPEG, in renditions that are JPEG."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -383,11 +440,18 @@ class StoredRendition:
     quality: int | None = None
     """The quality it was encoded at (found by the search if the recipe has a target)."""
     ssim: float | None = None
-    """Measured only where the recipe has a quality target."""
+    """Measured only where the recipe has a target of SSIM."""
+    ssimulacra2: float | None = None
+    """Measured only where the recipe has a target of SSIMULACRA2."""
+    missed: bool = False
+    """More than 1.5 points below that target: its range of qualities, the format or the one
+    correction does not reach it."""
     duration_ms: int | None = None
     """Of one run of the animation as it was written; None for stills."""
     same_as: str | None = None
     """Name of an earlier rendition whose file is equal: of a small original, sizes are the same."""
+    gain_map: bool = False
+    """There is a gain map in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,8 +467,11 @@ class Rendition:
     sha256: str
     quality: int | None
     ssim: float | None = None
+    ssimulacra2: float | None = None
+    missed: bool = False
     duration_ms: int | None = None
     same_as: str | None = None
+    gain_map: bool = False
 
     def stored_as(self, key: str) -> StoredRendition:
         """What it is once it is stored under ``key``."""
@@ -419,8 +486,11 @@ class Rendition:
             sha256=self.sha256,
             quality=self.quality,
             ssim=self.ssim,
+            ssimulacra2=self.ssimulacra2,
+            missed=self.missed,
             duration_ms=self.duration_ms,
             same_as=self.same_as,
+            gain_map=self.gain_map,
         )
 
 

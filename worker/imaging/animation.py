@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from worker.domain.image import Format
+from worker.imaging import rejections
+from worker.imaging.formats import jxl
 
 _SHORT_MS, _SHOWN_MS = 10, 100
 """A frame of at most 10 ms is shown for 100 ms by Chromium, Firefox and Safari, in GIF and WebP
@@ -67,6 +69,8 @@ def written_delays(data: bytes, kind: Format) -> tuple[int, ...]:
             found = _gif(data)
         case Format.WEBP:
             found = _webp(data)
+        case Format.JXL:
+            found = jxl.read(data, rejections.UNLIMITED).durations
         case _:  # none of the others is written as an animation
             found = ()
     return found if len(found) > 1 else ()

@@ -28,7 +28,9 @@ from worker.domain.colour import (
 from worker.domain.errors import Rejected
 from worker.domain.image import ColourSpace, Format
 from worker.imaging.formats import isobmff
+from worker.imaging.formats.jxl import JxlHeader
 from worker.imaging.icc import profile_colour
+from worker.imaging.primaries import is_wide
 
 _UNREADABLE = (struct.error, IndexError, Rejected)
 
@@ -72,6 +74,27 @@ def declared(
     if found is None and exif_srgb:
         found = Colour(source=ColourSource.EXIF)
     return found or Colour()
+
+
+def of_jxl(header: JxlHeader, icc: bytes | None) -> Colour:
+    """The meaning of the values that ``worker.imaging.loaders`` decodes a JPEG XL to.
+
+    A file that stores light has no values yet: they are made as its code points say, or where it
+    has a profile in their place, in Display P3 or sRGB, whichever holds the profile's colours.
+    """
+    if not header.profile:
+        xy = header.colour.chromaticities
+        if xy is not None and not _sensible(xy):
+            return replace(header.colour, primaries=Primaries.BT709, chromaticities=None)
+        return header.colour
+    found = None if icc is None else profile_colour(icc)
+    if not header.xyb:
+        return found or Colour()
+    narrow = header.grey or (
+        found is not None and found.primaries is not None and not is_wide(found.xy)
+    )
+    primaries = Primaries.BT709 if narrow else Primaries.DISPLAY_P3
+    return Colour(source=ColourSource.CICP, primaries=primaries)
 
 
 # --- PNG ------------------------------------------------------------------------------------------

@@ -6,12 +6,12 @@ The command line, the ingest service and the sandbox call it.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.domain.image import Dropped, Format, Metadata, Probe, Recipe, Rendition
 from worker.imaging.formats.sniff import sniff
 from worker.imaging.loaders import embedded_in
-from worker.imaging.metadata import measure, read_tags, written_exif
+from worker.imaging.metadata import measure, read_credentials, read_tags, written_exif
 from worker.imaging.plan import Plan, make_plan
 from worker.imaging.probe import known, probe
 from worker.imaging.render import render
@@ -32,9 +32,10 @@ def needs_sandbox(data: bytes) -> bool:
     """Whether :func:`process` must run in ``worker.subprocesses.sandbox`` from the first try on.
 
     Drawings are programs: a few bytes of SVG can ask for hours of drawing and for any amount of
-    memory, within every limit that a header can be checked against.
+    memory, within every limit that a header can be checked against. JPEG XL describes pixels by
+    programs too (trees, splines, repeated details).
     """
-    return sniff(data) is Format.SVG
+    return sniff(data) in (Format.SVG, Format.JXL)
 
 
 def process(
@@ -69,9 +70,10 @@ def _process(data: bytes, recipe: Recipe, found: Probe, sha256: str) -> Processe
         icc=found.icc,
         tags=tags,
         measures=measure(rendered.preview),
+        credentials=read_credentials(data, found.format),
     )
     return ProcessedImage(
-        probe=found,
+        probe=replace(found, warnings=(*found.warnings, *rendered.warnings)),
         plan=plan,
         metadata=metadata,
         renditions=rendered.renditions,

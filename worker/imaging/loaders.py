@@ -27,9 +27,9 @@ from PIL import BmpImagePlugin
 from worker.domain.colour import Transfer
 from worker.domain.errors import DamagedInput, EngineError, Reason, UnsupportedInput
 from worker.domain.image import ColourSpace, Format, Probe
-from worker.imaging import memory_map, rejections
+from worker.imaging import libjxl, memory_map, rejections
 from worker.imaging.colour_tags import SampleLayout, storage
-from worker.imaging.formats import jpeg, tiff
+from worker.imaging.formats import jpeg, jxl, tiff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,8 +168,8 @@ def open_image(
 
     It is neither rotated nor colour converted. AVIF and HEIC are upright already: decoding rotates
     them. Pixels are decoded when pulled (wrap that in :func:`decoding`), top to bottom and once.
-    BMP and HEIC are decoded here, HEIC to 8 bits a channel with its profile, or to 16 where 8 would
-    leave steps: HDR and linear light.
+    BMP, HEIC and JPEG XL are decoded here, the latter two to 8 bits a channel with their profile,
+    or to 16 where 8 would leave steps: HDR and linear light.
 
     Args:
         data: the file.
@@ -189,6 +189,8 @@ def open_image(
     if probe.format is Format.HEIC:
         curve = probe.colour.transfer
         return _open_heic(data, deep=probe.bit_depth > 8 and curve in _NEEDS_DEPTH)
+    if probe.format is Format.JXL:
+        return _open_jxl(data, probe, count)
     if probe.format is Format.JPEG:
         colours = "CMYK" if probe.colour_space is ColourSpace.CMYK else "GRAY"
         large = probe.pixels > FAST_JPEG_PIXELS or isinstance(data, memory_map.MemoryMap)
@@ -226,7 +228,7 @@ def _finished(image: pyvips.Image, stored: SampleLayout) -> pyvips.Image:
 
 
 def open_stored(data: bytes | memory_map.MemoryMap, kind: Format, **options: Any) -> pyvips.Image:
-    """Open with the libvips loader of ``kind`` (not BMP, not HEIC); used by the probe too."""
+    """Open with the libvips loader of ``kind`` (not BMP, HEIC, JPEG XL); the probe uses it too."""
     operation, _, fail_on = _LOADERS[kind]
     options |= {"access": "sequential", "fail_on": fail_on}
     content = cast("bytes", data)  # a map has the methods of bytes that are called
@@ -263,11 +265,13 @@ def read_embedded(image: pyvips.Image) -> Embedded:
 
 
 def embedded_in(data: bytes, probe: Probe) -> Embedded:
-    """The same straight from a file: header only, also where opening would decode (BMP, HEIC)."""
+    """The same straight from a file: header only, also where opening would decode."""
     if probe.format is Format.BMP:
         return Embedded()
     if probe.format is Format.HEIC:
         return heic_embedded(heic_header(data))
+    if probe.format is Format.JXL:
+        return _jxl_embedded(data, jxl.read(data, rejections.UNLIMITED))
     return read_embedded(open_stored(data, probe.format))
 
 
@@ -385,3 +389,54 @@ def _heic_error(error: Exception) -> Exception:
     if _OUT_OF_MEMORY.search(text):
         return MemoryError(text[:200])
     return _refusal(text, f"{text[:200]} (HEIC)")
+
+
+# --- JPEG XL, through libjxl ----------------------------------------------------------------------
+
+
+def jxl_profile(data: bytes, header: jxl.JxlHeader) -> bytes | None:
+    """The ICC profile of a JPEG XL, if it has one.
+
+    Raises:
+        DamagedInput: the headers cannot be read.
+    """
+    return libjxl.profile_of(data) if header.profile else None
+
+
+def _jxl_embedded(data: bytes, header: jxl.JxlHeader) -> Embedded:
+    """Its values are never those of the profile where light is stored: see ``of_jxl``."""
+    boxes = libjxl.metadata_of(data) if data[:2] != jxl.CODESTREAM else {}
+    exif = boxes.get(b"Exif", b"")
+    # Four bytes say where the TIFF header begins behind them. ISO/IEC 18181-2, 9.4.
+    exif = exif[4 + int.from_bytes(exif[:4], "big") :]
+    return Embedded(
+        exif=exif or None,
+        xmp=boxes.get(b"xml ") or None,
+        icc=None if header.xyb else jxl_profile(data, header),
+    )
+
+
+def _open_jxl(data: bytes, probe: Probe, count: int) -> pyvips.Image:
+    header = jxl.read(data, rejections.UNLIMITED)
+    deep = probe.bit_depth > 8 and probe.colour.transfer in _NEEDS_DEPTH
+    bands = (1 if header.grey else 3) + header.alpha
+    decoded = libjxl.decode(
+        data,
+        channels=bands,
+        deep=deep,
+        frames=count,
+        convert_to=probe.colour if header.xyb and header.profile else None,
+    )
+    rows, width, _ = decoded.pixels.shape
+    kind = "ushort" if deep else "uchar"
+    image = pyvips.Image.new_from_memory(decoded.pixels.data, width, rows, bands, kind)
+    names = ("grey16", "rgb16") if deep else ("b-w", "srgb")
+    image = image.copy(interpretation=names[bands > 2])
+    if count > 1:
+        image.set_type(pyvips.GValue.gint_type, "page-height", rows // count)
+        image.set_type(pyvips.GValue.array_int_type, "delay", list(decoded.delays))
+    icc = None if header.xyb else jxl_profile(data, header)
+    if icc is not None:
+        content: Any = icc  # the stubs of pyvips do not know that blobs take bytes
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", content)
+    return image

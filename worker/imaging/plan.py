@@ -38,7 +38,7 @@ from worker.domain.image import (
 from worker.imaging.geometry import Geometry, Size, inside, place
 from worker.imaging.primaries import is_wide
 
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 """Goes up whenever the same plan would give other pixels or bytes: output keys depend on it."""
 
 PREVIEW_EDGE = 512
@@ -79,6 +79,10 @@ WIDE_PROFILES = (
 )
 """Beginnings of profile descriptions whose gamut is wider than sRGB (lower case)."""
 
+
+FINEST_GAIN_MAP = Fraction(1, 2)
+"""The width of a map is at most this share of its rendition's, and so is its height: bytes and
+light for other shares are in docs/recipes.md."""
 
 TONE_MAP = "hable"
 """The only curve, Hable's filmic one: see ``worker.imaging.colour``."""
@@ -125,6 +129,17 @@ class Decode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GainMapDecode:
+    """How the gain map of the original is read. Once."""
+
+    width: int
+    """As the decoder gives it: after ``shrink``, before orientation."""
+    height: int
+    shrink: int
+    """1, 2, 4 or 8."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
     """One size of the whole picture in the cascade."""
 
@@ -139,6 +154,8 @@ class Output:
 
     encoding: Encoding
     frames: int
+    packs: Encoding | None = None
+    """The JPEG that is packed into it without loss; None if pixels are encoded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +171,8 @@ class Step:
     watermark: Watermark | None
     outputs: tuple[Output, ...]
     minimum_saving: float
+    gain_map: Size | None = None
+    """Size of the map that goes into the JPEG: of as much of the picture as the rendition shows."""
 
     @property
     def frames(self) -> int:
@@ -183,6 +202,8 @@ class Plan:
     keep: tuple[KeepTag, ...]
     source: str | None = None
     """File name of the stored rendition that is decoded; None for the original."""
+    gain_map: GainMapDecode | None = None
+    """None if no rendition gets one."""
 
     @property
     def hash(self) -> str:
@@ -195,9 +216,18 @@ class Plan:
         their hashes, and so their keys, stay as they were before there were such steps."""
         whole: dict[str, Any] = plain(self, defaults=True)
         decode = whole["decode"]
-        for table, name in ((decode, "colour"), (decode, "tone_map"), (whole, "source")):
+        rare = [(decode, "colour"), (decode, "tone_map"), (whole, "source"), (whole, "gain_map")]
+        rare += [(step, "gain_map") for step in whole["steps"]]
+        for table, name in rare:
             if table[name] is None:
                 del table[name]
+        for output in (output for step in whole["steps"] for output in step["outputs"]):
+            if output["packs"] is None:
+                del output["packs"]
+            for encoding in (output["encoding"], output.get("packs", {})):
+                for name in ("distance", "repack"):
+                    if not encoding.get(name):
+                        encoding.pop(name, None)
         return whole
 
 
@@ -257,7 +287,7 @@ def _whole_plan(probe: Probe, recipe: Recipe, natural: Size, scale: float) -> Pl
         colour=colour,
         tone_map=TONE_MAP if colour is not None and colour.hdr else None,
     )
-    return Plan(
+    plan = Plan(
         recipe=recipe.name,
         recipe_version=recipe.version,
         recipe_digest=recipe.digest,
@@ -280,6 +310,62 @@ def _whole_plan(probe: Probe, recipe: Recipe, natural: Size, scale: float) -> Pl
         ),
         keep=tuple(sorted(recipe.keep)),
     )
+    gain_map = _kept_gain_map(probe, recipe)
+    return plan if gain_map is None else _with_gain_map(plan, gain_map)
+
+
+# --- the gain map -------------------------------------------------------------------------------
+
+
+def _kept_gain_map(probe: Probe, recipe: Recipe) -> Size | None:
+    """Size, upright, of a map that renditions get."""
+    found = probe.gain_map
+    if found is None or not found.carriable or KeepTag.GAINMAP not in recipe.keep:
+        return None
+    if probe.colour_space not in (ColourSpace.RGB, ColourSpace.GREY) or probe.colour.hdr:
+        return None  # gains are of red, green and blue of a picture that is not HDR itself
+    size = Size(found.width or 1, found.height or 1)
+    return size.rotated if probe.orientation >= 5 else size
+
+
+def _with_gain_map(plan: Plan, natural: Size) -> Plan:
+    """The plan with a map in each JPEG.
+
+    Args:
+        plan: without one.
+        natural: size, upright, of a map that covers what is decoded.
+    """
+    wanted = []
+    steps = []
+    for step in plan.steps:
+        if _makes_jpeg(step):
+            scale = step.geometry.scale
+            share = (_share(natural.width, scale.width), _share(natural.height, scale.height))
+            wanted.append(_scaled(scale, share))
+            steps.append(replace(step, gain_map=_scaled(step.geometry.size, share)))
+        else:
+            steps.append(step)
+    if not wanted:
+        return plan
+    shrink = _shrink(Format.JPEG, natural, wanted)
+    stored = natural.rotated if plan.decode.orientation >= 5 else natural
+    decode = GainMapDecode(
+        width=-(-stored.width // shrink), height=-(-stored.height // shrink), shrink=shrink
+    )
+    return replace(plan, steps=tuple(steps), gain_map=decode)
+
+
+def _makes_jpeg(step: Step) -> bool:
+    return any(output.encoding.format is Format.JPEG for output in step.outputs)
+
+
+def _share(gain_map: int, picture: int) -> Fraction:
+    """Pixels of the map for each of the picture, in one direction; enlarging a map adds nothing."""
+    return min(Fraction(gain_map, picture), FINEST_GAIN_MAP)
+
+
+def _scaled(size: Size, share: tuple[Fraction, Fraction]) -> Size:
+    return Size(max(1, round(size.width * share[0])), max(1, round(size.height * share[1])))
 
 
 def _largest_first(sizes: set[Size]) -> list[Size]:
@@ -330,8 +416,13 @@ def _cascade(wanted: list[Size], decoded: Size) -> tuple[Scale, ...]:
 def _outputs(probe: Probe, spec: RenditionSpec) -> tuple[Output, ...]:
     moving = probe.frames if probe.animated else 1
     kept = moving if spec.frames is None else min(moving, spec.frames)
+    jpeg = next((one for one in spec.encodings if one.format is Format.JPEG), None)
     return tuple(
-        Output(encoding=encoding, frames=kept if encoding.format in ANIMATED_FORMATS else 1)
+        Output(
+            encoding=encoding,
+            frames=kept if encoding.format in ANIMATED_FORMATS and not encoding.repack else 1,
+            packs=jpeg if encoding.repack else None,
+        )
         for encoding in spec.encodings
     )
 
@@ -377,7 +468,8 @@ def _chosen(steps: Sequence[Step], only: Collection[str]) -> list[Step]:
         every = not only or step.name in only
         outputs = tuple(one for one in step.outputs if every or _file_name(step, one) in only)
         if outputs:
-            chosen.append(replace(step, outputs=outputs))
+            made = replace(step, outputs=outputs)
+            chosen.append(made if _makes_jpeg(made) else replace(made, gain_map=None))
     return chosen
 
 
@@ -404,6 +496,7 @@ def _pruned(plan: Plan, steps: Sequence[Step]) -> Plan:
         ),
         preview=None,
         steps=tuple(replace(step, scale=kept.index(step.scale)) for step in steps),
+        gain_map=plan.gain_map if any(step.gain_map for step in steps) else None,
     )
 
 
@@ -446,7 +539,7 @@ def _from_stored(
             replace(output, frames=_stored_frames(output, stored, source.frames, name))
             for output in step.outputs
         )
-        made.append(replace(step, geometry=geometry, outputs=outputs))
+        made.append(replace(step, geometry=geometry, outputs=outputs, gain_map=None))
     wanted = _largest_first({step.geometry.scale for step in made})
     shrink = _shrink(source.format, size, wanted)
     wide = plan.decode.conversion is Conversion.P3
@@ -461,14 +554,17 @@ def _from_stored(
         conversion=Conversion.P3 if wide else Conversion.NONE,
         linear=plan.decode.linear,
     )
-    return replace(
+    plan = replace(
         plan,
         decode=decode,
         scales=_cascade(wanted, decode.upright),
         preview=None,
         steps=tuple(replace(step, scale=wanted.index(step.geometry.scale)) for step in made),
         source=name,
+        gain_map=None,
     )
+    carried = origin.gain_map if source.gain_map else None
+    return plan if carried is None else _with_gain_map(plan, carried)
 
 
 def _check_pixels(
@@ -484,6 +580,8 @@ def _check_pixels(
         if is_so:
             raise _unsuitable(name, what)
     formats = {output.encoding.format for output in step.outputs}
+    if step.gain_map is not None and kind is not Format.JPEG:
+        raise _unsuitable(name, f"lacks the gain map that {step.name} has")
     if kind is Format.GIF and (formats != {Format.GIF} or plan.decode.conversion is Conversion.P3):
         raise _unsuitable(name, "lacks colours: a GIF has 256, and no profile")
     opaque = step.geometry.canvas is not None or formats.isdisjoint(ALPHA_FORMATS)

@@ -8,6 +8,7 @@ limits again on what that header says. So nothing allocates for a size that was 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyvips
@@ -16,25 +17,22 @@ from worker.domain.errors import DamagedInput, Reason, Rejected, UnsupportedInpu
 from worker.domain.image import ColourSpace, Format, Limits, Probe
 from worker.imaging import rejections
 from worker.imaging.animation import shown_ms
-from worker.imaging.colour_tags import declared
-from worker.imaging.formats import jpeg, structure
+from worker.imaging.colour_tags import declared, of_jxl
+from worker.imaging.formats import jpeg, jxl, structure, ultrahdr
 from worker.imaging.formats.sniff import identify, sniff
 from worker.imaging.icc import profile_name
-from worker.imaging.loaders import bmp_header, heic_embedded, heic_header, open_stored
+from worker.imaging.loaders import (
+    bmp_header,
+    heic_embedded,
+    heic_header,
+    jxl_profile,
+    open_stored,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 __all__ = ["accept", "describe", "known", "probe", "sniff"]
-
-_UNLIMITED = Limits(
-    bytes=2**63,
-    pixels=2**63,
-    dimension=2**31,
-    frames=2**31,
-    animation_pixels=2**63,
-    duration=1e12,
-)
 
 _COLOUR_SPACES = {
     "b-w": ColourSpace.GREY,
@@ -55,9 +53,10 @@ def probe(data: bytes, limits: Limits, *, formats: Collection[Format]) -> Probe:
 
     A JPEG with more pictures in it (MPO, Ultra HDR) counts as its first picture, an animated PNG
     as its default image, an AVIF or HEIC as its primary picture: each is a still. Decoding rotates
-    AVIF and HEIC, so their ``orientation`` is 1 whatever their EXIF says. GIF and WebP of one frame
-    are stills too. ``loop`` counts runs as libvips does: 0 for ever, otherwise how often the
-    animation is shown.
+    AVIF and HEIC, so their ``orientation`` is 1 whatever their EXIF says; JPEG XL has that of its
+    codestream. GIF, WebP and JPEG XL of one frame are stills too. ``loop`` counts runs as libvips
+    does: 0 for ever, otherwise how often the animation is shown. A gain map is looked at as its
+    picture is; one that cannot be used is left out with a warning.
 
     Args:
         data: the whole file.
@@ -77,9 +76,11 @@ def probe(data: bytes, limits: Limits, *, formats: Collection[Format]) -> Probe:
         from worker.imaging.formats import svg  # an XML parser, and few uploads are drawings
 
         svg.examine(data, limits)
-    else:
+    elif kind is not Format.JXL:
         structure.examine(data, kind, limits)
-    if kind is Format.BMP:
+    if kind is Format.JXL:
+        found = _probe_jxl(data, limits)
+    elif kind is Format.BMP:
         found = _probe_bmp(data)
     elif kind is Format.HEIC:
         found = _probe_heic(data)
@@ -90,7 +91,8 @@ def probe(data: bytes, limits: Limits, *, formats: Collection[Format]) -> Probe:
         rejections.check_frames(found.frames, limits)
         if found.animated:
             rejections.check_animation(found.pixels, found.frames, found.duration_ms or 0, limits)
-    return found
+    gain_map, odd = ultrahdr.examine(data, kind, limits, (found.width, found.height))
+    return replace(found, gain_map=gain_map, warnings=(*found.warnings, *odd))
 
 
 @contextmanager
@@ -109,7 +111,7 @@ def describe(data: bytes) -> Probe:
     Raises:
         Rejected: the header cannot be read.
     """
-    return probe(data, _UNLIMITED, formats=frozenset(Format))
+    return probe(data, rejections.UNLIMITED, formats=frozenset(Format))
 
 
 def accept(data: bytes, formats: Collection[Format]) -> Format:
@@ -203,6 +205,30 @@ def _probe_bmp(data: bytes) -> Probe:
         colour_space=ColourSpace.GREY if header.mode in ("1", "L") else ColourSpace.RGB,
         bit_depth=1 if header.mode == "1" else 8,
         alpha=header.mode == "RGBA",
+    )
+
+
+def _probe_jxl(data: bytes, limits: Limits) -> Probe:
+    header = jxl.read(data, limits)
+    if header.black:
+        raise rejections.variant("a JPEG XL in CMYK")
+    icc = jxl_profile(data, header)
+    animated = len(header.durations) > 1
+    return Probe(
+        format=Format.JXL,
+        bytes=len(data),
+        width=header.width,
+        height=header.height,
+        frames=max(1, len(header.durations)),
+        animated=animated,
+        duration_ms=sum(map(shown_ms, header.durations)) if animated else None,
+        loop=header.loop if animated else None,
+        orientation=header.orientation,
+        colour_space=ColourSpace.GREY if header.grey else ColourSpace.RGB,
+        bit_depth=header.bit_depth,
+        alpha=header.alpha,
+        icc=None if icc is None else profile_name(icc),
+        colour=of_jxl(header, icc),
     )
 
 

@@ -5,9 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker.domain.errors import DamagedInput, LimitExceeded, Reason, UnsupportedInput
+from worker.domain.image import Limits
 
 if TYPE_CHECKING:
-    from worker.domain.image import Format, Limits
+    from worker.domain.image import Format
+
+UNLIMITED = Limits(
+    bytes=2**63,
+    pixels=2**63,
+    dimension=2**31,
+    frames=2**31,
+    animation_pixels=2**63,
+    duration=1e12,
+)
+"""For files that this process has written, or has held against its limits before."""
 
 
 def truncated(kind: Format) -> DamagedInput:

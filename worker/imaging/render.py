@@ -7,16 +7,19 @@ meets a target, which formats the minimum-saving rule drops.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import pyvips
 
-from worker.domain.image import ALPHA_FORMATS, Dropped, Format, Probe, Rendition
-from worker.imaging import quality
+from worker.domain.image import ALPHA_FORMATS, Dropped, Encoding, Format, Probe, Rendition
+from worker.imaging import libjxl, quality
 from worker.imaging.animation import written_delays
 from worker.imaging.colour import p3_profile
 from worker.imaging.encode import Extras, Picture, colour_of, encode, flattened
+from worker.imaging.formats.ultrahdr import GAIN_MAP_DAMAGED
+from worker.imaging.gainmap import GainMapPixels
 from worker.imaging.geometry import Box, Size
 from worker.imaging.loaders import decoding
 from worker.imaging.plan import Conversion, Output, Plan, Step
@@ -37,6 +40,8 @@ class Rendered:
     preview: pyvips.Image | None
     """Upright 8-bit sRGB, longer side at most ``PREVIEW_EDGE``, first frame; None if the plan has
     none."""
+    warnings: tuple[str, ...] = ()
+    """Codes of what was left out because it cannot be decoded."""
 
 
 def render(
@@ -61,6 +66,7 @@ def render(
     Raises:
         DamagedInput, UnsupportedInput: the pixels cannot be decoded.
     """
+    gain_map, warnings = _gain_map(data, probe, plan, icc)
     with decoding():
         pyramid = Pyramid(data, probe, plan, icc)
         extras = Extras(
@@ -73,16 +79,28 @@ def render(
         dropped: list[Dropped] = []
         files: _Files = {}
         picture: Picture | None = None
+        crop: Box | None = None
         before: Step | None = None
         for step in plan.steps:
             appearance = step.appearance
             if picture is None or appearance != before:
                 picture = None  # the last one goes before the next one comes
-                picture, before = _composed(pyramid, step, assets or {}), appearance
+                crop = _crop(pyramid, step)
+                picture, before = _composed(pyramid, step, crop, assets or {}), appearance
+                sample = cache(partial(quality.Sample, picture))
             for output in step.outputs:
                 # Of a small original several sizes are the same picture: encoded once.
                 if (appearance, output) not in files:
-                    files[appearance, output] = _file(picture, output, extras)
+                    packed = None
+                    if output.packs is not None:
+                        jpeg = Output(encoding=output.packs, frames=1)
+                        # A JPEG with a gain map is two pictures: the first one alone is packed.
+                        known = files.get((appearance, jpeg)) if gain_map is None else None
+                        packed = known or _file(picture, jpeg, extras, sample)
+                    file = _file(picture, output, extras, sample, packed)
+                    if gain_map is not None and output.encoding.format is Format.JPEG:
+                        file = _with_data(file, gain_map.joined(file.data, step, crop))
+                    files[appearance, output] = file
             _choose(
                 step,
                 [files[appearance, output] for output in step.outputs],
@@ -93,15 +111,42 @@ def render(
         preview = None if plan.preview is None else pyramid.pixels(plan.preview)
         if preview is not None and preview.bands < 3:
             preview = preview.colourspace("srgb").copy_memory()
-    return Rendered(renditions=tuple(renditions), dropped=tuple(dropped), preview=preview)
+    return Rendered(
+        renditions=tuple(renditions),
+        dropped=tuple(dropped),
+        preview=preview,
+        warnings=warnings,
+    )
 
 
-def _composed(pyramid: Pyramid, step: Step, assets: Mapping[str, bytes]) -> Picture:
-    """Frames of one rendition: cut, put on its canvas, sharpened, marked."""
-    crop = step.geometry.crop
+def _gain_map(
+    data: bytes, probe: Probe, plan: Plan, icc: bytes | None
+) -> tuple[GainMapPixels | None, tuple[str, ...]]:
+    """The map that the plan wants, or why there is none."""
+    if plan.gain_map is None:
+        return None, ()
+    try:
+        return GainMapPixels(data, probe, plan, icc), ()
+    except ValueError:
+        return None, (GAIN_MAP_DAMAGED,)
+
+
+def _with_data(file: Rendition, data: bytes) -> Rendition:
+    return replace(file, data=data, sha256=hashlib.sha256(data).hexdigest(), gain_map=True)
+
+
+def _crop(pyramid: Pyramid, step: Step) -> Box | None:
+    """What is cut out of the scale of a step."""
     if step.geometry.attention is not None:
         # One place for all frames, or an animation would jump about.
-        crop = _attention(pyramid.pixels(step.scale), step.geometry.attention)
+        return _attention(pyramid.pixels(step.scale), step.geometry.attention)
+    return step.geometry.crop
+
+
+def _composed(
+    pyramid: Pyramid, step: Step, crop: Box | None, assets: Mapping[str, bytes]
+) -> Picture:
+    """Frames of one rendition: cut, put on its canvas, sharpened, marked."""
     photo = pyramid.quick(step.scale)
     if photo is not None and _only_cut(step):
         return Picture.of_photo(photo if crop is None else photo.cut(crop))
@@ -167,7 +212,8 @@ def _choose(
         made = replace(file, name=step.name)
         # A still poster is no rival of the animation it stands for, nor a flat picture of one
         # that lets the page show through.
-        kind = (output.frames > 1, picture.transparent and made.format in ALPHA_FORMATS)
+        layered = made.format in ALPHA_FORMATS and output.packs is None
+        kind = (output.frames > 1, picture.transparent and layered)
         rival = smallest.get(kind)
         if rival is not None and not _worth_keeping(made, rival, step.minimum_saving):
             dropped.append(
@@ -193,13 +239,37 @@ def _worth_keeping(made: Rendition, rival: Rendition, minimum_saving: float) -> 
     return len(made.data) < len(rival.data) and len(made.data) <= allowed
 
 
-def _file(picture: Picture, output: Output, extras: Extras) -> Rendition:
-    encoding = output.encoding
-    chosen, measured = encoding.quality, None
-    if encoding.target is not None:
-        found = quality.search(picture, encoding, encoding.target)
+def _has_quality(encoding: Encoding) -> bool:
+    given = encoding.lossless or encoding.distance is not None
+    return not given and encoding.format not in _NO_QUALITY
+
+
+def _file(
+    picture: Picture,
+    output: Output,
+    extras: Extras,
+    sample: Callable[[], quality.Sample],
+    packed: Rendition | None = None,
+) -> Rendition:
+    """Write one file, from the pixels or from the JPEG that is packed into it."""
+    encoding, target = output.encoding, output.encoding.target
+    chosen, measured, made, data = encoding.quality, None, None, b""
+    if packed is not None:
+        data = libjxl.repack(packed.data, effort=encoding.effort)
+        return replace(
+            packed,
+            format=encoding.format,
+            data=data,
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
+    if target is not None and target.ssimulacra2 is not None:
+        made = quality.find(picture, encoding, target, extras, sample())
+        chosen, data = made.quality, made.data
+    elif target is not None:
+        found = quality.search(picture, encoding, target)
         chosen, measured = found.quality, found.ssim
-    data = encode(picture, encoding, chosen, extras, frames=output.frames)
+    if made is None or output.frames > 1:
+        data = encode(picture, encoding, chosen, extras, frames=output.frames)
     # Encoders join equal frames: what counts is what is in the file.
     delays = written_delays(data, encoding.format) if output.frames > 1 else ()
     return Rendition(
@@ -211,6 +281,8 @@ def _file(picture: Picture, output: Output, extras: Extras) -> Rendition:
         duration_ms=sum(delays) or None,
         data=data,
         sha256=hashlib.sha256(data).hexdigest(),
-        quality=None if encoding.lossless or encoding.format in _NO_QUALITY else chosen,
+        quality=chosen if _has_quality(encoding) else None,
         ssim=measured,
+        ssimulacra2=None if made is None else round(made.score, 2),
+        missed=made is not None and made.missed,
     )

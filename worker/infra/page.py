@@ -20,6 +20,12 @@ STACK = "prod"
 EVERYTHING: Mapping[str, Mapping[str, Any]] = {
     "storage": {"accessLogs": True, "replicateTo": "arn:aws:s3:::originals-elsewhere"},
     "catalog": {"capacity": "provisioned", "contributorInsights": True},
+    "api": {
+        "enabled": True,
+        "issuer": "https://sign-in.example.com",
+        "audience": "safelight",
+        "origins": ["https://www.example.com"],
+    },
     "observability": {"enabled": True, "email": "team@example.com"},
     "cost": {
         "email": "team@example.com",

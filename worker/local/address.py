@@ -13,12 +13,11 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from worker.adapters.disk_errors import disk_call
 from worker.atomic import atomic_write, lock_folder
 from worker.domain.errors import InputError, Unreachable
-from worker.services.dead_letters import QueuePair
 from worker.services.process_files.output_folder import storage_error
 
 NAME = "stack.json"
@@ -31,6 +30,9 @@ CONFIGURATION = "aws-config"
 OUTPUTS = "outputs.json"
 """What the last deploy has left."""
 
+
+if TYPE_CHECKING:
+    from worker.services.dead_letters import QueuePair
 
 _QUEUES = (
     *("workQueue", "workDeadLetters", "uploadsQueue", "uploadsDeadLetters", "heavyDeadLetters"),
@@ -59,6 +61,8 @@ class Address:
     @property
     def queue_pairs(self) -> tuple[QueuePair, ...]:
         """The queues whose messages can fail, each with its dead letters."""
+        from worker.services.dead_letters import QueuePair  # most commands do without
+
         named = {name: str(self.outputs[name]) for name in _QUEUES}
         found = [QueuePair(queue=named["workQueue"], dead_letters=named["workDeadLetters"])]
         if named["uploadsQueue"] != named["workQueue"]:

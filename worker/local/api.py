@@ -8,25 +8,28 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 from urllib.parse import urlsplit
 
 import uvicorn
 
 from worker.bootstrap import assemble
-from worker.domain.errors import PortTaken
-from worker.entrypoints.api.app import ApiServices, create
-from worker.entrypoints.api.tokens import ADMIN, development_token
-from worker.local import console
+from worker.domain.errors import ConfigurationError, PortTaken
 from worker.local.address import JOBS, Address
 from worker.local.batch.jobs import LocalJobs
 from worker.local.child import working
 from worker.settings import Settings
 
 SECRET = "SAFELIGHT_API_SECRET"  # noqa: S105 - the name of a variable
+APP = "worker.entrypoints.api.app"
+"""By name, as the handlers: it stands above."""
 OWNER = "me"
 """Who the token belongs to that the stack prints."""
+FILES = "/files/"
+"""Where files of the delivery bucket are. On AWS that is the distribution."""
 TOKEN_SECONDS = 30 * 86_400
 BACKLOG = 256
 CLOSING_SECONDS = 5
@@ -59,8 +62,10 @@ def run(address: Address, ready: Path) -> None:
         ready: file to write once requests are answered.
     """
     settings = Settings.from_environment(os.environ)
-    services = ApiServices(app=assemble(settings), jobs=LocalJobs(address.data / JOBS))
-    app = create(lambda: services, origins=settings.api_origins)
+    services = resolve_name(f"{APP}:ApiServices")(
+        app=assemble(settings), jobs=LocalJobs(address.data / JOBS)
+    )
+    app = resolve_name(f"{APP}:create")(lambda: services, origins=settings.api_origins)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -70,6 +75,8 @@ def run(address: Address, ready: Path) -> None:
         timeout_graceful_shutdown=CLOSING_SECONDS,
     )
     server = uvicorn.Server(config)
+    from worker.local import console  # what the app needs: the stack's other processes do not
+
     console.attach(app, services, address, stopping=lambda: server.should_exit)
     port = urlsplit(address.api).port
     assert port is not None
@@ -89,4 +96,28 @@ def secret_of(before: Mapping[str, str]) -> str:
 def token(environment: Mapping[str, str]) -> str:
     """A token of a stack for who works at it: an administrator's, valid for a month."""
     settings = Settings.from_environment(environment)
-    return development_token(settings, OWNER, (ADMIN,), seconds=TOKEN_SECONDS)
+    return development_token(settings, OWNER, ["admin"], seconds=TOKEN_SECONDS)
+
+
+def development_token(
+    settings: Settings, owner: str, scopes: Sequence[str], *, seconds: int
+) -> str:
+    """A token signed with the shared secret.
+
+    Raises:
+        ConfigurationError: there is no shared secret: the issuer makes tokens.
+    """
+    if settings.api_secret is None:
+        raise ConfigurationError("there is no shared secret; the issuer makes the tokens")
+    import jwt  # a command that needs no token starts without it
+
+    now = int(time.time())
+    claims = {
+        "iss": settings.api_issuer,
+        "aud": settings.api_audience,
+        "iat": now,
+        "exp": now + seconds,
+        settings.api_owner_claim: owner,
+        settings.api_scope_claim: " ".join(settings.api_scope_prefix + one for one in scopes),
+    }
+    return jwt.encode(claims, settings.api_secret, algorithm="HS256")

@@ -36,6 +36,7 @@ from worker.entrypoints.api.app import ApiServices
 from worker.entrypoints.api.problems import ProblemRoute
 from worker.entrypoints.api.tokens import ADMIN, READ
 from worker.local.address import EVENTS, Address
+from worker.local.api import FILES
 from worker.local.changes import Counts, read_events
 from worker.ports import Queue, UploadStore
 from worker.services.dead_letters import DeadLetters, QueuePair, Selection, groups
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
     from worker.services.owned_assets import Caller
 
 PATH = "/console/"
-FILES = "/files/"
-"""Of the delivery bucket. On AWS that is the distribution."""
 LOOK_SECONDS = 0.05
 """Between two looks at the event log by a request that waits."""
 LONGEST_WAIT = 25

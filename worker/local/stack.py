@@ -20,7 +20,7 @@ from worker.adapters.disk_errors import disk_call
 from worker.domain.errors import EmulatorError
 from worker.job_context import Stop
 from worker.local import address as addresses
-from worker.local import api, console, emulator, iam_policies, services, workflows
+from worker.local import api, emulator, iam_policies, services, workflows
 from worker.local.address import Address
 from worker.local.deploy import STACK, Outputs, deploy
 from worker.local.deploy.fingerprint import fingerprint
@@ -188,17 +188,18 @@ class Stack:
         with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
             queues = pool.submit(_attach, self._endpoint, self._profiles, outputs).result()
         last = addresses.read(self._data)
+        here = f"http://127.0.0.1:{self._api_port}"
         environment = {
             **_settings(outputs),
             **{str(name): str(text) for name, text in outputs["apiEnvironment"].items()},
-            "SAFELIGHT_DELIVERY_URL": f"http://127.0.0.1:{self._api_port}{console.FILES.rstrip('/')}",
+            "SAFELIGHT_DELIVERY_URL": here + api.FILES.rstrip("/"),
             api.SECRET: api.secret_of(last.environment if last is not None else {}),
             **self._profiles.key_environment(OPERATOR),
         }
         self._address = Address(
             data=self._data,
             endpoint=self._endpoint,
-            api=f"http://127.0.0.1:{self._api_port}",
+            api=here,
             token=api.token(environment),
             outputs=outputs,
             environment=environment,

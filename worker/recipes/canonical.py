@@ -18,6 +18,9 @@ from worker.recipes.schema import TABLES, TRAITS
 _EDITION = "safelight-recipe-1"
 """Goes into every digest. Raise it when a key comes to mean something else."""
 
+_FIRST_ACCEPTED = ["avif", "bmp", "gif", "heic", "jpeg", "png", "tiff", "webp"]
+"""What a recipe accepted by default when there were the first digests."""
+
 
 def as_dict(recipe: Recipe) -> dict[str, object]:
     """``recipe`` in the shape of its file with every default spelled out, ready for JSON.
@@ -47,6 +50,9 @@ def fingerprint(recipe: Recipe) -> str:
     """
     meaning = as_dict(recipe)
     meaning.pop("description", None)
+    if recipe.formats == Recipe.__dataclass_fields__["formats"].default:
+        # The digest of a recipe that names no formats stays when a format is added to all of them.
+        meaning["accept"] = _FIRST_ACCEPTED
     text = json.dumps([_EDITION, _by_content(meaning, recipe.assets)], sort_keys=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
@@ -83,9 +89,11 @@ def _table(value: object) -> dict[str, object]:
 def _effective(encoding: Encoding) -> set[str]:
     """The keys that make a difference to the file that is written."""
     names = {"format", *TRAITS[encoding.format].keys}
-    if encoding.lossless:
-        names -= {"quality", "target"}
-    elif encoding.target is not None:
+    if encoding.repack:
+        names -= {"quality", "target", "distance", "lossless", "progressive"}
+    elif encoding.lossless:
+        names -= {"quality", "target", "distance"}
+    elif encoding.target is not None or encoding.distance is not None:
         names -= {"quality"}
     return names
 

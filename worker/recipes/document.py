@@ -15,6 +15,7 @@ from worker.domain.image import (
     Fit,
     Format,
     Gravity,
+    KeepTag,
     Limits,
     QualityTarget,
     Recipe,
@@ -45,8 +46,8 @@ Values = Mapping[str, Any]
 ReadAsset = Callable[[str, str, Problems], bytes | None]
 """(path as the recipe has it, path of the key, problems) -> contents, or None and a problem."""
 
-_LOOK = frozenset({"quality", "target", "lossless"})
-"""The three ways to say how good a file should look; an entry says at most one."""
+_LOOK = frozenset({"quality", "target", "lossless", "distance", "repack"})
+"""The ways to say how good a file should look; an entry says at most one."""
 
 
 def build(document: Mapping[str, object], read_asset: ReadAsset, problems: Problems) -> Recipe:
@@ -68,8 +69,16 @@ def build(document: Mapping[str, object], read_asset: ReadAsset, problems: Probl
                 contents = read_asset(image, path, problems)
                 if contents is not None:
                     assets[image] = contents
+    _check_gain_map(good, problems)
     unread: dict[str, Any] = {"name": "", "version": 0, "renditions": ()}
     return Recipe(**(unread | good), assets=assets)
+
+
+def _check_gain_map(good: Values, problems: Problems) -> None:
+    specs, keep = good.get("renditions", ()), good.get("keep", frozenset())
+    formats = {encoding.format for spec in specs for encoding in spec.encodings}
+    if formats and KeepTag.GAINMAP in keep and Format.JPEG not in formats:
+        problems.add("keep", '"gainmap" has no effect: only jpeg carries one, and none is made')
 
 
 def _good(values: Values) -> dict[str, Any]:
@@ -216,6 +225,8 @@ def _encodings(
             continue
         values = _encoding_values(format_, own, here, problems)
         encodings.append(_merged(format_, values, defaults.get(format_, {})))
+        if encodings[-1].repack and Format.JPEG not in taken:
+            problems.add(f"{here}.repack", "packs the jpeg of this rendition: list it before")
     return tuple(encodings)
 
 
@@ -240,11 +251,16 @@ def _encoding_values(
     good = _good(RecipeTable(ENCODING.title, Encoding, keys).read(known, path, problems))
     if "target" in good:
         good["target"] = _target(good["target"], f"{path}.target", problems)
-    if good.get("lossless"):
-        for name in sorted(good.keys() & {"quality", "target"}):
+    if good.get("repack"):
+        for name in sorted(good.keys() & {*_LOOK, "progressive"} - {"repack"}):
+            problems.add(f"{path}.{name}", "has no effect with repack = true")
+    elif good.get("lossless"):
+        for name in sorted(good.keys() & {"quality", "target", "distance"}):
             problems.add(f"{path}.{name}", "has no effect with lossless = true")
     elif {"quality", "target"} <= good.keys():
         problems.add(f"{path}.quality", "has no effect: the target finds the quality")
+    elif "distance" in good and good.keys() & {"quality", "target"}:
+        problems.add(f"{path}.distance", "is another way to say quality or target: leave one out")
     return good
 
 
@@ -259,7 +275,12 @@ def _not_for(format_: Format, name: str, keys: Mapping[str, RecipeKey]) -> str:
 
 def _target(raw: Mapping[str, object], path: str, problems: Problems) -> QualityTarget:
     values = TARGET.read(raw, path, problems)
-    target = QualityTarget(**({"ssim": 0.5} | _good(values)))
+    target = QualityTarget(**_good(values))
+    if not _wrong(values, "ssim", "ssimulacra2") and (target.ssim is None) == (
+        target.ssimulacra2 is None
+    ):
+        both = "has neither" if target.ssim is None else "not both"
+        problems.add(path, f"needs exactly one of ssim and ssimulacra2, {both}")
     if not _wrong(values, "minimum", "maximum") and target.minimum > target.maximum:
         problems.add(
             f"{path}.minimum", f"is {target.minimum}, above the maximum of {target.maximum}"
@@ -269,12 +290,13 @@ def _target(raw: Mapping[str, object], path: str, problems: Problems) -> Quality
 
 def _merged(format_: Format, own: Values, inherited: Values) -> Encoding:
     """``own`` over ``inherited`` over what the format starts from."""
-    if own.get("lossless") or "quality" in own or "target" in own:
+    if _LOOK & {name for name, value in own.items() if value is not False}:
         # An entry that says how good it should look replaces what the defaults say about it.
         inherited = {key: value for key, value in inherited.items() if key not in _LOOK}
     start = TRAITS[format_].default
     encoding = replace(start, **{**inherited, **own})
-    if encoding.lossless or encoding.target is not None:
+    unused = encoding.lossless or encoding.target or encoding.distance or encoding.repack
+    if unused:
         # The quality is not used: it must not tell two recipes of one meaning apart.
         encoding = replace(encoding, quality=start.quality)
     return encoding

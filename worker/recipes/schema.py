@@ -326,7 +326,8 @@ TARGET: Final = RecipeTable(
     "the target of a format",
     QualityTarget,
     {
-        "ssim": _number(0.5, 0.999, required=True),
+        "ssim": _number(0.5, 0.999),
+        "ssimulacra2": _number(30, 95),
         "minimum": _whole(1, 100),
         "maximum": _whole(1, 100),
     },
@@ -342,6 +343,8 @@ ENCODING: Final = RecipeTable(
         "progressive": _FLAG,
         "lossless": _FLAG,
         "target": _TABLE,
+        "distance": _number(0.05, 25),
+        "repack": _FLAG,
     },
 )
 """The keys of all formats together; :data:`TRAITS` has those of one."""
@@ -458,6 +461,15 @@ TRAITS: Final[Mapping[Format, Traits]] = MappingProxyType(
         Format.AVIF: Traits(
             default=Encoding(format=Format.AVIF, quality=65, effort=0, progressive=False),
             keys=_LOSSY | {"effort": _whole(0, 9)} | _LOSSLESS,
+        ),
+        Format.JXL: Traits(
+            # Effort 3 takes the CPU of WebP at effort 2 (docs/decisions/0011).
+            default=Encoding(format=Format.JXL, quality=80, effort=3, progressive=False),
+            keys=_LOSSY
+            | {"distance": ENCODING.keys["distance"], "effort": _whole(1, 10)}
+            | _PROGRESSIVE
+            | _LOSSLESS
+            | {"repack": _FLAG},
         ),
         Format.PNG: Traits(
             # Interlaced PNG is larger and slower; off unless asked for.

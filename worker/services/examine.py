@@ -1,17 +1,19 @@
-"""Use cases that look at files without making any: inspect, plan, compare.
+"""Use cases of single files: inspect, plan, compare, and repack, which alone makes one.
 
 All decoding happens in the sandbox: a hostile file must not take the command line down.
 """
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.atomic import atomic_write
 from worker.domain.errors import InputError, Rejected
 from worker.domain.image import Encoding, Format, Metadata, Probe, Recipe, RenditionSpec
-from worker.imaging import engine
+from worker.imaging import engine, libjxl
 from worker.imaging.compare import Comparison
 from worker.imaging.compare import compare as compare_bytes
 from worker.imaging.plan import Plan, make_plan
@@ -30,6 +32,9 @@ _LOOK = Recipe(
     ),
 )
 """The least that makes the engine decode and measure."""
+
+_REPACK_EFFORT = 3
+"""More makes nothing smaller (docs/decisions/0011), less a tenth larger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +90,49 @@ def compare(first: Path, second: Path) -> tuple[int, int, Comparison]:
     limit = _LOOK.limits.bytes
     one, other = read(first, limit), read(second, limit)
     return len(one), len(other), sandbox.run(compare_bytes, one, other, limits=LIMITS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepackedFile:
+    """A JPEG packed as JPEG XL, or the other way round."""
+
+    path: Path
+    format: Format
+    bytes: int
+    source_bytes: int
+    sha256: str
+
+
+def repack(path: Path, folder: Path) -> RepackedFile:
+    """Pack a JPEG without loss, or unpack one, into a file of the same name beside others.
+
+    Raises:
+        InputError: the file cannot be read, or the folder not written to.
+        Rejected: it is neither a JPEG that can be packed nor a JPEG XL with one in it.
+    """
+    data = read(path, _LOOK.limits.bytes)
+    kind, made = sandbox.run(_repacked, data, limits=LIMITS)
+    target = folder / f"{path.stem}.{kind.extension}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        atomic_write(target, made)
+    except OSError as error:
+        raise InputError(f"{target}: {error.strerror}", code="output_unwritable") from error
+    return RepackedFile(
+        path=target,
+        format=kind,
+        bytes=len(made),
+        source_bytes=len(data),
+        sha256=hashlib.sha256(made).hexdigest(),
+    )
+
+
+def _repacked(data: bytes) -> tuple[Format, bytes]:
+    """What the sandbox runs. Each limit is checked before anything is decoded."""
+    found = probe(data, _LOOK.limits, formats={Format.JPEG, Format.JXL})
+    if found.format is Format.JPEG:
+        return Format.JXL, libjxl.repack(data, effort=_REPACK_EFFORT)
+    return Format.JPEG, libjxl.unpack(data, limits=_LOOK.limits)
 
 
 def _plan(data: bytes, recipe: Recipe, only: tuple[str, ...]) -> Plan:

@@ -5,12 +5,15 @@ An asset of somebody else is as good as missing: whoever asks learns nothing of 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import EllipsisType
 
 from worker.domain.asset import (
+    SERVED,
     AssetRecord,
     LogEntry,
     Page,
@@ -20,10 +23,12 @@ from worker.domain.asset import (
     folder_of,
 )
 from worker.domain.errors import AssetMissing, Conflict, NotAllowed
-from worker.ports import Catalog
-from worker.services import find_assets
+from worker.ports import Catalog, Queue
+from worker.services import find_assets, ordering
 from worker.services.erase import Eraser
 from worker.services.find_assets import AssetFilter
+from worker.services.messages import announcement
+from worker.services.put_files import jobs_of
 
 ERASED = "erased"
 """Verdict of what remains of an asset that was deleted: its id, which nothing may take again."""
@@ -83,11 +88,16 @@ class OwnedAssets:
 
     Args:
         bucket: the intake bucket, whose keys filters name.
+        queue_url: of the queue that the ingest function reads.
+        restart: starts the jobs again that an asset waits for.
     """
 
     catalog: Catalog
     eraser: Eraser
     bucket: str
+    queue: Queue
+    queue_url: str
+    restart: Callable[[AssetRecord], object]
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def show(self, caller: Caller, asset: str) -> AssetRecord:
@@ -122,12 +132,14 @@ class OwnedAssets:
         add_tags: Iterable[str] = (),
         remove_tags: Iterable[str] = (),
         attributes: Mapping[str, str | None] | None = None,
+        focal_point: tuple[float, float] | EllipsisType | None = ...,
         revision: int | None = None,
     ) -> AssetRecord:
-        """Change tags and attributes.
+        """Change what people say of an asset. Around a new point, cut renditions are made again.
 
         Args:
             attributes: new values by name; None removes one.
+            focal_point: shares of upright width and height; None removes it, ``...`` leaves it.
             revision: that the change is made on.
 
         Raises:
@@ -135,16 +147,44 @@ class OwnedAssets:
             Conflict: ``revision`` is not the current one.
             InputError: a tag or attribute is too long, or there are too many.
         """
-        require_owned(self.catalog, caller, asset)
+        known = require_owned(self.catalog, caller, asset)
         given = attributes or {}
-        return self.catalog.update(
+        point = focal_point
+        if isinstance(point, tuple):  # each point is a recipe: some thousands are enough
+            point = (round(point[0], 2), round(point[1], 2))
+        moved = not isinstance(point, EllipsisType) and point != known.focal_point
+        if moved:
+            self._require_makeable(known)
+        changed = self.catalog.update(
             asset,
             add_tags=add_tags,
             remove_tags=remove_tags,
             set_attributes={name: text for name, text in given.items() if text is not None},
             remove_attributes=[name for name, text in given.items() if text is None],
+            focal_point=point,
             revision=revision,
         )
+        if moved:
+            self._announce(changed)
+        return changed
+
+    def reprocess(self, caller: Caller, asset: str) -> AssetRecord:
+        """Make everything again by the recipe of now, or start the jobs again that failed.
+
+        What is served stays until the new is there.
+
+        Raises:
+            AssetMissing: the caller has no such asset.
+            Conflict: ``asset_unmade``: there is nothing to make again.
+        """
+        record = require_owned(self.catalog, caller, asset)
+        if record.status is Status.PROCESSING:
+            self.restart(record)
+            return record
+        self._require_makeable(record)
+        changed = self.catalog.update(asset, again=True)
+        self._announce(changed)
+        return changed
 
     def delete(self, caller: Caller, asset: str) -> None:
         """Remove an asset with everything that belongs to it; its id stays taken.
@@ -172,6 +212,22 @@ class OwnedAssets:
         )
         with suppress(Conflict):  # a later upload has taken the id: it is what counts
             self.catalog.commit(grave, LogEntry(time=self._time(), kind=ERASED, id=ERASED))
+
+    def _require_makeable(self, record: AssetRecord) -> None:
+        """Raise Conflict unless ingest can make the asset again from its original."""
+        if record.status not in SERVED:
+            said = f"asset {record.asset} is {record.status.value}: nothing was made of it"
+            raise Conflict(said, code="asset_unmade")
+        if record.film is not None or jobs_of(record, self.catalog):
+            said = f"asset {record.asset} was made by jobs, which are not repeated"
+            raise Conflict(said, code="asset_unmade")
+
+    def _announce(self, record: AssetRecord) -> None:
+        body = announcement(record.source, sender="safelight:api")
+        (answer,) = ordering.handler([{"body": body}])
+        # A queue takes the same id for the same message, for five minutes.
+        once = f"{answer['deduplication'][:32]}{secrets.token_hex(16)}"
+        self.queue.send(self.queue_url, [(body, answer["group"], once)])
 
     def _is_shown(self, record: AssetRecord) -> bool:
         """Not what remains of a deleted asset, nor an upload that has expired."""

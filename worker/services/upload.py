@@ -150,7 +150,7 @@ class Uploads:
             )
             record = replace(record, upload=replace(record.upload, upload_id=upload_id))
         try:
-            made = self.catalog.commit(record, self._line("waiting", record))
+            made = self.catalog.commit(record, self._line("waiting", record), new=True)
         except (AlreadyRecorded, Superseded):  # the same request, twice at the same time
             self._abort(record)
             return self._again(require_owned(self.catalog, caller, asset), wanted)

@@ -60,9 +60,7 @@ of_an_asset = pytest.mark.parametrize(
 def body_of(route: Route, asset: str) -> Any:
     """A body that is right, about an asset."""
     body = BODIES.get((route.method, route.path))
-    if route.path == "/jobs":
-        return {**body, "assets": [asset]}
-    return body
+    return {**body, "assets": [asset]} if route.path == "/jobs" else body
 
 
 def asked(api: Api, route: Route, asset: str, token: str | None) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
 from threading import Lock
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from worker.domain.asset import Status
 from worker.domain.errors import NotAllowed, RequestError
 from worker.domain.labels import MAX_ID, Labels
 from worker.entrypoints.api import models, views
+from worker.entrypoints.api.jobs import AssetJobs
 from worker.entrypoints.api.problems import MEDIA_TYPE, ProblemRoute, answer, install
 from worker.entrypoints.api.tokens import READ, WRITE, TokenHolder, Tokens
 from worker.services.find_assets import AssetFilter
@@ -72,7 +73,22 @@ class ApiServices:
         """Assets."""
         app = self.app
         eraser = app.eraser(self.jobs)
-        return OwnedAssets(catalog=app.catalog, eraser=eraser, bucket=app.settings.intake_bucket)
+        return OwnedAssets(
+            catalog=app.catalog,
+            eraser=eraser,
+            bucket=app.settings.intake_bucket,
+            queue=app.queue,
+            queue_url=app.settings.queue_url,
+            # A number that was not used before: a run's name starts one run only.
+            restart=lambda record: app.heavy.start(
+                record.asset, record.version, attempt=int(time())
+            ),
+        )
+
+    @cached_property
+    def jobs_of_assets(self) -> AssetJobs:
+        """Jobs."""
+        return AssetJobs(app=self.app, jobs=self.jobs)
 
     @cached_property
     def tokens(self) -> Tokens:
@@ -154,6 +170,14 @@ Services = Annotated[ApiServices, Depends(_services)]
 Reader = Annotated[Caller, Security(_caller, scopes=[READ])]
 Writer = Annotated[Caller, Security(_caller, scopes=[WRITE])]
 AssetId = Annotated[UUID, Path(description="Of the asset.")]
+JobId = Annotated[
+    str,
+    Path(
+        max_length=200,
+        pattern=r"^[0-9a-fA-F-]{36}\.[A-Za-z0-9:_-]+$",
+        description="Of the job, as the API has named it: asset and job.",
+    ),
+]
 Limit = Annotated[int, Query(ge=1, le=200)]
 IdempotencyKey = Annotated[
     str | None,
@@ -274,16 +298,25 @@ def show_asset(services: Services, caller: Reader, asset: AssetId) -> models.Ass
 def change_asset(
     services: Services, caller: Writer, asset: AssetId, body: models.AssetChange
 ) -> models.AssetSummary:
-    """Change tags and attributes."""
+    """Change tags, attributes and focal point. Of a new point, cut renditions are made again."""
+    point = body.focal_point
+    said = "focal_point" in body.model_fields_set
     record = services.assets.change(
         caller,
         str(asset),
         add_tags=body.add_tags,
         remove_tags=body.remove_tags,
         attributes=body.attributes,
+        focal_point=... if not said else None if point is None else (point.x, point.y),
         revision=body.revision,
     )
     return views.summary(record, services.address)
+
+
+@router.post("/assets/{asset}/reprocess", status_code=202, tags=["assets"])
+def reprocess_asset(services: Services, caller: Writer, asset: AssetId) -> models.AssetSummary:
+    """Make everything again; what is served stays until then. Failed jobs are started again."""
+    return views.summary(services.assets.reprocess(caller, str(asset)), services.address)
 
 
 @router.delete("/assets/{asset}", status_code=204, tags=["assets"])
@@ -306,6 +339,34 @@ def similar_assets(
             for one in found
         ]
     )
+
+
+# --- jobs ---------------------------------------------------------------------------------------
+
+
+@router.post("/jobs", status_code=202, tags=["jobs"])
+def submit_job(services: Services, caller: Writer, body: models.NewJob) -> models.JobModel:
+    """Submit heavy work on one asset or several; it is listed with the first."""
+    record, status = services.jobs_of_assets.submit(
+        caller,
+        body.kind,
+        [str(one) for one in body.assets],
+        parameters=body.parameters,
+        urgent=body.urgent,
+    )
+    return views.job(record, status)
+
+
+@router.get("/jobs/{job}", tags=["jobs"])
+def show_job(services: Services, caller: Reader, job: JobId) -> models.JobModel:
+    """Show how a job stands."""
+    return views.job(*services.jobs_of_assets.show(caller, job))
+
+
+@router.delete("/jobs/{job}", status_code=204, tags=["jobs"])
+def stop_job(services: Services, caller: Writer, job: JobId) -> None:
+    """Ask a job to stop; one that has ended stays as it is."""
+    services.jobs_of_assets.stop(caller, job)
 
 
 # --- the API itself -----------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -221,6 +222,7 @@ class AssetSummary(_Wire):
     version: str
     tags: list[str]
     attributes: dict[str, str]
+    focal_point: FocalPoint | None
     placeholder: Placeholder | None
     renditions: list[RenditionModel]
     video: VideoModel | None
@@ -251,6 +253,19 @@ class JobModel(_Wire):
     reason: str = ""
     created_at: str
     updated_at: str
+
+
+class NewJob(_Wire):
+    """Heavy work to do."""
+
+    kind: Annotated[str, StringConstraints(max_length=40)] = Field(
+        description="`transcode`, `poster`, `denoise` ...: docs/jobs.md has all."
+    )
+    assets: list[UUID] = Field(min_length=1, max_length=100, description="The inputs, in order.")
+    parameters: dict[AttributeName, AttributeValue] = Field(
+        default_factory=dict, max_length=MAX_ATTRIBUTES, description="As docs/jobs.md has them."
+    )
+    urgent: bool = False
 
 
 class Asset(AssetSummary):
@@ -292,6 +307,9 @@ class AssetChange(_Wire):
         default_factory=dict,
         max_length=2 * MAX_ATTRIBUTES,
         description="New values by name; null removes one.",
+    )
+    focal_point: FocalPoint | None = Field(
+        default=None, description="What cuts keep in the middle; null removes it."
     )
     revision: int | None = Field(
         default=None, ge=1, description="Refuse if the asset has another one by now."

@@ -84,6 +84,9 @@ def summary(record: AssetRecord, address: Address) -> models.AssetSummary:
         version=record.version,
         tags=sorted(record.tags),
         attributes=dict(record.attributes),
+        focal_point=models.FocalPoint(x=record.focal_point[0], y=record.focal_point[1])
+        if record.focal_point
+        else None,
         placeholder=models.Placeholder(
             thumbhash=measures.thumbhash,
             dominant=measures.dominant,

@@ -39,6 +39,7 @@ _COMMANDS = {
     "inspect": ("images:inspect_command", "Show the format, colours and metadata of an image."),
     "plan": ("images:plan_command", "Show what would be made of an image, without making it."),
     "compare": ("images:compare_command", "Compare two images: similarity, bytes, size."),
+    "repack": ("images:repack_command", "Pack a JPEG as JPEG XL without loss, or unpack it."),
     "recipes": ("recipes:group", "List, show and check recipes."),
     "samples": ("images:samples_command", "Write sample images to try things on."),
     "up": ("stack:up_command", "Run the whole pipeline on this machine."),

@@ -1,4 +1,4 @@
-"""``safelight inspect``, ``plan``, ``compare`` and ``samples``: single images."""
+"""``safelight inspect``, ``plan``, ``compare``, ``repack`` and ``samples``: single images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worker.services.process_files.wording import (
 
 if TYPE_CHECKING:
     from worker.domain.colour import Colour
-    from worker.domain.image import Metadata, Probe
+    from worker.domain.image import ContentCredentials, GainMap, Metadata, Probe
     from worker.imaging.plan import Output, Plan, Step
 
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _SAID_BY = {
-    "cicp": "cicp (chunk of the PNG)",
+    "cicp": "cicp (code points of the file)",
     "icc": "icc (embedded profile)",
     "srgb": "srgb (chunk of the PNG)",
     "gama": "gama (chunk of the PNG)",
@@ -99,8 +99,26 @@ def _header(probe: Probe) -> list[tuple[str, object]]:
         ("transfer", transfer_text(probe.colour)),
         ("colours said by", _SAID_BY[probe.colour.source]),
         ("hdr", "yes, renditions are tone-mapped" if probe.colour.hdr else None),
+        ("gain map", _gain_map(probe.gain_map) if probe.gain_map else None),
         ("warnings", ", ".join(probe.warnings)),
     ]
+
+
+def _gain_map(found: GainMap) -> str:
+    parts = [found.kind.value]
+    if found.width is not None:
+        colours = ", in colours" if found.channels == 3 else ""
+        parts.append(f"{found.width} x {found.height}{colours}")
+    if found.headroom is not None:
+        parts.append(f"headroom {found.headroom:.2f} stops")
+    parts.append("recipes can keep it" if found.carriable else "no recipe can keep it")
+    return ", ".join(parts)
+
+
+def _credentials(found: ContentCredentials) -> str:
+    count = "1 manifest" if found.manifests == 1 else f"{found.manifests} manifests"
+    by = f" by {found.generator}" if found.generator else ""
+    return f"C2PA, {count}{by}, not checked, {found.renditions} in renditions"
 
 
 def _known(metadata: Metadata) -> list[tuple[str, object]]:
@@ -122,6 +140,10 @@ def _known(metadata: Metadata) -> list[tuple[str, object]]:
         ("artist", tags.artist),
         ("copyright", tags.copyright),
         ("software", tags.software),
+        (
+            "content credentials",
+            _credentials(metadata.credentials) if metadata.credentials else None,
+        ),
         ("dominant colour", measures.dominant),
         ("palette", " ".join(measures.palette)),
         ("brightness", f"{measures.brightness:.3f}, contrast {measures.contrast:.3f}"),
@@ -187,6 +209,9 @@ def plan_lines(plan: Plan) -> list[str]:
     if decode.linear:
         details.append("resized in linear light")
     said.append(f"decode  {decode.format.value}, {', '.join(details)}")
+    if plan.gain_map is not None:
+        shrunk = f", shrunk by {plan.gain_map.shrink}" if plan.gain_map.shrink > 1 else ""
+        said.append(f"decode  gain map, {plan.gain_map.width} x {plan.gain_map.height}{shrunk}")
     for index, scale in enumerate(plan.scales):
         source = "the decoded image" if scale.source is None else f"scale {scale.source}"
         use = ", measured for metadata" if index == plan.preview else ""
@@ -220,6 +245,8 @@ def _rendition_text(step: Step) -> str:
         parts.append(f"sharpened by {step.sharpen:g}")
     if step.watermark is not None:
         parts.append("watermarked")
+    if step.gain_map is not None:
+        parts.append(f"with a gain map of {step.gain_map.width} x {step.gain_map.height} in JPEG")
     if step.minimum_saving:
         parts.append(f"later formats kept if {step.minimum_saving:.0%} smaller")
     return ", ".join(parts)
@@ -227,10 +254,19 @@ def _rendition_text(step: Step) -> str:
 
 def _output_text(item: Output) -> str:
     encoding = item.encoding
-    if encoding.lossless:
+    if item.packs is not None:
+        how = "the jpeg, packed without loss"
+    elif encoding.lossless:
         how = "lossless"
+    elif encoding.distance is not None:
+        how = f"distance {encoding.distance:g}"
     elif encoding.target is not None:
-        how = f"lowest quality with SSIM {encoding.target.ssim:g}"
+        target = encoding.target
+        how = (
+            f"lowest quality with SSIM {target.ssim:g}"
+            if target.ssim is not None
+            else f"quality for SSIMULACRA2 {target.ssimulacra2:g}"
+        )
     else:
         how = f"quality {encoding.quality}"
     frames = f", {item.frames} frames" if item.frames > 1 else ""
@@ -276,6 +312,41 @@ def compare_command(*, first: Path, second: Path, as_json: bool) -> None:
     note = " (B resized to A's size)" if found.resized else ""
     click.echo(f"SSIM  {found.ssim:.4f}{note}")
     click.echo(f"bytes B is {change_text(bytes_b, bytes_a)}")
+
+
+# --- repack -----------------------------------------------------------------------------------
+
+
+@click.command(name="repack")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the result; that of FILE unless given.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def repack_command(*, file: Path, folder: Path | None, as_json: bool) -> None:
+    """Pack a JPEG as JPEG XL without loss, or give back the JPEG that is packed in a JPEG XL.
+
+    The JPEG comes back with every byte, metadata included. An existing file is replaced.
+    """
+    from worker.services import examine
+
+    packed = examine.repack(file, folder or file.parent)
+    if as_json:
+        output.print_json(
+            {
+                "source": str(file),
+                "out": str(packed.path),
+                "format": packed.format.value,
+                "bytes": packed.bytes,
+                "sha256": packed.sha256,
+            }
+        )
+        return
+    change = change_text(packed.bytes, packed.source_bytes)
+    click.echo(f"{output.one_line(str(packed.path))}: {size_text(packed.bytes)}, {change}")
 
 
 # --- samples ----------------------------------------------------------------------------------

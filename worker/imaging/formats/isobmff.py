@@ -204,6 +204,35 @@ def primary(data: bytes) -> ImageItem:
 _Tables = dict[bytes, tuple[int, int]]
 
 
+def tone_map(data: bytes) -> tuple[bytes, tuple[int, int] | None] | None:
+    """Data of the item that makes a picture brighter by a gain map, and the map's width and height.
+
+    ISO/IEC 23008-12, 6.6.2.4 (``tmap``): its inputs are the picture and the map.
+
+    Returns:
+        None if there is no such item.
+
+    Raises:
+        struct.error, IndexError: a read runs off the end.
+        DamagedInput: a box is smaller than its header, or there are too many.
+    """
+    meta = next((part for part in _boxes(data, 0, len(data)) if part[0] == b"meta"), None)
+    if meta is None:
+        return None
+    tables = {name: (at, stop) for name, at, stop in _boxes(data, meta[1] + 4, meta[2])}
+    at, stop = tables.get(b"iinf", (0, 0))
+    for name, entry, _ in _boxes(data, at + (6 if stop and data[at] == 0 else 8), stop):
+        wide = 4 if data[entry] >= 3 else 2
+        kind = data[entry + 6 + wide : entry + 10 + wide]
+        if name == b"infe" and data[entry] >= 2 and kind == b"tmap":
+            number = _number(data, entry + 4, wide)
+            gain_map = _referenced(data, tables, number, b"dimg", place=1)
+            shapes = _item(data, tables, gain_map or 0).properties.get(b"ispe", ())
+            size = struct.unpack_from(">4xII", data, shapes[0][0]) if shapes else None
+            return _content(data, tables, number), size
+    return None
+
+
 def _item(data: bytes, tables: _Tables, number: int) -> ImageItem:
     kind = b""
     at, stop = tables.get(b"iinf", (0, 0))
@@ -240,13 +269,18 @@ def _associated(data: bytes, at: int, stop: int, number: int) -> list[int]:
     return []
 
 
-def _referenced(data: bytes, tables: _Tables, number: int, how: bytes) -> int | None:
-    """The first item that an item is derived from (``dimg``) or multiplied with (``prem``)."""
+def _referenced(
+    data: bytes, tables: _Tables, number: int, how: bytes, place: int = 0
+) -> int | None:
+    """An item that an item is derived from (``dimg``) or multiplied with (``prem``): the first,
+    or the one at another ``place``."""
     at, stop = tables.get(b"iref", (0, 0))
     wide = 4 if stop and data[at] else 2
     for name, start, _ in _boxes(data, at + 4, stop):
         if name == how and _number(data, start, wide) == number:
-            return _number(data, start + wide + 2, wide)
+            if place >= _number(data, start + wide, 2):
+                return None
+            return _number(data, start + wide + 2 + wide * place, wide)
     return None
 
 

@@ -12,11 +12,15 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import simplejpeg
 
 from worker.domain.image import Format, Limits
 from worker.imaging import rejections
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NO_END_MARKER = "no_end_marker"
 """Warning: the file has no end marker. Nothing of the picture is missing."""
@@ -66,6 +70,31 @@ def examine(data: bytes, limits: Limits) -> tuple[int, int]:
         else:
             at += 2 + max(2, struct.unpack_from(">H", data, at + 2)[0])
     raise rejections.corrupt(Format.JPEG, "too many segments")
+
+
+def segments(data: bytes, start: int = 0) -> Iterator[tuple[int, int, bytes]]:
+    """Marker, place and content of each segment before the first scan of the JPEG at ``start``.
+
+    A content that is cut off ends the walk. ITU-T T.81, B.1.1.4.
+    """
+    at = start + 2
+    for _ in range(_MOST_SEGMENTS):
+        while data[at : at + 2] == b"\xff\xff":  # fill
+            at += 1
+        head = data[at : at + 4]
+        if len(head) < 4 or head[0] != 0xFF or head[1] in (0x00, 0xD8, 0xD9, 0xDA):
+            return
+        marker, length = head[1], int.from_bytes(head[2:])
+        if length < 2 or at + 2 + length > len(data):
+            return
+        yield marker, at + 4, bytes(data[at + 4 : at + 2 + length])
+        at += 2 + length
+
+
+def complete(data: bytes) -> bool:
+    """Whether the first picture in a file has all its scans and an end marker behind them."""
+    scans = _scans(data)
+    return scans.marked and scans.complete
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

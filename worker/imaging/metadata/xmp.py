@@ -38,7 +38,7 @@ _Properties = dict[str, list[str]]
 
 def read(packet: bytes) -> Tags:
     """Read an XMP packet. Never raises: a packet that is not well-formed says nothing."""
-    found = _properties(packet)
+    found = properties(packet)
 
     def first(*names: str) -> str | None:
         firsts = (value for name in names for value in found.get(name, [])[:1])
@@ -109,8 +109,11 @@ def _metres(value: str) -> float | None:
     return metres if 0.0 <= metres <= 100_000.0 else None
 
 
-def _properties(packet: bytes) -> _Properties:
-    """Values by qualified name, of the picture itself: not of its history or its ingredients."""
+def properties(packet: bytes) -> _Properties:
+    """Values by qualified name, of the picture itself: not of its history or its ingredients.
+
+    Never raises: a packet that is not well-formed has none.
+    """
     if len(packet) > _PACKET_LIMIT:
         return {}
     if not packet.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

@@ -311,7 +311,7 @@ def _integrity(text: str) -> str:
 
 # --- what a browser loads ---------------------------------------------------------------------
 
-_PREFERENCE = (Format.AVIF, Format.WEBP, Format.JPEG, Format.PNG, Format.GIF)
+_PREFERENCE = (Format.AVIF, Format.JXL, Format.WEBP, Format.JPEG, Format.PNG, Format.GIF)
 """Order in which a browser is offered formats: the smallest first."""
 
 _PHONE = 1080

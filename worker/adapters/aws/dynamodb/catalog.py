@@ -17,6 +17,7 @@ from contextlib import suppress
 from datetime import datetime
 from hashlib import blake2b
 from itertools import islice
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 from worker.adapters.aws.dynamodb import schema
@@ -167,9 +168,11 @@ class DynamoCatalog:
         remove_tags: Iterable[str] = (),
         set_attributes: Mapping[str, str] | None = None,
         remove_attributes: Iterable[str] = (),
+        focal_point: tuple[float, float] | EllipsisType | None = ...,
+        again: bool = False,
         revision: int | None = None,
     ) -> AssetRecord:
-        """Change tags and attributes, in one transaction with the items that list the tags.
+        """Change what people say of an asset, in one transaction with the items that list the tags.
 
         Raises:
             AssetMissing: no such asset.
@@ -190,6 +193,8 @@ class DynamoCatalog:
                 remove_tags=removed,
                 set_attributes=set_attributes,
                 remove_attributes=unset,
+                focal_point=focal_point,
+                again=again,
                 revision=revision,
                 now=self._clock(),
             )

@@ -10,9 +10,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.browser.chromium import TIMEOUT, choose, until
-from tests.browser.conftest import Open
-from tests.browser.fake_api import PART, FakeApi, picture
+from tests.console.chromium import TIMEOUT, choose, until
+from tests.console.conftest import Open
+from tests.console.fake_api import PART, FakeApi, picture
 
 expect.set_options(timeout=TIMEOUT)
 VIEWS = ("#/", "#/asset/00000000-0000-7000-8000-000000000001", "#/operations")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.chromium import TIMEOUT, browser
-from tests.browser.fake_api import FakeApi, served
+from tests.console.chromium import TIMEOUT, browser
+from tests.console.fake_api import FakeApi, served
 
 __all__ = ["browser"]
 Open = Callable[..., Page]
