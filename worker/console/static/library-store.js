@@ -33,8 +33,9 @@ export class LibraryStore extends EventTarget {
   show(filter) {
     this.filter = filter;
     this.reset();
+    const loading = this.more(); // first: an empty list that is being loaded is not an empty library
     this.#changed();
-    return this.more();
+    return loading;
   }
 
   /** Loads the next page, unless it is on its way or there is none. */
