@@ -3,11 +3,13 @@
 uploads -> [intake bucket] -> queues -> ingest function -> [delivery bucket], [quarantine bucket]
                                                |-> catalog (table)
                                                `-> events (bus)
+clients -> api (HTTP API, function) -> tickets for the intake bucket, catalog
 asset.processing events -> workflow (state machine) -> heavy (jobs on Spot) -> [delivery bucket]
 """
 
 import pulumi_aws as aws
 
+from stack.api import Api
 from stack.catalog import CatalogTable
 from stack.config import load
 from stack.cost import CostControls
@@ -37,6 +39,7 @@ def main() -> None:
     intake = Intake(scope, config, buckets=buckets, catalog=catalog, events=events)
     heavy: HeavyJobs | None = None
     workflow: Workflow | None = None
+    api: Api | None = None
     observability: Observability | None = None
 
     if config.heavy.enabled:
@@ -49,6 +52,17 @@ def main() -> None:
             events=events,
             intake=intake,
             heavy=heavy,
+        )
+    if config.api.enabled:
+        api = Api(
+            scope,
+            config,
+            buckets=buckets,
+            catalog=catalog,
+            events=events,
+            intake=intake,
+            heavy=heavy,
+            workflow=workflow,
         )
     if config.observability.enabled:
         observability = Observability(
@@ -65,6 +79,7 @@ def main() -> None:
             intake=intake,
             heavy=heavy,
             workflow=workflow,
+            api=api,
             observability=observability,
         )
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from worker.ports import Catalog, Events, Jobs, ObjectStore, Queue, Workflows
+from worker.ports import Catalog, Events, Jobs, ObjectStore, Queue, UploadStore, Workflows
 from worker.settings import DeletedOriginals, Settings
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from worker.services.erase import Eraser
     from worker.services.finalize import Finalizer
     from worker.services.ingest import Ingest
+    from worker.services.upload import Uploads
 
 
 # No slots: cached_property keeps its value in __dict__.
@@ -32,6 +33,8 @@ class Application:
     catalog: Catalog
     events: Events
     queue: Queue
+    upload_store: UploadStore | None = None
+    """Missing where nobody uploads."""
     workflows: Workflows | None = None
     """Missing where the settings name none: then no heavy upload can be started here."""
 
@@ -101,6 +104,19 @@ class Application:
             remember=RecipeStore(self.store, settings.delivery_bucket).keep,
         )
 
+    @cached_property
+    def uploads(self) -> Uploads:
+        """What begins and completes uploads."""
+        from worker.services.upload import Uploads
+
+        assert self.upload_store is not None
+        return Uploads(
+            catalog=self.catalog,
+            store=self.store,
+            uploads=self.upload_store,
+            settings=self.settings,
+        )
+
     def eraser(self, jobs: Jobs | None = None, say: Callable[[str], None] | None = None) -> Eraser:
         """What removes assets; see its class."""
         from worker.services.erase import Eraser
@@ -127,6 +143,7 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
     from worker.adapters.aws.eventbridge import EventBridgeEvents
     from worker.adapters.aws.s3 import S3ObjectStore
     from worker.adapters.aws.sqs import SqsQueue
+    from worker.adapters.aws.uploads import S3UploadStore
 
     clients = clients or AwsClients()
     return Application(
@@ -135,6 +152,7 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
         catalog=DynamoCatalog(clients.dynamodb, settings.table),
         events=EventBridgeEvents(clients, settings.event_bus),
         queue=SqsQueue(clients),
+        upload_store=S3UploadStore(clients),
         workflows=_workflows(settings.heavy_workflow, clients),
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import EllipsisType
 from typing import Protocol
 
 from worker.domain.asset import AssetRecord, Event, JobRecord, LogEntry, Page, Similar, Status
@@ -110,6 +111,105 @@ class ObjectStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadTicket:
+    """A request that somebody without credentials may send to the store."""
+
+    method: str
+    """``POST`` for a form, ``PUT`` for anything else."""
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """To be sent exactly so."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Of a form, in this order; the file comes last, as ``file``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadedPart:
+    """A part of an upload that the store has."""
+
+    number: int
+    size: int
+    """Bytes."""
+    etag: str
+    """With its quotes, as the store wants it back."""
+
+
+class UploadStore(Protocol):
+    """Lets others upload objects, in one piece or in parts. Tickets are made without a request."""
+
+    def form(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        size: int,
+        media_type: str,
+        metadata: Mapping[str, str],
+        sha256: str,
+        seconds: int,
+    ) -> UploadTicket:
+        """A form for exactly this key, size in bytes, type, metadata and SHA-256 (hex, if any)."""
+        ...
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        size: int,
+        media_type: str,
+        metadata: Mapping[str, str],
+        sha256: str,
+        seconds: int,
+        accelerated: bool = False,
+    ) -> UploadTicket:
+        """The same as one request, which works only while nothing lies under the key."""
+        ...
+
+    def readable(self, bucket: str, key: str, *, seconds: int) -> str:
+        """An address that anybody may read an object at."""
+        ...
+
+    def begin(self, bucket: str, key: str, *, media_type: str, metadata: Mapping[str, str]) -> str:
+        """Begin an upload in parts; returns its id."""
+        ...
+
+    def parts(
+        self,
+        bucket: str,
+        key: str,
+        upload: str,
+        sizes: Mapping[int, int],
+        *,
+        seconds: int,
+        accelerated: bool = False,
+    ) -> Mapping[int, UploadTicket]:
+        """A ticket for each part, by its number, from 1; ``sizes`` are bytes."""
+        ...
+
+    def uploaded(self, bucket: str, key: str, upload: str) -> Sequence[UploadedPart]:
+        """The parts that are there, in order.
+
+        Raises:
+            ObjectMissing: the upload was completed or aborted, or has expired.
+        """
+        ...
+
+    def complete(self, bucket: str, key: str, upload: str, parts: Sequence[UploadedPart]) -> None:
+        """Make one object of the parts, unless there is one under the key.
+
+        Raises:
+            ObjectMissing: the upload was completed or aborted, or has expired.
+            ObjectChanged: something lies under the key.
+        """
+        ...
+
+    def abort(self, bucket: str, key: str, upload: str) -> None:
+        """Remove the parts; an upload that is gone is no error."""
+        ...
+
+
 class Catalog(Protocol):
     """The memory of all assets."""
 
@@ -143,9 +243,15 @@ class Catalog(Protocol):
         remove_tags: Iterable[str] = (),
         set_attributes: Mapping[str, str] | None = None,
         remove_attributes: Iterable[str] = (),
+        focal_point: tuple[float, float] | EllipsisType | None = ...,
+        again: bool = False,
         revision: int | None = None,
     ) -> AssetRecord:
-        """Change tags and attributes.
+        """Change what people say of an asset.
+
+        Args:
+            focal_point: None removes it; ``...`` leaves it.
+            again: what was made of it counts as made by no recipe, so that it is made again.
 
         Raises:
             AssetMissing: no such asset.

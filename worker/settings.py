@@ -60,6 +60,10 @@ def _whole(lowest: int, highest: int) -> Callable[[str], int]:
     return read
 
 
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def _switch(text: str) -> bool:
     try:
         return {"on": True, "off": False}[text.strip().lower()]
@@ -140,6 +144,38 @@ class Settings:
     """Address space of the sandboxed child."""
     upload_threads: int = _read(_whole(1, 64), 8)
     """Renditions stored at the same time."""
+    upload_bytes: int = _read(_whole(1, 5_000_000_000_000), 20_000_000_000)
+    """Larger uploads get no ticket."""
+    upload_whole_bytes: int = _read(_whole(1, 5_000_000_000), 16_777_216)
+    """Larger uploads are sent in parts, unless the client wants it otherwise."""
+    upload_seconds: int = _read(_whole(60, 43_200), 3_600)
+    """How long a ticket can be used. Not longer than the credentials that sign it."""
+    upload_hours: int = _read(_whole(1, 168), 24)
+    """How long an upload may take. The intake bucket removes parts after a day."""
+    upload_acceleration: bool = _read(_switch, False)  # noqa: FBT003 - a field
+    """``on`` sends uploads through the edge (S3 Transfer Acceleration), unless the client wants it
+    otherwise. The bucket must have it."""
+    delivery_url: str | None = _read(_optional, None)
+    """Where everybody may read renditions, ``https://media.example.com``; without it the API signs
+    an address for each."""
+    api_issuer: str = _read(_name, "safelight")
+    """The ``iss`` of tokens: who signs people in."""
+    api_audience: str = _read(_name, "safelight-api")
+    """The ``aud`` of tokens, or the ``client_id`` where an issuer writes none."""
+    api_owner_claim: str = _read(_name, "sub")
+    """The claim that says whose assets somebody reads and changes."""
+    api_scope_claim: str = _read(_name, "scope")
+    """The claim with what a token is good for: texts with spaces between them, or a list."""
+    api_scope_prefix: str = _read(str.strip, "safelight:")
+    """What the scopes ``read``, ``write`` and ``admin`` begin with."""
+    api_secret: str | None = _read(_optional, None)
+    """Signs tokens (HS256) where no gateway checks them: in the local stack and in tests."""
+    api_jwks_url: str | None = _read(_optional, None)
+    """Where the issuer's public keys are, where no gateway checks tokens."""
+    api_origins: tuple[str, ...] = _read(_list, ())
+    """Whose pages may call the API from a browser: origins with commas between them."""
+    api_rate: int = _read(_whole(1, 100_000), 50)
+    """Requests a second of one owner to one instance of the API; bursts may have ten times it."""
     retry_seconds: int = _read(_whole(0, 900), 10)
     """Wait after a first transient failure; doubles with every further one, up to 15 minutes."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pulumi
 
+from stack.api import Api
 from stack.catalog import CatalogTable
 from stack.config import Config
 from stack.events import AssetEventBus
@@ -46,6 +47,7 @@ def of_pipeline(
     intake: Intake,
     heavy: HeavyJobs | None,
     workflow: Workflow | None,
+    api: Api | None,
     observability: Observability | None,
 ) -> Mapping[str, Any]:
     """Everything else."""
@@ -88,6 +90,12 @@ def of_pipeline(
             "jobLogs": heavy.log_group.name,
             "heavyWorkflow": workflow.machine.arn,
             "heavyDeadLetters": workflow.dead_letters.url,
+        }
+    if api is not None:
+        found |= {
+            "api": api.url,
+            "apiFunction": api.function.name,
+            "apiEnvironment": api.environment,
         }
     if observability is not None:
         found["alarmTopic"] = observability.topic.arn

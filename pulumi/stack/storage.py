@@ -81,9 +81,11 @@ class Buckets(pulumi.ComponentResource):
                 cors_rules=[
                     s3.BucketCorsConfigurationCorsRuleArgs(
                         id="uploads",
-                        allowed_methods=["POST", "PUT"],  # a form; the parts of a large file
+                        # A form; a file or a part; listing and aborting parts by signed addresses.
+                        allowed_methods=["POST", "PUT", "GET", "DELETE"],
                         allowed_origins=list(self._config.browser_origins),
-                        allowed_headers=["content-type", "content-md5", "x-amz-*"],
+                        # If-None-Match makes a ticket one for one use.
+                        allowed_headers=["content-type", "content-md5", "if-none-match", "x-amz-*"],
                         # Of each part: without it a browser cannot tell that an upload is complete.
                         expose_headers=["ETag"],
                         max_age_seconds=PREFLIGHT_SECONDS,

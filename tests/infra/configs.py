@@ -43,6 +43,9 @@ def switches() -> list[tuple[str, str]]:
     )
 
 
+SIGNED_IN = {"issuer": "https://sign-in.example.com", "audience": "safelight"}
+"""What an API needs."""
+
 # What is no switch and still switches something, on and off.
 _ON: Mapping[str, Mapping[str, Any]] = {
     "storage": {
@@ -54,6 +57,7 @@ _ON: Mapping[str, Mapping[str, Any]] = {
     "catalog": {"capacity": "provisioned"},
     "intake": {"ordering": "fifo", "reservedConcurrency": 100},
     "heavy": {"baselineVcpus": 8, "overflowVcpus": 8},
+    "api": {**SIGNED_IN, "origins": ["https://a.example"]},
     "observability": {"email": "who@example.com"},
     "cost": {
         "monthlyBudget": 100,
@@ -67,6 +71,7 @@ _OFF: Mapping[str, Mapping[str, Any]] = {
     "catalog": {"capacity": "on-demand"},
     "intake": {"ordering": "standard", "reservedConcurrency": 0},
     "heavy": {"baselineVcpus": 0, "overflowVcpus": 0},
+    "api": {**SIGNED_IN, "origins": []},
     "observability": {"email": ""},
     "cost": {"monthlyBudget": 0, "anomalyDollars": 0, "email": "", "savingsPlanCents": 0},
 }
@@ -122,6 +127,16 @@ CHOSEN: dict[str, Any] = {
         "baselineVcpus": 16,
         "overflowVcpus": 32,
         "privateNetwork": True,
+    },
+    "api": {
+        **SIGNED_IN,
+        "enabled": True,
+        "origins": ["https://www.example.com"],
+        "requestsPerSecond": 50,
+        "burst": 70,
+        "memory": 512,
+        "reservedConcurrency": 5,
+        "logRetentionDays": 7,
     },
     "observability": {"anomalies": True, "email": "who@example.com", "tracing": False},
     "cost": {
@@ -241,6 +256,19 @@ configs = st.fixed_dictionaries(
                 "logRetentionDays": st.sampled_from(LOG_DAYS),
                 "stuckMinutes": st.integers(10, 1440),
                 **_switch("heavy"),
+            }
+        ),
+        "api": st.fixed_dictionaries(
+            {
+                **{key: st.just(text) for key, text in SIGNED_IN.items()},
+                "origins": st.lists(st.just("https://*.example.com"), max_size=1),
+                "requestsPerSecond": st.integers(1, 10_000),
+                "burst": st.integers(1, 5_000),
+                "memory": st.integers(256, 10_240),
+                "reservedConcurrency": st.integers(0, 100),
+                "logRetentionDays": st.sampled_from(LOG_DAYS),
+                **_switch("api"),
+                "accelerated": st.just(False),
             }
         ),
         "observability": st.fixed_dictionaries(

@@ -9,6 +9,8 @@ from tests.infra.declared import Declaration, takes
 
 AUTO_NAMING = len("-1234567")
 NAME_LIMITS = {
+    "apigatewayv2/Api": 128,
+    "apigatewayv2/Authorizer": 128,
     "appautoscaling/Policy": 256,
     "batch/ComputeEnvironment": 128,
     "batch/JobDefinition": 128,
@@ -41,7 +43,10 @@ NAME_LIMITS = {
 
 _DELIVERY = "Delivery of logs is set up for an account, not for a log group."
 WITHOUT_RESOURCES = {
+    "batch:DescribeJobDefinitions": "Reads. Knows no resources.",
+    "batch:DescribeJobQueues": "Reads. Knows no resources.",
     "batch:DescribeJobs": "Reads. Knows no resources.",
+    "batch:ListJobs": "Reads. Knows no resources.",
     "ecr:GetAuthorizationToken": "A password for a registry; what may be pulled is said beside it.",
     "ecs:DiscoverPollEndpoint": "Answers with an address. Knows no resources.",
     "logs:CreateLogDelivery": _DELIVERY,

@@ -78,9 +78,9 @@ def test_browsers_may_upload_and_see_the_tags_of_parts(ordered: Declaration) -> 
     assert cors.inputs["corsRules"] == [
         {
             "id": "uploads",
-            "allowedMethods": ["POST", "PUT"],
+            "allowedMethods": ["POST", "PUT", "GET", "DELETE"],
             "allowedOrigins": ["*"],
-            "allowedHeaders": ["content-type", "content-md5", "x-amz-*"],
+            "allowedHeaders": ["content-type", "content-md5", "if-none-match", "x-amz-*"],
             "exposeHeaders": ["ETag"],
             "maxAgeSeconds": 3600,
         }

@@ -222,7 +222,7 @@ def _up(data: Path, *options: str, workers: int, port: int) -> Iterator[Running]
     process = subprocess.Popen(
         [
             *(*COMMAND, "up", "--json", "--data", str(data)),
-            *("--port", str(port), "--workers", str(workers), *options),
+            *("--port", str(port), "--api-port", "0", "--workers", str(workers), *options),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -153,7 +153,7 @@ def test_jobs_that_run_here_are_stopped(tmp_path: Path) -> None:
 def test_the_first_start_of_a_stack_is_stopped(tmp_path: Path) -> None:
     """While it is deployed: no process is left, and the next start can begin."""
     data = tmp_path / "data"
-    words = ("up", "--data", data, "--port", str(free_port()))
+    words = ("up", "--data", data, "--port", str(free_port()), "--api-port", "0")
     with command(*words, home=tmp_path) as process:
         until((data / "logs" / "emulator.log").exists)
         interrupted(process, signal.SIGTERM)

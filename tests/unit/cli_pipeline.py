@@ -38,6 +38,7 @@ ENVIRONMENT = {
     "SAFELIGHT_EVENT_BUS": "bus",
     "SAFELIGHT_QUEUE_URL": f"{ENDPOINT}/1/work.fifo",
     "SAFELIGHT_DLQ_URL": f"{ENDPOINT}/1/dead.fifo",
+    "SAFELIGHT_API_SECRET": "a-secret-of-the-tests-which-is-long-enough",
     "AWS_REGION": "eu-north-1",
     "AWS_ENDPOINT_URL": ENDPOINT,
 }

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import EllipsisType
 
 from worker.adapters.aws.dynamodb.catalog import Cursors, check_limit
 from worker.adapters.aws.dynamodb.schema import now, position, stamp
@@ -331,6 +332,8 @@ class MemoryCatalog:
         remove_tags: Iterable[str] = (),
         set_attributes: Mapping[str, str] | None = None,
         remove_attributes: Iterable[str] = (),
+        focal_point: tuple[float, float] | EllipsisType | None = ...,
+        again: bool = False,
         revision: int | None = None,
     ) -> AssetRecord:
         """See the port."""
@@ -345,6 +348,8 @@ class MemoryCatalog:
                 remove_tags=remove_tags,
                 set_attributes=set_attributes,
                 remove_attributes=remove_attributes,
+                focal_point=focal_point,
+                again=again,
                 revision=revision,
                 now=now(),
             )

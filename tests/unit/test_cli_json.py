@@ -25,6 +25,7 @@ SHAPES: dict[str, str] = dict(
     re.findall(r"^\| `([a-z ]+)` \| (object|array|lines) \| \S.*\|$", PAGE.read_text(), re.M)
 )
 ELSEWHERE = {
+    "api document": "tests/unit/api/test_document.py holds every word of it",
     "up": "tests/integration/test_local_stack.py runs it",
     "infra plan": "tests/infra/test_plan.py runs it",
     "infra graph": "the same",
@@ -78,6 +79,7 @@ class Setting:
             "assets tag": [self.record.asset, "sea"],
             "assets rm": [self.record.asset, self.video.asset],
             "assets retry": [self.video.asset],
+            "api token": [],
             "events tail": ["--all", "--count", "1"],
             "dlq list": [],
             "dlq show": [],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import EllipsisType
 
 from worker.domain.asset import TRANSITIONS, AssetRecord, LogEntry, Status, sort_key
 from worker.domain.errors import AlreadyRecorded, Conflict, EngineError, InputError, Superseded
@@ -64,13 +65,18 @@ def next_record(known: AssetRecord | None, new: AssetRecord, *, now: str) -> Ass
             revision=revision,
         )
     tags, attributes = known.tags, known.attributes
-    if order(new.source.sequencer) != order(known.source.sequencer):
+    same_upload = order(new.source.sequencer) == order(known.source.sequencer)
+    if not same_upload:
         tags, attributes = merged((tags, attributes), (new.tags, new.attributes))
+    # An owner whom the API has let ask for the upload is more certain than metadata of the object.
+    asked = known.owner if known.upload is not None else ""
     return replace(
         new,
-        owner=new.owner or known.owner,
+        owner=asked or new.owner or known.owner,
         tags=tags,
         attributes=attributes,
+        # Of this picture, and of no other one that takes its place.
+        focal_point=known.focal_point if same_upload else new.focal_point,
         created_at=known.created_at,
         updated_at=updated,
         replaces=known.version if known.version != new.version else known.replaces,
@@ -98,10 +104,12 @@ def relabel(
     remove_tags: Iterable[str],
     set_attributes: Mapping[str, str] | None,
     remove_attributes: Iterable[str],
+    focal_point: tuple[float, float] | EllipsisType | None = ...,
+    again: bool = False,
     revision: int | None,
     now: str,
 ) -> AssetRecord:
-    """The record after a change of tags and attributes; ``known`` itself if nothing changes.
+    """The record after a change of what people say of it; ``known`` itself if nothing changes.
 
     What is both removed and added is there afterwards.
 
@@ -117,12 +125,18 @@ def relabel(
     tags = (known.tags - frozenset(remove_tags)) | frozenset(add_tags)
     kept = {name: value for name, value in known.attributes.items() if name not in gone}
     attributes = kept | dict(set_attributes or {})
-    if tags == known.tags and attributes == known.attributes:
+    point = known.focal_point if isinstance(focal_point, EllipsisType) else focal_point
+    changed = replace(
+        known,
+        tags=tags,
+        attributes=attributes,
+        focal_point=point,
+        recipe_digest="" if again else known.recipe_digest,
+    )
+    if changed == known:
         return known
     check_labels(tags, attributes)
-    return replace(
-        known, tags=tags, attributes=attributes, updated_at=now, revision=known.revision + 1
-    )
+    return replace(changed, updated_at=now, revision=known.revision + 1)
 
 
 def entry_id(entry: LogEntry) -> str:

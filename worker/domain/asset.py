@@ -200,6 +200,35 @@ class Verdict:
     message: str
 
 
+class UploadMethod(StrEnum):
+    """How the bytes of an upload come into the intake bucket."""
+
+    POST = "post"
+    """A form: exact key, size and type are conditions of its signature."""
+    PUT = "put"
+    """One request: exact key, size, type and checksum are signed, and it works once."""
+    MULTIPART = "multipart"
+    """Parts, which can be sent again one by one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingUpload:
+    """What was asked for, of an asset whose original is not there yet or not processed yet."""
+
+    method: UploadMethod
+    media_type: str
+    expires_at: str
+    """ISO 8601 UTC: the record goes then, unless something has arrived."""
+    request: str
+    """Digest of what was asked for: tells a repeated request from another one."""
+    sha256: str = ""
+    """64 hex digits if the client has promised one."""
+    upload_id: str = ""
+    """S3's, of an upload in parts."""
+    part_size: int = 0
+    """Bytes of each part but the last."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetRecord:
     """Everything the catalog knows about the current version of an asset."""
@@ -227,6 +256,10 @@ class AssetRecord:
     """The asset whose renditions were copied because the bytes are identical."""
     replaces: str = ""
     """The version recorded before this one, whose files expire; empty if there was none."""
+    upload: PendingUpload | None = None
+    """Of an asset that waits for its original."""
+    focal_point: tuple[float, float] | None = None
+    """What cuts keep in the middle, if somebody has said so: see ``RenditionSpec.focal_point``."""
     tags: frozenset[str] = frozenset()
     attributes: Mapping[str, str] = field(default_factory=dict)
     created_at: str = ""

@@ -29,6 +29,10 @@
     │   └── Conflict                conflict
     │       ├── Superseded          superseded
     │       └── AlreadyRecorded     already_recorded
+    ├── RequestError                request_invalid         no   what a client of the API asks for
+    │   ├── NotSignedIn             token_invalid
+    │   ├── NotAllowed              not_allowed
+    │   └── UploadError             upload_invalid
     └── TransientError              (each its own)          yes  the same call may work later
         ├── StorageFull             storage_full
         ├── ScratchFull             scratch_full
@@ -309,6 +313,38 @@ class AlreadyRecorded(Conflict):
     """The catalog already has exactly this upload and recipe: there is nothing left to do."""
 
     code = "already_recorded"
+
+
+class RequestError(SafelightError):
+    """A client of the API asks for what nobody gets."""
+
+    code = "request_invalid"
+
+
+class NotSignedIn(RequestError):
+    """There is no token, or none that is valid here and now.
+
+    Codes: ``token_missing``, ``token_invalid``, ``token_expired``.
+    """
+
+    code = "token_invalid"
+
+
+class NotAllowed(RequestError):
+    """The token is valid and does not give this right."""
+
+    code = "not_allowed"
+
+
+class UploadError(RequestError):
+    """An upload cannot go on like this.
+
+    Codes: ``upload_expired``, ``upload_finished`` (the original is there already),
+    ``upload_incomplete`` (parts are missing or have another size), ``upload_unparted`` (it has no
+    parts), ``upload_reused`` (another request had the same idempotency key).
+    """
+
+    code = "upload_invalid"
 
 
 class TransientError(SafelightError):

@@ -30,6 +30,11 @@ def asset_prefix(asset: str) -> str:
     return f"{spread}/{asset}/"
 
 
+def upload_key(asset: str, name: str) -> str:
+    """Where the original of an asset lies that was asked for: see ``asset_id_of``."""
+    return f"{asset_prefix(asset)[:2]}/uploads/{asset}/{name}"
+
+
 def quarantine_key(record: AssetRecord) -> str:
     """Where a rejected original lies."""
     return f"{version_prefix(record)}original"

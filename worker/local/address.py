@@ -42,6 +42,10 @@ class Address:
     """What the Pulumi program exports: names of buckets, queues, table and bus."""
     environment: Mapping[str, str]
     """Of the ingest function, with what lets AWS clients work at the endpoint as the operator."""
+    api: str = ""
+    """URL of the API."""
+    token: str = ""
+    """For the API: an administrator's."""
     program: str = ""
     """What was deployed: see ``deploy.sources``."""
 
@@ -96,6 +100,8 @@ def write(address: Address) -> None:
     value = {
         "version": VERSION,
         "endpoint": address.endpoint,
+        "api": address.api,
+        "token": address.token,
         "program": address.program,
         "outputs": dict(address.outputs),
         "environment": dict(address.environment),
@@ -114,6 +120,8 @@ def read(data: Path) -> Address | None:
         return Address(
             data=data,
             endpoint=str(value["endpoint"]),
+            api=str(value.get("api", "")),
+            token=str(value.get("token", "")),
             outputs=dict(value["outputs"]),
             environment={str(name): str(text) for name, text in value["environment"].items()},
             program=str(value.get("program", "")),

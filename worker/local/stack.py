@@ -20,7 +20,7 @@ from worker.adapters.disk_errors import disk_call
 from worker.domain.errors import EmulatorError
 from worker.job_context import Stop
 from worker.local import address as addresses
-from worker.local import emulator, iam_policies, services, workflows
+from worker.local import api, emulator, iam_policies, services, workflows
 from worker.local.address import Address
 from worker.local.deploy import STACK, Outputs, deploy
 from worker.local.deploy.fingerprint import fingerprint
@@ -33,7 +33,7 @@ from worker.local.event_source import (
 from worker.local.roles import OPERATOR, SERVICE, Profiles, Roles, RootClients
 from worker.local.services import ServiceOptions
 from worker.local.supervisor import ChildSpec, ForkedProcess, Supervisor
-from worker.settings import DeletedOriginals
+from worker.settings import PREFIX, DeletedOriginals
 from worker.subprocesses.child import Process
 from worker.subprocesses.launch import tied_command
 
@@ -41,6 +41,7 @@ PORT = 4566
 """Of the embedded AWS, unless told; the port such emulators usually have."""
 HANDLER = "worker.entrypoints.lambda_ingest:handler"
 WORKFLOW_HANDLER = "worker.entrypoints.lambda_workflow:handler"
+API_HANDLER = "worker.entrypoints.lambda_api:handler"
 READY_SECONDS = 180.0
 """Longest wait for the children; they are ready in less than a second on an idle machine."""
 HEAVY_RULE = f"safelight-{STACK}-heavy"
@@ -58,6 +59,8 @@ class StackOptions:
 
     data: Path
     port: int = PORT
+    api_port: int | None = None
+    """Of the API; None for the one after ``port``, 0 for any."""
     workers: int = 1
     deleted_originals: DeletedOriginals = DeletedOriginals.KEEP
 
@@ -76,6 +79,8 @@ class Stack:
         self._say = say
         self._supervisor = Supervisor(say)
         self._endpoint = f"http://127.0.0.1:{options.port}"
+        chosen = options.port % 65_535 + 1 if options.api_port is None else options.api_port
+        self._api_port = chosen or emulator.free_port()
         self._profiles = Profiles(self._data / addresses.CONFIGURATION, self._endpoint)
         self._before: Address | None = None
         """What the last run has left."""
@@ -96,6 +101,7 @@ class Stack:
         """
         addresses.require_unowned(self._data)
         emulator.require_free(self._options.port)
+        api.listen(self._api_port).close()
         with addresses.owned(self._data):
             self._prepare()
             try:
@@ -147,6 +153,9 @@ class Stack:
                 for number in range(1, self._options.workers + 1)
             ]
         )
+        jobs, port = self._data / addresses.JOBS, self._api_port
+        profile = roles.function(API_HANDLER).profile
+        supervisor.start([self._forked("api", lambda ready: api.run(port, jobs, ready), profile)])
         self._await_ready(stop)
 
     def _start_emulator(self) -> Process:
@@ -177,11 +186,20 @@ class Stack:
         # In a process of its own: the clients that this needs stay in memory in no other.
         with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
             queues = pool.submit(_attach, self._endpoint, self._profiles, outputs).result()
+        last = addresses.read(self._data)
+        environment = {
+            **_settings(outputs),
+            **{str(name): str(text) for name, text in outputs["apiEnvironment"].items()},
+            api.SECRET: api.secret_of(last.environment if last is not None else {}),
+            **self._profiles.key_environment(OPERATOR),
+        }
         self._address = Address(
             data=self._data,
             endpoint=self._endpoint,
+            api=f"http://127.0.0.1:{self._api_port}",
+            token=api.token(environment),
             outputs=outputs,
-            environment={**_settings(outputs), **self._profiles.key_environment(OPERATOR)},
+            environment=environment,
             program=program,
         )
         addresses.write(self._address)
@@ -208,7 +226,8 @@ class Stack:
     def _forked(self, name: str, run: Callable[[Path], None], profile: str) -> ChildSpec:
         """A child that works with the rights of a role or user."""
         assert self._address is not None
-        settings = _settings(self._address.outputs)
+        variables = self._address.environment if name == "api" else _settings(self._address.outputs)
+        settings = {key: text for key, text in variables.items() if key.startswith(PREFIX)}
         environment = {**_inherited(), **settings, **self._profiles.environment(profile)}
         ready = self._data / "run" / name
 
@@ -261,7 +280,7 @@ def _load_shared(endpoint: str) -> None:
     A worker of its own costs 68 MB, a forked one about 20 MB.
     """
     os.environ["VIPS_CONCURRENCY"] = "1"  # libvips reads it as it is loaded; see _inherited
-    for name in (HANDLER, WORKFLOW_HANDLER):
+    for name in (HANDLER, WORKFLOW_HANDLER, API_HANDLER):
         resolve_name(name)
     clients = RootClients(emulator.client_environment(endpoint))
     for service in ("dynamodb", "events", "iam", "s3", "sqs", "stepfunctions"):

@@ -87,7 +87,7 @@ def measure(photos: Mapping[str, Path], images: int, *, say: Callable[[str], Non
             finally:
                 stop.request()
 
-        Stack(StackOptions(data=data, port=free_port()), say=say).run(stop, ready)
+        Stack(StackOptions(data=data, port=free_port(), api_port=0), say=say).run(stop, ready)
     return results[0]
 
 

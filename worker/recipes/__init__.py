@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from worker.domain.errors import Problem, RecipeError
-from worker.domain.image import Recipe
+from worker.domain.image import Fit, Gravity, Recipe
 from worker.recipes.advice import Finding, Severity, advise
 from worker.recipes.canonical import as_dict, dump, fingerprint
 from worker.recipes.document import build
@@ -29,6 +29,7 @@ __all__ = [
     "as_dict",
     "dump",
     "fingerprint",
+    "focused",
     "lint",
     "load",
     "parse",
@@ -81,6 +82,24 @@ def parse(
     if problems:
         raise RecipeError(subject, problems.all())
     return replace(recipe, digest=fingerprint(recipe))
+
+
+def focused(recipe: Recipe, point: tuple[float, float] | None) -> Recipe:
+    """The recipe whose cuts keep a point of the picture in the middle; itself where nothing cuts.
+
+    Args:
+        point: shares of upright width and height; None for no point.
+    """
+    if point is None or all(one.fit is not Fit.COVER for one in recipe.renditions):
+        return recipe
+    changed = replace(
+        recipe,
+        renditions=tuple(
+            replace(one, gravity=Gravity.FOCAL, focal_point=point) if one.fit is Fit.COVER else one
+            for one in recipe.renditions
+        ),
+    )
+    return replace(changed, digest=fingerprint(changed))
 
 
 def lint(name_or_path: str | Path) -> tuple[Finding, ...]:

@@ -17,21 +17,33 @@ SEARCH_PAGE = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetFilter:
-    """Which assets to list. At most one of ``status``, ``owner`` and ``tag`` is set."""
+    """Which assets to list: those that are all of it."""
 
     status: str | None = None
     owner: str | None = None
     tag: str | None = None
     key: str | None = None
     """A key in the intake bucket, in which ``*`` stands for any text."""
+    since: str | None = None
+    """Only those whose first record is not older, ISO 8601 UTC."""
+    until: str | None = None
+    """Only those whose first record is older."""
 
     def matches(self, record: AssetRecord) -> bool:
-        """Whether a record has the status, owner and tag."""
+        """Whether a record is one of those; its key is not looked at."""
         return (
             self.status in (None, record.status.value)
             and self.owner in (None, record.owner)
             and (self.tag is None or self.tag in record.tags)
+            and (self.since is None or record.created_at >= self.since)
+            and (self.until is None or record.created_at < self.until)
         )
+
+    @property
+    def by_list(self) -> bool:
+        """Whether one list of the catalog has exactly these."""
+        named = [one for one in (self.status, self.owner, self.tag) if one is not None]
+        return len(named) <= 1 and self.key is None and self.since is None and self.until is None
 
 
 def find(
@@ -44,10 +56,10 @@ def find(
         cursor: of the page before.
     """
     key = wanted.key
-    if key is None:
+    if wanted.by_list:
         return _pages(catalog, wanted)(limit, cursor)
-    if "*" in key:
-        return _search(_pages(catalog, wanted), key, limit, cursor)
+    if key is None or "*" in key:
+        return _search(_pages(catalog, wanted), wanted, limit, cursor)
     # The id follows from the key: one read, however many assets there are.
     record = catalog.get(asset_id_of(bucket, key))
     if record is None or record.source.key != key or not wanted.matches(record):
@@ -81,15 +93,20 @@ def _pages(catalog: Catalog, wanted: AssetFilter) -> Callable[[int, str | None],
 
 
 def _search(
-    pages: Callable[[int, str | None], Page], key: str, limit: int, cursor: str | None
+    pages: Callable[[int, str | None], Page], wanted: AssetFilter, limit: int, cursor: str | None
 ) -> Page:
-    """Records whose keys match. No index has keys in order: the list itself is read."""
+    """Records that match in everything. No index has it all: the list itself is read."""
+    key = wanted.key or "*"
     pattern = re.compile(".*".join(re.escape(part) for part in key.split("*")), re.DOTALL)
+    # These lists are in the order of the first record: behind an older one come older ones.
+    ordered = wanted.owner is not None or wanted.tag is not None
     found: list[AssetRecord] = []
     for _ in range(MOST_LOOKED_AT // SEARCH_PAGE):
         page = pages(SEARCH_PAGE, cursor)
         for number, record in enumerate(page.records, start=1):
-            if pattern.fullmatch(record.source.key):
+            if ordered and wanted.since is not None and record.created_at < wanted.since:
+                return Page(records=tuple(found))
+            if wanted.matches(record) and pattern.fullmatch(record.source.key):
                 found.append(record)
             if len(found) == limit:
                 # A cursor points behind the last record of a page: read the page up to here.

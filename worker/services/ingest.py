@@ -60,6 +60,7 @@ from worker.imaging.formats.sniff import identify, sniff, video_container
 from worker.imaging.probe import accept, probe
 from worker.imaging.rejections import check_bytes
 from worker.ports import Catalog, Events, ObjectStore, StoredObject
+from worker.recipes import focused
 from worker.services.commit import RenditionStore, after_commit, quarantine, timeline_entry
 from worker.services.messages import changes_in
 from worker.subprocesses import sandbox
@@ -156,6 +157,8 @@ class Download(Received):
     data: bytes = field(repr=False)
     labels: Labels
     """From the metadata of the object."""
+    recipe: Recipe
+    """By which it is made."""
     sha256: str = ""
     """Of all bytes; empty for what goes to no engine here."""
     same: tuple[AssetRecord, ...] = ()
@@ -277,7 +280,8 @@ class Ingest:
         if isinstance(change, Removal):
             return Deletion(upload=upload, asset=asset, receives=receives, removal=change)
         known = self._catalog.get(asset)
-        seen = self._seen(upload, known)
+        recipe = self._recipe_for(upload, known)
+        seen = _seen(upload, known, recipe)
         if seen is not None:
             return nothing(seen, known)
         whole = upload.size <= self._policy.heavy_bytes
@@ -297,7 +301,7 @@ class Ingest:
         sent = trace.valid(found.metadata.get(trace.NAME))
         upload = replace(upload, traceparent=sent or upload.traceparent)
         sha256, same = "", tuple[AssetRecord, ...]()
-        if whole and upload.size <= self._policy.recipe.limits.bytes and sniff(data) is not None:
+        if whole and upload.size <= recipe.limits.bytes and sniff(data) is not None:
             # Here and not when it is rendered: the encoding thread waits for no answer.
             sha256 = hashlib.sha256(data).hexdigest()
             same = tuple(self._catalog.by_content(sha256))
@@ -307,19 +311,18 @@ class Ingest:
             receives=receives,
             data=data,
             labels=labels,
+            recipe=recipe,
             sha256=sha256,
             same=same,
             new=known is None,
         )
 
-    def _seen(self, upload: ObjectVersion, known: AssetRecord | None) -> IngestOutcome | None:
+    def _recipe_for(self, upload: ObjectVersion, known: AssetRecord | None) -> Recipe:
+        """The recipe, with the point that cuts of this upload keep if somebody has said one."""
+        recipe = self._policy.recipe
         if known is None or upload.newer_than(known.source.sequencer):
-            return None
-        if known.source.newer_than(upload.sequencer):
-            return IngestOutcome.STALE
-        if known.recipe_digest != self._policy.recipe.digest:
-            return None
-        return IngestOutcome.DUPLICATE
+            return recipe
+        return focused(recipe, known.focal_point)
 
     # --- render -----------------------------------------------------------------------------
 
@@ -341,7 +344,8 @@ class Ingest:
             return Judged(of=fetched, status=Status.REJECTED, verdict=verdict)
 
     def _decide(self, download: Download) -> Decision:
-        policy, data, size = self._policy, download.data, download.upload.size
+        policy, recipe = self._policy, download.recipe
+        data, size = download.data, download.upload.size
 
         def heavy(code: str, message: str, found: Probe | None = None) -> Judged:
             verdict = Verdict(code=code, message=message)
@@ -350,18 +354,18 @@ class Ingest:
         if policy.video and video_container(data) is not None:
             check_bytes(size, Limits(bytes=policy.video_bytes))
             return heavy(VIDEO_CODE, str(identify(data)))
-        check_bytes(size, policy.recipe.limits)
+        check_bytes(size, recipe.limits)
         if size > policy.heavy_bytes:
             # What no job would accept either need not be sent to one.
-            accept(data, policy.recipe.formats)
+            accept(data, recipe.formats)
             return heavy("too_large", f"{size:,} bytes")
-        found = probe(data, policy.recipe.limits, formats=policy.recipe.formats)
+        found = probe(data, recipe.limits, formats=recipe.formats)
         pixels = found.pixels * (found.frames if found.animated else 1)
         if pixels > policy.heavy_pixels:
             return heavy("too_many_pixels", f"{pixels:,} pixels", found)
         sha256, same = download.sha256, download.same
         renamed = next((one for one in same if moved(one, download.upload, one.updated_at)), None)
-        duplicate = self._duplicate(same)
+        duplicate = _duplicate(same, recipe)
         if duplicate is not None:
             return Duplicate(
                 of=download, duplicate=duplicate, renamed=renamed, probe=found, sha256=sha256
@@ -369,17 +373,9 @@ class Ingest:
         processed = self._run(download, found, sha256)
         return Encoded(of=download, processed=processed, renamed=renamed)
 
-    def _duplicate(self, same: Iterable[AssetRecord]) -> AssetRecord | None:
-        """An accepted asset with the same bytes and recipe, whose renditions can be copied."""
-        for candidate in same:
-            same_recipe = candidate.recipe_digest == self._policy.recipe.digest
-            if same_recipe and candidate.status is Status.ACCEPTED and candidate.renditions:
-                return candidate
-        return None
-
     def _run(self, download: Download, found: Probe, sha256: str) -> ProcessedImage:
         """The engine, in the sandbox where that is needed."""
-        data, recipe = download.data, self._policy.recipe
+        data, recipe = download.data, download.recipe
         if download.receives > 1 or engine.needs_sandbox(data):
             limits = self._policy.sandbox
             made = sandbox.run(self._process, data, recipe, found, sha256, limits=limits)
@@ -445,11 +441,11 @@ class Ingest:
         return done
 
     def _made(self, download: Download) -> AssetRecord:
-        approval = self._policy.recipe.approval
+        approval = download.recipe.approval
         return self._record(download, Status.REVIEW if approval else Status.ACCEPTED)
 
     def _record(self, download: Download, status: Status) -> AssetRecord:
-        recipe, upload, labels = self._policy.recipe, download.upload, download.labels
+        recipe, upload, labels = download.recipe, download.upload, download.labels
         return AssetRecord(
             asset=download.asset,
             source=upload,
@@ -465,7 +461,7 @@ class Ingest:
 
     def _commit(self, download: Download, record: AssetRecord) -> IngestResult:
         try:
-            self._remember(self._policy.recipe)
+            self._remember(download.recipe)
             entry = timeline_entry(record, ignored=download.labels.ignored)
             committed = self._catalog.commit(record, entry, new=download.new)
         except Superseded:
@@ -608,6 +604,24 @@ def moved(old: AssetRecord, new: ObjectVersion, deleted: str) -> bool:
     except (ValueError, TypeError):
         return False
     return old.source.key != new.key and timedelta(0) <= between <= RENAME
+
+
+def _duplicate(same: Iterable[AssetRecord], recipe: Recipe) -> AssetRecord | None:
+    """An accepted asset with the same bytes and recipe, whose renditions can be copied."""
+    for candidate in same:
+        same_recipe = candidate.recipe_digest == recipe.digest
+        if same_recipe and candidate.status is Status.ACCEPTED and candidate.renditions:
+            return candidate
+    return None
+
+
+def _seen(upload: ObjectVersion, known: AssetRecord | None, recipe: Recipe) -> IngestOutcome | None:
+    """Why an upload is not looked at again; None if it is."""
+    if known is None or upload.newer_than(known.source.sequencer):
+        return None
+    if known.source.newer_than(upload.sequencer):
+        return IngestOutcome.STALE
+    return None if known.recipe_digest != recipe.digest else IngestOutcome.DUPLICATE
 
 
 def _named_by(removal: Removal) -> ObjectVersion:

@@ -19,7 +19,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
-from urllib.parse import unquote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 from worker.domain import errors, trace
 from worker.domain.asset import ObjectVersion, Removal, is_folder
@@ -108,6 +108,30 @@ def unwrapped(body: str) -> Envelope:
         traceparent=trace.valid(value.get(trace.NAME)),
         redriven=True,
     )
+
+
+def announcement(source: ObjectVersion, *, sender: str) -> str:
+    """The body of a message that announces an upload again, as S3 would have done.
+
+    Args:
+        sender: who says so, in place of ``aws:s3``.
+    """
+    item: dict[str, object] = {
+        "key": quote_plus(source.key),
+        "size": source.size,
+        "sequencer": source.sequencer,
+        "eTag": source.etag,
+    }
+    if source.version_id:
+        item["versionId"] = source.version_id
+    event = {
+        "eventVersion": "2.1",
+        "eventSource": sender,
+        "eventName": "ObjectCreated:Put",
+        "eventTime": source.time,
+        "s3": {"bucket": {"name": source.bucket}, "object": item},
+    }
+    return json.dumps({"Records": [event]}, separators=(",", ":"))
 
 
 def _changes(value: Any, depth: int, traceparent: str) -> Iterator[Change]:

@@ -106,5 +106,11 @@ def value(check: Callable[[object], Any], default: Any = MISSING, **more: Any) -
 EMAIL = matching(r"|[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address")
 """An address, or nothing."""
 
+ISSUER = matching(r"|https://[a-zA-Z0-9.-]+(?::\d{1,5})?(?:/[\w./~-]*)?", "an https address")
+"""An issuer of tokens, or nothing."""
+
+AUDIENCE = matching(r"[^\s,]{0,200}", "a text without blanks and commas")
+"""An audience of tokens, or nothing."""
+
 BUCKET = matching(r"|arn:aws:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the ARN of a bucket")
 """A bucket's ARN, or nothing."""

@@ -7,11 +7,13 @@ from typing import Any
 
 from stack.config.sections import (
     FIFO_BATCH,
+    ApiConfig,
     Capacity,
     CatalogConfig,
     CostConfig,
     IntakeConfig,
     ObservabilityConfig,
+    StorageConfig,
 )
 from worker.domain.errors import Problem, SettingsError
 from worker.settings import PREFIX, Ordering, Settings
@@ -38,6 +40,10 @@ GIVEN = NAMES | {
     "uploads_queue_url",
     "uploads_dlq_url",
     "heavy_dlq_url",
+    "api_issuer",
+    "api_audience",
+    "api_origins",
+    "upload_acceleration",
 }
 """Settings that the program itself sets."""
 
@@ -54,6 +60,7 @@ def problems(found: Mapping[str, Any], keys: frozenset[str]) -> Iterator[Problem
     yield from _batches(found["intake"])
     yield from _concurrency(found["intake"])
     yield from _capacity(found["catalog"])
+    yield from _api(found["api"], found["storage"])
     yield from _listeners(found["cost"], found["observability"])
 
 
@@ -127,6 +134,16 @@ def _capacity(catalog: CatalogConfig) -> Iterator[Problem]:
     ):
         if least > most:
             yield Problem(f"catalog.minimum{what}", f"is more than catalog.maximum{what}, {most}")
+
+
+def _api(api: ApiConfig, storage: StorageConfig) -> Iterator[Problem]:
+    if not api.enabled:
+        return
+    for name in ("issuer", "audience"):
+        if not getattr(api, name):
+            yield Problem(f"api.{name}", "is not set; the API needs it (api.enabled)")
+    if api.accelerated and not storage.acceleration:
+        yield Problem("api.accelerated", "needs storage.acceleration")
 
 
 def _listeners(cost: CostConfig, observability: ObservabilityConfig) -> Iterator[Problem]:

@@ -155,6 +155,32 @@ class HeavyConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApiConfig:
+    """The HTTP API for uploads and assets."""
+
+    enabled: bool = checks.value(checks.switch, default=False)
+    """Needs ``issuer`` and ``audience``: there is no API without signing in."""
+    issuer: str = checks.value(checks.ISSUER, "")
+    """Who signs people in: the ``iss`` of tokens, an https address that has
+    ``/.well-known/openid-configuration`` below it."""
+    audience: str = checks.value(checks.AUDIENCE, "")
+    """The ``aud`` or ``client_id`` of tokens for this API."""
+    origins: tuple[str, ...] = checks.value(checks.origins, ())
+    """Whose pages may call it from a browser."""
+    requests_per_second: int = checks.value(checks.whole(1, 10_000), 500)
+    """Of all callers together; more are answered with 429."""
+    burst: int = checks.value(checks.whole(1, 5_000), 1_000)
+    """Requests at the same time."""
+    accelerated: bool = checks.value(checks.switch, default=False)
+    """Send uploads through the edge; needs ``storage.acceleration`` and costs by the gigabyte."""
+    memory: int = checks.value(checks.whole(256, 10240), 1024)
+    """Megabytes. Of less memory comes less processor: a first request waits longer."""
+    reserved_concurrency: int = checks.value(checks.whole(0, 100_000), 0)
+    """So many of the account's instances are kept for the function and are its most; 0 for none."""
+    log_retention_days: int = checks.value(checks.one_of(*LOG_DAYS), 30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservabilityConfig:
     """Alarms and who hears them."""
 
@@ -207,6 +233,7 @@ class Config:
     catalog: CatalogConfig = field(default_factory=CatalogConfig)
     intake: IntakeConfig = field(default_factory=IntakeConfig)
     heavy: HeavyConfig = field(default_factory=HeavyConfig)
+    api: ApiConfig = field(default_factory=ApiConfig)
     observability: ObservabilityConfig = field(default_factory=ObservabilityConfig)
     cost: CostConfig = field(default_factory=CostConfig)
 
@@ -222,6 +249,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "catalog": CatalogConfig,
     "intake": IntakeConfig,
     "heavy": HeavyConfig,
+    "api": ApiConfig,
     "observability": ObservabilityConfig,
     "cost": CostConfig,
 }

@@ -100,6 +100,7 @@ OBJECTS: Mapping[str, tuple[str, str]] = {
     "UploadPart": ("PutObject", "PutObject"),
     "UploadPartCopy": ("PutObject", "PutObject"),
     "CompleteMultipartUpload": ("PutObject", "PutObject"),
+    "ListParts": ("ListMultipartUploadParts", "ListMultipartUploadParts"),
     "AbortMultipartUpload": ("AbortMultipartUpload", "AbortMultipartUpload"),
 }
 BUCKETS: Mapping[str, str] = {

@@ -16,6 +16,8 @@ _TRACES = "the service that runs it sends traces with its role"
 _FAILURES = "Lambda hands over what failed, with the function's role"
 _RULE = "Step Functions hears of the ends of jobs through a rule of its own"
 
+_RUNNER = "Batch is asked on AWS; here the local stack's runner has a table of its own"
+
 NOBODY: Mapping[str, str] = {
     "machine": "of the container agent on machines of EC2, of which there is none here",
 }
@@ -28,6 +30,18 @@ JUSTIFIED: Mapping[tuple[str, str, str], str] = {
     ("order", "logs:PutLogEvents", ""): _LOG,
     ("workflow", "logs:CreateLogStream", ""): _LOG,
     ("workflow", "logs:PutLogEvents", ""): _LOG,
+    ("api", "logs:CreateLogStream", ""): _LOG,
+    ("api", "logs:PutLogEvents", ""): _LOG,
+    ("api", "xray:PutTraceSegments", ""): _TRACES,
+    ("api", "xray:PutTelemetryRecords", ""): _TRACES,
+    ("api", "s3:ListBucket", "intake"): _FOUR_O_FOUR,
+    ("api", "states:StartExecution", ""): "only for jobs that have failed for good",
+    ("api", "batch:SubmitJob", ""): _RUNNER,
+    ("api", "batch:TerminateJob", ""): _RUNNER,
+    ("api", "batch:ListJobs", ""): _RUNNER,
+    ("api", "batch:DescribeJobs", ""): _RUNNER,
+    ("api", "batch:DescribeJobQueues", ""): _RUNNER,
+    ("api", "batch:DescribeJobDefinitions", ""): _RUNNER,
     ("ingest", "xray:PutTraceSegments", ""): _TRACES,
     ("ingest", "xray:PutTelemetryRecords", ""): _TRACES,
     ("order", "xray:PutTraceSegments", ""): _TRACES,

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.integration.api_client import ApiClient
 from tests.integration.job_uploads import (
     SECONDS,
     check_oversize,
@@ -61,6 +62,7 @@ def test_each_role_allows_exactly_what_is_called(
 ) -> None:
     """Every call is allowed, and every grant is used or says why it is there."""
     images(world, tmp_path)
+    requests(world, tmp_path)
     videos(world, tmp_path)
     with monkeypatch.context() as patch:
         patch.setenv(VARIABLE, str(world.calls))
@@ -113,6 +115,29 @@ def images(world: World, folder: Path) -> None:
     put = running.json("put", oversize(folder), "--wait")
     assert (put["status"], len(put["renditions"])) == ("accepted", 6)
     check_oversize(running, wait_for(running, put["asset"], final))
+
+
+def requests(world: World, folder: Path) -> None:
+    """Everything that a client of the API asks for."""
+    api = ApiClient(world.running.ready["api"], world.running.ready["token"])
+    photo = picture(folder, "api.jpg", "olive").read_bytes()
+    asset = api.upload("api.jpg", photo, tags=["a"])["asset"]
+    until(lambda: api.get(f"/assets/{asset}")["status"] == "accepted")
+    parted = api.upload("parts.jpg", photo, method="multipart")["asset"]
+    given_up = api.post("/uploads", {"name": "b", "size": 9, "method": "multipart"})["asset"]
+    api.post(f"/uploads/{given_up}/abort")
+    for query in ("", "?tag=a", "?status=accepted", "?owner=me"):
+        api.get(f"/assets{query}")
+    api.get(f"/assets/{asset}/similar")
+    api.patch(f"/assets/{asset}", {"add_tags": ["b"], "remove_tags": ["a"]})
+    api.patch(f"/assets/{asset}", {"focal_point": {"x": 0.5, "y": 0.5}})
+    job = api.post("/jobs", {"kind": "denoise", "assets": [asset]})["id"]
+    api.delete(f"/jobs/{job}")
+    broken = api.upload("broken.jpg", photo[:900])["asset"]
+    until(lambda: api.get(f"/assets/{broken}")["status"] == "rejected")
+    until(lambda: api.get(f"/assets/{parted}")["status"] == "accepted")
+    for one in (asset, parted, broken):
+        until(lambda one=one: api.deleted(one))  # type: ignore[misc]
 
 
 def videos(world: World, folder: Path) -> None:

@@ -13,7 +13,7 @@ from tests.integration.running import Running, acting
 from worker.adapters.aws.clients import AwsClients
 from worker.local.deploy.emulator_patches import BATCHES
 from worker.local.roles import RoleHolder, Roles, RootClients
-from worker.local.stack import HANDLER, WORKFLOW_HANDLER
+from worker.local.stack import API_HANDLER, HANDLER, WORKFLOW_HANDLER
 
 
 class World:
@@ -26,6 +26,7 @@ class World:
         self.roles = Roles.of(self.outputs)
         self.ingest = self.roles.function(HANDLER)
         self.workflow = self.roles.function(WORKFLOW_HANDLER)
+        self.api = self.roles.function(API_HANDLER)
         self.pipe, self.order = self.roles.pipe()
         self.job, self.machine = self.roles.jobs(), self.roles.machine()
 

@@ -126,6 +126,17 @@ class AwsClients:
         client: CloudWatchLogsClient = self._client("logs")
         return client
 
+    def presigner(self, *, accelerated: bool = False) -> S3Client:
+        """S3, for requests that somebody else will send: see ``aws.uploads``.
+
+        Args:
+            accelerated: through the edge, by S3 Transfer Acceleration.
+        """
+        client: S3Client = self._client(
+            "s3", f"presigner {accelerated}", self._signing(accelerated)
+        )
+        return client
+
     def close(self) -> None:
         """Close the connections of every client. The next use makes new ones."""
         with self._lock:
@@ -133,20 +144,22 @@ class AwsClients:
         for client in made.values():
             client.close()
 
-    def _client(self, service: str) -> Any:
-        found = self._made.get(service)
+    def _client(self, service: str, name: str = "", more: Config | None = None) -> Any:
+        """The client of a service, or another one of a name with further configuration."""
+        name = name or service
+        found = self._made.get(name)
         if found is not None:
             return found
         with self._lock, aws_call(f"make a client for {service}"):
-            if service not in self._made:
+            if name not in self._made:
                 try:
-                    self._made[service] = self._make(service)
+                    self._made[name] = self._make(service, more)
                 except ValueError as error:  # an endpoint that is no URL
                     text = f"no client for {service} can be made: {error}"
                     raise ConfigurationError(text) from error
-            return self._made[service]
+            return self._made[name]
 
-    def _make(self, service: str) -> Any:
+    def _make(self, service: str, more: Config | None = None) -> Any:
         if self._session is None:
             import boto3  # 0.2 s: see the module's docstring
             import botocore.session
@@ -157,9 +170,8 @@ class AwsClients:
             log = call_log(self._caller())
             if log is not None:
                 log.attach(self._session)
-        made = self._session.client(
-            service, config=self._config(), endpoint_url=self._endpoint(service)
-        )
+        config = self._config() if more is None else self._config().merge(more)
+        made = self._session.client(service, config=config, endpoint_url=self._endpoint(service))
         if service == "s3":
             from botocore.handlers import add_expect_header
 
@@ -192,9 +204,30 @@ class AwsClients:
     def _endpoint(self, service: str) -> str | None:
         if self._environment is None:
             return None  # botocore reads the same variables itself
+        return self._endpoint_of(service)
+
+    def _signing(self, accelerated: bool) -> Config | None:  # noqa: FBT001 - of one caller
+        if f"presigner {accelerated}" in self._made:
+            return None  # nothing is to be made
+        from botocore.config import Config
+
+        return Config(
+            signature_version="s3v4",
+            s3={
+                "addressing_style": "virtual",
+                # Without it the host of us-east-1 is the global one.
+                "us_east_1_regional_endpoint": "regional",
+                # The emulator has no edge.
+                "use_accelerate_endpoint": accelerated and self._endpoint_of("s3") is None,
+            },
+            request_checksum_calculation="when_required",
+        )
+
+    def _endpoint_of(self, service: str) -> str | None:
+        """The endpoint that the environment names, whoever reads it."""
+        read = self._read()
         suffix = _SERVICE_IDS.get(service, service.upper())
-        special = self._environment.get(f"AWS_ENDPOINT_URL_{suffix}")
-        return special or self._environment.get("AWS_ENDPOINT_URL") or None
+        return read.get(f"AWS_ENDPOINT_URL_{suffix}") or read.get("AWS_ENDPOINT_URL") or None
 
     def _config(self) -> Config:
         from botocore import __version__ as version

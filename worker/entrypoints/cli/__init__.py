@@ -45,6 +45,7 @@ _COMMANDS = {
     "up": ("stack:up_command", "Run the whole pipeline on this machine."),
     "put": ("put:command", "Upload files into the intake bucket."),
     "assets": ("assets:group", "List, show, tag and remove assets of the catalog."),
+    "api": ("api:group", "Make tokens for the API; print its OpenAPI document."),
     "events": ("stack:events_group", "Follow the events that the pipeline publishes."),
     "dlq": ("dlq:group", "List messages that failed too often; send them back or drop them."),
     "backfill": ("backfill:command", "Ingest objects that are already in the bucket."),

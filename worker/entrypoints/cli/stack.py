@@ -56,6 +56,12 @@ Exit codes
     help="Port of the embedded AWS, on 127.0.0.1.",
 )
 @click.option(
+    "--api-port",
+    type=click.IntRange(0, 65_535),
+    metavar="PORT",
+    help="Port of the API, on 127.0.0.1; 0 for any.  [default: the one after --port]",
+)
+@click.option(
     "--workers",
     type=click.IntRange(1, 256),
     metavar="N",
@@ -70,7 +76,13 @@ Exit codes
 )
 @click.option("--json", "as_json", is_flag=True, help="Print each event as one line of JSON.")
 def up_command(
-    *, data: Path, port: int, workers: int | None, deleted_originals: str, as_json: bool
+    *,
+    data: Path,
+    port: int,
+    api_port: int | None,
+    workers: int | None,
+    deleted_originals: str,
+    as_json: bool,
 ) -> int:
     """Run the whole pipeline on this machine, until Ctrl-C.
 
@@ -89,6 +101,7 @@ def up_command(
     order = StackOptions(
         data=data,
         port=port,
+        api_port=api_port,
         workers=workers or processors(),
         deleted_originals=DeletedOriginals(deleted_originals),
     )
@@ -120,6 +133,8 @@ class _StackText:
         lines = [
             f"Safelight is up: {_listed(pids)}",
             "",
+            f"  api          {address.api}  (its document: {address.api}/openapi.json)",
+            f"  token        {address.token}",
             f"  endpoint     {address.endpoint}  (region {names['AWS_REGION']})",
             f"  intake       s3://{bucket}",
             f"  renditions   s3://{outputs['deliveryBucket']}",
@@ -157,6 +172,8 @@ class _StackJson:
             {
                 "state": "ready",
                 "endpoint": address.endpoint,
+                "api": address.api,
+                "token": address.token,
                 "data": str(address.data),
                 "outputs": dict(address.outputs),
                 "environment": dict(address.environment),

@@ -31,6 +31,8 @@ LOCAL: Mapping[str, Any] = {
     "batchImage": f"local/safelight-batch@sha256:{0:064x}",
     "storage": {"forceDestroy": True},
     "catalog": {"deletionProtection": False, "pointInTimeRecovery": False},
+    # The local stack signs people in itself.
+    "api": {"enabled": True, "issuer": "https://safelight.invalid", "audience": "safelight-local"},
 }
 """A stack that may be thrown away."""
 

@@ -19,6 +19,7 @@ from worker.local.roles import RootClients
 from worker.local.workflows import on_queue
 
 if TYPE_CHECKING:
+    from botocore.config import Config
     from types_boto3_dynamodb.type_defs import TableDescriptionTypeDef
 
 
@@ -85,8 +86,8 @@ class EmulatorClients(RootClients):
         """An ARN in this account and region."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
 
-    def _make(self, service: str) -> Any:
-        client = super()._make(service)
+    def _make(self, service: str, more: Config | None = None) -> Any:
+        client = super()._make(service, more)
         # botocore makes these classes at first use, and two threads that are first at once get
         # different ones: what one of them raises, the other's except does not catch.
         _ = client.exceptions
@@ -470,6 +471,13 @@ _CREATED = {
 # no effect of theirs could be seen here.
 
 _REASONS: Mapping[str, Mapping[str, str]] = {
+    "the local stack serves the same app itself, and checks tokens itself": {
+        "aws:apigatewayv2/api:Api": "apigateway:/apis/{}",
+        "aws:apigatewayv2/authorizer:Authorizer": "",
+        "aws:apigatewayv2/integration:Integration": "",
+        "aws:apigatewayv2/route:Route": "",
+        "aws:apigatewayv2/stage:Stage": "apigateway:/apis/stages/{}",
+    },
     "the emulator has no Application Auto Scaling": {
         "aws:appautoscaling/policy:Policy": "autoscaling:scalingPolicy:{}",
         "aws:appautoscaling/target:Target": "application-autoscaling:scalable-target/{}",
@@ -557,6 +565,8 @@ _REASONS: Mapping[str, Mapping[str, str]] = {
 and with the name in place of ``{}``; empty where a type belongs to another resource and has none.
 """
 _COMPUTED: Mapping[str, Mapping[str, str]] = {
+    "aws:apigatewayv2/api:Api": {"apiEndpoint": "http://127.0.0.1/{}", "executionArn": "{}"},
+    "aws:lambda/function:Function": {"invokeArn": "{}"},
     "aws:ec2/vpcEndpoint:VpcEndpoint": {"prefixListId": "pl-{}"},
     "aws:ecr/repository:Repository": {"repositoryUrl": "local/{}"},
 }

@@ -17,6 +17,7 @@ from contextlib import suppress
 from datetime import datetime
 from hashlib import blake2b
 from itertools import islice
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 from worker.adapters.aws.dynamodb import schema
@@ -136,7 +137,10 @@ class DynamoCatalog:
             known = None if item is None else read_meta(item)
             made = next_record(known.record if known else None, record, now=time_now)
             mine = Stored(record=made, entry=entry)
-            for tag in sorted(made.tags - (known.record.tags if known else frozenset())):
+            # What lists an upload that may never arrive expires: what has arrived is listed anew.
+            waited = known is None or known.record.status is Status.WAITING
+            listed = frozenset() if waited else known.record.tags
+            for tag in sorted(made.tags - listed):
                 self._table.put(tag_item(made, tag))
             if known is not None:
                 self._write_line(record.asset, known.entry)
@@ -164,9 +168,11 @@ class DynamoCatalog:
         remove_tags: Iterable[str] = (),
         set_attributes: Mapping[str, str] | None = None,
         remove_attributes: Iterable[str] = (),
+        focal_point: tuple[float, float] | EllipsisType | None = ...,
+        again: bool = False,
         revision: int | None = None,
     ) -> AssetRecord:
-        """Change tags and attributes, in one transaction with the items that list the tags.
+        """Change what people say of an asset, in one transaction with the items that list the tags.
 
         Raises:
             AssetMissing: no such asset.
@@ -187,6 +193,8 @@ class DynamoCatalog:
                 remove_tags=removed,
                 set_attributes=set_attributes,
                 remove_attributes=unset,
+                focal_point=focal_point,
+                again=again,
                 revision=revision,
                 now=self._clock(),
             )

@@ -15,6 +15,7 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from worker.adapters.aws.dynamodb import schema
@@ -28,7 +29,7 @@ from worker.adapters.aws.dynamodb.schema import (
 )
 from worker.adapters.catalog_rules import order
 from worker.codec import build, plain
-from worker.domain.asset import AssetRecord, JobRecord, LogEntry
+from worker.domain.asset import AssetRecord, JobRecord, LogEntry, Status
 from worker.domain.errors import EngineError
 
 if TYPE_CHECKING:
@@ -93,7 +94,15 @@ def meta_item(stored: Stored) -> Item:
         item["tags"] = {"SS": sorted(record.tags)}
     if record.attributes:
         item["attributes"] = _texts(record.attributes)
-    return item | _meta_indexes(stored)
+    return item | _meta_indexes(stored) | _expiry(record)
+
+
+def _expiry(record: AssetRecord) -> Item:
+    """The time to live of what belongs to an upload that may never arrive."""
+    if record.status is not Status.WAITING or record.upload is None:
+        return {}
+    moment = datetime.fromisoformat(record.upload.expires_at)
+    return {TTL_ATTRIBUTE: {"N": str(int(moment.timestamp()))}}
 
 
 def _meta_indexes(stored: Stored) -> Item:
@@ -160,6 +169,7 @@ def tag_item(record: AssetRecord, tag: str) -> Item:
             schema.tag_partition(tag, schema.shard_of(record.asset)),
             position(record.created_at, record.asset),
         ),
+        **_expiry(record),
     }
 
 

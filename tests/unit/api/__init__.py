@@ -1,0 +1,1 @@
+"""The API: uploads, assets, rights, problems, and the document that describes it."""

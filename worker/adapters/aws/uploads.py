@@ -1,0 +1,203 @@
+"""``ports.UploadStore`` on S3: presigned requests, and uploads in parts.
+
+Tickets are signed with version 4 in every region. Left alone, botocore signs the old way in
+us-east-1, and names the global host, which answers for other regions with a redirect that ends a
+browser's preflight request. What is passed as a parameter becomes a signed header: the store
+refuses a request in which it is missing or different.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.errors import aws_call, error_code
+from worker.adapters.aws.s3 import encode_metadata, writable_key
+from worker.domain.errors import ObjectMissing
+from worker.ports import UploadedPart, UploadTicket
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+_GONE = frozenset({"NoSuchUpload", "404"})
+"""An unknown id: the upload was completed or aborted, or never begun."""
+_META = "x-amz-meta-"
+
+
+class S3UploadStore:
+    """Uploads into S3 buckets."""
+
+    def __init__(self, clients: AwsClients) -> None:
+        """Sign and call with these clients."""
+        self._clients = clients
+
+    def form(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        size: int,
+        media_type: str,
+        metadata: Mapping[str, str],
+        sha256: str,
+        seconds: int,
+    ) -> UploadTicket:
+        """See ``UploadStore.form``. S3 refuses a form with any further field."""
+        writable_key(key)
+        fields = {"Content-Type": media_type, "success_action_status": "201"}
+        fields |= {_META + name: text for name, text in encode_metadata(metadata).items()}
+        if sha256:
+            fields |= {
+                "x-amz-checksum-algorithm": "SHA256",
+                "x-amz-checksum-sha256": _base64(sha256),
+            }
+        conditions: list[Any] = [{name: text} for name, text in fields.items()]
+        with aws_call(f"sign a form for s3://{bucket}/{key}"):
+            made = self._clients.presigner().generate_presigned_post(
+                bucket,
+                key,
+                Fields=dict(fields),
+                # botocore adds the key, and "starts-with" if it ends in ${filename}.
+                Conditions=[["content-length-range", size, size], *conditions],
+                ExpiresIn=seconds,
+            )
+        return UploadTicket(method="POST", url=made["url"], fields=made["fields"])
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        size: int,
+        media_type: str,
+        metadata: Mapping[str, str],
+        sha256: str,
+        seconds: int,
+        accelerated: bool = False,
+    ) -> UploadTicket:
+        """See ``UploadStore.put``."""
+        writable_key(key)
+        encoded = encode_metadata(metadata)
+        parameters: dict[str, Any] = {
+            "Bucket": bucket,
+            "Key": key,
+            "ContentLength": size,
+            "ContentType": media_type,
+            "IfNoneMatch": "*",
+        }
+        headers = {"content-type": media_type, "if-none-match": "*"}
+        if encoded:
+            parameters["Metadata"] = encoded
+            headers |= {_META + name: text for name, text in encoded.items()}
+        if sha256:
+            parameters["ChecksumSHA256"] = _base64(sha256)
+            headers["x-amz-checksum-sha256"] = _base64(sha256)
+        url = self._signed("put_object", parameters, seconds, accelerated=accelerated)
+        return UploadTicket(method="PUT", url=url, headers=headers)
+
+    def readable(self, bucket: str, key: str, *, seconds: int) -> str:
+        """See ``UploadStore.readable``."""
+        named = {"Bucket": bucket, "Key": key}
+        return self._signed("get_object", named, seconds, accelerated=False)
+
+    def begin(self, bucket: str, key: str, *, media_type: str, metadata: Mapping[str, str]) -> str:
+        """See ``UploadStore.begin``."""
+        writable_key(key)
+        with aws_call(f"begin the upload of s3://{bucket}/{key}"):
+            return self._s3.create_multipart_upload(
+                Bucket=bucket, Key=key, ContentType=media_type, Metadata=encode_metadata(metadata)
+            )["UploadId"]
+
+    def parts(
+        self,
+        bucket: str,
+        key: str,
+        upload: str,
+        sizes: Mapping[int, int],
+        *,
+        seconds: int,
+        accelerated: bool = False,
+    ) -> Mapping[int, UploadTicket]:
+        """See ``UploadStore.parts``."""
+        writable_key(key)
+        named = {"Bucket": bucket, "Key": key, "UploadId": upload}
+        return {
+            number: UploadTicket(
+                method="PUT",
+                url=self._signed(
+                    "upload_part",
+                    {**named, "PartNumber": number, "ContentLength": size},
+                    seconds,
+                    accelerated=accelerated,
+                ),
+            )
+            for number, size in sizes.items()
+        }
+
+    def uploaded(self, bucket: str, key: str, upload: str) -> Sequence[UploadedPart]:
+        """See ``UploadStore.uploaded``."""
+        found: list[UploadedPart] = []
+        with _existing(f"list the parts of s3://{bucket}/{key}"):
+            pages = self._s3.get_paginator("list_parts").paginate(
+                Bucket=bucket, Key=key, UploadId=upload
+            )
+            for page in pages:
+                found += [
+                    UploadedPart(number=one["PartNumber"], size=one["Size"], etag=one["ETag"])
+                    for one in page.get("Parts", ())
+                ]
+        return sorted(found, key=lambda one: one.number)
+
+    def complete(self, bucket: str, key: str, upload: str, parts: Sequence[UploadedPart]) -> None:
+        """See ``UploadStore.complete``."""
+        with _existing(f"complete the upload of s3://{bucket}/{key}"):
+            self._s3.complete_multipart_upload(
+                Bucket=bucket,
+                Key=key,
+                UploadId=upload,
+                IfNoneMatch="*",
+                MultipartUpload={
+                    "Parts": [{"PartNumber": one.number, "ETag": one.etag} for one in parts]
+                },
+            )
+
+    def abort(self, bucket: str, key: str, upload: str) -> None:
+        """See ``UploadStore.abort``."""
+        try:
+            with _existing(f"abort the upload of s3://{bucket}/{key}"):
+                self._s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+        except ObjectMissing:
+            return
+
+    @property
+    def _s3(self) -> S3Client:
+        return self._clients.s3
+
+    def _signed(
+        self, operation: str, parameters: Mapping[str, Any], seconds: int, *, accelerated: bool
+    ) -> str:
+        with aws_call(f"sign {operation} of s3://{parameters['Bucket']}/{parameters['Key']}"):
+            return self._clients.presigner(accelerated=accelerated).generate_presigned_url(
+                operation, Params=dict(parameters), ExpiresIn=seconds
+            )
+
+
+@contextmanager
+def _existing(what: str) -> Iterator[None]:
+    """Map what S3 answers about an upload in parts that is gone."""
+    with aws_call(what):
+        try:
+            yield
+        except ClientError as error:
+            if error_code(error) in _GONE:
+                raise ObjectMissing(f"{what}: there is no such upload") from error
+            raise
+
+
+def _base64(digest: str) -> str:
+    return base64.b64encode(bytes.fromhex(digest)).decode()

@@ -1,0 +1,495 @@
+"""The routes: parse, one service call, encode. ``create`` makes the app for whoever serves it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property, partial
+from threading import Lock
+from time import monotonic, time
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response, Security
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.security import HTTPBearer, SecurityScopes
+from starlette.datastructures import MutableHeaders
+
+import worker
+from worker.bootstrap import Application
+from worker.domain.asset import Status
+from worker.domain.errors import NotAllowed, RequestError
+from worker.domain.labels import MAX_ID, Labels
+from worker.entrypoints.api import models, views
+from worker.entrypoints.api.jobs import AssetJobs
+from worker.entrypoints.api.problems import MEDIA_TYPE, ProblemRoute, answer, install
+from worker.entrypoints.api.tokens import READ, WRITE, TokenHolder, Tokens
+from worker.services.find_assets import AssetFilter
+from worker.services.owned_assets import Caller, OwnedAssets
+from worker.services.upload import UploadRequest, Uploads
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from worker.ports import Jobs
+
+BODY_BYTES = 262_144
+"""Most bytes of a request's body. Files go to the store."""
+BURST_SECONDS = 10
+MOST_OWNERS = 10_000
+"""Owners whose rate is remembered by one process."""
+ADDRESS_SECONDS = 3_600
+"""How long the signed address of a rendition works."""
+DESCRIPTION = """\
+Upload pictures and videos, and read, find, change and delete what was made of them.
+
+`POST /uploads` makes an asset and says how to send its file to the store: the file never passes
+through this API. Errors are `application/problem+json` with a stable `code`. A token (JWT) says who
+calls; assets of others do not exist for the caller.
+"""
+
+
+# No slots: cached_property keeps its value in __dict__.
+@dataclass(frozen=True, kw_only=True)
+class ApiServices:
+    """What the routes work with.
+
+    Args:
+        jobs: who runs heavy work; None where nobody does.
+    """
+
+    app: Application
+    jobs: Jobs | None = None
+
+    @cached_property
+    def uploads(self) -> Uploads:
+        """Uploads."""
+        return self.app.uploads
+
+    @cached_property
+    def assets(self) -> OwnedAssets:
+        """Assets."""
+        app = self.app
+        eraser = app.eraser(self.jobs)
+        return OwnedAssets(
+            catalog=app.catalog,
+            eraser=eraser,
+            bucket=app.settings.intake_bucket,
+            queue=app.queue,
+            queue_url=app.settings.queue_url,
+            # A number that was not used before: a run's name starts one run only.
+            restart=lambda record: app.heavy.start(
+                record.asset, record.version, attempt=int(time())
+            ),
+        )
+
+    @cached_property
+    def jobs_of_assets(self) -> AssetJobs:
+        """Jobs."""
+        return AssetJobs(app=self.app, jobs=self.jobs)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """Who calls."""
+        return Tokens(self.app.settings)
+
+    @cached_property
+    def rates(self) -> Rates:
+        """How fast."""
+        return Rates(self.app.settings.api_rate)
+
+    def address(self, key: str) -> str:
+        """Where everybody may read a file of the delivery bucket, at least for a while."""
+        base = self.app.settings.delivery_url
+        if base is not None:
+            return f"{base.rstrip('/')}/{key}"
+        bucket = self.app.settings.delivery_bucket
+        assert self.app.upload_store is not None
+        return self.app.upload_store.readable(bucket, key, seconds=ADDRESS_SECONDS)
+
+
+class Rates:
+    """A token bucket for each owner, in this process (several share the work of an owner).
+
+    Args:
+        rate: requests a second.
+    """
+
+    def __init__(self, rate: int, *, clock: Callable[[], float] = monotonic) -> None:
+        self._rate, self._clock = rate, clock
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = Lock()
+
+    def take(self, owner: str) -> None:
+        """Count a request.
+
+        Raises:
+            RequestError: ``too_many_requests``.
+        """
+        most, now = self._rate * BURST_SECONDS, self._clock()
+        with self._lock:
+            left, then = self._left.pop(owner, (float(most), now))
+            left = min(most, left + (now - then) * self._rate)
+            self._left[owner] = (max(left - 1, 0.0), now)
+            if len(self._left) > MOST_OWNERS:
+                self._left.popitem(last=False)
+        if left < 1:
+            said = f"more than {self._rate} requests a second; wait a little"
+            raise RequestError(said, code="too_many_requests")
+
+
+# --- what routes take ---------------------------------------------------------------------------
+
+_bearer = HTTPBearer(
+    auto_error=False, bearerFormat="JWT", scheme_name="token", description="A JSON Web Token."
+)
+
+
+def _services(request: Request) -> ApiServices:
+    services: ApiServices = request.app.state.services()
+    return services
+
+
+def _caller(
+    request: Request, scopes: SecurityScopes, _: Annotated[Any, Depends(_bearer)]
+) -> Caller:
+    """Who calls, if the token gives the right that the route asks for."""
+    services = _services(request)
+    identity: TokenHolder = services.tokens.identify(request)
+    for scope in scopes.scopes:
+        if not identity.may(scope):
+            prefix = services.app.settings.api_scope_prefix
+            raise NotAllowed(f"this needs the scope {prefix}{scope}")
+    services.rates.take(identity.caller.owner)
+    return identity.caller
+
+
+Services = Annotated[ApiServices, Depends(_services)]
+Reader = Annotated[Caller, Security(_caller, scopes=[READ])]
+Writer = Annotated[Caller, Security(_caller, scopes=[WRITE])]
+AssetId = Annotated[UUID, Path(description="Of the asset.")]
+JobId = Annotated[
+    str,
+    Path(
+        max_length=200,
+        pattern=r"^[0-9a-fA-F-]{36}\.[A-Za-z0-9:_-]+$",
+        description="Of the job, as the API has named it: asset and job.",
+    ),
+]
+Limit = Annotated[int, Query(ge=1, le=200)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=MAX_ID,
+        pattern=r"^[\x21-\x7e]+$",
+        description="The same key again is the same upload, and answers again.",
+    ),
+]
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "The request cannot be done.", "model": models.ProblemDocument},
+    "5XX": {"description": "It cannot be done now.", "model": models.ProblemDocument},
+}
+router = APIRouter(route_class=ProblemRoute, responses=_PROBLEMS)
+
+
+# --- uploads ------------------------------------------------------------------------------------
+
+
+@router.post("/uploads", status_code=201, tags=["uploads"])
+def begin_upload(
+    services: Services,
+    caller: Writer,
+    body: models.NewUpload,
+    idempotency_key: IdempotencyKey = None,
+) -> models.Upload:
+    """Begin an upload: the asset exists from now on, as `waiting`."""
+    owner = body.owner if body.owner is not None and caller.admin else None
+    wanted = UploadRequest(
+        name=body.name,
+        size=body.size,
+        media_type=body.type,
+        labels=Labels(
+            owner=owner or caller.require_owner(body.owner) or caller.owner,
+            tags=frozenset(body.tags),
+            attributes=body.attributes,
+        ),
+        sha256=(body.sha256 or "").lower(),
+        method=body.method,
+        rate=body.rate,
+        accelerated=body.accelerated,
+    )
+    return views.upload(services.uploads.begin(caller, wanted, key=idempotency_key or ""))
+
+
+@router.get("/uploads/{asset}", tags=["uploads"])
+def show_upload(services: Services, caller: Reader, asset: AssetId) -> models.Upload:
+    """Show how an upload stands, the parts that are there, and tickets for what is missing."""
+    return views.upload(services.uploads.show(caller, str(asset)))
+
+
+@router.post("/uploads/{asset}/parts", tags=["uploads"])
+def upload_parts(
+    services: Services, caller: Writer, asset: AssetId, body: models.PartNumbers
+) -> models.Upload:
+    """Make tickets for some parts; new ones where they had some."""
+    numbers = sorted(set(body.numbers))
+    state = services.uploads.parts(caller, str(asset), numbers, accelerated=body.accelerated)
+    return views.upload(state)
+
+
+@router.post("/uploads/{asset}/complete", tags=["uploads"])
+def complete_upload(services: Services, caller: Writer, asset: AssetId) -> models.Upload:
+    """Make one file of the parts. Doing it again changes nothing."""
+    return views.upload(services.uploads.complete(caller, str(asset)))
+
+
+@router.post("/uploads/{asset}/abort", status_code=204, tags=["uploads"])
+def abort_upload(services: Services, caller: Writer, asset: AssetId) -> None:
+    """Give an upload up: its parts and its asset go."""
+    services.uploads.abort(caller, str(asset))
+
+
+# --- assets -------------------------------------------------------------------------------------
+
+
+@router.get("/assets", tags=["assets"])
+def list_assets(
+    *,
+    services: Services,
+    caller: Reader,
+    owner: Annotated[models.Owner | None, Query(description="Yours, unless you may all.")] = None,
+    status: Annotated[Status | None, Query()] = None,
+    tag: Annotated[models.Tag | None, Query()] = None,
+    key: Annotated[str | None, Query(max_length=1024, description="`*` is any text.")] = None,
+    since: Annotated[datetime | None, Query(alias="from", description="Not older.")] = None,
+    until: Annotated[datetime | None, Query(alias="to", description="Older.")] = None,
+    limit: Limit = 50,
+    cursor: Annotated[str | None, Query(max_length=2048)] = None,
+) -> models.AssetPage:
+    """List assets, newest first. A page may have fewer than asked for and still not be the last."""
+    wanted = AssetFilter(
+        status=status,
+        owner=owner,
+        tag=tag,
+        key=key,
+        since=_utc(since),
+        until=_utc(until),
+    )
+    page = services.assets.find(caller, wanted, limit=limit, cursor=cursor)
+    return models.AssetPage(
+        assets=[views.summary(one, services.address) for one in page.records], cursor=page.cursor
+    )
+
+
+@router.get("/assets/{asset}", tags=["assets"])
+def show_asset(services: Services, caller: Reader, asset: AssetId) -> models.Asset:
+    """Show an asset: renditions as ready addresses, metadata, timeline, jobs."""
+    record = services.assets.show(caller, str(asset))
+    catalog = services.app.catalog
+    return views.asset(
+        record, catalog.timeline(record.asset), catalog.jobs(record.asset), services.address
+    )
+
+
+@router.patch("/assets/{asset}", tags=["assets"])
+def change_asset(
+    services: Services, caller: Writer, asset: AssetId, body: models.AssetChange
+) -> models.AssetSummary:
+    """Change tags, attributes and focal point. Of a new point, cut renditions are made again."""
+    point = body.focal_point
+    said = "focal_point" in body.model_fields_set
+    record = services.assets.change(
+        caller,
+        str(asset),
+        add_tags=body.add_tags,
+        remove_tags=body.remove_tags,
+        attributes=body.attributes,
+        focal_point=... if not said else None if point is None else (point.x, point.y),
+        revision=body.revision,
+    )
+    return views.summary(record, services.address)
+
+
+@router.post("/assets/{asset}/reprocess", status_code=202, tags=["assets"])
+def reprocess_asset(services: Services, caller: Writer, asset: AssetId) -> models.AssetSummary:
+    """Make everything again; what is served stays until then. Failed jobs are started again."""
+    return views.summary(services.assets.reprocess(caller, str(asset)), services.address)
+
+
+@router.delete("/assets/{asset}", status_code=204, tags=["assets"])
+def delete_asset(services: Services, caller: Writer, asset: AssetId) -> None:
+    """Delete an asset with everything that was made of it. Its id stays taken."""
+    services.assets.delete(caller, str(asset))
+
+
+@router.get("/assets/{asset}/similar", tags=["assets"])
+def similar_assets(
+    services: Services, caller: Reader, asset: AssetId, limit: Limit = 20
+) -> models.SimilarAssets:
+    """List the assets that look most like one."""
+    found = services.assets.similar(caller, str(asset), limit)
+    return models.SimilarAssets(
+        assets=[
+            models.SimilarAsset(
+                distance=one.distance, asset=views.summary(one.record, services.address)
+            )
+            for one in found
+        ]
+    )
+
+
+# --- jobs ---------------------------------------------------------------------------------------
+
+
+@router.post("/jobs", status_code=202, tags=["jobs"])
+def submit_job(services: Services, caller: Writer, body: models.NewJob) -> models.JobModel:
+    """Submit heavy work on one asset or several; it is listed with the first."""
+    record, status = services.jobs_of_assets.submit(
+        caller,
+        body.kind,
+        [str(one) for one in body.assets],
+        parameters=body.parameters,
+        urgent=body.urgent,
+    )
+    return views.job(record, status)
+
+
+@router.get("/jobs/{job}", tags=["jobs"])
+def show_job(services: Services, caller: Reader, job: JobId) -> models.JobModel:
+    """Show how a job stands."""
+    return views.job(*services.jobs_of_assets.show(caller, job))
+
+
+@router.delete("/jobs/{job}", status_code=204, tags=["jobs"])
+def stop_job(services: Services, caller: Writer, job: JobId) -> None:
+    """Ask a job to stop; one that has ended stays as it is."""
+    services.jobs_of_assets.stop(caller, job)
+
+
+# --- the API itself -----------------------------------------------------------------------------
+
+
+@router.get("/healthz", tags=["api"])
+def health() -> models.Health:
+    """Say that the API works. Asks no other service, and for no token."""
+    return models.Health(status="ok", version=worker.__version__)
+
+
+def create(services: Callable[[], ApiServices], *, origins: tuple[str, ...] = ()) -> FastAPI:
+    """The app.
+
+    Args:
+        services: called with each request; makes them once.
+        origins: whose pages may call it from a browser.
+    """
+    app = FastAPI(
+        title="Safelight",
+        version=worker.__version__,
+        summary="Image and video pipeline",
+        description=DESCRIPTION,
+        docs_url=None,  # pages that load scripts from elsewhere
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.services = services
+    app.include_router(router)
+    install(app)
+    app.openapi = partial(_document, app)  # type: ignore[method-assign]
+    app.add_middleware(BodyLimit)
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["authorization", "content-type", "idempotency-key"],
+            expose_headers=["retry-after"],
+            max_age=3_600,
+        )
+        app.add_middleware(VaryOrigin)
+    return app
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document; problems have their own media type, and no route has another 422."""
+    if app.openapi_schema is None:
+        document = FastAPI.openapi(app)
+        for path in document["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+                for status, response in operation["responses"].items():
+                    if status in _PROBLEMS:
+                        response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
+        for unused in ("HTTPValidationError", "ValidationError"):
+            document["components"]["schemas"].pop(unused, None)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+class VaryOrigin:
+    """Says of every answer that it depends on who asks: Starlette says so of those to browsers
+    only, and a cache would give the others to browsers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+
+        async def say(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if "origin" not in headers.get("vary", "").lower():
+                    headers.add_vary_header("Origin")
+            await send(message)
+
+        await self._app(scope, receive, say if scope["type"] == "http" else send)
+
+
+class BodyLimit:
+    """Refuses larger bodies as they arrive, whatever their headers promise."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        chunks: list[bytes] = []
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            chunks.append(message.get("body", b""))
+            size, more = size + len(chunks[-1]), message.get("more_body", False)
+            if size > BODY_BYTES:
+                await _too_large()(scope, receive, send)
+                return
+        whole: Message = {"type": "http.request", "body": b"".join(chunks), "more_body": False}
+        given = [whole]
+
+        async def again() -> Message:
+            return given.pop() if given else await receive()
+
+        await self._app(scope, again, send)
+
+
+def _too_large() -> Response:
+    from starlette.exceptions import HTTPException
+
+    return answer(HTTPException(413, f"a body has at most {BODY_BYTES:,} bytes"))
+
+
+def _utc(moment: datetime | None) -> str | None:
+    """A moment as records have it; one without an offset is UTC."""
+    from datetime import UTC
+
+    if moment is None:
+        return None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

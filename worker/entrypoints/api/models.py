@@ -1,0 +1,323 @@
+"""Requests and answers of the API as they are on the wire. Unknown fields are refused."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from worker.domain.asset import MediaType, Status, UploadMethod
+from worker.domain.labels import MAX_ATTRIBUTES, MAX_ID, MAX_NAME, MAX_TAGS, MAX_VALUE
+
+Printable = r"^[^\x00-\x1f\x7f]*$"
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME, pattern=Printable)]
+AttributeName = Tag
+AttributeValue = Annotated[str, StringConstraints(max_length=MAX_VALUE, pattern=Printable)]
+Owner = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID, pattern=Printable)]
+Size = Annotated[int, Field(strict=True, ge=1, le=5 * 1024**4)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+# --- problems -----------------------------------------------------------------------------------
+
+
+class WrongField(_Wire):
+    """One mistake of a request."""
+
+    path: str = Field(description="Where it is: `body.size`, `query.limit`.")
+    message: str
+    code: str = ""
+
+
+class ProblemDocument(_Wire):
+    """What went wrong (RFC 9457). `code` is stable; `docs/errors.md` lists all."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[WrongField] = Field(default_factory=list, description="Every wrong field.")
+    id: str | None = Field(default=None, description="Of an error of ours: the log has it.")
+
+
+# --- uploads ------------------------------------------------------------------------------------
+
+
+class NewUpload(_Wire):
+    """What is to be uploaded."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(
+        description="Of the file, as people see it."
+    )
+    size: Size = Field(description="Bytes.")
+    type: Annotated[
+        str,
+        StringConstraints(max_length=127, pattern=r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$"),
+    ] = Field(
+        default="application/octet-stream",
+        description="Media type. What the file really is, is found out from its content.",
+    )
+    owner: Owner | None = Field(
+        default=None, description="Only an administrator may name somebody else."
+    )
+    tags: list[Tag] = Field(default_factory=list, max_length=MAX_TAGS)
+    attributes: dict[AttributeName, AttributeValue] = Field(
+        default_factory=dict, max_length=MAX_ATTRIBUTES
+    )
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")] | None = Field(
+        default=None, description="Hex. The store refuses other bytes. Of uploads in one piece."
+    )
+    method: UploadMethod | None = Field(
+        default=None,
+        description="`put`: one request; `post`: a form; `multipart`: parts. Without it, by size.",
+    )
+    rate: Annotated[int, Field(strict=True, ge=1, le=10**11)] | None = Field(
+        default=None,
+        description="Bytes a second that get through, as far as the client knows: sizes the parts.",
+    )
+    accelerated: bool | None = Field(
+        default=None, description="Through the edge (S3 Transfer Acceleration)."
+    )
+
+
+class Ticket(_Wire):
+    """A request to send to the store as it is, without a token."""
+
+    method: str = Field(description="`PUT` with the file as body, or `POST` a form.")
+    url: str
+    headers: dict[str, str] = Field(description="Send exactly these.")
+    fields: dict[str, str] = Field(
+        description="Of a form, in this order; the file comes last, as `file`."
+    )
+
+
+class PartTicket(_Wire):
+    """The request that sends one part."""
+
+    number: int
+    offset: int = Field(description="Of its first byte in the file.")
+    size: int = Field(description="Bytes.")
+    url: str = Field(description="`PUT` the bytes here, without further headers.")
+
+
+class UploadedPartModel(_Wire):
+    """A part that the store has."""
+
+    number: int
+    size: int
+    etag: str
+
+
+class Upload(_Wire):
+    """How an upload stands, and what to send next."""
+
+    asset: str = Field(description="The id of the asset, which exists from now on.")
+    status: Status = Field(description="`waiting` until the file is there.")
+    key: str
+    method: UploadMethod | None = Field(description="None once the original was processed.")
+    size: int
+    expires_at: datetime | None = Field(description="When the upload is given up.")
+    tickets_expire_at: datetime | None = Field(description="Ask again for new ones.")
+    ticket: Ticket | None = Field(description="Of an upload in one piece.")
+    part_size: int | None = None
+    part_count: int | None = None
+    tickets: list[PartTicket] = Field(
+        default_factory=list, description="Of some parts that are not there yet."
+    )
+    parts: list[UploadedPartModel] = Field(
+        default_factory=list, description="That are there; only `GET` looks."
+    )
+
+
+class PartNumbers(_Wire):
+    """Which parts to make tickets for."""
+
+    numbers: list[Annotated[int, Field(strict=True, ge=1, le=10_000)]] = Field(
+        min_length=1, max_length=1000
+    )
+    accelerated: bool | None = None
+
+
+# --- assets -------------------------------------------------------------------------------------
+
+
+class FocalPoint(_Wire):
+    """The point that cuts keep: shares of the upright width and height."""
+
+    x: Share
+    y: Share
+
+
+class VerdictModel(_Wire):
+    """Why an asset stands where it stands."""
+
+    code: str
+    message: str
+
+
+class Placeholder(_Wire):
+    """What to show until the picture is there."""
+
+    thumbhash: str = Field(description="Base64, evanw.github.io/thumbhash.")
+    dominant: str = Field(description="`#rrggbb`.")
+    palette: list[str]
+
+
+class RenditionModel(_Wire):
+    """A file that was made of the original."""
+
+    name: str
+    format: str
+    media_type: str
+    width: int
+    height: int
+    bytes: int
+    frames: int = 1
+    duration_ms: int | None = None
+    url: str = Field(description="Ready to use; it may end, then ask again.")
+
+
+class OriginalModel(_Wire):
+    """What was uploaded."""
+
+    name: str
+    key: str
+    bytes: int
+    format: str | None = None
+    width: int | None = Field(default=None, description="Upright.")
+    height: int | None = None
+    warnings: list[str] = Field(default_factory=list)
+
+
+class VideoModel(_Wire):
+    """What is known of a video."""
+
+    duration_ms: int
+    width: int
+    height: int
+    frame_rate: str
+    codec: str
+    hdr: bool
+    audio_tracks: int
+    subtitle_tracks: int
+
+
+class AssetSummary(_Wire):
+    """An asset, as lists have it."""
+
+    id: str
+    status: Status
+    media: MediaType
+    owner: str
+    original: OriginalModel
+    verdict: VerdictModel | None
+    recipe: str
+    version: str
+    tags: list[str]
+    attributes: dict[str, str]
+    focal_point: FocalPoint | None
+    placeholder: Placeholder | None
+    renditions: list[RenditionModel]
+    video: VideoModel | None
+    created_at: str
+    updated_at: str
+    revision: int
+    expires_at: str | None = Field(
+        description="Of an upload that has not arrived: when it is given up."
+    )
+
+
+class TimelineEntry(_Wire):
+    """Something that happened to an asset."""
+
+    time: str
+    kind: str
+    detail: dict[str, str]
+
+
+class JobModel(_Wire):
+    """A job of an asset."""
+
+    id: str
+    asset: str
+    kind: str
+    state: str
+    progress: float | None = Field(description="Share done, 0 to 1.")
+    reason: str = ""
+    created_at: str
+    updated_at: str
+
+
+class NewJob(_Wire):
+    """Heavy work to do."""
+
+    kind: Annotated[str, StringConstraints(max_length=40)] = Field(
+        description="`transcode`, `poster`, `denoise` ...: docs/jobs.md has all."
+    )
+    assets: list[UUID] = Field(min_length=1, max_length=100, description="The inputs, in order.")
+    parameters: dict[AttributeName, AttributeValue] = Field(
+        default_factory=dict, max_length=MAX_ATTRIBUTES, description="As docs/jobs.md has them."
+    )
+    urgent: bool = False
+
+
+class Asset(AssetSummary):
+    """Everything about an asset."""
+
+    snippet: str = Field(description="HTML that shows it: `<picture>` with `srcset`, or `<video>`.")
+    metadata: dict[str, Any] | None = Field(description="What the file says of itself.")
+    measures: dict[str, Any] | None = Field(description="Of the pixels: sharpness and the like.")
+    timeline: list[TimelineEntry] = Field(description="Newest first.")
+    jobs: list[JobModel] = Field(description="Oldest first.")
+
+
+class AssetPage(_Wire):
+    """Some assets, newest first, and the way to the next ones."""
+
+    assets: list[AssetSummary]
+    cursor: str | None = Field(description="Of the next page; none on the last one.")
+
+
+class SimilarAsset(_Wire):
+    """An asset that looks alike."""
+
+    distance: int = Field(description="Bits in which the perceptual hashes differ, 0 to 3.")
+    asset: AssetSummary
+
+
+class SimilarAssets(_Wire):
+    """Those nearest first."""
+
+    assets: list[SimilarAsset]
+
+
+class AssetChange(_Wire):
+    """What to change; the rest stays."""
+
+    add_tags: list[Tag] = Field(default_factory=list, max_length=MAX_TAGS)
+    remove_tags: list[Tag] = Field(default_factory=list, max_length=MAX_TAGS)
+    attributes: dict[AttributeName, AttributeValue | None] = Field(
+        default_factory=dict,
+        max_length=2 * MAX_ATTRIBUTES,
+        description="New values by name; null removes one.",
+    )
+    focal_point: FocalPoint | None = Field(
+        default=None, description="What cuts keep in the middle; null removes it."
+    )
+    revision: int | None = Field(
+        default=None, ge=1, description="Refuse if the asset has another one by now."
+    )
+
+
+class Health(_Wire):
+    """The API works."""
+
+    status: str
+    version: str

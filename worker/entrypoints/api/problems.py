@@ -1,0 +1,190 @@
+"""Errors as answers: ``application/problem+json`` (RFC 9457) with the stable code.
+
+The status follows from the code and from whether the error is retryable. What is no fault of the
+client is a 500 with an id, under which the log has the rest; its text is not told.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Coroutine, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from worker.codec import plain
+from worker.domain.errors import (
+    AssetMissing,
+    Conflict,
+    InputError,
+    JobMissing,
+    JobRejected,
+    NotAllowed,
+    NotSignedIn,
+    ParameterError,
+    Problem,
+    ProblemsError,
+    RecipeError,
+    SafelightError,
+    UploadError,
+)
+from worker.entrypoints.api.models import ProblemDocument
+
+MEDIA_TYPE = "application/problem+json"
+logger = logging.getLogger("safelight.api")
+
+_STATUSES: Mapping[str, int] = {
+    "asset_erased": HTTPStatus.GONE,
+    "upload_expired": HTTPStatus.GONE,
+    "upload_reused": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "too_many_requests": HTTPStatus.TOO_MANY_REQUESTS,
+}
+"""Of codes that stand for another status than their class."""
+_CLASSES: tuple[tuple[type[SafelightError], int], ...] = (
+    (AssetMissing, HTTPStatus.NOT_FOUND),
+    (JobMissing, HTTPStatus.NOT_FOUND),
+    (NotSignedIn, HTTPStatus.UNAUTHORIZED),
+    (NotAllowed, HTTPStatus.FORBIDDEN),
+    (UploadError, HTTPStatus.CONFLICT),
+    (Conflict, HTTPStatus.CONFLICT),
+    (InputError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (ParameterError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (RecipeError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (JobRejected, HTTPStatus.UNPROCESSABLE_ENTITY),
+)
+"""What a client can do something about. Anything else is ours."""
+RETRY_SECONDS = 2
+_HTTP_CODES: Mapping[int, str] = {
+    HTTPStatus.NOT_FOUND: "route_missing",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
+}
+
+
+def status_of(error: SafelightError) -> int:
+    """The HTTP status of an error."""
+    if error.code in _STATUSES:
+        return _STATUSES[error.code]
+    for kind, status in _CLASSES:
+        if isinstance(error, kind):
+            return status
+    return HTTPStatus.SERVICE_UNAVAILABLE if error.retryable else HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    errors: tuple[Problem, ...] = (),
+    id_: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The answer that tells of a problem."""
+    document = ProblemDocument(
+        type=f"urn:safelight:problem:{code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        code=code,
+        detail=detail,
+        errors=[plain(one, defaults=True) for one in errors],
+        id=id_,
+    )
+    return Response(
+        document.model_dump_json(exclude_none=True),
+        status_code=status,
+        media_type=MEDIA_TYPE,
+        headers=dict(headers or {}),
+    )
+
+
+def answer(error: Exception) -> Response:
+    """The answer to a request that has failed, whatever it failed with."""
+    if isinstance(error, RequestValidationError):
+        return _invalid(error)
+    if isinstance(error, HTTPException):
+        status = error.status_code
+        code = _HTTP_CODES.get(status, "request_invalid")
+        return problem(status, code, str(error.detail), headers=error.headers)
+    if isinstance(error, SafelightError):
+        status = status_of(error)
+        if status != HTTPStatus.INTERNAL_SERVER_ERROR:
+            return _expected(error, status)
+    return _defect(error)
+
+
+def _expected(error: SafelightError, status: int) -> Response:
+    headers: dict[str, str] = {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+        if error.code != "token_missing":
+            headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    detail = error.message
+    if status == HTTPStatus.SERVICE_UNAVAILABLE and error.code != "jobs_end":
+        # The text names services and addresses that are nobody's business.
+        logger.warning("not available", extra={"code": error.code, "reason": error.message})
+        detail = "something that this needs does not answer now; try again"
+    problems = error.problems if isinstance(error, ProblemsError) else ()
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        detail = f"the request has {count}"
+    return problem(status, error.code, detail, errors=problems, headers=headers)
+
+
+def _invalid(error: RequestValidationError) -> Response:
+    """Every wrong field, by its path: ``body.size``, ``query.limit``, ``path.asset``."""
+    errors = tuple(
+        Problem(".".join(str(part) for part in one["loc"]), str(one["msg"]), code=str(one["type"]))
+        for one in error.errors()
+    )
+    count = "1 field is" if len(errors) == 1 else f"{len(errors)} fields are"
+    return problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "request_invalid", f"{count} wrong", errors=errors
+    )
+
+
+def _defect(error: Exception) -> Response:
+    id_ = secrets.token_hex(8)
+    logger.error("a defect", exc_info=error, extra={"id": id_})
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal_error",
+        f"this is our mistake; the log has it under {id_}",
+        id_=id_,
+    )
+
+
+class ProblemRoute(APIRoute):
+    """A route all of whose errors are problems.
+
+    Starlette's own handler of last resort answers and then raises the error again, which ends the
+    invocation of a function.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, with its errors answered."""
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except Exception as error:  # noqa: BLE001 - every error is an answer
+                return answer(error)
+
+        return handle
+
+
+def install(app: FastAPI) -> None:
+    """Answer with problems where no route does: unknown paths and methods."""
+
+    async def unrouted(_request: Request, error: Exception) -> Response:
+        return answer(error)
+
+    app.add_exception_handler(HTTPException, unrouted)

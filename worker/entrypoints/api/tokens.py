@@ -1,0 +1,169 @@
+"""Who calls: the claims of a JSON Web Token (RFC 7519), read the same way wherever it was checked.
+
+On AWS the authoriser of the HTTP API has checked signature, issuer, audience and time before the
+function is called, and hands the claims over. Elsewhere PyJWT checks them here, by a shared secret
+or by the keys that the issuer publishes. There is no way in without one of the three.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from worker.domain.errors import ConfigurationError, InputError, NotSignedIn, Unreachable
+from worker.domain.labels import check_id
+from worker.services.owned_assets import Caller
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+READ, WRITE, ADMIN = "read", "write", "admin"
+"""Scopes, behind the prefix of the settings. ``admin`` includes the others."""
+LEEWAY = 30
+"""Seconds by which clocks may differ."""
+KEYS_SECONDS = 300
+"""The issuer's keys are asked for again after so long."""
+_HS256 = ("HS256",)
+_PUBLIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenHolder:
+    """The caller, and what the token is good for."""
+
+    caller: Caller
+    scopes: frozenset[str]
+    """Without their prefix."""
+
+    def may(self, scope: str) -> bool:
+        """Whether the token gives a right."""
+        return scope in self.scopes or ADMIN in self.scopes
+
+
+class Tokens:
+    """Reads who calls, by the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Check by the secret or the keys that the settings name, if any."""
+        self._settings = settings
+        self._check = self._checker()
+
+    def identify(self, request: Request) -> TokenHolder:
+        """Who makes a request.
+
+        Raises:
+            NotSignedIn: nobody that is known here and now.
+        """
+        gateway = _gateway_claims(request.scope)
+        if gateway is not None and self._check is None:
+            return self.identity(gateway)
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise NotSignedIn("there is no bearer token", code="token_missing")
+        if self._check is None:
+            raise ConfigurationError(
+                "nothing checks tokens: set SAFELIGHT_API_SECRET or SAFELIGHT_API_JWKS_URL, or"
+                " put the authoriser of an HTTP API in front"
+            )
+        return self.identity(self._check(token.strip()))
+
+    def identity(self, claims: Mapping[str, Any]) -> TokenHolder:
+        """Who the claims of a checked token name.
+
+        Raises:
+            NotSignedIn: they name nobody.
+        """
+        settings = self._settings
+        owner = claims.get(settings.api_owner_claim)
+        try:
+            if not isinstance(owner, str):
+                raise InputError("no text")
+            check_id(owner, "owner")
+        except InputError:
+            said = f"the token's claim {settings.api_owner_claim} names no owner"
+            raise NotSignedIn(said) from None
+        prefix = settings.api_scope_prefix
+        scopes = frozenset(
+            one.removeprefix(prefix)
+            for one in _texts(claims.get(settings.api_scope_claim))
+            if one.startswith(prefix)
+        )
+        return TokenHolder(caller=Caller(owner=owner, admin=ADMIN in scopes), scopes=scopes)
+
+    def _checker(self) -> Callable[[str], Mapping[str, Any]] | None:
+        settings = self._settings
+        if settings.api_secret is not None:
+            secret = settings.api_secret
+            return lambda token: self._decoded(token, secret, _HS256)
+        if settings.api_jwks_url is None:
+            return None
+        from jwt import PyJWKClient
+
+        keys = PyJWKClient(settings.api_jwks_url, lifespan=KEYS_SECONDS, timeout=5)
+        return lambda token: self._decoded(token, lambda: keys.get_signing_key_from_jwt(token).key)
+
+    def _decoded(
+        self, token: str, key: str | Callable[[], Any], algorithms: tuple[str, ...] = _PUBLIC
+    ) -> Mapping[str, Any]:
+        import jwt  # a gateway in front makes it unnecessary
+
+        settings = self._settings
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key if isinstance(key, str) else key(),
+                algorithms=list(algorithms),
+                issuer=settings.api_issuer,
+                audience=settings.api_audience,
+                leeway=LEEWAY,
+                options={"require": ["exp", "iss", settings.api_owner_claim]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise NotSignedIn("the token has expired", code="token_expired") from None
+        except jwt.PyJWKClientConnectionError as error:
+            raise Unreachable(f"the issuer's keys: {error}") from error
+        except (jwt.PyJWTError, ValueError) as error:
+            raise NotSignedIn(f"the token is not valid here: {error}") from error
+        return claims
+
+
+def development_token(
+    settings: Settings, owner: str, scopes: tuple[str, ...], *, seconds: int
+) -> str:
+    """A token signed with the shared secret, for the local stack and for tests.
+
+    Raises:
+        ConfigurationError: there is no shared secret: the issuer makes tokens.
+    """
+    if settings.api_secret is None:
+        raise ConfigurationError("there is no shared secret; the issuer makes the tokens")
+    import jwt
+
+    now = int(time.time())
+    claims = {
+        "iss": settings.api_issuer,
+        "aud": settings.api_audience,
+        "iat": now,
+        "exp": now + seconds,
+        settings.api_owner_claim: owner,
+        settings.api_scope_claim: " ".join(settings.api_scope_prefix + one for one in scopes),
+    }
+    return jwt.encode(claims, settings.api_secret, algorithm="HS256")
+
+
+def _gateway_claims(scope: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What the authoriser of the HTTP API hands over (API Gateway Developer Guide, "Working with
+    AWS Lambda proxy integrations for HTTP APIs"); None of a request that came another way."""
+    context = scope.get("aws.event", {}).get("requestContext", {})
+    claims = context.get("authorizer", {}).get("jwt", {}).get("claims")
+    return claims if isinstance(claims, Mapping) else None
+
+
+def _texts(claim: object) -> list[str]:
+    """The texts of a claim: words of a text, or a list, which the gateway writes as ``[a b]``."""
+    if isinstance(claim, str):
+        return claim.strip("[]").replace(",", " ").split()
+    return [one for one in claim if isinstance(one, str)] if isinstance(claim, list) else []

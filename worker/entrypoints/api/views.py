@@ -1,0 +1,279 @@
+"""Records as answers: with ready addresses, a placeholder and a snippet of HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from html import escape
+
+from worker.codec import plain
+from worker.domain.asset import (
+    SERVED,
+    AssetRecord,
+    JobRecord,
+    LogEntry,
+    Status,
+    StoredMedia,
+    medium_of,
+)
+from worker.domain.image import Format, MediaFormat, StoredRendition
+from worker.domain.job import JobStatus
+from worker.entrypoints.api import models
+from worker.ports import UploadTicket
+from worker.services.upload import UploadState, part_sizes
+
+Address = Callable[[str], str]
+"""The address of a key in the delivery bucket."""
+_SMALLEST_FIRST = (Format.AVIF, Format.WEBP)
+"""Formats in the order in which a browser should take them, before those that all know."""
+_SAME_SHAPE = 0.02
+"""Shares by which aspect ratios may differ that are of the same cut."""
+
+
+def upload(state: UploadState) -> models.Upload:
+    """How an upload stands."""
+    record, sizes = state.record, part_sizes(state.record)
+    pending = record.upload
+    starts = {number: (number - 1) * (pending.part_size if pending else 0) for number in sizes}
+    return models.Upload(
+        asset=record.asset,
+        status=record.status,
+        key=record.source.key,
+        method=pending.method if pending else None,
+        size=record.source.size,
+        expires_at=pending.expires_at if pending else None,  # type: ignore[arg-type]
+        tickets_expire_at=state.expires_at or None,  # type: ignore[arg-type]
+        ticket=_ticket(state.ticket) if state.ticket else None,
+        part_size=pending.part_size if pending and sizes else None,
+        part_count=len(sizes) or None,
+        tickets=[
+            models.PartTicket(
+                number=number, offset=starts[number], size=sizes[number], url=ticket.url
+            )
+            for number, ticket in state.tickets.items()
+        ],
+        parts=[
+            models.UploadedPartModel(number=one.number, size=one.size, etag=one.etag)
+            for one in state.parts
+        ],
+    )
+
+
+def _ticket(ticket: UploadTicket) -> models.Ticket:
+    return models.Ticket(
+        method=ticket.method,
+        url=ticket.url,
+        headers=dict(ticket.headers),
+        fields=dict(ticket.fields),
+    )
+
+
+def summary(record: AssetRecord, address: Address) -> models.AssetSummary:
+    """An asset of a list."""
+    verdict, measures = record.verdict, record.metadata.measures if record.metadata else None
+    waiting = record.status is Status.WAITING and record.upload is not None
+    return models.AssetSummary(
+        id=record.asset,
+        status=record.status,
+        media=medium_of(record),
+        owner=record.owner,
+        original=_original(record),
+        verdict=models.VerdictModel(code=verdict.code, message=verdict.message)
+        if verdict
+        else None,
+        recipe=record.recipe,
+        version=record.version,
+        tags=sorted(record.tags),
+        attributes=dict(record.attributes),
+        focal_point=models.FocalPoint(x=record.focal_point[0], y=record.focal_point[1])
+        if record.focal_point
+        else None,
+        placeholder=models.Placeholder(
+            thumbhash=measures.thumbhash,
+            dominant=measures.dominant,
+            palette=list(measures.palette),
+        )
+        if measures
+        else None,
+        renditions=[
+            *(_rendition(one, address) for one in record.renditions),
+            *(_media(one, address) for one in record.media),
+        ],
+        video=_video(record),
+        created_at=record.created_at,
+        updated_at=record.updated_at,
+        revision=record.revision,
+        expires_at=record.upload.expires_at if waiting and record.upload else None,
+    )
+
+
+def asset(
+    record: AssetRecord,
+    timeline: Iterable[LogEntry],
+    jobs: Iterable[JobRecord],
+    address: Address,
+) -> models.Asset:
+    """Everything about an asset."""
+    metadata = record.metadata
+    return models.Asset(
+        **dict(summary(record, address)),
+        snippet=snippet(record, address),
+        metadata=plain(metadata.tags) if metadata else None,
+        measures=plain(metadata.measures) if metadata else None,
+        timeline=[
+            models.TimelineEntry(time=one.time, kind=one.kind, detail=dict(one.detail))
+            for one in timeline
+        ],
+        jobs=[job(one) for one in jobs],
+    )
+
+
+def _original(record: AssetRecord) -> models.OriginalModel:
+    probe, video = record.probe, record.film
+    return models.OriginalModel(
+        name=record.source.key.rpartition("/")[2],
+        key=record.source.key,
+        bytes=record.source.size,
+        format=probe.format.value if probe else None,
+        width=probe.upright_width if probe else video.width if video else None,
+        height=probe.upright_height if probe else video.height if video else None,
+        warnings=list(record.warnings),
+    )
+
+
+def _rendition(one: StoredRendition, address: Address) -> models.RenditionModel:
+    return models.RenditionModel(
+        name=one.name,
+        format=one.format.value,
+        media_type=one.format.media_type,
+        width=one.width,
+        height=one.height,
+        bytes=one.bytes,
+        frames=one.frames,
+        duration_ms=one.duration_ms,
+        url=address(one.key),
+    )
+
+
+def _media(one: StoredMedia, address: Address) -> models.RenditionModel:
+    return models.RenditionModel(
+        name=one.name,
+        format=one.format.value,
+        media_type=one.format.media_type,
+        width=one.width,
+        height=one.height,
+        bytes=one.bytes,
+        duration_ms=one.duration_ms or None,
+        url=address(one.key),
+    )
+
+
+def _video(record: AssetRecord) -> models.VideoModel | None:
+    video = record.film
+    if video is None:
+        return None
+    return models.VideoModel(
+        duration_ms=video.duration_ms,
+        width=video.width,
+        height=video.height,
+        frame_rate=video.frame_rate,
+        codec=video.codec,
+        hdr=video.hdr,
+        audio_tracks=video.audio_tracks,
+        subtitle_tracks=video.subtitle_tracks,
+    )
+
+
+def job(record: JobRecord, status: JobStatus | None = None) -> models.JobModel:
+    """A job, with what its runner says of it if it was asked."""
+    percent = record.percent
+    progress = percent / 100 if percent is not None else None
+    if status is not None and status.progress is not None:
+        progress = status.progress
+    return models.JobModel(
+        id=f"{record.asset}.{record.id}",
+        asset=record.asset,
+        kind=record.kind,
+        state=status.state.value if status else record.state,
+        progress=progress,
+        reason=(status.trouble or status.reason) if status else "",
+        created_at=record.created_at,
+        updated_at=record.updated_at,
+    )
+
+
+# --- HTML ---------------------------------------------------------------------------------------
+
+
+def snippet(record: AssetRecord, address: Address) -> str:
+    """HTML that shows an asset; empty as long as there is nothing to show.
+
+    Every address and text is escaped: names come from people.
+    """
+    if record.status not in SERVED:
+        return ""
+    if record.film is not None:
+        return _video_snippet(record, address)
+    return _picture_snippet(record, address)
+
+
+def _video_snippet(record: AssetRecord, address: Address) -> str:
+    video = record.film
+    assert video is not None
+    posters = [one for one in record.renditions if one.frames == 1]
+    poster = f' poster="{escape(address(posters[0].key))}"' if posters else ""
+    order = (MediaFormat.HLS, MediaFormat.MP4)
+    sources = [
+        f'  <source src="{escape(address(one.key))}" type="{one.format.media_type}">\n'
+        for wanted in order
+        for one in record.media
+        if one.format is wanted and one.name != "preview"
+    ]
+    size = f'width="{video.width}" height="{video.height}"'
+    return f"<video controls playsinline {size}{poster}>\n{''.join(sources)}</video>"
+
+
+def _picture_snippet(record: AssetRecord, address: Address) -> str:
+    """A source for each format, with all widths of the cut that the largest rendition has."""
+    if not record.renditions:
+        return ""
+    largest = max(record.renditions, key=lambda one: one.width * one.height)
+    whole = [one for one in record.renditions if _same_shape(one, largest)]
+    formats = list(dict.fromkeys(one.format for one in whole))
+    common = [one for one in formats if one not in _SMALLEST_FIRST] or formats[-1:]
+    first = [one for one in _SMALLEST_FIRST if one in formats and one not in common]
+    sources = [
+        f'  <source type="{one.media_type}" srcset="{_srcset(whole, one, address)}"'
+        ' sizes="auto, 100vw">\n'
+        for one in first
+    ]
+    shown = [one for one in whole if one.format is common[0]]
+    source = min(shown, key=lambda one: abs(one.width - 1024))
+    title = record.metadata.tags.title or "" if record.metadata else ""
+    colour = f' style="background:{record.metadata.measures.dominant}"' if record.metadata else ""
+    return (
+        f"<picture>\n{''.join(sources)}"
+        f'  <img src="{escape(address(source.key))}"'
+        f' srcset="{_srcset(whole, common[0], address)}" sizes="auto, 100vw"'
+        f' width="{largest.width}" height="{largest.height}"'
+        f' alt="{escape(title)}" loading="lazy" decoding="async"{colour}>\n</picture>'
+    )
+
+
+def _srcset(renditions: Sequence[StoredRendition], format_: Format, address: Address) -> str:
+    return escape(", ".join(_candidates(renditions, format_, address)))
+
+
+def _candidates(
+    renditions: Sequence[StoredRendition], format_: Format, address: Address
+) -> Iterator[str]:
+    widths: set[int] = set()
+    for one in sorted(renditions, key=lambda one: one.width):
+        if one.format is format_ and one.width not in widths:
+            widths.add(one.width)
+            yield f"{address(one.key)} {one.width}w"
+
+
+def _same_shape(one: StoredRendition, other: StoredRendition) -> bool:
+    ratio = (one.width * other.height) / (one.height * other.width)
+    # A side of a small picture is rounded to a whole pixel.
+    return abs(ratio - 1) <= _SAME_SHAPE + 1 / min(one.width, one.height)

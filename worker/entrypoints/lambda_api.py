@@ -1,0 +1,48 @@
+"""The API function: events of an API Gateway HTTP API (payload format 2.0) in, its answers out.
+
+Thin: Mangum makes a request of an event, the app answers it. The local stack serves the same app.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger
+from mangum import Mangum
+
+from worker.bootstrap import assemble
+from worker.entrypoints.api.app import ApiServices, create
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+logger = Logger(service="api")
+
+
+@cache
+def services() -> ApiServices:
+    """Wire the services once for the life of the process, at the first event."""
+    from worker.adapters.aws.batch import BatchJobs
+    from worker.adapters.aws.clients import AwsClients
+
+    settings, clients = Settings.from_environment(os.environ), AwsClients()
+    jobs = BatchJobs(clients, settings.batch_prefix)
+    return ApiServices(app=assemble(settings, clients), jobs=jobs)
+
+
+@cache
+def _adapter() -> Mangum:
+    log = logging.getLogger("safelight.api")
+    log.handlers, log.propagate = logger.registered_handler and [logger.registered_handler], False
+    app = create(services, origins=services().app.settings.api_origins)
+    return Mangum(app, lifespan="off")
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer one request."""
+    answer: dict[str, Any] = _adapter()(event, context)  # type: ignore[arg-type]
+    return answer

@@ -1,0 +1,243 @@
+"""Assets as one caller sees and changes them: their own, or all of them for an administrator.
+
+An asset of somebody else is as good as missing: whoever asks learns nothing of it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import EllipsisType
+
+from worker.domain.asset import (
+    SERVED,
+    AssetRecord,
+    LogEntry,
+    Page,
+    Similar,
+    Status,
+    Verdict,
+    folder_of,
+)
+from worker.domain.errors import AssetMissing, Conflict, NotAllowed
+from worker.ports import Catalog, Queue
+from worker.services import find_assets, ordering
+from worker.services.erase import Eraser
+from worker.services.find_assets import AssetFilter
+from worker.services.messages import announcement
+from worker.services.put_files import jobs_of
+
+ERASED = "erased"
+"""Verdict of what remains of an asset that was deleted: its id, which nothing may take again."""
+_LAST = "F" * 64
+"""A sequencer after that of every upload."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks."""
+
+    owner: str
+    """Whose assets are the caller's own."""
+    admin: bool = False
+    """May see and change everybody's."""
+
+    def owns(self, record: AssetRecord) -> bool:
+        """Whether an asset is the caller's to see and change. Nobody's is an administrator's."""
+        return self.admin or (record.owner != "" and record.owner == self.owner)
+
+    def require_owner(self, owner: str | None) -> str | None:
+        """The owner to look for: the caller's own, unless an administrator names another or none.
+
+        Raises:
+            NotAllowed: somebody else's.
+        """
+        if self.admin:
+            return owner
+        if owner not in (None, self.owner):
+            raise NotAllowed("only an administrator may ask for what is somebody else's")
+        return self.owner
+
+
+def require_owned(catalog: Catalog, caller: Caller, asset: str) -> AssetRecord:
+    """An asset of the caller.
+
+    Raises:
+        AssetMissing: there is none of the caller's; ``asset_erased`` if it was deleted.
+    """
+    record = catalog.get(asset)
+    if record is None or not caller.owns(record):
+        raise AssetMissing(f"there is no asset {asset}")
+    if is_tombstone(record):
+        raise AssetMissing(f"asset {asset} was deleted", code="asset_erased")
+    return record
+
+
+def is_tombstone(record: AssetRecord) -> bool:
+    """Whether it is what remains of a deleted asset."""
+    verdict = record.verdict
+    return record.status is Status.DELETED and verdict is not None and verdict.code == ERASED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnedAssets:
+    """The use cases.
+
+    Args:
+        bucket: the intake bucket, whose keys filters name.
+        queue_url: of the queue that the ingest function reads.
+        restart: starts the jobs again that an asset waits for.
+    """
+
+    catalog: Catalog
+    eraser: Eraser
+    bucket: str
+    queue: Queue
+    queue_url: str
+    restart: Callable[[AssetRecord], object]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def show(self, caller: Caller, asset: str) -> AssetRecord:
+        """One asset. Raises ``AssetMissing``."""
+        return require_owned(self.catalog, caller, asset)
+
+    def find(self, caller: Caller, wanted: AssetFilter, *, limit: int, cursor: str | None) -> Page:
+        """One page of the caller's assets, newest first.
+
+        Raises:
+            NotAllowed: the filter names another owner.
+            InputError: ``input_cursor``: not a cursor of this list.
+        """
+        wanted = replace(wanted, owner=caller.require_owner(wanted.owner))
+        page = find_assets.find(
+            self.catalog, wanted, bucket=self.bucket, limit=limit, cursor=cursor
+        )
+        shown = (one for one in page.records if caller.owns(one) and self._is_shown(one))
+        return replace(page, records=tuple(shown))
+
+    def similar(self, caller: Caller, asset: str, limit: int) -> list[Similar]:
+        """The caller's assets that look most like one of them. Raises ``AssetMissing``."""
+        require_owned(self.catalog, caller, asset)
+        found = find_assets.similar(self.catalog, asset, find_assets.MOST_LOOKED_AT)
+        return [one for one in found if caller.owns(one.record)][:limit]
+
+    def change(
+        self,
+        caller: Caller,
+        asset: str,
+        *,
+        add_tags: Iterable[str] = (),
+        remove_tags: Iterable[str] = (),
+        attributes: Mapping[str, str | None] | None = None,
+        focal_point: tuple[float, float] | EllipsisType | None = ...,
+        revision: int | None = None,
+    ) -> AssetRecord:
+        """Change what people say of an asset. Around a new point, cut renditions are made again.
+
+        Args:
+            attributes: new values by name; None removes one.
+            focal_point: shares of upright width and height; None removes it, ``...`` leaves it.
+            revision: that the change is made on.
+
+        Raises:
+            AssetMissing: the caller has no such asset.
+            Conflict: ``revision`` is not the current one.
+            InputError: a tag or attribute is too long, or there are too many.
+        """
+        known = require_owned(self.catalog, caller, asset)
+        given = attributes or {}
+        point = focal_point
+        if isinstance(point, tuple):  # each point is a recipe: some thousands are enough
+            point = (round(point[0], 2), round(point[1], 2))
+        moved = not isinstance(point, EllipsisType) and point != known.focal_point
+        if moved:
+            self._require_makeable(known)
+        changed = self.catalog.update(
+            asset,
+            add_tags=add_tags,
+            remove_tags=remove_tags,
+            set_attributes={name: text for name, text in given.items() if text is not None},
+            remove_attributes=[name for name, text in given.items() if text is None],
+            focal_point=point,
+            revision=revision,
+        )
+        if moved:
+            self._announce(changed)
+        return changed
+
+    def reprocess(self, caller: Caller, asset: str) -> AssetRecord:
+        """Make everything again by the recipe of now, or start the jobs again that failed.
+
+        What is served stays until the new is there.
+
+        Raises:
+            AssetMissing: the caller has no such asset.
+            Conflict: ``asset_unmade``: there is nothing to make again.
+        """
+        record = require_owned(self.catalog, caller, asset)
+        if record.status is Status.PROCESSING:
+            self.restart(record)
+            return record
+        self._require_makeable(record)
+        changed = self.catalog.update(asset, again=True)
+        self._announce(changed)
+        return changed
+
+    def delete(self, caller: Caller, asset: str) -> None:
+        """Remove an asset with everything that belongs to it; its id stays taken.
+
+        Raises:
+            AssetMissing: the caller has no such asset.
+            TransientError: ``jobs_end``: jobs have not ended yet; the same call completes it.
+        """
+        record = require_owned(self.catalog, caller, asset)
+        self.eraser.erase(asset)
+        if folder_of(record.source.key) is None:
+            return  # of a key that somebody may upload to again
+        # A ticket that is still valid must bring nothing back.
+        grave = AssetRecord(
+            asset=asset,
+            source=replace(record.source, sequencer=_LAST, etag="", version_id=None),
+            recipe=record.recipe,
+            recipe_digest="",
+            version="",
+            status=Status.DELETED,
+            owner=record.owner,
+            verdict=Verdict(code=ERASED, message="the asset was deleted"),
+            created_at=record.created_at,
+            updated_at=self._time(),
+        )
+        with suppress(Conflict):  # a later upload has taken the id: it is what counts
+            self.catalog.commit(grave, LogEntry(time=self._time(), kind=ERASED, id=ERASED))
+
+    def _require_makeable(self, record: AssetRecord) -> None:
+        """Raise Conflict unless ingest can make the asset again from its original."""
+        if record.status not in SERVED:
+            said = f"asset {record.asset} is {record.status.value}: nothing was made of it"
+            raise Conflict(said, code="asset_unmade")
+        if record.film is not None or jobs_of(record, self.catalog):
+            said = f"asset {record.asset} was made by jobs, which are not repeated"
+            raise Conflict(said, code="asset_unmade")
+
+    def _announce(self, record: AssetRecord) -> None:
+        body = announcement(record.source, sender="safelight:api")
+        (answer,) = ordering.handler([{"body": body}])
+        # A queue takes the same id for the same message, for five minutes.
+        once = f"{answer['deduplication'][:32]}{secrets.token_hex(16)}"
+        self.queue.send(self.queue_url, [(body, answer["group"], once)])
+
+    def _is_shown(self, record: AssetRecord) -> bool:
+        """Not what remains of a deleted asset, nor an upload that has expired."""
+        upload = record.upload
+        gone = (
+            record.status is Status.WAITING
+            and upload is not None
+            and datetime.fromisoformat(upload.expires_at) <= self.now()
+        )
+        return not (gone or is_tombstone(record))
+
+    def _time(self) -> str:
+        return self.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
