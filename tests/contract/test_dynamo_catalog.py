@@ -30,7 +30,7 @@ from tests.contract.catalogs import (
 )
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
-from worker.domain.asset import AssetRecord, LogEntry, Status
+from worker.domain.asset import AssetRecord, LogEntry, PendingUpload, Status, UploadMethod
 from worker.domain.errors import AlreadyRecorded, SafelightError, Superseded
 from worker.local.emulator import Emulator
 
@@ -437,3 +437,58 @@ def test_what_an_index_says_wrongly_is_passed_over(
     assert known is not None
     assert known.metadata is not None
     assert catalog.by_content(known.metadata.sha256) == [known]
+
+
+# --- uploads that may never arrive --------------------------------------------------------------
+
+
+def waits(tags: frozenset[str] = frozenset()) -> AssetRecord:
+    """An asset whose original was asked for."""
+    asked = PendingUpload(
+        method=UploadMethod.PUT,
+        media_type="image/jpeg",
+        expires_at="2026-05-10T12:00:00.000000Z",
+        request="d",
+    )
+    one = bare(1, tags=tags, verdict=None)
+    source = replace(one.source, etag="", sequencer="")
+    return replace(
+        one, source=source, status=Status.WAITING, version="", recipe_digest="", upload=asked
+    )
+
+
+def expiring(client: DynamoDBClient, table: str) -> dict[str, str]:
+    """The items of a table that expire, with when."""
+    items = everything_in(client, table)
+    return {sort: item["expires"]["N"] for (_, sort), item in items.items() if "expires" in item}
+
+
+def test_what_never_arrives_expires_and_what_arrives_does_not(
+    client: DynamoDBClient, table: str, catalog: DynamoCatalog
+) -> None:
+    """Record and tags go together; the outcome writes both anew, for good."""
+    asked = waits(frozenset({"sea"}))
+    end = "1778414400"
+
+    assert put(catalog, asked, new=True) == "recorded"
+    assert expiring(client, table) == {"META": end, "TAG#sea": end}
+    catalog.update(asked.asset, add_tags=["sky"])
+    assert expiring(client, table) == {"META": end, "TAG#sea": end, "TAG#sky": end}
+
+    assert put(catalog, record(1)) == "recorded"
+    assert expiring(client, table) == {}
+    known = catalog.get(record(1).asset)
+    assert known is not None
+    assert (known.tags, known.upload) == ({"sea", "sky"}, None)
+    assert [one.asset for one in catalog.by_tag("sky").records] == [asked.asset]
+
+
+def test_who_was_let_ask_is_the_owner_whatever_the_object_says(catalog: DynamoCatalog) -> None:
+    """Metadata of the object is from outside."""
+    put(catalog, replace(waits(), owner="ann"), new=True)
+
+    put(catalog, record(1, owner="bob"))
+
+    known = catalog.get(record(1).asset)
+    assert known is not None
+    assert known.owner == "ann"

@@ -78,3 +78,29 @@ def test_sweeping_goes_on_beside_other_work(clients: AwsClients, bucket: str) ->
     with lifecycle.sweeping(clients, ["missing-bucket-of-nobody", bucket]):
         pass
     assert clients.s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 4
+
+
+def test_parts_of_an_upload_that_was_given_up_expire(clients: AwsClients, bucket: str) -> None:
+    """After the days of the rule, counted to midnight, and no others."""
+    wanted = {
+        "ID": "parts",
+        "Status": "Enabled",
+        "Filter": {"Prefix": "in/"},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+    }
+    clients.s3.put_bucket_lifecycle_configuration(
+        Bucket=bucket,
+        LifecycleConfiguration={"Rules": [wanted]},  # type: ignore[list-item]
+    )
+    for key in ("in/a", "out/b"):
+        upload = clients.s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+        clients.s3.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=1, Body=b"x")
+
+    def left() -> list[str]:
+        found = clients.s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+        return [one["Key"] for one in found]
+
+    assert lifecycle.sweep(clients, bucket, now=midnight(1)) == 0
+    assert left() == ["in/a", "out/b"]
+    assert lifecycle.sweep(clients, bucket, now=midnight(2)) == 1
+    assert left() == ["out/b"]

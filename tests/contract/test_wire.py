@@ -13,6 +13,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -382,7 +383,8 @@ def test_a_heavy_picture(told: Account, golden: Golden) -> None:
     words = ["--input", order["source"], "--output", order["output"]]
     parameters = ["--param", f"recipe={order['recipe']}", "--param", "max_bytes=1000000"]
 
-    assert run_job(["batch-process", *words, *parameters], log=io.StringIO()) == 0
+    with redirect_stdout(io.StringIO()):
+        assert run_job(["batch-process", *words, *parameters]) == 0
 
     done = finished(told, named, {"kind": "batch-process", "state": "done"})
     found = {"event": event, "answer": answer, "run": started, "finish": done}

@@ -149,6 +149,7 @@ CHOSEN: dict[str, Any] = {
 """Values that are not the defaults, all at once: tests of single values share its one run."""
 
 WITHOUT: Mapping[str, Values] = {
+    "api": {"api": {"enabled": False}},
     "registry": {"registry": {"enabled": False}},
     "heavy": {"heavy": {"enabled": False}},
     # Money is watched without alarms as well.

@@ -58,6 +58,9 @@ class _Mocks(Mocks):
             "url": f"https://{service}/{args.name}",
             "repositoryUrl": f"{ECR}/{named['name']}",
             "prefixListId": f"pl-{args.name}",
+            "invokeArn": f"invoke:{args.name}",
+            "executionArn": f"execute:{args.name}",
+            "apiEndpoint": f"https://{args.name}",
         }
 
     def call(self, args: MockCallArgs) -> Any:

@@ -11,6 +11,7 @@ AUTO_NAMING = len("-1234567")
 NAME_LIMITS = {
     "apigatewayv2/Api": 128,
     "apigatewayv2/Authorizer": 128,
+    "apigatewayv2/Stage": 128,
     "appautoscaling/Policy": 256,
     "batch/ComputeEnvironment": 128,
     "batch/JobDefinition": 128,

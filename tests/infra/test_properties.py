@@ -39,7 +39,7 @@ def test_what_tests_look_at_keeps_every_rule(config: dict[str, Any]) -> None:
     "part", [section for section, key in configs.switches() if key == "enabled"]
 )
 def test_a_part_that_is_gone_takes_nothing_else_with_it(part: str) -> None:
-    """Repositories, heavy work and observability, each missed by all that is left."""
+    """Repositories, heavy work, API and observability, each missed by all that is left."""
     _check(configs.WITHOUT[part], STACK)
 
 

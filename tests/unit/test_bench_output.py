@@ -29,7 +29,7 @@ def test_tables_say_met_and_missed() -> None:
     assert goal[-1][3] == "met"
     assert [row[0] for row in usual][2:] == [LABELS[Key.SHARP_USUAL]]
     assert usual[2][1:5] == ["400", "0.50", "90", "1.111"]
-    assert same[2][7:] == ["100", "1.00"]
+    assert same[2][9:] == ["100", "1.00"]
     assert [row[0] for row in floor] == [
         "decode",
         "big webp",

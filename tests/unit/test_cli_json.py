@@ -30,6 +30,7 @@ ELSEWHERE = {
     "infra plan": "tests/infra/test_plan.py runs it",
     "infra graph": "the same",
     "bench": "measures for minutes",
+    "bench api": "starts a stack",
     "bench pipeline": "measures for minutes",
     "bench video": "measures for minutes",
 }

@@ -11,6 +11,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -220,8 +221,8 @@ def job(
     inputs = [word for source in sources for word in ("--input", str(source))]
     out = tmp_path / "out"
     places = ["--output", str(out), "--scratch", str(tmp_path), "--threads", "1"]
-    log = io.StringIO()
-    assert run_job([kind, *inputs, *places, *more], log=log) == 0, log.getvalue()
+    with redirect_stdout(io.StringIO()) as log:
+        assert run_job([kind, *inputs, *places, *more]) == 0, log.getvalue()
     result = json.loads((out / name).read_text("utf-8").replace(str(tmp_path), "DIR"))
     return {
         **stable(result),
@@ -265,7 +266,8 @@ def test_a_rejected_job(golden: Golden, tmp_path: Path) -> None:
     source.write_bytes(b"")
     words = ["denoise", "--input", str(source), "--output", str(tmp_path / "out")]
 
-    assert run_job([*words, "--scratch", str(tmp_path)], log=io.StringIO()) == 65
+    with redirect_stdout(io.StringIO()):
+        assert run_job([*words, "--scratch", str(tmp_path)]) == 65
 
     text = (tmp_path / "out" / "rejected.json").read_text("utf-8").replace(str(tmp_path), "DIR")
     golden.check_part("jobs", "rejected", {**json.loads(text), "version": "text"})
@@ -273,11 +275,11 @@ def test_a_rejected_job(golden: Golden, tmp_path: Path) -> None:
 
 def test_lines_of_a_job(golden: Golden, tmp_path: Path) -> None:
     """What it writes to its log: the keys of each event, and the metrics."""
-    log = io.StringIO()
     words = ["denoise", "--input", str(stored(tmp_path, *examples()["denoise"])[0])]
     places = ["--output", str(tmp_path / "out"), "--scratch", str(tmp_path)]
 
-    assert run_job([*words, *places], log=log) == 0
+    with redirect_stdout(io.StringIO()) as log:
+        assert run_job([*words, *places]) == 0
 
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
     metrics = [line["_aws"]["CloudWatchMetrics"] for line in lines if "_aws" in line]

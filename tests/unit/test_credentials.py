@@ -144,12 +144,19 @@ def in_heic(content: bytes) -> bytes:
     return in_boxes(make_heic(), content)
 
 
+def in_jxl(content: bytes) -> bytes:
+    """As a box of a JPEG XL: a store is one."""
+    boxes = box(b"JXL ", b"\r\n\x87\n") + box(b"ftyp", b"jxl \0\0\0\0jxl ")
+    return boxes + content + box(b"jxlc", specimen("jxl"))
+
+
 FORMATS: dict[Format, Callable[[bytes], bytes]] = {
     Format.JPEG: in_jpeg,
     Format.PNG: in_png,
     Format.WEBP: in_webp,
     Format.AVIF: in_avif,
     Format.HEIC: in_heic,
+    Format.JXL: in_jxl,
 }
 
 

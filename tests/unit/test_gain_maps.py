@@ -36,7 +36,8 @@ from tests.unit.gain_maps import (
 )
 from tests.unit.heic import make_heic
 from tests.unit.pictures import everything
-from tests.unit.test_credentials import STORE, in_jpeg
+from tests.unit.specimens import specimen
+from tests.unit.test_credentials import STORE, box, in_jpeg, in_jxl
 from worker.domain.errors import InputError
 from worker.domain.image import (
     Encoding,
@@ -352,6 +353,19 @@ def test_the_map_of_a_heic_is_recorded_only() -> None:
     for broken in (whole[:20], b"\1" + whole[1:], b"\0" + iso_metadata(denominator=0)):
         found = probe(make_heic(gain_map=broken), Limits(), formats={Format.HEIC})
         assert (found.gain_map, found.warnings) == (None, (ultrahdr.GAIN_MAP_DAMAGED,))
+
+
+def test_the_map_of_a_jpeg_xl_is_recorded_only() -> None:
+    """A box of type jhgm tells kind and headroom; a damaged one is a warning."""
+    whole = iso_metadata(headroom=2.5)
+    bundle = struct.pack(">BH", 0, len(whole)) + whole + bytes(5)
+    result = made(in_jxl(box(b"jhgm", bundle)))
+    assert result.probe.gain_map == GainMap(kind=GainMapKind.ISO, headroom=2.5)
+    assert (result.probe.warnings, result.plan.gain_map) == ((), None)
+    for broken in (bundle[:20], b"\1" + bundle[1:], b""):
+        found = probe(in_jxl(box(b"jhgm", broken)), Limits(), formats={Format.JXL})
+        assert (found.gain_map, found.warnings) == (None, (ultrahdr.GAIN_MAP_DAMAGED,))
+    assert probe(specimen("jxl"), Limits(), formats={Format.JXL}).gain_map is None
 
 
 def test_a_map_that_makes_its_picture_darker_is_recorded_only() -> None:

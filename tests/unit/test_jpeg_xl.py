@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from PIL import Image
 from tests.unit.hostile import boxes_of, jxl_boxes, jxl_misfit
 from tests.unit.pictures import encoded, oriented, photo, quadrants
 from tests.unit.specimens import jxl, p3_profile, picture, quarters, saved, specimen
+from tests.unit.tagged_colours import cicp, png, pq
 from worker.domain.colour import Primaries, Transfer
 from worker.domain.errors import DamagedInput, Reason, RecipeError, UnsupportedInput
 from worker.domain.image import (
@@ -33,6 +36,7 @@ from worker.imaging.encode import attach
 from worker.imaging.engine import needs_sandbox, process
 from worker.imaging.formats import jxl as format_
 from worker.imaging.loaders import decoding, embedded_in, open_image
+from worker.imaging.memory_map import mapped
 from worker.imaging.plan import make_plan
 from worker.imaging.probe import probe
 from worker.imaging.rejections import UNLIMITED
@@ -278,6 +282,35 @@ def _through(profile: bytes) -> np.ndarray[Any, Any]:
     return image.icc_transform(
         "srgb", embedded=True, intent="relative", black_point_compensation=True
     ).numpy()
+
+
+def test_hdr_is_tone_mapped_from_sixteen_bits() -> None:
+    """PQ in a JPEG XL gives what the same values give in a PNG."""
+    values = np.repeat(pq(np.linspace(1, 1000, 64))[None, :, None], 48, 0).repeat(3, 2)
+    tagged = bytearray(p3_profile())
+    # In place of the copyright, which no reader needs: code points for BT.2020 with PQ.
+    entry = tagged.index(b"cprt", 128)
+    tagged[entry : entry + 4] = b"cicp"
+    (place,) = struct.unpack_from(">I", tagged, entry + 4)
+    tagged[place : place + 12] = b"cicp\0\0\0\0\x09\x10\0\1"
+    data = jxl(values, distance=0, profile=bytes(tagged))
+    found = probe(data, Limits(), formats={Format.JXL})
+    assert (found.colour.primaries, found.colour.transfer) == (Primaries.BT2020, Transfer.PQ)
+    lossless = replace(JXL, lossless=True)
+    shown = pixels_of(made(data, lossless)[Format.JXL].data)
+    same = pixels_of(made(png(values, cicp(9, 16)), lossless)[Format.JXL].data)
+    assert off(shown, same) < 1
+
+
+def test_a_mapped_file_is_read_as_its_bytes(tmp_path: Path) -> None:
+    """Jobs map large files into memory: all readers take that too."""
+    path = tmp_path / "picture.jxl"
+    path.write_bytes(specimen("jxl-exif"))
+    content: Any = mapped(path)
+    found = probe(content, Limits(), formats={Format.JXL})
+    assert found == probe(specimen("jxl-exif"), Limits(), formats={Format.JXL})
+    assert np.array_equal(open_image(content, found).numpy(), pixels_of(specimen("jxl-exif")))
+    assert embedded_in(content, found).exif
 
 
 def test_metadata_is_read_from_boxes() -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from tests.unit.pictures import encoded, one, photo, vips_of
 from worker.domain.image import Encoding, Format, QualityTarget
 from worker.imaging.encode import Extras, Picture, encode
-from worker.imaging.quality import search
+from worker.imaging.quality import Sample, decoded, find, search
 from worker.imaging.ssim import ssim
+from worker.imaging.ssimulacra2 import Reference
 
 ENCODINGS = [
     Encoding(format=Format.JPEG),
@@ -24,8 +26,6 @@ WIDE = QualityTarget(ssim=0.9, minimum=1, maximum=100)
 
 def measured(picture: Picture, encoding: Encoding, quality: int) -> float:
     """SSIM of the file itself, as a reader would measure it: decoded by Pillow."""
-    import numpy as np
-
     with Image.open(io.BytesIO(encode(picture, encoding, quality, Extras()))) as image:
         shown = np.asarray(image.convert("RGB"))
     return ssim(picture.frames[0], vips_of(shown))
@@ -36,6 +36,7 @@ def test_the_lowest_quality_that_reaches_the_target(encoding: Encoding) -> None:
     """One less would miss the target; the measured value is that of the real file."""
     picture = Picture([vips_of(photo(300, 200))])
     found = search(picture, encoding, WIDE)
+    assert WIDE.ssim is not None
     assert found.ssim >= WIDE.ssim
     assert found.ssim == pytest.approx(measured(picture, encoding, found.quality), abs=0.01)
     assert measured(picture, encoding, found.quality - 1) < WIDE.ssim + 0.005
@@ -67,3 +68,40 @@ def test_flat_pictures_get_fewer_bytes_than_busy_ones() -> None:
     assert 20 <= made.quality < 95
     assert made.ssim is not None
     assert made.ssim >= 0.9
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS, ids=lambda e: e.format.value)
+@pytest.mark.parametrize("wanted", [60.0, 80.0])
+def test_a_score_is_met(encoding: Encoding, wanted: float) -> None:
+    """Files of a picture large enough for tiles have the score, measured whole."""
+    small = Image.fromarray(photo(320, 240))
+    pixels = np.asarray(small.resize((640, 480), Image.Resampling.BICUBIC))
+    picture = Picture([vips_of(pixels)])
+    target = QualityTarget(ssimulacra2=wanted, minimum=1, maximum=100)
+    made = find(picture, encoding, target, Extras(), Sample(picture))
+    assert Reference(pixels).score(decoded(made.data, encoding.format)) == pytest.approx(
+        wanted, abs=4
+    )
+    assert made.score == pytest.approx(wanted, abs=4)
+    assert made.missed == (made.score < wanted - 1.5)
+
+
+def test_a_score_out_of_reach_keeps_the_best_and_says_so() -> None:
+    """The range of the recipe is never left, and the record tells of the miss."""
+    target = QualityTarget(ssimulacra2=95, minimum=10, maximum=30)
+    encoding = Encoding(format=Format.WEBP, target=target)
+    made = one(encoded(photo(300, 200)), encoding, width=300)
+    assert (made.quality, made.missed) == (30, True)
+    assert made.ssimulacra2 is not None
+    assert made.ssimulacra2 < 93
+    assert made.ssim is None
+
+
+def test_a_score_of_grey_and_of_tiny_pictures() -> None:
+    """Neither has what tiles or small scales need; both get a file within the range."""
+    target = QualityTarget(ssimulacra2=70)
+    for pixels in (photo(300, 200)[:, :, 0], photo(5, 3), photo(1, 1)):
+        made = one(encoded(pixels), Encoding(format=Format.JPEG, target=target), width=300)
+        assert made.quality is not None
+        assert 40 <= made.quality <= 95
+        assert made.ssimulacra2 is not None

@@ -57,6 +57,8 @@ def test_warnings_about_the_whole_and_a_rendition(line: str, path: str) -> None:
         ('"jpeg", { format = "webp", lossless = true }', []),
         ('"jpeg", { format = "webp", effort = 4 }', []),
         ('"jpeg", { format = "webp", effort = 5 }', ["[1].effort"]),
+        ('"jpeg", { format = "jxl", effort = 4 }', []),
+        ('"jpeg", { format = "jxl", effort = 5 }', ["[1].effort"]),
         ('"jpeg", { format = "avif", effort = 1 }', []),
         ('"jpeg", { format = "avif", effort = 2 }', ["[1].effort"]),
         ('"jpeg", { format = "avif", effort = 4 }', ["[1].effort"]),

@@ -33,6 +33,7 @@ from worker.bench.config import EXCLUDED, LABELS, OURS, Corpus, Key, Workload
 from worker.bench.implementations import TOTAL
 from worker.domain.errors import EngineError
 from worker.imaging.ssim import Reference
+from worker.imaging.ssimulacra2 import Reference as ColourReference
 from worker.job_context import processors
 
 _STARTS = 7
@@ -56,6 +57,7 @@ class FileScore:
 
     bytes: int
     ssim: float
+    ssimulacra2: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,9 @@ class Figures:
     """Most bytes resident at once."""
     idle_memory: int | None
     """The same before the first photo."""
+    ssimulacra2: float | None = None
+    worst: float | None = None
+    """The lowest SSIMULACRA2 of all files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +264,8 @@ def summary(
         cpu_ms=1000 * measured.least([TOTAL]),
         bytes=sum(one.bytes for one in scores) / len(measured.runs) if scores else None,
         ssim=fmean(one.ssim for one in scores) if scores else None,
+        ssimulacra2=fmean(one.ssimulacra2 for one in scores) if scores else None,
+        worst=min((one.ssimulacra2 for one in scores), default=None),
         peak_memory=measured.peak_memory,
         idle_memory=measured.idle_memory,
     )
@@ -379,7 +386,7 @@ def similarity(
     }
     for name, path in photos.items():
         original = Original(path.read_bytes())
-        known: dict[tuple[str, str], float] = {}
+        known: dict[tuple[str, str], tuple[float, float]] = {}
         for key, files in scores.items():
             for file in found.measured[key].files[name]:
                 data = file.path.read_bytes()
@@ -387,7 +394,8 @@ def similarity(
                 same = (file.name, sha256(data).hexdigest())
                 if same not in known:
                     known[same] = original.score(data, cover=file.name in covers)
-                score = FileScore(bytes=len(data), ssim=known[same])
+                luma, colour = known[same]
+                score = FileScore(bytes=len(data), ssim=luma, ssimulacra2=colour)
                 files[name, file.name, file.format] = score
     return scores
 
@@ -407,11 +415,13 @@ class Original:
         """Decode it, or raise ``OSError``."""
         image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
         luma = np.asarray(image, dtype=np.float32) @ _BT601
+        self._image = image
         self._luma = Image.fromarray(luma)
         self._reference = cache(self._resized)
+        self._colour = cache(self._coloured)
 
-    def score(self, data: bytes, *, cover: bool) -> float:
-        """Luma SSIM of a file made from the original, the mean over 8x8 windows.
+    def score(self, data: bytes, *, cover: bool) -> tuple[float, float]:
+        """Luma SSIM of a file made from the original, the mean over 8x8 windows; SSIMULACRA2.
 
         Args:
             data: a JPEG or WebP file.
@@ -422,7 +432,15 @@ class Original:
         made = pyvips.Image.new_from_buffer(data, "")
         size = (made.width, made.height)
         boxes = placements(self._luma.size, size) if cover else (None,)
-        return max(self._reference(size, box).compare(made) for box in boxes)
+        luma, box = max(
+            ((self._reference(size, box).compare(made), box) for box in boxes),
+            key=lambda one: one[0],
+        )
+        return luma, self._colour(size, box).score(np.asarray(made.numpy())[:, :, :3])
+
+    def _coloured(self, size: tuple[int, int], box: Box | None) -> ColourReference:
+        resized = self._image.resize(size, Image.Resampling.LANCZOS, box=box)
+        return ColourReference(np.asarray(resized))
 
     def _resized(self, size: tuple[int, int], box: Box | None) -> Reference:
         resized = self._luma.resize(size, Image.Resampling.LANCZOS, box=box)

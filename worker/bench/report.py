@@ -75,13 +75,16 @@ def _implementations(report: Report, title: str, keys: tuple[Key, ...]) -> str:
             (ratio.bytes if ratio else None, ".3f"),
             (one.ssim, ".4f"),
             (ratio.ssim_difference if ratio else None, "+.4f"),
+            (one.ssimulacra2, ".1f"),
+            (one.worst, ".1f"),
             (one.peak_memory and one.peak_memory / 2**20, ".0f"),
             (ratio.peak_memory if ratio else None, ".2f"),
         )
         texts = ("" if value is None else format(value, form) for value, form in figures)
         rows.append((one.label, *texts))
     over = "engine ÷ it"
-    header = ("implementation", "CPU ms", over, "kB", over, "SSIM", "engine - it", "peak MiB", over)
+    similar = ("SSIM", "engine - it", "SSIMULACRA2", "worst")
+    header = ("implementation", "CPU ms", over, "kB", over, *similar, "peak MiB", over)
     return _table(title, header, rows)
 
 

@@ -300,10 +300,12 @@ class Gravity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QualityTarget:
-    """Ask for a look instead of a number: the lowest quality whose SSIM is at least ``ssim``."""
+    """Ask for a look instead of a number. Exactly one of ``ssim`` and ``ssimulacra2`` is set."""
 
-    ssim: float
-    """Luma SSIM against the rendition's own pixels before encoding, 0.5 to 0.999."""
+    ssim: float | None = None
+    """Least luma SSIM against the rendition's own pixels before encoding, 0.5 to 0.999."""
+    ssimulacra2: float | None = None
+    """SSIMULACRA2 against the same, to be met within 1.5 points, 30 to 95."""
     minimum: int = 40
     maximum: int = 95
 
@@ -438,7 +440,12 @@ class StoredRendition:
     quality: int | None = None
     """The quality it was encoded at (found by the search if the recipe has a target)."""
     ssim: float | None = None
-    """Measured only where the recipe has a quality target."""
+    """Measured only where the recipe has a target of SSIM."""
+    ssimulacra2: float | None = None
+    """Measured only where the recipe has a target of SSIMULACRA2."""
+    missed: bool = False
+    """More than 1.5 points below that target: its range of qualities, the format or the one
+    correction does not reach it."""
     duration_ms: int | None = None
     """Of one run of the animation as it was written; None for stills."""
     same_as: str | None = None
@@ -460,6 +467,8 @@ class Rendition:
     sha256: str
     quality: int | None
     ssim: float | None = None
+    ssimulacra2: float | None = None
+    missed: bool = False
     duration_ms: int | None = None
     same_as: str | None = None
     gain_map: bool = False
@@ -477,6 +486,8 @@ class Rendition:
             sha256=self.sha256,
             quality=self.quality,
             ssim=self.ssim,
+            ssimulacra2=self.ssimulacra2,
+            missed=self.missed,
             duration_ms=self.duration_ms,
             same_as=self.same_as,
             gain_map=self.gain_map,

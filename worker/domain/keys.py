@@ -87,6 +87,7 @@ def event_of(record: AssetRecord) -> Event:
 
 def stored(record: AssetRecord, rendition: Rendition) -> StoredRendition:
     """Where and what a rendition will be once it is stored. The catalog does not keep how it was
-    encoded: a record is paid by the kilobyte."""
+    encoded, except for a target of SSIMULACRA2: a record is paid by the kilobyte."""
     key = delivery_key(record, rendition.name, rendition.format.extension)
-    return replace(rendition.stored_as(key), quality=None, ssim=None)
+    made = replace(rendition.stored_as(key), ssim=None)
+    return made if made.ssimulacra2 is not None else replace(made, quality=None)

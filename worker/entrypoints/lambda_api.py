@@ -15,6 +15,7 @@ from mangum import Mangum
 
 from worker.bootstrap import assemble
 from worker.entrypoints.api.app import ApiServices, create
+from worker.entrypoints.api.problems import MEDIA_TYPE
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,14 +36,18 @@ def services() -> ApiServices:
 
 
 @cache
-def _adapter() -> Mangum:
+def adapter() -> Mangum:
+    """What makes requests of events, once for the life of the process."""
     log = logging.getLogger("safelight.api")
-    log.handlers, log.propagate = logger.registered_handler and [logger.registered_handler], False
+    if not log.handlers:  # the function's own format, JSON
+        log.addHandler(logger.handlers[0])
+        log.propagate = False
     app = create(services, origins=services().app.settings.api_origins)
-    return Mangum(app, lifespan="off")
+    # What it does not take for text it sends in base64, and problems are a type of their own.
+    return Mangum(app, lifespan="off", text_mime_types=["application/json", MEDIA_TYPE])
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request."""
-    answer: dict[str, Any] = _adapter()(event, context)  # type: ignore[arg-type]
+    answer: dict[str, Any] = adapter()(event, context)  # type: ignore[arg-type]
     return answer

@@ -642,12 +642,13 @@ def _unpacked(data: bytes) -> bytes:
 @contextmanager
 def _decoder(data: bytes, wanted: int) -> Iterator[int]:
     library = _library()
+    content = bytes(data)  # of a file that is mapped, too; bytes themselves are not copied
     decoder = library.JxlDecoderCreate(None)
     if not decoder:
         raise MemoryError("JxlDecoderCreate")
     try:
         library.JxlDecoderSubscribeEvents(decoder, wanted)
-        library.JxlDecoderSetInput(decoder, data, len(data))
+        library.JxlDecoderSetInput(decoder, content, len(content))
         library.JxlDecoderCloseInput(decoder)
         yield decoder
     finally:

@@ -7,8 +7,9 @@ meets a target, which formats the minimum-saving rule drops.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import pyvips
 
@@ -86,6 +87,7 @@ def render(
                 picture = None  # the last one goes before the next one comes
                 crop = _crop(pyramid, step)
                 picture, before = _composed(pyramid, step, crop, assets or {}), appearance
+                sample = cache(partial(quality.Sample, picture))
             for output in step.outputs:
                 # Of a small original several sizes are the same picture: encoded once.
                 if (appearance, output) not in files:
@@ -94,8 +96,8 @@ def render(
                         jpeg = Output(encoding=output.packs, frames=1)
                         # A JPEG with a gain map is two pictures: the first one alone is packed.
                         known = files.get((appearance, jpeg)) if gain_map is None else None
-                        packed = known or _file(picture, jpeg, extras)
-                    file = _file(picture, output, extras, packed)
+                        packed = known or _file(picture, jpeg, extras, sample)
+                    file = _file(picture, output, extras, sample, packed)
                     if gain_map is not None and output.encoding.format is Format.JPEG:
                         file = _with_data(file, gain_map.joined(file.data, step, crop))
                     files[appearance, output] = file
@@ -243,11 +245,15 @@ def _has_quality(encoding: Encoding) -> bool:
 
 
 def _file(
-    picture: Picture, output: Output, extras: Extras, packed: Rendition | None = None
+    picture: Picture,
+    output: Output,
+    extras: Extras,
+    sample: Callable[[], quality.Sample],
+    packed: Rendition | None = None,
 ) -> Rendition:
     """Write one file, from the pixels or from the JPEG that is packed into it."""
-    encoding = output.encoding
-    chosen, measured = encoding.quality, None
+    encoding, target = output.encoding, output.encoding.target
+    chosen, measured, made, data = encoding.quality, None, None, b""
     if packed is not None:
         data = libjxl.repack(packed.data, effort=encoding.effort)
         return replace(
@@ -256,10 +262,14 @@ def _file(
             data=data,
             sha256=hashlib.sha256(data).hexdigest(),
         )
-    if encoding.target is not None:
-        found = quality.search(picture, encoding, encoding.target)
+    if target is not None and target.ssimulacra2 is not None:
+        made = quality.find(picture, encoding, target, extras, sample())
+        chosen, data = made.quality, made.data
+    elif target is not None:
+        found = quality.search(picture, encoding, target)
         chosen, measured = found.quality, found.ssim
-    data = encode(picture, encoding, chosen, extras, frames=output.frames)
+    if made is None or output.frames > 1:
+        data = encode(picture, encoding, chosen, extras, frames=output.frames)
     # Encoders join equal frames: what counts is what is in the file.
     delays = written_delays(data, encoding.format) if output.frames > 1 else ()
     return Rendition(
@@ -273,4 +283,6 @@ def _file(
         sha256=hashlib.sha256(data).hexdigest(),
         quality=chosen if _has_quality(encoding) else None,
         ssim=measured,
+        ssimulacra2=None if made is None else round(made.score, 2),
+        missed=made is not None and made.missed,
     )

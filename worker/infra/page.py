@@ -20,6 +20,12 @@ STACK = "prod"
 EVERYTHING: Mapping[str, Mapping[str, Any]] = {
     "storage": {"accessLogs": True, "replicateTo": "arn:aws:s3:::originals-elsewhere"},
     "catalog": {"capacity": "provisioned", "contributorInsights": True},
+    "api": {
+        "enabled": True,
+        "issuer": "https://sign-in.example.com",
+        "audience": "safelight",
+        "origins": ["https://www.example.com"],
+    },
     "observability": {"enabled": True, "email": "team@example.com"},
     "cost": {
         "email": "team@example.com",
@@ -39,6 +45,10 @@ ALONE = "the stack itself"
 """The component of resources in no component: providers, for instance."""
 
 PURPOSES: Mapping[str, str] = {
+    "apigatewayv2/Authorizer": "Lets nobody in without a token of the issuer, for this audience",
+    "apigatewayv2/Integration": "Hands requests to the function, whole",
+    "apigatewayv2/Route": "Which requests need a token: all but two that tell nothing of anybody",
+    "apigatewayv2/Stage": "Limits the rate and logs who asked for what",
     "appautoscaling/Policy": "Keeps the provisioned capacity near the share that is to be used",
     "appautoscaling/Target": "Between which capacities it may move",
     "batch/ComputeEnvironment": "Machines that Batch starts and stops as jobs need them",

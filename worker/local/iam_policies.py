@@ -65,14 +65,21 @@ def service(queues: Sequence[str], outputs: Outputs) -> Sequence[Statement]:
         _allow(["sqs:SendMessage"], [queue_arn(outputs["heavyDeadLetters"])]),
         # By a token, which names no state machine.
         _allow(["states:SendTaskSuccess", "states:SendTaskFailure"], ["*"]),
-        _allow(["s3:GetLifecycleConfiguration", "s3:ListBucket"], buckets),
-        _allow(["s3:GetObjectTagging", "s3:DeleteObject"], [f"{one}/*" for one in buckets]),
+        _allow(
+            ["s3:GetLifecycleConfiguration", "s3:ListBucket", "s3:ListBucketMultipartUploads"],
+            buckets,
+        ),
+        _allow(
+            ["s3:GetObjectTagging", "s3:DeleteObject", "s3:AbortMultipartUpload"],
+            [f"{one}/*" for one in buckets],
+        ),
     ]
 
 
 def expiring(outputs: Outputs) -> Sequence[str]:
-    """The buckets whose objects expire."""
-    return [str(outputs[name]) for name in ("deliveryBucket", "quarantineBucket")]
+    """The buckets whose objects expire, or parts of uploads."""
+    names = ("intakeBucket", "deliveryBucket", "quarantineBucket")
+    return [str(outputs[name]) for name in names]
 
 
 def queue_arn(url: str) -> str:

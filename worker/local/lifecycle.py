@@ -2,7 +2,9 @@
 
 Objects expire so many days after they were written, counted to the next midnight UTC (Amazon S3
 User Guide, "Expiring objects"). Rules with ``Expiration.Days`` are applied, with any filter of
-prefix, tag or size; other rules (colder classes, versions of originals) are not.
+prefix, tag or size, and so are those that abort uploads in parts which were not completed
+(``AbortIncompleteMultipartUpload``, by prefix); other rules (colder classes, versions of
+originals) are not.
 
 Runs in the process of ``worker.local.services``, at its start and once an hour.
 """
@@ -23,16 +25,18 @@ from worker.local.child import log
 SECONDS = 3600.0
 """Between two sweeps."""
 _NONE = "NoSuchLifecycleConfiguration"
+_UNFINISHED = "AbortIncompleteMultipartUpload"
 
 
 def sweep(clients: AwsClients, bucket: str, *, now: datetime) -> int:
-    """Delete what has expired; how many objects that were.
+    """Delete what has expired; how many objects and unfinished uploads that were.
 
     Raises:
         SafelightError: the store does not answer.
     """
-    rules = _rules(clients, bucket)
-    count = 0
+    found = _rules(clients, bucket)
+    rules = [rule for rule in found if "Days" in rule.get("Expiration", {})]
+    count = _abort_uploads(clients, bucket, found, now)
     if not rules:
         return count
     with aws_call(f"expire objects of {bucket}"):
@@ -45,6 +49,40 @@ def sweep(clients: AwsClients, bucket: str, *, now: datetime) -> int:
     return count
 
 
+def _abort_uploads(
+    clients: AwsClients, bucket: str, rules: Sequence[Mapping[str, Any]], now: datetime
+) -> int:
+    """Remove the parts of uploads that were begun too long ago."""
+    limits = [
+        (rule.get("Filter", {}).get("Prefix") or "", rule[_UNFINISHED]["DaysAfterInitiation"])
+        for rule in rules
+        if _UNFINISHED in rule
+    ]
+    count = 0
+    if not limits:
+        return count
+    with aws_call(f"abort uploads into {bucket}"):
+        pages = clients.s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket)
+        for page in pages:
+            for item in page.get("Uploads", ()):
+                if any(
+                    item["Key"].startswith(prefix) and now >= _end(item["Initiated"], days)
+                    for prefix, days in limits
+                ):
+                    clients.s3.abort_multipart_upload(
+                        Bucket=bucket, Key=item["Key"], UploadId=item["UploadId"]
+                    )
+                    count += 1
+    return count
+
+
+def _end(began: datetime, days: int) -> datetime:
+    """The midnight that ends so many days."""
+    end = began + timedelta(days=days)
+    midnight = end.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight + timedelta(days=1) if midnight < end else midnight
+
+
 def _rules(clients: AwsClients, bucket: str) -> list[Mapping[str, Any]]:
     with aws_call(f"read the lifecycle rules of {bucket}"):
         try:
@@ -53,11 +91,7 @@ def _rules(clients: AwsClients, bucket: str) -> list[Mapping[str, Any]]:
             if error_code(error) == _NONE:
                 return []
             raise
-    return [
-        rule
-        for rule in found["Rules"]
-        if rule["Status"] == "Enabled" and "Days" in rule.get("Expiration", {})
-    ]
+    return [rule for rule in found["Rules"] if rule["Status"] == "Enabled"]
 
 
 def _applies(
@@ -67,11 +101,7 @@ def _applies(
     item: Mapping[str, Any],
     now: datetime,
 ) -> bool:
-    end = item["LastModified"] + timedelta(days=rule["Expiration"]["Days"])
-    midnight = end.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    if midnight < end:
-        midnight += timedelta(days=1)
-    if now < midnight:
+    if now < _end(item["LastModified"], rule["Expiration"]["Days"]):
         return False
     only = rule.get("Filter", {})
     only = {**only, **only.get("And", {})}
@@ -105,7 +135,7 @@ def sweeping(clients: AwsClients, buckets: Sequence[str]) -> Iterator[None]:
                     log(f"{error.code}: {error.message}; trying again in an hour")
                 else:
                     if count:
-                        log(f"{count} objects of {bucket} have expired")
+                        log(f"{count} objects or unfinished uploads of {bucket} have expired")
             if ended.wait(SECONDS):
                 return
 

@@ -95,14 +95,21 @@ def _encodings(encodings: tuple[Encoding, ...], path: str) -> Iterator[tuple[str
                 f"{here}.quality",
                 f"{encoding.quality} is more bytes for a difference hardly anybody sees",
             )
-        if encoding.target is not None and encoding.target.ssim > 0.99:
+        if encoding.target is not None and (encoding.target.ssim or 0) > 0.99:
             yield f"{here}.target.ssim", "above 0.99 most photos end at the maximum quality"
+        if encoding.target is not None and (encoding.target.ssimulacra2 or 0) > 90:
+            what = (
+                "above 90 a difference is hard to see, and many photos end at the maximum quality"
+            )
+            yield f"{here}.target.ssimulacra2", what
         if encoding.format is Format.WEBP and encoding.effort >= 5:
             yield (
                 f"{here}.effort",
                 "is slower than WebP effort 4, which takes 2.2 times as long as 2 for 1.2 % fewer "
                 "bytes",
             )
+        if encoding.format is Format.JXL and encoding.effort >= 5:
+            yield f"{here}.effort", "takes five times as long as JPEG XL effort 3 or more"
         if encoding.format is Format.AVIF and encoding.effort >= 2:
             cost = "30 times" if encoding.effort >= 4 else "5 times"
             yield f"{here}.effort", f"takes about {cost} as long as AVIF effort 0"

@@ -275,7 +275,12 @@ def _not_for(format_: Format, name: str, keys: Mapping[str, RecipeKey]) -> str:
 
 def _target(raw: Mapping[str, object], path: str, problems: Problems) -> QualityTarget:
     values = TARGET.read(raw, path, problems)
-    target = QualityTarget(**({"ssim": 0.5} | _good(values)))
+    target = QualityTarget(**_good(values))
+    if not _wrong(values, "ssim", "ssimulacra2") and (target.ssim is None) == (
+        target.ssimulacra2 is None
+    ):
+        both = "has neither" if target.ssim is None else "not both"
+        problems.add(path, f"needs exactly one of ssim and ssimulacra2, {both}")
     if not _wrong(values, "minimum", "maximum") and target.minimum > target.maximum:
         problems.add(
             f"{path}.minimum", f"is {target.minimum}, above the maximum of {target.maximum}"

@@ -326,7 +326,8 @@ TARGET: Final = RecipeTable(
     "the target of a format",
     QualityTarget,
     {
-        "ssim": _number(0.5, 0.999, required=True),
+        "ssim": _number(0.5, 0.999),
+        "ssimulacra2": _number(30, 95),
         "minimum": _whole(1, 100),
         "maximum": _whole(1, 100),
     },

@@ -358,8 +358,9 @@ def image_record(
 
     def stored(made: StoredRendition) -> StoredRendition:
         file = result.output(made.key)
+        kept = made.quality if made.ssimulacra2 is not None else None
         return replace(
-            made, bytes=file.bytes, key=file.key, sha256=file.sha256, quality=None, ssim=None
+            made, bytes=file.bytes, key=file.key, sha256=file.sha256, quality=kept, ssim=None
         )
 
     return replace(

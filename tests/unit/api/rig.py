@@ -14,7 +14,7 @@ from tests.unit.memory_queue import MemoryQueue
 from worker.bootstrap import Application
 from worker.domain.errors import ObjectChanged, ObjectMissing
 from worker.entrypoints.api.app import ApiServices, create
-from worker.entrypoints.api.tokens import development_token
+from worker.local.api import development_token
 from worker.ports import UploadedPart, UploadTicket
 from worker.settings import Settings
 

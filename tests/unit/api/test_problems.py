@@ -137,7 +137,7 @@ def test_an_error_of_ours_is_a_500_with_an_id(
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    api.catalog.by_owner = fail  # type: ignore[method-assign]
+    api.catalog.by_owner = fail  # type: ignore[assignment, method-assign]
 
     answered = api.call("GET", "/assets")
 

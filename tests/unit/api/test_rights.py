@@ -59,10 +59,8 @@ of_an_asset = pytest.mark.parametrize(
 
 def body_of(route: Route, asset: str) -> Any:
     """A body that is right, about an asset."""
-    body = BODIES.get((route.method, route.path))
-    if route.path == "/jobs":
-        return {**body, "assets": [asset]}
-    return body
+    body: Any = BODIES.get((route.method, route.path))
+    return {**body, "assets": [asset]} if route.path == "/jobs" else body
 
 
 def asked(api: Api, route: Route, asset: str, token: str | None) -> Any:

@@ -205,10 +205,10 @@ def test_a_newer_upload_that_comes_at_the_last_moment_wins() -> None:
     commit = world.catalog.commit
     newer = []
 
-    def late(record: Any, entry: LogEntry) -> Any:
+    def late(record: Any, entry: LogEntry, *, new: bool = False) -> Any:
         world.catalog.commit = commit  # type: ignore[method-assign]
         newer.append(world.upload(b"another film"))
-        return commit(record, entry)
+        return commit(record, entry, new=new)
 
     world.catalog.commit = late  # type: ignore[method-assign]
     assert finish(world).outcome is FinalizeOutcome.STALE

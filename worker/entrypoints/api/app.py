@@ -15,6 +15,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response, Security
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.security import HTTPBearer, SecurityScopes
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 
 import worker
@@ -25,7 +26,7 @@ from worker.domain.labels import MAX_ID, Labels
 from worker.entrypoints.api import models, views
 from worker.entrypoints.api.jobs import AssetJobs
 from worker.entrypoints.api.problems import MEDIA_TYPE, ProblemRoute, answer, install
-from worker.entrypoints.api.tokens import READ, WRITE, TokenHolder, Tokens
+from worker.entrypoints.api.tokens import READ, WRITE, Tokens
 from worker.services.find_assets import AssetFilter
 from worker.services.owned_assets import Caller, OwnedAssets
 from worker.services.upload import UploadRequest, Uploads
@@ -147,23 +148,30 @@ _bearer = HTTPBearer(
 )
 
 
-def _services(request: Request) -> ApiServices:
+# Both are coroutines: of plain functions each would be a change to another thread.
+async def _services(request: Request) -> ApiServices:
     services: ApiServices = request.app.state.services()
     return services
 
 
-def _caller(
-    request: Request, scopes: SecurityScopes, _: Annotated[Any, Depends(_bearer)]
+async def _caller(
+    services: Annotated[ApiServices, Depends(_services)],
+    request: Request,
+    scopes: SecurityScopes,
+    _: Annotated[Any, Depends(_bearer)],
 ) -> Caller:
     """Who calls, if the token gives the right that the route asks for."""
-    services = _services(request)
-    identity: TokenHolder = services.tokens.identify(request)
+    tokens = services.tokens
+    if tokens.asks:
+        holder = await run_in_threadpool(tokens.identify, request)
+    else:
+        holder = tokens.identify(request)
     for scope in scopes.scopes:
-        if not identity.may(scope):
+        if not holder.may(scope):
             prefix = services.app.settings.api_scope_prefix
             raise NotAllowed(f"this needs the scope {prefix}{scope}")
-    services.rates.take(identity.caller.owner)
-    return identity.caller
+    services.rates.take(holder.caller.owner)
+    return holder.caller
 
 
 Services = Annotated[ApiServices, Depends(_services)]

@@ -7,7 +7,6 @@ or by the keys that the issuer publishes. There is no way in without one of the 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -49,6 +48,8 @@ class Tokens:
     def __init__(self, settings: Settings) -> None:
         """Check by the secret or the keys that the settings name, if any."""
         self._settings = settings
+        self.asks = settings.api_secret is None and settings.api_jwks_url is not None
+        """Whether reading a token may wait for the issuer."""
         self._check = self._checker()
 
     def identify(self, request: Request) -> TokenHolder:
@@ -128,30 +129,6 @@ class Tokens:
         except (jwt.PyJWTError, ValueError) as error:
             raise NotSignedIn(f"the token is not valid here: {error}") from error
         return claims
-
-
-def development_token(
-    settings: Settings, owner: str, scopes: tuple[str, ...], *, seconds: int
-) -> str:
-    """A token signed with the shared secret, for the local stack and for tests.
-
-    Raises:
-        ConfigurationError: there is no shared secret: the issuer makes tokens.
-    """
-    if settings.api_secret is None:
-        raise ConfigurationError("there is no shared secret; the issuer makes the tokens")
-    import jwt
-
-    now = int(time.time())
-    claims = {
-        "iss": settings.api_issuer,
-        "aud": settings.api_audience,
-        "iat": now,
-        "exp": now + seconds,
-        settings.api_owner_claim: owner,
-        settings.api_scope_claim: " ".join(settings.api_scope_prefix + one for one in scopes),
-    }
-    return jwt.encode(claims, settings.api_secret, algorithm="HS256")
 
 
 def _gateway_claims(scope: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -52,7 +52,7 @@ def token_command(
 
     On AWS the issuer that the stack names makes the tokens.
     """
-    from worker.entrypoints.api.tokens import development_token
+    from worker.local.api import development_token
 
     target = find_target(data)
     made = development_token(target.app.settings, owner, scopes, seconds=hours * 3600)

@@ -14,6 +14,8 @@ import click
 
 from worker.entrypoints.cli import output
 
+API_GOAL_MS = 10
+"""Most milliseconds of half of the requests that begin an upload, in the function."""
 GOAL = 0.80
 """Least rate of the pipeline as a share of the engine's own, on one core."""
 
@@ -161,6 +163,33 @@ def pipeline(corpus: Path | None, images: int, *, as_json: bool) -> None:
     )
     memory = ", ".join(map(str, found.worker_mebibytes))
     click.echo(f"worker memory   {memory} MiB after each tenth of {images} images")
+
+
+@command.command("api")
+@click.option("--requests", type=click.IntRange(10, 100_000), default=500, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def api(requests: int, *, as_json: bool) -> None:
+    """Measure how long the API's function takes to begin an upload, warm."""
+    from worker.bench.requests import measure
+
+    found = measure(requests, say=_notice)
+    figures = {
+        "requests": requests,
+        "p50_ms": round(found.percentile(0.5) * 1000, 2),
+        "p95_ms": round(found.percentile(0.95) * 1000, 2),
+        "p99_ms": round(found.percentile(0.99) * 1000, 2),
+        "cpu_ms": round(found.cpu_seconds * 1000, 2),
+        "goal_p50_ms": API_GOAL_MS,
+    }
+    if as_json:
+        output.print_json(figures)
+        return
+    verdict = "met" if figures["p50_ms"] < API_GOAL_MS else "missed"
+    click.echo(
+        f"POST /uploads   {figures['p50_ms']} ms at the median (goal {API_GOAL_MS}: {verdict}),"
+        f" {figures['p95_ms']} at 95 %, {figures['p99_ms']} at 99 %,"
+        f" {figures['cpu_ms']} of the processor"
+    )
 
 
 @command.command("video")

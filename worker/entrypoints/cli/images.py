@@ -261,7 +261,12 @@ def _output_text(item: Output) -> str:
     elif encoding.distance is not None:
         how = f"distance {encoding.distance:g}"
     elif encoding.target is not None:
-        how = f"lowest quality with SSIM {encoding.target.ssim:g}"
+        target = encoding.target
+        how = (
+            f"lowest quality with SSIM {target.ssim:g}"
+            if target.ssim is not None
+            else f"quality for SSIMULACRA2 {target.ssimulacra2:g}"
+        )
     else:
         how = f"quality {encoding.quality}"
     frames = f", {item.frames} frames" if item.frames > 1 else ""

@@ -1,10 +1,15 @@
-"""Gain maps in files: found and read of JPEG, AVIF and HEIC, written into JPEG.
+"""Gain maps in files: found in JPEG, AVIF, HEIC and JPEG XL, written into JPEG.
 
 In a JPEG the map is a second JPEG behind the first one. The multi-picture index of the first says
 where (CIPA DC-007, 5.2), and the header of the second what its values mean: in an APP2 segment by
 ISO 21496-1 or in XMP (Adobe, "Gain map specification" 1.0; Google, "Ultra HDR image format" 1.1).
 Both forms are read, ISO first, and both are written. In AVIF and HEIC it is the second input of an
-item of type ``tmap`` (ISO/IEC 23008-12).
+item of type ``tmap`` (ISO/IEC 23008-12), in JPEG XL a box of type ``jhgm``.
+
+libvips 8.18.7 has libultrahdr, whose writer takes pixels or keeps a map as it was: crop, flip and
+rot90 leave it whole and unturned (findings/libvips-gain-map.sh). :func:`join` takes two finished
+JPEGs instead, so that any encoder may make them, and no further parser of libultrahdr's sees a file
+of a stranger.
 
 All of it comes from strangers. A map that is damaged or too large is passed over with a warning,
 and its picture is accepted.
@@ -148,6 +153,8 @@ def examine(
             return (None, ()) if found is None else (_examined(found, limits, size), ())
         if kind in (Format.AVIF, Format.HEIC):
             return _tone_mapped_item(data), ()
+        if kind is Format.JXL:
+            return _bundle(data), ()
     except LimitExceeded:
         return None, (GAIN_MAP_TOO_LARGE,)
     except _UNREADABLE:
@@ -397,7 +404,7 @@ def _apple_headroom(properties: dict[str, list[str]]) -> float | None:
     return math.log2(factor) if 1 <= factor <= 2**_MOST_STOPS else None
 
 
-# --- AVIF and HEIC ------------------------------------------------------------------------------
+# --- AVIF, HEIC and JPEG XL ---------------------------------------------------------------------
 
 
 def _tone_mapped_item(data: bytes) -> GainMap | None:
@@ -422,6 +429,31 @@ def _tone_mapped_item(data: bytes) -> GainMap | None:
         height=height,
         channels=metadata.channels,
     )
+
+
+def _bundle(data: bytes) -> GainMap | None:
+    """What the ``jhgm`` box of a JPEG XL says: version, size of the metadata, and these.
+
+    libjxl 0.11, ``jxl/gain_map.h``.
+
+    Raises:
+        ValueError, struct.error: the box is there and cannot be read.
+    """
+    if data[4:8] != b"JXL ":
+        return None  # a bare codestream
+    for box in isobmff.walk(data, most=rejections.most_blocks(data)):
+        if box.name == b"jhgm":
+            content = bytes(data[box.content : min(box.end, box.content + 3 + 0xFFFF)])
+            version, size = struct.unpack_from(">BH", content)
+            if version:
+                raise DamagedGainMap("its box is of a later version")
+            metadata = read_iso(content[3 : 3 + size])
+            return GainMap(
+                kind=GainMapKind.ISO,
+                headroom=round(metadata.alternate_headroom, 4),
+                channels=metadata.channels,
+            )
+    return None
 
 
 _HEADER_BYTES = 65_536

@@ -14,6 +14,7 @@ from typing import Any
 
 from worker.domain.errors import Rejected
 from worker.domain.image import ContentCredentials, Format
+from worker.imaging import rejections
 from worker.imaging.formats import isobmff, jpeg
 from worker.imaging.metadata import values
 
@@ -30,11 +31,11 @@ _UNREADABLE = (struct.error, IndexError, KeyError, ValueError, TypeError, Reject
 
 
 def read_credentials(data: bytes, kind: Format) -> ContentCredentials | None:
-    """What the manifests of a JPEG, PNG, WebP, AVIF or HEIC say; None without any. Never raises.
+    """What the manifests of a file say; None without any. Never raises.
 
     Args:
         data: the file, whose structure the probe has walked.
-        kind: its format.
+        kind: its format: JPEG, PNG, WebP, AVIF, HEIC or JPEG XL; others have none.
     """
     try:
         store = _STORES[kind](data) if kind in _STORES else b""
@@ -119,7 +120,17 @@ def _bmff(data: bytes) -> bytes:
     return b""
 
 
+def _jxl(data: bytes) -> bytes:
+    """The first superbox of a container; a bare codestream has no boxes."""
+    if data[4:8] == b"JXL ":
+        for box in isobmff.walk(data, most=rejections.most_blocks(data)):
+            if box.name == b"jumb":
+                return bytes(data[box.start : box.end])
+    return b""
+
+
 _STORES = {
+    Format.JXL: _jxl,
     Format.JPEG: _jpeg,
     Format.PNG: _png,
     Format.WEBP: _webp,

@@ -19,7 +19,6 @@ from worker.local.roles import RootClients
 from worker.local.workflows import on_queue
 
 if TYPE_CHECKING:
-    from botocore.config import Config
     from types_boto3_dynamodb.type_defs import TableDescriptionTypeDef
 
 
@@ -86,7 +85,7 @@ class EmulatorClients(RootClients):
         """An ARN in this account and region."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
 
-    def _make(self, service: str, more: Config | None = None) -> Any:
+    def _make(self, service: str, more: Any = None) -> Any:
         client = super()._make(service, more)
         # botocore makes these classes at first use, and two threads that are first at once get
         # different ones: what one of them raises, the other's except does not catch.

@@ -138,8 +138,9 @@ class DynamoCatalog:
             made = next_record(known.record if known else None, record, now=time_now)
             mine = Stored(record=made, entry=entry)
             # What lists an upload that may never arrive expires: what has arrived is listed anew.
-            waited = known is None or known.record.status is Status.WAITING
-            listed = frozenset() if waited else known.record.tags
+            listed: frozenset[str] = frozenset()
+            if known is not None and known.record.status is not Status.WAITING:
+                listed = known.record.tags
             for tag in sorted(made.tags - listed):
                 self._table.put(tag_item(made, tag))
             if known is not None:

@@ -1,0 +1,268 @@
+"""What is made again, and jobs: for owners, on their own assets, with nothing else as input."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.unit.api.rig import Api
+from tests.unit.pictures import encoded, photo
+from worker import recipes
+from worker.domain.asset import ObjectVersion, Status
+from worker.domain.errors import JobMissing
+from worker.domain.image import Fit, Gravity
+from worker.domain.job import JobRequest, JobState, JobStatus
+from worker.services.messages import changes_in
+
+DATA = encoded(photo(60, 40), "JPEG")
+
+
+class ListedJobs:
+    """``ports.Jobs`` that keeps what was submitted."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.requests: dict[str, JobRequest] = {}
+        self.stopped: list[str] = []
+
+    def submit(self, request: JobRequest) -> str:
+        """See the port."""
+        self.requests[request.name] = request
+        return request.name
+
+    def describe(self, job: str) -> JobStatus:
+        """See the port."""
+        if job not in self.requests:
+            raise JobMissing(job)
+        return JobStatus(
+            id=job, name=job, kind="denoise", state=JobState.RUNNING, progress=0.5, doing="work"
+        )
+
+    def named(self, prefix: str) -> list[JobStatus]:
+        """See the port."""
+        return []
+
+    def stop(self, job: str, reason: str) -> None:
+        """See the port."""
+        self.stopped.append(job)
+
+
+def accepted(api: Api, owner: str = "ann", data: bytes = DATA) -> str:
+    """An asset whose original is there and was accepted."""
+    made = api.begin(owner, size=len(data))
+    upload = api.store.upload("intake", made["key"], data)
+    record = api.catalog.records[made["asset"]]
+    api.catalog.records[made["asset"]] = replace(
+        record,
+        status=Status.ACCEPTED,
+        upload=None,
+        source=upload,
+        recipe_digest="d" * 64,
+        version="0123456789abcdef",
+    )
+    return str(made["asset"])
+
+
+# --- made again ---------------------------------------------------------------------------------
+
+
+def test_a_focal_point_is_kept_and_announced() -> None:
+    """To the hundredth; the message is that of the upload itself."""
+    api = Api()
+    asset = accepted(api)
+
+    answered = api.call("PATCH", f"/assets/{asset}", {"focal_point": {"x": 0.123, "y": 1}})
+
+    assert answered.json()["focal_point"] == {"x": 0.12, "y": 1.0}
+    (body,) = api.queue.bodies("work.fifo")
+    (upload,) = changes_in(body)
+    assert isinstance(upload, ObjectVersion)
+    source = api.catalog.records[asset].source
+    assert (upload.key, upload.sequencer, upload.etag) == (
+        *(source.key, source.sequencer, source.etag),
+    )
+    assert upload.version_id == source.version_id
+
+
+def test_the_same_point_again_makes_nothing() -> None:
+    """Nor does a change of something else; taking the point away does."""
+    api = Api()
+    asset = accepted(api)
+    changes: list[tuple[Any, int]] = [
+        ({"focal_point": {"x": 0.5, "y": 0.5}}, 1),
+        ({"focal_point": {"x": 0.5, "y": 0.5}}, 1),
+        ({"add_tags": ["x"]}, 1),
+        ({"focal_point": None}, 2),
+        ({"focal_point": None}, 2),
+    ]
+
+    for change, messages in changes:
+        assert api.call("PATCH", f"/assets/{asset}", change).status_code == 200
+        assert len(api.queue.bodies("work.fifo")) == messages
+    assert api.catalog.records[asset].focal_point is None
+
+
+@pytest.mark.parametrize("point", [{"x": 1.1, "y": 0}, {"x": "left", "y": 0}, {"x": 0.5}, [0, 1]])
+def test_a_point_outside_of_the_picture_is_refused(point: Any) -> None:
+    """Nothing is written."""
+    api = Api()
+    asset = accepted(api)
+
+    assert api.call("PATCH", f"/assets/{asset}", {"focal_point": point}).status_code == 422
+    assert api.queue.bodies("work.fifo") == []
+
+
+def test_a_recipe_is_focused_where_it_cuts() -> None:
+    """And is itself where it does not, or where nobody has named a point."""
+    recipe = recipes.load("default")
+
+    focused = recipes.focused(recipe, (0.2, 0.3))
+
+    assert focused.digest != recipe.digest
+    assert recipes.parse(recipes.dump(focused)).digest == focused.digest
+    for before, after in zip(recipe.renditions, focused.renditions, strict=True):
+        if before.fit is Fit.COVER:
+            assert (after.gravity, after.focal_point) == (Gravity.FOCAL, (0.2, 0.3))
+        else:
+            assert after == before
+    assert recipes.focused(recipe, None) is recipe
+
+
+def test_what_was_made_is_made_again() -> None:
+    """The record stays as it is, but counts as made by no recipe; twice is twice."""
+    api = Api()
+    asset = accepted(api)
+
+    for _ in range(2):
+        answered = api.call("POST", f"/assets/{asset}/reprocess")
+        assert (answered.status_code, answered.json()["status"]) == (202, "accepted")
+
+    assert api.catalog.records[asset].recipe_digest == ""
+    assert len(api.queue.bodies("work.fifo")) == 2
+
+
+@pytest.mark.parametrize("status", [Status.WAITING, Status.REJECTED, Status.DELETED])
+def test_what_was_never_made_is_not_made_again(status: Status) -> None:
+    """A conflict, with a code of its own."""
+    api = Api()
+    asset = accepted(api)
+    record = api.catalog.records[asset]
+    api.catalog.records[asset] = replace(record, status=status)
+
+    for method, path, body in (
+        ("POST", f"/assets/{asset}/reprocess", None),
+        ("PATCH", f"/assets/{asset}", {"focal_point": {"x": 0, "y": 0}}),
+    ):
+        answered = api.call(method, path, body)
+        assert (answered.status_code, answered.json()["code"]) == (409, "asset_unmade")
+    assert api.queue.bodies("work.fifo") == []
+
+
+# --- deleted ------------------------------------------------------------------------------------
+
+
+def test_the_id_of_a_deleted_asset_stays_taken() -> None:
+    """It answers 410 to its owner, 404 to others, and no upload is newer than its end."""
+    api = Api()
+    asset = accepted(api)
+
+    assert api.call("DELETE", f"/assets/{asset}").status_code == 204
+
+    assert api.call("GET", f"/assets/{asset}").json()["code"] == "asset_erased"
+    assert api.call("GET", f"/assets/{asset}", owner="bob").status_code == 404
+    assert api.call("GET", "/assets").json()["assets"] == []
+    assert api.store.keys("intake") == set()
+    late = api.store.upload("intake", api.catalog.records[asset].source.key, DATA)
+    assert not late.newer_than(api.catalog.records[asset].source.sequencer)
+
+
+# --- jobs ---------------------------------------------------------------------------------------
+
+
+def test_a_job_works_on_the_originals_of_its_assets() -> None:
+    """Its name leads back to the asset, in whose list it is."""
+    jobs = ListedJobs()
+    api = Api(jobs=jobs)
+    asset = accepted(api)
+
+    answered = api.call(
+        "POST",
+        "/jobs",
+        {"kind": "denoise", "assets": [asset], "parameters": {"strength": "5"}},
+    )
+
+    assert answered.status_code == 202, answered.text
+    job = answered.json()
+    (request,) = jobs.requests.values()
+    source = api.catalog.records[asset].source
+    assert request.inputs == (f"s3://intake/{source.key}",)
+    assert (request.asset, request.output[:14]) == (asset, "s3://delivery/")
+    assert job["id"] == f"{asset}.{request.name}"
+    shown = api.call("GET", f"/jobs/{job['id']}").json()
+    assert (shown["state"], shown["progress"]) == ("RUNNING", 0.5)
+    assert [one["id"] for one in api.call("GET", f"/assets/{asset}").json()["jobs"]] == [job["id"]]
+    assert api.call("DELETE", f"/jobs/{job['id']}").status_code == 204
+    assert jobs.stopped == [request.name]
+
+
+def test_a_job_is_its_owners() -> None:
+    """Under the id of another asset of theirs it is not found, and of course not by others."""
+    jobs = ListedJobs()
+    api = Api(jobs=jobs)
+    asset, other = accepted(api), accepted(api, data=encoded(photo(50, 40), "JPEG"))
+    job = api.call("POST", "/jobs", {"kind": "denoise", "assets": [asset]}).json()["id"]
+    name = job.partition(".")[2]
+
+    assert api.call("GET", f"/jobs/{job}", owner="bob").status_code == 404
+    assert api.call("DELETE", f"/jobs/{job}", owner="bob").status_code == 404
+    assert api.call("GET", f"/jobs/{other}.{name}").status_code == 404
+    assert jobs.stopped == []
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"kind": "nonsense"}, "there is no kind"),
+        ({"kind": "batch-process"}, "no work on assets"),
+        ({"kind": "transcode-plan"}, "no work on assets"),
+        ({"kind": "denoise", "parameters": {"strength": "many"}}, "strength"),
+        ({"kind": "denoise", "parameters": {"colour": "red"}}, "colour"),
+        ({"kind": "transcode"}, "takes videos"),
+    ],
+)
+def test_what_no_job_can_be_is_refused(body: dict[str, Any], said: str) -> None:
+    """With every mistake, before anything is submitted."""
+    jobs = ListedJobs()
+    api = Api(jobs=jobs)
+    asset = accepted(api)
+
+    answered = api.call("POST", "/jobs", {"assets": [asset], **body})
+
+    assert answered.status_code == 422
+    assert said in json.dumps(answered.json()["errors"])
+    assert jobs.requests == {}
+
+
+def test_two_owners_assets_do_not_meet_in_a_job() -> None:
+    """Somebody else's input is as good as missing."""
+    jobs = ListedJobs()
+    api = Api(jobs=jobs)
+    mine, theirs = accepted(api, "ann"), accepted(api, "bob")
+
+    answered = api.call("POST", "/jobs", {"kind": "stitch", "assets": [mine, theirs]})
+
+    assert (answered.status_code, answered.json()["code"]) == (404, "asset_missing")
+    assert jobs.requests == {}
+
+
+def test_an_asset_without_an_original_gets_no_job() -> None:
+    """It waits for one."""
+    api = Api(jobs=ListedJobs())
+    asset = api.begin()["asset"]
+
+    answered = api.call("POST", "/jobs", {"kind": "denoise", "assets": [asset]})
+
+    assert (answered.status_code, answered.json()["code"]) == (409, "original_missing")
