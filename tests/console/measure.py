@@ -22,7 +22,8 @@ ASSETS = 5_000
 UPLOADS = 5
 WATCH = """
 window.tasks = [];
-new PerformanceObserver((list) => window.tasks.push(...list.getEntries().map((one) => one.duration)))
+new PerformanceObserver((list) =>
+  window.tasks.push(...list.getEntries().map((one) => one.duration)))
   .observe({ type: 'longtask', buffered: true });
 """
 
