@@ -1,0 +1,194 @@
+"""A proxy that is a weak line: slow, far away, and cut again and again in the middle of a request.
+
+It is an HTTP proxy, so that hosts and signatures stay as they are, and counts the bytes of bodies.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+BLOCK = 16_384
+_HOP = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "date"})
+
+
+@dataclass
+class Sent:
+    """One request to the store."""
+
+    what: str
+    """Its key, and its part if it is one."""
+    size: int
+    """Bytes that its body has."""
+    passed: int = 0
+    """Bytes that went through."""
+    answered: bool = False
+    """Whether the answer went back."""
+
+
+class WeakLine:
+    """All connections share it."""
+
+    def __init__(
+        self,
+        *,
+        rate: float,
+        delay: float = 0.0,
+        cut_after: int = 0,
+        most_cuts: int = 1_000_000,
+        lost_answers: int = 0,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            rate: bytes a second.
+            delay: seconds before each answer.
+            cut_after: bytes of bodies after which everything that is open is cut; 0 never.
+            lost_answers: so many PUT requests are served, and their answers cut off.
+        """
+        self.rate, self.delay = rate, delay
+        self.cut_after, self._most_cuts = cut_after, most_cuts
+        self.sent: list[Sent] = []
+        self.cuts = 0
+        self.lost_answers = lost_answers
+        self._passed, self._free = 0, 0.0
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def open_count(self) -> int:
+        """Connections that are open."""
+        return len(self._open)
+
+    def begin(self, request: Sent) -> Sent:
+        """Count a request from now on."""
+        with self._lock:
+            self.sent.append(request)
+        return request
+
+    def carry(self, request: Sent, count: int) -> None:
+        """Take the time that bytes take; the line may be cut after them."""
+        with self._lock:
+            self._free = max(self._free, time.monotonic()) + count / self.rate
+            until = self._free
+            request.passed += count
+            self._passed += count
+            cut = 0 < self.cut_after <= self._passed and self.cuts < self._most_cuts
+            if cut:
+                self._passed, self.cuts = 0, self.cuts + 1
+                for one in self._open:
+                    with suppress(OSError):  # closed already
+                        one.shutdown(socket.SHUT_RDWR)
+        if cut:
+            raise ConnectionError("cut")
+        time.sleep(max(0.0, until - time.monotonic()))
+
+    @contextmanager
+    def connected(self, connection: socket.socket) -> Iterator[None]:
+        """A connection that a cut ends."""
+        with self._lock:
+            self._open.add(connection)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open.discard(connection)
+
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        """Serve on a free port; the address for a client's proxy setting."""
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, line: WeakLine, *request: Any) -> None:
+        self._line = line
+        super().__init__(*request)  # which answers the requests
+
+    def handle(self) -> None:
+        with self._line.connected(self.connection):
+            super().handle()
+
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except OSError:
+            self.close_connection = True
+
+    def serve(self) -> None:
+        url = urlsplit(self.path)
+        request = self._line.begin(Sent(_name(url.path, url.query), self._length()))
+        upstream = http.client.HTTPConnection("127.0.0.1", url.port or 80, timeout=60)
+        try:
+            upstream.putrequest(
+                self.command,
+                url._replace(scheme="", netloc="").geturl(),
+                skip_host=True,
+                skip_accept_encoding=True,
+            )
+            for name, value in self.headers.items():
+                if name.lower() not in _HOP:
+                    upstream.putheader(name, value)
+            upstream.endheaders()
+            left = request.size
+            while left:
+                block = self.rfile.read1(min(left, BLOCK))
+                if not block:
+                    raise ConnectionError("the client was cut off")
+                left -= len(block)
+                self._line.carry(request, len(block))
+                upstream.send(block)
+            self._answer(request, upstream.getresponse())
+        finally:
+            upstream.close()
+
+    # The names are http.server's.
+    do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = do_OPTIONS = serve  # noqa: N815
+
+    def _length(self) -> int:
+        return int(self.headers.get("Content-Length", 0))
+
+    def _answer(self, request: Sent, answer: http.client.HTTPResponse) -> None:
+        body = answer.read()
+        time.sleep(self._line.delay)
+        if self._line.lost_answers and self.command == "PUT":
+            self._line.lost_answers -= 1
+            raise ConnectionError("the answer is lost")
+        self.send_response_only(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in {*_HOP, "content-length"}:
+                self.send_header(name, value)
+        if answer.status not in {204, 304}:
+            self.send_header("Content-Length", str(len(body)))
+        request.answered = True  # before anybody can see the answer
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Quiet."""
+
+
+def _name(path: str, query: str) -> str:
+    part = re.search(r"partNumber=(\d+)", query)
+    return f"{path} {part[1]}" if part else path

@@ -1,0 +1,797 @@
+"""A client of the API, for programs in Python: uploads that survive bad lines, and assets.
+
+    with Client("https://api.example.com", token) as api:
+        asset = api.upload("harbour.jpg", tags=["holiday"])
+        print(api.wait(asset)["renditions"])
+
+``AsyncClient`` is the same with ``await``. Both need the extra ``client``, and no credentials of
+AWS: the API signs the requests to the store.
+
+An upload goes on after a cut with the part that was cut, and after the end of the process with the
+parts that are missing, if it was given a state file. Requests are repeated after random pauses that
+grow; tickets that have ended are renewed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mimetypes
+import random
+import re
+import time
+import uuid
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, Self, TypedDict, Unpack
+from urllib.parse import quote
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+import httpx2
+
+from worker.atomic import atomic_write
+
+Json = dict[str, Any]
+Progress = Callable[[int, int], None]
+"""Called with the bytes that were handed to the line and the size of the file. After a cut the
+first number goes back by what is sent again."""
+Token = str | Callable[[], str]
+
+ATTEMPTS = 10
+"""Of one request, the first included: about two minutes of pauses."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 20.0
+"""Seconds. A pause is a random part of the first one, doubled with each attempt ("full jitter":
+Amazon Builders' Library, "Timeouts, retries, and backoff with jitter")."""
+PARALLEL = 4
+"""Parts that are sent at the same time, at most."""
+WIDEN_AFTER = 8
+"""Parts in a row after which one more is sent at the same time."""
+BLOCK = 65_536
+"""Bytes that are read and sent at once."""
+TICKETS_AT_ONCE = 20
+RENEWALS = 3
+"""Tickets in a row that the store may refuse before it is believed."""
+TIMEOUT = httpx2.Timeout(60, connect=15)
+"""Seconds without a byte. Not of a whole request, which a slow line may take long for."""
+MEASURED_BYTES = 1024**2
+"""Bytes of an upload that tell something of the line's rate."""
+PENDING = frozenset({"waiting", "uploaded", "processing"})
+"""Statuses of an asset that change by themselves."""
+_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+"""Answers of the store to a request that may be sent again."""
+_API_AGAIN = _AGAIN - {500}
+"""Of the API, whose 500 is a defect."""
+_STORE_AGAIN = frozenset(
+    {"RequestTimeout", "SlowDown", "OperationAborted", "ConditionalRequestConflict"}
+)
+_ANEW = frozenset({"upload_expired", "asset_erased", "asset_missing"})
+"""What the API says of an upload that cannot go on."""
+
+
+class ApiError(Exception):
+    """Why something could not be done.
+
+    Args:
+        code: stable. Those of the API are in docs/errors.md. Of this client: ``unreachable`` (the
+            line or the server was away for all attempts), ``store_refused``, ``answer_invalid`` (no
+            answer of this API), ``file_changed``, ``not_ready``.
+        status: of the answer; 0 if there was none.
+        errors: wrong fields: ``path``, ``message``, ``code``.
+    """
+
+    def __init__(
+        self, message: str, *, code: str, status: int = 0, errors: Sequence[Json] = ()
+    ) -> None:
+        super().__init__(message)
+        self.message, self.code, self.status, self.errors = message, code, status, tuple(errors)
+
+    def __str__(self) -> str:
+        fields = "".join(f"; {one.get('path')}: {one.get('message')}" for one in self.errors)
+        return f"{self.message}{fields} ({self.code})"
+
+
+class ClientOptions(TypedDict, total=False):
+    """How a client works."""
+
+    http: httpx2.AsyncClient
+    """With a proxy, certificates or timeouts of your own; closed with the client."""
+    attempts: int
+    """Of each request."""
+    parallel: int
+    """Parts that are sent at the same time, at most. A cut halves it, because what is sent at the
+    same time is lost at the same time."""
+    pause: float
+    """Seconds, see ``FIRST_PAUSE``."""
+
+
+class UploadOptions(TypedDict, total=False):
+    """What may be said of an upload."""
+
+    name: str
+    """As people see it; that of the file, unless said."""
+    media_type: str
+    """Guessed from the name, unless said."""
+    owner: str
+    """Somebody else, which only an administrator may say."""
+    tags: Sequence[str]
+    attributes: Mapping[str, str]
+    sha256: str
+    """Hex; the store then refuses other bytes. Only of uploads in one request."""
+    method: Literal["put", "post", "multipart"]
+    """The API chooses, unless said."""
+    rate: int
+    """Bytes a second of the line, which sizes the parts; that of the last upload, unless said."""
+    accelerated: bool
+    """Through the edge (S3 Transfer Acceleration)."""
+    state: str | Path
+    """A small file that remembers the upload until it is done. Called again with the same file and
+    arguments, also by another process, the upload goes on."""
+    progress: Progress
+
+
+class ChangeOptions(TypedDict, total=False):
+    """What to change of an asset; the rest stays."""
+
+    add_tags: Sequence[str]
+    remove_tags: Sequence[str]
+    attributes: Mapping[str, str | None]
+    """New values; None removes one."""
+    focal_point: tuple[float, float] | None
+    """Shares of width and height, 0 to 1; None removes it."""
+    revision: int
+    """Refuse if the asset has another one by now."""
+
+
+class AsyncClient:
+    """The API, for code that awaits (asyncio or Trio).
+
+    Args:
+        api: its address.
+        token: a JSON Web Token, or what returns one: asked before each request.
+    """
+
+    def __init__(self, api: str, token: Token, **options: Unpack[ClientOptions]) -> None:
+        self._api, self._token = api.rstrip("/"), token
+        self._attempts = options.get("attempts", ATTEMPTS)
+        self._parallel = options.get("parallel", PARALLEL)
+        self._first_pause = options.get("pause", FIRST_PAUSE)
+        self._http = options.get("http") or httpx2.AsyncClient(timeout=TIMEOUT)
+        self._rate: int | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    # --- uploads ----------------------------------------------------------------------------
+
+    async def upload(self, file: str | Path, **options: Unpack[UploadOptions]) -> str:
+        """Upload a file; the id of its asset, whose original is then in the store.
+
+        Args:
+            file: must not change meanwhile.
+            options: see ``UploadOptions``.
+
+        Raises:
+            ApiError: with the code of the API, or one of this client.
+            OSError: the file cannot be read.
+        """
+        path = Path(file)
+        source = await anyio.to_thread.run_sync(_LocalFile.of, path)
+        guessed = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        wanted: Json = {
+            "name": options.get("name") or path.name,
+            "size": source.size,
+            "type": options.get("media_type") or guessed,
+            "owner": options.get("owner"),
+            "tags": list(options.get("tags", ())),
+            "attributes": dict(options.get("attributes", {})),
+            "sha256": options.get("sha256"),
+            "method": options.get("method"),
+        }
+        memory = _Memory.of(options.get("state"), self._api, wanted, source)
+        line = {
+            "rate": options.get("rate") or self._rate,
+            "accelerated": options.get("accelerated"),
+        }
+        meter = _Meter(source.size, options.get("progress"))
+        for remembered in (memory.known, False):
+            try:
+                asset = await self._upload(source, {**wanted, **line}, memory, meter)
+            except ApiError as error:
+                if not remembered or error.code not in _ANEW:
+                    raise
+            else:
+                memory.forget()
+                self._rate = meter.rate() or self._rate
+                return asset
+            memory.renew()  # what was remembered is gone
+        raise AssertionError  # the second round returns or raises
+
+    async def _upload(
+        self, source: _LocalFile, wanted: Json, memory: _Memory, meter: _Meter
+    ) -> str:
+        body = {field: value for field, value in wanted.items() if value is not None}
+        memory.write()
+        begun = await self._ask("POST", "/uploads", body, headers={"idempotency-key": memory.key})
+        asset: str = begun["asset"]
+        if begun["status"] != "waiting":
+            return asset  # done before
+        try:
+            if begun["part_count"]:
+                await _Parts(self, source, meter, begun, known=memory.known).send()
+            elif begun["ticket"]:
+                await self._whole(source, meter, begun)
+            else:
+                raise ApiError(f"upload {asset} has expired", code="upload_expired")
+            await anyio.to_thread.run_sync(source.check)
+        except ApiError as error:
+            if error.code == "file_changed":
+                await self._discard(asset)
+                memory.forget()
+            raise
+        return asset
+
+    async def _discard(self, asset: str) -> None:
+        try:
+            await self.abort(asset)
+        except ApiError as error:
+            if error.code != "upload_finished":
+                raise
+            await self.delete(asset)
+
+    async def _whole(self, source: _LocalFile, meter: _Meter, begun: Json) -> None:
+        ticket = begun["ticket"]
+
+        async def renewed(*, refused: bool) -> Json | None:
+            nonlocal ticket
+            if refused:
+                shown = await self._ask("GET", f"/uploads/{begun['asset']}")
+                ticket = shown["ticket"]
+                if shown["status"] != "waiting":
+                    return None
+                if ticket is None:
+                    raise ApiError(f"upload {begun['asset']} has expired", code="upload_expired")
+            return dict(ticket)
+
+        await self._send(renewed, _Span(source, 0, source.size), meter, _Line(1))
+
+    async def _send(
+        self,
+        ticket_of: Callable[..., Awaitable[Json | None]],
+        span: _Span,
+        meter: _Meter,
+        line: _Line,
+    ) -> None:
+        """Send bytes of a file to the store until they are there.
+
+        Args:
+            ticket_of: makes the ticket; a new one if the store has refused the last. None: nothing
+                is to be sent any more.
+        """
+        refusals, least = 0, 0.0
+        problem = ApiError("the store was not reached", code="unreachable")
+        for attempt in range(self._attempts):
+            if attempt:
+                await self._pause(attempt - 1, least)
+            async with line.slot():
+                ticket = await ticket_of(refused=refusals > 0)
+                if ticket is None:
+                    return
+                began = time.monotonic()
+                with meter.attempt() as sent:
+                    try:
+                        answer = await self._use(ticket, span, sent)
+                    except httpx2.TransportError as error:
+                        line.cut(began)
+                        problem = ApiError(f"the line to the store: {error!r}", code="unreachable")
+                        continue
+                    # 412: an attempt whose answer was lost has brought it; the key is of this
+                    # upload only.
+                    if answer.is_success or answer.status_code == 412:
+                        sent.arrived()
+                        line.arrived()
+                        return
+            problem, least = _refusal(answer), _retry_after(answer)
+            again = answer.status_code in _AGAIN or _store_code(answer) in _STORE_AGAIN
+            refusals = refusals + 1 if answer.status_code == 403 else 0
+            if not again and not 0 < refusals <= RENEWALS:
+                raise problem
+        raise problem
+
+    async def _use(self, ticket: Json, span: _Span, sent: _Sent) -> httpx2.Response:
+        """Send a request as a ticket says it."""
+        head, tail, headers = _form(ticket) if ticket.get("fields") else (b"", b"", {})
+        headers |= ticket.get("headers") or {}
+        headers["content-length"] = str(len(head) + span.size + len(tail))
+        async with aclosing(_body(span, sent, head=head, tail=tail)) as body:
+            return await self._http.request(
+                ticket.get("method", "PUT"), ticket["url"], content=body, headers=headers
+            )
+
+    async def _pause(self, attempt: int, least: float) -> None:
+        most = min(LONGEST_PAUSE, self._first_pause * 2**attempt)
+        await anyio.sleep(least + random.uniform(0, most))
+
+    async def abort(self, asset: str) -> None:
+        """Give an upload up: its parts and its asset go.
+
+        Raises:
+            ApiError: ``upload_finished``: the original is there; delete the asset instead.
+        """
+        await self._ask("POST", f"/uploads/{quote(asset, safe='')}/abort")
+
+    # --- assets -----------------------------------------------------------------------------
+
+    async def get(self, asset: str) -> Json:
+        """Everything about an asset, as docs/openapi.json describes ``Asset``.
+
+        Raises:
+            ApiError: ``asset_missing``, ``asset_erased`` and others.
+        """
+        shown: Json = await self._ask("GET", f"/assets/{quote(asset, safe='')}")
+        return shown
+
+    async def wait(self, asset: str, *, seconds: float = 600) -> Json:
+        """Wait until an asset is accepted, rejected or in review, and return it.
+
+        Raises:
+            ApiError: ``not_ready``: it took longer.
+        """
+        end, pause = time.monotonic() + seconds, 0.1
+        while (shown := await self.get(asset))["status"] in PENDING:
+            if time.monotonic() >= end:
+                text = f"asset {asset} is {shown['status']} after {seconds:g} s"
+                raise ApiError(text, code="not_ready")
+            await anyio.sleep(min(pause, max(end - time.monotonic(), 0)))
+            pause = min(pause * 1.5, 5.0)
+        return shown
+
+    async def list(self, **filters: str | None) -> AsyncIterator[Json]:
+        """Assets, newest first, as ``AssetSummary``; asks for a page at a time.
+
+        Args:
+            filters: ``owner``, ``status``, ``tag``, ``key``, ``since`` and ``until`` (ISO 8601).
+        """
+        names = {"since": "from", "until": "to"}
+        chosen = {names.get(one, one): text for one, text in filters.items() if text is not None}
+        while True:
+            page = await self._ask("GET", "/assets", params=chosen)
+            for one in page["assets"]:
+                yield one
+            if page["cursor"] is None:
+                return
+            chosen["cursor"] = page["cursor"]
+
+    async def change(self, asset: str, **changes: Unpack[ChangeOptions]) -> Json:
+        """Change an asset; it afterwards, as ``AssetSummary``."""
+        body: Json = dict(changes)
+        if (point := changes.get("focal_point")) is not None:
+            body["focal_point"] = {"x": point[0], "y": point[1]}
+        changed: Json = await self._ask("PATCH", f"/assets/{quote(asset, safe='')}", body)
+        return changed
+
+    async def delete(self, asset: str) -> None:
+        """Delete an asset with everything that was made of it. One that is deleted is no error."""
+        try:
+            await self._ask("DELETE", f"/assets/{quote(asset, safe='')}")
+        except ApiError as error:
+            if error.code != "asset_erased":
+                raise
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> Any:
+        """The JSON of an answer. Every request here may be repeated."""
+        least, problem = 0.0, ApiError("the API was not reached", code="unreachable")
+        for attempt in range(self._attempts):
+            if attempt:
+                await self._pause(attempt - 1, least)
+            token = self._token if isinstance(self._token, str) else self._token()
+            sent = {"authorization": f"Bearer {token}", **(headers or {})}
+            try:
+                answer = await self._http.request(
+                    method, self._api + path, json=body, headers=sent, params=params
+                )
+            except httpx2.TransportError as error:
+                problem = ApiError(f"the line to the API: {error!r}", code="unreachable")
+                continue
+            if answer.is_success:
+                return _json(answer) if answer.content else None
+            problem, least = _problem(answer), _retry_after(answer)
+            if answer.status_code not in _API_AGAIN:
+                raise problem
+        raise problem
+
+
+class Client:
+    """The API, for code that does not await. Use it in a ``with`` block; on any thread.
+
+    See ``AsyncClient`` for arguments and errors. ``progress`` is called on another thread.
+    """
+
+    def __init__(self, api: str, token: Token, **options: Unpack[ClientOptions]) -> None:
+        self._make = partial(AsyncClient, api, token, **options)
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opened:
+            portal = opened.enter_context(anyio.from_thread.start_blocking_portal())
+            self._client = opened.enter_context(portal.wrap_async_context_manager(self._make()))
+            self._portal, self._open = portal, opened.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
+
+    def upload(self, file: str | Path, **options: Unpack[UploadOptions]) -> str:
+        """See ``AsyncClient.upload``."""
+        return self._portal.call(partial(self._client.upload, file, **options))
+
+    def abort(self, asset: str) -> None:
+        """See ``AsyncClient.abort``."""
+        self._portal.call(self._client.abort, asset)
+
+    def get(self, asset: str) -> Json:
+        """See ``AsyncClient.get``."""
+        return self._portal.call(self._client.get, asset)
+
+    def wait(self, asset: str, *, seconds: float = 600) -> Json:
+        """See ``AsyncClient.wait``."""
+        return self._portal.call(partial(self._client.wait, asset, seconds=seconds))
+
+    def list(self, **filters: str | None) -> Iterator[Json]:
+        """See ``AsyncClient.list``."""
+        found = self._client.list(**filters)
+
+        async def following() -> Json | None:
+            return await anext(found, None)
+
+        while (one := self._portal.call(following)) is not None:
+            yield one
+
+    def change(self, asset: str, **changes: Unpack[ChangeOptions]) -> Json:
+        """See ``AsyncClient.change``."""
+        return self._portal.call(partial(self._client.change, asset, **changes))
+
+    def delete(self, asset: str) -> None:
+        """See ``AsyncClient.delete``."""
+        self._portal.call(self._client.delete, asset)
+
+
+# --- the parts of an upload ---------------------------------------------------------------------
+
+
+class _Parts:
+    """An upload in parts: what is missing is sent, several at the same time, then joined."""
+
+    def __init__(
+        self, client: AsyncClient, source: _LocalFile, meter: _Meter, begun: Json, *, known: bool
+    ) -> None:
+        self._client, self._source, self._meter = client, source, meter
+        self._path = f"/uploads/{begun['asset']}"
+        self._size, self._count = begun["part_size"], begun["part_count"]
+        self._missing = list(range(1, self._count + 1))
+        self._tickets: dict[int, Json] = {one["number"]: one for one in begun["tickets"]}
+        self._look = known
+        self._asking = anyio.Lock()
+        self._line = _Line(client._parallel)
+
+    async def send(self) -> None:
+        """Send and join them. A part that the store has lost is sent again."""
+        for last in (False, False, True):
+            if self._look and not await self._ask_for_missing():
+                return
+            with _first_error():
+                async with anyio.create_task_group() as tasks:
+                    for number in self._missing:
+                        tasks.start_soon(self._one, number)
+            await anyio.to_thread.run_sync(self._source.check)
+            try:
+                await self._client._ask("POST", f"{self._path}/complete")
+            except ApiError as error:
+                if error.code != "upload_incomplete" or last:
+                    raise
+            else:
+                return
+            self._look = True
+
+    async def _ask_for_missing(self) -> bool:
+        """Whether the upload still waits, and for what."""
+        shown = await self._client._ask("GET", self._path)
+        if shown["status"] != "waiting":
+            return False
+        there = {one["number"]: one["size"] for one in shown["parts"]}
+        sizes = {number: self._span(number).size for number in range(1, self._count + 1)}
+        self._missing = [one for one, size in sizes.items() if there.get(one) != size]
+        self._meter.begin_at(self._source.size - sum(sizes[one] for one in self._missing))
+        if self._missing and not shown["tickets"]:
+            raise ApiError(f"upload {shown['asset']} has expired", code="upload_expired")
+        self._tickets = {one["number"]: one for one in shown["tickets"]}
+        return True
+
+    async def _one(self, number: int) -> None:
+        ticket_of = partial(self._ticket, number)
+        await self._client._send(ticket_of, self._span(number), self._meter, self._line)
+
+    async def _ticket(self, number: int, *, refused: bool) -> Json:
+        async with self._asking:
+            if refused or number not in self._tickets:
+                # All that are held end at about the same time.
+                rest = [one for one in self._missing if one >= number][:TICKETS_AT_ONCE]
+                shown = await self._client._ask("POST", f"{self._path}/parts", {"numbers": rest})
+                self._tickets |= {one["number"]: one for one in shown["tickets"]}
+        return {"url": self._tickets[number]["url"]}
+
+    def _span(self, number: int) -> _Span:
+        offset = (number - 1) * self._size
+        return _Span(self._source, offset, min(self._size, self._source.size - offset))
+
+
+class _Line:
+    """How many requests are sent at the same time: fewer after a cut, more again when parts arrive
+    (additive increase, multiplicative decrease, as TCP has it: RFC 5681)."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._limiter = most, anyio.CapacityLimiter(most)
+        self._narrowed, self._arrived = 0.0, 0
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait for one's turn."""
+        turn = object()
+        await self._limiter.acquire_on_behalf_of(turn)
+        try:
+            yield
+        finally:
+            self._limiter.release_on_behalf_of(turn)
+
+    def cut(self, began: float) -> None:
+        """Note that a request was lost. Those that were sent with it count as one."""
+        if began >= self._narrowed:
+            self._limiter.total_tokens = max(1, int(self._limiter.total_tokens) // 2)
+            self._narrowed, self._arrived = time.monotonic(), 0
+
+    def arrived(self) -> None:
+        """Note that a request has arrived."""
+        self._arrived += 1
+        if self._arrived % WIDEN_AFTER == 0 and self._limiter.total_tokens < self._most:
+            self._limiter.total_tokens += 1
+
+
+@contextmanager
+def _first_error() -> Iterator[None]:
+    """Raise the first error of a task group in place of the group."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
+
+
+@dataclass(frozen=True, slots=True)
+class _LocalFile:
+    """A file as it was when its upload began."""
+
+    path: Path
+    size: int
+    modified: int
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        stat = path.stat()
+        return cls(path, stat.st_size, stat.st_mtime_ns)
+
+    def check(self) -> None:
+        """Raise ``file_changed`` if it is another file now."""
+        if self.of(self.path) != self:
+            raise self.changed()
+
+    def changed(self) -> ApiError:
+        return ApiError(f"{self.path} changed while it was uploaded", code="file_changed")
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """What one request sends."""
+
+    source: _LocalFile
+    offset: int
+    size: int
+
+
+@dataclass(slots=True)
+class _Memory:
+    """The key of an upload, and the file that remembers it for the next process."""
+
+    path: Path | None
+    request: str
+    """What the key is of."""
+    key: str
+    known: bool
+    """Whether it was remembered."""
+
+    @classmethod
+    def of(cls, state: str | Path | None, api: str, wanted: Json, source: _LocalFile) -> Self:
+        meant = json.dumps([api, wanted, source.size, source.modified], sort_keys=True)
+        memory = cls(
+            Path(state) if state is not None else None,
+            hashlib.sha256(meant.encode()).hexdigest(),
+            str(uuid.uuid4()),
+            known=False,
+        )
+        try:
+            kept = json.loads(memory.path.read_text()) if memory.path is not None else {}
+        except (FileNotFoundError, ValueError):
+            return memory
+        if isinstance(kept, dict) and kept.get("request") == memory.request:
+            memory.key, memory.known = str(kept.get("key")), True
+        return memory
+
+    def renew(self) -> None:
+        self.key, self.known = str(uuid.uuid4()), False
+
+    def write(self) -> None:
+        if self.path is not None and not self.known:
+            text = json.dumps({"key": self.key, "request": self.request})
+            atomic_write(self.path, text.encode())
+
+    def forget(self) -> None:
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+@dataclass(slots=True)
+class _Meter:
+    """Counts what is sent, for whoever wants to know, and how fast it arrives."""
+
+    total: int
+    progress: Progress | None
+    sent: int = 0
+    arrived: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def begin_at(self, sent: int) -> None:
+        self.sent = sent
+        self.add(0)
+
+    def add(self, count: int) -> None:
+        self.sent += count
+        if self.progress is not None:
+            self.progress(self.sent, self.total)
+
+    def attempt(self) -> _Sent:
+        return _Sent(self)
+
+    def rate(self) -> int | None:
+        """Bytes a second, if enough has arrived to tell."""
+        seconds = time.monotonic() - self.began
+        if self.arrived < MEASURED_BYTES or seconds <= 0:
+            return None
+        return max(1, int(self.arrived / seconds))
+
+
+@dataclass(slots=True)
+class _Sent:
+    """The bytes of one attempt; they do not count if it fails."""
+
+    meter: _Meter
+    count: int = 0
+    kept: bool = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.count and not self.kept:
+            self.meter.add(-self.count)
+
+    def add(self, count: int) -> None:
+        self.count += count
+        self.meter.add(count)
+
+    def arrived(self) -> None:
+        self.kept = True
+        self.meter.arrived += self.count
+
+
+# --- requests and answers -----------------------------------------------------------------------
+
+
+async def _body(
+    span: _Span, sent: _Sent, *, head: bytes, tail: bytes
+) -> AsyncGenerator[bytes, None]:
+    if head:
+        yield head
+    async with await anyio.open_file(span.source.path, "rb") as opened:
+        await opened.seek(span.offset)
+        left = span.size
+        while left:
+            block = await opened.read(min(left, BLOCK))
+            if not block:
+                raise span.source.changed()
+            left -= len(block)
+            yield block
+            sent.add(len(block))
+    if tail:
+        yield tail
+
+
+def _form(ticket: Json) -> tuple[bytes, bytes, dict[str, str]]:
+    """What comes before and after the file in a form (RFC 7578), and the header that says so."""
+    line = uuid.uuid4().hex
+    fields = "".join(
+        f'--{line}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
+        for name, text in ticket["fields"].items()
+    )
+    file = f'--{line}\r\nContent-Disposition: form-data; name="file"; filename="file"\r\n\r\n'
+    head, tail = (fields + file).encode(), f"\r\n--{line}--\r\n".encode()
+    return head, tail, {"content-type": f"multipart/form-data; boundary={line}"}
+
+
+def _retry_after(answer: httpx2.Response) -> float:
+    """Seconds that a server asks for; dates and nonsense count as none."""
+    text = answer.headers.get("retry-after", "")
+    return min(float(text), LONGEST_PAUSE) if text.isascii() and text.isdigit() else 0.0
+
+
+def _json(answer: httpx2.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError as error:
+        text = f"{answer.url} answered {answer.status_code} and no JSON"
+        raise ApiError(text, code="answer_invalid", status=answer.status_code) from error
+
+
+def _problem(answer: httpx2.Response) -> ApiError:
+    """An answer that is a problem (RFC 9457), as an error."""
+    status = answer.status_code
+    try:
+        document = answer.json()
+    except ValueError:
+        document = None
+    if not isinstance(document, dict) or not isinstance(document.get("code"), str):
+        text = f"{answer.url} answered {status} and no problem of this API"
+        return ApiError(text, code="answer_invalid", status=status)
+    errors = [one for one in document.get("errors") or () if isinstance(one, dict)]
+    said = str(document.get("detail", ""))
+    return ApiError(said, code=document["code"], status=status, errors=errors)
+
+
+def _refusal(answer: httpx2.Response) -> ApiError:
+    """What the store says no with."""
+    code = _store_code(answer)
+    text = f"the store answered {answer.status_code} {code}".rstrip()
+    known = "upload_expired" if code == "NoSuchUpload" else "store_refused"
+    return ApiError(text, code=known, status=answer.status_code)
+
+
+def _store_code(answer: httpx2.Response) -> str:
+    found = re.search(rb"<Code>(\w{1,64})</Code>", answer.content)
+    return found[1].decode() if found else ""
