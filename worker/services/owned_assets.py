@@ -16,11 +16,13 @@ from worker.domain.asset import (
     SERVED,
     AssetRecord,
     LogEntry,
+    MediaType,
     Page,
     Similar,
     Status,
     Verdict,
     folder_of,
+    medium_of,
 )
 from worker.domain.errors import AssetMissing, Conflict, NotAllowed
 from worker.ports import Catalog, Queue
@@ -218,7 +220,7 @@ class OwnedAssets:
         if record.status not in SERVED:
             said = f"asset {record.asset} is {record.status.value}: nothing was made of it"
             raise Conflict(said, code="asset_unmade")
-        if record.film is not None or jobs_of(record, self.catalog):
+        if medium_of(record) is MediaType.VIDEO or jobs_of(record, self.catalog):
             said = f"asset {record.asset} was made by jobs, which are not repeated"
             raise Conflict(said, code="asset_unmade")
 
