@@ -16,7 +16,7 @@ from PIL import Image
 from tests.unit.pictures import encoded, one, photo, pixels_of, vips_of
 from worker.domain.image import Encoding, Format
 from worker.imaging.encode import Extras, Picture, encode, jpeg_tables
-from worker.imaging.ssimulacra2 import Reference
+from worker.imaging.ssimulacra2 import ScoreReference
 
 _EVERYTHING = """
 import json
@@ -109,7 +109,7 @@ def test_jpegs_are_smaller_than_annex_k_and_look_alike(quality: int) -> None:
     pixels = photo(320, 240)
     usual = encoded(pixels, "JPEG", quality=quality, progressive=True)
     made = encode(Picture([vips_of(pixels)]), Encoding(format=Format.JPEG), quality, Extras())
-    reference = Reference(pixels)
+    reference = ScoreReference(pixels)
     ours, theirs = (
         reference.score(np.asarray(Image.open(io.BytesIO(data)))) for data in (made, usual)
     )

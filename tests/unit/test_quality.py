@@ -12,9 +12,9 @@ from PIL import Image
 from tests.unit.pictures import encoded, one, photo, vips_of
 from worker.domain.image import Encoding, Format, QualityTarget
 from worker.imaging.encode import Extras, Picture, encode
-from worker.imaging.quality import Sample, decoded, find, search
+from worker.imaging.quality import QualitySample, decoded, find, search
 from worker.imaging.ssim import ssim
-from worker.imaging.ssimulacra2 import Reference
+from worker.imaging.ssimulacra2 import ScoreReference
 
 ENCODINGS = [
     Encoding(format=Format.JPEG),
@@ -78,8 +78,8 @@ def test_a_score_is_met(encoding: Encoding, wanted: float) -> None:
     pixels = np.asarray(small.resize((640, 480), Image.Resampling.BICUBIC))
     picture = Picture([vips_of(pixels)])
     target = QualityTarget(ssimulacra2=wanted, minimum=1, maximum=100)
-    made = find(picture, encoding, target, Extras(), Sample(picture))
-    assert Reference(pixels).score(decoded(made.data, encoding.format)) == pytest.approx(
+    made = find(picture, encoding, target, Extras(), QualitySample(picture))
+    assert ScoreReference(pixels).score(decoded(made.data, encoding.format)) == pytest.approx(
         wanted, abs=4
     )
     assert made.score == pytest.approx(wanted, abs=4)

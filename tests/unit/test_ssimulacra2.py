@@ -1,4 +1,4 @@
-"""The measure of likeness: equal to its reference, and sure of its edges."""
+"""The measure of similarity: equal to its reference, and sure of its edges."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from ssimulacra2 import compute_ssimulacra2
 
 from tests.unit.pictures import photo
-from worker.imaging.ssimulacra2 import Reference
+from worker.imaging.ssimulacra2 import ScoreReference
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_scores_are_those_of_the_reference(
         shown = opened.convert("RGB")
     shown.save(tmp_path / "made.png")
     expected = compute_ssimulacra2(tmp_path / "original.png", tmp_path / "made.png")
-    found = Reference(photo(*size)).score(np.asarray(shown))
+    found = ScoreReference(photo(*size)).score(np.asarray(shown))
     assert found == pytest.approx(expected, abs=0.1)
     assert expected < 95
 
@@ -38,10 +38,10 @@ def test_scores_are_those_of_the_reference(
 def test_equal_pictures_score_a_hundred() -> None:
     """Nothing differs, in colour and in grey, and in a picture too small for a second scale."""
     for pixels in (photo(64, 64), photo(64, 64)[:, :, 0], photo(9, 15), photo(3, 3)):
-        assert Reference(pixels).score(pixels) == pytest.approx(100, abs=0.01)
+        assert ScoreReference(pixels).score(pixels) == pytest.approx(100, abs=0.01)
 
 
 def test_other_sizes_are_refused() -> None:
     """A score of pictures that do not lie on each other would mean nothing."""
     with pytest.raises(ValueError, match="sizes differ"):
-        Reference(photo(64, 64)).score(photo(64, 63))
+        ScoreReference(photo(64, 64)).score(photo(64, 63))

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from worker.bench.config import collect
-from worker.imaging.ssimulacra2 import Reference
+from worker.imaging.ssimulacra2 import ScoreReference
 
 _KNOTS = (0, 1, 3, 6, 9, 14)
 _START = (4.5, 6, 14, 17, 21, 40, 5, 9, 13, 20, 28, 60)
@@ -31,7 +31,7 @@ _GAIN = 0.4
 """Points of mean score above annex K: other photos than those fitted gain less."""
 
 
-class Sample:
+class FitPhoto:
     """The middle of a photo at the size of a page, and what annex K makes of it at quality 80."""
 
     def __init__(self, path: Path) -> None:
@@ -43,7 +43,7 @@ class Sample:
         self.image = image.crop(
             (left, top, min(image.width, left + _CROP), min(image.height, top + _CROP))
         )
-        self.reference = Reference(np.asarray(self.image))
+        self.reference = ScoreReference(np.asarray(self.image))
         (low, score_low), (self.bytes, self.score) = (self.made(quality=q) for q in (74, 80))
         self.slope = math.log(self.bytes / low) / max(0.5, self.score - score_low)
 
@@ -62,7 +62,7 @@ def steps(knots: Sequence[float]) -> list[float]:
     return [round(float(step), 1) for step in found]
 
 
-def saving(knots: Sequence[float], samples: Sequence[Sample]) -> tuple[float, float, float]:
+def saving(knots: Sequence[float], samples: Sequence[FitPhoto]) -> tuple[float, float, float]:
     """Bytes beside annex K at an equal score (geometric mean); mean and least gain of score."""
     tables = [
         [min(255, max(1, round(one[i + j]))) for i in range(8) for j in range(8)]
@@ -76,7 +76,7 @@ def saving(knots: Sequence[float], samples: Sequence[Sample]) -> tuple[float, fl
     return math.exp(float(np.mean(logs))), float(np.mean(gains)), min(gains)
 
 
-def fit(samples: Sequence[Sample]) -> list[float]:
+def fit(samples: Sequence[FitPhoto]) -> list[float]:
     """The knots that save most while the mean score stays near that of annex K."""
 
     def cost(knots: Sequence[float]) -> float:
@@ -101,7 +101,7 @@ def fit(samples: Sequence[Sample]) -> list[float]:
 
 if __name__ == "__main__":
     folders = [
-        [Sample(path) for path in collect(Path(one)).photos.values()] for one in sys.argv[1:]
+        [FitPhoto(path) for path in collect(Path(one)).photos.values()] for one in sys.argv[1:]
     ]
     found = fit(folders[0])
     print("JPEG_LUMA =", steps(found[:6]))  # noqa: T201

@@ -32,7 +32,7 @@ from worker.imaging.probe import probe
 from worker.imaging.pyramid import Pyramid
 from worker.imaging.quality import CURVES, KNOTS, TOLERANCE, decoded
 from worker.imaging.render import render
-from worker.imaging.ssimulacra2 import Reference
+from worker.imaging.ssimulacra2 import ScoreReference
 from worker.recipes.schema import TRAITS
 
 _PAGE = Recipe(
@@ -58,7 +58,7 @@ def curves(photos: Mapping[str, Path]) -> dict[Format, list[float]]:
         found = probe(data, _PAGE.limits, formats=_PAGE.formats)
         plan = make_plan(found, _PAGE)
         image = Pyramid(data, found, plan).pixels(plan.steps[0].scale)
-        picture, reference = Picture([image]), Reference(np.asarray(image.numpy()))
+        picture, reference = Picture([image]), ScoreReference(np.asarray(image.numpy()))
         for format_, rows in scores.items():
             files = (encode(picture, TRAITS[format_].default, one, Extras()) for one in KNOTS)
             rows.append([reference.score(decoded(data, format_)) for data in files])
@@ -98,7 +98,7 @@ def check(photos: Mapping[str, Path], score: float) -> None:
         lossless = _made(data, _as_png(fixed))
         for file in made:
             original = next(one for one in lossless if one.name == file.name)
-            reference = Reference(decoded(original.data, Format.PNG))
+            reference = ScoreReference(decoded(original.data, Format.PNG))
             off.append(reference.score(decoded(file.data, file.format)) - score)
             if abs(off[-1]) > TOLERANCE:
                 line = f"{name} {file.name} {file.format}: {off[-1]:+.1f} at {file.quality}"

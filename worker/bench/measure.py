@@ -33,7 +33,7 @@ from worker.bench.config import EXCLUDED, LABELS, OURS, Corpus, Key, Workload
 from worker.bench.implementations import TOTAL
 from worker.domain.errors import EngineError
 from worker.imaging.ssim import Reference
-from worker.imaging.ssimulacra2 import Reference as ColourReference
+from worker.imaging.ssimulacra2 import ScoreReference
 from worker.job_context import processors
 
 _STARTS = 7
@@ -438,9 +438,9 @@ class Original:
         )
         return luma, self._colour(size, box).score(np.asarray(made.numpy())[:, :, :3])
 
-    def _coloured(self, size: tuple[int, int], box: Box | None) -> ColourReference:
+    def _coloured(self, size: tuple[int, int], box: Box | None) -> ScoreReference:
         resized = self._image.resize(size, Image.Resampling.LANCZOS, box=box)
-        return ColourReference(np.asarray(resized))
+        return ScoreReference(np.asarray(resized))
 
     def _resized(self, size: tuple[int, int], box: Box | None) -> Reference:
         resized = self._luma.resize(size, Image.Resampling.LANCZOS, box=box)

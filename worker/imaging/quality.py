@@ -27,7 +27,7 @@ from worker.imaging.loaders import open_image
 from worker.imaging.probe import probe
 from worker.imaging.rejections import UNLIMITED
 from worker.imaging.ssim import reference
-from worker.imaging.ssimulacra2 import COARSE, FINE, Reference, scaled
+from worker.imaging.ssimulacra2 import COARSE, FINE, ScoreReference, scaled
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -119,7 +119,7 @@ class TargetFile:
     """More than :data:`TOLERANCE` below the target."""
 
 
-class Sample:
+class QualitySample:
     """What of a picture is measured; made once for all its formats."""
 
     def __init__(self, picture: Picture) -> None:
@@ -128,10 +128,10 @@ class Sample:
         pixels = _array(flattened(picture.frames[0], picture.background))
         self._places = _tiles(pixels)
         tiles = self._cut(pixels)
-        self._fine = Reference(tiles, FINE)
-        self._coarse = Reference(pixels, COARSE)
+        self._fine = ScoreReference(tiles, FINE)
+        self._coarse = ScoreReference(pixels, COARSE)
         self._tiles = Picture([_image(tiles)])
-        self._rough = Reference(tiles, COARSE) if self._places else self._coarse
+        self._rough = ScoreReference(tiles, COARSE) if self._places else self._coarse
 
     def trial(self, encoding: Encoding, quality: int) -> float:
         """About the score of the whole at this quality, from the tiles alone."""
@@ -154,7 +154,11 @@ class Sample:
 
 
 def find(
-    picture: Picture, encoding: Encoding, target: QualityTarget, extras: Extras, sample: Sample
+    picture: Picture,
+    encoding: Encoding,
+    target: QualityTarget,
+    extras: Extras,
+    sample: QualitySample,
 ) -> TargetFile:
     """The file whose SSIMULACRA2 is nearest to the target: predicted, measured, corrected once.
 

@@ -87,7 +87,7 @@ def render(
                 picture = None  # the last one goes before the next one comes
                 crop = _crop(pyramid, step)
                 picture, before = _composed(pyramid, step, crop, assets or {}), appearance
-                sample = cache(partial(quality.Sample, picture))
+                sample = cache(partial(quality.QualitySample, picture))
             for output in step.outputs:
                 # Of a small original several sizes are the same picture: encoded once.
                 if (appearance, output) not in files:
@@ -248,7 +248,7 @@ def _file(
     picture: Picture,
     output: Output,
     extras: Extras,
-    sample: Callable[[], quality.Sample],
+    sample: Callable[[], quality.QualitySample],
     packed: Rendition | None = None,
 ) -> Rendition:
     """Write one file, from the pixels or from the JPEG that is packed into it."""

@@ -1,4 +1,4 @@
-"""SSIMULACRA2: how alike two pictures look, 100 for equal, 90 hard to tell, 70 good, 50 medium.
+"""SSIMULACRA2: how similar two pictures look, 100 for equal, 90 hard to tell, 70 good, 50 medium.
 
 Jon Sneyers, Cloudinary, 2023 (libjxl, tools/ssimulacra2.cc, BSD-3-Clause), whose constants and
 weights are here. At each of five scales, three maps compare local structure, added edges and lost
@@ -109,7 +109,7 @@ class _Reference(NamedTuple):
     power: Plane
 
 
-class Reference:
+class ScoreReference:
     """The picture as it should look; what does not depend on the other is made once."""
 
     def __init__(self, pixels: npt.NDArray[np.uint8], scales: range = EVERY) -> None:

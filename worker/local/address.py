@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from worker.adapters.disk_errors import disk_call
 from worker.atomic import atomic_write, lock_folder
@@ -29,6 +29,15 @@ CONFIGURATION = "aws-config"
 """The AWS configuration: a profile for each role, and for the people who use it."""
 OUTPUTS = "outputs.json"
 """What the last deploy has left."""
+
+
+if TYPE_CHECKING:
+    from worker.services.dead_letters import QueuePair
+
+_QUEUES = (
+    *("workQueue", "workDeadLetters", "uploadsQueue", "uploadsDeadLetters", "heavyDeadLetters"),
+)
+"""Outputs of the Pulumi program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +57,18 @@ class Address:
     """For the API: an administrator's."""
     program: str = ""
     """What was deployed: see ``deploy.sources``."""
+
+    @property
+    def queue_pairs(self) -> tuple[QueuePair, ...]:
+        """The queues whose messages can fail, each with its dead letters."""
+        from worker.services.dead_letters import QueuePair  # most commands do without
+
+        named = {name: str(self.outputs[name]) for name in _QUEUES}
+        found = [QueuePair(queue=named["workQueue"], dead_letters=named["workDeadLetters"])]
+        if named["uploadsQueue"] != named["workQueue"]:
+            pair = {"queue": named["uploadsQueue"], "dead_letters": named["uploadsDeadLetters"]}
+            found.append(QueuePair(**pair, direct=False))
+        return (*found, QueuePair(queue="", dead_letters=named["heavyDeadLetters"]))
 
 
 @contextlib.contextmanager

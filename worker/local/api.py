@@ -12,11 +12,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
+from urllib.parse import urlsplit
 
 import uvicorn
 
 from worker.bootstrap import assemble
 from worker.domain.errors import ConfigurationError, PortTaken
+from worker.local.address import JOBS, Address
 from worker.local.batch.jobs import LocalJobs
 from worker.local.child import working
 from worker.settings import Settings
@@ -26,6 +28,8 @@ APP = "worker.entrypoints.api.app"
 """By name, as the handlers: it stands above."""
 OWNER = "me"
 """Who the token belongs to that the stack prints."""
+FILES = "/files/"
+"""Where files of the delivery bucket are. On AWS that is the distribution."""
 TOKEN_SECONDS = 30 * 86_400
 BACKLOG = 256
 CLOSING_SECONDS = 5
@@ -50,26 +54,34 @@ def listen(port: int) -> socket.socket:
     return made
 
 
-def run(port: int, jobs: Path, ready: Path) -> None:
+def run(address: Address, ready: Path) -> None:
     """Serve until a signal asks for the end.
 
     Args:
-        jobs: folder of the heavy jobs.
+        address: of the stack; it names the port.
         ready: file to write once requests are answered.
     """
     settings = Settings.from_environment(os.environ)
-    services = resolve_name(f"{APP}:ApiServices")(app=assemble(settings), jobs=LocalJobs(jobs))
-    create = resolve_name(f"{APP}:create")
+    services = resolve_name(f"{APP}:ApiServices")(
+        app=assemble(settings), jobs=LocalJobs(address.data / JOBS)
+    )
+    app = resolve_name(f"{APP}:create")(lambda: services, origins=settings.api_origins)
     config = uvicorn.Config(
-        create(lambda: services, origins=settings.api_origins),
+        app,
         log_level="warning",
         access_log=False,
         lifespan="off",
         server_header=False,
         timeout_graceful_shutdown=CLOSING_SECONDS,
     )
+    server = uvicorn.Server(config)
+    from worker.local import console  # what the app needs: the stack's other processes do not
+
+    console.attach(app, services, address, stopping=lambda: server.should_exit)
+    port = urlsplit(address.api).port
+    assert port is not None
     with listen(port) as listener, working(ready):
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 def secret_of(before: Mapping[str, str]) -> str:

@@ -153,9 +153,10 @@ class Stack:
                 for number in range(1, self._options.workers + 1)
             ]
         )
-        jobs, port = self._data / addresses.JOBS, self._api_port
+        address = self._address
+        assert address is not None
         profile = roles.function(API_HANDLER).profile
-        supervisor.start([self._forked("api", lambda ready: api.run(port, jobs, ready), profile)])
+        supervisor.start([self._forked("api", lambda ready: api.run(address, ready), profile)])
         self._await_ready(stop)
 
     def _start_emulator(self) -> Process:
@@ -187,16 +188,18 @@ class Stack:
         with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
             queues = pool.submit(_attach, self._endpoint, self._profiles, outputs).result()
         last = addresses.read(self._data)
+        here = f"http://127.0.0.1:{self._api_port}"
         environment = {
             **_settings(outputs),
             **{str(name): str(text) for name, text in outputs["apiEnvironment"].items()},
+            "SAFELIGHT_DELIVERY_URL": here + api.FILES.rstrip("/"),
             api.SECRET: api.secret_of(last.environment if last is not None else {}),
             **self._profiles.key_environment(OPERATOR),
         }
         self._address = Address(
             data=self._data,
             endpoint=self._endpoint,
-            api=f"http://127.0.0.1:{self._api_port}",
+            api=here,
             token=api.token(environment),
             outputs=outputs,
             environment=environment,

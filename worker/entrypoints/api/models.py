@@ -286,7 +286,7 @@ class AssetPage(_Wire):
 
 
 class SimilarAsset(_Wire):
-    """An asset that looks alike."""
+    """An asset that looks similar."""
 
     distance: int = Field(description="Bits in which the perceptual hashes differ, 0 to 3.")
     asset: AssetSummary

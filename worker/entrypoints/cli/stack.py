@@ -133,6 +133,7 @@ class _StackText:
         lines = [
             f"Safelight is up: {_listed(pids)}",
             "",
+            f"  console      {address.api}/console/",
             f"  api          {address.api}  (its document: {address.api}/openapi.json)",
             f"  token        {address.token}",
             f"  endpoint     {address.endpoint}  (region {names['AWS_REGION']})",

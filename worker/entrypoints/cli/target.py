@@ -59,18 +59,15 @@ class Target:
         """The queues whose messages can fail, each with its dead letters."""
         from worker.services.dead_letters import QueuePair
 
+        if self.local is not None:
+            return self.local.queue_pairs
         settings = self.app.settings
         found = [QueuePair(queue=settings.queue_url, dead_letters=settings.dlq_url)]
         queue, dead = settings.uploads_queue_url, settings.uploads_dlq_url
-        heavy = settings.heavy_dlq_url
-        if self.local is not None:
-            outputs = self.local.outputs
-            queue, dead = str(outputs["uploadsQueue"]), str(outputs["uploadsDeadLetters"])
-            heavy = str(outputs["heavyDeadLetters"])
         if queue is not None and dead is not None and queue != settings.queue_url:
             found.append(QueuePair(queue=queue, dead_letters=dead, direct=False))
-        if heavy is not None:
-            found.append(QueuePair(queue="", dead_letters=heavy))
+        if settings.heavy_dlq_url is not None:
+            found.append(QueuePair(queue="", dead_letters=settings.heavy_dlq_url))
         return tuple(found)
 
 

@@ -1,0 +1,1 @@
+"""The console in a browser: headless Chromium, driven by Playwright."""

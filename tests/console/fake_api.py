@@ -1,0 +1,377 @@
+"""The API as the console sees it, in memory: thousands of assets, odd names, cut connections."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from PIL import Image
+
+from worker import console
+from worker.local import console as local_console
+
+TOKEN = ".".join(
+    base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+    for part in ({"alg": "none"}, {"sub": "me", "scope": "safelight:admin"}, {})
+)
+"""The console shows what it says; nothing here checks it."""
+THUMBHASH = "3OcRJYB4d3h/iIeHeEh3eIhw+j2A"  # of a sunset, from the samples of ThumbHash
+PART = 5 * 1024**2
+
+
+def picture(number: int, size: tuple[int, int] = (256, 192)) -> bytes:
+    """A small picture in a colour of its own."""
+    made = Image.linear_gradient("L").resize(size)
+    colour = ((number * 47) % 200, (number * 89) % 200, (number * 151) % 200)
+    tinted = Image.merge("RGB", [made.point(lambda value, c=c: (value + c) // 2) for c in colour])
+    out = io.BytesIO()
+    tinted.save(out, "JPEG", quality=70)
+    return out.getvalue()
+
+
+class FakeApi:
+    """Assets in memory, and a store that can drop connections."""
+
+    def __init__(self) -> None:
+        self.assets: dict[str, dict[str, Any]] = {}
+        self.uploads: dict[str, dict[str, Any]] = {}
+        self.changed: list[str] = []
+        self.requests: list[tuple[str, str, int]] = []
+        """Method, path and bytes of what the store has taken."""
+        self.cut: Iterator[bool] = itertools.repeat(False)
+        """Whether to drop the next request of the store half-way."""
+        self.url = ""
+        self.app = self._app()
+
+    def add(self, number: int, **more: Any) -> dict[str, Any]:
+        """An accepted picture."""
+        id_ = f"00000000-0000-7000-8000-{number:012x}"
+        name = more.pop("name", f"picture-{number:05}.jpg")
+        renditions = [
+            {
+                "name": kind,
+                "format": "jpeg",
+                "media_type": "image/jpeg",
+                "width": width,
+                "height": width * 3 // 4,
+                "bytes": width * 90,
+                "frames": 1,
+                "duration_ms": None,
+                "url": f"/pictures/{number}/{width}",
+            }
+            for kind, width in (("thumbnail", 256), ("medium", 1024), ("large", 2048))
+        ]
+        asset = {
+            "id": id_,
+            "status": "accepted",
+            "media": "image",
+            "owner": "me",
+            "original": {
+                "name": name,
+                "key": f"uploads/{name}",
+                "bytes": 1_000_000 + number,
+                "format": "jpeg",
+                "width": 4000,
+                "height": 3000,
+                "warnings": [],
+            },
+            "verdict": None,
+            "recipe": "default",
+            "version": f"{number:016x}",
+            "tags": [],
+            "attributes": {},
+            "placeholder": {
+                "thumbhash": THUMBHASH,
+                "dominant": "#885533",
+                "palette": ["#885533", "#ccaa88"],
+            },
+            "renditions": renditions,
+            "video": None,
+            "created_at": "2026-11-29T12:00:00Z",
+            "updated_at": "2026-11-29T12:00:01Z",
+            "revision": 1,
+            "expires_at": None,
+        } | more
+        self.assets[id_] = asset
+        return asset
+
+    def whole(self, asset: dict[str, Any]) -> dict[str, Any]:
+        """An asset with what lists leave out."""
+        return {
+            "snippet": '<picture>\n  <img src="large.jpg" alt="">\n</picture>',
+            "metadata": {"camera_make": "Fuji", "caption": "<b>no markup</b>"},
+            "measures": {"sharpness": 120.5},
+            "timeline": [
+                {"time": asset["updated_at"], "kind": "accepted", "detail": {}},
+                {"time": asset["created_at"], "kind": "waiting", "detail": {"method": "put"}},
+            ],
+            "jobs": [],
+        } | asset
+
+    def _app(self) -> FastAPI:
+        app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+        configuration = {"api": "/", "token": TOKEN, "operations": True}
+        local_console.serve(app, configuration, console.headers())
+        order = self._newest
+
+        @app.get("/assets")
+        def assets(
+            limit: int = 50,
+            cursor: int = 0,
+            status: str | None = None,
+            tag: str | None = None,
+            key: str | None = None,
+        ) -> Any:
+            found = [
+                one
+                for one in order()
+                if status in (None, one["status"])
+                and (tag is None or tag in one["tags"])
+                and (key is None or key.strip("*") in one["original"]["key"])
+            ]
+            end = cursor + limit
+            return {
+                "assets": found[cursor:end],
+                "cursor": str(end) if end < len(found) else None,
+            }
+
+        @app.get("/assets/{id_}")
+        def asset(id_: str) -> Any:
+            if id_ not in self.assets:
+                return _problem(404, "asset_missing", f"there is no asset {id_}")
+            return self.whole(self.assets[id_])
+
+        @app.get("/assets/{id_}/similar")
+        def similar(id_: str) -> Any:
+            return {"assets": []}
+
+        @app.patch("/assets/{id_}")
+        async def change(id_: str, request: Request) -> Any:
+            body, found = await request.json(), self.assets[id_]
+            tags = {*found["tags"], *body.get("add_tags", [])} - {*body.get("remove_tags", [])}
+            found |= {"tags": sorted(tags), "revision": found["revision"] + 1}
+            found |= {name: body[name] for name in ("focal_point",) if name in body}
+            return found
+
+        @app.get("/changes")
+        def changes(cursor: int | None = None, wait: int = 0) -> Any:
+            if cursor is None:
+                return {"cursor": str(len(self.changed)), "assets": [], "gone": []}
+            until = time.monotonic() + wait
+            while len(self.changed) <= cursor and time.monotonic() < until:
+                time.sleep(0.02)
+            ids = dict.fromkeys(self.changed[cursor:])
+            return {
+                "cursor": str(len(self.changed)),
+                "assets": [self.assets[one] for one in ids if one in self.assets],
+                "gone": [one for one in ids if one not in self.assets],
+            }
+
+        @app.get("/pictures/{number}/{width}")
+        def pictures(number: int, width: int) -> Response:
+            data = picture(number, (width, width * 3 // 4))
+            return Response(data, media_type="image/jpeg", headers={"Cache-Control": "max-age=99"})
+
+        self._operation_routes(app)
+        self._upload_routes(app)
+        return app
+
+    def _newest(self) -> list[dict[str, Any]]:
+        return list(reversed(self.assets.values()))
+
+    def _operation_routes(self, app: FastAPI) -> None:
+        @app.get("/operations")
+        def operations() -> Any:
+            return {
+                "queues": [{"name": "uploads", "waiting": 12, "taken": 3, "dead": 4}],
+                "minutes": [
+                    {
+                        "time": f"2026-11-29T12:{minute:02}:00Z",
+                        "accepted": 20 + (minute * 7) % 13,
+                        "rejected": minute % 4,
+                    }
+                    for minute in range(30)
+                ],
+                "errors": [
+                    {"code": "unknown_format", "count": 17, "message": "of no known format"},
+                    {"code": "too_many_pixels", "count": 4, "message": "<i>400 megapixels</i>"},
+                ],
+                "dead_letters": [
+                    {
+                        "queue": "uploads",
+                        "cause": "unreachable",
+                        "reason": "the catalog does not answer",
+                        "count": 4,
+                        "oldest": "2026-11-29T11:00:00Z",
+                    }
+                ],
+                "jobs": [
+                    {
+                        "id": f"job-{number}",
+                        "kind": kind,
+                        "state": state,
+                        "progress": share,
+                        "reason": "",
+                        "doing": doing,
+                        "trouble": trouble,
+                        "created_at": "2026-11-29T11:58:00Z",
+                        "started_at": "2026-11-29T11:58:10Z",
+                        "stopped_at": "" if state == "RUNNING" else "2026-11-29T11:59:10Z",
+                    }
+                    for number, (kind, state, share, doing, trouble) in enumerate(
+                        [
+                            ("transcode", "RUNNING", 0.4, "encodes chunk 4 of 10", ""),
+                            ("poster", "SUCCEEDED", 1.0, "", ""),
+                            ("denoise", "FAILED", 0.2, "", "out_of_memory: needs more memory"),
+                        ]
+                    )
+                ],
+            }
+
+        @app.post("/operations/redrive")
+        def redrive() -> Any:
+            return {"sent": 4, "left": 0}
+
+    def _upload_routes(self, app: FastAPI) -> None:
+        @app.post("/uploads", status_code=201)
+        async def begin(request: Request) -> Any:
+            body = await request.json()
+            number = len(self.assets) + 1
+            made = self.add(
+                number,
+                name=body["name"],
+                status="waiting",
+                media="video" if body["type"].startswith("video/") else "image",
+                renditions=[],
+                placeholder=None,
+            )
+            made["original"] |= {"bytes": body["size"], "width": None, "height": None}
+            parted = body["size"] > PART or body.get("method") == "multipart"
+            self.uploads[made["id"]] = {
+                "size": body["size"],
+                "method": "multipart" if parted else "put",
+                "parts": {},
+            }
+            return self._state(made["id"])
+
+        @app.get("/uploads/{id_}")
+        def show(id_: str) -> Any:
+            return self._state(id_)
+
+        @app.post("/uploads/{id_}/parts")
+        async def parts(id_: str, request: Request) -> Any:
+            return self._state(id_, (await request.json())["numbers"])
+
+        @app.post("/uploads/{id_}/complete")
+        def complete(id_: str) -> Any:
+            upload = self.uploads[id_]
+            if sum(upload["parts"].values()) != upload["size"]:
+                return _problem(409, "upload_incomplete", "parts are missing")
+            self._arrive(id_)
+            return self._state(id_)
+
+        @app.post("/uploads/{id_}/abort", status_code=204)
+        def abort(id_: str) -> None:
+            self.assets.pop(id_)
+
+        @app.put("/store/{id_}/{part}")
+        async def put(id_: str, part: int, request: Request) -> Response:
+            size = 0
+            cut = next(self.cut)
+            async for chunk in request.stream():
+                size += len(chunk)
+                if cut and size > 100_000:
+                    raise ConnectionResetError("as a test wants it")
+            self.requests.append(("PUT", request.url.path, size))
+            if part:
+                self.uploads[id_]["parts"][part] = size
+            else:
+                self._arrive(id_)
+            return Response(status_code=200)
+
+    def _state(self, id_: str, numbers: list[int] | None = None) -> dict[str, Any]:
+        upload, asset = self.uploads[id_], self.assets[id_]
+        size, parted = upload["size"], upload["method"] == "multipart"
+        count = -(-size // PART) if parted else 0
+        wanted = numbers or [one for one in range(1, count + 1) if one not in upload["parts"]]
+        put = {"method": "PUT", "url": f"{self.url}/store/{id_}/0", "headers": {}, "fields": {}}
+        return {
+            "asset": id_,
+            "status": asset["status"],
+            "key": asset["original"]["key"],
+            "method": upload["method"],
+            "size": size,
+            "ticket": None if parted else put,
+            "part_size": PART if parted else None,
+            "part_count": count or None,
+            "tickets": [
+                {
+                    "number": number,
+                    "offset": (number - 1) * PART,
+                    "size": min(PART, size - (number - 1) * PART),
+                    "url": f"{self.url}/store/{id_}/{number}",
+                }
+                for number in wanted
+            ],
+            "parts": [
+                {"number": number, "size": stored, "etag": f'"{number}"'}
+                for number, stored in upload["parts"].items()
+            ],
+        }
+
+    def _arrive(self, id_: str) -> None:
+        """What ingest does: text is rejected, everything else accepted."""
+        known = self.assets[id_]
+        number = int(id_[-12:], 16)
+        name = known["original"]["name"]
+        bad = name.endswith(".txt")
+        made = self.add(number, name=name, revision=2)
+        if bad:
+            made |= {
+                "status": "rejected",
+                "renditions": [],
+                "placeholder": None,
+                "verdict": {
+                    "code": "unknown_format",
+                    "message": "the content is of no known format",
+                },
+            }
+        self.changed.append(id_)
+
+
+def _problem(status: int, code: str, detail: str) -> Response:
+    return JSONResponse(
+        {"type": f"urn:safelight:problem:{code}", "status": status, "code": code, "detail": detail},
+        status,
+        media_type="application/problem+json",
+    )
+
+
+@contextmanager
+def served(api: FakeApi) -> Iterator[str]:
+    """Serve it on a port of its own; yields the address."""
+    config = uvicorn.Config(
+        api.app, port=0, log_level="critical", lifespan="off", timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    api.url = f"http://127.0.0.1:{port}"
+    try:
+        yield api.url
+    finally:
+        server.should_exit = True
+        thread.join(10)

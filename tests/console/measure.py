@@ -1,0 +1,96 @@
+"""Measures the console: the browser's longest task with 5,000 assets, and upload to picture.
+
+.venv/bin/python -m tests.console.measure                          # on an API in memory
+.venv/bin/python -m tests.console.measure http://127.0.0.1:4567 photo.jpg    # on a local stack
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.console.chromium import choose
+from tests.console.fake_api import FakeApi, served
+
+ASSETS = 5_000
+UPLOADS = 5
+WATCH = """
+window.tasks = [];
+new PerformanceObserver((list) =>
+  window.tasks.push(...list.getEntries().map((one) => one.duration)))
+  .observe({ type: 'longtask', buffered: true });
+"""
+
+
+def longest_task(browser: Browser) -> dict[str, float]:
+    """Scroll through thousands of assets, then let a hundred of them change.
+
+    The browser reports tasks of 50 ms and more.
+    """
+    api = FakeApi()
+    for number in range(ASSETS):
+        api.add(number + 1)
+    with served(api) as url:
+        page = browser.new_page()
+        page.add_init_script(WATCH)
+        page.goto(f"{url}/console/")
+        page.locator(".tile").first.wait_for()
+        while page.locator(".count").inner_text() != f"{ASSETS:,} assets":
+            page.mouse.wheel(0, 20_000)
+            page.wait_for_timeout(30)
+        for way in (-3_000, 3_000):
+            for _ in range(60):
+                page.mouse.wheel(0, way)
+                page.wait_for_timeout(16)
+        for asset in list(api.assets.values())[:100]:
+            asset["revision"] += 1
+            api.changed.append(asset["id"])
+        page.wait_for_timeout(1_000)
+        tasks: list[float] = page.evaluate("window.tasks")
+        tiles = page.locator(".tile").count()
+        page.close()
+    return {"assets": ASSETS, "tiles": tiles, "longest_task_ms": max(tasks, default=0.0)}
+
+
+def upload_to_picture(browser: Browser, base: str, photo: Path) -> dict[str, float]:
+    """Seconds from choosing a photo to its first rendition on the screen; the median of some."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(UPLOADS):
+            # Other bytes each time: identical ones are copied, not made.
+            copy = Path(folder) / f"{time.time_ns()}.jpg"
+            copy.write_bytes(photo.read_bytes() + bytes([number]))
+            page = browser.new_page()
+            page.goto(f"{base}/console/")
+            page.locator("#live[data-state='on']").wait_for()
+            begun = time.monotonic()
+            choose(page, copy)
+            shown = page.locator(".tile").filter(has_text=copy.name)
+            shown.locator("img.picture[src*='/files/'][data-shown='true']").wait_for()
+            found.append(time.monotonic() - begun)
+            page.close()
+    return {"uploads": UPLOADS, "median_s": sorted(found)[len(found) // 2], "worst_s": max(found)}
+
+
+def main(arguments: list[str]) -> None:
+    """Measure and print JSON."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        if arguments:
+            result = upload_to_picture(browser, arguments[0].rstrip("/"), Path(arguments[1]))
+        else:
+            result = longest_task(browser)
+        browser.close()
+    print(json.dumps({name: round(number, 3) for name, number in result.items()}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,69 @@
+"""Takes the pictures of the console for the README, of a running local stack.
+
+    .venv/bin/safelight samples build/samples && .venv/bin/safelight up
+    .venv/bin/python -m tests.console.screenshots http://127.0.0.1:4567 build/samples/*.jpg
+
+Files that are named are uploaded first. The pictures go to docs/images/.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from tests.console.chromium import choose
+
+FOLDER = Path(__file__).parents[2] / "docs" / "images"
+SETTLED = 1_500
+"""Milliseconds after which pictures have faded in."""
+QUALITY = 82
+SHOWN = "img.picture[data-shown='true']"
+
+
+def save(page: Page, name: str) -> None:
+    """The page as it is, as WebP."""
+    page.wait_for_timeout(SETTLED)
+    picture = Image.open(io.BytesIO(page.screenshot()))
+    picture.convert("RGB").save(FOLDER / f"{name}.webp", quality=QUALITY, method=6)
+
+
+def take(base: str, files: list[Path]) -> None:
+    """Upload the files, then take the pictures."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        wide = browser.new_context(viewport={"width": 1440, "height": 900})
+        page = wide.new_page()
+        page.goto(f"{base}/console/")
+        if files:
+            choose(page, *files)
+            page.locator("#tray h2", has_text="upload").wait_for()
+            page.wait_for_function(
+                "!document.querySelector('#tray').innerText.match(/Uploading|Uploaded/)",
+                timeout=120_000,
+            )
+            page.get_by_role("button", name="Remove what has ended").click()
+        page.locator(SHOWN).first.wait_for()
+        save(page, "console-library")
+        page.locator(".tile:not(:has(.length)) a[aria-label$='Ready']").first.click()
+        page.emulate_media(color_scheme="dark")
+        page.get_by_role("tab", name="Compare").click()
+        save(page, "console-asset")
+        phone = browser.new_context(
+            viewport={"width": 360, "height": 740}, device_scale_factor=2, has_touch=True
+        )
+        page = phone.new_page()
+        page.goto(f"{base}/console/")
+        page.locator(SHOWN).first.wait_for()
+        save(page, "console-phone")
+        browser.close()
+
+
+if __name__ == "__main__":
+    take(sys.argv[1].rstrip("/"), [Path(name) for name in sys.argv[2:]])

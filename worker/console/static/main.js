@@ -1,0 +1,258 @@
+// The frame: routes, theme, uploads, and the changes that come in.
+
+import { assetView } from './asset.js';
+import { call, claims, config, isAdmin, signIn, start, token } from './api.js';
+import { announce, button, fill, h, icon, toast } from './dom.js';
+import { LibraryStore } from './library-store.js';
+import { libraryView } from './library.js';
+import { follow } from './live.js';
+import { operationsView } from './operations.js';
+import { nameOf } from './tile.js';
+import { Tray } from './tray.js';
+import { State, Uploader } from './upload.js';
+
+const main = document.getElementById('main');
+const store = new LibraryStore();
+const changes = new EventTarget(); // `asset` with a changed asset, `gone` with an id
+const latest = new Map(); // assets of this page's uploads, as they last were
+let view = null;
+let scrolled = 0;
+
+// --- routes --------------------------------------------------------------------------------------
+
+function navigate(hash, { quiet = false } = {}) {
+  if (quiet) history.replaceState(history.state, '', hash);
+  else location.hash = hash.slice(1);
+}
+
+function route() {
+  const [path, search = ''] = location.hash.replace(/^#/, '').split('?');
+  const query = new URLSearchParams(search);
+  const parts = path.split('/').filter(Boolean).map(decodeURIComponent);
+  const name = parts[0] ?? 'library';
+  if (view?.name === 'library') scrolled = scrollY;
+  view?.destroy();
+  const shared = { store, changes, navigate, query, upload: { pick, photograph } };
+  let next;
+  if (name === 'asset' && parts[1]) next = assetView({ ...shared, id: parts[1] });
+  else if (name === 'operations') next = operationsView(shared);
+  else next = libraryView(shared);
+  const first = view === null;
+  view = { name, ...next };
+  fill(main, next.element);
+  document.title = `${next.title} · Safelight`;
+  for (const link of document.querySelectorAll('.tabs a')) {
+    const current = link.dataset.view === name || (name === 'asset' && link.dataset.view === 'library');
+    if (current) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+  if (!first) {
+    main.focus({ preventScroll: true });
+    announce(next.title);
+  }
+  scrollTo(0, name === 'library' ? scrolled : 0);
+}
+
+// --- theme ---------------------------------------------------------------------------------------
+
+const THEMES = { auto: ['auto', 'Theme: as the system'], light: ['sun', 'Theme: light'], dark: ['moon', 'Theme: dark'] };
+
+function setTheme(theme) {
+  const [picture, label] = THEMES[theme];
+  if (theme === 'auto') delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+  const toggle = document.getElementById('theme');
+  fill(toggle, icon(picture));
+  toggle.setAttribute('aria-label', label);
+  toggle.title = label;
+  toggle.onclick = () => {
+    const names = Object.keys(THEMES);
+    const next = names[(names.indexOf(theme) + 1) % names.length];
+    localStorage.setItem('safelight-theme', next);
+    setTheme(next);
+  };
+}
+
+// --- signing in ----------------------------------------------------------------------------------
+
+function askToken(reason) {
+  if (document.getElementById('sign-in')) return;
+  const input = h('input', { type: 'password', autocomplete: 'off', required: true, aria: { label: 'Token' } });
+  const dialog = h('dialog.dialog', { id: 'sign-in', aria: { labelledby: 'sign-in-title' } },
+    h('form', { method: 'dialog', on: { submit: () => { signIn(input.value.trim()); location.reload(); } } },
+      h('h2', { id: 'sign-in-title' }, 'Sign in'),
+      h('p', {}, reason === 'token_expired' ? 'The token has expired. Paste a new one.' : 'Paste a token of your issuer. This tab forgets it when it is closed.'),
+      h('label.field', {}, icon('key'), input),
+      h('div.actions', {}, h('button.button.primary', {}, 'Sign in'))));
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+function showAccount() {
+  const account = document.getElementById('account');
+  const who = claims();
+  if (config.token || !token()) return;
+  const label = `Signed in as ${who.sub ?? 'somebody'}. Sign out`;
+  account.hidden = false;
+  account.setAttribute('aria-label', label);
+  account.title = label;
+  fill(account, icon('key'));
+  account.onclick = () => {
+    signIn('');
+    location.reload();
+  };
+}
+
+// --- uploads -------------------------------------------------------------------------------------
+
+let uploader;
+let tray;
+
+function add(files) {
+  const usable = [...files].filter((file) => file.size > 0);
+  for (const file of files) if (file.size === 0) toast(`${file.name} is empty: there is nothing to upload.`, { bad: true });
+  for (const file of usable) uploader.add(file);
+}
+
+function choose(attributes, chosen) {
+  const input = h('input', { type: 'file', ...attributes });
+  input.addEventListener('change', () => chosen([...input.files]));
+  input.click();
+}
+
+function pick() { choose({ multiple: true, accept: 'image/*,video/*,.heic,.heif,.mkv,.avif,.jxl' }, add); }
+
+function photograph() { choose({ accept: 'image/*', capture: 'environment' }, add); }
+
+function startUploads() {
+  uploader = new Uploader({ api: config.api, token });
+  tray = new Tray({
+    element: document.getElementById('tray'),
+    uploader,
+    assetOf: (upload) => latest.get(upload.asset),
+    again: (upload) => choose({}, ([file]) => {
+      const found = uploader.add(file);
+      if (found !== upload) toast(`${file.name} is another file than the one that was being uploaded.`, { bad: true });
+    }),
+  });
+  const known = new Set();
+  uploader.addEventListener('change', ({ detail: upload }) => {
+    if (!upload.asset) return;
+    if (!known.has(upload.asset) && !upload.restored) {
+      known.add(upload.asset);
+      latest.set(upload.asset, null);
+      if (upload.file?.type.startsWith('image/')) store.previews.set(upload.asset, tray.preview(upload));
+      store.apply([expected(upload)]);
+    } else if (!latest.has(upload.asset)) latest.set(upload.asset, null);
+    store.setProgress(upload.asset, upload.ended ? null : upload.sent / upload.size);
+    if (upload.state === State.CANCELLED) store.remove(upload.asset);
+    // In case its event came before the answer that has told its id.
+    if (upload.state === State.DONE && !latest.get(upload.asset)) refresh(upload.asset);
+  });
+  addEventListener('beforeunload', (event) => {
+    if (uploader.uploads.some((upload) => !upload.ended && upload.state !== State.LOST && !upload.file)) event.preventDefault();
+  });
+  uploader.restore();
+}
+
+/** What the list will say of an upload, before it is asked. */
+function expected(upload) {
+  return {
+    id: upload.asset, status: 'waiting', media: upload.file?.type.startsWith('video/') ? 'video' : 'image', owner: claims().sub ?? '',
+    original: { name: upload.name, key: `uploads/${upload.name}`, bytes: upload.size, warnings: [] }, verdict: null, tags: upload.labels.tags ?? [],
+    attributes: {}, placeholder: null, renditions: [], video: null, created_at: new Date().toISOString(), updated_at: '', revision: 0,
+  };
+}
+
+async function refresh(id) {
+  try {
+    take([await call('GET', `/assets/${id}`)], []);
+  } catch {
+    // The change itself will come.
+  }
+}
+
+function startDrops() {
+  const veil = document.getElementById('veil');
+  let depth = 0;
+  const hasFiles = (event) => event.dataTransfer?.types.includes('Files');
+  addEventListener('dragenter', (event) => {
+    if (!hasFiles(event)) return;
+    depth += 1;
+    veil.hidden = false;
+  });
+  addEventListener('dragleave', (event) => {
+    if (!hasFiles(event)) return;
+    depth -= 1;
+    veil.hidden = depth > 0 ? false : true;
+  });
+  addEventListener('dragover', (event) => { if (hasFiles(event)) event.preventDefault(); });
+  addEventListener('drop', (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    depth = 0;
+    veil.hidden = true;
+    add(event.dataTransfer.files);
+  });
+  addEventListener('paste', (event) => {
+    const files = [...event.clipboardData?.files ?? []];
+    if (!files.length) return;
+    event.preventDefault();
+    add(files);
+  });
+  const primary = button('Upload', 'upload', pick, { kind: 'primary' });
+  const place = document.getElementById('choose');
+  primary.id = 'choose';
+  place.replaceWith(primary);
+}
+
+// --- changes -------------------------------------------------------------------------------------
+
+function take(assets, gone) {
+  for (const asset of assets) {
+    if (latest.has(asset.id)) {
+      const before = latest.get(asset.id);
+      latest.set(asset.id, asset);
+      if (before?.status !== asset.status && asset.status === 'rejected') announce(`${nameOf(asset)} was rejected: ${asset.verdict?.message ?? ''}`);
+      if (before?.status !== asset.status && asset.status === 'accepted') announce(`${nameOf(asset)} is ready`);
+    }
+    changes.dispatchEvent(new CustomEvent('asset', { detail: asset }));
+  }
+  store.apply(assets);
+  for (const id of gone) {
+    store.remove(id);
+    changes.dispatchEvent(new CustomEvent('gone', { detail: id }));
+  }
+  tray.refresh();
+}
+
+const LIVE = { on: 'Live', slow: 'Every few seconds', bad: 'No connection', off: 'Connecting' };
+
+function showLive(state) {
+  document.getElementById('live').dataset.state = state;
+  document.getElementById('live-text').textContent = LIVE[state];
+}
+
+// --- start ---------------------------------------------------------------------------------------
+
+async function begin() {
+  setTheme(THEMES[localStorage.getItem('safelight-theme')] ? localStorage.getItem('safelight-theme') : 'auto');
+  addEventListener('signed-out', (event) => askToken(event.detail));
+  try {
+    await start();
+  } catch (error) {
+    fill(main, h('div.empty', {}, icon('warn'), h('h1', {}, 'The console cannot start'), h('p', {}, error.message)));
+    return;
+  }
+  document.querySelector('.tabs [data-view="operations"]').hidden = config.operations === false || (Boolean(token()) && !isAdmin());
+  showAccount();
+  startUploads();
+  startDrops();
+  history.scrollRestoration = 'manual';
+  addEventListener('hashchange', route);
+  route();
+  if (!token()) askToken();
+  follow(take, showLive);
+}
+
+begin();

@@ -1,0 +1,332 @@
+"""The console in the local stack: its files, live changes, and how the pipeline is doing.
+
+It stands on the port of the API. The files are public on loopback; everything else asks for a token
+as the API does. On AWS the page finds none of the routes here: it looks at the list of assets now
+and then, and hides what it cannot show.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from mimetypes import guess_type
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, FastAPI, Query, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from worker import console
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.errors import aws_call
+from worker.adapters.aws.sqs import SqsQueue
+from worker.adapters.aws.uploads import S3UploadStore
+from worker.bootstrap import assemble
+from worker.domain.asset import Event
+from worker.domain.errors import AssetMissing, NotAllowed, ObjectMissing, SafelightError
+from worker.domain.job import JobStatus
+from worker.entrypoints.api import models, views
+from worker.entrypoints.api.app import ApiServices
+from worker.entrypoints.api.problems import ProblemRoute
+from worker.entrypoints.api.tokens import ADMIN, READ
+from worker.local.address import EVENTS, Address
+from worker.local.api import FILES
+from worker.local.changes import Counts, read_events
+from worker.ports import Queue, UploadStore
+from worker.services.dead_letters import DeadLetters, QueuePair, Selection, groups
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.services.owned_assets import Caller
+
+PATH = "/console/"
+LOOK_SECONDS = 0.05
+"""Between two looks at the event log by a request that waits."""
+LONGEST_WAIT = 25
+LETTERS_SECONDS = 10.0
+"""A look at dead letters hides them from each other reader, so looks are rare."""
+LETTERS_RATE = 50.0
+"""Dead letters sent back a second."""
+JOBS = 50
+ORIGINAL_SECONDS = 600
+_CHUNK = 1 << 18
+_TYPES = {".mjs": "text/javascript", ".js": "text/javascript", ".svg": "image/svg+xml"}
+"""Some systems have other types for these, or none."""
+
+
+def attach(
+    app: FastAPI, services: ApiServices, address: Address, *, stopping: Callable[[], bool]
+) -> None:
+    """Add everything here to the app of the API.
+
+    Args:
+        address: of the stack; it works with the operator's rights.
+        stopping: whether the server is about to end.
+    """
+    clients = AwsClients(address.environment)
+    settings = Settings.from_environment(address.environment)
+    heavy = assemble(settings, clients).heavy
+
+    def restart(asset: str, version: str) -> None:
+        # A number that was not used before: a run's name starts one run only.
+        heavy.start(asset, version, attempt=time.time_ns() // 1_000_000)
+
+    operations = Operations(
+        services=services,
+        queue=SqsQueue(clients),
+        originals=S3UploadStore(clients),
+        pairs=address.queue_pairs,
+        events=address.data / EVENTS,
+        restart=restart,
+        stopping=stopping,
+    )
+    serve_operations(app, operations)
+    serve_files(app, clients, settings.delivery_bucket)
+    paths = {getattr(route, "path", "") for route in app.routes}
+    configuration = {
+        "api": "/",
+        "token": address.token,
+        "operations": True,
+        "originals": True,
+        "reprocess": "/assets/{asset}/reprocess" in paths,
+        "focus": "focal_point" in models.AssetChange.model_fields,
+    }
+    serve(app, configuration, console.headers(stores=[address.endpoint]))
+
+
+def serve(app: FastAPI, configuration: Mapping[str, Any], headers: Mapping[str, str]) -> None:
+    """Add the files of the console to an app.
+
+    Args:
+        configuration: what the page's ``config.json`` holds.
+        headers: of every file, see ``worker.console.headers``.
+    """
+    # Read once: whatever is asked for later, nothing outside of the folder can be named.
+    files = {
+        path.relative_to(console.FOLDER).as_posix(): path
+        for path in console.FOLDER.rglob("*")
+        if path.is_file()
+    }
+
+    @app.get("/", include_in_schema=False)
+    @app.get(PATH.rstrip("/"), include_in_schema=False)
+    def to_console() -> Response:
+        return RedirectResponse(PATH)
+
+    @app.get(PATH + console.CONFIGURATION, include_in_schema=False)
+    def configured(request: Request) -> Response:
+        # It may hold a token: a page of another name that leads to this machine must not read it.
+        if request.url.hostname not in ("127.0.0.1", "localhost"):
+            return Response("ask for 127.0.0.1", 421, headers, "text/plain")
+        return JSONResponse(dict(configuration), headers={**headers, "Cache-Control": "no-store"})
+
+    @app.get(PATH + "{name:path}", include_in_schema=False)
+    def file(name: str) -> Response:
+        path = files.get(name or "index.html")
+        if path is None:
+            return Response("there is no such file", 404, headers, "text/plain")
+        kind = _TYPES.get(path.suffix) or guess_type(path.name)[0] or "text/plain"
+        # A checkout changes under the page: the browser asks each time.
+        return Response(path.read_bytes(), 200, {**headers, "Cache-Control": "no-cache"}, kind)
+
+
+def serve_files(app: FastAPI, clients: AwsClients, bucket: str) -> None:
+    """Add the files of the delivery bucket, in parts where a player asks for some."""
+
+    @app.get(FILES + "{key:path}", include_in_schema=False)
+    def delivered(key: str, request: Request) -> Response:
+        wanted = {"Range": text} if (text := request.headers.get("range")) else {}
+        try:
+            with aws_call(f"get s3://{bucket}/{key}"):
+                found: Any = clients.s3.get_object(Bucket=bucket, Key=key, **wanted)  # type: ignore[arg-type]
+        except ObjectMissing:
+            return Response("there is no such file", 404, media_type="text/plain")
+        except SafelightError as error:
+            return Response(error.code, 416 if wanted else 503, media_type="text/plain")
+        headers = {
+            "Content-Length": str(found["ContentLength"]),
+            "Accept-Ranges": "bytes",
+            # Keys name their content's version.
+            "Cache-Control": "public, max-age=31536000, immutable",
+            "X-Content-Type-Options": "nosniff",
+            "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
+        }
+        if "ContentRange" in found:
+            headers["Content-Range"] = found["ContentRange"]
+        return StreamingResponse(
+            found["Body"].iter_chunks(_CHUNK),
+            206 if "ContentRange" in found else 200,
+            headers,
+            found.get("ContentType"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operations:
+    """What the routes here work with, beside what those of the API have.
+
+    Args:
+        services: of the API.
+        queue: with rights on the queues and their dead letters.
+        originals: with the right to read the intake bucket.
+        events: the event log.
+        restart: starts the work on a version of an asset again.
+        stopping: whether the server is about to end: then nothing waits.
+        now: the time.
+    """
+
+    services: ApiServices
+    queue: Queue
+    originals: UploadStore
+    pairs: Sequence[QueuePair]
+    events: Path
+    restart: Callable[[str, str], object] | None = None
+    stopping: Callable[[], bool] = lambda: False
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _letters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """The use case."""
+        catalog = self.services.app.catalog
+        return DeadLetters(self.queue, catalog, self.pairs, restart=self.restart)
+
+    def changed(self, caller: Caller, events: Iterable[Event]) -> Mapping[str, Any]:
+        """The caller's assets that events are about, as they are now, and those that are gone."""
+        ids = dict.fromkeys(event.asset for event in events)
+        records = {one: self.services.app.catalog.get(one) for one in ids}
+        shown = [
+            views.summary(record, self.services.address).model_dump(mode="json")
+            for record in records.values()
+            if record is not None and caller.owns(record)
+        ]
+        # Whose it was nobody knows any more: only an administrator is told.
+        gone = [one for one, record in records.items() if record is None] if caller.admin else []
+        return {"assets": shown, "gone": gone}
+
+    def state(self, counts: Counts) -> Mapping[str, Any]:
+        """Queues, rates, reasons, dead letters and jobs."""
+        queues = [self._depths(pair) for pair in self.pairs]
+        jobs = self.services.jobs
+        return {
+            "queues": queues,
+            "minutes": counts.minutes(self.now().isoformat()),
+            "errors": counts.reasons(),
+            "dead_letters": self._dead(sum(one["dead"] for one in queues)),
+            "jobs": [_job(one) for one in jobs.list(limit=JOBS)] if jobs is not None else [],
+        }
+
+    def _depths(self, pair: QueuePair) -> dict[str, Any]:
+        waiting = taken = 0
+        if pair.queue:
+            waiting = self.queue.depth(pair.queue)
+            taken = max(0, self.queue.depth(pair.queue, taken=True) - waiting)
+        dead = self.queue.depth(pair.dead_letters)
+        return {"name": pair.name, "waiting": waiting, "taken": taken, "dead": dead}
+
+    def _dead(self, count: int) -> list[Mapping[str, Any]]:
+        known, now = self._letters, time.monotonic()
+        if not count:
+            known.clear()
+            return []
+        if known.get("count") != count or now - known["at"] > LETTERS_SECONDS:
+            found = [
+                {
+                    "queue": one.pair.name,
+                    "cause": one.cause,
+                    "reason": one.reason,
+                    "count": one.count,
+                    "oldest": one.oldest,
+                }
+                for one in groups(self.dead_letters.look())
+            ]
+            known.update(count=count, at=now, found=found)
+        return list(known["found"])
+
+    def forget_letters(self) -> None:
+        """Look at the dead letters again, next time."""
+        self._letters.clear()
+
+
+def _job(status: JobStatus) -> Mapping[str, Any]:
+    return {
+        "id": status.id,
+        "kind": status.kind,
+        "state": status.state.value,
+        "progress": status.progress,
+        "reason": status.reason,
+        "doing": status.doing,
+        "trouble": status.trouble,
+        "created_at": status.created_at,
+        "started_at": status.started_at,
+        "stopped_at": status.stopped_at,
+    }
+
+
+class Redrive(BaseModel):
+    """Which dead letters to send back."""
+
+    model_config = ConfigDict(extra="forbid")
+    cause: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+def serve_operations(app: FastAPI, operations: Operations) -> None:
+    """Add live changes, and the state of the pipeline for administrators."""
+    router = APIRouter(route_class=ProblemRoute, include_in_schema=False)
+    services, counts = operations.services, Counts(operations.events)
+
+    def caller(request: Request, scope: str) -> Caller:
+        identity = services.tokens.identify(request)
+        if not identity.may(scope):
+            raise NotAllowed(f"this needs the scope {scope}")
+        services.rates.take(identity.caller.owner)
+        return identity.caller
+
+    @router.get("/changes")
+    async def changes(
+        request: Request,
+        cursor: Annotated[str | None, Query(max_length=64)] = None,
+        wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT)] = 0,
+    ) -> Mapping[str, Any]:
+        who = caller(request, READ)
+        until = time.monotonic() + wait
+        while True:
+            events, behind = read_events(operations.events, cursor)
+            if events:
+                found = await run_in_threadpool(operations.changed, who, events)
+                if found["assets"] or found["gone"]:
+                    return {"cursor": behind, **found}
+            cursor = behind
+            if time.monotonic() >= until or operations.stopping():
+                return {"cursor": behind, "assets": [], "gone": []}
+            await asyncio.sleep(LOOK_SECONDS)
+
+    @router.get("/operations")
+    def state(request: Request) -> Mapping[str, Any]:
+        caller(request, ADMIN)
+        return operations.state(counts)
+
+    @router.post("/operations/redrive")
+    def redrive(request: Request, body: Redrive) -> Mapping[str, Any]:
+        caller(request, ADMIN)
+        choice = Selection(causes=frozenset({body.cause}))
+        summary = operations.dead_letters.redrive(choice, rate=LETTERS_RATE)
+        operations.forget_letters()
+        return {"sent": summary.done.total(), "left": summary.left}
+
+    @router.get("/assets/{asset}/original")
+    def original(request: Request, asset: UUID) -> Mapping[str, str]:
+        record = services.assets.show(caller(request, READ), str(asset))
+        source = record.source
+        if not source.etag:
+            raise AssetMissing(f"the original of {asset} has not arrived")
+        url = operations.originals.readable(source.bucket, source.key, seconds=ORIGINAL_SECONDS)
+        return {"url": url}
+
+    app.include_router(router)
