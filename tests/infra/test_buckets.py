@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from tests.infra.configs import REPLICA
 from tests.infra.declared import ACCOUNT, Declaration
 
@@ -85,6 +89,56 @@ def test_browsers_may_upload_and_see_the_tags_of_parts(ordered: Declaration) -> 
             "maxAgeSeconds": 3600,
         }
     ]
+
+
+PREFLIGHTS = [
+    # Of a form there is none: browsers send it at once, and look at the answer's headers.
+    ("POST", []),
+    ("PUT", ["content-type", "if-none-match"]),
+    ("PUT", ["content-type", "if-none-match", "x-amz-checksum-sha256", "x-amz-meta-owner"]),
+    ("PUT", []),  # a part
+    ("GET", []),  # the list of parts
+    ("DELETE", []),
+]
+
+
+@pytest.mark.parametrize(("method", "headers"), PREFLIGHTS)
+def test_a_page_that_is_named_may_send_what_tickets_ask_for(
+    chosen: Declaration, method: str, headers: list[str]
+) -> None:
+    """Read as S3 reads the rules; the emulator answers every origin with a star."""
+    rules = chosen.one("s3/BucketCorsConfiguration", "intake").inputs["corsRules"]
+
+    rule = matching(rules, "https://www.example.com", method, headers)
+
+    assert rule is not None
+    assert rule["exposeHeaders"] == ["ETag"]
+    assert matching(rules, "https://www.example.com.evil.test", method, headers) is None
+    assert matching(rules, "http://www.example.com", method, headers) is None
+    assert matching(rules, "https://www.example.com", "HEAD", headers) is None
+    assert matching(rules, "https://www.example.com", method, [*headers, "authorization"]) is None
+
+
+def matching(
+    rules: list[dict[str, Any]], origin: str, method: str, headers: list[str]
+) -> dict[str, Any] | None:
+    """The first rule that lets a request pass (Amazon S3 User Guide, "Using cross-origin resource
+    sharing": origin, method and every requested header match; a star is any text)."""
+
+    def fits(pattern: str, text: str) -> bool:
+        before, star, after = pattern.partition("*")
+        if not star:
+            return pattern == text
+        return len(text) >= len(pattern) - 1 and text.startswith(before) and text.endswith(after)
+
+    for rule in rules:
+        if (
+            any(fits(one, origin) for one in rule["allowedOrigins"])
+            and method in rule["allowedMethods"]
+            and all(any(fits(a.lower(), h) for a in rule["allowedHeaders"]) for h in headers)
+        ):
+            return rule
+    return None
 
 
 def test_only_the_pages_that_are_named_may_upload(chosen: Declaration, bare: Declaration) -> None:
