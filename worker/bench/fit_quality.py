@@ -1,9 +1,10 @@
-"""Fit and check quality targets: ``worker.imaging.quality.CURVES``.
+"""Fit and check quality targets: ``worker.imaging.quality.CURVES`` and ``BIAS``.
 
-Usage: ``python -m worker.bench.fit_quality curves FOLDER`` prints the mean score of each format at
-each quality. ``... check FOLDER [SCORE]`` makes the default recipe's files with a target instead of
-a quality, judges each by the whole measure, and prints misses and the CPU time beside the one of
-fixed quality.
+Usage: ``python -m worker.bench.fit_quality curves FOLDER [FORMAT...]`` prints the mean score of
+each format at each quality and the bias of tiles, of every second photo; the others show
+whether the figures hold. ``... check FOLDER [SCORE]`` makes the default recipe's files with a
+target instead of a quality, judges each by the whole measure, and prints misses and the CPU time
+beside the one of fixed quality.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from worker.imaging.encode import Extras, Picture, encode
 from worker.imaging.plan import make_plan
 from worker.imaging.probe import probe
 from worker.imaging.pyramid import Pyramid
-from worker.imaging.quality import CURVES, KNOTS, TOLERANCE, decoded
+from worker.imaging.quality import CURVES, KNOTS, TOLERANCE, QualitySample, decoded
 from worker.imaging.render import render
 from worker.imaging.ssimulacra2 import ScoreReference
 from worker.recipes.schema import TRAITS
@@ -49,23 +50,35 @@ _PAGE = Recipe(
     ),
 )
 
+_USUAL = (60, 70, 80, 90)
+"""Qualities at which the bias of tiles is taken."""
 
-def curves(photos: Mapping[str, Path]) -> dict[Format, list[float]]:
-    """Mean score at each of ``KNOTS``, of the photos at the size of a page."""
-    scores: dict[Format, list[list[float]]] = {format_: [] for format_ in CURVES}
+
+def curves(photos: Mapping[str, Path], format_: Format) -> tuple[list[float], float]:
+    """Mean score of a format at each of ``KNOTS``, and the mean bias of tiles.
+
+    Args:
+        photos: each is made as large as a page.
+        format_: one of ``CURVES``.
+    """
+    encoding = TRAITS[format_].default
+    rows: list[list[float]] = []
+    biases: list[float] = []
     for path in photos.values():
         data = path.read_bytes()
         found = probe(data, _PAGE.limits, formats=_PAGE.formats)
         plan = make_plan(found, _PAGE)
-        image = Pyramid(data, found, plan).pixels(plan.steps[0].scale)
-        picture, reference = Picture([image]), ScoreReference(np.asarray(image.numpy()))
-        for format_, rows in scores.items():
-            files = (encode(picture, TRAITS[format_].default, one, Extras()) for one in KNOTS)
-            rows.append([reference.score(decoded(data, format_)) for data in files])
-    return {
-        format_: [round(float(one), 1) for one in np.mean(rows, axis=0)]
-        for format_, rows in scores.items()
-    }
+        picture = Picture([Pyramid(data, found, plan).pixels(plan.steps[0].scale)])
+        reference = ScoreReference(np.asarray(picture.frames[0].numpy()))
+        sample = QualitySample(picture)
+        files = (encode(picture, encoding, one, Extras()) for one in KNOTS)
+        rows.append([reference.score(decoded(one, format_)) for one in files])
+        biases.extend(
+            (100 - sample.of_tiles(encoding, quality)) / (100 - score)
+            for quality, score in zip(KNOTS, rows[-1], strict=True)
+            if quality in _USUAL
+        )
+    return [round(float(one), 1) for one in np.mean(rows, axis=0)], float(np.mean(biases))
 
 
 def with_target(recipe: Recipe, score: float) -> Recipe:
@@ -124,7 +137,9 @@ if __name__ == "__main__":
     _, what, folder, *rest = sys.argv
     corpus = config.collect(Path(folder)).photos
     if what == "curves":
-        for format_, values in curves(corpus).items():
-            print(f"Format.{format_.name}: {tuple(values)},")  # noqa: T201
+        fitted = dict(sorted(corpus.items())[::2])
+        for kind in [Format(name) for name in rest] or CURVES:
+            values, bias = curves(fitted, kind)
+            print(f"Format.{kind.name}: {tuple(values)}, bias {bias:.3f}", flush=True)  # noqa: T201
     else:
         check(corpus, float(rest[0]) if rest else 75.0)

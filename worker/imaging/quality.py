@@ -40,61 +40,26 @@ _CORRECT = 0.9
 _TILE = 64
 """Pixels; a multiple of the blocks of JPEG and WebP, so that tiles encode alike."""
 _TILES = 16
-_BIAS = 0.92
-"""A picture of tiles is this much nearer to 100 than the whole, on average over 31 photos."""
 
 KNOTS: Final = (10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95, 100)
 """Qualities of the curves."""
 CURVES: Final[Mapping[Format, Sequence[float]]] = MappingProxyType(
     {
-        Format.JPEG: (
-            -8.5,
-            25.9,
-            42.0,
-            51.5,
-            57.8,
-            63.1,
-            68.9,
-            75.8,
-            79.7,
-            83.4,
-            87.4,
-            90.1,
-        ),
-        Format.WEBP: (
-            20.9,
-            35.0,
-            44.6,
-            51.6,
-            56.9,
-            61.3,
-            64.9,
-            71.6,
-            76.2,
-            80.9,
-            85.1,
-            87.5,
-        ),
-        # Measured at 75 and 80 (six photos); the rest is drawn through these, not fitted yet.
-        Format.JXL: (0, 20, 35, 48, 58, 65, 72.5, 78.7, 81.5, 85, 90, 93),
-        Format.AVIF: (
-            -6.6,
-            13.1,
-            30.7,
-            48.2,
-            62.5,
-            72.0,
-            78.4,
-            83.5,
-            85.1,
-            90.1,
-            92.6,
-            96.8,
-        ),
+        Format.JPEG: (-4.2, 29.8, 45.1, 54.2, 60.1, 65.0, 70.4, 76.6, 80.2, 83.5, 87.2, 89.9),
+        Format.WEBP: (29.4, 41.3, 49.7, 55.8, 60.9, 64.5, 67.7, 73.2, 77.4, 81.3, 85.1, 87.4),
+        Format.JXL: (15.4, 37.3, 50.3, 54.4, 59.3, 64.5, 70.3, 76.4, 82.0, 85.7, 91.0, 97.2),
+        Format.AVIF: (-1.7, 18.0, 34.7, 51.0, 64.1, 72.8, 78.9, 83.7, 85.1, 90.3, 92.7, 96.9),
     }
 )
-"""Mean SSIMULACRA2 of a format at each of ``KNOTS``, by ``worker.bench.fit_quality``. The distance
-of a picture's own curve from 100 is that of this one times a factor of its own."""
+"""Mean SSIMULACRA2 of a format at each of ``KNOTS``, by ``worker.bench.fit_quality`` from
+five photos at 1024 pixels. The distance of a picture's own curve from 100 is that of this one
+times a factor of its own."""
+
+BIAS: Final[Mapping[Format, float]] = MappingProxyType(
+    {Format.JPEG: 0.960, Format.WEBP: 0.946, Format.JXL: 0.908, Format.AVIF: 0.937}
+)
+"""The distance of a picture of tiles from 100 over that of the whole, on average at the qualities
+60 to 90, by the same script."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,10 +100,14 @@ class QualitySample:
 
     def trial(self, encoding: Encoding, quality: int) -> float:
         """About the score of the whole at this quality, from the tiles alone."""
+        score = self.of_tiles(encoding, quality)
+        return 100 - (100 - score) / BIAS[encoding.format] if self._places else score
+
+    def of_tiles(self, encoding: Encoding, quality: int) -> float:
+        """The score of the tiles as a picture of their own."""
         data = encode(self._tiles, encoding, quality, Extras())
         tiles = _array(_decoded(data, encoding.format))
-        score = scaled(self._fine.distance(tiles) + self._rough.distance(tiles))
-        return 100 - (100 - score) / _BIAS if self._places else score
+        return scaled(self._fine.distance(tiles) + self._rough.distance(tiles))
 
     def score(self, data: bytes, kind: Format) -> float:
         """SSIMULACRA2 of a whole file, its two finest scales on the tiles."""

@@ -190,11 +190,11 @@ def _pooled(values: Plane, of_mean: float, of_peak: float) -> float:
     """Weighted mean and 4-norm of what is above 0."""
     if not of_mean and not of_peak:
         return 0.0
-    values = np.maximum(values, 0)
-    total = of_mean * float(values.mean(dtype=np.float64)) if of_mean else 0.0
-    values *= values
-    values *= values
-    return total + of_peak * float(values.mean(dtype=np.float64)) ** 0.25
+    above: Plane = np.maximum(values, np.float32(0))
+    total = of_mean * float(above.mean(dtype=np.float64)) if of_mean else 0.0
+    above *= above
+    above *= above
+    return total + of_peak * math.pow(float(above.mean(dtype=np.float64)), 0.25)
 
 
 def _scales(pixels: npt.NDArray[np.uint8], scales: range) -> Iterator[dict[int, Plane]]:
