@@ -177,8 +177,10 @@ def _compare(ours: _Reference, plane: Plane, weights: _Weights) -> float:
         covariance = _blur(ours.plane * plane) - ours.mean * mean
         luminance = ours.mean - mean
         luminance *= luminance
-        unlike: Plane = 1 - (1 - luminance) * (2 * covariance + _C2) / (variances + _C2)
-        total += _pooled(unlike, weights.ssim_mean, weights.ssim_peak)
+        unlike = 1 - (1 - luminance) * (2 * covariance + _C2) / (variances + _C2)
+        total += _pooled(
+            unlike.astype(np.float32, copy=False), weights.ssim_mean, weights.ssim_peak
+        )
     if weights.added_mean or weights.added_peak or weights.lost_mean or weights.lost_peak:
         edges: Plane = (1 + np.abs(plane - mean)) / (1 + np.abs(ours.plane - ours.mean)) - 1
         total += _pooled(edges, weights.added_mean, weights.added_peak)
