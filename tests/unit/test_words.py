@@ -165,7 +165,6 @@ EXEMPT: tuple[Exempt, ...] = (
         for path in (
             *("worker/domain/asset.py", "worker/domain/keys.py", "worker/services/finalize.py"),
             *("worker/entrypoints/cli/assets.py", "worker/entrypoints/api/views.py"),
-            "worker/services/owned_assets.py",
             "docs/catalog.md",
             *("tests/contract/test_wire.py", "tests/integration/job_uploads.py"),
             "tests/unit/finalize/*",
