@@ -14,9 +14,13 @@ TIMEOUT = 30_000
 """Milliseconds that something may take on a busy machine."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium of the system; Playwright's own would be downloaded."""
+    """Chromium of the system; Playwright's own would be downloaded.
+
+    For one module, not for the session: while it is there, an event loop runs in this thread, and
+    ``asyncio.run`` of other tests is refused.
+    """
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("there is no chromium: apt-get install chromium")

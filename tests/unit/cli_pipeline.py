@@ -43,6 +43,8 @@ ENVIRONMENT = {
     "AWS_ENDPOINT_URL": ENDPOINT,
 }
 OUTPUTS = {
+    "workQueue": f"{ENDPOINT}/1/work.fifo",
+    "workDeadLetters": f"{ENDPOINT}/1/dead.fifo",
     "uploadsQueue": f"{ENDPOINT}/1/uploads",
     "uploadsDeadLetters": f"{ENDPOINT}/1/uploads-dead",
     "heavyDeadLetters": f"{ENDPOINT}/1/heavy-dead",

@@ -114,7 +114,7 @@ def test_the_help_says_which_commands_need_a_checkout(capsys: pytest.CaptureFixt
 
 
 def test_wheels_and_images_leave_the_same_packages_out() -> None:
-    """pyproject.toml, .dockerignore and the error of the command line name the same three."""
+    """pyproject.toml, .dockerignore and the error of the command line name the same ones."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     left_out = project["tool"]["setuptools"]["packages"]["find"]["exclude"]
     ignored = {line.replace("/", ".") for line in (ROOT / ".dockerignore").read_text().split("\n")}

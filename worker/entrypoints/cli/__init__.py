@@ -57,7 +57,9 @@ _COMMANDS = {
 }
 CHECKOUT = frozenset({"samples", "up", "events", "infra", "chaos", "bench"})
 """Commands that need the ``DEVELOPMENT`` packages."""
-DEVELOPMENT = frozenset({"worker.bench", "worker.infra", "worker.local", "worker.samples"})
+DEVELOPMENT = frozenset(
+    {"worker.bench", "worker.console", "worker.infra", "worker.local", "worker.samples"}
+)
 """Packages that only a checkout has: wheels and images are built without them (pyproject.toml)."""
 
 
