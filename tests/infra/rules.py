@@ -224,7 +224,11 @@ def no_log_is_kept_for_ever(declared: Declaration, config: Config) -> None:
     """And no function writes into a group of its own making."""
     groups = {one.name: one.inputs["retentionInDays"] for one in declared.of("cloudwatch/LogGroup")}
     assert {one.name for one in declared.of("lambda/Function")} <= {*groups}
-    allowed = {config.intake.log_retention_days, config.heavy.log_retention_days}
+    allowed = {
+        config.intake.log_retention_days,
+        config.heavy.log_retention_days,
+        config.api.log_retention_days,
+    }
     assert {*groups.values()} <= allowed
     for counted in declared.of("cloudwatch/LogMetricFilter"):
         assert len(counted.inputs["pattern"]) <= 1024

@@ -193,7 +193,10 @@ def test_the_buckets_as_read_back(stack: Stack) -> None:
     rules = stack.s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
     assert [rule["ID"] for rule in rules] == ["abort-unfinished-uploads", "tier", "forget-replaced"]
     (cors,) = stack.s3.get_bucket_cors(Bucket=bucket)["CORSRules"]
-    assert (cors["AllowedMethods"], cors["MaxAgeSeconds"]) == (["POST", "PUT"], 3600)
+    assert (cors["AllowedMethods"], cors["MaxAgeSeconds"]) == (
+        ["POST", "PUT", "GET", "DELETE"],
+        3600,
+    )
     tags = stack.s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
     assert {"Key": "Component", "Value": "storage"} in tags
     for output in ("deliveryBucket", "quarantineBucket"):

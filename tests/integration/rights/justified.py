@@ -35,6 +35,11 @@ JUSTIFIED: Mapping[tuple[str, str, str], str] = {
     ("api", "xray:PutTraceSegments", ""): _TRACES,
     ("api", "xray:PutTelemetryRecords", ""): _TRACES,
     ("api", "s3:ListBucket", "intake"): _FOUR_O_FOUR,
+    (
+        "api",
+        "s3:GetObject",
+        "delivery",
+    ): "signed addresses of renditions, where nothing delivers them",
     ("api", "states:StartExecution", ""): "only for jobs that have failed for good",
     ("api", "batch:SubmitJob", ""): _RUNNER,
     ("api", "batch:TerminateJob", ""): _RUNNER,
