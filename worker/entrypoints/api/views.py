@@ -95,8 +95,11 @@ def summary(record: AssetRecord, address: Address) -> models.AssetSummary:
         if measures
         else None,
         renditions=[
-            *(_rendition(one, address) for one in record.renditions),
-            *(_media(one, address) for one in record.media),
+            *(
+                _file(one, address, duration_ms=one.duration_ms, frames=one.frames)
+                for one in record.renditions
+            ),
+            *(_file(one, address, duration_ms=one.duration_ms or None) for one in record.media),
         ],
         video=_video(record),
         created_at=record.created_at,
@@ -140,7 +143,13 @@ def _original(record: AssetRecord) -> models.OriginalModel:
     )
 
 
-def _rendition(one: StoredRendition, address: Address) -> models.RenditionModel:
+def _file(
+    one: StoredRendition | StoredMedia,
+    address: Address,
+    *,
+    duration_ms: int | None,
+    frames: int = 1,
+) -> models.RenditionModel:
     return models.RenditionModel(
         name=one.name,
         format=one.format.value,
@@ -148,21 +157,8 @@ def _rendition(one: StoredRendition, address: Address) -> models.RenditionModel:
         width=one.width,
         height=one.height,
         bytes=one.bytes,
-        frames=one.frames,
-        duration_ms=one.duration_ms,
-        url=address(one.key),
-    )
-
-
-def _media(one: StoredMedia, address: Address) -> models.RenditionModel:
-    return models.RenditionModel(
-        name=one.name,
-        format=one.format.value,
-        media_type=one.format.media_type,
-        width=one.width,
-        height=one.height,
-        bytes=one.bytes,
-        duration_ms=one.duration_ms or None,
+        frames=frames,
+        duration_ms=duration_ms,
         url=address(one.key),
     )
 
