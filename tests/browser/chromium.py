@@ -1,23 +1,21 @@
-"""One headless run of Chromium: files in, what its canvas and its decoder say out."""
+"""Headless Chromium, and what its canvas and its decoder make of files."""
 
 from __future__ import annotations
 
 import base64
-import json
-import os
 import shutil
-import signal
-import subprocess
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
+from collections.abc import Iterator
 from typing import Any
 
-PROGRAM = shutil.which("chromium")
+import pytest
+from playwright.sync_api import Browser, sync_playwright
 
-_PAGE = """<!doctype html><meta charset="utf-8"><body><script>
-const files = FILES;
+ORIGIN = "http://127.0.0.1:1"
+"""Of pages that tests answer themselves. Browsers trust loopback: decoders work there."""
+TIMEOUT = 30_000
+"""Milliseconds that something may take on a busy machine."""
+
+_SHOW = """async (files) => {
 async function still(file) {
   const picture = new Image();
   picture.src = `data:${file.type};base64,${file.data}`;
@@ -51,18 +49,34 @@ async function moving(file) {
   }
   return {repetitions: String(track.repetitionCount), frames};
 }
-(async () => {
-  const shown = [];
-  for (const file of files) {
-    try {
-      shown.push(await (file.moving ? moving(file) : still(file)));
-    } catch (error) {
-      shown.push({error: String(error)});
-    }
+const shown = [];
+for (const file of files) {
+  try {
+    shown.push(await (file.moving ? moving(file) : still(file)));
+  } catch (error) {
+    shown.push({error: String(error)});
   }
-  await fetch("result", {method: "POST", body: JSON.stringify(shown)});
-})();
-</script></body>"""
+}
+return shown;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium of the system; Playwright's own would be downloaded.
+
+    For one module, not for the session: while it is there, an event loop runs in this thread, and
+    ``asyncio.run`` of other tests is refused.
+    """
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("there is no chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        # Containers have no user namespaces for its sandbox; every page here is ours.
+        options = ["--no-sandbox", "--force-color-profile=srgb"]
+        started = playwright.chromium.launch(executable_path=path, args=options)
+        yield started
+        started.close()
 
 
 def asked(
@@ -82,57 +96,18 @@ def asked(
     }
 
 
-def show(folder: Path, *files: dict[str, Any]) -> list[dict[str, Any]]:
-    """Let Chromium decode the files.
-
-    Args:
-        folder: for the profile of the browser.
-        files: of :func:`asked`.
+def show(browser: Browser, *files: dict[str, Any]) -> list[dict[str, Any]]:
+    """Let Chromium decode files of :func:`asked`.
 
     Returns:
         For each its size and its pixels as red, green, blue and alpha, or its frames.
     """
-    assert PROGRAM is not None
-    page = _PAGE.replace("FILES", json.dumps(files)).encode()
-    answers: SimpleQueue[bytes] = SimpleQueue()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-            self.wfile.write(page)
-
-        def do_POST(self) -> None:
-            answers.put(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing: pytest shows what is asserted."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        browser = subprocess.Popen(
-            [
-                PROGRAM,
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-dev-shm-usage",
-                "--disable-background-networking",
-                "--force-color-profile=srgb",
-                f"--user-data-dir={folder / 'profile'}",
-                f"http://127.0.0.1:{server.server_port}/",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            shown: list[dict[str, Any]] = json.loads(answers.get(timeout=100))
-        finally:
-            os.killpg(browser.pid, signal.SIGKILL)
-            browser.wait()
-            server.shutdown()
+    context = browser.new_context()
+    page = context.new_page()
+    page.route(
+        f"{ORIGIN}/", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html")
+    )
+    page.goto(f"{ORIGIN}/")
+    shown: list[dict[str, Any]] = page.evaluate(_SHOW, list(files))
+    context.close()
     return shown

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
+from playwright.sync_api import Browser
 
-from tests.browser.chromium import PROGRAM, asked, show
+from tests.browser.chromium import asked, browser, show
 from tests.unit.pictures import QUADRANTS, encoded, quadrants
 from tests.unit.specimens import p3_profile
 from worker.domain.image import Encoding, Format, Gamut, Recipe, RenditionSpec
 from worker.imaging.engine import process
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed")
+__all__ = ["browser"]
 
 NEAR = 8
 """Levels of 255 that quality 90 changes in flat colours, at most."""
@@ -53,7 +52,7 @@ def near(pixels: list[list[int]], wanted: tuple[tuple[int, ...], ...], margin: i
     return bool(np.abs(np.array(pixels) - np.array(full)).max() <= margin)
 
 
-def test_colours_and_orientation(tmp_path: Path) -> None:
+def test_colours_and_orientation(browser: Browser) -> None:
     """An upright picture comes out as it is, one from a camera on its side comes out upright."""
     rotated = encoded(
         np.ascontiguousarray(np.rot90(quadrants())), "JPEG", quality=95, exif=_exif(6)
@@ -71,7 +70,7 @@ def test_colours_and_orientation(tmp_path: Path) -> None:
         ),
     )
     plain, upright, from_jpeg, jpeg = show(
-        tmp_path,
+        browser,
         asked(rendition(encoded(quadrants())), *CORNERS),
         asked(rendition(rotated), *CORNERS),
         asked(rendition(rotated, packed), *CORNERS),
@@ -83,14 +82,14 @@ def test_colours_and_orientation(tmp_path: Path) -> None:
     assert near(from_jpeg["pixels"], tuple(map(tuple, jpeg["pixels"])), 2)
 
 
-def test_a_packed_original_keeps_its_orientation(tmp_path: Path) -> None:
+def test_a_packed_original_keeps_its_orientation(browser: Browser) -> None:
     """A JPEG with an EXIF orientation, packed as it is, is shown as the JPEG is."""
     from worker.imaging import libjxl
 
     original = encoded(quadrants(), "JPEG", quality=95, exif=_exif(6))
     points = ((25, 40), (175, 40), (25, 280), (175, 280))
     jpeg, packed = show(
-        tmp_path,
+        browser,
         asked(original, *points, media_type="image/jpeg"),
         asked(libjxl.repack(original, effort=3), *points),
     )
@@ -98,27 +97,27 @@ def test_a_packed_original_keeps_its_orientation(tmp_path: Path) -> None:
     assert near(packed["pixels"], tuple(map(tuple, jpeg["pixels"])), 2)
 
 
-def test_alpha(tmp_path: Path) -> None:
+def test_alpha(browser: Browser) -> None:
     """What is half transparent stays so, and what is not there is not there."""
     alpha = np.full((200, 320, 1), 255, np.uint8)
     alpha[:100, 160:] = 128
     alpha[100:, :160] = 0
     pixels = np.concatenate([quadrants(), alpha], axis=2)
-    (shown,) = show(tmp_path, asked(rendition(encoded(pixels)), *CORNERS))
+    (shown,) = show(browser, asked(rendition(encoded(pixels)), *CORNERS))
     first, half, nothing, last = shown["pixels"]
     assert near([first, last], (QUADRANTS[0], QUADRANTS[3]))
     assert near([half], ((*QUADRANTS[1], 128),))
     assert nothing[3] <= 1
 
 
-def test_wide_colours(tmp_path: Path) -> None:
+def test_wide_colours(browser: Browser) -> None:
     """A Display P3 picture keeps colours that sRGB lacks; code points say so, and no profile."""
     recipe = replace(MODERN, gamut=Gamut.P3)
     source = io.BytesIO()
     Image.fromarray(quadrants()).save(source, "PNG", icc_profile=p3_profile())
     wide = rendition(source.getvalue(), recipe)
     in_p3, in_srgb, plain = show(
-        tmp_path,
+        browser,
         asked(wide, *CORNERS, space="display-p3"),
         asked(wide, *CORNERS),
         asked(rendition(source.getvalue()), *CORNERS),
@@ -130,7 +129,7 @@ def test_wide_colours(tmp_path: Path) -> None:
     assert b"acsp" not in wide
 
 
-def test_animation(tmp_path: Path) -> None:
+def test_animation(browser: Browser) -> None:
     """Frames come in their order, for as long as they should, and as often."""
     frames = [
         Image.fromarray(np.roll(quadrants(), 160 * index, axis=1)).convert("RGB")
@@ -148,7 +147,7 @@ def test_animation(tmp_path: Path) -> None:
         lossless=True,
     )
     (shown,) = show(
-        tmp_path, asked(rendition(source.getvalue()), CORNERS[0], CORNERS[2], moving=True)
+        browser, asked(rendition(source.getvalue()), CORNERS[0], CORNERS[2], moving=True)
     )
     assert [frame["ms"] for frame in shown["frames"]] == [100, 250, 40]
     red, green, blue, yellow = QUADRANTS

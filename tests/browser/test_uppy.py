@@ -6,27 +6,23 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import pytest
-import uvicorn
+from playwright.sync_api import Browser
 
-from tests.browser.chromium import PROGRAM
+from tests.browser.chromium import ORIGIN, browser
 from tests.emulators import make_sure
 from tests.integration.running import Running, share, stack, until
 from tests.integration.weak_line import WeakLine
+from tests.servers import serving_app
 from worker.entrypoints.api.app import ApiServices, create
-from worker.local.api import listen
 
+__all__ = ["browser"]
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("@uppy/core@6.3.1", "@uppy/aws-s3@6.3.1", "esbuild@0.28.2")
 MEBIBYTE = 1024**2
@@ -38,8 +34,7 @@ for (const [name, size] of FILES)
   uppy.addFile({name, type: "image/png", data: new Blob([new Uint8Array(size).fill(7)])});
 let result = await uppy.upload();
 for (let left = 5; result.failed.length && left; left--) result = await uppy.retryAll();
-await fetch("/result", {method: "POST", body: JSON.stringify({failed,
-  assets: result.successful.map((file) => [file.name, file.meta.asset])})});
+window.told = {failed, assets: result.successful.map((file) => [file.name, file.meta.asset])};
 """
 
 
@@ -47,8 +42,8 @@ await fetch("/result", {method: "POST", body: JSON.stringify({failed,
 def packages() -> Path:
     """A folder with what the page imports, kept for the next run."""
     npm = shutil.which("npm")
-    if npm is None or PROGRAM is None:
-        pytest.skip("needs npm and chromium")
+    if npm is None:
+        pytest.skip("needs npm")
     folder = Path(tempfile.gettempdir()) / f"safelight-uppy-{os.getuid()}"
     folder.mkdir(exist_ok=True)
     if not (folder / "node_modules" / "esbuild" / "package.json").exists():
@@ -88,79 +83,29 @@ def bundled(packages: Path, folder: Path, **names: Any) -> bytes:
     return built.read_bytes()
 
 
-@contextmanager
-def api(running: Running, origin: str) -> Iterator[str]:
-    """The API of a stack, for pages of an origin."""
-    services = ApiServices(app=running.root_app)  # as a role that may all the API may
-    config = uvicorn.Config(
-        create(lambda: services, origins=(origin,)), log_level="error", lifespan="off"
-    )
-    server = uvicorn.Server(config)
-    with listen(0) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
 @pytest.mark.timeout(300)  # a stack and a browser begin, on a machine that may be busy
 def test_the_page_uploads_over_a_line_that_is_cut(
-    running: Running, packages: Path, tmp_path: Path
+    browser: Browser, running: Running, packages: Path, tmp_path: Path
 ) -> None:
     """A small file by a form and a large one in parts; what has arrived is not sent again."""
-    answers: SimpleQueue[bytes] = SimpleQueue()
-    served: dict[str, bytes] = {
-        "/": b'<!doctype html><script type="module" src="/page.js"></script>'
-    }
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = served.get(self.path)
-            self.send_response(200 if body else 404)
-            kind = "text/javascript" if self.path.endswith(".js") else "text/html"
-            self.send_header("Content-Type", kind)
-            self.end_headers()
-            self.wfile.write(body or b"")
-
-        def do_POST(self) -> None:
-            answers.put(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
     files = [("small.png", 1_000), ("large.png", 2 * PART + 5)]
     line = WeakLine(rate=64 * MEBIBYTE, cut_after=PART + PART // 2, most_cuts=1)
     token = running.json("api", "token", "--owner", "ann")["token"]
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, line.serving() as proxy:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        origin = f"http://127.0.0.1:{server.server_port}"
-        with api(running, origin) as address:
-            served["/page.js"] = bundled(packages, tmp_path, API=address, TOKEN=token, FILES=files)
-            browser = subprocess.Popen(
-                [
-                    str(PROGRAM),
-                    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
-                    "--disable-background-networking",
-                    f"--proxy-server={proxy}",
-                    "--proxy-bypass-list=<-loopback>",
-                    f"--user-data-dir={tmp_path / 'profile'}",
-                    origin,
-                ],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            try:
-                told = json.loads(answers.get(timeout=100))
-            finally:
-                os.killpg(browser.pid, signal.SIGKILL)
-                browser.wait()
-                server.shutdown()
+    services = ApiServices(app=running.root_app)  # as a role that may all the API may
+    app = create(lambda: services, origins=(ORIGIN,))
+    with serving_app(app) as address, line.serving() as proxy:
+        script = bundled(packages, tmp_path, API=address, TOKEN=token, FILES=files)
+        context = browser.new_context(proxy={"server": proxy, "bypass": "<-loopback>"})
+        page = context.new_page()
+        html = '<!doctype html><script type="module" src="/page.js"></script>'
+        page.route(f"{ORIGIN}/", lambda route: route.fulfill(body=html, content_type="text/html"))
+        page.route(
+            f"{ORIGIN}/page.js",
+            lambda route: route.fulfill(body=script, content_type="text/javascript"),
+        )
+        page.goto(f"{ORIGIN}/")
+        told = page.wait_for_function("window.told", timeout=100_000).json_value()
+        context.close()
 
     assets = dict(told["assets"])
     assert set(assets) == {"small.png", "large.png"}, told

@@ -1,34 +1,14 @@
-"""Headless Chromium, and what a person does in it."""
+"""What a person does in the console."""
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
-TIMEOUT = 30_000
-"""Milliseconds that something may take on a busy machine."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium of the system; Playwright's own would be downloaded.
-
-    For one module, not for the session: while it is there, an event loop runs in this thread, and
-    ``asyncio.run`` of other tests is refused.
-    """
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("there is no chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        # Containers have no user namespaces for its sandbox; every page here is ours.
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield started
-        started.close()
+from tests.browser.chromium import TIMEOUT
 
 
 def choose(page: Page, *files: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.console.chromium import TIMEOUT, browser
+from tests.browser.chromium import TIMEOUT, browser
 from tests.console.fake_api import FakeApi, served
 
 __all__ = ["browser"]

@@ -6,17 +6,16 @@ import base64
 import io
 import itertools
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from PIL import Image
 
+from tests.servers import serving_app
 from worker import console
 from worker.local import console as local_console
 
@@ -360,18 +359,5 @@ def _problem(status: int, code: str, detail: str) -> Response:
 @contextmanager
 def served(api: FakeApi) -> Iterator[str]:
     """Serve it on a port of its own; yields the address."""
-    config = uvicorn.Config(
-        api.app, port=0, log_level="critical", lifespan="off", timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    api.url = f"http://127.0.0.1:{port}"
-    try:
+    with serving_app(api.app) as api.url:
         yield api.url
-    finally:
-        server.should_exit = True
-        thread.join(10)

@@ -10,7 +10,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.console.chromium import TIMEOUT, choose, until
+from tests.browser.chromium import TIMEOUT
+from tests.console.chromium import choose, until
 from tests.console.conftest import Open
 from tests.console.fake_api import PART, FakeApi, picture
 

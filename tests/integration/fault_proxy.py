@@ -7,12 +7,13 @@ import json
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.servers import serving
 
 _DYNAMODB = json.dumps(
     {
@@ -49,19 +50,9 @@ class FaultProxy:
             self.throttled[service] += throttle
             return throttle
 
-    @contextmanager
-    def serving(self) -> Iterator[str]:
+    def serving(self) -> AbstractContextManager[str]:
         """Serve on a free port; the endpoint to use instead of the emulator's."""
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        return serving(partial(_Handler, self))
 
 
 class _Handler(BaseHTTPRequestHandler):

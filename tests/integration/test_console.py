@@ -12,7 +12,8 @@ from urllib.request import Request, urlopen
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.console.chromium import TIMEOUT, browser, choose
+from tests.browser.chromium import TIMEOUT, browser
+from tests.console.chromium import choose
 from tests.integration.running import Running, picture
 
 __all__ = ["browser"]

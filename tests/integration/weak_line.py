@@ -11,12 +11,14 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.servers import serving
 
 BLOCK = 16_384
 _HOP = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "date"})
@@ -104,19 +106,9 @@ class WeakLine:
             with self._lock:
                 self._open.discard(connection)
 
-    @contextmanager
-    def serving(self) -> Iterator[str]:
+    def serving(self) -> AbstractContextManager[str]:
         """Serve on a free port; the address for a client's proxy setting."""
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        return serving(partial(_Handler, self))
 
 
 class _Handler(BaseHTTPRequestHandler):
