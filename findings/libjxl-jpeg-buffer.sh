@@ -3,7 +3,7 @@
 # JXL_DEC_JPEG_NEED_MORE_OUTPUT "bytes that the decoder has already output should not be included, only
 # the remaining bytes output must be set" (decode.h, JxlDecoderSetJPEGBuffer).
 # What is: a buffer that is too small for the whole JPEG gets nothing. JxlDecoderReleaseJPEGBuffer says
-# that all of it is unused, and the next buffer starts at the first byte again. Whoever hands over
+# that all of it is unused, and the next buffer starts at the first byte again. A caller that hands over
 # buffers of one size, as for boxes and for the encoder, asks for more output for ever.
 # Why it matters: a loop that is right for every other part of the interface never ends here, for
 # every JPEG that is longer than its buffer, and does no harm in a test with a small one.

@@ -87,7 +87,7 @@ def test_the_happy_path_is_one_read_and_two_writes(
 
 
 def test_a_new_asset_costs_no_read(client: DynamoDBClient, catalog: DynamoCatalog) -> None:
-    """Whoever has just read that there is no record need not have it read again."""
+    """A caller that has just read that there is no record saves a second read."""
     with watching(client) as calls:
         assert put(catalog, record(1), new=True) == "recorded"
 

@@ -316,7 +316,7 @@ class AlreadyRecorded(Conflict):
 
 
 class RequestError(SafelightError):
-    """A client of the API asks for what nobody gets."""
+    """A client of the API asks for what the API does not give."""
 
     code = "request_invalid"
 

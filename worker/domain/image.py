@@ -223,7 +223,7 @@ class Measures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentCredentials:
-    """What a file says of its origin in C2PA manifests. Nobody has checked their signatures."""
+    """What a file says of its origin in C2PA manifests. Their signatures are not checked."""
 
     manifests: int
     """How many are in the file; 0 if they cannot be read."""

@@ -37,7 +37,7 @@ export async function follow(told, state) {
   }
 }
 
-/** A page that nobody looks at asks for nothing; it catches up when it is seen again. */
+/** A hidden page asks for nothing; it catches up when it is seen again. */
 function seen() {
   return new Promise((resolve) => {
     const look = () => {

@@ -173,7 +173,7 @@ export class Upload extends EventTarget {
     this.done = new Map(); // bytes of finished parts, by number
     this.going = new Map(); // bytes sent of parts on their way
     this.finished = new Promise((resolve, reject) => Object.assign(this, { resolve, reject }));
-    this.finished.catch(() => {}); // whoever waits is told; nobody must
+    this.finished.catch(() => {}); // a caller may wait for the end, and need not
   }
 
   get running() {

@@ -1,4 +1,4 @@
-"""The routes: parse, one service call, encode. ``create`` makes the app for whoever serves it."""
+"""The routes: parse, one service call, encode. ``create`` makes the app for a server."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ApiServices:
     """What the routes work with.
 
     Args:
-        jobs: who runs heavy work; None where nobody does.
+        jobs: runs heavy work; None where nothing does.
     """
 
     app: Application

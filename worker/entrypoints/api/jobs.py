@@ -1,6 +1,7 @@
 """Jobs on assets, for their owners: submit, show and stop. The kinds are those of ``batch``.
 
-A job has a name of its own only together with its asset: whoever may see the asset may see the job.
+A job has a name of its own only together with its asset: a caller who may see the asset may see the
+job.
 """
 
 from __future__ import annotations
