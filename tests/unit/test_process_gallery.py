@@ -258,6 +258,13 @@ def test_pages_without_pictures() -> None:
     assert "Nothing is finished yet." in gallery.page([])
 
 
+def test_sources_from_here_and_from_the_root_share_no_folder() -> None:
+    """A relative and an absolute path in one run: each is shown with its whole folder."""
+    page = Page(gallery.page([ACCEPTED, replace(ACCEPTED, source="/mnt/card/good.jpg")]))
+    assert "/mnt/card/" in page.text
+    assert "in/" in page.text
+
+
 def test_manifest_round_trip() -> None:
     """A record read back from its JSON is the record."""
     for entry in (ACCEPTED, REJECTED):

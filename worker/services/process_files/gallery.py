@@ -135,7 +135,8 @@ def _rejected(entry: Entry, shared: PurePosixPath) -> dict[str, object]:
 def _title(entry: Entry, shared: PurePosixPath) -> tuple[str, str]:
     """File name, and folder below the one that all sources share."""
     path = PurePosixPath(entry.source)
-    folder = path.parent.relative_to(shared)
+    # Some sources may be absolute and some not: then nothing is shared.
+    folder = path.parent.relative_to(shared) if shared.parts else path.parent
     return path.name, "" if folder == PurePosixPath() else f"{folder}/"
 
 
