@@ -1,6 +1,7 @@
 """Safelight on AWS: configuration, wiring, exports. Each component is a file in ``stack/``.
 
 uploads -> [intake bucket] -> queues -> ingest function -> [delivery bucket], [quarantine bucket]
+browsers <- distribution <- [delivery bucket]
                                                |-> catalog (table)
                                                `-> events (bus)
 clients -> api (HTTP API, function) -> tickets for the intake bucket, catalog
@@ -13,6 +14,7 @@ from stack.api import Api
 from stack.catalog import CatalogTable
 from stack.config import load
 from stack.cost import CostControls
+from stack.delivery import Distribution
 from stack.events import AssetEventBus
 from stack.exports import export, of_pipeline, of_registry
 from stack.heavy import HeavyJobs
@@ -34,6 +36,8 @@ def main() -> None:
     if config.registry.only:
         return  # a new stack has no images yet, and without them nothing below can be made
     buckets = Buckets(scope, config.storage)
+    delivery = Distribution(scope, config, buckets=buckets) if config.delivery.enabled else None
+    buckets.restrict(delivery.rights if delivery else {})
     catalog = CatalogTable(scope, config.catalog)
     events = AssetEventBus(scope)
     intake = Intake(scope, config, buckets=buckets, catalog=catalog, events=events)
@@ -61,6 +65,7 @@ def main() -> None:
             catalog=catalog,
             events=events,
             intake=intake,
+            delivery=delivery,
             heavy=heavy,
             workflow=workflow,
         )
@@ -79,6 +84,7 @@ def main() -> None:
             intake=intake,
             heavy=heavy,
             workflow=workflow,
+            delivery=delivery,
             api=api,
             observability=observability,
         )

@@ -17,6 +17,7 @@ from pulumi_aws import apigatewayv2, cloudwatch, lambda_
 from stack import policies
 from stack.catalog import CatalogTable
 from stack.config import Config
+from stack.delivery import Distribution
 from stack.events import AssetEventBus
 from stack.functions import Image, LambdaFunction
 from stack.heavy import HeavyJobs
@@ -61,6 +62,7 @@ class Api(pulumi.ComponentResource):
         catalog: CatalogTable,
         events: AssetEventBus,
         intake: Intake,
+        delivery: Distribution | None,
         heavy: HeavyJobs | None,
         workflow: Workflow | None,
         opts: pulumi.ResourceOptions | None = None,
@@ -76,6 +78,7 @@ class Api(pulumi.ComponentResource):
             f"{PREFIX}API_AUDIENCE": chosen.audience,
             f"{PREFIX}BATCH_PREFIX": scope.prefix,
             f"{PREFIX}UPLOAD_ACCELERATION": "on" if chosen.accelerated else "off",
+            **({f"{PREFIX}DELIVERY_URL": delivery.url} if delivery else {}),
             **({f"{PREFIX}HEAVY_WORKFLOW": workflow.machine.arn} if workflow else {}),
             **({f"{PREFIX}API_ORIGINS": ",".join(chosen.origins)} if chosen.origins else {}),
         }

@@ -25,7 +25,6 @@ class PrivateBucket(pulumi.ComponentResource):
         rules: of its lifecycle, beside the one for unfinished uploads.
         versioned: whether what is replaced or deleted stays for a while.
         force_destroy: whether it may be deleted with what is in it.
-        logs_of: ARNs of buckets whose access logs S3 may write here.
         opts: of the component.
     """
 
@@ -37,7 +36,6 @@ class PrivateBucket(pulumi.ComponentResource):
         rules: Sequence[Rule],
         versioned: bool,
         force_destroy: bool,
-        logs_of: Sequence[pulumi.Input[str]] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("safelight:storage:PrivateBucket", name, None, opts)
@@ -47,7 +45,8 @@ class PrivateBucket(pulumi.ComponentResource):
         )
         self.name = self.bucket.bucket
         self.arn = self.bucket.arn
-        block = s3.BucketPublicAccessBlock(
+        self._name = name
+        self._block = s3.BucketPublicAccessBlock(
             name,
             bucket=self.bucket.bucket,
             block_public_acls=True,
@@ -74,15 +73,6 @@ class PrivateBucket(pulumi.ComponentResource):
             ],
             opts=own,
         )
-        logs = policies.access_logs(self.objects, logs_of, account=scope.account)
-        # S3 refuses two changes of one bucket's access at the same time.
-        self.policy = s3.BucketPolicy(
-            name,
-            bucket=self.bucket.bucket,
-            policy=policies.private(self.arn, also=[logs] if logs_of else []),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[block]),
-        )
-        """Wait for this before logs are sent here."""
         self.versioning: s3.BucketVersioning | None = None
         before_rules: list[pulumi.Resource] = []
         if versioned:
@@ -103,6 +93,21 @@ class PrivateBucket(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=before_rules),
         )
         self.register_outputs({"name": self.name, "arn": self.arn})
+
+    def restrict(self, others: Sequence[policies.Statement] = ()) -> s3.BucketPolicy:
+        """Refuse all that is not TLS. Every bucket needs this, once, when it is known who else
+        may do something in it.
+
+        Args:
+            others: what they may do.
+        """
+        return s3.BucketPolicy(
+            self._name,
+            bucket=self.bucket.bucket,
+            policy=policies.private(self.arn, also=others),
+            # S3 refuses two changes of one bucket's access at the same time.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self._block]),
+        )
 
     @property
     def objects(self) -> pulumi.Output[str]:

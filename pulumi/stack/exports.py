@@ -13,6 +13,7 @@ import pulumi
 from stack.api import Api
 from stack.catalog import CatalogTable
 from stack.config import Config
+from stack.delivery import Distribution
 from stack.events import AssetEventBus
 from stack.heavy import HeavyJobs
 from stack.intake import Intake
@@ -47,6 +48,7 @@ def of_pipeline(
     intake: Intake,
     heavy: HeavyJobs | None,
     workflow: Workflow | None,
+    delivery: Distribution | None,
     api: Api | None,
     observability: Observability | None,
 ) -> Mapping[str, Any]:
@@ -91,6 +93,8 @@ def of_pipeline(
             "heavyWorkflow": workflow.machine.arn,
             "heavyDeadLetters": workflow.dead_letters.url,
         }
+    if delivery is not None:
+        found |= {"delivery": delivery.url, "distribution": delivery.distribution.id}
     if api is not None:
         found |= {
             "api": api.url,

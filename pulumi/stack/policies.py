@@ -104,6 +104,40 @@ def access_logs(
     }
 
 
+def may_read(objects: pulumi.Input[str], *, distribution: pulumi.Input[str]) -> Statement:
+    """Let one distribution read the objects of a bucket (ARNs; CloudFront Developer Guide,
+    "Restrict access to an Amazon S3 origin").
+    """
+    return {
+        "Sid": "Distribution",
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudfront.amazonaws.com"},
+        "Action": "s3:GetObject",
+        "Resource": objects,
+        "Condition": {"StringEquals": {"aws:SourceArn": distribution}},
+    }
+
+
+def may_deliver_logs(bucket: pulumi.Input[str], account: str) -> Statement:
+    """Let an account's log deliveries write into a bucket (ARN; CloudWatch Logs User Guide, "Logs
+    sent to Amazon S3"). CloudFront's are made in us-east-1, wherever the bucket is.
+    """
+    return {
+        "Sid": "DeliveredLogs",
+        "Effect": "Allow",
+        "Principal": {"Service": "delivery.logs.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": pulumi.Output.concat(bucket, f"/AWSLogs/{account}/*"),
+        "Condition": {
+            "StringEquals": {
+                "aws:SourceAccount": account,
+                "s3:x-amz-acl": "bucket-owner-full-control",
+            },
+            "ArnLike": {"aws:SourceArn": f"arn:aws:logs:us-east-1:{account}:delivery-source:*"},
+        },
+    }
+
+
 def may_send(
     queue: pulumi.Input[str], *, service: str, source: pulumi.Input[str], account: str
 ) -> pulumi.Output[str]:

@@ -1,13 +1,13 @@
 """The three buckets: intake (originals), delivery (renditions), quarantine (rejected originals).
 
 A fourth for access logs, and a copy of the originals elsewhere, where they are asked for.
-Notifications of the intake bucket are ``intake``'s. Nothing here is reachable from outside: the
-delivery network gets its own right when it comes.
+Notifications of the intake bucket are ``intake``'s. Nothing here is reachable from outside but by a
+signed address: the distribution (``delivery``) signs what it asks for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pulumi
 from pulumi_aws import iam, s3
@@ -53,13 +53,22 @@ class Buckets(pulumi.ComponentResource):
             self._replicate()
         self.register_outputs({})
 
+    def restrict(self, others: Mapping[str, Sequence[policies.Statement]]) -> None:
+        """Give each bucket its policy, once: when all who may do something in it are there.
+
+        Args:
+            others: what they may do, by the bucket's name here.
+        """
+        three = {"intake": self.intake, "delivery": self.delivery, "quarantine": self.quarantine}
+        for name, bucket in three.items():
+            bucket.restrict(others.get(name, ()))
+
     def _bucket(
         self,
         what: str,
         rules: Sequence[Rule],
         *,
         versioned: bool = False,
-        logs_of: Sequence[pulumi.Input[str]] = (),
     ) -> PrivateBucket:
         return PrivateBucket(
             self._scope.name(what),
@@ -67,7 +76,6 @@ class Buckets(pulumi.ComponentResource):
             rules=rules,
             versioned=versioned,
             force_destroy=self._config.force_destroy,
-            logs_of=logs_of,
             opts=self._own,
         )
 
@@ -103,7 +111,10 @@ class Buckets(pulumi.ComponentResource):
         logs = self._bucket(
             "access-logs",
             [expire(self._config.access_log_days)],
-            logs_of=[bucket.arn for bucket in watched.values()],
+        )
+        sources = [bucket.arn for bucket in watched.values()]
+        restricted = logs.restrict(
+            [policies.access_logs(logs.objects, sources, account=self._scope.account)]
         )
         for what, bucket in watched.items():
             s3.BucketLogging(
@@ -112,7 +123,7 @@ class Buckets(pulumi.ComponentResource):
                 target_bucket=logs.name,
                 target_prefix=f"{what}/",
                 # S3 looks whether it may write when the logs are switched on.
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[logs.policy]),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[restricted]),
             )
 
     def _replicate(self) -> None:

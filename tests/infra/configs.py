@@ -13,6 +13,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from stack.config import LOG_DAYS, SECTIONS
+from stack.config.sections import PRICE_CLASSES
 
 REPLICA = "arn:aws:s3:::somewhere-else"
 ALONE = ("registry", "only")
@@ -43,6 +44,8 @@ def switches() -> list[tuple[str, str]]:
     )
 
 
+CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/01234567-89ab-cdef-0123-456789abcdef"
+OWN_DOMAIN = {"domains": ["img.example.com", "*.example.com"], "certificate": CERTIFICATE}
 SIGNED_IN = {"issuer": "https://sign-in.example.com", "audience": "safelight"}
 """What an API needs."""
 
@@ -58,6 +61,7 @@ _ON: Mapping[str, Mapping[str, Any]] = {
     "intake": {"ordering": "fifo", "reservedConcurrency": 100},
     "heavy": {"baselineVcpus": 8, "overflowVcpus": 8},
     "api": {**SIGNED_IN, "origins": ["https://a.example"]},
+    "delivery": {**OWN_DOMAIN, "origins": ["https://a.example"]},
     "observability": {"email": "who@example.com"},
     "cost": {
         "monthlyBudget": 100,
@@ -72,6 +76,7 @@ _OFF: Mapping[str, Mapping[str, Any]] = {
     "intake": {"ordering": "standard", "reservedConcurrency": 0},
     "heavy": {"baselineVcpus": 0, "overflowVcpus": 0},
     "api": {**SIGNED_IN, "origins": []},
+    "delivery": {"domains": [], "certificate": "", "origins": []},
     "observability": {"email": ""},
     "cost": {"monthlyBudget": 0, "anomalyDollars": 0, "email": "", "savingsPlanCents": 0},
 }
@@ -138,6 +143,13 @@ CHOSEN: dict[str, Any] = {
         "reservedConcurrency": 5,
         "logRetentionDays": 7,
     },
+    "delivery": {
+        **OWN_DOMAIN,
+        "priceClass": "PriceClass_200",
+        "origins": ["https://www.example.com"],
+        "logs": True,
+        "logDays": 12,
+    },
     "observability": {"anomalies": True, "email": "who@example.com", "tracing": False},
     "cost": {
         "monthlyBudget": 250,
@@ -151,6 +163,7 @@ CHOSEN: dict[str, Any] = {
 WITHOUT: Mapping[str, Values] = {
     "api": {"api": {"enabled": False}},
     "registry": {"registry": {"enabled": False}},
+    "delivery": {"delivery": {"enabled": False}, "api": {"enabled": True, **SIGNED_IN}},
     "heavy": {"heavy": {"enabled": False}},
     # Money is watched without alarms as well.
     "observability": {
@@ -270,6 +283,25 @@ configs = st.fixed_dictionaries(
                 "logRetentionDays": st.sampled_from(LOG_DAYS),
                 **_switch("api"),
                 "accelerated": st.just(False),
+            }
+        ),
+        "delivery": st.fixed_dictionaries(
+            {
+                "priceClass": st.sampled_from(PRICE_CLASSES),
+                "origins": st.lists(st.just("https://*.example.com"), max_size=1),
+                "logDays": _DAYS,
+                **_switch("delivery"),
+                "domains": st.just([]),
+                "certificate": st.just(""),
+            }
+        )
+        | st.fixed_dictionaries(
+            {
+                "priceClass": st.sampled_from(PRICE_CLASSES),
+                "origins": st.just(["*"]),
+                "logDays": _DAYS,
+                **_switch("delivery"),
+                **{key: st.just(value) for key, value in OWN_DOMAIN.items()},
             }
         ),
         "observability": st.fixed_dictionaries(

@@ -61,6 +61,8 @@ class _Mocks(Mocks):
             "invokeArn": f"invoke:{args.name}",
             "executionArn": f"execute:{args.name}",
             "apiEndpoint": f"https://{args.name}",
+            "bucketRegionalDomainName": f"{named['bucket']}.s3.eu-central-1.amazonaws.com",
+            "domainName": f"{args.name}.cloudfront.net",
         }
 
     def call(self, args: MockCallArgs) -> Any:

@@ -18,9 +18,14 @@ NAME_LIMITS = {
     "batch/JobQueue": 128,
     "batch/SchedulingPolicy": 128,
     "budgets/Budget": 100,
+    "cloudfront/CachePolicy": 128,
+    "cloudfront/OriginAccessControl": 64,
+    "cloudfront/ResponseHeadersPolicy": 128,
     "cloudwatch/EventBus": 256,
     "cloudwatch/EventRule": 64,
     "cloudwatch/LogGroup": 512,
+    "cloudwatch/LogDeliveryDestination": 60,
+    "cloudwatch/LogDeliverySource": 60,
     "cloudwatch/LogMetricFilter": 512,
     "cloudwatch/MetricAlarm": 255,
     "costexplorer/AnomalyMonitor": 1024,
@@ -71,6 +76,12 @@ BATCH_RULE = "rule/StepFunctionsGetEventsForBatchJobsRule"
 """The one rule that Step Functions keeps for all."""
 
 
+OTHERS_IN_BUCKETS = {
+    "cloudfront.amazonaws.com": "s3:GetObject",
+    "delivery.logs.amazonaws.com": "s3:PutObject",
+    "logging.s3.amazonaws.com": "s3:PutObject",
+}
+"""What services may do in buckets, by their policies."""
 NOT_PUBLIC = dict.fromkeys(
     ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"), True
 )
@@ -120,8 +131,9 @@ def every_bucket_has_its_guards(declared: Declaration, _config: Config) -> None:
             assert (statement["Principal"], statement["Action"]) == ("*", "s3:*")
             assert statement["Resource"] == [arn, f"{arn}/*"]
         for statement in others:
-            assert statement["Principal"] == {"Service": "logging.s3.amazonaws.com"}
-            assert statement["Action"] == "s3:PutObject"
+            (service,) = statement["Principal"].values()
+            assert statement["Action"] == OTHERS_IN_BUCKETS[service]
+            assert statement["Resource"].startswith(f"{arn}/")
 
 
 def every_queue_has_dead_letters_and_time(declared: Declaration, config: Config) -> None:
@@ -327,6 +339,7 @@ def order_is_said_where_it_counts(declared: Declaration, config: Config) -> None
         ("cloudwatch/EventTarget", "heavy"): ("lambda/Permission", "heavy"),
         ("cloudwatch/EventTarget", "stuck"): ("sns/TopicPolicy", "alarms"),
         ("cloudwatch/EventTarget", "job-states"): ("cloudwatch/LogResourcePolicy", "job-states"),
+        ("cloudwatch/LogDelivery", "delivery-logs"): ("s3/BucketPolicy", "delivery-logs"),
         ("s3/BucketLogging", "intake"): ("s3/BucketPolicy", "access-logs"),
         ("s3/BucketReplicationConfig", "intake"): ("s3/BucketVersioning", "intake"),
     }
@@ -339,6 +352,35 @@ def order_is_said_where_it_counts(declared: Declaration, config: Config) -> None
             *declared.of("costexplorer/AnomalySubscription"),
         ):
             assert ("sns/TopicPolicy", "alarms") in one.waits_for
+
+
+def renditions_are_read_through_the_distribution_alone(
+    declared: Declaration, config: Config
+) -> None:
+    """Signed by it, over TLS, without code that flat-rate plans exclude."""
+    found = declared.of("cloudfront/Distribution")
+    assert len(found) == (1 if config.delivery.enabled else 0)
+    readers = [
+        (policy.name, statement["Condition"])
+        for policy in declared.of("s3/BucketPolicy")
+        for statement in policy.statements()
+        if statement["Principal"] == {"Service": "cloudfront.amazonaws.com"}
+    ]
+    for one in found:
+        arn = f"arn:aws:cloudfront:safelight-{config.stack}-{one.name}"
+        assert ("delivery", {"StringEquals": {"aws:SourceArn": arn}}) in readers
+        assert all(condition["StringEquals"]["aws:SourceArn"] == arn for _, condition in readers)
+        for origin in one.inputs["origins"]:
+            assert origin["originAccessControlId"]
+        behaviours = [one.inputs["defaultCacheBehavior"], *one.inputs["orderedCacheBehaviors"]]
+        for behaviour in behaviours:
+            assert behaviour["viewerProtocolPolicy"] in {"redirect-to-https", "https-only"}
+            assert "lambdaFunctionAssociations" not in behaviour
+            assert behaviour["responseHeadersPolicyId"]
+    if not found:
+        assert not readers
+    for signer in declared.of("cloudfront/OriginAccessControl"):
+        assert signer.inputs["signingBehavior"] == "always"
 
 
 def everything_belongs_to_a_component(declared: Declaration, _config: Config) -> None:
@@ -363,5 +405,6 @@ RULES: tuple[Rule, ...] = (
     no_name_is_too_long,
     everything_has_tags,
     order_is_said_where_it_counts,
+    renditions_are_read_through_the_distribution_alone,
     everything_belongs_to_a_component,
 )

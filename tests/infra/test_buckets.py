@@ -68,7 +68,7 @@ def test_the_quarantine_expires(ordered: Declaration) -> None:
 def test_buckets_are_kept_unless_told(ordered: Declaration, chosen: Declaration) -> None:
     """A destroyed stack leaves its pictures, except where the configuration says not."""
     assert [one.inputs["forceDestroy"] for one in ordered.of("s3/Bucket")] == [False] * 3
-    assert [one.inputs["forceDestroy"] for one in chosen.of("s3/Bucket")] == [True] * 4
+    assert [one.inputs["forceDestroy"] for one in chosen.of("s3/Bucket")] == [True] * 5
 
 
 # --- what can be chosen -----------------------------------------------------------------------

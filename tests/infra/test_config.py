@@ -245,5 +245,6 @@ def test_the_readme_explains_every_value() -> None:
     for section, kind in SECTIONS.items():
         for item in dataclasses.fields(kind):
             default = getattr(kind(), item.name)
-            said = ", ".join(default) if isinstance(default, tuple) else str(default).lower()
+            said = ", ".join(default) if isinstance(default, tuple) else str(default)
+            said = said.lower() if isinstance(default, bool) else said
             assert f"| `{section}.{camel(item.name)}` | {said} |" in text

@@ -66,6 +66,7 @@ def test_every_resource_has_a_component_for_a_parent(ordered: Declaration) -> No
     assert on_stack == {
         "safelight:storage:Buckets",
         "safelight:catalog:CatalogTable",
+        "safelight:delivery:Distribution",
         "safelight:events:AssetEventBus",
         "safelight:intake:Intake",
         "safelight:registry:Registry",

@@ -70,7 +70,7 @@ def test_the_readme_explains_every_value_of_both() -> None:
     rows = re.findall(r"^\| `([\w.]+)` \| (.*?) ?\| (.*?) ?\| .{10,} \|$", section, re.MULTILINE)
     said = {
         name: {
-            f"{part}.{key}": str(value).lower()
+            f"{part}.{key}": str(value).lower() if isinstance(value, bool) else str(value)
             for part in SECTIONS
             for key, value in presets.values(name).get(part, {}).items()
         }

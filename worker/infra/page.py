@@ -26,6 +26,13 @@ EVERYTHING: Mapping[str, Mapping[str, Any]] = {
         "audience": "safelight",
         "origins": ["https://www.example.com"],
     },
+    "delivery": {
+        "enabled": True,
+        "domains": ["img.example.com"],
+        "certificate": "arn:aws:acm:us-east-1:123456789012:certificate/"
+        "01234567-89ab-cdef-0123-456789abcdef",
+        "logs": True,
+    },
     "observability": {"enabled": True, "email": "team@example.com"},
     "cost": {
         "email": "team@example.com",
@@ -56,8 +63,14 @@ PURPOSES: Mapping[str, str] = {
     "batch/JobQueue": "Jobs of one urgency, and the machines they may use, the first first",
     "batch/SchedulingPolicy": "Shares of the machines, so that no owner's jobs keep others waiting",
     "budgets/Budget": "Says when the month's cost is, or will be, more than planned",
+    "cloudfront/CachePolicy": "What is one file to the cache, and for how long",
+    "cloudfront/Distribution": "Answers from the nearest edge, and asks the buckets for the rest",
+    "cloudfront/ResponseHeadersPolicy": "Headers of every answer: who may read, and no guessing",
     "cloudwatch/Dashboard": "All figures and alarms on one page",
     "cloudwatch/EventTarget": "Where the events of a rule go",
+    "cloudwatch/LogDelivery": "Brings the logs of a source to a destination",
+    "cloudwatch/LogDeliveryDestination": "The bucket of logs, as a destination",
+    "cloudwatch/LogDeliverySource": "The requests that the distribution answers, as logs",
     "cloudwatch/LogGroup": "What is logged, deleted after the days that are configured",
     "cloudwatch/LogMetricFilter": "Counts what is logged, for an alarm",
     "cloudwatch/LogResourcePolicy": "Lets EventBridge write into a log group",

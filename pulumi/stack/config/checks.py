@@ -98,6 +98,19 @@ def origins(value: object) -> tuple[str, ...]:
     return tuple(str(origin) for origin in value)
 
 
+def domains(value: object) -> tuple[str, ...]:
+    """Names of hosts, the first label perhaps ``*``."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ValueError("must be a list of domain names")  # noqa: TRY004 - a finding, not a bug
+    label = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+    for name in value:
+        if len(str(name)) > 253 or not re.fullmatch(rf"(?:\*\.)?{label}(?:\.{label})+", str(name)):
+            raise ValueError('must be domain names like "img.example.com"')
+    if value and str(value[0]).startswith("*"):
+        raise ValueError("must begin with a name without a *, which addresses are made of")
+    return tuple(str(name) for name in value)
+
+
 def value(check: Callable[[object], Any], default: Any = MISSING, **more: Any) -> Any:
     """A field of a section, with the check of its value."""
     return field(default=default, metadata={"check": check}, **more)
@@ -114,3 +127,9 @@ AUDIENCE = matching(r"[^\s,]{0,200}", "a text without blanks and commas")
 
 BUCKET = matching(r"|arn:aws:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the ARN of a bucket")
 """A bucket's ARN, or nothing."""
+
+CERTIFICATE = matching(
+    r"|arn:aws:acm:us-east-1:\d{12}:certificate/[0-9a-f-]{36}",
+    "the ARN of a certificate in us-east-1, the only region that CloudFront takes one from",
+)
+"""A certificate's ARN, or nothing."""

@@ -11,6 +11,7 @@ from stack.config.sections import (
     Capacity,
     CatalogConfig,
     CostConfig,
+    DeliveryConfig,
     IntakeConfig,
     ObservabilityConfig,
     StorageConfig,
@@ -57,6 +58,7 @@ def problems(found: Mapping[str, Any], keys: frozenset[str]) -> Iterator[Problem
     """
     yield from _images(found, keys)
     yield from _settings(found["settings"], found["intake"])
+    yield from _delivery(found["delivery"], found["settings"])
     yield from _batches(found["intake"])
     yield from _concurrency(found["intake"])
     yield from _capacity(found["catalog"])
@@ -144,6 +146,16 @@ def _api(api: ApiConfig, storage: StorageConfig) -> Iterator[Problem]:
             yield Problem(f"api.{name}", "is not set; the API needs it (api.enabled)")
     if api.accelerated and not storage.acceleration:
         yield Problem("api.accelerated", "needs storage.acceleration")
+
+
+def _delivery(delivery: DeliveryConfig, settings: Mapping[str, str]) -> Iterator[Problem]:
+    if bool(delivery.domains) is not bool(delivery.certificate):
+        missing, given = (
+            ("certificate", "domains") if delivery.domains else ("domains", "certificate")
+        )
+        yield Problem(f"delivery.{missing}", f"is not set; delivery.{given} needs it")
+    if delivery.enabled and "delivery_url" in settings:
+        yield Problem("settings.delivery_url", "is that of the distribution (delivery.enabled)")
 
 
 def _listeners(cost: CostConfig, observability: ObservabilityConfig) -> Iterator[Problem]:

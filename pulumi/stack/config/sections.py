@@ -24,6 +24,9 @@ CAPACITY_UNITS = 40_000
 """Most units of a table or an index unless AWS is asked for more (DynamoDB Developer Guide,
 "Quotas")."""
 
+PRICE_CLASSES = ("PriceClass_100", "PriceClass_200", "PriceClass_All")
+"""Sets of edges, by CloudFront's names."""
+
 
 class Capacity(StrEnum):
     """How the catalog's table is paid."""
@@ -181,6 +184,27 @@ class ApiConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryConfig:
+    """The distribution that renditions are read through."""
+
+    enabled: bool = checks.value(checks.switch, default=True)
+    """Off: renditions are read by signed addresses of the bucket."""
+    price_class: str = checks.value(checks.one_of(*PRICE_CLASSES), PRICE_CLASSES[0])
+    """Which edges answer: 100 is North America, Europe and Israel; 200 adds Asia, Africa and the
+    Middle East; All adds South America, Australia and New Zealand."""
+    domains: tuple[str, ...] = checks.value(checks.domains, ())
+    """Names of its own, the first for addresses; they need ``certificate``."""
+    certificate: str = checks.value(checks.CERTIFICATE, "")
+    """ARN of a certificate for all the names, in us-east-1."""
+    origins: tuple[str, ...] = checks.value(checks.origins, ("*",))
+    """Whose scripts may read renditions (players, canvases); showing needs no permission."""
+    logs: bool = checks.value(checks.switch, default=False)
+    """Keep who asked for what in a bucket of its own."""
+    log_days: int = checks.value(checks.whole(1, 3650), 30)
+    """Those logs are kept for so long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservabilityConfig:
     """Alarms and who hears them."""
 
@@ -234,6 +258,7 @@ class Config:
     intake: IntakeConfig = field(default_factory=IntakeConfig)
     heavy: HeavyConfig = field(default_factory=HeavyConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
+    delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
     observability: ObservabilityConfig = field(default_factory=ObservabilityConfig)
     cost: CostConfig = field(default_factory=CostConfig)
 
@@ -250,6 +275,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "intake": IntakeConfig,
     "heavy": HeavyConfig,
     "api": ApiConfig,
+    "delivery": DeliveryConfig,
     "observability": ObservabilityConfig,
     "cost": CostConfig,
 }

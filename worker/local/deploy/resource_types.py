@@ -116,7 +116,11 @@ def _bucket(aws: EmulatorClients, declared: DeclaredResource) -> Created:
         Bucket=name,
         Tagging={"TagSet": declared.tag_list},
     )
-    return name, {"bucket": name, "arn": f"arn:aws:s3:::{name}"}
+    return name, {
+        "bucket": name,
+        "arn": f"arn:aws:s3:::{name}",
+        "bucketRegionalDomainName": f"{name}.s3.{aws.region}.amazonaws.com",
+    }
 
 
 def _versioning(aws: EmulatorClients, bucket: str, inputs: Any) -> None:
@@ -498,6 +502,21 @@ _REASONS: Mapping[str, Mapping[str, str]] = {
         "aws:ec2/vpcEndpoint:VpcEndpoint": "ec2:vpc-endpoint/{}",
         "aws:iam/instanceProfile:InstanceProfile": "iam:instance-profile/{}",
     },
+    "the local stack answers for the distribution, without a cache": {
+        "aws:cloudfront/cachePolicy:CachePolicy": "cloudfront:cache-policy/{}",
+        "aws:cloudfront/distribution:Distribution": "cloudfront:distribution/{}",
+        "aws:cloudfront/originAccessControl:OriginAccessControl": (
+            "cloudfront:origin-access-control/{}"
+        ),
+        "aws:cloudfront/responseHeadersPolicy:ResponseHeadersPolicy": (
+            "cloudfront:response-headers-policy/{}"
+        ),
+        "aws:cloudwatch/logDelivery:LogDelivery": "logs:delivery:{}",
+        "aws:cloudwatch/logDeliveryDestination:LogDeliveryDestination": (
+            "logs:delivery-destination:{}"
+        ),
+        "aws:cloudwatch/logDeliverySource:LogDeliverySource": "logs:delivery-source:{}",
+    },
     "nothing costs anything here": {
         "aws:budgets/budget:Budget": "budgets:budget/{}",
         "aws:savingsplans/savingsPlan:SavingsPlan": "savingsplans:savingsplan/{}",
@@ -565,6 +584,7 @@ and with the name in place of ``{}``; empty where a type belongs to another reso
 """
 _COMPUTED: Mapping[str, Mapping[str, str]] = {
     "aws:apigatewayv2/api:Api": {"apiEndpoint": "http://127.0.0.1/{}", "executionArn": "{}"},
+    "aws:cloudfront/distribution:Distribution": {"domainName": "{}.invalid"},
     "aws:lambda/function:Function": {"invokeArn": "{}"},
     "aws:ec2/vpcEndpoint:VpcEndpoint": {"prefixListId": "pl-{}"},
     "aws:ecr/repository:Repository": {"repositoryUrl": "local/{}"},

@@ -1,0 +1,260 @@
+"""The distribution: renditions from the edge of AWS's network that is nearest to who looks at them.
+
+browsers, apps -> distribution (cache, headers) -> [delivery bucket]
+
+The bucket stays private: the distribution signs what it asks for (origin access control), and the
+bucket's policy lets in this distribution alone. What is cached carries its asset's tag, so that one
+invalidation reaches every file of an asset. Code at the edge is CloudFront Functions and never
+Lambda@Edge, which flat-rate plans exclude.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pulumi
+from pulumi_aws import cloudfront, cloudwatch
+
+from stack import policies
+from stack.bucket import PrivateBucket, expire
+from stack.config import Config
+from stack.policies import Statement
+from stack.scope import Scope
+from stack.storage import Buckets
+
+COMPONENT = "delivery"
+TAG_HEADER = "x-amz-meta-cache-tag"
+"""S3 answers with an object's metadata ``cache-tag`` under this name."""
+GLOBAL_REGION = "us-east-1"
+"""Where CloudFront takes certificates and sends its logs from, wherever the stack is."""
+DAY, YEAR = 86_400, 31_536_000
+READS = ("GET", "HEAD")
+ASKS = (*READS, "OPTIONS")
+RENDITION_POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; sandbox"
+"""Content-Security-Policy of renditions: a file that somebody has uploaded is no page of ours, even
+if somebody opens it on its own."""
+TLS = "TLSv1.2_2021"
+
+Origin = cloudfront.DistributionOriginArgs
+Behaviour = cloudfront.DistributionOrderedCacheBehaviorArgs
+
+
+class Distribution(pulumi.ComponentResource):
+    """The distribution in front of the delivery bucket, its cache and its headers."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        config: Config,
+        *,
+        buckets: Buckets,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("safelight:delivery:Distribution", scope.name(COMPONENT), None, opts)
+        self._scope, self._config = scope, config.delivery
+        self._own = pulumi.ResourceOptions(parent=self)
+        self._tags = scope.tags(COMPONENT)
+        name, chosen = scope.name(COMPONENT), config.delivery
+        self._signer = cloudfront.OriginAccessControl(
+            name,
+            description="Signs requests to the buckets",
+            origin_access_control_origin_type="s3",
+            # A client's own signature would be for another host.
+            signing_behavior="always",
+            signing_protocol="sigv4",
+            opts=self._own,
+        )
+        self._cache_by_path = self._cached_by_path()
+        self.distribution = cloudfront.Distribution(
+            name,
+            comment=f"Renditions of {scope.prefix}",
+            enabled=True,
+            http_version="http2and3",
+            is_ipv6_enabled=True,
+            price_class=chosen.price_class,
+            aliases=list(chosen.domains),
+            viewer_certificate=self._certificate(),
+            restrictions=cloudfront.DistributionRestrictionsArgs(
+                geo_restriction=cloudfront.DistributionRestrictionsGeoRestrictionArgs(
+                    restriction_type="none"
+                )
+            ),
+            cache_tag_config=cloudfront.DistributionCacheTagConfigArgs(header_name=TAG_HEADER),
+            origins=[self._origin("renditions", buckets.delivery)],
+            default_cache_behavior=cloudfront.DistributionDefaultCacheBehaviorArgs(
+                target_origin_id="renditions",
+                allowed_methods=list(ASKS),
+                cached_methods=list(READS),
+                viewer_protocol_policy="redirect-to-https",
+                compress=True,  # playlists, subtitles and manifests, but no pictures
+                cache_policy_id=self._cache_by_path.id,
+                response_headers_policy_id=self._rendition_headers().id,
+            ),
+            ordered_cache_behaviors=self._behaviours(),
+            tags=self._tags,
+            opts=self._own,
+        )
+        self.host: pulumi.Input[str] = (
+            chosen.domains[0] if chosen.domains else self.distribution.domain_name
+        )
+        self.url = pulumi.Output.concat("https://", self.host)
+        self.rights: Mapping[str, Sequence[Statement]] = {
+            "delivery": [
+                policies.may_read(buckets.delivery.objects, distribution=self.distribution.arn)
+            ],
+        }
+        """What the distribution may do in each of the buckets, see ``Buckets.restrict``."""
+        if chosen.logs:
+            self._log(config)
+        self.register_outputs({"url": self.url})
+
+    def _origin(self, what: str, bucket: PrivateBucket) -> Origin:
+        """A bucket, asked with the distribution's own signature."""
+        return Origin(
+            origin_id=what,
+            domain_name=bucket.bucket.bucket_regional_domain_name,
+            origin_access_control_id=self._signer.id,
+        )
+
+    def _behaviours(self) -> list[Behaviour]:
+        """For paths that are no renditions, the first that matches."""
+        return []
+
+    def _certificate(self) -> cloudfront.DistributionViewerCertificateArgs:
+        if not self._config.domains:
+            return cloudfront.DistributionViewerCertificateArgs(cloudfront_default_certificate=True)
+        return cloudfront.DistributionViewerCertificateArgs(
+            acm_certificate_arn=self._config.certificate,
+            ssl_support_method="sni-only",
+            minimum_protocol_version=TLS,
+        )
+
+    def _cached_by_path(self) -> cloudfront.CachePolicy:
+        """For as long as the object says, up to a year. No query string, header or cookie makes a
+        second copy: thousands of different ones would be thousands of requests to the bucket."""
+        none = "none"
+        return cloudfront.CachePolicy(
+            self._scope.name(COMPONENT),
+            comment="By path alone",
+            min_ttl=0,
+            default_ttl=DAY,
+            max_ttl=YEAR,
+            parameters_in_cache_key_and_forwarded_to_origin=cloudfront.CachePolicyParametersInCacheKeyAndForwardedToOriginArgs(
+                enable_accept_encoding_brotli=True,
+                enable_accept_encoding_gzip=True,
+                cookies_config=cloudfront.CachePolicyParametersInCacheKeyAndForwardedToOriginCookiesConfigArgs(
+                    cookie_behavior=none
+                ),
+                headers_config=cloudfront.CachePolicyParametersInCacheKeyAndForwardedToOriginHeadersConfigArgs(
+                    header_behavior=none
+                ),
+                query_strings_config=cloudfront.CachePolicyParametersInCacheKeyAndForwardedToOriginQueryStringsConfigArgs(
+                    query_string_behavior=none
+                ),
+            ),
+            opts=self._own,
+        )
+
+    def _rendition_headers(self) -> cloudfront.ResponseHeadersPolicy:
+        origins = self._config.origins
+        return cloudfront.ResponseHeadersPolicy(
+            self._scope.name(COMPONENT),
+            comment="Renditions: files, and never pages",
+            cors_config=_readable_by(origins) if origins else None,
+            custom_headers_config=cloudfront.ResponseHeadersPolicyCustomHeadersConfigArgs(
+                # Pages that are isolated from others (COEP) may show them too.
+                items=[header("Cross-Origin-Resource-Policy", "cross-origin")]
+            ),
+            security_headers_config=security_headers(RENDITION_POLICY),
+            opts=self._own,
+        )
+
+    def _log(self, config: Config) -> None:
+        """Every request that is answered, in a bucket of its own (standard logging, version 2: the
+        older one needs a bucket with access lists)."""
+        what = f"{COMPONENT}-logs"
+        name = self._scope.name(what)
+        bucket = PrivateBucket(
+            name,
+            self._scope,
+            rules=[expire(self._config.log_days)],
+            versioned=False,
+            force_destroy=config.storage.force_destroy,
+            opts=self._own,
+        )
+        restricted = bucket.restrict([policies.may_deliver_logs(bucket.arn, self._scope.account)])
+        source = cloudwatch.LogDeliverySource(
+            name,
+            region=GLOBAL_REGION,
+            log_type="ACCESS_LOGS",
+            resource_arn=self.distribution.arn,
+            tags=self._tags,
+            opts=self._own,
+        )
+        destination = cloudwatch.LogDeliveryDestination(
+            name,
+            region=GLOBAL_REGION,
+            output_format="json",
+            delivery_destination_configuration=cloudwatch.LogDeliveryDestinationDeliveryDestinationConfigurationArgs(
+                destination_resource_arn=bucket.arn
+            ),
+            tags=self._tags,
+            opts=self._own,
+        )
+        cloudwatch.LogDelivery(
+            name,
+            region=GLOBAL_REGION,
+            delivery_source_name=source.name,
+            delivery_destination_arn=destination.arn,
+            tags=self._tags,
+            # It tries whether it may write.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[restricted]),
+        )
+
+
+def header(name: str, value: str) -> cloudfront.ResponseHeadersPolicyCustomHeadersConfigItemArgs:
+    """A header of every answer, whatever the bucket says."""
+    return cloudfront.ResponseHeadersPolicyCustomHeadersConfigItemArgs(
+        header=name, value=value, override=True
+    )
+
+
+def security_headers(
+    content: pulumi.Input[str],
+) -> cloudfront.ResponseHeadersPolicySecurityHeadersConfigArgs:
+    """TLS from now on, no guessing of types, no referrer, and a Content-Security-Policy."""
+    return cloudfront.ResponseHeadersPolicySecurityHeadersConfigArgs(
+        content_security_policy=cloudfront.ResponseHeadersPolicySecurityHeadersConfigContentSecurityPolicyArgs(
+            content_security_policy=content, override=True
+        ),
+        content_type_options=cloudfront.ResponseHeadersPolicySecurityHeadersConfigContentTypeOptionsArgs(
+            override=True
+        ),
+        referrer_policy=cloudfront.ResponseHeadersPolicySecurityHeadersConfigReferrerPolicyArgs(
+            referrer_policy="no-referrer", override=True
+        ),
+        strict_transport_security=cloudfront.ResponseHeadersPolicySecurityHeadersConfigStrictTransportSecurityArgs(
+            access_control_max_age_sec=YEAR, override=True
+        ),
+    )
+
+
+def _readable_by(origins: Sequence[str]) -> cloudfront.ResponseHeadersPolicyCorsConfigArgs:
+    """Scripts of these origins may read files (players, canvases); anybody may show them."""
+    return cloudfront.ResponseHeadersPolicyCorsConfigArgs(
+        access_control_allow_credentials=False,
+        access_control_allow_headers=cloudfront.ResponseHeadersPolicyCorsConfigAccessControlAllowHeadersArgs(
+            items=["range"]  # players ask for parts of a file
+        ),
+        access_control_allow_methods=cloudfront.ResponseHeadersPolicyCorsConfigAccessControlAllowMethodsArgs(
+            items=list(ASKS)
+        ),
+        access_control_allow_origins=cloudfront.ResponseHeadersPolicyCorsConfigAccessControlAllowOriginsArgs(
+            items=list(origins)
+        ),
+        access_control_expose_headers=cloudfront.ResponseHeadersPolicyCorsConfigAccessControlExposeHeadersArgs(
+            items=["content-length", "content-range", "etag"]
+        ),
+        access_control_max_age_sec=DAY,
+        origin_override=True,
+    )

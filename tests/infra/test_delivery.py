@@ -1,0 +1,168 @@
+"""The distribution: how renditions are cached and headed, and who may read the bucket behind it."""
+
+from __future__ import annotations
+
+import pulumi
+import pytest
+
+from tests.infra.configs import CERTIFICATE, OWN_DOMAIN, SIGNED_IN
+from tests.infra.declared import ACCOUNT, Declaration, declare
+
+
+def test_the_bucket_is_read_by_this_distribution_alone(ordered: Declaration) -> None:
+    """By its ARN: another one of the account, or of anybody, is not let in."""
+    distribution = ordered.one("cloudfront/Distribution", "delivery")
+    signer = ordered.one("cloudfront/OriginAccessControl", "delivery").inputs
+    (origin,) = distribution.inputs["origins"]
+    *_, statement = ordered.one("s3/BucketPolicy", "delivery").statements()
+
+    assert origin["domainName"] == "safelight-test-delivery.s3.eu-central-1.amazonaws.com"
+    assert origin["originAccessControlId"] == "id-safelight-test-delivery"
+    assert (signer["signingBehavior"], signer["signingProtocol"]) == ("always", "sigv4")
+    assert statement == {
+        "Sid": "Distribution",
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudfront.amazonaws.com"},
+        "Action": "s3:GetObject",
+        "Resource": "arn:aws:s3:safelight-test-delivery/*",
+        "Condition": {
+            "StringEquals": {"aws:SourceArn": "arn:aws:cloudfront:safelight-test-delivery"}
+        },
+    }
+
+
+def test_nothing_but_the_path_makes_another_copy(ordered: Declaration) -> None:
+    """Query strings, headers and cookies reach neither the cache's key nor the bucket."""
+    policy = ordered.one("cloudfront/CachePolicy", "delivery").inputs
+
+    assert (policy["minTtl"], policy["defaultTtl"], policy["maxTtl"]) == (0, 86_400, 31_536_000)
+    assert policy["parametersInCacheKeyAndForwardedToOrigin"] == {
+        "enableAcceptEncodingBrotli": True,
+        "enableAcceptEncodingGzip": True,
+        "cookiesConfig": {"cookieBehavior": "none"},
+        "headersConfig": {"headerBehavior": "none"},
+        "queryStringsConfig": {"queryStringBehavior": "none"},
+    }
+
+
+def test_an_asset_can_be_taken_from_every_edge_by_its_tag(ordered: Declaration) -> None:
+    """The header is the one that S3 gives an object's metadata."""
+    distribution = ordered.one("cloudfront/Distribution", "delivery").inputs
+
+    assert distribution["cacheTagConfig"] == {"headerName": "x-amz-meta-cache-tag"}
+    assert distribution["httpVersion"] == "http2and3"
+
+
+def test_a_rendition_is_a_file_and_never_a_page(ordered: Declaration) -> None:
+    """What somebody has uploaded runs nothing, even on its own in a tab beside the console."""
+    headers = ordered.one("cloudfront/ResponseHeadersPolicy", "delivery").inputs
+    security = headers["securityHeadersConfig"]
+    content = security["contentSecurityPolicy"]
+
+    assert content["override"] is True
+    assert content["contentSecurityPolicy"].startswith("default-src 'none'; ")
+    assert content["contentSecurityPolicy"].endswith("; sandbox")
+    assert security["contentTypeOptions"] == {"override": True}
+    assert security["strictTransportSecurity"]["accessControlMaxAgeSec"] == 31_536_000
+    assert headers["corsConfig"]["accessControlAllowOrigins"] == {"items": ["*"]}
+    assert headers["corsConfig"]["accessControlAllowCredentials"] is False
+
+
+def test_no_script_reads_renditions_where_no_origin_is_named(bare: Declaration) -> None:
+    """Without the distribution there are no headers; without origins there is no CORS."""
+    without = declare({"delivery": {"origins": []}})
+
+    assert not bare.of("cloudfront/ResponseHeadersPolicy")
+    assert "corsConfig" not in without.one("cloudfront/ResponseHeadersPolicy", "delivery").inputs
+
+
+def test_the_api_names_addresses_of_the_distribution(
+    ordered: Declaration, chosen: Declaration
+) -> None:
+    """Of its own name, or of the first of the team's."""
+    plain = declare({"api": {"enabled": True, **SIGNED_IN}})
+
+    def address(found: Declaration) -> str:
+        return str(found.exports["apiEnvironment"]["SAFELIGHT_DELIVERY_URL"])
+
+    assert address(plain) == "https://safelight-test-delivery.cloudfront.net"
+    assert plain.exports["delivery"] == ordered.exports["delivery"] == address(plain)
+    assert address(chosen) == "https://img.example.com"
+
+
+def test_a_name_of_its_own_comes_with_a_certificate(
+    ordered: Declaration, chosen: Declaration
+) -> None:
+    """And with TLS 1.2, which CloudFront's own name does not insist on."""
+    own = chosen.one("cloudfront/Distribution", "delivery").inputs
+    given = ordered.one("cloudfront/Distribution", "delivery").inputs
+
+    assert own["aliases"] == OWN_DOMAIN["domains"]
+    assert own["viewerCertificate"] == {
+        "acmCertificateArn": CERTIFICATE,
+        "sslSupportMethod": "sni-only",
+        "minimumProtocolVersion": "TLSv1.2_2021",
+    }
+    assert given["viewerCertificate"] == {"cloudfrontDefaultCertificate": True}
+    assert (own["priceClass"], given["priceClass"]) == ("PriceClass_200", "PriceClass_100")
+
+
+def test_requests_are_logged_into_a_bucket_of_their_own(chosen: Declaration) -> None:
+    """From us-east-1, whatever the stack's region; by deliveries of this account alone."""
+    source = chosen.one("cloudwatch/LogDeliverySource", "delivery-logs").inputs
+    destination = chosen.one("cloudwatch/LogDeliveryDestination", "delivery-logs").inputs
+    delivery = chosen.one("cloudwatch/LogDelivery", "delivery-logs").inputs
+    *_, statement = chosen.one("s3/BucketPolicy", "delivery-logs").statements()
+    rules = chosen.one("s3/BucketLifecycleConfiguration", "delivery-logs").inputs["rules"]
+
+    assert {one["region"] for one in (source, destination, delivery)} == {"us-east-1"}
+    assert source["logType"] == "ACCESS_LOGS"
+    assert source["resourceArn"] == "arn:aws:cloudfront:safelight-test-delivery"
+    assert statement["Resource"] == (f"arn:aws:s3:safelight-test-delivery-logs/AWSLogs/{ACCOUNT}/*")
+    assert statement["Condition"]["StringEquals"]["aws:SourceAccount"] == ACCOUNT
+    assert [rule["expiration"] for rule in rules if "expiration" in rule] == [{"days": 12}]
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"delivery": {"domains": ["img.example.com"]}}, "delivery.certificate: is not set"),
+        ({"delivery": {"certificate": CERTIFICATE}}, "delivery.domains: is not set"),
+        (
+            {
+                "delivery": {
+                    **OWN_DOMAIN,
+                    "certificate": CERTIFICATE.replace("us-east-1", "eu-west-1"),
+                }
+            },
+            "in us-east-1",
+        ),
+        ({"delivery": {**OWN_DOMAIN, "domains": ["*.example.com"]}}, "without a \\*"),
+        ({"delivery": {**OWN_DOMAIN, "domains": ["https://a.example"]}}, "domain names like"),
+        ({"delivery": {**OWN_DOMAIN, "domains": "img.example.com"}}, "a list of domain names"),
+        ({"delivery": {"priceClass": "100"}}, "PriceClass_200"),
+        ({"settings": {"delivery_url": "https://a.example"}}, "that of the distribution"),
+    ],
+)
+def test_a_distribution_that_could_not_work_is_refused(
+    config: dict[str, dict[str, object]], said: str
+) -> None:
+    """Before anything is deployed."""
+    with pytest.raises(pulumi.RunError, match=said):
+        declare(config)
+
+
+def test_another_network_may_stand_in_front_of_the_bucket() -> None:
+    """Without the distribution the setting names the address, and nobody reads the bucket."""
+    url = "https://cdn.example.com"
+    found = declare(
+        {
+            "delivery": {"enabled": False},
+            "settings": {"delivery_url": url},
+            "api": {"enabled": True, **SIGNED_IN},
+        }
+    )
+
+    assert found.exports["apiEnvironment"]["SAFELIGHT_DELIVERY_URL"] == url
+    assert len(found.one("s3/BucketPolicy", "delivery").statements()) == 2
+    assert "delivery" not in found.exports
