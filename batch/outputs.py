@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractContextManager,
     ExitStack,
@@ -25,6 +25,7 @@ from typing import Protocol
 from batch.work import Stop
 from worker.atomic import STAGING_PREFIX, disk_full, lock_file, locked_staging, sweep
 from worker.domain.errors import EngineError, InputError, ObjectMissing, SafelightError, StorageFull
+from worker.domain.keys import cache_metadata
 from worker.ports import ObjectStore, StoredObject
 
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -109,6 +110,7 @@ class Transfers(Protocol):
         *,
         content_type: str,
         cache_control: str = "",
+        metadata: Mapping[str, str] | None = None,
         stop: Stop | None = None,
     ) -> None:
         """Write a file to an object, whole or not at all."""
@@ -296,13 +298,19 @@ class S3OutputStore:
             self._key(name),
             content_type=content_type,
             cache_control=self._cache_control,
+            metadata=cache_metadata(self._key(name)),
             # A stop lets uploads end: a finished file need not be made again.
         )
 
     def write(self, name: str, data: bytes, *, content_type: str) -> None:
         """See ``OutputStore.write``."""
         self._store.put(
-            self._bucket, self._key(name), data, content_type=content_type, cache_control="no-cache"
+            self._bucket,
+            self._key(name),
+            data,
+            content_type=content_type,
+            cache_control="no-cache",
+            metadata=cache_metadata(self._key(name)),
         )
 
     def read(self, name: str) -> bytes | None:

@@ -88,8 +88,16 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def renew(self, bucket: str, key: str, *, tags: Mapping[str, str]) -> None:
-        """Write an object again as it is, with these tags and no others.
+    def renew(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write an object again as it is, with these tags and no others, and with this metadata
+        beside its own. None leaves the tags.
 
         Its age counts from now on, which is what rules of the bucket that expire objects with a
         tag go by. A missing object is no error.

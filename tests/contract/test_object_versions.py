@@ -25,6 +25,18 @@ def test_a_renewed_object_is_as_it_was(tested: BucketUnderTest) -> None:
     assert tested.keys() == [key]
 
 
+def test_a_renewed_object_may_get_further_metadata(tested: BucketUnderTest) -> None:
+    """It stands beside its own, and the tags stay unless others are given."""
+    tested.put("a", b"abc", owner="Zoë")
+    tested.store.renew(tested.bucket, "a", tags={"superseded": "true"})
+
+    tested.store.renew(tested.bucket, "a", metadata={"cache-tag": "a:1"})
+
+    data, after = tested.store.get(tested.bucket, "a")
+    assert data == b"abc"
+    assert after.metadata == {"owner": "Zoë", "cache-tag": "a:1"}
+
+
 def test_tags_go_where_they_are_put_and_nowhere_else(
     clients: AwsClients, fresh: Callable[[str], str]
 ) -> None:
@@ -38,6 +50,7 @@ def test_tags_go_where_they_are_put_and_nowhere_else(
     store.put(bucket, "large", b"a" * 1_500_000, content_type="video/mp4")
     for key in ("a", "large"):
         store.renew(bucket, key, tags={"superseded": "true", "b c": "d&e"})
+    store.renew(bucket, "a", metadata={"cache-tag": "a:1"})
     store.copy((bucket, "a"), (bucket, "b"))
     store.copy((bucket, "a"), (bucket, "c"), metadata={"x": "y"})
 

@@ -130,6 +130,16 @@ def check_oversize(running: Running, record: AssetRecord) -> None:
     for one in record.renditions:
         stored = running.app.store.head(bucket, one.key)
         assert (stored.size, stored.content_type) == (one.bytes, one.format.media_type)
+    check_tags(running, record)
+
+
+def check_tags(running: Running, record: AssetRecord) -> None:
+    """Everything that was made of an asset, whoever wrote it, has its cache tag."""
+    store, bucket = running.app.store, running.app.settings.delivery_bucket
+    made = [one.key for one in store.list(bucket, version_prefix(record))]
+    assert made
+    for key in made:
+        assert store.head(bucket, key).metadata["cache-tag"] == f"a:{record.asset}", key
 
 
 # --- what a record promises, checked with the programs that players are made of ----------------
@@ -157,6 +167,7 @@ def check_video(running: Running, record: AssetRecord, folder: Path) -> None:
             opened.load()
             assert opened.size == (picture.width, picture.height)
     assert pictures["preview", Format.WEBP].frames > 1
+    check_tags(running, record)
 
 
 def check_plays(path: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.integration.job_uploads import check_tags
 from tests.integration.running import (
     COMMAND,
     Running,
@@ -192,6 +193,39 @@ def test_objects_from_before_are_backfilled(running: Running, tmp_path: Path) ->
         NotificationConfiguration={"QueueConfigurations": told["QueueConfigurations"]},
     )
     assert running.failure("backfill", "s3://elsewhere/", code=2)["code"]
+
+
+def test_cache_tags_are_given_to_what_lacks_them(running: Running, tmp_path: Path) -> None:
+    """What ingest made and copied has them; what was written before tags gets them, once."""
+    app, bucket = running.app, running.app.settings.delivery_bucket
+    first = running.json("put", picture(tmp_path, "tagged.jpg", "teal"), "--wait")
+    same = (tmp_path / "tagged.jpg").rename(tmp_path / "tagged again.jpg")
+    again = running.json("put", same, "--wait")
+    made, record = (app.catalog.get(one["asset"]) for one in (first, again))
+    assert made is not None
+    assert record is not None
+    check_tags(running, made)
+    check_tags(running, record)
+    assert record.copied_from is not None
+    key = record.renditions[0].key
+    root = AwsClients(running.root).s3
+    data = app.store.get(bucket, key)[0]
+    root.put_object(
+        Bucket=bucket, Key=key, Body=data, ContentType="image/jpeg", Tagging="superseded=true"
+    )
+
+    place, state = f"s3://{bucket}/{key.partition('/')[0]}", tmp_path / "tags.json"
+    counted = running.json("backfill", place, "--cache-tags", "--dry-run", "--state", state)
+    done = running.json("backfill", place, "--cache-tags", "--state", state)
+
+    assert counted["objects"] == done["sent"] >= len(record.renditions)
+    check_tags(running, record)
+    assert app.store.get(bucket, key)[0] == data
+    assert root.get_object_tagging(Bucket=bucket, Key=key)["TagSet"][0]["Key"] == "superseded"
+    refused = running.failure(
+        "backfill", f"s3://{app.settings.intake_bucket}/", "--cache-tags", code=2
+    )
+    assert "only the delivery bucket" in refused["message"]
 
 
 def test_when_the_embedded_aws_dies_everything_goes_on(running: Running, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from worker.domain.asset import (
     Status,
 )
 from worker.domain.errors import AssetMissing, ObjectChanged, ObjectMissing
+from worker.domain.keys import cache_metadata
 from worker.domain.labels import check_id
 from worker.ports import StoredObject
 
@@ -71,6 +72,12 @@ class Fuse:
         if burning:
             raise self.error()
         return result
+
+
+def _check_tag(bucket: str, key: str, metadata: Mapping[str, str] | None) -> None:
+    """Whoever writes for an asset into the delivery bucket says so: else no cache forgets it."""
+    wanted = cache_metadata(key) if bucket == "delivery" else {}
+    assert wanted.items() <= (metadata or {}).items(), f"{key} is written without its cache tag"
 
 
 @dataclass
@@ -210,6 +217,8 @@ class MemoryStore:
         encode_metadata(metadata or {})
 
         def effect() -> str:
+            if content_type:  # what a test prepares itself has none
+                _check_tag(bucket, key, metadata)
             if once and key in self.keys(bucket):
                 return ""
             stored = self._add(bucket, key, data)
@@ -233,6 +242,7 @@ class MemoryStore:
         encode_metadata(metadata or {})
 
         def effect() -> None:
+            _check_tag(*target, metadata)
             found = self._find(*source, version_id)
             copied = self._add(*target, found.data)
             copied.metadata = dict(metadata if metadata is not None else found.metadata)
@@ -240,13 +250,23 @@ class MemoryStore:
 
         self.fuse.around("store.copy", effect)
 
-    def renew(self, bucket: str, key: str, *, tags: Mapping[str, str]) -> None:
+    def renew(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         """See the port."""
 
         def effect() -> None:
             with suppress(ObjectMissing):
                 found = self._find(bucket, key, None)
-                found.tags, found.modified = dict(tags), RENEWED
+                found.modified = RENEWED
+                found.metadata = {**found.metadata, **(metadata or {})}
+                if tags is not None:
+                    found.tags = dict(tags)
 
         self.fuse.around("store.renew", effect)
 

@@ -20,6 +20,7 @@ from tests.unit.memory_queue import MemoryQueue
 from worker import prices
 from worker.domain.asset import ObjectVersion, sort_key
 from worker.domain.errors import InputError, Throttled
+from worker.domain.keys import cache_metadata
 from worker.entrypoints.cli.backfill import load, save
 from worker.prices import Assumptions, Prices
 from worker.services import backfill
@@ -70,9 +71,7 @@ class Run:
         """Go on where the last run was."""
         return backfill.run(
             source,
-            queue=self.queue,
-            url=URL,
-            bucket="intake",
+            task=backfill.IngestTask(queue=self.queue, url=URL, bucket="intake"),
             rate=rate,
             progress=self.saved[-1] if self.saved else BackfillProgress(source=source.name),
             save=self.saved.append,
@@ -381,3 +380,63 @@ def test_the_state_of_another_source_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="s3://a/"):
         load(path, "s3://b/")
+
+
+# --- cache tags -------------------------------------------------------------------------------
+
+OF_ASSET = "0b/01890f6e-0000-7000-8000-000000000001/0123456789abcdef/large.jpg"
+
+
+def test_cache_tags_are_given_to_what_lacks_them() -> None:
+    """Everything of an asset has its tag afterwards; what has it or is of none stays."""
+    run, store = Run(), MemoryStore()
+    tagged = OF_ASSET.replace("large", "medium")
+    store.put("renditions", OF_ASSET, b"large", content_type="image/jpeg", metadata={"a": "b"})
+    store.put(
+        "renditions", tagged, b"m", content_type="image/jpeg", metadata=cache_metadata(tagged)
+    )
+    store.put("renditions", "recipes/0.json", b"{}", content_type="application/json")
+    store.renew("renditions", OF_ASSET, tags={"superseded": "true"})
+    store.fuse.calls.clear()
+
+    done = backfill.run(
+        Listing(store=store, bucket="renditions"),
+        task=backfill.CacheTagTask(store=store, bucket="renditions"),
+        rate=1000,
+        progress=BackfillProgress(source="s3://renditions/"),
+        save=run.saved.append,
+        pause=run.pause,
+        clock=lambda: run.seconds,
+    )
+
+    assert (done.sent, done.skipped, done.finished) == (2, 1, True)
+    asset = OF_ASSET.split("/")[1]
+    found = store.versions["renditions", OF_ASSET][-1]
+    assert found.metadata == {"a": "b", "cache-tag": f"a:{asset}"}
+    assert found.tags == {"superseded": "true"}
+    assert store.fuse.calls.count("store.renew") == 1
+
+
+def test_cache_tags_are_for_the_delivery_bucket_alone() -> None:
+    """An inventory of another bucket is refused before anything is written."""
+    task = backfill.CacheTagTask(store=MemoryStore(), bucket="renditions")
+
+    with pytest.raises(InputError, match="only the delivery bucket"):
+        task.wants(found(OF_ASSET, bucket="intake"))
+
+
+def test_the_cost_of_cache_tags_is_that_of_requests() -> None:
+    """Two reads and a write for each object that may lack its tag."""
+    store = MemoryStore()
+    store.put("renditions", OF_ASSET, b"12345", content_type="image/jpeg")
+    store.put("renditions", "recipes/0.json", b"{}", content_type="application/json")
+    price, _ = prices.load()
+
+    made = backfill.CacheTagTask(store=store, bucket="renditions").estimate(
+        Listing(store=store, bucket="renditions"), after="", price=price
+    )
+
+    assert (made.objects, made.skipped, made.bytes, made.compute_usd) == (1, 1, 5, 0)
+    assert made.total_usd == pytest.approx(
+        2 * price.get_request + price.put_request + 2 / 1000 * price.list_request
+    )

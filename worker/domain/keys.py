@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 from worker.domain.asset import AssetRecord, Event, medium_of
@@ -43,6 +45,22 @@ def quarantine_key(record: AssetRecord) -> str:
 def recipe_key(digest: str) -> str:
     """Where a recipe lies in the delivery bucket, so that an old version can be made again."""
     return f"recipes/{digest}.json"
+
+
+CACHE_TAG = "cache-tag"
+"""Metadata of S3 by which the delivery network finds everything of an asset: it caches objects
+with their ``x-amz-meta-cache-tag`` and forgets a tag at once. It must be there from the first
+write: what was cached without it cannot be named."""
+_OF_ASSET = re.compile(r"[0-9a-f]{2}/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/")
+
+
+def cache_metadata(key: str) -> Mapping[str, str]:
+    """Metadata with which an object of the delivery bucket is written: ``a:`` and its asset.
+
+    Empty for what is of no asset, such as a recipe.
+    """
+    found = _OF_ASSET.match(key)
+    return {} if found is None else {CACHE_TAG: f"a:{found[1]}"}
 
 
 def event_of(record: AssetRecord) -> Event:

@@ -13,6 +13,8 @@ have 16 to 18 hexadecimal digits and are compared with zeros added on the right 
   upload: nothing is done twice.
 
 So a backfill is for objects no event told of. It is no way to apply a new recipe to old uploads.
+
+The same loop gives cache tags to objects of the delivery bucket that were written without one.
 """
 
 from __future__ import annotations
@@ -20,13 +22,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import quote_plus
 
 from worker.domain.asset import is_folder
-from worker.domain.errors import InputError
+from worker.domain.errors import InputError, ObjectMissing
+from worker.domain.keys import cache_metadata
 from worker.ports import ObjectStore, Queue
 from worker.prices import Assumptions, Prices
 from worker.services import ordering
@@ -61,6 +66,18 @@ class BackfillSource(Protocol):
 
     def after(self, mark: str) -> Iterator[ListedObject]:
         """Objects behind a mark, in an order that does not change; from the start for none."""
+        ...
+
+
+class BackfillTask(Protocol):
+    """What is done for objects."""
+
+    def wants(self, found: ListedObject) -> bool:
+        """Whether an object is not passed over. Raises ``InputError`` where it cannot be."""
+        ...
+
+    def do(self, batch: Sequence[ListedObject]) -> None:
+        """Do it, all or an error. Again is harmless."""
         ...
 
 
@@ -154,12 +171,81 @@ def estimate(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestTask:
+    """Enqueues objects of the intake bucket.
+
+    Args:
+        queue: where messages go.
+        url: of the queue that the ingest function reads.
+        bucket: the intake bucket: ingest passes over events of any other.
+    """
+
+    queue: Queue
+    url: str
+    bucket: str
+
+    def wants(self, found: ListedObject) -> bool:
+        """See ``BackfillTask.wants``."""
+        return _is_work(found, self.bucket)
+
+    def do(self, batch: Sequence[ListedObject]) -> None:
+        """See ``BackfillTask.do``."""
+        self.queue.send(self.url, [_message(found) for found in batch])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheTagTask:
+    """Gives objects of the delivery bucket the cache tag of their asset.
+
+    An object that has it is read only; any other is written again as it is, which makes it new for
+    rules that expire objects by age.
+    """
+
+    store: ObjectStore
+    bucket: str
+
+    def wants(self, found: ListedObject) -> bool:
+        """See ``BackfillTask.wants``: what is of no asset has no tag."""
+        if found.bucket != self.bucket:
+            text = f"s3://{found.bucket}/{found.key}: only the delivery bucket, {self.bucket}, has"
+            raise InputError(f"{text} cache tags")
+        return bool(cache_metadata(found.key))
+
+    def do(self, batch: Sequence[ListedObject]) -> None:
+        """See ``BackfillTask.do``."""
+        with ThreadPoolExecutor(BATCH) as pool:
+            list(pool.map(self._tag, batch))
+
+    def _tag(self, found: ListedObject) -> None:
+        wanted = cache_metadata(found.key)
+        with suppress(ObjectMissing):
+            there = self.store.head(found.bucket, found.key).metadata
+            if not wanted.items() <= there.items():
+                self.store.renew(found.bucket, found.key, metadata=wanted)
+
+    def estimate(self, source: BackfillSource, *, after: str, price: Prices) -> Estimate:
+        """Count the objects, and say what it costs if none has its tag."""
+        objects = skipped = size = 0
+        for found in source.after(after):
+            wanted = self.wants(found)
+            objects, skipped = objects + wanted, skipped + (not wanted)
+            size += found.size * wanted
+        each = 2 * price.get_request + price.put_request
+        return Estimate(
+            objects=objects,
+            skipped=skipped,
+            bytes=size,
+            requests_usd=objects * each + (objects + skipped) / 1000 * price.list_request,
+            compute_usd=0.0,
+            catalog_usd=0.0,
+        )
+
+
 def run(
     source: BackfillSource,
     *,
-    queue: Queue,
-    url: str,
-    bucket: str,
+    task: BackfillTask,
     rate: float,
     progress: BackfillProgress,
     save: Callable[[BackfillProgress], None],
@@ -167,17 +253,15 @@ def run(
     pause: Callable[[float], object] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> BackfillProgress:
-    """Enqueue objects, at most ``rate`` a second, until there are no more or it is stopped.
+    """Do the task for objects, at most ``rate`` a second, until there are no more or it is stopped.
 
     Args:
         source: the objects.
-        queue: where messages go.
-        url: of the queue that the ingest function reads.
-        bucket: the intake bucket: ingest passes over events of any other.
+        task: what is done for each of them.
         rate: objects a second.
         progress: where to go on; ``BackfillProgress(source=source.name)`` for the start.
-        save: keeps the progress; called after every batch that was sent. Killed between the two,
-            a run sends up to ten objects again, which changes nothing.
+        save: keeps the progress; called after every batch that was done. Killed between the two,
+            a run does up to ten objects again, which changes nothing.
         stopped: asked before every batch.
         pause: waits so many seconds, or until it is stopped.
         clock: seconds, monotonic.
@@ -185,21 +269,21 @@ def run(
     Returns: the progress, ``finished`` if the source had no more.
 
     Raises:
-        InputError: an object of another bucket; what came before it is enqueued.
+        InputError: an object of another bucket; what came before it is done.
         TransientError: store or queue do not answer; run again to continue.
     """
     due = clock()
-    for batch in _batches(source.after(progress.mark), bucket):
+    for batch in _batches(source.after(progress.mark), task):
         if stopped():
             return progress
-        work = [found for found in batch if _is_work(found, bucket)]
+        work = [found for found in batch if task.wants(found)]
         if work:
             if (early := due - clock()) > 0:
                 pause(early)
                 if stopped():
                     return progress
             due = max(due, clock()) + len(work) / rate
-            queue.send(url, [_message(found) for found in work])
+            task.do(work)
         progress = replace(
             progress,
             mark=batch[-1].mark,
@@ -221,13 +305,13 @@ def sequencer_of(modified: str) -> str:
     return f"{_LOWEST}{max(0, round(moment.timestamp() * 1000)):012X}"
 
 
-def _batches(found: Iterable[ListedObject], bucket: str) -> Iterator[Sequence[ListedObject]]:
-    """Runs of objects that hold at most ``BATCH`` to send; the others do not count."""
+def _batches(found: Iterable[ListedObject], task: BackfillTask) -> Iterator[Sequence[ListedObject]]:
+    """Runs of objects of which at most ``BATCH`` are wanted; the others do not count."""
     batch: list[ListedObject] = []
     work = 0
     for each in found:
         batch.append(each)
-        work += _is_work(each, bucket)
+        work += task.wants(each)
         if work == BATCH or len(batch) == 100 * BATCH:
             yield batch
             batch, work = [], 0

@@ -55,6 +55,7 @@ class RenditionStore:
                 processed.renditions[index].data,
                 content_type=renditions[index].format.media_type,
                 cache_control=IMMUTABLE,
+                metadata=keys.cache_metadata(renditions[index].key),
             )
 
         self._each(put, range(len(renditions)))
@@ -75,7 +76,8 @@ class RenditionStore:
 
         def copy(index: int) -> None:
             source, target = duplicate.renditions[index].key, renditions[index].key
-            self._store.copy((self._bucket, source), (self._bucket, target))
+            tag = keys.cache_metadata(target)  # the source has that of its own asset
+            self._store.copy((self._bucket, source), (self._bucket, target), metadata=tag)
 
         try:
             self._each(copy, range(len(renditions)))

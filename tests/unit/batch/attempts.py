@@ -52,11 +52,17 @@ class MemoryTransfers:
         *,
         content_type: str,
         cache_control: str = "",
+        metadata: Mapping[str, str] | None = None,
         stop: Stop | None = None,
     ) -> None:
         """Write a file to an object."""
         self._store.put(
-            bucket, key, path.read_bytes(), content_type=content_type, cache_control=cache_control
+            bucket,
+            key,
+            path.read_bytes(),
+            content_type=content_type,
+            cache_control=cache_control,
+            metadata=metadata,
         )
 
 

@@ -180,7 +180,14 @@ class S3ObjectStore:
                     CopySource=copy_source, MetadataDirective="REPLACE", **parameters
                 )
 
-    def renew(self, bucket: str, key: str, *, tags: Mapping[str, str]) -> None:
+    def renew(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         """See ``ObjectStore.renew``: a copy onto itself, which S3 asks to replace something."""
         if encoded_key(key) is None:
             return
@@ -189,19 +196,26 @@ class S3ObjectStore:
         except ObjectMissing:
             return
         copy_source: CopySourceTypeDef = {"Bucket": bucket, "Key": key}
-        parameters: dict[str, Any] = {"Bucket": bucket, "Key": key, "Tagging": urlencode(tags)}
-        parameters |= {"Metadata": found.get("Metadata", {}), "ContentType": found["ContentType"]}
+        parameters: dict[str, Any] = {"Bucket": bucket, "Key": key}
+        if tags is not None:
+            parameters["Tagging"] = urlencode(tags)
+        kept = {**found.get("Metadata", {}), **encode_metadata(metadata or {})}
+        parameters |= {"Metadata": kept, "ContentType": found["ContentType"]}
         if found.get("CacheControl"):
             parameters["CacheControl"] = found["CacheControl"]
         try:
             with aws_call(f"renew s3://{bucket}/{key}"):
                 if found["ContentLength"] > self._copy_bytes:
+                    if tags is None:  # parts take none from their source
+                        named = self._clients.s3.get_object_tagging(Bucket=bucket, Key=key)
+                        pairs = {one["Key"]: one["Value"] for one in named["TagSet"]}
+                        parameters["Tagging"] = urlencode(pairs)
                     self._copy_parts(copy_source, parameters, found["ContentLength"])
                 else:
                     self._clients.s3.copy_object(
                         CopySource=copy_source,
                         MetadataDirective="REPLACE",
-                        TaggingDirective="REPLACE",
+                        TaggingDirective="COPY" if tags is None else "REPLACE",
                         **parameters,
                     )
         except ObjectMissing:
@@ -392,6 +406,7 @@ class S3Transfers:
         *,
         content_type: str,
         cache_control: str = "",
+        metadata: Mapping[str, str] | None = None,
         stop: Stop | None = None,
     ) -> None:
         """Write a file to an object. Overwrites.
@@ -403,6 +418,8 @@ class S3Transfers:
         extra: dict[str, Any] = {"ContentType": content_type}
         if cache_control:
             extra["CacheControl"] = cache_control
+        if metadata:
+            extra["Metadata"] = encode_metadata(metadata)
         with _transfer(f"put s3://{bucket}/{key}", path, stop):
             _wait(self._manager().upload(str(path), bucket, key, extra_args=extra), stop)
 

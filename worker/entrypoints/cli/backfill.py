@@ -25,6 +25,10 @@ _EPILOG = """
 For objects that were in the bucket before Safelight was notified of uploads. Uploads that Safelight
 has already handled are skipped, whatever the recipe: a real event always takes precedence.
 
+With --cache-tags: everything that was made of an asset carries the tag a:ASSET, by which the
+delivery network forgets it. What was written before tags is written again as it is, and so counts
+as new for rules of the bucket that expire old objects.
+
 After a stop, a kill or a failure the same command continues; an object that is sent twice is
 ingested once. The state is in FILE (--state).
 """
@@ -53,6 +57,11 @@ ingested once. The state is in FILE (--state).
     metavar="N",
     help="Objects a second.",
 )
+@click.option(
+    "--cache-tags",
+    is_flag=True,
+    help="Give objects of the delivery bucket that lack it the cache tag of their asset, instead.",
+)
 @click.option("--dry-run", is_flag=True, help="Count the objects and estimate the cost.")
 @click.option(
     "--state",
@@ -68,6 +77,7 @@ def command(
     inventory: Path | None,
     columns: str,
     rate: float,
+    cache_tags: bool,
     dry_run: bool,
     state: Path | None,
     data: Path | None,
@@ -81,42 +91,45 @@ def command(
     if (address is None) == (inventory is None):
         raise click.UsageError("give s3://BUCKET/PREFIX or --inventory FILE")
     app = find_target(data).app
-    source = _source(app, address, inventory, columns)
+    bucket = app.settings.delivery_bucket if cache_tags else app.settings.intake_bucket
+    tags = backfill.CacheTagTask(store=app.store, bucket=bucket) if cache_tags else None
+    source = _source(app, bucket, address, inventory, columns)
     path = state or _default_state(data, source.name)
     progress = load(path, source.name)
     if progress.mark and not as_json:
         click.echo(f"continuing after {progress.sent} objects ({path})", err=True)
-    bucket = app.settings.intake_bucket
     if dry_run:
         price, need = prices.load()
-        found = backfill.estimate(
-            source,
-            bucket=bucket,
-            after=progress.mark,
-            price=price,
-            need=replace(need, renditions=_renditions(app)),
-        )
+        if tags is not None:
+            found = tags.estimate(source, after=progress.mark, price=price)
+        else:
+            found = backfill.estimate(
+                source,
+                bucket=bucket,
+                after=progress.mark,
+                price=price,
+                need=replace(need, renditions=_renditions(app)),
+            )
         _print_estimate(found, rate, as_json=as_json)
         return 0
     stop = Stop()
     with stop.on_signals():
         progress = backfill.run(
             source,
-            queue=app.queue,
-            url=app.settings.queue_url,
-            bucket=bucket,
+            task=tags
+            or backfill.IngestTask(queue=app.queue, url=app.settings.queue_url, bucket=bucket),
             rate=rate,
             progress=progress,
             save=lambda progress: save(path, progress),
             stopped=lambda: stop.requested,
             pause=stop.wait,
         )
-    _print_progress(progress, as_json=as_json)
+    _print_progress(progress, "tagged" if cache_tags else "enqueued", as_json=as_json)
     return 0 if progress.finished else output.INTERRUPTED
 
 
 def _source(
-    app: Application, address: str | None, inventory: Path | None, columns: str
+    app: Application, wanted: str, address: str | None, inventory: Path | None, columns: str
 ) -> BackfillSource:
     from worker.services.backfill import Listing
     from worker.services.inventory import open_inventory
@@ -128,8 +141,10 @@ def _source(
     bucket, _, prefix = rest.partition("/")
     if scheme != "s3" or not bucket:
         raise click.UsageError(f"{address!r} is not of the form s3://BUCKET/PREFIX")
-    if bucket != app.settings.intake_bucket:
-        text = f"{address}: only the intake bucket, {app.settings.intake_bucket}, is ingested"
+    if bucket != wanted:
+        if wanted == app.settings.delivery_bucket:
+            raise InputError(f"{address}: only the delivery bucket, {wanted}, has cache tags")
+        text = f"{address}: only the intake bucket, {wanted}, is ingested"
         raise InputError(f"{text}; copy the objects there")
     return Listing(store=app.store, bucket=bucket, prefix=prefix)
 
@@ -203,12 +218,12 @@ def _print_estimate(found: Estimate, rate: float, *, as_json: bool) -> None:
     output.console().print(output.table("dry run: nothing is sent", rows))
 
 
-def _print_progress(progress: BackfillProgress, *, as_json: bool) -> None:
+def _print_progress(progress: BackfillProgress, done: str, *, as_json: bool) -> None:
     if as_json:
         output.print_json(asdict(progress))
         return
     skipped = f", {progress.skipped} skipped" if progress.skipped else ""
-    line = f"{progress.sent} objects enqueued, {size_text(progress.bytes)}{skipped}"
+    line = f"{progress.sent} objects {done}, {size_text(progress.bytes)}{skipped}"
     click.echo(line)
     if not progress.finished:
         click.echo("stopped; run the same command again to continue", err=True)
