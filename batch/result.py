@@ -86,6 +86,14 @@ class RejectionRecord:
     inputs: tuple[JobInput, ...]
 
 
+def noted(record: ResultRecord) -> dict[str, str]:
+    """What the job's line in its asset's record keeps of a result, because a page needs it at once:
+    of which upload it is, and the name of what a viewer opens."""
+    kept = {"etag": record.inputs[0].etag if record.inputs else ""}
+    kept["descriptor"] = str(record.details.get("descriptor") or "")
+    return {name: text for name, text in kept.items() if text}
+
+
 def rejection(kind: JobKind, error: SafelightError, sources: Sequence[str]) -> RejectionRecord:
     """The verdict on inputs that can never succeed."""
     return RejectionRecord(

@@ -179,18 +179,18 @@ class _Attempt:
                 parameters=request.parameters,
                 found=listed,
             ):
-                return self._unchanged()
+                return self._unchanged(before)
             # A library may be larger than a disk: its largest file must fit at least.
             together = [(item,) for item in listed] if request.kind.lazy else [listed]
             factor = request.kind.scratch_factor
             scratch.check_room(max((required_bytes(some, factor) for some in together), default=0))
             prepared = self._prepare(listed)
             if before and before.job == prepared.digest:
-                return self._unchanged()
+                return self._unchanged(before)
             with store.lock(self._result):
-                stored = self._work(operation, store, scratch, prepared)
-        self._reporter.event("done", seconds=self._seconds, outputs=stored)
-        self._reporter.record("SUCCEEDED")
+                made = self._work(operation, store, scratch, prepared)
+        self._reporter.event("done", seconds=self._seconds, outputs=len(made.outputs))
+        self._reporter.record("SUCCEEDED", **result.noted(made))
         return "done"
 
     def _work(
@@ -199,8 +199,8 @@ class _Attempt:
         store: OutputStore,
         scratch: Scratch,
         prepared: _PreparedInputs,
-    ) -> int:
-        """Run the operation, write the record of its success, and count the stored results."""
+    ) -> result.ResultRecord:
+        """Run the operation, and write the record of its success."""
         request = self._request
         checkpoint = StoredCheckpoint(
             store, result.job_name(request.kind, request.index), prepared.digest, scratch.fetched
@@ -247,7 +247,7 @@ class _Attempt:
         result.write(store, self._result, record)
         self._reporter.progress(1.0, "done")
         checkpoint.clear()
-        return len(outputs.stored)
+        return record
 
     def failed(self, error: BaseException) -> tuple[str, int]:
         """Report how the attempt failed; return the outcome's name and the exit code."""
@@ -292,9 +292,9 @@ class _Attempt:
         self._reporter.record("FAILED", code=error.code, reason=error.message)
         return "rejected", EXIT_BAD_INPUT
 
-    def _unchanged(self) -> str:
+    def _unchanged(self, before: result.ResultRecord) -> str:
         self._reporter.event("unchanged", seconds=self._seconds)
-        self._reporter.record("SUCCEEDED")
+        self._reporter.record("SUCCEEDED", **result.noted(before))
         return "unchanged"
 
     def _list(self, scratch: Scratch) -> Sequence[ListedFile]:

@@ -26,6 +26,8 @@ TOKEN = ".".join(
 """The console shows what it says; nothing here checks it."""
 THUMBHASH = "3OcRJYB4d3h/iIeHeEh3eIhw+j2A"  # of a sunset, from the samples of ThumbHash
 PART = 5 * 1024**2
+TILED, TILE = (4000, 3000), 512
+"""Size of the picture that has tiles, and of a tile, in pixels."""
 
 
 def picture(number: int, size: tuple[int, int] = (256, 192)) -> bytes:
@@ -47,6 +49,8 @@ class FakeApi:
         self.changed: list[str] = []
         self.requests: list[tuple[str, str, int]] = []
         """Method, path and bytes of what the store has taken."""
+        self.tiles: list[tuple[int, int, int]] = []
+        """Level, column and row of the tiles that were asked for."""
         self.cut: Iterator[bool] = itertools.repeat(False)
         """Whether to drop the next request of the store half-way."""
         self.url = ""
@@ -115,6 +119,8 @@ class FakeApi:
                 {"time": asset["created_at"], "kind": "waiting", "detail": {"method": "put"}},
             ],
             "jobs": [],
+            "tiles": None,
+            "settled": "",
         } | asset
 
     def _app(self) -> FastAPI:
@@ -181,12 +187,50 @@ class FakeApi:
             data = picture(number, (width, width * 3 // 4))
             return Response(data, media_type="image/jpeg", headers={"Cache-Control": "max-age=99"})
 
+        self._tile_routes(app)
         self._operation_routes(app)
         self._upload_routes(app)
         return app
 
     def _newest(self) -> list[dict[str, Any]]:
         return list(reversed(self.assets.values()))
+
+    def _tile_routes(self, app: FastAPI) -> None:
+        @app.post("/jobs", status_code=202)
+        async def submit(request: Request) -> Any:
+            body = await request.json()
+            (id_,) = body["assets"]
+            job = {
+                "id": f"{id_}.{body['kind']}",
+                "kind": body["kind"],
+                "state": "RUNNING",
+                "progress": 0.5,
+                "reason": "",
+                "created_at": "2026-11-29T12:00:00Z",
+                "updated_at": "2026-11-29T12:00:01Z",
+            }
+            self.assets[id_] |= {"jobs": [job]}
+            return job
+
+        @app.get("/tiles/image.dzi")
+        def descriptor() -> Response:
+            size = f'<Size Width="{TILED[0]}" Height="{TILED[1]}"/>'
+            space = "http://schemas.microsoft.com/deepzoom/2008"
+            text = (
+                f'<Image xmlns="{space}" Format="jpg" Overlap="0" TileSize="{TILE}">{size}</Image>'
+            )
+            return Response(text, media_type="application/xml")
+
+        @app.get("/tiles/image_files/{level}/{name}")
+        def tile(level: int, name: str) -> Response:
+            across, _, down = name.removesuffix(".jpg").partition("_")
+            scale = 2 ** (max(TILED) - 1).bit_length() >> level
+            sides = [-(-side // scale) for side in TILED]
+            places = (int(across), int(down))
+            size = [min(TILE, side - TILE * at) for side, at in zip(sides, places, strict=True)]
+            self.tiles.append((level, *places))
+            data = picture(sum(places), (size[0], size[1]))
+            return Response(data, media_type="image/jpeg", headers={"Cache-Control": "max-age=99"})
 
     def _operation_routes(self, app: FastAPI) -> None:
         @app.get("/operations")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.chromium import TIMEOUT
 from tests.console.chromium import choose, until
 from tests.console.conftest import Open
-from tests.console.fake_api import PART, FakeApi, picture
+from tests.console.fake_api import PART, TILE, TILED, FakeApi, picture
 
 expect.set_options(timeout=TIMEOUT)
 VIEWS = ("#/", "#/asset/00000000-0000-7000-8000-000000000001", "#/operations")
@@ -119,10 +120,21 @@ def test_markup_in_names_is_shown_as_text(api: FakeApi, open_page: Open) -> None
     assert name in page.title()
 
 
+def assert_accessible(page: Page) -> None:
+    """axe-core finds nothing serious in the page as it is."""
+    found = Axe().run(page)
+    serious = [
+        (one["id"], [node["html"] for node in one["nodes"]])
+        for one in found.response["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert serious == [], json.dumps(serious, indent=1)
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1440, "light")])
 def test_everybody_can_use_it(api: FakeApi, open_page: Open, scheme: str, width: int) -> None:
-    """axe-core finds nothing serious in any view, in both schemes, on a phone and on a desk."""
-    api.add(1, tags=["sea"])
+    """axe-core finds nothing serious in any view, tab or dialog, on phone and desk."""
+    api.add(1, tags=["sea"], tiles="/tiles/image.dzi")
     api.add(
         2, status="rejected", renditions=[], placeholder=None,
         verdict={"code": "unknown_format", "message": "the content is of no known format"},
@@ -133,13 +145,18 @@ def test_everybody_can_use_it(api: FakeApi, open_page: Open, scheme: str, width:
         expect(page.locator("#live")).to_have_attribute("data-state", "on")
         if view == VIEWS[0]:
             expect(page.locator(".tile")).to_have_count(2)
-        found = Axe().run(page)
-        serious = [
-            (one["id"], [node["html"] for node in one["nodes"]])
-            for one in found.response["violations"]
-            if one["impact"] in ("serious", "critical")
-        ]
-        assert serious == [], json.dumps(serious, indent=1)
+        assert_accessible(page)
+        if view == VIEWS[1]:
+            for tab in page.get_by_role("tab").all():
+                tab.click()
+                if tab.inner_text() == "Zoom":
+                    expect(page.locator(".zoom[data-open]")).to_be_visible()
+                assert_accessible(page)
+            page.get_by_role("button", name="Delete").click()
+            assert_accessible(page)
+        if view == VIEWS[2]:
+            page.get_by_role("button", name="Send back").click()
+            assert_accessible(page)
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -244,6 +261,46 @@ def test_two_renditions_are_compared(api: FakeApi, open_page: Open) -> None:
     page.keyboard.press("End")
     assert page.locator(".compare").evaluate("box => box.style.getPropertyValue('--at')") == "100%"
     expect(page.get_by_text("fewer bytes")).to_be_visible()
+
+
+def test_tiles_are_made_and_seen(api: FakeApi, open_page: Open) -> None:
+    """A button starts the job; once that is done, keys lead to the last level of the tiles."""
+    asset = api.add(1)
+    page = open_page(f"#/asset/{asset['id']}")
+    page.get_by_role("tab", name="Zoom").click()
+    page.get_by_role("button", name="Make tiles").click()
+    expect(page.get_by_text("Tiles are being made.")).to_be_visible()
+    asset["jobs"][0]["state"] = "SUCCEEDED"
+    asset["tiles"] = "/tiles/image.dzi"
+    viewer = page.get_by_role("application", name="picture-00001.jpg")
+    expect(page.get_by_text(re.compile("4,000 . 3,000 pixels, shown at"))).to_be_visible()
+    viewer.focus()
+    last = max(TILED).bit_length()
+    for _ in range(40):
+        page.keyboard.press("+")
+        if any(level == last for level, *_ in api.tiles):
+            break
+        page.wait_for_timeout(50)
+    until(lambda: any(level == last for level, *_ in api.tiles))
+    seen = max(column for level, column, _ in api.tiles if level == last)
+    page.keyboard.press("0")
+    assert seen < TILED[0] // TILE, "all of the largest level was loaded"
+    # Leaving the viewer takes it down without an error, which the fixture would see.
+    page.get_by_role("tab", name="Preview").click()
+    expect(viewer).to_have_count(0)
+
+
+def test_what_jobs_made_says_why_it_stays(api: FakeApi, open_page: Open) -> None:
+    """What cannot be made again has no button for it, and a sentence why."""
+    asset = api.add(1, settled="it was made by jobs")
+    page = open_page(f"#/asset/{asset['id']}")
+    expect(page.get_by_text("Not offered: it was made by jobs.")).to_be_visible()
+    expect(page.get_by_role("button", name="Delete")).to_be_visible()
+    assert page.get_by_role("button", name="Reprocess").count() == 0
+    assert page.get_by_role("tab", name="Focal point").count() == 0
+    page.goto(f"{api.url}/console/#/asset/{api.add(2)['id']}")
+    expect(page.get_by_role("button", name="Reprocess")).to_be_visible()
+    expect(page.get_by_role("tab", name="Focal point")).to_be_visible()
 
 
 def test_dead_letters_are_sent_back(api: FakeApi, open_page: Open) -> None:

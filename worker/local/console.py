@@ -31,7 +31,7 @@ from worker.bootstrap import assemble
 from worker.domain.asset import Event
 from worker.domain.errors import AssetMissing, NotAllowed, ObjectMissing, SafelightError
 from worker.domain.job import JobStatus
-from worker.entrypoints.api import models, views
+from worker.entrypoints.api import views
 from worker.entrypoints.api.app import ApiServices
 from worker.entrypoints.api.problems import ProblemRoute
 from worker.entrypoints.api.tokens import ADMIN, READ
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from worker.services.owned_assets import Caller
 
 PATH = "/console/"
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.02
 """Between two looks at the event log by a request that waits."""
 LONGEST_WAIT = 25
 LETTERS_SECONDS = 10.0
@@ -88,14 +88,11 @@ def attach(
     )
     serve_operations(app, operations)
     serve_files(app, clients, settings.delivery_bucket)
-    paths = {getattr(route, "path", "") for route in app.routes}
     configuration = {
         "api": "/",
         "token": address.token,
         "operations": True,
         "originals": True,
-        "reprocess": "/assets/{asset}/reprocess" in paths,
-        "focus": "focal_point" in models.AssetChange.model_fields,
     }
     serve(app, configuration, console.headers(stores=[address.endpoint]))
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from worker.domain.asset import Verdict
+from worker.domain.asset import AssetRecord, JobRecord, Verdict
 from worker.domain.errors import EngineError, ObjectMissing
 from worker.ports import ObjectStore
 
 RESULT = "result.json"
 REJECTED = ("rejected.json", "plan.rejected.json")
 """Of a job, and of one that plans for others which share its folder."""
+SUCCEEDED = "SUCCEEDED"
+"""What a job that is done says of itself in its asset's record."""
 CHILDREN = "results/"
 """Where the children of an array leave theirs."""
 LARGEST = 20_000_000
@@ -63,6 +65,26 @@ class FinishedJob:
             if one.name == name:
                 return one
         raise EngineError(f"{self.kind}: it has not stored {name[:80]!r}")
+
+
+def tiles_key(record: AssetRecord, jobs: Iterable[JobRecord], bucket: str) -> str | None:
+    """Key of the Deep Zoom descriptor of an asset's present upload; None if it has no tiles.
+
+    Args:
+        jobs: of the asset, oldest first. ``batch.result.noted`` says what they keep.
+        bucket: of delivery.
+    """
+    found = None
+    for job in jobs:
+        folder, detail = job.detail.get("output", ""), job.detail
+        if (
+            job.state == SUCCEEDED
+            and detail.get("descriptor", "").endswith(".dzi")
+            and detail.get("etag") == record.source.etag
+            and folder.startswith(f"s3://{bucket}/")
+        ):
+            found = f"{folder.removeprefix(f's3://{bucket}/').rstrip('/')}/{detail['descriptor']}"
+    return found
 
 
 def read_result(

@@ -15,6 +15,7 @@ from types import EllipsisType
 from worker.domain.asset import (
     SERVED,
     AssetRecord,
+    JobRecord,
     LogEntry,
     MediaType,
     Page,
@@ -215,14 +216,24 @@ class OwnedAssets:
         with suppress(Conflict):  # a later upload has taken the id: it is what counts
             self.catalog.commit(grave, LogEntry(time=self._time(), kind=ERASED, id=ERASED))
 
+    def settled(self, record: AssetRecord, jobs: Iterable[JobRecord]) -> str:
+        """Why ingest cannot make an asset again from its original; empty if it can.
+
+        Args:
+            jobs: all that its record lists. Those that somebody asked for beside do not matter.
+        """
+        if record.status not in SERVED:
+            return f"it is {record.status.value}: nothing was made of it"
+        if medium_of(record) is MediaType.VIDEO:
+            return "a video is not cut, and its jobs would make the same files again"
+        if jobs_of(record, jobs):
+            return "it was made by jobs, which go by the recipe alone and are not repeated"
+        return ""
+
     def _require_makeable(self, record: AssetRecord) -> None:
         """Raise Conflict unless ingest can make the asset again from its original."""
-        if record.status not in SERVED:
-            said = f"asset {record.asset} is {record.status.value}: nothing was made of it"
-            raise Conflict(said, code="asset_unmade")
-        if medium_of(record) is MediaType.VIDEO or jobs_of(record, self.catalog):
-            said = f"asset {record.asset} was made by jobs, which are not repeated"
-            raise Conflict(said, code="asset_unmade")
+        if said := self.settled(record, self.catalog.jobs(record.asset)):
+            raise Conflict(f"asset {record.asset}: {said}", code="asset_unmade")
 
     def _announce(self, record: AssetRecord) -> None:
         body = announcement(record.source, sender="safelight:api")

@@ -143,7 +143,7 @@ def await_verdicts(
             found = catalog.get(one.asset)
             waited = _ended(one, last, found, catalog)
             if waited is None:
-                watch(one, jobs_of(last, catalog))
+                watch(one, jobs_of(last, catalog.jobs(one.asset)))
                 continue
             del running[one]
             yield waited
@@ -156,13 +156,9 @@ def await_verdicts(
             pause(LOOK_SECONDS)
 
 
-def jobs_of(record: AssetRecord, catalog: Catalog) -> tuple[JobRecord, ...]:
-    """The jobs of the upload a record is about; the asset's list has those of earlier ones too."""
-    return tuple(
-        job
-        for job in catalog.jobs(record.asset)
-        if record.version in job.detail.get("output", "").split("/")
-    )
+def jobs_of(record: AssetRecord, listed: Iterable[JobRecord]) -> tuple[JobRecord, ...]:
+    """The jobs of the upload a record is about; ``listed`` has those of earlier ones too."""
+    return tuple(job for job in listed if record.version in job.detail.get("output", "").split("/"))
 
 
 def _ended(

@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 
+from batch.job_services import JobServices
 from tests.unit.api.rig import Api
+from tests.unit.batch.attempts import MemoryTransfers, attempt
 from tests.unit.pictures import encoded, photo
 from worker import recipes
-from worker.domain.asset import ObjectVersion, Status
+from worker.domain.asset import JobRecord, ObjectVersion, Status
 from worker.domain.errors import JobMissing
 from worker.domain.image import Fit, Gravity
 from worker.domain.job import JobRequest, JobState, JobStatus
+from worker.domain.keys import version_prefix
+from worker.services.job_results import tiles_key
 from worker.services.messages import changes_in
 
 DATA = encoded(photo(60, 40), "JPEG")
@@ -206,6 +210,74 @@ def test_a_job_works_on_the_originals_of_its_assets() -> None:
     assert [one["id"] for one in api.call("GET", f"/assets/{asset}").json()["jobs"]] == [job["id"]]
     assert api.call("DELETE", f"/jobs/{job['id']}").status_code == 204
     assert jobs.stopped == [request.name]
+
+
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [
+        ({"SAFELIGHT_DELIVERY_URL": "https://cdn.example"}, "https://cdn.example/{}image.dzi"),
+        # Each tile would need a signed address of its own.
+        ({}, None),
+    ],
+)
+def test_tiles_that_a_job_made_have_an_address(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], found: str | None
+) -> None:
+    """A real job in memory makes them; those of an original that has been replaced are no tiles."""
+    api = Api(environment, jobs=ListedJobs())
+    asset = accepted(api)
+    assert api.call("GET", f"/assets/{asset}").json()["tiles"] is None
+    submitted = api.call("POST", "/jobs", {"kind": "deepzoom", "assets": [asset]})
+    assert submitted.status_code == 202, submitted.text
+    (request,) = api.jobs.requests.values()
+    monkeypatch.setenv("SAFELIGHT_TABLE", "catalog")
+    line = ["deepzoom", "--input", *request.inputs, "--output", request.output, "--asset", asset]
+    services = JobServices(api.store, MemoryTransfers(api.store), api.catalog)
+
+    # The second time nothing is made, and the job's line keeps what it says of the tiles.
+    for _ in range(2):
+        ended = attempt(*line, services=services, environment={"AWS_BATCH_JOB_ID": request.name})
+        assert ended.code == 0, ended.lines
+
+    folder = request.output.removeprefix("s3://delivery/")
+    tiles = api.call("GET", f"/assets/{asset}").json()["tiles"]
+    assert tiles == (found.format(folder) if found else None)
+    assert f"{folder}image.dzi" in api.store.keys("delivery")
+    record = api.catalog.records[asset]
+    newer = replace(record, source=replace(record.source, etag="another"))
+    assert tiles_key(newer, api.catalog.jobs(asset), "delivery") is None
+
+
+def test_what_jobs_made_is_not_made_again() -> None:
+    """A conflict that says why, as the asset does; jobs asked for beside change nothing."""
+    api = Api(jobs=ListedJobs())
+    asset = accepted(api)
+    assert api.call("POST", "/jobs", {"kind": "denoise", "assets": [asset]}).status_code == 202
+    assert api.call("GET", f"/assets/{asset}").json()["settled"] == ""
+    record = api.catalog.records[asset]
+    output = f"s3://delivery/{version_prefix(record)}"
+    times = {"created_at": "2026-11-29T12:00:00Z", "updated_at": "2026-11-29T12:00:00Z"}
+    api.catalog.put_job(
+        JobRecord(
+            asset=asset,
+            id="heavy",
+            kind="batch-process",
+            state="SUCCEEDED",
+            detail={"output": output},
+            **times,
+        )
+    )
+
+    said = api.call("GET", f"/assets/{asset}").json()["settled"]
+
+    assert "made by jobs" in said
+    for method, path, body in (
+        ("POST", f"/assets/{asset}/reprocess", None),
+        ("PATCH", f"/assets/{asset}", {"focal_point": {"x": 0, "y": 0}}),
+    ):
+        answered = api.call(method, path, body)
+        assert (answered.status_code, answered.json()["code"]) == (409, "asset_unmade")
+        assert said in answered.json()["detail"]
 
 
 def test_a_job_is_its_owners() -> None:

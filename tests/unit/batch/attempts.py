@@ -107,7 +107,7 @@ class Ended:
 def attempt(
     *arguments: str,
     operation: Operation | None = None,
-    services: MemoryServices | None = None,
+    services: JobServices | None = None,
     stop: Stop | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Ended:

@@ -9,8 +9,11 @@ import { bar } from './plot.js';
 import { placeholderUrl } from './placeholder.js';
 import { choose, formats, sameCut } from './served.js';
 import { nameOf, thumbnailOf } from './tile.js';
+import { zoomer } from './zoom.js';
 
 const FAR = 2_000; // milliseconds between two looks at the jobs of an asset that is being processed
+
+const ENDED = ['SUCCEEDED', 'FAILED'];
 
 const isPicture = (one) => ['jpeg', 'webp', 'avif', 'png', 'gif', 'jxl'].includes(one.format);
 
@@ -27,7 +30,7 @@ export function assetView({ id, changes, navigate, store }) {
       document.title = `${nameOf(asset)} · Safelight`;
       draw();
       clearTimeout(state.timer);
-      if (['processing', 'uploaded'].includes(asset.status)) state.timer = setTimeout(load, FAR);
+      if (['processing', 'uploaded'].includes(asset.status) || asset.jobs.some((job) => !ENDED.includes(job.state))) state.timer = setTimeout(load, FAR);
     } catch (error) {
       if (state.gone) return;
       if (state.asset && error.status !== 404 && error.status !== 410) {
@@ -116,7 +119,7 @@ function head(asset, { load, navigate, store }) {
         h('time', { dateTime: asset.created_at, title: moment(asset.created_at) }, ago(asset.created_at)),
         asset.owner ? h('span', {}, `of ${asset.owner}`) : null)),
     h('div.actions', {},
-      config.reprocess === false || asset.status === 'waiting' ? null : button('Reprocess', 'retry', reprocess),
+      asset.settled && asset.status !== 'processing' ? null : button('Reprocess', 'retry', reprocess),
       button('Delete', 'trash', remove, { kind: 'danger' })));
 }
 
@@ -135,11 +138,13 @@ function stageCard() {
   const canvas = h('div.canvas', { role: 'tabpanel', tabIndex: 0, id: 'stage' });
   const note = h('div.stage-note', { hidden: true });
   const element = h('section.card.stage', { aria: { label: 'Preview' } }, views, canvas, note);
+  let now = null; // the asset as it is, its tabs, and what they may do
   let chosen = null;
   let stop = null;
   let drawn = '';
 
-  const show = (asset, tabs, name, context) => {
+  const show = (name) => {
+    const { asset, tabs, context } = now;
     stop?.();
     stop = null;
     chosen = name;
@@ -169,17 +174,18 @@ function stageCard() {
   return {
     element,
     draw(asset, context) {
+      const tabs = new Map(tabsOf(asset));
+      now = { asset, tabs, context };
+      if (!tabs.has(chosen)) chosen = tabs.keys().next().value;
       // What a person looks at stays as it is while tags and times change.
-      const key = `${asset.version}/${asset.status}/${asset.renditions.length}`;
+      const key = [asset.version, asset.status, asset.renditions.length, [...tabs.keys()], tabs.get(chosen).follows?.(asset)].join('/');
       if (key === drawn) return;
       drawn = key;
-      const tabs = new Map(tabsOf(asset));
-      if (!tabs.has(chosen)) chosen = tabs.keys().next().value;
       fill(views, [...tabs].map(([name, tab]) => h('button.view-tab', {
-        type: 'button', role: 'tab', data: { name }, aria: { controls: 'stage' }, on: { click: () => show(asset, tabs, name, context) },
+        type: 'button', role: 'tab', data: { name }, aria: { controls: 'stage' }, on: { click: () => show(name) },
       }, tab.label)));
       views.hidden = tabs.size < 2;
-      show(asset, tabs, chosen, context);
+      show(chosen);
     },
     destroy() { stop?.(); },
   };
@@ -191,8 +197,10 @@ function tabsOf(asset) {
   if (asset.video && asset.renditions.some((one) => ['hls', 'mp4'].includes(one.format))) found.push(['play', { label: 'Play', draw: drawPlayer }]);
   if (pictures.length && !asset.video) found.push(['preview', { label: 'Preview', draw: drawPreview }]);
   if (pictures.length > 1 && !asset.video) found.push(['compare', { label: 'Compare', draw: drawCompare }]);
+  const detailed = asset.original.width > Math.max(...pictures.map((one) => one.width));
+  if (pictures.length && !asset.video && (asset.tiles || detailed)) found.push(['zoom', { label: 'Zoom', draw: drawZoom, follows: zoomState }]);
   if (pictures.length) found.push(['files', { label: `Renditions (${asset.renditions.length})`, draw: drawRenditions }]);
-  if (pictures.length && !asset.video && config.focus !== false) found.push(['focus', { label: 'Focal point', draw: drawFocus }]);
+  if (pictures.length && !asset.settled) found.push(['focus', { label: 'Focal point', draw: drawFocus }]);
   return found.length ? found : [['nothing', { label: 'Nothing yet', draw: drawNothing }]];
 }
 
@@ -269,6 +277,47 @@ function drawCompare(asset, { canvas, say }) {
       h('span.num', {}, ratio < 1 ? `The right one has ${Math.round((1 - ratio) * 100)} % fewer bytes.` : ratio > 1 ? `The right one has ${number(ratio)} times the bytes.` : 'Both have the same size.'));
   };
   draw();
+}
+
+/** The newest job that makes tiles. */
+function tilesJob(asset) { return asset.jobs.filter((job) => job.kind === 'deepzoom').at(-1); }
+
+function zoomState(asset) {
+  const job = tilesJob(asset);
+  return [asset.tiles, job?.id, job?.state, job?.progress].join();
+}
+
+function drawZoom(asset, { canvas, say, load }) {
+  if (asset.tiles) {
+    const shown = zoomer(asset.tiles, nameOf(asset), (text) => say(h('span.num', {}, text)), (text) => fill(canvas, h('div.message', { data: { tone: 'bad' } }, icon('warn'), h('p', {}, text))));
+    fill(canvas, shown.element);
+    return shown.destroy;
+  }
+  const { width, height, format } = asset.original;
+  const job = tilesJob(asset);
+  if (job && !ENDED.includes(job.state)) {
+    fill(canvas, h('div.message', {}, icon('grid'), h('p', { role: 'status' }, job.state === 'RUNNING' ? 'Tiles are being made.' : 'The job waits for a machine.'),
+      h('progress', { max: 1, aria: { label: 'Progress of the tiles' }, ...(job.progress === null ? {} : { value: job.progress }) })));
+    return undefined;
+  }
+  const make = button(job ? 'Make tiles again' : 'Make tiles', 'grid', async () => {
+    make.disabled = true;
+    try {
+      // JPEG knows no transparency.
+      const parameters = format === 'jpeg' ? {} : { format: 'webp' };
+      await call('POST', '/jobs', { body: { kind: 'deepzoom', assets: [asset.id], parameters } });
+      load();
+    } catch (error) {
+      toast(error.message, { bad: true });
+      make.disabled = false;
+    }
+  }, { kind: 'primary' });
+  const text = {
+    FAILED: `The tiles could not be made${job?.reason ? `: ${job.reason}` : '.'}`,
+    SUCCEEDED: 'The tiles are of an earlier original, or this API has no address that serves them.',
+  }[job?.state] ?? `The original has ${number(width)} × ${number(height)} pixels, more than its largest rendition. A job cuts it into tiles; then every one of them can be seen here.`;
+  fill(canvas, h('div.message', { data: { tone: job?.state === 'FAILED' ? 'bad' : 'quiet' } }, icon('grid'), h('p', {}, text), make));
+  return undefined;
 }
 
 function drawRenditions(asset, { canvas }) {
@@ -382,6 +431,7 @@ function detailsCard(asset) {
   if (measures?.sharpness !== undefined) row('Sharpness', number(measures.sharpness));
   if (original.warnings.length) row('Warnings', original.warnings.map(words).join(', '));
   row('Recipe', asset.recipe);
+  if (asset.settled && GOOD.includes(asset.status)) row('Reprocess', `Not offered: ${asset.settled}.`);
   row('Key', h('span.mono', {}, original.key));
   row('Id', h('span.mono', {}, asset.id));
   return card('Details', h('dl.facts-list', {}, rows));

@@ -24,6 +24,10 @@ const ICONS = {
   pulse: 'M3 12h4l3-8 4 16 3-8h4',
   target: 'M12 20a8 8 0 1 0 0-16 8 8 0 0 0 0 16Zm0-5a3 3 0 1 0 0-6 3 3 0 0 0 0 6ZM12 2v4m0 12v4M2 12h4m12 0h4',
   key: 'M14 14a5 5 0 1 0-4-4L3 17v4h4v-3h3v-3l1.5-1.5M16 8v.01',
+  plus: 'M12 5v14M5 12h14',
+  minus: 'M5 12h14',
+  fit: 'M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5M9 9h6v6H9z',
+  expand: 'M14 4h6v6M20 4l-7 7M10 20H4v-6M4 20l7-7',
   image: 'M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15 9v.01',
 };
 

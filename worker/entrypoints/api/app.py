@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
@@ -20,7 +20,7 @@ from starlette.datastructures import MutableHeaders
 
 import worker
 from worker.bootstrap import Application
-from worker.domain.asset import Status
+from worker.domain.asset import AssetRecord, JobRecord, Status
 from worker.domain.errors import NotAllowed, RequestError
 from worker.domain.labels import MAX_ID, Labels
 from worker.entrypoints.api import models, views
@@ -28,6 +28,7 @@ from worker.entrypoints.api.jobs import AssetJobs
 from worker.entrypoints.api.problems import MEDIA_TYPE, ProblemRoute, answer, install
 from worker.entrypoints.api.tokens import READ, WRITE, Tokens
 from worker.services.find_assets import AssetFilter
+from worker.services.job_results import tiles_key
 from worker.services.owned_assets import Caller, OwnedAssets
 from worker.services.upload import UploadRequest, Uploads
 
@@ -109,6 +110,14 @@ class ApiServices:
         bucket = self.app.settings.delivery_bucket
         assert self.app.upload_store is not None
         return self.app.upload_store.readable(bucket, key, seconds=ADDRESS_SECONDS)
+
+    def tiles(self, record: AssetRecord, jobs: Iterable[JobRecord]) -> str | None:
+        """Key of the descriptor of an asset's tiles; None if there are none, or if each tile would
+        need a signed address of its own."""
+        settings = self.app.settings
+        if settings.delivery_url is None:
+            return None
+        return tiles_key(record, jobs, settings.delivery_bucket)
 
 
 class Rates:
@@ -297,8 +306,14 @@ def show_asset(services: Services, caller: Reader, asset: AssetId) -> models.Ass
     """Show an asset: renditions as ready addresses, metadata, timeline, jobs."""
     record = services.assets.show(caller, str(asset))
     catalog = services.app.catalog
+    jobs = catalog.jobs(record.asset)
     return views.asset(
-        record, catalog.timeline(record.asset), catalog.jobs(record.asset), services.address
+        record,
+        catalog.timeline(record.asset),
+        jobs,
+        services.address,
+        tiles=services.tiles(record, jobs),
+        settled=services.assets.settled(record, jobs),
     )
 
 

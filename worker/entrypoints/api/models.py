@@ -276,6 +276,12 @@ class Asset(AssetSummary):
     measures: dict[str, Any] | None = Field(description="Of the pixels: sharpness and the like.")
     timeline: list[TimelineEntry] = Field(description="Newest first.")
     jobs: list[JobModel] = Field(description="Oldest first.")
+    tiles: str | None = Field(
+        description="Address of a Deep Zoom descriptor, once a `deepzoom` job has made tiles."
+    )
+    settled: str = Field(
+        description="Why it takes no focal point and is not made again; empty if it does and is."
+    )
 
 
 class AssetPage(_Wire):

@@ -114,8 +114,16 @@ def asset(
     timeline: Iterable[LogEntry],
     jobs: Iterable[JobRecord],
     address: Address,
+    *,
+    tiles: str | None,
+    settled: str,
 ) -> models.Asset:
-    """Everything about an asset."""
+    """Everything about an asset.
+
+    Args:
+        tiles: key of their descriptor.
+        settled: see ``OwnedAssets.settled``.
+    """
     metadata = record.metadata
     return models.Asset(
         **dict(summary(record, address)),
@@ -127,6 +135,8 @@ def asset(
             for one in timeline
         ],
         jobs=[job(one) for one in jobs],
+        tiles=address(tiles) if tiles else None,
+        settled=settled,
     )
 
 

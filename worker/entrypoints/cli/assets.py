@@ -326,7 +326,7 @@ def _waits_for(catalog: Catalog, record: AssetRecord) -> list[dict[str, Any]] | 
         return None
     return [
         {"kind": job.kind, "state": job.state, "percent": job.percent, "job": job.id}
-        for job in jobs_of(record, catalog)
+        for job in jobs_of(record, catalog.jobs(record.asset))
     ]
 
 
