@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from worker.local.durable.rows import keep_tokens_apart
+from worker.local.durable.rows import Messages, keep_tokens_apart, wait_for_messages
 from worker.local.durable.services import changes_state, forget_events, undo_cut_off_writes
 from worker.local.durable.store import NAME, Store
 
@@ -45,6 +46,24 @@ def test_a_task_writes_its_token_into_a_context_of_its_own() -> None:
     used = stepfunctions._execute_task({}, {}, {}, shared)
     assert used == {"State": {"Name": "A"}, "Task": {"Token": "mine"}}
     assert shared == {"State": {"Name": "A"}}
+
+
+@pytest.mark.parametrize("happening", ["comes", "goes"])
+def test_a_request_that_waits_looks_again_at_once(tmp_path: Path, happening: str) -> None:
+    """When a message comes, or goes so that the next one of its group may be received."""
+    store = Store(tmp_path / NAME)
+    message = {"id": "m"}
+    messages = Messages(store, "queue", [message] if happening == "goes" else [])
+    change = messages.remove if happening == "goes" else messages.append
+
+    async def waiting() -> None:
+        looks = asyncio.create_task(wait_for_messages(3_600))
+        await asyncio.sleep(0)  # it waits by now
+        change(message)
+        await asyncio.wait_for(looks, 60)
+
+    asyncio.run(waiting())
+    store.close()
 
 
 def test_events_that_nobody_reads_are_not_kept() -> None:

@@ -146,8 +146,12 @@ function startUploads() {
     } else if (!latest.has(upload.asset)) latest.set(upload.asset, null);
     store.setProgress(upload.asset, upload.ended ? null : upload.sent / upload.size);
     if (upload.state === State.CANCELLED) store.remove(upload.asset);
-    // In case its event came before the answer that has told its id.
-    if (upload.state === State.DONE && !latest.get(upload.asset)) refresh(upload.asset);
+    if (upload.state === State.DONE && !latest.get(upload.asset)) {
+      const known = store.assets.get(upload.asset);
+      // Its event may have come before the answer that has told its id, or before a reload.
+      if (known?.revision) latest.set(upload.asset, known);
+      else if (upload.restored) refresh(upload.asset);
+    }
   });
   addEventListener('beforeunload', (event) => {
     if (uploader.uploads.some((upload) => !upload.ended && upload.state !== State.LOST && !upload.file)) event.preventDefault();
