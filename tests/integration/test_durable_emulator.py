@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConn
 
 from tests.emulators import make_sure
 from worker.local import emulator
+from worker.local.durable.rows import STREAM_RECORDS
 from worker.local.durable.store import UNWRITABLE
 from worker.local.roles import RootClients
 from worker.subprocesses.child import Child
@@ -75,6 +76,27 @@ def make_table(clients: RootClients) -> None:
         AttributeDefinitions=[{"AttributeName": one, "AttributeType": "S"} for one in names],
         BillingMode="PAY_PER_REQUEST",
     )
+
+
+def test_a_stream_shows_the_last_changes(kept: Kept) -> None:
+    """The older ones are not held; a place before them goes on with the first that is there."""
+    clients = kept.start()
+    make_table(clients)
+    stream: Any = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+    clients.dynamodb.update_table(TableName=TABLE, StreamSpecification=stream)
+    for number in range(STREAM_RECORDS + 30):
+        put(clients, "same", str(number))
+
+    reader: Any = clients._client("dynamodbstreams")
+    [found] = reader.list_streams(TableName=TABLE)["Streams"]
+    described = reader.describe_stream(StreamArn=found["StreamArn"])["StreamDescription"]
+    [shard] = described["Shards"]
+    named = {"StreamArn": found["StreamArn"], "ShardId": shard["ShardId"]}
+    first = reader.get_shard_iterator(**named, ShardIteratorType="TRIM_HORIZON")["ShardIterator"]
+    records = reader.get_records(ShardIterator=first)["Records"]
+    texts = [one["dynamodb"]["NewImage"]["text"]["S"] for one in records]
+    assert texts == [str(number) for number in range(30, STREAM_RECORDS + 30)]
+    assert records[0]["dynamodb"]["OldImage"]["text"] == {"S": "29"}
 
 
 def put(clients: RootClients, sk: str, text: str) -> None:

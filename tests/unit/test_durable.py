@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import os
 import time
@@ -13,7 +14,14 @@ from typing import Any
 
 import pytest
 
-from worker.local.durable.rows import Messages, keep_tokens_apart, wait_for_messages
+from worker.local.durable.packed import RECENT_OBJECTS, PackedRecords, Partitions
+from worker.local.durable.rows import (
+    HISTORIES,
+    Messages,
+    keep_executions,
+    keep_tokens_apart,
+    wait_for_messages,
+)
 from worker.local.durable.services import changes_state, forget_events, undo_cut_off_writes
 from worker.local.durable.store import NAME, Store
 
@@ -77,6 +85,69 @@ def test_events_that_nobody_reads_are_not_kept() -> None:
     assert (kept, list(eventbridge._events_log_list())) == ([], [])
     with pytest.raises(AttributeError):
         forget_events(SimpleNamespace())
+
+
+def test_events_of_old_executions_are_not_held(tmp_path: Path) -> None:
+    """Of those that run and of the last that ended they can be asked for; the rows have none."""
+    told: list[str] = []
+    stepfunctions = SimpleNamespace(
+        _emit_execution_status_event=lambda execution: told.append(execution["status"]),
+        load_persisted_state=lambda _: None,
+    )
+    store = Store(tmp_path / NAME)
+    keep_executions(stepfunctions, SimpleNamespace(), store)
+    executions = [
+        {"executionArn": str(number), "status": "SUCCEEDED", "events": ["started", "ended"]}
+        for number in range(HISTORIES + 3)
+    ]
+    running = {"executionArn": "running", "status": "RUNNING", "events": ["started"]}
+
+    for execution in (running, *executions):
+        stepfunctions._emit_execution_status_event(execution)
+
+    assert [len(one["events"]) for one in executions] == [0] * 3 + [2] * HISTORIES
+    assert running["events"] == ["started"]
+    assert len(told) == HISTORIES + 4
+    store.commit()
+    rows = store.rows("SELECT execution FROM executions")
+    assert {len(json.loads(text)["events"]) for (text,) in rows} == {0}
+    store.close()
+
+
+def test_items_are_held_as_text_and_read_as_they_were_set() -> None:
+    """By every way in which ministack reads and changes the items of a table."""
+    first, second = {"text": {"S": "ü"}}, {"set": {"SS": ["a"]}}
+    partitions = Partitions({"a": {"1": first}})
+    partitions.setdefault("a", {})["2"] = second
+    partitions.setdefault("b", {})["1"] = first
+    below = partitions["a"]
+
+    assert {type(held) for held in dict.values(below)} == {str}
+    assert (below["1"], below.get("2"), below.get("3")) == (first, second, None)
+    assert below["1"] is not below["1"]
+    assert below.values() == [first, second]
+    assert below.items() == [("1", first), ("2", second)]
+    assert json.loads(json.dumps(partitions)) == {"a": {"1": first, "2": second}, "b": {"1": first}}
+    assert copy.deepcopy(dict(partitions)) == partitions
+    assert (below.pop("2"), below.pop("2", None), sorted(below)) == (second, None, ["1"])
+    with pytest.raises(KeyError):
+        below.pop("2")
+
+
+def test_records_in_use_can_be_changed_and_the_others_are_text() -> None:
+    """One that is looked at is a value again; one that its file does not tell all of stays one."""
+    plain = {"body": None, "etag": "1", "size": 1}
+    held = PackedRecords({"restored": {**plain, "restore": {"days": 1}}, "first": {**plain}})
+    held["unwritten"] = {**plain, "body": b"bytes"}
+    for number in range(RECENT_OBJECTS):
+        held[str(number)] = {**plain, "size": number}
+
+    assert {key for key, one in dict.items(held) if isinstance(one, str)} == {"first"}
+    held["first"]["version_id"] = "1"
+    assert held["first"] == {**plain, "version_id": "1"}
+    assert len([one for one in dict.values(held) if isinstance(one, str)]) == 1
+    assert len(held.values()) == RECENT_OBJECTS + 3
+    assert (held.get("none"), held.pop("restored")["restore"]) == (None, {"days": 1})
 
 
 @pytest.fixture

@@ -6,14 +6,20 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from worker.local.durable.packed import Partitions
 from worker.local.durable.store import Store
 
 PRUNE_EVERY = 1000
 """Deduplication ids that have expired are removed after so many new ones."""
+STREAM_RECORDS = 200
+"""Changes of a table that its stream still shows."""
+HISTORIES = 100
+"""Executions that have ended and whose events can still be asked for."""
 
 _SET_ITEM = (
     "INSERT INTO items VALUES (?, ?, ?) ON CONFLICT (owner, key) DO UPDATE SET item = excluded.item"
@@ -25,13 +31,36 @@ _SET_MESSAGE = (
 )
 
 
+def bound_stream(dynamodb: Any) -> None:
+    """Hold the newest records of each stream. ministack holds those of 24 hours, each with the item
+    before and after its change."""
+    trim = dynamodb._trim_stream_records
+
+    def trimmed(table: str, **scope: str) -> None:
+        trim(table, **scope)
+        if not scope:  # a change, not a look
+            records = dynamodb._live_stream_records(table)
+            gone = max(0, len(records) - STREAM_RECORDS)
+            del records[:gone]
+            dynamodb._stream_trimmed[table] = dynamodb._trimmed_count(table) + gone
+
+    dynamodb._trim_stream_records = trimmed
+
+
 def keep_tables(dynamodb: Any, store: Store) -> None:
     """Write each item where it is set or removed; the saved state has the tables without items."""
     set_item, remove_item = dynamodb._set_item, dynamodb._remove_item
     replaced, delete_table = dynamodb._items_replaced, dynamodb._delete_table
     whole_state, restore = dynamodb.get_state, dynamodb.load_persisted_state
 
+    def packed(table: Any) -> Partitions:
+        if not isinstance(table["items"], Partitions):
+            table["items"] = Partitions(table["items"])
+        partitions: Partitions = table["items"]
+        return partitions
+
     def kept(table: Any, pk: str, sk: str, item: Any) -> Any:
+        packed(table)
         old = set_item(table, pk, sk, item)
         store.add(_SET_ITEM, table["TableArn"], json.dumps([pk, sk]), json.dumps(item))
         return old
@@ -46,7 +75,7 @@ def keep_tables(dynamodb: Any, store: Store) -> None:
     def written_anew(table: Any) -> None:
         replaced(table)
         store.add("DELETE FROM items WHERE owner = ?", table["TableArn"])
-        for pk, below in table["items"].items():
+        for pk, below in packed(table).items():
             for sk, item in below.items():
                 store.add(_SET_ITEM, table["TableArn"], json.dumps([pk, sk]), json.dumps(item))
 
@@ -75,7 +104,7 @@ def keep_tables(dynamodb: Any, store: Store) -> None:
             rows = store.rows("SELECT key, item FROM items WHERE owner = ?", table["TableArn"])
             for key, item in rows:
                 pk, sk = json.loads(key)
-                table["items"].setdefault(pk, {})[sk] = json.loads(item)
+                packed(table).setdefault(pk)[sk] = json.loads(item)
             (replaced if rows else written_anew)(table)
 
     dynamodb._set_item, dynamodb._remove_item = kept, removed
@@ -84,7 +113,8 @@ def keep_tables(dynamodb: Any, store: Store) -> None:
 
 
 def keep_executions(stepfunctions: Any, responses: Any, store: Store) -> Callable[[], None]:
-    """Write each execution as it starts and ends; the saved state has no executions.
+    """Write each execution as it starts and ends; the saved state has no executions. Events are
+    held of those that run and of the last ``HISTORIES`` that have ended.
 
     Returns:
         What starts those again, under their names, that ran when the process ended: to be called
@@ -93,8 +123,13 @@ def keep_executions(stepfunctions: Any, responses: Any, store: Store) -> Callabl
     """
     tell, restore = stepfunctions._emit_execution_status_event, stepfunctions.load_persisted_state
     lost: list[Mapping[str, Any]] = []
+    ended: deque[dict[str, Any]] = deque()
 
-    def changed(execution: Mapping[str, Any]) -> None:
+    def changed(execution: dict[str, Any]) -> None:
+        if execution["status"] != "RUNNING":
+            ended.append(execution)
+            if len(ended) > HISTORIES:
+                ended.popleft()["events"] = []
         if not execution.get("sync"):  # which cannot be asked about later
             row = {**execution, "events": []}
             store.add(_SET_EXECUTION, execution["executionArn"], json.dumps(row))

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from worker.local.durable.packed import PackedRecords
 from worker.local.durable.store import Handler, Store
 
 VERSIONS = ".versions"
@@ -33,9 +34,10 @@ _ROWS = frozenset(
 
 
 def keep_objects(s3: Any, store: Store) -> None:
-    """Deliver events before the answer, hold no bytes of objects in memory, and end where an object
-    cannot be written."""
+    """Deliver events before the answer, hold no bytes of objects in memory and their records as
+    text, and end where an object cannot be written."""
     write, version = s3._atomic_write, s3._version_entry_from_record
+    persist = s3._persist_object
 
     def fire(bucket: str, key: str, event: str, *more: Any, **named: Any) -> None:
         if bucket in s3._bucket_notifications:
@@ -53,8 +55,18 @@ def keep_objects(s3: Any, store: Store) -> None:
         # ministack keeps the bytes of every version in memory as well as on disk.
         return version(record, version_id, None)
 
+    def pack(bucket: Any) -> None:
+        if not isinstance(bucket["objects"], PackedRecords):
+            bucket["objects"] = PackedRecords(bucket["objects"])
+
+    def persisted(bucket: str, key: str, record: Any) -> None:
+        persist(bucket, key, record)
+        pack(s3._buckets[bucket])
+
     s3._fire_s3_event_async, s3._atomic_write = fire, written
-    s3._version_entry_from_record = described
+    s3._version_entry_from_record, s3._persist_object = described, persisted
+    for bucket in s3._buckets._data.values():  # read at the import
+        pack(bucket)
 
 
 def undo_cut_off_writes(folder: Path) -> None:
