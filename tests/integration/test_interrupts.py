@@ -127,6 +127,31 @@ def test_before_the_command_line_is_there_a_signal_ends_it_too(tmp_path: Path) -
     assert (done.returncode, done.stderr) == (STOPPED, "")
 
 
+def test_a_signal_while_a_dataclass_is_made_leaves_the_exit_code(tmp_path: Path) -> None:
+    """Python would end itself by SIGINT at last, because the exception came through ``exec``."""
+    (tmp_path / "late.py").write_text(
+        'import os, signal\nexec("os.kill(os.getpid(), signal.SIGINT)")\n'
+    )
+    script = (
+        "import sys\n"
+        "from worker.entrypoints import cli\n"
+        "cli.cli.commands_at = {'late': ('late:command', '')}\n"
+        "sys.argv = ['safelight', 'late']\n"
+        "from worker.__main__ import main\n"
+        "main()\n"
+    )
+    (tmp_path / "start.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, "-m", "start"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stderr) == (STOPPED, "")
+
+
 def test_a_benchmark_leaves_nothing(tmp_path: Path) -> None:
     """While photos are generated or measured; its temporary folder goes with it."""
     with command("bench", "--rounds", "50", home=tmp_path) as process:
