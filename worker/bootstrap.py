@@ -34,9 +34,9 @@ class Application:
     events: Events
     queue: Queue
     upload_store: UploadStore | None = None
-    """Missing where nobody uploads."""
+    """None in processes that take no uploads."""
     workflows: Workflows | None = None
-    """Missing where the settings name none: then no heavy upload can be started here."""
+    """None if the settings name none: then no heavy upload can be started here."""
 
     @cached_property
     def heavy(self) -> Finalizer:

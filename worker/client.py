@@ -669,7 +669,7 @@ class _Memory:
 
 @dataclass(slots=True)
 class _Meter:
-    """Counts what is sent, for whoever wants to know, and how fast it arrives."""
+    """Counts what is sent, for ``progress``, and how fast it arrives."""
 
     total: int
     progress: Progress | None

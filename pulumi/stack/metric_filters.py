@@ -1,8 +1,8 @@
-"""Figures that no service counts by itself: read from logs, and from what Batch says about jobs.
+"""Metrics that no AWS service has: read from logs, and from events of Batch about jobs.
 
-A function that answers "these messages failed" has not failed for Lambda; a job that somebody
-submitted by hand is in nobody's state machine; Batch knows no metric of its jobs at all. What
-becomes wrong when is in ``alarms``.
+A function that answers "these messages failed" has not failed for Lambda; a job that was
+submitted by hand is in no state machine; Batch has no metric of its jobs at all. ``alarms`` has the
+thresholds.
 """
 
 from __future__ import annotations

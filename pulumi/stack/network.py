@@ -49,7 +49,7 @@ class Network(pulumi.ComponentResource):
             opts=self._own,
         )
         # Every network comes with a group that lets its members talk to each other. Ours has no
-        # members and lets nobody.
+        # members and no rules.
         ec2.DefaultSecurityGroup(
             name, vpc_id=self._vpc.id, ingress=[], egress=[], tags=self._tags, opts=self._own
         )

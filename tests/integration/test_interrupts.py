@@ -59,6 +59,19 @@ def interrupted(process: subprocess.Popen[str], number: int) -> str:
     return said
 
 
+def python(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What a Python does that sends itself a signal."""
+    return subprocess.run(
+        [sys.executable, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+        cwd=folder,
+        timeout=AT_ONCE,
+    )
+
+
 def line_with(process: subprocess.Popen[str], text: str) -> None:
     """Read standard error up to a line."""
     assert process.stderr is not None
@@ -92,15 +105,7 @@ with interrupting():
     except KeyboardInterrupt:
         print("interrupted")
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment(),
-        cwd=tmp_path,
-        timeout=AT_ONCE,
-    )
+    done = python("-c", script, folder=tmp_path)
     assert (done.stdout, done.stderr) == ("interrupted\n", "")
 
 
@@ -116,14 +121,7 @@ def test_before_the_command_line_is_there_a_signal_ends_it_too(tmp_path: Path) -
         "from worker.__main__ import main\n"
         "main()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment(),
-        cwd=tmp_path,
-    )
+    done = python("-c", script, folder=tmp_path)
     assert (done.returncode, done.stderr) == (STOPPED, "")
 
 
@@ -141,14 +139,7 @@ def test_a_signal_while_a_dataclass_is_made_leaves_the_exit_code(tmp_path: Path)
         "main()\n"
     )
     (tmp_path / "start.py").write_text(script)
-    done = subprocess.run(
-        [sys.executable, "-m", "start"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment(),
-        cwd=tmp_path,
-    )
+    done = python("-m", "start", folder=tmp_path)
     assert (done.returncode, done.stderr) == (STOPPED, "")
 
 

@@ -16,7 +16,7 @@ from worker.domain.image import Probe, Recipe
 from worker.imaging import engine
 from worker.imaging.engine import ProcessedImage
 from worker.ports import StoredObject
-from worker.services.ingest import Delivery, Ingest, IngestOutcome, IngestPipeline
+from worker.services.ingest import Delivery, Engine, Ingest, IngestOutcome, IngestPipeline
 
 
 def body(upload: ObjectVersion) -> str:
@@ -60,16 +60,8 @@ class WatchedStore(MemoryStore):
         return super().get(bucket, key, version_id=version_id, etag=etag, first=first)
 
 
-def test_the_next_download_runs_beside_the_encoding() -> None:
-    """The engine, at work on the first picture, sees the second one being fetched."""
-    store = WatchedStore()
-    overlapped = []
-
-    def process(data: bytes, recipe: Recipe, found: Probe, sha256: str) -> ProcessedImage:
-        # Waits for the other thread; would time out, and say so, if nothing ran beside it.
-        overlapped.append(store.second.wait(30))
-        return engine.process(data, recipe, found, sha256)
-
+def accept_two(store: MemoryStore, process: Engine) -> None:
+    """Upload two pictures and handle both in one batch."""
     ingest = Ingest(
         store=store,
         catalog=MemoryCatalog(),
@@ -84,6 +76,19 @@ def test_the_next_download_runs_beside_the_encoding() -> None:
     with IngestPipeline(ingest, deliveries) as pipeline:
         outcomes = [pipeline.handle(str(index))[0].outcome for index in range(2)]
     assert outcomes == [IngestOutcome.ACCEPTED] * 2
+
+
+def test_the_next_download_runs_beside_the_encoding() -> None:
+    """The engine, at work on the first picture, sees the second one being fetched."""
+    store = WatchedStore()
+    overlapped = []
+
+    def process(data: bytes, recipe: Recipe, found: Probe, sha256: str) -> ProcessedImage:
+        # Waits for the other thread; would time out, and say so, if nothing ran beside it.
+        overlapped.append(store.second.wait(30))
+        return engine.process(data, recipe, found, sha256)
+
+    accept_two(store, process)
     assert overlapped == [True, True]
 
 
@@ -130,20 +135,7 @@ def test_the_next_picture_is_encoded_beside_the_storing() -> None:
             store.encoding_second.set()
         return engine.process(data, recipe, found, sha256)
 
-    ingest = Ingest(
-        store=store,
-        catalog=MemoryCatalog(),
-        events=MemoryEvents(),
-        policy=POLICY,
-        process=process,
-    )
-    uploads = [store.upload("intake", key, data) for key, data in (("a", PHOTO), ("b", OTHER))]
-    deliveries = [
-        Delivery(id=str(index), body=body(upload)) for index, upload in enumerate(uploads)
-    ]
-    with IngestPipeline(ingest, deliveries) as pipeline:
-        outcomes = [pipeline.handle(str(index))[0].outcome for index in range(2)]
-    assert outcomes == [IngestOutcome.ACCEPTED] * 2
+    accept_two(store, process)
     assert store.waited == [True] * 6
 
 

@@ -9,26 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit import sandbox_targets as targets
+from tests.unit.test_sandbox import ROOMY
 from worker.domain.errors import LimitExceeded, PoisonInput, Reason, SafelightError
 from worker.domain.image import Format, Limits, Probe, Recipe, RenditionSpec, Tags
 from worker.subprocesses import sandbox_wire as wire
-from worker.subprocesses.sandbox import SandboxLimits, run
-
-ROOMY = SandboxLimits(cpu_seconds=60, wall_seconds=100, memory_bytes=1 << 30)
-
-
-def limits(
-    *,
-    cpu: float = 60,
-    wall: float = 100,
-    memory: int = 1 << 30,
-    file: int = 1 << 30,
-    reply: int = 1 << 28,
-) -> SandboxLimits:
-    """Roomy limits but for those given."""
-    return SandboxLimits(
-        cpu_seconds=cpu, wall_seconds=wall, memory_bytes=memory, file_bytes=file, reply_bytes=reply
-    )
+from worker.subprocesses.sandbox import run
 
 
 def frame(header: object, body: bytes = b"") -> bytes:

@@ -52,7 +52,7 @@ ALONE = "the stack itself"
 """The component of resources in no component: providers, for instance."""
 
 PURPOSES: Mapping[str, str] = {
-    "apigatewayv2/Authorizer": "Lets nobody in without a token of the issuer, for this audience",
+    "apigatewayv2/Authorizer": "Refuses requests without a token of the issuer, for this audience",
     "apigatewayv2/Integration": "Hands requests to the function, whole",
     "apigatewayv2/Route": "Which requests need a token: all but two that tell nothing of anybody",
     "apigatewayv2/Stage": "Limits the rate and logs who asked for what",
@@ -84,7 +84,7 @@ PURPOSES: Mapping[str, str] = {
     "ec2/RouteTable": "Ways out of the subnets: to the gateway endpoints, and nowhere else",
     "ec2/RouteTableAssociation": "Which routes a subnet has",
     "ec2/Subnet": "Addresses in one zone",
-    "ec2/Vpc": "A network that nobody else is in",
+    "ec2/Vpc": "A network of the jobs alone",
     "ec2/VpcEndpoint": "The way to one service without the internet",
     "ecr/LifecyclePolicy": "Which images are deleted, and when",
     "ecr/Repository": "Images, scanned as they are pushed; a tag never moves",
@@ -101,7 +101,7 @@ PURPOSES: Mapping[str, str] = {
     "s3/BucketLogging": "Where each access is logged",
     "s3/BucketNotification": "Tells the queue, and EventBridge, of each upload",
     "s3/BucketOwnershipControls": "All objects are the account's: there are no access lists",
-    "s3/BucketPolicy": "Nobody without TLS; who else may do what",
+    "s3/BucketPolicy": "Refuses requests without TLS; says who may do what",
     "s3/BucketPublicAccessBlock": "Nothing here can be made public",
     "s3/BucketReplicationConfig": "Copies each original to another bucket",
     "s3/BucketServerSideEncryptionConfiguration": "Encrypts what is stored",

@@ -105,7 +105,7 @@ class Counts:
                 if cursor == self._cursor:
                     break
                 self._cursor = cursor
-            # Nobody asks for older ones; sorted, minutes are in the order of time.
+            # Older ones are not shown; sorted, minutes are in the order of time.
             kept = sorted({minute for minute, _ in self._minutes})[-2 * MINUTES :]
             self._minutes = Counter(
                 {key: count for key, count in self._minutes.items() if key[0] in kept}

@@ -203,7 +203,7 @@ class Operations:
             for record in records.values()
             if record is not None and caller.owns(record)
         ]
-        # Whose it was nobody knows any more: only an administrator is told.
+        # Its owner is not known any more: only an administrator is told.
         gone = [one for one, record in records.items() if record is None] if caller.admin else []
         return {"assets": shown, "gone": gone}
 

@@ -2,8 +2,8 @@
 
 ``changes_in`` understands S3 event notifications (Amazon S3 User Guide, "Event message structure"),
 EventBridge's "Object Created" and "Object Deleted" events, and either of them wrapped: by a pipe
-that passes whole SQS records on, or by Lambda in its record of an event that nobody waited for and
-that failed (AWS Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations").
+that passes whole SQS records on, or by Lambda in its record of an asynchronous event that failed
+(AWS Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations").
 ``s3:TestEvent`` and other kinds of events change no original: such a message is done without work.
 Neither does a folder, as the S3 console makes them: a key that ends in ``/``, without any bytes.
 

@@ -1,6 +1,6 @@
 """Assets as one caller sees and changes them: their own, or all of them for an administrator.
 
-An asset of somebody else is as good as missing: whoever asks learns nothing of it.
+An asset of another owner is reported as missing, so that a caller learns nothing of it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Caller:
     """May see and change everybody's."""
 
     def owns(self, record: AssetRecord) -> bool:
-        """Whether an asset is the caller's to see and change. Nobody's is an administrator's."""
+        """Whether an asset is the caller's to see and change. One without an owner is an
+        administrator's."""
         return self.admin or (record.owner != "" and record.owner == self.owner)
 
     def require_owner(self, owner: str | None) -> str | None:

@@ -168,7 +168,7 @@ def run(
         Stopped: ``stop`` asked for it.
         StorageFull: no space where it writes.
         TransientError: it was stopped from outside, or could not be started; ``reader_gone``:
-            whoever read what it writes does so no more.
+            the reader of its output has ended.
         EngineError: the arguments are wrong, or an unknown exit status.
     """
     job = _FfmpegRun(

@@ -407,7 +407,7 @@ class Pace:
             now = self._clock()
             self._tokens = min(self._rate, self._tokens + (now - self._at) * self._rate) - 1
             self._at = now
-            # Below nothing: whoever comes next waits behind this one.
+            # May be negative: the next caller waits behind this one.
             owed = -self._tokens / self._rate
         if owed > 0:
             self._sleep(owed)

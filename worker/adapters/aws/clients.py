@@ -224,7 +224,7 @@ class AwsClients:
         )
 
     def _endpoint_of(self, service: str) -> str | None:
-        """The endpoint that the environment names, whoever reads it."""
+        """The endpoint that the environment names."""
         read = self._read()
         suffix = _SERVICE_IDS.get(service, service.upper())
         return read.get(f"AWS_ENDPOINT_URL_{suffix}") or read.get("AWS_ENDPOINT_URL") or None

@@ -31,7 +31,7 @@ class AssetJobs:
     """The jobs of assets.
 
     Args:
-        jobs: who runs them; None where nobody does.
+        jobs: what runs them; None where nothing does.
     """
 
     app: Application
@@ -137,5 +137,5 @@ class AssetJobs:
 
     def _running(self) -> Jobs:
         if self.jobs is None:
-            raise Unreachable("nobody runs jobs here")
+            raise Unreachable("nothing runs jobs here")
         return self.jobs

@@ -128,7 +128,7 @@ def _expected(error: SafelightError, status: int) -> Response:
         headers["Retry-After"] = str(RETRY_SECONDS)
     detail = error.message
     if status == HTTPStatus.SERVICE_UNAVAILABLE and error.code != "jobs_end":
-        # The text names services and addresses that are nobody's business.
+        # The text names services and addresses, which a client must not learn.
         logger.warning("not available", extra={"code": error.code, "reason": error.message})
         detail = "something that this needs does not answer now; try again"
     problems = error.problems if isinstance(error, ProblemsError) else ()

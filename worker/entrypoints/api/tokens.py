@@ -56,7 +56,7 @@ class Tokens:
         """Who makes a request.
 
         Raises:
-            NotSignedIn: nobody that is known here and now.
+            NotSignedIn: the token is missing, expired, or of another issuer.
         """
         gateway = _gateway_claims(request.scope)
         if gateway is not None and self._check is None:
@@ -75,7 +75,7 @@ class Tokens:
         """Who the claims of a checked token name.
 
         Raises:
-            NotSignedIn: they name nobody.
+            NotSignedIn: they name no subject.
         """
         settings = self._settings
         owner = claims.get(settings.api_owner_claim)

@@ -6,8 +6,8 @@ Three places, because the emulator differs from AWS or the local stack from a de
    what those services do, so the account's root user, whose key the stack has, may take each role.
 2. SQS has no actions for its batch operations: AWS asks ``sqs:SendMessage`` of the sender of a
    batch. The emulator asks ``sqs:SendMessageBatch``, which no policy of AWS can name.
-3. Buckets refuse what does not come over TLS. The emulator speaks plain HTTP on loopback, which
-   nobody can listen to: from there, and from nowhere else, it is let in.
+3. Buckets refuse what does not come over TLS. The emulator speaks plain HTTP on loopback, where
+   no other machine can listen: from there, and from nowhere else, it is let in.
 """
 
 from __future__ import annotations

@@ -208,8 +208,8 @@ def folder_names(
 ) -> dict[str, str]:
     """Give each source a folder name of its own.
 
-    A source that has a name keeps it. A new one gets its slug if nobody else in this run wants
-    it and nothing has it; otherwise every new one of that slug gets a hash of its path behind
+    A source that has a name keeps it. A new one gets its slug if no other source of this run
+    wants it and nothing has it; otherwise every new one of that slug gets a hash of its path behind
     it. Names that differ only in case count as the same: some file systems cannot hold both.
 
     Args:
