@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import permutations
+from typing import Any
 
 import pytest
 
 from tests.unit.fakes import Fuse, Killed
 from tests.unit.test_ingest import OTHER, PHOTO, World
-from worker.domain.asset import AssetRecord, LogEntry, Removal, Status, asset_id_of
-from worker.domain.errors import ObjectMissing
+from worker.domain.asset import (
+    AssetRecord,
+    LogEntry,
+    ObjectVersion,
+    Removal,
+    Status,
+    asset_id_of,
+    is_tombstone,
+    tombstone,
+)
+from worker.domain.errors import ObjectMissing, Throttled
+from worker.domain.keys import asset_prefix
 from worker.services.erase import Eraser
 from worker.services.ingest import IngestOutcome
 from worker.settings import Settings
@@ -315,3 +327,100 @@ def test_a_good_version_below_a_rejected_one_can_be_brought_back() -> None:
     )
     assert now(world).source.version_id == good.source.version_id
     agree(world)
+
+
+# --- deleted by its owner -----------------------------------------------------------------------
+
+
+def awaited(world: World) -> AssetRecord:
+    """An asset that waits for its original, as the API makes it."""
+    asset = "0190d9a2-7d7c-7aaa-8aaa-0123456789ab"
+    key = f"ab/uploads/{asset}/a.jpg"
+    record = AssetRecord(
+        asset=asset,
+        source=ObjectVersion(bucket="intake", key=key, etag="", sequencer="", size=len(PHOTO)),
+        recipe="default",
+        recipe_digest="",
+        version="",
+        status=Status.WAITING,
+        owner="ann",
+        updated_at="2026-01-01T00:00:00.000000Z",
+    )
+    return world.catalog.commit(record, LogEntry(time=record.updated_at, kind="waiting"), new=True)
+
+
+def meanwhile(world: World, method: str, act: Callable[[], object]) -> None:
+    """Do something just before the next call of a method of the catalog, once."""
+    usual = getattr(world.catalog, method)
+
+    def first(*arguments: Any, **more: Any) -> Any:
+        setattr(world.catalog, method, usual)
+        act()
+        return usual(*arguments, **more)
+
+    setattr(world.catalog, method, first)
+
+
+def test_what_is_made_while_the_asset_is_erased_is_removed() -> None:
+    """The commit is refused, though it would be the first one without a record."""
+    world = World()
+    erase = erasing(world).erase
+    assert erase is not None
+    record = awaited(world)
+    upload = world.store.upload("intake", record.source.key, PHOTO)
+    meanwhile(world, "commit", lambda: erase(record.asset))
+
+    done = world.ingest(upload)
+
+    assert done.outcome is IngestOutcome.STALE
+    assert world.catalog.records == {}
+    assert world.store.keys("delivery") == set()
+
+
+def test_what_is_recorded_while_the_asset_is_erased_is_removed() -> None:
+    """Its files came after the first look, and before the end of the record."""
+    world = erasing(World())
+    assert world.erase is not None
+    record = awaited(world)
+    upload = world.store.upload("intake", record.source.key, PHOTO)
+    world.ingest(upload)
+    late = f"{asset_prefix(record.asset)}0123456789abcdef/late.webp"
+    meanwhile(
+        world, "delete", lambda: world.store.put("delivery", late, b"x", content_type="image/webp")
+    )
+
+    world.erase(record.asset)
+
+    assert world.store.keys("delivery") == set()
+
+
+def test_an_upload_whose_record_has_expired_meanwhile_is_recorded_anew() -> None:
+    """The original is there: nobody has erased it, and it is not lost."""
+    world = World()
+    record = awaited(world)
+    upload = world.store.upload("intake", record.source.key, PHOTO)
+    meanwhile(world, "commit", lambda: world.catalog.records.pop(record.asset))
+
+    with pytest.raises(Throttled):
+        world.ingest(upload)
+    done = world.ingest(upload)
+
+    assert done.outcome is IngestOutcome.ACCEPTED
+    assert world.catalog.records[record.asset].renditions
+
+
+def test_an_original_that_arrives_after_the_end_is_removed() -> None:
+    """A ticket from before is still valid, and nobody would ever see what it brings."""
+    world = World()
+    record = awaited(world)
+    world.catalog.delete(record.asset)
+    grave = tombstone(record, time="2026-01-02T00:00:00.000000Z")
+    world.catalog.commit(grave, LogEntry(time=grave.updated_at, kind="erased"))
+
+    done = world.ingest(world.store.upload("intake", record.source.key, PHOTO))
+
+    assert done.outcome is IngestOutcome.STALE
+    assert world.store.keys("intake") == set()
+    kept = world.store.versions["intake", record.source.key]
+    assert all(one.marker for one in kept)
+    assert is_tombstone(world.catalog.records[record.asset])

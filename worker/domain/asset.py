@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from worker.domain.image import Dropped, MediaFormat, Metadata, Probe, StoredRendition
@@ -273,6 +273,38 @@ class AssetRecord:
         """Codes of oddities of the original, which was accepted all the same."""
         seen = self.film or self.probe
         return () if seen is None else seen.warnings
+
+
+ERASED = "erased"
+"""Verdict of what remains of an asset that was deleted: its id, which nothing may take again."""
+_LAST = "F" * 64
+"""A sequencer after that of every upload."""
+
+
+def tombstone(record: AssetRecord, *, time: str) -> AssetRecord:
+    """What remains of an asset that is deleted: a ticket that is still valid brings nothing back.
+
+    Args:
+        time: ISO 8601 UTC.
+    """
+    return AssetRecord(
+        asset=record.asset,
+        source=replace(record.source, sequencer=_LAST, etag="", version_id=None),
+        recipe=record.recipe,
+        recipe_digest="",
+        version="",
+        status=Status.DELETED,
+        owner=record.owner,
+        verdict=Verdict(code=ERASED, message="the asset was deleted"),
+        created_at=record.created_at,
+        updated_at=time,
+    )
+
+
+def is_tombstone(record: AssetRecord) -> bool:
+    """Whether it is what remains of a deleted asset."""
+    verdict = record.verdict
+    return record.status is Status.DELETED and verdict is not None and verdict.code == ERASED
 
 
 class MediaType(StrEnum):

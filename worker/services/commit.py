@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import islice
 
 from worker.domain import keys
-from worker.domain.asset import SUPERSEDED, AssetRecord, LogEntry, Status
+from worker.domain.asset import SUPERSEDED, AssetRecord, LogEntry, ObjectVersion, Status
 from worker.domain.errors import ObjectMissing
 from worker.imaging.engine import ProcessedImage
 from worker.ports import Events, ObjectStore, StoredObject
@@ -172,15 +172,20 @@ def timeline_entry(record: AssetRecord, *, ignored: Sequence[str] = ()) -> LogEn
 
 
 def after_commit(store: ObjectStore, events: Events, record: AssetRecord) -> None:
-    """Remove a rejected original from the intake bucket, and tell others.
+    """Remove a rejected original from the intake bucket, and tell others."""
+    # Without a version id a delete could hit a newer upload: then expiry does it.
+    if record.status is Status.REJECTED and record.source.version_id is not None:
+        remove_original(store, record.source)
+    events.publish([keys.event_of(record)])
+
+
+def remove_original(store: ObjectStore, source: ObjectVersion) -> None:
+    """Remove a version of an original for good.
 
     A delete marker goes before the removal. Without it the version below would become current,
     and the bucket would show an original that the record does not know.
     """
-    source = record.source
-    # Without a version id a delete could hit a newer upload: then expiry does it.
-    if record.status is Status.REJECTED and source.version_id is not None:
-        # If it is not the current one any more, a newer upload is, and nothing becomes current.
-        store.delete(source.bucket, source.key, etag=source.etag)
+    # If it is not the current one any more, a newer upload is, and nothing becomes current.
+    store.delete(source.bucket, source.key, etag=source.etag)
+    if source.version_id is not None:
         store.delete(source.bucket, source.key, version_id=source.version_id)
-    events.publish([keys.event_of(record)])

@@ -99,6 +99,10 @@ class Eraser:
         originals = self._remove_original(record)
         self.events.publish([_event(record)])
         self.catalog.delete(asset)
+        # Ingest may have recorded what it made between the first look and the end of the record.
+        # From now on its commit is refused, and it removes its files itself.
+        files += self._remove_below(settings.delivery_bucket, asset_prefix(asset))
+        quarantined += self._remove_below(settings.quarantine_bucket, asset_prefix(asset))
         return Erased(
             record=record,
             jobs=stopped,

@@ -37,6 +37,7 @@ from worker.domain.asset import (
     Status,
     Verdict,
     asset_id_of,
+    is_tombstone,
     version_of,
 )
 from worker.domain.errors import (
@@ -50,6 +51,7 @@ from worker.domain.errors import (
     Postponed,
     Rejected,
     Superseded,
+    Throttled,
 )
 from worker.domain.image import Limits, Probe, Recipe
 from worker.domain.keys import asset_prefix, prefix_of, version_prefix
@@ -61,7 +63,13 @@ from worker.imaging.probe import accept, probe
 from worker.imaging.rejections import check_bytes
 from worker.ports import Catalog, Events, ObjectStore, StoredObject
 from worker.recipes import focused
-from worker.services.commit import RenditionStore, after_commit, quarantine, timeline_entry
+from worker.services.commit import (
+    RenditionStore,
+    after_commit,
+    quarantine,
+    remove_original,
+    timeline_entry,
+)
 from worker.services.messages import changes_in
 from worker.subprocesses import sandbox
 from worker.subprocesses.sandbox import SandboxLimits
@@ -163,8 +171,8 @@ class Download(Received):
     """Of all bytes; empty for what goes to no engine here."""
     same: tuple[AssetRecord, ...] = ()
     """Assets with identical bytes."""
-    new: bool = False
-    """The catalog had no record of the asset."""
+    revision: int = 0
+    """Of the record that the catalog had of the asset; 0 if it had none."""
 
 
 Fetched: TypeAlias = NoWork | Deletion | Download
@@ -314,7 +322,7 @@ class Ingest:
             recipe=recipe,
             sha256=sha256,
             same=same,
-            new=known is None,
+            revision=known.revision if known is not None else 0,
         )
 
     def _recipe_for(self, upload: ObjectVersion, known: AssetRecord | None) -> Recipe:
@@ -402,8 +410,12 @@ class Ingest:
         """
         match decision:
             case NoWork():
-                if decision.receives > 1 and decision.known is not None:
-                    self._repeat(decision, decision.known)
+                known = decision.known
+                if known is not None and is_tombstone(known):
+                    # By a ticket from before: nobody would ever see it, nor take it back.
+                    remove_original(self._store, decision.upload)
+                elif decision.receives > 1 and known is not None:
+                    self._repeat(decision, known)
                 return _result(decision, decision.outcome, decision.known)
             case Deletion():
                 return self._deleted(decision)
@@ -457,16 +469,18 @@ class Ingest:
             tags=labels.tags,
             attributes=labels.attributes,
             updated_at=self._time(),
+            revision=download.revision,
         )
 
     def _commit(self, download: Download, record: AssetRecord) -> IngestResult:
         try:
             self._remember(download.recipe)
             entry = timeline_entry(record, ignored=download.labels.ignored)
-            committed = self._catalog.commit(record, entry, new=download.new)
+            committed = self._catalog.commit(record, entry, new=not download.revision)
         except Superseded:
             # No other version has these keys, and this one will never be served.
             self._renditions.delete_all(record)
+            self._require_erased(record)
             return _result(download, IngestOutcome.STALE)
         except AlreadyRecorded:
             # Another worker was faster, with the same result. If it had this very message it may
@@ -477,6 +491,13 @@ class Ingest:
             return _result(download, IngestOutcome.DUPLICATE)
         self._after_commit(committed)
         return self._look_again(download, committed)
+
+    def _require_erased(self, record: AssetRecord) -> None:
+        """Raise Throttled if the record of an upload went by its time to live, and not with its
+        original: the next receive records the upload anew."""
+        gone = record.revision > 0 and self._catalog.get(record.asset) is None
+        if gone and self._current(record.source) is not None:
+            raise Throttled(f"asset {record.asset}: its record expired while it was made")
 
     def _repeat(self, found: NoWork, known: AssetRecord) -> None:
         """Do what follows a commit: the process that committed may have died after it."""

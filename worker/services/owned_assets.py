@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from types import EllipsisType
 
 from worker.domain.asset import (
+    ERASED,
     SERVED,
     AssetRecord,
     JobRecord,
@@ -21,9 +22,10 @@ from worker.domain.asset import (
     Page,
     Similar,
     Status,
-    Verdict,
     folder_of,
+    is_tombstone,
     medium_of,
+    tombstone,
 )
 from worker.domain.errors import AssetMissing, Conflict, NotAllowed
 from worker.ports import Catalog, Queue
@@ -32,11 +34,6 @@ from worker.services.erase import Eraser
 from worker.services.find_assets import AssetFilter
 from worker.services.messages import announcement
 from worker.services.put_files import jobs_of
-
-ERASED = "erased"
-"""Verdict of what remains of an asset that was deleted: its id, which nothing may take again."""
-_LAST = "F" * 64
-"""A sequencer after that of every upload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +77,14 @@ def require_owned(catalog: Catalog, caller: Caller, asset: str) -> AssetRecord:
     return record
 
 
-def is_tombstone(record: AssetRecord) -> bool:
-    """Whether it is what remains of a deleted asset."""
-    verdict = record.verdict
-    return record.status is Status.DELETED and verdict is not None and verdict.code == ERASED
+def leave_tombstone(catalog: Catalog, record: AssetRecord, *, time: str) -> None:
+    """Leave a tombstone in the place of an asset whose record is gone.
+
+    Args:
+        time: ISO 8601 UTC.
+    """
+    with suppress(Conflict):  # a later upload has taken the id: it is what counts
+        catalog.commit(tombstone(record, time=time), LogEntry(time=time, kind=ERASED, id=ERASED))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,21 +202,7 @@ class OwnedAssets:
         self.eraser.erase(asset)
         if folder_of(record.source.key) is None:
             return  # of a key that somebody may upload to again
-        # A ticket that is still valid must bring nothing back.
-        grave = AssetRecord(
-            asset=asset,
-            source=replace(record.source, sequencer=_LAST, etag="", version_id=None),
-            recipe=record.recipe,
-            recipe_digest="",
-            version="",
-            status=Status.DELETED,
-            owner=record.owner,
-            verdict=Verdict(code=ERASED, message="the asset was deleted"),
-            created_at=record.created_at,
-            updated_at=self._time(),
-        )
-        with suppress(Conflict):  # a later upload has taken the id: it is what counts
-            self.catalog.commit(grave, LogEntry(time=self._time(), kind=ERASED, id=ERASED))
+        leave_tombstone(self.catalog, record, time=self._time())
 
     def settled(self, record: AssetRecord, jobs: Iterable[JobRecord]) -> str:
         """Why ingest cannot make an asset again from its original; empty if it can.

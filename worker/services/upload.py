@@ -27,6 +27,7 @@ from worker.domain.asset import (
     PendingUpload,
     Status,
     UploadMethod,
+    is_tombstone,
 )
 from worker.domain.errors import (
     AlreadyRecorded,
@@ -42,7 +43,7 @@ from worker.domain.errors import (
 from worker.domain.keys import upload_key
 from worker.domain.labels import Labels, to_metadata
 from worker.ports import Catalog, ObjectStore, UploadedPart, UploadStore, UploadTicket
-from worker.services.owned_assets import Caller, require_owned
+from worker.services.owned_assets import Caller, leave_tombstone, require_owned
 from worker.settings import Settings
 
 SMALLEST_PART = 5 * 1024**2
@@ -134,6 +135,7 @@ class Uploads:
         Raises:
             ParameterError: with everything that is wrong with the request.
             UploadError: ``upload_reused``: the key belongs to another request.
+            AssetMissing: ``asset_erased``: the key belongs to an asset that was deleted since.
         """
         self._check(wanted)
         owner = wanted.labels.owner
@@ -241,8 +243,9 @@ class Uploads:
         try:
             self.store.head(record.source.bucket, record.source.key)
         except ObjectMissing:
-            # Between the two looks an original may have arrived: ingest records it anew.
+            # What a ticket that is still valid brings from now on is removed by ingest.
             self.catalog.delete(asset)
+            leave_tombstone(self.catalog, record, time=self._time())
         else:
             raise _finished(record)
 
@@ -307,9 +310,15 @@ class Uploads:
 
     def _again(self, known: AssetRecord, wanted: UploadRequest) -> UploadState:
         """The answer to a request that was answered before."""
+        if is_tombstone(known):
+            raise AssetMissing(f"asset {known.asset} was deleted", code="asset_erased")
         if known.upload is None:
-            return UploadState(record=known)  # what was asked for is there
-        if known.upload.request != wanted.digest():
+            # What was asked for is there. Of the request, its record has only name and size.
+            meant = upload_key(known.asset, file_name(wanted.name)), wanted.size
+            same = meant == (known.source.key, known.source.size)
+        else:
+            same = known.upload.request == wanted.digest()
+        if not same:
             raise UploadError(
                 "another request was made with this idempotency key", code="upload_reused"
             )

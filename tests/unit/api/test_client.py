@@ -351,6 +351,6 @@ def test_code_that_does_not_await_gets_the_same(tmp_path: Path) -> None:
         api.abort(asset)
         with pytest.raises(ApiError) as raised:
             api.get(asset)
-    assert raised.value.code == "asset_missing"
+    assert raised.value.code == "asset_erased"
     # Threads of earlier tests may end meanwhile: only what is new counts.
     assert not set(threading.enumerate()) - before

@@ -214,7 +214,7 @@ def test_an_upload_in_one_piece_has_no_parts() -> None:
 
 
 def test_an_upload_that_is_given_up_leaves_nothing() -> None:
-    """Parts and record go; doing it again is no mistake."""
+    """Parts go, and its id stays taken; doing it again is no mistake."""
     api = Api()
     asset = api.begin(size=40 * MEBIBYTE)["asset"]
 
@@ -222,8 +222,19 @@ def test_an_upload_that_is_given_up_leaves_nothing() -> None:
 
     assert answered == [204, 204]
     assert api.uploads.parts_of == {}
-    assert asset not in api.catalog.records
-    assert api.call("GET", f"/uploads/{asset}").status_code == 404
+    assert api.call("GET", f"/uploads/{asset}").json()["code"] == "asset_erased"
+
+
+def test_a_ticket_of_an_upload_that_was_given_up_brings_nothing_back() -> None:
+    """Nothing is newer than the end of an upload, so that ingest removes what arrives late."""
+    api = Api()
+    made = api.begin()
+    api.call("POST", f"/uploads/{made['asset']}/abort")
+
+    late = api.store.upload("intake", made["key"], b"x")
+
+    assert not late.newer_than(api.catalog.records[made["asset"]].source.sequencer)
+    assert api.call("GET", "/assets").json()["assets"] == []
 
 
 def test_what_has_arrived_is_not_given_up() -> None:
@@ -239,13 +250,13 @@ def test_what_has_arrived_is_not_given_up() -> None:
 
 
 def test_an_aborted_upload_cannot_be_completed() -> None:
-    """Its record is gone."""
+    """It is over."""
     api = Api()
     asset = api.begin(size=40 * MEBIBYTE)["asset"]
     api.fill(asset, WHOLE)
     api.call("POST", f"/uploads/{asset}/abort")
 
-    assert api.call("POST", f"/uploads/{asset}/complete").status_code == 404
+    assert api.call("POST", f"/uploads/{asset}/complete").status_code == 410
     assert api.store.keys("intake") == set()
 
 
@@ -315,6 +326,32 @@ def test_a_repeated_request_after_the_upload_changes_nothing() -> None:
     )
 
 
+@pytest.mark.parametrize("other", [{"name": "b.jpg"}, {"size": 2}])
+def test_a_key_stays_with_its_request_after_the_upload(other: dict[str, Any]) -> None:
+    """Another file is not told to be there because the one before it is."""
+    api = Api()
+    wanted = {"name": "a.jpg", "size": 1}
+    first = api.call("POST", "/uploads", wanted, idempotency_key="k").json()
+    record = api.catalog.records[first["asset"]]
+    api.catalog.records[first["asset"]] = replace(record, status=Status.ACCEPTED, upload=None)
+
+    answered = api.call("POST", "/uploads", {**wanted, **other}, idempotency_key="k")
+
+    assert (answered.status_code, answered.json()["code"]) == (422, "upload_reused")
+
+
+def test_a_key_of_a_deleted_asset_begins_nothing() -> None:
+    """The answer is that for its id, and no success with an asset that is not there."""
+    api = Api()
+    wanted = {"name": "a.jpg", "size": 1}
+    asset = api.call("POST", "/uploads", wanted, idempotency_key="k").json()["asset"]
+    api.call("DELETE", f"/assets/{asset}")
+
+    answered = api.call("POST", "/uploads", wanted, idempotency_key="k")
+
+    assert (answered.status_code, answered.json()["code"]) == (410, "asset_erased")
+
+
 def test_too_large_an_upload_gets_no_ticket() -> None:
     """The limit is a setting."""
     api = Api({"SAFELIGHT_UPLOAD_BYTES": "100"})
@@ -323,7 +360,7 @@ def test_too_large_an_upload_gets_no_ticket() -> None:
 
     assert answered.status_code == 422
     assert answered.json()["errors"][0] == {
-        "path": "size",
+        "path": "body.size",
         "message": "must be at most 100 bytes",
         "code": "too_large",
     }
