@@ -104,7 +104,10 @@ def test_only_files_of_the_console_are_served(running: Running) -> None:
         "//etc/passwd",
     ):
         assert ask(running, f"/console/{name}") == 404
-    assert ask(running, "/files/nothing") == 404
+    # Without a name the store would list the bucket.
+    for name in ("nothing", "", "/", "..%2f", "%00"):
+        assert ask(running, f"/files/{name}") == 404
+    assert ask(running, "/console/main.js", method="HEAD") == 200
     request = Request(
         f"{running.ready['api']}/console/config.json", headers={"Host": "evil.example"}
     )

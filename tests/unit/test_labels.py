@@ -73,6 +73,8 @@ def test_metadata_written_by_hand_is_understood() -> None:
         ),
         ({"tags": "%FF,ok"}, Labels(tags=frozenset({"ok"})), "not percent-encoded UTF-8"),
         ({"owner": "a%0Ab"}, Labels(), "control character"),
+        ({"owner": "a%C2%85b"}, Labels(), "control character"),
+        ({"tags": "%20%20,ok"}, Labels(tags=frozenset({"ok"})), "blank"),
         ({"owner": "x" * 201}, Labels(), "1 to 200 characters"),
         ({"attributes": "alone&a=b"}, Labels(attributes={"a": "b"}), "has no value"),
         ({"attributes": "=b"}, Labels(), "attribute name"),

@@ -141,6 +141,15 @@ def _check_text(text: str, what: str, least: int, most: int) -> None:
         raise InputError(f"the {what} has {least} to {most} characters, not {len(text)}")
     if any("\ud800" <= letter <= "\udfff" for letter in text):
         raise InputError(f"the {what} is not valid Unicode: {text!r}")
+    if least:  # something that people look for
+        _check_printable(text, what)
+        if not text.strip():
+            raise InputError(f"the {what} is blank")
+
+
+def _check_printable(text: str, what: str) -> None:
+    if any(unicodedata.category(letter) == "Cc" for letter in text):
+        raise InputError(f"the {what} has a control character: {ascii(text)[:60]}")
 
 
 # --- reading metadata -------------------------------------------------------------------------
@@ -174,13 +183,13 @@ def _kept(
 
 
 def _owner(text: str) -> str:
-    owner = _printable(unquote(text, errors="strict"))
+    owner = unquote(text, errors="strict")
     check_id(owner, "owner")
     return owner
 
 
 def _tag(text: str) -> str:
-    tag = _printable(unquote(text, errors="strict"))
+    tag = unquote(text, errors="strict")
     check_labels(frozenset({tag}), {})
     return tag
 
@@ -189,15 +198,8 @@ def _attribute(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
         raise InputError(f"{ascii(text)[:60]} has no value: write name=value")
-    name = _printable(unquote_plus(name, errors="strict"))
-    value = _printable(unquote_plus(value, errors="strict"))
+    name = unquote_plus(name, errors="strict")
+    value = unquote_plus(value, errors="strict")
     _check_attribute(name, value)
+    _check_printable(value, "value")
     return name, value
-
-
-def _printable(text: str) -> str:
-    """The text. Raises InputError for one with control characters, which no label needs."""
-    for letter in text:
-        if unicodedata.category(letter) == "Cc":
-            raise InputError(f"{ascii(text)[:60]} has a control character")
-    return text

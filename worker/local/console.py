@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from mimetypes import guess_type
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-from uuid import UUID
+from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
@@ -28,22 +27,19 @@ from worker.adapters.aws.errors import aws_call
 from worker.adapters.aws.sqs import SqsQueue
 from worker.adapters.aws.uploads import S3UploadStore
 from worker.bootstrap import assemble
-from worker.domain.asset import Event
-from worker.domain.errors import AssetMissing, NotAllowed, ObjectMissing, SafelightError
+from worker.domain.asset import Event, is_tombstone
+from worker.domain.errors import AssetMissing, ObjectMissing, SafelightError
 from worker.domain.job import JobStatus
 from worker.entrypoints.api import views
-from worker.entrypoints.api.app import ApiServices
+from worker.entrypoints.api.app import Administrator, ApiServices, AssetId, Reader
 from worker.entrypoints.api.problems import ProblemRoute
-from worker.entrypoints.api.tokens import ADMIN, READ
 from worker.local.address import EVENTS, Address
 from worker.local.api import FILES
 from worker.local.changes import Counts, read_events
 from worker.ports import Queue, UploadStore
 from worker.services.dead_letters import DeadLetters, QueuePair, Selection, groups
+from worker.services.owned_assets import Caller
 from worker.settings import Settings
-
-if TYPE_CHECKING:
-    from worker.services.owned_assets import Caller
 
 PATH = "/console/"
 LOOK_SECONDS = 0.02
@@ -56,6 +52,7 @@ LETTERS_RATE = 50.0
 JOBS = 50
 ORIGINAL_SECONDS = 600
 _CHUNK = 1 << 18
+_READ = ["GET", "HEAD"]
 _TYPES = {".mjs": "text/javascript", ".js": "text/javascript", ".svg": "image/svg+xml"}
 """Some systems have other types for these, or none."""
 
@@ -123,7 +120,7 @@ def serve(app: FastAPI, configuration: Mapping[str, Any], headers: Mapping[str, 
             return Response("ask for 127.0.0.1", 421, headers, "text/plain")
         return JSONResponse(dict(configuration), headers={**headers, "Cache-Control": "no-store"})
 
-    @app.get(PATH + "{name:path}", include_in_schema=False)
+    @app.api_route(PATH + "{name:path}", methods=_READ, include_in_schema=False)
     def file(name: str) -> Response:
         path = files.get(name or "index.html")
         if path is None:
@@ -136,8 +133,10 @@ def serve(app: FastAPI, configuration: Mapping[str, Any], headers: Mapping[str, 
 def serve_files(app: FastAPI, clients: AwsClients, bucket: str) -> None:
     """Add the files of the delivery bucket, in parts where a player asks for some."""
 
-    @app.get(FILES + "{key:path}", include_in_schema=False)
+    @app.api_route(FILES + "{key:path}", methods=_READ, include_in_schema=False)
     def delivered(key: str, request: Request) -> Response:
+        if not key:  # the store would list the bucket
+            return Response("there is no such file", 404, media_type="text/plain")
         wanted = {"Range": text} if (text := request.headers.get("range")) else {}
         try:
             with aws_call(f"get s3://{bucket}/{key}"):
@@ -198,13 +197,15 @@ class Operations:
         """The caller's assets that events are about, as they are now, and those that are gone."""
         ids = dict.fromkeys(event.asset for event in events)
         records = {one: self.services.app.catalog.get(one) for one in ids}
+        known = [one for one in records.values() if one is not None and caller.owns(one)]
         shown = [
-            views.summary(record, self.services.address).model_dump(mode="json")
-            for record in records.values()
-            if record is not None and caller.owns(record)
+            views.summary(one, self.services.address).model_dump(mode="json")
+            for one in known
+            if not is_tombstone(one)
         ]
-        # Its owner is not known any more: only an administrator is told.
-        gone = [one for one, record in records.items() if record is None] if caller.admin else []
+        gone = [one.asset for one in known if is_tombstone(one)]
+        if caller.admin:  # their owners are not known any more
+            gone += [one for one, record in records.items() if record is None]
         return {"assets": shown, "gone": gone}
 
     def state(self, counts: Counts) -> Mapping[str, Any]:
@@ -278,20 +279,12 @@ def serve_operations(app: FastAPI, operations: Operations) -> None:
     router = APIRouter(route_class=ProblemRoute, include_in_schema=False)
     services, counts = operations.services, Counts(operations.events)
 
-    def caller(request: Request, scope: str) -> Caller:
-        identity = services.tokens.identify(request)
-        if not identity.may(scope):
-            raise NotAllowed(f"this needs the scope {scope}")
-        services.rates.take(identity.caller.owner)
-        return identity.caller
-
     @router.get("/changes")
     async def changes(
-        request: Request,
+        who: Reader,
         cursor: Annotated[str | None, Query(max_length=64)] = None,
         wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT)] = 0,
     ) -> Mapping[str, Any]:
-        who = caller(request, READ)
         until = time.monotonic() + wait
         while True:
             events, behind = read_events(operations.events, cursor)
@@ -305,21 +298,19 @@ def serve_operations(app: FastAPI, operations: Operations) -> None:
             await asyncio.sleep(LOOK_SECONDS)
 
     @router.get("/operations")
-    def state(request: Request) -> Mapping[str, Any]:
-        caller(request, ADMIN)
+    def state(_: Administrator) -> Mapping[str, Any]:
         return operations.state(counts)
 
     @router.post("/operations/redrive")
-    def redrive(request: Request, body: Redrive) -> Mapping[str, Any]:
-        caller(request, ADMIN)
+    def redrive(_: Administrator, body: Redrive) -> Mapping[str, Any]:
         choice = Selection(causes=frozenset({body.cause}))
         summary = operations.dead_letters.redrive(choice, rate=LETTERS_RATE)
         operations.forget_letters()
         return {"sent": summary.done.total(), "left": summary.left}
 
     @router.get("/assets/{asset}/original")
-    def original(request: Request, asset: UUID) -> Mapping[str, str]:
-        record = services.assets.show(caller(request, READ), str(asset))
+    def original(who: Reader, asset: AssetId) -> Mapping[str, str]:
+        record = services.assets.show(who, str(asset))
         source = record.source
         if not source.etag:
             raise AssetMissing(f"the original of {asset} has not arrived")

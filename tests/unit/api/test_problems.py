@@ -87,6 +87,74 @@ def test_what_is_no_json_object_is_no_request(body: bytes) -> None:
     assert answered.json()["code"] == "request_invalid"
 
 
+@pytest.mark.parametrize(
+    ("query", "wrong"),
+    [
+        ("stauts=accepted", "query.stauts"),
+        ("limit=1&limit=2", "query.limit"),
+        ("from=2026-02-01&to=2026-01-01", "query.to"),
+    ],
+)
+def test_a_query_that_would_find_something_else_is_refused(query: str, wrong: str) -> None:
+    """A filter that is passed over would list everything."""
+    api = Api()
+
+    answered = api.call("GET", f"/assets?{query}")
+
+    assert answered.status_code == 422
+    assert [one["path"] for one in answered.json()["errors"]] == [wrong]
+    assert api.call("GET", "/assets?limit=2&status=accepted").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query", ["from=0001-01-01T00:00:00%2B10:00", "to=9999-12-31T23:59:59-10:00"]
+)
+def test_the_ends_of_the_calendar_are_moments_too(query: str) -> None:
+    """In UTC they would have no date; they are no error of ours."""
+    api = Api()
+    asset = api.begin()["asset"]
+
+    answered = api.call("GET", f"/assets?{query}")
+
+    assert [one["id"] for one in answered.json()["assets"]] == [asset]
+
+
+@pytest.mark.parametrize("type_", ["text/plain", "application/x-www-form-urlencoded", "json"])
+def test_a_body_that_is_said_to_be_no_json_is_not_read(type_: str) -> None:
+    """It is told so, and not that JSON is no object; of a missing body it is told that."""
+    api = Api()
+    headers = {"authorization": f"Bearer {api.token()}", "content-type": type_}
+
+    answered = api.client.post("/uploads", content=b'{"name": "a", "size": 1}', headers=headers)
+    empty = api.client.post("/uploads", headers={"authorization": f"Bearer {api.token()}"})
+
+    assert (answered.status_code, answered.json()["code"]) == (415, "body_no_json")
+    assert (empty.status_code, empty.json()["errors"][0]["path"]) == (422, "body")
+
+
+def test_damaged_json_is_told_with_the_place() -> None:
+    """The place in the body is no name of a field."""
+    api = Api()
+    headers = {"authorization": f"Bearer {api.token()}", "content-type": "application/json"}
+
+    answered = api.client.post("/uploads", content=b'{"name": }', headers=headers)
+
+    (wrong,) = answered.json()["errors"]
+    assert wrong["path"] == "body"
+    assert wrong["message"] == "is no JSON: Expecting value at character 9"
+
+
+@pytest.mark.parametrize("text", ["", " ", "\u2003", "a\n", "\x7f", "a\x85b", "x" * 129])
+def test_a_tag_that_nobody_could_read_is_refused(text: str) -> None:
+    """Blank ones, and those with control characters of either set."""
+    api = Api()
+
+    answered = api.call("POST", "/uploads", {"name": "a", "size": 1, "tags": [text]})
+
+    assert answered.status_code == 422
+    assert api.catalog.records == {}
+
+
 def test_ten_thousand_tags_are_refused_in_one_line() -> None:
     """The answer does not list each of them."""
     api = Api()
@@ -119,7 +187,11 @@ def test_a_wrong_method_is_told_and_so_is_a_wrong_path() -> None:
     wrong, missing = api.call("PUT", "/assets"), api.call("GET", "/nothing")
 
     assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
-    assert "GET" in wrong.headers["allow"]
+    assert wrong.headers["allow"] == "GET"
+    several = api.call("PUT", "/assets/01890a5d-ac96-774b-bcce-b302099a8057")
+    assert several.headers["allow"] == "GET, PATCH, DELETE"
+    # A redirect would name the host and scheme of what stands in front.
+    assert api.call("GET", "/assets/").status_code == 404
     assert (missing.status_code, missing.json()["code"]) == (404, "route_missing")
     assert wrong.headers["content-type"] == missing.headers["content-type"] == MEDIA_TYPE
 

@@ -110,6 +110,8 @@ WRONG_TOKENS = {
     "no end": (signed({"exp": None}), "token_invalid"),
     "no owner": (signed({"sub": None}), "token_invalid"),
     "an empty owner": (signed({"sub": ""}), "token_invalid"),
+    "a blank owner": (signed({"sub": " "}), "token_invalid"),
+    "an owner of two lines": (signed({"sub": "ann\nbob"}), "token_invalid"),
     "another secret": (signed({}, "another-secret-which-is-long-enough-too"), "token_invalid"),
     "another algorithm": (signed({}, algorithm="HS512"), "token_invalid"),
     "unsigned": (jwt.encode({"sub": "ann"}, "", algorithm="none"), "token_invalid"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -109,7 +108,17 @@ def test_the_same_point_again_makes_nothing() -> None:
     assert api.catalog.records[asset].focal_point is None
 
 
-@pytest.mark.parametrize("point", [{"x": 1.1, "y": 0}, {"x": "left", "y": 0}, {"x": 0.5}, [0, 1]])
+@pytest.mark.parametrize(
+    "point",
+    [
+        {"x": 1.1, "y": 0},
+        {"x": "0.5", "y": 0},
+        {"x": 0, "y": True},
+        {"x": "left", "y": 0},
+        {"x": 0.5},
+        [0, 1],
+    ],
+)
 def test_a_point_outside_of_the_picture_is_refused(point: Any) -> None:
     """Nothing is written."""
     api = Api()
@@ -295,18 +304,24 @@ def test_a_job_is_its_owners() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "path", "said"),
     [
-        ({"kind": "nonsense"}, "there is no kind"),
-        ({"kind": "batch-process"}, "no work on assets"),
-        ({"kind": "transcode-plan"}, "no work on assets"),
-        ({"kind": "denoise", "parameters": {"strength": "many"}}, "strength"),
-        ({"kind": "denoise", "parameters": {"colour": "red"}}, "colour"),
-        ({"kind": "transcode"}, "takes videos"),
+        ({"kind": "nonsense"}, "body.kind", "there is no kind"),
+        ({"kind": "batch-process"}, "body.kind", "no work on assets"),
+        ({"kind": "transcode-plan"}, "body.kind", "no work on assets"),
+        (
+            *({"kind": "denoise", "parameters": {"strength": "many"}},),
+            *("body.parameters.strength", "number"),
+        ),
+        (
+            *({"kind": "denoise", "parameters": {"colour": "red"}},),
+            *("body.parameters.colour", "not a parameter"),
+        ),
+        ({"kind": "transcode"}, "body.assets", "takes videos"),
     ],
 )
-def test_what_no_job_can_be_is_refused(body: dict[str, Any], said: str) -> None:
-    """With every mistake, before anything is submitted."""
+def test_what_no_job_can_be_is_refused(body: dict[str, Any], path: str, said: str) -> None:
+    """With every mistake in the words of the API, before anything is submitted."""
     jobs = ListedJobs()
     api = Api(jobs=jobs)
     asset = accepted(api)
@@ -314,8 +329,21 @@ def test_what_no_job_can_be_is_refused(body: dict[str, Any], said: str) -> None:
     answered = api.call("POST", "/jobs", {"assets": [asset], **body})
 
     assert answered.status_code == 422
-    assert said in json.dumps(answered.json()["errors"])
+    (wrong,) = answered.json()["errors"]
+    assert wrong["path"] == path
+    assert said in wrong["message"]
+    assert "s3://" not in wrong["message"]
     assert jobs.requests == {}
+
+
+def test_an_asset_is_not_named_twice_in_a_job() -> None:
+    """One picture beside itself is no panorama."""
+    api = Api(jobs=ListedJobs())
+    asset = accepted(api)
+
+    answered = api.call("POST", "/jobs", {"kind": "stitch", "assets": [asset, asset]})
+
+    assert [one["path"] for one in answered.json()["errors"]] == ["body.assets"]
 
 
 def test_two_owners_assets_do_not_meet_in_a_job() -> None:

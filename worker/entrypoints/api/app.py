@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from threading import Lock
 from time import monotonic, time
@@ -25,8 +26,14 @@ from worker.domain.errors import NotAllowed, RequestError
 from worker.domain.labels import MAX_ID, Labels
 from worker.entrypoints.api import models, views
 from worker.entrypoints.api.jobs import AssetJobs
-from worker.entrypoints.api.problems import MEDIA_TYPE, ProblemRoute, answer, install
-from worker.entrypoints.api.tokens import READ, WRITE, Tokens
+from worker.entrypoints.api.problems import (
+    MEDIA_TYPE,
+    ProblemRoute,
+    answer,
+    install,
+    wrong_fields,
+)
+from worker.entrypoints.api.tokens import ADMIN, READ, WRITE, Tokens
 from worker.services.find_assets import AssetFilter
 from worker.services.job_results import tiles_key
 from worker.services.owned_assets import Caller, OwnedAssets
@@ -180,12 +187,15 @@ async def _caller(
             prefix = services.app.settings.api_scope_prefix
             raise NotAllowed(f"this needs the scope {prefix}{scope}")
     services.rates.take(holder.caller.owner)
+    request.scope["route"].check(request)
     return holder.caller
 
 
 Services = Annotated[ApiServices, Depends(_services)]
 Reader = Annotated[Caller, Security(_caller, scopes=[READ])]
 Writer = Annotated[Caller, Security(_caller, scopes=[WRITE])]
+Administrator = Annotated[Caller, Security(_caller, scopes=[ADMIN])]
+"""Of routes that others add."""
 AssetId = Annotated[UUID, Path(description="Of the asset.")]
 JobId = Annotated[
     str,
@@ -287,13 +297,15 @@ def list_assets(
     cursor: Annotated[str | None, Query(max_length=2048)] = None,
 ) -> models.AssetPage:
     """List assets, newest first. A page may have fewer than asked for and still not be the last."""
+    if since is not None and until is not None and _utc(since) >= _utc(until):
+        raise wrong_fields(to="is not later than from")
     wanted = AssetFilter(
         status=status,
         owner=owner,
         tag=tag,
         key=key,
-        since=_utc(since),
-        until=_utc(until),
+        since=_utc(since) if since else None,
+        until=_utc(until) if until else None,
     )
     page = services.assets.find(caller, wanted, limit=limit, cursor=cursor)
     return models.AssetPage(
@@ -415,6 +427,8 @@ def create(services: Callable[[], ApiServices], *, origins: tuple[str, ...] = ()
         description=DESCRIPTION,
         docs_url=None,  # pages that load scripts from elsewhere
         redoc_url=None,
+        # A redirect would name the host and scheme of what stands in front of a function.
+        redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = services
@@ -508,11 +522,9 @@ def _too_large() -> Response:
     return answer(HTTPException(413, f"a body has at most {BODY_BYTES:,} bytes"))
 
 
-def _utc(moment: datetime | None) -> str | None:
-    """A moment as records have it; one without an offset is UTC."""
-    from datetime import UTC
-
-    if moment is None:
-        return None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def _utc(moment: datetime) -> str:
+    """A moment as records have it; one without an offset is UTC. The first and the last day of the
+    calendar have moments that UTC has no date for: there the offset does not count."""
+    with suppress(OverflowError):
+        moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"

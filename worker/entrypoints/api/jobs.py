@@ -7,7 +7,7 @@ job.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from worker.bootstrap import Application
@@ -63,6 +63,8 @@ class AssetJobs:
         problems = []
         if kind not in catalogue.OFFERED or chosen.lazy:
             problems.append(Problem("kind", f"{kind} is no work on assets"))
+        if len({record.asset for record in records}) < len(records):
+            problems.append(Problem("assets", "names an asset twice"))
         if len(records) > 1 and chosen.inputs[1] == 1:
             problems.append(Problem("assets", f"{kind} takes one, not {len(records)}"))
         if "/" in parameters.get("recipe", "") or parameters.get("recipe", "").endswith(".toml"):
@@ -83,7 +85,12 @@ class AssetJobs:
         )
         outputs = f"s3://{self.app.settings.delivery_bucket}/"
         context = SubmitContext(files=False, outputs=outputs, store=self.app.store)
-        (request,) = requests(spec, context)
+        try:
+            (request,) = requests(spec, context)
+        except ParameterError as error:
+            ids = {text: one.asset for text, one in zip(spec.inputs, records, strict=True)}
+            said = tuple(_of_the_body(one, ids) for one in error.problems)
+            raise ParameterError(f"job {kind}", said) from None
         id_ = self._running().submit(request)
         return self._listed(records[0], id_, kind, request.output), None
 
@@ -139,3 +146,13 @@ class AssetJobs:
         if self.jobs is None:
             raise Unreachable("nothing runs jobs here")
         return self.jobs
+
+
+def _of_the_body(problem: Problem, ids: Mapping[str, str]) -> Problem:
+    """A problem that names an option of the command line or an address, in the words of the API."""
+    kind, _, name = problem.path.partition(" ")
+    path = {"INPUT": "assets", "--param": f"parameters.{name.strip(chr(39))}"}.get(kind, kind)
+    said = problem.message
+    for address, asset in ids.items():
+        said = said.replace(address, asset)
+    return replace(problem, path=path, message=said)

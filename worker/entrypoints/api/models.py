@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from worker.domain.asset import MediaType, Status, UploadMethod
 from worker.domain.labels import MAX_ATTRIBUTES, MAX_ID, MAX_NAME, MAX_TAGS, MAX_VALUE
 
-Printable = r"^[^\x00-\x1f\x7f]*$"
+Printable = r"^[^\x00-\x1f\x7f-\x9f]*$"
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME, pattern=Printable)]
 AttributeName = Tag
 AttributeValue = Annotated[str, StringConstraints(max_length=MAX_VALUE, pattern=Printable)]
 Owner = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID, pattern=Printable)]
 Size = Annotated[int, Field(strict=True, ge=1, le=5 * 1024**4)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 
 
 class _Wire(BaseModel):

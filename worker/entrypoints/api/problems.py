@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -16,6 +17,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Scope
 
 from worker.codec import plain
 from worker.domain.errors import (
@@ -59,10 +62,12 @@ _CLASSES: tuple[tuple[type[SafelightError], int], ...] = (
 )
 """What a client can do something about. Anything else is ours."""
 RETRY_SECONDS = 2
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _HTTP_CODES: Mapping[int, str] = {
     HTTPStatus.NOT_FOUND: "route_missing",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "body_no_json",
 }
 
 
@@ -132,6 +137,8 @@ def _expected(error: SafelightError, status: int) -> Response:
         logger.warning("not available", extra={"code": error.code, "reason": error.message})
         detail = "something that this needs does not answer now; try again"
     problems = error.problems if isinstance(error, ProblemsError) else ()
+    if isinstance(error, ParameterError):  # of what a request asks for in its body
+        problems = tuple(replace(one, path=f"body.{one.path}") for one in problems)
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         detail = f"the request has {count}"
@@ -140,13 +147,25 @@ def _expected(error: SafelightError, status: int) -> Response:
 
 def _invalid(error: RequestValidationError) -> Response:
     """Every wrong field, by its path: ``body.size``, ``query.limit``, ``path.asset``."""
-    errors = tuple(
-        Problem(".".join(str(part) for part in one["loc"]), str(one["msg"]), code=str(one["type"]))
-        for one in error.errors()
-    )
+    errors = tuple(_problem_of(one) for one in error.errors())
     count = "1 field is" if len(errors) == 1 else f"{len(errors)} fields are"
     return problem(
         HTTPStatus.UNPROCESSABLE_ENTITY, "request_invalid", f"{count} wrong", errors=errors
+    )
+
+
+def _problem_of(error: Mapping[str, Any]) -> Problem:
+    code, loc = str(error["type"]), error["loc"]
+    if code == "json_invalid":  # its location is a character of the body
+        reason = error.get("ctx", {}).get("error", "")
+        return Problem("body", f"is no JSON: {reason} at character {loc[-1]}", code=code)
+    return Problem(".".join(map(str, loc)), str(error["msg"]), code=code)
+
+
+def wrong_fields(**reasons: str) -> RequestValidationError:
+    """The error that says of fields of the query what is wrong with them."""
+    return RequestValidationError(
+        [{"type": "value_error", "loc": ("query", name), "msg": reasons[name]} for name in reasons]
     )
 
 
@@ -180,11 +199,47 @@ class ProblemRoute(APIRoute):
 
         return handle
 
+    def check(self, request: Request) -> None:
+        """Refuse what FastAPI passes over: a misspelt filter would list everything, and a body of
+        another type is told to be no object.
+
+        Raises:
+            RequestValidationError: parameters of the query are unknown or given twice.
+            HTTPException: 415.
+        """
+        known = {one.alias for one in self.dependant.query_params}
+        given = request.query_params.multi_items()
+        names = [name for name, _ in given]
+        wrong = {name: "there is no such parameter" for name in names if name not in known}
+        wrong |= {name: "is given twice" for name in known if names.count(name) > 1}
+        if wrong:
+            raise wrong_fields(**wrong)
+        type_, _, _ = request.headers.get("content-type", "").partition(";")
+        main, _, sub = type_.strip().lower().partition("/")
+        json = main == "application" and (sub == "json" or sub.endswith("+json"))
+        empty = request.headers.get("content-length", "0") == "0"
+        if self.body_field is not None and not json and not (empty and not main):
+            raise HTTPException(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send JSON, as content type application/json"
+            )
+
 
 def install(app: FastAPI) -> None:
     """Answer with problems where no route does: unknown paths and methods."""
 
-    async def unrouted(_request: Request, error: Exception) -> Response:
+    def taken(scope: Scope, method: str) -> bool:
+        asked = {**scope, "method": method}
+        return any(route.matches(asked)[0] is Match.FULL for route in app.routes)
+
+    async def unrouted(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            error.detail = "there is nothing at this path"
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            # The router names the methods of the first route that has the path, and no others.
+            allowed = ", ".join(one for one in _METHODS if taken(request.scope, one))
+            error = HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": allowed})
+            error.detail = f"this path takes {allowed}"
         return answer(error)
 
     app.add_exception_handler(HTTPException, unrouted)
