@@ -37,6 +37,7 @@ MAX_METADATA = 2048
 """Bytes of names and values of all metadata of an object (Amazon S3 User Guide, "Working with
 object metadata")."""
 _MAX_REASON = 200
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 _Label = TypeVar("_Label")
 
@@ -148,7 +149,8 @@ def _check_text(text: str, what: str, least: int, most: int) -> None:
 
 
 def _check_printable(text: str, what: str) -> None:
-    if any(unicodedata.category(letter) == "Cc" for letter in text):
+    # Marks of direction make a text look like another one (Unicode Standard Annex 9).
+    if any(unicodedata.category(one) == "Cc" or one in _DIRECTIONS for one in text):
         raise InputError(f"the {what} has a control character: {ascii(text)[:60]}")
 
 

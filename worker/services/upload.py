@@ -172,6 +172,10 @@ class Uploads:
         try:
             parts = self._uploaded(record)
         except ObjectMissing:
+            # Joined by a call that has not recorded it yet, or gone.
+            with suppress(ObjectMissing):
+                self.store.head(record.source.bucket, record.source.key)
+                record = replace(record, status=Status.UPLOADED)
             return UploadState(record=record)
         there = {one.number for one in parts}
         left = [number for number in part_sizes(record) if number not in there]

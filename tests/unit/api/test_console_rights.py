@@ -76,7 +76,7 @@ def test_every_route_of_the_local_stack_is_known_here(console: Console) -> None:
         (method, route.path)
         for route in iter_route_contexts(console.api.app.routes)
         if route.path not in documented | OPEN | {"/openapi.json"}
-        for method in route.methods
+        for method in route.methods or ()
     }
     assert found == set(NEEDS)
 

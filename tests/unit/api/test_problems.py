@@ -144,7 +144,9 @@ def test_damaged_json_is_told_with_the_place() -> None:
     assert wrong["message"] == "is no JSON: Expecting value at character 9"
 
 
-@pytest.mark.parametrize("text", ["", " ", "\u2003", "a\n", "\x7f", "a\x85b", "x" * 129])
+@pytest.mark.parametrize(
+    "text", ["", " ", "\u2003", "a\n", "\x7f", "a\x85b", "\u202egpj", "x" * 129]
+)
 def test_a_tag_that_nobody_could_read_is_refused(text: str) -> None:
     """Blank ones, and those with control characters of either set."""
     api = Api()

@@ -89,8 +89,8 @@ class AssetJobs:
             (request,) = requests(spec, context)
         except ParameterError as error:
             ids = {text: one.asset for text, one in zip(spec.inputs, records, strict=True)}
-            said = tuple(_of_the_body(one, ids) for one in error.problems)
-            raise ParameterError(f"job {kind}", said) from None
+            problems = [_of_the_body(one, ids) for one in error.problems]
+            raise ParameterError(f"job {kind}", tuple(problems)) from None
         id_ = self._running().submit(request)
         return self._listed(records[0], id_, kind, request.output), None
 

@@ -6,16 +6,43 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from worker.domain.asset import MediaType, Status, UploadMethod
-from worker.domain.labels import MAX_ATTRIBUTES, MAX_ID, MAX_NAME, MAX_TAGS, MAX_VALUE
+from worker.domain.errors import InputError
+from worker.domain.labels import (
+    MAX_ATTRIBUTES,
+    MAX_ID,
+    MAX_NAME,
+    MAX_TAGS,
+    MAX_VALUE,
+    check_id,
+)
 
 Printable = r"^[^\x00-\x1f\x7f-\x9f]*$"
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME, pattern=Printable)]
+
+
+def _readable(text: str) -> str:
+    """The text, if people can read it; the reason is that of the rules for labels."""
+    try:
+        check_id(text, "text")
+    except InputError as error:
+        raise ValueError(error.message) from None
+    return text
+
+
+Tag = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_NAME, pattern=Printable),
+    AfterValidator(_readable),
+]
 AttributeName = Tag
 AttributeValue = Annotated[str, StringConstraints(max_length=MAX_VALUE, pattern=Printable)]
-Owner = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID, pattern=Printable)]
+Owner = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_ID, pattern=Printable),
+    AfterValidator(_readable),
+]
 Size = Annotated[int, Field(strict=True, ge=1, le=5 * 1024**4)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 
