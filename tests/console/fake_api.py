@@ -6,6 +6,7 @@ import base64
 import io
 import itertools
 import json
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from PIL import Image
+from starlette.concurrency import run_in_threadpool
 
 from tests.servers import serving_app
 from worker import console
@@ -53,6 +55,16 @@ class FakeApi:
         """Level, column and row of the tiles that were asked for."""
         self.cut: Iterator[bool] = itertools.repeat(False)
         """Whether to drop the next request of the store half-way."""
+        self.refused = 0
+        """Status that lists answer with; 0: none."""
+        self.lists = 0
+        """How many were asked for."""
+        self.expired: set[str] = set()
+        """Uploads for which there are no tickets any more."""
+        self.asking = threading.Event()
+        """Clear it, and beginning an upload takes until it is set."""
+        self.asking.set()
+        self._keys: dict[str, str] = {}
         self.url = ""
         self.app = self._app()
 
@@ -137,6 +149,9 @@ class FakeApi:
             tag: str | None = None,
             key: str | None = None,
         ) -> Any:
+            self.lists += 1
+            if self.refused:
+                return _problem(self.refused, "request_invalid", "1 field is wrong")
             found = [
                 one
                 for one in order()
@@ -190,6 +205,7 @@ class FakeApi:
         self._tile_routes(app)
         self._operation_routes(app)
         self._upload_routes(app)
+        self._store_routes(app)
         return app
 
     def _newest(self) -> list[dict[str, Any]]:
@@ -288,8 +304,10 @@ class FakeApi:
     def _upload_routes(self, app: FastAPI) -> None:
         @app.post("/uploads", status_code=201)
         async def begin(request: Request) -> Any:
-            body = await request.json()
-            number = len(self.assets) + 1
+            body, key = await request.json(), request.headers.get("idempotency-key")
+            if key in self._keys:
+                return self._state(self._keys[key])
+            number = len(self.uploads) + len(self.assets) + 1
             made = self.add(
                 number,
                 name=body["name"],
@@ -300,11 +318,14 @@ class FakeApi:
             )
             made["original"] |= {"bytes": body["size"], "width": None, "height": None}
             parted = body["size"] > PART or body.get("method") == "multipart"
+            if key:
+                self._keys[key] = made["id"]
             self.uploads[made["id"]] = {
                 "size": body["size"],
                 "method": "multipart" if parted else "put",
                 "parts": {},
             }
+            await run_in_threadpool(self.asking.wait)
             return self._state(made["id"])
 
         @app.get("/uploads/{id_}")
@@ -327,6 +348,7 @@ class FakeApi:
         def abort(id_: str) -> None:
             self.assets.pop(id_)
 
+    def _store_routes(self, app: FastAPI) -> None:
         @app.put("/store/{id_}/{part}")
         async def put(id_: str, part: int, request: Request) -> Response:
             size = 0
@@ -348,13 +370,15 @@ class FakeApi:
         count = -(-size // PART) if parted else 0
         wanted = numbers or [one for one in range(1, count + 1) if one not in upload["parts"]]
         put = {"method": "PUT", "url": f"{self.url}/store/{id_}/0", "headers": {}, "fields": {}}
+        if id_ in self.expired:
+            wanted, put = [], {}
         return {
             "asset": id_,
             "status": asset["status"],
             "key": asset["original"]["key"],
             "method": upload["method"],
             "size": size,
-            "ticket": None if parted else put,
+            "ticket": None if parted or not put else put,
             "part_size": PART if parted else None,
             "part_count": count or None,
             "tickets": [

@@ -11,6 +11,7 @@ import { choose, formats, sameCut } from './served.js';
 import { nameOf, thumbnailOf } from './tile.js';
 import { zoomer } from './zoom.js';
 
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const FAR = 2_000; // milliseconds between two looks at the jobs of an asset that is being processed
 
 const ENDED = ['SUCCEEDED', 'FAILED'];
@@ -24,6 +25,7 @@ export function assetView({ id, changes, navigate, store }) {
 
   const load = async () => {
     try {
+      if (!ID.test(id)) throw new Failure('The address has no id of an asset.', { status: 404 });
       const asset = await call('GET', `/assets/${encodeURIComponent(id)}`);
       if (state.gone) return;
       state.asset = asset;

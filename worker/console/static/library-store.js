@@ -38,9 +38,9 @@ export class LibraryStore extends EventTarget {
     return loading;
   }
 
-  /** Loads the next page, unless it is on its way or there is none. */
-  more() {
-    if (this.ended) return Promise.resolve();
+  /** Loads the next page, unless it is on its way or there is none. After an error a person asks for it. */
+  more({ again = false } = {}) {
+    if (this.ended || (this.error && !again)) return Promise.resolve();
     this.loading ??= this.#load(this.generation);
     return this.loading;
   }
@@ -95,6 +95,12 @@ export class LibraryStore extends EventTarget {
       }
     }
     if (moved) this.#changed();
+  }
+
+  /** The file of an asset is there; what comes of it is told later. */
+  arrived(id) {
+    const asset = this.assets.get(id);
+    if (asset?.status === 'waiting') this.apply([{ ...asset, status: 'uploaded' }]);
   }
 
   remove(id) {

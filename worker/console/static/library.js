@@ -43,7 +43,7 @@ export function libraryView({ store, upload, query, navigate }) {
     count.textContent = store.ids.length ? `${plural(store.ids.length, 'asset')}${store.ended ? '' : ' so far'}` : '';
     nothing.hidden = store.ids.length > 0 || Boolean(store.loading);
     if (nothing.hidden) return;
-    if (store.error) fill(nothing, icon('warn'), h('h2', {}, 'The list cannot be loaded'), h('p', {}, store.error.message), h('div.actions', {}, button('Try again', 'retry', () => store.more())));
+    if (store.error) fill(nothing, icon('warn'), h('h2', {}, 'The list cannot be loaded'), h('p', {}, store.error.message), h('div.actions', {}, button('Try again', 'retry', () => store.more({ again: true }))));
     else if (filtered) fill(nothing, icon('search'), h('h2', {}, 'Nothing fits'), h('p', {}, 'No asset fits these filters.'), button('Show all', '', () => navigate('#/')));
     else fill(nothing, icon('image'), h('h2', {}, 'Nothing here yet'), h('p', {}, 'Pictures and videos appear here as soon as they are uploaded.'));
   };

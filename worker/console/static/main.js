@@ -25,10 +25,19 @@ function navigate(hash, { quiet = false } = {}) {
   else location.hash = hash.slice(1);
 }
 
+/** A part of the address, which people may have cut off in the middle of a character. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 function route() {
   const [path, search = ''] = location.hash.replace(/^#/, '').split('?');
   const query = new URLSearchParams(search);
-  const parts = path.split('/').filter(Boolean).map(decodeURIComponent);
+  const parts = path.split('/').filter(Boolean).map(decoded);
   const name = parts[0] ?? 'library';
   if (view?.name === 'library') scrolled = scrollY;
   view?.destroy();
@@ -137,6 +146,7 @@ function startUploads() {
   });
   const known = new Set();
   uploader.addEventListener('change', ({ detail: upload }) => {
+    if (upload.error?.status === 401) dispatchEvent(new CustomEvent('signed-out', { detail: upload.error.code }));
     if (!upload.asset) return;
     if (!known.has(upload.asset) && !upload.restored) {
       known.add(upload.asset);
@@ -152,6 +162,7 @@ function startUploads() {
       if (known?.revision) latest.set(upload.asset, known);
       else if (upload.restored) refresh(upload.asset);
     }
+    if (upload.state === State.DONE) store.arrived(upload.asset);
   });
   addEventListener('beforeunload', (event) => {
     if (uploader.uploads.some((upload) => !upload.ended && upload.state !== State.LOST && !upload.file)) event.preventDefault();

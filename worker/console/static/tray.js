@@ -13,6 +13,11 @@ const WORDS = {
   [State.DONE]: 'Uploaded',
 };
 
+/** A name without marks of direction, which make it look like another one. */
+function shown(name) {
+  return name.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, '_');
+}
+
 export class Tray {
   /**
    * @param {Uploader} uploader
@@ -85,7 +90,7 @@ export class Tray {
       drawn: '',
     };
     row.thumb.addEventListener('error', () => row.thumb.replaceWith(h('span.thumb', {}, icon('image'))), { once: true });
-    row.element = h('li', {}, row.thumb, h('span.what', {}, h('b', { title: upload.name }, upload.name), row.line), row.buttons, row.bar);
+    row.element = h('li', {}, row.thumb, h('span.what', {}, h('b', { title: shown(upload.name) }, shown(upload.name)), row.line), row.buttons, row.bar);
     return row;
   }
 

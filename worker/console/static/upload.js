@@ -29,6 +29,8 @@ export const State = Object.freeze({
 });
 
 const ENDED = new Set([State.DONE, State.FAILED, State.CANCELLED]);
+/** What the API says of an upload that cannot go on: another one can. */
+const GONE = new Set(['upload_expired', 'asset_erased', 'asset_missing']);
 
 /** What went wrong: `code` is stable, `message` is for a person, `retryable` says whether time helps. */
 export class UploadFailure extends Error {
@@ -81,27 +83,42 @@ export class Uploader extends EventTarget {
       return lost;
     }
     const upload = new Upload(this, { file, name, labels: { ...labels }, print });
+    hold(upload.id, { wait: true });
     this.#take(upload);
     upload.remember();
     return upload;
   }
 
-  /** Brings back the uploads that a reload has cut off; they continue unless they were paused. */
+  /**
+   * Brings back the uploads that a reload has cut off; they continue unless they were paused. One that
+   * another page of this browser works on is left to it, and taken over when that page goes.
+   */
   async restore() {
     const found = await this.memory?.all() ?? [];
-    for (const kept of found.sort((a, b) => a.began - b.began)) {
-      if (this.uploads.some((upload) => upload.id === kept.id)) continue;
-      const upload = new Upload(this, kept);
-      upload.restored = true;
-      if (!upload.file) upload.set(State.LOST);
-      else if (kept.paused) upload.set(State.PAUSED);
-      this.#take(upload);
+    for (const { id } of found.sort((a, b) => a.began - b.began)) {
+      if (this.uploads.some((upload) => upload.id === id)) continue;
+      if (await hold(id, { wait: false })) await this.#restore(id);
+      else hold(id, { wait: true }).then(() => this.#restore(id));
     }
     return this.uploads;
   }
 
-  /** Forgets an upload that has ended. */
+  async #restore(id) {
+    const kept = await this.memory.get(id); // as it is now: the other page may have ended it
+    if (!kept) {
+      release(id);
+      return;
+    }
+    const upload = new Upload(this, kept);
+    upload.restored = true;
+    if (!upload.file) upload.set(State.LOST);
+    else if (kept.paused) upload.set(State.PAUSED);
+    this.#take(upload);
+  }
+
+  /** Forgets an upload that has ended: a reload does not bring it back. */
   remove(upload) {
+    this.memory?.drop(upload.id);
     this.uploads = this.uploads.filter((other) => other !== upload);
     this.changed(upload);
   }
@@ -170,6 +187,7 @@ export class Upload extends EventTarget {
     this.sent = 0;
     this.rate = 0;
     this.error = null;
+    this.waits = new Set(); // what ends each pause
     this.done = new Map(); // bytes of finished parts, by number
     this.going = new Map(); // bytes sent of parts on their way
     this.finished = new Promise((resolve, reject) => Object.assign(this, { resolve, reject }));
@@ -227,12 +245,18 @@ export class Upload extends EventTarget {
     this.uploader.memory?.drop(this.id);
     this.reject(new UploadFailure('The upload was cancelled.', { code: 'cancelled' }));
     this.uploader.next();
-    if (this.asset) await this.uploader.call('POST', `/uploads/${this.asset}/abort`).catch(() => {});
+    try {
+      // The answer that tells its id may not have come yet: the same request gets the same answer.
+      if (!this.asset && this.wanted) this.asset = (await this.uploader.call('POST', '/uploads', { body: this.wanted, key: this.id })).asset;
+      if (this.asset) await this.uploader.call('POST', `/uploads/${this.asset}/abort`);
+    } catch {
+      // It expires by itself.
+    }
   }
 
-  /** Ends the present wait between two attempts: the network is back. */
+  /** Ends the present waits between two attempts: the network is back. */
   hurry() {
-    this.wake?.();
+    for (const wake of [...this.waits]) wake();
   }
 
   #halt(state) {
@@ -271,20 +295,34 @@ export class Upload extends EventTarget {
   }
 
   async #run(signal) {
-    let again = false;
-    if (this.asset) again = await this.#look(signal);
-    if (!again && this.asset && this.state === State.FINISHING) return; // it had arrived before the reload
-    if (!this.asset) await this.#ask(signal);
-    this.set(State.SENDING);
-    if (this.ticket.method === 'multipart') await this.#sendParts(signal);
-    else await this.#sendWhole(signal);
+    for (let anew = false; ; anew = true) {
+      try {
+        if (!this.asset) await this.#ask(signal);
+        else if (!await this.#look(signal)) return; // it had arrived before
+        this.set(State.SENDING);
+        if (this.ticket.method === 'multipart') await this.#sendParts(signal);
+        else await this.#sendWhole(signal);
+        return;
+      } catch (error) {
+        if (anew || !GONE.has(error.code)) throw error;
+        this.#forget(); // what was begun has expired or was deleted elsewhere: begin again
+      }
+    }
+  }
+
+  #forget() {
+    this.uploader.memory?.drop(this.id);
+    Object.assign(this, { asset: null, ticket: null, id: randomId() });
+    hold(this.id, { wait: true });
+    this.done.clear();
+    this.going.clear();
   }
 
   async #ask(signal) {
     this.set(State.ASKING);
     const { tags, attributes, owner, method } = this.labels;
     const rate = this.labels.rate ?? bandwidth();
-    const ask = {
+    const ask = this.wanted = {
       name: this.name,
       size: this.size,
       type: mediaType(this.file, this.name),
@@ -303,23 +341,16 @@ export class Upload extends EventTarget {
 
   /** What the store has of an upload that was begun before; whether something is still to be sent. */
   async #look(signal) {
-    let found;
-    try {
-      found = await this.#retried(signal, () => this.uploader.call('GET', `/uploads/${this.asset}`, { signal }));
-    } catch (error) {
-      if (error.status !== 404 && error.code !== 'upload_expired') throw error;
-      this.asset = null; // it has expired: begin again
-      this.ticket = null;
-      this.id = randomId();
-      return false;
-    }
-    if (arrived(found)) {
-      this.set(State.FINISHING);
-      return false;
-    }
+    const found = await this.#retried(signal, () => this.uploader.call('GET', `/uploads/${this.asset}`, { signal }));
+    if (found.status !== 'waiting') return false;
     this.done.clear();
     this.ticket = found;
-    for (const part of found.parts ?? []) this.done.set(part.number, part.size);
+    let there = 0;
+    for (const { number, size } of found.parts ?? []) {
+      this.done.set(number, size);
+      there += size;
+    }
+    if (!found.ticket && !found.tickets?.length && there < this.size) throw expired();
     this.#count();
     return true;
   }
@@ -338,7 +369,7 @@ export class Upload extends EventTarget {
       } catch (error) {
         if (error.status === 412) return; // it is there: the answer to an earlier attempt got lost
         if (error.status === 409) error.retryable = true; // an earlier attempt has not ended in the store
-        // The ticket has expired, or the clock was wrong: with another one it may work, once.
+        // The ticket has expired: with another one it may work, once.
         if (error.status === 403 && !this.renewed) {
           this.renewed = true;
           if (!await this.#look(signal)) return;
@@ -355,14 +386,16 @@ export class Upload extends EventTarget {
     for (let round = 0; round < ATTEMPTS; round += 1) {
       const missing = [];
       for (let number = 1; number <= count; number += 1) if (!this.done.has(number)) missing.push(number);
-      await this.#sendMissing(missing, size, signal);
-      this.set(State.FINISHING);
       try {
+        await this.#sendMissing(missing, size, signal);
+        this.set(State.FINISHING);
         await this.#retried(signal, () => this.uploader.call('POST', `/uploads/${this.asset}/complete`, { signal }));
         return;
       } catch (error) {
+        // The store knows the upload no more: somebody has completed it, or it has expired.
+        const lost = error.code === 'upload_incomplete' || error.code === 'NoSuchUpload';
         if (error.code === 'upload_finished') return; // by an attempt whose answer got lost
-        if (error.code !== 'upload_incomplete' || round === ATTEMPTS - 1) throw error;
+        if (!lost || round === ATTEMPTS - 1) throw error;
       }
       if (!await this.#look(signal)) return;
       this.set(State.SENDING);
@@ -383,7 +416,9 @@ export class Upload extends EventTarget {
         asked.catch(() => wanted.forEach((each) => tickets.get(each) === asked && tickets.delete(each)));
       }
       const answer = await tickets.get(number);
-      return answer.tickets.find((part) => part.number === number);
+      const found = answer.tickets.find((part) => part.number === number);
+      if (!found) throw expired();
+      return found;
     };
     const work = async () => {
       for (let number = queue.shift(); number !== undefined; number = queue.shift()) {
@@ -396,7 +431,7 @@ export class Upload extends EventTarget {
             await this.#send({ method: 'PUT', url, headers, body: slice, signal: either, told: (sent) => this.#progress(part, sent) });
           } catch (error) {
             const first = !fresh;
-            fresh = error.status === 403; // expired, or the clock was wrong: with another one it may work
+            fresh = error.status === 403; // expired: with another one it may work
             if (fresh && first) error.retryable = true;
             throw error;
           }
@@ -415,7 +450,7 @@ export class Upload extends EventTarget {
 
   /** Tries again while that may help, with growing pauses; the bytes of a failed part count as unsent. */
   async #retried(signal, attempt) {
-    for (let number = 0; ; number += 1) {
+    for (let number = 0; ; number += navigator.onLine === false ? 0 : 1) {
       const state = this.state;
       try {
         return await attempt();
@@ -436,12 +471,13 @@ export class Upload extends EventTarget {
     return new Promise((resolve) => {
       const end = () => {
         clearTimeout(timer);
+        this.waits.delete(end);
         signal.removeEventListener('abort', end);
         resolve();
       };
-      // Offline: until the network is back, not until an attempt more has failed.
-      const timer = setTimeout(end, navigator.onLine === false ? LONGEST_WAIT : milliseconds);
-      this.wake = end;
+      // Offline: until the network is back, however long that takes.
+      const timer = navigator.onLine === false ? undefined : setTimeout(end, milliseconds);
+      this.waits.add(end);
       signal.addEventListener('abort', end, { once: true });
     });
   }
@@ -513,6 +549,24 @@ export class Upload extends EventTarget {
   }
 }
 
+const held = new Map(); // what gives each upload back, by its id
+
+/** Takes an upload for this page; whether that was possible. Without a secure context nobody is asked. */
+function hold(id, { wait }) {
+  if (!navigator.locks) return Promise.resolve(true);
+  return new Promise((resolve) => {
+    navigator.locks.request(`${DATABASE}/${id}`, { ifAvailable: !wait }, (lock) => {
+      resolve(lock !== null);
+      return lock && new Promise((give) => { held.set(id, give); });
+    });
+  });
+}
+
+function release(id) {
+  held.get(id)?.();
+  held.delete(id);
+}
+
 /** Uploads that are going on, for after a reload. A browser without storage remembers nothing. */
 class Memory {
   #database;
@@ -542,7 +596,12 @@ class Memory {
 
   put(kept) { return this.#do('readwrite', (store) => store.put(kept)); }
 
-  drop(id) { return this.#do('readwrite', (store) => store.delete(id)); }
+  get(id) { return this.#do('readonly', (store) => store.get(id)); }
+
+  async drop(id) {
+    await this.#do('readwrite', (store) => store.delete(id));
+    release(id);
+  }
 
   async all() { return await this.#do('readonly', (store) => store.getAll()) ?? []; }
 }
@@ -563,8 +622,8 @@ export function fingerprint(file, name = file.name) {
   return `${name}\n${file.size}\n${file.lastModified ?? 0}`;
 }
 
-function arrived(found) {
-  return !['waiting', undefined].includes(found.status);
+function expired() {
+  return new UploadFailure('The upload has expired.', { code: 'upload_expired' });
 }
 
 /** Bytes a second, where the browser estimates a slow line: parts are smaller there. */
