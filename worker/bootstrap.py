@@ -17,6 +17,7 @@ from worker.settings import DeletedOriginals, Settings
 
 if TYPE_CHECKING:
     from worker.adapters.aws.clients import AwsClients
+    from worker.recipes import DeploymentRecipes
     from worker.services.erase import Eraser
     from worker.services.finalize import Finalizer
     from worker.services.ingest import Ingest
@@ -39,13 +40,19 @@ class Application:
     """None if the settings name none: then no heavy upload can be started here."""
 
     @cached_property
+    def recipes(self) -> DeploymentRecipes:
+        """What uploads may choose."""
+        from worker.recipes import DeploymentRecipes
+
+        return DeploymentRecipes(self.settings.recipe, self.settings.recipes)
+
+    @cached_property
     def heavy(self) -> Finalizer:
         """What starts and finishes heavy uploads, made when it is first used.
 
         Raises:
             RecipeError, InputError: the recipe that the settings name cannot be used.
         """
-        from worker import recipes
         from worker.services.finalize import FinalizePolicy, Finalizer
 
         settings = self.settings
@@ -54,8 +61,7 @@ class Application:
             quarantine_bucket=settings.quarantine_bucket,
             video_seconds=settings.video_seconds,
             video_array_bytes=settings.video_array_bytes,
-            recipe=settings.recipe,
-            approval=recipes.load(settings.recipe).approval,
+            recipes=self.recipes,
         )
         return Finalizer(
             store=self.store,
@@ -72,14 +78,14 @@ class Application:
         Raises:
             RecipeError, InputError: the recipe that the settings name cannot be used.
         """
-        from worker import recipes
         from worker.services.ingest import Ingest, Policy
         from worker.services.recipe_store import RecipeStore
         from worker.subprocesses.sandbox import SandboxLimits
 
         settings = self.settings
         policy = Policy(
-            recipe=recipes.load(settings.recipe),
+            recipe=self.recipes.load(""),
+            choose=self.recipes.find,
             intake_bucket=settings.intake_bucket,
             delivery_bucket=settings.delivery_bucket,
             quarantine_bucket=settings.quarantine_bucket,
@@ -115,6 +121,7 @@ class Application:
             store=self.store,
             uploads=self.upload_store,
             settings=self.settings,
+            recipes=self.recipes,
         )
 
     def eraser(self, jobs: Jobs | None = None, say: Callable[[str], None] | None = None) -> Eraser:

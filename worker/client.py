@@ -134,8 +134,10 @@ class UploadOptions(TypedDict, total=False):
     """The API chooses, unless said."""
     rate: int
     """Bytes a second of the line, which sizes the parts; that of the last upload, unless said."""
-    accelerated: bool
-    """Through the edge (S3 Transfer Acceleration)."""
+    route: Literal["direct", "accelerated"]
+    """``accelerated``: by the nearest edge (S3 Transfer Acceleration)."""
+    recipe: str
+    """By which files are made; one that the API lets its users choose."""
     state: str | Path
     """A small file that remembers the upload until it is done. Called again with the same file and
     arguments, also by another process, the upload goes on."""
@@ -206,11 +208,12 @@ class AsyncClient:
             "attributes": dict(options.get("attributes", {})),
             "sha256": options.get("sha256"),
             "method": options.get("method"),
+            "recipe": options.get("recipe"),
         }
         memory = _Memory.of(options.get("state"), self._api, wanted, source)
         line = {
             "rate": options.get("rate") or self._rate,
-            "accelerated": options.get("accelerated"),
+            "route": options.get("route"),
         }
         meter = _Meter(source.size, options.get("progress"))
         for remembered in (memory.known, False):

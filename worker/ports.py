@@ -13,7 +13,16 @@ from dataclasses import dataclass, field
 from types import EllipsisType
 from typing import Protocol
 
-from worker.domain.asset import AssetRecord, Event, JobRecord, LogEntry, Page, Similar, Status
+from worker.domain.asset import (
+    AssetRecord,
+    Event,
+    JobRecord,
+    LogEntry,
+    Page,
+    Similar,
+    Status,
+    UploadRoute,
+)
 from worker.domain.job import JobRequest, JobState, JobStatus
 
 
@@ -156,6 +165,7 @@ class UploadStore(Protocol):
         metadata: Mapping[str, str],
         sha256: str,
         seconds: int,
+        route: UploadRoute = UploadRoute.DIRECT,
     ) -> UploadTicket:
         """A form for exactly this key, size in bytes, type, metadata and SHA-256 (hex, if any)."""
         ...
@@ -170,7 +180,7 @@ class UploadStore(Protocol):
         metadata: Mapping[str, str],
         sha256: str,
         seconds: int,
-        accelerated: bool = False,
+        route: UploadRoute = UploadRoute.DIRECT,
     ) -> UploadTicket:
         """The same as one request, which works only while nothing lies under the key."""
         ...
@@ -191,7 +201,7 @@ class UploadStore(Protocol):
         sizes: Mapping[int, int],
         *,
         seconds: int,
-        accelerated: bool = False,
+        route: UploadRoute = UploadRoute.DIRECT,
     ) -> Mapping[int, UploadTicket]:
         """A ticket for each part, by its number, from 1; ``sizes`` are bytes."""
         ...

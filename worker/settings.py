@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Any, TypeVar
 
+from worker.domain.asset import UploadRoute
 from worker.domain.errors import Problem, SettingsError
 
 PREFIX = "SAFELIGHT_"
@@ -62,6 +64,25 @@ def _whole(lowest: int, highest: int) -> Callable[[str], int]:
 
 def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _recipes(text: str) -> tuple[str, ...]:
+    found = _list(text)
+    names = [PurePath(one).stem for one in found]
+    twice = sorted({one for one in names if names.count(one) > 1})
+    if twice:
+        raise ValueError(f"must have one recipe of each name, and has several of {twice[0]}")
+    return found
+
+
+def _routes(text: str) -> tuple[UploadRoute, ...]:
+    try:
+        found = tuple(dict.fromkeys(UploadRoute(one) for one in _list(text)))
+    except ValueError:
+        raise ValueError(f"must be of {', '.join(UploadRoute)}, with commas") from None
+    if not found:
+        raise ValueError("must name one at least")
+    return found
 
 
 def _switch(text: str) -> bool:
@@ -121,6 +142,9 @@ class Settings:
     deleted_originals: DeletedOriginals = _read(_deleted_originals, DeletedOriginals.KEEP)  # noqa: RUF009 - a field
     recipe: str = _read(_name, "default")
     """A shipped recipe's name, or the path of a recipe file in the image."""
+    recipes: tuple[str, ...] = _read(_recipes, ())
+    """Recipes that every owner may choose for an upload as well, named alike, with commas between
+    them. An administrator may also choose each shipped one."""
     redis_url: str | None = _read(_optional, None)
     heavy_bytes: int = _read(_whole(1, 5_000_000_000), 40_000_000)
     """Larger originals are not even fetched by the ingest function."""
@@ -152,9 +176,10 @@ class Settings:
     """How long a ticket can be used. Not longer than the credentials that sign it."""
     upload_hours: int = _read(_whole(1, 168), 24)
     """How long an upload may take. The intake bucket removes parts after a day."""
-    upload_acceleration: bool = _read(_switch, False)  # noqa: FBT003 - a field
-    """``on`` sends uploads through the edge (S3 Transfer Acceleration), unless the client wants it
-    otherwise. The bucket must have it."""
+    upload_routes: tuple[UploadRoute, ...] = _read(_routes, (UploadRoute.DIRECT,))
+    """The ways that uploads may take, with commas between them: ``direct``, ``accelerated`` (S3
+    Transfer Acceleration, which the bucket must have). They take the first one, unless the client
+    asks for another."""
     delivery_url: str | None = _read(_optional, None)
     """Where everybody may read renditions, ``https://media.example.com``; without it the API signs
     an address for each."""

@@ -26,6 +26,7 @@ from stack.scope import Scope
 from stack.storage import Buckets
 from stack.workflow import Workflow
 from worker.adapters.aws.dynamodb.schema import INDEXES
+from worker.domain.asset import UploadRoute
 from worker.settings import PREFIX
 
 COMPONENT = "api"
@@ -77,7 +78,7 @@ class Api(pulumi.ComponentResource):
             f"{PREFIX}API_ISSUER": chosen.issuer,
             f"{PREFIX}API_AUDIENCE": chosen.audience,
             f"{PREFIX}BATCH_PREFIX": scope.prefix,
-            f"{PREFIX}UPLOAD_ACCELERATION": "on" if chosen.accelerated else "off",
+            f"{PREFIX}UPLOAD_ROUTES": ",".join(_routes(config)),
             **({f"{PREFIX}DELIVERY_URL": delivery.url} if delivery else {}),
             **({f"{PREFIX}HEAVY_WORKFLOW": workflow.machine.arn} if workflow else {}),
             **({f"{PREFIX}API_ORIGINS": ",".join(chosen.origins)} if chosen.origins else {}),
@@ -197,6 +198,14 @@ class Api(pulumi.ComponentResource):
             tags=self._tags,
             opts=self._own,
         )
+
+
+def _routes(config: Config) -> Sequence[UploadRoute]:
+    """The ways that uploads may take, the usual one first."""
+    found = [UploadRoute.DIRECT]
+    if config.storage.acceleration:
+        found.insert(0 if config.api.accelerated else 1, UploadRoute.ACCELERATED)
+    return found
 
 
 def _rights(

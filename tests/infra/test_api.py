@@ -85,6 +85,27 @@ def test_the_function_checks_by_the_same_names(api: Declaration) -> None:
 
 
 @pytest.mark.parametrize(
+    ("bucket", "first", "routes"),
+    [
+        (True, True, "accelerated,direct"),
+        (True, False, "direct,accelerated"),
+        (False, False, "direct"),
+    ],
+)
+def test_the_function_offers_the_ways_that_the_bucket_has(
+    bucket: bool,
+    first: bool,
+    routes: str,
+) -> None:
+    """The edge is offered only where the bucket lets it in."""
+    section = {"enabled": True, **SIGNED_IN, "accelerated": first}
+    found = declare({"api": section, "storage": {"acceleration": bucket}})
+
+    assert found.exports["apiEnvironment"]["SAFELIGHT_UPLOAD_ROUTES"] == routes
+    assert bool(found.of("s3/BucketAccelerateConfiguration")) is bucket
+
+
+@pytest.mark.parametrize(
     ("section", "said"),
     [
         ({"enabled": True}, "api.issuer"),

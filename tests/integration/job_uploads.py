@@ -26,7 +26,7 @@ from worker.domain.image import Format, MediaFormat
 from worker.domain.keys import version_prefix
 from worker.local import address
 from worker.local.batch.jobs import LocalJobs
-from worker.recipes import load
+from worker.recipes import DeploymentRecipes, load
 from worker.services.finalize import FinalizePolicy, Finalizer
 
 SECONDS = 120.0
@@ -100,7 +100,7 @@ def divided(running: Running, video: Path) -> AssetRecord:
         quarantine_bucket=app.settings.quarantine_bucket,
         video_seconds=60,
         video_array_bytes=stored.size,
-        recipe="default",
+        recipes=DeploymentRecipes("default"),
     )
     Finalizer(
         store=app.store,

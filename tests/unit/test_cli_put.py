@@ -48,6 +48,16 @@ def test_labels_go_with_every_file(world: Pipeline, photo: Path) -> None:
         assert labels.ignored == ()
 
 
+def test_a_recipe_goes_with_the_file(world: Pipeline, photo: Path) -> None:
+    """By its name, as the API takes it; one that there is not is said before anything is sent."""
+    world.run("put", photo, "--recipe", "avatar")
+    assert world.store.head("intake", "uploads/photo.jpg").metadata["recipe"] == "avatar"
+
+    _, said = world.run("put", photo, "--recipe", "none", "--prefix", "x/", code=2)
+    assert "no recipe none here: archive, avatar, default" in said
+    assert world.store.keys("intake") == {"uploads/photo.jpg"}
+
+
 def test_without_labels_the_metadata_is_the_trace_alone(world: Pipeline, photo: Path) -> None:
     """An upload carries the trace that its record and its events will have."""
     world.run("put", photo)

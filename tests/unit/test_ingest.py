@@ -11,8 +11,17 @@ import pytest
 
 from tests.unit.fakes import MODIFIED, Fuse, Killed, MemoryCatalog, MemoryEvents, MemoryStore
 from tests.unit.pictures import encoded, photo
-from worker.domain.asset import ObjectVersion, Removal, Status
-from worker.domain.errors import MemoryPressure, Unreachable
+from worker.domain.asset import (
+    AssetRecord,
+    LogEntry,
+    ObjectVersion,
+    PendingUpload,
+    Removal,
+    Status,
+    UploadMethod,
+    asset_id_of,
+)
+from worker.domain.errors import MemoryPressure, RecipeError, Unreachable
 from worker.domain.image import Encoding, Format, Limits, Probe, Recipe, RenditionSpec
 from worker.domain.keys import quarantine_key
 from worker.imaging import engine
@@ -99,6 +108,94 @@ class World:
     def delivered(self) -> set[str]:
         """Keys of all renditions."""
         return self.store.keys("delivery")
+
+
+# --- recipes that uploads choose ----------------------------------------------------------------
+
+SQUARE = replace(RECIPE, name="square", digest="b" * 64, renditions=RECIPE.renditions[:1])
+CHOOSING = replace(POLICY, choose={"square": SQUARE}.get)
+
+
+def asked(world: World, chosen: str) -> ObjectVersion:
+    """An upload that the API has begun, with a recipe; its object says another one."""
+    key = "a9/uploads/01890a5d-ac96-774b-bcce-b302099a8057/a.jpg"
+    source = ObjectVersion(bucket="intake", key=key, etag="", sequencer="", size=len(PHOTO))
+    world.catalog.commit(
+        AssetRecord(
+            asset=asset_id_of("intake", key),
+            source=source,
+            recipe="test",
+            recipe_digest="",
+            version="",
+            status=Status.WAITING,
+            owner="ann",
+            chosen_recipe=chosen,
+            upload=PendingUpload(
+                method=UploadMethod.PUT,
+                media_type="image/jpeg",
+                expires_at="2030-01-01T00:00:00.000000Z",
+                request="",
+            ),
+        ),
+        LogEntry(time=MODIFIED, kind="waiting"),
+    )
+    return world.store.upload("intake", key, PHOTO, metadata={"recipe": "square"})
+
+
+@pytest.mark.parametrize("chosen", ["square", ""])
+def test_an_upload_is_made_by_the_recipe_that_the_api_took(chosen: str) -> None:
+    """What the object says does not count beside the record; and again after a redelivery."""
+    world = World(policy=CHOOSING)
+    upload = asked(world, chosen)
+
+    done = world.ingest(upload)
+    again = world.ingest(upload)
+
+    record = world.catalog.records[done.asset]
+    assert (record.recipe, record.chosen_recipe) == (chosen or "test", chosen)
+    assert {one.name for one in record.renditions} == ({"small"} if chosen else {"small", "tiny"})
+    assert again.outcome is IngestOutcome.DUPLICATE
+    assert world.runs == 1
+
+
+def test_a_recipe_that_has_gone_since_loses_nothing() -> None:
+    """The message is kept; with the recipe back the same one succeeds."""
+    world = World()
+    upload = asked(world, "square")
+    with pytest.raises(RecipeError, match="no recipe of this deployment any more"):
+        world.ingest(upload)
+    assert world.store.keys("intake") == {upload.key}
+    assert not world.delivered()
+
+    world.policy = CHOOSING
+
+    assert world.ingest(upload).outcome is IngestOutcome.ACCEPTED
+
+
+def test_an_object_may_name_its_recipe() -> None:
+    """As `safelight put --recipe` does; it is made by it again after a focal point, too."""
+    world = World(policy=CHOOSING)
+    done = world.ingest(world.store.upload("intake", "a.jpg", PHOTO, metadata={"recipe": "square"}))
+    first = world.catalog.records[done.asset]
+    world.catalog.update(done.asset, again=True)
+    world.ingest(first.source)
+
+    record = world.catalog.records[done.asset]
+    assert (record.recipe, record.chosen_recipe, world.runs) == ("square", "square", 2)
+    newer = world.ingest(world.store.upload("intake", "a.jpg", OTHER))
+    assert world.catalog.records[newer.asset].recipe == "test"
+
+
+@pytest.mark.parametrize("text", ["other", "../square", "SQUARE", "square" * 20])
+def test_a_recipe_that_there_is_not_is_left_out_with_a_reason(text: str) -> None:
+    """Metadata is from outside: it must not keep an upload from being processed."""
+    world = World(policy=CHOOSING)
+    done = world.ingest(world.store.upload("intake", "a.jpg", PHOTO, metadata={"recipe": text}))
+
+    record = world.catalog.records[done.asset]
+    assert (record.recipe, record.chosen_recipe) == ("test", "")
+    (line,) = world.catalog.timeline(done.asset)
+    assert "recipe" in line.detail["ignored"]
 
 
 def test_an_upload_becomes_renditions_a_record_and_an_event() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.uploads import S3UploadStore
+from worker.domain.asset import UploadRoute
 
 KEY = "a9/uploads/01890a5d-ac96-774b-bcce-b302099a8057/b\u00e4r 1.jpg"
 SHA256 = "ab" * 32
@@ -147,17 +148,51 @@ def test_the_policy_of_a_form(region: str, token: str) -> None:
     assert ranges == [["content-length-range", 5, 5]]
 
 
-def test_through_the_edge_every_condition_is_kept() -> None:
-    """Another host and another signature; nothing else."""
-    with frozen():
-        made = store("eu-central-1")
-        plain = made.put("safelight-intake", KEY, **CONDITIONS)
-        edge = made.put("safelight-intake", KEY, **CONDITIONS, accelerated=True)
+ACCELERATED = {
+    ("us-east-1", ""): (
+        "4f54bc167d0fd74ff9033cee9705886d66ccf968aa06b668205125ff8fd423b1",
+        "c2895d1a2e7559cb23bd94513b99a44ec32f44433c296f699586e7d701dcf388",
+        "4fb296a3adc12ee5fdc4aeb7a5dcbbf623d473c233c5fc215144739c2689e413",
+    ),
+    ("us-east-1", TOKEN): (
+        "654d57e6b2039e1cdf192bafcba7f0baefb69bfeda50db63c21a67a2295dcda0",
+        "f9a0893a1373f51af8b705e17b04eca14a81c295c79dcecc651a8bcea33f1c2f",
+        "4dd08ce9e9bc2e2219cdaee2d5541b3fd5a84509bc6475747ec1e3cdb433e27c",
+    ),
+    ("eu-central-1", ""): (
+        "87961d0f682703275259b2b61c23f999be5f2434a575159c06864e718ef6ed81",
+        "b0817c58d0082d830020a350726bbb5e739aae46998bde3e06418ada6def3b7c",
+        "ff73f878a4c8b6db0a3cf7896f33fa948ff49e73fd48f020dfcc8194b6604b4f",
+    ),
+    ("eu-central-1", TOKEN): (
+        "a8ca5e5bc58f80e2f1af8a89a28f934bac46f19192a50c69878c2ef38203f6d1",
+        "05179c0d2e5eecebddf8f61695eaf6120564b940029d5d4f824a6e3718c0e2d6",
+        "73b59957835771ae7ddfb66aab2b0b293c3da97ad2dc0c223f97d13d39ecbeed",
+    ),
+}
+"""Of a whole file, a part and a form, by region and session token, at the host of the edge."""
+EDGE = "safelight-intake.s3-accelerate.amazonaws.com"
 
-    host = "https://safelight-intake.s3-accelerate.amazonaws.com/"
-    assert edge.url.startswith(host)
-    assert (
-        edge.url.partition("?")[2].partition("&X-Amz-Signature")[0]
-        == (plain.url.partition("?")[2].partition("&X-Amz-Signature")[0])
-    )
-    assert edge.headers == plain.headers
+
+@everywhere
+def test_through_the_edge_every_condition_is_kept(region: str, token: str) -> None:
+    """Another host, and with it another signature; the region of the bucket stays signed."""
+    edge = {"route": UploadRoute.ACCELERATED}
+    with frozen():
+        made = store(region, token)
+        put = made.put("safelight-intake", KEY, **CONDITIONS, **edge)
+        parts = made.parts("safelight-intake", KEY, "UP/ID", {2: 7}, seconds=900, **edge)
+        form = made.form("safelight-intake", KEY, **CONDITIONS, **edge)
+        plain = made.put("safelight-intake", KEY, **CONDITIONS)
+        plain_form = made.form("safelight-intake", KEY, **CONDITIONS)
+
+    whole, part, policy = ACCELERATED[region, token]
+    given = {"region": region, "token": QUOTED if token else ""}
+    regional = f"safelight-intake.s3.{region}.amazonaws.com"
+    assert put.url == PUT.format(**given, signature=whole).replace(regional, EDGE)
+    assert put.headers == plain.headers
+    assert parts[2].url == PART.format(**given, signature=part).replace(regional, EDGE)
+    assert form.url == f"https://{EDGE}/"
+    # A policy names no host: the same form, signed alike.
+    assert form.fields == plain_form.fields
+    assert form.fields["x-amz-signature"] == policy

@@ -211,6 +211,15 @@ class UploadMethod(StrEnum):
     """Parts, which can be sent again one by one."""
 
 
+class UploadRoute(StrEnum):
+    """The way that the bytes of an upload take into the intake bucket."""
+
+    DIRECT = "direct"
+    """To the bucket's own address, in its region."""
+    ACCELERATED = "accelerated"
+    """By the nearest edge (S3 Transfer Acceleration)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingUpload:
     """What was asked for, of an asset whose original is not there yet or not processed yet."""
@@ -227,6 +236,8 @@ class PendingUpload:
     """S3's, of an upload in parts."""
     part_size: int = 0
     """Bytes of each part but the last."""
+    route: UploadRoute = UploadRoute.DIRECT
+    """Of tickets, unless the client asks for others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +271,8 @@ class AssetRecord:
     """Of an asset that waits for its original."""
     focal_point: tuple[float, float] | None = None
     """What cuts keep in the middle, if somebody has said so: see ``RenditionSpec.focal_point``."""
+    chosen_recipe: str = ""
+    """The name of the recipe that the upload has chosen; empty: the deployment chooses."""
     tags: frozenset[str] = frozenset()
     attributes: Mapping[str, str] = field(default_factory=dict)
     created_at: str = ""

@@ -1,17 +1,19 @@
-"""Owner, tags and attributes: what they may be, and how the metadata of an object carries them.
+"""Owner, tags, attributes and recipe: what they may be, and how an object carries them.
 
-S3 keeps with each object what a client sends as ``x-amz-meta-*``. Three names are read from there
+S3 keeps with each object what a client sends as ``x-amz-meta-*``. Four names are read from there
 when an upload is recorded (all values are percent-encoded UTF-8, so that they are plain ASCII):
 
 - ``owner``: one text;
 - ``tags``: texts with commas between them, ``holiday,north%20sea``;
-- ``attributes``: names and values as in a query string, ``camera=X100&roll=12``; a plus is a space.
+- ``attributes``: names and values as in a query string, ``camera=X100&roll=12``; a plus is a space;
+- ``recipe``: the name of a recipe of the deployment.
 
 Metadata is from outside: what cannot be a label is left out with a reason, and the rest is kept.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ from urllib.parse import quote, unquote, unquote_plus
 
 from worker.domain.errors import InputError
 
-OWNER, TAGS, ATTRIBUTES = "owner", "tags", "attributes"
+OWNER, TAGS, ATTRIBUTES, RECIPE = "owner", "tags", "attributes", "recipe"
 """Names of the metadata, behind ``x-amz-meta-``."""
 
 MAX_TAGS = 40
@@ -38,6 +40,8 @@ MAX_METADATA = 2048
 object metadata")."""
 _MAX_REASON = 200
 _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+RECIPE_NAME = r"[a-z0-9][a-z0-9_-]{0,63}"
+"""What recipes are called."""
 
 _Label = TypeVar("_Label")
 
@@ -49,6 +53,8 @@ class Labels:
     owner: str = ""
     tags: frozenset[str] = frozenset()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    recipe: str = ""
+    """Chosen by name; empty for that of the deployment."""
     ignored: tuple[str, ...] = ()
     """A reason for each thing that was left out."""
 
@@ -63,11 +69,14 @@ def to_metadata(labels: Labels) -> dict[str, str]:
     if labels.owner:
         check_id(labels.owner, "owner")
     check_labels(labels.tags, labels.attributes)
+    if labels.recipe:
+        _recipe(labels.recipe)
     pairs = (f"{_quoted(name)}={_quoted(value)}" for name, value in labels.attributes.items())
     found = {
         OWNER: _quoted(labels.owner),
         TAGS: ",".join(_quoted(tag) for tag in sorted(labels.tags)),
         ATTRIBUTES: "&".join(pairs),
+        RECIPE: labels.recipe,
     }
     metadata = {name: value for name, value in found.items() if value}
     size = sum(len(name) + len(value) for name, value in metadata.items())
@@ -89,10 +98,12 @@ def from_metadata(metadata: Mapping[str, str]) -> Labels:
     tags = _kept("tags", metadata.get(TAGS, "").split(","), _tag, MAX_TAGS, ignored)
     pairs = metadata.get(ATTRIBUTES, "").split("&")
     attributes = _kept("attributes", pairs, _attribute, MAX_ATTRIBUTES, ignored)
+    chosen = _kept("recipe", [metadata.get(RECIPE, "")], _recipe, 1, ignored)
     return Labels(
         owner=next(iter(owners), ""),
         tags=frozenset(tags),
         attributes=dict(attributes),
+        recipe=next(iter(chosen), ""),
         ignored=tuple(ignored),
     )
 
@@ -188,6 +199,12 @@ def _owner(text: str) -> str:
     owner = unquote(text, errors="strict")
     check_id(owner, "owner")
     return owner
+
+
+def _recipe(text: str) -> str:
+    if re.fullmatch(RECIPE_NAME, text) is None:
+        raise InputError(f"{ascii(text)[:80]} is no name of a recipe")
+    return text
 
 
 def _tag(text: str) -> str:

@@ -1,8 +1,8 @@
 """Recipes: TOML files to :class:`~domain.image.Recipe`, strictly, with every mistake at once.
 
 ``files`` finds and reads the text, ``schema`` has the keys and their ranges, ``document`` the rules
-between keys, ``canonical`` the full text and the digest, ``advice`` the warnings. docs/recipes.md
-describes the keys.
+between keys, ``canonical`` the full text and the digest, ``advice`` the warnings, ``deployment``
+what uploads may choose. docs/recipes.md describes the keys.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from worker.domain.errors import Problem, RecipeError
 from worker.domain.image import Fit, Gravity, Recipe
 from worker.recipes.advice import Finding, Severity, advise
 from worker.recipes.canonical import as_dict, dump, fingerprint
+from worker.recipes.deployment import DeploymentRecipes as DeploymentRecipes
 from worker.recipes.document import build
 from worker.recipes.files import MAXIMUM_BYTES, MAXIMUM_LINE, locate, read_asset, read_text
 from worker.recipes.files import shipped as shipped

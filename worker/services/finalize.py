@@ -48,6 +48,7 @@ from worker.domain.image import (
 )
 from worker.domain.keys import prefix_of, version_prefix
 from worker.ports import Catalog, Events, ObjectStore, Workflows
+from worker.recipes import DeploymentRecipes
 from worker.services.commit import after_commit, quarantine, timeline_entry
 from worker.services.job_results import (
     FinishedJob,
@@ -107,10 +108,8 @@ class FinalizePolicy:
     """Longest video, seconds."""
     video_array_bytes: int
     """Videos of so many bytes and more are divided among several machines."""
-    recipe: str
-    """Of pictures, as the settings name it."""
-    approval: bool = False
-    """It asks for a person."""
+    recipes: DeploymentRecipes
+    """Of pictures; and whether a person is asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +191,7 @@ class Finalizer:
             "groups": max(2, min(MOST_GROUPS, groups)),
             "source": f"s3://{source.bucket}/{source.key}",
             "output": f"s3://{policy.delivery_bucket}/{version_prefix(record)[:-1]}",
-            "recipe": policy.recipe,
+            "recipe": policy.recipes.source(record.chosen_recipe),
             "max_seconds": policy.video_seconds,
             trace.NAME: source.trace,
         }
@@ -236,7 +235,8 @@ class Finalizer:
     def _accept(
         self, record: AssetRecord, done: Mapping[str, FinishedJob], medium: MediaType
     ) -> Finished:
-        status = Status.REVIEW if self._policy.approval else Status.ACCEPTED
+        recipe = self._policy.recipes.load(record.chosen_recipe)
+        status = Status.REVIEW if recipe.approval else Status.ACCEPTED
         base = replace(record, status=status, verdict=None, updated_at=self._time())
         if medium is MediaType.VIDEO:
             return self._commit(video_record(base, done))

@@ -49,6 +49,8 @@ from worker.domain.errors import (
     ObjectChanged,
     ObjectMissing,
     Postponed,
+    Problem,
+    RecipeError,
     Rejected,
     Superseded,
     Throttled,
@@ -121,6 +123,8 @@ class Policy:
     quarantine_bucket: str
     heavy_bytes: int
     heavy_pixels: int
+    choose: Callable[[str], Recipe | None] = lambda _: None
+    """The recipe of a name that an upload has chosen; None if there is none."""
     sandbox: SandboxLimits
     upload_threads: int = 8
     video: bool = True
@@ -164,7 +168,7 @@ class Download(Received):
 
     data: bytes = field(repr=False)
     labels: Labels
-    """From the metadata of the object."""
+    """From the metadata of the object; the recipe from the record, if that says one."""
     recipe: Recipe
     """By which it is made."""
     sha256: str = ""
@@ -288,7 +292,8 @@ class Ingest:
         if isinstance(change, Removal):
             return Deletion(upload=upload, asset=asset, receives=receives, removal=change)
         known = self._catalog.get(asset)
-        recipe = self._recipe_for(upload, known)
+        chosen = _recorded_choice(upload, known)
+        recipe = self._recipe_for(upload, known, chosen or "")
         seen = _seen(upload, known, recipe)
         if seen is not None:
             return nothing(seen, known)
@@ -306,6 +311,10 @@ class Ingest:
         except ObjectChanged:
             return nothing(IngestOutcome.REPLACED, known)
         labels = from_metadata(found.metadata)
+        if chosen is not None:
+            labels = replace(labels, recipe=chosen)
+        elif labels.recipe:
+            recipe, labels = self._recipe_of(labels)
         sent = trace.valid(found.metadata.get(trace.NAME))
         upload = replace(upload, traceparent=sent or upload.traceparent)
         sha256, same = "", tuple[AssetRecord, ...]()
@@ -325,12 +334,25 @@ class Ingest:
             revision=known.revision if known is not None else 0,
         )
 
-    def _recipe_for(self, upload: ObjectVersion, known: AssetRecord | None) -> Recipe:
-        """The recipe, with the point that cuts of this upload keep if somebody has said one."""
-        recipe = self._policy.recipe
+    def _recipe_for(self, upload: ObjectVersion, known: AssetRecord | None, chosen: str) -> Recipe:
+        """The recipe, with the point that cuts of this upload keep if somebody has said one.
+
+        Raises ``RecipeError`` if the deployment has lost it since the API took it.
+        """
+        recipe = self._policy.choose(chosen) if chosen else self._policy.recipe
+        if recipe is None:
+            said = "is no recipe of this deployment any more; bring it back, then redrive"
+            raise RecipeError(f"recipe {chosen}", (Problem("", said),))
         if known is None or upload.newer_than(known.source.sequencer):
             return recipe
         return focused(recipe, known.focal_point)
+
+    def _recipe_of(self, labels: Labels) -> tuple[Recipe, Labels]:
+        """The recipe that an object names; that of the deployment where there is no such one."""
+        if (found := self._policy.choose(labels.recipe)) is not None:
+            return found, labels
+        ignored = (*labels.ignored, f"recipe: there is no {labels.recipe} here")
+        return self._policy.recipe, replace(labels, recipe="", ignored=ignored)
 
     # --- render -----------------------------------------------------------------------------
 
@@ -463,6 +485,7 @@ class Ingest:
             source=upload,
             recipe=recipe.name,
             recipe_digest=recipe.digest,
+            chosen_recipe=labels.recipe,
             version=version_of(upload.etag, upload.sequencer, recipe.digest),
             status=status,
             owner=labels.owner,
@@ -608,6 +631,13 @@ class Ingest:
 
     def _time(self) -> str:
         return self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _recorded_choice(upload: ObjectVersion, known: AssetRecord | None) -> str | None:
+    """The recipe that the record says was chosen, empty for none; None: only the object can say."""
+    if known is None or (known.upload is None and upload.newer_than(known.source.sequencer)):
+        return None
+    return known.chosen_recipe
 
 
 def moved(old: AssetRecord, new: ObjectVersion, deleted: str) -> bool:

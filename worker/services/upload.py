@@ -15,10 +15,11 @@ import secrets
 import time
 import unicodedata
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 
 from worker.domain.asset import (
     AssetRecord,
@@ -27,12 +28,14 @@ from worker.domain.asset import (
     PendingUpload,
     Status,
     UploadMethod,
+    UploadRoute,
     is_tombstone,
 )
 from worker.domain.errors import (
     AlreadyRecorded,
     AssetMissing,
     InputError,
+    NotAllowed,
     ObjectChanged,
     ObjectMissing,
     ParameterError,
@@ -43,6 +46,7 @@ from worker.domain.errors import (
 from worker.domain.keys import upload_key
 from worker.domain.labels import Labels, to_metadata
 from worker.ports import Catalog, ObjectStore, UploadedPart, UploadStore, UploadTicket
+from worker.recipes import DeploymentRecipes
 from worker.services.owned_assets import Caller, leave_tombstone, require_owned
 from worker.settings import Settings
 
@@ -66,6 +70,19 @@ _UPLOADS = uuid.UUID("0b4f5a7e-6f0c-5b52-9d3e-3f1f0d7c2a64")
 _UNSAFE = re.compile(r'[\\/:*?"<>|#%{}^~\[\]`]')
 
 
+class LineKind(StrEnum):
+    """A line as browsers describe it (Network Information API, "Effective connection types")."""
+
+    SLOW_2G = "slow-2g"
+    TWO_G = "2g"
+    THREE_G = "3g"
+    FOUR_G = "4g"
+
+
+NETWORK_RATES = {LineKind.SLOW_2G: 6_250, LineKind.TWO_G: 8_750, LineKind.THREE_G: 87_500}
+"""Bytes a second at most: 50, 70 and 700 kbit/s (the same table). The fourth has no upper end."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadRequest:
     """What a client wants to upload."""
@@ -82,8 +99,17 @@ class UploadRequest:
     """None chooses."""
     rate: int | None = None
     """Bytes a second that the client gets through, as far as it knows."""
-    accelerated: bool | None = None
-    """Through the edge; None goes by the settings."""
+    network: LineKind | None = None
+    """What the client knows of its line, where it knows no rate."""
+    route: UploadRoute | None = None
+    """None goes by the settings."""
+
+    @property
+    def line_rate(self) -> int | None:
+        """Bytes a second that may be expected; None if nothing speaks for a slow line."""
+        if self.rate is not None or self.network is None:
+            return self.rate
+        return NETWORK_RATES.get(self.network)
 
     def digest(self) -> str:
         """What tells this request from another one with the same key."""
@@ -91,6 +117,7 @@ class UploadRequest:
         meant = [
             *(self.name, self.size, self.media_type, labels.owner, sorted(labels.tags)),
             *(sorted(labels.attributes.items()), self.sha256, self.method),
+            *([labels.recipe] if labels.recipe else []),
         ]
         return hashlib.sha256(json.dumps(meant).encode()).hexdigest()
 
@@ -123,6 +150,7 @@ class Uploads:
     store: ObjectStore
     uploads: UploadStore
     settings: Settings
+    recipes: DeploymentRecipes
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def begin(self, caller: Caller, wanted: UploadRequest, *, key: str = "") -> UploadState:
@@ -134,10 +162,15 @@ class Uploads:
 
         Raises:
             ParameterError: with everything that is wrong with the request.
+            NotAllowed: ``recipe_not_allowed``: the recipe is an administrator's to choose.
             UploadError: ``upload_reused``: the key belongs to another request.
             AssetMissing: ``asset_erased``: the key belongs to an asset that was deleted since.
         """
         self._check(wanted)
+        chosen = wanted.labels.recipe
+        if chosen and not caller.admin and chosen not in self.recipes.for_everybody:
+            said = f"only an administrator may choose the recipe {chosen}"
+            raise NotAllowed(said, code="recipe_not_allowed")
         owner = wanted.labels.owner
         asset = str(uuid.uuid5(_UPLOADS, f"{owner}\n{key}")) if key else new_asset_id()
         record = self._record(asset, wanted)
@@ -156,7 +189,7 @@ class Uploads:
         except (AlreadyRecorded, Superseded):  # the same request, twice at the same time
             self._abort(record)
             return self._again(require_owned(self.catalog, caller, asset), wanted)
-        return self._tickets(made, accelerated=wanted.accelerated)
+        return self._tickets(made)
 
     def show(self, caller: Caller, asset: str) -> UploadState:
         """How an upload stands, with the parts that are there, and new tickets.
@@ -182,22 +215,30 @@ class Uploads:
         return replace(self._tickets(record, left[:FIRST_TICKETS]), parts=parts)
 
     def parts(
-        self, caller: Caller, asset: str, numbers: Sequence[int], *, accelerated: bool | None = None
+        self,
+        caller: Caller,
+        asset: str,
+        numbers: Sequence[int],
+        *,
+        route: UploadRoute | None = None,
     ) -> UploadState:
         """Tickets for some parts, new ones if they had some.
 
         Raises:
             AssetMissing: the caller has no such asset.
-            ParameterError: there are no such parts.
+            ParameterError: there are no such parts, or no such way.
             UploadError: it has no parts, is finished or has expired.
         """
         record = self._waiting_parts(caller, asset)
         sizes = part_sizes(record)
         wrong = [number for number in numbers if number not in sizes]
+        problems = list(self._route_problems(route))
         if wrong:
             said = f"there are parts 1 to {len(sizes)}, no {', '.join(map(str, wrong[:5]))}"
-            raise ParameterError("parts", (Problem("numbers", said),))
-        return self._tickets(record, numbers, accelerated=accelerated)
+            problems.append(Problem("numbers", said))
+        if problems:
+            raise ParameterError("parts", tuple(problems))
+        return self._tickets(record, numbers, route=route)
 
     def complete(self, caller: Caller, asset: str) -> UploadState:
         """Make the original of the parts. Doing it twice does it once.
@@ -266,6 +307,11 @@ class Uploads:
         elif wanted.sha256 and self._method(wanted) is UploadMethod.MULTIPART:
             said = "is of uploads in one piece: S3 keeps no SHA-256 of parts that are joined"
             problems.append(Problem("sha256", said))
+        chosen = wanted.labels.recipe
+        if chosen and chosen not in self.recipes.all:
+            said = f"there is {', '.join(sorted(self.recipes.for_everybody))}, no {chosen}"
+            problems.append(Problem("recipe", said, code="recipe_unknown"))
+        problems += self._route_problems(wanted.route)
         try:
             to_metadata(Labels(owner=wanted.labels.owner))
         except InputError as error:
@@ -273,12 +319,20 @@ class Uploads:
         if problems:
             raise ParameterError("upload", tuple(problems))
 
+    def _route_problems(self, route: UploadRoute | None) -> Iterator[Problem]:
+        offered = self.settings.upload_routes
+        if route is not None and route not in offered:
+            yield Problem(
+                "route", f"uploads here go by {', '.join(offered)}", code="route_unavailable"
+            )
+
     def _method(self, wanted: UploadRequest) -> UploadMethod:
         if wanted.method is not None:
             return wanted.method
         whole = self.settings.upload_whole_bytes
-        if wanted.rate is not None:  # what takes longer than a few parts is better resumed
-            whole = min(whole, max(SMALLEST_PART, int(4 * PART_SECONDS * wanted.rate)))
+        rate = wanted.line_rate
+        if rate is not None:  # what takes longer than a few parts is better resumed
+            whole = min(whole, max(SMALLEST_PART, int(4 * PART_SECONDS * rate)))
         return UploadMethod.MULTIPART if wanted.size > whole else UploadMethod.PUT
 
     def _record(self, asset: str, wanted: UploadRequest) -> AssetRecord:
@@ -294,7 +348,8 @@ class Uploads:
                 sequencer="",  # before that of everything that arrives
                 size=wanted.size,
             ),
-            recipe=self.settings.recipe,
+            recipe=labels.recipe or self.settings.recipe,
+            chosen_recipe=labels.recipe,
             recipe_digest="",
             version="",
             status=Status.WAITING,
@@ -308,7 +363,8 @@ class Uploads:
                 expires_at=_stamp(now + timedelta(hours=self.settings.upload_hours)),
                 request=wanted.digest(),
                 sha256=wanted.sha256,
-                part_size=part_size(wanted.size, wanted.rate) if parted else 0,
+                part_size=part_size(wanted.size, wanted.line_rate) if parted else 0,
+                route=wanted.route or self.settings.upload_routes[0],
             ),
         )
 
@@ -326,7 +382,7 @@ class Uploads:
             raise UploadError(
                 "another request was made with this idempotency key", code="upload_reused"
             )
-        return self._tickets(known, accelerated=wanted.accelerated)
+        return self._tickets(known, route=wanted.route)
 
     # --- tickets ----------------------------------------------------------------------------
 
@@ -335,12 +391,12 @@ class Uploads:
         record: AssetRecord,
         numbers: Sequence[int] | None = None,
         *,
-        accelerated: bool | None = None,
+        route: UploadRoute | None = None,
     ) -> UploadState:
         upload, source = record.upload, record.source
         if upload is None or not self._waits(record):
             return UploadState(record=record)
-        edge = self.settings.upload_acceleration if accelerated is None else accelerated
+        route = route or upload.route
         seconds = self.settings.upload_seconds
         until = _stamp(self.now() + timedelta(seconds=seconds))
         if upload.method is UploadMethod.MULTIPART:
@@ -352,26 +408,25 @@ class Uploads:
                 upload.upload_id,
                 {number: sizes[number] for number in chosen},
                 seconds=seconds,
-                accelerated=edge,
+                route=route,
             )
             return UploadState(record=record, tickets=tickets, expires_at=until)
-        labels = Labels(owner=record.owner, tags=record.tags, attributes=record.attributes)
+        labels = Labels(
+            owner=record.owner,
+            tags=record.tags,
+            attributes=record.attributes,
+            recipe=record.chosen_recipe,
+        )
         given = {
             "size": source.size,
             "media_type": upload.media_type,
             "metadata": _metadata(labels),
             "sha256": upload.sha256,
             "seconds": seconds,
+            "route": route,
         }
-        if upload.method is UploadMethod.POST:
-            ticket = self.uploads.form(source.bucket, source.key, **given)  # type: ignore[arg-type]
-        else:
-            ticket = self.uploads.put(
-                source.bucket,
-                source.key,
-                **given,  # type: ignore[arg-type]
-                accelerated=edge,
-            )
+        sign = self.uploads.form if upload.method is UploadMethod.POST else self.uploads.put
+        ticket = sign(source.bucket, source.key, **given)  # type: ignore[arg-type]
         return UploadState(record=record, ticket=ticket, expires_at=until)
 
     def _waiting_parts(self, caller: Caller, asset: str) -> AssetRecord:
@@ -488,7 +543,7 @@ def _metadata(labels: Labels) -> Mapping[str, str]:
     try:
         return to_metadata(labels)
     except InputError:
-        return to_metadata(Labels(owner=labels.owner))
+        return to_metadata(Labels(owner=labels.owner, recipe=labels.recipe))
 
 
 def _expired(record: AssetRecord) -> UploadError:

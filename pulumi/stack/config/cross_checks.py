@@ -44,7 +44,7 @@ GIVEN = NAMES | {
     "api_issuer",
     "api_audience",
     "api_origins",
-    "upload_acceleration",
+    "upload_routes",
 }
 """Settings that the program itself sets."""
 

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from tests.unit.fakes import MemoryCatalog, MemoryEvents, MemoryStore
 from tests.unit.memory_queue import MemoryQueue
 from worker.bootstrap import Application
+from worker.domain.asset import UploadRoute
 from worker.domain.errors import ObjectChanged, ObjectMissing
 from worker.entrypoints.api.app import ApiServices, create
 from worker.local.api import development_token
@@ -51,7 +52,9 @@ class MemoryUploadStore:
     def put(self, bucket: str, key: str, **conditions: Any) -> UploadTicket:
         """See the port."""
         headers = {"content-type": conditions["media_type"], "if-none-match": "*"}
-        return UploadTicket(method="PUT", url=f"https://{bucket}.example/{key}", headers=headers)
+        edge = "" if conditions["route"] is UploadRoute.DIRECT else "edge."
+        url = f"https://{edge}{bucket}.example/{key}"
+        return UploadTicket(method="PUT", url=url, headers=headers)
 
     def readable(self, bucket: str, key: str, *, seconds: int) -> str:
         """See the port."""
@@ -72,10 +75,10 @@ class MemoryUploadStore:
         sizes: Mapping[int, int],
         *,
         seconds: int,
-        accelerated: bool = False,
+        route: UploadRoute = UploadRoute.DIRECT,
     ) -> Mapping[int, UploadTicket]:
         """See the port."""
-        edge = "edge." if accelerated else ""
+        edge = "" if route is UploadRoute.DIRECT else "edge."
         return {
             number: UploadTicket(
                 method="PUT", url=f"https://{edge}{bucket}.example/{key}?part={number}&size={size}"

@@ -353,4 +353,6 @@ def test_code_that_does_not_await_gets_the_same(tmp_path: Path) -> None:
             api.get(asset)
     assert raised.value.code == "asset_erased"
     # Threads of earlier tests may end meanwhile: only what is new counts.
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)  # it has been told to end; the scheduler decides when
     assert not set(threading.enumerate()) - before

@@ -58,6 +58,9 @@ def test_an_upload_begins_with_one_write_and_no_request_to_the_store() -> None:
         ({"size": 1, "method": "multipart"}, "multipart"),
         ({"size": 8 * MEBIBYTE, "rate": 100_000}, "multipart"),  # a minute and more
         ({"size": 4 * MEBIBYTE, "rate": 1_000}, "put"),  # less than a part
+        ({"size": 6 * MEBIBYTE, "network": "3g"}, "multipart"),
+        ({"size": 6 * MEBIBYTE, "network": "4g"}, "put"),
+        ({"size": 6 * MEBIBYTE, "network": "3g", "rate": 10**7}, "put"),  # it knows better
     ],
 )
 def test_size_rate_and_choice_decide_how_it_comes(wanted: dict[str, Any], method: str) -> None:
@@ -119,12 +122,12 @@ def test_an_upload_in_parts_goes_on_after_a_break() -> None:
 
 
 def test_tickets_are_renewed_many_at_once() -> None:
-    """For any parts, in any order, doubled ones once."""
-    api = Api()
+    """For any parts, in any order, doubled ones once; another way than the first is possible."""
+    api = Api(ROUTES)
     made = api.begin(size=40 * MEBIBYTE)
 
     answered = api.call(
-        "POST", f"/uploads/{made['asset']}/parts", {"numbers": [3, 1, 3], "accelerated": True}
+        "POST", f"/uploads/{made['asset']}/parts", {"numbers": [3, 1, 3], "route": "accelerated"}
     ).json()
 
     assert [one["number"] for one in answered["tickets"]] == [1, 3]
@@ -141,6 +144,144 @@ def test_a_part_that_does_not_exist_gets_no_ticket() -> None:
     assert answered.status_code == 422
     (error,) = answered.json()["errors"]
     assert "parts 1 to 3, no 4" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("told", "size"),
+    [
+        ({}, 16),
+        ({"network": "4g"}, 16),
+        ({"network": "2g"}, 5),
+        ({"rate": 500_000}, 8),
+        ({"rate": 20_000_000}, 287),
+        ({"rate": 10**9}, 512),
+        ({"rate": 1, "network": "4g"}, 5),
+    ],
+)
+def test_parts_take_a_quarter_of_a_minute_on_the_line_of_the_client(
+    told: dict[str, Any], size: int
+) -> None:
+    """As far as the client says what its line is like, within the limits of the store."""
+    made = Api().begin(size=10**9, **told)
+
+    assert made["part_size"] == size * MEBIBYTE
+
+
+ROUTES = {"SAFELIGHT_UPLOAD_ROUTES": "direct,accelerated"}
+
+
+@pytest.mark.parametrize("size", [1_000, 40 * MEBIBYTE])
+@pytest.mark.parametrize(
+    ("offered", "wanted", "edge"),
+    [
+        ("direct,accelerated", None, False),
+        ("direct,accelerated", "accelerated", True),
+        ("accelerated,direct", None, True),
+        ("accelerated,direct", "direct", False),
+    ],
+)
+def test_tickets_go_the_way_that_was_asked_for(
+    offered: str, wanted: str | None, edge: bool, size: int
+) -> None:
+    """The first one of the settings, unless asked; new tickets go the same way."""
+    api = Api({"SAFELIGHT_UPLOAD_ROUTES": offered})
+    made = api.begin(size=size, **({"route": wanted} if wanted else {}))
+    shown = api.call("GET", f"/uploads/{made['asset']}").json()
+
+    urls = [
+        one["url"] for answer in (made, shown) for one in (answer["tickets"] or [answer["ticket"]])
+    ]
+    assert {url.startswith("https://edge.") for url in urls} == {edge}
+
+
+def test_a_way_that_there_is_not_is_refused() -> None:
+    """At the beginning and when tickets are renewed; nothing is begun."""
+    api = Api()
+    wanted = {"name": "a.jpg", "size": 40 * MEBIBYTE}
+    begun = api.call("POST", "/uploads", {**wanted, "route": "accelerated"})
+    assert api.uploads.calls == []
+    made = api.call("POST", "/uploads", wanted).json()
+    renewed = api.call(
+        "POST", f"/uploads/{made['asset']}/parts", {"numbers": [1], "route": "accelerated"}
+    )
+
+    for answered in (begun, renewed):
+        assert answered.status_code == 422
+        assert answered.json()["errors"] == [
+            {"path": "route", "message": "uploads here go by direct", "code": "route_unavailable"}
+        ]
+
+
+OWN = {"SAFELIGHT_RECIPE": "modern", "SAFELIGHT_RECIPES": "avatar,/opt/recipes/shop.toml"}
+
+
+@pytest.mark.parametrize("recipe", ["modern", "avatar", "shop"])
+def test_an_upload_may_choose_a_recipe(recipe: str) -> None:
+    """It is in the record, which no client can write, and in the signed metadata."""
+    api = Api(OWN)
+    made = api.begin(recipe=recipe, method="post", tags=[f"{n:0>100}" for n in range(40)])
+
+    record = api.catalog.records[made["asset"]]
+    assert (record.chosen_recipe, record.recipe) == (recipe, recipe)
+    assert f"'recipe': '{recipe}'" in made["ticket"]["fields"]["metadata"]
+    assert api.call("GET", f"/assets/{made['asset']}").json()["recipe"] == recipe
+
+
+@pytest.mark.parametrize("recipe", ["none", "opt", "shop-2"])
+def test_a_recipe_that_there_is_not_is_refused(recipe: str) -> None:
+    """The mistake names those that there are for everybody, and nothing is begun."""
+    api = Api(OWN)
+    wanted = {"name": "a.jpg", "size": 1, "recipe": recipe}
+    answered = api.call("POST", "/uploads", wanted)
+
+    assert answered.status_code == 422
+    assert answered.json()["errors"] == [
+        {
+            "path": "recipe",
+            "message": f"there is avatar, modern, shop, no {recipe}",
+            "code": "recipe_unknown",
+        }
+    ]
+    assert not api.catalog.records
+
+
+@pytest.mark.parametrize("recipe", ["../default", "/opt/recipes/shop.toml", "", "A", "a" * 65])
+def test_a_recipe_is_a_name(recipe: str) -> None:
+    """No path, and nothing that a header could not carry."""
+    wanted = {"name": "a.jpg", "size": 1, "recipe": recipe}
+    answered = Api(OWN).call("POST", "/uploads", wanted)
+
+    assert answered.status_code == 422
+    assert [one["path"] for one in answered.json()["errors"]] == ["body.recipe"]
+
+
+def test_recipes_that_are_not_for_everybody_are_an_administrators() -> None:
+    """Each shipped one can be tried by somebody."""
+    api = Api(OWN)
+    wanted = {"name": "a.jpg", "size": 1, "recipe": "archive"}
+    refused = api.call("POST", "/uploads", wanted)
+    token = api.token("root", "read", "write", "admin")
+    taken = api.client.post("/uploads", json=wanted, headers={"authorization": f"Bearer {token}"})
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "recipe_not_allowed")
+    assert taken.status_code == 201
+    assert api.catalog.records[taken.json()["asset"]].chosen_recipe == "archive"
+
+
+def test_another_recipe_is_another_request() -> None:
+    """The idempotency key is of the whole request."""
+    api = Api(OWN)
+    codes = [
+        api.call(
+            "POST",
+            "/uploads",
+            {"name": "a.jpg", "size": 1, "recipe": recipe},
+            idempotency_key="k",
+        ).status_code
+        for recipe in ("avatar", "avatar", "shop")
+    ]
+
+    assert codes == [201, 201, 422]
 
 
 WHOLE = {1: 16 * MEBIBYTE, 2: 16 * MEBIBYTE, 3: 8 * MEBIBYTE}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from worker.domain.asset import LogEntry, MediaType, Status, VideoInfo, medium_o
 from worker.domain.errors import EngineError, Unreachable
 from worker.domain.image import Format, MediaFormat
 from worker.domain.keys import quarantine_key, version_prefix
+from worker.recipes import DeploymentRecipes
+from worker.recipes.files import locate
 from worker.services.finalize import FinalizeOutcome, Finished, JobReport
 
 
@@ -178,9 +181,15 @@ def test_a_result_stands_over_an_earlier_refusal() -> None:
     assert finish(world).outcome is FinalizeOutcome.ACCEPTED
 
 
-def test_a_recipe_may_ask_for_a_person() -> None:
-    """Then what the jobs have made waits for one."""
-    world = World(policy=replace(POLICY, approval=True))
+@pytest.mark.parametrize("chosen", ["", "careful"])
+def test_a_recipe_may_ask_for_a_person(tmp_path: Path, chosen: str) -> None:
+    """The deployment's, or the one that the upload has chosen; then all that was made waits."""
+    text = locate("default").read_text().replace("version =", "approval = true\nversion =", 1)
+    (tmp_path / "careful.toml").write_text(text)
+    careful = str(tmp_path / "careful.toml")
+    recipes = DeploymentRecipes("default", [careful]) if chosen else DeploymentRecipes(careful)
+    world = World(policy=replace(POLICY, recipes=recipes))
+    world.catalog.records[world.record.asset] = replace(world.record, chosen_recipe=chosen)
     world.leave_all()
     assert finish(world).outcome is FinalizeOutcome.REVIEW
     assert world.now().status is Status.REVIEW

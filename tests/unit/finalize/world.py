@@ -20,6 +20,7 @@ from worker.domain.asset import (
     version_of,
 )
 from worker.domain.keys import version_prefix
+from worker.recipes import DeploymentRecipes
 from worker.services.finalize import FinalizePolicy, Finalizer
 
 POLICY = FinalizePolicy(
@@ -27,7 +28,7 @@ POLICY = FinalizePolicy(
     quarantine_bucket="quarantine",
     video_seconds=600,
     video_array_bytes=1_000_000,
-    recipe="default",
+    recipes=DeploymentRecipes("default"),
 )
 TYPES = {
     "json": "application/json",

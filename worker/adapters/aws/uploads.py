@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call, error_code
 from worker.adapters.aws.s3 import encode_metadata, writable_key
+from worker.domain.asset import UploadRoute
 from worker.domain.errors import ObjectMissing
 from worker.ports import UploadedPart, UploadTicket
 
@@ -46,6 +47,7 @@ class S3UploadStore:
         metadata: Mapping[str, str],
         sha256: str,
         seconds: int,
+        route: UploadRoute = UploadRoute.DIRECT,
     ) -> UploadTicket:
         """See ``UploadStore.form``. S3 refuses a form with any further field."""
         writable_key(key)
@@ -58,7 +60,7 @@ class S3UploadStore:
             }
         conditions: list[Any] = [{name: text} for name, text in fields.items()]
         with aws_call(f"sign a form for s3://{bucket}/{key}"):
-            made = self._clients.presigner().generate_presigned_post(
+            made = self._presigner(route).generate_presigned_post(
                 bucket,
                 key,
                 Fields=dict(fields),
@@ -78,7 +80,7 @@ class S3UploadStore:
         metadata: Mapping[str, str],
         sha256: str,
         seconds: int,
-        accelerated: bool = False,
+        route: UploadRoute = UploadRoute.DIRECT,
     ) -> UploadTicket:
         """See ``UploadStore.put``."""
         writable_key(key)
@@ -97,13 +99,13 @@ class S3UploadStore:
         if sha256:
             parameters["ChecksumSHA256"] = _base64(sha256)
             headers["x-amz-checksum-sha256"] = _base64(sha256)
-        url = self._signed("put_object", parameters, seconds, accelerated=accelerated)
+        url = self._signed("put_object", parameters, seconds, route)
         return UploadTicket(method="PUT", url=url, headers=headers)
 
     def readable(self, bucket: str, key: str, *, seconds: int) -> str:
         """See ``UploadStore.readable``."""
         named = {"Bucket": bucket, "Key": key}
-        return self._signed("get_object", named, seconds, accelerated=False)
+        return self._signed("get_object", named, seconds)
 
     def begin(self, bucket: str, key: str, *, media_type: str, metadata: Mapping[str, str]) -> str:
         """See ``UploadStore.begin``."""
@@ -121,7 +123,7 @@ class S3UploadStore:
         sizes: Mapping[int, int],
         *,
         seconds: int,
-        accelerated: bool = False,
+        route: UploadRoute = UploadRoute.DIRECT,
     ) -> Mapping[int, UploadTicket]:
         """See ``UploadStore.parts``."""
         writable_key(key)
@@ -133,7 +135,7 @@ class S3UploadStore:
                     "upload_part",
                     {**named, "PartNumber": number, "ContentLength": size},
                     seconds,
-                    accelerated=accelerated,
+                    route,
                 ),
             )
             for number, size in sizes.items()
@@ -178,11 +180,18 @@ class S3UploadStore:
     def _s3(self) -> S3Client:
         return self._clients.s3
 
+    def _presigner(self, route: UploadRoute) -> S3Client:
+        return self._clients.presigner(accelerated=route is UploadRoute.ACCELERATED)
+
     def _signed(
-        self, operation: str, parameters: Mapping[str, Any], seconds: int, *, accelerated: bool
+        self,
+        operation: str,
+        parameters: Mapping[str, Any],
+        seconds: int,
+        route: UploadRoute = UploadRoute.DIRECT,
     ) -> str:
         with aws_call(f"sign {operation} of s3://{parameters['Bucket']}/{parameters['Key']}"):
-            return self._clients.presigner(accelerated=accelerated).generate_presigned_url(
+            return self._presigner(route).generate_presigned_url(
                 operation, Params=dict(parameters), ExpiresIn=seconds
             )
 

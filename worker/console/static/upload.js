@@ -18,6 +18,8 @@ const FIRST_WAIT = 500; // milliseconds; doubles, with jitter
 const LONGEST_WAIT = 20_000;
 const STALLED = 30_000; // milliseconds without a byte going out: the connection is dead
 const TICKETS_AT_ONCE = 20;
+const MEASURED_BYTES = 1_000_000; // of an upload that tells something of the line
+const NETWORKS = ['slow-2g', '2g', '3g', '4g'];
 const DATABASE = 'safelight-uploads';
 /** A file up to this size is kept by the browser until its upload ends; a larger one is picked again. */
 const KEPT_BYTES = 300_000_000;
@@ -63,14 +65,16 @@ export class Uploader extends EventTarget {
     Object.assign(this, { api, token, files, parts });
     this.memory = keep && globalThis.indexedDB ? new Memory() : null;
     this.uploads = [];
+    this.rate = 0; // bytes a second, of the last upload
     globalThis.addEventListener?.('online', () => this.uploads.forEach((upload) => upload.hurry()));
   }
 
   /**
    * Begins an upload, or continues one of the same file that a reload has cut off.
    * @param {File|Blob} file
-   * @param {object} [labels] `name`, `tags`, `attributes`, `owner` of the asset; `method` (`put`, `post`,
-   *   `multipart`) and `rate` (bytes a second) where the caller knows better than this module
+   * @param {object} [labels] `name`, `tags`, `attributes`, `owner`, `recipe` of the asset; `route`
+   *   (`direct`, `accelerated`); `method` (`put`, `post`, `multipart`) and `rate` (bytes a second) where the
+   *   caller knows better than this module
    * @returns {Upload}
    */
   add(file, labels = {}) {
@@ -127,6 +131,15 @@ export class Uploader extends EventTarget {
     this.uploads.push(upload);
     this.next();
     this.changed(upload);
+  }
+
+  /** What is known of the line, for parts of a fitting size: the rate of the last upload, or what the browser says. */
+  line() {
+    if (this.rate) return { rate: this.rate };
+    const { downlink, effectiveType } = navigator.connection ?? {};
+    // The browser's figure is of the way down, and ends at 10: only a low one says something.
+    if (downlink > 0 && downlink < 8) return { rate: Math.max(1, Math.round((downlink * 1e6) / 8)) };
+    return NETWORKS.includes(effectiveType) ? { network: effectiveType } : {};
   }
 
   next() {
@@ -270,6 +283,7 @@ export class Upload extends EventTarget {
     this.control = undefined;
     if (state === State.DONE) {
       this.sent = this.size;
+      if (this.size >= MEASURED_BYTES && this.rate >= 1) this.uploader.rate = Math.round(this.rate);
       this.uploader.memory?.drop(this.id);
       this.resolve(this.asset);
     } else this.reject(this.error);
@@ -320,8 +334,8 @@ export class Upload extends EventTarget {
 
   async #ask(signal) {
     this.set(State.ASKING);
-    const { tags, attributes, owner, method } = this.labels;
-    const rate = this.labels.rate ?? bandwidth();
+    const { tags, attributes, owner, method, recipe, route } = this.labels;
+    const line = this.labels.rate ? { rate: this.labels.rate } : this.uploader.line();
     const ask = this.wanted = {
       name: this.name,
       size: this.size,
@@ -330,7 +344,9 @@ export class Upload extends EventTarget {
       ...(attributes && Object.keys(attributes).length ? { attributes } : {}),
       ...(owner ? { owner } : {}),
       ...(method ? { method } : {}),
-      ...(rate ? { rate } : {}),
+      ...(recipe ? { recipe } : {}),
+      ...(route ? { route } : {}),
+      ...line,
     };
     // The same key for each attempt: an answer that got lost makes no second asset.
     const made = await this.#retried(signal, () => this.uploader.call('POST', '/uploads', { body: ask, signal, key: this.id }));
@@ -626,11 +642,6 @@ function expired() {
   return new UploadFailure('The upload has expired.', { code: 'upload_expired' });
 }
 
-/** Bytes a second, where the browser estimates a slow line: parts are smaller there. */
-function bandwidth() {
-  const megabits = navigator.connection?.downlink;
-  return megabits > 0 && megabits < 8 ? Math.round((megabits * 1e6) / 8) : 0;
-}
 
 function randomId() {
   // randomUUID is missing on pages without TLS.

@@ -242,11 +242,13 @@ def begin_upload(
             owner=owner or caller.require_owner(body.owner) or caller.owner,
             tags=frozenset(body.tags),
             attributes=body.attributes,
+            recipe=body.recipe or "",
         ),
         sha256=(body.sha256 or "").lower(),
         method=body.method,
         rate=body.rate,
-        accelerated=body.accelerated,
+        network=body.network,
+        route=body.route,
     )
     return views.upload(services.uploads.begin(caller, wanted, key=idempotency_key or ""))
 
@@ -263,7 +265,7 @@ def upload_parts(
 ) -> models.Upload:
     """Make tickets for some parts; new ones where they had some."""
     numbers = sorted(set(body.numbers))
-    state = services.uploads.parts(caller, str(asset), numbers, accelerated=body.accelerated)
+    state = services.uploads.parts(caller, str(asset), numbers, route=body.route)
     return views.upload(state)
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from worker.domain.asset import MediaType, Status, UploadMethod
+from worker.domain.asset import MediaType, Status, UploadMethod, UploadRoute
 from worker.domain.errors import InputError
 from worker.domain.labels import (
     MAX_ATTRIBUTES,
@@ -16,8 +16,10 @@ from worker.domain.labels import (
     MAX_NAME,
     MAX_TAGS,
     MAX_VALUE,
+    RECIPE_NAME,
     check_id,
 )
+from worker.services.upload import LineKind
 
 Printable = r"^[^\x00-\x1f\x7f-\x9f]*$"
 
@@ -109,8 +111,17 @@ class NewUpload(_Wire):
         default=None,
         description="Bytes a second that get through, as far as the client knows: sizes the parts.",
     )
-    accelerated: bool | None = Field(
-        default=None, description="Through the edge (S3 Transfer Acceleration)."
+    network: LineKind | None = Field(
+        default=None, description="The same, where the client knows no more than this of its line."
+    )
+    route: UploadRoute | None = Field(
+        default=None,
+        description="`accelerated`: by the nearest edge (S3 Transfer Acceleration), if this"
+        " deployment has it. Without it, the deployment chooses.",
+    )
+    recipe: Annotated[str, StringConstraints(pattern=rf"^{RECIPE_NAME}$")] | None = Field(
+        default=None,
+        description="By which files are made; one that this deployment lets its users choose.",
     )
 
 
@@ -169,7 +180,7 @@ class PartNumbers(_Wire):
     numbers: list[Annotated[int, Field(strict=True, ge=1, le=10_000)]] = Field(
         min_length=1, max_length=1000
     )
-    accelerated: bool | None = None
+    route: UploadRoute | None = Field(default=None, description="As when the upload began.")
 
 
 # --- assets -------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE",
     help="An attribute; may be repeated.",
 )
+@click.option("--recipe", metavar="NAME", help="Recipe of the deployment; its own unless given.")
 @click.option("--wait", is_flag=True, help="Wait for each verdict, and for the jobs of videos.")
 @click.option("--no-jobs", is_flag=True, help="With --wait: only until each upload is recorded.")
 @click.option(
@@ -50,6 +51,7 @@ def command(
     owner: str | None,
     tags: tuple[str, ...],
     attributes: tuple[str, ...],
+    recipe: str | None,
     wait: bool,
     no_jobs: bool,
     timeout: float | None,
@@ -58,18 +60,22 @@ def command(
 ) -> int:
     """Upload files into the intake bucket and print their asset ids.
 
-    A name that was used before makes a new version of the same asset. Owner, tags and attributes
-    are stored as metadata of the object and appear in its record.
+    A name that was used before makes a new version of the same asset. Owner, tags,
+    attributes and recipe are stored as metadata of the object and appear in its record.
 
     With --wait the command ends with 1 if a file was rejected, and with 75 if one has no verdict in
     time or its jobs failed.
     """
+    from worker.domain.errors import InputError
     from worker.services.put_files import put_all
 
     if no_jobs and not wait:
         raise click.UsageError("--no-jobs needs --wait")
-    metadata = labels_metadata(owner, tags, attributes)
+    metadata = labels_metadata(owner, tags, attributes, recipe)
     app = find_target(data).app
+    if recipe is not None and recipe not in app.recipes.all:
+        known = ", ".join(sorted(app.recipes.all))
+        raise InputError(f"no recipe {recipe} here: {known}", code="recipe_unknown")
     placed = []
     for one in put_all(
         files,
@@ -132,9 +138,12 @@ class _UploadWatch:
 
 
 def labels_metadata(
-    owner: str | None, tags: Sequence[str], attributes: Sequence[str]
+    owner: str | None,
+    tags: Sequence[str],
+    attributes: Sequence[str],
+    recipe: str | None = None,
 ) -> dict[str, str]:
-    """Return owner, tags and attributes as an object carries them.
+    """Return owner, tags, attributes and recipe as an object carries them.
 
     Args:
         attributes: ``NAME=VALUE`` each.
@@ -156,7 +165,8 @@ def labels_metadata(
         pairs[name] = value
     if owner is not None:
         check_id(owner, "owner")
-    metadata = to_metadata(Labels(owner=owner or "", tags=frozenset(tags), attributes=pairs))
+    labels = Labels(owner=owner or "", tags=frozenset(tags), attributes=pairs, recipe=recipe or "")
+    metadata = to_metadata(labels)
     # Ingest would leave out labels that it cannot store: report them here instead.
     ignored = from_metadata(metadata).ignored
     if ignored:

@@ -24,6 +24,7 @@ from worker.local.deploy import MISTAKEN, ROLE_HOLDERS, STACK
 from worker.local.deploy.registrar import Registrar
 from worker.local.deploy.resource_types import EmulatorClients
 from worker.local.emulator import client_environment
+from worker.recipes import shipped
 
 LOCAL: Mapping[str, Any] = {
     # No container is run here, but the program wants to know which ones.
@@ -31,6 +32,8 @@ LOCAL: Mapping[str, Any] = {
     "batchImage": f"local/safelight-batch@sha256:{0:064x}",
     "storage": {"forceDestroy": True},
     "catalog": {"deletionProtection": False, "pointInTimeRecovery": False},
+    # Every owner may try each of them.
+    "settings": {"recipes": ",".join(shipped())},
     # The local stack signs people in itself.
     "api": {"enabled": True, "issuer": "https://safelight.invalid", "audience": "safelight-local"},
 }
