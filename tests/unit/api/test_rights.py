@@ -17,6 +17,7 @@ OPEN = {("get", "/healthz")}
 BODIES: Mapping[tuple[str, str], Any] = {
     ("post", "/uploads"): {"name": "a.jpg", "size": 10, "type": "image/jpeg"},
     ("post", "/uploads/{asset}/parts"): {"numbers": [1]},
+    ("post", "/uploads/sign"): {"method": "GET"},
     ("patch", "/assets/{asset}"): {"add_tags": ["seen"]},
     ("post", "/jobs"): {"kind": "denoise", "assets": ["{asset}"]},
 }
@@ -49,10 +50,12 @@ def routes() -> list[Route]:
 
 
 ROUTES = routes()
+IN_BODY = {"/jobs": "assets", "/uploads/sign": "uploadId"}
+"""Routes that name an asset there, and the field."""
 each_route = pytest.mark.parametrize("route", ROUTES, ids=lambda one: one.id)
 of_an_asset = pytest.mark.parametrize(
     "route",
-    [one for one in ROUTES if "{" in one.path or one.path == "/jobs"],
+    [one for one in ROUTES if "{" in one.path or one.path in IN_BODY],
     ids=lambda one: one.id,
 )
 
@@ -60,7 +63,8 @@ of_an_asset = pytest.mark.parametrize(
 def body_of(route: Route, asset: str) -> Any:
     """A body that is right, about an asset."""
     body: Any = BODIES.get((route.method, route.path))
-    return {**body, "assets": [asset]} if route.path == "/jobs" else body
+    field = IN_BODY.get(route.path)
+    return {**body, field: [asset] if field == "assets" else asset} if field else body
 
 
 def asked(api: Api, route: Route, asset: str, token: str | None) -> Any:

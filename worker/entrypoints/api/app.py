@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from threading import Lock
@@ -24,7 +24,7 @@ from worker.bootstrap import Application
 from worker.domain.asset import AssetRecord, JobRecord, Status
 from worker.domain.errors import NotAllowed, RequestError
 from worker.domain.labels import MAX_ID, Labels
-from worker.entrypoints.api import models, views
+from worker.entrypoints.api import models, s3_clients, views
 from worker.entrypoints.api.jobs import AssetJobs
 from worker.entrypoints.api.problems import (
     MEDIA_TYPE,
@@ -233,8 +233,13 @@ def begin_upload(
     idempotency_key: IdempotencyKey = None,
 ) -> models.Upload:
     """Begin an upload: the asset exists from now on, as `waiting`."""
+    wanted = _wanted(caller, body)
+    return views.upload(services.uploads.begin(caller, wanted, key=idempotency_key or ""))
+
+
+def _wanted(caller: Caller, body: models.NewUpload) -> UploadRequest:
     owner = body.owner if body.owner is not None and caller.admin else None
-    wanted = UploadRequest(
+    return UploadRequest(
         name=body.name,
         size=body.size,
         media_type=body.type,
@@ -250,7 +255,17 @@ def begin_upload(
         network=body.network,
         route=body.route,
     )
-    return views.upload(services.uploads.begin(caller, wanted, key=idempotency_key or ""))
+
+
+@router.post("/uploads/sign", response_model_exclude_none=True, tags=["uploads"])
+def sign_s3_request(
+    services: Services, caller: Writer, body: models.S3Request
+) -> models.SignedS3Request:
+    """Sign a request of a client that speaks S3 (Uppy), from an upload's first to its last."""
+    first = None
+    if body.file is not None and body.uploadId is None:
+        first = replace(_wanted(caller, body.file), method=s3_clients.method_of(body))
+    return s3_clients.signed(services.uploads, caller, body, first)
 
 
 @router.get("/uploads/{asset}", tags=["uploads"])

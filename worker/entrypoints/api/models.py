@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -181,6 +181,36 @@ class PartNumbers(_Wire):
         min_length=1, max_length=1000
     )
     route: UploadRoute | None = Field(default=None, description="As when the upload began.")
+
+
+class S3Request(_Wire):
+    """A request of a client that speaks S3, as Uppy's `signRequest` gets it."""
+
+    method: Literal["PUT", "GET", "POST", "DELETE"]
+    key: Annotated[str, StringConstraints(max_length=1024)] = Field(
+        default="", description="As the client calls the file; the API has keys of its own."
+    )
+    uploadId: UUID | None = Field(  # noqa: N815 - S3's name
+        default=None, description="Of a request after the first: the id of the asset."
+    )
+    partNumber: Annotated[int, Field(strict=True, ge=1, le=10_000)] | None = None  # noqa: N815
+    contentType: Annotated[str, StringConstraints(max_length=255)] | None = Field(  # noqa: N815
+        default=None, description="Taken from `file`."
+    )
+    file: NewUpload | None = Field(
+        default=None, description="Of the first request: as for `POST /uploads`."
+    )
+
+
+class SignedS3Request(_Wire):
+    """A request to send as it is, or the answer to one that is done already."""
+
+    url: str = Field(description="Of the store; or `data:`, with what the store would answer.")
+    key: str = Field(description="The id of the asset.")
+    headers: dict[str, str] | None = Field(default=None, description="Send exactly these.")
+    fields: dict[str, str] | None = Field(
+        default=None, description="Of a form, in this order; the file comes last, as `file`."
+    )
 
 
 # --- assets -------------------------------------------------------------------------------------
