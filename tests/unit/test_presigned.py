@@ -177,12 +177,12 @@ EDGE = "safelight-intake.s3-accelerate.amazonaws.com"
 @everywhere
 def test_through_the_edge_every_condition_is_kept(region: str, token: str) -> None:
     """Another host, and with it another signature; the region of the bucket stays signed."""
-    edge = {"route": UploadRoute.ACCELERATED}
+    edge = UploadRoute.ACCELERATED
     with frozen():
         made = store(region, token)
-        put = made.put("safelight-intake", KEY, **CONDITIONS, **edge)
-        parts = made.parts("safelight-intake", KEY, "UP/ID", {2: 7}, seconds=900, **edge)
-        form = made.form("safelight-intake", KEY, **CONDITIONS, **edge)
+        put = made.put("safelight-intake", KEY, **CONDITIONS, route=edge)
+        parts = made.parts("safelight-intake", KEY, "UP/ID", {2: 7}, seconds=900, route=edge)
+        form = made.form("safelight-intake", KEY, **CONDITIONS, route=edge)
         plain = made.put("safelight-intake", KEY, **CONDITIONS)
         plain_form = made.form("safelight-intake", KEY, **CONDITIONS)
 
