@@ -309,7 +309,8 @@ class Uploads:
             problems.append(Problem("sha256", said))
         chosen = wanted.labels.recipe
         if chosen and chosen not in self.recipes.all:
-            said = f"there is {', '.join(sorted(self.recipes.for_everybody))}, no {chosen}"
+            names = ", ".join(sorted(self.recipes.for_everybody))
+            said = f"no recipe is called {chosen}; choose one of: {names}"
             problems.append(Problem("recipe", said, code="recipe_unknown"))
         problems += self._route_problems(wanted.route)
         try:
@@ -323,7 +324,7 @@ class Uploads:
         offered = self.settings.upload_routes
         if route is not None and route not in offered:
             yield Problem(
-                "route", f"uploads here go by {', '.join(offered)}", code="route_unavailable"
+                "route", f"must be one of: {', '.join(offered)}", code="route_unavailable"
             )
 
     def _method(self, wanted: UploadRequest) -> UploadMethod:

@@ -208,7 +208,11 @@ def test_a_way_that_there_is_not_is_refused() -> None:
     for answered in (begun, renewed):
         assert answered.status_code == 422
         assert answered.json()["errors"] == [
-            {"path": "route", "message": "uploads here go by direct", "code": "route_unavailable"}
+            {
+                "path": "body.route",
+                "message": "must be one of: direct",
+                "code": "route_unavailable",
+            }
         ]
 
 
@@ -237,8 +241,8 @@ def test_a_recipe_that_there_is_not_is_refused(recipe: str) -> None:
     assert answered.status_code == 422
     assert answered.json()["errors"] == [
         {
-            "path": "recipe",
-            "message": f"there is avatar, modern, shop, no {recipe}",
+            "path": "body.recipe",
+            "message": f"no recipe is called {recipe}; choose one of: avatar, modern, shop",
             "code": "recipe_unknown",
         }
     ]

@@ -7,6 +7,7 @@ signed for those is what the API signs for everybody.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 from urllib.parse import quote
 
@@ -32,7 +33,11 @@ def signed(
     asset = str(request.uploadId) if request.uploadId else ""
     match request.method, bool(asset), request.partNumber:
         case "PUT" | "POST", False, None if wanted is not None:
-            state = uploads.begin(caller, wanted)
+            try:
+                state = uploads.begin(caller, wanted)
+            except ParameterError as error:
+                of_file = (replace(one, path=f"file.{one.path}") for one in error.problems)
+                raise ParameterError(error.subject, tuple(of_file)) from None
             begun = state.record.asset
             if state.ticket is None:
                 return _answer("InitiateMultipartUploadResult", {"UploadId": begun}, key=begun)
