@@ -1,7 +1,7 @@
 """Safelight on AWS: configuration, wiring, exports. Each component is a file in ``stack/``.
 
 uploads -> [intake bucket] -> queues -> ingest function -> [delivery bucket], [quarantine bucket]
-browsers <- distribution <- [delivery bucket]
+browsers <- distribution <- [delivery bucket], [console bucket]
                                                |-> catalog (table)
                                                `-> events (bus)
 clients -> api (HTTP API, function) -> tickets for the intake bucket, catalog
@@ -13,6 +13,7 @@ import pulumi_aws as aws
 from stack.api import Api
 from stack.catalog import CatalogTable
 from stack.config import load
+from stack.console import Console
 from stack.cost import CostControls
 from stack.delivery import Distribution
 from stack.events import AssetEventBus
@@ -22,6 +23,7 @@ from stack.intake import Intake
 from stack.observability import Observability
 from stack.registry import Registry
 from stack.scope import Scope
+from stack.sign_in import provider
 from stack.storage import Buckets
 from stack.workflow import Workflow
 
@@ -36,8 +38,14 @@ def main() -> None:
     if config.registry.only:
         return  # a new stack has no images yet, and without them nothing below can be made
     buckets = Buckets(scope, config.storage)
-    delivery = Distribution(scope, config, buckets=buckets) if config.delivery.enabled else None
+    console = Console(scope) if config.console.enabled else None
+    delivery: Distribution | None = None
+    if config.delivery.enabled:
+        delivery = Distribution(
+            scope, config, buckets=buckets, console_bucket=console.bucket if console else None
+        )
     buckets.restrict(delivery.rights if delivery else {})
+    buckets.let_browsers_upload([delivery.url] if delivery and console else [])
     catalog = CatalogTable(scope, config.catalog)
     events = AssetEventBus(scope)
     intake = Intake(scope, config, buckets=buckets, catalog=catalog, events=events)
@@ -58,6 +66,7 @@ def main() -> None:
             heavy=heavy,
         )
     if config.api.enabled:
+        sign_in = provider(scope, config, console=delivery.console if delivery else None)
         api = Api(
             scope,
             config,
@@ -66,9 +75,12 @@ def main() -> None:
             events=events,
             intake=intake,
             delivery=delivery,
+            sign_in=sign_in,
             heavy=heavy,
             workflow=workflow,
         )
+        if console is not None and delivery is not None:
+            console.publish(config, buckets=buckets, delivery=delivery, api=api, sign_in=sign_in)
     if config.observability.enabled:
         observability = Observability(
             scope, config, catalog=catalog, intake=intake, heavy=heavy, workflow=workflow

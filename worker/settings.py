@@ -190,7 +190,8 @@ class Settings:
     api_owner_claim: str = _read(_name, "sub")
     """The claim that says whose assets somebody reads and changes."""
     api_scope_claim: str = _read(_name, "scope")
-    """The claim with what a token is good for: texts with spaces between them, or a list."""
+    """The claims with what a token is good for, with commas between them; each has texts with
+    spaces between them, or a list."""
     api_scope_prefix: str = _read(str.strip, "safelight:")
     """What the scopes ``read``, ``write`` and ``admin`` begin with."""
     api_secret: str | None = _read(_optional, None)

@@ -23,6 +23,7 @@ from stack.functions import Image, LambdaFunction
 from stack.heavy import HeavyJobs
 from stack.intake import Intake
 from stack.scope import Scope
+from stack.sign_in import Provider
 from stack.storage import Buckets
 from stack.workflow import Workflow
 from worker.adapters.aws.dynamodb.schema import INDEXES
@@ -64,24 +65,33 @@ class Api(pulumi.ComponentResource):
         events: AssetEventBus,
         intake: Intake,
         delivery: Distribution | None,
+        sign_in: Provider,
         heavy: HeavyJobs | None,
         workflow: Workflow | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("safelight:api:Api", scope.name(COMPONENT), None, opts)
-        self._scope, self._config = scope, config.api
+        self._scope, self._config, self._sign_in = scope, config.api, sign_in
+        self._origins: list[pulumi.Input[str]] = list(config.api.origins)
+        if delivery is not None and config.console.enabled and "*" not in self._origins:
+            self._origins.append(delivery.url)
         self._own = pulumi.ResourceOptions(parent=self)
         self._tags = scope.tags(COMPONENT)
         name, chosen = scope.name(COMPONENT), config.api
         self.environment: Mapping[str, pulumi.Input[str]] = {
             **intake.environment,
-            f"{PREFIX}API_ISSUER": chosen.issuer,
-            f"{PREFIX}API_AUDIENCE": chosen.audience,
+            f"{PREFIX}API_ISSUER": sign_in.issuer,
+            f"{PREFIX}API_AUDIENCE": sign_in.audience,
+            **{PREFIX + name: value for name, value in sign_in.environment.items()},
             f"{PREFIX}BATCH_PREFIX": scope.prefix,
             f"{PREFIX}UPLOAD_ROUTES": ",".join(_routes(config)),
             **({f"{PREFIX}DELIVERY_URL": delivery.url} if delivery else {}),
             **({f"{PREFIX}HEAVY_WORKFLOW": workflow.machine.arn} if workflow else {}),
-            **({f"{PREFIX}API_ORIGINS": ",".join(chosen.origins)} if chosen.origins else {}),
+            **(
+                {f"{PREFIX}API_ORIGINS": pulumi.Output.all(*self._origins).apply(",".join)}
+                if self._origins
+                else {}
+            ),
         }
         self.function = LambdaFunction(
             name,
@@ -122,11 +132,10 @@ class Api(pulumi.ComponentResource):
 
     def _cors(self) -> apigatewayv2.ApiCorsConfigurationArgs | None:
         """Answered by the gateway: a preflight request has no token."""
-        origins = list(self._config.origins)
-        if not origins:
+        if not self._origins:
             return None
         return apigatewayv2.ApiCorsConfigurationArgs(
-            allow_origins=origins,
+            allow_origins=self._origins,
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
             allow_headers=["authorization", "content-type", "idempotency-key"],
             expose_headers=["retry-after"],
@@ -141,7 +150,7 @@ class Api(pulumi.ComponentResource):
             authorizer_type="JWT",
             identity_sources=["$request.header.Authorization"],
             jwt_configuration=apigatewayv2.AuthorizerJwtConfigurationArgs(
-                issuer=self._config.issuer, audiences=[self._config.audience]
+                issuer=self._sign_in.issuer, audiences=[self._sign_in.audience]
             ),
             opts=self._own,
         )

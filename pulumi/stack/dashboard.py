@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import pulumi_aws as aws
+
 from stack.alarms import Alarm
+from stack.scope import Scope
 
 NAMESPACE = "Safelight"
 """Of the figures that functions and jobs count themselves (``worker.entrypoints``,
@@ -19,6 +22,18 @@ def body(alarms: Sequence[Alarm], region: str) -> Mapping[str, Any]:
     """All widgets, three in a row."""
     widgets = [_uploads(), _jobs(), *(_alarm(alarm) for alarm in alarms)]
     return {"widgets": list(_placed(widgets, region))}
+
+
+def dashboard_name(scope: Scope) -> str:
+    """Of a stack's dashboard."""
+    return scope.name("overview")
+
+
+def dashboard_address(scope: Scope) -> str:
+    """Where people with an account look at it."""
+    region = aws.get_region().region
+    console = f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
+    return f"{console}#dashboards/dashboard/{dashboard_name(scope)}"
 
 
 def _placed(widgets: Sequence[Mapping[str, Any]], region: str) -> Iterator[Mapping[str, Any]]:

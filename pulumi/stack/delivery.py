@@ -1,6 +1,7 @@
 """The distribution: renditions from the edge of AWS's network that is nearest to who looks at them.
 
 browsers, apps -> distribution (cache, headers) -> [delivery bucket]
+                                             `-> [console bucket], below /console/
 
 The bucket stays private: the distribution signs what it asks for (origin access control), and the
 bucket's policy lets in this distribution alone. What is cached carries its asset's tag, so that one
@@ -13,14 +14,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pulumi
+import pulumi_aws as aws
 from pulumi_aws import cloudfront, cloudwatch
 
-from stack import policies
+from stack import policies, sign_in
 from stack.bucket import PrivateBucket, expire
 from stack.config import Config
 from stack.policies import Statement
 from stack.scope import Scope
 from stack.storage import Buckets
+from worker import console
 
 COMPONENT = "delivery"
 TAG_HEADER = "x-amz-meta-cache-tag"
@@ -40,7 +43,11 @@ Behaviour = cloudfront.DistributionOrderedCacheBehaviorArgs
 
 
 class Distribution(pulumi.ComponentResource):
-    """The distribution in front of the delivery bucket, its cache and its headers."""
+    """The distribution in front of the delivery bucket, its cache and its headers.
+
+    Args:
+        console_bucket: of the console; None without one.
+    """
 
     def __init__(
         self,
@@ -48,6 +55,7 @@ class Distribution(pulumi.ComponentResource):
         config: Config,
         *,
         buckets: Buckets,
+        console_bucket: PrivateBucket | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("safelight:delivery:Distribution", scope.name(COMPONENT), None, opts)
@@ -80,7 +88,14 @@ class Distribution(pulumi.ComponentResource):
                 )
             ),
             cache_tag_config=cloudfront.DistributionCacheTagConfigArgs(header_name=TAG_HEADER),
-            origins=[self._origin("renditions", buckets.delivery)],
+            origins=[
+                self._origin(what, bucket)
+                for what, bucket in {
+                    "renditions": buckets.delivery,
+                    "console": console_bucket,
+                }.items()
+                if bucket is not None
+            ],
             default_cache_behavior=cloudfront.DistributionDefaultCacheBehaviorArgs(
                 target_origin_id="renditions",
                 allowed_methods=list(ASKS),
@@ -90,7 +105,7 @@ class Distribution(pulumi.ComponentResource):
                 cache_policy_id=self._cache_by_path.id,
                 response_headers_policy_id=self._rendition_headers().id,
             ),
-            ordered_cache_behaviors=self._behaviours(),
+            ordered_cache_behaviors=self._behaviours(config, buckets),
             tags=self._tags,
             opts=self._own,
         )
@@ -98,6 +113,8 @@ class Distribution(pulumi.ComponentResource):
             chosen.domains[0] if chosen.domains else self.distribution.domain_name
         )
         self.url = pulumi.Output.concat("https://", self.host)
+        self.console = pulumi.Output.concat(self.url, "/console/")
+        """Where the console is, if there is one."""
         self.rights: Mapping[str, Sequence[Statement]] = {
             "delivery": [
                 policies.may_read(buckets.delivery.objects, distribution=self.distribution.arn)
@@ -116,9 +133,53 @@ class Distribution(pulumi.ComponentResource):
             origin_access_control_id=self._signer.id,
         )
 
-    def _behaviours(self) -> list[Behaviour]:
+    def _behaviours(self, config: Config, buckets: Buckets) -> list[Behaviour]:
         """For paths that are no renditions, the first that matches."""
-        return []
+        if not config.console.enabled:
+            return []
+        return [
+            Behaviour(
+                path_pattern="/console/*",
+                target_origin_id="console",
+                allowed_methods=list(READS),
+                cached_methods=list(READS),
+                viewer_protocol_policy="redirect-to-https",
+                compress=True,
+                cache_policy_id=self._cache_by_path.id,
+                response_headers_policy_id=self._console_headers(config, buckets).id,
+            )
+        ]
+
+    def _console_headers(
+        self, config: Config, buckets: Buckets
+    ) -> cloudfront.ResponseHeadersPolicy:
+        """Those that the local stack sends too. The API is made after the distribution, whose
+        address it knows: here any of the region's may be it, and the page's own policy names it.
+        """
+        region = aws.get_region().region
+        policy = pulumi.Output.all(*upload_origins(config, buckets)).apply(
+            lambda stores: console.written(
+                console.policy(
+                    api=f"https://*.execute-api.{region}.amazonaws.com",
+                    stores=stores,
+                    sign_in=sign_in.origins(self._scope, config),
+                )
+            )
+        )
+        own = ("X-Content-Type-Options", "Referrer-Policy")  # CloudFront has fields for these
+        return cloudfront.ResponseHeadersPolicy(
+            self._scope.name("console"),
+            comment="The console: scripts of its own, and nothing of anybody else's",
+            custom_headers_config=cloudfront.ResponseHeadersPolicyCustomHeadersConfigArgs(
+                items=[
+                    header(name, value)
+                    for name, value in console.OTHER_HEADERS.items()
+                    if name not in own
+                ]
+            ),
+            security_headers_config=security_headers(policy),
+            opts=self._own,
+        )
 
     def _certificate(self) -> cloudfront.DistributionViewerCertificateArgs:
         if not self._config.domains:
@@ -210,6 +271,14 @@ class Distribution(pulumi.ComponentResource):
             # It tries whether it may write.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[restricted]),
         )
+
+
+def upload_origins(config: Config, buckets: Buckets) -> list[pulumi.Output[str]]:
+    """Where tickets for the intake bucket lead to."""
+    hosts = [buckets.intake.bucket.bucket_regional_domain_name]
+    if config.storage.acceleration:
+        hosts.append(pulumi.Output.concat(buckets.intake.name, ".s3-accelerate.amazonaws.com"))
+    return [pulumi.Output.concat("https://", host) for host in hosts]
 
 
 def header(name: str, value: str) -> cloudfront.ResponseHeadersPolicyCustomHeadersConfigItemArgs:

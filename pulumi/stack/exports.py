@@ -95,6 +95,8 @@ def of_pipeline(
         }
     if delivery is not None:
         found |= {"delivery": delivery.url, "distribution": delivery.distribution.id}
+        if config.console.enabled:
+            found["console"] = delivery.console
     if api is not None:
         found |= {
             "api": api.url,

@@ -77,7 +77,7 @@ class Observability(pulumi.ComponentResource):
             self._unusual(intake)
         cloudwatch.Dashboard(
             scope.name("overview"),
-            dashboard_name=scope.name("overview"),
+            dashboard_name=dashboard.dashboard_name(scope),
             dashboard_body=pulumi.Output.json_dumps(dashboard.body(watched, self._region)),
             opts=self._own,
         )

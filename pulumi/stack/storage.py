@@ -46,7 +46,10 @@ class Buckets(pulumi.ComponentResource):
             ],
         )
         self.quarantine = self._bucket("quarantine", [expire(config.quarantine_days)])
-        self._let_browsers_upload()
+        if config.acceleration:
+            s3.BucketAccelerateConfiguration(
+                scope.name("intake"), bucket=self.intake.name, status="Enabled", opts=self._own
+            )
         if config.access_logs:
             self._log_access()
         if config.replicate_to:
@@ -79,19 +82,25 @@ class Buckets(pulumi.ComponentResource):
             opts=self._own,
         )
 
-    def _let_browsers_upload(self) -> None:
-        """By the forms and addresses that were signed for them: this alone permits nothing."""
-        name = self._scope.name("intake")
-        if self._config.browser_origins:
+    def let_browsers_upload(self, pages: Sequence[pulumi.Input[str]]) -> None:
+        """By the forms and addresses that were signed for them: this alone permits nothing.
+
+        Args:
+            pages: origins beside those of the configuration.
+        """
+        origins: list[pulumi.Input[str]] = list(self._config.browser_origins)
+        if "*" not in origins:
+            origins += pages
+        if origins:
             s3.BucketCorsConfiguration(
-                name,
+                self._scope.name("intake"),
                 bucket=self.intake.name,
                 cors_rules=[
                     s3.BucketCorsConfigurationCorsRuleArgs(
                         id="uploads",
                         # A form; a file or a part; listing and aborting parts by signed addresses.
                         allowed_methods=["POST", "PUT", "GET", "DELETE"],
-                        allowed_origins=list(self._config.browser_origins),
+                        allowed_origins=origins,
                         # If-None-Match makes a ticket one for one use.
                         allowed_headers=["content-type", "content-md5", "if-none-match", "x-amz-*"],
                         # Of each part: without it a browser cannot tell that an upload is complete.
@@ -100,10 +109,6 @@ class Buckets(pulumi.ComponentResource):
                     )
                 ],
                 opts=self._own,
-            )
-        if self._config.acceleration:
-            s3.BucketAccelerateConfiguration(
-                name, bucket=self.intake.name, status="Enabled", opts=self._own
             )
 
     def _log_access(self) -> None:

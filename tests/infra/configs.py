@@ -60,8 +60,9 @@ _ON: Mapping[str, Mapping[str, Any]] = {
     "catalog": {"capacity": "provisioned"},
     "intake": {"ordering": "fifo", "reservedConcurrency": 100},
     "heavy": {"baselineVcpus": 8, "overflowVcpus": 8},
-    "api": {**SIGNED_IN, "origins": ["https://a.example"]},
+    "api": {"origins": ["https://a.example"]},
     "delivery": {**OWN_DOMAIN, "origins": ["https://a.example"]},
+    "console": {"signInOrigins": []},
     "observability": {"email": "who@example.com"},
     "cost": {
         "monthlyBudget": 100,
@@ -150,6 +151,13 @@ CHOSEN: dict[str, Any] = {
         "logs": True,
         "logDays": 12,
     },
+    "console": {
+        "enabled": True,
+        "clientId": "console-of-the-tests",
+        "scope": "openid offline_access safelight:read",
+        "audience": "https://api.example.com",
+        "signInOrigins": ["https://tokens.example.com"],
+    },
     "observability": {"anomalies": True, "email": "who@example.com", "tracing": False},
     "cost": {
         "monthlyBudget": 250,
@@ -164,6 +172,7 @@ WITHOUT: Mapping[str, Values] = {
     "api": {"api": {"enabled": False}},
     "registry": {"registry": {"enabled": False}},
     "delivery": {"delivery": {"enabled": False}, "api": {"enabled": True, **SIGNED_IN}},
+    "console": {"console": {"enabled": False}, "api": {"enabled": True, **SIGNED_IN}},
     "heavy": {"heavy": {"enabled": False}},
     # Money is watched without alarms as well.
     "observability": {
@@ -235,6 +244,20 @@ def _costs(draw: st.DrawFn) -> dict[str, Any]:
 _DAYS = st.integers(1, 3650)
 _ADDRESS = st.sampled_from(["", "who@example.com"])
 
+
+def _fit(drawn: dict[str, Any]) -> dict[str, Any]:
+    """What the console needs is on where it is on; a user pool stands in for all that it brings."""
+    api, console = dict(drawn["api"]), dict(drawn["console"])
+    if console["enabled"]:
+        api["enabled"] = True
+        drawn["delivery"]["enabled"] = True
+    if console["userPool"]:
+        console["clientId"] = ""
+        if console["enabled"]:
+            api |= {"issuer": "", "audience": ""}
+    return {**drawn, "api": api, "console": console}
+
+
 configs = st.fixed_dictionaries(
     {
         "registry": st.fixed_dictionaries(
@@ -304,6 +327,15 @@ configs = st.fixed_dictionaries(
                 **{key: st.just(value) for key, value in OWN_DOMAIN.items()},
             }
         ),
+        "console": st.fixed_dictionaries(
+            {
+                "clientId": st.just("console-of-the-tests"),
+                "scope": st.sampled_from(["openid", "openid offline_access safelight:write"]),
+                "audience": st.sampled_from(["", "https://api.example.com"]),
+                "signInOrigins": st.lists(st.just("https://tokens.example.com"), max_size=1),
+                **_switch("console"),
+            }
+        ),
         "observability": st.fixed_dictionaries(
             {
                 "email": _ADDRESS,
@@ -316,5 +348,5 @@ configs = st.fixed_dictionaries(
         "cost": _costs(),
         "tags": st.dictionaries(st.text("abcdef", min_size=1), st.text("xyz"), max_size=3),
     }
-)
+).map(_fit)
 """Every key of every section but ``registry.only``."""

@@ -68,7 +68,7 @@ def test_the_quarantine_expires(ordered: Declaration) -> None:
 def test_buckets_are_kept_unless_told(ordered: Declaration, chosen: Declaration) -> None:
     """A destroyed stack leaves its pictures, except where the configuration says not."""
     assert [one.inputs["forceDestroy"] for one in ordered.of("s3/Bucket")] == [False] * 3
-    assert [one.inputs["forceDestroy"] for one in chosen.of("s3/Bucket")] == [True] * 5
+    assert [one.inputs["forceDestroy"] for one in chosen.of("s3/Bucket")] == [True] * 6
 
 
 # --- what can be chosen -----------------------------------------------------------------------
@@ -145,7 +145,8 @@ def test_only_the_pages_that_are_named_may_upload(chosen: Declaration, bare: Dec
     """With none named there is nothing for browsers at all."""
     (rule,) = chosen.one("s3/BucketCorsConfiguration", "intake").inputs["corsRules"]
 
-    assert rule["allowedOrigins"] == ["https://www.example.com"]
+    console = "https://img.example.com"
+    assert rule["allowedOrigins"] == ["https://www.example.com", console]
     assert not bare.of("s3/BucketCorsConfiguration")
 
 

@@ -1,31 +1,117 @@
 """The web console: a static page without a build step, and the headers it is served with.
 
 The local stack serves it beside the API, CloudFront from a bucket. It loads nothing from anywhere
-else: the policy names the API, the buckets that uploads go to, and where renditions are read.
+else: the policy names the API, who signs people in, the buckets that uploads go to, and where
+renditions are read.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from html import escape
+from mimetypes import guess_type
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "static"
 """What is served, as it is."""
+PAGE = "index.html"
 CONFIGURATION = "config.json"
-"""The one file that differs from stack to stack: where the API is."""
+"""The one file that differs from stack to stack: where the API is, and who signs people in."""
+NEW_EACH_TIME = "no-cache"
+FOR_EVER = "public, max-age=31536000, immutable"
+_TYPES = {".mjs": "text/javascript", ".js": "text/javascript", ".svg": "image/svg+xml"}
+"""Some systems have other types for these, or none."""
+_DIGEST = 12
+"""Characters of the digest that versions are told apart by."""
 
 
-def headers(*, api: str = "", stores: Iterable[str] = (), media: str = "") -> Mapping[str, str]:
-    """The headers of every answer of the console.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleFile:
+    """A file of the console, as it is deployed."""
+
+    content: Path | str
+    """A file of :data:`FOLDER`, or the text itself."""
+    media_type: str
+    cache_control: str
+
+
+def media_type(path: Path) -> str:
+    """The type that a file of the console is served with."""
+    return _TYPES.get(path.suffix) or guess_type(path.name)[0] or "text/plain"
+
+
+def files() -> Mapping[str, Path]:
+    """Every file, by its path below the folder."""
+    return {
+        path.relative_to(FOLDER).as_posix(): path
+        for path in sorted(FOLDER.rglob("*"))
+        if path.is_file()
+    }
+
+
+def version() -> str:
+    """Another text for other files."""
+    found = hashlib.sha256()
+    for name, path in files().items():
+        found.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()[:_DIGEST]
+
+
+def deployed(page: str) -> Mapping[str, ConsoleFile]:
+    """What lies in a bucket, by key below the console's path; ``config.json`` comes beside it.
+
+    The files lie below their version and are cached for a year; the page names that version and is
+    asked for each time. So nobody ever has the scripts of two versions, and nothing is renamed.
+
+    Args:
+        page: the page, see :func:`versioned_page`.
+    """
+    below = version()
+    found = {
+        f"{below}/{name}": ConsoleFile(
+            content=path, media_type=media_type(path), cache_control=FOR_EVER
+        )
+        for name, path in files().items()
+        if name != PAGE
+    }
+    whole = ConsoleFile(
+        content=page, media_type="text/html; charset=utf-8", cache_control=NEW_EACH_TIME
+    )
+    # An object store knows no folders: the address that ends in / is a key of its own.
+    return {**found, "": whole, PAGE: whole}
+
+
+def versioned_page(policy: str) -> str:
+    """The page that names its files below their version, and has a policy of its own.
+
+    Args:
+        policy: Content-Security-Policy, which holds beside the one of the headers.
+    """
+    page = (FOLDER / PAGE).read_text("utf-8")
+    for name in files():
+        page = page.replace(f'="{name}"', f'="{version()}/{name}"')
+    first = '<meta charset="utf-8">'
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
+    return page.replace(first, f"{first}\n{meta}")
+
+
+def policy(
+    *, api: str = "", stores: Iterable[str] = (), media: str = "", sign_in: Iterable[str] = ()
+) -> Mapping[str, str]:
+    """The Content-Security-Policy of the page, by directive.
 
     Args:
         api: origin of the API, if it is another one than the console's.
         stores: origins that files are uploaded to.
         media: origin that renditions are read from, if it is another one.
+        sign_in: origins of the provider that signs people in.
     """
-    connect = " ".join(["'self'", *filter(None, [api, media]), *stores])
-    shown = " ".join(["'self'", "blob:", *filter(None, [media]), *stores])
-    policy = {
+    given = list(stores)
+    connect = " ".join(["'self'", *filter(None, [api, media]), *given, *sign_in])
+    shown = " ".join(["'self'", "blob:", *filter(None, [media]), *given])
+    return {
         "default-src": "'none'",
         "script-src": "'self'",
         "style-src": "'self'",
@@ -39,10 +125,30 @@ def headers(*, api: str = "", stores: Iterable[str] = (), media: str = "") -> Ma
         "frame-ancestors": "'none'",
         "require-trusted-types-for": "'script'",
     }
-    return {
-        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Permissions-Policy": "geolocation=(), microphone=()",
-    }
+
+
+def in_page(directives: Mapping[str, str]) -> str:
+    """A policy as a page can say it itself: not who may frame it."""
+    return written({name: said for name, said in directives.items() if name != "frame-ancestors"})
+
+
+def written(directives: Mapping[str, str]) -> str:
+    """A policy as the value of its header."""
+    return "; ".join(f"{name} {value}" for name, value in directives.items())
+
+
+OTHER_HEADERS: Mapping[str, str] = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "geolocation=(), microphone=()",
+}
+"""Of every answer of the console, beside the policy."""
+
+
+def headers(
+    *, api: str = "", stores: Iterable[str] = (), media: str = "", sign_in: Iterable[str] = ()
+) -> Mapping[str, str]:
+    """The headers of every answer of the console; for the arguments see :func:`policy`."""
+    directives = policy(api=api, stores=stores, media=media, sign_in=sign_in)
+    return {"Content-Security-Policy": written(directives), **OTHER_HEADERS}

@@ -22,10 +22,9 @@ EVERYTHING: Mapping[str, Mapping[str, Any]] = {
     "catalog": {"capacity": "provisioned", "contributorInsights": True},
     "api": {
         "enabled": True,
-        "issuer": "https://sign-in.example.com",
-        "audience": "safelight",
         "origins": ["https://www.example.com"],
     },
+    "console": {"enabled": True, "userPool": True},
     "delivery": {
         "enabled": True,
         "domains": ["img.example.com"],
@@ -48,6 +47,8 @@ EVERYTHING: Mapping[str, Mapping[str, Any]] = {
 MANY = 3
 """More resources of one kind are counted, not named."""
 LOG = "cloudwatch/LogGroup"
+FILE = "s3/BucketObject"
+"""A file that a component brings with it: as many as there are, and no infrastructure."""
 ALONE = "the stack itself"
 """The component of resources in no component: providers, for instance."""
 
@@ -74,6 +75,10 @@ PURPOSES: Mapping[str, str] = {
     "cloudwatch/LogGroup": "What is logged, deleted after the days that are configured",
     "cloudwatch/LogMetricFilter": "Counts what is logged, for an alarm",
     "cloudwatch/LogResourcePolicy": "Lets EventBridge write into a log group",
+    "cognito/ResourceServer": "The scopes that tokens can have",
+    "cognito/UserPool": "Accounts of people, which an administrator makes",
+    "cognito/UserPoolClient": "The console: a client without a secret, with its address",
+    "cognito/UserPoolDomain": "The pages where people sign in",
     "costexplorer/AnomalyMonitor": "Learns what each service usually costs",
     "costexplorer/AnomalySubscription": "Who is told of unusual cost, and from which amount",
     "costexplorer/CostAllocationTag": "Shows cost by this tag in the account's bills",
@@ -198,6 +203,8 @@ def components(declared: Declaration) -> Components:
                 inner.setdefault(name, {})[_title(one)] = _purpose(one)
             continue
         tops.setdefault(name, home[one.urn])
+        if one.kind == FILE:
+            continue
         parts.setdefault(name, []).append(_part(one, by_urn, names))
     return Components(
         all=tuple(

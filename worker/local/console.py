@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from mimetypes import guess_type
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,18 +24,17 @@ from worker import console
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call
 from worker.adapters.aws.sqs import SqsQueue
-from worker.adapters.aws.uploads import S3UploadStore
 from worker.bootstrap import assemble
 from worker.domain.asset import Event, is_tombstone
-from worker.domain.errors import AssetMissing, ObjectMissing, SafelightError
+from worker.domain.errors import ObjectMissing, SafelightError
 from worker.domain.job import JobStatus
 from worker.entrypoints.api import views
-from worker.entrypoints.api.app import Administrator, ApiServices, AssetId, Reader
+from worker.entrypoints.api.app import Administrator, ApiServices, Reader
 from worker.entrypoints.api.problems import ProblemRoute
 from worker.local.address import EVENTS, Address
 from worker.local.api import FILES
 from worker.local.changes import Counts, read_events
-from worker.ports import Queue, UploadStore
+from worker.ports import Queue
 from worker.services.dead_letters import DeadLetters, QueuePair, Selection, groups
 from worker.services.owned_assets import Caller
 from worker.settings import Settings
@@ -50,11 +48,8 @@ LETTERS_SECONDS = 10.0
 LETTERS_RATE = 50.0
 """Dead letters sent back a second."""
 JOBS = 50
-ORIGINAL_SECONDS = 600
 _CHUNK = 1 << 18
 _READ = ["GET", "HEAD"]
-_TYPES = {".mjs": "text/javascript", ".js": "text/javascript", ".svg": "image/svg+xml"}
-"""Some systems have other types for these, or none."""
 
 
 def attach(
@@ -77,7 +72,6 @@ def attach(
     operations = Operations(
         services=services,
         queue=SqsQueue(clients),
-        originals=S3UploadStore(clients),
         pairs=address.queue_pairs,
         events=address.data / EVENTS,
         restart=restart,
@@ -102,11 +96,7 @@ def serve(app: FastAPI, configuration: Mapping[str, Any], headers: Mapping[str, 
         headers: of every file, see ``worker.console.headers``.
     """
     # Read once: whatever is asked for later, nothing outside of the folder can be named.
-    files = {
-        path.relative_to(console.FOLDER).as_posix(): path
-        for path in console.FOLDER.rglob("*")
-        if path.is_file()
-    }
+    files = console.files()
 
     @app.get("/", include_in_schema=False)
     @app.get(PATH.rstrip("/"), include_in_schema=False)
@@ -122,12 +112,16 @@ def serve(app: FastAPI, configuration: Mapping[str, Any], headers: Mapping[str, 
 
     @app.api_route(PATH + "{name:path}", methods=_READ, include_in_schema=False)
     def file(name: str) -> Response:
-        path = files.get(name or "index.html")
+        path = files.get(name or console.PAGE)
         if path is None:
             return Response("there is no such file", 404, headers, "text/plain")
-        kind = _TYPES.get(path.suffix) or guess_type(path.name)[0] or "text/plain"
         # A checkout changes under the page: the browser asks each time.
-        return Response(path.read_bytes(), 200, {**headers, "Cache-Control": "no-cache"}, kind)
+        return Response(
+            path.read_bytes(),
+            200,
+            {**headers, "Cache-Control": console.NEW_EACH_TIME},
+            console.media_type(path),
+        )
 
 
 def serve_files(app: FastAPI, clients: AwsClients, bucket: str) -> None:
@@ -170,7 +164,6 @@ class Operations:
     Args:
         services: of the API.
         queue: with rights on the queues and their dead letters.
-        originals: with the right to read the intake bucket.
         events: the event log.
         restart: starts the work on a version of an asset again.
         stopping: whether the server is about to end: then nothing waits.
@@ -179,7 +172,6 @@ class Operations:
 
     services: ApiServices
     queue: Queue
-    originals: UploadStore
     pairs: Sequence[QueuePair]
     events: Path
     restart: Callable[[str, str], object] | None = None
@@ -277,7 +269,7 @@ class Redrive(BaseModel):
 def serve_operations(app: FastAPI, operations: Operations) -> None:
     """Add live changes, and the state of the pipeline for administrators."""
     router = APIRouter(route_class=ProblemRoute, include_in_schema=False)
-    services, counts = operations.services, Counts(operations.events)
+    counts = Counts(operations.events)
 
     @router.get("/changes")
     async def changes(
@@ -307,14 +299,5 @@ def serve_operations(app: FastAPI, operations: Operations) -> None:
         summary = operations.dead_letters.redrive(choice, rate=LETTERS_RATE)
         operations.forget_letters()
         return {"sent": summary.done.total(), "left": summary.left}
-
-    @router.get("/assets/{asset}/original")
-    def original(who: Reader, asset: AssetId) -> Mapping[str, str]:
-        record = services.assets.show(who, str(asset))
-        source = record.source
-        if not source.etag:
-            raise AssetMissing(f"the original of {asset} has not arrived")
-        url = operations.originals.readable(source.bucket, source.key, seconds=ORIGINAL_SECONDS)
-        return {"url": url}
 
     app.include_router(router)

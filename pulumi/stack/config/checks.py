@@ -125,6 +125,9 @@ ISSUER = matching(r"|https://[a-zA-Z0-9.-]+(?::\d{1,5})?(?:/[\w./~-]*)?", "an ht
 AUDIENCE = matching(r"[^\s,]{0,200}", "a text without blanks and commas")
 """An audience of tokens, or nothing."""
 
+SCOPE = matching(r"openid(?: [!#-\[\]-~]+)*", "words with single blanks between them, openid first")
+"""Scopes (RFC 6749, appendix A.4) of an OpenID request."""
+
 BUCKET = matching(r"|arn:aws:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the ARN of a bucket")
 """A bucket's ARN, or nothing."""
 

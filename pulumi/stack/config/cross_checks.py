@@ -10,6 +10,7 @@ from stack.config.sections import (
     ApiConfig,
     Capacity,
     CatalogConfig,
+    ConsoleConfig,
     CostConfig,
     DeliveryConfig,
     IntakeConfig,
@@ -62,7 +63,8 @@ def problems(found: Mapping[str, Any], keys: frozenset[str]) -> Iterator[Problem
     yield from _batches(found["intake"])
     yield from _concurrency(found["intake"])
     yield from _capacity(found["catalog"])
-    yield from _api(found["api"], found["storage"])
+    yield from _api(found["api"], found["storage"], found["console"])
+    yield from _console(found)
     yield from _listeners(found["cost"], found["observability"])
 
 
@@ -138,14 +140,34 @@ def _capacity(catalog: CatalogConfig) -> Iterator[Problem]:
             yield Problem(f"catalog.minimum{what}", f"is more than catalog.maximum{what}, {most}")
 
 
-def _api(api: ApiConfig, storage: StorageConfig) -> Iterator[Problem]:
+def _api(api: ApiConfig, storage: StorageConfig, console: ConsoleConfig) -> Iterator[Problem]:
     if not api.enabled:
         return
+    own = console.enabled and console.user_pool
     for name in ("issuer", "audience"):
-        if not getattr(api, name):
+        if own and getattr(api, name):
+            yield Problem(f"api.{name}", "is that of the user pool (console.userPool)")
+        if not own and not getattr(api, name):
             yield Problem(f"api.{name}", "is not set; the API needs it (api.enabled)")
     if api.accelerated and not storage.acceleration:
         yield Problem("api.accelerated", "needs storage.acceleration")
+
+
+def _console(found: Mapping[str, Any]) -> Iterator[Problem]:
+    console: ConsoleConfig = found["console"]
+    if not console.enabled:
+        return
+    for section in ("api", "delivery"):
+        if not found[section].enabled:
+            yield Problem("console.enabled", f"needs {section}.enabled")
+    if console.user_pool:
+        if console.client_id:
+            yield Problem("console.clientId", "is that of the user pool (console.userPool)")
+        for name in ("api_owner_claim", "api_scope_claim", "api_scope_prefix"):
+            if name in found["settings"]:
+                yield Problem(f"settings.{name}", "is that of the user pool (console.userPool)")
+    elif not console.client_id:
+        yield Problem("console.clientId", "is not set; without it, console.userPool makes one")
 
 
 def _delivery(delivery: DeliveryConfig, settings: Mapping[str, str]) -> Iterator[Problem]:

@@ -205,6 +205,24 @@ class DeliveryConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleConfig:
+    """The web console, and who signs people in there."""
+
+    enabled: bool = checks.value(checks.switch, default=False)
+    """Needs ``api`` and ``delivery``, and ``client_id`` or ``user_pool``."""
+    user_pool: bool = checks.value(checks.switch, default=False)
+    """Accounts of this stack's own (Cognito) in place of ``api.issuer`` and ``api.audience``."""
+    client_id: str = checks.value(checks.AUDIENCE, "")
+    """Of the console at ``api.issuer``: a public client, with PKCE."""
+    scope: str = checks.value(checks.SCOPE, "openid safelight:read safelight:write")
+    """What the console asks for; a provider gives refresh tokens for ``offline_access``."""
+    audience: str = checks.value(checks.AUDIENCE, "")
+    """A parameter ``audience`` of the request, which some providers want."""
+    sign_in_origins: tuple[str, ...] = checks.value(checks.origins, ())
+    """Origins of the provider's addresses (tokens, revocation) that are not the issuer's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservabilityConfig:
     """Alarms and who hears them."""
 
@@ -259,6 +277,7 @@ class Config:
     heavy: HeavyConfig = field(default_factory=HeavyConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
     delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
+    console: ConsoleConfig = field(default_factory=ConsoleConfig)
     observability: ObservabilityConfig = field(default_factory=ObservabilityConfig)
     cost: CostConfig = field(default_factory=CostConfig)
 
@@ -276,6 +295,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "heavy": HeavyConfig,
     "api": ApiConfig,
     "delivery": DeliveryConfig,
+    "console": ConsoleConfig,
     "observability": ObservabilityConfig,
     "cost": CostConfig,
 }

@@ -243,6 +243,25 @@ def test_the_names_of_claims_are_settings() -> None:
     assert identity.caller.admin
 
 
+def test_rights_may_stand_in_several_claims() -> None:
+    """Scopes of the client and groups of the person, as Cognito's access tokens have them."""
+    api = Api(
+        {
+            "SAFELIGHT_API_SCOPE_CLAIM": "scope,cognito:groups",
+            "SAFELIGHT_API_SCOPE_PREFIX": "safelight/",
+        }
+    )
+    claims = {"sub": "ann", "scope": "openid safelight/read"}
+    tokens = Tokens(api.settings)
+
+    assert tokens.identity(claims).scopes == {"read"}
+    # The gateway writes a list in brackets.
+    for groups in (["safelight/admin", "others"], "[safelight/admin others]"):
+        identity = tokens.identity({**claims, "cognito:groups": groups})
+        assert identity.scopes == {"read", "admin"}
+        assert identity.caller.admin
+
+
 def test_without_anything_that_checks_tokens_nobody_gets_in() -> None:
     """A deployment without authoriser, secret and keys is a mistake of ours, and closed."""
     api = Api()

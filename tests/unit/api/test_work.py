@@ -366,3 +366,37 @@ def test_an_asset_without_an_original_gets_no_job() -> None:
     answered = api.call("POST", "/jobs", {"kind": "denoise", "assets": [asset]})
 
     assert (answered.status_code, answered.json()["code"]) == (409, "original_missing")
+
+
+# --- what a page asks for again and again -----------------------------------------------------
+
+
+def test_an_unchanged_list_costs_no_bytes() -> None:
+    """Until an asset changes; whose list it is decides, not who has asked before."""
+    api = Api()
+    asset = accepted(api)
+    first = api.call("GET", "/assets")
+    tag = first.headers["etag"]
+
+    again = api.call("GET", "/assets", if_none_match=tag)
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == tag
+    assert first.headers["cache-control"] == again.headers["cache-control"] == "private, no-cache"
+    assert {"Authorization", "Origin"} <= {*first.headers["vary"].split(", ")}
+    assert api.call("GET", "/assets", owner="bob", if_none_match=tag).status_code == 200
+    api.call("PATCH", f"/assets/{asset}", {"add_tags": ["best"]})
+    changed = api.call("GET", "/assets", if_none_match=tag)
+    assert changed.json()["assets"][0]["tags"] == ["best"]
+
+
+def test_an_original_has_an_address_for_a_while() -> None:
+    """Ten minutes; before it has arrived there is none."""
+    api = Api()
+    asset = accepted(api)
+    waiting = api.begin()["asset"]
+
+    url = api.call("GET", f"/assets/{asset}/original").json()["url"]
+    missing = api.call("GET", f"/assets/{waiting}/original")
+
+    assert url == f"https://intake.example/{api.catalog.records[asset].source.key}?seconds=600"
+    assert (missing.status_code, missing.json()["code"]) == (404, "asset_missing")

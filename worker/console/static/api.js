@@ -1,8 +1,9 @@
 // The API: one place for the address, the token, and what went wrong.
 
 const TOKEN = 'safelight-token';
+const RIGHTS = { owner: 'sub', claims: ['scope'], prefix: 'safelight:' };
 
-/** Answers `{ api, token?, live?, operations? }`: where the API is and what it can do besides. */
+/** Answers `{ api, token?, sign_in?, rights?, live?, operations?, dashboard? }`: where the API is, who signs people in, what else there is. */
 async function load() {
   const response = await fetch('config.json', { cache: 'no-store' });
   if (!response.ok) throw new Failure('The console has no configuration: config.json is missing.');
@@ -19,17 +20,39 @@ export class Failure extends Error {
 
 export const config = {};
 
-/** Reads the configuration; without it nothing works. */
+/** How people sign in at a provider; null where they paste a token, or where `config.json` has one. */
+export let provider = null;
+
+/** Reads the configuration; without it nothing works. Answers why nobody is signed in, if something went wrong. */
 export async function start() {
   Object.assign(config, await load());
   config.api = new URL(config.api ?? '..', location.href).href.replace(/\/$/, '');
+  config.rights = { ...RIGHTS, ...config.rights };
+  if (!config.sign_in) return null;
+  try {
+    const { SignIn } = await import('./sign-in.js');
+    provider = await SignIn.at(config.sign_in);
+    await provider.arrive();
+  } catch (error) {
+    return error.message;
+  }
+  return null;
 }
 
-export function token() {
-  return config.token || sessionStorage.getItem(TOKEN) || '';
+/** The token as it is, to read what it says. */
+function token() {
+  return provider ? provider.access : config.token || sessionStorage.getItem(TOKEN) || '';
 }
 
-export function signIn(text) {
+export function signedIn() { return token() !== ''; }
+
+/** A token for a request: renewed, if the provider renews it. */
+export async function bearer() {
+  return provider ? provider.token() : token();
+}
+
+/** Takes a pasted token, or forgets it. */
+export function paste(text) {
   if (text) sessionStorage.setItem(TOKEN, text);
   else sessionStorage.removeItem(TOKEN);
 }
@@ -46,8 +69,13 @@ export function claims() {
 
 /** Whether the token is an administrator's, who sees everybody's assets. */
 export function isAdmin() {
-  return String(claims().scope ?? '').split(' ').some((scope) => scope.endsWith(':admin'));
+  const { claims: names, prefix } = config.rights;
+  const said = claims();
+  return names.flatMap((name) => (Array.isArray(said[name]) ? said[name] : String(said[name] ?? '').split(' '))).includes(`${prefix}admin`);
 }
+
+/** Whose assets the bearer's own are. */
+export function owner() { return claims()[config.rights.owner] ?? ''; }
 
 /**
  * One request; its answer as JSON.
@@ -56,27 +84,34 @@ export function isAdmin() {
 export async function call(method, path, { body, query, signal } = {}) {
   const url = new URL(config.api + path);
   for (const [name, value] of Object.entries(query ?? {})) if (value !== undefined && value !== null && value !== '') url.searchParams.set(name, value);
-  const bearer = token();
   let response;
   try {
+    const token = await bearer();
     response = await fetch(url, {
       method,
       signal,
       headers: {
         accept: 'application/json',
-        ...(bearer ? { authorization: `Bearer ${bearer}` } : {}),
+        ...(token ? { authorization: `Bearer ${token}` } : {}),
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch (error) {
     if (signal?.aborted) throw error;
+    if (error.code === 'signed_out') {
+      dispatchEvent(new CustomEvent('signed-out', { detail: error.message }));
+      throw new Failure(error.message, { status: 401, code: error.code });
+    }
     throw new Failure('The server cannot be reached.');
   }
   if (response.status === 204) return null;
   const answer = await response.json().catch(() => ({}));
   if (response.ok) return answer;
-  if (response.status === 401) dispatchEvent(new CustomEvent('signed-out', { detail: answer.code }));
+  if (response.status === 401) {
+    provider?.forget();
+    dispatchEvent(new CustomEvent('signed-out', { detail: provider || answer.code === 'token_expired' ? 'Your sign-in has ended. Sign in again.' : '' }));
+  }
   const wrong = (answer.errors ?? []).map((error) => `${error.path}: ${error.message}`).join('; ');
   throw new Failure([answer.detail ?? `The server answered ${response.status}.`, wrong].filter(Boolean).join(' '), { status: response.status, code: answer.code ?? 'failed' });
 }

@@ -3,6 +3,7 @@
 import { call } from './api.js';
 
 const PAGE = 100;
+const ON_THEIR_WAY = ['uploaded', 'processing'];
 
 /**
  * @fires LibraryStore#change when the order or the number of assets changed
@@ -106,6 +107,9 @@ export class LibraryStore extends EventTarget {
   remove(id) {
     if (this.#drop(id)) this.#changed();
   }
+
+  /** Whether an asset that is shown is still on its way. */
+  get busy() { return [...this.assets.values()].some((asset) => ON_THEIR_WAY.includes(asset.status)); }
 
   /** How far the upload of an asset is; shown on its tile. */
   setProgress(id, share) {

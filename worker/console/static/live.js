@@ -3,23 +3,25 @@
 import { call, config } from './api.js';
 
 const WAIT = 20; // seconds that the server may hold a request
-const PAUSE = 5_000; // milliseconds between two looks at an API that cannot hold requests
+const PAUSE = 5_000; // milliseconds between two looks at an API that cannot hold requests,
+const IDLE = 30_000; // and while nothing is on its way
 const RETRY = 2_000;
 
 /**
  * Tells of changes until the page goes.
  * @param {function(Array, string[])} told gets assets that changed and ids of those that are gone
- * @param {function(string)} state gets `on`, `slow` (looks now and then) or `bad` (no answer)
+ * @param {function(string)} state gets `on`, `slow` or `idle` (looks now and then) or `bad` (no answer)
+ * @param {function(): boolean} busy whether something is on its way
  */
-export async function follow(told, state) {
+export async function follow(told, state, busy) {
   let cursor;
   for (;;) {
     try {
       if (config.live === false) {
         const page = await call('GET', '/assets', { query: { limit: 50 } });
         told(page.assets, []);
-        state('slow');
-        await pause(PAUSE);
+        state(busy() ? 'slow' : 'idle');
+        for (let waited = 0; waited < (busy() ? PAUSE : IDLE); waited += PAUSE) await pause(PAUSE);
       } else {
         const answer = await call('GET', '/changes', { query: { cursor, wait: cursor === undefined ? 0 : WAIT } });
         cursor = answer.cursor;
@@ -29,6 +31,7 @@ export async function follow(told, state) {
     } catch (error) {
       if (error.status === 404) config.live = false;
       else {
+        if (error.status === 401) return; // somebody has to sign in, which loads the page again
         state('bad');
         await pause(RETRY * (0.5 + Math.random()));
       }

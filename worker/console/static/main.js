@@ -1,7 +1,7 @@
 // The frame: routes, theme, uploads, and the changes that come in.
 
 import { assetView } from './asset.js';
-import { call, claims, config, isAdmin, signIn, start, token } from './api.js';
+import { bearer, call, config, isAdmin, owner, paste, provider, signedIn, start } from './api.js';
 import { announce, button, fill, h, icon, toast } from './dom.js';
 import { LibraryStore } from './library-store.js';
 import { libraryView } from './library.js';
@@ -84,31 +84,44 @@ function setTheme(theme) {
 
 // --- signing in ----------------------------------------------------------------------------------
 
-function askToken(reason) {
+/** @param {string} [reason] a sentence that says why */
+function askToSignIn(reason) {
   if (document.getElementById('sign-in')) return;
   const input = h('input', { type: 'password', autocomplete: 'off', required: true, aria: { label: 'Token' } });
+  const submit = h('button.button.primary', {}, 'Sign in');
+  const words = h('p', { role: 'status' }, reason || (config.sign_in ? 'You go to the page of your organisation, and come back.' : 'Paste a token of your issuer. This tab forgets it when it is closed.'));
+  const go = async (event) => {
+    if (config.sign_in) {
+      event.preventDefault();
+      submit.disabled = true;
+      if (provider) await provider.leave();
+      else location.reload(); // its addresses could not be asked for
+      return;
+    }
+    paste(input.value.trim());
+    location.reload();
+  };
   const dialog = h('dialog.dialog', { id: 'sign-in', aria: { labelledby: 'sign-in-title' } },
-    h('form', { method: 'dialog', on: { submit: () => { signIn(input.value.trim()); location.reload(); } } },
+    h('form', { method: 'dialog', on: { submit: go } },
       h('h2', { id: 'sign-in-title' }, 'Sign in'),
-      h('p', {}, reason === 'token_expired' ? 'The token has expired. Paste a new one.' : 'Paste a token of your issuer. This tab forgets it when it is closed.'),
-      h('label.field', {}, icon('key'), input),
-      h('div.actions', {}, h('button.button.primary', {}, 'Sign in'))));
+      words,
+      config.sign_in ? null : h('label.field', {}, icon('key'), input),
+      h('div.actions', {}, submit)));
   document.body.append(dialog);
   dialog.showModal();
 }
 
 function showAccount() {
   const account = document.getElementById('account');
-  const who = claims();
-  if (config.token || !token()) return;
-  const label = `Signed in as ${who.sub ?? 'somebody'}. Sign out`;
+  if (config.token || !signedIn()) return;
+  const label = `Signed in as ${provider?.name || owner() || 'somebody'}. Sign out`;
   account.hidden = false;
   account.setAttribute('aria-label', label);
   account.title = label;
   fill(account, icon('key'));
-  account.onclick = () => {
-    signIn('');
-    location.reload();
+  account.onclick = async () => {
+    paste('');
+    if (!await provider?.end()) location.reload();
   };
 }
 
@@ -134,7 +147,7 @@ function pick() { choose({ multiple: true, accept: 'image/*,video/*,.heic,.heif,
 function photograph() { choose({ accept: 'image/*', capture: 'environment' }, add); }
 
 function startUploads() {
-  uploader = new Uploader({ api: config.api, token });
+  uploader = new Uploader({ api: config.api, token: bearer });
   tray = new Tray({
     element: document.getElementById('tray'),
     uploader,
@@ -173,7 +186,7 @@ function startUploads() {
 /** What the list will say of an upload, before it is asked. */
 function expected(upload) {
   return {
-    id: upload.asset, status: 'waiting', media: upload.file?.type.startsWith('video/') ? 'video' : 'image', owner: claims().sub ?? '',
+    id: upload.asset, status: 'waiting', media: upload.file?.type.startsWith('video/') ? 'video' : 'image', owner: owner(),
     original: { name: upload.name, key: `uploads/${upload.name}`, bytes: upload.size, warnings: [] }, verdict: null, tags: upload.labels.tags ?? [],
     attributes: {}, placeholder: null, renditions: [], video: null, created_at: new Date().toISOString(), updated_at: '', revision: 0,
   };
@@ -241,7 +254,7 @@ function take(assets, gone) {
   tray.refresh();
 }
 
-const LIVE = { on: 'Live', slow: 'Every few seconds', bad: 'No connection', off: 'Connecting' };
+const LIVE = { on: 'Live', slow: 'Every few seconds', idle: 'Twice a minute', bad: 'No connection', off: 'Connecting' };
 
 function showLive(state) {
   document.getElementById('live').dataset.state = state;
@@ -252,22 +265,27 @@ function showLive(state) {
 
 async function begin() {
   setTheme(THEMES[localStorage.getItem('safelight-theme')] ? localStorage.getItem('safelight-theme') : 'auto');
-  addEventListener('signed-out', (event) => askToken(event.detail));
+  addEventListener('signed-out', (event) => askToSignIn(event.detail));
+  let trouble;
   try {
-    await start();
+    trouble = await start();
   } catch (error) {
     fill(main, h('div.empty', {}, icon('warn'), h('h1', {}, 'The console cannot start'), h('p', {}, error.message)));
     return;
   }
-  document.querySelector('.tabs [data-view="operations"]').hidden = config.operations === false || (Boolean(token()) && !isAdmin());
+  if (provider?.before && !signedIn() && !trouble) { // a reload: the provider knows who this is
+    await provider.leave();
+    return;
+  }
+  document.querySelector('.tabs [data-view="operations"]').hidden = signedIn() && !isAdmin();
   showAccount();
   startUploads();
   startDrops();
   history.scrollRestoration = 'manual';
   addEventListener('hashchange', route);
   route();
-  if (!token()) askToken();
-  follow(take, showLive);
+  if (!signedIn()) askToSignIn(trouble);
+  if (signedIn()) follow(take, showLive, () => store.busy || uploader.uploads.some((upload) => !upload.ended));
 }
 
 begin();

@@ -1,6 +1,6 @@
 // What the pipeline is doing: queues, rates, errors, dead letters, jobs.
 
-import { call } from './api.js';
+import { call, config } from './api.js';
 import { button, confirm, fill, h, icon, toast } from './dom.js';
 import { ago, duration, number, plural, words } from './format.js';
 import { bar, plot } from './plot.js';
@@ -9,6 +9,7 @@ const EVERY = 2_000; // milliseconds
 const KEPT = 120; // samples of the plots: four minutes
 
 export function operationsView() {
+  if (config.operations === false) return { element: elsewhere(), title: 'Operations', destroy() {} };
   const samples = [];
   const parts = { figures: h('div.figures'), errors: h('div.body'), letters: h('div.body'), jobs: h('div.table-wrap', { tabIndex: 0, role: 'region', aria: { label: 'All jobs' } }), when: h('span.soft.small', { role: 'status' }) };
   const element = h('div', {},
@@ -134,4 +135,13 @@ function drawJobs(place, jobs) {
       h('td.num', {}, job.started_at ? duration(new Date(job.stopped_at || Date.now()) - new Date(job.started_at)) : ''),
       h('td', {}, job.created_at ? ago(job.created_at) : ''),
       h('td.soft', {}, job.trouble || (job.state === 'SUCCEEDED' ? '' : job.reason || job.doing)))))));
+}
+
+/** Where a deployed stack shows how it is doing. */
+function elsewhere() {
+  const command = (text) => h('code', {}, text);
+  return h('div.empty', {}, icon('pulse'), h('h1', {}, 'Operations are shown elsewhere'),
+    h('p', {}, 'Live queues, rates and dead letters on this page are a part of the local stack. This stack runs on AWS: its figures and alarms are in CloudWatch.'),
+    config.dashboard ? h('p', {}, h('a', { href: config.dashboard, rel: 'noreferrer' }, 'Open the dashboard')) : null,
+    h('p', {}, 'Dead letters and jobs are in the commands ', command('safelight dlq'), ' and ', command('safelight jobs'), '.'));
 }

@@ -158,9 +158,9 @@ export class Uploader extends EventTarget {
 
   /** One request to the API; its answer as JSON. */
   async call(method, path, { body, signal, key } = {}) {
-    const token = await this.token();
     let response;
     try {
+      const token = await this.token();
       response = await fetch(this.api + path, {
         method,
         signal,

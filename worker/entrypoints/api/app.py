@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
+from hashlib import sha256
 from threading import Lock
 from time import monotonic, time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,7 +23,7 @@ from starlette.datastructures import MutableHeaders
 import worker
 from worker.bootstrap import Application
 from worker.domain.asset import AssetRecord, JobRecord, Status
-from worker.domain.errors import NotAllowed, RequestError
+from worker.domain.errors import AssetMissing, NotAllowed, RequestError
 from worker.domain.labels import MAX_ID, Labels
 from worker.entrypoints.api import models, s3_clients, views
 from worker.entrypoints.api.jobs import AssetJobs
@@ -50,6 +51,7 @@ BURST_SECONDS = 10
 MOST_OWNERS = 10_000
 """Owners whose rate is remembered by one process."""
 ADDRESS_SECONDS = 3_600
+ORIGINAL_SECONDS = 600
 """How long the signed address of a rendition works."""
 DESCRIPTION = """\
 Upload pictures and videos, and read, find, change and delete what was made of them.
@@ -299,7 +301,12 @@ def abort_upload(services: Services, caller: Writer, asset: AssetId) -> None:
 # --- assets -------------------------------------------------------------------------------------
 
 
-@router.get("/assets", tags=["assets"])
+@router.get(
+    "/assets",
+    tags=["assets"],
+    response_model=models.AssetPage,
+    responses={304: {"description": "It is what the client has.", "content": {}}},
+)
 def list_assets(
     *,
     services: Services,
@@ -312,7 +319,8 @@ def list_assets(
     until: Annotated[datetime | None, Query(alias="to", description="Older.")] = None,
     limit: Limit = 50,
     cursor: Annotated[str | None, Query(max_length=2048)] = None,
-) -> models.AssetPage:
+    if_none_match: Annotated[str | None, Header(description="`ETag` of an answer.")] = None,
+) -> Response:
     """List assets, newest first. A page may have fewer than asked for and still not be the last."""
     if since is not None and until is not None and _utc(since) >= _utc(until):
         raise wrong_fields(to="is not later than from")
@@ -325,9 +333,16 @@ def list_assets(
         until=_utc(until) if until else None,
     )
     page = services.assets.find(caller, wanted, limit=limit, cursor=cursor)
-    return models.AssetPage(
+    found = models.AssetPage(
         assets=[views.summary(one, services.address) for one in page.records], cursor=page.cursor
     )
+    body = found.model_dump_json().encode()
+    tag = f'"{sha256(body).hexdigest()[:32]}"'
+    # A page that looks now and then gets what has changed, and pays for no other byte.
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+    if tag in (if_none_match or ""):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)
 
 
 @router.get("/assets/{asset}", tags=["assets"])
@@ -344,6 +359,17 @@ def show_asset(services: Services, caller: Reader, asset: AssetId) -> models.Ass
         tiles=services.tiles(record, jobs),
         settled=services.assets.settled(record, jobs),
     )
+
+
+@router.get("/assets/{asset}/original", tags=["assets"])
+def original_of_asset(services: Services, caller: Reader, asset: AssetId) -> models.FileAddress:
+    """Make an address that the original can be read at for ten minutes."""
+    source = services.assets.show(caller, str(asset)).source
+    if not source.etag:
+        raise AssetMissing(f"the original of {asset} has not arrived")
+    assert services.app.upload_store is not None
+    url = services.app.upload_store.readable(source.bucket, source.key, seconds=ORIGINAL_SECONDS)
+    return models.FileAddress(url=url)
 
 
 @router.patch("/assets/{asset}", tags=["assets"])

@@ -372,6 +372,12 @@ class SimilarAssets(_Wire):
     assets: list[SimilarAsset]
 
 
+class FileAddress(_Wire):
+    """Where a file can be read for a while, by whoever has the address."""
+
+    url: str
+
+
 class AssetChange(_Wire):
     """What to change; the rest stays."""
 

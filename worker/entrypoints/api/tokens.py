@@ -89,7 +89,8 @@ class Tokens:
         prefix = settings.api_scope_prefix
         scopes = frozenset(
             one.removeprefix(prefix)
-            for one in _texts(claims.get(settings.api_scope_claim))
+            for name in settings.api_scope_claim.replace(",", " ").split()
+            for one in _texts(claims.get(name))
             if one.startswith(prefix)
         )
         return TokenHolder(caller=Caller(owner=owner, admin=ADMIN in scopes), scopes=scopes)

@@ -517,6 +517,16 @@ _REASONS: Mapping[str, Mapping[str, str]] = {
         ),
         "aws:cloudwatch/logDeliverySource:LogDeliverySource": "logs:delivery-source:{}",
     },
+    "the local stack signs people in itself, by tokens": {
+        "aws:cognito/resourceServer:ResourceServer": "",
+        "aws:cognito/userGroup:UserGroup": "",
+        "aws:cognito/userPool:UserPool": "cognito-idp:userpool/{}",
+        "aws:cognito/userPoolClient:UserPoolClient": "",
+        "aws:cognito/userPoolDomain:UserPoolDomain": "",
+    },
+    "the local stack serves the console from its folder": {
+        "aws:s3/bucketObject:BucketObject": "",
+    },
     "nothing costs anything here": {
         "aws:budgets/budget:Budget": "budgets:budget/{}",
         "aws:savingsplans/savingsPlan:SavingsPlan": "savingsplans:savingsplan/{}",

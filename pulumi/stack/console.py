@@ -1,0 +1,117 @@
+"""The console: static files in a bucket of their own; the distribution serves them at /console/.
+
+The page names its files below their version, so that they are cached for a year; the page itself
+and ``config.json`` are asked for each time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+from pulumi_aws import s3
+
+from stack import policies
+from stack.api import Api
+from stack.bucket import PrivateBucket
+from stack.config import Config
+from stack.dashboard import dashboard_address
+from stack.delivery import Distribution, upload_origins
+from stack.scope import Scope
+from stack.sign_in import Provider
+from stack.storage import Buckets
+from worker import console
+
+COMPONENT = "console"
+PATH = "console/"
+"""Below the distribution."""
+
+
+class Console(pulumi.ComponentResource):
+    """The files of the console, with where this stack's API is and who signs people in."""
+
+    def __init__(self, scope: Scope, *, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("safelight:console:Console", scope.name(COMPONENT), None, opts)
+        self._scope = scope
+        self._own = pulumi.ResourceOptions(parent=self)
+        # Expiring renditions must not take the console with them, so it has a bucket of its own.
+        self.bucket = PrivateBucket(
+            scope.name(COMPONENT),
+            scope,
+            rules=[],
+            versioned=False,
+            force_destroy=True,  # all of it is in the repository
+            opts=self._own,
+        )
+
+    def publish(
+        self,
+        config: Config,
+        *,
+        buckets: Buckets,
+        delivery: Distribution,
+        api: Api,
+        sign_in: Provider,
+    ) -> None:
+        """Put the files where the distribution finds them, once there is an API to tell them of."""
+        self.bucket.restrict(
+            [policies.may_read(self.bucket.objects, distribution=delivery.distribution.arn)]
+        )
+        settings: dict[str, Any] = {
+            "api": api.url,
+            "sign_in": sign_in.settings,
+            "rights": sign_in.rights,
+            "originals": True,
+            # What only the local stack has: the page says so, and looks now and then instead.
+            "live": False,
+            "operations": False,
+        }
+        if config.observability.enabled:
+            settings["dashboard"] = dashboard_address(self._scope)
+        policy = pulumi.Output.all(api.url, *upload_origins(config, buckets)).apply(
+            lambda known: console.in_page(
+                console.policy(api=known[0], stores=known[1:], sign_in=sign_in.origins)
+            )
+        )
+        files = console.deployed(console.PAGE)
+        for key, file in files.items():
+            # The page is the one file whose text is made here.
+            content = (
+                policy.apply(console.versioned_page) if isinstance(file.content, str) else None
+            )
+            self._object(
+                key,
+                media_type=file.media_type,
+                cache_control=file.cache_control,
+                content=content,
+                source=None if isinstance(file.content, str) else pulumi.FileAsset(file.content),
+            )
+        self._object(
+            console.CONFIGURATION,
+            media_type="application/json",
+            cache_control=console.NEW_EACH_TIME,
+            content=pulumi.Output.json_dumps(settings),
+        )
+        self.register_outputs({})
+
+    def _object(
+        self,
+        key: str,
+        *,
+        media_type: str,
+        cache_control: str,
+        content: pulumi.Input[str] | None = None,
+        source: pulumi.Asset | None = None,
+    ) -> None:
+        # Without the version: a file that changed is the same resource, made anew before it goes.
+        name = key.partition("/")[2] or key or "page"
+        s3.BucketObject(
+            self._scope.name(f"{COMPONENT}-{name}"),
+            bucket=self.bucket.name,
+            key=PATH + key,
+            content=content,
+            source=source,
+            content_type=media_type,
+            cache_control=cache_control,
+            opts=self._own,
+        )
