@@ -29,6 +29,7 @@ ELSEWHERE = {
     "up": "tests/integration/test_local_stack.py runs it",
     "infra plan": "tests/infra/test_plan.py runs it",
     "infra graph": "the same",
+    "infra preflight": "tests/infra/test_preflight.py runs it",
     "bench": "measures for minutes",
     "bench api": "starts a stack",
     "bench pipeline": "measures for minutes",

@@ -62,6 +62,21 @@ def _check(given: argparse.Namespace) -> None:
     _say("no mistakes")
 
 
+def _preflight(given: argparse.Namespace) -> None:
+    from worker.infra import preflight, stack_file
+
+    file = stack_file.of_stack(given.stack)
+    if file.encrypted:
+        _say("not checked: it has encrypted values, which only pulumi can read")
+        return
+    found = preflight.of_stack(given.stack, file)
+    wrong = [one for one in found if one.state is preflight.State.WRONG]
+    for line in preflight.lines(one for one in found if one.state is not preflight.State.FINE):
+        _say(line)
+    if wrong:
+        raise ConfigurationError(" ".join(one.message for one in wrong))
+
+
 def _first(given: argparse.Namespace) -> None:
     from worker.infra import stack_file
 
@@ -114,6 +129,7 @@ def _destroy(given: argparse.Namespace) -> None:
 _COMMANDS = {
     "facts": (_facts, "architectures, registry and images of a stack", ("stack",)),
     "check": (_check, "run the program on a stack's configuration", ("stack",)),
+    "preflight": (_preflight, "read the quotas of the account", ("stack",)),
     "first": (_first, "write the configuration that makes the repositories", ("stack", "out")),
     "placeholders": (_placeholders, "write one with placeholders for images", ("stack", "out")),
     "repositories": (_repositories, "read a stack's outputs", ("outputs",)),

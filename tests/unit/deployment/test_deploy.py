@@ -33,6 +33,7 @@ def python(*first: Rule, known: Rule | None = None) -> list[Rule]:
         *first,
         known or facts(),
         rule("python", r"^-m worker.infra check", "no mistakes\n"),
+        rule("python", r"^-m worker.infra preflight"),
         rule("python", r"^-m worker.infra first"),
         rule("python", r"^-m worker.infra repositories", REPOSITORIES, after="--target"),
         rule("python", r"^-m worker.infra repositories", code=2),
@@ -100,6 +101,7 @@ def test_a_new_stack_is_deployed_in_this_order(tmp_path: Path) -> None:
         "pulumi whoami --non-interactive",
         "docker info",
         "python images/tools/aws_account.py",
+        "python -m worker.infra preflight dev",
         "pulumi stack select --create dev",
         "pulumi stack output --json --stack dev",
         "python -m worker.infra repositories build/outputs.dev.json",
@@ -150,7 +152,8 @@ def test_script_and_code_understand_each_other(tmp_path: Path) -> None:
     rig = rig_with(tmp_path, stack=pulumi(there, first))
     rig.really_ask()
 
-    done = rig.make("deploy", "dev", YES="1")
+    # The one question that goes to AWS; tests/infra/test_preflight.py answers it.
+    done = rig.make("deploy", "dev", YES="1", QUOTAS="ignore")
 
     assert done.returncode == 0, done.stderr
     tag = rig.commit[:12]
@@ -162,6 +165,30 @@ def test_script_and_code_understand_each_other(tmp_path: Path) -> None:
     assert "safelight:image" not in config
     ups = [call for call in rig.calls_of("pulumi") if call.startswith("up ")]
     assert (len(ups), ups[-1]) == (2, "up --stack dev --yes")
+
+
+def test_what_is_too_small_is_said_and_holds_nothing_up(tmp_path: Path) -> None:
+    """Before anything is made, with what to do about it."""
+    said = "too small: The account may have 5 processors on Spot."
+    rig = rig_with(tmp_path, programs=python(rule("python", "preflight", f"{said}\n")))
+
+    done = rig.make("deploy", "dev", YES="1")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.index(said) < done.stdout.index("1 of 4")
+
+
+def test_a_deployment_that_aws_would_refuse_does_not_begin(tmp_path: Path) -> None:
+    """Unless somebody knows better: then the account is not even asked."""
+    wrong = rule("python", "preflight", err="CloudFront makes no more.\n", code=2)
+    rig = rig_with(tmp_path, programs=python(wrong))
+
+    refused = rig.make("deploy", "dev", YES="1")
+
+    assert refused.returncode == 1
+    assert "CloudFront makes no more. (QUOTAS=ignore goes on)" in refused.stderr
+    assert not [call for call in rig.calls_of("pulumi") if not call.startswith("whoami")]
+    assert rig.make("deploy", "dev", YES="1", QUOTAS="ignore").returncode == 0
 
 
 def test_nothing_is_answered_for_anybody_unless_told(tmp_path: Path) -> None:

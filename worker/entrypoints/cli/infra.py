@@ -39,6 +39,18 @@ Exit codes
   2    the program names its mistakes, or there is no such stack
 """
 
+_PREFLIGHT_EPILOG = """\b
+It needs lambda:GetAccountSettings, servicequotas:GetServiceQuota and
+servicequotas:GetAWSDefaultServiceQuota, cloudfront:ListDistributions, cloudfront:ListCachePolicies
+and cloudfront:ListResponseHeadersPolicies. What it may not ask is "unknown", and no mistake.
+
+\b
+Exit codes
+  0    nothing is wrong; something may be too small, or unknown
+  1    a deployment would fail, or a part of the stack would never work
+  2    the program names its mistakes, or there is no such stack
+"""
+
 stack_option = click.option(
     "--stack", default="dev", show_default=True, metavar="STACK", help="Name of the stack."
 )
@@ -52,7 +64,8 @@ config_option = click.option(
 
 @click.group(name="infra")
 def group() -> None:
-    """Show what the Pulumi program declares for AWS; needs a checkout, but no account."""
+    """Show what the Pulumi program declares for AWS; needs a checkout, and no account but where
+    it says so."""
 
 
 @group.command(name="plan", epilog=_PLAN_EPILOG)
@@ -216,6 +229,28 @@ def env_command(*, stack: str | None, outputs: str | None, as_json: bool) -> Non
         click.echo(f"unset {' '.join(environment.others)}")
     for name, text in environment.values.items():
         click.echo(f"export {name}={shlex.quote(text)}")
+
+
+@group.command(name="preflight", epilog=_PREFLIGHT_EPILOG)
+@stack_option
+@config_option
+@json_option
+def preflight_command(*, stack: str, config: Path | None, as_json: bool) -> int:
+    """Read the account's quotas, and say what is too small for a stack.
+
+    Asks the account of the credentials here, and the provider that signs people in (api.issuer).
+    Changes nothing. `make deploy` does it too, and stops at what is wrong.
+    """
+    from worker.infra import preflight
+
+    found = preflight.of_stack(stack, _stack_file(stack, config))
+    if as_json:
+        output.print_json([one.as_dict() for one in found])
+    else:
+        for line in preflight.lines(found):
+            click.echo(line)
+    wrong = any(one.state is preflight.State.WRONG for one in found)
+    return output.REJECTED if wrong else 0
 
 
 def _stack_file(stack: str, config: Path | None) -> StackFile:
