@@ -192,6 +192,34 @@ def test_a_session_that_the_provider_has_ended_is_over(site: Site) -> None:
     expect(told(page)).to_contain_text("Sign in again")
 
 
+def test_an_upload_waits_for_somebody_to_sign_in(site: Site) -> None:
+    """However often it has tried: only the API's answer ends it."""
+    page = site.context.new_page()
+    page.clock.install()
+    page.goto(f"{site.url}/console/")
+    start = """async ({ module, api }) => {
+      const { Uploader } = await import(module);
+      let asked = 0;
+      const token = () => {
+        asked += 1;
+        if (asked < 12) throw Object.assign(new Error('nobody'), { code: 'signed_out' });
+        return 'of-nobody';
+      };
+      const uploader = new Uploader({ api, token, keep: false });
+      const upload = uploader.add(new File(['x'], 'a.jpg', { type: 'image/jpeg' }));
+      window.look = () => ({ asked, state: upload.state, code: upload.error?.code });
+    }"""
+    module = f"{site.url}/console/{console.version()}/upload.js"
+    page.evaluate(start, {"module": module, "api": site.settings["api"]})
+
+    def ended() -> bool:
+        page.clock.run_for(30_000)
+        return bool(page.evaluate("look().state === 'failed'"))
+
+    until(ended)
+    assert page.evaluate("look()") == {"asked": 12, "state": "failed", "code": "token_invalid"}
+
+
 def _look(page: Page) -> bool:
     """Make the page ask the API for something."""
     page.evaluate("location.hash = location.hash === '#/' ? '#/?tag=x' : '#/'")

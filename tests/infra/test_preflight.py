@@ -20,9 +20,11 @@ from botocore.stub import Stubber
 from tests.infra.configs import SIGNED_IN, switched
 from tests.infra.declared import Declaration, declare
 from tests.servers import serving
+from worker.adapters.aws import quotas
+from worker.adapters.aws.quotas import Account
 from worker.entrypoints.cli import run
 from worker.infra import preflight, program
-from worker.infra.preflight import Account, AccountFinding, State
+from worker.infra.preflight import AccountFinding, State
 
 REGION = "eu-central-1"
 DEFAULTS = {
@@ -183,13 +185,13 @@ def test_a_stack_is_read_as_it_is_declared(stack: Declaration) -> None:
     wanted = {one.quota: (one.needed, one.least) for one in preflight.demands(stack)}
 
     assert wanted == {
-        preflight.CONCURRENCY: (100, 0),
-        preflight.SPOT: (64, 8),
-        preflight.ON_DEMAND: (40, 8),
-        preflight.REQUESTS: (500, 0),
-        preflight.DISTRIBUTIONS: (1, 1),
-        preflight.CACHE_POLICIES: (1, 1),
-        preflight.HEADERS_POLICIES: (2, 2),
+        quotas.CONCURRENCY: (100, 0),
+        quotas.SPOT: (64, 8),
+        quotas.ON_DEMAND: (40, 8),
+        quotas.REQUESTS: (500, 0),
+        quotas.DISTRIBUTIONS: (1, 1),
+        quotas.CACHE_POLICIES: (1, 1),
+        quotas.HEADERS_POLICIES: (2, 2),
     }
 
 
@@ -197,7 +199,7 @@ def test_a_bare_stack_needs_functions_alone(bare: Declaration) -> None:
     """What is off asks for nothing."""
     (one,) = preflight.demands(bare)
 
-    assert one.quota is preflight.CONCURRENCY
+    assert one.quota is quotas.CONCURRENCY
 
 
 def test_a_new_account_is_too_small(stack: Declaration, stubs: Stubs) -> None:
@@ -287,7 +289,7 @@ def test_what_the_stack_has_already_does_not_count(stack: Declaration, stubs: St
 
 def test_a_long_list_is_read_to_its_end(stack: Declaration, stubs: Stubs) -> None:
     """Page after page."""
-    demands = [one for one in preflight.demands(stack) if one.quota is preflight.DISTRIBUTIONS]
+    demands = [one for one in preflight.demands(stack) if one.quota is quotas.DISTRIBUTIONS]
     stubs.quota("L-24B04930", 200, service="cloudfront", everywhere=True)
     page = {"Marker": "", "MaxItems": 1, "IsTruncated": True, "Quantity": 1}
     first = {**page, "NextMarker": "more", "Items": [_distribution("a")]}
@@ -369,6 +371,8 @@ ANSWERS = {"issuer": "{url}", "token_endpoint": "{url}/token"}
             "https://tokens.example, where tokens come from",
         ),
         ({**ANSWERS, "token_endpoint": "https://tokens.example/t"}, False, State.FINE, "answers"),
+        ({**ANSWERS, "token_endpoint": "https://[t"}, True, State.WRONG, "https://[t, where"),
+        ({**ANSWERS, "token_endpoint": ["t"]}, True, State.WRONG, "['t'], where"),
         (
             {**ANSWERS, "code_challenge_methods_supported": ["plain"]},
             True,

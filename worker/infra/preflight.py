@@ -10,22 +10,32 @@ What cannot be asked is said too, and holds nothing up.
 from __future__ import annotations
 
 import json
-import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
-from worker.adapters.aws.errors import aws_call
+from worker.adapters.aws.quotas import (
+    CACHE_POLICIES,
+    CONCURRENCY,
+    DISTRIBUTIONS,
+    GLOBAL_REGION,
+    HEADERS_POLICIES,
+    ON_DEMAND,
+    REQUESTS,
+    SPOT,
+    Account,
+    Quota,
+    account,
+)
 from worker.domain.errors import SafelightError
 from worker.infra import program, stack_file
 from worker.infra.program import Declaration, Resource
 from worker.infra.stack_file import StackFile
 
-GLOBAL_REGION = "us-east-1"
-"""Where the quotas of CloudFront are."""
 UNRESERVED = 100
 """Instances that Lambda keeps for functions without reserved ones (AWS Lambda Developer Guide,
 "Configuring reserved concurrency")."""
@@ -45,34 +55,6 @@ class State(StrEnum):
     """The stack has to do with less than it is configured for."""
     UNKNOWN = "unknown"
     FINE = "fine"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quota:
-    """A quota as Service Quotas names it."""
-
-    service: str
-    code: str
-    name: str
-    everywhere: bool = False
-    """Of the account in all regions together."""
-
-
-CONCURRENCY = Quota(service="lambda", code="L-B99A9384", name="functions that run at the same time")
-SPOT = Quota(service="ec2", code="L-34B43A08", name="processors on Spot, of standard machines")
-ON_DEMAND = Quota(
-    service="ec2", code="L-1216C47A", name="processors on demand, of standard machines"
-)
-REQUESTS = Quota(service="apigateway", code="L-8A5B8E43", name="requests a second of all APIs")
-DISTRIBUTIONS = Quota(
-    service="cloudfront", code="L-24B04930", name="distributions", everywhere=True
-)
-CACHE_POLICIES = Quota(
-    service="cloudfront", code="L-7D134442", name="cache policies", everywhere=True
-)
-HEADERS_POLICIES = Quota(
-    service="cloudfront", code="L-CF0D4FC5", name="response headers policies", everywhere=True
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,99 +185,6 @@ def _edge(declared: Declaration) -> Iterator[Demand]:
         )
 
 
-# --- what the account has ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """Clients of the account that a stack goes to."""
-
-    region: str
-    functions: Any
-    """Lambda."""
-    quotas: Any
-    """Service Quotas of the region."""
-    global_quotas: Any
-    """Those of us-east-1."""
-    edge: Any
-    """CloudFront."""
-
-    def limit(self, quota: Quota) -> int:
-        """How much the account may have.
-
-        Raises:
-            SafelightError: it does not say.
-        """
-        if quota is CONCURRENCY:  # Lambda itself says what holds now
-            with aws_call("lambda:GetAccountSettings"):
-                limits = self.functions.get_account_settings()["AccountLimit"]
-            return int(limits["ConcurrentExecutions"])
-        client = self.global_quotas if quota.everywhere else self.quotas
-        asked = {"ServiceCode": quota.service, "QuotaCode": quota.code}
-        with aws_call("servicequotas:GetServiceQuota"):
-            try:
-                found = client.get_service_quota(**asked)
-            except client.exceptions.NoSuchResourceException:  # nobody has asked for more yet
-                found = client.get_aws_default_service_quota(**asked)
-        return int(found["Quota"]["Value"])
-
-    def taken(self, quota: Quota, stack: str) -> int | None:
-        """How much others of the account have, beside the stack itself; None where it is a rate."""
-        ours = f"safelight-{stack}"
-        if quota is DISTRIBUTIONS:
-            found = self._listed("list_distributions", "DistributionList")
-            return sum(not str(one.get("Comment", "")).endswith(f" {ours}") for one in found)
-        if quota is CACHE_POLICIES:
-            found = self._listed("list_cache_policies", "CachePolicyList", Type="custom")
-            names = [one["CachePolicy"]["CachePolicyConfig"]["Name"] for one in found]
-        elif quota is HEADERS_POLICIES:
-            found = self._listed(
-                "list_response_headers_policies", "ResponseHeadersPolicyList", Type="custom"
-            )
-            names = [
-                one["ResponseHeadersPolicy"]["ResponseHeadersPolicyConfig"]["Name"] for one in found
-            ]
-        else:
-            return None
-        return sum(not name.startswith(f"{ours}-") for name in names)
-
-    def _listed(self, operation: str, key: str, **asked: Any) -> Iterator[Mapping[str, Any]]:
-        marker: dict[str, str] = {}
-        while True:
-            with aws_call(f"cloudfront:{operation.replace('_', ' ').title().replace(' ', '')}"):
-                page = getattr(self.edge, operation)(**asked, **marker)[key]
-            yield from page.get("Items", [])
-            if not page.get("NextMarker"):
-                return
-            marker = {"Marker": page["NextMarker"]}
-
-
-def account(region: str | None, profile: str) -> Account:
-    """The account of the credentials here.
-
-    Raises:
-        SafelightError: there are none, or no region.
-    """
-    import boto3
-    from botocore.config import Config
-
-    # Said to a person who waits: soon, or not at all.
-    config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3})
-    with aws_call("look for credentials and a region"):
-        session = boto3.Session(profile_name=profile or None, region_name=region)
-
-        def client(service: str, where: str | None = None) -> Any:
-            return session.client(service, region_name=where, config=config)
-
-        return Account(
-            region=client("lambda").meta.region_name,
-            functions=client("lambda"),
-            quotas=client("service-quotas"),
-            global_quotas=client("service-quotas", GLOBAL_REGION),
-            edge=client("cloudfront"),
-        )
-
-
 # --- what comes of it -------------------------------------------------------------------------
 
 
@@ -378,7 +267,7 @@ def check_provider(issuer: str, origins: frozenset[str] | None) -> AccountFindin
         # https, as the configuration has been checked for.
         with urllib.request.urlopen(url, timeout=DISCOVERY_SECONDS) as answer:  # noqa: S310
             said = json.loads(answer.read(DISCOVERY_BYTES))
-    except (OSError, ValueError) as error:
+    except (HTTPException, OSError, ValueError) as error:
         return finding(State.UNKNOWN, f"{url} cannot be read from here: {error}")
     if not isinstance(said, Mapping) or said.get("issuer") != issuer:
         other = said.get("issuer") if isinstance(said, Mapping) else None
@@ -386,15 +275,8 @@ def check_provider(issuer: str, origins: frozenset[str] | None) -> AccountFindin
             State.WRONG,
             f"{url} says that it is {other!r}: no token will name {issuer!r} (api.issuer).",
         )
-    wanted = ["token_endpoint", "revocation_endpoint"] if origins is not None else []
-    far = sorted(
-        {
-            f"{parts.scheme}://{parts.netloc}"
-            for name in wanted
-            if (parts := urlsplit(str(said.get(name) or ""))).netloc
-        }
-        - (origins or frozenset())
-    )
+    wanted = ("token_endpoint", "revocation_endpoint") if origins is not None else ()
+    far = sorted({_origin(said.get(name)) for name in wanted} - {"", *(origins or ())})
     if far:
         return finding(
             State.WRONG,
@@ -407,6 +289,16 @@ def check_provider(issuer: str, origins: frozenset[str] | None) -> AccountFindin
             State.WRONG, f"{issuer} does not know PKCE with S256, and the console asks so."
         )
     return finding(State.FINE, f"{issuer} answers, and is who it should be.")
+
+
+def _origin(address: object) -> str:
+    """Of an address; empty of none, the whole text of one that is none."""
+    text = str(address or "")
+    try:
+        found = urlsplit(text)
+    except ValueError:
+        return text
+    return f"{found.scheme}://{found.netloc}" if found.netloc else text
 
 
 def lines(findings: Iterable[AccountFinding]) -> Iterator[str]:

@@ -21,7 +21,6 @@ OPEN = {"/", "/console", "/console/config.json", "/console/{name:path}"}
 """Files of the page; what they may hold is tested with a whole stack."""
 NEEDS = {
     ("GET", "/changes"): "read",
-    ("GET", "/assets/{asset}/original"): "read",
     ("GET", "/operations"): "admin",
     ("POST", "/operations/redrive"): "admin",
 }
@@ -39,7 +38,6 @@ class Console:
         operations = Operations(
             services=self.api.services,
             queue=self.api.queue,
-            originals=self.api.uploads,
             pairs=(QueuePair(queue="work.fifo", dead_letters="dead.fifo"),),
             events=events,
         )
@@ -113,14 +111,6 @@ def test_unknown_parameters_are_refused(console: Console, method: str, path: str
     token = console.api.token("root", "admin")
     answered = console.ask(method, path, asset, token, params={"colour": "red"})
     assert [one["path"] for one in answered.json()["errors"]] == ["query.colour"]
-
-
-def test_the_original_of_somebody_else_is_as_good_as_missing(console: Console) -> None:
-    """The answer is that for an id that was never given."""
-    asset, nobodys = accepted(console.api, "ann"), "01890a5d-ac96-774b-bcce-b302099a8057"
-    path, token = "/assets/{asset}/original", console.api.token("bob")
-    theirs, missing = (console.ask("GET", path, one, token) for one in (asset, nobodys))
-    assert (theirs.status_code, theirs.text.replace(asset, nobodys)) == (404, missing.text)
 
 
 def test_changes_are_told_to_those_whose_assets_they_are_of(console: Console) -> None:

@@ -14,6 +14,7 @@
 const PARALLEL_FILES = 3;
 const PARALLEL_PARTS = 4;
 const ATTEMPTS = 8;
+const SIGNED_OUT = 'signed_out'; // of an error of `token`: nobody is signed in now
 const FIRST_WAIT = 500; // milliseconds; doubles, with jitter
 const LONGEST_WAIT = 20_000;
 const STALLED = 30_000; // milliseconds without a byte going out: the connection is dead
@@ -174,6 +175,7 @@ export class Uploader extends EventTarget {
       });
     } catch (error) {
       if (signal?.aborted) throw error;
+      if (error.code === SIGNED_OUT) throw new UploadFailure('You are signed out.', { code: SIGNED_OUT, retryable: true });
       throw new UploadFailure('The server cannot be reached.', { code: 'unreachable', retryable: true });
     }
     if (response.status === 204) return null;
@@ -472,7 +474,9 @@ export class Upload extends EventTarget {
         return await attempt();
       } catch (error) {
         signal.throwIfAborted();
-        if (!error.retryable || number + 1 >= ATTEMPTS) throw error;
+        // Until somebody has signed in, however long that takes.
+        const last = number + 1 >= ATTEMPTS && error.code !== SIGNED_OUT;
+        if (!error.retryable || last) throw error;
         this.error = error;
         this.set(State.WAITING);
         await this.#pause(backoff(number), signal);
