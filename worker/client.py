@@ -18,7 +18,6 @@ import hashlib
 import json
 import mimetypes
 import random
-import re
 import time
 import uuid
 from collections.abc import (
@@ -35,7 +34,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self, TypedDict, Unpack
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import anyio
 import anyio.from_thread
@@ -43,8 +42,20 @@ import anyio.to_thread
 import httpx2
 
 from worker.atomic import atomic_write
+from worker.client_answers import (
+    LONGEST_PAUSE,
+    ApiError,
+    Json,
+    form,
+    problem_of,
+    read_object,
+    refusal_of,
+    retry_after,
+    store_code,
+)
 
-Json = dict[str, Any]
+__all__ = ["ApiError", "AsyncClient", "Client", "ClientOptions", "UploadOptions"]
+
 Progress = Callable[[int, int], None]
 """Called with the bytes that were handed to the line and the size of the file. After a cut the
 first number goes back by what is sent again."""
@@ -52,7 +63,7 @@ Token = str | Callable[[], str]
 
 ATTEMPTS = 10
 """Of one request, the first included: about two minutes of pauses."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.25, 20.0
+FIRST_PAUSE = 0.25
 """Seconds. A pause is a random part of the first one, doubled with each attempt ("full jitter":
 Amazon Builders' Library, "Timeouts, retries, and backoff with jitter")."""
 PARALLEL = 4
@@ -68,6 +79,8 @@ TIMEOUT = httpx2.Timeout(60, connect=15)
 """Seconds without a byte. Not of a whole request, which a slow line may take long for."""
 MEASURED_BYTES = 1024**2
 """Bytes of an upload that tell something of the line's rate."""
+_UPLOAD = ("asset", "status", "ticket", "part_size", "part_count", "tickets", "parts")
+"""Fields of an upload that are needed here."""
 PENDING = frozenset({"waiting", "uploaded", "processing"})
 """Statuses of an asset that change by themselves."""
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504})
@@ -79,28 +92,6 @@ _STORE_AGAIN = frozenset(
 )
 _ANEW = frozenset({"upload_expired", "asset_erased", "asset_missing"})
 """What the API says of an upload that cannot go on."""
-
-
-class ApiError(Exception):
-    """Why something could not be done.
-
-    Args:
-        code: stable. Those of the API are in docs/errors.md. Of this client: ``unreachable`` (the
-            line or the server was away for all attempts), ``store_refused``, ``answer_invalid`` (no
-            answer of this API), ``file_changed``, ``not_ready``.
-        status: of the answer; 0 if there was none.
-        errors: wrong fields: ``path``, ``message``, ``code``.
-    """
-
-    def __init__(
-        self, message: str, *, code: str, status: int = 0, errors: Sequence[Json] = ()
-    ) -> None:
-        super().__init__(message)
-        self.message, self.code, self.status, self.errors = message, code, status, tuple(errors)
-
-    def __str__(self) -> str:
-        fields = "".join(f"; {one.get('path')}: {one.get('message')}" for one in self.errors)
-        return f"{self.message}{fields} ({self.code})"
 
 
 class ClientOptions(TypedDict, total=False):
@@ -163,9 +154,14 @@ class AsyncClient:
     Args:
         api: its address.
         token: a JSON Web Token, or what returns one: asked before each request.
+
+    Raises:
+        TypeError: there is no such option.
+        ValueError: the address is none of HTTP, or an option is no number of at least one.
     """
 
     def __init__(self, api: str, token: Token, **options: Unpack[ClientOptions]) -> None:
+        _check_client(api, options)
         self._api, self._token = api.rstrip("/"), token
         self._attempts = options.get("attempts", ATTEMPTS)
         self._parallel = options.get("parallel", PARALLEL)
@@ -195,7 +191,11 @@ class AsyncClient:
         Raises:
             ApiError: with the code of the API, or one of this client.
             OSError: the file cannot be read.
+            TypeError: there is no such option, or ``tags`` is one text.
         """
+        _check_names(options, UploadOptions)
+        if isinstance(options.get("tags"), str):  # each of its letters would be a tag
+            raise TypeError("tags is a list of texts")
         path = Path(file)
         source = await anyio.to_thread.run_sync(_LocalFile.of, path)
         guessed = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
@@ -234,7 +234,9 @@ class AsyncClient:
     ) -> str:
         body = {field: value for field, value in wanted.items() if value is not None}
         memory.write()
-        begun = await self._ask("POST", "/uploads", body, headers={"idempotency-key": memory.key})
+        begun = await self._ask(
+            "POST", "/uploads", body, headers={"idempotency-key": memory.key}, fields=_UPLOAD
+        )
         asset: str = begun["asset"]
         if begun["status"] != "waiting":
             return asset  # done before
@@ -267,7 +269,7 @@ class AsyncClient:
         async def renewed(*, refused: bool) -> Json | None:
             nonlocal ticket
             if refused:
-                shown = await self._ask("GET", f"/uploads/{begun['asset']}")
+                shown = await self._ask("GET", f"/uploads/{begun['asset']}", fields=_UPLOAD)
                 ticket = shown["ticket"]
                 if shown["status"] != "waiting":
                     return None
@@ -313,8 +315,8 @@ class AsyncClient:
                         sent.arrived()
                         line.arrived()
                         return
-            problem, least = _refusal(answer), _retry_after(answer)
-            again = answer.status_code in _AGAIN or _store_code(answer) in _STORE_AGAIN
+            problem, least = refusal_of(answer), retry_after(answer)
+            again = answer.status_code in _AGAIN or store_code(answer) in _STORE_AGAIN
             refusals = refusals + 1 if answer.status_code == 403 else 0
             if not again and not 0 < refusals <= RENEWALS:
                 raise problem
@@ -322,7 +324,7 @@ class AsyncClient:
 
     async def _use(self, ticket: Json, span: _Span, sent: _Sent) -> httpx2.Response:
         """Send a request as a ticket says it."""
-        head, tail, headers = _form(ticket) if ticket.get("fields") else (b"", b"", {})
+        head, tail, headers = form(ticket) if ticket.get("fields") else (b"", b"", {})
         headers |= ticket.get("headers") or {}
         headers["content-length"] = str(len(head) + span.size + len(tail))
         async with aclosing(_body(span, sent, head=head, tail=tail)) as body:
@@ -350,7 +352,8 @@ class AsyncClient:
         Raises:
             ApiError: ``asset_missing``, ``asset_erased`` and others.
         """
-        shown: Json = await self._ask("GET", f"/assets/{quote(asset, safe='')}")
+        path = f"/assets/{quote(asset, safe='')}"
+        shown: Json = await self._ask("GET", path, fields=("id", "status"))
         return shown
 
     async def wait(self, asset: str, *, seconds: float = 600) -> Json:
@@ -377,7 +380,7 @@ class AsyncClient:
         names = {"since": "from", "until": "to"}
         chosen = {names.get(one, one): text for one, text in filters.items() if text is not None}
         while True:
-            page = await self._ask("GET", "/assets", params=chosen)
+            page = await self._ask("GET", "/assets", params=chosen, fields=("assets", "cursor"))
             for one in page["assets"]:
                 yield one
             if page["cursor"] is None:
@@ -386,6 +389,7 @@ class AsyncClient:
 
     async def change(self, asset: str, **changes: Unpack[ChangeOptions]) -> Json:
         """Change an asset; it afterwards, as ``AssetSummary``."""
+        _check_names(changes, ChangeOptions)
         body: Json = dict(changes)
         if (point := changes.get("focal_point")) is not None:
             body["focal_point"] = {"x": point[0], "y": point[1]}
@@ -408,24 +412,34 @@ class AsyncClient:
         *,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
+        fields: Sequence[str] = (),
     ) -> Any:
-        """The JSON of an answer. Every request here may be repeated."""
+        """The JSON of an answer. Every request here may be repeated.
+
+        Args:
+            fields: that the answer must have.
+        """
         least, problem = 0.0, ApiError("the API was not reached", code="unreachable")
         for attempt in range(self._attempts):
             if attempt:
                 await self._pause(attempt - 1, least)
             token = self._token if isinstance(self._token, str) else self._token()
-            sent = {"authorization": f"Bearer {token}", **(headers or {})}
+            # A token that was read from a file ends with its line.
+            sent = {"authorization": f"Bearer {token.strip()}", **(headers or {})}
             try:
                 answer = await self._http.request(
                     method, self._api + path, json=body, headers=sent, params=params
                 )
+            except httpx2.LocalProtocolError as error:  # no repetition makes it better
+                raise ApiError(
+                    f"no request can be made: {error}", code="request_invalid"
+                ) from error
             except httpx2.TransportError as error:
                 problem = ApiError(f"the line to the API: {error!r}", code="unreachable")
                 continue
             if answer.is_success:
-                return _json(answer) if answer.content else None
-            problem, least = _problem(answer), _retry_after(answer)
+                return read_object(answer, fields) if answer.content or fields else None
+            problem, least = problem_of(answer), retry_after(answer)
             if answer.status_code not in _API_AGAIN:
                 raise problem
         raise problem
@@ -438,18 +452,34 @@ class Client:
     """
 
     def __init__(self, api: str, token: Token, **options: Unpack[ClientOptions]) -> None:
+        _check_client(api, options)
         self._make = partial(AsyncClient, api, token, **options)
         self._open = ExitStack()
+        self._running: tuple[AsyncClient, anyio.from_thread.BlockingPortal] | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as opened:
             portal = opened.enter_context(anyio.from_thread.start_blocking_portal())
-            self._client = opened.enter_context(portal.wrap_async_context_manager(self._make()))
-            self._portal, self._open = portal, opened.pop_all()
+            client = opened.enter_context(portal.wrap_async_context_manager(self._make()))
+            self._running, self._open = (client, portal), opened.pop_all()
         return self
 
     def __exit__(self, *error: Any) -> None:
+        self._running = None
         self._open.__exit__(*error)
+
+    @property
+    def _client(self) -> AsyncClient:
+        return self._opened()[0]
+
+    @property
+    def _portal(self) -> anyio.from_thread.BlockingPortal:
+        return self._opened()[1]
+
+    def _opened(self) -> tuple[AsyncClient, anyio.from_thread.BlockingPortal]:
+        if self._running is None:
+            raise RuntimeError("this client is closed: use it in a with block")
+        return self._running
 
     def upload(self, file: str | Path, **options: Unpack[UploadOptions]) -> str:
         """See ``AsyncClient.upload``."""
@@ -525,7 +555,7 @@ class _Parts:
 
     async def _ask_for_missing(self) -> bool:
         """Whether the upload still waits, and for what."""
-        shown = await self._client._ask("GET", self._path)
+        shown = await self._client._ask("GET", self._path, fields=_UPLOAD)
         if shown["status"] != "waiting":
             return False
         there = {one["number"]: one["size"] for one in shown["parts"]}
@@ -546,8 +576,12 @@ class _Parts:
             if refused or number not in self._tickets:
                 # All that are held end at about the same time.
                 rest = [one for one in self._missing if one >= number][:TICKETS_AT_ONCE]
-                shown = await self._client._ask("POST", f"{self._path}/parts", {"numbers": rest})
+                shown = await self._client._ask(
+                    "POST", f"{self._path}/parts", {"numbers": rest}, fields=_UPLOAD
+                )
                 self._tickets |= {one["number"]: one for one in shown["tickets"]}
+                if number not in self._tickets:
+                    raise ApiError(f"there is no ticket for part {number}", code="answer_invalid")
         return {"url": self._tickets[number]["url"]}
 
     def _span(self, number: int) -> _Span:
@@ -727,6 +761,24 @@ class _Sent:
 # --- requests and answers -----------------------------------------------------------------------
 
 
+def _check_names(given: Mapping[str, Any], known: type) -> None:
+    """Raise TypeError for a name that would be passed over."""
+    wrong = sorted(set(given) - set(known.__annotations__))
+    if wrong:
+        names = ", ".join(known.__annotations__)
+        raise TypeError(f"there is no option {wrong[0]}; there are {names}")
+
+
+def _check_client(api: str, options: Mapping[str, Any]) -> None:
+    _check_names(options, ClientOptions)
+    url = urlsplit(api)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError(f"not an address like https://api.example.com: {api!r}")
+    for name in ("attempts", "parallel"):
+        if options.get(name, 1) < 1:
+            raise ValueError(f"{name} must be at least 1")
+
+
 async def _body(
     span: _Span, sent: _Sent, *, head: bytes, tail: bytes
 ) -> AsyncGenerator[bytes, None]:
@@ -744,57 +796,3 @@ async def _body(
             sent.add(len(block))
     if tail:
         yield tail
-
-
-def _form(ticket: Json) -> tuple[bytes, bytes, dict[str, str]]:
-    """What comes before and after the file in a form (RFC 7578), and the header that says so."""
-    line = uuid.uuid4().hex
-    fields = "".join(
-        f'--{line}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
-        for name, text in ticket["fields"].items()
-    )
-    file = f'--{line}\r\nContent-Disposition: form-data; name="file"; filename="file"\r\n\r\n'
-    head, tail = (fields + file).encode(), f"\r\n--{line}--\r\n".encode()
-    return head, tail, {"content-type": f"multipart/form-data; boundary={line}"}
-
-
-def _retry_after(answer: httpx2.Response) -> float:
-    """Seconds that a server asks for; dates and nonsense count as none."""
-    text = answer.headers.get("retry-after", "")
-    return min(float(text), LONGEST_PAUSE) if text.isascii() and text.isdigit() else 0.0
-
-
-def _json(answer: httpx2.Response) -> Any:
-    try:
-        return answer.json()
-    except ValueError as error:
-        text = f"{answer.url} answered {answer.status_code} and no JSON"
-        raise ApiError(text, code="answer_invalid", status=answer.status_code) from error
-
-
-def _problem(answer: httpx2.Response) -> ApiError:
-    """An answer that is a problem (RFC 9457), as an error."""
-    status = answer.status_code
-    try:
-        document = answer.json()
-    except ValueError:
-        document = None
-    if not isinstance(document, dict) or not isinstance(document.get("code"), str):
-        text = f"{answer.url} answered {status} and no problem of this API"
-        return ApiError(text, code="answer_invalid", status=status)
-    errors = [one for one in document.get("errors") or () if isinstance(one, dict)]
-    said = str(document.get("detail", ""))
-    return ApiError(said, code=document["code"], status=status, errors=errors)
-
-
-def _refusal(answer: httpx2.Response) -> ApiError:
-    """What the store says no with."""
-    code = _store_code(answer)
-    text = f"the store answered {answer.status_code} {code}".rstrip()
-    known = "upload_expired" if code == "NoSuchUpload" else "store_refused"
-    return ApiError(text, code=known, status=answer.status_code)
-
-
-def _store_code(answer: httpx2.Response) -> str:
-    found = re.search(rb"<Code>(\w{1,64})</Code>", answer.content)
-    return found[1].decode() if found else ""

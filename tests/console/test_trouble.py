@@ -139,3 +139,59 @@ def test_a_name_is_shown_in_the_order_of_its_letters(
     page = open_page()
     choose(page, odd)
     expect(page.locator("#tray b")).to_have_text("_gpj.exe")
+
+
+def test_arrows_go_on_from_what_is_focused(api: FakeApi, open_page: Open) -> None:
+    """New assets come before it and move it; the focus stays with it."""
+    for number in range(1, 4):
+        api.add(number)
+    page = open_page()
+    expect(page.locator(".tile")).to_have_count(3)
+    page.locator(".tile a").nth(1).focus()
+    api.changed.append(api.add(9)["id"])
+    expect(page.locator(".tile")).to_have_count(4)
+    expect(page.locator(".tile a:focus")).to_contain_text("picture-00002.jpg")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".tile a:focus")).to_contain_text("picture-00001.jpg")
+
+
+def drop(page: Page, *paths: Path) -> None:
+    """Drop files and folders from the desktop."""
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(one) for one in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+
+
+def test_a_folder_is_dropped_with_all_that_is_in_it(
+    api: FakeApi, open_page: Open, tmp_path: Path
+) -> None:
+    """Folders in it, too, but no hidden files; empty ones are told in one sentence."""
+    below = tmp_path / "holiday" / "day two"
+    below.mkdir(parents=True)
+    photo(below.parent, "one.jpg")
+    photo(below, "two.jpg")
+    photo(below, ".hidden.jpg")
+    for name in ("a.jpg", "b.jpg"):
+        (below / name).touch()
+    page = open_page()
+    drop(page, below.parent)
+    expect(page.locator("#toast")).to_contain_text("2 files are empty")
+    expect(page.locator("#tray")).to_contain_text("two.jpg")
+    expect(page.locator("#tray")).to_contain_text("one.jpg")
+    expect(page.locator("#tray li")).to_have_count(2)
+    expect(page.locator("#veil")).to_be_hidden()
+
+
+def test_a_thousand_files_have_few_rows(api: FakeApi, open_page: Open, tmp_path: Path) -> None:
+    """Those that go on and those that need a person; the others are a number."""
+    page = open_page()
+    api.asking.clear()
+    choose(page, *(photo(tmp_path, f"{number}.jpg") for number in range(1_000)))
+    expect(page.locator("#tray h2")).to_have_text("Uploading 1,000 files")
+    expect(page.locator("#tray li")).to_have_count(60)
+    expect(page.locator("#tray .rest")).to_have_text("and 940 more files")
+    expect(page.locator("#tray li").first).to_contain_text("Asks for a place")
+    page.get_by_role("button", name="Cancel 0.jpg").click()
+    expect(page.locator("#tray h2")).to_have_text("Uploading 999 files")
+    api.asking.set()

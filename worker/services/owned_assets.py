@@ -35,6 +35,9 @@ from worker.services.find_assets import AssetFilter
 from worker.services.messages import announcement
 from worker.services.put_files import jobs_of
 
+_EMPTY_PAGES = 10
+"""Pages in a row with nothing to show, of deleted assets, after which the caller asks again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
@@ -117,11 +120,15 @@ class OwnedAssets:
             InputError: ``input_cursor``: not a cursor of this list.
         """
         wanted = replace(wanted, owner=caller.require_owner(wanted.owner))
-        page = find_assets.find(
-            self.catalog, wanted, bucket=self.bucket, limit=limit, cursor=cursor
-        )
-        shown = (one for one in page.records if caller.owns(one) and self._is_shown(one))
-        return replace(page, records=tuple(shown))
+        for _ in range(_EMPTY_PAGES):
+            page = find_assets.find(
+                self.catalog, wanted, bucket=self.bucket, limit=limit, cursor=cursor
+            )
+            shown = tuple(one for one in page.records if caller.owns(one) and self._is_shown(one))
+            cursor = page.cursor
+            if shown or cursor is None:
+                break
+        return replace(page, records=shown)
 
     def similar(self, caller: Caller, asset: str, limit: int) -> list[Similar]:
         """The caller's assets that look most like one of them. Raises ``AssetMissing``."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -356,3 +358,83 @@ def test_code_that_does_not_await_gets_the_same(tmp_path: Path) -> None:
     for thread in set(threading.enumerate()) - before:
         thread.join(60)  # it has been told to end; the scheduler decides when
     assert not set(threading.enumerate()) - before
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx2.Response(200, text="<html>"),
+        httpx2.Response(200, json=[]),
+        httpx2.Response(200, json="yes"),
+        httpx2.Response(200, json={}),
+        httpx2.Response(204),
+    ],
+)
+def test_an_answer_of_something_else_is_told_to_be_that(
+    tmp_path: Path, answer: httpx2.Response
+) -> None:
+    """A proxy's page of success, or another API: one error with a code, whatever it holds."""
+    made = rig(lambda _: answer)
+    path = file(tmp_path, 10)
+
+    async def listed(api: AsyncClient) -> list[Any]:
+        return [one async for one in api.list()]
+
+    for work in (lambda api: api.upload(path), lambda api: api.wait("x"), listed):
+        with pytest.raises(ApiError) as caught:
+            made.run(work)
+        assert caught.value.code == "answer_invalid"
+
+
+def test_what_cannot_be_meant_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    """Misspelt options are no options, one text is no list of tags, no parts are no progress."""
+    made, path = rig(), file(tmp_path, 10)
+    wrong: list[Any] = [{"colour": "red"}, {"parallel": 0}, {"attempts": 0}]
+    for more in wrong:
+        with pytest.raises((TypeError, ValueError)):
+            Client("https://api.example", "t", **more)
+    for address in ("api.example", "ftp://api.example", "https://", ""):
+        with pytest.raises(ValueError, match="address"):
+            AsyncClient(address, "t")
+    changes: Any = {"tags": ["sea"]}
+
+    async def change(api: AsyncClient) -> None:
+        await api.change("x", **changes)
+
+    async def upload(api: AsyncClient, **options: Any) -> None:
+        await api.upload(path, **options)
+
+    for work in (partial(upload, tag=["sea"]), partial(upload, tags="sea"), change):
+        with pytest.raises(TypeError):
+            made.run(work)
+    assert made.asked == []
+
+
+def test_a_token_may_end_with_its_line() -> None:
+    """As it was read from a file."""
+    made = rig()
+
+    async def listed(api: AsyncClient) -> list[Any]:
+        return [one async for one in api.list()]
+
+    assert made.run(listed, token=f"{made.api.token()}\n") == []
+
+
+def test_a_client_that_is_not_open_says_so() -> None:
+    """Before its block and after it; a second block opens it again."""
+    made = rig()
+    api = Client("https://api.example", made.api.token())
+    with pytest.raises(RuntimeError, match="with block"):
+        api.get("x")
+    for _ in range(2):
+        with api:
+            pass
+    with pytest.raises(RuntimeError, match="with block"):
+        api.get("x")
+
+
+def test_an_error_reaches_another_process_whole() -> None:
+    """Pools of processes pickle what their workers raise."""
+    error = ApiError("no", code="not_ready", status=409, errors=[{"path": "a"}])
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.code, copy.status) == (str(error), "not_ready", 409)

@@ -196,6 +196,18 @@ def test_lists_have_only_what_is_ones_own() -> None:
     assert {one["id"] for one in everything} == {mine, theirs}
 
 
+def test_deleted_assets_leave_no_empty_pages() -> None:
+    """A page of nothing, in front of pages with something, looks like the end."""
+    api = Api()
+    kept = api.begin()["asset"]
+    for _ in range(5):
+        api.call("DELETE", f"/assets/{api.begin()['asset']}")
+
+    page = api.call("GET", "/assets?limit=1").json()
+
+    assert [one["id"] for one in page["assets"]] == [kept]
+
+
 def test_nobody_uploads_for_somebody_else() -> None:
     """But an administrator may."""
     api = Api()

@@ -69,6 +69,9 @@ export class Grid {
     const from = first * layout.columns;
     const shown = ids.slice(from, last * layout.columns);
     const keep = new Set(shown);
+    // What is focused moves when something comes before it; the arrows go on from there.
+    const focused = [...this.tiles].find(([, tile]) => tile.contains(document.activeElement));
+    if (focused) this.current = Math.max(0, ids.indexOf(focused[0]));
     for (const [id, tile] of this.tiles) {
       if (keep.has(id) || tile.contains(document.activeElement)) continue;
       tile.remove();

@@ -4,6 +4,8 @@ import { button, fill, h, icon } from './dom.js';
 import { bytes, duration, plural } from './format.js';
 import { State } from './upload.js';
 
+const ROWS = 60; // of thousands of files nobody reads more, and each costs the browser a picture
+
 const WORDS = {
   [State.QUEUED]: 'Waits for its turn',
   [State.ASKING]: 'Asks for a place',
@@ -12,6 +14,15 @@ const WORDS = {
   [State.CANCELLED]: 'Cancelled',
   [State.DONE]: 'Uploaded',
 };
+
+/** Uploads that have a row, newest first; of very many those that go on or need a person. */
+function chosen(uploads) {
+  if (uploads.length <= ROWS) return [...uploads].reverse();
+  const order = (upload) => (upload.running ? 0 : [State.FAILED, State.LOST, State.PAUSED].includes(upload.state) ? 1 : upload.ended ? 3 : 2);
+  const groups = [[], [], [], []];
+  for (const upload of uploads) groups[order(upload)].push(upload);
+  return groups.flat().slice(0, ROWS);
+}
 
 /** A name without marks of direction, which make it look like another one. */
 function shown(name) {
@@ -29,9 +40,10 @@ export class Tray {
     this.rows = new Map();
     this.title = h('h2');
     this.list = h('ul');
+    this.rest = h('p.rest', { hidden: true });
     this.toggle = button('Hide the list of uploads', 'chevron', () => this.#fold(element.dataset.open === 'true'), { quiet: true });
     const clear = button('Remove what has ended', 'close', () => this.#clear(), { quiet: true });
-    fill(element, h('header', {}, this.title, this.toggle, clear), this.list);
+    fill(element, h('header', {}, this.title, this.toggle, clear), this.list, this.rest);
     this.#fold(false);
     uploader.addEventListener('change', (event) => this.#schedule(event.detail));
     this.pending = new Set();
@@ -65,20 +77,25 @@ export class Tray {
     const busy = uploads.filter((upload) => !upload.ended && upload.state !== State.PAUSED).length;
     const failed = uploads.filter((upload) => upload.state === State.FAILED).length;
     this.title.textContent = busy ? `Uploading ${plural(busy, 'file')}` : failed ? `${plural(failed, 'upload')} failed` : `${plural(uploads.length, 'upload')}`;
+    const shown = chosen(uploads);
+    const kept = new Set(shown);
     for (const [upload, row] of this.rows) {
-      if (uploads.includes(upload)) continue;
+      if (kept.has(upload)) continue;
       row.element.remove();
       this.rows.delete(upload);
     }
-    for (const upload of uploads) {
+    shown.forEach((upload, index) => {
       let row = this.rows.get(upload);
       if (!row) {
         row = this.#row(upload);
         this.rows.set(upload, row);
-        this.list.prepend(row.element);
       }
+      const there = this.list.children[index];
+      if (there !== row.element) this.list.insertBefore(row.element, there ?? null);
       this.#paint(upload, row);
-    }
+    });
+    this.rest.hidden = shown.length === uploads.length;
+    this.rest.textContent = `and ${plural(uploads.length - shown.length, 'more file')}`;
   }
 
   #row(upload) {
