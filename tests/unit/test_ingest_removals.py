@@ -22,7 +22,7 @@ from worker.domain.asset import (
     tombstone,
 )
 from worker.domain.errors import ObjectMissing, Throttled
-from worker.domain.keys import asset_prefix
+from worker.domain.keys import asset_prefix, cache_metadata
 from worker.services.erase import Eraser
 from worker.services.ingest import IngestOutcome
 from worker.settings import Settings
@@ -385,8 +385,10 @@ def test_what_is_recorded_while_the_asset_is_erased_is_removed() -> None:
     upload = world.store.upload("intake", record.source.key, PHOTO)
     world.ingest(upload)
     late = f"{asset_prefix(record.asset)}0123456789abcdef/late.webp"
+    tag = cache_metadata(late)
     meanwhile(
-        world, "delete", lambda: world.store.put("delivery", late, b"x", content_type="image/webp")
+        *(world, "delete"),
+        lambda: world.store.put("delivery", late, b"x", content_type="image/webp", metadata=tag),
     )
 
     world.erase(record.asset)

@@ -10,6 +10,7 @@ import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from worker.domain.image import Dropped, MediaFormat, Metadata, Probe, StoredRendition
@@ -107,6 +108,19 @@ class Removal:
     """ISO 8601 with Z, by the store's clock."""
     expired: bool = False
     """By the bucket's lifecycle rules, not by a person or a program."""
+
+    @property
+    def target(self) -> ObjectVersion:
+        """What was deleted, as far as the event names it."""
+        return ObjectVersion(
+            bucket=self.bucket,
+            key=self.key,
+            etag="",
+            sequencer=self.sequencer,
+            size=0,
+            version_id=self.version_id,
+            time=self.time,
+        )
 
 
 def is_folder(key: str, size: int) -> bool:
@@ -288,6 +302,8 @@ class AssetRecord:
         return () if seen is None else seen.warnings
 
 
+RENAME = timedelta(minutes=10)
+"""Longest time between the two halves of a rename, a copy and a deletion."""
 ERASED = "erased"
 """Verdict of what remains of an asset that was deleted: its id, which nothing may take again."""
 _LAST = "F" * 64
@@ -318,6 +334,23 @@ def is_tombstone(record: AssetRecord) -> bool:
     """Whether it is what remains of a deleted asset."""
     verdict = record.verdict
     return record.status is Status.DELETED and verdict is not None and verdict.code == ERASED
+
+
+def moved(old: AssetRecord, new: ObjectVersion, deleted: str) -> bool:
+    """Whether an original was renamed: its bytes came under another key, and then it was deleted.
+
+    Args:
+        old: of the asset whose original is gone.
+        new: of the same bytes.
+        deleted: when the original went, ISO 8601.
+    """
+    if old.status is not Status.DELETED or old.source.bucket != new.bucket:
+        return False
+    try:
+        between = datetime.fromisoformat(deleted) - datetime.fromisoformat(new.time)
+    except (ValueError, TypeError):
+        return False
+    return old.source.key != new.key and timedelta(0) <= between <= RENAME
 
 
 class MediaType(StrEnum):

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Self, TypeAlias, assert_never
 
@@ -38,6 +38,7 @@ from worker.domain.asset import (
     Verdict,
     asset_id_of,
     is_tombstone,
+    moved,
     version_of,
 )
 from worker.domain.errors import (
@@ -78,8 +79,6 @@ from worker.subprocesses.sandbox import SandboxLimits
 
 ORIGINAL_GONE = "original_gone"
 """Verdict of an asset whose original was deleted."""
-RENAME = timedelta(minutes=10)
-"""Longest time between the two halves of a rename, a copy and a deletion."""
 RESERVE_SECONDS = 2.0
 """Kept back for the response and for telling the queue."""
 _SNIFFED_BYTES = 65_536
@@ -279,7 +278,7 @@ class Ingest:
         Raises:
             TransientError: a store does not answer.
         """
-        upload = change if isinstance(change, ObjectVersion) else _named_by(change)
+        upload = change if isinstance(change, ObjectVersion) else change.target
         asset = asset_id_of(upload.bucket, upload.key)
 
         def nothing(outcome: IngestOutcome, known: AssetRecord | None = None) -> NoWork:
@@ -640,23 +639,6 @@ def _recorded_choice(upload: ObjectVersion, known: AssetRecord | None) -> str | 
     return known.chosen_recipe
 
 
-def moved(old: AssetRecord, new: ObjectVersion, deleted: str) -> bool:
-    """Whether an original was renamed: its bytes came under another key, and then it was deleted.
-
-    Args:
-        old: of the asset whose original is gone.
-        new: of the same bytes.
-        deleted: when the original went, ISO 8601.
-    """
-    if old.status is not Status.DELETED or old.source.bucket != new.bucket:
-        return False
-    try:
-        between = datetime.fromisoformat(deleted) - datetime.fromisoformat(new.time)
-    except (ValueError, TypeError):
-        return False
-    return old.source.key != new.key and timedelta(0) <= between <= RENAME
-
-
 def _duplicate(same: Iterable[AssetRecord], recipe: Recipe) -> AssetRecord | None:
     """An accepted asset with the same bytes and recipe, whose renditions can be copied."""
     for candidate in same:
@@ -673,18 +655,6 @@ def _seen(upload: ObjectVersion, known: AssetRecord | None, recipe: Recipe) -> I
     if known.source.newer_than(upload.sequencer):
         return IngestOutcome.STALE
     return None if known.recipe_digest != recipe.digest else IngestOutcome.DUPLICATE
-
-
-def _named_by(removal: Removal) -> ObjectVersion:
-    return ObjectVersion(
-        bucket=removal.bucket,
-        key=removal.key,
-        etag="",
-        sequencer=removal.sequencer,
-        size=0,
-        version_id=removal.version_id,
-        time=removal.time,
-    )
 
 
 def _is_version(found: StoredObject, source: ObjectVersion) -> bool:
@@ -813,7 +783,7 @@ class IngestPipeline:
         changes = changes_in(delivery.body, delivery.traceparent)
         fetched: list[Fetched] = []
         for change in changes:
-            upload = change if isinstance(change, ObjectVersion) else _named_by(change)
+            upload = change if isinstance(change, ObjectVersion) else change.target
             self._traces.setdefault(delivery.id, upload.trace)
             fetched.append(self._ingest.fetch(change, receives=delivery.receives))
             self._traces[delivery.id] = fetched[0].upload.trace
