@@ -28,7 +28,6 @@ from worker.imaging.formats import isobmff
 from worker.imaging.formats.jxl_entropy import BitReader, Symbols
 
 CODESTREAM = b"\xff\x0a"
-CONTAINER = b"\x00\x00\x00\x0cJXL \r\n\x87\n"
 
 _KIND = Format.JXL
 _MOST_CHANNELS = 8
