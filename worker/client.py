@@ -216,17 +216,19 @@ class AsyncClient:
             "route": options.get("route"),
         }
         meter = _Meter(source.size, options.get("progress"))
-        for remembered in (memory.known, False):
+        for last in (False, True):
             try:
                 asset = await self._upload(source, {**wanted, **line}, memory, meter)
             except ApiError as error:
-                if not remembered or error.code not in _ANEW:
+                anew = error.code == "upload_expired" or (memory.known and error.code in _ANEW)
+                if last or not anew:
                     raise
             else:
                 memory.forget()
                 self._rate = meter.rate() or self._rate
                 return asset
-            memory.renew()  # what was remembered is gone
+            memory.renew()  # what was begun is gone
+            meter.begin_at(0)
         raise AssertionError  # the second round returns or raises
 
     async def _upload(

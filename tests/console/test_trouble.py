@@ -88,6 +88,19 @@ def test_an_upload_that_has_expired_is_begun_again(
     expect(page.locator("#tray")).to_be_hidden()
 
 
+def test_an_upload_whose_asset_was_deleted_is_over(
+    api: FakeApi, open_page: Open, tmp_path: Path
+) -> None:
+    """It does not come back as another one."""
+    page = open_page()
+    waiting(api, page, tmp_path)
+    gone = {"status": 410, "json": {"code": "asset_erased", "detail": "the asset was deleted"}}
+    page.route("**/uploads/*", lambda route: route.fulfill(**gone))
+    page.reload()
+    expect(page.locator("#tray")).to_contain_text("the asset was deleted")
+    assert len(api.uploads) == 1
+
+
 def test_an_upload_that_was_removed_does_not_come_back(
     api: FakeApi, open_page: Open, tmp_path: Path
 ) -> None:
@@ -175,6 +188,7 @@ def test_a_folder_is_dropped_with_all_that_is_in_it(
     for name in ("a.jpg", "b.jpg"):
         (below / name).touch()
     page = open_page()
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")  # the page listens
     drop(page, below.parent)
     expect(page.locator("#toast")).to_contain_text("2 files are empty")
     expect(page.locator("#tray")).to_contain_text("two.jpg")

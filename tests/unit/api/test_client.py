@@ -170,7 +170,7 @@ def test_what_has_arrived_is_not_sent_again(tmp_path: Path) -> None:
         (httpx2.Response(403), "store_refused", 4),
         (httpx2.Response(400, text="<Error><Code>BadDigest</Code></Error>"), "store_refused", 1),
         (httpx2.Response(400, text="<!DOCTYPE x [<!ENTITY e 'e'>]><x>"), "store_refused", 1),
-        (httpx2.Response(404, text=NO_UPLOAD), "upload_expired", 1),
+        (httpx2.Response(404, text=NO_UPLOAD), "upload_expired", 2),  # of two uploads
     ],
     ids=["cut", "ticket", "digest", "no answer of a store", "no upload"],
 )
@@ -438,3 +438,21 @@ def test_an_error_reaches_another_process_whole() -> None:
     error = ApiError("no", code="not_ready", status=409, errors=[{"path": "a"}])
     copy = pickle.loads(pickle.dumps(error))
     assert (str(copy), copy.code, copy.status) == (str(error), "not_ready", 409)
+
+
+def test_an_upload_that_the_store_has_lost_is_begun_again_once(tmp_path: Path) -> None:
+    """Without a state file, too; what is lost again is an error."""
+    made = rig()
+    lost = [httpx2.Response(404, text=NO_UPLOAD)]
+    made.store.before = list(lost)
+    path = file(tmp_path, 20 * MEBIBYTE)
+
+    asset = made.run(lambda api: api.upload(path, method="put"))
+
+    assert asset in made.api.catalog.records
+    keys = [one.headers["idempotency-key"] for one in made.asked if one.url.path == "/uploads"]
+    assert len(set(keys)) == 2
+    made.store.before = [*lost, *lost]
+    with pytest.raises(ApiError) as caught:
+        made.run(lambda api: api.upload(path, method="put"))
+    assert caught.value.code == "upload_expired"

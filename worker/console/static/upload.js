@@ -32,8 +32,8 @@ export const State = Object.freeze({
 });
 
 const ENDED = new Set([State.DONE, State.FAILED, State.CANCELLED]);
-/** What the API says of an upload that cannot go on: another one can. */
-const GONE = new Set(['upload_expired', 'asset_erased', 'asset_missing']);
+/** What the API says of an upload that has expired: another one can begin. One that was deleted is over. */
+const GONE = new Set(['upload_expired', 'asset_missing']);
 
 /** What went wrong: `code` is stable, `message` is for a person, `retryable` says whether time helps. */
 export class UploadFailure extends Error {

@@ -13,6 +13,9 @@ program runs it, in its own environment and with the standard library alone, wit
 - Memory does not grow with what is history: events are not held, of streams and executions only the
   newest. Items and records of objects are held as JSON text, a fourth of their size as values.
 
+Parts of an upload that is not complete stay in memory: after a start there is no such upload, and
+its client begins again.
+
 The file is not synced to the disk at each answer: the end of the process loses nothing, the end of
 the machine may lose the last seconds, never more (write-ahead log, ``synchronous=NORMAL``). If it
 cannot be written, the process ends instead of answering, and starts again from what is on disk.
