@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from worker.domain.asset import UploadRoute
+from worker.domain.errors import Problem, SettingsError
 from worker.ports import Catalog, Events, Jobs, ObjectStore, Queue, UploadStore, Workflows
 from worker.settings import DeletedOriginals, Settings
 
 if TYPE_CHECKING:
     from worker.adapters.aws.clients import AwsClients
+    from worker.adapters.aws.edge_tickets import EdgeTickets
     from worker.recipes import DeploymentRecipes
     from worker.services.erase import Eraser
     from worker.services.finalize import Finalizer
@@ -159,9 +162,23 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
         catalog=DynamoCatalog(clients.dynamodb, settings.table),
         events=EventBridgeEvents(clients, settings.event_bus),
         queue=SqsQueue(clients),
-        upload_store=S3UploadStore(clients),
+        upload_store=S3UploadStore(clients, edge=_edge_tickets(settings)),
         workflows=_workflows(settings.heavy_workflow, clients),
     )
+
+
+def _edge_tickets(settings: Settings) -> EdgeTickets | None:
+    from worker.adapters.aws.edge_tickets import EdgeTickets
+
+    if UploadRoute.DISTRIBUTION not in settings.upload_routes:
+        return None
+    given = {"DELIVERY_URL": settings.delivery_url, "UPLOAD_KEY": settings.upload_key}
+    missing = [name for name, text in given.items() if not text]
+    if missing:
+        said = "is not set; uploads through the distribution need it"
+        problems = tuple(Problem(f"SAFELIGHT_{name}", said) for name in missing)
+        raise SettingsError("settings", problems)
+    return EdgeTickets(url=settings.delivery_url or "", key=settings.upload_key or "")
 
 
 def _workflows(machine: str | None, clients: AwsClients) -> Workflows | None:

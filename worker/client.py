@@ -125,8 +125,8 @@ class UploadOptions(TypedDict, total=False):
     """The API chooses, unless said."""
     rate: int
     """Bytes a second of the line, which sizes the parts; that of the last upload, unless said."""
-    route: Literal["direct", "accelerated"]
-    """``accelerated``: by the nearest edge (S3 Transfer Acceleration)."""
+    route: Literal["direct", "accelerated", "distribution"]
+    """A way that the API offers: see docs/upload-routes.md."""
     recipe: str
     """By which files are made; one that the API lets its users choose."""
     state: str | Path

@@ -178,8 +178,10 @@ class Settings:
     """How long an upload may take. The intake bucket removes parts after a day."""
     upload_routes: tuple[UploadRoute, ...] = _read(_routes, (UploadRoute.DIRECT,))
     """The ways that uploads may take, with commas between them: ``direct``, ``accelerated`` (S3
-    Transfer Acceleration, which the bucket must have). They take the first one, unless the client
-    asks for another."""
+    Transfer Acceleration, which the bucket must have), ``distribution`` (needs ``delivery_url`` and
+    ``upload_key``). They take the first one, unless the client asks for another."""
+    upload_key: str | None = _read(_optional, None)
+    """Signs uploads through the distribution, whose function knows it, too."""
     delivery_url: str | None = _read(_optional, None)
     """Where everybody may read renditions, ``https://media.example.com``; without it the API signs
     an address for each."""

@@ -78,6 +78,7 @@ class Api(pulumi.ComponentResource):
         self._own = pulumi.ResourceOptions(parent=self)
         self._tags = scope.tags(COMPONENT)
         name, chosen = scope.name(COMPONENT), config.api
+        key = config.delivery.upload_key
         self.environment: Mapping[str, pulumi.Input[str]] = {
             **intake.environment,
             f"{PREFIX}API_ISSUER": sign_in.issuer,
@@ -86,6 +87,7 @@ class Api(pulumi.ComponentResource):
             f"{PREFIX}BATCH_PREFIX": scope.prefix,
             f"{PREFIX}UPLOAD_ROUTES": ",".join(_routes(config)),
             **({f"{PREFIX}DELIVERY_URL": delivery.url} if delivery else {}),
+            **({f"{PREFIX}UPLOAD_KEY": pulumi.Output.secret(key)} if key else {}),
             **({f"{PREFIX}HEAVY_WORKFLOW": workflow.machine.arn} if workflow else {}),
             **(
                 {f"{PREFIX}API_ORIGINS": pulumi.Output.all(*self._origins).apply(",".join)}
@@ -212,6 +214,8 @@ class Api(pulumi.ComponentResource):
 def _routes(config: Config) -> Sequence[UploadRoute]:
     """The ways that uploads may take, the usual one first."""
     found = [UploadRoute.DIRECT]
+    if config.delivery.upload_key:
+        found.append(UploadRoute.DISTRIBUTION)
     if config.storage.acceleration:
         found.insert(0 if config.api.accelerated else 1, UploadRoute.ACCELERATED)
     return found

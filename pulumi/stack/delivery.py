@@ -12,6 +12,7 @@ Lambda@Edge, which flat-rate plans exclude.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pulumi
 import pulumi_aws as aws
@@ -24,6 +25,7 @@ from stack.policies import Statement
 from stack.scope import Scope
 from stack.storage import Buckets
 from worker import console
+from worker.domain.labels import ATTRIBUTES, OWNER, RECIPE, TAGS
 
 COMPONENT = "delivery"
 TAG_HEADER = "x-amz-meta-cache-tag"
@@ -37,6 +39,16 @@ RENDITION_POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; sandbo
 """Content-Security-Policy of renditions: a file that somebody has uploaded is no page of ours, even
 if somebody opens it on its own."""
 TLS = "TLSv1.2_2021"
+NOT_CACHED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
+"""AWS's own policy, CachingDisabled (CloudFront Developer Guide, "Use managed cache policies")."""
+UPLOAD_TICKET = Path(__file__).parents[1] / "functions" / "upload_ticket.js"
+UPLOAD_HEADERS = (
+    "content-type",
+    "x-amz-checksum-sha256",
+    *(f"x-amz-meta-{name}" for name in (OWNER, TAGS, ATTRIBUTES, RECIPE)),
+    *("origin", "access-control-request-method", "access-control-request-headers"),
+)
+"""At most ten. CloudFront sends Content-Length and If-None-Match on by itself."""
 
 Origin = cloudfront.DistributionOriginArgs
 Behaviour = cloudfront.DistributionOrderedCacheBehaviorArgs
@@ -93,6 +105,7 @@ class Distribution(pulumi.ComponentResource):
                 for what, bucket in {
                     "renditions": buckets.delivery,
                     "console": console_bucket,
+                    "uploads": buckets.intake if chosen.upload_key else None,
                 }.items()
                 if bucket is not None
             ],
@@ -119,6 +132,15 @@ class Distribution(pulumi.ComponentResource):
             "delivery": [
                 policies.may_read(buckets.delivery.objects, distribution=self.distribution.arn)
             ],
+            **(
+                {
+                    "intake": policies.may_upload(
+                        buckets.intake.objects, distribution=self.distribution.arn
+                    )
+                }
+                if chosen.upload_key
+                else {}
+            ),
         }
         """What the distribution may do in each of the buckets, see ``Buckets.restrict``."""
         if chosen.logs:
@@ -135,20 +157,23 @@ class Distribution(pulumi.ComponentResource):
 
     def _behaviours(self, config: Config, buckets: Buckets) -> list[Behaviour]:
         """For paths that are no renditions, the first that matches."""
-        if not config.console.enabled:
-            return []
-        return [
-            Behaviour(
-                path_pattern="/console/*",
-                target_origin_id="console",
-                allowed_methods=list(READS),
-                cached_methods=list(READS),
-                viewer_protocol_policy="redirect-to-https",
-                compress=True,
-                cache_policy_id=self._cache_by_path.id,
-                response_headers_policy_id=self._console_headers(config, buckets).id,
+        found = []
+        if config.console.enabled:
+            found.append(
+                Behaviour(
+                    path_pattern="/console/*",
+                    target_origin_id="console",
+                    allowed_methods=list(READS),
+                    cached_methods=list(READS),
+                    viewer_protocol_policy="redirect-to-https",
+                    compress=True,
+                    cache_policy_id=self._cache_by_path.id,
+                    response_headers_policy_id=self._console_headers(config, buckets).id,
+                )
             )
-        ]
+        if config.delivery.upload_key:
+            found.append(self._uploads())
+        return found
 
     def _console_headers(
         self, config: Config, buckets: Buckets
@@ -179,6 +204,54 @@ class Distribution(pulumi.ComponentResource):
             ),
             security_headers_config=security_headers(policy),
             opts=self._own,
+        )
+
+    def _uploads(self) -> Behaviour:
+        """Originals of uploads, which the function checks and the bucket takes. Nothing is cached,
+        and of the headers only what S3 keeps or browsers need goes on."""
+        name = self._scope.name(f"{COMPONENT}-uploads")
+        code = UPLOAD_TICKET.read_text().replace("${KEY}", self._config.upload_key)
+        check = cloudfront.Function(
+            name,
+            comment="Lets uploads through that the API has signed",
+            runtime="cloudfront-js-2.0",
+            publish=True,
+            code=pulumi.Output.secret(code),
+            opts=self._own,
+        )
+        forwarded = cloudfront.OriginRequestPolicy(
+            name,
+            comment="What a ticket signs, and what browsers ask before",
+            cookies_config=cloudfront.OriginRequestPolicyCookiesConfigArgs(cookie_behavior="none"),
+            headers_config=cloudfront.OriginRequestPolicyHeadersConfigArgs(
+                header_behavior="whitelist",
+                headers=cloudfront.OriginRequestPolicyHeadersConfigHeadersArgs(
+                    items=list(UPLOAD_HEADERS)
+                ),
+            ),
+            query_strings_config=cloudfront.OriginRequestPolicyQueryStringsConfigArgs(
+                query_string_behavior="whitelist",
+                query_strings=cloudfront.OriginRequestPolicyQueryStringsConfigQueryStringsArgs(
+                    items=["partNumber", "uploadId"]
+                ),
+            ),
+            opts=self._own,
+        )
+        return Behaviour(
+            path_pattern="/??/uploads/*",
+            target_origin_id="uploads",
+            # CloudFront takes these seven together or no PUT.
+            allowed_methods=[*ASKS, "PUT", "POST", "PATCH", "DELETE"],
+            cached_methods=list(READS),
+            viewer_protocol_policy="https-only",
+            compress=False,
+            cache_policy_id=NOT_CACHED,
+            origin_request_policy_id=forwarded.id,
+            function_associations=[
+                cloudfront.DistributionOrderedCacheBehaviorFunctionAssociationArgs(
+                    event_type="viewer-request", function_arn=check.arn
+                )
+            ],
         )
 
     def _certificate(self) -> cloudfront.DistributionViewerCertificateArgs:

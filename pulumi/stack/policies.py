@@ -118,6 +118,35 @@ def may_read(objects: pulumi.Input[str], *, distribution: pulumi.Input[str]) -> 
     }
 
 
+def may_upload(
+    objects: pulumi.Input[str], *, distribution: pulumi.Input[str]
+) -> Sequence[Statement]:
+    """Let one distribution write objects that are not there yet, and parts of uploads (ARNs; Amazon
+    S3 User Guide, "Enforce conditional writes on Amazon S3 buckets").
+
+    A request whose ``If-None-Match`` gets lost on its way is refused and overwrites nothing.
+    """
+    allowed = {
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudfront.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": objects,
+    }
+    source = {"StringEquals": {"aws:SourceArn": distribution}}
+    return [
+        {
+            **allowed,
+            "Sid": "WholeUploads",
+            "Condition": {**source, "Null": {"s3:if-none-match": "false"}},
+        },
+        {
+            **allowed,
+            "Sid": "PartsOfUploads",
+            "Condition": {**source, "Bool": {"s3:ObjectCreationOperation": "false"}},
+        },
+    ]
+
+
 def may_deliver_logs(bucket: pulumi.Input[str], account: str) -> Statement:
     """Let an account's log deliveries write into a bucket (ARN; CloudWatch Logs User Guide, "Logs
     sent to Amazon S3"). CloudFront's are made in us-east-1, wherever the bucket is.

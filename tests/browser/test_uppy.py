@@ -164,14 +164,14 @@ def test_the_page_goes_on_after_a_reload(
     browser: Browser, running: Running, packages: Path, tmp_path: Path
 ) -> None:
     """With the file that the browser has kept, and the parts that the store does not have."""
-    files = [("film.png", 2 * PART + 5)]
+    files = [("video.png", 2 * PART + 5)]
     line = WeakLine(rate=16 * MEBIBYTE)
     with opened(browser, running, packages, line=line, files=files, folder=tmp_path) as page:
         page.wait_for_function(f"window.sent > {PART + PART // 2}", timeout=100_000)
         page.reload()
         arrived(running, page, files)
 
-    parts = parts_of(line, "film.png")
+    parts = parts_of(line, "video.png")
     assert len(parts) == 3
     assert all(requests[-1] for requests in parts)
     again = [requests for requests in parts if len(requests) > 1]

@@ -61,7 +61,7 @@ _ON: Mapping[str, Mapping[str, Any]] = {
     "intake": {"ordering": "fifo", "reservedConcurrency": 100},
     "heavy": {"baselineVcpus": 8, "overflowVcpus": 8},
     "api": {"origins": ["https://a.example"]},
-    "delivery": {**OWN_DOMAIN, "origins": ["https://a.example"]},
+    "delivery": {**OWN_DOMAIN, "origins": ["https://a.example"], "uploadKey": "ab" * 32},
     "console": {"signInOrigins": []},
     "observability": {"email": "who@example.com"},
     "cost": {
@@ -77,7 +77,7 @@ _OFF: Mapping[str, Mapping[str, Any]] = {
     "intake": {"ordering": "standard", "reservedConcurrency": 0},
     "heavy": {"baselineVcpus": 0, "overflowVcpus": 0},
     "api": {**SIGNED_IN, "origins": []},
-    "delivery": {"domains": [], "certificate": "", "origins": []},
+    "delivery": {"domains": [], "certificate": "", "origins": [], "uploadKey": ""},
     "observability": {"email": ""},
     "cost": {"monthlyBudget": 0, "anomalyDollars": 0, "email": "", "savingsPlanCents": 0},
 }
@@ -148,6 +148,7 @@ CHOSEN: dict[str, Any] = {
         **OWN_DOMAIN,
         "priceClass": "PriceClass_200",
         "origins": ["https://www.example.com"],
+        "uploadKey": "ab" * 32,
         "logs": True,
         "logDays": 12,
     },
@@ -311,6 +312,7 @@ configs = st.fixed_dictionaries(
         "delivery": st.fixed_dictionaries(
             {
                 "priceClass": st.sampled_from(PRICE_CLASSES),
+                "uploadKey": st.just(""),
                 "origins": st.lists(st.just("https://*.example.com"), max_size=1),
                 "logDays": _DAYS,
                 **_switch("delivery"),

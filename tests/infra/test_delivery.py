@@ -166,3 +166,78 @@ def test_another_network_may_stand_in_front_of_the_bucket() -> None:
     assert found.exports["apiEnvironment"]["SAFELIGHT_DELIVERY_URL"] == url
     assert len(found.one("s3/BucketPolicy", "delivery").statements()) == 2
     assert "delivery" not in found.exports
+
+
+# --- uploads ----------------------------------------------------------------------------------
+
+SECRET = "0123456789abcdef" * 4
+
+
+def test_uploads_come_through_the_distribution_where_a_key_is_set(
+    ordered: Declaration, chosen: Declaration
+) -> None:
+    """A path of their own, that no rendition has, behind the function that checks tickets."""
+    (behaviour,) = (
+        one
+        for one in chosen.one("cloudfront/Distribution", "delivery").inputs["orderedCacheBehaviors"]
+        if one["targetOriginId"] == "uploads"
+    )
+    function = chosen.one("cloudfront/Function", "delivery-uploads").inputs
+    forwarded = chosen.one("cloudfront/OriginRequestPolicy", "delivery-uploads").inputs
+    headers = forwarded["headersConfig"]["headers"]["items"]
+
+    assert behaviour["pathPattern"] == "/??/uploads/*"
+    assert behaviour["viewerProtocolPolicy"] == "https-only"
+    assert "PUT" in behaviour["allowedMethods"]
+    assert len(behaviour["allowedMethods"]) == 7
+    assert [one["eventType"] for one in behaviour["functionAssociations"]] == ["viewer-request"]
+    assert function["runtime"] == "cloudfront-js-2.0"
+    assert len(headers) <= 10
+    assert {one for one in headers if one.startswith("x-amz-")} == {
+        "x-amz-checksum-sha256",
+        *(f"x-amz-meta-{name}" for name in ("owner", "tags", "attributes", "recipe")),
+    }
+    assert forwarded["queryStringsConfig"]["queryStrings"]["items"] == ["partNumber", "uploadId"]
+    assert not ordered.of("cloudfront/Function")
+    (origin,) = ordered.one("cloudfront/Distribution", "delivery").inputs["origins"]
+    assert origin["originId"] == "renditions"
+
+
+def test_the_distribution_adds_to_the_intake_and_overwrites_nothing(
+    ordered: Declaration, chosen: Declaration
+) -> None:
+    """Reading and deleting are not among its rights, and neither is a write without a condition."""
+    *_, first, second = chosen.one("s3/BucketPolicy", "intake").statements()
+    source = {"StringEquals": {"aws:SourceArn": "arn:aws:cloudfront:safelight-test-delivery"}}
+
+    assert {first["Action"], second["Action"]} == {"s3:PutObject"}
+    assert first["Condition"] == {**source, "Null": {"s3:if-none-match": "false"}}
+    assert second["Condition"] == {**source, "Bool": {"s3:ObjectCreationOperation": "false"}}
+    sids = [one.get("Sid") for one in ordered.one("s3/BucketPolicy", "intake").statements()]
+    assert "WholeUploads" not in sids
+
+
+def test_the_api_has_the_key_and_offers_the_way() -> None:
+    """After the usual one."""
+    found = declare({"api": {"enabled": True, **SIGNED_IN}, "delivery": {"uploadKey": SECRET}})
+    environment = found.exports["apiEnvironment"]
+
+    assert environment["SAFELIGHT_UPLOAD_ROUTES"] == "direct,accelerated,distribution"
+    assert environment["SAFELIGHT_UPLOAD_KEY"] == SECRET
+    assert environment["SAFELIGHT_DELIVERY_URL"].startswith("https://")
+    # The plan, which people print and keep, has it nowhere.
+    assert SECRET not in repr([one.inputs for one in found.resources])
+    assert found.one("cloudfront/Function", "delivery-uploads").inputs["code"] == "[secret]"
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"uploadKey": "short"}, "64 hex digits"),
+        ({"uploadKey": SECRET, "enabled": False}, "delivery.uploadKey"),
+    ],
+)
+def test_a_key_that_could_not_be_used_is_refused(section: dict[str, object], said: str) -> None:
+    """Before anything is deployed."""
+    with pytest.raises(pulumi.RunError, match=said):
+        declare({"delivery": section})

@@ -6,6 +6,7 @@ It is an HTTP proxy, so that hosts and signatures stay as they are, and counts t
 from __future__ import annotations
 
 import http.client
+import random
 import re
 import socket
 import threading
@@ -21,6 +22,10 @@ from urllib.parse import urlsplit
 from tests.servers import serving
 
 BLOCK = 16_384
+PACKET = 1_460
+"""Bytes of data in a packet on Ethernet."""
+TIMEOUT = 1.0
+"""Seconds, the least that TCP waits before it sends a packet again by itself (RFC 6298, 2.4)."""
 _HOP = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "date"})
 
 
@@ -36,6 +41,8 @@ class Sent:
     """Bytes that went through."""
     answered: bool = False
     """Whether the answer went back."""
+    time: float = 0.0
+    """Seconds on the clock of a ``LossyLine``, when its last byte had passed."""
 
 
 class WeakLine:
@@ -87,13 +94,19 @@ class WeakLine:
             self._passed += count
             cut = 0 < self.cut_after <= self._passed and self.cuts < self._most_cuts
             if cut:
-                self._passed, self.cuts = 0, self.cuts + 1
-                for one in self._open:
-                    with suppress(OSError):  # closed already
-                        one.shutdown(socket.SHUT_RDWR)
+                self._passed = 0
+                self.cut()
         if cut:
             raise ConnectionError("cut")
         time.sleep(max(0.0, until - time.monotonic()))
+
+    def cut(self) -> None:
+        """End everything that is open. Called by whoever holds the lock."""
+        self.cuts += 1
+        for one in self._open:
+            with suppress(OSError):  # closed already
+                one.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
 
     @contextmanager
     def connected(self, connection: socket.socket) -> Iterator[None]:
@@ -106,9 +119,68 @@ class WeakLine:
             with self._lock:
                 self._open.discard(connection)
 
+    @contextmanager
+    def answering(self, connection: socket.socket, request: Sent) -> Iterator[None]:
+        """Send an answer as a whole: no cut comes between, and none has come before."""
+        with self._lock:
+            if connection not in self._open:
+                raise ConnectionError("cut")
+            request.answered = True  # before anybody can see the answer
+            yield
+
     def serving(self) -> AbstractContextManager[str]:
         """Serve on a free port; the address for a client's proxy setting."""
         return serving(partial(_Handler, self))
+
+
+class LossyLine(WeakLine):
+    """A line far away that loses packets and is cut at intervals, on a clock of its own.
+
+    No test waits for that clock, and none depends on how busy the machine is. A block waits for the
+    line and takes its bytes' time on it. If one of its packets was lost its connection stalls: for
+    a round trip (fast retransmit, RFC 5681), or for a second more where the repeated packet is lost
+    as well (retransmission timeout, RFC 6298). Others use the line meanwhile. A new request waits
+    for two round trips, of a handshake and of its own. A cut resets all that is open.
+    """
+
+    def __init__(
+        self, *, rate: float, round_trip: float, loss: float, cut_every: float, seed: int = 1
+    ) -> None:
+        """Prepare.
+
+        Args:
+            rate: bytes a second.
+            round_trip: seconds.
+            loss: share of packets.
+            cut_every: seconds.
+            seed: of the dice.
+        """
+        super().__init__(rate=rate)
+        self.seconds = 0.0
+        self._round_trip, self._cut_every, self._next_cut = round_trip, cut_every, cut_every
+        self._loss, self._dice = loss, random.Random(seed)
+
+    def begin(self, request: Sent) -> Sent:
+        """Count a request from now on."""
+        request.time = self.seconds + 2 * self._round_trip
+        return super().begin(request)
+
+    def carry(self, request: Sent, count: int) -> None:
+        """Take the time that bytes take; the line may be cut while they are on it."""
+        with self._lock:
+            self.seconds = max(self.seconds, request.time) + count / self.rate
+            request.time = self.seconds
+            if self._dice.random() > (1 - self._loss) ** (count / PACKET):
+                request.time += self._round_trip
+                if self._dice.random() < self._loss:
+                    request.time += TIMEOUT
+            if cut := self.seconds >= self._next_cut:
+                self._next_cut = self.seconds + self._cut_every
+                self.cut()
+            else:
+                request.passed += count
+        if cut:
+            raise ConnectionError("cut")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -167,13 +239,16 @@ class _Handler(BaseHTTPRequestHandler):
         if self._line.lost_answers and self.command == "PUT":
             self._line.lost_answers -= 1
             raise ConnectionError("the answer is lost")
+        with self._line.answering(self.connection, request):
+            self._say(answer, body)
+
+    def _say(self, answer: http.client.HTTPResponse, body: bytes) -> None:
         self.send_response_only(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in {*_HOP, "content-length"}:
                 self.send_header(name, value)
         if answer.status not in {204, 304}:
             self.send_header("Content-Length", str(len(body)))
-        request.answered = True  # before anybody can see the answer
         self.end_headers()
         self.wfile.write(body)
 

@@ -12,9 +12,14 @@ from unittest.mock import patch
 
 import pytest
 
+from tests.unit.api.rig import ENVIRONMENT
 from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.edge_tickets import EdgeTickets
 from worker.adapters.aws.uploads import S3UploadStore
+from worker.bootstrap import assemble
 from worker.domain.asset import UploadRoute
+from worker.domain.errors import ConfigurationError, SettingsError
+from worker.settings import Settings
 
 KEY = "a9/uploads/01890a5d-ac96-774b-bcce-b302099a8057/b\u00e4r 1.jpg"
 SHA256 = "ab" * 32
@@ -148,6 +153,11 @@ def test_the_policy_of_a_form(region: str, token: str) -> None:
     assert ranges == [["content-length-range", 5, 5]]
 
 
+TICKETS = (
+    "75dcf035494ec735cb9b1faa3b9509db8f41959689a8ea7eef3c2576494c38b9",
+    "9cfc99dc9c4f4b6073c604601b116a5fdf47f0e16ab8edaeef04c076afcb6bbc",
+)
+"""Of a file and of a part: HMAC-SHA-256 of the lines of pulumi/functions/upload_ticket.js."""
 ACCELERATED = {
     ("us-east-1", ""): (
         "4f54bc167d0fd74ff9033cee9705886d66ccf968aa06b668205125ff8fd423b1",
@@ -196,3 +206,34 @@ def test_through_the_edge_every_condition_is_kept(region: str, token: str) -> No
     # A policy names no host: the same form, signed alike.
     assert form.fields == plain_form.fields
     assert form.fields["x-amz-signature"] == policy
+
+
+def test_a_ticket_of_the_distribution() -> None:
+    """Address by address, as the function at the edge reads it; without a key there is none."""
+    edge = EdgeTickets(url="https://media.example.com/", key="ab" * 32, now=lambda: 1_767_323_045)
+    made = S3UploadStore(AwsClients({}), edge=edge)
+    route = UploadRoute.DISTRIBUTION
+    put = made.put("safelight-intake", KEY, **CONDITIONS, route=route)
+    parts = made.parts("safelight-intake", KEY, "UP/ID", {2: 7}, seconds=900, route=route)
+
+    key = "a9/uploads/01890a5d-ac96-774b-bcce-b302099a8057/b%C3%A4r%201.jpg"
+    path = f"https://media.example.com/{key}"
+    assert put.url == f"{path}?expires=1767323945&ticket={TICKETS[0]}"
+    assert put.headers["if-none-match"] == "*"
+    assert parts[2].url == (
+        f"{path}?uploadId=UP%2FID&partNumber=2&expires=1767323945&ticket={TICKETS[1]}"
+    )
+    with pytest.raises(ConfigurationError, match="SAFELIGHT_UPLOAD_KEY"):
+        store("eu-central-1").put("safelight-intake", KEY, **CONDITIONS, route=route)
+
+
+def test_a_distribution_without_a_key_is_found_at_the_start() -> None:
+    """With each setting that is missing, and not at the first upload."""
+    settings = Settings.from_environment({**ENVIRONMENT, "SAFELIGHT_UPLOAD_ROUTES": "distribution"})
+
+    with pytest.raises(SettingsError) as raised:
+        assemble(settings, AwsClients({"AWS_REGION": "eu-central-1"}))
+
+    assert [one.path for one in raised.value.problems] == [
+        *("SAFELIGHT_DELIVERY_URL", "SAFELIGHT_UPLOAD_KEY")
+    ]

@@ -1,27 +1,37 @@
-"""How long the API takes to begin an upload, in the handler that Lambda runs.
+"""What the API adds to an upload: in the handler that Lambda runs, and to the rate of many at once.
 
 The handler is called in this process with events as the HTTP API sends them, on the catalog of a
 local stack: routing, rights, one write to the catalog, the signature, the answer. The way through
 the network is not in it.
+
+Many at once: clients upload a file each, at the same time, in turns by tickets of the API of the
+stack and straight into its bucket. Both send the same requests with the bytes; the plain ones have
+been signed before. Ingest stands still meanwhile.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
+from urllib.parse import urlsplit
 
 from worker.job_context import Stop
 from worker.local.address import Address
 from worker.local.api import SECRET
 from worker.local.emulator import free_port
 from worker.local.stack import API_HANDLER, Stack, StackOptions
+from worker.local.throughput import held_back
+from worker.ports import UploadTicket
 
 WARM_UP = 20
 """Requests before the first that counts."""
@@ -61,6 +71,124 @@ def measure(requests: int, *, say: Callable[[str], None]) -> RequestTimes:
         options = StackOptions(data=Path(folder, "data"), port=free_port(), api_port=0)
         Stack(options, say=say).run(stop, ready)
     return results[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParallelUploads:
+    """Of uploads at the same time."""
+
+    plain_seconds: float
+    """Straight into the bucket, all rounds together."""
+    api_seconds: float
+    """By tickets of the API."""
+    uploads: int
+    """Of either kind, all rounds together."""
+
+    @property
+    def ratio(self) -> float:
+        """The rate through the API, as a share of the plain one."""
+        return self.plain_seconds / self.api_seconds
+
+
+def measure_parallel(
+    clients: int, *, size: int, rounds: int, say: Callable[[str], None]
+) -> ParallelUploads:
+    """Let so many clients upload a file of ``size`` bytes each, in turns with and without the API.
+
+    Raises:
+        EmulatorError: the stack does not start.
+    """
+    results: list[ParallelUploads] = []
+    stop = Stop()
+    with tempfile.TemporaryDirectory(prefix="safelight-requests-") as folder:
+
+        def ready(address: Address, pids: Mapping[str, int]) -> None:
+            try:
+                say(f"{rounds} rounds of {clients} uploads at once")
+                with held_back(pids["services"]):
+                    results.append(_parallel(clients, size, rounds, address))
+            finally:
+                stop.request()
+
+        options = StackOptions(data=Path(folder, "data"), port=free_port(), api_port=0)
+        Stack(options, say=say).run(stop, ready)
+    return results[0]
+
+
+def _parallel(clients: int, size: int, rounds: int, address: Address) -> ParallelUploads:
+    from worker.adapters.aws.clients import AwsClients
+    from worker.adapters.aws.uploads import S3UploadStore
+
+    signer = S3UploadStore(AwsClients(address.environment))
+    bucket = address.environment["SAFELIGHT_INTAKE_BUCKET"]
+    data = os.urandom(size)
+    conditions: dict[str, Any] = {
+        "size": size,
+        "media_type": "image/jpeg",
+        "metadata": {"owner": "operator"},
+        "sha256": "",
+        "seconds": 3600,
+    }
+
+    def signed(name: str) -> UploadTicket:
+        return signer.put(bucket, f"bench/{name}.jpg", **conditions)
+
+    seconds = {"plain": 0.0, "api": 0.0}
+    _together(2, lambda _: _by_api(address, data))  # both processes have everything loaded
+    for number in range(rounds):
+        tickets = [signed(f"{number}-{client}") for client in range(clients)]
+        seconds["plain"] += _together(
+            clients,
+            lambda client, made=tickets: _send(made[client], data),  # type: ignore[misc]
+        )
+        seconds["api"] += _together(clients, lambda _: _by_api(address, data))
+    return ParallelUploads(
+        plain_seconds=seconds["plain"], api_seconds=seconds["api"], uploads=clients * rounds
+    )
+
+
+def _together(clients: int, upload: Callable[[int], None]) -> float:
+    """Seconds until the last of them is done, who begin at the same moment."""
+    start = threading.Barrier(clients + 1)
+
+    def run(client: int) -> None:
+        start.wait()
+        upload(client)
+
+    with ThreadPoolExecutor(clients) as pool:
+        ends = [pool.submit(run, client) for client in range(clients)]
+        start.wait()
+        began = time.perf_counter()
+        for end in ends:
+            end.result()
+        return time.perf_counter() - began
+
+
+def _by_api(address: Address, data: bytes) -> None:
+    wanted = {"name": "photo.jpg", "size": len(data), "type": "image/jpeg", "method": "put"}
+    headers = {"authorization": f"Bearer {address.token}", "content-type": "application/json"}
+    answer = _request("POST", f"{address.api}/uploads", json.dumps(wanted).encode(), headers)
+    ticket = json.loads(answer)["ticket"]
+    _send(UploadTicket(method="PUT", url=ticket["url"], headers=ticket["headers"]), data)
+
+
+def _send(ticket: UploadTicket, data: bytes) -> None:
+    _request(ticket.method, ticket.url, data, ticket.headers)
+
+
+def _request(method: str, address: str, data: bytes, headers: Mapping[str, str]) -> bytes:
+    url = urlsplit(address)
+    connection = http.client.HTTPConnection(url.netloc, timeout=120)
+    try:
+        target = url._replace(scheme="", netloc="").geturl()
+        connection.request(method, target, data, dict(headers))
+        answer = connection.getresponse()
+        body = answer.read()
+    finally:
+        connection.close()
+    if answer.status not in {200, 201}:
+        raise RuntimeError(f"{address} answered {answer.status}: {body[:500]!r}")
+    return body
 
 
 def _measure(requests: int, address: Address) -> RequestTimes:

@@ -232,6 +232,8 @@ class UploadRoute(StrEnum):
     """To the bucket's own address, in its region."""
     ACCELERATED = "accelerated"
     """By the nearest edge (S3 Transfer Acceleration)."""
+    DISTRIBUTION = "distribution"
+    """Through the distribution that renditions are read from; no forms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -208,6 +208,15 @@ async def _run(home: Path, root: Stack) -> dict[str, Any]:
     return exports
 
 
+def _without_secrets(value: Any) -> Any:
+    """What a plan may show."""
+    if isinstance(value, dict):
+        if value.get(rpc._special_sig_key) == rpc._special_secret_sig:
+            return "[secret]"
+        return {key: _without_secrets(item) for key, item in value.items()}
+    return [_without_secrets(item) for item in value] if isinstance(value, list) else value
+
+
 def whole(value: Any) -> Any:
     """Whole numbers as integers: the protocol has only floats, and AWS refuses those."""
     if isinstance(value, dict):
@@ -283,7 +292,7 @@ def _resource(urn: str, request: Any, stack: str) -> Resource:
         urn=urn,
         kind=short_kind(request.type),
         name=short_name(request.name, stack),
-        inputs=whole(rpc.deserialize_properties(request.object)),
+        inputs=whole(_without_secrets(rpc.deserialize_properties(request.object))),
         parent=_kind_of(request.parent),
         parent_urn=request.parent,
         waits_for=frozenset(

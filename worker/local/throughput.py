@@ -114,7 +114,7 @@ def _measure(
     bucket = str(address.outputs["intakeBucket"])
     names: list[str] = []
     # The pipe stands still until all is there: the uploading is not measured.
-    with _held_back(pids["services"]):
+    with held_back(pids["services"]):
         for name, data in islice(unique(photos), images):
             key = f"{len(names):06}-{name}"
             store.put(bucket, key, data, content_type="image/jpeg")
@@ -135,7 +135,7 @@ def _measure(
 
 
 @contextlib.contextmanager
-def _held_back(pid: int) -> Iterator[None]:
+def held_back(pid: int) -> Iterator[None]:
     """Let a process do nothing in the block; whatever happens, it can be ended afterwards."""
     os.kill(pid, signal.SIGSTOP)
     try:

@@ -313,6 +313,9 @@ class Uploads:
             said = f"no recipe is called {chosen}; choose one of: {names}"
             problems.append(Problem("recipe", said, code="recipe_unknown"))
         problems += self._route_problems(wanted.route)
+        if wanted.route is UploadRoute.DISTRIBUTION and wanted.method is UploadMethod.POST:
+            said = "forms are not sent through the distribution"
+            problems.append(Problem("method", said, code="route_unavailable"))
         try:
             to_metadata(Labels(owner=wanted.labels.owner))
         except InputError as error:
@@ -365,9 +368,14 @@ class Uploads:
                 request=wanted.digest(),
                 sha256=wanted.sha256,
                 part_size=part_size(wanted.size, wanted.line_rate) if parted else 0,
-                route=wanted.route or self.settings.upload_routes[0],
+                route=wanted.route or self._usual_route(method),
             ),
         )
+
+    def _usual_route(self, method: UploadMethod) -> UploadRoute:
+        first = self.settings.upload_routes[0]
+        formless = first is UploadRoute.DISTRIBUTION and method is UploadMethod.POST
+        return UploadRoute.DIRECT if formless else first
 
     def _again(self, known: AssetRecord, wanted: UploadRequest) -> UploadState:
         """The answer to a request that was answered before."""

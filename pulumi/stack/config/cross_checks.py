@@ -45,6 +45,7 @@ GIVEN = NAMES | {
     "api_issuer",
     "api_audience",
     "api_origins",
+    "upload_key",
     "upload_routes",
 }
 """Settings that the program itself sets."""
@@ -176,6 +177,8 @@ def _delivery(delivery: DeliveryConfig, settings: Mapping[str, str]) -> Iterator
             ("certificate", "domains") if delivery.domains else ("domains", "certificate")
         )
         yield Problem(f"delivery.{missing}", f"is not set; delivery.{given} needs it")
+    if delivery.upload_key and not delivery.enabled:
+        yield Problem("delivery.uploadKey", "needs the distribution (delivery.enabled)")
     if delivery.enabled and "delivery_url" in settings:
         yield Problem("settings.delivery_url", "is that of the distribution (delivery.enabled)")
 

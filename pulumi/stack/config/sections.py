@@ -198,6 +198,9 @@ class DeliveryConfig:
     """ARN of a certificate for all the names, in us-east-1."""
     origins: tuple[str, ...] = checks.value(checks.origins, ("*",))
     """Whose scripts may read renditions (players, canvases); showing needs no permission."""
+    upload_key: str = checks.value(checks.UPLOAD_KEY, "")
+    """A secret. With it uploads may also come in through the distribution: the API signs them by
+    it, and a function at the edge checks them."""
     logs: bool = checks.value(checks.switch, default=False)
     """Keep who asked for what in a bucket of its own."""
     log_days: int = checks.value(checks.whole(1, 3650), 30)

@@ -216,6 +216,20 @@ def test_a_way_that_there_is_not_is_refused() -> None:
         ]
 
 
+def test_a_form_does_not_go_through_the_distribution() -> None:
+    """Asked for, it is refused; where that is the usual way, forms go directly."""
+    api = Api({"SAFELIGHT_UPLOAD_ROUTES": "distribution,direct"})
+    wanted = {"name": "a.jpg", "size": 1, "method": "post"}
+    refused = api.call("POST", "/uploads", {**wanted, "route": "distribution"})
+    form, whole = api.begin(method="post"), api.begin()
+
+    assert refused.status_code == 422
+    (error,) = refused.json()["errors"]
+    assert (error["path"], error["code"]) == ("body.method", "route_unavailable")
+    assert form["ticket"]["url"] == "https://intake.example/"
+    assert whole["ticket"]["url"].startswith("https://edge.")
+
+
 OWN = {"SAFELIGHT_RECIPE": "modern", "SAFELIGHT_RECIPES": "avatar,/opt/recipes/shop.toml"}
 
 

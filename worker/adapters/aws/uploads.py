@@ -11,15 +11,17 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.edge_tickets import EdgeTickets
 from worker.adapters.aws.errors import aws_call, error_code
 from worker.adapters.aws.s3 import encode_metadata, writable_key
 from worker.domain.asset import UploadRoute
-from worker.domain.errors import ObjectMissing
+from worker.domain.errors import ConfigurationError, ObjectMissing
 from worker.ports import UploadedPart, UploadTicket
 
 if TYPE_CHECKING:
@@ -33,9 +35,13 @@ _META = "x-amz-meta-"
 class S3UploadStore:
     """Uploads into S3 buckets."""
 
-    def __init__(self, clients: AwsClients) -> None:
-        """Sign and call with these clients."""
-        self._clients = clients
+    def __init__(self, clients: AwsClients, *, edge: EdgeTickets | None = None) -> None:
+        """Sign and call with these clients.
+
+        Args:
+            edge: signs what goes through the distribution; None where nothing does.
+        """
+        self._clients, self._edge = clients, edge
 
     def form(
         self,
@@ -99,7 +105,10 @@ class S3UploadStore:
         if sha256:
             parameters["ChecksumSHA256"] = _base64(sha256)
             headers["x-amz-checksum-sha256"] = _base64(sha256)
-        url = self._signed("put_object", parameters, seconds, route)
+        if route is UploadRoute.DISTRIBUTION:
+            url = self._at_edge().sign(key, size=size, seconds=seconds, headers=headers)
+        else:
+            url = self._signed("put_object", parameters, seconds, route)
         return UploadTicket(method="PUT", url=url, headers=headers)
 
     def readable(self, bucket: str, key: str, *, seconds: int) -> str:
@@ -127,6 +136,12 @@ class S3UploadStore:
     ) -> Mapping[int, UploadTicket]:
         """See ``UploadStore.parts``."""
         writable_key(key)
+        if route is UploadRoute.DISTRIBUTION:
+            sign = partial(self._at_edge().sign, key, seconds=seconds, headers={}, upload=upload)
+            return {
+                number: UploadTicket(method="PUT", url=sign(size=size, part=number))
+                for number, size in sizes.items()
+            }
         named = {"Bucket": bucket, "Key": key, "UploadId": upload}
         return {
             number: UploadTicket(
@@ -179,6 +194,11 @@ class S3UploadStore:
     @property
     def _s3(self) -> S3Client:
         return self._clients.s3
+
+    def _at_edge(self) -> EdgeTickets:
+        if self._edge is None:
+            raise ConfigurationError("no distribution takes uploads: set SAFELIGHT_UPLOAD_KEY")
+        return self._edge
 
     def _presigner(self, route: UploadRoute) -> S3Client:
         return self._clients.presigner(accelerated=route is UploadRoute.ACCELERATED)

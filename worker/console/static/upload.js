@@ -74,7 +74,7 @@ export class Uploader extends EventTarget {
    * Begins an upload, or continues one of the same file that a reload has cut off.
    * @param {File|Blob} file
    * @param {object} [labels] `name`, `tags`, `attributes`, `owner`, `recipe` of the asset; `route`
-   *   (`direct`, `accelerated`); `method` (`put`, `post`, `multipart`) and `rate` (bytes a second) where the
+   *   (`direct`, `accelerated`, `distribution`); `method` (`put`, `post`, `multipart`) and `rate` (bytes a second) where the
    *   caller knows better than this module
    * @returns {Upload}
    */

@@ -116,8 +116,9 @@ class NewUpload(_Wire):
     )
     route: UploadRoute | None = Field(
         default=None,
-        description="`accelerated`: by the nearest edge (S3 Transfer Acceleration), if this"
-        " deployment has it. Without it, the deployment chooses.",
+        description="`accelerated`: by the nearest edge (S3 Transfer Acceleration);"
+        " `distribution`: through CloudFront, no forms. Only what this deployment offers; without"
+        " it, the deployment chooses.",
     )
     recipe: Annotated[str, StringConstraints(pattern=rf"^{RECIPE_NAME}$")] | None = Field(
         default=None,
