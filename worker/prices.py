@@ -22,6 +22,9 @@ class Prices:
     write_unit: float
     read_unit: float
     event: float
+    transition: float
+    vcpu_hour: float
+    storage_month: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,7 @@ class Assumptions:
     write_units: float
     read_units: float
     batch: float
+    transitions: float
 
 
 _Table = TypeVar("_Table", Prices, Assumptions)
@@ -44,8 +48,37 @@ _Table = TypeVar("_Table", Prices, Assumptions)
 @cache
 def load() -> tuple[Prices, Assumptions]:
     """Read the file."""
-    found = tomllib.loads(resources.files("worker").joinpath("prices.toml").read_text("utf-8"))
+    found = _read()
     return _table(Prices, found["prices"]), _table(Assumptions, found["assumptions"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A line of the file."""
+
+    name: str
+    value: float
+    usd: bool
+    """Whether it is a price."""
+    of: str
+    """What it is."""
+    source: str
+    """Where it stands: an address, or a file of Safelight."""
+    noted: str
+    """The day on which it was written down, ISO 8601."""
+
+
+def figures() -> tuple[Figure, ...]:
+    """All lines, prices first."""
+    return tuple(
+        Figure(name=name, usd=table == "prices", **{**line, "noted": str(line["noted"])})
+        for table, lines in _read().items()
+        for name, line in lines.items()
+    )
+
+
+def _read() -> dict[str, dict[str, dict[str, Any]]]:
+    return tomllib.loads(resources.files("worker").joinpath("prices.toml").read_text("utf-8"))
 
 
 def _table(kind: type[_Table], lines: dict[str, dict[str, Any]]) -> _Table:

@@ -20,6 +20,7 @@ from starlette.concurrency import run_in_threadpool
 from tests.servers import serving_app
 from worker import console
 from worker.local import console as local_console
+from worker.services.cost import CountedWork
 
 TOKEN = ".".join(
     base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
@@ -274,6 +275,15 @@ class FakeApi:
                         "oldest": "2026-11-29T11:00:00Z",
                     }
                 ],
+                "cost": local_console.costs(
+                    {
+                        f"2026-11-{day}": CountedWork(
+                            objects=day, bytes=day * 10**6, files=6 * day, stored=day * 10**7
+                        )
+                        for day in range(24, 30)
+                    },
+                    {"2026-11-29": CountedWork(job_hours=1)},
+                ),
                 "jobs": [
                     {
                         "id": f"job-{number}",

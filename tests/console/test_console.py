@@ -15,6 +15,7 @@ from tests.browser.chromium import TIMEOUT
 from tests.console.chromium import choose, until
 from tests.console.conftest import Open
 from tests.console.fake_api import PART, TILE, TILED, FakeApi, picture
+from worker import prices
 
 expect.set_options(timeout=TIMEOUT)
 VIEWS = ("#/", "#/asset/00000000-0000-7000-8000-000000000001", "#/operations")
@@ -54,6 +55,34 @@ def test_a_bad_file_says_why(api: FakeApi, open_page: Open, tmp_path: Path) -> N
     expect(page.locator("#tray")).to_contain_text("Rejected: the content is of no known format")
     shown = page.locator(".tile").filter(has_text="letter.txt")
     expect(shown).to_contain_text("the content is of no known format")
+
+
+def test_a_picture_is_pasted(open_page: Open) -> None:
+    """What the clipboard has as a file is uploaded."""
+    page = open_page()
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+    page.evaluate(
+        """() => {
+          const data = new DataTransfer();
+          data.items.add(new File([new Uint8Array(2000)], 'screenshot.png', {type: 'image/png'}));
+          document.body.dispatchEvent(
+            new ClipboardEvent('paste', {clipboardData: data, bubbles: true}));
+        }"""
+    )
+    expect(page.locator(".tile").filter(has_text="screenshot.png")).to_be_visible()
+
+
+def test_a_photograph_is_taken(open_page: Open, tmp_path: Path) -> None:
+    """The button asks for one picture, and a phone for its camera."""
+    page = open_page(width=360, height=740)
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Photograph").click()
+    taken = chooser.value
+    asks = "input => [input.accept, input.getAttribute('capture')]"
+    assert taken.element.evaluate(asks) == ["image/*", "environment"]
+    assert not taken.is_multiple()
+    taken.set_files(str(photo(tmp_path, "camera.jpg")))
+    expect(page.locator(".tile").filter(has_text="camera.jpg")).to_be_visible()
 
 
 def test_an_empty_file_is_refused_in_words(open_page: Open, tmp_path: Path) -> None:
@@ -155,6 +184,8 @@ def test_everybody_can_use_it(api: FakeApi, open_page: Open, scheme: str, width:
             page.get_by_role("button", name="Delete").click()
             assert_accessible(page)
         if view == VIEWS[2]:
+            page.get_by_text("Prices and assumptions").click()
+            assert_accessible(page)
             page.get_by_role("button", name="Send back").click()
             assert_accessible(page)
 
@@ -301,6 +332,19 @@ def test_what_jobs_made_says_why_it_stays(api: FakeApi, open_page: Open) -> None
     page.goto(f"{api.url}/console/#/asset/{api.add(2)['id']}")
     expect(page.get_by_role("button", name="Reprocess")).to_be_visible()
     expect(page.get_by_role("tab", name="Focal point")).to_be_visible()
+
+
+def test_the_cost_so_far_says_what_it_rests_on(open_page: Open) -> None:
+    """The sum, its parts, and every price with its source and day; a list that is open stays so."""
+    page = open_page("#/operations")
+    cost = page.get_by_role("region", name="Cost so far")
+    expect(cost).to_contain_text("159 uploads, 6 days")
+    expect(cost.locator("li").filter(has_text="Machines for jobs")).to_contain_text("$0.036")
+    cost.get_by_text("Prices and assumptions").click()
+    lines = cost.locator("tbody tr")
+    expect(lines).to_have_count(len(prices.figures()))
+    expect(lines.filter(has_text="Lambda on arm64")).to_contain_text("aws.amazon.com")
+    expect(cost).to_contain_text("Not counted:")
 
 
 def test_dead_letters_are_sent_back(api: FakeApi, open_page: Open) -> None:

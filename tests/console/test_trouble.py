@@ -176,15 +176,16 @@ def drop(page: Page, *paths: Path) -> None:
         session.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
 
 
-def test_a_folder_is_dropped_with_all_that_is_in_it(
+def test_a_folder_is_dropped_with_its_pictures(
     api: FakeApi, open_page: Open, tmp_path: Path
 ) -> None:
-    """Folders in it, too, but no hidden files; empty ones are told in one sentence."""
+    """Those in folders below too, but no hidden or other files; empty ones in one sentence."""
     below = tmp_path / "holiday" / "day two"
     below.mkdir(parents=True)
     photo(below.parent, "one.jpg")
     photo(below, "two.jpg")
     photo(below, ".hidden.jpg")
+    (below / "notes.txt").write_text("a fine day")
     for name in ("a.jpg", "b.jpg"):
         (below / name).touch()
     page = open_page()

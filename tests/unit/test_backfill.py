@@ -236,6 +236,9 @@ def test_an_estimate_counts_and_prices() -> None:
             gigabyte_second=1,
             write_unit=2,
             read_unit=3,
+            transition=0,
+            vcpu_hour=0,
+            storage_month=0,
         ),
         need=Assumptions(
             seconds_fixed=1,
@@ -245,6 +248,7 @@ def test_an_estimate_counts_and_prices() -> None:
             write_units=5,
             read_units=7,
             batch=10,
+            transitions=0,
         ),
     )
 

@@ -67,6 +67,7 @@ def event_of(record: AssetRecord) -> Event:
     """The event that tells of a record; the same record gives the same event."""
     detail: dict[str, object] = {
         "key": record.source.key,
+        "bytes": record.source.size,
         "version": record.version,
         "recipe": record.recipe,
         "status": record.status.value,

@@ -20,7 +20,8 @@ from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from worker import console
+from batch.catalogue import KINDS
+from worker import codec, console, prices
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call
 from worker.adapters.aws.sqs import SqsQueue
@@ -35,6 +36,7 @@ from worker.local.address import EVENTS, Address
 from worker.local.api import FILES
 from worker.local.changes import Counts, read_events
 from worker.ports import Queue
+from worker.services.cost import LEFT_OUT, CountedWork, cost
 from worker.services.dead_letters import DeadLetters, QueuePair, Selection, groups
 from worker.services.owned_assets import Caller
 from worker.settings import Settings
@@ -48,6 +50,10 @@ LETTERS_SECONDS = 10.0
 LETTERS_RATE = 50.0
 """Dead letters sent back a second."""
 JOBS = 50
+COUNTED_JOBS = 1_000
+"""The newest ones, in the cost."""
+COST_SECONDS = 30.0
+"""Between two counts of their hours."""
 _CHUNK = 1 << 18
 _READ = ["GET", "HEAD"]
 
@@ -178,6 +184,7 @@ class Operations:
     stopping: Callable[[], bool] = lambda: False
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _letters: dict[str, Any] = field(default_factory=dict)
+    _cost: dict[str, Any] = field(default_factory=dict)
 
     @property
     def dead_letters(self) -> DeadLetters:
@@ -210,7 +217,15 @@ class Operations:
             "errors": counts.reasons(),
             "dead_letters": self._dead(sum(one["dead"] for one in queues)),
             "jobs": [_job(one) for one in jobs.list(limit=JOBS)] if jobs is not None else [],
+            "cost": self._costs(counts.days()),
         }
+
+    def _costs(self, days: Mapping[str, CountedWork]) -> Mapping[str, Any]:
+        known, now = self._cost, time.monotonic()
+        if not known or now - known["at"] > COST_SECONDS:
+            jobs = self.services.jobs
+            known.update(at=now, jobs=_job_work(jobs.list(limit=COUNTED_JOBS)) if jobs else {})
+        return costs(days, known["jobs"])
 
     def _depths(self, pair: QueuePair) -> dict[str, Any]:
         waiting = taken = 0
@@ -242,6 +257,52 @@ class Operations:
     def forget_letters(self) -> None:
         """Look at the dead letters again, next time."""
         self._letters.clear()
+
+
+def costs(days: Mapping[str, CountedWork], jobs: Mapping[str, CountedWork]) -> Mapping[str, Any]:
+    """What the work would have cost on AWS: all of it, by day and by part, and what that rests on.
+
+    Args:
+        days: work of the pipeline by day.
+        jobs: that of jobs.
+    """
+    price, need = prices.load()
+    nothing = CountedWork()
+    each = {day: days.get(day, nothing) + jobs.get(day, nothing) for day in sorted({*days, *jobs})}
+    work = sum(each.values(), CountedWork())
+    whole = cost(work, price, need)
+    pictures = cost(sum(days.values(), CountedWork()), price, need)
+    return {
+        "usd": whole.total,
+        # Of what ingest did; jobs cost by the length of videos.
+        "thousand_usd": pictures.total / work.objects * 1000 if work.objects else None,
+        "storage_month_usd": whole.storage_month,
+        "objects": work.objects,
+        "stored_bytes": work.stored,
+        "job_hours": work.job_hours,
+        "days": [{"day": day, "usd": cost(done, price, need).total} for day, done in each.items()],
+        "parts": {
+            "compute": whole.compute,
+            "requests": whole.requests,
+            "catalog": whole.catalog,
+            "jobs": whole.jobs,
+        },
+        "figures": codec.plain(prices.figures()),
+        "left_out": LEFT_OUT,
+    }
+
+
+def _job_work(jobs: Iterable[JobStatus]) -> Mapping[str, CountedWork]:
+    """The work of jobs that have ended, by the day of their end: the last attempt of each."""
+    done: dict[str, CountedWork] = {}
+    for one in jobs:
+        known = KINDS.get(one.kind)
+        if known is not None and one.started_at and one.stopped_at:
+            took = datetime.fromisoformat(one.stopped_at) - datetime.fromisoformat(one.started_at)
+            hours = max(0.0, took.total_seconds()) / 3600 * known.vcpus
+            day = one.stopped_at[:10]
+            done[day] = done.get(day, CountedWork()) + CountedWork(job_hours=hours)
+    return done
 
 
 def _job(status: JobStatus) -> Mapping[str, Any]:

@@ -35,6 +35,7 @@ from worker.domain.keys import cache_metadata
 from worker.ports import ObjectStore, Queue
 from worker.prices import Assumptions, Prices
 from worker.services import ordering
+from worker.services.cost import CountedWork, cost
 
 BATCH = 10
 """Messages in one request."""
@@ -151,23 +152,20 @@ def estimate(
         TransientError: the store does not answer.
     """
     objects = skipped = size = 0
-    for found in source.after(after):
-        if _is_work(found, bucket):
-            objects, size = objects + 1, size + found.size
+    for one in source.after(after):
+        if _is_work(one, bucket):
+            objects, size = objects + 1, size + one.size
         else:
             skipped += 1
-    # Send, receive and delete; an object read, then looked at; renditions written; an event.
-    each = 3 * price.queue_request / need.batch + price.invocation / need.batch
-    each += 2 * price.get_request + need.renditions * price.put_request + price.event
-    seconds = objects * need.seconds_fixed + size / 1e6 * need.seconds_per_megabyte
-    units = need.write_units * price.write_unit + need.read_units * price.read_unit
+    work = CountedWork(objects=objects, bytes=size, files=round(objects * need.renditions))
+    found = cost(work, price, need)
     return Estimate(
         objects=objects,
         skipped=skipped,
         bytes=size,
-        requests_usd=objects * each + (objects + skipped) / 1000 * price.list_request,
-        compute_usd=seconds * need.gigabytes * price.gigabyte_second,
-        catalog_usd=objects * units,
+        requests_usd=found.requests + (objects + skipped) / 1000 * price.list_request,
+        compute_usd=found.compute,
+        catalog_usd=found.catalog,
     )
 
 

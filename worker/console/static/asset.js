@@ -3,7 +3,7 @@
 import { Failure, call, config } from './api.js';
 import { compare } from './compare.js';
 import { button, confirm, fill, h, icon, svg, toast } from './dom.js';
-import { STATUS, ago, bytes, duration, moment, number, plural, words } from './format.js';
+import { STATUS, ago, bytes, duration, jobState, moment, number, plural, words } from './format.js';
 import { player } from './player.js';
 import { bar } from './plot.js';
 import { placeholderUrl } from './placeholder.js';
@@ -99,7 +99,7 @@ function head(asset, { load, navigate, store }) {
     }
   };
   const reprocess = () => attempt(() => call('POST', `/assets/${asset.id}/reprocess`, { body: {} }), () => {
-    toast('It is being made again.');
+    toast(asset.status === 'processing' ? 'Its jobs start again.' : 'It is being made again.');
     load();
   });
   const remove = async () => {
@@ -113,7 +113,7 @@ function head(asset, { load, navigate, store }) {
   return h('div.asset-head', {},
     h('a.button.round', { href: '#/', aria: { label: 'Back to the library' }, title: 'Back to the library' }, icon('back')),
     h('div.title', {},
-      h('h1', {}, nameOf(asset)),
+      h('h1', { title: nameOf(asset) }, nameOf(asset)),
       h('p.sub', {},
         h('span.badge', { data: { tone: status.tone } }, status.label),
         h('span.num', {}, bytes(asset.original.bytes)),
@@ -121,7 +121,7 @@ function head(asset, { load, navigate, store }) {
         h('time', { dateTime: asset.created_at, title: moment(asset.created_at) }, ago(asset.created_at)),
         asset.owner ? h('span', {}, `of ${asset.owner}`) : null)),
     h('div.actions', {},
-      asset.settled && asset.status !== 'processing' ? null : button('Reprocess', 'retry', reprocess),
+      asset.settled && asset.status !== 'processing' ? null : button(asset.status === 'processing' ? 'Start jobs again' : 'Reprocess', 'retry', reprocess),
       button('Delete', 'trash', remove, { kind: 'danger' })));
 }
 
@@ -208,7 +208,7 @@ function tabsOf(asset) {
 
 function drawNothing(asset, { canvas }) {
   const bad = asset.status === 'rejected';
-  const text = { waiting: 'Nothing has arrived yet. The upload was asked for and can still be sent.', uploaded: 'The original is there and waits for its turn.', processing: 'Jobs are working on it. This page follows them.', rejected: asset.verdict?.message ?? 'It was rejected.', deleted: 'The original was deleted.' }[asset.status] ?? 'There is nothing to show.';
+  const text = { waiting: 'Nothing has arrived yet. The upload was asked for and can still be sent.', uploaded: 'The original is there and waits for its turn.', processing: 'Jobs are working on it. This page follows them.', rejected: 'Nothing was made of it.', deleted: 'The original was deleted.' }[asset.status] ?? 'There is nothing to show.';
   fill(canvas, h('div.message', { data: { tone: bad ? 'bad' : 'quiet' } }, icon(bad ? 'warn' : asset.media === 'video' ? 'play' : 'image'), h('p', {}, text)));
 }
 
@@ -469,7 +469,7 @@ function jobsCard(asset) {
   return card('Jobs', h('ul.jobs-list', {}, asset.jobs.map((job) => {
     const tone = JOB_TONES[job.state.toUpperCase()] ?? 'busy';
     const busy = tone === 'busy';
-    return h('li', {}, h('span', {}, words(job.kind)), h('span.badge', { data: { tone } }, words(job.state.toLowerCase())),
+    return h('li', {}, h('span', {}, words(job.kind)), h('span.badge', { data: { tone } }, jobState(job.state)),
       busy ? h('progress', { max: 1, aria: { label: `Progress of ${job.kind}` }, ...(job.progress === null ? {} : { value: job.progress }) }) : null,
       h('span.detail.soft.small', {}, [job.reason, !busy ? duration(new Date(job.updated_at) - new Date(job.created_at)) : ''].filter(Boolean).join(' · ')));
   })));

@@ -16,6 +16,13 @@ export const STATUS = {
   deleted: { label: 'Deleted', tone: 'quiet' },
 };
 
+const JOB_STATES = { SUBMITTED: 'Waiting', PENDING: 'Waiting', RUNNABLE: 'Waiting', STARTING: 'Starting', RUNNING: 'Running', SUCCEEDED: 'Done', FAILED: 'Failed' };
+
+/** What people read for a state of a job; those of AWS Batch are known to few. */
+export function jobState(state) {
+  return JOB_STATES[state] ?? words(state.toLowerCase());
+}
+
 /** Bytes in decimal units: `1.4 MB`. */
 export function bytes(count) {
   if (count === undefined || count === null) return '';
@@ -27,6 +34,19 @@ export function bytes(count) {
     unit += 1;
   }
   return `${unit === 0 || value >= 100 ? Math.round(value) : NUMBER.format(value)} ${units[unit]}`;
+}
+
+const MONEY = new Intl.NumberFormat('en', { style: 'currency', currency: 'USD', minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const CENTS = new Intl.NumberFormat('en', { style: 'currency', currency: 'USD', maximumSignificantDigits: 2 });
+
+/** A price as it is, whatever its size: `$0.0000004`. */
+export function price(dollars) {
+  return `$${dollars.toLocaleString('en', { maximumFractionDigits: 12 })}`;
+}
+
+/** US dollars: `$12.40`, and below a dollar two digits that count: `$0.0042`. */
+export function money(dollars) {
+  return (dollars >= 1 || dollars === 0 ? MONEY : CENTS).format(dollars);
 }
 
 export function number(value) {

@@ -22,6 +22,7 @@ export function libraryView({ store, upload, query, navigate }) {
   const filter = filterOf(query);
   const count = h('span.count.num', { role: 'status' });
   const nothing = h('div.empty', { hidden: true });
+  const loading = h('div.loading', { hidden: true, aria: { hidden: true } }, Array.from({ length: 12 }, () => h('span')));
   const grid = new Grid({
     ids: () => store.ids,
     paint: (tile, id) => paint(tile, store.assets.get(id), { preview: store.previews.get(id), progress: store.progress.get(id) ?? null }),
@@ -40,7 +41,8 @@ export function libraryView({ store, upload, query, navigate }) {
     grid.schedule();
     const { status, tag, owner, text } = store.filter;
     const filtered = Boolean(status || tag || owner || text);
-    count.textContent = store.ids.length ? `${plural(store.ids.length, 'asset')}${store.ended ? '' : ' so far'}` : '';
+    loading.hidden = store.ids.length > 0 || !store.loading;
+    count.textContent = !loading.hidden ? 'Loading' : store.ids.length ? `${plural(store.ids.length, 'asset')}${store.ended ? '' : ' so far'}` : '';
     nothing.hidden = store.ids.length > 0 || Boolean(store.loading);
     if (nothing.hidden) return;
     if (store.error) fill(nothing, icon('warn'), h('h2', {}, 'The list cannot be loaded'), h('p', {}, store.error.message), h('div.actions', {}, button('Try again', 'retry', () => store.more({ again: true }))));
@@ -73,9 +75,12 @@ export function libraryView({ store, upload, query, navigate }) {
       chips(filter.status, (status) => change({ status })),
       count),
     grid.element,
+    loading,
     nothing);
 
   store.show(filter);
+  // On a phone the chosen status may be out of sight.
+  requestAnimationFrame(() => element.querySelector('.chip input:checked')?.closest('.chip').scrollIntoView({ block: 'nearest', inline: 'center' }));
   return {
     element,
     title: 'Library',

@@ -9,7 +9,8 @@ import { follow } from './live.js';
 import { operationsView } from './operations.js';
 import { nameOf } from './tile.js';
 import { Tray } from './tray.js';
-import { State, Uploader } from './upload.js';
+import { State, Uploader, mediaType } from './upload.js';
+
 
 const main = document.getElementById('main');
 const store = new LibraryStore();
@@ -143,25 +144,27 @@ async function add(files) {
   toast(`${empty.length > 1 ? `${empty.length} files are` : `${empty[0]} is`} empty: there is nothing to upload.`, { bad: true });
 }
 
-/** The files of a drop, those in folders too. */
+/** The files of a drop, and of its folders the pictures and videos. */
 async function filesOf(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.some((entry) => entry.isDirectory)) return [...transfer.files];
   const found = [];
-  const walk = async (entry) => {
+  const walk = async (entry, inside) => {
     if (entry.isFile) {
-      // What systems leave in folders is no picture of anybody.
-      if (!entry.name.startsWith('.')) found.push(await new Promise((resolve, reject) => { entry.file(resolve, reject); }));
+      if (entry.name.startsWith('.')) return; // systems leave such files in folders
+      const file = await new Promise((resolve, reject) => { entry.file(resolve, reject); });
+      if (!inside || /^(image|video)\//.test(mediaType(file))) found.push(file);
       return;
     }
     const reader = entry.createReader(); // gives a hundred at a time
     for (;;) {
       const some = await new Promise((resolve, reject) => { reader.readEntries(resolve, reject); });
       if (!some.length) return;
-      for (const each of some) await walk(each);
+      for (const each of some) await walk(each, true);
     }
   };
-  for (const entry of entries) await walk(entry);
+  for (const entry of entries) await walk(entry, false);
+  if (!found.length) toast('There are no pictures or videos in it.', { bad: true });
   return found;
 }
 

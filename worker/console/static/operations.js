@@ -2,7 +2,7 @@
 
 import { call, config } from './api.js';
 import { button, confirm, fill, h, icon, toast } from './dom.js';
-import { ago, duration, number, plural, words } from './format.js';
+import { ago, bytes, duration, jobState, money, number, plural, price, words } from './format.js';
 import { bar, plot } from './plot.js';
 
 const EVERY = 2_000; // milliseconds
@@ -11,16 +11,19 @@ const KEPT = 120; // samples of the plots: four minutes
 export function operationsView() {
   if (config.operations === false) return { element: elsewhere(), title: 'Operations', destroy() {} };
   const samples = [];
-  const parts = { figures: h('div.figures'), errors: h('div.body'), letters: h('div.body'), jobs: h('div.table-wrap', { tabIndex: 0, role: 'region', aria: { label: 'All jobs' } }), when: h('span.soft.small', { role: 'status' }) };
+  const parts = { figures: h('div.figures'), errors: h('div.body'), letters: h('div.body'), cost: h('div.body'), jobs: h('div.table-wrap', { tabIndex: 0, role: 'region', aria: { label: 'All jobs' } }), when: h('span.soft.small', { role: 'status' }) };
   const element = h('div', {},
     h('div.page-head', {}, h('h1', {}, 'Operations'), parts.when),
     parts.figures,
     h('div.two', {},
       section('Errors by reason', 'errors', parts.errors),
       section('Dead letters', 'letters', parts.letters)),
-    section('Jobs', 'jobs', parts.jobs));
+    h('div.stack', {},
+      section('Cost so far', 'cost', parts.cost),
+      section('Jobs', 'jobs', parts.jobs)));
   let timer = 0;
   let gone = false;
+  let costed = '';
   const load = async () => {
     clearTimeout(timer);
     try {
@@ -60,6 +63,9 @@ export function operationsView() {
       figure('Jobs', number(now.jobs.filter(busy).length), 'in work or waiting', plot([past('running')], 'Jobs in work or waiting')));
     drawErrors(parts.errors, now.errors);
     if (!parts.letters.contains(document.activeElement)) drawLetters(parts.letters, now.dead_letters, load);
+    const cost = JSON.stringify(now.cost);
+    if (cost !== costed) drawCost(parts.cost, now.cost); // a list that is open stays so
+    costed = cost;
     drawJobs(parts.jobs, now.jobs);
   };
 
@@ -119,6 +125,43 @@ function drawLetters(place, letters, load) {
     h('span.actions', {}, button('Send back', 'retry', () => redrive(letter), { kind: 'small' }))))));
 }
 
+const PARTS = { compute: 'Lambda', requests: 'Requests', catalog: 'DynamoDB', jobs: 'Machines for jobs' };
+
+function drawCost(place, cost) {
+  if (!cost.objects && !cost.job_hours) {
+    fill(place, h('p.soft.small', {}, 'Nothing was counted yet.'));
+    return;
+  }
+  const most = Math.max(...Object.values(cost.parts));
+  const open = place.querySelector('details')?.open ?? false;
+  const days = cost.days.map((one) => one.usd);
+  const today = cost.days.at(-1);
+  fill(place,
+    h('p.soft.small', {}, 'What this work would have cost on AWS, at list prices and without the free tier.'),
+    h('div.costs', {},
+      h('dl.sums', {},
+        sum_('So far', money(cost.usd), `${plural(cost.objects, 'upload')}, ${plural(cost.days.length, 'day')}`),
+        cost.thousand_usd === null ? null : sum_('A thousand pictures', money(cost.thousand_usd), 'without jobs'),
+        sum_(today.day, money(today.usd), 'the latest day'),
+        sum_('Storage', money(cost.storage_month_usd), `a month, for ${bytes(cost.stored_bytes)}`)),
+      h('ul.reasons', {}, Object.entries(cost.parts).map(([name, usd]) => h('li', {}, h('span', {}, PARTS[name]), h('span.num', {}, money(usd)), bar(most ? usd / most : 0))))),
+    days.length > 1 ? plot([days], 'US dollars a day') : null,
+    h('details.small', { open },
+      h('summary', {}, 'Prices and assumptions'),
+      h('p.soft', {}, cost.left_out),
+      h('div.table-wrap', { tabIndex: 0, role: 'region', aria: { label: 'Prices and assumptions' } }, h('table', {},
+        h('thead', {}, h('tr', {}, ['Figure', 'What it is', 'Source', 'Noted'].map((text) => h(['Figure', 'Noted'].includes(text) ? 'th.num' : 'th', { scope: 'col' }, text)))),
+        h('tbody', {}, cost.figures.map((one) => h('tr', {},
+          h('td.num', {}, one.usd ? price(one.value) : String(one.value)),
+          h('td', {}, one.of),
+          h('td', {}, one.source.startsWith('https://') ? h('a', { href: one.source, target: '_blank', rel: 'noopener noreferrer' }, new URL(one.source).hostname) : h('span.mono', {}, one.source)),
+          h('td.num', {}, one.noted))))))));
+}
+
+function sum_(title, value, unit) {
+  return h('div', {}, h('dt', {}, title), h('dd', {}, h('span.value', {}, value), ' ', h('span.soft', {}, unit)));
+}
+
 const TONES = { SUCCEEDED: 'good', FAILED: 'bad', RUNNING: 'busy', STARTING: 'busy' };
 
 function drawJobs(place, jobs) {
@@ -127,10 +170,10 @@ function drawJobs(place, jobs) {
     return;
   }
   fill(place, h('table', {},
-    h('thead', {}, h('tr', {}, ['Kind', 'State', 'Progress', 'Took', 'Started', 'What it says'].map((text) => h('th', { scope: 'col' }, text)))),
+    h('thead', {}, h('tr', {}, ['Kind', 'State', 'Progress', 'Took', 'Started', 'What it says'].map((text) => h(text === 'Took' ? 'th.num' : 'th', { scope: 'col' }, text)))),
     h('tbody', {}, jobs.map((job) => h('tr', {},
       h('td', {}, words(job.kind)),
-      h('td', {}, h('span.badge', { data: { tone: TONES[job.state] ?? 'quiet' } }, words(job.state.toLowerCase()))),
+      h('td', {}, h('span.badge', { data: { tone: TONES[job.state] ?? 'quiet' } }, jobState(job.state))),
       h('td', {}, job.progress === null ? '' : h('progress', { max: 1, value: job.progress, className: job.state === 'SUCCEEDED' ? 'good' : '', aria: { label: `Progress of ${job.kind}` } })),
       h('td.num', {}, job.started_at ? duration(new Date(job.stopped_at || Date.now()) - new Date(job.started_at)) : ''),
       h('td', {}, job.created_at ? ago(job.created_at) : ''),
