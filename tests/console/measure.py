@@ -28,6 +28,17 @@ new PerformanceObserver((list) =>
 """
 
 
+SHOWN = """
+window.shown = [];
+document.addEventListener('load', ({ target }) => {
+  if (target.matches?.('.tile img.picture') && target.src.includes('/files/')) {
+    const at = performance.now();
+    window.shown.push([target.closest('.tile').textContent, at]);
+  }
+}, true);
+"""
+
+
 def longest_task(browser: Browser) -> dict[str, float]:
     """Scroll through thousands of assets, then let a hundred of them change.
 
@@ -59,7 +70,11 @@ def longest_task(browser: Browser) -> dict[str, float]:
 
 
 def upload_to_picture(browser: Browser, base: str, photo: Path) -> dict[str, float]:
-    """Seconds from choosing a photo to its first rendition on the screen; the median of some."""
+    """Seconds from choosing a photo to its first rendition on the screen; the median of some.
+
+    By the browser's own clock, from its first request: Playwright looks for an element only every
+    half second in the end.
+    """
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(UPLOADS):
@@ -67,13 +82,21 @@ def upload_to_picture(browser: Browser, base: str, photo: Path) -> dict[str, flo
             copy = Path(folder) / f"{time.time_ns()}.jpg"
             copy.write_bytes(photo.read_bytes() + bytes([number]))
             page = browser.new_page()
+            page.add_init_script(SHOWN)
             page.goto(f"{base}/console/")
             page.locator("#live[data-state='on']").wait_for()
-            begun = time.monotonic()
             choose(page, copy)
             shown = page.locator(".tile").filter(has_text=copy.name)
             shown.locator("img.picture[src*='/files/'][data-shown='true']").wait_for()
-            found.append(time.monotonic() - begun)
+            begun, ended = page.evaluate(
+                """name => [
+                  performance.getEntriesByType('resource').find(
+                    (one) => new URL(one.name).pathname === '/uploads').startTime,
+                  window.shown.find(([text]) => text.includes(name))[1],
+                ]""",
+                copy.name,
+            )
+            found.append((ended - begun) / 1000)
             page.close()
     return {"uploads": UPLOADS, "median_s": sorted(found)[len(found) // 2], "worst_s": max(found)}
 
