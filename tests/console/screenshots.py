@@ -9,12 +9,13 @@ Files that are named are uploaded first. The pictures go to docs/images/.
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import sys
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.console.chromium import choose
 
@@ -22,6 +23,8 @@ FOLDER = Path(__file__).parents[2] / "docs" / "images"
 SETTLED = 1_500
 """Milliseconds after which pictures have faded in."""
 QUALITY = 82
+UNDER_WAY = re.compile("Uploading|Uploaded|Processing|[0-9] of ")
+LONGEST_JOB = 300_000
 SHOWN = "img.picture[data-shown='true']"
 
 
@@ -44,10 +47,7 @@ def take(base: str, files: list[Path]) -> None:
         if files:
             choose(page, *files)
             page.locator("#tray h2", has_text="upload").wait_for()
-            page.wait_for_function(
-                "!document.querySelector('#tray').innerText.match(/Uploading|Uploaded/)",
-                timeout=120_000,
-            )
+            expect(page.locator("#tray")).not_to_contain_text(UNDER_WAY, timeout=LONGEST_JOB)
             page.get_by_role("button", name="Remove what has ended").click()
         page.locator(SHOWN).first.wait_for()
         save(page, "console-library")
@@ -55,6 +55,23 @@ def take(base: str, files: list[Path]) -> None:
         page.emulate_media(color_scheme="dark")
         page.get_by_role("tab", name="Compare").click()
         save(page, "console-asset")
+        page.get_by_role("tab", name="Zoom").click()
+        make, tiles = (
+            page.get_by_role("button", name="Make tiles"),
+            page.locator(".zoom[data-open]"),
+        )
+        make.or_(tiles).wait_for()
+        if make.count():
+            make.click()
+        tiles.wait_for(timeout=LONGEST_JOB)
+        for _ in range(3):
+            page.get_by_role("button", name="Zoom in").click()
+        page.mouse.move(0, 0)
+        save(page, "console-zoom")
+        page.emulate_media(color_scheme="light")
+        page.goto(f"{base}/console/#/operations")
+        page.get_by_role("region", name="Cost so far").locator("dl").wait_for()
+        save(page, "console-operations")
         phone = browser.new_context(
             viewport={"width": 360, "height": 740}, device_scale_factor=2, has_touch=True
         )

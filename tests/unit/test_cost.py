@@ -11,6 +11,7 @@ from tests.unit.test_console_changes import event
 from worker import prices
 from worker.adapters.event_log import EventLog
 from worker.local.changes import Counts
+from worker.local.console import costs
 from worker.services.cost import CountedWork, cost, work_of
 
 PRICE, NEED = prices.load()
@@ -64,6 +65,19 @@ def test_work_is_counted_by_day(tmp_path: Path) -> None:
     assert counts.days() == {
         "2026-11-29": CountedWork(objects=2, heavy=1, bytes=1_000, files=6, stored=6_900)
     }
+
+
+def test_a_thousand_pictures_cost_the_same_beside_videos() -> None:
+    """Jobs and the state machine are of videos: they count in the sum alone."""
+    work = CountedWork(objects=10, bytes=10**7, files=60, stored=10**8)
+    video = CountedWork(objects=0, heavy=3)
+    alone, beside = (
+        costs({"2026-11-29": work}, {}),
+        costs({"2026-11-29": work + video}, {"2026-11-29": CountedWork(job_hours=1)}),
+    )
+    assert beside["thousand_usd"] == pytest.approx(alone["thousand_usd"])
+    assert alone["thousand_usd"] == pytest.approx(100 * alone["usd"])
+    assert beside["usd"] > alone["usd"]
 
 
 def test_every_line_of_the_file_is_a_figure() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -271,7 +271,7 @@ def costs(days: Mapping[str, CountedWork], jobs: Mapping[str, CountedWork]) -> M
     each = {day: days.get(day, nothing) + jobs.get(day, nothing) for day in sorted({*days, *jobs})}
     work = sum(each.values(), CountedWork())
     whole = cost(work, price, need)
-    pictures = cost(sum(days.values(), CountedWork()), price, need)
+    pictures = cost(replace(sum(days.values(), nothing), heavy=0), price, need)
     return {
         "usd": whole.total,
         # Of what ingest did; jobs cost by the length of videos.
