@@ -23,6 +23,7 @@ from worker.bench.compare import (
 from worker.bench.config import BenchSize, Key, Workload
 from worker.domain.errors import EngineError, InputError
 from worker.entrypoints.cli.bench import command
+from worker.imaging import libjxl
 
 WORK = Workload(
     sizes=(
@@ -111,7 +112,7 @@ def test_floor_measures_every_step_by_every_library(
     assert {file.name for file in files} >= {"small pillow RGB", "big pyvips"}
 
 
-@pytest.mark.parametrize("mode", ["render", "process"])
+@pytest.mark.parametrize("mode", ["render", "process", "modern", "target"])
 def test_engine_does_the_shipped_recipe(
     tmp_path: Path, pictures: dict[str, Path], mode: str
 ) -> None:
@@ -124,7 +125,17 @@ def test_engine_does_the_shipped_recipe(
             one.ask(bad)
         seconds, files = one.ask(pictures["wide.jpg"], tmp_path)
     assert ("large", "jpeg") in {(file.name, file.format) for file in files}
+    assert (mode == "modern") == any(file.format == "jxl" for file in files)
     assert set(seconds) == {"total"}
+
+
+def test_repacking_measures_the_decode_apart(tmp_path: Path, pictures: dict[str, Path]) -> None:
+    """The packed original gives back the JPEG; its decode is a part of its own."""
+    run = (sys.executable, "-m", "worker.bench.implementations", "repack", "all", WORK.dumps())
+    with ImplementationProcess(run, tmp_path / "log") as one:
+        seconds, (file,) = one.ask(pictures["wide.jpg"], tmp_path)
+    assert libjxl.unpack(file.path.read_bytes()) == pictures["wide.jpg"].read_bytes()
+    assert set(seconds) == {"decode", "total"}
 
 
 @pytest.mark.parametrize(
@@ -305,7 +316,8 @@ def test_whole_run_without_node(tmp_path: Path, pictures: dict[str, Path]) -> No
     pictures["wide.jpg"].rename(corpus / "wide.jpg")
     chart, page = tmp_path / "chart.svg", tmp_path / "page.md"
     options = ["--corpus", str(corpus), "--rounds", "1", "--json"]
-    options += ["--chart", str(chart), "--markdown", str(page)]
+    curves = tmp_path / "curves.svg"
+    options += ["--chart", str(chart), "--curves", str(curves), "--markdown", str(page)]
     done = CliRunner().invoke(command, options, env={"PATH": ""}, catch_exceptions=False)
     assert done.exit_code == 0
     body = json.loads(done.stdout)
@@ -317,10 +329,17 @@ def test_whole_run_without_node(tmp_path: Path, pictures: dict[str, Path]) -> No
         "pillow-once",
     ]
     assert body["command"] == (
-        "safelight bench --corpus ~/photos --rounds 1 --chart chart.svg --markdown page.md"
+        "safelight bench --corpus ~/photos --rounds 1 --chart chart.svg --curves curves.svg"
+        " --markdown page.md"
     )
     assert 0.9 < body["figures"][0]["ssim"] <= 1
     assert "</svg>" in chart.read_text(encoding="utf-8")
+    labels = [one["label"] for one in body["formats"]["curves"]]
+    assert labels == ["JPEG", "WebP", "AVIF", "JPEG XL"]
+    assert body["formats"]["pairs"] == []
+    assert body["formats"]["target"]["files"] == 6
+    assert 0 < body["formats"]["repacked"]["bytes"] < 2
+    assert "</svg>" in curves.read_text(encoding="utf-8")
     assert "[CPU time per photo, by implementation](chart.svg)" in page.read_text(encoding="utf-8")
     assert "bench: sharp is not measured" in done.stderr
 
@@ -330,6 +349,7 @@ def test_whole_run_without_node(tmp_path: Path, pictures: dict[str, Path]) -> No
     [
         ("--corpus", "missing", "no such folder"),
         ("--chart", "chart.gif", "must end in"),
+        ("--curves", "curves.gif", "must end in"),
         ("--markdown", "no/page.md", "there is no folder"),
     ],
 )

@@ -24,7 +24,7 @@ def rows(table: str) -> list[list[str]]:
 
 def test_tables_say_met_and_missed() -> None:
     """Every goal has its word; implementations that were not measured have no row."""
-    goal, usual, same, floor = map(rows, output.tables(report()))
+    goal, usual, same, floor, curves, modern, targets = map(rows, output.tables(report()))
     assert {row[0]: row[3] for row in goal}["CPU ÷ floor"] == "MISSED"
     assert goal[-1][3] == "met"
     assert [row[0] for row in usual][2:] == [LABELS[Key.SHARP_USUAL]]
@@ -36,19 +36,29 @@ def test_tables_say_met_and_missed() -> None:
         "one after the other",
         "engine ÷ floor",
     ]
-    assert len(output.tables(report(floor=None))) == 3
+    assert len(output.tables(report(floor=None))) == 6
+    assert curves == [
+        ["JPEG", "14.1", "20.0", "28.3", "40.0", "", "80.0"],
+        ["sharp's JPEG", "17.0", "24.0", "33.9", "48.0", "", "80.0"],
+    ]
+    assert modern == [
+        ["modern, JPEG", "0.1", "76.0", "69.0"],
+        ["sharp, JPEG", "0.1", "75.0", "70.0"],
+    ]
+    assert targets == [["a big webp", "-4.1"], [r"b\|c big jpeg", "+2.0"]]
 
 
 def test_page_changes_between_its_marks_only() -> None:
     """Prose around the figures stays; what was between the marks is replaced."""
     before = f"# Mine\n\nprose\n{output.BEGIN}\nold figures\n{output.END}\nmore prose\n"
-    after = output.updated(before, report(), chart="chart.svg")
+    after = output.updated(before, report(), chart="chart.svg", curves="curves.svg")
     assert after.startswith(f"# Mine\n\nprose\n{output.BEGIN}\n")
     assert after.endswith(f"{output.END}\nmore prose\n")
     assert "old figures" not in after
     assert "![CPU time per photo, by implementation](chart.svg)" in after
     assert "```sh\nsafelight bench --rounds 3\n```" in after
-    assert output.updated(after, report(), chart="chart.svg") == after
+    assert "![Bytes against SSIMULACRA2, by format](curves.svg)" in after
+    assert output.updated(after, report(), chart="chart.svg", curves="curves.svg") == after
 
 
 def test_new_page_is_made_and_escapes_names(tmp_path: Path) -> None:
@@ -73,6 +83,16 @@ def test_chart_has_every_bar_and_the_floor(tmp_path: Path) -> None:
     assert "2 generated pictures, A & B <fast>, one thread, 2026-05-04" in words
 
 
+def test_curves_have_a_line_for_each_encoder(tmp_path: Path) -> None:
+    """The SVG is well-formed and names each encoder and the qualities of the marks."""
+    output.write_curves(tmp_path / "curves.svg", report())
+    root = ElementTree.parse(tmp_path / "curves.svg").getroot()
+    assert root is not None
+    words = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"JPEG", "sharp's JPEG", "Marks are qualities 60, 80"} < set(words)
+    assert "WebP" not in words
+
+
 def test_chart_as_png(tmp_path: Path) -> None:
     """The PNG has pixels for sharp screens; without a floor there is no line."""
     output.write_chart(tmp_path / "chart.png", report(floor=None))
@@ -91,9 +111,9 @@ def test_report_is_json() -> None:
 def test_files_that_could_not_be_written_are_refused_first(tmp_path: Path) -> None:
     """A chart of an unknown kind, a missing folder and an unusable page cost no measuring."""
     with pytest.raises(InputError, match=r"\.svg or \.png"):
-        output.check_files(tmp_path / "chart.gif", None)
+        output.check_files(None, tmp_path / "curves.gif", None)
     with pytest.raises(InputError, match="there is no folder") as caught:
-        output.check_files(None, tmp_path / "missing" / "page.md")
+        output.check_files(None, None, tmp_path / "missing" / "page.md")
     assert caught.value.code == "output_unwritable"
     with pytest.raises(InputError, match="--markdown"):
         output.read_page(tmp_path)

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.unit.pictures import encoded, one, photo, vips_of
 from worker.domain.image import Encoding, Format, QualityTarget
 from worker.imaging.encode import Extras, Picture, encode
-from worker.imaging.quality import QualitySample, decoded, find, search
+from worker.imaging.quality import Factors, QualitySample, decoded, find, search
 from worker.imaging.ssim import ssim
 from worker.imaging.ssimulacra2 import ScoreReference
 
@@ -84,6 +84,45 @@ def test_a_score_is_met(encoding: Encoding, wanted: float) -> None:
     )
     assert made.score == pytest.approx(wanted, abs=4)
     assert made.missed == (made.score < wanted - 1.5)
+
+
+def test_what_one_size_told_foretells_the_next() -> None:
+    """Without tiles: a hard picture is expected to be hard in the next size and the next format."""
+    factors = Factors()
+    assert factors.predicted(Format.JPEG) is None
+    factors.now[Format.JPEG] = 0.4
+    assert factors.predicted(Format.WEBP) == pytest.approx(0.22)
+    factors.now[Format.WEBP] = 0.3
+    factors.next_rendition()
+    alone = factors.predicted(Format.WEBP)
+    factors.now[Format.JPEG] = 0.6
+    after_jpeg = factors.predicted(Format.WEBP)
+    assert alone is not None
+    assert after_jpeg == pytest.approx(alone + 0.6 * 0.2)
+
+
+def test_few_files_are_measured() -> None:
+    """At most three, however far the first one is off; a JPEG is measured as a baseline file."""
+    picture = Picture([vips_of(photo(300, 200))])
+    for wanted in (40.0, 75.0, 92.0):
+        for encoding in (Encoding(format=Format.JPEG), Encoding(format=Format.WEBP)):
+            sample = Counting(picture)
+            sample.factors.now[Format.AVIF] = 2.0  # says that the picture is far harder than it is
+            target = QualityTarget(ssimulacra2=wanted, minimum=1, maximum=100)
+            made = find(picture, encoding, target, Extras(), sample)
+            assert 1 <= sample.measured <= 3
+            assert made.data == encode(picture, encoding, made.quality, Extras())
+
+
+class Counting(QualitySample):
+    """A sample that counts the files that are measured."""
+
+    measured = 0
+
+    def score(self, data: bytes, kind: Format) -> float:
+        """Count, then measure."""
+        self.measured += 1
+        return super().score(data, kind)
 
 
 def test_a_score_out_of_reach_keeps_the_best_and_says_so() -> None:

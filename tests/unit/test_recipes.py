@@ -113,11 +113,12 @@ def test_every_key_reaches_its_field() -> None:
         encodings=(
             Encoding(
                 format=Format.WEBP,
+                quality=85,
                 effort=6,
                 progressive=False,
                 target=QualityTarget(ssim=0.9, minimum=10, maximum=20),
             ),
-            Encoding(format=Format.AVIF, quality=65, effort=0, progressive=False, lossless=True),
+            Encoding(format=Format.AVIF, quality=66, effort=0, progressive=False, lossless=True),
         ),
         watermark=Watermark(
             text="© me",
@@ -147,8 +148,9 @@ def test_every_key_reaches_its_field() -> None:
     ("format_", "quality", "effort", "progressive"),
     [
         ("jpeg", 80, 0, True),
-        ("webp", 80, 2, False),
-        ("avif", 65, 0, False),
+        ("webp", 85, 2, False),
+        ("avif", 66, 0, False),
+        ("jxl", 78, 3, False),
         ("png", 100, 6, False),
         ("gif", 100, 7, False),
     ],
@@ -174,10 +176,10 @@ def test_defaults_table_is_the_start_of_every_entry() -> None:
     ("entry", "expected"),
     [
         ("quality = 60", (60, None, False)),
-        ("target = { ssim = 0.9 }", (80, QualityTarget(ssim=0.9), False)),
-        ("lossless = true", (80, None, True)),
-        ("effort = 3", (80, QualityTarget(ssim=0.8), False)),
-        ("lossless = false", (80, QualityTarget(ssim=0.8), False)),
+        ("target = { ssim = 0.9 }", (85, QualityTarget(ssim=0.9), False)),
+        ("lossless = true", (85, None, True)),
+        ("effort = 3", (85, QualityTarget(ssim=0.8), False)),
+        ("lossless = false", (85, QualityTarget(ssim=0.8), False)),
     ],
 )
 def test_one_way_to_say_how_good(
@@ -231,7 +233,7 @@ def test_sizes_of_the_default_recipe() -> None:
 def test_modern_is_default_with_jpeg_xl_in_place_of_webp() -> None:
     """Equal sizes and JPEGs, so that the two can be compared and changed for each other."""
     default, modern = (recipes.load(name).renditions for name in ("default", "modern"))
-    jxl = Encoding(format=Format.JXL, quality=80, effort=3, progressive=False)
+    jxl = Encoding(format=Format.JXL, quality=78, effort=3, progressive=False)
     assert modern == tuple(
         dataclasses.replace(spec, encodings=(spec.encodings[0], jxl)) for spec in default
     )

@@ -78,9 +78,12 @@ def commands(work: Workload, sharp: Sequence[str] | None) -> Commands:
     found = {
         Key.ENGINE: python("engine", "render", same),
         Key.ENGINE_FULL: python("engine", "process", same),
+        Key.MODERN: python("engine", "modern", same),
+        Key.TARGET: python("engine", "target", same),
         Key.PILLOW_USUAL: python("pillow", "per-output", usual),
         Key.PILLOW_ONCE: python("pillow", "once", same),
         Key.FLOOR: python("floor", "all", same),
+        Key.REPACK: python("repack", "all", same),
     }
     if sharp is not None:
         found[Key.SHARP_USUAL] = (*sharp, "per-output", usual)

@@ -27,6 +27,7 @@ from PIL import Image, ImageOps, features
 from worker import __version__
 from worker.bench import config
 from worker.bench.config import EXCLUDED, BenchSize, Workload
+from worker.domain.image import Format
 
 # Each process loads only what it measures: what else is imported here would be in its memory.
 
@@ -99,7 +100,8 @@ def _vips_version() -> str:
 
 
 def engine(mode: str, _work: Workload) -> None:
-    """``render`` (probe, plan, render) or ``process`` (also metadata and hashes)."""
+    """``render`` (probe, plan, render) or ``process`` (also metadata and hashes); ``modern`` and
+    ``target`` render other recipes."""
     import simplejpeg
 
     from worker.imaging.engine import process
@@ -109,7 +111,9 @@ def engine(mode: str, _work: Workload) -> None:
     from worker.imaging.render import render
 
     keep_memory()  # as every worker process of ours does
-    recipe = config.recipe()
+    recipe = config.modern() if mode == "modern" else config.recipe()
+    if mode == "target":
+        recipe = config.with_target(recipe)
 
     def measured(data: bytes, seconds: Seconds) -> list[Output]:
         with measure(seconds):
@@ -123,6 +127,27 @@ def engine(mode: str, _work: Workload) -> None:
 
     versions = {"safelight": __version__, "libvips": _vips_version(), **_pillow_versions()}
     serve(measured, versions | {"simplejpeg": simplejpeg.__version__})
+
+
+def repack(_mode: str, _work: Workload) -> None:
+    """The original packed as JPEG XL without loss; its ``decode`` is measured apart."""
+    import simplejpeg
+
+    from worker.imaging import libjxl
+    from worker.imaging.malloc import keep_memory
+    from worker.recipes.schema import TRAITS
+
+    keep_memory()
+    effort = TRAITS[Format.JXL].default.effort
+
+    def measured(data: bytes, seconds: Seconds) -> list[Output]:
+        with measure(seconds, "decode"):
+            simplejpeg.decode_jpeg(data)
+        with measure(seconds):
+            packed = libjxl.repack(data, effort=effort)
+        return [("original", "jxl", packed)]
+
+    serve(measured, {"libjxl": libjxl.version(), "simplejpeg": simplejpeg.__version__})
 
 
 # --- Pillow, used the way its own documentation does: draft, reducing_gap, Lanczos ---------------
@@ -308,4 +333,5 @@ def _encoders(
 
 if __name__ == "__main__":
     _, name, mode, work = sys.argv
-    {"engine": engine, "pillow": pillow, "floor": floor}[name](mode, config.loads(work))
+    programs = {"engine": engine, "pillow": pillow, "floor": floor, "repack": repack}
+    programs[name](mode, config.loads(work))

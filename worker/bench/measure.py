@@ -24,14 +24,18 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
-import pyvips
 from PIL import Image, ImageOps
 
-from worker.bench import config
+from worker.bench import config, formats
 from worker.bench.compare import Measured, Measurements, SharpMissing, commands, compare
-from worker.bench.config import EXCLUDED, LABELS, OURS, Corpus, Key, Workload
+from worker.bench.config import EXCLUDED, LABELS, OTHER_FILES, OURS, Corpus, Key, Workload
+from worker.bench.formats import Formats
+from worker.bench.goals import Check, FileName, FileScore, least, most
 from worker.bench.implementations import TOTAL
 from worker.domain.errors import EngineError
+from worker.domain.image import Format
+from worker.imaging.formats.sniff import sniff
+from worker.imaging.quality import as_image, decoded
 from worker.imaging.ssim import Reference
 from worker.imaging.ssimulacra2 import ScoreReference
 from worker.job_context import processors
@@ -46,18 +50,7 @@ something else: it is listed, and cannot win the step."""
 _BT601 = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """ITU-R BT.601 luma, as in ``worker.imaging.ssim``."""
 
-FileName = tuple[str, str, str]
-"""Photo, rendition, format."""
 Box = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileScore:
-    """One file of an implementation."""
-
-    bytes: int
-    ssim: float
-    ssimulacra2: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,16 +117,6 @@ class Floor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One goal and whether it is reached."""
-
-    name: str
-    goal: str
-    found: str
-    met: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Photos:
     """What was measured with."""
 
@@ -160,6 +143,7 @@ class Report:
     figures: tuple[Figures, ...]
     ratios: tuple[Ratio, ...]
     floor: Floor | None
+    formats: Formats
     metadata_share: float
     """CPU of metadata and hashes over CPU of the renditions."""
     help_seconds: float
@@ -207,6 +191,7 @@ def run(
     notice("comparing with the originals")
     photos = {name: path for name, path in corpus.photos.items() if name not in found.refused}
     scores = similarity(found, photos, work)
+    modern = scores.pop(Key.MODERN)
     counted = frozenset.intersection(*(frozenset(files) for files in scores.values()))
     figures = {key: summary(key, found.measured[key], scores[key], counted) for key in scores}
     engine = figures[Key.ENGINE]
@@ -215,6 +200,18 @@ def run(
     share = figures[Key.ENGINE_FULL].cpu_ms / engine.cpu_ms - 1
     help_seconds = start_seconds()
     every = frozenset[FileName]().union(*scores.values())
+    notice("comparing formats and targets")
+    drawn = scratch / "curves"
+    drawn.mkdir()
+    fixed, aimed = found.measured[Key.ENGINE], found.measured[Key.TARGET]
+    of_formats = Formats(
+        curves=formats.curves(photos, drawn, sharp if Key.SHARP_USUAL in scores else None),
+        pairs=formats.pairs(modern, scores.get(Key.SHARP_USUAL, {}), len(photos)),
+        modern_cpu=found.measured[Key.MODERN].least([TOTAL]) / fixed.least([TOTAL]),
+        modern_memory=_over(found.measured[Key.MODERN].peak_memory, fixed.peak_memory),
+        target=formats.target(aimed, fixed, photos),
+        repacked=formats.repacked(found.measured[Key.REPACK], photos),
+    )
     notes = {
         "Measured on generated pictures, not on photos: ratios hold roughly, SSIM and bytes "
         "do not. Give a folder of photos with --corpus.": corpus.synthetic,
@@ -238,9 +235,13 @@ def run(
         figures=tuple(figures.values()),
         ratios=ratios,
         floor=floor,
+        formats=of_formats,
         metadata_share=share,
         help_seconds=help_seconds,
-        checks=checks(ratios, engine.cpu_ms, floor, share, help_seconds),
+        checks=(
+            *checks(ratios, engine.cpu_ms, floor, share, help_seconds),
+            *formats.checks(of_formats),
+        ),
         absent=(*absent, *found.absent),
         notes=tuple(note for note, holds in notes.items() if holds),
         versions={key: dict(one.versions) for key, one in found.measured.items()},
@@ -343,33 +344,36 @@ def checks(
         help_seconds: wall time of ``safelight --help``.
     """
     made: list[Check] = []
-
-    def check(name: str, met: bool, goal: str, found: str) -> None:  # noqa: FBT001  (a row)
-        made.append(Check(name=name, goal=goal, found=found, met=met))
-
-    def most(name: str, value: float | None, limit: float) -> None:
-        if value is not None:
-            check(name, value <= limit, f"≤ {limit:.2f}", f"{value:.3f}")
-
     for one in ratios:
         if one.key in config.CPU_GOALS:
-            most(f"CPU ÷ {LABELS[one.key]}", one.cpu, config.CPU_GOALS[one.key])
+            made.append(most(f"CPU ÷ {LABELS[one.key]}", one.cpu, config.CPU_GOALS[one.key]))
     if floor is not None:
-        most("CPU ÷ floor", engine_ms / floor.cpu_ms, config.FLOOR_GOAL)
+        made.append(most("CPU ÷ floor", engine_ms / floor.cpu_ms, config.FLOOR_GOAL))
         if floor.cpu_ms_shipped != floor.cpu_ms:
-            shipped = engine_ms / floor.cpu_ms_shipped
-            most("CPU ÷ floor of shipped libraries", shipped, config.FLOOR_GOAL)
+            name, share = "CPU ÷ floor of shipped libraries", engine_ms / floor.cpu_ms_shipped
+            made.append(most(name, share, config.FLOOR_GOAL))
     for one in ratios:
-        most(f"bytes ÷ {LABELS[one.key]}", one.bytes, config.BYTES_GOAL)
-        if (difference := one.ssim_difference) is not None:
-            least = config.SSIM_GOAL
+        if one.bytes is not None:
+            made.append(most(f"bytes ÷ {LABELS[one.key]}", one.bytes, config.BYTES_GOAL))
+        if one.ssim_difference is not None:
             name = f"SSIM - {LABELS[one.key]}"
-            check(name, difference >= least, f"≥ {least:+.3f}", f"{difference:+.4f}")
-    share, start = config.METADATA_GOAL, config.HELP_SECONDS_GOAL
+            made.append(
+                least(name, one.ssim_difference, config.SSIM_GOAL, goal="+.3f", found="+.4f")
+            )
+        if one.key is Key.SHARP_USUAL and one.peak_memory is not None:
+            name = f"peak memory ÷ {LABELS[one.key]}"
+            made.append(most(name, one.peak_memory, config.MEMORY_GOAL))
     name = "metadata and hashes ÷ renditions"
-    check(name, metadata_share <= share, f"≤ {share:.0%}", f"{metadata_share:.1%}")
-    name = "start of safelight --help (wall time)"
-    check(name, help_seconds < start, f"< {start} s", f"{help_seconds:.2f} s")
+    made.append(most(name, metadata_share, config.METADATA_GOAL, goal=".0%", found=".1%"))
+    start = config.HELP_SECONDS_GOAL
+    made.append(
+        Check(
+            name="start of safelight --help (wall time)",
+            goal=f"< {start} s",
+            found=f"{help_seconds:.2f} s",
+            met=help_seconds < start,
+        )
+    )
     return tuple(made)
 
 
@@ -379,10 +383,10 @@ def checks(
 def similarity(
     found: Measurements, photos: Mapping[str, Path], work: Workload
 ) -> dict[Key, dict[FileName, FileScore]]:
-    """Weigh every file of every implementation but the floor; compare it with its original."""
+    """Weigh the files of the default recipe and of ``modern``; compare each with its original."""
     covers = {size.name for size in work.sizes if size.cover}
     scores: dict[Key, dict[FileName, FileScore]] = {
-        key: {} for key in found.measured if key != Key.FLOOR
+        key: {} for key in found.measured if key not in OTHER_FILES or key is Key.MODERN
     }
     for name, path in photos.items():
         original = Original(path.read_bytes())
@@ -424,19 +428,20 @@ class Original:
         """Luma SSIM of a file made from the original, the mean over 8x8 windows; SSIMULACRA2.
 
         Args:
-            data: a JPEG or WebP file.
+            data: a JPEG, WebP or JPEG XL file.
             cover: it is an even cut to the file's size, not the whole picture. Then the best of the
                 places counts that rounding can put the cut in: a fraction of a pixel to the side is
                 no loss of quality.
         """
-        made = pyvips.Image.new_from_buffer(data, "")
+        pixels = decoded(data, Format(str(sniff(data))))
+        made = as_image(pixels)
         size = (made.width, made.height)
         boxes = placements(self._luma.size, size) if cover else (None,)
         luma, box = max(
             ((self._reference(size, box).compare(made), box) for box in boxes),
             key=lambda one: one[0],
         )
-        return luma, self._colour(size, box).score(np.asarray(made.numpy())[:, :, :3])
+        return luma, self._colour(size, box).score(pixels)
 
     def _coloured(self, size: tuple[int, int], box: Box | None) -> ScoreReference:
         resized = self._image.resize(size, Image.Resampling.LANCZOS, box=box)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from worker.atomic import atomic_write, disk_full
 from worker.bench.config import OURS, SAME, USUAL, USUAL_EFFORT, Key
+from worker.bench.formats import LABELS, LOOKS, SIZE, Formats
 from worker.bench.measure import Figures, Floor, Report
 from worker.domain.errors import InputError, StorageFull
+from worker.domain.image import Format
+from worker.imaging.quality import TOLERANCE
+from worker.recipes.schema import ALIKE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BEGIN = "<!-- figures: written by safelight bench --markdown -->"
 END = "<!-- end of figures -->"
@@ -24,7 +33,7 @@ def summary(report: Report) -> tuple[str, ...]:
     """What was measured, where and with what, in a few lines."""
     photos, machine = report.photos, report.machine
     versions: dict[str, str] = {}
-    for key in (Key.ENGINE, Key.SHARP_USUAL, Key.FLOOR):
+    for key in (Key.ENGINE, Key.REPACK, Key.SHARP_USUAL, Key.FLOOR):
         for name, version in report.versions.get(key, {}).items():
             # sharp and the engine bring a libvips and a libwebp each.
             label = f"sharp's {name}" if key is Key.SHARP_USUAL and name.startswith("lib") else name
@@ -60,7 +69,41 @@ def tables(report: Report) -> tuple[str, ...]:
     ]
     if report.floor is not None:
         made.append(_floor(report, report.floor))
-    return tuple(made)
+    return (*made, _curves(report.formats), _modern(report.formats), _targets(report.formats))
+
+
+def _curves(found: Formats) -> str:
+    rows = []
+    jpeg = found.curves[0].points
+    usual = ALIKE[Format.JPEG]
+    look = next(one.ssimulacra2 for one in jpeg if one.quality == usual)
+    for one in found.curves:
+        sizes = (one.bytes_at(score) for score in LOOKS)
+        texts = ("" if size is None else f"{size / 1000:.1f}" for size in sizes)
+        quality = one.quality_at(look)
+        rows.append((one.label, *texts, "" if quality is None else f"{quality:.1f}"))
+    header = ("encoder", *(str(one) for one in LOOKS), f"quality like JPEG {usual}")
+    return _table(f"kB of {SIZE} at a mean SSIMULACRA2", header, rows)
+
+
+def _modern(found: Formats) -> str:
+    rows = []
+    for one in found.pairs:
+        for name, form, size, mean, worst in (
+            ("modern", one.format, one.bytes, one.ssimulacra2, one.worst),
+            ("sharp", one.rival, one.rival_bytes, one.rival_ssimulacra2, one.rival_worst),
+        ):
+            label = f"{name}, {LABELS[Format(form)]}"
+            rows.append((label, f"{size / 1000:.1f}", f"{mean:.1f}", f"{worst:.1f}"))
+    header = ("files of a photo", "kB", "SSIMULACRA2", "worst")
+    return _table("Recipe modern beside sharp's usual way", header, rows)
+
+
+def _targets(found: Formats) -> str:
+    aim = found.target
+    rows = [(name, f"{points:+.1f}") for name, points in sorted(aim.off.items())]
+    header = (f"{len(rows)} of {aim.files} files", "points off")
+    return _table(f"Files that are not within {TOLERANCE} points of their target", header, rows)
 
 
 def _implementations(report: Report, title: str, keys: tuple[Key, ...]) -> str:
@@ -134,13 +177,16 @@ def _escaped(text: str) -> str:
 # --- files -------------------------------------------------------------------------------------
 
 
-def updated(page: str, report: Report, *, chart: str | None = None) -> str:
+def updated(
+    page: str, report: Report, *, chart: str | None = None, curves: str | None = None
+) -> str:
     """The text of a page with the figures of a run between its marks.
 
     Args:
         page: its text, from :func:`read_page`.
         report: the run.
         chart: address of the chart, relative to the page.
+        curves: that of the picture of the curves.
     """
     before, _, rest = page.partition(BEGIN)
     first, *others = tables(report)
@@ -150,6 +196,7 @@ def updated(page: str, report: Report, *, chart: str | None = None) -> str:
         "\n".join(f"- {_escaped(line)}" for line in summary(report)),
         first,
         *([] if chart is None else [f"![CPU time per photo, by implementation]({chart})"]),
+        *([] if curves is None else [f"![Bytes against SSIMULACRA2, by format]({curves})"]),
         *others,
         END,
     ]
@@ -178,16 +225,17 @@ def read_page(path: Path) -> str:
     return page
 
 
-def check_files(chart: Path | None, page: Path | None) -> None:
+def check_files(chart: Path | None, curves: Path | None, page: Path | None) -> None:
     """Refuse what could not be written later.
 
     Raises:
-        InputError: the chart's name ends in neither ``.svg`` nor ``.png``, or a file's folder
+        InputError: the name of a picture ends in neither ``.svg`` nor ``.png``, or a file's folder
             is not there (``output_unwritable``).
     """
-    if chart is not None and chart.suffix.lower() not in {".svg", ".png"}:
-        raise InputError(f"--chart {chart}: the name must end in .svg or .png")
-    for option, path in (("--chart", chart), ("--markdown", page)):
+    for option, path in (("--chart", chart), ("--curves", curves)):
+        if path is not None and path.suffix.lower() not in {".svg", ".png"}:
+            raise InputError(f"{option} {path}: the name must end in .svg or .png")
+    for option, path in (("--chart", chart), ("--curves", curves), ("--markdown", page)):
         if path is not None and not path.parent.is_dir():
             message = f"{option} {path}: there is no folder {path.parent}"
             raise InputError(message, code="output_unwritable")
@@ -214,19 +262,12 @@ def write_chart(path: Path, report: Report) -> None:
 
     Raises what :func:`write` raises.
     """
-    import io
-
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     ratios = {one.key: one.cpu for one in report.ratios}
     groups = {
         f"Usual settings (the others: WebP effort {USUAL_EFFORT})": _those(report, USUAL),
         f"Same settings (all: WebP effort {report.webp_effort})": _those(report, SAME),
     }
-    # Text stays text, and a run that finds the same draws the same bytes.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "safelight", "font.size": 9}):
-        figure = Figure(figsize=(9.2, 5), layout="constrained")
+    with _figure(path, report, (9.2, 5)) as figure:
         every = figure.subplots(2, sharex=True, height_ratios=[len(one) for one in groups.values()])
         for axes, (title, bars) in zip(every, groups.items(), strict=True):
             spent = [one.cpu_ms for one in bars]
@@ -252,6 +293,46 @@ def write_chart(path: Path, report: Report) -> None:
             label = f"floor: {report.floor.cpu_ms:.0f} ms (one decode and the bare encoder calls)"
             figure.legend([every[0].lines[0]], [label], loc="outside lower right", frameon=False)
         figure.suptitle("CPU milliseconds per photo: three sizes, JPEG and WebP; shorter is better")
+
+
+def write_curves(path: Path, report: Report) -> None:
+    """Draw bytes against SSIMULACRA2, a curve for each encoder, as :func:`write_chart` does."""
+    colours = ("#0f766e", "#b45309", "#7c3aed", "#dc2626")
+    with _figure(path, report, (9.2, 5.6)) as figure:
+        axes = figure.subplots()
+        drawn = {one.label: one for one in report.formats.curves}
+        for colour, kind in zip(colours, LABELS.values(), strict=True):
+            for label, style in ((kind, "o-"), (f"sharp's {kind}", "x--")):
+                if label in drawn:
+                    sizes = [spot.bytes / 1000 for spot in drawn[label].points]
+                    scores = [spot.ssimulacra2 for spot in drawn[label].points]
+                    axes.plot(sizes, scores, style, color=colour, label=label, markersize=4)
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlabel("kB a photo, mean; each step to the right is twice as many")
+        axes.set_ylabel("SSIMULACRA2, mean")
+        axes.grid(color="#e2e8f0")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(loc="lower right", frameon=False)
+        qualities = ", ".join(str(one.quality) for one in report.formats.curves[0].points)
+        figure.suptitle(
+            f"Bytes against looks at 1024 pixels; higher and further left is better\n"
+            f"Marks are qualities {qualities}"
+        )
+
+
+@contextmanager
+def _figure(path: Path, report: Report, size: tuple[float, float]) -> Iterator[Figure]:
+    """A figure to draw on, which is then written with the photos and the machine below it."""
+    import io
+
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    # Text stays text, and a run that finds the same draws the same bytes.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "safelight", "font.size": 9}):
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure
         cpu = report.machine["cpu"]
         figure.supxlabel(
             f"{_count(report)}, {cpu}, one thread, {report.date[:10]}", size=8, x=0.02, ha="left"

@@ -1,5 +1,6 @@
 // sharp (npm), as a process of `safelight bench`. The protocol is described in implementations.py.
-// Arguments: the folder that holds node_modules, the mode (per-output, per-size or once), the work as JSON.
+// Arguments: the folder that holds node_modules, the mode (per-output, per-size, once or qualities), the
+// work as JSON.
 'use strict';
 
 const { createRequire } = require('node:module');
@@ -23,8 +24,8 @@ const resized = (pipeline, size) =>
   });
 
 const encoders = {
-  jpeg: (pipeline) => pipeline.jpeg({ quality: wanted.jpeg_quality, progressive: true }),
-  webp: (pipeline) => pipeline.webp({ quality: wanted.webp_quality, effort: wanted.webp_effort }),
+  jpeg: (pipeline, quality = wanted.jpeg_quality) => pipeline.jpeg({ quality, progressive: true }),
+  webp: (pipeline, quality = wanted.webp_quality) => pipeline.webp({ quality, effort: wanted.webp_effort }),
 };
 
 async function pixels(pipeline) {
@@ -62,7 +63,18 @@ async function once(data) {
   return perSize(data, await pixels(sharp(data).autoOrient()));
 }
 
-const work = { 'per-output': perOutput, 'per-size': perSize, once }[mode];
+// The picture as it is, in both formats at each quality, which is the file's name.
+async function qualities(data) {
+  const made = [];
+  for (const quality of wanted.qualities) {
+    for (const [format, encoded] of Object.entries(encoders)) {
+      made.push({ name: String(quality), format, data: await encoded(sharp(data), quality).toBuffer() });
+    }
+  }
+  return made;
+}
+
+const work = { 'per-output': perOutput, 'per-size': perSize, once, qualities }[mode];
 const say = (answer) => fs.writeSync(1, JSON.stringify(answer) + '\n');
 
 async function answer(request) {

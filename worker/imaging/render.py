@@ -78,6 +78,7 @@ def render(
         renditions: list[Rendition] = []
         dropped: list[Dropped] = []
         files: _Files = {}
+        factors = quality.Factors()
         picture: Picture | None = None
         crop: Box | None = None
         before: Step | None = None
@@ -87,7 +88,7 @@ def render(
                 picture = None  # the last one goes before the next one comes
                 crop = _crop(pyramid, step)
                 picture, before = _composed(pyramid, step, crop, assets or {}), appearance
-                sample = cache(partial(quality.QualitySample, picture))
+                sample = cache(partial(quality.QualitySample, picture, factors))
             for output in step.outputs:
                 # Of a small original several sizes are the same picture: encoded once.
                 if (appearance, output) not in files:

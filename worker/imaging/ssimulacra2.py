@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyvips
 
 Plane = npt.NDArray[np.float32]
 
@@ -40,6 +41,9 @@ _SIGMA = 1.5
 _RADIUS = 5
 _STRIP = 64
 """Rows or columns that are blurred at a time: what they touch stays in the second-level cache."""
+
+_DEEP = 65_535
+"""Of linear light in whole numbers."""
 
 _LEVELS = np.arange(256) / 255.0
 _LINEAR = np.where(_LEVELS <= 0.04045, _LEVELS / 12.92, ((_LEVELS + 0.055) / 1.055) ** 2.4).astype(
@@ -203,13 +207,31 @@ def _scales(pixels: npt.NDArray[np.uint8], scales: range) -> Iterator[dict[int, 
     """The planes that count, at each of the scales."""
     if pixels.ndim == 2:
         pixels = np.stack([pixels] * 3, axis=2)
-    linear = _LINEAR[np.ascontiguousarray(pixels.transpose(2, 0, 1))]
-    for scale in range(scales.stop):
+    factor = 1 << scales.start
+    if min(pixels.shape[:2]) < factor * LEAST_SIDE:
+        return
+    if factor == 1:
+        linear = _LINEAR[np.ascontiguousarray(pixels.transpose(2, 0, 1))]
+    else:
+        linear = _shrunk(pixels, factor)
+    for scale in scales:
         if min(linear.shape[1:]) < LEAST_SIDE:
             return
-        if scale in scales:
-            yield _xyb(linear, _SCALES[scale])
+        yield _xyb(linear, _SCALES[scale])
         linear = _halved(linear)
+
+
+def _shrunk(pixels: npt.NDArray[np.uint8], factor: int) -> Plane:
+    """Means of linear light over squares; libvips takes half the time of halving twice here."""
+    image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels)).maplut(_linear_table())
+    small: npt.NDArray[np.uint16] = image.shrink(factor, factor, ceil=True).numpy()
+    return np.ascontiguousarray(small.transpose(2, 0, 1)) * np.float32(1 / _DEEP)
+
+
+@cache
+def _linear_table() -> pyvips.Image:
+    table = np.rint(_LINEAR * _DEEP).astype(np.uint16)
+    return pyvips.Image.new_from_array(table.reshape(1, -1))
 
 
 def _xyb(linear: Plane, channels: dict[int, _Weights]) -> dict[int, Plane]:
@@ -251,7 +273,10 @@ def _blur(plane: Plane) -> Plane:
     """Gaussian blur, standard deviation 1.5 pixels. Beyond top and bottom rows are mirrored, beyond
     the sides are zeros, as in PyPI's ``ssimulacra2``: a borders' weight is felt at small scales."""
     height, width = plane.shape
-    rows = np.pad(plane, ((_RADIUS, _RADIUS), (0, 0)), mode="symmetric")
+    rows = np.empty((height + 2 * _RADIUS, width), np.float32)  # half the time of np.pad
+    rows[_RADIUS:-_RADIUS] = plane
+    rows[:_RADIUS] = plane[_RADIUS - 1 :: -1]
+    rows[-_RADIUS:] = plane[: -_RADIUS - 1 : -1]
     between = np.zeros((height, width + 2 * _RADIUS), np.float32)
     for top in range(0, height, _STRIP):
         count = min(_STRIP, height - top)

@@ -37,6 +37,12 @@ GOAL = 0.80
     help="Draw a chart to FILE, .svg or .png.",
 )
 @click.option(
+    "--curves",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw bytes against SSIMULACRA2, a curve a format, to FILE, .svg or .png.",
+)
+@click.option(
     "--markdown",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
@@ -54,9 +60,10 @@ def command(
     context: click.Context,
     corpus: Path | None,
     chart: Path | None,
+    *,
+    curves: Path | None,
     markdown: Path | None,
     rounds: int,
-    *,
     as_json: bool,
 ) -> None:
     """Measure speed, size and quality against Pillow, sharp and the floor.
@@ -66,13 +73,16 @@ def command(
     """
     if context.invoked_subcommand is not None:
         return
-    from worker.bench import report
-    from worker.bench.compare import find_sharp
+    from worker.bench.compare import SINGLE_THREAD, find_sharp
     from worker.bench.config import collect, generate
+
+    # Judging thousands of small pictures with several threads takes several times as long.
+    os.environ.update(SINGLE_THREAD)
+    from worker.bench import report
     from worker.bench.measure import run
 
     # Before minutes of measuring, not after.
-    report.check_files(chart, markdown)
+    report.check_files(chart, curves, markdown)
     page = None if markdown is None else report.read_page(markdown)
     with tempfile.TemporaryDirectory(prefix="safelight-bench-") as folder:
         made, scratch = Path(folder, "corpus"), Path(folder, "scratch")
@@ -84,32 +94,37 @@ def command(
             collect(corpus) if corpus is not None else generate(made),
             scratch,
             rounds=rounds,
-            command=_typed(corpus, chart, markdown, rounds),
+            command=_typed(corpus, rounds, chart=chart, curves=curves, markdown=markdown),
             notice=_notice,
             find_sharp=lambda: find_sharp(notice=_notice),
         )
     if chart is not None:
         report.write_chart(chart, found)
+    if curves is not None:
+        report.write_curves(curves, found)
     if markdown is not None and page is not None:
         base = markdown.resolve().parent
-        link = None if chart is None else os.path.relpath(chart.resolve(), base)
-        report.write(markdown, report.updated(page, found, chart=link).encode())
+        links = {
+            name: None if path is None else os.path.relpath(path.resolve(), base)
+            for name, path in (("chart", chart), ("curves", curves))
+        }
+        report.write(markdown, report.updated(page, found, **links).encode())
     if as_json:
         output.print_json(asdict(found))
     else:
         click.echo("\n\n".join((*report.tables(found), "\n".join(report.summary(found)))))
 
 
-def _typed(corpus: Path | None, chart: Path | None, markdown: Path | None, rounds: int) -> str:
+def _typed(corpus: Path | None, rounds: int, **files: Path | None) -> str:
     """The command line, without folders of this machine."""
     words = ["safelight", "bench"]
     if corpus is not None:
         words += ["--corpus", f"~/{shlex.quote(corpus.resolve().name)}"]
     words += ["--rounds", str(rounds)]
-    for option, value in (("--chart", chart), ("--markdown", markdown)):
+    for option, value in files.items():
         if value is not None:
             name = value.name if value.is_absolute() else value.as_posix()
-            words += [option, shlex.quote(name)]
+            words += [f"--{option}", shlex.quote(name)]
     return " ".join(words)
 
 
