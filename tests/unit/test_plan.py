@@ -115,6 +115,32 @@ def test_animations_move_where_the_format_can() -> None:
     assert plan.decode.frames == 30
 
 
+@pytest.mark.parametrize(
+    ("formats", "made"),
+    [
+        (["jpeg", "webp", "jxl"], ["jpeg", "webp"]),
+        (["jxl", "gif"], ["gif"]),
+        (["jpeg", "jxl"], ["jpeg", "jxl"]),
+        (["jpeg", "avif", "jxl"], ["jpeg", "avif", "jxl"]),
+    ],
+)
+def test_an_animation_moves_for_everybody(formats: list[str], made: list[str]) -> None:
+    """Safari accepts JPEG XL and does not animate it: it is not made beside a format that moves."""
+    encodings = tuple(Encoding(format=Format(one)) for one in formats)
+    spec = replace(RECIPE.renditions[0], encodings=encodings)
+    recipe = replace(RECIPE, renditions=(spec,))
+    moving = photo(format=Format.GIF, frames=30, animated=True, loop=0, duration_ms=900)
+
+    def planned(probe: Probe, recipe: Recipe) -> list[str]:
+        (step,) = make_plan(probe, recipe).steps
+        return [one.encoding.format.value for one in step.outputs]
+
+    assert planned(moving, recipe) == made
+    assert planned(photo(), recipe) == formats
+    still = replace(recipe, renditions=(replace(spec, frames=1),))
+    assert planned(moving, still) == formats
+
+
 def test_pages_of_a_document_do_not_move() -> None:
     """A multi-page TIFF is shown by its first page."""
     plan = make_plan(photo(format=Format.TIFF, frames=12), RECIPE)

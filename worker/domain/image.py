@@ -419,6 +419,11 @@ class Recipe:
     assets: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
     """Contents of the watermark pictures, by the path that names them."""
 
+    @property
+    def formats_made(self) -> frozenset[Format]:
+        """Formats of its renditions."""
+        return frozenset(one.format for spec in self.renditions for one in spec.encodings)
+
 
 # --- what was made ----------------------------------------------------------------------------
 

@@ -417,13 +417,18 @@ def _outputs(probe: Probe, spec: RenditionSpec) -> tuple[Output, ...]:
     moving = probe.frames if probe.animated else 1
     kept = moving if spec.frames is None else min(moving, spec.frames)
     jpeg = next((one for one in spec.encodings if one.format is Format.JPEG), None)
+    encodings = spec.encodings
+    if kept > 1 and any(one.format in ANIMATED_FORMATS - {Format.JXL} for one in encodings):
+        # Safari accepts JPEG XL and shows an animation's first frame. What moves in a format that
+        # moves everywhere is not made as JPEG XL, so that nobody is given it by Accept.
+        encodings = tuple(one for one in encodings if one.format is not Format.JXL)
     return tuple(
         Output(
             encoding=encoding,
             frames=kept if encoding.format in ANIMATED_FORMATS and not encoding.repack else 1,
             packs=jpeg if encoding.repack else None,
         )
-        for encoding in spec.encodings
+        for encoding in encodings
     )
 
 
