@@ -21,6 +21,7 @@ from stack.exports import export, of_pipeline, of_registry
 from stack.heavy import HeavyJobs
 from stack.intake import Intake
 from stack.observability import Observability
+from stack.origin import DeliveryOrigin
 from stack.registry import Registry
 from stack.scope import Scope
 from stack.sign_in import provider
@@ -39,16 +40,21 @@ def main() -> None:
         return  # a new stack has no images yet, and without them nothing below can be made
     buckets = Buckets(scope, config.storage)
     console = Console(scope) if config.console.enabled else None
-    delivery: Distribution | None = None
-    if config.delivery.enabled:
-        delivery = Distribution(
-            scope, config, buckets=buckets, console_bucket=console.bucket if console else None
-        )
-    buckets.restrict(delivery.rights if delivery else {})
-    buckets.let_browsers_upload([delivery.url] if delivery and console else [])
     catalog = CatalogTable(scope, config.catalog)
     events = AssetEventBus(scope)
     intake = Intake(scope, config, buckets=buckets, catalog=catalog, events=events)
+    delivery: Distribution | None = None
+    if config.delivery.enabled:
+        origin = DeliveryOrigin(scope, config, buckets=buckets, catalog=catalog, intake=intake)
+        delivery = Distribution(
+            scope,
+            config,
+            buckets=buckets,
+            origin=origin,
+            console_bucket=console.bucket if console else None,
+        )
+    buckets.restrict(delivery.rights if delivery else {})
+    buckets.let_browsers_upload([delivery.url] if delivery and console else [])
     heavy: HeavyJobs | None = None
     workflow: Workflow | None = None
     api: Api | None = None

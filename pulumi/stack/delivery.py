@@ -1,7 +1,8 @@
 """The distribution: renditions from the edge of AWS's network that is nearest to who looks at them.
 
-browsers, apps -> distribution (cache, headers) -> [delivery bucket]
-                                             `-> [console bucket], below /console/
+browsers, apps -> function (which file?) -> distribution (cache, headers) -> [delivery bucket]
+                                                                       |-> function, if it has none
+                                                                       `-> [console bucket]
 
 The bucket stays private: the distribution signs what it asks for (origin access control), and the
 bucket's policy lets in this distribution alone. What is cached carries its asset's tag, so that one
@@ -21,10 +22,19 @@ from pulumi_aws import cloudfront, cloudwatch
 from stack import policies, sign_in
 from stack.bucket import PrivateBucket, expire
 from stack.config import Config
+from stack.origin import DeliveryOrigin
 from stack.policies import Statement
 from stack.scope import Scope
 from stack.storage import Buckets
-from worker import console
+from worker import console, recipes
+from worker.domain.delivery import (
+    NEGOTIATED,
+    NEGOTIATION_HEADERS,
+    RENDITION_POLICY,
+    edge_source,
+)
+from worker.domain.errors import SafelightError
+from worker.domain.image import Format
 from worker.domain.labels import ATTRIBUTES, OWNER, RECIPE, TAGS
 
 COMPONENT = "delivery"
@@ -35,9 +45,9 @@ GLOBAL_REGION = "us-east-1"
 DAY, YEAR = 86_400, 31_536_000
 READS = ("GET", "HEAD")
 ASKS = (*READS, "OPTIONS")
-RENDITION_POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; sandbox"
-"""Content-Security-Policy of renditions: a file that somebody has uploaded is no page of ours, even
-if somebody opens it on its own."""
+NEGOTIATE = Path(__file__).parents[1] / "functions" / "negotiate.js"
+RUNTIME = "cloudfront-js-2.0"
+"""Of functions at the edge."""
 TLS = "TLSv1.2_2021"
 NOT_CACHED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
 """AWS's own policy, CachingDisabled (CloudFront Developer Guide, "Use managed cache policies")."""
@@ -67,6 +77,7 @@ class Distribution(pulumi.ComponentResource):
         config: Config,
         *,
         buckets: Buckets,
+        origin: DeliveryOrigin,
         console_bucket: PrivateBucket | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -84,7 +95,26 @@ class Distribution(pulumi.ComponentResource):
             signing_protocol="sigv4",
             opts=self._own,
         )
+        function_signer = cloudfront.OriginAccessControl(
+            scope.name("deliver"),
+            description="Signs requests to the function of missing files",
+            origin_access_control_origin_type="lambda",
+            signing_behavior="always",
+            signing_protocol="sigv4",
+            opts=self._own,
+        )
         self._cache_by_path = self._cached_by_path()
+        self._negotiation = cloudfront.Function(
+            name,
+            comment="Chooses the file that a client gets",
+            runtime=RUNTIME,
+            code=negotiation(
+                [config.recipe, *config.settings.get("recipes", "").replace(",", " ").split()]
+            ),
+            publish=True,
+            tags=self._tags,
+            opts=self._own,
+        )
         self.distribution = cloudfront.Distribution(
             name,
             comment=f"Renditions of {scope.prefix}",
@@ -101,27 +131,47 @@ class Distribution(pulumi.ComponentResource):
             ),
             cache_tag_config=cloudfront.DistributionCacheTagConfigArgs(header_name=TAG_HEADER),
             origins=[
-                self._origin(what, bucket)
-                for what, bucket in {
-                    "renditions": buckets.delivery,
-                    "console": console_bucket,
-                    "uploads": buckets.intake if chosen.upload_key else None,
-                }.items()
-                if bucket is not None
+                *(
+                    self._origin(what, bucket)
+                    for what, bucket in {
+                        "renditions": buckets.delivery,
+                        "console": console_bucket,
+                        "uploads": buckets.intake if chosen.upload_key else None,
+                    }.items()
+                    if bucket is not None
+                ),
+                Origin(
+                    origin_id="missing",
+                    domain_name=origin.host,
+                    origin_access_control_id=function_signer.id,
+                    custom_origin_config=cloudfront.DistributionOriginCustomOriginConfigArgs(
+                        http_port=80,
+                        https_port=443,
+                        origin_protocol_policy="https-only",
+                        origin_ssl_protocols=["TLSv1.2"],
+                    ),
+                ),
             ],
+            origin_groups=[_failover("stored", "renditions", "missing")],
             default_cache_behavior=cloudfront.DistributionDefaultCacheBehaviorArgs(
-                target_origin_id="renditions",
+                target_origin_id="stored",
                 allowed_methods=list(ASKS),
                 cached_methods=list(READS),
                 viewer_protocol_policy="redirect-to-https",
                 compress=True,  # playlists, subtitles and manifests, but no pictures
                 cache_policy_id=self._cache_by_path.id,
                 response_headers_policy_id=self._rendition_headers().id,
+                function_associations=[
+                    cloudfront.DistributionDefaultCacheBehaviorFunctionAssociationArgs(
+                        event_type="viewer-request", function_arn=self._negotiation.arn
+                    )
+                ],
             ),
             ordered_cache_behaviors=self._behaviours(config, buckets),
             tags=self._tags,
             opts=self._own,
         )
+        origin.let_in(self.distribution.arn)
         self.host: pulumi.Input[str] = (
             chosen.domains[0] if chosen.domains else self.distribution.domain_name
         )
@@ -291,13 +341,21 @@ class Distribution(pulumi.ComponentResource):
 
     def _rendition_headers(self) -> cloudfront.ResponseHeadersPolicy:
         origins = self._config.origins
+        # With several origins the answer depends on who asks, too: see the CORS headers.
+        vary = {} if tuple(origins) in ((), ("*",)) else {"Vary": "Origin"}
         return cloudfront.ResponseHeadersPolicy(
             self._scope.name(COMPONENT),
             comment="Renditions: files, and never pages",
             cors_config=_readable_by(origins) if origins else None,
             custom_headers_config=cloudfront.ResponseHeadersPolicyCustomHeadersConfigArgs(
-                # Pages that are isolated from others (COEP) may show them too.
-                items=[header("Cross-Origin-Resource-Policy", "cross-origin")]
+                items=[
+                    # Pages that are isolated from others (COEP) may show them too.
+                    header("Cross-Origin-Resource-Policy", "cross-origin"),
+                    *(
+                        header(one, ", ".join(filter(None, (value, vary.get(one)))))
+                        for one, value in NEGOTIATION_HEADERS.items()
+                    ),
+                ]
             ),
             security_headers_config=security_headers(RENDITION_POLICY),
             opts=self._own,
@@ -352,6 +410,39 @@ def upload_origins(config: Config, buckets: Buckets) -> list[pulumi.Output[str]]
     if config.storage.acceleration:
         hosts.append(pulumi.Output.concat(buckets.intake.name, ".s3-accelerate.amazonaws.com"))
     return [pulumi.Output.concat("https://", host) for host in hosts]
+
+
+def _failover(what: str, first: str, second: str) -> cloudfront.DistributionOriginGroupArgs:
+    """Ask the second origin for what the first one does not have.
+
+    S3 answers 403 for a missing object to who may not list. The function of the edge does not run
+    again, so the second origin is asked for the key that was chosen.
+    """
+    return cloudfront.DistributionOriginGroupArgs(
+        origin_id=what,
+        failover_criteria=cloudfront.DistributionOriginGroupFailoverCriteriaArgs(
+            status_codes=[403, 404]
+        ),
+        members=[
+            cloudfront.DistributionOriginGroupMemberArgs(origin_id=one) for one in (first, second)
+        ],
+    )
+
+
+def negotiation(recipe_names: Sequence[str]) -> str:
+    """The function, for the formats that recipes make.
+
+    Args:
+        recipe_names: as functions are told. For one that is only in the image, which is not known
+            here, every format is offered.
+    """
+    formats: set[Format] = set()
+    for name in recipe_names:
+        try:
+            formats |= recipes.load(name).formats_made
+        except SafelightError:
+            formats |= set(NEGOTIATED)
+    return edge_source(NEGOTIATE.read_text("utf-8"), formats)
 
 
 def header(name: str, value: str) -> cloudfront.ResponseHeadersPolicyCustomHeadersConfigItemArgs:

@@ -87,7 +87,7 @@ def upload_to_picture(browser: Browser, base: str, photo: Path) -> dict[str, flo
             page.locator("#live[data-state='on']").wait_for()
             choose(page, copy)
             shown = page.locator(".tile").filter(has_text=copy.name)
-            shown.locator("img.picture[src*='/files/'][data-shown='true']").wait_for()
+            shown.locator("img.picture[data-shown='true']").wait_for()
             begun, ended = page.evaluate(
                 """name => [
                   performance.getEntriesByType('resource').find(

@@ -19,6 +19,7 @@ NAME_LIMITS = {
     "batch/SchedulingPolicy": 128,
     "budgets/Budget": 100,
     "cloudfront/CachePolicy": 128,
+    "cloudfront/Function": 64,
     "cloudfront/OriginAccessControl": 64,
     "cloudfront/ResponseHeadersPolicy": 128,
     "cognito/ResourceServer": 256,

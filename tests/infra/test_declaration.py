@@ -70,6 +70,7 @@ def test_every_resource_has_a_component_for_a_parent(ordered: Declaration) -> No
         "safelight:delivery:Distribution",
         "safelight:events:AssetEventBus",
         "safelight:intake:Intake",
+        "safelight:origin:DeliveryOrigin",
         "safelight:registry:Registry",
         "safelight:heavy:HeavyJobs",
         "safelight:workflow:Workflow",

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pulumi
 import pytest
 
 from tests.infra.configs import CERTIFICATE, OWN_DOMAIN, SIGNED_IN
 from tests.infra.declared import ACCOUNT, Declaration, declare
+from worker.domain.delivery import NEGOTIATION_HEADERS
+from worker.domain.image import Format
+from worker.infra.edge import LARGEST, source
 
 
 def test_the_bucket_is_read_by_this_distribution_alone(ordered: Declaration) -> None:
     """By its ARN: another one of the account, or of anybody, is not let in."""
     distribution = ordered.one("cloudfront/Distribution", "delivery")
     signer = ordered.one("cloudfront/OriginAccessControl", "delivery").inputs
-    (origin,) = distribution.inputs["origins"]
+    origin, _ = distribution.inputs["origins"]
     *_, statement = ordered.one("s3/BucketPolicy", "delivery").statements()
 
     assert origin["domainName"] == "safelight-test-delivery.s3.eu-central-1.amazonaws.com"
@@ -66,6 +72,82 @@ def test_a_rendition_is_a_file_and_never_a_page(ordered: Declaration) -> None:
     assert security["strictTransportSecurity"]["accessControlMaxAgeSec"] == 31_536_000
     assert headers["corsConfig"]["accessControlAllowOrigins"] == {"items": ["*"]}
     assert headers["corsConfig"]["accessControlAllowCredentials"] is False
+
+
+def test_the_function_chooses_among_what_the_recipe_makes(ordered: Declaration) -> None:
+    """The file that the tests run, for every request, with the recipe's formats in it."""
+    modern = declare({"recipe": "modern"})
+    unknown = declare({"recipe": "/var/task/ours.toml"})
+    several = declare({"settings": {"recipes": "modern, product"}})
+    distribution = ordered.one("cloudfront/Distribution", "delivery").inputs
+
+    def function(found: Declaration) -> Mapping[str, Any]:
+        return found.one("cloudfront/Function", "delivery").inputs
+
+    (used,) = distribution["defaultCacheBehavior"]["functionAssociations"]
+    assert used == {
+        "eventType": "viewer-request",
+        "functionArn": "arn:aws:cloudfront:safelight-test-delivery",
+    }
+    assert function(ordered)["runtime"] == "cloudfront-js-2.0"
+    assert function(ordered)["publish"] is True
+    assert function(ordered)["code"] == source([Format.JPEG, Format.WEBP])
+    assert function(modern)["code"] == source([Format.JPEG, Format.JXL])
+    assert function(unknown)["code"] == source([Format.JXL, Format.AVIF, Format.WEBP])
+    assert function(several)["code"] == function(unknown)["code"]
+    assert all(len(function(one)["code"].encode()) <= LARGEST for one in (modern, unknown))
+
+
+def test_what_the_bucket_does_not_have_is_asked_of_a_function(ordered: Declaration) -> None:
+    """On 403 and 404 alone, by a URL that takes signed requests of this distribution alone."""
+    distribution = ordered.one("cloudfront/Distribution", "delivery").inputs
+    _, missing = distribution["origins"]
+    (group,) = distribution["originGroups"]
+    url = ordered.one("lambda/FunctionUrl", "deliver").inputs
+    signer = ordered.one("cloudfront/OriginAccessControl", "deliver").inputs
+    permissions = [
+        ordered.one("lambda/Permission", f"deliver-{one}").inputs for one in ("url", "call")
+    ]
+
+    assert distribution["defaultCacheBehavior"]["targetOriginId"] == group["originId"] == "stored"
+    assert group["failoverCriteria"] == {"statusCodes": [403, 404]}
+    assert [one["originId"] for one in group["members"]] == ["renditions", "missing"]
+    assert missing["domainName"] == "safelight-test-deliver.lambda-url.eu-central-1.on.aws"
+    assert missing["customOriginConfig"]["originProtocolPolicy"] == "https-only"
+    assert signer["originAccessControlOriginType"] == "lambda"
+    assert url["authorizationType"] == "AWS_IAM"
+    assert [one["action"] for one in permissions] == [
+        "lambda:InvokeFunctionUrl",
+        "lambda:InvokeFunction",
+    ]
+    for one in permissions:
+        assert one["principal"] == "cloudfront.amazonaws.com"
+        assert one["sourceArn"] == "arn:aws:cloudfront:safelight-test-delivery"
+    assert permissions[0]["functionUrlAuthType"] == "AWS_IAM"
+    assert permissions[1]["invokedViaFunctionUrl"] is True
+    function = ordered.one("lambda/Function", "deliver").inputs
+    assert function["imageConfig"] == {"commands": ["worker.entrypoints.lambda_deliver.handler"]}
+    actions = [
+        action
+        for statement in ordered.one("iam/RolePolicy", "deliver").statements()
+        for action in statement["Action"]
+        if not action.startswith(("logs:", "xray:"))
+    ]
+    assert actions == ["s3:ListBucket", "s3:GetObject", "dynamodb:GetItem"]
+
+
+def test_every_answer_says_what_it_depends_on(ordered: Declaration) -> None:
+    """By the policy, which errors and 304 pass through too, and not by the bucket."""
+    several = declare({"delivery": {"origins": ["https://a.example", "https://b.example"]}})
+
+    def headers(found: Declaration) -> dict[str, str]:
+        policy = found.one("cloudfront/ResponseHeadersPolicy", "delivery").inputs
+        items = policy["customHeadersConfig"]["items"]
+        assert all(one["override"] is True for one in items)
+        return {one["header"]: one["value"] for one in items}
+
+    assert headers(ordered).items() >= NEGOTIATION_HEADERS.items()
+    assert headers(several)["Vary"] == NEGOTIATION_HEADERS["Vary"] + ", Origin"
 
 
 def test_no_script_reads_renditions_where_no_origin_is_named(bare: Declaration) -> None:

@@ -50,7 +50,9 @@ def test_a_photo_and_a_bad_file_are_shown(page: Page, running: Running, tmp_path
     bad.write_text("Dear Sir")
     choose(page, picture(tmp_path, "harbour.jpg"), bad)
     shown = page.locator(".tile").filter(has_text="harbour.jpg")
-    expect(shown.locator("img.picture[src*='/files/']")).to_be_visible(timeout=LONG)
+    expect(
+        shown.locator("img.picture[src*='/medium.'], img.picture[src*='/thumbnail.']")
+    ).to_be_visible(timeout=LONG)
     refused = page.locator(".tile").filter(has_text="letter.jpg")
     expect(refused).to_contain_text("the content is of no known format", timeout=LONG)
     shown.get_by_role("link").click()
@@ -104,9 +106,7 @@ def test_only_files_of_the_console_are_served(running: Running) -> None:
         "//etc/passwd",
     ):
         assert ask(running, f"/console/{name}") == 404
-    # Without a name the store would list the bucket.
-    for name in ("nothing", "", "/", "..%2f", "%00"):
-        assert ask(running, f"/files/{name}") == 404
+    assert ask(running, "/files/nothing") == 404  # renditions have a host of their own
     assert ask(running, "/console/main.js", method="HEAD") == 200
     request = Request(
         f"{running.ready['api']}/console/config.json", headers={"Host": "evil.example"}

@@ -71,6 +71,10 @@ class Setting:
             "recipes show": ["default"],
             "recipes lint": ["default"],
             "samples": [self.folder / "samples"],
+            "deliver explain": [
+                f"/{self.record.asset}/{self.record.version}/w/auto",
+                *("--header", "Accept: image/webp", "--header", "ECT: 2g"),
+            ],
             "infra docs": ["--out", self.folder / "docs"],
             "infra env": ["--outputs", self.outputs],
         }

@@ -26,6 +26,11 @@ def prefix_of(asset: str, version: str) -> str:
     return f"{asset_prefix(asset)}{version}/"
 
 
+def jobs_prefix(record: AssetRecord) -> str:
+    """What the keys of results begin with of jobs that somebody asked for beside an upload."""
+    return f"{version_prefix(record)}jobs/"
+
+
 def asset_prefix(asset: str) -> str:
     """What the keys of everything made of an asset begin with, whatever the version."""
     spread = hashlib.sha256(asset.encode()).hexdigest()[:2]

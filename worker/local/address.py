@@ -53,6 +53,8 @@ class Address:
     """Of the ingest function, with what lets AWS clients work at the endpoint as the operator."""
     api: str = ""
     """URL of the API."""
+    delivery: str = ""
+    """URL that renditions are read from."""
     token: str = ""
     """For the API: an administrator's."""
     program: str = ""
@@ -122,6 +124,7 @@ def write(address: Address) -> None:
         "version": VERSION,
         "endpoint": address.endpoint,
         "api": address.api,
+        "delivery": address.delivery,
         "token": address.token,
         "program": address.program,
         "outputs": dict(address.outputs),
@@ -142,6 +145,7 @@ def read(data: Path) -> Address | None:
             data=data,
             endpoint=str(value["endpoint"]),
             api=str(value.get("api", "")),
+            delivery=str(value.get("delivery", "")),
             token=str(value.get("token", "")),
             outputs=dict(value["outputs"]),
             environment={str(name): str(text) for name, text in value["environment"].items()},

@@ -28,16 +28,18 @@ APP = "worker.entrypoints.api.app"
 """By name, as the handlers: it stands above."""
 OWNER = "me"
 """Who the token belongs to that the stack prints."""
-FILES = "/files/"
-"""Where files of the delivery bucket are. On AWS that is the distribution."""
 TOKEN_SECONDS = 30 * 86_400
 BACKLOG = 256
 CLOSING_SECONDS = 5
 """For requests that are being answered when the stack stops."""
 
 
-def listen(port: int) -> socket.socket:
+def listen(port: int, option: str = "--api-port") -> socket.socket:
     """Take a port on loopback.
+
+    Args:
+        port: to take.
+        option: of ``safelight up``, that chooses it.
 
     Raises:
         PortTaken: something listens there.
@@ -49,7 +51,7 @@ def listen(port: int) -> socket.socket:
         made.listen(BACKLOG)
     except OSError:
         made.close()
-        message = f"port {port} of the API is taken; choose another with --api-port"
+        message = f"port {port} is taken; choose another with {option}"
         raise PortTaken(message) from None
     return made
 

@@ -16,24 +16,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from batch.catalogue import KINDS
 from worker import codec, console, prices
 from worker.adapters.aws.clients import AwsClients
-from worker.adapters.aws.errors import aws_call
 from worker.adapters.aws.sqs import SqsQueue
 from worker.bootstrap import assemble
 from worker.domain.asset import Event, is_tombstone
-from worker.domain.errors import ObjectMissing, SafelightError
 from worker.domain.job import JobStatus
 from worker.entrypoints.api import views
 from worker.entrypoints.api.app import Administrator, ApiServices, Reader
 from worker.entrypoints.api.problems import ProblemRoute
 from worker.local.address import EVENTS, Address
-from worker.local.api import FILES
 from worker.local.changes import Counts, read_events
 from worker.ports import Queue
 from worker.services.cost import LEFT_OUT, CountedWork, cost
@@ -84,14 +81,13 @@ def attach(
         stopping=stopping,
     )
     serve_operations(app, operations)
-    serve_files(app, clients, settings.delivery_bucket)
     configuration = {
         "api": "/",
         "token": address.token,
         "operations": True,
         "originals": True,
     }
-    serve(app, configuration, console.headers(stores=[address.endpoint]))
+    serve(app, configuration, console.headers(stores=[address.endpoint], media=address.delivery))
 
 
 def serve(app: FastAPI, configuration: Mapping[str, Any], headers: Mapping[str, str]) -> None:
@@ -127,39 +123,6 @@ def serve(app: FastAPI, configuration: Mapping[str, Any], headers: Mapping[str, 
             200,
             {**headers, "Cache-Control": console.NEW_EACH_TIME},
             console.media_type(path),
-        )
-
-
-def serve_files(app: FastAPI, clients: AwsClients, bucket: str) -> None:
-    """Add the files of the delivery bucket, in parts where a player asks for some."""
-
-    @app.api_route(FILES + "{key:path}", methods=_READ, include_in_schema=False)
-    def delivered(key: str, request: Request) -> Response:
-        if not key:  # the store would list the bucket
-            return Response("there is no such file", 404, media_type="text/plain")
-        wanted = {"Range": text} if (text := request.headers.get("range")) else {}
-        try:
-            with aws_call(f"get s3://{bucket}/{key}"):
-                found: Any = clients.s3.get_object(Bucket=bucket, Key=key, **wanted)  # type: ignore[arg-type]
-        except ObjectMissing:
-            return Response("there is no such file", 404, media_type="text/plain")
-        except SafelightError as error:
-            return Response(error.code, 416 if wanted else 503, media_type="text/plain")
-        headers = {
-            "Content-Length": str(found["ContentLength"]),
-            "Accept-Ranges": "bytes",
-            # Keys name their content's version.
-            "Cache-Control": "public, max-age=31536000, immutable",
-            "X-Content-Type-Options": "nosniff",
-            "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
-        }
-        if "ContentRange" in found:
-            headers["Content-Range"] = found["ContentRange"]
-        return StreamingResponse(
-            found["Body"].iter_chunks(_CHUNK),
-            206 if "ContentRange" in found else 200,
-            headers,
-            found.get("ContentType"),
         )
 
 

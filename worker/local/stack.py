@@ -20,7 +20,7 @@ from worker.adapters.disk_errors import disk_call
 from worker.domain.errors import EmulatorError
 from worker.job_context import Stop
 from worker.local import address as addresses
-from worker.local import api, emulator, iam_policies, services, workflows
+from worker.local import api, delivery, emulator, iam_policies, services, workflows
 from worker.local.address import Address
 from worker.local.deploy import STACK, Outputs, deploy
 from worker.local.deploy.fingerprint import fingerprint
@@ -42,6 +42,7 @@ PORT = 4566
 HANDLER = "worker.entrypoints.lambda_ingest:handler"
 WORKFLOW_HANDLER = "worker.entrypoints.lambda_workflow:handler"
 API_HANDLER = "worker.entrypoints.lambda_api:handler"
+DELIVER_HANDLER = "worker.entrypoints.lambda_deliver:handler"
 READY_SECONDS = 180.0
 """Longest wait for the children; they are ready in less than a second on an idle machine."""
 HEAVY_RULE = f"safelight-{STACK}-heavy"
@@ -61,6 +62,8 @@ class StackOptions:
     port: int = PORT
     api_port: int | None = None
     """Of the API; None for the one after ``port``, 0 for any."""
+    delivery_port: int | None = None
+    """Of what renditions are read from; None for the one after the API's, and any where that is."""
     workers: int = 1
     deleted_originals: DeletedOriginals = DeletedOriginals.KEEP
 
@@ -81,6 +84,9 @@ class Stack:
         self._endpoint = f"http://127.0.0.1:{options.port}"
         chosen = options.port % 65_535 + 1 if options.api_port is None else options.api_port
         self._api_port = chosen or emulator.free_port()
+        behind = self._api_port % 65_535 + 1 if chosen else 0
+        media = behind if options.delivery_port is None else options.delivery_port
+        self._delivery_port = media or emulator.free_port()
         self._profiles = Profiles(self._data / addresses.CONFIGURATION, self._endpoint)
         self._before: Address | None = None
         """What the last run has left."""
@@ -102,6 +108,7 @@ class Stack:
         addresses.require_unowned(self._data)
         emulator.require_free(self._options.port)
         api.listen(self._api_port).close()
+        api.listen(self._delivery_port, "--delivery-port").close()
         with addresses.owned(self._data):
             self._prepare()
             try:
@@ -157,6 +164,11 @@ class Stack:
         assert address is not None
         profile = roles.function(API_HANDLER).profile
         supervisor.start([self._forked("api", lambda ready: api.run(address, ready), profile)])
+        # What the distribution may read its second origin may read, too.
+        profile, port = roles.function(DELIVER_HANDLER).profile, self._delivery_port
+        supervisor.start(
+            [self._forked("delivery", lambda ready: delivery.run(address, port, ready), profile)]
+        )
         self._await_ready(stop)
 
     def _start_emulator(self) -> Process:
@@ -189,10 +201,11 @@ class Stack:
             queues = pool.submit(_attach, self._endpoint, self._profiles, outputs).result()
         last = addresses.read(self._data)
         here = f"http://127.0.0.1:{self._api_port}"
+        media = f"http://127.0.0.1:{self._delivery_port}"
         environment = {
             **_settings(outputs),
             **{str(name): str(text) for name, text in outputs["apiEnvironment"].items()},
-            "SAFELIGHT_DELIVERY_URL": here + api.FILES.rstrip("/"),
+            "SAFELIGHT_DELIVERY_URL": media,
             api.SECRET: api.secret_of(last.environment if last is not None else {}),
             **self._profiles.key_environment(OPERATOR),
         }
@@ -200,6 +213,7 @@ class Stack:
             data=self._data,
             endpoint=self._endpoint,
             api=here,
+            delivery=media,
             token=api.token(environment),
             outputs=outputs,
             environment=environment,

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from worker.domain.asset import AssetRecord, JobRecord, Verdict
 from worker.domain.errors import EngineError, ObjectMissing
+from worker.domain.keys import jobs_prefix
 from worker.ports import ObjectStore
 
 RESULT = "result.json"
@@ -68,7 +69,8 @@ class FinishedJob:
 
 
 def tiles_key(record: AssetRecord, jobs: Iterable[JobRecord], bucket: str) -> str | None:
-    """Key of the Deep Zoom descriptor of an asset's present upload; None if it has no tiles.
+    """Key of the Deep Zoom descriptor of an asset's present version; None if it has no tiles: files
+    of a version that was replaced expire.
 
     Args:
         jobs: of the asset, oldest first. ``batch.result.noted`` says what they keep.
@@ -81,7 +83,7 @@ def tiles_key(record: AssetRecord, jobs: Iterable[JobRecord], bucket: str) -> st
             job.state == SUCCEEDED
             and detail.get("descriptor", "").endswith(".dzi")
             and detail.get("etag") == record.source.etag
-            and folder.startswith(f"s3://{bucket}/")
+            and folder.startswith(f"s3://{bucket}/{jobs_prefix(record)}")
         ):
             found = f"{folder.removeprefix(f's3://{bucket}/').rstrip('/')}/{detail['descriptor']}"
     return found

@@ -11,6 +11,7 @@ from worker.domain import trace
 from worker.domain.asset import AssetRecord, JobRecord, Status, asset_id_of
 from worker.domain.errors import InputError, TransientError
 from worker.domain.image import Format
+from worker.domain.keys import jobs_prefix
 from worker.domain.labels import MAX_METADATA
 from worker.imaging.formats.sniff import identify
 from worker.ports import Catalog, ObjectStore
@@ -157,8 +158,15 @@ def await_verdicts(
 
 
 def jobs_of(record: AssetRecord, listed: Iterable[JobRecord]) -> tuple[JobRecord, ...]:
-    """The jobs of the upload a record is about; ``listed`` has those of earlier ones too."""
-    return tuple(job for job in listed if record.version in job.detail.get("output", "").split("/"))
+    """The jobs of the upload a record is about; ``listed`` has those of earlier ones too, and those
+    that somebody asked for beside."""
+    beside = f"/{jobs_prefix(record)}"
+    outputs = ((job, job.detail.get("output", "")) for job in listed)
+    return tuple(
+        job
+        for job, output in outputs
+        if record.version in output.split("/") and beside not in output
+    )
 
 
 def _ended(

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from botocore.exceptions import ClientError
@@ -129,6 +130,10 @@ def requests(world: World, folder: Path) -> None:
     for query in ("", "?tag=a", "?status=accepted", "?owner=me"):
         api.get(f"/assets{query}")
     api.get(f"/assets/{asset}/similar")
+    version = api.get(f"/assets/{asset}")["version"]
+    for file in ("medium", "medium.avif"):  # a file of the bucket, and one that nobody made
+        with urlopen(f"{world.running.ready['delivery']}/{asset}/{version}/{file}") as answer:
+            assert answer.status == 200
     api.patch(f"/assets/{asset}", {"add_tags": ["b"], "remove_tags": ["a"]})
     api.patch(f"/assets/{asset}", {"focal_point": {"x": 0.5, "y": 0.5}})
     job = api.post("/jobs", {"kind": "denoise", "assets": [asset]})["id"]

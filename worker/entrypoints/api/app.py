@@ -23,6 +23,7 @@ from starlette.datastructures import MutableHeaders
 import worker
 from worker.bootstrap import Application
 from worker.domain.asset import AssetRecord, JobRecord, Status
+from worker.domain.delivery import url_path
 from worker.domain.errors import AssetMissing, NotAllowed, RequestError
 from worker.domain.labels import MAX_ID, Labels
 from worker.entrypoints.api import models, s3_clients, views
@@ -115,7 +116,7 @@ class ApiServices:
         """Where everybody may read a file of the delivery bucket, at least for a while."""
         base = self.app.settings.delivery_url
         if base is not None:
-            return f"{base.rstrip('/')}/{key}"
+            return base.rstrip("/") + url_path(key)
         bucket = self.app.settings.delivery_bucket
         assert self.app.upload_store is not None
         return self.app.upload_store.readable(bucket, key, seconds=ADDRESS_SECONDS)

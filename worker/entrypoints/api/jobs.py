@@ -20,6 +20,7 @@ from worker.domain.errors import (
     Unreachable,
 )
 from worker.domain.job import JobStatus
+from worker.domain.keys import jobs_prefix
 from worker.ports import Jobs
 from worker.services.owned_assets import Caller, require_owned
 
@@ -83,7 +84,8 @@ class AssetJobs:
             urgent=urgent,
             asset=records[0].asset,
         )
-        outputs = f"s3://{self.app.settings.delivery_bucket}/"
+        # Beside what ingest made: read by URLs of the asset, tagged and removed with it.
+        outputs = f"s3://{self.app.settings.delivery_bucket}/{jobs_prefix(records[0])}"
         context = SubmitContext(files=False, outputs=outputs, store=self.app.store)
         try:
             (request,) = requests(spec, context)

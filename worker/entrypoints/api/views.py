@@ -15,6 +15,7 @@ from worker.domain.asset import (
     StoredMedia,
     medium_of,
 )
+from worker.domain.delivery import NEGOTIATED, whole_cut
 from worker.domain.image import Format, MediaFormat, StoredRendition
 from worker.domain.job import JobStatus
 from worker.entrypoints.api import models
@@ -23,10 +24,8 @@ from worker.services.upload import UploadState, part_sizes
 
 Address = Callable[[str], str]
 """The address of a key in the delivery bucket."""
-_SMALLEST_FIRST = (Format.AVIF, Format.WEBP)
+_SMALLEST_FIRST = NEGOTIATED
 """Formats in the order in which a browser should take them, before those that all know."""
-_SAME_SHAPE = 0.02
-"""Shares by which aspect ratios may differ that are of the same cut."""
 
 
 def upload(state: UploadState) -> models.Upload:
@@ -243,7 +242,7 @@ def _picture_snippet(record: AssetRecord, address: Address) -> str:
     if not record.renditions:
         return ""
     largest = max(record.renditions, key=lambda one: one.width * one.height)
-    whole = [one for one in record.renditions if _same_shape(one, largest)]
+    whole = whole_cut(record.renditions)
     formats = list(dict.fromkeys(one.format for one in whole))
     common = [one for one in formats if one not in _SMALLEST_FIRST] or formats[-1:]
     first = [one for one in _SMALLEST_FIRST if one in formats and one not in common]
@@ -277,9 +276,3 @@ def _candidates(
         if one.format is format_ and one.width not in widths:
             widths.add(one.width)
             yield f"{address(one.key)} {one.width}w"
-
-
-def _same_shape(one: StoredRendition, other: StoredRendition) -> bool:
-    ratio = (one.width * other.height) / (one.height * other.width)
-    # A side of a small picture is rounded to a whole pixel.
-    return abs(ratio - 1) <= _SAME_SHAPE + 1 / min(one.width, one.height)

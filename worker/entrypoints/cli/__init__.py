@@ -46,6 +46,7 @@ _COMMANDS = {
     "put": ("put:command", "Upload files into the intake bucket."),
     "assets": ("assets:group", "List, show, tag and remove assets of the catalog."),
     "api": ("api:group", "Make tokens for the API; print its OpenAPI document."),
+    "deliver": ("deliver:group", "Show which file a client gets for a URL, and why."),
     "events": ("stack:events_group", "Follow the events that the pipeline publishes."),
     "dlq": ("dlq:group", "List messages that failed too often; send them back or drop them."),
     "backfill": ("backfill:command", "Ingest objects that are already in the bucket."),
@@ -55,7 +56,7 @@ _COMMANDS = {
     "chaos": ("stack:chaos_group", "Take machines away from jobs of the local stack."),
     "bench": ("bench:command", "Measure speed against Pillow, sharp and the floor."),
 }
-CHECKOUT = frozenset({"samples", "up", "events", "infra", "chaos", "bench"})
+CHECKOUT = frozenset({"samples", "up", "deliver", "events", "infra", "chaos", "bench"})
 """Commands that need the ``DEVELOPMENT`` packages."""
 DEVELOPMENT = frozenset(
     {"worker.bench", "worker.console", "worker.infra", "worker.local", "worker.samples"}

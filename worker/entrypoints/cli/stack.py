@@ -62,6 +62,12 @@ Exit codes
     help="Port of the API, on 127.0.0.1; 0 for any.  [default: the one after --port]",
 )
 @click.option(
+    "--delivery-port",
+    type=click.IntRange(0, 65_535),
+    metavar="PORT",
+    help="Port that renditions are read from; 0 for any.  [default: the one after the API's]",
+)
+@click.option(
     "--workers",
     type=click.IntRange(1, 256),
     metavar="N",
@@ -80,6 +86,7 @@ def up_command(
     data: Path,
     port: int,
     api_port: int | None,
+    delivery_port: int | None,
     workers: int | None,
     deleted_originals: str,
     as_json: bool,
@@ -102,6 +109,7 @@ def up_command(
         data=data,
         port=port,
         api_port=api_port,
+        delivery_port=delivery_port,
         workers=workers or processors(),
         deleted_originals=DeletedOriginals(deleted_originals),
     )
@@ -135,6 +143,7 @@ class _StackText:
             "",
             f"  console      {address.api}/console/",
             f"  api          {address.api}  (its document: {address.api}/openapi.json)",
+            f"  delivery     {address.delivery}",
             f"  token        {address.token}",
             f"  endpoint     {address.endpoint}  (region {names['AWS_REGION']})",
             f"  intake       s3://{bucket}",
@@ -174,6 +183,7 @@ class _StackJson:
                 "state": "ready",
                 "endpoint": address.endpoint,
                 "api": address.api,
+                "delivery": address.delivery,
                 "token": address.token,
                 "data": str(address.data),
                 "outputs": dict(address.outputs),

@@ -502,7 +502,9 @@ _REASONS: Mapping[str, Mapping[str, str]] = {
         "aws:ec2/vpcEndpoint:VpcEndpoint": "ec2:vpc-endpoint/{}",
         "aws:iam/instanceProfile:InstanceProfile": "iam:instance-profile/{}",
     },
-    "the local stack answers for the distribution, without a cache": {
+    "the local stack answers for the distribution": {
+        "aws:cloudfront/function:Function": "cloudfront:function/{}",
+        "aws:lambda/functionUrl:FunctionUrl": "lambda:function-url:{}",
         "aws:cloudfront/cachePolicy:CachePolicy": "cloudfront:cache-policy/{}",
         "aws:cloudfront/distribution:Distribution": "cloudfront:distribution/{}",
         "aws:cloudfront/originAccessControl:OriginAccessControl": (
@@ -596,6 +598,7 @@ _COMPUTED: Mapping[str, Mapping[str, str]] = {
     "aws:apigatewayv2/api:Api": {"apiEndpoint": "http://127.0.0.1/{}", "executionArn": "{}"},
     "aws:cloudfront/distribution:Distribution": {"domainName": "{}.invalid"},
     "aws:lambda/function:Function": {"invokeArn": "{}"},
+    "aws:lambda/functionUrl:FunctionUrl": {"functionUrl": "https://{}.invalid/"},
     "aws:ec2/vpcEndpoint:VpcEndpoint": {"prefixListId": "pl-{}"},
     "aws:ecr/repository:Repository": {"repositoryUrl": "local/{}"},
 }

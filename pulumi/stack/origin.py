@@ -1,0 +1,98 @@
+"""The second origin: a function that answers where the delivery bucket has no file.
+
+distribution -> [delivery bucket], which says 403 or 404 -> function URL -> function -> table
+
+Its URL takes requests that the distribution has signed, and no others.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pulumi
+from pulumi_aws import lambda_
+
+from stack import policies
+from stack.catalog import CatalogTable
+from stack.config import Config
+from stack.functions import Image, LambdaFunction
+from stack.intake import Intake
+from stack.scope import Scope
+from stack.storage import Buckets
+
+COMPONENT = "deliver"
+ENTRY_POINT = "worker.entrypoints.lambda_deliver.handler"
+TIMEOUT = 10
+"""Seconds. It reads one record and one file of at most 4 MB."""
+MEMORY = 512
+"""Megabytes: it decodes nothing."""
+
+
+class DeliveryOrigin(pulumi.ComponentResource):
+    """The function and its URL."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        config: Config,
+        *,
+        buckets: Buckets,
+        catalog: CatalogTable,
+        intake: Intake,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("safelight:origin:DeliveryOrigin", scope.name(COMPONENT), None, opts)
+        self._scope = scope
+        self._own = pulumi.ResourceOptions(parent=self)
+        name = scope.name(COMPONENT)
+        self.function = LambdaFunction(
+            name,
+            scope,
+            component=COMPONENT,
+            description="Answers for files that the delivery bucket does not have",
+            code=Image(uri=config.image, command=ENTRY_POINT),
+            architecture=config.intake.architecture,
+            memory=MEMORY,
+            timeout=TIMEOUT,
+            log_retention_days=config.intake.log_retention_days,
+            statements=[
+                # Without the right to list, S3 answers 403 for what is missing.
+                policies.allow(["s3:ListBucket"], [buckets.delivery.arn]),
+                policies.allow(["s3:GetObject"], [buckets.delivery.objects]),
+                policies.allow(["dynamodb:GetItem"], [catalog.arn]),
+            ],
+            tracing=config.tracing,
+            environment=intake.environment,
+            opts=self._own,
+        )
+        self._url = lambda_.FunctionUrl(
+            name,
+            function_name=self.function.name,
+            authorization_type="AWS_IAM",
+            opts=self._own,
+        )
+        self.host = self._url.function_url.apply(lambda url: urlsplit(url).netloc or url)
+        self.register_outputs({"host": self.host})
+
+    def let_in(self, distribution: pulumi.Input[str]) -> None:
+        """Let a distribution call the function, by its URL alone.
+
+        A URL made since October 2025 asks for both permissions.
+
+        Args:
+            distribution: its ARN.
+        """
+        for what, action in (
+            ("url", "lambda:InvokeFunctionUrl"),
+            ("call", "lambda:InvokeFunction"),
+        ):
+            lambda_.Permission(
+                self._scope.name(f"{COMPONENT}-{what}"),
+                function=self.function.name,
+                action=action,
+                principal="cloudfront.amazonaws.com",
+                source_arn=distribution,
+                function_url_auth_type="AWS_IAM" if what == "url" else None,
+                invoked_via_function_url=True if what == "call" else None,
+                opts=self._own,
+            )

@@ -1,0 +1,387 @@
+"""The local stack's distribution, on S3: the function, keys, failover, headers, parts, tags."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.edge.clients import Client, load
+from tests.servers import serving_app
+from tests.unit.fakes import MemoryCatalog
+from tests.unit.test_deliver import ASSET, MADE, PREFIX, VERSION, World
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.s3 import S3ObjectStore
+from worker.domain.errors import SafelightError
+from worker.domain.keys import cache_metadata
+from worker.infra.edge import EdgeFunction, source
+from worker.local import delivery
+from worker.local.delivery import CACHED_FILE_BYTES, DeliveryServer, EdgeCache
+from worker.services.deliver import Deliver, OriginAnswer
+
+VIDEO_BYTES = 2 * CACHED_FILE_BYTES
+URL = f"/{ASSET}/{VERSION}/"
+CHROME = "image/jxl,image/avif,image/webp,image/apng,image/*,*/*;q=0.8"
+
+
+@dataclass
+class Answer:
+    """What a client got."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Edge:
+    """A distribution in front of a bucket, and how often its origins were asked."""
+
+    def __init__(self, clients: AwsClients, bucket: str, events: Path) -> None:
+        """Store what was made of an asset, and a video."""
+        self.store = S3ObjectStore(clients)
+        self.asked: list[str] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.events = events
+        for one in MADE:
+            self.put(bucket, one.key, one.key.encode(), one.format.media_type)
+        self.put(
+            bucket, f"{PREFIX}video.mp4", b"0123456789abcdef" * (VIDEO_BYTES // 16), "video/mp4"
+        )
+        self.catalog: MemoryCatalog = World().catalog
+        self.deliver = Deliver(store=self.store, catalog=self.catalog, bucket=bucket)
+        self.server = DeliveryServer(
+            edge=EdgeFunction(source()),
+            clients=clients,
+            bucket=bucket,
+            deliver=self.deliver,
+            events=events,
+        )
+        self.server._ask = self._counted(self.server._ask)  # type: ignore[method-assign,assignment]
+
+    def put(self, bucket: str, key: str, data: bytes, kind: str) -> None:
+        """Write a rendition."""
+        self.store.put(
+            bucket,
+            key,
+            data,
+            content_type=kind,
+            cache_control="public, max-age=31536000, immutable",
+            metadata=cache_metadata(key),
+        )
+
+    def _counted(self, ask: Callable[..., object]) -> Callable[..., object]:
+        def counted(key: str, request: object) -> object:
+            self.asked.append(key.removeprefix(PREFIX))
+            assert self.gate.wait(30)
+            return ask(key, request)
+
+        return counted
+
+
+class Http:
+    """A client that sends a path as it is."""
+
+    def __init__(self, address: str) -> None:
+        """Speak to the server at an address."""
+        self._host = urlsplit(address).netloc
+
+    def __call__(self, path: str, method: str = "GET", **headers: str) -> Answer:
+        """One request; ``_`` in names of headers is ``-``."""
+        connection = http.client.HTTPConnection(self._host, timeout=30)
+        try:
+            connection.putrequest(method, path, skip_accept_encoding=True)
+            for name, value in headers.items():
+                connection.putheader(name.replace("_", "-"), value.encode())
+            connection.endheaders()
+            answer = connection.getresponse()
+            found = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, found, answer.read())
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def edge(
+    clients: AwsClients, fresh: Callable[[str], str], tmp_path: Path
+) -> Iterator[tuple[Edge, Http]]:
+    """A distribution, and a client."""
+    bucket = fresh("bucket")
+    clients.s3.create_bucket(
+        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+    )
+    made = Edge(clients, bucket, tmp_path / "events.jsonl")
+    with serving_app(made.server.app()) as address:
+        yield made, Http(address)
+
+
+def test_the_function_chooses_and_the_key_is_cached(edge: tuple[Edge, Http]) -> None:
+    """One request of the bucket, whatever the query and whoever asks for the same file."""
+    made, get = edge
+
+    first = get(URL + "medium", Accept=CHROME.replace("image/jxl,image/avif,", ""))
+    again = get(URL + "medium?utm=1", Accept="image/webp")
+    forced = get(URL + "medium.webp", Accept="*/*")
+    plain = get(URL + "medium?a=1", Accept="*/*")
+
+    assert first.body == again.body == forced.body == f"{PREFIX}medium.webp".encode()
+    assert plain.body == f"{PREFIX}medium.jpg".encode()
+    assert [one.headers["x-cache"] for one in (first, again, forced)] == ["Miss", "Hit", "Hit"]
+    assert made.asked == ["medium.webp", "medium.jpg"]
+    assert first.headers["content-type"] == "image/webp"
+    assert first.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert first.headers["x-amz-meta-cache-tag"] == f"a:{ASSET}"
+    assert again.headers["age"].isdigit()
+
+
+def test_the_bucket_is_asked_once_for_a_thousand_queries(edge: tuple[Edge, Http]) -> None:
+    """The key does not grow."""
+    made, get = edge
+
+    for number in range(200):
+        assert get(f"{URL}large.jpg?n={number}&x=%00").status == 200
+
+    assert made.asked == ["large.jpg"]
+    assert len(made.server.cache) == 1
+
+
+def test_clients_at_once_wait_for_one_request(edge: tuple[Edge, Http]) -> None:
+    """Of a file that is missing, too: one request of the origin, the same answer for all."""
+    made, get = edge
+    made.gate.clear()
+    with ThreadPoolExecutor(50) as pool:
+        answers = [pool.submit(get, URL + "large.webp") for _ in range(50)]
+        made.gate.set()
+        bodies = {one.result().body for one in answers}
+
+    assert bodies == {f"{PREFIX}large.jpg".encode()}
+    assert made.asked == ["large.webp"]
+
+
+def test_what_is_missing_is_stood_in_for(edge: tuple[Edge, Http]) -> None:
+    """By the second origin: another format, another width; kept for a day, with the tag."""
+    made, get = edge
+
+    answer = get(URL + "w/auto", Accept=CHROME, Sec_CH_Width="900")
+    again = get(URL + "w/900", Accept=CHROME)
+
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "image/webp"
+    assert answer.body == f"{PREFIX}medium.webp".encode()
+    assert answer.headers["cache-control"] == "public, max-age=86400"
+    assert answer.headers["x-amz-meta-cache-tag"] == f"a:{ASSET}"
+    assert again.headers["x-cache"] == "Hit"
+    assert made.asked == ["w/960.jxl"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "made_by"),
+    [
+        (URL + "huge", 404, "Miss"),
+        (URL + "video.mp4", 200, "Miss"),
+        (URL + "result.json", 404, "FunctionGeneratedResponse"),
+        (URL + "../large.jpg", 404, "FunctionGeneratedResponse"),
+        (URL + "%2e%2e/large.jpg", 404, "FunctionGeneratedResponse"),
+        ("/" + PREFIX + "large.jpg", 404, "FunctionGeneratedResponse"),
+        ("/", 404, "FunctionGeneratedResponse"),
+        ("//" + "x" * 2000, 404, "FunctionGeneratedResponse"),
+    ],
+)
+def test_every_answer_carries_the_headers_of_the_policy(
+    edge: tuple[Edge, Http], path: str, status: int, made_by: str
+) -> None:
+    """Found or not, made by whomever."""
+    _, get = edge
+
+    answer = get(path, Accept=CHROME)
+
+    assert (answer.status, answer.headers["x-cache"]) == (status, made_by)
+    for name, value in delivery.HEADERS.items():
+        assert answer.headers[name.lower()] == value
+
+
+def test_a_browser_that_has_a_file_is_told_so(edge: tuple[Edge, Http]) -> None:
+    """304 with the headers of the file and with Vary, for pictures and for large files."""
+    _, get = edge
+    for file in ("medium.webp", "video.mp4", "large.webp"):
+        etag = get(URL + file, "HEAD").headers["etag"]
+
+        for named in (etag, f'W/{etag}, "x"', "*"):
+            answer = get(URL + file, If_None_Match=named)
+            assert (answer.status, answer.body) == (304, b"")
+            assert answer.headers["vary"] == delivery.HEADERS["Vary"]
+            assert answer.headers["etag"] == etag
+        assert get(URL + file, If_None_Match='"other"').status == 200
+    since = get(URL + "medium.webp", "HEAD").headers["last-modified"]
+    assert get(URL + "medium.webp", If_Modified_Since=since).status == 304
+    assert get(URL + "medium.webp", If_Modified_Since=since, If_None_Match='"x"').status == 200
+
+
+@pytest.mark.parametrize("file", ["medium.webp", "video.mp4"])
+def test_players_get_parts(edge: tuple[Edge, Http], file: str) -> None:
+    """Of what is cached and of what is read from the bucket each time."""
+    _, get = edge
+    whole = get(URL + file)
+    size = len(whole.body)
+    assert whole.headers["accept-ranges"] == "bytes"
+
+    for wanted, begin, end in (
+        ("bytes=0-3", 0, 4),
+        ("bytes=5-", 5, size),
+        ("bytes=-4", size - 4, size),
+        (f"bytes=10-{size * 2}", 10, size),
+        (f"bytes=-{size * 2}", 0, size),
+    ):
+        answer = get(URL + file, Range=wanted)
+        assert answer.status == 206
+        assert answer.body == whole.body[begin:end]
+        assert answer.headers["content-range"] == f"bytes {begin}-{end - 1}/{size}"
+        assert answer.headers["content-length"] == str(end - begin)
+    etag = whole.headers["etag"]
+    assert get(URL + file, Range="bytes=0-3", If_Range=etag).status == 206
+    assert get(URL + file, Range="bytes=0-3", If_Range='"old"').status == 200
+    for strange in ("bytes=", "bytes=a-b", "bytes=3-1", "bytes=0-1,4-5", "items=0-3", "bytes=-0"):
+        assert get(URL + file, Range=strange).status == 200
+    beyond = get(URL + file, Range=f"bytes={size}-")
+    assert (beyond.status, beyond.headers["content-range"]) == (416, f"bytes */{size}")
+
+
+def test_only_reading_is_allowed(edge: tuple[Edge, Http]) -> None:
+    """HEAD has the headers of GET; scripts of all pages may ask for parts."""
+    made, get = edge
+
+    head = get(URL + "medium.webp", "HEAD")
+    assert (head.status, head.body) == (200, b"")
+    assert head.headers["content-length"] == str(len(f"{PREFIX}medium.webp"))
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        assert get(URL + "medium.webp", method).status == 403
+    preflight = get(URL + "hls/master.m3u8", "OPTIONS", Origin="https://a.example")
+    assert preflight.status == 204
+    assert preflight.headers["access-control-allow-headers"] == "range"
+    assert made.asked == ["medium.webp"]
+
+
+def test_an_event_of_an_asset_empties_the_caches_of_it(edge: tuple[Edge, Http]) -> None:
+    """By its tag, whatever the number of files, and of errors too; other assets stay."""
+    made, get = edge
+    other = f"/{ASSET.replace('1', '2')}/{VERSION}/large.jpg"
+    for path in (URL + "medium.webp", URL + "large.webp", URL + "huge.jpg", other):
+        get(path)
+    assert len(made.server.cache) == 4
+
+    line = {"id": "1", "type": "asset.erased", "asset": ASSET, "time": "2026-01-02T03:04:05Z"}
+    made.events.write_text(json.dumps({**line, "detail": {}}) + "\n")
+
+    assert get(other).headers["x-cache"] == "Hit"
+    assert len(made.server.cache) == 1
+    assert get(URL + "medium.webp").headers["x-cache"] == "Miss"
+
+
+def test_an_origin_that_is_down_is_a_503_that_nobody_keeps(
+    edge: tuple[Edge, Http], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is cached is served meanwhile."""
+    made, get = edge
+    get(URL + "medium.webp")
+
+    def down(*_: object) -> object:
+        raise SafelightError("down", code="unreachable")
+
+    monkeypatch.setattr(made.server, "_ask", down)
+
+    assert get(URL + "medium.webp").status == 200
+    failed = get(URL + "large.jpg")
+    assert (failed.status, failed.headers["cache-control"]) == (503, "no-store")
+    assert failed.headers["vary"] == delivery.HEADERS["Vary"]
+
+
+def test_huge_headers_are_answered(edge: tuple[Edge, Http]) -> None:
+    """With the safe file: 8 kB of Accept, and what is no text."""
+    _, get = edge
+
+    for accept in ("x/y," * 2000, "\x80\xff\xfe", "image/avif;q=é"):
+        answer = get(URL + "medium", Accept=accept)
+        assert answer.status == 200
+        assert answer.headers["content-type"] == "image/jpeg"
+
+
+def test_every_client_of_the_table_is_given_what_it_can_show(edge: tuple[Edge, Http]) -> None:
+    """Of formats that were not made too: each gets a type that its Accept names, or JPEG."""
+    _, get = edge
+    _, clients = load()
+
+    def check(one: Client) -> str | None:
+        headers = {name.replace("-", "_"): value for name, value in one.headers}
+        kind = get(URL + "medium", **headers).headers["content-type"]
+        wanted = "image/jpeg" if one.format == "jpg" else "image/webp"
+        return None if kind == wanted else f"{one.name}: {kind}"
+
+    assert [found for one in clients if (found := check(one)) is not None] == []
+
+
+# --- the cache ----------------------------------------------------------------------------------
+
+
+def answer_of(size: int = 1, control: str = "max-age=60", tag: str = "a:1") -> OriginAnswer:
+    """An answer of so many bytes."""
+    headers = {"Cache-Control": control, "x-amz-meta-cache-tag": tag}
+    return OriginAnswer(status=200, headers=headers, body=b"x" * size)
+
+
+def test_an_answer_is_kept_as_long_as_it_says() -> None:
+    """By ``s-maxage``, else ``max-age``, else a day; and not at all if it says so."""
+    seconds = [0.0]
+    cache = EdgeCache(clock=lambda: seconds[0])
+    for key, control in (
+        *(("minute", "max-age=60"), ("shared", "max-age=60, s-maxage=5"), ("silent", "public")),
+        *(("none", "no-store"), ("mine", "private, max-age=60"), ("zero", "max-age=0")),
+        ("check", "no-cache"),
+    ):
+        cache.put(key, answer_of(control=control))
+
+    def kept() -> set[str]:
+        keys = ("minute", "shared", "silent", "none", "mine", "zero", "check")
+        return {key for key in keys if cache.get(key) is not None}
+
+    assert kept() == {"minute", "shared", "silent"}
+    seconds[0] = 5.0
+    assert kept() == {"minute", "silent"}
+    found = cache.get("minute")
+    assert found is not None
+    assert found[1] == 5
+    seconds[0] = 60.0
+    assert kept() == {"silent"}
+    seconds[0] = 86_400.0
+    assert kept() == set()
+
+
+def test_the_cache_does_not_grow() -> None:
+    """The answers that were used longest ago go first."""
+    cache = EdgeCache(most=25)
+    for key in "abc":
+        cache.put(key, answer_of(10))
+        cache.get("a")
+
+    assert [cache.get(key) is not None for key in "abc"] == [True, False, True]
+    cache.put("a", answer_of(10))  # again: counted once
+    assert len(cache) == 2
+
+
+def test_a_tag_names_all_files_of_an_asset() -> None:
+    """And no others."""
+    cache = EdgeCache()
+    for key in ("x/1/v/a", "x/1/v/b", "x/2/v/a"):
+        cache.put(key, answer_of(tag=f"a:{key.split('/')[1]}"))
+    cache.put("x/1/v/missing", OriginAnswer(status=404, headers={"Cache-Control": "max-age=9"}))
+
+    cache.forget(["a:1"])
+
+    assert len(cache) == 1
+    assert cache.get("x/2/v/a") is not None

@@ -1,0 +1,84 @@
+"""Renditions as a viewer reads them: from the local stack's distribution, with its rights."""
+
+from __future__ import annotations
+
+from http.client import HTTPResponse
+from pathlib import Path
+from typing import Any, cast
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from tests.integration.running import Running, picture, until
+from worker.domain.delivery import NEGOTIATION_HEADERS
+
+
+def ask(running: Running, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body; redirects are followed."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = Request(running.ready["delivery"] + path, headers=named)
+    try:
+        answer = cast("HTTPResponse", urlopen(request, timeout=30))
+    except HTTPError as error:
+        answer = cast("Any", error)
+    with answer:
+        found = {name.lower(): value for name, value in answer.headers.items()}
+        return answer.status, found, answer.read()
+
+
+def test_a_viewer_gets_the_best_file_there_is(running: Running, tmp_path: Path) -> None:
+    """WebP where it was made, a substitute where not; exact addresses lead to each file."""
+    put = running.json("put", picture(tmp_path, "viewed.jpg", "maroon"), "--wait")
+    record = running.app.catalog.get(put["asset"])
+    assert record is not None
+    base = f"/{record.asset}/{record.version}/"
+    files = {(one.name, one.format.value): one for one in record.renditions}
+
+    for accept in ("image/avif,image/webp,*/*", "*/*", "image/jxl,image/avif,image/webp"):
+        for file in ("medium", "w/320", "w/auto", "medium.jxl"):
+            status, headers, body = ask(running, base + file, Accept=accept)
+            assert status == 200
+            assert headers["x-amz-meta-cache-tag"] == f"a:{record.asset}"
+            assert headers["vary"] == NEGOTIATION_HEADERS["Vary"]
+            name = headers["content-type"].removeprefix("image/")
+            assert name == ("jpeg" if accept == "*/*" and file != "medium.jxl" else name)
+            assert len(body) == files["medium", name].bytes
+    for (name, format_), one in files.items():
+        ending = "jpg" if format_ == "jpeg" else format_
+        assert len(ask(running, f"{base}{name}.{ending}")[2]) == one.bytes
+    told = running.json(
+        "deliver", "explain", f"{base}medium", "--header", "Accept: */*", "--stored"
+    )
+    assert told["stored"] == f"image/jpeg, {files['medium', 'jpeg'].bytes:,} bytes"
+
+
+def test_what_is_removed_is_gone_everywhere_at_once(running: Running, tmp_path: Path) -> None:
+    """One event empties the cache of all its files."""
+    put = running.json("put", picture(tmp_path, "removed.jpg", "indigo"), "--wait")
+    record = running.app.catalog.get(put["asset"])
+    assert record is not None
+    paths = [f"/{record.asset}/{record.version}/{file}" for file in ("medium", "w/640", "large")]
+    for path in paths:
+        assert ask(running, path)[0] == 200
+        assert ask(running, path)[1]["x-cache"] == "Hit"
+
+    running.run("assets", "rm", record.asset)
+
+    until(lambda: all(ask(running, path)[0] in (404, 410) for path in paths))
+
+
+def test_a_new_upload_of_the_same_name_takes_over(running: Running, tmp_path: Path) -> None:
+    """Pages that name the version before are led to the new one where its files are gone."""
+    path = picture(tmp_path, "replaced.jpg", "gold")
+    first = running.app.catalog.get(running.json("put", path, "--wait")["asset"])
+    second = running.app.catalog.get(
+        running.json("put", picture(tmp_path, "replaced.jpg", "pink"), "--wait")["asset"]
+    )
+    assert first is not None
+    assert second is not None
+    assert first.version != second.version
+
+    status, _, body = ask(running, f"/{first.asset}/{first.version}/medium.png")
+
+    assert status == 200
+    common = next(one for one in second.renditions if one.name == "medium")
+    assert len(body) == common.bytes

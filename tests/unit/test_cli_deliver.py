@@ -1,0 +1,80 @@
+"""``safelight deliver explain``: every step of a decision, and what the bucket has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.edge.clients import ASSET, SPREAD, VERSION, load
+from tests.unit.cli_pipeline import pipeline
+from tests.unit.test_deliver import MADE, World
+from worker.entrypoints.cli import run
+from worker.infra.edge import EdgeFunction, explain, source
+
+URL = f"https://media.example/{ASSET}/{VERSION}/w/auto?utm=1"
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
+    """What the command prints."""
+    assert run(["deliver", "explain", *words]) == code
+    out, err = capsys.readouterr()
+    return out if code == 0 else err
+
+
+def test_each_step_is_named_with_what_it_went_by(capsys: pytest.CaptureFixture[str]) -> None:
+    """Path, client, format, width, the list of widths, the line, the key."""
+    headers = ["Accept: image/avif,image/webp,*/*", "Sec-CH-Width: 700", "Save-Data: on"]
+
+    text = said(
+        capsys, URL, *(word for one in headers for word in ("--header", one)), "--recipe", "product"
+    )
+
+    assert [line.split()[0] for line in text.splitlines() if not line.startswith(" ")] == [
+        *("path", "client", "format", "width", "next", "slow", "key", "Vary"),
+    ]
+    assert "avif (the recipe makes jpg, avif, webp; image/avif 1, image/webp 1, */* 1)" in text
+    assert "1 down: 640 px" in text
+    assert f"{SPREAD}/{ASSET}/{VERSION}/w/640.avif" in text
+
+
+def test_the_steps_lead_to_what_the_function_answers() -> None:
+    """For every client of the table."""
+    function = EdgeFunction(source())
+    for one in load()[1]:
+        steps, key = explain(function, f"/{ASSET}/{VERSION}/w/auto", one.headers)
+        found = {step.name: step.result for step in steps}
+        snapped = found.get("slow line", found["next width"])
+        assert key.endswith(f"w/{snapped.split(' ')[-2]}.{found['format'].split(' ')[0]}"), one.name
+
+
+def test_a_url_that_names_nothing_is_said_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """And a wrong header is wrong use."""
+    assert "404" in said(capsys, "/nothing")
+    assert "is not of the form" in said(capsys, URL, "--header", "Accept", code=2)
+
+
+def test_a_bot_and_a_forced_format(capsys: pytest.CaptureFixture[str]) -> None:
+    """A bot gets JPEG; an ending needs no header."""
+    bot = said(capsys, URL, "--header", "User-Agent: Googlebot/2.1", "--header", "ECT: 2g")
+    forced = said(capsys, f"/{ASSET}/{VERSION}/large.webp")
+
+    assert "a bot: JPEG, and no hints" in bot
+    assert "w/1280.jpg" in bot
+    assert "forced by the URL" in forced
+
+
+def test_the_stack_is_asked_what_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of the bucket, or what stands in for it."""
+    with pipeline(tmp_path / "data", capsys, monkeypatch) as shown:
+        made = World()
+        shown.store, shown.catalog = made.store, made.catalog
+        more = ("--stored", "--data", str(shown.data))
+
+        there = said(capsys, f"/{ASSET}/{VERSION}/large.jpg", *more)
+        missing = said(capsys, f"/{ASSET}/{VERSION}/large.webp", *more)
+
+    assert "bucket      image/jpeg, " in there
+    assert f"the function answers 200, image/jpeg, {len(MADE[-1].key)} bytes" in missing

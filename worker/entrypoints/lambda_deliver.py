@@ -1,0 +1,60 @@
+"""The delivery function: answers for keys that the delivery bucket has nothing for.
+
+The distribution asks it by its URL when S3 answers 403 or 404 (origin failover). Thin: an event of
+a function URL (payload format 2.0) in, one service call, its answer out. Only the distribution may
+call it.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from worker.bootstrap import assemble
+from worker.domain.errors import SafelightError
+from worker.services.deliver import Deliver, OriginAnswer, error
+from worker.settings import Settings
+
+logger = Logger(service="deliver")
+
+
+@cache
+def service() -> Deliver:
+    """Wire the service once for the life of the process, at the first event."""
+    settings = Settings.from_environment(os.environ)
+    app = assemble(settings)
+    return Deliver(store=app.store, catalog=app.catalog, bucket=settings.delivery_bucket)
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's
+    """Answer one request; ``{}`` wires everything and does nothing: a warm-up call."""
+    deliver = service()
+    return answer(event, deliver) if event else {}
+
+
+def answer(event: Mapping[str, Any], deliver: Deliver) -> dict[str, Any]:
+    """The handler with its service given. An error is an answer that nobody keeps."""
+    method = event["requestContext"]["http"]["method"]
+    if method not in ("GET", "HEAD"):
+        return _event_of(error(403, "only GET and HEAD"))
+    try:
+        return _event_of(deliver.answer(str(event["rawPath"]).removeprefix("/")))
+    except SafelightError as failure:
+        logger.exception("no answer", extra={"code": failure.code, "path": event["rawPath"]})
+        gone = error(503, failure.code)
+        headers = {**gone.headers, "Cache-Control": "no-store"}
+        return _event_of(OriginAnswer(status=503, headers=headers, body=gone.body))
+
+
+def _event_of(found: OriginAnswer) -> dict[str, Any]:
+    return {
+        "statusCode": found.status,
+        "headers": dict(found.headers),
+        "body": base64.b64encode(found.body).decode(),
+        "isBase64Encoded": True,
+    }

@@ -1,0 +1,366 @@
+"""Serves renditions in the local stack as the distribution does on AWS, from a port of its own.
+
+The function of the edge chooses the key (``worker.infra.edge`` runs the file that is deployed), the
+key alone names what is cached, and a key that the bucket has nothing for goes to ``Deliver``.
+The cache forgets an asset by its tag as soon as an event tells of it. CloudFront does more than is
+here: edges everywhere, TLS, compression, parts of files that are cached on their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from worker import recipes
+from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.errors import aws_call
+from worker.bootstrap import assemble
+from worker.domain.delivery import NEGOTIATION_HEADERS, RENDITION_POLICY
+from worker.domain.errors import AccessDenied, ObjectMissing, SafelightError
+from worker.domain.image import Format
+from worker.infra.edge import EdgeFunction, request_event, source
+from worker.local.address import EVENTS, Address
+from worker.local.api import CLOSING_SECONDS, listen
+from worker.local.changes import read_events
+from worker.local.child import working
+from worker.services.deliver import TAG_HEADER, Deliver, OriginAnswer, error
+from worker.settings import Settings
+
+HEADERS: Mapping[str, str] = {
+    **NEGOTIATION_HEADERS,
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": RENDITION_POLICY,
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "content-length, content-range, etag",
+}
+"""Of every answer: those of the distribution's response headers policy, but TLS."""
+CACHED_BYTES = 64_000_000
+"""Of all files that are cached."""
+CACHED_FILE_BYTES = 4_000_000
+"""Larger ones are read from the bucket each time, in parts where a player asks for some."""
+DEFAULT_SECONDS = 86_400
+"""How long an answer is kept that does not say it, as by the distribution's cache policy."""
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class CachedAnswer:
+    """An answer of an origin, and when it is no longer fresh."""
+
+    answer: OriginAnswer
+    since: float
+    until: float
+
+
+class EdgeCache:
+    """Answers by key, with their tags, the least used ones forgotten first.
+
+    Args:
+        most: bytes.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self, most: int = CACHED_BYTES, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most, self._clock = most, clock
+        self._answers: OrderedDict[str, CachedAnswer] = OrderedDict()
+        self._size = 0
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def get(self, key: str) -> tuple[OriginAnswer, int] | None:
+        """A fresh answer and its age in seconds."""
+        found = self._answers.get(key)
+        if found is None:
+            return None
+        if self._clock() >= found.until:
+            self._drop(key)
+            return None
+        self._answers.move_to_end(key)
+        return found.answer, int(self._clock() - found.since)
+
+    def put(self, key: str, answer: OriginAnswer) -> None:
+        """Keep an answer for as long as it allows."""
+        seconds = _seconds(answer.headers.get("Cache-Control", ""))
+        if seconds <= 0 or len(answer.body) > CACHED_FILE_BYTES:
+            return
+        self._drop(key)
+        now = self._clock()
+        self._answers[key] = CachedAnswer(answer, now, now + seconds)
+        self._size += len(answer.body)
+        while self._size > self._most:
+            self._drop(next(iter(self._answers)))
+
+    def forget(self, tags: Iterable[str]) -> None:
+        """Drop everything that has one of the tags, as an invalidation does."""
+        named = frozenset(tags)
+        for key, found in list(self._answers.items()):
+            # Errors have no tag of their own: the key says what they are of.
+            if found.answer.headers.get(TAG_HEADER, f"a:{key.split('/')[1]}") in named:
+                self._drop(key)
+
+    def _drop(self, key: str) -> None:
+        found = self._answers.pop(key, None)
+        if found is not None:
+            self._size -= len(found.answer.body)
+
+
+@dataclass
+class DeliveryServer:
+    """The distribution.
+
+    Args:
+        edge: the function; made in the thread that serves.
+        clients: to read the bucket with.
+        deliver: answers for keys that the bucket has nothing for.
+        events: the event log.
+    """
+
+    edge: EdgeFunction
+    clients: AwsClients
+    bucket: str
+    deliver: Deliver
+    events: Path
+    cache: EdgeCache = field(default_factory=EdgeCache)
+    _cursor: str | None = None
+    _asking: dict[str, asyncio.Lock] = field(default_factory=dict)
+
+    def app(self) -> Starlette:
+        """As an ASGI app."""
+        methods = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
+        return Starlette(routes=[Route("/{path:path}", self.answer, methods=methods)])
+
+    async def answer(self, request: Request) -> Response:
+        """One request of a client."""
+        if request.method == "OPTIONS":
+            allowed = {
+                "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
+                "Access-Control-Allow-Headers": "range",
+            }
+            return Response(status_code=204, headers={**HEADERS, **allowed})
+        if request.method not in ("GET", "HEAD"):
+            return _respond(request, error(403, "only GET, HEAD and OPTIONS"), "Error")
+        path = request.scope["raw_path"].decode("latin-1")
+        client = request.client.host if request.client else ""
+        event = request_event(path, request.headers.items(), method=request.method, address=client)
+        chosen = self.edge.handle(event)
+        if "statusCode" in chosen:
+            headers = {name: one["value"] for name, one in chosen["headers"].items()}
+            made = OriginAnswer(
+                status=chosen["statusCode"], headers=headers, body=chosen["body"].encode()
+            )
+            return _respond(request, made, "FunctionGeneratedResponse")
+        key = str(chosen["uri"]).removeprefix("/")
+        try:
+            return await self._cached(request, key)
+        except SafelightError as failure:
+            # What may work again in a moment is kept by nobody.
+            answer = error(503, failure.code)
+            headers = {**answer.headers, "Cache-Control": "no-store"}
+            gone = OriginAnswer(status=503, headers=headers, body=answer.body)
+            return _respond(request, gone, "Error")
+
+    async def _cached(self, request: Request, key: str) -> Response:
+        self._forget_changed()
+        found = self.cache.get(key)
+        if found is not None:
+            return _respond(request, found[0], "Hit", age=found[1])
+        # Clients that ask for the same at once wait for one request of the origin.
+        lock = self._asking.setdefault(key, asyncio.Lock())
+        try:
+            async with lock:
+                found = self.cache.get(key)
+                if found is not None:
+                    return _respond(request, found[0], "Hit", age=found[1])
+                answer = await run_in_threadpool(self._ask, key, request)
+        finally:
+            if not lock.locked():
+                self._asking.pop(key, None)
+        if isinstance(answer, OriginAnswer):
+            self.cache.put(key, answer)
+            return _respond(request, answer, "Miss")
+        return _stream(request, answer)
+
+    def _ask(self, key: str, request: Request) -> OriginAnswer | Mapping[str, Any]:
+        """The bucket, then the other origin. A large file is given as S3's answer, unread."""
+        try:
+            found = self._get(key, {})
+            if found["ContentLength"] <= CACHED_FILE_BYTES:
+                body = found["Body"].read()
+                return OriginAnswer(status=200, headers=_object_headers(found), body=body)
+            part = _part(request, found["ETag"], found["ContentLength"])
+            if part is None:
+                return found
+            found["Body"].close()
+            first, last = part
+            if first > last:
+                return _no_part(_object_headers(found), found["ContentLength"])
+            return self._get(key, {"Range": f"bytes={first}-{last}"})
+        except (ObjectMissing, AccessDenied):  # 404 and 403, as the distribution's failover
+            return self.deliver.answer(key)
+
+    def _get(self, key: str, parameters: dict[str, Any]) -> Mapping[str, Any]:
+        with aws_call(f"get s3://{self.bucket}/{key}"):
+            found: Mapping[str, Any] = self.clients.s3.get_object(
+                Bucket=self.bucket, Key=key, **parameters
+            )
+        return found
+
+    def _forget_changed(self) -> None:
+        events, self._cursor = read_events(self.events, self._cursor)
+        if events:
+            self.cache.forget(f"a:{event.asset}" for event in events)
+
+
+def _object_headers(found: Mapping[str, Any]) -> dict[str, str]:
+    headers = {
+        "Content-Type": found.get("ContentType", "application/octet-stream"),
+        "ETag": found["ETag"],
+        "Last-Modified": found["LastModified"].strftime("%a, %d %b %Y %H:%M:%S GMT"),
+    }
+    if found.get("CacheControl"):
+        headers["Cache-Control"] = found["CacheControl"]
+    for name, value in found.get("Metadata", {}).items():
+        headers[f"x-amz-meta-{name}"] = value
+    return headers
+
+
+def _respond(request: Request, answer: OriginAnswer, how: str, *, age: int = 0) -> Response:
+    """The answer as this request wants it: not modified, a part, or no body at all."""
+    headers = {**answer.headers, **HEADERS, "X-Cache": how}
+    if how == "Hit":
+        headers["Age"] = str(age)
+    status, body = answer.status, answer.body
+    if status == 200:
+        headers["Accept-Ranges"] = "bytes"
+        if _unchanged(request, headers):
+            kept = {name: text for name, text in headers.items() if name != "Content-Type"}
+            return Response(status_code=304, headers=kept)
+        part = _part(request, headers.get("ETag", ""), len(body))
+        if part is not None:
+            first, last = part
+            if first > last:
+                return Response(status_code=416, headers=_no_part(headers, len(body)).headers)
+            headers["Content-Range"] = f"bytes {first}-{last}/{len(body)}"
+            status, body = 206, body[first : last + 1]
+    headers["Content-Length"] = str(len(body))
+    return Response(b"" if request.method == "HEAD" else body, status, headers)
+
+
+def _no_part(headers: Mapping[str, str], size: int) -> OriginAnswer:
+    kept = {**headers, "Content-Range": f"bytes */{size}", "Cache-Control": "no-store"}
+    return OriginAnswer(status=416, headers=kept)
+
+
+def _stream(request: Request, found: Mapping[str, Any]) -> Response:
+    """A large object, or the part of it that S3 was asked for."""
+    headers = {**_object_headers(found), **HEADERS, "X-Cache": "Miss", "Accept-Ranges": "bytes"}
+    body = found["Body"]
+    if _unchanged(request, headers):
+        body.close()
+        return Response(status_code=304, headers=headers)
+    headers["Content-Length"] = str(found["ContentLength"])
+    if "ContentRange" in found:
+        headers["Content-Range"] = found["ContentRange"]
+    if request.method == "HEAD":
+        body.close()
+        return Response(None, 200, headers)
+    status = 206 if "ContentRange" in found else 200
+    return StreamingResponse(_chunks(body), status, headers)
+
+
+async def _chunks(body: Any) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in iterate_in_threadpool(body.iter_chunks(_CHUNK)):
+            yield chunk
+    finally:
+        body.close()
+
+
+def _unchanged(request: Request, headers: Mapping[str, str]) -> bool:
+    """Whether the client has this file (RFC 9110, 13.1.2 and 13.2.2)."""
+    named = request.headers.get("if-none-match")
+    if named is not None:
+        etags = {one.strip().removeprefix("W/") for one in named.split(",")}
+        return "*" in etags or headers.get("ETag", "").removeprefix("W/") in etags
+    return request.headers.get("if-modified-since", "-") == headers.get("Last-Modified")
+
+
+def _part(request: Request, etag: str, size: int) -> tuple[int, int] | None:
+    """First and last byte of the part that is asked for; None for the whole, as several parts are.
+
+    The first one is behind the last one where there is no such part.
+    """
+    unit, _, wanted = request.headers.get("range", "").partition("=")
+    if unit.strip() != "bytes" or "," in wanted:
+        return None
+    if request.headers.get("if-range", etag) != etag:
+        return None
+    begin, dash, end = (one.strip() for one in wanted.partition("-"))
+    if not dash or not all(one.isascii() and one.isdigit() for one in (begin or "0", end or "0")):
+        return None
+    if not begin:
+        return (max(0, size - int(end)), size - 1) if end and int(end) else None
+    if end and int(end) < int(begin):
+        return None
+    first, last = int(begin), min(int(end) if end else size - 1, size - 1)
+    return (first, last) if first < size else (size, size - 1)
+
+
+def _seconds(cache_control: str) -> int:
+    """How long a shared cache may keep an answer."""
+    named = [one.strip().lower().partition("=") for one in cache_control.split(",")]
+    words = {name: value for name, _, value in named}
+    if "no-store" in words or "no-cache" in words or "private" in words:
+        return 0
+    text = words.get("s-maxage", words.get("max-age", ""))
+    return int(text) if text.isdigit() else DEFAULT_SECONDS
+
+
+def run(address: Address, port: int, ready: Path) -> None:
+    """Serve until a signal asks for the end.
+
+    Args:
+        address: of the stack.
+        port: on loopback.
+        ready: file to write once requests are answered.
+    """
+    settings, clients = Settings.from_environment(os.environ), AwsClients()
+    app = assemble(settings, clients)
+    loaded = [recipes.load(name) for name in (settings.recipe, *settings.recipes)]
+    formats = frozenset[Format]().union(*(one.formats_made for one in loaded))
+    server = DeliveryServer(
+        edge=EdgeFunction(source(formats)),
+        clients=clients,
+        bucket=settings.delivery_bucket,
+        deliver=Deliver(store=app.store, catalog=app.catalog, bucket=settings.delivery_bucket),
+        events=address.data / EVENTS,
+    )
+    config = uvicorn.Config(
+        server.app(),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=CLOSING_SECONDS,
+    )
+    serving = uvicorn.Server(config)
+    with listen(port) as listener, working(ready):
+        serving.run(sockets=[listener])
