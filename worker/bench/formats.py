@@ -67,7 +67,6 @@ class Curve:
         sizes = np.log([one.bytes for one in self.points])
         return float(np.exp(np.interp(score, scores, sizes)))
 
-
     def quality_at(self, score: float) -> float | None:
         """The quality that gives a mean score; None beyond the points."""
         scores = [one.ssimulacra2 for one in self.points]

@@ -27,17 +27,11 @@ class Check:
     met: bool
 
 
-def most(
-    name: str, value: float, limit: float, *, goal: str = ".2f", found: str = ".3f"
-) -> Check:
+def most(name: str, value: float, limit: float, *, goal: str = ".2f", found: str = ".3f") -> Check:
     """A figure that is to be at most ``limit``, decided before rounding; both as formats say."""
-    return Check(
-        name=name, goal=f"≤ {limit:{goal}}", found=f"{value:{found}}", met=value <= limit
-    )
+    return Check(name=name, goal=f"≤ {limit:{goal}}", found=f"{value:{found}}", met=value <= limit)
 
 
 def least(name: str, value: float, limit: float, *, goal: str, found: str) -> Check:
     """A figure that is to be at least ``limit``, decided before rounding; both as formats say."""
-    return Check(
-        name=name, goal=f"≥ {limit:{goal}}", found=f"{value:{found}}", met=value >= limit
-    )
+    return Check(name=name, goal=f"≥ {limit:{goal}}", found=f"{value:{found}}", met=value >= limit)

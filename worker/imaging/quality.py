@@ -235,9 +235,7 @@ def find(
             break
     if not data or stand_in != encoding:
         data = encode(picture, encoding, quality, extras)
-    return TargetFile(
-        quality=quality, data=data, score=score, missed=score < wanted - TOLERANCE
-    )
+    return TargetFile(quality=quality, data=data, score=score, missed=score < wanted - TOLERANCE)
 
 
 def _best(tried: Mapping[int, tuple[float, bytes]], wanted: float) -> tuple[int, float, bytes]:
