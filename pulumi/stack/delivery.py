@@ -169,7 +169,9 @@ class Distribution(pulumi.ComponentResource):
             ),
             ordered_cache_behaviors=self._behaviours(config, buckets),
             tags=self._tags,
-            opts=self._own,
+            # A flat-rate plan is chosen outside of Pulumi and brings a web ACL with it, which the
+            # next deployment must not take away.
+            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["web_acl_id"]),
         )
         origin.let_in(self.distribution.arn)
         self.host: pulumi.Input[str] = (

@@ -55,6 +55,9 @@ def test_an_asset_can_be_taken_from_every_edge_by_its_tag(ordered: Declaration) 
     """The header is the one that S3 gives an object's metadata."""
     distribution = ordered.one("cloudfront/Distribution", "delivery").inputs
 
+    assert ordered.one("cloudfront/Distribution", "delivery").options["ignoreChanges"] == [
+        "webAclId"
+    ], "a flat-rate plan has a web ACL of its own"
     assert distribution["cacheTagConfig"] == {"headerName": "x-amz-meta-cache-tag"}
     assert distribution["httpVersion"] == "http2and3"
 
