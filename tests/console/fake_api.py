@@ -67,6 +67,7 @@ class FakeApi:
         self.asking.set()
         self._keys: dict[str, str] = {}
         self.url = ""
+        self.configuration: dict[str, Any] = {"api": "/", "token": TOKEN, "operations": True}
         self.app = self._app()
 
     def add(self, number: int, **more: Any) -> dict[str, Any]:
@@ -138,8 +139,7 @@ class FakeApi:
 
     def _app(self) -> FastAPI:
         app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-        configuration = {"api": "/", "token": TOKEN, "operations": True}
-        local_console.serve(app, configuration, console.headers())
+        local_console.serve(app, self.configuration, console.headers())
         order = self._newest
 
         @app.get("/assets")

@@ -353,3 +353,20 @@ def test_dead_letters_are_sent_back(api: FakeApi, open_page: Open) -> None:
     page.get_by_role("button", name="Send back").click()
     page.get_by_role("dialog").get_by_role("button", name="Send back").click()
     expect(page.locator("#toast")).to_contain_text("4 messages sent back")
+
+
+def test_without_push_the_page_looks_more_often_while_something_is_on_its_way(
+    api: FakeApi, open_page: Open
+) -> None:
+    """As on AWS: every five seconds until the last asset is ready, then twice a minute."""
+    api.configuration["live"] = False
+    asset = api.add(1, status="processing")
+    page = open_page()
+    expect(page.locator("#live-text")).to_have_text("Every few seconds")
+
+    asset |= {"status": "accepted", "revision": 2}
+
+    expect(page.locator("#live-text")).to_have_text("Twice a minute")
+    expect(page.locator(".tile").filter(has_text="picture-00001.jpg")).not_to_contain_text(
+        "Processing"
+    )

@@ -215,6 +215,12 @@ function startUploads() {
   uploader.restore();
 }
 
+/** Whether an upload is on its way, or has arrived and nothing is known yet of what came of it. */
+function awaited(upload) {
+  if (upload.state !== State.DONE) return upload.running;
+  return ['waiting', 'uploaded', 'processing'].includes(latest.get(upload.asset)?.status ?? 'waiting');
+}
+
 /** What the list will say of an upload, before it is asked. */
 function expected(upload) {
   return {
@@ -317,7 +323,7 @@ async function begin() {
   addEventListener('hashchange', route);
   route();
   if (!signedIn()) askToSignIn(trouble);
-  if (signedIn()) follow(take, showLive, () => store.busy || uploader.uploads.some((upload) => !upload.ended));
+  if (signedIn()) follow(take, showLive, () => store.busy || uploader.uploads.some(awaited));
 }
 
 begin();
