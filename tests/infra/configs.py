@@ -60,7 +60,8 @@ _ON: Mapping[str, Mapping[str, Any]] = {
     "catalog": {"capacity": "provisioned"},
     "intake": {"ordering": "fifo", "reservedConcurrency": 100},
     "heavy": {"baselineVcpus": 8, "overflowVcpus": 8},
-    "api": {"origins": ["https://a.example"]},
+    # The user pool stands in for both, where a stack of its own has them too.
+    "api": {"issuer": "", "audience": "", "origins": ["https://a.example"]},
     "delivery": {**OWN_DOMAIN, "origins": ["https://a.example"], "uploadKey": "ab" * 32},
     "console": {"signInOrigins": []},
     "observability": {"email": "who@example.com"},

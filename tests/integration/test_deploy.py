@@ -298,7 +298,8 @@ def test_everything_that_can_be_switched_on_is_created_or_registered(tmp_path: P
         aws = EmulatorClients(emulator.environment)
         (cors,) = aws.s3.get_bucket_cors(Bucket=outputs["intakeBucket"])["CORSRules"]
 
-    assert cors["AllowedOrigins"] == ["https://a.example"]
+    # The page that is named, and the console.
+    assert cors["AllowedOrigins"] == ["https://a.example", "https://img.example.com"]
     assert outputs["alarmTopic"].endswith(":safelight-local-alarms")
 
 
