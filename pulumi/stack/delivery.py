@@ -266,7 +266,7 @@ class Distribution(pulumi.ComponentResource):
         check = cloudfront.Function(
             name,
             comment="Lets uploads through that the API has signed",
-            runtime="cloudfront-js-2.0",
+            runtime=RUNTIME,
             publish=True,
             code=pulumi.Output.secret(code),
             opts=self._own,

@@ -510,6 +510,9 @@ _REASONS: Mapping[str, Mapping[str, str]] = {
         "aws:cloudfront/originAccessControl:OriginAccessControl": (
             "cloudfront:origin-access-control/{}"
         ),
+        "aws:cloudfront/originRequestPolicy:OriginRequestPolicy": (
+            "cloudfront:origin-request-policy/{}"
+        ),
         "aws:cloudfront/responseHeadersPolicy:ResponseHeadersPolicy": (
             "cloudfront:response-headers-policy/{}"
         ),
