@@ -54,6 +54,21 @@ def test_a_list_that_is_refused_is_asked_for_once(api: FakeApi, open_page: Open)
     expect(page.locator(".tile")).to_have_count(1)
 
 
+def test_a_token_that_has_ended_is_replaced(api: FakeApi, open_page: Open) -> None:
+    """By the one that a person pastes, even where the page was given one of its own."""
+    api.add(1)
+    api.refused = 401
+    page = open_page()
+    box = page.get_by_label("Token")
+    box.fill("another-token")
+    api.refused = 0
+    with page.expect_request(
+        lambda asked: asked.headers.get("authorization") == "Bearer another-token"
+    ):
+        page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.locator(".tile")).to_have_count(1)
+
+
 def test_two_pages_do_not_send_the_same_upload(
     api: FakeApi, open_page: Open, tmp_path: Path
 ) -> None:

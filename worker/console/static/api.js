@@ -41,7 +41,7 @@ export async function start() {
 
 /** The token as it is, to read what it says. */
 function token() {
-  return provider ? provider.access : config.token || sessionStorage.getItem(TOKEN) || '';
+  return provider ? provider.access : sessionStorage.getItem(TOKEN) || config.token || '';
 }
 
 export function signedIn() { return token() !== ''; }
@@ -110,6 +110,7 @@ export async function call(method, path, { body, query, signal } = {}) {
   if (response.ok) return answer;
   if (response.status === 401) {
     provider?.forget();
+    paste(''); // a token that was pasted is refused: it helps no more
     dispatchEvent(new CustomEvent('signed-out', { detail: provider || answer.code === 'token_expired' ? 'Your sign-in has ended. Sign in again.' : '' }));
   }
   const wrong = (answer.errors ?? []).map((error) => `${error.path}: ${error.message}`).join('; ');
