@@ -79,13 +79,17 @@ class Edge:
         )["OriginAccessControl"]["Id"]
         cached = self.cloudfront.create_cache_policy(CachePolicyConfig=self._cache_policy())
         headers = {one: self._headers_policy(one) for one in ("delivery", "console")}
+        # Buckets alone: no function runs here that makes what is missing, or chooses a file.
+        first = {
+            one["originId"]: one["members"][0]["originId"] for one in inputs.get("originGroups", [])
+        }
         ids = {"cachePolicyId": cached["CachePolicy"]["Id"]}
 
         def behaviour(one: Any) -> Any:
             which = one["responseHeadersPolicyId"].rpartition("-")[2]
             methods = one["allowedMethods"]
             found = {
-                "TargetOriginId": one["targetOriginId"],
+                "TargetOriginId": first.get(one["targetOriginId"], one["targetOriginId"]),
                 "ViewerProtocolPolicy": one["viewerProtocolPolicy"],
                 "Compress": one["compress"],
                 "CachePolicyId": ids["cachePolicyId"],
@@ -110,6 +114,7 @@ class Edge:
                         "S3OriginConfig": {"OriginAccessIdentity": ""},
                     }
                     for one in inputs["origins"]
+                    if ".s3." in one["domainName"]
                 ]
             ),
             "DefaultCacheBehavior": behaviour(inputs["defaultCacheBehavior"]),
