@@ -82,9 +82,9 @@ BATCH_RULE = "rule/StepFunctionsGetEventsForBatchJobsRule"
 
 
 OTHERS_IN_BUCKETS = {
-    "cloudfront.amazonaws.com": "s3:GetObject",
-    "delivery.logs.amazonaws.com": "s3:PutObject",
-    "logging.s3.amazonaws.com": "s3:PutObject",
+    "cloudfront.amazonaws.com": {"s3:GetObject", "s3:PutObject"},
+    "delivery.logs.amazonaws.com": {"s3:PutObject"},
+    "logging.s3.amazonaws.com": {"s3:PutObject"},
 }
 """What services may do in buckets, by their policies."""
 NOT_PUBLIC = dict.fromkeys(
@@ -137,8 +137,15 @@ def every_bucket_has_its_guards(declared: Declaration, _config: Config) -> None:
             assert statement["Resource"] == [arn, f"{arn}/*"]
         for statement in others:
             (service,) = statement["Principal"].values()
-            assert statement["Action"] == OTHERS_IN_BUCKETS[service]
+            assert statement["Action"] in OTHERS_IN_BUCKETS[service]
             assert statement["Resource"].startswith(f"{arn}/")
+            if service == "cloudfront.amazonaws.com":
+                condition = statement["Condition"]
+                assert condition["StringEquals"]["aws:SourceArn"]  # ours, not any distribution
+                # Uploads overwrite nothing, and come into the intake bucket alone.
+                if statement["Action"] == "s3:PutObject":
+                    assert policy.name == "intake"
+                    assert condition.keys() & {"Null", "Bool"}
 
 
 def every_queue_has_dead_letters_and_time(declared: Declaration, config: Config) -> None:

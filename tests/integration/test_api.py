@@ -148,7 +148,7 @@ def test_what_is_deleted_stays_so(api: ApiClient, running: Running, tmp_path: Pa
 
     assert api.deleted(asset)
 
-    assert send("GET", url)[0] == 404
+    assert send("GET", url)[0] == 410
     assert api.ask("GET", f"/assets/{asset}") == (410, api.ask("GET", f"/assets/{asset}")[1])
     assert asset not in {one["id"] for one in api.get("/assets")["assets"]}
     assert use(begun["ticket"], data) == 200
