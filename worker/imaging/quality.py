@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from statistics import fmean
 from types import MappingProxyType
 from typing import Final
 
@@ -131,9 +130,14 @@ class Factors:
         shares = _OF_BEFORE, _OF_CHANGE, _OF_OTHERS
         if kind in self.before:
             changes = [self.now[one] - self.before[one] for one in self.now if one in self.before]
-            change = shares[1] * fmean(changes) if changes else 0.0
+            change = shares[1] * _mean(changes) if changes else 0.0
             return shares[0] * self.before[kind] + change + _DRIFT[kind]
-        return shares[2] * fmean(self.now.values()) if self.now else None
+        return shares[2] * _mean(self.now.values()) if self.now else None
+
+
+def _mean(values: Collection[float]) -> float:
+    """``fmean``, whose module would cost each cold start of ingest 2 ms."""
+    return math.fsum(values) / len(values)
 
 
 class QualitySample:
