@@ -18,9 +18,9 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from tests.edge.ticket_function import answers, event
 from tests.integration.running import Running
 from tests.servers import serving
-from tests.ticket_function import answers, event
 
 KEY = "ab" * 32
 

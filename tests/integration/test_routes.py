@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.edge.engines import needs_njs
 from tests.integration.api_client import ApiClient, use
 from tests.integration.edge_server import KEY, distribution
 from tests.integration.running import Running, picture
 from tests.integration.test_client import PART, behind, bodies, check_bytes, noise, quarantined
 from tests.integration.weak_line import LossyLine, WeakLine
 from tests.servers import serving_app
-from tests.ticket_function import needs_njs
 from worker.adapters.aws.clients import AwsClients
 from worker.bootstrap import assemble
 from worker.client import ApiError, Client

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.ticket_function import FUNCTION, answers, event, needs_njs
+from tests.edge.engines import needs_njs
+from tests.edge.ticket_function import FUNCTION, answers, event
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.edge_tickets import EdgeTickets
 from worker.adapters.aws.uploads import S3UploadStore

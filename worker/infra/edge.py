@@ -2,15 +2,13 @@
 
 The engine is QuickJS, which knows more of the language than CloudFront's: the tests run the same
 files in njs too, which knows about as much. The module ``crypto`` of CloudFront's runtime 2.0 is
-given as far as functions here need it. Limits of CloudFront: "Quotas on CloudFront Functions"
+given as far as ``negotiate.js`` needs it. Limits of CloudFront: "Quotas on CloudFront Functions"
 (developer guide).
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,16 +29,14 @@ function require(name) {
     if (name !== 'crypto') {
         throw new TypeError('Cannot find module "' + name + '"');
     }
-    function digester(kind, algorithm, key) {
-        let text = '';
-        return {
-            update: function (more) { text += more; return this; },
-            digest: function (encoding) { return __digest(kind, algorithm, key, text, encoding); },
-        };
-    }
     return {
-        createHash: function (algorithm) { return digester('hash', algorithm, ''); },
-        createHmac: function (algorithm, key) { return digester('hmac', algorithm, key); },
+        createHash: function (algorithm) {
+            let text = '';
+            return {
+                update: function (more) { text += more; return this; },
+                digest: function (encoding) { return __digest(algorithm, text, encoding); },
+            };
+        },
     };
 }
 """
@@ -95,7 +91,12 @@ class EdgeFunction:
 
 
 def request_event(
-    uri: str, headers: Iterable[tuple[str, str]], *, method: str = "GET", address: str = ""
+    uri: str,
+    headers: Iterable[tuple[str, str]],
+    *,
+    method: str = "GET",
+    address: str = "",
+    query: Iterable[tuple[str, str]] = (),
 ) -> dict[str, Any]:
     """The event of a viewer request ("Event structure", CloudFront developer guide).
 
@@ -103,15 +104,8 @@ def request_event(
         uri: path as the client sent it, without its query.
         headers: names in any case; of those that come twice all values.
         address: of the client.
+        query: of the URL, as ``headers``.
     """
-    values: dict[str, list[str]] = {}
-    for name, value in headers:
-        values.setdefault(name.lower(), []).append(value)
-    found = {
-        name: {"value": all_[0]}
-        | ({"multiValue": [{"value": one} for one in all_]} if len(all_) > 1 else {})
-        for name, all_ in values.items()
-    }
     return {
         "version": "1.0",
         "context": {"eventType": "viewer-request"},
@@ -119,27 +113,28 @@ def request_event(
         "request": {
             "method": method,
             "uri": uri,
-            "querystring": {},
-            "headers": found,
+            "querystring": _fields(query),
+            "headers": _fields((name.lower(), value) for name, value in headers),
             "cookies": {},
         },
     }
 
 
-def _digest(kind: str, algorithm: str, key: str, text: str, encoding: str) -> str:
-    made = (
-        hmac.new(key.encode(), text.encode(), algorithm)
-        if kind == "hmac"
-        else hashlib.new(algorithm, text.encode())
-    ).digest()
-    match encoding:
-        case "hex":
-            return made.hex()
-        case "base64":
-            return base64.b64encode(made).decode()
-        case "base64url":
-            return base64.urlsafe_b64encode(made).decode().rstrip("=")
-    raise ValueError(f"no digest as {encoding}")
+def _fields(given: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    values: dict[str, list[str]] = {}
+    for name, value in given:
+        values.setdefault(name, []).append(value)
+    return {
+        name: {"value": all_[0]}
+        | ({"multiValue": [{"value": one} for one in all_]} if len(all_) > 1 else {})
+        for name, all_ in values.items()
+    }
+
+
+def _digest(algorithm: str, text: str, encoding: str) -> str:
+    if encoding != "hex":
+        raise ValueError(f"no digest as {encoding}")
+    return hashlib.new(algorithm, text.encode()).hexdigest()
 
 
 # --- explained ----------------------------------------------------------------------------------
