@@ -73,18 +73,14 @@ class Console(pulumi.ComponentResource):
                 console.policy(api=known[0], stores=known[1:], sign_in=sign_in.origins)
             )
         )
-        files = console.deployed(console.PAGE)
-        for key, file in files.items():
-            # The page is the one file whose text is made here.
-            content = (
-                policy.apply(console.versioned_page) if isinstance(file.content, str) else None
-            )
+        page = policy.apply(console.versioned_page)
+        for key, file in console.deployed().items():
             self._object(
                 key,
                 media_type=file.media_type,
                 cache_control=file.cache_control,
-                content=content,
-                source=None if isinstance(file.content, str) else pulumi.FileAsset(file.content),
+                content=page if file.content is None else None,
+                source=pulumi.FileAsset(file.content) if file.content is not None else None,
             )
         self._object(
             console.CONFIGURATION,

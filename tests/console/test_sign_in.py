@@ -80,11 +80,11 @@ def deployed(settings: dict[str, Any]) -> FastAPI:
 
             return JSONResponse(settings, headers=headers)
         policy = console.in_page(console.policy(api=api, sign_in=[provider]))
-        found = console.deployed(console.versioned_page(policy)).get(key)
+        found = console.deployed().get(key)
         if found is None:
             return Response("there is no such file", 404)
         content = found.content
-        body = content if isinstance(content, str) else content.read_bytes()
+        body = console.versioned_page(policy) if content is None else content.read_bytes()
         headers["Cache-Control"] = found.cache_control
         return Response(body, headers=headers, media_type=found.media_type)
 

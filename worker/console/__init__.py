@@ -31,8 +31,8 @@ _DIGEST = 12
 class ConsoleFile:
     """A file of the console, as it is deployed."""
 
-    content: Path | str
-    """A file of :data:`FOLDER`, or the text itself."""
+    content: Path | None
+    """A file of :data:`FOLDER`; None of the page, see :func:`versioned_page`."""
     media_type: str
     cache_control: str
 
@@ -59,14 +59,11 @@ def version() -> str:
     return found.hexdigest()[:_DIGEST]
 
 
-def deployed(page: str) -> Mapping[str, ConsoleFile]:
+def deployed() -> Mapping[str, ConsoleFile]:
     """What lies in a bucket, by key below the console's path; ``config.json`` comes beside it.
 
     The files lie below their version and are cached for a year; the page names that version and is
     asked for each time. So nobody ever has the scripts of two versions, and nothing is renamed.
-
-    Args:
-        page: the page, see :func:`versioned_page`.
     """
     below = version()
     found = {
@@ -77,7 +74,7 @@ def deployed(page: str) -> Mapping[str, ConsoleFile]:
         if name != PAGE
     }
     whole = ConsoleFile(
-        content=page, media_type="text/html; charset=utf-8", cache_control=NEW_EACH_TIME
+        content=None, media_type="text/html; charset=utf-8", cache_control=NEW_EACH_TIME
     )
     # An object store knows no folders: the address that ends in / is a key of its own.
     return {**found, "": whole, PAGE: whole}
@@ -90,8 +87,9 @@ def versioned_page(policy: str) -> str:
         policy: Content-Security-Policy, which holds beside the one of the headers.
     """
     page = (FOLDER / PAGE).read_text("utf-8")
+    below = version()
     for name in files():
-        page = page.replace(f'="{name}"', f'="{version()}/{name}"')
+        page = page.replace(f'="{name}"', f'="{below}/{name}"')
     first = '<meta charset="utf-8">'
     meta = f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
     return page.replace(first, f"{first}\n{meta}")
