@@ -30,16 +30,16 @@ from worker import console, recipes
 from worker.domain.delivery import (
     NEGOTIATED,
     NEGOTIATION_HEADERS,
+    READABLE_HEADERS,
     RENDITION_POLICY,
     edge_source,
 )
 from worker.domain.errors import SafelightError
 from worker.domain.image import Format
+from worker.domain.keys import TAG_HEADER
 from worker.domain.labels import ATTRIBUTES, OWNER, RECIPE, TAGS
 
 COMPONENT = "delivery"
-TAG_HEADER = "x-amz-meta-cache-tag"
-"""S3 answers with an object's metadata ``cache-tag`` under this name."""
 GLOBAL_REGION = "us-east-1"
 """Where CloudFront takes certificates and sends its logs from, wherever the stack is."""
 DAY, YEAR = 86_400, 31_536_000
@@ -488,7 +488,7 @@ def _readable_by(origins: Sequence[str]) -> cloudfront.ResponseHeadersPolicyCors
             items=list(origins)
         ),
         access_control_expose_headers=cloudfront.ResponseHeadersPolicyCorsConfigAccessControlExposeHeadersArgs(
-            items=["content-length", "content-range", "etag"]
+            items=list(READABLE_HEADERS)
         ),
         access_control_max_age_sec=DAY,
         origin_override=True,

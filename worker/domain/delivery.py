@@ -29,6 +29,8 @@ NETWORK_HINTS = ("ECT", "Downlink")
 RENDITION_POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; sandbox"
 """Content-Security-Policy of renditions: a file that somebody has uploaded is no page of ours, even
 if somebody opens it on its own."""
+READABLE_HEADERS = ("content-length", "content-range", "etag")
+"""That scripts of other origins may read of an answer: players need them."""
 NEGOTIATION_HEADERS: Mapping[str, str] = {
     # Not the network hints: a browser would throw away what it has whenever its line changes, and
     # a larger or smaller file than now is wanted is right all the same.

@@ -54,8 +54,10 @@ def recipe_key(digest: str) -> str:
 
 CACHE_TAG = "cache-tag"
 """Metadata of S3 by which the delivery network finds everything of an asset: it caches objects
-with their ``x-amz-meta-cache-tag`` and forgets a tag at once. It must be there from the first
-write: what was cached without it cannot be named."""
+with their tag and forgets a tag at once. It must be there from the first write: what was cached
+without it cannot be named."""
+TAG_HEADER = f"x-amz-meta-{CACHE_TAG}"
+"""Under this name S3 answers with it, and the delivery function too."""
 _OF_ASSET = re.compile(r"[0-9a-f]{2}/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/")
 
 

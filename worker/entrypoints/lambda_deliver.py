@@ -17,7 +17,7 @@ from aws_lambda_powertools import Logger
 
 from worker.bootstrap import assemble
 from worker.domain.errors import SafelightError
-from worker.services.deliver import Deliver, OriginAnswer, error
+from worker.services.deliver import Deliver, OriginAnswer, error, unavailable
 from worker.settings import Settings
 
 logger = Logger(service="deliver")
@@ -46,9 +46,7 @@ def answer(event: Mapping[str, Any], deliver: Deliver) -> dict[str, Any]:
         return _event_of(deliver.answer(str(event["rawPath"]).removeprefix("/")))
     except SafelightError as failure:
         logger.exception("no answer", extra={"code": failure.code, "path": event["rawPath"]})
-        gone = error(503, failure.code)
-        headers = {**gone.headers, "Cache-Control": "no-store"}
-        return _event_of(OriginAnswer(status=503, headers=headers, body=gone.body))
+        return _event_of(unavailable(failure))
 
 
 def _event_of(found: OriginAnswer) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
+from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -56,6 +57,20 @@ def listen(port: int, option: str = "--api-port") -> socket.socket:
     return made
 
 
+def uvicorn_server(app: Any) -> uvicorn.Server:
+    """Serves an ASGI app of the stack, once it is run on a socket."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=CLOSING_SECONDS,
+        )
+    )
+
+
 def run(address: Address, ready: Path) -> None:
     """Serve until a signal asks for the end.
 
@@ -68,15 +83,7 @@ def run(address: Address, ready: Path) -> None:
         app=assemble(settings), jobs=LocalJobs(address.data / JOBS)
     )
     app = resolve_name(f"{APP}:create")(lambda: services, origins=settings.api_origins)
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        timeout_graceful_shutdown=CLOSING_SECONDS,
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn_server(app)
     from worker.local import console  # what the app needs: the stack's other processes do not
 
     console.attach(app, services, address, stopping=lambda: server.should_exit)

@@ -17,26 +17,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from worker import recipes
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call
 from worker.bootstrap import assemble
-from worker.domain.delivery import NEGOTIATION_HEADERS, RENDITION_POLICY
+from worker.domain.delivery import NEGOTIATION_HEADERS, READABLE_HEADERS, RENDITION_POLICY
 from worker.domain.errors import AccessDenied, ObjectMissing, SafelightError
 from worker.domain.image import Format
+from worker.domain.keys import TAG_HEADER
 from worker.infra.edge import EdgeFunction, request_event, source
 from worker.local.address import EVENTS, Address
-from worker.local.api import CLOSING_SECONDS, listen
+from worker.local.api import listen, uvicorn_server
 from worker.local.changes import read_events
 from worker.local.child import working
-from worker.services.deliver import TAG_HEADER, Deliver, OriginAnswer, error
+from worker.services.deliver import Deliver, OriginAnswer, error, unavailable
 from worker.settings import Settings
 
 HEADERS: Mapping[str, str] = {
@@ -46,7 +45,7 @@ HEADERS: Mapping[str, str] = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "cross-origin",
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "content-length, content-range, etag",
+    "Access-Control-Expose-Headers": ", ".join(READABLE_HEADERS),
 }
 """Of every answer: those of the distribution's response headers policy, but TLS."""
 CACHED_BYTES = 64_000_000
@@ -171,11 +170,7 @@ class DeliveryServer:
         try:
             return await self._cached(request, key)
         except SafelightError as failure:
-            # What may work again in a moment is kept by nobody.
-            answer = error(503, failure.code)
-            headers = {**answer.headers, "Cache-Control": "no-store"}
-            gone = OriginAnswer(status=503, headers=headers, body=answer.body)
-            return _respond(request, gone, "Error")
+            return _respond(request, unavailable(failure), "Error")
 
     async def _cached(self, request: Request, key: str) -> Response:
         self._forget_changed()
@@ -344,8 +339,8 @@ def run(address: Address, port: int, ready: Path) -> None:
     """
     settings, clients = Settings.from_environment(os.environ), AwsClients()
     app = assemble(settings, clients)
-    loaded = [recipes.load(name) for name in (settings.recipe, *settings.recipes)]
-    formats = frozenset[Format]().union(*(one.formats_made for one in loaded))
+    chosen = [app.recipes.load(name) for name in app.recipes.for_everybody]
+    formats = frozenset[Format]().union(*(one.formats_made for one in chosen))
     server = DeliveryServer(
         edge=EdgeFunction(source(formats)),
         clients=clients,
@@ -353,14 +348,6 @@ def run(address: Address, port: int, ready: Path) -> None:
         deliver=Deliver(store=app.store, catalog=app.catalog, bucket=settings.delivery_bucket),
         events=address.data / EVENTS,
     )
-    config = uvicorn.Config(
-        server.app(),
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        timeout_graceful_shutdown=CLOSING_SECONDS,
-    )
-    serving = uvicorn.Server(config)
-    with listen(port) as listener, working(ready):
+    serving = uvicorn_server(server.app())
+    with listen(port, "--delivery-port") as listener, working(ready):
         serving.run(sockets=[listener])

@@ -9,13 +9,13 @@ order. Nothing is decoded here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from worker.domain.asset import SERVED, AssetRecord, Status
 from worker.domain.delivery import FALLBACK, PictureKey, read_picture_key, url_path, whole_cut
-from worker.domain.errors import ObjectMissing
+from worker.domain.errors import ObjectMissing, SafelightError
 from worker.domain.image import Format, StoredRendition
-from worker.domain.keys import CACHE_TAG, cache_metadata
+from worker.domain.keys import CACHE_TAG, TAG_HEADER, cache_metadata
 from worker.ports import Catalog, ObjectStore
 
 MOST_BYTES = 4_000_000
@@ -24,8 +24,6 @@ SUBSTITUTE_SECONDS = 86_400
 """A file that stands in for another one is kept for a day: a better one may be made meanwhile."""
 ERROR_SECONDS = 10
 """An asset that is missing now may be there in a moment."""
-TAG_HEADER = f"x-amz-meta-{CACHE_TAG}"
-"""Under this name S3 answers with an object's metadata ``cache-tag``, as answers from here do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +128,12 @@ def error(status: int, said: str) -> OriginAnswer:
         },
         body=f"{said}\n".encode(),
     )
+
+
+def unavailable(failure: SafelightError) -> OriginAnswer:
+    """An answer that nobody keeps: what failed may work again in a moment."""
+    answer = error(503, failure.code)
+    return replace(answer, headers={**answer.headers, "Cache-Control": "no-store"})
 
 
 def _elsewhere(path: str) -> OriginAnswer:
