@@ -52,8 +52,9 @@ BURST_SECONDS = 10
 MOST_OWNERS = 10_000
 """Owners whose rate is remembered by one process."""
 ADDRESS_SECONDS = 3_600
-ORIGINAL_SECONDS = 600
 """How long the signed address of a rendition works."""
+ORIGINAL_SECONDS = 600
+"""How long that of an original works."""
 DESCRIPTION = """\
 Upload pictures and videos, and read, find, change and delete what was made of them.
 
