@@ -1,8 +1,8 @@
-"""Fit and check quality targets: ``worker.imaging.quality.CURVES`` and ``BIAS``.
+"""Fit quality targets: ``worker.imaging.quality.CURVES`` and ``BIAS``.
 
 Usage: ``python -m worker.bench.fit_quality FOLDER [FORMAT...]`` prints the mean score of
-each format at each quality and the bias of tiles, of every second photo. ``safelight bench`` judges
-what comes of it, on the others too.
+each format at each quality and the bias of tiles, of the photos in FOLDER. ``safelight bench``
+judges what comes of it, best on others.
 """
 
 from __future__ import annotations
@@ -76,7 +76,6 @@ def curves(photos: Mapping[str, Path], format_: Format) -> tuple[list[float], fl
 if __name__ == "__main__":
     _, folder, *rest = sys.argv
     corpus = config.collect(Path(folder)).photos
-    fitted = corpus
     for kind in [Format(name) for name in rest] or CURVES:
-        values, bias = curves(fitted, kind)
+        values, bias = curves(corpus, kind)
         print(f"Format.{kind.name}: {tuple(values)}, bias {bias:.3f}", flush=True)  # noqa: T201
