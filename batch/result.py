@@ -87,7 +87,7 @@ class RejectionRecord:
 
 
 def noted(record: ResultRecord) -> dict[str, str]:
-    """What the job's line in its asset's record keeps of a result, because a page needs it at once:
+    """The fields of a result that the asset's record keeps for its job, because a page needs them:
     of which upload it is, and the name of what a viewer opens."""
     kept = {"etag": record.inputs[0].etag if record.inputs else ""}
     kept["descriptor"] = str(record.details.get("descriptor") or "")

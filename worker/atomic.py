@@ -103,7 +103,7 @@ def _locked_file(folder: Path) -> tuple[int, Path]:
             opened, name = tempfile.mkstemp(dir=folder, prefix=STAGING_PREFIX)
         except FileNotFoundError:
             continue  # another process has just removed the folder, which was empty
-        with suppress(OSError):  # a disk without locks: no other process can take it for dead
+        with suppress(OSError):  # on a disk without locks no other process removes it
             fcntl.flock(opened, fcntl.LOCK_EX)
         if os.fstat(opened).st_nlink:
             return opened, Path(name)

@@ -44,7 +44,7 @@ class Application:
 
     @cached_property
     def recipes(self) -> DeploymentRecipes:
-        """What uploads may choose."""
+        """The recipes that uploads may choose."""
         from worker.recipes import DeploymentRecipes
 
         return DeploymentRecipes(self.settings.recipe, self.settings.recipes)

@@ -126,9 +126,9 @@ class UploadOptions(TypedDict, total=False):
     rate: int
     """Bytes a second of the line, which sizes the parts; that of the last upload, unless said."""
     route: Literal["direct", "accelerated", "distribution"]
-    """A way that the API offers: see docs/upload-routes.md."""
+    """A route that the API offers: see docs/upload-routes.md."""
     recipe: str
-    """By which files are made; one that the API lets its users choose."""
+    """Name of a recipe that the API lets its users choose."""
     state: str | Path
     """A small file that remembers the upload until it is done. Called again with the same file and
     arguments, also by another process, the upload goes on."""
@@ -157,7 +157,7 @@ class AsyncClient:
 
     Raises:
         TypeError: there is no such option.
-        ValueError: the address is none of HTTP, or an option is no number of at least one.
+        ValueError: the URL is not an HTTP URL, or an option is not a number of at least one.
     """
 
     def __init__(self, api: str, token: Token, **options: Unpack[ClientOptions]) -> None:
@@ -191,7 +191,7 @@ class AsyncClient:
         Raises:
             ApiError: with the code of the API, or one of this client.
             OSError: the file cannot be read.
-            TypeError: there is no such option, or ``tags`` is one text.
+            TypeError: there is no such option, or ``tags`` is a text instead of a list.
         """
         _check_names(options, UploadOptions)
         if isinstance(options.get("tags"), str):  # each of its letters would be a tag
@@ -227,7 +227,7 @@ class AsyncClient:
                 memory.forget()
                 self._rate = meter.rate() or self._rate
                 return asset
-            memory.renew()  # what was begun is gone
+            memory.renew()  # the store no longer has this upload
             meter.begin_at(0)
         raise AssertionError  # the second round returns or raises
 
@@ -416,10 +416,10 @@ class AsyncClient:
         params: Mapping[str, str] | None = None,
         fields: Sequence[str] = (),
     ) -> Any:
-        """The JSON of an answer. Every request here may be repeated.
+        """The JSON of a response. Every request here may be repeated.
 
         Args:
-            fields: that the answer must have.
+            fields: those that the response must have.
         """
         least, problem = 0.0, ApiError("the API was not reached", code="unreachable")
         for attempt in range(self._attempts):
@@ -764,7 +764,7 @@ class _Sent:
 
 
 def _check_names(given: Mapping[str, Any], known: type) -> None:
-    """Raise TypeError for a name that would be passed over."""
+    """Raise TypeError for an unknown option."""
     wrong = sorted(set(given) - set(known.__annotations__))
     if wrong:
         names = ", ".join(known.__annotations__)

@@ -1,4 +1,4 @@
-"""What the API and the store answer, as values and errors of the client; and the forms they get."""
+"""Responses of the API and the store as values and errors of the client, and forms for uploads."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import httpx2
 
 Json = dict[str, Any]
 LONGEST_PAUSE = 20.0
-"""Seconds, also of what a server asks for."""
+"""Seconds. A longer pause that a server asks for is cut to this."""
 
 
 class ApiError(Exception):
-    """Why something could not be done.
+    """A request or an upload failed.
 
     Args:
-        code: stable. Those of the API are in docs/errors.md. Of this client: ``unreachable`` (the
-            line or the server was away for all attempts), ``store_refused``, ``answer_invalid`` (no
-            answer of this API), ``file_changed``, ``not_ready``.
-        status: of the answer; 0 if there was none.
+        code: stable. docs/errors.md has those of the API. This client adds ``unreachable`` (the
+            connection or the server failed in all attempts), ``store_refused``, ``answer_invalid``
+            (the response is not of this API), ``file_changed``, ``not_ready``.
+        status: of the response; 0 if there was none.
         errors: wrong fields: ``path``, ``message``, ``code``.
     """
 
@@ -33,7 +33,7 @@ class ApiError(Exception):
         self.message, self.code, self.status, self.errors = message, code, status, tuple(errors)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Another process gets all of it, too."""
+        """Pickle all fields, so that another process gets them."""
         made = partial(
             ApiError, self.message, code=self.code, status=self.status, errors=self.errors
         )
@@ -63,7 +63,7 @@ def retry_after(answer: httpx2.Response) -> float:
 
 
 def read_object(answer: httpx2.Response, fields: Sequence[str]) -> Json:
-    """The object that an answer holds. Raises ``answer_invalid`` if a field is missing."""
+    """The JSON object of a response. Raises ``answer_invalid`` if a field is missing."""
     try:
         found = answer.json()
     except ValueError:
@@ -75,7 +75,7 @@ def read_object(answer: httpx2.Response, fields: Sequence[str]) -> Json:
 
 
 def problem_of(answer: httpx2.Response) -> ApiError:
-    """An answer that is a problem (RFC 9457), as an error."""
+    """A problem response (RFC 9457) as an error."""
     status = answer.status_code
     try:
         document = answer.json()
@@ -90,7 +90,7 @@ def problem_of(answer: httpx2.Response) -> ApiError:
 
 
 def refusal_of(answer: httpx2.Response) -> ApiError:
-    """What the store says no with."""
+    """A refusal of the store as an error."""
     code = store_code(answer)
     text = f"the store answered {answer.status_code} {code}".rstrip()
     known = "upload_expired" if code == "NoSuchUpload" else "store_refused"

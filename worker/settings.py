@@ -81,7 +81,7 @@ def _routes(text: str) -> tuple[UploadRoute, ...]:
     except ValueError:
         raise ValueError(f"must be of {', '.join(UploadRoute)}, with commas") from None
     if not found:
-        raise ValueError("must name one at least")
+        raise ValueError("must name at least one")
     return found
 
 
@@ -181,7 +181,7 @@ class Settings:
     Transfer Acceleration, which the bucket must have), ``distribution`` (needs ``delivery_url`` and
     ``upload_key``). They take the first one, unless the client asks for another."""
     upload_key: str | None = _read(_optional, None)
-    """Signs uploads through the distribution, whose function knows it, too."""
+    """The key that signs uploads through the distribution; the edge function has the same one."""
     delivery_url: str | None = _read(_optional, None)
     """Where everybody may read renditions, ``https://media.example.com``; without it the API signs
     an address for each."""
@@ -192,8 +192,8 @@ class Settings:
     api_owner_claim: str = _read(_name, "sub")
     """The claim that says whose assets somebody reads and changes."""
     api_scope_claim: str = _read(_name, "scope")
-    """The claims with what a token is good for, with commas between them; each has texts with
-    spaces between them, or a list."""
+    """The claims with the rights of a token, separated by commas. Each is a list, or one text with
+    spaces between the rights."""
     api_scope_prefix: str = _read(str.strip, "safelight:")
     """What the scopes ``read``, ``write`` and ``admin`` begin with."""
     api_secret: str | None = _read(_optional, None)

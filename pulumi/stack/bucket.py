@@ -95,11 +95,11 @@ class PrivateBucket(pulumi.ComponentResource):
         self.register_outputs({"name": self.name, "arn": self.arn})
 
     def restrict(self, others: Sequence[policies.Statement] = ()) -> s3.BucketPolicy:
-        """Refuse all that is not TLS. Every bucket needs this, once, when it is known who else
-        may do something in it.
+        """Refuse all that is not TLS. Call this once for each bucket, when all other statements of
+        its policy are known.
 
         Args:
-            others: what they may do.
+            others: those statements.
         """
         return s3.BucketPolicy(
             self._name,

@@ -1,7 +1,7 @@
-"""The console: static files in a bucket of their own; the distribution serves them at /console/.
+"""The console: static files in a separate bucket; the distribution serves them at /console/.
 
-The page names its files below their version, so that they are cached for a year; the page itself
-and ``config.json`` are asked for each time.
+The path of each file contains its version, so browsers cache it for a year. They request the page
+itself and ``config.json`` each time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Console(pulumi.ComponentResource):
         super().__init__("safelight:console:Console", scope.name(COMPONENT), None, opts)
         self._scope = scope
         self._own = pulumi.ResourceOptions(parent=self)
-        # Expiring renditions must not take the console with them, so it has a bucket of its own.
+        # The console has its own bucket, so that rules that expire renditions cannot delete it.
         self.bucket = PrivateBucket(
             scope.name(COMPONENT),
             scope,
@@ -53,7 +53,7 @@ class Console(pulumi.ComponentResource):
         api: Api,
         sign_in: Provider,
     ) -> None:
-        """Put the files where the distribution finds them, once there is an API to tell them of."""
+        """Write the files into the bucket. The configuration names the API, so it must exist."""
         self.bucket.restrict(
             [policies.may_read(self.bucket.objects, distribution=delivery.distribution.arn)]
         )
@@ -99,7 +99,7 @@ class Console(pulumi.ComponentResource):
         content: pulumi.Input[str] | None = None,
         source: pulumi.Asset | None = None,
     ) -> None:
-        # Without the version: a file that changed is the same resource, made anew before it goes.
+        # The name lacks the version: Pulumi replaces a changed file, and makes the new one first.
         name = key.partition("/")[2] or key or "page"
         s3.BucketObject(
             self._scope.name(f"{COMPONENT}-{name}"),

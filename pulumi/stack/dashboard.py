@@ -25,12 +25,12 @@ def body(alarms: Sequence[Alarm], region: str) -> Mapping[str, Any]:
 
 
 def dashboard_name(scope: Scope) -> str:
-    """Of a stack's dashboard."""
+    """The name of a stack's dashboard."""
     return scope.name("overview")
 
 
 def dashboard_address(scope: Scope) -> str:
-    """Where people with an account look at it."""
+    """Its URL in the AWS console."""
     region = aws.get_region().region
     console = f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
     return f"{console}#dashboards/dashboard/{dashboard_name(scope)}"

@@ -1,11 +1,11 @@
-"""The distribution: renditions from the edge of AWS's network that is nearest to who looks at them.
+"""The distribution: it serves renditions from the edge of AWS's network nearest to the viewer.
 
 browsers, apps -> function (which file?) -> distribution (cache, headers) -> [delivery bucket]
                                                                        |-> function, if it has none
                                                                        `-> [console bucket]
 
-The bucket stays private: the distribution signs what it asks for (origin access control), and the
-bucket's policy lets in this distribution alone. What is cached carries its asset's tag, so that one
+The bucket stays private: the distribution signs its requests (origin access control), and the
+bucket's policy allows only this distribution. Each cached file carries its asset's tag, so that one
 invalidation reaches every file of an asset. Code at the edge is CloudFront Functions and never
 Lambda@Edge, which flat-rate plans exclude.
 """
@@ -41,13 +41,13 @@ from worker.domain.labels import ATTRIBUTES, OWNER, RECIPE, TAGS
 
 COMPONENT = "delivery"
 GLOBAL_REGION = "us-east-1"
-"""Where CloudFront takes certificates and sends its logs from, wherever the stack is."""
+"""CloudFront's region for certificates and log deliveries, whatever the region of the stack."""
 DAY, YEAR = 86_400, 31_536_000
 READS = ("GET", "HEAD")
 ASKS = (*READS, "OPTIONS")
 NEGOTIATE = Path(__file__).parents[1] / "functions" / "negotiate.js"
 RUNTIME = "cloudfront-js-2.0"
-"""Of functions at the edge."""
+"""The runtime of edge functions."""
 TLS = "TLSv1.2_2021"
 NOT_CACHED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
 """AWS's own policy, CachingDisabled (CloudFront Developer Guide, "Use managed cache policies")."""
@@ -58,7 +58,7 @@ UPLOAD_HEADERS = (
     *(f"x-amz-meta-{name}" for name in (OWNER, TAGS, ATTRIBUTES, RECIPE)),
     *("origin", "access-control-request-method", "access-control-request-headers"),
 )
-"""At most ten. CloudFront sends Content-Length and If-None-Match on by itself."""
+"""At most ten. CloudFront always forwards Content-Length and If-None-Match."""
 
 Origin = cloudfront.DistributionOriginArgs
 Behaviour = cloudfront.DistributionOrderedCacheBehaviorArgs
@@ -169,7 +169,7 @@ class Distribution(pulumi.ComponentResource):
             ),
             ordered_cache_behaviors=self._behaviours(config, buckets),
             tags=self._tags,
-            # A flat-rate plan is chosen outside of Pulumi and brings a web ACL with it, which the
+            # A flat-rate plan is chosen outside of Pulumi and adds a web ACL, which the
             # next deployment must not take away.
             opts=pulumi.ResourceOptions(parent=self, ignore_changes=["web_acl_id"]),
         )
@@ -179,7 +179,7 @@ class Distribution(pulumi.ComponentResource):
         )
         self.url = pulumi.Output.concat("https://", self.host)
         self.console = pulumi.Output.concat(self.url, "/console/")
-        """Where the console is, if there is one."""
+        """The console's URL; None without a console."""
         self.rights: Mapping[str, Sequence[Statement]] = {
             "delivery": [
                 policies.may_read(buckets.delivery.objects, distribution=self.distribution.arn)
@@ -194,13 +194,13 @@ class Distribution(pulumi.ComponentResource):
                 else {}
             ),
         }
-        """What the distribution may do in each of the buckets, see ``Buckets.restrict``."""
+        """Policy statements for the distribution, by bucket: see ``Buckets.restrict``."""
         if chosen.logs:
             self._log(config)
         self.register_outputs({"url": self.url})
 
     def _origin(self, what: str, bucket: PrivateBucket) -> Origin:
-        """A bucket, asked with the distribution's own signature."""
+        """A bucket as an origin; the distribution signs the requests to it."""
         return Origin(
             origin_id=what,
             domain_name=bucket.bucket.bucket_regional_domain_name,
@@ -208,7 +208,7 @@ class Distribution(pulumi.ComponentResource):
         )
 
     def _behaviours(self, config: Config, buckets: Buckets) -> list[Behaviour]:
-        """For paths that are no renditions, the first that matches."""
+        """Behaviours for paths of other files than renditions; the first match applies."""
         found = []
         if config.console.enabled:
             found.append(
@@ -230,8 +230,8 @@ class Distribution(pulumi.ComponentResource):
     def _console_headers(
         self, config: Config, buckets: Buckets
     ) -> cloudfront.ResponseHeadersPolicy:
-        """Those that the local stack sends too. The API is made after the distribution, whose
-        address it knows: here any of the region's may be it, and the page's own policy names it.
+        """The console's headers, which the local stack sends too. The API is made after the
+        distribution. So this policy allows every API of the region, and the page's own names one.
         """
         region = aws.get_region().region
         policy = pulumi.Output.all(*upload_origins(config, buckets)).apply(
@@ -259,8 +259,8 @@ class Distribution(pulumi.ComponentResource):
         )
 
     def _uploads(self) -> Behaviour:
-        """Originals of uploads, which the function checks and the bucket takes. Nothing is cached,
-        and of the headers only what S3 keeps or browsers need goes on."""
+        """Uploads of originals: the function checks them, and the bucket stores them. Nothing is
+        cached. Only headers that S3 keeps or browsers need are forwarded."""
         name = self._scope.name(f"{COMPONENT}-uploads")
         code = UPLOAD_TICKET.read_text().replace("${KEY}", self._config.upload_key)
         check = cloudfront.Function(
@@ -316,8 +316,8 @@ class Distribution(pulumi.ComponentResource):
         )
 
     def _cached_by_path(self) -> cloudfront.CachePolicy:
-        """For as long as the object says, up to a year. No query string, header or cookie makes a
-        second copy: thousands of different ones would be thousands of requests to the bucket."""
+        """Cache as long as the object's headers say, up to a year. The key has no query string,
+        header or cookie: thousands of different ones would be thousands of bucket requests."""
         none = "none"
         return cloudfront.CachePolicy(
             self._scope.name(COMPONENT),
@@ -407,7 +407,7 @@ class Distribution(pulumi.ComponentResource):
 
 
 def upload_origins(config: Config, buckets: Buckets) -> list[pulumi.Output[str]]:
-    """Where tickets for the intake bucket lead to."""
+    """Origins of upload tickets: the intake bucket, also accelerated."""
     hosts = [buckets.intake.bucket.bucket_regional_domain_name]
     if config.storage.acceleration:
         hosts.append(pulumi.Output.concat(buckets.intake.name, ".s3-accelerate.amazonaws.com"))
@@ -417,8 +417,8 @@ def upload_origins(config: Config, buckets: Buckets) -> list[pulumi.Output[str]]
 def _failover(what: str, first: str, second: str) -> cloudfront.DistributionOriginGroupArgs:
     """Ask the second origin for what the first one does not have.
 
-    S3 answers 403 for a missing object to who may not list. The function of the edge does not run
-    again, so the second origin is asked for the key that was chosen.
+    S3 returns 403 for a missing object if the caller may not list. The edge function does not run
+    again, so the second origin gets the key that it has chosen.
     """
     return cloudfront.DistributionOriginGroupArgs(
         origin_id=what,
@@ -432,7 +432,7 @@ def _failover(what: str, first: str, second: str) -> cloudfront.DistributionOrig
 
 
 def negotiation(recipe_names: Sequence[str]) -> str:
-    """The function, for the formats that recipes make.
+    """The source of the function, with the formats that the recipes make.
 
     Args:
         recipe_names: as functions are told. For one that is only in the image, which is not known
@@ -448,7 +448,7 @@ def negotiation(recipe_names: Sequence[str]) -> str:
 
 
 def header(name: str, value: str) -> cloudfront.ResponseHeadersPolicyCustomHeadersConfigItemArgs:
-    """A header of every answer, whatever the bucket says."""
+    """A header of every response, which replaces the bucket's."""
     return cloudfront.ResponseHeadersPolicyCustomHeadersConfigItemArgs(
         header=name, value=value, override=True
     )
@@ -457,7 +457,7 @@ def header(name: str, value: str) -> cloudfront.ResponseHeadersPolicyCustomHeade
 def security_headers(
     content: pulumi.Input[str],
 ) -> cloudfront.ResponseHeadersPolicySecurityHeadersConfigArgs:
-    """TLS from now on, no guessing of types, no referrer, and a Content-Security-Policy."""
+    """HSTS, no MIME sniffing, no referrer, and a Content-Security-Policy."""
     return cloudfront.ResponseHeadersPolicySecurityHeadersConfigArgs(
         content_security_policy=cloudfront.ResponseHeadersPolicySecurityHeadersConfigContentSecurityPolicyArgs(
             content_security_policy=content, override=True
@@ -475,7 +475,7 @@ def security_headers(
 
 
 def _readable_by(origins: Sequence[str]) -> cloudfront.ResponseHeadersPolicyCorsConfigArgs:
-    """Scripts of these origins may read files (players, canvases); anybody may show them."""
+    """Scripts of these origins may read files (players, canvases); every page may show them."""
     return cloudfront.ResponseHeadersPolicyCorsConfigArgs(
         access_control_allow_credentials=False,
         access_control_allow_headers=cloudfront.ResponseHeadersPolicyCorsConfigAccessControlAllowHeadersArgs(

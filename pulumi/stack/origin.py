@@ -1,8 +1,8 @@
-"""The second origin: a function that answers where the delivery bucket has no file.
+"""The delivery function: the second origin, for files that the delivery bucket does not have.
 
 distribution -> [delivery bucket], which says 403 or 404 -> function URL -> function -> table
 
-Its URL takes requests that the distribution has signed, and no others.
+Its URL accepts only requests that the distribution has signed.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ class DeliveryOrigin(pulumi.ComponentResource):
         self.register_outputs({"host": self.host})
 
     def let_in(self, distribution: pulumi.Input[str]) -> None:
-        """Let a distribution call the function, by its URL alone.
+        """Let a distribution call the function, only by its URL.
 
-        A URL made since October 2025 asks for both permissions.
+        A URL that was made since October 2025 needs both permissions.
 
         Args:
             distribution: its ARN.

@@ -124,7 +124,7 @@ def may_upload(
     """Let one distribution write objects that are not there yet, and parts of uploads (ARNs; Amazon
     S3 User Guide, "Enforce conditional writes on Amazon S3 buckets").
 
-    A request whose ``If-None-Match`` gets lost on its way is refused and overwrites nothing.
+    S3 refuses a request that has lost its ``If-None-Match``, so that it overwrites nothing.
     """
     allowed = {
         "Effect": "Allow",

@@ -1,4 +1,4 @@
-"""Who signs people in at the console: a provider of the team's, or a user pool of this stack's own.
+"""Sign-in to the console: through the team's OpenID provider, or a user pool of this stack.
 
 Both speak OpenID Connect. The console is a public client: it has no secret, and proves by PKCE that
 it is the one that asked.
@@ -20,7 +20,7 @@ from stack.scope import Scope
 
 COMPONENT = "sign-in"
 RESOURCE = "safelight"
-"""What scopes of the user pool begin with."""
+"""The resource server of the user pool, with which its scopes begin."""
 SCOPES = {
     "read": "Read assets of one's own",
     "write": "Upload, change and delete assets of one's own",
@@ -28,29 +28,29 @@ SCOPES = {
 PREFIX = f"{RESOURCE}/"
 """Cognito puts a slash between a resource server and a scope."""
 ADMINISTRATORS = f"{PREFIX}admin"
-"""A group: a client's scopes are everybody's who signs in there."""
+"""A group, because all users of a client have the same scopes in Cognito."""
 CLAIMS = ("scope", "cognito:groups")
-"""Of access tokens: both say what their bearer may do."""
+"""Claims of access tokens: both list the rights of the bearer."""
 TOKEN_MINUTES = 60
 SESSION_HOURS = 12
-"""After so long people give their password again."""
+"""Time until users must enter their password again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """What the API and the console know of who signs people in."""
+    """The provider that signs people in, as the API and the console need it."""
 
     issuer: pulumi.Input[str]
     audience: pulumi.Input[str]
     """The ``aud`` or ``client_id`` of tokens for the API."""
     settings: Mapping[str, Any]
-    """For the console: who it asks for tokens, and how."""
+    """For the console: the provider to request tokens from, and the parameters."""
     rights: Mapping[str, Any]
-    """For the console: which claims say whose assets are the bearer's and what it may do."""
+    """For the console: the claims that name the owner and the rights of the bearer."""
     environment: Mapping[str, str]
     """Settings of the API that follow from the provider."""
     origins: Sequence[str]
-    """That a page asks: for the provider's addresses, and for tokens."""
+    """Origins that the page connects to: for the discovery document, and for tokens."""
 
 
 def provider(scope: Scope, config: Config, *, console: pulumi.Input[str] | None = None) -> Provider:
@@ -114,7 +114,7 @@ class UserPool(pulumi.ComponentResource):
             software_token_mfa_configuration=cognito.UserPoolSoftwareTokenMfaConfigurationArgs(
                 enabled=True
             ),
-            # Assets belong to accounts: without the pool nobody could reach theirs.
+            # Assets belong to accounts: if the pool is deleted, no owner can reach their assets.
             deletion_protection="ACTIVE" if config.catalog.deletion_protection else "INACTIVE",
             tags=scope.tags(COMPONENT),
             opts=self._own,
@@ -185,7 +185,7 @@ class UserPool(pulumi.ComponentResource):
 
 
 def origins(scope: Scope, config: Config) -> Sequence[str]:
-    """Origins of the provider that a page asks: for its addresses, and for tokens."""
+    """Origins of the provider that the page connects to: for its discovery document and tokens."""
     if config.console.user_pool:
         region = aws.get_region().region
         return (
@@ -197,5 +197,5 @@ def origins(scope: Scope, config: Config) -> Sequence[str]:
 
 
 def _label(scope: Scope) -> str:
-    """A name among those of all accounts, so this account is in it."""
+    """A domain prefix. It is unique over all AWS accounts, so it contains this account's id."""
     return f"{scope.prefix}-{scope.account}"

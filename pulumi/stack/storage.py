@@ -57,10 +57,10 @@ class Buckets(pulumi.ComponentResource):
         self.register_outputs({})
 
     def restrict(self, others: Mapping[str, Sequence[policies.Statement]]) -> None:
-        """Give each bucket its policy, once: when all who may do something in it are there.
+        """Give each bucket its policy. Call this once, when all statements for others are known.
 
         Args:
-            others: what they may do, by the bucket's name here.
+            others: policy statements, by the bucket's name here.
         """
         three = {"intake": self.intake, "delivery": self.delivery, "quarantine": self.quarantine}
         for name, bucket in three.items():

@@ -59,7 +59,7 @@ def page() -> str:
         "<!-- Made of tests/edge/clients.json by `pytest tests/edge --write-golden`. -->",
         "",
         f"{len(clients)} clients with the headers that they send for a picture, and what the",
-        "function of the edge ([delivery.md](delivery.md)) chooses for them where the recipe makes",
+        "edge function ([delivery.md](delivery.md)) chooses for them if the recipe makes",
         "JPEG, WebP, AVIF and JPEG XL. A test runs every line in two engines. The last column is",
         "the width that `w/auto` gives.",
     ]

@@ -260,7 +260,7 @@ def test_a_reservation_that_lambda_refuses_is_wrong(stubs: Stubs) -> None:
 
     assert (demand.needed, demand.least) == (1_050, 1_050)
     assert found.state is State.WRONG
-    assert "reserves nothing that leaves fewer than 100" in found.message
+    assert "Lambda must keep 100 for the others" in found.message
 
 
 def test_what_the_stack_has_already_does_not_count(stack: Declaration, stubs: Stubs) -> None:
@@ -360,7 +360,7 @@ ANSWERS = {"issuer": "{url}", "token_endpoint": "{url}/token"}
 @pytest.mark.parametrize(
     ("document", "console", "state", "said"),
     [
-        (ANSWERS, True, State.FINE, "answers, and is who it should be"),
+        (ANSWERS, True, State.FINE, "answers, and its document names this issuer"),
         ({**ANSWERS, "code_challenge_methods_supported": ["S256"]}, True, State.FINE, "answers"),
         ({**ANSWERS, "issuer": "{url}/"}, True, State.WRONG, "no token will name"),
         ({**ANSWERS, "issuer": "https://else.example"}, False, State.WRONG, "else.example"),
@@ -368,7 +368,7 @@ ANSWERS = {"issuer": "{url}", "token_endpoint": "{url}/token"}
             {**ANSWERS, "token_endpoint": "https://tokens.example/t"},
             True,
             State.WRONG,
-            "https://tokens.example, where tokens come from",
+            "https://tokens.example, where http",
         ),
         ({**ANSWERS, "token_endpoint": "https://tokens.example/t"}, False, State.FINE, "answers"),
         ({**ANSWERS, "token_endpoint": "https://[t"}, True, State.WRONG, "https://[t, where"),
@@ -377,7 +377,7 @@ ANSWERS = {"issuer": "{url}", "token_endpoint": "{url}/token"}
             {**ANSWERS, "code_challenge_methods_supported": ["plain"]},
             True,
             State.WRONG,
-            "does not know PKCE",
+            "does not support PKCE",
         ),
     ],
 )

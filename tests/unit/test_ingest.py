@@ -162,7 +162,7 @@ def test_a_recipe_that_has_gone_since_loses_nothing() -> None:
     """The message is kept; with the recipe back the same one succeeds."""
     world = World()
     upload = asked(world, "square")
-    with pytest.raises(RecipeError, match="no recipe of this deployment any more"):
+    with pytest.raises(RecipeError, match="no longer a recipe of this deployment"):
         world.ingest(upload)
     assert world.store.keys("intake") == {upload.key}
     assert not world.delivered()

@@ -18,11 +18,11 @@ FOLDER = Path(__file__).parent / "static"
 """What is served, as it is."""
 PAGE = "index.html"
 CONFIGURATION = "config.json"
-"""The one file that differs from stack to stack: where the API is, and who signs people in."""
+"""The one file that differs from stack to stack: it names the API and the OpenID provider."""
 NEW_EACH_TIME = "no-cache"
 FOR_EVER = "public, max-age=31536000, immutable"
 _TYPES = {".mjs": "text/javascript", ".js": "text/javascript", ".svg": "image/svg+xml"}
-"""Some systems have other types for these, or none."""
+"""Media types that are not the same, or missing, on some systems."""
 _DIGEST = 12
 """Characters of the digest that versions are told apart by."""
 
@@ -60,10 +60,10 @@ def version() -> str:
 
 
 def deployed() -> Mapping[str, ConsoleFile]:
-    """What lies in a bucket, by key below the console's path; ``config.json`` comes beside it.
+    """The bucket's files, by key below the console's path; the caller adds ``config.json``.
 
-    The files lie below their version and are cached for a year; the page names that version and is
-    asked for each time. So nobody ever has the scripts of two versions, and nothing is renamed.
+    The path of a file contains the version, and browsers cache it for a year. They request the
+    page each time, and it names the version. So a page never mixes scripts of two versions.
     """
     below = version()
     found = {
@@ -76,15 +76,15 @@ def deployed() -> Mapping[str, ConsoleFile]:
     whole = ConsoleFile(
         content=None, media_type="text/html; charset=utf-8", cache_control=NEW_EACH_TIME
     )
-    # An object store knows no folders: the address that ends in / is a key of its own.
+    # An object store has no folders: the URL that ends in / is a separate key.
     return {**found, "": whole, PAGE: whole}
 
 
 def versioned_page(policy: str) -> str:
-    """The page that names its files below their version, and has a policy of its own.
+    """The page with its files' versioned paths, and with a policy in it.
 
     Args:
-        policy: Content-Security-Policy, which holds beside the one of the headers.
+        policy: Content-Security-Policy; browsers apply it together with that of the headers.
     """
     page = (FOLDER / PAGE).read_text("utf-8")
     below = version()
@@ -126,7 +126,7 @@ def policy(
 
 
 def in_page(directives: Mapping[str, str]) -> str:
-    """A policy as a page can say it itself: not who may frame it."""
+    """A policy for a page's ``meta`` element, which cannot contain ``frame-ancestors``."""
     return written({name: said for name, said in directives.items() if name != "frame-ancestors"})
 
 
@@ -141,12 +141,12 @@ OTHER_HEADERS: Mapping[str, str] = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "geolocation=(), microphone=()",
 }
-"""Of every answer of the console, beside the policy."""
+"""Headers of every response of the console, without the policy."""
 
 
 def headers(
     *, api: str = "", stores: Iterable[str] = (), media: str = "", sign_in: Iterable[str] = ()
 ) -> Mapping[str, str]:
-    """The headers of every answer of the console; for the arguments see :func:`policy`."""
+    """The headers of every response of the console; for the arguments see :func:`policy`."""
     directives = policy(api=api, stores=stores, media=media, sign_in=sign_in)
     return {"Content-Security-Policy": written(directives), **OTHER_HEADERS}

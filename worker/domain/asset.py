@@ -111,7 +111,7 @@ class Removal:
 
     @property
     def target(self) -> ObjectVersion:
-        """What was deleted, as far as the event names it."""
+        """The deleted object, as far as the event names it."""
         return ObjectVersion(
             bucket=self.bucket,
             key=self.key,
@@ -226,12 +226,12 @@ class UploadMethod(StrEnum):
 
 
 class UploadRoute(StrEnum):
-    """The way that the bytes of an upload take into the intake bucket."""
+    """The network path of an upload's bytes into the intake bucket."""
 
     DIRECT = "direct"
     """To the bucket's own address, in its region."""
     ACCELERATED = "accelerated"
-    """By the nearest edge (S3 Transfer Acceleration)."""
+    """Through the nearest edge (S3 Transfer Acceleration)."""
     DISTRIBUTION = "distribution"
     """Through the distribution that renditions are read from; no forms."""
 
@@ -253,7 +253,7 @@ class PendingUpload:
     part_size: int = 0
     """Bytes of each part but the last."""
     route: UploadRoute = UploadRoute.DIRECT
-    """Of tickets, unless the client asks for others."""
+    """The route of tickets, unless the client asks for another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,13 +307,13 @@ class AssetRecord:
 RENAME = timedelta(minutes=10)
 """Longest time between the two halves of a rename, a copy and a deletion."""
 ERASED = "erased"
-"""Verdict of what remains of an asset that was deleted: its id, which nothing may take again."""
+"""Verdict of a tombstone, which keeps the id of a deleted asset from being used again."""
 _LAST = "F" * 64
 """A sequencer after that of every upload."""
 
 
 def tombstone(record: AssetRecord, *, time: str) -> AssetRecord:
-    """What remains of an asset that is deleted: a ticket that is still valid brings nothing back.
+    """The record of a deleted asset: with it, a ticket that is still valid cannot bring it back.
 
     Args:
         time: ISO 8601 UTC.
@@ -333,7 +333,7 @@ def tombstone(record: AssetRecord, *, time: str) -> AssetRecord:
 
 
 def is_tombstone(record: AssetRecord) -> bool:
-    """Whether it is what remains of a deleted asset."""
+    """Whether the record is a tombstone of a deleted asset."""
     verdict = record.verdict
     return record.status is Status.DELETED and verdict is not None and verdict.code == ERASED
 

@@ -1,7 +1,7 @@
-"""URLs of what was made of an asset, and the keys in the delivery bucket that they stand for.
+"""URLs of an asset's files, and their keys in the delivery bucket.
 
-``pulumi/functions/negotiate.js`` chooses the key at the edge, by the same rules; what it and the
-servers behind it must agree on is here. Pure functions. docs/delivery.md explains the rules.
+``pulumi/functions/negotiate.js`` chooses the key at the edge by the same rules. This module has
+what it shares with the servers behind it. Pure functions. docs/delivery.md explains the rules.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from dataclasses import dataclass
 from worker.domain.image import Format, StoredRendition
 
 WIDTHS = (320, 480, 640, 960, 1280, 1920, 2560, 3840)
-"""Pixels across of ``w/{width}``; other widths are served the next larger one."""
+"""Widths of ``w/{width}`` in pixels; a request for another width gets the next larger one."""
 NEGOTIATED = (Format.JXL, Format.AVIF, Format.WEBP)
 """Formats that a client may get without naming one, best first. Every client gets the common one:
 what the recipe writes first, a JPEG if not said otherwise."""
 COMMON = Format.JPEG
 """The format in keys that the edge chooses for clients that know no newer one."""
 FALLBACK = Format.WEBP
-"""Whoever is sent JPEG XL or AVIF takes this one, too: the edge looks for it. So it may stand in
-for a file that does not exist."""
+"""The edge chooses JPEG XL or AVIF only for clients that also accept this format. So it may replace
+a file that does not exist."""
 
 HINTS = ("Sec-CH-DPR", "Sec-CH-Viewport-Width", "Sec-CH-Width")
 NETWORK_HINTS = ("ECT", "Downlink")
 RENDITION_POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; sandbox"
-"""Content-Security-Policy of renditions: a file that somebody has uploaded is no page of ours, even
-if somebody opens it on its own."""
+"""Content-Security-Policy of renditions: an uploaded file must not run scripts on this host, even
+if a browser opens it directly."""
 READABLE_HEADERS = ("content-length", "content-range", "etag")
-"""That scripts of other origins may read of an answer: players need them."""
+"""Response headers that scripts of other origins may read: players need them."""
 NEGOTIATION_HEADERS: Mapping[str, str] = {
-    # Not the network hints: a browser would throw away what it has whenever its line changes, and
-    # a larger or smaller file than now is wanted is right all the same.
+    # Without the network hints: with them a browser would discard its cached files whenever its
+    # network speed changes, although a larger or smaller file than needed still works.
     "Vary": ", ".join(("Accept", "Save-Data", *HINTS)),
-    # For pages that are served from here. Others ask for hints themselves, and delegate them.
+    # For pages of this host. Pages of other hosts must ask for hints and delegate them themselves.
     "Accept-CH": ", ".join((*HINTS, *NETWORK_HINTS)),
     "Permissions-Policy": ", ".join(
         f"ch-{name.lower().removeprefix('sec-ch-')}=*" for name in (*HINTS, *NETWORK_HINTS)
     ),
 }
-"""Of every answer, 304 and errors too. The distribution adds them by a response headers policy: a
-function that sees responses does not run where the origin answers 400 or more."""
+"""Headers of every response, 304 and errors included. The distribution adds them by a response
+headers policy: a viewer response function does not run if the origin returns 400 or more."""
 
 _SAME_SHAPE = 0.02
-"""Shares by which aspect ratios may differ that are of the same cut."""
+"""Share by which the aspect ratios of one crop may differ."""
 _KEY = re.compile(
     r"[0-9a-f]{2}/(?P<asset>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
     r"/(?P<version>[0-9a-f]{16})/(?P<file>.+)"
@@ -58,12 +58,12 @@ _ENDINGS = {one.extension: one for one in Format}
 
 
 def url_path(key: str) -> str:
-    """The path of a URL that stands for exactly one key: ``/{asset}/{version}/{file}``.
+    """The URL path of exactly one key: ``/{asset}/{version}/{file}``.
 
-    The digits in front are the bucket's matter; the edge puts them back.
+    It lacks the two digits that begin the key; the edge adds them again.
 
     Raises:
-        ValueError: it is no key of something that was made of an asset.
+        ValueError: it is not the key of an asset's file.
     """
     found = _KEY.fullmatch(key)
     if found is None:
@@ -73,19 +73,19 @@ def url_path(key: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureKey:
-    """What the edge asks the bucket for, read back from the key."""
+    """A key that the edge has chosen, in its parts."""
 
     asset: str
     version: str
     format: Format
     name: str = ""
-    """Of the rendition; empty where the key says a width."""
+    """Name of the rendition; empty if the key has a width."""
     width: int = 0
-    """Pixels across; 0 where the key says a name."""
+    """Width in pixels; 0 if the key has a name."""
 
 
 def read_picture_key(key: str) -> PictureKey | None:
-    """What a key stands for; None if that is no picture, or nothing of an asset."""
+    """Parse a key; None if it is not of a picture, or not of an asset."""
     found = _KEY.fullmatch(key)
     picture = _PICTURE.fullmatch(found["file"]) if found is not None else None
     if found is None or picture is None or picture["ending"] not in _ENDINGS:
@@ -100,7 +100,7 @@ def read_picture_key(key: str) -> PictureKey | None:
 
 
 def whole_cut(renditions: Sequence[StoredRendition]) -> list[StoredRendition]:
-    """Those of the cut that the largest one has: small ones may be squares."""
+    """Renditions with the aspect ratio of the largest one: small ones may be squares."""
     if not renditions:
         return []
     largest = max(renditions, key=lambda one: one.width * one.height)
@@ -114,20 +114,20 @@ def _same_shape(one: StoredRendition, other: StoredRendition) -> bool:
 
 
 def made_formats(formats: Iterable[Format]) -> tuple[Format, ...]:
-    """Those of a recipe's formats that are negotiated, best first."""
+    """The formats of a recipe that clients can negotiate, best first."""
     made = frozenset(formats)
     return tuple(one for one in NEGOTIATED if one in made)
 
 
 def edge_source(source: str, formats: Iterable[Format]) -> str:
-    """The function of the edge for a deployment: it offers only what its recipe makes.
+    """The edge function's source for a deployment: it chooses only formats of its recipe.
 
     Args:
         source: ``negotiate.js``.
         formats: all that the recipe makes.
 
     Raises:
-        ValueError: the source lacks the line that says so, or has it twice.
+        ValueError: the source lacks the line of formats, or has it twice.
     """
     names = json.dumps([one.extension for one in made_formats(formats)])
     made, count = _FORMATS_LINE.subn(f"const FORMATS = {names};", source)

@@ -27,7 +27,7 @@ def prefix_of(asset: str, version: str) -> str:
 
 
 def jobs_prefix(record: AssetRecord) -> str:
-    """What the keys of results begin with of jobs that somebody asked for beside an upload."""
+    """The prefix of results of jobs that a user starts for an existing asset."""
     return f"{version_prefix(record)}jobs/"
 
 
@@ -53,18 +53,18 @@ def recipe_key(digest: str) -> str:
 
 
 CACHE_TAG = "cache-tag"
-"""Metadata of S3 by which the delivery network finds everything of an asset: it caches objects
-with their tag and forgets a tag at once. It must be there from the first write: what was cached
-without it cannot be named."""
+"""S3 metadata that becomes CloudFront's cache tag: one invalidation removes all files of a tag.
+Every write must set it, also the first one: an invalidation by tag cannot reach a file that was
+cached without it."""
 TAG_HEADER = f"x-amz-meta-{CACHE_TAG}"
-"""Under this name S3 answers with it, and the delivery function too."""
+"""The response header with the tag, from S3 and from the delivery function."""
 _OF_ASSET = re.compile(r"[0-9a-f]{2}/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/")
 
 
 def cache_metadata(key: str) -> Mapping[str, str]:
-    """Metadata with which an object of the delivery bucket is written: ``a:`` and its asset.
+    """The cache tag metadata of an object in the delivery bucket: ``a:`` and its asset.
 
-    Empty for what is of no asset, such as a recipe.
+    Empty for an object without an asset, such as a recipe.
     """
     found = _OF_ASSET.match(key)
     return {} if found is None else {CACHE_TAG: f"a:{found[1]}"}

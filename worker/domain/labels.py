@@ -41,7 +41,7 @@ object metadata")."""
 _MAX_REASON = 200
 _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 RECIPE_NAME = r"[a-z0-9][a-z0-9_-]{0,63}"
-"""What recipes are called."""
+"""The form of a recipe's name."""
 
 _Label = TypeVar("_Label")
 
@@ -54,7 +54,7 @@ class Labels:
     tags: frozenset[str] = frozenset()
     attributes: Mapping[str, str] = field(default_factory=dict)
     recipe: str = ""
-    """Chosen by name; empty for that of the deployment."""
+    """Name of the chosen recipe; empty for the deployment's own."""
     ignored: tuple[str, ...] = ()
     """A reason for each thing that was left out."""
 
@@ -153,7 +153,7 @@ def _check_text(text: str, what: str, least: int, most: int) -> None:
         raise InputError(f"the {what} has {least} to {most} characters, not {len(text)}")
     if any("\ud800" <= letter <= "\udfff" for letter in text):
         raise InputError(f"the {what} is not valid Unicode: {text!r}")
-    if least:  # something that people look for
+    if least:  # a text that people search for
         _check_printable(text, what)
         if not text.strip():
             raise InputError(f"the {what} is blank")
@@ -203,7 +203,7 @@ def _owner(text: str) -> str:
 
 def _recipe(text: str) -> str:
     if re.fullmatch(RECIPE_NAME, text) is None:
-        raise InputError(f"{ascii(text)[:80]} is no name of a recipe")
+        raise InputError(f"{ascii(text)[:80]} is not a recipe name")
     return text
 
 

@@ -1,8 +1,8 @@
-"""The delivery function: answers for keys that the delivery bucket has nothing for.
+"""The delivery function: it responds for keys that the delivery bucket does not have.
 
-The distribution asks it by its URL when S3 answers 403 or 404 (origin failover). Thin: an event of
-a function URL (payload format 2.0) in, one service call, its answer out. Only the distribution may
-call it.
+The distribution calls its URL when S3 returns 403 or 404 (origin failover). It decodes an event of
+a function URL (payload format 2.0), makes one service call and encodes the response. Only the
+distribution may call it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
 
 
 def answer(event: Mapping[str, Any], deliver: Deliver) -> dict[str, Any]:
-    """The handler with its service given. An error is an answer that nobody keeps."""
+    """The handler with its service given. An error becomes a response that is not cached."""
     method = event["requestContext"]["http"]["method"]
     if method not in ("GET", "HEAD"):
         return _event_of(error(403, "only GET and HEAD"))

@@ -419,8 +419,8 @@ def _outputs(probe: Probe, spec: RenditionSpec) -> tuple[Output, ...]:
     jpeg = next((one for one in spec.encodings if one.format is Format.JPEG), None)
     encodings = spec.encodings
     if kept > 1 and any(one.format in ANIMATED_FORMATS - {Format.JXL} for one in encodings):
-        # Safari accepts JPEG XL and shows an animation's first frame. What moves in a format that
-        # moves everywhere is not made as JPEG XL, so that nobody is given it by Accept.
+        # Safari accepts JPEG XL, but shows only the first frame of an animation. The edge prefers
+        # JPEG XL, so an animation that other formats show everywhere is not made in it.
         encodings = tuple(one for one in encodings if one.format is not Format.JXL)
     return tuple(
         Output(

@@ -1,4 +1,4 @@
-"""Runs functions of the delivery network as CloudFront does: in an engine that is not node's.
+"""Runs the edge functions as CloudFront does: in an engine that is not node's.
 
 The engine is QuickJS, which knows more of the language than CloudFront's: the tests run the same
 files in njs too, which knows about as much. The module ``crypto`` of CloudFront's runtime 2.0 is
@@ -49,7 +49,7 @@ function __call(name, text) {
 
 
 def source(formats: Iterable[Format] | None = None) -> str:
-    """``negotiate.js``, for a recipe's formats or as it is.
+    """The source of ``negotiate.js``, with a recipe's formats or unchanged.
 
     Raises:
         CheckoutMissing: Safelight was installed without its checkout.
@@ -81,7 +81,7 @@ class EdgeFunction:
         self._call = self._context.get("__call")
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """What the function answers: a request that goes on, or a response."""
+        """The function's result: the changed request, or a response."""
         answer: dict[str, Any] = self.call("handler", event)
         return answer
 
@@ -146,7 +146,7 @@ class DecisionStep:
 
     name: str
     read: str
-    """What it went by."""
+    """The inputs of the step."""
     result: str
 
 
@@ -165,14 +165,14 @@ def explain(
     key = str(answer.get("uri", "")).removeprefix("/")
     if not key:
         names = "/{asset}/{version}/{name} or /{asset}/{version}/w/{width}"
-        return [DecisionStep(name="path", read=path, result=f"404: it is not {names}")], ""
+        return [DecisionStep(name="path", read=path, result=f"404: the path is not {names}")], ""
     asset, version, file = path.removeprefix("/").split("/", 2)
     steps = [DecisionStep(name="path", read=path, result=f"asset {asset}, version {version}")]
     agent = _value(sent, "user-agent").lower()
     bot = bool(function.call("isBot", agent))
     sized, forced = file.startswith("w/"), "." in file
     if not forced or sized:
-        said = "a bot: JPEG, and no hints" if bot else "no bot"
+        said = "a bot: JPEG, and no hints" if bot else "not a bot"
         steps.append(DecisionStep(name="client", read=_value(sent, "user-agent"), result=said))
     if forced:
         ending = file.rpartition(".")[2]

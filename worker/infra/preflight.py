@@ -1,10 +1,10 @@
-"""Whether a stack would work where it goes: quotas of the account, and who signs people in.
+"""Checks before a deployment: the quotas of the account, and the OpenID provider.
 
-A new account has small ones: ten functions at the same time, five processors on Spot. A stack in it
-would deploy and then be slow, or fail half-way. :func:`demands` reads from a declaration what a
-stack may use; :func:`check` asks the account and says in words what is too small, and how to ask
-AWS for more. :func:`check_provider` reads what the provider that signs people in says of itself.
-What cannot be asked is said too, and holds nothing up.
+A new account has small quotas: ten functions at the same time, five processors on Spot. A stack in
+it would deploy and then be slow, or fail half-way. :func:`demands` reads from a declaration what a
+stack may use. :func:`check` reads the quotas, and reports those that are too small with the command
+that asks AWS for more. :func:`check_provider` reads the discovery document of the provider. A check
+that cannot be made is reported as unknown and does not stop a deployment.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ DISCOVERY_BYTES = 200_000
 
 
 class State(StrEnum):
-    """What is known, the worst first."""
+    """The result of a check, the worst first."""
 
     WRONG = "wrong"
     """AWS would refuse the deployment half-way, or a part of the stack would never work."""
     SMALL = "too small"
-    """The stack has to do with less than it is configured for."""
+    """The stack gets less than it is configured for."""
     UNKNOWN = "unknown"
     FINE = "fine"
 
@@ -65,9 +65,9 @@ class Demand:
     needed: int
     """Of this stack alone."""
     least: int = 0
-    """With less AWS refuses, or a part of the stack never works."""
+    """If the quota is smaller, AWS refuses, or a part of the stack never works."""
     keys: str
-    """What of the configuration says so."""
+    """The configuration keys that this follows from."""
     otherwise: str
     """What happens with less than ``needed``."""
     below_least: str = ""
@@ -78,7 +78,7 @@ class Demand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountFinding:
-    """What is known of a quota, or of the provider that signs people in."""
+    """The result for a quota, or for the OpenID provider."""
 
     what: str
     """A quota, as ``service/code``, or ``sign-in``."""
@@ -86,13 +86,13 @@ class AccountFinding:
     message: str
     """A sentence or two for people."""
     limit: int | None = None
-    """What the account may have."""
+    """The quota of the account."""
     taken: int | None = None
-    """What others of the account have of it, where that is counted."""
+    """How much other users of the account take of it, if that can be counted."""
     needed: int | None = None
     """What the stack may use."""
     command: str | None = None
-    """Asks AWS for more."""
+    """The command that asks AWS for more."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -103,8 +103,8 @@ class AccountFinding:
 
 
 def demands(declared: Declaration) -> list[Demand]:
-    """What a declaration needs of the quotas that are known here. SQS, SNS, S3 and DynamoDB have
-    none that a stack comes near."""
+    """What a declaration needs of each quota. Not checked are quotas of SQS, SNS, S3 and DynamoDB,
+    because they are far above the needs of a stack."""
     found = [*_functions(declared), *_machines(declared), *_requests(declared), *_edge(declared)]
     return [one for one in found if one.needed]
 
@@ -126,7 +126,7 @@ def _functions(declared: Declaration) -> Iterator[Demand]:
         least=kept + UNRESERVED if kept else 0,
         keys="intake.maximumConcurrency, intake.reservedConcurrency, api.reservedConcurrency",
         otherwise="Uploads wait in the queue, and requests of the API may be refused meanwhile.",
-        below_least=f"Lambda reserves nothing that leaves fewer than {UNRESERVED} for the others.",
+        below_least=f"Lambda must keep {UNRESERVED} for the others, and refuses to reserve more.",
         refuses=True,
     )
 
@@ -163,7 +163,7 @@ def _requests(declared: Declaration) -> Iterator[Demand]:
             quota=REQUESTS,
             needed=int(limits["throttlingRateLimit"]),
             keys="api.requestsPerSecond",
-            otherwise="The account's APIs together answer fewer, and the others with 429.",
+            otherwise="The account's APIs together answer fewer requests, and the rest get 429.",
         )
 
 
@@ -180,16 +180,16 @@ def _edge(declared: Declaration) -> Iterator[Demand]:
             least=count,
             keys="delivery.enabled, console.enabled",
             otherwise="",
-            below_least="CloudFront makes no more.",
+            below_least="CloudFront refuses to make more.",
             refuses=True,
         )
 
 
-# --- what comes of it -------------------------------------------------------------------------
+# --- the check --------------------------------------------------------------------------------
 
 
 def check(wanted: Iterable[Demand], account: Account, *, stack: str) -> list[AccountFinding]:
-    """Ask for each quota. Nothing is raised for one that cannot be read."""
+    """Read each quota. One that cannot be read is a finding, not an error."""
     return [_check(one, account, stack) for one in wanted]
 
 
@@ -199,7 +199,7 @@ def _check(demand: Demand, account: Account, stack: str) -> AccountFinding:
     try:
         limit, taken = account.limit(quota), account.taken(quota, stack)
     except SafelightError as error:
-        message = f"The account does not say how many {quota.name} it may have: {error}"
+        message = f"The account's quota of {quota.name} cannot be read: {error}"
         return AccountFinding(what=what, state=State.UNKNOWN, message=message, needed=demand.needed)
     where = "" if quota.everywhere else f" in {account.region}"
     others = f", of which others have {taken:,}" if taken else ""
@@ -233,7 +233,7 @@ def _check(demand: Demand, account: Account, stack: str) -> AccountFinding:
 
 
 def issuer_of(declared: Declaration) -> str | None:
-    """Whom the API believes; None without an API, or with a user pool that is yet to be made."""
+    """The issuer that the API trusts; None without an API, or with a user pool of the stack."""
     for one in declared.of("apigatewayv2/Authorizer"):
         issuer = str(one.inputs["jwtConfiguration"]["issuer"])
         if not declared.of("cognito/UserPool"):
@@ -242,7 +242,7 @@ def issuer_of(declared: Declaration) -> str | None:
 
 
 def origins_of(declared: Declaration) -> frozenset[str] | None:
-    """Whom the console may ask, by its policy; None without a console."""
+    """Origins that the console may connect to, by its policy; None without a console."""
     for one in declared.of("cloudfront/ResponseHeadersPolicy"):
         security = one.inputs["securityHeadersConfig"]["contentSecurityPolicy"]
         for directive in str(security["contentSecurityPolicy"]).split("; "):
@@ -252,11 +252,11 @@ def origins_of(declared: Declaration) -> frozenset[str] | None:
 
 
 def check_provider(issuer: str, origins: frozenset[str] | None) -> AccountFinding:
-    """What a provider says of itself. Nothing is raised if it does not.
+    """Check a provider's discovery document. One that cannot be read is a finding, not an error.
 
     Args:
-        issuer: as it is configured; tokens must name it exactly so.
-        origins: whom the console may ask; None without one.
+        issuer: as configured; tokens must contain exactly this text.
+        origins: those that the console may connect to; None without a console.
     """
 
     def finding(state: State, message: str) -> AccountFinding:
@@ -273,26 +273,26 @@ def check_provider(issuer: str, origins: frozenset[str] | None) -> AccountFindin
         other = said.get("issuer") if isinstance(said, Mapping) else None
         return finding(
             State.WRONG,
-            f"{url} says that it is {other!r}: no token will name {issuer!r} (api.issuer).",
+            f"{url} gives the issuer {other!r}: no token will name {issuer!r} (api.issuer).",
         )
     wanted = ("token_endpoint", "revocation_endpoint") if origins is not None else ()
     far = sorted({_origin(said.get(name)) for name in wanted} - {"", *(origins or ())})
     if far:
         return finding(
             State.WRONG,
-            f"The console may not ask {', '.join(far)}, where tokens come from at {issuer}:"
-            " name it in console.signInOrigins.",
+            f"The console may not connect to {', '.join(far)}, where {issuer} has its endpoints"
+            " for tokens: add it to console.signInOrigins.",
         )
     methods = said.get("code_challenge_methods_supported")
     if origins is not None and isinstance(methods, list) and "S256" not in methods:
         return finding(
-            State.WRONG, f"{issuer} does not know PKCE with S256, and the console asks so."
+            State.WRONG, f"{issuer} does not support PKCE with S256, which the console uses."
         )
-    return finding(State.FINE, f"{issuer} answers, and is who it should be.")
+    return finding(State.FINE, f"{issuer} answers, and its document names this issuer.")
 
 
 def _origin(address: object) -> str:
-    """Of an address; empty of none, the whole text of one that is none."""
+    """The origin of a URL; empty if it is missing, the whole text if it is not a URL."""
     text = str(address or "")
     try:
         found = urlsplit(text)
@@ -302,7 +302,7 @@ def _origin(address: object) -> str:
 
 
 def lines(findings: Iterable[AccountFinding]) -> Iterator[str]:
-    """What people read, the worst first."""
+    """The findings as text, the worst first."""
     order = list(State)
     for one in sorted(findings, key=lambda one: order.index(one.state)):
         yield f"{one.state.value}: {one.message}"
@@ -311,7 +311,7 @@ def lines(findings: Iterable[AccountFinding]) -> Iterator[str]:
 
 
 def of_stack(stack: str, file: StackFile) -> list[AccountFinding]:
-    """Everything that is to be known before a stack is deployed.
+    """All findings for a stack.
 
     Raises:
         ConfigurationError: the configuration is mistaken, or there are no credentials.

@@ -1,9 +1,9 @@
 """Serves renditions in the local stack as the distribution does on AWS, from a port of its own.
 
-The function of the edge chooses the key (``worker.infra.edge`` runs the file that is deployed), the
-key alone names what is cached, and a key that the bucket has nothing for goes to ``Deliver``.
-The cache forgets an asset by its tag as soon as an event tells of it. CloudFront does more than is
-here: edges everywhere, TLS, compression, parts of files that are cached on their own.
+The edge function chooses the key (``worker.infra.edge`` runs the file that is deployed). The cache
+uses this key. If the bucket does not have it, ``Deliver`` responds. An event of an asset removes
+the files with its tag from the cache. CloudFront does more: edges everywhere, TLS, compression, and
+caching of parts of files.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _CHUNK = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer:
-    """An answer of an origin, and when it is no longer fresh."""
+    """A response of an origin, and the time until which it is fresh."""
 
     answer: OriginAnswer
     since: float
@@ -96,7 +96,7 @@ class EdgeCache:
         return found.answer, int(self._clock() - found.since)
 
     def put(self, key: str, answer: OriginAnswer) -> None:
-        """Keep an answer for as long as it allows."""
+        """Cache a response for as long as its headers allow."""
         seconds = _seconds(answer.headers.get("Cache-Control", ""))
         if seconds <= 0 or len(answer.body) > CACHED_FILE_BYTES:
             return
@@ -108,10 +108,10 @@ class EdgeCache:
             self._drop(next(iter(self._answers)))
 
     def forget(self, tags: Iterable[str]) -> None:
-        """Drop everything that has one of the tags, as an invalidation does."""
+        """Remove all responses with one of the tags, as an invalidation does."""
         named = frozenset(tags)
         for key, found in list(self._answers.items()):
-            # Errors have no tag of their own: the key says what they are of.
+            # Errors have no tag: their key has the asset.
             if found.answer.headers.get(TAG_HEADER, f"a:{key.split('/')[1]}") in named:
                 self._drop(key)
 
@@ -128,7 +128,7 @@ class DeliveryServer:
     Args:
         edge: the function; made in the thread that serves.
         clients: to read the bucket with.
-        deliver: answers for keys that the bucket has nothing for.
+        deliver: responds for keys that the bucket does not have.
         events: the event log.
     """
 
@@ -320,7 +320,7 @@ def _part(request: Request, etag: str, size: int) -> tuple[int, int] | None:
 
 
 def _seconds(cache_control: str) -> int:
-    """How long a shared cache may keep an answer."""
+    """How long a shared cache may keep a response."""
     named = [one.strip().lower().partition("=") for one in cache_control.split(",")]
     words = {name: value for name, _, value in named}
     if "no-store" in words or "no-cache" in words or "private" in words:

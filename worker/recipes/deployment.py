@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def choice_of(source: str) -> str:
-    """The name by which uploads choose a recipe: that of a shipped one, or of a file without its
-    ending. A client learns no path of a deployment."""
+    """The name with which uploads choose a recipe: that of a shipped one, or a file's without its
+    extension. So a client learns no path of a deployment."""
     return PurePath(source).stem if source.lower().endswith(".toml") else source
 
 
 # No slots: cached_property keeps its value in __dict__.
 class DeploymentRecipes:
-    """What may be chosen, and by whom. A recipe is read when it is first asked for, and once.
+    """The recipes that owners and administrators may choose. Each is read once, when first used.
 
     Args:
         default: the recipe of uploads that choose none, as the settings name it.

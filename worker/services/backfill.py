@@ -204,7 +204,7 @@ class CacheTagTask:
     bucket: str
 
     def wants(self, found: ListedObject) -> bool:
-        """See ``BackfillTask.wants``: what is of no asset has no tag."""
+        """See ``BackfillTask.wants``: an object without an asset has no tag."""
         if found.bucket != self.bucket:
             text = f"s3://{found.bucket}/{found.key}: only the delivery bucket, {self.bucket}, has"
             raise InputError(f"{text} cache tags")
@@ -223,7 +223,7 @@ class CacheTagTask:
                 self.store.renew(found.bucket, found.key, metadata=wanted)
 
     def estimate(self, source: BackfillSource, *, after: str, price: Prices) -> Estimate:
-        """Count the objects, and say what it costs if none has its tag."""
+        """Count the objects, and estimate the cost if none has its tag."""
         objects = skipped = size = 0
         for found in source.after(after):
             wanted = self.wants(found)

@@ -24,7 +24,7 @@ class CountedWork:
     objects: int = 0
     """Uploads that the ingest function handled."""
     bytes: int = 0
-    """Of the originals that it fetched whole."""
+    """Bytes of the originals that it fetched whole."""
     files: int = 0
     """Stored, of all recipes."""
     stored: int = 0
@@ -32,7 +32,7 @@ class CountedWork:
     heavy: int = 0
     """Uploads that the state machine ran jobs for."""
     job_hours: float = 0.0
-    """Hours of a virtual processor that jobs had."""
+    """vCPU hours of jobs."""
 
     def __add__(self, other: CountedWork) -> CountedWork:
         sums = {

@@ -1,9 +1,9 @@
-"""What the delivery network is given where the bucket has no object under the key it asked for.
+"""Responds to the distribution for keys that the delivery bucket does not have.
 
-The edge chooses a key without knowing what was made of an asset: a format may have been dropped
-because it was no smaller, and nobody may have made that width. So the distribution fails over to
-here (S3 answers 403 or 404), and the best file there is stands in for it. docs/delivery.md has the
-order. Nothing is decoded here.
+The edge chooses a key without knowing an asset's files: a format may have been dropped because it
+was no smaller, and no recipe may make that width. So the distribution fails over to this service
+(S3 returns 403 or 404), which gives the nearest file. docs/delivery.md has the order. Nothing is
+decoded here.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from worker.domain.keys import CACHE_TAG, TAG_HEADER, cache_metadata
 from worker.ports import Catalog, ObjectStore
 
 MOST_BYTES = 4_000_000
-"""Of a file that is answered with. Lambda's answers are limited to 6 MB, and bytes are base64."""
+"""Of a file in a response. Lambda limits responses to 6 MB, and bytes are base64."""
 SUBSTITUTE_SECONDS = 86_400
-"""A file that stands in for another one is kept for a day: a better one may be made meanwhile."""
+"""A replacement of a missing file is cached for a day, because a better file may be made."""
 ERROR_SECONDS = 10
-"""An asset that is missing now may be there in a moment."""
+"""A missing asset may exist a moment later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginAnswer:
-    """An answer in the words of HTTP."""
+    """An HTTP response."""
 
     status: int
     headers: Mapping[str, str]
@@ -39,14 +39,14 @@ class Deliver:
     """The use case."""
 
     def __init__(self, *, store: ObjectStore, catalog: Catalog, bucket: str) -> None:
-        """Answer for the delivery bucket ``bucket``."""
+        """Respond for missing keys of the delivery bucket ``bucket``."""
         self._store, self._catalog, self._bucket = store, catalog, bucket
 
     def answer(self, key: str) -> OriginAnswer:
-        """What to send for a key that the bucket has nothing for.
+        """The response for a key that the bucket does not have.
 
         Raises:
-            TransientError: store or catalog do not answer: nothing may be cached.
+            TransientError: store or catalog do not respond; nothing may be cached then.
         """
         wanted = read_picture_key(key)
         if wanted is None:
@@ -57,7 +57,7 @@ class Deliver:
             return refused
         assert record is not None
         if record.version != wanted.version:
-            # Files of a replaced version expire: pages that still name it show the new one.
+            # Files of a replaced version expire. Pages that still name it get the new version.
             file = key.split("/", 3)[3]
             return _elsewhere(f"/{wanted.asset}/{record.version}/{file}")
         found = substitute(record.renditions, wanted)
@@ -82,11 +82,11 @@ class Deliver:
 
 
 def substitute(renditions: Sequence[StoredRendition], wanted: PictureKey) -> StoredRendition | None:
-    """The stored file that is nearest to the one asked for; None if there is none of that name.
+    """The stored file that is nearest to the requested one; None if there is none of that name.
 
-    The format that is wanted, else WebP for who takes JPEG XL or AVIF, else the common one, which
-    everybody takes. Of a width: the narrowest whole picture that is at least as wide, else the
-    widest; nothing is enlarged.
+    The format is the requested one, else WebP in place of JPEG XL or AVIF, else the common one,
+    which every client accepts. For a width it is the narrowest whole picture that is at least as
+    wide, else the widest; nothing is enlarged.
     """
     if wanted.name:
         sizes = [one for one in renditions if one.name == wanted.name]
@@ -112,14 +112,14 @@ def _refusal(record: AssetRecord | None) -> OriginAnswer | None:
     if record.status is Status.DELETED:
         return error(410, "this asset was deleted")
     if record.status is Status.REVIEW:
-        return error(403, "this asset waits for a person")
+        return error(403, "this asset waits for review by a person")
     if record.status not in SERVED:
         return error(404, "nothing has been made of this asset yet")
     return None
 
 
 def error(status: int, said: str) -> OriginAnswer:
-    """An answer that is kept for seconds."""
+    """An error response that is cached for seconds."""
     return OriginAnswer(
         status=status,
         headers={

@@ -167,7 +167,7 @@ class Download(Received):
 
     data: bytes = field(repr=False)
     labels: Labels
-    """From the metadata of the object; the recipe from the record, if that says one."""
+    """From the metadata of the object; the recipe comes from the record if that has one."""
     recipe: Recipe
     """By which it is made."""
     sha256: str = ""
@@ -340,7 +340,7 @@ class Ingest:
         """
         recipe = self._policy.choose(chosen) if chosen else self._policy.recipe
         if recipe is None:
-            said = "is no recipe of this deployment any more; bring it back, then redrive"
+            said = "is no longer a recipe of this deployment; restore it, then redrive"
             raise RecipeError(f"recipe {chosen}", (Problem("", said),))
         if known is None or upload.newer_than(known.source.sequencer):
             return recipe
@@ -433,7 +433,7 @@ class Ingest:
             case NoWork():
                 known = decision.known
                 if known is not None and is_tombstone(known):
-                    # By a ticket from before: nobody would ever see it, nor take it back.
+                    # A ticket from before has brought it: nobody would ever see it or delete it.
                     remove_original(self._store, decision.upload)
                 elif decision.receives > 1 and known is not None:
                     self._repeat(decision, known)

@@ -36,7 +36,7 @@ from worker.services.messages import announcement
 from worker.services.put_files import jobs_of
 
 _EMPTY_PAGES = 10
-"""Pages in a row with nothing to show, of deleted assets, after which the caller asks again."""
+"""Pages of only deleted assets that one call skips; then the caller must ask again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +49,8 @@ class Caller:
     """May see and change everybody's."""
 
     def owns(self, record: AssetRecord) -> bool:
-        """Whether an asset is the caller's to see and change. One without an owner is an
-        administrator's."""
+        """Whether the caller may see and change an asset. Only administrators may if it has no
+        owner."""
         return self.admin or (record.owner != "" and record.owner == self.owner)
 
     def require_owner(self, owner: str | None) -> str | None:
@@ -215,14 +215,14 @@ class OwnedAssets:
         """Why ingest cannot make an asset again from its original; empty if it can.
 
         Args:
-            jobs: all that its record lists. Those that somebody asked for beside do not matter.
+            jobs: all that its record lists. Jobs that a user has started do not matter.
         """
         if record.status not in SERVED:
             return f"it is {record.status.value}: nothing was made of it"
         if medium_of(record) is MediaType.VIDEO:
-            return "a video is not cut, and its jobs would make the same files again"
+            return "a video is not cropped, and its jobs would make the same files again"
         if jobs_of(record, jobs):
-            return "it was made by jobs, which go by the recipe alone and are not repeated"
+            return "it was made by jobs, which depend on the recipe alone and are not repeated"
         return ""
 
     def _require_makeable(self, record: AssetRecord) -> None:

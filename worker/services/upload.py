@@ -100,13 +100,13 @@ class UploadRequest:
     rate: int | None = None
     """Bytes a second that the client gets through, as far as it knows."""
     network: LineKind | None = None
-    """What the client knows of its line, where it knows no rate."""
+    """The kind of the client's connection, if it knows no rate."""
     route: UploadRoute | None = None
     """None goes by the settings."""
 
     @property
     def line_rate(self) -> int | None:
-        """Bytes a second that may be expected; None if nothing speaks for a slow line."""
+        """Expected bytes a second; None if nothing indicates a slow connection."""
         if self.rate is not None or self.network is None:
             return self.rate
         return NETWORK_RATES.get(self.network)
@@ -164,7 +164,7 @@ class Uploads:
             ParameterError: with everything that is wrong with the request.
             NotAllowed: ``recipe_not_allowed``: the recipe is an administrator's to choose.
             UploadError: ``upload_reused``: the key belongs to another request.
-            AssetMissing: ``asset_erased``: the key belongs to an asset that was deleted since.
+            AssetMissing: ``asset_erased``: the asset of this key was deleted.
         """
         self._check(wanted)
         chosen = wanted.labels.recipe
@@ -205,7 +205,7 @@ class Uploads:
         try:
             parts = self._uploaded(record)
         except ObjectMissing:
-            # Joined by a call that has not recorded it yet, or gone.
+            # Another call has joined it and not recorded it yet, or it is gone.
             with suppress(ObjectMissing):
                 self.store.head(record.source.bucket, record.source.key)
                 record = replace(record, status=Status.UPLOADED)
@@ -226,7 +226,7 @@ class Uploads:
 
         Raises:
             AssetMissing: the caller has no such asset.
-            ParameterError: there are no such parts, or no such way.
+            ParameterError: there are no such parts, or no such route.
             UploadError: it has no parts, is finished or has expired.
         """
         record = self._waiting_parts(caller, asset)

@@ -107,7 +107,7 @@ def domains(value: object) -> tuple[str, ...]:
         if len(str(name)) > 253 or not re.fullmatch(rf"(?:\*\.)?{label}(?:\.{label})+", str(name)):
             raise ValueError('must be domain names like "img.example.com"')
     if value and str(value[0]).startswith("*"):
-        raise ValueError("must begin with a name without a *, which addresses are made of")
+        raise ValueError("must begin with a name without a *, because URLs use the first name")
     return tuple(str(name) for name in value)
 
 

@@ -79,7 +79,7 @@ class StorageConfig:
     acceleration: bool = checks.value(checks.switch, default=True)
     """Uploads may also come in through the edge (S3 Transfer Acceleration)."""
     access_logs: bool = checks.value(checks.switch, default=False)
-    """Keep who asked for what in a bucket of its own."""
+    """Keep logs of all requests in a separate bucket."""
     access_log_days: int = checks.value(checks.whole(1, 3650), 90)
     """Access logs are kept for so long."""
     replicate_to: str = checks.value(checks.BUCKET, "")
@@ -188,41 +188,41 @@ class DeliveryConfig:
     """The distribution that renditions are read through."""
 
     enabled: bool = checks.value(checks.switch, default=True)
-    """Off: renditions are read by signed addresses of the bucket."""
+    """If false, renditions are read by signed URLs of the bucket."""
     price_class: str = checks.value(checks.one_of(*PRICE_CLASSES), PRICE_CLASSES[0])
     """Which edges answer: 100 is North America, Europe and Israel; 200 adds Asia, Africa and the
     Middle East; All adds South America, Australia and New Zealand."""
     domains: tuple[str, ...] = checks.value(checks.domains, ())
-    """Names of its own, the first for addresses; they need ``certificate``."""
+    """Own domain names; URLs use the first one. They need ``certificate``."""
     certificate: str = checks.value(checks.CERTIFICATE, "")
     """ARN of a certificate for all the names, in us-east-1."""
     origins: tuple[str, ...] = checks.value(checks.origins, ("*",))
-    """Whose scripts may read renditions (players, canvases); showing needs no permission."""
+    """Origins whose scripts may read renditions (players, canvases). Any page may show them."""
     upload_key: str = checks.value(checks.UPLOAD_KEY, "")
-    """A secret. With it uploads may also come in through the distribution: the API signs them by
-    it, and a function at the edge checks them."""
+    """A secret. With it uploads may also go through the distribution: the API signs them with
+    it, and an edge function checks them."""
     logs: bool = checks.value(checks.switch, default=False)
-    """Keep who asked for what in a bucket of its own."""
+    """Keep logs of all requests in a separate bucket."""
     log_days: int = checks.value(checks.whole(1, 3650), 30)
-    """Those logs are kept for so long."""
+    """Days that these logs are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleConfig:
-    """The web console, and who signs people in there."""
+    """The web console, and the OpenID provider that signs people in."""
 
     enabled: bool = checks.value(checks.switch, default=False)
     """Needs ``api`` and ``delivery``, and ``client_id`` or ``user_pool``."""
     user_pool: bool = checks.value(checks.switch, default=False)
-    """Accounts of this stack's own (Cognito) in place of ``api.issuer`` and ``api.audience``."""
+    """A Cognito user pool of this stack in place of ``api.issuer`` and ``api.audience``."""
     client_id: str = checks.value(checks.AUDIENCE, "")
-    """Of the console at ``api.issuer``: a public client, with PKCE."""
+    """The console's client ID at ``api.issuer``: a public client, with PKCE."""
     scope: str = checks.value(checks.SCOPE, "openid safelight:read safelight:write")
-    """What the console asks for; a provider gives refresh tokens for ``offline_access``."""
+    """Scopes that the console requests. ``offline_access`` requests refresh tokens."""
     audience: str = checks.value(checks.AUDIENCE, "")
-    """A parameter ``audience`` of the request, which some providers want."""
+    """The ``audience`` parameter of the request, which some providers need."""
     sign_in_origins: tuple[str, ...] = checks.value(checks.origins, ())
-    """Origins of the provider's addresses (tokens, revocation) that are not the issuer's own."""
+    """Origins of the provider's endpoints (tokens, revocation) that differ from the issuer's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -141,7 +141,7 @@ def test_damaged_json_is_told_with_the_place() -> None:
 
     (wrong,) = answered.json()["errors"]
     assert wrong["path"] == "body"
-    assert wrong["message"] == "is no JSON: Expecting value at character 9"
+    assert wrong["message"] == "is not JSON: Expecting value at character 9"
 
 
 @pytest.mark.parametrize(

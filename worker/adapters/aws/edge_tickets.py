@@ -1,8 +1,8 @@
-"""Tickets that the distribution checks: a CloudFront Function lets through what is signed here.
+"""Tickets for uploads through the distribution: an edge function checks what is signed here.
 
 The function is pulumi/functions/upload_ticket.js and compares the same lines. CloudFront then signs
-the request for the bucket (origin access control). A request signed for S3 does not pass there: it
-would be signed for another host.
+the request for the bucket (origin access control). It cannot forward a request that was signed for
+S3, because that signature is for another host.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class EdgeTickets:
     """Signs PUT requests to a distribution."""
 
     url: str
-    """Of the distribution: ``https://media.example.com``."""
+    """URL of the distribution: ``https://media.example.com``."""
     key: str = field(repr=False)
-    """That the function has, too."""
+    """The key; the edge function has the same one."""
     now: Callable[[], float] = time
 
     def sign(
@@ -35,14 +35,14 @@ class EdgeTickets:
         upload: str = "",
         part: int = 0,
     ) -> str:
-        """The address for one request.
+        """The signed URL for one request.
 
         Args:
             key: of the object.
             size: bytes of the body.
-            seconds: how long it works.
-            headers: lower-case names; ``content-type``, ``if-none-match`` and all ``x-amz-*`` that
-                will be sent, and no other. Of a part, the type is not looked at.
+            seconds: until it expires.
+            headers: lower-case names; only ``content-type``, ``if-none-match`` and all ``x-amz-*``
+                that will be sent. The type of a part is not checked.
             upload, part: S3's id of an upload in parts, and the number of the part.
         """
         path = "/" + quote(key, safe="/~")

@@ -1,4 +1,4 @@
-"""The quotas of an account: what AWS lets it have, and what of that is taken."""
+"""The quotas of an AWS account, and how much of each is in use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from worker.adapters.aws.errors import aws_call
 
 GLOBAL_REGION = "us-east-1"
-"""Where the quotas of CloudFront are."""
+"""The region that has the quotas of CloudFront."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class Quota:
     code: str
     name: str
     everywhere: bool = False
-    """Of the account in all regions together."""
+    """Whether the quota is for all regions together."""
 
 
 CONCURRENCY = Quota(service="lambda", code="L-B99A9384", name="functions that run at the same time")
@@ -42,7 +42,7 @@ HEADERS_POLICIES = Quota(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Clients of the account that a stack goes to."""
+    """Clients of the account that the stack is deployed to."""
 
     region: str
     functions: Any
@@ -55,12 +55,12 @@ class Account:
     """CloudFront."""
 
     def limit(self, quota: Quota) -> int:
-        """How much the account may have.
+        """The value of a quota in this account.
 
         Raises:
-            SafelightError: it does not say.
+            SafelightError: it cannot be read.
         """
-        if quota is CONCURRENCY:  # Lambda itself says what holds now
+        if quota is CONCURRENCY:  # only Lambda's API has the current value
             with aws_call("lambda:GetAccountSettings"):
                 limits = self.functions.get_account_settings()["AccountLimit"]
             return int(limits["ConcurrentExecutions"])
@@ -74,7 +74,7 @@ class Account:
         return int(found["Quota"]["Value"])
 
     def taken(self, quota: Quota, stack: str) -> int | None:
-        """How much others of the account have, beside the stack itself; None where it is a rate."""
+        """How much of a quota other users of the account take; None if the quota is a rate."""
         ours = f"safelight-{stack}"
         if quota is DISTRIBUTIONS:
             found = self._listed("list_distributions", "DistributionList")

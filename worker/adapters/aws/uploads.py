@@ -39,7 +39,7 @@ class S3UploadStore:
         """Sign and call with these clients.
 
         Args:
-            edge: signs what goes through the distribution; None where nothing does.
+            edge: signs uploads through the distribution; None if this route is off.
         """
         self._clients, self._edge = clients, edge
 
@@ -197,7 +197,7 @@ class S3UploadStore:
 
     def _at_edge(self) -> EdgeTickets:
         if self._edge is None:
-            raise ConfigurationError("no distribution takes uploads: set SAFELIGHT_UPLOAD_KEY")
+            raise ConfigurationError("the route distribution is off: set SAFELIGHT_UPLOAD_KEY")
         return self._edge
 
     def _presigner(self, route: UploadRoute) -> S3Client:

@@ -199,7 +199,7 @@ Services = Annotated[ApiServices, Depends(_services)]
 Reader = Annotated[Caller, Security(_caller, scopes=[READ])]
 Writer = Annotated[Caller, Security(_caller, scopes=[WRITE])]
 Administrator = Annotated[Caller, Security(_caller, scopes=[ADMIN])]
-"""Of routes that others add."""
+"""Paths of routes that other modules add."""
 AssetId = Annotated[UUID, Path(description="Of the asset.")]
 JobId = Annotated[
     str,
@@ -307,7 +307,7 @@ def abort_upload(services: Services, caller: Writer, asset: AssetId) -> None:
     "/assets",
     tags=["assets"],
     response_model=models.AssetPage,
-    responses={304: {"description": "It is what the client has.", "content": {}}},
+    responses={304: {"description": "The list has not changed.", "content": {}}},
 )
 def list_assets(
     *,
@@ -340,7 +340,7 @@ def list_assets(
     )
     body = found.model_dump_json().encode()
     tag = f'"{sha256(body).hexdigest()[:32]}"'
-    # A page that looks now and then gets what has changed, and pays for no other byte.
+    # A page that polls gets a body only if the list has changed.
     headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
     if tag in (if_none_match or ""):
         return Response(status_code=304, headers=headers)
@@ -365,7 +365,7 @@ def show_asset(services: Services, caller: Reader, asset: AssetId) -> models.Ass
 
 @router.get("/assets/{asset}/original", tags=["assets"])
 def original_of_asset(services: Services, caller: Reader, asset: AssetId) -> models.FileAddress:
-    """Make an address that the original can be read at for ten minutes."""
+    """Sign a URL of the original that is valid for ten minutes."""
     source = services.assets.show(caller, str(asset)).source
     if not source.etag:
         raise AssetMissing(f"the original of {asset} has not arrived")
@@ -472,7 +472,7 @@ def create(services: Callable[[], ApiServices], *, origins: tuple[str, ...] = ()
         description=DESCRIPTION,
         docs_url=None,  # pages that load scripts from elsewhere
         redoc_url=None,
-        # A redirect would name the host and scheme of what stands in front of a function.
+        # A redirect would need the host and scheme of the gateway in front of the function.
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )

@@ -32,7 +32,7 @@ class AssetJobs:
     """The jobs of assets.
 
     Args:
-        jobs: what runs them; None where nothing does.
+        jobs: runs them; None if the deployment runs none.
     """
 
     app: Application
@@ -84,7 +84,7 @@ class AssetJobs:
             urgent=urgent,
             asset=records[0].asset,
         )
-        # Beside what ingest made: read by URLs of the asset, tagged and removed with it.
+        # Beside the files of ingest: they have URLs and the cache tag of the asset, and go with it.
         outputs = f"s3://{self.app.settings.delivery_bucket}/{jobs_prefix(records[0])}"
         context = SubmitContext(files=False, outputs=outputs, store=self.app.store)
         try:
@@ -146,7 +146,7 @@ class AssetJobs:
 
     def _running(self) -> Jobs:
         if self.jobs is None:
-            raise Unreachable("nothing runs jobs here")
+            raise Unreachable("this deployment runs no jobs")
         return self.jobs
 
 

@@ -112,17 +112,17 @@ class NewUpload(_Wire):
         description="Bytes a second that get through, as far as the client knows: sizes the parts.",
     )
     network: LineKind | None = Field(
-        default=None, description="The same, where the client knows no more than this of its line."
+        default=None, description="The kind of connection, if the client does not know its rate."
     )
     route: UploadRoute | None = Field(
         default=None,
-        description="`accelerated`: by the nearest edge (S3 Transfer Acceleration);"
-        " `distribution`: through CloudFront, no forms. Only what this deployment offers; without"
-        " it, the deployment chooses.",
+        description="`accelerated`: through the nearest edge (S3 Transfer Acceleration);"
+        " `distribution`: through CloudFront, no forms. The deployment must offer the route;"
+        " its default applies if this is missing.",
     )
     recipe: Annotated[str, StringConstraints(pattern=rf"^{RECIPE_NAME}$")] | None = Field(
         default=None,
-        description="By which files are made; one that this deployment lets its users choose.",
+        description="Name of a recipe that this deployment lets its users choose.",
     )
 
 
@@ -133,7 +133,7 @@ class Ticket(_Wire):
     url: str
     headers: dict[str, str] = Field(description="Send exactly these.")
     fields: dict[str, str] = Field(
-        description="Of a form, in this order; the file comes last, as `file`."
+        description="Fields of a form, in this order. The file comes last, as `file`."
     )
 
 
@@ -189,28 +189,28 @@ class S3Request(_Wire):
 
     method: Literal["PUT", "GET", "POST", "DELETE"]
     key: Annotated[str, StringConstraints(max_length=1024)] = Field(
-        default="", description="As the client calls the file; the API has keys of its own."
+        default="", description="The client's name of the file; the API chooses its own key."
     )
     uploadId: UUID | None = Field(  # noqa: N815 - S3's name
-        default=None, description="Of a request after the first: the id of the asset."
+        default=None, description="Id of the asset; the first request has none."
     )
     partNumber: Annotated[int, Field(strict=True, ge=1, le=10_000)] | None = None  # noqa: N815
     contentType: Annotated[str, StringConstraints(max_length=255)] | None = Field(  # noqa: N815
         default=None, description="Taken from `file`."
     )
     file: NewUpload | None = Field(
-        default=None, description="Of the first request: as for `POST /uploads`."
+        default=None, description="For the first request, as for `POST /uploads`."
     )
 
 
 class SignedS3Request(_Wire):
-    """A request to send as it is, or the answer to one that is done already."""
+    """A request to send unchanged, or the store's response if the API has done the request."""
 
-    url: str = Field(description="Of the store; or `data:`, with what the store would answer.")
+    url: str = Field(description="A URL of the store, or a `data:` URL with the store's response.")
     key: str = Field(description="The id of the asset.")
     headers: dict[str, str] | None = Field(default=None, description="Send exactly these.")
     fields: dict[str, str] | None = Field(
-        default=None, description="Of a form, in this order; the file comes last, as `file`."
+        default=None, description="Fields of a form, in this order. The file comes last, as `file`."
     )
 
 
@@ -346,10 +346,10 @@ class Asset(AssetSummary):
     timeline: list[TimelineEntry] = Field(description="Newest first.")
     jobs: list[JobModel] = Field(description="Oldest first.")
     tiles: str | None = Field(
-        description="Address of a Deep Zoom descriptor, once a `deepzoom` job has made tiles."
+        description="URL of a Deep Zoom descriptor, once a `deepzoom` job has made tiles."
     )
     settled: str = Field(
-        description="Why it takes no focal point and is not made again; empty if it does and is."
+        description="Why the asset takes no focal point and is not reprocessed; empty if both work."
     )
 
 
@@ -374,7 +374,7 @@ class SimilarAssets(_Wire):
 
 
 class FileAddress(_Wire):
-    """Where a file can be read for a while, by whoever has the address."""
+    """A signed URL of a file: everybody who has it can read the file until it expires."""
 
     url: str
 

@@ -133,11 +133,11 @@ def _expected(error: SafelightError, status: int) -> Response:
         headers["Retry-After"] = str(RETRY_SECONDS)
     detail = error.message
     if status == HTTPStatus.SERVICE_UNAVAILABLE and error.code != "jobs_end":
-        # The text names services and addresses, which a client must not learn.
+        # The text names services and hosts, which a client must not learn.
         logger.warning("not available", extra={"code": error.code, "reason": error.message})
         detail = "something that this needs does not answer now; try again"
     problems = error.problems if isinstance(error, ProblemsError) else ()
-    if isinstance(error, ParameterError):  # of what a request asks for in its body
+    if isinstance(error, ParameterError):  # its fields are fields of the body
         problems = tuple(replace(one, path=f"body.{one.path}") for one in problems)
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -158,12 +158,12 @@ def _problem_of(error: Mapping[str, Any]) -> Problem:
     code, loc = str(error["type"]), error["loc"]
     if code == "json_invalid":  # its location is a character of the body
         reason = error.get("ctx", {}).get("error", "")
-        return Problem("body", f"is no JSON: {reason} at character {loc[-1]}", code=code)
+        return Problem("body", f"is not JSON: {reason} at character {loc[-1]}", code=code)
     return Problem(".".join(map(str, loc)), str(error["msg"]), code=code)
 
 
 def wrong_fields(**reasons: str) -> RequestValidationError:
-    """The error that says of fields of the query what is wrong with them."""
+    """The error for wrong fields of the query."""
     return RequestValidationError(
         [{"type": "value_error", "loc": ("query", name), "msg": reasons[name]} for name in reasons]
     )
@@ -200,8 +200,8 @@ class ProblemRoute(APIRoute):
         return handle
 
     def check(self, request: Request) -> None:
-        """Refuse what FastAPI passes over: a misspelt filter would list everything, and a body of
-        another type is told to be no object.
+        """Refuse what FastAPI ignores: with a misspelt filter it would list everything, and for a
+        body of another type it would only say that it is not an object.
 
         Raises:
             RequestValidationError: parameters of the query are unknown or given twice.

@@ -1,8 +1,8 @@
-"""For clients that speak S3 and have each request signed, as Uppy 6 does (``signRequest``).
+"""Signs requests of clients that use the S3 protocol, as Uppy 6 does (``signRequest``).
 
-They begin, list and complete an upload at the store. Here the API does that at once, and gives the
-store's answer back as a ``data:`` address. So the store is asked for nothing but bytes, and what is
-signed for those is what the API signs for everybody.
+Such a client sends the requests that begin, list and complete an upload to the store. Here the API
+carries these out itself, and returns the store's response as a ``data:`` URL. So the client sends
+only bytes to the store, with the same signed requests as every other client.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from worker.services.upload import UploadRequest, Uploads
 def signed(
     uploads: Uploads, caller: Caller, request: models.S3Request, wanted: UploadRequest | None
 ) -> models.SignedS3Request:
-    """A request that may be sent as it is.
+    """Sign a request, which the client sends unchanged.
 
     Args:
         wanted: the upload that a first request begins.
 
     Raises:
-        ParameterError: the request is none that an upload makes.
-        AssetMissing, UploadError, NotAllowed: as the calls that it stands for.
+        ParameterError: the request is not part of an upload.
+        AssetMissing, UploadError, NotAllowed: as the API calls that carry it out.
     """
     asset = str(request.uploadId) if request.uploadId else ""
     match request.method, bool(asset), request.partNumber:
@@ -68,11 +68,11 @@ def signed(
     said = (
         "PUT or POST with `file`; then, with `uploadId`, PUT with `partNumber`, GET, POST, DELETE"
     )
-    raise ParameterError("request", (Problem("method", f"is none of an upload: {said}"),))
+    raise ParameterError("request", (Problem("method", f"is not of an upload: {said}"),))
 
 
 def method_of(request: models.S3Request) -> UploadMethod:
-    """How the upload comes that a first request begins. A form is the whole of a small one."""
+    """The upload method for a first request. A form sends a small file whole."""
     return UploadMethod.MULTIPART if request.method == "POST" else UploadMethod.POST
 
 

@@ -75,7 +75,7 @@ class Tokens:
         """Who the claims of a checked token name.
 
         Raises:
-            NotSignedIn: they name no subject.
+            NotSignedIn: the claims name no subject.
         """
         settings = self._settings
         owner = claims.get(settings.api_owner_claim)

@@ -120,7 +120,7 @@ def asset(
     """Everything about an asset.
 
     Args:
-        tiles: key of their descriptor.
+        tiles: key of the tiles' descriptor.
         settled: see ``OwnedAssets.settled``.
     """
     metadata = record.metadata

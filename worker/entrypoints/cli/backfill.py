@@ -25,9 +25,9 @@ _EPILOG = """
 For objects that were in the bucket before Safelight was notified of uploads. Uploads that Safelight
 has already handled are skipped, whatever the recipe: a real event always takes precedence.
 
-With --cache-tags: everything that was made of an asset carries the tag a:ASSET, by which the
-delivery network forgets it. What was written before tags is written again as it is, and so counts
-as new for rules of the bucket that expire old objects.
+With --cache-tags: every file of an asset carries the cache tag a:ASSET, and one invalidation
+removes all of them from the caches. The command rewrites objects that lack the tag, unchanged
+otherwise. Rules of the bucket that expire old objects then count them as new.
 
 After a stop, a kill or a failure the same command continues; an object that is sent twice is
 ingested once. The state is in FILE (--state).
@@ -60,7 +60,7 @@ ingested once. The state is in FILE (--state).
 @click.option(
     "--cache-tags",
     is_flag=True,
-    help="Give objects of the delivery bucket that lack it the cache tag of their asset, instead.",
+    help="Instead, add the cache tag of their asset to objects of the delivery bucket.",
 )
 @click.option("--dry-run", is_flag=True, help="Count the objects and estimate the cost.")
 @click.option(

@@ -17,7 +17,7 @@ from worker.entrypoints.cli import output
 API_GOAL_MS = 10
 """Most milliseconds of half of the requests that begin an upload, in the function."""
 API_GOAL_RATIO = 0.95
-"""Least rate of uploads by the API as a share of that of plain puts."""
+"""Goal: the least rate of uploads through the API, as a share of the rate of plain puts."""
 GOAL = 0.80
 """Least rate of the pipeline as a share of the engine's own, on one core."""
 
@@ -196,8 +196,8 @@ def pipeline(corpus: Path | None, images: int, *, as_json: bool) -> None:
 def api(requests: int, clients: int, rounds: int, *, as_json: bool) -> None:
     """Measure what the API adds to uploads.
 
-    How long its function takes to begin one, warm; and the rate of many at once, beside that of
-    plain puts into the bucket of the same stack.
+    The first figure is the time of a warm function to begin an upload. The second is the rate of
+    many uploads at once, beside the rate of plain puts into the bucket of the same stack.
     """
     from worker.bench.requests import measure, measure_parallel
 

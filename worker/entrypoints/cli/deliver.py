@@ -1,4 +1,4 @@
-"""``safelight deliver``: what a client gets, and why."""
+"""``safelight deliver``: which file a client gets, and why."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def group() -> None:
     default="default",
     show_default=True,
     metavar="NAME",
-    help="The recipe of the deployment: the formats that it makes are offered.",
+    help="The recipe of the deployment: its formats can be chosen.",
 )
-@click.option("--stored", is_flag=True, help="Also ask the stack whether the file is there.")
+@click.option("--stored", is_flag=True, help="Also ask the stack whether the file exists.")
 @data_option
 @json_option
 def explain_command(
@@ -49,9 +49,9 @@ def explain_command(
     data: Path | None,
     as_json: bool,
 ) -> None:
-    """Print step by step which file a client gets for a URL, by the function of the edge itself.
+    """Print step by step which file a client gets for a URL. Runs the edge function itself.
 
-    URL is an address of a rendition, or its path alone.
+    URL is the URL of a rendition, or only its path.
     """
     from worker import recipes
     from worker.domain.delivery import NEGOTIATION_HEADERS
@@ -87,7 +87,7 @@ def _read(text: str) -> tuple[str, str]:
 
 
 def _stored(app: Application, key: str) -> str:
-    """What the origins answer."""
+    """Describe the response of the origins."""
     from worker.domain.errors import ObjectMissing
     from worker.services.deliver import Deliver
 

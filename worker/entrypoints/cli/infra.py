@@ -36,19 +36,19 @@ with what is deployed.
 \b
 Exit codes
   0    the program accepts the configuration
-  2    the program names its mistakes, or there is no such stack
+  2    the configuration has mistakes, which are listed, or there is no such stack
 """
 
 _PREFLIGHT_EPILOG = """\b
 It needs lambda:GetAccountSettings, servicequotas:GetServiceQuota and
 servicequotas:GetAWSDefaultServiceQuota, cloudfront:ListDistributions, cloudfront:ListCachePolicies
-and cloudfront:ListResponseHeadersPolicies. What it may not ask is "unknown", and no mistake.
+and cloudfront:ListResponseHeadersPolicies. Without a permission the quota is "unknown".
 
 \b
 Exit codes
-  0    nothing is wrong; something may be too small, or unknown
+  0    a deployment would work; quotas may be too small, or unknown
   1    a deployment would fail, or a part of the stack would never work
-  2    the program names its mistakes, or there is no such stack
+  2    the configuration has mistakes, which are listed, or there is no such stack
 """
 
 stack_option = click.option(
@@ -64,8 +64,8 @@ config_option = click.option(
 
 @click.group(name="infra")
 def group() -> None:
-    """Show what the Pulumi program declares for AWS; needs a checkout, and no account but where
-    it says so."""
+    """Show what the Pulumi program declares for AWS. Needs a checkout; only commands that say so
+    need an account."""
 
 
 @group.command(name="plan", epilog=_PLAN_EPILOG)
@@ -236,10 +236,10 @@ def env_command(*, stack: str | None, outputs: str | None, as_json: bool) -> Non
 @config_option
 @json_option
 def preflight_command(*, stack: str, config: Path | None, as_json: bool) -> int:
-    """Read the account's quotas, and say what is too small for a stack.
+    """Read the account's quotas, and list those that are too small for a stack.
 
-    Asks the account of the credentials here, and the provider that signs people in (api.issuer).
-    Changes nothing. `make deploy` does it too, and stops at what is wrong.
+    Asks the account of the current credentials, and the OpenID provider (api.issuer). Changes
+    nothing. `make deploy` runs it first, and stops if a deployment would fail.
     """
     from worker.infra import preflight
 

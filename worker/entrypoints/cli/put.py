@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE",
     help="An attribute; may be repeated.",
 )
-@click.option("--recipe", metavar="NAME", help="Recipe of the deployment; its own unless given.")
+@click.option("--recipe", metavar="NAME", help="Name of a recipe of the deployment.")
 @click.option("--wait", is_flag=True, help="Wait for each verdict, and for the jobs of videos.")
 @click.option("--no-jobs", is_flag=True, help="With --wait: only until each upload is recorded.")
 @click.option(
@@ -143,7 +143,7 @@ def labels_metadata(
     attributes: Sequence[str],
     recipe: str | None = None,
 ) -> dict[str, str]:
-    """Return owner, tags, attributes and recipe as an object carries them.
+    """Return owner, tags, attributes and recipe as metadata of an object.
 
     Args:
         attributes: ``NAME=VALUE`` each.

@@ -65,7 +65,7 @@ Exit codes
     "--delivery-port",
     type=click.IntRange(0, 65_535),
     metavar="PORT",
-    help="Port that renditions are read from; 0 for any.  [default: the one after the API's]",
+    help="Port of the delivery server; 0 for any.  [default: the one after the API's]",
 )
 @click.option(
     "--workers",

@@ -1,6 +1,6 @@
 """Content credentials: that a file has C2PA manifests, how many, and who made the last one.
 
-They are recorded, not checked: signatures are not verified. They are of the bytes of the original,
+They are recorded, not checked: signatures are not verified. They sign the bytes of the original,
 so no rendition carries them. Where they lie and what they consist of: C2PA technical
 specification 2.2, sections 11 (manifests, labels) and A.3 (embedding); boxes ISO/IEC 19566-5
 (JUMBF); claims are maps in CBOR (RFC 8949).
