@@ -88,7 +88,7 @@ class RejectionRecord:
 
 def noted(record: ResultRecord) -> dict[str, str]:
     """The fields of a result that the asset's record keeps for its job, because a page needs them:
-    of which upload it is, and the name of what a viewer opens."""
+    its upload, and the name of the file that a viewer opens."""
     kept = {"etag": record.inputs[0].etag if record.inputs else ""}
     kept["descriptor"] = str(record.details.get("descriptor") or "")
     return {name: text for name, text in kept.items() if text}

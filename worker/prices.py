@@ -63,7 +63,7 @@ class Figure:
     of: str
     """What it is."""
     source: str
-    """Where it stands: an address, or a file of Safelight."""
+    """Its source: a URL, or a file of Safelight."""
     noted: str
     """The day on which it was written down, ISO 8601."""
 

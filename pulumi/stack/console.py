@@ -28,7 +28,7 @@ PATH = "console/"
 
 
 class Console(pulumi.ComponentResource):
-    """The files of the console, with where this stack's API is and who signs people in."""
+    """The console's files, and its configuration with the API's URL and the OpenID provider."""
 
     def __init__(self, scope: Scope, *, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("safelight:console:Console", scope.name(COMPONENT), None, opts)

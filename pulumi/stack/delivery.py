@@ -343,7 +343,7 @@ class Distribution(pulumi.ComponentResource):
 
     def _rendition_headers(self) -> cloudfront.ResponseHeadersPolicy:
         origins = self._config.origins
-        # With several origins the answer depends on who asks, too: see the CORS headers.
+        # With several origins the response also depends on the page's origin: see the CORS headers.
         vary = {} if tuple(origins) in ((), ("*",)) else {"Vary": "Origin"}
         return cloudfront.ResponseHeadersPolicy(
             self._scope.name(COMPONENT),
@@ -415,7 +415,7 @@ def upload_origins(config: Config, buckets: Buckets) -> list[pulumi.Output[str]]
 
 
 def _failover(what: str, first: str, second: str) -> cloudfront.DistributionOriginGroupArgs:
-    """Ask the second origin for what the first one does not have.
+    """Origin failover: the second origin gets requests for files that the first does not have.
 
     S3 returns 403 for a missing object if the caller may not list. The edge function does not run
     again, so the second origin gets the key that it has chosen.

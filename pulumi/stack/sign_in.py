@@ -83,7 +83,7 @@ def provider(scope: Scope, config: Config, *, console: pulumi.Input[str] | None 
 
 
 class UserPool(pulumi.ComponentResource):
-    """Accounts of this stack's own, the console as their one client, and a group of administrators.
+    """A user pool of this stack with the console as its only client, and a group of administrators.
 
     Args:
         console: address of the console, where people are sent back to.

@@ -1,7 +1,7 @@
-"""What formats and quality targets are worth: bytes against SSIMULACRA2, and the goals for them.
+"""Compares formats and quality targets: bytes against SSIMULACRA2, and the goals for them.
 
 Curves compare encoders on the same pixels, at a page's size. The recipe ``modern`` is compared with
-what sharp writes the usual way, each file with its rival. A target is judged by the whole measure
+files that sharp makes its usual way, one by one. A target is scored over the whole file
 against the pixels that the encoder was given.
 """
 
@@ -40,7 +40,7 @@ LOOKS = (65, 70, 75, 80, 85)
 LABELS = {Format.JPEG: "JPEG", Format.WEBP: "WebP", Format.AVIF: "AVIF", Format.JXL: "JPEG XL"}
 """Of the curves."""
 RIVALS = {"jpeg": "jpeg", "jxl": "webp"}
-"""Formats of ``modern``, and those of sharp's files that they stand against."""
+"""Formats of ``modern``, each with the format of sharp's file that it is compared with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +94,12 @@ class TargetFigures:
     """How well a target is met, by the whole measure."""
 
     cpu: float
-    """As a share of that of fixed quality."""
+    """CPU as a share of that with fixed quality."""
     files: int
     share: float
-    """Of the files that are within the tolerance."""
+    """Share of the files that are within the tolerance."""
     worst: float
-    """Points that the file lowest below its target is off; above 0 if all are above."""
+    """Least score minus target, in points; above 0 if all files are above their target."""
     off: dict[str, float]
     """Points that the other files are off, by photo, rendition and format."""
 
@@ -208,7 +208,7 @@ def _by_sharp(
 def pairs(
     modern: Mapping[FileName, FileScore], sharp: Mapping[FileName, FileScore], photos: int
 ) -> tuple[Pair, ...]:
-    """Files of ``modern`` beside their rivals; a file that either did not keep counts for none.
+    """Files of ``modern`` beside sharp's. A pair is left out if one of its files was dropped.
 
     Args:
         modern: its files.
@@ -240,7 +240,7 @@ def pairs(
 
 
 def target(aimed: Measured, fixed: Measured, photos: Mapping[str, Path]) -> TargetFigures:
-    """Judge the files that were made with a target, each whole.
+    """Score the files that were made with a target, each as a whole.
 
     Args:
         aimed: with the target.

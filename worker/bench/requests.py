@@ -148,7 +148,7 @@ def _parallel(clients: int, size: int, rounds: int, address: Address) -> Paralle
 
 
 def _together(clients: int, upload: Callable[[int], None]) -> float:
-    """Seconds until the last of them is done, who begin at the same moment."""
+    """Seconds until the last call is done; all begin at the same moment."""
     start = threading.Barrier(clients + 1)
 
     def run(client: int) -> None:

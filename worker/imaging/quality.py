@@ -148,7 +148,7 @@ class QualitySample:
 
         Args:
             picture: the rendition.
-            factors: what earlier renditions of the picture told.
+            factors: those that earlier renditions of the picture gave.
         """
         self.factors = Factors() if factors is None else factors
         self.factors.next_rendition()
@@ -243,7 +243,7 @@ def find(
 
 
 def _best(tried: Mapping[int, tuple[float, bytes]], wanted: float) -> tuple[int, float, bytes]:
-    """The quality nearest to what is wanted, its score, and its file if it was made."""
+    """The quality whose score is nearest to the target, the score, and the file if it was made."""
     below = max((one for one in tried if tried[one][0] < wanted), default=None)
     above = min((one for one in tried if tried[one][0] >= wanted), default=None)
     if below is not None and above is not None and above - below > 1:
@@ -256,7 +256,7 @@ def _best(tried: Mapping[int, tuple[float, bytes]], wanted: float) -> tuple[int,
 
 
 def _first_factor(sample: QualitySample, encoding: Encoding, quality: int) -> float:
-    """What is known of the picture; if nothing, what its tiles tell at a quality."""
+    """The factor from earlier renditions; without any, from the picture's tiles at a quality."""
     known = sample.factors.predicted(encoding.format)
     if known is not None:
         return known

@@ -229,7 +229,7 @@ def _check(demand: Demand, account: Account, stack: str) -> AccountFinding:
     )
 
 
-# --- who signs people in ----------------------------------------------------------------------
+# --- the OpenID provider ----------------------------------------------------------------------
 
 
 def issuer_of(declared: Declaration) -> str | None:

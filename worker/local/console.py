@@ -223,7 +223,7 @@ class Operations:
 
 
 def costs(days: Mapping[str, CountedWork], jobs: Mapping[str, CountedWork]) -> Mapping[str, Any]:
-    """What the work would have cost on AWS: all of it, by day and by part, and what that rests on.
+    """What the work would have cost on AWS: in total, by day and by part, with the prices used.
 
     Args:
         days: work of the pipeline by day.

@@ -36,7 +36,7 @@ def operator(outputs: Outputs) -> Sequence[Statement]:
         _allow(
             ["s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObjectVersion"], [f"{intake}/*"]
         ),
-        # Cache tags for what has none (backfill): an object is copied onto itself, as it is.
+        # Backfill of cache tags: it copies an object onto itself, otherwise unchanged.
         _allow(["s3:PutObject", "s3:GetObjectTagging", "s3:PutObjectTagging"], [f"{delivery}/*"]),
         _allow(["sqs:SendMessage"], queues),
         _allow(["sqs:GetQueueAttributes"], [*queues, *dead]),

@@ -63,7 +63,7 @@ class StackOptions:
     api_port: int | None = None
     """Of the API; None for the one after ``port``, 0 for any."""
     delivery_port: int | None = None
-    """Of what renditions are read from; None for the one after the API's, and any where that is."""
+    """Port of the delivery server. None: the one after the API's, or any if that is any."""
     workers: int = 1
     deleted_originals: DeletedOriginals = DeletedOriginals.KEEP
 

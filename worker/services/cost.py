@@ -54,7 +54,7 @@ class CostParts:
     jobs: float
     """Machines."""
     storage_month: float
-    """A month of what is stored; in no total."""
+    """Cost of a month of storage; not in the totals."""
 
     @property
     def total(self) -> float:

@@ -131,7 +131,7 @@ def error(status: int, said: str) -> OriginAnswer:
 
 
 def unavailable(failure: SafelightError) -> OriginAnswer:
-    """An answer that nobody keeps: what failed may work again in a moment."""
+    """A response that is not cached, because the failure may pass soon."""
     answer = error(503, failure.code)
     return replace(answer, headers={**answer.headers, "Cache-Control": "no-store"})
 

@@ -3,7 +3,7 @@
 const TOKEN = 'safelight-token';
 const RIGHTS = { owner: 'sub', claims: ['scope'], prefix: 'safelight:' };
 
-/** Answers `{ api, token?, sign_in?, rights?, live?, operations?, dashboard? }`: where the API is, who signs people in, what else there is. */
+/** Returns `{ api, token?, sign_in?, rights?, live?, operations?, dashboard? }`: the API's URL, the provider, and the parts that this stack has. */
 async function load() {
   const response = await fetch('config.json', { cache: 'no-store' });
   if (!response.ok) throw new Failure('The console has no configuration: config.json is missing.');
@@ -23,7 +23,7 @@ export const config = {};
 /** How people sign in at a provider; null where they paste a token, or where `config.json` has one. */
 export let provider = null;
 
-/** Reads the configuration; without it nothing works. Answers why nobody is signed in, if something went wrong. */
+/** Reads the configuration, which the page needs. Returns the error if sign-in has failed. */
 export async function start() {
   Object.assign(config, await load());
   config.api = new URL(config.api ?? '..', location.href).href.replace(/\/$/, '');
@@ -39,14 +39,14 @@ export async function start() {
   return null;
 }
 
-/** The token as it is, to read what it says. */
+/** The current token, without renewing it, to read its claims. */
 function token() {
   return provider ? provider.access : sessionStorage.getItem(TOKEN) || config.token || '';
 }
 
 export function signedIn() { return token() !== ''; }
 
-/** A token for a request: renewed, if the provider renews it. */
+/** A token for a request; the provider renews it if need be. */
 export async function bearer() {
   return provider ? provider.token() : token();
 }
@@ -74,7 +74,7 @@ export function isAdmin() {
   return names.flatMap((name) => (Array.isArray(said[name]) ? said[name] : String(said[name] ?? '').split(' '))).includes(`${prefix}admin`);
 }
 
-/** Whose assets the bearer's own are. */
+/** The owner whose assets are the user's own. */
 export function owner() { return claims()[config.rights.owner] ?? ''; }
 
 /**
@@ -110,7 +110,7 @@ export async function call(method, path, { body, query, signal } = {}) {
   if (response.ok) return answer;
   if (response.status === 401) {
     provider?.forget();
-    paste(''); // a token that was pasted is refused: it helps no more
+    paste(''); // the API has refused the pasted token
     dispatchEvent(new CustomEvent('signed-out', { detail: provider || answer.code === 'token_expired' ? 'Your sign-in has ended. Sign in again.' : '' }));
   }
   const wrong = (answer.errors ?? []).map((error) => `${error.path}: ${error.message}`).join('; ');

@@ -140,7 +140,7 @@ function stageCard() {
   const canvas = h('div.canvas', { role: 'tabpanel', tabIndex: 0, id: 'stage' });
   const note = h('div.stage-note', { hidden: true });
   const element = h('section.card.stage', { aria: { label: 'Preview' } }, views, canvas, note);
-  let now = null; // the asset as it is, its tabs, and what they may do
+  let now = null; // the current asset, its tabs and their rights
   let chosen = null;
   let stop = null;
   let drawn = '';
@@ -305,7 +305,7 @@ function drawZoom(asset, { canvas, say, load }) {
   const make = button(job ? 'Make tiles again' : 'Make tiles', 'grid', async () => {
     make.disabled = true;
     try {
-      // JPEG knows no transparency.
+      // JPEG has no transparency.
       const parameters = format === 'jpeg' ? {} : { format: 'webp' };
       await call('POST', '/jobs', { body: { kind: 'deepzoom', assets: [asset.id], parameters } });
       load();

@@ -18,7 +18,7 @@ export const STATUS = {
 
 const JOB_STATES = { SUBMITTED: 'Waiting', PENDING: 'Waiting', RUNNABLE: 'Waiting', STARTING: 'Starting', RUNNING: 'Running', SUCCEEDED: 'Done', FAILED: 'Failed' };
 
-/** What people read for a state of a job; those of AWS Batch are known to few. */
+/** The text for a state of a job; few users know the states of AWS Batch. */
 export function jobState(state) {
   return JOB_STATES[state] ?? words(state.toLowerCase());
 }
@@ -39,12 +39,12 @@ export function bytes(count) {
 const MONEY = new Intl.NumberFormat('en', { style: 'currency', currency: 'USD', minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const CENTS = new Intl.NumberFormat('en', { style: 'currency', currency: 'USD', maximumSignificantDigits: 2 });
 
-/** A price as it is, whatever its size: `$0.0000004`. */
+/** A price without rounding: `$0.0000004`. */
 export function price(dollars) {
   return `$${dollars.toLocaleString('en', { maximumFractionDigits: 12 })}`;
 }
 
-/** US dollars: `$12.40`, and below a dollar two digits that count: `$0.0042`. */
+/** US dollars: `$12.40`, and below a dollar two significant digits: `$0.0042`. */
 export function money(dollars) {
   return (dollars >= 1 || dollars === 0 ? MONEY : CENTS).format(dollars);
 }

@@ -69,7 +69,7 @@ export class Grid {
     const from = first * layout.columns;
     const shown = ids.slice(from, last * layout.columns);
     const keep = new Set(shown);
-    // What is focused moves when something comes before it; the arrows go on from there.
+    // The focused picture moves when new ones come before it; arrow keys continue from its new place.
     const focused = [...this.tiles].find(([, tile]) => tile.contains(document.activeElement));
     if (focused) this.current = Math.max(0, ids.indexOf(focused[0]));
     for (const [id, tile] of this.tiles) {

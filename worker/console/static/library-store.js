@@ -39,7 +39,7 @@ export class LibraryStore extends EventTarget {
     return loading;
   }
 
-  /** Loads the next page, unless it is on its way or there is none. After an error a person asks for it. */
+  /** Loads the next page, unless it is loading or there is none. After an error the user must ask for it. */
   more({ again = false } = {}) {
     if (this.ended || (this.error && !again)) return Promise.resolve();
     this.loading ??= this.#load(this.generation);
@@ -98,7 +98,7 @@ export class LibraryStore extends EventTarget {
     if (moved) this.#changed();
   }
 
-  /** The file of an asset is there; what comes of it is told later. */
+  /** The file of an asset has arrived; its verdict comes later. */
   arrived(id) {
     const asset = this.assets.get(id);
     if (asset?.status === 'waiting') this.apply([{ ...asset, status: 'uploaded' }]);
@@ -108,7 +108,7 @@ export class LibraryStore extends EventTarget {
     if (this.#drop(id)) this.#changed();
   }
 
-  /** Whether an asset that is shown is still on its way. */
+  /** Whether ingest or a job still works on an asset that is shown. */
   get busy() { return [...this.assets.values()].some((asset) => ON_THEIR_WAY.includes(asset.status)); }
 
   /** How far the upload of an asset is; shown on its tile. */

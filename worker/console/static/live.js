@@ -3,15 +3,15 @@
 import { call, config } from './api.js';
 
 const WAIT = 20; // seconds that the server may hold a request
-const PAUSE = 5_000; // milliseconds between two looks at an API that cannot hold requests,
-const IDLE = 30_000; // and while nothing is on its way
+const PAUSE = 5_000; // milliseconds between two polls of an API that cannot hold requests,
+const IDLE = 30_000; // and while no upload is in progress
 const RETRY = 2_000;
 
 /**
  * Tells of changes until the page goes.
  * @param {function(Array, string[])} told gets assets that changed and ids of those that are gone
- * @param {function(string)} state gets `on`, `slow` or `idle` (looks now and then) or `bad` (no answer)
- * @param {function(): boolean} busy whether something is on its way
+ * @param {function(string)} state gets `on`, `slow` or `idle` (polls) or `bad` (no response)
+ * @param {function(): boolean} busy whether an upload is in progress
  */
 export async function follow(told, state, busy) {
   let cursor;
@@ -31,7 +31,7 @@ export async function follow(told, state, busy) {
     } catch (error) {
       if (error.status === 404) config.live = false;
       else {
-        if (error.status === 401) return; // somebody has to sign in, which loads the page again
+        if (error.status === 401) return; // the user has to sign in, which loads the page again
         state('bad');
         await pause(RETRY * (0.5 + Math.random()));
       }

@@ -16,7 +16,7 @@ const main = document.getElementById('main');
 const store = new LibraryStore();
 const changes = new EventTarget(); // `asset` with a changed asset, `gone` with an id
 const latest = new Map(); // assets of this page's uploads, as they last were
-const AT_ONCE = 20; // files that are taken in between two drawings of the page
+const AT_ONCE = 20; // files that are added between two drawings of the page
 let view = null;
 let scrolled = 0;
 
@@ -27,7 +27,7 @@ function navigate(hash, { quiet = false } = {}) {
   else location.hash = hash.slice(1);
 }
 
-/** A part of the address, which people may have cut off in the middle of a character. */
+/** A part of the page's URL, which may be cut off in the middle of a character. */
 function decoded(part) {
   try {
     return decodeURIComponent(part);
@@ -86,7 +86,7 @@ function setTheme(theme) {
 
 // --- signing in ----------------------------------------------------------------------------------
 
-/** @param {string} [reason] a sentence that says why */
+/** @param {string} [reason] the reason, as a sentence */
 function askToSignIn(reason) {
   if (document.getElementById('sign-in')) return;
   const input = h('input', { type: 'password', autocomplete: 'off', required: true, aria: { label: 'Token' } });
@@ -97,7 +97,7 @@ function askToSignIn(reason) {
       event.preventDefault();
       submit.disabled = true;
       if (provider) await provider.leave();
-      else location.reload(); // its addresses could not be asked for
+      else location.reload(); // the provider's discovery document could not be read
       return;
     }
     paste(input.value.trim());
@@ -144,7 +144,7 @@ async function add(files) {
   toast(`${empty.length > 1 ? `${empty.length} files are` : `${empty[0]} is`} empty: there is nothing to upload.`, { bad: true });
 }
 
-/** The files of a drop, and of its folders the pictures and videos. */
+/** The dropped files, and the pictures and videos in dropped folders. */
 async function filesOf(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.some((entry) => entry.isDirectory)) return [...transfer.files];
@@ -203,7 +203,7 @@ function startUploads() {
     if (upload.state === State.CANCELLED) store.remove(upload.asset);
     if (upload.state === State.DONE && !latest.get(upload.asset)) {
       const known = store.assets.get(upload.asset);
-      // Its event may have come before the answer that has told its id, or before a reload.
+      // The event of the asset may have come before the response with its id, or before a reload.
       if (known?.revision) latest.set(upload.asset, known);
       else if (upload.restored) refresh(upload.asset);
     }
@@ -215,7 +215,7 @@ function startUploads() {
   uploader.restore();
 }
 
-/** Whether an upload is on its way, or has arrived and nothing is known yet of what came of it. */
+/** Whether an upload is in progress, or has arrived and has no verdict yet. */
 function awaited(upload) {
   if (upload.state !== State.DONE) return upload.running;
   return ['waiting', 'uploaded', 'processing'].includes(latest.get(upload.asset)?.status ?? 'waiting');

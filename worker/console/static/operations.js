@@ -180,7 +180,7 @@ function drawJobs(place, jobs) {
       h('td.soft', {}, job.trouble || (job.state === 'SUCCEEDED' ? '' : job.reason || job.doing)))))));
 }
 
-/** Where a deployed stack shows how it is doing. */
+/** The links and commands with which an administrator watches a deployed stack. */
 function elsewhere() {
   const command = (text) => h('code', {}, text);
   return h('div.empty', {}, icon('pulse'), h('h1', {}, 'Operations are shown elsewhere'),

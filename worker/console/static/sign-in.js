@@ -2,13 +2,13 @@
 
 import * as oauth from './vendor/oauth4webapi.mjs';
 
-const PENDING = 'safelight-sign-in'; // what the provider's answer is checked against, while the page is away
-const BEFORE = 'safelight-signed-in'; // this tab has signed in: after a reload the provider is asked at once
-const EARLY = 60_000; // milliseconds before its end that a token is renewed, at most a quarter of its life
+const PENDING = 'safelight-sign-in'; // the values that check the provider's response after the redirect
+const BEFORE = 'safelight-signed-in'; // this tab was signed in: after a reload it redirects to the provider at once
+const EARLY = 60_000; // milliseconds before a token expires that it is renewed; at most a quarter of its lifetime
 const SKEW = 30; // seconds by which clocks may differ
 const REVOKING = 3_000; // milliseconds that signing out waits for the provider
 
-/** Why nobody is signed in, in a sentence. `code` is stable. */
+/** Sign-in has failed; the message is a sentence for the user. `code` is stable. */
 export class SignInFailure extends Error {
   constructor(message, code, options) {
     super(message, options);
@@ -25,7 +25,7 @@ export class SignIn {
   #renewing = null;
 
   /**
-   * Asks the provider for its addresses.
+   * Reads the provider's discovery document.
    * @param {{issuer: string, client_id: string, scope?: string, audience?: string}} settings
    * @throws {SignInFailure}
    */
@@ -44,10 +44,10 @@ export class SignIn {
   /** Whether this tab was signed in before it was loaded again. */
   get before() { return sessionStorage.getItem(BEFORE) !== null; }
 
-  /** The access token, as it is. */
+  /** The current access token, without renewing it. */
   get access() { return this.#tokens?.access ?? ''; }
 
-  /** What to call the person, as the provider says. */
+  /** The name of the user, from the provider. */
   get name() {
     const said = this.#tokens?.claims ?? {};
     return said.email ?? said.preferred_username ?? said.name ?? said.sub ?? '';
@@ -68,14 +68,14 @@ export class SignIn {
   }
 
   /**
-   * Takes the provider's answer out of the address, if there is one.
-   * @throws {SignInFailure} it is not the answer to what this tab asked, or it is a refusal
+   * Reads the provider's response from the page's URL and removes it, if there is one.
+   * @throws {SignInFailure} the response is not to this tab's request, or it is a refusal
    */
   async arrive() {
     const { searchParams: answer, pathname } = new URL(location.href);
     if (!answer.has('code') && !answer.has('error')) return;
     const pending = JSON.parse(sessionStorage.getItem(PENDING) ?? 'null');
-    sessionStorage.removeItem(PENDING); // an answer counts once
+    sessionStorage.removeItem(PENDING); // a response can be used once
     history.replaceState(history.state, '', pathname + (pending?.hash || location.hash));
     if (!pending) throw new SignInFailure('This sign-in was not begun in this tab, or was ended already.', 'sign_in_unexpected');
     await worded(async () => {
@@ -88,7 +88,7 @@ export class SignIn {
 
   /**
    * An access token that is valid for a while, renewed if need be.
-   * @throws {SignInFailure} nobody is signed in any more, or the provider cannot be reached
+   * @throws {SignInFailure} the user is no longer signed in, or the provider cannot be reached
    */
   async token() {
     if (this.#tokens && Date.now() >= this.#tokens.early) {
@@ -99,7 +99,7 @@ export class SignIn {
     return this.#tokens.access;
   }
 
-  /** Forgets the tokens, here and at the provider. Answers whether the page is left for it. */
+  /** Deletes the tokens and revokes them at the provider. Returns whether the page redirects there. */
   async end() {
     const { id, refresh } = this.#tokens ?? {};
     this.forget();
@@ -108,14 +108,14 @@ export class SignIn {
     if (refresh && revocation) await oauth.revocationRequest(this.#server, this.#client, oauth.None(), refresh, { ...this.#options(), signal: AbortSignal.timeout(REVOKING) }).catch(() => {});
     if (!ending) return false;
     const url = new URL(ending);
-    // Cognito has names of its own for the last two: client_id and logout_uri.
+    // Cognito uses other names for the last two: client_id and logout_uri.
     const asked = { id_token_hint: id, client_id: this.#settings.client_id, post_logout_redirect_uri: here(), logout_uri: here() };
     for (const [name, value] of Object.entries(asked)) if (value) url.searchParams.set(name, value);
     location.assign(url);
     return true;
   }
 
-  /** Forgets the tokens: the API takes them no more. */
+  /** Deletes the tokens, because the API no longer accepts them. */
   forget() { this.#tokens = null; }
 
   async #renew() {
@@ -129,7 +129,7 @@ export class SignIn {
       await worded(async () => {
         const response = await oauth.refreshTokenGrantRequest(this.#server, this.#client, oauth.None(), refresh, this.#options());
         const result = await oauth.processRefreshTokenResponse(this.#server, this.#client, response);
-        // Who has signed out meanwhile stays so.
+        // A user who has signed out meanwhile stays signed out.
         if (this.active) this.#take({ refresh_token: refresh, id_token: id, ...result }, oauth.getValidatedIdTokenClaims(result) ?? claims);
       });
     } catch (error) {
@@ -151,10 +151,10 @@ export class SignIn {
   }
 }
 
-/** The address that the provider knows: the page without what is behind it. */
+/** The redirect URL that the provider knows: the page's URL without query and fragment. */
 function here() { return new URL('.', location.href).href.replace(/[?#].*$/, ''); }
 
-/** Errors of the provider and of what its answers are checked for, in words. */
+/** Turns errors of the provider and of the checks of its responses into sentences. */
 async function worded(work) {
   try {
     return await work();
@@ -171,7 +171,7 @@ function failure(error) {
       ? made('The sign-in has expired or was used before. Sign in again.', 'sign_in_expired')
       : made(`The provider refused: ${error.error_description ?? error.error}.`, 'sign_in_refused');
   }
-  // What the provider cannot do now, it may do in a moment.
+  // A failure of the provider's server may pass soon.
   const broken = error.code === oauth.RESPONSE_IS_NOT_CONFORM && error.cause?.status >= 500;
   if (error instanceof oauth.OperationProcessingError && error.code && !broken) return made(`The provider's answer is not valid here: ${error.message}.`, 'sign_in_invalid');
   return made('The provider that signs people in cannot be reached.', 'provider_unreachable');

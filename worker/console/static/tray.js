@@ -4,7 +4,7 @@ import { button, fill, h, icon } from './dom.js';
 import { bytes, duration, plural } from './format.js';
 import { State } from './upload.js';
 
-const ROWS = 60; // of thousands of files nobody reads more, and each costs the browser a picture
+const ROWS = 60; // nobody reads more rows, and each one makes the browser decode a picture
 
 const WORDS = {
   [State.QUEUED]: 'Waits for its turn',
@@ -15,7 +15,7 @@ const WORDS = {
   [State.DONE]: 'Uploaded',
 };
 
-/** Uploads that have a row, newest first; of very many those that go on or need a person. */
+/** Uploads that have a row, newest first. Of very many only those in progress or in need of the user. */
 function chosen(uploads) {
   if (uploads.length <= ROWS) return [...uploads].reverse();
   const order = (upload) => (upload.running ? 0 : [State.FAILED, State.LOST, State.PAUSED].includes(upload.state) ? 1 : upload.ended ? 3 : 2);
@@ -24,7 +24,7 @@ function chosen(uploads) {
   return groups.flat().slice(0, ROWS);
 }
 
-/** A name without marks of direction, which make it look like another one. */
+/** A name without direction marks, which make it look like another name. */
 function shown(name) {
   return name.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, '_');
 }

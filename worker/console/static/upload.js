@@ -14,12 +14,12 @@
 const PARALLEL_FILES = 3;
 const PARALLEL_PARTS = 4;
 const ATTEMPTS = 8;
-const SIGNED_OUT = 'signed_out'; // of an error of `token`: nobody is signed in now
+const SIGNED_OUT = 'signed_out'; // code of an error of `token`: nobody is signed in
 const FIRST_WAIT = 500; // milliseconds; doubles, with jitter
 const LONGEST_WAIT = 20_000;
 const STALLED = 30_000; // milliseconds without a byte going out: the connection is dead
 const TICKETS_AT_ONCE = 20;
-const MEASURED_BYTES = 1_000_000; // of an upload that tells something of the line
+const MEASURED_BYTES = 1_000_000; // least size of an upload that measures the connection
 const NETWORKS = ['slow-2g', '2g', '3g', '4g'];
 const DATABASE = 'safelight-uploads';
 /** A file up to this size is kept by the browser until its upload ends; a larger one is picked again. */
@@ -32,7 +32,7 @@ export const State = Object.freeze({
 });
 
 const ENDED = new Set([State.DONE, State.FAILED, State.CANCELLED]);
-/** What the API says of an upload that has expired: another one can begin. One that was deleted is over. */
+/** Codes of an upload that has expired: another one can begin. A deleted one cannot begin again. */
 const GONE = new Set(['upload_expired', 'asset_missing']);
 
 /** What went wrong: `code` is stable, `message` is for a person, `retryable` says whether time helps. */
@@ -66,7 +66,7 @@ export class Uploader extends EventTarget {
     Object.assign(this, { api, token, files, parts });
     this.memory = keep && globalThis.indexedDB ? new Memory() : null;
     this.uploads = [];
-    this.rate = 0; // bytes a second, of the last upload
+    this.rate = 0; // bytes a second of the last upload
     globalThis.addEventListener?.('online', () => this.uploads.forEach((upload) => upload.hurry()));
   }
 
@@ -95,8 +95,8 @@ export class Uploader extends EventTarget {
   }
 
   /**
-   * Brings back the uploads that a reload has cut off; they continue unless they were paused. One that
-   * another page of this browser works on is left to it, and taken over when that page goes.
+   * Restores the uploads that a reload has stopped; they continue unless they were paused. If another
+   * page of this browser works on an upload, this page takes it over when that page closes.
    */
   async restore() {
     const found = await this.memory?.all() ?? [];
@@ -121,7 +121,7 @@ export class Uploader extends EventTarget {
     this.#take(upload);
   }
 
-  /** Forgets an upload that has ended: a reload does not bring it back. */
+  /** Removes an upload that has ended, so that a reload does not restore it. */
   remove(upload) {
     this.memory?.drop(upload.id);
     this.uploads = this.uploads.filter((other) => other !== upload);
@@ -134,11 +134,11 @@ export class Uploader extends EventTarget {
     this.changed(upload);
   }
 
-  /** What is known of the line, for parts of a fitting size: the rate of the last upload, or what the browser says. */
+  /** The rate of the last upload, or the browser's estimate: the API sets the size of parts by it. */
   line() {
     if (this.rate) return { rate: this.rate };
     const { downlink, effectiveType } = navigator.connection ?? {};
-    // The browser's figure is of the way down, and ends at 10: only a low one says something.
+    // The browser gives the download rate, and at most 10: only a low value is of use.
     if (downlink > 0 && downlink < 8) return { rate: Math.max(1, Math.round((downlink * 1e6) / 8)) };
     return NETWORKS.includes(effectiveType) ? { network: effectiveType } : {};
   }
@@ -261,7 +261,7 @@ export class Upload extends EventTarget {
     this.reject(new UploadFailure('The upload was cancelled.', { code: 'cancelled' }));
     this.uploader.next();
     try {
-      // The answer that tells its id may not have come yet: the same request gets the same answer.
+      // The response with its id may not have come yet: the same request gets the same response.
       if (!this.asset && this.wanted) this.asset = (await this.uploader.call('POST', '/uploads', { body: this.wanted, key: this.id })).asset;
       if (this.asset) await this.uploader.call('POST', `/uploads/${this.asset}/abort`);
     } catch {
@@ -314,14 +314,14 @@ export class Upload extends EventTarget {
     for (let anew = false; ; anew = true) {
       try {
         if (!this.asset) await this.#ask(signal);
-        else if (!await this.#look(signal)) return; // it had arrived before
+        else if (!await this.#look(signal)) return; // the file has arrived before
         this.set(State.SENDING);
         if (this.ticket.method === 'multipart') await this.#sendParts(signal);
         else await this.#sendWhole(signal);
         return;
       } catch (error) {
         if (anew || !GONE.has(error.code)) throw error;
-        this.#forget(); // what was begun has expired or was deleted elsewhere: begin again
+        this.#forget(); // the upload has expired or was deleted elsewhere: begin again
       }
     }
   }
@@ -387,7 +387,7 @@ export class Upload extends EventTarget {
       } catch (error) {
         if (error.status === 412) return; // it is there: the answer to an earlier attempt got lost
         if (error.status === 409) error.retryable = true; // an earlier attempt has not ended in the store
-        // The ticket has expired: with another one it may work, once.
+        // The ticket has expired: try once with another one.
         if (error.status === 403 && !this.renewed) {
           this.renewed = true;
           if (!await this.#look(signal)) return;
@@ -410,7 +410,7 @@ export class Upload extends EventTarget {
         await this.#retried(signal, () => this.uploader.call('POST', `/uploads/${this.asset}/complete`, { signal }));
         return;
       } catch (error) {
-        // The store knows the upload no more: somebody has completed it, or it has expired.
+        // The store no longer has the upload: another client has completed it, or it has expired.
         const lost = error.code === 'upload_incomplete' || error.code === 'NoSuchUpload';
         if (error.code === 'upload_finished') return; // by an attempt whose answer got lost
         if (!lost || round === ATTEMPTS - 1) throw error;
@@ -449,7 +449,7 @@ export class Upload extends EventTarget {
             await this.#send({ method: 'PUT', url, headers, body: slice, signal: either, told: (sent) => this.#progress(part, sent) });
           } catch (error) {
             const first = !fresh;
-            fresh = error.status === 403; // expired: with another one it may work
+            fresh = error.status === 403; // the ticket has expired: get another one
             if (fresh && first) error.retryable = true;
             throw error;
           }
@@ -474,7 +474,7 @@ export class Upload extends EventTarget {
         return await attempt();
       } catch (error) {
         signal.throwIfAborted();
-        // Until somebody has signed in, however long that takes.
+        // Wait until the user has signed in, without a time limit.
         const last = number + 1 >= ATTEMPTS && error.code !== SIGNED_OUT;
         if (!error.retryable || last) throw error;
         this.error = error;
@@ -495,7 +495,7 @@ export class Upload extends EventTarget {
         signal.removeEventListener('abort', end);
         resolve();
       };
-      // Offline: until the network is back, however long that takes.
+      // Offline: wait until the network is back, without a time limit.
       const timer = navigator.onLine === false ? undefined : setTimeout(end, milliseconds);
       this.waits.add(end);
       signal.addEventListener('abort', end, { once: true });
@@ -569,9 +569,9 @@ export class Upload extends EventTarget {
   }
 }
 
-const held = new Map(); // what gives each upload back, by its id
+const held = new Map(); // functions that release each upload, by its id
 
-/** Takes an upload for this page; whether that was possible. Without a secure context nobody is asked. */
+/** Locks an upload for this page; returns whether it could. Without a secure context there are no locks. */
 function hold(id, { wait }) {
   if (!navigator.locks) return Promise.resolve(true);
   return new Promise((resolve) => {

@@ -3,16 +3,16 @@
 import { button, h } from './dom.js';
 import { number } from './format.js';
 
-const STEP = 1.5; // of a zoom by button
+const STEP = 1.5; // factor of a zoom by button
 const CLOSEST = 4; // screen pixels for a pixel of the picture
-const TURNS = ['r', 'R', 'f']; // keys by which OpenSeadragon turns and mirrors: nothing here says so
+const TURNS = ['r', 'R', 'f']; // keys with which OpenSeadragon rotates and mirrors; the console does not offer this
 
-// OpenSeadragon empties an element by an empty string as markup. Nothing else may become markup.
+// OpenSeadragon assigns an empty string as markup to empty an element. No other text may become markup.
 globalThis.trustedTypes?.createPolicy('default', { createHTML: (text) => (text === '' ? '' : null) });
 
 /**
- * OpenSeadragon adds a style that hides the focus on phones, unless an element of this name is there.
- * In no namespace it is no style: the page's policy has nothing to refuse.
+ * OpenSeadragon adds a style that hides the focus on phones, unless an element with this name exists.
+ * This element has no namespace, so browsers do not treat it as a style, which the page's policy would refuse.
  */
 function keepFocusSeen() {
   const mark = 'data-openseadragon-mobile-css';
@@ -25,8 +25,8 @@ function keepFocusSeen() {
 /**
  * @param {string} descriptor address of the `.dzi`
  * @param {string} name of the asset
- * @param {function(string)} told what is seen, in words
- * @param {function(string)} failed why nothing is seen
+ * @param {function(string)} told gets a text about the visible part
+ * @param {function(string)} failed gets the reason why nothing is visible
  * @returns {{element: HTMLElement, destroy: function()}}
  */
 export function zoomer(descriptor, name, told, failed) {
@@ -43,7 +43,7 @@ export function zoomer(descriptor, name, told, failed) {
 
   const begin = async () => {
     try {
-      await import('./vendor/openseadragon.min.js'); // a script of before modules: it makes a global
+      await import('./vendor/openseadragon.min.js'); // it is not a module: it makes a global
     } catch {
       if (!gone) failed('The viewer cannot be loaded.');
       return;
@@ -54,8 +54,8 @@ export function zoomer(descriptor, name, told, failed) {
     viewer = globalThis.OpenSeadragon({
       element: surface,
       tileSources: descriptor,
-      showNavigationControl: false, // its buttons are pictures without names
-      drawer: 'canvas', // WebGL would ask that tiles of another origin allow it
+      showNavigationControl: false, // its buttons are images without labels
+      drawer: 'canvas', // WebGL needs CORS for tiles of another origin
       animationTime: still ? 0 : 0.6,
       maxZoomPixelRatio: CLOSEST,
       visibilityRatio: 0.6,

@@ -10,7 +10,7 @@ program runs it, in its own environment and with the standard library alone, wit
 - An event of S3 is in its queue before the upload is answered, not some time later in a thread.
 - A request that waits for messages of a queue is answered when one comes, not up to 0.1 s later.
 - Objects are files as before. A write that was cut off before its answer is undone at the start.
-- Memory does not grow with what is history: events are not held, of streams and executions only the
+- Memory does not grow with history: events are not held, of streams and executions only the
   newest. Items and records of objects are held as JSON text, a fourth of their size as values.
 
 Parts of an upload that is not complete stay in memory: after a start there is no such upload, and

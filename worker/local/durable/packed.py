@@ -1,4 +1,4 @@
-"""What the embedded AWS holds of items and objects, as JSON text: a fourth of the memory."""
+"""Items and object records of the embedded AWS as JSON text, which takes a fourth of the memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 RECENT_OBJECTS = 64
-"""Records of a bucket that stay values. Only a list looks at more of them in one request."""
+"""Records of a bucket that stay Python values. Only a list reads more of them in one request."""
 _RECORD = frozenset(
     {
         *("body", "content_type", "content_encoding", "etag", "last_modified", "size", "metadata"),
@@ -19,7 +19,7 @@ _RECORD = frozenset(
 
 
 class PackedItems(dict[str, Any]):
-    """Values that are held as JSON text and are new at each look."""
+    """Values that are held as JSON text; each read makes a new value."""
 
     __slots__ = ()  # there is one for each partition key
 
@@ -57,7 +57,7 @@ class PackedItems(dict[str, Any]):
 class Partitions(dict[str, PackedItems]):
     """The items of a table: by partition key, then by sort key.
 
-    What changes an item sets it again: ``_set_item`` has to, so that it is written.
+    Code that changes an item must set it again. ``_set_item`` does, so that the item is written.
     """
 
     def __init__(self, held: Mapping[str, Mapping[str, Any]]) -> None:
@@ -71,9 +71,9 @@ class Partitions(dict[str, PackedItems]):
 class PackedRecords(PackedItems):
     """The records of a bucket's objects by key.
 
-    ministack changes some in place. Those that were last set or looked at stay values therefore,
-    and so do those of which their file does not say all: bytes that are not yet written, an object
-    that is restored from an archive.
+    ministack changes some in place. Therefore the records that were last set or read stay values.
+    So do those whose file lacks a part: bytes that are not yet written, or an object that is
+    restored from an archive.
     """
 
     __slots__ = ("_recent",)

@@ -19,7 +19,7 @@ PRUNE_EVERY = 1000
 STREAM_RECORDS = 200
 """Changes of a table that its stream still shows."""
 HISTORIES = 100
-"""Executions that have ended and whose events can still be asked for."""
+"""Ended executions whose events are still kept."""
 
 _SET_ITEM = (
     "INSERT INTO items VALUES (?, ?, ?) ON CONFLICT (owner, key) DO UPDATE SET item = excluded.item"
@@ -38,7 +38,7 @@ def bound_stream(dynamodb: Any) -> None:
 
     def trimmed(table: str, **scope: str) -> None:
         trim(table, **scope)
-        if not scope:  # a change, not a look
+        if not scope:  # a change, not a read
             records = dynamodb._live_stream_records(table)
             gone = max(0, len(records) - STREAM_RECORDS)
             del records[:gone]
@@ -315,7 +315,7 @@ def keep_queues(sqs: Any, store: Store) -> None:
         return changed
 
     sqs._act_send_message, sqs._collect_msgs = sent, collected
-    # Its long polls look every 0.1 s: on the way of an upload, through three queues, 0.15 s.
+    # Its long polls check every 0.1 s: an upload passes three queues and waits 0.15 s.
     sqs.asyncio = SimpleNamespace(sleep=wait_for_messages, iscoroutine=asyncio.iscoroutine)
     _keep_state_of_queues(sqs, store)
     changed = {
