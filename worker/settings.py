@@ -177,9 +177,9 @@ class Settings:
     upload_hours: int = _read(_whole(1, 168), 24)
     """How long an upload may take. The intake bucket removes parts after a day."""
     upload_routes: tuple[UploadRoute, ...] = _read(_routes, (UploadRoute.DIRECT,))
-    """The ways that uploads may take, with commas between them: ``direct``, ``accelerated`` (S3
+    """The routes that uploads may take, separated by commas: ``direct``, ``accelerated`` (S3
     Transfer Acceleration, which the bucket must have), ``distribution`` (needs ``delivery_url`` and
-    ``upload_key``). They take the first one, unless the client asks for another."""
+    ``upload_key``). The first one is the default."""
     upload_key: str | None = _read(_optional, None)
     """The key that signs uploads through the distribution; the edge function has the same one."""
     delivery_url: str | None = _read(_optional, None)

@@ -212,7 +212,7 @@ class Api(pulumi.ComponentResource):
 
 
 def _routes(config: Config) -> Sequence[UploadRoute]:
-    """The ways that uploads may take, the usual one first."""
+    """The routes of uploads, the default first."""
     found = [UploadRoute.DIRECT]
     if config.delivery.upload_key:
         found.append(UploadRoute.DISTRIBUTION)

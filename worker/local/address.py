@@ -54,7 +54,7 @@ class Address:
     api: str = ""
     """URL of the API."""
     delivery: str = ""
-    """URL that renditions are read from."""
+    """URL of the delivery server."""
     token: str = ""
     """For the API: an administrator's."""
     program: str = ""

@@ -68,7 +68,7 @@ class Deliver:
         try:
             data, there = self._store.get(self._bucket, found.key)
         except ObjectMissing:  # it has expired, or was erased since the record was read
-            return error(404, "there is no such file any more")
+            return error(404, "this file no longer exists")
         return OriginAnswer(
             status=200,
             headers={

@@ -21,7 +21,7 @@ RESULT = "result.json"
 REJECTED = ("rejected.json", "plan.rejected.json")
 """Of a job, and of one that plans for others which share its folder."""
 SUCCEEDED = "SUCCEEDED"
-"""What a job that is done says of itself in its asset's record."""
+"""The fields of a finished job in its asset's record."""
 CHILDREN = "results/"
 """Where the children of an array leave theirs."""
 LARGEST = 20_000_000
