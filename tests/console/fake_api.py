@@ -58,6 +58,8 @@ class FakeApi:
         """Whether to drop the next request of the store half-way."""
         self.refused = 0
         """Status that lists answer with; 0: none."""
+        self.ended = False
+        """Whether uploads are refused, because the token has ended."""
         self.lists = 0
         """How many were asked for."""
         self.expired: set[str] = set()
@@ -314,6 +316,8 @@ class FakeApi:
     def _upload_routes(self, app: FastAPI) -> None:
         @app.post("/uploads", status_code=201)
         async def begin(request: Request) -> Any:
+            if self.ended:
+                return _problem(401, "token_expired", "the token has expired")
             body, key = await request.json(), request.headers.get("idempotency-key")
             if key in self._keys:
                 return self._state(self._keys[key])

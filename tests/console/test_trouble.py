@@ -69,6 +69,17 @@ def test_a_token_that_has_ended_is_replaced(api: FakeApi, open_page: Open) -> No
     expect(page.locator(".tile")).to_have_count(1)
 
 
+def test_an_upload_whose_token_has_ended_asks_to_sign_in(
+    api: FakeApi, open_page: Open, tmp_path: Path
+) -> None:
+    """In the words of every other request, and not by a code."""
+    api.ended = True
+    page = open_page()
+    choose(page, photo(tmp_path))
+    asked = page.get_by_role("dialog", name="Sign in")
+    expect(asked).to_contain_text("Your sign-in has ended. Sign in again.")
+
+
 def test_two_pages_do_not_send_the_same_upload(
     api: FakeApi, open_page: Open, tmp_path: Path
 ) -> None:

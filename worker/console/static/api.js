@@ -58,13 +58,20 @@ export function paste(text) {
 }
 
 /** What the token says of its bearer. Nothing depends on it but what is shown: the API checks it. */
-export function claims() {
+function claims() {
   try {
     const part = token().split('.')[1].replaceAll('-', '+').replaceAll('_', '/');
     return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(part), (letter) => letter.charCodeAt(0))));
   } catch {
     return {};
   }
+}
+
+/** Forgets a token that the API has refused, by the code of its answer: it helps no more. The page asks to sign in. */
+export function refused(code) {
+  provider?.forget();
+  paste('');
+  dispatchEvent(new CustomEvent('signed-out', { detail: provider || code === 'token_expired' ? 'Your sign-in has ended. Sign in again.' : '' }));
 }
 
 /** Whether the token is an administrator's, who sees everybody's assets. */
@@ -108,11 +115,7 @@ export async function call(method, path, { body, query, signal } = {}) {
   if (response.status === 204) return null;
   const answer = await response.json().catch(() => ({}));
   if (response.ok) return answer;
-  if (response.status === 401) {
-    provider?.forget();
-    paste(''); // the API has refused the pasted token
-    dispatchEvent(new CustomEvent('signed-out', { detail: provider || answer.code === 'token_expired' ? 'Your sign-in has ended. Sign in again.' : '' }));
-  }
+  if (response.status === 401) refused(answer.code);
   const wrong = (answer.errors ?? []).map((error) => `${error.path}: ${error.message}`).join('; ');
   throw new Failure([answer.detail ?? `The server answered ${response.status}.`, wrong].filter(Boolean).join(' '), { status: response.status, code: answer.code ?? 'failed' });
 }

@@ -1,7 +1,7 @@
 // The frame: routes, theme, uploads, and the changes that come in.
 
 import { assetView } from './asset.js';
-import { bearer, call, config, isAdmin, owner, paste, provider, signedIn, start } from './api.js';
+import { bearer, call, config, isAdmin, owner, paste, provider, refused, signedIn, start } from './api.js';
 import { announce, button, fill, h, icon, toast } from './dom.js';
 import { LibraryStore } from './library-store.js';
 import { libraryView } from './library.js';
@@ -191,7 +191,7 @@ function startUploads() {
   });
   const known = new Set();
   uploader.addEventListener('change', ({ detail: upload }) => {
-    if (upload.error?.status === 401) dispatchEvent(new CustomEvent('signed-out', { detail: upload.error.code }));
+    if (upload.error?.status === 401) refused(upload.error.code);
     if (!upload.asset) return;
     if (!known.has(upload.asset) && !upload.restored) {
       known.add(upload.asset);
