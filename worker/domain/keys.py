@@ -61,13 +61,18 @@ TAG_HEADER = f"x-amz-meta-{CACHE_TAG}"
 _OF_ASSET = re.compile(r"[0-9a-f]{2}/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/")
 
 
+def cache_tag(asset: str) -> str:
+    """The tag of everything that was made of an asset."""
+    return f"a:{asset}"
+
+
 def cache_metadata(key: str) -> Mapping[str, str]:
-    """The cache tag metadata of an object in the delivery bucket: ``a:`` and its asset.
+    """The metadata of an object in the delivery bucket: the cache tag of its asset.
 
     Empty for an object without an asset, such as a recipe.
     """
     found = _OF_ASSET.match(key)
-    return {} if found is None else {CACHE_TAG: f"a:{found[1]}"}
+    return {} if found is None else {CACHE_TAG: cache_tag(found[1])}
 
 
 def event_of(record: AssetRecord) -> Event:

@@ -29,7 +29,7 @@ from worker.bootstrap import assemble
 from worker.domain.delivery import NEGOTIATION_HEADERS, READABLE_HEADERS, RENDITION_POLICY
 from worker.domain.errors import AccessDenied, ObjectMissing, SafelightError
 from worker.domain.image import Format
-from worker.domain.keys import TAG_HEADER
+from worker.domain.keys import TAG_HEADER, cache_tag
 from worker.infra.edge import EdgeFunction, request_event, source
 from worker.local.address import EVENTS, Address
 from worker.local.api import listen, uvicorn_server
@@ -112,7 +112,7 @@ class EdgeCache:
         named = frozenset(tags)
         for key, found in list(self._answers.items()):
             # Errors have no tag: their key has the asset.
-            if found.answer.headers.get(TAG_HEADER, f"a:{key.split('/')[1]}") in named:
+            if found.answer.headers.get(TAG_HEADER, cache_tag(key.split("/")[1])) in named:
                 self._drop(key)
 
     def _drop(self, key: str) -> None:
@@ -221,7 +221,7 @@ class DeliveryServer:
     def _forget_changed(self) -> None:
         events, self._cursor = read_events(self.events, self._cursor)
         if events:
-            self.cache.forget(f"a:{event.asset}" for event in events)
+            self.cache.forget(cache_tag(event.asset) for event in events)
 
 
 def _object_headers(found: Mapping[str, Any]) -> dict[str, str]:
