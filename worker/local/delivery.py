@@ -246,8 +246,7 @@ def _respond(request: Request, answer: OriginAnswer, how: str, *, age: int = 0) 
     if status == 200:
         headers["Accept-Ranges"] = "bytes"
         if _unchanged(request, headers):
-            kept = {name: text for name, text in headers.items() if name != "Content-Type"}
-            return Response(status_code=304, headers=kept)
+            return _not_modified(headers)
         part = _part(request, headers.get("ETag", ""), len(body))
         if part is not None:
             first, last = part
@@ -257,6 +256,11 @@ def _respond(request: Request, answer: OriginAnswer, how: str, *, age: int = 0) 
             status, body = 206, body[first : last + 1]
     headers["Content-Length"] = str(len(body))
     return Response(b"" if request.method == "HEAD" else body, status, headers)
+
+
+def _not_modified(headers: Mapping[str, str]) -> Response:
+    kept = {name: text for name, text in headers.items() if name != "Content-Type"}
+    return Response(status_code=304, headers=kept)
 
 
 def _no_part(headers: Mapping[str, str], size: int) -> OriginAnswer:
@@ -270,7 +274,7 @@ def _stream(request: Request, found: Mapping[str, Any]) -> Response:
     body = found["Body"]
     if _unchanged(request, headers):
         body.close()
-        return Response(status_code=304, headers=headers)
+        return _not_modified(headers)
     headers["Content-Length"] = str(found["ContentLength"])
     if "ContentRange" in found:
         headers["Content-Range"] = found["ContentRange"]
