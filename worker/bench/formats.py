@@ -8,6 +8,7 @@ against the pixels that the encoder was given.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -61,18 +62,18 @@ class Curve:
 
     def bytes_at(self, score: float) -> float | None:
         """Mean bytes at a mean score, between the points; None beyond them."""
-        scores = [one.ssimulacra2 for one in self.points]
-        if not scores[0] <= score <= scores[-1]:
-            return None
-        sizes = np.log([one.bytes for one in self.points])
-        return float(np.exp(np.interp(score, scores, sizes)))
+        size = self._at(score, [math.log(one.bytes) for one in self.points])
+        return None if size is None else math.exp(size)
 
     def quality_at(self, score: float) -> float | None:
         """The quality that gives a mean score; None beyond the points."""
+        return self._at(score, [one.quality for one in self.points])
+
+    def _at(self, score: float, values: Sequence[float]) -> float | None:
         scores = [one.ssimulacra2 for one in self.points]
         if not scores[0] <= score <= scores[-1]:
             return None
-        return float(np.interp(score, scores, [one.quality for one in self.points]))
+        return float(np.interp(score, scores, values))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
