@@ -86,8 +86,10 @@ def upload_to_picture(browser: Browser, base: str, photo: Path) -> dict[str, flo
             page.goto(f"{base}/console/")
             page.locator("#live[data-state='on']").wait_for()
             choose(page, copy)
-            shown = page.locator(".tile").filter(has_text=copy.name)
-            shown.locator("img.picture[data-shown='true']").wait_for()
+            # A preview of the file itself is on the screen before, and does not count.
+            page.wait_for_function(
+                "name => window.shown.some(([text]) => text.includes(name))", arg=copy.name
+            )
             begun, ended = page.evaluate(
                 """name => [
                   performance.getEntriesByType('resource').find(
