@@ -34,6 +34,9 @@ IMAGES: Mapping[str, str] = {
 }
 """Placeholders for images that are not built yet. No registry has them, so AWS refuses a
 deployment that uses one by mistake."""
+SECRETS: Mapping[str, str] = {f"{PROJECT}:delivery.uploadKey": "0" * 64}
+"""Placeholders for encrypted values that change nothing in what is declared. Pulumi deploys with
+the real ones."""
 PLATFORMS: Mapping[str, str] = {"arm64": "arm64", "x86_64": "amd64"}
 """The architectures of AWS and their names in container engines."""
 
@@ -47,7 +50,7 @@ class StackFile:
     """The values of this project, without ``safelight:``."""
     region: str | None
     encrypted: tuple[str, ...] = ()
-    """Keys, and paths in them, whose values only Pulumi can read."""
+    """Keys, and paths in them, whose values only Pulumi can read, without those of ``SECRETS``."""
     everything: Mapping[str, Any] = field(default_factory=dict)
     """The whole file with its comments, to write a changed copy of it."""
 
@@ -113,6 +116,10 @@ def read(path: Path) -> StackFile:
         problems.append(Problem(REGION, f"must be the name of a region, not {region!r}"))
     if problems:
         raise ProblemsError(str(path), tuple(problems))
+    encrypted = _encrypted(config)
+    for known in SECRETS.keys() & set(encrypted):
+        section, _, name = known.partition(".")
+        config[section][name] = SECRETS[known]
     prefix = f"{PROJECT}:"
     return StackFile(
         path=path,
@@ -122,7 +129,7 @@ def read(path: Path) -> StackFile:
             if key.startswith(prefix)
         },
         region=region or None,
-        encrypted=tuple(_encrypted(config)),
+        encrypted=tuple(one for one in encrypted if one not in SECRETS),
         everything=everything,
     )
 

@@ -84,6 +84,17 @@ def test_encrypted_values_are_named_and_refused(tmp_path: Path) -> None:
     assert "v1:" not in caught.value.message
 
 
+def test_a_key_for_uploads_has_a_placeholder(tmp_path: Path) -> None:
+    """A stack with one can be planned and checked; a copy of its file keeps the real one."""
+    secret = {"secure": "v1:abc"}
+    path = written(tmp_path, "config: {safelight:delivery: {uploadKey: {secure: 'v1:abc'}}}\n")
+    found = stack_file.read(path)
+
+    assert (found.config, found.encrypted) == ({"delivery": {"uploadKey": "0" * 64}}, ())
+    copied = YAML(typ="safe").load(stack_file.changed(found, {"image": "i"}))
+    assert copied["config"]["safelight:delivery"] == {"uploadKey": secret}
+
+
 def test_a_file_like_another_keeps_what_it_does_not_change(tmp_path: Path) -> None:
     """Keys of encryption and encrypted values too: pulumi reads it in place of the real one."""
     found = stack_file.read(written(tmp_path, ENCRYPTED))
