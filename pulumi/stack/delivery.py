@@ -269,6 +269,7 @@ class Distribution(pulumi.ComponentResource):
             runtime=RUNTIME,
             publish=True,
             code=pulumi.Output.secret(code),
+            tags=self._tags,
             opts=self._own,
         )
         forwarded = cloudfront.OriginRequestPolicy(

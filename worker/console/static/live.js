@@ -20,8 +20,12 @@ export async function follow(told, state, busy) {
       if (config.live === false) {
         const page = await call('GET', '/assets', { query: { limit: 50 } });
         told(page.assets, []);
-        state(busy() ? 'slow' : 'idle');
-        for (let waited = 0; waited < (busy() ? PAUSE : IDLE); waited += PAUSE) await pause(PAUSE);
+        for (let waited = 0; ; waited += PAUSE) {
+          const soon = busy(); // other requests of the page bring changes, too
+          state(soon ? 'slow' : 'idle');
+          if (waited >= (soon ? PAUSE : IDLE)) break;
+          await pause(PAUSE);
+        }
       } else {
         const answer = await call('GET', '/changes', { query: { cursor, wait: cursor === undefined ? 0 : WAIT } });
         cursor = answer.cursor;
