@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -108,6 +109,8 @@ def signed(claims: Mapping[str, Any], secret: str = SECRET, **more: Any) -> str:
 
 WRONG_TOKENS = {
     "expired": (signed({"exp": 1_000_000_000}), "token_expired"),
+    "an hour ahead": (signed({"nbf": int(time.time()) + 3_600}), "token_invalid"),
+    "issued in an hour": (signed({"iat": int(time.time()) + 3_600}), "token_invalid"),
     "another audience": (signed({"aud": "another"}), "token_invalid"),
     "no audience": (signed({"aud": None}), "token_invalid"),
     "another issuer": (signed({"iss": "another"}), "token_invalid"),
