@@ -433,7 +433,7 @@ class Ingest:
             case NoWork():
                 known = decision.known
                 if known is not None and is_tombstone(known):
-                    # A ticket from before has brought it: nobody would ever see it or delete it.
+                    # An earlier ticket has brought it. No record would name it, so it is removed.
                     remove_original(self._store, decision.upload)
                 elif decision.receives > 1 and known is not None:
                     self._repeat(decision, known)

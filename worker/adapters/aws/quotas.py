@@ -69,7 +69,7 @@ class Account:
         with aws_call("servicequotas:GetServiceQuota"):
             try:
                 found = client.get_service_quota(**asked)
-            except client.exceptions.NoSuchResourceException:  # nobody has asked for more yet
+            except client.exceptions.NoSuchResourceException:  # the account has the default
                 found = client.get_aws_default_service_quota(**asked)
         return int(found["Quota"]["Value"])
 

@@ -145,7 +145,7 @@ export class SignIn {
     sessionStorage.setItem(BEFORE, '1');
   }
 
-  /** A provider on this machine may speak plain HTTP: nobody can listen. */
+  /** A provider on this machine may speak plain HTTP: the traffic does not leave it. */
   #options() {
     return { [oauth.allowInsecureRequests]: ['127.0.0.1', 'localhost'].includes(new URL(this.#settings.issuer).hostname) };
   }

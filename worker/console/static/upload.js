@@ -14,7 +14,7 @@
 const PARALLEL_FILES = 3;
 const PARALLEL_PARTS = 4;
 const ATTEMPTS = 8;
-const SIGNED_OUT = 'signed_out'; // code of an error of `token`: nobody is signed in
+const SIGNED_OUT = 'signed_out'; // code of an error of `token`: the user is not signed in
 const FIRST_WAIT = 500; // milliseconds; doubles, with jitter
 const LONGEST_WAIT = 20_000;
 const STALLED = 30_000; // milliseconds without a byte going out: the connection is dead
