@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +17,18 @@ from worker.settings import Settings
 
 
 @pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+def event_loop() -> Iterator[None]:
+    """The event loop that Mangum takes. It would make one itself and never close it: right for a
+    function, but here a later test would be told of it.
+    """
+    with asyncio.Runner() as runner:
+        asyncio.set_event_loop(runner.get_loop())
+        yield
+    asyncio.set_event_loop(None)
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch, event_loop: None) -> Iterator[Api]:
     """Behind a gateway: nothing here could check a token."""
     made = Api()
     open_ = {name: text for name, text in ENVIRONMENT.items() if "SECRET" not in name}
