@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING
 
 from worker.domain.asset import UploadRoute
 from worker.domain.errors import Problem, SettingsError
-from worker.ports import Catalog, Events, Jobs, ObjectStore, Queue, UploadStore, Workflows
+from worker.ports import Cache, Catalog, Events, Jobs, ObjectStore, Queue, UploadStore, Workflows
 from worker.settings import DeletedOriginals, Settings
 
 if TYPE_CHECKING:
     from worker.adapters.aws.clients import AwsClients
     from worker.adapters.aws.edge_tickets import EdgeTickets
     from worker.recipes import DeploymentRecipes
+    from worker.services.deliver import Deliver
     from worker.services.erase import Eraser
     from worker.services.finalize import Finalizer
+    from worker.services.hot_files import CacheOutcome
     from worker.services.ingest import Ingest
     from worker.services.upload import Uploads
 
@@ -48,6 +50,31 @@ class Application:
         from worker.recipes import DeploymentRecipes
 
         return DeploymentRecipes(self.settings.recipe, self.settings.recipes)
+
+    @cached_property
+    def cache(self) -> Cache:
+        """Redis or Valkey if the settings name one, else the memory of this process.
+
+        Raises:
+            ConfigurationError: the setting is not the URL of a Redis.
+        """
+        from worker.adapters.cache import MemoryCache, RedisCache
+
+        url = self.settings.redis_url
+        return MemoryCache() if url is None else RedisCache(url)
+
+    def deliver(self, count: Callable[[CacheOutcome], None] = lambda _: None) -> Deliver:
+        """What responds for files that the delivery bucket does not have.
+
+        Args:
+            count: told what the cache had for each file.
+        """
+        from worker.services.deliver import Deliver
+        from worker.services.hot_files import HotFiles
+
+        bucket = self.settings.delivery_bucket
+        files = HotFiles(store=self.store, bucket=bucket, cache=self.cache, count=count)
+        return Deliver(store=self.store, catalog=self.catalog, bucket=bucket, files=files)
 
     @cached_property
     def heavy(self) -> Finalizer:

@@ -335,7 +335,10 @@ class Events(Protocol):
 
 
 class Cache(Protocol):
-    """Small hot values that may vanish at any time. Never raises: a broken cache is a miss."""
+    """Hot values that may vanish at any time. Never raises: a broken cache is a miss.
+
+    A value comes back as it was put or not at all: an adapter checks what others may have written.
+    """
 
     def get(self, key: str) -> bytes | None:
         """The value, or None."""
@@ -343,6 +346,14 @@ class Cache(Protocol):
 
     def put(self, key: str, value: bytes, *, seconds: int) -> None:
         """Keep for at most ``seconds``."""
+        ...
+
+    def add(self, key: str, value: bytes, *, seconds: int) -> bool:
+        """Put unless there is a value; whether there was none.
+
+        Of all that try at once one gets True. A broken cache says True to everybody: use it to
+        spare work, never to make something certain.
+        """
         ...
 
     def drop(self, key: str) -> None:

@@ -146,6 +146,8 @@ class Settings:
     """Recipes that every owner may choose for an upload as well, named alike, with commas between
     them. An administrator may also choose each shipped one."""
     redis_url: str | None = _read(_optional, None)
+    """Redis or Valkey that caches hot files for delivery: ``redis://``, ``rediss://`` or
+    ``unix://``. Without it each process caches some in its own memory."""
     heavy_bytes: int = _read(_whole(1, 5_000_000_000), 40_000_000)
     """Larger originals are not even fetched by the ingest function."""
     heavy_pixels: int = _read(_whole(1, 1_000_000_000), 64_000_000)

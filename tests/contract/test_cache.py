@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterator
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
-from tests.contract.redis_server import PROGRAM, callers, hanging, redis_running
+from tests.contract.redis_server import (
+    PROGRAM,
+    answering,
+    callers,
+    hanging,
+    redis_process,
+    redis_running,
+)
 from worker.adapters.cache import (
+    CONNECTIONS,
     ENTRY_BYTES,
     FIRST_BACKOFF_SECONDS,
     LOG_INTERVAL_SECONDS,
     LONGEST_BACKOFF_SECONDS,
+    MOST_VALUE_BYTES,
     PREFIX,
     MemoryCache,
     RedisCache,
+    frame,
 )
 from worker.domain.errors import ConfigurationError
 from worker.local.emulator import free_port
@@ -28,6 +42,20 @@ from worker.ports import Cache
 needs_redis = pytest.mark.skipif(
     PROGRAM is None, reason="the program redis-server is not installed"
 )
+
+
+GARBAGE: dict[str, Callable[[bytes], bytes]] = {
+    "nothing": lambda _: b"",
+    "a byte": lambda _: b"x",
+    "text": lambda _: b"<html>" * 100,
+    "zeros": lambda _: bytes(1000),
+    "another key's": lambda name: frame(name + b"!", b"value"),
+    "cut off": lambda name: frame(name, b"value")[:-1],
+    "longer": lambda name: frame(name, b"value") + b"!",
+    "a bit changed": lambda name: frame(name, b"value")[:-1] + b"d",
+    "another version": lambda name: b"SLC2" + frame(name, b"value")[4:],
+    "no head": lambda name: frame(name, b"value")[:10],
+}
 
 
 class Clock:
@@ -95,6 +123,19 @@ def test_a_dropped_value_is_gone(cache: Cache) -> None:
     cache.drop("key")
 
     assert (cache.get("key"), cache.get("other")) == (None, b"y")
+
+
+def test_one_of_many_adds(cache: Cache) -> None:
+    """Of a hundred that add at once one does, and its value stays until it is dropped."""
+    with ThreadPoolExecutor(20) as threads:
+        added = list(threads.map(lambda n: cache.add("key", b"%d" % n, seconds=60), range(100)))
+    assert added.count(True) == 1
+    assert cache.get("key") == b"%d" % added.index(True)
+
+    cache.drop("key")
+    assert cache.add("key", b"x", seconds=60)
+    assert not cache.add("key", b"y", seconds=60)
+    assert cache.get("key") == b"x"
 
 
 @pytest.mark.parametrize("seconds", [0, -5])
@@ -185,6 +226,7 @@ def test_a_dead_redis_is_a_miss(caplog: pytest.LogCaptureFixture) -> None:
         for _ in range(int(LOG_INTERVAL_SECONDS)):
             cache.put("key", b"x", seconds=60)
             assert cache.get("key") is None
+            assert cache.add("key", b"x", seconds=60)
             cache.drop("key")
             clock.now += 1.01
         assert len(caplog.records) == 1
@@ -250,6 +292,196 @@ def test_a_value_of_another_kind_is_a_miss(redis_url: str) -> None:
     assert cache.get("list") is None
     assert cache.get("key") == b"x"
     cache.close()
+
+
+@needs_redis
+@pytest.mark.parametrize("kind", sorted(GARBAGE))
+def test_garbage_is_a_miss(redis_url: str, kind: str) -> None:
+    """What is no frame of ours, or one of another key or version, is a miss; putting repairs it."""
+    name = f"{PREFIX}key".encode()
+    cache = RedisCache(redis_url, timeout=10)
+    with Redis.from_url(redis_url) as redis:
+        redis.set(name, GARBAGE[kind](name))
+
+    assert cache.get("key") is None
+    cache.put("key", b"value", seconds=60)
+    assert cache.get("key") == b"value"
+    cache.close()
+
+
+@needs_redis
+def test_a_huge_value_is_not_read(redis_url: str) -> None:
+    """Of 64 MB under one of our keys no more comes over than a value of ours may have."""
+    cache = RedisCache(redis_url, timeout=10)
+    with Redis.from_url(redis_url) as redis:
+        redis.set(f"{PREFIX}key", bytes(64_000_000))
+        before = redis.info("stats")["total_net_output_bytes"]
+        assert cache.get("key") is None
+        sent = redis.info("stats")["total_net_output_bytes"] - before
+        redis.delete(f"{PREFIX}key")
+    cache.close()
+
+    assert sent < MOST_VALUE_BYTES + 100_000
+
+
+@needs_redis
+def test_a_value_that_is_too_large_is_not_kept(redis_url: str) -> None:
+    """Nor is the one that it would have replaced."""
+    cache = RedisCache(redis_url, timeout=10)
+    cache.put("key", b"x", seconds=60)
+    cache.put("key", bytes(MOST_VALUE_BYTES + 1), seconds=60)
+    assert cache.get("key") is None
+    cache.put("key", bytes(MOST_VALUE_BYTES), seconds=60)
+    assert cache.get("key") == bytes(MOST_VALUE_BYTES)
+    cache.close()
+
+
+@needs_redis
+def test_a_paused_redis_costs_one_timeout(tmp_path: Path) -> None:
+    """A server that is stopped and continued: misses until the rest is over, then as before."""
+    clock, port = Clock(), free_port()
+    with redis_process(port, tmp_path) as server:
+        steady = RedisCache(f"redis://127.0.0.1:{port}/0", timeout=10)
+        cache = RedisCache(f"redis://127.0.0.1:{port}/0", clock=clock)
+        steady.put("key", b"x", seconds=600)
+        server.send_signal(signal.SIGSTOP)
+        assert cache.get("key") is None  # its timeout
+        server.send_signal(signal.SIGCONT)
+        assert steady.get("key") == b"x"
+        assert cache.get("key") is None  # not asked
+        clock.now += FIRST_BACKOFF_SECONDS
+        cache._redis.close()
+        again = RedisCache(f"redis://127.0.0.1:{port}/0", timeout=10, clock=clock)
+        assert again.get("key") == b"x"
+        for one in (steady, cache, again):
+            one.close()
+
+
+@needs_redis
+def test_more_threads_than_connections(redis_url: str) -> None:
+    """Who gets no connection has a miss; the others go on, and the server is not given up."""
+    clock = Clock()
+    cache = RedisCache(redis_url, timeout=10, clock=clock)
+    cache.put("key", b"x", seconds=60)
+    taken = [cache._redis.connection_pool.get_connection() for _ in range(CONNECTIONS)]
+    assert cache.get("key") is None
+    cache._redis.connection_pool.release(taken.pop())
+    assert cache.get("key") == b"x"
+    for one in taken:
+        cache._redis.connection_pool.release(one)
+    cache.close()
+
+
+@needs_redis
+def test_a_full_redis_keeps_what_it_has(tmp_path: Path) -> None:
+    """Without a rule to forget by a full server refuses to write. Reading goes on."""
+    port = free_port()
+    with redis_running(port, tmp_path, "--maxmemory", "8mb") as url:
+        cache = RedisCache(url, timeout=10)
+        for number in range(30):
+            cache.put(f"key{number}", bytes(500_000), seconds=600)
+        kept = [number for number in range(30) if cache.get(f"key{number}") is not None]
+        assert kept == list(range(len(kept)))
+        assert 1 <= len(kept) < 20
+        assert cache.add("another", bytes(500_000), seconds=60)
+        cache.close()
+
+
+@needs_redis
+def test_a_full_redis_forgets_what_is_seldom_used(tmp_path: Path) -> None:
+    """With ``allkeys-lfu``, as the local stack sets it, popular values survive others."""
+    port = free_port()
+    options = ("--maxmemory", "8mb", "--maxmemory-policy", "allkeys-lfu")
+    with redis_running(port, tmp_path, *options) as url:
+        cache = RedisCache(url, timeout=10)
+        hot = [f"hot{number}" for number in range(10)]
+        for key in hot:
+            cache.put(key, bytes(100_000), seconds=600)
+        for _ in range(30):
+            for key in hot:
+                cache.get(key)
+        for number in range(300):
+            cache.put(f"cold{number}", bytes(100_000), seconds=600)
+        assert sum(cache.get(key) is not None for key in hot) >= 9
+        cache.close()
+
+
+@needs_redis
+def test_a_redis_that_dies_while_it_answers(tmp_path: Path) -> None:
+    """Threads that read and write while the server is killed see values or misses, no error."""
+    port = free_port()
+    with redis_process(port, tmp_path) as server:
+        cache = RedisCache(f"redis://127.0.0.1:{port}/0", timeout=10)
+        cache.put("key", bytes(1_000_000), seconds=600)
+        running = threading.Event()
+
+        def work(_: int) -> None:
+            for number in range(100):
+                assert cache.get("key") in {None, bytes(1_000_000)}
+                cache.put(f"other{number}", bytes(1_000), seconds=600)
+                running.set()
+
+        with ThreadPoolExecutor(4) as threads:
+            done = threads.map(work, range(4))
+            assert running.wait(30)
+            server.kill()
+            list(done)
+        assert cache.get("key") is None
+        cache.close()
+
+
+def test_an_answer_that_trickles_is_cut_off() -> None:
+    """The timeout is for a whole answer: a byte now and then does not begin it anew."""
+    cut = threading.Event()
+
+    def trickle(connection: socket.socket) -> None:
+        connection.recv(1000)
+        try:
+            while True:
+                connection.sendall(b"$")
+                time.sleep(0.01)
+        except OSError:
+            cut.set()
+            raise
+
+    with answering(trickle) as url:
+        cache = RedisCache(url, timeout=0.2)
+        assert cache.get("key") is None
+        assert cut.wait(30)
+        cache.close()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\0" * 100,
+        b"$-5\r\n",
+        b"$99999999999\r\n",
+        b"*1000000\r\n",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"-ERR unknown command\r\n",
+        b"+OK\r\n" * 10,
+        b":5\r\n" * 10,
+        b"*1\r\n:1\r\n" * 10,
+        b"",
+    ],
+)
+def test_another_protocol_is_a_miss(said: bytes) -> None:
+    """Something else that listens there, and says what it likes, costs a miss."""
+
+    def say(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(said)
+
+    with answering(say) as url:
+        clock = Clock()
+        cache = RedisCache(url, timeout=0.2, clock=clock)
+        for _ in range(3):
+            assert cache.get("key") is None
+            cache.put("key", b"x", seconds=60)
+            assert cache.add("key", b"x", seconds=60)
+            clock.now += LONGEST_BACKOFF_SECONDS
+        cache.close()
 
 
 @pytest.mark.parametrize("url", ["", "http://secret@host", "redis://host:port/", "secret"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,7 @@ from worker.domain.image import Format, StoredRendition
 from worker.domain.keys import cache_metadata, prefix_of
 from worker.entrypoints import lambda_deliver
 from worker.services.deliver import MOST_BYTES, Deliver, substitute
+from worker.services.hot_files import CacheOutcome
 
 ASSET, VERSION = "01890f6e-0000-7000-8000-000000000001", "0123456789abcdef"
 PREFIX = prefix_of(ASSET, VERSION)
@@ -241,3 +243,20 @@ def test_an_outage_is_kept_by_nobody() -> None:
     assert answer["statusCode"] == 503
     assert answer["headers"]["Cache-Control"] == "no-store"
     assert base64.b64decode(answer["body"]) == b"unreachable\n"
+
+
+def test_the_outcomes_of_the_cache_are_metrics(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line of embedded metrics for an event: a count for each outcome, one dimension."""
+    for outcome in (*CacheOutcome, CacheOutcome.HIT):
+        lambda_deliver.count(outcome)
+    lambda_deliver.metrics.flush_metrics()
+
+    (line,) = capsys.readouterr().out.splitlines()
+    found = json.loads(line)
+    (described,) = found["_aws"]["CloudWatchMetrics"]
+    assert described["Namespace"] == "Safelight"
+    assert described["Dimensions"] == [["service"]]
+    assert found["service"] == "deliver"
+    names = [one["Name"] for one in described["Metrics"]]
+    assert names == ["CacheHit", "CacheStale", "CacheMiss", "CacheBypass"]
+    assert [sum(found[name]) for name in names] == [2, 1, 1, 1]

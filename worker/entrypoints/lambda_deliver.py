@@ -13,28 +13,39 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
 
 from worker.bootstrap import assemble
 from worker.domain.errors import SafelightError
 from worker.services.deliver import Deliver, OriginAnswer, error, unavailable
+from worker.services.hot_files import CacheOutcome
 from worker.settings import Settings
 
 logger = Logger(service="deliver")
+metrics = Metrics(namespace="Safelight", service="deliver")
 
 
 @cache
 def service() -> Deliver:
     """Wire the service once for the life of the process, at the first event."""
-    settings = Settings.from_environment(os.environ)
-    app = assemble(settings)
-    return Deliver(store=app.store, catalog=app.catalog, bucket=settings.delivery_bucket)
+    return assemble(Settings.from_environment(os.environ)).deliver(count)
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's
     """Answer one request; ``{}`` wires everything and does nothing: a warm-up call."""
     deliver = service()
-    return answer(event, deliver) if event else {}
+    try:
+        return answer(event, deliver) if event else {}
+    finally:
+        if metrics.metric_set:  # powertools warns of an event without any: nothing was read
+            metrics.flush_metrics()
+
+
+def count(outcome: CacheOutcome) -> None:
+    """Count what the cache had for a file: ``CacheHit``, ``CacheStale``, ``CacheMiss``,
+    ``CacheBypass``. The rate of hits is (hit + stale) / (hit + stale + miss)."""
+    metrics.add_metric(name=f"Cache{outcome.capitalize()}", unit=MetricUnit.Count, value=1)
 
 
 def answer(event: Mapping[str, Any], deliver: Deliver) -> dict[str, Any]:

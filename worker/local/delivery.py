@@ -349,7 +349,7 @@ def run(address: Address, port: int, ready: Path) -> None:
         edge=EdgeFunction(source(formats)),
         clients=clients,
         bucket=settings.delivery_bucket,
-        deliver=Deliver(store=app.store, catalog=app.catalog, bucket=settings.delivery_bucket),
+        deliver=app.deliver(),
         events=address.data / EVENTS,
     )
     serving = uvicorn_server(server.app())

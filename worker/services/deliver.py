@@ -17,6 +17,7 @@ from worker.domain.errors import ObjectMissing, SafelightError
 from worker.domain.image import Format, StoredRendition
 from worker.domain.keys import CACHE_TAG, TAG_HEADER, cache_metadata
 from worker.ports import Catalog, ObjectStore
+from worker.services.hot_files import CacheOutcome, HotFiles
 
 MOST_BYTES = 4_000_000
 """Of a file in a response. Lambda limits responses to 6 MB, and bytes are base64."""
@@ -24,6 +25,8 @@ SUBSTITUTE_SECONDS = 86_400
 """A replacement of a missing file is cached for a day, because a better file may be made."""
 ERROR_SECONDS = 10
 """A missing asset may exist a moment later."""
+CACHE_HEADER = "Cache-Status"
+"""What the cache of hot files had for this answer (RFC 9211)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +41,24 @@ class OriginAnswer:
 class Deliver:
     """The use case."""
 
-    def __init__(self, *, store: ObjectStore, catalog: Catalog, bucket: str) -> None:
-        """Respond for missing keys of the delivery bucket ``bucket``."""
-        self._store, self._catalog, self._bucket = store, catalog, bucket
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        catalog: Catalog,
+        bucket: str,
+        files: HotFiles | None = None,
+    ) -> None:
+        """Respond for missing keys of the delivery bucket ``bucket``.
+
+        Args:
+            store: has the files.
+            catalog: is asked for each request: it decides who may see what.
+            bucket: of the files.
+            files: reads them; None: from the store, without a cache.
+        """
+        self._catalog = catalog
+        self._files = files or HotFiles(store=store, bucket=bucket)
 
     def answer(self, key: str) -> OriginAnswer:
         """The response for a key that the bucket does not have.
@@ -58,15 +76,15 @@ class Deliver:
         assert record is not None
         if record.version != wanted.version:
             # Files of a replaced version expire. Pages that still name it get the new version.
-            file = key.split("/", 3)[3]
-            return _elsewhere(f"/{wanted.asset}/{record.version}/{file}")
+            name = key.split("/", 3)[3]
+            return _elsewhere(f"/{wanted.asset}/{record.version}/{name}")
         found = substitute(record.renditions, wanted)
         if found is None:
             return error(404, "there is no such file")
         if found.bytes > MOST_BYTES:
             return _elsewhere(url_path(found.key))
         try:
-            data, there = self._store.get(self._bucket, found.key)
+            file = self._files.get(found)
         except ObjectMissing:  # it has expired, or was erased since the record was read
             return error(404, "this file no longer exists")
         return OriginAnswer(
@@ -74,10 +92,11 @@ class Deliver:
             headers={
                 "Content-Type": found.format.media_type,
                 "Cache-Control": f"public, max-age={SUBSTITUTE_SECONDS}",
-                "ETag": f'"{there.etag}"',
+                "ETag": f'"{file.etag}"',
                 TAG_HEADER: cache_metadata(key)[CACHE_TAG],
+                CACHE_HEADER: cache_status(file.outcome),
             },
-            body=data,
+            body=file.data,
         )
 
 
@@ -104,6 +123,13 @@ def substitute(renditions: Sequence[StoredRendition], wanted: PictureKey) -> Sto
 def _formats(wanted: Format, *, common: Format) -> Sequence[Format]:
     newer = wanted in (Format.JXL, Format.AVIF)
     return (wanted, *([FALLBACK] if newer else []), common)
+
+
+def cache_status(outcome: CacheOutcome) -> str:
+    """The value of ``Cache-Status``: ``safelight; hit``, or why the store was read."""
+    kept = outcome in (CacheOutcome.HIT, CacheOutcome.STALE)
+    detail = "; detail=stale" if outcome is CacheOutcome.STALE else ""
+    return f"safelight; hit{detail}" if kept else f"safelight; fwd={outcome}"
 
 
 def _refusal(record: AssetRecord | None) -> OriginAnswer | None:
