@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Response
+from playwright.sync_api import Browser, Response, Route
+from starlette import routing
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
-from starlette.routing import Route
 
 from tests.browser.chromium import TIMEOUT, browser
 from tests.edge.clients import ASSET, VERSION, load
 from tests.servers import serving_app
-from worker.domain.delivery import NEGOTIATION_HEADERS, read_picture_key
-from worker.domain.image import Encoding, Recipe, RenditionSpec
+from tests.unit.test_deliver import made
+from tests.unit.test_markup import recorded
+from worker.domain.delivery import NEGOTIATION_HEADERS, read_picture_key, url_path
+from worker.domain.image import Encoding, Format, Recipe, RenditionSpec
+from worker.domain.markup import Addresses, PictureMarkup, image_html, picture_html, picture_of
 from worker.imaging.engine import process
 from worker.infra.edge import EdgeFunction, source
 from worker.local.delivery import DeliveryServer
@@ -81,7 +85,7 @@ def page_of(body: str) -> Iterator[str]:
     async def page(_: Request) -> HTMLResponse:
         return HTMLResponse(f"<!doctype html><body>{body}", headers=asks)
 
-    with serving_app(Starlette(routes=[Route("/", page)])) as address:
+    with serving_app(Starlette(routes=[routing.Route("/", page)])) as address:
         yield address + "/"
 
 
@@ -165,3 +169,73 @@ def test_srcset_is_enough_without_hints(browser: Browser, tmp_path: Path) -> Non
             found = shown(browser, page, device_scale_factor=1)
 
     assert found == [("w/640", "image/jxl", 640)]
+
+
+def helped(media: str) -> PictureMarkup:
+    """What the API says of the picture of this distribution."""
+    host = f"http://{urlsplit(media).netloc}"
+    formats = (Format.JPEG, Format.WEBP, Format.JXL)
+    record = recorded(
+        WIDE, WIDE // 2, renditions=[made("large", one, WIDE, WIDE // 2) for one in formats]
+    )
+    found = picture_of(record, Addresses(of=lambda key: host + url_path(key), negotiated=True))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("density", "widths"),
+    [(1, {200: 320, 500: 640}), (2, {200: 480, 300: 640}), (3, {300: 960, 500: 1280})],
+)
+def test_a_helper_gets_the_width_of_its_place(
+    browser: Browser, tmp_path: Path, density: int, widths: dict[int, int]
+) -> None:
+    """Pixels of the screen across, or the next larger width; measured, or as the page says it.
+
+    A page for each place: Chromium shows a larger file of the same list if it has one already.
+    """
+    found = {}
+    with distribution(tmp_path) as (_, media):
+        picture = helped(media)
+        for slot in widths:
+            body = f"<style>img {{width: {slot}px; height: auto}}</style>{image_html(picture)}"
+            fixed = picture_html(picture, sizes=f"{slot}px", lazy=False)
+            with page_of(body + fixed) as page:
+                found[slot] = shown(browser, page, device_scale_factor=density)
+
+    assert found == {
+        slot: [(f"w/{width}{ending}", "image/jxl", width) for ending in ("", ".jxl")]
+        for slot, width in widths.items()
+    }
+
+
+def test_a_helper_keeps_the_place_of_a_picture(browser: Browser, tmp_path: Path) -> None:
+    """The text below does not move when the picture arrives, and its colour is there before."""
+    with distribution(tmp_path) as (_, media):
+        styled = "<style>body {margin: 0} img {width: 100%; height: auto; display: block}</style>"
+        body = styled + image_html(helped(media), alt="A red field") + "<p>below</p>"
+        with page_of(body) as page:
+            context = browser.new_context(viewport={"width": 500, "height": 800})
+            opened = context.new_page()
+            held: list[Route] = []
+
+            def hold(route: Route) -> None:
+                held.append(route)
+
+            opened.route("**/w/**", hold)
+            opened.goto(page, wait_until="commit")
+            opened.wait_for_selector("p")
+            place = "document.querySelector('p').getBoundingClientRect().top"
+            before = opened.evaluate(place)
+            colour = opened.evaluate("getComputedStyle(document.images[0]).backgroundColor")
+            while not held:
+                opened.wait_for_timeout(10)
+            for one in held:
+                one.continue_()
+            opened.evaluate("document.images[0].decode()")
+            after = opened.evaluate(place)
+            context.close()
+
+    assert before == after
+    assert before > 250 - 1  # 500 pixels across of a picture of 2:1
+    assert colour == "rgb(51, 102, 153)"

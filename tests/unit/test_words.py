@@ -168,6 +168,7 @@ EXEMPT: tuple[Exempt, ...] = (
             "docs/catalog.md",
             *("tests/contract/test_wire.py", "tests/integration/job_uploads.py"),
             "tests/unit/finalize/*",
+            "tests/unit/test_markup.py",
         )
     ),
     Exempt(path="tests/unit/test_erase.py", words="film", reason="the name of a sample file"),

@@ -104,13 +104,15 @@ def whole_cut(renditions: Sequence[StoredRendition]) -> list[StoredRendition]:
     if not renditions:
         return []
     largest = max(renditions, key=lambda one: one.width * one.height)
-    return [one for one in renditions if _same_shape(one, largest)]
+    size = (largest.width, largest.height)
+    return [one for one in renditions if same_shape((one.width, one.height), size)]
 
 
-def _same_shape(one: StoredRendition, other: StoredRendition) -> bool:
-    ratio = (one.width * other.height) / (one.height * other.width)
+def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes (width, height) have one aspect ratio. ``one`` may be rounded."""
+    ratio = (one[0] * other[1]) / (one[1] * other[0])
     # A side of a small picture is rounded to a whole pixel.
-    return abs(ratio - 1) <= _SAME_SHAPE + 1 / min(one.width, one.height)
+    return abs(ratio - 1) <= _SAME_SHAPE + 1 / min(one)
 
 
 def made_formats(formats: Iterable[Format]) -> tuple[Format, ...]:

@@ -161,7 +161,7 @@ class Operations:
         records = {one: self.services.app.catalog.get(one) for one in ids}
         known = [one for one in records.values() if one is not None and caller.owns(one)]
         shown = [
-            views.summary(one, self.services.address).model_dump(mode="json")
+            views.summary(one, self.services.addresses).model_dump(mode="json")
             for one in known
             if not is_tombstone(one)
         ]

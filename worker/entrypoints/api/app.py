@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from hashlib import sha256
 from threading import Lock
 from time import monotonic, time
@@ -26,6 +26,7 @@ from worker.domain.asset import AssetRecord, JobRecord, Status
 from worker.domain.delivery import url_path
 from worker.domain.errors import AssetMissing, NotAllowed, RequestError
 from worker.domain.labels import MAX_ID, Labels
+from worker.domain.markup import Addresses
 from worker.entrypoints.api import models, s3_clients, views
 from worker.entrypoints.api.jobs import AssetJobs
 from worker.entrypoints.api.problems import (
@@ -113,8 +114,14 @@ class ApiServices:
         """How fast."""
         return Rates(self.app.settings.api_rate)
 
-    def address(self, key: str) -> str:
-        """Where everybody may read a file of the delivery bucket, at least for a while."""
+    @property
+    def addresses(self) -> Addresses:
+        """Where everybody may read files of the delivery bucket, at least for a while."""
+        negotiated = self.app.settings.delivery_url is not None
+        # An answer names a file several times; signing it once is enough.
+        return Addresses(of=cache(self._address), negotiated=negotiated)
+
+    def _address(self, key: str) -> str:
         base = self.app.settings.delivery_url
         if base is not None:
             return base.rstrip("/") + url_path(key)
@@ -336,7 +343,7 @@ def list_assets(
     )
     page = services.assets.find(caller, wanted, limit=limit, cursor=cursor)
     found = models.AssetPage(
-        assets=[views.summary(one, services.address) for one in page.records], cursor=page.cursor
+        assets=[views.summary(one, services.addresses) for one in page.records], cursor=page.cursor
     )
     body = found.model_dump_json().encode()
     tag = f'"{sha256(body).hexdigest()[:32]}"'
@@ -357,7 +364,7 @@ def show_asset(services: Services, caller: Reader, asset: AssetId) -> models.Ass
         record,
         catalog.timeline(record.asset),
         jobs,
-        services.address,
+        services.addresses,
         tiles=services.tiles(record, jobs),
         settled=services.assets.settled(record, jobs),
     )
@@ -390,13 +397,13 @@ def change_asset(
         focal_point=... if not said else None if point is None else (point.x, point.y),
         revision=body.revision,
     )
-    return views.summary(record, services.address)
+    return views.summary(record, services.addresses)
 
 
 @router.post("/assets/{asset}/reprocess", status_code=202, tags=["assets"])
 def reprocess_asset(services: Services, caller: Writer, asset: AssetId) -> models.AssetSummary:
     """Make everything again; what is served stays until then. Failed jobs are started again."""
-    return views.summary(services.assets.reprocess(caller, str(asset)), services.address)
+    return views.summary(services.assets.reprocess(caller, str(asset)), services.addresses)
 
 
 @router.delete("/assets/{asset}", status_code=204, tags=["assets"])
@@ -414,7 +421,7 @@ def similar_assets(
     return models.SimilarAssets(
         assets=[
             models.SimilarAsset(
-                distance=one.distance, asset=views.summary(one.record, services.address)
+                distance=one.distance, asset=views.summary(one.record, services.addresses)
             )
             for one in found
         ]

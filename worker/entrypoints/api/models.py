@@ -239,6 +239,31 @@ class Placeholder(_Wire):
     palette: list[str]
 
 
+class PictureSourceModel(_Wire):
+    """A picture in one format, for a `<source>`."""
+
+    type: str = Field(description="Media type.")
+    src: str
+    srcset: str
+
+
+class PictureModel(_Wire):
+    """What `<img srcset>` needs, not escaped yet. `worker.domain.markup` makes tags of it."""
+
+    src: str = Field(description="For programs that do not know `srcset`.")
+    srcset: str = Field(description="URLs by width, up to that of the original.")
+    sizes: str = Field(description="For a picture with `loading=lazy`; your own is better.")
+    width: int = Field(description="Pixels of the largest file, as `height`.")
+    height: int
+    alt: str = Field(description="The title that the file has, or empty: say what it shows.")
+    background: str | None = Field(
+        description="Colour until the file is there; null for pictures with transparency."
+    )
+    sources: list[PictureSourceModel] = Field(
+        description="Fixed formats, best first, for `<picture>`. Every client can show the last."
+    )
+
+
 class RenditionModel(_Wire):
     """A file that was made of the original."""
 
@@ -293,6 +318,7 @@ class AssetSummary(_Wire):
     attributes: dict[str, str]
     focal_point: FocalPoint | None
     placeholder: Placeholder | None
+    picture: PictureModel | None = Field(description="How to show a picture; null without one.")
     renditions: list[RenditionModel]
     video: VideoModel | None
     created_at: str
@@ -340,7 +366,10 @@ class NewJob(_Wire):
 class Asset(AssetSummary):
     """Everything about an asset."""
 
-    snippet: str = Field(description="HTML that shows it: `<picture>` with `srcset`, or `<video>`.")
+    snippet: str = Field(
+        description="HTML that shows it: `<img srcset>`, or `<picture>` without a distribution,"
+        " or `<video>`."
+    )
     metadata: dict[str, Any] | None = Field(description="What the file says of itself.")
     measures: dict[str, Any] | None = Field(description="Of the pixels: sharpness and the like.")
     timeline: list[TimelineEntry] = Field(description="Newest first.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable
+from dataclasses import asdict
 from html import escape
 
 from worker.codec import plain
@@ -15,17 +16,12 @@ from worker.domain.asset import (
     StoredMedia,
     medium_of,
 )
-from worker.domain.delivery import NEGOTIATED, whole_cut
-from worker.domain.image import Format, MediaFormat, StoredRendition
+from worker.domain.image import MediaFormat, StoredRendition
 from worker.domain.job import JobStatus
+from worker.domain.markup import Addresses, PictureMarkup, image_html, picture_html, picture_of
 from worker.entrypoints.api import models
 from worker.ports import UploadTicket
 from worker.services.upload import UploadState, part_sizes
-
-Address = Callable[[str], str]
-"""The address of a key in the delivery bucket."""
-_SMALLEST_FIRST = NEGOTIATED
-"""Formats in the order in which a browser should take them, before those that all know."""
 
 
 def upload(state: UploadState) -> models.Upload:
@@ -66,7 +62,7 @@ def _ticket(ticket: UploadTicket) -> models.Ticket:
     )
 
 
-def summary(record: AssetRecord, address: Address) -> models.AssetSummary:
+def summary(record: AssetRecord, addresses: Addresses) -> models.AssetSummary:
     """An asset of a list."""
     verdict, measures = record.verdict, record.metadata.measures if record.metadata else None
     waiting = record.status is Status.WAITING and record.upload is not None
@@ -93,12 +89,13 @@ def summary(record: AssetRecord, address: Address) -> models.AssetSummary:
         )
         if measures
         else None,
+        picture=_picture(picture_of(record, addresses)),
         renditions=[
             *(
-                _file(one, address, duration_ms=one.duration_ms, frames=one.frames)
+                _file(one, addresses, duration_ms=one.duration_ms, frames=one.frames)
                 for one in record.renditions
             ),
-            *(_file(one, address, duration_ms=one.duration_ms or None) for one in record.media),
+            *(_file(one, addresses, duration_ms=one.duration_ms or None) for one in record.media),
         ],
         video=_video(record),
         created_at=record.created_at,
@@ -112,7 +109,7 @@ def asset(
     record: AssetRecord,
     timeline: Iterable[LogEntry],
     jobs: Iterable[JobRecord],
-    address: Address,
+    addresses: Addresses,
     *,
     tiles: str | None,
     settled: str,
@@ -125,8 +122,8 @@ def asset(
     """
     metadata = record.metadata
     return models.Asset(
-        **dict(summary(record, address)),
-        snippet=snippet(record, address),
+        **dict(summary(record, addresses)),
+        snippet=_snippet(record, addresses),
         metadata=plain(metadata.tags) if metadata else None,
         measures=plain(metadata.measures) if metadata else None,
         timeline=[
@@ -134,9 +131,13 @@ def asset(
             for one in timeline
         ],
         jobs=[job(one) for one in jobs],
-        tiles=address(tiles) if tiles else None,
+        tiles=addresses.of(tiles) if tiles else None,
         settled=settled,
     )
+
+
+def _picture(found: PictureMarkup | None) -> models.PictureModel | None:
+    return None if found is None else models.PictureModel.model_validate(asdict(found))
 
 
 def _original(record: AssetRecord) -> models.OriginalModel:
@@ -154,7 +155,7 @@ def _original(record: AssetRecord) -> models.OriginalModel:
 
 def _file(
     one: StoredRendition | StoredMedia,
-    address: Address,
+    addresses: Addresses,
     *,
     duration_ms: int | None,
     frames: int = 1,
@@ -168,7 +169,7 @@ def _file(
         bytes=one.bytes,
         frames=frames,
         duration_ms=duration_ms,
-        url=address(one.key),
+        url=addresses.of(one.key),
     )
 
 
@@ -209,7 +210,7 @@ def job(record: JobRecord, status: JobStatus | None = None) -> models.JobModel:
 # --- HTML ---------------------------------------------------------------------------------------
 
 
-def snippet(record: AssetRecord, address: Address) -> str:
+def _snippet(record: AssetRecord, addresses: Addresses) -> str:
     """HTML that shows an asset; empty as long as there is nothing to show.
 
     Every address and text is escaped: names come from people.
@@ -217,62 +218,25 @@ def snippet(record: AssetRecord, address: Address) -> str:
     if record.status not in SERVED:
         return ""
     if record.film is not None:
-        return _video_snippet(record, address)
-    return _picture_snippet(record, address)
+        return _video_snippet(record, addresses)
+    picture = picture_of(record, addresses)
+    if picture is None:
+        return ""
+    # Without a distribution each URL is of one file, and the page must name the formats.
+    return image_html(picture) if addresses.negotiated else picture_html(picture)
 
 
-def _video_snippet(record: AssetRecord, address: Address) -> str:
+def _video_snippet(record: AssetRecord, addresses: Addresses) -> str:
     video = record.film
     assert video is not None
     posters = [one for one in record.renditions if one.frames == 1]
-    poster = f' poster="{escape(address(posters[0].key))}"' if posters else ""
+    poster = f' poster="{escape(addresses.of(posters[0].key))}"' if posters else ""
     order = (MediaFormat.HLS, MediaFormat.MP4)
     sources = [
-        f'  <source src="{escape(address(one.key))}" type="{one.format.media_type}">\n'
+        f'  <source src="{escape(addresses.of(one.key))}" type="{one.format.media_type}">\n'
         for wanted in order
         for one in record.media
         if one.format is wanted and one.name != "preview"
     ]
     size = f'width="{video.width}" height="{video.height}"'
     return f"<video controls playsinline {size}{poster}>\n{''.join(sources)}</video>"
-
-
-def _picture_snippet(record: AssetRecord, address: Address) -> str:
-    """A source for each format, with all widths of the cut that the largest rendition has."""
-    if not record.renditions:
-        return ""
-    largest = max(record.renditions, key=lambda one: one.width * one.height)
-    whole = whole_cut(record.renditions)
-    formats = list(dict.fromkeys(one.format for one in whole))
-    common = [one for one in formats if one not in _SMALLEST_FIRST] or formats[-1:]
-    first = [one for one in _SMALLEST_FIRST if one in formats and one not in common]
-    sources = [
-        f'  <source type="{one.media_type}" srcset="{_srcset(whole, one, address)}"'
-        ' sizes="auto, 100vw">\n'
-        for one in first
-    ]
-    shown = [one for one in whole if one.format is common[0]]
-    source = min(shown, key=lambda one: abs(one.width - 1024))
-    title = record.metadata.tags.title or "" if record.metadata else ""
-    colour = f' style="background:{record.metadata.measures.dominant}"' if record.metadata else ""
-    return (
-        f"<picture>\n{''.join(sources)}"
-        f'  <img src="{escape(address(source.key))}"'
-        f' srcset="{_srcset(whole, common[0], address)}" sizes="auto, 100vw"'
-        f' width="{largest.width}" height="{largest.height}"'
-        f' alt="{escape(title)}" loading="lazy" decoding="async"{colour}>\n</picture>'
-    )
-
-
-def _srcset(renditions: Sequence[StoredRendition], format_: Format, address: Address) -> str:
-    return escape(", ".join(_candidates(renditions, format_, address)))
-
-
-def _candidates(
-    renditions: Sequence[StoredRendition], format_: Format, address: Address
-) -> Iterator[str]:
-    widths: set[int] = set()
-    for one in sorted(renditions, key=lambda one: one.width):
-        if one.format is format_ and one.width not in widths:
-            widths.add(one.width)
-            yield f"{address(one.key)} {one.width}w"
