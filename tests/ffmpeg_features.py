@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 
 MARKER = "ffmpeg"
-_LISTS = ("filters", "encoders", "decoders")
+_LISTS = ("filters", "encoders", "decoders", "demuxers")
 
 
 @cache

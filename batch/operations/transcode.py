@@ -189,17 +189,16 @@ def _store(
     tracks: Sequence[Path],
     store: ChunkStore,
 ) -> Mapping[str, object]:
-    """Package everything and store it; the master playlist last, because it names the rest."""
+    """Package everything and store it; what names the rest comes last."""
     folder = work.scratch / "served"
     folder.mkdir()
     streams = package.package(plan, chunks, tracks, folder, work.context)
     found = transcode.details(plan, streams, store, folder)
-    master = folder / package.MASTER
-    staged = work.scratch / "master.m3u8"
-    if master.exists():
-        master.rename(staged)
+    staged = {}
+    for name in (package.DASH, package.MASTER) if plan.hls else ():
+        staged[name] = (folder / name).rename(work.scratch / Path(name).name)
     work.stop.check()
     work.outputs.tree(folder)
-    if staged.exists():
-        work.outputs.file(staged, package.MASTER)
+    for name, path in staged.items():
+        work.outputs.file(path, name)
     return found

@@ -154,10 +154,14 @@ def check_video(running: Running, record: AssetRecord, folder: Path) -> None:
     assert record.metadata is not None
     below = fetched(running, record, folder / "made")
     media = {(one.name, one.format): one for one in record.media}
-    assert {format_ for _, format_ in media} == {MediaFormat.HLS, MediaFormat.MP4, MediaFormat.VTT}
+    assert {format_ for _, format_ in media} == {*MediaFormat}
     for one in record.media:
         assert (below / one.key).stat().st_size == one.bytes
-    for name in (("stream", MediaFormat.HLS), ("film", MediaFormat.MP4)):
+    for name in (
+        ("stream", MediaFormat.HLS),
+        ("stream", MediaFormat.DASH),
+        ("film", MediaFormat.MP4),
+    ):
         check_plays(below / media[name].key)
     assert (below / media["storyboard", MediaFormat.VTT].key).read_text().startswith("WEBVTT")
     pictures = {(one.name, one.format): one for one in record.renditions}

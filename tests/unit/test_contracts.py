@@ -288,7 +288,7 @@ def test_lines_of_a_job(golden: Golden, tmp_path: Path) -> None:
 
 
 def playlists(folder: Path) -> Mapping[str, Any]:
-    """Every playlist line by line, and every other file by name.
+    """Every playlist and manifest line by line, and every other file by name.
 
     Bit rates follow from the encoder's bytes.
     """
@@ -297,6 +297,9 @@ def playlists(folder: Path) -> Mapping[str, Any]:
         name = path.relative_to(folder).as_posix()
         if path.suffix == ".m3u8":
             text = re.sub(r"(BANDWIDTH)=\d+", r"\1=N", path.read_text("utf-8"))
+            found[name] = text.splitlines()
+        elif path.suffix == ".mpd":
+            text = re.sub(r'(bandwidth)="\d+"', r'\1="N"', path.read_text("utf-8"))
             found[name] = text.splitlines()
         elif not name.startswith("results/"):
             found[name] = "file"

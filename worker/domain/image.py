@@ -41,13 +41,15 @@ class MediaFormat(StrEnum):
     """One file that plays while it is fetched (``faststart``)."""
     HLS = "hls"
     """A master playlist; its variants and segments lie beside and below it."""
+    DASH = "dash"
+    """A manifest (MPD) of the same segments."""
     VTT = "vtt"
     """WebVTT: what of a sprite sheet belongs to which moment, or subtitles."""
 
     @property
     def extension(self) -> str:
         """The usual file ending, without the dot."""
-        return {"hls": "m3u8"}.get(self.value, self.value)
+        return {"hls": "m3u8", "dash": "mpd"}.get(self.value, self.value)
 
     @property
     def media_type(self) -> str:
@@ -55,6 +57,7 @@ class MediaFormat(StrEnum):
         return {
             "mp4": "video/mp4",
             "hls": "application/vnd.apple.mpegurl",
+            "dash": "application/dash+xml",
             "vtt": "text/vtt",
         }[self.value]
 

@@ -482,12 +482,13 @@ def _made_file(result: FinishedJob, output: StoredOutput) -> Mapping[str, Any]:
 
 
 def _playable(result: FinishedJob, info: VideoInfo) -> Iterator[StoredMedia]:
-    """The video itself: a master playlist, a progressive file, or both."""
+    """The video itself: what players of HLS and of DASH read first, and a progressive file."""
     rungs = objects(result.details, "rungs")
     largest = max(rungs, key=lambda rung: whole(rung, "width"), default={})
     found = False
     for said, name, format_ in (
         ("master", "stream", MediaFormat.HLS),
+        ("dash", "stream", MediaFormat.DASH),
         ("mp4", "film", MediaFormat.MP4),
     ):
         if result.details.get(said) is None:

@@ -160,6 +160,23 @@ def _upright(moov: bytes) -> bytes:
     return moov[:at] + _UNITY + moov[at + len(_UNITY) :]
 
 
+def without_edits(header: bytes) -> bytes:
+    """An init segment less the edit list of its track."""
+    return _without(header, (b"moov", b"trak", b"edts"))
+
+
+def _without(data: bytes, path: Sequence[bytes]) -> bytes:
+    """A row of boxes less those at a path of names."""
+    kept = []
+    for name, begin, end in boxes(data):
+        body = data[begin:end]
+        if name != path[0]:
+            kept.append(_box(name, body))
+        elif len(path) > 1:
+            kept.append(_box(name, _without(body, path[1:])))
+    return b"".join(kept)
+
+
 def _fragment(moof: bytes, position: int, size: int) -> Fragment:
     try:
         return _parse(moof, position, size)

@@ -1,61 +1,36 @@
-"""Encoded chunks become what is served: HLS with CMAF segments, and one progressive MP4.
+"""Encoded chunks become what is served: CMAF segments for HLS and DASH, and one progressive MP4.
 
 Segments are the encoders' own fragments with their numbers and times written anew; nothing is
 encoded again. A segment begins at a whole number of ticks, so nothing is rounded or drifts.
-Sources: RFC 8216 and its successor draft-pantos-hls-rfc8216bis (playlists), ISO/IEC 23000-19
-(CMAF), RFC 6381 (``CODECS``).
+
+The time that a segment has in itself (``tfdt``) is the time at which it is shown or heard. Players
+differ in whether they apply an edit list to audio: of the same files hls.js 1.7.4 does,
+shaka-player 5.2.12 applies it twice (-20 ms), Chromium 156 by itself not at all (+21 ms). So audio
+has none (:func:`_audio`). Pictures have one that takes back what B-frames add to the times of a
+segment, which leaves ``tfdt`` right.
+Sources: ISO/IEC 23000-19 (CMAF), ISO/IEC 14496-12, RFC 6381 (``CODECS``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 from worker.domain.errors import EngineError
 from worker.job_context import JobContext
-from worker.video import audio, commands, ffmpeg, fmp4
+from worker.video import audio, commands, ffmpeg, fmp4, manifests
 from worker.video.ffmpeg import GIBIBYTE, ProgramLimits
 from worker.video.fmp4 import Track
-from worker.video.plan import AudioSettings, Rung, TranscodePlan
+from worker.video.manifests import INIT, PLAYLIST, MediaStream, Segment, quoted, segment_file
+from worker.video.plan import Rung, TranscodePlan
 
 LIMITS = ProgramLimits(wall_seconds=3600.0, stall_seconds=600.0, file_bytes=200 * GIBIBYTE)
 
-MASTER = "hls/master.m3u8"
+FOLDER = "hls"
+"""Of everything but the MP4."""
+MASTER = f"{FOLDER}/master.m3u8"
+DASH = f"{FOLDER}/manifest.mpd"
 PROGRESSIVE = "video.mp4"
-_FIRST_BITS = 2_000_000
-"""Bits a second of the variant that is named first, about: a player begins with that one ("HLS
-authoring specification for Apple devices", 9.11)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
-    """One file of a playlist."""
-
-    bytes: int
-    seconds: Fraction
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HlsStream:
-    """One track, written as a folder with a playlist."""
-
-    name: str
-    codec: str
-    """For ``CODECS`` (RFC 6381)."""
-    segments: tuple[Segment, ...]
-
-    @property
-    def peak(self) -> int:
-        """Bits a second of the segment that has most; a short last one is spread as it is."""
-        return max(round(item.bytes * 8 / item.seconds) for item in self.segments)
-
-    @property
-    def average(self) -> int:
-        """Bits a second of all together."""
-        seconds = sum((item.seconds for item in self.segments), Fraction(0))
-        return round(sum(item.bytes for item in self.segments) * 8 / seconds)
 
 
 def package(
@@ -64,7 +39,7 @@ def package(
     tracks: Sequence[Path],
     folder: Path,
     context: JobContext,
-) -> tuple[HlsStream, ...]:
+) -> tuple[MediaStream, ...]:
     """Write everything that is served below ``folder``.
 
     Args:
@@ -80,20 +55,21 @@ def package(
     Raises:
         EngineError: the chunks do not fit together.
     """
-    streams: list[HlsStream] = []
+    streams: list[MediaStream] = []
     joined = context.scratch / "joined.mp4"
     for number, rung in enumerate(plan.rungs):
         main = number == 0 and plan.mp4
         if plan.hls or main:
-            to = folder / "hls" / rung.name if plan.hls else None
+            to = folder / FOLDER / rung.name if plan.hls else None
             whole = joined if main else None
             encoded = _joined(rung.name, chunks)
             streams.append(_video(plan, rung, encoded, to=to, joined=whole, context=context))
     if plan.hls:
         for number, path in enumerate(tracks):
             name = f"audio-{number}"
-            streams.append(_audio(plan, name, path, folder / "hls" / name, context))
-        (folder / MASTER).write_text(_master(plan, streams))
+            streams.append(_audio(plan, name, path, folder / FOLDER / name, context))
+        (folder / MASTER).write_text(manifests.master(plan, streams))
+        (folder / DASH).write_text(manifests.dash(plan, streams))
     if plan.mp4:
         try:
             _progressive(plan, joined, tracks, folder / PROGRESSIVE, context)
@@ -121,7 +97,7 @@ def _video(
     to: Path | None,
     joined: Path | None,
     context: JobContext,
-) -> HlsStream:
+) -> MediaStream:
     """Write one rung's segments, and all of it as one file if ``joined`` is given."""
     each = plan.segment_frames // plan.key_frames
     segments: list[Segment] = []
@@ -135,18 +111,18 @@ def _video(
                 codec = codec_string(track.header)
                 if to is not None:
                     to.mkdir(parents=True)
-                    (to / "init.mp4").write_bytes(track.header)
+                    (to / INIT).write_bytes(track.header)
                 if whole is not None:
                     whole.write(track.header)
             for at in range(0, len(track.fragments), each):
                 taken = track.fragments[at : at + each]
                 data = fmp4.moved(track, taken, number=number, time=time)
                 if to is not None:
-                    (to / _file(len(segments))).write_bytes(data)
+                    (to / segment_file(len(segments))).write_bytes(data)
                 if whole is not None:
                     whole.write(data)
                 ticks = sum(fragment.ticks for fragment in taken)
-                segments.append(Segment(bytes=len(data), seconds=Fraction(ticks, plan.timescale)))
+                segments.append(Segment(bytes=len(data), ticks=ticks))
                 number += len(taken)
                 time += ticks
     finally:
@@ -154,28 +130,45 @@ def _video(
             whole.close()
     if time != plan.frames * plan.frame_ticks:
         raise EngineError(f"{rung.name} came out {time} ticks long, which is not the whole video")
+    stream = MediaStream(
+        name=rung.name, codec=codec, timescale=plan.timescale, segments=tuple(segments)
+    )
     if to is not None:
-        (to / "index.m3u8").write_text(_playlist(segments))
-    return HlsStream(name=rung.name, codec=codec, segments=tuple(segments))
+        (to / PLAYLIST).write_text(manifests.playlist(stream))
+    return stream
 
 
-def _audio(plan: TranscodePlan, name: str, path: Path, to: Path, context: JobContext) -> HlsStream:
-    """Write one track's segments: AAC frames are shared out where the picture's segments begin."""
+def _audio(
+    plan: TranscodePlan, name: str, path: Path, to: Path, context: JobContext
+) -> MediaStream:
+    """Write one track's segments: AAC frames are shared out where the picture's segments begin.
+
+    AAC needs the frame before to decode a frame in full, so an encoder begins with one that is not
+    heard, and an edit list hides it. Here both are left out: the first frame is the one that is
+    heard at 0, and fades in (21 ms), as after every seek. The MP4 has the hidden frame.
+    """
     track = fmp4.read(path)
-    to.mkdir(parents=True)
-    (to / "init.mp4").write_bytes(track.header)
     sizes = [size for fragment in track.fragments for size in fragment.sizes]
     durations = [ticks for fragment in track.fragments for ticks in fragment.durations]
+    frame, time = 0, -track.delay
+    while time < 0 and frame < len(sizes):
+        time += durations[frame]
+        frame += 1
+    if frame == len(sizes):
+        raise EngineError(f"{name} is nothing but the encoder's silence before the beginning")
+    to.mkdir(parents=True)
+    (to / INIT).write_bytes(fmp4.without_edits(track.header))
     segments: list[Segment] = []
-    frame = time = 0
     with path.open("rb") as file:
         reader = _Samples(file, track)
+        reader.take(sizes[:frame])
         while frame < len(sizes):
             context.stop.check()
             first = (len(segments) + 1) * plan.segment_frames
             # The frame that is heard when the next segment's picture begins goes to that segment.
-            border = first / plan.rate * audio.SAMPLE_RATE + track.delay
-            end = len(sizes) if first >= plan.frames else int(border // audio.FRAME_SAMPLES)
+            border = first / plan.rate * audio.SAMPLE_RATE
+            last = first >= plan.frames
+            end = len(sizes) if last else frame + int((border - time) // audio.FRAME_SAMPLES)
             end = min(len(sizes), max(frame + 1, end))
             data = fmp4.built(
                 sizes[frame:end],
@@ -184,15 +177,16 @@ def _audio(plan: TranscodePlan, name: str, path: Path, to: Path, context: JobCon
                 number=len(segments) + 1,
                 time=time,
             )
-            (to / _file(len(segments))).write_bytes(data)
-            ticks = sum(durations[frame:end])
-            shown = ticks - (track.delay if frame == 0 else 0)
-            segments.append(
-                Segment(bytes=len(data), seconds=Fraction(max(1, shown), track.timescale))
-            )
-            frame, time = end, time + ticks
-    (to / "index.m3u8").write_text(_playlist(segments))
-    return HlsStream(name=name, codec="mp4a.40.2", segments=tuple(segments))
+            (to / segment_file(len(segments))).write_bytes(data)
+            after = time + sum(durations[frame:end])
+            # The first lasts from 0 on, wherever in it the first whole frame begins.
+            segments.append(Segment(bytes=len(data), ticks=after - (time if segments else 0)))
+            frame, time = end, after
+    stream = MediaStream(
+        name=name, codec="mp4a.40.2", timescale=track.timescale, segments=tuple(segments)
+    )
+    (to / PLAYLIST).write_text(manifests.playlist(stream))
+    return stream
 
 
 class _Samples:
@@ -219,81 +213,6 @@ def _file(number: int) -> str:
     return f"{number:05}.m4s"
 
 
-def _playlist(segments: Sequence[Segment]) -> str:
-    """A media playlist. Lengths to the microsecond, which is exact or off by less than one."""
-    longest = max(item.seconds for item in segments)
-    lines = [
-        "#EXTM3U",
-        "#EXT-X-VERSION:7",
-        # At least every length rounded to the nearest whole number (RFC 8216, 4.3.3.1).
-        f"#EXT-X-TARGETDURATION:{max(1, int(longest + Fraction(1, 2)))}",
-        "#EXT-X-MEDIA-SEQUENCE:0",
-        "#EXT-X-PLAYLIST-TYPE:VOD",
-        "#EXT-X-INDEPENDENT-SEGMENTS",
-        '#EXT-X-MAP:URI="init.mp4"',
-    ]
-    for number, item in enumerate(segments):
-        lines += [f"#EXTINF:{float(item.seconds):.6f},", _file(number)]
-    return "\n".join([*lines, "#EXT-X-ENDLIST", ""])
-
-
-def _master(plan: TranscodePlan, streams: Sequence[HlsStream]) -> str:
-    """The playlist that names all others."""
-    videos = list(zip(plan.rungs, streams, strict=False))
-    audio_streams = streams[len(videos) :]
-    lines = ["#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-INDEPENDENT-SEGMENTS"]
-    taken: set[str] = set()
-    languages: set[str] = set()
-    for number, (stream, track) in enumerate(zip(audio_streams, plan.audio, strict=True)):
-        name = _label(track, number, taken)
-        first = "YES" if number == 0 else "NO"
-        # A player chooses by language: of two tracks of one only the first (RFC 8216, 4.3.4.1.1).
-        chosen = "NO" if track.language in languages else "YES"
-        languages.add(track.language)
-        language = (
-            ""
-            if track.language == "und"
-            else f',LANGUAGE="{_quoted(language_tag(track.language))}"'
-        )
-        lines.append(
-            f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio",NAME="{name}"{language},DEFAULT={first},'
-            f'AUTOSELECT={chosen},CHANNELS="{track.channels}",URI="{stream.name}/index.m3u8"'
-        )
-    peak = max((stream.peak for stream in audio_streams), default=0)
-    average = max((stream.average for stream in audio_streams), default=0)
-    # Every player has the first codec that was asked for; the others are for those that can.
-    common = [item for item in videos if item[0].codec is videos[0][0].codec]
-    start = min(common, key=lambda item: abs(item[1].peak + peak - _FIRST_BITS))
-    for rung, stream in [start, *(item for item in videos if item is not start)]:
-        codecs = ",".join([stream.codec, *{one.codec for one in audio_streams}])
-        lines.append(
-            f"#EXT-X-STREAM-INF:BANDWIDTH={stream.peak + peak},"
-            f"AVERAGE-BANDWIDTH={stream.average + average},"
-            f'CODECS="{codecs}",RESOLUTION={rung.width}x{rung.height},'
-            f"FRAME-RATE={float(plan.rate):.3f},VIDEO-RANGE=SDR,CLOSED-CAPTIONS=NONE"
-            + (',AUDIO="audio"' if audio_streams else "")
-        )
-        lines.append(f"{stream.name}/index.m3u8")
-    return "\n".join([*lines, ""])
-
-
-def _label(track: AudioSettings, number: int, taken: set[str]) -> str:
-    """A name that no other track of the group has."""
-    language = "" if track.language == "und" else track.language
-    name = _quoted(track.title) or _quoted(language) or f"Track {number + 1}"
-    base, count = name, number + 1
-    while name in taken:
-        name, count = f"{base} {count}", count + 1
-    taken.add(name)
-    return name
-
-
-def _quoted(text: str) -> str:
-    """Text that may stand between quotes: what would end them or the line is left out."""
-    kept = "".join(character for character in text if character.isprintable() and character != '"')
-    return kept.strip()[:80]
-
-
 def _progressive(
     plan: TranscodePlan,
     joined: Path,
@@ -308,7 +227,7 @@ def _progressive(
     options: dict[str, object] = {"f": "mp4", "c": "copy", "fflags": "+bitexact"}
     options |= {"movflags": "+faststart", "video_track_timescale": plan.timescale}
     for number, track in enumerate(plan.audio[: len(tracks)]):
-        options[f"metadata:s:a:{number}"] = f"language={_quoted(track.language)}"
+        options[f"metadata:s:a:{number}"] = f"language={quoted(track.language)}"
     if plan.rungs[0].codec == "hevc":
         options["tag:v"] = "hvc1"
     streams = [commands.source(each)["0"] for each in (joined, *tracks)]
@@ -360,40 +279,3 @@ def _av1(record: bytes) -> str:
 
 
 _READERS = {b"avcC": _avc, b"hvcC": _hevc, b"av1C": _av1}
-
-
-# --- languages ----------------------------------------------------------------------------------
-#
-# Files have three letters (ISO 639-2), playlists the shortest tag: RFC 8216, 4.3.4.1 takes tags of
-# RFC 5646, which has the two letters of ISO 639-1 wherever there are any (2.2.1).
-
-_LANGUAGES = """
-aa:aar ab:abk ae:ave af:afr ak:aka am:amh an:arg ar:ara as:asm av:ava ay:aym az:aze ba:bak be:bel
-bg:bul bi:bis bm:bam bn:ben bo:bod,tib br:bre bs:bos ca:cat ce:che ch:cha co:cos cr:cre cs:ces,cze
-cu:chu cv:chv cy:cym,wel da:dan de:deu,ger dv:div dz:dzo ee:ewe el:ell,gre en:eng eo:epo es:spa
-et:est eu:eus,baq fa:fas,per ff:ful fi:fin fj:fij fo:fao fr:fra,fre fy:fry ga:gle gd:gla gl:glg
-gn:grn gu:guj gv:glv ha:hau he:heb hi:hin ho:hmo hr:hrv ht:hat hu:hun hy:hye,arm hz:her ia:ina
-id:ind ie:ile ig:ibo ii:iii ik:ipk io:ido is:isl,ice it:ita iu:iku ja:jpn jv:jav ka:kat,geo kg:kon
-ki:kik kj:kua kk:kaz kl:kal km:khm kn:kan ko:kor kr:kau ks:kas ku:kur kv:kom kw:cor ky:kir la:lat
-lb:ltz lg:lug li:lim ln:lin lo:lao lt:lit lu:lub lv:lav mg:mlg mh:mah mi:mri,mao mk:mkd,mac ml:mal
-mn:mon mr:mar ms:msa,may mt:mlt my:mya,bur na:nau nb:nob nd:nde ne:nep ng:ndo nl:nld,dut nn:nno
-no:nor nr:nbl nv:nav ny:nya oc:oci oj:oji om:orm or:ori os:oss pa:pan pi:pli pl:pol ps:pus pt:por
-qu:que rm:roh rn:run ro:ron,rum ru:rus rw:kin sa:san sc:srd sd:snd se:sme sg:sag sh:hbs si:sin
-sk:slk,slo sl:slv sm:smo sn:sna so:som sq:sqi,alb sr:srp ss:ssw st:sot su:sun sv:swe sw:swa ta:tam
-te:tel tg:tgk th:tha ti:tir tk:tuk tl:tgl tn:tsn to:ton tr:tur ts:tso tt:tat tw:twi ty:tah ug:uig
-uk:ukr ur:urd uz:uzb ve:ven vi:vie vo:vol wa:wln wo:wol xh:xho yi:yid yo:yor za:zha zh:zho,chi
-zu:zul
-"""
-"""ISO 639-1 and the codes of ISO 639-2 for each, of terms and, where another, of bibliographies."""
-
-_SHORT = {
-    long: short
-    for short, _, longs in (row.partition(":") for row in _LANGUAGES.split())
-    for long in longs.split(",")
-}
-
-
-def language_tag(language: str) -> str:
-    """The tag for a language as files name it; one without a shorter tag stays as it is."""
-    first, hyphen, rest = language.partition("-")
-    return f"{_SHORT.get(first, first)}{hyphen}{rest}"

@@ -17,7 +17,7 @@ from typing import Protocol
 from worker.domain.errors import DamagedInput, Reason, TransientError
 from worker.job_context import JobContext, Stop
 from worker.video import audio, encode, package
-from worker.video.package import HlsStream
+from worker.video.manifests import MediaStream
 from worker.video.plan import Chunk, TranscodePlan
 
 _DAMAGED = 0.2
@@ -286,7 +286,7 @@ def finished_audio(plan: TranscodePlan, store: ChunkStore) -> tuple[Path, ...] |
 
 
 def details(
-    plan: TranscodePlan, streams: Sequence[HlsStream], store: ChunkStore, folder: Path
+    plan: TranscodePlan, streams: Sequence[MediaStream], store: ChunkStore, folder: Path
 ) -> Mapping[str, object]:
     """What there is to say of a finished transcode, for ``result.json``."""
     loudness = []
@@ -306,6 +306,7 @@ def details(
         "warnings": list(dict.fromkeys((*plan.warnings, *(("damaged",) if faults else ())))),
         "tone_mapped": plan.colours.hdr,
         "master": package.MASTER if plan.hls else None,
+        "dash": package.DASH if plan.hls else None,
         "mp4": package.PROGRESSIVE if mp4.is_file() else None,
         "rungs": [
             {

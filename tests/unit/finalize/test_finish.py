@@ -40,6 +40,7 @@ def test_a_video_whose_jobs_are_done_is_accepted_with_everything_named() -> None
     assert (record.film.duration_ms, record.film.width, record.film.codec) == (2000, 320, "h264")
     assert [(one.name, one.format, one.width, one.duration_ms) for one in record.media] == [
         ("stream", MediaFormat.HLS, 320, 2000),
+        ("stream", MediaFormat.DASH, 320, 2000),
         ("film", MediaFormat.MP4, 320, 2000),
         ("storyboard", MediaFormat.VTT, 0, 2000),
         ("preview", MediaFormat.MP4, 32, 1500),
@@ -115,7 +116,7 @@ def test_what_is_not_needed_may_be_missing() -> None:
     world.reject("preview")
     done = finish(world)
     assert done.outcome is FinalizeOutcome.ACCEPTED
-    assert [one.name for one in world.now().media] == ["stream", "film"]
+    assert [one.name for one in world.now().media] == ["stream", "stream", "film"]
 
 
 @pytest.mark.parametrize(
@@ -292,7 +293,11 @@ def test_a_retry_completes_whatever_was_left(end: str, error: Any, *, after: boo
 STORED = {"name": "a.jpg", "bytes": 1, "sha256": "c" * 64, "content_type": "image/jpeg"}
 UNUSABLE: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "no mp4 that it names": ("transcode", {**ENCODED} | {"mp4": "x.mp4"}, {}),
-    "nothing that plays": ("transcode", {**ENCODED} | {"mp4": None, "master": None}, {}),
+    "nothing that plays": (
+        "transcode",
+        {**ENCODED} | {"mp4": None, "master": None, "dash": None},
+        {},
+    ),
     "no rungs": ("transcode", {"master": "hls/master.m3u8"}, {}),
     "no width": ("video-metadata", {**FACTS} | {"video": {"codec": "h264"}}, {}),
     "endless": ("video-metadata", {**FACTS} | {"duration": -1}, {}),

@@ -38,6 +38,7 @@ TYPES = {
     "mp4": "video/mp4",
     "m3u8": "application/vnd.apple.mpegurl",
     "m4s": "video/iso.segment",
+    "mpd": "application/dash+xml",
 }
 FACTS: Mapping[str, Any] = {
     "container": "mov,mp4,m4a,3gp,3g2,mj2",
@@ -57,6 +58,7 @@ FACTS: Mapping[str, Any] = {
 }
 ENCODED: Mapping[str, Any] = {
     "master": "hls/master.m3u8",
+    "dash": "hls/manifest.mpd",
     "mp4": "video.mp4",
     "rungs": [
         {"name": "180p", "width": 320, "height": 180},
@@ -92,7 +94,7 @@ DETAILS: Mapping[str, Mapping[str, Any]] = {
     "preview": MOVES,
 }
 FILES: Mapping[str, Sequence[str]] = {
-    "transcode": ("hls/master.m3u8", "hls/180p/0.m4s", "video.mp4"),
+    "transcode": ("hls/master.m3u8", "hls/manifest.mpd", "hls/180p/0.m4s", "video.mp4"),
     "poster": ("poster.jpg", "poster.webp"),
     "storyboard": ("storyboard.vtt", "sheet-0.jpg"),
     "preview": ("preview.webp", "preview.mp4"),

@@ -55,6 +55,23 @@ def test_a_broken_file_of_ours_is_a_defect_with_a_code(tmp_path: Path, data: byt
         fmp4.read(path)
 
 
+def box(name: bytes, body: bytes = b"") -> bytes:
+    """One box."""
+    return struct.pack(">I4s", 8 + len(body), name) + body
+
+
+def test_an_edit_list_is_left_out() -> None:
+    """Nothing else is, and the boxes around it say how long they are now."""
+    before, after, edits = box(b"tkhd", b"1"), box(b"mdia", b"23"), box(b"edts", box(b"elst"))
+
+    def header(inner: bytes) -> bytes:
+        return box(b"ftyp", b"iso5") + box(b"moov", box(b"mvhd") + box(b"trak", inner))
+
+    plain = header(before + after)
+    assert fmp4.without_edits(header(before + edits + after)) == plain
+    assert fmp4.without_edits(plain) == plain
+
+
 def _record(name: bytes, body: bytes) -> bytes:
     return b"...." + struct.pack(">I4s", 8 + len(body), name) + body
 
