@@ -3,7 +3,7 @@
 uploads -> [intake bucket] -> queues -> ingest function -> [delivery bucket], [quarantine bucket]
 browsers <- distribution <- [delivery bucket], [console bucket]
                                                |-> catalog (table)
-                                               `-> events (bus)
+                                               `-> events (bus) -> invalidations -> distribution
 clients -> api (HTTP API, function) -> tickets for the intake bucket, catalog
 asset.processing events -> workflow (state machine) -> heavy (jobs on Spot) -> [delivery bucket]
 """
@@ -20,6 +20,7 @@ from stack.events import AssetEventBus
 from stack.exports import export, of_pipeline, of_registry
 from stack.heavy import HeavyJobs
 from stack.intake import Intake
+from stack.invalidations import Invalidations
 from stack.observability import Observability
 from stack.origin import DeliveryOrigin
 from stack.registry import Registry
@@ -44,6 +45,7 @@ def main() -> None:
     events = AssetEventBus(scope)
     intake = Intake(scope, config, buckets=buckets, catalog=catalog, events=events)
     delivery: Distribution | None = None
+    invalidations: Invalidations | None = None
     if config.delivery.enabled:
         origin = DeliveryOrigin(scope, config, buckets=buckets, catalog=catalog, intake=intake)
         delivery = Distribution(
@@ -52,6 +54,9 @@ def main() -> None:
             buckets=buckets,
             origin=origin,
             console_bucket=console.bucket if console else None,
+        )
+        invalidations = Invalidations(
+            scope, config, events=events, intake=intake, distribution=delivery.distribution
         )
     buckets.restrict(delivery.rights if delivery else {})
     buckets.let_browsers_upload([delivery.url] if delivery and console else [])
@@ -89,7 +94,13 @@ def main() -> None:
             console.publish(config, buckets=buckets, delivery=delivery, api=api, sign_in=sign_in)
     if config.observability.enabled:
         observability = Observability(
-            scope, config, catalog=catalog, intake=intake, heavy=heavy, workflow=workflow
+            scope,
+            config,
+            catalog=catalog,
+            intake=intake,
+            heavy=heavy,
+            workflow=workflow,
+            invalidations=invalidations,
         )
     CostControls(scope, config.cost, intake=intake, observability=observability)
     export(
@@ -103,6 +114,7 @@ def main() -> None:
             heavy=heavy,
             workflow=workflow,
             delivery=delivery,
+            invalidations=invalidations,
             api=api,
             observability=observability,
         )

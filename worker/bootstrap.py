@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from worker.services.finalize import Finalizer
     from worker.services.hot_files import CacheOutcome
     from worker.services.ingest import Ingest
+    from worker.services.invalidate import Invalidate
     from worker.services.upload import Uploads
 
 
@@ -192,6 +193,19 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
         upload_store=S3UploadStore(clients, edge=_edge_tickets(settings)),
         workflows=_workflows(settings.heavy_workflow, clients),
     )
+
+
+def invalidation(settings: Settings, clients: AwsClients | None = None) -> Invalidate:
+    """What sends invalidations to the distribution that the settings name."""
+    from worker.adapters.aws.clients import AwsClients
+    from worker.adapters.aws.cloudfront import CloudFrontCaches
+    from worker.services.invalidate import Invalidate
+
+    if settings.distribution is None:
+        said = "is not set; invalidations need it"
+        raise SettingsError("settings", (Problem("SAFELIGHT_DISTRIBUTION", said),))
+    caches = CloudFrontCaches(clients or AwsClients(), settings.distribution)
+    return Invalidate(edges=caches)
 
 
 def _edge_tickets(settings: Settings) -> EdgeTickets | None:

@@ -361,6 +361,18 @@ class Cache(Protocol):
         ...
 
 
+class EdgeCaches(Protocol):
+    """Caches between the delivery bucket and its viewers."""
+
+    def forget(self, tags: Sequence[str], *, once: str) -> None:
+        """Remove every response with one of the cache tags.
+
+        Args:
+            once: names the request: the same name and tags again are one request.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModerationLabel:
     """One thing a moderator saw."""

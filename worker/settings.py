@@ -138,6 +138,12 @@ class Settings:
     heavy_dlq_url: str | None = _read(_optional, None)
     """Where events go that the workflow function was not told or failed on. Only the commands that
     look after dead letters need it."""
+    invalidations_queue_url: str | None = _read(_optional, None)
+    """The queue of events whose assets the edges must forget. Only the commands that look after
+    dead letters need it."""
+    invalidations_dlq_url: str | None = _read(_optional, None)
+    """Where events go for which no invalidation was accepted, or that the bus could not put into
+    the queue."""
     ordering: Ordering = _read(_ordering, Ordering.FIFO)  # noqa: RUF009 - a field
     deleted_originals: DeletedOriginals = _read(_deleted_originals, DeletedOriginals.KEEP)  # noqa: RUF009 - a field
     recipe: str = _read(_name, "default")
@@ -184,6 +190,8 @@ class Settings:
     ``upload_key``). The first one is the default."""
     upload_key: str | None = _read(_optional, None)
     """The key that signs uploads through the distribution; the edge function has the same one."""
+    distribution: str | None = _read(_optional, None)
+    """Id of the CloudFront distribution. Only the function that sends invalidations needs it."""
     delivery_url: str | None = _read(_optional, None)
     """Where everybody may read renditions, ``https://media.example.com``; without it the API signs
     an address for each."""

@@ -17,6 +17,7 @@ from stack.catalog import CatalogTable
 from stack.config import Config
 from stack.functions import LambdaFunction
 from stack.intake import Intake
+from stack.invalidations import Invalidations
 from stack.queues import QueueWithDeadLetters
 from stack.workflow import Workflow
 
@@ -164,12 +165,14 @@ def alarms_of(
     intake: Intake,
     catalog: CatalogTable,
     workflow: Workflow | None,
+    invalidations: Invalidations | None,
     counted: MetricFilters,
 ) -> list[Alarm]:
     """Every alarm of a stack, in the order in which the dashboard shows them."""
     return [
         *_intake(config, intake, catalog),
         *(_workflow(workflow) if workflow is not None else ()),
+        *(_invalidations(config, invalidations) if invalidations is not None else ()),
         *(
             Alarm(
                 name=f"{what}-defects",
@@ -191,13 +194,7 @@ def _intake(config: Config, intake: Intake, catalog: CatalogTable) -> list[Alarm
     if intake.work is not intake.uploads:
         queues["ordered"] = intake.work
     found = [
-        Alarm(
-            name=f"{name}-waiting",
-            says=f"Messages wait too long in the queue {name}: is the function throttled or slow?",
-            metrics={"age": _of_queue(queue.queue, "ApproximateAgeOfOldestMessage")},
-            above=settings.waiting_seconds,
-            urgent=True,
-        )
+        _waiting(name, queue, settings.waiting_seconds, urgent=True)
         for name, queue in queues.items()
     ]
     found += [_dead(name, queue) for name, queue in queues.items()]
@@ -250,6 +247,16 @@ def _workflow(workflow: Workflow) -> list[Alarm]:
             above=0,
             minutes=1,
         ),
+    ]
+
+
+def _invalidations(config: Config, invalidations: Invalidations) -> list[Alarm]:
+    """Edges that still serve what was deleted, held back or replaced."""
+    waiting = config.observability.waiting_seconds
+    return [
+        _waiting("invalidations", invalidations.queue, waiting, urgent=False),
+        _dead("invalidations", invalidations.queue),
+        *_function_alarms("invalidate", invalidations.function, invalidations.timeout, 1),
     ]
 
 
@@ -311,6 +318,16 @@ def _function_alarms(
             above=1000 * NEAR_TIMEOUT * timeout,
         ),
     ]
+
+
+def _waiting(name: str, queue: QueueWithDeadLetters, seconds: int, *, urgent: bool) -> Alarm:
+    return Alarm(
+        name=f"{name}-waiting",
+        says=f"Messages wait too long in the queue {name}: is the function throttled or slow?",
+        metrics={"age": _of_queue(queue.queue, "ApproximateAgeOfOldestMessage")},
+        above=seconds,
+        urgent=urgent,
+    )
 
 
 def _dead(name: str, queue: QueueWithDeadLetters) -> Alarm:

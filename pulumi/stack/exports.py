@@ -17,6 +17,7 @@ from stack.delivery import Distribution
 from stack.events import AssetEventBus
 from stack.heavy import HeavyJobs
 from stack.intake import Intake
+from stack.invalidations import Invalidations
 from stack.observability import Observability
 from stack.registry import Registry
 from stack.scope import Scope
@@ -49,6 +50,7 @@ def of_pipeline(
     heavy: HeavyJobs | None,
     workflow: Workflow | None,
     delivery: Distribution | None,
+    invalidations: Invalidations | None,
     api: Api | None,
     observability: Observability | None,
 ) -> Mapping[str, Any]:
@@ -92,6 +94,14 @@ def of_pipeline(
             "jobLogs": heavy.log_group.name,
             "heavyWorkflow": workflow.machine.arn,
             "heavyDeadLetters": workflow.dead_letters.url,
+        }
+    if invalidations is not None:
+        queue = invalidations.queue
+        commands["INVALIDATIONS_QUEUE_URL"] = queue.url
+        commands["INVALIDATIONS_DLQ_URL"] = queue.dead_letters.url
+        found |= {
+            "invalidationsQueue": queue.url,
+            "invalidationsDeadLetters": queue.dead_letters.url,
         }
     if delivery is not None:
         found |= {"delivery": delivery.url, "distribution": delivery.distribution.id}

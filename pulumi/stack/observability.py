@@ -18,6 +18,7 @@ from stack.catalog import CatalogTable
 from stack.config import Config
 from stack.heavy import HeavyJobs
 from stack.intake import Intake
+from stack.invalidations import Invalidations
 from stack.metric_filters import MetricFilters
 from stack.notifications import COMPONENT, AlarmTopic
 from stack.scope import Scope
@@ -39,6 +40,7 @@ class Observability(pulumi.ComponentResource):
         catalog: CatalogTable,
         heavy: HeavyJobs | None,
         workflow: Workflow | None,
+        invalidations: Invalidations | None,
     ) -> None:
         super().__init__("safelight:observability:Observability", scope.name(COMPONENT))
         self._scope = scope
@@ -64,13 +66,19 @@ class Observability(pulumi.ComponentResource):
             scope.name("metric-filters"),
             scope,
             functions={"ingest": intake.ingest}
-            | ({} if workflow is None else {"workflow": workflow.function}),
+            | ({} if workflow is None else {"workflow": workflow.function})
+            | ({} if invalidations is None else {"invalidate": invalidations.function}),
             heavy=heavy,
             log_retention_days=config.heavy.log_retention_days,
             opts=self._own,
         )
         watched = alarms_of(
-            config, intake=intake, catalog=catalog, workflow=workflow, counted=counted
+            config,
+            intake=intake,
+            catalog=catalog,
+            workflow=workflow,
+            invalidations=invalidations,
+            counted=counted,
         )
         self._declare(watched)
         if config.observability.anomalies:

@@ -63,7 +63,7 @@ class MadeServer(DeliveryServer):
 
 
 @contextmanager
-def distribution(folder: Path) -> Iterator[tuple[MadeServer, str]]:
+def distribution() -> Iterator[tuple[MadeServer, str]]:
     """Serve; yields an address of another site than 127.0.0.1."""
     nothing = cast("Any", None)
     server = MadeServer(
@@ -71,7 +71,6 @@ def distribution(folder: Path) -> Iterator[tuple[MadeServer, str]]:
         clients=nothing,
         bucket="",
         deliver=nothing,
-        events=folder / "events.jsonl",
     )
     with serving_app(server.app()) as address:
         yield server, f"http://localhost:{urlsplit(address).port}/{ASSET}/{VERSION}/"
@@ -124,7 +123,7 @@ def shown(browser: Browser, url: str, **options: Any) -> list[tuple[str, str, in
 
 def test_each_picture_is_the_best_that_this_browser_shows(browser: Browser, tmp_path: Path) -> None:
     """JPEG XL by Accept, a width by hints or by the page, a format by an ending; all decoded."""
-    with distribution(tmp_path) as (_, media):
+    with distribution() as (_, media):
         body = "".join(
             f'<img src="{media}{file}" sizes="200px" style="width:200px">'
             for file in ("w/auto", "w/320", "large", "large.webp", "large.avif", "large.jpg")
@@ -146,7 +145,7 @@ def test_the_table_has_the_headers_of_this_browser(browser: Browser, tmp_path: P
     """Accept as it is sent, and the hints of a page that asks and delegates."""
     known = {one.name: one for one in load()[1]}
     with (
-        distribution(tmp_path) as (server, media),
+        distribution() as (server, media),
         page_of(f'<img src="{media}w/auto" sizes="300px">') as page,
     ):
         shown(browser, page, device_scale_factor=2)
@@ -162,7 +161,7 @@ def test_the_table_has_the_headers_of_this_browser(browser: Browser, tmp_path: P
 
 def test_srcset_is_enough_without_hints(browser: Browser, tmp_path: Path) -> None:
     """Firefox and Safari send none: the page names widths, and the browser takes one."""
-    with distribution(tmp_path) as (_, media):
+    with distribution() as (_, media):
         widths = ", ".join(f"{media}w/{width} {width}w" for width in (320, 640, 1280))
         body = f'<img srcset="{widths}" src="{media}w/320" sizes="100vw">'
         with page_of(body) as page:

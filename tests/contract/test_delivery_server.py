@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import http.client
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,9 +16,10 @@ from tests.servers import serving_app
 from tests.unit.fakes import MemoryCatalog
 from tests.unit.test_deliver import ASSET, MADE, PREFIX, VERSION, World
 from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.cloudfront import CloudFrontCaches
 from worker.adapters.aws.s3 import S3ObjectStore
 from worker.domain.errors import SafelightError
-from worker.domain.keys import cache_metadata
+from worker.domain.keys import cache_metadata, cache_tag
 from worker.infra.edge import EdgeFunction, source
 from worker.local import delivery
 from worker.local.delivery import CACHED_FILE_BYTES, DeliveryServer, EdgeCache
@@ -43,13 +42,12 @@ class Answer:
 class Edge:
     """A distribution in front of a bucket, and how often its origins were asked."""
 
-    def __init__(self, clients: AwsClients, bucket: str, events: Path) -> None:
+    def __init__(self, clients: AwsClients, bucket: str) -> None:
         """Store what was made of an asset, and a video."""
         self.store = S3ObjectStore(clients)
         self.asked: list[str] = []
         self.gate = threading.Event()
         self.gate.set()
-        self.events = events
         for one in MADE:
             self.put(bucket, one.key, one.key.encode(), one.format.media_type)
         self.put(
@@ -62,7 +60,6 @@ class Edge:
             clients=clients,
             bucket=bucket,
             deliver=self.deliver,
-            events=events,
         )
         self.server._ask = self._counted(self.server._ask)  # type: ignore[method-assign,assignment]
 
@@ -91,16 +88,20 @@ class Http:
 
     def __init__(self, address: str) -> None:
         """Speak to the server at an address."""
-        self._host = urlsplit(address).netloc
+        self.host = urlsplit(address).netloc
 
-    def __call__(self, path: str, method: str = "GET", **headers: str) -> Answer:
+    def __call__(
+        self, path: str, method: str = "GET", body: bytes | None = None, **headers: str
+    ) -> Answer:
         """One request; ``_`` in names of headers is ``-``."""
-        connection = http.client.HTTPConnection(self._host, timeout=30)
+        connection = http.client.HTTPConnection(self.host, timeout=30)
         try:
             connection.putrequest(method, path, skip_accept_encoding=True)
             for name, value in headers.items():
                 connection.putheader(name.replace("_", "-"), value.encode())
-            connection.endheaders()
+            if body is not None:
+                connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body)
             answer = connection.getresponse()
             found = {name.lower(): value for name, value in answer.getheaders()}
             return Answer(answer.status, found, answer.read())
@@ -109,15 +110,13 @@ class Http:
 
 
 @pytest.fixture
-def edge(
-    clients: AwsClients, fresh: Callable[[str], str], tmp_path: Path
-) -> Iterator[tuple[Edge, Http]]:
+def edge(clients: AwsClients, fresh: Callable[[str], str]) -> Iterator[tuple[Edge, Http]]:
     """A distribution, and a client."""
     bucket = fresh("bucket")
     clients.s3.create_bucket(
         Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
     )
-    made = Edge(clients, bucket, tmp_path / "events.jsonl")
+    made = Edge(clients, bucket)
     with serving_app(made.server.app()) as address:
         yield made, Http(address)
 
@@ -268,20 +267,68 @@ def test_only_reading_is_allowed(edge: tuple[Edge, Http]) -> None:
     assert made.asked == ["medium.webp"]
 
 
-def test_an_event_of_an_asset_empties_the_caches_of_it(edge: tuple[Edge, Http]) -> None:
-    """By its tag, whatever the number of files, and of errors too; other assets stay."""
+def invalidate(get: Http, *items: str) -> None:
+    """As the invalidation function does it, without credentials."""
+    clients = AwsClients(
+        {
+            "AWS_ENDPOINT_URL_CLOUDFRONT": f"http://{get.host}",
+            "AWS_REGION": "eu-central-1",
+            "AWS_ACCESS_KEY_ID": "none",
+            "AWS_SECRET_ACCESS_KEY": "none",
+        }
+    )
+    CloudFrontCaches(clients, "E1").forget(items, once="once")
+    clients.close()
+
+
+def test_an_invalidation_by_tag_empties_the_caches_of_an_asset(edge: tuple[Edge, Http]) -> None:
+    """Whatever the number of its files, and of errors too; other assets stay."""
     made, get = edge
     other = f"/{ASSET.replace('1', '2')}/{VERSION}/large.jpg"
     for path in (URL + "medium.webp", URL + "large.webp", URL + "huge.jpg", other):
         get(path)
     assert len(made.server.cache) == 4
 
-    line = {"id": "1", "type": "asset.erased", "asset": ASSET, "time": "2026-01-02T03:04:05Z"}
-    made.events.write_text(json.dumps({**line, "detail": {}}) + "\n")
+    invalidate(get, cache_tag(ASSET))
 
     assert get(other).headers["x-cache"] == "Hit"
     assert len(made.server.cache) == 1
     assert get(URL + "medium.webp").headers["x-cache"] == "Miss"
+
+
+def test_an_answer_of_before_an_invalidation_is_not_cached_after_it(
+    edge: tuple[Edge, Http],
+) -> None:
+    """The origin was asked for a file that was removed meanwhile: it is sent once, and not kept."""
+    made, get = edge
+    made.gate.clear()
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(get, URL + "medium.webp")
+        while not made.asked:
+            pass
+        invalidate(get, cache_tag(ASSET))
+        made.gate.set()
+
+        assert slow.result().status == 200
+    assert len(made.server.cache) == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"<Path>/ab/*</Path><CallerReference>r</CallerReference>"])
+def test_the_server_refuses_an_invalidation_that_it_cannot_do(
+    edge: tuple[Edge, Http], body: bytes
+) -> None:
+    """Paths, and what is no invalidation: as CloudFront's API refuses a wrong argument."""
+    made, get = edge
+    get(URL + "medium.webp")
+
+    path = "/2020-05-31/distribution/E1/invalidation"
+    answer = get(path, "POST", body=body)
+
+    assert answer.status == 400
+    assert b"<Code>InvalidArgument</Code>" in answer.body
+    assert len(made.server.cache) == 1
+    long = get(path, "POST", body=b" " * 1_000_001)
+    assert (long.status, b"BatchTooLarge" in long.body) == (400, True)
 
 
 def test_an_origin_that_is_down_is_a_503_that_nobody_keeps(
@@ -319,7 +366,7 @@ def test_every_client_of_the_table_is_given_what_it_can_show(edge: tuple[Edge, H
 
     def check(one: Client) -> str | None:
         headers = {name.replace("-", "_"): value for name, value in one.headers}
-        kind = get(URL + "medium", **headers).headers["content-type"]
+        kind = get(URL + "medium", "GET", None, **headers).headers["content-type"]
         wanted = "image/jpeg" if one.format == "jpg" else "image/webp"
         return None if kind == wanted else f"{one.name}: {kind}"
 

@@ -70,6 +70,7 @@ def test_every_resource_has_a_component_for_a_parent(ordered: Declaration) -> No
         "safelight:delivery:Distribution",
         "safelight:events:AssetEventBus",
         "safelight:intake:Intake",
+        "safelight:invalidations:Invalidations",
         "safelight:origin:DeliveryOrigin",
         "safelight:registry:Registry",
         "safelight:heavy:HeavyJobs",
@@ -107,6 +108,8 @@ def test_the_command_line_is_told_where_everything_is(ordered: Declaration) -> N
 
     assert settings.batch_prefix == "safelight-test"
     assert settings.heavy_workflow == ordered.exports["heavyWorkflow"]
+    assert settings.invalidations_queue_url == ordered.exports["invalidationsQueue"]
+    assert settings.invalidations_dlq_url == ordered.exports["invalidationsDeadLetters"]
     assert settings.uploads_queue_url == ordered.exports["uploadsQueue"]
     assert settings.uploads_dlq_url == ordered.exports["uploadsDeadLetters"]
     assert settings.heavy_dlq_url == ordered.exports["heavyDeadLetters"]

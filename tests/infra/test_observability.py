@@ -25,6 +25,12 @@ def test_every_queue_every_function_and_the_workflow_are_watched(ordered: Declar
         "ingest-errors",
         "ingest-slow",
         "ingest-throttled",
+        "invalidate-defects",
+        "invalidate-errors",
+        "invalidate-slow",
+        "invalidate-throttled",
+        "invalidations-dead",
+        "invalidations-waiting",
         "jobs-failed",
         "jobs-reclaimed",
         "ordered-dead",
@@ -124,7 +130,7 @@ def test_without_heavy_work_nothing_of_it_is_watched() -> None:
     (statement,) = declared.one("sns/TopicPolicy", "alarms").statements()
 
     assert not {name for name in names if name.startswith(("jobs", "heavy", "workflow"))}
-    assert not declared.of("cloudwatch/EventRule")
+    assert [one.name for one in declared.of("cloudwatch/EventRule")] == ["invalidations"]
     assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
 
 

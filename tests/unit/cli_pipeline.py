@@ -48,6 +48,8 @@ OUTPUTS = {
     "uploadsQueue": f"{ENDPOINT}/1/uploads",
     "uploadsDeadLetters": f"{ENDPOINT}/1/uploads-dead",
     "heavyDeadLetters": f"{ENDPOINT}/1/heavy-dead",
+    "invalidationsQueue": f"{ENDPOINT}/1/invalidations",
+    "invalidationsDeadLetters": f"{ENDPOINT}/1/invalidations-dead",
 }
 
 

@@ -32,6 +32,7 @@ ELSEWHERE = {
     "infra preflight": "tests/infra/test_preflight.py runs it",
     "bench": "measures for minutes",
     "bench api": "starts a stack",
+    "bench delete": "starts a stack",
     "bench pipeline": "measures for minutes",
     "bench video": "measures for minutes",
 }

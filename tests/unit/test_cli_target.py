@@ -40,6 +40,16 @@ def test_the_workflow_has_dead_letters_and_no_queue(monkeypatch: pytest.MonkeyPa
     assert heavy.name == "heavy-dead"
 
 
+def test_invalidations_have_a_queue_of_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is sent back to it is not wrapped as an upload is."""
+    queue, dead = "https://sqs.example/invalidations", "https://sqs.example/invalidations-dead"
+    told = {"SAFELIGHT_INVALIDATIONS_QUEUE_URL": queue, "SAFELIGHT_INVALIDATIONS_DLQ_URL": dead}
+
+    found = pairs(told, monkeypatch)
+
+    assert found == (WORK, QueuePair(queue=queue, dead_letters=dead, events=True))
+
+
 def test_without_a_pipe_there_is_one_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stack without order names the same queue twice."""
     same = {

@@ -19,6 +19,7 @@ from worker.domain.asset import (
     version_of,
 )
 from worker.domain.errors import Throttled
+from worker.ports import Message
 from worker.services import dead_letters, ordering
 from worker.services.dead_letters import DeadLetters, QueuePair, Selection, groups
 from worker.services.messages import changes_in
@@ -26,6 +27,10 @@ from worker.services.messages import changes_in
 WORK = QueuePair(queue="http://here/work.fifo", dead_letters="http://here/work-dead.fifo")
 UPLOADS = QueuePair(
     queue="http://here/uploads", dead_letters="http://here/uploads-dead", direct=False
+)
+
+INVALIDATIONS = QueuePair(
+    queue="http://here/invalidations", dead_letters="http://here/invalidations-dead", events=True
 )
 
 
@@ -47,7 +52,7 @@ class World:
         self.dead_letters = DeadLetters(
             self.queue,
             self.catalog,
-            (WORK, UPLOADS),
+            (WORK, UPLOADS, INVALIDATIONS),
             pause=self.pause,
             clock=lambda: self.seconds,
             now=lambda: datetime(2026, 2, 1, tzinfo=UTC) + timedelta(seconds=self.seconds),
@@ -402,3 +407,31 @@ def test_the_note_of_a_failure_is_short() -> None:
 
     (entry,) = catalog.entries.values()
     assert len(entry.detail["reason"]) == 300
+
+
+def test_an_event_without_an_invalidation_is_sent_back_as_it_was() -> None:
+    """Its cause says what is at stake; what the bus could not deliver says why."""
+    world = World()
+    asset = "11111111-1111-4111-8111-111111111111"
+    event = json.dumps({"id": "1", "detail-type": "asset.erased", "detail": {"asset": asset}})
+    world.add_dead(event, "no event", pair=INVALIDATIONS)
+
+    found = {one.cause: one for one in world.dead_letters.look()}
+
+    assert found.keys() == {"not_invalidated", "message_malformed"}
+    assert found["not_invalidated"].assets == (asset,)
+    done = world.dead_letters.redrive(Selection(), rate=100)
+    assert (done.done, done.left) == ({"not_invalidated": 1}, 1)
+    assert world.queue.sent == [(INVALIDATIONS.queue, event, "", "")]
+
+
+def test_an_event_that_the_bus_could_not_deliver_says_why() -> None:
+    """Its attributes have code and message of the failure."""
+    asset = "11111111-1111-4111-8111-111111111111"
+    body = json.dumps({"id": "1", "detail-type": "asset.held", "detail": {"asset": asset}})
+    attributes = {"ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "not allowed"}
+    message = Message(id="1", body=body, receipt="r", receives=1, attributes=attributes)
+
+    found = dead_letters._of_event(INVALIDATIONS, message)
+
+    assert (found.cause, found.reason) == ("undelivered", "NO_PERMISSIONS: not allowed")

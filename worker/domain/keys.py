@@ -96,6 +96,8 @@ def event_of(record: AssetRecord) -> Event:
             for one in record.renditions
         ],
     }
+    if record.replaces:
+        detail["replaces"] = record.replaces
     if record.warnings or record.film is not None:
         detail["warnings"] = list(record.warnings)
     if record.film is not None:

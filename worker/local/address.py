@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _QUEUES = (
     *("workQueue", "workDeadLetters", "uploadsQueue", "uploadsDeadLetters", "heavyDeadLetters"),
+    *("invalidationsQueue", "invalidationsDeadLetters"),
 )
 """Outputs of the Pulumi program."""
 
@@ -70,7 +71,13 @@ class Address:
         if named["uploadsQueue"] != named["workQueue"]:
             pair = {"queue": named["uploadsQueue"], "dead_letters": named["uploadsDeadLetters"]}
             found.append(QueuePair(**pair, direct=False))
-        return (*found, QueuePair(queue="", dead_letters=named["heavyDeadLetters"]))
+        heavy = QueuePair(queue="", dead_letters=named["heavyDeadLetters"])
+        forgotten = QueuePair(
+            queue=named["invalidationsQueue"],
+            dead_letters=named["invalidationsDeadLetters"],
+            events=True,
+        )
+        return (*found, heavy, forgotten)
 
 
 @contextlib.contextmanager

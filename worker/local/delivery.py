@@ -1,19 +1,21 @@
 """Serves renditions in the local stack as the distribution does on AWS, from a port of its own.
 
 The edge function chooses the key (``worker.infra.edge`` runs the file that is deployed). The cache
-uses this key. If the bucket does not have it, ``Deliver`` responds. An event of an asset removes
-the files with its tag from the cache. CloudFront does more: edges everywhere, TLS, compression, and
-caching of parts of files.
+uses this key. If the bucket does not have it, ``Deliver`` responds. An invalidation, by the request
+that CloudFront's API takes, removes the files with its tags from the cache. CloudFront does more:
+edges everywhere, TLS, compression, and caching of parts of files.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.cloudfront import TAG
 from worker.adapters.aws.errors import aws_call
 from worker.bootstrap import assemble
 from worker.domain.delivery import NEGOTIATION_HEADERS, READABLE_HEADERS, RENDITION_POLICY
@@ -31,9 +34,7 @@ from worker.domain.errors import AccessDenied, ObjectMissing, SafelightError
 from worker.domain.image import Format
 from worker.domain.keys import TAG_HEADER, cache_tag
 from worker.infra.edge import EdgeFunction, request_event, source
-from worker.local.address import EVENTS, Address
 from worker.local.api import listen, uvicorn_server
-from worker.local.changes import read_events
 from worker.local.child import working
 from worker.services.deliver import Deliver, OriginAnswer, error, unavailable
 from worker.settings import Settings
@@ -54,6 +55,18 @@ CACHED_FILE_BYTES = 4_000_000
 """Larger ones are read from the bucket each time, in parts where a player asks for some."""
 DEFAULT_SECONDS = 86_400
 """How long an answer is kept that does not say it, as by the distribution's cache policy."""
+INVALIDATION = "/2020-05-31/distribution/{id}/invalidation"
+"""Path of CreateInvalidation (CloudFront API Reference)."""
+MOST_INVALIDATION = 1_000_000
+"""Bytes of such a request: 3,000 tags of 256 characters fit."""
+XML = "text/xml"
+_PATH = re.compile(r"<Path>([^<>&]+)</Path>")
+_REFERENCE = re.compile(r"<CallerReference>([^<>&]+)</CallerReference>")
+_INVALIDATED = (
+    "<Invalidation><Id>I0</Id><Status>Completed</Status>"
+    "<CreateTime>{time}</CreateTime>"
+    "<InvalidationBatch>{batch}</InvalidationBatch></Invalidation>"
+)
 _CHUNK = 1 << 18
 
 
@@ -80,6 +93,8 @@ class EdgeCache:
         self._most, self._clock = most, clock
         self._answers: OrderedDict[str, CachedAnswer] = OrderedDict()
         self._size = 0
+        self.invalidations = 0
+        """So far."""
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -95,10 +110,17 @@ class EdgeCache:
         self._answers.move_to_end(key)
         return found.answer, int(self._clock() - found.since)
 
-    def put(self, key: str, answer: OriginAnswer) -> None:
-        """Cache a response for as long as its headers allow."""
+    def put(self, key: str, answer: OriginAnswer, *, asked: int | None = None) -> None:
+        """Cache a response for as long as its headers allow.
+
+        Args:
+            asked: ``invalidations`` when the origin was asked. What was invalidated since may be
+                what it answered then: such a response is not kept.
+        """
         seconds = _seconds(answer.headers.get("Cache-Control", ""))
         if seconds <= 0 or len(answer.body) > CACHED_FILE_BYTES:
+            return
+        if asked is not None and asked != self.invalidations:
             return
         self._drop(key)
         now = self._clock()
@@ -110,6 +132,7 @@ class EdgeCache:
     def forget(self, tags: Iterable[str]) -> None:
         """Remove all responses with one of the tags, as an invalidation does."""
         named = frozenset(tags)
+        self.invalidations += 1
         for key, found in list(self._answers.items()):
             # Errors have no tag: their key has the asset.
             if found.answer.headers.get(TAG_HEADER, cache_tag(key.split("/")[1])) in named:
@@ -129,22 +152,37 @@ class DeliveryServer:
         edge: the function; made in the thread that serves.
         clients: to read the bucket with.
         deliver: responds for keys that the bucket does not have.
-        events: the event log.
     """
 
     edge: EdgeFunction
     clients: AwsClients
     bucket: str
     deliver: Deliver
-    events: Path
     cache: EdgeCache = field(default_factory=EdgeCache)
-    _cursor: str | None = None
     _asking: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     def app(self) -> Starlette:
         """As an ASGI app."""
         methods = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
-        return Starlette(routes=[Route("/{path:path}", self.answer, methods=methods)])
+        return Starlette(
+            routes=[
+                Route(INVALIDATION, self.invalidate, methods=["POST"]),
+                Route("/{path:path}", self.answer, methods=methods),
+            ]
+        )
+
+    async def invalidate(self, request: Request) -> Response:
+        """CreateInvalidation of CloudFront's API, by cache tags. It is done when it is answered."""
+        if int(request.headers.get("content-length") or MOST_INVALIDATION + 1) > MOST_INVALIDATION:
+            return _refused("BatchTooLarge", "the invalidation is too long, or of unknown length")
+        batch = (await request.body()).decode(errors="replace")
+        items, named = _PATH.findall(batch), _REFERENCE.search(batch)
+        if named is None or not items or not all(one.startswith(TAG) for one in items):
+            return _refused("InvalidArgument", "the local stack invalidates by cache tags only")
+        self.cache.forget(one.removeprefix(TAG) for one in items)
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        done = _INVALIDATED.format(time=now, batch=_batch(items, named[1]))
+        return Response(done, 201, media_type=XML)
 
     async def answer(self, request: Request) -> Response:
         """One request of a client."""
@@ -173,7 +211,6 @@ class DeliveryServer:
             return _respond(request, unavailable(failure), "Error")
 
     async def _cached(self, request: Request, key: str) -> Response:
-        self._forget_changed()
         found = self.cache.get(key)
         if found is not None:
             return _respond(request, found[0], "Hit", age=found[1])
@@ -184,12 +221,13 @@ class DeliveryServer:
                 found = self.cache.get(key)
                 if found is not None:
                     return _respond(request, found[0], "Hit", age=found[1])
+                asked = self.cache.invalidations
                 answer = await run_in_threadpool(self._ask, key, request)
         finally:
             if not lock.locked():
                 self._asking.pop(key, None)
         if isinstance(answer, OriginAnswer):
-            self.cache.put(key, answer)
+            self.cache.put(key, answer, asked=asked)
             return _respond(request, answer, "Miss")
         return _stream(request, answer)
 
@@ -218,10 +256,16 @@ class DeliveryServer:
             )
         return found
 
-    def _forget_changed(self) -> None:
-        events, self._cursor = read_events(self.events, self._cursor)
-        if events:
-            self.cache.forget(cache_tag(event.asset) for event in events)
+
+def _batch(items: Iterable[str], reference: str) -> str:
+    paths = "".join(f"<Path>{one}</Path>" for one in items)
+    return f"<Paths><Items>{paths}</Items></Paths><CallerReference>{reference}</CallerReference>"
+
+
+def _refused(code: str, said: str) -> Response:
+    """An error as CloudFront's API answers it."""
+    error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{said}</Message></Error>"
+    return Response(f"<ErrorResponse>{error}</ErrorResponse>", 400, media_type=XML)
 
 
 def _object_headers(found: Mapping[str, Any]) -> dict[str, str]:
@@ -333,11 +377,10 @@ def _seconds(cache_control: str) -> int:
     return int(text) if text.isdigit() else DEFAULT_SECONDS
 
 
-def run(address: Address, port: int, ready: Path) -> None:
+def run(port: int, ready: Path) -> None:
     """Serve until a signal asks for the end.
 
     Args:
-        address: of the stack.
         port: on loopback.
         ready: file to write once requests are answered.
     """
@@ -350,7 +393,6 @@ def run(address: Address, port: int, ready: Path) -> None:
         clients=clients,
         bucket=settings.delivery_bucket,
         deliver=app.deliver(),
-        events=address.data / EVENTS,
     )
     serving = uvicorn_server(server.app())
     with listen(port, "--delivery-port") as listener, working(ready):

@@ -24,11 +24,9 @@ def operator(outputs: Outputs) -> Sequence[Statement]:
     )
     buckets = [intake, delivery, quarantine]
     objects = [f"{bucket}/*" for bucket in buckets]
-    queues = sorted({queue_arn(outputs[name]) for name in ("uploadsQueue", "workQueue")})
-    dead = sorted(
-        queue_arn(outputs[name])
-        for name in ("uploadsDeadLetters", "workDeadLetters", "heavyDeadLetters")
-    )
+    read = ("uploads", "work", "invalidations")
+    queues = sorted({queue_arn(outputs[f"{name}Queue"]) for name in read})
+    dead = sorted(queue_arn(outputs[f"{name}DeadLetters"]) for name in (*read, "heavy"))
     table = _arn("dynamodb", f"table/{outputs['table']}")
     return [
         _allow(["s3:ListBucket", "s3:ListBucketVersions"], buckets),

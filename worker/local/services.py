@@ -5,6 +5,7 @@ another set of AWS clients. Every thread has clients of its own with the rights 
 for:
 
 - the pipe moves uploads from the standard queue to the FIFO queue, with the pipe's role;
+- the invalidation function, with its role, tells the delivery server what to forget;
 - the event log moves every event of the bus to a file, as the ``service`` user;
 - workflow tasks (``worker.local.workflows``) work as the ``service`` user and ask what the role of
   the state machine allows; the workflow function has its own role;
@@ -16,6 +17,7 @@ for:
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -28,8 +30,10 @@ from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call
 from worker.adapters.aws.sqs import SqsQueue
 from worker.adapters.event_log import EventLog, parse_event
+from worker.bootstrap import invalidation
 from worker.domain.asset import Event
 from worker.domain.errors import Conflict
+from worker.entrypoints import lambda_invalidate
 from worker.job_context import Stop, processors
 from worker.local import iam_policies, lifecycle
 from worker.local.batch.execution import ProcessExecutor
@@ -38,11 +42,13 @@ from worker.local.batch.resources import job_environment, resources_of
 from worker.local.batch.runner import Runner
 from worker.local.child import log, repeat, working
 from worker.local.deploy import Outputs
+from worker.local.event_source import EventSource, EventSourceMapping, FunctionConfig
 from worker.local.iam_simulator import IamSimulator, Require, allow_all
 from worker.local.roles import ROOT, SERVICE, Roles, RootClients
 from worker.local.workflows import AwsTaskTokens, Deployed, WorkflowTasks
 from worker.ports import Events, Message, Queue
 from worker.services import ordering
+from worker.settings import Settings
 
 PIPE_BATCH = 10
 """Messages, as in the Pulumi program."""
@@ -68,7 +74,8 @@ class ServiceOptions:
     jobs: Path
     """Folder of the jobs' table and logs."""
     workflow_handler: str
-    """``module:name``"""
+    invalidation_handler: str
+    """``module:name``, both."""
 
 
 def run(options: ServiceOptions, ready: Path) -> None:
@@ -110,6 +117,7 @@ def run(options: ServiceOptions, ready: Path) -> None:
         loops: dict[str, Callable[[], None]] = {
             "tasks": lambda: tasks.run(stop),
             "events": lambda: log_events(queue, sink, url=options.event_queue, stop=stop),
+            "invalidations": lambda: _invalidate(options, stop),
         }
         # With standard ordering S3 notifies the queue that the workers read.
         if outputs["uploadsQueue"] != outputs["workQueue"]:
@@ -243,6 +251,27 @@ def move(
 def _template(body: object) -> str:
     """What the pipe's input template ``<$.body>`` makes of the body."""
     return body if isinstance(body, str) else json.dumps(body, separators=(",", ":"))
+
+
+# --- invalidations ----------------------------------------------------------------------------
+
+
+def _invalidate(options: ServiceOptions, stop: Stop) -> None:
+    """Work as the invalidation function, without its window: no limit of AWS is spared here."""
+    outputs = options.outputs
+    role = Roles.of(outputs).function(options.invalidation_handler)
+    clients = AwsClients(profile=role.profile)
+    service = invalidation(Settings.from_environment(os.environ), clients)
+    mapping = EventSourceMapping(
+        queue_url=str(outputs["invalidationsQueue"]),
+        batch_size=100,
+        function=FunctionConfig(name=role.name, timeout=30.0, memory=256),
+    )
+
+    def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+        return lambda_invalidate.handle(event, service)
+
+    EventSource(SqsQueue(clients), handler, mapping).run(stop)
 
 
 # --- the event log ----------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from pkgutil import resolve_name
+from types import MappingProxyType
 
 from worker.adapters.aws.clients import VARIABLE as CALLS
 from worker.adapters.aws.clients import AwsClients
@@ -42,11 +43,13 @@ PORT = 4566
 HANDLER = "worker.entrypoints.lambda_ingest:handler"
 WORKFLOW_HANDLER = "worker.entrypoints.lambda_workflow:handler"
 API_HANDLER = "worker.entrypoints.lambda_api:handler"
+INVALIDATION_HANDLER = "worker.entrypoints.lambda_invalidate:handler"
 DELIVER_HANDLER = "worker.entrypoints.lambda_deliver:handler"
 READY_SECONDS = 180.0
 """Longest wait for the children; they are ready in less than a second on an idle machine."""
 HEAVY_RULE = f"safelight-{STACK}-heavy"
-"""Of the Pulumi program: heavy uploads."""
+INVALIDATIONS_RULE = f"safelight-{STACK}-invalidations"
+"""Of the Pulumi program: heavy uploads, and assets whose files the edges must forget."""
 LOG_BYTES = 10_000_000
 """A longer log or event file is renamed to NAME.1 when the stack starts."""
 _PASSED_ON = (
@@ -147,10 +150,13 @@ class Stack:
             event_log=self._data / addresses.EVENTS,
             jobs=self._data / addresses.JOBS,
             workflow_handler=WORKFLOW_HANDLER,
+            invalidation_handler=INVALIDATION_HANDLER,
         )
         profile = roles.function(WORKFLOW_HANDLER).profile
+        # The delivery server takes invalidations as CloudFront's API does.
+        edges = {"AWS_ENDPOINT_URL_CLOUDFRONT": f"http://127.0.0.1:{self._delivery_port}"}
         supervisor.start(
-            [self._forked("services", lambda ready: services.run(service, ready), profile)]
+            [self._forked("services", lambda ready: services.run(service, ready), profile, edges)]
         )
         mapping = _mapping(outputs)
         profile = roles.function(HANDLER).profile
@@ -167,7 +173,7 @@ class Stack:
         # What the distribution may read its second origin may read, too.
         profile, port = roles.function(DELIVER_HANDLER).profile, self._delivery_port
         supervisor.start(
-            [self._forked("delivery", lambda ready: delivery.run(address, port, ready), profile)]
+            [self._forked("delivery", lambda ready: delivery.run(port, ready), profile)]
         )
         self._await_ready(stop)
 
@@ -240,12 +246,18 @@ class Stack:
 
     # --- children ---------------------------------------------------------------------------
 
-    def _forked(self, name: str, run: Callable[[Path], None], profile: str) -> ChildSpec:
-        """A child that works with the rights of a role or user."""
+    def _forked(
+        self,
+        name: str,
+        run: Callable[[Path], None],
+        profile: str,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> ChildSpec:
+        """A child that works with the rights of a role or user, and more variables if given."""
         assert self._address is not None
         variables = self._address.environment if name == "api" else _settings(self._address.outputs)
         settings = {key: text for key, text in variables.items() if key.startswith(PREFIX)}
-        environment = {**_inherited(), **settings, **self._profiles.environment(profile)}
+        environment = {**_inherited(), **settings, **self._profiles.environment(profile), **more}
         ready = self._data / "run" / name
 
         def start() -> Process:
@@ -280,6 +292,8 @@ def _attach(endpoint: str, profiles: Profiles, outputs: Outputs) -> _Queues:
         ),
         heavy=services.attach_queue(clients, bus, HEAVY_RULE, workflows.QUEUE),
     )
+    invalidations = str(outputs["invalidationsQueue"]).rpartition("/")[2]
+    services.attach_queue(clients, bus, INVALIDATIONS_RULE, invalidations)
     clients.close()
     profiles.write(
         roles=[holder.role for holder in Roles.of(outputs).all],
@@ -328,6 +342,7 @@ def _settings(outputs: Outputs) -> Mapping[str, str]:
     return {
         **{str(name): str(text) for name, text in outputs["ingestEnvironment"].items()},
         "SAFELIGHT_HEAVY_WORKFLOW": str(outputs["heavyWorkflow"]),
+        "SAFELIGHT_DISTRIBUTION": str(outputs["distribution"]),
     }
 
 

@@ -21,7 +21,16 @@ from worker.domain.asset import LogEntry, Removal, Status, asset_id_of
 from worker.domain.errors import Conflict, MalformedMessage, SafelightError
 from worker.ports import Catalog, Message, Queue
 from worker.services import ordering
-from worker.services.messages import Change, Envelope, changes_in, not_started, unwrapped, wrapped
+from worker.services.messages import (
+    UNDELIVERED,
+    Change,
+    Envelope,
+    asset_event,
+    changes_in,
+    not_started,
+    unwrapped,
+    wrapped,
+)
 
 LOOK_SECONDS = 120
 """Messages are hidden for so long while they are looked at; they are put back before if possible.
@@ -38,6 +47,8 @@ SETTLED = "settled"
 """The catalog has this upload or a newer one: sending it back will change nothing."""
 NOT_RETRYABLE = frozenset({MALFORMED, NOTHING})
 """Sent back, these would only come here again: they are, if their cause is named."""
+NOT_INVALIDATED = "not_invalidated"
+"""CloudFront accepted no invalidation: edges may still have files of the asset."""
 UNKNOWN = "unknown"
 """No failure is recorded: the worker was killed, or could not reach the catalog either."""
 
@@ -51,6 +62,8 @@ class QueuePair:
     dead_letters: str
     direct: bool = True
     """The ingest function reads the queue; otherwise a pipe does."""
+    events: bool = False
+    """Its messages are events of assets, for which the edges are told to forget files."""
 
     @property
     def name(self) -> str:
@@ -265,6 +278,8 @@ class DeadLetters:
         try:
             if not pair.queue:
                 return self._of_workflow(pair, message)
+            if pair.events:
+                return _of_event(pair, message)
             uploads = changes_in(message.body)
         except MalformedMessage as error:
             return DeadLetter(pair=pair, message=message, cause=MALFORMED, reason=error.message)
@@ -317,6 +332,16 @@ class DeadLetters:
             for line in self._catalog.timeline(asset)
             if line.kind == FAILED and line.detail.get("sequencer") == upload.sequencer
         ]
+
+
+def _of_event(pair: QueuePair, message: Message) -> DeadLetter:
+    event = asset_event(message.body)
+    cause, reason = NOT_INVALIDATED, f"edges may still have files of this asset ({event.type})"
+    if code := message.attributes.get("ERROR_CODE"):
+        cause = UNDELIVERED
+        said = (code, message.attributes.get("ERROR_MESSAGE", ""))
+        reason = ": ".join(part for part in said if part)
+    return DeadLetter(pair=pair, message=message, cause=cause, reason=reason, assets=(event.asset,))
 
 
 def remember(
@@ -386,6 +411,8 @@ def _returned(dead_letter: DeadLetter) -> tuple[str, str, str]:
     sandbox, and concludes a commit whose event was never sent. A pipe passes on what S3 has sent.
     """
     message = dead_letter.message
+    if dead_letter.pair.events:  # a standard queue, which has neither groups nor such ids
+        return message.body, "", ""
     first = unwrapped(message.body)
     body = first.body
     group = message.group or ordering.handler([{"body": body}])[0]["group"]

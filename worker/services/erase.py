@@ -101,8 +101,11 @@ class Eraser:
         self.catalog.delete(asset)
         # Ingest may have recorded what it made between the first look and the end of the record.
         # From now on its commit is refused, and it removes its files itself.
-        files += self._remove_below(settings.delivery_bucket, asset_prefix(asset))
+        late = self._remove_below(settings.delivery_bucket, asset_prefix(asset))
         quarantined += self._remove_below(settings.quarantine_bucket, asset_prefix(asset))
+        if late:  # edges may have cached those after the event
+            self.events.publish([_event(record)])
+        files += late
         return Erased(
             record=record,
             jobs=stopped,

@@ -7,6 +7,8 @@ that passes whole SQS records on, or by Lambda in its record of an asynchronous 
 ``s3:TestEvent`` and other kinds of events change no original: such a message is done without work.
 Neither does a folder, as the S3 console makes them: a key that ends in ``/``, without any bytes.
 
+``asset_event`` reads events of our own bus.
+
 ``not_started`` reads dead letters of the workflow function: heavy work that was not started. Either
 EventBridge could not deliver the event: the letter is the event, with the reason in its attributes
 (EventBridge User Guide, "Using dead-letter queues to process undelivered events"). Or the function
@@ -20,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import quote_plus, unquote_plus
+from uuid import UUID
 
 from worker.domain import errors, trace
 from worker.domain.asset import ObjectVersion, Removal, is_folder
@@ -229,6 +232,38 @@ def _upload(
         time=time,
         traceparent=traceparent,
     )
+
+
+# --- events of assets ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetEvent:
+    """An event of an asset, as a rule of the bus puts it into a queue."""
+
+    id: str
+    """Of the bus: an event that is published twice has two."""
+    type: str
+    asset: str
+
+
+def asset_event(body: str) -> AssetEvent:
+    """The event that a message is.
+
+    Raises:
+        MalformedMessage: it is none, or its asset is no asset's id.
+    """
+    try:
+        event = json.loads(body)
+        identity, kind, asset = event["id"], event["detail-type"], event["detail"]["asset"]
+        if not (isinstance(identity, str) and isinstance(kind, str) and isinstance(asset, str)):
+            raise TypeError("no id, type or asset")
+        if str(UUID(asset)) != asset:
+            raise _Unknown("its asset is no id of an asset")
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        said = f"the message is no event of an asset: {mistake(error)}"
+        raise MalformedMessage(said) from error
+    return AssetEvent(id=identity, type=kind, asset=asset)
 
 
 # --- dead letters of the workflow function ------------------------------------------------------

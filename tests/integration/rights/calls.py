@@ -83,6 +83,9 @@ def needed(service: str, operation: str, resources: Mapping[str, Any]) -> Iterat
     elif service == "events":
         for bus in resources["EventBusNames"]:
             yield f"events:{EVENTS[operation]}", _arn("events", f"event-bus/{bus}")
+    elif service == "cloudfront":
+        distribution = f"distribution/{resources['DistributionId']}"
+        yield f"cloudfront:{operation}", f"arn:aws:cloudfront::{ACCOUNT}:{distribution}"
     elif service == "stepfunctions":
         yield f"states:{operation}", resources["stateMachineArn"]
     else:

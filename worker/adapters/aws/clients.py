@@ -115,6 +115,11 @@ class AwsClients:
         return client
 
     @property
+    def cloudfront(self) -> Any:
+        """CloudFront, whose stubs would be the one new package for one call."""
+        return self._client("cloudfront")
+
+    @property
     def batch(self) -> BatchClient:
         """Batch."""
         client: BatchClient = self._client("batch")
@@ -274,6 +279,7 @@ VARIABLE = "SAFELIGHT_CALLS"
 NAMES = frozenset(
     {
         "Bucket",
+        "DistributionId",
         "IndexName",
         "Key",
         "Prefix",

@@ -51,6 +51,7 @@ _THROTTLED = frozenset(
         "Throttling",
         "ThrottlingError",
         "ThrottlingException",
+        "TooManyInvalidationsInProgress",
         "TooManyRequestsException",
         "TransactionConflict",
         "TransactionConflictException",
@@ -112,6 +113,7 @@ _ABSENT = frozenset(
     {
         "AWS.SimpleQueueService.NonExistentQueue",
         "NoSuchBucket",
+        "NoSuchDistribution",
         "QueueDoesNotExist",
         "ResourceNotFoundException",
         "StateMachineDeleting",

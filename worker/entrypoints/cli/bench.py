@@ -233,6 +233,40 @@ def api(requests: int, clients: int, rounds: int, *, as_json: bool) -> None:
     )
 
 
+@command.command("delete")
+@click.option("--assets", type=click.IntRange(10, 10_000), default=100, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def delete(assets: int, *, as_json: bool) -> None:
+    """Measure for how long a deleted asset is still served.
+
+    A client reads the cached files of an asset again and again while the API deletes it, in a local
+    stack. The time counts from the answer to DELETE to the last request that got a file.
+    """
+    from worker.bench.deletions import measure
+
+    found = measure(assets, say=_notice)
+    figures = {
+        "assets": assets,
+        "served_after": found.served,
+        "p50_ms": round(found.times.percentile(0.5) * 1000, 2),
+        "p99_ms": round(found.times.percentile(0.99) * 1000, 2),
+        "longest_ms": round(found.times.seconds[-1] * 1000, 2),
+        "delete_p50_ms": round(found.requests.percentile(0.5) * 1000, 2),
+        "delete_p99_ms": round(found.requests.percentile(0.99) * 1000, 2),
+    }
+    if as_json:
+        output.print_json(figures)
+        return
+    click.echo(
+        f"served after DELETE  {figures['p50_ms']} ms at the median, {figures['p99_ms']} at 99 %,"
+        f" {figures['longest_ms']} at most; {found.served} files of {assets} assets"
+    )
+    click.echo(
+        f"DELETE itself        {figures['delete_p50_ms']} ms at the median,"
+        f" {figures['delete_p99_ms']} at 99 %"
+    )
+
+
 @command.command("video")
 @click.option(
     "--video",

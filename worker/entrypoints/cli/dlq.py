@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from worker.services.dead_letters import DeadLetter, DeadLetters, Selection, Summary
 
 _EPILOG = """\b
-These are the dead letters of the intake queues and of the workflow of heavy work. A cause is the
-error code (docs/errors.md) of the last failure, or one of
+These are the dead letters of the intake queues, of the workflow of heavy work and of invalidations.
+A cause is the error code (docs/errors.md) of the last failure, or one of
   message_malformed  the message is not an event that this queue takes, and never will be
   no_upload          the event announces no upload
   settled            the catalog has this upload or a newer one; nothing waits for it
-  undelivered        the workflow was not started for an upload that waits for heavy work
+  undelivered        the bus could not hand over the event: heavy work was not started, or files of
+                     an asset were not invalidated
+  not_invalidated    edges may still serve files of an asset that was deleted, held back or replaced
   failed             the workflow failed; the reason is not an error of Safelight
   unknown            no failure is recorded: the worker was killed or could not reach the catalog
 """

@@ -68,6 +68,9 @@ class Target:
             found.append(QueuePair(queue=queue, dead_letters=dead, direct=False))
         if settings.heavy_dlq_url is not None:
             found.append(QueuePair(queue="", dead_letters=settings.heavy_dlq_url))
+        queue, dead = settings.invalidations_queue_url, settings.invalidations_dlq_url
+        if queue is not None and dead is not None:
+            found.append(QueuePair(queue=queue, dead_letters=dead, events=True))
         return tuple(found)
 
 

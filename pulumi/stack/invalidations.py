@@ -1,0 +1,147 @@
+"""From an event of an asset to an invalidation of its cache tag.
+
+asset.deleted, .erased, .held, or any that replaces a version -> queue -> function -> distribution
+
+The queue keeps an event until CloudFront has accepted an invalidation. A batch of events is one.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pulumi
+from pulumi_aws import cloudfront, cloudwatch, lambda_, sqs
+
+from stack import policies
+from stack.config import VISIBILITY_FACTOR, Config
+from stack.events import AssetEventBus
+from stack.functions import Image, LambdaFunction
+from stack.intake import Intake
+from stack.queues import QueueWithDeadLetters
+from stack.scope import Scope
+from worker.settings import PREFIX
+
+COMPONENT = "invalidations"
+ENTRY_POINT = "worker.entrypoints.lambda_invalidate.handler"
+PATTERN = {
+    "source": ["safelight"],
+    "$or": [
+        {"detail-type": ["asset.deleted", "asset.erased", "asset.held"]},
+        {"detail": {"data": {"replaces": [{"exists": True}]}}},
+    ],
+}
+"""Not every event: a first outcome has nothing in a cache, and a path costs $0.005 from the 1,001st
+of a month on (CloudFront pricing)."""
+MEMORY = 256
+"""Megabytes."""
+TIMEOUT = 30
+"""Seconds. It makes one request, which AWS's client may send three times."""
+BATCH, WINDOW = 100, 1
+"""Events of one invalidation, and seconds to wait for them. 3,000 paths may be in progress."""
+INSTANCES = 2
+"""At a time: the fewest that an event source can be limited to."""
+RECEIVES = 60
+"""Three hours of tries: with 3,000 paths in progress CloudFront accepts no more for a while."""
+
+
+class Invalidations(pulumi.ComponentResource):
+    """Rule, queue and function."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        config: Config,
+        *,
+        events: AssetEventBus,
+        intake: Intake,
+        distribution: cloudfront.Distribution,
+    ) -> None:
+        super().__init__("safelight:invalidations:Invalidations", scope.name(COMPONENT))
+        self._scope = scope
+        self._own = pulumi.ResourceOptions(parent=self)
+        self._tags = scope.tags(COMPONENT)
+        self.timeout = TIMEOUT
+        self.queue = QueueWithDeadLetters(
+            scope.name("invalidations"),
+            scope,
+            component=COMPONENT,
+            fifo=False,
+            visibility=VISIBILITY_FACTOR * TIMEOUT,
+            maximum_receives=RECEIVES,
+            opts=self._own,
+        )
+        self.function = LambdaFunction(
+            scope.name("invalidate"),
+            scope,
+            component=COMPONENT,
+            description="Tells the edges to forget files of an asset",
+            code=Image(uri=config.image, command=ENTRY_POINT),
+            architecture=config.intake.architecture,
+            memory=MEMORY,
+            timeout=TIMEOUT,
+            log_retention_days=config.intake.log_retention_days,
+            statements=[
+                policies.allow(
+                    ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
+                    [self.queue.arn],
+                ),
+                policies.allow(["cloudfront:CreateInvalidation"], [distribution.arn]),
+            ],
+            tracing=config.tracing,
+            environment={**intake.environment, f"{PREFIX}DISTRIBUTION": distribution.id},
+            opts=self._own,
+        )
+        lambda_.EventSourceMapping(
+            scope.name("invalidate"),
+            event_source_arn=self.queue.arn,
+            function_name=self.function.arn,
+            batch_size=BATCH,
+            maximum_batching_window_in_seconds=WINDOW,
+            function_response_types=["ReportBatchItemFailures"],
+            scaling_config=lambda_.EventSourceMappingScalingConfigArgs(
+                maximum_concurrency=INSTANCES
+            ),
+            tags=self._tags,
+            # Lambda tries the role on the queue when the mapping is made.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.function.rights]),
+        )
+        self._listen(events)
+        self.register_outputs({})
+
+    def _listen(self, events: AssetEventBus) -> None:
+        name = self._scope.name("invalidations")
+        rule = cloudwatch.EventRule(
+            name,
+            description="Assets whose files the edges must forget",
+            event_bus_name=events.name,
+            event_pattern=json.dumps(PATTERN),
+            tags=self._tags,
+            opts=self._own,
+        )
+        dead = self.queue.dead_letters
+        # The bus sends to both: what it cannot put into the queue is a dead letter at once.
+        allowed = [
+            sqs.QueuePolicy(
+                key,
+                queue_url=queue.url,
+                policy=policies.may_send(
+                    queue.arn,
+                    service="events.amazonaws.com",
+                    source=rule.arn,
+                    account=self._scope.account,
+                ),
+                opts=self._own,
+            )
+            for key, queue in ((name, self.queue.queue), (f"{name}-dead", dead))
+        ]
+        cloudwatch.EventTarget(
+            name,
+            rule=rule.name,
+            event_bus_name=events.name,
+            arn=self.queue.arn,
+            dead_letter_config=cloudwatch.EventTargetDeadLetterConfigArgs(arn=dead.arn),
+            retry_policy=cloudwatch.EventTargetRetryPolicyArgs(
+                maximum_event_age_in_seconds=24 * 3600, maximum_retry_attempts=185
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=allowed),
+        )

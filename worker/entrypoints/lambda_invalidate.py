@@ -1,0 +1,57 @@
+"""The invalidation function: events of assets in, one invalidation and a partial response out.
+
+The queue between the bus and this function keeps every event until it is done. Here: decode, one
+service call, encode.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from worker.bootstrap import invalidation
+from worker.domain.errors import TransientError
+from worker.services.invalidate import Invalidate
+from worker.settings import Settings
+
+logger = Logger(service="invalidate")
+metrics = Metrics(namespace="Safelight", service="invalidate")
+
+
+@cache
+def service() -> Invalidate:
+    """Wire the service once for the life of the process, at the first event."""
+    return invalidation(Settings.from_environment(os.environ))
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's
+    """Handle an SQS event; one without records is a warm-up call."""
+    try:
+        return handle(event, service())
+    finally:
+        if metrics.metric_set:
+            metrics.flush_metrics()
+
+
+def handle(event: Mapping[str, Any], invalidate: Invalidate) -> dict[str, Any]:
+    """The handler with its service given.
+
+    Returns:
+        ``{"batchItemFailures": [{"itemIdentifier": message id}, ...]}``: the messages to keep.
+    """
+    bodies = {one["messageId"]: one["body"] for one in event.get("Records", [])}
+    done = invalidate.handle(bodies)
+    if done.assets:
+        logger.info("invalidated", extra={"assets": list(done.assets)})
+        metrics.add_metric(name="Invalidated", unit=MetricUnit.Count, value=len(done.assets))
+    for message, error in done.failures.items():
+        # What waiting does not cure, a person has to look at: an alarm counts errors in this log.
+        say = logger.warning if isinstance(error, TransientError) else logger.error
+        extra = {"message_id": message, "code": error.code, "reason": error.message}
+        say("not invalidated", extra=extra)
+    return {"batchItemFailures": [{"itemIdentifier": one} for one in done.failures]}
