@@ -82,8 +82,9 @@ class EmulatorClients(RootClients):
         self.account: str = self._client("sts").get_caller_identity()["Account"]
 
     def arn(self, service: str, resource: str) -> str:
-        """An ARN in this account and region."""
-        return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
+        """An ARN in this account and region; CloudFront has no regions."""
+        region = "" if service == "cloudfront" else self.region
+        return f"arn:aws:{service}:{region}:{self.account}:{resource}"
 
     def _make(self, service: str, more: Any = None) -> Any:
         client = super()._make(service, more)
