@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -121,7 +120,7 @@ def shown(browser: Browser, url: str, **options: Any) -> list[tuple[str, str, in
     ]
 
 
-def test_each_picture_is_the_best_that_this_browser_shows(browser: Browser, tmp_path: Path) -> None:
+def test_each_picture_is_the_best_that_this_browser_shows(browser: Browser) -> None:
     """JPEG XL by Accept, a width by hints or by the page, a format by an ending; all decoded."""
     with distribution() as (_, media):
         body = "".join(
@@ -141,7 +140,7 @@ def test_each_picture_is_the_best_that_this_browser_shows(browser: Browser, tmp_
     ]
 
 
-def test_the_table_has_the_headers_of_this_browser(browser: Browser, tmp_path: Path) -> None:
+def test_the_table_has_the_headers_of_this_browser(browser: Browser) -> None:
     """Accept as it is sent, and the hints of a page that asks and delegates."""
     known = {one.name: one for one in load()[1]}
     with (
@@ -159,7 +158,7 @@ def test_the_table_has_the_headers_of_this_browser(browser: Browser, tmp_path: P
     assert {"ect", "downlink"} <= {*sent}
 
 
-def test_srcset_is_enough_without_hints(browser: Browser, tmp_path: Path) -> None:
+def test_srcset_is_enough_without_hints(browser: Browser) -> None:
     """Firefox and Safari send none: the page names widths, and the browser takes one."""
     with distribution() as (_, media):
         widths = ", ".join(f"{media}w/{width} {width}w" for width in (320, 640, 1280))
@@ -187,14 +186,14 @@ def helped(media: str) -> PictureMarkup:
     [(1, {200: 320, 500: 640}), (2, {200: 480, 300: 640}), (3, {300: 960, 500: 1280})],
 )
 def test_a_helper_gets_the_width_of_its_place(
-    browser: Browser, tmp_path: Path, density: int, widths: dict[int, int]
+    browser: Browser, density: int, widths: dict[int, int]
 ) -> None:
     """Pixels of the screen across, or the next larger width; measured, or as the page says it.
 
     A page for each place: Chromium shows a larger file of the same list if it has one already.
     """
     found = {}
-    with distribution(tmp_path) as (_, media):
+    with distribution() as (_, media):
         picture = helped(media)
         for slot in widths:
             body = f"<style>img {{width: {slot}px; height: auto}}</style>{image_html(picture)}"
@@ -208,9 +207,9 @@ def test_a_helper_gets_the_width_of_its_place(
     }
 
 
-def test_a_helper_keeps_the_place_of_a_picture(browser: Browser, tmp_path: Path) -> None:
+def test_a_helper_keeps_the_place_of_a_picture(browser: Browser) -> None:
     """The text below does not move when the picture arrives, and its colour is there before."""
-    with distribution(tmp_path) as (_, media):
+    with distribution() as (_, media):
         styled = "<style>body {margin: 0} img {width: 100%; height: auto; display: block}</style>"
         body = styled + image_html(helped(media), alt="A red field") + "<p>below</p>"
         with page_of(body) as page:

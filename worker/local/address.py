@@ -69,8 +69,8 @@ class Address:
         named = {name: str(self.outputs[name]) for name in _QUEUES}
         found = [QueuePair(queue=named["workQueue"], dead_letters=named["workDeadLetters"])]
         if named["uploadsQueue"] != named["workQueue"]:
-            pair = {"queue": named["uploadsQueue"], "dead_letters": named["uploadsDeadLetters"]}
-            found.append(QueuePair(**pair, direct=False))
+            queue, dead_letters = named["uploadsQueue"], named["uploadsDeadLetters"]
+            found.append(QueuePair(queue=queue, dead_letters=dead_letters, direct=False))
         heavy = QueuePair(queue="", dead_letters=named["heavyDeadLetters"])
         forgotten = QueuePair(
             queue=named["invalidationsQueue"],

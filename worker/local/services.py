@@ -33,7 +33,6 @@ from worker.adapters.event_log import EventLog, parse_event
 from worker.bootstrap import invalidation
 from worker.domain.asset import Event
 from worker.domain.errors import Conflict
-from worker.entrypoints import lambda_invalidate
 from worker.job_context import Stop, processors
 from worker.local import iam_policies, lifecycle
 from worker.local.batch.execution import ProcessExecutor
@@ -260,6 +259,7 @@ def _invalidate(options: ServiceOptions, stop: Stop) -> None:
     """Work as the invalidation function, without its window: no limit of AWS is spared here."""
     outputs = options.outputs
     role = Roles.of(outputs).function(options.invalidation_handler)
+    deployed = resolve_name(options.invalidation_handler.partition(":")[0])
     clients = AwsClients(profile=role.profile)
     service = invalidation(Settings.from_environment(os.environ), clients)
     mapping = EventSourceMapping(
@@ -269,7 +269,8 @@ def _invalidate(options: ServiceOptions, stop: Stop) -> None:
     )
 
     def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-        return lambda_invalidate.handle(event, service)
+        answer: dict[str, Any] = deployed.handle(event, service)
+        return answer
 
     EventSource(SqsQueue(clients), handler, mapping).run(stop)
 
