@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, cast
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import pytest
+
 from tests.integration.running import Running, picture, until
 from worker.domain.delivery import NEGOTIATION_HEADERS
+from worker.local import cache
 
 
 def ask(running: Running, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
@@ -64,6 +69,29 @@ def test_what_is_removed_is_gone_everywhere_at_once(running: Running, tmp_path: 
     running.run("assets", "rm", record.asset)
 
     until(lambda: all(ask(running, path)[0] in (404, 410) for path in paths))
+
+
+@pytest.mark.skipif(cache.program() is None, reason="no redis-server, no valkey-server")
+def test_hot_files_come_from_redis(running: Running, tmp_path: Path) -> None:
+    """The third edge key with the same file is a hit; a stopped server costs no answer; what is
+    removed is refused by the next request, although Redis has its bytes."""
+    put = running.json("put", picture(tmp_path, "hot.jpg", "olive"), "--wait")
+    record = running.app.catalog.get(put["asset"])
+    assert record is not None
+    base = f"/{record.asset}/{record.version}/"
+
+    told = [ask(running, f"{base}w/{width}.jxl")[1]["cache-status"] for width in (320, 480, 640)]
+    assert told == ["safelight; fwd=miss", "safelight; fwd=miss", "safelight; hit"]
+
+    server = running.pids[cache.NAME]
+    os.kill(server, signal.SIGSTOP)
+    try:
+        assert ask(running, f"{base}w/960.jxl")[0] == 200
+    finally:
+        os.kill(server, signal.SIGCONT)
+
+    running.run("assets", "rm", record.asset)
+    assert ask(running, f"{base}w/1280.jxl")[0] == 404
 
 
 def test_a_new_upload_of_the_same_name_takes_over(running: Running, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from worker.adapters.disk_errors import disk_call
 from worker.domain.errors import EmulatorError
 from worker.job_context import Stop
 from worker.local import address as addresses
-from worker.local import api, delivery, emulator, iam_policies, services, workflows
+from worker.local import api, cache, delivery, emulator, iam_policies, services, workflows
 from worker.local.address import Address
 from worker.local.deploy import STACK, Outputs, deploy
 from worker.local.deploy.fingerprint import fingerprint
@@ -91,6 +91,12 @@ class Stack:
         media = behind if options.delivery_port is None else options.delivery_port
         self._delivery_port = media or emulator.free_port()
         self._profiles = Profiles(self._data / addresses.CONFIGURATION, self._endpoint)
+        program = cache.program()
+        self._cache: cache.CacheServer | None = None
+        """None where no such server is installed."""
+        if program is not None:
+            folder, log = self._data / "run", self._log(cache.NAME)
+            self._cache = cache.CacheServer(program=program, folder=folder, log=log)
         self._before: Address | None = None
         """What the last run has left."""
         self._address: Address | None = None
@@ -140,6 +146,10 @@ class Stack:
     def _start(self, stop: Stop) -> None:
         supervisor = self._supervisor
         supervisor.start([self._child("emulator", self._start_emulator, stop_seconds=20)])
+        if self._cache is not None:
+            supervisor.start(
+                [self._child(cache.NAME, self._cache.start, stop_seconds=cache.STOP_SECONDS)]
+            )
         _load_shared(self._endpoint)
         outputs, queues = self._establish(stop)
         roles = Roles.of(outputs)
@@ -172,8 +182,9 @@ class Stack:
         supervisor.start([self._forked("api", lambda ready: api.run(address, ready), profile)])
         # What the distribution may read its second origin may read, too.
         profile, port = roles.function(DELIVER_HANDLER).profile, self._delivery_port
+        hot = {} if self._cache is None else {cache.VARIABLE: self._cache.url}
         supervisor.start(
-            [self._forked("delivery", lambda ready: delivery.run(port, ready), profile)]
+            [self._forked("delivery", lambda ready: delivery.run(port, ready), profile, hot)]
         )
         self._await_ready(stop)
 
@@ -231,7 +242,8 @@ class Stack:
     def _await_ready(self, stop: Stop) -> None:
         deadline = time.monotonic() + READY_SECONDS
         wanted = {self._data / "run" / name for name in self._supervisor.pids()}
-        wanted.discard(self._data / "run" / "emulator")
+        # The first answers already, and nobody needs the second to be there.
+        wanted -= {self._data / "run" / name for name in ("emulator", cache.NAME)}
         while not stop.requested:
             missing = sorted(path.name for path in wanted if not path.exists())
             if not missing:
