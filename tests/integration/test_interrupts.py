@@ -146,7 +146,7 @@ def test_a_signal_while_a_dataclass_is_made_leaves_the_exit_code(tmp_path: Path)
 def test_a_benchmark_leaves_nothing(tmp_path: Path) -> None:
     """While photos are generated or measured; its temporary folder goes with it."""
     with command("bench", "--rounds", "50", home=tmp_path) as process:
-        until(lambda: any(tmp_path.glob("safelight-bench-*")) or process.poll() is not None)
+        until(lambda: any(tmp_path.glob("safelight-bench-*/*")) or process.poll() is not None)
         interrupted(process, signal.SIGINT)
 
     assert list(tmp_path.glob("safelight-bench-*")) == []
