@@ -45,7 +45,8 @@ def listen(port: int, option: str = "--api-port") -> socket.socket:
     Raises:
         PortTaken: something listens there.
     """
-    made = socket.socket()
+    # asyncio sends small packets at once (TCP_NODELAY) only on sockets that say they are TCP.
+    made = socket.socket(proto=socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind(("127.0.0.1", port))
