@@ -38,7 +38,7 @@ from worker.domain.image import (
 from worker.imaging.geometry import Geometry, Size, inside, place
 from worker.imaging.primaries import is_wide
 
-ENGINE_VERSION = 3
+ENGINE_VERSION = 4
 """Goes up whenever the same plan would give other pixels or bytes: output keys depend on it."""
 
 PREVIEW_EDGE = 512

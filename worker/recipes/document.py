@@ -294,7 +294,11 @@ def _merged(format_: Format, own: Values, inherited: Values) -> Encoding:
         # An entry that says how good it should look replaces what the defaults say about it.
         inherited = {key: value for key, value in inherited.items() if key not in _LOOK}
     start = TRAITS[format_].default
-    encoding = replace(start, **{**inherited, **own})
+    given = {**inherited, **own}
+    encoding = replace(start, **given)
+    if encoding.lossless and "progressive" not in given:
+        # Lossy files pay 3 % for it, lossless ones of photos 10 to 20 %.
+        encoding = replace(encoding, progressive=False)
     unused = encoding.lossless or encoding.target or encoding.distance or encoding.repack
     if unused:
         # The quality is not used: it must not tell two recipes of one meaning apart.

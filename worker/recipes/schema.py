@@ -478,7 +478,7 @@ TRAITS: Final[Mapping[Format, Traits]] = MappingProxyType(
         ),
         Format.JXL: Traits(
             # Effort 3 takes the CPU of WebP at effort 2 (docs/decisions/0011).
-            default=_default(Format.JXL, effort=3),
+            default=_default(Format.JXL, effort=3, progressive=True),
             keys=_LOSSY
             | {"distance": ENCODING.keys["distance"], "effort": _whole(1, 10)}
             | _PROGRESSIVE
