@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pulumi
 import pulumi_aws as aws
-from pulumi_aws import cloudfront, cloudwatch
+from pulumi_aws import cloudfront, cloudwatch, wafv2
 
 from stack import policies, sign_in
 from stack.bucket import PrivateBucket, expire
@@ -41,8 +41,11 @@ from worker.domain.labels import ATTRIBUTES, OWNER, RECIPE, TAGS
 
 COMPONENT = "delivery"
 GLOBAL_REGION = "us-east-1"
-"""CloudFront's region for certificates and log deliveries, whatever the region of the stack."""
+"""CloudFront's region for certificates, log deliveries and web ACLs, whatever the region of the
+stack."""
 DAY, YEAR = 86_400, 31_536_000
+RATE_WINDOW = 300
+"""Seconds over which requests of one address are counted."""
 READS = ("GET", "HEAD")
 ASKS = (*READS, "OPTIONS")
 NEGOTIATE = Path(__file__).parents[1] / "functions" / "negotiate.js"
@@ -169,9 +172,14 @@ class Distribution(pulumi.ComponentResource):
             ),
             ordered_cache_behaviors=self._behaviours(config, buckets),
             tags=self._tags,
-            # A flat-rate plan is chosen outside of Pulumi and adds a web ACL, which the
-            # next deployment must not take away.
-            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["web_acl_id"]),
+            web_acl_id=self._rate_limit() if chosen.rate_limit else None,
+            # CloudFront blocks taking away the web ACL that a plan has brought.
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                ignore_changes=["web_acl_id"]
+                if chosen.flat_rate_plan and not chosen.rate_limit
+                else None,
+            ),
         )
         origin.let_in(self.distribution.arn)
         self.host: pulumi.Input[str] = (
@@ -315,6 +323,45 @@ class Distribution(pulumi.ComponentResource):
             ssl_support_method="sni-only",
             minimum_protocol_version=TLS,
         )
+
+    def _rate_limit(self) -> pulumi.Output[str]:
+        """A web ACL that answers 429 to addresses with too many requests; its ARN. Refused requests
+        run no edge function and reach no origin."""
+        name = self._scope.name(COMPONENT)
+
+        return wafv2.WebAcl(
+            name,
+            region=GLOBAL_REGION,
+            scope="CLOUDFRONT",
+            description="Limits the requests of one address",
+            default_action={"allow": {}},
+            visibility_config={
+                "cloudwatch_metrics_enabled": True,
+                "metric_name": name,
+                "sampled_requests_enabled": True,
+            },
+            rules=[
+                {
+                    "name": "rate",
+                    "priority": 0,
+                    "statement": {
+                        "rate_based_statement": {
+                            "aggregate_key_type": "IP",
+                            "limit": self._config.rate_limit,
+                            "evaluation_window_sec": RATE_WINDOW,
+                        }
+                    },
+                    "action": {"block": {"custom_response": {"response_code": 429}}},
+                    "visibility_config": {
+                        "cloudwatch_metrics_enabled": True,
+                        "metric_name": f"{name}-rate",
+                        "sampled_requests_enabled": True,
+                    },
+                }
+            ],
+            tags=self._tags,
+            opts=self._own,
+        ).arn
 
     def _cached_by_path(self) -> cloudfront.CachePolicy:
         """Cache as long as the object's headers say, up to a year. The key has no query string,

@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from stack.config import LOG_DAYS, SECTIONS
-from stack.config.sections import PRICE_CLASSES
+from stack.config.sections import AUDIENCES
 
 REPLICA = "arn:aws:s3:::somewhere-else"
 ALONE = ("registry", "only")
@@ -147,11 +147,12 @@ CHOSEN: dict[str, Any] = {
     },
     "delivery": {
         **OWN_DOMAIN,
-        "priceClass": "PriceClass_200",
+        "audience": ["europe", "asia"],
         "origins": ["https://www.example.com"],
         "uploadKey": "ab" * 32,
         "logs": True,
         "logDays": 12,
+        "rateLimit": 2000,
     },
     "console": {
         "enabled": True,
@@ -245,6 +246,7 @@ def _costs(draw: st.DrawFn) -> dict[str, Any]:
 
 _DAYS = st.integers(1, 3650)
 _ADDRESS = st.sampled_from(["", "who@example.com"])
+_AUDIENCE = st.lists(st.sampled_from([*AUDIENCES]), min_size=1, unique=True)
 
 
 def _fit(drawn: dict[str, Any]) -> dict[str, Any]:
@@ -312,7 +314,8 @@ configs = st.fixed_dictionaries(
         ),
         "delivery": st.fixed_dictionaries(
             {
-                "priceClass": st.sampled_from(PRICE_CLASSES),
+                "audience": _AUDIENCE,
+                "rateLimit": st.sampled_from([0, 10, 2_000_000_000]),
                 "uploadKey": st.just(""),
                 "origins": st.lists(st.just("https://*.example.com"), max_size=1),
                 "logDays": _DAYS,
@@ -323,7 +326,8 @@ configs = st.fixed_dictionaries(
         )
         | st.fixed_dictionaries(
             {
-                "priceClass": st.sampled_from(PRICE_CLASSES),
+                "audience": _AUDIENCE,
+                "rateLimit": st.integers(10, 10_000),
                 "origins": st.just(["*"]),
                 "logDays": _DAYS,
                 **_switch("delivery"),

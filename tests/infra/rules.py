@@ -50,6 +50,7 @@ NAME_LIMITS = {
     "sfn/StateMachine": 80,
     "sns/Topic": 256,
     "sqs/Queue": 80 - len(".fifo"),
+    "wafv2/WebAcl": 128,
 }
 """Longest names AWS takes (the services' API references)."""
 

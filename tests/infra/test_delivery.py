@@ -55,9 +55,6 @@ def test_an_asset_can_be_taken_from_every_edge_by_its_tag(ordered: Declaration) 
     """The header is the one that S3 gives an object's metadata."""
     distribution = ordered.one("cloudfront/Distribution", "delivery").inputs
 
-    assert ordered.one("cloudfront/Distribution", "delivery").options["ignoreChanges"] == [
-        "webAclId"
-    ], "a flat-rate plan has a web ACL of its own"
     assert distribution["cacheTagConfig"] == {"headerName": "x-amz-meta-cache-tag"}
     assert distribution["httpVersion"] == "http2and3"
 
@@ -192,6 +189,64 @@ def test_a_name_of_its_own_comes_with_a_certificate(
     assert (own["priceClass"], given["priceClass"]) == ("PriceClass_200", "PriceClass_100")
 
 
+@pytest.mark.parametrize(
+    ("audience", "price_class"),
+    [
+        (["north-america"], "PriceClass_100"),
+        (["israel", "europe"], "PriceClass_100"),
+        (["africa", "europe"], "PriceClass_200"),
+        (["asia", "oceania", "middle-east"], "PriceClass_All"),
+        (["south-america"], "PriceClass_All"),
+    ],
+)
+def test_edges_are_those_that_the_audience_needs(audience: list[str], price_class: str) -> None:
+    """The smallest price class with edges in every region that is named."""
+    found = declare({"delivery": {"audience": audience}})
+
+    assert found.one("cloudfront/Distribution", "delivery").inputs["priceClass"] == price_class
+
+
+def test_an_address_with_too_many_requests_is_refused(
+    ordered: Declaration, chosen: Declaration
+) -> None:
+    """By a web ACL of CloudFront's scope, in the one region that has them; nothing else is."""
+    acl = chosen.one("wafv2/WebAcl", "delivery").inputs
+    (rule,) = acl["rules"]
+
+    assert (acl["scope"], acl["region"]) == ("CLOUDFRONT", "us-east-1")
+    assert acl["defaultAction"] == {"allow": {}}
+    assert rule["statement"] == {
+        "rateBasedStatement": {
+            "aggregateKeyType": "IP",
+            "limit": 2000,
+            "evaluationWindowSec": 300,
+        }
+    }
+    assert rule["action"] == {"block": {"customResponse": {"responseCode": 429}}}
+    limited = chosen.one("cloudfront/Distribution", "delivery").inputs
+    assert limited["webAclId"] == "arn:aws:wafv2:safelight-test-delivery"
+    assert not ordered.of("wafv2/WebAcl")
+    assert "webAclId" not in ordered.one("cloudfront/Distribution", "delivery").inputs
+
+
+@pytest.mark.parametrize(
+    ("settings", "ignored"),
+    [
+        ({}, None),
+        ({"rateLimit": 10}, None),
+        ({"flatRatePlan": True}, ["webAclId"]),
+        ({"flatRatePlan": True, "rateLimit": 10}, None),
+    ],
+)
+def test_the_web_acl_of_a_plan_stays(
+    settings: dict[str, object], ignored: list[str] | None
+) -> None:
+    """If it is not the one of the rate limit. Without a plan a limit can be taken away again."""
+    found = declare({"delivery": settings}).one("cloudfront/Distribution", "delivery")
+
+    assert (found.options.get("ignoreChanges") or None) == ignored
+
+
 def test_requests_are_logged_into_a_bucket_of_their_own(chosen: Declaration) -> None:
     """From us-east-1, whatever the stack's region; by deliveries of this account alone."""
     source = chosen.one("cloudwatch/LogDeliverySource", "delivery-logs").inputs
@@ -225,7 +280,12 @@ def test_requests_are_logged_into_a_bucket_of_their_own(chosen: Declaration) -> 
         ({"delivery": {**OWN_DOMAIN, "domains": ["*.example.com"]}}, "without a \\*"),
         ({"delivery": {**OWN_DOMAIN, "domains": ["https://a.example"]}}, "domain names like"),
         ({"delivery": {**OWN_DOMAIN, "domains": "img.example.com"}}, "a list of domain names"),
-        ({"delivery": {"priceClass": "100"}}, "PriceClass_200"),
+        ({"delivery": {"priceClass": "PriceClass_100"}}, "delivery.priceClass"),
+        ({"delivery": {"audience": []}}, "a list of some of europe"),
+        ({"delivery": {"audience": "europe"}}, "a list of some of europe"),
+        ({"delivery": {"audience": ["mars"]}}, "a list of some of europe"),
+        ({"delivery": {"rateLimit": 9}}, "0 for none, or from 10"),
+        ({"delivery": {"rateLimit": -1}}, "from 0 to 2000000000"),
         ({"settings": {"delivery_url": "https://a.example"}}, "that of the distribution"),
     ],
 )

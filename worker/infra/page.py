@@ -31,6 +31,7 @@ EVERYTHING: Mapping[str, Mapping[str, Any]] = {
         "certificate": "arn:aws:acm:us-east-1:123456789012:certificate/"
         "01234567-89ab-cdef-0123-456789abcdef",
         "logs": True,
+        "rateLimit": 10_000,
     },
     "observability": {"enabled": True, "email": "team@example.com"},
     "cost": {
@@ -122,6 +123,7 @@ PURPOSES: Mapping[str, str] = {
     "sqs/Queue": "Messages until they are worked on, or until somebody looks at the dead ones",
     "sqs/QueuePolicy": "Who may send",
     "sqs/RedriveAllowPolicy": "Whose dead letters it takes",
+    "wafv2/WebAcl": "Refuses requests of addresses that send too many",
 }
 """What a kind of resource is for, by ``Resource.kind``; for resources without a description."""
 

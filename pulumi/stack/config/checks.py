@@ -29,6 +29,18 @@ def whole(lowest: int, highest: int) -> Callable[[object], int]:
     return check
 
 
+def none_or(lowest: int, highest: int) -> Callable[[object], int]:
+    """0 for none, or a whole number from ``lowest`` to ``highest``."""
+
+    def check(value: object) -> int:
+        number = whole(0, highest)(value)
+        if 0 < number < lowest:
+            raise ValueError(f"must be 0 for none, or from {lowest} to {highest}")
+        return number
+
+    return check
+
+
 def switch(value: object) -> bool:
     """True or false."""
     if isinstance(value, bool):
@@ -46,6 +58,18 @@ def one_of(*choices: object) -> Callable[[object], Any]:
             if str(value) == str(choice):
                 return choice
         raise ValueError(f"must be one of {', '.join(map(str, choices))}")
+
+    return check
+
+
+def some_of(*choices: str) -> Callable[[object], tuple[str, ...]]:
+    """A list of one or more of a few."""
+
+    def check(value: object) -> tuple[str, ...]:
+        some = isinstance(value, Sequence) and not isinstance(value, str) and bool(value)
+        if not some or not set(map(str, value)) <= {*choices}:  # type: ignore[call-overload]
+            raise ValueError(f"must be a list of some of {', '.join(choices)}")
+        return tuple(map(str, value))  # type: ignore[call-overload]
 
     return check
 

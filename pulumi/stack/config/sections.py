@@ -25,7 +25,16 @@ CAPACITY_UNITS = 40_000
 "Quotas")."""
 
 PRICE_CLASSES = ("PriceClass_100", "PriceClass_200", "PriceClass_All")
-"""Sets of edges, by CloudFront's names."""
+"""Sets of edges, by CloudFront's names; each has all edges of the one before it."""
+AUDIENCES: Mapping[str, str] = {
+    **dict.fromkeys(("europe", "israel", "north-america"), PRICE_CLASSES[0]),
+    **dict.fromkeys(("africa", "asia", "middle-east"), PRICE_CLASSES[1]),
+    **dict.fromkeys(("oceania", "south-america"), PRICE_CLASSES[2]),
+}
+"""Where viewers are, and the smallest set of edges with some near them (Amazon CloudFront pricing,
+"Price classes")."""
+LEAST_RATE, MOST_RATE = 10, 2_000_000_000
+"""Limits of a rate-based rule (AWS WAF API reference, RateBasedStatement)."""
 
 
 class Capacity(StrEnum):
@@ -189,9 +198,10 @@ class DeliveryConfig:
 
     enabled: bool = checks.value(checks.switch, default=True)
     """If false, renditions are read by signed URLs of the bucket."""
-    price_class: str = checks.value(checks.one_of(*PRICE_CLASSES), PRICE_CLASSES[0])
-    """Which edges answer: 100 is North America, Europe and Israel; 200 adds Asia, Africa and the
-    Middle East; All adds South America, Australia and New Zealand."""
+    audience: tuple[str, ...] = checks.value(
+        checks.some_of(*AUDIENCES), ("europe", "north-america")
+    )
+    """Where viewers are: the distribution uses the fewest edges that include all these regions."""
     domains: tuple[str, ...] = checks.value(checks.domains, ())
     """Own domain names; URLs use the first one. They need ``certificate``."""
     certificate: str = checks.value(checks.CERTIFICATE, "")
@@ -205,6 +215,16 @@ class DeliveryConfig:
     """Keep logs of all requests in a separate bucket."""
     log_days: int = checks.value(checks.whole(1, 3650), 30)
     """Days that these logs are kept."""
+    rate_limit: int = checks.value(checks.none_or(LEAST_RATE, MOST_RATE), 0)
+    """Requests that one address may send in five minutes; further ones get 429. 0 for no limit."""
+    flat_rate_plan: bool = checks.value(checks.switch, default=False)
+    """A flat-rate plan was chosen for the distribution, outside of this program. Without a rate
+    limit a deployment then leaves the plan's web ACL where it is."""
+
+    @property
+    def price_class(self) -> str:
+        """The smallest set of edges that covers the audience."""
+        return max((AUDIENCES[one] for one in self.audience), key=PRICE_CLASSES.index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -522,6 +522,7 @@ _REASONS: Mapping[str, Mapping[str, str]] = {
             "logs:delivery-destination:{}"
         ),
         "aws:cloudwatch/logDeliverySource:LogDeliverySource": "logs:delivery-source:{}",
+        "aws:wafv2/webAcl:WebAcl": "wafv2:global/webacl/{}",
     },
     "the local stack signs people in itself, by tokens": {
         "aws:cognito/resourceServer:ResourceServer": "",
