@@ -76,6 +76,9 @@ class Setting:
                 f"/{self.record.asset}/{self.record.version}/w/auto",
                 *("--header", "Accept: image/webp", "--header", "ECT: 2g"),
             ],
+            "deliver translate": [
+                "https://i.example/_/rs:fill:300:400/bl:2/plain/http://a.example/a.jpg"
+            ],
             "infra docs": ["--out", self.folder / "docs"],
             "infra env": ["--outputs", self.outputs],
         }
