@@ -8,7 +8,7 @@ commands that look something up start without it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from worker.services.ingest import Ingest
     from worker.services.invalidate import Invalidate
     from worker.services.upload import Uploads
+    from worker.subprocesses.sandbox import SandboxLimits
 
 
 # No slots: cached_property keeps its value in __dict__.
@@ -69,13 +70,34 @@ class Application:
 
         Args:
             count: told what the cache had for each file.
+
+        Decoders are imported when the first file is made.
         """
         from worker.services.deliver import Deliver
+        from worker.services.first_view import SANDBOX_SECONDS, FirstView
         from worker.services.hot_files import HotFiles
+        from worker.services.recipe_store import RecipeStore
 
-        bucket = self.settings.delivery_bucket
+        settings, bucket = self.settings, self.settings.delivery_bucket
+        first_view = FirstView(
+            store=self.store,
+            catalog=self.catalog,
+            recipes=RecipeStore(self.store, bucket),
+            bucket=bucket,
+            heavy_bytes=settings.heavy_bytes,
+            heavy_pixels=settings.heavy_pixels,
+            limits=replace(
+                self._sandbox, cpu_seconds=SANDBOX_SECONDS, wall_seconds=SANDBOX_SECONDS
+            ),
+        )
         files = HotFiles(store=self.store, bucket=bucket, cache=self.cache, count=count)
-        return Deliver(store=self.store, catalog=self.catalog, bucket=bucket, files=files)
+        return Deliver(
+            store=self.store,
+            catalog=self.catalog,
+            bucket=bucket,
+            first_view=first_view,
+            files=files,
+        )
 
     @cached_property
     def heavy(self) -> Finalizer:
@@ -111,7 +133,6 @@ class Application:
         """
         from worker.services.ingest import Ingest, Policy
         from worker.services.recipe_store import RecipeStore
-        from worker.subprocesses.sandbox import SandboxLimits
 
         settings = self.settings
         policy = Policy(
@@ -122,11 +143,7 @@ class Application:
             quarantine_bucket=settings.quarantine_bucket,
             heavy_bytes=settings.heavy_bytes,
             heavy_pixels=settings.heavy_pixels,
-            sandbox=SandboxLimits(
-                cpu_seconds=settings.sandbox_seconds,
-                wall_seconds=settings.sandbox_seconds,
-                memory_bytes=settings.sandbox_megabytes * 1_000_000,
-            ),
+            sandbox=self._sandbox,
             upload_threads=settings.upload_threads,
             video=settings.video,
             video_bytes=settings.video_bytes,
@@ -139,6 +156,16 @@ class Application:
             policy=policy,
             erase=self.eraser().erase if erases else None,
             remember=RecipeStore(self.store, settings.delivery_bucket).keep,
+        )
+
+    @property
+    def _sandbox(self) -> SandboxLimits:
+        from worker.subprocesses.sandbox import SandboxLimits
+
+        return SandboxLimits(
+            cpu_seconds=self.settings.sandbox_seconds,
+            wall_seconds=self.settings.sandbox_seconds,
+            memory_bytes=self.settings.sandbox_megabytes * 1_000_000,
         )
 
     @cached_property

@@ -325,6 +325,17 @@ class Catalog(Protocol):
         """Add or replace a job of an asset."""
         ...
 
+    def claim(self, asset: str, work: str, *, holder: str, seconds: float) -> int:
+        """Claim a piece of work of an asset for so many seconds, unless somebody else holds it.
+
+        Claims end by time alone: of a holder that dies, and of one that is done. A holder may
+        claim again, and so hold on for longer.
+
+        Returns:
+            How often it has been claimed, this time included; 0 if another one holds it.
+        """
+        ...
+
 
 class Events(Protocol):
     """Tell others what happened."""

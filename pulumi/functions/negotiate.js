@@ -184,7 +184,8 @@ function chooseFile(rest, headers) {
     const wanted = auto ? wantedWidth(headers, agent, bot) : Number(sized[1]);
     // Whoever names both a width and a format gets the same file everywhere, and so does every bot.
     const fixed = bot || (!auto && sized[2]);
-    return 'w/' + snapUp(wanted, fixed ? 0 : stepsDown(headers)) + '.' + format;
+    // A key of its own: of a small picture, w/auto gets the widest file, and w/3840 gets 404.
+    return (auto ? 'w/auto-' : 'w/') + snapUp(wanted, fixed ? 0 : stepsDown(headers)) + '.' + format;
 }
 
 function handler(event) {

@@ -2,7 +2,8 @@
 
 distribution -> [delivery bucket], which says 403 or 404 -> function URL -> function -> table
 
-Its URL accepts only requests that the distribution has signed.
+It makes files at their first view, from stored renditions and originals. Its URL accepts only
+requests that the distribution has signed.
 """
 
 from __future__ import annotations
@@ -22,10 +23,9 @@ from stack.storage import Buckets
 
 COMPONENT = "deliver"
 ENTRY_POINT = "worker.entrypoints.lambda_deliver.handler"
-TIMEOUT = 10
-"""Seconds. It reads one record and one file of at most 4 MB."""
-MEMORY = 512
-"""Megabytes: it decodes nothing."""
+TIMEOUT = 28
+"""Seconds. CloudFront waits 30 s for an origin, and a claim on a file that is made ends after as
+many (``worker.services.first_view.CLAIM_SECONDS``)."""
 
 
 class DeliveryOrigin(pulumi.ComponentResource):
@@ -49,17 +49,29 @@ class DeliveryOrigin(pulumi.ComponentResource):
             name,
             scope,
             component=COMPONENT,
-            description="Answers for files that the delivery bucket does not have",
+            description="Makes or replaces files that the delivery bucket does not have",
             code=Image(uri=config.image, command=ENTRY_POINT),
             architecture=config.intake.architecture,
-            memory=MEMORY,
+            # It decodes the originals that ingest decodes: the same limits, the same memory.
+            memory=config.intake.memory,
             timeout=TIMEOUT,
             log_retention_days=config.intake.log_retention_days,
             statements=[
                 # Without the right to list, S3 answers 403 for what is missing.
-                policies.allow(["s3:ListBucket"], [buckets.delivery.arn]),
-                policies.allow(["s3:GetObject"], [buckets.delivery.objects]),
-                policies.allow(["dynamodb:GetItem"], [catalog.arn]),
+                policies.allow(["s3:ListBucket"], [buckets.intake.arn, buckets.delivery.arn]),
+                policies.allow(["s3:GetObject", "s3:GetObjectVersion"], [buckets.intake.objects]),
+                policies.allow(
+                    [
+                        "s3:GetObject",
+                        "s3:PutObject",
+                        "s3:DeleteObject",  # of an asset that was erased while a file was made
+                    ],
+                    [buckets.delivery.objects],
+                ),
+                policies.allow(
+                    ["dynamodb:GetItem", "dynamodb:UpdateItem"],  # records; claims
+                    [catalog.arn],
+                ),
             ],
             tracing=config.tracing,
             environment=intake.environment,

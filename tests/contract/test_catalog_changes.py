@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -279,3 +280,43 @@ def test_ids_are_only_text(catalog: Catalog, asset: str) -> None:
     assert catalog.get(asset) == committed
     assert catalog.timeline(asset) == [entry(one)]
     assert catalog.by_owner(one.owner).records == (committed,)
+
+
+# --- claims -------------------------------------------------------------------------------------
+
+
+def test_a_claim_keeps_others_out_until_it_ends(catalog: Catalog) -> None:
+    """Its holder may claim again; whoever claims after the end is told of the tries before."""
+    asset = given_.asset_id(1)
+
+    assert catalog.claim(asset, "v/w/640.webp", holder="a", seconds=3600) == 1
+    assert catalog.claim(asset, "v/w/640.webp", holder="b", seconds=3600) == 0
+    assert catalog.claim(asset, "v/w/640.webp", holder="a", seconds=0) == 2
+    assert catalog.claim(asset, "v/w/640.webp", holder="b", seconds=3600) == 3
+    assert catalog.claim(asset, "v/w/640.webp", holder="a", seconds=3600) == 0
+    assert catalog.claim(asset, "v/w/640.jpg", holder="a", seconds=3600) == 1
+    assert catalog.claim(given_.asset_id(2), "v/w/640.webp", holder="a", seconds=3600) == 1
+
+
+def test_one_of_many_gets_a_claim(catalog: Catalog) -> None:
+    """Whoever is first; none of the others."""
+    asset = given_.asset_id(1)
+
+    def claim(number: int) -> int:
+        return catalog.claim(asset, "v/large.webp", holder=f"holder {number}", seconds=3600)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(claim, range(40))) == [0] * 39 + [1]
+
+
+def test_claims_are_no_records_and_go_with_the_asset(catalog: Catalog) -> None:
+    """They are in no list and no timeline; erasing the asset ends them."""
+    asset = put(catalog, record(1)).asset
+    catalog.claim(asset, "v/large.webp", holder="a", seconds=3600)
+
+    assert len(catalog.timeline(asset)) == 1
+    assert catalog.jobs(asset) == []
+    catalog.delete(asset)
+
+    assert catalog.get(asset) is None
+    assert catalog.claim(asset, "v/large.webp", holder="b", seconds=3600) == 1

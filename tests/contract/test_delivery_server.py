@@ -14,7 +14,7 @@ import pytest
 from tests.edge.clients import Client, load
 from tests.servers import serving_app
 from tests.unit.fakes import MemoryCatalog
-from tests.unit.test_deliver import ASSET, MADE, PREFIX, VERSION, World
+from tests.unit.test_deliver import ASSET, MADE, PREFIX, VERSION, World, deliver
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.cloudfront import CloudFrontCaches
 from worker.adapters.aws.s3 import S3ObjectStore
@@ -23,7 +23,7 @@ from worker.domain.keys import cache_metadata, cache_tag
 from worker.infra.edge import EdgeFunction, source
 from worker.local import delivery
 from worker.local.delivery import CACHED_FILE_BYTES, DeliveryServer, EdgeCache
-from worker.services.deliver import Deliver, OriginAnswer
+from worker.services.deliver import OriginAnswer
 
 VIDEO_BYTES = 2 * CACHED_FILE_BYTES
 URL = f"/{ASSET}/{VERSION}/"
@@ -54,7 +54,7 @@ class Edge:
             bucket, f"{PREFIX}video.mp4", b"0123456789abcdef" * (VIDEO_BYTES // 16), "video/mp4"
         )
         self.catalog: MemoryCatalog = World().catalog
-        self.deliver = Deliver(store=self.store, catalog=self.catalog, bucket=bucket)
+        self.deliver = deliver(self.store, self.catalog, bucket)
         self.server = DeliveryServer(
             edge=EdgeFunction(source()),
             clients=clients,
@@ -169,7 +169,7 @@ def test_what_is_missing_is_stood_in_for(edge: tuple[Edge, Http]) -> None:
     made, get = edge
 
     answer = get(URL + "w/auto", Accept=CHROME, Sec_CH_Width="900")
-    again = get(URL + "w/900", Accept=CHROME)
+    again = get(URL + "w/auto", Accept=CHROME, Sec_CH_Width="901")
 
     assert answer.status == 200
     assert answer.headers["content-type"] == "image/webp"
@@ -177,7 +177,7 @@ def test_what_is_missing_is_stood_in_for(edge: tuple[Edge, Http]) -> None:
     assert answer.headers["cache-control"] == "public, max-age=86400"
     assert answer.headers["x-amz-meta-cache-tag"] == f"a:{ASSET}"
     assert again.headers["x-cache"] == "Hit"
-    assert made.asked == ["w/960.jxl"]
+    assert made.asked == ["w/auto-960.jxl"]
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_every_client_gets_the_best_file_it_can_show(engine: str, tmp_path: Path
 
 
 def _wanted(one: Client, file: str) -> str:
-    return f"large.{one.format}" if file == "large" else f"w/{one.auto}.{one.format}"
+    return f"large.{one.format}" if file == "large" else f"w/auto-{one.auto}.{one.format}"
 
 
 def test_the_table_is_large_and_says_where_its_values_are_from() -> None:
@@ -191,22 +191,23 @@ def test_who_saves_data_gets_a_smaller_one(headers: list[tuple[str, str]], given
 )
 def test_a_hint_that_makes_no_sense_is_none(value: str) -> None:
     """The next one decides; a small but sane one counts."""
-    wanted = "w/320.jpg" if value == "7" else "w/1280.jpg"
+    wanted = "w/auto-320.jpg" if value == "7" else "w/auto-1280.jpg"
 
     assert chosen("w/auto", ("Sec-CH-Width", value)) == wanted
     assert chosen("w/auto", ("Sec-CH-Viewport-Width", "600"), ("Sec-CH-DPR", value or "0")) in (
-        "w/640.jpg",
-        "w/3840.jpg",
+        "w/auto-640.jpg",
+        "w/auto-3840.jpg",
     )
 
 
 def test_a_new_name_of_a_hint_goes_before_the_old_one() -> None:
     """Chromium sends both."""
-    assert chosen("w/auto", ("Width", "100"), ("Sec-CH-Width", "900")) == "w/960.jpg"
+    assert chosen("w/auto", ("Width", "100"), ("Sec-CH-Width", "900")) == "w/auto-960.jpg"
 
 
 def test_the_set_of_keys_is_small_and_fixed() -> None:
-    """8 widths in 4 formats, and 4 formats of each name: no header makes another one."""
+    """8 widths in 4 formats for ``w/auto``, as many for explicit widths, and 4 formats of each
+    name: no header makes another one."""
     function = EdgeFunction(source())
     _, clients = load()
     agents = sorted({one.agent for one in clients})
@@ -223,7 +224,7 @@ def test_the_set_of_keys_is_small_and_fixed() -> None:
     }
 
     assert keys == {
-        f"w/{width}.{one}" for width in WIDTHS for one in ("jpg", "webp", "avif", "jxl")
+        f"w/auto-{width}.{one}" for width in WIDTHS for one in ("jpg", "webp", "avif", "jxl")
     }
 
 
@@ -336,8 +337,8 @@ def test_huge_headers_get_the_safe_file(engine: str, tmp_path: Path) -> None:
         engine, source(), [request_event(BASE + "w/auto", one) for one in headers], tmp_path
     )
 
-    wanted = ("w/1280.jpg", "w/1280.webp", "w/1280.webp", "w/1280.jpg", "w/1280.avif")
-    assert [one["uri"].removeprefix(KEYS) for one in answers] == list(wanted)
+    wanted = [f"w/auto-1280.{one}" for one in ("jpg", "webp", "webp", "jpg", "avif")]
+    assert [one["uri"].removeprefix(KEYS) for one in answers] == wanted
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -13,6 +13,7 @@ from tests.infra.declared import ACCOUNT, Declaration, declare
 from worker.domain.delivery import NEGOTIATION_HEADERS
 from worker.domain.image import Format
 from worker.infra.edge import LARGEST, source
+from worker.services.first_view import CLAIM_SECONDS
 
 
 def test_the_bucket_is_read_by_this_distribution_alone(ordered: Declaration) -> None:
@@ -133,7 +134,13 @@ def test_what_the_bucket_does_not_have_is_asked_of_a_function(ordered: Declarati
         for action in statement["Action"]
         if not action.startswith(("logs:", "xray:"))
     ]
-    assert actions == ["s3:ListBucket", "s3:GetObject", "dynamodb:GetItem"]
+    assert actions == [
+        *("s3:ListBucket", "s3:GetObject", "s3:GetObjectVersion"),
+        *("s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
+        *("dynamodb:GetItem", "dynamodb:UpdateItem"),
+    ]
+    assert function["timeout"] < min(30, CLAIM_SECONDS), "CloudFront waits 30 s"
+    assert function["memorySize"] == ordered.one("lambda/Function", "ingest").inputs["memorySize"]
 
 
 def test_every_answer_says_what_it_depends_on(ordered: Declaration) -> None:

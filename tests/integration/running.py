@@ -42,9 +42,11 @@ def environment() -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT)}
 
 
-def picture(folder: Path, name: str, colour: str = "teal") -> Path:
+def picture(
+    folder: Path, name: str, colour: str = "teal", size: tuple[int, int] = (320, 200)
+) -> Path:
     """A JPEG with something in it."""
-    image = Image.new("RGB", (320, 200), colour)
+    image = Image.new("RGB", size, colour)
     image.paste((250, 240, 200), (40, 40, 160, 120))
     path = folder / name
     image.save(path, "JPEG")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 from http.client import HTTPResponse
@@ -11,6 +12,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from PIL import Image
 
 from tests.integration.running import Running, picture, until
 from worker.domain.delivery import NEGOTIATION_HEADERS
@@ -56,12 +58,41 @@ def test_a_viewer_gets_the_best_file_there_is(running: Running, tmp_path: Path) 
     assert told["stored"] == f"image/jpeg, {files['medium', 'jpeg'].bytes:,} bytes"
 
 
+def test_a_width_is_made_at_its_first_view(running: Running, tmp_path: Path) -> None:
+    """With the rights of the delivery function; the second view is a file of the bucket."""
+    path = picture(tmp_path, "large.jpg", "olive", (1500, 1000))
+    put = running.json("put", path, "--wait")
+    record = running.app.catalog.get(put["asset"])
+    assert record is not None
+    base = f"/{record.asset}/{record.version}/"
+
+    told = running.json("deliver", "explain", f"{base}w/640.webp", "--stored")
+    assert told["stored"].endswith("gives w/640.webp, made at first view from medium.jpg")
+    for file, width in (("w/640.webp", 640), ("w/960.jpg", 960), ("w/auto", 1280)):
+        status, headers, body = ask(running, base + file, Accept="image/webp")
+        assert (status, headers["x-cache"]) == (200, "Miss")
+        assert Image.open(io.BytesIO(body)).width == width
+    told = running.json("deliver", "explain", f"{base}w/640.webp", "--stored")
+    assert told["stored"].startswith("image/webp, ")
+    stored = {one.key for one in running.app.store.list(running.app.settings.delivery_bucket)}
+    assert {one.key for one in record.renditions} < stored
+    assert f"{record.renditions[0].key.split('/')[0]}{base}w/1280.webp" in stored
+    status, headers, body = ask(running, base + "w/3840.jpg")
+    assert (status, Image.open(io.BytesIO(body)).width) == (404, 1500)
+
+    running.run("assets", "rm", record.asset)
+
+    left = running.app.store.list(running.app.settings.delivery_bucket)
+    assert not [one.key for one in left if record.asset in one.key]
+    until(lambda: ask(running, base + "w/640.webp")[0] in (404, 410))
+
+
 def test_what_is_removed_is_gone_everywhere_at_once(running: Running, tmp_path: Path) -> None:
     """One event empties the cache of all its files."""
     put = running.json("put", picture(tmp_path, "removed.jpg", "indigo"), "--wait")
     record = running.app.catalog.get(put["asset"])
     assert record is not None
-    paths = [f"/{record.asset}/{record.version}/{file}" for file in ("medium", "w/640", "large")]
+    paths = [f"/{record.asset}/{record.version}/{file}" for file in ("medium", "w/320", "large")]
     for path in paths:
         assert ask(running, path)[0] == 200
         assert ask(running, path)[1]["x-cache"] == "Hit"
@@ -80,18 +111,19 @@ def test_hot_files_come_from_redis(running: Running, tmp_path: Path) -> None:
     assert record is not None
     base = f"/{record.asset}/{record.version}/"
 
-    told = [ask(running, f"{base}w/{width}.jxl")[1]["cache-status"] for width in (320, 480, 640)]
+    files = ("medium.jxl", "medium.avif", "large.jxl")  # WebP of the same bytes
+    told = [ask(running, base + file)[1]["cache-status"] for file in files]
     assert told == ["safelight; fwd=miss", "safelight; fwd=miss", "safelight; hit"]
 
     server = running.pids[cache.NAME]
     os.kill(server, signal.SIGSTOP)
     try:
-        assert ask(running, f"{base}w/960.jxl")[0] == 200
+        assert ask(running, f"{base}large.avif")[0] == 200
     finally:
         os.kill(server, signal.SIGCONT)
 
     running.run("assets", "rm", record.asset)
-    assert ask(running, f"{base}w/1280.jxl")[0] == 404
+    assert ask(running, f"{base}w/320.jxl")[0] == 404
 
 
 def test_a_new_upload_of_the_same_name_takes_over(running: Running, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -315,6 +316,8 @@ class MemoryCatalog:
         self.known_jobs: dict[tuple[str, str], JobRecord] = {}
         self._committed: dict[str, str] = {}
         """When the newest outcome of each asset came."""
+        self._claims: dict[tuple[str, str], tuple[str, float, int]] = {}
+        """Holder, end and number of each claim."""
         self._cursors = Cursors()
         self._lock = threading.Lock()
 
@@ -383,6 +386,7 @@ class MemoryCatalog:
             self.records.pop(asset, None)
             self.known_jobs = {at: job for at, job in self.known_jobs.items() if at[0] != asset}
             self.entries = {at: line for at, line in self.entries.items() if at[0] != asset}
+            self._claims = {at: one for at, one in self._claims.items() if at[0] != asset}
 
         self.fuse.around("catalog.delete", effect)
 
@@ -474,6 +478,22 @@ class MemoryCatalog:
         check_id(job.asset, "asset id")
         check_id(job.id, "job id")
         self.known_jobs[job.asset, job.id] = job
+
+    def claim(self, asset: str, work: str, *, holder: str, seconds: float) -> int:
+        """See the port."""
+        check_id(asset, "asset id")
+        check_id(work, "work")
+
+        def effect() -> int:
+            with self._lock:
+                known, until, count = self._claims.get((asset, work), ("", 0.0, 0))
+                if known != holder and time.monotonic() < until:
+                    return 0
+                until = time.monotonic() + seconds
+                self._claims[asset, work] = (holder, until, count + 1)
+                return count + 1
+
+        return int(str(self.fuse.around("catalog.claim", effect)))
 
 
 def _created(record: AssetRecord) -> str:

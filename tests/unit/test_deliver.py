@@ -17,8 +17,12 @@ from worker.domain.errors import Unreachable
 from worker.domain.image import Format, StoredRendition
 from worker.domain.keys import cache_metadata, prefix_of
 from worker.entrypoints import lambda_deliver
+from worker.ports import Catalog, ObjectStore
 from worker.services.deliver import MOST_BYTES, Deliver, substitute
-from worker.services.hot_files import CacheOutcome
+from worker.services.first_view import FirstView
+from worker.services.hot_files import CacheOutcome, HotFiles
+from worker.services.recipe_store import RecipeStore
+from worker.subprocesses.sandbox import SandboxLimits
 
 ASSET, VERSION = "01890f6e-0000-7000-8000-000000000001", "0123456789abcdef"
 PREFIX = prefix_of(ASSET, VERSION)
@@ -50,6 +54,26 @@ MADE = (
 )
 
 
+def deliver(
+    store: ObjectStore,
+    catalog: Catalog,
+    bucket: str = "delivery",
+    *,
+    files: HotFiles | None = None,
+    **settings: Any,
+) -> Deliver:
+    """The service, with everything that makes files."""
+    limits = SandboxLimits(cpu_seconds=60, wall_seconds=60, memory_bytes=2**31)
+    first_view = FirstView(
+        store=store,
+        catalog=catalog,
+        recipes=RecipeStore(store, bucket),
+        bucket=bucket,
+        **{"heavy_bytes": 40_000_000, "heavy_pixels": 64_000_000, "limits": limits, **settings},
+    )
+    return Deliver(store=store, catalog=catalog, bucket=bucket, first_view=first_view, files=files)
+
+
 class World:
     """An asset with what was made of it."""
 
@@ -79,7 +103,7 @@ class World:
                 content_type=one.format.media_type,
                 metadata=cache_metadata(one.key),
             )
-        self.deliver = Deliver(store=self.store, catalog=self.catalog, bucket="delivery")
+        self.deliver = deliver(self.store, self.catalog)
 
     def get(self, file: str, *, version: str = VERSION) -> tuple[int, str]:
         """Status, and the file that was given or where to look."""
@@ -111,13 +135,27 @@ class World:
         ("w/960.avif", "medium.webp"),
         ("w/1280.jpg", "large.jpg"),
         ("w/1280.webp", "medium.webp"),  # the widest in a format that is known to be taken
-        ("w/3840.jpg", "large.jpg"),  # nothing is enlarged
-        ("w/3840.jxl", "medium.webp"),
+        ("w/2560.jpg", "large.jpg"),  # nothing is enlarged
+        ("w/auto-3840.jpg", "large.jpg"),
+        ("w/auto-3840.jxl", "medium.webp"),
     ],
 )
 def test_the_nearest_file_stands_in(asked: str, given: str) -> None:
     """WebP for who takes newer formats, the common format otherwise; the next larger width."""
     assert World().get(asked) == (200, given)
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"), [("w/3840.jpg", "large.jpg"), ("w/3840.jxl", "medium.webp")]
+)
+def test_a_width_that_is_wider_than_every_file_is_a_404(asked: str, shown: str) -> None:
+    """For seconds, with the widest file as its body: a page shows that, a program sees the 404."""
+    found = World().deliver.answer(PREFIX + asked)
+
+    assert found.status == 404
+    assert found.headers["Cache-Control"] == "public, max-age=10"
+    assert found.body.decode() == PREFIX + shown
+    assert found.headers["Content-Type"] == f"image/{shown[-4:].strip('.').replace('jpg', 'jpeg')}"
 
 
 def test_the_common_format_of_a_picture_may_be_another_one() -> None:
@@ -126,6 +164,7 @@ def test_the_common_format_of_a_picture_may_be_another_one() -> None:
 
     assert world.get("logo.jpg") == (200, "logo.png")
     assert world.get("w/320.jpg") == (200, "logo.png")
+    assert world.get("w/auto-3840.jpg") == (200, "logo.png")
 
 
 @pytest.mark.parametrize("file", ["huge.webp", "film.mp4", "hls/master.m3u8", "large", "w/x.jpg"])

@@ -13,6 +13,7 @@ import pytest
 
 from tests.unit.fakes import Fuse, MemoryStore
 from tests.unit.test_deliver import PREFIX, World, made
+from tests.unit.test_deliver import deliver as deliver_of
 from worker.adapters.cache import MemoryCache
 from worker.domain.asset import LogEntry, Status
 from worker.domain.errors import ObjectMissing, Unreachable
@@ -349,7 +350,7 @@ def delivered() -> tuple[World, Deliver, Callable[[], tuple[int, str]]]:
         renditions=[replace(made("medium", Format.WEBP, 1024), sha256=digest(data))],
     )
     files = HotFiles(store=world.store, bucket="delivery", cache=MemoryCache())
-    deliver = Deliver(store=world.store, catalog=world.catalog, bucket="delivery", files=files)
+    deliver = deliver_of(world.store, world.catalog, files=files)
 
     def ask() -> tuple[int, str]:
         answer = deliver.answer(f"{PREFIX}w/640.avif")

@@ -10,8 +10,9 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from worker.domain.image import Format, StoredRendition
+from worker.domain.image import Format
 
 WIDTHS = (320, 480, 640, 960, 1280, 1920, 2560, 3840)
 """Widths of ``w/{width}`` in pixels; a request for another width gets the next larger one."""
@@ -51,7 +52,7 @@ _KEY = re.compile(
     r"/(?P<version>[0-9a-f]{16})/(?P<file>.+)"
 )
 _PICTURE = re.compile(
-    r"(?:w/(?P<width>[0-9]{1,5})|(?P<name>[A-Za-z0-9_-]{1,100}))\.(?P<ending>\w+)"
+    r"(?:w/(?P<auto>auto-)?(?P<width>[0-9]{1,5})|(?P<name>[A-Za-z0-9_-]{1,100}))\.(?P<ending>\w+)"
 )
 _FORMATS_LINE = re.compile(r"^const FORMATS = \[.*\];$", re.MULTILINE)
 _ENDINGS = {one.extension: one for one in Format}
@@ -82,6 +83,13 @@ class PictureKey:
     """Name of the rendition; empty if the key has a width."""
     width: int = 0
     """Width in pixels; 0 if the key has a name."""
+    auto: bool = False
+    """The edge has chosen the width, not the URL."""
+
+    @property
+    def below(self) -> int:
+        """Width in pixels above which requests get this key: the next smaller of ``WIDTHS``."""
+        return max((one for one in WIDTHS if one < self.width), default=0)
 
 
 def read_picture_key(key: str) -> PictureKey | None:
@@ -96,10 +104,28 @@ def read_picture_key(key: str) -> PictureKey | None:
         format=_ENDINGS[picture["ending"]],
         name=picture["name"] or "",
         width=int(picture["width"] or 0),
+        auto=bool(picture["auto"]),
     )
 
 
-def whole_cut(renditions: Sequence[StoredRendition]) -> list[StoredRendition]:
+class Sized(Protocol):
+    """What has a size in pixels: a rendition, or the size of one."""
+
+    @property
+    def width(self) -> int:
+        """Pixels across."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """Pixels down."""
+        ...
+
+
+Picture = TypeVar("Picture", bound=Sized)
+
+
+def whole_cut(renditions: Sequence[Picture]) -> list[Picture]:
     """Renditions with the aspect ratio of the largest one: small ones may be squares."""
     if not renditions:
         return []
@@ -113,6 +139,12 @@ def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
     ratio = (one[0] * other[1]) / (one[1] * other[0])
     # A side of a small picture is rounded to a whole pixel.
     return abs(ratio - 1) <= _SAME_SHAPE + 1 / min(one)
+
+
+def formats_for(wanted: Format, *, common: Format) -> Sequence[Format]:
+    """The formats that a client takes who gets a key in ``wanted``, best first."""
+    newer = wanted in (Format.JXL, Format.AVIF)
+    return tuple(dict.fromkeys((wanted, *([FALLBACK] if newer else []), common)))
 
 
 def made_formats(formats: Iterable[Format]) -> tuple[Format, ...]:

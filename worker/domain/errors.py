@@ -41,6 +41,7 @@
         ├── Unreachable             unreachable
         ├── MemoryPressure          memory_pressure
         ├── Postponed               postponed
+        ├── NotMade                 not_made
         └── EmulatorError           emulator_failed
 
 ``code`` is stable: it is written to manifests, the catalog and events, and may be relied on.
@@ -395,6 +396,12 @@ class Postponed(TransientError):
     """Not tried: too little time is left, or an earlier message of the same group failed."""
 
     code = "postponed"
+
+
+class NotMade(TransientError):
+    """A file is not there yet, and is not made here: another process is at it, or has failed."""
+
+    code = "not_made"
 
 
 class EmulatorError(TransientError):

@@ -52,6 +52,8 @@ def recipe_key(digest: str) -> str:
     return f"recipes/{digest}.json"
 
 
+IMMUTABLE = "public, max-age=31536000, immutable"
+"""A rendition never changes under its key: the key names upload and recipe."""
 CACHE_TAG = "cache-tag"
 """S3 metadata that becomes CloudFront's cache tag: one invalidation removes all files of a tag.
 Every write must set it, also the first one: an invalidation by tag cannot reach a file that was

@@ -18,6 +18,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from worker.bootstrap import assemble
 from worker.domain.errors import SafelightError
+from worker.imaging.malloc import keep_memory
 from worker.services.deliver import Deliver, OriginAnswer, error, unavailable
 from worker.services.hot_files import CacheOutcome
 from worker.settings import Settings
@@ -29,11 +30,15 @@ metrics = Metrics(namespace="Safelight", service="deliver")
 @cache
 def service() -> Deliver:
     """Wire the service once for the life of the process, at the first event."""
+    keep_memory()
     return assemble(Settings.from_environment(os.environ)).deliver(count)
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's
-    """Answer one request; ``{}`` wires everything and does nothing: a warm-up call."""
+    """Answer one request; ``{}`` wires everything and does nothing: a warm-up call.
+
+    Decoders are loaded when the first file is made, not here: most requests need none.
+    """
     deliver = service()
     try:
         return answer(event, deliver) if event else {}

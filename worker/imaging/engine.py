@@ -8,13 +8,36 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
-from worker.domain.image import Dropped, Format, Metadata, Probe, Recipe, Rendition
+from worker.domain.errors import InputError
+from worker.domain.image import (
+    Dropped,
+    Format,
+    Limits,
+    Metadata,
+    Probe,
+    Recipe,
+    Rendition,
+    StoredRendition,
+    Tags,
+)
+from worker.imaging import libjxl
 from worker.imaging.formats.sniff import sniff
 from worker.imaging.loaders import embedded_in
 from worker.imaging.metadata import measure, read_credentials, read_tags, written_exif
-from worker.imaging.plan import Plan, make_plan
+from worker.imaging.plan import AllowedFile, Plan, make_plan, plan_file
 from worker.imaging.probe import known, probe
 from worker.imaging.render import render
+
+_OURS = Limits(
+    bytes=2_000_000_000,
+    pixels=2_000_000_000,
+    dimension=1_000_000,
+    frames=100_000,
+    animation_pixels=10_000_000_000,
+    duration=86_400,
+)
+"""Of a stored rendition, which was made within the limits of its recipe: the highest that one may
+have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,4 +101,54 @@ def _process(data: bytes, recipe: Recipe, found: Probe, sha256: str) -> Processe
         metadata=metadata,
         renditions=rendered.renditions,
         dropped=rendered.dropped,
+    )
+
+
+def make_file(
+    data: bytes, file: AllowedFile, tags: Tags | None = None, original: Probe | None = None
+) -> Rendition:
+    """Make one file of an accepted picture, as ``plan_file`` decides it.
+
+    Args:
+        data: the stored rendition ``file.source``, or the original if that is None.
+        file: which one.
+        tags: of the original: the file carries those that the recipe keeps.
+        original: what the header of the original says; needed only if ``data`` is not it.
+
+    Raises:
+        Rejected: ``data`` cannot be decoded, or is not what was accepted.
+        InputError: ``source_unsuitable``: the file is not made from ``file.source``.
+    """
+    recipe = file.recipe
+    exif = None if tags is None else written_exif(tags, recipe.keep)
+    if file.source is None or original is None:
+        found = probe(data, recipe.limits, formats=recipe.formats)
+        plan = plan_file(found, file)
+    else:
+        plan = plan_file(original, file, [file.source])
+        if plan.source is None:
+            raise InputError(f"{file.source.name} gives no {file.name}", code="source_unsuitable")
+        found = probe(data, _OURS, formats=frozenset(Format))
+    with known(found):
+        icc = embedded_in(data, found).icc
+        rendered = render(data, found, plan, assets=recipe.assets, exif=exif, icc=icc)
+    return rendered.renditions[0]
+
+
+def repacked(data: bytes, jpeg: StoredRendition, *, effort: int) -> Rendition:
+    """A stored JPEG packed as JPEG XL without loss.
+
+    Raises:
+        Rejected: it cannot be packed.
+    """
+    packed = libjxl.repack(data, effort=effort)
+    return Rendition(
+        name=jpeg.name,
+        format=Format.JXL,
+        width=jpeg.width,
+        height=jpeg.height,
+        frames=1,
+        data=packed,
+        sha256=hashlib.sha256(packed).hexdigest(),
+        quality=jpeg.quality,
     )

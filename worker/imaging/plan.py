@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
@@ -36,7 +37,6 @@ from worker.domain.image import (
     Watermark,
 )
 from worker.imaging.geometry import Geometry, Size, inside, place
-from worker.imaging.primaries import is_wide
 
 ENGINE_VERSION = 4
 """Goes up whenever the same plan would give other pixels or bytes: output keys depend on it."""
@@ -51,6 +51,13 @@ within a few per cent would blur for nothing."""
 SHRINK_MARGIN = Fraction(7, 5)
 """Shrink-on-load leaves at least this much to the resampling kernel: the decoder's own shrinking
 is a box filter, and what it leaves is done properly."""
+
+SOURCE_MARGIN = Fraction(8, 5)
+"""At first view a file is made from a stored rendition only if that is at least this much larger in
+both directions."""
+SOURCE_FORMATS = frozenset({Format.JPEG, Format.PNG})
+"""Of such a rendition. From a JPEG twice as large a file has 1.6 points of SSIMULACRA2 less than
+from the original, from a WebP 4 (docs/delivery.md has the figures)."""
 
 SRGB_PROFILES = frozenset(
     {
@@ -186,6 +193,32 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AllowedFile:
+    """A file that a recipe allows for a picture."""
+
+    recipe: Recipe
+    """By which the picture was accepted."""
+    spec: RenditionSpec
+    """A rendition of the recipe, or one of another width."""
+    format: Format
+    """One of its formats."""
+    source: StoredRendition | None = None
+    """The stored rendition that it is made from; None for the original."""
+    widest: int = 0
+    """Pixels across of the widest rendition of the whole picture, if a width was wanted."""
+
+    @property
+    def name(self) -> str:
+        """Below its version: ``medium.webp`` or ``w/640.webp``."""
+        return f"{self.spec.name}.{self.format.extension}"
+
+    @property
+    def encoding(self) -> Encoding | None:
+        """How it is written; None if the rendition does not have the format."""
+        return next((one for one in self.spec.encodings if one.format is self.format), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The exact steps for one picture."""
 
@@ -255,20 +288,64 @@ def make_plan(
         InputError: ``rendition_unknown`` where the recipe lacks one of ``only``;
             ``source_too_small`` or ``source_unsuitable`` where ``source`` cannot give the results.
     """
-    natural = Size(probe.upright_width, probe.upright_height)
-    scale = _vector_scale(natural, recipe) if probe.format is Format.SVG else 1.0
-    natural = Size(max(1, round(natural.width * scale)), max(1, round(natural.height * scale)))
+    natural, scale = _natural(probe, recipe)
     plan = _whole_plan(probe, recipe, natural, scale)
     if source is not None:
         return _from_stored(plan, _chosen(plan.steps, only), source, natural, alpha=probe.alpha)
     return _pruned(plan, _chosen(plan.steps, only)) if only else plan
 
 
-def _whole_plan(probe: Probe, recipe: Recipe, natural: Size, scale: float) -> Plan:
+def plan_file(probe: Probe, file: AllowedFile, stored: Iterable[StoredRendition] = ()) -> Plan:
+    """Decide the steps for one file alone, which may be none of the recipe.
+
+    It starts from the smallest stored rendition that is large enough (``SOURCE_MARGIN``), good
+    enough (``SOURCE_FORMATS``) and has all that the file shows, else from the original. A file
+    without loss, or with a quality target, always starts from the original: the target's score is
+    of the original's pixels.
+
+    Args:
+        probe: of the original.
+        file: which one; its ``source`` is not looked at.
+        stored: renditions of the recipe that can be read.
+
+    Raises:
+        InputError: ``rendition_unknown`` where the rendition lacks the format for this picture.
+    """
+    recipe, spec, encoding, only = file.recipe, file.spec, file.encoding, [file.name]
+    exact = file.format in (Format.PNG, Format.GIF)
+    if encoding is not None and not (exact or encoding.lossless or encoding.target):
+        others = tuple(one for one in recipe.renditions if one.name != spec.name)
+        together = replace(recipe, renditions=(*others, spec))
+        natural, scale = _natural(probe, together)
+        whole = _whole_plan(probe, together, natural, scale)
+        steps = _chosen(whole.steps, only)
+        usable = (one for one in stored if one.format in SOURCE_FORMATS)
+        for source in sorted(usable, key=lambda one: one.width * one.height):
+            with suppress(InputError):
+                return _from_stored(
+                    whole, steps, source, natural, alpha=probe.alpha, margin=SOURCE_MARGIN
+                )
+    alone = replace(recipe, renditions=(spec,))
+    plan = _whole_plan(probe, alone, *_natural(probe, alone), measured=False)
+    return _pruned(plan, _chosen(plan.steps, only))
+
+
+def _natural(probe: Probe, recipe: Recipe) -> tuple[Size, float]:
+    """Upright size of a picture, and how much larger than its own size a drawing is drawn."""
+    natural = Size(probe.upright_width, probe.upright_height)
+    scale = _vector_scale(natural, recipe) if probe.format is Format.SVG else 1.0
+    return Size(max(1, round(natural.width * scale)), max(1, round(natural.height * scale))), scale
+
+
+def _whole_plan(
+    probe: Probe, recipe: Recipe, natural: Size, scale: float, *, measured: bool = True
+) -> Plan:
     vector = probe.format is Format.SVG
     geometries = [place(natural, spec, vector=vector) for spec in recipe.renditions]
-    preview = _preview(natural)
-    wanted = _largest_first({preview, *(geometry.scale for geometry in geometries)})
+    preview = _preview(natural) if measured else None
+    wanted = _largest_first(
+        {*([preview] if preview else []), *(geometry.scale for geometry in geometries)}
+    )
     shrink = _shrink(probe.format, natural, wanted)
     outputs = [_outputs(probe, spec) for spec in recipe.renditions]
     stored = natural.rotated if probe.orientation >= 5 else natural
@@ -294,7 +371,7 @@ def _whole_plan(probe: Probe, recipe: Recipe, natural: Size, scale: float) -> Pl
         engine=ENGINE_VERSION,
         decode=decode,
         scales=_cascade(wanted, decode.upright),
-        preview=wanted.index(preview),
+        preview=None if preview is None else wanted.index(preview),
         steps=tuple(
             Step(
                 name=spec.name,
@@ -442,8 +519,11 @@ def _colours(probe: Probe, gamut: Gamut) -> tuple[Conversion, Colour | None]:
         return _by_profile(probe, gamut), None
     if colour.srgb_curve and colour.primaries is Primaries.BT709:
         return Conversion.NONE, None
-    kept = gamut is Gamut.P3 and is_wide(colour.xy)
-    return (Conversion.P3 if kept else Conversion.SRGB), colour
+    if gamut is not Gamut.P3:
+        return Conversion.SRGB, colour
+    from worker.imaging.primaries import is_wide  # with NumPy, which most plans do without
+
+    return (Conversion.P3 if is_wide(colour.xy) else Conversion.SRGB), colour
 
 
 def _by_profile(probe: Probe, gamut: Gamut) -> Conversion:
@@ -512,8 +592,10 @@ def _from_stored(
     natural: Size,
     *,
     alpha: bool,
+    margin: Fraction = Fraction(1),
 ) -> Plan:
-    """A plan for ``steps`` that decodes a rendition of the whole ``plan``."""
+    """A plan for ``steps`` that decodes a rendition of the whole ``plan``, ``margin`` times as
+    large as what is made of it."""
     name = f"{source.name}.{source.format.extension}"
     size = Size(source.width, source.height)
     found = [
@@ -534,7 +616,10 @@ def _from_stored(
         # Where the whole plan enlarges the original, the source has to be as large as that.
         width, height = step.geometry.scale.width, step.geometry.scale.height
         needed = Size(min(width, natural.width), min(height, natural.height))
-        if not origin.geometry.scale.covers(needed):
+        # With a margin, sides that are 1.6 to 1 may be rounded the wrong way.
+        slack = 1 if margin > 1 else 0
+        scale = origin.geometry.scale
+        if not Size(scale.width + slack, scale.height + slack).covers(needed, margin):
             raise InputError(
                 f"{name} has {size.width} x {size.height} pixels, too few for {step.name} "
                 f"of {step.geometry.size.width} x {step.geometry.size.height}",

@@ -17,8 +17,6 @@ from worker.domain.errors import ObjectMissing
 from worker.imaging.engine import ProcessedImage
 from worker.ports import Events, ObjectStore, StoredObject
 
-IMMUTABLE = "public, max-age=31536000, immutable"
-"""A rendition never changes under its key: the key names upload and recipe."""
 _IGNORED = 1_000
 """Characters of what a line of the timeline says about metadata that was left out."""
 _PAGE = 1_000
@@ -54,7 +52,7 @@ class RenditionStore:
                 renditions[index].key,
                 processed.renditions[index].data,
                 content_type=renditions[index].format.media_type,
-                cache_control=IMMUTABLE,
+                cache_control=keys.IMMUTABLE,
                 metadata=keys.cache_metadata(renditions[index].key),
             )
 

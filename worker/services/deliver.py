@@ -1,22 +1,31 @@
 """Responds to the distribution for keys that the delivery bucket does not have.
 
-The edge chooses a key without knowing an asset's files: a format may have been dropped because it
-was no smaller, and no recipe may make that width. So the distribution fails over to this service
-(S3 returns 403 or 404), which gives the nearest file. docs/delivery.md has the order. Nothing is
-decoded here.
+The edge chooses a key without knowing an asset's files. So the distribution fails over to this
+service (S3 returns 403 or 404). A file that the recipe of the version allows is made now
+(``first_view``); for any other one the nearest file is given. docs/delivery.md has the order.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from worker.domain.asset import SERVED, AssetRecord, Status
-from worker.domain.delivery import FALLBACK, PictureKey, read_picture_key, url_path, whole_cut
-from worker.domain.errors import ObjectMissing, SafelightError
-from worker.domain.image import Format, StoredRendition
-from worker.domain.keys import CACHE_TAG, TAG_HEADER, cache_metadata
-from worker.ports import Catalog, ObjectStore
+from worker.domain.asset import AssetRecord, Status
+from worker.domain.delivery import PictureKey, formats_for, read_picture_key, url_path, whole_cut
+from worker.domain.errors import AccessDenied, AssetMissing, ObjectMissing, SafelightError
+from worker.domain.image import StoredRendition
+from worker.domain.keys import (
+    CACHE_TAG,
+    IMMUTABLE,
+    TAG_HEADER,
+    cache_metadata,
+    version_prefix,
+)
+from worker.imaging.plan import AllowedFile
+from worker.ports import Catalog, ObjectStore, StoredObject
+from worker.services.first_view import FirstView, is_public
 from worker.services.hot_files import CacheOutcome, HotFiles
 
 MOST_BYTES = 4_000_000
@@ -24,9 +33,13 @@ MOST_BYTES = 4_000_000
 SUBSTITUTE_SECONDS = 86_400
 """A replacement of a missing file is cached for a day, because a better file may be made."""
 ERROR_SECONDS = 10
-"""A missing asset may exist a moment later."""
+"""A missing asset may exist a moment later, and so may a file that is being made."""
 CACHE_HEADER = "Cache-Status"
 """What the cache of hot files had for this answer (RFC 9211)."""
+RETRY_SECONDS = 2
+"""When to ask again for a file that is being made and has no replacement."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +51,61 @@ class OriginAnswer:
     body: bytes = field(default=b"", repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a request for a missing key gets."""
+
+    record: AssetRecord
+    wanted: PictureKey
+    key: str
+    """The one that was requested, and is missing."""
+    file: AllowedFile | None
+    """What the recipe has for it; None if that is not known."""
+    wider: bool
+    """A width of the URL that no request gets for fewer pixels than the widest file has."""
+
+    @property
+    def target(self) -> str:
+        """The key of ``file``; empty without one."""
+        return "" if self.file is None else version_prefix(self.record) + self.file.name
+
+    @property
+    def recorded(self) -> StoredRendition | None:
+        """``file``, if it was made at upload."""
+        return next((one for one in self.record.renditions if one.key == self.target), None)
+
+    @property
+    def said(self) -> str:
+        """What it is, in words."""
+        file, recorded = self.file, self.recorded
+        if file is None:
+            nearest = substitute(self.record.renditions, self.wanted)
+            assert nearest is not None  # ``decide`` looked
+            return f"{nearest.name}.{nearest.format.extension}, the nearest file"
+        if recorded is not None and self.target != self.key:
+            return f"{file.name}, {recorded.bytes:,} bytes"
+        source = "the original"
+        if file.source is not None:
+            source = f"{file.source.name}.{file.source.format.extension}"
+        return f"{file.name}, made at first view from {source}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """Bytes that answer a request."""
+
+    data: bytes = field(repr=False)
+    etag: str
+    media_type: str
+    outcome: CacheOutcome = CacheOutcome.BYPASS
+
+    @staticmethod
+    def of(read: tuple[bytes, StoredObject]) -> Content:
+        """Bytes that the store gave, or has just been given."""
+        data, there = read
+        return Content(data=data, etag=there.etag, media_type=there.content_type)
+
+
 class Deliver:
     """The use case."""
 
@@ -47,6 +115,7 @@ class Deliver:
         store: ObjectStore,
         catalog: Catalog,
         bucket: str,
+        first_view: FirstView,
         files: HotFiles | None = None,
     ) -> None:
         """Respond for missing keys of the delivery bucket ``bucket``.
@@ -55,9 +124,11 @@ class Deliver:
             store: has the files.
             catalog: is asked for each request: it decides who may see what.
             bucket: of the files.
-            files: reads them; None: from the store, without a cache.
+            first_view: makes files.
+            files: reads those of the record; None: from the store, without a cache.
         """
-        self._catalog = catalog
+        self._store, self._catalog, self._bucket = store, catalog, bucket
+        self._first_view = first_view
         self._files = files or HotFiles(store=store, bucket=bucket)
 
     def answer(self, key: str) -> OriginAnswer:
@@ -65,6 +136,24 @@ class Deliver:
 
         Raises:
             TransientError: store or catalog do not respond; nothing may be cached then.
+        """
+        found = self.decide(key)
+        if isinstance(found, OriginAnswer):
+            return found
+        try:
+            answer = self._give(found)
+        except AssetMissing:  # erased, replaced or held meanwhile: decided anew
+            again = self.decide(key)
+            answer = again if isinstance(again, OriginAnswer) else self._nearest(again)
+        # With the widest file as its body: browsers show it, and other programs see that there is
+        # no such width.
+        return replace(answer, status=404) if found.wider and answer.status == 200 else answer
+
+    def decide(self, key: str) -> Decision | OriginAnswer:
+        """What the answer will be, or the answer if it has no file. Makes nothing.
+
+        Raises:
+            TransientError: store or catalog do not respond.
         """
         wanted = read_picture_key(key)
         if wanted is None:
@@ -78,30 +167,90 @@ class Deliver:
             # Files of a replaced version expire. Pages that still name it get the new version.
             name = key.split("/", 3)[3]
             return _elsewhere(f"/{wanted.asset}/{record.version}/{name}")
-        found = substitute(record.renditions, wanted)
-        if found is None:
+        file = self._first_view.find(record, wanted)
+        if file is None and substitute(record.renditions, wanted) is None:
             return error(404, "there is no such file")
-        if found.bytes > MOST_BYTES:
-            return _elsewhere(url_path(found.key))
-        try:
-            file = self._files.get(found)
-        except ObjectMissing:  # it has expired, or was erased since the record was read
-            return error(404, "this file no longer exists")
-        return OriginAnswer(
-            status=200,
-            headers={
-                "Content-Type": found.format.media_type,
-                "Cache-Control": f"public, max-age={SUBSTITUTE_SECONDS}",
-                "ETag": f'"{file.etag}"',
-                TAG_HEADER: cache_metadata(key)[CACHE_TAG],
-                CACHE_HEADER: cache_status(file.outcome),
-            },
-            body=file.data,
+        widest = file.widest if file is not None else _widest(record.renditions)
+        return Decision(
+            record=record,
+            wanted=wanted,
+            key=key,
+            file=file,
+            wider=bool(wanted.width) and not wanted.auto and wanted.below >= widest,
         )
+
+    # --- bytes ------------------------------------------------------------------------------
+
+    def _give(self, found: Decision) -> OriginAnswer:
+        """The file that was requested, or the nearest one.
+
+        Raises:
+            AssetMissing: the asset is not served any more.
+        """
+        if found.file is None or not self._first_view.can_make(found.record, found.file):
+            return self._nearest(found, SUBSTITUTE_SECONDS)
+        recorded, exact = found.recorded, found.target == found.key
+        if recorded is not None and recorded.bytes > MOST_BYTES and not exact:
+            return _elsewhere(url_path(found.target))
+        try:
+            content = self._read_or_make(found, found.file)
+        except AssetMissing:
+            raise
+        except SafelightError as failure:
+            _log.warning("%s was not made: %s: %s", found.target, failure.code, failure.message)
+            answer = self._nearest(found)
+            if answer.status == 404 and (failure.retryable or isinstance(failure, AccessDenied)):
+                return unavailable(failure)
+            return answer
+        if len(content.data) > MOST_BYTES:
+            return _elsewhere(url_path(found.target))
+        lasting = IMMUTABLE if exact else f"public, max-age={SUBSTITUTE_SECONDS}"
+        return _answer(found, content, lasting)
+
+    def _read_or_make(self, found: Decision, file: AllowedFile) -> Content:
+        if found.target != found.key:
+            with suppress(ObjectMissing):
+                if found.recorded is not None:
+                    return self._read(found.recorded)
+                return Content.of(self._store.get(self._bucket, found.target))
+        return Content.of(self._first_view.make(found.record, file))
+
+    def _read(self, rendition: StoredRendition) -> Content:
+        file = self._files.get(rendition)
+        media_type = rendition.format.media_type
+        return Content(data=file.data, etag=file.etag, media_type=media_type, outcome=file.outcome)
+
+    def _nearest(self, found: Decision, seconds: int = ERROR_SECONDS) -> OriginAnswer:
+        """The nearest file that the record has and the bucket too."""
+        left = list(found.record.renditions)
+        while (one := substitute(left, found.wanted)) is not None:
+            if one.bytes > MOST_BYTES and one.key != found.key:
+                return _elsewhere(url_path(one.key))
+            try:
+                content = self._read(one)
+            except ObjectMissing:  # it has expired, or was erased since the record was read
+                left.remove(one)
+                continue
+            return _answer(found, content, f"public, max-age={seconds}")
+        return error(404, "this file does not exist, and cannot be made")
+
+
+def _answer(found: Decision, content: Content, lasting: str) -> OriginAnswer:
+    return OriginAnswer(
+        status=200,
+        headers={
+            "Content-Type": content.media_type,
+            "Cache-Control": _brief() if found.wider else lasting,
+            "ETag": f'"{content.etag}"',
+            TAG_HEADER: cache_metadata(found.key)[CACHE_TAG],
+            CACHE_HEADER: cache_status(content.outcome),
+        },
+        body=content.data,
+    )
 
 
 def substitute(renditions: Sequence[StoredRendition], wanted: PictureKey) -> StoredRendition | None:
-    """The stored file that is nearest to the requested one; None if there is none of that name.
+    """The recorded file that is nearest to the requested one; None if there is none of that name.
 
     The format is the requested one, else WebP in place of JPEG XL or AVIF, else the common one,
     which every client accepts. For a width it is the narrowest whole picture that is at least as
@@ -113,16 +262,15 @@ def substitute(renditions: Sequence[StoredRendition], wanted: PictureKey) -> Sto
         sizes = whole_cut(renditions)
     if not sizes:
         return None
-    for chosen in _formats(wanted.format, common=sizes[0].format):
+    for chosen in formats_for(wanted.format, common=sizes[0].format):
         mine = sorted((one for one in sizes if one.format is chosen), key=lambda one: one.width)
         if mine:
             return next((one for one in mine if one.width >= wanted.width), mine[-1])
     return sizes[0]
 
 
-def _formats(wanted: Format, *, common: Format) -> Sequence[Format]:
-    newer = wanted in (Format.JXL, Format.AVIF)
-    return (wanted, *([FALLBACK] if newer else []), common)
+def _widest(renditions: Sequence[StoredRendition]) -> int:
+    return max((one.width for one in whole_cut(renditions)), default=0)
 
 
 def cache_status(outcome: CacheOutcome) -> str:
@@ -139,7 +287,7 @@ def _refusal(record: AssetRecord | None) -> OriginAnswer | None:
         return error(410, "this asset was deleted")
     if record.status is Status.REVIEW:
         return error(403, "this asset waits for review by a person")
-    if record.status not in SERVED:
+    if not is_public(record):
         return error(404, "nothing has been made of this asset yet")
     return None
 
@@ -148,10 +296,7 @@ def error(status: int, said: str) -> OriginAnswer:
     """An error response that is cached for seconds."""
     return OriginAnswer(
         status=status,
-        headers={
-            "Content-Type": "text/plain",
-            "Cache-Control": f"public, max-age={ERROR_SECONDS}",
-        },
+        headers={"Content-Type": "text/plain", "Cache-Control": _brief()},
         body=f"{said}\n".encode(),
     )
 
@@ -159,7 +304,12 @@ def error(status: int, said: str) -> OriginAnswer:
 def unavailable(failure: SafelightError) -> OriginAnswer:
     """A response that is not cached, because the failure may pass soon."""
     answer = error(503, failure.code)
-    return replace(answer, headers={**answer.headers, "Cache-Control": "no-store"})
+    headers = {"Cache-Control": "no-store", "Retry-After": str(RETRY_SECONDS)}
+    return replace(answer, headers={**answer.headers, **headers})
+
+
+def _brief() -> str:
+    return f"public, max-age={ERROR_SECONDS}"
 
 
 def _elsewhere(path: str) -> OriginAnswer:

@@ -45,6 +45,12 @@ JUSTIFIED: Mapping[tuple[str, str, str], str] = {
     ("deliver", "xray:PutTraceSegments", ""): _TRACES,
     ("deliver", "xray:PutTelemetryRecords", ""): _TRACES,
     ("deliver", "s3:ListBucket", "delivery"): _FOUR_O_FOUR,
+    ("deliver", "s3:ListBucket", "intake"): _FOUR_O_FOUR,
+    (
+        "deliver",
+        "s3:DeleteObject",
+        "delivery",
+    ): "only if an asset is erased while one of its files is made",
     ("invalidate", "logs:CreateLogStream", ""): _LOG,
     ("invalidate", "logs:PutLogEvents", ""): _LOG,
     ("invalidate", "xray:PutTraceSegments", ""): _TRACES,

@@ -121,7 +121,7 @@ def images(world: World, folder: Path) -> None:
 def requests(world: World, folder: Path) -> None:
     """Everything that a client of the API asks for."""
     api = ApiClient(world.running.ready["api"], world.running.ready["token"])
-    photo = picture(folder, "api.jpg", "olive").read_bytes()
+    photo = picture(folder, "api.jpg", "olive", (900, 600)).read_bytes()
     asset = api.upload("api.jpg", photo, tags=["a"])["asset"]
     until(lambda: api.get(f"/assets/{asset}")["status"] == "accepted")
     parted = api.upload("parts.jpg", photo, method="multipart")["asset"]
@@ -131,7 +131,8 @@ def requests(world: World, folder: Path) -> None:
         api.get(f"/assets{query}")
     api.get(f"/assets/{asset}/similar")
     version = api.get(f"/assets/{asset}")["version"]
-    for file in ("medium", "medium.avif"):  # a file of the bucket, and one that nobody made
+    # A file of the bucket, one of no recipe, and two that are made: of a file, of the original.
+    for file in ("medium", "medium.avif", "w/320.jpg", "w/640.jpg"):
         with urlopen(f"{world.running.ready['delivery']}/{asset}/{version}/{file}") as answer:
             assert answer.status == 200
     api.patch(f"/assets/{asset}", {"add_tags": ["b"], "remove_tags": ["a"]})

@@ -94,18 +94,22 @@ def _read(text: str) -> tuple[str, str]:
 
 
 def _stored(app: Application, key: str) -> str:
-    """Describe the response of the origins."""
+    """Describe the response of the origins. Makes no file."""
     from worker.domain.errors import ObjectMissing
-    from worker.services.deliver import Deliver
+    from worker.services.deliver import OriginAnswer
 
     bucket = app.settings.delivery_bucket
     try:
         there = app.store.head(bucket, key)
     except ObjectMissing:
-        answer = Deliver(store=app.store, catalog=app.catalog, bucket=bucket).answer(key)
-        what = answer.headers.get("Location") or answer.headers["Content-Type"]
-        return f"nothing; the function answers {answer.status}, {what}, {len(answer.body):,} bytes"
-    return f"{there.content_type}, {there.size:,} bytes"
+        found = app.deliver().decide(key)
+    else:
+        return f"{there.content_type}, {there.size:,} bytes"
+    if isinstance(found, OriginAnswer):
+        what = found.headers.get("Location") or found.headers["Content-Type"]
+        return f"nothing; the function answers {found.status}, {what}"
+    said = f"404 with the widest file as its body: {found.said}" if found.wider else found.said
+    return f"nothing; the function gives {said}"
 
 
 # --- other services -----------------------------------------------------------------------------

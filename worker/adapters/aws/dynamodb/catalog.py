@@ -14,7 +14,7 @@ import hmac
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from itertools import islice
 from types import EllipsisType
@@ -70,6 +70,8 @@ from worker.domain.labels import check_id
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
+KEPT_SECONDS = 3_600
+"""How long an ended claim is kept, to tell who claims anew that somebody has tried before."""
 MAX_LIMIT = 1000
 """Records of one page."""
 _SEAL_BYTES = 12
@@ -354,6 +356,25 @@ class DynamoCatalog:
     def put_job(self, job: JobRecord) -> None:
         """Add or replace a job of an asset."""
         self._table.put(job_item(job))
+
+    def claim(self, asset: str, work: str, *, holder: str, seconds: float) -> int:
+        """Claim a piece of work of an asset, in one conditional write.
+
+        The table forgets a claim some time after its end, and an asset's deletion removes it.
+        """
+        at = key(schema.asset_partition(asset), schema.claim_key(work))
+        begin = datetime.fromisoformat(self._clock())
+        end = begin + timedelta(seconds=seconds)
+        try:
+            return self._table.claim(
+                at,
+                holder=holder,
+                now=stamp(begin.isoformat()),
+                until=stamp(end.isoformat()),
+                expires=int(end.timestamp()) + KEPT_SECONDS,
+            )
+        except ConditionFailed:
+            return 0
 
 
 # --- lists ------------------------------------------------------------------------------------

@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from worker.adapters.aws.dynamodb.items import Item
-from worker.adapters.aws.dynamodb.schema import PARTITION_KEY, SORT_KEY, index_keys
+from worker.adapters.aws.dynamodb.schema import (
+    PARTITION_KEY,
+    SORT_KEY,
+    TTL_ATTRIBUTE,
+    index_keys,
+)
 from worker.adapters.aws.errors import aws_call, error_code
 from worker.domain.errors import Throttled
 
@@ -97,6 +102,45 @@ class DynamoTable:
         """
         with aws_call(f"write to table {self._name}"), _conditions():
             self._client.put_item(TableName=self._name, Item=item, **(condition or {}))
+
+    def claim(self, key: Item, *, holder: str, now: str, until: str, expires: int) -> int:
+        """Write an item on condition that there is none, that it has ended or is of this holder.
+
+        Args:
+            key: of the item.
+            holder: who writes it.
+            now, until: times as text of one width, in order.
+            expires: when it goes, seconds since 1970.
+
+        Returns:
+            How often it has been written.
+
+        Raises:
+            ConditionFailed: another holder has it.
+        """
+        with aws_call(f"write to table {self._name}"), _conditions():
+            answer = self._client.update_item(
+                TableName=self._name,
+                Key=key,
+                UpdateExpression="SET #h = :h, #u = :u, #e = :e ADD #c :one",
+                ConditionExpression="attribute_not_exists(#p) OR #u <= :now OR #h = :h",
+                ExpressionAttributeNames={
+                    "#p": PARTITION_KEY,
+                    "#h": "holder",
+                    "#u": "until",
+                    "#e": TTL_ATTRIBUTE,
+                    "#c": "claims",
+                },
+                ExpressionAttributeValues={
+                    ":h": {"S": holder},
+                    ":u": {"S": until},
+                    ":e": {"N": str(expires)},
+                    ":now": {"S": now},
+                    ":one": {"N": "1"},
+                },
+                ReturnValues="UPDATED_NEW",
+            )
+        return int(answer["Attributes"]["claims"]["N"])
 
     def transact(
         self, *, put: Item, condition: Mapping[str, Any], puts: Iterable[Item], deletes: list[Item]

@@ -11,6 +11,7 @@ lines. docs/catalog.md says why the indexes are as they are.
     TAG#t         -                  -                    TAG#t#n / created -
     LOG#time#id   -                  -                    -                 -
     JOB#id        -                  -                    -                 -
+    CLAIM#work    -                  -                    -                 -
 
 ``PK`` is ``ASSET#{id}`` for all of them. *created* and *commit* are a :func:`position`: by the
 asset's first record and by its newest outcome. ``n`` is the shard. The newest line of the timeline
@@ -47,7 +48,7 @@ ATTRIBUTES = (
 """Every attribute that is part of a key. All are strings (type ``S``)."""
 
 TTL_ATTRIBUTE = "expires"
-"""Seconds since 1970, on lines of the timeline that are not kept for ever."""
+"""Seconds since 1970, on claims, and on lines of the timeline that are not kept for ever."""
 
 BILLING_MODE: Literal["PAY_PER_REQUEST"] = "PAY_PER_REQUEST"
 """What the figures in docs/catalog.md are for; steady load is cheaper with provisioned capacity."""
@@ -96,6 +97,7 @@ META = "META"
 SIMILAR = "SIMILAR"
 LOG = "LOG#"
 JOB = "JOB#"
+CLAIM = "CLAIM#"
 TAG = "TAG#"
 _ASSET = "ASSET#"
 
@@ -151,6 +153,12 @@ def tag_key(tag: str) -> str:
 def log_key(entry: LogEntry) -> str:
     """SK of a line of the timeline."""
     return f"{LOG}{stamp(entry.time)}#{entry_id(entry)}"
+
+
+def claim_key(work: str) -> str:
+    """SK of a claim. Raises InputError for what cannot be an id."""
+    check_id(work, "work")
+    return f"{CLAIM}{work}"
 
 
 def job_key(job: str) -> str:

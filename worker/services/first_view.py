@@ -1,0 +1,326 @@
+"""Makes a file at its first view: once, as the recipe of its version allows.
+
+Nothing is written to the catalog's record: the object in the delivery bucket is all that there is
+of such a file. It lies below its version, so what erases or replaces an asset reaches it too.
+
+Many ask for one missing file at once, in many processes. One of them claims it (a conditional write
+in the catalog) and makes it; the others look for it in the bucket for a few seconds. A claim ends
+by time, so that of a holder who has died does not stay. Until then nobody tries again: a picture
+that ends processes ends one in ``CLAIM_SECONDS``.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+import uuid
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+from worker.domain.asset import SERVED, AssetRecord, Status
+from worker.domain.delivery import WIDTHS, PictureKey, formats_for, whole_cut
+from worker.domain.errors import (
+    AssetMissing,
+    EngineError,
+    InputError,
+    MemoryPressure,
+    NotMade,
+    ObjectMissing,
+)
+from worker.domain.image import (
+    Fit,
+    Format,
+    Probe,
+    Recipe,
+    Rendition,
+    RenditionSpec,
+    StoredRendition,
+)
+from worker.domain.keys import IMMUTABLE, cache_metadata, version_prefix
+from worker.imaging.plan import AllowedFile, Step, make_plan, plan_file
+from worker.ports import Catalog, ObjectStore, StoredObject
+from worker.services.recipe_store import RecipeStore
+from worker.subprocesses.sandbox import SandboxLimits
+
+CLAIM_SECONDS = 30.0
+"""How long one process may work on a file; the delivery function's own time limit."""
+SANDBOX_SECONDS = 20.0
+"""CPU and wall time of the sandbox: a client waits."""
+WAIT_SECONDS = 4.0
+"""How long a request waits for a file that another process makes."""
+FIRST_LOOK_SECONDS = 0.05
+"""Until the first look at whether it is there; each further wait is half as long again."""
+LONGEST_LOOK_SECONDS = 0.5
+
+FOUND = 4_096
+"""Requests whose files are remembered."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstView:
+    """The use case.
+
+    Args:
+        heavy_bytes, heavy_pixels: larger originals are not read here, as ingest does not.
+        limits: of the sandbox.
+    """
+
+    store: ObjectStore
+    catalog: Catalog
+    recipes: RecipeStore
+    bucket: str
+    heavy_bytes: int
+    heavy_pixels: int
+    limits: SandboxLimits
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    _found: dict[tuple[str, int, PictureKey], AllowedFile | None] = field(
+        default_factory=dict, init=False, repr=False
+    )
+    """What was found for the last requests, by record: a plan takes longer than a cached file."""
+
+    # --- what is allowed --------------------------------------------------------------------
+
+    def find(self, record: AssetRecord, wanted: PictureKey) -> AllowedFile | None:
+        """The file that the recipe has for a request, stored or not; None if it has none.
+
+        Its format is the wanted one, else one that the client takes as well. A width that no
+        smaller rendition of the whole picture exceeds is made like the next larger one.
+
+        Raises:
+            TransientError: the store does not answer.
+        """
+        known = (record.asset, record.revision, wanted)
+        if known not in self._found:
+            if len(self._found) >= FOUND:
+                self._found.clear()
+            self._found[known] = self._find(record, wanted)
+        return self._found[known]
+
+    def _find(self, record: AssetRecord, wanted: PictureKey) -> AllowedFile | None:
+        probe = record.probe
+        recipe = self._recipe(record.recipe_digest) if probe is not None else None
+        if probe is None or recipe is None:
+            return None
+        dropped = {(one.name, one.format) for one in record.dropped}
+        file = allowed(probe, recipe, wanted, dropped)
+        if file is None or (wanted.width and wanted.width not in WIDTHS):
+            return None
+        return _with_source(file, probe, record.renditions)
+
+    def can_make(self, record: AssetRecord, file: AllowedFile) -> bool:
+        """Whether its source is small enough to be decoded here."""
+        probe = record.probe
+        if file.source is not None or probe is None:
+            return probe is not None
+        pixels = probe.pixels * (probe.frames if probe.animated else 1)
+        return record.source.size <= self.heavy_bytes and pixels <= self.heavy_pixels
+
+    def _recipe(self, digest: str) -> Recipe | None:
+        try:
+            return self.recipes.load(digest) if digest else None
+        except (ObjectMissing, EngineError) as error:
+            _log.warning("nothing is made by a recipe that is not there: %s", error.message)
+            return None
+
+    # --- once -------------------------------------------------------------------------------
+
+    def make(self, record: AssetRecord, file: AllowedFile) -> tuple[bytes, StoredObject]:
+        """The bytes of a file that is missing in the bucket: made here, or by somebody else.
+
+        Raises:
+            NotMade: another process has been at it for ``WAIT_SECONDS``, or has failed.
+            AssetMissing: the asset was erased, replaced or held meanwhile; nothing is left.
+            SafelightError: it cannot be made.
+        """
+        key = version_prefix(record) + file.name
+        work = f"{record.version}/{file.name}"
+        claims = self.catalog.claim(
+            record.asset, work, holder=uuid.uuid4().hex, seconds=CLAIM_SECONDS
+        )
+        if not claims:
+            return self._wait(key)
+        made = self._smaller(record, file, self._made(record, file, claims))
+        media_type = made.format.media_type
+        etag = self.store.put(
+            self.bucket,
+            key,
+            made.data,
+            content_type=media_type,
+            cache_control=IMMUTABLE,
+            metadata=cache_metadata(key),
+        )
+        # What was erased, replaced or held in the meantime has not seen this file.
+        now = self.catalog.get(record.asset)
+        if now is None or now.version != record.version or not is_public(now):
+            self.store.delete(self.bucket, key)
+            raise AssetMissing(f"asset {record.asset} went while {file.name} was made")
+        there = StoredObject(key=key, size=len(made.data), etag=etag, content_type=media_type)
+        return made.data, there
+
+    def _wait(self, key: str) -> tuple[bytes, StoredObject]:
+        pause, deadline = FIRST_LOOK_SECONDS, self.clock() + WAIT_SECONDS
+        while self.clock() < deadline:
+            self.sleep(pause * random.uniform(0.8, 1.2))
+            try:
+                return self.store.get(self.bucket, key)
+            except ObjectMissing:
+                pause = min(pause * 1.5, LONGEST_LOOK_SECONDS)
+        raise NotMade(f"{key} is not there yet")
+
+    # --- the picture ------------------------------------------------------------------------
+
+    def _made(self, record: AssetRecord, file: AllowedFile, claims: int) -> Rendition:
+        packed = self._packed(record, file)
+        if packed is not None:
+            return packed
+        lost: set[str] = set()
+        while file.source is not None:
+            try:
+                data, _ = self.store.get(self.bucket, file.source.key)
+            except ObjectMissing:  # deleted since the record was read: the next larger one
+                lost.add(file.source.key)
+                assert record.probe is not None
+                left = [one for one in record.renditions if one.key not in lost]
+                file = _with_source(file, record.probe, left)
+                continue
+            return self._render(data, record, file)
+        if not self.can_make(record, file):
+            raise InputError(
+                f"the original of {record.asset} is too large", code="source_too_large"
+            )
+        source = record.source
+        data, _ = self.store.get(
+            source.bucket, source.key, version_id=source.version_id, etag=source.etag or None
+        )
+        return self._render(data, record, file, again=claims > 1)
+
+    def _render(
+        self, data: bytes, record: AssetRecord, file: AllowedFile, *, again: bool = False
+    ) -> Rendition:
+        """The engine: in the sandbox if the bytes are of somebody else, and a try before this one
+        may have been ended by them."""
+        from worker.imaging import engine  # with its decoders: what is stored is given without
+        from worker.subprocesses import sandbox
+
+        tags = record.metadata.tags if record.metadata is not None else None
+        call = (data, file, tags, record.probe)
+        if file.source is None and (again or engine.needs_sandbox(data)):
+            made = sandbox.run(engine.make_file, *call, limits=self.limits)
+            # The child has decoded hostile bytes: its answer may be a lie.
+            if (made.name, made.format) != (file.spec.name, file.format):
+                raise EngineError("the sandboxed engine returned a file that was not asked for")
+            return made
+        try:
+            return engine.make_file(*call)
+        except MemoryError:
+            raise MemoryPressure(f"memory ran out while {file.name} was made") from None
+
+    def _packed(self, record: AssetRecord, file: AllowedFile) -> Rendition | None:
+        """The stored JPEG of the same rendition, packed as JPEG XL, if the recipe says so."""
+        encoding = file.encoding
+        name, format_ = file.spec.name, Format.JPEG
+        jpeg = next(
+            (one for one in record.renditions if (one.name, one.format) == (name, format_)), None
+        )
+        if encoding is None or not encoding.repack or jpeg is None or jpeg.gain_map:
+            return None
+        from worker.imaging import engine
+
+        try:
+            data, _ = self.store.get(self.bucket, jpeg.key)
+        except ObjectMissing:
+            return None
+        return engine.repacked(data, jpeg, effort=encoding.effort)
+
+    def _smaller(self, record: AssetRecord, file: AllowedFile, made: Rendition) -> Rendition:
+        """The rule of the smallest saving: what is stored instead of a file that is no smaller than
+        one that the recipe names before it is a copy of that one."""
+        formats = [one.format for one in file.spec.encodings]
+        before = formats[: formats.index(made.format)]
+        rivals = [
+            one
+            for one in record.renditions
+            if one.name == made.name and one.format in before and one.frames == made.frames
+        ]
+        rival = min(rivals, key=lambda one: one.bytes, default=None)
+        saving = file.spec.minimum_saving
+        alpha = record.probe is not None and record.probe.alpha
+        if rival is None or saving < 0 or alpha:
+            return made
+        size = len(made.data)
+        if size < rival.bytes and size <= (1 - saving) * rival.bytes:
+            return made
+        try:
+            data, _ = self.store.get(self.bucket, rival.key)
+        except ObjectMissing:
+            return made
+        return replace(made, format=rival.format, data=data, sha256=rival.sha256)
+
+
+def allowed(
+    probe: Probe,
+    recipe: Recipe,
+    wanted: PictureKey,
+    dropped: Collection[tuple[str, Format]],
+) -> AllowedFile | None:
+    """The file of a recipe, or one of another width, that a request gets; without its source.
+
+    Args:
+        probe: of the original.
+        recipe: of its version.
+        wanted: the request.
+        dropped: names and formats that were made and were no smaller.
+    """
+    steps = make_plan(probe, recipe).steps
+    if wanted.name:
+        steps = tuple(one for one in steps if one.name == wanted.name)
+    else:
+        whole = whole_cut([one.geometry.size for one in steps])
+        narrow_first = sorted(steps, key=lambda one: one.geometry.size.width)
+        steps = tuple(one for one in narrow_first if one.geometry.size in whole)
+    if not steps:
+        return None
+    specs = {one.name: one for one in recipe.renditions}
+    widest = steps[-1].geometry.size.width
+    for format_ in formats_for(wanted.format, common=steps[0].outputs[0].encoding.format):
+        mine = [one for one in steps if _makes(one, format_)]
+        larger = next((one for one in mine if one.geometry.size.width > wanted.width), None)
+        exact = [one for one in mine if one.geometry.size.width == wanted.width]
+        if wanted.width and larger is not None and not exact:
+            spec = _of_width(specs[larger.name], wanted.width)
+            return AllowedFile(recipe=recipe, spec=spec, format=format_, widest=widest)
+        kept = [one for one in (exact or mine) if (one.name, format_) not in dropped]
+        if kept:
+            spec = specs[kept[-1].name]
+            return AllowedFile(recipe=recipe, spec=spec, format=format_, widest=widest)
+    return None
+
+
+def _makes(step: Step, format_: Format) -> bool:
+    return any(one.encoding.format is format_ for one in step.outputs)
+
+
+def _of_width(spec: RenditionSpec, width: int) -> RenditionSpec:
+    """A rendition like another one, of so many pixels across."""
+    if spec.fit is Fit.INSIDE:
+        return replace(spec, name=f"w/{width}", width=width, height=None)
+    assert spec.width is not None  # the recipe's rule: all other fits have both
+    assert spec.height is not None
+    height = max(1, round(spec.height * width / spec.width))
+    return replace(spec, name=f"w/{width}", width=width, height=height)
+
+
+def is_public(record: AssetRecord) -> bool:
+    """Whether everybody may see what was made of an asset."""
+    return record.status in SERVED and record.status is not Status.REVIEW
+
+
+def _with_source(file: AllowedFile, probe: Probe, stored: Sequence[StoredRendition]) -> AllowedFile:
+    """The file with what it is made from."""
+    name = plan_file(probe, file, stored).source
+    found = (one for one in stored if f"{one.name}.{one.format.extension}" == name)
+    return replace(file, source=next(found, None))
