@@ -74,6 +74,8 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # Containers have no user namespaces for its sandbox; every page here is ours.
         options = ["--no-sandbox", "--force-color-profile=srgb"]
+        # Videos play with their audio, and nobody clicks.
+        options.append("--autoplay-policy=no-user-gesture-required")
         started = playwright.chromium.launch(executable_path=path, args=options)
         yield started
         started.close()

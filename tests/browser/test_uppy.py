@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.chromium import ORIGIN, browser
+from tests.browser.npm import installed
 from tests.emulators import make_sure
 from tests.integration.running import Running, share, stack, until
 from tests.integration.weak_line import WeakLine
@@ -54,19 +52,7 @@ if (sessionStorage.begun) {
 @pytest.fixture(scope="module")
 def packages() -> Path:
     """A folder with what the page imports, kept for the next run."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("needs npm")
-    folder = Path(tempfile.gettempdir()) / f"safelight-uppy-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
-    if not (folder / "node_modules" / "@uppy" / "golden-retriever" / "package.json").exists():
-        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder)]
-        done = subprocess.run(
-            [npm, "install", *options, *PACKAGES], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            pytest.skip(f"npm installs nothing: {done.stderr[-300:]}")
-    return folder
+    return installed("uppy", *PACKAGES).parent
 
 
 @pytest.fixture(scope="module")

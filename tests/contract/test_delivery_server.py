@@ -7,17 +7,19 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from batch.outputs import IMMUTABLE, S3OutputStore, content_type_of
 from tests.edge.clients import Client, load
 from tests.servers import serving_app
 from tests.unit.fakes import MemoryCatalog
 from tests.unit.test_deliver import ASSET, MADE, PREFIX, VERSION, World, deliver
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.cloudfront import CloudFrontCaches
-from worker.adapters.aws.s3 import S3ObjectStore
+from worker.adapters.aws.s3 import S3ObjectStore, S3Transfers
 from worker.domain.errors import SafelightError
 from worker.domain.keys import cache_metadata, cache_tag
 from worker.infra.edge import EdgeFunction, source
@@ -250,6 +252,45 @@ def test_players_get_parts(edge: tuple[Edge, Http], file: str) -> None:
         assert get(URL + file, Range=strange).status == 200
     beyond = get(URL + file, Range=f"bytes={size}-")
     assert (beyond.status, beyond.headers["content-range"]) == (416, f"bytes */{size}")
+
+
+HLS_FILES = ("hls/master.m3u8", "hls/manifest.mpd", "hls/720p/init.mp4", "hls/720p/00000.m4s")
+
+
+@pytest.mark.parametrize("name", HLS_FILES)
+def test_players_get_a_video_as_its_job_has_stored_it(
+    edge: tuple[Edge, Http], clients: AwsClients, tmp_path: Path, name: str
+) -> None:
+    """Exactly that file for every client, with the type of a player's file, for a year; parts of it
+    too. Scripts of all pages may read it, and its tag is that of the asset."""
+    made, get = edge
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(256)))
+    outputs = S3OutputStore(
+        made.server.bucket,
+        f"{PREFIX}transcode/",
+        store=made.store,
+        transfers=S3Transfers(clients),
+        cache_control=IMMUTABLE,
+    )
+    outputs.store(path, name, content_type=content_type_of(name))
+
+    url = f"{URL}transcode/{name}"
+    for headers in ({}, {"Accept": CHROME, "Save-Data": "on"}, {"User-Agent": "Googlebot/2.1"}):
+        whole = get(url, "GET", None, Origin="https://a.example", **headers)
+        assert (whole.status, whole.body) == (200, path.read_bytes())
+    expected = {
+        "content-type": content_type_of(name),
+        "cache-control": "public, max-age=31536000, immutable",
+        "access-control-allow-origin": "*",
+        "accept-ranges": "bytes",
+        "x-amz-meta-cache-tag": f"a:{ASSET}",
+    }
+    assert {key: whole.headers[key] for key in expected} == expected
+    part = get(url, Range="bytes=16-31")
+    assert (part.status, part.body) == (206, bytes(range(16, 32)))
+    assert get(url, If_None_Match=whole.headers["etag"]).status == 304
+    assert made.asked == [f"transcode/{name}"]
 
 
 def test_only_reading_is_allowed(edge: tuple[Edge, Http]) -> None:

@@ -126,12 +126,16 @@ def test_only_what_the_recipe_makes_is_offered() -> None:
     assert chosen("large", CHROME, function=plain) == "large.jpg"
 
 
-@pytest.mark.parametrize("ending", ["jpg", "webp", "avif", "jxl", "png", "gif", "mp4", "m3u8"])
+@pytest.mark.parametrize(
+    "ending", ["jpg", "webp", "avif", "jxl", "png", "gif", "mp4", "m4s", "m3u8", "mpd"]
+)
 def test_a_file_ending_forces_a_format(ending: str) -> None:
     """Exactly that file, whatever the headers say."""
     slow = [CHROME, ("Save-Data", "on"), ("ECT", "slow-2g"), ("User-Agent", "Googlebot/2.1")]
 
     assert chosen(f"large.{ending}", *slow) == f"large.{ending}"
+    below = f"transcode/hls/720p-av1/00000.{ending}"
+    assert chosen(below, *slow) == below
 
 
 @pytest.mark.parametrize("ending", ["jpg", "webp", "avif", "jxl"])

@@ -325,7 +325,7 @@ function drawZoom(asset, { canvas, say, load }) {
 function drawRenditions(asset, { canvas }) {
   const most = Math.max(...asset.renditions.map((one) => one.bytes));
   fill(canvas, h('div.renditions', {}, asset.renditions.map((one) => h('a.rendition', { href: one.url, target: '_blank', rel: 'noopener' },
-    h('span.frame', {}, isPicture(one) ? h('img', { src: one.url, alt: '', loading: 'lazy', decoding: 'async' }) : icon(one.media_type.startsWith('video/') || one.format === 'hls' ? 'play' : 'grid')),
+    h('span.frame', {}, isPicture(one) ? h('img', { src: one.url, alt: '', loading: 'lazy', decoding: 'async' }) : icon(one.media_type.startsWith('video/') || ['hls', 'dash'].includes(one.format) ? 'play' : 'grid')),
     h('b', {}, labelOf(one)),
     bar(one.bytes / most),
     h('span.line', {}, h('span', {}, one.width ? `${one.width} × ${one.height}` : one.media_type), h('span', {}, bytes(one.bytes)))))));
