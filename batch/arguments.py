@@ -252,6 +252,8 @@ class JobArguments:
     output: str
     parameters: Mapping[str, Value]
     asset: str | None = None
+    closed: bool = False
+    """The distribution may not read what it writes: see ``worker.services.access``."""
     traceparent: str = ""
     scratch: Path
     force: bool = False
@@ -285,6 +287,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--output", required=True, metavar="URI", help="a folder or s3:// prefix")
     made.add_argument("--param", action="append", default=[], metavar="NAME=VALUE")
     made.add_argument("--asset", metavar="ID", help="whose record the job is listed in")
+    made.add_argument(
+        "--access",
+        choices=("open", "closed"),
+        default="open",
+        help="closed: the distribution may not read the results",
+    )
     made.add_argument("--trace", metavar="TRACEPARENT", help="of the upload that the work is for")
     made.add_argument("--scratch", metavar="DIR", help="default: the system's temporary folder")
     made.add_argument("--threads", metavar="N", help="default: one for each processor")
@@ -339,6 +347,7 @@ def read_arguments(arguments: Sequence[str], environment: Mapping[str, str]) -> 
         output=given.output,
         parameters=values,
         asset=given.asset or None,
+        closed=given.access == "closed",
         traceparent=trace.valid(given.trace),
         scratch=Path(given.scratch or tempfile.gettempdir()),
         force=given.force,

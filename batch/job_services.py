@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from batch.arguments import S3Address, read_address
 from batch.outputs import IMMUTABLE, LocalOutputStore, OutputStore, S3OutputStore, Transfers
 from batch.work import Stop
+from worker.domain.asset import CLOSED
 
 if TYPE_CHECKING:
     from worker.adapters.aws.clients import AwsClients
@@ -61,11 +62,14 @@ class JobServices:
             return self._assets
         return DynamoCatalog(self._clients.dynamodb, table)
 
-    def output_store(self, output: str, *, immutable: bool, stop: Stop) -> OutputStore:
+    def output_store(
+        self, output: str, *, immutable: bool, stop: Stop, closed: bool = False
+    ) -> OutputStore:
         """The output store of an address.
 
         Args:
             immutable: results are never replaced by different ones: caches may keep them.
+            closed: the distribution may not read them.
         """
         address = read_address(output)
         if not isinstance(address, S3Address):
@@ -77,6 +81,7 @@ class JobServices:
             store=self.store,
             transfers=self.transfers,
             cache_control=IMMUTABLE if immutable else "",
+            tags=CLOSED if closed else None,
             stop=stop,
         )
 

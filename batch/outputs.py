@@ -111,6 +111,7 @@ class Transfers(Protocol):
         content_type: str,
         cache_control: str = "",
         metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
         stop: Stop | None = None,
     ) -> None:
         """Write a file to an object, whole or not at all."""
@@ -271,6 +272,7 @@ class S3OutputStore:
     Args:
         prefix: empty, or ending in ``/``.
         cache_control: of what ``store`` writes; what ``write`` writes is never cached.
+        tags: of everything that is written, from the first moment.
     """
 
     def __init__(
@@ -281,8 +283,10 @@ class S3OutputStore:
         store: ObjectStore,
         transfers: Transfers,
         cache_control: str = "",
+        tags: Mapping[str, str] | None = None,
         stop: Stop | None = None,
     ) -> None:
+        self._tags = tags
         self._bucket = bucket
         self._prefix = prefix
         self._store = store
@@ -299,6 +303,7 @@ class S3OutputStore:
             content_type=content_type,
             cache_control=self._cache_control,
             metadata=cache_metadata(self._key(name)),
+            tags=self._tags,
             # A stop lets uploads end: a finished file need not be made again.
         )
 
@@ -311,6 +316,7 @@ class S3OutputStore:
             content_type=content_type,
             cache_control="no-cache",
             metadata=cache_metadata(self._key(name)),
+            tags=self._tags,
         )
 
     def read(self, name: str) -> bytes | None:

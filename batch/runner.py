@@ -166,7 +166,10 @@ class _Attempt:
         """Do everything up to the record of success; return ``done`` or ``unchanged``."""
         request = self._request
         store = self._services.output_store(
-            request.output, immutable=request.asset is not None, stop=self._stop
+            request.output,
+            immutable=request.asset is not None,
+            stop=self._stop,
+            closed=request.closed,
         )
         self._store = store
         with Scratch(request.scratch) as scratch:

@@ -74,6 +74,8 @@ class JobSpec:
     array: int | None = None
     """Children of the array; None chooses."""
     asset: str | None = None
+    closed: bool = False
+    """The asset may not be read by everybody: nor may the results."""
     unread: tuple[Problem, ...] = ()
     """Problems of texts that are not ``name=value``: reported with the others."""
     again: str = ""
@@ -137,6 +139,7 @@ def requests(spec: JobSpec, context: SubmitContext) -> tuple[JobRequest, ...]:
                 output=results,
                 parameters=_passed_on(spec, context),
                 asset=spec.asset,
+                closed=spec.closed,
                 array_size=_children(kind, spec),
                 priority=URGENT if spec.urgent else 0,
             )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from worker.adapters.aws.clients import AwsClients
     from worker.adapters.aws.edge_tickets import EdgeTickets
     from worker.recipes import DeploymentRecipes
+    from worker.services.access import Access
     from worker.services.deliver import Deliver
     from worker.services.erase import Eraser
     from worker.services.finalize import Finalizer
@@ -180,6 +181,18 @@ class Application:
             uploads=self.upload_store,
             settings=self.settings,
             recipes=self.recipes,
+        )
+
+    @cached_property
+    def access(self) -> Access:
+        """What holds assets back and publishes them."""
+        from worker.services.access import Access
+
+        return Access(
+            catalog=self.catalog,
+            store=self.store,
+            events=self.events,
+            bucket=self.settings.delivery_bucket,
         )
 
     def eraser(self, jobs: Jobs | None = None, say: Callable[[str], None] | None = None) -> Eraser:

@@ -22,6 +22,7 @@ from worker.domain.asset import (
     Similar,
     Status,
     UploadRoute,
+    Verdict,
 )
 from worker.domain.job import JobRequest, JobState, JobStatus
 
@@ -74,9 +75,10 @@ class ObjectStore(Protocol):
         content_type: str,
         cache_control: str = "",
         metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
         once: bool = False,
     ) -> str:
-        """Write whole or not at all; returns the etag.
+        """Write whole or not at all; returns the etag. ``tags`` are on it from the first moment.
 
         Overwrites; with ``once`` an object that is there stays, and the etag returned is empty.
         """
@@ -89,11 +91,19 @@ class ObjectStore(Protocol):
         *,
         version_id: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
         """Copy inside the store. ``metadata`` replaces that of the source; tags are not copied.
 
         Raises:
             ObjectMissing: there is nothing to copy.
+        """
+        ...
+
+    def tag(self, bucket: str, key: str, tags: Mapping[str, str]) -> None:
+        """Give an object these tags and no others, and leave all else as it is.
+
+        A missing object is no error.
         """
         ...
 
@@ -263,17 +273,20 @@ class Catalog(Protocol):
         remove_attributes: Iterable[str] = (),
         focal_point: tuple[float, float] | EllipsisType | None = ...,
         again: bool = False,
+        decision: tuple[Status, Verdict | None] | None = None,
         revision: int | None = None,
     ) -> AssetRecord:
         """Change what people say of an asset.
 
         Args:
+            decision: what a person has decided, of ``DECISIONS``, and why.
             focal_point: None removes it; ``...`` leaves it.
             again: what was made of it counts as made by no recipe, so that it is made again.
 
         Raises:
             AssetMissing: no such asset.
-            Conflict: ``revision`` is given and is not the current one.
+            Conflict: ``revision`` is given and is not the current one; ``undecidable``: nothing can
+                be decided of an asset in its status.
         """
         ...
 

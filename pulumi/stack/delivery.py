@@ -190,7 +190,8 @@ class Distribution(pulumi.ComponentResource):
         """The console's URL; None without a console."""
         self.rights: Mapping[str, Sequence[Statement]] = {
             "delivery": [
-                policies.may_read(buckets.delivery.objects, distribution=self.distribution.arn)
+                policies.may_read(buckets.delivery.objects, distribution=self.distribution.arn),
+                policies.closed(buckets.delivery.objects, distribution=self.distribution.arn),
             ],
             **(
                 {

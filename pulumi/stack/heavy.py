@@ -172,6 +172,7 @@ def _rights(buckets: Buckets, catalog: CatalogTable) -> Sequence[Mapping[str, An
             [
                 "s3:GetObject",
                 "s3:PutObject",
+                "s3:PutObjectTagging",  # of what waits for a person
                 "s3:DeleteObject",  # checkpoints, once the result is complete
                 "s3:AbortMultipartUpload",
             ],

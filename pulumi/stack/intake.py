@@ -193,7 +193,8 @@ def _rights(
         policies.allow(
             [
                 "s3:PutObject",
-                "s3:PutObjectTagging",  # of what is superseded
+                "s3:PutObjectTagging",  # of what is superseded, or closed
+                "s3:DeleteObjectTagging",  # of what a person has published meanwhile
                 "s3:GetObject",
                 "s3:DeleteObject",
             ],

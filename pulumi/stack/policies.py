@@ -11,6 +11,8 @@ from typing import Any
 
 import pulumi
 
+from worker.domain.asset import CLOSED
+
 VERSION = "2012-10-17"
 
 Statement = Mapping[str, Any]
@@ -115,6 +117,23 @@ def may_read(objects: pulumi.Input[str], *, distribution: pulumi.Input[str]) -> 
         "Action": "s3:GetObject",
         "Resource": objects,
         "Condition": {"StringEquals": {"aws:SourceArn": distribution}},
+    }
+
+
+def closed(objects: pulumi.Input[str], *, distribution: pulumi.Input[str]) -> Statement:
+    """Refuse a distribution the objects that carry ``CLOSED``, whatever else allows (ARNs; Amazon
+    S3 User Guide, "Tagging and access control policies": the condition applies to reads).
+    """
+    ((tag, value),) = CLOSED.items()
+    return {
+        "Sid": "Closed",
+        "Effect": "Deny",
+        "Principal": {"Service": "cloudfront.amazonaws.com"},
+        "Action": "s3:GetObject",
+        "Resource": objects,
+        "Condition": {
+            "StringEquals": {"aws:SourceArn": distribution, f"s3:ExistingObjectTag/{tag}": value}
+        },
     }
 
 

@@ -256,7 +256,16 @@ def _rights(
         ),
         policies.allow(["s3:ListBucket"], [buckets.intake.arn, buckets.delivery.arn]),
         # Of what is rejected, or of an upload that was replaced meanwhile, nothing stays.
-        policies.allow(["s3:GetObject", "s3:DeleteObject"], [buckets.delivery.objects]),
+        # What waits for a person is closed by a tag.
+        policies.allow(
+            [
+                "s3:GetObject",
+                "s3:DeleteObject",
+                "s3:PutObjectTagging",
+                "s3:DeleteObjectTagging",
+            ],
+            [buckets.delivery.objects],
+        ),
         # What is larger than 5 GB is copied there in parts, and those of a failed copy are removed.
         policies.allow(["s3:PutObject", "s3:AbortMultipartUpload"], [buckets.quarantine.objects]),
         policies.allow(["dynamodb:GetItem", "dynamodb:PutItem"], [catalog.arn]),

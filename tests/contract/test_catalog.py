@@ -23,8 +23,8 @@ from tests.contract.catalogs import (
     sha_of,
     together,
 )
-from worker.domain.asset import AssetRecord, Status
-from worker.domain.errors import AlreadyRecorded, Superseded
+from worker.domain.asset import AssetRecord, Status, Verdict
+from worker.domain.errors import AlreadyRecorded, Conflict, Superseded
 from worker.ports import Catalog
 
 # --- commit -----------------------------------------------------------------------------------
@@ -128,6 +128,27 @@ def test_a_newer_upload_keeps_what_people_added(catalog: Catalog) -> None:
     assert after.replaces == record(1, 1).version
     assert (after.owner, after.created_at, after.updated_at) == (record(1).owner, at(1), at(2))
     assert (after.revision, catalog.get(after.asset)) == (3, after)
+
+
+def test_a_person_decides_who_may_read_an_asset(catalog: Catalog) -> None:
+    """The lists follow, all else stays, and what cannot be decided changes nothing."""
+    known = put(catalog, record(1, 1))
+    why = Verdict(code="held", message="why")
+
+    held = catalog.update(known.asset, decision=(Status.REVIEW, why))
+    assert (held.status, held.verdict, held.revision) == (Status.REVIEW, why, known.revision + 1)
+    assert catalog.by_status(Status.REVIEW).records == (held,)
+    assert catalog.by_status(Status.ACCEPTED).records == ()
+    assert catalog.update(known.asset, decision=(Status.REVIEW, why)) == held
+
+    published = catalog.update(known.asset, decision=(Status.PUBLISHED, None))
+    assert (published.status, published.verdict) == (Status.PUBLISHED, None)
+    assert (published.renditions, published.version) == (known.renditions, known.version)
+    for status in (Status.ACCEPTED, Status.DELETED):
+        with pytest.raises(Conflict) as raised:
+            catalog.update(known.asset, decision=(status, None))
+        assert raised.value.code == "undecidable"
+    assert catalog.get(known.asset) == published
 
 
 def test_the_same_upload_brings_no_tag_back(catalog: Catalog) -> None:

@@ -6,7 +6,7 @@ import http.client
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,6 +20,7 @@ from tests.unit.test_deliver import ASSET, MADE, PREFIX, VERSION, World, deliver
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.cloudfront import CloudFrontCaches
 from worker.adapters.aws.s3 import S3ObjectStore, S3Transfers
+from worker.domain.asset import CLOSED, Status
 from worker.domain.errors import SafelightError
 from worker.domain.keys import cache_metadata, cache_tag
 from worker.infra.edge import EdgeFunction, source
@@ -335,6 +336,20 @@ def test_an_invalidation_by_tag_empties_the_caches_of_an_asset(edge: tuple[Edge,
     assert get(other).headers["x-cache"] == "Hit"
     assert len(made.server.cache) == 1
     assert get(URL + "medium.webp").headers["x-cache"] == "Miss"
+
+
+def test_a_closed_file_is_answered_for_by_the_delivery_function(edge: tuple[Edge, Http]) -> None:
+    """As S3 refuses it by the bucket's policy: whole, in part, and a large one."""
+    made, get = edge
+    (record,) = made.catalog.records.values()
+    made.catalog.records[record.asset] = replace(record, status=Status.REVIEW)
+    for key in (MADE[0].key, f"{PREFIX}video.mp4"):
+        made.store.tag(made.server.bucket, key, CLOSED)
+
+    for path in (MADE[0].key, f"{PREFIX}video.mp4"):
+        answer = get("/" + path.partition("/")[2], Range="bytes=0-3")
+        assert (answer.status, answer.headers["x-cache"]) != (200, "Hit")
+        assert answer.status in (403, 404)
 
 
 def test_an_answer_of_before_an_invalidation_is_not_cached_after_it(

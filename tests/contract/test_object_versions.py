@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tests.contract.conftest import BucketUnderTest
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.s3 import S3ObjectStore
+from worker.domain.asset import CLOSED
 
 
 def test_a_renewed_object_is_as_it_was(tested: BucketUnderTest) -> None:
@@ -63,6 +64,39 @@ def test_tags_go_where_they_are_put_and_nowhere_else(
     # The emulator forgets the tags of what comes in parts.
     assert store.get(bucket, "large")[0] == b"a" * 1_500_000
     assert clients.s3.head_object(Bucket=bucket, Key="a")["CacheControl"] == "no-cache"
+
+
+def test_a_file_is_tagged_from_its_first_write_or_later(
+    clients: AwsClients, fresh: Callable[[str], str]
+) -> None:
+    """By a put, a copy or a call of its own, which moves no bytes; and it loses its tags."""
+    bucket = fresh("bucket")
+    clients.s3.create_bucket(
+        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+    )
+    store = S3ObjectStore(clients)
+    store.put(bucket, "put", b"a", content_type="image/jpeg", tags=CLOSED)
+    store.put(bucket, "plain", b"a", content_type="image/jpeg", cache_control="no-cache")
+    store.copy((bucket, "put"), (bucket, "copy"))
+    store.copy((bucket, "plain"), (bucket, "closed"), metadata={"x": "y"}, tags=CLOSED)
+
+    def tagged() -> set[str]:
+        found = set()
+        for one in store.list(bucket):
+            tags = clients.s3.get_object_tagging(Bucket=bucket, Key=one.key)["TagSet"]
+            assert tags in ([], [{"Key": "closed", "Value": "true"}])
+            found |= {one.key} if tags else set()
+        return found
+
+    assert tagged() == {"put", "closed"}
+    before = store.head(bucket, "plain")
+    store.tag(bucket, "plain", CLOSED)
+    store.tag(bucket, "closed", {})
+    store.tag(bucket, "missing", CLOSED)
+    store.tag(bucket, "missing", {})
+    store.tag(bucket, "\ud800", CLOSED)
+    assert tagged() == {"put", "plain"}
+    assert store.head(bucket, "plain") == before
 
 
 def test_a_deletion_may_be_of_one_content_alone(tested: BucketUnderTest) -> None:

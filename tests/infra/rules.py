@@ -144,6 +144,9 @@ def every_bucket_has_its_guards(declared: Declaration, _config: Config) -> None:
             if service == "cloudfront.amazonaws.com":
                 condition = statement["Condition"]
                 assert condition["StringEquals"]["aws:SourceArn"]  # ours, not any distribution
+                # Renditions that nobody may read, and nothing else, are refused it.
+                refuses = "s3:ExistingObjectTag/closed" in condition["StringEquals"]
+                assert statement["Effect"] == ("Deny" if refuses else "Allow")
                 # Uploads overwrite nothing, and come into the intake bucket alone.
                 if statement["Action"] == "s3:PutObject":
                     assert policy.name == "intake"

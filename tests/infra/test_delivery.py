@@ -21,7 +21,7 @@ def test_the_bucket_is_read_by_this_distribution_alone(ordered: Declaration) -> 
     distribution = ordered.one("cloudfront/Distribution", "delivery")
     signer = ordered.one("cloudfront/OriginAccessControl", "delivery").inputs
     origin, _ = distribution.inputs["origins"]
-    *_, statement = ordered.one("s3/BucketPolicy", "delivery").statements()
+    *_, statement, closed = ordered.one("s3/BucketPolicy", "delivery").statements()
 
     assert origin["domainName"] == "safelight-test-delivery.s3.eu-central-1.amazonaws.com"
     assert origin["originAccessControlId"] == "id-safelight-test-delivery"
@@ -34,6 +34,18 @@ def test_the_bucket_is_read_by_this_distribution_alone(ordered: Declaration) -> 
         "Resource": "arn:aws:s3:safelight-test-delivery/*",
         "Condition": {
             "StringEquals": {"aws:SourceArn": "arn:aws:cloudfront:safelight-test-delivery"}
+        },
+    }
+    # A refusal counts whatever allows. Files without the tag are not in question.
+    assert closed == {
+        **statement,
+        "Sid": "Closed",
+        "Effect": "Deny",
+        "Condition": {
+            "StringEquals": {
+                "aws:SourceArn": "arn:aws:cloudfront:safelight-test-delivery",
+                "s3:ExistingObjectTag/closed": "true",
+            }
         },
     }
 

@@ -77,7 +77,10 @@ def test_a_job_may_read_originals_and_write_results(ordered: Declaration) -> Non
             ["arn:aws:s3:safelight-test-intake", "arn:aws:s3:safelight-test-delivery"],
         ),
         (
-            {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"},
+            {
+                *("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"),
+                "s3:PutObjectTagging",
+            },
             ["arn:aws:s3:safelight-test-delivery/*"],
         ),
         ({"dynamodb:Query", "dynamodb:PutItem"}, ["arn:aws:dynamodb:safelight-test-catalog"]),

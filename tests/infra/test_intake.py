@@ -264,9 +264,10 @@ def test_the_functions_rights(ordered: Declaration) -> None:
             "s3:DeleteObjectVersion",
         ): [f"{S3}-intake/*"],
         ("s3:ListBucket",): [f"{S3}-intake", f"{S3}-delivery"],
-        ("s3:PutObject", "s3:PutObjectTagging", "s3:GetObject", "s3:DeleteObject"): [
-            f"{S3}-delivery/*"
-        ],
+        (
+            *("s3:PutObject", "s3:PutObjectTagging", "s3:DeleteObjectTagging"),
+            *("s3:GetObject", "s3:DeleteObject"),
+        ): [f"{S3}-delivery/*"],
         ("s3:PutObject", "s3:AbortMultipartUpload"): [f"{S3}-quarantine/*"],
         (
             "dynamodb:GetItem",

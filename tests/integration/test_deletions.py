@@ -12,7 +12,7 @@ import pytest
 from tests.integration.job_uploads import clip, jobs_of
 from tests.integration.running import Running, picture, stack, until
 from worker.adapters.aws.clients import AwsClients
-from worker.domain.asset import SUPERSEDED, Status, asset_id_of
+from worker.domain.asset import CLOSED, SUPERSEDED, Status, asset_id_of
 from worker.local import lifecycle
 
 A, B = "uploads/a.jpg", "uploads/b.jpg"
@@ -77,7 +77,7 @@ def test_record_and_bucket_tell_the_same(tmp_path: Path) -> None:
 
         client.put(A, other)
         replaced = {one.key for one in record.renditions}
-        tag = [{"Key": key, "Value": value} for key, value in SUPERSEDED.items()]
+        tag = [{"Key": key, "Value": value} for key, value in (SUPERSEDED | CLOSED).items()]
 
         def tagged() -> set[str]:
             return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 from http.client import HTTPResponse
@@ -124,6 +125,32 @@ def test_hot_files_come_from_redis(running: Running, tmp_path: Path) -> None:
 
     running.run("assets", "rm", record.asset)
     assert ask(running, f"{base}w/320.jxl")[0] == 404
+
+
+def test_what_is_held_is_closed_until_it_is_published(running: Running, tmp_path: Path) -> None:
+    """Files that were cached too; the addresses stay, and no message is left over."""
+    put = running.json("put", picture(tmp_path, "held.jpg", "olive"), "--wait")
+    record = running.app.catalog.get(put["asset"])
+    assert record is not None
+    paths = [f"/{record.asset}/{record.version}/{file}" for file in ("medium", "w/640", "large")]
+    for path in paths:
+        assert ask(running, path)[0] == 200
+
+    held = json.loads(running.run("assets", "hold", record.asset, "--reason", "why", "--json"))
+
+    assert held["status"] == "review"
+    until(lambda: all(ask(running, path)[0] == 403 for path in paths))
+    again = running.app.catalog.get(record.asset)
+    assert again is not None
+    assert again.verdict is not None
+    assert (again.verdict.code, again.verdict.message) == ("held", "why")
+
+    running.run("assets", "publish", record.asset)
+
+    until(lambda: all(ask(running, path)[0] == 200 for path in paths))
+    queue = str(running.ready["outputs"]["invalidationsQueue"])
+    until(lambda: running.root_app.queue.depth(queue, taken=True) == 0)
+    assert running.json("dlq", "list") == []
 
 
 def test_a_new_upload_of_the_same_name_takes_over(running: Running, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from worker.domain.asset import (
     Removal,
     Similar,
     Status,
+    Verdict,
 )
 from worker.domain.errors import AssetMissing, ObjectChanged, ObjectMissing
 from worker.domain.keys import cache_metadata
@@ -210,6 +211,7 @@ class MemoryStore:
         content_type: str,
         cache_control: str = "",
         metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
         once: bool = False,
     ) -> str:
         """See the port."""
@@ -224,7 +226,7 @@ class MemoryStore:
                 return ""
             stored = self._add(bucket, key, data)
             stored.content_type, stored.cache_control = content_type, cache_control
-            stored.metadata = dict(metadata or {})
+            stored.metadata, stored.tags = dict(metadata or {}), dict(tags or {})
             return stored.etag
 
         return str(self.fuse.around("store.put", effect))
@@ -236,6 +238,7 @@ class MemoryStore:
         *,
         version_id: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
         """See the port."""
 
@@ -247,9 +250,19 @@ class MemoryStore:
             found = self._find(*source, version_id)
             copied = self._add(*target, found.data)
             copied.metadata = dict(metadata if metadata is not None else found.metadata)
+            copied.tags = dict(tags or {})
             copied.content_type, copied.cache_control = found.content_type, found.cache_control
 
         self.fuse.around("store.copy", effect)
+
+    def tag(self, bucket: str, key: str, tags: Mapping[str, str]) -> None:
+        """See the port."""
+
+        def effect() -> None:
+            with suppress(ObjectMissing):
+                self._find(bucket, key, None).tags = dict(tags)
+
+        self.fuse.around("store.tag", effect)
 
     def renew(
         self,
@@ -357,6 +370,7 @@ class MemoryCatalog:
         remove_attributes: Iterable[str] = (),
         focal_point: tuple[float, float] | EllipsisType | None = ...,
         again: bool = False,
+        decision: tuple[Status, Verdict | None] | None = None,
         revision: int | None = None,
     ) -> AssetRecord:
         """See the port."""
@@ -373,6 +387,7 @@ class MemoryCatalog:
                 remove_attributes=remove_attributes,
                 focal_point=focal_point,
                 again=again,
+                decision=decision,
                 revision=revision,
                 now=now(),
             )

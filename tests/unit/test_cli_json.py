@@ -88,6 +88,8 @@ class Setting:
             "assets show": [self.record.asset],
             "assets tag": [self.record.asset, "sea"],
             "assets rm": [self.record.asset, self.video.asset],
+            "assets hold": [self.record.asset, "--reason", "why"],
+            "assets publish": [self.record.asset],
             "assets retry": [self.video.asset],
             "api token": [],
             "events tail": ["--all", "--count", "1"],

@@ -19,6 +19,7 @@ from worker.domain.asset import (
     Removal,
     Status,
     UploadMethod,
+    Verdict,
     asset_id_of,
 )
 from worker.domain.errors import MemoryPressure, RecipeError, Unreachable
@@ -27,6 +28,7 @@ from worker.domain.keys import quarantine_key
 from worker.imaging import engine
 from worker.imaging.engine import ProcessedImage
 from worker.imaging.probe import probe
+from worker.services.access import Access
 from worker.services.ingest import Ingest, IngestOutcome, IngestResult, Policy
 from worker.subprocesses import sandbox
 from worker.subprocesses.sandbox import SandboxLimits
@@ -416,6 +418,77 @@ def test_approval_waits_for_a_person() -> None:
     done = world.ingest(world.store.upload("intake", "a.jpg", PHOTO))
     assert done.outcome is IngestOutcome.REVIEW
     assert world.events.published[0].type == "asset.review"
+
+
+def closed(world: World) -> set[str]:
+    """Keys of files that the distribution may not read."""
+    return {key for key in world.delivered() if world.store.versions["delivery", key][-1].tags}
+
+
+@pytest.mark.parametrize("made", ["encoded", "copied"])
+def test_what_waits_for_a_person_is_closed_from_its_first_write(made: str) -> None:
+    """Whether it is encoded or copied from an asset with the same bytes."""
+    world = World()
+    if made == "copied":
+        assert world.ingest(world.store.upload("intake", "a.jpg", PHOTO)).record
+        before = world.delivered()
+    else:
+        before = set()
+    recipe = replace(RECIPE, approval=True)
+    world.policy = replace(POLICY, recipe=recipe)
+    world.fuse.calls.clear()
+
+    done = world.ingest(world.store.upload("intake", "b.jpg", PHOTO))
+
+    assert done.outcome is IngestOutcome.REVIEW
+    assert done.copied is (made == "copied")
+    assert closed(world) == world.delivered() - before != set()
+    assert "store.tag" not in world.fuse.calls
+
+
+def test_an_upload_that_is_made_twice_does_not_close_what_was_published() -> None:
+    """The slower of two workers writes closed files over open ones, and then opens them."""
+    world = World(policy=replace(POLICY, recipe=replace(RECIPE, approval=True)))
+    upload = world.store.upload("intake", "a.jpg", PHOTO)
+    service = Ingest(
+        store=world.store,
+        catalog=world.catalog,
+        events=world.events,
+        policy=world.policy,
+        process=world.process,
+        now=world.now,
+    )
+    slow = service.render(service.fetch(upload))
+    done = world.ingest(upload)
+    assert done.record is not None
+    access = Access(
+        catalog=world.catalog, store=world.store, events=world.events, bucket="delivery"
+    )
+    access.publish(done.asset)
+    assert closed(world) == set()
+
+    assert service.commit(slow).outcome is IngestOutcome.DUPLICATE
+
+    service.close()
+    assert closed(world) == set()
+    assert world.catalog.records[done.asset].status is Status.PUBLISHED
+
+
+def test_what_is_made_of_a_held_asset_waits_for_a_person_too() -> None:
+    """By another recipe, or of another upload of its owner: its files are closed as well."""
+    world = World()
+    first = world.ingest(world.store.upload("intake", "a.jpg", PHOTO))
+    access = Access(
+        catalog=world.catalog, store=world.store, events=world.events, bucket="delivery"
+    )
+    access.hold(first.asset, "why")
+
+    second = world.ingest(world.store.upload("intake", "a.jpg", OTHER))
+
+    assert second.outcome is IngestOutcome.REVIEW
+    assert closed(world) == world.delivered()
+    assert second.record is not None
+    assert second.record.verdict == Verdict(code="held", message="why")
 
 
 def test_tags_outlive_a_new_version() -> None:

@@ -110,6 +110,7 @@ class WaitingStore(MemoryStore):
         content_type: str,
         cache_control: str = "",
         metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
         once: bool = False,
     ) -> str:
         """Wait, then store."""
@@ -121,6 +122,7 @@ class WaitingStore(MemoryStore):
             content_type=content_type,
             cache_control=cache_control,
             metadata=metadata,
+            tags=tags,
         )
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests.unit.fakes import Fuse, Killed
 from tests.unit.test_ingest import OTHER, PHOTO, World
 from worker.domain.asset import (
+    CLOSED,
     AssetRecord,
     LogEntry,
     ObjectVersion,
@@ -93,6 +94,20 @@ def test_a_deleted_original_is_gone_and_the_rest_stays() -> None:
     assert world.ingest(removal).outcome is IngestOutcome.DUPLICATE
     assert [event.type for event in world.events.published] == ["asset.accepted", "asset.deleted"]
     agree(world)
+
+
+def test_files_of_a_deleted_original_are_kept_and_closed() -> None:
+    """The delivery function says 410, and the bucket lets the distribution read nothing else."""
+    world = World()
+    record = accepted(world)
+
+    world.ingest(world.store.remove("intake", KEY))
+
+    assert now(world).status is Status.DELETED
+    for one in record.renditions:
+        assert world.store.versions["delivery", one.key][-1].tags == CLOSED
+    assert world.fuse.calls.index("store.tag") < len(world.fuse.calls) - 1
+    assert world.events.published[-1].type == "asset.deleted"
 
 
 def test_a_deleted_original_is_erased_where_that_is_asked_for() -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.fakes import Fuse, Killed
 from tests.unit.test_ingest import OTHER, PHOTO, World
 from tests.unit.test_ingest_removals import BAD, KEY, accepted, now
-from worker.domain.asset import SUPERSEDED, Status
+from worker.domain.asset import CLOSED, SUPERSEDED, Status
 from worker.domain.keys import version_prefix
 from worker.subprocesses import sandbox
 
@@ -15,7 +15,7 @@ from worker.subprocesses import sandbox
 def expired(world: World) -> World:
     """What the bucket's rule does in the end."""
     for (bucket, key), kept in list(world.store.versions.items()):
-        if bucket == "delivery" and kept and kept[-1].tags == SUPERSEDED:
+        if bucket == "delivery" and kept and SUPERSEDED.items() <= kept[-1].tags.items():
             world.store.delete(bucket, key)
     return world
 
@@ -29,6 +29,17 @@ def test_ten_overwrites_leave_the_files_of_one_version() -> None:
     assert world.fuse.calls.count("store.renew") == 9 * len(record.renditions)
     assert {one.key for one in record.renditions} < world.delivered()
     assert expired(world).delivered() == {one.key for one in record.renditions}
+
+
+def test_files_of_a_replaced_version_are_closed_at_once() -> None:
+    """Pages that name it are led to the new version, and no edge takes a file of it any more."""
+    world = World()
+    old = accepted(world)
+    accepted(world, data=OTHER)
+
+    for one in old.renditions:
+        assert world.store.versions["delivery", one.key][-1].tags == SUPERSEDED | CLOSED
+    assert world.events.published[-1].detail["replaces"] == old.version
 
 
 def test_copies_of_what_expires_do_not_expire() -> None:

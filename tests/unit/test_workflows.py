@@ -27,7 +27,8 @@ from worker.local.workflows import (
 
 COMMAND = [
     *("run", "poster", "--input", "s3://b/k", "--output", "s3://o/p"),
-    *("--asset", "a", "--trace", "00-1-2-01", "--param", "max_seconds=60"),
+    *("--asset", "a", "--access", "closed", "--trace", "00-1-2-01"),
+    *("--param", "max_seconds=60"),
 ]
 JOB: dict[str, Any] = {
     "JobName": "a-poster",
@@ -168,6 +169,7 @@ def test_a_job_is_submitted_and_answered_for_when_it_has_ended(rig: Rig) -> None
     with opened(rig.folder) as database:
         (row,) = database.execute("SELECT * FROM jobs")
         assert request_of(database, row).traceparent == "00-1-2-01"
+        assert request_of(database, row).closed
     assert rig.tokens.outputs == {}
     rig.end(JobState.SUCCEEDED, 0)
     rig.tasks().once()

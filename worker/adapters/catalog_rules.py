@@ -11,7 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import EllipsisType
 
-from worker.domain.asset import TRANSITIONS, AssetRecord, LogEntry, Status, sort_key
+from worker.domain.asset import (
+    DECISIONS,
+    TRANSITIONS,
+    AssetRecord,
+    LogEntry,
+    Status,
+    Verdict,
+    sort_key,
+)
 from worker.domain.errors import AlreadyRecorded, Conflict, EngineError, InputError, Superseded
 from worker.domain.labels import check_id, check_labels, merged
 
@@ -35,7 +43,7 @@ def next_record(known: AssetRecord | None, new: AssetRecord, *, now: str) -> Ass
     """What to store when the outcome ``new`` arrives and ``known`` is recorded.
 
     Args:
-        known: the record that is there.
+        known: the record that is there. If it is held, an accepted outcome waits for a person too.
         new: the outcome. Tags and attributes of a newer upload join those that are there.
         now: ISO 8601 UTC, for times that ``new`` leaves open.
 
@@ -64,6 +72,9 @@ def next_record(known: AssetRecord | None, new: AssetRecord, *, now: str) -> Ass
             updated_at=updated,
             revision=revision,
         )
+    if known.held and new.status is Status.ACCEPTED:
+        # Neither another recipe nor another upload of its owner lets it out.
+        new = replace(new, status=Status.REVIEW, verdict=known.verdict)
     tags, attributes = known.tags, known.attributes
     same_upload = order(new.source.sequencer) == order(known.source.sequencer)
     if not same_upload:
@@ -106,6 +117,7 @@ def relabel(
     remove_attributes: Iterable[str],
     focal_point: tuple[float, float] | EllipsisType | None = ...,
     again: bool = False,
+    decision: tuple[Status, Verdict | None] | None = None,
     revision: int | None,
     now: str,
 ) -> AssetRecord:
@@ -114,7 +126,8 @@ def relabel(
     What is both removed and added is there afterwards.
 
     Raises:
-        Conflict: ``revision`` is given and is not that of ``known``.
+        Conflict: ``revision`` is given and is not that of ``known``; ``undecidable``: nothing can
+            be decided of an asset in this status.
         InputError: a tag or attribute is too long or empty, or there are too many.
     """
     if revision is not None and revision != known.revision:
@@ -133,10 +146,19 @@ def relabel(
         focal_point=point,
         recipe_digest="" if again else known.recipe_digest,
     )
+    if decision is not None:
+        changed = _decided(changed, *decision)
     if changed == known:
         return known
     check_labels(tags, attributes)
     return replace(changed, updated_at=now, revision=known.revision + 1)
+
+
+def _decided(known: AssetRecord, status: Status, verdict: Verdict | None) -> AssetRecord:
+    if known.status not in DECISIONS.get(status, frozenset()):
+        said = f"asset {known.asset} is {known.status.value}: it cannot become {status.value}"
+        raise Conflict(said, code="undecidable")
+    return replace(known, status=status, verdict=verdict)
 
 
 def entry_id(entry: LogEntry) -> str:

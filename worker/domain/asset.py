@@ -51,6 +51,15 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
 
 SERVED = frozenset({Status.REVIEW, Status.ACCEPTED, Status.PUBLISHED})
 """What was made of the original is whole."""
+PUBLIC = frozenset({Status.ACCEPTED, Status.PUBLISHED})
+"""Everybody may read what was made of the original."""
+HELD = "held"
+"""Verdict of an asset that somebody has held back."""
+DECISIONS: Mapping[Status, frozenset[Status]] = {
+    Status.REVIEW: PUBLIC | {Status.REVIEW},
+    Status.PUBLISHED: PUBLIC | {Status.REVIEW},
+}
+"""What a person may decide, and of assets in which status."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +166,11 @@ def folder_of(key: str) -> str | None:
 
 SUPERSEDED = {"superseded": "true"}
 """Tag of files of a version that was replaced: a rule of the bucket's lifecycle expires them."""
+
+
+CLOSED = {"closed": "true"}
+"""Tag of files that the delivery bucket's policy refuses the distribution: of an asset that waits
+for a person or whose original is gone, and of a version that was replaced."""
 
 
 def version_of(etag: str, sequencer: str, recipe_digest: str) -> str:
@@ -296,6 +310,12 @@ class AssetRecord:
     updated_at: str = ""
     revision: int = 0
     """Goes up with every write; a write names the one it read (optimistic concurrency)."""
+
+    @property
+    def held(self) -> bool:
+        """Whether somebody has held it back: whatever is made of it waits for a person too."""
+        held = self.verdict is not None and self.verdict.code == HELD
+        return held and self.status is Status.REVIEW
 
     @property
     def warnings(self) -> tuple[str, ...]:

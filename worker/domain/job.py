@@ -48,6 +48,8 @@ class JobRequest:
     parameters: Mapping[str, str] = field(default_factory=dict)
     asset: str | None = None
     """The asset in whose record the job is listed."""
+    closed: bool = False
+    """The distribution may not read the results."""
     array_size: int | None = None
     """Children of an array job, 2 to 10,000; None for a single job."""
     traceparent: str = ""
@@ -102,6 +104,8 @@ def command_line(request: JobRequest) -> tuple[str, ...]:
         words += ["--param", f"{name}={value}"]
     if request.asset is not None:
         words += ["--asset", request.asset]
+    if request.closed:
+        words += ["--access", "closed"]
     if request.traceparent:
         words += ["--trace", request.traceparent]
     return tuple(words)

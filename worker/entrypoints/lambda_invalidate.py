@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
 
 from worker.bootstrap import invalidation
 from worker.domain.errors import TransientError
@@ -20,7 +19,6 @@ from worker.services.invalidate import Invalidate
 from worker.settings import Settings
 
 logger = Logger(service="invalidate")
-metrics = Metrics(namespace="Safelight", service="invalidate")
 
 
 @cache
@@ -31,11 +29,7 @@ def service() -> Invalidate:
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's
     """Handle an SQS event; one without records is a warm-up call."""
-    try:
-        return handle(event, service())
-    finally:
-        if metrics.metric_set:
-            metrics.flush_metrics()
+    return handle(event, service())
 
 
 def handle(event: Mapping[str, Any], invalidate: Invalidate) -> dict[str, Any]:
@@ -48,7 +42,6 @@ def handle(event: Mapping[str, Any], invalidate: Invalidate) -> dict[str, Any]:
     done = invalidate.handle(bodies)
     if done.assets:
         logger.info("invalidated", extra={"assets": list(done.assets)})
-        metrics.add_metric(name="Invalidated", unit=MetricUnit.Count, value=len(done.assets))
     for message, error in done.failures.items():
         # What waiting does not cure, a person has to look at: an alarm counts errors in this log.
         say = logger.warning if isinstance(error, TransientError) else logger.error

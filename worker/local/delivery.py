@@ -254,6 +254,11 @@ class DeliveryServer:
             found: Mapping[str, Any] = self.clients.s3.get_object(
                 Bucket=self.bucket, Key=key, **parameters
             )
+        if found.get("TagCount"):
+            # The bucket's policy refuses the distribution what is tagged ``CLOSED``. This server
+            # reads as the delivery function, which it does not refuse; files have no other tags.
+            found["Body"].close()
+            raise AccessDenied(f"s3://{self.bucket}/{key} is closed")
         return found
 
 

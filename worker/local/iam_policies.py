@@ -35,7 +35,16 @@ def operator(outputs: Outputs) -> Sequence[Statement]:
             ["s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObjectVersion"], [f"{intake}/*"]
         ),
         # Backfill of cache tags: it copies an object onto itself, otherwise unchanged.
-        _allow(["s3:PutObject", "s3:GetObjectTagging", "s3:PutObjectTagging"], [f"{delivery}/*"]),
+        # And holding assets back and publishing them, which tags files.
+        _allow(
+            [
+                "s3:PutObject",
+                "s3:GetObjectTagging",
+                "s3:PutObjectTagging",
+                "s3:DeleteObjectTagging",
+            ],
+            [f"{delivery}/*"],
+        ),
         _allow(["sqs:SendMessage"], queues),
         _allow(["sqs:GetQueueAttributes"], [*queues, *dead]),
         _allow(["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"], dead),

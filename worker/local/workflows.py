@@ -277,7 +277,7 @@ def job_request(parameters: Any, deployed: Deployed) -> JobRequest:
     """The job that SubmitJob's parameters mean.
 
     The command is that of the Batch image:
-    ``run KIND --input URI --output URI --asset ID --trace ID --param NAME=VALUE``.
+    ``run KIND --input URI --output URI --asset ID --access WORD --trace ID --param NAME=VALUE``.
 
     Raises:
         TaskFailed: they are not understood.
@@ -302,6 +302,7 @@ def job_request(parameters: Any, deployed: Deployed) -> JobRequest:
             output=next(text for name, text in options if name == "--output"),
             parameters=dict(_pair(text) for name, text in options if name == "--param"),
             asset=next((text for name, text in options if name == "--asset"), None),
+            closed=("--access", "closed") in options,
             traceparent=next((text for name, text in options if name == "--trace"), ""),
             array_size=None if size is None else int(size),
         )
@@ -313,7 +314,7 @@ def _command(command: Sequence[str]) -> tuple[str, list[tuple[str, str]]]:
     if len(command) % 2 or command[0] != "run" or not all(isinstance(one, str) for one in command):
         raise ValueError(f"not a command of the Batch image: {command!r}")
     options = list(zip(command[2::2], command[3::2], strict=True))
-    known = {"--input", "--output", "--asset", "--trace", "--param"}
+    known = {"--input", "--output", "--asset", "--access", "--trace", "--param"}
     unknown = {name for name, _ in options} - known
     if unknown:
         raise ValueError(f"options that are not understood: {sorted(unknown)}")

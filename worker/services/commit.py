@@ -12,10 +12,11 @@ from dataclasses import replace
 from itertools import islice
 
 from worker.domain import keys
-from worker.domain.asset import SUPERSEDED, AssetRecord, LogEntry, ObjectVersion, Status
+from worker.domain.asset import CLOSED, SUPERSEDED, AssetRecord, LogEntry, ObjectVersion, Status
 from worker.domain.errors import ObjectMissing
 from worker.imaging.engine import ProcessedImage
 from worker.ports import Events, ObjectStore, StoredObject
+from worker.services.access import tags_of
 
 _IGNORED = 1_000
 """Characters of what a line of the timeline says about metadata that was left out."""
@@ -54,6 +55,7 @@ class RenditionStore:
                 content_type=renditions[index].format.media_type,
                 cache_control=keys.IMMUTABLE,
                 metadata=keys.cache_metadata(renditions[index].key),
+                tags=tags_of(record),
             )
 
         self._each(put, range(len(renditions)))
@@ -75,7 +77,12 @@ class RenditionStore:
         def copy(index: int) -> None:
             source, target = duplicate.renditions[index].key, renditions[index].key
             tag = keys.cache_metadata(target)  # the source has that of its own asset
-            self._store.copy((self._bucket, source), (self._bucket, target), metadata=tag)
+            self._store.copy(
+                (self._bucket, source),
+                (self._bucket, target),
+                metadata=tag,
+                tags=tags_of(record),
+            )
 
         try:
             self._each(copy, range(len(renditions)))
@@ -113,7 +120,7 @@ class RenditionStore:
             if found.key.endswith(_OF_JOBS) or _CHECKPOINT in found.key:
                 self._store.delete(self._bucket, found.key)
             elif found.modified[:_SECOND] <= since[:_SECOND]:
-                self._store.renew(self._bucket, found.key, tags=SUPERSEDED)
+                self._store.renew(self._bucket, found.key, tags={**SUPERSEDED, **CLOSED})
 
         listed = self._store.list(self._bucket, prefix)
         while page := list(islice(listed, _PAGE)):

@@ -49,6 +49,7 @@ from worker.domain.image import (
 from worker.domain.keys import prefix_of, version_prefix
 from worker.ports import Catalog, Events, ObjectStore, Workflows
 from worker.recipes import DeploymentRecipes
+from worker.services.access import Access
 from worker.services.commit import after_commit, quarantine, timeline_entry
 from worker.services.job_results import (
     FinishedJob,
@@ -149,6 +150,9 @@ class Finalizer:
         """
         self._store, self._catalog, self._events = store, catalog, events
         self._policy, self._workflows, self._now = policy, workflows, now
+        self._access = Access(
+            catalog=catalog, store=store, events=events, bucket=policy.delivery_bucket, now=now
+        )
 
     # --- start ------------------------------------------------------------------------------
 
@@ -192,6 +196,8 @@ class Finalizer:
             "source": f"s3://{source.bucket}/{source.key}",
             "output": f"s3://{policy.delivery_bucket}/{version_prefix(record)[:-1]}",
             "recipe": policy.recipes.source(record.chosen_recipe),
+            # What waits for a person is closed from the first write.
+            "access": "closed" if policy.recipes.load(record.chosen_recipe).approval else "open",
             "max_seconds": policy.video_seconds,
             trace.NAME: source.trace,
         }
@@ -301,6 +307,9 @@ class Finalizer:
         elif record.film is not None:
             # Encoded by several machines: joined by now, and as large as the video itself.
             self._delete_below(version_prefix(record) + CHUNKS)
+        if record.status is Status.REVIEW:
+            # Jobs have closed them unless the recipe was changed meanwhile, or somebody holds it.
+            self._access.follow(record.asset)
         after_commit(self._store, self._events, record)
 
     def _stale(self, asset: str, version: str) -> Finished:

@@ -66,6 +66,7 @@ from worker.imaging.probe import accept, probe
 from worker.imaging.rejections import check_bytes
 from worker.ports import Catalog, Events, ObjectStore, StoredObject
 from worker.recipes import focused
+from worker.services.access import Access
 from worker.services.commit import (
     RenditionStore,
     after_commit,
@@ -264,6 +265,9 @@ class Ingest:
         self._now = now
         self._renditions = RenditionStore(
             store, policy.delivery_bucket, threads=policy.upload_threads
+        )
+        self._access = Access(
+            catalog=catalog, store=store, events=events, bucket=policy.delivery_bucket, now=now
         )
 
     def close(self) -> None:
@@ -510,7 +514,11 @@ class Ingest:
             winner = self._catalog.get(record.asset) if download.receives > 1 else None
             if winner is not None and winner.version == record.version:
                 self._after_commit(winner)
+            if record.status is Status.REVIEW:  # it may be published by now, and this has closed it
+                self._access.follow(record.asset)
             return _result(download, IngestOutcome.DUPLICATE)
+        if committed.status is not record.status:  # it is held
+            self._access.follow(committed.asset)
         self._after_commit(committed)
         return self._look_again(download, committed)
 
@@ -536,6 +544,8 @@ class Ingest:
         if record.replaces and record.status is not Status.DELETED:
             replaced = prefix_of(record.asset, record.replaces)
             self._renditions.expire(replaced, since=record.updated_at)
+        if record.status is Status.DELETED and record.renditions:
+            self._access.follow(record.asset)
         after_commit(self._store, self._events, record)
 
     def _look_again(self, received: Received, record: AssetRecord) -> IngestResult:

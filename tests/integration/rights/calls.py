@@ -99,6 +99,8 @@ OBJECTS: Mapping[str, tuple[str, str]] = {
     "PutObject": ("PutObject", "PutObject"),
     "CopyObject": ("PutObject", "PutObject"),
     "DeleteObject": ("DeleteObject", "DeleteObjectVersion"),
+    "DeleteObjectTagging": ("DeleteObjectTagging", "DeleteObjectVersionTagging"),
+    "PutObjectTagging": ("PutObjectTagging", "PutObjectVersionTagging"),
     "CreateMultipartUpload": ("PutObject", "PutObject"),
     "UploadPart": ("PutObject", "PutObject"),
     "UploadPartCopy": ("PutObject", "PutObject"),

@@ -41,7 +41,7 @@ from tests.integration.running import Running, picture, until
 from worker.adapters.aws.clients import VARIABLE, AwsClients
 from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
 from worker.adapters.aws.s3 import S3ObjectStore, S3Transfers
-from worker.domain.asset import AssetRecord, JobRecord, Status, Verdict
+from worker.domain.asset import CLOSED, AssetRecord, JobRecord, Status, Verdict
 from worker.domain.errors import Reason, SafelightError
 from worker.domain.job import JobState
 from worker.domain.keys import quarantine_key, version_prefix
@@ -226,6 +226,14 @@ def rarities(world: World, folder: Path) -> None:
         assert quarantine(store, settings.quarantine_bucket, record)
         with failing(clients, "UploadPartCopy"), pytest.raises(SafelightError):
             quarantine(store, settings.quarantine_bucket, record)
+
+    # Files of what waits for a person are closed, and opened by who finds it published.
+    transfers = S3Transfers(world.acting(world.job))
+    transfers.upload(large, delivery, "elsewhere/closed.bin", content_type="x/y", tags=CLOSED)
+    transfers.close()
+    for holder in (world.ingest, world.workflow):
+        for tags in (CLOSED, {}):
+            S3ObjectStore(world.acting(holder)).tag(delivery, "elsewhere/closed.bin", tags)
 
     # What jobs have recorded of an asset that was erased while they were at work.
     lost = JobRecord(

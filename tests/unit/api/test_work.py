@@ -214,12 +214,27 @@ def test_a_job_works_on_the_originals_of_its_assets() -> None:
     source = api.catalog.records[asset].source
     assert request.inputs == (f"s3://intake/{source.key}",)
     assert (request.asset, request.output[:14]) == (asset, "s3://delivery/")
+    assert not request.closed
     assert job["id"] == f"{asset}.{request.name}"
     shown = api.call("GET", f"/jobs/{job['id']}").json()
     assert (shown["state"], shown["progress"]) == ("RUNNING", 0.5)
     assert [one["id"] for one in api.call("GET", f"/assets/{asset}").json()["jobs"]] == [job["id"]]
     assert api.call("DELETE", f"/jobs/{job['id']}").status_code == 204
     assert jobs.stopped == [request.name]
+
+
+def test_what_a_job_makes_of_a_held_asset_is_closed() -> None:
+    """From the first write, as the asset's own files are."""
+    jobs = ListedJobs()
+    api = Api(jobs=jobs)
+    asset = accepted(api)
+    api.catalog.update(asset, decision=(Status.REVIEW, None))
+
+    answered = api.call("POST", "/jobs", {"kind": "denoise", "assets": [asset]})
+
+    assert answered.status_code == 202, answered.text
+    (request,) = jobs.requests.values()
+    assert request.closed
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ class MemoryTransfers:
         content_type: str,
         cache_control: str = "",
         metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
         stop: Stop | None = None,
     ) -> None:
         """Write a file to an object."""
@@ -63,6 +64,7 @@ class MemoryTransfers:
             content_type=content_type,
             cache_control=cache_control,
             metadata=metadata,
+            tags=tags,
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from batch.job_services import JobServices
 from batch.outputs import (
     JobOutputs,
     LocalOutputStore,
@@ -19,6 +20,7 @@ from batch.outputs import (
 from tests.unit.batch.attempts import MemoryTransfers
 from tests.unit.fakes import MemoryStore
 from worker.atomic import STAGING_PREFIX, locked_staging
+from worker.domain.asset import CLOSED
 from worker.domain.errors import EngineError, InputError, SafelightError, Stopped, StorageFull
 from worker.job_context import Stop
 
@@ -270,6 +272,26 @@ def test_s3_objects_have_type_and_cache_rules(made: Callable[[str, bytes], Path]
     (record,) = store.versions["b", "p/result.json"]
     assert (video.content_type, video.cache_control) == ("video/mp4", "immutable")
     assert record.cache_control == "no-cache"
+
+
+def test_results_of_what_waits_for_a_person_are_closed_from_the_first_write(
+    made: Callable[[str, bytes], Path],
+) -> None:
+    """Files and records alike: the distribution may read none of them."""
+    store = MemoryStore()
+    services = JobServices(store, MemoryTransfers(store))
+    for closed in (False, True):
+        target = services.output_store("s3://bucket/p/", immutable=True, stop=Stop(), closed=closed)
+        target.store(made("a", b"1"), f"{closed}.mp4", content_type="video/mp4")
+        target.write(f"{closed}.json", b"{}", content_type="application/json")
+
+    tags = {key: kept[-1].tags for (_, key), kept in store.versions.items()}
+    assert tags == {
+        "p/False.mp4": {},
+        "p/False.json": {},
+        "p/True.mp4": CLOSED,
+        "p/True.json": CLOSED,
+    }
 
 
 # --- checkpoints ------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ def test_a_waiting_video_starts_its_workflow_once() -> None:
     assert str(payload["output"]).startswith("s3://delivery/")
     assert str(payload["output"]).endswith(f"/{record.asset}/{record.version}")
     assert (payload["max_seconds"], payload["recipe"]) == (600, "default")
+    assert payload["access"] == "open"
 
 
 def test_a_new_attempt_is_a_new_run_of_the_same_jobs() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from batch.arguments import read_arguments
 from worker.domain.job import JobRequest, command_line
 from worker.local.batch.execution import (
     ContainerExecutor,
@@ -51,6 +52,11 @@ def test_a_command_line_says_all_of_a_request() -> None:
         *("--output", "/results", "--param", "crop=false", "--param", "mode=scans"),
         *("--asset", "a1"),
     )
+    closed = command_line(replace(REQUEST, closed=True))
+    assert closed == (*command_line(REQUEST), "--access", "closed")
+    words = ["poster", "--input", "/a", "--output", "/b", "--access"]
+    assert read_arguments([*words, "closed"], {}).closed
+    assert not read_arguments([*words, "open"], {}).closed
 
 
 def test_a_child_process_is_the_job_runner_of_this_installation(tmp_path: Path) -> None:

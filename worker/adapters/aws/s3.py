@@ -121,6 +121,7 @@ class S3ObjectStore:
         content_type: str,
         cache_control: str = "",
         metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
         once: bool = False,
     ) -> str:
         """See ``ObjectStore.put``."""
@@ -131,6 +132,8 @@ class S3ObjectStore:
             parameters["CacheControl"] = cache_control
         if metadata:
             parameters["Metadata"] = encode_metadata(metadata)
+        if tags:
+            parameters["Tagging"] = urlencode(tags)
         if once:
             parameters["IfNoneMatch"] = "*"
         with aws_call(f"put s3://{bucket}/{key}"):
@@ -148,6 +151,7 @@ class S3ObjectStore:
         *,
         version_id: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
         """See ``ObjectStore.copy``. Content type and cache control stay in any case."""
         readable_key(*source)
@@ -158,6 +162,8 @@ class S3ObjectStore:
         parameters: dict[str, Any] = {"Bucket": target[0], "Key": target[1]}
         # A tag may be why the source expires; and copying one needs further rights.
         parameters["TaggingDirective"] = "REPLACE"
+        if tags:
+            parameters["Tagging"] = urlencode(tags)
         size = 0
         if metadata is not None:
             # Replacing the metadata replaces these headers too, so they must be known.
@@ -171,7 +177,7 @@ class S3ObjectStore:
                 parameters["CacheControl"] = found["CacheControl"]
         with aws_call(f"copy s3://{'/'.join(source)} to s3://{'/'.join(target)}"):
             if size > self._copy_bytes:
-                del parameters["TaggingDirective"]  # parts have no tags
+                del parameters["TaggingDirective"]  # parts take none from their source
                 self._copy_parts(copy_source, parameters, size)
             elif metadata is None:
                 self._clients.s3.copy_object(CopySource=copy_source, **parameters)
@@ -179,6 +185,18 @@ class S3ObjectStore:
                 self._clients.s3.copy_object(
                     CopySource=copy_source, MetadataDirective="REPLACE", **parameters
                 )
+
+    def tag(self, bucket: str, key: str, tags: Mapping[str, str]) -> None:
+        """See ``ObjectStore.tag``."""
+        if encoded_key(key) is None:
+            return
+        pairs: Any = [{"Key": name, "Value": value} for name, value in tags.items()]
+        s3 = self._clients.s3
+        with suppress(ObjectMissing), aws_call(f"tag s3://{bucket}/{key}"):
+            if pairs:
+                s3.put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": pairs})
+            else:
+                s3.delete_object_tagging(Bucket=bucket, Key=key)
 
     def renew(
         self,
@@ -407,6 +425,7 @@ class S3Transfers:
         content_type: str,
         cache_control: str = "",
         metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
         stop: Stop | None = None,
     ) -> None:
         """Write a file to an object. Overwrites.
@@ -420,6 +439,8 @@ class S3Transfers:
             extra["CacheControl"] = cache_control
         if metadata:
             extra["Metadata"] = encode_metadata(metadata)
+        if tags:
+            extra["Tagging"] = urlencode(tags)
         with _transfer(f"put s3://{bucket}/{key}", path, stop):
             _wait(self._manager().upload(str(path), bucket, key, extra_args=extra), stop)
 

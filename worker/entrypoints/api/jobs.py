@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from worker.bootstrap import Application
-from worker.domain.asset import AssetRecord, JobRecord, Status
+from worker.domain.asset import PUBLIC, AssetRecord, JobRecord, Status
 from worker.domain.errors import (
     Conflict,
     JobMissing,
@@ -83,6 +83,7 @@ class AssetJobs:
             parameters=parameters,
             urgent=urgent,
             asset=records[0].asset,
+            closed=any(record.status not in PUBLIC for record in records),
         )
         # Beside the files of ingest: they have URLs and the cache tag of the asset, and go with it.
         outputs = f"s3://{self.app.settings.delivery_bucket}/{jobs_prefix(records[0])}"

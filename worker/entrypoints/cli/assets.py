@@ -188,6 +188,42 @@ def _removed_text(erased: Erased) -> str:
 # --- retry ------------------------------------------------------------------------------------
 
 
+@group.command(name="hold")
+@click.argument("assets", nargs=-1, required=True, metavar="ASSET...")
+@click.option("--reason", default="", metavar="TEXT", help="Kept in the record and the timeline.")
+@data_option
+@json_option
+def hold_command(*, assets: tuple[str, ...], reason: str, data: Path | None, as_json: bool) -> None:
+    """Keep assets from everybody until somebody publishes them.
+
+    Files stay where they are and are closed: the distribution cannot read them, and one
+    invalidation for each asset removes them from the edges. If the command is interrupted, run it
+    again to complete it.
+    """
+    access = find_target(data).app.access
+    for asset in assets:
+        _print_decided(access.hold(asset, reason), "held", as_json=as_json)
+
+
+@group.command(name="publish")
+@click.argument("assets", nargs=-1, required=True, metavar="ASSET...")
+@data_option
+@json_option
+def publish_command(*, assets: tuple[str, ...], data: Path | None, as_json: bool) -> None:
+    """Let everybody read assets that wait for review or were held."""
+    access = find_target(data).app.access
+    for asset in assets:
+        _print_decided(access.publish(asset), "published", as_json=as_json)
+
+
+def _print_decided(record: AssetRecord, what: str, *, as_json: bool) -> None:
+    if as_json:
+        status = record.status.value
+        output.print_line({"asset": record.asset, "key": record.source.key, "status": status})
+    else:
+        click.echo(output.one_line(f"{what} {record.asset}  {record.source.key}"))
+
+
 @group.command(name="retry")
 @click.argument("asset")
 @data_option

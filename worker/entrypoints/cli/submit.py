@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from worker.domain.asset import PUBLIC
 from worker.domain.errors import AssetMissing
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.jobs import JobWatch, exit_code, job_json, print_log, state_text
@@ -124,8 +126,11 @@ def _submit(
         here = requests(spec, SubmitContext(files=True, store=_store_of(inputs, out)))
         return _run_local(here, image if container else None, follow=follow, as_json=as_json)
     target = find_target(data)
-    if asset is not None and target.app.catalog.get(asset) is None:
-        raise AssetMissing(f"there is no asset {asset} to list the job with")
+    if asset is not None:
+        record = target.app.catalog.get(asset)
+        if record is None:
+            raise AssetMissing(f"there is no asset {asset} to list the job with")
+        spec = replace(spec, closed=record.status not in PUBLIC)
     around = SubmitContext(
         files=target.local is not None,
         outputs=f"s3://{target.app.settings.delivery_bucket}/",

@@ -63,7 +63,15 @@ from worker.adapters.catalog_rules import (
     order,
     relabel,
 )
-from worker.domain.asset import AssetRecord, JobRecord, LogEntry, Page, Similar, Status
+from worker.domain.asset import (
+    AssetRecord,
+    JobRecord,
+    LogEntry,
+    Page,
+    Similar,
+    Status,
+    Verdict,
+)
 from worker.domain.errors import AssetMissing, InputError, Throttled
 from worker.domain.labels import check_id
 
@@ -173,13 +181,14 @@ class DynamoCatalog:
         remove_attributes: Iterable[str] = (),
         focal_point: tuple[float, float] | EllipsisType | None = ...,
         again: bool = False,
+        decision: tuple[Status, Verdict | None] | None = None,
         revision: int | None = None,
     ) -> AssetRecord:
         """Change what people say of an asset, in one transaction with the items that list the tags.
 
         Raises:
             AssetMissing: no such asset.
-            Conflict: ``revision`` is given and is not the current one.
+            Conflict: ``revision`` is given and is not the current one; ``undecidable``.
             InputError: a tag or attribute is too long, or there are too many.
             Throttled: others were faster several times in a row.
         """
@@ -198,6 +207,7 @@ class DynamoCatalog:
                 remove_attributes=unset,
                 focal_point=focal_point,
                 again=again,
+                decision=decision,
                 revision=revision,
                 now=self._clock(),
             )

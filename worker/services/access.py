@@ -1,0 +1,134 @@
+"""Who may read the files of an asset: everybody, or nobody until a person has decided.
+
+The distribution reads the delivery bucket without asking the catalog. So files carry the tag
+``CLOSED`` while their record is not ``PUBLIC``, and the bucket's policy refuses the distribution
+what carries it: S3 answers 403, the distribution fails over, and the delivery function says why.
+Files that must wait for a person carry the tag from their first write; untagged ones are open.
+
+Tagging costs one request a file, moves no bytes and changes no key, so addresses stay as they are.
+The record is changed first, the files after it, the edges last. Each step may be repeated, and a
+call that was cut short is completed by the same call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import islice
+
+from worker.domain.asset import (
+    CLOSED,
+    HELD,
+    PUBLIC,
+    AssetRecord,
+    Event,
+    LogEntry,
+    Status,
+    Verdict,
+)
+from worker.domain.errors import AssetMissing, Throttled
+from worker.domain.keys import event_of, version_prefix
+from worker.ports import Catalog, Events, ObjectStore
+
+EVENT = "asset.held"
+"""Type of the event of an asset that everybody could read and that now waits for a person."""
+THREADS = 16
+"""Requests at the same time: a long video has ten thousand files."""
+_PAGE = 1_000
+_TURNS = 5
+"""How often the files follow a record that others change meanwhile."""
+
+
+def tags_of(record: AssetRecord) -> Mapping[str, str]:
+    """Tags of the files of a record, from their first write."""
+    return {} if record.status in PUBLIC else CLOSED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """The use cases."""
+
+    catalog: Catalog
+    store: ObjectStore
+    events: Events
+    bucket: str
+    """The delivery bucket."""
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def hold(self, asset: str, reason: str = "") -> AssetRecord:
+        """Keep an asset from everybody until a person publishes it.
+
+        Raises:
+            AssetMissing: there is none.
+            Conflict: ``undecidable``: it is not accepted, published or held.
+            TransientError: a store does not answer. The same call completes the work.
+        """
+        verdict = Verdict(code=HELD, message=reason or "a person has to look at it")
+        held = self._decide(asset, Status.REVIEW, verdict)
+        # Only now: what an edge fetches from here on is refused.
+        self.events.publish([_event(held, EVENT)])
+        return held
+
+    def publish(self, asset: str) -> AssetRecord:
+        """Let everybody read an asset.
+
+        Raises:
+            AssetMissing: there is none.
+            Conflict: ``undecidable``: it does not wait for a person.
+            TransientError: a store does not answer. The same call completes the work.
+        """
+        published = self._decide(asset, Status.PUBLISHED, None)
+        self.events.publish([_event(published, f"asset.{Status.PUBLISHED}")])
+        return published
+
+    def follow(self, asset: str) -> AssetRecord | None:
+        """Close or open the files of an asset, as its record says by now; None if it is erased.
+
+        Raises:
+            Throttled: others changed the record several times meanwhile.
+        """
+        known: AssetRecord | None = None
+        record = self.catalog.get(asset)
+        for _ in range(_TURNS):
+            if record is None or (known and _alike(known, record)):
+                return record
+            self._tag(version_prefix(record), tags_of(record))
+            known, record = record, self.catalog.get(asset)
+        raise Throttled(f"asset {asset}: others changed it {_TURNS} times in a row")
+
+    def _decide(self, asset: str, status: Status, verdict: Verdict | None) -> AssetRecord:
+        decided = self.catalog.update(asset, decision=(status, verdict))
+        entry = LogEntry(
+            time=self.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            kind=HELD if status is Status.REVIEW else status.value,
+            detail={"version": decided.version}
+            | ({"reason": verdict.message[:300]} if verdict is not None else {}),
+            id=f"{decided.version}-{decided.revision}",
+        )
+        self.catalog.log(asset, entry)
+        found = self.follow(asset)
+        if found is None:
+            raise AssetMissing(f"there is no asset {asset}")
+        return found
+
+    def _tag(self, prefix: str, tags: Mapping[str, str]) -> None:
+        listed = self.store.list(self.bucket, prefix)
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="access") as pool:
+            while page := [one.key for one in islice(listed, _PAGE)]:
+                done = [pool.submit(self.store.tag, self.bucket, key, tags) for key in page]
+                for one in done:
+                    one.result()
+
+
+def _alike(one: AssetRecord, other: AssetRecord) -> bool:
+    return (one.status, one.version) == (other.status, other.version)
+
+
+def _event(record: AssetRecord, kind: str) -> Event:
+    """Each decision is an event of its own: an asset may be held and published again and again."""
+    told = event_of(record)
+    name = kind.removeprefix("asset.")
+    identity = f"{record.asset}/{record.version}/{name}/{record.revision}"
+    return replace(told, id=identity, type=kind)
