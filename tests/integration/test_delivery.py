@@ -132,7 +132,7 @@ def test_what_is_held_is_closed_until_it_is_published(running: Running, tmp_path
     put = running.json("put", picture(tmp_path, "held.jpg", "olive"), "--wait")
     record = running.app.catalog.get(put["asset"])
     assert record is not None
-    paths = [f"/{record.asset}/{record.version}/{file}" for file in ("medium", "w/640", "large")]
+    paths = [f"/{record.asset}/{record.version}/{file}" for file in ("medium", "w/320", "large")]
     for path in paths:
         assert ask(running, path)[0] == 200
 
