@@ -67,6 +67,7 @@ class Setting:
             "inspect": [self.photo],
             "plan": [self.photo],
             "compare": [self.photo, self.photo],
+            "cost": [self.jpeg],
             "repack": [self.jpeg, "--out", self.folder / "packed"],
             "recipes list": [],
             "recipes show": ["default"],

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,17 +18,29 @@ import pytest
 from tests.unit.fakes import Fuse, MemoryCatalog, MemoryStore
 from tests.unit.pictures import encoded, oriented, photo
 from tests.unit.test_deliver import ASSET, TIME, VERSION, deliver
-from worker import recipes
+from tests.unit.test_ingest import POLICY
+from tests.unit.test_ingest import World as IngestWorld
+from worker import prices, recipes
 from worker.domain.asset import AssetRecord, Status
 from worker.domain.delivery import WIDTHS, read_picture_key
-from worker.domain.errors import AccessDenied, PoisonInput, Reason, Unreachable
-from worker.domain.image import Format
+from worker.domain.errors import (
+    AccessDenied,
+    InputError,
+    PoisonInput,
+    Reason,
+    RecipeError,
+    Unreachable,
+)
+from worker.domain.image import FirstViewRendition, Format
 from worker.domain.keys import IMMUTABLE, cache_metadata, prefix_of, stored
+from worker.domain.markup import Addresses
+from worker.entrypoints.api.views import summary
 from worker.imaging import engine, libjxl
-from worker.imaging.plan import AllowedFile
+from worker.imaging.plan import AllowedFile, make_plan
 from worker.imaging.probe import probe
 from worker.services.deliver import Decision, Deliver, OriginAnswer
 from worker.services.first_view import CLAIM_SECONDS, WAIT_SECONDS
+from worker.services.recipe_cost import CostComparison, compare
 from worker.services.recipe_store import RecipeStore
 from worker.subprocesses import sandbox
 
@@ -75,6 +88,7 @@ class World:
             probe=made.probe,
             metadata=made.metadata,
             dropped=made.dropped,
+            first_view=made.first_view,
         )
         renditions = [
             one
@@ -608,3 +622,126 @@ def test_keys_that_no_recipe_allows_make_nothing() -> None:
     assert "store.put" not in world.fuse.calls
     assert "catalog.claim" not in world.fuse.calls
     assert read_picture_key(PREFIX + "w/auto-640.jxl") is not None
+
+
+# --- formats that a recipe leaves to the first view ---------------------------------------------
+
+LAZY = TEXT.replace('name = "test"', 'name = "lazy"').replace(
+    '"webp"]', '{ format = "webp", first_view = true }]'
+)
+
+
+def test_what_a_recipe_leaves_to_the_first_view_is_not_made_at_upload() -> None:
+    """The record says what it will be; delivery makes it, and the same file as at upload."""
+    world, eager = World(text=LAZY), World()
+    assert {one.format for one in world.record.renditions} == {Format.JPEG}
+    planned = [
+        FirstViewRendition(name=name, format=Format.WEBP, width=width, height=height)
+        for name, width, height in (("medium", 512, 341), ("large", 1024, 683))
+    ]
+    made = engine.process(PHOTO, world.recipe)
+    assert list(made.first_view) == planned
+
+    found = world.get("large.webp")
+
+    assert found.headers["Cache-Control"] == IMMUTABLE
+    at_upload = eager.store.versions["delivery", f"{PREFIX}large.webp"][-1].data
+    assert size_of(found.body) == size_of(at_upload)
+    assert abs(len(found.body) - len(at_upload)) < len(at_upload) / 50
+
+
+def test_a_recipe_without_lazy_formats_makes_the_same_plan() -> None:
+    """And one with some makes the other files with the same pixels."""
+    lazy, eager = recipes.parse(LAZY), recipes.parse(TEXT)
+    found = probe(PHOTO, eager.limits, formats=eager.formats)
+
+    assert make_plan(found, eager, at_upload=True) == make_plan(found, eager)
+    files = {
+        f"{one.name}.{one.format.extension}": one.sha256
+        for one in engine.process(PHOTO, lazy).renditions
+    }
+    whole = {
+        f"{one.name}.{one.format.extension}": one.sha256
+        for one in engine.process(PHOTO, recipes.all_at_upload(lazy)).renditions
+    }
+    assert files == {name: whole[name] for name in ("square.jpg", "medium.jpg", "large.jpg")}
+    assert whole.keys() - files.keys() == {"medium.webp", "large.webp"}
+    assert recipes.all_at_upload(lazy).digest == lazy.digest
+
+
+def test_the_key_is_written_out_and_read_back() -> None:
+    """A recipe that does not use it has the digest that it had before there was the key."""
+    lazy, eager = recipes.parse(LAZY), recipes.parse(TEXT)
+
+    assert recipes.parse(recipes.dump(lazy)) == lazy
+    assert "first_view = true" in recipes.dump(lazy)
+    assert "first_view" not in recipes.dump(eager)
+    off = LAZY.replace("first_view = true", "first_view = false").replace('"lazy"', '"test"')
+    assert recipes.parse(off).digest == eager.digest
+    assert lazy.digest != replace(eager, name="lazy").digest
+
+
+def test_a_recipe_that_makes_nothing_at_upload_is_a_mistake() -> None:
+    """Something must be there when the first page shows the picture."""
+    text = LAZY.replace('"jpeg"', '{ format = "jpeg", first_view = true }')
+
+    with pytest.raises(RecipeError) as caught:
+        recipes.parse(text)
+    assert [one.path for one in caught.value.problems] == ["renditions"]
+    assert "made at first view" in caught.value.problems[0].message
+
+
+def test_choices_that_make_viewers_wait_are_advised_against() -> None:
+    """The fallback at first view, and what starts from the original each time."""
+    first = LAZY.replace('["jpeg", {', '[{ format = "jpeg", first_view = true }, {', 1)
+    target = LAZY.replace("first_view = true", "first_view = true, target = { ssimulacra2 = 70 }")
+
+    assert "fall back" not in " ".join(one.message for one in recipes.advise(recipes.parse(LAZY)))
+    said = [one.path for one in recipes.advise(recipes.parse(target))]
+    assert "renditions[1].formats[1].first_view" in said
+    mixed = first.replace('{ format = "webp", first_view = true }]\n[[', '"webp"]\n[[', 1)
+    assert "renditions[1].formats[0]" in [one.path for one in recipes.advise(recipes.parse(mixed))]
+
+
+def test_the_cost_of_a_recipe_shows_what_first_views_save(tmp_path: Path) -> None:
+    """Fewer files and bytes at upload; where all are viewed, more requests than at upload."""
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(encoded(photo(1200, 800), "JPEG"))
+    price, need = prices.load()
+
+    def found(viewed: float) -> CostComparison:
+        return compare([path], recipes.parse(LAZY), viewed=viewed, price=price, need=need)
+
+    few, all_ = found(0.1), found(1)
+    assert (few.as_it_is.files_at_upload, few.all_at_upload.files_at_upload) == (3, 4)
+    assert few.as_it_is.files_at_first_view == pytest.approx(0.2)
+    assert few.all_at_upload.files_at_first_view == 0
+    assert few.as_it_is.stored_bytes < few.all_at_upload.stored_bytes
+    assert few.as_it_is.requests_usd < few.all_at_upload.requests_usd < all_.as_it_is.requests_usd
+    assert few.as_it_is.storage_month_usd < all_.as_it_is.storage_month_usd
+    with pytest.raises(InputError):
+        compare([], recipes.parse(LAZY), viewed=1, price=price, need=need)
+
+
+def test_ingest_records_what_it_leaves_to_delivery() -> None:
+    """A copy of identical bytes has it, too; the API gives its URLs where there is an edge."""
+    policy = replace(POLICY, recipe=recipes.parse(LAZY))
+    world = IngestWorld(policy=policy)
+    data = encoded(photo(300, 200), "JPEG")
+
+    first = world.ingest(world.store.upload("intake", "a.jpg", data)).record
+    second = world.ingest(world.store.upload("intake", "b.jpg", data)).record
+
+    assert first is not None
+    assert second is not None
+    assert second.copied_from == first.asset
+    expected = [("medium", Format.WEBP, 300, 200), ("large", Format.WEBP, 300, 200)]
+    for record in (first, second):
+        assert [
+            (one.name, one.format, one.width, one.height) for one in record.first_view
+        ] == expected
+        assert {one.format for one in record.renditions} == {Format.JPEG}
+    edge = Addresses(of=lambda key: f"https://media.example/{key}", negotiated=True)
+    shown = summary(first, edge)
+    assert [one.url.rpartition("/")[2] for one in shown.first_view] == ["medium.webp", "large.webp"]
+    assert summary(first, replace(edge, negotiated=False)).first_view == []

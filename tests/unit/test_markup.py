@@ -14,7 +14,15 @@ from tests.unit.api.rig import Api
 from tests.unit.test_deliver import ASSET, MADE, PREFIX, VERSION, World, made
 from worker.domain.asset import AssetRecord, LogEntry, Status, VideoInfo
 from worker.domain.delivery import WIDTHS, url_path
-from worker.domain.image import Format, Measures, Metadata, Probe, StoredRendition, Tags
+from worker.domain.image import (
+    FirstViewRendition,
+    Format,
+    Measures,
+    Metadata,
+    Probe,
+    StoredRendition,
+    Tags,
+)
 from worker.domain.markup import (
     Addresses,
     PictureMarkup,
@@ -100,12 +108,14 @@ class PageTags(HTMLParser):
         self.text += data.strip()
 
 
-def test_each_width_up_to_the_original_is_listed() -> None:
-    """3000 pixels: no width that would be enlarged, and no format, which the edge chooses."""
+def test_each_width_up_to_the_widest_rendition_is_listed() -> None:
+    """2048 of 3000 pixels: no width that the recipe does not give, and no format, which the edge
+    chooses."""
     found = shown(recorded())
 
     assert listed(found.srcset) == {
-        f"{width}w": f"{URL}w/{width}" for width in (320, 480, 640, 960, 1280, 1920, 2560)
+        **{f"{width}w": f"{URL}w/{width}" for width in (320, 480, 640, 960, 1280, 1920)},
+        "2048w": f"{URL}large",
     }
     assert found.src == f"{URL}w/960"
     assert (found.width, found.height) == (2048, 1365)
@@ -148,7 +158,27 @@ def test_a_turned_original_has_the_width_that_people_see() -> None:
     """2000 by 3000 pixels in the file, turned by a quarter."""
     found = shown(recorded(2000, 3000, orientation=6))
 
+    assert [*listed(found.srcset)][-1] == "2048w"
+
+
+def test_what_is_made_at_first_view_is_listed_like_what_is_stored() -> None:
+    """By the edge, which makes it; a signed URL leads to a file that is there."""
+    later = [
+        FirstViewRendition(name="huge", format=one, width=2560, height=1707)
+        for one in (Format.JPEG, Format.AVIF)
+    ]
+    record = replace(recorded(), first_view=tuple(later))
+
+    found, signed = picture_of(record, EDGE), picture_of(record, SIGNED)
+
+    assert found is not None
+    assert signed is not None
     assert [*listed(found.srcset)][-1] == "2560w"
+    assert found.width == 2560
+    types = ["image/avif", "image/webp", "image/jpeg"]
+    assert [one.type for one in found.sources] == types
+    assert [one.type for one in signed.sources] == types[1:]
+    assert "huge" not in signed.srcset
 
 
 def test_a_recipe_that_only_cuts_lists_up_to_its_largest_cut() -> None:

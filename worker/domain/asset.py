@@ -13,7 +13,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from worker.domain.image import Dropped, MediaFormat, Metadata, Probe, StoredRendition
+from worker.domain.image import (
+    Dropped,
+    FirstViewRendition,
+    MediaFormat,
+    Metadata,
+    Probe,
+    StoredRendition,
+)
 from worker.domain.trace import derived
 
 
@@ -289,6 +296,8 @@ class AssetRecord:
     metadata: Metadata | None = None
     renditions: tuple[StoredRendition, ...] = ()
     dropped: tuple[Dropped, ...] = ()
+    first_view: tuple[FirstViewRendition, ...] = ()
+    """What the recipe leaves to delivery."""
     film: VideoInfo | None = None
     """Of an accepted video; its pictures are ``renditions``, its ``metadata`` is of the poster."""
     media: tuple[StoredMedia, ...] = ()

@@ -332,6 +332,8 @@ class Encoding:
     """JPEG XL: Butteraugli distance in place of a quality; 1 is about 90, 1.9 about 80."""
     repack: bool = False
     """JPEG XL: the JPEG of the same rendition, packed without loss."""
+    first_view: bool = False
+    """Delivery makes it when the first viewer asks for it, and not ingest at upload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -460,6 +462,17 @@ class StoredRendition:
     """Name of an earlier rendition whose file is equal: of a small original, sizes are the same."""
     gain_map: bool = False
     """There is a gain map in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstViewRendition:
+    """A rendition that is made at its first view. Whether it was, only the bucket knows."""
+
+    name: str
+    format: Format
+    width: int
+    height: int
+    frames: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,8 @@ from html import escape
 from typing import Any, Self
 
 from worker.domain.asset import SERVED, AssetRecord, MediaType, medium_of
-from worker.domain.delivery import NEGOTIATED, WIDTHS, same_shape, whole_cut
-from worker.domain.image import Format, StoredRendition
+from worker.domain.delivery import NEGOTIATED, WIDTHS, whole_cut
+from worker.domain.image import FirstViewRendition, Format, StoredRendition
 from worker.domain.keys import version_prefix
 
 SIZES = "auto, 100vw"
@@ -80,9 +80,14 @@ def picture_of(record: AssetRecord, addresses: Addresses) -> PictureMarkup | Non
     """How to show a record's picture in its whole cut; None if there is nothing to show.
 
     With a distribution the URLs are ``w/{width}``. They name each width that delivery has, up to
-    the original's own: nothing is enlarged. The widest rendition ends the list under its name.
+    the widest rendition's, which ends the list under its name: no more pixels are given. What is
+    made at first view counts like what is stored.
     """
-    whole = whole_cut(record.renditions)
+    stored = record.renditions
+    files: list[StoredRendition | FirstViewRendition] = [*stored]
+    if addresses.negotiated:
+        files += record.first_view
+    whole = whole_cut(files)
     if record.status not in SERVED or medium_of(record) is MediaType.VIDEO or not whole:
         return None
     formats = list(dict.fromkeys(one.format for one in whole))
@@ -94,7 +99,7 @@ def picture_of(record: AssetRecord, addresses: Addresses) -> PictureMarkup | Non
     def listed(format_: Format | None) -> list[tuple[str, int]]:
         if addresses.negotiated:
             return list(_by_width(record, largest, addresses, format_))
-        return list(_stored(whole, format_ or common, addresses))
+        return list(_stored(whole_cut(stored), format_ or common, addresses))
 
     plain = listed(None)
     return PictureMarkup(
@@ -116,28 +121,20 @@ def picture_of(record: AssetRecord, addresses: Addresses) -> PictureMarkup | Non
 
 
 def _by_width(
-    record: AssetRecord, largest: StoredRendition, addresses: Addresses, format_: Format | None
+    record: AssetRecord,
+    largest: StoredRendition | FirstViewRendition,
+    addresses: Addresses,
+    format_: Format | None,
 ) -> Iterator[tuple[str, int]]:
     """URLs of the distribution, with the width of each."""
     prefix = version_prefix(record)
     ending = f".{format_.extension}" if format_ is not None else ""
-    most = widest(record, largest)
-    widths = [] if largest.frames > 1 else [one for one in WIDTHS if one <= most]
+    widths = [] if largest.frames > 1 else [one for one in WIDTHS if one <= largest.width]
     for width in widths:
         yield addresses.of(f"{prefix}w/{width}{ending}"), width
     # A width between two of the list, or below the first, has only the rendition's own name.
     if not widths or largest.width > widths[-1]:
         yield addresses.of(f"{prefix}{largest.name}{ending}"), largest.width
-
-
-def widest(record: AssetRecord, largest: StoredRendition) -> int:
-    """Pixels across of the widest file that may be asked for by width: the original's, unless the
-    recipe cuts every rendition."""
-    probe = record.probe
-    if probe is None:
-        return largest.width
-    original = (probe.upright_width, probe.upright_height)
-    return original[0] if same_shape((largest.width, largest.height), original) else largest.width
 
 
 def _stored(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from worker.domain.errors import InputError
 from worker.domain.image import (
     Dropped,
+    FirstViewRendition,
     Format,
     Limits,
     Metadata,
@@ -49,6 +50,8 @@ class ProcessedImage:
     metadata: Metadata
     renditions: tuple[Rendition, ...]
     dropped: tuple[Dropped, ...]
+    first_view: tuple[FirstViewRendition, ...] = ()
+    """What the recipe leaves to delivery."""
 
 
 def needs_sandbox(data: bytes) -> bool:
@@ -64,7 +67,7 @@ def needs_sandbox(data: bytes) -> bool:
 def process(
     data: bytes, recipe: Recipe, found: Probe | None = None, sha256: str = ""
 ) -> ProcessedImage:
-    """Do everything a recipe asks for with one picture.
+    """Do everything that a recipe asks for at upload with one picture.
 
     Args:
         data: the original, whole.
@@ -82,7 +85,7 @@ def process(
 
 
 def _process(data: bytes, recipe: Recipe, found: Probe, sha256: str) -> ProcessedImage:
-    plan = make_plan(found, recipe)
+    plan = make_plan(found, recipe, at_upload=True)
     embedded = embedded_in(data, found)
     tags = read_tags(embedded.exif, embedded.xmp, embedded.iptc)
     exif = written_exif(tags, recipe.keep)
@@ -101,6 +104,24 @@ def _process(data: bytes, recipe: Recipe, found: Probe, sha256: str) -> Processe
         metadata=metadata,
         renditions=rendered.renditions,
         dropped=rendered.dropped,
+        first_view=_first_view(found, recipe),
+    )
+
+
+def _first_view(found: Probe, recipe: Recipe) -> tuple[FirstViewRendition, ...]:
+    if not any(one.first_view for spec in recipe.renditions for one in spec.encodings):
+        return ()
+    return tuple(
+        FirstViewRendition(
+            name=step.name,
+            format=output.encoding.format,
+            width=step.geometry.size.width,
+            height=step.geometry.size.height,
+            frames=output.frames,
+        )
+        for step in make_plan(found, recipe).steps
+        for output in step.outputs
+        if output.encoding.first_view
     )
 
 

@@ -258,7 +258,7 @@ class Plan:
             if output["packs"] is None:
                 del output["packs"]
             for encoding in (output["encoding"], output.get("packs", {})):
-                for name in ("distance", "repack"):
+                for name in ("distance", "repack", "first_view"):
                     if not encoding.get(name):
                         encoding.pop(name, None)
         return whole
@@ -270,6 +270,7 @@ def make_plan(
     *,
     only: Collection[str] = (),
     source: Rendition | StoredRendition | None = None,
+    at_upload: bool = False,
 ) -> Plan:
     """Decide every step for a picture.
 
@@ -280,6 +281,7 @@ def make_plan(
             pixels of the whole plan, and no metadata is measured. Empty for the whole plan.
         source: a rendition of the whole plan, to be decoded in place of the original. The results
             have the sizes of the whole plan, and pixels that were encoded once more.
+        at_upload: without what the recipe leaves to the first view.
 
     Returns:
         The plan. The same arguments give an equal plan, with the same hash.
@@ -292,7 +294,19 @@ def make_plan(
     plan = _whole_plan(probe, recipe, natural, scale)
     if source is not None:
         return _from_stored(plan, _chosen(plan.steps, only), source, natural, alpha=probe.alpha)
+    if at_upload and not only:
+        return _at_upload(plan)
     return _pruned(plan, _chosen(plan.steps, only)) if only else plan
+
+
+def _at_upload(plan: Plan) -> Plan:
+    steps = []
+    for step in plan.steps:
+        outputs = tuple(one for one in step.outputs if not one.encoding.first_view)
+        made = replace(step, outputs=outputs)
+        if outputs:
+            steps.append(made if _makes_jpeg(made) else replace(made, gain_map=None))
+    return plan if steps == list(plan.steps) else _pruned(plan, steps, preview=plan.preview)
 
 
 def plan_file(probe: Probe, file: AllowedFile, stored: Iterable[StoredRendition] = ()) -> Plan:
@@ -562,11 +576,12 @@ def _file_name(step: Step, output: Output) -> str:
     return f"{step.name}.{output.encoding.format.extension}"
 
 
-def _pruned(plan: Plan, steps: Sequence[Step]) -> Plan:
-    """The plan with these steps, and with the scales that they are made from, directly or not."""
+def _pruned(plan: Plan, steps: Sequence[Step], *, preview: int | None = None) -> Plan:
+    """The plan with these steps, and with the scales that they and the preview are made from,
+    directly or not."""
     needed: set[int] = set()
-    for step in steps:
-        index: int | None = step.scale
+    for start in (*(step.scale for step in steps), preview):
+        index: int | None = start
         while index is not None:
             needed.add(index)
             index = plan.scales[index].source
@@ -579,7 +594,7 @@ def _pruned(plan: Plan, steps: Sequence[Step]) -> Plan:
             replace(scale, source=None if scale.source is None else kept.index(scale.source))
             for scale in scales
         ),
-        preview=None,
+        preview=None if preview is None else kept.index(preview),
         steps=tuple(replace(step, scale=kept.index(step.scale)) for step in steps),
         gain_map=plan.gain_map if any(step.gain_map for step in steps) else None,
     )

@@ -27,6 +27,7 @@ __all__ = [
     "Finding",
     "Severity",
     "advise",
+    "all_at_upload",
     "as_dict",
     "dump",
     "fingerprint",
@@ -101,6 +102,18 @@ def focused(recipe: Recipe, point: tuple[float, float] | None) -> Recipe:
         ),
     )
     return replace(changed, digest=fingerprint(changed))
+
+
+def all_at_upload(recipe: Recipe) -> Recipe:
+    """The recipe with nothing left to a first view, for results that nobody views through delivery.
+
+    It keeps its digest: the files have the same pixels.
+    """
+    renditions = tuple(
+        replace(spec, encodings=tuple(replace(one, first_view=False) for one in spec.encodings))
+        for spec in recipe.renditions
+    )
+    return replace(recipe, renditions=renditions)
 
 
 def lint(name_or_path: str | Path) -> tuple[Finding, ...]:

@@ -56,9 +56,10 @@ def _whole(recipe: Recipe) -> Iterator[tuple[str, str]]:
         value = getattr(recipe.limits, name)
         if value > most:
             yield f"limits.{name}", f"{value:_} is huge: {why}"
-    files = sum(len(spec.encodings) for spec in recipe.renditions)
+    made = [one for spec in recipe.renditions for one in spec.encodings if not one.first_view]
+    files = len(made)
     if files > MAXIMUM_FILES:
-        yield "renditions", f"make {files} files of every picture; each is encoded, stored and paid"
+        yield "renditions", f"make {files} files of every upload; each is encoded, stored and paid"
 
 
 def _renditions(specs: tuple[RenditionSpec, ...]) -> Iterator[tuple[str, str]]:
@@ -87,8 +88,15 @@ def _encodings(encodings: tuple[Encoding, ...], path: str) -> Iterator[tuple[str
             f"{formats[0]} is first, so {first} may be dropped as not smaller; "
             f"put {first} first to be sure of a fallback",
         )
+    if encodings[0].first_view and not all(one.first_view for one in encodings):
+        yield (
+            f"{path}[0]",
+            "is what all other files fall back to; viewers wait for it at first view",
+        )
     for index, encoding in enumerate(encodings):
         here = f"{path}[{index}]"
+        if encoding.first_view and (encoding.target is not None or encoding.lossless):
+            yield f"{here}.first_view", "starts from the original each time, while a viewer waits"
         lossy = "quality" in TRAITS[encoding.format].keys and not encoding.lossless
         if lossy and not encoding.target and encoding.quality > 92:
             yield (

@@ -89,6 +89,9 @@ def _table(value: object) -> dict[str, object]:
 def _effective(encoding: Encoding) -> set[str]:
     """The keys that make a difference to the file that is written."""
     names = {"format", *TRAITS[encoding.format].keys}
+    if not encoding.first_view:
+        # The digest of a recipe that makes all at upload stays what it was without the choice.
+        names -= {"first_view"}
     if encoding.repack:
         names -= {"quality", "target", "distance", "lossless", "progressive"}
     elif encoding.lossless:

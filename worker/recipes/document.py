@@ -70,6 +70,7 @@ def build(document: Mapping[str, object], read_asset: ReadAsset, problems: Probl
                 if contents is not None:
                     assets[image] = contents
     _check_gain_map(good, problems)
+    _check_upload(good, problems)
     unread: dict[str, Any] = {"name": "", "version": 0, "renditions": ()}
     return Recipe(**(unread | good), assets=assets)
 
@@ -79,6 +80,12 @@ def _check_gain_map(good: Values, problems: Problems) -> None:
     formats = {encoding.format for spec in specs for encoding in spec.encodings}
     if formats and KeepTag.GAINMAP in keep and Format.JPEG not in formats:
         problems.add("keep", '"gainmap" has no effect: only jpeg carries one, and none is made')
+
+
+def _check_upload(good: Values, problems: Problems) -> None:
+    encodings = [one for spec in good.get("renditions", ()) for one in spec.encodings]
+    if encodings and all(one.first_view for one in encodings):
+        problems.add("renditions", "are all made at first view: make one file at upload at least")
 
 
 def _good(values: Values) -> dict[str, Any]:

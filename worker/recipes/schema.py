@@ -345,6 +345,7 @@ ENCODING: Final = RecipeTable(
         "target": _TABLE,
         "distance": _number(0.05, 25),
         "repack": _FLAG,
+        "first_view": _FLAG,
     },
 )
 """The keys of all formats together; :data:`TRAITS` has those of one."""
@@ -444,6 +445,7 @@ class Traits:
 _LOSSY = {name: ENCODING.keys[name] for name in ("quality", "target")}
 _PROGRESSIVE = {"progressive": _FLAG}
 _LOSSLESS = {"lossless": _FLAG}
+_FIRST_VIEW = {"first_view": _FLAG}
 
 ALIKE: Final[Mapping[Format, int]] = MappingProxyType(
     {Format.JPEG: 80, Format.WEBP: 85, Format.AVIF: 66, Format.JXL: 78}
@@ -465,16 +467,16 @@ TRAITS: Final[Mapping[Format, Traits]] = MappingProxyType(
     {
         Format.JPEG: Traits(
             default=_default(Format.JPEG, effort=0, progressive=True),
-            keys=_LOSSY | _PROGRESSIVE,
+            keys=_LOSSY | _PROGRESSIVE | _FIRST_VIEW,
         ),
         Format.WEBP: Traits(
             default=_default(Format.WEBP, effort=2),
-            keys=_LOSSY | {"effort": _whole(0, 6)} | _LOSSLESS,
+            keys=_LOSSY | {"effort": _whole(0, 6)} | _LOSSLESS | _FIRST_VIEW,
             side=WEBP_SIDE,
         ),
         Format.AVIF: Traits(
             default=_default(Format.AVIF, effort=0),
-            keys=_LOSSY | {"effort": _whole(0, 9)} | _LOSSLESS,
+            keys=_LOSSY | {"effort": _whole(0, 9)} | _LOSSLESS | _FIRST_VIEW,
         ),
         Format.JXL: Traits(
             # Effort 3 takes the CPU of WebP at effort 2 (docs/decisions/0011).
@@ -483,17 +485,18 @@ TRAITS: Final[Mapping[Format, Traits]] = MappingProxyType(
             | {"distance": ENCODING.keys["distance"], "effort": _whole(1, 10)}
             | _PROGRESSIVE
             | _LOSSLESS
-            | {"repack": _FLAG},
+            | {"repack": _FLAG}
+            | _FIRST_VIEW,
         ),
         Format.PNG: Traits(
             # Interlaced PNG is larger and slower; off unless asked for.
             default=Encoding(format=Format.PNG, quality=100, effort=6, progressive=False),
-            keys={"effort": _whole(1, 9)} | _PROGRESSIVE,
+            keys={"effort": _whole(1, 9)} | _PROGRESSIVE | _FIRST_VIEW,
         ),
         Format.GIF: Traits(
             # 7 is libvips' own default effort for GIF; not a choice.
             default=Encoding(format=Format.GIF, quality=100, effort=7, progressive=False),
-            keys={},
+            keys=_FIRST_VIEW,
         ),
     }
 )

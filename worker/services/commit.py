@@ -65,6 +65,7 @@ class RenditionStore:
             metadata=processed.metadata,
             renditions=renditions,
             dropped=processed.dropped,
+            first_view=processed.first_view,
         )
 
     def copy_all(self, duplicate: AssetRecord, record: AssetRecord) -> AssetRecord | None:
@@ -94,6 +95,7 @@ class RenditionStore:
             metadata=duplicate.metadata,
             renditions=renditions,
             dropped=duplicate.dropped,
+            first_view=duplicate.first_view,
             copied_from=duplicate.asset,
         )
 

@@ -122,7 +122,12 @@ SQS: Mapping[str, str] = {
     "SendMessage": "SendMessage",
     "SendMessageBatch": "SendMessage",
 }
-ITEMS = frozenset({"BatchGetItem", "BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query"})
+ITEMS = frozenset(
+    {
+        *("BatchGetItem", "BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query"),
+        "UpdateItem",
+    }
+)
 MEMBERS: Mapping[str, str] = {
     "ConditionCheck": "ConditionCheckItem",
     "Delete": "DeleteItem",

@@ -46,6 +46,7 @@ JUSTIFIED: Mapping[tuple[str, str, str], str] = {
     ("deliver", "xray:PutTelemetryRecords", ""): _TRACES,
     ("deliver", "s3:ListBucket", "delivery"): _FOUR_O_FOUR,
     ("deliver", "s3:ListBucket", "intake"): _FOUR_O_FOUR,
+    ("deliver", "s3:GetObject", "intake"): "events of a backfill name no version",
     (
         "deliver",
         "s3:DeleteObject",

@@ -278,6 +278,18 @@ class RenditionModel(_Wire):
     url: str = Field(description="Ready to use; it may end, then ask again.")
 
 
+class FirstViewModel(_Wire):
+    """A file that is made when somebody asks for it first. Its size in bytes is not known."""
+
+    name: str
+    format: str
+    media_type: str
+    width: int
+    height: int
+    frames: int = 1
+    url: str
+
+
 class OriginalModel(_Wire):
     """What was uploaded."""
 
@@ -319,7 +331,11 @@ class AssetSummary(_Wire):
     focal_point: FocalPoint | None
     placeholder: Placeholder | None
     picture: PictureModel | None = Field(description="How to show a picture; null without one.")
-    renditions: list[RenditionModel]
+    renditions: list[RenditionModel] = Field(description="Files that exist.")
+    first_view: list[FirstViewModel] = Field(
+        default_factory=list,
+        description="Files that the recipe leaves to their first view: each URL works at once.",
+    )
     video: VideoModel | None
     created_at: str
     updated_at: str

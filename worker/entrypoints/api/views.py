@@ -18,6 +18,7 @@ from worker.domain.asset import (
 )
 from worker.domain.image import MediaFormat, StoredRendition
 from worker.domain.job import JobStatus
+from worker.domain.keys import delivery_key
 from worker.domain.markup import Addresses, PictureMarkup, image_html, picture_html, picture_of
 from worker.entrypoints.api import models
 from worker.ports import UploadTicket
@@ -96,6 +97,19 @@ def summary(record: AssetRecord, addresses: Addresses) -> models.AssetSummary:
                 for one in record.renditions
             ),
             *(_file(one, addresses, duration_ms=one.duration_ms or None) for one in record.media),
+        ],
+        # Without a distribution nothing makes them.
+        first_view=[
+            models.FirstViewModel(
+                name=one.name,
+                format=one.format.value,
+                media_type=one.format.media_type,
+                width=one.width,
+                height=one.height,
+                frames=one.frames,
+                url=addresses.of(delivery_key(record, one.name, one.format.extension)),
+            )
+            for one in (record.first_view if addresses.negotiated else ())
         ],
         video=_video(record),
         created_at=record.created_at,

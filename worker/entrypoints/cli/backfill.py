@@ -150,11 +150,11 @@ def _source(
 
 
 def _renditions(app: Application) -> int:
-    """Most files that the recipe makes of an image."""
+    """Most files that the recipe makes of an image at upload."""
     from worker import recipes
 
     specs = recipes.load(app.settings.recipe).renditions
-    return sum(len(spec.encodings) for spec in specs)
+    return sum(not one.first_view for spec in specs for one in spec.encodings)
 
 
 # --- state ------------------------------------------------------------------------------------

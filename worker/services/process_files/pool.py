@@ -70,8 +70,9 @@ class Engine:
 
 def _process(data: bytes, recipe: Recipe) -> ProcessedImage:
     from worker.imaging import engine
+    from worker.recipes import all_at_upload
 
-    return engine.process(data, recipe)
+    return engine.process(data, all_at_upload(recipe))
 
 
 def _describe(data: bytes) -> Probe:
