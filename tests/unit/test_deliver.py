@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.unit.fakes import Fuse, MemoryCatalog, MemoryStore
-from worker.domain.asset import AssetRecord, LogEntry, ObjectVersion, Status
+from worker.domain.asset import AssetRecord, LogEntry, ObjectVersion, Status, StoredMedia
 from worker.domain.delivery import PictureKey
 from worker.domain.errors import Unreachable
-from worker.domain.image import Format, StoredRendition
+from worker.domain.image import Format, MediaFormat, StoredRendition
 from worker.domain.keys import cache_metadata, prefix_of
 from worker.entrypoints import lambda_deliver
 from worker.ports import Catalog, ObjectStore
@@ -78,7 +78,11 @@ class World:
     """An asset with what was made of it."""
 
     def __init__(
-        self, *, status: Status = Status.ACCEPTED, renditions: Iterable[StoredRendition] = MADE
+        self,
+        *,
+        status: Status = Status.ACCEPTED,
+        renditions: Iterable[StoredRendition] = MADE,
+        media: Iterable[StoredMedia] = (),
     ) -> None:
         """Record it, and store the files."""
         self.fuse = Fuse()
@@ -91,6 +95,7 @@ class World:
             version=VERSION,
             status=status,
             renditions=tuple(renditions),
+            media=tuple(media),
             created_at=TIME,
             updated_at=TIME,
         )
@@ -212,6 +217,39 @@ def test_a_version_that_was_replaced_leads_to_the_new_one() -> None:
 
     assert World().get("large.webp", version=old) == (302, f"/{ASSET}/{VERSION}/large.webp")
     assert World().get("w/640.jxl", version=old) == (302, f"/{ASSET}/{VERSION}/w/640.jxl")
+
+
+STREAM = "transcode/hls"
+PLAYLIST = StoredMedia(
+    name="stream",
+    format=MediaFormat.HLS,
+    bytes=9,
+    key=f"{PREFIX}{STREAM}/master.m3u8",
+    sha256="0" * 64,
+    duration_ms=2000,
+)
+
+
+def test_a_page_with_a_video_that_was_replaced_gets_the_new_one() -> None:
+    """Its playlist, from which all else follows. A segment of another version would not fit."""
+    world, old = World(media=[PLAYLIST]), "f" * 16
+
+    moved = f"/{ASSET}/{VERSION}/{STREAM}/master.m3u8"
+    assert world.get(f"{STREAM}/master.m3u8", version=old) == (302, moved)
+    for part in ("manifest.mpd", "720p/index.m3u8", "720p/init.mp4", "720p/00000.m4s"):
+        assert world.get(f"{STREAM}/{part}", version=old) == (404, "")
+    assert world.get(f"{STREAM}/720p/00000.m4s") == (404, "")
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"), [(Status.DELETED, 410), (Status.REVIEW, 403), (Status.REJECTED, 404)]
+)
+def test_a_video_that_is_not_served_is_refused_whole(status: Status, answer: int) -> None:
+    """Playlists and segments say why, as pictures do."""
+    world = World(status=status, media=[PLAYLIST])
+
+    for part in ("master.m3u8", "720p/00000.m4s"):
+        assert world.get(f"{STREAM}/{part}") == (answer, "")
 
 
 def test_a_large_file_is_not_sent_through_a_function() -> None:

@@ -92,6 +92,12 @@ class PictureKey:
         return max((one for one in WIDTHS if one < self.width), default=0)
 
 
+def read_key(key: str) -> tuple[str, str, str] | None:
+    """Asset, version and name of the file of a key; None if it is not of an asset."""
+    found = _KEY.fullmatch(key)
+    return None if found is None else (found["asset"], found["version"], found["file"])
+
+
 def read_picture_key(key: str) -> PictureKey | None:
     """Parse a key; None if it is not of a picture, or not of an asset."""
     found = _KEY.fullmatch(key)

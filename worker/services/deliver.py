@@ -13,7 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from worker.domain.asset import AssetRecord, Status
-from worker.domain.delivery import PictureKey, formats_for, read_picture_key, url_path, whole_cut
+from worker.domain.delivery import (
+    PictureKey,
+    formats_for,
+    read_key,
+    read_picture_key,
+    url_path,
+    whole_cut,
+)
 from worker.domain.errors import AccessDenied, AssetMissing, ObjectMissing, SafelightError
 from worker.domain.image import StoredRendition
 from worker.domain.keys import (
@@ -155,18 +162,23 @@ class Deliver:
         Raises:
             TransientError: store or catalog do not respond.
         """
-        wanted = read_picture_key(key)
-        if wanted is None:
+        named, wanted = read_key(key), read_picture_key(key)
+        if named is None:
             return error(404, "there is no such file")
-        record = self._catalog.get(wanted.asset)
+        asset, version, name = named
+        record = self._catalog.get(asset)
         refused = _refusal(record)
         if refused is not None:
             return refused
         assert record is not None
-        if record.version != wanted.version:
-            # Files of a replaced version expire. Pages that still name it get the new version.
-            name = key.split("/", 3)[3]
-            return _elsewhere(f"/{wanted.asset}/{record.version}/{name}")
+        if record.version != version:
+            # Files of a replaced version expire. Pages that still name it get the new version. Not
+            # the segments of a video: those of another version do not fit to its playlists.
+            if wanted is not None or _records(record, name):
+                return _elsewhere(f"/{asset}/{record.version}/{name}")
+            return error(404, "this file no longer exists")
+        if wanted is None:
+            return error(404, "there is no such file")
         file = self._first_view.find(record, wanted)
         if file is None and substitute(record.renditions, wanted) is None:
             return error(404, "there is no such file")
@@ -278,6 +290,12 @@ def cache_status(outcome: CacheOutcome) -> str:
     kept = outcome in (CacheOutcome.HIT, CacheOutcome.STALE)
     detail = "; detail=stale" if outcome is CacheOutcome.STALE else ""
     return f"safelight; hit{detail}" if kept else f"safelight; fwd={outcome}"
+
+
+def _records(record: AssetRecord, name: str) -> bool:
+    """Whether the record of an asset names a file of its version."""
+    key = version_prefix(record) + name
+    return key in {one.key for one in record.media} | {one.key for one in record.renditions}
 
 
 def _refusal(record: AssetRecord | None) -> OriginAnswer | None:
