@@ -11,6 +11,7 @@ asset.processing events -> workflow (state machine) -> heavy (jobs on Spot) -> [
 import pulumi_aws as aws
 
 from stack.api import Api
+from stack.cache import HotCache
 from stack.catalog import CatalogTable
 from stack.config import load
 from stack.console import Console
@@ -47,7 +48,10 @@ def main() -> None:
     delivery: Distribution | None = None
     invalidations: Invalidations | None = None
     if config.delivery.enabled:
-        origin = DeliveryOrigin(scope, config, buckets=buckets, catalog=catalog, intake=intake)
+        cache = HotCache(scope, config.cache) if config.cache.enabled else None
+        origin = DeliveryOrigin(
+            scope, config, buckets=buckets, catalog=catalog, intake=intake, cache=cache
+        )
         delivery = Distribution(
             scope,
             config,

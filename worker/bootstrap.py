@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from worker.domain.asset import UploadRoute
-from worker.domain.errors import Problem, SettingsError
+from worker.domain.errors import ConfigurationError, Problem, SettingsError
 from worker.ports import Cache, Catalog, Events, Jobs, ObjectStore, Queue, UploadStore, Workflows
 from worker.settings import DeletedOriginals, Settings
 
@@ -63,8 +63,20 @@ class Application:
         """
         from worker.adapters.cache import MemoryCache, RedisCache
 
-        url = self.settings.redis_url
-        return MemoryCache() if url is None else RedisCache(url)
+        url, cache = self.settings.redis_url, self.settings.redis_iam
+        if url is None:
+            return MemoryCache()
+        if cache is None:
+            return RedisCache(url)
+        from urllib.parse import urlsplit
+
+        from worker.adapters.aws.elasticache import CacheCredentials
+
+        user = urlsplit(url).username
+        if not user:
+            raise ConfigurationError("SAFELIGHT_REDIS_URL has no user, who is to sign in by IAM")
+        credentials = CacheCredentials(cache=cache, user=user)
+        return RedisCache(url, credentials=credentials)
 
     def deliver(self, count: Callable[[CacheOutcome], None] = lambda _: None) -> Deliver:
         """What responds for files that the delivery bucket does not have.

@@ -25,6 +25,8 @@ class Prices:
     transition: float
     vcpu_hour: float
     storage_month: float
+    cache_hour: float
+    cache_unit: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -154,6 +154,8 @@ class Settings:
     redis_url: str | None = _read(_optional, None)
     """Redis or Valkey that caches hot files for delivery: ``redis://``, ``rediss://`` or
     ``unix://``. Without it each process caches some in its own memory."""
+    redis_iam: str | None = _read(_optional, None)
+    """Name of the ElastiCache cache that ``redis_url`` leads to, whose user signs in by IAM."""
     heavy_bytes: int = _read(_whole(1, 5_000_000_000), 40_000_000)
     """Larger originals are not even fetched by the ingest function."""
     heavy_pixels: int = _read(_whole(1, 1_000_000_000), 64_000_000)

@@ -56,6 +56,7 @@ class ComputeEnvironments(pulumi.ComponentResource):
         self._scope = scope
         self._config = config
         self._network = network
+        self._group = network.for_machines(private=config.private_network)
         self._own = pulumi.ResourceOptions(parent=self)
         self._tags = scope.tags(COMPONENT)
         profile = self._profile(image, log_group)
@@ -197,7 +198,7 @@ class ComputeEnvironments(pulumi.ComponentResource):
                     launch_template_id=template.id, version="$Latest"
                 ),
                 subnets=self._network.subnets,
-                security_group_ids=[self._network.security_group.id],
+                security_group_ids=[self._group.id],
                 tags=self._tags,
             ),
             tags=self._tags,

@@ -48,6 +48,21 @@ class Unattended:
             raise ValueError(f"Lambda tries again at most twice, not {self.retries} times")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """A network for a function. It reaches only what that network leads to."""
+
+    subnets: Sequence[pulumi.Input[str]]
+    groups: Sequence[pulumi.Input[str]]
+    """Security groups."""
+
+
+INTERFACES = (
+    *("ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface"),
+    *("ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses"),
+)
+"""What Lambda does with a function's role to place it in a network (AWS Lambda Developer Guide,
+"Giving Lambda functions access to resources in an Amazon VPC")."""
 EVENT_SECONDS = 6 * 3600
 """Longest that Lambda keeps such an event (API reference, PutFunctionEventInvokeConfig)."""
 
@@ -70,6 +85,7 @@ class LambdaFunction(pulumi.ComponentResource):
         reserved: how many instances are kept for it and are its most; 0 for none.
         unattended: None for a function that is always waited for.
         environment: its variables.
+        placement: its network; None for none.
         opts: of the component.
     """
 
@@ -90,6 +106,7 @@ class LambdaFunction(pulumi.ComponentResource):
         reserved: int = 0,
         unattended: Unattended | None = None,
         environment: Mapping[str, pulumi.Input[str]] | None = None,
+        placement: Placement | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("safelight:functions:LambdaFunction", name, None, opts)
@@ -113,6 +130,8 @@ class LambdaFunction(pulumi.ComponentResource):
         further = [policies.trace()] if tracing else []
         if unattended is not None:
             further.append(policies.allow(["sqs:SendMessage"], [unattended.failures]))
+        if placement is not None:
+            further += _placing(name, scope.account)
         self.rights = iam.RolePolicy(
             name,
             role=role.name,
@@ -144,6 +163,11 @@ class LambdaFunction(pulumi.ComponentResource):
             logging_config=lambda_.FunctionLoggingConfigArgs(
                 log_format="JSON", log_group=self.log_group.name
             ),
+            vpc_config=lambda_.FunctionVpcConfigArgs(
+                subnet_ids=list(placement.subnets), security_group_ids=list(placement.groups)
+            )
+            if placement
+            else None,
             tracing_config=lambda_.FunctionTracingConfigArgs(mode="Active") if tracing else None,
             tags=tags,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.rights]),
@@ -165,3 +189,11 @@ class LambdaFunction(pulumi.ComponentResource):
         self.name = self.function.name
         self.arn = self.function.arn
         self.register_outputs({"name": self.name, "arn": self.arn})
+
+
+def _placing(name: str, account: str) -> list[policies.Statement]:
+    """Let Lambda place a function in a network, and not the function's own code (the same page)."""
+    code = f"arn:aws:lambda:*:{account}:function:{name}-*"
+    allowed = policies.allow(INTERFACES, ["*"])
+    condition = {"ArnLike": {"lambda:SourceFunctionArn": code}}
+    return [allowed, {**allowed, "Effect": "Deny", "Condition": condition}]

@@ -49,8 +49,9 @@ class HeavyJobs(pulumi.ComponentResource):
         network = Network(
             scope.name("heavy"),
             scope,
+            component=COMPONENT,
             zones=config.heavy.zones,
-            private=config.heavy.private_network,
+            public=not config.heavy.private_network,
             opts=self._own,
         )
         self.log_group = cloudwatch.LogGroup(

@@ -3,7 +3,8 @@
 distribution -> [delivery bucket], which says 403 or 404 -> function URL -> function -> table
 
 It makes files at their first view, from stored renditions and originals. Its URL accepts only
-requests that the distribution has signed.
+requests that the distribution has signed. With the cache of hot files it stands in a network that
+leads to the cache, S3 and DynamoDB, and nowhere else.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pulumi
 from pulumi_aws import lambda_
 
 from stack import policies
+from stack.cache import HotCache
 from stack.catalog import CatalogTable
 from stack.config import Config
 from stack.functions import Image, LambdaFunction
@@ -39,6 +41,7 @@ class DeliveryOrigin(pulumi.ComponentResource):
         buckets: Buckets,
         catalog: CatalogTable,
         intake: Intake,
+        cache: HotCache | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("safelight:origin:DeliveryOrigin", scope.name(COMPONENT), None, opts)
@@ -72,9 +75,11 @@ class DeliveryOrigin(pulumi.ComponentResource):
                     ["dynamodb:GetItem", "dynamodb:UpdateItem"],  # records; claims
                     [catalog.arn],
                 ),
+                *([cache.statement] if cache else []),
             ],
             tracing=config.tracing,
-            environment=intake.environment,
+            environment={**intake.environment, **(cache.environment if cache else {})},
+            placement=cache.placement if cache else None,
             opts=self._own,
         )
         self._url = lambda_.FunctionUrl(

@@ -154,6 +154,7 @@ CHOSEN: dict[str, Any] = {
         "logDays": 12,
         "rateLimit": 2000,
     },
+    "cache": {"enabled": True, "gigabytes": 7, "ecpusPerSecond": 70_000},
     "console": {
         "enabled": True,
         "clientId": "console-of-the-tests",
@@ -175,6 +176,7 @@ WITHOUT: Mapping[str, Values] = {
     "api": {"api": {"enabled": False}},
     "registry": {"registry": {"enabled": False}},
     "delivery": {"delivery": {"enabled": False}, "api": {"enabled": True, **SIGNED_IN}},
+    "cache": {"cache": {"enabled": False}},
     "console": {"console": {"enabled": False}, "api": {"enabled": True, **SIGNED_IN}},
     "heavy": {"heavy": {"enabled": False}},
     # Money is watched without alarms as well.
@@ -255,6 +257,8 @@ def _fit(drawn: dict[str, Any]) -> dict[str, Any]:
     if console["enabled"]:
         api["enabled"] = True
         drawn["delivery"]["enabled"] = True
+    if drawn["cache"]["enabled"]:
+        drawn["delivery"]["enabled"] = True
     if console["userPool"]:
         console["clientId"] = ""
         if console["enabled"]:
@@ -332,6 +336,13 @@ configs = st.fixed_dictionaries(
                 "logDays": _DAYS,
                 **_switch("delivery"),
                 **{key: st.just(value) for key, value in OWN_DOMAIN.items()},
+            }
+        ),
+        "cache": st.fixed_dictionaries(
+            {
+                "gigabytes": st.integers(1, 5_000),
+                "ecpusPerSecond": st.integers(1_000, 15_000_000),
+                **_switch("cache"),
             }
         ),
         "console": st.fixed_dictionaries(

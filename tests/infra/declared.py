@@ -63,6 +63,7 @@ class _Mocks(Mocks):
             "apiEndpoint": f"https://{args.name}",
             "bucketRegionalDomainName": f"{named['bucket']}.s3.eu-central-1.amazonaws.com",
             "domainName": f"{args.name}.cloudfront.net",
+            "endpoints": [{"address": f"{args.name}.serverless", "port": 6379}],
             "functionUrl": f"https://{args.name}.lambda-url.eu-central-1.on.aws/",
         }
 

@@ -40,6 +40,7 @@ NAME_LIMITS = {
     "ec2/LaunchTemplate": 125,
     "ec2/SecurityGroup": 255,
     "ecr/Repository": 256,
+    "elasticache/ServerlessCache": 40,
     "iam/InstanceProfile": 128,
     "iam/Role": 64,
     "iam/RolePolicy": 128,
@@ -55,7 +56,14 @@ NAME_LIMITS = {
 """Longest names AWS takes (the services' API references)."""
 
 _DELIVERY = "Delivery of logs is set up for an account, not for a log group."
+_PLACED = "Lambda places a function in a network by its role; the function's code may not."
 WITHOUT_RESOURCES = {
+    "ec2:AssignPrivateIpAddresses": _PLACED,
+    "ec2:CreateNetworkInterface": _PLACED,
+    "ec2:DeleteNetworkInterface": _PLACED,
+    "ec2:DescribeNetworkInterfaces": _PLACED,
+    "ec2:DescribeSubnets": _PLACED,
+    "ec2:UnassignPrivateIpAddresses": _PLACED,
     "batch:DescribeJobDefinitions": "Reads. Knows no resources.",
     "batch:DescribeJobQueues": "Reads. Knows no resources.",
     "batch:DescribeJobs": "Reads. Knows no resources.",
@@ -280,15 +288,19 @@ def batch_takes_every_queue(declared: Declaration, _config: Config) -> None:
 
 
 def no_way_in_and_few_out(declared: Declaration, config: Config) -> None:
-    """No address of elsewhere is let in; out it is TLS, in a private network to named places."""
+    """No address of elsewhere is let in; out it is TLS, in a private network to named places. What
+    stands beside the cache reaches no address of elsewhere at all."""
     for group in declared.of("ec2/SecurityGroup"):
         for rule in group.inputs["ingress"]:
             assert not rule.get("cidrBlocks")
             assert rule["securityGroups"]
         for rule in group.inputs["egress"]:
-            assert (rule["fromPort"], rule["toPort"], rule["protocol"]) == (443, 443, "tcp")
-            anywhere = "0.0.0.0/0" in rule["cidrBlocks"]
-            assert anywhere is not config.heavy.private_network
+            ports = {443, 6379} if group.name == "cache-clients" else {443}
+            assert rule["fromPort"] == rule["toPort"] in ports
+            assert rule["protocol"] == "tcp"
+            anywhere = "0.0.0.0/0" in rule.get("cidrBlocks", [])
+            machines = group.name.startswith("heavy")
+            assert anywhere is (machines and not config.heavy.private_network)
     for group in declared.of("ec2/DefaultSecurityGroup"):
         assert group.inputs["ingress"] == group.inputs["egress"] == []
     assert len(declared.of("ec2/DefaultSecurityGroup")) == len(declared.of("ec2/Vpc"))
@@ -296,6 +308,27 @@ def no_way_in_and_few_out(declared: Declaration, config: Config) -> None:
         assert template.inputs["metadataOptions"]["httpTokens"] == "required"
         (disk,) = template.inputs["blockDeviceMappings"]
         assert disk["ebs"]["encrypted"] == "true"
+
+
+def the_cache_is_bounded_and_alone(declared: Declaration, config: Config) -> None:
+    """Limits on data and work, a user by IAM, no way to it but from the function; and only then
+    does a function stand in a network."""
+    caches = declared.of("elasticache/ServerlessCache")
+    assert len(caches) == (1 if config.cache.enabled else 0)
+    placed = [one.name for one in declared.of("lambda/Function") if "vpcConfig" in one.inputs]
+    assert placed == ["deliver"] * len(caches)
+    for cache in caches:
+        limits = cache.inputs["cacheUsageLimits"]
+        assert limits["dataStorage"] == {"maximum": config.cache.gigabytes, "unit": "GB"}
+        assert limits["ecpuPerSeconds"] == [{"maximum": config.cache.ecpus_per_second}]
+        assert len(cache.inputs["subnetIds"]) >= 2
+        assert cache.inputs["userGroupId"]
+    for user in declared.of("elasticache/User"):
+        assert user.inputs["authenticationMode"] == {"type": "iam"}
+        assert user.inputs["userId"] == user.inputs["userName"]
+        assert "+@all" not in user.inputs["accessString"]
+    for route in declared.of("ec2/Route"):
+        assert route.name == "heavy"
 
 
 def functions_stay_within_limits(declared: Declaration, config: Config) -> None:
@@ -422,6 +455,7 @@ RULES: tuple[Rule, ...] = (
     no_log_is_kept_for_ever,
     batch_takes_every_queue,
     no_way_in_and_few_out,
+    the_cache_is_bounded_and_alone,
     functions_stay_within_limits,
     no_name_is_too_long,
     everything_has_tags,

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from worker.domain.errors import ConfigurationError
 
@@ -136,7 +137,7 @@ class RedisCache:
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://``, with password and database.
         timeout: seconds for a connection and for an answer; None for the usual ones.
-        credentials: gives user and password of each new connection, in place of those in ``url``.
+        credentials: gives user and password of each new connection. The URL may have the user.
         clock: seconds that only go up.
 
     Raises:
@@ -157,7 +158,7 @@ class RedisCache:
 
         try:
             self._redis: Redis = Redis.from_url(
-                url,
+                _without_user(url) if credentials else url,
                 connection_class=_connection_class(url),
                 socket_timeout=timeout or TIMEOUT_SECONDS,
                 socket_connect_timeout=timeout or CONNECT_SECONDS,
@@ -355,6 +356,12 @@ def _connection_class(url: str) -> type:
         return _BoundedSocket(base._connect(self), self.socket_timeout)
 
     return type(f"Bounded{base.__name__}", (base,), {"_connect": connect})
+
+
+def _without_user(url: str) -> str:
+    """The library takes a user or somebody who knows one, not both."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _name(key: str) -> bytes:

@@ -64,6 +64,7 @@ def problems(found: Mapping[str, Any], keys: frozenset[str]) -> Iterator[Problem
     yield from _images(found, keys)
     yield from _settings(found["settings"], found["intake"])
     yield from _delivery(found["delivery"], found["settings"])
+    yield from _cache(found)
     yield from _batches(found["intake"])
     yield from _concurrency(found["intake"])
     yield from _capacity(found["catalog"])
@@ -184,6 +185,16 @@ def _delivery(delivery: DeliveryConfig, settings: Mapping[str, str]) -> Iterator
         yield Problem("delivery.uploadKey", "needs the distribution (delivery.enabled)")
     if delivery.enabled and "delivery_url" in settings:
         yield Problem("settings.delivery_url", "is that of the distribution (delivery.enabled)")
+
+
+def _cache(found: Mapping[str, Any]) -> Iterator[Problem]:
+    if not found["cache"].enabled:
+        return
+    if not found["delivery"].enabled:
+        yield Problem("cache.enabled", "needs delivery.enabled")
+    for name in ("redis_url", "redis_iam"):
+        if name in found["settings"]:
+            yield Problem(f"settings.{name}", "is that of the cache (cache.enabled)")
 
 
 def _listeners(cost: CostConfig, observability: ObservabilityConfig) -> Iterator[Problem]:

@@ -228,6 +228,18 @@ class DeliveryConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CacheConfig:
+    """The cache of files that many ask the delivery function for."""
+
+    enabled: bool = checks.value(checks.switch, default=False)
+    """Off: each instance of the function has some in its own memory."""
+    gigabytes: int = checks.value(checks.whole(1, 5_000), 1)
+    """Most that it holds; then it forgets what was used longest ago."""
+    ecpus_per_second: int = checks.value(checks.whole(1_000, 15_000_000), 10_000)
+    """Most that it does: one ECPU for each kilobyte. Above that it slows down."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleConfig:
     """The web console, and the OpenID provider that signs people in."""
 
@@ -300,6 +312,7 @@ class Config:
     heavy: HeavyConfig = field(default_factory=HeavyConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
     delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
     console: ConsoleConfig = field(default_factory=ConsoleConfig)
     observability: ObservabilityConfig = field(default_factory=ObservabilityConfig)
     cost: CostConfig = field(default_factory=CostConfig)
@@ -318,6 +331,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "heavy": HeavyConfig,
     "api": ApiConfig,
     "delivery": DeliveryConfig,
+    "cache": CacheConfig,
     "console": ConsoleConfig,
     "observability": ObservabilityConfig,
     "cost": CostConfig,

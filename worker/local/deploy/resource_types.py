@@ -503,6 +503,11 @@ _REASONS: Mapping[str, Mapping[str, str]] = {
         "aws:ec2/vpcEndpoint:VpcEndpoint": "ec2:vpc-endpoint/{}",
         "aws:iam/instanceProfile:InstanceProfile": "iam:instance-profile/{}",
     },
+    "the local stack runs a Redis or Valkey of its own, where one is installed": {
+        "aws:elasticache/serverlessCache:ServerlessCache": "elasticache:serverlesscache:{}",
+        "aws:elasticache/user:User": "elasticache:user:{}",
+        "aws:elasticache/userGroup:UserGroup": "elasticache:usergroup:{}",
+    },
     "the local stack answers for the distribution": {
         "aws:cloudfront/function:Function": "cloudfront:function/{}",
         "aws:lambda/functionUrl:FunctionUrl": "lambda:function-url:{}",
