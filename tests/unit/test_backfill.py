@@ -239,6 +239,8 @@ def test_an_estimate_counts_and_prices() -> None:
             transition=0,
             vcpu_hour=0,
             storage_month=0,
+            cache_hour=0,
+            cache_unit=0,
         ),
         need=Assumptions(
             seconds_fixed=1,
