@@ -7,7 +7,6 @@ RFC 6381 (``CODECS``).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -109,9 +108,8 @@ def master(plan: TranscodePlan, streams: Sequence[MediaStream]) -> str:
         # A player chooses by language: of two tracks of one only the first (RFC 8216, 4.3.4.1.1).
         chosen = "NO" if track.language in languages else "YES"
         languages.add(track.language)
-        language = (
-            "" if track.language == "und" else f',LANGUAGE="{quoted(language_tag(track.language))}"'
-        )
+        known = track.language != "und"  # the probe lets nothing through but the form of a tag
+        language = f',LANGUAGE="{language_tag(track.language)}"' if known else ""
         lines.append(
             f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio",NAME="{name}"{language},DEFAULT={first},'
             f'AUTOSELECT={chosen},CHANNELS="{track.channels}",URI="{stream.name}/{PLAYLIST}"'
@@ -176,9 +174,8 @@ def _video_set(
 def _audio_set(
     period: Element, stream: MediaStream, track: AudioSettings, number: int, label: str
 ) -> None:
-    language = language_tag(track.language)
-    known = track.language != "und" and _LANGUAGE.fullmatch(language)
-    shared = _set(period, "audio", {"lang": language} if known else {})
+    known = track.language != "und"
+    shared = _set(period, "audio", {"lang": language_tag(track.language)} if known else {})
     scheme = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"
     channels = {"schemeIdUri": scheme, "value": str(track.channels)}
     SubElement(shared, "AudioChannelConfiguration", channels)
@@ -263,8 +260,6 @@ zu:zul
 """
 """ISO 639-1 and the codes of ISO 639-2 for each, of terms and, where another, of bibliographies."""
 
-_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
-"""``xs:language``."""
 _SHORT = {
     long: short
     for short, _, longs in (row.partition(":") for row in _LANGUAGES.split())

@@ -29,6 +29,7 @@ TRACKS = (
     ("gsw", "commentary"),
     ("und", "commentary 5"),
     ("und", ""),
+    ("x y<&", "</Label>&amp;"),
 )
 
 
@@ -40,7 +41,7 @@ def test_tracks_of_audio_are_told_apart(tmp_path: Path) -> None:
     for number, (language, title) in enumerate(TRACKS):
         options += [f"-metadata:s:a:{number}", f"language={language}"]
         options += [f"-metadata:s:a:{number}", f"title={title}"]
-    source = clips.write(tmp_path / "x.mkv", frames=5, audio=[0.2] * 7, options=options)
+    source = clips.write(tmp_path / "x.mkv", frames=5, audio=[0.2] * len(TRACKS), options=options)
     out = transcoded(source, tmp_path)
     text = (out / "hls/master.m3u8").read_text()
     found = re.findall(
@@ -57,6 +58,7 @@ def test_tracks_of_audio_are_told_apart(tmp_path: Path) -> None:
         ("commentary 5", "gsw", "NO", "YES"),
         ("commentary 5 6", "", "NO", "NO"),
         ("Track 7", "", "NO", "NO"),
+        ("</Label>&amp;", "", "NO", "NO"),
     ]
     sets = manifest(out).findall(".//AdaptationSet[@contentType='audio']", _NAMES)
     assert [(one.findtext("Label", None, _NAMES), one.get("lang", "")) for one in sets] == [
