@@ -15,6 +15,7 @@ from collections.abc import Callable
 _M_TRIM_THRESHOLD = -1
 _M_TOP_PAD = -2
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 """From glibc's malloc.h (mallopt(3))."""
 
 _LARGEST = 32 * 1024 * 1024
@@ -35,6 +36,8 @@ def keep_memory() -> bool:
         (_M_MMAP_THRESHOLD, _LARGEST),
         (_M_TRIM_THRESHOLD, 2**31 - 1),
         (_M_TOP_PAD, _LARGEST),
+        # One for all threads: each would keep the memory of its largest picture.
+        (_M_ARENA_MAX, 1),
     )
     done = [mallopt(option, value) == 1 for option, value in settings]  # each, not up to the first
     return all(done)

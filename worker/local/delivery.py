@@ -33,6 +33,7 @@ from worker.domain.delivery import NEGOTIATION_HEADERS, READABLE_HEADERS, RENDIT
 from worker.domain.errors import AccessDenied, ObjectMissing, SafelightError
 from worker.domain.image import Format
 from worker.domain.keys import TAG_HEADER, cache_tag
+from worker.imaging.malloc import keep_memory
 from worker.infra.edge import EdgeFunction, request_event, source
 from worker.local.api import listen, uvicorn_server
 from worker.local.child import working
@@ -389,6 +390,7 @@ def run(port: int, ready: Path) -> None:
         port: on loopback.
         ready: file to write once requests are answered.
     """
+    keep_memory()  # it makes files at first view, one after the other
     settings, clients = Settings.from_environment(os.environ), AwsClients()
     app = assemble(settings, clients)
     chosen = [app.recipes.load(name) for name in app.recipes.for_everybody]

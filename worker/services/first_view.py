@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Sequence
@@ -39,6 +40,7 @@ from worker.domain.image import (
 )
 from worker.domain.keys import IMMUTABLE, cache_metadata, version_prefix
 from worker.imaging.plan import AllowedFile, Step, make_plan, plan_file
+from worker.job_context import processors
 from worker.ports import Catalog, ObjectStore, StoredObject
 from worker.services.recipe_store import RecipeStore
 from worker.subprocesses.sandbox import SandboxLimits
@@ -55,6 +57,9 @@ LONGEST_LOOK_SECONDS = 0.5
 
 FOUND = 4_096
 """Requests whose files are remembered."""
+
+_RENDERING = threading.BoundedSemaphore(processors())
+"""More at once than there are cores would take memory and give no speed."""
 
 _log = logging.getLogger(__name__)
 
@@ -215,7 +220,8 @@ class FirstView:
                 raise EngineError("the sandboxed engine returned a file that was not asked for")
             return made
         try:
-            return engine.make_file(*call)
+            with _RENDERING:
+                return engine.make_file(*call)
         except MemoryError:
             raise MemoryPressure(f"memory ran out while {file.name} was made") from None
 
