@@ -13,6 +13,7 @@ from PIL import Image
 from tests.unit.bench_results import report
 from worker.bench import report as output
 from worker.bench.config import LABELS, Key
+from worker.bench.page import read_page, write
 from worker.domain.errors import InputError
 
 
@@ -63,7 +64,7 @@ def test_page_changes_between_its_marks_only() -> None:
 
 def test_new_page_is_made_and_escapes_names(tmp_path: Path) -> None:
     """Without a page there is a small one; file names cannot break its tables or its text."""
-    text = output.updated(output.read_page(tmp_path / "new.md"), report())
+    text = output.updated(read_page(tmp_path / "new.md", (output.BEGIN, output.END)), report())
     assert text.startswith("# Benchmarks\n")
     assert r"left out: a\|b.jpg: is \*empty\*" in text
     assert r"A & B \<fast>" in text
@@ -116,19 +117,19 @@ def test_files_that_could_not_be_written_are_refused_first(tmp_path: Path) -> No
         output.check_files(None, None, tmp_path / "missing" / "page.md")
     assert caught.value.code == "output_unwritable"
     with pytest.raises(InputError, match="--markdown"):
-        output.read_page(tmp_path)
+        read_page(tmp_path, (output.BEGIN, output.END))
     for content, words in ((b"\xff\xfe\xff", "is not text"), (b"# Mine\n", "has no lines")):
         (tmp_path / "page.md").write_bytes(content)
         with pytest.raises(InputError, match=words):
-            output.read_page(tmp_path / "page.md")
+            read_page(tmp_path / "page.md", (output.BEGIN, output.END))
 
 
 def test_files_are_written_whole(tmp_path: Path) -> None:
     """A file replaces what was there; where it cannot, nothing is left lying about."""
-    output.write(tmp_path / "chart.svg", b"old")
-    output.write(tmp_path / "chart.svg", b"new")
+    write(tmp_path / "chart.svg", b"old")
+    write(tmp_path / "chart.svg", b"new")
     assert (tmp_path / "chart.svg").read_bytes() == b"new"
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match="cannot write"):
-        output.write(tmp_path / "folder", b"data")
+        write(tmp_path / "folder", b"data")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chart.svg", "folder"]

@@ -33,6 +33,7 @@ ELSEWHERE = {
     "bench": "measures for minutes",
     "bench api": "starts a stack",
     "bench delete": "starts a stack",
+    "bench delivery": "measures for minutes",
     "bench pipeline": "measures for minutes",
     "bench video": "measures for minutes",
 }

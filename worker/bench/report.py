@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker.atomic import atomic_write, disk_full
 from worker.bench.config import OURS, SAME, USUAL, USUAL_EFFORT, Key
 from worker.bench.formats import LABELS, LOOKS, SIZE, Formats
 from worker.bench.measure import Figures, Floor, Report
-from worker.domain.errors import InputError, StorageFull
+from worker.bench.page import escaped, table, write
+from worker.domain.errors import InputError
 from worker.domain.image import Format
 from worker.imaging.quality import TOLERANCE
 from worker.recipes.schema import ALIKE
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 BEGIN = "<!-- figures: written by safelight bench --markdown -->"
 END = "<!-- end of figures -->"
 """Only what lies between the marks of a page is ever replaced."""
-
-_NEW = f"# Benchmarks\n\n{BEGIN}\n{END}\n"
 
 
 # --- Markdown ----------------------------------------------------------------------------------
@@ -61,7 +59,7 @@ def tables(report: Report) -> tuple[str, ...]:
         (one.name, one.found, one.goal, "met" if one.met else "MISSED") for one in report.checks
     ]
     made = [
-        _table("Goals", ("figure", "found", "goal", ""), goals),
+        table("Goals", ("figure", "found", "goal", ""), goals),
         _implementations(
             report, f"Usual settings: WebP effort {USUAL_EFFORT} for the others", USUAL
         ),
@@ -83,7 +81,7 @@ def _curves(found: Formats) -> str:
         quality = one.quality_at(look)
         rows.append((one.label, *texts, "" if quality is None else f"{quality:.1f}"))
     header = ("encoder", *(str(one) for one in LOOKS), f"quality like JPEG {usual}")
-    return _table(f"kB of {SIZE} at a mean SSIMULACRA2", header, rows)
+    return table(f"kB of {SIZE} at a mean SSIMULACRA2", header, rows)
 
 
 def _modern(found: Formats) -> str:
@@ -96,14 +94,14 @@ def _modern(found: Formats) -> str:
             label = f"{name}, {LABELS[Format(form)]}"
             rows.append((label, f"{size / 1000:.1f}", f"{mean:.1f}", f"{worst:.1f}"))
     header = ("files of a photo", "kB", "SSIMULACRA2", "worst")
-    return _table("Recipe modern beside sharp's usual way", header, rows)
+    return table("Recipe modern beside sharp's usual way", header, rows)
 
 
 def _targets(found: Formats) -> str:
     aim = found.target
     rows = [(name, f"{points:+.1f}") for name, points in sorted(aim.off.items())]
     header = (f"{len(rows)} of {aim.files} files", "points off")
-    return _table(f"Files that are not within {TOLERANCE} points of their target", header, rows)
+    return table(f"Files that are not within {TOLERANCE} points of their target", header, rows)
 
 
 def _implementations(report: Report, title: str, keys: tuple[Key, ...]) -> str:
@@ -128,7 +126,7 @@ def _implementations(report: Report, title: str, keys: tuple[Key, ...]) -> str:
     over = "engine ÷ it"
     similar = ("SSIM", "engine - it", "SSIMULACRA2", "worst")
     header = ("implementation", "CPU ms", over, "kB", over, *similar, "peak MiB", over)
-    return _table(title, header, rows)
+    return table(title, header, rows)
 
 
 def _those(report: Report, keys: tuple[Key, ...]) -> list[Figures]:
@@ -151,27 +149,7 @@ def _floor(report: Report, floor: Floor) -> str:
         ("engine ÷ floor", "", f"{engine / every:.2f}", "", f"{engine / shipped_ms:.2f}", "")
     )
     header = ("step", "fastest", "ms", "fastest shipped", "ms", "others, ms")
-    return _table("Floor: one decode and the bare encoder calls", header, rows)
-
-
-def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A heading and a table; columns are aligned for those who read it in a terminal."""
-    cells = [[_escaped(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(4, *map(len, column)) for column in zip(*cells, strict=True)]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    lines = []
-    for row in (cells[0], rule, *cells[1:]):
-        first, *others = zip(row, widths, strict=True)
-        padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
-        lines.append(f"| {' | '.join(padded)} |")
-    return f"### {title}\n\n" + "\n".join(lines)
-
-
-def _escaped(text: str) -> str:
-    # File names and error messages of others: nothing in them may be markup.
-    for special in "\\|<*`[":
-        text = text.replace(special, f"\\{special}")
-    return " ".join(text.split())
+    return table("Floor: one decode and the bare encoder calls", header, rows)
 
 
 # --- files -------------------------------------------------------------------------------------
@@ -183,7 +161,7 @@ def updated(
     """The text of a page with the figures of a run between its marks.
 
     Args:
-        page: its text, from :func:`read_page`.
+        page: its text, from ``page.read_page``.
         report: the run.
         chart: address of the chart, relative to the page.
         curves: that of the picture of the curves.
@@ -193,7 +171,7 @@ def updated(
     parts = [
         f"{BEGIN}\n\nCommand:",
         f"```sh\n{report.command}\n```",
-        "\n".join(f"- {_escaped(line)}" for line in summary(report)),
+        "\n".join(f"- {escaped(line)}" for line in summary(report)),
         first,
         *([] if chart is None else [f"![CPU time per photo, by implementation]({chart})"]),
         *([] if curves is None else [f"![Bytes against SSIMULACRA2, by format]({curves})"]),
@@ -201,28 +179,6 @@ def updated(
         END,
     ]
     return before + "\n\n".join(parts) + rest.partition(END)[2]
-
-
-def read_page(path: Path) -> str:
-    """The text of a page, or of a new one if there is none yet.
-
-    Raises:
-        InputError: it cannot be read (``input_unreadable``), or has no marks, and so no place for
-            figures (``output_unwritable``).
-    """
-    try:
-        page = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return _NEW
-    except (OSError, UnicodeDecodeError) as error:
-        said = getattr(error, "strerror", None) or "is not text"
-        raise InputError(f"--markdown {path}: {said}", code="input_unreadable") from error
-    if END not in page.partition(BEGIN)[2]:
-        raise InputError(
-            f"--markdown: the page has no lines {BEGIN!r} and {END!r} to put the figures between",
-            code="output_unwritable",
-        )
-    return page
 
 
 def check_files(chart: Path | None, curves: Path | None, page: Path | None) -> None:
@@ -239,22 +195,6 @@ def check_files(chart: Path | None, curves: Path | None, page: Path | None) -> N
         if path is not None and not path.parent.is_dir():
             message = f"{option} {path}: there is no folder {path.parent}"
             raise InputError(message, code="output_unwritable")
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a whole file under its final name, in place of what had it.
-
-    Raises:
-        InputError: ``output_unwritable``.
-        StorageFull: no space left.
-    """
-    try:
-        atomic_write(path, data)
-    except OSError as error:
-        if disk_full(error):
-            raise StorageFull(f"no space left to write {path}") from error
-        message = f"cannot write {path}: {error.strerror}"
-        raise InputError(message, code="output_unwritable") from error
 
 
 def write_chart(path: Path, report: Report) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
@@ -78,12 +79,13 @@ def command(
 
     # Judging thousands of small pictures with several threads takes several times as long.
     os.environ.update(SINGLE_THREAD)
+    from worker.bench import page as pages
     from worker.bench import report
     from worker.bench.measure import run
 
     # Before minutes of measuring, not after.
     report.check_files(chart, curves, markdown)
-    page = None if markdown is None else report.read_page(markdown)
+    page = None if markdown is None else pages.read_page(markdown, (report.BEGIN, report.END))
     with tempfile.TemporaryDirectory(prefix="safelight-bench-") as folder:
         made, scratch = Path(folder, "corpus"), Path(folder, "scratch")
         made.mkdir()
@@ -108,7 +110,7 @@ def command(
             name: None if path is None else os.path.relpath(path.resolve(), base)
             for name, path in (("chart", chart), ("curves", curves))
         }
-        report.write(markdown, report.updated(page, found, **links).encode())
+        pages.write(markdown, report.updated(page, found, **links).encode())
     if as_json:
         output.print_json(asdict(found))
     else:
@@ -265,6 +267,90 @@ def delete(assets: int, *, as_json: bool) -> None:
         f"DELETE itself        {figures['delete_p50_ms']} ms at the median,"
         f" {figures['delete_p99_ms']} at 99 %"
     )
+
+
+@command.command("delivery")
+@click.option(
+    "--corpus",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of JPEG photos.  [default: generated images]",
+)
+@click.option(
+    "--only",
+    type=click.Choice(("rates", "edge", "phone")),
+    multiple=True,
+    help="Measure only this part; may be given more than once.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 100),
+    default=None,
+    help="How often each server has its turn; the best counts.  [default: 5, or 2 with --quick]",
+)
+@click.option("--quick", is_flag=True, help="Fewer requests and photos: a few minutes.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option(
+    "--markdown",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the figures into the page FILE, between its markers.",
+)
+def delivery(
+    corpus: Path | None,
+    *,
+    only: tuple[str, ...],
+    rounds: int | None,
+    quick: bool,
+    as_json: bool,
+    markdown: Path | None,
+) -> None:
+    """Measure delivery beside thumbor and imgproxy, the edge function, and a phone.
+
+    pip installs thumbor into .safelight/bench. imgproxy is measured if it is on the PATH, the edge
+    function with njs, the phone with Chromium.
+    """
+    from worker.bench import page as pages
+    from worker.bench.delivery import report, run
+
+    # Before minutes of measuring, not after.
+    page = None if markdown is None else pages.read_page(markdown, (report.BEGIN, report.END))
+    with tempfile.TemporaryDirectory(prefix="safelight-bench-") as folder:
+        # In a process of its own: servers would share the memory of libvips with this one.
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            made = pool.submit(_photos, corpus, Path(folder)).result()
+        found = run.measure(
+            made,
+            parts=only or run.PARTS,
+            rounds=rounds or (2 if quick else 5),
+            quick=quick,
+            command=_delivery_command(corpus, only, rounds, quick=quick),
+            notice=_notice,
+        )
+    if markdown is not None and page is not None:
+        pages.write(markdown, report.updated(page, found).encode())
+    if as_json:
+        output.print_json(found.as_dict())
+    else:
+        click.echo(report.text(found))
+
+
+def _photos(corpus: Path | None, folder: Path) -> Mapping[str, Path]:
+    from worker.bench.config import collect, generate
+
+    return (generate(folder) if corpus is None else collect(corpus)).photos
+
+
+def _delivery_command(
+    corpus: Path | None, only: tuple[str, ...], rounds: int | None, *, quick: bool
+) -> str:
+    """The command line, without folders of this machine."""
+    words = ["safelight", "bench", "delivery"]
+    if corpus is not None:
+        words += ["--corpus", f"~/{shlex.quote(corpus.resolve().name)}"]
+    words += [word for part in only for word in ("--only", part)]
+    words += [] if rounds is None else ["--rounds", str(rounds)]
+    return " ".join([*words, "--quick"] if quick else words)
 
 
 @command.command("video")
