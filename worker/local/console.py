@@ -30,6 +30,7 @@ from worker.domain.job import JobStatus
 from worker.entrypoints.api import views
 from worker.entrypoints.api.app import Administrator, ApiServices, Reader
 from worker.entrypoints.api.problems import ProblemRoute
+from worker.local import demo
 from worker.local.address import EVENTS, Address
 from worker.local.changes import Counts, read_events
 from worker.ports import Queue
@@ -88,6 +89,7 @@ def attach(
         "originals": True,
     }
     serve(app, configuration, console.headers(stores=[address.endpoint], media=address.delivery))
+    demo.serve(app, services.app.catalog, lambda: services.addresses, address.delivery)
 
 
 def serve(app: FastAPI, configuration: Mapping[str, Any], headers: Mapping[str, str]) -> None:

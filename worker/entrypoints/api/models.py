@@ -251,7 +251,7 @@ class PictureModel(_Wire):
     """What `<img srcset>` needs, not escaped yet. `worker.domain.markup` makes tags of it."""
 
     src: str = Field(description="For programs that do not know `srcset`.")
-    srcset: str = Field(description="URLs by width, up to that of the original.")
+    srcset: str = Field(description="URLs by width, up to that of the widest rendition.")
     sizes: str = Field(description="For a picture with `loading=lazy`; your own is better.")
     width: int = Field(description="Pixels of the largest file, as `height`.")
     height: int

@@ -143,7 +143,7 @@ class _StackText:
             "",
             f"  console      {address.api}/console/",
             f"  api          {address.api}  (its document: {address.api}/openapi.json)",
-            f"  delivery     {address.delivery}",
+            f"  delivery     {address.delivery}  (a page of it: {address.api}/demo/)",
             f"  token        {address.token}",
             f"  endpoint     {address.endpoint}  (region {names['AWS_REGION']})",
             f"  intake       s3://{bucket}",
