@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One would guess: -codec_whitelist makes ffprobe leave alone the tracks whose decoders are not listed, as
-# ffmpeg does for tracks that nobody decodes, and as ffprobe itself does for codings it has no decoder for.
+# ffmpeg does for tracks that are not decoded, and as ffprobe itself does for codings it has no decoder for.
 # What is: ffprobe opens the decoder of every track before it prints anything, and ends with status 1 and
 # no output at all if one of them is not listed, even where another track was selected. ffmpeg goes on with
 # the listed ones. `-codec_whitelist:a LIST,name` lets ffprobe open that decoder; libavformat, which takes

@@ -4,7 +4,7 @@
 # application/json is one. Errors as application/problem+json (RFC 9457), and every other type that
 # ends in +json, are sent as base64 with isBase64Encoded set. API Gateway decodes that for clients; a
 # test of the handler, an invocation by hand, an access log or a log of answers shows letters that
-# nobody can read, for errors alone. text_mime_types adds types, and replaces the six.
+# no client can read, for errors alone. text_mime_types adds types, and replaces the six.
 # Why it matters: answers of success are readable, so the mistake shows only when the first error matters.
 # Exits non-zero if that changes.
 set -euo pipefail

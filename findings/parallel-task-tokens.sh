@@ -40,7 +40,7 @@ for _ in range(500):
     try:
         stepfunctions._run_parallel_branches(state, {}, {"events": [], "status": "RUNNING"}, {"State": {}})
     except stepfunctions._ExecutionError:
-        wrong += 1  # States.Timeout: nobody was sent the token that a branch waits for
+        wrong += 1  # States.Timeout: no worker was sent the token that a branch waits for
     else:
         wrong += len(set(sent)) < 5
 print(wrong)

@@ -2,7 +2,7 @@
 # One would guess: an upload whose file is gone fails. Golden Retriever keeps files over a reload in
 # IndexedDB, unless told otherwise up to 10 MiB each; a larger one comes back without its content
 # (isGhost), and the page's "restore-confirmed" goes on with the uploads.
-# What is: @uppy/aws-s3 throws for a file without data where nobody listens, so Uppy's "complete" lists
+# What is: @uppy/aws-s3 throws for a file without data where no code listens, so Uppy's "complete" lists
 # the file among the successful ones. No request was made and no error was told.
 # Why it matters: the page says that a video has arrived which was never sent; the uploads that need to
 # go on after a reload are the large ones. Look for isGhost before confirming, and raise maxFileSize.

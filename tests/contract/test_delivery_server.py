@@ -25,7 +25,7 @@ from worker.domain.errors import SafelightError
 from worker.domain.keys import cache_metadata, cache_tag
 from worker.infra.edge import EdgeFunction, source
 from worker.local import delivery
-from worker.local.delivery import CACHED_FILE_BYTES, DeliveryServer, EdgeCache
+from worker.local.delivery import CACHED_FILE_BYTES, ENTRY_BYTES, DeliveryServer, EdgeCache
 from worker.services.deliver import OriginAnswer
 
 VIDEO_BYTES = 2 * CACHED_FILE_BYTES
@@ -467,7 +467,7 @@ def test_an_answer_is_kept_as_long_as_it_says() -> None:
 
 def test_the_cache_does_not_grow() -> None:
     """The answers that were used longest ago go first."""
-    cache = EdgeCache(most=25)
+    cache = EdgeCache(most=2 * ENTRY_BYTES + 25)
     for key in "abc":
         cache.put(key, answer_of(10))
         cache.get("a")

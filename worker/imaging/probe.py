@@ -97,7 +97,7 @@ def probe(data: bytes, limits: Limits, *, formats: Collection[Format]) -> Probe:
 
 @contextmanager
 def known(found: Probe) -> Iterator[None]:
-    """A rejection in the block says what the picture is, so that nobody has to probe it again."""
+    """A rejection in the block says what the picture is, so that no caller probes it again."""
     try:
         yield
     except Rejected as rejection:

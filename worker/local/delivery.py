@@ -52,6 +52,9 @@ HEADERS: Mapping[str, str] = {
 """Of every answer: those of the distribution's response headers policy, but TLS."""
 CACHED_BYTES = 64_000_000
 """Of all files that are cached."""
+ENTRY_BYTES = 1_000
+"""Of a cached response beside its body: key, headers and objects (650 were measured). Without them
+any number of 404s would fit, and a stranger has any number of URLs."""
 CACHED_FILE_BYTES = 4_000_000
 """Larger ones are read from the bucket each time, in parts where a player asks for some."""
 DEFAULT_SECONDS = 86_400
@@ -126,7 +129,7 @@ class EdgeCache:
         self._drop(key)
         now = self._clock()
         self._answers[key] = CachedAnswer(answer, now, now + seconds)
-        self._size += len(answer.body)
+        self._size += ENTRY_BYTES + len(answer.body)
         while self._size > self._most:
             self._drop(next(iter(self._answers)))
 
@@ -142,7 +145,7 @@ class EdgeCache:
     def _drop(self, key: str) -> None:
         found = self._answers.pop(key, None)
         if found is not None:
-            self._size -= len(found.answer.body)
+            self._size -= ENTRY_BYTES + len(found.answer.body)
 
 
 @dataclass

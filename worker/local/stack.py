@@ -242,7 +242,7 @@ class Stack:
     def _await_ready(self, stop: Stop) -> None:
         deadline = time.monotonic() + READY_SECONDS
         wanted = {self._data / "run" / name for name in self._supervisor.pids()}
-        # The first answers already, and nobody needs the second to be there.
+        # The first answers already, and no test or person needs the second to be there.
         wanted -= {self._data / "run" / name for name in ("emulator", cache.NAME)}
         while not stop.requested:
             missing = sorted(path.name for path in wanted if not path.exists())

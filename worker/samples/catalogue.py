@@ -277,9 +277,9 @@ def describe() -> str:
     width = max(len(sample.name) for sample in SAMPLES)
     lines = [f"{sample.name:{width}}  {sample.about}" for sample in SAMPLES]
     introduction = textwrap.fill(
-        "These pictures were painted by formulas, so nobody owns them (CC0). The cameras in"
-        " their metadata do not exist; the places do. Files in broken/ are broken on purpose:"
-        " each must be rejected with a reason.",
+        "These pictures were painted by formulas, so they are in the public domain (CC0). The"
+        " cameras in their metadata do not exist; the places do. Files in broken/ are broken on"
+        " purpose: each must be rejected with a reason.",
         90,
     )
     return f"Safelight sample inputs\n\n{introduction}\n\n" + "\n".join(lines) + "\n"

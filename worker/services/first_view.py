@@ -5,8 +5,8 @@ of such a file. It lies below its version, so what erases or replaces an asset r
 
 Many ask for one missing file at once, in many processes. One of them claims it (a conditional write
 in the catalog) and makes it; the others look for it in the bucket for a few seconds. A claim ends
-by time, so that of a holder who has died does not stay. Until then nobody tries again: a picture
-that ends processes ends one in ``CLAIM_SECONDS``.
+by time, so that of a holder who has died does not stay. Until then no process tries again: a
+picture that ends processes ends one in ``CLAIM_SECONDS``.
 """
 
 from __future__ import annotations

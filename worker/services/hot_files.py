@@ -28,7 +28,7 @@ FRESH_SECONDS = 3_600
 """After this time one request reads the file from the store again, to see that it still exists;
 the others get it from the cache meanwhile."""
 KEPT_SECONDS = 7_200
-"""After this time a file that nobody has asked for leaves the cache; erased ones, too."""
+"""After this time without a request a file leaves the cache; erased ones, too."""
 JITTER = 0.1
 """Share by which the first of the two differs: files that were made together do not expire
 together."""

@@ -4,7 +4,7 @@ import { button, fill, h, icon } from './dom.js';
 import { bytes, duration, plural } from './format.js';
 import { State } from './upload.js';
 
-const ROWS = 60; // nobody reads more rows, and each one makes the browser decode a picture
+const ROWS = 60; // more rows are not read, and each one makes the browser decode a picture
 
 const WORDS = {
   [State.QUEUED]: 'Waits for its turn',

@@ -201,7 +201,7 @@ def _text(said: Any) -> str | None:
 
 
 class _Cbor:
-    """A reader of one item. RFC 8949, section 3; bytes and numbers nobody asks for are None."""
+    """A reader of one item. RFC 8949, section 3; bytes and numbers that are not used are None."""
 
     def __init__(self, data: bytes, at: int) -> None:
         self._data = data
