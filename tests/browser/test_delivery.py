@@ -202,7 +202,11 @@ def test_a_helper_gets_the_width_of_its_place(
                 found[slot] = shown(browser, page, device_scale_factor=density)
 
     assert found == {
-        slot: [(f"w/{width}{ending}", "image/jxl", width) for ending in ("", ".jxl")]
+        slot: [
+            # The widest has the name of its rendition.
+            (("large" if width == WIDE else f"w/{width}") + ending, "image/jxl", width)
+            for ending in ("", ".jxl")
+        ]
         for slot, width in widths.items()
     }
 
