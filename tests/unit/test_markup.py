@@ -14,7 +14,15 @@ from tests.unit.api.rig import Api
 from tests.unit.test_deliver import ASSET, MADE, PREFIX, VERSION, World, made
 from worker.domain.asset import AssetRecord, LogEntry, Status, VideoInfo
 from worker.domain.delivery import WIDTHS, url_path
-from worker.domain.image import Format, Measures, Metadata, Probe, StoredRendition, Tags
+from worker.domain.image import (
+    FirstViewRendition,
+    Format,
+    Measures,
+    Metadata,
+    Probe,
+    StoredRendition,
+    Tags,
+)
 from worker.domain.markup import (
     Addresses,
     PictureMarkup,
@@ -49,6 +57,7 @@ def recorded(
     renditions: Iterable[StoredRendition] = (*MADE, made("large", Format.WEBP, 2048)),
     title: str | None = "Harbour",
     alpha: bool = False,
+    orientation: int = 1,
 ) -> AssetRecord:
     """A record of a picture of 3:2, with what the default recipe makes."""
     return replace(
@@ -59,6 +68,7 @@ def recorded(
             width=width,
             height=height,
             alpha=alpha,
+            orientation=orientation,
         ),
         metadata=Metadata(sha256="0" * 64, icc=None, tags=Tags(title=title), measures=MEASURES),
     )
@@ -98,8 +108,9 @@ class PageTags(HTMLParser):
         self.text += data.strip()
 
 
-def test_each_width_below_the_widest_rendition_is_listed() -> None:
-    """And that one by its name; no format, which the edge chooses."""
+def test_each_width_up_to_the_widest_rendition_is_listed() -> None:
+    """2048 of 3000 pixels: no width that the recipe does not give, and no format, which the edge
+    chooses."""
     found = shown(recorded())
 
     assert listed(found.srcset) == {
@@ -116,34 +127,67 @@ def test_each_width_below_the_widest_rendition_is_listed() -> None:
     [
         (1600, {"960w": "w/960", "1280w": "w/1280", "1600w": "large"}),
         (1280, {"960w": "w/960", "1280w": "large"}),
+        (1281, {"960w": "w/960", "1280w": "w/1280", "1281w": "large"}),
         (320, {"320w": "large"}),
         (319, {"319w": "large"}),
     ],
 )
 def test_the_widest_rendition_ends_the_list(width: int, last: dict[str, str]) -> None:
-    """Under its name, which is the key of a stored file; a wider one would be a 404."""
-    found = listed(shown(recorded(renditions=[made("large", Format.JPEG, width)])).srcset)
+    """Under its name, which is the key of a file that is stored."""
+    small = made("large", Format.JPEG, width)
+    found = listed(shown(recorded(width, width * 2 // 3, renditions=[small])).srcset)
 
     assert {name: found[name].removeprefix(URL) for name in [*found][-len(last) :]} == last
+    assert all(int(name[:-1]) <= width for name in found)
 
 
-@given(st.integers(1, 16_384), st.integers(1, 16_384))
-def test_nothing_wider_than_the_files_is_listed(width: int, height: int) -> None:
-    """Whatever the shape: each URL is listed once, widths in order."""
-    found = shown(recorded(renditions=[made("page", Format.JPEG, width, height)]))
+@given(st.integers(1, 30_000), st.integers(1, 30_000), st.integers(1, 16_384))
+def test_nothing_wider_than_the_original_is_listed(width: int, height: int, box: int) -> None:
+    """Whatever the shape and the recipe's size: each URL is listed once, widths in order."""
+    share = min(1, box / max(width, height))
+    size = (max(1, round(width * share)), max(1, round(height * share)))
+    found = shown(recorded(width, height, renditions=[made("page", Format.JPEG, *size)]))
 
     widths = [int(name[:-1]) for name in listed(found.srcset)]
     assert widths == sorted(set(widths))
-    assert widths[-1] == width
-    assert {*widths} <= {*WIDTHS, width}
+    assert 1 <= widths[-1] <= width
+    assert {*widths} <= {*WIDTHS, size[0]}
 
 
-def test_a_cut_that_is_smaller_is_another_picture() -> None:
-    """Squares beside the whole picture are left out; if all are squares, they are the picture."""
+def test_a_turned_original_has_the_width_that_people_see() -> None:
+    """2000 by 3000 pixels in the file, turned by a quarter."""
+    found = shown(recorded(2000, 3000, orientation=6))
+
+    assert [*listed(found.srcset)][-1] == "2048w"
+
+
+def test_what_is_made_at_first_view_is_listed_like_what_is_stored() -> None:
+    """By the edge, which makes it; a signed URL leads to a file that is there."""
+    later = [
+        FirstViewRendition(name="huge", format=one, width=2560, height=1707)
+        for one in (Format.JPEG, Format.AVIF)
+    ]
+    record = replace(recorded(), first_view=tuple(later))
+
+    found, signed = picture_of(record, EDGE), picture_of(record, SIGNED)
+
+    assert found is not None
+    assert signed is not None
+    assert [*listed(found.srcset)][-1] == "2560w"
+    assert found.width == 2560
+    types = ["image/avif", "image/webp", "image/jpeg"]
+    assert [one.type for one in found.sources] == types
+    assert [one.type for one in signed.sources] == types[1:]
+    assert "huge" not in signed.srcset
+
+
+def test_a_recipe_that_only_cuts_lists_up_to_its_largest_cut() -> None:
+    """Squares of 512 of a picture of 3:2: the original's width is that of another picture."""
     squares = [made("s", Format.JPEG, 256, 256), made("l", Format.JPEG, 512, 512)]
+    found = shown(recorded(renditions=squares))
 
-    assert [*listed(shown(recorded(renditions=squares)).srcset)] == ["320w", "480w", "512w"]
-    assert "256w" not in listed(shown(recorded(), SIGNED).srcset)
+    assert [*listed(found.srcset)] == ["320w", "480w", "512w"]
+    assert (found.width, found.height) == (512, 512)
 
 
 def test_formats_are_fixed_by_endings() -> None:

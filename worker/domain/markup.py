@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from worker.domain.asset import SERVED, AssetRecord, MediaType, medium_of
 from worker.domain.delivery import NEGOTIATED, WIDTHS, whole_cut
-from worker.domain.image import Format, StoredRendition
+from worker.domain.image import FirstViewRendition, Format, StoredRendition
 from worker.domain.keys import version_prefix
 
 SIZES = "auto, 100vw"
@@ -79,10 +79,15 @@ class PictureMarkup:
 def picture_of(record: AssetRecord, addresses: Addresses) -> PictureMarkup | None:
     """How to show a record's picture in its whole cut; None if there is nothing to show.
 
-    With a distribution the URLs are ``w/{width}``, for each width that delivery has below that of
-    the widest rendition, which ends the list under its own name: nothing is wider.
+    With a distribution the URLs are ``w/{width}``. They name each width that delivery has below
+    that of the widest rendition, which ends the list under its name: no more pixels are given. What
+    is made at first view counts like what is stored.
     """
-    whole = whole_cut(record.renditions)
+    stored = record.renditions
+    files: list[StoredRendition | FirstViewRendition] = [*stored]
+    if addresses.negotiated:
+        files += record.first_view
+    whole = whole_cut(files)
     if record.status not in SERVED or medium_of(record) is MediaType.VIDEO or not whole:
         return None
     formats = list(dict.fromkeys(one.format for one in whole))
@@ -94,7 +99,7 @@ def picture_of(record: AssetRecord, addresses: Addresses) -> PictureMarkup | Non
     def listed(format_: Format | None) -> list[tuple[str, int]]:
         if addresses.negotiated:
             return list(_by_width(record, largest, addresses, format_))
-        return list(_stored(whole, format_ or common, addresses))
+        return list(_stored(whole_cut(stored), format_ or common, addresses))
 
     plain = listed(None)
     return PictureMarkup(
@@ -116,7 +121,10 @@ def picture_of(record: AssetRecord, addresses: Addresses) -> PictureMarkup | Non
 
 
 def _by_width(
-    record: AssetRecord, largest: StoredRendition, addresses: Addresses, format_: Format | None
+    record: AssetRecord,
+    largest: StoredRendition | FirstViewRendition,
+    addresses: Addresses,
+    format_: Format | None,
 ) -> Iterator[tuple[str, int]]:
     """URLs of the distribution, with the width of each."""
     prefix = version_prefix(record)
@@ -124,6 +132,7 @@ def _by_width(
     for width in WIDTHS:
         if width < largest.width:
             yield addresses.of(f"{prefix}w/{width}{ending}"), width
+    # By name, also if its width is one of the list: this is the key of a file, kept for a year.
     yield addresses.of(f"{prefix}{largest.name}{ending}"), largest.width
 
 
