@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from worker.services.hot_files import CacheOutcome
     from worker.services.ingest import Ingest
     from worker.services.invalidate import Invalidate
+    from worker.services.upgrade import Upgrades
     from worker.services.upload import Uploads
     from worker.subprocesses.sandbox import SandboxLimits
 
@@ -205,6 +206,24 @@ class Application:
             store=self.store,
             events=self.events,
             bucket=self.settings.delivery_bucket,
+        )
+
+    @cached_property
+    def upgrades(self) -> Upgrades:
+        """What encodes files that are viewed often at a higher effort."""
+        from worker import prices
+        from worker.services.recipe_store import RecipeStore
+        from worker.services.upgrade import Upgrades
+
+        price, need = prices.load()
+        return Upgrades(
+            catalog=self.catalog,
+            store=self.store,
+            events=self.events,
+            bucket=self.settings.delivery_bucket,
+            recipes=RecipeStore(self.store, self.settings.delivery_bucket),
+            prices=price,
+            need=need,
         )
 
     def eraser(self, jobs: Jobs | None = None, say: Callable[[str], None] | None = None) -> Eraser:

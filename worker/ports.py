@@ -24,6 +24,7 @@ from worker.domain.asset import (
     UploadRoute,
     Verdict,
 )
+from worker.domain.image import StoredRendition
 from worker.domain.job import JobRequest, JobState, JobStatus
 
 
@@ -274,19 +275,21 @@ class Catalog(Protocol):
         focal_point: tuple[float, float] | EllipsisType | None = ...,
         again: bool = False,
         decision: tuple[Status, Verdict | None] | None = None,
+        rendition: StoredRendition | None = None,
         revision: int | None = None,
     ) -> AssetRecord:
         """Change what people say of an asset.
 
         Args:
             decision: what a person has decided, of ``DECISIONS``, and why.
+            rendition: a file that was replaced under its key.
             focal_point: None removes it; ``...`` leaves it.
             again: what was made of it counts as made by no recipe, so that it is made again.
 
         Raises:
             AssetMissing: no such asset.
             Conflict: ``revision`` is given and is not the current one; ``undecidable``: nothing can
-                be decided of an asset in its status.
+                be decided of an asset in its status; ``rendition`` is no file of the asset.
         """
         ...
 

@@ -24,6 +24,8 @@ class Prices:
     event: float
     transition: float
     vcpu_hour: float
+    transfer_gigabyte: float
+    invalidation_path: float
     storage_month: float
     cache_hour: float
     cache_unit: float
@@ -42,6 +44,11 @@ class Assumptions:
     read_units: float
     batch: float
     transitions: float
+    popular_days: float
+    jxl_upgrade_saving: float
+    jxl_upgrade_seconds: float
+    avif_upgrade_saving: float
+    avif_upgrade_seconds: float
 
 
 _Table = TypeVar("_Table", Prices, Assumptions)

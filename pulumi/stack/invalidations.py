@@ -1,6 +1,6 @@
 """From an event of an asset to an invalidation of its cache tag.
 
-asset.deleted, .erased, .held, or any that replaces a version -> queue -> function -> distribution
+deleted, erased, held, upgraded, or what replaces a version -> queue -> function -> distribution
 
 The queue keeps an event until CloudFront has accepted an invalidation. A batch of events is one.
 """
@@ -26,7 +26,7 @@ ENTRY_POINT = "worker.entrypoints.lambda_invalidate.handler"
 PATTERN = {
     "source": ["safelight"],
     "$or": [
-        {"detail-type": ["asset.deleted", "asset.erased", "asset.held"]},
+        {"detail-type": ["asset.deleted", "asset.erased", "asset.held", "asset.upgraded"]},
         {"detail": {"data": {"replaces": [{"exists": True}]}}},
     ],
 }

@@ -151,6 +151,21 @@ def test_a_person_decides_who_may_read_an_asset(catalog: Catalog) -> None:
     assert catalog.get(known.asset) == published
 
 
+def test_a_file_may_be_replaced_under_its_key(catalog: Catalog) -> None:
+    """Its size and digest change in the record; a key that the asset has not is a conflict."""
+    known = put(catalog, record(1, 1))
+    old = known.renditions[0]
+    new = replace(old, bytes=old.bytes - 1, sha256="e" * 64)
+
+    changed = catalog.update(known.asset, rendition=new)
+
+    assert changed.renditions == (new, *known.renditions[1:])
+    assert catalog.get(known.asset) == changed
+    assert catalog.update(known.asset, rendition=new) == changed
+    with pytest.raises(Conflict):
+        catalog.update(known.asset, rendition=replace(new, key="of another version"))
+
+
 def test_the_same_upload_brings_no_tag_back(catalog: Catalog) -> None:
     """Another recipe or the end of a job is no reason for what a person took away."""
     put(catalog, record(1, 1, status=Status.PROCESSING, tags=frozenset({"x"})))

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+from hashlib import sha256
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.integration.running import Running, picture, until
+from tests.unit.pictures import encoded, photo
 from worker.domain.delivery import NEGOTIATION_HEADERS
 from worker.local import cache
 
@@ -125,6 +127,39 @@ def test_hot_files_come_from_redis(running: Running, tmp_path: Path) -> None:
 
     running.run("assets", "rm", record.asset)
     assert ask(running, f"{base}w/320.jxl")[0] == 404
+
+
+def test_what_is_viewed_often_is_encoded_again(running: Running, tmp_path: Path) -> None:
+    """By the delivery server's own log: shown first, then done once, under the same address."""
+    path = tmp_path / "hot.jpg"
+    path.write_bytes(encoded(photo(1200, 800), "JPEG"))
+    put = running.json("put", path, "--recipe", "modern", "--wait")
+    record = running.app.catalog.get(put["asset"])
+    assert record is not None
+    place = f"/{record.asset}/{record.version}/thumbnail.jxl"
+    before = ask(running, place)
+    for _ in range(200):
+        ask(running, place)
+    words = ("upgrades", "--days", "0.01", "--json")
+
+    (shown,) = map(json.loads, running.run(*words).splitlines())
+
+    assert (shown["asset"], shown["replaced"]) == (record.asset, None)
+    assert shown["files"][0]["key"].endswith("/thumbnail.jxl")
+    assert shown["files"][0]["views"] >= 200
+    assert shown["saves_usd"] > shown["costs_usd"]
+    assert ask(running, place)[2] == before[2]
+
+    (done,) = map(json.loads, running.run(*words, "--apply").splitlines())
+
+    assert (done["replaced"], done["reason"]) == (1, None)
+    until(lambda: len(ask(running, place)[2]) == len(before[2]) - done["bytes_saved"])
+    after = ask(running, place)
+    assert after[1]["x-amz-meta-cache-tag"] == f"a:{record.asset}"
+    changed = running.app.catalog.get(record.asset)
+    assert changed is not None
+    assert sha256(after[2]).hexdigest() in {one.sha256 for one in changed.renditions}
+    assert running.run(*words, "--apply") == ""
 
 
 def test_what_is_held_is_closed_until_it_is_published(running: Running, tmp_path: Path) -> None:

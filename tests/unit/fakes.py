@@ -38,6 +38,7 @@ from worker.domain.asset import (
     Verdict,
 )
 from worker.domain.errors import AssetMissing, ObjectChanged, ObjectMissing
+from worker.domain.image import StoredRendition
 from worker.domain.keys import cache_metadata
 from worker.domain.labels import check_id
 from worker.ports import StoredObject
@@ -371,6 +372,7 @@ class MemoryCatalog:
         focal_point: tuple[float, float] | EllipsisType | None = ...,
         again: bool = False,
         decision: tuple[Status, Verdict | None] | None = None,
+        rendition: StoredRendition | None = None,
         revision: int | None = None,
     ) -> AssetRecord:
         """See the port."""
@@ -388,6 +390,7 @@ class MemoryCatalog:
                 focal_point=focal_point,
                 again=again,
                 decision=decision,
+                rendition=rendition,
                 revision=revision,
                 now=now(),
             )

@@ -238,6 +238,8 @@ def test_an_estimate_counts_and_prices() -> None:
             read_unit=3,
             transition=0,
             vcpu_hour=0,
+            transfer_gigabyte=0,
+            invalidation_path=0,
             storage_month=0,
             cache_hour=0,
             cache_unit=0,
@@ -251,6 +253,11 @@ def test_an_estimate_counts_and_prices() -> None:
             read_units=7,
             batch=10,
             transitions=0,
+            popular_days=0,
+            jxl_upgrade_saving=0,
+            jxl_upgrade_seconds=0,
+            avif_upgrade_saving=0,
+            avif_upgrade_seconds=0,
         ),
     )
 

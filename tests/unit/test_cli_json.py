@@ -26,6 +26,7 @@ SHAPES: dict[str, str] = dict(
 )
 ELSEWHERE = {
     "api document": "tests/unit/api/test_document.py holds every word of it",
+    "upgrades": "tests/integration/test_delivery.py runs it",
     "up": "tests/integration/test_local_stack.py runs it",
     "infra plan": "tests/infra/test_plan.py runs it",
     "infra graph": "the same",

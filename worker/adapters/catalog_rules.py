@@ -21,6 +21,7 @@ from worker.domain.asset import (
     sort_key,
 )
 from worker.domain.errors import AlreadyRecorded, Conflict, EngineError, InputError, Superseded
+from worker.domain.image import StoredRendition
 from worker.domain.labels import check_id, check_labels, merged
 
 MAX_SAME_CONTENT = 25
@@ -118,6 +119,7 @@ def relabel(
     focal_point: tuple[float, float] | EllipsisType | None = ...,
     again: bool = False,
     decision: tuple[Status, Verdict | None] | None = None,
+    rendition: StoredRendition | None = None,
     revision: int | None,
     now: str,
 ) -> AssetRecord:
@@ -148,6 +150,8 @@ def relabel(
     )
     if decision is not None:
         changed = _decided(changed, *decision)
+    if rendition is not None:
+        changed = _with_file(changed, rendition)
     if changed == known:
         return known
     check_labels(tags, attributes)
@@ -159,6 +163,14 @@ def _decided(known: AssetRecord, status: Status, verdict: Verdict | None) -> Ass
         said = f"asset {known.asset} is {known.status.value}: it cannot become {status.value}"
         raise Conflict(said, code="undecidable")
     return replace(known, status=status, verdict=verdict)
+
+
+def _with_file(known: AssetRecord, file: StoredRendition) -> AssetRecord:
+    """The record with a file in place of the one of the same key."""
+    if all(one.key != file.key for one in known.renditions):
+        raise Conflict(f"asset {known.asset} has no file {file.key} (any more)")
+    files = tuple(file if one.key == file.key else one for one in known.renditions)
+    return replace(known, renditions=files)
 
 
 def entry_id(entry: LogEntry) -> str:

@@ -35,6 +35,7 @@ from worker.domain.image import Format
 from worker.domain.keys import TAG_HEADER, cache_tag
 from worker.imaging.malloc import keep_memory
 from worker.infra.edge import EdgeFunction, request_event, source
+from worker.local.access_log import AccessLog
 from worker.local.api import listen, uvicorn_server
 from worker.local.child import working
 from worker.services.deliver import Deliver, OriginAnswer, error, unavailable
@@ -156,12 +157,14 @@ class DeliveryServer:
         edge: the function; made in the thread that serves.
         clients: to read the bucket with.
         deliver: responds for keys that the bucket does not have.
+        log: of requests for files; None for none.
     """
 
     edge: EdgeFunction
     clients: AwsClients
     bucket: str
     deliver: Deliver
+    log: AccessLog | None = None
     cache: EdgeCache = field(default_factory=EdgeCache)
     _asking: dict[str, asyncio.Lock] = field(default_factory=dict)
 
@@ -210,9 +213,19 @@ class DeliveryServer:
             return _respond(request, made, "FunctionGeneratedResponse")
         key = str(chosen["uri"]).removeprefix("/")
         try:
-            return await self._cached(request, key)
+            answer = await self._cached(request, key)
         except SafelightError as failure:
-            return _respond(request, unavailable(failure), "Error")
+            answer = _respond(request, unavailable(failure), "Error")
+        if self.log is not None:
+            self.log.write(
+                method=request.method,
+                path=f"/{key}",
+                status=answer.status_code,
+                sent=int(answer.headers.get("content-length", 0)),
+                kind=answer.headers.get("content-type", ""),
+                how=answer.headers.get("x-cache", ""),
+            )
+        return answer
 
     async def _cached(self, request: Request, key: str) -> Response:
         found = self.cache.get(key)
@@ -386,11 +399,12 @@ def _seconds(cache_control: str) -> int:
     return int(text) if text.isdigit() else DEFAULT_SECONDS
 
 
-def run(port: int, ready: Path) -> None:
+def run(port: int, log: Path, ready: Path) -> None:
     """Serve until a signal asks for the end.
 
     Args:
         port: on loopback.
+        log: file of requests.
         ready: file to write once requests are answered.
     """
     keep_memory()  # it makes files at first view, one after the other
@@ -403,6 +417,7 @@ def run(port: int, ready: Path) -> None:
         clients=clients,
         bucket=settings.delivery_bucket,
         deliver=app.deliver(),
+        log=AccessLog(log),
     )
     serving = uvicorn_server(server.app())
     with listen(port, "--delivery-port") as listener, working(ready):

@@ -20,8 +20,17 @@ from worker.adapters.aws.clients import AwsClients
 from worker.adapters.disk_errors import disk_call
 from worker.domain.errors import EmulatorError
 from worker.job_context import Stop
+from worker.local import (
+    access_log,
+    api,
+    cache,
+    delivery,
+    emulator,
+    iam_policies,
+    services,
+    workflows,
+)
 from worker.local import address as addresses
-from worker.local import api, cache, delivery, emulator, iam_policies, services, workflows
 from worker.local.address import Address
 from worker.local.deploy import STACK, Outputs, deploy
 from worker.local.deploy.fingerprint import fingerprint
@@ -182,9 +191,14 @@ class Stack:
         supervisor.start([self._forked("api", lambda ready: api.run(address, ready), profile)])
         # What the distribution may read its second origin may read, too.
         profile, port = roles.function(DELIVER_HANDLER).profile, self._delivery_port
+        requests = self._data / "logs" / access_log.NAME
         hot = {} if self._cache is None else {cache.VARIABLE: self._cache.url}
         supervisor.start(
-            [self._forked("delivery", lambda ready: delivery.run(port, ready), profile, hot)]
+            [
+                self._forked(
+                    "delivery", lambda ready: delivery.run(port, requests, ready), profile, hot
+                )
+            ]
         )
         self._await_ready(stop)
 

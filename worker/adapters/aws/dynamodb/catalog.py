@@ -73,6 +73,7 @@ from worker.domain.asset import (
     Verdict,
 )
 from worker.domain.errors import AssetMissing, InputError, Throttled
+from worker.domain.image import StoredRendition
 from worker.domain.labels import check_id
 
 if TYPE_CHECKING:
@@ -182,6 +183,7 @@ class DynamoCatalog:
         focal_point: tuple[float, float] | EllipsisType | None = ...,
         again: bool = False,
         decision: tuple[Status, Verdict | None] | None = None,
+        rendition: StoredRendition | None = None,
         revision: int | None = None,
     ) -> AssetRecord:
         """Change what people say of an asset, in one transaction with the items that list the tags.
@@ -208,6 +210,7 @@ class DynamoCatalog:
                 focal_point=focal_point,
                 again=again,
                 decision=decision,
+                rendition=rendition,
                 revision=revision,
                 now=self._clock(),
             )

@@ -1,0 +1,110 @@
+"""How often files are viewed, counted from logs of edges.
+
+A log is JSON, a request on each line, with the names of CloudFront's standard logs (CloudFront
+Developer Guide, "Standard logging reference"); the local stack's delivery server writes the same.
+Everything in a line is from outside: what is no view of a picture is passed over and counted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from worker.domain.delivery import PictureKey, read_picture_key
+from worker.domain.image import Format
+from worker.domain.keys import asset_prefix
+
+MOST_FILES = 200_000
+"""Files that are counted at the same time."""
+MOST_LINE = 65_536
+"""Bytes of a line. A URL has at most 8,192, and CloudFront encodes what is not printable."""
+MOST_LOG = 1_000_000_000
+"""Bytes of a log that are read: a small file may unpack to any size."""
+_GZIP = b"\x1f\x8b"
+_CHUNK = 1 << 20
+_PATH = re.compile(
+    r"/(?:[0-9a-f]{2}/)?(?P<asset>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+    r"/(?P<version>[0-9a-f]{16})/(?P<file>(?:w/[0-9]{1,5}|[A-Za-z0-9_-]{1,100}))(?:\.\w{1,5})?"
+)
+_FORMATS = {one.media_type: one for one in Format}
+
+
+@dataclass(slots=True)
+class Popularity:
+    """Views of files.
+
+    If there are too many files, the least viewed ones are forgotten: a file that is viewed often
+    keeps its count but for what it had when it was forgotten (lossy counting, Manku and Motwani,
+    VLDB 2002).
+    """
+
+    views: Counter[PictureKey] = field(default_factory=Counter)
+    lines: int = 0
+    ignored: int = 0
+    """Lines that are no view of a picture: errors, other files, redirects, and what is no log."""
+    most: int = MOST_FILES
+    _floor: int = 0
+
+    def add(self, lines: Iterable[bytes]) -> None:
+        """Count the views of a log."""
+        for line in lines:
+            if not line.strip():
+                continue
+            self.lines += 1
+            viewed = _view(line)
+            if viewed is None:
+                self.ignored += 1
+                continue
+            self.views[viewed] += 1
+            if len(self.views) > self.most:
+                self._forget()
+
+    def hot(self) -> Iterator[tuple[PictureKey, int]]:
+        """Files and their views, the most viewed first."""
+        yield from self.views.most_common()
+
+    def _forget(self) -> None:
+        while len(self.views) > self.most // 2:
+            self._floor += 1
+            self.views = Counter({k: n for k, n in self.views.items() if n > self._floor})
+
+
+def lines_of(data: bytes) -> Iterator[bytes]:
+    """The lines of a log, compressed by gzip or not. What is damaged ends where the damage is."""
+    if not data.startswith(_GZIP):
+        yield from data.split(b"\n")
+        return
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    rest, unread, size = b"", data, 0
+    while not unpacker.eof and unread and size < MOST_LOG:
+        try:
+            chunk = unpacker.decompress(unread, _CHUNK)
+        except zlib.error:
+            break
+        unread, size = unpacker.unconsumed_tail, size + len(chunk)
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from whole
+        rest = rest[: MOST_LINE + 1]
+    yield rest
+
+
+def _view(line: bytes) -> PictureKey | None:
+    """The file that a line says was sent whole, as the edge names it; None if it says no such."""
+    if len(line) > MOST_LINE:
+        return None
+    try:
+        told = json.loads(line)
+        method, status, stem = told["cs-method"], str(told["sc-status"]), told["cs-uri-stem"]
+        kind = _FORMATS[told["sc-content-type"]]
+        found = _PATH.fullmatch(stem)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if found is None or method != "GET" or status != "200":
+        return None
+    # The log has the format that was sent; the address may name none, or another one.
+    key = f"{asset_prefix(found['asset'])}{found['version']}/{found['file']}.{kind.extension}"
+    return read_picture_key(key)
