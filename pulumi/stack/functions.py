@@ -83,6 +83,7 @@ class LambdaFunction(pulumi.ComponentResource):
         statements: what it may do.
         tracing: whether it sends traces.
         reserved: how many instances are kept for it and are its most; 0 for none.
+        snap_start: each published version starts from a snapshot of its memory.
         unattended: None for a function that is always waited for.
         environment: its variables.
         placement: its network; None for none.
@@ -104,6 +105,7 @@ class LambdaFunction(pulumi.ComponentResource):
         statements: Sequence[policies.Statement],
         tracing: bool,
         reserved: int = 0,
+        snap_start: bool = False,
         unattended: Unattended | None = None,
         environment: Mapping[str, pulumi.Input[str]] | None = None,
         placement: Placement | None = None,
@@ -157,6 +159,10 @@ class LambdaFunction(pulumi.ComponentResource):
             memory_size=memory,
             timeout=timeout,
             reserved_concurrent_executions=reserved or None,
+            publish=True if snap_start else None,
+            snap_start=lambda_.FunctionSnapStartArgs(apply_on="PublishedVersions")
+            if snap_start
+            else None,
             environment=lambda_.FunctionEnvironmentArgs(variables=dict(environment))
             if environment
             else None,

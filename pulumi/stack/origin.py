@@ -25,6 +25,7 @@ from stack.storage import Buckets
 
 COMPONENT = "deliver"
 ENTRY_POINT = "worker.entrypoints.lambda_deliver.handler"
+ALIAS = "live"
 TIMEOUT = 28
 """Seconds. CloudFront waits 30 s for an origin, and a claim on a file that is made ends after as
 many (``worker.services.first_view.CLAIM_SECONDS``)."""
@@ -78,13 +79,26 @@ class DeliveryOrigin(pulumi.ComponentResource):
                 *([cache.statement] if cache else []),
             ],
             tracing=config.tracing,
+            snap_start=config.delivery.snap_start,
             environment={**intake.environment, **(cache.environment if cache else {})},
             placement=cache.placement if cache else None,
             opts=self._own,
         )
+        self._qualifier: pulumi.Output[str] | None = None
+        if config.delivery.snap_start:
+            # Only published versions have snapshots, and the URL of an alias stays.
+            alias = lambda_.Alias(
+                name,
+                name=ALIAS,
+                function_name=self.function.name,
+                function_version=self.function.function.version,
+                opts=self._own,
+            )
+            self._qualifier = alias.name
         self._url = lambda_.FunctionUrl(
             name,
             function_name=self.function.name,
+            qualifier=self._qualifier,
             authorization_type="AWS_IAM",
             opts=self._own,
         )
@@ -106,6 +120,7 @@ class DeliveryOrigin(pulumi.ComponentResource):
             lambda_.Permission(
                 self._scope.name(f"{COMPONENT}-{what}"),
                 function=self.function.name,
+                qualifier=self._qualifier,
                 action=action,
                 principal="cloudfront.amazonaws.com",
                 source_arn=distribution,

@@ -44,6 +44,7 @@ NAME_LIMITS = {
     "iam/InstanceProfile": 128,
     "iam/Role": 64,
     "iam/RolePolicy": 128,
+    "lambda/Alias": 128,
     "lambda/Function": 64,
     "pipes/Pipe": 64,
     "s3/Bucket": 63,

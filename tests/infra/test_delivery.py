@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -153,6 +154,23 @@ def test_what_the_bucket_does_not_have_is_asked_of_a_function(ordered: Declarati
     ]
     assert function["timeout"] < min(30, CLAIM_SECONDS), "CloudFront waits 30 s"
     assert function["memorySize"] == ordered.one("lambda/Function", "ingest").inputs["memorySize"]
+
+
+def test_the_function_may_start_from_a_snapshot() -> None:
+    """Of a published version, which an alias names; the distribution calls that alias alone."""
+    declared = declare({"delivery": {"snapStart": True}})
+    function = declared.one("lambda/Function", "deliver").inputs
+    alias = declared.one("lambda/Alias", "deliver").inputs
+
+    assert function["snapStart"] == {"applyOn": "PublishedVersions"}
+    assert function["publish"] is True
+    assert (alias["name"], alias["functionName"]) == ("live", "safelight-test-deliver")
+    assert declared.one("lambda/FunctionUrl", "deliver").inputs["qualifier"] == "live"
+    for one in ("url", "call"):
+        permission = declared.one("lambda/Permission", f"deliver-{one}").inputs
+        assert permission["qualifier"] == "live"
+    image = (Path(__file__).parents[2] / "images" / "lambda" / "Dockerfile").read_text()
+    assert 'LABEL com.amazonaws.lambda.feature.snapstart="Allow"' in image
 
 
 def test_every_answer_says_what_it_depends_on(ordered: Declaration) -> None:

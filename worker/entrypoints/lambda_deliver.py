@@ -24,6 +24,12 @@ from worker.services.hot_files import CacheOutcome
 from worker.settings import Settings
 
 logger = Logger(service="deliver")
+
+if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+    # What is loaded before the snapshot is there at each start. Clients are made after it: no
+    # connection, credential or random number is shared between instances.
+    import worker.imaging.engine
+    import worker.services.first_view  # noqa: F401
 metrics = Metrics(namespace="Safelight", service="deliver")
 
 

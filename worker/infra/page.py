@@ -30,6 +30,7 @@ EVERYTHING: Mapping[str, Mapping[str, Any]] = {
         "domains": ["img.example.com"],
         "certificate": "arn:aws:acm:us-east-1:123456789012:certificate/"
         "01234567-89ab-cdef-0123-456789abcdef",
+        "snapStart": True,
         "logs": True,
         "rateLimit": 10_000,
     },
@@ -101,6 +102,7 @@ PURPOSES: Mapping[str, str] = {
     "iam/InstanceProfile": "Gives machines their role",
     "iam/RolePolicy": "What a role may do, and to what",
     "lambda/EventSourceMapping": "Hands messages to the function: how many, and how many at once",
+    "lambda/Alias": "Points to the newest published version, which has a snapshot",
     "lambda/FunctionEventInvokeConfig": "What becomes of events that the function fails on",
     "lambda/FunctionUrl": "URL of the function; accepts only signed requests of the distribution",
     "lambda/Permission": "Who may call the function",

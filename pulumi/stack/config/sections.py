@@ -211,6 +211,8 @@ class DeliveryConfig:
     upload_key: str = checks.value(checks.UPLOAD_KEY, "")
     """A secret. With it uploads may also go through the distribution: the API signs them with
     it, and an edge function checks them."""
+    snap_start: bool = checks.value(checks.switch, default=False)
+    """Instances of the delivery function start from a snapshot (Lambda SnapStart)."""
     logs: bool = checks.value(checks.switch, default=False)
     """Keep logs of all requests in a separate bucket."""
     log_days: int = checks.value(checks.whole(1, 3650), 30)

@@ -511,6 +511,7 @@ _REASONS: Mapping[str, Mapping[str, str]] = {
     "the local stack answers for the distribution": {
         "aws:cloudfront/function:Function": "cloudfront:function/{}",
         "aws:lambda/functionUrl:FunctionUrl": "lambda:function-url:{}",
+        "aws:lambda/alias:Alias": "lambda:function:{}:live",
         "aws:cloudfront/cachePolicy:CachePolicy": "cloudfront:cache-policy/{}",
         "aws:cloudfront/distribution:Distribution": "cloudfront:distribution/{}",
         "aws:cloudfront/originAccessControl:OriginAccessControl": (
@@ -607,7 +608,7 @@ and with the name in place of ``{}``; empty where a type belongs to another reso
 _COMPUTED: Mapping[str, Mapping[str, str]] = {
     "aws:apigatewayv2/api:Api": {"apiEndpoint": "http://127.0.0.1/{}", "executionArn": "{}"},
     "aws:cloudfront/distribution:Distribution": {"domainName": "{}.invalid"},
-    "aws:lambda/function:Function": {"invokeArn": "{}"},
+    "aws:lambda/function:Function": {"invokeArn": "{}", "version": "1"},
     "aws:lambda/functionUrl:FunctionUrl": {"functionUrl": "https://{}.invalid/"},
     "aws:ec2/vpcEndpoint:VpcEndpoint": {"prefixListId": "pl-{}"},
     "aws:ecr/repository:Repository": {"repositoryUrl": "local/{}"},
