@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -241,3 +241,28 @@ def test_a_helper_keeps_the_place_of_a_picture(browser: Browser) -> None:
     assert before == after
     assert before > 250 - 1  # 500 pixels across of a picture of 2:1
     assert colour == "rgb(51, 102, 153)"
+
+
+def test_a_404_with_a_picture_is_shown(browser: Browser) -> None:
+    """What an explicit width gets that is wider than every file: the page stays whole (HTML,
+    "update the image data": the status of a response that is a picture does not matter)."""
+    with distribution() as (server, media):
+        ask = server._ask
+
+        def wider(key: str, request: Request) -> OriginAnswer:
+            return replace(ask(key, request), status=404)
+
+        server._ask = wider  # type: ignore[method-assign]
+        with page_of(f'<img srcset="{media}w/3840 3840w" src="{media}w/320" sizes="100vw">') as url:
+            found = browser.new_page()
+            statuses: list[int] = []
+            found.on("response", lambda one: statuses.append(one.status))
+            found.goto(url, wait_until="load")
+            shown_width = found.evaluate(
+                "async () => { const one = document.images[0]; await one.decode(); "
+                "return one.naturalWidth }"
+            )
+            found.close()
+
+    assert 404 in statuses
+    assert shown_width > 0
