@@ -153,7 +153,8 @@ class Settings:
     them. An administrator may also choose each shipped one."""
     redis_url: str | None = _read(_optional, None)
     """Redis or Valkey that caches hot files for delivery: ``redis://``, ``rediss://`` or
-    ``unix://``. Without it each process caches some in its own memory."""
+    ``unix://``. ``?socket_timeout=0.2`` sets how many seconds an answer may take, else 0.1. Without
+    it each process caches some in its own memory."""
     redis_iam: str | None = _read(_optional, None)
     """Name of the ElastiCache cache that ``redis_url`` leads to, whose user signs in by IAM."""
     heavy_bytes: int = _read(_whole(1, 5_000_000_000), 40_000_000)

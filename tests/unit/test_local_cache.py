@@ -1,10 +1,11 @@
-"""The cache server of the local stack."""
+"""The cache server of the local stack, and what its delivery server remembers."""
 
 from __future__ import annotations
 
 import stat
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -12,8 +13,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 from redis.retry import Retry
 
+from worker.adapters.cache import RedisCache
+from worker.infra.edge import EdgeFunction, request_event, source
 from worker.local import cache
-from worker.local.cache import CacheServer
+from worker.local.cache import ANSWER_SECONDS, CacheServer
+from worker.local.delivery import MOST_CHOSEN, DeliveryServer
 
 ONCE = Retry(NoBackoff(), 0)
 needs_server = pytest.mark.skipif(
@@ -42,6 +46,10 @@ def test_it_forgets_by_popularity_and_keeps_nothing(tmp_path: Path, name: str) -
             "bind": "127.0.0.1",
             "dir": str(folder),
         }
+        cache_ = RedisCache(server.url)
+        assert cache_._redis.get_connection_kwargs()["socket_timeout"] == ANSWER_SECONDS
+        cache_.put("key", b"x", seconds=60)
+        cache_.close()
         assert {key: redis.config_get(key)[key] for key in wanted} == wanted
         with pytest.raises(AuthenticationError):
             Redis(port=server.port, retry=ONCE).ping()
@@ -70,3 +78,17 @@ def test_without_a_server_there_is_none(tmp_path: Path, monkeypatch: pytest.Monk
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
         assert cache.program() == str(tmp_path / name)
+
+
+def test_the_delivery_server_remembers_what_the_function_chose() -> None:
+    """The same event gets the function's own result, and thousands of others do not fill memory."""
+    edge = EdgeFunction(source())
+    server = DeliveryServer(edge=edge, clients=Any, bucket="", deliver=Any)  # type: ignore[arg-type]
+    asset = "/01890f6e-0000-7000-8000-000000000001/0123456789abcdef/w/640"
+
+    for accept in ("image/webp", "image/avif,image/webp", "*/*", "image/webp"):
+        event = request_event(asset, [("Accept", accept)])
+        assert server._choose(event) == server._choose(event) == edge.handle(event)
+    for number in range(2 * MOST_CHOSEN):
+        server._choose(request_event("/", [("X", str(number))]))
+    assert 0 < len(server._chosen) <= MOST_CHOSEN

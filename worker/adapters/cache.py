@@ -19,7 +19,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import cache
-from hashlib import blake2b
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -292,10 +292,10 @@ def unframed(name: bytes, framed: bytes) -> bytes | None:
 
 
 def _digest(name: bytes, value: bytes) -> bytes:
-    made = blake2b(digest_size=16)
-    made.update(len(name).to_bytes(8, "big") + name)
+    # Processors of today have instructions for SHA-256: half the time of BLAKE2.
+    made = sha256(len(name).to_bytes(8, "big") + name)
     made.update(value)
-    return made.digest()
+    return made.digest()[:16]
 
 
 # --- connections with a deadline ----------------------------------------------------------------
