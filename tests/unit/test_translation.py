@@ -333,6 +333,7 @@ def test_presets_are_expanded() -> None:
         (f"{ENDPOINT}/image.jpeg?width=1&flip=true&greyscale=1&rotate=90", [
             "flip \"true\"", 'greyscale "1"', "rotate 90",
         ]),
+        (f"{ENDPOINT}/image.jpeg?resize.width=1&policy=card", ['policy "card"']),
         (handler(key="a", edits={"grayscale": True, "roundCrop": {"rx": 1}, "blur": 0.5}), [
             "grayscale true", 'roundCrop {"rx": 1}', "blur 0.5",
         ]),

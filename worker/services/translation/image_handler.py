@@ -243,6 +243,7 @@ _LOST: Mapping[str, str] = {
     "overlayWith": "is [renditions.watermark] of a recipe, which needs the picture beside it",
     "watermark": "is [renditions.watermark] of a recipe, which needs the picture beside it",
     "contentModeration": "is the moderation of uploads, not of a URL",
+    "policy": "is a rendition of a recipe: give its parameters in the URL to translate it",
     "tiff": "is no format of renditions",
     "heif": "is no format of renditions",
 }
