@@ -56,8 +56,8 @@ def figures(*, ours_rate: float = 90.0, memory: float = 60.0) -> DeliveryFigures
             )
         ],
         memory={Name.OURS: memory, Name.THUMBOR: 100.0, Name.IMGPROXY: 100.0},
-        hits_per_second=2000.0,
-        hits_per_cpu_second=2500.0,
+        hits_per_second=1500.0,
+        hits_per_cpu_second=2000.0,
         mixed=[
             Mixed(server=Name.OURS, per_second=400.0, p50_ms=0.5, p99_ms=25.0),
             Mixed(server=Name.THUMBOR, per_second=50.0, p50_ms=2.0, p99_ms=100.0),
