@@ -60,7 +60,7 @@ def measure(
                 photos,
                 scratch / "rates",
                 rounds=rounds,
-                turns=1 if quick else 3,
+                turns=2 if quick else 3,
                 requests=400 if quick else 2000,
                 notice=notice,
             )
