@@ -28,6 +28,7 @@ from stack.registry import Registry
 from stack.scope import Scope
 from stack.sign_in import provider
 from stack.storage import Buckets
+from stack.upgrades import DailyUpgrades
 from stack.workflow import Workflow
 
 
@@ -61,6 +62,17 @@ def main() -> None:
         )
         invalidations = Invalidations(
             scope, config, events=events, intake=intake, distribution=delivery.distribution
+        )
+    upgrades: DailyUpgrades | None = None
+    if delivery is not None and delivery.logs is not None and config.delivery.upgrade_cents:
+        upgrades = DailyUpgrades(
+            scope,
+            config,
+            buckets=buckets,
+            catalog=catalog,
+            events=events,
+            intake=intake,
+            logs=delivery.logs,
         )
     buckets.restrict(delivery.rights if delivery else {})
     buckets.let_browsers_upload([delivery.url] if delivery and console else [])
@@ -105,6 +117,7 @@ def main() -> None:
             heavy=heavy,
             workflow=workflow,
             invalidations=invalidations,
+            upgrades=upgrades,
         )
     CostControls(scope, config.cost, intake=intake, observability=observability)
     export(

@@ -193,6 +193,10 @@ class Settings:
     ``upload_key``). The first one is the default."""
     upload_key: str | None = _read(_optional, None)
     """The key that signs uploads through the distribution; the edge function has the same one."""
+    edge_logs_bucket: str | None = _read(_optional, None)
+    """The bucket of the distribution's logs. Only the function that makes upgrades needs it."""
+    upgrade_cents: int = _read(_whole(0, 1_000_000), 100)
+    """Most US cents that a daily run of upgrades may cost, by ``worker/prices.toml``."""
     distribution: str | None = _read(_optional, None)
     """Id of the CloudFront distribution. Only the function that sends invalidations needs it."""
     delivery_url: str | None = _read(_optional, None)

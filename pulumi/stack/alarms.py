@@ -19,6 +19,7 @@ from stack.functions import LambdaFunction
 from stack.intake import Intake
 from stack.invalidations import Invalidations
 from stack.queues import QueueWithDeadLetters
+from stack.upgrades import DailyUpgrades
 from stack.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ def alarms_of(
     catalog: CatalogTable,
     workflow: Workflow | None,
     invalidations: Invalidations | None,
+    upgrades: DailyUpgrades | None,
     counted: MetricFilters,
 ) -> list[Alarm]:
     """Every alarm of a stack, in the order in which the dashboard shows them."""
@@ -173,6 +175,11 @@ def alarms_of(
         *_intake(config, intake, catalog),
         *(_workflow(workflow) if workflow is not None else ()),
         *(_invalidations(config, invalidations) if invalidations is not None else ()),
+        *(
+            _function_alarms("upgrade", upgrades.function, upgrades.timeout, 1)[:2]
+            if upgrades is not None
+            else ()
+        ),
         *(
             Alarm(
                 name=f"{what}-defects",

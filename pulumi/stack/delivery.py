@@ -204,8 +204,8 @@ class Distribution(pulumi.ComponentResource):
             ),
         }
         """Policy statements for the distribution, by bucket: see ``Buckets.restrict``."""
-        if chosen.logs:
-            self._log(config)
+        self.logs = self._log(config) if chosen.logs else None
+        """The bucket of logs; None without logs."""
         self.register_outputs({"url": self.url})
 
     def _origin(self, what: str, bucket: PrivateBucket) -> Origin:
@@ -412,7 +412,7 @@ class Distribution(pulumi.ComponentResource):
             opts=self._own,
         )
 
-    def _log(self, config: Config) -> None:
+    def _log(self, config: Config) -> PrivateBucket:
         """Every request that is answered, in a bucket of its own (standard logging, version 2: the
         older one needs a bucket with access lists)."""
         what = f"{COMPONENT}-logs"
@@ -453,6 +453,7 @@ class Distribution(pulumi.ComponentResource):
             # It tries whether it may write.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[restricted]),
         )
+        return bucket
 
 
 def upload_origins(config: Config, buckets: Buckets) -> list[pulumi.Output[str]]:

@@ -22,6 +22,7 @@ from stack.invalidations import Invalidations
 from stack.metric_filters import MetricFilters
 from stack.notifications import COMPONENT, AlarmTopic
 from stack.scope import Scope
+from stack.upgrades import DailyUpgrades
 from stack.workflow import Workflow
 
 WIDTH = 4
@@ -41,6 +42,7 @@ class Observability(pulumi.ComponentResource):
         heavy: HeavyJobs | None,
         workflow: Workflow | None,
         invalidations: Invalidations | None,
+        upgrades: DailyUpgrades | None,
     ) -> None:
         super().__init__("safelight:observability:Observability", scope.name(COMPONENT))
         self._scope = scope
@@ -67,7 +69,8 @@ class Observability(pulumi.ComponentResource):
             scope,
             functions={"ingest": intake.ingest}
             | ({} if workflow is None else {"workflow": workflow.function})
-            | ({} if invalidations is None else {"invalidate": invalidations.function}),
+            | ({} if invalidations is None else {"invalidate": invalidations.function})
+            | ({} if upgrades is None else {"upgrade": upgrades.function}),
             heavy=heavy,
             log_retention_days=config.heavy.log_retention_days,
             opts=self._own,
@@ -78,6 +81,7 @@ class Observability(pulumi.ComponentResource):
             catalog=catalog,
             workflow=workflow,
             invalidations=invalidations,
+            upgrades=upgrades,
             counted=counted,
         )
         self._declare(watched)

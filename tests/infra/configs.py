@@ -152,6 +152,7 @@ CHOSEN: dict[str, Any] = {
         "uploadKey": "ab" * 32,
         "logs": True,
         "logDays": 12,
+        "upgradeCents": 250,
         "rateLimit": 2000,
     },
     "cache": {"enabled": True, "gigabytes": 7, "ecpusPerSecond": 70_000},
@@ -259,6 +260,8 @@ def _fit(drawn: dict[str, Any]) -> dict[str, Any]:
         drawn["delivery"]["enabled"] = True
     if drawn["cache"]["enabled"]:
         drawn["delivery"]["enabled"] = True
+    if not (drawn["delivery"]["enabled"] and drawn["delivery"]["logs"]):
+        drawn["delivery"]["upgradeCents"] = 0
     if console["userPool"]:
         console["clientId"] = ""
         if console["enabled"]:
@@ -323,6 +326,7 @@ configs = st.fixed_dictionaries(
                 "uploadKey": st.just(""),
                 "origins": st.lists(st.just("https://*.example.com"), max_size=1),
                 "logDays": _DAYS,
+                "upgradeCents": st.integers(0, 1000),
                 **_switch("delivery"),
                 "domains": st.just([]),
                 "certificate": st.just(""),
@@ -334,6 +338,7 @@ configs = st.fixed_dictionaries(
                 "rateLimit": st.integers(10, 10_000),
                 "origins": st.just(["*"]),
                 "logDays": _DAYS,
+                "upgradeCents": st.integers(0, 1000),
                 **_switch("delivery"),
                 **{key: st.just(value) for key, value in OWN_DOMAIN.items()},
             }

@@ -32,6 +32,7 @@ EVERYTHING: Mapping[str, Mapping[str, Any]] = {
         "01234567-89ab-cdef-0123-456789abcdef",
         "snapStart": True,
         "logs": True,
+        "upgradeCents": 200,
         "rateLimit": 10_000,
     },
     "observability": {"enabled": True, "email": "team@example.com"},

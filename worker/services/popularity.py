@@ -11,12 +11,15 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from worker.domain.delivery import PictureKey, read_picture_key
+from worker.domain.errors import ObjectMissing
 from worker.domain.image import Format
 from worker.domain.keys import asset_prefix
+from worker.ports import ObjectStore, StoredObject
 
 MOST_FILES = 200_000
 """Files that are counted at the same time."""
@@ -71,6 +74,42 @@ class Popularity:
         while len(self.views) > self.most // 2:
             self._floor += 1
             self.views = Counter({k: n for k, n in self.views.items() if n > self._floor})
+
+
+def read_logs(
+    store: ObjectStore,
+    bucket: str,
+    prefix: str = "",
+    *,
+    since: datetime,
+    popularity: Popularity,
+    enough: Callable[[], bool] = lambda: False,
+    shuffle: Callable[[list[StoredObject]], object] = lambda _: None,
+) -> float:
+    """Count the views of the logs below a prefix that were written since a moment.
+
+    Args:
+        enough: asked before each log, whether to stop.
+        shuffle: puts the logs into another order: those that are read stand for all.
+
+    Returns:
+        The share of the logs that was read, by bytes; 0 if there are none.
+    """
+    from_then = since.strftime("%Y-%m-%dT%H:%M:%S")
+    logs = [one for one in store.list(bucket, prefix) if one.modified[:19] >= from_then]
+    shuffle(logs)
+    whole = sum(one.size for one in logs)
+    read = 0
+    for one in logs:
+        if enough():
+            break
+        try:
+            data, _ = store.get(bucket, one.key)
+        except ObjectMissing:  # it has expired since
+            data = b""
+        popularity.add(lines_of(data))
+        read += one.size
+    return read / whole if whole else 0.0
 
 
 def lines_of(data: bytes) -> Iterator[bytes]:

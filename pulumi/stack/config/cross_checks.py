@@ -45,6 +45,8 @@ GIVEN = NAMES | {
     "invalidations_queue_url",
     "invalidations_dlq_url",
     "distribution",
+    "edge_logs_bucket",
+    "upgrade_cents",
     "api_issuer",
     "api_audience",
     "api_origins",
@@ -183,6 +185,8 @@ def _delivery(delivery: DeliveryConfig, settings: Mapping[str, str]) -> Iterator
         yield Problem(f"delivery.{missing}", f"is not set; delivery.{given} needs it")
     if delivery.upload_key and not delivery.enabled:
         yield Problem("delivery.uploadKey", "needs the distribution (delivery.enabled)")
+    if delivery.upgrade_cents and not (delivery.enabled and delivery.logs):
+        yield Problem("delivery.upgradeCents", "needs logs of a distribution (delivery.logs)")
     if delivery.enabled and "delivery_url" in settings:
         yield Problem("settings.delivery_url", "is that of the distribution (delivery.enabled)")
 

@@ -217,6 +217,9 @@ class DeliveryConfig:
     """Keep logs of all requests in a separate bucket."""
     log_days: int = checks.value(checks.whole(1, 3650), 30)
     """Days that these logs are kept."""
+    upgrade_cents: int = checks.value(checks.whole(0, 1_000_000), 0)
+    """Most US cents a day for encoding files that are viewed often at a higher effort; 0 for none.
+    Needs ``logs``, which say what is viewed."""
     rate_limit: int = checks.value(checks.none_or(LEAST_RATE, MOST_RATE), 0)
     """Requests that one address may send in five minutes; further ones get 429. 0 for no limit."""
     flat_rate_plan: bool = checks.value(checks.switch, default=False)

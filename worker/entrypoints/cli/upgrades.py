@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from worker.entrypoints.cli import output
 from worker.entrypoints.cli.target import Target, data_option, find_target, json_option
 
 if TYPE_CHECKING:
+    from worker.services.popularity import Popularity
     from worker.services.upgrade import Upgrade, Upgraded
 
 
@@ -56,12 +56,11 @@ def command(
     Addresses stay. A file is tried once. The rule: views x bytes saved x price of a gigabyte must
     be more than encoding and one invalidation cost.
     """
-    from worker.services.popularity import Popularity, lines_of
+    from worker.services.popularity import Popularity
 
     target = find_target(data)
     popularity = Popularity()
-    for content in _contents(target, logs, days):
-        popularity.add(lines_of(content))
+    _count(target, logs, days, popularity)
     service = target.app.upgrades
     found = service.plan(popularity, days=days, budget=budget)
     for one in found:
@@ -76,33 +75,30 @@ def command(
     click.echo(said if apply else f"{said}; nothing was done: --apply does it", err=True)
 
 
-def _contents(target: Target, logs: tuple[str, ...], days: float) -> Iterator[bytes]:
+def _count(target: Target, logs: tuple[str, ...], days: float, popularity: Popularity) -> None:
+    from worker.services.popularity import lines_of, read_logs
+
+    for one in logs or _own_logs(target):
+        if one.startswith("s3://"):
+            bucket, _, prefix = one.removeprefix("s3://").partition("/")
+            since = datetime.now(UTC) - timedelta(days=days)
+            read_logs(target.app.store, bucket, prefix, since=since, popularity=popularity)
+            continue
+        try:
+            popularity.add(lines_of(Path(one).read_bytes()))
+        except OSError as error:
+            text = f"{one}: {error.strerror or error}"
+            raise InputError(text, code="input_unreadable") from error
+
+
+def _own_logs(target: Target) -> list[str]:
+    """Those of the local stack's delivery server."""
     from worker.local.access_log import NAME
 
-    chosen = logs
-    if not chosen:
-        if target.local is None:
-            raise InputError("name the logs of the distribution: --log s3://BUCKET/AWSLogs/")
-        folder = target.local.data / "logs"
-        chosen = tuple(str(path) for path in (folder / f"{NAME}.1", folder / NAME) if path.exists())
-    for one in chosen:
-        if one.startswith("s3://"):
-            yield from _objects(target, one, days)
-        else:
-            try:
-                yield Path(one).read_bytes()
-            except OSError as error:
-                text = f"{one}: {error.strerror or error}"
-                raise InputError(text, code="input_unreadable") from error
-
-
-def _objects(target: Target, address: str, days: float) -> Iterator[bytes]:
-    bucket, _, prefix = address.removeprefix("s3://").partition("/")
-    since = (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S")
-    store = target.app.store
-    for one in store.list(bucket, prefix):
-        if one.modified[: len(since)] >= since:
-            yield store.get(bucket, one.key)[0]
+    if target.local is None:
+        raise InputError("name the logs of the distribution: --log s3://BUCKET/AWSLogs/")
+    folder = target.local.data / "logs"
+    return [str(path) for path in (folder / f"{NAME}.1", folder / NAME) if path.exists()]
 
 
 def _json(one: Upgrade, done: Upgraded | None) -> dict[str, Any]:
