@@ -25,7 +25,13 @@ from worker.domain.errors import SafelightError
 from worker.domain.keys import cache_metadata, cache_tag
 from worker.infra.edge import EdgeFunction, source
 from worker.local import delivery
-from worker.local.delivery import CACHED_FILE_BYTES, ENTRY_BYTES, DeliveryServer, EdgeCache
+from worker.local.delivery import (
+    CACHED_FILE_BYTES,
+    ENTRY_BYTES,
+    HEADERS,
+    DeliveryServer,
+    EdgeCache,
+)
 from worker.services.deliver import OriginAnswer
 
 VIDEO_BYTES = 2 * CACHED_FILE_BYTES
@@ -251,6 +257,8 @@ def test_players_get_parts(edge: tuple[Edge, Http], file: str) -> None:
     assert get(URL + file, Range="bytes=0-3", If_Range='"old"').status == 200
     for strange in ("bytes=", "bytes=a-b", "bytes=3-1", "bytes=0-1,4-5", "items=0-3", "bytes=-0"):
         assert get(URL + file, Range=strange).status == 200
+    for endless in (f"bytes={'9' * 5000}-", f"bytes=0-{'9' * 5000}", f"bytes=-{'9' * 5000}"):
+        assert get(URL + file, Range=endless).status == 200
     beyond = get(URL + file, Range=f"bytes={size}-")
     assert (beyond.status, beyond.headers["content-range"]) == (416, f"bytes */{size}")
 
@@ -303,6 +311,10 @@ def test_only_reading_is_allowed(edge: tuple[Edge, Http]) -> None:
     assert head.headers["content-length"] == str(len(f"{PREFIX}medium.webp"))
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         assert get(URL + "medium.webp", method).status == 403
+    for method, path in (("TRACE", URL), ("BREW", URL), ("GET", f"http://a.example{URL}large.jpg")):
+        answer = get(path, method)
+        assert (answer.status // 100, answer.headers["vary"]) == (4, HEADERS["Vary"])
+        assert answer.headers["cache-control"] == "public, max-age=10"
     preflight = get(URL + "hls/master.m3u8", "OPTIONS", Origin="https://a.example")
     assert preflight.status == 204
     assert preflight.headers["access-control-allow-headers"] == "range"
@@ -403,6 +415,24 @@ def test_an_origin_that_is_down_is_a_503_that_nobody_keeps(
     failed = get(URL + "large.jpg")
     assert (failed.status, failed.headers["cache-control"]) == (503, "no-store")
     assert failed.headers["vary"] == delivery.HEADERS["Vary"]
+
+
+def test_a_defect_is_a_503_with_the_headers_of_all_answers(
+    edge: tuple[Edge, Http], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And with a stable code: what went wrong is in the log alone."""
+    made, get = edge
+
+    def broken(_: object) -> None:
+        raise ZeroDivisionError("a secret")
+
+    monkeypatch.setattr(made.server.edge, "handle", broken)
+    answer = get(URL + "large.jpg")
+    assert (answer.status, answer.body) == (503, b"internal_error\n")
+    assert (answer.headers["vary"], answer.headers["cache-control"]) == (
+        HEADERS["Vary"],
+        "no-store",
+    )
 
 
 def test_huge_headers_are_answered(edge: tuple[Edge, Http]) -> None:

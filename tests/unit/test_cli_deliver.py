@@ -52,8 +52,9 @@ def test_the_steps_lead_to_what_the_function_answers() -> None:
 
 
 def test_a_url_that_names_nothing_is_said_so(capsys: pytest.CaptureFixture[str]) -> None:
-    """And a wrong header is wrong use."""
+    """And a wrong header is wrong use, as is what is no URL at all."""
     assert "404" in said(capsys, "/nothing")
+    assert "is no URL" in said(capsys, "https://[::1/large", code=2)
     assert "is not of the form" in said(capsys, URL, "--header", "Accept", code=2)
 
 

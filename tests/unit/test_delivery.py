@@ -51,6 +51,14 @@ def test_a_key_of_a_picture_is_read_back() -> None:
         assert read_picture_key(PREFIX + file) is None
 
 
+@pytest.mark.parametrize("width", ["777", "0640", "00640", "0", "99999"])
+@pytest.mark.parametrize("kind", ["w/", "w/auto-"])
+def test_only_widths_that_the_edge_chooses_are_keys(kind: str, width: str) -> None:
+    """A client can name ``w/auto-777.webp`` as a file: each number would be one more copy."""
+    assert read_picture_key(f"{PREFIX}{kind}{width}.webp") is None
+    assert read_picture_key(f"{PREFIX}{kind}640.webp") is not None
+
+
 def test_a_function_offers_what_the_recipe_makes() -> None:
     """In order of preference; the common format needs no mention."""
     source = "a\nconst FORMATS = ['jxl', 'avif', 'webp'];\nb"

@@ -51,8 +51,10 @@ _KEY = re.compile(
     r"[0-9a-f]{2}/(?P<asset>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
     r"/(?P<version>[0-9a-f]{16})/(?P<file>.+)"
 )
+_WIDTH = "|".join(str(one) for one in WIDTHS)
 _PICTURE = re.compile(
-    r"(?:w/(?P<auto>auto-)?(?P<width>[0-9]{1,5})|(?P<name>[A-Za-z0-9_-]{1,100}))\.(?P<ending>\w+)"
+    # The edge passes w/auto-77.jpg or w/auto-0640.jpg on as the name of a file: no other widths.
+    rf"(?:w/(?P<auto>auto-)?(?P<width>{_WIDTH})|(?P<name>[A-Za-z0-9_-]{{1,100}}))\.(?P<ending>\w+)"
 )
 _FORMATS_LINE = re.compile(r"^const FORMATS = \[.*\];$", re.MULTILINE)
 _ENDINGS = {one.extension: one for one in Format}

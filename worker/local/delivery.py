@@ -22,6 +22,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -76,6 +77,8 @@ _INVALIDATED = (
     "<InvalidationBatch>{batch}</InvalidationBatch></Invalidation>"
 )
 _CHUNK = 1 << 18
+_POSITION = re.compile(r"[0-9]{1,18}")
+"""A position in a file. No file is that long, and Python refuses to read 5,000 digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +182,9 @@ class DeliveryServer:
             routes=[
                 Route(INVALIDATION, self.invalidate, methods=["POST"]),
                 Route("/{path:path}", self.answer, methods=methods),
-            ]
+            ],
+            # What no route takes, and defects: these answers have the headers of all others.
+            exception_handlers={HTTPException: _failed, Exception: _failed},
         )
 
     async def invalidate(self, request: Request) -> Response:
@@ -294,6 +299,15 @@ class DeliveryServer:
         return found
 
 
+async def _failed(request: Request, failure: Exception) -> Response:
+    """A method or form of request that no route takes; a defect, which is in the log."""
+    if isinstance(failure, HTTPException):
+        return _respond(request, error(failure.status_code, failure.detail), "Error")
+    return _respond(
+        request, unavailable(SafelightError(f"{failure}", code="internal_error")), "Error"
+    )
+
+
 def _batch(items: Iterable[str], reference: str) -> str:
     paths = "".join(f"<Path>{one}</Path>" for one in items)
     return f"<Paths><Items>{paths}</Items></Paths><CallerReference>{reference}</CallerReference>"
@@ -394,7 +408,7 @@ def _part(request: Request, etag: str, size: int) -> tuple[int, int] | None:
     if request.headers.get("if-range", etag) != etag:
         return None
     begin, dash, end = (one.strip() for one in wanted.partition("-"))
-    if not dash or not all(one.isascii() and one.isdigit() for one in (begin or "0", end or "0")):
+    if not dash or not all(_POSITION.fullmatch(one) for one in (begin or "0", end or "0")):
         return None
     if not begin:
         return (max(0, size - int(end)), size - 1) if end and int(end) else None

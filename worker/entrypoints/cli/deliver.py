@@ -65,7 +65,7 @@ def explain_command(
     from worker.infra.edge import EdgeFunction, explain, source
 
     formats = recipes.load(recipe).formats_made
-    path = urlsplit(url).path if "://" in url else url.partition("?")[0]
+    path = _path(url)
     steps, key = explain(EdgeFunction(source(formats)), path, [_read(one) for one in headers])
     found = _stored(find_target(data).app, key) if stored and key else None
     vary = NEGOTIATION_HEADERS["Vary"]
@@ -80,6 +80,13 @@ def explain_command(
     if found is not None:
         _line("bucket", found)
     _line("Vary", vary)
+
+
+def _path(url: str) -> str:
+    try:
+        return urlsplit(url).path if "://" in url else url.partition("?")[0]
+    except ValueError as error:
+        raise click.UsageError(f"{url[:_SHOWN]!r} is no URL: {error}") from error
 
 
 def _line(name: str, text: str) -> None:
