@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import http.client
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -171,6 +172,54 @@ def test_clients_at_once_wait_for_one_request(edge: tuple[Edge, Http]) -> None:
 
     assert bodies == {f"{PREFIX}large.jpg".encode()}
     assert made.asked == ["large.webp"]
+
+
+def at_once(edge: tuple[Edge, Http], path: str, ranges: Sequence[str]) -> list[Answer]:
+    """Answers to clients that all wait before the origin is let answer."""
+    made, get = edge
+    choose, come = made.server._choose, threading.Semaphore(0)
+
+    def counted(event: Mapping[str, Any]) -> Mapping[str, Any]:
+        come.release()
+        return choose(event)
+
+    made.gate.clear()
+    with ThreadPoolExecutor(len(ranges)) as pool, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(made.server, "_choose", counted)
+        answers = [pool.submit(get, path, Range=one) for one in ranges]
+        for _ in ranges:
+            assert come.acquire(timeout=30)
+        made.gate.set()
+        return [one.result() for one in answers]
+
+
+def test_clients_at_once_share_an_error(
+    edge: tuple[Edge, Http], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An origin that is down is asked once, not by one client after the other; then anew."""
+    made, get = edge
+
+    def down(*_: object, **__: object) -> object:
+        raise SafelightError("down", code="unreachable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(made.server, "_get", down)
+        answers = at_once(edge, URL + "large.jpg", [""] * 20)
+
+    assert {(one.status, one.headers["cache-control"]) for one in answers} == {(503, "no-store")}
+    assert made.asked == ["large.jpg"]
+    assert get(URL + "large.jpg").status == 200
+
+
+def test_clients_at_once_get_their_own_parts_of_a_large_file(edge: tuple[Edge, Http]) -> None:
+    """Also if the first one asks for a part that does not exist, or for all of it."""
+    ranges = ["bytes=99999999-", "bytes=0-3", "bytes=99999999-", "bytes=4-5", ""]
+
+    answers = at_once(edge, URL + "video.mp4", ranges)
+
+    assert [one.status for one in answers] == [416, 206, 416, 206, 200]
+    assert [one.body for one in answers[:4]] == [b"", b"0123", b"", b"45"]
+    assert len(answers[4].body) == VIDEO_BYTES
 
 
 def test_what_is_missing_is_stood_in_for(edge: tuple[Edge, Http]) -> None:

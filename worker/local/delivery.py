@@ -172,8 +172,11 @@ class DeliveryServer:
     deliver: Deliver
     log: AccessLog | None = None
     cache: EdgeCache = field(default_factory=EdgeCache)
-    _asking: dict[str, asyncio.Lock] = field(default_factory=dict)
     _chosen: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _asking: dict[tuple[str, int], asyncio.Task[OriginAnswer | Mapping[str, Any]]] = field(
+        default_factory=dict
+    )
+    """Requests of the origin, by key and by the invalidations before them."""
 
     def app(self) -> Starlette:
         """As an ASGI app."""
@@ -251,22 +254,31 @@ class DeliveryServer:
         found = self.cache.get(key)
         if found is not None:
             return _respond(request, found[0], "Hit", age=found[1])
-        # Clients that ask for the same at once wait for one request of the origin.
-        lock = self._asking.setdefault(key, asyncio.Lock())
-        try:
-            async with lock:
-                found = self.cache.get(key)
-                if found is not None:
-                    return _respond(request, found[0], "Hit", age=found[1])
-                asked = self.cache.invalidations
-                answer = await run_in_threadpool(self._ask, key, request)
-        finally:
-            if not lock.locked():
-                self._asking.pop(key, None)
+        # Clients that ask for the same at once get one answer of the origin, errors too: one after
+        # the other they would ask an origin that is down. After an invalidation it is asked anew.
+        at = (key, self.cache.invalidations)
+        asking = self._asking.get(at)
+        first = asking is None
+        if asking is None:
+            asking = self._asking[at] = asyncio.create_task(self._fetch(at, request))
+        answer = await asyncio.shield(asking)  # who goes away does not take it from the others
+        shared = isinstance(answer, OriginAnswer) and answer.status != 416
+        if not first and not shared:  # a large file is read by each client, in its own parts
+            answer = await run_in_threadpool(self._ask, key, request)
         if isinstance(answer, OriginAnswer):
-            self.cache.put(key, answer, asked=asked)
-            return _respond(request, answer, "Miss")
+            return _respond(request, answer, "Miss" if first or not shared else "Hit")
         return _stream(request, answer)
+
+    async def _fetch(
+        self, at: tuple[str, int], request: Request
+    ) -> OriginAnswer | Mapping[str, Any]:
+        try:
+            answer = await run_in_threadpool(self._ask, at[0], request)
+        finally:
+            del self._asking[at]
+        if isinstance(answer, OriginAnswer):
+            self.cache.put(at[0], answer, asked=at[1])
+        return answer
 
     def _ask(self, key: str, request: Request) -> OriginAnswer | Mapping[str, Any]:
         """The bucket, then the other origin. A large file is given as S3's answer, unread."""
