@@ -477,7 +477,7 @@ def test_a_defect_is_a_503_with_the_headers_of_all_answers(
 
     monkeypatch.setattr(made.server.edge, "handle", broken)
     answer = get(URL + "large.jpg")
-    assert (answer.status, answer.body) == (503, b"internal_error\n")
+    assert (answer.status, answer.body) == (503, b"engine_failed\n")
     assert (answer.headers["vary"], answer.headers["cache-control"]) == (
         HEADERS["Vary"],
         "no-store",

@@ -32,7 +32,7 @@ from worker.adapters.aws.cloudfront import TAG
 from worker.adapters.aws.errors import aws_call
 from worker.bootstrap import assemble
 from worker.domain.delivery import NEGOTIATION_HEADERS, READABLE_HEADERS, RENDITION_POLICY
-from worker.domain.errors import AccessDenied, ObjectMissing, SafelightError
+from worker.domain.errors import AccessDenied, EngineError, ObjectMissing, SafelightError
 from worker.domain.image import Format
 from worker.domain.keys import TAG_HEADER, cache_tag
 from worker.imaging.malloc import keep_memory
@@ -315,9 +315,7 @@ async def _failed(request: Request, failure: Exception) -> Response:
     """A method or form of request that no route takes; a defect, which is in the log."""
     if isinstance(failure, HTTPException):
         return _respond(request, error(failure.status_code, failure.detail), "Error")
-    return _respond(
-        request, unavailable(SafelightError(f"{failure}", code="internal_error")), "Error"
-    )
+    return _respond(request, unavailable(EngineError(f"{failure}")), "Error")
 
 
 def _batch(items: Iterable[str], reference: str) -> str:
