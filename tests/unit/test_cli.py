@@ -198,3 +198,18 @@ def test_line_of_a_rejected_source() -> None:
         seconds=0.1,
     )
     assert process.entry_text(entry) == "rejected in/a\\nb.jpg: empty: no bytes"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["put", "x.jpg", "--timeout"], ["upgrades", "--budget"], ["upgrades", "--days"]),
+        *(["dlq", "redrive", "--rate"], ["backfill", "s3://b/", "--rate"]),
+        *(["process", "x.jpg", "--out", "o", "--timeout"], ["cost", "x.jpg", "--viewed"]),
+    ],
+    ids=" ".join,
+)
+def test_nan_is_no_number(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """It is in no range, but comparing says nothing of it."""
+    assert run([*words, "nan"]) == 2
+    assert f"Invalid value for '{words[-1]}': 'nan' is not a number" in capsys.readouterr().err

@@ -312,6 +312,19 @@ def test_what_was_made_and_is_lost_is_made_again() -> None:
     assert size_of(found.body) == size_of(before)
 
 
+def test_what_was_closed_when_the_edge_asked_is_read_and_not_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The asset was published between the bucket's refusal and this request."""
+    world, made = World(), counted(monkeypatch)
+
+    found = world.get("medium.jpg")
+
+    assert found.body == world.store.versions["delivery", f"{PREFIX}medium.jpg"][-1].data
+    assert (found.status, found.headers["Cache-Control"]) == (200, IMMUTABLE)
+    assert not made
+
+
 def test_a_source_that_is_lost_gives_way_to_the_next_one() -> None:
     """Until the original."""
     world = World()

@@ -220,10 +220,11 @@ class Deliver:
         return _answer(found, content, lasting)
 
     def _read_or_make(self, found: Decision, file: AllowedFile) -> Content:
-        if found.target != found.key:
-            with suppress(ObjectMissing):
-                if found.recorded is not None:
-                    return self._read(found.recorded)
+        with suppress(ObjectMissing):
+            if found.recorded is not None:
+                # Even if it is what the edge did not get: it was closed then, and may be open now.
+                return self._read(found.recorded)
+            if found.target != found.key:
                 return Content.of(self._store.get(self._bucket, found.target))
         return Content.of(self._first_view.make(found.record, file))
 

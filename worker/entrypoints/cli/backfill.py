@@ -14,6 +14,7 @@ from worker.adapters.disk_errors import disk_call
 from worker.atomic import atomic_write
 from worker.domain.errors import InputError
 from worker.entrypoints.cli import output
+from worker.entrypoints.cli.parameters import Number
 from worker.entrypoints.cli.target import DATA, data_option, find_target, json_option
 from worker.services.process_files.wording import seconds_text, size_text
 
@@ -51,7 +52,7 @@ ingested once. The state is in FILE (--state).
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0.01, max=3000),
+    type=Number(min=0.01, max=3000),
     default=50.0,
     show_default=True,
     metavar="N",

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from worker.entrypoints.cli import output
+from worker.entrypoints.cli.parameters import Number
 
 
 @click.command(name="cost")
@@ -15,7 +16,7 @@ from worker.entrypoints.cli import output
 @click.option("--recipe", default="default", show_default=True, metavar="NAME|FILE")
 @click.option(
     "--viewed",
-    type=click.FloatRange(0, 100),
+    type=Number(0, 100),
     default=10,
     show_default=True,
     metavar="PERCENT",

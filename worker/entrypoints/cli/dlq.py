@@ -13,6 +13,7 @@ import click
 
 from worker.domain.errors import InputError
 from worker.entrypoints.cli import output
+from worker.entrypoints.cli.parameters import Number
 from worker.entrypoints.cli.target import data_option, find_target, json_option
 from worker.services.process_files.wording import age_text
 
@@ -139,7 +140,7 @@ def show_command(
 @group.command(name="redrive")
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0.01, max=1000),
+    type=Number(min=0.01, max=1000),
     default=10.0,
     show_default=True,
     metavar="N",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from worker.entrypoints.cli import output
+from worker.entrypoints.cli.parameters import Number
 from worker.services.process_files.wording import seconds_text, size_text
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ Exit codes
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0.1, max=86_400),
+    type=Number(min=0.1, max=86_400),
     default=120.0,
     show_default=True,
     metavar="SECONDS",

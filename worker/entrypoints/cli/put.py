@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.entrypoints.cli import output
+from worker.entrypoints.cli.parameters import Number
 from worker.entrypoints.cli.target import data_option, find_target, json_option
 from worker.services.process_files.wording import size_text
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 @click.option("--no-jobs", is_flag=True, help="With --wait: only until each upload is recorded.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0.1),
+    type=Number(min=0.1),
     metavar="SECONDS",
     help="Longest wait.  [default: 120 for a record, no limit for jobs]",
 )

@@ -15,6 +15,7 @@ import click
 
 from worker.domain.errors import SafelightError
 from worker.entrypoints.cli import output
+from worker.entrypoints.cli.parameters import Number
 from worker.entrypoints.cli.target import DATA, data_option, find_target, json_option, local_only
 
 if TYPE_CHECKING:
@@ -295,14 +296,14 @@ def chaos_group() -> None:
 @chaos_group.command(name="spot")
 @click.option(
     "--probability",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     required=True,
     metavar="P",
     help="0 to 1: how likely each running job loses its machine.",
 )
 @click.option(
     "--notice",
-    type=click.FloatRange(0, 120),
+    type=Number(0, 120),
     default=120.0,
     show_default=True,
     metavar="SECONDS",
@@ -310,7 +311,7 @@ def chaos_group() -> None:
 )
 @click.option(
     "--every",
-    type=click.FloatRange(min=0.1),
+    type=Number(min=0.1),
     metavar="SECONDS",
     help="Repeat every so many seconds, until Ctrl-C.",
 )

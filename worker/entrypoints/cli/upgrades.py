@@ -10,6 +10,7 @@ import click
 
 from worker.domain.errors import InputError
 from worker.entrypoints.cli import output
+from worker.entrypoints.cli.parameters import Number
 from worker.entrypoints.cli.target import Target, data_option, find_target, json_option
 
 if TYPE_CHECKING:
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--days",
-    type=click.FloatRange(0.01, 90),
+    type=Number(0.01, 90),
     default=1.0,
     show_default=True,
     help="That the logs are of; older objects below a prefix are not read.",
 )
 @click.option(
     "--budget",
-    type=click.FloatRange(0, 10_000),
+    type=Number(0, 10_000),
     default=1.0,
     show_default=True,
     help="Most US dollars that this run may cost, by worker/prices.toml.",
