@@ -51,6 +51,7 @@ EVERY_METHOD: dict[str, Callable[[DynamoCatalog], object]] = {
     "by_content": lambda catalog: catalog.by_content("0" * 64),
     "similar": lambda catalog: catalog.similar("0" * 16),
     "timeline": lambda catalog: catalog.timeline(ONE),
+    "claim": lambda catalog: catalog.claim(ONE, "w/640.webp", holder="a", seconds=30),
     "log": lambda catalog: catalog.log(ONE, LogEntry(time=at(1), kind="seen")),
     "jobs": lambda catalog: catalog.jobs(ONE),
     "put_job": lambda catalog: catalog.put_job(JOB),

@@ -37,6 +37,7 @@ INPUT = {
     "source": "s3://intake/film.mp4",
     "output": "s3://delivery/aa/a/1",
     "recipe": "default",
+    "access": "open",
     "max_seconds": 60,
     "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 }

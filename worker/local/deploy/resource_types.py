@@ -605,15 +605,27 @@ _REASONS: Mapping[str, Mapping[str, str]] = {
 """Types that are only registered, by the reason. The text is of an ARN, without account and region
 and with the name in place of ``{}``; empty where a type belongs to another resource and has none.
 """
-_COMPUTED: Mapping[str, Mapping[str, str]] = {
+_COMPUTED: Mapping[str, Mapping[str, Any]] = {
     "aws:apigatewayv2/api:Api": {"apiEndpoint": "http://127.0.0.1/{}", "executionArn": "{}"},
     "aws:cloudfront/distribution:Distribution": {"domainName": "{}.invalid"},
     "aws:lambda/function:Function": {"invokeArn": "{}", "version": "1"},
     "aws:lambda/functionUrl:FunctionUrl": {"functionUrl": "https://{}.invalid/"},
     "aws:ec2/vpcEndpoint:VpcEndpoint": {"prefixListId": "pl-{}"},
     "aws:ecr/repository:Repository": {"repositoryUrl": "local/{}"},
+    "aws:elasticache/serverlessCache:ServerlessCache": {
+        "endpoints": [{"address": "{}.invalid", "port": 6379}],
+    },
 }
 """Further properties that the program reads, with the name in place of ``{}``."""
+
+
+def _with_name(value: Any, name: str) -> Any:
+    """A value with the name in place of ``{}`` in all its texts."""
+    if isinstance(value, str):
+        return value.format(name)
+    if isinstance(value, Mapping):
+        return {key: _with_name(one, name) for key, one in value.items()}
+    return [_with_name(one, name) for one in value] if isinstance(value, list) else value
 
 
 def _registered(kind: str, arn: str, reason: str) -> ResourceType:
@@ -623,7 +635,7 @@ def _registered(kind: str, arn: str, reason: str) -> ResourceType:
         if not arn:
             return declared.name, {}
         name = declared.physical_name
-        more = {key: text.format(name) for key, text in _COMPUTED.get(kind, {}).items()}
+        more = _with_name(_COMPUTED.get(kind, {}), name)
         return name, {"name": name, "arn": aws.arn(service, path.format(name)), **more}
 
     return ResourceType(create, None, reason)
