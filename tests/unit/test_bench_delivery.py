@@ -212,6 +212,7 @@ def test_every_server_gets_the_same_settings(tmp_path: Path) -> None:
     written = (tmp_path / "thumbor.conf").read_text("utf-8")
     assert "AVIF_SPEED = 9\n" in written
     assert "RESULT_STORAGE = 'thumbor.result_storages.file_storage'\n" in written
+    assert "RESULT_STORAGE_STORES_UNSAFE = True\n" in written
     environment = servers.imgproxy(tmp_path, "/none").environment
     assert environment["IMGPROXY_WEBP_EFFORT"] == "2"
     (small,) = (one for one in library.recipe().renditions if one.name == library.SMALL)

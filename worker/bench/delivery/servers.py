@@ -265,6 +265,8 @@ def thumbor(photos: Path, scratch: Path, *, storage: bool, python: Path) -> Comm
         "STORAGE": "thumbor.storages.no_storage",
         "RESULT_STORAGE": results,
         "RESULT_STORAGE_FILE_STORAGE_ROOT_PATH": str(scratch / "results"),
+        # Otherwise it keeps no result of an address without a signature, as all are here.
+        "RESULT_STORAGE_STORES_UNSAFE": True,
         "QUALITY": SETTINGS[Format.JPEG].quality,
         "PROGRESSIVE_JPEG": True,
         # Speed 9 is our effort 0. Its WebP effort, 4, cannot be set.
