@@ -9,22 +9,18 @@ from __future__ import annotations
 
 import http.client
 import io
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from worker.bench.requests import RequestTimes
 from worker.domain.asset import AssetRecord, asset_id_of
 from worker.domain.delivery import url_path
-from worker.job_context import Stop
 from worker.local.address import Address
-from worker.local.emulator import free_port
-from worker.local.stack import Stack, StackOptions
+from worker.local.stack import on_new_stack
 
 LONGEST = 60.0
 """Seconds to wait for anything."""
@@ -48,20 +44,12 @@ def measure(assets: int, *, say: Callable[[str], None]) -> Deletions:
     Raises:
         EmulatorError: the stack does not start.
     """
-    results: list[Deletions] = []
-    stop = Stop()
-    with tempfile.TemporaryDirectory(prefix="safelight-deletions-") as folder:
 
-        def ready(address: Address, _pids: object) -> None:
-            try:
-                say(f"{assets} assets")
-                results.append(_measure(assets, address))
-            finally:
-                stop.request()
+    def work(address: Address, _pids: object) -> Deletions:
+        say(f"{assets} assets")
+        return _measure(assets, address)
 
-        options = StackOptions(data=Path(folder, "data"), port=free_port(), api_port=0)
-        Stack(options, say=say).run(stop, ready)
-    return results[0]
+    return on_new_stack(work, say=say)
 
 
 def _measure(assets: int, address: Address) -> Deletions:

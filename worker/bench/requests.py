@@ -14,22 +14,18 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 from urllib.parse import urlsplit
 
-from worker.job_context import Stop
 from worker.local.address import Address
 from worker.local.api import SECRET
-from worker.local.emulator import free_port
-from worker.local.stack import API_HANDLER, Stack, StackOptions
+from worker.local.stack import API_HANDLER, on_new_stack
 from worker.local.throughput import held_back
 from worker.ports import UploadTicket
 
@@ -57,20 +53,12 @@ def measure(requests: int, *, say: Callable[[str], None]) -> RequestTimes:
     Raises:
         EmulatorError: the stack does not start.
     """
-    results: list[RequestTimes] = []
-    stop = Stop()
-    with tempfile.TemporaryDirectory(prefix="safelight-requests-") as folder:
 
-        def ready(address: Address, _pids: object) -> None:
-            try:
-                say(f"{requests} requests")
-                results.append(_measure(requests, address))
-            finally:
-                stop.request()
+    def work(address: Address, _pids: object) -> RequestTimes:
+        say(f"{requests} requests")
+        return _measure(requests, address)
 
-        options = StackOptions(data=Path(folder, "data"), port=free_port(), api_port=0)
-        Stack(options, say=say).run(stop, ready)
-    return results[0]
+    return on_new_stack(work, say=say)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,21 +86,13 @@ def measure_parallel(
     Raises:
         EmulatorError: the stack does not start.
     """
-    results: list[ParallelUploads] = []
-    stop = Stop()
-    with tempfile.TemporaryDirectory(prefix="safelight-requests-") as folder:
 
-        def ready(address: Address, pids: Mapping[str, int]) -> None:
-            try:
-                say(f"{rounds} rounds of {clients} uploads at once")
-                with held_back(pids["services"]):
-                    results.append(_parallel(clients, size, rounds, address))
-            finally:
-                stop.request()
+    def work(address: Address, pids: Mapping[str, int]) -> ParallelUploads:
+        say(f"{rounds} rounds of {clients} uploads at once")
+        with held_back(pids["services"]):
+            return _parallel(clients, size, rounds, address)
 
-        options = StackOptions(data=Path(folder, "data"), port=free_port(), api_port=0)
-        Stack(options, say=say).run(stop, ready)
-    return results[0]
+    return on_new_stack(work, say=say)
 
 
 def _parallel(clients: int, size: int, rounds: int, address: Address) -> ParallelUploads:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -14,6 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from pkgutil import resolve_name
 from types import MappingProxyType
+from typing import TypeVar
 
 from worker.adapters.aws.clients import VARIABLE as CALLS
 from worker.adapters.aws.clients import AwsClients
@@ -298,6 +300,38 @@ class Stack:
 
     def _log(self, name: str) -> Path:
         return self._data / "logs" / f"{name}.log"
+
+
+Result = TypeVar("Result")
+
+
+def on_new_stack(
+    work: Callable[[Address, Mapping[str, int]], Result], *, say: Callable[[str], None]
+) -> Result:
+    """What some work on a stack of its own returns. The stack lies in a temporary folder and stops
+    when the work ends.
+
+    Args:
+        work: is told where the stack is, and its processes.
+        say: is told what happens.
+
+    Raises:
+        EmulatorError: the stack does not start.
+    """
+    results: list[Result] = []
+    stop = Stop()
+
+    with tempfile.TemporaryDirectory(prefix="safelight-stack-") as folder:
+
+        def ready(address: Address, pids: Mapping[str, int]) -> None:
+            try:
+                results.append(work(address, pids))
+            finally:
+                stop.request()
+
+        options = StackOptions(data=Path(folder, "data"), port=emulator.free_port(), api_port=0)
+        Stack(options, say=say).run(stop, ready)
+    return results[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

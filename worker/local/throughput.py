@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,10 +20,8 @@ from pathlib import Path
 
 from worker import recipes
 from worker.domain.errors import EngineError
-from worker.job_context import Stop
 from worker.local.address import EVENTS, Address
-from worker.local.emulator import free_port
-from worker.local.stack import Stack, StackOptions
+from worker.local.stack import on_new_stack
 
 LIMIT_SECONDS = 60.0
 """Without a single new asset for so long, something is broken."""
@@ -75,20 +72,7 @@ def measure(photos: Mapping[str, Path], images: int, *, say: Callable[[str], Non
         EmulatorError: the stack does not start.
         EngineError: assets stopped appearing.
     """
-    results: list[Throughput] = []
-    stop = Stop()
-
-    with tempfile.TemporaryDirectory(prefix="safelight-pipeline-") as folder:
-        data = Path(folder, "data")
-
-        def ready(address: Address, pids: Mapping[str, int]) -> None:
-            try:
-                results.append(_measure(photos, images, address, pids, say))
-            finally:
-                stop.request()
-
-        Stack(StackOptions(data=data, port=free_port(), api_port=0), say=say).run(stop, ready)
-    return results[0]
+    return on_new_stack(lambda address, pids: _measure(photos, images, address, pids, say), say=say)
 
 
 def _measure(

@@ -68,7 +68,7 @@ class Access:
         verdict = Verdict(code=HELD, message=reason or "a person has to look at it")
         held = self._decide(asset, Status.REVIEW, verdict)
         # Only now: what an edge fetches from here on is refused.
-        self.events.publish([_event(held, EVENT)])
+        self.events.publish([event_of_change(held, EVENT)])
         return held
 
     def publish(self, asset: str) -> AssetRecord:
@@ -80,7 +80,7 @@ class Access:
             TransientError: a store does not answer. The same call completes the work.
         """
         published = self._decide(asset, Status.PUBLISHED, None)
-        self.events.publish([_event(published, f"asset.{Status.PUBLISHED}")])
+        self.events.publish([event_of_change(published, f"asset.{Status.PUBLISHED}")])
         return published
 
     def follow(self, asset: str) -> AssetRecord | None:
@@ -126,8 +126,9 @@ def _alike(one: AssetRecord, other: AssetRecord) -> bool:
     return (one.status, one.version) == (other.status, other.version)
 
 
-def _event(record: AssetRecord, kind: str) -> Event:
-    """Each decision is an event of its own: an asset may be held and published again and again."""
+def event_of_change(record: AssetRecord, kind: str) -> Event:
+    """Each change of a record is an event of its own: an asset may be held, published and upgraded
+    again and again."""
     told = event_of(record)
     name = kind.removeprefix("asset.")
     identity = f"{record.asset}/{record.version}/{name}/{record.revision}"

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from worker.domain.asset import AssetRecord, Status
+from worker.domain.asset import PUBLIC, AssetRecord, Status
 from worker.domain.delivery import (
     PictureKey,
     formats_for,
@@ -32,7 +32,7 @@ from worker.domain.keys import (
 )
 from worker.imaging.plan import AllowedFile
 from worker.ports import Catalog, ObjectStore, StoredObject
-from worker.services.first_view import FirstView, is_public
+from worker.services.first_view import FirstView
 from worker.services.hot_files import CacheOutcome, HotFiles
 
 MOST_BYTES = 4_000_000
@@ -306,7 +306,7 @@ def _refusal(record: AssetRecord | None) -> OriginAnswer | None:
         return error(410, "this asset was deleted")
     if record.status is Status.REVIEW:
         return error(403, "this asset waits for review by a person")
-    if not is_public(record):
+    if record.status not in PUBLIC:
         return error(404, "nothing has been made of this asset yet")
     return None
 

@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
-from worker.domain.asset import SERVED, AssetRecord, Status
+from worker.domain.asset import PUBLIC, AssetRecord
 from worker.domain.delivery import WIDTHS, PictureKey, formats_for, whole_cut
 from worker.domain.errors import (
     AssetMissing,
@@ -160,7 +160,7 @@ class FirstView:
         )
         # What was erased, replaced or held in the meantime has not seen this file.
         now = self.catalog.get(record.asset)
-        if now is None or now.version != record.version or not is_public(now):
+        if now is None or now.version != record.version or now.status not in PUBLIC:
             self.store.delete(self.bucket, key)
             raise AssetMissing(f"asset {record.asset} went while {file.name} was made")
         there = StoredObject(key=key, size=len(made.data), etag=etag, content_type=media_type)
@@ -318,11 +318,6 @@ def _of_width(spec: RenditionSpec, width: int) -> RenditionSpec:
     assert spec.height is not None
     height = max(1, round(spec.height * width / spec.width))
     return replace(spec, name=f"w/{width}", width=width, height=height)
-
-
-def is_public(record: AssetRecord) -> bool:
-    """Whether everybody may see what was made of an asset."""
-    return record.status in SERVED and record.status is not Status.REVIEW
 
 
 def _with_source(file: AllowedFile, probe: Probe, stored: Sequence[StoredRendition]) -> AllowedFile:

@@ -20,13 +20,13 @@ from worker.domain.asset import PUBLIC, AssetRecord
 from worker.domain.delivery import PictureKey
 from worker.domain.errors import AssetMissing, Conflict, EngineError, ObjectMissing, SafelightError
 from worker.domain.image import Encoding, Format, Recipe, StoredRendition
-from worker.domain.keys import IMMUTABLE, cache_metadata, event_of
+from worker.domain.keys import IMMUTABLE, cache_metadata
 from worker.imaging import engine
 from worker.imaging.engine import ProcessedImage
 from worker.imaging.probe import probe
 from worker.ports import Catalog, Events, ObjectStore
 from worker.prices import Assumptions, Prices
-from worker.services.access import Access, tags_of
+from worker.services.access import Access, event_of_change, tags_of
 from worker.services.deliver import substitute
 from worker.services.popularity import Popularity
 from worker.services.recipe_store import RecipeStore
@@ -247,7 +247,7 @@ class Upgrades:
         try:
             self.catalog.update(record.asset, rendition=new)
         except (AssetMissing, Conflict):
-            # Erased, or replaced by another version, whose files are served: this one is nobody's.
+            # Erased, or replaced by another version, whose files are served: no record names it.
             self.store.delete(self.bucket, old.key)
             return False
         return True
@@ -266,9 +266,7 @@ class Upgrades:
             return
         if record.status not in PUBLIC:
             access.follow(asset)
-        told = event_of(record)
-        identity = f"{record.asset}/{record.version}/upgraded/{record.revision}"
-        self.events.publish([replace(told, id=identity, type=EVENT)])
+        self.events.publish([event_of_change(record, EVENT)])
 
 
 def _by_asset(
