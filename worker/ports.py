@@ -15,7 +15,6 @@ from typing import Protocol
 
 from worker.domain.asset import (
     AssetRecord,
-    Event,
     JobRecord,
     LogEntry,
     Page,
@@ -24,6 +23,7 @@ from worker.domain.asset import (
     UploadRoute,
     Verdict,
 )
+from worker.domain.events import Event
 from worker.domain.image import StoredRendition
 from worker.domain.job import JobRequest, JobState, JobStatus
 

@@ -26,7 +26,8 @@ ENTRY_POINT = "worker.entrypoints.lambda_invalidate.handler"
 PATTERN = {
     "source": ["safelight"],
     "$or": [
-        {"detail-type": ["asset.deleted", "asset.erased", "asset.held", "asset.upgraded"]},
+        {"detail-type": ["asset.deleted", "asset.erased", "asset.upgraded"]},
+        {"detail-type": ["asset.held"], "detail": {"data": {"was": ["accepted", "published"]}}},
         {"detail": {"data": {"replaces": [{"exists": True}]}}},
     ],
 }

@@ -16,7 +16,6 @@ from tests.contract.canned import clients_for
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.eventbridge import BATCH_BYTES, ROUNDS, EventBridgeEvents
 from worker.adapters.event_log import EventLog, event_line, follow, parse_event
-from worker.domain.asset import Event
 from worker.domain.errors import (
     AccessDenied,
     ConfigurationError,
@@ -25,6 +24,7 @@ from worker.domain.errors import (
     Throttled,
     Unreachable,
 )
+from worker.domain.events import Event
 from worker.local.emulator import ACCOUNT, REGION, free_port
 from worker.ports import Events
 
@@ -92,7 +92,7 @@ def wire(request: pytest.FixtureRequest, tmp_path: Path, fresh: Callable[[str], 
         ):
             for message in messages:
                 sent = json.loads(message["Body"])
-                known = parse_event(json.dumps({"type": sent["detail-type"], **sent["detail"]}))
+                known = parse_event(json.dumps(sent["detail"]))
                 assert known is not None
                 found.append(known)
         return found

@@ -15,7 +15,8 @@ def test_only_events_after_which_something_is_stale_are_invalidated(ordered: Dec
     assert rule.document("eventPattern") == {
         "source": ["safelight"],
         "$or": [
-            {"detail-type": ["asset.deleted", "asset.erased", "asset.held", "asset.upgraded"]},
+            {"detail-type": ["asset.deleted", "asset.erased", "asset.upgraded"]},
+            {"detail-type": ["asset.held"], "detail": {"data": {"was": ["accepted", "published"]}}},
             {"detail": {"data": {"replaces": [{"exists": True}]}}},
         ],
     }

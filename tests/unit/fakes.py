@@ -27,7 +27,6 @@ from worker.adapters.catalog_rules import (
 )
 from worker.domain.asset import (
     AssetRecord,
-    Event,
     JobRecord,
     LogEntry,
     ObjectVersion,
@@ -38,6 +37,7 @@ from worker.domain.asset import (
     Verdict,
 )
 from worker.domain.errors import AssetMissing, ObjectChanged, ObjectMissing
+from worker.domain.events import Event
 from worker.domain.image import StoredRendition
 from worker.domain.keys import cache_metadata
 from worker.domain.labels import check_id

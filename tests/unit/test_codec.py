@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from worker.codec import build, plain
 from worker.domain.asset import (
     AssetRecord,
-    Event,
     JobRecord,
     LogEntry,
     ObjectVersion,
@@ -27,6 +26,7 @@ from worker.domain.asset import (
     VideoInfo,
 )
 from worker.domain.errors import EngineError
+from worker.domain.events import Event
 from worker.domain.image import (
     Dropped,
     Format,

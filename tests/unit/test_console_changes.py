@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from worker.adapters.event_log import EventLog
-from worker.domain.asset import Event
+from worker.domain.events import Event
 from worker.local.changes import Counts, read_events
 
 

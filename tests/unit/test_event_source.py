@@ -11,9 +11,8 @@ import pytest
 
 from tests.unit.fakes import Fuse, MemoryEvents
 from tests.unit.memory_queue import MemoryQueue
-from worker.adapters.event_log import event_detail
-from worker.domain.asset import Event
 from worker.domain.errors import Conflict, Unreachable
+from worker.domain.events import Event, cloud_event
 from worker.job_context import Stop
 from worker.local import services
 from worker.local.event_source import (
@@ -341,7 +340,7 @@ def test_what_is_sent_twice_arrives_once() -> None:
 def test_events_of_the_bus_reach_the_file() -> None:
     """What the rule sends becomes the event that was published; anything else is left out."""
     event = Event(id="i", type="asset.accepted", asset="a", time="t", detail={"key": "k"})
-    envelope = {"detail-type": event.type, "source": "safelight", "detail": event_detail(event)}
+    envelope = {"detail-type": event.type, "source": "safelight", "detail": cloud_event(event)}
     queue, sink, stop = MemoryQueue(), MemoryEvents(), Stop()
     for body in ("no JSON", "[]", json.dumps({"detail-type": "x"}), json.dumps(envelope)):
         queue.send("events", [(body, "", "")])

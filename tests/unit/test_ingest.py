@@ -417,7 +417,7 @@ def test_approval_waits_for_a_person() -> None:
     world = World(policy=replace(POLICY, recipe=replace(RECIPE, approval=True)))
     done = world.ingest(world.store.upload("intake", "a.jpg", PHOTO))
     assert done.outcome is IngestOutcome.REVIEW
-    assert world.events.published[0].type == "asset.review"
+    assert world.events.published[0].type == "asset.held"
 
 
 def closed(world: World) -> set[str]:

@@ -12,7 +12,7 @@ from tests.unit.test_deliver import World
 from tests.unit.test_settings import COMPLETE
 from worker.bootstrap import invalidation
 from worker.domain.errors import SafelightError, SettingsError, Throttled
-from worker.domain.keys import event_of
+from worker.domain.events import event_of
 from worker.entrypoints import lambda_invalidate
 from worker.services.invalidate import Invalidate
 from worker.services.messages import asset_event

@@ -1,8 +1,6 @@
 """Events as JSON, and in a file of this machine which other processes can follow.
 
-EventBridge and the log have one shape: ``{"id", "asset", "time", "data": {...}}``; the event's type
-stands beside it (``detail-type``). What an event says is under ``data``, so that its names cannot
-hide ours.
+EventBridge's ``detail`` and a line of the log are the same: see ``domain.events.cloud_event``.
 
 A file has one line of JSON for each event. Any number of processes may append and read at the same
 time. The file only grows; to empty it, delete it: followers go on with the new
@@ -17,12 +15,11 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from worker.adapters.disk_errors import disk_call
 from worker.domain import trace
-from worker.domain.asset import Event
 from worker.domain.errors import EngineError
+from worker.domain.events import Event, cloud_event
 
 POLL_SECONDS = 0.2
 _CHUNK = 1 << 16
@@ -153,28 +150,16 @@ class _LogReader:
 # --- events as JSON ---------------------------------------------------------------------------
 
 
-def event_detail(event: Event) -> dict[str, Any]:
-    """The event without its type."""
-    return {
-        "id": event.id,
-        "asset": event.asset,
-        "time": event.time,
-        "traceparent": event.traceparent,
-        "data": dict(event.detail),
-    }
+def event_line(event: Event) -> str:
+    """The event as one line of JSON, without the line break.
 
-
-def json_line(value: dict[str, Any]) -> str:
-    """JSON on one line. Raises ``EngineError`` for what JSON cannot say."""
+    Raises:
+        EngineError: JSON cannot say it.
+    """
     try:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+        return json.dumps(cloud_event(event), separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise EngineError(f"an event cannot be written as JSON: {error}") from error
-
-
-def event_line(event: Event) -> str:
-    """The event with its type, as one line of a log, without the line break."""
-    return json_line({"type": event.type, **event_detail(event)})
 
 
 def parse_event(line: str) -> Event | None:
@@ -185,9 +170,12 @@ def parse_event(line: str) -> Event | None:
         return None
     if not isinstance(value, dict):
         return None
-    words = {name: value.get(name) for name in ("id", "type", "asset", "time")}
+    names = ("id", "type", "asset", "time", "subject")
+    words = {name: value.get(name, "" if name in ("time", "subject") else None) for name in names}
     data = value.get("data", {})
     if not all(isinstance(word, str) for word in words.values()) or not isinstance(data, dict):
         return None
+    if words["subject"] == words["asset"]:
+        words["subject"] = ""
     traceparent = trace.valid(value.get(trace.NAME))
     return Event(**words, detail=data, traceparent=traceparent)  # type: ignore[arg-type]  # texts

@@ -453,17 +453,3 @@ class Similar:
     record: AssetRecord
     distance: int
     """Bits in which the perceptual hashes differ, 0 to 64."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Something that happened, told to others. The same happening has the same id."""
-
-    id: str
-    type: str
-    """``asset.`` and a status, or ``asset.erased``."""
-    asset: str
-    time: str
-    detail: Mapping[str, object] = field(default_factory=dict)
-    traceparent: str = ""
-    """Of the upload that it follows from."""

@@ -1,4 +1,4 @@
-"""What ingest leaves behind: keys, stored renditions and events. Pure functions of a record."""
+"""What ingest leaves behind: keys and stored renditions. Pure functions of a record."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from worker.domain.asset import AssetRecord, Event, medium_of
+from worker.domain.asset import AssetRecord
 from worker.domain.image import Rendition, StoredRendition
 
 
@@ -75,49 +75,6 @@ def cache_metadata(key: str) -> Mapping[str, str]:
     """
     found = _OF_ASSET.match(key)
     return {} if found is None else {CACHE_TAG: cache_tag(found[1])}
-
-
-def event_of(record: AssetRecord) -> Event:
-    """The event that tells of a record; the same record gives the same event."""
-    detail: dict[str, object] = {
-        "key": record.source.key,
-        "bytes": record.source.size,
-        "version": record.version,
-        "recipe": record.recipe,
-        "status": record.status.value,
-        "media": medium_of(record).value,
-        "renditions": [
-            {
-                "name": one.name,
-                "format": one.format.value,
-                "width": one.width,
-                "height": one.height,
-                "bytes": one.bytes,
-                "key": one.key,
-            }
-            for one in record.renditions
-        ],
-    }
-    if record.replaces:
-        detail["replaces"] = record.replaces
-    if record.warnings or record.film is not None:
-        detail["warnings"] = list(record.warnings)
-    if record.film is not None:
-        detail["duration_ms"] = record.film.duration_ms
-        detail["files"] = [
-            {"name": one.name, "format": one.format.value, "bytes": one.bytes, "key": one.key}
-            for one in record.media
-        ]
-    if record.verdict is not None:
-        detail["reason"] = {"code": record.verdict.code, "message": record.verdict.message}
-    return Event(
-        id=f"{record.asset}/{record.version}/{record.status.value}",
-        type=f"asset.{record.status.value}",
-        asset=record.asset,
-        time=record.updated_at,
-        detail=detail,
-        traceparent=record.source.trace,
-    )
 
 
 def stored(record: AssetRecord, rendition: Rendition) -> StoredRendition:

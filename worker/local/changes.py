@@ -15,7 +15,7 @@ from typing import Any
 
 from worker.adapters.disk_errors import disk_call
 from worker.adapters.event_log import parse_event
-from worker.domain.asset import Event
+from worker.domain.events import Event
 from worker.services.cost import CountedWork, work_of
 
 MOST_BYTES = 1 << 20

@@ -25,7 +25,8 @@ from worker import codec, console, prices
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.sqs import SqsQueue
 from worker.bootstrap import assemble
-from worker.domain.asset import Event, is_tombstone
+from worker.domain.asset import is_tombstone
+from worker.domain.events import Event
 from worker.domain.job import JobStatus
 from worker.entrypoints.api import views
 from worker.entrypoints.api.app import Administrator, ApiServices, Reader

@@ -31,8 +31,8 @@ from worker.adapters.aws.errors import aws_call
 from worker.adapters.aws.sqs import SqsQueue
 from worker.adapters.event_log import EventLog, parse_event
 from worker.bootstrap import invalidation
-from worker.domain.asset import Event
 from worker.domain.errors import Conflict
+from worker.domain.events import Event
 from worker.job_context import Stop, processors
 from worker.local import iam_policies, lifecycle
 from worker.local.batch.execution import ProcessExecutor
@@ -300,7 +300,7 @@ def _events_in(messages: Sequence[Message]) -> list[Event]:
     for message in messages:
         try:
             envelope = json.loads(message.body)
-            line = json.dumps({"type": envelope["detail-type"], **envelope["detail"]})
+            line = json.dumps(envelope["detail"])
         except (ValueError, TypeError, KeyError):
             log("a message that is no event is left out")
             continue

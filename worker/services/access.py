@@ -23,17 +23,16 @@ from worker.domain.asset import (
     HELD,
     PUBLIC,
     AssetRecord,
-    Event,
     LogEntry,
     Status,
     Verdict,
 )
 from worker.domain.errors import AssetMissing, Throttled
-from worker.domain.keys import event_of, version_prefix
+from worker.domain.events import HELD as HELD_EVENT
+from worker.domain.events import Event, event_of
+from worker.domain.keys import version_prefix
 from worker.ports import Catalog, Events, ObjectStore
 
-EVENT = "asset.held"
-"""Type of the event of an asset that everybody could read and that now waits for a person."""
 THREADS = 16
 """Requests at the same time: a long video has ten thousand files."""
 _PAGE = 1_000
@@ -66,9 +65,11 @@ class Access:
             TransientError: a store does not answer. The same call completes the work.
         """
         verdict = Verdict(code=HELD, message=reason or "a person has to look at it")
+        before = self.catalog.get(asset)
         held = self._decide(asset, Status.REVIEW, verdict)
         # Only now: what an edge fetches from here on is refused.
-        self.events.publish([event_of_change(held, EVENT)])
+        was = Status.ACCEPTED if before is None else before.status
+        self.events.publish([event_of_change(held, HELD_EVENT, was=was)])
         return held
 
     def publish(self, asset: str) -> AssetRecord:
@@ -126,10 +127,10 @@ def _alike(one: AssetRecord, other: AssetRecord) -> bool:
     return (one.status, one.version) == (other.status, other.version)
 
 
-def event_of_change(record: AssetRecord, kind: str) -> Event:
+def event_of_change(record: AssetRecord, kind: str, *, was: Status | None = None) -> Event:
     """Each change of a record is an event of its own: an asset may be held, published and upgraded
     again and again."""
-    told = event_of(record)
+    told = event_of(record, was=was)
     name = kind.removeprefix("asset.")
     identity = f"{record.asset}/{record.version}/{name}/{record.revision}"
     return replace(told, id=identity, type=kind)

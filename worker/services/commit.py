@@ -14,6 +14,7 @@ from itertools import islice
 from worker.domain import keys
 from worker.domain.asset import CLOSED, SUPERSEDED, AssetRecord, LogEntry, ObjectVersion, Status
 from worker.domain.errors import ObjectMissing
+from worker.domain.events import event_of
 from worker.imaging.engine import ProcessedImage
 from worker.ports import Events, ObjectStore, StoredObject
 from worker.services.access import tags_of
@@ -183,7 +184,7 @@ def after_commit(store: ObjectStore, events: Events, record: AssetRecord) -> Non
     # Without a version id a delete could hit a newer upload: then expiry does it.
     if record.status is Status.REJECTED and record.source.version_id is not None:
         remove_original(store, record.source)
-    events.publish([keys.event_of(record)])
+    events.publish([event_of(record)])
 
 
 def remove_original(store: ObjectStore, source: ObjectVersion) -> None:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from worker.domain.asset import Event
+from worker.domain.asset import SERVED
+from worker.domain.events import Event
 from worker.prices import Assumptions, Prices
 
 LEFT_OUT = (
     "Not counted: delivery (CloudFront), requests to the API, logs, alarms, the segments of videos,"
     " and tiles. Nothing is taken off for Spot, nor for what was deleted."
 )
-_JUDGED = frozenset({"asset.accepted", "asset.review", "asset.rejected"})
+_JUDGED = frozenset({"asset.accepted", "asset.held", "asset.rejected"})
+_MADE = frozenset(one.value for one in SERVED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,8 @@ def work_of(event: Event, *, heavy: bool = False) -> CountedWork:
     size = _whole(detail.get("bytes"))
     if event.type == "asset.processing":
         return CountedWork(objects=1, heavy=1, stored=size)
-    if event.type not in _JUDGED:
+    # What was made before and is judged once more, by a person, is counted already.
+    if event.type not in _JUDGED or detail.get("was") in _MADE:
         return CountedWork()
     files = [*_list(detail.get("renditions")), *_list(detail.get("files"))]
     made = sum(_whole(one.get("bytes")) for one in files if isinstance(one, dict))

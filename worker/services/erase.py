@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
-from worker.domain.asset import AssetRecord, Event, folder_of
+from worker.domain.asset import AssetRecord, folder_of
 from worker.domain.errors import (
     AssetMissing,
     ConfigurationError,
@@ -23,6 +23,7 @@ from worker.domain.errors import (
     JobMissing,
     TransientError,
 )
+from worker.domain.events import Event
 from worker.domain.keys import asset_prefix
 from worker.ports import Catalog, Events, Jobs, ObjectStore
 from worker.services.job_results import listed_files

@@ -13,7 +13,7 @@ from tests.unit.api.rig import Api
 from tests.unit.api.test_rights import WRONG_TOKENS
 from tests.unit.api.test_work import accepted
 from worker.adapters.event_log import EventLog
-from worker.domain.asset import Event
+from worker.domain.events import Event
 from worker.local.console import Operations, serve, serve_operations
 from worker.services.dead_letters import QueuePair
 

@@ -10,11 +10,10 @@ import pytest
 from tests.unit.finalize.world import World
 from tests.unit.memory_queue import MemoryQueue
 from tests.unit.test_settings import COMPLETE
-from worker.adapters.event_log import event_detail
 from worker.bootstrap import Application
 from worker.domain.asset import Status
 from worker.domain.errors import MalformedMessage, TransientError, Unreachable
-from worker.domain.keys import event_of
+from worker.domain.events import cloud_event, event_of
 from worker.entrypoints import lambda_workflow
 from worker.settings import Settings
 
@@ -34,7 +33,7 @@ def application(world: World) -> Application:
 def heavy_event(world: World) -> dict[str, Any]:
     """What EventBridge delivers, through JSON."""
     event = event_of(world.record)
-    whole = {"source": "safelight", "detail-type": event.type, "detail": event_detail(event)}
+    whole = {"source": "safelight", "detail-type": event.type, "detail": cloud_event(event)}
     found: dict[str, Any] = json.loads(json.dumps(whole))
     return found
 

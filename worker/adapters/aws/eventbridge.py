@@ -11,11 +11,10 @@ from typing import Any
 from worker.adapters.aws.batching import batches
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call, for_code
-from worker.adapters.event_log import event_detail, json_line
-from worker.domain.asset import Event
+from worker.adapters.event_log import event_line
 from worker.domain.errors import SafelightError, Throttled, TransientError
+from worker.domain.events import SOURCE, Event
 
-SOURCE = "safelight"
 BATCH = 10
 """Entries in one request (Amazon EventBridge User Guide, "Sending events with PutEvents")."""
 BATCH_BYTES = 256 * 1024
@@ -59,7 +58,7 @@ class EventBridgeEvents:
             "EventBusName": self._bus,
             "Source": SOURCE,
             "DetailType": event.type,
-            "Detail": json_line(event_detail(event)),
+            "Detail": event_line(event),
         }
         time = _time(event.time)
         if time is not None:

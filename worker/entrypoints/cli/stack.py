@@ -19,7 +19,7 @@ from worker.entrypoints.cli.parameters import Number
 from worker.entrypoints.cli.target import DATA, data_option, find_target, json_option, local_only
 
 if TYPE_CHECKING:
-    from worker.domain.asset import Event
+    from worker.domain.events import Event
     from worker.local.address import Address
 
 
