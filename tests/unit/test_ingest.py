@@ -414,7 +414,7 @@ def test_a_new_recipe_does_the_work_again() -> None:
 
 def test_approval_waits_for_a_person() -> None:
     """A recipe that asks for approval leaves the asset in review."""
-    world = World(policy=replace(POLICY, recipe=replace(RECIPE, approval=True)))
+    world = World(policy=replace(POLICY, recipe=replace(RECIPE, workflow="approve")))
     done = world.ingest(world.store.upload("intake", "a.jpg", PHOTO))
     assert done.outcome is IngestOutcome.REVIEW
     assert world.events.published[0].type == "asset.held"
@@ -434,7 +434,7 @@ def test_what_waits_for_a_person_is_closed_from_its_first_write(made: str) -> No
         before = world.delivered()
     else:
         before = set()
-    recipe = replace(RECIPE, approval=True)
+    recipe = replace(RECIPE, workflow="approve")
     world.policy = replace(POLICY, recipe=recipe)
     world.fuse.calls.clear()
 
@@ -448,7 +448,7 @@ def test_what_waits_for_a_person_is_closed_from_its_first_write(made: str) -> No
 
 def test_an_upload_that_is_made_twice_does_not_close_what_was_published() -> None:
     """The slower of two workers writes closed files over open ones, and then opens them."""
-    world = World(policy=replace(POLICY, recipe=replace(RECIPE, approval=True)))
+    world = World(policy=replace(POLICY, recipe=replace(RECIPE, workflow="approve")))
     upload = world.store.upload("intake", "a.jpg", PHOTO)
     service = Ingest(
         store=world.store,

@@ -137,7 +137,7 @@ def test_every_key_reaches_its_field() -> None:
         gamut=Gamut.P3,
         linear=True,
         keep=frozenset({KeepTag.GPS}),
-        approval=True,
+        workflow="approve",
         limits=Limits(bytes=1, pixels=2, dimension=3, frames=4, animation_pixels=5, duration=6.0),
         renditions=(spec,),
         digest=recipe.digest,
@@ -290,3 +290,16 @@ def test_written_out_recipe_has_no_keys_without_effect() -> None:
         {"format": "webp", "effort": 2, "lossless": True},
     ]
     assert "height" not in spec[0]
+
+
+def test_approval_is_the_older_word_of_a_workflow() -> None:
+    """A recipe that says it means the workflow, with the digest that it always had."""
+    old = recipes.parse(MINIMAL.replace("version = 1", "version = 1\napproval = true"))
+    new = recipes.parse(MINIMAL.replace("version = 1", 'version = 1\nworkflow = "approve"'))
+    assert old == new
+    assert new.approval
+    plain = recipes.parse(MINIMAL)
+    assert plain.workflow == "none"
+    assert recipes.parse(MINIMAL.replace("version = 1", 'version = 1\nworkflow = "none"')) == plain
+    assert len({recipe.digest for recipe in (plain, new)}) == 2
+    assert recipes.parse(recipes.dump(new)) == new

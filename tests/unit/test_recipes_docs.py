@@ -53,7 +53,7 @@ def default_of(table: RecipeTable, name: str, key: RecipeKey) -> str:
         return "see [limits]"
     if table.title.startswith("an entry") and name in BY_FORMAT:
         return "by format"
-    if key.field == "-":
+    if key.field.startswith("-"):
         return "none"
     field = next(f for f in dataclasses.fields(table.fills) if f.name == (key.field or name))
     value = field.default
@@ -84,7 +84,8 @@ def test_nothing_else_is_documented(heading: str) -> None:
 def test_every_field_has_a_key(table: RecipeTable) -> None:
     """A field added to the model needs a key (or has to be declared as derived)."""
     fields = {field.name for field in dataclasses.fields(table.fills)}
-    set_by = {key.field or name for name, key in table.keys.items()} - {"-"}
+    named = {key.field or name for name, key in table.keys.items()}
+    set_by = {name for name in named if not name.startswith("-")}
     derived = DERIVED_FIELDS if table.fills is Recipe else frozenset()
     assert fields - derived == set_by
 

@@ -314,3 +314,12 @@ def test_messages_do_not_carry_control_characters() -> None:
     found = complaints(VALID | {"\x1b[2J" + "k" * 500: 1, "gamut": "\x07\ud800"})
     assert all(f"{path}{message}".isprintable() for path, message in found.items())
     assert max(len(path) for path in found) < 70
+
+
+def test_two_words_of_approval_must_not_contradict_each_other() -> None:
+    """Nobody guesses which of them is meant; the same said twice is no mistake."""
+    document = copy.deepcopy(VALID) | {"approval": True}
+    assert complaints(document | {"workflow": "moderate"}) == {
+        "approval": 'contradicts workflow = "moderate"; leave it out'
+    }
+    assert complaints(document | {"workflow": "approve"}) == {}

@@ -13,6 +13,7 @@ from types import EllipsisType
 
 from worker.domain.asset import (
     DECISIONS,
+    PUBLIC,
     TRANSITIONS,
     AssetRecord,
     LogEntry,
@@ -162,7 +163,9 @@ def _decided(known: AssetRecord, status: Status, verdict: Verdict | None) -> Ass
     if known.status not in DECISIONS.get(status, frozenset()):
         said = f"asset {known.asset} is {known.status.value}: it cannot become {status.value}"
         raise Conflict(said, code="undecidable")
-    return replace(known, status=status, verdict=verdict)
+    # What everybody may read waits for no workflow any more.
+    workflow = "" if status in PUBLIC else known.workflow
+    return replace(known, status=status, verdict=verdict, workflow=workflow)
 
 
 def _with_file(known: AssetRecord, file: StoredRendition) -> AssetRecord:

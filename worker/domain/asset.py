@@ -312,6 +312,8 @@ class AssetRecord:
     """What cuts keep in the middle, if somebody has said so: see ``RenditionSpec.focal_point``."""
     chosen_recipe: str = ""
     """The name of the recipe that the upload has chosen; empty: the deployment chooses."""
+    workflow: str = ""
+    """The workflow that has to run for this version; empty for ordinary ones."""
     tags: frozenset[str] = frozenset()
     attributes: Mapping[str, str] = field(default_factory=dict)
     created_at: str = ""

@@ -97,6 +97,8 @@ def event_of(record: AssetRecord, *, was: Status | None = None) -> Event:
     }
     if was is not None:
         detail["was"] = was.value
+    if record.workflow:
+        detail["workflow"] = record.workflow
     if record.replaces:
         detail["replaces"] = record.replaces
     if record.warnings or record.film is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from worker.domain.colour import Colour
+from worker.domain.workflow import APPROVE, NO_WORKFLOW
 
 
 class Format(StrEnum):
@@ -417,12 +418,17 @@ class Recipe:
     linear: bool = False
     """Resize in linear light: right for fine bright detail, about five times the cost."""
     keep: frozenset[KeepTag] = frozenset({KeepTag.COPYRIGHT, KeepTag.ARTIST})
-    approval: bool = False
-    """A person must approve what this recipe makes before it is served."""
+    workflow: str = NO_WORKFLOW
+    """What uploads go through beyond the ordinary way: see ``domain.workflow``."""
     digest: str = ""
     """SHA-256 of the recipe's meaning (not its comments or order of keys), 64 hex digits."""
     assets: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
     """Contents of the watermark pictures, by the path that names them."""
+
+    @property
+    def approval(self) -> bool:
+        """Whether what this recipe makes is closed until a person has approved it."""
+        return self.workflow == APPROVE
 
     @property
     def formats_made(self) -> frozenset[Format]:

@@ -1,18 +1,21 @@
-"""The workflow function: starts the state machine of a heavy upload, and is its last task.
+"""The workflow function: starts state machines, and does the stages that are not jobs.
 
 Thin: an event in, one service call, JSON out. The same handler runs in Lambda and in the local
 stack. It understands:
 
 - ``asset.processing`` from EventBridge: start the workflow of that upload, once;
-- ``{"task": "start", "asset", "version", "attempt"}``: the same, again with a higher attempt;
-- ``{"task": "finish", "asset", "version", "jobs"}``: commit what the jobs have left;
+- ``{"task", "stage", "asset", "version", "workflow", "execution", ...}`` from a state machine: do
+  one stage (:data:`STAGES`) and return ``{"outcome": WORD}``, by which the machine goes on. A stage
+  that waits gets a ``token`` too, and what it returns is not looked at;
+- ``{"task": "start", "asset", "version", "attempt"}``: start again what has failed, with a higher
+  attempt;
 - ``{}``: wire everything and do nothing: a warm-up call.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -22,6 +25,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from worker.bootstrap import Application, assemble
 from worker.domain import trace
 from worker.domain.errors import MalformedMessage, SafelightError, TransientError
+from worker.domain.workflow import StageCall
 from worker.services.finalize import JobReport
 from worker.services.messages import mistake
 from worker.settings import Settings
@@ -75,15 +79,33 @@ def handle(event: Mapping[str, Any], app: Application) -> dict[str, Any]:
             detail = event["detail"]
             with trace.bind(trace.valid(detail.get(trace.NAME))):
                 return _start(app, str(detail["asset"]), str(detail["data"]["version"]))
-        task, asset, version = event["task"], str(event["asset"]), str(event["version"])
+        call = stage_call(event)
         with trace.bind(trace.valid(event.get(trace.NAME))):
-            if task == "start":
-                return _start(app, asset, version, attempt=int(event.get("attempt", 1)))
-            if task == "finish":
-                return _finish(app, asset, version, [_report(job) for job in event.get("jobs", [])])
+            stage = STAGES.get(call.task)
+            if stage is not None:
+                return dict(stage(app, call))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedMessage(f"no event of the workflow function: {mistake(error)}") from error
-    raise MalformedMessage(f"the workflow function has no task {task!r}")
+    raise MalformedMessage(f"the workflow function has no task {call.task!r}")
+
+
+_OWN = frozenset(
+    {"task", "asset", "version", "stage", "workflow", "execution", "token", trace.NAME}
+)
+
+
+def stage_call(event: Mapping[str, Any]) -> StageCall:
+    """The call that an event of a state machine means.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: it means none.
+    """
+    texts = {name: event.get(name, "") for name in ("stage", "workflow", "execution", "token")}
+    texts |= {name: event[name] for name in ("task", "asset", "version")}
+    if not all(isinstance(text, str) for text in texts.values()):
+        raise TypeError("its names are not texts")
+    parameters = {name: value for name, value in event.items() if name not in _OWN}
+    return StageCall(**texts, parameters=parameters)
 
 
 def _start(app: Application, asset: str, version: str, *, attempt: int = 1) -> dict[str, Any]:
@@ -93,18 +115,26 @@ def _start(app: Application, asset: str, version: str, *, attempt: int = 1) -> d
     return {"execution": run}
 
 
-def _finish(app: Application, asset: str, version: str, jobs: list[JobReport]) -> dict[str, Any]:
+def _start_again(app: Application, call: StageCall) -> dict[str, Any]:
+    attempt: Any = call.parameters.get("attempt", 1)
+    return _start(app, call.asset, call.version, attempt=int(attempt))
+
+
+def _finish(app: Application, call: StageCall) -> dict[str, Any]:
+    told: Any = call.parameters.get("jobs", [])
+    jobs = [_report(job) for job in told]
     try:
-        finished = app.heavy.finish(asset, version, jobs)
+        finished = app.heavy.finish(call.asset, call.version, jobs)
     except SafelightError as error:
-        logger.warning("not finished", extra={"asset": asset, "code": error.code})
+        logger.warning("not finished", extra={"asset": call.asset, "code": error.code})
         raise
     record = finished.record
     code = record.verdict.code if record is not None and record.verdict is not None else None
-    extra = {"asset": asset, "version": version, "outcome": finished.outcome.value, "code": code}
+    outcome = finished.outcome.value
+    extra = {"asset": call.asset, "version": call.version, "outcome": outcome, "code": code}
     logger.info("finished", extra=extra)
-    metrics.add_metric(name=finished.outcome.value.title(), unit=MetricUnit.Count, value=1)
-    return {"outcome": finished.outcome.value, "code": code}
+    metrics.add_metric(name=outcome.title(), unit=MetricUnit.Count, value=1)
+    return {"outcome": outcome, "code": code}
 
 
 def _report(job: Mapping[str, Any]) -> JobReport:
@@ -114,3 +144,12 @@ def _report(job: Mapping[str, Any]) -> JobReport:
         error=str(job.get("error", "")),
         cause=str(job.get("cause", "")),
     )
+
+
+Stage = Callable[[Application, StageCall], Mapping[str, Any]]
+"""Does a stage; what it returns is JSON with the word ``outcome``. Raises ``SafelightError``."""
+STAGES: Mapping[str, Stage] = {
+    "start": _start_again,
+    "finish": _finish,
+}
+"""What does a task, by its name: a kind of stage, or what a rule on the bus asks for."""

@@ -13,6 +13,7 @@ from dataclasses import is_dataclass
 from typing import Any
 
 from worker.domain.image import Encoding, Recipe
+from worker.domain.workflow import APPROVE, NO_WORKFLOW
 from worker.recipes.schema import TABLES, TRAITS
 
 _EDITION = "safelight-recipe-1"
@@ -53,6 +54,10 @@ def fingerprint(recipe: Recipe) -> str:
     if recipe.formats == Recipe.__dataclass_fields__["formats"].default:
         # The digest of a recipe that names no formats stays when a format is added to all of them.
         meaning["accept"] = _FIRST_ACCEPTED
+    # Recipes of before there were workflows keep their digest.
+    meaning["approval"] = recipe.approval
+    if recipe.workflow in {NO_WORKFLOW, APPROVE}:
+        meaning.pop("workflow")
     text = json.dumps([_EDITION, _by_content(meaning, recipe.assets)], sort_keys=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
@@ -78,7 +83,9 @@ _TABLES = {table.fills: table for table in TABLES}
 def _table(value: object) -> dict[str, object]:
     keys = _TABLES[type(value)].keys
     found = {
-        name: getattr(value, key.field or name) for name, key in keys.items() if key.field != "-"
+        name: getattr(value, key.field or name)
+        for name, key in keys.items()
+        if not key.field.startswith("-")
     }
     if isinstance(value, Encoding):
         effective = _effective(value)

@@ -22,6 +22,7 @@ from worker.domain.image import (
     RenditionSpec,
     Watermark,
 )
+from worker.domain.workflow import APPROVE
 from worker.recipes.schema import (
     BAD,
     ENCODING,
@@ -56,7 +57,8 @@ def build(document: Mapping[str, object], read_asset: ReadAsset, problems: Probl
     Only worth anything if ``problems`` is still empty afterwards.
     """
     good = _good(RECIPE.read(document, "", problems))
-    defaults = _defaults(good.pop("-", {}), problems)
+    defaults = _defaults(good.pop("-defaults", {}), problems)
+    _read_approval(good, problems)
     if "limits" in good:
         good["limits"] = Limits(**_good(LIMITS.read(good["limits"], "limits", problems)))
     assets: dict[str, bytes] = {}
@@ -73,6 +75,15 @@ def build(document: Mapping[str, object], read_asset: ReadAsset, problems: Probl
     _check_upload(good, problems)
     unread: dict[str, Any] = {"name": "", "version": 0, "renditions": ()}
     return Recipe(**(unread | good), assets=assets)
+
+
+def _read_approval(good: dict[str, Any], problems: Problems) -> None:
+    """``approval = true`` is what ``workflow = "approve"`` was called."""
+    if not good.pop("-approval", False):
+        return
+    said = good.setdefault("workflow", APPROVE)
+    if said != APPROVE:
+        problems.add("approval", f'contradicts workflow = "{said}"; leave it out')
 
 
 def _check_gain_map(good: Values, problems: Problems) -> None:

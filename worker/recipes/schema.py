@@ -37,6 +37,7 @@ from worker.domain.image import (
     RenditionSpec,
     Watermark,
 )
+from worker.domain.workflow import APPROVE, MODERATE, NO_WORKFLOW, VIDEO
 
 BAD: Final[Any] = object()
 """Stands for a value that was reported as a problem."""
@@ -155,7 +156,8 @@ class RecipeKey:
     read_items: Callable[[list[Any], str, Problems], Any] | None = None
     """Reads an array whose items have problems of their own."""
     field: str = ""
-    """Name of the dataclass field if it is not the key's own; ``-`` if there is none."""
+    """Name of the dataclass field if it is not the key's own; it begins with ``-`` if there is
+    none."""
     required: bool = False
 
     def read(self, value: object, path: str, problems: Problems) -> Any:
@@ -221,6 +223,16 @@ def _one_of(allowed: Iterable[StrEnum], *, required: bool = False) -> RecipeKey:
         accept=lambda value: members.get(value, BAD),
         words=tuple(members),
         required=required,
+    )
+
+
+def _words(*allowed: str) -> RecipeKey:
+    return RecipeKey(
+        type="text",
+        holds=(str,),
+        range=listed(allowed),
+        accept=lambda value: value if value in allowed else BAD,
+        words=allowed,
     )
 
 
@@ -413,9 +425,10 @@ RECIPE: Final = RecipeTable(
         "gamut": _one_of(Gamut),
         "linear": _FLAG,
         "keep": _choices(KeepTag),
-        "approval": _FLAG,
+        "workflow": _words(NO_WORKFLOW, MODERATE, APPROVE, VIDEO),
+        "approval": replace(_FLAG, field="-approval"),
         "limits": _TABLE,
-        "defaults": replace(_TABLE, field="-"),
+        "defaults": replace(_TABLE, field="-defaults"),
         "renditions": RecipeKey(type="array of tables", holds=(list,), required=True),
     },
 )

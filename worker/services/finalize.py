@@ -243,7 +243,13 @@ class Finalizer:
     ) -> Finished:
         recipe = self._policy.recipes.load(record.chosen_recipe)
         status = Status.REVIEW if recipe.approval else Status.ACCEPTED
-        base = replace(record, status=status, verdict=None, updated_at=self._time())
+        base = replace(
+            record,
+            status=status,
+            verdict=None,
+            workflow=recipe.workflow if recipe.approval else "",
+            updated_at=self._time(),
+        )
         if medium is MediaType.VIDEO:
             return self._commit(video_record(base, done))
         return self._commit(image_record(base, done[PROCESS], self._manifest(done[PROCESS])))

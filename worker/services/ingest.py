@@ -415,9 +415,7 @@ class Ingest:
             # The child has decoded hostile bytes: its answer may be a lie, and names become keys.
             promised = {spec.name for spec in recipe.renditions}
             if not {one.name for one in made.renditions} <= promised:
-                raise EngineError(
-                    "the sandboxed engine returned renditions that were not asked for"
-                )
+                raise EngineError("the sandboxed engine returned renditions nobody asked for")
             return made
         try:
             return self._process(data, recipe, found, sha256)
@@ -491,6 +489,7 @@ class Ingest:
             chosen_recipe=labels.recipe,
             version=version_of(upload.etag, upload.sequencer, recipe.digest),
             status=status,
+            workflow=recipe.workflow if status is Status.REVIEW else "",
             owner=labels.owner,
             tags=labels.tags,
             attributes=labels.attributes,

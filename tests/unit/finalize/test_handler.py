@@ -14,6 +14,7 @@ from worker.bootstrap import Application
 from worker.domain.asset import Status
 from worker.domain.errors import MalformedMessage, TransientError, Unreachable
 from worker.domain.events import cloud_event, event_of
+from worker.domain.workflow import StageCall
 from worker.entrypoints import lambda_workflow
 from worker.settings import Settings
 
@@ -106,6 +107,8 @@ def test_warming_up_wires_everything_and_does_nothing() -> None:
         {"detail-type": "asset.processing", "detail": None},
         {"detail-type": "asset.accepted"},
         {"task": "finish", "asset": "a", "version": "v", "jobs": [4]},
+        {"task": "finish", "asset": 7, "version": "v"},
+        {"task": ["finish"], "asset": "a", "version": "v"},
     ],
     ids=str,
 )
@@ -130,3 +133,30 @@ def test_what_may_work_later_has_one_class_for_the_state_machine(
         lambda_workflow.answer(heavy_event(world), app)
     assert type(caught.value) is TransientError
     assert caught.value.code == "unreachable"
+
+
+def test_what_a_state_machine_says_of_a_stage() -> None:
+    """All that is not a name of ours is a parameter of the stage."""
+    call = lambda_workflow.stage_call(
+        {
+            "task": "approve",
+            "stage": "people",
+            "asset": "a",
+            "version": "v",
+            "workflow": "approve",
+            "execution": "e",
+            "token": "t",
+            "traceparent": "p",
+            "hours": 4,
+        }
+    )
+    assert call == StageCall(
+        task="approve",
+        stage="people",
+        asset="a",
+        version="v",
+        workflow="approve",
+        execution="e",
+        token="t",
+        parameters={"hours": 4},
+    )
