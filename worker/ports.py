@@ -26,6 +26,7 @@ from worker.domain.asset import (
 from worker.domain.events import Event
 from worker.domain.image import StoredRendition
 from worker.domain.job import JobRequest, JobState, JobStatus
+from worker.domain.moderation import Seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -400,21 +401,20 @@ class EdgeCaches(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModerationLabel:
-    """One thing a moderator saw."""
-
-    name: str
-    parent: str
-    confidence: float
-    """0 to 100."""
-
-
 class Moderator(Protocol):
-    """Looks for content that needs a person."""
+    """Looks for content that not everybody should see: a model here, or a service."""
 
-    def look(self, jpeg: bytes) -> Sequence[ModerationLabel]:
-        """Labels of a rendition (JPEG, at most 5 MB)."""
+    def look(self, jpeg: bytes, *, minimum: float) -> Seen:
+        """What is seen in a picture.
+
+        Args:
+            jpeg: at most 1,600 pixels a side and 5 MB.
+            minimum: labels of a lower confidence, 0 to 100, are of no interest.
+
+        Raises:
+            TransientError: throttled, or no answer.
+            EngineError: an answer that is none, or a picture that it does not take.
+        """
         ...
 
 

@@ -27,6 +27,13 @@ from worker.domain.image import (
     StoredRendition,
     Tags,
 )
+from worker.domain.moderation import (
+    Crossing,
+    Moderation,
+    ModerationLabel,
+    ModerationOutcome,
+    ModerationTier,
+)
 from worker.ports import Catalog
 
 if TYPE_CHECKING:
@@ -225,6 +232,29 @@ def everything(number: int) -> AssetRecord:
             Dropped(name="large", format=Format.WEBP, bytes=9, kept=Format.JPEG, kept_bytes=8),
         ),
         copied_from=asset_id(number + 1),
+        moderation=Moderation(
+            outcome=ModerationOutcome.HOLD,
+            tier=ModerationTier.EARLIER,
+            labels=(
+                ModerationLabel(name="Explicit Nudity", category="explicit", confidence=71.25),
+                ModerationLabel(name="Something New", confidence=60.0),
+            ),
+            crossed=(
+                Crossing(
+                    category="explicit",
+                    outcome=ModerationOutcome.HOLD,
+                    threshold=70.0,
+                    confidence=71.25,
+                ),
+            ),
+            model="rekognition",
+            model_version="7.0",
+            time=at(9),
+            sampled=True,
+            earlier=asset_id(number + 2),
+            distance=2,
+            error="throttled",
+        ),
         tags=frozenset({"summer", "München 2026", "a#b"}),
         attributes={"sku": "4711", "note": "grün & ' \" \\ \x00 🖼", "empty": ""},
     )

@@ -36,6 +36,7 @@ width = 7
 formats = ["png"]
 watermark = { text = "me" }
 """
+MODERATED = '[moderation]\ncategories = [{ name = "hate", hold = 60, reject = 90 }]\n'
 PNG = b"\x89PNG\r\n\x1a\n"
 SHIPPED = [(FOLDER / f"{name}.toml").read_text(encoding="utf-8") for name in recipes.shipped()]
 
@@ -103,11 +104,30 @@ def test_digest_ignores_what_means_nothing(change: Callable[[str], str]) -> None
             text + "limits.bytes = 1" if "[limits]" in text else text + "[limits]\nbytes=1"
         ),
         lambda text: text.replace('"p"', '"z"'),
+        lambda text: text + MODERATED,
     ],
 )
 def test_digest_follows_the_meaning(change: Callable[[str], str]) -> None:
     """Whatever changes what is accepted or made changes the digest."""
     assert digest(change(BASE)) != digest(BASE)
+
+
+@pytest.mark.parametrize(
+    ("keys", "same"),
+    [
+        ('unavailable = "hold"\nsample = 0\nuncertain = [20, 80]\n', True),
+        ('tiers = ["rekognition", "classifier", "earlier"]\n', True),
+        ('tiers = ["earlier", "rekognition"]\n', False),
+        ("sample = 0.01\n", False),
+        ("uncertain = [20, 70]\n", False),
+        ('unavailable = "pass"\n', False),
+    ],
+)
+def test_digest_follows_moderation(keys: str, same: bool) -> None:
+    """Spelled-out defaults of moderation are no change, and what decides otherwise is one."""
+    first, second = recipes.parse(BASE + MODERATED), recipes.parse(BASE + MODERATED + keys)
+    assert (first.digest == second.digest) is same
+    assert recipes.parse(recipes.dump(second)) == second
 
 
 def test_order_of_renditions_and_formats_is_meaning() -> None:

@@ -24,6 +24,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="u
 HEADINGS = (
     "Top of the file",
     "[limits]",
+    "[moderation]",
+    "An entry of categories",
     "[[renditions]]",
     "Entries of formats, and [defaults.FORMAT]",
     "target",

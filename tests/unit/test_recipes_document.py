@@ -26,10 +26,13 @@ VALID: dict[str, Any] = {
         }
     ],
     "limits": {},
+    "moderation": {"categories": [{"name": "explicit", "hold": 60}]},
 }
 PLACES = {
     "Recipe": "",
     "Limits": "limits",
+    "ModerationRules": "moderation",
+    "CategoryRule": "moderation.categories[0]",
     "RenditionSpec": "renditions[0]",
     "Encoding": "renditions[0].formats[0]",
     "QualityTarget": "renditions[0].formats[0].target",
@@ -162,6 +165,45 @@ def test_gain_maps_need_a_jpeg() -> None:
     without = [VALID["renditions"][0] | {"formats": ["webp", "avif"]}]
     assert complaints(VALID | {"renditions": without}) == {}
     assert "has no effect" in complaints(kept | {"renditions": without})["keep"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "path", "says"),
+    [
+        ({"categories": []}, "categories", "must be 1 to 64"),
+        ({"categories": ["explicit"]}, "categories[0]", "must be a table"),
+        ({"categories": [{"name": "hate"}]}, "categories[0]", "needs blur, hold or reject"),
+        (
+            {"categories": [{"name": "hate", "hold": 90, "reject": 60}]},
+            "categories[0].hold",
+            "from 60 on it is reject",
+        ),
+        (
+            {"categories": [{"name": "hate", "blur": 70, "hold": 70}]},
+            "categories[0].blur",
+            "from 70 on it is hold",
+        ),
+        (
+            {"categories": [{"name": "hate", "hold": 60}, {"name": "hate", "blur": 60}]},
+            "categories[1].name",
+            "is taken by moderation.categories[0]",
+        ),
+        ({"uncertain": [80, 20]}, "uncertain", "begins at 80, above its end at 20"),
+        ({"uncertain": [70, 90]}, "uncertain", "above the threshold of 60"),
+        ({"uncertain": [1]}, "uncertain", "two numbers"),
+        ({"tiers": ["earlier"]}, "tiers", "need classifier or rekognition"),
+        ({"tiers": ["rekognition"], "uncertain": [1, 2]}, "uncertain", "classifier is no tier"),
+        ({"tiers": ["classifier"], "sample": 0.5}, "sample", "rekognition is no tier"),
+        ({"tiers": ["rekognition"], "sample": 0.5}, "sample", "classifier is no tier"),
+    ],
+)
+def test_contradictions_of_moderation_are_errors(
+    keys: dict[str, Any], path: str, says: str
+) -> None:
+    """Thresholds that contradict each other, and keys that no tier uses, are reported."""
+    found = complaints(VALID | {"moderation": VALID["moderation"] | keys})
+    assert says in found[f"moderation.{path}"]
+    assert list(found) == [f"moderation.{path}"]
 
 
 def test_near_words_are_suggested() -> None:

@@ -21,6 +21,7 @@ from worker.domain.image import (
     Probe,
     StoredRendition,
 )
+from worker.domain.moderation import Moderation
 from worker.domain.trace import derived
 
 
@@ -314,6 +315,8 @@ class AssetRecord:
     """The name of the recipe that the upload has chosen; empty: the deployment chooses."""
     workflow: str = ""
     """The workflow that has to run for this version; empty for ordinary ones."""
+    moderation: Moderation | None = None
+    """What moderation says about this version; None if its recipe asks for none."""
     tags: frozenset[str] = frozenset()
     attributes: Mapping[str, str] = field(default_factory=dict)
     created_at: str = ""

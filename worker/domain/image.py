@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from worker.domain.colour import Colour
+from worker.domain.moderation import ModerationRules
 from worker.domain.workflow import APPROVE, NO_WORKFLOW
 
 
@@ -420,6 +421,8 @@ class Recipe:
     keep: frozenset[KeepTag] = frozenset({KeepTag.COPYRIGHT, KeepTag.ARTIST})
     workflow: str = NO_WORKFLOW
     """What uploads go through beyond the ordinary way: see ``domain.workflow``."""
+    moderation: ModerationRules | None = None
+    """None: nothing is moderated."""
     digest: str = ""
     """SHA-256 of the recipe's meaning (not its comments or order of keys), 64 hex digits."""
     assets: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)

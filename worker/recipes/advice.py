@@ -8,7 +8,8 @@ from enum import StrEnum
 
 from worker.domain.errors import Problem
 from worker.domain.image import Encoding, Format, KeepTag, Recipe, RenditionSpec
-from worker.recipes.schema import TRAITS
+from worker.domain.moderation import CATEGORIES, ModerationTier, Unavailable
+from worker.recipes.schema import TRAITS, suggestion
 
 UNIVERSAL = frozenset({Format.JPEG, Format.PNG, Format.GIF})
 """What everything reads: mail clients, old browsers, link previews."""
@@ -41,7 +42,7 @@ class Finding(Problem):
 
 def advise(recipe: Recipe) -> tuple[Finding, ...]:
     """Warnings about a recipe without mistakes, in the order of its file."""
-    warnings = (*_whole(recipe), *_renditions(recipe.renditions))
+    warnings = (*_whole(recipe), *_moderation(recipe), *_renditions(recipe.renditions))
     return tuple(Finding(path, message, Severity.WARNING) for path, message in warnings)
 
 
@@ -60,6 +61,25 @@ def _whole(recipe: Recipe) -> Iterator[tuple[str, str]]:
     files = len(made)
     if files > MAXIMUM_FILES:
         yield "renditions", f"make {files} files of every upload; each is encoded, stored and paid"
+
+
+def _moderation(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    rules = recipe.moderation
+    if rules is None:
+        return
+    for index, rule in enumerate(rules.categories):
+        if rule.name not in CATEGORIES:
+            near = suggestion(rule.name, CATEGORIES)
+            what = f"no moderator that ships with Safelight reports {rule.name}{near}"
+            yield f"moderation.categories[{index}].name", what
+    if ModerationTier.CLASSIFIER not in rules.tiers:
+        what = (
+            "without a classifier Rekognition is asked about every new picture, for $1 a thousand"
+        )
+        yield "moderation.tiers", what
+    if rules.unavailable is Unavailable.PASS:
+        what = "whoever can make a moderator fail gets everything published"
+        yield "moderation.unavailable", what
 
 
 def _renditions(specs: tuple[RenditionSpec, ...]) -> Iterator[tuple[str, str]]:

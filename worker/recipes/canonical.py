@@ -13,6 +13,7 @@ from dataclasses import is_dataclass
 from typing import Any
 
 from worker.domain.image import Encoding, Recipe
+from worker.domain.moderation import ModerationRules, ModerationTier
 from worker.domain.workflow import APPROVE, NO_WORKFLOW
 from worker.recipes.schema import TABLES, TRAITS
 
@@ -90,6 +91,8 @@ def _table(value: object) -> dict[str, object]:
     if isinstance(value, Encoding):
         effective = _effective(value)
         found = {name: item for name, item in found.items() if name in effective}
+    if isinstance(value, ModerationRules):
+        found = {name: item for name, item in found.items() if name not in _unused(value)}
     return {name: _value(item) for name, item in found.items() if item is not None}
 
 
@@ -106,6 +109,13 @@ def _effective(encoding: Encoding) -> set[str]:
     elif encoding.target is not None or encoding.distance is not None:
         names -= {"quality"}
     return names
+
+
+def _unused(rules: ModerationRules) -> set[str]:
+    """The keys of moderation that its tiers leave without effect."""
+    if ModerationTier.CLASSIFIER not in rules.tiers:
+        return {"uncertain", "sample"}
+    return set() if ModerationTier.REKOGNITION in rules.tiers else {"sample"}
 
 
 def _value(value: object) -> object:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from worker.domain.image import (
@@ -22,12 +23,16 @@ from worker.domain.image import (
     RenditionSpec,
     Watermark,
 )
+from worker.domain.moderation import CategoryRule, ModerationRules, ModerationTier
 from worker.domain.workflow import APPROVE
 from worker.recipes.schema import (
     BAD,
+    CATEGORY,
     ENCODING,
     LIMITS,
+    MAXIMUM_CATEGORIES,
     MAXIMUM_RENDITIONS,
+    MODERATION,
     OUTPUTS,
     RECIPE,
     RENDITION,
@@ -61,6 +66,8 @@ def build(document: Mapping[str, object], read_asset: ReadAsset, problems: Probl
     _read_approval(good, problems)
     if "limits" in good:
         good["limits"] = Limits(**_good(LIMITS.read(good["limits"], "limits", problems)))
+    if "moderation" in good:
+        good["moderation"] = _moderation(good["moderation"], problems)
     assets: dict[str, bytes] = {}
     if "renditions" in good:
         good["renditions"] = _renditions(good["renditions"], defaults, problems)
@@ -106,6 +113,77 @@ def _good(values: Values) -> dict[str, Any]:
 def _wrong(values: Values, *fields: str) -> bool:
     """Whether one of ``fields`` was reported already: rules about it would only add noise."""
     return any(values.get(field) is BAD for field in fields)
+
+
+# --- moderation -------------------------------------------------------------------------------
+
+
+def _moderation(raw: Mapping[str, object], problems: Problems) -> ModerationRules:
+    path = "moderation"
+    values = MODERATION.read(raw, path, problems)
+    good = _good(values)
+    if "categories" in good:
+        good["categories"] = _categories(good["categories"], f"{path}.categories", problems)
+    rules = ModerationRules(**({"categories": ()} | good))
+    if not _wrong(values, "tiers"):
+        _check_tiers(raw, rules.tiers, problems)
+    if _wrong(values, "uncertain", "tiers") or ModerationTier.CLASSIFIER not in rules.tiers:
+        return rules
+    low, high = rules.uncertain
+    if low > high:
+        problems.add(f"{path}.uncertain", f"begins at {low:g}, above its end at {high:g}")
+    elif low > rules.lowest:
+        said = (
+            f"begins at {low:g}, above the threshold of {rules.lowest:g}: "
+            "the classifier would let pass what Rekognition holds"
+        )
+        problems.add(f"{path}.uncertain", said)
+    return rules
+
+
+def _check_tiers(
+    raw: Mapping[str, object], tiers: frozenset[ModerationTier], problems: Problems
+) -> None:
+    needed = {
+        "uncertain": {ModerationTier.CLASSIFIER},
+        "sample": {ModerationTier.CLASSIFIER, ModerationTier.REKOGNITION},
+    }
+    if tiers == {ModerationTier.EARLIER}:
+        problems.add("moderation.tiers", "need classifier or rekognition: who else decides first?")
+        return
+    for name, by in needed.items():
+        if name in raw and not by <= tiers:
+            missing = listed(sorted(by - tiers)).replace(" or ", " and ")
+            problems.add(f"moderation.{name}", f"has no effect: {missing} is no tier here")
+
+
+def _categories(raw: Sequence[object], path: str, problems: Problems) -> tuple[CategoryRule, ...]:
+    if not 1 <= len(raw) <= MAXIMUM_CATEGORIES:
+        problems.add(path, f"must be 1 to {MAXIMUM_CATEGORIES}, are {len(raw)}")
+    rules: list[CategoryRule] = []
+    taken: dict[str, int] = {}
+    for index, item in enumerate(raw[:MAXIMUM_CATEGORIES]):
+        here = f"{path}[{index}]"
+        if not isinstance(item, dict):
+            problems.add(here, 'must be a table: { name = "explicit", hold = 60 }')
+            continue
+        values = CATEGORY.read(item, here, problems)
+        rule = CategoryRule(**({"name": ""} | _good(values)))
+        if rule.name and taken.setdefault(rule.name, index) != index:
+            problems.add(f"{here}.name", f'"{rule.name}" is taken by {path}[{taken[rule.name]}]')
+        if not _wrong(values, "blur", "hold", "reject"):
+            _check_thresholds(rule, here, problems)
+        rules.append(rule)
+    return tuple(rules)
+
+
+def _check_thresholds(rule: CategoryRule, path: str, problems: Problems) -> None:
+    if not rule.thresholds:
+        problems.add(path, "needs blur, hold or reject: without them it decides nothing")
+    for (severe, upper), (mild, lower) in pairwise(rule.thresholds):
+        if lower >= upper:
+            said = f"is {lower:g} and has no effect: from {upper:g} on it is {severe}"
+            problems.add(f"{path}.{mild}", said)
 
 
 # --- renditions -------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ from worker.domain.image import (
     RenditionSpec,
     Watermark,
 )
+from worker.domain.moderation import ASKED, CategoryRule, ModerationRules, Unavailable
 from worker.domain.workflow import APPROVE, MODERATE, NO_WORKFLOW, VIDEO
 
 BAD: Final[Any] = object()
@@ -46,6 +47,8 @@ MAXIMUM_PROBLEMS = 100
 """More than a person reads, and a bound on the work a hostile file can cause."""
 MAXIMUM_RENDITIONS = 32
 """Every file is a PUT to pay for and a wait for the uploader; more is a mistake."""
+MAXIMUM_CATEGORIES = 64
+"""More than any moderator reports at its top level."""
 MAXIMUM_SIDE = 16_384
 """Pixels; what AVIF and the browsers' canvases end at."""
 WEBP_SIDE = 16_383
@@ -261,17 +264,17 @@ def _choices(allowed: Iterable[StrEnum], *, shortest: int = 0, field: str = "") 
     )
 
 
-def _point() -> RecipeKey:
-    share = _number(0, 1)
+def _pair(names: str, highest: int) -> RecipeKey:
+    number = _number(0, highest)
 
     def read(value: list[Any], path: str, problems: Problems) -> Any:
         if len(value) != 2:
-            return problems.add(path, f"must be two numbers, [x, y], is {len(value)}")
-        pair = tuple(share.read(item, f"{path}[{i}]", problems) for i, item in enumerate(value))
+            return problems.add(path, f"must be two numbers, {names}, is {len(value)}")
+        pair = tuple(number.read(item, f"{path}[{i}]", problems) for i, item in enumerate(value))
         return BAD if BAD in pair else pair
 
     return RecipeKey(
-        type="array of two numbers", holds=(list,), range="0 to 1 each", read_items=read
+        type="array of two numbers", holds=(list,), range=f"0 to {highest} each", read_items=read
     )
 
 
@@ -386,7 +389,7 @@ RENDITION: Final = RecipeTable(
         "height": _SIDE,
         "fit": _one_of(Fit),
         "gravity": _one_of(Gravity),
-        "focal_point": _point(),
+        "focal_point": _pair("[x, y]", 1),
         "enlarge": _FLAG,
         "background": _COLOUR,
         "sharpen": _number(0, 5),
@@ -409,6 +412,29 @@ LIMITS: Final = RecipeTable(
     },
 )
 
+CATEGORY: Final = RecipeTable(
+    "an entry of categories",
+    CategoryRule,
+    {
+        "name": _NAME,
+        "blur": _number(1, 100),
+        "hold": _number(1, 100),
+        "reject": _number(1, 100),
+    },
+)
+
+MODERATION: Final = RecipeTable(
+    "[moderation]",
+    ModerationRules,
+    {
+        "categories": RecipeKey(type="array of tables", holds=(list,), required=True),
+        "tiers": _choices(ASKED, shortest=1),
+        "uncertain": _pair("[from, below]", 100),
+        "sample": _number(0, 1),
+        "unavailable": _one_of(Unavailable),
+    },
+)
+
 RECIPE: Final = RecipeTable(
     "",
     Recipe,
@@ -428,12 +454,13 @@ RECIPE: Final = RecipeTable(
         "workflow": _words(NO_WORKFLOW, MODERATE, APPROVE, VIDEO),
         "approval": replace(_FLAG, field="-approval"),
         "limits": _TABLE,
+        "moderation": _TABLE,
         "defaults": replace(_TABLE, field="-defaults"),
         "renditions": RecipeKey(type="array of tables", holds=(list,), required=True),
     },
 )
 
-TABLES: Final = (RECIPE, LIMITS, RENDITION, ENCODING, TARGET, WATERMARK)
+TABLES: Final = (RECIPE, LIMITS, MODERATION, CATEGORY, RENDITION, ENCODING, TARGET, WATERMARK)
 """All of them, in the order of the docs."""
 
 DERIVED_FIELDS: Final = frozenset({"digest", "assets"})

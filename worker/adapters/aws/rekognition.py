@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call
 from worker.domain.errors import EngineError
-from worker.ports import ModerationLabel
+from worker.domain.moderation import ModerationLabel, Seen
 
+MODEL = "rekognition"
 IMAGE_BYTES = 5 * 1024**2
 """Largest picture sent as bytes (Amazon Rekognition Developer Guide, "Guidelines and quotas")."""
-CONFIDENCE = 50.0
-"""Lowest confidence asked for, 0 to 100; also what Rekognition takes when it is not told."""
+
+CATEGORY_OF: Mapping[str, str] = {
+    "Explicit": "explicit",
+    "Non-Explicit Nudity of Intimate parts and Kissing": "nudity",
+    "Swimwear or Underwear": "swimwear",
+    "Violence": "violence",
+    "Visually Disturbing": "disturbing",
+    "Drugs & Tobacco": "drugs",
+    "Alcohol": "alcohol",
+    "Rude Gestures": "gestures",
+    "Gambling": "gambling",
+    "Hate Symbols": "hate",
+}
+"""Top-level labels of model 7 (Amazon Rekognition Developer Guide, "Using the image and video
+moderation APIs", "Label Categories"). Labels below them name their parents."""
 
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
 
 class RekognitionModerator:
-    """Rekognition's moderation labels.
+    """Rekognition's moderation labels."""
 
-    Args:
-        minimum_confidence: labels below are not reported; 0 to 100.
-    """
-
-    def __init__(self, clients: AwsClients, *, minimum_confidence: float = CONFIDENCE) -> None:
+    def __init__(self, clients: AwsClients) -> None:
         self._clients = clients
-        self._minimum = minimum_confidence
 
-    def look(self, jpeg: bytes) -> Sequence[ModerationLabel]:
-        """See ``Moderator.look``. The most confident first. PNG is accepted, too.
+    def look(self, jpeg: bytes, *, minimum: float) -> Seen:
+        """See ``Moderator.look``. PNG is accepted, too.
 
         Raises:
-            EngineError: larger than ``IMAGE_BYTES``, neither JPEG nor PNG, or refused as such.
+            EngineError: larger than ``IMAGE_BYTES``, neither JPEG nor PNG, refused as such, or an
+                answer that is none.
         """
         if len(jpeg) > IMAGE_BYTES:
             raise EngineError(f"{len(jpeg)} bytes to moderate; {IMAGE_BYTES} is the most")
@@ -40,14 +51,34 @@ class RekognitionModerator:
             raise EngineError("the picture to moderate is neither JPEG nor PNG")
         with aws_call("moderate a picture"):
             answer = self._clients.rekognition.detect_moderation_labels(
-                Image={"Bytes": jpeg}, MinConfidence=self._minimum
+                Image={"Bytes": jpeg}, MinConfidence=minimum
             )
-        labels = [
-            ModerationLabel(
-                name=label.get("Name", ""),
-                parent=label.get("ParentName", ""),
-                confidence=label.get("Confidence", 0.0),
-            )
-            for label in answer["ModerationLabels"]
+        return _seen(answer)
+
+
+def _seen(answer: Mapping[str, Any]) -> Seen:
+    try:
+        found = [
+            (str(one["Name"]), str(one.get("ParentName", "")), float(one["Confidence"]))
+            for one in answer["ModerationLabels"]
         ]
-        return tuple(sorted(labels, key=lambda label: -label.confidence))
+    except (KeyError, TypeError, ValueError) as error:
+        raise EngineError(f"Rekognition answered without labels: {error!r}") from error
+    if any(not 0 <= confidence <= 100 for _, _, confidence in found):
+        raise EngineError("Rekognition answered with a confidence beyond 0 to 100")
+    parents = {name: parent for name, parent, _ in found}
+    labels = tuple(
+        ModerationLabel(name=name, category=_category(name, parents), confidence=confidence)
+        for name, _, confidence in found
+    )
+    version = str(answer.get("ModerationModelVersion", ""))
+    return Seen(labels=labels, model=MODEL, model_version=version)
+
+
+def _category(name: str, parents: Mapping[str, str]) -> str:
+    """The category of a label: that of its uppermost parent. There are three levels."""
+    for _ in range(3):
+        if name in CATEGORY_OF:
+            break
+        name = parents.get(name, "")
+    return CATEGORY_OF.get(name, "")
