@@ -27,6 +27,7 @@ from worker.domain.events import Event
 from worker.domain.image import StoredRendition
 from worker.domain.job import JobRequest, JobState, JobStatus
 from worker.domain.moderation import Seen
+from worker.domain.review import Review, ReviewDecision, ReviewPage, ReviewState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,6 +341,56 @@ class Catalog(Protocol):
 
     def put_job(self, job: JobRecord) -> None:
         """Add or replace a job of an asset."""
+        ...
+
+    def open_review(self, wanted: Review) -> Review:
+        """Ask people about a version of an asset: a new review, or the one that asks already
+        (``domain.review.opened``). Idempotent."""
+        ...
+
+    def review(self, review: str) -> Review | None:
+        """One review by its id (strongly consistent).
+
+        Raises:
+            ReviewMissing: it is no id of a review.
+        """
+        ...
+
+    def reviews_of(self, asset: str) -> Sequence[Review]:
+        """All reviews of an asset, oldest first (strongly consistent)."""
+        ...
+
+    def reviews(
+        self, state: ReviewState, *, limit: int = 50, cursor: str | None = None
+    ) -> ReviewPage:
+        """Open reviews by their deadline, the nearest first and those without one last; others by
+        the time of their end, newest first."""
+        ...
+
+    def decide_review(self, review: str, decision: ReviewDecision) -> Review:
+        """Write down what a person has decided (``domain.review.decided``). Of two people at the
+        same time, the second is decided on with what the first has said.
+
+        Raises:
+            ReviewMissing: there is no such review.
+            Conflict: ``review_expired``, ``review_decided`` or ``review_same_reviewer``.
+        """
+        ...
+
+    def close_review(self, review: str, state: ReviewState, *, time: str) -> Review:
+        """End a review without a decision, as expired or withdrawn; a closed one stays as it is.
+
+        Raises:
+            ReviewMissing: there is no such review.
+        """
+        ...
+
+    def settle_review(self, review: str) -> Review:
+        """Write down that the answer has had its effect, and forget the token. Idempotent.
+
+        Raises:
+            ReviewMissing: there is no such review.
+        """
         ...
 
     def claim(self, asset: str, work: str, *, holder: str, seconds: float) -> int:

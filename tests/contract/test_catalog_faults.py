@@ -22,7 +22,7 @@ from tests.contract.catalogs import (
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
 from worker.adapters.aws.dynamodb.requests import ATTEMPTS
-from worker.domain.asset import JobRecord, LogEntry, Status
+from worker.domain.asset import JobRecord, LogEntry, Status, Verdict
 from worker.domain.errors import (
     AccessDenied,
     ConfigurationError,
@@ -31,6 +31,7 @@ from worker.domain.errors import (
     Throttled,
     Unreachable,
 )
+from worker.domain.review import Choice, Review, ReviewDecision, ReviewState
 from worker.local.emulator import Emulator, free_port
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
 
 ONE = asset_id(1)
 JOB = JobRecord(asset=ONE, id="j", kind="k", state="s", created_at=at(1), updated_at=at(1))
+QUESTION = Review(
+    asset=ONE, version="0" * 16, reason=Verdict(code="held", message="why"), asked_at=at(1)
+)
+REVIEW = f"{ONE}.{QUESTION.version}.1"
+DECISION = ReviewDecision(reviewer="ann", decision=Choice.APPROVE, time=at(2))
 
 EVERY_METHOD: dict[str, Callable[[DynamoCatalog], object]] = {
     "get": lambda catalog: catalog.get(ONE),
@@ -51,6 +57,13 @@ EVERY_METHOD: dict[str, Callable[[DynamoCatalog], object]] = {
     "by_content": lambda catalog: catalog.by_content("0" * 64),
     "similar": lambda catalog: catalog.similar("0" * 16),
     "timeline": lambda catalog: catalog.timeline(ONE),
+    "open_review": lambda catalog: catalog.open_review(QUESTION),
+    "review": lambda catalog: catalog.review(REVIEW),
+    "reviews_of": lambda catalog: catalog.reviews_of(ONE),
+    "reviews": lambda catalog: catalog.reviews(ReviewState.OPEN),
+    "decide_review": lambda catalog: catalog.decide_review(REVIEW, DECISION),
+    "close_review": lambda catalog: catalog.close_review(REVIEW, ReviewState.EXPIRED, time=at(1)),
+    "settle_review": lambda catalog: catalog.settle_review(REVIEW),
     "claim": lambda catalog: catalog.claim(ONE, "w/640.webp", holder="a", seconds=30),
     "log": lambda catalog: catalog.log(ONE, LogEntry(time=at(1), kind="seen")),
     "jobs": lambda catalog: catalog.jobs(ONE),
@@ -210,18 +223,21 @@ def test_a_batch_that_is_refused_for_ever_is_throttled(
     assert sum(naps) < 1.5
 
 
-@pytest.mark.parametrize("method", ["commit", "update"])
+@pytest.mark.parametrize("method", ["commit", "update", "open_review", "decide_review"])
 def test_a_writer_that_is_never_the_fastest_is_throttled(
     client: DynamoDBClient, catalog: DynamoCatalog, naps: list[float], method: str
 ) -> None:
     """When others are always faster, the caller is told to come later."""
     catalog.commit(bare(1, 0), entry(bare(1, 0)))
+    catalog.open_review(QUESTION)
+    if method == "open_review":
+        catalog.close_review(REVIEW, ReviewState.WITHDRAWN, time=at(1))
 
     def refuse(name: str, _: int) -> Answer | None:
         if name == "TransactWriteItems":
             reasons = [{"Code": "TransactionConflict"}, {"Code": "None"}]
             return refusal("TransactionCanceledException", CancellationReasons=reasons)
-        if name == "PutItem" and calls.parameters[-1]["Item"]["SK"]["S"] == "META":
+        if name == "PutItem" and calls.parameters[-1]["Item"]["SK"]["S"][:4] in {"META", "REVI"}:
             return refusal("ConditionalCheckFailedException")
         return None
 

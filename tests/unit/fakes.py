@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import EllipsisType
 
 from worker.adapters.aws.dynamodb.catalog import Cursors, check_limit
-from worker.adapters.aws.dynamodb.schema import now, position, stamp
+from worker.adapters.aws.dynamodb.schema import NEVER, now, position, stamp
 from worker.adapters.aws.s3 import encode_metadata, readable_key, writable_key
 from worker.adapters.catalog_rules import (
     MAX_SAME_CONTENT,
@@ -36,11 +36,22 @@ from worker.domain.asset import (
     Status,
     Verdict,
 )
-from worker.domain.errors import AssetMissing, ObjectChanged, ObjectMissing
+from worker.domain.errors import AssetMissing, ObjectChanged, ObjectMissing, ReviewMissing
 from worker.domain.events import Event
 from worker.domain.image import StoredRendition
 from worker.domain.keys import cache_metadata
 from worker.domain.labels import check_id
+from worker.domain.review import (
+    Review,
+    ReviewDecision,
+    ReviewPage,
+    ReviewState,
+    closed,
+    decided,
+    opened,
+    parse_id,
+    settled,
+)
 from worker.ports import StoredObject
 
 MODIFIED = "2026-01-02T03:04:05.678Z"
@@ -328,6 +339,7 @@ class MemoryCatalog:
         self.records: dict[str, AssetRecord] = {}
         self.entries: dict[tuple[str, str, str], LogEntry] = {}
         self.known_jobs: dict[tuple[str, str], JobRecord] = {}
+        self.known_reviews: dict[tuple[str, str, int], Review] = {}
         self._committed: dict[str, str] = {}
         """When the newest outcome of each asset came."""
         self._claims: dict[tuple[str, str], tuple[str, float, int]] = {}
@@ -404,6 +416,9 @@ class MemoryCatalog:
             self.records.pop(asset, None)
             self.known_jobs = {at: job for at, job in self.known_jobs.items() if at[0] != asset}
             self.entries = {at: line for at, line in self.entries.items() if at[0] != asset}
+            self.known_reviews = {
+                at: one for at, one in self.known_reviews.items() if at[0] != asset
+            }
             self._claims = {at: one for at, one in self._claims.items() if at[0] != asset}
 
         self.fuse.around("catalog.delete", effect)
@@ -496,6 +511,89 @@ class MemoryCatalog:
         check_id(job.asset, "asset id")
         check_id(job.id, "job id")
         self.known_jobs[job.asset, job.id] = job
+
+    def open_review(self, wanted: Review) -> Review:
+        """See the port."""
+        check_id(wanted.asset, "asset id")
+        check_id(wanted.version, "version")
+
+        def effect() -> Review:
+            with self._lock:
+                known = [
+                    one for one in self._reviews(wanted.asset) if one.version == wanted.version
+                ]
+                return self._keep(opened(known, wanted))
+
+        result = self.fuse.around("catalog.open_review", effect)
+        assert isinstance(result, Review)
+        return result
+
+    def review(self, review: str) -> Review | None:
+        """See the port."""
+        return self.known_reviews.get(parse_id(review))
+
+    def reviews_of(self, asset: str) -> Sequence[Review]:
+        """See the port."""
+        check_id(asset, "asset id")
+        return sorted(self._reviews(asset), key=lambda one: (one.asked_at, one.number))
+
+    def reviews(
+        self, state: ReviewState, *, limit: int = 50, cursor: str | None = None
+    ) -> ReviewPage:
+        """See the port."""
+        check_limit(limit)
+        name, ascending = f"reviews {state.value}", state is ReviewState.OPEN
+        beyond = self._cursors.open(name, cursor)
+
+        def turn(one: Review) -> str:
+            return position((one.deadline or NEVER) if ascending else one.closed_at, one.id)
+
+        found = {turn(one): one for one in self.known_reviews.values() if one.state is state}
+        there = [
+            at
+            for at in sorted(found, reverse=not ascending)
+            if beyond is None or (at > beyond if ascending else at < beyond)
+        ]
+        shown = [found[at] for at in there[:limit]]
+        return ReviewPage(
+            reviews=tuple(shown),
+            records={
+                one.asset: self.records[one.asset] for one in shown if one.asset in self.records
+            },
+            cursor=self._cursors.seal(name, there[limit - 1]) if len(there) > limit else None,
+        )
+
+    def decide_review(self, review: str, decision: ReviewDecision) -> Review:
+        """See the port."""
+        return self._change(review, "decide_review", lambda known: decided(known, decision))
+
+    def close_review(self, review: str, state: ReviewState, *, time: str) -> Review:
+        """See the port."""
+        return self._change(review, "close_review", lambda known: closed(known, state, time=time))
+
+    def settle_review(self, review: str) -> Review:
+        """See the port."""
+        return self._change(review, "settle_review", settled)
+
+    def _reviews(self, asset: str) -> Sequence[Review]:
+        found = sorted((at, one) for at, one in self.known_reviews.items() if at[0] == asset)
+        return [one for _, one in found]
+
+    def _keep(self, review: Review) -> Review:
+        self.known_reviews[review.asset, review.version, review.number] = review
+        return review
+
+    def _change(self, review: str, name: str, change: Callable[[Review], Review]) -> Review:
+        def effect() -> Review:
+            with self._lock:
+                known = self.review(review)
+                if known is None:
+                    raise ReviewMissing(f"there is no review {review}")
+                return self._keep(change(known))
+
+        result = self.fuse.around(f"catalog.{name}", effect)
+        assert isinstance(result, Review)
+        return result
 
     def claim(self, asset: str, work: str, *, holder: str, seconds: float) -> int:
         """See the port."""

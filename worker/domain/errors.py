@@ -26,6 +26,7 @@
     │   ├── AssetMissing            asset_missing
     │   ├── JobMissing              job_missing
     │   ├── JobRejected             job_rejected
+    │   ├── ReviewMissing           review_missing
     │   └── Conflict                conflict
     │       ├── Superseded          superseded
     │       └── AlreadyRecorded     already_recorded
@@ -296,6 +297,12 @@ class JobRejected(StateError):
     """A runner of jobs refuses a request as it stands: unknown queue, dependency, or size."""
 
     code = "job_rejected"
+
+
+class ReviewMissing(StateError):
+    """There is no such review (any more)."""
+
+    code = "review_missing"
 
 
 class Conflict(StateError):

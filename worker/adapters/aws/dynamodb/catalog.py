@@ -33,6 +33,8 @@ from worker.adapters.aws.dynamodb.items import (
     read_job,
     read_log,
     read_meta,
+    read_review,
+    review_item,
     similar_item,
     tag_item,
     text,
@@ -72,9 +74,20 @@ from worker.domain.asset import (
     Status,
     Verdict,
 )
-from worker.domain.errors import AssetMissing, InputError, Throttled
+from worker.domain.errors import AssetMissing, InputError, ReviewMissing, Throttled
 from worker.domain.image import StoredRendition
 from worker.domain.labels import check_id
+from worker.domain.review import (
+    Review,
+    ReviewDecision,
+    ReviewPage,
+    ReviewState,
+    closed,
+    decided,
+    opened,
+    parse_id,
+    settled,
+)
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -389,6 +402,86 @@ class DynamoCatalog:
         except ConditionFailed:
             return 0
 
+    # --- reviews ----------------------------------------------------------------------------
+
+    def open_review(self, wanted: Review) -> Review:
+        """Ask people about a version of an asset; see ``domain.review.opened``.
+
+        One read of the reviews of the version, and one write on condition that they are the same.
+        """
+        partition = schema.asset_partition(wanted.asset)
+        first = schema.review_key(wanted.version, 0)
+        for attempt in range(ATTEMPTS):
+            items = self._table.items(
+                partition, sort=(first, first.rpartition("#")[0] + _ENDLESS), ascending=True
+            )
+            known = list(map(read_review, items))
+            made = opened(known, wanted)
+            there = {one.number: one for one in known}.get(made.number)
+            if self._write_review(there, made, attempt):
+                return made
+        raise Throttled(f"reviews of {wanted.asset}: others wrote {ATTEMPTS} times in a row")
+
+    def review(self, review: str) -> Review | None:
+        """One review (strongly consistent). Raises ``ReviewMissing`` for what is no id."""
+        asset, version, number = parse_id(review)
+        at = key(schema.asset_partition(asset), schema.review_key(version, number))
+        item = self._table.get(at)
+        return None if item is None else read_review(item)
+
+    def reviews_of(self, asset: str) -> Sequence[Review]:
+        """All reviews of an asset, oldest first."""
+        items = self._table.items(
+            schema.asset_partition(asset),
+            sort=(schema.REVIEW, schema.REVIEW + _ENDLESS),
+            ascending=True,
+        )
+        return sorted(map(read_review, items), key=lambda one: (one.asked_at, one.number))
+
+    def reviews(
+        self, state: ReviewState, *, limit: int = 50, cursor: str | None = None
+    ) -> ReviewPage:
+        """Open reviews by deadline, others by their end, newest first."""
+        return self._lists.reviews(state, limit=limit, cursor=cursor)
+
+    def decide_review(self, review: str, decision: ReviewDecision) -> Review:
+        """Write down what a person has decided; see ``domain.review.decided``."""
+        return self._change_review(review, lambda known: decided(known, decision))
+
+    def close_review(self, review: str, state: ReviewState, *, time: str) -> Review:
+        """End a review without a decision; one that is closed stays as it is."""
+        return self._change_review(review, lambda known: closed(known, state, time=time))
+
+    def settle_review(self, review: str) -> Review:
+        """Write down that the answer has had its effect, and forget the token."""
+        return self._change_review(review, settled)
+
+    def _change_review(self, review: str, change: Callable[[Review], Review]) -> Review:
+        """Read, change and write a review; the faster of two writers is asked about again."""
+        for attempt in range(ATTEMPTS):
+            known = self.review(review)
+            if known is None:
+                raise ReviewMissing(f"there is no review {review}")
+            made = change(known)
+            if self._write_review(known, made, attempt):
+                return made
+        raise Throttled(f"review {review}: others wrote to it {ATTEMPTS} times in a row")
+
+    def _write_review(self, known: Review | None, made: Review, attempt: int) -> bool:
+        """Whether what is stored is ``made`` now; False: another writer was faster."""
+        if made == known:
+            return True
+        condition = unless_changed(REVISION, known.revision if known else None)
+        try:
+            self._table.put(review_item(made), condition)
+        except ConditionFailed as lost:
+            # botocore sent it again because the answer did not arrive: we may be the faster.
+            if lost.repeated and lost.item is not None and read_review(lost.item) == made:
+                return True
+            self._table.pause(attempt)
+            return False
+        return True
+
 
 # --- lists ------------------------------------------------------------------------------------
 
@@ -439,7 +532,7 @@ class Lists:
         share = -(-limit // len(partitions))
         streams = [
             self._table.entries(
-                index, partition, ascending=False, before=before, page=share + share // 2 + 2
+                index, partition, ascending=False, beyond=before, page=share + share // 2 + 2
             )
             for partition in partitions
         ]
@@ -459,13 +552,60 @@ class Lists:
             cursor=self._cursors.seal(f"{kind} {name}", found[limit - 1][0]) if more else None,
         )
 
+    def reviews(self, state: ReviewState, *, limit: int, cursor: str | None) -> ReviewPage:
+        """One page of the reviews in a state: a query and a read of items, records included.
+
+        An index follows the table after a moment: a review that has left the state is passed over.
+        """
+        check_limit(limit)
+        name = f"reviews {state.value}"
+        entries = self._table.entries(
+            schema.STATUS_INDEX,
+            schema.review_partition(state),
+            ascending=state is ReviewState.OPEN,
+            beyond=self._cursors.open(name, cursor),
+            page=limit + 1,
+        )
+        _, sort_key = index_keys(schema.STATUS_INDEX)
+        found: list[tuple[str, Review]] = []
+        records: dict[str, AssetRecord] = {}
+        while chunk := list(islice(entries, limit + 1 - len(found))):
+            loaded = self._reviews_of(chunk, records)
+            found += [
+                (text(entry, sort_key), review)
+                for entry in chunk
+                if (review := loaded.get(_primary(entry))) is not None and review.state is state
+            ]
+        shown = found[:limit]
+        return ReviewPage(
+            reviews=tuple(review for _, review in shown),
+            records=records,
+            cursor=self._cursors.seal(name, shown[-1][0]) if len(found) > limit else None,
+        )
+
+    def _reviews_of(
+        self, entries: Sequence[Entry], records: dict[str, AssetRecord]
+    ) -> dict[tuple[str, str], Review]:
+        """Reviews by their keys; the records that they are of are added to ``records``."""
+        keys = [key(*_primary(entry)) for entry in entries]
+        partitions = dict.fromkeys(text(entry, PARTITION_KEY) for entry in entries)
+        keys += [key(partition, schema.META) for partition in partitions]
+        reviews: dict[tuple[str, str], Review] = {}
+        for item in self._table.load(keys):
+            if text(item, SORT_KEY) == schema.META:
+                record = read_meta(item).record
+                records[record.asset] = record
+            else:
+                reviews[_primary(item)] = read_review(item)
+        return reviews
+
     def same_content(self, sha256: str) -> list[AssetRecord]:
         """Assets with identical bytes, oldest first."""
         entries = self._table.entries(
             schema.CONTENT_INDEX,
             schema.content_partition(sha256),
             ascending=True,
-            before=None,
+            beyond=None,
             page=MAX_SAME_CONTENT,
         )
         found: list[AssetRecord] = []
@@ -482,7 +622,7 @@ class Lists:
         near: dict[str, tuple[int, Entry]] = {}
         for index, partition in zip(INDEXES, schema.band_partitions(phash), strict=True):
             _, sort_key = index_keys(index)
-            entries = self._table.entries(index, partition, ascending=True, before=None, page=0)
+            entries = self._table.entries(index, partition, ascending=True, beyond=None, page=0)
             for entry in islice(entries, MAX_BAND):
                 apart = hamming_distance(text(entry, sort_key), phash)
                 if apart <= distance:
@@ -506,6 +646,10 @@ class Lists:
             record = records.get(text(entry, PARTITION_KEY))
             if record is not None:
                 yield entry, record
+
+
+def _primary(item: Entry) -> tuple[str, str]:
+    return text(item, PARTITION_KEY), text(item, SORT_KEY)
 
 
 # --- cursors ----------------------------------------------------------------------------------

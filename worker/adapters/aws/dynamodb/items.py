@@ -31,6 +31,7 @@ from worker.adapters.catalog_rules import order
 from worker.codec import build, plain
 from worker.domain.asset import AssetRecord, JobRecord, LogEntry, Status
 from worker.domain.errors import EngineError
+from worker.domain.review import Review, ReviewState
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -222,6 +223,53 @@ def read_job(item: Mapping[str, Any]) -> JobRecord:
         updated_at=text(item, "updated"),
         detail=_read_texts(item.get("detail")),
     )
+
+
+_PLAIN_REVIEW = frozenset(
+    {"asset", "version", "number", "state", "owner", "deadline", "escalated", "revision", "token"}
+)
+
+
+def review_item(review: Review) -> Item:
+    """A review. The token is an attribute of its own, so that nothing else need touch it."""
+    open_ = review.state is ReviewState.OPEN
+    time = (review.deadline or schema.NEVER) if open_ else review.closed_at
+    item: Item = {
+        **key(
+            schema.asset_partition(review.asset), schema.review_key(review.version, review.number)
+        ),
+        **_index(
+            schema.STATUS_INDEX, schema.review_partition(review.state), position(time, review.id)
+        ),
+        "state": {"S": review.state.value},
+        "escalated": {"BOOL": review.escalated},
+        REVISION: {"N": str(review.revision)},
+        "body": {"B": pack(plain(review, without=_PLAIN_REVIEW))},
+    }
+    texts = {"owner": review.owner, "deadline": review.deadline, "token": review.token}
+    return item | {name: {"S": text} for name, text in texts.items() if text}
+
+
+def read_review(item: Mapping[str, Any]) -> Review:
+    """Read a review.
+
+    Raises:
+        EngineError: it is not one that :func:`review_item` makes.
+    """
+    try:
+        version, _, number = text(item, SORT_KEY).removeprefix(schema.REVIEW).rpartition("#")
+        known = {
+            "asset": schema.asset_of(item[PARTITION_KEY]["S"]),
+            "version": version,
+            "number": int(number),
+            "state": item["state"]["S"],
+            "escalated": item["escalated"]["BOOL"],
+            "revision": int(item[REVISION]["N"]),
+            **{name: text(item, name) for name in ("owner", "deadline", "token")},
+        }
+        return build(Review, unpack(item["body"]["B"]) | known)
+    except (KeyError, TypeError, ValueError) as error:
+        raise EngineError(f"{item.get(PARTITION_KEY)}: not a review: {error!r}") from error
 
 
 def _texts(values: Mapping[str, str]) -> AttributeValueTypeDef:

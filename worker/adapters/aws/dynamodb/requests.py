@@ -162,7 +162,7 @@ class DynamoTable:
     # --- lists ------------------------------------------------------------------------------
 
     def entries(
-        self, index: str, partition: str, *, ascending: bool, before: str | None, page: int
+        self, index: str, partition: str, *, ascending: bool, beyond: str | None, page: int
     ) -> Iterator[Mapping[str, Any]]:
         """The keys in one partition of an index, lazily, a page a call. Eventually consistent.
 
@@ -170,15 +170,15 @@ class DynamoTable:
             index: its name.
             partition: value of its partition key.
             ascending: lowest sort key first; else highest first.
-            before: only sort keys below this one.
+            beyond: only sort keys that come after this one.
             page: entries of one call; 0 for as many as fit into its megabyte.
         """
         partition_key, sort_key = index_keys(index)
         names, values = {"#p": partition_key}, {":p": {"S": partition}}
         condition = "#p = :p"
-        if before is not None:
-            names["#s"], values[":s"] = sort_key, {"S": before}
-            condition += " AND #s < :s"
+        if beyond is not None:
+            names["#s"], values[":s"] = sort_key, {"S": beyond}
+            condition += " AND #s > :s" if ascending else " AND #s < :s"
         request: dict[str, Any] = {
             "TableName": self._name,
             "IndexName": index,

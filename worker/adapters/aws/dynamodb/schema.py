@@ -12,9 +12,11 @@ lines. docs/catalog.md says why the indexes are as they are.
     LOG#time#id   -                  -                    -                 -
     JOB#id        -                  -                    -                 -
     CLAIM#work    -                  -                    -                 -
+    REVIEW#v#n    -                  REVIEW#state / turn  -                 -
 
 ``PK`` is ``ASSET#{id}`` for all of them. *created* and *commit* are a :func:`position`: by the
-asset's first record and by its newest outcome. ``n`` is the shard. The newest line of the timeline
+asset's first record and by its newest outcome; *turn* is one by the deadline of an open review, or
+by the end of another one. ``n`` is the shard. The newest line of the timeline
 that came with an outcome is in META; ``LOG#`` sorts directly before ``META``, so one query
 backwards from META reads the timeline, newest first.
 """
@@ -29,6 +31,7 @@ from worker.adapters.catalog_rules import bands, entry_id
 from worker.domain.asset import LogEntry, Status
 from worker.domain.errors import EngineError
 from worker.domain.labels import check_id
+from worker.domain.review import ReviewState
 
 PARTITION_KEY = "PK"
 SORT_KEY = "SK"
@@ -93,12 +96,16 @@ SHARDS = 8
 so eight take 8,000 assets a second of one status: 69 times the average of ten million a day.
 Fixed: with another number, what is stored already would be looked for in the wrong place."""
 
+NEVER = "9999-12-31T23:59:59Z"
+"""In the place of a deadline that a review does not have: it comes last."""
+
 META = "META"
 SIMILAR = "SIMILAR"
 LOG = "LOG#"
 JOB = "JOB#"
 CLAIM = "CLAIM#"
 TAG = "TAG#"
+REVIEW = "REVIEW#"
 _ASSET = "ASSET#"
 
 OWNER_INDEX, STATUS_INDEX, TAG_INDEX, CONTENT_INDEX = INDEXES
@@ -130,6 +137,12 @@ def status_partition(status: Status, shard: int) -> str:
     return f"STATUS#{status.value}#{shard}"
 
 
+def review_partition(state: ReviewState) -> str:
+    """GSI2PK of the reviews in a state. Not sharded: a partition takes 1,000 writes a second, and
+    a review is two writes in each list, so people may be asked about 43 million assets a day."""
+    return f"{REVIEW}{state.value}"
+
+
 def tag_partition(tag: str, shard: int) -> str:
     """GSI3PK of the assets with a tag in one shard."""
     return f"{TAG}{tag}#{shard}"
@@ -153,6 +166,13 @@ def tag_key(tag: str) -> str:
 def log_key(entry: LogEntry) -> str:
     """SK of a line of the timeline."""
     return f"{LOG}{stamp(entry.time)}#{entry_id(entry)}"
+
+
+def review_key(version: str, number: int) -> str:
+    """SK of a review; those of one version are in order. Raises InputError for what cannot be an
+    id."""
+    check_id(version, "version")
+    return f"{REVIEW}{version}#{number:04}"
 
 
 def claim_key(work: str) -> str:
