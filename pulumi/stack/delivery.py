@@ -37,7 +37,7 @@ from worker.domain.delivery import (
 from worker.domain.errors import SafelightError
 from worker.domain.image import Format
 from worker.domain.keys import TAG_HEADER
-from worker.domain.labels import ATTRIBUTES, OWNER, RECIPE, TAGS
+from worker.domain.user_metadata import ATTRIBUTES, OWNER, RECIPE, TAGS
 
 COMPONENT = "delivery"
 GLOBAL_REGION = "us-east-1"

@@ -17,13 +17,13 @@ from worker.adapters.aws.s3 import encode_metadata, readable_key, writable_key
 from worker.adapters.catalog_rules import (
     MAX_SAME_CONTENT,
     MAX_SIMILAR,
+    amended,
     check_distance,
     check_hash,
     entry_id,
     hamming_distance,
     known_hash,
     next_record,
-    relabel,
 )
 from worker.domain.asset import (
     AssetRecord,
@@ -40,7 +40,6 @@ from worker.domain.errors import AssetMissing, ObjectChanged, ObjectMissing, Rev
 from worker.domain.events import Event
 from worker.domain.image import StoredRendition
 from worker.domain.keys import cache_metadata
-from worker.domain.labels import check_id
 from worker.domain.review import (
     Review,
     ReviewDecision,
@@ -52,6 +51,7 @@ from worker.domain.review import (
     parse_id,
     settled,
 )
+from worker.domain.user_metadata import check_id
 from worker.ports import StoredObject
 
 MODIFIED = "2026-01-02T03:04:05.678Z"
@@ -393,7 +393,7 @@ class MemoryCatalog:
             known = self.records.get(asset)
             if known is None:
                 raise AssetMissing(f"no asset {asset}")
-            self.records[asset] = relabel(
+            self.records[asset] = amended(
                 known,
                 add_tags=add_tags,
                 remove_tags=remove_tags,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli_pipeline import Pipeline, pipeline
-from worker.domain.labels import from_metadata
+from worker.domain.user_metadata import from_metadata
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from worker.domain.asset import (
 )
 from worker.domain.errors import AlreadyRecorded, Conflict, EngineError, InputError, Superseded
 from worker.domain.image import StoredRendition
-from worker.domain.labels import check_id, check_labels, merged
+from worker.domain.user_metadata import check_id, check_tags, merged
 
 MAX_SAME_CONTENT = 25
 """Assets with identical bytes in one answer."""
@@ -60,7 +60,7 @@ def next_record(known: AssetRecord | None, new: AssetRecord, *, now: str) -> Ass
     if known is None:
         if new.revision:
             raise Superseded(f"asset {new.asset}: it was erased meanwhile")
-        check_labels(new.tags, new.attributes)
+        check_tags(new.tags, new.attributes)
         created = new.created_at or updated
         return replace(new, created_at=created, updated_at=updated, revision=1)
     check_supersedes(known, new)
@@ -110,7 +110,7 @@ def check_supersedes(known: AssetRecord, new: AssetRecord) -> None:
         raise AlreadyRecorded(f"asset {new.asset}: this upload is recorded as {known.status}")
 
 
-def relabel(
+def amended(
     known: AssetRecord,
     *,
     add_tags: Iterable[str],
@@ -155,7 +155,7 @@ def relabel(
         changed = _with_file(changed, rendition)
     if changed == known:
         return known
-    check_labels(tags, attributes)
+    check_tags(tags, attributes)
     return replace(changed, updated_at=now, revision=known.revision + 1)
 
 

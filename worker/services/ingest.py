@@ -58,7 +58,7 @@ from worker.domain.errors import (
 )
 from worker.domain.image import Limits, Probe, Recipe
 from worker.domain.keys import asset_prefix, prefix_of, version_prefix
-from worker.domain.labels import Labels, from_metadata
+from worker.domain.user_metadata import UserMetadata, from_metadata
 from worker.imaging import engine
 from worker.imaging.engine import ProcessedImage
 from worker.imaging.formats.sniff import identify, sniff, video_container
@@ -167,7 +167,7 @@ class Download(Received):
     """An upload with its bytes: all of them, or the first ones of what is too large here."""
 
     data: bytes = field(repr=False)
-    labels: Labels
+    user_metadata: UserMetadata
     """From the metadata of the object; the recipe comes from the record if that has one."""
     recipe: Recipe
     """By which it is made."""
@@ -313,11 +313,11 @@ class Ingest:
             return nothing(IngestOutcome.DELETED, known)
         except ObjectChanged:
             return nothing(IngestOutcome.REPLACED, known)
-        labels = from_metadata(found.metadata)
+        user_metadata = from_metadata(found.metadata)
         if chosen is not None:
-            labels = replace(labels, recipe=chosen)
-        elif labels.recipe:
-            recipe, labels = self._recipe_of(labels)
+            user_metadata = replace(user_metadata, recipe=chosen)
+        elif user_metadata.recipe:
+            recipe, user_metadata = self._recipe_of(user_metadata)
         sent = trace.valid(found.metadata.get(trace.NAME))
         upload = replace(upload, traceparent=sent or upload.traceparent)
         sha256, same = "", tuple[AssetRecord, ...]()
@@ -330,7 +330,7 @@ class Ingest:
             asset=asset,
             receives=receives,
             data=data,
-            labels=labels,
+            user_metadata=user_metadata,
             recipe=recipe,
             sha256=sha256,
             same=same,
@@ -350,12 +350,12 @@ class Ingest:
             return recipe
         return focused(recipe, known.focal_point)
 
-    def _recipe_of(self, labels: Labels) -> tuple[Recipe, Labels]:
+    def _recipe_of(self, user_metadata: UserMetadata) -> tuple[Recipe, UserMetadata]:
         """The recipe that an object names; that of the deployment where there is no such one."""
-        if (found := self._policy.choose(labels.recipe)) is not None:
-            return found, labels
-        ignored = (*labels.ignored, f"recipe: there is no {labels.recipe} here")
-        return self._policy.recipe, replace(labels, recipe="", ignored=ignored)
+        if (found := self._policy.choose(user_metadata.recipe)) is not None:
+            return found, user_metadata
+        ignored = (*user_metadata.ignored, f"recipe: there is no {user_metadata.recipe} here")
+        return self._policy.recipe, replace(user_metadata, recipe="", ignored=ignored)
 
     # --- render -----------------------------------------------------------------------------
 
@@ -480,19 +480,19 @@ class Ingest:
         return self._record(download, Status.REVIEW if approval else Status.ACCEPTED)
 
     def _record(self, download: Download, status: Status) -> AssetRecord:
-        recipe, upload, labels = download.recipe, download.upload, download.labels
+        recipe, upload, user_metadata = download.recipe, download.upload, download.user_metadata
         return AssetRecord(
             asset=download.asset,
             source=upload,
             recipe=recipe.name,
             recipe_digest=recipe.digest,
-            chosen_recipe=labels.recipe,
+            chosen_recipe=user_metadata.recipe,
             version=version_of(upload.etag, upload.sequencer, recipe.digest),
             status=status,
             workflow=recipe.workflow if status is Status.REVIEW else "",
-            owner=labels.owner,
-            tags=labels.tags,
-            attributes=labels.attributes,
+            owner=user_metadata.owner,
+            tags=user_metadata.tags,
+            attributes=user_metadata.attributes,
             updated_at=self._time(),
             revision=download.revision,
         )
@@ -500,7 +500,7 @@ class Ingest:
     def _commit(self, download: Download, record: AssetRecord) -> IngestResult:
         try:
             self._remember(download.recipe)
-            entry = timeline_entry(record, ignored=download.labels.ignored)
+            entry = timeline_entry(record, ignored=download.user_metadata.ignored)
             committed = self._catalog.commit(record, entry, new=not download.revision)
         except Superseded:
             # No other version has these keys, and this one will never be served.

@@ -12,7 +12,7 @@ from worker.domain.asset import AssetRecord, JobRecord, Status, asset_id_of
 from worker.domain.errors import InputError, TransientError
 from worker.domain.image import Format
 from worker.domain.keys import jobs_prefix
-from worker.domain.labels import MAX_METADATA
+from worker.domain.user_metadata import MAX_METADATA
 from worker.imaging.formats.sniff import identify
 from worker.ports import Catalog, ObjectStore
 

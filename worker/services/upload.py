@@ -44,7 +44,7 @@ from worker.domain.errors import (
     UploadError,
 )
 from worker.domain.keys import upload_key
-from worker.domain.labels import Labels, to_metadata
+from worker.domain.user_metadata import UserMetadata, to_metadata
 from worker.ports import Catalog, ObjectStore, UploadedPart, UploadStore, UploadTicket
 from worker.recipes import DeploymentRecipes
 from worker.services.owned_assets import Caller, leave_tombstone, require_owned
@@ -92,7 +92,7 @@ class UploadRequest:
     size: int
     """Bytes."""
     media_type: str
-    labels: Labels = field(default_factory=Labels)
+    metadata: UserMetadata = field(default_factory=UserMetadata)
     sha256: str = ""
     """64 hex digits; empty if the client does not know it."""
     method: UploadMethod | None = None
@@ -113,11 +113,11 @@ class UploadRequest:
 
     def digest(self) -> str:
         """What tells this request from another one with the same key."""
-        labels = self.labels
+        metadata = self.metadata
         meant = [
-            *(self.name, self.size, self.media_type, labels.owner, sorted(labels.tags)),
-            *(sorted(labels.attributes.items()), self.sha256, self.method),
-            *([labels.recipe] if labels.recipe else []),
+            *(self.name, self.size, self.media_type, metadata.owner, sorted(metadata.tags)),
+            *(sorted(metadata.attributes.items()), self.sha256, self.method),
+            *([metadata.recipe] if metadata.recipe else []),
         ]
         return hashlib.sha256(json.dumps(meant).encode()).hexdigest()
 
@@ -167,11 +167,11 @@ class Uploads:
             AssetMissing: ``asset_erased``: the asset of this key was deleted.
         """
         self._check(wanted)
-        chosen = wanted.labels.recipe
+        chosen = wanted.metadata.recipe
         if chosen and not caller.admin and chosen not in self.recipes.for_everybody:
             said = f"only an administrator may choose the recipe {chosen}"
             raise NotAllowed(said, code="recipe_not_allowed")
-        owner = wanted.labels.owner
+        owner = wanted.metadata.owner
         asset = str(uuid.uuid5(_UPLOADS, f"{owner}\n{key}")) if key else new_asset_id()
         record = self._record(asset, wanted)
         if key and (known := self.catalog.get(asset)) is not None:
@@ -181,7 +181,7 @@ class Uploads:
                 record.source.bucket,
                 record.source.key,
                 media_type=wanted.media_type,
-                metadata=_metadata(wanted.labels),
+                metadata=_metadata(wanted.metadata),
             )
             record = replace(record, upload=replace(record.upload, upload_id=upload_id))
         try:
@@ -307,7 +307,7 @@ class Uploads:
         elif wanted.sha256 and self._method(wanted) is UploadMethod.MULTIPART:
             said = "is of uploads in one piece: S3 keeps no SHA-256 of parts that are joined"
             problems.append(Problem("sha256", said))
-        chosen = wanted.labels.recipe
+        chosen = wanted.metadata.recipe
         if chosen and chosen not in self.recipes.all:
             names = ", ".join(sorted(self.recipes.for_everybody))
             said = f"no recipe is called {chosen}; choose one of: {names}"
@@ -317,7 +317,7 @@ class Uploads:
             said = "forms are not sent through the distribution"
             problems.append(Problem("method", said, code="route_unavailable"))
         try:
-            to_metadata(Labels(owner=wanted.labels.owner))
+            to_metadata(UserMetadata(owner=wanted.metadata.owner))
         except InputError as error:
             problems.append(Problem("owner", error.message))
         if problems:
@@ -342,7 +342,7 @@ class Uploads:
     def _record(self, asset: str, wanted: UploadRequest) -> AssetRecord:
         method, now = self._method(wanted), self.now()
         parted = method is UploadMethod.MULTIPART
-        labels = wanted.labels
+        metadata = wanted.metadata
         return AssetRecord(
             asset=asset,
             source=ObjectVersion(
@@ -352,14 +352,14 @@ class Uploads:
                 sequencer="",  # before that of everything that arrives
                 size=wanted.size,
             ),
-            recipe=labels.recipe or self.settings.recipe,
-            chosen_recipe=labels.recipe,
+            recipe=metadata.recipe or self.settings.recipe,
+            chosen_recipe=metadata.recipe,
             recipe_digest="",
             version="",
             status=Status.WAITING,
-            owner=labels.owner,
-            tags=labels.tags,
-            attributes=labels.attributes,
+            owner=metadata.owner,
+            tags=metadata.tags,
+            attributes=metadata.attributes,
             updated_at=_stamp(now),
             upload=PendingUpload(
                 method=method,
@@ -420,7 +420,7 @@ class Uploads:
                 route=route,
             )
             return UploadState(record=record, tickets=tickets, expires_at=until)
-        labels = Labels(
+        metadata = UserMetadata(
             owner=record.owner,
             tags=record.tags,
             attributes=record.attributes,
@@ -429,7 +429,7 @@ class Uploads:
         given = {
             "size": source.size,
             "media_type": upload.media_type,
-            "metadata": _metadata(labels),
+            "metadata": _metadata(metadata),
             "sha256": upload.sha256,
             "seconds": seconds,
             "route": route,
@@ -544,15 +544,15 @@ def _some(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers[:10])) + more
 
 
-def _metadata(labels: Labels) -> Mapping[str, str]:
-    """What the object carries: all labels, or the owner alone where they are too much for that.
+def _metadata(metadata: UserMetadata) -> Mapping[str, str]:
+    """What the object carries: all metadata, or the owner alone where they are too much for that.
 
     The record has them in any case; the object's own are for a catalog that is made anew.
     """
     try:
-        return to_metadata(labels)
+        return to_metadata(metadata)
     except InputError:
-        return to_metadata(Labels(owner=labels.owner, recipe=labels.recipe))
+        return to_metadata(UserMetadata(owner=metadata.owner, recipe=metadata.recipe))
 
 
 def _expired(record: AssetRecord) -> UploadError:

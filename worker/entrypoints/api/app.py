@@ -25,8 +25,8 @@ from worker.bootstrap import Application
 from worker.domain.asset import AssetRecord, JobRecord, Status
 from worker.domain.delivery import url_path
 from worker.domain.errors import AssetMissing, NotAllowed, RequestError
-from worker.domain.labels import MAX_ID, Labels
 from worker.domain.markup import Addresses
+from worker.domain.user_metadata import MAX_ID, UserMetadata
 from worker.entrypoints.api import models, s3_clients, views
 from worker.entrypoints.api.jobs import AssetJobs
 from worker.entrypoints.api.problems import (
@@ -254,7 +254,7 @@ def _wanted(caller: Caller, body: models.NewUpload) -> UploadRequest:
         name=body.name,
         size=body.size,
         media_type=body.type,
-        labels=Labels(
+        metadata=UserMetadata(
             owner=owner or caller.require_owner(body.owner) or caller.owner,
             tags=frozenset(body.tags),
             attributes=body.attributes,

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from worker.domain.asset import MediaType, Status, UploadMethod, UploadRoute
 from worker.domain.errors import InputError
-from worker.domain.labels import (
+from worker.domain.user_metadata import (
     MAX_ATTRIBUTES,
     MAX_ID,
     MAX_NAME,
@@ -25,7 +25,7 @@ Printable = r"^[^\x00-\x1f\x7f-\x9f]*$"
 
 
 def _readable(text: str) -> str:
-    """The text, if people can read it; the reason is that of the rules for labels."""
+    """The text, if people can read it; the reason is that of the rules for tags."""
     try:
         check_id(text, "text")
     except InputError as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from worker.domain.errors import ConfigurationError, InputError, NotSignedIn, Unreachable
-from worker.domain.labels import check_id
+from worker.domain.user_metadata import check_id
 from worker.services.owned_assets import Caller
 from worker.settings import Settings
 

@@ -72,7 +72,7 @@ def command(
 
     if no_jobs and not wait:
         raise click.UsageError("--no-jobs needs --wait")
-    metadata = labels_metadata(owner, tags, attributes, recipe)
+    metadata = metadata_of(owner, tags, attributes, recipe)
     app = find_target(data).app
     if recipe is not None and recipe not in app.recipes.all:
         known = ", ".join(sorted(app.recipes.all))
@@ -138,7 +138,7 @@ class _UploadWatch:
                 click.echo(output.one_line(line), err=True)
 
 
-def labels_metadata(
+def metadata_of(
     owner: str | None,
     tags: Sequence[str],
     attributes: Sequence[str],
@@ -151,10 +151,10 @@ def labels_metadata(
 
     Raises:
         UsageError: a text is not NAME=VALUE, or an attribute is given twice.
-        InputError: an asset cannot have labels of this length or number.
+        InputError: an asset cannot have tags or attributes of this length or number.
     """
     from worker.domain.errors import InputError
-    from worker.domain.labels import Labels, check_id, from_metadata, to_metadata
+    from worker.domain.user_metadata import UserMetadata, check_id, from_metadata, to_metadata
 
     pairs: dict[str, str] = {}
     for text in attributes:
@@ -166,9 +166,11 @@ def labels_metadata(
         pairs[name] = value
     if owner is not None:
         check_id(owner, "owner")
-    labels = Labels(owner=owner or "", tags=frozenset(tags), attributes=pairs, recipe=recipe or "")
-    metadata = to_metadata(labels)
-    # Ingest would leave out labels that it cannot store: report them here instead.
+    said = UserMetadata(
+        owner=owner or "", tags=frozenset(tags), attributes=pairs, recipe=recipe or ""
+    )
+    metadata = to_metadata(said)
+    # Ingest would leave out what it cannot store: report them here instead.
     ignored = from_metadata(metadata).ignored
     if ignored:
         raise InputError("; ".join(ignored))

@@ -57,13 +57,13 @@ from worker.adapters.aws.dynamodb.schema import (
 from worker.adapters.catalog_rules import (
     MAX_SAME_CONTENT,
     MAX_SIMILAR,
+    amended,
     check_distance,
     check_hash,
     hamming_distance,
     known_hash,
     next_record,
     order,
-    relabel,
 )
 from worker.domain.asset import (
     AssetRecord,
@@ -76,7 +76,6 @@ from worker.domain.asset import (
 )
 from worker.domain.errors import AssetMissing, InputError, ReviewMissing, Throttled
 from worker.domain.image import StoredRendition
-from worker.domain.labels import check_id
 from worker.domain.review import (
     Review,
     ReviewDecision,
@@ -88,6 +87,7 @@ from worker.domain.review import (
     parse_id,
     settled,
 )
+from worker.domain.user_metadata import check_id
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -214,7 +214,7 @@ class DynamoCatalog:
                 raise AssetMissing(f"the catalog knows no asset {asset}")
             stored = read_meta(item)
             known = stored.record
-            changed = relabel(
+            changed = amended(
                 known,
                 add_tags=added,
                 remove_tags=removed,

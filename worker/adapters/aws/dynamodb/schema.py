@@ -30,8 +30,8 @@ from typing import Literal
 from worker.adapters.catalog_rules import bands, entry_id
 from worker.domain.asset import LogEntry, Status
 from worker.domain.errors import EngineError
-from worker.domain.labels import check_id
 from worker.domain.review import ReviewState
+from worker.domain.user_metadata import check_id
 
 PARTITION_KEY = "PK"
 SORT_KEY = "SK"

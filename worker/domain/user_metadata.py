@@ -8,7 +8,7 @@ when an upload is recorded (all values are percent-encoded UTF-8, so that they a
 - ``attributes``: names and values as in a query string, ``camera=X100&roll=12``; a plus is a space;
 - ``recipe``: the name of a recipe of the deployment.
 
-Metadata is from outside: what cannot be a label is left out with a reason, and the rest is kept.
+Metadata is from outside: what cannot be stored is left out with a reason, and the rest is kept.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 RECIPE_NAME = r"[a-z0-9][a-z0-9_-]{0,63}"
 """The form of a recipe's name."""
 
-_Label = TypeVar("_Label")
+_Said = TypeVar("_Said")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Labels:
+class UserMetadata:
     """What an upload says about itself."""
 
     owner: str = ""
@@ -59,24 +59,24 @@ class Labels:
     """A reason for each thing that was left out."""
 
 
-def to_metadata(labels: Labels) -> dict[str, str]:
-    """Labels as the metadata of an object; empty ones are left out.
+def to_metadata(said: UserMetadata) -> dict[str, str]:
+    """What an upload says, as the metadata of its object; what is empty is left out.
 
     Raises:
         InputError: one of them cannot be stored, or together they are more than an object can
             carry.
     """
-    if labels.owner:
-        check_id(labels.owner, "owner")
-    check_labels(labels.tags, labels.attributes)
-    if labels.recipe:
-        _recipe(labels.recipe)
-    pairs = (f"{_quoted(name)}={_quoted(value)}" for name, value in labels.attributes.items())
+    if said.owner:
+        check_id(said.owner, "owner")
+    check_tags(said.tags, said.attributes)
+    if said.recipe:
+        _recipe(said.recipe)
+    pairs = (f"{_quoted(name)}={_quoted(value)}" for name, value in said.attributes.items())
     found = {
-        OWNER: _quoted(labels.owner),
-        TAGS: ",".join(_quoted(tag) for tag in sorted(labels.tags)),
+        OWNER: _quoted(said.owner),
+        TAGS: ",".join(_quoted(tag) for tag in sorted(said.tags)),
         ATTRIBUTES: "&".join(pairs),
-        RECIPE: labels.recipe,
+        RECIPE: said.recipe,
     }
     metadata = {name: value for name, value in found.items() if value}
     size = sum(len(name) + len(value) for name, value in metadata.items())
@@ -87,8 +87,8 @@ def to_metadata(labels: Labels) -> dict[str, str]:
     return metadata
 
 
-def from_metadata(metadata: Mapping[str, str]) -> Labels:
-    """The labels in the metadata of an object. Never fails: see ``Labels.ignored``.
+def from_metadata(metadata: Mapping[str, str]) -> UserMetadata:
+    """What the metadata of an object says. Never fails: see ``UserMetadata.ignored``.
 
     Args:
         metadata: lower-case names without ``x-amz-meta-``.
@@ -99,7 +99,7 @@ def from_metadata(metadata: Mapping[str, str]) -> Labels:
     pairs = metadata.get(ATTRIBUTES, "").split("&")
     attributes = _kept("attributes", pairs, _attribute, MAX_ATTRIBUTES, ignored)
     chosen = _kept("recipe", [metadata.get(RECIPE, "")], _recipe, 1, ignored)
-    return Labels(
+    return UserMetadata(
         owner=next(iter(owners), ""),
         tags=frozenset(tags),
         attributes=dict(attributes),
@@ -123,10 +123,10 @@ def merged(
     return tags, attributes
 
 
-# --- what may be a label ----------------------------------------------------------------------
+# --- what may be stored ----------------------------------------------------------------------
 
 
-def check_labels(tags: frozenset[str], attributes: Mapping[str, str]) -> None:
+def check_tags(tags: frozenset[str], attributes: Mapping[str, str]) -> None:
     """Raise InputError unless the tags and attributes of one asset can be stored."""
     if len(tags) > MAX_TAGS:
         raise InputError(f"{len(tags)} tags: an asset has at most {MAX_TAGS}")
@@ -175,12 +175,12 @@ def _quoted(text: str) -> str:
 def _kept(
     what: str,
     texts: Iterable[str],
-    read: Callable[[str], _Label],
+    read: Callable[[str], _Said],
     most: int,
     ignored: list[str],
-) -> list[_Label]:
+) -> list[_Said]:
     """Read each text; say in ``ignored`` what cannot be read, and how many are too many."""
-    found: dict[_Label, None] = {}
+    found: dict[_Said, None] = {}
     for text in texts:
         if not text.strip():
             continue
@@ -209,7 +209,7 @@ def _recipe(text: str) -> str:
 
 def _tag(text: str) -> str:
     tag = unquote(text, errors="strict")
-    check_labels(frozenset({tag}), {})
+    check_tags(frozenset({tag}), {})
     return tag
 
 

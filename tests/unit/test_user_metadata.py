@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.domain.errors import InputError
-from worker.domain.labels import (
+from worker.domain.user_metadata import (
     MAX_ATTRIBUTES,
     MAX_METADATA,
     MAX_NAME,
     MAX_TAGS,
-    Labels,
+    UserMetadata,
     from_metadata,
     merged,
     to_metadata,
@@ -21,19 +21,19 @@ from worker.domain.labels import (
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=20)
 
 
-def test_labels_are_written_as_the_documentation_says() -> None:
+def test_metadata_is_written_as_the_documentation_says() -> None:
     """The three names, percent-encoded, with commas, and as in a query string."""
-    labels = Labels(
+    said = UserMetadata(
         owner="Zoë",
         tags=frozenset({"north sea", "a,b"}),
         attributes={"lens": "f/2 & wide", "n": ""},
     )
-    assert to_metadata(labels) == {
+    assert to_metadata(said) == {
         "owner": "Zo%C3%AB",
         "tags": "a%2Cb,north%20sea",
         "attributes": "lens=f%2F2%20%26%20wide&n=",
     }
-    assert to_metadata(Labels()) == {}
+    assert to_metadata(UserMetadata()) == {}
 
 
 @given(
@@ -44,11 +44,11 @@ def test_labels_are_written_as_the_documentation_says() -> None:
 def test_what_is_written_is_read_again(
     owner: str, tags: frozenset[str], attributes: dict[str, str]
 ) -> None:
-    """Any label comes back as it was, in plain ASCII on the way."""
-    labels = Labels(owner=owner, tags=tags, attributes=attributes)
-    metadata = to_metadata(labels)
+    """Any text comes back as it was, in plain ASCII on the way."""
+    said = UserMetadata(owner=owner, tags=tags, attributes=attributes)
+    metadata = to_metadata(said)
     assert all(value.isascii() and value.isprintable() for value in metadata.values())
-    assert from_metadata(metadata) == labels
+    assert from_metadata(metadata) == said
 
 
 def test_metadata_written_by_hand_is_understood() -> None:
@@ -56,7 +56,7 @@ def test_metadata_written_by_hand_is_understood() -> None:
     found = from_metadata(
         {"owner": " ada ", "tags": "sea, sun ,,c++", "attributes": "a=b&&note=two+words"}
     )
-    assert found == Labels(
+    assert found == UserMetadata(
         owner="ada",
         tags=frozenset({"sea", "sun", "c++"}),
         attributes={"a": "b", "note": "two words"},
@@ -68,22 +68,22 @@ def test_metadata_written_by_hand_is_understood() -> None:
     [
         (
             {"tags": f"{'x' * 129},ok"},
-            Labels(tags=frozenset({"ok"})),
+            UserMetadata(tags=frozenset({"ok"})),
             "1 to 128 characters, not 129",
         ),
-        ({"tags": "%FF,ok"}, Labels(tags=frozenset({"ok"})), "not percent-encoded UTF-8"),
-        ({"owner": "a%0Ab"}, Labels(), "control character"),
-        ({"owner": "a%C2%85b"}, Labels(), "control character"),
-        ({"tags": "%20%20,ok"}, Labels(tags=frozenset({"ok"})), "blank"),
-        ({"owner": "x" * 201}, Labels(), "1 to 200 characters"),
-        ({"attributes": "alone&a=b"}, Labels(attributes={"a": "b"}), "has no value"),
-        ({"attributes": "=b"}, Labels(), "attribute name"),
-        ({"attributes": f"a={'x' * 1025}"}, Labels(), "0 to 1024 characters"),
-        ({"attributes": "a=%00"}, Labels(), "control character"),
+        ({"tags": "%FF,ok"}, UserMetadata(tags=frozenset({"ok"})), "not percent-encoded UTF-8"),
+        ({"owner": "a%0Ab"}, UserMetadata(), "control character"),
+        ({"owner": "a%C2%85b"}, UserMetadata(), "control character"),
+        ({"tags": "%20%20,ok"}, UserMetadata(tags=frozenset({"ok"})), "blank"),
+        ({"owner": "x" * 201}, UserMetadata(), "1 to 200 characters"),
+        ({"attributes": "alone&a=b"}, UserMetadata(attributes={"a": "b"}), "has no value"),
+        ({"attributes": "=b"}, UserMetadata(), "attribute name"),
+        ({"attributes": f"a={'x' * 1025}"}, UserMetadata(), "0 to 1024 characters"),
+        ({"attributes": "a=%00"}, UserMetadata(), "control character"),
     ],
 )
-def test_a_bad_label_is_left_out_with_a_reason(
-    metadata: dict[str, str], kept: Labels, reason: str
+def test_a_bad_text_is_left_out_with_a_reason(
+    metadata: dict[str, str], kept: UserMetadata, reason: str
 ) -> None:
     """The rest is kept, and nothing is raised."""
     found = from_metadata(metadata)
@@ -107,35 +107,35 @@ def test_too_many_are_cut_and_counted() -> None:
 @given(st.dictionaries(st.sampled_from(["owner", "tags", "attributes"]), st.text(max_size=60)))
 def test_no_metadata_is_ever_an_error(metadata: dict[str, str]) -> None:
     """Whatever a client has sent, what is kept can be stored."""
-    labels = from_metadata(metadata)
-    to_metadata(Labels(owner=labels.owner, tags=labels.tags, attributes=labels.attributes))
+    said = from_metadata(metadata)
+    to_metadata(UserMetadata(owner=said.owner, tags=said.tags, attributes=said.attributes))
 
 
 @pytest.mark.parametrize(
-    "labels",
+    "said",
     [
-        Labels(owner="x" * 201),
-        Labels(tags=frozenset({"x" * (MAX_NAME + 1)})),
-        Labels(tags=frozenset(map(str, range(MAX_TAGS + 1)))),
-        Labels(attributes={"a": "x" * 1024, "b": "x" * 1024}),
+        UserMetadata(owner="x" * 201),
+        UserMetadata(tags=frozenset({"x" * (MAX_NAME + 1)})),
+        UserMetadata(tags=frozenset(map(str, range(MAX_TAGS + 1)))),
+        UserMetadata(attributes={"a": "x" * 1024, "b": "x" * 1024}),
     ],
 )
-def test_labels_that_no_object_can_carry_are_refused(labels: Labels) -> None:
+def test_what_no_object_can_carry_is_refused(said: UserMetadata) -> None:
     """Before anything is uploaded, and the last ones because of their length together."""
     with pytest.raises(InputError):
-        to_metadata(labels)
+        to_metadata(said)
 
 
 def test_the_largest_metadata_is_as_large_as_an_object_can_carry() -> None:
     """One byte more is refused."""
     room = MAX_METADATA - len("attributes") - len("a=&b=")
     fits = {"a": "x" * 1024, "b": "x" * (room - 1024)}
-    assert to_metadata(Labels(attributes=fits))
+    assert to_metadata(UserMetadata(attributes=fits))
     with pytest.raises(InputError, match=f"{MAX_METADATA + 1} bytes"):
-        to_metadata(Labels(attributes=fits | {"b": fits["b"] + "x"}))
+        to_metadata(UserMetadata(attributes=fits | {"b": fits["b"] + "x"}))
 
 
-def test_labels_of_a_newer_upload_join_those_that_are_there() -> None:
+def test_tags_of_a_newer_upload_join_those_that_are_there() -> None:
     """Newer values win; what is there already is not pushed out."""
     tags, attributes = merged(
         (frozenset({"kept"}), {"a": "old", "b": "1"}), (frozenset({"new"}), {"a": "new"})
