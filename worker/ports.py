@@ -26,6 +26,7 @@ from worker.domain.asset import (
 from worker.domain.events import Event
 from worker.domain.image import StoredRendition
 from worker.domain.job import JobRequest, JobState, JobStatus
+from worker.domain.label import Label
 from worker.domain.moderation import Seen
 from worker.domain.review import Review, ReviewDecision, ReviewPage, ReviewState
 
@@ -275,6 +276,7 @@ class Catalog(Protocol):
         set_attributes: Mapping[str, str] | None = None,
         remove_attributes: Iterable[str] = (),
         focal_point: tuple[float, float] | EllipsisType | None = ...,
+        labels: tuple[Label, ...] | None = None,
         again: bool = False,
         decision: tuple[Status, Verdict | None] | None = None,
         rendition: StoredRendition | None = None,
@@ -286,6 +288,8 @@ class Catalog(Protocol):
             decision: what a person has decided, of ``DECISIONS``, and why.
             rendition: a file that was replaced under its key.
             focal_point: None removes it; ``...`` leaves it.
+            labels: what a model has seen, in place of what is recorded; the tags are then said to
+                be of the model. None: people change tags, and refuse labels whose tags they remove.
             again: what was made of it counts as made by no recipe, so that it is made again.
 
         Raises:

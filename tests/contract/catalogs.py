@@ -27,6 +27,7 @@ from worker.domain.image import (
     StoredRendition,
     Tags,
 )
+from worker.domain.label import BoundingBox, Label
 from worker.domain.moderation import (
     Crossing,
     Moderation,
@@ -254,6 +255,15 @@ def everything(number: int) -> AssetRecord:
             earlier=asset_id(number + 2),
             distance=2,
             error="throttled",
+        ),
+        labels=(
+            Label(
+                name="Golden Retriever",
+                confidence=98.5,
+                model_version="3.0",
+                boxes=(BoundingBox(left=0.25, top=0.1, width=0.5, height=0.75),),
+            ),
+            Label(name="Cat", confidence=61.25, model_version="3.0", refused=True),
         ),
         tags=frozenset({"summer", "München 2026", "a#b"}),
         attributes={"sku": "4711", "note": "grün & ' \" \\ \x00 🖼", "empty": ""},

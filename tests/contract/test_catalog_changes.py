@@ -11,8 +11,10 @@ import pytest
 
 from tests.contract import catalogs as given_
 from tests.contract.catalogs import at, entry, outcome, phash_of, put, record, sha_of, together
-from worker.domain.asset import JobRecord, LogEntry, Status
+from worker.domain.asset import AssetRecord, JobRecord, LogEntry, Status
 from worker.domain.errors import AssetMissing, Conflict, EngineError, InputError
+from worker.domain.label import BoundingBox, Label
+from worker.domain.user_metadata import MAX_TAGS
 from worker.ports import Catalog
 
 # --- tags and attributes ----------------------------------------------------------------------
@@ -320,3 +322,64 @@ def test_claims_are_no_records_and_go_with_the_asset(catalog: Catalog) -> None:
 
     assert catalog.get(asset) is None
     assert catalog.claim(asset, "v/large.webp", holder="b", seconds=3600) == 1
+
+
+# --- labels -------------------------------------------------------------------------------------
+
+DOG = Label(
+    name="Dog", confidence=98.5, boxes=(BoundingBox(left=0.1, top=0.2, width=0.3, height=0.4),)
+)
+CAT = Label(name="Cat", confidence=61.0, model_version="3.0")
+
+
+def labelled(catalog: Catalog, *labels: Label) -> AssetRecord:
+    """An asset of a person's tag with labels and their tags."""
+    asset = put(catalog, record(1, tags=frozenset({"summer"}))).asset
+    return catalog.update(asset, labels=labels, add_tags=[one.tag for one in labels])
+
+
+def test_labels_are_kept_and_list_the_asset(catalog: Catalog) -> None:
+    """With confidence, version and boxes, beside the tags of people."""
+    known = labelled(catalog, DOG, CAT)
+
+    assert catalog.get(known.asset) == known
+    assert known.labels == (DOG, CAT)
+    assert known.tags == {"summer", "label:dog", "label:cat"}
+    assert [one.asset for one in catalog.by_tag("label:dog").records] == [known.asset]
+
+
+def test_a_person_who_removes_a_tag_refuses_its_label(catalog: Catalog) -> None:
+    """The label stays with that mark, which goes when somebody adds the tag again."""
+    asset = labelled(catalog, DOG, CAT).asset
+
+    refused = catalog.update(asset, remove_tags=["label:dog"])
+    assert refused.labels == (replace(DOG, refused=True), CAT)
+    assert catalog.by_tag("label:dog").records == ()
+
+    assert catalog.update(asset, add_tags=["label:dog"]).labels == (DOG, CAT)
+
+
+def test_labels_make_room_for_a_tag_of_a_person(catalog: Catalog) -> None:
+    """The least confident label loses its tag, and is not refused."""
+    people = [f"tag {number}" for number in range(MAX_TAGS - 3)]
+    asset = labelled(catalog, DOG, CAT).asset
+    catalog.update(asset, add_tags=people)
+
+    changed = catalog.update(asset, add_tags=["one more"])
+
+    assert changed.tags == {"summer", "label:dog", "one more", *people}
+    assert changed.labels == (DOG, CAT)
+    assert catalog.by_tag("label:cat").records == ()
+
+
+def test_labels_stay_with_their_picture(catalog: Catalog) -> None:
+    """Another recipe keeps them; another picture under the key has lost them, and their tags."""
+    known = labelled(catalog, DOG)
+
+    again = put(catalog, record(1, recipe_digest=given_.OTHER_DIGEST))
+    assert (again.labels, again.tags) == (known.labels, known.tags)
+
+    newer = put(catalog, record(1, 2, tags=frozenset({"label:car"})))
+    assert not newer.labels
+    assert newer.tags == {"summer", "label:car"}
+    assert catalog.by_tag("label:dog").records == ()

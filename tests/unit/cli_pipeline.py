@@ -23,6 +23,7 @@ from worker.domain.asset import (
     version_of,
 )
 from worker.domain.image import Format, StoredRendition
+from worker.domain.label import Label
 from worker.entrypoints.cli import run
 from worker.local import address
 from worker.local.batch.jobs import LocalJobs
@@ -119,6 +120,7 @@ class Pipeline:
         second: int = 0,
         owner: str = "",
         tags: frozenset[str] = frozenset(),
+        labels: tuple[Label, ...] = (),
     ) -> AssetRecord:
         """Let an upload of this key be recorded so, in this second of a minute."""
         upload = self.store.upload("intake", key, key.encode())
@@ -134,6 +136,7 @@ class Pipeline:
             status=status,
             owner=owner,
             tags=tags,
+            labels=labels,
             verdict=verdict,
             renditions=() if verdict else (_rendition(version),),
             created_at=time,

@@ -40,6 +40,7 @@ from worker.domain.errors import AssetMissing, ObjectChanged, ObjectMissing, Rev
 from worker.domain.events import Event
 from worker.domain.image import StoredRendition
 from worker.domain.keys import cache_metadata
+from worker.domain.label import Label
 from worker.domain.review import (
     Review,
     ReviewDecision,
@@ -382,6 +383,7 @@ class MemoryCatalog:
         set_attributes: Mapping[str, str] | None = None,
         remove_attributes: Iterable[str] = (),
         focal_point: tuple[float, float] | EllipsisType | None = ...,
+        labels: tuple[Label, ...] | None = None,
         again: bool = False,
         decision: tuple[Status, Verdict | None] | None = None,
         rendition: StoredRendition | None = None,
@@ -400,6 +402,7 @@ class MemoryCatalog:
                 set_attributes=set_attributes,
                 remove_attributes=remove_attributes,
                 focal_point=focal_point,
+                labels=labels,
                 again=again,
                 decision=decision,
                 rendition=rendition,

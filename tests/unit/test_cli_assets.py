@@ -11,6 +11,7 @@ import pytest
 
 from tests.unit.cli_pipeline import Pipeline, pipeline
 from worker.domain.asset import AssetRecord, JobRecord, Status
+from worker.domain.label import Label
 from worker.services import find_assets
 
 
@@ -102,6 +103,21 @@ def test_a_key_finds_its_asset(world: Pipeline) -> None:
     assert keys(world, "--key", "uploads/a.jpg", "--tag", "sea") == ["uploads/a.jpg"]
     assert keys(world, "--key", "uploads/a.jpg", "--owner", "max") == []
     assert keys(world, "--key", "uploads/b.jpg", "--status", "accepted") == []
+
+
+def test_a_label_finds_its_assets(world: Pipeline) -> None:
+    """By its tag, and only those that the model was certain enough of."""
+    dog = Label(name="Dog", confidence=98.5)
+    tags = frozenset({dog.tag})
+    sure = world.record("uploads/sure.jpg", second=1, tags=tags, labels=(dog,))
+    unsure = replace(dog, confidence=61.0)
+    world.record("uploads/unsure.jpg", second=2, tags=tags, labels=(unsure,))
+
+    assert keys(world, "--tag", "label:dog") == ["uploads/unsure.jpg", "uploads/sure.jpg"]
+    assert keys(world, "--tag", "label:dog", "--confidence", 90) == ["uploads/sure.jpg"]
+    for words in (("--confidence", "90"), ("--tag", "label:dog", "--confidence", "nan")):
+        assert world.error("assets", "list", *words)["code"] == "usage"
+    assert "Dog 98 %" in " ".join(world.run("assets", "show", sure.asset)[0].split())
 
 
 def test_a_search_has_pages_and_an_end(world: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:

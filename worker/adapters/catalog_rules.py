@@ -23,6 +23,7 @@ from worker.domain.asset import (
 )
 from worker.domain.errors import AlreadyRecorded, Conflict, EngineError, InputError, Superseded
 from worker.domain.image import StoredRendition
+from worker.domain.label import Label, make_room, refuse
 from worker.domain.user_metadata import check_id, check_tags, merged
 
 MAX_SAME_CONTENT = 25
@@ -80,6 +81,7 @@ def next_record(known: AssetRecord | None, new: AssetRecord, *, now: str) -> Ass
     tags, attributes = known.tags, known.attributes
     same_upload = order(new.source.sequencer) == order(known.source.sequencer)
     if not same_upload:
+        tags -= {one.tag for one in known.labels}
         tags, attributes = merged((tags, attributes), (new.tags, new.attributes))
     # An owner whom the API has let ask for the upload is more certain than metadata of the object.
     asked = known.owner if known.upload is not None else ""
@@ -90,6 +92,7 @@ def next_record(known: AssetRecord | None, new: AssetRecord, *, now: str) -> Ass
         attributes=attributes,
         # Of this picture, and of no other one that takes its place.
         focal_point=known.focal_point if same_upload else new.focal_point,
+        labels=known.labels if same_upload else new.labels,
         created_at=known.created_at,
         updated_at=updated,
         replaces=known.version if known.version != new.version else known.replaces,
@@ -118,6 +121,7 @@ def amended(
     set_attributes: Mapping[str, str] | None,
     remove_attributes: Iterable[str],
     focal_point: tuple[float, float] | EllipsisType | None = ...,
+    labels: tuple[Label, ...] | None = None,
     again: bool = False,
     decision: tuple[Status, Verdict | None] | None = None,
     rendition: StoredRendition | None = None,
@@ -126,7 +130,8 @@ def amended(
 ) -> AssetRecord:
     """The record after a change of what people say of it; ``known`` itself if nothing changes.
 
-    What is both removed and added is there afterwards.
+    What is both removed and added is there afterwards. Without ``labels`` it is people who change
+    tags: a label whose tag they remove is refused, and tags of labels make room for theirs.
 
     Raises:
         Conflict: ``revision`` is given and is not that of ``known``; ``undecidable``: nothing can
@@ -138,7 +143,11 @@ def amended(
             f"asset {known.asset} is at revision {known.revision}, not at {revision}: read it again"
         )
     gone = frozenset(remove_attributes)
-    tags = (known.tags - frozenset(remove_tags)) | frozenset(add_tags)
+    added, removed = frozenset(add_tags), frozenset(remove_tags)
+    tags = (known.tags - removed) | added
+    if labels is None:
+        labels = refuse(known.labels, removed=removed, added=added)
+        tags = make_room(tags, labels, keep=added)
     kept = {name: value for name, value in known.attributes.items() if name not in gone}
     attributes = kept | dict(set_attributes or {})
     point = known.focal_point if isinstance(focal_point, EllipsisType) else focal_point
@@ -147,6 +156,7 @@ def amended(
         tags=tags,
         attributes=attributes,
         focal_point=point,
+        labels=labels,
         recipe_digest="" if again else known.recipe_digest,
     )
     if decision is not None:

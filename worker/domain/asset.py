@@ -21,6 +21,7 @@ from worker.domain.image import (
     Probe,
     StoredRendition,
 )
+from worker.domain.label import Label
 from worker.domain.moderation import Moderation
 from worker.domain.trace import derived
 
@@ -311,6 +312,8 @@ class AssetRecord:
     """Of an asset that waits for its original."""
     focal_point: tuple[float, float] | None = None
     """What cuts keep in the middle, if somebody has said so: see ``RenditionSpec.focal_point``."""
+    labels: tuple[Label, ...] = ()
+    """What a model has seen in the picture, the most confident first."""
     chosen_recipe: str = ""
     """The name of the recipe that the upload has chosen; empty: the deployment chooses."""
     workflow: str = ""

@@ -21,6 +21,8 @@ class AssetFilter:
     status: str | None = None
     owner: str | None = None
     tag: str | None = None
+    confidence: float | None = None
+    """Least confidence of the label whose tag that is, 0 to 100."""
     key: str | None = None
     """A key in the intake bucket, in which ``*`` stands for any text."""
     since: str | None = None
@@ -34,15 +36,20 @@ class AssetFilter:
             self.status in (None, record.status.value)
             and self.owner in (None, record.owner)
             and (self.tag is None or self.tag in record.tags)
+            and (self.confidence is None or self._sure(record, self.confidence))
             and (self.since is None or record.created_at >= self.since)
             and (self.until is None or record.created_at < self.until)
         )
+
+    def _sure(self, record: AssetRecord, confidence: float) -> bool:
+        return any(one.tag == self.tag and one.confidence >= confidence for one in record.labels)
 
     @property
     def by_list(self) -> bool:
         """Whether one list of the catalog has exactly these."""
         named = [one for one in (self.status, self.owner, self.tag) if one is not None]
-        return len(named) <= 1 and self.key is None and self.since is None and self.until is None
+        others = (self.confidence, self.key, self.since, self.until)
+        return len(named) <= 1 and all(one is None for one in others)
 
 
 def find(

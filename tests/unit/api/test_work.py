@@ -18,6 +18,7 @@ from worker.domain.errors import JobMissing
 from worker.domain.image import Fit, Gravity
 from worker.domain.job import JobRequest, JobState, JobStatus
 from worker.domain.keys import version_prefix
+from worker.domain.label import BoundingBox, Label
 from worker.services.job_results import tiles_key
 from worker.services.messages import changes_in
 
@@ -403,6 +404,40 @@ def test_an_unchanged_list_costs_no_bytes() -> None:
     api.call("PATCH", f"/assets/{asset}", {"add_tags": ["best"]})
     changed = api.call("GET", "/assets", if_none_match=tag)
     assert changed.json()["assets"][0]["tags"] == ["best"]
+
+
+def test_labels_are_shown_and_searched() -> None:
+    """By the tag of a label, and by how certain the model was; a person may refuse one."""
+    api = Api()
+    asset, other = accepted(api), accepted(api)
+    box = BoundingBox(left=0.25, top=0.5, width=0.125, height=0.5)
+    dog = Label(name="Dog", confidence=98.5, model_version="3.0", boxes=(box,))
+    api.catalog.update(asset, labels=(dog,), add_tags=[dog.tag])
+    api.catalog.update(other, add_tags=[dog.tag])  # a person says so: nobody knows how certain
+
+    def listed(query: str) -> set[str]:
+        return {one["id"] for one in api.call("GET", f"/assets?{query}").json()["assets"]}
+
+    assert listed("tag=label:dog") == {asset, other}
+    assert listed("tag=label:dog&confidence=98.5") == {asset}
+    assert listed("tag=label:dog&confidence=99") == set()
+    for wrong in ("confidence=50", "tag=label:dog&confidence=101", "tag=x&confidence=nan"):
+        answered = api.call("GET", f"/assets?{wrong}")
+        assert (answered.status_code, answered.json()["code"]) == (422, "request_invalid"), wrong
+    assert api.call("GET", f"/assets/{asset}").json()["labels"] == [
+        {
+            "name": "Dog",
+            "tag": "label:dog",
+            "confidence": 98.5,
+            "source": "rekognition",
+            "model_version": "3.0",
+            "boxes": [{"left": 0.25, "top": 0.5, "width": 0.125, "height": 0.5}],
+            "refused": False,
+        }
+    ]
+    api.call("PATCH", f"/assets/{asset}", {"remove_tags": ["label:dog"]})
+    (shown,) = api.call("GET", f"/assets/{asset}").json()["labels"]
+    assert shown["refused"]
 
 
 def test_an_original_has_an_address_for_a_while() -> None:

@@ -323,6 +323,10 @@ def list_assets(
     owner: Annotated[models.Owner | None, Query(description="Yours, unless you may all.")] = None,
     status: Annotated[Status | None, Query()] = None,
     tag: Annotated[models.Tag | None, Query()] = None,
+    confidence: Annotated[
+        float | None,
+        Query(ge=0, le=100, description="Least confidence of the label that `tag` is of."),
+    ] = None,
     key: Annotated[str | None, Query(max_length=1024, description="`*` is any text.")] = None,
     since: Annotated[datetime | None, Query(alias="from", description="Not older.")] = None,
     until: Annotated[datetime | None, Query(alias="to", description="Older.")] = None,
@@ -333,10 +337,13 @@ def list_assets(
     """List assets, newest first. A page may have fewer than asked for and still not be the last."""
     if since is not None and until is not None and _utc(since) >= _utc(until):
         raise wrong_fields(to="is not later than from")
+    if confidence is not None and tag is None:
+        raise wrong_fields(confidence="needs tag, the tag of a label")
     wanted = AssetFilter(
         status=status,
         owner=owner,
         tag=tag,
+        confidence=confidence,
         key=key,
         since=_utc(since) if since else None,
         until=_utc(until) if until else None,

@@ -379,6 +379,27 @@ class NewJob(_Wire):
     urgent: bool = False
 
 
+class BoundingBoxModel(_Wire):
+    """Where something is, as shares of the upright picture, 0 to 1."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+class LabelModel(_Wire):
+    """Something that a model has seen in the picture."""
+
+    name: str
+    tag: str = Field(description="Lists assets with the label: `GET /assets?tag=label:dog`.")
+    confidence: float = Field(description="0 to 100.")
+    source: str
+    model_version: str
+    boxes: list[BoundingBoxModel] = Field(description="Where it is, the largest first.")
+    refused: bool = Field(description="Somebody has removed its tag.")
+
+
 class Asset(AssetSummary):
     """Everything about an asset."""
 
@@ -388,6 +409,7 @@ class Asset(AssetSummary):
     )
     metadata: dict[str, Any] | None = Field(description="What the file says of itself.")
     measures: dict[str, Any] | None = Field(description="Of the pixels: sharpness and the like.")
+    labels: list[LabelModel] = Field(description="What a model has seen, most confident first.")
     timeline: list[TimelineEntry] = Field(description="Newest first.")
     jobs: list[JobModel] = Field(description="Oldest first.")
     tiles: str | None = Field(

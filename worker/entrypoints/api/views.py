@@ -19,6 +19,7 @@ from worker.domain.asset import (
 from worker.domain.image import MediaFormat, StoredRendition
 from worker.domain.job import JobStatus
 from worker.domain.keys import delivery_key
+from worker.domain.label import Label
 from worker.domain.markup import Addresses, PictureMarkup, image_html, picture_html, picture_of
 from worker.entrypoints.api import models
 from worker.ports import UploadTicket
@@ -140,6 +141,7 @@ def asset(
         snippet=_snippet(record, addresses),
         metadata=plain(metadata.tags) if metadata else None,
         measures=plain(metadata.measures) if metadata else None,
+        labels=[label(one) for one in record.labels],
         timeline=[
             models.TimelineEntry(time=one.time, kind=one.kind, detail=dict(one.detail))
             for one in timeline
@@ -147,6 +149,20 @@ def asset(
         jobs=[job(one) for one in jobs],
         tiles=addresses.of(tiles) if tiles else None,
         settled=settled,
+    )
+
+
+def label(seen: Label) -> models.LabelModel:
+    """Something that a model has seen."""
+    boxes = [models.BoundingBoxModel.model_validate(asdict(box)) for box in seen.boxes]
+    return models.LabelModel(
+        name=seen.name,
+        tag=seen.tag,
+        confidence=seen.confidence,
+        source=seen.source,
+        model_version=seen.model_version,
+        boxes=boxes,
+        refused=seen.refused,
     )
 
 

@@ -15,6 +15,7 @@ import click
 from worker.domain.asset import Status
 from worker.domain.errors import AssetMissing, Conflict
 from worker.entrypoints.cli import output
+from worker.entrypoints.cli.parameters import Number
 from worker.entrypoints.cli.target import Target, data_option, find_target, json_option
 from worker.services import find_assets
 from worker.services.process_files.wording import age_text, size_text
@@ -101,6 +102,7 @@ def _rows(record: AssetRecord) -> list[tuple[str, object]]:
         ("dropped", ", ".join(f"{one.name}.{one.format}" for one in record.dropped)),
         ("owner", record.owner),
         ("tags", ", ".join(sorted(record.tags))),
+        ("labels", ", ".join(f"{one.name} {one.confidence:.0f} %" for one in record.labels)),
         ("attributes", ", ".join(f"{name}={text}" for name, text in record.attributes.items())),
         ("created", record.created_at),
         ("updated", record.updated_at),
@@ -280,6 +282,12 @@ _LIST_EPILOG = "\n".join(
 )
 @click.option("--owner", metavar="OWNER", help="Only assets of this owner.")
 @click.option("--tag", metavar="TAG", help="Only assets with this tag.")
+@click.option(
+    "--confidence",
+    type=Number(0, 100),
+    metavar="PERCENT",
+    help="With --tag label:NAME: only those whose label is at least that certain.",
+)
 @click.option("--similar", metavar="ASSET", help="Only assets that look like this one.")
 @click.option(
     "--key",
@@ -304,6 +312,7 @@ def list_command(
     status: str | None,
     owner: str | None,
     tag: str | None,
+    confidence: float | None,
     similar: str | None,
     key: str | None,
     limit: int,
@@ -321,6 +330,8 @@ def list_command(
         raise click.UsageError("give one of --status, --owner, --tag and --similar")
     if similar is not None and (cursor is not None or key is not None):
         raise click.UsageError("--similar takes neither --cursor nor --key")
+    if confidence is not None and tag is None:
+        raise click.UsageError("--confidence needs --tag, the tag of a label: label:dog")
     target = find_target(data)
     catalog = target.app.catalog
     if similar is not None:
@@ -335,7 +346,9 @@ def list_command(
         else:
             print_records([one.record for one in near], [f"{one.distance} bits" for one in near])
         return
-    wanted = find_assets.AssetFilter(status=status, owner=owner, tag=tag, key=key)
+    wanted = find_assets.AssetFilter(
+        status=status, owner=owner, tag=tag, confidence=confidence, key=key
+    )
     bucket = target.app.settings.intake_bucket
     page = find_assets.find(catalog, wanted, bucket=bucket, limit=limit, cursor=cursor)
     waits = {record.asset: _waits_for(catalog, record) for record in page.records}

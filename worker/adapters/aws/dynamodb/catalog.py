@@ -76,6 +76,7 @@ from worker.domain.asset import (
 )
 from worker.domain.errors import AssetMissing, InputError, ReviewMissing, Throttled
 from worker.domain.image import StoredRendition
+from worker.domain.label import Label
 from worker.domain.review import (
     Review,
     ReviewDecision,
@@ -194,6 +195,7 @@ class DynamoCatalog:
         set_attributes: Mapping[str, str] | None = None,
         remove_attributes: Iterable[str] = (),
         focal_point: tuple[float, float] | EllipsisType | None = ...,
+        labels: tuple[Label, ...] | None = None,
         again: bool = False,
         decision: tuple[Status, Verdict | None] | None = None,
         rendition: StoredRendition | None = None,
@@ -221,6 +223,7 @@ class DynamoCatalog:
                 set_attributes=set_attributes,
                 remove_attributes=unset,
                 focal_point=focal_point,
+                labels=labels,
                 again=again,
                 decision=decision,
                 rendition=rendition,

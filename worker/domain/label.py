@@ -1,0 +1,183 @@
+"""Labels: what a model has seen in a picture and where, the tags made of them, and a focal point.
+
+A model's answer comes from outside. :func:`usable` keeps of it what can be stored; everything else
+here takes labels as it returns them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from worker.domain.errors import InputError
+from worker.domain.user_metadata import MAX_NAME, MAX_TAGS, check_tags
+
+REKOGNITION = "rekognition"
+"""Source of labels by Amazon Rekognition's DetectLabels."""
+TAG = "label:"
+"""Begins the tag of a label."""
+MAX_LABELS = 50
+"""Of one asset; with all their boxes they take some 8 kB of its item."""
+MAX_BOXES = 8
+"""Of one label, the largest ones."""
+_MAX_LABEL_NAME = MAX_NAME - len(TAG)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundingBox:
+    """Where something is, as shares of the upright picture's width and height, 0 to 1."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @property
+    def area(self) -> float:
+        """Share of the picture."""
+        return self.width * self.height
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """Something that a model has seen in a picture."""
+
+    name: str
+    """The model's word: ``Dog``, ``Golden Retriever``."""
+    confidence: float
+    """0 to 100."""
+    source: str = REKOGNITION
+    """Who says so."""
+    model_version: str = ""
+    """Of the model, as the source names it; empty if it does not."""
+    boxes: tuple[BoundingBox, ...] = ()
+    """Where it is, the largest first; empty of what is everywhere, such as a forest."""
+    refused: bool = False
+    """A person has removed its tag, which later runs leave removed."""
+
+    @property
+    def tag(self) -> str:
+        """The tag under which assets with this label are listed: ``label:golden retriever``."""
+        return tag_of(self.name)
+
+
+def tag_of(name: str) -> str:
+    """The tag of a label's name, in lower case and with single spaces."""
+    return TAG + " ".join(name.split()).casefold()
+
+
+def usable(
+    seen: Iterable[Label], *, confidence: float = 0.0, most: int = MAX_LABELS
+) -> tuple[Label, ...]:
+    """The labels that can be stored, the most confident first.
+
+    Left out: names that cannot be a tag, a second label of the same tag, confidences that are no
+    number from 0 to 100, boxes without an area. Boxes are cut at the edges of the picture:
+    Rekognition gives boxes that go beyond them (Amazon Rekognition API Reference, BoundingBox).
+
+    Args:
+        seen: what a model answered.
+        confidence: labels below are left out; 0 to 100.
+        most: how many to keep.
+    """
+    found: dict[str, Label] = {}
+    known = (one for one in seen if _is_usable(one) and one.confidence >= confidence)
+    for one in sorted(known, key=lambda one: (-one.confidence, one.name)):
+        if len(found) == most:
+            break
+        boxes = sorted(filter(None, map(_inside, one.boxes)), key=lambda box: -box.area)
+        tidy = replace(one, confidence=round(one.confidence, 2), boxes=tuple(boxes[:MAX_BOXES]))
+        found.setdefault(one.tag, tidy)
+    return tuple(found.values())
+
+
+def _is_usable(label: Label) -> bool:
+    try:
+        check_tags(frozenset({label.tag}), {})
+    except InputError:
+        return False
+    return bool(label.name.strip()) and 0 <= label.confidence <= 100
+
+
+def _inside(box: BoundingBox) -> BoundingBox | None:
+    """The part of a box that is in the picture, rounded to a hundredth of a percent."""
+    sides = (box.left, box.top, box.left + box.width, box.top + box.height)
+    if not all(map(math.isfinite, sides)):
+        return None
+    left, top, right, bottom = (round(min(max(side, 0.0), 1.0), 4) for side in sides)
+    if right <= left or bottom <= top:
+        return None
+    return BoundingBox(
+        left=left, top=top, width=round(right - left, 4), height=round(bottom - top, 4)
+    )
+
+
+def succeed(known: Sequence[Label], new: Sequence[Label]) -> tuple[Label, ...]:
+    """The labels of an asset after another run of the model on the same picture.
+
+    A label whose tag a person has removed stays refused, also where the new run has not seen it.
+    """
+    refused = {one.tag: one for one in known if one.refused}
+    labels = [replace(one, refused=one.tag in refused) for one in new]
+    seen = {one.tag for one in new}
+    labels += [one for tag, one in refused.items() if tag not in seen]
+    return tuple(labels[:MAX_LABELS])
+
+
+def tags_after(
+    tags: frozenset[str], known: Sequence[Label], new: Sequence[Label]
+) -> frozenset[str]:
+    """The tags of an asset whose labels ``known`` are replaced by ``new``.
+
+    Tags of people stay. Where all together would be too many, the least confident labels get none.
+    """
+    kept = tags - {one.tag for one in known}
+    wanted = [one.tag for one in new if not one.refused and one.tag not in kept]
+    return kept | frozenset(wanted[: max(MAX_TAGS - len(kept), 0)])
+
+
+def refuse(
+    labels: Sequence[Label], *, removed: Iterable[str], added: Iterable[str]
+) -> tuple[Label, ...]:
+    """The labels after people have removed and added tags."""
+    gone, back = frozenset(removed), frozenset(added)
+    return tuple(
+        replace(one, refused=one.tag not in back and (one.refused or one.tag in gone))
+        for one in labels
+    )
+
+
+def make_room(tags: frozenset[str], labels: Sequence[Label], keep: Iterable[str]) -> frozenset[str]:
+    """Tags of an asset, without those of its least confident labels where there are too many.
+
+    So labels never keep a person from adding a tag.
+
+    Args:
+        keep: tags that a person adds now.
+    """
+    given = frozenset(keep)
+    spare = [one.tag for one in labels if one.tag in tags and one.tag not in given]
+    over = max(len(tags) - MAX_TAGS, 0)
+    return tags - frozenset(spare[len(spare) - min(over, len(spare)) :])
+
+
+def focal_point(labels: Sequence[Label], wanted: Sequence[str]) -> tuple[float, float] | None:
+    """The point that cuts keep in the middle: the centre of the boxes of the first wanted label
+    that has any, each weighed by its area; None if none has.
+
+    Args:
+        labels: of the picture.
+        wanted: names of labels, the most wanted first.
+
+    Returns:
+        Shares of upright width and height, in steps of a hundredth: each point is a recipe.
+    """
+    boxes = {one.tag: one.boxes for one in labels if one.boxes and not one.refused}
+    for name in wanted:
+        if found := boxes.get(tag_of(name)):
+            whole = sum(box.area for box in found)
+            across = sum((box.left + box.width / 2) * box.area for box in found) / whole
+            down = sum((box.top + box.height / 2) * box.area for box in found) / whole
+            return round(across, 2), round(down, 2)
+    return None
