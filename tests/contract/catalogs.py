@@ -250,6 +250,7 @@ def everything(number: int) -> AssetRecord:
             ),
             model="rekognition",
             model_version="7.0",
+            minimum=50.0,
             time=at(9),
             sampled=True,
             earlier=asset_id(number + 2),

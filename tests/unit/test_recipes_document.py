@@ -206,6 +206,15 @@ def test_contradictions_of_moderation_are_errors(
     assert list(found) == [f"moderation.{path}"]
 
 
+@pytest.mark.parametrize("name", ["none", "video"])
+def test_moderation_needs_a_workflow_that_goes_on(name: str) -> None:
+    """What is held goes through a workflow: "moderate" if none is named, and one that holds."""
+    assert "which does nothing" in complaints(VALID | {"workflow": name})["workflow"]
+    without = {key: value for key, value in VALID.items() if key != "moderation"}
+    assert "no [moderation]" in complaints(without | {"workflow": "moderate"})["workflow"]
+    assert complaints(VALID | {"workflow": "approve"}) == {}
+
+
 def test_near_words_are_suggested() -> None:
     """Misspelled choices are answered with the nearest word."""
     assert 'did you mean "jpeg"?' in formats("jpg")["renditions[0].formats[0]"]

@@ -118,8 +118,13 @@ class ModerationRules:
 
     @property
     def lowest(self) -> float:
-        """The confidence below which a label is of no interest."""
+        """The lowest threshold."""
         return min((at for one in self.categories for _, at in one.thresholds), default=100.0)
+
+    @property
+    def minimum(self) -> float:
+        """The confidence below which a label is of no interest."""
+        return min(self.lowest, LOWEST_KEPT)
 
 
 # --- what was seen ------------------------------------------------------------------------------
@@ -170,6 +175,8 @@ class Moderation:
     crossed: tuple[Crossing, ...] = ()
     model: str = ""
     model_version: str = ""
+    minimum: float = 0.0
+    """Labels of a lower confidence are not in ``labels``."""
     time: str = ""
     """ISO 8601 UTC."""
     sampled: bool = False
@@ -225,6 +232,7 @@ def judged(
         crossed=crossed,
         model=seen.model,
         model_version=seen.model_version,
+        minimum=rules.minimum,
         time=time,
     )
 
@@ -251,8 +259,7 @@ def severest(outcomes: Iterable[ModerationOutcome]) -> ModerationOutcome:
 
 def kept(labels: Iterable[ModerationLabel], rules: ModerationRules) -> tuple[ModerationLabel, ...]:
     """The labels that a record keeps: confident ones, the most confident first."""
-    least = min(rules.lowest, LOWEST_KEPT)
-    found = [one for one in labels if one.confidence >= least]
+    found = [one for one in labels if one.confidence >= rules.minimum]
     return tuple(sorted(found, key=lambda one: (-one.confidence, one.name)))[:MOST_LABELS]
 
 

@@ -24,7 +24,7 @@ from worker.domain.image import (
     Watermark,
 )
 from worker.domain.moderation import CategoryRule, ModerationRules, ModerationTier
-from worker.domain.workflow import APPROVE
+from worker.domain.workflow import APPROVE, MODERATE, NO_WORKFLOW, VIDEO
 from worker.recipes.schema import (
     BAD,
     CATEGORY,
@@ -78,6 +78,7 @@ def build(document: Mapping[str, object], read_asset: ReadAsset, problems: Probl
                 contents = read_asset(image, path, problems)
                 if contents is not None:
                     assets[image] = contents
+    _moderated_by(good, problems)
     _check_gain_map(good, problems)
     _check_upload(good, problems)
     unread: dict[str, Any] = {"name": "", "version": 0, "renditions": ()}
@@ -91,6 +92,19 @@ def _read_approval(good: dict[str, Any], problems: Problems) -> None:
     said = good.setdefault("workflow", APPROVE)
     if said != APPROVE:
         problems.add("approval", f'contradicts workflow = "{said}"; leave it out')
+
+
+def _moderated_by(good: dict[str, Any], problems: Problems) -> None:
+    """What is escalated goes through ``workflow = "moderate"``, unless another one is named."""
+    if "moderation" not in good:
+        if good.get("workflow") == MODERATE:
+            problems.add(
+                "workflow", 'is "moderate", and there is no [moderation] to say what that is'
+            )
+        return
+    said = good.setdefault("workflow", MODERATE)
+    if said in (NO_WORKFLOW, VIDEO):
+        problems.add("workflow", f'is "{said}", which does nothing with what [moderation] holds')
 
 
 def _check_gain_map(good: Values, problems: Problems) -> None:
