@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -49,6 +50,9 @@ class FakeApi:
     def __init__(self) -> None:
         self.assets: dict[str, dict[str, Any]] = {}
         self.uploads: dict[str, dict[str, Any]] = {}
+        self.reviews: dict[str, dict[str, Any]] = {}
+        self.refused_decisions = 0
+        """Status that decisions are answered with; 0: none."""
         self.changed: list[str] = []
         self.requests: list[tuple[str, str, int]] = []
         """Method, path and bytes of what the store has taken."""
@@ -139,6 +143,92 @@ class FakeApi:
             "settled": "",
         } | asset
 
+    def ask(self, number: int, **more: Any) -> dict[str, Any]:
+        """An open review of a held picture, an hour before its deadline."""
+        asset = self.add(
+            number,
+            status="review",
+            verdict={"code": "held", "message": "a person has to look at it"},
+            **more.pop("asset", {}),
+        )
+        now = datetime.now(UTC)
+        review = {
+            "id": f"{asset['id']}.{asset['version']}.1",
+            "asset": asset["id"],
+            "version": asset["version"],
+            "name": asset["original"]["name"],
+            "owner": asset["owner"],
+            "state": "open",
+            "reason": {"code": "moderation_held", "message": "rekognition saw violence 91 of 60"},
+            "asked_at": (now - timedelta(minutes=20)).isoformat(),
+            "deadline": (now + timedelta(hours=1, minutes=number)).isoformat(),
+            "escalated": False,
+            "needed": 1,
+            "decisions": [],
+            "media": asset["media"],
+            "placeholder": asset["placeholder"],
+            "picture": {
+                "src": f"/pictures/{number}/1024",
+                "srcset": f"/pictures/{number}/1024 1024w, /pictures/{number}/2048 2048w",
+                "sizes": "auto, 100vw",
+                "width": 2048,
+                "height": 1536,
+                "alt": "",
+                "background": "#885533",
+                "sources": [],
+            },
+            "moderation": {
+                "outcome": "hold",
+                "tier": "rekognition",
+                "labels": [
+                    {"name": "Graphic Violence", "category": "violence", "confidence": 91.25},
+                    {"name": "Weapons", "category": "violence", "confidence": 54.0},
+                    {"name": "Smoking", "category": "", "confidence": 52.5},
+                ],
+                "crossed": [
+                    {
+                        "category": "violence",
+                        "outcome": "hold",
+                        "threshold": 60.0,
+                        "confidence": 91.25,
+                    }
+                ],
+                "model": "rekognition",
+                "model_version": "7.0",
+                "time": (now - timedelta(minutes=20)).isoformat(),
+                "sampled": False,
+                "earlier": "",
+                "error": "",
+            },
+            "labels": [
+                {"name": "Street", "confidence": 98.1, "source": "rekognition", "boxes": []},
+                {"name": "Person", "confidence": 93.4, "source": "rekognition", "boxes": []},
+            ],
+        } | more
+        asset |= {"moderation": review["moderation"], "labels": review["labels"]}
+        asset["reviews"] = [review]
+        self.reviews[review["id"]] = review
+        return review
+
+    def decided(self, id_: str, decision: str, reviewer: str, reason: str = "") -> dict[str, Any]:
+        """What the API does with a decision."""
+        review = self.reviews[id_]
+        time_ = datetime.now(UTC).isoformat()
+        review["decisions"].append(
+            {"reviewer": reviewer, "decision": decision, "reason": reason, "time": time_}
+        )
+        approvals = [one for one in review["decisions"] if one["decision"] == "approve"]
+        if decision == "reject":
+            review["state"] = "rejected"
+        elif len(approvals) >= review["needed"]:
+            review["state"] = "approved"
+        if review["state"] != "open":
+            asset = self.assets[review["asset"]]
+            status = {"approved": "published", "rejected": "rejected"}[review["state"]]
+            asset |= {"status": status, "revision": asset["revision"] + 1}
+            self.changed.append(review["asset"])
+        return review
+
     def _app(self) -> FastAPI:
         app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
         local_console.serve(app, self.configuration, console.headers())
@@ -205,6 +295,7 @@ class FakeApi:
             data = picture(number, (width, width * 3 // 4))
             return Response(data, media_type="image/jpeg", headers={"Cache-Control": "max-age=99"})
 
+        self._review_routes(app)
         self._tile_routes(app)
         self._operation_routes(app)
         self._upload_routes(app)
@@ -213,6 +304,42 @@ class FakeApi:
 
     def _newest(self) -> list[dict[str, Any]]:
         return list(reversed(self.assets.values()))
+
+    def _review_routes(self, app: FastAPI) -> None:
+        @app.get("/reviews")
+        def reviews(state: str = "open", limit: int = 50, cursor: int = 0) -> Any:
+            found = sorted(
+                (one for one in self.reviews.values() if one["state"] == state),
+                key=lambda one: one["deadline"] or "9",
+            )
+            end = cursor + limit
+            return {
+                "reviews": [one | {"picture": None} for one in found[cursor:end]],
+                "cursor": str(end) if end < len(found) else None,
+            }
+
+        @app.get("/reviews/{id_}")
+        def review(id_: str) -> Any:
+            found = self.reviews.get(id_)
+            if found is None:
+                return _problem(404, "review_missing", f"there is no review {id_}")
+            asset = self.assets[found["asset"]]
+            more = ("original", "renditions", "video")
+            return {name: asset[name] for name in more} | {"metadata": {"iso": 400}} | found
+
+        @app.post("/reviews/{id_}/{decision}")
+        async def decide(id_: str, decision: str, request: Request) -> Any:
+            if self.refused_decisions:
+                return _problem(self.refused_decisions, "throttled", "something does not answer")
+            found = self.reviews.get(id_)
+            if found is None:
+                return _problem(404, "review_missing", f"there is no review {id_}")
+            if found["state"] == "expired":
+                return _problem(409, "review_expired", "the deadline has passed")
+            if found["state"] != "open":
+                return _problem(409, "review_decided", f"it is {found['state']} already")
+            reason = (await request.json())["reason"]
+            return self.decided(id_, decision, "me", reason)
 
     def _tile_routes(self, app: FastAPI) -> None:
         @app.post("/jobs", status_code=202)

@@ -74,12 +74,17 @@ export function refused(code) {
   dispatchEvent(new CustomEvent('signed-out', { detail: provider || code === 'token_expired' ? 'Your sign-in has ended. Sign in again.' : '' }));
 }
 
-/** Whether the token is an administrator's, who sees everybody's assets. */
-export function isAdmin() {
+function has(right) {
   const { claims: names, prefix } = config.rights;
   const said = claims();
-  return names.flatMap((name) => (Array.isArray(said[name]) ? said[name] : String(said[name] ?? '').split(' '))).includes(`${prefix}admin`);
+  return names.flatMap((name) => (Array.isArray(said[name]) ? said[name] : String(said[name] ?? '').split(' '))).includes(`${prefix}${right}`);
 }
+
+/** Whether the token is an administrator's, who sees everybody's assets. */
+export function isAdmin() { return has('admin'); }
+
+/** Whether the token is a reviewer's, of everybody's assets or of the owner's own; administrators are. */
+export function mayReview() { return has('review') || has('review-own') || isAdmin(); }
 
 /** The owner whose assets are the user's own. */
 export function owner() { return claims()[config.rights.owner] ?? ''; }

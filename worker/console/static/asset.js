@@ -1,6 +1,7 @@
 // One asset: what was made of it, how, and what may be done with it.
 
-import { Failure, call, config } from './api.js';
+import { Failure, call, config, mayReview } from './api.js';
+import { card, fitted, labelsCard, metadataRows, moderationCard, sizeText } from './cards.js';
 import { compare } from './compare.js';
 import { button, confirm, fill, h, icon, svg, toast } from './dom.js';
 import { STATUS, ago, bytes, duration, jobState, moment, number, plural, words } from './format.js';
@@ -126,11 +127,20 @@ function head(asset, { load, navigate, store }) {
 }
 
 function reason(asset) {
-  if (!asset.verdict || ['accepted', 'published'].includes(asset.status)) return [];
-  const tone = asset.status === 'rejected' ? 'bad' : asset.status === 'review' ? 'warn' : 'busy';
-  const lead = { rejected: 'Rejected', review: 'Waits for a person', processing: 'Left to jobs' }[asset.status] ?? STATUS[asset.status].label;
-  return [h('div.reason', { data: { tone }, role: 'note' }, icon(tone === 'busy' ? 'pulse' : 'warn'),
-    h('div', {}, h('strong', {}, `${lead}: `), asset.verdict.message, ' ', h('code.small', {}, asset.verdict.code)))];
+  const held = asset.status === 'review';
+  if ((!asset.verdict && !held) || ['accepted', 'published'].includes(asset.status)) return [];
+  const tone = asset.status === 'rejected' ? 'bad' : held ? 'warn' : 'busy';
+  const lead = { rejected: 'Rejected', review: 'Held until a person decides', processing: 'Left to jobs' }[asset.status] ?? STATUS[asset.status].label;
+  return [h('div.reason', { data: { tone }, role: 'note' }, icon(tone === 'busy' ? 'pulse' : held ? 'lock' : 'warn'),
+    h('div', {}, h('strong', {}, asset.verdict ? `${lead}: ` : `${lead}.`), asset.verdict ? [asset.verdict.message, ' ', h('code.small', {}, asset.verdict.code)] : null),
+    toReview(asset))];
+}
+
+/** A link to the open review of an asset, for those who may decide it. */
+function toReview(asset) {
+  const open = asset.reviews?.find((one) => one.state === 'open');
+  if (!open || !mayReview()) return null;
+  return h('a.button.small', { href: `#/reviews/${encodeURIComponent(open.id)}` }, icon('people'), h('span', {}, 'Open the review'));
 }
 
 // --- stage ---------------------------------------------------------------------------------------
@@ -194,6 +204,8 @@ function stageCard() {
 }
 
 function tabsOf(asset) {
+  // Its files are closed: whoever asks for one is refused.
+  if (asset.status === 'review') return [['held', { label: 'Held', draw: drawHeld }]];
   const pictures = asset.renditions.filter(isPicture);
   const found = [];
   if (asset.video && asset.renditions.some((one) => ['hls', 'mp4'].includes(one.format))) found.push(['play', { label: 'Play', draw: drawPlayer }]);
@@ -210,6 +222,12 @@ function drawNothing(asset, { canvas }) {
   const bad = asset.status === 'rejected';
   const text = { waiting: 'Nothing has arrived yet. The upload was asked for and can still be sent.', uploaded: 'The original is there and waits for its turn.', processing: 'Jobs are working on it. This page follows them.', rejected: 'Nothing was made of it.', deleted: 'The original was deleted.' }[asset.status] ?? 'There is nothing to show.';
   fill(canvas, h('div.message', { data: { tone: bad ? 'bad' : 'quiet' } }, icon(bad ? 'warn' : asset.media === 'video' ? 'play' : 'image'), h('p', {}, text)));
+}
+
+function drawHeld(asset, { canvas }) {
+  const under = placeholderUrl(asset.placeholder?.thumbhash);
+  fill(canvas, under ? h('img.under', { src: under, alt: '' }) : null,
+    h('div.veil', {}, icon('lock'), h('p', {}, asset.moderation?.outcome === 'blur' ? 'Until a person decides, only a blurred picture of it is served.' : 'Its files are closed until a person decides. Nobody can load them.'), toReview(asset)));
 }
 
 function drawPreview(asset, { canvas, say }) {
@@ -238,13 +256,6 @@ function drawPreview(asset, { canvas, say }) {
   const observer = new ResizeObserver(look);
   observer.observe(canvas);
   return () => observer.disconnect();
-}
-
-/** Gives a picture the room that its largest rendition would take, whichever one is in it. */
-function fitted(element, { width, height }) {
-  element.style.aspectRatio = `${width} / ${height}`;
-  element.style.width = `min(100%, ${width}px, calc(var(--stage) * ${width / height}))`;
-  return element;
 }
 
 function labelOf(one) { return `${one.name}.${one.format}`; }
@@ -392,41 +403,21 @@ function drawPlayer(asset, { canvas, say }) {
 
 // --- cards ---------------------------------------------------------------------------------------
 
-function card(title, body, action) {
-  const id = `card-${title.toLowerCase().replace(/\W+/g, '-')}`;
-  return h('section.card', { aria: { labelledby: id } }, h('header', {}, h('h2', { id }, title), action ?? null), h('div.body', {}, body));
-}
-
 function side(asset, context) {
-  return [detailsCard(asset), tagsCard(asset, context), jobsCard(asset)].filter(Boolean);
-}
-
-const TAG_WORDS = {
-  camera_make: 'Make', camera_model: 'Camera', lens: 'Lens', software: 'Software', taken_at: 'Taken', f_number: 'Aperture', iso: 'ISO', focal_length_mm: 'Focal length', exposure_seconds: 'Exposure', title: 'Title', caption: 'Caption', artist: 'Artist', copyright: 'Copyright', keywords: 'Keywords', gps: 'Place',
-};
-
-function tagText(name, value) {
-  if (name === 'exposure_seconds') return value < 1 ? `1/${Math.round(1 / value)} s` : `${number(value)} s`;
-  if (name === 'f_number') return `f/${number(value)}`;
-  if (name === 'focal_length_mm') return `${number(value)} mm`;
-  if (name === 'gps') return `${value.latitude.toFixed(4)}, ${value.longitude.toFixed(4)}`;
-  if (name === 'taken_at') return moment(value) || value;
-  return Array.isArray(value) ? value.join(', ') : String(value);
+  return [detailsCard(asset), moderationCard(asset.moderation), labelsCard(asset.labels), tagsCard(asset, context), jobsCard(asset)].filter(Boolean);
 }
 
 function detailsCard(asset) {
   const rows = [];
   const row = (term, ...value) => rows.push(h('dt', {}, term), h('dd', {}, ...value));
   const { original, video, measures } = asset;
-  if (original.width) row('Size', `${number(original.width)} × ${number(original.height)}, ${number(Math.round((original.width * original.height) / 1e5) / 10)} megapixels`);
+  if (original.width) row('Size', sizeText(original));
   if (video) {
     row('Length', duration(video.duration_ms));
     row('Video', `${video.codec}, ${video.frame_rate} frames a second${video.hdr ? ', HDR' : ''}`);
     row('Audio', plural(video.audio_tracks, 'track'));
   }
-  for (const [name, value] of Object.entries(asset.metadata ?? {})) {
-    if (TAG_WORDS[name] && value !== null && value !== '' && !(Array.isArray(value) && !value.length)) row(TAG_WORDS[name], tagText(name, value));
-  }
+  for (const [term, text] of metadataRows(asset.metadata)) row(term, text);
   if (asset.placeholder?.palette?.length) {
     row('Colours', h('span.palette', {}, asset.placeholder.palette.map((colour) => svg('svg', { viewBox: '0 0 1 1', role: 'img', 'aria-label': colour }, svg('rect', { width: 1, height: 1, fill: colour })))));
   }
@@ -475,11 +466,12 @@ function jobsCard(asset) {
   })));
 }
 
-const GOOD = ['accepted', 'published'];
+const GOOD = ['accepted', 'published', 'approved'];
 
 function toneOf(kind) {
   if (GOOD.includes(kind)) return 'good';
   if (['rejected', 'failed', 'deleted', 'erased'].includes(kind)) return 'bad';
+  if (['held', 'escalated'].includes(kind)) return 'warn';
   return ['processing', 'uploaded', 'waiting'].includes(kind) ? 'busy' : 'quiet';
 }
 

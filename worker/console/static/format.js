@@ -16,6 +16,15 @@ export const STATUS = {
   deleted: { label: 'Deleted', tone: 'quiet' },
 };
 
+/** What people read for a state of a review, and the tone of its label. */
+export const REVIEW = {
+  open: { label: 'Open', tone: 'warn' },
+  approved: { label: 'Approved', tone: 'good' },
+  rejected: { label: 'Rejected', tone: 'bad' },
+  expired: { label: 'Expired', tone: 'quiet' },
+  withdrawn: { label: 'Withdrawn', tone: 'quiet' },
+};
+
 const JOB_STATES = { SUBMITTED: 'Waiting', PENDING: 'Waiting', RUNNABLE: 'Waiting', STARTING: 'Starting', RUNNING: 'Running', SUCCEEDED: 'Done', FAILED: 'Failed' };
 
 /** The text for a state of a job; few users know the states of AWS Batch. */
@@ -89,11 +98,29 @@ export function ago(iso) {
   return RELATIVE.format(-Math.round(seconds), 'second');
 }
 
-/** A code as words: `unknown_format` becomes `Unknown format`. */
-export function words(code) {
-  const text = String(code).replace(/[_.-]+/g, ' ').trim();
-  return text.charAt(0).toUpperCase() + text.slice(1);
+const HOUR = 3_600_000;
+
+/**
+ * How long there is until a deadline: `2 h 5 min left`, and the tone of it.
+ * @param {string} iso empty: there is no deadline
+ * @returns {{text: string, tone: string}}
+ */
+export function timeLeft(iso) {
+  if (!iso) return { text: 'No deadline', tone: 'quiet' };
+  const left = new Date(iso).getTime() - Date.now();
+  if (!(left > 0)) return { text: `Due ${ago(iso)}`, tone: 'bad' };
+  const minutes = Math.floor(left / 60_000);
+  const text = left >= 48 * HOUR ? `${Math.floor(left / HOUR / 24)} d ${Math.floor(left / HOUR) % 24} h`
+    : left >= HOUR ? `${Math.floor(minutes / 60)} h ${minutes % 60} min`
+    : minutes ? `${minutes} min` : `${Math.ceil(left / 1000)} s`;
+  return { text: `${text} left`, tone: left < HOUR / 4 ? 'bad' : left < 2 * HOUR ? 'warn' : 'quiet' };
 }
+
+/** A text that begins a line. */
+export function capital(text) { return text.charAt(0).toUpperCase() + text.slice(1); }
+
+/** A code as words: `unknown_format` becomes `Unknown format`. */
+export function words(code) { return capital(String(code).replace(/[_.-]+/g, ' ').trim()); }
 
 export function plural(count, one, many = `${one}s`) {
   return `${NUMBER.format(count)} ${count === 1 ? one : many}`;

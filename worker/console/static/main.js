@@ -1,12 +1,14 @@
 // The frame: routes, theme, uploads, and the changes that come in.
 
 import { assetView } from './asset.js';
-import { bearer, call, config, isAdmin, owner, paste, provider, refused, signedIn, start } from './api.js';
+import { bearer, call, config, isAdmin, mayReview, owner, paste, provider, refused, signedIn, start } from './api.js';
 import { announce, button, fill, h, icon, toast } from './dom.js';
 import { LibraryStore } from './library-store.js';
 import { libraryView } from './library.js';
 import { follow } from './live.js';
 import { operationsView } from './operations.js';
+import { ReviewStore } from './review-store.js';
+import { reviewsView } from './reviews.js';
 import { nameOf } from './tile.js';
 import { Tray } from './tray.js';
 import { State, Uploader, mediaType } from './upload.js';
@@ -14,6 +16,7 @@ import { State, Uploader, mediaType } from './upload.js';
 
 const main = document.getElementById('main');
 const store = new LibraryStore();
+const reviews = new ReviewStore();
 const changes = new EventTarget(); // `asset` with a changed asset, `gone` with an id
 const latest = new Map(); // assets of this page's uploads, as they last were
 const AT_ONCE = 20; // files that are added between two drawings of the page
@@ -41,12 +44,17 @@ function route() {
   const query = new URLSearchParams(search);
   const parts = path.split('/').filter(Boolean).map(decoded);
   const name = parts[0] ?? 'library';
+  if (view?.name === name && view.update) { // it follows the address itself
+    announce(view.update({ id: parts[1], query }));
+    return;
+  }
   if (view?.name === 'library') scrolled = scrollY;
   view?.destroy();
   const shared = { store, changes, navigate, query, upload: { pick, photograph } };
   let next;
   if (name === 'asset' && parts[1]) next = assetView({ ...shared, id: parts[1] });
   else if (name === 'operations') next = operationsView(shared);
+  else if (name === 'reviews') next = reviewsView({ ...shared, reviews, id: parts[1] });
   else next = libraryView(shared);
   const first = view === null;
   view = { name, ...next };
@@ -62,6 +70,31 @@ function route() {
     announce(next.title);
   }
   scrollTo(0, name === 'library' ? scrolled : 0);
+}
+
+// --- reviews -------------------------------------------------------------------------------------
+
+function startReviews() {
+  const tab = document.querySelector('.tabs [data-view="reviews"]');
+  tab.hidden = !mayReview();
+  if (tab.hidden) return;
+  const badge = h('span.count-badge', { hidden: true });
+  const words = h('span.unseen');
+  tab.append(badge, words);
+  const count = () => {
+    const number = reviews.ids.length;
+    const text = number > 99 || !reviews.ended ? '99+' : String(number);
+    badge.hidden = !number;
+    badge.dataset.tone = reviews.escalated ? 'bad' : '';
+    fill(badge, h('span', { aria: { hidden: 'true' } }, text));
+    words.textContent = number ? ` ${text === '99+' ? 'more than 99' : text} open${reviews.escalated ? `, ${reviews.escalated} escalated` : ''}` : '';
+  };
+  reviews.addEventListener('change', count);
+  changes.addEventListener('asset', ({ detail: asset }) => {
+    if (asset.status === 'review' || reviews.ids.some((id) => id.startsWith(asset.id))) reviews.soon();
+  });
+  changes.addEventListener('gone', ({ detail: id }) => { if (reviews.ids.some((one) => one.startsWith(id))) reviews.soon(); });
+  reviews.watch();
 }
 
 // --- theme ---------------------------------------------------------------------------------------
@@ -317,6 +350,7 @@ async function begin() {
   }
   document.querySelector('.tabs [data-view="operations"]').hidden = signedIn() && !isAdmin();
   showAccount();
+  startReviews();
   startUploads();
   startDrops();
   history.scrollRestoration = 'manual';

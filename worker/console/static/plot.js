@@ -22,3 +22,10 @@ export function plot(lines, label, kind = 'stroke') {
   }
   return made;
 }
+
+/** A thin bar of a share, with a mark at the share from which something is done; null: no mark. */
+export function scale(share, mark) {
+  const made = bar(share);
+  if (mark !== null) made.append(svg('rect', { x: Math.min(99, mark * 100), width: 1, height: 4, class: 'mark' }));
+  return made;
+}

@@ -22,7 +22,8 @@ export function paint(tile, asset, { preview = '', progress = null } = {}) {
   tile.href = `#/asset/${encodeURIComponent(asset.id)}`;
   const status = STATUS[asset.status] ?? STATUS.uploaded;
   const name = nameOf(asset);
-  const picture = thumbnailOf(asset, 240);
+  const held = asset.status === 'review'; // its files are closed: whoever asks for one is refused
+  const picture = held ? null : thumbnailOf(asset, 240);
   const seen = tile.querySelector('img.picture');
   const source = picture?.url ?? (asset.status === 'rejected' ? '' : preview);
   // The same file, wherever its signed address has moved to: what is on the screen stays there.
@@ -31,6 +32,7 @@ export function paint(tile, asset, { preview = '', progress = null } = {}) {
     !same && asset.placeholder ? h('img.blur', { src: placeholderUrl(asset.placeholder.thumbhash), alt: '' }) : null,
     same ? seen : source ? image(source) : null,
     source ? null : why(asset, status),
+    held && !source && asset.placeholder ? icon('lock') : null,
     ['accepted', 'published'].includes(asset.status) ? null : h('span.badge', { data: { tone: status.tone } }, status.label),
     asset.video ? h('span.length', {}, clock(asset.video.duration_ms)) : null,
     progress === null ? null : h('progress', { max: 1, value: progress, aria: { label: `Upload of ${name}` } }));
