@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -294,7 +295,7 @@ def test_a_signed_address_that_has_ended_is_renewed(api: FakeApi, open_page: Ope
 
 def test_a_video_is_loaded_when_somebody_asks(api: FakeApi, open_page: Open) -> None:
     """It starts muted; before that not even its poster is there."""
-    whole = {"name": "video", "format": "mp4", "media_type": "video/mp4"}
+    whole: dict[str, Any] = {"name": "video", "format": "mp4", "media_type": "video/mp4"}
     whole |= {"width": 640, "height": 360, "bytes": 9_000_000, "url": "/store/video.mp4"}
     video = {"duration_ms": 65_000, "width": 640, "height": 360}
     review = api.ask(1, media="video", placeholder=None, picture=None, video=video)
