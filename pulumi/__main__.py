@@ -29,7 +29,7 @@ from stack.scope import Scope
 from stack.sign_in import provider
 from stack.storage import Buckets
 from stack.upgrades import DailyUpgrades
-from stack.workflow import Workflow
+from stack.workflow import StateMachines
 
 
 def main() -> None:
@@ -77,13 +77,13 @@ def main() -> None:
     buckets.restrict(delivery.rights if delivery else {})
     buckets.let_browsers_upload([delivery.url] if delivery and console else [])
     heavy: HeavyJobs | None = None
-    workflow: Workflow | None = None
+    workflow: StateMachines | None = None
     api: Api | None = None
     observability: Observability | None = None
 
     if config.heavy.enabled:
         heavy = HeavyJobs(scope, config, buckets=buckets, catalog=catalog, intake=intake)
-        workflow = Workflow(
+        workflow = StateMachines(
             scope,
             config,
             buckets=buckets,

@@ -1,6 +1,1 @@
-"""State machines of heavy work, in the Amazon States Language. Data, deployed by ``pulumi/``.
-
-``heavy.asl.json`` wants substitutions written ``${Name}``: ``Queue`` (a job queue), ``Job...`` (a
-job definition for each kind: ``JobTranscodePart`` runs ``transcode-part``) and ``WorkflowFunction``
-(the function whose handler is ``worker.entrypoints.lambda_workflow``).
-"""
+"""State machines: workflows compiled to the Amazon States Language, deployed by ``pulumi/``."""

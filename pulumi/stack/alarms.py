@@ -20,7 +20,7 @@ from stack.intake import Intake
 from stack.invalidations import Invalidations
 from stack.queues import QueueWithDeadLetters
 from stack.upgrades import DailyUpgrades
-from stack.workflow import Workflow
+from stack.workflow import StateMachines
 
 if TYPE_CHECKING:
     from stack.metric_filters import MetricFilters  # which makes metrics of this module
@@ -165,7 +165,7 @@ def alarms_of(
     *,
     intake: Intake,
     catalog: CatalogTable,
-    workflow: Workflow | None,
+    workflow: StateMachines | None,
     invalidations: Invalidations | None,
     upgrades: DailyUpgrades | None,
     counted: MetricFilters,
@@ -228,7 +228,7 @@ def _intake(config: Config, intake: Intake, catalog: CatalogTable) -> list[Alarm
     return found
 
 
-def _workflow(workflow: Workflow) -> list[Alarm]:
+def _workflow(workflow: StateMachines) -> list[Alarm]:
     machine = {"StateMachineArn": workflow.machine.arn}
     return [
         *_function_alarms("workflow", workflow.function, workflow.timeout, 1),

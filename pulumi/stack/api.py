@@ -25,7 +25,7 @@ from stack.intake import Intake
 from stack.scope import Scope
 from stack.sign_in import Provider
 from stack.storage import Buckets
-from stack.workflow import Workflow
+from stack.workflow import StateMachines
 from worker.adapters.aws.dynamodb.schema import INDEXES
 from worker.domain.asset import UploadRoute
 from worker.settings import PREFIX
@@ -67,7 +67,7 @@ class Api(pulumi.ComponentResource):
         delivery: Distribution | None,
         sign_in: Provider,
         heavy: HeavyJobs | None,
-        workflow: Workflow | None,
+        workflow: StateMachines | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("safelight:api:Api", scope.name(COMPONENT), None, opts)
@@ -229,7 +229,7 @@ def _rights(
     events: AssetEventBus,
     intake: Intake,
     heavy: HeavyJobs | None,
-    workflow: Workflow | None,
+    workflow: StateMachines | None,
 ) -> Sequence[policies.Statement]:
     """What the routes call, and what the tickets that they sign permit."""
     found = [

@@ -22,7 +22,7 @@ from stack.observability import Observability
 from stack.registry import Registry
 from stack.scope import Scope
 from stack.storage import Buckets
-from stack.workflow import Workflow
+from stack.workflow import StateMachines
 from worker.settings import PREFIX
 
 
@@ -48,7 +48,7 @@ def of_pipeline(
     events: AssetEventBus,
     intake: Intake,
     heavy: HeavyJobs | None,
-    workflow: Workflow | None,
+    workflow: StateMachines | None,
     delivery: Distribution | None,
     invalidations: Invalidations | None,
     api: Api | None,

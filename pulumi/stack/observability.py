@@ -23,7 +23,7 @@ from stack.metric_filters import MetricFilters
 from stack.notifications import COMPONENT, AlarmTopic
 from stack.scope import Scope
 from stack.upgrades import DailyUpgrades
-from stack.workflow import Workflow
+from stack.workflow import StateMachines
 
 WIDTH = 4
 """Standard deviations of the band of usual figures: fewer would call every evening unusual."""
@@ -40,7 +40,7 @@ class Observability(pulumi.ComponentResource):
         intake: Intake,
         catalog: CatalogTable,
         heavy: HeavyJobs | None,
-        workflow: Workflow | None,
+        workflow: StateMachines | None,
         invalidations: Invalidations | None,
         upgrades: DailyUpgrades | None,
     ) -> None:

@@ -31,7 +31,7 @@ from worker.settings import PREFIX
 
 COMPONENT = "workflow"
 ENTRY_POINT = "worker.entrypoints.lambda_workflow.handler"
-DEFINITION = Path(workflows.__file__).with_name("heavy.asl.json")
+DEFINITION = Path(workflows.__file__).with_name("video.asl.json")
 SOURCE = "safelight"
 MEMORY = 512
 TIMEOUT = 60
@@ -40,7 +40,7 @@ RETRIES = 2
 """Most that Lambda makes; starting a machine twice starts it once."""
 
 
-class Workflow(pulumi.ComponentResource):
+class StateMachines(pulumi.ComponentResource):
     """State machine, function and the rule that brings the two together."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Workflow(pulumi.ComponentResource):
         intake: Intake,
         heavy: HeavyJobs,
     ) -> None:
-        super().__init__("safelight:workflow:Workflow", scope.name(COMPONENT))
+        super().__init__("safelight:workflow:StateMachines", scope.name(COMPONENT))
         self._scope = scope
         self._config = config
         self._own = pulumi.ResourceOptions(parent=self)

@@ -74,7 +74,7 @@ def test_every_resource_has_a_component_for_a_parent(ordered: Declaration) -> No
         "safelight:origin:DeliveryOrigin",
         "safelight:registry:Registry",
         "safelight:heavy:HeavyJobs",
-        "safelight:workflow:Workflow",
+        "safelight:workflow:StateMachines",
         "safelight:observability:Observability",
         "safelight:cost:CostControls",
     }

@@ -164,7 +164,7 @@ def check_request(request: JobRequest) -> None:
 
 def shipped() -> str:
     """With its names in the place of ARNs."""
-    text = Path(batch.workflows.__file__).with_name("heavy.asl.json").read_text("utf-8")
+    text = Path(batch.workflows.__file__).with_name("video.asl.json").read_text("utf-8")
     return re.sub(r"\$\{(\w+)\}", r"\1", text)
 
 

@@ -124,7 +124,7 @@ def tasks_of(machine: Any) -> dict[str, Any]:
 
 def test_only_what_tasks_are_done_by_is_changed() -> None:
     """Parameters go along as they are; errors, results and what is next stay."""
-    text = Path(batch.workflows.__file__).with_name("heavy.asl.json").read_text()
+    text = Path(batch.workflows.__file__).with_name("video.asl.json").read_text()
 
     before, after = tasks_of(json.loads(text)), tasks_of(json.loads(on_queue(text)))
 

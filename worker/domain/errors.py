@@ -12,6 +12,7 @@
     ├── ConfigurationError          configuration_invalid   no   a file or variable must be edited
     │   ├── ProblemsError                                        every mistake at once
     │   │   ├── RecipeError         recipe_invalid
+    │   │   ├── WorkflowError       workflow_invalid
     │   │   ├── SettingsError       settings_invalid
     │   │   └── ParameterError      parameters_invalid
     │   ├── AccessDenied            access_denied
@@ -209,6 +210,12 @@ class RecipeError(ProblemsError):
     """A recipe file cannot be used; ``problems`` has every mistake with its path."""
 
     code = "recipe_invalid"
+
+
+class WorkflowError(ProblemsError):
+    """A workflow file cannot be used; ``problems`` has every mistake with its path."""
+
+    code = "workflow_invalid"
 
 
 class SettingsError(ProblemsError):

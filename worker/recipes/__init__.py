@@ -7,21 +7,20 @@ what uploads may choose. docs/recipes.md describes the keys.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from worker.domain.errors import Problem, RecipeError
+from worker.domain.errors import RecipeError
 from worker.domain.image import Fit, Gravity, Recipe
 from worker.recipes.advice import Finding, Severity, advise
 from worker.recipes.canonical import as_dict, dump, fingerprint
 from worker.recipes.deployment import DeploymentRecipes as DeploymentRecipes
 from worker.recipes.document import build
-from worker.recipes.files import MAXIMUM_BYTES, MAXIMUM_LINE, locate, read_asset, read_text
+from worker.recipes.files import document, locate, read_asset, read_text
 from worker.recipes.files import shipped as shipped
 from worker.recipes.files import subject_of as _subject_of
-from worker.recipes.schema import Problems, printable
+from worker.recipes.schema import Problems
 
 __all__ = [
     "Finding",
@@ -72,7 +71,7 @@ def parse(
     Raises:
         RecipeError: with every mistake, each with its path.
     """
-    document = _document(text, subject)
+    parsed = document(text, subject)
     problems = Problems()
 
     def asset(name: str, path: str, found: Problems) -> bytes | None:
@@ -80,7 +79,7 @@ def parse(
             return assets[name]
         return read_asset(folder, name, path, found)
 
-    recipe = build(document, asset, problems)
+    recipe = build(parsed, asset, problems)
     if problems:
         raise RecipeError(subject, problems.all())
     return replace(recipe, digest=fingerprint(recipe))
@@ -128,33 +127,3 @@ def lint(name_or_path: str | Path) -> tuple[Finding, ...]:
             Finding(problem.path, problem.message, Severity.ERROR) for problem in error.problems
         )
     return advise(recipe)
-
-
-def _document(text: str, subject: str) -> dict[str, object]:
-    import tomllib  # here, because `safelight --help` starts without it
-
-    if len(text) > MAXIMUM_BYTES:
-        message = f"is larger than {MAXIMUM_BYTES // 1000} kB"
-        raise RecipeError(subject, (Problem("", message),))
-    long_line = re.search(rf"[^\n]{{{MAXIMUM_LINE + 1}}}", text)
-    if long_line:
-        line = text.count("\n", 0, long_line.start()) + 1
-        message = f"is longer than {MAXIMUM_LINE} characters"
-        raise RecipeError(subject, (Problem(f"line {line}", message),))
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(subject, (_syntax_problem(str(error)),)) from error
-    except RecursionError as error:
-        problem = Problem("", "is nested too deeply")
-        raise RecipeError(subject, (problem,)) from error
-    except ValueError as error:  # a whole number of more digits than Python reads
-        problem = Problem("", f"is not TOML: {printable(str(error))}")
-        raise RecipeError(subject, (problem,)) from error
-
-
-def _syntax_problem(message: str) -> Problem:
-    """tomllib's ``what (at line 1, column 2)`` as a problem with the place as its path."""
-    found = re.fullmatch(r"(?s)(.*) \(at (line \d+, column \d+|end of document)\)", message)
-    what, where = (found[1], found[2]) if found else (message, "")
-    return Problem(where, f"not valid TOML: {printable(what)}")

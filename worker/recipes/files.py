@@ -60,15 +60,15 @@ def subject_of(name_or_path: str | Path) -> str:
     return f"recipe {printable(text if len(text) <= _LONGEST_NAME else text[:_LONGEST_NAME])}"
 
 
-def read_text(file: Path, subject: str) -> str:
-    """The text of a recipe file.
+def read_text(file: Path, subject: str, *, what: str = "recipe") -> str:
+    """The text of a recipe file, or of a workflow file.
 
     Raises:
         RecipeError: missing, unreadable, not a ``.toml`` file, too large or not UTF-8.
     """
     if file.suffix.lower() != ".toml":
         # Also keeps a mistyped path from reading, and quoting from, any file at all.
-        raise RecipeError(subject, (Problem("", "recipe files end in .toml"),))
+        raise RecipeError(subject, (Problem("", f"{what} files end in .toml"),))
     try:
         data = _read(file, MAXIMUM_BYTES)
     except _Unreadable as error:
@@ -130,3 +130,38 @@ def _read(file: Path, most: int) -> bytes:
     if len(data) > most:
         raise _Unreadable(f"is larger than {most // 1000} kB")
     return data
+
+
+def document(text: str, subject: str) -> dict[str, object]:
+    """The values of a TOML text.
+
+    Raises:
+        RecipeError: too large, a line too long, or no TOML; with the place.
+    """
+    import tomllib  # here, because `safelight --help` starts without it
+
+    if len(text) > MAXIMUM_BYTES:
+        message = f"is larger than {MAXIMUM_BYTES // 1000} kB"
+        raise RecipeError(subject, (Problem("", message),))
+    long_line = re.search(rf"[^\n]{{{MAXIMUM_LINE + 1}}}", text)
+    if long_line:
+        line = text.count("\n", 0, long_line.start()) + 1
+        message = f"is longer than {MAXIMUM_LINE} characters"
+        raise RecipeError(subject, (Problem(f"line {line}", message),))
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(subject, (_syntax_problem(str(error)),)) from error
+    except RecursionError as error:
+        problem = Problem("", "is nested too deeply")
+        raise RecipeError(subject, (problem,)) from error
+    except ValueError as error:  # a whole number of more digits than Python reads
+        problem = Problem("", f"is not TOML: {printable(str(error))}")
+        raise RecipeError(subject, (problem,)) from error
+
+
+def _syntax_problem(message: str) -> Problem:
+    """tomllib's ``what (at line 1, column 2)`` as a problem with the place as its path."""
+    found = re.fullmatch(r"(?s)(.*) \(at (line \d+, column \d+|end of document)\)", message)
+    what, where = (found[1], found[2]) if found else (message, "")
+    return Problem(where, f"not valid TOML: {printable(what)}")
