@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING
 
 from worker.domain.asset import UploadRoute
 from worker.domain.errors import ConfigurationError, Problem, SettingsError
-from worker.ports import Cache, Catalog, Events, Jobs, ObjectStore, Queue, UploadStore, Workflows
+from worker.ports import (
+    Cache,
+    Catalog,
+    Events,
+    Jobs,
+    ObjectStore,
+    Queue,
+    Secrets,
+    UploadStore,
+    Workflows,
+)
 from worker.settings import DeletedOriginals, Settings
 
 if TYPE_CHECKING:
@@ -30,6 +40,7 @@ if TYPE_CHECKING:
     from worker.services.invalidate import Invalidate
     from worker.services.upgrade import Upgrades
     from worker.services.upload import Uploads
+    from worker.services.webhooks import Webhooks
     from worker.subprocesses.sandbox import SandboxLimits
 
 
@@ -45,6 +56,8 @@ class Application:
     queue: Queue
     upload_store: UploadStore | None = None
     """None in processes that take no uploads."""
+    secrets: Secrets | None = None
+    """None in processes that send no webhooks."""
     workflows: Workflows | None = None
     """None if the settings name none: then no heavy upload can be started here."""
 
@@ -226,6 +239,21 @@ class Application:
             need=need,
         )
 
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        """What sends events to the endpoints that the settings name."""
+        from worker.adapters.webhooks import HttpWebhookSender
+        from worker.services.webhooks import Webhooks
+
+        assert self.secrets is not None
+        return Webhooks(
+            endpoints={one.name: one for one in self.settings.webhooks},
+            queue=self.queue,
+            sender=HttpWebhookSender(allowed=self.settings.webhook_networks),
+            secrets=self.secrets,
+            secrets_prefix=self.settings.webhook_secrets,
+        )
+
     def eraser(self, jobs: Jobs | None = None, say: Callable[[str], None] | None = None) -> Eraser:
         """What removes assets; see its class."""
         from worker.services.erase import Eraser
@@ -250,6 +278,7 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
     from worker.adapters.aws.clients import AwsClients
     from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
     from worker.adapters.aws.eventbridge import EventBridgeEvents
+    from worker.adapters.aws.parameters import ParameterSecrets
     from worker.adapters.aws.s3 import S3ObjectStore
     from worker.adapters.aws.sqs import SqsQueue
     from worker.adapters.aws.uploads import S3UploadStore
@@ -261,6 +290,7 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
         catalog=DynamoCatalog(clients.dynamodb, settings.table),
         events=EventBridgeEvents(clients, settings.event_bus),
         queue=SqsQueue(clients),
+        secrets=ParameterSecrets(clients),
         upload_store=S3UploadStore(clients, edge=_edge_tickets(settings)),
         workflows=_workflows(settings.heavy_workflow, clients),
     )

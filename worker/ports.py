@@ -545,8 +545,18 @@ class Message:
 class Queue(Protocol):
     """A queue, by name. Standard or FIFO."""
 
-    def send(self, queue: str, bodies: Sequence[tuple[str, str, str]]) -> None:
-        """Send (body, group, deduplication id) triples; the latter two count for FIFO only."""
+    def send(
+        self,
+        queue: str,
+        bodies: Sequence[tuple[str, str, str]],
+        *,
+        attributes: Mapping[str, str] | None = None,
+    ) -> None:
+        """Send (body, group, deduplication id) triples; the latter two count for FIFO only.
+
+        Args:
+            attributes: of every message. Values are not empty.
+        """
         ...
 
     def receive(
@@ -565,4 +575,43 @@ class Queue(Protocol):
 
     def depth(self, queue: str, *, taken: bool = False) -> int:
         """About how many messages wait; with ``taken`` those being worked on, too."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookAnswer:
+    """What a receiver of a webhook has answered. Nothing of a body."""
+
+    status: int
+    retry_after: float | None = None
+    """Seconds to wait before the next try."""
+
+
+class WebhookSender(Protocol):
+    """Sends requests to receivers that nobody here vouches for."""
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> WebhookAnswer:
+        """Send one request, and follow no redirect. Any status is an answer.
+
+        Raises:
+            WebhookFailed: the name leads to an address that is refused, or there is no answer that
+                can be read in time.
+        """
+        ...
+
+
+class Secrets(Protocol):
+    """Texts that only those with a right to them may read."""
+
+    def read(self, name: str) -> str:
+        """The current text.
+
+        Raises:
+            ConfigurationError: ``secret_missing``: there is none of this name.
+            AccessDenied: it may not be read.
+        """
+        ...
+
+    def write(self, name: str, text: str) -> None:
+        """Make or replace it."""
         ...

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import PurePath
 from typing import Any, TypeVar
 
 from worker.domain.asset import UploadRoute
 from worker.domain.errors import Problem, SettingsError
+from worker.domain.webhook import WebhookEndpoint, endpoints
 
 PREFIX = "SAFELIGHT_"
 
@@ -83,6 +85,13 @@ def _routes(text: str) -> tuple[UploadRoute, ...]:
     if not found:
         raise ValueError("must name at least one")
     return found
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(one) for one in _list(text))
+    except ValueError:
+        raise ValueError("must be networks like 127.0.0.0/8, with commas between them") from None
 
 
 def _switch(text: str) -> bool:
@@ -197,6 +206,16 @@ class Settings:
     """The bucket of the distribution's logs. Only the function that makes upgrades needs it."""
     upgrade_cents: int = _read(_whole(0, 1_000_000), 100)
     """Most US cents that a daily run of upgrades may cost, by ``worker/prices.toml``."""
+    webhooks: tuple[WebhookEndpoint, ...] = _read(endpoints, ())
+    """The endpoints that events are sent to: a JSON object with ``url``, ``events``, ``queue`` and
+    ``dead_letters`` under each name. Only the functions that send webhooks, and the commands, need
+    it."""
+    webhook_secrets: str = _read(_name, "/safelight/webhooks")
+    """What the names of parameters with the endpoints' secrets begin with."""
+    webhook_networks: tuple[IPv4Network | IPv6Network, ...] = _read(_networks, ())
+    """Networks that endpoints may be in although they are not of the internet, and without TLS:
+    ``127.0.0.0/8`` in the local stack. Never set it on AWS: a function's own runtime answers on
+    loopback."""
     distribution: str | None = _read(_optional, None)
     """Id of the CloudFront distribution. Only the function that sends invalidations needs it."""
     delivery_url: str | None = _read(_optional, None)

@@ -27,6 +27,7 @@ SERVICES = frozenset(
         "rekognition",
         "s3",
         "sqs",
+        "ssm",
         "stepfunctions",
         # How credentials are found: roles, and a developer's own sign-in.
         "sso",

@@ -104,6 +104,19 @@ def test_a_message_knows_its_story(line: Line) -> None:
     assert message.receipt
 
 
+def test_attributes_travel_with_every_message(line: Line) -> None:
+    """What is said of a message is told to whoever takes it."""
+    told = {"Code": "unreachable", "Reason": "kein Gerät: größer"}
+    line.queue.send(line.name, triples(2), attributes=told)
+
+    taken: list[Message] = []
+    while batch := line.queue.receive(line.name):
+        line.queue.delete(line.name, batch)
+        taken += batch
+
+    assert [{name: one.attributes[name] for name in told} for one in taken] == [told] * 2
+
+
 def test_a_message_that_is_let_go_comes_back(line: Line) -> None:
     """Hidden for no time, a message is there again at once and counts its receives."""
     line.queue.send(line.name, triples(1))

@@ -22,6 +22,7 @@ from worker.domain.asset import (
     asset_id_of,
     version_of,
 )
+from worker.domain.errors import ConfigurationError
 from worker.domain.image import Format, StoredRendition
 from worker.domain.label import Label
 from worker.entrypoints.cli import run
@@ -39,6 +40,17 @@ ENVIRONMENT = {
     "SAFELIGHT_EVENT_BUS": "bus",
     "SAFELIGHT_QUEUE_URL": f"{ENDPOINT}/1/work.fifo",
     "SAFELIGHT_DLQ_URL": f"{ENDPOINT}/1/dead.fifo",
+    "SAFELIGHT_WEBHOOKS": json.dumps(
+        {
+            "shop": {
+                "url": f"{ENDPOINT}/hook",
+                "events": ["asset.*"],
+                "queue": f"{ENDPOINT}/1/webhook-shop",
+                "dead_letters": f"{ENDPOINT}/1/webhook-shop-dead",
+            }
+        }
+    ),
+    "SAFELIGHT_WEBHOOK_NETWORKS": "127.0.0.0/8",
     "SAFELIGHT_API_SECRET": "a-secret-of-the-tests-which-is-long-enough",
     "AWS_REGION": "eu-north-1",
     "AWS_ENDPOINT_URL": ENDPOINT,
@@ -52,6 +64,23 @@ OUTPUTS = {
     "invalidationsQueue": f"{ENDPOINT}/1/invalidations",
     "invalidationsDeadLetters": f"{ENDPOINT}/1/invalidations-dead",
 }
+
+
+class MemorySecrets:
+    """Texts by name."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+
+    def read(self, name: str) -> str:
+        """See ``ports.Secrets``."""
+        if name not in self.texts:
+            raise ConfigurationError(f"there is no parameter {name}", code="secret_missing")
+        return self.texts[name]
+
+    def write(self, name: str, text: str) -> None:
+        """See ``ports.Secrets``."""
+        self.texts[name] = text
 
 
 class Starts:
@@ -75,6 +104,7 @@ class Pipeline:
         self.catalog = MemoryCatalog()
         self.queue = MemoryQueue()
         self.events = MemoryEvents()
+        self.secrets = MemorySecrets()
         self._workflows = Starts()
         self.jobs = LocalJobs(data / address.JOBS)
         self.capture = capture
@@ -87,6 +117,7 @@ class Pipeline:
             catalog=self.catalog,
             events=self.events,
             queue=self.queue,
+            secrets=self.secrets,
             workflows=self._workflows,
         )
 

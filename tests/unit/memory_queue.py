@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tests.unit.fakes import Fuse
@@ -38,8 +38,16 @@ class MemoryQueue:
         """What lies in a queue, hidden or not."""
         return [one.message.body for one in self.waiting.get(queue, [])]
 
-    def send(self, queue: str, bodies: Sequence[tuple[str, str, str]]) -> None:
+    def send(
+        self,
+        queue: str,
+        bodies: Sequence[tuple[str, str, str]],
+        *,
+        attributes: Mapping[str, str] | None = None,
+    ) -> None:
         """See the port."""
+        if any(not text for text in (attributes or {}).values()):
+            raise ValueError("an attribute of a message must not be empty")
 
         def effect() -> None:
             fifo = queue.endswith(".fifo")
@@ -56,6 +64,7 @@ class MemoryQueue:
                     receives=0,
                     sent_at=f"2026-01-01T00:00:{number % 60:02}.000Z",
                     group=group if fifo else None,
+                    attributes=dict(attributes or {}),
                 )
                 self.waiting.setdefault(queue, []).append(Waiting(message))
 

@@ -27,6 +27,7 @@ SHAPES: dict[str, str] = dict(
 ELSEWHERE = {
     "api document": "tests/unit/api/test_document.py holds every word of it",
     "upgrades": "tests/integration/test_delivery.py runs it",
+    "webhooks test": "tests/unit/test_cli_webhooks.py runs it",
     "up": "tests/integration/test_local_stack.py runs it",
     "infra plan": "tests/infra/test_plan.py runs it",
     "infra graph": "the same",
@@ -59,6 +60,9 @@ class Setting:
         self.job = world.jobs.submit(request)
         self.dead = "http://127.0.0.1:9/1/dead.fifo"
         world.queue.send(self.dead, [("no JSON", "g", "1")])
+        self.event = folder / "event.json"
+        self.event.write_text('{"id": "e", "type": "asset.accepted"}')
+        world.secrets.texts["/safelight/webhooks/shop"] = "whsec_" + "YWJj" * 11
         events = world.data / address.EVENTS
         events.write_text('{"id": "e", "type": "asset.accepted", "asset": "a", "time": "t"}\n')
 
@@ -100,6 +104,11 @@ class Setting:
             "dlq show": [],
             "dlq redrive": [],
             "dlq drop": ["--all"],
+            "webhooks list": [],
+            "webhooks send": ["shop", self.event],
+            "webhooks redrive": ["shop"],
+            "webhooks rotate": ["shop"],
+            "webhooks retire": ["shop"],
             "backfill": ["s3://intake/", "--state", self.folder / "state.json", "--dry-run"],
             "submit": ["denoise", self.photo],
             "jobs list": [],

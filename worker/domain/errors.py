@@ -28,6 +28,7 @@
     │   ├── JobMissing              job_missing
     │   ├── JobRejected             job_rejected
     │   ├── ReviewMissing           review_missing
+    │   ├── WebhookGone             webhook_gone
     │   └── Conflict                conflict
     │       ├── Superseded          superseded
     │       └── AlreadyRecorded     already_recorded
@@ -44,6 +45,7 @@
         ├── MemoryPressure          memory_pressure
         ├── Postponed               postponed
         ├── NotMade                 not_made
+        ├── WebhookFailed           webhook_failed
         └── EmulatorError           emulator_failed
 
 ``code`` is stable: it is written to manifests, the catalog and events, and may be relied on.
@@ -312,6 +314,12 @@ class ReviewMissing(StateError):
     code = "review_missing"
 
 
+class WebhookGone(StateError):
+    """A receiver answers 410: it takes no webhooks any more."""
+
+    code = "webhook_gone"
+
+
 class Conflict(StateError):
     """Another writer was faster; read again and decide anew."""
 
@@ -416,6 +424,25 @@ class NotMade(TransientError):
     """A file is not there yet, and is not made here: another process is at it, or has failed."""
 
     code = "not_made"
+
+
+class WebhookFailed(TransientError):
+    """A receiver did not accept a webhook this time.
+
+    Codes: ``webhook_address_refused`` (its name leads to an address that is not of the internet),
+    ``webhook_unreachable``, ``webhook_timed_out``, ``webhook_tls_failed``,
+    ``webhook_answer_invalid`` (no HTTP, or too long), ``webhook_refused`` (a status that is not
+    2xx).
+    """
+
+    code = "webhook_failed"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, retry_after: float | None = None
+    ) -> None:
+        """``retry_after``: seconds that the receiver asks to wait."""
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
 
 
 class EmulatorError(TransientError):

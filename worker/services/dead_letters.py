@@ -19,8 +19,9 @@ from datetime import UTC, datetime
 from worker.domain import trace
 from worker.domain.asset import LogEntry, Removal, Status, asset_id_of
 from worker.domain.errors import Conflict, MalformedMessage, SafelightError
+from worker.domain.webhook import WebhookEndpoint
 from worker.ports import Catalog, Message, Queue
-from worker.services import ordering
+from worker.services import ordering, webhooks
 from worker.services.messages import (
     UNDELIVERED,
     Change,
@@ -63,12 +64,23 @@ class QueuePair:
     direct: bool = True
     """The ingest function reads the queue; otherwise a pipe does."""
     events: bool = False
-    """Its messages are events of assets, for which the edges are told to forget files."""
+    """Its messages are events of the bus: for the edges, which are to forget files of assets, or
+    for an endpoint."""
+    endpoint: str = ""
+    """Name of the webhook endpoint that the events are for."""
 
     @property
     def name(self) -> str:
         """The name of the queue, or of its dead letters where there is none, for people."""
         return (self.queue or self.dead_letters).rstrip("/").rpartition("/")[2]
+
+
+def webhook_pairs(endpoints: Iterable[WebhookEndpoint]) -> tuple[QueuePair, ...]:
+    """The queues of endpoints."""
+    return tuple(
+        QueuePair(queue=one.queue, dead_letters=one.dead_letters, events=True, endpoint=one.name)
+        for one in endpoints
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +290,8 @@ class DeadLetters:
         try:
             if not pair.queue:
                 return self._of_workflow(pair, message)
+            if pair.endpoint:
+                return _of_webhook(pair, message)
             if pair.events:
                 return _of_event(pair, message)
             uploads = changes_in(message.body)
@@ -342,6 +356,18 @@ def _of_event(pair: QueuePair, message: Message) -> DeadLetter:
         said = (code, message.attributes.get("ERROR_MESSAGE", ""))
         reason = ": ".join(part for part in said if part)
     return DeadLetter(pair=pair, message=message, cause=cause, reason=reason, assets=(event.asset,))
+
+
+def _of_webhook(pair: QueuePair, message: Message) -> DeadLetter:
+    event = webhooks.event_in(message.body)
+    said = message.attributes
+    cause, reason = said.get(webhooks.CODE, ""), said.get(webhooks.REASON, "")
+    if not cause and "ERROR_CODE" in said:
+        cause, reason = UNDELIVERED, f"{said['ERROR_CODE']}: {said.get('ERROR_MESSAGE', '')}"
+    if not cause:
+        cause, reason = UNKNOWN, "no failure is recorded: the function was ended each time"
+    assets = (event.asset,) if event.asset else ()
+    return DeadLetter(pair=pair, message=message, cause=cause, reason=reason, assets=assets)
 
 
 def remember(

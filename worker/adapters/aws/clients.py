@@ -120,6 +120,11 @@ class AwsClients:
         return self._client("cloudfront")
 
     @property
+    def ssm(self) -> Any:
+        """Systems Manager, for its Parameter Store; without stubs for the same reason."""
+        return self._client("ssm")
+
+    @property
     def batch(self) -> BatchClient:
         """Batch."""
         client: BatchClient = self._client("batch")

@@ -38,7 +38,13 @@ class SqsQueue:
         self._clients = clients
         self._urls: dict[str, str] = {}
 
-    def send(self, queue: str, bodies: Sequence[tuple[str, str, str]]) -> None:
+    def send(
+        self,
+        queue: str,
+        bodies: Sequence[tuple[str, str, str]],
+        *,
+        attributes: Mapping[str, str] | None = None,
+    ) -> None:
         """See ``Queue.send``. After an error any of the messages may have been sent.
 
         Raises:
@@ -47,10 +53,16 @@ class SqsQueue:
         """
         url = self._url(queue)
         fifo = url.endswith(".fifo")
+        told = {
+            name: {"DataType": "String", "StringValue": text}
+            for name, text in (attributes or {}).items()
+        }
         for batch in batches(bodies, _body_bytes, count=BATCH, size=BATCH_BYTES):
             entries: list[Any] = []
             for number, (body, group, deduplication) in enumerate(batch):
-                entry = {"Id": str(number), "MessageBody": body}
+                entry: dict[str, Any] = {"Id": str(number), "MessageBody": body}
+                if told:
+                    entry["MessageAttributes"] = told
                 if fifo:
                     entry |= {"MessageGroupId": group, "MessageDeduplicationId": deduplication}
                 entries.append(entry)

@@ -50,6 +50,7 @@ _COMMANDS = {
     "deliver": ("deliver:group", "Show which file a client gets for a URL, and why."),
     "events": ("stack:events_group", "Follow the events that the pipeline publishes."),
     "dlq": ("dlq:group", "List messages that failed too often; send them back or drop them."),
+    "webhooks": ("webhooks:group", "Show and try the endpoints that events are sent to."),
     "upgrades": ("upgrades:command", "Encode what is viewed often at a higher effort, if it pays."),
     "backfill": ("backfill:command", "Ingest objects that are already in the bucket."),
     "submit": ("submit:command", "Submit heavy work: videos, huge images, whole libraries."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +14,15 @@ import click
 from worker.domain.errors import InputError
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.parameters import Number
-from worker.entrypoints.cli.target import data_option, find_target, json_option
+from worker.entrypoints.cli.target import Target, data_option, find_target, json_option
 from worker.services.process_files.wording import age_text
 
 if TYPE_CHECKING:
-    from worker.services.dead_letters import DeadLetter, DeadLetters, Selection, Summary
+    from worker.services.dead_letters import DeadLetter, DeadLetters, QueuePair, Selection, Summary
 
 _EPILOG = """\b
-These are the dead letters of the intake queues, of the workflow of heavy work and of invalidations.
+These are the dead letters of the intake queues, of the workflow of heavy work, of invalidations and
+of webhooks.
 A cause is the error code (docs/errors.md) of the last failure, or one of
   message_malformed  the message is not an event that this queue takes, and never will be
   no_upload          the event announces no upload
@@ -30,6 +31,8 @@ A cause is the error code (docs/errors.md) of the last failure, or one of
                      an asset were not invalidated
   not_invalidated    edges may still serve files of an asset that was deleted, held back or replaced
   failed             the workflow failed; the reason is not an error of Safelight
+  webhook_...        the receiver of an endpoint did not take the event (webhook_gone and others);
+                     `safelight webhooks redrive NAME` sends those of one endpoint back
   unknown            no failure is recorded: the worker was killed or could not reach the catalog
 """
 
@@ -167,7 +170,7 @@ def redrive_command(
     stop = Stop()
     with stop.on_signals():
         summary = _dead_letters(data).redrive(choice, rate=rate, stopped=lambda: stop.requested)
-    _say(summary, "sent back", as_json=as_json)
+    say_summary(summary, "sent back", as_json=as_json)
     return output.INTERRUPTED if stop.requested else 0
 
 
@@ -191,7 +194,7 @@ def drop_command(
     stop = Stop()
     with stop.on_signals():
         summary = _dead_letters(data).drop(choice, stopped=lambda: stop.requested)
-    _say(summary, "dropped", as_json=as_json)
+    say_summary(summary, "dropped", as_json=as_json)
     if choice.ids and not summary.done:
         raise InputError("no such message", code="input_missing")
     return output.INTERRUPTED if stop.requested else 0
@@ -214,19 +217,25 @@ def dead_letter_json(dead_letter: DeadLetter) -> Mapping[str, Any]:
 
 
 def _dead_letters(data: Path | None) -> DeadLetters:
+    target = find_target(data)
+    return dead_letters_of(target, target.queue_pairs)
+
+
+def dead_letters_of(target: Target, pairs: Sequence[QueuePair]) -> DeadLetters:
+    """The dead letters of some queues."""
     from worker.services.dead_letters import DeadLetters
 
-    target = find_target(data)
     app = target.app
 
     def restart(asset: str, version: str) -> None:
         # A number that was not used before: a run's name starts one run only.
         app.heavy.start(asset, version, attempt=time.time_ns() // 1_000_000)
 
-    return DeadLetters(app.queue, app.catalog, target.queue_pairs, restart=restart)
+    return DeadLetters(app.queue, app.catalog, pairs, restart=restart)
 
 
-def _say(summary: Summary, done: str, *, as_json: bool) -> None:
+def say_summary(summary: Summary, done: str, *, as_json: bool) -> None:
+    """Print what a redrive or a drop has done."""
     total = summary.done.total()
     if as_json:
         output.print_json({"messages": total, "causes": dict(summary.done), "left": summary.left})

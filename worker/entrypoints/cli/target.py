@@ -57,11 +57,12 @@ class Target:
     @property
     def queue_pairs(self) -> tuple[QueuePair, ...]:
         """The queues whose messages can fail, each with its dead letters."""
-        from worker.services.dead_letters import QueuePair
+        from worker.services.dead_letters import QueuePair, webhook_pairs
 
-        if self.local is not None:
-            return self.local.queue_pairs
         settings = self.app.settings
+        endpoints = webhook_pairs(settings.webhooks)
+        if self.local is not None:
+            return (*self.local.queue_pairs, *endpoints)
         found = [QueuePair(queue=settings.queue_url, dead_letters=settings.dlq_url)]
         queue, dead = settings.uploads_queue_url, settings.uploads_dlq_url
         if queue is not None and dead is not None and queue != settings.queue_url:
@@ -71,7 +72,7 @@ class Target:
         queue, dead = settings.invalidations_queue_url, settings.invalidations_dlq_url
         if queue is not None and dead is not None:
             found.append(QueuePair(queue=queue, dead_letters=dead, events=True))
-        return tuple(found)
+        return (*found, *endpoints)
 
 
 def find_target(data: Path | None) -> Target:

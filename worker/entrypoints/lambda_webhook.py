@@ -1,0 +1,78 @@
+"""The webhook function: events for one endpoint in, signed requests and a partial response out.
+
+Every endpoint's queue feeds this function by a mapping of its own, so a batch is of one endpoint.
+Here: decode, one service call, encode.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from worker.bootstrap import assemble
+from worker.domain.errors import TransientError
+from worker.ports import Message
+from worker.services.webhooks import WebhookAttempt, Webhooks
+from worker.settings import Settings
+
+logger = Logger(service="webhook")
+
+
+@cache
+def service() -> Webhooks:
+    """Wire the service once for the life of the process, at the first event."""
+    return assemble(Settings.from_environment(os.environ)).webhooks
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's
+    """Handle an SQS event; one without records is a warm-up call."""
+    return handle(event, service())
+
+
+def handle(event: Mapping[str, Any], sending: Webhooks) -> dict[str, Any]:
+    """The handler with its service given.
+
+    Returns:
+        ``{"batchItemFailures": [{"itemIdentifier": message id}, ...]}``: the messages to keep.
+    """
+    batches: dict[str, list[Message]] = {}
+    for record in event.get("Records", []):
+        queue = str(record["eventSourceARN"]).rpartition(":")[2]
+        batches.setdefault(queue, []).append(_message(record))
+    kept = []
+    for queue, messages in batches.items():
+        endpoint = sending.of_queue(queue)
+        for attempt in sending.deliver(endpoint, messages):
+            _report(endpoint.name, attempt)
+            if not attempt.ended:
+                kept.append(attempt.message.id)
+    return {"batchItemFailures": [{"itemIdentifier": one} for one in kept]}
+
+
+def _message(record: Mapping[str, Any]) -> Message:
+    return Message(
+        id=record["messageId"],
+        body=record["body"],
+        receipt=record["receiptHandle"],
+        receives=int(record["attributes"].get("ApproximateReceiveCount") or 1),
+    )
+
+
+def _report(endpoint: str, attempt: WebhookAttempt) -> None:
+    extra: dict[str, Any] = {
+        "endpoint": endpoint,
+        "event": attempt.event,
+        "receives": attempt.message.receives,
+    }
+    if attempt.error is None:
+        logger.info("delivered", extra=extra)
+        return
+    extra |= {"code": attempt.error.code, "reason": attempt.error.message, "wait": attempt.wait}
+    # A receiver that fails is no defect here: its dead letters have an alarm. What waiting does not
+    # cure, such as a secret that is missing, is: an alarm counts errors in this log.
+    say = logger.warning if isinstance(attempt.error, TransientError) else logger.error
+    say("not delivered", extra=extra)
