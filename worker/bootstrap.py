@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from worker.services.hot_files import CacheOutcome
     from worker.services.ingest import Ingest
     from worker.services.invalidate import Invalidate
+    from worker.services.review import Reviews
     from worker.services.upgrade import Upgrades
     from worker.services.upload import Uploads
     from worker.services.webhooks import Webhooks
@@ -219,7 +220,15 @@ class Application:
             store=self.store,
             events=self.events,
             bucket=self.settings.delivery_bucket,
+            quarantine=self.settings.quarantine_bucket,
         )
+
+    @cached_property
+    def reviews(self) -> Reviews:
+        """What asks people about assets, and does what they decide."""
+        from worker.services.review import Reviews
+
+        return Reviews(catalog=self.catalog, access=self.access, workflows=self.workflows)
 
     @cached_property
     def upgrades(self) -> Upgrades:

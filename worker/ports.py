@@ -28,7 +28,7 @@ from worker.domain.image import StoredRendition
 from worker.domain.job import JobRequest, JobState, JobStatus
 from worker.domain.label import Label
 from worker.domain.moderation import Seen
-from worker.domain.review import Review, ReviewDecision, ReviewPage, ReviewState
+from worker.domain.review import Choice, Review, ReviewDecision, ReviewPage, ReviewState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,11 +377,14 @@ class Catalog(Protocol):
 
         Raises:
             ReviewMissing: there is no such review.
-            Conflict: ``review_expired``, ``review_decided`` or ``review_same_reviewer``.
+            Conflict: ``review_expired``, ``review_decided``, ``review_withdrawn`` or
+                ``review_same_reviewer``.
         """
         ...
 
-    def close_review(self, review: str, state: ReviewState, *, time: str) -> Review:
+    def close_review(
+        self, review: str, state: ReviewState, *, time: str, default: Choice | None = None
+    ) -> Review:
         """End a review without a decision, as expired or withdrawn; a closed one stays as it is.
 
         Raises:
@@ -389,8 +392,9 @@ class Catalog(Protocol):
         """
         ...
 
-    def settle_review(self, review: str) -> Review:
-        """Write down that the answer has had its effect, and forget the token. Idempotent.
+    def release_review(self, review: str) -> Review:
+        """Write down that nobody waits for the answer any more, and forget the token
+        (``domain.review.released``). Idempotent.
 
         Raises:
             ReviewMissing: there is no such review.
@@ -478,6 +482,15 @@ class Workflows(Protocol):
 
     def start(self, workflow: str, name: str, payload: Mapping[str, object]) -> str:
         """Start once: the same ``name`` again returns the first run's id."""
+        ...
+
+    def answer(self, token: str, output: Mapping[str, object]) -> None:
+        """Answer a stage that waits.
+
+        Raises:
+            TaskRefused: ``task_unknown``, or ``task_timed_out`` if the stage waits no more: its
+                time is over, or it has an answer. Only the caller's own record can tell the two.
+        """
         ...
 
 

@@ -63,7 +63,7 @@ EVERY_METHOD: dict[str, Callable[[DynamoCatalog], object]] = {
     "reviews": lambda catalog: catalog.reviews(ReviewState.OPEN),
     "decide_review": lambda catalog: catalog.decide_review(REVIEW, DECISION),
     "close_review": lambda catalog: catalog.close_review(REVIEW, ReviewState.EXPIRED, time=at(1)),
-    "settle_review": lambda catalog: catalog.settle_review(REVIEW),
+    "release_review": lambda catalog: catalog.release_review(REVIEW),
     "claim": lambda catalog: catalog.claim(ONE, "w/640.webp", holder="a", seconds=30),
     "log": lambda catalog: catalog.log(ONE, LogEntry(time=at(1), kind="seen")),
     "jobs": lambda catalog: catalog.jobs(ONE),

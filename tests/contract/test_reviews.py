@@ -103,13 +103,13 @@ def test_a_run_that_asks_what_was_answered_gets_the_answer(catalog: Catalog) -> 
     """After a restart with another token the answer is due again; another run asks anew."""
     first = catalog.open_review(question())
     catalog.decide_review(first.id, said("ann"))
-    catalog.settle_review(first.id)
+    catalog.release_review(first.id)
 
     again = catalog.open_review(question(token="other"))
     other_stage = catalog.open_review(question(stage="second"))
 
     assert (again.id, again.state, again.token) == (first.id, ReviewState.APPROVED, "other")
-    assert not again.settled
+    assert not again.applied
     assert other_stage.number == 2
     assert other_stage.state is ReviewState.OPEN
     assert other_stage.decisions == ()
@@ -201,16 +201,28 @@ def test_a_closed_review_stays_as_it_is(catalog: Catalog) -> None:
     assert (gone.state, gone.closed_at) == (ReviewState.WITHDRAWN, at(30))
     with pytest.raises(Conflict) as caught:
         catalog.decide_review(gone.id, said("ann"))
-    assert caught.value.code == "review_decided"
+    assert caught.value.code == "review_withdrawn"
 
 
-def test_a_settled_review_has_no_token(catalog: Catalog) -> None:
+def test_a_review_that_took_effect_has_no_token(catalog: Catalog) -> None:
     """The answer was given: the token is forgotten, once."""
     made = catalog.open_review(question())
-    done = catalog.settle_review(made.id)
+    catalog.decide_review(made.id, said("ann"))
+    done = catalog.release_review(made.id)
 
-    assert (done.settled, done.token, done.revision) == (True, "", 2)
-    assert catalog.settle_review(made.id) == done
+    assert (done.applied, done.token, done.revision) == (True, "", 3)
+    assert done.state is ReviewState.APPROVED
+    assert catalog.release_review(made.id) == done
+
+
+def test_an_open_review_outlives_the_run_that_asked(catalog: Catalog) -> None:
+    """When nothing waits for it any more it has no deadline, and is still a question."""
+    made = catalog.open_review(question())
+    left = catalog.release_review(made.id)
+
+    assert (left.state, left.deadline, left.execution, left.token) == (ReviewState.OPEN, "", "", "")
+    assert catalog.release_review(made.id) == left
+    assert catalog.decide_review(made.id, said("ann", second=5000)).state is ReviewState.APPROVED
 
 
 def test_missing_reviews_are_reported(catalog: Catalog) -> None:
@@ -222,7 +234,7 @@ def test_missing_reviews_are_reported(catalog: Catalog) -> None:
     with pytest.raises(ReviewMissing):
         catalog.close_review(missing, ReviewState.EXPIRED, time=at(1))
     with pytest.raises(ReviewMissing):
-        catalog.settle_review(missing)
+        catalog.release_review(missing)
 
 
 @pytest.mark.parametrize("choices", [(Choice.APPROVE, Choice.REJECT), (Choice.APPROVE,) * 2])

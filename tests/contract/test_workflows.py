@@ -10,10 +10,16 @@ from typing import Any
 
 import pytest
 
-from tests.contract.canned import clients_for
+from tests.contract.canned import Canned, clients_for, serving
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.stepfunctions import INPUT_BYTES, StepFunctionsWorkflows, execution_name
-from worker.domain.errors import ConfigurationError, EngineError, Unreachable
+from worker.domain.errors import (
+    ConfigurationError,
+    EngineError,
+    SafelightError,
+    TaskRefused,
+    Unreachable,
+)
 from worker.local.emulator import ACCOUNT, REGION, free_port
 from worker.ports import Workflows
 
@@ -147,3 +153,84 @@ def test_nobody_listening_is_unreachable() -> None:
     arn = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:review"
     with clients_for(f"http://127.0.0.1:{free_port()}") as clients, pytest.raises(Unreachable):
         StepFunctionsWorkflows(clients, {"review": arn}).start("review", "one", {})
+
+
+# --- answers to stages that wait ----------------------------------------------------------------
+
+DOCUMENTED = {
+    "InvalidToken": "task_unknown",  # "The provided token is not valid."
+    "TaskDoesNotExist": "task_unknown",  # "The activity does not exist."
+    # "The task token has either expired or the task associated with the token has already been
+    # closed.": timed out and used are one to AWS.
+    "TaskTimedOut": "task_timed_out",
+}
+"""AWS Step Functions API Reference, SendTaskSuccess: what it says of a token, and ours."""
+OUTCOME = {"outcome": "approved"}
+
+
+@pytest.mark.parametrize("said", DOCUMENTED)
+def test_a_refused_token_is_said_by_its_code(said: str) -> None:
+    """As AWS documents its answers; the token is in no message."""
+    body = json.dumps({"__type": said, "message": "told so by a test"}).encode()
+    refusing = Canned(status=400, body=body, headers={"Content-Type": "application/x-amz-json-1.0"})
+    with (
+        serving(refusing),
+        clients_for(refusing.endpoint) as clients,
+        pytest.raises(TaskRefused) as caught,
+    ):
+        StepFunctionsWorkflows(clients, {}).answer("secret-token", OUTCOME)
+
+    assert caught.value.code == DOCUMENTED[said]
+    assert not caught.value.retryable
+    assert caught.value.__cause__ is None
+    assert "secret-token" not in str(caught.value)
+
+
+@pytest.mark.parametrize("said", ["ThrottlingException", "ServiceUnavailable", "AccessDenied"])
+def test_another_failure_of_an_answer_is_no_refusal(said: str) -> None:
+    """Whoever waits is still there: the answer is given again."""
+    body = json.dumps({"__type": said, "message": "told so by a test"}).encode()
+    failing = Canned(
+        status=503 if said == "ServiceUnavailable" else 400,
+        body=body,
+        headers={"Content-Type": "application/x-amz-json-1.0"},
+    )
+    with (
+        serving(failing),
+        clients_for(failing.endpoint) as clients,
+        pytest.raises(SafelightError) as caught,
+    ):
+        StepFunctionsWorkflows(clients, {}).answer("secret-token", OUTCOME)
+
+    assert not isinstance(caught.value, TaskRefused)
+    assert "secret-token" not in str(caught.value)
+
+
+def test_an_answer_lets_a_run_go_on(clients: AwsClients, fresh: Callable[[str], str]) -> None:
+    """The stage's output is the answer; a second answer finds nothing that waits."""
+    queue = clients.sqs.create_queue(QueueName=fresh("tokens"))["QueueUrl"]
+    asks = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
+        "Parameters": {"QueueUrl": queue, "MessageBody.$": "$$.Task.Token"},
+        "End": True,
+    }
+    machine = clients.stepfunctions.create_state_machine(
+        name=fresh("asks"),
+        definition=json.dumps({"StartAt": "Ask", "States": {"Ask": asks}}),
+        roleArn=f"arn:aws:iam::{ACCOUNT}:role/any",
+    )["stateMachineArn"]
+    workflows = StepFunctionsWorkflows(clients, {"asks": machine})
+    run = workflows.start("asks", "one", {})
+    (message,) = clients.sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20)["Messages"]
+    token = message["Body"]
+
+    workflows.answer(token, OUTCOME)
+
+    ended: Any = {"status": "RUNNING"}
+    while ended["status"] == "RUNNING":
+        ended = clients.stepfunctions.describe_execution(executionArn=run)
+    assert (ended["status"], json.loads(ended["output"])) == ("SUCCEEDED", OUTCOME)
+    for wrong in (token, "never-issued"):
+        with pytest.raises(TaskRefused):
+            workflows.answer(wrong, OUTCOME)

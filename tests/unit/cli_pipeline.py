@@ -94,6 +94,10 @@ class Starts:
         self.names.append((workflow, name))
         return f"run-of-{name}"
 
+    def answer(self, token: str, output: object) -> None:
+        """See ``ports.Workflows``."""
+        raise AssertionError(f"nothing waits here: {output}")
+
 
 class Pipeline:
     """What commands reach with ``--data``, and what they say."""

@@ -42,6 +42,7 @@ from worker.domain.image import StoredRendition
 from worker.domain.keys import cache_metadata
 from worker.domain.label import Label
 from worker.domain.review import (
+    Choice,
     Review,
     ReviewDecision,
     ReviewPage,
@@ -50,7 +51,7 @@ from worker.domain.review import (
     decided,
     opened,
     parse_id,
-    settled,
+    released,
 )
 from worker.domain.user_metadata import check_id
 from worker.ports import StoredObject
@@ -570,13 +571,17 @@ class MemoryCatalog:
         """See the port."""
         return self._change(review, "decide_review", lambda known: decided(known, decision))
 
-    def close_review(self, review: str, state: ReviewState, *, time: str) -> Review:
+    def close_review(
+        self, review: str, state: ReviewState, *, time: str, default: Choice | None = None
+    ) -> Review:
         """See the port."""
-        return self._change(review, "close_review", lambda known: closed(known, state, time=time))
+        return self._change(
+            review, "close_review", lambda known: closed(known, state, time=time, default=default)
+        )
 
-    def settle_review(self, review: str) -> Review:
+    def release_review(self, review: str) -> Review:
         """See the port."""
-        return self._change(review, "settle_review", settled)
+        return self._change(review, "release_review", released)
 
     def _reviews(self, asset: str) -> Sequence[Review]:
         found = sorted((at, one) for at, one in self.known_reviews.items() if at[0] == asset)

@@ -14,8 +14,9 @@ from PIL import Image
 
 from tests.golden import Golden, shape
 from tests.unit.cli_pipeline import Pipeline, pipeline
-from worker.domain.asset import AssetRecord, Status
+from worker.domain.asset import AssetRecord, Status, Verdict
 from worker.domain.job import JobRequest
+from worker.domain.review import Review
 from worker.entrypoints.cli import cli, run
 from worker.entrypoints.cli.submit import KindGroup
 from worker.local import address
@@ -58,6 +59,17 @@ class Setting:
         self.video: AssetRecord = world.record("uploads/video.mp4", Status.PROCESSING, code="video")
         request = JobRequest(name="job", kind="poster", inputs=("f",), output="o")
         self.job = world.jobs.submit(request)
+        held = world.record("uploads/held.jpg", Status.REVIEW, code="held", second=1)
+        self.review = world.catalog.open_review(
+            Review(
+                asset=held.asset,
+                version=held.version,
+                reason=Verdict(code="held", message="why"),
+                asked_at=held.updated_at,
+                token="secret-token",
+                execution="arn:run",
+            )
+        ).id
         self.dead = "http://127.0.0.1:9/1/dead.fifo"
         world.queue.send(self.dead, [("no JSON", "g", "1")])
         self.event = folder / "event.json"
@@ -98,6 +110,10 @@ class Setting:
             "assets hold": [self.record.asset, "--reason", "why"],
             "assets publish": [self.record.asset],
             "assets retry": [self.video.asset],
+            "review list": [],
+            "review show": [self.review],
+            "review approve": [self.review, "--reviewer", "ann"],
+            "review reject": [self.review, "--reviewer", "ann", "--reason", "why"],
             "api token": [],
             "events tail": ["--all", "--count", "1"],
             "dlq list": [],

@@ -13,7 +13,6 @@ from types import EllipsisType
 
 from worker.domain.asset import (
     DECISIONS,
-    PUBLIC,
     TRANSITIONS,
     AssetRecord,
     LogEntry,
@@ -173,8 +172,11 @@ def _decided(known: AssetRecord, status: Status, verdict: Verdict | None) -> Ass
     if known.status not in DECISIONS.get(status, frozenset()):
         said = f"asset {known.asset} is {known.status.value}: it cannot become {status.value}"
         raise Conflict(said, code="undecidable")
-    # What everybody may read waits for no workflow any more.
-    workflow = "" if status in PUBLIC else known.workflow
+    if status is Status.REJECTED:
+        # Its files go; what was measured stays, so that the same picture is known again.
+        known = replace(known, renditions=(), media=(), dropped=(), first_view=())
+    # What is decided waits for no workflow any more.
+    workflow = known.workflow if status is Status.REVIEW else ""
     return replace(known, status=status, verdict=verdict, workflow=workflow)
 
 

@@ -67,6 +67,7 @@ HELD = "held"
 DECISIONS: Mapping[Status, frozenset[Status]] = {
     Status.REVIEW: PUBLIC | {Status.REVIEW},
     Status.PUBLISHED: PUBLIC | {Status.REVIEW},
+    Status.REJECTED: frozenset({Status.REVIEW}),
 }
 """What a person may decide, and of assets in which status."""
 

@@ -29,6 +29,7 @@
     │   ├── JobRejected             job_rejected
     │   ├── ReviewMissing           review_missing
     │   ├── WebhookGone             webhook_gone
+    │   ├── TaskRefused             task_unknown
     │   └── Conflict                conflict
     │       ├── Superseded          superseded
     │       └── AlreadyRecorded     already_recorded
@@ -318,6 +319,16 @@ class WebhookGone(StateError):
     """A receiver answers 410: it takes no webhooks any more."""
 
     code = "webhook_gone"
+
+
+class TaskRefused(StateError):
+    """Nothing waits for the answer that a task token stands for.
+
+    Codes: ``task_unknown`` (there is no such token), ``task_timed_out`` (its time is over, or it
+    was answered).
+    """
+
+    code = "task_unknown"
 
 
 class Conflict(StateError):

@@ -78,6 +78,8 @@ class Review:
     """ISO 8601 UTC."""
     deadline: str = ""
     """ISO 8601 UTC; empty: people may take as long as they like."""
+    default: Choice | None = None
+    """What counts because nobody has decided by the deadline."""
     escalated: bool = False
     """A first deadline has passed."""
     needed: int = 1
@@ -92,8 +94,8 @@ class Review:
     """Of the workflow, that asks."""
     token: str = field(default="", repr=False)
     """With which Step Functions takes the answer. Never shown, and in no event or log."""
-    settled: bool = False
-    """Who waited for the answer has got it, and its effect is done."""
+    applied: bool = False
+    """Who waited for the answer has got it, or its effect is done."""
     revision: int = 0
     """Goes up with every write."""
 
@@ -170,7 +172,7 @@ def opened(known: Sequence[Review], wanted: Review) -> Review:
         )
         return last if taken == last else replace(taken, revision=last.revision + 1)
     if last is not None and wanted.execution and _same_question(last, wanted):
-        taken = replace(last, token=wanted.token, settled=last.settled and not wanted.token)
+        taken = replace(last, token=wanted.token, applied=last.applied and not wanted.token)
         return last if taken == last else replace(taken, revision=last.revision + 1)
     number = last.number + 1 if last is not None else 1
     return replace(wanted, number=number, revision=1)
@@ -185,8 +187,9 @@ def decided(known: Review, decision: ReviewDecision) -> Review:
     """The review after a person's decision; ``known`` itself if it has that decision already.
 
     Raises:
-        Conflict: ``review_expired``: the deadline has passed; ``review_decided``: it is closed;
-            ``review_same_reviewer``: the person has approved, and a second one has to.
+        Conflict: ``review_expired``: the deadline has passed; ``review_decided``: others have;
+            ``review_withdrawn``: the question is void; ``review_same_reviewer``: the
+            person has approved, and a second one has to.
     """
     mine = next((one for one in known.decisions if one.reviewer == decision.reviewer), None)
     same = mine is not None and mine.decision is decision.decision
@@ -194,6 +197,9 @@ def decided(known: Review, decision: ReviewDecision) -> Review:
         return known
     if known.state is ReviewState.EXPIRED:
         raise Conflict(f"review {known.id} has expired", code="review_expired")
+    if known.state is ReviewState.WITHDRAWN:
+        said = f"review {known.id} is void: its asset has changed, or was decided otherwise"
+        raise Conflict(said, code="review_withdrawn")
     if known.state is not ReviewState.OPEN:
         said = f"review {known.id} is {known.state.value} already"
         raise Conflict(said, code="review_decided")
@@ -220,20 +226,30 @@ def decided(known: Review, decision: ReviewDecision) -> Review:
     )
 
 
-def closed(known: Review, state: ReviewState, *, time: str) -> Review:
+def closed(
+    known: Review, state: ReviewState, *, time: str, default: Choice | None = None
+) -> Review:
     """The review after it ended without a decision; ``known`` itself if it is closed already.
 
     Args:
         state: expired or withdrawn.
         time: ISO 8601 UTC.
+        default: what counts then, of an expired one.
     """
     if known.state is not ReviewState.OPEN:
         return known
-    return replace(known, state=state, closed_at=time, revision=known.revision + 1)
+    revision = known.revision + 1
+    return replace(known, state=state, closed_at=time, default=default, revision=revision)
 
 
-def settled(known: Review) -> Review:
-    """The review once its answer has had its effect; the token is of no use any more."""
-    if known.settled and not known.token:
-        return known
-    return replace(known, settled=True, token="", revision=known.revision + 1)
+def released(known: Review) -> Review:
+    """The review once nobody waits for its answer any more; ``known`` itself if nobody does.
+
+    A closed one has had its effect. An open one stays a question to people, without a deadline:
+    what they say takes effect by itself.
+    """
+    open_ = known.state is ReviewState.OPEN
+    done = replace(known, token="", applied=not open_)
+    if open_:
+        done = replace(done, deadline="", execution="", stage="")
+    return known if done == known else replace(done, revision=known.revision + 1)

@@ -187,7 +187,7 @@ class StageCall:
     workflow: str = ""
     execution: str = ""
     """Id of the run."""
-    token: str = ""
+    token: str = field(default="", repr=False)
     """Answers a stage that waits; empty for those that answer by themselves. Never logged."""
     parameters: Mapping[str, object] = field(default_factory=dict)
     """All else in the call, as the workflow's file has it."""

@@ -151,5 +151,10 @@ Stage = Callable[[Application, StageCall], Mapping[str, Any]]
 STAGES: Mapping[str, Stage] = {
     "start": _start_again,
     "finish": _finish,
+    "approve": lambda app, call: {"outcome": app.reviews.ask(call)},
+    "expire": lambda app, call: {"outcome": app.reviews.expire(call)},
+    "publish": lambda app, call: {"outcome": app.reviews.publish(call)},
+    "reject": lambda app, call: {"outcome": app.reviews.reject(call)},
+    "quarantine": lambda app, call: {"outcome": app.reviews.quarantine(call)},
 }
 """What does a task, by its name: a kind of stage, or what a rule on the bus asks for."""

@@ -8,6 +8,9 @@ Files that must wait for a person carry the tag from their first write; untagged
 Tagging costs one request a file, moves no bytes and changes no key, so addresses stay as they are.
 The record is changed first, the files after it, the edges last. Each step may be repeated, and a
 call that was cut short is completed by the same call.
+
+A held asset is a question to people: ``hold`` opens a review, and ``publish`` without an answer
+withdraws it.
 """
 
 from __future__ import annotations
@@ -31,8 +34,11 @@ from worker.domain.errors import AssetMissing, Throttled
 from worker.domain.events import HELD as HELD_EVENT
 from worker.domain.events import Event, event_of
 from worker.domain.keys import version_prefix
+from worker.domain.review import Review, ReviewState
 from worker.ports import Catalog, Events, ObjectStore
+from worker.services.originals import quarantine, remove_original
 
+MUST_LOOK = "a person has to look at it"
 THREADS = 16
 """Requests at the same time: a long video has ten thousand files."""
 _PAGE = 1_000
@@ -54,6 +60,8 @@ class Access:
     events: Events
     bucket: str
     """The delivery bucket."""
+    quarantine: str = ""
+    """The bucket of rejected originals; empty where nothing is rejected."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def hold(self, asset: str, reason: str = "") -> AssetRecord:
@@ -64,13 +72,34 @@ class Access:
             Conflict: ``undecidable``: it is not accepted, published or held.
             TransientError: a store does not answer. The same call completes the work.
         """
-        verdict = Verdict(code=HELD, message=reason or "a person has to look at it")
         before = self.catalog.get(asset)
-        held = self._decide(asset, Status.REVIEW, verdict)
+        held = self.close(asset, Verdict(code=HELD, message=reason or MUST_LOOK))
+        self.ask(held)
         # Only now: what an edge fetches from here on is refused.
         was = Status.ACCEPTED if before is None else before.status
         self.events.publish([event_of_change(held, HELD_EVENT, was=was)])
         return held
+
+    def close(self, asset: str, verdict: Verdict) -> AssetRecord:
+        """Close the files of an asset, without a question to people.
+
+        Raises:
+            AssetMissing: there is none.
+            Conflict: ``undecidable``: it is not accepted, published or held.
+            TransientError: a store does not answer. The same call completes the work.
+        """
+        return self._decide(asset, Status.REVIEW, verdict)
+
+    def ask(self, record: AssetRecord) -> Review:
+        """Open a review that no workflow waits for, unless one is open."""
+        wanted = Review(
+            asset=record.asset,
+            version=record.version,
+            owner=record.owner,
+            reason=record.verdict or Verdict(code=HELD, message=MUST_LOOK),
+            asked_at=self._time(),
+        )
+        return self.catalog.open_review(wanted)
 
     def publish(self, asset: str) -> AssetRecord:
         """Let everybody read an asset.
@@ -81,8 +110,47 @@ class Access:
             TransientError: a store does not answer. The same call completes the work.
         """
         published = self._decide(asset, Status.PUBLISHED, None)
+        for review in self.catalog.reviews_of(asset):
+            if review.state is ReviewState.OPEN:
+                self.catalog.close_review(review.id, ReviewState.WITHDRAWN, time=self._time())
         self.events.publish([event_of_change(published, f"asset.{Status.PUBLISHED}")])
         return published
+
+    def isolate(self, asset: str, verdict: Verdict) -> AssetRecord:
+        """Close an asset, copy its original to quarantine, and ask people what becomes of it.
+
+        Raises:
+            AssetMissing: there is none.
+            Conflict: ``undecidable``: it is not accepted, published or held.
+            TransientError: a store does not answer. The same call completes the work.
+        """
+        closed = self.close(asset, verdict)
+        quarantine(self.store, self.quarantine, closed)
+        self.ask(closed)
+        return closed
+
+    def reject(self, asset: str, verdict: Verdict) -> AssetRecord:
+        """Reject an asset that is held: its original goes to quarantine, its files are removed.
+
+        Raises:
+            AssetMissing: there is none.
+            Conflict: ``undecidable``: it is not held.
+            TransientError: a store does not answer. The same call completes the work.
+        """
+        known = self.catalog.get(asset)
+        done = known is not None and known.status is Status.REJECTED and known.verdict == verdict
+        record = known if done else self._write(asset, Status.REJECTED, verdict)
+        assert record is not None
+        # First of all nobody may read them any more: a video has thousands, and removal takes time.
+        prefix = version_prefix(record)
+        self._tag(prefix, CLOSED)
+        self.events.publish([event_of_change(record, f"asset.{Status.REJECTED}")])
+        quarantine(self.store, self.quarantine, record)
+        self._each(prefix, lambda key: self.store.delete(self.bucket, key))
+        # Without a version id a delete could hit a newer upload: then expiry does it.
+        if record.source.version_id is not None:
+            remove_original(self.store, record.source)
+        return record
 
     def follow(self, asset: str) -> AssetRecord | None:
         """Close or open the files of an asset, as its record says by now; None if it is erased.
@@ -100,27 +168,38 @@ class Access:
         raise Throttled(f"asset {asset}: others changed it {_TURNS} times in a row")
 
     def _decide(self, asset: str, status: Status, verdict: Verdict | None) -> AssetRecord:
+        self._write(asset, status, verdict)
+        found = self.follow(asset)
+        if found is None:
+            raise AssetMissing(f"there is no asset {asset}")
+        return found
+
+    def _write(self, asset: str, status: Status, verdict: Verdict | None) -> AssetRecord:
+        """Change the record, and say so in the timeline."""
         decided = self.catalog.update(asset, decision=(status, verdict))
         entry = LogEntry(
-            time=self.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            time=self._time(),
             kind=HELD if status is Status.REVIEW else status.value,
             detail={"version": decided.version}
             | ({"reason": verdict.message[:300]} if verdict is not None else {}),
             id=f"{decided.version}-{decided.revision}",
         )
         self.catalog.log(asset, entry)
-        found = self.follow(asset)
-        if found is None:
-            raise AssetMissing(f"there is no asset {asset}")
-        return found
+        return decided
 
     def _tag(self, prefix: str, tags: Mapping[str, str]) -> None:
+        self._each(prefix, lambda key: self.store.tag(self.bucket, key, tags))
+
+    def _each(self, prefix: str, action: Callable[[str], None]) -> None:
+        """Do something with every file below a prefix, many at a time."""
         listed = self.store.list(self.bucket, prefix)
         with ThreadPoolExecutor(THREADS, thread_name_prefix="access") as pool:
             while page := [one.key for one in islice(listed, _PAGE)]:
-                done = [pool.submit(self.store.tag, self.bucket, key, tags) for key in page]
-                for one in done:
-                    one.result()
+                for done in [pool.submit(action, key) for key in page]:
+                    done.result()
+
+    def _time(self) -> str:
+        return self.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _alike(one: AssetRecord, other: AssetRecord) -> bool:

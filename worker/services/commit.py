@@ -1,4 +1,4 @@
-"""What surrounds the commit of an outcome: renditions, quarantine, timeline, event.
+"""What surrounds the commit of an outcome: renditions, timeline, event.
 
 Ingest and finalize share it. Everything here may be repeated: a retry that finds the commit does
 it again, with one effect.
@@ -12,12 +12,13 @@ from dataclasses import replace
 from itertools import islice
 
 from worker.domain import keys
-from worker.domain.asset import CLOSED, SUPERSEDED, AssetRecord, LogEntry, ObjectVersion, Status
+from worker.domain.asset import CLOSED, SUPERSEDED, AssetRecord, LogEntry, Status
 from worker.domain.errors import ObjectMissing
 from worker.domain.events import event_of
 from worker.imaging.engine import ProcessedImage
 from worker.ports import Events, ObjectStore, StoredObject
 from worker.services.access import tags_of
+from worker.services.originals import remove_original
 
 _IGNORED = 1_000
 """Characters of what a line of the timeline says about metadata that was left out."""
@@ -138,31 +139,6 @@ class RenditionStore:
             future.result()
 
 
-def quarantine(store: ObjectStore, bucket: str, record: AssetRecord) -> bool:
-    """Keep a copy of a rejected original where it is never served, with the reason.
-
-    Returns:
-        False if the original is gone.
-    """
-    source, verdict = record.source, record.verdict
-    assert verdict is not None
-    try:
-        store.copy(
-            (source.bucket, source.key),
-            (bucket, keys.quarantine_key(record)),
-            version_id=source.version_id,
-            metadata={
-                "reason-code": verdict.code,
-                "reason-message": verdict.message[:500],
-                "source-key": source.key,
-                "sequencer": source.sequencer,
-            },
-        )
-    except ObjectMissing:
-        return False
-    return True
-
-
 def timeline_entry(record: AssetRecord, *, ignored: Sequence[str] = ()) -> LogEntry:
     """The line of the timeline that goes with a commit.
 
@@ -185,15 +161,3 @@ def after_commit(store: ObjectStore, events: Events, record: AssetRecord) -> Non
     if record.status is Status.REJECTED and record.source.version_id is not None:
         remove_original(store, record.source)
     events.publish([event_of(record)])
-
-
-def remove_original(store: ObjectStore, source: ObjectVersion) -> None:
-    """Remove a version of an original for good.
-
-    A delete marker goes before the removal. Without it the version below would become current,
-    and the bucket would show an original that the record does not know.
-    """
-    # If it is not the current one any more, a newer upload is, and nothing becomes current.
-    store.delete(source.bucket, source.key, etag=source.etag)
-    if source.version_id is not None:
-        store.delete(source.bucket, source.key, version_id=source.version_id)

@@ -50,7 +50,7 @@ from worker.domain.keys import prefix_of, version_prefix
 from worker.ports import Catalog, Events, ObjectStore, Workflows
 from worker.recipes import DeploymentRecipes
 from worker.services.access import Access
-from worker.services.commit import after_commit, quarantine, timeline_entry
+from worker.services.commit import after_commit, timeline_entry
 from worker.services.job_results import (
     FinishedJob,
     StoredOutput,
@@ -61,6 +61,7 @@ from worker.services.job_results import (
     whole,
     word,
 )
+from worker.services.originals import quarantine
 
 WORKFLOW = "heavy"
 MOST_GROUPS = 32

@@ -70,11 +70,10 @@ from worker.services.access import Access
 from worker.services.commit import (
     RenditionStore,
     after_commit,
-    quarantine,
-    remove_original,
     timeline_entry,
 )
 from worker.services.messages import changes_in
+from worker.services.originals import quarantine, remove_original
 from worker.subprocesses import sandbox
 from worker.subprocesses.sandbox import SandboxLimits
 

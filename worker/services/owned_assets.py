@@ -47,11 +47,19 @@ class Caller:
     """Whose assets are the caller's own."""
     admin: bool = False
     """May see and change everybody's."""
+    reviewer: str = ""
+    """The person, as decisions name it: several people may share an owner."""
+    judges_all: bool = False
+    """May decide about everybody's, of those that wait for a decision."""
 
     def owns(self, record: AssetRecord) -> bool:
         """Whether the caller may see and change an asset. Only administrators may if it has no
         owner."""
         return self.admin or (record.owner != "" and record.owner == self.owner)
+
+    def judges(self, owner: str) -> bool:
+        """Whether the caller may decide about assets of an owner that wait for a decision."""
+        return self.admin or self.judges_all or (owner != "" and owner == self.owner)
 
     def require_owner(self, owner: str | None) -> str | None:
         """The owner to look for: the caller's own, unless an administrator names another or none.

@@ -47,7 +47,8 @@ from worker.domain.job import JobState
 from worker.domain.keys import quarantine_key, version_prefix
 from worker.local import address
 from worker.local.batch.jobs import LocalJobs
-from worker.services.commit import RenditionStore, quarantine
+from worker.services.commit import RenditionStore
+from worker.services.originals import quarantine
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed"),

@@ -11,6 +11,8 @@ import jwt
 import pytest
 
 from tests.unit.api.rig import SECRET, Api
+from worker.domain.asset import Verdict
+from worker.domain.review import Review, review_id
 from worker.entrypoints.api.tokens import Tokens
 from worker.settings import Settings
 
@@ -20,6 +22,8 @@ BODIES: Mapping[tuple[str, str], Any] = {
     ("post", "/uploads/{asset}/parts"): {"numbers": [1]},
     ("post", "/uploads/sign"): {"method": "GET"},
     ("patch", "/assets/{asset}"): {"add_tags": ["seen"]},
+    ("post", "/reviews/{review}/approve"): {"reason": "fine"},
+    ("post", "/reviews/{review}/reject"): {"reason": "not fine"},
     ("post", "/jobs"): {"kind": "denoise", "assets": ["{asset}"]},
 }
 """Of the routes that take one."""
@@ -72,7 +76,27 @@ def asked(api: Api, route: Route, asset: str, token: str | None) -> Any:
     """The answer to a route about an asset."""
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
     path = route.path.replace("{asset}", asset).replace("{job}", f"{asset}.job-1")
+    path = path.replace("{review}", review_id(asset, VERSION, 1))
     return api.client.request(route.method, path, json=body_of(route, asset), headers=headers)
+
+
+VERSION = "0" * 16
+RIGHTS = ("read", "write", "review-own")
+"""All over one's own assets."""
+
+
+def asked_about(api: Api, **more: Any) -> str:
+    """An asset that people are asked about."""
+    asset: str = api.begin(**more)["asset"]
+    wanted = Review(
+        asset=asset,
+        version=VERSION,
+        owner=more.get("owner", "ann"),
+        reason=Verdict(code="held", message="why"),
+        asked_at="2026-01-01T00:00:00Z",
+    )
+    api.catalog.open_review(wanted)
+    return asset
 
 
 def test_only_what_says_nothing_is_open() -> None:
@@ -143,7 +167,7 @@ def test_a_scope_that_is_missing_is_named(route: Route) -> None:
     """A token to read cannot write, and one for something else can do nothing."""
     api = Api()
     asset = api.begin()["asset"]
-    other = {"read": "write", "write": "read"}
+    other = {"read": "write", "write": "read", "review": "write"}
 
     answered = asked(api, route, asset, api.token("ann", other[route.scopes[0]]))
 
@@ -155,26 +179,26 @@ def test_a_scope_that_is_missing_is_named(route: Route) -> None:
 def test_an_asset_of_somebody_else_is_as_good_as_missing(route: Route) -> None:
     """The answer is that for an id that was never given; the asset is as it was."""
     api = Api()
-    asset = api.begin("ann", tags=["mine"])["asset"]
-    before = api.catalog.records[asset]
+    asset = asked_about(api, tags=["mine"])
+    before = api.catalog.records[asset], api.catalog.reviews_of(asset)
     nobodys = "01890a5d-ac96-774b-bcce-b302099a8057"
 
-    theirs = asked(api, route, asset, api.token("bob"))
-    missing = asked(api, route, nobodys, api.token("bob"))
+    theirs = asked(api, route, asset, api.token("bob", *RIGHTS))
+    missing = asked(api, route, nobodys, api.token("bob", *RIGHTS))
 
     assert theirs.status_code == missing.status_code
     assert theirs.text.replace(asset, nobodys) == missing.text
     assert theirs.status_code in {404, 204}
-    assert api.catalog.records[asset] == before
+    assert (api.catalog.records[asset], api.catalog.reviews_of(asset)) == before
 
 
 @of_an_asset
 def test_an_administrator_may_do_what_the_owner_may(route: Route) -> None:
     """The same answer for both, from the same state."""
     statuses = []
-    for owner, scopes in (("ann", ("read", "write")), ("root", ("admin",))):
+    for owner, scopes in (("ann", RIGHTS), ("root", ("admin",))):
         api = Api()
-        asset = api.begin("ann", method="multipart", size=20_000_000)["asset"]
+        asset = asked_about(api, method="multipart", size=20_000_000)
         statuses.append(asked(api, route, asset, api.token(owner, *scopes)).status_code)
 
     assert statuses[0] == statuses[1]

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call, error_code
-from worker.domain.errors import ConfigurationError, EngineError
+from worker.domain.errors import ConfigurationError, EngineError, TaskRefused
 
 NAME_LENGTH = 80
 """Longest name of an execution (AWS Step Functions API Reference, StartExecution)."""
@@ -72,6 +72,26 @@ class StepFunctionsWorkflows:
                     return f"{machine.replace(':stateMachine:', ':execution:')}:{execution}"
                 raise
         return answer["executionArn"]
+
+    def answer(self, token: str, output: Mapping[str, object]) -> None:
+        """See ``Workflows.answer``.
+
+        AWS says ``InvalidToken`` of what never was a token, ``TaskDoesNotExist`` of a task that is
+        gone, and ``TaskTimedOut`` of one that has expired and of one that has an answer alike (AWS
+        Step Functions API Reference, SendTaskSuccess).
+        """
+        text = payload_text(output)
+        with aws_call("answer a stage"):
+            try:
+                self._clients.stepfunctions.send_task_success(taskToken=token, output=text)
+            except ClientError as error:
+                # Not "from error": the request in it has the token.
+                if error_code(error) == "TaskTimedOut":
+                    said = "the task of this token waits no more"
+                    raise TaskRefused(said, code="task_timed_out") from None
+                if error_code(error) in ("InvalidToken", "TaskDoesNotExist"):
+                    raise TaskRefused("Step Functions knows no task of this token") from None
+                raise
 
 
 def payload_text(payload: Mapping[str, object]) -> str:

@@ -26,6 +26,7 @@ from worker.domain.asset import AssetRecord, JobRecord, Status
 from worker.domain.delivery import url_path
 from worker.domain.errors import AssetMissing, NotAllowed, RequestError
 from worker.domain.markup import Addresses
+from worker.domain.review import Choice, ReviewState
 from worker.domain.user_metadata import MAX_ID, UserMetadata
 from worker.entrypoints.api import models, s3_clients, views
 from worker.entrypoints.api.jobs import AssetJobs
@@ -36,10 +37,11 @@ from worker.entrypoints.api.problems import (
     install,
     wrong_fields,
 )
-from worker.entrypoints.api.tokens import ADMIN, READ, WRITE, Tokens
+from worker.entrypoints.api.tokens import ADMIN, READ, REVIEW, WRITE, Tokens
 from worker.services.find_assets import AssetFilter
 from worker.services.job_results import tiles_key
 from worker.services.owned_assets import Caller, OwnedAssets
+from worker.services.review import FoundReview
 from worker.services.upload import UploadRequest, Uploads
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ ADDRESS_SECONDS = 3_600
 """How long the signed address of a rendition works."""
 ORIGINAL_SECONDS = 600
 """How long that of an original works."""
+REVIEW_SECONDS = 600
+"""How long that of a closed file works for a reviewer."""
 DESCRIPTION = """\
 Upload pictures and videos, and read, find, change and delete what was made of them.
 
@@ -128,6 +132,14 @@ class ApiServices:
         bucket = self.app.settings.delivery_bucket
         assert self.app.upload_store is not None
         return self.app.upload_store.readable(bucket, key, seconds=ADDRESS_SECONDS)
+
+    @property
+    def signed_addresses(self) -> Addresses:
+        """Where who has the address may read closed files for a while."""
+        bucket, store = self.app.settings.delivery_bucket, self.app.upload_store
+        assert store is not None
+        sign = partial(store.readable, bucket, seconds=REVIEW_SECONDS)
+        return Addresses(of=cache(sign), negotiated=False)
 
     def tiles(self, record: AssetRecord, jobs: Iterable[JobRecord]) -> str | None:
         """Key of the descriptor of an asset's tiles; None if there are none, or if each tile would
@@ -205,6 +217,7 @@ async def _caller(
 Services = Annotated[ApiServices, Depends(_services)]
 Reader = Annotated[Caller, Security(_caller, scopes=[READ])]
 Writer = Annotated[Caller, Security(_caller, scopes=[WRITE])]
+Reviewer = Annotated[Caller, Security(_caller, scopes=[REVIEW])]
 Administrator = Annotated[Caller, Security(_caller, scopes=[ADMIN])]
 """Paths of routes that other modules add."""
 AssetId = Annotated[UUID, Path(description="Of the asset.")]
@@ -216,6 +229,7 @@ JobId = Annotated[
         description="Of the job, as the API has named it: asset and job.",
     ),
 ]
+ReviewId = Annotated[str, Path(max_length=80, description="Of the review, as the API named it.")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 IdempotencyKey = Annotated[
     str | None,
@@ -372,6 +386,7 @@ def show_asset(services: Services, caller: Reader, asset: AssetId) -> models.Ass
         catalog.timeline(record.asset),
         jobs,
         services.addresses,
+        reviews=catalog.reviews_of(record.asset),
         tiles=services.tiles(record, jobs),
         settled=services.assets.settled(record, jobs),
     )
@@ -461,6 +476,54 @@ def show_job(services: Services, caller: Reader, job: JobId) -> models.JobModel:
 def stop_job(services: Services, caller: Writer, job: JobId) -> None:
     """Ask a job to stop; one that has ended stays as it is."""
     services.jobs_of_assets.stop(caller, job)
+
+
+# --- reviews ------------------------------------------------------------------------------------
+
+
+@router.get("/reviews", tags=["reviews"])
+def list_reviews(
+    services: Services,
+    caller: Reviewer,
+    state: Annotated[ReviewState, Query()] = ReviewState.OPEN,
+    limit: Limit = 50,
+    cursor: Annotated[str | None, Query(max_length=2048)] = None,
+) -> models.ReviewList:
+    """List open reviews by deadline, or those in another state, newest first. A page may have fewer
+    than asked for and still not be the last."""
+    page = services.app.reviews.find(caller, state, limit=limit, cursor=cursor)
+    return models.ReviewList(
+        reviews=[views.review_item(one, page.records[one.asset]) for one in page.reviews],
+        cursor=page.cursor,
+    )
+
+
+@router.get("/reviews/{review}", tags=["reviews"])
+def show_review(services: Services, caller: Reviewer, review: ReviewId) -> models.ReviewModel:
+    """Show a review, with signed addresses of the closed files."""
+    return _review(services, services.app.reviews.show(caller, review))
+
+
+@router.post("/reviews/{review}/approve", tags=["reviews"])
+def approve_review(
+    services: Services, caller: Reviewer, review: ReviewId, body: models.ReviewReason
+) -> models.ReviewModel:
+    """Approve. The same decision again changes nothing."""
+    found = services.app.reviews.decide(caller, review, Choice.APPROVE, body.reason)
+    return _review(services, found)
+
+
+@router.post("/reviews/{review}/reject", tags=["reviews"])
+def reject_review(
+    services: Services, caller: Reviewer, review: ReviewId, body: models.ReviewReason
+) -> models.ReviewModel:
+    """Reject, with a reason. One person is enough."""
+    found = services.app.reviews.decide(caller, review, Choice.REJECT, body.reason)
+    return _review(services, found)
+
+
+def _review(services: ApiServices, found: FoundReview) -> models.ReviewModel:
+    return views.review(found.review, found.record, services.signed_addresses)
 
 
 # --- the API itself -----------------------------------------------------------------------------

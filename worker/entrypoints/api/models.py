@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from worker.domain.asset import MediaType, Status, UploadMethod, UploadRoute
 from worker.domain.errors import InputError
+from worker.domain.review import MOST_REASON, Choice, ReviewState
 from worker.domain.user_metadata import (
     MAX_ATTRIBUTES,
     MAX_ID,
@@ -400,6 +401,77 @@ class LabelModel(_Wire):
     refused: bool = Field(description="Somebody has removed its tag.")
 
 
+# --- reviews ------------------------------------------------------------------------------------
+
+
+class ReviewDecisionModel(_Wire):
+    """What one person has decided."""
+
+    reviewer: str = Field(description="Subject of the person's token.")
+    decision: Choice
+    reason: str
+    time: str
+
+
+class ReviewSummary(_Wire):
+    """A question to people about one version of an asset."""
+
+    id: str
+    state: ReviewState
+    version: str
+    reason: VerdictModel = Field(description="Why people are asked.")
+    asked_at: str
+    deadline: str | None = Field(description="Null: people may take as long as they like.")
+    escalated: bool = Field(description="A first deadline has passed.")
+    needed: int = Field(description="People who must approve. One is enough to reject.")
+    decisions: list[ReviewDecisionModel] = Field(description="Oldest first, one a person.")
+    default: Choice | None = Field(description="What counts because nobody decided in time.")
+    closed_at: str | None
+
+
+class ReviewItem(ReviewSummary):
+    """A review with what it is about, as lists have it."""
+
+    asset: str
+    name: str = Field(description="Of the original.")
+    owner: str
+    media: MediaType
+    placeholder: Placeholder | None
+    picture: PictureModel | None = Field(
+        description="As of an asset; only of a single review, because each address is signed."
+    )
+    moderation: dict[str, Any] | None = Field(description="What moderation saw and decided.")
+    labels: list[LabelModel] = Field(description="What a model has seen, most confident first.")
+
+
+class ReviewModel(ReviewItem):
+    """Everything that a reviewer needs. Addresses are signed: the files are closed."""
+
+    original: OriginalModel
+    renditions: list[RenditionModel] = Field(
+        description="Pictures, and videos in one file; each URL works for ten minutes."
+    )
+    video: VideoModel | None
+    tags: list[str]
+    attributes: dict[str, str]
+    metadata: dict[str, Any] | None = Field(description="What the file says of itself.")
+
+
+class ReviewList(_Wire):
+    """Some reviews and the way to the next ones."""
+
+    reviews: list[ReviewItem]
+    cursor: str | None = Field(description="Of the next page; none on the last one.")
+
+
+class ReviewReason(_Wire):
+    """Why a reviewer decides so."""
+
+    reason: Annotated[str, StringConstraints(max_length=MOST_REASON, pattern=Printable)] = Field(
+        default="", description="Kept with the asset. To reject there must be one."
+    )
+
+
 class Asset(AssetSummary):
     """Everything about an asset."""
 
@@ -412,6 +484,7 @@ class Asset(AssetSummary):
     labels: list[LabelModel] = Field(description="What a model has seen, most confident first.")
     timeline: list[TimelineEntry] = Field(description="Newest first.")
     jobs: list[JobModel] = Field(description="Oldest first.")
+    reviews: list[ReviewSummary] = Field(description="Oldest first.")
     tiles: str | None = Field(
         description="URL of a Deep Zoom descriptor, once a `deepzoom` job has made tiles."
     )

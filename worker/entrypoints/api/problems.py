@@ -33,6 +33,7 @@ from worker.domain.errors import (
     Problem,
     ProblemsError,
     RecipeError,
+    ReviewMissing,
     SafelightError,
     UploadError,
 )
@@ -51,6 +52,7 @@ _STATUSES: Mapping[str, int] = {
 _CLASSES: tuple[tuple[type[SafelightError], int], ...] = (
     (AssetMissing, HTTPStatus.NOT_FOUND),
     (JobMissing, HTTPStatus.NOT_FOUND),
+    (ReviewMissing, HTTPStatus.NOT_FOUND),
     (NotSignedIn, HTTPStatus.UNAUTHORIZED),
     (NotAllowed, HTTPStatus.FORBIDDEN),
     (UploadError, HTTPStatus.CONFLICT),

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 READ, WRITE, ADMIN = "read", "write", "admin"
 """Scopes, behind the prefix of the settings. ``admin`` includes the others."""
+REVIEW, REVIEW_OWN = "review", "review-own"
+"""To decide about assets that wait for it: everybody's, or those of the caller's own owner, where
+an owner is a team or a tenant."""
 LEEWAY = 30
 """Seconds by which clocks may differ."""
 KEYS_SECONDS = 300
@@ -39,7 +42,8 @@ class TokenHolder:
 
     def may(self, scope: str) -> bool:
         """Whether the token gives a right."""
-        return scope in self.scopes or ADMIN in self.scopes
+        enough = {scope, ADMIN} | ({REVIEW_OWN} if scope == REVIEW else set())
+        return not enough.isdisjoint(self.scopes)
 
 
 class Tokens:
@@ -93,7 +97,14 @@ class Tokens:
             for one in _texts(claims.get(name))
             if one.startswith(prefix)
         )
-        return TokenHolder(caller=Caller(owner=owner, admin=ADMIN in scopes), scopes=scopes)
+        person = claims.get("sub")
+        caller = Caller(
+            owner=owner,
+            admin=ADMIN in scopes,
+            reviewer=person if isinstance(person, str) and person else owner,
+            judges_all=REVIEW in scopes,
+        )
+        return TokenHolder(caller=caller, scopes=scopes)
 
     def _checker(self) -> Callable[[str], Mapping[str, Any]] | None:
         settings = self._settings

@@ -21,6 +21,8 @@ from worker.domain.job import JobStatus
 from worker.domain.keys import delivery_key
 from worker.domain.label import Label
 from worker.domain.markup import Addresses, PictureMarkup, image_html, picture_html, picture_of
+from worker.domain.moderation import told
+from worker.domain.review import Review
 from worker.entrypoints.api import models
 from worker.ports import UploadTicket
 from worker.services.upload import UploadState, part_sizes
@@ -66,7 +68,7 @@ def _ticket(ticket: UploadTicket) -> models.Ticket:
 
 def summary(record: AssetRecord, addresses: Addresses) -> models.AssetSummary:
     """An asset of a list."""
-    verdict, measures = record.verdict, record.metadata.measures if record.metadata else None
+    verdict = record.verdict
     waiting = record.status is Status.WAITING and record.upload is not None
     return models.AssetSummary(
         id=record.asset,
@@ -84,21 +86,9 @@ def summary(record: AssetRecord, addresses: Addresses) -> models.AssetSummary:
         focal_point=models.FocalPoint(x=record.focal_point[0], y=record.focal_point[1])
         if record.focal_point
         else None,
-        placeholder=models.Placeholder(
-            thumbhash=measures.thumbhash,
-            dominant=measures.dominant,
-            palette=list(measures.palette),
-        )
-        if measures
-        else None,
+        placeholder=_placeholder(record),
         picture=_picture(picture_of(record, addresses)),
-        renditions=[
-            *(
-                _file(one, addresses, duration_ms=one.duration_ms, frames=one.frames)
-                for one in record.renditions
-            ),
-            *(_file(one, addresses, duration_ms=one.duration_ms or None) for one in record.media),
-        ],
+        renditions=_files(record, addresses),
         # Without a distribution nothing makes them.
         first_view=[
             models.FirstViewModel(
@@ -126,12 +116,14 @@ def asset(
     jobs: Iterable[JobRecord],
     addresses: Addresses,
     *,
+    reviews: Iterable[Review],
     tiles: str | None,
     settled: str,
 ) -> models.Asset:
     """Everything about an asset.
 
     Args:
+        reviews: of all its versions, oldest first.
         tiles: key of the tiles' descriptor.
         settled: see ``OwnedAssets.settled``.
     """
@@ -147,6 +139,7 @@ def asset(
             for one in timeline
         ],
         jobs=[job(one) for one in jobs],
+        reviews=[review_summary(one) for one in reviews],
         tiles=addresses.of(tiles) if tiles else None,
         settled=settled,
     )
@@ -166,6 +159,17 @@ def label(seen: Label) -> models.LabelModel:
     )
 
 
+def _placeholder(record: AssetRecord) -> models.Placeholder | None:
+    if record.metadata is None:
+        return None
+    measures = record.metadata.measures
+    return models.Placeholder(
+        thumbhash=measures.thumbhash,
+        dominant=measures.dominant,
+        palette=list(measures.palette),
+    )
+
+
 def _picture(found: PictureMarkup | None) -> models.PictureModel | None:
     return None if found is None else models.PictureModel.model_validate(asdict(found))
 
@@ -181,6 +185,16 @@ def _original(record: AssetRecord) -> models.OriginalModel:
         height=probe.upright_height if probe else video.height if video else None,
         warnings=list(record.warnings),
     )
+
+
+def _files(record: AssetRecord, addresses: Addresses) -> list[models.RenditionModel]:
+    return [
+        *(
+            _file(one, addresses, duration_ms=one.duration_ms, frames=one.frames)
+            for one in record.renditions
+        ),
+        *(_file(one, addresses, duration_ms=one.duration_ms or None) for one in record.media),
+    ]
 
 
 def _file(
@@ -234,6 +248,69 @@ def job(record: JobRecord, status: JobStatus | None = None) -> models.JobModel:
         reason=(status.trouble or status.reason) if status else "",
         created_at=record.created_at,
         updated_at=record.updated_at,
+    )
+
+
+# --- reviews ------------------------------------------------------------------------------------
+
+
+def review_summary(review: Review) -> models.ReviewSummary:
+    """A review without its asset. The token and the run that waits are nobody's business."""
+    return models.ReviewSummary(
+        id=review.id,
+        state=review.state,
+        version=review.version,
+        reason=models.VerdictModel(code=review.reason.code, message=review.reason.message),
+        asked_at=review.asked_at,
+        deadline=review.deadline or None,
+        escalated=review.escalated,
+        needed=review.needed,
+        decisions=[
+            models.ReviewDecisionModel(
+                reviewer=one.reviewer, decision=one.decision, reason=one.reason, time=one.time
+            )
+            for one in review.decisions
+        ],
+        default=review.default,
+        closed_at=review.closed_at or None,
+    )
+
+
+def review_item(review: Review, record: AssetRecord) -> models.ReviewItem:
+    """A review of a list. What is recorded may be a newer version by now: then the review of the
+    one before says no more than itself."""
+    current = record.version == review.version
+    return models.ReviewItem(
+        **dict(review_summary(review)),
+        asset=record.asset,
+        name=record.source.key.rpartition("/")[2],
+        owner=review.owner,
+        media=medium_of(record),
+        placeholder=_placeholder(record) if current else None,
+        picture=None,
+        moderation=told(record.moderation) if current and record.moderation else None,
+        labels=[label(one) for one in record.labels] if current else [],
+    )
+
+
+def review(review: Review, record: AssetRecord, addresses: Addresses) -> models.ReviewModel:
+    """Everything that a reviewer needs.
+
+    Args:
+        addresses: signed ones, which work for closed files.
+    """
+    current = record.version == review.version
+    item = dict(review_item(review, record))
+    files = _files(record, addresses) if current else []
+    return models.ReviewModel(
+        **item | {"picture": _picture(picture_of(record, addresses)) if current else None},
+        original=_original(record),
+        # A playlist's segments would need an address each.
+        renditions=[one for one in files if one.format != MediaFormat.HLS],
+        video=_video(record),
+        tags=sorted(record.tags),
+        attributes=dict(record.attributes),
+        metadata=plain(record.metadata.tags) if record.metadata else None,
     )
 
 

@@ -10,7 +10,7 @@ import click
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.target import data_option, find_target, json_option
 
-_SCOPES = ("read", "write", "admin")
+_SCOPES = ("read", "write", "review", "review-own", "admin")
 
 
 @click.group(name="api")

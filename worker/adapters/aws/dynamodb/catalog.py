@@ -78,6 +78,7 @@ from worker.domain.errors import AssetMissing, InputError, ReviewMissing, Thrott
 from worker.domain.image import StoredRendition
 from worker.domain.label import Label
 from worker.domain.review import (
+    Choice,
     Review,
     ReviewDecision,
     ReviewPage,
@@ -86,7 +87,7 @@ from worker.domain.review import (
     decided,
     opened,
     parse_id,
-    settled,
+    released,
 )
 from worker.domain.user_metadata import check_id
 
@@ -451,13 +452,17 @@ class DynamoCatalog:
         """Write down what a person has decided; see ``domain.review.decided``."""
         return self._change_review(review, lambda known: decided(known, decision))
 
-    def close_review(self, review: str, state: ReviewState, *, time: str) -> Review:
+    def close_review(
+        self, review: str, state: ReviewState, *, time: str, default: Choice | None = None
+    ) -> Review:
         """End a review without a decision; one that is closed stays as it is."""
-        return self._change_review(review, lambda known: closed(known, state, time=time))
+        return self._change_review(
+            review, lambda known: closed(known, state, time=time, default=default)
+        )
 
-    def settle_review(self, review: str) -> Review:
-        """Write down that the answer has had its effect, and forget the token."""
-        return self._change_review(review, settled)
+    def release_review(self, review: str) -> Review:
+        """Write down that nobody waits for the answer any more, and forget the token."""
+        return self._change_review(review, released)
 
     def _change_review(self, review: str, change: Callable[[Review], Review]) -> Review:
         """Read, change and write a review; the faster of two writers is asked about again."""
