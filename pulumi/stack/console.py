@@ -16,7 +16,7 @@ from stack.api import Api
 from stack.bucket import PrivateBucket
 from stack.config import Config
 from stack.dashboard import dashboard_address
-from stack.delivery import Distribution, upload_origins
+from stack.delivery import Distribution, closed_origin, upload_origins
 from stack.scope import Scope
 from stack.sign_in import Provider
 from stack.storage import Buckets
@@ -68,9 +68,12 @@ class Console(pulumi.ComponentResource):
         }
         if config.observability.enabled:
             settings["dashboard"] = dashboard_address(self._scope)
-        policy = pulumi.Output.all(api.url, *upload_origins(config, buckets)).apply(
+        named = (api.url, closed_origin(buckets), *upload_origins(config, buckets))
+        policy = pulumi.Output.all(*named).apply(
             lambda known: console.in_page(
-                console.policy(api=known[0], stores=known[1:], sign_in=sign_in.origins)
+                console.policy(
+                    api=known[0], closed=known[1:2], stores=known[2:], sign_in=sign_in.origins
+                )
             )
         )
         page = policy.apply(console.versioned_page)

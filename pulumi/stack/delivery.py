@@ -243,11 +243,12 @@ class Distribution(pulumi.ComponentResource):
         distribution. So this policy allows every API of the region, and the page's own names one.
         """
         region = aws.get_region().region
-        policy = pulumi.Output.all(*upload_origins(config, buckets)).apply(
-            lambda stores: console.written(
+        policy = pulumi.Output.all(closed_origin(buckets), *upload_origins(config, buckets)).apply(
+            lambda known: console.written(
                 console.policy(
                     api=f"https://*.execute-api.{region}.amazonaws.com",
-                    stores=stores,
+                    closed=known[:1],
+                    stores=known[1:],
                     sign_in=sign_in.origins(self._scope, config),
                 )
             )
@@ -462,6 +463,13 @@ def upload_origins(config: Config, buckets: Buckets) -> list[pulumi.Output[str]]
     if config.storage.acceleration:
         hosts.append(pulumi.Output.concat(buckets.intake.name, ".s3-accelerate.amazonaws.com"))
     return [pulumi.Output.concat("https://", host) for host in hosts]
+
+
+def closed_origin(buckets: Buckets) -> pulumi.Output[str]:
+    """Origin of the signed addresses with which reviewers see closed files: the bucket itself,
+    because the distribution may not read them."""
+    host = buckets.delivery.bucket.bucket_regional_domain_name
+    return pulumi.Output.concat("https://", host)
 
 
 def _failover(what: str, first: str, second: str) -> cloudfront.DistributionOriginGroupArgs:

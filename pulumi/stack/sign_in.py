@@ -27,8 +27,12 @@ SCOPES = {
 }
 PREFIX = f"{RESOURCE}/"
 """Cognito puts a slash between a resource server and a scope."""
-ADMINISTRATORS = f"{PREFIX}admin"
-"""A group, because all users of a client have the same scopes in Cognito."""
+GROUPS = {
+    "admin": "Everybody's assets",
+    "review": "Reviews of everybody's assets",
+}
+"""Rights that not everybody has: groups, because all users of a client have the same scopes in
+Cognito. There is none for ``review-own``: each account here is an owner by itself."""
 CLAIMS = ("scope", "cognito:groups")
 """Claims of access tokens: both list the rights of the bearer."""
 TOKEN_MINUTES = 60
@@ -131,13 +135,14 @@ class UserPool(pulumi.ComponentResource):
             ],
             opts=self._own,
         )
-        cognito.UserGroup(
-            name,
-            user_pool_id=pool.id,
-            name=ADMINISTRATORS,
-            description="Everybody's assets",
-            opts=self._own,
-        )
+        for right, description in GROUPS.items():
+            cognito.UserGroup(
+                scope.name(f"{COMPONENT}-{right}"),
+                user_pool_id=pool.id,
+                name=PREFIX + right,
+                description=description,
+                opts=self._own,
+            )
         scopes = ["openid", "email", *(PREFIX + scope for scope in SCOPES)]
         client = cognito.UserPoolClient(
             name,

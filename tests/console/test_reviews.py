@@ -388,6 +388,27 @@ def test_what_was_decided_can_be_looked_up(api: FakeApi, open_page: Open) -> Non
     assert page.get_by_role("button", name="Approve").count() == 0
 
 
+def test_the_timeline_tells_who_decided(api: FakeApi, open_page: Open) -> None:
+    """When people were asked and why, what each of them said, and a deadline that has passed."""
+    review = api.ask(1, needed=2)
+    api.decided(review["id"], "approve", "mia", "it is ketchup")
+    api.decided(review["id"], "reject", "me", "it is not")
+    api.assets[review["asset"]]["reviews"].append(
+        review | {"state": "expired", "decisions": [], "closed_at": review["deadline"]}
+    )
+    page = open_page(f"#/asset/{review['asset']}")
+    told = page.get_by_role("region", name="Timeline").get_by_role("listitem")
+    for words in (
+        ("People are asked: 2 have to approve", "rekognition saw violence"),
+        ("mia approved it", "it is ketchup"),
+        ("You rejected it", "it is not"),
+        ("The deadline of the review has passed",),
+    ):
+        line = told.filter(has_text=words[0]).first
+        for part in words:
+            expect(line).to_contain_text(part)
+
+
 def test_a_held_asset_leads_to_its_review(api: FakeApi, open_page: Open) -> None:
     """The library has it under a filter, and neither page asks for files that are closed."""
     review = api.ask(1)

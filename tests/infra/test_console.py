@@ -111,7 +111,12 @@ def test_the_page_may_ask_the_api_the_provider_and_the_bucket_alone(pool: Declar
         "https://*.execute-api.eu-central-1.amazonaws.com",
         *others,
     ]
+    closed = "https://safelight-test-delivery.s3.eu-central-1.amazonaws.com"
     for directives in (own, said):
+        # Reviewers see closed files by signed addresses of the bucket, and send it nothing.
+        assert closed in directives["img-src"].split()
+        assert closed in directives["media-src"].split()
+        assert closed not in directives["connect-src"].split()
         assert directives["default-src"] == "'none'"
         assert directives["script-src"] == directives["style-src"] == "'self'"
         assert directives["require-trusted-types-for"] == "'script'"
@@ -149,7 +154,8 @@ def test_a_user_pool_is_whom_the_api_believes(pool: Declaration) -> None:
     ]
     assert environment["SAFELIGHT_API_SCOPE_PREFIX"] == told["rights"]["prefix"] == "safelight/"
     assert environment["SAFELIGHT_API_SCOPE_CLAIM"].split(",") == told["rights"]["claims"]
-    assert pool.one("cognito/UserGroup", "sign-in").inputs["name"] == "safelight/admin"
+    groups = {one.inputs["name"] for one in pool.of("cognito/UserGroup")}
+    assert groups == {"safelight/admin", "safelight/review"}
 
 
 def test_the_console_is_a_client_without_a_secret(pool: Declaration) -> None:

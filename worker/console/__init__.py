@@ -96,7 +96,12 @@ def versioned_page(policy: str) -> str:
 
 
 def policy(
-    *, api: str = "", stores: Iterable[str] = (), media: str = "", sign_in: Iterable[str] = ()
+    *,
+    api: str = "",
+    stores: Iterable[str] = (),
+    media: str = "",
+    closed: Iterable[str] = (),
+    sign_in: Iterable[str] = (),
 ) -> Mapping[str, str]:
     """The Content-Security-Policy of the page, by directive.
 
@@ -104,11 +109,12 @@ def policy(
         api: origin of the API, if it is another one than the console's.
         stores: origins that files are uploaded to.
         media: origin that renditions are read from, if it is another one.
+        closed: origins of the signed addresses with which reviewers see closed files.
         sign_in: origins of the provider that signs people in.
     """
     given = list(stores)
     connect = " ".join(["'self'", *filter(None, [api, media]), *given, *sign_in])
-    shown = " ".join(["'self'", "blob:", *filter(None, [media]), *given])
+    shown = " ".join(["'self'", "blob:", *filter(None, [media]), *given, *closed])
     return {
         "default-src": "'none'",
         "script-src": "'self'",

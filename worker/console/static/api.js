@@ -86,6 +86,9 @@ export function isAdmin() { return has('admin'); }
 /** Whether the token is a reviewer's, of everybody's assets or of the owner's own; administrators are. */
 export function mayReview() { return has('review') || has('review-own') || isAdmin(); }
 
+/** The user, as decisions name them: an owner may be a team. */
+export function person() { return claims().sub ?? owner(); }
+
 /** The owner whose assets are the user's own. */
 export function owner() { return claims()[config.rights.owner] ?? ''; }
 

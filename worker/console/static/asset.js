@@ -6,6 +6,7 @@ import { compare } from './compare.js';
 import { button, confirm, fill, h, icon, svg, toast } from './dom.js';
 import { STATUS, ago, bytes, duration, jobState, moment, number, plural, words } from './format.js';
 import { player } from './player.js';
+import { sentence } from './review.js';
 import { bar } from './plot.js';
 import { placeholderUrl } from './placeholder.js';
 import { choose, formats, sameCut } from './served.js';
@@ -475,14 +476,26 @@ function toneOf(kind) {
   return ['processing', 'uploaded', 'waiting'].includes(kind) ? 'busy' : 'quiet';
 }
 
+/** What people were asked and have said, as lines of the timeline. */
+function reviewLines({ id, state, asked_at: asked, closed_at: closed, reason: why, needed, decisions }) {
+  const ended = { expired: 'The deadline of the review has passed', withdrawn: 'The review is void' }[state];
+  return [
+    { time: asked, text: `People are asked${needed > 1 ? `: ${needed} have to approve` : ''}`, tone: 'warn', detail: { reason: why?.message ?? '' }, review: id },
+    ...decisions.map((one) => ({ time: one.time, text: sentence(one, ''), tone: one.decision === 'approve' ? 'good' : 'bad', detail: { reason: one.reason } })),
+    ...(ended ? [{ time: closed ?? asked, text: ended, tone: 'quiet', detail: {} }] : []),
+  ];
+}
+
 function timelineCard(asset) {
-  const lines = [...asset.timeline].reverse();
+  const told = [...asset.timeline].reverse().map((line) => ({ ...line, text: words(line.kind), tone: toneOf(line.kind) }));
+  const lines = [...told, ...(asset.reviews ?? []).flatMap(reviewLines)].sort((a, b) => new Date(a.time) - new Date(b.time));
   return card('Timeline', h('ol.timeline', {}, lines.map((line, index) => {
     const before = lines[index - 1];
     const took = before ? new Date(line.time) - new Date(before.time) : NaN;
-    const detail = Object.entries(line.detail).filter(([name]) => name !== 'traceparent').map(([name, value]) => `${words(name)}: ${value}`).join(' · ');
-    return h('li', { data: { tone: toneOf(line.kind) } },
-      h('span', {}, h('strong', {}, words(line.kind)), ' ', h('time.soft', { dateTime: line.time }, moment(line.time))),
+    const detail = Object.entries(line.detail).filter(([name, value]) => name !== 'traceparent' && value !== '').map(([name, value]) => `${words(name)}: ${value}`).join(' · ');
+    return h('li', { data: { tone: line.tone } },
+      h('span', {}, h('strong', {}, line.text), ' ', h('time.soft', { dateTime: line.time }, moment(line.time)),
+        line.review && mayReview() ? [' ', h('a.small', { href: `#/reviews/${encodeURIComponent(line.review)}` }, 'Review')] : null),
       h('span.took', {}, Number.isFinite(took) ? `+${duration(took)}` : ''),
       detail ? h('span.detail', {}, detail) : null);
   })));

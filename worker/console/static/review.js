@@ -1,6 +1,6 @@
 // One review: the picture, what moderation saw, and the decision.
 
-import { owner } from './api.js';
+import { person } from './api.js';
 import { card, fitted, labelsCard, metadataRows, moderationCard, sizeText } from './cards.js';
 import { announce, button, fill, h, icon, toast } from './dom.js';
 import { REVIEW, ago, bytes, capital, clock, duration, moment, timeLeft, words } from './format.js';
@@ -35,9 +35,9 @@ export function people(review) {
 }
 
 /** A decision as a sentence: `mia approved it 5 minutes ago`. */
-export function sentence(decision) {
-  const who = decision.reviewer === owner() ? 'You' : decision.reviewer;
-  return `${who} ${DONE[decision.decision] ?? words(decision.decision)} it ${ago(decision.time)}`;
+export function sentence(decision, when = ago(decision.time)) {
+  const who = decision.reviewer === person() ? 'You' : decision.reviewer;
+  return `${who} ${DONE[decision.decision] ?? words(decision.decision)} it ${when}`.trim();
 }
 
 function quickReasons(decision, review) {
@@ -193,7 +193,7 @@ export function reviewPanel({ store, decided, next }) {
 
   // --- decision ---
 
-  function mine() { return now.review.decisions.find((one) => one.reviewer === owner()); }
+  function mine() { return now.review.decisions.find((one) => one.reviewer === person()); }
 
   function drawDecide() {
     const { review } = now;
@@ -284,7 +284,7 @@ export function reviewPanel({ store, decided, next }) {
       expired: 'Nobody decided before the deadline. What the workflow says for this case was done.',
       withdrawn: 'The question is void: the file was deleted, replaced or published meanwhile.',
     }[review.state] ?? `It is ${review.state}.`;
-    const late = now.late && last && last.reviewer !== owner() && ['approved', 'rejected'].includes(review.state);
+    const late = now.late && last && last.reviewer !== person() && ['approved', 'rejected'].includes(review.state);
     return [
       h('div.reason', { data: { tone: REVIEW[review.state]?.tone ?? 'quiet' }, role: 'status' }, icon(review.state === 'approved' ? 'check' : review.state === 'rejected' ? 'close' : 'clock'),
         h('div', {}, h('p', {}, late ? h('strong', {}, 'Somebody else was faster. ') : now.late ? h('strong', {}, 'Your decision came too late. ') : null, text),
