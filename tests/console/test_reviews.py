@@ -425,7 +425,7 @@ def test_a_held_asset_leads_to_its_review(api: FakeApi, open_page: Open) -> None
     label = page.get_by_role("link", name="Street, 98.1 %")
     assert label.get_attribute("href") == "#/?tag=label%3Astreet"
     assert [one for one in asked if "/pictures/1/" in one] == []
-    page.get_by_role("link", name="Open the review").first.click()
+    page.get_by_role("link", name="Open the review").click()
     expect(title(page)).to_have_text("picture-00001.jpg")
     assert review["id"] in page.url
 

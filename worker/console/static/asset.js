@@ -228,7 +228,7 @@ function drawNothing(asset, { canvas }) {
 function drawHeld(asset, { canvas }) {
   const under = placeholderUrl(asset.placeholder?.thumbhash);
   fill(canvas, under ? h('img.under', { src: under, alt: '' }) : null,
-    h('div.veil', {}, icon('lock'), h('p', {}, asset.moderation?.outcome === 'blur' ? 'Until a person decides, only a blurred picture of it is served.' : 'Its files are closed until a person decides. Nobody can load them.'), toReview(asset)));
+    h('div.veil', {}, icon('lock'), h('p', {}, asset.moderation?.outcome === 'blur' ? 'Until a person decides, only a blurred picture of it is served.' : 'Its files are closed until a person decides. Nobody can load them.')));
 }
 
 function drawPreview(asset, { canvas, say }) {

@@ -124,7 +124,7 @@ export function reviewPanel({ store, decided, next }) {
       const url = placeholderUrl(review.placeholder?.thumbhash);
       fill(canvas,
         url ? h('img.under', { src: url, alt: '' }) : null,
-        h('div.veil', {}, icon('veil'), h('p', {}, 'Blurred until you ask for it'), toggle));
+        h('div.veil', {}, icon('veil'), h('p', {}, url ? 'Blurred until you ask for it' : 'Hidden until you ask for it'), toggle));
       fill(parts.stage, canvas);
       return;
     }
