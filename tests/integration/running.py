@@ -213,7 +213,7 @@ def copy_deployed(data: Path, port: int) -> None:
         path.write_text(path.read_text().replace(f":{old}", f":{new}"))
     moved = address.read(data)
     assert moved is not None
-    chosen = f"{moved.endpoint} {DeletedOriginals.KEEP.value}"
+    chosen = f"{moved.endpoint} {DeletedOriginals.KEEP.value} default"
     address.write(replace(moved, program=fingerprint(chosen)))
     with closing(sqlite3.connect(data / "state" / STATE, isolation_level=None)) as state:
         state.execute("UPDATE services SET state = replace(state, ?, ?)", (f":{old}", f":{new}"))

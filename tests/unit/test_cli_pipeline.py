@@ -71,6 +71,25 @@ def test_a_stack_needs_a_checkout_with_pulumi(
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"), [(None, "is not there"), ("name = 'shop'\nnothing = 1", "nothing")]
+)
+def test_a_stack_does_not_start_with_a_recipe_that_cannot_be_used(
+    text: str | None, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The mistake is told at once, and not by every worker later; nothing is made."""
+    recipe = tmp_path / "shop.toml"
+    if text is not None:
+        recipe.write_text(text)
+
+    assert run(["up", "--recipe", str(recipe), "--data", str(tmp_path / "data"), "--json"]) == 2
+
+    error = json.loads(capsys.readouterr().err)["error"]
+    assert error["code"] == "recipe_invalid"
+    assert reason in json.dumps(error)
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_stack_is_asked_for_without_pulumi_being_there(tmp_path: Path) -> None:
     """As in the images: nothing on the way to that error imports what it misses."""
     program = (

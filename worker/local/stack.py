@@ -80,6 +80,8 @@ class StackOptions:
     """Port of the delivery server. None: the one after the API's, or any if that is any."""
     workers: int = 1
     deleted_originals: DeletedOriginals = DeletedOriginals.KEEP
+    recipe: str = "default"
+    """Of uploads that choose none: a name, or the absolute path of a file."""
 
 
 class Stack:
@@ -216,15 +218,15 @@ class Stack:
 
     def _establish(self, stop: Stop) -> tuple[Outputs, _Queues]:
         """Create what the Pulumi program says, and the users and profiles that work with it."""
-        chosen = self._options.deleted_originals.value
-        program, before = fingerprint(f"{self._endpoint} {chosen}"), self._before
+        deleted, recipe = self._options.deleted_originals.value, self._options.recipe
+        program, before = fingerprint(f"{self._endpoint} {deleted} {recipe}"), self._before
         if before is not None and before.program == program:
             outputs = before.outputs  # the embedded AWS has all of it
         else:
             outputs = deploy(  # in a process of its own, as its SDK wants
                 self._endpoint,
                 self._data / addresses.OUTPUTS,
-                config={"storage": {"deletedOriginals": chosen}},
+                config={"storage": {"deletedOriginals": deleted}, "recipe": recipe},
                 log=self._log("deploy"),
                 launcher=partial(tied_command, parent_death_signal=signal.SIGTERM),
                 stopped=lambda: stop.requested,

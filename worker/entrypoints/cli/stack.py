@@ -81,6 +81,13 @@ Exit codes
     show_default=True,
     help="What happens to an asset whose original is deleted in S3.",
 )
+@click.option(
+    "--recipe",
+    default="default",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="Recipe of uploads that choose none.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print each event as one line of JSON.")
 def up_command(
     *,
@@ -90,6 +97,7 @@ def up_command(
     delivery_port: int | None,
     workers: int | None,
     deleted_originals: str,
+    recipe: str,
     as_json: bool,
 ) -> int:
     """Run the whole pipeline on this machine, until Ctrl-C.
@@ -101,9 +109,13 @@ def up_command(
     from worker.infra import checkout
     from worker.job_context import Stop, processors
     from worker.local.stack import Stack, StackOptions
+    from worker.recipes import load
     from worker.settings import DeletedOriginals
 
     checkout.require()
+    if recipe.lower().endswith(".toml"):
+        recipe = str(Path(recipe).absolute())  # workers have other working directories
+    load(recipe)  # a mistake in it is told now, and not by every worker
     talk = _StackJson() if as_json else _StackText()
     stop = Stop()
     order = StackOptions(
@@ -113,6 +125,7 @@ def up_command(
         delivery_port=delivery_port,
         workers=workers or processors(),
         deleted_originals=DeletedOriginals(deleted_originals),
+        recipe=recipe,
     )
     with stop.on_signals():
         try:
