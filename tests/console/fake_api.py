@@ -164,6 +164,7 @@ class FakeApi:
             "deadline": (now + timedelta(hours=1, minutes=number)).isoformat(),
             "escalated": False,
             "needed": 1,
+            "default": "hold",
             "decisions": [],
             "media": asset["media"],
             "placeholder": asset["placeholder"],

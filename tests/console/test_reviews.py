@@ -68,6 +68,7 @@ def test_a_person_decides_by_keyboard(api: FakeApi, open_page: Open) -> None:
     expect(title(page)).to_have_text("picture-00001.jpg")
     expect(title(page)).to_be_focused()
     expect(page.get_by_text("Blurred until you ask for it")).to_be_visible()
+    expect(page.get_by_text("After that it stays held.")).to_be_visible()
     assert asked == []
     page.keyboard.press("u")
     expect(page.get_by_role("img", name="Under review: picture-00001.jpg")).to_be_visible()

@@ -130,6 +130,10 @@ function head(asset, { load, navigate, store }) {
 function reason(asset) {
   const held = asset.status === 'review';
   if ((!asset.verdict && !held) || ['accepted', 'published'].includes(asset.status)) return [];
+  const newest = asset.reviews?.at(-1);
+  if (held && ['approved', 'rejected'].includes(newest?.state) && newest.version === asset.version) { // its effect comes a moment later
+    return [h('div.reason', { data: { tone: 'busy' }, role: 'note' }, icon('pulse'), h('div', {}, h('strong', {}, `A person has ${newest.state} it. `), 'That takes effect within seconds.'))];
+  }
   const tone = asset.status === 'rejected' ? 'bad' : held ? 'warn' : 'busy';
   const lead = { rejected: 'Rejected', review: 'Held until a person decides', processing: 'Left to jobs' }[asset.status] ?? STATUS[asset.status].label;
   return [h('div.reason', { data: { tone }, role: 'note' }, icon(tone === 'busy' ? 'pulse' : held ? 'lock' : 'warn'),

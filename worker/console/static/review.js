@@ -17,6 +17,7 @@ const QUICK = {
   approve: ['Nothing wrong with it', 'Wrongly flagged', 'Allowed in this context'],
   reject: ['Sexual content', 'Violence', 'Hate or harassment', 'Personal data', 'Advertising', 'Not ours to show'],
 };
+const AFTERWARDS = { approve: 'After that it is approved by itself.', reject: 'After that it is rejected by itself.', hold: 'After that it stays held.' };
 const VERB = { approve: 'Approve', reject: 'Reject' };
 const DONE = { approve: 'approved', reject: 'rejected' };
 const AGAIN = [0, 429, 500, 502, 503, 504]; // statuses after which the same request may succeed
@@ -140,6 +141,8 @@ export function reviewPanel({ store, decided, next }) {
     const source = isVideo ? videoOf(review, canvas, note) : pictureOf(review, canvas, actual);
     fill(canvas, source);
     fill(parts.stage, canvas, note);
+    // What a picture shows is most often in its middle.
+    if (canvas.classList.contains('actual')) canvas.scrollTo((canvas.scrollWidth - canvas.clientWidth) / 2, (canvas.scrollHeight - canvas.clientHeight) / 2);
   }
 
   function unseen(text, ...actions) {
@@ -157,6 +160,7 @@ export function reviewPanel({ store, decided, next }) {
       canvas.setAttribute('role', 'region');
       canvas.setAttribute('aria-label', 'The picture at its actual size. Arrow keys move it.');
       image.width = shown.width;
+      image.height = shown.height;
     } else fitted(image, shown);
     const under = placeholderUrl(review.placeholder?.thumbhash);
     if (under) image.style.background = `center / 100% 100% no-repeat url(${under})`;
@@ -214,7 +218,8 @@ export function reviewPanel({ store, decided, next }) {
     return h('header.due', { data: { tone } }, icon('clock'),
       h('strong.num', {}, text),
       review.deadline ? h('time', { dateTime: review.deadline }, moment(review.deadline)) : null,
-      share === null ? null : bar(Math.min(1, share)));
+      share === null ? null : bar(Math.min(1, share)),
+      AFTERWARDS[review.default] ? h('p.afterwards', {}, AFTERWARDS[review.default]) : null);
   }
 
   function why(review) {
