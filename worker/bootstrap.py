@@ -19,6 +19,7 @@ from worker.ports import (
     Catalog,
     Events,
     Jobs,
+    Moderator,
     ObjectStore,
     Queue,
     Secrets,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from worker.services.hot_files import CacheOutcome
     from worker.services.ingest import Ingest
     from worker.services.invalidate import Invalidate
+    from worker.services.moderate import ModerateStage
     from worker.services.review import Reviews
     from worker.services.upgrade import Upgrades
     from worker.services.upload import Uploads
@@ -61,6 +63,8 @@ class Application:
     """None in processes that send no webhooks."""
     workflows: Workflows | None = None
     """None if the settings name none: then no heavy upload can be started here."""
+    rekognition: Moderator | None = None
+    """None in processes that ask nobody."""
 
     @cached_property
     def recipes(self) -> DeploymentRecipes:
@@ -231,6 +235,28 @@ class Application:
         return Reviews(catalog=self.catalog, access=self.access, workflows=self.workflows)
 
     @cached_property
+    def moderate(self) -> ModerateStage:
+        """The stage that asks moderators.
+
+        Raises:
+            ConfigurationError: nobody can be asked here.
+        """
+        from worker.services.moderate import ModerateStage
+        from worker.services.recipe_store import RecipeStore
+
+        if self.rekognition is None:
+            raise ConfigurationError("this process has no moderator")
+        bucket = self.settings.delivery_bucket
+        return ModerateStage(
+            catalog=self.catalog,
+            store=self.store,
+            access=self.access,
+            bucket=bucket,
+            recipe=RecipeStore(self.store, bucket).load,
+            rekognition=self.rekognition,
+        )
+
+    @cached_property
     def upgrades(self) -> Upgrades:
         """What encodes files that are viewed often at a higher effort."""
         from worker import prices
@@ -288,6 +314,7 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
     from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
     from worker.adapters.aws.eventbridge import EventBridgeEvents
     from worker.adapters.aws.parameters import ParameterSecrets
+    from worker.adapters.aws.rekognition import RekognitionModerator
     from worker.adapters.aws.s3 import S3ObjectStore
     from worker.adapters.aws.sqs import SqsQueue
     from worker.adapters.aws.uploads import S3UploadStore
@@ -302,6 +329,7 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
         secrets=ParameterSecrets(clients),
         upload_store=S3UploadStore(clients, edge=_edge_tickets(settings)),
         workflows=_workflows(settings.heavy_workflow, clients),
+        rekognition=RekognitionModerator(clients),
     )
 
 

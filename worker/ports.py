@@ -27,7 +27,7 @@ from worker.domain.events import Event
 from worker.domain.image import StoredRendition
 from worker.domain.job import JobRequest, JobState, JobStatus
 from worker.domain.label import Label
-from worker.domain.moderation import Seen
+from worker.domain.moderation import Moderation, Seen
 from worker.domain.review import Choice, Review, ReviewDecision, ReviewPage, ReviewState
 
 
@@ -280,13 +280,15 @@ class Catalog(Protocol):
         again: bool = False,
         decision: tuple[Status, Verdict | None] | None = None,
         rendition: StoredRendition | None = None,
+        moderation: Moderation | None = None,
         revision: int | None = None,
     ) -> AssetRecord:
-        """Change what people say of an asset.
+        """Change what is said of an asset.
 
         Args:
             decision: what a person has decided, of ``DECISIONS``, and why.
             rendition: a file that was replaced under its key.
+            moderation: what moderation has decided since the record was committed.
             focal_point: None removes it; ``...`` leaves it.
             labels: what a model has seen, in place of what is recorded; the tags are then said to
                 be of the model. None: people change tags, and refuse labels whose tags they remove.

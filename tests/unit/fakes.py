@@ -41,6 +41,7 @@ from worker.domain.events import Event
 from worker.domain.image import StoredRendition
 from worker.domain.keys import cache_metadata
 from worker.domain.label import Label
+from worker.domain.moderation import Moderation
 from worker.domain.review import (
     Choice,
     Review,
@@ -388,6 +389,7 @@ class MemoryCatalog:
         again: bool = False,
         decision: tuple[Status, Verdict | None] | None = None,
         rendition: StoredRendition | None = None,
+        moderation: Moderation | None = None,
         revision: int | None = None,
     ) -> AssetRecord:
         """See the port."""
@@ -407,6 +409,7 @@ class MemoryCatalog:
                 again=again,
                 decision=decision,
                 rendition=rendition,
+                moderation=moderation,
                 revision=revision,
                 now=now(),
             )

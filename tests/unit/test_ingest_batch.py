@@ -16,7 +16,8 @@ from worker.domain.image import Probe, Recipe
 from worker.imaging import engine
 from worker.imaging.engine import ProcessedImage
 from worker.ports import StoredObject
-from worker.services.ingest import Delivery, Engine, Ingest, IngestOutcome, IngestPipeline
+from worker.services.ingest import Engine, Ingest, IngestOutcome
+from worker.services.ingest_pipeline import Delivery, IngestPipeline
 
 
 def body(upload: ObjectVersion) -> str:

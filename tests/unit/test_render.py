@@ -176,6 +176,20 @@ def test_a_poster_stands_beside_the_animation() -> None:
     assert made.dropped == ()
 
 
+def test_a_still_of_the_same_look_does_not_stop_the_animation() -> None:
+    """A small original is of one size in all renditions: one may be a still, and the next moves."""
+    recipe = Recipe(
+        name="test",
+        version=1,
+        renditions=(
+            RenditionSpec(name="poster", width=600, encodings=(JPEG,)),
+            RenditionSpec(name="moving", width=500, encodings=(WEBP,)),
+        ),
+    )
+    made = process(animation(), recipe)
+    assert [(r.name, r.frames) for r in made.renditions] == [("poster", 1), ("moving", 3)]
+
+
 def test_the_frame_limit_cuts_an_animation_short() -> None:
     """``frames`` keeps the first frames with their delays."""
     made = one(animation(), WEBP, frames=2)

@@ -23,6 +23,7 @@ from worker.domain.asset import (
 from worker.domain.errors import AlreadyRecorded, Conflict, EngineError, InputError, Superseded
 from worker.domain.image import StoredRendition
 from worker.domain.label import Label, make_room, refuse
+from worker.domain.moderation import Moderation
 from worker.domain.user_metadata import check_id, check_tags, merged
 
 MAX_SAME_CONTENT = 25
@@ -124,6 +125,7 @@ def amended(
     again: bool = False,
     decision: tuple[Status, Verdict | None] | None = None,
     rendition: StoredRendition | None = None,
+    moderation: Moderation | None = None,
     revision: int | None,
     now: str,
 ) -> AssetRecord:
@@ -157,6 +159,7 @@ def amended(
         focal_point=point,
         labels=labels,
         recipe_digest="" if again else known.recipe_digest,
+        moderation=moderation or known.moderation,
     )
     if decision is not None:
         changed = _decided(changed, *decision)

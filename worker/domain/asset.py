@@ -22,7 +22,7 @@ from worker.domain.image import (
     StoredRendition,
 )
 from worker.domain.label import Label
-from worker.domain.moderation import Moderation
+from worker.domain.moderation import Moderation, ModerationOutcome
 from worker.domain.trace import derived
 
 
@@ -334,6 +334,13 @@ class AssetRecord:
         """Whether somebody has held it back: whatever is made of it waits for a person too."""
         held = self.verdict is not None and self.verdict.code == HELD
         return held and self.status is Status.REVIEW
+
+    @property
+    def blurred(self) -> bool:
+        """Whether everybody gets a blurred picture while it waits for a person."""
+        known = self.moderation
+        blurs = known is not None and known.outcome is ModerationOutcome.BLUR
+        return blurs and self.status is Status.REVIEW
 
     @property
     def warnings(self) -> tuple[str, ...]:

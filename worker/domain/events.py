@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.domain.asset import AssetRecord, Status, medium_of
+from worker.domain.moderation import told
 
 SOURCE = "safelight"
 """Of all events, for rules of the bus too."""
@@ -109,6 +110,8 @@ def event_of(record: AssetRecord, *, was: Status | None = None) -> Event:
             {"name": one.name, "format": one.format.value, "bytes": one.bytes, "key": one.key}
             for one in record.media
         ]
+    if record.moderation is not None:
+        detail["moderation"] = told(record.moderation)
     if record.verdict is not None:
         detail["reason"] = {"code": record.verdict.code, "message": record.verdict.message}
     return Event(

@@ -31,6 +31,14 @@ def jobs_prefix(record: AssetRecord) -> str:
     return f"{version_prefix(record)}jobs/"
 
 
+def blurred_key(record: AssetRecord) -> str:
+    """Where the blurred picture of a version lies. No rendition's name begins so."""
+    return f"{version_prefix(record)}{BLURRED}"
+
+
+BLURRED = "_blurred.jpg"
+
+
 def asset_prefix(asset: str) -> str:
     """What the keys of everything made of an asset begin with, whatever the version."""
     spread = hashlib.sha256(asset.encode()).hexdigest()[:2]

@@ -323,3 +323,18 @@ def wording(known: Moderation) -> str:
         return "no moderator has decided yet"
     seen = (f"{one.category} {one.confidence:.0f} of {one.threshold:g}" for one in known.crossed)
     return f"{known.tier.value} saw {', '.join(seen)}"
+
+
+def said(found: Moderation) -> dict[str, str]:
+    """A verdict as the timeline has it."""
+    why = wording(found) if found.outcome is not ModerationOutcome.PASS else ""
+    model = " ".join(filter(None, (found.model, found.model_version)))
+    texts = {
+        "moderation": found.outcome.value,
+        "by": found.tier.value,
+        "model": model,
+        "why": why[:300],
+        "error": found.error,
+        "earlier": found.earlier,
+    }
+    return {name: text for name, text in texts.items() if text}

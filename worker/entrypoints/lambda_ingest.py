@@ -25,7 +25,8 @@ from worker.entrypoints.container import started
 from worker.imaging.malloc import keep_memory
 from worker.ports import Message
 from worker.services import dead_letters
-from worker.services.ingest import Delivery, IngestPipeline, IngestResult
+from worker.services.ingest import IngestResult
+from worker.services.ingest_pipeline import Delivery, IngestPipeline
 from worker.services.messages import unwrapped
 from worker.settings import Ordering, Settings
 

@@ -156,5 +156,6 @@ STAGES: Mapping[str, Stage] = {
     "publish": lambda app, call: {"outcome": app.reviews.publish(call)},
     "reject": lambda app, call: {"outcome": app.reviews.reject(call)},
     "quarantine": lambda app, call: {"outcome": app.reviews.quarantine(call)},
+    "moderate": lambda app, call: app.moderate.run(call),
 }
 """What does a task, by its name: a kind of stage, or what a rule on the bus asks for."""

@@ -82,11 +82,13 @@ def render(
         picture: Picture | None = None
         crop: Box | None = None
         before: Step | None = None
+        composed = 0
         for step in plan.steps:
             appearance = step.appearance
-            if picture is None or appearance != before:
+            # The same look may be a still in one step and move in the next.
+            if picture is None or appearance != before or step.frames > composed:
                 picture = None  # the last one goes before the next one comes
-                crop = _crop(pyramid, step)
+                crop, composed = _crop(pyramid, step), step.frames
                 picture, before = _composed(pyramid, step, crop, assets or {}), appearance
                 sample = cache(partial(quality.QualitySample, picture, factors))
             for output in step.outputs:

@@ -33,7 +33,7 @@ from worker.domain.asset import (
 from worker.domain.errors import AssetMissing, Throttled
 from worker.domain.events import HELD as HELD_EVENT
 from worker.domain.events import Event, event_of
-from worker.domain.keys import version_prefix
+from worker.domain.keys import blurred_key, version_prefix
 from worker.domain.review import Review, ReviewState
 from worker.ports import Catalog, Events, ObjectStore
 from worker.services.originals import quarantine, remove_original
@@ -164,6 +164,7 @@ class Access:
             if record is None or (known and _alike(known, record)):
                 return record
             self._tag(version_prefix(record), tags_of(record))
+            self._follow_blurred(record)
             known, record = record, self.catalog.get(asset)
         raise Throttled(f"asset {asset}: others changed it {_TURNS} times in a row")
 
@@ -186,6 +187,13 @@ class Access:
         )
         self.catalog.log(asset, entry)
         return decided
+
+    def _follow_blurred(self, record: AssetRecord) -> None:
+        """The blurred picture is open while it is needed, and goes then."""
+        if record.blurred:
+            self.store.tag(self.bucket, blurred_key(record), {})
+        elif record.moderation is not None:
+            self.store.delete(self.bucket, blurred_key(record))
 
     def _tag(self, prefix: str, tags: Mapping[str, str]) -> None:
         self._each(prefix, lambda key: self.store.tag(self.bucket, key, tags))

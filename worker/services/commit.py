@@ -15,6 +15,7 @@ from worker.domain import keys
 from worker.domain.asset import CLOSED, SUPERSEDED, AssetRecord, LogEntry, Status
 from worker.domain.errors import ObjectMissing
 from worker.domain.events import event_of
+from worker.domain.moderation import said
 from worker.imaging.engine import ProcessedImage
 from worker.ports import Events, ObjectStore, StoredObject
 from worker.services.access import tags_of
@@ -150,6 +151,7 @@ def timeline_entry(record: AssetRecord, *, ignored: Sequence[str] = ()) -> LogEn
         kind=record.status.value,
         detail={"version": record.version}
         | ({"code": record.verdict.code} if record.verdict is not None else {})
+        | (said(record.moderation) if record.moderation is not None else {})
         | ({"ignored": "; ".join(ignored)[:_IGNORED]} if ignored else {}),
         id=record.version,
     )

@@ -27,6 +27,7 @@ from worker.domain.keys import (
     CACHE_TAG,
     IMMUTABLE,
     TAG_HEADER,
+    blurred_key,
     cache_metadata,
     version_prefix,
 )
@@ -169,7 +170,7 @@ class Deliver:
         record = self._catalog.get(asset)
         refused = _refusal(record)
         if refused is not None:
-            return refused
+            return self._blurred(record, version, wanted) or refused
         assert record is not None
         if record.version != version:
             # Files of a replaced version expire. Pages that still name it get the new version. Not
@@ -190,6 +191,18 @@ class Deliver:
             file=file,
             wider=bool(wanted.width) and not wanted.auto and wanted.below >= widest,
         )
+
+    def _blurred(
+        self, record: AssetRecord | None, version: str, wanted: PictureKey | None
+    ) -> OriginAnswer | None:
+        """What everybody gets of a picture while a person looks at it; None if that is nothing."""
+        if record is None or not record.blurred or wanted is None or record.version != version:
+            return None
+        try:
+            content = Content.of(self._store.get(self._bucket, blurred_key(record)))
+        except ObjectMissing:  # decided a moment ago
+            return None
+        return _content(content, blurred_key(record), _brief())
 
     # --- bytes ------------------------------------------------------------------------------
 
@@ -249,13 +262,17 @@ class Deliver:
 
 
 def _answer(found: Decision, content: Content, lasting: str) -> OriginAnswer:
+    return _content(content, found.key, _brief() if found.wider else lasting)
+
+
+def _content(content: Content, key: str, lasting: str) -> OriginAnswer:
     return OriginAnswer(
         status=200,
         headers={
             "Content-Type": content.media_type,
-            "Cache-Control": _brief() if found.wider else lasting,
+            "Cache-Control": lasting,
             "ETag": f'"{content.etag}"',
-            TAG_HEADER: cache_metadata(found.key)[CACHE_TAG],
+            TAG_HEADER: cache_metadata(key)[CACHE_TAG],
             CACHE_HEADER: cache_status(content.outcome),
         },
         body=content.data,

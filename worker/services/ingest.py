@@ -11,20 +11,19 @@ Three steps; a crash between any two of them is harmless:
    the event is published last. A retry finds the commit and repeats only these: both are
    idempotent, the event's id is the same.
 
-``IngestPipeline`` runs the steps side by side for the messages of one batch.
+``ingest_pipeline`` runs the steps side by side for the messages of one batch.
 """
 
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Self, TypeAlias, assert_never
+from functools import cache
+from typing import TypeAlias, assert_never
 
 from worker.domain import trace
 from worker.domain.asset import (
@@ -49,7 +48,6 @@ from worker.domain.errors import (
     MemoryPressure,
     ObjectChanged,
     ObjectMissing,
-    Postponed,
     Problem,
     RecipeError,
     Rejected,
@@ -58,13 +56,15 @@ from worker.domain.errors import (
 )
 from worker.domain.image import Limits, Probe, Recipe
 from worker.domain.keys import asset_prefix, prefix_of, version_prefix
+from worker.domain.moderation import Moderation, ModerationOutcome
 from worker.domain.user_metadata import UserMetadata, from_metadata
 from worker.imaging import engine
 from worker.imaging.engine import ProcessedImage
 from worker.imaging.formats.sniff import identify, sniff, video_container
 from worker.imaging.probe import accept, probe
 from worker.imaging.rejections import check_bytes
-from worker.ports import Catalog, Events, ObjectStore, StoredObject
+from worker.imaging.stills import blurred
+from worker.ports import Catalog, Events, Moderator, ObjectStore, StoredObject
 from worker.recipes import focused
 from worker.services.access import Access
 from worker.services.commit import (
@@ -72,15 +72,14 @@ from worker.services.commit import (
     after_commit,
     timeline_entry,
 )
-from worker.services.messages import changes_in
+from worker.services.moderate import FirstLook, UploadedContent, moderated, put_blurred, stills_of
+from worker.services.moderate import copied as copied_verdict
 from worker.services.originals import quarantine, remove_original
 from worker.subprocesses import sandbox
 from worker.subprocesses.sandbox import SandboxLimits
 
 ORIGINAL_GONE = "original_gone"
 """Verdict of an asset whose original was deleted."""
-RESERVE_SECONDS = 2.0
-"""Kept back for the response and for telling the queue."""
 _SNIFFED_BYTES = 65_536
 """Of an original that is too large to fetch, this much is read to tell what it is."""
 _SECOND = len("2026-01-02T03:04:05")
@@ -189,6 +188,10 @@ class Encoded:
     processed: ProcessedImage
     renamed: AssetRecord | None
     """An asset with identical bytes whose original was deleted a moment ago."""
+    moderation: Moderation | None = None
+    """None if the recipe asks for none."""
+    blurred: bytes = field(default=b"", repr=False)
+    """A JPEG that everybody gets while a person looks at the picture, if moderation wants that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +243,7 @@ class Ingest:
         process: Engine = engine.process,
         erase: Callable[[str], object] | None = None,
         remember: Callable[[Recipe], object] = lambda _: None,
+        classifier: Moderator | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Wire the service.
@@ -252,6 +256,7 @@ class Ingest:
             process: the engine; importable by name, because the sandbox runs it elsewhere.
             erase: removes an asset whose original was deleted; None keeps it, as ``deleted``.
             remember: told the recipe before its first record: it keeps it for later.
+            classifier: looks at pictures whose recipe wants that; needed by such recipes only.
             now: the clock, for records only: nothing is ordered by it.
         """
         self._store = store
@@ -262,6 +267,8 @@ class Ingest:
         self._erase = erase
         self._remember = remember
         self._now = now
+        self._first_look = FirstLook(catalog=catalog, classifier=classifier, now=now)
+        self._first_look.check(policy.recipe)
         self._renditions = RenditionStore(
             store, policy.delivery_bucket, threads=policy.upload_threads
         )
@@ -402,8 +409,27 @@ class Ingest:
             return Duplicate(
                 of=download, duplicate=duplicate, renamed=renamed, probe=found, sha256=sha256
             )
+        return self._encoded(download, found, sha256, renamed)
+
+    def _encoded(
+        self, download: Download, found: Probe, sha256: str, renamed: AssetRecord | None
+    ) -> Encoded:
+        """Make the renditions, and moderate them if the recipe wants that."""
         processed = self._run(download, found, sha256)
-        return Encoded(of=download, processed=processed, renamed=renamed)
+        made = Encoded(of=download, processed=processed, renamed=renamed)
+        rules = download.recipe.moderation
+        if rules is None:
+            return made
+        whole = (found.upright_width, found.upright_height)
+        look = cache(lambda: stills_of(processed.renditions, whole))
+        content = UploadedContent(
+            version=self._version(download),
+            phash=processed.metadata.measures.phash,
+            same=download.same,
+        )
+        moderation = self._first_look.judge(rules, content, look)
+        blurs = moderation.outcome is ModerationOutcome.BLUR
+        return replace(made, moderation=moderation, blurred=blurred(look()[0]) if blurs else b"")
 
     def _run(self, download: Download, found: Probe, sha256: str) -> ProcessedImage:
         """The engine, in the sandbox where that is needed."""
@@ -447,16 +473,24 @@ class Ingest:
                     decision.of, replace(record, verdict=decision.verdict, probe=decision.probe)
                 )
             case Encoded():
-                made = self._renditions.put_all(decision.processed, self._made(decision.of))
-                return self._serve(decision, made)
+                made = self._made(decision.of, decision.moderation)
+                if made.status is Status.REJECTED:
+                    processed = decision.processed
+                    # What it looks like is kept: the next upload of it is known at once.
+                    seen = replace(made, probe=processed.probe, metadata=processed.metadata)
+                    return self._judge(decision.of, seen)
+                if decision.blurred:
+                    put_blurred(self._store, self._policy.delivery_bucket, made, decision.blurred)
+                return self._serve(decision, self._renditions.put_all(decision.processed, made))
             case Duplicate():
-                copied = self._renditions.copy_all(decision.duplicate, self._made(decision.of))
+                verdict = copied_verdict(decision.duplicate, self._time())
+                made = self._made(decision.of, verdict)
+                copied = self._renditions.copy_all(decision.duplicate, made)
                 if copied is not None:
                     return replace(self._serve(decision, copied), copied=True)
                 # The renditions of the duplicate have expired since: they are made anew.
-                processed = self._run(decision.of, decision.probe, decision.sha256)
                 return self.commit(
-                    Encoded(of=decision.of, processed=processed, renamed=decision.renamed)
+                    self._encoded(decision.of, decision.probe, decision.sha256, decision.renamed)
                 )
             case _:
                 assert_never(decision)
@@ -474,9 +508,10 @@ class Ingest:
             self._adopt(decision.renamed, done.record)
         return done
 
-    def _made(self, download: Download) -> AssetRecord:
-        approval = download.recipe.approval
-        return self._record(download, Status.REVIEW if approval else Status.ACCEPTED)
+    def _made(self, download: Download, moderation: Moderation | None) -> AssetRecord:
+        recipe = download.recipe
+        record = self._record(download, Status.REVIEW if recipe.approval else Status.ACCEPTED)
+        return moderated(record, moderation, recipe.workflow)
 
     def _record(self, download: Download, status: Status) -> AssetRecord:
         recipe, upload, user_metadata = download.recipe, download.upload, download.user_metadata
@@ -486,7 +521,7 @@ class Ingest:
             recipe=recipe.name,
             recipe_digest=recipe.digest,
             chosen_recipe=user_metadata.recipe,
-            version=version_of(upload.etag, upload.sequencer, recipe.digest),
+            version=self._version(download),
             status=status,
             workflow=recipe.workflow if status is Status.REVIEW else "",
             owner=user_metadata.owner,
@@ -495,6 +530,10 @@ class Ingest:
             updated_at=self._time(),
             revision=download.revision,
         )
+
+    def _version(self, download: Download) -> str:
+        upload = download.upload
+        return version_of(upload.etag, upload.sequencer, download.recipe.digest)
 
     def _commit(self, download: Download, record: AssetRecord) -> IngestResult:
         try:
@@ -677,122 +716,3 @@ def _result(
     return IngestResult(
         outcome=outcome, asset=received.asset, upload=received.upload, record=record
     )
-
-
-# --- a batch of messages ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """One message as it was delivered."""
-
-    id: str
-    body: str
-    receives: int = 1
-    traceparent: str = ""
-    """Of its attributes."""
-
-
-class IngestPipeline:
-    """Handles the messages of one batch in order, with three steps at work at a time.
-
-    While one picture's renditions are stored, the next one is encoded and the one after that is
-    downloaded. Encoding stays on the caller's thread, whose memory is used again from picture to
-    picture; two others do the waiting. A context manager: leaving it waits for what is under way.
-
-    Knows nothing of Lambda or queues: it is given bodies and a clock. The entry point turns what it
-    raises into a partial batch response.
-    """
-
-    def __init__(
-        self,
-        ingest: Ingest,
-        deliveries: Sequence[Delivery],
-        *,
-        remaining: Callable[[], float] = lambda: float("inf"),
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Prepare a batch.
-
-        Args:
-            ingest: the service.
-            deliveries: in the order in which they will be handled.
-            remaining: seconds left in this invocation.
-            clock: seconds, monotonic.
-        """
-        self._ingest = ingest
-        self._order = {delivery.id: index for index, delivery in enumerate(deliveries)}
-        self._deliveries = tuple(deliveries)
-        self._remaining = remaining
-        self._clock = clock
-        self._slowest = 0.0
-        self._fetching = ThreadPoolExecutor(1, thread_name_prefix="fetch")
-        self._committing = ThreadPoolExecutor(1, thread_name_prefix="commit")
-        self._fetches: dict[int, Future[list[Fetched]]] = {}
-        self._rendered: dict[int, list[Decision] | Exception] = {}
-        self._traces: dict[str, str] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._fetching.shutdown(cancel_futures=True)
-        self._committing.shutdown()
-
-    def handle(self, delivery_id: str) -> tuple[IngestResult, ...]:
-        """Do what a delivery asks for, and meanwhile render the one after it.
-
-        Raises:
-            Postponed: less time is left than the slowest picture so far has taken.
-            MalformedMessage: the body is no event of an object.
-            TransientError: a store does not answer.
-        """
-        index = self._order[delivery_id]
-        if not self._enough_time():
-            raise Postponed("not enough time is left for another picture")
-        self._render(index)
-        rendered = self._rendered.pop(index)
-        if isinstance(rendered, Exception):
-            raise rendered
-        committing = self._committing.submit(self._commit, rendered)
-        if index + 1 < len(self._deliveries) and self._enough_time():
-            self._render(index + 1)
-        return committing.result()
-
-    def trace(self, delivery_id: str) -> str:
-        """The traceparent of what a delivery was about, as far as it is known; else empty."""
-        return self._traces.get(delivery_id, "")
-
-    def _enough_time(self) -> bool:
-        return self._remaining() - RESERVE_SECONDS >= self._slowest
-
-    def _commit(self, decisions: list[Decision]) -> tuple[IngestResult, ...]:
-        return tuple(self._ingest.commit(one) for one in decisions)
-
-    def _render(self, index: int) -> None:
-        """Render a delivery unless that is done; what goes wrong is raised at its own turn."""
-        if index in self._rendered:
-            return
-        started = self._clock()
-        self._fetch(index)
-        self._fetch(index + 1)
-        try:
-            fetched = self._fetches.pop(index).result()
-            self._rendered[index] = [self._ingest.render(one) for one in fetched]
-        except Exception as error:  # noqa: BLE001 - belongs to another delivery than the caller's
-            self._rendered[index] = error
-        self._slowest = max(self._slowest, self._clock() - started)
-
-    def _fetch(self, index: int) -> None:
-        if index < len(self._deliveries) and index not in self._fetches:
-            self._fetches[index] = self._fetching.submit(self._read, self._deliveries[index])
-
-    def _read(self, delivery: Delivery) -> list[Fetched]:
-        changes = changes_in(delivery.body, delivery.traceparent)
-        fetched: list[Fetched] = []
-        for change in changes:
-            upload = change if isinstance(change, ObjectVersion) else change.target
-            self._traces.setdefault(delivery.id, upload.trace)
-            fetched.append(self._ingest.fetch(change, receives=delivery.receives))
-            self._traces[delivery.id] = fetched[0].upload.trace
-        return fetched

@@ -77,6 +77,7 @@ from worker.domain.asset import (
 from worker.domain.errors import AssetMissing, InputError, ReviewMissing, Throttled
 from worker.domain.image import StoredRendition
 from worker.domain.label import Label
+from worker.domain.moderation import Moderation
 from worker.domain.review import (
     Choice,
     Review,
@@ -200,6 +201,7 @@ class DynamoCatalog:
         again: bool = False,
         decision: tuple[Status, Verdict | None] | None = None,
         rendition: StoredRendition | None = None,
+        moderation: Moderation | None = None,
         revision: int | None = None,
     ) -> AssetRecord:
         """Change what people say of an asset, in one transaction with the items that list the tags.
@@ -228,6 +230,7 @@ class DynamoCatalog:
                 again=again,
                 decision=decision,
                 rendition=rendition,
+                moderation=moderation,
                 revision=revision,
                 now=self._clock(),
             )
