@@ -6,10 +6,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit.finalize.world import POLICY as HEAVY_POLICY
+from tests.unit.finalize.world import World as Heavy
 from tests.unit.pictures import encoded, photo
 from tests.unit.specimens import animation
 from tests.unit.test_deliver import deliver
@@ -23,7 +26,7 @@ from worker.domain.errors import (
     Unreachable,
 )
 from worker.domain.image import Encoding, Format, Recipe, RenditionSpec, StoredRendition
-from worker.domain.keys import blurred_key, quarantine_key
+from worker.domain.keys import blurred_key, quarantine_key, version_prefix
 from worker.domain.moderation import (
     CategoryRule,
     Moderation,
@@ -36,6 +39,7 @@ from worker.domain.moderation import (
     by_person,
 )
 from worker.domain.workflow import MODERATE, StageCall
+from worker.recipes import DeploymentRecipes
 from worker.services.access import Access
 from worker.services.ingest import Ingest
 from worker.services.moderate import (
@@ -601,3 +605,103 @@ def test_of_an_animation_several_frames_are_looked_at() -> None:
     assert len(set(world.classifier.pictures)) == MOST_STILLS
     world.stage(record, {})
     assert world.rekognition.pictures == world.classifier.pictures
+
+
+# --- videos -----------------------------------------------------------------------------------
+
+TRACK = """WEBVTT
+
+00:00.000 --> 00:01.000
+sheet-0.jpg#xywh=0,0,160,90
+
+00:01.000 --> 00:02.000
+sheet-0.jpg#xywh=160,0,160,90
+
+00:02.000 --> 00:03.000
+sheet-0.jpg#xywh={box}
+"""
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Heavy:
+    """A video that waits for its jobs, by a recipe that moderates."""
+    file = tmp_path / "moderated.toml"
+    file.write_text(
+        'name = "moderated"\nversion = 1\n[moderation]\ntiers = ["earlier", "rekognition"]\n'
+        'categories = [{ name = "explicit", blur = 40, hold = 60 }]\n'
+        '[[renditions]]\nname = "p"\nwidth = 100\nformats = ["jpeg"]\n'
+    )
+    world = Heavy(policy=replace(HEAVY_POLICY, recipes=DeploymentRecipes(str(file))))
+    world.leave_all()
+    return world
+
+
+def look(world: Heavy, moderator: Stub) -> str:
+    """Run the stage for the video."""
+    recipe = world.policy.recipes.load("")
+    access = Access(
+        catalog=world.catalog, store=world.store, events=world.events, bucket="delivery"
+    )
+    stage = ModerateStage(
+        catalog=world.catalog,
+        store=world.store,
+        access=access,
+        bucket="delivery",
+        recipe=lambda _: recipe,
+        rekognition=moderator,
+    )
+    record = world.now()
+    return stage.run(StageCall(task="moderate", asset=record.asset, version=record.version))[
+        "outcome"
+    ]
+
+
+def test_a_video_waits_until_its_poster_and_frames_were_looked_at(video: Heavy) -> None:
+    """Its jobs close what they store; the workflow asks about the poster and the storyboard."""
+    video.heavy.start(video.record.asset, video.record.version)
+    (started,) = video.workflows.runs.values()
+    assert started["access"] == "closed"
+    video.put("storyboard", "storyboard.vtt", TRACK.format(box="320,0,160,90").encode())
+    video.put("storyboard", "sheet-0.jpg", encoded(photo(480, 90), "JPEG"))
+    done = video.heavy.finish(video.record.asset, video.record.version)
+    assert done.record is not None
+    assert (done.record.status, done.record.workflow) == (Status.REVIEW, MODERATE)
+    assert of(done.record).outcome is ModerationOutcome.UNCERTAIN
+
+    moderator = Stub({"explicit": 45}, model="rekognition")
+    assert look(video, moderator) == "blur"
+    assert len(moderator.pictures) == 4
+    assert len(set(moderator.pictures)) == 4
+    record = video.now()
+    assert record.blurred
+    poster = next(one for one in record.renditions if one.name == "poster")
+    assert deliver(video.store, video.catalog).answer(poster.key).status == 200
+    segment = f"{version_prefix(record)}transcode/hls/master.m3u8"
+    assert deliver(video.store, video.catalog).answer(segment).status == 403
+
+
+def test_a_storyboard_that_names_what_is_not_there_is_a_defect(video: Heavy) -> None:
+    """A box beyond its sheet is an error of ours, and nothing passes because of it."""
+    video.put("storyboard", "storyboard.vtt", TRACK.format(box="400,0,160,90").encode())
+    video.put("storyboard", "sheet-0.jpg", encoded(photo(480, 90), "JPEG"))
+    video.heavy.finish(video.record.asset, video.record.version)
+    with pytest.raises(EngineError, match="on a sheet"):
+        look(video, Stub())
+    assert video.now().status is Status.REVIEW
+
+
+def test_a_video_of_rejected_bytes_is_rejected_by_its_record(video: Heavy) -> None:
+    """What a person has rejected is not shown again under another name."""
+    video.heavy.finish(video.record.asset, video.record.version)
+    first = video.now()
+    rejected = by_person(first.moderation, ModerationOutcome.REJECT, "2030-01-01T00:00:00.000000Z")
+    other = replace(first, asset="0" * 32, moderation=rejected, status=Status.REJECTED)
+    video.catalog.records[other.asset] = other
+    video.record = video.upload(b"a film")
+    video.leave_all()
+    done = video.heavy.finish(video.record.asset, video.record.version)
+    assert done.outcome.value == "rejected"
+    assert done.record is not None
+    assert done.record.verdict is not None
+    assert done.record.verdict.code == "moderation_rejected"
+    assert quarantine_key(done.record) in video.store.keys("quarantine")

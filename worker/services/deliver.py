@@ -170,7 +170,7 @@ class Deliver:
         record = self._catalog.get(asset)
         refused = _refusal(record)
         if refused is not None:
-            return self._blurred(record, version, wanted) or refused
+            return self._blurred(record, key) or refused
         assert record is not None
         if record.version != version:
             # Files of a replaced version expire. Pages that still name it get the new version. Not
@@ -192,12 +192,12 @@ class Deliver:
             wider=bool(wanted.width) and not wanted.auto and wanted.below >= widest,
         )
 
-    def _blurred(
-        self, record: AssetRecord | None, version: str, wanted: PictureKey | None
-    ) -> OriginAnswer | None:
+    def _blurred(self, record: AssetRecord | None, key: str) -> OriginAnswer | None:
         """What everybody gets of a picture while a person looks at it; None if that is nothing."""
-        if record is None or not record.blurred or wanted is None or record.version != version:
+        if record is None or not record.blurred or not key.startswith(version_prefix(record)):
             return None
+        if read_picture_key(key) is None and all(one.key != key for one in record.renditions):
+            return None  # of a video, and no picture
         try:
             content = Content.of(self._store.get(self._bucket, blurred_key(record)))
         except ObjectMissing:  # decided a moment ago

@@ -47,6 +47,7 @@ from worker.domain.image import (
     Tags,
 )
 from worker.domain.keys import prefix_of, version_prefix
+from worker.domain.moderation import Moderation, ModerationRules
 from worker.ports import Catalog, Events, ObjectStore, Workflows
 from worker.recipes import DeploymentRecipes
 from worker.services.access import Access
@@ -61,6 +62,7 @@ from worker.services.job_results import (
     whole,
     word,
 )
+from worker.services.moderate import FirstLook, UploadedContent, moderated, undecided
 from worker.services.originals import quarantine
 
 WORKFLOW = "heavy"
@@ -185,6 +187,7 @@ class Finalizer:
     def _payload(self, record: AssetRecord, name: str) -> dict[str, object]:
         """The input of the state machine: everything its jobs are told."""
         policy, source = self._policy, record.source
+        recipe = policy.recipes.load(record.chosen_recipe)
         # Half the size that is not divided at all: then no part is smaller than a whole one's half.
         groups = ceil(2 * source.size / policy.video_array_bytes)
         return {
@@ -198,7 +201,7 @@ class Finalizer:
             "output": f"s3://{policy.delivery_bucket}/{version_prefix(record)[:-1]}",
             "recipe": policy.recipes.source(record.chosen_recipe),
             # What waits for a person is closed from the first write.
-            "access": "closed" if policy.recipes.load(record.chosen_recipe).approval else "open",
+            "access": "closed" if recipe.approval or recipe.moderation else "open",
             "max_seconds": policy.video_seconds,
             trace.NAME: source.trace,
         }
@@ -252,8 +255,25 @@ class Finalizer:
             updated_at=self._time(),
         )
         if medium is MediaType.VIDEO:
-            return self._commit(video_record(base, done))
-        return self._commit(image_record(base, done[PROCESS], self._manifest(done[PROCESS])))
+            made = video_record(base, done)
+        else:
+            made = image_record(base, done[PROCESS], self._manifest(done[PROCESS]))
+        if recipe.moderation is not None:
+            made = moderated(made, self._moderation(made, recipe.moderation), recipe.workflow)
+        if made.status is Status.REJECTED:
+            quarantine(self._store, self._policy.quarantine_bucket, made)
+        return self._commit(made)
+
+    def _moderation(self, made: AssetRecord, rules: ModerationRules) -> Moderation:
+        """What follows from earlier verdicts; else its own workflow asks both moderators."""
+        assert made.metadata is not None  # of what was accepted
+        content = UploadedContent(
+            version=made.version,
+            phash=made.metadata.measures.phash,
+            same=self._catalog.by_content(made.metadata.sha256),
+        )
+        look = FirstLook(catalog=self._catalog, now=self._now)
+        return look.earlier(rules, content) or undecided(self._time())
 
     def _manifest(self, result: FinishedJob) -> Mapping[str, Any]:
         output = result.output(word(result.details, "manifest", 900))
@@ -314,7 +334,7 @@ class Finalizer:
         elif record.film is not None:
             # Encoded by several machines: joined by now, and as large as the video itself.
             self._delete_below(version_prefix(record) + CHUNKS)
-        if record.status is Status.REVIEW:
+        if record.status is Status.REVIEW or record.moderation is not None:
             # Jobs have closed them unless the recipe was changed meanwhile, or somebody holds it.
             self._access.follow(record.asset)
         after_commit(self._store, self._events, record)

@@ -419,7 +419,8 @@ class ModerateStage:
             )
         if known.asks:
             rules = self.recipe(record.recipe_digest).moderation
-            assert rules is not None
+            if rules is None:
+                raise ConfigurationError(f"recipe {record.recipe}: it has no [moderation] any more")
             look = cache(lambda: self._stills(record))
             found = self._found(known, rules, call, look)
             self._write(record, found, look)
