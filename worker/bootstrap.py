@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from worker.domain.asset import UploadRoute
@@ -30,6 +30,7 @@ from worker.settings import DeletedOriginals, Settings
 
 if TYPE_CHECKING:
     from worker.adapters.aws.clients import AwsClients
+    from worker.adapters.aws.dynamodb.request_rate import RequestRate
     from worker.adapters.aws.edge_tickets import EdgeTickets
     from worker.recipes import DeploymentRecipes
     from worker.services.access import Access
@@ -329,7 +330,7 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
         secrets=ParameterSecrets(clients),
         upload_store=S3UploadStore(clients, edge=_edge_tickets(settings)),
         workflows=_workflows(settings.heavy_workflow, clients),
-        rekognition=RekognitionModerator(clients),
+        rekognition=RekognitionModerator(clients, take=_tokens(settings, clients)),
     )
 
 
@@ -344,6 +345,18 @@ def invalidation(settings: Settings, clients: AwsClients | None = None) -> Inval
         raise SettingsError("settings", (Problem("SAFELIGHT_DISTRIBUTION", said),))
     caches = CloudFrontCaches(clients or AwsClients(), settings.distribution)
     return Invalidate(edges=caches)
+
+
+def _tokens(settings: Settings, clients: AwsClients) -> Callable[[str], None]:
+    """Takes a token for a request to Rekognition; no client is made before the first."""
+
+    @cache
+    def rate() -> RequestRate:
+        from worker.adapters.aws.dynamodb.request_rate import RequestRate
+
+        return RequestRate(clients.dynamodb, settings.table, per_second=settings.rekognition_rate)
+
+    return lambda operation: rate().take(operation)
 
 
 def _edge_tickets(settings: Settings) -> EdgeTickets | None:

@@ -182,6 +182,9 @@ class Settings:
     """ARN of the state machine for heavy uploads. Only the function that starts it needs it."""
     batch_prefix: str = _read(_name, "safelight")
     """What names of job queues and job definitions begin with: ``safelight-prod``."""
+    rekognition_rate: int = _read(_whole(1, 10_000), 5)
+    """Requests a second to each operation of Rekognition, of all functions together: the account's
+    quota, or less."""
     sandbox_seconds: int = _read(_whole(1, 900), 60)
     """CPU and wall time of the sandboxed child on a second receive."""
     sandbox_megabytes: int = _read(_whole(64, 10_240), 1_400)

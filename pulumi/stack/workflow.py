@@ -19,7 +19,7 @@ from pulumi_aws import cloudwatch, iam, lambda_, sfn, sqs
 from batch import workflows
 from stack import policies
 from stack.catalog import CatalogTable
-from stack.config import VISIBILITY_FACTOR, Config
+from stack.config import VISIBILITY_FACTOR, Config, RekognitionConfig
 from stack.events import AssetEventBus
 from stack.functions import Image, LambdaFunction, Unattended
 from stack.heavy import HeavyJobs
@@ -27,6 +27,7 @@ from stack.intake import Intake
 from stack.queues import DEAD_RETENTION
 from stack.scope import Scope
 from stack.storage import Buckets
+from worker.adapters.aws.dynamodb import schema
 from worker.settings import PREFIX
 
 COMPONENT = "workflow"
@@ -82,11 +83,18 @@ class StateMachines(pulumi.ComponentResource):
             memory=MEMORY,
             timeout=TIMEOUT,
             log_retention_days=config.heavy.log_retention_days,
-            statements=_rights(buckets, catalog, events, machine_arn),
+            statements=[
+                *_rights(buckets, catalog, events, machine_arn),
+                *_asking(config.rekognition, buckets, catalog),
+            ],
             tracing=config.tracing,
             # The bus does not wait for it, the state machine does.
             unattended=Unattended(failures=self.dead_letters.arn, retries=RETRIES),
-            environment={**intake.environment, f"{PREFIX}HEAVY_WORKFLOW": machine_arn},
+            environment={
+                **intake.environment,
+                f"{PREFIX}HEAVY_WORKFLOW": machine_arn,
+                f"{PREFIX}REKOGNITION_RATE": str(config.rekognition.rate),
+            },
             opts=self._own,
         )
         self.machine = self._machine(machine_name, heavy)
@@ -273,3 +281,31 @@ def _rights(
         policies.allow(["dynamodb:Query", "dynamodb:BatchWriteItem"], [catalog.arn]),
         policies.allow(["events:PutEvents"], [events.arn]),
     ]
+
+
+def _asking(
+    config: RekognitionConfig, buckets: Buckets, catalog: CatalogTable
+) -> Sequence[policies.Statement]:
+    """What the stages call that ask Rekognition; nothing where none does."""
+    actions = {
+        "rekognition:DetectModerationLabels": config.moderation,
+        "rekognition:DetectLabels": config.labels,
+    }
+    asked = [action for action, used in actions.items() if used]
+    if not asked:
+        return []
+    statements = [
+        # Neither operation knows resources.
+        policies.allow(asked, ["*"]),
+        # Requests are counted in the catalog's table.
+        policies.allow(["dynamodb:UpdateItem"], [catalog.arn]),
+    ]
+    if config.moderation:
+        statements += [
+            # Earlier verdicts, of large pictures and videos.
+            policies.allow(["dynamodb:Query"], [catalog.index(one) for one in schema.INDEXES]),
+            policies.allow(["dynamodb:BatchGetItem"], [catalog.arn]),
+            # What is shown blurred meanwhile.
+            policies.allow(["s3:PutObject"], [buckets.delivery.objects]),
+        ]
+    return statements

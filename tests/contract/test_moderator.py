@@ -113,3 +113,16 @@ def test_a_refusal_has_a_name(stubbed: Stubbed, code: str, kind: type[SafelightE
     stub.add_client_error("detect_moderation_labels", code, http_status_code=400)
     with pytest.raises(kind):
         moderator.look(JPEG, minimum=60)
+
+
+def test_a_request_takes_a_token() -> None:
+    """Without one nothing is asked; the token is of the operation."""
+    taken: list[str] = []
+
+    def take(operation: str) -> None:
+        taken.append(operation)
+        raise Throttled("none is left")
+
+    with clients_for("http://127.0.0.1:1") as clients, pytest.raises(Throttled):
+        RekognitionModerator(clients, take=take).look(JPEG, minimum=60)
+    assert taken == ["DetectModerationLabels"]

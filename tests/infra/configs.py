@@ -156,6 +156,7 @@ CHOSEN: dict[str, Any] = {
         "rateLimit": 2000,
     },
     "cache": {"enabled": True, "gigabytes": 7, "ecpusPerSecond": 70_000},
+    "rekognition": {"moderation": True, "labels": True, "rate": 50},
     "console": {
         "enabled": True,
         "clientId": "console-of-the-tests",
@@ -262,6 +263,8 @@ def _fit(drawn: dict[str, Any]) -> dict[str, Any]:
         drawn["delivery"]["enabled"] = True
     if not (drawn["delivery"]["enabled"] and drawn["delivery"]["logs"]):
         drawn["delivery"]["upgradeCents"] = 0
+    if not drawn["heavy"]["enabled"]:
+        drawn["rekognition"] |= {"moderation": False, "labels": False}
     if console["userPool"]:
         console["clientId"] = ""
         if console["enabled"]:
@@ -348,6 +351,13 @@ configs = st.fixed_dictionaries(
                 "gigabytes": st.integers(1, 5_000),
                 "ecpusPerSecond": st.integers(1_000, 15_000_000),
                 **_switch("cache"),
+            }
+        ),
+        "rekognition": st.fixed_dictionaries(
+            {
+                "rate": st.integers(1, 10_000),
+                "moderation": st.booleans(),
+                "labels": st.booleans(),
             }
         ),
         "console": st.fixed_dictionaries(

@@ -79,6 +79,8 @@ WITHOUT_RESOURCES = {
     "logs:ListLogDeliveries": _DELIVERY,
     "logs:PutResourcePolicy": _DELIVERY,
     "logs:UpdateLogDelivery": _DELIVERY,
+    "rekognition:DetectLabels": "Looks at bytes in the request. Knows no resources.",
+    "rekognition:DetectModerationLabels": "As DetectLabels; of its own models it has none here.",
     "xray:GetSamplingRules": "Traces are of the account.",
     "xray:GetSamplingTargets": "Traces are of the account.",
     "xray:PutTelemetryRecords": "Traces are of the account.",

@@ -53,6 +53,28 @@ def test_every_task_is_tried_again_when_it_is_throttled(ordered: Declaration) ->
             assert "TransientError" in retried
 
 
+def test_rekognition_is_asked_only_where_it_was_chosen(
+    ordered: Declaration, chosen: Declaration
+) -> None:
+    """Without the choice there is no right; with it there are those to count and to blur, too."""
+    without, granted = (_actions(one) for one in (ordered, chosen))
+    assert not [one for one in without if one.startswith("rekognition:")]
+    assert granted - without == {
+        "rekognition:DetectModerationLabels",
+        "rekognition:DetectLabels",
+        "dynamodb:UpdateItem",
+        "dynamodb:BatchGetItem",
+    }
+    variables = chosen.one("lambda/Function", "workflow").inputs["environment"]["variables"]
+    assert variables["SAFELIGHT_REKOGNITION_RATE"] == "50"
+
+
+def _actions(declared: Declaration) -> set[str]:
+    """What the workflow function may do."""
+    policy = json.loads(declared.one("iam/RolePolicy", "workflow").inputs["policy"])
+    return {action for statement in policy["Statement"] for action in statement["Action"]}
+
+
 def _levels(machine: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """A machine, and the branches in it."""
     yield machine

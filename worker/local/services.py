@@ -11,6 +11,7 @@ for:
   the state machine allows; the workflow function has its own role;
 - the runner of Batch works in the main thread, because jobs end with the thread that has started
   them; jobs have the role of jobs;
+- a stand-in for Rekognition answers (``worker.local.rekognition``);
 - objects expire by the rules of their buckets (``worker.local.lifecycle``).
 """
 
@@ -34,7 +35,7 @@ from worker.bootstrap import invalidation
 from worker.domain.errors import Conflict
 from worker.domain.events import Event
 from worker.job_context import Stop, processors
-from worker.local import iam_policies, lifecycle
+from worker.local import iam_policies, lifecycle, rekognition
 from worker.local.batch.execution import ProcessExecutor
 from worker.local.batch.jobs import LocalJobs
 from worker.local.batch.resources import job_environment, resources_of
@@ -75,6 +76,8 @@ class ServiceOptions:
     workflow_handler: str
     invalidation_handler: str
     """``module:name``, both."""
+    rekognition: tuple[int, Path]
+    """Port of the stand-in for Rekognition, and the folder with its table."""
 
 
 def run(options: ServiceOptions, ready: Path) -> None:
@@ -111,6 +114,7 @@ def run(options: ServiceOptions, ready: Path) -> None:
     )
     with ExitStack() as stack:
         stop = stack.enter_context(working(ready))
+        stack.enter_context(rekognition.serving(*options.rekognition))
         stack.enter_context(lifecycle.sweeping(clients, iam_policies.expiring(outputs)))
         sink = EventLog(options.event_log)
         loops: dict[str, Callable[[], None]] = {

@@ -29,6 +29,7 @@ from worker.local import (
     delivery,
     emulator,
     iam_policies,
+    rekognition,
     services,
     workflows,
 )
@@ -61,6 +62,8 @@ READY_SECONDS = 180.0
 HEAVY_RULE = f"safelight-{STACK}-heavy"
 INVALIDATIONS_RULE = f"safelight-{STACK}-invalidations"
 """Of the Pulumi program: heavy uploads, and assets whose files the edges must forget."""
+REKOGNITION_RATE = 50
+"""Requests a second to the stand-in for Rekognition, as in AWS's large regions."""
 LOG_BYTES = 10_000_000
 """A longer log or event file is renamed to NAME.1 when the stack starts."""
 _PASSED_ON = (
@@ -103,6 +106,7 @@ class Stack:
         behind = self._api_port % 65_535 + 1 if chosen else 0
         media = behind if options.delivery_port is None else options.delivery_port
         self._delivery_port = media or emulator.free_port()
+        self._rekognition_port = emulator.free_port()
         self._profiles = Profiles(self._data / addresses.CONFIGURATION, self._endpoint)
         program = cache.program()
         self._cache: cache.CacheServer | None = None
@@ -174,10 +178,14 @@ class Stack:
             jobs=self._data / addresses.JOBS,
             workflow_handler=WORKFLOW_HANDLER,
             invalidation_handler=INVALIDATION_HANDLER,
+            rekognition=(self._rekognition_port, self._data),
         )
         profile = roles.function(WORKFLOW_HANDLER).profile
         # The delivery server takes invalidations as CloudFront's API does.
-        edges = {"AWS_ENDPOINT_URL_CLOUDFRONT": f"http://127.0.0.1:{self._delivery_port}"}
+        edges = {
+            "AWS_ENDPOINT_URL_CLOUDFRONT": f"http://127.0.0.1:{self._delivery_port}",
+            rekognition.VARIABLE: f"http://127.0.0.1:{self._rekognition_port}",
+        }
         supervisor.start(
             [self._forked("services", lambda ready: services.run(service, ready), profile, edges)]
         )
@@ -226,7 +234,12 @@ class Stack:
             outputs = deploy(  # in a process of its own, as its SDK wants
                 self._endpoint,
                 self._data / addresses.OUTPUTS,
-                config={"storage": {"deletedOriginals": deleted}, "recipe": recipe},
+                config={
+                    "storage": {"deletedOriginals": deleted},
+                    "recipe": recipe,
+                    # A stand-in answers: worker.local.rekognition.
+                    "rekognition": {"moderation": True, "labels": True, "rate": REKOGNITION_RATE},
+                },
                 log=self._log("deploy"),
                 launcher=partial(tied_command, parent_death_signal=signal.SIGTERM),
                 stopped=lambda: stop.requested,

@@ -25,7 +25,13 @@ from worker.domain.errors import (
     ReviewMissing,
     TaskRefused,
 )
-from worker.domain.moderation import MODERATION_REJECTED, Moderation, ModerationOutcome, wording
+from worker.domain.moderation import (
+    MODERATION_REJECTED,
+    Moderation,
+    ModerationOutcome,
+    by_person,
+    wording,
+)
 from worker.domain.review import (
     MOST_PEOPLE,
     MOST_REASON,
@@ -300,6 +306,8 @@ class Reviews:
         """Let a closed review take effect, once."""
         current = record is not None and record.version == review.version
         outcome = _outcome(review) if current else STALE
+        if record is not None and current:
+            self._remember(review, record)
         if review.token:
             try:
                 self._send(review.token, outcome)
@@ -314,6 +322,19 @@ class Reviews:
             self._take_effect(review)
         self.catalog.release_review(review.id)
         return outcome
+
+    def _remember(self, review: Review, record: AssetRecord) -> None:
+        """What people decide about a picture holds for the same bytes elsewhere: it is kept with
+        what moderators saw. A deadline that has passed decides nothing of that kind."""
+        chosen = {
+            ReviewState.APPROVED: ModerationOutcome.PASS,
+            ReviewState.REJECTED: ModerationOutcome.REJECT,
+        }.get(review.state)
+        if chosen is None:
+            return
+        decided = by_person(record.moderation, chosen, self._time())
+        if decided is not None and decided != record.moderation:
+            self.catalog.update(record.asset, moderation=decided)
 
     def _why_refused(self, review: Review, refused: TaskRefused) -> str:
         """Timed out, used and unknown are three answers; AWS gives one for the first two, and the

@@ -24,6 +24,7 @@ from stack.config.sections import (
     IntakeConfig,
     ObservabilityConfig,
     RegistryConfig,
+    RekognitionConfig,
     StorageConfig,
 )
 
@@ -44,6 +45,7 @@ __all__ = [
     "IntakeConfig",
     "ObservabilityConfig",
     "RegistryConfig",
+    "RekognitionConfig",
     "StorageConfig",
     "load",
     "read",

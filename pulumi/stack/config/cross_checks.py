@@ -46,6 +46,7 @@ GIVEN = NAMES | {
     "invalidations_dlq_url",
     "distribution",
     "edge_logs_bucket",
+    "rekognition_rate",
     "upgrade_cents",
     "api_issuer",
     "api_audience",
@@ -67,6 +68,7 @@ def problems(found: Mapping[str, Any], keys: frozenset[str]) -> Iterator[Problem
     yield from _settings(found["settings"], found["intake"])
     yield from _delivery(found["delivery"], found["settings"])
     yield from _cache(found)
+    yield from _rekognition(found)
     yield from _batches(found["intake"])
     yield from _concurrency(found["intake"])
     yield from _capacity(found["catalog"])
@@ -199,6 +201,13 @@ def _cache(found: Mapping[str, Any]) -> Iterator[Problem]:
     for name in ("redis_url", "redis_iam"):
         if name in found["settings"]:
             yield Problem(f"settings.{name}", "is that of the cache (cache.enabled)")
+
+
+def _rekognition(found: Mapping[str, Any]) -> Iterator[Problem]:
+    """Only workflows ask it."""
+    for name in ("moderation", "labels"):
+        if getattr(found["rekognition"], name) and not found["heavy"].enabled:
+            yield Problem(f"rekognition.{name}", "needs the workflows (heavy.enabled)")
 
 
 def _listeners(cost: CostConfig, observability: ObservabilityConfig) -> Iterator[Problem]:

@@ -245,6 +245,19 @@ class CacheConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RekognitionConfig:
+    """What workflows may ask Amazon Rekognition. Recipes say about which pictures."""
+
+    moderation: bool = checks.value(checks.switch, default=False)
+    """Recipes with ``[moderation]`` may have the tier ``rekognition``."""
+    labels: bool = checks.value(checks.switch, default=False)
+    """Recipes may have ``[labels]``."""
+    rate: int = checks.value(checks.whole(1, 10_000), 5)
+    """Requests a second to each operation, of all functions together: the account's quota, or
+    less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleConfig:
     """The web console, and the OpenID provider that signs people in."""
 
@@ -318,6 +331,7 @@ class Config:
     api: ApiConfig = field(default_factory=ApiConfig)
     delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
+    rekognition: RekognitionConfig = field(default_factory=RekognitionConfig)
     console: ConsoleConfig = field(default_factory=ConsoleConfig)
     observability: ObservabilityConfig = field(default_factory=ObservabilityConfig)
     cost: CostConfig = field(default_factory=CostConfig)
@@ -337,6 +351,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "api": ApiConfig,
     "delivery": DeliveryConfig,
     "cache": CacheConfig,
+    "rekognition": RekognitionConfig,
     "console": ConsoleConfig,
     "observability": ObservabilityConfig,
     "cost": CostConfig,

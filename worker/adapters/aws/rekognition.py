@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from worker.adapters.aws.clients import AwsClients
@@ -33,10 +33,17 @@ _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
 
 class RekognitionModerator:
-    """Rekognition's moderation labels."""
+    """Rekognition's moderation labels.
 
-    def __init__(self, clients: AwsClients) -> None:
-        self._clients = clients
+    Args:
+        clients: of AWS.
+        take: takes a token for a request to an operation, or raises ``Throttled``.
+    """
+
+    def __init__(
+        self, clients: AwsClients, *, take: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._clients, self._take = clients, take
 
     def look(self, jpeg: bytes, *, minimum: float) -> Seen:
         """See ``Moderator.look``. PNG is accepted, too.
@@ -49,6 +56,7 @@ class RekognitionModerator:
             raise EngineError(f"{len(jpeg)} bytes to moderate; {IMAGE_BYTES} is the most")
         if not jpeg.startswith(_BEGINNINGS):
             raise EngineError("the picture to moderate is neither JPEG nor PNG")
+        self._take("DetectModerationLabels")
         with aws_call("moderate a picture"):
             answer = self._clients.rekognition.detect_moderation_labels(
                 Image={"Bytes": jpeg}, MinConfidence=minimum

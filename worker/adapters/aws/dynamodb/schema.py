@@ -14,7 +14,8 @@ lines. docs/catalog.md says why the indexes are as they are.
     CLAIM#work    -                  -                    -                 -
     REVIEW#v#n    -                  REVIEW#state / turn  -                 -
 
-``PK`` is ``ASSET#{id}`` for all of them. *created* and *commit* are a :func:`position`: by the
+``PK`` is ``ASSET#{id}`` for all of them. (``RATE#{operation}`` has one item, ``RATE``, which counts
+requests to AWS: ``request_rate``.) *created* and *commit* are a :func:`position`: by the
 asset's first record and by its newest outcome; *turn* is one by the deadline of an open review, or
 by the end of another one. ``n`` is the shard. The newest line of the timeline
 that came with an outcome is in META; ``LOG#`` sorts directly before ``META``, so one query
