@@ -38,6 +38,7 @@ from worker.domain.moderation import (
     Unavailable,
     by_person,
 )
+from worker.domain.review import Choice
 from worker.domain.workflow import MODERATE, StageCall
 from worker.recipes import DeploymentRecipes
 from worker.services.access import Access
@@ -48,6 +49,8 @@ from worker.services.moderate import (
     drawn,
     looked_at,
 )
+from worker.services.owned_assets import Caller
+from worker.services.review import Reviews
 
 TIERS = frozenset({ModerationTier.EARLIER, ModerationTier.CLASSIFIER, ModerationTier.REKOGNITION})
 RULES = ModerationRules(
@@ -505,6 +508,55 @@ def test_a_workflow_that_moderates_needs_rules() -> None:
     world = Moderated(RECIPE)
     with pytest.raises(ConfigurationError, match=r"no \[moderation\]"):
         world.stage(world.upload())
+
+
+class Answers:
+    """The state machine that waits: it takes every answer."""
+
+    def __init__(self) -> None:
+        """Nothing was answered."""
+        self.given: list[tuple[str, Mapping[str, object]]] = []
+
+    def start(self, workflow: str, name: str, payload: Mapping[str, object]) -> str:
+        """See the port."""
+        raise NotImplementedError
+
+    def answer(self, token: str, output: Mapping[str, object]) -> None:
+        """See the port."""
+        self.given.append((token, output))
+
+
+@pytest.mark.parametrize(
+    ("choice", "outcome"), [(Choice.APPROVE, "pass"), (Choice.REJECT, "reject")]
+)
+def test_what_people_decide_holds_for_the_same_bytes(choice: Choice, outcome: str) -> None:
+    """The decision is in the record, and the next upload of the file follows it."""
+    world = Moderated()
+    record = world.upload(says={"explicit": 60})
+    access = Access(
+        catalog=world.catalog,
+        store=world.store,
+        events=world.events,
+        bucket="delivery",
+        quarantine="quarantine",
+    )
+    machine = Answers()
+    reviews = Reviews(catalog=world.catalog, access=access, workflows=machine)
+    call = StageCall(
+        task="approve", asset=record.asset, version=record.version, token="t" * 20, execution="e"
+    )
+    assert reviews.ask(call) == "asked"
+    (asked,) = world.catalog.reviews_of(record.asset)
+    assert asked.reason.code == "moderation_held"
+    who = Caller(owner="", reviewer="ann", judges_all=True)
+    reviews.decide(who, asked.id, choice, "seen")
+    reviews.follow(record.asset)
+    assert len(machine.given) == 1
+
+    decided = of(world.record(record.asset))
+    assert (decided.outcome.value, decided.tier) == (outcome, ModerationTier.PERSON)
+    again = world.upload(key="b.jpg", says=EngineError("nobody is asked"))
+    assert (of(again).outcome.value, of(again).tier) == (outcome, ModerationTier.EARLIER)
 
 
 # --- blurred ----------------------------------------------------------------------------------
