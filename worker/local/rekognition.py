@@ -156,7 +156,7 @@ def _label(said: Mapping[str, Any]) -> Mapping[str, Any]:
 # --- requests -----------------------------------------------------------------------------------
 
 
-class Refused(Exception):
+class RekognitionError(Exception):
     """An error of Rekognition's: the HTTP status and its name for it."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -189,7 +189,7 @@ class StandIn:
         operation = target.rpartition(".")[2]
         try:
             status, said = 200, self._answer(operation, body)
-        except Refused as refused:
+        except RekognitionError as refused:
             status = refused.status
             said = {"__type": refused.code, "message": refused.message}
         self._write(operation, status, said)
@@ -197,17 +197,19 @@ class StandIn:
 
     def _answer(self, operation: str, body: bytes) -> dict[str, Any]:
         if operation not in ("DetectModerationLabels", "DetectLabels"):
-            raise Refused(400, "UnknownOperationException", f"the stand-in has no {operation}")
+            raise RekognitionError(
+                400, "UnknownOperationException", f"the stand-in has no {operation}"
+            )
         try:
             with self._lock:
                 behaviour = self._read()
         except Mistaken as mistake:
-            raise Refused(400, "InvalidParameterException", str(mistake)) from mistake
+            raise RekognitionError(400, "InvalidParameterException", str(mistake)) from mistake
         match behaviour.mode:
             case "throttled":
-                raise Refused(400, "ProvisionedThroughputExceededException", "slow down")
+                raise RekognitionError(400, "ProvisionedThroughputExceededException", "slow down")
             case "down":
-                raise Refused(503, "ServiceUnavailable", "the stand-in is down")
+                raise RekognitionError(503, "ServiceUnavailable", "the stand-in is down")
             case "garbage":
                 return {"answer": 42}
             case "slow":
@@ -216,7 +218,7 @@ class StandIn:
         try:
             known = behaviour.find(hash_of(picture))
         except Mistaken as error:
-            raise Refused(400, "InvalidImageFormatException", str(error)) from error
+            raise RekognitionError(400, "InvalidImageFormatException", str(error)) from error
         least = float(asked.get("MinConfidence", 50))
         if operation == "DetectModerationLabels":
             seen = () if known is None else known.moderation
@@ -252,11 +254,11 @@ def _asked(body: bytes) -> tuple[Mapping[str, Any], bytes]:
         picture = base64.b64decode(asked["Image"]["Bytes"], validate=True)
     except (ValueError, KeyError, TypeError, binascii.Error) as error:
         message = f"no request with the bytes of an image: {error!r}"
-        raise Refused(400, "InvalidParameterException", message) from error
+        raise RekognitionError(400, "InvalidParameterException", message) from error
     if len(picture) > IMAGE_BYTES:
-        raise Refused(400, "ImageTooLargeException", f"{len(picture)} bytes")
+        raise RekognitionError(400, "ImageTooLargeException", f"{len(picture)} bytes")
     if not picture.startswith(_BEGINNINGS):
-        raise Refused(400, "InvalidImageFormatException", "neither JPEG nor PNG")
+        raise RekognitionError(400, "InvalidImageFormatException", "neither JPEG nor PNG")
     return asked, picture
 
 
@@ -270,7 +272,7 @@ def serving(port: int, data: Path) -> Iterator[int]:
     """
     stand_in = StandIn(data / TABLE, data / "logs" / "rekognition.log")
 
-    class Handler(BaseHTTPRequestHandler):
+    class RekognitionHandler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
@@ -286,7 +288,7 @@ def serving(port: int, data: Path) -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             """Requests have a log of their own."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), RekognitionHandler)
     server.daemon_threads = True
     thread = Thread(target=server.serve_forever, name="rekognition", daemon=True)
     thread.start()

@@ -19,7 +19,7 @@ from worker.domain.errors import Throttled
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-PATIENCE_SECONDS = 4.0
+LONGEST_WAIT = 4.0
 """Longest wait for a token. Then the state machine waits, which costs nothing."""
 PARTITION = "RATE#"
 SORT = "RATE"
@@ -58,9 +58,9 @@ class RequestRate:
             operation: of AWS: each has a quota of its own.
 
         Raises:
-            Throttled: there was none within ``PATIENCE_SECONDS``, or the table is throttled.
+            Throttled: there was none within ``LONGEST_WAIT``, or the table is throttled.
         """
-        deadline = self._clock() + PATIENCE_SECONDS
+        deadline = self._clock() + LONGEST_WAIT
         while True:
             now = self._clock()
             if self._taken(operation, int(now)):
