@@ -7,7 +7,7 @@ commands that look something up start without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
@@ -18,13 +18,13 @@ from worker.ports import (
     Cache,
     Catalog,
     Events,
+    Executions,
     Jobs,
     Moderator,
     ObjectStore,
     Queue,
     Secrets,
     UploadStore,
-    Workflows,
 )
 from worker.settings import DeletedOriginals, Settings
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from worker.services.upgrade import Upgrades
     from worker.services.upload import Uploads
     from worker.services.webhooks import Webhooks
+    from worker.services.workflow_runs import WorkflowRuns
     from worker.subprocesses.sandbox import SandboxLimits
 
 
@@ -62,8 +63,8 @@ class Application:
     """None in processes that take no uploads."""
     secrets: Secrets | None = None
     """None in processes that send no webhooks."""
-    workflows: Workflows | None = None
-    """None if the settings name none: then no heavy upload can be started here."""
+    workflows: Executions | None = None
+    """None if the settings name none: then no run can be started here."""
     rekognition: Moderator | None = None
     """None in processes that ask nobody."""
 
@@ -133,8 +134,22 @@ class Application:
         )
 
     @cached_property
+    def runs(self) -> WorkflowRuns:
+        """What starts runs of workflows and looks at them."""
+        from worker.services.workflow_runs import RunPolicy, WorkflowRuns
+
+        settings = self.settings
+        policy = RunPolicy(
+            delivery_bucket=settings.delivery_bucket,
+            video_seconds=settings.video_seconds,
+            video_array_bytes=settings.video_array_bytes,
+            recipes=self.recipes,
+        )
+        return WorkflowRuns(catalog=self.catalog, policy=policy, workflows=self.workflows)
+
+    @cached_property
     def heavy(self) -> Finalizer:
-        """What starts and finishes heavy uploads, made when it is first used.
+        """What finishes heavy uploads, made when it is first used.
 
         Raises:
             RecipeError, InputError: the recipe that the settings name cannot be used.
@@ -145,8 +160,6 @@ class Application:
         policy = FinalizePolicy(
             delivery_bucket=settings.delivery_bucket,
             quarantine_bucket=settings.quarantine_bucket,
-            video_seconds=settings.video_seconds,
-            video_array_bytes=settings.video_array_bytes,
             recipes=self.recipes,
         )
         return Finalizer(
@@ -154,7 +167,6 @@ class Application:
             catalog=self.catalog,
             events=self.events,
             policy=policy,
-            workflows=self.workflows,
         )
 
     @cached_property
@@ -329,7 +341,7 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
         queue=SqsQueue(clients),
         secrets=ParameterSecrets(clients),
         upload_store=S3UploadStore(clients, edge=_edge_tickets(settings)),
-        workflows=_workflows(settings.heavy_workflow, clients),
+        workflows=_workflows(dict(settings.workflows), clients),
         rekognition=RekognitionModerator(clients, take=_tokens(settings, clients)),
     )
 
@@ -373,9 +385,9 @@ def _edge_tickets(settings: Settings) -> EdgeTickets | None:
     return EdgeTickets(url=settings.delivery_url or "", key=settings.upload_key or "")
 
 
-def _workflows(machine: str | None, clients: AwsClients) -> Workflows | None:
-    if machine is None:
+def _workflows(machines: Mapping[str, str], clients: AwsClients) -> Executions | None:
+    if not machines:
         return None
     from worker.adapters.aws.stepfunctions import StepFunctionsWorkflows
 
-    return StepFunctionsWorkflows(clients, {"heavy": machine})
+    return StepFunctionsWorkflows(clients, machines)

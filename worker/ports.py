@@ -29,6 +29,7 @@ from worker.domain.job import JobRequest, JobState, JobStatus
 from worker.domain.label import Label
 from worker.domain.moderation import Moderation, Seen
 from worker.domain.review import Choice, Review, ReviewDecision, ReviewPage, ReviewState
+from worker.domain.workflow import Run, RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -493,6 +494,18 @@ class Workflows(Protocol):
             TaskRefused: ``task_unknown``, or ``task_timed_out`` if the stage waits no more: its
                 time is over, or it has an answer. Only the caller's own record can tell the two.
         """
+        ...
+
+
+class Executions(Workflows, Protocol):
+    """Runs of workflows, looked at by people."""
+
+    def runs(self, workflow: str, state: RunState | None = None, *, limit: int) -> Sequence[Run]:
+        """Newest first, without inputs and states."""
+        ...
+
+    def run(self, workflow: str, name: str) -> Run | None:
+        """A run with its input and the states that it has entered; None if there is none."""
         ...
 
 

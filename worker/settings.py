@@ -77,6 +77,17 @@ def _recipes(text: str) -> tuple[str, ...]:
     return found
 
 
+def _machines(text: str) -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    for part in _list(text):
+        name, equals, arn = part.partition("=")
+        if not equals or not name.strip() or ":stateMachine:" not in arn:
+            raise ValueError("must be NAME=ARN of a state machine, with commas between them")
+        if found.setdefault(name.strip(), arn.strip()) != arn.strip():
+            raise ValueError(f"must have one state machine for {name.strip()}")
+    return tuple(found.items())
+
+
 def _routes(text: str) -> tuple[UploadRoute, ...]:
     try:
         found = tuple(dict.fromkeys(UploadRoute(one) for one in _list(text)))
@@ -178,8 +189,9 @@ class Settings:
     """Longer videos are rejected; found by the job, because a header may stand at the end."""
     video_array_bytes: int = _read(_whole(1, 5_000_000_000_000), 1_000_000_000)
     """Videos of so many bytes and more are encoded by several machines at a time."""
-    heavy_workflow: str | None = _read(_optional, None)
-    """ARN of the state machine for heavy uploads. Only the function that starts it needs it."""
+    workflows: tuple[tuple[str, str], ...] = _read(_machines, ())
+    """ARNs of the state machines by the names of their workflows: ``video=ARN,approve=ARN``. Only
+    what starts them needs it."""
     batch_prefix: str = _read(_name, "safelight")
     """What names of job queues and job definitions begin with: ``safelight-prod``."""
     rekognition_rate: int = _read(_whole(1, 10_000), 5)

@@ -229,27 +229,31 @@ def _intake(config: Config, intake: Intake, catalog: CatalogTable) -> list[Alarm
 
 
 def _workflow(workflow: StateMachines) -> list[Alarm]:
-    machine = {"StateMachineArn": workflow.machine.arn}
     return [
         *_function_alarms("workflow", workflow.function, workflow.timeout, 1),
-        Alarm(
-            name="heavy-failed",
-            says="Heavy work failed for no fault of the upload: see the state machine's executions"
-            " and the logs of their jobs; start them again once the cause is gone.",
-            metrics={
-                name.lower(): Metric(namespace="AWS/States", name=name, dimensions=machine)
-                for name in ("ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted")
-            },
-            formula="FILL(executionsfailed, 0) + FILL(executionstimedout, 0)"
-            " + FILL(executionsaborted, 0)",
-            above=0,
-            minutes=1,
+        *(
+            Alarm(
+                name=f"{name}-failed",
+                says=f"An execution of the workflow {name} has failed: see its history and the logs"
+                " of its jobs; `safelight workflow resume` goes on once the cause is gone.",
+                metrics={
+                    one.lower(): Metric(
+                        namespace="AWS/States", name=one, dimensions={"StateMachineArn": arn}
+                    )
+                    for one in ("ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted")
+                },
+                formula="FILL(executionsfailed, 0) + FILL(executionstimedout, 0)"
+                " + FILL(executionsaborted, 0)",
+                above=0,
+                minutes=1,
+            )
+            for name, arn in workflow.arns.items()
         ),
         Alarm(
             name="heavy-undelivered",
-            says="Uploads that wait for heavy work could not be handed to the workflow, or it"
-            " failed on them: its dead letters say which (output heavyDeadLetters), and"
-            " `safelight assets retry` starts their work once the cause is gone.",
+            says="Uploads that have to go through a workflow could not be handed to its function,"
+            " or it failed on them: its dead letters say which (output heavyDeadLetters), and"
+            " `safelight dlq redrive` starts them once the cause is gone.",
             metrics={"visible": _visible(workflow.dead_letters)},
             above=0,
             minutes=1,

@@ -28,6 +28,7 @@ from stack.storage import Buckets
 from stack.workflow import StateMachines
 from worker.adapters.aws.dynamodb.schema import INDEXES
 from worker.domain.asset import UploadRoute
+from worker.domain.workflow import Starts
 from worker.settings import PREFIX
 
 COMPONENT = "api"
@@ -88,7 +89,7 @@ class Api(pulumi.ComponentResource):
             f"{PREFIX}UPLOAD_ROUTES": ",".join(_routes(config)),
             **({f"{PREFIX}DELIVERY_URL": delivery.url} if delivery else {}),
             **({f"{PREFIX}UPLOAD_KEY": pulumi.Output.secret(key)} if key else {}),
-            **({f"{PREFIX}HEAVY_WORKFLOW": workflow.machine.arn} if workflow else {}),
+            **({f"{PREFIX}WORKFLOWS": workflow.setting(Starts.HEAVY)} if workflow else {}),
             **(
                 {f"{PREFIX}API_ORIGINS": pulumi.Output.all(*self._origins).apply(",".join)}
                 if self._origins
@@ -264,7 +265,9 @@ def _rights(
         policies.allow(["sqs:SendMessage"], [intake.work.arn]),
     ]
     if workflow is not None:
-        found.append(policies.allow(["states:StartExecution"], [workflow.machine.arn]))
+        found.append(
+            policies.allow(["states:StartExecution"], [*workflow.started(Starts.HEAVY).values()])
+        )
     if heavy is not None:
         region = aws.get_region().region
         batch = f"arn:aws:batch:{region}:{scope.account}:job"

@@ -86,13 +86,13 @@ def of_pipeline(
         },
     }
     if heavy is not None and workflow is not None:
-        commands["HEAVY_WORKFLOW"] = workflow.machine.arn
+        commands["WORKFLOWS"] = workflow.setting()
         commands["HEAVY_DLQ_URL"] = workflow.dead_letters.url
         found |= {
             "jobQueues": dict(heavy.queues),
             "jobDefinitions": {kind: one.arn for kind, one in heavy.definitions.items()},
             "jobLogs": heavy.log_group.name,
-            "heavyWorkflow": workflow.machine.arn,
+            "workflows": dict(workflow.arns),
             "heavyDeadLetters": workflow.dead_letters.url,
         }
     if invalidations is not None:

@@ -1,8 +1,8 @@
-"""The state machine that heavy uploads go through, and the function at its two ends.
+"""The state machines that uploads are escalated to, and the function that does their stages.
 
-``asset.processing`` on the bus -> function (starts the machine, once an upload) -> state machine
--> jobs
--> function (reads what they left, commits the record, tells the bus).
+An event whose ``data`` has a ``workflow`` -> function (starts that machine, once an upload) ->
+state machine -> jobs, and the function again for each stage. One machine a workflow; none costs
+anything while nothing is escalated.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 from pulumi_aws import cloudwatch, iam, lambda_, sfn, sqs
 
-from batch import workflows
+from batch.catalogue import KINDS
+from batch.workflows.compiler import compiled, job_placeholder
 from stack import policies
 from stack.catalog import CatalogTable
 from stack.config import VISIBILITY_FACTOR, Config, RekognitionConfig
@@ -28,11 +29,12 @@ from stack.queues import DEAD_RETENTION
 from stack.scope import Scope
 from stack.storage import Buckets
 from worker.adapters.aws.dynamodb import schema
+from worker.domain.workflow import VIDEO, Starts, Workflow
+from worker.recipes.workflow import load
 from worker.settings import PREFIX
 
 COMPONENT = "workflow"
 ENTRY_POINT = "worker.entrypoints.lambda_workflow.handler"
-DEFINITION = Path(workflows.__file__).with_name("video.asl.json")
 SOURCE = "safelight"
 MEMORY = 512
 TIMEOUT = 60
@@ -42,7 +44,7 @@ RETRIES = 2
 
 
 class StateMachines(pulumi.ComponentResource):
-    """State machine, function and the rule that brings the two together."""
+    """State machines, function and the rule that brings them together."""
 
     def __init__(
         self,
@@ -61,9 +63,12 @@ class StateMachines(pulumi.ComponentResource):
         self._own = pulumi.ResourceOptions(parent=self)
         self._tags = scope.tags(COMPONENT)
         self._region = aws.get_region().region
-        # Function and machine name each other. The machine's name is fixed to break the circle.
-        machine_name = scope.name("heavy")
-        machine_arn = self._arn(f"states:{self._region}", f"stateMachine:{machine_name}")
+        self.workflows = used(config.heavy.workflows)
+        # Function and machines name each other. The machines' names are fixed to break the circle.
+        self.arns = {
+            name: self._arn(f"states:{self._region}", f"stateMachine:{scope.name(name)}")
+            for name in self.workflows
+        }
         self.dead_letters = sqs.Queue(
             scope.name("heavy-dead"),
             message_retention_seconds=DEAD_RETENTION,
@@ -77,14 +82,14 @@ class StateMachines(pulumi.ComponentResource):
             scope.name("workflow"),
             scope,
             component=COMPONENT,
-            description="Starts the work on heavy uploads and records how it ended",
+            description="Starts the workflows of uploads and does their stages",
             code=Image(uri=config.image, command=ENTRY_POINT),
             architecture=config.intake.architecture,
             memory=MEMORY,
             timeout=TIMEOUT,
             log_retention_days=config.heavy.log_retention_days,
             statements=[
-                *_rights(buckets, catalog, events, machine_arn),
+                *_rights(buckets, catalog, events, [*self.arns.values()]),
                 *_asking(config.rekognition, buckets, catalog),
             ],
             tracing=config.tracing,
@@ -92,20 +97,35 @@ class StateMachines(pulumi.ComponentResource):
             unattended=Unattended(failures=self.dead_letters.arn, retries=RETRIES),
             environment={
                 **intake.environment,
-                f"{PREFIX}HEAVY_WORKFLOW": machine_arn,
+                f"{PREFIX}WORKFLOWS": self.setting(),
                 f"{PREFIX}REKOGNITION_RATE": str(config.rekognition.rate),
             },
             opts=self._own,
         )
-        self.machine = self._machine(machine_name, heavy)
+        self.machines = {
+            name: self._machine(workflow, heavy) for name, workflow in self.workflows.items()
+        }
         self.timeout = TIMEOUT
         self._listen(events)
         self.register_outputs({})
 
+    def setting(self, starts: Starts | None = None) -> str:
+        """The machines as the setting names them; only those of one start, if it is given."""
+        return ",".join(f"{name}={arn}" for name, arn in self.started(starts).items())
+
+    def started(self, starts: Starts | None = None) -> Mapping[str, str]:
+        """ARNs by name; only those of one start, if it is given."""
+        return {
+            name: arn
+            for name, arn in self.arns.items()
+            if starts in (None, self.workflows[name].starts)
+        }
+
     def _arn(self, service: str, resource: str) -> str:
         return f"arn:aws:{service}:{self._scope.account}:{resource}"
 
-    def _machine(self, name: str, heavy: HeavyJobs) -> sfn.StateMachine:
+    def _machine(self, workflow: Workflow, heavy: HeavyJobs) -> sfn.StateMachine:
+        name, machine = self._scope.name(workflow.name), compiled(workflow)
         log_group = cloudwatch.LogGroup(
             name,
             # Step Functions writes to groups of this prefix without a longer resource policy.
@@ -116,7 +136,7 @@ class StateMachines(pulumi.ComponentResource):
         )
         role = iam.Role(
             name,
-            description="Heavy uploads: submit jobs, wait for them, call the function",
+            description=f"The workflow {workflow.name}: call the function, submit jobs",
             assume_role_policy=policies.trust("states.amazonaws.com", account=self._scope.account),
             tags=self._tags,
             opts=self._own,
@@ -124,22 +144,22 @@ class StateMachines(pulumi.ComponentResource):
         rights = iam.RolePolicy(
             name,
             role=role.name,
-            policy=policies.document(self._machine_rights(heavy)),
+            policy=policies.document(self._machine_rights(machine, heavy)),
             opts=self._own,
         )
         return sfn.StateMachine(
             name,
             name=name,
-            type="STANDARD",  # a job may run for hours
+            type="STANDARD",  # a job may run for hours, a review waits for days
             role_arn=role.arn,
             definition=pulumi.Output.all(
                 Queue=heavy.queues["standard"],
                 WorkflowFunction=self.function.arn,
                 **{
-                    _name_in_definition(kind): definition.arn
+                    job_placeholder(kind): definition.arn
                     for kind, definition in heavy.definitions.items()
                 },
-            ).apply(filled),
+            ).apply(lambda names: filled(machine, names)),
             logging_configuration=sfn.StateMachineLoggingConfigurationArgs(
                 level="ERROR",
                 include_execution_data=False,  # keys of uploads are private
@@ -152,13 +172,15 @@ class StateMachines(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[rights]),
         )
 
-    def _machine_rights(self, heavy: HeavyJobs) -> Sequence[policies.Statement]:
-        # Most kinds of jobs are for people to submit; the machine submits those that it names.
-        named = _NAME.findall(DEFINITION.read_text("utf-8"))
+    def _machine_rights(
+        self, machine: Mapping[str, Any], heavy: HeavyJobs
+    ) -> Sequence[policies.Statement]:
+        # Most kinds of jobs are for people to submit; a machine submits those that it names.
+        named = {*_NAME.findall(json.dumps(machine))}
         definitions = [
-            one.arn for kind, one in heavy.definitions.items() if _name_in_definition(kind) in named
+            one.arn for kind, one in heavy.definitions.items() if job_placeholder(kind) in named
         ]
-        return [
+        jobs = [
             policies.allow(["batch:SubmitJob"], [*definitions, heavy.queues["standard"]]),
             # Jobs have numbers for names, unknown before they are submitted.
             policies.allow(["batch:TerminateJob"], [self._arn(f"batch:{self._region}", "job/*")]),
@@ -172,6 +194,9 @@ class StateMachines(pulumi.ComponentResource):
                     )
                 ],
             ),
+        ]
+        return [
+            *(jobs if definitions else ()),
             policies.allow(["lambda:InvokeFunction"], [self.function.arn]),
             # Delivery of logs and traces is granted for the account, not for a resource.
             policies.allow(
@@ -194,12 +219,14 @@ class StateMachines(pulumi.ComponentResource):
         ]
 
     def _listen(self, events: AssetEventBus) -> None:
-        name = self._scope.name("heavy")
+        name = self._scope.name(COMPONENT)
         rule = cloudwatch.EventRule(
             name,
-            description="Uploads that wait for heavy work",
+            description="Uploads that have to go through a workflow",
             event_bus_name=events.name,
-            event_pattern=json.dumps({"source": [SOURCE], "detail-type": ["asset.processing"]}),
+            event_pattern=json.dumps(
+                {"source": [SOURCE], "detail": {"data": {"workflow": [{"exists": True}]}}}
+            ),
             tags=self._tags,
             opts=self._own,
         )
@@ -237,27 +264,38 @@ class StateMachines(pulumi.ComponentResource):
         )
 
 
-def _name_in_definition(kind: str) -> str:
-    """The name in the definition that stands for the ARN of a kind: ``JobTranscodePart``."""
-    return "Job" + kind.title().replace("-", "")
+def used(named: Sequence[str]) -> Mapping[str, Workflow]:
+    """The workflows of a deployment by their names: that of heavy uploads, and those it names.
+
+    Raises:
+        WorkflowError: a file has mistakes.
+        ValueError: two have one name.
+    """
+    found: dict[str, Workflow] = {}
+    for one in dict.fromkeys((VIDEO, *named)):
+        workflow = load(one, jobs=KINDS)
+        if workflow.name in found:
+            raise ValueError(f"heavy.workflows has two workflows with the name {workflow.name}")
+        found[workflow.name] = workflow
+    return found
 
 
-def filled(names: Mapping[str, str]) -> str:
-    """The definition with its ``${Name}``s filled in; a forgotten one is an error here."""
-    text = DEFINITION.read_text("utf-8")
+def filled(machine: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """A definition with its ``${Name}``s filled in; a forgotten one is an error here."""
+    text = json.dumps(machine, sort_keys=True)
     missing = sorted({*_NAME.findall(text)} - {*names})
     if missing:
-        raise ValueError(f"{DEFINITION.name} wants names that are not given: {', '.join(missing)}")
+        raise ValueError(f"the definition wants names that are not given: {', '.join(missing)}")
     text = _NAME.sub(lambda found: json.dumps(names[found[1]])[1:-1], text)
     return json.dumps(json.loads(text), sort_keys=True)
 
 
 def _rights(
-    buckets: Buckets, catalog: CatalogTable, events: AssetEventBus, machine: str
+    buckets: Buckets, catalog: CatalogTable, events: AssetEventBus, machines: Sequence[str]
 ) -> Sequence[policies.Statement]:
-    """What the start and the end of the work on a heavy upload call."""
+    """What starting a workflow and the stages call."""
     return [
-        policies.allow(["states:StartExecution"], [machine]),
+        policies.allow(["states:StartExecution"], machines),
         policies.allow(
             ["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject", "s3:DeleteObjectVersion"],
             [buckets.intake.objects],

@@ -82,7 +82,7 @@ class Account:
             "SAFELIGHT_EVENT_BUS": self.named("bus"),
             "SAFELIGHT_QUEUE_URL": self.queue,
             "SAFELIGHT_DLQ_URL": self.queue,
-            "SAFELIGHT_HEAVY_WORKFLOW": MACHINE,
+            "SAFELIGHT_WORKFLOWS": f"video={MACHINE}",
             "SAFELIGHT_HEAVY_PIXELS": "50000",
             "SAFELIGHT_BATCH_PREFIX": "sl",
             "SAFELIGHT_UPLOAD_THREADS": "1",

@@ -306,6 +306,7 @@ configs = st.fixed_dictionaries(
                 "scratchGib": st.integers(30, 16_384),
                 "logRetentionDays": st.sampled_from(LOG_DAYS),
                 "stuckMinutes": st.integers(10, 1440),
+                "workflows": st.lists(st.sampled_from(["approve", "moderate"]), unique=True),
                 **_switch("heavy"),
             }
         ),

@@ -44,7 +44,7 @@ def test_what_an_option_adds_is_listed(golden: Golden) -> None:
 
 def test_what_is_switched_off_is_not_exported(bare: Declaration) -> None:
     """Three buckets, a table, a queue, a function: what everything else stands on."""
-    assert not {"registry", "jobQueues", "heavyWorkflow", "alarmTopic"} & {*bare.exports}
+    assert not {"registry", "jobQueues", "workflows", "alarmTopic"} & {*bare.exports}
 
 
 def test_a_new_stack_has_repositories_alone() -> None:
@@ -107,7 +107,7 @@ def test_the_command_line_is_told_where_everything_is(ordered: Declaration) -> N
     settings = Settings.from_environment(ordered.exports["environment"])
 
     assert settings.batch_prefix == "safelight-test"
-    assert settings.heavy_workflow == ordered.exports["heavyWorkflow"]
+    assert dict(settings.workflows) == ordered.exports["workflows"]
     assert settings.invalidations_queue_url == ordered.exports["invalidationsQueue"]
     assert settings.invalidations_dlq_url == ordered.exports["invalidationsDeadLetters"]
     assert settings.uploads_queue_url == ordered.exports["uploadsQueue"]
@@ -129,7 +129,7 @@ def test_names_of_jobs_begin_as_the_command_line_is_told(ordered: Declaration) -
 
 def test_without_heavy_work_the_command_line_is_told_of_none(bare: Declaration) -> None:
     """Its settings are complete all the same."""
-    assert Settings.from_environment(bare.exports["environment"]).heavy_workflow is None
+    assert Settings.from_environment(bare.exports["environment"]).workflows == ()
 
 
 def test_the_exports_name_both_queues_and_their_dead_letters(

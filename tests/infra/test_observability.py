@@ -18,8 +18,8 @@ from worker.services.ingest import IngestOutcome
 def test_every_queue_every_function_and_the_workflow_are_watched(ordered: Declaration) -> None:
     """Waiting, dead letters, errors, refusals, slowness, and work that failed."""
     assert [one.name for one in ordered.of("cloudwatch/MetricAlarm")] == [
+        "approve-failed",
         "catalog-throttled",
-        "heavy-failed",
         "heavy-undelivered",
         "ingest-defects",
         "ingest-errors",
@@ -33,10 +33,12 @@ def test_every_queue_every_function_and_the_workflow_are_watched(ordered: Declar
         "invalidations-waiting",
         "jobs-failed",
         "jobs-reclaimed",
+        "moderate-failed",
         "ordered-dead",
         "ordered-waiting",
         "uploads-dead",
         "uploads-waiting",
+        "video-failed",
         "workflow-defects",
         "workflow-errors",
         "workflow-slow",

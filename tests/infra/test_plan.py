@@ -281,7 +281,7 @@ def test_a_plan_is_data_with_json(
     against = ["--against", str(out), "--config", str(config)]
     assert run(["infra", "plan", "--json", *against]) == 0
     changes = json.loads(capsys.readouterr().out)["changes"]
-    assert "sfn/StateMachine heavy" in changes["removed"]
+    assert "sfn/StateMachine video" in changes["removed"]
     assert "lambda/Function ingest" not in changes["created"]
 
 

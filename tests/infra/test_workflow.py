@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from batch.catalogue import KINDS
-from stack.workflow import DEFINITION, filled
+from batch.workflows.compiler import compiled
+from stack.workflow import filled, used
 from tests.infra.declared import Declaration
+from worker.domain.errors import WorkflowError
 from worker.local.workflows import INVOKE, SUBMIT_JOB
+from worker.recipes.workflow import load
+
+ARN = "arn:aws:states:eu-central-1:123456789012:stateMachine:"
 
 
 def test_the_state_machine_names_what_was_deployed(ordered: Declaration) -> None:
     """Every placeholder of the file is filled with a resource of this stack."""
-    text = ordered.one("sfn/StateMachine", "heavy").inputs["definition"]
+    text = ordered.one("sfn/StateMachine", "video").inputs["definition"]
 
     assert "${" not in text
     assert json.loads(text)["StartAt"]
@@ -27,7 +33,7 @@ def test_the_state_machine_names_what_was_deployed(ordered: Declaration) -> None
 
 def test_the_deployed_definition_is_whole(ordered: Declaration) -> None:
     """With the names of this stack in it: every state is reached, every next one is there."""
-    machine = json.loads(ordered.one("sfn/StateMachine", "heavy").inputs["definition"])
+    machine = json.loads(ordered.one("sfn/StateMachine", "video").inputs["definition"])
 
     for level in _levels(machine):
         assert _reached(level) == level["States"].keys()
@@ -35,7 +41,7 @@ def test_the_deployed_definition_is_whole(ordered: Declaration) -> None:
 
 def test_every_task_is_tried_again_when_it_is_throttled(ordered: Declaration) -> None:
     """And no failing job ends an execution before the record is committed."""
-    machine = json.loads(ordered.one("sfn/StateMachine", "heavy").inputs["definition"])
+    machine = json.loads(ordered.one("sfn/StateMachine", "video").inputs["definition"])
     throttled = {
         SUBMIT_JOB: "Batch.TooManyRequestsException",
         INVOKE: "Lambda.TooManyRequestsException",
@@ -99,8 +105,8 @@ def _reached(level: dict[str, Any]) -> set[str]:
 
 def test_every_name_that_the_file_wants_is_given_by_its_meaning(ordered: Declaration) -> None:
     """Each job's definition under the kind's own name; no name stands for two things."""
-    text = DEFINITION.read_text("utf-8")
-    filled = ordered.one("sfn/StateMachine", "heavy").inputs["definition"]
+    text = json.dumps(compiled(load("video")))
+    filled = ordered.one("sfn/StateMachine", "video").inputs["definition"]
     wanted = {*re.findall(r"\$\{(\w+)\}", text)}
 
     assert {"Queue", "WorkflowFunction"} < wanted
@@ -114,12 +120,12 @@ def test_every_name_that_the_file_wants_is_given_by_its_meaning(ordered: Declara
 def test_a_name_that_is_not_given_stops_the_deployment() -> None:
     """And says which."""
     with pytest.raises(ValueError, match="not given: JobBatchProcess, JobPoster"):
-        filled({"Queue": "q"})
+        filled(compiled(load("video")), {"Queue": "q"})
 
 
 def test_every_job_has_a_share(ordered: Declaration) -> None:
     """Queues with a scheduling policy refuse jobs without one, of letters and digits."""
-    definition = json.loads(ordered.one("sfn/StateMachine", "heavy").inputs["definition"])
+    definition = json.loads(ordered.one("sfn/StateMachine", "video").inputs["definition"])
     shares = {job["JobName.$"]: job.get("ShareIdentifier", "") for job in _jobs(definition)}
 
     assert len(shares) == 9
@@ -141,28 +147,29 @@ def _jobs(value: Any) -> Iterator[dict[str, Any]]:
 
 def test_function_and_state_machine_know_each_other(ordered: Declaration) -> None:
     """The machine's name is fixed: the function is told its ARN before it is made."""
-    machine = ordered.one("sfn/StateMachine", "heavy")
     function = ordered.one("lambda/Function", "workflow")
     variables = function.inputs["environment"]["variables"]
+    machines = dict(one.split("=") for one in variables["SAFELIGHT_WORKFLOWS"].split(","))
 
-    assert variables["SAFELIGHT_HEAVY_WORKFLOW"] == (
-        f"arn:aws:states:eu-central-1:123456789012:stateMachine:{machine.inputs['name']}"
-    )
-    assert "arn:aws:lambda:safelight-test-workflow" in machine.inputs["definition"]
+    assert machines.keys() == {"video", "approve", "moderate"}
+    for name, arn in machines.items():
+        machine = ordered.one("sfn/StateMachine", name)
+        assert arn == ARN + machine.inputs["name"]
+        assert "arn:aws:lambda:safelight-test-workflow" in machine.inputs["definition"]
 
 
-def test_heavy_uploads_reach_the_function(ordered: Declaration) -> None:
+def test_what_has_a_workflow_reaches_the_function(ordered: Declaration) -> None:
     """The rule on our own bus, its target with dead letters, and the right to call."""
-    rule = ordered.one("cloudwatch/EventRule", "heavy")
-    target = ordered.one("cloudwatch/EventTarget", "heavy")
+    rule = ordered.one("cloudwatch/EventRule", "workflow")
+    target = ordered.one("cloudwatch/EventTarget", "workflow")
 
     assert rule.document("eventPattern") == {
         "source": ["safelight"],
-        "detail-type": ["asset.processing"],
+        "detail": {"data": {"workflow": [{"exists": True}]}},
     }
     assert rule.inputs["eventBusName"] == "safelight-test-events"
     assert target.inputs["deadLetterConfig"] == {"arn": "arn:aws:sqs:safelight-test-heavy-dead"}
-    assert ("lambda/Permission", "heavy") in target.waits_for
+    assert ("lambda/Permission", "workflow") in target.waits_for
 
 
 def test_only_the_function_and_its_rights_on_these_resources(ordered: Declaration) -> None:
@@ -174,7 +181,7 @@ def test_only_the_function_and_its_rights_on_these_resources(ordered: Declaratio
     }
 
     assert rights["states:StartExecution"] == [
-        "arn:aws:states:eu-central-1:123456789012:stateMachine:safelight-test-heavy"
+        f"{ARN}safelight-test-{name}" for name in ("video", "approve", "moderate")
     ]
     assert "batch:SubmitJob" not in rights
     assert rights["events:PutEvents"] == ["arn:aws:cloudwatch:safelight-test-events"]
@@ -182,7 +189,7 @@ def test_only_the_function_and_its_rights_on_these_resources(ordered: Declaratio
 
 def test_the_state_machine_waits_for_its_rights(ordered: Declaration) -> None:
     """AWS tries the role when the machine is made."""
-    assert ("iam/RolePolicy", "heavy") in ordered.one("sfn/StateMachine", "heavy").waits_for
+    assert ("iam/RolePolicy", "video") in ordered.one("sfn/StateMachine", "video").waits_for
 
 
 def test_what_the_function_fails_on_is_kept(ordered: Declaration) -> None:
@@ -204,5 +211,71 @@ def test_executions_are_traced_unless_told(ordered: Declaration, chosen: Declara
     """As the functions are."""
     key = "tracingConfiguration"
 
-    assert ordered.one("sfn/StateMachine", "heavy").inputs[key] == {"enabled": True}
-    assert chosen.one("sfn/StateMachine", "heavy").inputs[key] == {"enabled": False}
+    assert ordered.one("sfn/StateMachine", "video").inputs[key] == {"enabled": True}
+    assert chosen.one("sfn/StateMachine", "video").inputs[key] == {"enabled": False}
+
+
+@pytest.mark.parametrize("name", ["approve", "moderate"])
+def test_a_machine_without_jobs_may_only_call_the_function(ordered: Declaration, name: str) -> None:
+    """And write its log and its traces."""
+    statements = ordered.one("iam/RolePolicy", name).statements()
+    rights = {action: one["Resource"] for one in statements for action in one["Action"]}
+
+    assert rights["lambda:InvokeFunction"] == ["arn:aws:lambda:safelight-test-workflow"]
+    assert {action.partition(":")[0] for action in rights} == {"lambda", "logs", "xray"}
+
+
+def test_each_machine_has_its_role_log_and_alarm(ordered: Declaration) -> None:
+    """A failed review does not ring as a failed video."""
+    for name in ("video", "approve", "moderate"):
+        machine = ordered.one("sfn/StateMachine", name)
+        assert machine.inputs["roleArn"] == f"arn:aws:iam:safelight-test-{name}"
+        assert machine.inputs["type"] == "STANDARD"
+        log = machine.inputs["loggingConfiguration"]
+        assert log["includeExecutionData"] is False
+        assert ordered.one("cloudwatch/MetricAlarm", f"{name}-failed")
+
+
+def test_the_api_starts_only_jobs_again(full: Declaration) -> None:
+    """Its right and its setting name the machines of heavy uploads."""
+    (rights,) = (
+        one["Resource"]
+        for one in full.one("iam/RolePolicy", "api").statements()
+        if "states:StartExecution" in one["Action"]
+    )
+
+    assert rights == [f"{ARN}safelight-test-video"]
+
+
+def test_a_team_deploys_its_own_workflow(tmp_path: Path) -> None:
+    """By the path of its file; one with mistakes, or with a name that is taken, stops."""
+    text = STRICT
+    (tmp_path / "strict.toml").write_text(text)
+    found = used(["approve", str(tmp_path / "strict.toml"), "approve"])
+    assert [*found] == ["video", "approve", "strict"]
+
+    (tmp_path / "other.toml").write_text(text.replace('"strict"', '"approve"'))
+    with pytest.raises(ValueError, match="two workflows with the name approve"):
+        used(["approve", str(tmp_path / "other.toml")])
+    (tmp_path / "wrong.toml").write_text(text.replace('"people"', '"peple"', 1))
+    with pytest.raises(WorkflowError, match="peple"):
+        used([str(tmp_path / "wrong.toml")])
+
+
+STRICT = """
+name = "strict"
+version = 1
+starts = "always"
+first = "people"
+failed = "broken"
+[stages.people]
+kind = "approve"
+on = { approved = "open", rejected = "end", held = "end" }
+[stages.open]
+kind = "publish"
+next = "end"
+[stages.broken]
+kind = "fail"
+error = "Broken"
+message = "Look at it."
+"""

@@ -27,7 +27,7 @@ from worker.domain.keys import version_prefix
 from worker.local import address
 from worker.local.batch.jobs import LocalJobs
 from worker.recipes import DeploymentRecipes, load
-from worker.services.finalize import FinalizePolicy, Finalizer
+from worker.services.workflow_runs import RunPolicy, WorkflowRuns
 
 SECONDS = 120.0
 CLIP_SECONDS, WIDTH, HEIGHT = 3, 320, 180
@@ -95,20 +95,14 @@ def divided(running: Running, video: Path) -> AssetRecord:
     stored = app.store.head(bucket, "elsewhere/film.mov")
     record = waiting(bucket, "elsewhere/film.mov", stored.etag, stored.size)
     app.catalog.commit(record, LogEntry(time=record.updated_at, kind="processing"))
-    policy = FinalizePolicy(
+    policy = RunPolicy(
         delivery_bucket=bucket,
-        quarantine_bucket=app.settings.quarantine_bucket,
         video_seconds=60,
         video_array_bytes=stored.size,
         recipes=DeploymentRecipes("default"),
     )
-    Finalizer(
-        store=app.store,
-        catalog=app.catalog,
-        events=app.events,
-        policy=policy,
-        workflows=app.workflows,
-    ).start(record.asset, record.version)
+    runs = WorkflowRuns(catalog=app.catalog, policy=policy, workflows=app.workflows)
+    runs.start(record.asset, record.version)
     return record
 
 

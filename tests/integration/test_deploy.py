@@ -245,9 +245,9 @@ def test_the_functions_role_as_read_back(stack: Stack) -> None:
 
 def test_the_state_machine_is_the_shipped_one(stack: Stack) -> None:
     """With ARNs of what is declared in all its places, and its own role."""
-    found = stack.states.describe_state_machine(stateMachineArn=stack.outputs["heavyWorkflow"])
+    found = stack.states.describe_state_machine(stateMachineArn=stack.outputs["workflows"]["video"])
 
-    assert found["roleArn"] == Roles.of(stack.outputs).machine().role
+    assert found["roleArn"] == Roles.of(stack.outputs).machine("safelight-local-video").role
     assert "${" not in found["definition"]
     # The embedded AWS has no Batch and cannot run the function: a queue asks for both.
     assert set(re.findall(r'"Resource": "([^"]+)"', found["definition"])) == {SEND}

@@ -88,7 +88,10 @@ def test_a_video_becomes_what_a_player_needs_while_jobs_lose_their_machines(
 
 def executions(running: Running, asset: str) -> list[str]:
     """How the executions of an asset stand."""
-    sfn, arn = AwsClients(running.root).stepfunctions, running.ready["outputs"]["heavyWorkflow"]
+    sfn, arn = (
+        AwsClients(running.root).stepfunctions,
+        running.ready["outputs"]["workflows"]["video"],
+    )
     listed = sfn.list_executions(stateMachineArn=arn)["executions"]
     return [one["status"] for one in listed if one["name"].startswith(asset)]
 

@@ -25,7 +25,7 @@ def test_commands_find_a_deployed_stack(running: Running, tmp_path: Path) -> Non
         {me} put picture.jpg --json
         {me} assets list --json
         {me} dlq list --json
-        echo "$SAFELIGHT_HEAVY_WORKFLOW"
+        echo "$SAFELIGHT_WORKFLOWS"
         echo "${{SAFELIGHT_REDIS_URL:-gone}}"
     """
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -47,5 +47,5 @@ def test_commands_find_a_deployed_stack(running: Running, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     first, *_, workflow, last = done.stdout.splitlines()
     assert json.loads(first)["bucket"] == "safelight-local-intake"
-    assert workflow.endswith(":stateMachine:safelight-local-heavy")
+    assert ":stateMachine:safelight-local-video,approve=" in workflow
     assert last == "gone"

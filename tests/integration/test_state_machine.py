@@ -24,7 +24,7 @@ from worker.local import emulator
 from worker.local.batch.jobs import LocalJobs
 from worker.local.batch.table import opened, request_of
 from worker.local.workflows import QUEUE, AwsTaskTokens, Deployed, WorkflowTasks, on_queue
-from worker.ports import Workflows
+from worker.ports import Executions
 from worker.subprocesses.launch import tied_command
 
 INPUT = {
@@ -47,15 +47,17 @@ VIDEO = {"transcode", "poster", "storyboard", "preview", "video-metadata"}
 class Machine:
     """An embedded AWS that can be killed, with the state machine; who does its tasks."""
 
-    def __init__(self, folder: Path, ends: ExitStack) -> None:
-        """Deploy it."""
+    def __init__(self, folder: Path, ends: ExitStack, definition: str = "") -> None:
+        """Deploy a definition; that of heavy uploads unless another is given."""
         self._folder, self._ends, self._port = folder, ends, emulator.free_port()
         (folder / "state").mkdir()
         self.start()
         self._clients = AwsClients(self._running.environment)
         self._clients.sqs.create_queue(QueueName=QUEUE)
         self._arn = self._clients.stepfunctions.create_state_machine(
-            name="heavy", definition=on_queue(shipped()), roleArn="arn:aws:iam::000000000000:role/r"
+            name="heavy",
+            definition=on_queue(definition or shipped(), "heavy"),
+            roleArn="arn:aws:iam::000000000000:role/r",
         )["stateMachineArn"]
         self.finished: list[Any] = []
         self.outcome = "accepted"
@@ -77,7 +79,7 @@ class Machine:
         self._running.process.end()
 
     @property
-    def workflows(self) -> Workflows:
+    def workflows(self) -> Executions:
         """What starts executions."""
         return StepFunctionsWorkflows(self._clients, {"heavy": self._arn})
 

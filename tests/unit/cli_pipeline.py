@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from worker.domain.asset import (
 from worker.domain.errors import ConfigurationError
 from worker.domain.image import Format, StoredRendition
 from worker.domain.label import Label
+from worker.domain.workflow import Run, RunState
 from worker.entrypoints.cli import run
 from worker.local import address
 from worker.local.batch.jobs import LocalJobs
@@ -88,6 +89,7 @@ class Starts:
 
     def __init__(self) -> None:
         self.names: list[tuple[str, str]] = []
+        self.state = RunState.RUNNING
 
     def start(self, workflow: str, name: str, payload: object) -> str:
         """See ``ports.Workflows``."""
@@ -97,6 +99,29 @@ class Starts:
     def answer(self, token: str, output: object) -> None:
         """See ``ports.Workflows``."""
         raise AssertionError(f"nothing waits here: {output}")
+
+    def runs(self, workflow: str, state: RunState | None = None, *, limit: int) -> Sequence[Run]:
+        """See ``ports.Executions``."""
+        names = [name for of, name in self.names if of == workflow][:limit]
+        found = [self.run(workflow, name) for name in reversed(names)]
+        return [run for run in found if run is not None and state in (None, run.state)]
+
+    def run(self, workflow: str, name: str) -> Run | None:
+        """See ``ports.Executions``."""
+        if (workflow, name) not in self.names:
+            return None
+        return Run(
+            id=f"run-of-{name}",
+            workflow=workflow,
+            name=name,
+            state=self.state,
+            started_at="2026-05-09T07:00:00.000000Z",
+            stopped_at="" if self.state is RunState.RUNNING else "2026-05-09T08:00:00.000000Z",
+            error="" if self.state is RunState.RUNNING else "ApprovalFailed",
+            cause="" if self.state is RunState.RUNNING else "A stage failed.",
+            input={"asset": name[:36], "version": name[37:53]},
+            states=("Begin", "Labels", "People"),
+        )
 
 
 class Pipeline:

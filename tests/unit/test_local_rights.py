@@ -106,14 +106,14 @@ def test_roles_are_found_by_what_they_are() -> None:
 
     assert found.function("worker.entrypoints.lambda_ingest:handler") == RoleHolder(**ingest)
     assert [one.name for one in found.pipe()] == ["order-pipe", "order"]
-    assert found.machine().profile == "heavy"
+    assert found.machine("heavy").profile == "heavy"
     assert found.jobs().profile == "job"
 
 
 def test_what_is_not_declared_once_is_said() -> None:
     """None, or two: the local stack does not guess."""
     with pytest.raises(EmulatorError, match="0 of StateMachine"):
-        Roles.of({ROLE_HOLDERS: []}).machine()
+        Roles.of({ROLE_HOLDERS: []}).machine("heavy")
     jobs = [declared_role("JobDefinition", "a"), declared_role("JobDefinition", "b")]
     with pytest.raises(EmulatorError, match="several roles"):
         Roles.of({ROLE_HOLDERS: jobs}).jobs()

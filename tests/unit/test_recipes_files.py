@@ -190,3 +190,82 @@ def test_lint_reports_what_load_raises(tmp_path: Path) -> None:
             (problem.path, problem.message) for problem in problems_of(wrong)
         ]
         assert {finding.severity for finding in found} == {Severity.ERROR}
+
+
+# --- workflows of one's own ---------------------------------------------------------------------
+
+
+def own(tmp_path: Path, text: str, name: str = "flows/strict.toml") -> Path:
+    """A recipe that names a workflow beside it."""
+    file = tmp_path / "recipe.toml"
+    file.write_text(MINIMAL.replace("version = 1", f'version = 1\nworkflow = "{name}"'), "utf-8")
+    (tmp_path / "flows").mkdir(exist_ok=True)
+    (tmp_path / "flows" / "strict.toml").write_text(text, encoding="utf-8")
+    return file
+
+
+STRICT = """
+name = "strict"
+version = 1
+starts = "always"
+first = "people"
+failed = "broken"
+[stages.people]
+kind = "approve"
+on = { approved = "open", rejected = "end", held = "end" }
+[stages.open]
+kind = "publish"
+next = "end"
+[stages.broken]
+kind = "fail"
+error = "Broken"
+message = "Look at it."
+"""
+
+
+def test_a_workflow_of_ones_own_is_read_with_its_recipe(tmp_path: Path) -> None:
+    """It has its name from its file, and goes with the recipe wherever that is kept."""
+    recipe = recipes.load(own(tmp_path, STRICT))
+    assert (recipe.workflow, recipe.workflow_file) == ("strict", "flows/strict.toml")
+    assert recipe.approval
+    assert recipe.each_workflow == "strict"
+    assert recipe.heavy_workflow == "video"
+    again = recipes.parse(recipes.dump(recipe), assets=recipe.assets)
+    assert again == recipe
+    assert again.definition == recipe.definition
+
+
+def test_the_digest_does_not_follow_what_a_workflow_does(tmp_path: Path) -> None:
+    """It changes no pixel: a deadline that is changed makes no file anew."""
+    first = recipes.load(own(tmp_path, STRICT))
+    second = recipes.load(
+        own(tmp_path, STRICT.replace('"approve"', '"approve"\ndeadline_hours = 2'))
+    )
+    assert first.digest == second.digest
+    assert first.definition != second.definition
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        (STRICT, "../strict.toml", "stay in its folder"),
+        (STRICT, "flows/none.toml", "is not there"),
+        (STRICT.replace('"open"', '"opn"', 1), "flows/strict.toml", "strict.toml: stages.people"),
+        (
+            STRICT.replace('name = "strict"', 'name = "approve"'),
+            "flows/strict.toml",
+            "one that ships",
+        ),
+        ("x = [", "flows/strict.toml", "not valid TOML"),
+        (STRICT, "aprove", 'did you mean "approve"'),
+        (STRICT, "", "must be none, approve"),
+    ],
+)
+def test_a_workflow_that_cannot_be_used_is_a_mistake_of_the_recipe(
+    tmp_path: Path, text: str, name: str, message: str
+) -> None:
+    """Named by the key that names it."""
+    with pytest.raises(RecipeError) as caught:
+        recipes.load(own(tmp_path, text, name))
+    assert {problem.path for problem in caught.value.problems} == {"workflow"}
+    assert message in str(caught.value)

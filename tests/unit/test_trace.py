@@ -97,7 +97,7 @@ def test_a_video_has_one_trace_to_its_end(lines: list[Any]) -> None:
     app = replace(world.app, workflows=workflows)
     event = {"detail-type": told.type, "detail": json.loads(event_line(told))}
     lambda_workflow.answer(event, app)
-    (payload,) = workflows.runs.values()
+    ((_, payload),) = workflows.started.values()
     assert payload[trace.NAME] == SENT
 
     jobs = JobsWorld()

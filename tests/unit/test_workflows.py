@@ -11,12 +11,20 @@ import pytest
 
 import batch.workflows
 from tests.unit.memory_queue import MemoryQueue
-from worker.domain.errors import AccessDenied, MalformedMessage, TransientError, Unreachable
+from worker.domain.errors import (
+    AccessDenied,
+    MalformedMessage,
+    Throttled,
+    TransientError,
+    Unreachable,
+)
 from worker.domain.job import JobState
 from worker.local.batch.jobs import LocalJobs
 from worker.local.batch.table import opened, request_of
+from worker.local.iam_simulator import Require
 from worker.local.workflows import (
     INVOKE,
+    INVOKE_AND_WAIT,
     QUEUE,
     SEND,
     SUBMIT_JOB,
@@ -66,6 +74,11 @@ class Rig:
         self.asked: list[tuple[str, str]] = []
         self.denied = ""
 
+    def role_of(self, machine: str) -> Require:
+        """What the role of a machine may do."""
+        assert machine == "m"
+        return self.require
+
     def require(self, action: str, resource: str) -> None:
         """See ``Require``."""
         self.asked.append((action, resource))
@@ -85,13 +98,13 @@ class Rig:
                 kinds={"arn:poster:1": "poster"},
                 queues={"arn:standard": "standard"},
                 functions={"arn:finish": self.function},
-                check=self.require,
+                check=self.role_of,
             ),
         )
 
     def do(self, resource: str, parameters: Any, token: str = "t") -> None:
         """A state asks for something."""
-        asked = {"token": token, "resource": resource, "parameters": parameters}
+        asked = {"machine": "m", "token": token, "resource": resource, "parameters": parameters}
         self.queue.send("heavy", [(json.dumps(asked), "", "")])
         self.tasks().once()
 
@@ -126,7 +139,7 @@ def test_only_what_tasks_are_done_by_is_changed() -> None:
     """Parameters go along as they are; errors, results and what is next stay."""
     text = Path(batch.workflows.__file__).with_name("video.asl.json").read_text()
 
-    before, after = tasks_of(json.loads(text)), tasks_of(json.loads(on_queue(text)))
+    before, after = tasks_of(json.loads(text)), tasks_of(json.loads(on_queue(text, "m")))
 
     assert len(before) == 10
     assert before.keys() == after.keys()
@@ -135,7 +148,7 @@ def test_only_what_tasks_are_done_by_is_changed() -> None:
         assert state["Resource"] == SEND
         sent = state["Parameters"]["MessageBody"]
         assert state["Parameters"]["QueueUrl"] == QUEUE
-        assert sent["token.$"] == "$$.Task.Token"
+        assert (sent["token.$"], sent["machine"]) == ("$$.Task.Token", "m")
         assert (sent["resource"], sent["parameters"]) == (old["Resource"], old["Parameters"])
         kept = [{k: v for k, v in one.items() if k not in changed} for one in (old, state)]
         assert kept[0] == kept[1]
@@ -147,7 +160,7 @@ def test_other_states_stay() -> None:
     job = {"Type": "Task", "Resource": SUBMIT_JOB, "TimeoutSeconds": 9, "End": True}
     loop = {"Type": "Map", "ItemProcessor": {"States": {"B": job}}, "End": True}
 
-    states = json.loads(on_queue(json.dumps({"States": {"A": other, "L": loop}})))["States"]
+    states = json.loads(on_queue(json.dumps({"States": {"A": other, "L": loop}}), "m"))["States"]
 
     assert states["A"] == other
     inner = states["L"]["ItemProcessor"]["States"]["B"]
@@ -286,6 +299,23 @@ def test_what_a_function_raises_fails_its_task(
 
     found, cause = rig.tokens.errors["t"]
     assert (found, json.loads(cause)) == (error, {"errorType": error, "errorMessage": message})
+
+
+def test_a_task_that_waits_is_answered_only_if_its_call_fails(rig: Rig) -> None:
+    """The token goes on with the parameters; who gets it answers."""
+    events: list[Any] = []
+    rig.function = events.append
+    rig.do(INVOKE_AND_WAIT, {**CALL, "Payload": {"task": "approve", "token": "t"}})
+    assert events == [{"task": "approve", "token": "t"}]
+    assert rig.tokens.outputs == rig.tokens.errors == {}
+
+    def fail(_event: Any) -> None:
+        raise Throttled("too many")
+
+    rig.function = fail
+    rig.do(INVOKE_AND_WAIT, CALL, "u")
+    assert rig.tokens.outputs == {}
+    assert rig.tokens.errors["u"][0] == "Throttled"
 
 
 def test_a_function_that_is_not_there_or_answers_no_json(rig: Rig) -> None:

@@ -19,6 +19,7 @@ from worker.domain.image import (
     MediaFormat,
     Metadata,
     Probe,
+    Recipe,
     StoredRendition,
 )
 from worker.domain.label import Label
@@ -70,6 +71,13 @@ DECISIONS: Mapping[Status, frozenset[Status]] = {
     Status.REJECTED: frozenset({Status.REVIEW}),
 }
 """What a person may decide, and of assets in which status."""
+
+
+def workflow_of(recipe: Recipe, status: Status) -> str:
+    """The workflow of an upload of a recipe that is recorded in a status; empty for none."""
+    if status is Status.PROCESSING:
+        return recipe.heavy_workflow
+    return recipe.each_workflow if status in SERVED else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@
     │   ├── ObjectMissing           object_missing
     │   ├── ObjectChanged           object_changed
     │   ├── AssetMissing            asset_missing
+    │   ├── RunMissing              run_missing
     │   ├── JobMissing              job_missing
     │   ├── JobRejected             job_rejected
     │   ├── ReviewMissing           review_missing
@@ -295,6 +296,12 @@ class AssetMissing(StateError):
     """The catalog knows no such asset."""
 
     code = "asset_missing"
+
+
+class RunMissing(StateError):
+    """There is no run of a workflow with this name."""
+
+    code = "run_missing"
 
 
 class JobMissing(StateError):

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from worker.domain.colour import Colour
 from worker.domain.moderation import ModerationRules
-from worker.domain.workflow import APPROVE, NO_WORKFLOW
+from worker.domain.workflow import APPROVE, NO_WORKFLOW, VIDEO, Starts, Workflow
 
 
 class Format(StrEnum):
@@ -420,18 +420,35 @@ class Recipe:
     """Resize in linear light: right for fine bright detail, about five times the cost."""
     keep: frozenset[KeepTag] = frozenset({KeepTag.COPYRIGHT, KeepTag.ARTIST})
     workflow: str = NO_WORKFLOW
-    """What uploads go through beyond the ordinary way: see ``domain.workflow``."""
+    """What uploads go through beyond the ordinary way, by its name: see ``domain.workflow``."""
+    workflow_file: str = field(default="", compare=False)
+    """Path of the file of a workflow of one's own, as the recipe has it."""
+    definition: Workflow | None = field(default=None, compare=False, repr=False)
+    """What that workflow is."""
     moderation: ModerationRules | None = None
     """None: nothing is moderated."""
     digest: str = ""
     """SHA-256 of the recipe's meaning (not its comments or order of keys), 64 hex digits."""
     assets: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
-    """Contents of the watermark pictures, by the path that names them."""
+    """Contents of the files that it names, by the path that names them: watermark pictures, and the
+    file of a workflow."""
 
     @property
     def approval(self) -> bool:
-        """Whether what this recipe makes is closed until a person has approved it."""
-        return self.workflow == APPROVE
+        """Whether what this recipe makes is closed until its workflow publishes it."""
+        return self.definition.closes if self.definition else self.workflow == APPROVE
+
+    @property
+    def each_workflow(self) -> str:
+        """The workflow that each upload goes through once its files are made; empty for none."""
+        always = self.definition.starts is Starts.ALWAYS if self.definition else self.approval
+        return self.workflow if always else ""
+
+    @property
+    def heavy_workflow(self) -> str:
+        """The workflow of uploads that are too much for the ingest function."""
+        own = self.definition is not None and self.definition.starts is Starts.HEAVY
+        return self.workflow if own else VIDEO
 
     @property
     def formats_made(self) -> frozenset[Format]:

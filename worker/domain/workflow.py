@@ -191,3 +191,34 @@ class StageCall:
     """Answers a stage that waits; empty for those that answer by themselves. Never logged."""
     parameters: Mapping[str, object] = field(default_factory=dict)
     """All else in the call, as the workflow's file has it."""
+
+
+class RunState(StrEnum):
+    """How a run of a workflow stands."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    ABORTED = "aborted"
+    """Somebody has stopped it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run of a workflow for one version of an asset."""
+
+    id: str
+    workflow: str
+    name: str
+    state: RunState
+    started_at: str
+    """ISO 8601 UTC."""
+    stopped_at: str = ""
+    error: str = ""
+    """Name of the failure."""
+    cause: str = ""
+    input: Mapping[str, object] = field(default_factory=dict)
+    """Empty in lists."""
+    states: tuple[str, ...] = ()
+    """Names of the states that it has entered, in order; empty in lists."""

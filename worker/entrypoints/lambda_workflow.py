@@ -3,7 +3,7 @@
 Thin: an event in, one service call, JSON out. The same handler runs in Lambda and in the local
 stack. It understands:
 
-- ``asset.processing`` from EventBridge: start the workflow of that upload, once;
+- an event of the bus whose ``data`` has a ``workflow``: start it for that version, once;
 - ``{"task", "stage", "asset", "version", "workflow", "execution", ...}`` from a state machine: do
   one stage (:data:`STAGES`) and return ``{"outcome": WORD}``, by which the machine goes on. A stage
   that waits gets a ``token`` too, and what it returns is not looked at;
@@ -24,7 +24,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from worker.bootstrap import Application, assemble
 from worker.domain import trace
-from worker.domain.errors import MalformedMessage, SafelightError, TransientError
+from worker.domain.errors import MalformedMessage, SafelightError, Throttled, TransientError
 from worker.domain.workflow import StageCall
 from worker.services.finalize import JobReport
 from worker.services.messages import mistake
@@ -54,15 +54,17 @@ def answer(event: Mapping[str, Any], app: Application) -> dict[str, Any]:
     """The handler with its services given.
 
     Raises:
-        TransientError: exactly this class for everything that may work later, because a state
-            machine can match an error by the name of its class alone.
+        Throttled, TransientError: exactly one of these two classes for everything that may work
+            later, because a state machine can match an error by the name of its class alone.
         SafelightError: anything else.
     """
     if not event:
-        _ = app.heavy
+        _ = app.heavy, app.runs
         return {}
     try:
         return handle(event, app)
+    except Throttled as error:
+        raise Throttled(error.message, code=error.code) from error
     except TransientError as error:
         raise TransientError(error.message, code=error.code) from error
 
@@ -75,7 +77,7 @@ def handle(event: Mapping[str, Any], app: Application) -> dict[str, Any]:
         SafelightError: see the service.
     """
     try:
-        if event.get("detail-type") == "asset.processing":
+        if "detail-type" in event and "workflow" in event["detail"]["data"]:
             detail = event["detail"]
             with trace.bind(trace.valid(detail.get(trace.NAME))):
                 return _start(app, str(detail["asset"]), str(detail["data"]["version"]))
@@ -109,7 +111,7 @@ def stage_call(event: Mapping[str, Any]) -> StageCall:
 
 
 def _start(app: Application, asset: str, version: str, *, attempt: int = 1) -> dict[str, Any]:
-    run = app.heavy.start(asset, version, attempt=attempt)
+    run = app.runs.start(asset, version, attempt=attempt)
     logger.info("started", extra={"asset": asset, "version": version, "run": run})
     metrics.add_metric(name="Started", unit=MetricUnit.Count, value=int(run is not None))
     return {"execution": run}

@@ -120,7 +120,8 @@ def parse_outputs(text: str) -> Mapping[str, Any]:
 
 
 def _region(outputs: Mapping[str, Any]) -> str | None:
-    texts = [outputs.get("heavyWorkflow"), outputs.get("workQueue"), outputs.get("uploadsQueue")]
+    machines = [*(outputs.get("workflows") or {}).values()]
+    texts = [*machines[:1], outputs.get("workQueue"), outputs.get("uploadsQueue")]
     for text in texts:
         found = _ARN.match(str(text)) or _QUEUE.match(str(text))
         if found:

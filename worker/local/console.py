@@ -68,18 +68,13 @@ def attach(
     """
     clients = AwsClients(address.environment)
     settings = Settings.from_environment(address.environment)
-    heavy = assemble(settings, clients).heavy
-
-    def restart(asset: str, version: str) -> None:
-        # A number that was not used before: a run's name starts one run only.
-        heavy.start(asset, version, attempt=time.time_ns() // 1_000_000)
-
+    runs = assemble(settings, clients).runs
     operations = Operations(
         services=services,
         queue=SqsQueue(clients),
         pairs=address.queue_pairs,
         events=address.data / EVENTS,
-        restart=restart,
+        restart=runs.redrive,
         stopping=stopping,
     )
     serve_operations(app, operations)

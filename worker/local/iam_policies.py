@@ -59,9 +59,19 @@ def operator(outputs: Outputs) -> Sequence[Statement]:
             ],
             [table, f"{table}/index/*"],
         ),
-        _allow(["states:StartExecution"], [outputs["heavyWorkflow"]]),
+        _allow(
+            ["states:StartExecution", "states:ListExecutions"], [*outputs["workflows"].values()]
+        ),
+        _allow(
+            ["states:DescribeExecution", "states:GetExecutionHistory"],
+            [f"{_execution(arn)}:*" for arn in outputs["workflows"].values()],
+        ),
         _allow(["events:PutEvents"], [_arn("events", f"event-bus/{outputs['eventBus']}")]),
     ]
+
+
+def _execution(machine: str) -> str:
+    return machine.replace(":stateMachine:", ":execution:")
 
 
 def service(queues: Sequence[str], outputs: Outputs) -> Sequence[Statement]:

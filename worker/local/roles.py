@@ -87,9 +87,9 @@ class Roles:
         pipe = self._one("Pipe")
         return pipe, self._one("Function", arn=pipe.enrichment)
 
-    def machine(self) -> RoleHolder:
-        """The state machine."""
-        return self._one("StateMachine")
+    def machine(self, name: str) -> RoleHolder:
+        """The state machine with a name."""
+        return self._one("StateMachine", name=name)
 
     def jobs(self) -> RoleHolder:
         """One kind of job, for all: they share a role."""

@@ -23,6 +23,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -89,6 +90,11 @@ def run(options: ServiceOptions, ready: Path) -> None:
         return deployed_handler(event, None)
 
     handler({})  # wires the services: a mistake in the settings shows now, not at an upload
+
+    @cache
+    def machine_rights(machine: str) -> Require:
+        return IamSimulator(RootClients(profile=ROOT), roles.machine(machine).role).require
+
     clients = AwsClients(profile=SERVICE)
     queue = SqsQueue(clients)
     tasks = WorkflowTasks(
@@ -102,7 +108,7 @@ def run(options: ServiceOptions, ready: Path) -> None:
             kinds={arn: name for name, arn in outputs["jobDefinitions"].items()},
             queues={arn: name for name, arn in outputs["jobQueues"].items()},
             functions={roles.function(options.workflow_handler).arn: handler},
-            check=IamSimulator(RootClients(profile=ROOT), roles.machine().role).require,
+            check=machine_rights,
         ),
     )
     runner = Runner(

@@ -59,7 +59,7 @@ INVALIDATION_HANDLER = "worker.entrypoints.lambda_invalidate:handler"
 DELIVER_HANDLER = "worker.entrypoints.lambda_deliver:handler"
 READY_SECONDS = 180.0
 """Longest wait for the children; they are ready in less than a second on an idle machine."""
-HEAVY_RULE = f"safelight-{STACK}-heavy"
+WORKFLOW_RULE = f"safelight-{STACK}-workflow"
 INVALIDATIONS_RULE = f"safelight-{STACK}-invalidations"
 """Of the Pulumi program: heavy uploads, and assets whose files the edges must forget."""
 REKOGNITION_RATE = 50
@@ -365,7 +365,7 @@ def _attach(endpoint: str, profiles: Profiles, outputs: Outputs) -> _Queues:
         events=services.attach_queue(
             clients, bus, services.EVENT_RULE, services.EVENT_QUEUE, pattern=services.EVERY_EVENT
         ),
-        heavy=services.attach_queue(clients, bus, HEAVY_RULE, workflows.QUEUE),
+        heavy=services.attach_queue(clients, bus, WORKFLOW_RULE, workflows.QUEUE),
     )
     invalidations = str(outputs["invalidationsQueue"]).rpartition("/")[2]
     services.attach_queue(clients, bus, INVALIDATIONS_RULE, invalidations)
@@ -416,7 +416,7 @@ def _settings(outputs: Outputs) -> Mapping[str, str]:
     """The variables of the deployed functions."""
     return {
         **{str(name): str(text) for name, text in outputs["ingestEnvironment"].items()},
-        "SAFELIGHT_HEAVY_WORKFLOW": str(outputs["heavyWorkflow"]),
+        "SAFELIGHT_WORKFLOWS": ",".join(f"{n}={arn}" for n, arn in outputs["workflows"].items()),
         "SAFELIGHT_DISTRIBUTION": str(outputs["distribution"]),
     }
 

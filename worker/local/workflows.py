@@ -8,8 +8,11 @@ task, does it, and answers the token with the output or the error that Step Func
 ``Retry``, ``Catch`` and ``ResultSelector`` of the definition work unchanged (AWS Step Functions
 Developer Guide, "Handling errors"; AWS Batch API Reference, SubmitJob).
 
-The same queue gets the events of heavy uploads. On AWS the rule on the bus invokes the function
-that starts the state machine; here this module does.
+A task that waits for somebody's answer (``lambda:invoke.waitForTaskToken``) hands its token on in
+its parameters, and is answered here only if the call fails.
+
+The same queue gets the events that a workflow has to be started for. On AWS the rule on the bus
+invokes the function that starts the state machine; here this module does.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 QUEUE = "safelight-local-heavy"
 SUBMIT_JOB = "arn:aws:states:::batch:submitJob.sync"
 INVOKE = "arn:aws:states:::lambda:invoke"
+INVOKE_AND_WAIT = f"{INVOKE}.waitForTaskToken"
 SEND = "arn:aws:states:::sqs:sendMessage.waitForTaskToken"
 NO_TIMEOUT = 99_999_999
 """Seconds. What Step Functions takes for no timeout; the embedded AWS takes 99,999 s."""
@@ -52,25 +56,30 @@ HIDDEN_SECONDS = 15
 # --- deploy -----------------------------------------------------------------------------------
 
 
-def on_queue(definition: str) -> str:
+def on_queue(definition: str, machine: str) -> str:
     """A definition whose jobs and functions are done by the reader of ``QUEUE``.
 
     Everything else of a state stays: what it does with the output, with errors, what is next.
+
+    Args:
+        definition: in the Amazon States Language.
+        machine: the name of the state machine, whose role counts for its tasks.
     """
-    machine = json.loads(definition)
-    _rewrite(machine)
-    return json.dumps(machine)
+    parsed = json.loads(definition)
+    _rewrite(parsed, machine)
+    return json.dumps(parsed)
 
 
-def _rewrite(machine: Mapping[str, Any]) -> None:
-    for state in machine["States"].values():
+def _rewrite(level: Mapping[str, Any], machine: str) -> None:
+    for state in level["States"].values():
         for below in (*state.get("Branches", ()), state.get("ItemProcessor")):
             if below is not None:
-                _rewrite(below)
+                _rewrite(below, machine)
         resource = state.get("Resource")
-        if resource in {SUBMIT_JOB, INVOKE}:
+        if resource in {SUBMIT_JOB, INVOKE, INVOKE_AND_WAIT}:
             body = {
                 "token.$": "$$.Task.Token",
+                "machine": machine,
                 "resource": resource,
                 "parameters": state.get("Parameters", {}),
             }
@@ -128,7 +137,7 @@ class AwsTaskTokens:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
-    """What the state machine's parameters name by ARN, and whether its role allows to use it."""
+    """What state machines' parameters name by ARN, and whether their roles allow to use it."""
 
     kinds: Mapping[str, str] = field(default_factory=dict)
     """Kinds of jobs, by the ARN of their definition."""
@@ -136,12 +145,13 @@ class Deployed:
     """Names of queues of jobs, by ARN."""
     functions: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     """Handlers without their context, by ARN."""
-    check: Require = allow_all
+    check: Callable[[str], Require] = lambda _machine: allow_all
+    """What the role of a state machine may do, by the machine's name."""
 
-    def require(self, service: str, action: str, resource: str) -> None:
-        """Raises ``TaskFailed`` if the role may not."""
+    def require(self, machine: str, service: str, action: str, resource: str) -> None:
+        """Raises ``TaskFailed`` if the machine's role may not."""
         try:
-            self.check(f"{service.lower()}:{action}", resource)
+            self.check(machine)(f"{service.lower()}:{action}", resource)
         except AccessDenied as error:
             raise TaskFailed(f"{service}.AccessDeniedException", error.message) from error
 
@@ -152,8 +162,9 @@ class WorkflowTasks:
     Args:
         url: of the queue.
         dead_letters: URL of the queue for events that can never start anything.
-        start: handles an event of a heavy upload.
-        jobs: where jobs are submitted; it remembers which token waits for which job.
+        start: handles an event that a workflow has to be started for.
+        jobs: where jobs are submitted; it remembers which token of which machine waits for which
+            job.
         tokens: of waiting tasks.
         deployed: what tasks name.
     """
@@ -198,13 +209,14 @@ class WorkflowTasks:
     def _answer_ended(self) -> bool:
         awaited = self._jobs.awaited()
         ended = {token: job for token, job in awaited.items() if job is not None}
-        for token, job in ended.items():
+        for known, job in ended.items():
+            machine, _, token = known.rpartition(" ")
             try:
-                self._deployed.require("Batch", "DescribeJobs", "*")
+                self._deployed.require(machine, "Batch", "DescribeJobs", "*")
                 self._tokens.succeed(token, job_output(job))
             except TaskFailed as failed:
                 self._tokens.fail(token, failed.error, failed.cause)
-            self._jobs.forget_token(token)
+            self._jobs.forget_token(known)
         return len(awaited) > len(ended)
 
     def _handle(self, body: str) -> bool:
@@ -216,12 +228,14 @@ class WorkflowTasks:
             return True
         if not isinstance(asked, Mapping) or "token" not in asked:
             return self._handle_event(asked)
-        token = str(asked["token"])
+        token, machine = str(asked["token"]), str(asked.get("machine", ""))
         try:
-            if asked["resource"] == INVOKE:
-                self._tokens.succeed(token, self._invoke(asked["parameters"]))
+            if asked["resource"] == SUBMIT_JOB:
+                self._submit(asked["parameters"], machine, token)
             else:
-                self._submit(asked["parameters"], token)
+                answer = self._invoke(asked["parameters"], machine)
+                if asked["resource"] == INVOKE:
+                    self._tokens.succeed(token, answer)
         except TaskFailed as failed:
             self._tokens.fail(token, failed.error, failed.cause)
         return True
@@ -236,23 +250,23 @@ class WorkflowTasks:
             self._queue.send(self._dead_letters, [(_failed_call(event, error), "", "")])
         return True
 
-    def _submit(self, parameters: Any, token: str) -> None:
+    def _submit(self, parameters: Any, machine: str, token: str) -> None:
         """Submit a job; the token is answered when the job has ended."""
         deployed = self._deployed
         request = job_request(parameters, deployed)
-        deployed.require("Batch", "SubmitJob", parameters["JobDefinition"])
-        deployed.require("Batch", "SubmitJob", parameters["JobQueue"])
+        deployed.require(machine, "Batch", "SubmitJob", parameters["JobDefinition"])
+        deployed.require(machine, "Batch", "SubmitJob", parameters["JobQueue"])
         try:
-            self._jobs.submit(request, token=token)
+            self._jobs.submit(request, token=f"{machine} {token}")
         except JobRejected as error:
             raise TaskFailed("Batch.ClientException", error.message) from error
 
-    def _invoke(self, parameters: Any) -> Mapping[str, Any]:
+    def _invoke(self, parameters: Any, machine: str) -> Mapping[str, Any]:
         name = str(parameters.get("FunctionName"))
         function = self._deployed.functions.get(name)
         if function is None:
             raise TaskFailed("Lambda.ResourceNotFoundException", f"there is no function {name}")
-        self._deployed.require("Lambda", "InvokeFunction", name)
+        self._deployed.require(machine, "Lambda", "InvokeFunction", name)
         try:
             # What goes over the wire is JSON: nothing else may come out of a handler either.
             answer = json.loads(json.dumps(function(parameters.get("Payload", {}))))

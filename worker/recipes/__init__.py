@@ -17,7 +17,14 @@ from worker.recipes.advice import Finding, Severity, advise
 from worker.recipes.canonical import as_dict, dump, fingerprint
 from worker.recipes.deployment import DeploymentRecipes as DeploymentRecipes
 from worker.recipes.document import build
-from worker.recipes.files import document, locate, read_asset, read_text
+from worker.recipes.files import (
+    MAXIMUM_BYTES,
+    document,
+    locate,
+    read_asset,
+    read_beside,
+    read_text,
+)
 from worker.recipes.files import shipped as shipped
 from worker.recipes.files import subject_of as _subject_of
 from worker.recipes.schema import Problems
@@ -79,7 +86,12 @@ def parse(
             return assets[name]
         return read_asset(folder, name, path, found)
 
-    recipe = build(parsed, asset, problems)
+    def workflow(name: str, path: str, found: Problems) -> bytes | None:
+        if assets is not None and name in assets:
+            return assets[name]
+        return read_beside(folder, name, path, found, most=MAXIMUM_BYTES)
+
+    recipe = build(parsed, asset, problems, read_workflow=workflow)
     if problems:
         raise RecipeError(subject, problems.all())
     return replace(recipe, digest=fingerprint(recipe))

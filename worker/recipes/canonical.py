@@ -31,7 +31,10 @@ def as_dict(recipe: Recipe) -> dict[str, object]:
     (the quality of lossless output) is left out, as TOML has no null. The digest and the
     contents of watermark pictures are not in it.
     """
-    return _table(recipe)
+    values = _table(recipe)
+    if recipe.workflow_file:
+        values["workflow"] = recipe.workflow_file
+    return values
 
 
 def dump(recipe: Recipe) -> str:
@@ -47,8 +50,9 @@ def fingerprint(recipe: Recipe) -> str:
     """SHA-256 of what ``recipe`` means, 64 hex digits.
 
     Not part of it: the description, comments, the order of keys, whether a default was written
-    out, and the paths of watermark pictures. Part of it: their contents, name and version, and
-    the order of renditions and formats, which decides what a client falls back to.
+    out, the paths of watermark pictures, and what its workflow does. Part of it: their contents,
+    name and version, the name of the workflow, and the order of renditions and formats, which
+    decides what a client falls back to.
     """
     meaning = as_dict(recipe)
     meaning.pop("description", None)
@@ -57,6 +61,7 @@ def fingerprint(recipe: Recipe) -> str:
         meaning["accept"] = _FIRST_ACCEPTED
     # Recipes of before there were workflows keep their digest.
     meaning["approval"] = recipe.approval
+    meaning["workflow"] = recipe.workflow
     if recipe.workflow in {NO_WORKFLOW, APPROVE}:
         meaning.pop("workflow")
     text = json.dumps([_EDITION, _by_content(meaning, recipe.assets)], sort_keys=True)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from worker.domain.errors import WorkflowError
 from worker.domain.image import (
     Encoding,
     Fit,
@@ -44,6 +45,7 @@ from worker.recipes.schema import (
     RecipeTable,
     join,
     listed,
+    printable,
     suggestion,
 )
 
@@ -56,7 +58,17 @@ _LOOK = frozenset({"quality", "target", "lossless", "distance", "repack"})
 """The ways to say how good a file should look; an entry says at most one."""
 
 
-def build(document: Mapping[str, object], read_asset: ReadAsset, problems: Problems) -> Recipe:
+def _no_files(_name: str, path: str, problems: Problems) -> None:
+    problems.add(path, "needs a recipe file: what it names is found relative to it")
+
+
+def build(
+    document: Mapping[str, object],
+    read_asset: ReadAsset,
+    problems: Problems,
+    *,
+    read_workflow: ReadAsset = _no_files,
+) -> Recipe:
     """The recipe that ``document`` describes, without its digest.
 
     Only worth anything if ``problems`` is still empty afterwards.
@@ -69,6 +81,7 @@ def build(document: Mapping[str, object], read_asset: ReadAsset, problems: Probl
     if "moderation" in good:
         good["moderation"] = _moderation(good["moderation"], problems)
     assets: dict[str, bytes] = {}
+    _read_workflow(good, assets, read_workflow, problems)
     if "renditions" in good:
         good["renditions"] = _renditions(good["renditions"], defaults, problems)
         for index, spec in enumerate(good["renditions"]):
@@ -92,6 +105,35 @@ def _read_approval(good: dict[str, Any], problems: Problems) -> None:
     said = good.setdefault("workflow", APPROVE)
     if said != APPROVE:
         problems.add("approval", f'contradicts workflow = "{said}"; leave it out')
+
+
+def _read_workflow(
+    good: dict[str, Any], assets: dict[str, bytes], read: ReadAsset, problems: Problems
+) -> None:
+    """What the workflow that is named does: of one that ships, or of a file beside the recipe."""
+    said = good.get("workflow", NO_WORKFLOW)
+    if said == NO_WORKFLOW:
+        return
+    from worker.recipes import workflow as workflows  # most recipes name none
+
+    try:
+        if not said.lower().endswith(".toml"):
+            good["definition"] = workflows.load_shipped(said)
+            return
+        data = read(said, "workflow", problems)
+        if data is None:
+            return
+        assets[said] = data
+        made = workflows.parse(data.decode("utf-8-sig"), subject=printable(said))
+        good |= {"workflow": made.name, "workflow_file": said, "definition": made}
+        if made.name in {NO_WORKFLOW, *workflows.shipped()}:
+            problems.add("workflow", f'is called "{made.name}", as one that ships')
+    except UnicodeDecodeError:
+        problems.add("workflow", "is not UTF-8 text")
+    except WorkflowError as error:
+        for found in error.problems:
+            place = f"{printable(said[:100])}: {found.path}: " if found.path else ""
+            problems.add("workflow", f"{place}{found.message}")
 
 
 def _moderated_by(good: dict[str, Any], problems: Problems) -> None:

@@ -82,32 +82,39 @@ def read_text(file: Path, subject: str, *, what: str = "recipe") -> str:
 
 
 def read_asset(folder: Path | None, name: str, path: str, problems: Problems) -> bytes | None:
-    """Contents of the picture ``name`` in ``folder``; None after noting a problem at ``path``.
+    """Contents of the picture ``name`` in ``folder``; None after noting a problem at ``path``."""
+    data = read_beside(folder, name, path, problems, most=MAXIMUM_ASSET_BYTES)
+    if data is None or _SIGNATURES.match(data):
+        return data
+    problems.add(path, "is not a PNG, JPEG or WebP picture")
+    return None
 
-    The picture must lie in the folder of the recipe file or below it once every symbolic link
+
+def read_beside(
+    folder: Path | None, name: str, path: str, problems: Problems, *, most: int
+) -> bytes | None:
+    """Contents of a file that a recipe names; None after noting a problem at ``path``.
+
+    The file must lie in the folder of the recipe file or below it once every symbolic link
     is followed: a recipe that is handed around must not read the files of its user.
     """
     if folder is None:
-        problems.add(path, "needs a recipe file: the picture is found relative to it")
+        problems.add(path, "needs a recipe file: what it names is found relative to it")
         return None
     try:
         home = folder.resolve()
-        picture = (home / name).resolve()
+        file = (home / name).resolve()
     except (OSError, ValueError, RuntimeError):  # loops of links, NUL bytes
         problems.add(path, "is not a path that can be followed")
         return None
-    if Path(name).is_absolute() or not picture.is_relative_to(home):
+    if Path(name).is_absolute() or not file.is_relative_to(home):
         problems.add(path, "must be relative to the recipe file and stay in its folder")
         return None
     try:
-        data = _read(picture, MAXIMUM_ASSET_BYTES)
+        return _read(file, most)
     except _Unreadable as error:
         problems.add(path, str(error))
         return None
-    if not _SIGNATURES.match(data):
-        problems.add(path, "is not a PNG, JPEG or WebP picture")
-        return None
-    return data
 
 
 class _Unreadable(Exception):

@@ -38,7 +38,6 @@ from worker.domain.image import (
     Watermark,
 )
 from worker.domain.moderation import ASKED, CategoryRule, ModerationRules, Unavailable
-from worker.domain.workflow import APPROVE, MODERATE, NO_WORKFLOW, VIDEO
 
 BAD: Final[Any] = object()
 """Stands for a value that was reported as a problem."""
@@ -451,7 +450,11 @@ RECIPE: Final = RecipeTable(
         "gamut": _one_of(Gamut),
         "linear": _FLAG,
         "keep": _choices(KeepTag),
-        "workflow": _words(NO_WORKFLOW, MODERATE, APPROVE, VIDEO),
+        "workflow": RecipeKey(
+            type="text",
+            holds=(str,),
+            range="none, a workflow that ships, or the path of a workflow file, ending in .toml",
+        ),
         "approval": replace(_FLAG, field="-approval"),
         "limits": _TABLE,
         "moderation": _TABLE,
@@ -463,7 +466,7 @@ RECIPE: Final = RecipeTable(
 TABLES: Final = (RECIPE, LIMITS, MODERATION, CATEGORY, RENDITION, ENCODING, TARGET, WATERMARK)
 """All of them, in the order of the docs."""
 
-DERIVED_FIELDS: Final = frozenset({"digest", "assets"})
+DERIVED_FIELDS: Final = frozenset({"digest", "assets", "workflow_file", "definition"})
 """Fields of the model that a recipe file does not set: they are computed from it."""
 
 

@@ -16,6 +16,7 @@ from worker.domain.errors import Problem, RecipeError, WorkflowError
 from worker.domain.workflow import (
     END,
     INPUT,
+    NO_WORKFLOW,
     OUTCOMES,
     QUIET,
     Stage,
@@ -201,6 +202,20 @@ def load(
     except RecipeError as error:
         raise WorkflowError(error.subject, error.problems) from error
     return parse(content, subject=subject, jobs=jobs, endpoints=endpoints)
+
+
+def load_shipped(name: str) -> Workflow:
+    """The workflow that ships under a name.
+
+    Raises:
+        WorkflowError: none does.
+    """
+    if name in shipped():
+        return load(name)
+    said = f"must be {NO_WORKFLOW}, {', '.join(shipped())}, or a path that ends in .toml"
+    near = suggestion(name, (NO_WORKFLOW, *shipped()))
+    problem = Problem("", f"{said}, is {shown(name)}{near}")
+    raise WorkflowError(_subject(name), (problem,))
 
 
 def parse(

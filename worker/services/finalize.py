@@ -1,8 +1,8 @@
-"""Heavy uploads: start their jobs, and make the final record of what the jobs have left.
+"""Heavy uploads: make the final record of what their jobs have left.
 
-Safe to run twice, in any order, or to be killed anywhere. A start has the same name for the same
-upload. The commit is the catalog's: conditional on the sequencer, and once from ``processing`` to
-what follows it. What surrounds it is ``services.commit``, as for ordinary pictures.
+Safe to run twice, in any order, or to be killed anywhere. The commit is the catalog's: conditional
+on the sequencer, and once from ``processing`` to what follows it. What surrounds it is
+``services.commit``, as for ordinary pictures.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from math import ceil
 from typing import Any
 
 from worker.codec import build
-from worker.domain import trace
 from worker.domain.asset import (
     AssetRecord,
     LogEntry,
@@ -28,10 +26,10 @@ from worker.domain.asset import (
     Verdict,
     VideoInfo,
     medium_of,
+    workflow_of,
 )
 from worker.domain.errors import (
     AlreadyRecorded,
-    ConfigurationError,
     EngineError,
     ObjectMissing,
     Superseded,
@@ -48,7 +46,7 @@ from worker.domain.image import (
 )
 from worker.domain.keys import prefix_of, version_prefix
 from worker.domain.moderation import Moderation, ModerationRules
-from worker.ports import Catalog, Events, ObjectStore, Workflows
+from worker.ports import Catalog, Events, ObjectStore
 from worker.recipes import DeploymentRecipes
 from worker.services.access import Access
 from worker.services.commit import after_commit, timeline_entry
@@ -65,9 +63,6 @@ from worker.services.job_results import (
 from worker.services.moderate import FirstLook, UploadedContent, moderated, undecided
 from worker.services.originals import quarantine
 
-WORKFLOW = "heavy"
-MOST_GROUPS = 32
-"""Parts that a large video is divided into at most."""
 THREADS = 16
 """Deletions at the same time."""
 
@@ -108,10 +103,6 @@ class FinalizePolicy:
 
     delivery_bucket: str
     quarantine_bucket: str
-    video_seconds: int
-    """Longest video, seconds."""
-    video_array_bytes: int
-    """Videos of so many bytes and more are divided among several machines."""
     recipes: DeploymentRecipes
     """Of pictures; and whether a person is asked."""
 
@@ -144,67 +135,14 @@ class Finalizer:
         catalog: Catalog,
         events: Events,
         policy: FinalizePolicy,
-        workflows: Workflows | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Wire it; without ``workflows`` it can finish, and not start.
-
-        ``now`` is for records only: nothing is ordered by it.
-        """
+        """Wire it; ``now`` is for records only: nothing is ordered by it."""
         self._store, self._catalog, self._events = store, catalog, events
-        self._policy, self._workflows, self._now = policy, workflows, now
+        self._policy, self._now = policy, now
         self._access = Access(
             catalog=catalog, store=store, events=events, bucket=policy.delivery_bucket, now=now
         )
-
-    # --- start ------------------------------------------------------------------------------
-
-    def start(self, asset: str, version: str, *, attempt: int = 1) -> str | None:
-        """Start the workflow of an upload that waits; the same upload again is the same run.
-
-        Args:
-            asset: its id.
-            version: which upload of it.
-            attempt: a higher number starts again what has failed.
-
-        Returns:
-            The id of the run; None if the upload waits for nothing (any more).
-
-        Raises:
-            ConfigurationError: the settings name no state machine.
-            TransientError: catalog or state machine do not answer.
-        """
-        record = self._catalog.get(asset)
-        waits = record is not None and record.version == version
-        if record is None or not waits or record.status is not Status.PROCESSING:
-            return None
-        if self._workflows is None:
-            raise ConfigurationError("no state machine is named: set SAFELIGHT_HEAVY_WORKFLOW")
-        name = f"{asset}-{version}"
-        run = name if attempt == 1 else f"{name}-{attempt}"
-        return self._workflows.start(WORKFLOW, run, self._payload(record, name))
-
-    def _payload(self, record: AssetRecord, name: str) -> dict[str, object]:
-        """The input of the state machine: everything its jobs are told."""
-        policy, source = self._policy, record.source
-        recipe = policy.recipes.load(record.chosen_recipe)
-        # Half the size that is not divided at all: then no part is smaller than a whole one's half.
-        groups = ceil(2 * source.size / policy.video_array_bytes)
-        return {
-            "name": name,
-            "asset": record.asset,
-            "version": record.version,
-            "media": medium_of(record).value,
-            "divided": source.size >= policy.video_array_bytes,
-            "groups": max(2, min(MOST_GROUPS, groups)),
-            "source": f"s3://{source.bucket}/{source.key}",
-            "output": f"s3://{policy.delivery_bucket}/{version_prefix(record)[:-1]}",
-            "recipe": policy.recipes.source(record.chosen_recipe),
-            # What waits for a person is closed from the first write.
-            "access": "closed" if recipe.approval or recipe.moderation else "open",
-            "max_seconds": policy.video_seconds,
-            trace.NAME: source.trace,
-        }
 
     # --- finish -----------------------------------------------------------------------------
 
@@ -251,7 +189,7 @@ class Finalizer:
             record,
             status=status,
             verdict=None,
-            workflow=recipe.workflow if recipe.approval else "",
+            workflow=workflow_of(recipe, status),
             updated_at=self._time(),
         )
         if medium is MediaType.VIDEO:

@@ -39,6 +39,7 @@ from worker.domain.asset import (
     is_tombstone,
     moved,
     version_of,
+    workflow_of,
 )
 from worker.domain.errors import (
     AlreadyRecorded,
@@ -523,7 +524,7 @@ class Ingest:
             chosen_recipe=user_metadata.recipe,
             version=self._version(download),
             status=status,
-            workflow=recipe.workflow if status is Status.REVIEW else "",
+            workflow=workflow_of(recipe, status),
             owner=user_metadata.owner,
             tags=user_metadata.tags,
             attributes=user_metadata.attributes,

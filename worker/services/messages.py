@@ -271,7 +271,7 @@ def asset_event(body: str) -> AssetEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotStarted:
-    """Heavy work that was not started."""
+    """A workflow that was not started."""
 
     asset: str
     version: str
@@ -290,14 +290,14 @@ def not_started(body: str, attributes: Mapping[str, str]) -> NotStarted:
         value = json.loads(body)
         call = value if "requestPayload" in value else None
         event = value if call is None else value["requestPayload"]
-        if event["detail-type"] != "asset.processing":
-            raise ValueError(f"an event of type {event['detail-type']!r}")
+        if "workflow" not in event["detail"]["data"] and event["detail-type"] != "asset.processing":
+            raise ValueError(f"an event of type {event['detail-type']!r} without a workflow")
         asset, version = event["detail"]["asset"], event["detail"]["data"]["version"]
         if not (isinstance(asset, str) and isinstance(version, str)):
             raise TypeError("no asset or no version")
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise MalformedMessage(
-            f"the message is no event of heavy work: {mistake(error)}"
+            f"the message is no event of a workflow: {mistake(error)}"
         ) from error
     if call is not None:
         cause, reason = _failure(call.get("responsePayload"))

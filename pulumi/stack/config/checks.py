@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, field
 from typing import Any
 
+from batch.catalogue import KINDS
+from worker.recipes.workflow import lint
+
 
 def whole(lowest: int, highest: int) -> Callable[[object], int]:
     """A whole number from ``lowest`` to ``highest``."""
@@ -109,6 +112,17 @@ def tags(value: object) -> Mapping[str, str]:
     if len(tags) > 40:
         raise ValueError("must be at most 40 tags")
     return tags
+
+
+def workflows(value: object) -> tuple[str, ...]:
+    """Names of workflows, or paths of their files."""
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+        raise ValueError("must be a list of names and of paths that end in .toml")
+    for one in value:
+        problems = lint(one, jobs=KINDS)
+        if problems:
+            raise ValueError(f"must name workflows without mistakes; {one}: {problems[0]}")
+    return tuple(dict.fromkeys(value))
 
 
 def origins(value: object) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ NAMES = frozenset(
 GIVEN = NAMES | {
     "ordering",
     "recipe",
-    "heavy_workflow",
+    "workflows",
     "batch_prefix",
     "uploads_queue_url",
     "uploads_dlq_url",

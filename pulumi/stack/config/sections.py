@@ -159,6 +159,9 @@ class HeavyConfig:
     """Most processors on demand when Spot has none."""
     scratch_gib: int = checks.value(checks.whole(30, 16_384), 200)
     """Disk of a machine, for the jobs on it together."""
+    workflows: tuple[str, ...] = checks.value(checks.workflows, ("approve", "moderate"))
+    """Workflows that recipes name, beside ``video``: names of those that ship, or paths of files. A
+    state machine for each, which costs nothing while nothing goes through it."""
     private_network: bool = checks.value(checks.switch, default=False)
     """Machines without public addresses, behind endpoints that are paid by the hour."""
     log_retention_days: int = checks.value(checks.one_of(*LOG_DAYS), 30)

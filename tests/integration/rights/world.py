@@ -28,7 +28,7 @@ class World:
         self.workflow = self.roles.function(WORKFLOW_HANDLER)
         self.api = self.roles.function(API_HANDLER)
         self.pipe, self.order = self.roles.pipe()
-        self.job, self.machine = self.roles.jobs(), self.roles.machine()
+        self.job, self.machine = self.roles.jobs(), self.roles.machine("safelight-local-video")
 
     def acting(self, holder: RoleHolder) -> AwsClients:
         """Clients with the rights of a role, by whose name their calls are written down."""

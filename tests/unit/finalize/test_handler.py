@@ -12,7 +12,7 @@ from tests.unit.memory_queue import MemoryQueue
 from tests.unit.test_settings import COMPLETE
 from worker.bootstrap import Application
 from worker.domain.asset import Status
-from worker.domain.errors import MalformedMessage, TransientError, Unreachable
+from worker.domain.errors import MalformedMessage, Throttled, TransientError, Unreachable
 from worker.domain.events import cloud_event, event_of
 from worker.domain.workflow import StageCall
 from worker.entrypoints import lambda_workflow
@@ -46,7 +46,7 @@ def test_the_event_of_a_heavy_upload_starts_its_workflow() -> None:
     assert lambda_workflow.handle(heavy_event(world), application(world)) == {
         "execution": f"run:{name}"
     }
-    assert set(world.workflows.runs) == {name}
+    assert set(world.workflows.started) == {name}
 
 
 def test_whoever_wakes_the_function_up_publishes_no_metrics(
@@ -67,7 +67,7 @@ def test_a_workflow_can_be_started_again_by_hand() -> None:
     world = World()
     task = {"task": "start", "asset": world.record.asset, "version": world.record.version}
     lambda_workflow.handle({**task, "attempt": 2}, application(world))
-    (run,) = world.workflows.runs
+    (run,) = world.workflows.started
     assert run.endswith("-2")
 
 
@@ -95,7 +95,7 @@ def test_warming_up_wires_everything_and_does_nothing() -> None:
     """A mistake in the settings shows at the start of a process."""
     world = World()
     assert lambda_workflow.answer({}, application(world)) == {}
-    assert world.workflows.runs == {}
+    assert world.workflows.started == {}
 
 
 @pytest.mark.parametrize(
@@ -118,21 +118,26 @@ def test_other_events_are_refused(event: dict[str, Any]) -> None:
         lambda_workflow.handle(event, application(World()))
 
 
-def test_what_may_work_later_has_one_class_for_the_state_machine(
+@pytest.mark.parametrize(
+    ("raised", "wanted"), [(Unreachable, TransientError), (Throttled, Throttled)]
+)
+def test_what_may_work_later_has_one_of_two_classes_for_the_state_machine(
     monkeypatch: pytest.MonkeyPatch,
+    raised: type[TransientError],
+    wanted: type[TransientError],
 ) -> None:
     """A retry rule matches the name of a class, and knows no tree."""
     world = World()
     app = application(world)
 
     def down(_asset: str) -> None:
-        raise Unreachable("no answer")
+        raise raised("no answer")
 
     monkeypatch.setattr(world.catalog, "get", down)
     with pytest.raises(TransientError) as caught:
         lambda_workflow.answer(heavy_event(world), app)
-    assert type(caught.value) is TransientError
-    assert caught.value.code == "unreachable"
+    assert type(caught.value) is wanted
+    assert caught.value.code == raised.code
 
 
 def test_what_a_state_machine_says_of_a_stage() -> None:

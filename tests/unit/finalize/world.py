@@ -20,12 +20,18 @@ from worker.domain.asset import (
     version_of,
 )
 from worker.domain.keys import version_prefix
+from worker.domain.workflow import Run, RunState
 from worker.recipes import DeploymentRecipes
 from worker.services.finalize import FinalizePolicy, Finalizer
+from worker.services.workflow_runs import RunPolicy, WorkflowRuns
 
 POLICY = FinalizePolicy(
     delivery_bucket="delivery",
     quarantine_bucket="quarantine",
+    recipes=DeploymentRecipes("default"),
+)
+RUNS = RunPolicy(
+    delivery_bucket="delivery",
     video_seconds=600,
     video_array_bytes=1_000_000,
     recipes=DeploymentRecipes("default"),
@@ -104,19 +110,41 @@ FILES: Mapping[str, Sequence[str]] = {
 
 @dataclass
 class FakeWorkflows:
-    """Remembers what was started."""
+    """Remembers what was started, and how a test says that it ended."""
 
-    runs: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    started: dict[str, tuple[str, Mapping[str, object]]] = field(default_factory=dict)
+    ended: dict[str, tuple[RunState, tuple[str, ...]]] = field(default_factory=dict)
 
     def start(self, workflow: str, name: str, payload: Mapping[str, object]) -> str:
         """See the port."""
-        assert workflow == "heavy"
-        self.runs.setdefault(name, payload)
+        self.started.setdefault(name, (workflow, payload))
         return f"run:{name}"
 
     def answer(self, token: str, output: Mapping[str, object]) -> None:
         """See the port."""
         raise AssertionError(f"nothing waits here: {output}")
+
+    def runs(self, workflow: str, state: RunState | None = None, *, limit: int) -> Sequence[Run]:
+        """See the port."""
+        names = [name for name, (of, _) in self.started.items() if of == workflow]
+        found = [run for name in reversed(names) if (run := self.run(workflow, name))]
+        return [run for run in found if state in (None, run.state)][:limit]
+
+    def run(self, workflow: str, name: str) -> Run | None:
+        """See the port."""
+        of, payload = self.started.get(name, ("", {}))
+        if of != workflow:
+            return None
+        ended = self.ended.get(name)
+        return Run(
+            id=f"run:{name}",
+            workflow=workflow,
+            name=name,
+            state=RunState.RUNNING if ended is None else ended[0],
+            started_at="2026-01-02T03:04:05.000000Z",
+            input=payload,
+            states=() if ended is None else ended[1],
+        )
 
 
 class World:
@@ -127,11 +155,12 @@ class World:
         fuse: Fuse | None = None,
         policy: FinalizePolicy = POLICY,
         *,
+        run_policy: RunPolicy = RUNS,
         code: str = VIDEO_CODE,
         data: bytes = b"a film",
     ) -> None:
         """Upload it and let ingest have set it aside."""
-        self.fuse, self.policy = fuse or Fuse(), policy
+        self.fuse, self.policy, self.run_policy = fuse or Fuse(), policy, run_policy
         self.store = MemoryStore(self.fuse)
         self.catalog = MemoryCatalog(self.fuse)
         self.events = MemoryEvents(self.fuse)
@@ -148,6 +177,7 @@ class World:
             recipe_digest="a" * 64,
             version=version_of(source.etag, source.sequencer, "a" * 64),
             status=Status.PROCESSING,
+            workflow="video",
             verdict=Verdict(code=code, message="waits"),
             updated_at="2026-01-02T03:04:05.000000Z",
         )
@@ -161,6 +191,14 @@ class World:
             catalog=self.catalog,
             events=self.events,
             policy=self.policy,
+        )
+
+    @property
+    def runs(self) -> WorkflowRuns:
+        """What starts workflows."""
+        return WorkflowRuns(
+            catalog=self.catalog,
+            policy=self.run_policy,
             workflows=self.workflows if self.wired else None,
         )
 

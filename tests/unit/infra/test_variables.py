@@ -38,7 +38,9 @@ def test_what_the_stack_tells_is_the_command_lines_environment() -> None:
 
 def test_the_region_is_that_of_the_state_machine() -> None:
     """Its ARN says so for certain; an address of a queue may be that of an endpoint."""
-    found = environment_of(outputs(heavyWorkflow=MACHINE, workQueue="http://127.0.0.1:4566/queue"))
+    found = environment_of(
+        outputs(workflows={"video": MACHINE}, workQueue="http://127.0.0.1:4566/queue")
+    )
 
     assert found.values == {**GIVEN, "AWS_REGION": "eu-west-1"}
 
@@ -47,7 +49,7 @@ def test_what_another_stack_has_set_is_taken_away() -> None:
     """A variable that this stack does not set must not stay from the one before."""
     found = environment_of(outputs())
 
-    assert "SAFELIGHT_HEAVY_WORKFLOW" in found.others
+    assert "SAFELIGHT_WORKFLOWS" in found.others
     assert "SAFELIGHT_REDIS_URL" in found.others
     assert not {*found.others} & {*found.values}
 

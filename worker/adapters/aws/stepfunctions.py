@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call, error_code
 from worker.domain.errors import ConfigurationError, EngineError, TaskRefused
+from worker.domain.workflow import Run, RunState
 
 NAME_LENGTH = 80
 """Longest name of an execution (AWS Step Functions API Reference, StartExecution)."""
@@ -56,9 +60,7 @@ class StepFunctionsWorkflows:
             ConfigurationError: no such workflow.
             EngineError: the payload is not JSON or too large.
         """
-        machine = self._machines.get(workflow)
-        if machine is None:
-            raise ConfigurationError(f"there is no workflow {workflow}")
+        machine = self._machine(workflow)
         execution = execution_name(name)
         text = payload_text(payload)
         with aws_call(f"start {workflow} {execution}"):
@@ -92,6 +94,79 @@ class StepFunctionsWorkflows:
                 if error_code(error) in ("InvalidToken", "TaskDoesNotExist"):
                     raise TaskRefused("Step Functions knows no task of this token") from None
                 raise
+
+    def runs(self, workflow: str, state: RunState | None = None, *, limit: int) -> Sequence[Run]:
+        """See ``Workflows.runs``."""
+        asked: dict[str, Any] = {"stateMachineArn": self._machine(workflow)}
+        if state is not None:
+            asked["statusFilter"] = state.name
+        found: list[Run] = []
+        with aws_call(f"list runs of {workflow}"):
+            while len(found) < limit:
+                asked["maxResults"] = min(1000, limit - len(found))
+                page = self._clients.stepfunctions.list_executions(**asked)
+                found += [_run(workflow, one) for one in page["executions"]]
+                if not page.get("nextToken"):
+                    break
+                asked["nextToken"] = page["nextToken"]
+        return found[:limit]
+
+    def run(self, workflow: str, name: str) -> Run | None:
+        """See ``Workflows.run``."""
+        machine = self._machine(workflow)
+        arn = f"{machine.replace(':stateMachine:', ':execution:')}:{execution_name(name)}"
+        with aws_call(f"look at {workflow} {name}"):
+            try:
+                described = self._clients.stepfunctions.describe_execution(executionArn=arn)
+                states = tuple(self._states(arn))
+            except ClientError as error:
+                if error_code(error) == "ExecutionDoesNotExist":
+                    return None
+                raise
+        found = _run(workflow, described)
+        try:
+            payload = json.loads(described.get("input", "{}"))
+        except ValueError as error:
+            raise EngineError(f"the input of {name} is not JSON") from error
+        return replace(
+            found,
+            input=payload if isinstance(payload, dict) else {},
+            error=described.get("error", ""),
+            cause=described.get("cause", ""),
+            states=states,
+        )
+
+    def _states(self, arn: str) -> Iterator[str]:
+        pages = self._clients.stepfunctions.get_paginator("get_execution_history").paginate(
+            executionArn=arn, includeExecutionData=False, PaginationConfig={"PageSize": 1000}
+        )
+        for page in pages:
+            for event in page["events"]:
+                entered = event.get("stateEnteredEventDetails")
+                if entered is not None:
+                    yield entered["name"]
+
+    def _machine(self, workflow: str) -> str:
+        machine = self._machines.get(workflow)
+        if machine is None:
+            raise ConfigurationError(f"there is no workflow {workflow}")
+        return machine
+
+
+def _run(workflow: str, described: Mapping[str, Any]) -> Run:
+    started, stopped = described["startDate"], described.get("stopDate")
+    return Run(
+        id=described["executionArn"],
+        workflow=workflow,
+        name=described["name"],
+        state=RunState[described["status"]],
+        started_at=_time(started),
+        stopped_at="" if stopped is None else _time(stopped),
+    )
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def payload_text(payload: Mapping[str, object]) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cache, cached_property, partial
 from hashlib import sha256
 from threading import Lock
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -97,10 +97,7 @@ class ApiServices:
             bucket=app.settings.intake_bucket,
             queue=app.queue,
             queue_url=app.settings.queue_url,
-            # A number that was not used before: a run's name starts one run only.
-            restart=lambda record: app.heavy.start(
-                record.asset, record.version, attempt=int(time())
-            ),
+            restart=lambda record: app.runs.restart(record.asset, record.version),
         )
 
     @cached_property

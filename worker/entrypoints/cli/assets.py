@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -237,8 +236,7 @@ def retry_command(*, asset: str, data: Path | None, as_json: bool) -> None:
     """
     app = find_target(data).app
     record = _require(app.catalog, asset)
-    # A number that was not used before: a run's name starts one run only.
-    run = app.heavy.start(asset, record.version, attempt=int(time.time()))
+    run = app.runs.restart(asset, record.version)
     if run is None:
         raise Conflict(f"asset {asset} is {record.status.value}: it waits for no heavy work")
     if as_json:

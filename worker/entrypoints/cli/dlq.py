@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -227,11 +226,7 @@ def dead_letters_of(target: Target, pairs: Sequence[QueuePair]) -> DeadLetters:
 
     app = target.app
 
-    def restart(asset: str, version: str) -> None:
-        # A number that was not used before: a run's name starts one run only.
-        app.heavy.start(asset, version, attempt=time.time_ns() // 1_000_000)
-
-    return DeadLetters(app.queue, app.catalog, pairs, restart=restart)
+    return DeadLetters(app.queue, app.catalog, pairs, restart=app.runs.redrive)
 
 
 def say_summary(summary: Summary, done: str, *, as_json: bool) -> None:

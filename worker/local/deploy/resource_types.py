@@ -379,7 +379,7 @@ def _rule(aws: EmulatorClients, declared: DeclaredResource) -> Created:
 def _machine(aws: EmulatorClients, declared: DeclaredResource) -> Created:
     name, inputs = declared.physical_name, declared.inputs
     asked: dict[str, Any] = {
-        "definition": on_queue(inputs["definition"]),
+        "definition": on_queue(inputs["definition"], name),
         "roleArn": inputs["roleArn"],
     }
     if "loggingConfiguration" in inputs:
