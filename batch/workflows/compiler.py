@@ -17,12 +17,13 @@ Rules of a definition:
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from batch.catalogue import KINDS
 from worker.domain.workflow import END, OUTCOMES, QUIET, Stage, StageKind, Workflow
-from worker.recipes.workflow import after_failure, branches, load, shipped
+from worker.recipes.workflow import after_failure, branches, failure_path, load, shipped
 
 State = dict[str, Any]
 
@@ -84,6 +85,37 @@ def stage_of(workflow: Workflow, state: str) -> str:
     return names.get(state.split(" ", maxsplit=1)[0], "")
 
 
+def resumable(workflow: Workflow) -> tuple[str, ...]:
+    """Names of the stages that a run can be resumed from: those outside of branches."""
+    inside = {name for names in branches(workflow).values() for name in names}
+    return tuple(
+        name
+        for name, stage in workflow.stages.items()
+        if name not in inside and stage.kind is not StageKind.FAIL
+    )
+
+
+def failed_stage(workflow: Workflow, states: Sequence[str]) -> str:
+    """The stage that a run has failed in: the last one before its failure path.
+
+    Where jobs have failed, and ``finish`` has said so, it is the stage that has run them.
+
+    Args:
+        workflow: of the run.
+        states: that it has entered, in order.
+    """
+    entered = [name for state in states if (name := stage_of(workflow, state))]
+    names = [name for name in entered if name in resumable(workflow)]
+    names = [name for name in names if name not in failure_path(workflow)]
+    if not names:
+        return ""
+    last = workflow.stages[names[-1]]
+    jobs = [name for name in names if workflow.stages[name].kind is StageKind.PARALLEL]
+    if jobs and last.kind is StageKind.FINISH and last.on["failed"] == entered[-1]:
+        return jobs[-1]
+    return last.name
+
+
 class _Compiler:
     def __init__(self, workflow: Workflow) -> None:
         self._workflow = workflow
@@ -108,11 +140,6 @@ class _Compiler:
         """The first state, which also sends a resumed run to the stage that it resumes from."""
         workflow = self._workflow
         first = state_name(workflow.first)
-        resumable = [
-            name
-            for name, stage in workflow.stages.items()
-            if name not in self._inside and stage.kind is not StageKind.FAIL
-        ]
         rules = [
             {
                 "And": [
@@ -121,7 +148,7 @@ class _Compiler:
                 ],
                 "Next": state_name(name),
             }
-            for name in resumable
+            for name in resumable(workflow)
             if name != workflow.first
         ]
         if states[first]["Type"] == "Choice":  # a transition less

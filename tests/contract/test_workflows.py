@@ -20,8 +20,9 @@ from worker.domain.errors import (
     TaskRefused,
     Unreachable,
 )
+from worker.domain.workflow import RunState
 from worker.local.emulator import ACCOUNT, REGION, free_port
-from worker.ports import Workflows
+from worker.ports import Executions
 
 WAITS = {
     "StartAt": "Wait",
@@ -34,7 +35,7 @@ ENDS = {"StartAt": "Pass", "States": {"Pass": {"Type": "Pass", "End": True}}}
 class Floor:
     """Workflows called ``waits`` and ``ends``, and what they were started with."""
 
-    workflows: Workflows
+    workflows: Executions
     payloads: Callable[[str], list[Any]]
 
 
@@ -234,3 +235,39 @@ def test_an_answer_lets_a_run_go_on(clients: AwsClients, fresh: Callable[[str], 
     for wrong in (token, "never-issued"):
         with pytest.raises(TaskRefused):
             workflows.answer(wrong, OUTCOME)
+
+
+# --- looking at runs ----------------------------------------------------------------------------
+
+
+def test_runs_are_listed_newest_first_and_by_state(floor: Floor) -> None:
+    """Without their inputs; at most as many as asked for."""
+    for name in ("one", "two", "three"):
+        floor.workflows.start("waits", name, {})
+    assert [run.name for run in floor.workflows.runs("waits", limit=2)] == ["three", "two"]
+    assert len(floor.workflows.runs("waits", RunState.RUNNING, limit=50)) == 3
+    assert floor.workflows.runs("waits", RunState.FAILED, limit=50) == []
+    assert floor.workflows.runs("ends", limit=50) == []
+    with pytest.raises(ConfigurationError, match="nothing"):
+        floor.workflows.runs("nothing", limit=1)
+
+
+def test_a_run_is_shown_with_its_input_and_states(floor: Floor) -> None:
+    """Found by the name it was started with, whatever that is; one that is not there is None."""
+    floor.workflows.start("ends", "a/b", {"asset": "größer"})
+
+    found = floor.workflows.run("ends", "a/b")
+    while found is not None and found.state is RunState.RUNNING:
+        found = floor.workflows.run("ends", "a/b")
+
+    assert found is not None
+    assert (found.workflow, found.state, found.input) == (
+        "ends",
+        RunState.SUCCEEDED,
+        {"asset": "größer"},
+    )
+    assert found.states == ("Pass",)
+    assert found.started_at <= found.stopped_at
+    assert found.started_at.endswith("Z")
+    assert floor.workflows.run("ends", "c") is None
+    assert floor.workflows.run("waits", "a/b") is None

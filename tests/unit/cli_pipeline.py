@@ -134,7 +134,7 @@ class Pipeline:
         self.queue = MemoryQueue()
         self.events = MemoryEvents()
         self.secrets = MemorySecrets()
-        self._workflows = Starts()
+        self.workflows = Starts()
         self.jobs = LocalJobs(data / address.JOBS)
         self.capture = capture
 
@@ -147,13 +147,13 @@ class Pipeline:
             events=self.events,
             queue=self.queue,
             secrets=self.secrets,
-            workflows=self._workflows,
+            workflows=self.workflows,
         )
 
     @property
     def starts(self) -> list[tuple[str, str]]:
         """Machine and name of every run that was started."""
-        return self._workflows.names
+        return self.workflows.names
 
     def run(self, *words: object, code: int = 0) -> tuple[str, str]:
         """What a command writes to standard output and to standard error."""

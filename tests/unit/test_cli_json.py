@@ -17,6 +17,7 @@ from tests.unit.cli_pipeline import Pipeline, pipeline
 from worker.domain.asset import AssetRecord, Status, Verdict
 from worker.domain.job import JobRequest
 from worker.domain.review import Review
+from worker.domain.workflow import RunState
 from worker.entrypoints.cli import cli, run
 from worker.entrypoints.cli.submit import KindGroup
 from worker.local import address
@@ -57,6 +58,9 @@ class Setting:
         self.outputs.write_text(json.dumps({"environment": _settings()}))
         self.record: AssetRecord = world.record("uploads/a.jpg")
         self.video: AssetRecord = world.record("uploads/video.mp4", Status.PROCESSING, code="video")
+        self.run = f"{self.video.asset}-{self.video.version}"
+        world.workflows.start("video", self.run, {})
+        world.workflows.state = RunState.FAILED
         request = JobRequest(name="job", kind="poster", inputs=("f",), output="o")
         self.job = world.jobs.submit(request)
         held = world.record("uploads/held.jpg", Status.REVIEW, code="held", second=1)
@@ -90,6 +94,10 @@ class Setting:
             "recipes list": [],
             "recipes show": ["default"],
             "recipes lint": ["default"],
+            "workflow list": [],
+            "workflow show": ["approve"],
+            "workflow lint": ["approve"],
+            "workflow compile": ["approve"],
             "samples": [self.folder / "samples"],
             "deliver explain": [
                 f"/{self.record.asset}/{self.record.version}/w/auto",
@@ -110,6 +118,8 @@ class Setting:
             "assets hold": [self.record.asset, "--reason", "why"],
             "assets publish": [self.record.asset],
             "assets retry": [self.video.asset],
+            "workflow runs": ["video"],
+            "workflow resume": ["video", self.run],
             "review list": [],
             "review show": [self.review],
             "review approve": [self.review, "--reviewer", "ann"],

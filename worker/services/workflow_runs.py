@@ -6,7 +6,7 @@ starts it once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -25,9 +25,8 @@ MOST_GROUPS = 32
 MOST_ATTEMPTS = 50
 """Names that a resumed run tries."""
 
-StageOf = Callable[[str, str], str]
-"""(workflow, state) -> the stage that the state is part of; empty if it is none of a stage, or one
-of the failure path."""
+FailedStage = Callable[[Sequence[str]], str]
+"""The stage that a run has failed in, by the states that it has entered; empty if in none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +147,9 @@ class WorkflowRuns:
             raise RunMissing(f"there is no run {name} of the workflow {workflow}")
         return found
 
-    def resume(self, workflow: str, name: str, stage_of: StageOf, *, stage: str = "") -> Run:
+    def resume(
+        self, workflow: str, name: str, failed_stage: FailedStage, *, stage: str = ""
+    ) -> Run:
         """Start a failed run again from the stage that failed.
 
         The input is that of the failed run, and the definition is the one that is deployed by now.
@@ -156,7 +157,7 @@ class WorkflowRuns:
         Args:
             workflow: its name.
             name: of the run.
-            stage_of: tells states from stages.
+            failed_stage: knows the workflow's stages.
             stage: to begin with, in place of the one that failed.
 
         Returns:
@@ -177,8 +178,7 @@ class WorkflowRuns:
         if record is None or record.version != version or waits_for(record) != workflow:
             said = f"the run {name} is of a version that does not wait for {workflow} any more"
             raise Conflict(said, code="run_superseded")
-        stages = [found for state in failed.states if (found := stage_of(workflow, state))]
-        begin = stage or (stages[-1] if stages else "")
+        begin = stage or failed_stage(failed.states)
         payload = {key: value for key, value in failed.input.items() if key != "resume"}
         if begin:
             payload["resume"] = begin

@@ -19,6 +19,7 @@ from batch.workflows.compiler import (
     SUBMIT_JOB,
     compiled,
     definition,
+    failed_stage,
     shipped_path,
     stage_of,
 )
@@ -224,6 +225,25 @@ def test_the_stage_of_a_state() -> None:
         "Begin": "",
         "Open": "open",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "states", "stage"),
+    [
+        ("approve", "Begin Labels People Secure Broken", "people"),
+        ("approve", "Begin Labels People", "people"),
+        ("approve", "Begin", ""),
+        ("approve", "", ""),
+        ("moderate", "Begin Ask Unavailable Secure", "unavailable"),
+        ("video", "Medium Video Division Transcode Poster Finish NotFinished", "finish"),
+        ("video", "Medium Video Division Poster Finish JobsFailed", "video"),
+        ("video", "Medium Image Pictures Finish JobsFailed", "image"),
+        ("video", "Medium UnknownMedium", "medium"),
+    ],
+)
+def test_the_stage_that_a_run_has_failed_in(name: str, states: str, stage: str) -> None:
+    """Not the end that the failure path leads to; jobs where they are what failed."""
+    assert failed_stage(load(name), states.split()) == stage
 
 
 def test_a_job_is_the_command_that_the_image_takes() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from batch.workflows import compiler
 from tests.unit.finalize.world import RUNS, World
 from worker.domain.asset import Status
 from worker.domain.errors import ConfigurationError, Conflict, RunMissing
 from worker.domain.workflow import RunState
+from worker.recipes.workflow import load
 
 
 def test_a_waiting_video_starts_its_workflow_once() -> None:
@@ -112,9 +115,9 @@ def test_only_jobs_are_started_again() -> None:
 # --- resume -----------------------------------------------------------------------------------
 
 
-def stage_of(_workflow: str, state: str) -> str:
-    """Stages of a test; the failure path has none."""
-    return {"People": "people", "People outcome": "people", "Publish": "publish"}.get(state, "")
+def failed_stage(states: Sequence[str]) -> str:
+    """By the workflow that ships."""
+    return compiler.failed_stage(load("approve"), states)
 
 
 def failed(world: World, *states: str, state: RunState = RunState.FAILED) -> str:
@@ -129,10 +132,10 @@ def test_a_failed_run_is_resumed_from_the_stage_that_failed() -> None:
     """Not from the end that its failure path has led to; each time under a name of its own."""
     world = approving(World())
     name = failed(world, "Begin", "People", "People outcome", "Publish", "Secure", "Broken")
-    first = world.runs.resume("approve", name, stage_of)
+    first = world.runs.resume("approve", name, failed_stage)
     assert (first.name, first.input["resume"]) == (f"{name}-2", "publish")
     world.workflows.ended[first.name] = (RunState.FAILED, ("Begin", "Publish", "Secure"))
-    second = world.runs.resume("approve", first.name, stage_of, stage="people")
+    second = world.runs.resume("approve", first.name, failed_stage, stage="people")
     assert (second.name, second.input["resume"]) == (f"{name}-3", "people")
     assert {**second.input, "resume": ""} == {**first.input, "resume": ""}
 
@@ -143,7 +146,7 @@ def test_only_what_has_failed_is_resumed(state: RunState) -> None:
     world = approving(World())
     name = failed(world, "People", state=state)
     with pytest.raises(Conflict) as caught:
-        world.runs.resume("approve", name, stage_of)
+        world.runs.resume("approve", name, failed_stage)
     assert caught.value.code == "run_not_failed"
 
 
@@ -158,7 +161,7 @@ def test_a_version_that_does_not_wait_any_more_is_not_resumed(changes: dict[str,
     name = failed(world, "People")
     approving(world, **changes)
     with pytest.raises(Conflict) as caught:
-        world.runs.resume("approve", name, stage_of)
+        world.runs.resume("approve", name, failed_stage)
     assert caught.value.code == "run_superseded"
 
 

@@ -46,6 +46,7 @@ _COMMANDS = {
     "up": ("stack:up_command", "Run the whole pipeline on this machine."),
     "put": ("put:command", "Upload files into the intake bucket."),
     "assets": ("assets:group", "List, show, tag and remove assets of the catalog."),
+    "workflow": ("workflow:group", "Check and compile workflows; look at runs, resume them."),
     "review": ("review:group", "List, show and decide what waits for people."),
     "api": ("api:group", "Make tokens for the API; print its OpenAPI document."),
     "deliver": ("deliver:group", "Show which file a client gets for a URL, and why."),
