@@ -20,6 +20,7 @@ from worker.ports import (
     Events,
     Executions,
     Jobs,
+    Labeller,
     Moderator,
     ObjectStore,
     Queue,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from worker.services.hot_files import CacheOutcome
     from worker.services.ingest import Ingest
     from worker.services.invalidate import Invalidate
+    from worker.services.label import LabelStage
     from worker.services.moderate import ModerateStage
     from worker.services.review import Reviews
     from worker.services.upgrade import Upgrades
@@ -63,6 +65,8 @@ class Application:
     """None in processes that take no uploads."""
     secrets: Secrets | None = None
     """None in processes that send no webhooks."""
+    labeller: Labeller | None = None
+    """None in processes that label nothing."""
     workflows: Executions | None = None
     """None if the settings name none: then no run can be started here."""
     rekognition: Moderator | None = None
@@ -228,6 +232,23 @@ class Application:
         )
 
     @cached_property
+    def label(self) -> LabelStage:
+        """What asks a model what is in a picture."""
+        from worker.services.label import LabelStage
+        from worker.services.recipe_store import RecipeStore
+
+        assert self.labeller is not None
+        return LabelStage(
+            catalog=self.catalog,
+            store=self.store,
+            bucket=self.settings.delivery_bucket,
+            recipe=RecipeStore(self.store, self.settings.delivery_bucket).load,
+            labeller=self.labeller,
+            queue=self.queue,
+            queue_url=self.settings.queue_url,
+        )
+
+    @cached_property
     def access(self) -> Access:
         """What holds assets back and publishes them."""
         from worker.services.access import Access
@@ -327,7 +348,7 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
     from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
     from worker.adapters.aws.eventbridge import EventBridgeEvents
     from worker.adapters.aws.parameters import ParameterSecrets
-    from worker.adapters.aws.rekognition import RekognitionModerator
+    from worker.adapters.aws.rekognition import RekognitionLabeller, RekognitionModerator
     from worker.adapters.aws.s3 import S3ObjectStore
     from worker.adapters.aws.sqs import SqsQueue
     from worker.adapters.aws.uploads import S3UploadStore
@@ -340,6 +361,7 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
         events=EventBridgeEvents(clients, settings.event_bus),
         queue=SqsQueue(clients),
         secrets=ParameterSecrets(clients),
+        labeller=RekognitionLabeller(clients, take=_tokens(settings, clients)),
         upload_store=S3UploadStore(clients, edge=_edge_tickets(settings)),
         workflows=_workflows(dict(settings.workflows), clients),
         rekognition=RekognitionModerator(clients, take=_tokens(settings, clients)),

@@ -278,6 +278,7 @@ class Catalog(Protocol):
         remove_attributes: Iterable[str] = (),
         focal_point: tuple[float, float] | EllipsisType | None = ...,
         labels: tuple[Label, ...] | None = None,
+        labelled: str | None = None,
         again: bool = False,
         decision: tuple[Status, Verdict | None] | None = None,
         rendition: StoredRendition | None = None,
@@ -293,7 +294,9 @@ class Catalog(Protocol):
             focal_point: None removes it; ``...`` leaves it.
             labels: what a model has seen, in place of what is recorded; the tags are then said to
                 be of the model. None: people change tags, and refuse labels whose tags they remove.
-            again: what was made of it counts as made by no recipe, so that it is made again.
+            labelled: by which rules; see the record.
+            again: what was made of it counts as made by no recipe, so that it is made again, and
+                what a model has seen as seen by no rules.
 
         Raises:
             AssetMissing: no such asset.
@@ -468,6 +471,24 @@ class Moderator(Protocol):
 
     def look(self, jpeg: bytes, *, minimum: float) -> Seen:
         """What is seen in a picture.
+
+        Args:
+            jpeg: at most 1,600 pixels a side and 5 MB.
+            minimum: labels of a lower confidence, 0 to 100, are of no interest.
+
+        Raises:
+            TransientError: throttled, or no answer.
+            EngineError: an answer that is none, or a picture that it does not take.
+        """
+        ...
+
+
+class Labeller(Protocol):
+    """Names what is in a picture: a model here, or a service."""
+
+    def label(self, jpeg: bytes, *, minimum: float) -> Sequence[Label]:
+        """What is seen in a picture, as it is answered: ``domain.label.usable`` says what of it can
+        be kept.
 
         Args:
             jpeg: at most 1,600 pixels a side and 5 MB.

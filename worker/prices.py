@@ -26,6 +26,11 @@ class Prices:
     vcpu_hour: float
     transfer_gigabyte: float
     invalidation_path: float
+    rekognition_to_1_million: float
+    rekognition_to_5_million: float
+    rekognition_to_35_million: float
+    rekognition_beyond: float
+    standard_queue_request: float
     storage_month: float
     cache_hour: float
     cache_unit: float
@@ -44,6 +49,18 @@ class Assumptions:
     read_units: float
     batch: float
     transitions: float
+    month_days: float
+    stage_seconds: float
+    stage_gigabytes: float
+    stage_write_units: float
+    stage_read_units: float
+    stage_requests: float
+    escalated_events: float
+    reviewed_events: float
+    outbox_seconds: float
+    outbox_gigabytes: float
+    webhook_seconds: float
+    webhook_gigabytes: float
     popular_days: float
     jxl_upgrade_saving: float
     jxl_upgrade_seconds: float

@@ -151,6 +151,8 @@ class _Compiler:
             for name in resumable(workflow)
             if name != workflow.first
         ]
+        if not rules:  # one stage alone: a Choice of nothing is refused
+            return first
         if states[first]["Type"] == "Choice":  # a transition less
             states[first]["Choices"] = [*rules, *states[first]["Choices"]]
             return first

@@ -90,7 +90,7 @@ class StateMachines(pulumi.ComponentResource):
             log_retention_days=config.heavy.log_retention_days,
             statements=[
                 *_rights(buckets, catalog, events, [*self.arns.values()]),
-                *_asking(config.rekognition, buckets, catalog),
+                *_asking(config.rekognition, buckets, catalog, intake),
             ],
             tracing=config.tracing,
             # The bus does not wait for it, the state machine does.
@@ -322,7 +322,7 @@ def _rights(
 
 
 def _asking(
-    config: RekognitionConfig, buckets: Buckets, catalog: CatalogTable
+    config: RekognitionConfig, buckets: Buckets, catalog: CatalogTable, intake: Intake
 ) -> Sequence[policies.Statement]:
     """What the stages call that ask Rekognition; nothing where none does."""
     actions = {
@@ -345,5 +345,13 @@ def _asking(
             policies.allow(["dynamodb:BatchGetItem"], [catalog.arn]),
             # What is shown blurred meanwhile.
             policies.allow(["s3:PutObject"], [buckets.delivery.objects]),
+        ]
+    if config.labels:
+        statements += [
+            # What is known of the same bytes; tags that labels lose.
+            policies.allow(["dynamodb:Query"], [catalog.index(schema.CONTENT_INDEX)]),
+            policies.allow(["dynamodb:BatchGetItem", "dynamodb:DeleteItem"], [catalog.arn]),
+            # What is to be cut otherwise is announced again.
+            policies.allow(["sqs:SendMessage"], [intake.work.arn]),
         ]
     return statements

@@ -266,6 +266,7 @@ def everything(number: int) -> AssetRecord:
             ),
             Label(name="Cat", confidence=61.25, model_version="3.0", refused=True),
         ),
+        labelled="0123456789abcdef",
         tags=frozenset({"summer", "München 2026", "a#b"}),
         attributes={"sku": "4711", "note": "grün & ' \" \\ \x00 🖼", "empty": ""},
     )

@@ -49,7 +49,7 @@ ARN = f"arn:aws:batch:{REGION}:{ACCOUNT}"
 MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:heavy"
 FILM = b"\0\0\0\x18ftypisom\0\0\2\0isomiso2" + b"\0\0\0\x08free"
 FILM_KINDS = ("poster", "storyboard", "preview", "audio-waveform", "subtitles", "video-metadata")
-YOUNGER: dict[str, Any] = {"labels": (), "moderation": None}
+YOUNGER: dict[str, Any] = {"labels": (), "labelled": "", "moderation": None}
 """Fields of a record that ``stored_bytes`` is too old for, with their defaults."""
 MOMENT = "2026-05-09T07:00:00.000000Z"
 
@@ -459,9 +459,7 @@ def records() -> Sequence[AssetRecord]:
         record(1),
         bare(2),
         bare(3, status=Status.PROCESSING, verdict=waits, owner=""),
-        replace(
-            everything(4), labels=(), moderation=None
-        ),  # as it was stored before there was more
+        replace(everything(4), **YOUNGER),
         replace(
             record(5), status=Status.DELETED, verdict=Verdict(code="original_gone", message="m")
         ),

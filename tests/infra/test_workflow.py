@@ -62,7 +62,7 @@ def test_every_task_is_tried_again_when_it_is_throttled(ordered: Declaration) ->
 def test_rekognition_is_asked_only_where_it_was_chosen(
     ordered: Declaration, chosen: Declaration
 ) -> None:
-    """Without the choice there is no right; with it there are those to count and to blur, too."""
+    """Without the choice there is no right; with it those to count, blur and tag, too."""
     without, granted = (_actions(one) for one in (ordered, chosen))
     assert not [one for one in without if one.startswith("rekognition:")]
     assert granted - without == {
@@ -70,6 +70,7 @@ def test_rekognition_is_asked_only_where_it_was_chosen(
         "rekognition:DetectLabels",
         "dynamodb:UpdateItem",
         "dynamodb:BatchGetItem",
+        "dynamodb:DeleteItem",
     }
     variables = chosen.one("lambda/Function", "workflow").inputs["environment"]["variables"]
     assert variables["SAFELIGHT_REKOGNITION_RATE"] == "50"

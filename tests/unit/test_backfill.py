@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from importlib import resources
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -207,6 +208,7 @@ def test_another_bucket_is_refused() -> None:
 
 
 PRICE, NEED = prices.load()
+Figures = TypeVar("Figures", Prices, Assumptions)
 
 
 def test_every_price_says_whence_and_when() -> None:
@@ -221,13 +223,19 @@ def test_every_price_says_whence_and_when() -> None:
         assert isinstance(line["noted"], date)
 
 
+def only(kind: type[Figures], **values: float) -> Figures:
+    """Figures of which all others are nothing."""
+    whole: Any = dict.fromkeys((one.name for one in fields(kind)), 0.0) | values
+    return kind(**whole)
+
+
 def test_an_estimate_counts_and_prices() -> None:
     """A million photos of 1 MB: each part of the price by hand from the prices in one place."""
     one = backfill.estimate(
         Objects(1),
         bucket="intake",
-        price=Prices(
-            list_request=0,
+        price=only(
+            Prices,
             get_request=1,
             put_request=10,
             queue_request=100,
@@ -236,15 +244,9 @@ def test_an_estimate_counts_and_prices() -> None:
             gigabyte_second=1,
             write_unit=2,
             read_unit=3,
-            transition=0,
-            vcpu_hour=0,
-            transfer_gigabyte=0,
-            invalidation_path=0,
-            storage_month=0,
-            cache_hour=0,
-            cache_unit=0,
         ),
-        need=Assumptions(
+        need=only(
+            Assumptions,
             seconds_fixed=1,
             seconds_per_megabyte=1e5,
             gigabytes=2,
@@ -252,12 +254,6 @@ def test_an_estimate_counts_and_prices() -> None:
             write_units=5,
             read_units=7,
             batch=10,
-            transitions=0,
-            popular_days=0,
-            jxl_upgrade_saving=0,
-            jxl_upgrade_seconds=0,
-            avif_upgrade_saving=0,
-            avif_upgrade_seconds=0,
         ),
     )
 

@@ -14,6 +14,7 @@ from worker.domain.label import (
     MAX_LABELS,
     BoundingBox,
     Label,
+    LabelRules,
     focal_point,
     make_room,
     refuse,
@@ -24,6 +25,7 @@ from worker.domain.label import (
 )
 from worker.domain.user_metadata import MAX_TAGS, check_tags
 
+RULES = LabelRules(confidence=0, most=MAX_LABELS)
 WHOLE = BoundingBox(left=0, top=0, width=1, height=1)
 
 
@@ -39,7 +41,9 @@ def test_labels_come_the_most_confident_first() -> None:
     """Those below the least confidence and those beyond the number are left out."""
     labels = [seen("Cat", 60), seen("Dog", 99.123), seen("Tree", 80), seen("Sky", 79.9)]
 
-    assert usable(labels, confidence=79, most=2) == (seen("Dog", 99.12), seen("Tree", 80))
+    rules = LabelRules(confidence=79, most=2)
+
+    assert usable(labels, rules) == (seen("Dog", 99.12), seen("Tree", 80))
 
 
 @pytest.mark.parametrize(
@@ -49,24 +53,32 @@ def test_labels_come_the_most_confident_first() -> None:
 )
 def test_a_name_that_is_no_tag_is_left_out(name: str) -> None:
     """A model's answer comes from outside, and its names go into keys, pages and terminals."""
-    assert usable([seen(name), seen("Dog")]) == (seen("Dog"),)
+    assert usable([seen(name), seen("Dog")], RULES) == (seen("Dog"),)
 
 
 @pytest.mark.parametrize("confidence", [math.nan, math.inf, -0.1, 100.1])
 def test_a_confidence_out_of_range_is_left_out(confidence: float) -> None:
     """It says nothing that could be compared."""
-    assert usable([seen("Dog", confidence)]) == ()
+    assert usable([seen("Dog", confidence)], RULES) == ()
+
+
+def test_what_cuts_go_by_stays_before_what_is_more_certain() -> None:
+    """Twenty labels of a street must not hide the person in it."""
+    labels = [seen("Road", 99), seen("City", 98), seen("Person", 81), seen("Face", 70)]
+    rules = LabelRules(confidence=80, most=2, focus=("face", "PERSON"))
+
+    assert usable(labels, rules) == (seen("Road", 99), seen("Person", 81))
 
 
 def test_names_of_one_tag_are_one_label() -> None:
     """The more confident one: two could not be told apart in a list."""
-    assert usable([seen("dog", 70), seen("Dog", 80), seen("DOG ", 60)]) == (seen("Dog", 80),)
+    assert usable([seen("dog", 70), seen("Dog", 80), seen("DOG ", 60)], RULES) == (seen("Dog", 80),)
 
 
 def test_thousands_of_labels_and_boxes_are_few() -> None:
     """A record stays an item that can be stored."""
     boxes = [BoundingBox(left=0, top=0, width=one / 1000, height=0.5) for one in range(1, 1000)]
-    found = usable(seen(f"Thing {number}", 50, *boxes) for number in range(5_000))
+    found = usable((seen(f"Thing {number}", 50, *boxes) for number in range(5_000)), RULES)
 
     assert len(found) == MAX_LABELS
     assert [box.width for box in found[0].boxes] == [
@@ -91,7 +103,7 @@ def test_boxes_are_cut_at_the_edges(box: tuple[float, ...], kept: tuple[float, .
     """What is outside the picture, or has no area, is no place in it."""
     left, top, width, height = box
     (found,) = usable(
-        [seen("Dog", 90, BoundingBox(left=left, top=top, width=width, height=height))]
+        [seen("Dog", 90, BoundingBox(left=left, top=top, width=width, height=height))], RULES
     )
 
     assert [(one.left, one.top, one.width, one.height) for one in found.boxes] == (
@@ -121,7 +133,7 @@ def test_boxes_are_cut_at_the_edges(box: tuple[float, ...], kept: tuple[float, .
 )
 def test_any_answer_can_be_stored(labels: list[Label]) -> None:
     """Every label that is kept is a tag, and every box has an area inside the picture."""
-    found = usable(labels)
+    found = usable(labels, RULES)
 
     check_tags(frozenset(one.tag for one in found), {})
     assert len({one.tag for one in found}) == len(found)

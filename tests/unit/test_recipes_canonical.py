@@ -37,6 +37,7 @@ formats = ["png"]
 watermark = { text = "me" }
 """
 MODERATED = '[moderation]\ncategories = [{ name = "hate", hold = 60, reject = 90 }]\n'
+LABELS = "[labels]\n"
 PNG = b"\x89PNG\r\n\x1a\n"
 SHIPPED = [(FOLDER / f"{name}.toml").read_text(encoding="utf-8") for name in recipes.shipped()]
 
@@ -128,6 +129,21 @@ def test_digest_follows_moderation(keys: str, same: bool) -> None:
     first, second = recipes.parse(BASE + MODERATED), recipes.parse(BASE + MODERATED + keys)
     assert (first.digest == second.digest) is same
     assert recipes.parse(recipes.dump(second)) == second
+
+
+def test_digest_follows_labels() -> None:
+    """Spelled-out defaults are no change; the order of what cuts go by is its meaning."""
+    approved = BASE.replace("version = 1", 'version = 1\nworkflow = "approve"')
+    bare, whole = (
+        recipes.parse(f"{approved}{LABELS}{keys}")
+        for keys in ("", "confidence = 80\nmost = 20\ntags = true\nfocus = []\n")
+    )
+    assert bare == whole
+    assert bare.digest != digest(approved)
+    cuts = approved.replace("height = 9", 'height = 9\nfit = "cover"') + LABELS + "focus = "
+    first, second = recipes.parse(cuts + '["Dog", "Cat"]'), recipes.parse(cuts + '["Cat", "Dog"]')
+    assert first.digest != second.digest
+    assert recipes.parse(recipes.dump(first)) == first
 
 
 def test_order_of_renditions_and_formats_is_meaning() -> None:

@@ -26,6 +26,7 @@ HEADINGS = (
     "[limits]",
     "[moderation]",
     "An entry of categories",
+    "[labels]",
     "[[renditions]]",
     "Entries of formats, and [defaults.FORMAT]",
     "target",

@@ -27,12 +27,14 @@ VALID: dict[str, Any] = {
     ],
     "limits": {},
     "moderation": {"categories": [{"name": "explicit", "hold": 60}]},
+    "labels": {},
 }
 PLACES = {
     "Recipe": "",
     "Limits": "limits",
     "ModerationRules": "moderation",
     "CategoryRule": "moderation.categories[0]",
+    "LabelRules": "labels",
     "RenditionSpec": "renditions[0]",
     "Encoding": "renditions[0].formats[0]",
     "QualityTarget": "renditions[0].formats[0].target",
@@ -213,6 +215,35 @@ def test_moderation_needs_a_workflow_that_goes_on(name: str) -> None:
     without = {key: value for key, value in VALID.items() if key != "moderation"}
     assert "no [moderation]" in complaints(without | {"workflow": "moderate"})["workflow"]
     assert complaints(VALID | {"workflow": "approve"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("focus", "path", "says"),
+    [
+        (["Person"], "focus", "no rendition has fit"),
+        (["Dog", 1], "focus[1]", "must be text"),
+        (["Dog", " dog "], "focus[1]", "listed twice"),
+        (["  "], "focus[0]", "blank"),
+        (["a\x1b[2J"], "focus[0]", "1 to 100 characters"),
+        (["x" * 101], "focus[0]", "1 to 100 characters"),
+        ([f"label {number}" for number in range(21)], "focus", "at most 20 names"),
+    ],
+)
+def test_labels_that_cuts_cannot_go_by_are_errors(
+    focus: list[object], path: str, says: str
+) -> None:
+    """Names that are no label, twice the same, and names where nothing is cut."""
+    found = complaints(VALID | {"labels": {"focus": focus}})
+    assert says in found[f"labels.{path}"]
+    assert list(found) == [f"labels.{path}"]
+
+
+@pytest.mark.parametrize("name", ["none", "video"])
+def test_labels_need_a_workflow_that_asks(name: str) -> None:
+    """Nobody is asked by itself: each question costs money."""
+    without = {key: value for key, value in VALID.items() if key != "moderation"}
+    assert "nothing in it asks" in complaints(without | {"workflow": name})["labels"]
+    assert complaints(without | {"workflow": "approve"}) == {}
 
 
 def test_near_words_are_suggested() -> None:

@@ -93,6 +93,7 @@ def next_record(known: AssetRecord | None, new: AssetRecord, *, now: str) -> Ass
         # Of this picture, and of no other one that takes its place.
         focal_point=known.focal_point if same_upload else new.focal_point,
         labels=known.labels if same_upload else new.labels,
+        labelled=known.labelled if same_upload else new.labelled,
         created_at=known.created_at,
         updated_at=updated,
         replaces=known.version if known.version != new.version else known.replaces,
@@ -122,6 +123,7 @@ def amended(
     remove_attributes: Iterable[str],
     focal_point: tuple[float, float] | EllipsisType | None = ...,
     labels: tuple[Label, ...] | None = None,
+    labelled: str | None = None,
     again: bool = False,
     decision: tuple[Status, Verdict | None] | None = None,
     rendition: StoredRendition | None = None,
@@ -158,6 +160,7 @@ def amended(
         attributes=attributes,
         focal_point=point,
         labels=labels,
+        labelled="" if again else known.labelled if labelled is None else labelled,
         recipe_digest="" if again else known.recipe_digest,
         moderation=moderation or known.moderation,
     )

@@ -323,6 +323,8 @@ class AssetRecord:
     """What cuts keep in the middle, if somebody has said so: see ``RenditionSpec.focal_point``."""
     labels: tuple[Label, ...] = ()
     """What a model has seen in the picture, the most confident first."""
+    labelled: str = ""
+    """By which rules the model was asked: ``LabelRules.mark``; empty if it was not."""
     chosen_recipe: str = ""
     """The name of the recipe that the upload has chosen; empty: the deployment chooses."""
     workflow: str = ""

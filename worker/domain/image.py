@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from worker.domain.colour import Colour
+from worker.domain.label import LabelRules
 from worker.domain.moderation import ModerationRules
 from worker.domain.workflow import APPROVE, NO_WORKFLOW, VIDEO, Starts, Workflow
 
@@ -425,6 +426,8 @@ class Recipe:
     """Path of the file of a workflow of one's own, as the recipe has it."""
     definition: Workflow | None = field(default=None, compare=False, repr=False)
     """What that workflow is."""
+    labels: LabelRules | None = None
+    """What becomes of what a model sees in a picture; None: no model is asked."""
     moderation: ModerationRules | None = None
     """None: nothing is moderated."""
     digest: str = ""

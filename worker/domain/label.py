@@ -6,6 +6,7 @@ here takes labels as it returns them.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,27 @@ MAX_LABELS = 50
 MAX_BOXES = 8
 """Of one label, the largest ones."""
 _MAX_LABEL_NAME = MAX_NAME - len(TAG)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRules:
+    """``[labels]`` of a recipe."""
+
+    confidence: float = 80.0
+    """Labels below are left out; 0 to 100."""
+    most: int = 20
+    tags: bool = True
+    """Whether labels become tags, under which assets are listed."""
+    focus: tuple[str, ...] = ()
+    """Names of labels whose boxes cuts keep in the middle, the most wanted first."""
+
+    @property
+    def mark(self) -> str:
+        """Tells rules that keep other labels apart. The same picture is asked about once by the
+        same rules: each question costs money."""
+        wanted = sorted({tag_of(name) for name in self.focus})
+        text = repr((self.confidence, self.most, self.tags, wanted))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,29 +89,27 @@ def tag_of(name: str) -> str:
     return TAG + " ".join(name.split()).casefold()
 
 
-def usable(
-    seen: Iterable[Label], *, confidence: float = 0.0, most: int = MAX_LABELS
-) -> tuple[Label, ...]:
-    """The labels that can be stored, the most confident first.
+def usable(seen: Iterable[Label], rules: LabelRules) -> tuple[Label, ...]:
+    """The labels that can be stored and that the rules keep, the most confident first.
 
     Left out: names that cannot be a tag, a second label of the same tag, confidences that are no
     number from 0 to 100, boxes without an area. Boxes are cut at the edges of the picture:
     Rekognition gives boxes that go beyond them (Amazon Rekognition API Reference, BoundingBox).
-
-    Args:
-        seen: what a model answered.
-        confidence: labels below are left out; 0 to 100.
-        most: how many to keep.
+    Where there are too many labels, those that cuts go by stay before more confident ones.
     """
     found: dict[str, Label] = {}
-    known = (one for one in seen if _is_usable(one) and one.confidence >= confidence)
+    known = (one for one in seen if _is_usable(one) and one.confidence >= rules.confidence)
     for one in sorted(known, key=lambda one: (-one.confidence, one.name)):
-        if len(found) == most:
-            break
-        boxes = sorted(filter(None, map(_inside, one.boxes)), key=lambda box: -box.area)
-        tidy = replace(one, confidence=round(one.confidence, 2), boxes=tuple(boxes[:MAX_BOXES]))
-        found.setdefault(one.tag, tidy)
-    return tuple(found.values())
+        found.setdefault(one.tag, one)
+    focus = {tag_of(name) for name in rules.focus}
+    kept = sorted(found, key=lambda tag: tag not in focus)[: rules.most]
+    return tuple(_tidy(one) for tag, one in found.items() if tag in kept)
+
+
+def _tidy(label: Label) -> Label:
+    boxes = sorted(filter(None, map(_inside, label.boxes)), key=lambda box: -box.area)
+    confidence = round(label.confidence, 2)
+    return replace(label, confidence=confidence, boxes=tuple(boxes[:MAX_BOXES]))
 
 
 def _is_usable(label: Label) -> bool:

@@ -159,5 +159,6 @@ STAGES: Mapping[str, Stage] = {
     "reject": lambda app, call: {"outcome": app.reviews.reject(call)},
     "quarantine": lambda app, call: {"outcome": app.reviews.quarantine(call)},
     "moderate": lambda app, call: app.moderate.run(call),
+    "label": lambda app, call: app.label.run(call),
 }
 """What does a task, by its name: a kind of stage, or what a rule on the bus asks for."""

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from worker.domain.asset import AssetRecord
 from worker.domain.errors import RecipeError
 from worker.domain.image import Fit, Gravity, Recipe
+from worker.domain.label import focal_point
 from worker.recipes.advice import Finding, Severity, advise
 from worker.recipes.canonical import as_dict, dump, fingerprint
 from worker.recipes.deployment import DeploymentRecipes as DeploymentRecipes
@@ -41,6 +43,7 @@ __all__ = [
     "lint",
     "load",
     "parse",
+    "point_of",
     "shipped",
 ]
 
@@ -113,6 +116,14 @@ def focused(recipe: Recipe, point: tuple[float, float] | None) -> Recipe:
         ),
     )
     return replace(changed, digest=fingerprint(changed))
+
+
+def point_of(record: AssetRecord, recipe: Recipe) -> tuple[float, float] | None:
+    """The point that cuts of an asset keep in the middle: what a person has said, else the boxes of
+    the labels that the recipe wants; None for none."""
+    if record.focal_point is not None or recipe.labels is None:
+        return record.focal_point
+    return focal_point(record.labels, recipe.labels.focus)
 
 
 def all_at_upload(recipe: Recipe) -> Recipe:

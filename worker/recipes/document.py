@@ -24,12 +24,14 @@ from worker.domain.image import (
     RenditionSpec,
     Watermark,
 )
+from worker.domain.label import LabelRules
 from worker.domain.moderation import CategoryRule, ModerationRules, ModerationTier
 from worker.domain.workflow import APPROVE, MODERATE, NO_WORKFLOW, VIDEO
 from worker.recipes.schema import (
     BAD,
     CATEGORY,
     ENCODING,
+    LABELS,
     LIMITS,
     MAXIMUM_CATEGORIES,
     MAXIMUM_RENDITIONS,
@@ -80,6 +82,8 @@ def build(
         good["limits"] = Limits(**_good(LIMITS.read(good["limits"], "limits", problems)))
     if "moderation" in good:
         good["moderation"] = _moderation(good["moderation"], problems)
+    if "labels" in good:
+        good["labels"] = LabelRules(**_good(LABELS.read(good["labels"], "labels", problems)))
     assets: dict[str, bytes] = {}
     _read_workflow(good, assets, read_workflow, problems)
     if "renditions" in good:
@@ -93,6 +97,7 @@ def build(
                     assets[image] = contents
     _moderated_by(good, problems)
     _check_gain_map(good, problems)
+    _check_labels(good, problems)
     _check_upload(good, problems)
     unread: dict[str, Any] = {"name": "", "version": 0, "renditions": ()}
     return Recipe(**(unread | good), assets=assets)
@@ -154,6 +159,17 @@ def _check_gain_map(good: Values, problems: Problems) -> None:
     formats = {encoding.format for spec in specs for encoding in spec.encodings}
     if formats and KeepTag.GAINMAP in keep and Format.JPEG not in formats:
         problems.add("keep", '"gainmap" has no effect: only jpeg carries one, and none is made')
+
+
+def _check_labels(good: Values, problems: Problems) -> None:
+    said = good.get("workflow", NO_WORKFLOW)
+    if "labels" in good and said in (NO_WORKFLOW, VIDEO):
+        what = f'has no effect: workflow is "{said}", and nothing in it asks for labels'
+        problems.add("labels", what)
+    rules, specs = good.get("labels"), good.get("renditions", ())
+    cuts = any(one.fit is Fit.COVER for one in specs)
+    if rules is not None and rules.focus and specs and not cuts:
+        problems.add("labels.focus", 'has no effect: no rendition has fit = "cover"')
 
 
 def _check_upload(good: Values, problems: Problems) -> None:

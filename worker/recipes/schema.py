@@ -37,6 +37,7 @@ from worker.domain.image import (
     RenditionSpec,
     Watermark,
 )
+from worker.domain.label import MAX_LABELS, LabelRules, tag_of
 from worker.domain.moderation import ASKED, CategoryRule, ModerationRules, Unavailable
 
 BAD: Final[Any] = object()
@@ -48,6 +49,8 @@ MAXIMUM_RENDITIONS = 32
 """Every file is a PUT to pay for and a wait for the uploader; more is a mistake."""
 MAXIMUM_CATEGORIES = 64
 """More than any moderator reports at its top level."""
+MAXIMUM_FOCUS = 20
+"""Labels that cuts may go by."""
 MAXIMUM_SIDE = 16_384
 """Pixels; what AVIF and the browsers' canvases end at."""
 WEBP_SIDE = 16_383
@@ -277,6 +280,35 @@ def _pair(names: str, highest: int) -> RecipeKey:
     )
 
 
+# C0 and C1 control characters, line and paragraph separators, halves of surrogate pairs
+_NO_CONTROLS = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*"
+
+
+def _label_names() -> RecipeKey:
+    """Names of labels in their order; no two have one tag."""
+    one = _text(_NO_CONTROLS, "a name of 1 to 100 characters", longest=100)
+
+    def read(value: list[Any], path: str, problems: Problems) -> Any:
+        if len(value) > MAXIMUM_FOCUS:
+            return problems.add(path, f"must have at most {MAXIMUM_FOCUS} names, has {len(value)}")
+        names: list[Any] = []
+        taken: set[str] = set()
+        for index, item in enumerate(value):
+            name = one.read(item, f"{path}[{index}]", problems)
+            if name is not BAD and (not name.strip() or tag_of(name) in taken):
+                name = problems.add(f"{path}[{index}]", "is blank, or listed twice")
+            taken |= {tag_of(name)} if name is not BAD else set()
+            names.append(name)
+        return BAD if BAD in names else tuple(names)
+
+    return RecipeKey(
+        type="array of text",
+        holds=(list,),
+        range=f"at most {MAXIMUM_FOCUS} names of labels",
+        read_items=read,
+    )
+
+
 _FLAG = RecipeKey(type="true or false", holds=(bool,))
 _TABLE = RecipeKey(type="table", holds=(dict,))
 _NAME = _text(
@@ -292,8 +324,6 @@ _COLOUR = RecipeKey(
     range="a colour as #rrggbb",
     accept=lambda value: value.lower() if re.fullmatch("#[0-9A-Fa-f]{6}", value) else BAD,
 )
-# C0 and C1 control characters, line and paragraph separators, halves of surrogate pairs
-_NO_CONTROLS = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*"
 
 
 # --- tables -----------------------------------------------------------------------------------
@@ -434,6 +464,17 @@ MODERATION: Final = RecipeTable(
     },
 )
 
+LABELS: Final = RecipeTable(
+    "[labels]",
+    LabelRules,
+    {
+        "confidence": _number(0, 100),
+        "most": _whole(1, MAX_LABELS),
+        "tags": _FLAG,
+        "focus": _label_names(),
+    },
+)
+
 RECIPE: Final = RecipeTable(
     "",
     Recipe,
@@ -458,12 +499,23 @@ RECIPE: Final = RecipeTable(
         "approval": replace(_FLAG, field="-approval"),
         "limits": _TABLE,
         "moderation": _TABLE,
+        "labels": _TABLE,
         "defaults": replace(_TABLE, field="-defaults"),
         "renditions": RecipeKey(type="array of tables", holds=(list,), required=True),
     },
 )
 
-TABLES: Final = (RECIPE, LIMITS, MODERATION, CATEGORY, RENDITION, ENCODING, TARGET, WATERMARK)
+TABLES: Final = (
+    RECIPE,
+    LIMITS,
+    MODERATION,
+    CATEGORY,
+    LABELS,
+    RENDITION,
+    ENCODING,
+    TARGET,
+    WATERMARK,
+)
 """All of them, in the order of the docs."""
 
 DERIVED_FIELDS: Final = frozenset({"digest", "assets", "workflow_file", "definition"})

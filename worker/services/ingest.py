@@ -66,7 +66,7 @@ from worker.imaging.probe import accept, probe
 from worker.imaging.rejections import check_bytes
 from worker.imaging.stills import blurred
 from worker.ports import Catalog, Events, Moderator, ObjectStore, StoredObject
-from worker.recipes import focused
+from worker.recipes import focused, point_of
 from worker.services.access import Access
 from worker.services.commit import (
     RenditionStore,
@@ -345,7 +345,8 @@ class Ingest:
         )
 
     def _recipe_for(self, upload: ObjectVersion, known: AssetRecord | None, chosen: str) -> Recipe:
-        """The recipe, with the point that cuts of this upload keep if somebody has said one.
+        """The recipe, with the point that cuts of this upload keep: what somebody has said, else
+        what the recipe wants of the labels.
 
         Raises ``RecipeError`` if the deployment has lost it since the API took it.
         """
@@ -355,7 +356,7 @@ class Ingest:
             raise RecipeError(f"recipe {chosen}", (Problem("", said),))
         if known is None or upload.newer_than(known.source.sequencer):
             return recipe
-        return focused(recipe, known.focal_point)
+        return focused(recipe, point_of(known, recipe))
 
     def _recipe_of(self, user_metadata: UserMetadata) -> tuple[Recipe, UserMetadata]:
         """The recipe that an object names; that of the deployment where there is no such one."""

@@ -5,7 +5,6 @@ An asset of another owner is reported as missing, so that a caller learns nothin
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,26 +13,21 @@ from types import EllipsisType
 
 from worker.domain.asset import (
     ERASED,
-    SERVED,
     AssetRecord,
-    JobRecord,
     LogEntry,
-    MediaType,
     Page,
     Similar,
     Status,
     folder_of,
     is_tombstone,
-    medium_of,
     tombstone,
 )
 from worker.domain.errors import AssetMissing, Conflict, NotAllowed
 from worker.ports import Catalog, Queue
-from worker.services import find_assets, ordering
+from worker.services import find_assets
 from worker.services.erase import Eraser
 from worker.services.find_assets import AssetFilter
-from worker.services.messages import announcement
-from worker.services.put_files import jobs_of
+from worker.services.remake import announce, settled
 
 _EMPTY_PAGES = 10
 """Pages of only deleted assets that one call skips; then the caller must ask again."""
@@ -185,7 +179,7 @@ class OwnedAssets:
             revision=revision,
         )
         if moved:
-            self._announce(changed)
+            announce(self.queue, self.queue_url, changed, sender="safelight:api")
         return changed
 
     def reprocess(self, caller: Caller, asset: str) -> AssetRecord:
@@ -203,7 +197,7 @@ class OwnedAssets:
             return record
         self._require_makeable(record)
         changed = self.catalog.update(asset, again=True)
-        self._announce(changed)
+        announce(self.queue, self.queue_url, changed, sender="safelight:api")
         return changed
 
     def delete(self, caller: Caller, asset: str) -> None:
@@ -219,31 +213,10 @@ class OwnedAssets:
             return  # of a key that somebody may upload to again
         leave_tombstone(self.catalog, record, time=self._time())
 
-    def settled(self, record: AssetRecord, jobs: Iterable[JobRecord]) -> str:
-        """Why ingest cannot make an asset again from its original; empty if it can.
-
-        Args:
-            jobs: all that its record lists. Jobs that a user has started do not matter.
-        """
-        if record.status not in SERVED:
-            return f"it is {record.status.value}: nothing was made of it"
-        if medium_of(record) is MediaType.VIDEO:
-            return "a video is not cropped, and its jobs would make the same files again"
-        if jobs_of(record, jobs):
-            return "it was made by jobs, which depend on the recipe alone and are not repeated"
-        return ""
-
     def _require_makeable(self, record: AssetRecord) -> None:
         """Raise Conflict unless ingest can make the asset again from its original."""
-        if said := self.settled(record, self.catalog.jobs(record.asset)):
+        if said := settled(record, self.catalog.jobs(record.asset)):
             raise Conflict(f"asset {record.asset}: {said}", code="asset_unmade")
-
-    def _announce(self, record: AssetRecord) -> None:
-        body = announcement(record.source, sender="safelight:api")
-        (answer,) = ordering.handler([{"body": body}])
-        # A queue takes the same id for the same message, for five minutes.
-        once = f"{answer['deduplication'][:32]}{secrets.token_hex(16)}"
-        self.queue.send(self.queue_url, [(body, answer["group"], once)])
 
     def _is_shown(self, record: AssetRecord) -> bool:
         """Not what remains of a deleted asset, nor an upload that has expired."""

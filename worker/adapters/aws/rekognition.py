@@ -1,16 +1,22 @@
-"""Moderator on Amazon Rekognition. It costs about $1 per 1,000 pictures: for what is escalated."""
+"""Moderator and labeller on Amazon Rekognition.
+
+Each call costs about $1 per 1,000 pictures: for what is escalated, and for recipes that ask for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call
 from worker.domain.errors import EngineError
+from worker.domain.label import REKOGNITION, BoundingBox, Label
 from worker.domain.moderation import ModerationLabel, Seen
 
 MODEL = "rekognition"
+MOST_LABELS = 100
+"""Labels asked for: more than are kept, as some of them may be wanted more than others."""
 IMAGE_BYTES = 5 * 1024**2
 """Largest picture sent as bytes (Amazon Rekognition Developer Guide, "Guidelines and quotas")."""
 
@@ -52,16 +58,66 @@ class RekognitionModerator:
             EngineError: larger than ``IMAGE_BYTES``, neither JPEG nor PNG, refused as such, or an
                 answer that is none.
         """
-        if len(jpeg) > IMAGE_BYTES:
-            raise EngineError(f"{len(jpeg)} bytes to moderate; {IMAGE_BYTES} is the most")
-        if not jpeg.startswith(_BEGINNINGS):
-            raise EngineError("the picture to moderate is neither JPEG nor PNG")
+        _check_picture(jpeg, "moderate")
         self._take("DetectModerationLabels")
         with aws_call("moderate a picture"):
             answer = self._clients.rekognition.detect_moderation_labels(
                 Image={"Bytes": jpeg}, MinConfidence=minimum
             )
         return _seen(answer)
+
+
+class RekognitionLabeller:
+    """Rekognition's labels. Its arguments are those of ``RekognitionModerator``."""
+
+    def __init__(
+        self, clients: AwsClients, *, take: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._clients, self._take = clients, take
+
+    def label(self, jpeg: bytes, *, minimum: float) -> Sequence[Label]:
+        """See ``Labeller.label``. PNG is accepted, too.
+
+        Raises:
+            EngineError: as of ``RekognitionModerator.look``.
+        """
+        _check_picture(jpeg, "label")
+        self._take("DetectLabels")
+        with aws_call("label a picture"):
+            answer = self._clients.rekognition.detect_labels(
+                Image={"Bytes": jpeg}, MinConfidence=minimum, MaxLabels=MOST_LABELS
+            )
+        return _labels(answer)
+
+
+def _check_picture(data: bytes, verb: str) -> None:
+    if len(data) > IMAGE_BYTES:
+        raise EngineError(f"{len(data)} bytes to {verb}; {IMAGE_BYTES} is the most")
+    if not data.startswith(_BEGINNINGS):
+        raise EngineError(f"the picture to {verb} is neither JPEG nor PNG")
+
+
+def _labels(answer: Mapping[str, Any]) -> Sequence[Label]:
+    version = str(answer.get("LabelModelVersion", ""))
+    try:
+        return [
+            Label(
+                name=str(one["Name"]),
+                confidence=float(one["Confidence"]),
+                source=REKOGNITION,
+                model_version=version,
+                boxes=tuple(_box(each["BoundingBox"]) for each in one.get("Instances", ())),
+            )
+            for one in answer["Labels"]
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise EngineError(f"Rekognition answered without labels: {error!r}") from error
+
+
+def _box(sides: Mapping[str, Any]) -> BoundingBox:
+    """A box as it is answered: it may go beyond the picture."""
+    left, top, width, height = (float(sides[name]) for name in ("Left", "Top", "Width", "Height"))
+    return BoundingBox(left=left, top=top, width=width, height=height)
 
 
 def _seen(answer: Mapping[str, Any]) -> Seen:

@@ -41,6 +41,7 @@ from worker.entrypoints.api.tokens import ADMIN, READ, REVIEW, WRITE, Tokens
 from worker.services.find_assets import AssetFilter
 from worker.services.job_results import tiles_key
 from worker.services.owned_assets import Caller, OwnedAssets
+from worker.services.remake import settled
 from worker.services.review import FoundReview
 from worker.services.upload import UploadRequest, Uploads
 
@@ -385,7 +386,7 @@ def show_asset(services: Services, caller: Reader, asset: AssetId) -> models.Ass
         services.addresses,
         reviews=catalog.reviews_of(record.asset),
         tiles=services.tiles(record, jobs),
-        settled=services.assets.settled(record, jobs),
+        settled=settled(record, jobs),
     )
 
 

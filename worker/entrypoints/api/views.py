@@ -125,7 +125,7 @@ def asset(
     Args:
         reviews: of all its versions, oldest first.
         tiles: key of the tiles' descriptor.
-        settled: see ``OwnedAssets.settled``.
+        settled: see ``services.remake.settled``.
     """
     metadata = record.metadata
     return models.Asset(

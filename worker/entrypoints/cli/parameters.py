@@ -21,3 +21,23 @@ class Number(click.FloatRange):
         if math.isnan(number):
             self.fail(f"{value!r} is not a number", param, ctx)
         return number
+
+
+class Percent(Number):
+    """A share: ``1%`` or ``1`` is 0.01."""
+
+    name = "percent"
+
+    def __init__(self) -> None:
+        """Take 0 to 100 percent."""
+        super().__init__(0, 100)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The share, 0 to 1. A default that is no text is a share already.
+
+        Raises:
+            BadParameter: it is no number of percent from 0 to 100.
+        """
+        if not isinstance(value, str):
+            return value
+        return super().convert(value.strip().removesuffix("%"), param, ctx) / 100
