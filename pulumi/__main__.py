@@ -5,6 +5,7 @@ browsers <- distribution <- [delivery bucket], [console bucket]
                                                |-> catalog (table)
                                                `-> events (bus) -> invalidations -> distribution
 clients -> api (HTTP API, function) -> tickets for the intake bucket, catalog
+events -> webhooks (queues, function) -> endpoints of others, topic
 asset.processing events -> workflow (state machine) -> heavy (jobs on Spot) -> [delivery bucket]
 """
 
@@ -29,6 +30,7 @@ from stack.scope import Scope
 from stack.sign_in import provider
 from stack.storage import Buckets
 from stack.upgrades import DailyUpgrades
+from stack.webhooks import EventTopic, WebhookEndpoints
 from stack.workflow import StateMachines
 
 
@@ -74,6 +76,10 @@ def main() -> None:
             intake=intake,
             logs=delivery.logs,
         )
+    webhooks: WebhookEndpoints | None = None
+    if config.webhooks.endpoints:
+        webhooks = WebhookEndpoints(scope, config, events=events, intake=intake)
+    topic = EventTopic(scope, config, events=events) if config.webhooks.topic else None
     buckets.restrict(delivery.rights if delivery else {})
     buckets.let_browsers_upload([delivery.url] if delivery and console else [])
     heavy: HeavyJobs | None = None
@@ -91,6 +97,7 @@ def main() -> None:
             events=events,
             intake=intake,
             heavy=heavy,
+            webhooks=webhooks,
         )
     if config.api.enabled:
         sign_in = provider(scope, config, console=delivery.console if delivery else None)
@@ -117,6 +124,7 @@ def main() -> None:
             heavy=heavy,
             workflow=workflow,
             invalidations=invalidations,
+            webhooks=webhooks,
             upgrades=upgrades,
         )
     CostControls(scope, config.cost, intake=intake, observability=observability)
@@ -132,6 +140,8 @@ def main() -> None:
             workflow=workflow,
             delivery=delivery,
             invalidations=invalidations,
+            webhooks=webhooks,
+            topic=topic,
             api=api,
             observability=observability,
         )

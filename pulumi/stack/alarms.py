@@ -20,6 +20,7 @@ from stack.intake import Intake
 from stack.invalidations import Invalidations
 from stack.queues import QueueWithDeadLetters
 from stack.upgrades import DailyUpgrades
+from stack.webhooks import WebhookEndpoints
 from stack.workflow import StateMachines
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ NEAR_TIMEOUT = 0.8
 ENOUGH_ATTEMPTS = 20
 """Attempts in an hour from which on a share of them means something."""
 HOUR = 3600
+WEBHOOK_SECONDS = 1800
+"""An event that waits longer is an alarm. The first three tries take 13 minutes at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +170,7 @@ def alarms_of(
     catalog: CatalogTable,
     workflow: StateMachines | None,
     invalidations: Invalidations | None,
+    webhooks: WebhookEndpoints | None,
     upgrades: DailyUpgrades | None,
     counted: MetricFilters,
 ) -> list[Alarm]:
@@ -175,6 +179,7 @@ def alarms_of(
         *_intake(config, intake, catalog),
         *(_workflow(workflow) if workflow is not None else ()),
         *(_invalidations(config, invalidations) if invalidations is not None else ()),
+        *(_webhooks(webhooks) if webhooks is not None else ()),
         *(
             _function_alarms("upgrade", upgrades.function, upgrades.timeout, 1)[:2]
             if upgrades is not None
@@ -269,6 +274,21 @@ def _invalidations(config: Config, invalidations: Invalidations) -> list[Alarm]:
         _dead("invalidations", invalidations.queue),
         *_function_alarms("invalidate", invalidations.function, invalidations.timeout, 1),
     ]
+
+
+def _webhooks(webhooks: WebhookEndpoints) -> list[Alarm]:
+    """Endpoints that take nothing, and a function that does not send."""
+    found = _function_alarms("webhook", webhooks.function, webhooks.timeout, 1)
+    for name, queue in webhooks.queues.items():
+        key = f"webhook-{name}"
+        found += [
+            # Messages that were received three times or more do not count in this figure: what it
+            # shows is not the wait for a receiver that fails (Amazon SQS Developer Guide,
+            # "Available CloudWatch metrics").
+            _waiting(key, queue, WEBHOOK_SECONDS, urgent=False),
+            _dead(key, queue),
+        ]
+    return found
 
 
 def _jobs(config: Config, counted: MetricFilters) -> list[Alarm]:

@@ -22,6 +22,7 @@ from stack.observability import Observability
 from stack.registry import Registry
 from stack.scope import Scope
 from stack.storage import Buckets
+from stack.webhooks import EventTopic, WebhookEndpoints
 from stack.workflow import StateMachines
 from worker.settings import PREFIX
 
@@ -51,6 +52,8 @@ def of_pipeline(
     workflow: StateMachines | None,
     delivery: Distribution | None,
     invalidations: Invalidations | None,
+    webhooks: WebhookEndpoints | None,
+    topic: EventTopic | None,
     api: Api | None,
     observability: Observability | None,
 ) -> Mapping[str, Any]:
@@ -103,6 +106,16 @@ def of_pipeline(
             "invalidationsQueue": queue.url,
             "invalidationsDeadLetters": queue.dead_letters.url,
         }
+    sending: Mapping[str, Any] = {}
+    if webhooks is not None:
+        sending = webhooks.environment
+        found["webhooks"] = {
+            name: {"queue": queue.url, "deadLetters": queue.dead_letters.url}
+            for name, queue in webhooks.queues.items()
+        }
+        found["webhookEnvironment"] = sending
+    if topic is not None:
+        found["eventTopic"] = topic.arn
     if delivery is not None:
         found |= {"delivery": delivery.url, "distribution": delivery.distribution.id}
         if config.console.enabled:
@@ -116,4 +129,4 @@ def of_pipeline(
     if observability is not None:
         found["alarmTopic"] = observability.topic.arn
     told = {PREFIX + name: value for name, value in commands.items()}
-    return {**found, "environment": {**intake.environment, **told}}
+    return {**found, "environment": {**intake.environment, **sending, **told}}

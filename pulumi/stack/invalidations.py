@@ -7,10 +7,8 @@ The queue keeps an event until CloudFront has accepted an invalidation. A batch 
 
 from __future__ import annotations
 
-import json
-
 import pulumi
-from pulumi_aws import cloudfront, cloudwatch, lambda_, sqs
+from pulumi_aws import cloudfront, lambda_
 
 from stack import policies
 from stack.config import VISIBILITY_FACTOR, Config
@@ -58,7 +56,6 @@ class Invalidations(pulumi.ComponentResource):
         distribution: cloudfront.Distribution,
     ) -> None:
         super().__init__("safelight:invalidations:Invalidations", scope.name(COMPONENT))
-        self._scope = scope
         self._own = pulumi.ResourceOptions(parent=self)
         self._tags = scope.tags(COMPONENT)
         self.timeout = TIMEOUT
@@ -106,43 +103,13 @@ class Invalidations(pulumi.ComponentResource):
             # Lambda tries the role on the queue when the mapping is made.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.function.rights]),
         )
-        self._listen(events)
-        self.register_outputs({})
-
-    def _listen(self, events: AssetEventBus) -> None:
-        name = self._scope.name("invalidations")
-        rule = cloudwatch.EventRule(
-            name,
+        events.to_queue(
+            scope.name("invalidations"),
+            scope,
             description="Assets whose files the edges must forget",
-            event_bus_name=events.name,
-            event_pattern=json.dumps(PATTERN),
+            pattern=PATTERN,
+            queue=self.queue,
             tags=self._tags,
-            opts=self._own,
+            parent=self,
         )
-        dead = self.queue.dead_letters
-        # The bus sends to both: what it cannot put into the queue is a dead letter at once.
-        allowed = [
-            sqs.QueuePolicy(
-                key,
-                queue_url=queue.url,
-                policy=policies.may_send(
-                    queue.arn,
-                    service="events.amazonaws.com",
-                    source=rule.arn,
-                    account=self._scope.account,
-                ),
-                opts=self._own,
-            )
-            for key, queue in ((name, self.queue.queue), (f"{name}-dead", dead))
-        ]
-        cloudwatch.EventTarget(
-            name,
-            rule=rule.name,
-            event_bus_name=events.name,
-            arn=self.queue.arn,
-            dead_letter_config=cloudwatch.EventTargetDeadLetterConfigArgs(arn=dead.arn),
-            retry_policy=cloudwatch.EventTargetRetryPolicyArgs(
-                maximum_event_age_in_seconds=24 * 3600, maximum_retry_attempts=185
-            ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=allowed),
-        )
+        self.register_outputs({})

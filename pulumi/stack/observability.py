@@ -23,6 +23,7 @@ from stack.metric_filters import MetricFilters
 from stack.notifications import COMPONENT, AlarmTopic
 from stack.scope import Scope
 from stack.upgrades import DailyUpgrades
+from stack.webhooks import WebhookEndpoints
 from stack.workflow import StateMachines
 
 WIDTH = 4
@@ -42,6 +43,7 @@ class Observability(pulumi.ComponentResource):
         heavy: HeavyJobs | None,
         workflow: StateMachines | None,
         invalidations: Invalidations | None,
+        webhooks: WebhookEndpoints | None,
         upgrades: DailyUpgrades | None,
     ) -> None:
         super().__init__("safelight:observability:Observability", scope.name(COMPONENT))
@@ -70,6 +72,7 @@ class Observability(pulumi.ComponentResource):
             functions={"ingest": intake.ingest}
             | ({} if workflow is None else {"workflow": workflow.function})
             | ({} if invalidations is None else {"invalidate": invalidations.function})
+            | ({} if webhooks is None else {"webhook": webhooks.function})
             | ({} if upgrades is None else {"upgrade": upgrades.function}),
             heavy=heavy,
             log_retention_days=config.heavy.log_retention_days,
@@ -81,6 +84,7 @@ class Observability(pulumi.ComponentResource):
             catalog=catalog,
             workflow=workflow,
             invalidations=invalidations,
+            webhooks=webhooks,
             upgrades=upgrades,
             counted=counted,
         )

@@ -28,6 +28,7 @@ from stack.intake import Intake
 from stack.queues import DEAD_RETENTION
 from stack.scope import Scope
 from stack.storage import Buckets
+from stack.webhooks import WebhookEndpoints
 from worker.adapters.aws.dynamodb import schema
 from worker.domain.workflow import VIDEO, Starts, Workflow
 from worker.recipes.workflow import load
@@ -56,6 +57,7 @@ class StateMachines(pulumi.ComponentResource):
         events: AssetEventBus,
         intake: Intake,
         heavy: HeavyJobs,
+        webhooks: WebhookEndpoints | None,
     ) -> None:
         super().__init__("safelight:workflow:StateMachines", scope.name(COMPONENT))
         self._scope = scope
@@ -91,12 +93,14 @@ class StateMachines(pulumi.ComponentResource):
             statements=[
                 *_rights(buckets, catalog, events, [*self.arns.values()]),
                 *_asking(config.rekognition, buckets, catalog, intake),
+                *(webhooks.sending if webhooks is not None else ()),
             ],
             tracing=config.tracing,
             # The bus does not wait for it, the state machine does.
             unattended=Unattended(failures=self.dead_letters.arn, retries=RETRIES),
             environment={
                 **intake.environment,
+                **(webhooks.environment if webhooks is not None else {}),
                 f"{PREFIX}WORKFLOWS": self.setting(),
                 f"{PREFIX}REKOGNITION_RATE": str(config.rekognition.rate),
             },

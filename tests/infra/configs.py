@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from stack.config import LOG_DAYS, SECTIONS
 from stack.config.sections import AUDIENCES
+from worker.domain.webhook import NAME
 
 REPLICA = "arn:aws:s3:::somewhere-else"
 ALONE = ("registry", "only")
@@ -64,6 +65,10 @@ _ON: Mapping[str, Mapping[str, Any]] = {
     "api": {"issuer": "", "audience": "", "origins": ["https://a.example"]},
     "delivery": {**OWN_DOMAIN, "origins": ["https://a.example"], "uploadKey": "ab" * 32},
     "console": {"signInOrigins": []},
+    "webhooks": {
+        "endpoints": {"shop": {"url": "https://shop.example/", "events": ["asset.*"]}},
+        "topic": ["*"],
+    },
     "observability": {"email": "who@example.com"},
     "cost": {
         "monthlyBudget": 100,
@@ -79,6 +84,7 @@ _OFF: Mapping[str, Mapping[str, Any]] = {
     "heavy": {"baselineVcpus": 0, "overflowVcpus": 0},
     "api": {**SIGNED_IN, "origins": []},
     "delivery": {"domains": [], "certificate": "", "origins": [], "uploadKey": ""},
+    "webhooks": {"endpoints": {}, "topic": []},
     "observability": {"email": ""},
     "cost": {"monthlyBudget": 0, "anomalyDollars": 0, "email": "", "savingsPlanCents": 0},
 }
@@ -253,6 +259,15 @@ _ADDRESS = st.sampled_from(["", "who@example.com"])
 _AUDIENCE = st.lists(st.sampled_from([*AUDIENCES]), min_size=1, unique=True)
 
 
+_TYPE = st.sampled_from(["asset.accepted", "asset.rejected", "asset.*", "job.*", "*"])
+_ENDPOINT = st.fixed_dictionaries(
+    {
+        "url": st.sampled_from(["https://example.com/hook?a=b", "https://[2600:9000::1]:8443/"]),
+        "events": st.lists(_TYPE, min_size=1, max_size=3, unique=True),
+    }
+)
+
+
 def _fit(drawn: dict[str, Any]) -> dict[str, Any]:
     """What the console needs is on where it is on; a user pool stands in for all that it brings."""
     api, console = dict(drawn["api"]), dict(drawn["console"])
@@ -321,6 +336,16 @@ configs = st.fixed_dictionaries(
                 "logRetentionDays": st.sampled_from(LOG_DAYS),
                 **_switch("api"),
                 "accelerated": st.just(False),
+            }
+        ),
+        "webhooks": st.fixed_dictionaries(
+            {
+                "endpoints": st.dictionaries(
+                    st.from_regex(NAME, fullmatch=True), _ENDPOINT, max_size=6
+                ),
+                "topic": st.lists(_TYPE, max_size=3),
+                "maximumConcurrency": st.integers(2, 1000),
+                "logRetentionDays": st.sampled_from(LOG_DAYS),
             }
         ),
         "delivery": st.fixed_dictionaries(

@@ -13,6 +13,7 @@ from standardwebhooks.webhooks import Webhook
 from tests.servers import serving
 from tests.unit import cli_pipeline
 from tests.unit.cli_pipeline import ENDPOINT, Pipeline, pipeline
+from worker.entrypoints.cli import run
 from worker.services.webhooks import ATTEMPTS, CODE, REASON, TEST_TYPE
 
 QUEUE = f"{ENDPOINT}/1/webhook-shop"
@@ -182,3 +183,22 @@ def test_secrets_are_rotated_and_retired(world: Pipeline) -> None:
     assert world.secrets.texts["/safelight/webhooks/shop"] == f"{new} {SECRET}"
     assert world.json("webhooks", "retire", "shop") == {"endpoint": "shop", "retired": 1}
     assert world.secrets.texts["/safelight/webhooks/shop"] == new
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["shop"], "must be NAME=URL"),
+        (["Shop=https://a.example/"], "1 to 16 small letters"),
+        (["shop=ftp://a.example/"], "must begin with https://"),
+        (["shop=https://a.example/", "shop=https://b.example/"], "two of this name"),
+    ],
+)
+def test_a_local_stack_refuses_endpoints_that_are_none(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, options: list[str], said: str
+) -> None:
+    """Before anything is started."""
+    words = [word for one in options for word in ("--webhook", one)]
+    assert run(["up", "--data", str(tmp_path / "data"), *words]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()

@@ -13,8 +13,11 @@ from urllib.parse import urlsplit
 
 from worker.domain.errors import ConfigurationError
 
-NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
-"""Of an endpoint. It is part of the names of its queue, rule and secret."""
+NAME = re.compile(r"[a-z](?:[a-z0-9]|-(?=[a-z0-9])){0,15}")
+"""Of an endpoint. It is part of the names of its rule, of which AWS takes 64 characters, and of its
+queue and secret."""
+TYPE = re.compile(r"\*|[a-z]+\.(?:\*|[a-z]+)")
+"""A type of events, all of a kind, or all."""
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}|[0-9A-Fa-f:.]{2,45}")
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what secrets begin with
 SECRET_BYTES = range(24, 65)
@@ -93,12 +96,17 @@ def endpoints(text: str) -> tuple[WebhookEndpoint, ...]:
         raise ValueError("must be a JSON object of endpoints") from None
 
 
+def check_name(name: str) -> None:
+    """Raises ``ValueError`` unless an endpoint may have the name."""
+    if not NAME.fullmatch(name):
+        raise ValueError("must name endpoints by 1 to 16 small letters, digits and single hyphens")
+
+
 def _endpoint(name: str, value: Mapping[str, Any]) -> WebhookEndpoint:
     texts = {key: value[key] for key in ("url", "queue", "dead_letters")}
     if not all(isinstance(one, str) for one in (*texts.values(), *value["events"])):
         raise TypeError("no text")
-    if not NAME.fullmatch(name):
-        raise ValueError("must name endpoints by small letters, digits and hyphens")
+    check_name(name)
     try:
         WebhookUrl.parse(texts["url"])
     except ValueError as error:

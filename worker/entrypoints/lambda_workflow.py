@@ -148,6 +148,14 @@ def _report(job: Mapping[str, Any]) -> JobReport:
     )
 
 
+def _send(app: Application, call: StageCall) -> dict[str, Any]:
+    record = app.catalog.get(call.asset)
+    if record is None or record.version != call.version:
+        return {"outcome": "stale"}
+    app.webhooks.tell(str(call.parameters["endpoint"]), record)
+    return {"outcome": "sent"}
+
+
 Stage = Callable[[Application, StageCall], Mapping[str, Any]]
 """Does a stage; what it returns is JSON with the word ``outcome``. Raises ``SafelightError``."""
 STAGES: Mapping[str, Stage] = {
@@ -160,5 +168,6 @@ STAGES: Mapping[str, Stage] = {
     "quarantine": lambda app, call: {"outcome": app.reviews.quarantine(call)},
     "moderate": lambda app, call: app.moderate.run(call),
     "label": lambda app, call: app.label.run(call),
+    "webhook": _send,
 }
 """What does a task, by its name: a kind of stage, or what a rule on the bus asks for."""

@@ -35,6 +35,10 @@ EVERYTHING: Mapping[str, Mapping[str, Any]] = {
         "upgradeCents": 200,
         "rateLimit": 10_000,
     },
+    "webhooks": {
+        "endpoints": {"shop": {"url": "https://shop.example.com/hook", "events": ["asset.*"]}},
+        "topic": ["*"],
+    },
     "observability": {"enabled": True, "email": "team@example.com"},
     "cost": {
         "email": "team@example.com",

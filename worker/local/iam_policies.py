@@ -14,6 +14,7 @@ from worker.local.deploy import Outputs
 from worker.local.emulator import ACCOUNT, REGION
 
 Statement = Mapping[str, Any]
+SECRETS = "SAFELIGHT_WEBHOOK_SECRETS"
 
 
 def operator(outputs: Outputs) -> Sequence[Statement]:
@@ -27,6 +28,10 @@ def operator(outputs: Outputs) -> Sequence[Statement]:
     read = ("uploads", "work", "invalidations")
     queues = sorted({queue_arn(outputs[f"{name}Queue"]) for name in read})
     dead = sorted(queue_arn(outputs[f"{name}DeadLetters"]) for name in (*read, "heavy"))
+    for one in outputs.get("webhooks", {}).values():
+        queues.append(queue_arn(one["queue"]))
+        dead.append(queue_arn(one["deadLetters"]))
+    secrets = str(outputs.get("webhookEnvironment", {}).get(SECRETS, "/none")).lstrip("/")
     table = _arn("dynamodb", f"table/{outputs['table']}")
     return [
         _allow(["s3:ListBucket", "s3:ListBucketVersions"], buckets),
@@ -66,6 +71,7 @@ def operator(outputs: Outputs) -> Sequence[Statement]:
             ["states:DescribeExecution", "states:GetExecutionHistory"],
             [f"{_execution(arn)}:*" for arn in outputs["workflows"].values()],
         ),
+        _allow(["ssm:GetParameter", "ssm:PutParameter"], [_arn("ssm", f"parameter/{secrets}/*")]),
         _allow(["events:PutEvents"], [_arn("events", f"event-bus/{outputs['eventBus']}")]),
     ]
 

@@ -6,6 +6,7 @@ for:
 
 - the pipe moves uploads from the standard queue to the FIFO queue, with the pipe's role;
 - the invalidation function, with its role, tells the delivery server what to forget;
+- the webhook function, with its role, sends to each endpoint what is in its queue;
 - the event log moves every event of the bus to a file, as the ``service`` user;
 - workflow tasks (``worker.local.workflows``) work as the ``service`` user and ask what the role of
   the state machine allows; the workflow function has its own role;
@@ -23,7 +24,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -32,7 +33,7 @@ from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call
 from worker.adapters.aws.sqs import SqsQueue
 from worker.adapters.event_log import EventLog, parse_event
-from worker.bootstrap import invalidation
+from worker.bootstrap import assemble, invalidation
 from worker.domain.errors import Conflict
 from worker.domain.events import Event
 from worker.job_context import Stop, processors
@@ -76,7 +77,8 @@ class ServiceOptions:
     """Folder of the jobs' table and logs."""
     workflow_handler: str
     invalidation_handler: str
-    """``module:name``, both."""
+    webhook_handler: str
+    """``module:name``, all three."""
     rekognition: tuple[int, Path]
     """Port of the stand-in for Rekognition, and the folder with its table."""
 
@@ -127,6 +129,7 @@ def run(options: ServiceOptions, ready: Path) -> None:
             "tasks": lambda: tasks.run(stop),
             "events": lambda: log_events(queue, sink, url=options.event_queue, stop=stop),
             "invalidations": lambda: _invalidate(options, stop),
+            **_webhook_loops(options, stop),
         }
         # With standard ordering S3 notifies the queue that the workers read.
         if outputs["uploadsQueue"] != outputs["workQueue"]:
@@ -283,6 +286,35 @@ def _invalidate(options: ServiceOptions, stop: Stop) -> None:
         return answer
 
     EventSource(SqsQueue(clients), handler, mapping).run(stop)
+
+
+# --- webhooks -----------------------------------------------------------------------------------
+
+
+def _webhook_loops(options: ServiceOptions, stop: Stop) -> Mapping[str, Callable[[], None]]:
+    """Work as the webhook function, with a mapping for each endpoint as on AWS."""
+    outputs = options.outputs
+    endpoints = outputs.get("webhooks", {})
+    if not endpoints:
+        return {}
+    role = Roles.of(outputs).function(options.webhook_handler)
+    deployed = resolve_name(options.webhook_handler.partition(":")[0])
+    clients = AwsClients(profile=role.profile)
+    service = assemble(Settings.from_environment(os.environ), clients).webhooks
+
+    def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = deployed.handle(event, service)
+        return answer
+
+    def loop(url: str) -> Callable[[Stop], None]:
+        mapping = EventSourceMapping(
+            queue_url=url, function=FunctionConfig(name=role.name, timeout=60.0, memory=256)
+        )
+        return EventSource(SqsQueue(clients), handler, mapping).run
+
+    return {
+        f"webhook {name}": partial(loop(str(one["queue"])), stop) for name, one in endpoints.items()
+    }
 
 
 # --- the event log ----------------------------------------------------------------------------

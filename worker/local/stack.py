@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import signal
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from pkgutil import resolve_name
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from worker.adapters.aws.clients import VARIABLE as CALLS
 from worker.adapters.aws.clients import AwsClients
@@ -55,13 +56,18 @@ PORT = 4566
 HANDLER = "worker.entrypoints.lambda_ingest:handler"
 WORKFLOW_HANDLER = "worker.entrypoints.lambda_workflow:handler"
 API_HANDLER = "worker.entrypoints.lambda_api:handler"
+WEBHOOK_HANDLER = "worker.entrypoints.lambda_webhook:handler"
 INVALIDATION_HANDLER = "worker.entrypoints.lambda_invalidate:handler"
 DELIVER_HANDLER = "worker.entrypoints.lambda_deliver:handler"
 READY_SECONDS = 180.0
 """Longest wait for the children; they are ready in less than a second on an idle machine."""
 WORKFLOW_RULE = f"safelight-{STACK}-workflow"
 INVALIDATIONS_RULE = f"safelight-{STACK}-invalidations"
-"""Of the Pulumi program: heavy uploads, and assets whose files the edges must forget."""
+WEBHOOK_RULE = f"safelight-{STACK}-webhook"
+"""Of the Pulumi program: heavy uploads, assets whose files the edges must forget, and what the
+names of rules for endpoints begin with."""
+LOOPBACK = "127.0.0.0/8,::1/128"
+"""Where receivers of webhooks are, beside those on the internet."""
 REKOGNITION_RATE = 50
 """Requests a second to the stand-in for Rekognition, as in AWS's large regions."""
 LOG_BYTES = 10_000_000
@@ -85,6 +91,8 @@ class StackOptions:
     deleted_originals: DeletedOriginals = DeletedOriginals.KEEP
     recipe: str = "default"
     """Of uploads that choose none: a name, or the absolute path of a file."""
+    webhooks: Mapping[str, str] = field(default_factory=dict)
+    """URLs of endpoints, by name, that get every event."""
 
 
 class Stack:
@@ -179,6 +187,7 @@ class Stack:
             workflow_handler=WORKFLOW_HANDLER,
             invalidation_handler=INVALIDATION_HANDLER,
             rekognition=(self._rekognition_port, self._data),
+            webhook_handler=WEBHOOK_HANDLER,
         )
         profile = roles.function(WORKFLOW_HANDLER).profile
         # The delivery server takes invalidations as CloudFront's API does.
@@ -227,19 +236,26 @@ class Stack:
     def _establish(self, stop: Stop) -> tuple[Outputs, _Queues]:
         """Create what the Pulumi program says, and the users and profiles that work with it."""
         deleted, recipe = self._options.deleted_originals.value, self._options.recipe
-        program, before = fingerprint(f"{self._endpoint} {deleted} {recipe}"), self._before
+        chosen: dict[str, Any] = {
+            "storage": {"deletedOriginals": deleted},
+            "recipe": recipe,
+            # A stand-in answers: worker.local.rekognition.
+            "rekognition": {"moderation": True, "labels": True, "rate": REKOGNITION_RATE},
+        }
+        text = f"{self._endpoint} {deleted} {recipe}"
+        if self._options.webhooks:
+            every = {"events": ["*"]}
+            found = {name: {"url": url, **every} for name, url in self._options.webhooks.items()}
+            chosen["webhooks"] = {"endpoints": found}
+            text += json.dumps(found)
+        program, before = fingerprint(text), self._before
         if before is not None and before.program == program:
             outputs = before.outputs  # the embedded AWS has all of it
         else:
             outputs = deploy(  # in a process of its own, as its SDK wants
                 self._endpoint,
                 self._data / addresses.OUTPUTS,
-                config={
-                    "storage": {"deletedOriginals": deleted},
-                    "recipe": recipe,
-                    # A stand-in answers: worker.local.rekognition.
-                    "rekognition": {"moderation": True, "labels": True, "rate": REKOGNITION_RATE},
-                },
+                config=chosen,
                 log=self._log("deploy"),
                 launcher=partial(tied_command, parent_death_signal=signal.SIGTERM),
                 stopped=lambda: stop.requested,
@@ -369,6 +385,9 @@ def _attach(endpoint: str, profiles: Profiles, outputs: Outputs) -> _Queues:
     )
     invalidations = str(outputs["invalidationsQueue"]).rpartition("/")[2]
     services.attach_queue(clients, bus, INVALIDATIONS_RULE, invalidations)
+    for name, queue in outputs.get("webhooks", {}).items():
+        there = str(queue["queue"]).rpartition("/")[2]
+        services.attach_queue(clients, bus, f"{WEBHOOK_RULE}-{name}", there)
     clients.close()
     profiles.write(
         roles=[holder.role for holder in Roles.of(outputs).all],
@@ -417,6 +436,8 @@ def _settings(outputs: Outputs) -> Mapping[str, str]:
     return {
         **{str(name): str(text) for name, text in outputs["ingestEnvironment"].items()},
         "SAFELIGHT_WORKFLOWS": ",".join(f"{n}={arn}" for n, arn in outputs["workflows"].items()),
+        **{str(name): str(text) for name, text in outputs.get("webhookEnvironment", {}).items()},
+        "SAFELIGHT_WEBHOOK_NETWORKS": LOOPBACK,
         "SAFELIGHT_DISTRIBUTION": str(outputs["distribution"]),
     }
 

@@ -27,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from worker.domain.asset import AssetRecord
 from worker.domain.errors import (
     ConfigurationError,
     InputError,
@@ -35,6 +36,7 @@ from worker.domain.errors import (
     WebhookFailed,
     WebhookGone,
 )
+from worker.domain.events import cloud_event, event_of
 from worker.domain.webhook import SECRET_PREFIX, SECRETS, WebhookEndpoint, secrets_in
 from worker.ports import Message, Queue, Secrets, WebhookSender
 from worker.services.messages import mistake
@@ -155,6 +157,14 @@ class Webhooks:
         )
         event_in(body)
         self.queue.send(endpoint.queue, [(body, "", "")])
+
+    def tell(self, name: str, record: AssetRecord) -> None:
+        """Send the event of a record to an endpoint.
+
+        Raises:
+            InputError: there is no such endpoint.
+        """
+        self.send(name, cloud_event(event_of(record)))
 
     def test(self, name: str) -> str:
         """Send an event of type ``safelight.test`` from here, once; returns its id.

@@ -26,6 +26,7 @@ from stack.config.sections import (
     RegistryConfig,
     RekognitionConfig,
     StorageConfig,
+    WebhooksConfig,
 )
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "RegistryConfig",
     "RekognitionConfig",
     "StorageConfig",
+    "WebhooksConfig",
     "load",
     "read",
 ]

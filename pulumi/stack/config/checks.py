@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, field
+from dataclasses import MISSING, dataclass, field
 from typing import Any
 
 from batch.catalogue import KINDS
+from worker.domain import webhook
 from worker.recipes.workflow import lint
 
 
@@ -147,6 +148,50 @@ def domains(value: object) -> tuple[str, ...]:
     if value and str(value[0]).startswith("*"):
         raise ValueError("must begin with a name without a *, because URLs use the first name")
     return tuple(str(name) for name in value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointValues:
+    """A webhook endpoint, as it is configured."""
+
+    name: str
+    url: str
+    events: tuple[str, ...]
+
+
+def endpoints(value: object) -> tuple[EndpointValues, ...]:
+    """Webhook endpoints by name, each with its URL and the types of events that it gets."""
+    if not isinstance(value, Mapping):
+        raise ValueError("must be a map of names to endpoints")  # noqa: TRY004 - a finding
+    return tuple(_endpoint(str(name), given) for name, given in value.items())
+
+
+def _endpoint(name: str, given: object) -> EndpointValues:
+    webhook.check_name(name)
+    if not isinstance(given, Mapping) or {*given} != {"url", "events"}:
+        raise ValueError(f"must have url and events, and nothing else, for {name}")
+    url = str(given["url"])
+    try:
+        secure = webhook.WebhookUrl.parse(url).secure
+    except ValueError as error:
+        raise ValueError(f"must have a usable URL for {name}: it {error}") from None
+    if not secure and not _LOCAL.fullmatch(url):
+        raise ValueError(f"must have an https URL for {name}")
+    return EndpointValues(name=name, url=url, events=event_types(given["events"], least=1))
+
+
+def event_types(value: object, *, least: int = 0) -> tuple[str, ...]:
+    """A list of types of events."""
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) < least:
+        raise ValueError("must be a list of types of events")
+    found = tuple(map(str, value))
+    if not all(webhook.TYPE.fullmatch(one) for one in found):
+        raise ValueError('must be types of events like "asset.accepted", "job.*" or "*"')
+    return found
+
+
+_LOCAL = re.compile(r"http://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?(?:/.*)?")
+"""What only the local stack reaches: on AWS the function refuses every such address."""
 
 
 def value(check: Callable[[object], Any], default: Any = MISSING, **more: Any) -> Any:

@@ -16,10 +16,16 @@ from stack.config.sections import (
     IntakeConfig,
     ObservabilityConfig,
     StorageConfig,
+    WebhooksConfig,
 )
 from worker.domain.errors import Problem, SettingsError
 from worker.settings import PREFIX, Ordering, Settings
 
+QUEUE_BYTES = 330
+"""Two URLs of queues with the longest name and region, and what JSON adds for an endpoint."""
+ENDPOINTS_BYTES = 3000
+"""Of the 4 KB that Lambda takes for all variables of a function (AWS Lambda Developer Guide,
+"Lambda quotas"); the rest is for the others."""
 OUTSIDE_SANDBOX_MEGABYTES = 256
 """Kept for the handler itself beside the sandboxed child."""
 NAMES = frozenset(
@@ -45,6 +51,9 @@ GIVEN = NAMES | {
     "invalidations_queue_url",
     "invalidations_dlq_url",
     "distribution",
+    "webhooks",
+    "webhook_secrets",
+    "webhook_networks",
     "edge_logs_bucket",
     "rekognition_rate",
     "upgrade_cents",
@@ -74,7 +83,21 @@ def problems(found: Mapping[str, Any], keys: frozenset[str]) -> Iterator[Problem
     yield from _capacity(found["catalog"])
     yield from _api(found["api"], found["storage"], found["console"])
     yield from _console(found)
+    yield from _webhooks(found["webhooks"])
     yield from _listeners(found["cost"], found["observability"])
+
+
+def _webhooks(webhooks: WebhooksConfig) -> Iterator[Problem]:
+    """Functions learn the endpoints from a variable."""
+    size = sum(
+        QUEUE_BYTES + len(one.name) + len(one.url) + sum(len(kind) + 3 for kind in one.events)
+        for one in webhooks.endpoints
+    )
+    if size > ENDPOINTS_BYTES:
+        said = f"must be fewer, or have shorter URLs and lists: they take {size} bytes of the"
+        yield Problem(
+            "webhooks.endpoints", f"{said} {ENDPOINTS_BYTES} that a variable has for them"
+        )
 
 
 def _images(found: Mapping[str, Any], keys: frozenset[str]) -> Iterator[Problem]:

@@ -279,6 +279,20 @@ class ConsoleConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WebhooksConfig:
+    """Where events are sent to, outside of AWS or to subscribers of a topic."""
+
+    endpoints: tuple[checks.EndpointValues, ...] = checks.value(checks.endpoints, ())
+    """``NAME: {url: https://..., events: [asset.accepted, "job.*"]}`` for each endpoint. A name is
+    part of the endpoint's queue, rule and secret."""
+    topic: tuple[str, ...] = checks.value(checks.event_types, ())
+    """Types of events that are published to an SNS topic as well; empty for no topic."""
+    maximum_concurrency: int = checks.value(checks.whole(2, 1000), 10)
+    """Batches of ten events that are sent to one endpoint at the same time."""
+    log_retention_days: int = checks.value(checks.one_of(*LOG_DAYS), 30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservabilityConfig:
     """Alarms and who hears them."""
 
@@ -336,6 +350,7 @@ class Config:
     cache: CacheConfig = field(default_factory=CacheConfig)
     rekognition: RekognitionConfig = field(default_factory=RekognitionConfig)
     console: ConsoleConfig = field(default_factory=ConsoleConfig)
+    webhooks: WebhooksConfig = field(default_factory=WebhooksConfig)
     observability: ObservabilityConfig = field(default_factory=ObservabilityConfig)
     cost: CostConfig = field(default_factory=CostConfig)
 
@@ -356,6 +371,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "cache": CacheConfig,
     "rekognition": RekognitionConfig,
     "console": ConsoleConfig,
+    "webhooks": WebhooksConfig,
     "observability": ObservabilityConfig,
     "cost": CostConfig,
 }

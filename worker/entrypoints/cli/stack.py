@@ -6,7 +6,7 @@ import os
 import random
 import sys
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,6 +88,13 @@ Exit codes
     metavar="NAME|FILE",
     help="Recipe of uploads that choose none.",
 )
+@click.option(
+    "--webhook",
+    "webhooks",
+    multiple=True,
+    metavar="NAME=URL",
+    help="Send every event to this endpoint, on loopback or the internet; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print each event as one line of JSON.")
 def up_command(
     *,
@@ -98,6 +105,7 @@ def up_command(
     workers: int | None,
     deleted_originals: str,
     recipe: str,
+    webhooks: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Run the whole pipeline on this machine, until Ctrl-C.
@@ -126,6 +134,7 @@ def up_command(
         workers=workers or processors(),
         deleted_originals=DeletedOriginals(deleted_originals),
         recipe=recipe,
+        webhooks=_endpoints(webhooks),
     )
     with stop.on_signals():
         try:
@@ -136,6 +145,26 @@ def up_command(
             # Stopped while it started: errors of parts that no longer answer are expected.
         talk.stopped()
     return output.INTERRUPTED
+
+
+def _endpoints(pairs: Sequence[str]) -> Mapping[str, str]:
+    """Raises ``click.UsageError`` with all that is wrong with one."""
+    from worker.domain import webhook
+
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, url = pair.partition("=")
+        try:
+            if not equals:
+                raise ValueError("must be NAME=URL")
+            webhook.check_name(name)
+            webhook.WebhookUrl.parse(url)
+        except ValueError as error:
+            raise click.UsageError(f"--webhook {pair}: {error}") from None
+        if name in found:
+            raise click.UsageError(f"--webhook {pair}: there are two of this name")
+        found[name] = url
+    return found
 
 
 class _StackText:

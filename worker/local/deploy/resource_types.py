@@ -550,8 +550,8 @@ _REASONS: Mapping[str, Mapping[str, str]] = {
         "aws:cloudwatch/metricAlarm:MetricAlarm": "cloudwatch:alarm:{}",
         "aws:dynamodb/contributorInsights:ContributorInsights": "",
     },
-    "every target is a function, topic or log group, which are registered only; the"
-    " local stack adds its own target to the rule of heavy uploads": {
+    "a target is a function, topic or log group, which are registered only, or a queue; the local"
+    " stack adds targets of its own to the rules that it needs": {
         "aws:cloudwatch/eventTarget:EventTarget": "",
     },
     "the local stack's processes write files": {
