@@ -138,7 +138,7 @@ MODULES = {
 }
 """Names of modules that were retired, beside those with a retired part."""
 PHRASES = (
-    r"cloud[ _-]?(watch|front|formation|trail)",
+    r"cloud[ _-]?(event|watch|front|formation|trail)",
     r"in[ _]places?",
     r"dead[ _-]letters?",
     r"(small|capital|case|no|of) letters?|letters?,? (and|or) digits?",

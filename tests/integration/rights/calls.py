@@ -86,6 +86,8 @@ def needed(service: str, operation: str, resources: Mapping[str, Any]) -> Iterat
     elif service == "cloudfront":
         distribution = f"distribution/{resources['DistributionId']}"
         yield f"cloudfront:{operation}", f"arn:aws:cloudfront::{ACCOUNT}:{distribution}"
+    elif service == "ssm":
+        yield f"ssm:{operation}", _arn("ssm", f"parameter{resources['Name']}")
     elif service == "stepfunctions":
         yield f"states:{operation}", resources["stateMachineArn"]
     else:

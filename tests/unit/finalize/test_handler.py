@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from tests.unit.cli_pipeline import MemorySecrets
 from tests.unit.finalize.world import World
 from tests.unit.memory_queue import MemoryQueue
 from tests.unit.test_settings import COMPLETE
 from worker.bootstrap import Application
 from worker.domain.asset import Status
-from worker.domain.errors import MalformedMessage, Throttled, TransientError, Unreachable
+from worker.domain.errors import (
+    InputError,
+    MalformedMessage,
+    Throttled,
+    TransientError,
+    Unreachable,
+)
 from worker.domain.events import cloud_event, event_of
 from worker.domain.workflow import StageCall
 from worker.entrypoints import lambda_workflow
@@ -165,3 +173,27 @@ def test_what_a_state_machine_says_of_a_stage() -> None:
         token="t",
         parameters={"hours": 4},
     )
+
+
+def test_a_stage_sends_the_event_of_the_record() -> None:
+    """It goes into the endpoint's queue; a version that was replaced meanwhile sends nothing."""
+    world = World()
+    queue = {"queue": "hooks", "dead_letters": "dead"}
+    shop = {"url": "https://shop.example/", "events": ["job.*"], **queue}
+    settings = {**COMPLETE, "SAFELIGHT_WEBHOOKS": json.dumps({"shop": shop})}
+    app = replace(
+        application(world),
+        settings=Settings.from_environment(settings),
+        secrets=MemorySecrets(),
+    )
+    call = {"task": "webhook", "asset": world.record.asset, "version": world.record.version}
+
+    assert lambda_workflow.handle({**call, "endpoint": "shop"}, app) == {"outcome": "sent"}
+    stale = {**call, "version": "another", "endpoint": "shop"}
+    assert lambda_workflow.handle(stale, app) == {"outcome": "stale"}
+
+    assert isinstance(app.queue, MemoryQueue)
+    (body,) = app.queue.bodies("hooks")
+    assert json.loads(body)["detail"] == cloud_event(event_of(world.record))
+    with pytest.raises(InputError):
+        lambda_workflow.handle({**call, "endpoint": "nobody"}, app)

@@ -287,6 +287,7 @@ NAMES = frozenset(
         "DistributionId",
         "IndexName",
         "Key",
+        "Name",
         "Prefix",
         "QueueUrl",
         "TableName",
