@@ -710,8 +710,8 @@ def look(world: Heavy, moderator: Stub) -> str:
 
 def test_a_video_waits_until_its_poster_and_frames_were_looked_at(video: Heavy) -> None:
     """Its jobs close what they store; the workflow asks about the poster and the storyboard."""
-    video.heavy.start(video.record.asset, video.record.version)
-    (started,) = video.workflows.runs.values()
+    video.runs.start(video.record.asset, video.record.version)
+    ((_, started),) = video.workflows.started.values()
     assert started["access"] == "closed"
     video.put("storyboard", "storyboard.vtt", TRACK.format(box="320,0,160,90").encode())
     video.put("storyboard", "sheet-0.jpg", encoded(photo(480, 90), "JPEG"))

@@ -166,7 +166,8 @@ def moderated(record: AssetRecord, found: Moderation | None, workflow: str) -> A
         return record
     record = replace(record, moderation=found)
     if found.outcome is ModerationOutcome.REJECT:
-        return replace(record, status=Status.REJECTED, verdict=verdict_of(found), renditions=())
+        rejected = replace(record, status=Status.REJECTED, workflow="")
+        return replace(rejected, verdict=verdict_of(found), renditions=())
     if found.waits:
         return replace(record, status=Status.REVIEW, verdict=verdict_of(found), workflow=workflow)
     return replace(record, workflow=workflow) if found.sampled else record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.unit.fakes import Fuse, MemoryCatalog, MemoryEvents, MemoryStore
@@ -155,12 +155,13 @@ class World:
         fuse: Fuse | None = None,
         policy: FinalizePolicy = POLICY,
         *,
-        run_policy: RunPolicy = RUNS,
+        run_policy: RunPolicy | None = None,
         code: str = VIDEO_CODE,
         data: bytes = b"a film",
     ) -> None:
         """Upload it and let ingest have set it aside."""
-        self.fuse, self.policy, self.run_policy = fuse or Fuse(), policy, run_policy
+        self.fuse, self.policy = fuse or Fuse(), policy
+        self.run_policy = run_policy or replace(RUNS, recipes=policy.recipes)
         self.store = MemoryStore(self.fuse)
         self.catalog = MemoryCatalog(self.fuse)
         self.events = MemoryEvents(self.fuse)
