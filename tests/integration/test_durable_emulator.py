@@ -367,3 +367,68 @@ def plain(folder: Path) -> emulator.Emulator:
     started = emulator.Emulator(f"http://127.0.0.1:{port}", process)
     emulator._await_answer(started, folder / "log")
     return started
+
+
+def test_pages_of_an_index_are_in_order_after_a_kill(kept: Kept) -> None:
+    """In both directions, each item once, with items that were changed, removed and kept."""
+    clients = kept.start()
+    keys = ("PK", "SK", "IPK", "ISK")
+    clients.dynamodb.create_table(
+        TableName=TABLE,
+        KeySchema=[
+            {"AttributeName": "PK", "KeyType": "HASH"},
+            {"AttributeName": "SK", "KeyType": "RANGE"},
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "turn",
+                "KeySchema": [
+                    {"AttributeName": "IPK", "KeyType": "HASH"},
+                    {"AttributeName": "ISK", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        ],
+        AttributeDefinitions=[{"AttributeName": one, "AttributeType": "S"} for one in keys],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+    def place(number: int, turn: int) -> None:
+        texts = {"PK": f"a{number}", "SK": "s", "IPK": "open", "ISK": f"{turn:03}"}
+        item: Any = {name: {"S": text} for name, text in texts.items()}
+        clients.dynamodb.put_item(TableName=TABLE, Item=item)
+
+    for number in range(12):
+        place(number, number * 7 % 12)
+    assert pages(clients, forward=True) == [f"{turn:03}" for turn in range(12)]
+    place(3, 50)  # from 009
+    gone: Any = {"PK": {"S": "a4"}, "SK": {"S": "s"}}  # 004
+    clients.dynamodb.delete_item(TableName=TABLE, Key=gone)
+    kept.kill()
+    clients = kept.start()
+    place(20, 4)
+
+    expected = ["000", "001", "002", "003", "004", "005", "006", "007", "008", "010", "011", "050"]
+    assert pages(clients, forward=True) == expected
+    assert pages(clients, forward=False) == expected[::-1]
+
+
+def pages(clients: RootClients, *, forward: bool) -> list[str]:
+    """Sort keys of an index, page by page."""
+    found: list[str] = []
+    start: dict[str, Any] = {}
+    while True:
+        page: Any = clients.dynamodb.query(
+            TableName=TABLE,
+            IndexName="turn",
+            KeyConditionExpression="#p = :p",
+            ExpressionAttributeNames={"#p": "IPK"},
+            ExpressionAttributeValues={":p": {"S": "open"}},
+            ScanIndexForward=forward,
+            Limit=5,
+            **start,
+        )
+        found += [item["ISK"]["S"] for item in page["Items"]]
+        if "LastEvaluatedKey" not in page:
+            return found
+        start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}

@@ -39,6 +39,7 @@ ELSEWHERE = {
     "bench delete": "starts a stack",
     "bench delivery": "measures for minutes",
     "bench pipeline": "measures for minutes",
+    "bench reviews": "starts a stack",
     "bench video": "measures for minutes",
 }
 """Commands that are not run here, each with why, or where they are."""

@@ -56,7 +56,7 @@ def _measure(assets: int, address: Address) -> Deletions:
     media = http.client.HTTPConnection(urlsplit(address.delivery).netloc, timeout=LONGEST)
     api = http.client.HTTPConnection(urlsplit(address.api).netloc, timeout=LONGEST)
     after, took, served, processor = [], [], 0, time.process_time()
-    for record in _uploaded(assets, address):
+    for record in uploaded(assets, address):
         paths = [url_path(one.key) for one in record.renditions]
         for path in (*paths, *paths):
             if _ask(media, "GET", path, {}) != 200:
@@ -109,7 +109,8 @@ class _Reader:
                     found += 1
 
 
-def _uploaded(assets: int, address: Address) -> Sequence[AssetRecord]:
+def uploaded(assets: int, address: Address) -> Sequence[AssetRecord]:
+    """Records of so many small pictures that the stack has processed."""
     from PIL import Image
 
     from worker.adapters.aws.clients import AwsClients

@@ -104,7 +104,7 @@ def _measure(
             store.put(bucket, key, data, content_type="image/jpeg")
             names.append(name)
         say("the pipeline")
-        started, spent = time.monotonic(), _cpu_seconds(worker)
+        started, spent = time.monotonic(), cpu_seconds(worker)
     memory = _await_events(address.data / EVENTS, images, lambda: _resident(worker))
     seconds = time.monotonic() - started
     return Throughput(
@@ -112,7 +112,7 @@ def _measure(
         engine_seconds=sum(per_photo[name][0] for name in names),
         pipeline_seconds=seconds,
         engine_cpu_seconds=sum(per_photo[name][1] for name in names),
-        worker_cpu_seconds=_cpu_seconds(worker) - spent,
+        worker_cpu_seconds=cpu_seconds(worker) - spent,
         apart=own.isdisjoint(others),
         worker_mebibytes=memory,
     )
@@ -161,7 +161,7 @@ def _pin(pid: int, cores: set[int]) -> None:
         os.sched_setaffinity(int(thread.name), cores)
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """User and system time of a process, proc(5)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -16,6 +16,7 @@ import click
 from worker.entrypoints.cli import output
 
 API_GOAL_MS = 10
+REVIEWS_GOAL_MS = 50
 """Most milliseconds of half of the requests that begin an upload, in the function."""
 API_GOAL_RATIO = 0.95
 """Goal: the least rate of uploads through the API, as a share of the rate of plain puts."""
@@ -267,6 +268,41 @@ def delete(assets: int, *, as_json: bool) -> None:
         f"DELETE itself        {figures['delete_p50_ms']} ms at the median,"
         f" {figures['delete_p99_ms']} at 99 %"
     )
+
+
+@command.command("reviews")
+@click.option("--reviews", type=click.IntRange(50, 100_000), default=10_000, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def reviews(reviews: int, *, as_json: bool) -> None:
+    """Measure how long a page of open reviews takes, of thousands.
+
+    All pages of 50 are read from the API of a local stack, in turns with reads of one item of the
+    table, which say how fast the machine is.
+    """
+    from worker.bench.reviews import PAGE, measure
+
+    found = measure(reviews, say=_notice)
+    page = found.pages.percentile(0.5) * 1000
+    figures = {
+        "reviews": reviews,
+        "listed": found.listed,
+        "page": PAGE,
+        "p50_ms": round(page, 2),
+        "p95_ms": round(found.pages.percentile(0.95) * 1000, 2),
+        "cpu_ms": round(found.pages.cpu_seconds * 1000, 2),
+        "item_p50_ms": round(found.reads.percentile(0.5) * 1000, 2),
+        "goal_p50_ms": REVIEWS_GOAL_MS,
+    }
+    if as_json:
+        output.print_json(figures)
+        return
+    verdict = "met" if page <= REVIEWS_GOAL_MS else "missed"
+    click.echo(
+        f"GET /reviews    {figures['p50_ms']} ms at the median (goal {REVIEWS_GOAL_MS}: {verdict}),"
+        f" {figures['p95_ms']} at 95 %, {figures['cpu_ms']} of the processor;"
+        f" {found.listed:,} reviews in pages of {PAGE}"
+    )
+    click.echo(f"one item        {figures['item_p50_ms']} ms at the median")
 
 
 @command.command("delivery")

@@ -14,7 +14,7 @@ def main() -> None:
     here = Path(__file__).parent
     # Behind everything of the emulator's own environment, and only for this package.
     sys.path.append(str(here.parents[2]))
-    from worker.local.durable import rows, services
+    from worker.local.durable import indexes, rows, services
     from worker.local.durable.store import NAME, Store, answering
 
     sys.path.remove(str(here.parents[2]))
@@ -28,6 +28,7 @@ def main() -> None:
     services.keep_services(app, importlib.import_module("ministack.core.persistence"), store)
     dynamodb = app._get_module("dynamodb")
     rows.keep_tables(dynamodb, store)
+    indexes.keep_order(dynamodb)
     rows.bound_stream(dynamodb)
     rows.keep_queues(app._get_module("sqs"), store)
     services.keep_objects(app._get_module("s3"), store)
