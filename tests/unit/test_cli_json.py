@@ -78,7 +78,7 @@ class Setting:
         self.dead = "http://127.0.0.1:9/1/dead.fifo"
         world.queue.send(self.dead, [("no JSON", "g", "1")])
         self.event = folder / "event.json"
-        self.event.write_text('{"id": "e", "type": "asset.accepted"}')
+        self.event.write_text('{"specversion": "1.0", "id": "e", "type": "asset.accepted"}')
         world.secrets.texts["/safelight/webhooks/shop"] = "whsec_" + "YWJj" * 11
         events = world.data / address.EVENTS
         events.write_text('{"id": "e", "type": "asset.accepted", "asset": "a", "time": "t"}\n')

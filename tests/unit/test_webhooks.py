@@ -326,8 +326,10 @@ def test_a_stage_can_send_to_an_endpoint(world: World) -> None:
     assert event_in(message.body).id == "sent"
     with pytest.raises(InputError):
         world.webhooks.send("nobody", event())
-    with pytest.raises(MalformedMessage):
-        world.webhooks.send("shop", {"type": "asset.accepted"})
+    for wrong in ({"type": "asset.accepted", "id": "e"}, {**event(), "id": ""}):
+        with pytest.raises(MalformedMessage):
+            world.webhooks.send("shop", wrong)
+    assert len(world.queue.bodies(world.shop.queue)) == 1
 
 
 def test_a_test_event_is_sent_at_once(world: World) -> None:

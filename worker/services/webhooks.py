@@ -135,8 +135,13 @@ class Webhooks:
         come back."""
         if not messages:
             return ()
-        with ThreadPoolExecutor(len(messages)) as pool:
-            tried = list(pool.map(lambda one: self._try(endpoint, one), messages))
+        try:
+            keys = self._keys(endpoint.name)  # once: ten threads would ask at the same time
+        except SafelightError as error:
+            tried = [WebhookAttempt(message=one, error=error) for one in messages]
+        else:
+            with ThreadPoolExecutor(len(messages)) as pool:
+                tried = list(pool.map(lambda one: self._try(endpoint, keys, one), messages))
         # Not before: whoever holds the batch may hide its messages anew until all were tried.
         return [self._put_back(endpoint, attempt) for attempt in tried]
 
@@ -148,9 +153,11 @@ class Webhooks:
 
         Raises:
             InputError: there is no such endpoint.
-            MalformedMessage: it is no event.
+            MalformedMessage: it is none.
         """
         endpoint = self.endpoint(name)
+        if event.get("specversion") != "1.0":
+            raise MalformedMessage("it is no CloudEvent 1.0: specversion is not 1.0")
         body = json.dumps(
             {"source": "safelight", "detail-type": event.get("type"), "detail": event},
             separators=(",", ":"),
@@ -184,7 +191,7 @@ class Webhooks:
             "data": {"endpoint": name},
         }
         made = WebhookEvent(id=str(event["id"]), body=json.dumps(event).encode())
-        self._post(self.endpoint(name), made)
+        self._post(self.endpoint(name), self._keys(name), made)
         return made.id
 
     # --- secrets ----------------------------------------------------------------------------
@@ -232,12 +239,17 @@ class Webhooks:
 
     # --- one event --------------------------------------------------------------------------
 
-    def _try(self, endpoint: WebhookEndpoint, message: Message) -> WebhookAttempt:
+    def _keys(self, name: str) -> tuple[bytes, ...]:
+        return secrets_in(self.secrets.read(self.secret_name(name)))
+
+    def _try(
+        self, endpoint: WebhookEndpoint, keys: Sequence[bytes], message: Message
+    ) -> WebhookAttempt:
         event = ""
         try:
             read = event_in(message.body)
             event = read.id
-            self._post(endpoint, read)
+            self._post(endpoint, keys, read)
         except SafelightError as error:
             return WebhookAttempt(message=message, event=event, error=error)
         return WebhookAttempt(message=message, event=event)
@@ -259,8 +271,7 @@ class Webhooks:
             return attempt
         return replace(attempt, wait=self._hide(endpoint, message, error))
 
-    def _post(self, endpoint: WebhookEndpoint, event: WebhookEvent) -> None:
-        keys = secrets_in(self.secrets.read(self.secret_name(endpoint.name)))
+    def _post(self, endpoint: WebhookEndpoint, keys: Sequence[bytes], event: WebhookEvent) -> None:
         timestamp = int(self.now())
         headers = {
             "Content-Type": CONTENT_TYPE,

@@ -64,7 +64,8 @@ def test_the_roles_that_send_allow_exactly_what_is_called(
         world = World(running, calls)
         running.run("webhooks", "rotate", "shop")
         for number in range(3):
-            event.write_text(json.dumps({"id": f"e{number}", "type": "asset.accepted"}))
+            told = {"specversion": "1.0", "id": f"e{number}", "type": "asset.accepted"}
+            event.write_text(json.dumps(told))
             running.run("webhooks", "send", "shop", event)
         running.run("put", picture(tmp_path, "1.jpg"), "--wait")
         (asset,) = running.json("assets", "list")
