@@ -248,14 +248,16 @@ def test_lists_of_one_owner_have_no_empty_pages() -> None:
 
 
 def test_an_asset_has_the_history_of_its_reviews() -> None:
-    """For its owner, oldest first."""
+    """For its owner, oldest first, beside what moderation saw."""
     api = Moderated()
-    asked = api.ask(of={"owner": "ann"})
+    seen = Moderation(outcome=ModerationOutcome.HOLD, tier=ModerationTier.REKOGNITION)
+    asked = api.ask(of={"owner": "ann", "moderation": seen})
     api.reviewer("POST", f"/reviews/{asked.id}/reject", {"reason": "no"})
 
     shown = api.call("GET", f"/assets/{asked.asset}").json()
 
     (one,) = shown["reviews"]
+    assert shown["moderation"]["tier"] == "rekognition"
     assert (one["id"], one["state"]) == (asked.id, "rejected")
     assert one["decisions"][0]["reason"] == "no"
     assert SECRET_TOKEN not in str(shown)

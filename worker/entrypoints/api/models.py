@@ -482,6 +482,7 @@ class Asset(AssetSummary):
     metadata: dict[str, Any] | None = Field(description="What the file says of itself.")
     measures: dict[str, Any] | None = Field(description="Of the pixels: sharpness and the like.")
     labels: list[LabelModel] = Field(description="What a model has seen, most confident first.")
+    moderation: dict[str, Any] | None = Field(description="What moderation saw and decided.")
     timeline: list[TimelineEntry] = Field(description="Newest first.")
     jobs: list[JobModel] = Field(description="Oldest first.")
     reviews: list[ReviewSummary] = Field(description="Oldest first.")

@@ -134,6 +134,7 @@ def asset(
         metadata=plain(metadata.tags) if metadata else None,
         measures=plain(metadata.measures) if metadata else None,
         labels=[label(one) for one in record.labels],
+        moderation=told(record.moderation) if record.moderation else None,
         timeline=[
             models.TimelineEntry(time=one.time, kind=one.kind, detail=dict(one.detail))
             for one in timeline
