@@ -267,8 +267,8 @@ class Stack:
         here = f"http://127.0.0.1:{self._api_port}"
         media = f"http://127.0.0.1:{self._delivery_port}"
         environment = {
-            **_settings(outputs),
             **{str(name): str(text) for name, text in outputs["apiEnvironment"].items()},
+            **_settings(outputs),  # of which the API has a part: it starts one workflow
             "SAFELIGHT_DELIVERY_URL": media,
             api.SECRET: api.secret_of(last.environment if last is not None else {}),
             **self._profiles.key_environment(OPERATOR),
