@@ -53,6 +53,7 @@ class Assumptions:
     stage_seconds: float
     stage_gigabytes: float
     stage_write_units: float
+    label_write_units: float
     stage_read_units: float
     stage_requests: float
     escalated_events: float

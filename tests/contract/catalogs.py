@@ -475,4 +475,8 @@ def _value_size(value: Mapping[str, Any]) -> int:
         return sum(len(one.encode()) for one in held)
     if kind == "M":
         return 3 + sum(1 + len(name.encode()) + _value_size(one) for name, one in held.items())
+    if kind == "L":
+        return 3 + sum(1 + _value_size(one) for one in held)
+    if kind == "BOOL":
+        return 1
     raise TypeError(f"items here have no {kind}")

@@ -231,6 +231,15 @@ def test_a_hostile_answer_is_cut_to_what_can_be_stored() -> None:
     assert world.record.labels[0].boxes == (kept, kept)
 
 
+def test_a_workflow_that_only_labels_holds_nothing_back() -> None:
+    """Each upload is accepted at once, and its record says that it is to be labelled."""
+    world = Labelled(recipes.parse(TEXT.replace('"approve"', '"label"')))
+
+    assert (world.record.status, world.record.workflow) == (Status.ACCEPTED, "label")
+    assert world.run() == "labelled"
+    assert world.announced == 1
+
+
 # --- people -----------------------------------------------------------------------------------
 
 

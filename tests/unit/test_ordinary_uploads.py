@@ -1,7 +1,7 @@
 """What is ordinary costs nothing: no state transition, no question to Rekognition.
 
-Pictures go through ingest, which has nobody to ask Rekognition, and the events that tell of their
-records by the rule that starts state machines, which do.
+Pictures go through ingest, and every event that tells of their records through the function that
+starts state machines and asks Rekognition. All that could cost anything counts.
 """
 
 from __future__ import annotations
@@ -9,25 +9,45 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from functools import cached_property
 
 import pytest
 
+from tests.unit.finalize.world import FakeWorkflows
+from tests.unit.memory_queue import MemoryQueue
 from tests.unit.pictures import encoded, photo
-from tests.unit.test_ingest import POLICY, RECIPE, World
+from tests.unit.test_ingest import POLICY, World
+from tests.unit.test_settings import COMPLETE
+from worker import recipes
+from worker.bootstrap import Application
 from worker.domain.asset import Status
 from worker.domain.events import cloud_event, event_of
 from worker.domain.image import Recipe
-from worker.domain.label import LabelRules
-from worker.domain.moderation import CategoryRule, ModerationLabel, ModerationRules, Seen
+from worker.domain.label import Label
+from worker.domain.moderation import ModerationLabel, Seen
 from worker.domain.workflow import APPROVE, MODERATE
+from worker.entrypoints import lambda_workflow
 from worker.services.ingest import Ingest
+from worker.services.recipe_store import RecipeStore
+from worker.settings import Settings
 
 MANY = 1_000
-RULES = ModerationRules(categories=(CategoryRule(name="explicit", blur=40, hold=60, reject=90),))
-PLAIN = replace(RECIPE, renditions=RECIPE.renditions[1:])
-LABELLED = replace(PLAIN, labels=LabelRules())
-MODERATED = replace(LABELLED, workflow=MODERATE, moderation=RULES)
+TEXT = """
+name = "ordinary"
+version = 1
+[[renditions]]
+name = "tiny"
+width = 16
+formats = ["jpeg"]
+"""
+RULES = """
+[moderation]
+categories = [{ name = "explicit", blur = 40, hold = 60, reject = 90 }]
+[labels]
+"""
+PLAIN = recipes.parse(TEXT)
+APPROVED = recipes.parse(f'workflow = "approve"{TEXT}')
+MODERATED = recipes.parse(TEXT + RULES)
 
 
 @dataclass
@@ -47,10 +67,20 @@ class Looker:
 
 
 @dataclass
-class Bill:
-    """Counts what costs money: runs of state machines, which alone ask Rekognition."""
+class Rekognition:
+    """Counts questions, each of which costs money."""
 
-    runs: list[str] = field(default_factory=list)
+    questions: int = 0
+
+    def look(self, jpeg: bytes, *, minimum: float) -> Seen:
+        """See ``Moderator``."""
+        self.questions += 1
+        return Seen(model="rekognition")
+
+    def label(self, jpeg: bytes, *, minimum: float) -> Sequence[Label]:
+        """See ``Labeller``."""
+        self.questions += 1
+        return ()
 
 
 @dataclass
@@ -59,7 +89,8 @@ class Uploads:
 
     recipe: Recipe
     classifier: Looker = field(default_factory=Looker)
-    bill: Bill = field(default_factory=Bill)
+    workflows: FakeWorkflows = field(default_factory=FakeWorkflows)
+    rekognition: Rekognition = field(default_factory=Rekognition)
     world: World = field(default_factory=World)
     handled: int = 0
 
@@ -71,6 +102,7 @@ class Uploads:
             events=self.world.events,
             policy=replace(POLICY, recipe=self.recipe),
             classifier=self.classifier,
+            remember=RecipeStore(self.world.store, "delivery").keep,
         )
         try:
             for number in range(count):
@@ -80,15 +112,39 @@ class Uploads:
         finally:
             service.close()
 
+    @cached_property
+    def app(self) -> Application:
+        """What the workflow function has."""
+        return Application(
+            settings=Settings.from_environment(COMPLETE),
+            store=self.world.store,
+            catalog=self.world.catalog,
+            events=self.world.events,
+            queue=MemoryQueue(),
+            workflows=self.workflows,
+            rekognition=self.rekognition,
+            labeller=self.rekognition,
+        )
+
     def tell(self) -> None:
-        """Look at each record's event as the rule on the bus does that starts state machines."""
+        """Hand the event of each record to the workflow function, if the rule on the bus does."""
         for record in list(self.world.catalog.records.values()):
             event = event_of(record)
             detail = json.loads(json.dumps(cloud_event(event)))
             # The pattern of the rule, held in tests/infra: data.workflow exists.
             if "workflow" in detail["data"]:
-                self.bill.runs.append(detail["id"])
+                lambda_workflow.handle({"detail-type": event.type, "detail": detail}, self.app)
             self.handled += 1
+
+    def moderate(self) -> list[str]:
+        """Call the stage of each run, as its state machine does; the outcomes."""
+        calls = [payload for _, payload in self.workflows.started.values()]
+        return [
+            lambda_workflow.handle({**call, "task": "moderate", "stage": "ask"}, self.app)[
+                "outcome"
+            ]
+            for call in calls
+        ]
 
     @property
     def statuses(self) -> set[Status]:
@@ -107,19 +163,21 @@ def test_a_thousand_ordinary_pictures_cost_no_step_and_no_question(recipe: Recip
     assert (len(uploads.world.catalog.records), uploads.handled) == (MANY, MANY)
     assert uploads.statuses == {Status.ACCEPTED}
     assert uploads.classifier.asked == (MANY if recipe is MODERATED else 0)
-    assert uploads.bill == Bill()
+    assert (uploads.workflows.started, uploads.rekognition.questions) == ({}, 0)
 
 
-def test_each_picture_that_is_escalated_is_one_run() -> None:
-    """What is counted above would be counted: of ten pictures the classifier is uncertain of two,
-    and the recipe that has people approve asks about each."""
+def test_what_is_escalated_is_counted() -> None:
+    """What is counted above would be: of ten pictures the classifier is uncertain of two. Each is a
+    run of a state machine, which asks one question. Who has people approve has a run for each."""
     uploads = Uploads(MODERATED, Looker([0.5, 0.5, 30.0, 0.5, 0.5]))
     uploads.ingest(10)
     uploads.tell()
-    assert len(uploads.bill.runs) == 2
+    assert [name for name, _ in uploads.workflows.started.values()] == [MODERATE] * 2
+    assert uploads.rekognition.questions == 0
+    assert uploads.moderate() == ["pass", "pass"]
+    assert uploads.rekognition.questions == 2
 
-    approved = Uploads(replace(PLAIN, workflow=APPROVE))
+    approved = Uploads(APPROVED)
     approved.ingest(3)
     approved.tell()
-    assert len(approved.bill.runs) == 3
-    assert all(one != other for one, other in pairwise(approved.bill.runs))
+    assert [name for name, _ in approved.workflows.started.values()] == [APPROVE] * 3

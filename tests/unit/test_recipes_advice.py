@@ -99,3 +99,16 @@ def test_lint_returns_warnings(tmp_path: Path) -> None:
     (finding,) = recipes.lint(file)
     assert (finding.path, finding.severity) == ("keep", "warning")
     assert "often somebody's home" in str(finding)
+
+
+@pytest.mark.parametrize(
+    ("asks", "seen"),
+    [
+        ('workflow = "label"\n', True),
+        ('workflow = "approve"\n', True),
+        ('[moderation]\ncategories = [{ name = "hate", hold = 60 }]\n', False),
+    ],
+)
+def test_labels_of_every_picture_cost_money(asks: str, seen: bool) -> None:
+    """Not where only what moderation escalates is looked at."""
+    assert ("labels" in warned(f"{HEAD}{asks}[labels]\n{BODY}")) is seen

@@ -238,6 +238,38 @@ def test_labels_that_cuts_cannot_go_by_are_errors(
     assert list(found) == [f"labels.{path}"]
 
 
+def test_a_workflow_of_ones_own_must_ask_for_labels_too() -> None:
+    """What its stages do is in its file."""
+    own = """
+name = "own"
+version = 1
+starts = "always"
+first = "tell"
+failed = "broken"
+[stages.tell]
+kind = "webhook"
+endpoint = "shop"
+next = "end"
+[stages.broken]
+kind = "fail"
+error = "OwnFailed"
+message = "It failed."
+"""
+    text = """name = "x"
+version = 1
+workflow = "own.toml"
+[labels]
+[[renditions]]
+name = "page"
+width = 100
+formats = ["jpeg"]
+"""
+    with pytest.raises(RecipeError, match="nothing in it asks for labels"):
+        recipes.parse(text, assets={"own.toml": own.encode()})
+    asks = own.replace('kind = "webhook"\nendpoint = "shop"', 'kind = "label"')
+    assert recipes.parse(text, assets={"own.toml": asks.encode()}).labels
+
+
 @pytest.mark.parametrize("name", ["none", "video"])
 def test_labels_need_a_workflow_that_asks(name: str) -> None:
     """Nobody is asked by itself: each question costs money."""

@@ -42,7 +42,12 @@ class Finding(Problem):
 
 def advise(recipe: Recipe) -> tuple[Finding, ...]:
     """Warnings about a recipe without mistakes, in the order of its file."""
-    warnings = (*_whole(recipe), *_moderation(recipe), *_renditions(recipe.renditions))
+    warnings = (
+        *_whole(recipe),
+        *_moderation(recipe),
+        *_labels(recipe),
+        *_renditions(recipe.renditions),
+    )
     return tuple(Finding(path, message, Severity.WARNING) for path, message in warnings)
 
 
@@ -80,6 +85,11 @@ def _moderation(recipe: Recipe) -> Iterator[tuple[str, str]]:
     if rules.unavailable is Unavailable.PASS:
         what = "whoever can make a moderator fail gets everything published"
         yield "moderation.unavailable", what
+
+
+def _labels(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    if recipe.labels is not None and recipe.each_workflow:
+        yield "labels", "Rekognition is asked about every picture, for $1 a thousand"
 
 
 def _renditions(specs: tuple[RenditionSpec, ...]) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,7 @@ from worker.domain.image import (
 )
 from worker.domain.label import LabelRules
 from worker.domain.moderation import CategoryRule, ModerationRules, ModerationTier
-from worker.domain.workflow import APPROVE, MODERATE, NO_WORKFLOW, VIDEO
+from worker.domain.workflow import APPROVE, MODERATE, NO_WORKFLOW, VIDEO, StageKind
 from worker.recipes.schema import (
     BAD,
     CATEGORY,
@@ -162,8 +162,9 @@ def _check_gain_map(good: Values, problems: Problems) -> None:
 
 
 def _check_labels(good: Values, problems: Problems) -> None:
-    said = good.get("workflow", NO_WORKFLOW)
-    if "labels" in good and said in (NO_WORKFLOW, VIDEO):
+    said, definition = good.get("workflow", NO_WORKFLOW), good.get("definition")
+    asks = definition is None or StageKind.LABEL in definition.kinds
+    if "labels" in good and (said == NO_WORKFLOW or not asks):
         what = f'has no effect: workflow is "{said}", and nothing in it asks for labels'
         problems.add("labels", what)
     rules, specs = good.get("labels"), good.get("renditions", ())

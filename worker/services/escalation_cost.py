@@ -185,7 +185,7 @@ def escalation(
     lines = (
         *_workflow_lines(taken, people, price, need),
         *_question_lines(taken, of, price),
-        *_record_lines(taken, people, price, need),
+        *_record_lines(taken, people, of, price, need),
         *_event_lines(events, of, price, need),
     )
     return EscalationCost(workflow=workflow, of=of, paths=found, lines=lines)
@@ -229,10 +229,12 @@ def _question_lines(taken: _Taken, of: Escalated, price: Prices) -> Iterator[Cos
 
 
 def _record_lines(
-    taken: _Taken, people: float, price: Prices, need: Assumptions
+    taken: _Taken, people: float, of: Escalated, price: Prices, need: Assumptions
 ) -> Iterator[CostLine]:
     calls = _calls(taken, people)
     writes, reads = calls * need.stage_write_units, calls * need.stage_read_units
+    if of.labels:
+        writes += _stages(taken, "label") * need.label_write_units
     yield CostLine(
         name="DynamoDB, writes", amount=writes, unit="units", usd=writes * price.write_unit
     )
