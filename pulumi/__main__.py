@@ -25,6 +25,7 @@ from stack.intake import Intake
 from stack.invalidations import Invalidations
 from stack.observability import Observability
 from stack.origin import DeliveryOrigin
+from stack.outbox import EventOutbox
 from stack.registry import Registry
 from stack.scope import Scope
 from stack.sign_in import provider
@@ -46,8 +47,9 @@ def main() -> None:
     buckets = Buckets(scope, config.storage)
     console = Console(scope) if config.console.enabled else None
     catalog = CatalogTable(scope, config.catalog)
-    events = AssetEventBus(scope)
+    events = AssetEventBus(scope, config.events)
     intake = Intake(scope, config, buckets=buckets, catalog=catalog, events=events)
+    outbox = EventOutbox(scope, config, catalog=catalog, events=events, intake=intake)
     delivery: Distribution | None = None
     invalidations: Invalidations | None = None
     if config.delivery.enabled:
@@ -72,7 +74,6 @@ def main() -> None:
             config,
             buckets=buckets,
             catalog=catalog,
-            events=events,
             intake=intake,
             logs=delivery.logs,
         )
@@ -106,7 +107,6 @@ def main() -> None:
             config,
             buckets=buckets,
             catalog=catalog,
-            events=events,
             intake=intake,
             delivery=delivery,
             sign_in=sign_in,
@@ -121,6 +121,7 @@ def main() -> None:
             config,
             catalog=catalog,
             intake=intake,
+            outbox=outbox,
             heavy=heavy,
             workflow=workflow,
             invalidations=invalidations,
@@ -136,6 +137,7 @@ def main() -> None:
             catalog=catalog,
             events=events,
             intake=intake,
+            outbox=outbox,
             heavy=heavy,
             workflow=workflow,
             delivery=delivery,

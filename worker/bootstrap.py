@@ -17,7 +17,6 @@ from worker.domain.errors import ConfigurationError, Problem, SettingsError
 from worker.ports import (
     Cache,
     Catalog,
-    Events,
     Executions,
     Jobs,
     Labeller,
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from worker.services.invalidate import Invalidate
     from worker.services.label import LabelStage
     from worker.services.moderate import ModerateStage
+    from worker.services.outbox import Outbox
     from worker.services.review import Reviews
     from worker.services.upgrade import Upgrades
     from worker.services.upload import Uploads
@@ -59,7 +59,6 @@ class Application:
     settings: Settings
     store: ObjectStore
     catalog: Catalog
-    events: Events
     queue: Queue
     upload_store: UploadStore | None = None
     """None in processes that take no uploads."""
@@ -169,7 +168,6 @@ class Application:
         return Finalizer(
             store=self.store,
             catalog=self.catalog,
-            events=self.events,
             policy=policy,
         )
 
@@ -201,7 +199,6 @@ class Application:
         return Ingest(
             store=self.store,
             catalog=self.catalog,
-            events=self.events,
             policy=policy,
             erase=self.eraser().erase if erases else None,
             remember=RecipeStore(self.store, settings.delivery_bucket).keep,
@@ -256,7 +253,6 @@ class Application:
         return Access(
             catalog=self.catalog,
             store=self.store,
-            events=self.events,
             bucket=self.settings.delivery_bucket,
             quarantine=self.settings.quarantine_bucket,
         )
@@ -301,7 +297,6 @@ class Application:
         return Upgrades(
             catalog=self.catalog,
             store=self.store,
-            events=self.events,
             bucket=self.settings.delivery_bucket,
             recipes=RecipeStore(self.store, self.settings.delivery_bucket),
             prices=price,
@@ -330,7 +325,6 @@ class Application:
         return Eraser(
             catalog=self.catalog,
             store=self.store,
-            events=self.events,
             settings=self.settings,
             jobs=jobs,
             say=say or (lambda _: None),
@@ -346,7 +340,6 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
     """
     from worker.adapters.aws.clients import AwsClients
     from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
-    from worker.adapters.aws.eventbridge import EventBridgeEvents
     from worker.adapters.aws.parameters import ParameterSecrets
     from worker.adapters.aws.rekognition import RekognitionLabeller, RekognitionModerator
     from worker.adapters.aws.s3 import S3ObjectStore
@@ -358,7 +351,6 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
         settings=settings,
         store=S3ObjectStore(clients),
         catalog=DynamoCatalog(clients.dynamodb, settings.table),
-        events=EventBridgeEvents(clients, settings.event_bus),
         queue=SqsQueue(clients),
         secrets=ParameterSecrets(clients),
         labeller=RekognitionLabeller(clients, take=_tokens(settings, clients)),
@@ -391,6 +383,30 @@ def _tokens(settings: Settings, clients: AwsClients) -> Callable[[str], None]:
         return RequestRate(clients.dynamodb, settings.table, per_second=settings.rekognition_rate)
 
     return lambda operation: rate().take(operation)
+
+
+def outbox(settings: Settings, clients: AwsClients | None = None) -> Outbox:
+    """What sends the events that follow from changes of the catalog.
+
+    Raises:
+        SettingsError: the settings name no queue for changes that cannot be read.
+    """
+    from worker.adapters.aws.clients import AwsClients
+    from worker.adapters.aws.dynamodb.stream import events_of
+    from worker.adapters.aws.eventbridge import EventBridgeEvents
+    from worker.adapters.aws.sqs import SqsQueue
+    from worker.services.outbox import Outbox
+
+    if settings.outbox_dlq_url is None:
+        said = "is not set; the outbox needs it"
+        raise SettingsError("settings", (Problem("SAFELIGHT_OUTBOX_DLQ_URL", said),))
+    clients = clients or AwsClients()
+    return Outbox(
+        read=events_of,
+        events=EventBridgeEvents(clients, settings.event_bus),
+        queue=SqsQueue(clients),
+        dead_letters=settings.outbox_dlq_url,
+    )
 
 
 def _edge_tickets(settings: Settings) -> EdgeTickets | None:

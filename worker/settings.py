@@ -164,6 +164,9 @@ class Settings:
     invalidations_dlq_url: str | None = _read(_optional, None)
     """Where events go for which no invalidation was accepted, or that the bus could not put into
     the queue."""
+    outbox_dlq_url: str | None = _read(_optional, None)
+    """Where changes of the catalog go that no event can be made of. Only the function that sends
+    events needs it, and the commands that look after dead letters."""
     ordering: Ordering = _read(_ordering, Ordering.FIFO)  # noqa: RUF009 - a field
     deleted_originals: DeletedOriginals = _read(_deleted_originals, DeletedOriginals.KEEP)  # noqa: RUF009 - a field
     recipe: str = _read(_name, "default")

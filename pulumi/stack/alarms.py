@@ -18,6 +18,7 @@ from stack.config import Config
 from stack.functions import LambdaFunction
 from stack.intake import Intake
 from stack.invalidations import Invalidations
+from stack.outbox import EventOutbox
 from stack.queues import QueueWithDeadLetters
 from stack.upgrades import DailyUpgrades
 from stack.webhooks import WebhookEndpoints
@@ -168,6 +169,7 @@ def alarms_of(
     *,
     intake: Intake,
     catalog: CatalogTable,
+    outbox: EventOutbox,
     workflow: StateMachines | None,
     invalidations: Invalidations | None,
     webhooks: WebhookEndpoints | None,
@@ -177,6 +179,7 @@ def alarms_of(
     """Every alarm of a stack, in the order in which the dashboard shows them."""
     return [
         *_intake(config, intake, catalog),
+        *_outbox(config, outbox),
         *(_workflow(workflow) if workflow is not None else ()),
         *(_invalidations(config, invalidations) if invalidations is not None else ()),
         *(_webhooks(webhooks) if webhooks is not None else ()),
@@ -231,6 +234,29 @@ def _intake(config: Config, intake: Intake, catalog: CatalogTable) -> list[Alarm
         )
     )
     return found
+
+
+def _outbox(config: Config, outbox: EventOutbox) -> list[Alarm]:
+    """Changes that nobody is told of: workflows do not start, and edges keep what was closed."""
+    return [
+        *_function_alarms("outbox", outbox.function, outbox.timeout, 1),
+        Alarm(
+            name="outbox-late",
+            says="Events come long after their records: is the function outbox throttled, or does"
+            " the bus not answer?",
+            metrics={"age": of_function(outbox.function, "IteratorAge", "Maximum")},
+            above=1000 * config.observability.waiting_seconds,
+            urgent=True,
+        ),
+        Alarm(
+            name="outbox-dead",
+            says="Changes of the catalog were not told: `safelight dlq list` shows them, or what"
+            " Lambda says of them (output outboxDeadLetters).",
+            metrics={"visible": _visible(outbox.dead_letters)},
+            above=0,
+            minutes=1,
+        ),
+    ]
 
 
 def _workflow(workflow: StateMachines) -> list[Alarm]:

@@ -18,7 +18,6 @@ from stack import policies
 from stack.catalog import CatalogTable
 from stack.config import Config
 from stack.delivery import Distribution
-from stack.events import AssetEventBus
 from stack.functions import Image, LambdaFunction
 from stack.heavy import HeavyJobs
 from stack.intake import Intake
@@ -63,7 +62,6 @@ class Api(pulumi.ComponentResource):
         *,
         buckets: Buckets,
         catalog: CatalogTable,
-        events: AssetEventBus,
         intake: Intake,
         delivery: Distribution | None,
         sign_in: Provider,
@@ -110,7 +108,6 @@ class Api(pulumi.ComponentResource):
                 scope,
                 buckets=buckets,
                 catalog=catalog,
-                events=events,
                 intake=intake,
                 heavy=heavy,
                 workflow=workflow,
@@ -227,7 +224,6 @@ def _rights(
     *,
     buckets: Buckets,
     catalog: CatalogTable,
-    events: AssetEventBus,
     intake: Intake,
     heavy: HeavyJobs | None,
     workflow: StateMachines | None,
@@ -260,7 +256,6 @@ def _rights(
             [catalog.arn],
         ),
         policies.allow(["dynamodb:Query"], [catalog.index(index) for index in INDEXES]),
-        policies.allow(["events:PutEvents"], [events.arn]),
         # What is to be made again is announced again.
         policies.allow(["sqs:SendMessage"], [intake.work.arn]),
     ]

@@ -66,8 +66,9 @@ class CatalogTable(pulumi.ComponentResource):
             ),
             # Encrypted with a key that AWS owns, as every table is; a KMS key would cost a request
             # fee for nothing that IAM does not already keep.
-            stream_enabled=config.stream,
-            stream_view_type="NEW_AND_OLD_IMAGES" if config.stream else None,
+            # What the outbox tells others of, and all that it knows.
+            stream_enabled=True,
+            stream_view_type="NEW_AND_OLD_IMAGES",
             deletion_protection_enabled=config.deletion_protection,
             tags=scope.tags(COMPONENT),
             opts=pulumi.ResourceOptions(
@@ -76,6 +77,8 @@ class CatalogTable(pulumi.ComponentResource):
         )
         self.name = self.table.name
         self.arn = self.table.arn
+        self.stream = self.table.stream_arn
+        """ARN of the stream of changes."""
         if provisioned:
             follow_load(self.table, schema.INDEXES, scope, config, component=COMPONENT, parent=self)
         if config.contributor_insights:

@@ -1,4 +1,4 @@
-"""The bus on which Safelight tells others what happened to an asset."""
+"""The bus on which Safelight tells others what happened to an asset, and the archive of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pulumi
 from pulumi_aws import cloudwatch, sqs
 
 from stack import policies
+from stack.config import EventsConfig
 from stack.queues import QueueWithDeadLetters
 from stack.scope import Scope
 from worker.domain.events import SOURCE
@@ -20,16 +21,28 @@ COMPONENT = "events"
 class AssetEventBus(pulumi.ComponentResource):
     """A bus of our own: subscribers' rules see asset events and nothing else."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, config: EventsConfig) -> None:
         super().__init__("safelight:events:AssetEventBus", scope.name(COMPONENT))
+        own = pulumi.ResourceOptions(parent=self)
         self.bus = cloudwatch.EventBus(
             scope.name("events"),
-            description="What happened to assets: asset.accepted, asset.rejected and so on",
+            description="What happened to assets and their jobs: docs/events.md",
             tags=scope.tags(COMPONENT),
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=own,
         )
         self.name = self.bus.name
         self.arn = self.bus.arn
+        self.archive: pulumi.Output[str] | None = None
+        """ARN of the archive, from which events can be sent again."""
+        if config.archive_days:
+            archive = cloudwatch.EventArchive(
+                scope.name("events"),
+                description="Every event, to be sent again: `safelight events replay`",
+                event_source_arn=self.bus.arn,
+                retention_days=config.archive_days,
+                opts=own,
+            )
+            self.archive = archive.arn
         self.register_outputs({"name": self.name, "arn": self.arn})
 
     def to_queue(

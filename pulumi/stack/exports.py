@@ -19,6 +19,7 @@ from stack.heavy import HeavyJobs
 from stack.intake import Intake
 from stack.invalidations import Invalidations
 from stack.observability import Observability
+from stack.outbox import EventOutbox
 from stack.registry import Registry
 from stack.scope import Scope
 from stack.storage import Buckets
@@ -48,6 +49,7 @@ def of_pipeline(
     catalog: CatalogTable,
     events: AssetEventBus,
     intake: Intake,
+    outbox: EventOutbox,
     heavy: HeavyJobs | None,
     workflow: StateMachines | None,
     delivery: Distribution | None,
@@ -63,13 +65,17 @@ def of_pipeline(
         "BATCH_PREFIX": scope.prefix,
         "UPLOADS_QUEUE_URL": intake.uploads.url,
         "UPLOADS_DLQ_URL": intake.uploads.dead_letters.url,
+        "OUTBOX_DLQ_URL": outbox.dead_letters.url,
     }
     found: dict[str, Any] = {
         "intakeBucket": buckets.intake.name,
         "deliveryBucket": buckets.delivery.name,
         "quarantineBucket": buckets.quarantine.name,
         "table": catalog.name,
+        "catalogStream": catalog.stream,
         "eventBus": events.name,
+        "eventArchive": events.archive,
+        "outboxDeadLetters": outbox.dead_letters.url,
         # Where S3 puts upload events, and the queue the function reads: the same one if not
         # ordered.
         "uploadsQueue": intake.uploads.url,

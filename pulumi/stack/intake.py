@@ -78,7 +78,7 @@ class Intake(pulumi.ComponentResource):
             timeout=config.intake.timeout,
             log_retention_days=config.intake.log_retention_days,
             statements=[
-                *_rights(buckets, catalog, events, self.work),
+                *_rights(buckets, catalog, self.work),
                 *(_erasing(buckets, catalog) if erases else ()),
             ],
             tracing=config.tracing,
@@ -168,7 +168,7 @@ def _environment(
 
 
 def _rights(
-    buckets: Buckets, catalog: CatalogTable, events: AssetEventBus, queue: QueueWithDeadLetters
+    buckets: Buckets, catalog: CatalogTable, queue: QueueWithDeadLetters
 ) -> Sequence[policies.Statement]:
     """Exactly what ingest calls, on exactly what it calls it on."""
     return [
@@ -206,7 +206,6 @@ def _rights(
             ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem"], [catalog.arn]
         ),
         policies.allow(["dynamodb:Query"], [catalog.index(CONTENT_INDEX)]),
-        policies.allow(["events:PutEvents"], [events.arn]),
     ]
 
 

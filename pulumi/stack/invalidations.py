@@ -1,6 +1,6 @@
 """From an event of an asset to an invalidation of its cache tag.
 
-deleted, erased, held, upgraded, or what replaces a version -> queue -> function -> distribution
+asset.erased, asset.invalidated -> queue -> function -> distribution
 
 The queue keeps an event until CloudFront has accepted an invalidation. A batch of events is one.
 """
@@ -17,20 +17,15 @@ from stack.functions import Image, LambdaFunction
 from stack.intake import Intake
 from stack.queues import QueueWithDeadLetters
 from stack.scope import Scope
+from worker.domain.events import ERASED, INVALIDATED, SOURCE
 from worker.settings import PREFIX
 
 COMPONENT = "invalidations"
 ENTRY_POINT = "worker.entrypoints.lambda_invalidate.handler"
-PATTERN = {
-    "source": ["safelight"],
-    "$or": [
-        {"detail-type": ["asset.deleted", "asset.erased", "asset.upgraded"]},
-        {"detail-type": ["asset.held"], "detail": {"data": {"was": ["accepted", "published"]}}},
-        {"detail": {"data": {"replaces": [{"exists": True}]}}},
-    ],
-}
+PATTERN = {"source": [SOURCE], "detail-type": [ERASED, INVALIDATED]}
 """Not every event: a first outcome has nothing in a cache, and a path costs $0.005 from the 1,001st
-of a month on (CloudFront pricing)."""
+of a month on (CloudFront pricing). And none that comes before files are closed: an edge would fetch
+an open one anew."""
 MEMORY = 256
 """Megabytes."""
 TIMEOUT = 30

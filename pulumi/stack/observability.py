@@ -21,6 +21,7 @@ from stack.intake import Intake
 from stack.invalidations import Invalidations
 from stack.metric_filters import MetricFilters
 from stack.notifications import COMPONENT, AlarmTopic
+from stack.outbox import EventOutbox
 from stack.scope import Scope
 from stack.upgrades import DailyUpgrades
 from stack.webhooks import WebhookEndpoints
@@ -40,6 +41,7 @@ class Observability(pulumi.ComponentResource):
         *,
         intake: Intake,
         catalog: CatalogTable,
+        outbox: EventOutbox,
         heavy: HeavyJobs | None,
         workflow: StateMachines | None,
         invalidations: Invalidations | None,
@@ -69,7 +71,7 @@ class Observability(pulumi.ComponentResource):
         counted = MetricFilters(
             scope.name("metric-filters"),
             scope,
-            functions={"ingest": intake.ingest}
+            functions={"ingest": intake.ingest, "outbox": outbox.function}
             | ({} if workflow is None else {"workflow": workflow.function})
             | ({} if invalidations is None else {"invalidate": invalidations.function})
             | ({} if webhooks is None else {"webhook": webhooks.function})
@@ -82,6 +84,7 @@ class Observability(pulumi.ComponentResource):
             config,
             intake=intake,
             catalog=catalog,
+            outbox=outbox,
             workflow=workflow,
             invalidations=invalidations,
             webhooks=webhooks,

@@ -12,7 +12,6 @@ from stack import policies
 from stack.bucket import PrivateBucket
 from stack.catalog import CatalogTable
 from stack.config import Config
-from stack.events import AssetEventBus
 from stack.functions import Image, LambdaFunction
 from stack.intake import Intake
 from stack.scope import Scope
@@ -42,7 +41,6 @@ class DailyUpgrades(pulumi.ComponentResource):
         *,
         buckets: Buckets,
         catalog: CatalogTable,
-        events: AssetEventBus,
         intake: Intake,
         logs: PrivateBucket,
     ) -> None:
@@ -78,7 +76,6 @@ class DailyUpgrades(pulumi.ComponentResource):
                     [buckets.delivery.objects],
                 ),
                 policies.allow(["dynamodb:GetItem", "dynamodb:PutItem"], [catalog.arn]),
-                policies.allow(["events:PutEvents"], [events.arn]),
             ],
             tracing=config.tracing,
             environment={

@@ -91,7 +91,7 @@ class StateMachines(pulumi.ComponentResource):
             timeout=TIMEOUT,
             log_retention_days=config.heavy.log_retention_days,
             statements=[
-                *_rights(buckets, catalog, events, [*self.arns.values()]),
+                *_rights(buckets, catalog, [*self.arns.values()]),
                 *_asking(config.rekognition, buckets, catalog, intake),
                 *(webhooks.sending if webhooks is not None else ()),
             ],
@@ -295,7 +295,7 @@ def filled(machine: Mapping[str, Any], names: Mapping[str, str]) -> str:
 
 
 def _rights(
-    buckets: Buckets, catalog: CatalogTable, events: AssetEventBus, machines: Sequence[str]
+    buckets: Buckets, catalog: CatalogTable, machines: Sequence[str]
 ) -> Sequence[policies.Statement]:
     """What starting a workflow and the stages call."""
     return [
@@ -321,7 +321,6 @@ def _rights(
         policies.allow(["dynamodb:GetItem", "dynamodb:PutItem"], [catalog.arn]),
         # What jobs recorded of an asset that was erased while they were at work.
         policies.allow(["dynamodb:Query", "dynamodb:BatchWriteItem"], [catalog.arn]),
-        policies.allow(["events:PutEvents"], [events.arn]),
     ]
 
 

@@ -62,6 +62,7 @@ def make_table(client: DynamoDBClient, name: str) -> None:
         ],
         KeySchema=_keys(schema.PARTITION_KEY, schema.SORT_KEY),
         GlobalSecondaryIndexes=indexes,
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
     )
 
 

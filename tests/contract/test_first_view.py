@@ -23,7 +23,6 @@ from worker.bootstrap import assemble
 from worker.domain.asset import LogEntry
 from worker.domain.keys import recipe_key
 from worker.local.emulator import Emulator
-from worker.services.erase import Eraser
 from worker.settings import Settings
 
 PROCESS = """
@@ -116,7 +115,7 @@ def test_two_processes_make_a_file_once(
 
 
 def test_an_erased_asset_has_no_file_of_its_first_views(
-    stack: tuple[World, dict[str, str]], clients: AwsClients
+    stack: tuple[World, dict[str, str]], clients: AwsClients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Erasing removes them like renditions; what is asked for meanwhile leaves none behind."""
     _, environment = stack
@@ -126,16 +125,15 @@ def test_an_erased_asset_has_no_file_of_its_first_views(
     assert size_of(made.body) == ("webp", 480, 320)
     during: list[int] = []
 
-    class Between:
-        """Told of the end of an asset when its files are gone and its record is there."""
+    forget = app.catalog.delete
 
-        def publish(self, events: object) -> None:
-            """See ``ports.Events``."""
-            during.append(deliver.answer(PREFIX + "w/320.webp").status)
+    def between(asset: str) -> None:
+        # Its files are gone, and its record is there.
+        during.append(deliver.answer(PREFIX + "w/320.webp").status)
+        forget(asset)
 
-    erased = Eraser(
-        catalog=app.catalog, store=app.store, events=Between(), settings=app.settings
-    ).erase(ASSET)
+    monkeypatch.setattr(app.catalog, "delete", between)
+    erased = app.eraser().erase(ASSET)
 
     assert during == [404]
     assert erased.files == len(MADE) + 1

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +31,7 @@ from tests.golden import Golden, png
 from tests.unit.finalize.world import DETAILS, FILES, TYPES
 from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
 from worker.adapters.aws.dynamodb.items import unpack
+from worker.adapters.aws.dynamodb.stream import FILTERS
 from worker.domain.asset import (
     AssetRecord,
     JobRecord,
@@ -41,9 +42,10 @@ from worker.domain.asset import (
     VideoInfo,
 )
 from worker.domain.image import Format, MediaFormat, StoredRendition
-from worker.entrypoints import lambda_ingest, lambda_workflow
+from worker.entrypoints import lambda_ingest, lambda_outbox, lambda_workflow
 from worker.entrypoints.cli import run
 from worker.local.emulator import ACCOUNT, REGION, Emulator
+from worker.local.stream_source import StreamClients, StreamSource
 
 ARN = f"arn:aws:batch:{REGION}:{ACCOUNT}"
 MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:heavy"
@@ -60,12 +62,26 @@ class Account:
 
     prefix: str
     clients: Mapping[str, Any]
+    folder: Path
     started: list[Mapping[str, Any]] = field(default_factory=list)
     submitted: list[Mapping[str, Any]] = field(default_factory=list)
 
     def named(self, what: str) -> str:
         """A name in this account."""
         return f"{self.prefix}-{what}"
+
+    @cached_property
+    def outbox(self) -> StreamSource:
+        """What hands changes of the catalog to the outbox function."""
+        table = self.clients["dynamodb"].describe_table(TableName=self.named("catalog"))["Table"]
+        return StreamSource(
+            clients=StreamClients(),
+            stream=table["LatestStreamArn"],
+            handler=lambda event: lambda_outbox.handler(event, None),
+            place=self.folder / "outbox.json",
+            filters=FILTERS,
+            batch_size=100,
+        )
 
     @property
     def queue(self) -> str:
@@ -82,6 +98,7 @@ class Account:
             "SAFELIGHT_EVENT_BUS": self.named("bus"),
             "SAFELIGHT_QUEUE_URL": self.queue,
             "SAFELIGHT_DLQ_URL": self.queue,
+            "SAFELIGHT_OUTBOX_DLQ_URL": self.queue,
             "SAFELIGHT_WORKFLOWS": f"video={MACHINE}",
             "SAFELIGHT_HEAVY_PIXELS": "50000",
             "SAFELIGHT_BATCH_PREFIX": "sl",
@@ -90,6 +107,8 @@ class Account:
 
     def events(self) -> list[Any]:
         """What the bus has told since last asked, in order of time."""
+        while self.outbox.once():
+            pass
         found = []
         while (
             got := self.clients["sqs"]
@@ -180,7 +199,7 @@ class Account:
 
 
 @pytest.fixture(scope="module")
-def account(emulator: Emulator) -> Account:
+def account(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Account:
     """Made once; nothing here depends on what another test leaves."""
     environment = emulator.environment
     session = boto3.Session(
@@ -190,7 +209,7 @@ def account(emulator: Emulator) -> Account:
         name: session.client(name, endpoint_url=environment["AWS_ENDPOINT_URL"])
         for name in ("s3", "dynamodb", "events", "sqs")
     }
-    made = Account("wire", clients)
+    made = Account("wire", clients, tmp_path_factory.mktemp("wire"))
     for bucket in ("intake", "delivery", "quarantine"):
         clients["s3"].create_bucket(
             Bucket=made.named(bucket), CreateBucketConfiguration={"LocationConstraint": REGION}
@@ -230,6 +249,8 @@ def told(
     monkeypatch.setattr(BaseClient, "_make_api_call", noted)
     account.started.clear()
     account.submitted.clear()
+    lambda_outbox.service.cache_clear()
+    account.__dict__.pop("outbox", None)
     account.events()
     for module in (lambda_ingest, lambda_workflow):
         module.application.cache_clear()

@@ -59,6 +59,7 @@ _ON: Mapping[str, Mapping[str, Any]] = {
         "browserOrigins": ["https://a.example"],
     },
     "catalog": {"capacity": "provisioned"},
+    "events": {"archiveDays": 14},
     "intake": {"ordering": "fifo", "reservedConcurrency": 100},
     "heavy": {"baselineVcpus": 8, "overflowVcpus": 8},
     # The user pool stands in for both, where a stack of its own has them too.
@@ -80,6 +81,7 @@ _ON: Mapping[str, Mapping[str, Any]] = {
 _OFF: Mapping[str, Mapping[str, Any]] = {
     "storage": {"replicateTo": "", "renditionDays": 0, "browserOrigins": []},
     "catalog": {"capacity": "on-demand"},
+    "events": {"archiveDays": 0},
     "intake": {"ordering": "standard", "reservedConcurrency": 0},
     "heavy": {"baselineVcpus": 0, "overflowVcpus": 0},
     "api": {**SIGNED_IN, "origins": []},
@@ -126,8 +128,8 @@ CHOSEN: dict[str, Any] = {
         "maximumWrites": 30,
         "pointInTimeRecovery": False,
         "deletionProtection": False,
-        "stream": False,
     },
+    "events": {"archiveDays": 0},
     "intake": {
         "architecture": "x86_64",
         "memory": 3008,
@@ -310,6 +312,7 @@ configs = st.fixed_dictionaries(
             }
         ),
         "catalog": _catalogs(),
+        "events": st.fixed_dictionaries({"archiveDays": st.integers(0, 3_650)}),
         "intake": _intakes(),
         "heavy": st.fixed_dictionaries(
             {

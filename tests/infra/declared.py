@@ -55,6 +55,7 @@ class _Mocks(Mocks):
         named = {"name": args.name, "bucket": args.name} | args.inputs
         return f"id-{args.name}", named | {
             "arn": f"arn:{service}:{args.name}",
+            "streamArn": f"arn:{service}:{args.name}/stream/1",
             "url": f"https://{service}/{args.name}",
             "repositoryUrl": f"{ECR}/{named['name']}",
             "prefixListId": f"pl-{args.name}",

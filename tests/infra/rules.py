@@ -27,6 +27,7 @@ NAME_LIMITS = {
     "cognito/UserGroup": 128,
     "cognito/UserPool": 128,
     "cognito/UserPoolClient": 128,
+    "cloudwatch/EventArchive": 48,
     "cloudwatch/EventBus": 256,
     "cloudwatch/EventRule": 64,
     "cloudwatch/LogGroup": 512,
@@ -195,7 +196,9 @@ def every_queue_has_dead_letters_and_time(declared: Declaration, config: Config)
 def _readers(declared: Declaration) -> Iterator[tuple[str, str]]:
     """Queues and functions: that read them, that a pipe asks about them, that fail into them."""
     for mapping in declared.of("lambda/EventSourceMapping"):
-        yield _last(mapping.inputs["eventSourceArn"]), _last(mapping.inputs["functionName"])
+        failed = mapping.inputs.get("destinationConfig", {}).get("onFailure", {})
+        source = failed.get("destinationArn", mapping.inputs["eventSourceArn"])
+        yield _last(source), _last(mapping.inputs["functionName"])
     for pipe in declared.of("pipes/Pipe"):
         yield _last(pipe.inputs["source"]), _last(pipe.inputs["enrichment"])
     for unattended in declared.of("lambda/FunctionEventInvokeConfig"):
@@ -394,6 +397,7 @@ def order_is_said_where_it_counts(declared: Declaration, config: Config) -> None
     waits: Mapping[tuple[str, str], tuple[str, str]] = {
         ("s3/BucketNotification", "intake"): ("sqs/QueuePolicy", "uploads"),
         ("lambda/EventSourceMapping", "ingest"): ("iam/RolePolicy", "ingest"),
+        ("lambda/EventSourceMapping", "outbox"): ("iam/RolePolicy", "outbox"),
         ("s3/BucketLifecycleConfiguration", "intake"): ("s3/BucketVersioning", "intake"),
         ("pipes/Pipe", "order"): ("iam/RolePolicy", "order-pipe"),
         ("sfn/StateMachine", "heavy"): ("iam/RolePolicy", "heavy"),

@@ -44,8 +44,8 @@ def test_each_of_its_switches_can_be_off(chosen: Declaration) -> None:
 
     assert table["pointInTimeRecovery"] == {"enabled": False}
     assert table["deletionProtectionEnabled"] is False
-    assert table["streamEnabled"] is False
-    assert "streamViewType" not in table
+    # Not its stream: nobody would be told of anything.
+    assert (table["streamEnabled"], table["streamViewType"]) == (True, "NEW_AND_OLD_IMAGES")
 
 
 def test_the_table_is_paid_by_request_unless_told(ordered: Declaration) -> None:

@@ -51,7 +51,7 @@ def test_values_are_read_as_the_engine_and_the_command_line_write_them() -> None
                 "forceDestroy": "true",
                 "browserOrigins": ["https://www.example.com", "http://localhost:3000"],
             },
-            "catalog": {"stream": False, "capacity": "provisioned"},
+            "catalog": {"capacity": "provisioned"},
             "intake": {"ordering": "standard", "memory": 2048.0, "logRetentionDays": "14"},
         },
         stack="dev",
@@ -69,7 +69,7 @@ def test_values_are_read_as_the_engine_and_the_command_line_write_them() -> None
             force_destroy=True,
             browser_origins=("https://www.example.com", "http://localhost:3000"),
         ),
-        catalog=CatalogConfig(stream=False, capacity=Capacity.PROVISIONED),
+        catalog=CatalogConfig(capacity=Capacity.PROVISIONED),
         intake=IntakeConfig(ordering=Ordering.STANDARD, memory=2048, log_retention_days=14),
     )
 

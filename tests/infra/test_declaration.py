@@ -38,12 +38,12 @@ def test_what_an_option_adds_is_listed(golden: Golden) -> None:
         ordered - standard
     ).items()
     assert standard["batch/JobDefinition"] == len(KINDS)
-    assert (bare["s3/Bucket"], bare["dynamodb/Table"], bare["lambda/Function"]) == (3, 1, 1)
-    assert bare["sqs/Queue"] == 2
+    assert (bare["s3/Bucket"], bare["dynamodb/Table"], bare["lambda/Function"]) == (3, 1, 2)
+    assert bare["sqs/Queue"] == 3
 
 
 def test_what_is_switched_off_is_not_exported(bare: Declaration) -> None:
-    """Three buckets, a table, a queue, a function: what everything else stands on."""
+    """Three buckets, a table, a queue, two functions: what everything else stands on."""
     assert not {"registry", "jobQueues", "workflows", "alarmTopic"} & {*bare.exports}
 
 
@@ -72,6 +72,7 @@ def test_every_resource_has_a_component_for_a_parent(ordered: Declaration) -> No
         "safelight:intake:Intake",
         "safelight:invalidations:Invalidations",
         "safelight:origin:DeliveryOrigin",
+        "safelight:outbox:EventOutbox",
         "safelight:registry:Registry",
         "safelight:heavy:HeavyJobs",
         "safelight:workflow:StateMachines",
@@ -112,6 +113,7 @@ def test_the_command_line_is_told_where_everything_is(ordered: Declaration) -> N
     assert settings.invalidations_dlq_url == ordered.exports["invalidationsDeadLetters"]
     assert settings.uploads_queue_url == ordered.exports["uploadsQueue"]
     assert settings.uploads_dlq_url == ordered.exports["uploadsDeadLetters"]
+    assert settings.outbox_dlq_url == ordered.exports["outboxDeadLetters"]
     assert settings.heavy_dlq_url == ordered.exports["heavyDeadLetters"]
     assert settings.queue_url == ordered.exports["workQueue"]
 

@@ -275,7 +275,6 @@ def test_the_functions_rights(ordered: Declaration) -> None:
             "dynamodb:PutItem",
         ): [table],
         ("dynamodb:Query",): [f"{table}/index/GSI4"],
-        ("events:PutEvents",): ["arn:aws:cloudwatch:safelight-test-events"],
     }
 
     assert _rights(ordered, "ingest") == expected

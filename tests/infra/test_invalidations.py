@@ -8,17 +8,13 @@ QUEUE = "arn:aws:sqs:safelight-test-invalidations"
 
 
 def test_only_events_after_which_something_is_stale_are_invalidated(ordered: Declaration) -> None:
-    """Each costs money: a first outcome has nothing in any cache."""
+    """Each costs money; none may come before files are closed: see ``access.invalidate``."""
     rule = ordered.one("cloudwatch/EventRule", "invalidations")
 
     assert rule.inputs["eventBusName"] == "safelight-test-events"
     assert rule.document("eventPattern") == {
         "source": ["safelight"],
-        "$or": [
-            {"detail-type": ["asset.deleted", "asset.erased", "asset.upgraded"]},
-            {"detail-type": ["asset.held"], "detail": {"data": {"was": ["accepted", "published"]}}},
-            {"detail": {"data": {"replaces": [{"exists": True}]}}},
-        ],
+        "detail-type": ["asset.erased", "asset.invalidated"],
     }
 
 

@@ -36,6 +36,12 @@ def test_every_queue_every_function_and_the_workflow_are_watched(ordered: Declar
         "moderate-failed",
         "ordered-dead",
         "ordered-waiting",
+        "outbox-dead",
+        "outbox-defects",
+        "outbox-errors",
+        "outbox-late",
+        "outbox-slow",
+        "outbox-throttled",
         "uploads-dead",
         "uploads-waiting",
         "video-failed",
@@ -89,7 +95,7 @@ def test_one_alarm_sums_up_that_uploads_are_not_processed(ordered: Declaration) 
 
     assert rule == " OR ".join(
         f'ALARM("safelight-test-{name}")'
-        for name in ("uploads-waiting", "ordered-waiting", "ingest-errors")
+        for name in ("uploads-waiting", "ordered-waiting", "ingest-errors", "outbox-late")
     )
 
 

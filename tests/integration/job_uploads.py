@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from tests.integration.running import Running
+from tests.unit.fakes import MemoryCatalog
 from worker.domain.asset import (
     VIDEO_CODE,
     AssetRecord,
@@ -94,15 +95,19 @@ def divided(running: Running, video: Path) -> AssetRecord:
     app.store.put(bucket, "elsewhere/film.mov", video.read_bytes(), content_type="video/quicktime")
     stored = app.store.head(bucket, "elsewhere/film.mov")
     record = waiting(bucket, "elsewhere/film.mov", stored.etag, stored.size)
-    app.catalog.commit(record, LogEntry(time=record.updated_at, kind="processing"))
+    entry = LogEntry(time=record.updated_at, kind="processing")
+    # The workflow is started by this policy before the record's own event can start it by another.
+    beforehand = MemoryCatalog()
+    beforehand.commit(record, entry)
     policy = RunPolicy(
         delivery_bucket=bucket,
         video_seconds=60,
         video_array_bytes=stored.size,
         recipes=DeploymentRecipes("default"),
     )
-    runs = WorkflowRuns(catalog=app.catalog, policy=policy, workflows=app.workflows)
+    runs = WorkflowRuns(catalog=beforehand, policy=policy, workflows=app.workflows)
     runs.start(record.asset, record.version)
+    app.catalog.commit(record, entry)
     return record
 
 

@@ -17,7 +17,6 @@ from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConn
 
 from tests.emulators import make_sure
 from worker.local import emulator
-from worker.local.durable.rows import STREAM_RECORDS
 from worker.local.durable.store import UNWRITABLE
 from worker.local.roles import RootClients
 from worker.subprocesses.child import Child
@@ -78,25 +77,47 @@ def make_table(clients: RootClients) -> None:
     )
 
 
-def test_a_stream_shows_the_last_changes(kept: Kept) -> None:
-    """The older ones are not held; a place before them goes on with the first that is there."""
-    clients = kept.start()
-    make_table(clients)
-    stream: Any = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
-    clients.dynamodb.update_table(TableName=TABLE, StreamSpecification=stream)
-    for number in range(STREAM_RECORDS + 30):
-        put(clients, "same", str(number))
+def texts(clients: RootClients, place: Any = None) -> tuple[list[str], str]:
+    """What the stream of the table shows, and the number of its last change.
 
+    Args:
+        place: number of a change to begin behind; None begins with the oldest one.
+    """
     reader: Any = clients._client("dynamodbstreams")
     [found] = reader.list_streams(TableName=TABLE)["Streams"]
     described = reader.describe_stream(StreamArn=found["StreamArn"])["StreamDescription"]
     [shard] = described["Shards"]
     named = {"StreamArn": found["StreamArn"], "ShardId": shard["ShardId"]}
-    first = reader.get_shard_iterator(**named, ShardIteratorType="TRIM_HORIZON")["ShardIterator"]
+    after = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": place}
+    begin = {"ShardIteratorType": "TRIM_HORIZON"} if place is None else after
+    first = reader.get_shard_iterator(**named, **begin)["ShardIterator"]
     records = reader.get_records(ShardIterator=first)["Records"]
-    texts = [one["dynamodb"]["NewImage"]["text"]["S"] for one in records]
-    assert texts == [str(number) for number in range(30, STREAM_RECORDS + 30)]
-    assert records[0]["dynamodb"]["OldImage"]["text"] == {"S": "29"}
+    assert all(one["dynamodb"]["NewImage"]["raw"] == {"B": b"\x00\xff"} for one in records)
+    shown = [one["dynamodb"]["NewImage"]["text"]["S"] for one in records]
+    return shown, records[-1]["dynamodb"]["SequenceNumber"] if records else ""
+
+
+def test_a_change_and_its_record_in_the_stream_are_one(kept: Kept) -> None:
+    """What was answered for is in the stream after a kill, once, and a reader goes on behind it."""
+    clients = kept.start()
+    make_table(clients)
+    stream: Any = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+    clients.dynamodb.update_table(TableName=TABLE, StreamSpecification=stream)
+    for number in range(30):
+        put(clients, "same", str(number))
+    shown, place = texts(clients)
+    assert shown == [str(number) for number in range(30)]
+
+    for turn in range(2):
+        kept.kill()
+        clients = kept.start()
+        assert texts(clients) == ([str(number) for number in range(30 + turn)], place)
+        put(clients, "same", str(30 + turn))
+        behind, last = texts(clients, place)
+        assert behind == [str(30 + turn)]
+        assert last > place
+        place = last
+    assert items(clients) == {"same": "31"}
 
 
 def put(clients: RootClients, sk: str, text: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.fakes import MemoryCatalog, MemoryEvents, MemoryStore
+from tests.unit.fakes import MemoryCatalog, MemoryStore
 from tests.unit.memory_queue import MemoryQueue
 from worker.bootstrap import Application
 from worker.domain.asset import (
@@ -132,7 +132,6 @@ class Pipeline:
         self.store = MemoryStore()
         self.catalog = MemoryCatalog()
         self.queue = MemoryQueue()
-        self.events = MemoryEvents()
         self.secrets = MemorySecrets()
         self.workflows = Starts()
         self.jobs = LocalJobs(data / address.JOBS)
@@ -144,7 +143,6 @@ class Pipeline:
             settings=settings,
             store=self.store,
             catalog=self.catalog,
-            events=self.events,
             queue=self.queue,
             secrets=self.secrets,
             workflows=self.workflows,

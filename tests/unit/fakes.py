@@ -37,7 +37,7 @@ from worker.domain.asset import (
     Verdict,
 )
 from worker.domain.errors import AssetMissing, ObjectChanged, ObjectMissing, ReviewMissing
-from worker.domain.events import Event
+from worker.domain.events import Event, of_job, of_line, of_record, of_review
 from worker.domain.image import StoredRendition
 from worker.domain.keys import cache_metadata
 from worker.domain.label import Label
@@ -343,6 +343,8 @@ class MemoryCatalog:
         self.entries: dict[tuple[str, str, str], LogEntry] = {}
         self.known_jobs: dict[tuple[str, str], JobRecord] = {}
         self.known_reviews: dict[tuple[str, str, int], Review] = {}
+        self.told: list[Event] = []
+        """The events that follow from the writes, in their order: what the outbox sends."""
         self._committed: dict[str, str] = {}
         """When the newest outcome of each asset came."""
         self._claims: dict[tuple[str, str], tuple[str, float, int]] = {}
@@ -366,12 +368,17 @@ class MemoryCatalog:
                 known_hash(made)
                 self._write_line(record.asset, entry)
                 self._committed[record.asset] = entry.time
+                self._tell(of_record(self.records.get(record.asset), made))
                 self.records[record.asset] = made
                 return made
 
         result = self.fuse.around("catalog.commit", effect)
         assert isinstance(result, AssetRecord)
         return result
+
+    def _tell(self, event: Event | None) -> None:
+        if event is not None:
+            self.told.append(event)
 
     def _write_line(self, asset: str, entry: LogEntry) -> None:
         self.entries[asset, stamp(entry.time), entry_id(entry)] = entry
@@ -399,7 +406,7 @@ class MemoryCatalog:
             known = self.records.get(asset)
             if known is None:
                 raise AssetMissing(f"no asset {asset}")
-            self.records[asset] = amended(
+            changed = amended(
                 known,
                 add_tags=add_tags,
                 remove_tags=remove_tags,
@@ -415,6 +422,8 @@ class MemoryCatalog:
                 revision=revision,
                 now=now(),
             )
+            self._tell(of_record(known, changed))
+            self.records[asset] = changed
             return self.records[asset]
 
     def delete(self, asset: str) -> None:
@@ -422,7 +431,7 @@ class MemoryCatalog:
         check_id(asset, "asset id")
 
         def effect() -> None:
-            self.records.pop(asset, None)
+            self._tell(of_record(self.records.pop(asset, None), None, time=now()))
             self.known_jobs = {at: job for at, job in self.known_jobs.items() if at[0] != asset}
             self.entries = {at: line for at, line in self.entries.items() if at[0] != asset}
             self.known_reviews = {
@@ -507,7 +516,13 @@ class MemoryCatalog:
     def log(self, asset: str, entry: LogEntry) -> None:
         """See the port."""
         check_id(asset, "asset id")
-        self.fuse.around("catalog.log", lambda: self._write_line(asset, entry))
+
+        def effect() -> None:
+            known = (asset, stamp(entry.time), entry_id(entry)) in self.entries
+            self._write_line(asset, entry)
+            self._tell(None if known else of_line(asset, entry))
+
+        self.fuse.around("catalog.log", effect)
 
     def jobs(self, asset: str) -> Sequence[JobRecord]:
         """See the port."""
@@ -519,6 +534,7 @@ class MemoryCatalog:
         """See the port."""
         check_id(job.asset, "asset id")
         check_id(job.id, "job id")
+        self._tell(of_job(self.known_jobs.get((job.asset, job.id)), job))
         self.known_jobs[job.asset, job.id] = job
 
     def open_review(self, wanted: Review) -> Review:
@@ -593,7 +609,9 @@ class MemoryCatalog:
         return [one for _, one in found]
 
     def _keep(self, review: Review) -> Review:
-        self.known_reviews[review.asset, review.version, review.number] = review
+        at = (review.asset, review.version, review.number)
+        self._tell(of_review(self.known_reviews.get(at), review))
+        self.known_reviews[at] = review
         return review
 
     def _change(self, review: str, name: str, change: Callable[[Review], Review]) -> Review:
@@ -630,7 +648,7 @@ def _created(record: AssetRecord) -> str:
 
 
 class MemoryEvents:
-    """Remembers what was published."""
+    """``ports.Events``: remembers what was sent."""
 
     def __init__(self, fuse: Fuse | None = None) -> None:
         """Start empty."""
@@ -640,8 +658,3 @@ class MemoryEvents:
     def publish(self, events: Sequence[Event]) -> None:
         """See the port."""
         self.fuse.around("events.publish", lambda: self.published.extend(events))
-
-    @property
-    def ids(self) -> set[str]:
-        """Distinct happenings: the same event twice is one."""
-        return {event.id for event in self.published}

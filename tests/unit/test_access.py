@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.unit.fakes import Fuse, Killed, MemoryCatalog, MemoryEvents, MemoryStore
+from tests.unit.fakes import Fuse, Killed, MemoryCatalog, MemoryStore
 from tests.unit.test_deliver import ASSET, MADE, PREFIX
 from tests.unit.test_deliver import World as Delivered
 from worker.domain.asset import (
@@ -33,7 +33,7 @@ class World:
     def __init__(self, status: Status = Status.ACCEPTED, fuse: Fuse | None = None) -> None:
         """Everything is stored."""
         self.fuse = fuse or Fuse()
-        self.store, self.events = MemoryStore(self.fuse), MemoryEvents(self.fuse)
+        self.store = MemoryStore(self.fuse)
         self.catalog = MemoryCatalog(self.fuse)
         (record,) = Delivered().catalog.records.values()
         self.catalog.records[ASSET] = replace(record, status=status, verdict=None)
@@ -51,7 +51,6 @@ class World:
         self.access = Access(
             catalog=self.catalog,
             store=self.store,
-            events=self.events,
             bucket="delivery",
             now=lambda: datetime(2026, 1, 2, tzinfo=UTC),
         )
@@ -86,11 +85,16 @@ def test_a_held_asset_is_closed_to_its_last_file(status: Status) -> None:
     assert world.closed == ALL
     assert (world.record, held.status) == (held, Status.REVIEW)
     assert held.verdict == Verdict(code="held", message="somebody complains")
-    (event,) = world.events.published
+    event, edges = world.catalog.told
     assert (event.type, event.detail["status"]) == ("asset.held", "review")
-    calls = [name for name in world.fuse.calls if not name.endswith("get")]
-    assert calls.index("store.tag") < calls.index("events.publish")
-    assert world.catalog.timeline(ASSET)[0].detail["reason"] == "somebody complains"
+    assert event.detail["was"] == status.value
+    assert (edges.type, edges.detail["cause"]) == ("asset.invalidated", "closed")
+    calls = world.fuse.calls
+    last = len(calls) - calls[::-1].index("catalog.log")
+    assert "store.tag" not in calls[last:]
+    assert calls.count("store.tag") == len(ALL)
+    reasons = {line.kind: line.detail.get("reason") for line in world.catalog.timeline(ASSET)}
+    assert reasons == {"held": "somebody complains", "invalidated": None}
 
 
 def test_a_published_asset_is_open_again_under_the_same_addresses() -> None:
@@ -105,7 +109,7 @@ def test_a_published_asset_is_open_again_under_the_same_addresses() -> None:
     assert world.store.keys("delivery") == before
     assert world.store.versions["delivery", OTHER][-1].tags == SUPERSEDED | CLOSED
     assert (published.status, published.verdict) == (Status.PUBLISHED, None)
-    assert world.events.published[-1].type == "asset.published"
+    assert world.catalog.told[-1].type == "asset.published"
     assert "store.put" not in world.fuse.calls
     assert "store.copy" not in world.fuse.calls
 
@@ -117,8 +121,8 @@ def test_each_decision_has_an_event_of_its_own() -> None:
         world.access.hold(ASSET)
         world.access.publish(ASSET)
 
-    ids = [event.id for event in world.events.published]
-    assert len({*ids}) == len(ids) == 4
+    ids = [event.id for event in world.catalog.told]
+    assert len({*ids}) == len(ids) == 6
 
 
 @pytest.mark.parametrize("what", ["hold", "publish"])
@@ -138,9 +142,7 @@ def test_a_decision_that_was_cut_short_is_completed_by_the_same_call(what: str) 
 
         assert world.closed == calm.closed
         assert world.record.status is calm.record.status
-        assert {one.type for one in world.events.published} == {
-            one.type for one in calm.events.published
-        }
+        assert {one.type for one in world.catalog.told} == {one.type for one in calm.catalog.told}
 
 
 def test_files_follow_who_decided_last(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +192,7 @@ def test_nothing_is_decided_of_what_has_nothing_to_show(what: str, status: Statu
     assert raised.value.code == "undecidable"
     assert world.record.status is status
     assert world.closed == set()
-    assert world.events.published == []
+    assert world.catalog.told == []
 
 
 @pytest.mark.parametrize("what", ["hold", "publish"])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,15 @@ from worker.local.durable.rows import (
 )
 from worker.local.durable.services import changes_state, forget_events, undo_cut_off_writes
 from worker.local.durable.store import NAME, Store
+from worker.local.durable.streams import (
+    EXPIRED,
+    NEWEST,
+    REAPER,
+    STREAM_RECORDS,
+    TRIMMED_TOGETHER,
+    StreamRecords,
+    keep_streams,
+)
 
 BUCKET = "originals"
 
@@ -111,6 +122,129 @@ def test_events_of_old_executions_are_not_held(tmp_path: Path) -> None:
     store.commit()
     rows = store.rows("SELECT execution FROM executions")
     assert {len(json.loads(text)["events"]) for (text,) in rows} == {0}
+    store.close()
+
+
+class Streams:
+    """What of ministack's DynamoDB has to do with streams, for one table."""
+
+    ARN = "arn:aws:dynamodb:eu-central-1:000000000000:table/pictures"
+
+    def __init__(self) -> None:
+        """A table with a stream and no item."""
+        self.table: Any = {
+            "TableName": "pictures",
+            "TableArn": self.ARN,
+            "StreamSpecification": {"StreamEnabled": True},
+            "LatestStreamArn": f"{self.ARN}/stream/1",
+        }
+        self._tables = Scoped({"pictures": self.table})
+        self._stream_records, self._stream_trimmed = Scoped(), Scoped()
+        self.items: dict[str, Any] = {}
+
+    def _trimmed_count(self, name: str) -> int:
+        return int(self._stream_trimmed.get(name, 0))
+
+    def _live_stream_records(self, name: str) -> Any:
+        return self._stream_records.get(name) or []
+
+    def _trim_stream_records(self, name: str, **_scope: str) -> None:
+        """Of 24 hours: nothing is so old here."""
+        assert self._stream_records[name][0]
+
+    def _build_change_record(self, kind: str, old: Any, new: Any) -> Any:
+        return {"eventName": kind, "dynamodb": {"OldImage": old, "NewImage": new}}
+
+    def _emit_stream_event(self, name: str, kind: str, old: Any, new: Any) -> None:
+        self._stream_records.setdefault(name, [])
+        self._stream_records[name].append(self._build_change_record(kind, old, new))
+        self._trim_stream_records(name)
+
+    def _remove_item(self, _table: Any, pk: str, _sk: str) -> Any:
+        return self.items.pop(pk, None)
+
+    def load_persisted_state(self, _data: Any) -> None:
+        """The table is there already."""
+
+
+class Scoped(dict[str, Any]):
+    """A dictionary of one account and region."""
+
+    @property
+    def _data(self) -> Any:
+        return {("000000000000", "eu-central-1", name): held for name, held in self.items()}
+
+    def set_scoped(self, _account: str, _region: str, name: str, value: Any) -> None:
+        """The one account's."""
+        self[name] = value
+
+
+def kept_streams(path: Path) -> tuple[Streams, Store]:
+    """Streams that are written into a file, and read from it."""
+    store, dynamodb = Store(path), Streams()
+    responses = SimpleNamespace(request_scope=lambda *_: contextlib.nullcontext())
+    keep_streams(dynamodb, responses, store)
+    dynamodb.load_persisted_state({})
+    return dynamodb, store
+
+
+def test_a_stream_shows_as_many_changes_as_it_may_and_memory_holds_fewer(tmp_path: Path) -> None:
+    """Wherever they are read from, in order; a place is never given twice, not even by the next
+    process."""
+    dynamodb, store = kept_streams(tmp_path / NAME)
+    count = STREAM_RECORDS + TRIMMED_TOGETHER + 1
+    for number in range(count):
+        dynamodb._emit_stream_event("pictures", "INSERT", None, number)
+        if number % 50 == 0:
+            store.commit()
+    store.commit()
+
+    def check(records: Any) -> None:
+        assert isinstance(records, StreamRecords)
+        found = [one["dynamodb"]["NewImage"] for one in records]
+        assert found == list(range(count - STREAM_RECORDS, count))
+        middle = [one["dynamodb"]["NewImage"] for one in records[-NEWEST - 2 : -NEWEST + 2]]
+        assert middle == found[-NEWEST - 2 : -NEWEST + 2]
+        assert records[-1]["dynamodb"]["NewImage"] == count - 1
+        assert records[0]["dynamodb"]["NewImage"] == found[0]
+
+    check(dynamodb._stream_records["pictures"])
+    assert len(dynamodb._stream_records["pictures"]._newest) == NEWEST
+    assert dynamodb._trimmed_count("pictures") == TRIMMED_TOGETHER + 1
+    store.close()
+    again, store = kept_streams(tmp_path / NAME)
+    check(again._stream_records["pictures"])
+    assert again._trimmed_count("pictures") == TRIMMED_TOGETHER + 1
+    store.close()
+
+
+def test_the_end_of_an_item_by_its_time_to_live_is_a_change(tmp_path: Path) -> None:
+    """As on AWS, where the stream says who has removed it; what a program removes says nobody."""
+    dynamodb, store = kept_streams(tmp_path / NAME)
+    dynamodb.items = {"a": {"x": 1}, "b": {"x": 2}}
+    dynamodb._remove_item(dynamodb.table, "a", "")  # whose change the caller tells of
+
+    reaper = threading.Thread(
+        target=lambda: dynamodb._remove_item(dynamodb.table, "b", ""), name=REAPER
+    )
+    reaper.start()
+    reaper.join()
+
+    [told] = dynamodb._stream_records["pictures"]
+    assert (told["eventName"], told["userIdentity"]) == ("REMOVE", EXPIRED)
+    assert told["dynamodb"]["OldImage"] == {"x": 2}
+    store.close()
+
+
+def test_changes_of_a_stream_that_is_no_more_go(tmp_path: Path) -> None:
+    """Of a table that was deleted, or whose stream was switched off and on."""
+    dynamodb, store = kept_streams(tmp_path / NAME)
+    dynamodb._emit_stream_event("pictures", "INSERT", None, 1)
+    store.commit()
+    dynamodb.table["LatestStreamArn"] += "2"
+    dynamodb.load_persisted_state({})
+    store.commit()
+    assert store.rows("SELECT count(*) FROM changes") == [(0,)]
     store.close()
 
 

@@ -55,7 +55,6 @@ def eraser(world: World, jobs: Any = None, **more: Any) -> Eraser:
     return Eraser(
         catalog=world.catalog,
         store=world.store,
-        events=world.events,
         settings=application(world).settings,
         jobs=jobs,
         pause=lambda _: None,
@@ -85,7 +84,7 @@ def test_everything_made_of_a_video_goes(finished: bool) -> None:
     assert left(world) == set()
     assert world.catalog.get(world.record.asset) is None
     assert (done.files, done.originals, done.quarantined, done.jobs) == (files, 1, 0, 0)
-    assert world.events.published[-1].type == "asset.erased"
+    assert world.catalog.told[-1].type == "asset.erased"
 
 
 def test_earlier_versions_go_with_it() -> None:
@@ -203,7 +202,7 @@ def test_ended_anywhere_the_same_call_completes_the_work() -> None:
         world.record = world.upload(b"another")
         world.leave("poster")
         if fuse is not None:
-            world.store.fuse = world.catalog.fuse = world.events.fuse = fuse
+            world.store.fuse = world.catalog.fuse = fuse
         return world
 
     counter = Fuse()
@@ -214,7 +213,7 @@ def test_ended_anywhere_the_same_call_completes_the_work() -> None:
             world = world_with(Fuse(burns_at=number, after=after))
             with pytest.raises(Killed):
                 erased(world)
-            world.store.fuse = world.catalog.fuse = world.events.fuse = Fuse()
+            world.store.fuse = world.catalog.fuse = Fuse()
             if world.catalog.get(world.record.asset) is not None:
                 erased(world)
             assert left(world) == set()

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.unit.fakes import MODIFIED, Fuse, Killed, MemoryCatalog, MemoryEvents, MemoryStore
+from tests.unit.fakes import MODIFIED, Fuse, Killed, MemoryCatalog, MemoryStore
 from tests.unit.pictures import encoded, photo
 from worker.domain.asset import (
     AssetRecord,
@@ -70,7 +70,6 @@ class World:
         self.fuse = fuse or Fuse()
         self.store = MemoryStore(self.fuse)
         self.catalog = MemoryCatalog(self.fuse)
-        self.events = MemoryEvents(self.fuse)
         self.policy = policy
         self.erase: Callable[[str], object] | None = None
         self.runs = self.ticks = 0
@@ -94,7 +93,6 @@ class World:
         service = Ingest(
             store=self.store,
             catalog=self.catalog,
-            events=self.events,
             policy=self.policy,
             # The sandbox imports by name; a bound method of a test has none.
             process=self.process if receives == 1 else engine.process,
@@ -207,7 +205,7 @@ def test_an_upload_becomes_renditions_a_record_and_an_event() -> None:
     assert sorted(world.fuse.calls) == sorted(
         [
             *("catalog.get", "store.get", "store.put", "store.put", "store.put"),
-            *("catalog.commit", "events.publish", "store.head"),
+            *("catalog.commit", "store.head"),
         ]
     )
     assert done.outcome is IngestOutcome.ACCEPTED
@@ -219,7 +217,7 @@ def test_an_upload_becomes_renditions_a_record_and_an_event() -> None:
     for one in record.renditions:
         stored = world.store.head("delivery", one.key)
         assert (stored.size, stored.content_type) == (one.bytes, one.format.media_type)
-    assert [event.type for event in world.events.published] == ["asset.accepted"]
+    assert [event.type for event in world.catalog.told] == ["asset.accepted"]
 
 
 def test_a_duplicate_changes_nothing() -> None:
@@ -231,7 +229,7 @@ def test_a_duplicate_changes_nothing() -> None:
     assert world.ingest(upload).outcome is IngestOutcome.DUPLICATE
     assert world.catalog.records[first.asset] == before
     assert world.runs == 1
-    assert len(world.events.published) == 1
+    assert len(world.catalog.told) == 1
 
 
 def test_a_newer_upload_wins_in_any_order() -> None:
@@ -256,7 +254,7 @@ def test_losing_the_race_leaves_no_orphans() -> None:
     world = World()
     old = world.store.upload("intake", "a.jpg", PHOTO)
     new = world.store.upload("intake", "a.jpg", OTHER)
-    service = Ingest(store=world.store, catalog=world.catalog, events=world.events, policy=POLICY)
+    service = Ingest(store=world.store, catalog=world.catalog, policy=POLICY)
     prepared = service.render(service.fetch(old))
     world.ingest(new)
     assert service.commit(prepared).outcome is IngestOutcome.STALE
@@ -295,7 +293,7 @@ def test_a_warning_is_in_record_and_event() -> None:
         done = world.ingest(world.store.upload("intake", key, data))
         assert done.outcome is IngestOutcome.ACCEPTED
         assert list(world.catalog.records[done.asset].warnings) == warnings
-        assert world.events.published[-1].detail.get("warnings", []) == warnings
+        assert world.catalog.told[-1].detail.get("warnings", []) == warnings
 
 
 def test_copies_that_have_expired_are_made_again() -> None:
@@ -332,7 +330,7 @@ def test_what_can_never_succeed_goes_to_quarantine(data: bytes, code: str) -> No
     assert kept.size == len(data)
     assert world.store.keys("intake") == set()
     assert world.delivered() == set()
-    (event,) = world.events.published
+    (event,) = world.catalog.told
     assert event.type == "asset.rejected"
 
 
@@ -368,7 +366,7 @@ def test_what_is_too_much_here_is_left_to_jobs(data: bytes, code: str) -> None:
     assert world.catalog.records[done.asset].verdict.code == code  # type: ignore[union-attr]
     assert world.store.keys("intake") == {"x"}
     assert world.runs == 0
-    (event,) = world.events.published
+    (event,) = world.catalog.told
     assert event.type == "asset.processing"
     assert event.detail["media"] == ("video" if code == "video" else "image")
 
@@ -417,7 +415,7 @@ def test_approval_waits_for_a_person() -> None:
     world = World(policy=replace(POLICY, recipe=replace(RECIPE, workflow="approve")))
     done = world.ingest(world.store.upload("intake", "a.jpg", PHOTO))
     assert done.outcome is IngestOutcome.REVIEW
-    assert world.events.published[0].type == "asset.held"
+    assert world.catalog.told[0].type == "asset.held"
 
 
 def closed(world: World) -> set[str]:
@@ -453,7 +451,6 @@ def test_an_upload_that_is_made_twice_does_not_close_what_was_published() -> Non
     service = Ingest(
         store=world.store,
         catalog=world.catalog,
-        events=world.events,
         policy=world.policy,
         process=world.process,
         now=world.now,
@@ -461,9 +458,7 @@ def test_an_upload_that_is_made_twice_does_not_close_what_was_published() -> Non
     slow = service.render(service.fetch(upload))
     done = world.ingest(upload)
     assert done.record is not None
-    access = Access(
-        catalog=world.catalog, store=world.store, events=world.events, bucket="delivery"
-    )
+    access = Access(catalog=world.catalog, store=world.store, bucket="delivery")
     access.publish(done.asset)
     assert closed(world) == set()
 
@@ -478,9 +473,7 @@ def test_what_is_made_of_a_held_asset_waits_for_a_person_too() -> None:
     """By another recipe, or of another upload of its owner: its files are closed as well."""
     world = World()
     first = world.ingest(world.store.upload("intake", "a.jpg", PHOTO))
-    access = Access(
-        catalog=world.catalog, store=world.store, events=world.events, bucket="delivery"
-    )
+    access = Access(catalog=world.catalog, store=world.store, bucket="delivery")
     access.hold(first.asset, "why")
 
     second = world.ingest(world.store.upload("intake", "a.jpg", OTHER))
@@ -512,7 +505,6 @@ def test_memory_that_runs_out_is_tried_again_elsewhere() -> None:
     service = Ingest(
         store=world.store,
         catalog=world.catalog,
-        events=world.events,
         policy=POLICY,
         process=hungry,
     )
@@ -566,4 +558,4 @@ def test_a_retry_completes_whatever_was_left(
         assert world.delivered() == calm.delivered()
         assert world.store.keys("quarantine") == calm.store.keys("quarantine")
         assert world.store.keys("intake") == calm.store.keys("intake")
-        assert world.events.ids == calm.events.ids
+        assert {one.id for one in world.catalog.told} == {one.id for one in calm.catalog.told}

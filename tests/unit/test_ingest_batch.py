@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.unit.fakes import MemoryCatalog, MemoryEvents, MemoryStore
+from tests.unit.fakes import MemoryCatalog, MemoryStore
 from tests.unit.test_ingest import OTHER, PHOTO, POLICY
 from worker.domain.asset import ObjectVersion
 from worker.domain.errors import MalformedMessage, Postponed
@@ -66,7 +66,6 @@ def accept_two(store: MemoryStore, process: Engine) -> None:
     ingest = Ingest(
         store=store,
         catalog=MemoryCatalog(),
-        events=MemoryEvents(),
         policy=POLICY,
         process=process,
     )
@@ -145,7 +144,7 @@ def test_the_next_picture_is_encoded_beside_the_storing() -> None:
 def test_what_does_not_fit_into_the_time_left_is_postponed() -> None:
     """The slowest picture so far is the measure for the next."""
     world = MemoryStore()
-    ingest = Ingest(store=world, catalog=MemoryCatalog(), events=MemoryEvents(), policy=POLICY)
+    ingest = Ingest(store=world, catalog=MemoryCatalog(), policy=POLICY)
     deliveries = [
         Delivery(id=str(index), body=body(world.upload("intake", str(index), PHOTO)))
         for index in range(3)
@@ -165,7 +164,7 @@ def test_what_does_not_fit_into_the_time_left_is_postponed() -> None:
 def test_a_broken_neighbour_harms_nobody() -> None:
     """A message that is no event fails alone, although it was read ahead."""
     world = MemoryStore()
-    ingest = Ingest(store=world, catalog=MemoryCatalog(), events=MemoryEvents(), policy=POLICY)
+    ingest = Ingest(store=world, catalog=MemoryCatalog(), policy=POLICY)
     good = [body(world.upload("intake", key, PHOTO)) for key in ("a", "b")]
     deliveries = [
         Delivery(id="0", body=good[0]),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.unit.fakes import Fuse, MemoryCatalog, MemoryEvents, MemoryStore
+from tests.unit.fakes import Fuse, MemoryCatalog, MemoryStore
 from tests.unit.test_ingest import OTHER, PHOTO, POLICY
 from tests.unit.test_ingest_handler import GIF, KEY, World, event, failed
 from worker.domain.asset import Status
@@ -61,7 +61,6 @@ def test_wrong_clocks_decide_nothing() -> None:
     ingest = Ingest(
         store=store,
         catalog=catalog,
-        events=MemoryEvents(),
         policy=POLICY,
         now=lambda: next(moments),
     )

@@ -43,9 +43,7 @@ def erasing(world: World) -> World:
         queue_url="q",
         dlq_url="d",
     )
-    world.erase = Eraser(
-        catalog=world.catalog, store=world.store, events=world.events, settings=settings
-    ).erase
+    world.erase = Eraser(catalog=world.catalog, store=world.store, settings=settings).erase
     return world
 
 
@@ -92,7 +90,8 @@ def test_a_deleted_original_is_gone_and_the_rest_stays() -> None:
     assert record.renditions == before.renditions
     assert {one.key for one in record.renditions} == world.delivered()
     assert world.ingest(removal).outcome is IngestOutcome.DUPLICATE
-    assert [event.type for event in world.events.published] == ["asset.accepted", "asset.deleted"]
+    told = [event.type for event in world.catalog.told]
+    assert told == ["asset.accepted", "asset.deleted", "asset.invalidated"]
     agree(world)
 
 
@@ -106,8 +105,9 @@ def test_files_of_a_deleted_original_are_kept_and_closed() -> None:
     assert now(world).status is Status.DELETED
     for one in record.renditions:
         assert world.store.versions["delivery", one.key][-1].tags == CLOSED
-    assert world.fuse.calls.index("store.tag") < len(world.fuse.calls) - 1
-    assert world.events.published[-1].type == "asset.deleted"
+    # The edges are told after the files are closed.
+    assert world.fuse.calls.index("store.tag") < world.fuse.calls.index("catalog.log")
+    assert [one.type for one in world.catalog.told[-2:]] == ["asset.deleted", "asset.invalidated"]
 
 
 def test_a_deleted_original_is_erased_where_that_is_asked_for() -> None:
@@ -120,7 +120,7 @@ def test_a_deleted_original_is_erased_where_that_is_asked_for() -> None:
     assert world.catalog.records == {}
     assert [at for at, kept in world.store.versions.items() if kept] == []
     assert world.ingest(removal).outcome is IngestOutcome.UNCHANGED
-    assert [event.type for event in world.events.published] == ["asset.accepted", "asset.erased"]
+    assert [event.type for event in world.catalog.told] == ["asset.accepted", "asset.erased"]
 
 
 @pytest.mark.parametrize("erase", [False, True], ids=["keep", "erase"])

@@ -39,7 +39,9 @@ def test_files_of_a_replaced_version_are_closed_at_once() -> None:
 
     for one in old.renditions:
         assert world.store.versions["delivery", one.key][-1].tags == SUPERSEDED | CLOSED
-    assert world.events.published[-1].detail["replaces"] == old.version
+    new, edges = world.catalog.told[-2:]
+    assert new.detail["replaces"] == old.version
+    assert (edges.type, edges.detail["cause"]) == ("asset.invalidated", "replaced")
 
 
 def test_copies_of_what_expires_do_not_expire() -> None:

@@ -117,7 +117,7 @@ def test_without_a_distribution_the_function_does_not_start() -> None:
 
 
 def test_only_a_record_that_replaces_a_version_says_so() -> None:
-    """The rule of the bus goes by it: the first outcome of an asset has nothing in a cache."""
+    """The first outcome of an asset has nothing before it."""
     (record,) = World().catalog.records.values()
 
     assert "replaces" not in event_of(record).detail

@@ -45,7 +45,6 @@ def application(world: World, **changes: Any) -> Application:
         settings=settings,
         store=world.store,
         catalog=world.catalog,
-        events=world.events,
         queue=None,  # type: ignore[arg-type]
     )
     app.__dict__["upgrades"] = world.upgrades()
@@ -69,7 +68,7 @@ def test_a_day_of_logs_becomes_upgrades() -> None:
     assert (done["lines"], done["ignored"], done["share"]) == (20_000, 0, 1.0)
     assert done["files"] == 1
     assert 0 < done["costs_usd"] < 1
-    assert world.events.published[-1].type == "asset.upgraded"
+    assert world.catalog.told[-2].type == "asset.upgraded"
     assert lambda_upgrade.handle(application(world), remaining=clock(900.0))["files"] == 0
 
 

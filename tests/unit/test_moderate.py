@@ -110,7 +110,6 @@ class Moderated(World):
         service = Ingest(
             store=self.store,
             catalog=self.catalog,
-            events=self.events,
             policy=replace(self.policy, recipe=recipe),
             classifier=self.classifier,
             now=self.now,
@@ -137,7 +136,6 @@ class Moderated(World):
         access = Access(
             catalog=self.catalog,
             store=self.store,
-            events=self.events,
             bucket="delivery",
             now=self.now,
         )
@@ -191,7 +189,7 @@ def test_ordinary_recipes_cost_no_call_more() -> None:
     assert sorted(world.fuse.calls) == sorted(
         [
             *("catalog.get", "store.get", "store.put", "store.put", "store.put"),
-            *("catalog.commit", "events.publish", "store.head"),
+            *("catalog.commit", "store.head"),
         ]
     )
 
@@ -222,8 +220,10 @@ def test_the_classifier_decides_what_it_is_certain_of(
     assert (of(record).model, of(record).model_version) == ("stub", "1.2")
     (line,) = world.catalog.timeline(record.asset)
     assert (line.detail["moderation"], line.detail["by"]) == (outcome, "classifier")
-    (told,) = world.events.published
-    assert told.detail["moderation"]["outcome"] == outcome  # type: ignore[index]
+    (told,) = world.catalog.told
+    seen = told.detail["moderation"]
+    assert isinstance(seen, dict)
+    assert seen["outcome"] == outcome
 
 
 def test_what_waits_is_closed_from_its_first_write() -> None:
@@ -536,7 +536,6 @@ def test_what_people_decide_holds_for_the_same_bytes(choice: Choice, outcome: st
     access = Access(
         catalog=world.catalog,
         store=world.store,
-        events=world.events,
         bucket="delivery",
         quarantine="quarantine",
     )
@@ -587,9 +586,7 @@ def test_the_blurred_picture_goes_with_the_decision(status: Status) -> None:
     """Published, the picture itself is served; deleted, nothing is."""
     world = Moderated()
     record = world.upload(says={"explicit": 55})
-    access = Access(
-        catalog=world.catalog, store=world.store, events=world.events, bucket="delivery"
-    )
+    access = Access(catalog=world.catalog, store=world.store, bucket="delivery")
     if status is Status.PUBLISHED:
         access.publish(record.asset)
     else:
@@ -611,9 +608,7 @@ def test_the_blurred_picture_stays_open_when_files_follow_the_record() -> None:
     """Closing the files again (held twice, or a repeated call) leaves it readable."""
     world = Moderated()
     record = world.upload(says={"explicit": 55})
-    Access(catalog=world.catalog, store=world.store, events=world.events, bucket="delivery").follow(
-        record.asset
-    )
+    Access(catalog=world.catalog, store=world.store, bucket="delivery").follow(record.asset)
     assert tags(world, blurred_key(record)) == {}
     assert world.closed(record)
 
@@ -691,9 +686,7 @@ def video(tmp_path: Path) -> Heavy:
 def look(world: Heavy, moderator: Stub) -> str:
     """Run the stage for the video."""
     recipe = world.policy.recipes.load("")
-    access = Access(
-        catalog=world.catalog, store=world.store, events=world.events, bucket="delivery"
-    )
+    access = Access(catalog=world.catalog, store=world.store, bucket="delivery")
     stage = ModerateStage(
         catalog=world.catalog,
         store=world.store,

@@ -99,7 +99,6 @@ class Uploads:
         service = Ingest(
             store=self.world.store,
             catalog=self.world.catalog,
-            events=self.world.events,
             policy=replace(POLICY, recipe=self.recipe),
             classifier=self.classifier,
             remember=RecipeStore(self.world.store, "delivery").keep,

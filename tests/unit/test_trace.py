@@ -81,7 +81,7 @@ def test_an_upload_says_its_trace_or_has_one_of_its_own(
     assert trace.valid(wanted)
     (record,) = world.catalog.records.values()
     assert record.source.trace == wanted
-    (event,) = world.events.published
+    (event,) = world.catalog.told
     assert event.traceparent == wanted
     assert parse_event(event_line(event)) == event
     assert lines == [wanted]
@@ -92,7 +92,7 @@ def test_a_video_has_one_trace_to_its_end(lines: list[Any]) -> None:
     world = World()
     upload = world.store.upload("intake", "film.mov", VIDEO, {trace.NAME: SENT})
     world.handle(message(upload))
-    (told,) = world.events.published
+    (told,) = world.catalog.told
     workflows = FakeWorkflows()
     app = replace(world.app, workflows=workflows)
     event = {"detail-type": told.type, "detail": json.loads(event_line(told))}
@@ -101,14 +101,14 @@ def test_a_video_has_one_trace_to_its_end(lines: list[Any]) -> None:
     assert payload[trace.NAME] == SENT
 
     jobs = JobsWorld()
-    jobs.store, jobs.catalog, jobs.events = world.store, world.catalog, world.events
+    jobs.store, jobs.catalog = world.store, world.catalog
     (jobs.record,) = world.catalog.records.values()
     for kind in FILES:
         jobs.leave(kind)
     end = {"task": "finish", "asset": told.asset, "version": jobs.record.version}
     lambda_workflow.answer({**end, trace.NAME: payload[trace.NAME], "jobs": []}, app)
-    assert [one.type for one in world.events.published] == ["asset.processing", "asset.accepted"]
-    assert {one.traceparent for one in world.events.published} == {SENT}
+    assert [one.type for one in world.catalog.told] == ["asset.processing", "asset.accepted"]
+    assert {one.traceparent for one in world.catalog.told} == {SENT}
     assert lines == [SENT] * 3
 
 

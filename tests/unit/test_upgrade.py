@@ -62,7 +62,7 @@ class World(Intake):
         assert done.record is not None
         self.asset = done.asset
         self.first = done.record
-        self.events.published.clear()
+        self.catalog.told.clear()
         self.fuse.calls.clear()
         self.encoded = 0
 
@@ -92,7 +92,6 @@ class World(Intake):
         given: dict[str, Any] = {
             "catalog": self.catalog,
             "store": self.store,
-            "events": self.events,
             "bucket": "delivery",
             "recipes": RecipeStore(self.store, "delivery"),
             "prices": PRICE,
@@ -136,8 +135,9 @@ def test_a_hot_file_is_replaced_under_its_address() -> None:
     assert (kept.content_type, kept.cache_control[-9:]) == ("image/jxl", "immutable")
     assert kept.metadata == {CACHE_TAG: cache_tag(world.asset), EFFORT: "6"}
     assert kept.tags == {}
-    (event,) = world.events.published
+    event, edges = world.catalog.told
     assert (event.type, event.asset) == ("asset.upgraded", world.asset)
+    assert (edges.type, edges.detail["cause"]) == ("asset.invalidated", "upgraded")
     others = [one for one in world.record.renditions if one.key != old.key]
     assert others == [one for one in world.first.renditions if one.key != old.key]
 
@@ -157,7 +157,8 @@ def test_views_of_several_files_of_an_asset_are_one_invalidation() -> None:
     once = PRICE.invalidation_path + 2 * PRICE.get_request
     assert upgrade.costs == pytest.approx(once + sum(one.costs for one in upgrade.files))
     world.upgrades().apply(upgrade)
-    assert len(world.events.published) == 1
+    told = [event.type for event in world.catalog.told]
+    assert told == ["asset.upgraded", "asset.upgraded", "asset.invalidated"]
 
 
 def test_the_rule_is_views_times_bytes_saved_times_the_price() -> None:
@@ -276,7 +277,7 @@ def test_an_original_that_cannot_be_encoded_again_keeps_its_files() -> None:
     world.store.versions["intake", "a.jpg"].clear()
     assert world.upgrades().apply(upgrade).reason == "object_missing"
     assert world.record == world.first
-    assert world.events.published == []
+    assert world.catalog.told == []
 
 
 def test_what_may_pass_is_raised_and_nothing_is_marked() -> None:
@@ -332,9 +333,7 @@ def test_what_happens_to_the_asset_meanwhile_counts(event: str) -> None:
                 world.store.upload("intake", "a.jpg", encoded(photo(1200, 800, seed=8), "JPEG"))
             )
         else:
-            Access(
-                catalog=world.catalog, store=world.store, events=world.events, bucket="delivery"
-            ).hold(world.asset)
+            Access(catalog=world.catalog, store=world.store, bucket="delivery").hold(world.asset)
         return made
 
     done = world.upgrades(process=meanwhile).apply(upgrade)

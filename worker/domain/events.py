@@ -2,16 +2,22 @@
 
 CNCF CloudEvents 1.0.2 (https://github.com/cloudevents/spec) names the attributes. What an event
 says is under ``data``, so that its names cannot hide those of the envelope.
+
+No service sends events. Each follows from a change of an item in the catalog, so that a record and
+its events never disagree: :func:`of_record`, :func:`of_line`, :func:`of_job` and :func:`of_review`
+say what a change means. The ``TypedDict``s are the contract: the JSON Schemas of docs/events are
+made from them and from their docstrings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict, cast
 
-from worker.domain.asset import AssetRecord, Status, medium_of
+from worker.domain.asset import AssetRecord, JobRecord, LogEntry, Status, is_tombstone, medium_of
 from worker.domain.moderation import told
+from worker.domain.review import Review, ReviewState
 
 SOURCE = "safelight"
 """Of all events, for rules of the bus too."""
@@ -19,7 +25,6 @@ VERSION = 1
 """Of the schema of every type that is not in ``VERSIONS``. It goes up when a reader of the old
 form could misread the new one; what is added changes no version."""
 VERSIONS: Mapping[str, int] = {}
-HELD = "asset.held"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,18 +71,290 @@ def cloud_event(event: Event) -> dict[str, Any]:
     return {**told, "data": dict(event.detail)}
 
 
+# --- what events say ----------------------------------------------------------------------------
+
+
+class ReasonData(TypedDict):
+    """Why something is as it is."""
+
+    code: str
+    """Stable; docs/errors.md lists them."""
+    message: str
+    """For people."""
+
+
+class FileData(TypedDict):
+    """A file of a video that is no picture."""
+
+    name: str
+    format: str
+    bytes: int
+    key: str
+    """In the delivery bucket."""
+
+
+class RenditionData(FileData):
+    """A picture that was made of the original."""
+
+    width: int
+    """Pixels."""
+    height: int
+
+
+class SeenData(TypedDict):
+    """What a moderator saw."""
+
+    name: str
+    category: str
+    confidence: float
+    """0 to 100."""
+
+
+class CrossedData(TypedDict):
+    """A threshold of the recipe that was reached."""
+
+    category: str
+    outcome: str
+    threshold: float
+    confidence: float
+
+
+class ModerationData(TypedDict):
+    """What moderation has decided, and by what."""
+
+    outcome: str
+    """``pass``, ``blur``, ``uncertain``, ``hold`` or ``reject``."""
+    tier: str
+    """Who decided: ``earlier``, ``classifier``, ``rekognition``, ``person`` or ``unavailable``."""
+    labels: list[SeenData]
+    crossed: list[CrossedData]
+    model: str
+    model_version: str
+    time: str
+    """ISO 8601 UTC."""
+    sampled: bool
+    """It is public while it is looked at."""
+    earlier: str
+    """The asset whose verdict counts for this one too; empty if none does."""
+    error: str
+    """Why no moderator could be asked; empty if one was."""
+
+
+class AssetData(TypedDict):
+    """An asset, as its record says from this event on."""
+
+    key: str
+    """Of the original, in the intake bucket."""
+    bytes: int
+    """Of the original; 0 before it has arrived."""
+    version: str
+    """Names what is made of one upload by one recipe; empty before the original has arrived."""
+    recipe: str
+    """Its name."""
+    status: str
+    """As in the API: ``waiting``, ``uploaded``, ``processing``, ``review``, ``accepted``,
+    ``rejected``, ``published`` or ``deleted``."""
+    media: str
+    """``image`` or ``video``."""
+    renditions: list[RenditionData]
+    was: NotRequired[str]
+    """The status of the same version before; not there if the version is new."""
+    workflow: NotRequired[str]
+    """The workflow that has to run from now on; not there if none has to, or one runs already."""
+    replaces: NotRequired[str]
+    """The version before this one, whose files expire."""
+    warnings: NotRequired[list[str]]
+    """Codes of oddities of the original."""
+    duration_ms: NotRequired[int]
+    """Of a video."""
+    files: NotRequired[list[FileData]]
+    """Of a video: what plays."""
+    moderation: NotRequired[ModerationData]
+    reason: NotRequired[ReasonData]
+    """Of the status, where it has one."""
+
+
+class GoneData(TypedDict):
+    """An asset that the catalog has forgotten."""
+
+    key: str
+    """Of the original, in the intake bucket."""
+    version: str
+    status: str
+    """``erased`` or ``expired``."""
+    was: str
+    """The status before."""
+
+
+class InvalidatedData(TypedDict):
+    """Copies of files of the asset that a cache holds are valid no more."""
+
+    version: str
+    """That the record is of by now; empty if the asset is gone."""
+    cause: str
+    """``closed``, ``replaced``, ``upgraded`` or ``removed``."""
+
+
+class FailedData(TypedDict):
+    """A job that an asset waits for has failed; a person has to look."""
+
+    version: str
+    job: str
+    """Its kind."""
+    error: str
+    cause: str
+
+
+class JobData(TypedDict):
+    """A job of an asset."""
+
+    job: str
+    """Its id."""
+    kind: str
+    state: str
+    """As AWS Batch says it: ``SUBMITTED``, ``RUNNING``, ``SUCCEEDED`` or ``FAILED``."""
+    attempt: NotRequired[int]
+    """From 1."""
+    output: NotRequired[str]
+    """Where its results lie."""
+    reason: NotRequired[ReasonData]
+    """Why it has failed or was cancelled."""
+
+
+class DecisionData(TypedDict):
+    """What one person has decided."""
+
+    reviewer: str
+    decision: str
+    """``approve`` or ``reject``."""
+    reason: str
+    """In the reviewer's words; may be empty."""
+    time: str
+    """ISO 8601 UTC."""
+
+
+class ReviewData(TypedDict):
+    """A review that people have answered."""
+
+    id: str
+    state: str
+    """``approved`` or ``rejected``."""
+    needed: int
+    """How many people must approve."""
+    waits: bool
+    """A workflow waits for the answer."""
+    decisions: list[DecisionData]
+    """Oldest first."""
+
+
+class ReviewedData(TypedDict):
+    """What people have decided of a version. Its status follows, with an event of its own."""
+
+    version: str
+    review: ReviewData
+
+
+HELD: Literal["asset.held"] = "asset.held"
+UPGRADED: Literal["asset.upgraded"] = "asset.upgraded"
+ERASED: Literal["asset.erased"] = "asset.erased"
+EXPIRED: Literal["asset.expired"] = "asset.expired"
+INVALIDATED: Literal["asset.invalidated"] = "asset.invalidated"
+FAILED: Literal["asset.failed"] = "asset.failed"
+
+
 def type_of(status: Status) -> str:
     """The type of the event of an asset that has come into a status."""
     return HELD if status is Status.REVIEW else f"asset.{status.value}"
 
 
-def event_of(record: AssetRecord, *, was: Status | None = None) -> Event:
+LINES: Mapping[str, str] = {"invalidated": INVALIDATED, "job_failed": FAILED}
+"""The type of the event of a line of the timeline, by its kind. Other lines tell nobody."""
+JOBS: Mapping[str, str] = {
+    "SUBMITTED": "job.submitted",
+    "RUNNING": "job.started",
+    "SUCCEEDED": "job.succeeded",
+    "FAILED": "job.failed",
+}
+"""The type of the event of a job that has come into a state. Others are on the way back to
+``RUNNING``."""
+CANCELLED = "job.cancelled"
+STOPPED = "stopped"
+"""The code of a failure that somebody asked for."""
+REVIEWS: Mapping[ReviewState, str] = {
+    ReviewState.APPROVED: "asset.approved",
+    ReviewState.REJECTED: "asset.disapproved",
+}
+"""The type of the event of a review that people have answered."""
+TYPES: Mapping[str, type] = {
+    **{type_of(status): AssetData for status in Status},
+    UPGRADED: AssetData,
+    ERASED: GoneData,
+    EXPIRED: GoneData,
+    INVALIDATED: InvalidatedData,
+    FAILED: FailedData,
+    **dict.fromkeys(REVIEWS.values(), ReviewedData),
+    **dict.fromkeys((*JOBS.values(), CANCELLED), JobData),
+}
+"""Every type of event, and what it says."""
+
+
+# --- what follows from a change -----------------------------------------------------------------
+
+
+def of_record(
+    old: AssetRecord | None, new: AssetRecord | None, *, time: str = "", expired: bool = False
+) -> Event | None:
+    """What a change of an asset's record tells; None if it tells nothing.
+
+    Args:
+        old: None if there was none.
+        new: None if there is none any more.
+        time: of the change, ISO 8601 UTC; of a record that went.
+        expired: its time to live was over, nobody has removed it.
+    """
+    if new is None:
+        return None if old is None or is_tombstone(old) else _gone(old, time, expired=expired)
+    if is_tombstone(new):
+        return None  # the removal of the record before has told
+    same = old is not None and old.version == new.version and old.source == new.source
+    if old is None or not same:
+        return event_of(new)
+    started = new.workflow not in ("", old.workflow)
+    if old.status is not new.status or started:
+        return event_of(new, was=old.status, started=started)
+    if new.status is Status.REVIEW and old.verdict != new.verdict:
+        return event_of(new, was=old.status, started=False)  # held for another reason
+    if old.renditions != new.renditions:
+        return event_of(new, UPGRADED, was=old.status, started=False)
+    return None
+
+
+def _gone(old: AssetRecord, time: str, *, expired: bool) -> Event:
+    kind = EXPIRED if expired else ERASED
+    data: GoneData = {
+        "key": old.source.key,
+        "version": old.version,
+        "status": kind.removeprefix("asset."),
+        "was": old.status.value,
+    }
+    return _event(old, kind, data, time=time)
+
+
+def event_of(
+    record: AssetRecord,
+    kind: str | None = None,
+    *,
+    was: Status | None = None,
+    started: bool = True,
+) -> Event:
     """The event that tells of a record; the same record gives the same event.
 
     Args:
+        kind: its type; None: that of the status.
         was: the status of the same version before.
+        started: the record's workflow, if it has one, has to run from now on.
     """
-    detail: dict[str, object] = {
+    data: AssetData = {
         "key": record.source.key,
         "bytes": record.source.size,
         "version": record.version,
@@ -97,28 +374,103 @@ def event_of(record: AssetRecord, *, was: Status | None = None) -> Event:
         ],
     }
     if was is not None:
-        detail["was"] = was.value
-    if record.workflow:
-        detail["workflow"] = record.workflow
+        data["was"] = was.value
+    if started and record.workflow:
+        data["workflow"] = record.workflow
     if record.replaces:
-        detail["replaces"] = record.replaces
+        data["replaces"] = record.replaces
     if record.warnings or record.film is not None:
-        detail["warnings"] = list(record.warnings)
+        data["warnings"] = list(record.warnings)
     if record.film is not None:
-        detail["duration_ms"] = record.film.duration_ms
-        detail["files"] = [
+        data["duration_ms"] = record.film.duration_ms
+        data["files"] = [
             {"name": one.name, "format": one.format.value, "bytes": one.bytes, "key": one.key}
             for one in record.media
         ]
     if record.moderation is not None:
-        detail["moderation"] = told(record.moderation)
+        data["moderation"] = cast("ModerationData", told(record.moderation))
     if record.verdict is not None:
-        detail["reason"] = {"code": record.verdict.code, "message": record.verdict.message}
+        data["reason"] = {"code": record.verdict.code, "message": record.verdict.message}
+    return _event(record, kind or type_of(record.status), data, time=record.updated_at)
+
+
+def _event(record: AssetRecord, kind: str, data: Mapping[str, object], *, time: str) -> Event:
+    name = kind.removeprefix("asset.")
     return Event(
-        id=f"{record.asset}/{record.version}/{record.status.value}",
-        type=type_of(record.status),
+        id=f"{record.asset}/{record.version}/{name}/{record.revision}",
+        type=kind,
         asset=record.asset,
-        time=record.updated_at,
-        detail=detail,
+        time=time,
+        detail=data,
         traceparent=record.source.trace,
     )
+
+
+def of_line(asset: str, entry: LogEntry) -> Event | None:
+    """What a new line of an asset's timeline tells; None if it tells nothing."""
+    kind = LINES.get(entry.kind)
+    if kind is None:
+        return None
+    names = (InvalidatedData if kind == INVALIDATED else FailedData).__annotations__
+    return Event(
+        id=f"{asset}/{entry.id}/{entry.time}",
+        type=kind,
+        asset=asset,
+        time=entry.time,
+        detail={name: entry.detail.get(name, "") for name in names},
+        traceparent=entry.detail.get("traceparent", ""),
+    )
+
+
+def of_job(old: JobRecord | None, new: JobRecord | None) -> Event | None:
+    """What a change of a job tells: a state that is new, and no progress."""
+    if new is None or new.state not in JOBS or (old is not None and old.state == new.state):
+        return None
+    kind, detail = JOBS[new.state], new.detail
+    data: JobData = {"job": new.id, "kind": new.kind, "state": new.state}
+    attempt = detail.get("attempt", "")
+    if attempt.isascii() and attempt.isdigit():
+        data["attempt"] = int(attempt)
+    if detail.get("output"):
+        data["output"] = detail["output"]
+    if new.state == "FAILED":
+        code = detail.get("code", "")
+        kind = CANCELLED if code == STOPPED else kind
+        data["reason"] = {"code": code, "message": detail.get("reason", "")}
+    name = kind.removeprefix("job.")
+    return Event(
+        id=f"{new.asset}/{new.id}/{name}/{attempt or 0}",
+        type=kind,
+        asset=new.asset,
+        time=new.updated_at,
+        detail=data,
+        traceparent=detail.get("traceparent", ""),
+        subject=new.id,
+    )
+
+
+def of_review(old: Review | None, new: Review | None) -> Event | None:
+    """What a change of a review tells: that people have answered it."""
+    kind = None if new is None else REVIEWS.get(new.state)
+    if new is None or kind is None or (old is not None and old.state is new.state):
+        return None
+    data: ReviewedData = {
+        "version": new.version,
+        "review": {
+            "id": new.id,
+            "state": new.state.value,
+            "needed": new.needed,
+            "waits": bool(new.execution),
+            "decisions": [
+                {
+                    "reviewer": one.reviewer,
+                    "decision": one.decision.value,
+                    "reason": one.reason,
+                    "time": one.time,
+                }
+                for one in new.decisions
+            ],
+        },
+    }
+    name = kind.removeprefix("asset.")
+    return Event(id=f"{new.id}/{name}", type=kind, asset=new.asset, time=new.closed_at, detail=data)

@@ -76,6 +76,7 @@ PURPOSES: Mapping[str, str] = {
     "cloudfront/Distribution": "Answers from the nearest edge, and asks the buckets for the rest",
     "cloudfront/ResponseHeadersPolicy": "Headers of every response: CORS, and no MIME sniffing",
     "cloudwatch/Dashboard": "All figures and alarms on one page",
+    "cloudwatch/EventArchive": "Keeps every event for some days, to be sent again",
     "cloudwatch/EventTarget": "Where the events of a rule go",
     "cloudwatch/LogDelivery": "Brings the logs of a source to a destination",
     "cloudwatch/LogDeliveryDestination": "The bucket of logs, as a destination",

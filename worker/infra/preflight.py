@@ -115,10 +115,15 @@ def _functions(declared: Declaration) -> Iterator[Demand]:
         one.name: int(one.inputs.get("reservedConcurrentExecutions") or 0) for one in functions
     }
     kept = sum(reserved.values())
+    sources = [
+        one.inputs for one in declared.of("lambda/EventSourceMapping") if not reserved.get(one.name)
+    ]
+    # Of a stream: for each of its shards, of which a new table has one.
     queued = sum(
-        int(one.inputs["scalingConfig"]["maximumConcurrency"])
-        for one in declared.of("lambda/EventSourceMapping")
-        if not reserved.get(one.name)
+        int(one["scalingConfig"]["maximumConcurrency"])
+        if "scalingConfig" in one
+        else int(one["parallelizationFactor"])
+        for one in sources
     )
     yield Demand(
         quota=CONCURRENCY,

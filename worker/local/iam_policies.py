@@ -72,7 +72,6 @@ def operator(outputs: Outputs) -> Sequence[Statement]:
             [f"{_execution(arn)}:*" for arn in outputs["workflows"].values()],
         ),
         _allow(["ssm:GetParameter", "ssm:PutParameter"], [_arn("ssm", f"parameter/{secrets}/*")]),
-        _allow(["events:PutEvents"], [_arn("events", f"event-bus/{outputs['eventBus']}")]),
     ]
 
 

@@ -7,6 +7,7 @@ for:
 - the pipe moves uploads from the standard queue to the FIFO queue, with the pipe's role;
 - the invalidation function, with its role, tells the delivery server what to forget;
 - the webhook function, with its role, sends to each endpoint what is in its queue;
+- the outbox function, with its role, gets the changes of the catalog and sends their events;
 - the event log moves every event of the bus to a file, as the ``service`` user;
 - workflow tasks (``worker.local.workflows``) work as the ``service`` user and ask what the role of
   the state machine allows; the workflow function has its own role;
@@ -30,10 +31,11 @@ from pkgutil import resolve_name
 from typing import Any
 
 from worker.adapters.aws.clients import AwsClients
+from worker.adapters.aws.dynamodb.stream import FILTERS
 from worker.adapters.aws.errors import aws_call
 from worker.adapters.aws.sqs import SqsQueue
 from worker.adapters.event_log import EventLog, parse_event
-from worker.bootstrap import assemble, invalidation
+from worker.bootstrap import assemble, invalidation, outbox
 from worker.domain.errors import Conflict
 from worker.domain.events import Event
 from worker.job_context import Stop, processors
@@ -47,6 +49,7 @@ from worker.local.deploy import Outputs
 from worker.local.event_source import EventSource, EventSourceMapping, FunctionConfig
 from worker.local.iam_simulator import IamSimulator, Require, allow_all
 from worker.local.roles import ROOT, SERVICE, Roles, RootClients
+from worker.local.stream_source import StreamClients, StreamSource
 from worker.local.workflows import AwsTaskTokens, Deployed, WorkflowTasks
 from worker.ports import Events, Message, Queue
 from worker.services import ordering
@@ -54,6 +57,8 @@ from worker.settings import Settings
 
 PIPE_BATCH = 10
 """Messages, as in the Pulumi program."""
+OUTBOX_BATCH = 100
+"""Changes, as there."""
 WAIT_SECONDS = 1
 """Length of a poll. Short, because the stop of the stack waits for it."""
 HIDDEN_SECONDS = 15
@@ -78,7 +83,10 @@ class ServiceOptions:
     workflow_handler: str
     invalidation_handler: str
     webhook_handler: str
-    """``module:name``, all three."""
+    outbox_handler: str
+    """``module:name``, all four."""
+    outbox_place: Path
+    """File that says how far the outbox is in the stream of the catalog."""
     rekognition: tuple[int, Path]
     """Port of the stand-in for Rekognition, and the folder with its table."""
 
@@ -130,6 +138,7 @@ def run(options: ServiceOptions, ready: Path) -> None:
             "events": lambda: log_events(queue, sink, url=options.event_queue, stop=stop),
             "invalidations": lambda: _invalidate(options, stop),
             **_webhook_loops(options, stop),
+            "outbox": lambda: _tell(options, stop),
         }
         # With standard ordering S3 notifies the queue that the workers read.
         if outputs["uploadsQueue"] != outputs["workQueue"]:
@@ -315,6 +324,30 @@ def _webhook_loops(options: ServiceOptions, stop: Stop) -> Mapping[str, Callable
     return {
         f"webhook {name}": partial(loop(str(one["queue"])), stop) for name, one in endpoints.items()
     }
+
+
+# --- the outbox -------------------------------------------------------------------------------
+
+
+def _tell(options: ServiceOptions, stop: Stop) -> None:
+    """Work as the outbox function and as what reads the stream for it, which has its role too."""
+    role = Roles.of(options.outputs).function(options.outbox_handler)
+    deployed = resolve_name(options.outbox_handler.partition(":")[0])
+    clients = StreamClients(profile=role.profile)
+    service = outbox(Settings.from_environment(os.environ), clients)
+
+    def handler(event: dict[str, Any]) -> Mapping[str, Any]:
+        answer: Mapping[str, Any] = deployed.handle(event, service)
+        return answer
+
+    StreamSource(
+        clients=clients,
+        stream=str(options.outputs["catalogStream"]),
+        handler=handler,
+        place=options.outbox_place,
+        filters=FILTERS,
+        batch_size=OUTBOX_BATCH,
+    ).run(stop)
 
 
 # --- the event log ----------------------------------------------------------------------------

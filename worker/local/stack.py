@@ -58,6 +58,7 @@ WORKFLOW_HANDLER = "worker.entrypoints.lambda_workflow:handler"
 API_HANDLER = "worker.entrypoints.lambda_api:handler"
 WEBHOOK_HANDLER = "worker.entrypoints.lambda_webhook:handler"
 INVALIDATION_HANDLER = "worker.entrypoints.lambda_invalidate:handler"
+OUTBOX_HANDLER = "worker.entrypoints.lambda_outbox:handler"
 DELIVER_HANDLER = "worker.entrypoints.lambda_deliver:handler"
 READY_SECONDS = 180.0
 """Longest wait for the children; they are ready in less than a second on an idle machine."""
@@ -186,6 +187,8 @@ class Stack:
             jobs=self._data / addresses.JOBS,
             workflow_handler=WORKFLOW_HANDLER,
             invalidation_handler=INVALIDATION_HANDLER,
+            outbox_handler=OUTBOX_HANDLER,
+            outbox_place=self._data / "state" / "outbox.json",
             rekognition=(self._rekognition_port, self._data),
             webhook_handler=WEBHOOK_HANDLER,
         )
@@ -439,6 +442,7 @@ def _settings(outputs: Outputs) -> Mapping[str, str]:
         **{str(name): str(text) for name, text in outputs.get("webhookEnvironment", {}).items()},
         "SAFELIGHT_WEBHOOK_NETWORKS": LOOPBACK,
         "SAFELIGHT_DISTRIBUTION": str(outputs["distribution"]),
+        "SAFELIGHT_OUTBOX_DLQ_URL": str(outputs["outboxDeadLetters"]),
     }
 
 

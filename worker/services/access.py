@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -31,13 +31,13 @@ from worker.domain.asset import (
     Verdict,
 )
 from worker.domain.errors import AssetMissing, Throttled
-from worker.domain.events import HELD as HELD_EVENT
-from worker.domain.events import Event, event_of
 from worker.domain.keys import blurred_key, version_prefix
 from worker.domain.review import Review, ReviewState
-from worker.ports import Catalog, Events, ObjectStore
+from worker.ports import Catalog, ObjectStore
 from worker.services.originals import quarantine, remove_original
 
+INVALIDATED = "invalidated"
+"""Kind of the line of the timeline that makes caches forget an asset."""
 MUST_LOOK = "a person has to look at it"
 THREADS = 16
 """Requests at the same time: a long video has ten thousand files."""
@@ -57,7 +57,6 @@ class Access:
 
     catalog: Catalog
     store: ObjectStore
-    events: Events
     bucket: str
     """The delivery bucket."""
     quarantine: str = ""
@@ -72,12 +71,8 @@ class Access:
             Conflict: ``undecidable``: it is not accepted, published or held.
             TransientError: a store does not answer. The same call completes the work.
         """
-        before = self.catalog.get(asset)
         held = self.close(asset, Verdict(code=HELD, message=reason or MUST_LOOK))
         self.ask(held)
-        # Only now: what an edge fetches from here on is refused.
-        was = Status.ACCEPTED if before is None else before.status
-        self.events.publish([event_of_change(held, HELD_EVENT, was=was)])
         return held
 
     def close(self, asset: str, verdict: Verdict) -> AssetRecord:
@@ -88,7 +83,10 @@ class Access:
             Conflict: ``undecidable``: it is not accepted, published or held.
             TransientError: a store does not answer. The same call completes the work.
         """
-        return self._decide(asset, Status.REVIEW, verdict)
+        closed = self._decide(asset, Status.REVIEW, verdict)
+        # Only now: what an edge fetches from here on is refused.
+        invalidate(self.catalog, closed, "closed")
+        return closed
 
     def ask(self, record: AssetRecord) -> Review:
         """Open a review that no workflow waits for, unless one is open."""
@@ -113,7 +111,6 @@ class Access:
         for review in self.catalog.reviews_of(asset):
             if review.state is ReviewState.OPEN:
                 self.catalog.close_review(review.id, ReviewState.WITHDRAWN, time=self._time())
-        self.events.publish([event_of_change(published, f"asset.{Status.PUBLISHED}")])
         return published
 
     def isolate(self, asset: str, verdict: Verdict) -> AssetRecord:
@@ -144,9 +141,9 @@ class Access:
         # First of all nobody may read them any more: a video has thousands, and removal takes time.
         prefix = version_prefix(record)
         self._tag(prefix, CLOSED)
-        self.events.publish([event_of_change(record, f"asset.{Status.REJECTED}")])
         quarantine(self.store, self.quarantine, record)
         self._each(prefix, lambda key: self.store.delete(self.bucket, key))
+        invalidate(self.catalog, record, "removed")
         # Without a version id a delete could hit a newer upload: then expiry does it.
         if record.source.version_id is not None:
             remove_original(self.store, record.source)
@@ -214,10 +211,20 @@ def _alike(one: AssetRecord, other: AssetRecord) -> bool:
     return (one.status, one.version) == (other.status, other.version)
 
 
-def event_of_change(record: AssetRecord, kind: str, *, was: Status | None = None) -> Event:
-    """Each change of a record is an event of its own: an asset may be held, published and upgraded
-    again and again."""
-    told = event_of(record, was=was)
-    name = kind.removeprefix("asset.")
-    identity = f"{record.asset}/{record.version}/{name}/{record.revision}"
-    return replace(told, id=identity, type=kind)
+def invalidate(catalog: Catalog, record: AssetRecord, cause: str) -> None:
+    """Let caches forget the files of an asset, once everybody can read them no more, or anew.
+
+    A line of the timeline says it, from which an event follows (``domain.events``). Not the record:
+    it is written before its files are closed, and an edge that was told then would fetch an open
+    file once more, and keep it. The same record and cause again are one line and one event.
+
+    Args:
+        cause: ``closed``, ``replaced``, ``upgraded`` or ``removed``.
+    """
+    entry = LogEntry(
+        time=record.updated_at,
+        kind=INVALIDATED,
+        detail={"version": record.version, "cause": cause},
+        id=f"{record.version}-{record.revision}-{cause}",
+    )
+    catalog.log(record.asset, entry)

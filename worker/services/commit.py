@@ -1,4 +1,4 @@
-"""What surrounds the commit of an outcome: renditions, timeline, event.
+"""What surrounds the commit of an outcome: renditions and timeline.
 
 Ingest and finalize share it. Everything here may be repeated: a retry that finds the commit does
 it again, with one effect.
@@ -14,10 +14,9 @@ from itertools import islice
 from worker.domain import keys
 from worker.domain.asset import CLOSED, SUPERSEDED, AssetRecord, LogEntry, Status
 from worker.domain.errors import ObjectMissing
-from worker.domain.events import event_of
 from worker.domain.moderation import said
 from worker.imaging.engine import ProcessedImage
-from worker.ports import Events, ObjectStore, StoredObject
+from worker.ports import ObjectStore, StoredObject
 from worker.services.access import tags_of
 from worker.services.originals import remove_original
 
@@ -157,9 +156,8 @@ def timeline_entry(record: AssetRecord, *, ignored: Sequence[str] = ()) -> LogEn
     )
 
 
-def after_commit(store: ObjectStore, events: Events, record: AssetRecord) -> None:
-    """Remove a rejected original from the intake bucket, and tell others."""
+def after_commit(store: ObjectStore, record: AssetRecord) -> None:
+    """Remove a rejected original from the intake bucket."""
     # Without a version id a delete could hit a newer upload: then expiry does it.
     if record.status is Status.REJECTED and record.source.version_id is not None:
         remove_original(store, record.source)
-    events.publish([event_of(record)])

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import islice
 
 from worker.domain.asset import AssetRecord, folder_of
@@ -23,9 +22,9 @@ from worker.domain.errors import (
     JobMissing,
     TransientError,
 )
-from worker.domain.events import Event
 from worker.domain.keys import asset_prefix
-from worker.ports import Catalog, Events, Jobs, ObjectStore
+from worker.ports import Catalog, Jobs, ObjectStore
+from worker.services.access import invalidate
 from worker.services.job_results import listed_files
 from worker.settings import Settings
 
@@ -70,7 +69,6 @@ class Eraser:
 
     catalog: Catalog
     store: ObjectStore
-    events: Events
     settings: Settings
     jobs: Jobs | None = None
     say: Callable[[str], None] = lambda _: None
@@ -98,14 +96,14 @@ class Eraser:
         files += self._remove_results(asset)
         quarantined = self._remove_below(settings.quarantine_bucket, asset_prefix(asset))
         originals = self._remove_original(record)
-        self.events.publish([_event(record)])
         self.catalog.delete(asset)
         # Ingest may have recorded what it made between the first look and the end of the record.
         # From now on its commit is refused, and it removes its files itself.
         late = self._remove_below(settings.delivery_bucket, asset_prefix(asset))
         quarantined += self._remove_below(settings.quarantine_bucket, asset_prefix(asset))
-        if late:  # edges may have cached those after the event
-            self.events.publish([_event(record)])
+        if late:  # edges may have cached those after they were told that the asset is erased
+            invalidate(self.catalog, record, "removed")
+            self.catalog.delete(asset)
         files += late
         return Erased(
             record=record,
@@ -209,15 +207,3 @@ class Eraser:
 def _plain(keys: Iterable[str]) -> Iterator[tuple[str, None]]:
     """Objects of buckets that keep no versions."""
     return ((key, None) for key in keys)
-
-
-def _event(record: AssetRecord) -> Event:
-    """Tells systems that may hold copies."""
-    return Event(
-        id=f"{record.asset}/{record.version}/erased",
-        type="asset.erased",
-        asset=record.asset,
-        time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        detail={"key": record.source.key, "version": record.version, "status": "erased"},
-        traceparent=record.source.trace,
-    )

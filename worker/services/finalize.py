@@ -46,7 +46,7 @@ from worker.domain.image import (
 )
 from worker.domain.keys import prefix_of, version_prefix
 from worker.domain.moderation import Moderation, ModerationRules
-from worker.ports import Catalog, Events, ObjectStore
+from worker.ports import Catalog, ObjectStore
 from worker.recipes import DeploymentRecipes
 from worker.services.access import Access
 from worker.services.commit import after_commit, timeline_entry
@@ -133,16 +133,13 @@ class Finalizer:
         *,
         store: ObjectStore,
         catalog: Catalog,
-        events: Events,
         policy: FinalizePolicy,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Wire it; ``now`` is for records only: nothing is ordered by it."""
-        self._store, self._catalog, self._events = store, catalog, events
+        self._store, self._catalog = store, catalog
         self._policy, self._now = policy, now
-        self._access = Access(
-            catalog=catalog, store=store, events=events, bucket=policy.delivery_bucket, now=now
-        )
+        self._access = Access(catalog=catalog, store=store, bucket=policy.delivery_bucket, now=now)
 
     # --- finish -----------------------------------------------------------------------------
 
@@ -275,7 +272,7 @@ class Finalizer:
         if record.status is Status.REVIEW or record.moderation is not None:
             # Jobs have closed them unless the recipe was changed meanwhile, or somebody holds it.
             self._access.follow(record.asset)
-        after_commit(self._store, self._events, record)
+        after_commit(self._store, record)
 
     def _stale(self, asset: str, version: str) -> Finished:
         """What was made is unwanted: remove it, and of an erased asset what jobs recorded."""

@@ -7,9 +7,8 @@ Three steps; a crash between any two of them is harmless:
 2. ``commit`` stores renditions under keys that derive from upload and recipe: a repeated run
    writes the same bytes to the same keys. ``Catalog.commit`` is the one moment that counts. It is
    conditional on the sequencer: an older upload or a duplicate cannot win, a newer one always does.
-3. A rejected original is copied to quarantine before the commit and removed from intake after it;
-   the event is published last. A retry finds the commit and repeats only these: both are
-   idempotent, the event's id is the same.
+3. A rejected original is copied to quarantine before the commit and removed from intake after it. A
+   retry finds the commit and repeats only this, which is idempotent.
 
 ``ingest_pipeline`` runs the steps side by side for the messages of one batch.
 """
@@ -65,9 +64,9 @@ from worker.imaging.formats.sniff import identify, sniff, video_container
 from worker.imaging.probe import accept, probe
 from worker.imaging.rejections import check_bytes
 from worker.imaging.stills import blurred
-from worker.ports import Catalog, Events, Moderator, ObjectStore, StoredObject
+from worker.ports import Catalog, Moderator, ObjectStore, StoredObject
 from worker.recipes import focused, point_of
-from worker.services.access import Access
+from worker.services.access import Access, invalidate
 from worker.services.commit import (
     RenditionStore,
     after_commit,
@@ -239,7 +238,6 @@ class Ingest:
         *,
         store: ObjectStore,
         catalog: Catalog,
-        events: Events,
         policy: Policy,
         process: Engine = engine.process,
         erase: Callable[[str], object] | None = None,
@@ -252,7 +250,6 @@ class Ingest:
         Args:
             store: where originals and renditions lie.
             catalog: records of assets.
-            events: gets every outcome.
             policy: buckets, recipe, limits.
             process: the engine; importable by name, because the sandbox runs it elsewhere.
             erase: removes an asset whose original was deleted; None keeps it, as ``deleted``.
@@ -262,7 +259,6 @@ class Ingest:
         """
         self._store = store
         self._catalog = catalog
-        self._events = events
         self._policy = policy
         self._process = process
         self._erase = erase
@@ -273,9 +269,7 @@ class Ingest:
         self._renditions = RenditionStore(
             store, policy.delivery_bucket, threads=policy.upload_threads
         )
-        self._access = Access(
-            catalog=catalog, store=store, events=events, bucket=policy.delivery_bucket, now=now
-        )
+        self._access = Access(catalog=catalog, store=store, bucket=policy.delivery_bucket, now=now)
 
     def close(self) -> None:
         """Wait for the threads."""
@@ -577,15 +571,19 @@ class Ingest:
             # It may have been recorded, and replaced before what it had replaced was let go.
             served = version_prefix(known)
             self._renditions.expire(asset_prefix(known.asset), since=known.updated_at, but=served)
+            invalidate(self._catalog, known, "replaced")
 
     def _after_commit(self, record: AssetRecord) -> None:
         """What follows a commit; repeated by a retry that finds the commit."""
         if record.replaces and record.status is not Status.DELETED:
             replaced = prefix_of(record.asset, record.replaces)
             self._renditions.expire(replaced, since=record.updated_at)
-        if record.status is Status.DELETED and record.renditions:
-            self._access.follow(record.asset)
-        after_commit(self._store, self._events, record)
+            invalidate(self._catalog, record, "replaced")
+        if record.status is Status.DELETED:
+            if record.renditions:
+                self._access.follow(record.asset)
+            invalidate(self._catalog, record, "closed")
+        after_commit(self._store, record)
 
     def _look_again(self, received: Received, record: AssetRecord) -> IngestResult:
         """After a commit: a delete of the original meanwhile has found no record.

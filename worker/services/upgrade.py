@@ -24,9 +24,9 @@ from worker.domain.keys import IMMUTABLE, cache_metadata
 from worker.imaging import engine
 from worker.imaging.engine import ProcessedImage
 from worker.imaging.probe import probe
-from worker.ports import Catalog, Events, ObjectStore
+from worker.ports import Catalog, ObjectStore
 from worker.prices import Assumptions, Prices
-from worker.services.access import Access, event_of_change, tags_of
+from worker.services.access import Access, invalidate, tags_of
 from worker.services.deliver import substitute
 from worker.services.popularity import Popularity
 from worker.services.recipe_store import RecipeStore
@@ -37,7 +37,6 @@ EFFORTS: Mapping[Format, int] = {Format.JXL: 6, Format.AVIF: 4}
 """What files are encoded at again. JPEG XL at 7 gives the bytes of 6 and takes a fifth longer."""
 EFFORT = "encoder-effort"
 """Metadata of an object: it was encoded again at this effort, or that was no use."""
-EVENT = "asset.upgraded"
 LEAST_SAVED = 0.02
 """Share of the bytes. A file that saves less stays as it is."""
 MOST_LOOKED_AT = 5_000
@@ -107,7 +106,6 @@ class Upgrades:
 
     catalog: Catalog
     store: ObjectStore
-    events: Events
     bucket: str
     recipes: RecipeStore
     prices: Prices
@@ -258,15 +256,13 @@ class Upgrades:
 
     def _tell(self, asset: str) -> None:
         """Close what is held by now, and let the edges fetch the new files."""
-        access = Access(
-            catalog=self.catalog, store=self.store, events=self.events, bucket=self.bucket
-        )
+        access = Access(catalog=self.catalog, store=self.store, bucket=self.bucket)
         record = self.catalog.get(asset)
         if record is None:
             return
         if record.status not in PUBLIC:
             access.follow(asset)
-        self.events.publish([event_of_change(record, EVENT)])
+        invalidate(self.catalog, record, "upgraded")
 
 
 def _by_asset(

@@ -108,10 +108,16 @@ class CatalogConfig:
     maximum_writes: int = checks.value(checks.whole(1, CAPACITY_UNITS), 1_000)
     deletion_protection: bool = checks.value(checks.switch, default=True)
     point_in_time_recovery: bool = checks.value(checks.switch, default=True)
-    stream: bool = checks.value(checks.switch, default=True)
-    """Changes of the last 24 hours (old and new image), for consumers that follow them."""
     contributor_insights: bool = checks.value(checks.switch, default=False)
     """Say which keys are throttled, of the table and of each index."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsConfig:
+    """What others are told."""
+
+    archive_days: int = checks.value(checks.whole(0, 3_650), 14)
+    """Events are kept for so long, to be sent again; 0 for no archive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -343,6 +349,7 @@ class Config:
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     catalog: CatalogConfig = field(default_factory=CatalogConfig)
+    events: EventsConfig = field(default_factory=EventsConfig)
     intake: IntakeConfig = field(default_factory=IntakeConfig)
     heavy: HeavyConfig = field(default_factory=HeavyConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
@@ -364,6 +371,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "registry": RegistryConfig,
     "storage": StorageConfig,
     "catalog": CatalogConfig,
+    "events": EventsConfig,
     "intake": IntakeConfig,
     "heavy": HeavyConfig,
     "api": ApiConfig,

@@ -80,6 +80,12 @@ def needed(service: str, operation: str, resources: Mapping[str, Any]) -> Iterat
         yield f"sqs:{SQS[operation]}", _arn("sqs", name)
     elif service == "dynamodb":
         yield from _dynamodb(operation, resources)
+    elif service == "dynamodbstreams":
+        # An iterator does not say of which stream it is: there is one.
+        stream = resources.get(
+            "StreamArn", _arn("dynamodb", "table/safelight-local-catalog/stream/1")
+        )
+        yield f"dynamodb:{operation}", stream
     elif service == "events":
         for bus in resources["EventBusNames"]:
             yield f"events:{EVENTS[operation]}", _arn("events", f"event-bus/{bus}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 _LOG = "Lambda writes the function's log with the function's role; here the log is a file"
-_POLL = "asked by the service that reads the queue for the role, when it begins and to scale"
+_POLL = "asked by the service that reads queue or stream for the role, when it begins and to scale"
 _FOUR_O_FOUR = "not called: S3 answers 403 instead of 404 to who may not list the bucket"
 _DELIVERY = "Step Functions delivers its log with the machine's role, when the machine is made"
 _TRACES = "the service that runs it sends traces with its role"
@@ -57,6 +57,12 @@ JUSTIFIED: Mapping[tuple[str, str, str], str] = {
     ("invalidate", "xray:PutTraceSegments", ""): _TRACES,
     ("invalidate", "xray:PutTelemetryRecords", ""): _TRACES,
     ("invalidate", "sqs:GetQueueAttributes", ""): _POLL,
+    ("outbox", "logs:CreateLogStream", ""): _LOG,
+    ("outbox", "logs:PutLogEvents", ""): _LOG,
+    ("outbox", "xray:PutTraceSegments", ""): _TRACES,
+    ("outbox", "xray:PutTelemetryRecords", ""): _TRACES,
+    ("outbox", "dynamodb:ListStreams", ""): _POLL,
+    ("outbox", "sqs:SendMessage", ""): "only of changes that no event can be made of",
     ("api", "states:StartExecution", ""): "only for jobs that have failed for good",
     ("api", "batch:SubmitJob", ""): _RUNNER,
     ("api", "batch:TerminateJob", ""): _RUNNER,

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from tests.unit.fakes import MemoryCatalog, MemoryEvents, MemoryStore
+from tests.unit.fakes import MemoryCatalog, MemoryStore
 from tests.unit.memory_queue import MemoryQueue
 from worker.bootstrap import Application
 from worker.domain.asset import UploadRoute
@@ -124,13 +124,12 @@ class Api:
     def __post_init__(self) -> None:
         """Wire it."""
         self.settings = Settings.from_environment({**ENVIRONMENT, **self.environment})
-        self.store, self.catalog, self.events = MemoryStore(), MemoryCatalog(), MemoryEvents()
+        self.store, self.catalog = MemoryStore(), MemoryCatalog()
         self.uploads, self.queue = MemoryUploadStore(self.store), MemoryQueue()
         app = Application(
             settings=self.settings,
             store=self.store,
             catalog=self.catalog,
-            events=self.events,
             queue=self.queue,
             upload_store=self.uploads,
         )

@@ -60,7 +60,7 @@ def test_a_video_whose_jobs_are_done_is_accepted_with_everything_named() -> None
     assert plain(record.metadata.measures) == CHOSEN["image_measures"]
     assert not [call for call in world.fuse.calls if call == "store.get"][len(FILES) :]
     assert record.metadata.tags.taken_at == "2026-05-09T10:11:12.000000Z"
-    (event,) = world.events.published
+    (event,) = world.catalog.told
     assert (event.type, event.detail["media"]) == ("asset.accepted", "video")
     assert event.detail["duration_ms"] == 2000
     assert world.store.keys("intake") == {"film.mov"}
@@ -71,7 +71,7 @@ def test_what_jobs_found_odd_is_in_record_and_event() -> None:
     world = World()
     world.leave_all()
     finish(world)
-    assert world.events.published[0].detail["warnings"] == []
+    assert world.catalog.told[0].detail["warnings"] == []
     world = World()
     world.leave_all()
     odd = ["rotation_ignored", "damaged"]
@@ -81,7 +81,7 @@ def test_what_jobs_found_odd_is_in_record_and_event() -> None:
     film = world.now().film
     assert film is not None
     assert film.warnings == tuple(odd)
-    assert world.events.published[0].detail["warnings"] == odd
+    assert world.catalog.told[0].detail["warnings"] == odd
     assert build(VideoInfo, plain(film)) == film
     assert build(VideoInfo, {**plain(film), "warnings": []}).warnings == ()
 
@@ -141,7 +141,7 @@ def test_a_job_that_refuses_its_input_rejects_the_upload(kind: str, name: str) -
     assert kept.metadata["reason-code"] == "corrupt"
     assert world.store.keys("intake") == set()
     assert world.delivered() == set()
-    (event,) = world.events.published
+    (event,) = world.catalog.told
     assert event.type == "asset.rejected"
 
 
@@ -155,7 +155,7 @@ def test_a_rejected_upload_that_is_gone_is_rejected_all_the_same() -> None:
 
 
 def test_a_job_that_failed_leaves_the_upload_waiting() -> None:
-    """It is no fault of the upload: the timeline says which job, and nobody is told of an end."""
+    """It is no fault of the upload: timeline and event say which job, and a person has to look."""
     world = World()
     world.leave("poster")
     jobs = [
@@ -165,7 +165,8 @@ def test_a_job_that_failed_leaves_the_upload_waiting() -> None:
     done = world.heavy.finish(world.record.asset, world.record.version, jobs)
     assert done.outcome is FinalizeOutcome.FAILED
     assert world.now().status is Status.PROCESSING
-    assert world.events.published == []
+    (told,) = world.catalog.told
+    assert (told.type, told.detail["job"]) == ("asset.failed", "transcode")
     (line,) = [
         one for one in world.catalog.timeline(world.record.asset) if one.kind == "job_failed"
     ]
@@ -202,10 +203,11 @@ def test_a_newer_upload_wins() -> None:
     world = World()
     world.leave_all()
     newer = world.upload(b"another film")
+    world.catalog.told.clear()
     assert finish(world).outcome is FinalizeOutcome.STALE
     assert world.now() == newer
     assert world.store.keys("delivery") == set()
-    assert world.events.published == []
+    assert world.catalog.told == []
 
 
 def test_a_newer_upload_that_comes_at_the_last_moment_wins() -> None:
@@ -251,7 +253,7 @@ def test_finishing_twice_is_finishing_once() -> None:
     world.leave_all()
     first, second = finish(world), finish(world)
     assert first == second
-    assert len({event.id for event in world.events.published}) == 1
+    assert len({event.id for event in world.catalog.told}) == 1
     assert world.now().revision == world.record.revision + 1
 
 
@@ -283,8 +285,8 @@ def test_a_retry_completes_whatever_was_left(end: str, error: Any, *, after: boo
         fuse.burns_at = None
         assert finish(world).outcome.value == end
         assert replace(world.now(), updated_at="") == replace(whole.now(), updated_at="")
-        assert {event.id for event in world.events.published} == {
-            event.id for event in whole.events.published
+        assert {event.id for event in world.catalog.told} == {
+            event.id for event in whole.catalog.told
         }
         assert world.delivered() == whole.delivered()
         assert world.store.keys("quarantine") == whole.store.keys("quarantine")

@@ -33,7 +33,6 @@ def application(world: World) -> Application:
         settings=Settings.from_environment(COMPLETE),
         store=world.store,
         catalog=world.catalog,
-        events=world.events,
         queue=MemoryQueue(),
         workflows=world.workflows,
     )

@@ -78,7 +78,7 @@ def test_the_record_is_the_one_that_ingest_would_have_made() -> None:
     assert {one.key for one in record.renditions} == {
         version_prefix(record) + name for name in names
     }
-    (event,) = world.events.published
+    (event,) = world.catalog.told
     assert (event.type, event.detail["media"]) == ("asset.accepted", "image")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.unit.fakes import Fuse, MemoryCatalog, MemoryEvents, MemoryStore
+from tests.unit.fakes import Fuse, MemoryCatalog, MemoryStore
 from tests.unit.pictures import encoded, photo
 from worker.domain.asset import (
     VIDEO_CODE,
@@ -164,9 +164,9 @@ class World:
         self.run_policy = run_policy or replace(RUNS, recipes=policy.recipes)
         self.store = MemoryStore(self.fuse)
         self.catalog = MemoryCatalog(self.fuse)
-        self.events = MemoryEvents(self.fuse)
         self.workflows, self.wired = FakeWorkflows(), True
         self.record = self.upload(data, code)
+        self.catalog.told.clear()
 
     def upload(self, data: bytes, code: str = VIDEO_CODE) -> AssetRecord:
         """A new upload under the key, as ingest records it."""
@@ -190,7 +190,6 @@ class World:
         return Finalizer(
             store=self.store,
             catalog=self.catalog,
-            events=self.events,
             policy=self.policy,
         )
 

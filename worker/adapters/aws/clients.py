@@ -290,6 +290,7 @@ NAMES = frozenset(
         "Name",
         "Prefix",
         "QueueUrl",
+        "StreamArn",
         "TableName",
         "VersionId",
         "jobDefinition",

@@ -70,7 +70,6 @@ def delivery_service(store: FolderStore, catalog: NumberedCatalog) -> Deliver:
         settings=settings,
         store=cast("ObjectStore", store),
         catalog=cast("Catalog", catalog),
-        events=nothing,
         queue=nothing,
     ).deliver()
 

@@ -1,12 +1,13 @@
 """Where a declared policy is changed before the emulator gets it, and why. Nothing else does it.
 
-Three places, because the emulator differs from AWS or the local stack from a deployment:
+Four places, because the emulator differs from AWS or the local stack from a deployment:
 
 1. On AWS a service takes a role (Lambda, Pipes, Batch). Here the processes of the local stack do
    what those services do, so the account's root user, whose key the stack has, may take each role.
 2. SQS has no actions for its batch operations: AWS asks ``sqs:SendMessage`` of the sender of a
    batch. The emulator asks ``sqs:SendMessageBatch``, which no policy of AWS can name.
-3. Buckets refuse what does not come over TLS. The emulator speaks plain HTTP on loopback, where
+3. The emulator asks for rights on every stream, whichever is read; AWS asks for the one.
+4. Buckets refuse what does not come over TLS. The emulator speaks plain HTTP on loopback, where
    no other machine can listen: from there, and from nowhere else, it is let in.
 """
 
@@ -21,6 +22,11 @@ BATCHES = {
     "sqs:SendMessage": "sqs:SendMessageBatch",
 }
 """Actions of AWS, and what the emulator asks for the batch operation."""
+STREAMS = frozenset(
+    f"dynamodb:{name}"
+    for name in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
+)
+"""Actions on streams of tables."""
 LOOPBACK = "127.0.0.1/32"
 TRANSPORT = frozenset({"aws:SecureTransport", "s3:TlsVersion"})
 """Conditions on how a request came."""
@@ -39,12 +45,14 @@ def trust(document: str, account: str) -> str:
 
 
 def rights(document: str) -> str:
-    """A role's policy, with the batch operations of what it allows."""
+    """A role's policy, with the batch operations of what it allows, and every stream for one."""
     policy = json.loads(document)
     for statement in policy["Statement"]:
         actions = statement["Action"]
         more = [BATCHES[action] for action in actions if action in BATCHES]
         statement["Action"] = [*actions, *more]
+        if STREAMS.issuperset(actions):
+            statement["Resource"] = ["*"]
     return json.dumps(policy)
 
 

@@ -19,7 +19,7 @@ from worker.local.roles import RootClients
 from worker.local.workflows import on_queue
 
 if TYPE_CHECKING:
-    from types_boto3_dynamodb.type_defs import TableDescriptionTypeDef
+    from types_boto3_dynamodb.type_defs import StreamSpecificationTypeDef, TableDescriptionTypeDef
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,14 +250,13 @@ def _table(aws: EmulatorClients, declared: DeclaredResource) -> Created:
             for one in inputs["globalSecondaryIndexes"]
         ],
         "DeletionProtectionEnabled": inputs["deletionProtectionEnabled"],
+        "StreamSpecification": {
+            "StreamEnabled": inputs["streamEnabled"],
+            "StreamViewType": inputs["streamViewType"],
+        },
         "Tags": declared.tag_list,
         **_capacity(inputs),
     }
-    if inputs["streamEnabled"]:
-        wanted["StreamSpecification"] = {
-            "StreamEnabled": True,
-            "StreamViewType": inputs["streamViewType"],
-        }
     try:
         table = aws.dynamodb.create_table(**wanted)["TableDescription"]
     except aws.dynamodb.exceptions.ResourceInUseException:
@@ -273,7 +272,21 @@ def _table(aws: EmulatorClients, declared: DeclaredResource) -> Created:
             "PointInTimeRecoveryEnabled": inputs["pointInTimeRecovery"]["enabled"]
         },
     )
-    return name, {"name": name, "arn": table["TableArn"]}
+    return name, {
+        "name": name,
+        "arn": table["TableArn"],
+        "streamArn": _stream(aws, table, wanted["StreamSpecification"]),
+    }
+
+
+def _stream(
+    aws: EmulatorClients, table: TableDescriptionTypeDef, wanted: StreamSpecificationTypeDef
+) -> str:
+    """The ARN of the table's stream, which a table of an earlier program may lack."""
+    if not table.get("StreamSpecification", {}).get("StreamEnabled"):
+        found = aws.dynamodb.update_table(TableName=table["TableName"], StreamSpecification=wanted)
+        table = found["TableDescription"]
+    return table["LatestStreamArn"]
 
 
 def _capacity(wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -553,6 +566,9 @@ _REASONS: Mapping[str, Mapping[str, str]] = {
     "a target is a function, topic or log group, which are registered only, or a queue; the local"
     " stack adds targets of its own to the rules that it needs": {
         "aws:cloudwatch/eventTarget:EventTarget": "",
+    },
+    "the log of events is a file, from which they are sent again": {
+        "aws:cloudwatch/eventArchive:EventArchive": "events:archive/{}",
     },
     "the local stack's processes write files": {
         "aws:cloudwatch/logGroup:LogGroup": "logs:log-group:{}",

@@ -3,13 +3,15 @@
 ministack holds its state in memory and writes it down only when it is stopped in order. This
 program runs it, in its own environment and with the standard library alone, with these changes:
 
-- Items of tables and messages of queues are rows of an SQLite file. Whatever a request changes is
-  written in one transaction before its answer is sent: what was answered survives SIGKILL.
+- Items of tables, the changes in their streams and messages of queues are rows of an SQLite file.
+  Whatever a request changes is written in one transaction before its answer is sent: what was
+  answered survives SIGKILL.
 - Every other service's state (roles, keys, sessions, rules, buckets' settings) is a row of the same
   file, written before the answer to each request that changes it.
 - An event of S3 is in its queue before the upload is answered, not some time later in a thread.
 - A request that waits for messages of a queue is answered when one comes, not up to 0.1 s later.
 - Objects are files as before. A write that was cut off before its answer is undone at the start.
+- A stream also tells of items whose time to live was over, as AWS's does.
 - Memory does not grow with history: events are not held, of streams and executions only the
   newest. Items and records of objects are held as JSON text, a fourth of their size as values.
 

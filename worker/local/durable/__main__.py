@@ -14,7 +14,7 @@ def main() -> None:
     here = Path(__file__).parent
     # Behind everything of the emulator's own environment, and only for this package.
     sys.path.append(str(here.parents[2]))
-    from worker.local.durable import indexes, rows, services
+    from worker.local.durable import indexes, rows, services, streams
     from worker.local.durable.store import NAME, Store, answering
 
     sys.path.remove(str(here.parents[2]))
@@ -29,16 +29,15 @@ def main() -> None:
     dynamodb = app._get_module("dynamodb")
     rows.keep_tables(dynamodb, store)
     indexes.keep_order(dynamodb)
-    rows.bound_stream(dynamodb)
+    responses = importlib.import_module("ministack.core.responses")
+    streams.keep_streams(dynamodb, responses, store)
     rows.keep_queues(app._get_module("sqs"), store)
     services.keep_objects(app._get_module("s3"), store)
     services.keep_sessions(app._get_module("sts"))
     services.forget_events(app._get_module("eventbridge"))
     stepfunctions = app._get_module("stepfunctions")
     rows.keep_tokens_apart(stepfunctions)
-    start_again = rows.keep_executions(
-        stepfunctions, importlib.import_module("ministack.core.responses"), store
-    )
+    start_again = rows.keep_executions(stepfunctions, responses, store)
     app.app = answering(app.app, store, start_again)
     app.main()
 

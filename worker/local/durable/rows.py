@@ -16,8 +16,6 @@ from worker.local.durable.store import Store
 
 PRUNE_EVERY = 1000
 """Deduplication ids that have expired are removed after so many new ones."""
-STREAM_RECORDS = 200
-"""Changes of a table that its stream still shows."""
 HISTORIES = 100
 """Ended executions whose events are still kept."""
 
@@ -29,22 +27,6 @@ _SET_MESSAGE = (
     "INSERT INTO messages (queue, id, message) VALUES (?, ?, ?)"
     " ON CONFLICT (queue, id) DO UPDATE SET message = excluded.message"
 )
-
-
-def bound_stream(dynamodb: Any) -> None:
-    """Hold the newest records of each stream. ministack holds those of 24 hours, each with the item
-    before and after its change."""
-    trim = dynamodb._trim_stream_records
-
-    def trimmed(table: str, **scope: str) -> None:
-        trim(table, **scope)
-        if not scope:  # a change, not a read
-            records = dynamodb._live_stream_records(table)
-            gone = max(0, len(records) - STREAM_RECORDS)
-            del records[:gone]
-            dynamodb._stream_trimmed[table] = dynamodb._trimmed_count(table) + gone
-
-    dynamodb._trim_stream_records = trimmed
 
 
 def keep_tables(dynamodb: Any, store: Store) -> None:

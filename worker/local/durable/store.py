@@ -21,6 +21,9 @@ CREATE TABLE IF NOT EXISTS services (name TEXT PRIMARY KEY, state TEXT NOT NULL)
 CREATE TABLE IF NOT EXISTS items (
     owner TEXT, key TEXT, item TEXT NOT NULL, PRIMARY KEY (owner, key)
 );
+CREATE TABLE IF NOT EXISTS changes (
+    stream TEXT, place INTEGER, record TEXT NOT NULL, PRIMARY KEY (stream, place)
+);
 CREATE TABLE IF NOT EXISTS executions (arn TEXT PRIMARY KEY, execution TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS messages (
     number INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT, id TEXT, message TEXT NOT NULL,
