@@ -150,6 +150,12 @@ class Application:
         )
         return WorkflowRuns(catalog=self.catalog, policy=policy, workflows=self.workflows)
 
+    def follow(self, asset: str, version: str) -> None:
+        """Do again what an event of an asset leads to, after the workflow function has failed on
+        it: start its workflow, and let what people have decided take effect."""
+        self.runs.redrive(asset, version)
+        self.reviews.follow(asset)
+
     @cached_property
     def heavy(self) -> Finalizer:
         """What finishes heavy uploads, made when it is first used.

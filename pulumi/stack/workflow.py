@@ -30,7 +30,9 @@ from stack.scope import Scope
 from stack.storage import Buckets
 from stack.webhooks import WebhookEndpoints
 from worker.adapters.aws.dynamodb import schema
-from worker.domain.workflow import VIDEO, Starts, Workflow
+from worker.domain.asset import Status
+from worker.domain.review import FOLLOWED
+from worker.domain.workflow import VIDEO, StageKind, Starts, Workflow
 from worker.recipes.workflow import load
 from worker.settings import PREFIX
 
@@ -40,6 +42,17 @@ SOURCE = "safelight"
 MEMORY = 512
 TIMEOUT = 60
 _NAME = re.compile(r"\$\{(\w+)\}")
+PATTERN = {
+    "source": [SOURCE],
+    "$or": [
+        {"detail": {"data": {"workflow": [{"exists": True}]}}},
+        {"detail-type": list(FOLLOWED)},
+        # What waited for people was replaced, deleted or decided otherwise.
+        {"detail": {"data": {"was": [Status.REVIEW.value]}}},
+        {"detail": {"data": {"replaced": [Status.REVIEW.value]}}},
+    ],
+}
+"""Of the events that the function gets: none of an ordinary upload."""
 RETRIES = 2
 """Most that Lambda makes; starting a machine twice starts it once."""
 
@@ -92,6 +105,7 @@ class StateMachines(pulumi.ComponentResource):
             log_retention_days=config.heavy.log_retention_days,
             statements=[
                 *_rights(buckets, catalog, [*self.arns.values()]),
+                *self._answering(),
                 *_asking(config.rekognition, buckets, catalog, intake),
                 *(webhooks.sending if webhooks is not None else ()),
             ],
@@ -176,6 +190,15 @@ class StateMachines(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[rights]),
         )
 
+    def _answering(self) -> Sequence[policies.Statement]:
+        """The right to tell machines what people have decided: those that ask people."""
+        machines = [
+            self.arns[name]
+            for name, workflow in self.workflows.items()
+            if StageKind.APPROVE in workflow.kinds
+        ]
+        return [policies.allow(["states:SendTaskSuccess"], machines)] if machines else []
+
     def _machine_rights(
         self, machine: Mapping[str, Any], heavy: HeavyJobs
     ) -> Sequence[policies.Statement]:
@@ -226,11 +249,9 @@ class StateMachines(pulumi.ComponentResource):
         name = self._scope.name(COMPONENT)
         rule = cloudwatch.EventRule(
             name,
-            description="Uploads that have to go through a workflow",
+            description="Assets that have to go through a workflow, or that people decide about",
             event_bus_name=events.name,
-            event_pattern=json.dumps(
-                {"source": [SOURCE], "detail": {"data": {"workflow": [{"exists": True}]}}}
-            ),
+            event_pattern=json.dumps(PATTERN),
             tags=self._tags,
             opts=self._own,
         )

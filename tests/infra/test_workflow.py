@@ -166,7 +166,12 @@ def test_what_has_a_workflow_reaches_the_function(ordered: Declaration) -> None:
 
     assert rule.document("eventPattern") == {
         "source": ["safelight"],
-        "detail": {"data": {"workflow": [{"exists": True}]}},
+        "$or": [
+            {"detail": {"data": {"workflow": [{"exists": True}]}}},
+            {"detail-type": ["asset.approved", "asset.disapproved", "asset.held"]},
+            {"detail": {"data": {"was": ["review"]}}},
+            {"detail": {"data": {"replaced": ["review"]}}},
+        ],
     }
     assert rule.inputs["eventBusName"] == "safelight-test-events"
     assert target.inputs["deadLetterConfig"] == {"arn": "arn:aws:sqs:safelight-test-heavy-dead"}
@@ -183,6 +188,9 @@ def test_only_the_function_and_its_rights_on_these_resources(ordered: Declaratio
 
     assert rights["states:StartExecution"] == [
         f"{ARN}safelight-test-{name}" for name in ("video", "approve", "moderate")
+    ]
+    assert rights["states:SendTaskSuccess"] == [
+        f"{ARN}safelight-test-{name}" for name in ("approve", "moderate")
     ]
     assert "batch:SubmitJob" not in rights
     assert "events:PutEvents" not in rights

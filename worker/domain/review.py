@@ -19,6 +19,8 @@ from worker.domain.errors import Conflict, ReviewMissing
 
 REJECTED = "review_rejected"
 """Verdict of an asset that people have rejected."""
+FOLLOWED = ("asset.approved", "asset.disapproved", "asset.held")
+"""Types of events after which reviews, record and state machines are brought in line."""
 MOST_REASON = 1_000
 """Characters of a reviewer's reason."""
 MOST_PEOPLE = 2
@@ -120,6 +122,17 @@ class ReviewPage:
     """What the reviews are about, by asset; an asset that is gone is missing."""
     cursor: str | None = None
     """Opaque; None on the last page."""
+
+
+def concerns_reviews(kind: str, data: Mapping[str, object]) -> bool:
+    """Whether an event tells of a decision, or of a change that ends a question to people.
+
+    Args:
+        kind: the event's type.
+        data: of the event. ``was`` is the status before, ``replaced`` that of a version before.
+    """
+    in_review = "review"
+    return kind in FOLLOWED or in_review in (data.get("was"), data.get("replaced"))
 
 
 def review_id(asset: str, version: str, number: int) -> str:

@@ -4,6 +4,8 @@ Thin: an event in, one service call, JSON out. The same handler runs in Lambda a
 stack. It understands:
 
 - an event of the bus whose ``data`` has a ``workflow``: start it for that version, once;
+- an event of what people have decided, or of a change of an asset that waits for people: see
+  ``services.review.Reviews.follow``;
 - ``{"task", "stage", "asset", "version", "workflow", "execution", ...}`` from a state machine: do
   one stage (:data:`STAGES`) and return ``{"outcome": WORD}``, by which the machine goes on. A stage
   that waits gets a ``token`` too, and what it returns is not looked at;
@@ -25,6 +27,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from worker.bootstrap import Application, assemble
 from worker.domain import trace
 from worker.domain.errors import MalformedMessage, SafelightError, Throttled, TransientError
+from worker.domain.review import concerns_reviews
 from worker.domain.workflow import StageCall
 from worker.services.finalize import JobReport
 from worker.services.messages import mistake
@@ -77,10 +80,9 @@ def handle(event: Mapping[str, Any], app: Application) -> dict[str, Any]:
         SafelightError: see the service.
     """
     try:
-        if "detail-type" in event and "workflow" in event["detail"]["data"]:
-            detail = event["detail"]
-            with trace.bind(trace.valid(detail.get(trace.NAME))):
-                return _start(app, str(detail["asset"]), str(detail["data"]["version"]))
+        if "detail-type" in event:
+            with trace.bind(trace.valid(event["detail"].get(trace.NAME))):
+                return _follow(app, str(event["detail-type"]), event["detail"])
         call = stage_call(event)
         with trace.bind(trace.valid(event.get(trace.NAME))):
             stage = STAGES.get(call.task)
@@ -89,6 +91,24 @@ def handle(event: Mapping[str, Any], app: Application) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedMessage(f"no event of the workflow function: {mistake(error)}") from error
     raise MalformedMessage(f"the workflow function has no task {call.task!r}")
+
+
+def _follow(app: Application, kind: str, detail: Mapping[str, Any]) -> dict[str, Any]:
+    """What an event of the bus leads to: a workflow, an effect of a decision, or both."""
+    asset, data = str(detail["asset"]), detail["data"]
+    wanted, done = False, dict[str, Any]()
+    if "workflow" in data:
+        wanted = True
+        done |= _start(app, asset, str(data["version"]))
+    if concerns_reviews(kind, data):
+        wanted = True
+        done["reviews"] = app.reviews.follow(asset)
+        for outcome in done["reviews"]:
+            logger.info("reviewed", extra={"asset": asset, "outcome": outcome})
+            metrics.add_metric(name="Reviewed", unit=MetricUnit.Count, value=1)
+    if not wanted:
+        raise ValueError(f"an event of type {kind!r} that leads to nothing here")
+    return done
 
 
 _OWN = frozenset(

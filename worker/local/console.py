@@ -68,13 +68,13 @@ def attach(
     """
     clients = AwsClients(address.environment)
     settings = Settings.from_environment(address.environment)
-    runs = assemble(settings, clients).runs
+    app_ = assemble(settings, clients)
     operations = Operations(
         services=services,
         queue=SqsQueue(clients),
         pairs=address.queue_pairs,
         events=address.data / EVENTS,
-        restart=runs.redrive,
+        restart=app_.follow,
         stopping=stopping,
     )
     serve_operations(app, operations)

@@ -27,6 +27,7 @@ from uuid import UUID
 from worker.domain import errors, trace
 from worker.domain.asset import ObjectVersion, Removal, is_folder
 from worker.domain.errors import MalformedMessage, SafelightError
+from worker.domain.review import concerns_reviews
 
 Change: TypeAlias = ObjectVersion | Removal
 
@@ -290,8 +291,10 @@ def not_started(body: str, attributes: Mapping[str, str]) -> NotStarted:
         value = json.loads(body)
         call = value if "requestPayload" in value else None
         event = value if call is None else value["requestPayload"]
-        if "workflow" not in event["detail"]["data"] and event["detail-type"] != "asset.processing":
-            raise ValueError(f"an event of type {event['detail-type']!r} without a workflow")
+        kind, data = event["detail-type"], event["detail"]["data"]
+        known = "workflow" in data or kind == "asset.processing" or concerns_reviews(kind, data)
+        if not known:
+            raise ValueError(f"an event of type {kind!r} without a workflow")
         asset, version = event["detail"]["asset"], event["detail"]["data"]["version"]
         if not (isinstance(asset, str) and isinstance(version, str)):
             raise TypeError("no asset or no version")

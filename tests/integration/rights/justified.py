@@ -78,6 +78,7 @@ JUSTIFIED: Mapping[tuple[str, str, str], str] = {
     ("workflow", "xray:PutTelemetryRecords", ""): _TRACES,
     ("ingest", "sqs:SendMessage", ""): _FAILURES,
     ("workflow", "sqs:SendMessage", ""): _FAILURES,
+    ("workflow", "states:SendTaskSuccess", ""): "only where a workflow asks people",
     ("ingest", "sqs:GetQueueAttributes", ""): _POLL,
     ("order-pipe", "sqs:GetQueueAttributes", ""): _POLL,
     ("ingest", "s3:ListBucket", "intake"): _FOUR_O_FOUR,

@@ -226,7 +226,7 @@ def dead_letters_of(target: Target, pairs: Sequence[QueuePair]) -> DeadLetters:
 
     app = target.app
 
-    return DeadLetters(app.queue, app.catalog, pairs, restart=app.runs.redrive)
+    return DeadLetters(app.queue, app.catalog, pairs, restart=app.follow)
 
 
 def say_summary(summary: Summary, done: str, *, as_json: bool) -> None:
