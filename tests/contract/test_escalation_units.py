@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.contract.catalogs import at, entry, make_table, record, watching, write_units
-from tests.unit.fakes import MemoryEvents, MemoryStore
+from tests.unit.fakes import MemoryStore
 from tests.unit.memory_queue import MemoryQueue
 from tests.unit.review_world import ANN, Machine
 from tests.unit.test_ingest import RECIPE
@@ -110,7 +110,6 @@ def test_the_assumed_units_are_the_measured_ones(
     access = Access(
         catalog=catalog,
         store=store,
-        events=MemoryEvents(),
         bucket="delivery",
         quarantine="quarantine",
     )

@@ -118,7 +118,6 @@ class Uploads:
             settings=Settings.from_environment(COMPLETE),
             store=self.world.store,
             catalog=self.world.catalog,
-            events=self.world.events,
             queue=MemoryQueue(),
             workflows=self.workflows,
             rekognition=self.rekognition,

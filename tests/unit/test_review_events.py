@@ -27,7 +27,6 @@ def app_of(world: World) -> Application:
         settings=Settings.from_environment(ENVIRONMENT),
         store=world.store,
         catalog=world.catalog,
-        events=world.events,
         queue=MemoryQueue(),
         workflows=world.machine,  # type: ignore[arg-type]
     )
