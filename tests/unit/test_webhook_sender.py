@@ -18,11 +18,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.adapters.webhooks import (
     ADDRESSES,
     ANSWER_BYTES,
     HttpWebhookSender,
+    IpAddress,
     SocketAddress,
     refusal,
 )
@@ -136,6 +139,13 @@ def test_addresses_that_are_not_of_the_internet_are_refused(address: str) -> Non
 def test_addresses_of_the_internet_are_not_refused(address: str) -> None:
     """Neighbours of refused blocks and addresses of large providers pass."""
     assert refusal(ip_address(address)) == ""
+
+
+@given(st.ip_addresses())
+def test_nothing_passes_that_python_knows_as_special(address: IpAddress) -> None:
+    """The strategy draws from special blocks on purpose."""
+    if not address.is_global or address.is_multicast or address.is_reserved:
+        assert refusal(address)
 
 
 def test_a_refused_address_gets_no_connection() -> None:
