@@ -277,6 +277,7 @@ def no_log_is_kept_for_ever(declared: Declaration, config: Config) -> None:
         config.intake.log_retention_days,
         config.heavy.log_retention_days,
         config.api.log_retention_days,
+        config.webhooks.log_retention_days,
     }
     assert {*groups.values()} <= allowed
     for counted in declared.of("cloudwatch/LogMetricFilter"):

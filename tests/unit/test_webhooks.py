@@ -157,6 +157,15 @@ def test_a_receiver_can_verify_what_it_gets(world: World) -> None:
         verify(secret("a"), body + b" ", headers)
 
 
+def test_an_id_with_full_stops_is_signed_without_them(world: World) -> None:
+    """The body has the event's own id; the header has a hyphen for each full stop."""
+    world.webhooks.deliver(world.shop, [world.taken(envelope("a/2026.1/b.c"))])
+    ((_, body, headers),) = world.receivers.requests
+    assert headers["webhook-id"] == "a/2026-1/b-c"
+    assert json.loads(body)["id"] == "a/2026.1/b.c"
+    verify(secret("a"), body, headers)
+
+
 def test_during_a_rotation_both_secrets_verify(world: World) -> None:
     """A new secret signs beside the old one, until the old one is retired."""
     new = world.webhooks.rotate("shop")
@@ -250,7 +259,7 @@ def test_a_receiver_that_is_gone_gets_no_further_try(world: World) -> None:
     "body",
     [
         *("no JSON", "[]", "3", "{}", '{"detail": []}', '{"detail": {}}', '{"detail": {"id": 3}}'),
-        '{"detail": {"id": "a.b"}}',
+        '{"detail": {"id": "a b"}}',
         '{"detail": {"id": "a\\nb"}}',
         '{"detail": {"id": ""}}',
         "[" * 100_000,

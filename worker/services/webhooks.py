@@ -55,9 +55,8 @@ CODE, REASON = "WebhookCode", "WebhookReason"
 """Attributes of a dead letter: the last error."""
 TEST_TYPE = "safelight.test"
 _REASON_LENGTH = 300
-_ID = re.compile(r"[!-\-/-~]{1,256}")
-"""Printable and without a full stop, which would let two events have one signature (Standard
-Webhooks 1.0.0, "Signature scheme")."""
+_ID = re.compile(r"[!-~]{1,256}")
+"""Printable, without blanks: it stands in a header."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +64,8 @@ class WebhookEvent:
     """An event as it is sent."""
 
     id: str
+    """Of the event, with a hyphen for each full stop: the signed text has one behind the id, and
+    two events must not have one signature (Standard Webhooks 1.0.0, "Signature scheme")."""
     body: bytes
     """The CloudEvent, JSON in UTF-8."""
     asset: str = ""
@@ -328,13 +329,13 @@ def event_in(body: str) -> WebhookEvent:
         if not (isinstance(detail, dict) and isinstance(identity, str)):
             raise TypeError("no event")
         if not _ID.fullmatch(identity):
-            raise MalformedMessage("the id of the event is no printable text without a full stop")
+            raise MalformedMessage("the id of the event is no printable text without blanks")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         said = f"the message is no event for a webhook: {mistake(error)}"
         raise MalformedMessage(said) from error
     asset = detail.get("asset")
     return WebhookEvent(
-        id=identity,
+        id=identity.replace(".", "-"),
         # In ASCII: half of a surrogate pair, which JSON may hold, has no bytes in UTF-8.
         body=json.dumps(detail, separators=(",", ":")).encode(),
         asset=asset if isinstance(asset, str) else "",
