@@ -1,4 +1,5 @@
-"""Measures the console: the browser's longest task with 5,000 assets, and upload to picture.
+"""Measures the console: the browser's longest task with 5,000 assets and with 1,000 open reviews,
+from a decision to the next review, and from an upload to its picture.
 
 .venv/bin/python -m tests.console.measure                          # on an API in memory
 .venv/bin/python -m tests.console.measure http://127.0.0.1:4567 photo.jpg    # on a local stack
@@ -19,6 +20,8 @@ from tests.console.chromium import choose
 from tests.console.fake_api import FakeApi, served
 
 ASSETS = 5_000
+REVIEWS = 1_000
+DECISIONS = 20
 UPLOADS = 5
 WATCH = """
 window.tasks = [];
@@ -69,6 +72,60 @@ def longest_task(browser: Browser) -> dict[str, float]:
     return {"assets": ASSETS, "tiles": tiles, "longest_task_ms": max(tasks, default=0.0)}
 
 
+def reviewing(browser: Browser) -> dict[str, float]:
+    """Load all open reviews, then decide some: from the key to the next review on the screen.
+
+    The API in memory answers at once, so this is the time of the page.
+    """
+    api = FakeApi()
+    for number in range(REVIEWS):
+        api.ask(number + 1)
+    with served(api) as url:
+        page = browser.new_page()
+        page.add_init_script(WATCH)
+        page.goto(f"{url}/console/#/reviews")
+        page.locator(".queue-item").first.wait_for()
+        more = page.get_by_role("button", name="Show more")
+        while more.is_visible():
+            more.click()
+            page.wait_for_timeout(20)
+        page.get_by_role("button", name="Start").click()
+        took = []
+        for number in range(DECISIONS):
+            name = f"picture-{number + 1:05}.jpg"
+            page.wait_for_function(
+                "name => document.activeElement.id === 'review-title'"
+                " && document.activeElement.textContent === name",
+                arg=name,
+            )
+            page.keyboard.press("u")
+            page.keyboard.press("a")
+            took.append(
+                page.evaluate(
+                    """name => new Promise((done) => {
+                      const begun = performance.now();
+                      const look = new MutationObserver(() => {
+                        const title = document.getElementById('review-title');
+                        if (!title || title.textContent === name) return;
+                        look.disconnect();
+                        requestAnimationFrame(() => done(performance.now() - begun));
+                      });
+                      look.observe(document.body, { subtree: true, childList: true });
+                      document.querySelector('.decide-form').requestSubmit();
+                    })""",
+                    name,
+                )
+            )
+        tasks: list[float] = page.evaluate("window.tasks")
+        page.close()
+    return {
+        "reviews": REVIEWS,
+        "next_median_ms": sorted(took)[len(took) // 2],
+        "next_worst_ms": max(took),
+        "longest_task_with_reviews_ms": max(tasks, default=0.0),
+    }
+
+
 def upload_to_picture(browser: Browser, base: str, photo: Path) -> dict[str, float]:
     """Seconds from choosing a photo to its first rendition on the screen; the median of some.
 
@@ -112,7 +169,7 @@ def main(arguments: list[str]) -> None:
         if arguments:
             result = upload_to_picture(browser, arguments[0].rstrip("/"), Path(arguments[1]))
         else:
-            result = longest_task(browser)
+            result = longest_task(browser) | reviewing(browser)
         browser.close()
     print(json.dumps({name: round(number, 3) for name, number in result.items()}))  # noqa: T201
 

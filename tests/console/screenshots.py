@@ -3,7 +3,8 @@
     .venv/bin/safelight samples build/samples && .venv/bin/safelight up
     .venv/bin/python -m tests.console.screenshots http://127.0.0.1:4567 build/samples/*.jpg
 
-Files that are named are uploaded first. The pictures go to docs/images/.
+Files that are named are uploaded first. The pictures go to docs/images/. That of a review needs
+one: give ``up`` a recipe with ``workflow = "approve"``, or ``safelight assets hold`` some.
 """
 
 from __future__ import annotations
@@ -33,6 +34,18 @@ def save(page: Page, name: str) -> None:
     page.wait_for_timeout(SETTLED)
     picture = Image.open(io.BytesIO(page.screenshot()))
     picture.convert("RGB").save(FOLDER / f"{name}.webp", quality=QUALITY, method=6)
+
+
+def reviews(page: Page) -> None:
+    """The first review of a picture, with the form of a rejection open."""
+    page.locator(".queue-item:not(:has(.thumb .icon))").first.click()
+    page.get_by_role("button", name="Show the picture").click()
+    shown = page.locator(".review .canvas img")
+    page.wait_for_function("image => image.naturalWidth > 0", arg=shown.element_handle())
+    page.keyboard.press("r")
+    page.locator(".decide-form").wait_for()
+    save(page, "console-review")
+    page.keyboard.press("Escape")
 
 
 def take(base: str, files: list[Path]) -> None:
@@ -69,6 +82,10 @@ def take(base: str, files: list[Path]) -> None:
         page.mouse.move(0, 0)
         save(page, "console-zoom")
         page.emulate_media(color_scheme="light")
+        page.goto(f"{base}/console/#/reviews")
+        page.locator(".queue-item").or_(page.get_by_text("Nothing waits")).first.wait_for()
+        if page.locator(".queue-item").count():
+            reviews(page)
         page.goto(f"{base}/console/#/operations")
         page.get_by_role("region", name="Cost so far").locator("dl").wait_for()
         save(page, "console-operations")

@@ -258,12 +258,18 @@ def test_a_person_without_the_right_is_told(api: FakeApi, open_page: Open, scope
 
 @pytest.mark.parametrize("right", ["review", "review-own"])
 def test_a_reviewer_is_no_administrator(api: FakeApi, open_page: Open, right: str) -> None:
-    """The right to review shows the reviews, and no operations."""
-    api.ask(1)
+    """The right shows reviews, no operations, and no page of somebody else's asset."""
+    review = api.ask(1, owner="ann")
     api.configuration["token"] = token(f"safelight:read safelight:{right}")
     page = open_page(LIST)
     expect(page.locator(".queue-item")).to_have_count(1)
     expect(page.get_by_role("link", name="Operations")).to_have_count(0)
+    page.get_by_role("button", name="Start").click()
+    expect(title(page)).to_be_focused()
+    expect(page.get_by_role("link", name="Open the asset")).to_have_count(0)
+    review["owner"] = "me"
+    page.reload()
+    expect(page.get_by_role("link", name="Open the asset")).to_be_visible()
 
 
 def test_keys_can_be_switched_off(api: FakeApi, open_page: Open) -> None:
@@ -429,6 +435,32 @@ def test_a_held_asset_leads_to_its_review(api: FakeApi, open_page: Open) -> None
     page.get_by_role("link", name="Open the review").click()
     expect(title(page)).to_have_text("picture-00001.jpg")
     assert review["id"] in page.url
+
+
+def test_the_focus_moves_in_the_order_of_the_work(api: FakeApi, open_page: Open) -> None:
+    """From the name over the picture to the decision, each with a name for screen readers."""
+    review, _ = api.ask(1), api.ask(2)
+    page = open_page(one_of(review))
+    expect(title(page)).to_be_focused()
+    expect(page.get_by_text("Details")).to_be_visible()
+    for role, name in (
+        ("link", "Open the asset"),
+        ("button", "Show the picture"),
+        ("button", "Approve"),
+        ("button", "Reject"),
+    ):
+        page.keyboard.press("Tab")
+        expect(page.get_by_role(role, name=name, exact=True)).to_be_focused()  # type: ignore[arg-type]
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("group", name="Reject it, because")).to_be_visible()
+    expect(page.get_by_role("radio", name="Graphic Violence")).to_be_focused()
+    for role, name in (
+        ("textbox", "In your own words"),
+        ("button", "Cancel"),
+        ("button", "Reject"),
+    ):
+        page.keyboard.press("Tab")
+        expect(page.get_by_role(role, name=name, exact=True)).to_be_focused()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (768, "light"), (1440, "light")])

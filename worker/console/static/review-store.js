@@ -139,10 +139,10 @@ export class ReviewStore extends EventTarget {
   }
 
   #changed() {
-    const all = [...this.reviews.values()];
+    const all = [...this.reviews.values()].map((one) => [due(one), one.id]);
     // What is closed stays in the order of the API.
-    if (this.state === 'open') all.sort((a, b) => (due(a) === due(b) ? (a.id < b.id ? -1 : 1) : due(a) - due(b)));
-    this.ids = all.map((one) => one.id);
+    if (this.state === 'open') all.sort(([a, one], [b, other]) => (a === b ? (one < other ? -1 : 1) : a - b));
+    this.ids = all.map(([, id]) => id);
     this.dispatchEvent(new Event('change'));
   }
 }

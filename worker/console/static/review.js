@@ -1,6 +1,6 @@
 // One review: the picture, what moderation saw, and the decision.
 
-import { person } from './api.js';
+import { isAdmin, owner, person } from './api.js';
 import { card, fitted, labelsCard, metadataRows, moderationCard, sizeText } from './cards.js';
 import { announce, button, fill, h, icon, toast } from './dom.js';
 import { REVIEW, ago, bytes, capital, clock, duration, moment, timeLeft, words } from './format.js';
@@ -40,6 +40,9 @@ export function sentence(decision, when = ago(decision.time)) {
   const who = decision.reviewer === person() ? 'You' : decision.reviewer;
   return `${who} ${DONE[decision.decision] ?? words(decision.decision)} it ${when}`.trim();
 }
+
+/** Whether the user may open the page of its asset: a reviewer is no administrator. */
+function readable(review) { return isAdmin() || review.owner === owner(); }
 
 function quickReasons(decision, review) {
   if (decision === 'approve') return QUICK.approve;
@@ -109,7 +112,7 @@ export function reviewPanel({ store, decided, next }) {
         video ? h('span.num', {}, clock(video.duration_ms)) : null,
         original?.format ? h('span', {}, original.format.toUpperCase()) : null,
         original?.bytes ? h('span.num', {}, bytes(original.bytes)) : null,
-        h('a', { href: `#/asset/${encodeURIComponent(review.asset)}` }, 'Open the asset')));
+        readable(review) ? h('a', { href: `#/asset/${encodeURIComponent(review.asset)}` }, 'Open the asset') : null));
   }
 
   // --- stage ---
@@ -347,7 +350,7 @@ export function reviewPanel({ store, decided, next }) {
     if (video) row('Length', duration(video.duration_ms));
     for (const [term, text] of metadataRows(review.metadata)) row(term, text);
     row('Owner', review.owner || 'nobody');
-    row('Asset', h('a.mono', { href: `#/asset/${encodeURIComponent(review.asset)}` }, review.asset));
+    row('Asset', h('span.mono', {}, review.asset));
     row('Version', h('span.mono', {}, review.version));
     fill(parts.seen, moderationCard(review.moderation));
     fill(parts.under, labelsCard(review.labels), card('Details', h('dl.facts-list', {}, rows)));

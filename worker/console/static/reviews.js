@@ -106,9 +106,11 @@ export function reviewsView({ reviews, id: first = '', query, navigate }) {
     }
     // Rows that stay are not moved: the focus would be lost.
     shown.forEach((row, index) => { if (list.children[index] !== row.element) list.insertBefore(row.element, list.children[index] ?? null); });
-    for (const [known, row] of rows) {
-      if (known === id) row.element.firstChild.setAttribute('aria-current', 'true');
-      else row.element.firstChild.removeAttribute('aria-current');
+    const marked = list.querySelector('[aria-current]');
+    const current = rows.get(id)?.element.firstChild;
+    if (marked !== current) {
+      marked?.removeAttribute('aria-current');
+      current?.setAttribute('aria-current', 'true');
     }
     more.hidden = store.ended;
     nothing.hidden = store.ids.length > 0;
@@ -254,10 +256,16 @@ export function reviewsView({ reviews, id: first = '', query, navigate }) {
 
   // --- whole ---
 
+  let drawing = false;
   const onChange = () => {
     const index = store.ids.indexOf(id);
     if (index >= 0) leftAt = index;
-    draw();
+    if (drawing) return; // many changes are one drawing
+    drawing = true;
+    requestAnimationFrame(() => {
+      drawing = false;
+      draw();
+    });
   };
 
   function listen(next) {
@@ -282,6 +290,7 @@ export function reviewsView({ reviews, id: first = '', query, navigate }) {
     const before = id;
     id = wanted;
     onChange();
+    draw();
     if (!id) {
       one?.destroy();
       one = null;
