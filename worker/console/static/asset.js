@@ -135,7 +135,8 @@ function reason(asset) {
     return [h('div.reason', { data: { tone: 'busy' }, role: 'note' }, icon('pulse'), h('div', {}, h('strong', {}, `A person has ${newest.state} it. `), 'That takes effect within seconds.'))];
   }
   const tone = asset.status === 'rejected' ? 'bad' : held ? 'warn' : 'busy';
-  const lead = { rejected: 'Rejected', review: 'Held until a person decides', processing: 'Left to jobs' }[asset.status] ?? STATUS[asset.status].label;
+  const machine = asset.moderation?.outcome === 'uncertain'; // no person is asked yet
+  const lead = { rejected: 'Rejected', review: machine ? 'Held until moderation decides' : 'Held until a person decides', processing: 'Left to jobs' }[asset.status] ?? STATUS[asset.status].label;
   return [h('div.reason', { data: { tone }, role: 'note' }, icon(tone === 'busy' ? 'pulse' : held ? 'lock' : 'warn'),
     h('div', {}, h('strong', {}, asset.verdict ? `${lead}: ` : `${lead}.`), asset.verdict ? [asset.verdict.message, ' ', h('code.small', {}, asset.verdict.code)] : null),
     toReview(asset))];
@@ -232,7 +233,7 @@ function drawNothing(asset, { canvas }) {
 function drawHeld(asset, { canvas }) {
   const under = placeholderUrl(asset.placeholder?.thumbhash);
   fill(canvas, under ? h('img.under', { src: under, alt: '' }) : null,
-    h('div.veil', {}, icon('lock'), h('p', {}, asset.moderation?.outcome === 'blur' ? 'Until a person decides, only a blurred picture of it is served.' : 'Its files are closed until a person decides. Nobody can load them.')));
+    h('div.veil', {}, icon('lock'), h('p', {}, asset.moderation?.outcome === 'blur' ? 'Until a person decides, only a blurred picture of it is served.' : 'Its files are closed until that is decided. Nobody can load them.')));
 }
 
 function drawPreview(asset, { canvas, say }) {
