@@ -26,7 +26,7 @@ from worker.ports import (
     Secrets,
     UploadStore,
 )
-from worker.settings import DeletedOriginals, Settings
+from worker.settings import OPENNSFW, DeletedOriginals, Settings
 
 if TYPE_CHECKING:
     from worker.adapters.aws.clients import AwsClients
@@ -208,6 +208,7 @@ class Application:
             policy=policy,
             erase=self.eraser().erase if erases else None,
             remember=RecipeStore(self.store, settings.delivery_bucket).keep,
+            classifier=self.classifier,
         )
 
     @property
@@ -271,6 +272,29 @@ class Application:
         return Reviews(catalog=self.catalog, access=self.access, workflows=self.workflows)
 
     @cached_property
+    def classifier(self) -> Moderator | None:
+        """The classifier that the settings name; it loads its model with the first picture.
+
+        Raises:
+            SettingsError: there is no such one.
+        """
+        name = self.settings.classifier
+        if name is None:
+            return None
+        if name == OPENNSFW:
+            from worker.adapters.opennsfw import OpenNsfwClassifier
+
+            return OpenNsfwClassifier()
+        from pkgutil import resolve_name
+
+        try:
+            found: Moderator = resolve_name(name)()
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
+            problem = Problem("SAFELIGHT_CLASSIFIER", f"gives no classifier: {error!r}")
+            raise SettingsError("settings", (problem,)) from error
+        return found
+
+    @cached_property
     def moderate(self) -> ModerateStage:
         """The stage that asks moderators.
 
@@ -290,6 +314,7 @@ class Application:
             bucket=bucket,
             recipe=RecipeStore(self.store, bucket).load,
             rekognition=self.rekognition,
+            classifier=self.classifier,
         )
 
     @cached_property

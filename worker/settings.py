@@ -7,6 +7,7 @@ workers the same ones.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
@@ -21,6 +22,9 @@ from worker.domain.webhook import WebhookEndpoint, endpoints
 PREFIX = "SAFELIGHT_"
 
 Value = TypeVar("Value")
+
+OPENNSFW = "opennsfw"
+"""Name of the classifier that Safelight has an adapter for."""
 
 
 class Ordering(StrEnum):
@@ -62,6 +66,13 @@ def _whole(lowest: int, highest: int) -> Callable[[str], int]:
         return value
 
     return read
+
+
+def _classifier(text: str) -> str | None:
+    found = text.strip()
+    if found and found != OPENNSFW and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", found):
+        raise ValueError(f"must be {OPENNSFW} or package.module:function")
+    return found or None
 
 
 def _list(text: str) -> tuple[str, ...]:
@@ -197,6 +208,9 @@ class Settings:
     what starts them needs it."""
     batch_prefix: str = _read(_name, "safelight")
     """What names of job queues and job definitions begin with: ``safelight-prod``."""
+    classifier: str | None = _read(_classifier, None)
+    """The classifier of recipes whose moderation has that tier: ``opennsfw``, or
+    ``package.module:function``, which returns a ``worker.ports.Moderator``."""
     rekognition_rate: int = _read(_whole(1, 10_000), 5)
     """Requests a second to each operation of Rekognition, of all functions together: the account's
     quota, or less."""

@@ -13,6 +13,20 @@ bin/pip install -qq --require-hashes --only-binary :all: -r requirements-build.t
 # libvips than the one that pyvips-binary brings.
 PKG_CONFIG=false bin/pip install -qq --require-hashes --no-build-isolation \
     --only-binary :all: --no-binary pyvips --no-compile --target /opt/safelight/lib -r requirements.txt
+case "${CLASSIFIER:-}" in
+"") ;;
+opennsfw)
+    bin/pip install -qq --require-hashes --only-binary :all: --no-deps --no-compile \
+        --target /opt/safelight/lib -r classifier.txt 2>classifier.log || { cat classifier.log >&2; exit 1; }
+    # Tools for training and conversion: half of the runtime's Python.
+    rm -r /opt/safelight/lib/onnxruntime/transformers /opt/safelight/lib/onnxruntime/quantization \
+        /opt/safelight/lib/onnxruntime/tools
+    ;;
+*)
+    echo "CLASSIFIER must be opennsfw, not ${CLASSIFIER}" >&2
+    exit 1
+    ;;
+esac
 bin/python trim.py /opt/safelight/lib
 # Symbols that only a debugger reads; half of the wheels still have them.
 find /opt/safelight/lib -name '*.so*' -type f -exec strip --strip-unneeded {} +

@@ -23,7 +23,7 @@ from stack.pipe import OrderingPipe
 from stack.queues import QueueWithDeadLetters
 from stack.scope import Scope
 from stack.storage import Buckets
-from worker.adapters.aws.dynamodb.schema import CONTENT_INDEX
+from worker.adapters.aws.dynamodb.schema import INDEXES
 from worker.settings import PREFIX, DeletedOriginals, Ordering
 
 COMPONENT = "intake"
@@ -205,7 +205,8 @@ def _rights(
         policies.allow(
             ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem"], [catalog.arn]
         ),
-        policies.allow(["dynamodb:Query"], [catalog.index(CONTENT_INDEX)]),
+        # The same bytes; and what looks alike, if the recipe moderates.
+        policies.allow(["dynamodb:Query"], [catalog.index(one) for one in INDEXES]),
     ]
 
 

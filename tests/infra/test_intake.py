@@ -274,7 +274,7 @@ def test_the_functions_rights(ordered: Declaration) -> None:
             "dynamodb:BatchGetItem",
             "dynamodb:PutItem",
         ): [table],
-        ("dynamodb:Query",): [f"{table}/index/GSI4"],
+        ("dynamodb:Query",): [f"{table}/index/GSI{number}" for number in range(1, 5)],
     }
 
     assert _rights(ordered, "ingest") == expected

@@ -94,6 +94,8 @@ def needed(service: str, operation: str, resources: Mapping[str, Any]) -> Iterat
         yield f"cloudfront:{operation}", f"arn:aws:cloudfront::{ACCOUNT}:{distribution}"
     elif service == "ssm":
         yield f"ssm:{operation}", _arn("ssm", f"parameter{resources['Name']}")
+    elif service == "rekognition":
+        yield f"rekognition:{operation}", "*"  # which looks at the bytes of the request
     elif service == "stepfunctions":
         yield f"states:{operation}", resources["stateMachineArn"]
     else:

@@ -37,17 +37,21 @@ from tests.integration.rights.calls import missing, recorded, unused
 from tests.integration.rights.justified import JUSTIFIED
 from tests.integration.rights.policy import Grant
 from tests.integration.rights.world import World, short, unannounced
-from tests.integration.running import Running, picture, until
+from tests.integration.running import Running, acting, picture, until
 from worker.adapters.aws.clients import VARIABLE, AwsClients
 from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
 from worker.adapters.aws.s3 import S3ObjectStore, S3Transfers
+from worker.bootstrap import assemble
 from worker.domain.asset import CLOSED, AssetRecord, JobRecord, Status, Verdict
 from worker.domain.errors import Reason, SafelightError
 from worker.domain.job import JobState
 from worker.domain.keys import quarantine_key, version_prefix
-from worker.local import address
+from worker.domain.moderation import CategoryRule, ModerationRules
+from worker.domain.workflow import StageCall
+from worker.local import address, rekognition
 from worker.local.batch.jobs import LocalJobs
 from worker.services.commit import RenditionStore
+from worker.services.moderate import FirstLook, UploadedContent, undecided
 from worker.services.originals import quarantine
 
 pytestmark = [
@@ -250,6 +254,47 @@ def rarities(world: World, folder: Path) -> None:
     renditions = RenditionStore(store, delivery, threads=1)
     renditions.delete_all(next(one for one in made if one.source.key.endswith("b.jpg")))
     renditions.close()
+
+    moderation(world, folder)
+
+
+def moderation(world: World, folder: Path) -> None:
+    """What a recipe with [moderation] adds: look-alikes at upload, and the stage that asks."""
+    running = world.running
+    settings = running.app.settings
+    rules = ModerationRules(categories=(CategoryRule(name="explicit", blur=50),))
+    record = next(
+        one
+        for one in running.app.catalog.by_status(Status.ACCEPTED, limit=50).records
+        if one.source.key.endswith("a.jpg") and one.metadata is not None
+    )
+    assert record.metadata is not None
+    for holder in (world.ingest, world.workflow):
+        catalog = assemble(settings, world.acting(holder)).catalog
+        content = UploadedContent(
+            version=record.version,
+            phash=record.metadata.measures.phash,
+            same=catalog.by_content(record.metadata.sha256),
+        )
+        FirstLook(catalog=catalog).earlier(rules, content)
+
+    running.root_app.catalog.update(record.asset, moderation=undecided(NOON))
+    (folder / "logs").mkdir(exist_ok=True)
+    (folder / rekognition.TABLE).write_text(
+        f'[[pictures]]\nfile = "{folder / "a.jpg"}"\n'
+        'moderation = [{ name = "Explicit", confidence = 60 }]\n'
+    )
+    with rekognition.serving(0, folder) as port:
+        environment = {
+            **acting(running.root, world.workflow),
+            "AWS_PROFILE": world.workflow.profile,
+            rekognition.VARIABLE: f"http://127.0.0.1:{port}",
+        }
+        app = assemble(settings, AwsClients(environment))
+        recipe = replace(app.recipes.load(""), moderation=rules)
+        stage = replace(app.moderate, recipe=lambda _: recipe)
+        call = StageCall(task="moderate", asset=record.asset, version=record.version)
+        assert stage.run(call) == {"outcome": "blur"}
 
 
 @contextmanager
