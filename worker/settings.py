@@ -175,6 +175,8 @@ class Settings:
     invalidations_dlq_url: str | None = _read(_optional, None)
     """Where events go for which no invalidation was accepted, or that the bus could not put into
     the queue."""
+    event_archive: str | None = _read(_optional, None)
+    """ARN of the archive of events. Only ``safelight events replay`` needs it."""
     outbox_dlq_url: str | None = _read(_optional, None)
     """Where changes of the catalog go that no event can be made of. Only the function that sends
     events needs it, and the commands that look after dead letters."""

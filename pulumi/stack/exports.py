@@ -66,6 +66,7 @@ def of_pipeline(
         "UPLOADS_QUEUE_URL": intake.uploads.url,
         "UPLOADS_DLQ_URL": intake.uploads.dead_letters.url,
         "OUTBOX_DLQ_URL": outbox.dead_letters.url,
+        **({} if events.archive is None else {"EVENT_ARCHIVE": events.archive}),
     }
     found: dict[str, Any] = {
         "intakeBucket": buckets.intake.name,

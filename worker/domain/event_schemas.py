@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NotRequired, get_args, get_origin, get_type_hints, is_typeddict
 
 from worker.domain import trace
-from worker.domain.events import SOURCE, TYPES, VERSION, VERSIONS, schema_of
+from worker.domain.events import MEANING, SOURCE, TYPES, VERSION, VERSIONS, schema_of
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _PLAIN: Mapping[type, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
@@ -38,7 +38,7 @@ def schema(kind: str) -> dict[str, Any]:
         "$schema": DRAFT,
         "$id": schema_of(kind),
         "title": kind,
-        "description": _first_line(data),
+        "description": MEANING[kind],
         "type": "object",
         "properties": {
             "specversion": {"const": "1.0"},

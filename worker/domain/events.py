@@ -296,6 +296,29 @@ TYPES: Mapping[str, type] = {
     **dict.fromkeys((*JOBS.values(), CANCELLED), JobData),
 }
 """Every type of event, and what it says."""
+MEANING: Mapping[str, str] = {
+    "asset.waiting": "An upload was asked for; nothing has arrived.",
+    "asset.uploaded": "The original has arrived and is not processed yet.",
+    "asset.processing": "The original waits for jobs.",
+    "asset.accepted": "Everything is made, and everybody may read it.",
+    "asset.rejected": "The original is refused; `reason` says why.",
+    HELD: "Nobody may read the files until people or a workflow have decided.",
+    "asset.approved": "People have approved a version; `asset.published` follows.",
+    "asset.disapproved": "People have rejected a version; `asset.rejected` follows.",
+    "asset.published": "A person or a workflow has let everybody read it.",
+    UPGRADED: "A file was replaced by a smaller one under the same address.",
+    "asset.deleted": "The original is gone; the files stay, closed.",
+    ERASED: "The asset is removed with everything that was made of it.",
+    EXPIRED: "An upload that was asked for never came.",
+    FAILED: "A job has failed for no fault of the original; a person has to look.",
+    INVALIDATED: "Files were closed, replaced or removed: caches must forget the asset.",
+    "job.submitted": "A job of an asset is in its queue.",
+    "job.started": "A job runs; after an attempt that failed it is told again.",
+    "job.succeeded": "A job has ended well.",
+    "job.failed": "A job has failed for good; `reason` says why.",
+    CANCELLED: "Somebody has stopped a job.",
+}
+"""What the type of an event means, for people."""
 
 
 # --- what follows from a change -----------------------------------------------------------------

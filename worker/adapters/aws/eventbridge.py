@@ -107,3 +107,40 @@ def _time(text: str) -> datetime | None:
 def _entry_bytes(entry: Mapping[str, Any]) -> int:
     size = sum(len(entry[name].encode()) for name in ("Source", "DetailType", "Detail"))
     return size + (TIME_BYTES if "Time" in entry else 0)
+
+
+def replay(
+    clients: AwsClients,
+    archive: str,
+    bus: str,
+    *,
+    first: datetime,
+    last: datetime,
+    rules: Sequence[str] = (),
+) -> dict[str, object]:
+    """Begin a replay of an archive into its bus; EventBridge carries it out.
+
+    Args:
+        archive: its ARN.
+        bus: its name.
+        rules: names of those that get the events; none means all.
+
+    Returns:
+        Name and state of the replay.
+    """
+    with aws_call(f"replay {archive}"):
+        arn = clients.events.describe_event_bus(Name=bus)["Arn"]
+        destination: Any = {"Arn": arn}
+        if rules:
+            destination["FilterArns"] = [
+                clients.events.describe_rule(Name=rule, EventBusName=bus)["Arn"] for rule in rules
+            ]
+        name = f"safelight-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        answer = clients.events.start_replay(
+            ReplayName=name,
+            EventSourceArn=archive,
+            EventStartTime=first,
+            EventEndTime=last,
+            Destination=destination,
+        )
+    return {"replay": name, "state": answer["State"]}

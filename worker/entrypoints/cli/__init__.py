@@ -50,7 +50,7 @@ _COMMANDS = {
     "review": ("review:group", "List, show and decide what waits for people."),
     "api": ("api:group", "Make tokens for the API; print its OpenAPI document."),
     "deliver": ("deliver:group", "Show which file a client gets for a URL, and why."),
-    "events": ("stack:events_group", "Follow the events that the pipeline publishes."),
+    "events": ("events:events_group", "Follow events, send them again, print their schemas."),
     "dlq": ("dlq:group", "List messages that failed too often; send them back or drop them."),
     "webhooks": ("webhooks:group", "Show and try the endpoints that events are sent to."),
     "upgrades": ("upgrades:command", "Encode what is viewed often at a higher effort, if it pays."),

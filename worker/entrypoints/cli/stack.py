@@ -1,13 +1,11 @@
-"""``safelight up``, ``events`` and ``chaos``: the local stack."""
+"""``safelight up`` and ``chaos``: the local stack."""
 
 from __future__ import annotations
 
 import os
 import random
 import sys
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +17,6 @@ from worker.entrypoints.cli.parameters import Number
 from worker.entrypoints.cli.target import DATA, data_option, find_target, json_option, local_only
 
 if TYPE_CHECKING:
-    from worker.domain.events import Event
     from worker.local.address import Address
 
 
@@ -256,75 +253,6 @@ def _shown(path: Path) -> str:
     """The shortest path that can be typed here."""
     near = os.path.relpath(path)
     return str(path) if near.startswith("..") else near
-
-
-# --- events -----------------------------------------------------------------------------------
-
-
-_REMEMBERED = 10_000
-"""Ids of events that are remembered, so that one sent twice is shown once."""
-
-
-@click.group(name="events")
-def events_group() -> None:
-    """Follow the events that the pipeline publishes."""
-
-
-@events_group.command(name="tail")
-@click.option("--all", "from_start", is_flag=True, help="Start with the oldest event that is kept.")
-@click.option(
-    "--type", "kind", metavar="TYPE", help="Only events of this type, like asset.accepted."
-)
-@click.option("--asset", metavar="ASSET", help="Only events of this asset.")
-@click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N events.")
-@data_option
-@click.option("--json", "as_json", is_flag=True, help="Print each event as one line of JSON.")
-def tail_command(
-    *,
-    from_start: bool,
-    kind: str | None,
-    asset: str | None,
-    count: int | None,
-    data: Path | None,
-    as_json: bool,
-) -> None:
-    """Show events as they are published, until Ctrl-C.
-
-    Works on the local stack. On AWS, add a rule to the event bus that sends them on.
-    """
-    from worker.adapters.event_log import follow
-    from worker.local.address import EVENTS
-
-    local = local_only(find_target(data), "events tail")
-    seen: OrderedDict[str, None] = OrderedDict()
-    if not as_json:
-        click.echo("following; Ctrl-C ends", err=True)
-    for event in follow(local.data / EVENTS, from_start=from_start):
-        if event.id in seen:
-            continue
-        seen[event.id] = None
-        if len(seen) > _REMEMBERED:
-            seen.popitem(last=False)
-        if kind not in (None, event.type) or asset not in (None, event.asset):
-            continue
-        if as_json:
-            output.print_line(asdict(event))
-        else:
-            click.echo(output.one_line(_event_text(event)))
-        if count is not None:
-            count -= 1
-            if count == 0:
-                return
-
-
-def _event_text(event: Event) -> str:
-    renditions, reason = event.detail.get("renditions"), event.detail.get("reason")
-    said = [str(event.detail.get("key", ""))]
-    if isinstance(renditions, list) and renditions:
-        said.append(f"{len(renditions)} renditions")
-    if isinstance(reason, dict):
-        said.append(f"{reason.get('code')}: {reason.get('message')}")
-    return f"{event.time}  {event.type:14}  {event.asset}  {'  '.join(said)}"
 
 
 # --- chaos ------------------------------------------------------------------------------------
