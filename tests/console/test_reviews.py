@@ -437,6 +437,28 @@ def test_a_held_asset_leads_to_its_review(api: FakeApi, open_page: Open) -> None
     assert review["id"] in page.url
 
 
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"outcome": "uncertain"}, "Held until moderation decides"),
+        ({"outcome": "blur"}, "only a blurred picture of it is served"),
+        ({"tier": "unavailable", "error": "throttled"}, "No moderator could be asked"),
+        ({"tier": "earlier", "earlier": "00000000-0000-7000-8000-000000000007"}, "Show that one"),
+        ({"sampled": True, "outcome": "pass"}, "As a sample, a further moderator is asked."),
+    ],
+)
+def test_an_asset_says_what_moderation_has_decided(
+    api: FakeApi, open_page: Open, changed: dict[str, object], words: str
+) -> None:
+    """Also where no moderator, an earlier verdict, or nobody yet has decided."""
+    review = api.ask(1)
+    asset = api.assets[review["asset"]]
+    asset |= {"moderation": review["moderation"] | changed, "reviews": []}
+    page = open_page(f"#/asset/{asset['id']}")
+    expect(page.get_by_text(words)).to_be_visible()
+    expect(page.get_by_role("link", name="Open the review")).to_have_count(0)
+
+
 def test_the_focus_moves_in_the_order_of_the_work(api: FakeApi, open_page: Open) -> None:
     """From the name over the picture to the decision, each with a name for screen readers."""
     review, _ = api.ask(1), api.ask(2)
