@@ -50,6 +50,8 @@ class Assumptions:
     batch: float
     transitions: float
     month_days: float
+    classifier_seconds: float
+    earlier_read_units: float
     stage_seconds: float
     stage_gigabytes: float
     stage_write_units: float

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from stack import outbox, webhooks, workflow
 from tests.infra.configs import WITHOUT
 from tests.infra.declared import ACCOUNT, Declaration, declare
+from worker import prices
 
 
 def test_nobody_is_told_unless_asked_for(ordered: Declaration) -> None:
@@ -119,3 +121,11 @@ def test_nothing_else_is_protected_or_kept(full: Declaration) -> None:
     odd = {one.kind for one in full.resources if {"protect", "retainOnDelete"} & {*one.options}}
 
     assert odd == {"savingsplans/SavingsPlan", "costexplorer/CostAllocationTag"}
+
+
+def test_escalation_is_priced_with_the_memory_that_functions_have() -> None:
+    """`safelight cost --escalated` multiplies it with their seconds."""
+    _, need = prices.load()
+    priced = (need.stage_gigabytes, need.outbox_gigabytes, need.webhook_gigabytes)
+
+    assert priced == tuple(one.MEMORY / 1_000 for one in (workflow, outbox, webhooks))

@@ -183,6 +183,7 @@ def escalation(
     people = runs * of.reviewed
     events = runs * need.escalated_events + people * need.reviewed_events
     lines = (
+        *_tier_lines(of, price, need, moderated=len(found) > 1),
         *_workflow_lines(taken, people, price, need),
         *_question_lines(taken, of, price),
         *_record_lines(taken, people, of, price, need),
@@ -198,6 +199,20 @@ def _calls(taken: _Taken, people: float) -> float:
     """Of the workflow function: one that starts the machine, the stages, and one that hears of a
     person's decision."""
     return sum(count * (1 + len(path.calls)) for path, count in taken) + people
+
+
+def _tier_lines(
+    of: Escalated, price: Prices, need: Assumptions, *, moderated: bool
+) -> Iterator[CostLine]:
+    """The tiers of moderation that keep all others out of the workflow: for every upload."""
+    if not moderated:
+        return
+    uploads = of.daily * need.month_days
+    reads = uploads * need.earlier_read_units
+    usd = reads * price.read_unit
+    yield CostLine(name="Every upload, earlier verdicts", amount=reads, unit="reads", usd=usd)
+    usd = uploads * need.classifier_seconds * need.gigabytes * price.gigabyte_second
+    yield CostLine(name="Every upload, classifier", amount=uploads, unit="pictures", usd=usd)
 
 
 def _workflow_lines(

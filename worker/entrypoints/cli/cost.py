@@ -141,4 +141,4 @@ def _print_escalation(name: str, of: Escalated, *, as_json: bool) -> None:
         what = f"{line.amount:,.0f} {line.unit}"
         click.echo(f"{line.name:36}{what:>30}{f'${line.usd:,.2f}':>14}")
     click.echo(f"{'together':66}{f'${found.total:,.2f}':>14}")
-    click.echo("What is not escalated: 0 state transitions, 0 questions to Rekognition, $0.00")
+    click.echo("What is not escalated: 0 state transitions, 0 questions to Rekognition")
