@@ -153,9 +153,13 @@ class _Wanted:
 
     def takes(self, event: Event) -> bool:
         """Whether it is one of them."""
-        time = _moment(event.time, "time")
-        said = self.kind in (None, event.type) and self.asset in (None, event.asset)
-        return said and time is not None and self.first <= time <= self.last
+        if self.kind not in (None, event.type) or self.asset not in (None, event.asset):
+            return False
+        try:
+            time = _moment(event.time, "time")
+        except InputError:
+            return False  # a line of somebody else
+        return time is not None and self.first <= time <= self.last
 
 
 def _moment(text: str | None, option: str) -> datetime | None:
@@ -217,8 +221,12 @@ def _replay_archive(target: Target, wanted: _Wanted) -> dict[str, object]:
     metavar="DIR",
     help="Write the schema of each type into a file.",
 )
-def schema_command(*, kind: str | None, write: Path | None) -> None:
-    """Print the JSON Schema of a type of event; without TYPE list the types."""
+@json_option
+def schema_command(*, kind: str | None, write: Path | None, as_json: bool) -> None:
+    """Print the JSON Schema of a type of event; without TYPE list the types.
+
+    With --json print an array of whole schemas, of TYPE or of all.
+    """
     from worker.domain.event_schemas import file_of, schema, schemas
     from worker.domain.events import TYPES
 
@@ -228,6 +236,8 @@ def schema_command(*, kind: str | None, write: Path | None) -> None:
         write.mkdir(parents=True, exist_ok=True)
         for name, found in schemas():
             (write / file_of(name)).write_text(_text(found), "utf-8")
+    elif as_json:
+        output.print_json([found for name, found in schemas() if kind in (None, name)])
     elif kind is not None:
         click.echo(_text(schema(kind)), nl=False)
     else:
