@@ -214,3 +214,9 @@ def test_each_kind_of_stage_is_documented(kind: StageKind) -> None:
     assert row is not None
     assert set(re.findall(r"`([a-z_]+)`", row[2])) == set(workflows.KEYS[kind]) - {"on", "next"}
     assert set(re.findall(r"`([a-z]+)`", row[3])) == set(OUTCOMES.get(kind, ()))
+
+
+def test_the_example_of_the_page_has_no_mistakes() -> None:
+    """It is what a reader begins with."""
+    (text,) = re.findall(r"```toml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert parse(text, jobs=KINDS, endpoints={"shop"}).name == "strict"

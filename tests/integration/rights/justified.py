@@ -23,6 +23,22 @@ NOBODY: Mapping[str, str] = {
 }
 """Roles with policies that no process works with here, each with why."""
 
+_MACHINE: Mapping[str, str] = {
+    "logs:CreateLogDelivery": _DELIVERY,
+    "logs:GetLogDelivery": _DELIVERY,
+    "logs:UpdateLogDelivery": _DELIVERY,
+    "logs:DeleteLogDelivery": _DELIVERY,
+    "logs:ListLogDeliveries": _DELIVERY,
+    "logs:PutResourcePolicy": _DELIVERY,
+    "logs:DescribeResourcePolicies": _DELIVERY,
+    "logs:DescribeLogGroups": _DELIVERY,
+    "xray:PutTraceSegments": _TRACES,
+    "xray:PutTelemetryRecords": _TRACES,
+    "xray:GetSamplingRules": _TRACES,
+    "xray:GetSamplingTargets": _TRACES,
+}
+"""Of each state machine."""
+
 JUSTIFIED: Mapping[tuple[str, str, str], str] = {
     ("ingest", "logs:CreateLogStream", ""): _LOG,
     ("ingest", "logs:PutLogEvents", ""): _LOG,
@@ -84,20 +100,13 @@ JUSTIFIED: Mapping[tuple[str, str, str], str] = {
     ("ingest", "s3:ListBucket", "intake"): _FOUR_O_FOUR,
     ("workflow", "s3:ListBucket", "intake"): _FOUR_O_FOUR,
     ("job", "s3:ListBucket", "intake"): _FOUR_O_FOUR,
-    ("heavy", "events:PutTargets", ""): _RULE,
-    ("heavy", "events:PutRule", ""): _RULE,
-    ("heavy", "events:DescribeRule", ""): _RULE,
-    ("heavy", "batch:TerminateJob", ""): "only when somebody stops an execution",
-    ("heavy", "logs:CreateLogDelivery", ""): _DELIVERY,
-    ("heavy", "logs:GetLogDelivery", ""): _DELIVERY,
-    ("heavy", "logs:UpdateLogDelivery", ""): _DELIVERY,
-    ("heavy", "logs:DeleteLogDelivery", ""): _DELIVERY,
-    ("heavy", "logs:ListLogDeliveries", ""): _DELIVERY,
-    ("heavy", "logs:PutResourcePolicy", ""): _DELIVERY,
-    ("heavy", "logs:DescribeResourcePolicies", ""): _DELIVERY,
-    ("heavy", "logs:DescribeLogGroups", ""): _DELIVERY,
-    ("heavy", "xray:PutTraceSegments", ""): _TRACES,
-    ("heavy", "xray:PutTelemetryRecords", ""): _TRACES,
-    ("heavy", "xray:GetSamplingRules", ""): _TRACES,
-    ("heavy", "xray:GetSamplingTargets", ""): _TRACES,
+    ("video", "events:PutTargets", ""): _RULE,
+    ("video", "events:PutRule", ""): _RULE,
+    ("video", "events:DescribeRule", ""): _RULE,
+    ("video", "batch:TerminateJob", ""): "only when somebody stops an execution",
+    **{
+        (machine, action, ""): reason
+        for machine in ("video", "approve", "moderate", "label")
+        for action, reason in _MACHINE.items()
+    },
 }

@@ -47,7 +47,7 @@ from worker.domain.errors import Reason, SafelightError
 from worker.domain.job import JobState
 from worker.domain.keys import quarantine_key, version_prefix
 from worker.domain.moderation import CategoryRule, ModerationRules
-from worker.domain.workflow import StageCall
+from worker.domain.workflow import RunState, StageCall
 from worker.local import address, rekognition
 from worker.local.batch.jobs import LocalJobs
 from worker.services.commit import RenditionStore
@@ -68,6 +68,7 @@ def test_each_role_allows_exactly_what_is_called(
 ) -> None:
     """Every call is allowed, and every grant is used or says why it is there."""
     images(world, tmp_path)
+    workflows(world, tmp_path)
     requests(world, tmp_path)
     videos(world, tmp_path)
     with monkeypatch.context() as patch:
@@ -121,6 +122,22 @@ def images(world: World, folder: Path) -> None:
     put = running.json("put", oversize(folder), "--wait")
     assert (put["status"], len(put["renditions"])) == ("accepted", 6)
     check_oversize(running, wait_for(running, put["asset"], final))
+
+
+def workflows(world: World, folder: Path) -> None:
+    """A run of each machine without jobs, for a version that was replaced: each soon ends."""
+    running = world.running
+    put = running.json("put", picture(folder, "escalated.jpg", "plum"), "--wait")
+    runs = running.root_app.runs
+    record = running.root_app.catalog.get(put["asset"])
+    assert record is not None
+    assert runs.workflows is not None
+    names = sorted(set(world.outputs["workflows"]) - {"video"})
+    for name in names:
+        payload = {**runs.payload(record, name), "version": "0" * 16}
+        runs.workflows.start(name, "rights", payload)
+    for name in names:
+        until(lambda name=name: runs.run(name, "rights").state is not RunState.RUNNING)  # type: ignore[misc]
 
 
 def requests(world: World, folder: Path) -> None:
