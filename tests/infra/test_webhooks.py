@@ -155,6 +155,11 @@ def test_each_endpoint_has_alarms() -> None:
         ({"shop": {"url": "https://a.example/", "events": "*"}}, "list of types"),
         ({"shop": {"url": "https://a.example/", "events": ["accepted"]}}, "types of events like"),
         (
+            {"shop": {"url": "https://a.example/", "events": ["asset.acepted"]}},
+            "did you mean asset.accepted?",
+        ),
+        ({"shop": {"url": "https://a.example/", "events": ["assets.*"]}}, "assets.* is none"),
+        (
             {
                 f"e{number}": {"url": f"https://a.example/{'x' * 150}", "events": ["*"]}
                 for number in range(10)

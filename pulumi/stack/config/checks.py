@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from typing import Any
 
 from batch.catalogue import KINDS
-from worker.domain import webhook
+from worker.domain import events, webhook
 from worker.recipes.workflow import lint
 
 
@@ -187,6 +189,12 @@ def event_types(value: object, *, least: int = 0) -> tuple[str, ...]:
     found = tuple(map(str, value))
     if not all(webhook.TYPE.fullmatch(one) for one in found):
         raise ValueError('must be types of events like "asset.accepted", "job.*" or "*"')
+    for one in found:
+        # A misspelt type would match nothing, and nobody would hear of it.
+        if not any(fnmatchcase(kind, one) for kind in events.TYPES):
+            near = get_close_matches(one, events.TYPES, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"must be types that there are, and {one} is none{hint}")
     return found
 
 
