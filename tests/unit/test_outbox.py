@@ -106,6 +106,18 @@ def test_what_a_change_of_a_record_tells(
         assert event.id.endswith(f"/{new.revision if new else 1}")
 
 
+@pytest.mark.parametrize(("old", "replaced"), [(REVIEW, "review"), (ACCEPTED, None)])
+def test_a_new_version_tells_that_people_were_asked_about_the_old_one(
+    old: AssetRecord, replaced: str | None
+) -> None:
+    """By this the question about it is withdrawn; nothing else needs to know."""
+    event = of_record(old, NEWER)
+
+    assert event is not None
+    assert event.detail.get("replaced") == replaced
+    assert "was" not in event.detail
+
+
 @pytest.mark.parametrize(("expired", "kind"), [(True, "asset.expired"), (False, "asset.erased")])
 def test_a_record_that_goes_by_its_time_to_live_is_told_apart(*, expired: bool, kind: str) -> None:
     """Nobody has removed it: an upload that never came."""

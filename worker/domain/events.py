@@ -159,6 +159,8 @@ class AssetData(TypedDict):
     renditions: list[RenditionData]
     was: NotRequired[str]
     """The status of the same version before; not there if the version is new."""
+    replaced: NotRequired[str]
+    """``review`` if this is a new version and the one before it waited for people."""
     workflow: NotRequired[str]
     """The workflow that has to run from now on; not there if none has to, or one runs already."""
     replaces: NotRequired[str]
@@ -340,8 +342,11 @@ def of_record(
     if is_tombstone(new):
         return None  # the removal of the record before has told
     same = old is not None and old.version == new.version and old.source == new.source
-    if old is None or not same:
+    if old is None:
         return event_of(new)
+    if not same:
+        # Whoever asks people about the version before learns that the question is void.
+        return event_of(new, replaced=old.status if old.status is Status.REVIEW else None)
     started = new.workflow not in ("", old.workflow)
     if old.status is not new.status or started:
         return event_of(new, was=old.status, started=started)
@@ -368,6 +373,7 @@ def event_of(
     kind: str | None = None,
     *,
     was: Status | None = None,
+    replaced: Status | None = None,
     started: bool = True,
 ) -> Event:
     """The event that tells of a record; the same record gives the same event.
@@ -375,6 +381,7 @@ def event_of(
     Args:
         kind: its type; None: that of the status.
         was: the status of the same version before.
+        replaced: the status of the version before this one, if that is worth telling.
         started: the record's workflow, if it has one, has to run from now on.
     """
     data: AssetData = {
@@ -398,6 +405,8 @@ def event_of(
     }
     if was is not None:
         data["was"] = was.value
+    if replaced is not None:
+        data["replaced"] = replaced.value
     if started and record.workflow:
         data["workflow"] = record.workflow
     if record.replaces:
