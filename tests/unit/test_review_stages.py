@@ -10,7 +10,7 @@ import pytest
 from tests.unit.review_world import ANN, HOUR, World, prefix, reject
 from tests.unit.test_access import ALL
 from tests.unit.test_deliver import ASSET
-from worker.domain.asset import Status, Verdict
+from worker.domain.asset import AssetRecord, Status, Verdict
 from worker.domain.errors import (
     AssetMissing,
     Conflict,
@@ -270,3 +270,64 @@ def test_only_what_is_held_is_rejected() -> None:
     world.catalog.delete(ASSET)
     with pytest.raises(AssetMissing):
         world.access.reject(ASSET, Verdict(code="review_rejected", message="x"))
+
+
+def replaced_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a newer version arrive between a look at the record and its change."""
+    update = world.catalog.update
+
+    def late(asset: str, **change: Any) -> AssetRecord:
+        monkeypatch.undo()
+        world.change(version="f" * 16, revision=world.record.revision + 1)
+        return update(asset, **change)
+
+    monkeypatch.setattr(world.catalog, "update", late)
+
+
+@pytest.mark.parametrize("task", ["publish", "reject"])
+def test_a_stage_never_decides_about_a_version_that_came_meanwhile(
+    task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new version stays held."""
+    world = World()
+    call = world.call(task)
+    replaced_meanwhile(world, monkeypatch)
+
+    assert getattr(world.reviews, task)(call) == "stale"
+
+    assert (world.record.version, world.record.status) == ("f" * 16, Status.REVIEW)
+    assert world.quarantined == set()
+
+
+@pytest.mark.parametrize("choice", Choice)
+def test_a_decision_never_hits_a_version_that_came_meanwhile(
+    choice: Choice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its effect is nothing, and people are asked about the new version."""
+    world = World(Status.ACCEPTED)
+    world.access.hold(ASSET)
+    world.reviews.decide(ANN, world.open.id, choice, "seen")
+    replaced_meanwhile(world, monkeypatch)
+
+    world.reviews.follow(ASSET)
+
+    assert (world.record.version, world.record.status) == ("f" * 16, Status.REVIEW)
+    assert world.open.version == "f" * 16
+
+
+def test_a_decision_takes_effect_whatever_else_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tag that is added at the same moment loses no decision."""
+    world = World(Status.ACCEPTED)
+    world.access.hold(ASSET)
+    world.reviews.decide(ANN, world.open.id, Choice.APPROVE)
+    update = world.catalog.update
+
+    def late(asset: str, **change: Any) -> AssetRecord:
+        monkeypatch.undo()
+        update(asset, add_tags=["sea"])
+        return update(asset, **change)
+
+    monkeypatch.setattr(world.catalog, "update", late)
+    world.reviews.follow(ASSET)
+
+    assert (world.record.status, world.record.tags) == (Status.PUBLISHED, frozenset({"sea"}))

@@ -30,7 +30,7 @@ from worker.domain.asset import (
     Status,
     Verdict,
 )
-from worker.domain.errors import AssetMissing, Throttled
+from worker.domain.errors import AssetMissing, Conflict, Superseded, Throttled
 from worker.domain.keys import blurred_key, version_prefix
 from worker.domain.review import Review, ReviewState
 from worker.ports import Catalog, ObjectStore
@@ -99,15 +99,19 @@ class Access:
         )
         return self.catalog.open_review(wanted)
 
-    def publish(self, asset: str) -> AssetRecord:
+    def publish(self, asset: str, version: str = "") -> AssetRecord:
         """Let everybody read an asset.
+
+        Args:
+            version: that the decision is about; empty for whatever is current.
 
         Raises:
             AssetMissing: there is none.
+            Superseded: another version is current.
             Conflict: ``undecidable``: it does not wait for a person.
             TransientError: a store does not answer. The same call completes the work.
         """
-        published = self._decide(asset, Status.PUBLISHED, None)
+        published = self._decide(asset, Status.PUBLISHED, None, version)
         for review in self.catalog.reviews_of(asset):
             if review.state is ReviewState.OPEN:
                 self.catalog.close_review(review.id, ReviewState.WITHDRAWN, time=self._time())
@@ -126,17 +130,21 @@ class Access:
         self.ask(closed)
         return closed
 
-    def reject(self, asset: str, verdict: Verdict) -> AssetRecord:
+    def reject(self, asset: str, verdict: Verdict, version: str = "") -> AssetRecord:
         """Reject an asset that is held: its original goes to quarantine, its files are removed.
+
+        Args:
+            version: that the decision is about; empty for whatever is current.
 
         Raises:
             AssetMissing: there is none.
+            Superseded: another version is current.
             Conflict: ``undecidable``: it is not held.
             TransientError: a store does not answer. The same call completes the work.
         """
         known = self.catalog.get(asset)
         done = known is not None and known.status is Status.REJECTED and known.verdict == verdict
-        record = known if done else self._write(asset, Status.REJECTED, verdict)
+        record = known if done else self._write(asset, Status.REJECTED, verdict, version)
         assert record is not None
         # First of all nobody may read them any more: a video has thousands, and removal takes time.
         prefix = version_prefix(record)
@@ -165,16 +173,20 @@ class Access:
             known, record = record, self.catalog.get(asset)
         raise Throttled(f"asset {asset}: others changed it {_TURNS} times in a row")
 
-    def _decide(self, asset: str, status: Status, verdict: Verdict | None) -> AssetRecord:
-        self._write(asset, status, verdict)
+    def _decide(
+        self, asset: str, status: Status, verdict: Verdict | None, version: str = ""
+    ) -> AssetRecord:
+        self._write(asset, status, verdict, version)
         found = self.follow(asset)
         if found is None:
             raise AssetMissing(f"there is no asset {asset}")
         return found
 
-    def _write(self, asset: str, status: Status, verdict: Verdict | None) -> AssetRecord:
+    def _write(
+        self, asset: str, status: Status, verdict: Verdict | None, version: str
+    ) -> AssetRecord:
         """Change the record, and say so in the timeline."""
-        decided = self.catalog.update(asset, decision=(status, verdict))
+        decided = self._changed(asset, (status, verdict), version)
         entry = LogEntry(
             time=self._time(),
             kind=HELD if status is Status.REVIEW else status.value,
@@ -194,6 +206,26 @@ class Access:
 
     def _tag(self, prefix: str, tags: Mapping[str, str]) -> None:
         self._each(prefix, lambda key: self.store.tag(self.bucket, key, tags))
+
+    def _changed(
+        self, asset: str, decision: tuple[Status, Verdict | None], version: str
+    ) -> AssetRecord:
+        """The record after a decision: if it is about one version, of no other one, whatever comes
+        between our look and the change."""
+        if not version:
+            return self.catalog.update(asset, decision=decision)
+        for _ in range(_TURNS):
+            known = self.catalog.get(asset)
+            if known is None:
+                raise AssetMissing(f"there is no asset {asset}")
+            if known.version != version:
+                raise Superseded(f"asset {asset}: version {version} is not the current one")
+            try:
+                return self.catalog.update(asset, decision=decision, revision=known.revision)
+            except Conflict as error:
+                if error.code != Conflict.code:
+                    raise
+        raise Throttled(f"asset {asset}: others changed it {_TURNS} times in a row")
 
     def _each(self, prefix: str, action: Callable[[str], None]) -> None:
         """Do something with every file below a prefix, many at a time."""

@@ -23,6 +23,7 @@ from worker.domain.errors import (
     InputError,
     MalformedMessage,
     ReviewMissing,
+    Superseded,
     TaskRefused,
 )
 from worker.domain.moderation import (
@@ -193,7 +194,10 @@ class Reviews:
         if record is None:
             return STALE
         if record.status not in PUBLIC:
-            self.access.publish(record.asset)
+            try:
+                self.access.publish(record.asset, call.version)
+            except Superseded:  # replaced since we looked
+                return STALE
         return DONE
 
     def reject(self, call: StageCall) -> str:
@@ -213,7 +217,10 @@ class Reviews:
         verdict = _rejection(mine[-1] if mine else None, record.moderation)
         if record.status is Status.ACCEPTED:  # a sample, which was public meanwhile
             self.access.close(record.asset, verdict)
-        self.access.reject(record.asset, verdict)
+        try:
+            self.access.reject(record.asset, verdict, call.version)
+        except Superseded:  # replaced since we looked
+            return STALE
         return DONE
 
     def quarantine(self, call: StageCall) -> str:
@@ -347,9 +354,9 @@ class Reviews:
         """Nothing waits for the answer: publish or reject."""
         try:
             if review.state is ReviewState.APPROVED:
-                self.access.publish(review.asset)
+                self.access.publish(review.asset, review.version)
             else:
-                self.access.reject(review.asset, _rejection(review))
+                self.access.reject(review.asset, _rejection(review), review.version)
         except (AssetMissing, Conflict) as error:
             # Replaced or decided otherwise between our look and now: its own event follows.
             logger.warning("no effect", extra={"review": review.id, "code": error.code})
