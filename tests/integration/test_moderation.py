@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -38,6 +39,8 @@ SEEN: Mapping[str, tuple[str, float]] = {
     "blurred": ("Explicit", 60.0),
     "rejected": ("Explicit", 97.0),
     "again": ("Violence", 90.0),
+    "seen": ("Violence", 81.0),
+    "shown": ("Explicit", 55.0),
 }
 
 
@@ -109,6 +112,18 @@ def put(running: Running, folder: Path, name: str) -> str:
     return str(running.json("put", picture(folder, name))["asset"])
 
 
+def decide(running: Running, asset: str, choice: str) -> None:
+    """A person decides about an asset, once people are asked."""
+    found: list[Any] = []
+
+    def open_review() -> bool:
+        found[:] = [one for one in running.json("review", "list") if one["asset"] == asset]
+        return bool(found)
+
+    until(open_review)
+    running.json("review", choice, found[0]["id"], "--reason", "looked at")
+
+
 def test_each_outcome_from_upload_to_viewer(moderated: Running, tmp_path: Path) -> None:
     """What passes is served; what is held, blurred or rejected is what its outcome says."""
     running = moderated
@@ -160,3 +175,32 @@ def test_a_moderator_in_trouble_holds_what_it_was_to_decide(
     assert record.moderation.tier is ModerationTier.UNAVAILABLE
     assert served(running, record)[0] == 403
     until(lambda: asset in {one["asset"] for one in running.json("review", "list")})
+
+
+def test_people_decide_about_what_was_held_or_blurred(moderated: Running, tmp_path: Path) -> None:
+    """Approved, the picture itself is served; rejected, nothing is; the same bytes follow both."""
+    running = moderated
+    declare(running, tmp_path, "seen", "shown")
+    seen, shown = (put(running, tmp_path, name) for name in ("seen", "shown"))
+    held = wait_for(running, seen, Status.REVIEW, "hold")
+    blurred = wait_for(running, shown, Status.REVIEW, "blur")
+    assert (served(running, held)[0], served(running, blurred)[0]) == (403, 200)
+
+    decide(running, seen, "approve")
+    wait_for(running, seen, Status.PUBLISHED, "pass")
+    until(lambda: served(running, held)[0] == 200)
+    decide(running, shown, "reject")
+    wait_for(running, shown, Status.REJECTED, "reject")
+    until(lambda: served(running, blurred)[0] == 404)
+
+    before = asked(running)
+    for name, status, outcome in (
+        ("seen", Status.ACCEPTED, "pass"),
+        ("shown", Status.REJECTED, "reject"),
+    ):
+        second = tmp_path / f"second-{name}.jpg"
+        second.write_bytes(picture(tmp_path, name).read_bytes())
+        again = wait_for(running, running.json("put", second)["asset"], status, outcome)
+        assert again.moderation is not None
+        assert again.moderation.tier is ModerationTier.EARLIER
+    assert asked(running) == before
