@@ -364,6 +364,16 @@ def test_a_near_duplicate_of_a_rejected_picture_waits_for_a_person() -> None:
     assert "near duplicate" in again.verdict.message or "same" in again.verdict.message
 
 
+def test_near_duplicates_can_be_left_out() -> None:
+    """The catalog is not searched for them then; the same bytes still count."""
+    world = Moderated()
+    first = world.upload(says={"explicit": 95})
+    world.catalog.similar = None  # type: ignore[assignment,method-assign]
+    again = world.upload(encoded(photo(120, 80), "PNG"), key="b.png", near_duplicates=False)
+    assert of(again).tier is ModerationTier.CLASSIFIER
+    assert first.status is Status.REJECTED
+
+
 def test_a_near_duplicate_of_an_approved_picture_is_looked_at() -> None:
     """Whoever changes a few pixels of an approved picture has not had those approved."""
     world = Moderated()

@@ -120,6 +120,8 @@ def test_digest_follows_the_meaning(change: Callable[[str], str]) -> None:
         ('tiers = ["rekognition", "classifier", "earlier"]\n', True),
         ('tiers = ["earlier", "rekognition"]\n', False),
         ("sample = 0.01\n", False),
+        ("near_duplicates = true\n", True),
+        ("near_duplicates = false\n", False),
         ("uncertain = [20, 70]\n", False),
         ('unavailable = "pass"\n', False),
     ],

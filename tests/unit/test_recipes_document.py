@@ -193,6 +193,7 @@ def test_gain_maps_need_a_jpeg() -> None:
         ({"uncertain": [80, 20]}, "uncertain", "begins at 80, above its end at 20"),
         ({"uncertain": [70, 90]}, "uncertain", "above the threshold of 60"),
         ({"uncertain": [1]}, "uncertain", "two numbers"),
+        ({"tiers": ["classifier"], "near_duplicates": False}, "near_duplicates", "earlier is no"),
         ({"tiers": ["earlier"]}, "tiers", "need classifier or rekognition"),
         ({"tiers": ["rekognition"], "uncertain": [1, 2]}, "uncertain", "classifier is no tier"),
         ({"tiers": ["classifier"], "sample": 0.5}, "sample", "rekognition is no tier"),
@@ -276,6 +277,14 @@ def test_labels_need_a_workflow_that_asks(name: str) -> None:
     without = {key: value for key, value in VALID.items() if key != "moderation"}
     assert "nothing in it asks" in complaints(without | {"workflow": name})["labels"]
     assert complaints(without | {"workflow": "approve"}) == {}
+
+
+def test_moderators_need_a_file_that_they_can_look_at() -> None:
+    """JPEG XL is read by no moderator, and what is made at first view is not there yet."""
+    page = VALID["renditions"][0]
+    alone = [page | {"formats": ["jxl", {"format": "webp", "first_view": True}]}]
+    assert "not jxl" in complaints(VALID | {"renditions": alone})["moderation"]
+    assert complaints(VALID | {"renditions": [page | {"formats": ["jxl", "webp"]}]}) == {}
 
 
 def test_near_words_are_suggested() -> None:

@@ -109,6 +109,9 @@ class ModerationRules:
 
     categories: tuple[CategoryRule, ...]
     tiers: frozenset[ModerationTier] = frozenset(ASKED)
+    near_duplicates: bool = True
+    """The tier ``earlier`` looks for pictures that look alike, too, and not for the same bytes
+    alone."""
     uncertain: tuple[float, float] = (20.0, 80.0)
     """Confidences of the classifier that do not decide: from the first one on, below the second."""
     sample: float = 0.0

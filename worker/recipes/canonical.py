@@ -118,9 +118,12 @@ def _effective(encoding: Encoding) -> set[str]:
 
 def _unused(rules: ModerationRules) -> set[str]:
     """The keys of moderation that its tiers leave without effect."""
+    unused: set[str] = set()
+    if ModerationTier.EARLIER not in rules.tiers:
+        unused = {"near_duplicates"}
     if ModerationTier.CLASSIFIER not in rules.tiers:
-        return {"uncertain", "sample"}
-    return set() if ModerationTier.REKOGNITION in rules.tiers else {"sample"}
+        return unused | {"uncertain", "sample"}
+    return unused if ModerationTier.REKOGNITION in rules.tiers else unused | {"sample"}
 
 
 def _value(value: object) -> object:

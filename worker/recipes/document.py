@@ -143,6 +143,14 @@ def _read_workflow(
 
 def _moderated_by(good: dict[str, Any], problems: Problems) -> None:
     """What is escalated goes through ``workflow = "moderate"``, unless another one is named."""
+    made = {
+        one.format
+        for spec in good.get("renditions", ())
+        for one in spec.encodings
+        if not one.first_view
+    }
+    if "moderation" in good and made == {Format.JXL}:
+        problems.add("moderation", "looks at a file made at upload that is not jxl: make one")
     if "moderation" not in good:
         if good.get("workflow") == MODERATE:
             problems.add(
@@ -218,6 +226,7 @@ def _check_tiers(
     raw: Mapping[str, object], tiers: frozenset[ModerationTier], problems: Problems
 ) -> None:
     needed = {
+        "near_duplicates": {ModerationTier.EARLIER},
         "uncertain": {ModerationTier.CLASSIFIER},
         "sample": {ModerationTier.CLASSIFIER, ModerationTier.REKOGNITION},
     }

@@ -458,6 +458,7 @@ MODERATION: Final = RecipeTable(
     {
         "categories": RecipeKey(type="array of tables", holds=(list,), required=True),
         "tiers": _choices(ASKED, shortest=1),
+        "near_duplicates": _FLAG,
         "uncertain": _pair("[from, below]", 100),
         "sample": _number(0, 1),
         "unavailable": _one_of(Unavailable),

@@ -313,6 +313,8 @@ class FirstLook:
                 )
                 again = judged(seen, rules, tier=ModerationTier.REKOGNITION, time=time)
                 return replace(again, tier=ModerationTier.EARLIER, earlier=asset)
+        if not rules.near_duplicates:
+            return None
         for one in self.catalog.similar(content.phash, distance=DISTANCE):
             found = one.record.moderation
             if found is not None and found.outcome in _SEVERE:
