@@ -15,14 +15,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import count, cycle, islice
+from math import ceil
 from pathlib import Path
 
 from worker import recipes
 from worker.domain.errors import EngineError
 from worker.local.address import EVENTS, Address
+from worker.local.changes import read_events
 from worker.local.stack import on_new_stack
 
+LOOK_SECONDS = 0.05
+"""Between two looks into the log of events."""
 LIMIT_SECONDS = 60.0
 """Without a single new asset for so long, something is broken."""
 
@@ -45,6 +50,12 @@ class Throughput:
     """The embedded AWS had cores of its own."""
     worker_mebibytes: tuple[int, ...]
     """Resident memory of the worker after each tenth of the images."""
+    event_seconds: tuple[float, ...]
+    """From each record to its event in the log, sorted; up to ``LOOK_SECONDS`` too much."""
+
+    def event_percentile(self, percent: int) -> float:
+        """Seconds after which so many per cent of the events were told, by the nearest rank."""
+        return self.event_seconds[ceil(len(self.event_seconds) * percent / 100) - 1]
 
     @property
     def ratio(self) -> float:
@@ -105,7 +116,7 @@ def _measure(
             names.append(name)
         say("the pipeline")
         started, spent = time.monotonic(), cpu_seconds(worker)
-    memory = _await_events(address.data / EVENTS, images, lambda: _resident(worker))
+    memory, late = _await_events(address.data / EVENTS, images, lambda: _resident(worker))
     seconds = time.monotonic() - started
     return Throughput(
         images=images,
@@ -115,6 +126,7 @@ def _measure(
         worker_cpu_seconds=cpu_seconds(worker) - spent,
         apart=own.isdisjoint(others),
         worker_mebibytes=memory,
+        event_seconds=late,
     )
 
 
@@ -172,19 +184,26 @@ def _resident(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
 
 
-def _await_events(path: Path, images: int, resident: Callable[[], int]) -> tuple[int, ...]:
+def _await_events(
+    path: Path, images: int, resident: Callable[[], int]
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Memory after each tenth of the images, and how long each event took after its record."""
     memory: list[int] = []
-    seen, last = 0, time.monotonic()
-    while seen < images:
-        time.sleep(0.05)
-        found = path.read_bytes().count(b'"asset.accepted"') if path.exists() else 0
-        if found > seen:
-            seen, last = found, time.monotonic()
-            while len(memory) < seen * 10 // images:
+    late: list[float] = []
+    cursor, last = "0-0", time.monotonic()
+    while len(late) < images:
+        time.sleep(LOOK_SECONDS)
+        events, cursor = read_events(path, cursor)
+        now = datetime.now(UTC)
+        told = [one for one in events if one.type == "asset.accepted"]
+        if told:
+            last = time.monotonic()
+            late += [(now - datetime.fromisoformat(one.time)).total_seconds() for one in told]
+            while len(memory) < len(late) * 10 // images:
                 memory.append(resident())
         elif time.monotonic() - last > LIMIT_SECONDS:
-            raise EngineError(f"{seen} of {images} assets are there, and no more come")
-    return tuple(memory)
+            raise EngineError(f"{len(late)} of {images} assets are there, and no more come")
+    return tuple(memory), tuple(sorted(late))
 
 
 def main(paths: list[str]) -> None:

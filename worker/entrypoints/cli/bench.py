@@ -165,6 +165,8 @@ def pipeline(corpus: Path | None, images: int, *, as_json: bool) -> None:
         "worker_cpu_ms": round(found.worker_cpu_seconds / images * 1000, 1),
         "emulator_on_other_cores": found.apart,
         "worker_mebibytes": list(found.worker_mebibytes),
+        "event_ms_p50": round(found.event_percentile(50) * 1000),
+        "event_ms_p99": round(found.event_percentile(99) * 1000),
     }
     if as_json:
         output.print_json(figures)
@@ -180,6 +182,10 @@ def pipeline(corpus: Path | None, images: int, *, as_json: bool) -> None:
     click.echo(
         f"CPU a photo     {figures['engine_cpu_ms']:>7} ms the engine alone,"
         f" {figures['worker_cpu_ms']} ms the worker (ratio {found.cpu_ratio:.2f})"
+    )
+    click.echo(
+        f"events          {figures['event_ms_p50']:>7} ms after their records at the median,"
+        f" {figures['event_ms_p99']} ms at p99"
     )
     memory = ", ".join(map(str, found.worker_mebibytes))
     click.echo(f"worker memory   {memory} MiB after each tenth of {images} images")
