@@ -95,6 +95,8 @@ JUSTIFIED: Mapping[tuple[str, str, str], str] = {
     ("ingest", "sqs:SendMessage", ""): _FAILURES,
     ("workflow", "sqs:SendMessage", ""): _FAILURES,
     ("workflow", "states:SendTaskSuccess", ""): "only where a workflow asks people",
+    ("workflow", "rekognition:DetectLabels", ""): "only of recipes with [labels]",
+    ("workflow", "dynamodb:DeleteItem", ""): "only where the tag of a label goes",
     ("ingest", "sqs:GetQueueAttributes", ""): _POLL,
     ("order-pipe", "sqs:GetQueueAttributes", ""): _POLL,
     ("ingest", "s3:ListBucket", "intake"): _FOUR_O_FOUR,
