@@ -250,8 +250,8 @@ def _outbox(config: Config, outbox: EventOutbox) -> list[Alarm]:
         ),
         Alarm(
             name="outbox-dead",
-            says="Changes of the catalog were not told: `safelight dlq list` shows them, or what"
-            " Lambda says of them (output outboxDeadLetters).",
+            says="Changes of the catalog were not told: `safelight dlq show` has them, or Lambda's"
+            " record of a batch that the bus did not take for hours (output outboxDeadLetters).",
             metrics={"visible": _visible(outbox.dead_letters)},
             above=0,
             minutes=1,

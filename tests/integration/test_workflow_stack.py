@@ -1,67 +1,72 @@
-"""A workflow in the whole local stack: its embedded AWS and its worker are killed meanwhile."""
+"""A workflow of one's own in the whole local stack. tests/integration/test_review_kills.py has the
+shipped one, whose processes are killed meanwhile."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
+from tests.integration.job_uploads import wait_for
 from tests.integration.running import picture, stack, until
 from worker.domain.asset import Status
-from worker.domain.errors import TransientError
-from worker.domain.review import Review
 
-RECIPE = """
-name = "people"
+STRICT = """
+name = "strict"
 version = 1
-workflow = "approve"
+starts = "always"
+first = "people"
+failed = "broken"
+[stages.people]
+kind = "approve"
+people = 2
+deadline_hours = 48
+default = "reject"
+on = { approved = "publish", rejected = "refuse" }
+[stages.publish]
+kind = "publish"
+next = "end"
+[stages.refuse]
+kind = "reject"
+next = "end"
+[stages.broken]
+kind = "fail"
+error = "StrictFailed"
+message = "Look at the run, then resume it."
+"""
+RECIPE = """
+name = "checked"
+version = 1
+workflow = "strict.toml"
 [[renditions]]
-name = "one"
-width = 64
-formats = [{ format = "jpeg" }]
+name = "page"
+width = 100
+formats = ["jpeg"]
 """
 
 
-def test_an_approval_outlives_the_emulator_and_the_worker(tmp_path: Path) -> None:
-    """It asks again with another token, the answer counts, and each state is told by a command."""
-    (tmp_path / "people.toml").write_text(RECIPE, "utf-8")
-    with stack(tmp_path / "data", "--recipe", str(tmp_path / "people.toml")) as up:
-        text = up.run("put", picture(tmp_path, "held.jpg"), "--wait", "--json")
-        asset = json.loads(text.splitlines()[0])["asset"]
-        app = up.root_app
-
-        def asked(before: str = "") -> Review | None:
-            with suppress(TransientError):
-                for review in app.catalog.reviews_of(asset):
-                    if review.token not in ("", before):
-                        return review
-            return None
-
-        until(lambda: asked() is not None)
-        first = asked()
-        assert first is not None
-        (run,) = up.json("workflow", "runs", "approve", "--state", "running")
-        record = app.catalog.get(asset)
-        assert record is not None
-        assert (record.status, record.workflow) == (Status.REVIEW, "approve")
+@pytest.mark.timeout(300)
+def test_a_workflow_beside_the_recipe_runs_in_the_stack_of_that_recipe(tmp_path: Path) -> None:
+    """Its machine is deployed with the others, asks two people, and ends as they decide."""
+    (tmp_path / "strict.toml").write_text(STRICT)
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE)
+    with stack(tmp_path / "data", "--recipe", str(recipe)) as running:
+        asset = running.json("put", picture(tmp_path, "a.jpg"))["asset"]
+        record = wait_for(running, asset, lambda one: one.status is Status.REVIEW)
+        assert record.workflow == "strict"
+        # A machine that waits has set a deadline.
+        until(lambda: any(one["deadline"] for one in running.json("review", "list")))
+        (review,) = running.json("review", "list")
+        assert review["needed"] == 2
+        (run,) = running.json("workflow", "runs", "strict", "--state", "running")
         assert run["name"] == f"{asset}-{record.version}"
 
-        for name in ("emulator", "services"):
-            os.kill(up.pids[name], signal.SIGKILL)
-        until(lambda: asked(first.token) is not None)
-        up.run("review", "approve", first.id, "--reviewer", "ann", "--reason", "fine")
-        app.reviews.follow(asset)  # what the event of the decision is handled by
+        running.run("review", "approve", review["id"], "--reviewer", "ann")
+        refused = running.failure("review", "approve", review["id"], "--reviewer", "ann", code=2)
+        assert refused["code"] == "review_same_reviewer"
+        running.run("review", "approve", review["id"], "--reviewer", "ben")
 
-        def published() -> bool:
-            now = app.catalog.get(asset)
-            return now is not None and now.status is Status.PUBLISHED
-
-        until(published)
-        (ended,) = up.json("workflow", "runs", "approve", run["name"])
-        assert ended["states"][-3:] == ["People", "People outcome", "Publish"]
-        until(lambda: bool(up.json("workflow", "runs", "approve", "--state", "succeeded")))
-        record = app.catalog.get(asset)
-        assert record is not None
-        assert record.workflow == ""
+        wait_for(running, asset, lambda one: one.status is Status.PUBLISHED)
+        ended = ("workflow", "runs", "strict", "--state", "succeeded")
+        until(lambda: [one["name"] for one in running.json(*ended)] == [run["name"]])

@@ -64,6 +64,7 @@ OUTPUTS = {
     "heavyDeadLetters": f"{ENDPOINT}/1/heavy-dead",
     "invalidationsQueue": f"{ENDPOINT}/1/invalidations",
     "invalidationsDeadLetters": f"{ENDPOINT}/1/invalidations-dead",
+    "outboxDeadLetters": f"{ENDPOINT}/1/outbox-dead",
 }
 
 

@@ -17,6 +17,7 @@ from worker.services.messages import not_started
 
 DEAD = "http://127.0.0.1:9/1/dead.fifo"
 HEAVY = OUTPUTS["heavyDeadLetters"]
+ASSET = "0192f0c1-0000-7000-8000-000000000001"
 
 
 @pytest.fixture
@@ -123,6 +124,42 @@ def test_what_was_not_started_is_started_again(world: Pipeline) -> None:
     assert name.startswith(f"{video.asset}-{video.version}-")
     assert world.queue.bodies(HEAVY) == ["no JSON"]
     assert world.json("dlq", "drop", "--all")["messages"] == 1
+
+
+def test_what_waits_for_people_or_a_workflow_is_not_settled(world: Pipeline) -> None:
+    """Its run was never started: who drops the dead letter loses the only trace of it."""
+    held = world.record("held.jpg", Status.REVIEW, code="approval")
+    event = {**heavy_event(held), "detail-type": "asset.held"}
+    event["detail"]["data"]["workflow"] = "strict"
+    answer = {"errorType": "ConfigurationError", "errorMessage": "there is no workflow strict"}
+    body = json.dumps({"requestPayload": event, "responsePayload": answer})
+    world.queue.send(HEAVY, [(body, "", "1")])
+
+    (found,) = world.json("dlq", "list")
+
+    assert (found["cause"], found["reason"]) == (
+        "configuration_invalid",
+        "there is no workflow strict",
+    )
+
+
+def test_changes_that_were_not_told_are_shown_and_stay(world: Pipeline) -> None:
+    """Nothing reads their queue, so they are not sent back; they can be dropped."""
+    key = {"PK": {"S": f"ASSET#{ASSET}"}, "SK": {"S": "META"}}
+    change = {"dynamodb": {"Keys": key}}
+    untold = {"code": "internal", "reason": "the body is damaged", "record": change}
+    dead = OUTPUTS["outboxDeadLetters"]
+    world.queue.send(dead, [(json.dumps(untold), "", "1"), ("no JSON", "", "2")])
+
+    shown = world.json("dlq", "show")
+
+    assert [(one["cause"], one["assets"]) for one in shown] == [
+        ("internal", [ASSET]),
+        ("message_malformed", []),
+    ]
+    assert world.json("dlq", "redrive") == {"messages": 0, "causes": {}, "left": 2}
+    assert len(world.queue.bodies(dead)) == 2
+    assert world.json("dlq", "drop", "--all")["messages"] == 2
 
 
 def test_the_reason_of_the_bus_is_in_the_attributes() -> None:

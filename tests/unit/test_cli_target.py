@@ -50,6 +50,16 @@ def test_invalidations_have_a_queue_of_events(monkeypatch: pytest.MonkeyPatch) -
     assert found == (WORK, QueuePair(queue=queue, dead_letters=dead, events=True))
 
 
+def test_changes_that_were_not_told_have_dead_letters_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They come from a stream, and are not sent back."""
+    untold = QueuePair(queue="", dead_letters="https://sqs.example/outbox-dead", changes=True)
+
+    told = {"SAFELIGHT_OUTBOX_DLQ_URL": untold.dead_letters}
+    assert pairs(told, monkeypatch) == (WORK, untold)
+
+
 def test_without_a_pipe_there_is_one_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stack without order names the same queue twice."""
     same = {

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _QUEUES = (
     *("workQueue", "workDeadLetters", "uploadsQueue", "uploadsDeadLetters", "heavyDeadLetters"),
-    *("invalidationsQueue", "invalidationsDeadLetters"),
+    *("invalidationsQueue", "invalidationsDeadLetters", "outboxDeadLetters"),
 )
 """Outputs of the Pulumi program."""
 
@@ -77,7 +77,8 @@ class Address:
             dead_letters=named["invalidationsDeadLetters"],
             events=True,
         )
-        return (*found, heavy, forgotten)
+        untold = QueuePair(queue="", dead_letters=named["outboxDeadLetters"], changes=True)
+        return (*found, heavy, forgotten, untold)
 
 
 @contextlib.contextmanager

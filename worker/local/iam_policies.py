@@ -27,7 +27,7 @@ def operator(outputs: Outputs) -> Sequence[Statement]:
     objects = [f"{bucket}/*" for bucket in buckets]
     read = ("uploads", "work", "invalidations")
     queues = sorted({queue_arn(outputs[f"{name}Queue"]) for name in read})
-    dead = sorted(queue_arn(outputs[f"{name}DeadLetters"]) for name in (*read, "heavy"))
+    dead = sorted(queue_arn(outputs[f"{name}DeadLetters"]) for name in (*read, "heavy", "outbox"))
     for one in outputs.get("webhooks", {}).values():
         queues.append(queue_arn(one["queue"]))
         dead.append(queue_arn(one["deadLetters"]))

@@ -36,7 +36,7 @@ from worker.local import (
 )
 from worker.local import address as addresses
 from worker.local.address import Address
-from worker.local.deploy import STACK, Outputs, deploy
+from worker.local.deploy import STACK, Outputs, deploy, shipped_workflows
 from worker.local.deploy.fingerprint import fingerprint
 from worker.local.durable.store import NAME as STATE
 from worker.local.event_source import (
@@ -47,6 +47,7 @@ from worker.local.event_source import (
 from worker.local.roles import OPERATOR, SERVICE, Profiles, Roles, RootClients
 from worker.local.services import ServiceOptions
 from worker.local.supervisor import ChildSpec, ForkedProcess, Supervisor
+from worker.recipes import load as load_recipe
 from worker.settings import PREFIX, DeletedOriginals
 from worker.subprocesses.child import Process
 from worker.subprocesses.launch import tied_command
@@ -246,6 +247,10 @@ class Stack:
             "rekognition": {"moderation": True, "labels": True, "rate": REKOGNITION_RATE},
         }
         text = f"{self._endpoint} {deleted} {recipe}"
+        own = own_workflow(recipe)
+        if own is not None:
+            chosen["heavy"] = {"workflows": [*shipped_workflows(), str(own)]}
+            text += own.read_text("utf-8")
         if self._options.webhooks:
             every = {"events": ["*"]}
             found = {name: {"url": url, **every} for name, url in self._options.webhooks.items()}
@@ -334,6 +339,16 @@ class Stack:
 
     def _log(self, name: str) -> Path:
         return self._data / "logs" / f"{name}.log"
+
+
+def own_workflow(recipe: str) -> Path | None:
+    """The file of the workflow that a recipe has beside it; None if it names a shipped one.
+
+    Raises:
+        RecipeError: the recipe, or its workflow, has a mistake.
+    """
+    named = load_recipe(recipe).workflow_file
+    return Path(recipe).parent / named if named else None
 
 
 Result = TypeVar("Result")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import re
 import time
 from collections import Counter
@@ -28,10 +29,12 @@ from worker.services.messages import (
     Envelope,
     asset_event,
     changes_in,
+    mistake,
     not_started,
     unwrapped,
     wrapped,
 )
+from worker.services.workflow_runs import waits_for
 
 LOOK_SECONDS = 120
 """Messages are hidden for so long while they are looked at; they are put back before if possible.
@@ -68,6 +71,9 @@ class QueuePair:
     for an endpoint."""
     endpoint: str = ""
     """Name of the webhook endpoint that the events are for."""
+    changes: bool = False
+    """Its messages are changes of the catalog that the outbox could make no event of. Nothing reads
+    them: they are shown and dropped, and not sent back."""
 
     @property
     def name(self) -> str:
@@ -210,6 +216,8 @@ class DeadLetters:
                 self._restart(event.asset, event.version)
 
         def meant(dead_letter: DeadLetter) -> bool:
+            if dead_letter.pair.changes:
+                return False
             named = dead_letter.cause in choice.causes or dead_letter.message.id in choice.ids
             return choice.fits(dead_letter) and (named or dead_letter.cause not in NOT_RETRYABLE)
 
@@ -288,6 +296,8 @@ class DeadLetters:
 
     def _dead_letter(self, pair: QueuePair, message: Message) -> DeadLetter:
         try:
+            if pair.changes:
+                return _of_change(pair, message)
             if not pair.queue:
                 return self._of_workflow(pair, message)
             if pair.endpoint:
@@ -314,9 +324,10 @@ class DeadLetters:
     def _of_workflow(self, pair: QueuePair, message: Message) -> DeadLetter:
         event = not_started(message.body, message.attributes)
         record = self._catalog.get(event.asset)
-        waits = record is not None and record.status is Status.PROCESSING
+        # An asset in review waits for what people have decided, or for being asked about.
+        waits = record is not None and (waits_for(record) or record.status is Status.REVIEW)
         if record is None or not waits or record.version != event.version:
-            cause, reason = SETTLED, "the upload waits for no heavy work any more"
+            cause, reason = SETTLED, "the version waits for no workflow and no decision any more"
         else:
             cause, reason = event.cause, event.reason
         return DeadLetter(
@@ -356,6 +367,18 @@ def _of_event(pair: QueuePair, message: Message) -> DeadLetter:
         said = (code, message.attributes.get("ERROR_MESSAGE", ""))
         reason = ": ".join(part for part in said if part)
     return DeadLetter(pair=pair, message=message, cause=cause, reason=reason, assets=(event.asset,))
+
+
+def _of_change(pair: QueuePair, message: Message) -> DeadLetter:
+    try:
+        told = json.loads(message.body)
+        cause, reason = str(told["code"]), str(told["reason"])
+        asset = _ASSET.search(json.dumps(told["record"]["dynamodb"]["Keys"]))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        said = f"the message is no change of the catalog: {mistake(error)}"
+        raise MalformedMessage(said) from error
+    assets = () if asset is None else (asset[0],)
+    return DeadLetter(pair=pair, message=message, cause=cause, reason=reason, assets=assets)
 
 
 def _of_webhook(pair: QueuePair, message: Message) -> DeadLetter:
@@ -418,6 +441,7 @@ def groups(dead_letters: Iterable[DeadLetter]) -> list[Group]:
     return sorted(found, key=lambda group: (-group.count, group.cause, group.reason))
 
 
+_ASSET = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PARTICULARS = re.compile(r"""s3://\S+|https?://\S+|'[^']*'|"[^"]*"|\b[0-9a-fA-F-]*\d[\w.,-]*""")
 """Addresses, quoted texts, ids and numbers: what differs between two failures of one kind."""
 

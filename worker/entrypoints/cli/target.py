@@ -72,6 +72,8 @@ class Target:
         queue, dead = settings.invalidations_queue_url, settings.invalidations_dlq_url
         if queue is not None and dead is not None:
             found.append(QueuePair(queue=queue, dead_letters=dead, events=True))
+        if settings.outbox_dlq_url is not None:
+            found.append(QueuePair(queue="", dead_letters=settings.outbox_dlq_url, changes=True))
         return (*found, *endpoints)
 
 

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from worker.domain.errors import ConfigurationError, EmulatorError
+from worker.domain.workflow import VIDEO
+from worker.recipes import workflow
 from worker.subprocesses.child import Child, reading
 
 STACK = "local"
@@ -37,6 +39,11 @@ ROLE_HOLDERS = "localRoleHolders"
 
 Outputs = Mapping[str, Any]
 """What the program exports, by name, and ``endpoint`` and ``localRoleHolders``."""
+
+
+def shipped_workflows() -> list[str]:
+    """Names of the workflows of every local stack, beside that of heavy uploads."""
+    return sorted({*workflow.shipped()} - {VIDEO})
 
 
 def deploy(

@@ -19,13 +19,12 @@ import pulumi
 from worker.adapters.aws.errors import aws_call
 from worker.atomic import atomic_write
 from worker.domain.errors import ConfigurationError, SafelightError
-from worker.domain.workflow import VIDEO
 from worker.infra import program
-from worker.local.deploy import MISTAKEN, ROLE_HOLDERS, STACK
+from worker.local.deploy import MISTAKEN, ROLE_HOLDERS, STACK, shipped_workflows
 from worker.local.deploy.registrar import Registrar
 from worker.local.deploy.resource_types import EmulatorClients
 from worker.local.emulator import client_environment
-from worker.recipes import shipped, workflow
+from worker.recipes import shipped
 
 LOCAL: Mapping[str, Any] = {
     # No container is run here, but the program wants to know which ones.
@@ -36,7 +35,7 @@ LOCAL: Mapping[str, Any] = {
     # Every owner may try each of them.
     "settings": {"recipes": ",".join(shipped())},
     # And every workflow; that of heavy uploads is always there.
-    "heavy": {"workflows": sorted({*workflow.shipped()} - {VIDEO})},
+    "heavy": {"workflows": shipped_workflows()},
     # The local stack signs people in itself.
     "api": {"enabled": True, "issuer": "https://safelight.invalid", "audience": "safelight-local"},
 }
