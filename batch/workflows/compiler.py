@@ -372,13 +372,14 @@ class _Compiler:
     def _approve(self, stage: Stage) -> dict[str, State]:
         """Ask and wait; perhaps ask more loudly and wait again; then what the deadline means."""
         name, deadline = state_name(stage.name), _seconds(stage.deadline_hours)
-        waits = [(name, deadline, False)]
+        waits = [(name, deadline, deadline, False)]
         if stage.escalate_hours is not None:
             first = _seconds(stage.escalate_hours)
-            waits = [(name, first, False), (f"{name} escalated", deadline - first, True)]
+            left = deadline - first
+            waits = [(name, first, deadline, False), (f"{name} escalated", left, left, True)]
         expired = f"{name} expired"
         states: dict[str, State] = {}
-        for index, (state, seconds, escalated) in enumerate(waits):
+        for index, (state, seconds, left, escalated) in enumerate(waits):
             last = index == len(waits) - 1
             late = {
                 "ErrorEquals": ["States.Timeout"],
@@ -387,7 +388,7 @@ class _Compiler:
             }
             more: dict[str, object] = {
                 "token.$": "$$.Task.Token",
-                "deadline_seconds": deadline,
+                "deadline_seconds": left,
                 "escalated": escalated,
                 "needed": stage.people,
             }

@@ -49,6 +49,9 @@ def test_an_approved_asset_is_served_again(running: Running, tmp_path: Path) -> 
     assert (done["state"], done["decisions"][0]["reviewer"]) == ("approved", "cli:ann")
     until(lambda: now(running, record) == "published")
     until(lambda: status(running, record) == 200)
+    # What the log has can be sent again, with the rights of an operator, and changes nothing.
+    assert running.json("events", "replay", "--since", "2026-01-01")["sent"] > 1
+    assert now(running, record) == "published"
 
 
 def test_a_rejected_asset_goes_to_quarantine(running: Running, tmp_path: Path) -> None:

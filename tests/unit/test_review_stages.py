@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.unit.review_world import ANN, HOUR, World, prefix, reject
+from tests.unit.review_world import ANN, HOUR, World, approve, prefix, reject
 from tests.unit.test_access import ALL
 from tests.unit.test_deliver import ASSET
 from worker.domain.asset import AssetRecord, Status, Verdict
 from worker.domain.errors import (
     AssetMissing,
     Conflict,
+    InputError,
     MalformedMessage,
     ReviewMissing,
 )
@@ -129,6 +130,63 @@ def test_the_publish_stage_publishes_once() -> None:
     accepted = World(Status.ACCEPTED)
     assert accepted.reviews.publish(accepted.call("publish")) == "done"
     assert accepted.record.status is Status.ACCEPTED
+
+
+def test_what_a_person_has_held_is_not_published_by_a_machine() -> None:
+    """A machine that was asked before says that it is harmless; the person has the last word."""
+    world = World()
+    world.access.hold(ASSET, "by order of a court")
+    asked = world.open
+
+    assert world.reviews.publish(world.call("publish")) == "stale"
+
+    assert world.record.held
+    assert world.open == asked
+    world.decide(Choice.APPROVE)
+    assert world.record.status is Status.PUBLISHED
+
+
+def test_a_reason_to_hold_is_as_long_as_any_other() -> None:
+    """It is in the record, in the review and in events, which have a largest size on the bus."""
+    world = World(Status.ACCEPTED)
+
+    with pytest.raises(InputError, match="at most 1000 characters"):
+        world.access.hold(ASSET, "x" * 1001)
+
+    assert world.record.status is Status.ACCEPTED
+
+
+def test_a_hold_that_was_cut_short_is_a_question_too() -> None:
+    """The record was written, the review was not: the machine that passes by opens it."""
+    world = World()
+    world.catalog.update(ASSET, decision=(Status.REVIEW, Verdict(code="held", message="why")))
+
+    assert world.reviews.publish(world.call("publish")) == "stale"
+
+    assert world.open.reason.message == "why"
+
+
+def test_who_holds_what_was_approved_a_moment_before_is_asked() -> None:
+    """The answer was to another question, so the machine's next stage publishes nothing."""
+    world = World()
+    world.ask()
+    approve(world)
+    world.access.hold(ASSET, "by order of a court")
+
+    assert world.reviews.publish(world.call("publish")) == "stale"
+
+    assert world.record.held
+    assert world.open.reason.message == "by order of a court"
+
+
+def test_what_was_held_before_people_approved_is_published() -> None:
+    """They have answered, so the stage that follows publishes."""
+    world = World(Status.ACCEPTED)
+    world.ask()
+    assert world.record.held
+    approve(world)
+
+    assert world.reviews.publish(world.call("publish")) == "done"
 
 
 def test_the_reject_stage_says_who_rejected() -> None:

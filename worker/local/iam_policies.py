@@ -18,7 +18,8 @@ SECRETS = "SAFELIGHT_WEBHOOK_SECRETS"
 
 
 def operator(outputs: Outputs) -> Sequence[Statement]:
-    """What the commands do: put, look up, tag, remove, try again, dead letters, backfill."""
+    """What the commands do: put, look up, tag, remove, try again, dead letters, backfill, and
+    sending events again."""
     intake, delivery, quarantine = (
         f"arn:aws:s3:::{outputs[name]}"
         for name in ("intakeBucket", "deliveryBucket", "quarantineBucket")
@@ -71,6 +72,8 @@ def operator(outputs: Outputs) -> Sequence[Statement]:
             ["states:DescribeExecution", "states:GetExecutionHistory"],
             [f"{_execution(arn)}:*" for arn in outputs["workflows"].values()],
         ),
+        # Events of the log, sent again.
+        _allow(["events:PutEvents"], [_arn("events", f"event-bus/{outputs['eventBus']}")]),
         _allow(["ssm:GetParameter", "ssm:PutParameter"], [_arn("ssm", f"parameter/{secrets}/*")]),
     ]
 

@@ -30,9 +30,9 @@ from worker.domain.asset import (
     Status,
     Verdict,
 )
-from worker.domain.errors import AssetMissing, Conflict, Superseded, Throttled
+from worker.domain.errors import AssetMissing, Conflict, InputError, Superseded, Throttled
 from worker.domain.keys import blurred_key, version_prefix
-from worker.domain.review import Review, ReviewState
+from worker.domain.review import MOST_REASON, Review, ReviewState
 from worker.ports import Catalog, ObjectStore
 from worker.services.originals import quarantine, remove_original
 
@@ -69,8 +69,11 @@ class Access:
         Raises:
             AssetMissing: there is none.
             Conflict: ``undecidable``: it is not accepted, published or held.
+            InputError: the reason is too long to be told everywhere.
             TransientError: a store does not answer. The same call completes the work.
         """
+        if len(reason) > MOST_REASON:
+            raise InputError(f"a reason has at most {MOST_REASON} characters, not {len(reason)}")
         held = self.close(asset, Verdict(code=HELD, message=reason or MUST_LOOK))
         self.ask(held)
         return held

@@ -189,9 +189,15 @@ class Reviews:
         return _outcome(ended)
 
     def publish(self, call: StageCall) -> str:
-        """Let everybody read the version."""
+        """Let everybody read the version, unless a person has held it and nobody has answered yet.
+
+        A machine that was started before knows nothing of that person.
+        """
         record = self._current(call)
         if record is None:
+            return STALE
+        if record.held and not self._answered(record):
+            self.access.ask(record)  # who held it may have died before that
             return STALE
         if record.status not in PUBLIC:
             try:
@@ -297,6 +303,11 @@ class Reviews:
         if record is None or record.version != call.version:
             return None
         return None if record.status in (Status.DELETED, Status.REJECTED) else record
+
+    def _answered(self, record: AssetRecord) -> bool:
+        """Whether the last question about this version has an answer, or its deadline had one."""
+        mine = [r for r in self.catalog.reviews_of(record.asset) if r.version == record.version]
+        return bool(mine) and _outcome(mine[-1]) == APPROVED
 
     def _review_of(self, call: StageCall) -> Review | None:
         """The newest review that the stage has asked for."""
