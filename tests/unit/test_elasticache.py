@@ -105,7 +105,7 @@ def settings() -> Settings:
 
 def test_the_settings_choose_it(settings: Settings) -> None:
     """The user is the URL's; a URL without one is a mistake that is named."""
-    ports = dict.fromkeys(("store", "catalog", "events", "queue"))
+    ports = dict.fromkeys(("store", "catalog", "queue"))
     app = Application(settings=settings, **ports)  # type: ignore[arg-type]
     assert isinstance(app.cache, RedisCache)
 

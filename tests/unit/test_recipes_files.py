@@ -212,7 +212,10 @@ first = "people"
 failed = "broken"
 [stages.people]
 kind = "approve"
-on = { approved = "open", rejected = "end", held = "end" }
+on = { approved = "open", rejected = "refuse", held = "end" }
+[stages.refuse]
+kind = "reject"
+next = "end"
 [stages.open]
 kind = "publish"
 next = "end"

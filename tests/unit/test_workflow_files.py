@@ -22,7 +22,11 @@ failed = "secure"
 
 [stages.people]
 kind = "approve"
-on = { approved = "both", rejected = "end", held = "end" }
+on = { approved = "both", rejected = "refuse", held = "end" }
+
+[stages.refuse]
+kind = "reject"
+next = "end"
 
 [stages.both]
 kind = "parallel"
@@ -111,6 +115,18 @@ def test_what_ships_has_no_mistakes(name: str) -> None:
             "is never reached",
         ),
         ('failed = "secure"\n', "", "stages.people", "has no failure path"),
+        (
+            'rejected = "refuse"',
+            'rejected = "secure"',
+            "stages.refuse",
+            "is never reached",
+        ),
+        (
+            'kind = "reject"',
+            'kind = "label"',
+            "stages.refuse.next",
+            "ends while the files are closed",
+        ),
         ('told = "tell"', 'told = "publish"', "stages.publish", "is reached from outside"),
         ('told = "tell"', 'told = "poster"', "stages.poster", "is in two branches"),
         ('kind = "approve"\n', 'kind = "approve"\npeople = 3\n', "stages.people.people", "1 to 2"),

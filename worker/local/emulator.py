@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -19,7 +20,7 @@ import urllib.error
 import urllib.request
 import venv
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,12 +79,18 @@ def install() -> Path:
     return program
 
 
+_PORTS = range(10_000, 32_768)
+"""Below those that Linux and macOS give to connections that go out, one of which could take a port
+between its choice and its use."""
+
+
 def free_port() -> int:
     """A port that is free at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while True:
+        port = secrets.choice(_PORTS)  # forked processes must not choose alike
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def require_free(port: int) -> None:

@@ -339,9 +339,13 @@ def _check_names(
 
 def ways(stage: Stage) -> Iterator[tuple[str, str]]:
     """The key and the name of each stage that may follow without an error, ``end`` left out."""
+    yield from ((key, name) for key, name in _ways_and_end(stage) if name != END)
+
+
+def _ways_and_end(stage: Stage) -> Iterator[tuple[str, str]]:
     named = [("next", stage.next), ("otherwise", stage.otherwise)]
     named += [(f"on.{word}", name) for word, name in stage.on.items()]
-    yield from ((key, name) for key, name in named if name not in ("", END))
+    yield from ((key, name) for key, name in named if name)
 
 
 def reached(workflow: Workflow, first: str, *, failures: bool = True) -> list[str]:
@@ -401,6 +405,7 @@ def _check(workflow: Workflow, problems: Problems) -> None:
         if stage.name not in inside:
             _check_failure(workflow, stage, problems)
     _check_start(workflow, problems)
+    _check_end(workflow, problems)
 
 
 def _check_ways(workflow: Workflow, stage: Stage, problems: Problems) -> None:
@@ -505,3 +510,32 @@ def _check_start(workflow: Workflow, problems: Problems) -> None:
         problems.add("starts", "heavy needs a stage of the kind finish, which makes the record")
     if not heavy and StageKind.FINISH in kinds:
         problems.add("starts", "must be heavy: a stage of the kind finish makes a heavy record")
+
+
+_SETTLES: Final = frozenset({StageKind.PUBLISH, StageKind.REJECT, StageKind.QUARANTINE})
+
+
+def _check_end(workflow: Workflow, problems: Problems) -> None:
+    """Files that wait for the workflow are published, rejected or left to people: an upload of a
+    workflow that just ends would stay closed, and nobody would be asked about it."""
+    always = workflow.starts is Starts.ALWAYS and StageKind.PUBLISH in workflow.kinds
+    if not always and workflow.starts is not Starts.ESCALATED:
+        return
+    seen: set[str] = set()
+    left = [workflow.first]
+    while left:
+        name = left.pop()
+        stage = workflow.stages[name]
+        if name in seen or stage.kind in _SETTLES:
+            continue
+        seen.add(name)
+        for key, after in _ways_and_end(stage):
+            if after != END:
+                left.append(after)
+            elif key != "on.held":  # the question stays open
+                said = (
+                    "ends while the files are closed: a stage publish or reject has to come first"
+                )
+                problems.add(f"stages.{name}.{key}", said)
+        if stage.failed:
+            left.append(stage.failed)
