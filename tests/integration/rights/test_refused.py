@@ -56,7 +56,8 @@ def test_a_role_gets_nothing_that_is_another_ones(world: World) -> None:
     refused(lambda: job.sqs.receive_message(QueueUrl=work))
     refused(lambda: job.dynamodb.get_item(TableName=table, Key=key))
     refused(lambda: job.events.put_events(Entries=[event("default")]))
-    refused(lambda: workflow.s3.put_object(Bucket=delivery, Key="x", Body=b""))
+    # The workflow stores blurred pictures; originals come from uploads alone.
+    refused(lambda: workflow.s3.put_object(Bucket=intake, Key="x", Body=b""))
     refused(lambda: workflow.events.put_events(Entries=[event("default")]))
     refused(lambda: order.s3.list_objects_v2(Bucket=intake))
     refused(lambda: ingest.stepfunctions.start_execution(stateMachineArn=world.machine.arn))
