@@ -125,4 +125,15 @@ def test_the_command_prints_and_lists_them(capsys: pytest.CaptureFixture[str]) -
     assert run(["events", "schema"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(list(schemas()))
     assert run(["events", "schema", "asset.eaten"]) == 2
+    assert run(["events", "tail", "--type", "asset.eaten"]) == 2
+    assert run(["events", "replay", "--since", "2026-11-29", "--type", "asset.eaten"]) == 2
     assert "asset.accepted" in capsys.readouterr().err
+
+
+def test_schemas_that_cannot_be_written_are_no_defect(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file stands where the folder should be."""
+    (tmp_path / "file").touch()
+    assert run(["events", "schema", "--write", str(tmp_path / "file" / "folder")]) == 2
+    assert "defect" not in capsys.readouterr().err

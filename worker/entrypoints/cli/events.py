@@ -61,6 +61,7 @@ def tail_command(
     from worker.domain.events import cloud_event
     from worker.local.address import EVENTS
 
+    _require_known(kind)
     local = local_only(find_target(data), "events tail")
     if not as_json:
         click.echo("following; Ctrl-C ends", err=True)
@@ -99,6 +100,13 @@ def _event_text(event: Event) -> str:
     return f"{event.time}  {event.type:17}  {event.asset}  {'  '.join(said)}"
 
 
+def _require_known(kind: str | None) -> None:
+    from worker.domain.events import TYPES
+
+    if kind is not None and kind not in TYPES:
+        raise InputError(f"there is no type {kind}; there are: {', '.join(sorted(TYPES))}")
+
+
 # --- replay -------------------------------------------------------------------------------------
 
 
@@ -128,6 +136,7 @@ def replay_command(
     (SAFELIGHT_EVENT_ARCHIVE), which EventBridge carries out: all types and assets, to all rules or
     to those that are named.
     """
+    _require_known(kind)
     target = find_target(data)
     first, last = _moment(since, "--since"), _moment(until, "--until") or datetime.now(UTC)
     assert first is not None
@@ -227,15 +236,15 @@ def schema_command(*, kind: str | None, write: Path | None, as_json: bool) -> No
 
     With --json print an array of whole schemas, of TYPE or of all.
     """
+    from worker.adapters.disk_errors import disk_call
     from worker.domain.event_schemas import file_of, schema, schemas
-    from worker.domain.events import TYPES
 
-    if kind is not None and kind not in TYPES:
-        raise InputError(f"there is no type {kind}; there are: {', '.join(sorted(TYPES))}")
+    _require_known(kind)
     if write is not None:
-        write.mkdir(parents=True, exist_ok=True)
-        for name, found in schemas():
-            (write / file_of(name)).write_text(_text(found), "utf-8")
+        with disk_call(write):
+            write.mkdir(parents=True, exist_ok=True)
+            for name, found in schemas():
+                (write / file_of(name)).write_text(_text(found), "utf-8")
     elif as_json:
         output.print_json([found for name, found in schemas() if kind in (None, name)])
     elif kind is not None:
