@@ -63,7 +63,7 @@ def test_a_workflow_beside_the_recipe_runs_in_the_stack_of_that_recipe(tmp_path:
         assert run["name"] == f"{asset}-{record.version}"
 
         running.run("review", "approve", review["id"], "--reviewer", "ann")
-        refused = running.failure("review", "approve", review["id"], "--reviewer", "ann", code=2)
+        refused = running.failure("review", "approve", review["id"], "--reviewer", "ann ", code=2)
         assert refused["code"] == "review_same_reviewer"
         running.run("review", "approve", review["id"], "--reviewer", "ben")
 

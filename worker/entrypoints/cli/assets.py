@@ -383,7 +383,7 @@ def _what(record: AssetRecord, waits: Sequence[dict[str, Any]] | None) -> str:
     if waits is not None:
         return f"waits for jobs ({code}): {', '.join(_standing(waits)) or 'none has started'}"
     if record.status.value == "review":
-        return f"waits for a person ({code})"
+        return "waits for a person" + (f" ({code})" if code else "")
     return code or ", ".join(sorted(record.tags))
 
 

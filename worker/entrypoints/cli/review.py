@@ -175,7 +175,8 @@ def _caller(reviewer: str | None) -> Caller:
     """Who works at this terminal, with the rights of AWS. The name cannot be that of a token."""
     from worker.services.owned_assets import Caller
 
-    return Caller(owner="", admin=True, reviewer=f"cli:{reviewer or getpass.getuser()}")
+    name = (reviewer or "").strip() or getpass.getuser()
+    return Caller(owner="", admin=True, reviewer=f"cli:{name}")
 
 
 def _approvals(review: Review) -> int:
