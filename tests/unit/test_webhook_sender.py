@@ -7,6 +7,7 @@ import datetime
 import select
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -345,6 +346,22 @@ def test_a_receiver_that_says_nothing_is_unreachable() -> None:
     with receiver(lambda connected: None) as (port, _):
         found = failure(HttpWebhookSender(allowed=LOOPBACK), f"http://127.0.0.1:{port}/")
     assert found.code == "webhook_unreachable"
+
+
+def test_a_connection_that_is_reset_is_unreachable() -> None:
+    """What has failed is told, and not what closing the connection fails with."""
+
+    def reset(connected: socket.socket) -> None:
+        request_of(connected)
+        # Closed with a linger of no time, a connection is reset.
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with receiver(reset) as (port, _):
+        found = failure(HttpWebhookSender(allowed=LOOPBACK), f"http://127.0.0.1:{port}/")
+    assert (found.code, found.message) == (
+        "webhook_unreachable",
+        "127.0.0.1 cannot be reached: Connection reset by peer",
+    )
 
 
 def test_a_body_is_not_read() -> None:

@@ -146,6 +146,10 @@ class _TimedSocket(io.RawIOBase):
     def makefile(self, _mode: str) -> io.BufferedReader:
         return io.BufferedReader(self)
 
+    def close(self) -> None:
+        """Nothing: ``http.client`` closes a connection that fails before the reader on it, whose
+        close would then hide what has failed. The socket belongs to who has connected it."""
+
 
 class HttpWebhookSender:
     """Sends webhooks. Safe to share between threads.
