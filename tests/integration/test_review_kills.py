@@ -112,8 +112,13 @@ def test_decisions_survive_the_loss_of_worker_and_emulator(tmp_path: Path) -> No
         until(lambda: served(second, record, "page") == 200)
 
         machines_end(second)
-        for one, last in ((approved, "published"), (rejected, "rejected"), (left, "published")):
-            until(lambda one=one, last=last: told(second, one)[f"asset.{last}"] == 1)  # type: ignore[misc]
-            assert told(second, one)["asset.held"] == 1
-        assert (told(second, approved) + told(second, left))["asset.approved"] == 2
+        ways = {
+            approved: Counter({"asset.held": 1, "asset.approved": 1, "asset.published": 1}),
+            rejected: Counter({"asset.held": 1, "asset.disapproved": 1, "asset.rejected": 1}),
+            left: Counter({"asset.held": 1, "asset.approved": 1, "asset.published": 1}),
+        }
+        # What a killed process had taken from the queue comes again, after what is younger.
+        for one, wanted in ways.items():
+            until(lambda one=one, wanted=wanted: told(second, one) >= wanted)  # type: ignore[misc]
+            assert {kind: told(second, one)[kind] for kind in wanted} == wanted
         assert dead(second) == 0
