@@ -26,38 +26,42 @@ _SIGNATURES = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF....WEBP", re.DOT
 """PNG (W3C PNG 5.2), JPEG (ITU-T T.81 B.1.1.3), WebP (RFC 9649 2.4)."""
 
 
-def shipped() -> tuple[str, ...]:
-    """Names of the recipes that ship, sorted."""
-    return tuple(sorted(file.stem for file in FOLDER.glob("*.toml")))
+def shipped(folder: Path = FOLDER) -> tuple[str, ...]:
+    """Names of the files that ship in a folder, sorted: the recipes, unless it is another."""
+    return tuple(sorted(file.stem for file in folder.glob("*.toml")))
 
 
-def locate(name_or_path: str | Path) -> Path:
+def locate(name_or_path: str | Path, *, what: str = "recipe", folder: Path = FOLDER) -> Path:
     """The file meant by a shipped name or a path.
 
     A ``Path``, and a text that ends in ``.toml`` or has a folder in it, is a path; any other
-    text is the name of a shipped recipe.
+    text is the name of a file that ships.
+
+    Args:
+        name_or_path: a name or a path.
+        what: the kind of file, for messages.
+        folder: where the shipped ones are.
 
     Raises:
-        RecipeError: no shipped recipe has this name; the message lists those there are.
+        RecipeError: none that ships has this name; the message lists those there are.
     """
     if isinstance(name_or_path, Path):
         return name_or_path
-    names = shipped()
+    names = shipped(folder)
     if name_or_path in names:
-        return FOLDER / f"{name_or_path}.toml"
+        return folder / f"{name_or_path}.toml"
     if name_or_path.lower().endswith(".toml") or "/" in name_or_path or "\\" in name_or_path:
         return Path(name_or_path)
     message = (
-        f"no shipped recipe has this name{suggestion(name_or_path, names)} "
+        f"no shipped {what} has this name{suggestion(name_or_path, names)} "
         f"(shipped: {', '.join(names)}; your own is named by its path, ending in .toml)"
     )
-    raise RecipeError(subject_of(name_or_path), (Problem("", message),))
+    raise RecipeError(subject_of(name_or_path, what=what), (Problem("", message),))
 
 
-def subject_of(name_or_path: str | Path) -> str:
-    """What messages call the recipe."""
-    text = str(name_or_path)
-    return f"recipe {printable(text if len(text) <= _LONGEST_NAME else text[:_LONGEST_NAME])}"
+def subject_of(name_or_path: str | Path, *, what: str = "recipe") -> str:
+    """What messages call the recipe, or the other kind of file."""
+    return f"{what} {printable(str(name_or_path)[:_LONGEST_NAME])}"
 
 
 def read_text(file: Path, subject: str, *, what: str = "recipe") -> str:

@@ -24,7 +24,8 @@ from worker.domain.workflow import (
     Starts,
     Workflow,
 )
-from worker.recipes.files import FOLDER, document, read_text
+from worker.recipes import files
+from worker.recipes.files import document
 from worker.recipes.schema import (
     _FLAG,
     _NO_CONTROLS,
@@ -45,7 +46,8 @@ from worker.recipes.schema import (
     suggestion,
 )
 
-SHIPPED: Final = FOLDER / "workflows"
+SHIPPED: Final = files.FOLDER / "workflows"
+_WHAT: Final = "workflow"
 MAXIMUM_STAGES = 50
 """A machine that more stages are needed for is several."""
 MAXIMUM_TIMEOUT = 7 * 24 * 3600
@@ -181,7 +183,7 @@ TOP: Final = RecipeTable(
 
 def shipped() -> tuple[str, ...]:
     """Names of the workflows that ship, sorted."""
-    return tuple(sorted(file.stem for file in SHIPPED.glob("*.toml")))
+    return files.shipped(SHIPPED)
 
 
 def load(
@@ -195,10 +197,10 @@ def load(
     Raises:
         WorkflowError: with every mistake of the file, or why there is no file to read.
     """
-    file = _locate(name_or_path)
-    subject = _subject(name_or_path)
+    subject = files.subject_of(name_or_path, what=_WHAT)
     try:
-        content = read_text(file, subject, what="workflow")
+        file = files.locate(name_or_path, what=_WHAT, folder=SHIPPED)
+        content = files.read_text(file, subject, what=_WHAT)
     except RecipeError as error:
         raise WorkflowError(error.subject, error.problems) from error
     return parse(content, subject=subject, jobs=jobs, endpoints=endpoints)
@@ -215,7 +217,7 @@ def load_shipped(name: str) -> Workflow:
     said = f"must be {NO_WORKFLOW}, {', '.join(shipped())}, or a path that ends in .toml"
     near = suggestion(name, (NO_WORKFLOW, *shipped()))
     problem = Problem("", f"{said}, is {shown(name)}{near}")
-    raise WorkflowError(_subject(name), (problem,))
+    raise WorkflowError(files.subject_of(name, what=_WHAT), (problem,))
 
 
 def parse(
@@ -261,25 +263,6 @@ def lint(name_or_path: str | Path, *, jobs: Collection[str] | None = None) -> tu
     except WorkflowError as error:
         return error.problems
     return ()
-
-
-def _locate(name_or_path: str | Path) -> Path:
-    if isinstance(name_or_path, Path):
-        return name_or_path
-    names = shipped()
-    if name_or_path in names:
-        return SHIPPED / f"{name_or_path}.toml"
-    if name_or_path.lower().endswith(".toml") or "/" in name_or_path or "\\" in name_or_path:
-        return Path(name_or_path)
-    message = (
-        f"no shipped workflow has this name{suggestion(name_or_path, names)} "
-        f"(shipped: {', '.join(names)}; your own is named by its path, ending in .toml)"
-    )
-    raise WorkflowError(_subject(name_or_path), (Problem("", message),))
-
-
-def _subject(name_or_path: str | Path) -> str:
-    return f"workflow {printable(str(name_or_path)[:300])}"
 
 
 # --- stages -----------------------------------------------------------------------------------

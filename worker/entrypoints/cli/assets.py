@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,7 +14,14 @@ from worker.domain.asset import Status
 from worker.domain.errors import AssetMissing, Conflict
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.parameters import Number
-from worker.entrypoints.cli.target import Target, data_option, find_target, json_option
+from worker.entrypoints.cli.target import (
+    Target,
+    data_option,
+    find_target,
+    json_option,
+    page_options,
+    print_cursor,
+)
 from worker.services import find_assets
 from worker.services.process_files.wording import age_text, size_text
 from worker.services.put_files import jobs_of
@@ -292,17 +298,7 @@ _LIST_EPILOG = "\n".join(
     metavar="KEY",
     help="Only assets of this key in the intake bucket; * is any text: 'uploads/2024*'.",
 )
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 1000),
-    default=50,
-    show_default=True,
-    help="At most N assets.",
-    metavar="N",
-)
-@click.option(
-    "--cursor", metavar="CURSOR", help="Continue where the list that printed CURSOR ended."
-)
+@page_options("assets")
 @data_option
 @json_option
 def list_command(
@@ -354,12 +350,10 @@ def list_command(
         output.print_json(
             [record_json(record) | {"waits_for": waits[record.asset]} for record in page.records]
         )
-        if page.cursor is not None:
-            click.echo(json.dumps({"cursor": page.cursor}), err=True)
+        print_cursor(page.cursor, as_json=True)
         return
     print_records(page.records, [_what(one, waits[one.asset]) for one in page.records])
-    if page.cursor is not None:
-        click.echo(f"there are more: --cursor {page.cursor}", err=True)
+    print_cursor(page.cursor, as_json=False)
     if not chosen and key is None and cursor is None:
         _print_unrecorded(target)
 

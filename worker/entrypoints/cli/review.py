@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,13 @@ import click
 
 from worker.domain.review import Choice, ReviewState
 from worker.entrypoints.cli import output
-from worker.entrypoints.cli.target import data_option, find_target, json_option
+from worker.entrypoints.cli.target import (
+    data_option,
+    find_target,
+    json_option,
+    page_options,
+    print_cursor,
+)
 from worker.services.process_files.wording import age_text
 
 if TYPE_CHECKING:
@@ -43,17 +48,7 @@ def group() -> None:
     show_default=True,
     help="Which reviews.",
 )
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 1000),
-    default=50,
-    show_default=True,
-    help="At most N reviews.",
-    metavar="N",
-)
-@click.option(
-    "--cursor", metavar="CURSOR", help="Continue where the list that printed CURSOR ended."
-)
+@page_options("reviews")
 @data_option
 @json_option
 def list_command(
@@ -67,8 +62,7 @@ def list_command(
     page = reviews.find(_caller(None), ReviewState(state), limit=limit, cursor=cursor)
     if as_json:
         output.print_json([review_json(one, page.records[one.asset]) for one in page.reviews])
-        if page.cursor is not None:
-            click.echo(json.dumps({"cursor": page.cursor}), err=True)
+        print_cursor(page.cursor, as_json=True)
         return
     if not page.reviews:
         click.echo("no reviews")
@@ -89,8 +83,7 @@ def list_command(
     if rows:
         short = ("state", "age", "deadline", "approved", "escalated")
         output.print_rows(short, ("review", "key", "why"), rows)
-    if page.cursor is not None:
-        click.echo(f"there are more: --cursor {page.cursor}", err=True)
+    print_cursor(page.cursor, as_json=False)
 
 
 @group.command(name="show")

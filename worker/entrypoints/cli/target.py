@@ -7,10 +7,12 @@ stack in ``.safelight``.
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -31,6 +33,35 @@ data_option = click.option(
     help="Folder of the local stack.  [default: .safelight, or AWS if SAFELIGHT_TABLE is set]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
+
+def page_options(what: str) -> Callable[[_Command], _Command]:
+    """``--limit`` and ``--cursor`` of a command that lists so-called things page by page."""
+
+    def decorate(command: _Command) -> _Command:
+        limit = click.option(
+            "--limit",
+            type=click.IntRange(1, 1000),
+            default=50,
+            show_default=True,
+            help=f"At most N {what}.",
+            metavar="N",
+        )
+        cursor = click.option(
+            "--cursor", metavar="CURSOR", help="Continue where the list that printed CURSOR ended."
+        )
+        return limit(cursor(command))
+
+    return decorate
+
+
+def print_cursor(cursor: str | None, *, as_json: bool) -> None:
+    """Tell on standard error how the list goes on, if it does."""
+    if cursor is not None:
+        said = json.dumps({"cursor": cursor}) if as_json else f"there are more: --cursor {cursor}"
+        click.echo(said, err=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
