@@ -52,6 +52,7 @@ def main() -> None:
     outbox = EventOutbox(scope, config, catalog=catalog, events=events, intake=intake)
     delivery: Distribution | None = None
     invalidations: Invalidations | None = None
+    origin: DeliveryOrigin | None = None
     if config.delivery.enabled:
         cache = HotCache(scope, config.cache) if config.cache.enabled else None
         origin = DeliveryOrigin(
@@ -127,6 +128,8 @@ def main() -> None:
             invalidations=invalidations,
             webhooks=webhooks,
             upgrades=upgrades,
+            api=api,
+            origin=origin,
         )
     CostControls(scope, config.cost, intake=intake, observability=observability)
     export(

@@ -1,41 +1,54 @@
-"""The alarms of a stack: each as data (a metric or a formula of metrics, and its threshold), and
-how it is declared.
+"""What an alarm is: a metric or a formula of metrics, what is too much of it, and its runbook.
 
-Figures that no service counts come from ``metric_filters``.
+``watched`` lists the alarms of a stack.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from enum import StrEnum
 
 import pulumi
-from pulumi_aws import cloudwatch, sqs
-
-from stack.catalog import CatalogTable
-from stack.config import Config
-from stack.functions import LambdaFunction
-from stack.intake import Intake
-from stack.invalidations import Invalidations
-from stack.outbox import EventOutbox
-from stack.queues import QueueWithDeadLetters
-from stack.upgrades import DailyUpgrades
-from stack.webhooks import WebhookEndpoints
-from stack.workflow import StateMachines
-
-if TYPE_CHECKING:
-    from stack.metric_filters import MetricFilters  # which makes metrics of this module
+from pulumi_aws import cloudwatch
 
 PERIOD = 60
 """Seconds of one figure, unless an alarm says another."""
-NEAR_TIMEOUT = 0.8
-"""Share of a function's timeout that its slowest calls may take."""
-ENOUGH_ATTEMPTS = 20
-"""Attempts in an hour from which on a share of them means something."""
-HOUR = 3600
-WEBHOOK_SECONDS = 1800
-"""An event that waits longer is an alarm. The first three tries take 13 minutes at most."""
+FOLDER = "docs/runbooks"
+"""Where the pages are in the repository: the address of a runbook unless the stack has another."""
+
+
+class Runbook(StrEnum):
+    """A page of ``docs/runbooks``, named without ``.md``: what to do about a kind of alarm."""
+
+    NOT_PROCESSED = "not-processed"
+    UPLOADS_WAITING = "uploads-waiting"
+    UPLOADS_DEAD = "uploads-dead"
+    FUNCTION_ERRORS = "function-errors"
+    FUNCTION_THROTTLED = "function-throttled"
+    FUNCTION_SLOW = "function-slow"
+    FUNCTION_DEFECTS = "function-defects"
+    REQUESTS_FAILING = "requests-failing"
+    CATALOG_THROTTLED = "catalog-throttled"
+    OUTBOX_LATE = "outbox-late"
+    OUTBOX_DEAD = "outbox-dead"
+    WORKFLOW_FAILED = "workflow-failed"
+    WORKFLOW_DEAD = "workflow-dead"
+    JOBS_FAILED = "jobs-failed"
+    JOBS_RECLAIMED = "jobs-reclaimed"
+    JOBS_STUCK = "jobs-stuck"
+    INVALIDATIONS_WAITING = "invalidations-waiting"
+    INVALIDATIONS_DEAD = "invalidations-dead"
+    WEBHOOK_WAITING = "webhook-waiting"
+    WEBHOOK_DEAD = "webhook-dead"
+    UNUSUAL_TRAFFIC = "unusual-traffic"
+    UNUSUAL_ERRORS = "unusual-errors"
+    UNUSUAL_DURATION = "unusual-duration"
+    SPENDING = "spending"
+
+    def at(self, base: str) -> str:
+        """Its address: below ``base``, or in the repository if that is empty."""
+        return f"{base.rstrip('/') or FOLDER}/{self}.md"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,22 +75,55 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """What CloudWatch has learnt to be usual for the hour of the week, from two weeks at most."""
+
+    width: float
+    """Standard deviations on either side."""
+    low: bool = True
+    """Also too little is an alarm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """When a person should look, and at what."""
+    """When a person should look, and at what.
+
+    Sums and quotients need no ``FILL``: a figure that is missing beside another counts as 0, and a
+    quotient by 0 is dropped. ``FILL`` puts its value in place of a figure that is only late, so
+    that the newest one is never above: an alarm with it needs fewer points than it looks at
+    (Amazon CloudWatch User Guide, "Using metric math").
+    """
 
     name: str
     says: str
     """The fault and the first thing to do, for the person who gets the message."""
+    runbook: Runbook
     metrics: Mapping[str, Metric]
     """By the names that the formula uses; a single one needs no formula."""
-    above: float
+    above: float | Band
+    """More is too much; with a band, what is outside of it."""
     formula: str | None = None
-    minutes: int = 5
-    """So many figures in a row must be above: minutes, unless the period is another."""
+    points: tuple[int, int] = (5, 5)
+    """How many of how many figures, the newest, must be above."""
     period: int = PERIOD
     """Seconds of one figure."""
     urgent: bool = False
     """Part of the alarm that says uploads are not processed."""
+
+    def band(self) -> str:
+        """The formula of its band.
+
+        Raises:
+            TypeError: it has a fixed limit.
+        """
+        if not isinstance(self.above, Band):
+            raise TypeError(f"the alarm {self.name} has no band")
+        watched = "result" if self.formula is not None else next(iter(self.metrics))
+        return f"ANOMALY_DETECTION_BAND({watched}, {self.above.width:g})"
+
+    def description(self, runbooks: str) -> str:
+        """What the message says: the fault, and where its page is."""
+        return f"{self.says} Runbook: {self.runbook.at(runbooks)}"
 
 
 def declare(
@@ -85,28 +131,38 @@ def declare(
     name: str,
     *,
     topic: pulumi.Input[str],
+    runbooks: str,
     tags: Mapping[str, str],
     parent: pulumi.Resource,
 ) -> cloudwatch.MetricAlarm:
-    """The alarm itself. No data is no news: nothing was uploaded."""
+    """The alarm itself. No data is no news: nothing was uploaded.
+
+    Args:
+        alarm: what to declare.
+        name: of the resource.
+        topic: told when it begins and when it is over.
+        runbooks: address of the folder of runbooks; empty for that of the repository.
+        tags: of the resource.
+        parent: of the resource.
+    """
     queries = [metric.query(key, alarm.period) for key, metric in alarm.metrics.items()]
-    if alarm.formula is None:
-        (only,) = queries
-        only.return_data = True
-    else:
-        queries.append(
-            cloudwatch.MetricAlarmMetricQueryArgs(
-                id="result", expression=alarm.formula, label=alarm.says[:60], return_data=True
-            )
-        )
+    if alarm.formula is not None:
+        queries.append(_expression("result", alarm.formula, alarm.name))
+    queries[-1].return_data = True  # the formula, or the only metric
+    band = alarm.above if isinstance(alarm.above, Band) else None
+    if band is not None:
+        queries.append(_expression("band", alarm.band(), "usual"))
+        queries[-1].return_data = True
+    points, of = alarm.points
     return cloudwatch.MetricAlarm(
         name,
-        alarm_description=alarm.says,
+        alarm_description=alarm.description(runbooks),
         metric_queries=queries,
-        comparison_operator="GreaterThanThreshold",
-        threshold=alarm.above,
-        evaluation_periods=alarm.minutes,
-        datapoints_to_alarm=alarm.minutes,
+        comparison_operator=_operator(band),
+        threshold=None if isinstance(alarm.above, Band) else alarm.above,
+        threshold_metric_id="band" if band is not None else None,
+        evaluation_periods=of,
+        datapoints_to_alarm=points,
         treat_missing_data="notBreaching",
         alarm_actions=[topic],
         ok_actions=[topic],
@@ -115,306 +171,11 @@ def declare(
     )
 
 
-def unusual(
-    metric: Metric,
-    name: str,
-    *,
-    says: str,
-    width: int,
-    topic: pulumi.Input[str],
-    tags: Mapping[str, str],
-    parent: pulumi.Resource,
-) -> cloudwatch.MetricAlarm:
-    """An alarm outside the band that CloudWatch learns from the last two weeks.
-
-    Args:
-        metric: the figure to watch.
-        name: of the resource.
-        says: the fault.
-        width: of the band, standard deviations.
-        topic: notified.
-        tags: of the resource.
-        parent: of the resource.
-    """
-    watched = metric.query("watched")
-    watched.return_data = True
-    return cloudwatch.MetricAlarm(
-        name,
-        alarm_description=says,
-        metric_queries=[
-            watched,
-            cloudwatch.MetricAlarmMetricQueryArgs(
-                id="band",
-                expression=f"ANOMALY_DETECTION_BAND(watched, {width})",
-                label="usual",
-                return_data=True,
-            ),
-        ],
-        comparison_operator="LessThanLowerOrGreaterThanUpperThreshold",
-        threshold_metric_id="band",
-        evaluation_periods=15,
-        datapoints_to_alarm=12,
-        treat_missing_data="notBreaching",
-        alarm_actions=[topic],
-        tags=dict(tags),
-        opts=pulumi.ResourceOptions(parent=parent),
-    )
+def _expression(key: str, formula: str, label: str) -> cloudwatch.MetricAlarmMetricQueryArgs:
+    return cloudwatch.MetricAlarmMetricQueryArgs(id=key, expression=formula, label=label)
 
 
-# --- the alarms of a stack ---------------------------------------------------------------------
-
-
-def alarms_of(
-    config: Config,
-    *,
-    intake: Intake,
-    catalog: CatalogTable,
-    outbox: EventOutbox,
-    workflow: StateMachines | None,
-    invalidations: Invalidations | None,
-    webhooks: WebhookEndpoints | None,
-    upgrades: DailyUpgrades | None,
-    counted: MetricFilters,
-) -> list[Alarm]:
-    """Every alarm of a stack, in the order in which the dashboard shows them."""
-    return [
-        *_intake(config, intake, catalog),
-        *_outbox(config, outbox),
-        *(_workflow(workflow) if workflow is not None else ()),
-        *(_invalidations(config, invalidations) if invalidations is not None else ()),
-        *(_webhooks(webhooks) if webhooks is not None else ()),
-        *(
-            _function_alarms("upgrade", upgrades.function, upgrades.timeout, 1)[:2]
-            if upgrades is not None
-            else ()
-        ),
-        *(
-            Alarm(
-                name=f"{what}-defects",
-                says=f"The function {what} met an error that is no fault of an upload: its log"
-                " has it, with level ERROR.",
-                metrics={"errors": errors},
-                above=0,
-                minutes=1,
-            )
-            for what, errors in counted.defects.items()
-        ),
-        *_jobs(config, counted),
-    ]
-
-
-def _intake(config: Config, intake: Intake, catalog: CatalogTable) -> list[Alarm]:
-    settings = config.observability
-    queues = {"uploads": intake.uploads}
-    if intake.work is not intake.uploads:
-        queues["ordered"] = intake.work
-    found = [
-        _waiting(name, queue, settings.waiting_seconds, urgent=True)
-        for name, queue in queues.items()
-    ]
-    found += [_dead(name, queue) for name, queue in queues.items()]
-    found += _function_alarms(
-        "ingest", intake.ingest, config.intake.timeout, settings.error_percent
-    )
-    table = {"TableName": catalog.name}
-    found.append(
-        Alarm(
-            name="catalog-throttled",
-            says="The catalog refuses requests: a hot partition, or a limit of the account.",
-            metrics={
-                "reads": Metric(
-                    namespace="AWS/DynamoDB", name="ReadThrottleEvents", dimensions=table
-                ),
-                "writes": Metric(
-                    namespace="AWS/DynamoDB", name="WriteThrottleEvents", dimensions=table
-                ),
-            },
-            formula="FILL(reads, 0) + FILL(writes, 0)",
-            above=0,
-        )
-    )
-    return found
-
-
-def _outbox(config: Config, outbox: EventOutbox) -> list[Alarm]:
-    """Changes that nobody is told of: workflows do not start, and edges keep what was closed."""
-    return [
-        *_function_alarms("outbox", outbox.function, outbox.timeout, 1),
-        Alarm(
-            name="outbox-late",
-            says="Events come long after their records: is the function outbox throttled, or does"
-            " the bus not answer?",
-            metrics={"age": of_function(outbox.function, "IteratorAge", "Maximum")},
-            above=1000 * config.observability.waiting_seconds,
-            urgent=True,
-        ),
-        Alarm(
-            name="outbox-dead",
-            says="Changes of the catalog were not told: `safelight dlq show` has them, or Lambda's"
-            " record of a batch that the bus did not take for hours (output outboxDeadLetters).",
-            metrics={"visible": _visible(outbox.dead_letters)},
-            above=0,
-            minutes=1,
-        ),
-    ]
-
-
-def _workflow(workflow: StateMachines) -> list[Alarm]:
-    return [
-        *_function_alarms("workflow", workflow.function, workflow.timeout, 1),
-        *(
-            Alarm(
-                name=f"{name}-failed",
-                says=f"An execution of the workflow {name} has failed: see its history and the logs"
-                " of its jobs; `safelight workflow resume` goes on once the cause is gone.",
-                metrics={
-                    one.lower(): Metric(
-                        namespace="AWS/States", name=one, dimensions={"StateMachineArn": arn}
-                    )
-                    for one in ("ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted")
-                },
-                formula="FILL(executionsfailed, 0) + FILL(executionstimedout, 0)"
-                " + FILL(executionsaborted, 0)",
-                above=0,
-                minutes=1,
-            )
-            for name, arn in workflow.arns.items()
-        ),
-        Alarm(
-            name="heavy-undelivered",
-            says="Uploads that have to go through a workflow could not be handed to its function,"
-            " or it failed on them: its dead letters say which (output heavyDeadLetters), and"
-            " `safelight dlq redrive` starts them once the cause is gone.",
-            metrics={"visible": _visible(workflow.dead_letters)},
-            above=0,
-            minutes=1,
-        ),
-    ]
-
-
-def _invalidations(config: Config, invalidations: Invalidations) -> list[Alarm]:
-    """Edges that still serve what was deleted, held back or replaced."""
-    waiting = config.observability.waiting_seconds
-    return [
-        _waiting("invalidations", invalidations.queue, waiting, urgent=False),
-        _dead("invalidations", invalidations.queue),
-        *_function_alarms("invalidate", invalidations.function, invalidations.timeout, 1),
-    ]
-
-
-def _webhooks(webhooks: WebhookEndpoints) -> list[Alarm]:
-    """Endpoints that take nothing, and a function that does not send."""
-    found = _function_alarms("webhook", webhooks.function, webhooks.timeout, 1)
-    for name, queue in webhooks.queues.items():
-        key = f"webhook-{name}"
-        found += [
-            # Messages that were received three times or more do not count in this figure: what it
-            # shows is not the wait for a receiver that fails (Amazon SQS Developer Guide,
-            # "Available CloudWatch metrics").
-            _waiting(key, queue, WEBHOOK_SECONDS, urgent=False),
-            _dead(key, queue),
-        ]
-    return found
-
-
-def _jobs(config: Config, counted: MetricFilters) -> list[Alarm]:
-    found = []
-    if counted.failed is not None:
-        found.append(
-            Alarm(
-                name="jobs-failed",
-                says="Jobs failed for no fault of their input: `safelight jobs list` has them, and"
-                " `safelight jobs logs` what they said last.",
-                metrics={"failed": counted.failed},
-                above=0,
-                minutes=1,
-            )
-        )
-    if counted.started is not None and counted.reclaimed is not None:
-        found.append(
-            Alarm(
-                name="jobs-reclaimed",
-                says="Spot takes many machines back, and their work is done twice: more zones or"
-                " instance families, or the overflow, would help.",
-                metrics={"reclaimed": counted.reclaimed, "started": counted.started},
-                formula=f"IF(started >= {ENOUGH_ATTEMPTS}, 100 * FILL(reclaimed, 0) / started, 0)",
-                above=config.observability.reclaim_percent,
-                minutes=1,
-                period=HOUR,
-            )
-        )
-    return found
-
-
-def _function_alarms(
-    name: str, function: LambdaFunction, timeout: int, error_percent: float
-) -> list[Alarm]:
-    return [
-        Alarm(
-            name=f"{name}-errors",
-            says=f"Calls of the function {name} fail: its log has the reasons.",
-            metrics={
-                "errors": of_function(function, "Errors"),
-                "calls": of_function(function, "Invocations"),
-            },
-            formula="100 * errors / calls",
-            above=error_percent,
-            urgent=name == "ingest",
-        ),
-        Alarm(
-            name=f"{name}-throttled",
-            says=f"Calls of the function {name} are refused: the account's or the function's"
-            " concurrency is used up.",
-            metrics={"throttles": of_function(function, "Throttles")},
-            above=0,
-        ),
-        Alarm(
-            name=f"{name}-slow",
-            says=f"The slowest calls of the function {name} come near its timeout of {timeout} s.",
-            metrics={"slowest": of_function(function, "Duration", "p99")},
-            above=1000 * NEAR_TIMEOUT * timeout,
-        ),
-    ]
-
-
-def _waiting(name: str, queue: QueueWithDeadLetters, seconds: int, *, urgent: bool) -> Alarm:
-    return Alarm(
-        name=f"{name}-waiting",
-        says=f"Messages wait too long in the queue {name}: is the function throttled or slow?",
-        metrics={"age": _of_queue(queue.queue, "ApproximateAgeOfOldestMessage")},
-        above=seconds,
-        urgent=urgent,
-    )
-
-
-def _dead(name: str, queue: QueueWithDeadLetters) -> Alarm:
-    return Alarm(
-        name=f"{name}-dead",
-        says=f"Messages of the queue {name} failed too often: see `safelight dlq list`.",
-        metrics={"visible": _visible(queue.dead_letters)},
-        above=0,
-        minutes=1,
-    )
-
-
-def of_function(function: LambdaFunction, name: str, statistic: str = "Sum") -> Metric:
-    """One of Lambda's own figures about a function."""
-    return Metric(
-        namespace="AWS/Lambda",
-        name=name,
-        dimensions={"FunctionName": function.name},
-        statistic=statistic,
-    )
-
-
-def _visible(queue: sqs.Queue) -> Metric:
-    return _of_queue(queue, "ApproximateNumberOfMessagesVisible")
-
-
-def _of_queue(queue: sqs.Queue, name: str) -> Metric:
-    return Metric(
-        namespace="AWS/SQS",
-        name=name,
-        dimensions={"QueueName": queue.name},
-        statistic="Maximum",
-    )
+def _operator(band: Band | None) -> str:
+    if band is None:
+        return "GreaterThanThreshold"
+    return "LessThanLowerOrGreaterThanUpperThreshold" if band.low else "GreaterThanUpperThreshold"

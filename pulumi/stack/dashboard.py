@@ -7,7 +7,7 @@ from typing import Any
 
 import pulumi_aws as aws
 
-from stack.alarms import Alarm
+from stack.alarms import Alarm, Band
 from stack.scope import Scope
 
 NAMESPACE = "Safelight"
@@ -60,7 +60,7 @@ def _jobs() -> Mapping[str, Any]:
 
 
 def _alarm(alarm: Alarm) -> Mapping[str, Any]:
-    """A chart of what an alarm watches, with the line it must not cross."""
+    """A chart of what an alarm watches, with the line or the band it must not cross."""
     lines: list[Any] = []
     for key, metric in alarm.metrics.items():
         dimensions = [part for pair in metric.dimensions.items() for part in pair]
@@ -68,9 +68,8 @@ def _alarm(alarm: Alarm) -> Mapping[str, Any]:
         lines.append([metric.namespace, metric.name, *dimensions, options])
     if alarm.formula is not None:
         lines.append([{"expression": alarm.formula, "label": alarm.name, "id": "result"}])
-    return {
-        "title": alarm.name,
-        "period": alarm.period,
-        "metrics": lines,
-        "annotations": {"horizontal": [{"label": "alarm", "value": alarm.above}]},
-    }
+    drawn = {"title": alarm.name, "period": alarm.period, "metrics": lines}
+    if isinstance(alarm.above, Band):
+        lines.append([{"expression": alarm.band(), "label": "usual", "id": "band"}])
+        return drawn
+    return drawn | {"annotations": {"horizontal": [{"label": "alarm", "value": alarm.above}]}}

@@ -1,7 +1,7 @@
 """What people look at and are woken by: alarms, one message topic, a dashboard.
 
-Alarms are data and declared in ``alarms``; ``dashboard`` draws them; figures that no service counts
-come from ``metric_filters``.
+``alarm_list`` has the alarms as data, ``alarms`` declares them, ``dashboard`` draws them; figures
+that no service counts come from ``metric_filters``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import pulumi_aws as aws
 from pulumi_aws import cloudwatch
 
 from stack import alarms, dashboard
-from stack.alarms import Alarm, alarms_of, of_function
+from stack.alarm_list import Watched, alarms_of
+from stack.alarms import Alarm, Runbook
+from stack.api import Api
 from stack.catalog import CatalogTable
 from stack.config import Config
 from stack.heavy import HeavyJobs
@@ -21,14 +23,12 @@ from stack.intake import Intake
 from stack.invalidations import Invalidations
 from stack.metric_filters import MetricFilters
 from stack.notifications import COMPONENT, AlarmTopic
+from stack.origin import DeliveryOrigin
 from stack.outbox import EventOutbox
 from stack.scope import Scope
 from stack.upgrades import DailyUpgrades
 from stack.webhooks import WebhookEndpoints
 from stack.workflow import StateMachines
-
-WIDTH = 4
-"""Standard deviations of the band of usual figures: fewer would call every evening unusual."""
 
 
 class Observability(pulumi.ComponentResource):
@@ -47,9 +47,12 @@ class Observability(pulumi.ComponentResource):
         invalidations: Invalidations | None,
         webhooks: WebhookEndpoints | None,
         upgrades: DailyUpgrades | None,
+        api: Api | None,
+        origin: DeliveryOrigin | None,
     ) -> None:
         super().__init__("safelight:observability:Observability", scope.name(COMPONENT))
         self._scope = scope
+        self._runbooks = config.observability.runbooks
         self._tags = scope.tags(COMPONENT)
         self._own = pulumi.ResourceOptions(parent=self)
         self._region = aws.get_region().region
@@ -62,38 +65,44 @@ class Observability(pulumi.ComponentResource):
             opts=self._own,
         )
         if blocked is not None:
-            cloudwatch.EventTarget(
-                scope.name("stuck"),
-                rule=blocked.name,
-                arn=self.topic.arn,
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[self.topic.allowed]),
-            )
+            self._tell_of(blocked)
         counted = MetricFilters(
             scope.name("metric-filters"),
             scope,
-            functions={"ingest": intake.ingest, "outbox": outbox.function}
-            | ({} if workflow is None else {"workflow": workflow.function})
-            | ({} if invalidations is None else {"invalidate": invalidations.function})
-            | ({} if webhooks is None else {"webhook": webhooks.function})
-            | ({} if upgrades is None else {"upgrade": upgrades.function}),
+            functions={
+                what: part.function
+                for what, part in (
+                    ("outbox", outbox),
+                    ("workflow", workflow),
+                    ("invalidate", invalidations),
+                    ("webhook", webhooks),
+                    ("upgrade", upgrades),
+                    ("api", api),
+                    ("deliver", origin),
+                )
+                if part is not None
+            }
+            | {"ingest": intake.ingest},
             heavy=heavy,
             log_retention_days=config.heavy.log_retention_days,
             opts=self._own,
         )
         watched = alarms_of(
             config,
-            intake=intake,
-            catalog=catalog,
-            outbox=outbox,
-            workflow=workflow,
-            invalidations=invalidations,
-            webhooks=webhooks,
-            upgrades=upgrades,
-            counted=counted,
+            Watched(
+                intake=intake,
+                catalog=catalog,
+                outbox=outbox,
+                counted=counted,
+                workflow=workflow,
+                invalidations=invalidations,
+                webhooks=webhooks,
+                upgrades=upgrades,
+                api=api,
+                origin=origin,
+            ),
         )
         self._declare(watched)
-        if config.observability.anomalies:
-            self._unusual(intake)
         cloudwatch.Dashboard(
             scope.name("overview"),
             dashboard_name=dashboard.dashboard_name(scope),
@@ -133,6 +142,24 @@ class Observability(pulumi.ComponentResource):
             opts=self._own,
         )
 
+    def _tell_of(self, blocked: cloudwatch.EventRule) -> None:
+        """A message as the alarms have it, with the queue and the reason from the event."""
+        cloudwatch.EventTarget(
+            self._scope.name("stuck"),
+            rule=blocked.name,
+            arn=self.topic.arn,
+            input_transformer=cloudwatch.EventTargetInputTransformerArgs(
+                input_paths={
+                    "queue": "$.detail.jobQueue",
+                    "job": "$.detail.jobId",
+                    "reason": "$.detail.statusReason",
+                },
+                input_template='"The first job of the queue <queue> cannot start (<job>):'
+                f' <reason>. Runbook: {Runbook.JOBS_STUCK.at(self._runbooks)}"',
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.topic.allowed]),
+        )
+
     def _declare(self, watched: Sequence[Alarm]) -> None:
         """Each alarm, and the one that sums up those that people are woken by."""
         made = {
@@ -140,6 +167,7 @@ class Observability(pulumi.ComponentResource):
                 alarm,
                 self._scope.name(alarm.name),
                 topic=self.topic.arn,
+                runbooks=self._runbooks,
                 tags=self._tags,
                 parent=self,
             )
@@ -149,31 +177,13 @@ class Observability(pulumi.ComponentResource):
         cloudwatch.CompositeAlarm(
             name,
             alarm_name=name,
-            alarm_description="Uploads are not processed as they should be: start with the one"
-            " below that is in alarm.",
+            alarm_description="Uploads are not taken or not processed: start with the one below"
+            f" that is in alarm. Runbook: {Runbook.NOT_PROCESSED.at(self._runbooks)}",
             alarm_rule=pulumi.Output.all(
                 *(made[alarm.name].name for alarm in watched if alarm.urgent)
             ).apply(lambda names: " OR ".join(f'ALARM("{one}")' for one in names)),
             alarm_actions=[self.topic.arn],
+            ok_actions=[self.topic.arn],
             tags=self._tags,
             opts=self._own,
         )
-
-    def _unusual(self, intake: Intake) -> None:
-        for name, metric, says in (
-            ("usual-load", of_function(intake.ingest, "Invocations"), "Unusually many, or few"),
-            (
-                "usual-time",
-                of_function(intake.ingest, "Duration", "p90"),
-                "Unusually slow, or quick",
-            ),
-        ):
-            alarms.unusual(
-                metric,
-                self._scope.name(name),
-                says=f"{says} calls of the ingest function, compared with the last two weeks.",
-                width=WIDTH,
-                topic=self.topic.arn,
-                tags=self._tags,
-                parent=self,
-            )

@@ -172,7 +172,12 @@ CHOSEN: dict[str, Any] = {
         "audience": "https://api.example.com",
         "signInOrigins": ["https://tokens.example.com"],
     },
-    "observability": {"anomalies": True, "email": "who@example.com", "tracing": False},
+    "observability": {
+        "anomalies": True,
+        "email": "who@example.com",
+        "tracing": False,
+        "runbooks": "https://ops.example.com/runbooks/",
+    },
     "cost": {
         "monthlyBudget": 250,
         "anomalyDollars": 40,
@@ -404,6 +409,7 @@ configs = st.fixed_dictionaries(
                 "waitingSeconds": st.integers(30, 86_400),
                 "errorPercent": st.integers(0, 100),
                 "reclaimPercent": st.integers(1, 100),
+                "runbooks": st.sampled_from(["", "https://ops.example.com/safelight/runbooks/"]),
                 **_switch("observability"),
             }
         ),

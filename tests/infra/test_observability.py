@@ -10,6 +10,7 @@ import pytest
 
 from batch import reporting
 from stack import dashboard, metric_filters
+from stack.alarms import Runbook
 from tests.infra.configs import WITHOUT
 from tests.infra.declared import Declaration, declare
 from worker.services.ingest import IngestOutcome
@@ -20,6 +21,10 @@ def test_every_queue_every_function_and_the_workflow_are_watched(ordered: Declar
     assert [one.name for one in ordered.of("cloudwatch/MetricAlarm")] == [
         "approve-failed",
         "catalog-throttled",
+        "deliver-defects",
+        "deliver-failing",
+        "deliver-slow",
+        "deliver-throttled",
         "heavy-undelivered",
         "ingest-defects",
         "ingest-errors",
@@ -64,7 +69,10 @@ def test_an_alarm_says_what_to_do_and_tells_the_topic(ordered: Declaration) -> N
     """Also when it is over; no data is no alarm."""
     topic = "arn:aws:sns:safelight-test-alarms"
     for alarm in ordered.of("cloudwatch/MetricAlarm"):
-        assert len(alarm.inputs["alarmDescription"]) > 40
+        says, _, runbook = alarm.inputs["alarmDescription"].rpartition(" Runbook: ")
+        assert len(says) > 40
+        assert runbook.removeprefix("docs/runbooks/").removesuffix(".md") in {*Runbook}
+        assert len(alarm.inputs["alarmDescription"]) <= 1024  # PutMetricAlarm
         assert alarm.inputs["alarmActions"] == [topic]
         assert alarm.inputs["okActions"] == [topic]
         assert alarm.inputs["treatMissingData"] == "notBreaching"
@@ -119,14 +127,24 @@ def test_a_blocked_queue_of_jobs_is_told_as_well(ordered: Declaration) -> None:
 
 
 def test_unusual_figures_are_alarms_where_chosen(chosen: Declaration) -> None:
-    """A band on the number of calls and on their time."""
+    """A band on uploads, failures and time; what it watches is returned too."""
     bands = [
         one
         for one in chosen.of("cloudwatch/MetricAlarm")
         if one.inputs.get("thresholdMetricId") == "band"
     ]
 
-    assert [one.name for one in bands] == ["usual-load", "usual-time"]
+    assert [one.name for one in bands] == [
+        "unusual-duration",
+        "unusual-errors",
+        "unusual-traffic",
+    ]
+    for one in bands:
+        returned = [two["id"] for two in one.inputs["metricQueries"] if two.get("returnData")]
+        assert returned[1:] == ["band"]
+        assert one.inputs["alarmDescription"].endswith(
+            f" Runbook: https://ops.example.com/runbooks/{one.name}.md"
+        )
     (subscription,) = chosen.of("sns/TopicSubscription")
     assert subscription.inputs["endpoint"] == "who@example.com"
 
@@ -266,7 +284,7 @@ def test_the_share_of_lost_attempts_is_watched_by_the_hour(ordered: Declaration)
     (formula,) = [one["expression"] for one in alarm["metricQueries"] if "expression" in one]
     periods = {one["metric"]["period"] for one in alarm["metricQueries"] if "metric" in one}
 
-    assert formula == "IF(started >= 20, 100 * FILL(reclaimed, 0) / started, 0)"
+    assert formula == "IF(started >= 20, 100 * reclaimed / started, 0)"
     assert periods == {3600}
     assert (alarm["threshold"], alarm["evaluationPeriods"]) == (20, 1)
 

@@ -210,6 +210,9 @@ def value(check: Callable[[object], Any], default: Any = MISSING, **more: Any) -
 EMAIL = matching(r"|[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address")
 """An address, or nothing."""
 
+FOLDER_URL = matching(r"|https://[\w.-]+(?::\d{1,5})?(?:/[\w./~%-]{0,300})?", "an https address")
+"""The address of a folder, or nothing."""
+
 ISSUER = matching(r"|https://[a-zA-Z0-9.-]+(?::\d{1,5})?(?:/[\w./~-]*)?", "an https address")
 """An issuer of tokens, or nothing."""
 

@@ -314,6 +314,8 @@ class ObservabilityConfig:
     """More attempts of jobs that end because Spot takes the machine are an alarm."""
     anomalies: bool = checks.value(checks.switch, default=False)
     """Also alarms on figures that are unusual for the hour of the week."""
+    runbooks: str = checks.value(checks.FOLDER_URL, "")
+    """Where the pages of docs/runbooks are on the web, for the messages; empty for their paths."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
