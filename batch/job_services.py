@@ -63,13 +63,20 @@ class JobServices:
         return DynamoCatalog(self._clients.dynamodb, table)
 
     def output_store(
-        self, output: str, *, immutable: bool, stop: Stop, closed: bool = False
+        self,
+        output: str,
+        *,
+        immutable: bool,
+        stop: Stop,
+        closed: bool = False,
+        traceparent: str = "",
     ) -> OutputStore:
         """The output store of an address.
 
         Args:
             immutable: results are never replaced by different ones: caches may keep them.
             closed: the distribution may not read them.
+            traceparent: of the upload that they are made of; empty for none.
         """
         address = read_address(output)
         if not isinstance(address, S3Address):
@@ -82,6 +89,7 @@ class JobServices:
             transfers=self.transfers,
             cache_control=IMMUTABLE if immutable else "",
             tags=CLOSED if closed else None,
+            traceparent=traceparent,
             stop=stop,
         )
 

@@ -273,6 +273,7 @@ class S3OutputStore:
         prefix: empty, or ending in ``/``.
         cache_control: of what ``store`` writes; what ``write`` writes is never cached.
         tags: of everything that is written, from the first moment.
+        traceparent: of the upload that it is made of; empty for none.
     """
 
     def __init__(
@@ -284,9 +285,10 @@ class S3OutputStore:
         transfers: Transfers,
         cache_control: str = "",
         tags: Mapping[str, str] | None = None,
+        traceparent: str = "",
         stop: Stop | None = None,
     ) -> None:
-        self._tags = tags
+        self._tags, self._traceparent = tags, traceparent
         self._bucket = bucket
         self._prefix = prefix
         self._store = store
@@ -302,7 +304,7 @@ class S3OutputStore:
             self._key(name),
             content_type=content_type,
             cache_control=self._cache_control,
-            metadata=cache_metadata(self._key(name)),
+            metadata=cache_metadata(self._key(name), self._traceparent),
             tags=self._tags,
             # A stop lets uploads end: a finished file need not be made again.
         )
@@ -315,7 +317,7 @@ class S3OutputStore:
             data,
             content_type=content_type,
             cache_control="no-cache",
-            metadata=cache_metadata(self._key(name)),
+            metadata=cache_metadata(self._key(name), self._traceparent),
             tags=self._tags,
         )
 

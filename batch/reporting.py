@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TextIO
 
+from worker.domain import trace
 from worker.domain.asset import JobRecord
 from worker.domain.errors import SafelightError
 from worker.ports import Catalog
@@ -134,7 +135,7 @@ class JobReporter:
             "kind": self._identity.kind,
             "job": self._identity.job,
             "attempt": self._identity.attempt,
-            **({"traceparent": self._identity.traceparent} if self._identity.traceparent else {}),
+            **({trace.NAME: self._identity.traceparent} if self._identity.traceparent else {}),
             **fields,
         }
         self._line(line)
@@ -186,7 +187,12 @@ class JobReporter:
         if not self._created:
             known = {job.id: job for job in catalog.jobs(asset)}.get(self._identity.job)
             self._created = known.created_at if known else moment
-        fields = {"attempt": self._identity.attempt, "output": self._identity.output}
+        fields: dict[str, object] = {
+            "attempt": self._identity.attempt,
+            "output": self._identity.output,
+        }
+        if self._identity.traceparent:
+            fields[trace.NAME] = self._identity.traceparent
         everything = {**fields, **self._figures(), **detail}
         catalog.put_job(
             JobRecord(

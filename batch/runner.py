@@ -170,6 +170,7 @@ class _Attempt:
             immutable=request.asset is not None,
             stop=self._stop,
             closed=request.closed,
+            traceparent=request.traceparent,
         )
         self._store = store
         with Scratch(request.scratch) as scratch:

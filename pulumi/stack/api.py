@@ -26,6 +26,7 @@ from stack.sign_in import Provider
 from stack.storage import Buckets
 from stack.workflow import StateMachines
 from worker.adapters.aws.dynamodb.schema import INDEXES
+from worker.domain import trace
 from worker.domain.asset import UploadRoute
 from worker.domain.workflow import Starts
 from worker.settings import PREFIX
@@ -137,7 +138,7 @@ class Api(pulumi.ComponentResource):
         return apigatewayv2.ApiCorsConfigurationArgs(
             allow_origins=self._origins,
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["authorization", "content-type", "idempotency-key"],
+            allow_headers=["authorization", "content-type", "idempotency-key", trace.NAME],
             expose_headers=["retry-after"],
             max_age=PREFLIGHT_SECONDS,
         )

@@ -36,7 +36,7 @@ from worker.domain.delivery import (
 )
 from worker.domain.errors import SafelightError
 from worker.domain.image import Format
-from worker.domain.keys import TAG_HEADER
+from worker.domain.keys import TAG_HEADER, TRACE_HEADER
 from worker.domain.user_metadata import ATTRIBUTES, OWNER, RECIPE, TAGS
 
 COMPONENT = "delivery"
@@ -407,6 +407,12 @@ class Distribution(pulumi.ComponentResource):
                         header(one, ", ".join(filter(None, (value, vary.get(one)))))
                         for one, value in NEGOTIATION_HEADERS.items()
                     ),
+                ]
+            ),
+            # Of use to the origin only: a viewer need not know how an upload went.
+            remove_headers_config=cloudfront.ResponseHeadersPolicyRemoveHeadersConfigArgs(
+                items=[
+                    cloudfront.ResponseHeadersPolicyRemoveHeadersConfigItemArgs(header=TRACE_HEADER)
                 ]
             ),
             security_headers_config=security_headers(RENDITION_POLICY),

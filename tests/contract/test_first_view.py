@@ -20,6 +20,7 @@ from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
 from worker.adapters.aws.s3 import S3ObjectStore
 from worker.bootstrap import assemble
+from worker.domain import trace
 from worker.domain.asset import LogEntry
 from worker.domain.keys import recipe_key
 from worker.local.emulator import Emulator
@@ -110,7 +111,8 @@ def test_two_processes_make_a_file_once(
     )
     assert {(status, size) for status, size, _ in answers} == {(200, kept["ContentLength"])}
     assert kept["CacheControl"] == "public, max-age=31536000, immutable"
-    assert kept["Metadata"] == {"cache-tag": f"a:{ASSET}"}
+    assert kept["Metadata"]["cache-tag"] == f"a:{ASSET}"
+    assert trace.valid(kept["Metadata"][trace.NAME])
     assert kept["ContentType"] == "image/webp"
 
 

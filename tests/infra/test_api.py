@@ -68,7 +68,7 @@ def test_the_gateway_answers_preflight_requests(api: Declaration) -> None:
     assert gateway.inputs["corsConfiguration"] == {
         "allowOrigins": ["https://a.example"],
         "allowMethods": ["GET", "POST", "PATCH", "DELETE"],
-        "allowHeaders": ["authorization", "content-type", "idempotency-key"],
+        "allowHeaders": ["authorization", "content-type", "idempotency-key", "traceparent"],
         "exposeHeaders": ["retry-after"],
         "maxAge": 3600,
     }

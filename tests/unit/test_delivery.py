@@ -30,6 +30,7 @@ def test_a_url_has_the_parts_of_a_key_but_the_first(asset: object, file: str) ->
 
     assert url_path(key) == f"/{asset}/{VERSION}/{file}"
     assert cache_metadata(key) == {"cache-tag": f"a:{asset}"}
+    assert cache_metadata(key, "00-1") == {"cache-tag": f"a:{asset}", "traceparent": "00-1"}
 
 
 @pytest.mark.parametrize("key", ["", "recipes/0.json", f"ab/{ASSET}/", f"{ASSET}/{VERSION}/a.jpg"])

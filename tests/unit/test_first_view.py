@@ -21,6 +21,7 @@ from tests.unit.test_deliver import ASSET, TIME, VERSION, deliver
 from tests.unit.test_ingest import POLICY
 from tests.unit.test_ingest import World as IngestWorld
 from worker import prices, recipes
+from worker.domain import trace
 from worker.domain.asset import AssetRecord, Status
 from worker.domain.delivery import WIDTHS, read_picture_key
 from worker.domain.errors import (
@@ -181,7 +182,7 @@ def test_a_width_is_made_from_the_smallest_file_that_is_good_enough(
     kept = world.store.versions["delivery", PREFIX + file][-1]
     assert kept.data == found.body
     assert (kept.content_type, kept.cache_control) == (f"image/{format_}", IMMUTABLE)
-    assert kept.metadata == {"cache-tag": f"a:{ASSET}"}
+    assert kept.metadata == {"cache-tag": f"a:{ASSET}", trace.NAME: world.record.source.trace}
     assert found.headers["ETag"] == f'"{kept.etag}"'
     assert found.headers["Content-Type"] == f"image/{format_}"
 

@@ -14,6 +14,7 @@ from tests.unit.pictures import encoded, photo
 from tests.unit.test_ingest import POLICY
 from tests.unit.test_ingest import World as Intake
 from worker import prices, recipes
+from worker.domain import trace
 from worker.domain.asset import CLOSED, PUBLIC, AssetRecord, Status
 from worker.domain.delivery import PictureKey
 from worker.domain.errors import DamagedInput, Reason, Throttled
@@ -133,7 +134,11 @@ def test_a_hot_file_is_replaced_under_its_address() -> None:
     kept = world.stored(new)
     assert new.sha256 == hashlib.sha256(kept.data).hexdigest()
     assert (kept.content_type, kept.cache_control[-9:]) == ("image/jxl", "immutable")
-    assert kept.metadata == {CACHE_TAG: cache_tag(world.asset), EFFORT: "6"}
+    assert kept.metadata == {
+        CACHE_TAG: cache_tag(world.asset),
+        trace.NAME: world.record.source.trace,
+        EFFORT: "6",
+    }
     assert kept.tags == {}
     event, edges = world.catalog.told
     assert (event.type, event.asset) == ("asset.upgraded", world.asset)

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
+from worker.domain import trace
 from worker.domain.asset import AssetRecord, JobRecord, LogEntry, Status, is_tombstone, medium_of
 from worker.domain.moderation import told
 from worker.domain.review import Review, ReviewState
@@ -450,7 +451,7 @@ def of_line(asset: str, entry: LogEntry) -> Event | None:
         asset=asset,
         time=entry.time,
         detail={name: entry.detail.get(name, "") for name in names},
-        traceparent=entry.detail.get("traceparent", ""),
+        traceparent=trace.valid(entry.detail.get(trace.NAME)),
     )
 
 
@@ -476,7 +477,7 @@ def of_job(old: JobRecord | None, new: JobRecord | None) -> Event | None:
         asset=new.asset,
         time=new.updated_at,
         detail=data,
-        traceparent=detail.get("traceparent", ""),
+        traceparent=trace.valid(detail.get(trace.NAME)),
         subject=new.id,
     )
 
@@ -505,4 +506,11 @@ def of_review(old: Review | None, new: Review | None) -> Event | None:
         },
     }
     name = kind.removeprefix("asset.")
-    return Event(id=f"{new.id}/{name}", type=kind, asset=new.asset, time=new.closed_at, detail=data)
+    return Event(
+        id=f"{new.id}/{name}",
+        type=kind,
+        asset=new.asset,
+        time=new.closed_at,
+        detail=data,
+        traceparent=new.traceparent,
+    )

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from worker.domain import trace
 from worker.domain.asset import AssetRecord
 from worker.domain.image import Rendition, StoredRendition
 
@@ -68,6 +69,8 @@ Every write must set it, also the first one: an invalidation by tag cannot reach
 cached without it."""
 TAG_HEADER = f"x-amz-meta-{CACHE_TAG}"
 """The response header with the tag, from S3 and from the delivery function."""
+TRACE_HEADER = f"x-amz-meta-{trace.NAME}"
+"""The response header of S3 with the trace of the upload. No viewer gets it."""
 _OF_ASSET = re.compile(r"[0-9a-f]{2}/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/")
 
 
@@ -76,13 +79,16 @@ def cache_tag(asset: str) -> str:
     return f"a:{asset}"
 
 
-def cache_metadata(key: str) -> Mapping[str, str]:
-    """The metadata of an object in the delivery bucket: the cache tag of its asset.
+def cache_metadata(key: str, traceparent: str = "") -> Mapping[str, str]:
+    """The metadata of an object in the delivery bucket: the cache tag of its asset, and the trace
+    of the upload that it was made of, so that its first delivery joins it.
 
     Empty for an object without an asset, such as a recipe.
     """
     found = _OF_ASSET.match(key)
-    return {} if found is None else {CACHE_TAG: cache_tag(found[1])}
+    if found is None:
+        return {}
+    return {CACHE_TAG: cache_tag(found[1])} | ({trace.NAME: traceparent} if traceparent else {})
 
 
 def stored(record: AssetRecord, rendition: Rendition) -> StoredRendition:

@@ -96,6 +96,8 @@ class Review:
     """Of the workflow, that asks."""
     token: str = field(default="", repr=False)
     """With which Step Functions takes the answer. Never shown, and in no event or log."""
+    traceparent: str = ""
+    """Of the upload that people are asked about."""
     applied: bool = False
     """Who waited for the answer has got it, or its effect is done."""
     revision: int = 0

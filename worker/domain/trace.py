@@ -96,6 +96,11 @@ def new() -> str:
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
 
 
+def below(traceparent: str) -> str:
+    """Another span of the same trace; of a new trace if there is none."""
+    return f"{traceparent[:36]}{secrets.token_hex(8)}-01" if valid(traceparent) else new()
+
+
 def derived(*parts: str) -> str:
     """The traceparent of something that brought none; the same for the same parts."""
     digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()

@@ -34,7 +34,7 @@ from worker.bootstrap import assemble
 from worker.domain.delivery import NEGOTIATION_HEADERS, READABLE_HEADERS, RENDITION_POLICY
 from worker.domain.errors import AccessDenied, EngineError, ObjectMissing, SafelightError
 from worker.domain.image import Format
-from worker.domain.keys import TAG_HEADER, cache_tag
+from worker.domain.keys import TAG_HEADER, TRACE_HEADER, cache_tag
 from worker.imaging.malloc import keep_memory
 from worker.infra.edge import EdgeFunction, request_event, source
 from worker.local.access_log import AccessLog
@@ -339,6 +339,7 @@ def _object_headers(found: Mapping[str, Any]) -> dict[str, str]:
         headers["Cache-Control"] = found["CacheControl"]
     for name, value in found.get("Metadata", {}).items():
         headers[f"x-amz-meta-{name}"] = value
+    headers.pop(TRACE_HEADER, None)  # as the distribution's response headers policy
     return headers
 
 

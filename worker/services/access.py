@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
+from worker.domain import trace
 from worker.domain.asset import (
     CLOSED,
     HELD,
@@ -99,6 +100,7 @@ class Access:
             owner=record.owner,
             reason=record.verdict or Verdict(code=HELD, message=MUST_LOOK),
             asked_at=self._time(),
+            traceparent=record.source.trace,
         )
         return self.catalog.open_review(wanted)
 
@@ -259,7 +261,11 @@ def invalidate(catalog: Catalog, record: AssetRecord, cause: str) -> None:
     entry = LogEntry(
         time=record.updated_at,
         kind=INVALIDATED,
-        detail={"version": record.version, "cause": cause},
+        detail={
+            "version": record.version,
+            "cause": cause,
+            trace.NAME: record.source.trace,
+        },
         id=f"{record.version}-{record.revision}-{cause}",
     )
     catalog.log(record.asset, entry)

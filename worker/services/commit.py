@@ -56,7 +56,7 @@ class RenditionStore:
                 processed.renditions[index].data,
                 content_type=renditions[index].format.media_type,
                 cache_control=keys.IMMUTABLE,
-                metadata=keys.cache_metadata(renditions[index].key),
+                metadata=keys.cache_metadata(renditions[index].key, record.source.trace),
                 tags=tags_of(record),
             )
 
@@ -79,11 +79,12 @@ class RenditionStore:
 
         def copy(index: int) -> None:
             source, target = duplicate.renditions[index].key, renditions[index].key
-            tag = keys.cache_metadata(target)  # the source has that of its own asset
+            # The source has the tag and the trace of its own asset.
+            own = keys.cache_metadata(target, record.source.trace)
             self._store.copy(
                 (self._bucket, source),
                 (self._bucket, target),
-                metadata=tag,
+                metadata=own,
                 tags=tags_of(record),
             )
 

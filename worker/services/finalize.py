@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Any
 
 from worker.codec import build
+from worker.domain import trace
 from worker.domain.asset import (
     AssetRecord,
     LogEntry,
@@ -239,6 +240,7 @@ class Finalizer:
                         "job": job.kind,
                         "error": job.error[:100],
                         "cause": job.cause[:1000],
+                        trace.NAME: record.source.trace,
                     },
                     id=f"{record.version}-{job.kind}",
                 )

@@ -156,7 +156,7 @@ class FirstView:
             made.data,
             content_type=media_type,
             cache_control=IMMUTABLE,
-            metadata=cache_metadata(key),
+            metadata=cache_metadata(key, record.source.trace),
         )
         # What was erased, replaced or held in the meantime has not seen this file.
         now = self.catalog.get(record.asset)

@@ -296,6 +296,7 @@ class Ingest:
         if isinstance(change, Removal):
             return Deletion(upload=upload, asset=asset, receives=receives, removal=change)
         known = self._catalog.get(asset)
+        upload = _traced(upload, known)
         chosen = _recorded_choice(upload, known)
         recipe = self._recipe_for(upload, known, chosen or "")
         seen = _seen(upload, known, recipe)
@@ -677,6 +678,17 @@ class Ingest:
 
     def _time(self) -> str:
         return self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _traced(upload: ObjectVersion, known: AssetRecord | None) -> ObjectVersion:
+    """The upload with the trace that its record has: the API began it, or ingest was here before.
+
+    S3's events carry none, and the object's metadata is read later, or not at all.
+    """
+    if upload.traceparent or known is None:
+        return upload
+    begun, same = known.upload is not None, known.source.sequencer == upload.sequencer
+    return replace(upload, traceparent=known.source.traceparent) if begun or same else upload
 
 
 def _recorded_choice(upload: ObjectVersion, known: AssetRecord | None) -> str | None:

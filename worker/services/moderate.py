@@ -186,7 +186,7 @@ def put_blurred(store: ObjectStore, bucket: str, record: AssetRecord, data: byte
         data,
         content_type=Format.JPEG.media_type,
         cache_control=BRIEF,
-        metadata=cache_metadata(key),
+        metadata=cache_metadata(key, record.source.trace),
     )
 
 

@@ -295,6 +295,7 @@ class Reviews:
             execution=call.execution,
             stage=call.stage,
             token=call.token,
+            traceparent=record.source.trace,
         )
 
     def _current(self, call: StageCall) -> AssetRecord | None:

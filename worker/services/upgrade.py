@@ -238,7 +238,10 @@ class Upgrades:
             data,
             content_type=old.format.media_type,
             cache_control=IMMUTABLE,
-            metadata={**cache_metadata(old.key), EFFORT: str(EFFORTS[old.format])},
+            metadata={
+                **cache_metadata(old.key, record.source.trace),
+                EFFORT: str(EFFORTS[old.format]),
+            },
             tags=tags_of(record),
         )
         new = replace(old, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())

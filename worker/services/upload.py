@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from worker.domain import trace
 from worker.domain.asset import (
     AssetRecord,
     LogEntry,
@@ -351,6 +352,8 @@ class Uploads:
                 etag="",
                 sequencer="",  # before that of everything that arrives
                 size=wanted.size,
+                # Its trace begins with this call; a bucket's event of it carries none.
+                traceparent=trace.below(trace.current()),
             ),
             recipe=metadata.recipe or self.settings.recipe,
             chosen_recipe=metadata.recipe,

@@ -27,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from worker.domain import trace
 from worker.domain.asset import AssetRecord
 from worker.domain.errors import (
     ConfigurationError,
@@ -70,6 +71,8 @@ class WebhookEvent:
     """The CloudEvent, JSON in UTF-8."""
     asset: str = ""
     """That it is about, if it is about one."""
+    traceparent: str = ""
+    """Of the upload that it follows from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,6 +283,8 @@ class Webhooks:
             "webhook-timestamp": str(timestamp),
             "webhook-signature": signatures(keys, event, timestamp),
         }
+        if event.traceparent:
+            headers[trace.NAME] = event.traceparent
         answer = self.sender.post(endpoint.url, event.body, headers)
         if 200 <= answer.status < 300:
             return
@@ -339,4 +344,5 @@ def event_in(body: str) -> WebhookEvent:
         # In ASCII: half of a surrogate pair, which JSON may hold, has no bytes in UTF-8.
         body=json.dumps(detail, separators=(",", ":")).encode(),
         asset=asset if isinstance(asset, str) else "",
+        traceparent=trace.valid(detail.get(trace.NAME)),
     )

@@ -215,6 +215,7 @@ def test_a_job_works_on_the_originals_of_its_assets() -> None:
     source = api.catalog.records[asset].source
     assert request.inputs == (f"s3://intake/{source.key}",)
     assert (request.asset, request.output[:14]) == (asset, "s3://delivery/")
+    assert request.traceparent == source.trace
     assert not request.closed
     assert job["id"] == f"{asset}.{request.name}"
     shown = api.call("GET", f"/jobs/{job['id']}").json()

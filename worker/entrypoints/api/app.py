@@ -18,10 +18,11 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, R
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.security import HTTPBearer, SecurityScopes
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 
 import worker
 from worker.bootstrap import Application
+from worker.domain import trace
 from worker.domain.asset import AssetRecord, JobRecord, Status
 from worker.domain.delivery import url_path
 from worker.domain.errors import AssetMissing, NotAllowed, RequestError
@@ -561,11 +562,12 @@ def create(services: Callable[[], ApiServices], *, origins: tuple[str, ...] = ()
             CORSMiddleware,
             allow_origins=list(origins),
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["authorization", "content-type", "idempotency-key"],
+            allow_headers=["authorization", "content-type", "idempotency-key", trace.NAME],
             expose_headers=["retry-after"],
             max_age=3_600,
         )
         app.add_middleware(VaryOrigin)
+    app.add_middleware(TraceContext)
     return app
 
 
@@ -583,6 +585,20 @@ def _document(app: FastAPI) -> dict[str, Any]:
             document["components"]["schemas"].pop(unused, None)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+class TraceContext:
+    """Goes on with the trace that a caller names (W3C Trace Context), or begins one: an upload that
+    is begun has it, and so have the log lines."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        sent = Headers(scope=scope).get(trace.NAME) if scope["type"] == "http" else None
+        with trace.bind(trace.below(trace.valid(sent))):
+            await self._app(scope, receive, send)
 
 
 class VaryOrigin:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from worker.bootstrap import Application
+from worker.domain import trace
 from worker.domain.asset import PUBLIC, AssetRecord, JobRecord, Status
 from worker.domain.errors import (
     Conflict,
@@ -94,7 +95,8 @@ class AssetJobs:
             ids = {text: one.asset for text, one in zip(spec.inputs, records, strict=True)}
             problems = [_of_the_body(one, ids) for one in error.problems]
             raise ParameterError(f"job {kind}", tuple(problems)) from None
-        id_ = self._running().submit(request)
+        traced = replace(request, traceparent=records[0].source.trace)
+        id_ = self._running().submit(traced)
         return self._listed(records[0], id_, kind, request.output), None
 
     def show(self, caller: Caller, job: str) -> tuple[JobRecord, JobStatus | None]:
@@ -140,7 +142,7 @@ class AssetJobs:
             state="SUBMITTED",
             created_at=now,
             updated_at=now,
-            detail={"output": output},
+            detail={"output": output, trace.NAME: record.source.trace},
         )
         self.app.catalog.put_job(made)
         return made

@@ -125,19 +125,20 @@ def _submit(
     if local:
         here = requests(spec, SubmitContext(files=True, store=_store_of(inputs, out)))
         return _run_local(here, image if container else None, follow=follow, as_json=as_json)
-    target = find_target(data)
+    target, traceparent = find_target(data), ""
     if asset is not None:
         record = target.app.catalog.get(asset)
         if record is None:
             raise AssetMissing(f"there is no asset {asset} to list the job with")
         spec = replace(spec, closed=record.status not in PUBLIC)
+        traceparent = record.source.trace
     around = SubmitContext(
         files=target.local is not None,
         outputs=f"s3://{target.app.settings.delivery_bucket}/",
         store=target.app.store,
     )
     jobs = target.jobs
-    made = requests(spec, around)
+    made = [replace(one, traceparent=traceparent) for one in requests(spec, around)]
     ids = tuple(dict.fromkeys(jobs.submit(request) for request in made))
     if not (wait or follow):
         for id_ in ids:
