@@ -17,9 +17,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TextIO
 
+from batch import catalogue
 from worker.domain import trace
 from worker.domain.asset import JobRecord
 from worker.domain.errors import SafelightError
+from worker.domain.ledger import VCPU_SECONDS
 from worker.ports import Catalog
 
 LOG_SECONDS = 2.0
@@ -65,6 +67,14 @@ def _step(doing: str) -> str:
     return _NUMBERS.sub("", doing)
 
 
+def _seconds(known: JobRecord | None) -> float:
+    """vCPU seconds of the attempts before this one, as the last of them has written them."""
+    try:
+        return float(known.detail.get(VCPU_SECONDS, "0")) if known is not None else 0.0
+    except ValueError:
+        return 0.0
+
+
 class JobReporter:
     """Writes to the log, and to the catalog if there is one, in the background.
 
@@ -90,9 +100,12 @@ class JobReporter:
         self._catalog = catalog if identity.asset else None
         self._clock = clock
         self._heartbeat = heartbeat
+        kind = catalogue.KINDS.get(identity.kind)
+        self._vcpus = kind.vcpus if kind is not None else 1.0
         self._state = _ProgressState(began=clock())
         self._writing = threading.Lock()
         self._created = ""
+        self._began, self._spent_before = clock(), 0.0
         self._recording = threading.Lock()
         self._final = False
         self._ended = threading.Event()
@@ -187,9 +200,12 @@ class JobReporter:
         if not self._created:
             known = {job.id: job for job in catalog.jobs(asset)}.get(self._identity.job)
             self._created = known.created_at if known else moment
+            self._spent_before = _seconds(known)
+        spent = self._spent_before + self._vcpus * (self._clock() - self._began)
         fields: dict[str, object] = {
             "attempt": self._identity.attempt,
             "output": self._identity.output,
+            VCPU_SECONDS: round(spent, 1),
         }
         if self._identity.traceparent:
             fields[trace.NAME] = self._identity.traceparent

@@ -27,6 +27,7 @@ from worker.domain.events import Event
 from worker.domain.image import StoredRendition
 from worker.domain.job import JobRequest, JobState, JobStatus
 from worker.domain.label import Label
+from worker.domain.ledger import Counted, CountedWork, LedgerAccount, LedgerLine, Trip
 from worker.domain.moderation import Moderation, Seen
 from worker.domain.review import Choice, Review, ReviewDecision, ReviewPage, ReviewState
 from worker.domain.workflow import Run, RunState
@@ -416,6 +417,41 @@ class Catalog(Protocol):
         Returns:
             How often it has been claimed, this time included; 0 if another one holds it.
         """
+        ...
+
+
+class Ledger(Protocol):
+    """Counters of work by day."""
+
+    def add(self, shard: str, counted: Sequence[Counted]) -> Mapping[str, CountedWork]:
+        """Add work to its lines, each piece once.
+
+        Args:
+            shard: of the stream that tells of the work. Positions of one shard rise; what comes
+                again, in whatever batch, is passed over.
+            counted: in order of position.
+
+        Returns:
+            What was new, by day.
+        """
+        ...
+
+    def lines(
+        self, day: str, account: LedgerAccount, name: str | None = None
+    ) -> Sequence[LedgerLine]:
+        """The lines of a day (ISO 8601), one a name, in order of name; with ``name``, its own."""
+        ...
+
+    def trip(self, found: Trip) -> bool:
+        """Write down that the limit of a day was passed; False if that is written already."""
+        ...
+
+    def tripped(self) -> Trip | None:
+        """The newest trip, of whatever day."""
+        ...
+
+    def resume(self, day: str, *, time: str) -> Trip | None:
+        """Let paused work go on for the rest of a day; None if there is no trip of that day."""
         ...
 
 

@@ -20,8 +20,8 @@ from starlette.concurrency import run_in_threadpool
 
 from tests.servers import serving_app
 from worker import console
+from worker.domain.ledger import CountedWork
 from worker.local import console as local_console
-from worker.services.cost import CountedWork
 
 TOKEN = ".".join(
     base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")

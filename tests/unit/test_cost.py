@@ -10,9 +10,10 @@ import pytest
 from tests.unit.test_console_changes import event
 from worker import prices
 from worker.adapters.event_log import EventLog
+from worker.domain.ledger import CountedWork, work_of
 from worker.local.changes import Counts
 from worker.local.console import costs
-from worker.services.cost import CountedWork, cost, work_of
+from worker.services.cost import cost
 
 PRICE, NEED = prices.load()
 FILES = [{"bytes": 100}, {"bytes": 200}]
@@ -61,7 +62,8 @@ def test_work_is_counted_by_day(tmp_path: Path) -> None:
     log, counts = EventLog(path), Counts(path)
     log.publish([event(1, "processing", bytes=5_000), event(2, bytes=1_000, renditions=FILES)])
     assert counts.days()["2026-11-29"].objects == 2
-    log.publish([event(1, "accepted", bytes=5_000, renditions=FILES, files=FILES)])
+    done = {"was": "processing", "bytes": 5_000, "renditions": FILES, "files": FILES}
+    log.publish([event(1, "accepted", **done)])
     assert counts.days() == {
         "2026-11-29": CountedWork(objects=2, heavy=1, bytes=1_000, files=6, stored=6_900)
     }

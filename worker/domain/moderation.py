@@ -190,6 +190,8 @@ class Moderation:
     """Bits in which its perceptual hash differs; 0 for the same bytes."""
     error: str = ""
     """Code of the error, of the tier ``unavailable``."""
+    pictures: int = 0
+    """How many the moderator was shown; each is a question to Rekognition, of that tier."""
 
     @property
     def asks(self) -> bool:

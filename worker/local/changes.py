@@ -16,7 +16,7 @@ from typing import Any
 from worker.adapters.disk_errors import disk_call
 from worker.adapters.event_log import parse_event
 from worker.domain.events import Event
-from worker.services.cost import CountedWork, work_of
+from worker.domain.ledger import CountedWork, work_of
 
 MOST_BYTES = 1 << 20
 """Of one read; the next one goes on behind it."""
@@ -71,8 +71,6 @@ class Counts:
     _reasons: Counter[str] = field(default_factory=Counter)
     _messages: dict[str, str] = field(default_factory=dict)
     _days: dict[str, CountedWork] = field(default_factory=dict)
-    _heavy: set[str] = field(default_factory=set)
-    """Assets that wait for jobs."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def minutes(self, now: str) -> list[Mapping[str, Any]]:
@@ -122,11 +120,9 @@ class Counts:
 
     def _count(self, event: Event) -> None:
         self._minutes[event.time[:16], event.type] += 1
-        work = work_of(event, heavy=event.asset in self._heavy)
-        if work != CountedWork():
+        if work := work_of(event):
             day = event.time[:10]
             self._days[day] = self._days.get(day, CountedWork()) + work
-            (self._heavy.add if work.heavy else self._heavy.discard)(event.asset)
         reason = event.detail.get("reason")
         if event.type == "asset.rejected" and isinstance(reason, Mapping):
             code = str(reason.get("code", "unknown"))

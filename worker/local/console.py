@@ -28,6 +28,7 @@ from worker.bootstrap import assemble
 from worker.domain.asset import is_tombstone
 from worker.domain.events import Event
 from worker.domain.job import JobStatus
+from worker.domain.ledger import CountedWork
 from worker.entrypoints.api import views
 from worker.entrypoints.api.app import Administrator, ApiServices, Reader
 from worker.entrypoints.api.problems import ProblemRoute
@@ -35,7 +36,7 @@ from worker.local import demo
 from worker.local.address import EVENTS, Address
 from worker.local.changes import Counts, read_events
 from worker.ports import Queue
-from worker.services.cost import LEFT_OUT, CountedWork, cost
+from worker.services.cost import LEFT_OUT, cost
 from worker.services.dead_letters import DeadLetters, QueuePair, Selection, groups
 from worker.services.owned_assets import Caller
 from worker.settings import Settings

@@ -32,10 +32,11 @@ from urllib.parse import quote_plus
 from worker.domain.asset import is_folder
 from worker.domain.errors import InputError, ObjectMissing
 from worker.domain.keys import cache_metadata
+from worker.domain.ledger import CountedWork
 from worker.ports import ObjectStore, Queue
 from worker.prices import Assumptions, Prices
 from worker.services import ordering
-from worker.services.cost import CountedWork, cost
+from worker.services.cost import cost
 
 BATCH = 10
 """Messages in one request."""

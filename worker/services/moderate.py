@@ -332,6 +332,7 @@ def _following(known: Moderation, asset: str, outcome: ModerationOutcome, time: 
         distance=0,
         sampled=False,
         error="",
+        pictures=0,
         time=time,
     )
 
@@ -361,7 +362,7 @@ def ask(
         SafelightError: it does not answer, or not with an answer.
     """
     seen = together([moderator.look(one, minimum=rules.minimum) for one in pictures])
-    found = judged(seen, rules, tier=tier, time=time)
+    found = replace(judged(seen, rules, tier=tier, time=time), pictures=len(pictures))
     last = ModerationTier.REKOGNITION not in rules.tiers
     if last and found.outcome is ModerationOutcome.UNCERTAIN:
         return replace(found, outcome=ModerationOutcome.HOLD)

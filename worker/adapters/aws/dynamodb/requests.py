@@ -142,6 +142,36 @@ class DynamoTable:
             )
         return int(answer["Attributes"]["claims"]["N"])
 
+    def update(
+        self,
+        key: Item,
+        *,
+        change: str,
+        condition: str,
+        names: Mapping[str, str],
+        values: Item,
+    ) -> None:
+        """Change attributes of one item, on a condition.
+
+        Args:
+            change, condition: expressions, with ``#name`` and ``:name``.
+            names: of attributes, by what stands for them.
+            values: by what stands for them.
+
+        Raises:
+            ConditionFailed: the condition does not hold; it has the item that is there.
+        """
+        with aws_call(f"write to table {self._name}"), _conditions():
+            self._client.update_item(
+                TableName=self._name,
+                Key=key,
+                UpdateExpression=change,
+                ConditionExpression=condition,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+
     def transact(
         self, *, put: Item, condition: Mapping[str, Any], puts: Iterable[Item], deletes: list[Item]
     ) -> None:

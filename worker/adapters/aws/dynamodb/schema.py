@@ -15,11 +15,11 @@ lines. docs/catalog.md says why the indexes are as they are.
     REVIEW#v#n    -                  REVIEW#state / turn  -                 -
 
 ``PK`` is ``ASSET#{id}`` for all of them. (``RATE#{operation}`` has one item, ``RATE``, which counts
-requests to AWS: ``request_rate``.) *created* and *commit* are a :func:`position`: by the
-asset's first record and by its newest outcome; *turn* is one by the deadline of an open review, or
-by the end of another one. ``n`` is the shard. The newest line of the timeline
-that came with an outcome is in META; ``LOG#`` sorts directly before ``META``, so one query
-backwards from META reads the timeline, newest first.
+requests to AWS: ``request_rate``; ``LEDGER#{day}`` has counters of work: ``ledger``.) *created* and
+*commit* are a :func:`position`: by the asset's first record and by its newest outcome; *turn* is
+one by the deadline of an open review, or by the end of another one. ``n`` is the shard. The newest
+line of the timeline that came with an outcome is in META; ``LOG#`` sorts directly before ``META``,
+so one query backwards from META reads the timeline, newest first.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -16,10 +17,14 @@ from worker.adapters.aws.dynamodb import schema
 from worker.adapters.aws.dynamodb.items import read_job, read_log, read_meta, read_review
 from worker.adapters.aws.dynamodb.schema import PARTITION_KEY, SORT_KEY
 from worker.domain import events
+from worker.domain.asset import AssetRecord, JobRecord
 from worker.domain.errors import EngineError
 from worker.domain.events import Event
 
 T = TypeVar("T")
+
+NUMBER_DIGITS = 40
+"""Most digits of a sequence number (DynamoDB Streams API Reference, "StreamRecord")."""
 
 EXPIRES = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
 """Who removes an item whose time to live is over (the same guide, "DynamoDB Streams and Time to
@@ -71,6 +76,49 @@ def events_of(record: Mapping[str, Any]) -> tuple[Event, ...]:
     return () if event is None else (event,)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a record of the stream says of an asset's record or of a job."""
+
+    position: str
+    """Its sequence number, as text whose order is that of the numbers of one shard."""
+    time: str
+    """By the table's clock, ISO 8601 UTC."""
+    event: Event | None = None
+    """Of an asset's record."""
+    old: AssetRecord | None = None
+    new: AssetRecord | None = None
+    job: tuple[JobRecord | None, JobRecord] | None = None
+    """A job before and after."""
+
+
+def change_of(record: Mapping[str, Any]) -> Change | None:
+    """An asset's record or a job before and after a change; None for what is neither.
+
+    Raises:
+        EngineError: it is no record of the catalog's stream, or no item of this program's.
+    """
+    try:
+        change = record["dynamodb"]
+        sort: str = change["Keys"][SORT_KEY]["S"]
+        number = str(change["SequenceNumber"])
+        old, new = _plain(change.get("OldImage")), _plain(change.get("NewImage"))
+        position, time = (
+            number.rjust(NUMBER_DIGITS, "0"),
+            _time(change.get("ApproximateCreationDateTime")),
+        )
+        if sort == schema.META:
+            before, after = _read(old, _read_record), _read(new, _read_record)
+            event = events.of_record(before, after, time=time)
+            return Change(position=position, time=time, event=event, old=before, new=after)
+        if sort.startswith(schema.JOB) and new is not None:
+            job = (_read(old, read_job), read_job(new))
+            return Change(position=position, time=time, job=job)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise EngineError(f"no record of the catalog's stream: {error!r}") from error
+    return None
+
+
 def _event(
     sort: str,
     asset: str,
@@ -79,10 +127,9 @@ def _event(
     record: Mapping[str, Any],
 ) -> Event | None:
     if sort == schema.META:
-        before, after = _read(old, read_meta), _read(new, read_meta)
         return events.of_record(
-            None if before is None else before.record,
-            None if after is None else after.record,
+            _read(old, _read_record),
+            _read(new, _read_record),
             time=_time(record["dynamodb"].get("ApproximateCreationDateTime")),
             expired=record.get("userIdentity") == EXPIRES,
         )
@@ -94,6 +141,10 @@ def _event(
     if sort.startswith(schema.REVIEW):
         return events.of_review(_read(old, read_review), _read(new, read_review))
     return None
+
+
+def _read_record(item: Mapping[str, Any]) -> AssetRecord:
+    return read_meta(item).record
 
 
 def _read(item: Mapping[str, Any] | None, read: Callable[[Mapping[str, Any]], T]) -> T | None:
