@@ -27,7 +27,7 @@ from worker.domain.events import Event
 from worker.domain.image import StoredRendition
 from worker.domain.job import JobRequest, JobState, JobStatus
 from worker.domain.label import Label
-from worker.domain.ledger import Counted, CountedWork, LedgerAccount, LedgerLine, Trip
+from worker.domain.ledger import CountedWork, LedgerAccount, LedgerEntry, LedgerLine, Trip
 from worker.domain.moderation import Moderation, Seen
 from worker.domain.review import Choice, Review, ReviewDecision, ReviewPage, ReviewState
 from worker.domain.workflow import Run, RunState
@@ -423,7 +423,7 @@ class Catalog(Protocol):
 class Ledger(Protocol):
     """Counters of work by day."""
 
-    def add(self, shard: str, counted: Sequence[Counted]) -> Mapping[str, CountedWork]:
+    def add(self, shard: str, counted: Sequence[LedgerEntry]) -> Mapping[str, CountedWork]:
         """Add work to its lines, each piece once.
 
         Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from worker.domain.ledger import Counted, CountedWork, LedgerAccount, LedgerLine, Trip
+from worker.domain.ledger import CountedWork, LedgerAccount, LedgerEntry, LedgerLine, Trip
 
 WORK = CountedWork(objects=1, bytes=1_000, files=6, stored=1_600)
 
@@ -17,9 +17,9 @@ def counted(
     recipe: str = "default",
     work: CountedWork = WORK,
     time: str = "2026-11-30T10:00:00.000000Z",
-) -> Counted:
+) -> LedgerEntry:
     """A piece of work by its number in its shard."""
-    return Counted(
+    return LedgerEntry(
         position=f"{number:040}",
         time=time,
         asset=f"asset-{number}",
@@ -38,7 +38,7 @@ class MemoryLedger:
         self._positions: dict[tuple[str, str, LedgerAccount, str], str] = {}
         self._trip: Trip | None = None
 
-    def add(self, shard: str, counted: Sequence[Counted]) -> Mapping[str, CountedWork]:
+    def add(self, shard: str, counted: Sequence[LedgerEntry]) -> Mapping[str, CountedWork]:
         """See the port."""
         new: dict[str, CountedWork] = {}
         for one in counted:

@@ -34,7 +34,7 @@ class LedgerAccount(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountedWork:
-    """Counted work. Amounts of work can be added."""
+    """LedgerEntry work. Amounts of work can be added."""
 
     objects: int = 0
     """Uploads that the ingest function handled."""
@@ -63,7 +63,7 @@ class CountedWork:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class LedgerEntry:
     """Work that follows from one change of the catalog."""
 
     position: str

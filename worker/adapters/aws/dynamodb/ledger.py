@@ -32,7 +32,14 @@ from worker.adapters.aws.dynamodb.items import key, text
 from worker.adapters.aws.dynamodb.requests import ATTEMPTS, ConditionFailed, DynamoTable
 from worker.adapters.aws.dynamodb.schema import PARTITION_KEY, TTL_ATTRIBUTE
 from worker.domain.errors import EngineError, Throttled
-from worker.domain.ledger import KEPT_DAYS, Counted, CountedWork, LedgerAccount, LedgerLine, Trip
+from worker.domain.ledger import (
+    KEPT_DAYS,
+    CountedWork,
+    LedgerAccount,
+    LedgerEntry,
+    LedgerLine,
+    Trip,
+)
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -63,12 +70,12 @@ class DynamoLedger:
     ) -> None:
         self._table = DynamoTable(client, table, sleep=sleep)
 
-    def add(self, shard: str, counted: Sequence[Counted]) -> Mapping[str, CountedWork]:
+    def add(self, shard: str, counted: Sequence[LedgerEntry]) -> Mapping[str, CountedWork]:
         """See the port. One conditional write for each line; all lines at once.
 
         If a write fails, others may be done: the same call again does what is left.
         """
-        groups: dict[tuple[str, LedgerAccount, str], list[Counted]] = {}
+        groups: dict[tuple[str, LedgerAccount, str], list[LedgerEntry]] = {}
         for one in counted:
             for account, name in _names(one):
                 groups.setdefault((one.day, account, name), []).append(one)
@@ -83,7 +90,7 @@ class DynamoLedger:
         return new
 
     def _add(
-        self, shard: str, line: tuple[str, LedgerAccount, str], counted: Sequence[Counted]
+        self, shard: str, line: tuple[str, LedgerAccount, str], counted: Sequence[LedgerEntry]
     ) -> CountedWork:
         """Raise one line; returns what was new."""
         day, account, name = line
@@ -201,7 +208,7 @@ class DynamoLedger:
 # --- items ------------------------------------------------------------------------------------
 
 
-def _names(one: Counted) -> Sequence[tuple[LedgerAccount, str]]:
+def _names(one: LedgerEntry) -> Sequence[tuple[LedgerAccount, str]]:
     return (
         (LedgerAccount.ALL, ""),
         (LedgerAccount.OWNER, one.owner),
