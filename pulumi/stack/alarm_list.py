@@ -23,6 +23,9 @@ from stack.queues import QueueWithDeadLetters
 from stack.upgrades import DailyUpgrades
 from stack.webhooks import WebhookEndpoints
 from stack.workflow import StateMachines
+from worker.adapters.emf import NAMESPACE
+from worker.domain import metrics
+from worker.domain.metrics import MetricSpec
 
 NEAR_TIMEOUT = 0.8
 """Share of a function's timeout that its slowest calls may take."""
@@ -33,12 +36,13 @@ HOUR = 3600
 """Seconds."""
 ONCE = (1, 1)
 """One figure is enough: it is 0 unless something went wrong."""
+MOST = (2, 3)
+"""Of five minutes each: also calls that come every few minutes are enough of them. With points of
+a minute, all of five, a quiet function could fail each time and no alarm would see it."""
 WEBHOOK_SECONDS = 1800
 """An event that waits longer is an alarm. The first three tries take 13 minutes at most."""
 WIDTH = 4
 """Standard deviations of a band: fewer would call every evening unusual."""
-OWN = "Safelight"
-"""Namespace of the figures that functions count themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,7 @@ def alarms_of(config: Config, parts: Watched) -> list[Alarm]:
         *(_upgrades(parts.upgrades) if parts.upgrades is not None else ()),
         *_defects(parts.counted),
         *_jobs(config, parts.counted),
-        *(_unusual(parts.intake) if config.observability.anomalies else ()),
+        *(_unusual(config, parts.intake) if config.observability.anomalies else ()),
     ]
 
 
@@ -209,7 +213,7 @@ def _webhooks(webhooks: WebhookEndpoints) -> Iterator[Alarm]:
 
 
 def _upgrades(upgrades: DailyUpgrades) -> Iterator[Alarm]:
-    """One call a day: five minutes of failures in a row would never come together."""
+    """One call a day: its failure is one figure."""
     yield _errors("upgrade", upgrades.function, points=ONCE)
     yield _throttled("upgrade", upgrades.function, points=ONCE)
 
@@ -252,7 +256,7 @@ def _jobs(config: Config, counted: MetricFilters) -> Iterator[Alarm]:
         )
 
 
-def _unusual(intake: Intake) -> Iterator[Alarm]:
+def _unusual(config: Config, intake: Intake) -> Iterator[Alarm]:
     """What no fixed limit fits: figures that follow the hours of the week."""
     yield Alarm(
         name="unusual-traffic",
@@ -264,16 +268,15 @@ def _unusual(intake: Intake) -> Iterator[Alarm]:
         period=FEW_MINUTES,
         points=(3, 4),
     )
-    service = {"service": "ingest"}
     yield Alarm(
         name="unusual-errors",
         says="Unusually many uploads fail or are rejected for this hour of the week.",
         runbook=Runbook.UNUSUAL_ERRORS,
         metrics={
-            one.lower(): Metric(namespace=OWN, name=one, dimensions=service)
-            for one in ("Failed", "Rejected")
+            "retries": _own(config, metrics.RETRIES, service="ingest"),
+            "rejected": _own(config, metrics.UPLOADS, outcome="rejected"),
         },
-        formula="failed + rejected",
+        formula="retries + rejected",
         above=Band(width=WIDTH, low=False),
         period=FEW_MINUTES,
         points=(3, 4),
@@ -286,6 +289,33 @@ def _unusual(intake: Intake) -> Iterator[Alarm]:
         above=Band(width=WIDTH, low=False),
         period=FEW_MINUTES,
         points=(3, 4),
+    )
+    yield Alarm(
+        name="unusual-spend",
+        says="Unusually much money is spent for this hour of the week, by list prices.",
+        runbook=Runbook.SPENDING,
+        # By the hour: a day's sum is known when the day is over.
+        metrics={"dollars": _own(config, metrics.SPEND)},
+        above=Band(width=WIDTH, low=False),
+        period=HOUR,
+        points=(2, 3),
+    )
+
+
+def _own(config: Config, spec: MetricSpec, **dimensions: str) -> Metric:
+    """One of the figures that Safelight counts itself.
+
+    Raises:
+        ValueError: it is never counted with these dimensions.
+    """
+    labels = metrics.labels_of(spec, dimensions)
+    if dict(labels) != dimensions:
+        raise ValueError(f"{spec.name} is not counted for {dimensions}")
+    return Metric(
+        namespace=f"{NAMESPACE}/{config.stack}",
+        name=spec.name,
+        dimensions=dimensions,
+        statistic=spec.statistic.value,
     )
 
 
@@ -307,7 +337,7 @@ def _errors(
     function: LambdaFunction,
     *,
     percent: float = 1,
-    points: tuple[int, int] = (5, 5),
+    points: tuple[int, int] = MOST,
     urgent: bool = False,
 ) -> Alarm:
     return Alarm(
@@ -320,6 +350,7 @@ def _errors(
         },
         formula="100 * errors / calls",
         above=percent,
+        period=FEW_MINUTES,
         points=points,
         urgent=urgent,
     )
@@ -333,10 +364,12 @@ def _refused_or_slow(name: str, function: LambdaFunction, timeout: int) -> Itera
         runbook=Runbook.FUNCTION_SLOW,
         metrics={"slowest": _of_function(function, "Duration", "p99")},
         above=1000 * NEAR_TIMEOUT * timeout,
+        period=FEW_MINUTES,
+        points=MOST,
     )
 
 
-def _throttled(name: str, function: LambdaFunction, *, points: tuple[int, int] = (5, 5)) -> Alarm:
+def _throttled(name: str, function: LambdaFunction, *, points: tuple[int, int] = (3, 3)) -> Alarm:
     return Alarm(
         name=f"{name}-throttled",
         says=f"Calls of the function {name} are refused: the account's or the function's"
@@ -344,6 +377,7 @@ def _throttled(name: str, function: LambdaFunction, *, points: tuple[int, int] =
         runbook=Runbook.FUNCTION_THROTTLED,
         metrics={"throttles": _of_function(function, "Throttles")},
         above=0,
+        period=FEW_MINUTES,
         points=points,
     )
 
@@ -364,6 +398,8 @@ def _failing(
         metrics={"failed": failed, "requests": requests},
         formula="100 * failed / requests",
         above=percent,
+        period=FEW_MINUTES,
+        points=MOST,
         urgent=urgent,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from stack.alarms import Runbook
 from tests.infra.configs import WITHOUT
 from tests.infra.declared import Declaration, declare
 from worker.services.ingest import IngestOutcome
+
+README = Path(__file__).parents[2] / "pulumi" / "README.md"
 
 
 def test_every_queue_every_function_and_the_workflow_are_watched(ordered: Declaration) -> None:
@@ -89,6 +92,21 @@ def test_errors_are_a_share_of_calls(ordered: Declaration) -> None:
     assert alarm["threshold"] == 5
 
 
+def test_the_price_of_the_alarms_is_what_the_readme_says(ordered: Declaration) -> None:
+    """Amazon bills each metric in an alarm, and each that a filter makes."""
+    watched = [
+        query
+        for one in ordered.of("cloudwatch/MetricAlarm")
+        for query in one.inputs["metricQueries"]
+        if "metric" in query
+    ]
+    counted = ordered.of("cloudwatch/LogMetricFilter")
+    text = README.read_text("utf-8")
+
+    assert f"$0.10 for each of {len(watched)} metrics in alarms" in text
+    assert f"$0.30 for each of {len(counted)} figures from logs" in text
+
+
 def test_slow_is_near_the_timeout(ordered: Declaration) -> None:
     """In milliseconds, four fifths of the function's own timeout."""
     alarm = ordered.one("cloudwatch/MetricAlarm", "ingest-slow").inputs
@@ -127,7 +145,7 @@ def test_a_blocked_queue_of_jobs_is_told_as_well(ordered: Declaration) -> None:
 
 
 def test_unusual_figures_are_alarms_where_chosen(chosen: Declaration) -> None:
-    """A band on uploads, failures and time; what it watches is returned too."""
+    """Bands on uploads, failures, time and money; what one watches is returned too."""
     bands = [
         one
         for one in chosen.of("cloudwatch/MetricAlarm")
@@ -137,13 +155,15 @@ def test_unusual_figures_are_alarms_where_chosen(chosen: Declaration) -> None:
     assert [one.name for one in bands] == [
         "unusual-duration",
         "unusual-errors",
+        "unusual-spend",
         "unusual-traffic",
     ]
     for one in bands:
         returned = [two["id"] for two in one.inputs["metricQueries"] if two.get("returnData")]
         assert returned[1:] == ["band"]
+        page = "spending" if one.name == "unusual-spend" else one.name
         assert one.inputs["alarmDescription"].endswith(
-            f" Runbook: https://ops.example.com/runbooks/{one.name}.md"
+            f" Runbook: https://ops.example.com/runbooks/{page}.md"
         )
     (subscription,) = chosen.of("sns/TopicSubscription")
     assert subscription.inputs["endpoint"] == "who@example.com"
