@@ -270,7 +270,11 @@ def _rights(
         found += [
             policies.allow(
                 ["batch:SubmitJob"],
-                [*heavy.queues.values(), *(one.arn for one in heavy.definitions.values())],
+                [
+                    *heavy.queues.values(),
+                    *(one.arn for one in heavy.definitions.values()),
+                    f"{batch}/*",
+                ],
             ),
             # They know no resources.
             policies.allow(

@@ -82,10 +82,10 @@ class EventOutbox(pulumi.ComponentResource):
                         "dynamodb:DescribeStream",
                         "dynamodb:GetRecords",
                         "dynamodb:GetShardIterator",
-                        "dynamodb:ListStreams",
                     ],
                     [pulumi.Output.concat(catalog.arn, "/stream/*")],
                 ),
+                policies.allow(["dynamodb:ListStreams"], ["*"]),  # knows no resources
                 policies.allow(["events:PutEvents"], [events.arn]),
                 policies.allow(["sqs:SendMessage"], [self.dead_letters.arn]),
             ],

@@ -191,13 +191,12 @@ class StateMachines(pulumi.ComponentResource):
         )
 
     def _answering(self) -> Sequence[policies.Statement]:
-        """The right to tell machines what people have decided: those that ask people."""
-        machines = [
-            self.arns[name]
-            for name, workflow in self.workflows.items()
-            if StageKind.APPROVE in workflow.kinds
-        ]
-        return [policies.allow(["states:SendTaskSuccess"], machines)] if machines else []
+        """The right to tell machines what people have decided, if one asks people.
+
+        The token names the execution. IAM knows no resource of this action.
+        """
+        asks = any(StageKind.APPROVE in workflow.kinds for workflow in self.workflows.values())
+        return [policies.allow(["states:SendTaskSuccess"], ["*"])] if asks else []
 
     def _machine_rights(
         self, machine: Mapping[str, Any], heavy: HeavyJobs
@@ -207,10 +206,11 @@ class StateMachines(pulumi.ComponentResource):
         definitions = [
             one.arn for kind, one in heavy.definitions.items() if job_placeholder(kind) in named
         ]
-        jobs = [
-            policies.allow(["batch:SubmitJob"], [*definitions, heavy.queues["standard"]]),
+        jobs = self._arn(f"batch:{self._region}", "job/*")
+        found = [
             # Jobs have numbers for names, unknown before they are submitted.
-            policies.allow(["batch:TerminateJob"], [self._arn(f"batch:{self._region}", "job/*")]),
+            policies.allow(["batch:SubmitJob"], [*definitions, heavy.queues["standard"], jobs]),
+            policies.allow(["batch:TerminateJob"], [jobs]),
             policies.allow(["batch:DescribeJobs"], ["*"]),  # knows no resources
             # How the service hears of a job's end (Step Functions Developer Guide, "Batch").
             policies.allow(
@@ -223,7 +223,7 @@ class StateMachines(pulumi.ComponentResource):
             ),
         ]
         return [
-            *(jobs if definitions else ()),
+            *(found if definitions else ()),
             policies.allow(["lambda:InvokeFunction"], [self.function.arn]),
             # Delivery of logs and traces is granted for the account, not for a resource.
             policies.allow(

@@ -52,7 +52,7 @@ def test_the_function_may_read_the_stream_send_and_give_up(ordered: Declaration)
         "dynamodb:DescribeStream": stream,
         "dynamodb:GetRecords": stream,
         "dynamodb:GetShardIterator": stream,
-        "dynamodb:ListStreams": stream,
+        "dynamodb:ListStreams": ["*"],
         "events:PutEvents": ["arn:aws:cloudwatch:safelight-test-events"],
         "sqs:SendMessage": [DEAD],
     }

@@ -189,9 +189,7 @@ def test_only_the_function_and_its_rights_on_these_resources(ordered: Declaratio
     assert rights["states:StartExecution"] == [
         f"{ARN}safelight-test-{name}" for name in ("video", "approve", "moderate")
     ]
-    assert rights["states:SendTaskSuccess"] == [
-        f"{ARN}safelight-test-{name}" for name in ("approve", "moderate")
-    ]
+    assert rights["states:SendTaskSuccess"] == ["*"]
     assert "batch:SubmitJob" not in rights
     assert "events:PutEvents" not in rights
 

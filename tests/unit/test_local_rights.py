@@ -60,18 +60,6 @@ def test_batch_operations_follow_from_single_ones() -> None:
     }
 
 
-def test_answers_by_token_are_allowed_on_everything() -> None:
-    """What the emulator asks for, of who may answer a machine, and of nobody else."""
-    machine = "arn:aws:states:eu-central-1:000000000000:stateMachine:approve"
-    given = {"Effect": "Allow", "Action": ["states:SendTaskSuccess"], "Resource": [machine]}
-    other = {"Effect": "Allow", "Action": ["states:StartExecution"], "Resource": [machine]}
-
-    first, *rest = statements(emulator_patches.rights(policy(given)))
-
-    assert (first, rest) == (given, [emulator_patches.BY_TOKEN])
-    assert statements(emulator_patches.rights(policy(other))) == [other]
-
-
 def test_only_demands_on_the_transport_leave_out_loopback() -> None:
     """Another refusal, and what is allowed, stay as they are."""
     tls = {"Effect": "Deny", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}

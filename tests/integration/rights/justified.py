@@ -16,6 +16,7 @@ _TRACES = "the service that runs it sends traces with its role"
 _FAILURES = "Lambda hands over what failed, with the function's role"
 _RULE = "Step Functions hears of the ends of jobs through a rule of its own"
 
+_NUMBERED = "IAM asks for the job as well; here a machine asks for queue and definition"
 _RUNNER = "Batch is asked on AWS; here the local stack's runner has a table of its own"
 
 NOBODY: Mapping[str, str] = {
@@ -94,7 +95,6 @@ JUSTIFIED: Mapping[tuple[str, str, str], str] = {
     ("workflow", "xray:PutTelemetryRecords", ""): _TRACES,
     ("ingest", "sqs:SendMessage", ""): _FAILURES,
     ("workflow", "sqs:SendMessage", ""): _FAILURES,
-    ("workflow", "states:SendTaskSuccess", ""): "only where a workflow asks people",
     ("workflow", "rekognition:DetectLabels", ""): "only of recipes with [labels]",
     ("workflow", "dynamodb:DeleteItem", ""): "only where the tag of a label goes",
     ("ingest", "sqs:GetQueueAttributes", ""): _POLL,
@@ -105,6 +105,7 @@ JUSTIFIED: Mapping[tuple[str, str, str], str] = {
     ("video", "events:PutTargets", ""): _RULE,
     ("video", "events:PutRule", ""): _RULE,
     ("video", "events:DescribeRule", ""): _RULE,
+    ("video", "batch:SubmitJob", ":job/"): _NUMBERED,
     ("video", "batch:TerminateJob", ""): "only when somebody stops an execution",
     **{
         (machine, action, ""): reason

@@ -11,7 +11,7 @@ from tests.integration.rights.justified import NOBODY
 from tests.integration.rights.policy import Grant, grants
 from tests.integration.running import Running, acting
 from worker.adapters.aws.clients import AwsClients
-from worker.local.deploy.emulator_patches import BATCHES, BY_TOKEN
+from worker.local.deploy.emulator_patches import BATCHES
 from worker.local.roles import RoleHolder, Roles, RootClients
 from worker.local.stack import API_HANDLER, HANDLER, WORKFLOW_HANDLER
 
@@ -51,8 +51,7 @@ class World:
 
 def _emulators(grant: Grant) -> bool:
     """Whether only the emulator asks for it."""
-    by_token = grant.action in BY_TOKEN["Action"] and grant.resource == "*"
-    return by_token or grant.action in BATCHES.values()
+    return grant.action in BATCHES.values()
 
 
 def short(role: str) -> str:

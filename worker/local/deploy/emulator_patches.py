@@ -1,15 +1,13 @@
 """Where a declared policy is changed before the emulator gets it, and why. Nothing else does it.
 
-Five places, because the emulator differs from AWS or the local stack from a deployment:
+Four places, because the emulator differs from AWS or the local stack from a deployment:
 
 1. On AWS a service takes a role (Lambda, Pipes, Batch). Here the processes of the local stack do
    what those services do, so the account's root user, whose key the stack has, may take each role.
 2. SQS has no actions for its batch operations: AWS asks ``sqs:SendMessage`` of the sender of a
    batch. The emulator asks ``sqs:SendMessageBatch``, which no policy of AWS can name.
 3. The emulator asks for rights on every stream, whichever is read; AWS asks for the one.
-4. An answer by a task token names no state machine. AWS finds the machine by the token; the
-   emulator asks for the right on everything.
-5. Buckets refuse what does not come over TLS. The emulator speaks plain HTTP on loopback, where
+4. Buckets refuse what does not come over TLS. The emulator speaks plain HTTP on loopback, where
    no other machine can listen: from there, and from nowhere else, it is let in.
 """
 
@@ -29,8 +27,6 @@ STREAMS = frozenset(
     for name in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
 )
 """Actions on streams of tables."""
-BY_TOKEN = {"Effect": "Allow", "Action": ["states:SendTaskSuccess"], "Resource": ["*"]}
-"""What the emulator asks of who answers state machines."""
 LOOPBACK = "127.0.0.1/32"
 TRANSPORT = frozenset({"aws:SecureTransport", "s3:TlsVersion"})
 """Conditions on how a request came."""
@@ -49,8 +45,7 @@ def trust(document: str, account: str) -> str:
 
 
 def rights(document: str) -> str:
-    """A role's policy, with the batch operations of what it allows, every stream for one, and
-    answers by token."""
+    """A role's policy, with the batch operations of what it allows, and every stream for one."""
     policy = json.loads(document)
     for statement in policy["Statement"]:
         actions = statement["Action"]
@@ -58,9 +53,6 @@ def rights(document: str) -> str:
         statement["Action"] = [*actions, *more]
         if STREAMS.issuperset(actions):
             statement["Resource"] = ["*"]
-    allowed = {action for statement in policy["Statement"] for action in statement["Action"]}
-    if allowed.issuperset(BY_TOKEN["Action"]):
-        policy["Statement"].append(BY_TOKEN)
     return json.dumps(policy)
 
 
