@@ -1,12 +1,29 @@
-"""Prices of AWS and assumptions about an object, read from the dated file ``prices.toml``."""
+"""Prices of AWS and assumptions about an object, read from the dated file ``prices.toml``.
+
+A price is of one region. The file has all prices of :data:`HOME`; another region has those that
+differ, and is refused unless it has each price that is not the same everywhere. Some prices fall
+with the amount of a month: :meth:`Prices.tiers`.
+"""
 
 from __future__ import annotations
 
+import math
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import date
+from difflib import get_close_matches
 from functools import cache
 from importlib import resources
-from typing import Any, TypeVar
+from itertools import pairwise
+from typing import Any
+
+from worker.domain.errors import ConfigurationError, InputError, Problem, ProblemsError
+
+HOME = "us-east-1"
+"""The region that all prices are known of."""
+STALE_DAYS = 120
+"""A price that was noted longer ago is worth a warning: AWS changes some every few months."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,24 +33,77 @@ class Prices:
     list_request: float
     get_request: float
     put_request: float
+    cold_put_request: float
+    cold_get_request: float
+    cold_retrieval: float
+    tiering_transition: float
+    glacier_transition: float
+    glacier_retrieval: float
+    tiering_object: float
+    storage_month: float
+    cold_month: float
+    glacier_month: float
     queue_request: float
+    standard_queue_request: float
     gigabyte_second: float
+    gigabyte_second_x86: float
     invocation: float
+    snapshot_second: float
+    snapshot_restore: float
+    poller_hour: float
+    managed_share: float
     write_unit: float
     read_unit: float
+    write_capacity_hour: float
+    read_capacity_hour: float
+    table_month: float
+    recovery_month: float
     event: float
+    archive_gigabyte: float
+    archive_month: float
+    pipe_request: float
     transition: float
     vcpu_hour: float
+    vcpu_hour_x86: float
+    spot_share: float
+    endpoint_hour: float
     transfer_gigabyte: float
+    transfer_gigabyte_asia: float
+    edge_request: float
+    edge_request_elsewhere: float
+    edge_function: float
     invalidation_path: float
-    rekognition_to_1_million: float
-    rekognition_to_5_million: float
-    rekognition_to_35_million: float
-    rekognition_beyond: float
-    standard_queue_request: float
-    storage_month: float
+    flat_rate_month: float
+    rekognition: float
+    log_gigabyte: float
+    log_month: float
+    metric_month: float
+    alarm_month: float
+    dashboard_month: float
+    span_gigabyte: float
+    trace: float
     cache_hour: float
     cache_unit: float
+    lambda_plan_year: float
+    lambda_plan_three: float
+    machine_plan_year: float
+    machine_plan_three: float
+    table_plan: float
+    region: str = HOME
+    above: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    """By the name of a price: amounts of a month above which each further one costs less, and what
+    it costs then."""
+
+    def tiers(self, name: str) -> tuple[tuple[float, float, float], ...]:
+        """The steps of a price: from, up to, and US dollars for each one between."""
+        steps = ((0.0, float(getattr(self, name))), *self.above.get(name, ()), (math.inf, 0.0))
+        return tuple((low, high, usd) for (low, usd), (high, _) in pairwise(steps))
+
+    def usd(self, name: str, amount: float) -> float:
+        """What a month's amount of one thing costs, step by step."""
+        return sum(
+            (min(amount, high) - low) * usd for low, high, usd in self.tiers(name) if amount > low
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,16 +139,100 @@ class Assumptions:
     jxl_upgrade_seconds: float
     avif_upgrade_saving: float
     avif_upgrade_seconds: float
+    jpeg_seconds_per_megabyte: float
+    jxl_seconds_per_megabyte: float
+    avif_seconds_per_megabyte: float
+    naive_seconds_per_megabyte: float
+    naive_files: float
+    naive_transitions: float
+    second_seconds: float
+    second_files: float
+    jpeg_bytes: float
+    webp_bytes: float
+    jxl_bytes: float
+    avif_bytes: float
+    jpeg_view: float
+    webp_view: float
+    jxl_view: float
+    avif_view: float
+    modern_clients: float
+    edge_misses: float
+    delivery_seconds: float
+    viewers_europe: float
+    viewers_elsewhere: float
+    cold_share: float
+    init_seconds: float
+    group_seconds: float
+    group_gigabytes: float
+    outbox_batch: float
+    upload_events: float
+    event_bytes: float
+    record_bytes: float
+    log_bytes: float
+    access_log_bytes: float
+    spans: float
+    span_bytes: float
+    alarms: float
+    metrics: float
+    month_hours: float
+    provisioned_use: float
+    trough: float
+    video_vcpu_seconds: float
+    video_files: float
 
 
-_Table = TypeVar("_Table", Prices, Assumptions)
+GIGABYTE = 2**30
+"""Bytes. AWS bills storage and transfer by it (Amazon S3 pricing, "Storage"), and Lambda's memory
+by 1,024 MB (AWS Lambda pricing, "Duration cost")."""
 
 
 @cache
-def load() -> tuple[Prices, Assumptions]:
-    """Read the file."""
-    found = _read()
-    return _table(Prices, found["prices"]), _table(Assumptions, found["assumptions"])
+def load(region: str = HOME) -> tuple[Prices, Assumptions]:
+    """Read the file.
+
+    A price that the file does not have for the region is no number (NaN): what needs it must refuse
+    to go on, which :func:`known` does.
+
+    Raises:
+        InputError: ``input_region``: the file has no prices of this region.
+    """
+    lines = _lines(region)
+    names = [one.name for one in fields(Prices) if one.name not in ("region", "above")]
+    _check("prices", lines, names)
+    price = Prices(
+        **{name: float(lines[name]["value"]) if name in lines else math.nan for name in names},
+        region=region,
+        above={
+            name: tuple((float(low), float(usd)) for low, usd in line["above"])
+            for name, line in lines.items()
+            if "above" in line
+        },
+    )
+    needs = _read()["assumptions"]
+    _check("assumptions", needs, [one.name for one in fields(Assumptions)])
+    return price, Assumptions(**{name: line["value"] for name, line in needs.items()})
+
+
+def known(price: Prices, name: str) -> float:
+    """The price of a name.
+
+    Raises:
+        InputError: ``input_price``: the file does not have it for this region.
+    """
+    found = float(getattr(price, name))
+    if math.isnan(found):
+        raise InputError(
+            f"the price {name} of {price.region} is not known: prices.toml does not have it. "
+            f"Give it with --prices, or read AWS's price list by "
+            f"`safelight cost prices update --region {price.region}`",
+            code="input_price",
+        )
+    return found
+
+
+def regions() -> tuple[str, ...]:
+    """Those that the file has prices of, the one with all of them first."""
+    return (HOME, *_read().get("regions", {}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,23 +249,136 @@ class Figure:
     """Its source: a URL, or a file of Safelight."""
     noted: str
     """The day on which it was written down, ISO 8601."""
+    seen: str = ""
+    """Where a copy of AWS's list or documentation showed a price; empty if it is from memory."""
+    offer: str = ""
+    """The offer of AWS's price list that has the price; empty if it is compared by hand."""
+    usage: str = ""
+    """Its usage type there, without the region's prefix."""
+    everywhere: bool = False
+    """Whether a price is the same in every region."""
+    above: tuple[tuple[float, float], ...] = ()
 
 
-def figures() -> tuple[Figure, ...]:
-    """All lines, prices first."""
+def figures(region: str = HOME) -> tuple[Figure, ...]:
+    """All lines, prices first.
+
+    Raises:
+        InputError: ``input_region``.
+    """
     return tuple(
-        Figure(name=name, usd=table == "prices", **{**line, "noted": str(line["noted"])})
-        for table, lines in _read().items()
+        Figure(
+            name=name,
+            usd=usd,
+            **{
+                **line,
+                "noted": str(line["noted"]),
+                "above": tuple(map(tuple, line.get("above", ()))),
+            },
+        )
+        for usd, lines in ((True, _lines(region)), (False, _read()["assumptions"]))
         for name, line in lines.items()
     )
 
 
-def _read() -> dict[str, dict[str, dict[str, Any]]]:
-    return tomllib.loads(resources.files("worker").joinpath("prices.toml").read_text("utf-8"))
+def age(today: date, region: str = HOME) -> tuple[int, str]:
+    """Days since the oldest price was noted, and its name. Negative if the clock is behind it.
+
+    Raises:
+        InputError: ``input_region``.
+    """
+    oldest = min((one for one in figures(region) if one.usd), key=lambda one: one.noted)
+    return (today - date.fromisoformat(oldest.noted)).days, oldest.name
 
 
-def _table(kind: type[_Table], lines: dict[str, dict[str, Any]]) -> _Table:
-    unknown = lines.keys() - {field.name for field in fields(kind)}
+def warning(today: date, region: str = HOME) -> str:
+    """What is to be said about the age of the prices; empty if nothing is.
+
+    Raises:
+        InputError: ``input_region``.
+    """
+    days, name = age(today, region)
+    if days < 0:
+        return f"the clock says {today}, before the price {name} was noted: is it right?"
+    if days <= STALE_DAYS:
+        return ""
+    return (
+        f"prices are up to {days} days old ({name}); "
+        f"`safelight cost prices update` reads AWS's list"
+    )
+
+
+def own_prices(price: Prices, text: str, subject: str) -> Prices:
+    """Prices with some replaced by those of a TOML text: ``put_request = 4e-6``.
+
+    A price that is given replaces all steps of the listed one.
+
+    Args:
+        text: of names of prices and US dollars.
+        subject: what errors call it.
+
+    Raises:
+        ProblemsError: with every mistake: an unknown name, what is no number, a negative number.
+        ConfigurationError: it is no TOML.
+    """
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{subject}: {error}") from error
+    names = {one.name for one in fields(Prices)} - {"region", "above"}
+    problems = [
+        Problem(name, said) for name, value in given.items() if (said := _wrong(name, value, names))
+    ]
+    if problems:
+        raise ProblemsError(subject, tuple(problems))
+    values: dict[str, Any] = {name: float(value) for name, value in given.items()}
+    above = {name: steps for name, steps in price.above.items() if name not in given}
+    return replace(price, above=above, **values)
+
+
+def _wrong(name: str, value: object, names: set[str]) -> str:
+    if name not in names:
+        near = get_close_matches(name, names, n=1)
+        return f"is no price{f'; did you mean {near[0]}?' if near else ''}"
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return "must be a number of US dollars"
+    return "must not be negative" if value < 0 else ""
+
+
+def _lines(region: str) -> dict[str, dict[str, Any]]:
+    """Lines of all prices of a region that the file has."""
+    found = _read()
+    lines: dict[str, dict[str, Any]] = found["prices"]
+    if region == HOME:
+        return lines
+    elsewhere = found.get("regions", {}).get(region)
+    if elsewhere is None:
+        there = ", ".join(regions())
+        raise InputError(
+            f"there are no prices of {region!r}, only of {there}; "
+            f"`safelight cost prices update --region` reads those of others from AWS's price list",
+            code="input_region",
+        )
+    own = ("value", "above", "noted", "seen")
+    shared = {
+        name: line if line.get("everywhere") else {**_without(line, own), **elsewhere[name]}
+        for name, line in lines.items()
+        if line.get("everywhere") or name in elsewhere
+    }
+    _check(f"regions.{region}", elsewhere, list(lines))
+    return shared
+
+
+def _without(line: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in line.items() if name not in names}
+
+
+def _check(table: str, lines: Mapping[str, Any], names: list[str]) -> None:
+    unknown = lines.keys() - set(names)
     if unknown:
-        raise ValueError(f"prices.toml: {kind.__name__} has no {', '.join(sorted(unknown))}")
-    return kind(**{name: line["value"] for name, line in lines.items()})
+        raise ConfigurationError(f"prices.toml: {table} has no {', '.join(sorted(unknown))}")
+
+
+@cache
+def _read() -> dict[str, Any]:
+    return tomllib.loads(resources.files("worker").joinpath("prices.toml").read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Units of DynamoDB that stages of a workflow take: `safelight cost --escalated` prices them."""
+"""Units of DynamoDB that stages of a workflow take: `safelight cost escalation` prices them."""
 
 from __future__ import annotations
 

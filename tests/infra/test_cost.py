@@ -124,8 +124,8 @@ def test_nothing_else_is_protected_or_kept(full: Declaration) -> None:
 
 
 def test_escalation_is_priced_with_the_memory_that_functions_have() -> None:
-    """`safelight cost --escalated` multiplies it with their seconds."""
+    """`safelight cost escalation` multiplies it with their seconds."""
     _, need = prices.load()
     priced = (need.stage_gigabytes, need.outbox_gigabytes, need.webhook_gigabytes)
 
-    assert priced == tuple(one.MEMORY / 1_000 for one in (workflow, outbox, webhooks))
+    assert priced == tuple(one.MEMORY / 1_024 for one in (workflow, outbox, webhooks))

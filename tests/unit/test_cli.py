@@ -205,7 +205,7 @@ def test_line_of_a_rejected_source() -> None:
     [
         *(["put", "x.jpg", "--timeout"], ["upgrades", "--budget"], ["upgrades", "--days"]),
         *(["dlq", "redrive", "--rate"], ["backfill", "s3://b/", "--rate"]),
-        *(["process", "x.jpg", "--out", "o", "--timeout"], ["cost", "x.jpg", "--viewed"]),
+        *(["process", "x.jpg", "--out", "o", "--timeout"], ["cost", "recipe", "x.jpg", "--viewed"]),
     ],
     ids=" ".join,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from worker.services.escalation_cost import (
     EscalationCost,
     escalation,
     paths,
-    rekognition_usd,
     walk,
 )
 
@@ -105,16 +104,18 @@ def test_what_is_no_workflow_has_no_price(machine: dict[str, Any]) -> None:
 def test_questions_get_cheaper() -> None:
     """By the tiers of a month; 300 million are the 88 thousand dollars that everybody would pay
     who asked about each upload."""
-    assert rekognition_usd(0, PRICE) == 0
-    assert rekognition_usd(1e6, PRICE) == pytest.approx(1_000)
-    assert rekognition_usd(3e6, PRICE) == pytest.approx(1_000 + 1_600)
-    assert rekognition_usd(36e6, PRICE) == pytest.approx(1_000 + 3_200 + 18_000 + 250)
-    assert rekognition_usd(300e6, PRICE) == pytest.approx(88_450)
+    assert PRICE.usd("rekognition", 0) == 0
+    assert PRICE.usd("rekognition", 1e6) == pytest.approx(1_000)
+    assert PRICE.usd("rekognition", 3e6) == pytest.approx(1_000 + 1_600)
+    assert PRICE.usd("rekognition", 36e6) == pytest.approx(1_000 + 3_200 + 18_000 + 250)
+    assert PRICE.usd("rekognition", 300e6) == pytest.approx(88_450)
 
 
 def test_every_line_by_hand() -> None:
     """At prices of a dollar for each thing, a line says how many there are."""
-    dear = Prices(**{one.name: 1.0 for one in fields(Prices)})
+    names = {one.name for one in fields(Prices)} - {"region", "above"}
+    ones_of: Any = dict.fromkeys(names, 1.0)
+    dear = replace(PRICE, above={}, **ones_of)
     ones: Any = {one.name: 1 for one in fields(Assumptions)}
     need = Assumptions(**ones)
     of = Escalated(daily=100, share=0.1, reviewed=0.5, labels=True, endpoints=2)
@@ -168,7 +169,7 @@ def test_labels_share_the_tiers_of_a_month() -> None:
     both = month(reviewed=1.0, labels=True)
     usd = sum(one.usd for one in both.lines if one.name.startswith("Rekognition"))
 
-    assert usd == pytest.approx(rekognition_usd(6e6, PRICE))
+    assert usd == pytest.approx(PRICE.usd("rekognition", 6e6))
     assert line(both, "Rekognition, DetectLabels").amount == 3e6
 
 
@@ -177,7 +178,7 @@ def test_labels_share_the_tiers_of_a_month() -> None:
 
 def test_the_command_prints_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Steps by their names, each line with its amount, and what the rest costs: nothing."""
-    assert run(["cost", "--escalated", "1%"]) == 0
+    assert run(["cost", "escalation"]) == 0
 
     said = capsys.readouterr().out
     assert said.startswith("10,000,000 uploads a day, 1 % of them through the workflow moderate")
@@ -195,7 +196,9 @@ def test_the_command_prints_line_by_line(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_the_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
     """The same figures, for programs."""
-    assert run(["cost", "--escalated", "0.5", "--daily", "1000", "--labels", "--json"]) == 0
+    assert (
+        run(["cost", "escalation", "--share", "0.5", "--daily", "1000", "--labels", "--json"]) == 0
+    )
 
     said = json.loads(capsys.readouterr().out)
     assert said["of"] == {
@@ -212,23 +215,22 @@ def test_the_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        [],
-        ["--escalated", "1%", "a.jpg"],
-        ["--escalated", "101%"],
-        ["--escalated", "nan"],
-        ["--escalated", "%"],
-        ["--escalated", "-1"],
-        ["--escalated", "1", "--reviewed", "200%"],
-        ["--escalated", "1", "--daily", "0"],
+        ["a.jpg"],
+        ["--share", "101%"],
+        ["--share", "nan"],
+        ["--share", "%"],
+        ["--share", "-1"],
+        ["--reviewed", "200%"],
+        ["--daily", "0"],
     ],
 )
 def test_wrong_use_is_said(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is priced that was not meant."""
-    assert run(["cost", *words]) == 2
+    assert run(["cost", "escalation", *words]) == 2
     assert capsys.readouterr().out == ""
 
 
 def test_a_workflow_that_there_is_not_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """With the names of those that ship."""
-    assert run(["cost", "--escalated", "1", "--workflow", "nothing"]) == 2
+    assert run(["cost", "escalation", "--workflow", "nothing"]) == 2
     assert "nothing" in capsys.readouterr().err

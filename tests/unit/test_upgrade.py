@@ -22,6 +22,7 @@ from worker.domain.image import Format, Recipe, StoredRendition
 from worker.domain.keys import CACHE_TAG, cache_tag
 from worker.imaging import engine
 from worker.imaging.engine import ProcessedImage
+from worker.prices import GIGABYTE
 from worker.services.access import Access
 from worker.services.popularity import Popularity
 from worker.services.recipe_store import RecipeStore
@@ -173,7 +174,7 @@ def test_the_rule_is_views_times_bytes_saved_times_the_price() -> None:
     megapixels = one.width * one.height / 1e6
     costs = PRICE.invalidation_path + 2 * PRICE.get_request + PRICE.put_request
     costs += megapixels * NEED.jxl_upgrade_seconds / 3600 * PRICE.vcpu_hour
-    each = one.bytes * NEED.jxl_upgrade_saving / 1e9 * PRICE.transfer_gigabyte
+    each = one.bytes * NEED.jxl_upgrade_saving / GIGABYTE * PRICE.transfer_gigabyte
     enough = int(costs / each / NEED.popular_days) + 1
 
     assert len(world.plan(large_jxl=enough)) == 1

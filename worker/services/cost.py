@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from worker.domain.ledger import CountedWork
-from worker.prices import Assumptions, Prices
-from worker.services.escalation_cost import rekognition_usd
+from worker.prices import GIGABYTE, Assumptions, Prices
 
 LEFT_OUT = (
     "Not counted: delivery (CloudFront), requests to the API, logs, alarms, the segments of videos,"
@@ -55,12 +54,12 @@ def cost(
     requests += work.heavy * need.transitions * price.transition
     seconds = work.objects * need.seconds_fixed + work.bytes / 1e6 * need.seconds_per_megabyte
     units = need.write_units * price.write_unit + need.read_units * price.read_unit
-    asked = rekognition_usd(asked_before + work.questions, price)
+    asked = price.usd("rekognition", asked_before + work.questions)
     return CostParts(
         requests=requests,
         compute=seconds * need.gigabytes * price.gigabyte_second,
         catalog=work.objects * units,
         jobs=work.job_hours * price.vcpu_hour,
-        questions=asked - rekognition_usd(asked_before, price),
-        storage_month=work.stored / 1e9 * price.storage_month,
+        questions=asked - price.usd("rekognition", asked_before),
+        storage_month=work.stored / GIGABYTE * price.storage_month,
     )

@@ -140,21 +140,6 @@ def paths(definition: Mapping[str, Any]) -> tuple[WorkflowPath, ...]:
 # --- prices -----------------------------------------------------------------------------------
 
 
-def rekognition_usd(questions: float, price: Prices) -> float:
-    """What so many questions of one month cost: the more, the less each."""
-    tiers = (
-        (1e6, price.rekognition_to_1_million),
-        (4e6, price.rekognition_to_5_million),
-        (30e6, price.rekognition_to_35_million),
-        (float("inf"), price.rekognition_beyond),
-    )
-    usd, left = 0.0, questions
-    for size, each in tiers:
-        usd += min(left, size) * each
-        left = max(left - size, 0.0)
-    return usd
-
-
 def escalation(
     definition: Mapping[str, Any],
     of: Escalated,
@@ -238,7 +223,7 @@ def _question_lines(taken: _Taken, of: Escalated, price: Prices) -> Iterator[Cos
             continue
         questions = _stages(taken, kind)
         # One month's questions of both kinds together reach the cheaper tiers.
-        usd = rekognition_usd(asked + questions, price) - rekognition_usd(asked, price)
+        usd = price.usd("rekognition", asked + questions) - price.usd("rekognition", asked)
         asked += questions
         yield CostLine(name=f"Rekognition, {call}", amount=questions, unit="pictures", usd=usd)
 

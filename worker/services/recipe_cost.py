@@ -13,7 +13,7 @@ from pathlib import Path
 
 from worker.domain.errors import InputError
 from worker.domain.image import Recipe
-from worker.prices import Assumptions, Prices
+from worker.prices import GIGABYTE, Assumptions, Prices
 from worker.recipes import all_at_upload
 from worker.services.examine import LIMITS, read
 from worker.subprocesses import sandbox
@@ -144,5 +144,5 @@ def _cost(
         stored_bytes=stored,
         compute_usd=UPLOADS * seconds * need.gigabytes * price.gigabyte_second,
         requests_usd=UPLOADS * requests,
-        storage_month_usd=UPLOADS * stored / 1e9 * price.storage_month,
+        storage_month_usd=UPLOADS * stored / GIGABYTE * price.storage_month,
     )

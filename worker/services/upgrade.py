@@ -25,7 +25,7 @@ from worker.imaging import engine
 from worker.imaging.engine import ProcessedImage
 from worker.imaging.probe import probe
 from worker.ports import Catalog, ObjectStore
-from worker.prices import Assumptions, Prices
+from worker.prices import GIGABYTE, Assumptions, Prices
 from worker.services.access import Access, invalidate, tags_of
 from worker.services.deliver import substitute
 from worker.services.popularity import Popularity
@@ -201,7 +201,7 @@ class Upgrades:
         return ViewedFile(
             rendition=one,
             views=views,
-            saves=sent / 1e9 * self.prices.transfer_gigabyte,
+            saves=sent / GIGABYTE * self.prices.transfer_gigabyte,
             costs=hours * self.prices.vcpu_hour + self.prices.put_request,
         )
 

@@ -41,7 +41,7 @@ _COMMANDS = {
     "compare": ("images:compare_command", "Compare two images: similarity, bytes, size."),
     "repack": ("images:repack_command", "Pack a JPEG as JPEG XL without loss, or unpack it."),
     "recipes": ("recipes:group", "List, show and check recipes."),
-    "cost": ("cost:command", "Show what a recipe costs, and what first views save."),
+    "cost": ("cost:group", "Price the bill of a month, a recipe, or escalation."),
     "samples": ("images:samples_command", "Write sample images to try things on."),
     "up": ("stack:up_command", "Run the whole pipeline on this machine."),
     "put": ("put:command", "Upload files into the intake bucket."),

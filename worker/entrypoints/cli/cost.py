@@ -1,4 +1,4 @@
-"""``safelight cost``: what a recipe costs, what first views save, and what escalation costs."""
+"""``safelight cost``: the bill of a month, what a recipe costs, and what escalation costs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,29 @@ from pathlib import Path
 
 import click
 
-from worker.entrypoints.cli import output
+from worker.entrypoints.cli import LazyGroup, output
 from worker.entrypoints.cli.parameters import Number, Percent
 from worker.services.escalation_cost import Escalated, escalation
 
+_COMMANDS = {
+    "recipe": ("cost:recipe_command", "Measure what a recipe costs for a million uploads."),
+    "escalation": ("cost:escalation_command", "Price a month of escalation, line by line."),
+}
 
-@click.command(name="cost")
-@click.argument("pictures", nargs=-1, type=click.Path(path_type=Path))
+
+@click.group(
+    name="cost",
+    cls=LazyGroup,
+    commands_at={
+        name: (f"worker.entrypoints.cli.{at}", text) for name, (at, text) in _COMMANDS.items()
+    },
+)
+def group() -> None:
+    """Price a recipe, or a month of escalation."""
+
+
+@click.command(name="recipe")
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--recipe", default="default", show_default=True, metavar="NAME|FILE")
 @click.option(
     "--viewed",
@@ -23,72 +39,14 @@ from worker.services.escalation_cost import Escalated, escalation
     metavar="PERCENT",
     help="Share of the files made at first view that anybody asks for.",
 )
-@click.option(
-    "--escalated",
-    type=Percent(),
-    metavar="PERCENT",
-    help="Print what a month of escalation costs, of this share of all uploads: 1%.",
-)
-@click.option(
-    "--daily",
-    type=click.IntRange(1, 1_000_000_000),
-    default=10_000_000,
-    show_default=True,
-    metavar="N",
-    help="With --escalated: uploads a day.",
-)
-@click.option(
-    "--workflow",
-    default="moderate",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="With --escalated: what they go through.",
-)
-@click.option(
-    "--reviewed",
-    type=Percent(),
-    default=0.1,
-    show_default="10%",
-    metavar="PERCENT",
-    help="With --escalated: share of them that people decide. All, if no machine is asked.",
-)
-@click.option("--labels", is_flag=True, help="With --escalated: the recipe has [labels].")
-@click.option(
-    "--endpoints",
-    type=click.IntRange(0, 100),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="With --escalated: webhooks that hear of each event.",
-)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(
-    *,
-    pictures: tuple[Path, ...],
-    recipe: str,
-    viewed: float,
-    escalated: float | None,
-    daily: int,
-    workflow: str,
-    reviewed: float,
-    labels: bool,
-    endpoints: int,
-    as_json: bool,
+def recipe_command(
+    *, pictures: tuple[Path, ...], recipe: str, viewed: float, as_json: bool
 ) -> None:
-    """Print what a recipe costs for a million uploads like PICTURES, or what escalation costs.
+    """Print what a recipe costs for a million uploads like PICTURES.
 
-    With PICTURES it measures the engine on them: once as the recipe is, once with all files made
-    at upload. With --escalated it counts the steps of the workflow and what they call, and prices
-    a month line by line; what is not escalated takes no step.
+    It measures the engine on them: once as the recipe is, once with all files made at upload.
     """
-    if (escalated is None) == (not pictures):
-        raise click.UsageError("name pictures, or give --escalated")
-    if escalated is not None:
-        of = Escalated(
-            daily=daily, share=escalated, reviewed=reviewed, labels=labels, endpoints=endpoints
-        )
-        _print_escalation(workflow, of, as_json=as_json)
-        return
     from worker import prices, recipes
     from worker.services.recipe_cost import compare
 
@@ -119,14 +77,71 @@ def command(
         click.echo(f"{name:26}{mine:>12}{theirs:>15}")
 
 
-def _print_escalation(name: str, of: Escalated, *, as_json: bool) -> None:
+@click.command(name="escalation")
+@click.option(
+    "--share",
+    type=Percent(),
+    default=0.01,
+    show_default="1%",
+    metavar="PERCENT",
+    help="Of all uploads: what goes through the workflow.",
+)
+@click.option(
+    "--daily",
+    type=click.IntRange(1, 1_000_000_000),
+    default=10_000_000,
+    show_default=True,
+    metavar="N",
+    help="Uploads a day.",
+)
+@click.option(
+    "--workflow",
+    default="moderate",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="What they go through.",
+)
+@click.option(
+    "--reviewed",
+    type=Percent(),
+    default=0.1,
+    show_default="10%",
+    metavar="PERCENT",
+    help="Share of them that people decide. All, if no machine is asked.",
+)
+@click.option("--labels", is_flag=True, help="The recipe has [labels].")
+@click.option(
+    "--endpoints",
+    type=click.IntRange(0, 100),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Webhooks that hear of each event.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def escalation_command(
+    *,
+    share: float,
+    daily: int,
+    workflow: str,
+    reviewed: float,
+    labels: bool,
+    endpoints: int,
+    as_json: bool,
+) -> None:
+    """Print what a month of escalation costs.
+
+    It counts the steps of the workflow and what they call, and prices each. What is not escalated
+    takes no step.
+    """
     from batch.workflows.compiler import compiled
     from worker import prices
     from worker.recipes.workflow import load
 
+    of = Escalated(daily=daily, share=share, reviewed=reviewed, labels=labels, endpoints=endpoints)
     price, need = prices.load()
-    workflow = load(name)
-    found = escalation(compiled(workflow), of, workflow=workflow.name, price=price, need=need)
+    chosen = load(workflow)
+    found = escalation(compiled(chosen), of, workflow=chosen.name, price=price, need=need)
     if as_json:
         output.print_json(asdict(found) | {"total": found.total})
         return

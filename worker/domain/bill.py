@@ -1,0 +1,237 @@
+"""What a bill is of, and what it is: a design under a load, and lines that anybody can check.
+
+A design has every choice that moves the bill. Its defaults are those of the preset ``prod``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from worker.domain.errors import Problem, ProblemsError
+
+FULL_VCPU = 1769
+"""Megabytes of Lambda's memory that come with one vCPU (AWS Lambda Developer Guide, "Configure
+Lambda function memory")."""
+PLAN_LAMBDA = "Compute Savings Plan, Lambda"
+"""How the lines begin that a plan takes off Lambda's duration."""
+UPLOADS, QUEUES, COMPUTE, FILES, STORAGE = "Uploads", "Queues", "Compute", "Files", "Storage"
+CATALOG, EVENTS, DELIVERY, MACHINES = "Catalog", "Events", "Delivery", "Machines"
+ESCALATION, WATCHING, COMMITMENTS = "Escalation", "Watching", "Commitments"
+GROUPS = (
+    UPLOADS, QUEUES, COMPUTE, FILES, STORAGE, CATALOG, EVENTS, DELIVERY, MACHINES, ESCALATION,
+    WATCHING, COMMITMENTS,
+)  # fmt: skip
+"""Groups of lines, in the order of the bill."""
+FORMATS = ("", "webp", "jxl")
+"""What a recipe makes beside JPEG."""
+ORIGINALS = ("standard", "tiering", "cold")
+"""Classes of originals: S3 Standard, Intelligent-Tiering, Standard-IA from the upload on."""
+PLANS = ("", "year", "three")
+"""A Compute Savings Plan: none, a year with nothing up front, three years all up front."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What comes in and goes out."""
+
+    images_per_day: float = 10_000_000
+    megabytes: float = 1.0
+    """Millions of bytes of an upload."""
+    views: float = 3.0
+    """Files of an upload that viewers get, all in the month of the upload."""
+    videos_per_day: float = 0.0
+    """Videos of a minute, beside the pictures."""
+    month: int = 1
+    """The month of steady uploads that the bill is of: storage adds up."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no load.
+
+        Raises:
+            ProblemsError: with every mistake.
+        """
+        found = [
+            Problem(name, "must be a number from 0 on")
+            for name in ("images_per_day", "megabytes", "views", "videos_per_day")
+            if not 0 <= getattr(self, name) < math.inf
+        ]
+        if not 1 <= self.month <= 1200:
+            found.append(Problem("month", "must be from 1 to 1200"))
+        if found:
+            raise ProblemsError("the load", tuple(found))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """Every choice that moves the bill. The defaults are those of the preset ``prod``."""
+
+    architecture: str = "arm64"
+    memory: int = FULL_VCPU
+    """Megabytes of the ingest function and of the delivery function."""
+    managed: bool = False
+    """The ingest function runs on Lambda Managed Instances."""
+    snap_start: bool = False
+    """Of the delivery function."""
+    pollers: int = 0
+    """Provisioned pollers of the ingest queue."""
+    ordering: str = "fifo"
+    batch: int = 10
+    """Uploads of a call of the ingest function."""
+    second_format: str = "webp"
+    """Made beside JPEG: one of ``FORMATS``."""
+    lazy: bool = False
+    """The second format is made at its first view."""
+    avif: str = ""
+    """``all``: AVIF files of every upload as well; ``viewed``: at their first view."""
+    one_decode: bool = True
+    """False: nine variants of each upload, each from a decode of its own: the naive design."""
+    moderated: float = 0.0
+    """Share of the uploads that Rekognition is asked about."""
+    workflow: float = 0.0
+    """Share of the uploads that go through a workflow of Step Functions."""
+    originals: str = "tiering"
+    tier_at_upload: bool = False
+    """Uploads name their storage class, so that no lifecycle transition is paid."""
+    glacier_after_days: int = 90
+    """0: never."""
+    rendition_days: int = 0
+    """Files expire after so many days; 0 for never."""
+    access_logs: bool = True
+    access_log_days: int = 30
+    capacity: str = "on-demand"
+    near_duplicates: bool = True
+    recovery: bool = True
+    """Point-in-time recovery of the table."""
+    archive_days: int = 14
+    """Of events."""
+    delivery: bool = True
+    price_class: str = "PriceClass_All"
+    flat_rate: bool = False
+    cache_gigabytes: int = 5
+    """Of the cache of hot files; 0 for none."""
+    baseline_vcpus: int = 16
+    spot: float = 1.0
+    """Share of the machine time of jobs that is Spot."""
+    private_network: bool = True
+    zones: int = 3
+    log_retention_days: int = 30
+    observed: bool = True
+    """Alarms, metrics and a dashboard."""
+    trace_percent: float = 1.0
+    compute_plan: str = ""
+    """One of ``PLANS``, for all of Lambda's duration and of the machines that always run."""
+    table_plan: bool = False
+    """A Database Savings Plan for all reads and writes on demand."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no design.
+
+        Raises:
+            ProblemsError: with every mistake.
+        """
+        allowed: Mapping[str, tuple[str, ...]] = {
+            "architecture": ("arm64", "x86_64"),
+            "ordering": ("fifo", "standard"),
+            "second_format": FORMATS,
+            "avif": ("", "all", "viewed"),
+            "originals": ORIGINALS,
+            "capacity": ("on-demand", "provisioned"),
+            "price_class": ("PriceClass_100", "PriceClass_200", "PriceClass_All"),
+            "compute_plan": PLANS,
+        }
+        found = [
+            Problem(name, f"must be one of {', '.join(repr(one) for one in those)}")
+            for name, those in allowed.items()
+            if getattr(self, name) not in those
+        ]
+        limits = {
+            "memory": (128, 10_240), "pollers": (0, 2_000), "batch": (1, 10_000),
+            "moderated": (0, 1), "workflow": (0, 1), "glacier_after_days": (0, 36_500),
+            "rendition_days": (0, 36_500), "access_log_days": (1, 36_500),
+            "archive_days": (0, 36_500), "cache_gigabytes": (0, 5_000),
+            "baseline_vcpus": (0, 10_000), "spot": (0, 1), "zones": (1, 6),
+            "log_retention_days": (1, 36_500), "trace_percent": (0, 100),
+        }  # fmt: skip
+        found += [
+            Problem(name, f"must be from {low} to {high}")
+            for name, (low, high) in limits.items()
+            if not low <= getattr(self, name) <= high
+        ]
+        if found:
+            raise ProblemsError("the design", tuple(found))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Durations:
+    """Seconds of Lambda for an upload, as ``safelight tune`` has measured them."""
+
+    architecture: str
+    memory: int
+    megabytes: float
+    """Of the mean upload that was measured."""
+    seconds: float
+    """Billed for an upload."""
+    init_seconds: float
+    """Billed for the start of an instance."""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BillLine:
+    """One line: ``amount`` x ``price`` = ``usd``."""
+
+    group: str
+    name: str
+    amount: float
+    unit: str
+    price: float
+    """US dollars for one."""
+    usd: float
+    formula: str
+    """Where the amount comes from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """A month."""
+
+    lines: tuple[BillLine, ...]
+    design: Design
+    load: Traffic
+    region: str
+    images: float
+    """Uploads of the month."""
+
+    @property
+    def total(self) -> float:
+        """US dollars."""
+        return sum(one.usd for one in self.lines)
+
+    def of(self, group: str) -> float:
+        """US dollars of a group of lines."""
+        return sum(one.usd for one in self.lines if one.group == group)
+
+    def named(self, *names: str) -> float:
+        """US dollars of lines whose names begin so."""
+        return sum(one.usd for one in self.lines if one.name.startswith(names))
+
+    def groups(self) -> Iterator[tuple[str, tuple[BillLine, ...]]]:
+        """Groups that have lines, in the order of the bill."""
+        for group in GROUPS:
+            those = tuple(one for one in self.lines if one.group == group)
+            if those:
+                yield group, those
+
+    @property
+    def compute_of_a_million(self) -> float:
+        """US dollars of Lambda for a million pictures: duration, INIT and what machines of managed
+        instances cost, less what a plan takes off. Calls are requests, and not in it."""
+        usd = self.of(COMPUTE) - self.named("Lambda, calls") + self.named(PLAN_LAMBDA)
+        return usd / self.images * 1e6 if self.images else 0.0
+
+    @property
+    def tracing(self) -> float:
+        """Share of tracing, 0 to 1."""
+        return self.named("Traces") / self.total if self.total else 0.0

@@ -1,0 +1,142 @@
+"""What a month amounts to: uploads, files, seconds and ages, from a design under a load."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from worker.domain.bill import FULL_VCPU, Design, Durations, Traffic
+from worker.prices import GIGABYTE, Assumptions, Prices
+
+MEGABYTE = 1e6
+"""Bytes of a megabyte of an upload."""
+SIZES = (0.5, 0.4, 0.1)
+"""Shares of thumbnail, medium and large in all views: what the bytes of a view assume."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Month:
+    """What a month amounts to: the figures that lines are made of."""
+
+    design: Design
+    load: Traffic
+    price: Prices
+    need: Assumptions
+    durations: Durations | None = None
+
+    @property
+    def images(self) -> float:
+        """Uploads."""
+        return self.load.images_per_day * self.need.month_days
+
+    @property
+    def gigabytes_in(self) -> float:
+        """Of originals."""
+        return self.images * self.load.megabytes * MEGABYTE / GIGABYTE
+
+    @property
+    def files(self) -> float:
+        """Files that an upload leaves at once."""
+        if not self.design.one_decode:
+            return self.need.naive_files
+        second = {"": 0.0, "webp": self.need.second_files, "jxl": 3.0}[self.design.second_format]
+        return 3.0 + (0.0 if self.design.lazy else second) + 3.0 * (self.design.avif == "all")
+
+    @property
+    def lazy_files(self) -> float:
+        """Files of an upload that somebody's first view makes."""
+        made = 0.0
+        if self.design.lazy and self.design.second_format:
+            made += self._viewed()
+        return made + (self._viewed() if self.design.avif == "viewed" else 0.0)
+
+    def _viewed(self) -> float:
+        """Of three sizes, those that the views of an upload reach at least once."""
+        views = self.load.views * self.need.modern_clients
+        return sum(1 - math.pow(1 - share, views) for share in SIZES)
+
+    @property
+    def file_share(self) -> float:
+        """Bytes of the files of an upload, as a share of its own."""
+        design, need = self.design, self.need
+        if not design.one_decode:
+            return need.jpeg_bytes + need.jxl_bytes + need.avif_bytes
+        second = {"": 0.0, "webp": need.webp_bytes, "jxl": need.jxl_bytes}[design.second_format]
+        part = self._viewed() / 3
+        share = need.jpeg_bytes + second * (part if design.lazy else 1)
+        return share + need.avif_bytes * {"": 0.0, "all": 1.0, "viewed": part}[design.avif]
+
+    @property
+    def seconds(self) -> float:
+        """Of Lambda for an upload."""
+        design, need, size = self.design, self.need, self.load.megabytes
+        if not design.one_decode:
+            each = need.naive_seconds_per_megabyte
+        elif design.lazy or not design.second_format:
+            each = need.jpeg_seconds_per_megabyte
+        elif design.second_format == "jxl":
+            each = need.jxl_seconds_per_megabyte
+        else:
+            each = need.seconds_per_megabyte
+        if design.avif == "all":
+            each += need.avif_seconds_per_megabyte
+        slower = max(1.0, FULL_VCPU / design.memory)
+        if self.durations is None:
+            return need.seconds_fixed + size * each * slower
+        # Measured with the recipe `default`; another recipe takes as much more as its engine does.
+        measured = self.durations
+        more = (size / measured.megabytes * each - need.seconds_per_megabyte) * measured.megabytes
+        faster = max(1.0, FULL_VCPU / measured.memory)
+        return max(measured.seconds / faster + more, 0.0) * slower
+
+    @property
+    def init_seconds(self) -> float:
+        """Of the start of an instance."""
+        return self.durations.init_seconds if self.durations else self.need.init_seconds
+
+    @property
+    def lambda_price(self) -> str:
+        """The name of the price of a gigabyte and second."""
+        return "gigabyte_second" if self.design.architecture == "arm64" else "gigabyte_second_x86"
+
+    @property
+    def views(self) -> float:
+        """Of the month."""
+        return self.images * self.load.views
+
+    @property
+    def view_bytes(self) -> float:
+        """Of the mean view."""
+        need, design = self.need, self.design
+        new = {"": need.jpeg_view, "webp": need.webp_view, "jxl": need.jxl_view}[
+            design.second_format
+        ]
+        if design.avif:
+            new = need.avif_view
+        return need.modern_clients * new + (1 - need.modern_clients) * need.jpeg_view
+
+    @property
+    def fallbacks(self) -> float:
+        """Views of a file that was dropped because its JPEG is smaller: the edge asks the function,
+        which gives the JPEG."""
+        design = self.design
+        if not design.one_decode or design.second_format != "webp" or design.lazy or design.avif:
+            return 0.0
+        missing = 1 - self.need.second_files / 3
+        return self.views * self.need.edge_misses * self.need.modern_clients * missing
+
+    def kept(self, low: float, high: float = math.inf) -> float:
+        """Months of storage in this month of one month's uploads, in ages from ``low`` to ``high``
+        days: 0.5 in the first month, 1.5 in the second if there is no end."""
+        days = self.need.month_days
+        begin, end = (self.load.month - 1) * days, self.load.month * days
+
+        def younger(age: float) -> float:
+            """Mean over the month of min(time so far, age), in days."""
+            if age <= begin:
+                return age
+            top = min(age, end)
+            rising = (top**2 - begin**2) / 2
+            return (rising + (end - top) * top) / days
+
+        return (younger(high) - younger(low)) / days if high > low else 0.0
