@@ -3,7 +3,7 @@
 One line is one JSON object with ``time``, ``event``, ``kind``, ``job`` and ``attempt``. Events:
 ``started``, ``progress``, ``heartbeat``, ``done``, ``unchanged``, ``rejected``, ``stopped``,
 ``failed``, ``warning``; docs/jobs.md has their fields. Metrics are lines in CloudWatch's embedded
-metric format in the same log.
+metric format in the same log (``worker.adapters.emf``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from batch import catalogue
-from worker.domain import trace
+from worker.adapters import emf
+from worker.domain import metrics, trace
 from worker.domain.asset import JobRecord
 from worker.domain.errors import SafelightError
 from worker.domain.ledger import VCPU_SECONDS
@@ -32,9 +33,7 @@ RECORD_SECONDS = 3.0
 """Longest wait for an earlier write to the catalog before the last one is skipped."""
 HEARTBEAT_SECONDS = 30.0
 """After this long without progress, a line says that the job is alive."""
-NAMESPACE = "Safelight"
 _NUMBERS = re.compile(r"\d+")
-_UNITS = {"Seconds": "Seconds", "InputBytes": "Bytes", "OutputBytes": "Bytes"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,28 +152,19 @@ class JobReporter:
         }
         self._line(line)
 
-    def metrics(self, outcome: str, **values: float) -> None:
-        """Write one line of metrics: ``Jobs`` by kind and outcome, and the values by kind."""
-        names = [{"Name": name, "Unit": _UNITS.get(name, "None")} for name in values]
-        self._line(
-            {
-                "_aws": {
-                    "Timestamp": int(time.time() * 1000),
-                    "CloudWatchMetrics": [
-                        {
-                            "Namespace": NAMESPACE,
-                            "Dimensions": [["service", "kind", "outcome"]],
-                            "Metrics": [{"Name": "Jobs", "Unit": "Count"}, *names],
-                        }
-                    ],
-                },
-                "service": "batch",
-                "kind": self._identity.kind,
-                "outcome": outcome,
-                "Jobs": 1,
-                **values,
-            }
+    def metrics(self, outcome: str, *, seconds: float, bytes_in: int, bytes_out: int) -> None:
+        """Write the metrics of the attempt, and all that its operation has counted."""
+        kind = self._identity.kind
+        metrics.add(metrics.JOBS, kind=kind, outcome=outcome)
+        metrics.add(metrics.JOB_SECONDS, seconds, kind=kind)
+        metrics.add(metrics.JOB_BYTES_IN, bytes_in, kind=kind)
+        metrics.add(metrics.JOB_BYTES_OUT, bytes_out, kind=kind)
+        about = {"job": self._identity.job, "attempt": self._identity.attempt}
+        lines = emf.lines(
+            metrics.take(), "batch", emf.namespace(), now=time.time(), properties=about
         )
+        for line in lines:
+            self._line(line)
 
     def record(self, state: str, **detail: object) -> None:
         """Write the job into its asset's record now; a failure is a warning.

@@ -126,9 +126,9 @@ def perform(
             outcome, written = attempt.failed(error)
         reporter.metrics(
             outcome,
-            Seconds=round(time.monotonic() - began, 3),
-            InputBytes=attempt.bytes_in,
-            OutputBytes=attempt.bytes_out,
+            seconds=round(time.monotonic() - began, 3),
+            bytes_in=attempt.bytes_in,
+            bytes_out=attempt.bytes_out,
         )
     return written
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from tests import ffmpeg_features
 from tests.golden import Golden
+from worker.domain import metrics
 
 # Tests start hundreds of processes. Each would compile all it imports, and each run every test
 # module, where the environment forbids writing bytecode.
@@ -43,7 +44,11 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test says by a marker that it needs ffmpeg, and what that must be built with."""
+    """A test says by a marker that it needs ffmpeg, and what that must be built with.
+
+    Metrics are counted for the process: those of the tests before are none of this one's.
+    """
+    metrics.take()
     ffmpeg_features.skip_without(item)
 
 

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from worker.services.deliver import Deliver
     from worker.services.erase import Eraser
     from worker.services.finalize import Finalizer
-    from worker.services.hot_files import CacheOutcome
     from worker.services.ingest import Ingest
     from worker.services.invalidate import Invalidate
     from worker.services.label import LabelStage
@@ -102,11 +101,8 @@ class Application:
         credentials = CacheCredentials(cache=cache, user=user)
         return RedisCache(url, credentials=credentials)
 
-    def deliver(self, count: Callable[[CacheOutcome], None] = lambda _: None) -> Deliver:
+    def deliver(self) -> Deliver:
         """What responds for files that the delivery bucket does not have.
-
-        Args:
-            count: told what the cache had for each file.
 
         Decoders are imported when the first file is made.
         """
@@ -127,7 +123,7 @@ class Application:
                 self._sandbox, cpu_seconds=SANDBOX_SECONDS, wall_seconds=SANDBOX_SECONDS
             ),
         )
-        files = HotFiles(store=self.store, bucket=bucket, cache=self.cache, count=count)
+        files = HotFiles(store=self.store, bucket=bucket, cache=self.cache)
         return Deliver(
             store=self.store,
             catalog=self.catalog,

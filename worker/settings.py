@@ -123,6 +123,13 @@ def _switch(text: str) -> bool:
         raise ValueError("must be on or off") from None
 
 
+def _namespace(text: str) -> str:
+    found = text.strip()
+    if not re.fullmatch(r"[A-Za-z0-9./_#:-]{1,255}", found) or found.startswith("AWS/"):
+        raise ValueError("must be letters, digits and ./_#:- and not begin with AWS/")
+    return found
+
+
 def _ordering(text: str) -> Ordering:
     try:
         return Ordering(text)
@@ -274,6 +281,9 @@ class Settings:
     """Whose pages may call the API from a browser: origins with commas between them."""
     api_rate: int = _read(_whole(1, 100_000), 50)
     """Requests a second of one owner to one instance of the API; bursts may have ten times it."""
+    metrics_namespace: str = _read(_namespace, "Safelight")
+    """CloudWatch's namespace of the metrics that a process counts: ``Safelight/prod``, one for each
+    stack. ``worker.adapters.emf`` reads it."""
     retry_seconds: int = _read(_whole(0, 900), 10)
     """Wait after a first transient failure; doubles with every further one, up to 15 minutes."""
 

@@ -66,7 +66,8 @@ class Intake(pulumi.ComponentResource):
                 tracing=config.tracing,
                 opts=own,
             )
-        self.environment = _environment(config, buckets, catalog, events, self.work)
+        given = _environment(config, buckets, catalog, events, self.work)
+        self.environment = {**given, f"{PREFIX}METRICS_NAMESPACE": scope.metrics}
         self.ingest = LambdaFunction(
             scope.name("ingest"),
             scope,

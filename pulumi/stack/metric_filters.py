@@ -18,6 +18,8 @@ from stack.alarms import Metric
 from stack.functions import LambdaFunction
 from stack.heavy import HeavyJobs
 from stack.scope import Scope
+from worker.domain import metrics
+from worker.domain.metrics import MetricSpec
 
 COMPONENT = "observability"
 SHOUTED = '{ $.level = "ERROR" }'
@@ -45,7 +47,9 @@ class MetricFilters(pulumi.ComponentResource):
         self._own = pulumi.ResourceOptions(parent=self)
         self._tags = scope.tags(COMPONENT)
         self.defects = {
-            what: self._count(f"{what}-defects", function.log_group.name, SHOUTED)
+            what: self._count(
+                f"{what}-defects", metrics.DEFECTS, function.log_group.name, SHOUTED, of=what
+            )
             for what, function in functions.items()
         }
         """Errors in the log of each function."""
@@ -56,24 +60,34 @@ class MetricFilters(pulumi.ComponentResource):
         self.reclaimed: Metric | None = None
         """Attempts that ended because their machine was taken away."""
         if heavy is not None:
-            self.failed = self._count("jobs-failed", heavy.log_group.name, FAILED)
+            self.failed = self._count(
+                "jobs-failed", metrics.JOBS_FAILED, heavy.log_group.name, FAILED
+            )
             states = self._states(heavy, log_retention_days)
-            self.started = self._count("jobs-started", states.name, STARTED)
-            self.reclaimed = self._count("jobs-reclaimed", states.name, reclaimed())
+            self.started = self._count("jobs-started", metrics.JOBS_STARTED, states.name, STARTED)
+            self.reclaimed = self._count(
+                "jobs-reclaimed", metrics.RECLAIMS, states.name, reclaimed()
+            )
         self.register_outputs({})
 
-    def _count(self, what: str, group: pulumi.Input[str], pattern: str) -> Metric:
-        namespace = f"Safelight/{self._scope.stack}"
+    def _count(
+        self, what: str, metric: MetricSpec, group: pulumi.Input[str], pattern: str, *, of: str = ""
+    ) -> Metric:
+        name = metric.name_of(of)
         cloudwatch.LogMetricFilter(
             self._scope.name(what),
             log_group_name=group,
             pattern=pattern,
             metric_transformation=cloudwatch.LogMetricFilterMetricTransformationArgs(
-                name=what, namespace=namespace, value="1", default_value="0", unit="Count"
+                name=name,
+                namespace=self._scope.metrics,
+                value="1",
+                default_value="0",
+                unit=metric.unit.value,
             ),
             opts=self._own,
         )
-        return Metric(namespace=namespace, name=what, dimensions={})
+        return Metric(namespace=self._scope.metrics, name=name, dimensions={})
 
     def _states(self, heavy: HeavyJobs, log_retention_days: int) -> cloudwatch.LogGroup:
         """What Batch says when a job begins, is put back or fails, kept as a log."""

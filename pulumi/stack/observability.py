@@ -106,7 +106,9 @@ class Observability(pulumi.ComponentResource):
         cloudwatch.Dashboard(
             scope.name("overview"),
             dashboard_name=dashboard.dashboard_name(scope),
-            dashboard_body=pulumi.Output.json_dumps(dashboard.body(watched, self._region)),
+            dashboard_body=pulumi.Output.json_dumps(
+                dashboard.body(watched, self._region, scope.metrics)
+            ),
             opts=self._own,
         )
         self.register_outputs({"topic": self.topic.arn})

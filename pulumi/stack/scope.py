@@ -26,6 +26,11 @@ class Scope:
         """What the names of everything begin with: ``safelight-dev``."""
         return f"{PROJECT}-{self.stack}"
 
+    @property
+    def metrics(self) -> str:
+        """CloudWatch's namespace of what this stack counts itself: ``Safelight/dev``."""
+        return f"{PROJECT.title()}/{self.stack}"
+
     def name(self, what: str) -> str:
         """The logical name of a resource: ``safelight-dev-intake``.
 

@@ -261,7 +261,7 @@ def told(
 
 # --- uploads ----------------------------------------------------------------------------------
 
-CONTEXT: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
+CONTEXT: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000, memory_limit_in_mb=1769)
 LABELS = {"owner": "anna", "tags": "sea,north%20sea", "attributes": "camera=X100&roll=12"}
 
 

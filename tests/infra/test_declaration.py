@@ -100,6 +100,7 @@ def test_the_environment_is_one_that_the_worker_accepts(ordered: Declaration) ->
         event_bus="safelight-test-events",
         queue_url="https://aws:sqs/safelight-test-ordered",
         dlq_url="https://aws:sqs/safelight-test-ordered-dead",
+        metrics_namespace="Safelight/test",
     )
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from batch import reporting
-from stack import dashboard, metric_filters
+from stack import metric_filters
 from stack.alarms import Runbook
 from tests.infra.configs import WITHOUT
 from tests.infra.declared import Declaration, declare
-from worker.services.ingest import IngestOutcome
+from worker.domain import metrics
+from worker.domain.metrics import METRICS, Source
 
 README = Path(__file__).parents[2] / "pulumi" / "README.md"
 
@@ -309,29 +309,93 @@ def test_the_share_of_lost_attempts_is_watched_by_the_hour(ordered: Declaration)
     assert (alarm["threshold"], alarm["evaluationPeriods"]) == (20, 1)
 
 
+def charts(declared: Declaration) -> list[dict[str, Any]]:
+    """The charts of a stack's dashboard."""
+    body = json.loads(declared.one("cloudwatch/Dashboard", "overview").inputs["dashboardBody"])
+    return [one["properties"] for one in body["widgets"] if one["type"] == "metric"]
+
+
+def shown(chart: dict[str, Any]) -> set[tuple[str, str]]:
+    """Namespaces and names of the metrics in a chart."""
+    found = set()
+    for line in chart["metrics"]:
+        if isinstance(line[0], str):
+            found.add((line[0], line[1]))
+        found |= set(re.findall(r'"([^"]+)"(?:,\w+)*} MetricName="(\w+)"', str(line[0])))
+    return found
+
+
 def test_the_dashboard_draws_every_alarm(ordered: Declaration) -> None:
-    """And what was done; each with its line that must not be crossed, none on top of another."""
+    """Each with its line that must not be crossed, and no widget lies on top of another."""
     body = json.loads(ordered.one("cloudwatch/Dashboard", "overview").inputs["dashboardBody"])
-    places = {(one["x"], one["y"]) for one in body["widgets"]}
-    done, alarms = body["widgets"][:2], body["widgets"][2:]
+    covered = [
+        (x, y)
+        for one in body["widgets"]
+        for x in range(one["x"], one["x"] + one["width"])
+        for y in range(one["y"], one["y"] + one["height"])
+    ]
+    titles = {one["title"]: one for one in charts(ordered)}
 
-    assert {one["properties"]["title"] for one in done} == {
-        "uploads by outcome",
-        "jobs by kind and outcome",
+    assert len(covered) == len(set(covered))
+    assert max(x for x, _ in covered) < 24
+    for alarm in ordered.of("cloudwatch/MetricAlarm"):
+        assert titles[alarm.name]["annotations"]["horizontal"][0]["label"] == "alarm"
+
+
+def test_what_is_counted_is_shown_and_nothing_else(ordered: Declaration) -> None:
+    """The dashboard has each metric of the list, under the names that CloudWatch knows it by."""
+    drawn = set().union(*(shown(one) for one in charts(ordered)))
+    ours = {name for space, name in drawn if not space.startswith("AWS/")}
+
+    assert ours == {name for one in METRICS for name in one.names}
+    assert {space for space, _ in drawn if not space.startswith("AWS/")} == {"Safelight/test"}
+
+
+def test_dimensions_are_searched_for_by_their_names(ordered: Declaration) -> None:
+    """A metric that does not exist yet is found once it does, and its statistic is the list's."""
+    expressions = {
+        re.findall(r'MetricName="(\w+)"', one["metrics"][0][0]["expression"])[0]: one
+        for one in charts(ordered)
+        if "SEARCH" in str(one["metrics"][0][0])
     }
-    assert {one["properties"]["title"] for one in alarms} == {
-        one.name for one in ordered.of("cloudwatch/MetricAlarm")
+
+    assert expressions.keys() == {
+        one.name for one in METRICS if one.dimensions and one.source is Source.CODE
     }
-    assert len(places) == len(body["widgets"])
-    for one in alarms:
-        assert one["properties"]["annotations"]["horizontal"][0]["label"] == "alarm"
+    jobs, stages = expressions["Jobs"], expressions["StageSeconds"]
+    assert jobs["metrics"][0][0]["expression"] == (
+        "SEARCH('{\"Safelight/test\",kind,outcome} MetricName=\"Jobs\"', 'Sum', 300)"
+    )
+    assert "'p90'" in stages["metrics"][0][0]["expression"]
+    assert stages["title"] == "StageSeconds (seconds, p90)"
 
 
-def test_the_dashboard_asks_for_the_figures_that_are_counted() -> None:
-    """Their names are those that functions and jobs write."""
-    uploads, jobs = dashboard.body([], "eu-central-1")["widgets"]
-    names = {line[1] for line in uploads["properties"]["metrics"]}
-    search = jobs["properties"]["metrics"][0][0]["expression"]
+def test_functions_and_jobs_know_the_namespace(ordered: Declaration) -> None:
+    """What they count and what is shown is in one namespace, the stack's own."""
+    functions = [
+        one.inputs["environment"]["variables"]
+        for one in ordered.of("lambda/Function")
+        if one.inputs.get("packageType") == "Image"
+    ]
+    jobs = [
+        {pair["name"]: pair["value"] for pair in one.document("containerProperties")["environment"]}
+        for one in ordered.of("batch/JobDefinition")
+    ]
 
-    assert names - {"Failed"} <= {one.value.title() for one in IngestOutcome}
-    assert f"{{{reporting.NAMESPACE},service,kind,outcome}}" in search
+    assert len(functions) > 3
+    assert len(jobs) > 10
+    for environment in (*functions, *jobs):
+        assert environment["SAFELIGHT_METRICS_NAMESPACE"] == "Safelight/test"
+
+
+def test_each_function_with_defects_is_in_the_list(ordered: Declaration) -> None:
+    """A filter counts under the name that the list has for that function."""
+    names = {
+        one.inputs["metricTransformation"]["name"]
+        for one in ordered.of("cloudwatch/LogMetricFilter")
+    }
+
+    assert {"IngestDefects", "OutboxDefects", "WorkflowDefects"} <= names
+    assert names <= {name for one in METRICS for name in one.names if one.source is Source.LOG}
+    with pytest.raises(ValueError, match="not counted for 'stranger'"):
+        metrics.DEFECTS.name_of("stranger")

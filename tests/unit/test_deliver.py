@@ -322,18 +322,23 @@ def test_an_outage_is_kept_by_nobody() -> None:
     assert base64.b64decode(answer["body"]) == b"unreachable\n"
 
 
-def test_the_outcomes_of_the_cache_are_metrics(capsys: pytest.CaptureFixture[str]) -> None:
-    """One line of embedded metrics for an event: a count for each outcome, one dimension."""
-    for outcome in (*CacheOutcome, CacheOutcome.HIT):
-        lambda_deliver.count(outcome)
-    lambda_deliver.metrics.flush_metrics()
+def test_what_was_read_and_answered_is_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line of embedded metrics for a request: what the cache had, the status, the time."""
+    world = World()
+    monkeypatch.setattr(lambda_deliver, "service", lambda: world.deliver)
+    monkeypatch.setenv("SAFELIGHT_METRICS_NAMESPACE", "Safelight/test")
 
-    (line,) = capsys.readouterr().out.splitlines()
-    found = json.loads(line)
-    (described,) = found["_aws"]["CloudWatchMetrics"]
-    assert described["Namespace"] == "Safelight"
-    assert described["Dimensions"] == [["service"]]
-    assert found["service"] == "deliver"
-    names = [one["Name"] for one in described["Metrics"]]
-    assert names == ["CacheHit", "CacheStale", "CacheMiss", "CacheBypass"]
-    assert [sum(found[name]) for name in names] == [2, 1, 1, 1]
+    lambda_deliver.handler(event(f"/{PREFIX}large.webp"), None)
+    lambda_deliver.handler(event("/nothing"), None)
+    lambda_deliver.handler({}, None)
+
+    read, missing = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (read["outcome"], read["CacheReads"]) == (CacheOutcome.BYPASS, 1)
+    assert (read["status"], read["OriginAnswers"]) == ("200", 1)
+    assert (read["stage"], read["service"]) == ("deliver", "deliver")
+    assert read["StageSeconds"] >= 0
+    assert {one["Namespace"] for one in read["_aws"]["CloudWatchMetrics"]} == {"Safelight/test"}
+    assert (missing["status"], missing["OriginAnswers"]) == ("404", 1)
+    assert "CacheReads" not in missing

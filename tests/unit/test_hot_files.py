@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,6 +14,7 @@ from tests.unit.fakes import Fuse, MemoryStore
 from tests.unit.test_deliver import PREFIX, World, made
 from tests.unit.test_deliver import deliver as deliver_of
 from worker.adapters.cache import MemoryCache
+from worker.domain import metrics
 from worker.domain.asset import LogEntry, Status
 from worker.domain.errors import ObjectMissing, Unreachable
 from worker.domain.image import Format, StoredRendition
@@ -45,12 +45,10 @@ class Rig:
         self.store = MemoryStore(self.fuse)
         self.now = 1_000_000.0
         self.cache = MemoryCache(most, clock=self.clock)
-        self.counted: Counter[CacheOutcome] = Counter()
         self.files = HotFiles(
             store=self.store,
             bucket="delivery",
             cache=self.cache,
-            count=lambda outcome: self.counted.update([outcome]),
             clock=self.clock,
             spread=lambda: spread,
         )
@@ -58,6 +56,10 @@ class Rig:
     def clock(self) -> float:
         """The time."""
         return self.now
+
+    def counted(self) -> dict[str, float]:
+        """Outcomes since the last call."""
+        return {dict(one.labels)["outcome"]: one.values[0] for one in metrics.take()}
 
     @property
     def reads(self) -> int:
@@ -88,7 +90,7 @@ def test_what_is_asked_for_twice_is_kept() -> None:
     one = rig.file()
 
     assert [rig.ask(one) for _ in range(4)] == [MISS, MISS, HIT, HIT]
-    assert (rig.reads, rig.counted) == (2, {MISS: 2, HIT: 2})
+    assert (rig.reads, rig.counted()) == (2, {MISS: 2, HIT: 2})
     found = rig.files.get(one)
     assert (found.data, found.etag) == (b"picture", digest(b"picture")[:32])
 
@@ -265,7 +267,7 @@ def test_a_store_that_is_down_costs_no_hot_file() -> None:
     rig.fuse.burns_at, rig.fuse.error = len(rig.fuse.calls) + 1, lambda: Unreachable("S3")
 
     assert rig.files.get(one).data == b"picture"
-    assert rig.counted[STALE] == 1
+    assert rig.counted()[STALE] == 1
 
 
 def test_a_file_that_is_gone_leaves_the_cache() -> None:

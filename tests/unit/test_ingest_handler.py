@@ -162,10 +162,9 @@ def test_an_empty_batch_wires_the_services_and_does_nothing() -> None:
 def test_metrics_are_published_where_there_are_any(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A batch leaves one line of them; one that only wakes the process up leaves no line."""
+    """A batch leaves a line for each stage; one that only wakes the process up leaves none."""
     world = World()
     monkeypatch.setattr(lambda_ingest, "application", lambda: world.app)
-    lambda_ingest.metrics.provider.clear_metrics()  # of tests that called no whole handler
     world.store.put("intake", KEY, GIF, content_type="image/gif")
 
     lambda_ingest.handler({"Records": []}, Clock())  # type: ignore[arg-type]
@@ -174,8 +173,10 @@ def test_metrics_are_published_where_there_are_any(
 
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     published = [line for line in lines if "_aws" in line]
-    assert len(published) == 1
-    assert published[0]["service"] == "ingest"
+    assert {line["stage"] for line in published} == {"fetch", "render", "commit"}
+    assert len(published) == 3
+    assert published[0]["Uploads"] == 3
+    assert {line["service"] for line in published} == {"ingest"}
 
 
 # --- what fails -------------------------------------------------------------------------------

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,20 +14,21 @@ import pytest
 from batch.catalogue import KINDS
 from worker.adapters import emf
 from worker.domain import metrics
-from worker.domain.metrics import METRICS, OTHER, MetricCounts, MetricSpec, Source, Statistic, Unit
+from worker.domain.metrics import (
+    METRICS,
+    OTHER,
+    MetricCounts,
+    MetricGroup,
+    MetricSpec,
+    Source,
+    Statistic,
+    Unit,
+)
 from worker.services.finalize import FinalizeOutcome
 from worker.services.hot_files import CacheOutcome
 from worker.services.ingest import IngestOutcome
 
 UNBOUNDED = {"owner", "recipe", "asset", "key", "endpoint", "tag", "bucket", "user", "url"}
-
-
-@pytest.fixture(autouse=True)
-def _nothing_counted() -> Iterator[None]:
-    """MetricCounts are of the process: other tests count too."""
-    metrics.take()
-    yield
-    metrics.take()
 
 
 def written(service: str = "ingest", namespace: str = "Safelight/test") -> list[dict[str, Any]]:
@@ -178,11 +179,55 @@ def test_nothing_counted_is_nothing_written(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == ""
 
     metrics.add(metrics.EVENTS, 3)
-    emf.flush("outbox", "Safelight/test")
-    emf.flush("outbox", "Safelight/test")
+    emf.flush("outbox")
+    emf.flush("outbox")
 
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["Events"] == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "space"), [("Safelight/prod", "Safelight/prod"), (" ", "Safelight")]
+)
+def test_a_stack_has_a_namespace_of_its_own(
+    said: str, space: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two stacks of one account are not added up."""
+    monkeypatch.setenv(emf.VARIABLE, said)
+
+    metrics.add(metrics.EVENTS)
+    emf.flush("outbox")
+
+    (directive,) = json.loads(capsys.readouterr().out)["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == space
+
+
+def test_what_was_counted_is_written_although_the_work_fails(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Retries are counted by calls that raise."""
+
+    @emf.flushing("workflow")
+    def handler(event: dict[str, Any]) -> None:
+        metrics.add(metrics.RUNS)
+        raise KeyError(event["id"])
+
+    with pytest.raises(KeyError):
+        handler({"id": "x"})
+
+    assert json.loads(capsys.readouterr().out)["service"] == "workflow"
+
+
+def test_a_log_that_cannot_be_written_fails_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader of standard output has gone."""
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr("sys.stdout", closed)
+
+    metrics.add(metrics.EVENTS)
+    emf.flush("outbox")
+
+    assert metrics.take() == ()
 
 
 def test_a_value_outside_the_set_is_another() -> None:
@@ -260,6 +305,7 @@ def test_the_price_counts_combinations() -> None:
         name="Things",
         unit=Unit.COUNT,
         services=("x",),
+        group=MetricGroup.MONEY,
         dimensions={"kind": ("a", "b", "c"), "outcome": ("d", "e")},
         says="Things.",
     )

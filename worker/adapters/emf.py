@@ -8,32 +8,64 @@ metrics whose dimensions do not contradict each other; what is left goes to a fu
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from worker.domain import metrics
 from worker.domain.metrics import Counted
 
 NAMESPACE = "Safelight"
 """Of a process that was told none. A stack's own is ``Safelight/STACK``."""
+VARIABLE = "SAFELIGHT_METRICS_NAMESPACE"
+"""The environment's variable of the namespace (``worker.settings``). It is read here, because what
+was counted is written even if the settings are wrong."""
 VALUES = 100
 """Most values of a metric in one line (the same page)."""
 DEFINITIONS = 100
 """Most metrics of one directive (the same page)."""
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
-def flush(service: str, namespace: str = NAMESPACE) -> None:
+
+def namespace() -> str:
+    """The namespace of this process's metrics."""
+    return os.environ.get(VARIABLE, "").strip() or NAMESPACE
+
+
+def flushing(service: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Make a handler write what was counted when it ends, also if it raises.
+
+    Args:
+        service: name of the function.
+    """
+
+    def around(handler: Callable[P, T]) -> Callable[P, T]:
+        @wraps(handler)
+        def flushed(*args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                return handler(*args, **kwargs)
+            finally:
+                flush(service)
+
+        return flushed
+
+    return around
+
+
+def flush(service: str) -> None:
     """Write all that this process has counted to standard output; nothing if that is nothing.
 
     A log that cannot be written loses metrics and no work.
 
     Args:
         service: name of the function; a property of each line, not a dimension.
-        namespace: of the metrics.
     """
-    for line in lines(metrics.take(), service, namespace, now=time.time()):
+    for line in lines(metrics.take(), service, namespace(), now=time.time()):
         try:
             sys.stdout.write(f"{json.dumps(line, separators=(',', ':'))}\n")
             sys.stdout.flush()
@@ -44,7 +76,7 @@ def flush(service: str, namespace: str = NAMESPACE) -> None:
 def lines(
     counted: Iterable[Counted],
     service: str,
-    namespace: str,
+    space: str,
     *,
     now: float,
     properties: Mapping[str, Any] | None = None,
@@ -54,7 +86,7 @@ def lines(
     Args:
         counted: what to write.
         service: name of the function.
-        namespace: of the metrics.
+        space: their namespace.
         now: seconds since 1970.
         properties: further members of each line, which are no dimensions.
     """
@@ -75,7 +107,7 @@ def lines(
             "_aws": {
                 "Timestamp": int(now * 1000),
                 "CloudWatchMetrics": [
-                    {"Namespace": namespace, "Dimensions": [list(names)], "Metrics": found}
+                    {"Namespace": space, "Dimensions": [list(names)], "Metrics": found}
                     for names, found in directives.items()
                 ],
             },

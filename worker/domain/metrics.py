@@ -50,13 +50,24 @@ class Statistic(StrEnum):
     """Nine of ten are not above it."""
 
 
+class MetricGroup(StrEnum):
+    """The parts of the dashboard, and of docs/metrics.md, in this order."""
+
+    UPLOADS = "Uploads"
+    SERVICES = "Services"
+    ESCALATED = "Workflows, reviews and jobs"
+    DELIVERY = "Delivery and events"
+    MONEY = "Money"
+
+
 class Source(StrEnum):
     """Where CloudWatch has a metric from."""
 
     CODE = "code"
     """Lines in the embedded metric format, which functions and jobs write."""
     LOG = "log"
-    """A metric filter on a log: also of processes that were killed."""
+    """A metric filter on a log: also of processes that were killed. It takes dimensions from fields
+    of a line, and not every line has them, so the value is a part of the name instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +83,27 @@ class MetricSpec:
     statistic: Statistic = Statistic.SUM
     says: str
     """What one of it is, as a sentence."""
+    group: MetricGroup
     source: Source = Source.CODE
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Under which names CloudWatch has it."""
+        if self.source is Source.LOG and self.dimensions:
+            (values,) = self.dimensions.values()
+            return tuple(self.name_of(value) for value in values)
+        return (self.name,)
+
+    def name_of(self, value: str = "") -> str:
+        """Its name in CloudWatch, for a value of its only dimension if that is in the name.
+
+        Raises:
+            ValueError: the dimension has no such value.
+        """
+        values = next(iter(self.dimensions.values()), ("",)) if self.source is Source.LOG else ("",)
+        if value not in values:
+            raise ValueError(f"{self.name} is not counted for {value!r}, only for {values}")
+        return f"{value.capitalize()}{self.name}"
 
     @property
     def distinct(self) -> int:
@@ -81,7 +112,7 @@ class MetricSpec:
 
 
 STAGES = (
-    *("fetch", "render", "store", "commit"),
+    *("fetch", "render", "commit"),
     *("start", "finish", "approve", "expire", "publish", "reject", "quarantine"),
     *("moderate", "label", "webhook"),
     *("tell", "invalidate", "send", "deliver"),
@@ -128,6 +159,7 @@ OPTIONAL_WORK = ("upgrade", "moderation", "remake", "backfill", "job")
 
 UPLOADS = MetricSpec(
     name="Uploads",
+    group=MetricGroup.UPLOADS,
     unit=Unit.COUNT,
     services=("ingest",),
     dimensions={"outcome": OUTCOMES},
@@ -135,6 +167,7 @@ UPLOADS = MetricSpec(
 )
 REJECTIONS = MetricSpec(
     name="Rejections",
+    group=MetricGroup.UPLOADS,
     unit=Unit.COUNT,
     services=("ingest", "workflow"),
     dimensions={"reason": (*(one.value for one in Reason), *JUDGED)},
@@ -142,18 +175,21 @@ REJECTIONS = MetricSpec(
 )
 BYTES_IN = MetricSpec(
     name="BytesIn",
+    group=MetricGroup.UPLOADS,
     unit=Unit.BYTES,
     services=("ingest",),
     says="Bytes of the originals of uploads that are accepted, or wait for a person or jobs.",
 )
 BYTES_OUT = MetricSpec(
     name="BytesOut",
+    group=MetricGroup.UPLOADS,
     unit=Unit.BYTES,
     services=("ingest", "workflow", "deliver"),
     says="Bytes of renditions that were made: at the upload, by jobs, at the first view.",
 )
 BYTES_SAVED = MetricSpec(
     name="BytesSaved",
+    group=MetricGroup.UPLOADS,
     unit=Unit.BYTES,
     services=("ingest", "upgrade"),
     dimensions={"by": ("format", "copy", "upgrade")},
@@ -163,13 +199,15 @@ BYTES_SAVED = MetricSpec(
 )
 READY_SECONDS = MetricSpec(
     name="ReadySeconds",
+    group=MetricGroup.UPLOADS,
     unit=Unit.SECONDS,
     services=("ingest",),
     statistic=Statistic.P90,
-    says="From the first queue to the record of an accepted picture, earlier tries included.",
+    says="From the function's queue to the record of an accepted picture, earlier tries included.",
 )
 COST_PER_IMAGE = MetricSpec(
     name="CostPerImage",
+    group=MetricGroup.MONEY,
     unit=Unit.DOLLARS,
     services=("ingest",),
     statistic=Statistic.AVERAGE,
@@ -181,6 +219,7 @@ COST_PER_IMAGE = MetricSpec(
 
 STAGE_SECONDS = MetricSpec(
     name="StageSeconds",
+    group=MetricGroup.SERVICES,
     unit=Unit.SECONDS,
     services=("ingest", "workflow", "outbox", "invalidate", "webhook", "deliver"),
     dimensions={"stage": STAGES},
@@ -189,6 +228,7 @@ STAGE_SECONDS = MetricSpec(
 )
 QUEUE_SECONDS = MetricSpec(
     name="QueueSeconds",
+    group=MetricGroup.SERVICES,
     unit=Unit.SECONDS,
     services=QUEUED,
     dimensions={"service": QUEUED},
@@ -197,6 +237,7 @@ QUEUE_SECONDS = MetricSpec(
 )
 RETRIES = MetricSpec(
     name="Retries",
+    group=MetricGroup.SERVICES,
     unit=Unit.COUNT,
     services=QUEUED,
     dimensions={"service": QUEUED},
@@ -204,6 +245,7 @@ RETRIES = MetricSpec(
 )
 POISON = MetricSpec(
     name="Poison",
+    group=MetricGroup.SERVICES,
     unit=Unit.COUNT,
     services=QUEUED,
     dimensions={"code": POISONS},
@@ -212,6 +254,7 @@ POISON = MetricSpec(
 )
 DEFECTS = MetricSpec(
     name="Defects",
+    group=MetricGroup.SERVICES,
     unit=Unit.COUNT,
     services=FUNCTIONS,
     dimensions={"service": FUNCTIONS},
@@ -223,12 +266,14 @@ DEFECTS = MetricSpec(
 
 RUNS = MetricSpec(
     name="Runs",
+    group=MetricGroup.ESCALATED,
     unit=Unit.COUNT,
     services=("workflow",),
     says="Workflows that were started.",
 )
 FINISHED = MetricSpec(
     name="Finished",
+    group=MetricGroup.ESCALATED,
     unit=Unit.COUNT,
     services=("workflow",),
     dimensions={"outcome": FINISHED_OUTCOMES},
@@ -236,6 +281,7 @@ FINISHED = MetricSpec(
 )
 REVIEWS = MetricSpec(
     name="Reviews",
+    group=MetricGroup.ESCALATED,
     unit=Unit.COUNT,
     services=("workflow",),
     dimensions={"outcome": REVIEW_OUTCOMES},
@@ -243,6 +289,7 @@ REVIEWS = MetricSpec(
 )
 JOBS = MetricSpec(
     name="Jobs",
+    group=MetricGroup.ESCALATED,
     unit=Unit.COUNT,
     services=("batch",),
     dimensions={"kind": KINDS, "outcome": JOB_OUTCOMES},
@@ -250,6 +297,7 @@ JOBS = MetricSpec(
 )
 JOB_SECONDS = MetricSpec(
     name="JobSeconds",
+    group=MetricGroup.ESCALATED,
     unit=Unit.SECONDS,
     services=("batch",),
     dimensions={"kind": KINDS},
@@ -258,6 +306,7 @@ JOB_SECONDS = MetricSpec(
 )
 JOB_BYTES_IN = MetricSpec(
     name="JobBytesIn",
+    group=MetricGroup.ESCALATED,
     unit=Unit.BYTES,
     services=("batch",),
     dimensions={"kind": KINDS},
@@ -265,6 +314,7 @@ JOB_BYTES_IN = MetricSpec(
 )
 JOB_BYTES_OUT = MetricSpec(
     name="JobBytesOut",
+    group=MetricGroup.ESCALATED,
     unit=Unit.BYTES,
     services=("batch",),
     dimensions={"kind": KINDS},
@@ -272,6 +322,7 @@ JOB_BYTES_OUT = MetricSpec(
 )
 JOBS_STARTED = MetricSpec(
     name="JobsStarted",
+    group=MetricGroup.ESCALATED,
     unit=Unit.COUNT,
     services=("batch",),
     says="Attempts of jobs that began, by the events of AWS Batch.",
@@ -279,6 +330,7 @@ JOBS_STARTED = MetricSpec(
 )
 JOBS_FAILED = MetricSpec(
     name="JobsFailed",
+    group=MetricGroup.ESCALATED,
     unit=Unit.COUNT,
     services=("batch",),
     says="Attempts of jobs that failed for no fault of their input.",
@@ -286,6 +338,7 @@ JOBS_FAILED = MetricSpec(
 )
 RECLAIMS = MetricSpec(
     name="Reclaims",
+    group=MetricGroup.ESCALATED,
     unit=Unit.COUNT,
     services=("batch",),
     says="Attempts of jobs that ended because Spot took their machine away.",
@@ -296,6 +349,7 @@ RECLAIMS = MetricSpec(
 
 CACHE_READS = MetricSpec(
     name="CacheReads",
+    group=MetricGroup.DELIVERY,
     unit=Unit.COUNT,
     services=("deliver",),
     dimensions={"outcome": CACHE_OUTCOMES},
@@ -304,6 +358,7 @@ CACHE_READS = MetricSpec(
 )
 ORIGIN_ANSWERS = MetricSpec(
     name="OriginAnswers",
+    group=MetricGroup.DELIVERY,
     unit=Unit.COUNT,
     services=("deliver",),
     dimensions={"status": STATUSES},
@@ -311,18 +366,21 @@ ORIGIN_ANSWERS = MetricSpec(
 )
 EVENTS = MetricSpec(
     name="Events",
+    group=MetricGroup.DELIVERY,
     unit=Unit.COUNT,
     services=("outbox",),
     says="Events that were sent to the bus.",
 )
 INVALIDATIONS = MetricSpec(
     name="Invalidations",
+    group=MetricGroup.DELIVERY,
     unit=Unit.COUNT,
     services=("invalidate",),
     says="Cache tags that CloudFront was told to forget; it bills each like a path.",
 )
 WEBHOOKS = MetricSpec(
     name="Webhooks",
+    group=MetricGroup.DELIVERY,
     unit=Unit.COUNT,
     services=("webhook",),
     dimensions={"outcome": ("delivered", "failed", "dead")},
@@ -330,6 +388,7 @@ WEBHOOKS = MetricSpec(
 )
 UPGRADES = MetricSpec(
     name="Upgrades",
+    group=MetricGroup.DELIVERY,
     unit=Unit.COUNT,
     services=("upgrade",),
     says="Files that were encoded again because they are viewed often.",
@@ -339,12 +398,14 @@ UPGRADES = MetricSpec(
 
 SPEND = MetricSpec(
     name="Spend",
+    group=MetricGroup.MONEY,
     unit=Unit.DOLLARS,
     services=("ledger",),
     says="US dollars that the ledger has added, at list prices.",
 )
 PAUSED = MetricSpec(
     name="Paused",
+    group=MetricGroup.MONEY,
     unit=Unit.COUNT,
     services=("ingest", "workflow", "upgrade", "api"),
     dimensions={"work": OPTIONAL_WORK},

@@ -13,14 +13,13 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
 
+from worker.adapters import emf
 from worker.bootstrap import assemble
 from worker.domain.errors import SafelightError
 from worker.imaging.malloc import keep_memory
 from worker.services.deliver import Deliver, OriginAnswer, error, unavailable
-from worker.services.hot_files import CacheOutcome
 from worker.settings import Settings
 
 logger = Logger(service="deliver")
@@ -30,33 +29,23 @@ if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
     # connection, credential or random number is shared between instances.
     import worker.imaging.engine
     import worker.services.first_view  # noqa: F401
-metrics = Metrics(namespace="Safelight", service="deliver")
 
 
 @cache
 def service() -> Deliver:
     """Wire the service once for the life of the process, at the first event."""
     keep_memory()
-    return assemble(Settings.from_environment(os.environ)).deliver(count)
+    return assemble(Settings.from_environment(os.environ)).deliver()
 
 
+@emf.flushing("deliver")
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's
     """Answer one request; ``{}`` wires everything and does nothing: a warm-up call.
 
     Decoders are loaded when the first file is made, not here: most requests need none.
     """
     deliver = service()
-    try:
-        return answer(event, deliver) if event else {}
-    finally:
-        if metrics.metric_set:  # powertools warns of an event without any: nothing was read
-            metrics.flush_metrics()
-
-
-def count(outcome: CacheOutcome) -> None:
-    """Count what the cache had for a file: ``CacheHit``, ``CacheStale``, ``CacheMiss``,
-    ``CacheBypass``. The rate of hits is (hit + stale) / (hit + stale + miss)."""
-    metrics.add_metric(name=f"Cache{outcome.capitalize()}", unit=MetricUnit.Count, value=1)
+    return answer(event, deliver) if event else {}
 
 
 def answer(event: Mapping[str, Any], deliver: Deliver) -> dict[str, Any]:

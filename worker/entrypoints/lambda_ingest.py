@@ -10,21 +10,22 @@ and the classes of every other event, is a tenth of the processor time of a cold
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
 
+from worker.adapters import emf
 from worker.bootstrap import Application, assemble
-from worker.domain import trace
+from worker.domain import metrics, trace
 from worker.domain.errors import EngineError, MalformedMessage, Postponed, SafelightError
 from worker.entrypoints.container import started
 from worker.imaging.malloc import keep_memory
 from worker.ports import Message
-from worker.services import dead_letters
+from worker.services import dead_letters, work_metrics
 from worker.services.ingest import IngestResult
 from worker.services.ingest_pipeline import Delivery, IngestPipeline
 from worker.services.messages import unwrapped
@@ -38,7 +39,6 @@ Record = Mapping[str, Any]
 
 logger = Logger(service="ingest")
 logger.addFilter(trace.stamp)
-metrics = Metrics(namespace="Safelight", service="ingest")
 
 LONGEST_WAIT = 900
 """Seconds: the longest a message rests between two tries."""
@@ -55,6 +55,7 @@ def application() -> Application:
     return assemble(Settings.from_environment(os.environ))
 
 
+@emf.flushing("ingest")
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Handle an SQS event of a standard or FIFO queue.
 
@@ -64,8 +65,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     try:
         return handle(event, context, application())
     finally:
-        if metrics.metric_set:  # powertools warns of a batch without any: nothing was tried
-            metrics.flush_metrics()
         started()  # the first event makes clients and loads codecs: it belongs to the start
 
 
@@ -75,7 +74,10 @@ def handle(event: dict[str, Any], context: LambdaContext, app: Application) -> d
     records: list[Record] = event.get("Records", [])
     if not records:  # a warm-up call: by now everything is wired
         return {"batchItemFailures": []}
+    began = time.perf_counter()
+    work_metrics.begun("ingest", map(work_metrics.sent_of, records))
     failures: dict[str, SafelightError] = {}
+    done: list[IngestResult] = []
 
     def remaining() -> float:
         return context.get_remaining_time_in_millis() / 1000
@@ -90,7 +92,8 @@ def handle(event: dict[str, Any], context: LambdaContext, app: Application) -> d
                 try:
                     for ingested in pipeline.handle(record["messageId"]):
                         with trace.bind(ingested.upload.trace):
-                            _report(ingested)
+                            _report(ingested, record)
+                        done.append(ingested)
                     continue
                 except SafelightError as error:
                     failures[record["messageId"]] = error
@@ -105,6 +108,7 @@ def handle(event: dict[str, Any], context: LambdaContext, app: Application) -> d
         with trace.bind(pipeline.trace(record["messageId"])):
             _put_back(app, record, failures.get(record["messageId"]))
     _remember(app, records, failures, remaining)
+    _count_cost(done, time.perf_counter() - began, context)
     return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in kept]}
 
 
@@ -137,7 +141,7 @@ def _put_back(app: Application, record: Record, error: SafelightError | None) ->
             "not done",
             extra={"code": error.code, "reason": error.message, "receives": receives, "wait": wait},
         )
-        metrics.add_metric(name="Failed", unit=MetricUnit.Count, value=1)
+        work_metrics.put_back("ingest", error)
     message = Message(
         id=record["messageId"],
         body="",
@@ -177,10 +181,23 @@ def _remember(
             return
 
 
-def _report(ingested: IngestResult) -> None:
-    metrics.add_metric(name=ingested.outcome.value.title(), unit=MetricUnit.Count, value=1)
-    if ingested.copied:
-        metrics.add_metric(name="Copied", unit=MetricUnit.Count, value=1)
+def _count_cost(done: Sequence[IngestResult], seconds: float, context: LambdaContext) -> None:
+    """Count what each upload has cost: the share of this call's time, and its requests."""
+    if not done:
+        return
+    from worker import prices
+    from worker.services.upload_cost import cost_per_upload
+
+    price, need = prices.load()
+    gigabytes = int(context.memory_limit_in_mb) / 1024
+    dollars = cost_per_upload(done, seconds=seconds, gigabytes=gigabytes, price=price, need=need)
+    if dollars:
+        metrics.add(metrics.COST_PER_IMAGE, dollars)
+
+
+def _report(ingested: IngestResult, record: Record) -> None:
+    age = work_metrics.age_of(work_metrics.sent_of(record), time.time())
+    work_metrics.uploaded(ingested, age=age)
     extra: dict[str, Any] = {
         "outcome": ingested.outcome.value,
         "asset": ingested.asset,

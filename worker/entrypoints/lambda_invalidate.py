@@ -13,8 +13,11 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from worker.adapters import emf
 from worker.bootstrap import invalidation
+from worker.domain import metrics
 from worker.domain.errors import TransientError
+from worker.services import work_metrics
 from worker.services.invalidate import Invalidate
 from worker.settings import Settings
 
@@ -27,6 +30,7 @@ def service() -> Invalidate:
     return invalidation(Settings.from_environment(os.environ))
 
 
+@emf.flushing("invalidate")
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's
     """Handle an SQS event; one without records is a warm-up call."""
     return handle(event, service())
@@ -38,11 +42,15 @@ def handle(event: Mapping[str, Any], invalidate: Invalidate) -> dict[str, Any]:
     Returns:
         ``{"batchItemFailures": [{"itemIdentifier": message id}, ...]}``: the messages to keep.
     """
-    bodies = {one["messageId"]: one["body"] for one in event.get("Records", [])}
-    done = invalidate.handle(bodies)
+    records = event.get("Records", [])
+    work_metrics.begun("invalidate", map(work_metrics.sent_of, records))
+    with metrics.timed(metrics.STAGE_SECONDS, stage="invalidate"):
+        done = invalidate.handle({one["messageId"]: one["body"] for one in records})
     if done.assets:
+        metrics.add(metrics.INVALIDATIONS, len(done.assets))
         logger.info("invalidated", extra={"assets": list(done.assets)})
     for message, error in done.failures.items():
+        work_metrics.put_back("invalidate", error)
         # What waiting does not cure, a person has to look at: an alarm counts errors in this log.
         say = logger.warning if isinstance(error, TransientError) else logger.error
         extra = {"message_id": message, "code": error.code, "reason": error.message}

@@ -12,7 +12,11 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from worker.adapters import emf
 from worker.bootstrap import outbox
+from worker.domain import metrics
+from worker.domain.errors import EngineError
+from worker.services import work_metrics
 from worker.services.outbox import Outbox
 from worker.settings import Settings
 
@@ -25,6 +29,7 @@ def service() -> Outbox:
     return outbox(Settings.from_environment(os.environ))
 
 
+@emf.flushing("outbox")
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's
     """Handle an event of the stream; one without records is a warm-up call."""
     return handle(event, service())
@@ -38,11 +43,19 @@ def handle(event: Mapping[str, Any], outbox: Outbox) -> dict[str, Any]:
         over again, with all that follow it (AWS Lambda Developer Guide, "Reporting batch item
         failures" of DynamoDB).
     """
-    told = outbox.handle(event.get("Records", []))
+    records = event.get("Records", [])
+    work_metrics.begun("outbox", map(work_metrics.changed_of, records))
+    with metrics.timed(metrics.STAGE_SECONDS, stage="tell"):
+        told = outbox.handle(records)
+    if told.events:
+        metrics.add(metrics.EVENTS, told.events)
     if told.unreadable:  # an alarm counts errors in this log
+        work_metrics.poison(EngineError.code, times=told.unreadable)
         logger.error("no event could be made", extra={"changes": told.unreadable})
     if told.error is None:
         return {"batchItemFailures": []}
+    numbers = [one.get("dynamodb", {}).get("SequenceNumber") for one in records]
+    work_metrics.put_back("outbox", told.error, times=len(records) - numbers.index(told.failed))
     extra = {"code": told.error.code, "reason": told.error.message, "from": told.failed}
     logger.warning("not all events were sent", extra=extra)
     return {"batchItemFailures": [{"itemIdentifier": told.failed}]}

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
+from worker.adapters import emf
 from worker.bootstrap import Application, assemble
+from worker.domain import metrics
 from worker.domain.errors import Problem, SettingsError
 from worker.services.popularity import Popularity, read_logs
 from worker.settings import Settings
@@ -39,6 +41,7 @@ def application() -> Application:
     return assemble(Settings.from_environment(os.environ))
 
 
+@emf.flushing("upgrade")
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Handle a call of the schedule; ``{}`` wires everything and does nothing."""
     app = application()
@@ -82,6 +85,9 @@ def handle(app: Application, *, remaining: Callable[[], float]) -> dict[str, Any
         result = app.upgrades.apply(upgrade)
         files, saved = files + result.files, saved + result.bytes_saved
         costs += upgrade.costs
+        if result.files:
+            metrics.add(metrics.UPGRADES, result.files)
+            metrics.add(metrics.BYTES_SAVED, result.bytes_saved, by="upgrade")
         extra = {"asset": result.asset, "files": result.files, "kept": result.kept}
         logger.info("upgraded", extra={**extra, "code": result.reason or None})
     done |= {"files": files, "bytes_saved": saved, "costs_usd": round(costs, 4)}

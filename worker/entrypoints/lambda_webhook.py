@@ -13,9 +13,12 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from worker.adapters import emf
 from worker.bootstrap import assemble
-from worker.domain.errors import TransientError
+from worker.domain import metrics
+from worker.domain.errors import MalformedMessage, TransientError
 from worker.ports import Message
+from worker.services import work_metrics
 from worker.services.webhooks import WebhookAttempt, Webhooks
 from worker.settings import Settings
 
@@ -28,6 +31,7 @@ def service() -> Webhooks:
     return assemble(Settings.from_environment(os.environ)).webhooks
 
 
+@emf.flushing("webhook")
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's
     """Handle an SQS event; one without records is a warm-up call."""
     return handle(event, service())
@@ -40,7 +44,9 @@ def handle(event: Mapping[str, Any], sending: Webhooks) -> dict[str, Any]:
         ``{"batchItemFailures": [{"itemIdentifier": message id}, ...]}``: the messages to keep.
     """
     batches: dict[str, list[Message]] = {}
-    for record in event.get("Records", []):
+    records = event.get("Records", [])
+    work_metrics.begun("webhook", map(work_metrics.sent_of, records))
+    for record in records:
         queue = str(record["eventSourceARN"]).rpartition(":")[2]
         batches.setdefault(queue, []).append(_message(record))
     kept = []
@@ -69,8 +75,14 @@ def _report(endpoint: str, attempt: WebhookAttempt) -> None:
         "receives": attempt.message.receives,
     }
     if attempt.error is None:
+        metrics.add(metrics.WEBHOOKS, outcome="delivered")
         logger.info("delivered", extra=extra)
         return
+    metrics.add(metrics.WEBHOOKS, outcome="dead" if attempt.ended else "failed")
+    if not attempt.ended:
+        work_metrics.put_back("webhook", attempt.error)
+    elif isinstance(attempt.error, MalformedMessage):
+        work_metrics.poison(attempt.error.code)
     extra |= {"code": attempt.error.code, "reason": attempt.error.message, "wait": attempt.wait}
     # A receiver that fails is no defect here: its dead letters have an alarm. What waiting does not
     # cure, such as a secret that is missing, is: an alarm counts errors in this log.

@@ -21,21 +21,21 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
 
+from worker.adapters import emf
 from worker.bootstrap import Application, assemble
-from worker.domain import trace
+from worker.domain import metrics, trace
 from worker.domain.errors import MalformedMessage, SafelightError, Throttled, TransientError
 from worker.domain.review import concerns_reviews
 from worker.domain.workflow import StageCall
+from worker.services import work_metrics
 from worker.services.finalize import JobReport
 from worker.services.messages import mistake
 from worker.settings import Settings
 
 logger = Logger(service="workflow")
 logger.addFilter(trace.stamp)
-metrics = Metrics(namespace="Safelight", service="workflow")
 
 
 @cache
@@ -44,13 +44,10 @@ def application() -> Application:
     return assemble(Settings.from_environment(os.environ))
 
 
+@emf.flushing("workflow")
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's
     """Handle one event; see above."""
-    try:
-        return answer(event, application())
-    finally:
-        if metrics.metric_set:  # powertools warns of an event without any: it only woke us up
-            metrics.flush_metrics()
+    return answer(event, application())
 
 
 def answer(event: Mapping[str, Any], app: Application) -> dict[str, Any]:
@@ -87,7 +84,8 @@ def handle(event: Mapping[str, Any], app: Application) -> dict[str, Any]:
         with trace.bind(trace.valid(event.get(trace.NAME))):
             stage = STAGES.get(call.task)
             if stage is not None:
-                return dict(stage(app, call))
+                with metrics.timed(metrics.STAGE_SECONDS, stage=call.task):
+                    return dict(stage(app, call))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedMessage(f"no event of the workflow function: {mistake(error)}") from error
     raise MalformedMessage(f"the workflow function has no task {call.task!r}")
@@ -105,7 +103,7 @@ def _follow(app: Application, kind: str, detail: Mapping[str, Any]) -> dict[str,
         done["reviews"] = app.reviews.follow(asset)
         for outcome in done["reviews"]:
             logger.info("reviewed", extra={"asset": asset, "outcome": outcome})
-            metrics.add_metric(name="Reviewed", unit=MetricUnit.Count, value=1)
+            metrics.add(metrics.REVIEWS, outcome=outcome)
     if not wanted:
         raise ValueError(f"an event of type {kind!r} that leads to nothing here")
     return done
@@ -133,7 +131,8 @@ def stage_call(event: Mapping[str, Any]) -> StageCall:
 def _start(app: Application, asset: str, version: str, *, attempt: int = 1) -> dict[str, Any]:
     run = app.runs.start(asset, version, attempt=attempt)
     logger.info("started", extra={"asset": asset, "version": version, "run": run})
-    metrics.add_metric(name="Started", unit=MetricUnit.Count, value=int(run is not None))
+    if run is not None:
+        metrics.add(metrics.RUNS)
     return {"execution": run}
 
 
@@ -155,7 +154,7 @@ def _finish(app: Application, call: StageCall) -> dict[str, Any]:
     outcome = finished.outcome.value
     extra = {"asset": call.asset, "version": call.version, "outcome": outcome, "code": code}
     logger.info("finished", extra=extra)
-    metrics.add_metric(name=outcome.title(), unit=MetricUnit.Count, value=1)
+    work_metrics.finished(finished)
     return {"outcome": outcome, "code": code}
 
 

@@ -27,6 +27,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from worker.adapters import emf
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.cloudfront import TAG
 from worker.adapters.aws.errors import aws_call
@@ -296,7 +297,10 @@ class DeliveryServer:
                 return _no_part(_object_headers(found), found["ContentLength"])
             return self._get(key, {"Range": f"bytes={first}-{last}"})
         except (ObjectMissing, AccessDenied):  # 404 and 403, as the distribution's failover
-            return self.deliver.answer(key)
+            try:
+                return self.deliver.answer(key)
+            finally:
+                emf.flush("deliver")
 
     def _get(self, key: str, parameters: dict[str, Any]) -> Mapping[str, Any]:
         with aws_call(f"get s3://{self.bucket}/{key}"):

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from worker.domain import metrics
 from worker.domain.asset import PUBLIC, AssetRecord, Status
 from worker.domain.delivery import (
     PictureKey,
@@ -145,6 +146,16 @@ class Deliver:
         Raises:
             TransientError: store or catalog do not respond; nothing may be cached then.
         """
+        status = 503
+        try:
+            with metrics.timed(metrics.STAGE_SECONDS, stage="deliver"):
+                answer = self._answer(key)
+            status = answer.status
+        finally:
+            metrics.add(metrics.ORIGIN_ANSWERS, status=str(status))
+        return answer
+
+    def _answer(self, key: str) -> OriginAnswer:
         found = self.decide(key)
         if isinstance(found, OriginAnswer):
             return found

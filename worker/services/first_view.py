@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
+from worker.domain import metrics
 from worker.domain.asset import PUBLIC, AssetRecord
 from worker.domain.delivery import WIDTHS, PictureKey, formats_for, whole_cut
 from worker.domain.errors import (
@@ -150,6 +151,7 @@ class FirstView:
             return self._wait(key)
         made = self._smaller(record, file, self._made(record, file, claims))
         media_type = made.format.media_type
+        metrics.add(metrics.BYTES_OUT, len(made.data))
         etag = self.store.put(
             self.bucket,
             key,

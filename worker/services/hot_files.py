@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 
+from worker.domain import metrics
 from worker.domain.errors import ObjectMissing, SafelightError, TransientError
 from worker.domain.image import StoredRendition
 from worker.ports import Cache, ObjectStore
@@ -85,7 +86,6 @@ class HotFiles:
         store: has them all.
         bucket: where they lie.
         cache: None for none.
-        count: told the outcome of each read.
         clock: Unix time, seconds.
         spread: a number from 0 to 1, evenly distributed.
     """
@@ -96,12 +96,11 @@ class HotFiles:
         store: ObjectStore,
         bucket: str,
         cache: Cache | None = None,
-        count: Callable[[CacheOutcome], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
         spread: Callable[[], float] = random.random,
     ) -> None:
         self._store, self._bucket, self._cache = store, bucket, cache
-        self._count, self._clock, self._spread = count, clock, spread
+        self._clock, self._spread = clock, spread
         self._lookups: dict[str, _Lookup] = {}
         self._lock = threading.Lock()
 
@@ -117,7 +116,7 @@ class HotFiles:
             data, outcome = self._read(rendition), CacheOutcome.BYPASS
         else:
             data, outcome = self._cached(rendition, cache)
-        self._count(outcome)
+        metrics.add(metrics.CACHE_READS, outcome=outcome.value)
         return HotFile(data=data, etag=_etag(data, rendition, outcome), outcome=outcome)
 
     def _cached(self, rendition: StoredRendition, cache: Cache) -> tuple[bytes, CacheOutcome]:

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
+from worker.domain import metrics
 from worker.domain.asset import ObjectVersion
 from worker.domain.errors import Postponed
 from worker.services.ingest import Decision, Fetched, Ingest, IngestResult
@@ -102,7 +103,8 @@ class IngestPipeline:
         return self._remaining() - RESERVE_SECONDS >= self._slowest
 
     def _commit(self, decisions: list[Decision]) -> tuple[IngestResult, ...]:
-        return tuple(self._ingest.commit(one) for one in decisions)
+        with metrics.timed(metrics.STAGE_SECONDS, stage="commit"):
+            return tuple(self._ingest.commit(one) for one in decisions)
 
     def _render(self, index: int) -> None:
         """Render a delivery unless that is done; what goes wrong is raised at its own turn."""
@@ -113,7 +115,8 @@ class IngestPipeline:
         self._fetch(index + 1)
         try:
             fetched = self._fetches.pop(index).result()
-            self._rendered[index] = [self._ingest.render(one) for one in fetched]
+            with metrics.timed(metrics.STAGE_SECONDS, stage="render"):
+                self._rendered[index] = [self._ingest.render(one) for one in fetched]
         except Exception as error:  # noqa: BLE001 - belongs to another delivery than the caller's
             self._rendered[index] = error
         self._slowest = max(self._slowest, self._clock() - started)
@@ -128,6 +131,7 @@ class IngestPipeline:
         for change in changes:
             upload = change if isinstance(change, ObjectVersion) else change.target
             self._traces.setdefault(delivery.id, upload.trace)
-            fetched.append(self._ingest.fetch(change, receives=delivery.receives))
+            with metrics.timed(metrics.STAGE_SECONDS, stage="fetch"):
+                fetched.append(self._ingest.fetch(change, receives=delivery.receives))
             self._traces[delivery.id] = fetched[0].upload.trace
         return fetched

@@ -27,7 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from worker.domain import trace
+from worker.domain import metrics, trace
 from worker.domain.asset import AssetRecord
 from worker.domain.errors import (
     ConfigurationError,
@@ -145,7 +145,7 @@ class Webhooks:
             tried = [WebhookAttempt(message=one, error=error) for one in messages]
         else:
             with ThreadPoolExecutor(len(messages)) as pool:
-                tried = list(pool.map(lambda one: self._try(endpoint, keys, one), messages))
+                tried = list(pool.map(lambda one: self._timed(endpoint, keys, one), messages))
         # Not before: whoever holds the batch may hide its messages anew until all were tried.
         return [self._put_back(endpoint, attempt) for attempt in tried]
 
@@ -245,6 +245,12 @@ class Webhooks:
 
     def _keys(self, name: str) -> tuple[bytes, ...]:
         return secrets_in(self.secrets.read(self.secret_name(name)))
+
+    def _timed(
+        self, endpoint: WebhookEndpoint, keys: Sequence[bytes], message: Message
+    ) -> WebhookAttempt:
+        with metrics.timed(metrics.STAGE_SECONDS, stage="send"):
+            return self._try(endpoint, keys, message)
 
     def _try(
         self, endpoint: WebhookEndpoint, keys: Sequence[bytes], message: Message

@@ -335,7 +335,7 @@ def test_progress_goes_to_the_log(usual: list[str]) -> None:
     assert next(line["event"] for line in ended.lines if "event" in line) == "started"
     (metrics,) = [line for line in ended.lines if "_aws" in line]
     assert (metrics["kind"], metrics["outcome"], metrics["Jobs"]) == ("poster", "done", 1)
-    assert metrics["InputBytes"] == 4000
+    assert metrics["JobBytesIn"] == 4000
 
 
 def test_the_assets_record_lists_the_job(
