@@ -131,7 +131,7 @@ def main() -> None:
             api=api,
             origin=origin,
         )
-    CostControls(scope, config.cost, intake=intake, observability=observability)
+    cost = CostControls(scope, config.cost, intake=intake, observability=observability)
     export(
         of_pipeline(
             scope,
@@ -149,6 +149,7 @@ def main() -> None:
             topic=topic,
             api=api,
             observability=observability,
+            cost=cost,
         )
     )
 

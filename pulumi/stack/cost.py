@@ -26,6 +26,8 @@ ALLOCATED = ("Project", "Stack", "Component")
 TUNING = "arn:aws:serverlessrepo:us-east-1:451282441545:applications/aws-lambda-power-tuning"
 TUNING_VERSION = "4.4.0"
 """2025-11-19, Node.js 22 (github.com/alexcasalboni/aws-lambda-power-tuning, CHANGELOG.md)."""
+TUNING_OUTPUT = "StateMachineARN"
+"""Among the outputs of its template."""
 YEAR = 365 * 24 * 3600
 """Seconds. The shortest term of a savings plan."""
 
@@ -57,8 +59,10 @@ class CostControls(pulumi.ComponentResource):
             self._budget()
         if config.anomaly_dollars:
             self._watch()
+        self.tuning: pulumi.Output[str] | None = None
+        """ARN of the state machine of power tuning."""
         if config.power_tuning:
-            self._tuning(intake.ingest)
+            self.tuning = self._tuning(intake.ingest)
         if config.savings_plan_cents:
             self._commit()
         self.register_outputs({})
@@ -146,9 +150,9 @@ class CostControls(pulumi.ComponentResource):
             found.append(("anomalies-now", "IMMEDIATE", one))
         return found
 
-    def _tuning(self, ingest: LambdaFunction) -> None:
+    def _tuning(self, ingest: LambdaFunction) -> pulumi.Output[str]:
         """It runs when a person starts it, and may touch the ingest function alone."""
-        serverlessrepository.CloudFormationStack(
+        application = serverlessrepository.CloudFormationStack(
             self._scope.name("power-tuning"),
             application_id=TUNING,
             semantic_version=TUNING_VERSION,
@@ -161,6 +165,7 @@ class CostControls(pulumi.ComponentResource):
             tags=self._tags,
             opts=self._own,
         )
+        return application.outputs.apply(lambda found: (found or {}).get(TUNING_OUTPUT, ""))
 
     def _commit(self) -> None:
         """Compute for a year, nothing up front: for Lambda and for machines of every family.

@@ -13,6 +13,7 @@ import pulumi
 from stack.api import Api
 from stack.catalog import CatalogTable
 from stack.config import Config
+from stack.cost import CostControls
 from stack.delivery import Distribution
 from stack.events import AssetEventBus
 from stack.heavy import HeavyJobs
@@ -58,6 +59,7 @@ def of_pipeline(
     topic: EventTopic | None,
     api: Api | None,
     observability: Observability | None,
+    cost: CostControls,
 ) -> Mapping[str, Any]:
     """Everything else."""
     # What the command line is told beside what the function is told.
@@ -135,5 +137,7 @@ def of_pipeline(
         }
     if observability is not None:
         found["alarmTopic"] = observability.topic.arn
+    if cost.tuning is not None:
+        found["powerTuning"] = {"machine": cost.tuning, "function": intake.ingest.arn}
     told = {PREFIX + name: value for name, value in commands.items()}
     return {**found, "environment": {**intake.environment, **sending, **told}}

@@ -82,6 +82,7 @@ class LambdaFunction(pulumi.ComponentResource):
         log_retention_days: of its log group.
         statements: what it may do.
         tracing: whether it sends traces.
+        log_format: of what Lambda itself logs: ``JSON`` or ``Text``.
         reserved: how many instances are kept for it and are its most; 0 for none.
         snap_start: each published version starts from a snapshot of its memory.
         unattended: None for a function that is always waited for.
@@ -104,6 +105,7 @@ class LambdaFunction(pulumi.ComponentResource):
         log_retention_days: int,
         statements: Sequence[policies.Statement],
         tracing: bool,
+        log_format: str = "JSON",
         reserved: int = 0,
         snap_start: bool = False,
         unattended: Unattended | None = None,
@@ -167,7 +169,7 @@ class LambdaFunction(pulumi.ComponentResource):
             if environment
             else None,
             logging_config=lambda_.FunctionLoggingConfigArgs(
-                log_format="JSON", log_group=self.log_group.name
+                log_format=log_format, log_group=self.log_group.name
             ),
             vpc_config=lambda_.FunctionVpcConfigArgs(
                 subnet_ids=list(placement.subnets), security_group_ids=list(placement.groups)

@@ -83,6 +83,9 @@ class Intake(pulumi.ComponentResource):
                 *(_erasing(buckets, catalog) if erases else ()),
             ],
             tracing=config.tracing,
+            # Power Tuning 4.4.0 cannot read logs in JSON (its issue 305). Our own lines are JSON in
+            # either format.
+            log_format="Text" if config.cost.power_tuning else "JSON",
             reserved=config.intake.reserved_concurrency,
             # Our code always waits for its answer. An asynchronous call by hand loses no upload.
             unattended=Unattended(failures=self.uploads.dead_letters.arn, retries=0),

@@ -65,6 +65,7 @@ class _Mocks(Mocks):
             "bucketRegionalDomainName": f"{named['bucket']}.s3.eu-central-1.amazonaws.com",
             "domainName": f"{args.name}.cloudfront.net",
             "endpoints": [{"address": f"{args.name}.serverless", "port": 6379}],
+            "outputs": {"StateMachineARN": f"arn:aws:states:{args.name}"},
             "functionUrl": f"https://{args.name}.lambda-url.eu-central-1.on.aws/",
         }
 

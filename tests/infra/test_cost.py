@@ -103,6 +103,28 @@ def test_power_tuning_may_touch_the_ingest_function_alone(full: Declaration) -> 
     }
 
 
+def test_power_tuning_can_read_the_log_of_the_function(
+    full: Declaration, ordered: Declaration
+) -> None:
+    """It cannot read JSON; all other functions log that, and so does this one without it."""
+    tuned = full.one("lambda/Function", "ingest").inputs["loggingConfig"]["logFormat"]
+    formats = [one.inputs["loggingConfig"]["logFormat"] for one in full.of("lambda/Function")]
+    usual = {one.inputs["loggingConfig"]["logFormat"] for one in ordered.of("lambda/Function")}
+
+    assert tuned == "Text"
+    assert formats.count("Text") == 1
+    assert usual == {"JSON"}
+
+
+def test_the_command_line_finds_power_tuning(full: Declaration, ordered: Declaration) -> None:
+    """The state machine is an output of the application's template (its template.yml)."""
+    assert full.exports["powerTuning"] == {
+        "machine": "arn:aws:states:safelight-test-power-tuning",
+        "function": "arn:aws:lambda:safelight-test-ingest",
+    }
+    assert "powerTuning" not in ordered.exports
+
+
 def test_a_savings_plan_is_bought_once(chosen: Declaration) -> None:
     """It cannot be cancelled: no replacement buys another, and none is forgotten by mistake."""
     (plan,) = chosen.of("savingsplans/SavingsPlan")

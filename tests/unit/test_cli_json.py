@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests.golden import Golden, shape
 from tests.unit.cli_pipeline import Pipeline, pipeline
+from tests.unit.test_tuning_curve import curve
 from worker.domain.asset import AssetRecord, Status, Verdict
 from worker.domain.job import JobRequest
 from worker.domain.review import Review
@@ -21,6 +22,7 @@ from worker.domain.workflow import RunState
 from worker.entrypoints.cli import cli, run
 from worker.entrypoints.cli.submit import KindGroup
 from worker.local import address
+from worker.services import tuning_curve
 
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 SHAPES: dict[str, str] = dict(
@@ -56,6 +58,8 @@ class Setting:
         Image.open(self.photo).save(self.jpeg)
         self.broken.write_bytes(b"\xff\xd8\xff\xe0")
         self.outputs = folder / "outputs.json"
+        self.curve = folder / "durations.json"
+        self.curve.write_text(tuning_curve.written(curve((1024, 1.0), (1769, 0.6))))
         self.outputs.write_text(json.dumps({"environment": _settings()}))
         self.record: AssetRecord = world.record("uploads/a.jpg")
         self.video: AssetRecord = world.record("uploads/video.mp4", Status.PROCESSING, code="video")
@@ -109,6 +113,7 @@ class Setting:
             "deliver translate": [
                 "https://i.example/_/rs:fill:300:400/bl:2/plain/http://a.example/a.jpg"
             ],
+            "tune": ["--from", self.curve],
             "infra docs": ["--out", self.folder / "docs"],
             "infra env": ["--outputs", self.outputs],
         }

@@ -64,6 +64,7 @@ def alone(program: str, *arguments: str, cwd: Path, **environment: str) -> tuple
         ["infra", "env", "--stack", "dev"],
         ["chaos", "spot", "--probability", "1"],
         ["bench"],
+        ["tune", "DIR"],
         ["submit", "poster", "film.mp4", "--local", "--out", "DIR"],
         ["jobs", "list", "--data", "DIR"],
         ["assets", "list"],

@@ -31,6 +31,7 @@
     │   ├── ReviewMissing           review_missing
     │   ├── WebhookGone             webhook_gone
     │   ├── TaskRefused             task_unknown
+    │   ├── TuningFailed            tuning_failed
     │   └── Conflict                conflict
     │       ├── Superseded          superseded
     │       └── AlreadyRecorded     already_recorded
@@ -336,6 +337,12 @@ class TaskRefused(StateError):
     """
 
     code = "task_unknown"
+
+
+class TuningFailed(StateError):
+    """A measurement of the ingest function did not work, or cannot be trusted."""
+
+    code = "tuning_failed"
 
 
 class Conflict(StateError):

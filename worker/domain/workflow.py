@@ -222,3 +222,14 @@ class Run:
     """Empty in lists."""
     states: tuple[str, ...] = ()
     """Names of the states that it has entered, in order; empty in lists."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What an execution that has ended has left."""
+
+    succeeded: bool
+    output: object
+    """Parsed JSON; None if there is none."""
+    failures: tuple[str, ...]
+    """Of all tasks that are functions, the retried ones included: error and cause."""

@@ -22,6 +22,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from worker.domain.errors import ConfigurationError, InputError, Problem, ProblemsError
 from worker.infra import checkout
+from worker.settings import Settings
 
 PROJECT = "safelight"
 REGION = "aws:region"
@@ -217,6 +218,25 @@ def deploy_facts(file: StackFile) -> DeployFacts:
         batch=platform("heavy"),
         profile=str((file.everything.get("config") or {}).get("aws:profile") or ""),
     )
+
+
+def least_memory(config: Mapping[str, Any]) -> int:
+    """Megabytes that the ingest function must have at least: those of the sandbox, and what the
+    program asks for beside it.
+
+    Args:
+        config: of a stack, or an empty one for the defaults.
+    """
+    home = str(checkout.folder())
+    if home not in sys.path:
+        sys.path.insert(0, home)
+    checks: Any = importlib.import_module("stack.config.cross_checks")
+    settings = config.get("settings")
+    given = settings.get("sandbox_megabytes") if isinstance(settings, Mapping) else None
+    default: Any = Settings.__dataclass_fields__["sandbox_megabytes"].default
+    sandbox = int(str(given)) if str(given).isdecimal() else int(default)
+    beside: int = checks.OUTSIDE_SANDBOX_MEGABYTES
+    return sandbox + beside
 
 
 def for_repositories(file: StackFile) -> str:

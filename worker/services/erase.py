@@ -90,7 +90,15 @@ class Eraser:
         record = self.catalog.get(asset)
         if record is None:
             raise AssetMissing(f"there is no asset {asset}")
-        stopped = self._stop_jobs(record)
+        return self.erase_all(record)
+
+    def erase_all(self, record: AssetRecord) -> Erased:
+        """The same for an asset whose record is known, whether the catalog still has it or not.
+
+        Raises:
+            TransientError: see :meth:`erase`.
+        """
+        stopped, asset = self._stop_jobs(record), record.asset
         settings = self.settings
         files = self._remove_below(settings.delivery_bucket, asset_prefix(asset))
         files += self._remove_results(asset)

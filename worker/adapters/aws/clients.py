@@ -125,6 +125,11 @@ class AwsClients:
         return self._client("ssm")
 
     @property
+    def functions(self) -> Any:
+        """Lambda; without stubs for the same reason."""
+        return self._client("lambda")
+
+    @property
     def batch(self) -> BatchClient:
         """Batch."""
         client: BatchClient = self._client("batch")

@@ -15,12 +15,20 @@ from botocore.exceptions import ClientError
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call, error_code
 from worker.domain.errors import ConfigurationError, EngineError, TaskRefused
-from worker.domain.workflow import Run, RunState
+from worker.domain.workflow import Run, RunResult, RunState
 
 NAME_LENGTH = 80
 """Longest name of an execution (AWS Step Functions API Reference, StartExecution)."""
 INPUT_BYTES = 256 * 1024
 """Largest input (the same)."""
+
+_FAILURES = (
+    "lambdaFunctionFailedEventDetails",
+    "lambdaFunctionScheduleFailedEventDetails",
+    "lambdaFunctionStartFailedEventDetails",
+    "lambdaFunctionTimedOutEventDetails",
+)
+"""Members of events of a history (AWS Step Functions API Reference, HistoryEvent)."""
 
 _ALLOWED = re.compile(rf"[A-Za-z0-9_-]{{1,{NAME_LENGTH}}}")
 _DIGITS = 16
@@ -135,6 +143,39 @@ class StepFunctionsWorkflows:
             cause=described.get("cause", ""),
             states=states,
         )
+
+    def result(self, workflow: str, name: str) -> RunResult | None:
+        """See ``worker.services.tune.TuningRuns``: None as long as it runs."""
+        machine = self._machine(workflow)
+        arn = f"{machine.replace(':stateMachine:', ':execution:')}:{execution_name(name)}"
+        with aws_call(f"look at {workflow} {name}"):
+            described = self._clients.stepfunctions.describe_execution(executionArn=arn)
+            if RunState[described["status"]] is RunState.RUNNING:
+                return None
+            failures = tuple(self._failures(arn))
+        try:
+            output = json.loads(described.get("output", "null"))
+        except ValueError as error:
+            raise EngineError(f"the output of {name} is not JSON") from error
+        said = ": ".join(filter(None, (described.get("error"), described.get("cause"))))
+        return RunResult(
+            succeeded=RunState[described["status"]] is RunState.SUCCEEDED,
+            output=output,
+            failures=(*failures, *([said] if said and not failures else [])),
+        )
+
+    def _failures(self, arn: str) -> Iterator[str]:
+        """Errors of tasks that are functions, in order, with their causes."""
+        pages = self._clients.stepfunctions.get_paginator("get_execution_history").paginate(
+            executionArn=arn, includeExecutionData=True, PaginationConfig={"PageSize": 1000}
+        )
+        for page in pages:
+            for event in page["events"]:
+                for kind in _FAILURES:
+                    told: Any = event.get(kind)
+                    if told is not None:
+                        said = (told.get("error", ""), told.get("cause", ""))
+                        yield ": ".join(filter(None, said)) or event["type"]
 
     def _states(self, arn: str) -> Iterator[str]:
         pages = self._clients.stepfunctions.get_paginator("get_execution_history").paginate(
