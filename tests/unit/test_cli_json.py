@@ -94,6 +94,8 @@ class Setting:
             "inspect": [self.photo],
             "plan": [self.photo],
             "compare": [self.photo, self.photo],
+            "cost": [],
+            "cost prices show": [],
             "cost recipe": [self.jpeg],
             "cost escalation": [],
             "repack": [self.jpeg, "--out", self.folder / "packed"],

@@ -199,7 +199,7 @@ class Bill:
 
     lines: tuple[BillLine, ...]
     design: Design
-    load: Traffic
+    traffic: Traffic
     region: str
     images: float
     """Uploads of the month."""

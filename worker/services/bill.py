@@ -96,7 +96,7 @@ class _BillLines:
 
 def bill(
     design: Design,
-    load: Traffic,
+    traffic: Traffic,
     price: Prices,
     need: Assumptions,
     durations: Durations | None = None,
@@ -111,7 +111,7 @@ def bill(
     Raises:
         InputError: ``input_price``: a price that the bill needs is not known for the region.
     """
-    month = Month(design=design, load=load, price=price, need=need, durations=durations)
+    month = Month(design=design, traffic=traffic, price=price, need=need, durations=durations)
     lines = _BillLines(price)
     for part in (
         _uploads,
@@ -132,7 +132,7 @@ def bill(
     return Bill(
         lines=tuple(sorted(lines.found, key=lambda one: GROUPS.index(one.group))),
         design=design,
-        load=load,
+        traffic=traffic,
         region=price.region,
         images=month.images,
     )
@@ -145,7 +145,7 @@ def _count(amount: float) -> str:
 def _uploads(month: Month, lines: _BillLines) -> None:
     images, told = (
         month.images,
-        f"{_count(month.load.images_per_day)} a day x {month.need.month_days:g} days",
+        f"{_count(month.traffic.images_per_day)} a day x {month.need.month_days:g} days",
     )
     at = "cold_put_request" if month.design.originals == "cold" else "put_request"
     lines.add(UPLOADS)("S3, originals written", images, "PUT", at, told)
@@ -291,7 +291,7 @@ def _files(month: Month, lines: _BillLines) -> None:
     lines.add(FILES)("S3, files written at first view", made, "PUT", "put_request", told)
     lines.add(FILES)("S3, sources of first views", made, "GET", "get_request", told)
     lines.add(FILES)("DynamoDB, claims of first views", made, "write units", "write_unit", told)
-    seconds = need.seconds_fixed + need.second_seconds * month.load.megabytes
+    seconds = need.seconds_fixed + need.second_seconds * month.traffic.megabytes
     gigabytes = month.design.memory / 1024
     lines.add(COMPUTE)("Lambda, calls at first view", made, "calls", "invocation", told)
     lines.add(COMPUTE)(
@@ -373,7 +373,7 @@ def _tiered(month: Month, lines: _BillLines, glacier: float) -> None:
 
 def _reached(month: Month, age: float) -> float:
     """Share of a month's uploads that reach an age, in days, in this month."""
-    end = month.load.month * month.need.month_days
+    end = month.traffic.month * month.need.month_days
     return min(max((end - age) / month.need.month_days, 0.0), 1.0)
 
 
@@ -613,7 +613,7 @@ def _machines(month: Month, lines: _BillLines) -> None:
             "endpoint_hour",
             f"{ZONE_ENDPOINTS} endpoints x {design.zones} zones x {need.month_hours:g} h",
         )
-    videos = month.load.videos_per_day * need.month_days
+    videos = month.traffic.videos_per_day * need.month_days
     jobs = videos * need.video_vcpu_seconds / 3600
     told = f"{_count(videos)} videos x {need.video_vcpu_seconds:g} vCPU-s / 3,600"
     lines.plain(MACHINES)(

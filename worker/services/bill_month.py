@@ -19,7 +19,7 @@ class Month:
     """What a month amounts to: the figures that lines are made of."""
 
     design: Design
-    load: Traffic
+    traffic: Traffic
     price: Prices
     need: Assumptions
     durations: Durations | None = None
@@ -27,12 +27,12 @@ class Month:
     @property
     def images(self) -> float:
         """Uploads."""
-        return self.load.images_per_day * self.need.month_days
+        return self.traffic.images_per_day * self.need.month_days
 
     @property
     def gigabytes_in(self) -> float:
         """Of originals."""
-        return self.images * self.load.megabytes * MEGABYTE / GIGABYTE
+        return self.images * self.traffic.megabytes * MEGABYTE / GIGABYTE
 
     @property
     def files(self) -> float:
@@ -52,7 +52,7 @@ class Month:
 
     def _viewed(self) -> float:
         """Of three sizes, those that the views of an upload reach at least once."""
-        views = self.load.views * self.need.modern_clients
+        views = self.traffic.views * self.need.modern_clients
         return sum(1 - math.pow(1 - share, views) for share in SIZES)
 
     @property
@@ -69,7 +69,7 @@ class Month:
     @property
     def seconds(self) -> float:
         """Of Lambda for an upload."""
-        design, need, size = self.design, self.need, self.load.megabytes
+        design, need, size = self.design, self.need, self.traffic.megabytes
         if not design.one_decode:
             each = need.naive_seconds_per_megabyte
         elif design.lazy or not design.second_format:
@@ -102,7 +102,7 @@ class Month:
     @property
     def views(self) -> float:
         """Of the month."""
-        return self.images * self.load.views
+        return self.images * self.traffic.views
 
     @property
     def view_bytes(self) -> float:
@@ -111,7 +111,7 @@ class Month:
         new = {"": need.jpeg_view, "webp": need.webp_view, "jxl": need.jxl_view}[
             design.second_format
         ]
-        if design.avif:
+        if design.avif or not design.one_decode:
             new = need.avif_view
         return need.modern_clients * new + (1 - need.modern_clients) * need.jpeg_view
 
@@ -129,7 +129,7 @@ class Month:
         """Months of storage in this month of one month's uploads, in ages from ``low`` to ``high``
         days: 0.5 in the first month, 1.5 in the second if there is no end."""
         days = self.need.month_days
-        begin, end = (self.load.month - 1) * days, self.load.month * days
+        begin, end = (self.traffic.month - 1) * days, self.traffic.month * days
 
         def younger(age: float) -> float:
             """Mean over the month of min(time so far, age), in days."""

@@ -9,23 +9,143 @@ import click
 
 from worker.entrypoints.cli import LazyGroup, output
 from worker.entrypoints.cli.parameters import Number, Percent
+from worker.prices import HOME
 from worker.services.escalation_cost import Escalated, escalation
 
 _COMMANDS = {
     "recipe": ("cost:recipe_command", "Measure what a recipe costs for a million uploads."),
     "escalation": ("cost:escalation_command", "Price a month of escalation, line by line."),
+    "prices": ("cost_prices:group", "Show the prices; compare them with AWS's price list."),
 }
 
 
 @click.group(
     name="cost",
     cls=LazyGroup,
+    invoke_without_command=True,
     commands_at={
         name: (f"worker.entrypoints.cli.{at}", text) for name, (at, text) in _COMMANDS.items()
     },
 )
-def group() -> None:
-    """Price a recipe, or a month of escalation."""
+@click.option(
+    "--images-per-day",
+    type=Number(0, 1e12),
+    default=10_000_000,
+    metavar="N",
+    help="Pictures uploaded a day.  [default: 10,000,000]",
+)
+@click.option(
+    "--mb",
+    type=Number(0, 100_000),
+    default=1.0,
+    show_default=True,
+    metavar="N",
+    help="Millions of bytes of a picture.",
+)
+@click.option(
+    "--views",
+    type=Number(0, 1e9),
+    default=3.0,
+    show_default=True,
+    metavar="N",
+    help="Files of a picture that viewers get, in the month of its upload.",
+)
+@click.option(
+    "--videos-per-day",
+    type=Number(0, 1e9),
+    default=0.0,
+    metavar="N",
+    help="Videos of a minute uploaded a day.  [default: 0]",
+)
+@click.option(
+    "--month",
+    type=click.IntRange(1, 1200),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="The month of steady uploads that the bill is of: storage adds up.",
+)
+@click.option(
+    "--preset",
+    default="prod",
+    show_default=True,
+    metavar="NAME",
+    help="The Pulumi configuration that is priced.",
+)
+@click.option(
+    "--region", default=HOME, show_default=True, metavar="REGION", help="Whose list prices."
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change a choice of the preset: lazy=true. Again for more.",
+)
+@click.option(
+    "--prices",
+    "own",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Prices of your own, as TOML: put_request = 4e-6.",
+)
+@click.option(
+    "--levers",
+    is_flag=True,
+    help="Also print each lever, the way from a naive design, plans, and what is uncertain.",
+)
+@click.option(
+    "--svg",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw the way from the naive design to FILE, .svg or .png.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.pass_context
+def group(
+    context: click.Context,
+    *,
+    images_per_day: float,
+    mb: float,
+    views: float,
+    videos_per_day: float,
+    month: int,
+    preset: str,
+    region: str,
+    settings: tuple[str, ...],
+    own: Path | None,
+    levers: bool,
+    svg: Path | None,
+    as_json: bool,
+) -> None:
+    """Print the bill of a month, line by line, for a preset under a load.
+
+    Each line is an amount x a price: list prices without any free tier, by worker/prices.toml.
+    docs/cost.md explains them.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from worker.domain.bill import Traffic
+    from worker.entrypoints.cli import cost_bill
+
+    cost_bill.show(
+        cost_bill.BillRequest(
+            traffic=Traffic(
+                images_per_day=images_per_day,
+                megabytes=mb,
+                views=views,
+                videos_per_day=videos_per_day,
+                month=month,
+            ),
+            preset=preset,
+            region=region,
+            settings=settings,
+            own_prices=own,
+            levers=levers,
+            svg=svg,
+        ),
+        as_json=as_json,
+    )
 
 
 @click.command(name="recipe")
