@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from worker import prices
-from worker.domain.bill import Bill, BillLine, Design, Durations, Traffic
+from worker.domain.bill import Bill, BillLine, Design, Traffic
 from worker.domain.errors import ConfigurationError, InputError, ProblemsError
 from worker.entrypoints.cli import run
 from worker.infra.bill_design import of_preset
@@ -32,6 +32,7 @@ from worker.services.bill_levers import (
     waterfall,
 )
 from worker.services.bill_month import Month
+from worker.services.tuning_curve import DurationCurve, PhotoSet, Point, Where
 
 PRICE, NEED = prices.load()
 ROOT = Path(__file__).parents[2]
@@ -233,18 +234,54 @@ def test_a_plan_takes_off_duration_and_nothing_else() -> None:
     assert 0.12 * duration < 0.12 * plain.of("Compute") + 0.12 * plain.of("Queues")
 
 
-def test_measured_durations_replace_the_assumed_ones() -> None:
-    """At the measured size and memory the seconds are those measured, billed as they are."""
-    seen = Durations(
-        architecture="arm64", memory=1769, megabytes=1.0, seconds=0.25, init_seconds=2.0
+def curve(**points: float) -> DurationCurve:
+    """Seconds of an upload of a megabyte by memory."""
+    return DurationCurve(
+        measured="2026-11-30",
+        where=Where.CONTAINER,
+        architecture="x86_64",
+        recipe="default",
+        photos=PhotoSet(count=9, bytes=1e6, pixels=3e6),
+        batch=1,
+        points=tuple(
+            Point(memory=int(name[1:]), uploads=9, seconds=seconds, init_seconds=2.0)
+            for name, seconds in points.items()
+        ),
     )
-    found = bill(Design(), Traffic(), PRICE, NEED, seen)
 
-    assert line(found, "Lambda, ingest").usd == pytest.approx(
-        300e6 * 0.25 * 1769 / 1024 * 0.0000133334
-    )
-    half = bill(Design(memory=885), Traffic(), PRICE, NEED, seen)
-    assert line(half, "Lambda, ingest").usd == pytest.approx(line(found, "Lambda, ingest").usd)
+
+def test_measured_durations_replace_the_assumed_ones() -> None:
+    """At the measured size the seconds are those measured; another recipe and another size take as
+    much more as their engine does; INIT is the measured one."""
+    seen = curve(m885=0.4, m1769=0.25)
+
+    def seconds(design: Design, **load: Any) -> float:
+        found = bill(design, Traffic(**load), PRICE, NEED, seen)
+        each = line(found, "Lambda, ingest").amount / found.images
+        return each / (design.memory / 1024)
+
+    assert seconds(Design()) == pytest.approx(0.25)
+    assert seconds(Design(memory=885)) == pytest.approx(0.4)
+    assert seconds(Design(second_format="jxl")) == pytest.approx(0.25 + 0.24 - 0.21)
+    assert seconds(Design(), megabytes=2.0) == pytest.approx(0.25 + 0.21)
+    started = line(bill(Design(), Traffic(), PRICE, NEED, seen), "Lambda, INIT of ingest")
+    assert started.amount == pytest.approx(30e6 * 0.005 * 2.0 * 1769 / 1024)
+
+
+def test_a_memory_that_was_not_measured_is_refused() -> None:
+    """Durations are not guessed beyond the curve; a lever that leads there says so."""
+    seen = curve(m885=0.4, m1769=0.25)
+    with pytest.raises(InputError, match="outside of what was measured"):
+        bill(Design(memory=3008), Traffic(), PRICE, NEED, seen)
+    (memory,) = [one for one in effects(replace(model(), durations=seen)) if one.name == "memory"]
+    assert memory.change is None
+    assert "outside of what was measured" in memory.why_not
+
+
+def test_the_command_takes_measured_durations(capsys: pytest.CaptureFixture[str]) -> None:
+    """The file that is committed; the goal of compute says that they are measured."""
+    assert run(["cost", "--durations", str(ROOT / "docs" / "durations.json")]) == 0
+    assert "(measured durations)" in capsys.readouterr().out
 
 
 def test_managed_instances_cost_machines_and_a_share() -> None:
@@ -583,6 +620,7 @@ def test_the_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["--set", "spot=2"], "configuration_invalid"),
         (["--prices", "/nowhere/prices.toml"], "input_missing"),
         (["--svg", "bill.gif"], "input_invalid"),
+        (["--durations", "/nowhere/durations.json"], "input_missing"),
     ],
 )
 def test_wrong_use_of_the_bill_is_said(

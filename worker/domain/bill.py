@@ -163,21 +163,6 @@ class Design:
             raise ProblemsError("the design", tuple(found))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Durations:
-    """Seconds of Lambda for an upload, as ``safelight tune`` has measured them."""
-
-    architecture: str
-    memory: int
-    megabytes: float
-    """Of the mean upload that was measured."""
-    seconds: float
-    """Billed for an upload."""
-    init_seconds: float
-    """Billed for the start of an instance."""
-    source: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class BillLine:
     """One line: ``amount`` x ``price`` = ``usd``."""

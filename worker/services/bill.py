@@ -34,12 +34,12 @@ from worker.domain.bill import (
     Bill,
     BillLine,
     Design,
-    Durations,
     Traffic,
 )
 from worker.domain.errors import InputError
 from worker.prices import GIGABYTE, Assumptions, Prices, known
 from worker.services.bill_month import Month
+from worker.services.tuning_curve import DurationCurve
 
 ZONE_ENDPOINTS = 6
 """Interface endpoints of a private network in each zone (``pulumi/stack/network.py``)."""
@@ -99,7 +99,7 @@ def bill(
     traffic: Traffic,
     price: Prices,
     need: Assumptions,
-    durations: Durations | None = None,
+    durations: DurationCurve | None = None,
 ) -> Bill:
     """Price a month.
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from worker.domain.bill import Bill, Design, Durations, Traffic
+from worker.domain.bill import Bill, Design, Traffic
 from worker.domain.errors import InputError
 from worker.prices import GIGABYTE, Assumptions, Prices
 from worker.services.bill import bill
 from worker.services.bill_month import Month
+from worker.services.tuning_curve import DurationCurve
 
 SCREENED = 0.01
 """Share of the uploads that tiers of moderation leave to Rekognition and a workflow, where pictures
@@ -46,7 +47,7 @@ class Model:
     traffic: Traffic
     price: Prices
     need: Assumptions
-    durations: Durations | None = None
+    durations: DurationCurve | None = None
 
     def bill(self, **changes: Any) -> Bill:
         """The bill, with some choices of the design changed."""
@@ -266,13 +267,11 @@ def waterfall(model: Model, *, moderated: bool = True) -> Waterfall:
     current = NAIVE
     if not moderated:
         goal, current = (replace(one, moderated=0.0, workflow=0.0) for one in (goal, current))
-    # What was measured is this design's function: the naive one keeps its assumptions.
-    naive = replace(model, design=current, durations=None).bill().total
+    naive = replace(model, design=current).bill().total
     before, changes = naive, []
     for name, moved in STEPS:
         current = replace(current, **{one: getattr(goal, one) for one in moved})
-        durations = model.durations if current.one_decode else None
-        after = replace(model, design=current, durations=durations).bill().total
+        after = replace(model, design=current).bill().total
         changes.append((name, after - before))
         before = after
     whole = naive - before

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from worker.domain.bill import FULL_VCPU, Design, Durations, Traffic
+from worker.domain.bill import FULL_VCPU, Design, Traffic
 from worker.prices import GIGABYTE, Assumptions, Prices
+from worker.services.tuning_curve import DurationCurve
 
 MEGABYTE = 1e6
 """Bytes of a megabyte of an upload."""
@@ -22,7 +23,7 @@ class Month:
     traffic: Traffic
     price: Prices
     need: Assumptions
-    durations: Durations | None = None
+    durations: DurationCurve | None = None
 
     @property
     def images(self) -> float:
@@ -81,18 +82,23 @@ class Month:
         if design.avif == "all":
             each += need.avif_seconds_per_megabyte
         slower = max(1.0, FULL_VCPU / design.memory)
-        if self.durations is None:
+        if self.durations is None or not design.one_decode:
             return need.seconds_fixed + size * each * slower
-        # Measured with the recipe `default`; another recipe takes as much more as its engine does.
+        # The engine takes as much more or less as its work differs from what was measured.
         measured = self.durations
-        more = (size / measured.megabytes * each - need.seconds_per_megabyte) * measured.megabytes
-        faster = max(1.0, FULL_VCPU / measured.memory)
-        return max(measured.seconds / faster + more, 0.0) * slower
+        worked = measured.photos.bytes / MEGABYTE * self._engine(measured.recipe)
+        return measured.at(design.memory).seconds + (size * each - worked) * slower
+
+    def _engine(self, recipe: str) -> float:
+        """Seconds of a shipped recipe for a megabyte."""
+        need = self.need
+        return need.jxl_seconds_per_megabyte if recipe == "modern" else need.seconds_per_megabyte
 
     @property
     def init_seconds(self) -> float:
         """Of the start of an instance."""
-        return self.durations.init_seconds if self.durations else self.need.init_seconds
+        measured = self.durations.at(self.design.memory).init_seconds if self.durations else None
+        return self.need.init_seconds if measured is None else measured
 
     @property
     def lambda_price(self) -> str:

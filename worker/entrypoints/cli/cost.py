@@ -90,6 +90,12 @@ _COMMANDS = {
     help="Prices of your own, as TOML: put_request = 4e-6.",
 )
 @click.option(
+    "--durations",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Durations that `safelight tune` has measured, in place of the assumed ones.",
+)
+@click.option(
     "--levers",
     is_flag=True,
     help="Also print each lever, the way from a naive design, plans, and what is uncertain.",
@@ -114,6 +120,7 @@ def group(
     region: str,
     settings: tuple[str, ...],
     own: Path | None,
+    durations: Path | None,
     levers: bool,
     svg: Path | None,
     as_json: bool,
@@ -141,6 +148,7 @@ def group(
             region=region,
             settings=settings,
             own_prices=own,
+            durations=durations,
             levers=levers,
             svg=svg,
         ),

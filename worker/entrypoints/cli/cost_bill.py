@@ -15,6 +15,7 @@ from worker import prices
 from worker.domain.bill import Bill, BillLine, Design, Traffic
 from worker.domain.errors import CheckoutMissing, InputError, ParameterError, Problem
 from worker.entrypoints.cli import output
+from worker.services import tuning_curve
 from worker.services.bill_levers import (
     LeverEffect,
     Model,
@@ -40,6 +41,7 @@ class BillRequest:
     region: str = prices.HOME
     settings: tuple[str, ...] = ()
     own_prices: Path | None = None
+    durations: Path | None = None
     levers: bool = False
     svg: Path | None = None
 
@@ -60,6 +62,7 @@ def show(asked: BillRequest, *, as_json: bool) -> None:
         traffic=asked.traffic,
         price=price,
         need=need,
+        durations=None if asked.durations is None else tuning_curve.read(asked.durations),
     )
     if asked.svg is not None:
         from worker.bench.waterfall import draw
@@ -262,7 +265,7 @@ def _plain(model: Model) -> dict[str, Any]:
         "region": found.region,
         "traffic": asdict(model.traffic),
         "design": asdict(model.design),
-        "durations": asdict(model.durations) if model.durations else None,
+        "measured": model.durations.measured if model.durations else None,
         "lines": [asdict(one) for one in found.lines],
         "total": found.total,
         "compute_of_a_million": found.compute_of_a_million,
