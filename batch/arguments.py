@@ -255,6 +255,8 @@ class JobArguments:
     closed: bool = False
     """The distribution may not read what it writes: see ``worker.services.access``."""
     traceparent: str = ""
+    submitted: str = ""
+    """ISO 8601; when the job was submitted, if that was said."""
     scratch: Path
     force: bool = False
     index: int | None = None
@@ -294,6 +296,7 @@ def parser() -> argparse.ArgumentParser:
         help="closed: the distribution may not read the results",
     )
     made.add_argument("--trace", metavar="TRACEPARENT", help="of the upload that the work is for")
+    made.add_argument("--submitted", metavar="TIME", help="when it was submitted, ISO 8601")
     made.add_argument("--scratch", metavar="DIR", help="default: the system's temporary folder")
     made.add_argument("--threads", metavar="N", help="default: one for each processor")
     made.add_argument("--index", metavar="N", help="child of an array; default: Batch's variable")
@@ -349,6 +352,7 @@ def read_arguments(arguments: Sequence[str], environment: Mapping[str, str]) -> 
         asset=given.asset or None,
         closed=given.access == "closed",
         traceparent=trace.valid(given.trace),
+        submitted=given.submitted or "",
         scratch=Path(given.scratch or tempfile.gettempdir()),
         force=given.force,
         index=index,

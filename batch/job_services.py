@@ -6,6 +6,7 @@ environment alone decides which AWS answers, as everywhere in Safelight.
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -40,27 +41,42 @@ class JobServices:
             self.transfers = transfers
         self._assets = assets
 
+    def start_tracing(self) -> None:
+        """Let spans go where the environment says. Without that nothing is imported.
+
+        Raises:
+            SettingsError: a variable is wrong.
+        """
+        if os.environ.get("SAFELIGHT_TRACE_TO"):
+            from worker.adapters import tracing
+            from worker.settings import tracing_of
+
+            tracing.start(*tracing_of(os.environ), self._clients)
+
     @cached_property
     def store(self) -> ObjectStore:
         """Small objects and lists."""
         from worker.adapters.aws.s3 import S3ObjectStore
+        from worker.adapters.tracing import traced
 
-        return S3ObjectStore(self._clients)
+        return traced(S3ObjectStore(self._clients), "store")
 
     @cached_property
     def transfers(self) -> Transfers:
         """Large objects to and from files."""
         from worker.adapters.aws.s3 import S3Transfers
+        from worker.adapters.tracing import traced
 
-        return S3Transfers(self._clients)
+        return traced(S3Transfers(self._clients), "transfers")
 
     def catalog(self, table: str) -> Catalog:
         """The catalog in a table."""
         from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
+        from worker.adapters.tracing import traced
 
         if self._assets is not None:
             return self._assets
-        return DynamoCatalog(self._clients.dynamodb, table)
+        return traced(DynamoCatalog(self._clients.dynamodb, table), "catalog")
 
     def output_store(
         self,

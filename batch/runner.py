@@ -31,6 +31,7 @@ from batch.reporting import Identity, JobReporter
 from batch.work import ListedFile, Operation, Work
 from worker import __version__
 from worker.atomic import disk_full
+from worker.domain import trace
 from worker.domain.errors import (
     EngineError,
     InputError,
@@ -44,6 +45,7 @@ from worker.domain.errors import (
     ScratchFull,
     Stopped,
 )
+from worker.domain.trace import Span
 from worker.job_context import SignalWatch, Stop, processors
 
 FETCH_SHARE = 0.05
@@ -80,12 +82,14 @@ def main(arguments: Sequence[str]) -> int:
     with SignalWatch(stop) as watch:
         try:
             request = read_arguments(arguments, os.environ)
+            services = JobServices()
+            services.start_tracing()
         except ProblemsError as error:
             print(f"safelight: {error.message}", file=sys.stderr)  # noqa: T201 - the command line
             return EXIT_USAGE
         return perform(
             request,
-            services=JobServices(),
+            services=services,
             stop=stop,
             log=sys.stdout,
             before_forced_end=watch.before_forced_end,
@@ -118,12 +122,15 @@ def perform(
     )
     catalog = (lambda: services.catalog(table)) if table and request.asset else None
     began = time.monotonic()
-    with JobReporter(identity, log, catalog=catalog) as reporter:
+    with _traced(request) as span, JobReporter(identity, log, catalog=catalog) as reporter:
         attempt = _Attempt(request, services, stop, reporter)
         try:
             outcome, written = attempt.run(operation, before_forced_end), EXIT_DONE
         except BaseException as error:  # noqa: BLE001 - whatever it is, it has an exit code
             outcome, written = attempt.failed(error)
+        span.set(outcome=outcome, bytes=attempt.bytes_in, written=attempt.bytes_out)
+        if outcome == "failed":
+            span.fail(attempt.code)
         reporter.metrics(
             outcome,
             seconds=round(time.monotonic() - began, 3),
@@ -131,6 +138,21 @@ def perform(
             bytes_out=attempt.bytes_out,
         )
     return written
+
+
+@contextmanager
+def _traced(request: JobArguments) -> Iterator[Span]:
+    """An attempt as a span, with the wait before it."""
+    parent = request.traceparent
+    with trace.flushing("batch"):
+        if request.attempt == 1:
+            trace.finished("wait job", start=trace.moment(request.submitted), parent=parent)
+        with trace.span(f"job {request.kind.name}", parent=parent, attempt=request.attempt) as span:
+            if request.asset is not None:
+                span.set(asset=request.asset)
+            if request.index is not None:
+                span.set(index=request.index)
+            yield span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +181,8 @@ class _Attempt:
         self._began = time.monotonic()
         self.bytes_in = 0
         self.bytes_out = 0
+        self.code = ""
+        """Of the error that it ended with."""
 
     def run(
         self, operation: Operation | None, before_forced_end: Callable[[Callable[[], None]], None]
@@ -263,6 +287,7 @@ class _Attempt:
             known = Stopped("the job was asked to stop")
         if isinstance(known, Rejected):
             return self._reject(known)
+        self.code = known.code
         code = exit_code(known)
         name = "stopped" if isinstance(known, Stopped) else "failed"
         self._reporter.event(
@@ -288,6 +313,7 @@ class _Attempt:
                 self._checkpoint.clear()
         except SafelightError as trouble:
             # Without its record the rejection is lost: retry if that can help.
+            self.code = trouble.code
             self._reporter.event("failed", code=trouble.code, message=trouble.message)
             return "failed", exit_code(trouble)
         self._reporter.event(

@@ -85,12 +85,13 @@ class Application:
             ConfigurationError: the setting is not the URL of a Redis.
         """
         from worker.adapters.cache import MemoryCache, RedisCache
+        from worker.adapters.tracing import traced
 
         url, cache = self.settings.redis_url, self.settings.redis_iam
         if url is None:
             return MemoryCache()
         if cache is None:
-            return RedisCache(url)
+            return traced(RedisCache(url), "cache")
         from urllib.parse import urlsplit
 
         from worker.adapters.aws.elasticache import CacheCredentials
@@ -99,7 +100,7 @@ class Application:
         if not user:
             raise ConfigurationError("SAFELIGHT_REDIS_URL has no user, who is to sign in by IAM")
         credentials = CacheCredentials(cache=cache, user=user)
-        return RedisCache(url, credentials=credentials)
+        return traced(RedisCache(url, credentials=credentials), "cache")
 
     def deliver(self) -> Deliver:
         """What responds for files that the delivery bucket does not have.
@@ -333,6 +334,7 @@ class Application:
     @cached_property
     def webhooks(self) -> Webhooks:
         """What sends events to the endpoints that the settings name."""
+        from worker.adapters.tracing import traced
         from worker.adapters.webhooks import HttpWebhookSender
         from worker.services.webhooks import Webhooks
 
@@ -340,7 +342,7 @@ class Application:
         return Webhooks(
             endpoints={one.name: one for one in self.settings.webhooks},
             queue=self.queue,
-            sender=HttpWebhookSender(allowed=self.settings.webhook_networks),
+            sender=traced(HttpWebhookSender(allowed=self.settings.webhook_networks), "sender"),
             secrets=self.secrets,
             secrets_prefix=self.settings.webhook_secrets,
         )
@@ -365,6 +367,7 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
         settings: where the process runs.
         clients: of AWS; None makes those of the environment.
     """
+    from worker.adapters import tracing
     from worker.adapters.aws.clients import AwsClients
     from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
     from worker.adapters.aws.parameters import ParameterSecrets
@@ -372,23 +375,29 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
     from worker.adapters.aws.s3 import S3ObjectStore
     from worker.adapters.aws.sqs import SqsQueue
     from worker.adapters.aws.uploads import S3UploadStore
+    from worker.adapters.tracing import traced
 
     clients = clients or AwsClients()
+    tracing.start(settings.trace_to, settings.trace_percent, clients)
+    workflows = _workflows(dict(settings.workflows), clients)
+    labeller = RekognitionLabeller(clients, take=_tokens(settings, clients))
+    moderator = RekognitionModerator(clients, take=_tokens(settings, clients))
     return Application(
         settings=settings,
-        store=S3ObjectStore(clients),
-        catalog=DynamoCatalog(clients.dynamodb, settings.table),
-        queue=SqsQueue(clients),
-        secrets=ParameterSecrets(clients),
-        labeller=RekognitionLabeller(clients, take=_tokens(settings, clients)),
-        upload_store=S3UploadStore(clients, edge=_edge_tickets(settings)),
-        workflows=_workflows(dict(settings.workflows), clients),
-        rekognition=RekognitionModerator(clients, take=_tokens(settings, clients)),
+        store=traced(S3ObjectStore(clients), "store"),
+        catalog=traced(DynamoCatalog(clients.dynamodb, settings.table), "catalog"),
+        queue=traced(SqsQueue(clients), "queue", "producer"),
+        secrets=traced(ParameterSecrets(clients), "secrets"),
+        labeller=traced(labeller, "labeller"),
+        upload_store=traced(S3UploadStore(clients, edge=_edge_tickets(settings)), "uploads"),
+        workflows=None if workflows is None else traced(workflows, "workflows"),
+        rekognition=traced(moderator, "moderator"),
     )
 
 
 def invalidation(settings: Settings, clients: AwsClients | None = None) -> Invalidate:
     """What sends invalidations to the distribution that the settings name."""
+    from worker.adapters import tracing
     from worker.adapters.aws.clients import AwsClients
     from worker.adapters.aws.cloudfront import CloudFrontCaches
     from worker.services.invalidate import Invalidate
@@ -396,8 +405,10 @@ def invalidation(settings: Settings, clients: AwsClients | None = None) -> Inval
     if settings.distribution is None:
         said = "is not set; invalidations need it"
         raise SettingsError("settings", (Problem("SAFELIGHT_DISTRIBUTION", said),))
-    caches = CloudFrontCaches(clients or AwsClients(), settings.distribution)
-    return Invalidate(edges=caches)
+    clients = clients or AwsClients()
+    tracing.start(settings.trace_to, settings.trace_percent, clients)
+    caches = CloudFrontCaches(clients, settings.distribution)
+    return Invalidate(edges=tracing.traced(caches, "edges"))
 
 
 def _tokens(settings: Settings, clients: AwsClients) -> Callable[[str], None]:
@@ -418,6 +429,7 @@ def outbox(settings: Settings, clients: AwsClients | None = None) -> Outbox:
     Raises:
         SettingsError: the settings name no queue for changes that cannot be read.
     """
+    from worker.adapters import tracing
     from worker.adapters.aws.clients import AwsClients
     from worker.adapters.aws.dynamodb.stream import events_of
     from worker.adapters.aws.eventbridge import EventBridgeEvents
@@ -428,10 +440,11 @@ def outbox(settings: Settings, clients: AwsClients | None = None) -> Outbox:
         said = "is not set; the outbox needs it"
         raise SettingsError("settings", (Problem("SAFELIGHT_OUTBOX_DLQ_URL", said),))
     clients = clients or AwsClients()
+    tracing.start(settings.trace_to, settings.trace_percent, clients)
     return Outbox(
         read=events_of,
-        events=EventBridgeEvents(clients, settings.event_bus),
-        queue=SqsQueue(clients),
+        events=tracing.traced(EventBridgeEvents(clients, settings.event_bus), "events", "producer"),
+        queue=tracing.traced(SqsQueue(clients), "queue", "producer"),
         dead_letters=settings.outbox_dlq_url,
     )
 

@@ -116,6 +116,23 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
         raise ValueError("must be networks like 127.0.0.0/8, with commas between them") from None
 
 
+def _trace_target(text: str) -> str | None:
+    found = text.strip()
+    if found and found != "xray" and not re.fullmatch(r"file:.+", found):
+        raise ValueError("must be xray or file:FOLDER")
+    return found or None
+
+
+def _percent(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError("must be a number") from None
+    if not 0.01 <= value <= 100:
+        raise ValueError("must be from 0.01 to 100")
+    return value
+
+
 def _switch(text: str) -> bool:
     try:
         return {"on": True, "off": False}[text.strip().lower()]
@@ -284,6 +301,11 @@ class Settings:
     metrics_namespace: str = _read(_namespace, "Safelight")
     """CloudWatch's namespace of the metrics that a process counts: ``Safelight/prod``, one for each
     stack. ``worker.adapters.emf`` reads it."""
+    trace_to: str | None = _read(_trace_target, None)
+    """Where spans go: ``xray`` or ``file:FOLDER``; without it, nowhere. See docs/tracing.md."""
+    trace_percent: float = _read(_percent, 1.0)
+    """Of all traces that are written although nothing failed, 0.01 to 100; decided by the trace's
+    id. Traces with an error are always written."""
     retry_seconds: int = _read(_whole(0, 900), 10)
     """Wait after a first transient failure; doubles with every further one, up to 15 minutes."""
 
@@ -318,6 +340,27 @@ class Settings:
         if problems:
             raise SettingsError("settings", tuple(problems))
         return cls(**values)
+
+
+def tracing_of(environment: Mapping[str, str]) -> tuple[str | None, float]:
+    """``trace_to`` and ``trace_percent`` alone, for jobs, which have no other settings.
+
+    Raises:
+        SettingsError: see ``Settings.from_environment``.
+    """
+    names = ("trace_to", "trace_percent")
+    found: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for item in fields(Settings):
+        if item.name in names:
+            text = environment.get(variable := PREFIX + item.name.upper())
+            try:
+                found[item.name] = item.default if text is None else item.metadata["parse"](text)
+            except ValueError as error:
+                problems.append(Problem(variable, f"{error}, not {text!r}"))
+    if problems:
+        raise SettingsError("settings", tuple(problems))
+    return found["trace_to"], found["trace_percent"]
 
 
 ELSEWHERE = frozenset({"SAFELIGHT_CALLS", "SAFELIGHT_DEBUG", "SAFELIGHT_EMULATOR_HOME"})

@@ -268,6 +268,7 @@ class _Compiler:
         words = [
             *("'run'", f"'{kind}'", "'--input'", "$.source", "'--output'", output),
             *("'--asset'", "$.asset", "'--access'", "$.access", "'--trace'", "$.traceparent"),
+            *("'--submitted'", "$$.State.EnteredTime"),
         ]
         for name, value in given.items():
             words += ["'--param'", _parameter(name, value)]
@@ -308,6 +309,7 @@ class _Compiler:
                 "asset.$": "$.asset",
                 "version.$": "$.version",
                 "execution.$": "$$.Execution.Id",
+                "started.$": "$$.Execution.StartTime",
                 "traceparent.$": "$.traceparent",
                 **more,
             },

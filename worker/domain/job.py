@@ -54,6 +54,8 @@ class JobRequest:
     """Children of an array job, 2 to 10,000; None for a single job."""
     traceparent: str = ""
     """Of the upload that the work is for; empty if it is for none."""
+    submitted: str = ""
+    """ISO 8601; when it was submitted, where that is known."""
     priority: int = 0
     """0 to 9999; the higher goes first within its queue."""
 
@@ -108,4 +110,6 @@ def command_line(request: JobRequest) -> tuple[str, ...]:
         words += ["--access", "closed"]
     if request.traceparent:
         words += ["--trace", request.traceparent]
+    if request.submitted:
+        words += ["--submitted", request.submitted]
     return tuple(words)

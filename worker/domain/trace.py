@@ -37,6 +37,7 @@ SPANS: Mapping[str, str] = {
     "wait upload": "from the ticket to the original in the intake bucket",
     "wait intake": "from the original in the bucket to the ingest function: event, pipe and queue",
     "ingest": "one upload in the ingest function, from its message to its record",
+    "wait turn": "between two steps of an upload, while another one of its batch is worked on",
     "fetch": "read the record and the original",
     "render": "probe, decide, and make the renditions",
     "store": "write the renditions",
@@ -50,7 +51,8 @@ SPANS: Mapping[str, str] = {
     "invalidate": "ask the distribution to forget the files of an asset",
     # Escalated work.
     "wait workflow": "from the event to the workflow function",
-    "workflow": "start the state machine of an asset",
+    "run": "a run of a state machine, from its start to the end of its last stage so far",
+    "workflow": "start the state machine of an asset, or let a decision take effect",
     "stage *": "a stage of a workflow that is no job, by its task: finish, approve, moderate",
     "wait person": "from the question to the decision",
     "wait job": "from the submission of a job to its first attempt",
@@ -63,6 +65,7 @@ SPANS: Mapping[str, str] = {
     "request *": "one request to the API, by its method and route",
     # Calls of ports, by port and method: ``store.get``, ``catalog.commit``.
     "store.*": "object store",
+    "transfers.*": "large objects to and from the disk of a job",
     "uploads.*": "uploads in parts",
     "catalog.*": "catalog",
     "queue.*": "queue",
@@ -138,7 +141,7 @@ class Recorder(Protocol):
         ...
 
     def flush(self, service: str) -> None:
-        """Write what has been taken. Never raises, and waits two seconds at most."""
+        """Write what has been taken of a service. Never raises, and waits two seconds at most."""
         ...
 
 
@@ -175,6 +178,8 @@ class Span:
     """Traceparents of others that this one is about."""
     error: str = ""
     """The code of what it ended with."""
+    service: str = ""
+    """What did it; see :func:`flushing`."""
     above: Span | None = None
     """The span of this process that it lies in; None for a top span."""
     _trace: str = ""
@@ -182,12 +187,17 @@ class Span:
     _began: int = field(default_factory=time.perf_counter_ns)
 
     @property
-    def trace(self) -> str:
-        """Its trace id."""
+    def top(self) -> Span:
+        """The span that began it all in this process; itself, if it did."""
         span = self
         while span.above is not None:
             span = span.above
-        return span._trace
+        return span
+
+    @property
+    def trace(self) -> str:
+        """Its trace id."""
+        return self.top._trace
 
     @property
     def parent(self) -> str:
@@ -270,6 +280,7 @@ class _Nothing(Span):
 
 _NOTHING = _Nothing(name="", kind="internal", span_id="0" * 16, start=0, attributes={})
 _current: ContextVar[Span | str] = ContextVar(NAME, default="")
+_service: ContextVar[str] = ContextVar("service", default="")
 
 
 def code_of(error: BaseException) -> str:
@@ -325,6 +336,7 @@ def begin(
         start=now - ago,
         attributes=_named(attributes) if attributes else {},
         links=links,
+        service=_service.get(),
         above=above,
         _trace="" if above else trace_id(mine or text) or secrets.token_hex(16),
         _parent=span_id(text),
@@ -418,6 +430,11 @@ def span(
     return _SpanBlock(text, _NOTHING) if text else _NO_SPAN_BLOCK
 
 
+def inside() -> bool:
+    """Whether a span is under way here: calls in it are spans of it."""
+    return isinstance(_current.get(), Span)
+
+
 def current() -> str:
     """The traceparent to send on: of the running span, or of what :func:`bind` has named."""
     bound = _current.get()
@@ -436,21 +453,21 @@ def bind(traceparent: str) -> Iterator[None]:
 
 @contextmanager
 def flushing(service: str) -> Iterator[None]:
-    """Write the spans of a block, or of a function, at its end, as those of a service.
+    """Take the spans of a block, or of a function, for those of a service; write them at its end.
+
+    Threads that are started in it must get its context, as everywhere
+    (``contextvars.copy_context``).
 
     Args:
-        service: ``ingest``, ``batch``; the resource that the spans are of.
+        service: ``ingest``, ``batch``. Spans of others in the same process are left to them.
     """
+    token = _service.set(service)
     try:
         yield
     finally:
-        flush(service)
-
-
-def flush(service: str) -> None:
-    """Write the spans that have ended. Never raises; waits two seconds at most."""
-    if _installed:
-        _installed[0].flush(service)
+        _service.reset(token)
+        for recorder in _installed:
+            recorder.flush(service)
 
 
 def stamp(record: LogRecord) -> bool:

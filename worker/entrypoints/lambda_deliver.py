@@ -17,6 +17,7 @@ from aws_lambda_powertools import Logger
 
 from worker.adapters import emf
 from worker.bootstrap import assemble
+from worker.domain import trace
 from worker.domain.errors import SafelightError
 from worker.imaging.malloc import keep_memory
 from worker.services.deliver import Deliver, OriginAnswer, error, unavailable
@@ -48,6 +49,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
     return answer(event, deliver) if event else {}
 
 
+@trace.flushing("deliver")
 def answer(event: Mapping[str, Any], deliver: Deliver) -> dict[str, Any]:
     """The handler with its service given. An error becomes a response that is not cached."""
     method = event["requestContext"]["http"]["method"]

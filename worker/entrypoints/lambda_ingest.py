@@ -68,6 +68,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         started()  # the first event makes clients and loads codecs: it belongs to the start
 
 
+@trace.flushing("ingest")
 def handle(event: dict[str, Any], context: LambdaContext, app: Application) -> dict[str, Any]:
     """The handler with its services given."""
     ingest = app.ingest

@@ -15,7 +15,7 @@ from aws_lambda_powertools import Logger
 
 from worker.adapters import emf
 from worker.bootstrap import invalidation
-from worker.domain import metrics
+from worker.domain import metrics, trace
 from worker.domain.errors import TransientError
 from worker.services import work_metrics
 from worker.services.invalidate import Invalidate
@@ -36,6 +36,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
     return handle(event, service())
 
 
+@trace.flushing("invalidate")
 def handle(event: Mapping[str, Any], invalidate: Invalidate) -> dict[str, Any]:
     """The handler with its service given.
 

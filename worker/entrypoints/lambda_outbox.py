@@ -14,7 +14,7 @@ from aws_lambda_powertools import Logger
 
 from worker.adapters import emf
 from worker.bootstrap import outbox
-from worker.domain import metrics
+from worker.domain import metrics, trace
 from worker.domain.errors import EngineError
 from worker.services import work_metrics
 from worker.services.outbox import Outbox
@@ -35,6 +35,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
     return handle(event, service())
 
 
+@trace.flushing("outbox")
 def handle(event: Mapping[str, Any], outbox: Outbox) -> dict[str, Any]:
     """The handler with its service given.
 

@@ -17,7 +17,7 @@ from aws_lambda_powertools import Logger
 
 from worker.adapters import emf
 from worker.bootstrap import Application, assemble
-from worker.domain import metrics
+from worker.domain import metrics, trace
 from worker.domain.errors import Problem, SettingsError
 from worker.services.popularity import Popularity, read_logs
 from worker.settings import Settings
@@ -50,6 +50,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return handle(app, remaining=lambda: context.get_remaining_time_in_millis() / 1000)
 
 
+@trace.flushing("upgrade")
 def handle(app: Application, *, remaining: Callable[[], float]) -> dict[str, Any]:
     """The handler with its services given.
 
@@ -82,7 +83,10 @@ def handle(app: Application, *, remaining: Callable[[], float]) -> dict[str, Any
     for upgrade in plan:
         if remaining() < LAST_SECONDS:
             break
-        result = app.upgrades.apply(upgrade)
+        record = upgrade.record
+        with trace.span("upgrade", parent=record.source.trace, asset=record.asset) as span:
+            result = app.upgrades.apply(upgrade)
+            span.set(files=result.files, bytes_saved=result.bytes_saved)
         files, saved = files + result.files, saved + result.bytes_saved
         costs += upgrade.costs
         if result.files:

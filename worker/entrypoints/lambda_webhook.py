@@ -15,7 +15,7 @@ from aws_lambda_powertools import Logger
 
 from worker.adapters import emf
 from worker.bootstrap import assemble
-from worker.domain import metrics
+from worker.domain import metrics, trace
 from worker.domain.errors import MalformedMessage, TransientError
 from worker.ports import Message
 from worker.services import work_metrics
@@ -37,6 +37,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
     return handle(event, service())
 
 
+@trace.flushing("webhook")
 def handle(event: Mapping[str, Any], sending: Webhooks) -> dict[str, Any]:
     """The handler with its service given.
 

@@ -50,6 +50,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
     return answer(event, application())
 
 
+@trace.flushing("workflow")
 def answer(event: Mapping[str, Any], app: Application) -> dict[str, Any]:
     """The handler with its services given.
 
@@ -78,14 +79,26 @@ def handle(event: Mapping[str, Any], app: Application) -> dict[str, Any]:
     """
     try:
         if "detail-type" in event:
-            with trace.bind(trace.valid(event["detail"].get(trace.NAME))):
-                return _follow(app, str(event["detail-type"]), event["detail"])
+            detail = event["detail"]
+            parent = trace.valid(detail.get(trace.NAME))
+            trace.finished(
+                "wait workflow", start=trace.moment(str(detail.get("time"))), parent=parent
+            )
+            with trace.span("workflow", kind="consumer", parent=parent, asset=str(detail["asset"])):
+                return _follow(app, str(event["detail-type"]), detail)
         call = stage_call(event)
-        with trace.bind(trace.valid(event.get(trace.NAME))):
-            stage = STAGES.get(call.task)
-            if stage is not None:
-                with metrics.timed(metrics.STAGE_SECONDS, stage=call.task):
-                    return dict(stage(app, call))
+        if (stage := STAGES.get(call.task)) is not None:
+            parent = trace.valid(event.get(trace.NAME))
+            try:
+                with (
+                    trace.span(f"stage {call.task}", parent=parent, asset=call.asset) as span,
+                    metrics.timed(metrics.STAGE_SECONDS, stage=call.task),
+                ):
+                    done = dict(stage(app, call))
+                    span.set(outcome=str(done.get("outcome", "")))
+                    return done
+            finally:
+                _trace_run(call, parent, str(event.get("started", "")))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedMessage(f"no event of the workflow function: {mistake(error)}") from error
     raise MalformedMessage(f"the workflow function has no task {call.task!r}")
@@ -109,8 +122,22 @@ def _follow(app: Application, kind: str, detail: Mapping[str, Any]) -> dict[str,
     return done
 
 
+def _trace_run(call: StageCall, parent: str, started: str) -> None:
+    """Write the run so far, with the same ids at each of its stages: the last one says it all."""
+    if call.execution and parent:
+        run = trace.derived(call.execution)
+        own = f"{parent[:36]}{trace.span_id(run)}-01"
+        moment = trace.moment(started)
+        trace.finished("run", start=moment, parent=parent, own=own, workflow=call.workflow)
+
+
 _OWN = frozenset(
-    {"task", "asset", "version", "stage", "workflow", "execution", "token", trace.NAME}
+    {
+        *("task", "asset", "version", "stage"),
+        *("workflow", "execution", "token"),
+        "started",
+        trace.NAME,
+    }
 )
 
 

@@ -54,6 +54,8 @@ from worker.subprocesses.launch import tied_command
 
 PORT = 4566
 """Of the embedded AWS, unless told; the port such emulators usually have."""
+TRACES = "traces"
+"""Folder of the spans, in that of the stack."""
 HANDLER = "worker.entrypoints.lambda_ingest:handler"
 WORKFLOW_HANDLER = "worker.entrypoints.lambda_workflow:handler"
 API_HANDLER = "worker.entrypoints.lambda_api:handler"
@@ -276,7 +278,7 @@ class Stack:
         media = f"http://127.0.0.1:{self._delivery_port}"
         environment = {
             **{str(name): str(text) for name, text in outputs["apiEnvironment"].items()},
-            **_settings(outputs),  # of which the API has a part: it starts one workflow
+            **_settings(outputs, self._data),  # of which the API has a part: it starts one workflow
             "SAFELIGHT_DELIVERY_URL": media,
             api.SECRET: api.secret_of(last.environment if last is not None else {}),
             **self._profiles.key_environment(OPERATOR),
@@ -322,7 +324,11 @@ class Stack:
     ) -> ChildSpec:
         """A child that works with the rights of a role or user, and more variables if given."""
         assert self._address is not None
-        variables = self._address.environment if name == "api" else _settings(self._address.outputs)
+        variables = (
+            self._address.environment
+            if name == "api"
+            else _settings(self._address.outputs, self._data)
+        )
         settings = {key: text for key, text in variables.items() if key.startswith(PREFIX)}
         environment = {**_inherited(), **settings, **self._profiles.environment(profile), **more}
         ready = self._data / "run" / name
@@ -449,8 +455,8 @@ def _mapping(outputs: Outputs) -> EventSourceMapping:
     )
 
 
-def _settings(outputs: Outputs) -> Mapping[str, str]:
-    """The variables of the deployed functions."""
+def _settings(outputs: Outputs, data: Path) -> Mapping[str, str]:
+    """The variables of the deployed functions, and where their spans go here: all of them."""
     return {
         **{str(name): str(text) for name, text in outputs["ingestEnvironment"].items()},
         "SAFELIGHT_WORKFLOWS": ",".join(f"{n}={arn}" for n, arn in outputs["workflows"].items()),
@@ -458,6 +464,8 @@ def _settings(outputs: Outputs) -> Mapping[str, str]:
         "SAFELIGHT_WEBHOOK_NETWORKS": LOOPBACK,
         "SAFELIGHT_DISTRIBUTION": str(outputs["distribution"]),
         "SAFELIGHT_OUTBOX_DLQ_URL": str(outputs["outboxDeadLetters"]),
+        "SAFELIGHT_TRACE_TO": f"file:{(data / TRACES).absolute()}",
+        "SAFELIGHT_TRACE_PERCENT": "100",
     }
 
 

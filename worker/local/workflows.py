@@ -291,7 +291,8 @@ def job_request(parameters: Any, deployed: Deployed) -> JobRequest:
     """The job that SubmitJob's parameters mean.
 
     The command is that of the Batch image:
-    ``run KIND --input URI --output URI --asset ID --access WORD --trace ID --param NAME=VALUE``.
+    ``run KIND --input URI --output URI --asset ID --access WORD --trace ID --submitted TIME
+    --param NAME=VALUE``.
 
     Raises:
         TaskFailed: they are not understood.
@@ -318,6 +319,7 @@ def job_request(parameters: Any, deployed: Deployed) -> JobRequest:
             asset=next((text for name, text in options if name == "--asset"), None),
             closed=("--access", "closed") in options,
             traceparent=next((text for name, text in options if name == "--trace"), ""),
+            submitted=next((text for name, text in options if name == "--submitted"), ""),
             array_size=None if size is None else int(size),
         )
     except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
@@ -328,7 +330,7 @@ def _command(command: Sequence[str]) -> tuple[str, list[tuple[str, str]]]:
     if len(command) % 2 or command[0] != "run" or not all(isinstance(one, str) for one in command):
         raise ValueError(f"not a command of the Batch image: {command!r}")
     options = list(zip(command[2::2], command[3::2], strict=True))
-    known = {"--input", "--output", "--asset", "--access", "--trace", "--param"}
+    known = {"--input", "--output", "--asset", "--access", "--trace", "--submitted", "--param"}
     unknown = {name for name, _ in options} - known
     if unknown:
         raise ValueError(f"options that are not understood: {sorted(unknown)}")

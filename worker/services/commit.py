@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import replace
 from itertools import islice
 
-from worker.domain import keys
+from worker.domain import keys, trace
 from worker.domain.asset import CLOSED, SUPERSEDED, AssetRecord, LogEntry, Status
 from worker.domain.errors import ObjectMissing
 from worker.domain.moderation import said
@@ -60,7 +61,8 @@ class RenditionStore:
                 tags=tags_of(record),
             )
 
-        self._each(put, range(len(renditions)))
+        with trace.span("store", files=len(renditions)):
+            self._each(put, range(len(renditions)))
         return replace(
             record,
             probe=processed.probe,
@@ -88,10 +90,12 @@ class RenditionStore:
                 tags=tags_of(record),
             )
 
-        try:
-            self._each(copy, range(len(renditions)))
-        except ObjectMissing:
-            return None
+        with trace.span("store", files=len(renditions), copied=True) as span:
+            try:
+                self._each(copy, range(len(renditions)))
+            except ObjectMissing:
+                span.set(outcome="expired")
+                return None
         return replace(
             record,
             probe=duplicate.probe,
@@ -134,7 +138,8 @@ class RenditionStore:
 
     def _each(self, action: Callable[[int], None], numbers: Iterable[int]) -> None:
         """Do all, wait for all, then raise the first error: nothing runs on behind our back."""
-        futures = [self._pool.submit(action, number) for number in numbers]
+        # Each with the trace of the caller.
+        futures = [self._pool.submit(copy_context().run, action, number) for number in numbers]
         wait(futures)
         for future in futures:
             future.result()

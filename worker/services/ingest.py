@@ -322,6 +322,11 @@ class Ingest:
             recipe, user_metadata = self._recipe_of(user_metadata)
         sent = trace.valid(found.metadata.get(trace.NAME))
         upload = replace(upload, traceparent=sent or upload.traceparent)
+        if known is None or known.upload is None:  # else the API has written it
+            moment = trace.moment(upload.time)
+            # One that was sent is the id of the sender's own span.
+            parent, own = upload.traceparent, "" if upload.traceparent else upload.trace
+            trace.finished("upload", start=moment, end=moment, parent=parent, own=own)
         sha256, same = "", tuple[AssetRecord, ...]()
         if whole and upload.size <= recipe.limits.bytes and sniff(data) is not None:
             # Here and not when it is rendered: the encoding thread waits for no answer.

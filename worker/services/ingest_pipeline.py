@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeAlias
 
-from worker.domain import metrics
+from worker.domain import metrics, trace
 from worker.domain.asset import ObjectVersion
 from worker.domain.errors import Postponed
+from worker.domain.trace import Span
 from worker.services.ingest import Decision, Fetched, Ingest, IngestResult
 from worker.services.messages import changes_in
 
@@ -27,6 +30,11 @@ class Delivery:
     receives: int = 1
     traceparent: str = ""
     """Of its attributes."""
+
+
+Traced: TypeAlias = tuple[Span, Fetched]
+"""What was fetched, with the span of its upload, which goes on from step to step."""
+Decided: TypeAlias = tuple[Span, Decision]
 
 
 class IngestPipeline:
@@ -64,8 +72,10 @@ class IngestPipeline:
         self._slowest = 0.0
         self._fetching = ThreadPoolExecutor(1, thread_name_prefix="fetch")
         self._committing = ThreadPoolExecutor(1, thread_name_prefix="commit")
-        self._fetches: dict[int, Future[list[Fetched]]] = {}
-        self._rendered: dict[int, list[Decision] | Exception] = {}
+        self._fetches: dict[int, Future[list[Traced]]] = {}
+        self._rendered: dict[int, list[Decided] | Exception] = {}
+        self._spans: list[Span] = []
+        self._idle: dict[Span, int] = {}
         self._traces: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -74,6 +84,8 @@ class IngestPipeline:
     def __exit__(self, *_: object) -> None:
         self._fetching.shutdown(cancel_futures=True)
         self._committing.shutdown()
+        for span in self._spans:  # of what is put off, or was given up
+            span.end()
 
     def handle(self, delivery_id: str) -> tuple[IngestResult, ...]:
         """Do what a delivery asks for, and meanwhile render the one after it.
@@ -90,7 +102,7 @@ class IngestPipeline:
         rendered = self._rendered.pop(index)
         if isinstance(rendered, Exception):
             raise rendered
-        committing = self._committing.submit(self._commit, rendered)
+        committing = self._committing.submit(copy_context().run, self._commit, rendered)
         if index + 1 < len(self._deliveries) and self._enough_time():
             self._render(index + 1)
         return committing.result()
@@ -102,9 +114,37 @@ class IngestPipeline:
     def _enough_time(self) -> bool:
         return self._remaining() - RESERVE_SECONDS >= self._slowest
 
-    def _commit(self, decisions: list[Decision]) -> tuple[IngestResult, ...]:
-        with metrics.timed(metrics.STAGE_SECONDS, stage="commit"):
-            return tuple(self._ingest.commit(one) for one in decisions)
+    def _commit(self, decisions: list[Decided]) -> tuple[IngestResult, ...]:
+        return tuple(self._commit_one(*one) for one in decisions)
+
+    def _commit_one(self, upload: Span, decision: Decision) -> IngestResult:
+        with self._traced_step("commit", upload):
+            done = self._ingest.commit(decision)
+        upload.set(outcome=done.outcome.value)
+        if done.record is not None and done.record.verdict is not None:
+            upload.set(code=done.record.verdict.code)
+        upload.end()
+        return done
+
+    def _render_one(self, upload: Span, fetched: Fetched) -> Decision:
+        with self._traced_step("render", upload):
+            return self._ingest.render(fetched)
+
+    @contextmanager
+    def _traced_step(self, name: str, upload: Span) -> Iterator[None]:
+        """A step of an upload, and the wait before it, as spans; an error ends that of the upload
+        too."""
+        with upload.active():
+            if idle := self._idle.get(upload):
+                trace.finished("wait turn", start=idle)
+            try:
+                with trace.span(name), metrics.timed(metrics.STAGE_SECONDS, stage=name):
+                    yield
+            except BaseException as error:
+                upload.end(error)
+                raise
+            finally:
+                self._idle[upload] = time.time_ns()
 
     def _render(self, index: int) -> None:
         """Render a delivery unless that is done; what goes wrong is raised at its own turn."""
@@ -115,23 +155,39 @@ class IngestPipeline:
         self._fetch(index + 1)
         try:
             fetched = self._fetches.pop(index).result()
-            with metrics.timed(metrics.STAGE_SECONDS, stage="render"):
-                self._rendered[index] = [self._ingest.render(one) for one in fetched]
+            self._rendered[index] = [(one[0], self._render_one(*one)) for one in fetched]
         except Exception as error:  # noqa: BLE001 - belongs to another delivery than the caller's
             self._rendered[index] = error
         self._slowest = max(self._slowest, self._clock() - started)
 
     def _fetch(self, index: int) -> None:
         if index < len(self._deliveries) and index not in self._fetches:
-            self._fetches[index] = self._fetching.submit(self._read, self._deliveries[index])
+            self._fetches[index] = self._fetching.submit(
+                copy_context().run, self._read, self._deliveries[index]
+            )
 
-    def _read(self, delivery: Delivery) -> list[Fetched]:
+    def _read(self, delivery: Delivery) -> list[Traced]:
         changes = changes_in(delivery.body, delivery.traceparent)
-        fetched: list[Fetched] = []
+        fetched: list[Traced] = []
         for change in changes:
             upload = change if isinstance(change, ObjectVersion) else change.target
             self._traces.setdefault(delivery.id, upload.trace)
-            with metrics.timed(metrics.STAGE_SECONDS, stage="fetch"):
-                fetched.append(self._ingest.fetch(change, receives=delivery.receives))
-            self._traces[delivery.id] = fetched[0].upload.trace
+            span = trace.begin(
+                "ingest", kind="consumer", parent=upload.trace, receives=delivery.receives
+            )
+            self._spans.append(span)
+            with self._traced_step("fetch", span):
+                found = self._ingest.fetch(change, receives=delivery.receives)
+            # The object says whose trace it is.
+            span.join(found.upload.trace)
+            span.set(asset=found.asset, bytes=found.upload.size)
+            trace.finished(
+                "wait intake",
+                start=trace.moment(found.upload.time),
+                end=span.start,
+                kind="consumer",
+                parent=found.upload.trace,
+            )
+            fetched.append((span, found))
+            self._traces[delivery.id] = fetched[0][1].upload.trace
         return fetched

@@ -8,9 +8,11 @@ is lost: a message stays in its queue until CloudFront has accepted an invalidat
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from worker.domain import trace
 from worker.domain.errors import MalformedMessage, SafelightError
 from worker.domain.keys import cache_tag
 from worker.ports import EdgeCaches
@@ -51,11 +53,30 @@ class Invalidate:
                 failures[message] = error
         assets = tuple(sorted({event.asset for event in events.values()}))
         if assets:
+            start = time.time_ns()
             try:
                 self.edges.forget([cache_tag(one) for one in assets], once=_reference(events))
             except SafelightError as error:
+                _trace(events, start, error.code)
                 return Invalidated(failures={**failures, **dict.fromkeys(events, error)})
+            _trace(events, start)
         return Invalidated(assets=assets, failures=failures)
+
+
+def _trace(events: Mapping[str, AssetEvent], start: int, error: str = "") -> None:
+    """What was done for several assets at once, as spans in the trace of each."""
+    for one in events.values() if trace.recording() else ():
+        trace.finished(
+            "wait invalidate", start=trace.moment(one.time), end=start, parent=one.traceparent
+        )
+        trace.finished(
+            "invalidate",
+            start=start,
+            parent=one.traceparent,
+            error=error,
+            event=one.type,
+            asset=one.asset,
+        )
 
 
 def _reference(events: Mapping[str, AssetEvent]) -> str:

@@ -246,6 +246,9 @@ class AssetEvent:
     """Of the bus: an event that is published twice has two."""
     type: str
     asset: str
+    time: str = ""
+    """ISO 8601 UTC."""
+    traceparent: str = ""
 
 
 def asset_event(body: str) -> AssetEvent:
@@ -264,7 +267,14 @@ def asset_event(body: str) -> AssetEvent:
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         said = f"the message is no event of an asset: {mistake(error)}"
         raise MalformedMessage(said) from error
-    return AssetEvent(id=identity, type=kind, asset=asset)
+    time, traceparent = event["detail"].get("time"), event["detail"].get(trace.NAME)
+    return AssetEvent(
+        id=identity,
+        type=kind,
+        asset=asset,
+        time=str(time or ""),
+        traceparent=trace.valid(traceparent),
+    )
 
 
 # --- dead letters of the workflow function ------------------------------------------------------

@@ -8,10 +8,13 @@ is sent again has the same id.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from worker.domain import trace
 from worker.domain.errors import EngineError, SafelightError, TransientError
 from worker.domain.events import Event
 from worker.ports import Events, Queue
@@ -78,16 +81,17 @@ class Outbox:
                 self._give_up(record, error)
                 bad += 1
         events = [event for _, own in read for event in own]
-        try:
-            self.events.publish(events)
-        except EngineError:
-            # One of them is too large, say: find out which, and send the others.
-            for record, own in read:
-                try:
-                    self.events.publish(own)
-                except EngineError as error:
-                    self._give_up(record, error)
-                    bad += 1
+        with _traced(events):
+            try:
+                self.events.publish(events)
+            except EngineError:
+                # One of them is too large, say: find out which, and send the others.
+                for record, own in read:
+                    try:
+                        self.events.publish(own)
+                    except EngineError as error:
+                        self._give_up(record, error)
+                        bad += 1
         return len(events), bad
 
     def _give_up(self, record: Mapping[str, Any], error: SafelightError) -> None:
@@ -97,6 +101,29 @@ class Outbox:
             change = {"Keys": record["dynamodb"].get("Keys")}
             body = json.dumps({**letter, "record": {"dynamodb": change}}, default=_text)
         self.queue.send(self.dead_letters, [(body, "", "")])
+
+
+@contextmanager
+def _traced(events: Sequence[Event]) -> Iterator[None]:
+    """What is done for several assets at once, as a span in the trace of each."""
+    start, error = time.time_ns(), ""
+    try:
+        yield
+    except SafelightError as failure:
+        error = failure.code
+        raise
+    finally:
+        for one in events if trace.recording() else ():
+            parent = one.traceparent
+            trace.finished("wait outbox", start=trace.moment(one.time), end=start, parent=parent)
+            trace.finished(
+                "tell",
+                start=start,
+                parent=parent,
+                error=error,
+                event=one.type,
+                asset=one.asset,
+            )
 
 
 def _text(value: object) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from worker.domain import trace
 from worker.domain.asset import HELD, PUBLIC, AssetRecord, Status, Verdict
 from worker.domain.errors import (
     AssetMissing,
@@ -325,6 +326,13 @@ class Reviews:
         """Let a closed review take effect, once."""
         current = record is not None and record.version == review.version
         outcome = _outcome(review) if current else STALE
+        trace.finished(
+            "wait person",
+            start=trace.moment(review.asked_at),
+            end=trace.moment(review.closed_at),
+            parent=review.traceparent,
+            outcome=outcome,
+        )
         if record is not None and current:
             self._remember(review, record)
         if review.token:

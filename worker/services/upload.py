@@ -353,7 +353,7 @@ class Uploads:
                 sequencer="",  # before that of everything that arrives
                 size=wanted.size,
                 # Its trace begins with this call; a bucket's event of it carries none.
-                traceparent=trace.below(trace.current()),
+                traceparent=trace.current() or trace.new(),
             ),
             recipe=metadata.recipe or self.settings.recipe,
             chosen_recipe=metadata.recipe,

@@ -15,6 +15,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,17 @@ CONNECTIONS = 32
 
 _SERVICE_IDS = {"stepfunctions": "SFN", "events": "EVENTBRIDGE", "logs": "CLOUDWATCH_LOGS"}
 """botocore names endpoint variables by service id; these are the ones that are not the name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """Who signs a request, and where it goes."""
+
+    credentials: Any = field(repr=False)
+    """Of botocore, which renews them."""
+    region: str
+    endpoint: str
+    """URL without a path."""
 
 
 class AwsClients:
@@ -174,7 +186,23 @@ class AwsClients:
                     raise ConfigurationError(text) from error
             return self._made[name]
 
-    def _make(self, service: str, more: Config | None = None) -> Any:
+    def signer(self, service: str) -> Signer:
+        """What a request needs that botocore has no client for.
+
+        Raises:
+            ConfigurationError: no region or no credentials are found.
+        """
+        with self._lock, aws_call(f"sign for {service}"):
+            session = self._boto()
+            credentials, region = session.get_credentials(), session.region_name
+        if credentials is None or not region:
+            missing = "region" if credentials else "credentials"
+            raise ConfigurationError(f"requests to {service} cannot be signed: no {missing}")
+        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+        endpoint = self._endpoint_of(service) or f"https://{service}.{region}.{suffix}"
+        return Signer(credentials=credentials, region=region, endpoint=endpoint)
+
+    def _boto(self) -> Any:
         if self._session is None:
             import boto3  # 0.2 s: see the module's docstring
             import botocore.session
@@ -185,8 +213,12 @@ class AwsClients:
             log = call_log(self._caller())
             if log is not None:
                 log.attach(self._session)
+        return self._session
+
+    def _make(self, service: str, more: Config | None = None) -> Any:
+        session = self._boto()
         config = self._config() if more is None else self._config().merge(more)
-        made = self._session.client(service, config=config, endpoint_url=self._endpoint(service))
+        made = session.client(service, config=config, endpoint_url=self._endpoint(service))
         if service == "s3":
             from botocore.handlers import add_expect_header
 

@@ -18,7 +18,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, R
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.security import HTTPBearer, SecurityScopes
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 
 import worker
 from worker.bootstrap import Application
@@ -39,6 +39,7 @@ from worker.entrypoints.api.problems import (
     wrong_fields,
 )
 from worker.entrypoints.api.tokens import ADMIN, READ, REVIEW, WRITE, Tokens
+from worker.entrypoints.api.trace_context import TraceContext
 from worker.services.find_assets import AssetFilter
 from worker.services.job_results import tiles_key
 from worker.services.owned_assets import Caller, OwnedAssets
@@ -585,20 +586,6 @@ def _document(app: FastAPI) -> dict[str, Any]:
             document["components"]["schemas"].pop(unused, None)
         app.openapi_schema = document
     return app.openapi_schema
-
-
-class TraceContext:
-    """Goes on with the trace that a caller names (W3C Trace Context), or begins one: an upload that
-    is begun has it, and so have the log lines."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        sent = Headers(scope=scope).get(trace.NAME) if scope["type"] == "http" else None
-        with trace.bind(trace.below(trace.valid(sent))):
-            await self._app(scope, receive, send)
 
 
 class VaryOrigin:

@@ -64,7 +64,7 @@ _CLASSES: tuple[tuple[type[SafelightError], int], ...] = (
 )
 """What a client can do something about. Anything else is ours."""
 RETRY_SECONDS = 2
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _HTTP_CODES: Mapping[int, str] = {
     HTTPStatus.NOT_FOUND: "route_missing",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
@@ -239,7 +239,7 @@ def install(app: FastAPI) -> None:
             error.detail = "there is nothing at this path"
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             # The router names the methods of the first route that has the path, and no others.
-            allowed = ", ".join(one for one in _METHODS if taken(request.scope, one))
+            allowed = ", ".join(one for one in METHODS if taken(request.scope, one))
             error = HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": allowed})
             error.detail = f"this path takes {allowed}"
         return answer(error)
