@@ -664,6 +664,77 @@ class Queue(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpanRecord:
+    """A span as it was written: something that was done, or waited for."""
+
+    id: str
+    """16 hex digits."""
+    parent: str
+    """Those of the span above it; empty for the root of a trace."""
+    name: str
+    service: str
+    """That wrote it: ``ingest``, ``batch`` ..."""
+    start: int
+    """Nanoseconds since 1970."""
+    end: int
+    """The same; not before ``start``."""
+    error: str = ""
+    """Code of what it ended with."""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundSpans:
+    """What there is of a trace."""
+
+    spans: tuple[SpanRecord, ...] = ()
+    """In no order."""
+    unreadable: int = 0
+    """Lines that hold no spans, and spans that make no sense."""
+
+
+class TraceStore(Protocol):
+    """Where spans were written to."""
+
+    def spans(self, trace: str, *, since: str = "") -> FoundSpans:
+        """All spans of a trace.
+
+        Args:
+            trace: its id, 32 hex digits.
+            since: nothing of it is older, ISO 8601 UTC.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """A line of a log."""
+
+    text: str
+    """As it was written: JSON, or words."""
+    source: str
+    """File or log group."""
+    time: str = ""
+    """When the store got it, ISO 8601 UTC; empty if it does not know."""
+
+
+class LogStore(Protocol):
+    """The logs of functions and jobs."""
+
+    def lines(self, words: Sequence[str], *, since: str = "") -> Sequence[LogLine]:
+        """Lines that have one of the words, in no order.
+
+        Args:
+            words: of hex digits and hyphens.
+            since: older ones are of no interest, ISO 8601 UTC.
+
+        Raises:
+            TransientError: a store does not answer.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookAnswer:
     """What a receiver of a webhook has answered. Nothing of a body."""
 

@@ -15,6 +15,7 @@ from PIL import Image
 from tests.golden import Golden, shape
 from tests.unit.cli_pipeline import Pipeline, pipeline
 from tests.unit.test_tuning_curve import curve
+from tests.unit.traces import write_trace
 from worker.domain.asset import AssetRecord, Status, Verdict
 from worker.domain.job import JobRequest
 from worker.domain.review import Review
@@ -84,6 +85,7 @@ class Setting:
         self.event = folder / "event.json"
         self.event.write_text('{"specversion": "1.0", "id": "e", "type": "asset.accepted"}')
         world.secrets.texts["/safelight/webhooks/shop"] = "whsec_" + "YWJj" * 11
+        write_trace(world.data, self.record)
         events = world.data / address.EVENTS
         events.write_text('{"id": "e", "type": "asset.accepted", "asset": "a", "time": "t"}\n')
 
@@ -136,6 +138,8 @@ class Setting:
             "review reject": [self.review, "--reviewer", "ann", "--reason", "why"],
             "api token": [],
             "events tail": ["--all", "--count", "1"],
+            "trace": [self.record.asset],
+            "logs": [self.record.asset],
             "events replay": ["--since", "2026-01-01"],
             "dlq list": [],
             "dlq show": [],

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -15,11 +17,13 @@ from tests.unit.finalize.world import World as JobsWorld
 from tests.unit.review_world import ANN
 from tests.unit.review_world import World as ReviewWorld
 from tests.unit.test_deliver import ASSET
+from tests.unit.test_first_view import World as FirstViews
 from tests.unit.test_ingest import PHOTO, World, asked
 from worker.domain import trace
 from worker.domain.asset import LogEntry, Status, Verdict
 from worker.domain.events import event_of, of_line
 from worker.domain.review import Choice
+from worker.services.deliver import TRACED_DAYS, waits_for_viewer
 from worker.services.finalize import JobReport
 
 SENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -140,3 +144,72 @@ def test_an_event_of_a_record_goes_out_with_its_trace() -> None:
 
     ((_, _, headers),) = world.receivers.requests
     assert headers[trace.NAME] == record.source.trace == event_of(record).traceparent
+
+
+# --- spans of what is done for an asset outside of its upload -----------------------------------
+
+
+class Spans:
+    """A recorder that keeps all."""
+
+    def __init__(self) -> None:
+        self.kept: list[trace.Span] = []
+
+    def sampled(self, trace: str) -> bool:
+        """See ``trace.Recorder``."""
+        return bool(trace)
+
+    def record(self, span: trace.Span) -> None:
+        """See ``trace.Recorder``."""
+        self.kept.append(span)
+
+    def flush(self, service: str) -> None:
+        """See ``trace.Recorder``."""
+
+
+@pytest.fixture
+def spans() -> Iterator[Spans]:
+    """All spans of a test."""
+    made = Spans()
+    trace.install(made)
+    yield made
+    trace.install(None)
+
+
+def test_a_webhook_is_a_span_of_the_trace_with_the_wait_before_it(spans: Spans) -> None:
+    """The waits between two tries are those that its receiver has earned: no span says them."""
+    world = webhooks.World()
+    world.answer(500)
+    envelope = json.loads(webhooks.envelope())
+    envelope["detail"] |= {trace.NAME: SENT, "time": "2026-01-02T00:00:00Z", "asset": ASSET}
+    for receives in (1, 2):
+        message = world.taken(json.dumps(envelope), receives=receives)
+        world.webhooks.deliver(world.shop, [message])
+
+    assert [one.name for one in spans.kept] == ["wait webhook", "webhook", "webhook"]
+    assert {(one.trace, one.parent) for one in spans.kept} == {(SENT[3:35], SENT[36:52])}
+    wait, first, _ = spans.kept
+    assert wait.start == trace.moment("2026-01-02T00:00:00Z")
+    assert first.error == "webhook_refused"
+    assert first.attributes["safelight.asset"] == ASSET
+    assert not {"example", "hook"} & set(str(first.attributes).split())
+
+
+def test_a_file_made_at_first_view_is_delivered_in_the_trace_of_its_upload(spans: Spans) -> None:
+    """The record says which trace that is; long after the upload its trace gets no more spans."""
+    world = FirstViews()
+    now = datetime.now(UTC)
+    world.catalog.records[ASSET] = replace(world.record, updated_at=now.isoformat())
+    source = world.record.source.trace
+
+    assert world.get("w/320.jpg").status == 200
+
+    wait, deliver = (one for one in spans.kept if one.name in ("wait viewer", "deliver"))
+    assert wait.name == "wait viewer"
+    assert wait.start == trace.moment(now.isoformat())
+    assert {one.trace for one in (wait, deliver)} == {trace.trace_id(source)}
+    assert deliver.attributes["safelight.status"] == 200
+    spans.kept.clear()
+    waits_for_viewer((now - timedelta(days=TRACED_DAYS + 1)).isoformat(), source)
+    waits_for_viewer("", source)
+    assert spans.kept == []

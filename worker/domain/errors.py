@@ -29,6 +29,7 @@
     │   ├── JobMissing              job_missing
     │   ├── JobRejected             job_rejected
     │   ├── ReviewMissing           review_missing
+    │   ├── TraceMissing            trace_missing
     │   ├── WebhookGone             webhook_gone
     │   ├── TaskRefused             task_unknown
     │   ├── TuningFailed            tuning_failed
@@ -321,6 +322,12 @@ class ReviewMissing(StateError):
     """There is no such review (any more)."""
 
     code = "review_missing"
+
+
+class TraceMissing(StateError):
+    """No span of a trace was written, or none is left."""
+
+    code = "trace_missing"
 
 
 class WebhookGone(StateError):

@@ -32,6 +32,7 @@ from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.cloudfront import TAG
 from worker.adapters.aws.errors import aws_call
 from worker.bootstrap import assemble
+from worker.domain import trace
 from worker.domain.delivery import NEGOTIATION_HEADERS, READABLE_HEADERS, RENDITION_POLICY
 from worker.domain.errors import AccessDenied, EngineError, ObjectMissing, SafelightError
 from worker.domain.image import Format
@@ -41,7 +42,13 @@ from worker.infra.edge import EdgeFunction, request_event, source
 from worker.local.access_log import AccessLog
 from worker.local.api import listen, uvicorn_server
 from worker.local.child import working
-from worker.services.deliver import Deliver, OriginAnswer, error, unavailable
+from worker.services.deliver import (
+    Deliver,
+    OriginAnswer,
+    error,
+    unavailable,
+    waits_for_viewer,
+)
 from worker.settings import Settings
 
 HEADERS: Mapping[str, str] = {
@@ -61,6 +68,7 @@ ENTRY_BYTES = 1_000
 any number of 404s would fit, and a stranger has any number of URLs."""
 CACHED_FILE_BYTES = 4_000_000
 """Larger ones are read from the bucket each time, in parts where a player asks for some."""
+MOST_VIEWED = 10_000
 MOST_CHOSEN = 1_000
 """Events whose results are remembered; each has some kilobytes."""
 DEFAULT_SECONDS = 86_400
@@ -178,6 +186,8 @@ class DeliveryServer:
         default_factory=dict
     )
     """Requests of the origin, by key and by the invalidations before them."""
+    _viewed: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    """Traces of which something was delivered."""
 
     def app(self) -> Starlette:
         """As an ASGI app."""
@@ -283,8 +293,14 @@ class DeliveryServer:
 
     def _ask(self, key: str, request: Request) -> OriginAnswer | Mapping[str, Any]:
         """The bucket, then the other origin. A large file is given as S3's answer, unread."""
+        with trace.flushing("deliver"):
+            return self._read(key, request)
+
+    def _read(self, key: str, request: Request) -> OriginAnswer | Mapping[str, Any]:
+        began = time.time_ns()
         try:
             found = self._get(key, {})
+            self._trace(key, found, began)
             if found["ContentLength"] <= CACHED_FILE_BYTES:
                 body = found["Body"].read()
                 return OriginAnswer(status=200, headers=_object_headers(found), body=body)
@@ -301,6 +317,26 @@ class DeliveryServer:
                 return self.deliver.answer(key)
             finally:
                 emf.flush("deliver")
+
+    def _trace(self, key: str, found: Mapping[str, Any], began: int) -> None:
+        """Say in the trace of an upload that a file of it is delivered. On AWS no code runs when a
+        bucket answers the distribution: there the log of the distribution has it."""
+        parent, asset = found.get("Metadata", {}).get(trace.NAME, ""), key.split("/")[1:2]
+        if not asset or not trace.valid(parent):
+            return
+        if parent not in self._viewed:
+            self._viewed[parent] = None
+            if len(self._viewed) > MOST_VIEWED:
+                self._viewed.popitem(last=False)
+            waits_for_viewer(found["LastModified"].isoformat(), parent)
+        trace.finished(
+            "deliver",
+            start=began,
+            kind="server",
+            parent=parent,
+            asset=asset[0],
+            bytes=found["ContentLength"],
+        )
 
     def _get(self, key: str, parameters: dict[str, Any]) -> Mapping[str, Any]:
         with aws_call(f"get s3://{self.bucket}/{key}"):

@@ -8,11 +8,12 @@ service (S3 returns 403 or 404). A file that the recipe of the version allows is
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from worker.domain import metrics
+from worker.domain import metrics, trace
 from worker.domain.asset import PUBLIC, AssetRecord, Status
 from worker.domain.delivery import (
     PictureKey,
@@ -32,6 +33,7 @@ from worker.domain.keys import (
     cache_metadata,
     version_prefix,
 )
+from worker.domain.trace import Span
 from worker.imaging.plan import AllowedFile
 from worker.ports import Catalog, ObjectStore, StoredObject
 from worker.services.first_view import FirstView
@@ -48,6 +50,8 @@ CACHE_HEADER = "Cache-Status"
 RETRY_SECONDS = 2
 """When to ask again for a file that is being made and has no replacement."""
 
+TRACED_DAYS = 13
+"""After the upload: a trace gets no spans of later deliveries."""
 _log = logging.getLogger(__name__)
 
 
@@ -148,17 +152,23 @@ class Deliver:
         """
         status = 503
         try:
-            with metrics.timed(metrics.STAGE_SECONDS, stage="deliver"):
-                answer = self._answer(key)
+            with (
+                metrics.timed(metrics.STAGE_SECONDS, stage="deliver"),
+                trace.span("deliver", kind="server") as span,
+            ):
+                answer = self._answer(key, span)
+                span.set(status=answer.status, bytes=len(answer.body))
             status = answer.status
         finally:
             metrics.add(metrics.ORIGIN_ANSWERS, status=str(status))
         return answer
 
-    def _answer(self, key: str) -> OriginAnswer:
+    def _answer(self, key: str, span: Span) -> OriginAnswer:
         found = self.decide(key)
         if isinstance(found, OriginAnswer):
             return found
+        span.join(found.record.source.trace)
+        span.set(asset=found.record.asset)
         try:
             answer = self._give(found)
         except AssetMissing:  # erased, replaced or held meanwhile: decided anew
@@ -250,7 +260,9 @@ class Deliver:
                 return self._read(found.recorded)
             if found.target != found.key:
                 return Content.of(self._store.get(self._bucket, found.target))
-        return Content.of(self._first_view.make(found.record, file))
+        record = found.record
+        waits_for_viewer(record.updated_at, record.source.trace)
+        return Content.of(self._first_view.make(record, file))
 
     def _read(self, rendition: StoredRendition) -> Content:
         file = self._files.get(rendition)
@@ -270,6 +282,19 @@ class Deliver:
                 continue
             return _answer(found, content, f"public, max-age={seconds}")
         return error(404, "this file does not exist, and cannot be made")
+
+
+def waits_for_viewer(made: str, traceparent: str) -> None:
+    """Say in a trace that somebody asks for the first time for what has been made.
+
+    Args:
+        made: when, ISO 8601 UTC.
+        traceparent: of the upload.
+    """
+    start = trace.moment(made)
+    # X-Ray takes no older spans; and by then nobody asks how the upload went.
+    if time.time_ns() - start < TRACED_DAYS * 86_400 * 1_000_000_000:
+        trace.finished("wait viewer", start=start, parent=traceparent)
 
 
 def _answer(found: Decision, content: Content, lasting: str) -> OriginAnswer:

@@ -24,6 +24,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -73,6 +74,8 @@ class WebhookEvent:
     """That it is about, if it is about one."""
     traceparent: str = ""
     """Of the upload that it follows from."""
+    time: str = ""
+    """Of what happened, ISO 8601 UTC; empty if it does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,10 @@ class WebhookAttempt:
     message: Message
     event: str = ""
     """Id; empty if it could not be read."""
+    asset: str = ""
+    """That it is about; empty if it is about none."""
+    traceparent: str = ""
+    """Of the event."""
     error: SafelightError | None = None
     """None if the receiver has taken it."""
     wait: float | None = None
@@ -145,7 +152,12 @@ class Webhooks:
             tried = [WebhookAttempt(message=one, error=error) for one in messages]
         else:
             with ThreadPoolExecutor(len(messages)) as pool:
-                tried = list(pool.map(lambda one: self._timed(endpoint, keys, one), messages))
+                # Each thread with what is current here: whose spans these are.
+                tries = [
+                    pool.submit(copy_context().run, self._timed, endpoint, keys, one)
+                    for one in messages
+                ]
+                tried = [one.result() for one in tries]
         # Not before: whoever holds the batch may hide its messages anew until all were tried.
         return [self._put_back(endpoint, attempt) for attempt in tried]
 
@@ -255,14 +267,28 @@ class Webhooks:
     def _try(
         self, endpoint: WebhookEndpoint, keys: Sequence[bytes], message: Message
     ) -> WebhookAttempt:
-        event = ""
         try:
             read = event_in(message.body)
-            event = read.id
-            self._post(endpoint, keys, read)
         except SafelightError as error:
-            return WebhookAttempt(message=message, event=event, error=error)
-        return WebhookAttempt(message=message, event=event)
+            return WebhookAttempt(message=message, error=error)
+        attempt = WebhookAttempt(
+            message=message, event=read.id, asset=read.asset, traceparent=read.traceparent
+        )
+        if message.receives <= 1:  # the waits between two tries are those of the receiver
+            trace.finished("wait webhook", start=trace.moment(read.time), parent=read.traceparent)
+        try:
+            with trace.span(
+                "webhook",
+                kind="producer",
+                parent=read.traceparent,
+                endpoint=endpoint.name,
+                receives=message.receives,
+                asset=read.asset,
+            ):
+                self._post(endpoint, keys, read)
+        except SafelightError as error:
+            return replace(attempt, error=error)
+        return attempt
 
     def _put_back(self, endpoint: WebhookEndpoint, attempt: WebhookAttempt) -> WebhookAttempt:
         """Make a failed message a dead letter, or hide it until its next try."""
@@ -351,4 +377,5 @@ def event_in(body: str) -> WebhookEvent:
         body=json.dumps(detail, separators=(",", ":")).encode(),
         asset=asset if isinstance(asset, str) else "",
         traceparent=trace.valid(detail.get(trace.NAME)),
+        time=str(detail.get("time") or ""),
     )

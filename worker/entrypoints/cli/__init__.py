@@ -50,6 +50,8 @@ _COMMANDS = {
     "review": ("review:group", "List, show and decide what waits for people."),
     "api": ("api:group", "Make tokens for the API; print its OpenAPI document."),
     "deliver": ("deliver:group", "Show which file a client gets for a URL, and why."),
+    "trace": ("trace:trace_command", "Show what was done about an asset, step by step, in time."),
+    "logs": ("trace:logs_command", "Print every log line about an asset."),
     "events": ("events:events_group", "Follow events, send them again, print their schemas."),
     "dlq": ("dlq:group", "List messages that failed too often; send them back or drop them."),
     "webhooks": ("webhooks:group", "Show and try the endpoints that events are sent to."),

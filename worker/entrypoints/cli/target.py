@@ -19,9 +19,10 @@ import click
 from worker.domain.errors import InputError
 
 if TYPE_CHECKING:
+    from worker.adapters.aws.logs import Insights
     from worker.bootstrap import Application
     from worker.local.address import Address
-    from worker.ports import Jobs
+    from worker.ports import Jobs, LogStore, TraceStore
     from worker.services.dead_letters import QueuePair
 
 DATA = Path(".safelight")
@@ -84,6 +85,31 @@ class Target:
         from worker.local.batch.jobs import LocalJobs
 
         return LocalJobs(self.local.data / JOBS)
+
+    @property
+    def traces(self) -> TraceStore:
+        """The spans that were written."""
+        if self.local is None:
+            return self._insights
+        from worker.local.records import LocalTraces
+
+        return LocalTraces(data=self.local.data)
+
+    @property
+    def logs(self) -> LogStore:
+        """The logs of functions and jobs."""
+        if self.local is None:
+            return self._insights
+        from worker.local.records import LocalLogs
+
+        return LocalLogs(data=self.local.data)
+
+    @property
+    def _insights(self) -> Insights:
+        from worker.adapters.aws.clients import AwsClients
+        from worker.adapters.aws.logs import Insights
+
+        return Insights(AwsClients(), self.app.settings.batch_prefix)
 
     @property
     def queue_pairs(self) -> tuple[QueuePair, ...]:
