@@ -144,6 +144,25 @@ def test_a_blocked_queue_of_jobs_is_told_as_well(ordered: Declaration) -> None:
     }
 
 
+def test_the_message_of_a_blocked_queue_says_which_and_why(ordered: Declaration) -> None:
+    """From the event's own fields (AWS Batch User Guide, "Job queue blocked events")."""
+    made = ordered.one("cloudwatch/EventTarget", "stuck").inputs["inputTransformer"]
+    detail = {
+        "jobId": "4c7599ae",
+        "jobQueue": "arn:aws:batch:eu-central-1:123456789012:job-queue/bulk",
+        "statusReason": "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - no machines",
+    }
+    text = made["inputTemplate"]
+    for name, path in made["inputPaths"].items():
+        text = text.replace(f"<{name}>", _at({"detail": detail}, path))
+
+    assert json.loads(text) == (
+        "The first job of the queue arn:aws:batch:eu-central-1:123456789012:job-queue/bulk cannot"
+        " start (4c7599ae): CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - no machines. Runbook:"
+        " docs/runbooks/jobs-stuck.md"
+    )
+
+
 def test_unusual_figures_are_alarms_where_chosen(chosen: Declaration) -> None:
     """Bands on uploads, failures, time and money; what one watches is returned too."""
     bands = [
