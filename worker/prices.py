@@ -16,10 +16,12 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from worker.domain.errors import ConfigurationError, InputError, Problem, ProblemsError
 
+FILE = Path(str(resources.files("worker").joinpath("prices.toml")))
 HOME = "us-east-1"
 """The region that all prices are known of."""
 STALE_DAYS = 120
@@ -381,4 +383,4 @@ def _check(table: str, lines: Mapping[str, Any], names: list[str]) -> None:
 
 @cache
 def _read() -> dict[str, Any]:
-    return tomllib.loads(resources.files("worker").joinpath("prices.toml").read_text("utf-8"))
+    return tomllib.loads(FILE.read_text("utf-8"))
