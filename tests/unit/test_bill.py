@@ -458,6 +458,35 @@ def test_the_readme_quotes_the_bill() -> None:
         assert f"| {group} | ${found.of(group):,.0f} |" in said
 
 
+def test_the_readme_of_the_program_quotes_the_bill() -> None:
+    """Its figures of a month at ten million a day follow from the same prices."""
+    said = " ".join((ROOT / "pulumi" / "README.md").read_text("utf-8").split())
+    found, provisioned = priced(), priced(Design(capacity="provisioned"))
+    fifo = found.named("EventBridge Pipes", "SQS FIFO", "Lambda, grouping")
+    reads = 300e6 * NEED.read_units * PRICE.read_unit
+    stored = 300e6 * NEED.record_bytes / prices.GIGABYTE
+    machine = 730 * PRICE.vcpu_hour
+    held = line(provisioned, "DynamoDB, provisioned writes").usd
+    held += reads / PRICE.read_unit / 30 / 86_400 / 0.7 * 730 * PRICE.read_capacity_hour
+    logs = line(found, "S3, access logs")
+    quoted = (
+        f"${line(found, 'DynamoDB, writes').usd + reads:,.0f} a month on demand",
+        f"about ${held:,.0f} provisioned",
+        f"about ${stored * PRICE.recovery_month:,.0f} for a month's uploads",
+        f"${machine:,.0f} a month each (c7g, on demand), {PRICE.machine_plan_year:.0%} less",
+        f"about ${16 * machine:,.0f} a month, ${16 * machine * 0.73:,.0f} with a savings plan",
+        f"{PRICE.lambda_plan_year:.0%} less of Lambda's duration",
+        f"receive and delete in batches of ten | ${line(found, 'SQS, uploads').usd:,.0f} |",
+        f"| at most ${line(found, 'EventBridge Pipes').usd:,.0f} |",
+        f"| together | at most ${fifo + line(found, 'SQS, uploads').usd:,.0f} |",
+        f"${line(found, 'VPC, endpoints').usd:,.0f} with three zones",
+        f"${logs.usd * 2:,.0f} for each month that is kept",
+        f"{month(1).file_share:.1f} GB for 1,000 photos of 1 MB",
+    )
+    said = said.replace("12 %", "12%").replace("27 %", "27%")
+    assert [one for one in quoted if one not in said] == []
+
+
 # --- the published table of a comparable system ---------------------------------------------------
 
 PUBLISHED = {10e6: 10.93, 125e6: 112.08}

@@ -37,6 +37,7 @@ ELSEWHERE = {
     "infra plan": "tests/infra/test_plan.py runs it",
     "infra graph": "the same",
     "infra preflight": "tests/infra/test_preflight.py runs it",
+    "cost prices update": "tests/unit/test_price_update.py runs it",
     "bench": "measures for minutes",
     "bench api": "starts a stack",
     "bench delete": "starts a stack",
