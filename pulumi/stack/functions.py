@@ -81,7 +81,8 @@ class LambdaFunction(pulumi.ComponentResource):
         timeout: seconds.
         log_retention_days: of its log group.
         statements: what it may do.
-        tracing: whether it sends traces.
+        tracing: percent of its traces that it sends; 0 for none. Our own code does it, so it is of
+            no effect on plain files, and in a network: nothing there leads to X-Ray.
         log_format: of what Lambda itself logs: ``JSON`` or ``Text``.
         reserved: how many instances are kept for it and are its most; 0 for none.
         snap_start: each published version starts from a snapshot of its memory.
@@ -104,7 +105,7 @@ class LambdaFunction(pulumi.ComponentResource):
         timeout: int,
         log_retention_days: int,
         statements: Sequence[policies.Statement],
-        tracing: bool,
+        tracing: float = 0.0,
         log_format: str = "JSON",
         reserved: int = 0,
         snap_start: bool = False,
@@ -131,7 +132,12 @@ class LambdaFunction(pulumi.ComponentResource):
             ["logs:CreateLogStream", "logs:PutLogEvents"],
             [pulumi.Output.concat(self.log_group.arn, ":*")],
         )
-        further = [policies.trace()] if tracing else []
+        traces = tracing > 0 and isinstance(code, Image) and placement is None
+        further = [policies.trace()] if traces else []
+        variables = {
+            **(environment or {}),
+            **(policies.trace_environment(tracing) if traces else {}),
+        }
         if unattended is not None:
             further.append(policies.allow(["sqs:SendMessage"], [unattended.failures]))
         if placement is not None:
@@ -165,9 +171,7 @@ class LambdaFunction(pulumi.ComponentResource):
             snap_start=lambda_.FunctionSnapStartArgs(apply_on="PublishedVersions")
             if snap_start
             else None,
-            environment=lambda_.FunctionEnvironmentArgs(variables=dict(environment))
-            if environment
-            else None,
+            environment=lambda_.FunctionEnvironmentArgs(variables=variables) if variables else None,
             logging_config=lambda_.FunctionLoggingConfigArgs(
                 log_format=log_format, log_group=self.log_group.name
             ),
@@ -176,7 +180,6 @@ class LambdaFunction(pulumi.ComponentResource):
             )
             if placement
             else None,
-            tracing_config=lambda_.FunctionTracingConfigArgs(mode="Active") if tracing else None,
             tags=tags,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.rights]),
         )

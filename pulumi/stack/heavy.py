@@ -71,7 +71,8 @@ class HeavyJobs(pulumi.ComponentResource):
         )
         self.queues = machines.queues
         self._region = aws.get_region().region
-        self._environment = intake.environment
+        traces = policies.trace_environment(config.tracing) if config.tracing else {}
+        self._environment = {**intake.environment, **traces}
         self._role = self._job_role(buckets, catalog)
         self.definitions = {kind.name: self._definition(kind) for kind in KINDS.values()}
         """Name and revision of each kind's definition, by the kind's name."""
@@ -91,7 +92,9 @@ class HeavyJobs(pulumi.ComponentResource):
         iam.RolePolicy(
             name,
             role=role.name,
-            policy=policies.document(_rights(buckets, catalog)),
+            policy=policies.document(
+                [*_rights(buckets, catalog), *([policies.trace()] if self._config.tracing else ())]
+            ),
             opts=self._own,
         )
         return role

@@ -63,7 +63,6 @@ class Intake(pulumi.ComponentResource):
                 target=self.work,
                 architecture=config.intake.architecture,
                 log_retention_days=config.intake.log_retention_days,
-                tracing=config.tracing,
                 opts=own,
             )
         given = _environment(config, buckets, catalog, events, self.work)

@@ -39,7 +39,6 @@ class OrderingPipe(pulumi.ComponentResource):
         target: QueueWithDeadLetters,
         architecture: str,
         log_retention_days: int,
-        tracing: bool,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("safelight:pipe:OrderingPipe", name, None, opts)
@@ -58,7 +57,6 @@ class OrderingPipe(pulumi.ComponentResource):
             timeout=TIMEOUT,
             log_retention_days=log_retention_days,
             statements=[],
-            tracing=tracing,
             opts=own,
         )
         role = iam.Role(

@@ -12,6 +12,7 @@ from typing import Any
 import pulumi
 
 from worker.domain.asset import CLOSED
+from worker.settings import PREFIX
 
 VERSION = "2012-10-17"
 
@@ -55,8 +56,13 @@ def trust(service: str, *, account: str | None = None) -> pulumi.Output[str]:
 
 
 def trace() -> Statement:
-    """Send traces to X-Ray, which are of the account and of no resource."""
-    return allow(["xray:PutTraceSegments", "xray:PutTelemetryRecords"], ["*"])
+    """Send spans to X-Ray's endpoint of OTLP, which are of the account and of no resource."""
+    return allow(["xray:PutSpans", "xray:PutSpansForIndexing"], ["*"])
+
+
+def trace_environment(percent: float) -> dict[str, str]:
+    """The variables with which code sends so many percent of its traces there."""
+    return {f"{PREFIX}TRACE_TO": "xray", f"{PREFIX}TRACE_PERCENT": f"{percent:g}"}
 
 
 def private(bucket: pulumi.Input[str], *, also: Sequence[Statement] = ()) -> pulumi.Output[str]:

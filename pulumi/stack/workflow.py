@@ -183,9 +183,6 @@ class StateMachines(pulumi.ComponentResource):
                 include_execution_data=False,  # keys of uploads are private
                 log_destination=pulumi.Output.concat(log_group.arn, ":*"),
             ),
-            tracing_configuration=sfn.StateMachineTracingConfigurationArgs(
-                enabled=self._config.tracing
-            ),
             tags=self._tags,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[rights]),
         )
@@ -225,7 +222,7 @@ class StateMachines(pulumi.ComponentResource):
         return [
             *(found if definitions else ()),
             policies.allow(["lambda:InvokeFunction"], [self.function.arn]),
-            # Delivery of logs and traces is granted for the account, not for a resource.
+            # Delivery of logs is granted for the account, not for a resource.
             policies.allow(
                 [
                     "logs:CreateLogDelivery",
@@ -236,10 +233,6 @@ class StateMachines(pulumi.ComponentResource):
                     "logs:PutResourcePolicy",
                     "logs:DescribeResourcePolicies",
                     "logs:DescribeLogGroups",
-                    "xray:PutTraceSegments",
-                    "xray:PutTelemetryRecords",
-                    "xray:GetSamplingRules",
-                    "xray:GetSamplingTargets",
                 ],
                 ["*"],
             ),

@@ -408,6 +408,7 @@ configs = st.fixed_dictionaries(
                 "email": _ADDRESS,
                 "waitingSeconds": st.integers(30, 86_400),
                 "errorPercent": st.integers(0, 100),
+                "tracePercent": st.floats(0.01, 100),
                 "reclaimPercent": st.integers(1, 100),
                 "runbooks": st.sampled_from(["", "https://ops.example.com/safelight/runbooks/"]),
                 **_switch("observability"),

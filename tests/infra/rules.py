@@ -84,10 +84,8 @@ WITHOUT_RESOURCES = {
     "rekognition:DetectLabels": "Looks at bytes in the request. Knows no resources.",
     "rekognition:DetectModerationLabels": "As DetectLabels; of its own models it has none here.",
     "states:SendTaskSuccess": "The token names the execution. Knows no resources.",
-    "xray:GetSamplingRules": "Traces are of the account.",
-    "xray:GetSamplingTargets": "Traces are of the account.",
-    "xray:PutTelemetryRecords": "Traces are of the account.",
-    "xray:PutTraceSegments": "Traces are of the account.",
+    "xray:PutSpans": "Traces are of the account.",
+    "xray:PutSpansForIndexing": "Traces are of the account.",
 }
 """Actions that IAM grants for everything or nothing, and why that is no harm (Service
 Authorization Reference)."""
@@ -346,15 +344,21 @@ def the_cache_is_bounded_and_alone(declared: Declaration, config: Config) -> Non
 
 def functions_stay_within_limits(declared: Declaration, config: Config) -> None:
     """Lambda's own, and the rights are there before the function is."""
-    traced = {"mode": "Active"} if config.tracing else None
     for function in declared.of("lambda/Function"):
         assert 128 <= function.inputs["memorySize"] <= 10240
         assert 1 <= function.inputs["timeout"] <= 900
-        assert function.inputs.get("tracingConfig") == traced
+        assert "tracingConfig" not in function.inputs  # a second tracer beside ours
         assert ("iam/RolePolicy", function.name) in function.waits_for
         rights = declared.one("iam/RolePolicy", function.name).statements()
-        traces = any("xray:PutTraceSegments" in one["Action"] for one in rights)
-        assert traces is config.tracing
+        may = any("xray:PutSpans" in one["Action"] for one in rights)
+        ours = "imageUri" in function.inputs and "vpcConfig" not in function.inputs
+        assert may is (ours and config.tracing > 0)
+        environment = function.inputs.get("environment", {})
+        if environment != "[secret]":  # as a whole, where the key of uploads is in it
+            variables = environment.get("variables", {})
+            percent = f"{config.tracing:g}" if may else None
+            assert variables.get("SAFELIGHT_TRACE_TO") == ("xray" if may else None)
+            assert variables.get("SAFELIGHT_TRACE_PERCENT") == percent
     standard = {
         f"arn:aws:sqs:safelight-{config.stack}-{one.name}"
         for one in declared.of("sqs/Queue")

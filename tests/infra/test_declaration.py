@@ -82,10 +82,12 @@ def test_every_resource_has_a_component_for_a_parent(ordered: Declaration) -> No
 
 
 def test_the_exported_environment_is_the_functions_own(ordered: Declaration) -> None:
-    """What the local workers get is what the function gets."""
-    function = ordered.one("lambda/Function", "ingest")
+    """What the local workers get is what the function gets; their spans go elsewhere."""
+    variables = dict(ordered.one("lambda/Function", "ingest").inputs["environment"]["variables"])
+    traced = {name: variables.pop(f"SAFELIGHT_TRACE_{name}") for name in ("TO", "PERCENT")}
 
-    assert ordered.exports["ingestEnvironment"] == function.inputs["environment"]["variables"]
+    assert ordered.exports["ingestEnvironment"] == variables
+    assert traced == {"TO": "xray", "PERCENT": "1"}
 
 
 def test_the_environment_is_one_that_the_worker_accepts(ordered: Declaration) -> None:

@@ -84,6 +84,7 @@ def test_a_job_may_read_originals_and_write_results(ordered: Declaration) -> Non
             ["arn:aws:s3:safelight-test-delivery/*"],
         ),
         ({"dynamodb:Query", "dynamodb:PutItem"}, ["arn:aws:dynamodb:safelight-test-catalog"]),
+        ({"xray:PutSpans", "xray:PutSpansForIndexing"}, ["*"]),
     ]
 
 

@@ -235,11 +235,18 @@ def test_a_call_that_nobody_waits_for_loses_no_upload(ordered: Declaration) -> N
 
 
 def test_functions_are_traced_unless_told(ordered: Declaration, bare: Declaration) -> None:
-    """Both functions of the intake, each with the right to send traces."""
-    for name in ("ingest", "order"):
-        assert ordered.one("lambda/Function", name).inputs["tracingConfig"] == {"mode": "Active"}
-        assert ("xray:PutTraceSegments", "xray:PutTelemetryRecords") in _rights(ordered, name)
-    assert "tracingConfig" not in bare.one("lambda/Function", "ingest").inputs
+    """What has our code writes its spans; the few lines of Python before the queue have none."""
+    may = ("xray:PutSpans", "xray:PutSpansForIndexing")
+    wanted = {"SAFELIGHT_TRACE_TO": "xray", "SAFELIGHT_TRACE_PERCENT": "1"}
+    for declared, name, traced in (
+        (ordered, "ingest", True),
+        (ordered, "order", False),
+        (bare, "ingest", False),
+    ):
+        inputs = declared.one("lambda/Function", name).inputs
+        variables = inputs.get("environment", {}).get("variables", {})
+        assert (wanted.items() <= variables.items()) is traced
+        assert (may in _rights(declared, name)) is traced
 
 
 def test_the_functions_rights(ordered: Declaration) -> None:
@@ -249,7 +256,7 @@ def test_the_functions_rights(ordered: Declaration) -> None:
         ("logs:CreateLogStream", "logs:PutLogEvents"): [
             "arn:aws:cloudwatch:safelight-test-ingest:*"
         ],
-        ("xray:PutTraceSegments", "xray:PutTelemetryRecords"): ["*"],
+        ("xray:PutSpans", "xray:PutSpansForIndexing"): ["*"],
         ("sqs:SendMessage",): [f"{SQS}-uploads-dead"],
         (
             "sqs:ReceiveMessage",

@@ -214,22 +214,31 @@ def test_what_the_function_fails_on_is_kept(ordered: Declaration) -> None:
     assert ordered.exports["heavyDeadLetters"] == "https://aws:sqs/safelight-test-heavy-dead"
 
 
-def test_executions_are_traced_unless_told(ordered: Declaration, chosen: Declaration) -> None:
-    """As the functions are."""
-    key = "tracingConfiguration"
+def test_machines_begin_no_trace_of_their_own(ordered: Declaration) -> None:
+    """Their stages write spans of the upload's trace; X-Ray's own would be another one."""
+    for machine in ordered.of("sfn/StateMachine"):
+        assert "tracingConfiguration" not in machine.inputs
 
-    assert ordered.one("sfn/StateMachine", "video").inputs[key] == {"enabled": True}
-    assert chosen.one("sfn/StateMachine", "video").inputs[key] == {"enabled": False}
+
+def test_jobs_are_traced_unless_told(ordered: Declaration, chosen: Declaration) -> None:
+    """As the functions are: by variables of the definition and a right of the role."""
+    wanted = {"name": "SAFELIGHT_TRACE_TO", "value": "xray"}
+    for declared, traced in ((ordered, True), (chosen, False)):
+        for definition in declared.of("batch/JobDefinition"):
+            properties = json.loads(definition.inputs["containerProperties"])
+            assert (wanted in properties["environment"]) is traced
+        statements = declared.one("iam/RolePolicy", "job").statements()
+        assert any("xray:PutSpans" in one["Action"] for one in statements) is traced
 
 
 @pytest.mark.parametrize("name", ["approve", "moderate"])
 def test_a_machine_without_jobs_may_only_call_the_function(ordered: Declaration, name: str) -> None:
-    """And write its log and its traces."""
+    """And write its log."""
     statements = ordered.one("iam/RolePolicy", name).statements()
     rights = {action: one["Resource"] for one in statements for action in one["Action"]}
 
     assert rights["lambda:InvokeFunction"] == ["arn:aws:lambda:safelight-test-workflow"]
-    assert {action.partition(":")[0] for action in rights} == {"lambda", "logs", "xray"}
+    assert {action.partition(":")[0] for action in rights} == {"lambda", "logs"}
 
 
 def test_each_machine_has_its_role_log_and_alarm(ordered: Declaration) -> None:

@@ -35,6 +35,19 @@ def whole(lowest: int, highest: int) -> Callable[[object], int]:
     return check
 
 
+def percent(value: object) -> float:
+    """From 0.01 to 100."""
+    try:
+        number = float(value) if isinstance(value, (str, int, float)) else None
+    except ValueError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise ValueError("must be a number")
+    if not 0.01 <= number <= 100:
+        raise ValueError("must be from 0.01 to 100")
+    return number
+
+
 def none_or(lowest: int, highest: int) -> Callable[[object], int]:
     """0 for none, or a whole number from ``lowest`` to ``highest``."""
 

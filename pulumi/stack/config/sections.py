@@ -305,7 +305,9 @@ class ObservabilityConfig:
     enabled: bool = checks.value(checks.switch, default=True)
     email: str = checks.value(checks.EMAIL, "")
     tracing: bool = checks.value(checks.switch, default=True)
-    """Functions and state machine send traces to X-Ray."""
+    """Functions and jobs send traces to X-Ray: needs Transaction Search in the account."""
+    trace_percent: float = checks.value(checks.percent, 1.0)
+    """Of all traces; those with an error are sent whatever it is."""
     waiting_seconds: int = checks.value(checks.whole(30, 86_400), 300)
     """An upload that waits longer is an alarm."""
     error_percent: int = checks.value(checks.whole(0, 100), 5)
@@ -364,9 +366,10 @@ class Config:
     cost: CostConfig = field(default_factory=CostConfig)
 
     @property
-    def tracing(self) -> bool:
-        """Whether traces are sent."""
-        return self.observability.enabled and self.observability.tracing
+    def tracing(self) -> float:
+        """Percent of all traces that are sent; 0: none, and no errors either."""
+        chosen = self.observability
+        return chosen.trace_percent if chosen.enabled and chosen.tracing else 0.0
 
 
 SECTIONS: Mapping[str, type[Any]] = {

@@ -24,8 +24,8 @@ from worker.settings import Settings
 UNUSED = {
     "logs:CreateLogStream": "Lambda writes the function's log; here it is a file",
     "logs:PutLogEvents": "the same",
-    "xray:PutTraceSegments": "Lambda sends traces",
-    "xray:PutTelemetryRecords": "the same",
+    "xray:PutSpans": "spans, which go to files here",
+    "xray:PutSpansForIndexing": "the same",
     "sqs:GetQueueAttributes": "Lambda asks how many messages wait, to scale",
 }
 """What the function's role allows and no call of our code uses, each with why."""
