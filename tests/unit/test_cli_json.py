@@ -16,6 +16,8 @@ from tests.golden import Golden, shape
 from tests.unit.cli_pipeline import Pipeline, pipeline
 from tests.unit.test_tuning_curve import curve
 from tests.unit.traces import write_trace
+from worker.adapters import emf
+from worker.domain import metrics
 from worker.domain.asset import AssetRecord, Status, Verdict
 from worker.domain.job import JobRequest
 from worker.domain.review import Review
@@ -87,6 +89,10 @@ class Setting:
         self.event.write_text('{"specversion": "1.0", "id": "e", "type": "asset.accepted"}')
         world.secrets.texts["/safelight/webhooks/shop"] = "whsec_" + "YWJj" * 11
         write_trace(world.data, self.record)
+        (world.data / "logs").mkdir(exist_ok=True)
+        metrics.add(metrics.UPLOADS, outcome="accepted")
+        (line,) = emf.lines(metrics.take(), "ingest", "Safelight/local", now=0)
+        (world.data / "logs" / "counted.log").write_text(json.dumps(line))
         events = world.data / address.EVENTS
         events.write_text('{"id": "e", "type": "asset.accepted", "asset": "a", "time": "t"}\n')
 
@@ -158,6 +164,7 @@ class Setting:
             "jobs logs": [self.job],
             "jobs stop": [self.job],
             "chaos spot": ["--probability", "0"],
+            "metrics": [],
         }
         if command in there:
             return there[command]

@@ -16,7 +16,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from worker.domain import metrics
-from worker.domain.metrics import Counted
+from worker.domain.metrics import Counted, Unit
 
 NAMESPACE = "Safelight"
 """Of a process that was told none. A stack's own is ``Safelight/STACK``."""
@@ -27,6 +27,9 @@ VALUES = 100
 """Most values of a metric in one line (the same page)."""
 DEFINITIONS = 100
 """Most metrics of one directive (the same page)."""
+
+DIGITS = {Unit.COUNT: 0, Unit.BYTES: 0, Unit.SECONDS: 6, Unit.DOLLARS: 9}
+"""Decimals that are written: microseconds, and thousandths of a dollar for a million images."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -101,7 +104,8 @@ def lines(
             definition = {"Name": one.metric.name, "Unit": one.metric.unit.value}
             directives.setdefault(names, []).append(definition)
             dimensions.update(one.labels)
-            rounded = [round(value, 9) for value in one.values]
+            digits = DIGITS[one.metric.unit]
+            rounded = [round(value, digits) for value in one.values]
             values[one.metric.name] = rounded[0] if len(rounded) == 1 else rounded
         yield {
             "_aws": {

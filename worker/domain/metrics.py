@@ -126,7 +126,7 @@ OUTCOMES = (
 FINISHED_OUTCOMES = ("accepted", "rejected", "review", "deleted", "failed", "stale")
 """``worker.services.finalize.FinalizeOutcome``."""
 REVIEW_OUTCOMES = (
-    *("approved", "rejected", "held", "stale"),
+    *("asked", "approved", "rejected", "held", "stale"),
     *("task_timed_out", "task_unknown", "task_used"),
 )
 """What ``worker.services.review.Reviews.follow`` returns."""
@@ -212,7 +212,8 @@ COST_PER_IMAGE = MetricSpec(
     services=("ingest",),
     statistic=Statistic.AVERAGE,
     says="US dollars of an upload that was handled: its share of the call's measured seconds, and"
-    " the requests that it needs, at list prices (worker/prices.toml).",
+    " the requests that it needs, at list prices of us-east-1 (worker/prices.toml). Without INIT,"
+    " storage, delivery and what other functions do for it.",
 )
 
 # --- every service ------------------------------------------------------------------------------
@@ -285,7 +286,7 @@ REVIEWS = MetricSpec(
     unit=Unit.COUNT,
     services=("workflow",),
     dimensions={"outcome": REVIEW_OUTCOMES},
-    says="Decisions of people that took effect.",
+    says="Questions to people that were asked, and answers that took effect.",
 )
 JOBS = MetricSpec(
     name="Jobs",

@@ -10,6 +10,7 @@ and the classes of every other event, is a tenth of the processor time of a cold
 from __future__ import annotations
 
 import os
+import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -190,9 +191,15 @@ def _count_cost(done: Sequence[IngestResult], seconds: float, context: LambdaCon
     from worker.services.upload_cost import cost_per_upload
 
     price, need = prices.load()
-    gigabytes = int(context.memory_limit_in_mb) / 1024
-    dollars = cost_per_upload(done, seconds=seconds, gigabytes=gigabytes, price=price, need=need)
-    if dollars:
+    costs = cost_per_upload(
+        done,
+        seconds=seconds,
+        memory=int(context.memory_limit_in_mb),
+        machine=platform.machine(),
+        price=price,
+        need=need,
+    )
+    for dollars in costs:
         metrics.add(metrics.COST_PER_IMAGE, dollars)
 
 

@@ -30,13 +30,13 @@ def service() -> Invalidate:
     return invalidation(Settings.from_environment(os.environ))
 
 
-@emf.flushing("invalidate")
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's
     """Handle an SQS event; one without records is a warm-up call."""
     return handle(event, service())
 
 
 @trace.flushing("invalidate")
+@emf.flushing("invalidate")
 def handle(event: Mapping[str, Any], invalidate: Invalidate) -> dict[str, Any]:
     """The handler with its service given.
 

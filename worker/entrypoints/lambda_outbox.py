@@ -29,13 +29,13 @@ def service() -> Outbox:
     return outbox(Settings.from_environment(os.environ))
 
 
-@emf.flushing("outbox")
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's
     """Handle an event of the stream; one without records is a warm-up call."""
     return handle(event, service())
 
 
 @trace.flushing("outbox")
+@emf.flushing("outbox")
 def handle(event: Mapping[str, Any], outbox: Outbox) -> dict[str, Any]:
     """The handler with its service given.
 

@@ -31,13 +31,13 @@ def service() -> Webhooks:
     return assemble(Settings.from_environment(os.environ)).webhooks
 
 
-@emf.flushing("webhook")
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's
     """Handle an SQS event; one without records is a warm-up call."""
     return handle(event, service())
 
 
 @trace.flushing("webhook")
+@emf.flushing("webhook")
 def handle(event: Mapping[str, Any], sending: Webhooks) -> dict[str, Any]:
     """The handler with its service given.
 

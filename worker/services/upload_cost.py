@@ -16,24 +16,29 @@ def cost_per_upload(
     done: Sequence[IngestResult],
     *,
     seconds: float,
-    gigabytes: float,
+    memory: int,
+    machine: str,
     price: Prices,
     need: Assumptions,
-) -> float:
-    """US dollars of each upload of a call that was looked at; 0 if none was.
+) -> tuple[float, ...]:
+    """US dollars of each upload of a call that was looked at: they share it evenly.
 
     Args:
         done: everything that the call has done.
         seconds: that the call took, measured.
-        gigabytes: of the function's memory.
+        memory: of the function, megabytes; Lambda bills a gigabyte as 1,024 of them.
+        machine: ``platform.machine()`` of the function.
         price: of what it used.
-        need: requests that an upload needs. How long one takes is not taken from there.
+        need: requests that an upload needs. How long one takes, and how many messages a request
+            to the queue carries, is not taken from there.
     """
     worked = [one for one in done if one.outcome.value in WORKED]
     if not worked:
-        return 0.0
+        return ()
     files = sum(len(one.record.renditions) for one in worked if one.record is not None)
-    measured = replace(need, seconds_fixed=0.0, seconds_per_megabyte=0.0)
+    measured = replace(need, seconds_fixed=0.0, seconds_per_megabyte=0.0, batch=float(len(done)))
     requests = cost(CountedWork(objects=len(worked), files=files), price, measured)
-    compute = max(0.0, seconds) * gigabytes * price.gigabyte_second
-    return (requests.total + compute) / len(worked)
+    arm = machine in ("aarch64", "arm64")
+    second = price.gigabyte_second if arm else price.gigabyte_second_x86
+    compute = max(0.0, seconds) * memory / 1024 * second
+    return ((requests.total + compute) / len(worked),) * len(worked)

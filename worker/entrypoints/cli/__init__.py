@@ -59,12 +59,15 @@ _COMMANDS = {
     "backfill": ("backfill:command", "Ingest objects that are already in the bucket."),
     "submit": ("submit:command", "Submit heavy work: videos, huge images, whole libraries."),
     "jobs": ("jobs:group", "List, show, follow and stop jobs."),
+    "metrics": ("metrics:command", "Show what the local stack has counted."),
     "infra": ("infra:group", "Show what is declared for AWS; work on a deployed stack."),
     "chaos": ("stack:chaos_group", "Take machines away from jobs of the local stack."),
     "bench": ("bench:command", "Measure speed against Pillow, sharp and the floor."),
     "tune": ("tune:command", "Measure the ingest function by its memory; recommend a size."),
 }
-CHECKOUT = frozenset({"samples", "up", "deliver", "events", "infra", "chaos", "bench", "tune"})
+CHECKOUT = frozenset(
+    {"samples", "up", "deliver", "events", "metrics", "infra", "chaos", "bench", "tune"}
+)
 """Commands that need the ``DEVELOPMENT`` packages."""
 DEVELOPMENT = frozenset(
     {"worker.bench", "worker.console", "worker.infra", "worker.local", "worker.samples"}
