@@ -19,9 +19,11 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
 from tests.servers import serving_app
+from tests.unit.traces import found, span
 from worker import console
 from worker.domain.ledger import CountedWork
 from worker.local import console as local_console
+from worker.services.waterfall import plain, waterfall
 
 TOKEN = ".".join(
     base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
@@ -29,6 +31,21 @@ TOKEN = ".".join(
 )
 """The console shows what it says; nothing here checks it."""
 THUMBHASH = "3OcRJYB4d3h/iIeHeEh3eIhw+j2A"  # of a sunset, from the samples of ThumbHash
+ROOT = f"00-{'4b' * 16}-{'0a' * 8}-01"
+INGEST = "1" * 16
+TRACE = found(
+    span("upload", 0, 0.02, id_="0a" * 8, service="api"),
+    span("wait upload", 0.02, 0.8, parent="0a" * 8),
+    span("wait intake", 0.82, 0.6, parent="0a" * 8),
+    span("ingest", 1.42, 1.3, id_=INGEST, parent="0a" * 8),
+    span("fetch", 1.42, 0.2, parent=INGEST),
+    span("store.get", 1.43, 0.15, parent=b"fetch".hex()[:16].ljust(16, "0")),
+    span("render", 1.62, 0.9, parent=INGEST),
+    span("commit", 2.52, 0.2, parent=INGEST),
+    span("webhook", 3.6, 0.4, service="webhook", parent="9" * 16, error="webhook_refused"),
+    span("deliver", 4, 0.05, service="deliver", parent="0a" * 8),
+)
+"""A trace with a gap, and with a webhook whose span above is missing."""
 PART = 5 * 1024**2
 TILED, TILE = (4000, 3000), 512
 """Size of the picture that has tiles, and of a tile, in pixels."""
@@ -74,6 +91,7 @@ class FakeApi:
         self._keys: dict[str, str] = {}
         self.url = ""
         self.configuration: dict[str, Any] = {"api": "/", "token": TOKEN, "operations": True}
+        self.trace = TRACE
         self.app = self._app()
 
     def add(self, number: int, **more: Any) -> dict[str, Any]:
@@ -436,6 +454,10 @@ class FakeApi:
                     )
                 ],
             }
+
+        @app.get("/traces/{id_}")
+        def trace(id_: str) -> Any:
+            return plain(waterfall(self.trace, root=ROOT, asset=id_, expected=["tell"]))
 
         @app.post("/operations/redrive")
         def redrive() -> Any:

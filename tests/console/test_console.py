@@ -190,6 +190,43 @@ def test_everybody_can_use_it(api: FakeApi, open_page: Open, scheme: str, width:
             assert_accessible(page)
 
 
+@pytest.mark.parametrize("width", [360, 1440])
+def test_a_trace_is_a_waterfall(api: FakeApi, open_page: Open, width: int) -> None:
+    """Steps in time below each other, calls if they are asked for, what is missing in words."""
+    api.add(1)
+    page = open_page(VIEWS[1], width=width, height=900)
+    rows = page.locator(".waterfall li")
+    expect(rows).to_have_count(10)
+    said = page.locator(".missing").inner_text()
+    assert said == "Missing: 1 time that no step covers, a part in which 1 step lay, tell."
+    names = [one.inner_text() for one in page.locator(".waterfall .step").all()]
+    assert names[0] == "upload"
+    assert names[7:] == ["Nothing after ingest", "? webhook", "deliver"]
+    assert page.locator("[data-kind=bad] .detail").inner_text() == "webhook_refused"
+    boxes = [one.bounding_box() for one in page.locator(".waterfall .rod").all()]
+    lefts = [round(box["x"]) for box in boxes if box is not None]
+    assert lefts == sorted(lefts)
+    rails = page.locator(".waterfall .rail").first.bounding_box()
+    assert rails is not None
+    assert all(
+        rails["x"] <= box["x"] + 1 and box["x"] + box["width"] <= rails["x"] + rails["width"] + 1
+        for box in boxes
+        if box is not None
+    )
+    page.get_by_label("Show calls").check()
+    expect(rows).to_have_count(11)
+    assert_accessible(page)
+
+
+def test_a_console_without_traces_shows_none(api: FakeApi, open_page: Open) -> None:
+    """On AWS there is no such route: nobody asks for it."""
+    api.add(1)
+    api.configuration["operations"] = False
+    page = open_page(VIEWS[1])
+    expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
+    assert page.get_by_role("heading", name="Trace").count() == 0
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_nothing_is_wider_than_a_phone(api: FakeApi, open_page: Open, view: str) -> None:
     """At 360 pixels no view scrolls sideways."""

@@ -30,15 +30,17 @@ from worker.domain.events import Event
 from worker.domain.job import JobStatus
 from worker.domain.ledger import CountedWork
 from worker.entrypoints.api import views
-from worker.entrypoints.api.app import Administrator, ApiServices, Reader
+from worker.entrypoints.api.app import Administrator, ApiServices, AssetId, Reader
 from worker.entrypoints.api.problems import ProblemRoute
 from worker.local import demo
 from worker.local.address import EVENTS, Address
 from worker.local.changes import Counts, read_events
-from worker.ports import Queue
+from worker.local.records import LocalTraces
+from worker.ports import Queue, TraceStore
 from worker.services.cost import LEFT_OUT, cost
 from worker.services.dead_letters import DeadLetters, QueuePair, Selection, groups
 from worker.services.owned_assets import Caller
+from worker.services.waterfall import Waterfalls, plain
 from worker.settings import Settings
 
 PATH = "/console/"
@@ -75,6 +77,7 @@ def attach(
         queue=SqsQueue(clients),
         pairs=address.queue_pairs,
         events=address.data / EVENTS,
+        traces=LocalTraces(data=address.data),
         restart=app_.follow,
         stopping=stopping,
     )
@@ -133,6 +136,7 @@ class Operations:
         services: of the API.
         queue: with rights on the queues and their dead letters.
         events: the event log.
+        traces: the spans that the stack has written.
         restart: starts the work on a version of an asset again.
         stopping: whether the server is about to end: then nothing waits.
         now: the time.
@@ -142,6 +146,7 @@ class Operations:
     queue: Queue
     pairs: Sequence[QueuePair]
     events: Path
+    traces: TraceStore
     restart: Callable[[str, str], object] | None = None
     stopping: Callable[[], bool] = lambda: False
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -322,5 +327,10 @@ def serve_operations(app: FastAPI, operations: Operations) -> None:
         summary = operations.dead_letters.redrive(choice, rate=LETTERS_RATE)
         operations.forget_letters()
         return {"sent": summary.done.total(), "left": summary.left}
+
+    @router.get("/traces/{asset}")
+    def trace(_: Administrator, asset: AssetId) -> Mapping[str, Any]:
+        use = Waterfalls(catalog=operations.services.app.catalog, traces=operations.traces)
+        return plain(use.of_asset(str(asset)))
 
     app.include_router(router)

@@ -190,7 +190,10 @@ def _rows(spans: Sequence[SpanRecord], root: str) -> Iterator[Row]:
     below: dict[str, list[SpanRecord]] = defaultdict(list)
     tops: list[SpanRecord] = []
     for span in spans:
-        (below[span.parent] if span.parent in known else tops).append(span)
+        above = span.parent
+        if above not in known and span.id != root:
+            above = root  # what it lies in is missing, or is of a caller: it is of this upload
+        (below[above] if above in known else tops).append(span)
     # The caller of the API has a span above ours that only the caller knows.
     first = next((span.id for span in tops if span.id == root or _begins(span)), "")
     shown: set[str] = set()

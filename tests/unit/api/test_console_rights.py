@@ -12,9 +12,11 @@ from fastapi.testclient import TestClient
 from tests.unit.api.rig import Api
 from tests.unit.api.test_rights import WRONG_TOKENS
 from tests.unit.api.test_work import accepted
+from tests.unit.traces import write_trace
 from worker.adapters.event_log import EventLog
 from worker.domain.events import Event
 from worker.local.console import Operations, serve, serve_operations
+from worker.local.records import LocalTraces
 from worker.services.dead_letters import QueuePair
 
 OPEN = {"/", "/console", "/console/config.json", "/console/{name:path}"}
@@ -23,6 +25,7 @@ NEEDS = {
     ("GET", "/changes"): "read",
     ("GET", "/operations"): "admin",
     ("POST", "/operations/redrive"): "admin",
+    ("GET", "/traces/{asset}"): "admin",
 }
 """The scope of each route that needs a token."""
 BODIES = {"/operations/redrive": {"cause": "unreachable"}}
@@ -34,12 +37,13 @@ class Console:
 
     def __init__(self, events: Path) -> None:
         """Add them."""
-        self.api, self.log = Api(), EventLog(events)
+        self.api, self.log, self.folder = Api(), EventLog(events), events.parent
         operations = Operations(
             services=self.api.services,
             queue=self.api.queue,
             pairs=(QueuePair(queue="work.fifo", dead_letters="dead.fifo"),),
             events=events,
+            traces=LocalTraces(data=events.parent),
         )
         serve_operations(self.api.app, operations)
         serve(self.api.app, {}, {})
@@ -95,6 +99,7 @@ def test_nobody_gets_in_without_a_valid_token(console: Console, method: str, pat
 def test_the_scope_decides(console: Console, method: str, path: str) -> None:
     """The right to write reads nothing, the right to read operates nothing, ``admin`` is all."""
     asset = accepted(console.api)
+    write_trace(console.folder, console.api.catalog.records[asset])
     lacking = ("write",) if NEEDS[method, path] == "read" else ("read", "write")
     refused = console.ask(method, path, asset, console.api.token("ann", *lacking))
     assert (refused.status_code, refused.json()["code"]) == (403, "not_allowed")

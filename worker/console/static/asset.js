@@ -11,6 +11,7 @@ import { bar } from './plot.js';
 import { placeholderUrl } from './placeholder.js';
 import { choose, formats, sameCut } from './served.js';
 import { nameOf, thumbnailOf } from './tile.js';
+import { traceCard } from './trace.js';
 import { zoomer } from './zoom.js';
 
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -54,7 +55,7 @@ export function assetView({ id, changes, navigate, store }) {
   changes.addEventListener('asset', onAsset);
   changes.addEventListener('gone', onGone);
 
-  const parts = { head: h('div'), reason: h('div'), stage: stageCard(), side: h('div'), under: h('div.stack') };
+  const parts = { head: h('div'), reason: h('div'), stage: stageCard(), side: h('div'), under: h('div.stack'), trace: null, traced: 0 };
   const draw = () => {
     const asset = state.asset;
     if (!parts.head.isConnected) {
@@ -63,7 +64,8 @@ export function assetView({ id, changes, navigate, store }) {
     fill(parts.head, head(asset, { load, navigate, store }));
     fill(parts.reason, reason(asset));
     parts.stage.draw(asset, { load });
-    fill(parts.under, snippetCard(asset), timelineCard(asset));
+    if (parts.traced !== asset.revision) Object.assign(parts, { trace: traceCard(asset), traced: asset.revision });
+    fill(parts.under, snippetCard(asset), timelineCard(asset), parts.trace);
     if (!parts.side.contains(document.activeElement)) fill(parts.side, ...side(asset, { load, store }));
     similarCard(asset).then((card) => card && !state.gone && parts.side.append(card));
   };

@@ -35,6 +35,7 @@ from worker.domain.errors import (
     RecipeError,
     ReviewMissing,
     SafelightError,
+    TraceMissing,
     UploadError,
 )
 from worker.entrypoints.api.models import ProblemDocument
@@ -53,6 +54,7 @@ _CLASSES: tuple[tuple[type[SafelightError], int], ...] = (
     (AssetMissing, HTTPStatus.NOT_FOUND),
     (JobMissing, HTTPStatus.NOT_FOUND),
     (ReviewMissing, HTTPStatus.NOT_FOUND),
+    (TraceMissing, HTTPStatus.NOT_FOUND),
     (NotSignedIn, HTTPStatus.UNAUTHORIZED),
     (NotAllowed, HTTPStatus.FORBIDDEN),
     (UploadError, HTTPStatus.CONFLICT),
