@@ -195,6 +195,21 @@ def test_a_webhook_is_a_span_of_the_trace_with_the_wait_before_it(spans: Spans) 
     assert not {"example", "hook"} & set(str(first.attributes).split())
 
 
+def test_the_time_between_ticket_and_upload_is_a_step(spans: Spans) -> None:
+    """From the record that waits to the moment of the store; of other uploads there is none."""
+    world = World()
+    upload = asked(world, "")
+    (waiting,) = world.catalog.records.values()
+    begun = datetime.fromisoformat(upload.time) - timedelta(seconds=7)
+    world.catalog.records[waiting.asset] = replace(waiting, created_at=begun.isoformat())
+    world.ingest(upload)
+    world.ingest(world.store.upload("intake", "another.jpg", PHOTO))
+
+    (wait,) = (one for one in spans.kept if one.name == "wait upload")
+    assert wait.stop - wait.start == 7_000_000_000
+    assert [one.name for one in spans.kept].count("upload") == 1
+
+
 def test_a_file_made_at_first_view_is_delivered_in_the_trace_of_its_upload(spans: Spans) -> None:
     """The record says which trace that is; long after the upload its trace gets no more spans."""
     world = FirstViews()

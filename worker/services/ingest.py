@@ -327,6 +327,9 @@ class Ingest:
             # One that was sent is the id of the sender's own span.
             parent, own = upload.traceparent, "" if upload.traceparent else upload.trace
             trace.finished("upload", start=moment, end=moment, parent=parent, own=own)
+        else:
+            begun, arrived = trace.moment(known.created_at), trace.moment(upload.time)
+            trace.finished("wait upload", start=begun, end=arrived, parent=upload.trace)
         sha256, same = "", tuple[AssetRecord, ...]()
         if whole and upload.size <= recipe.limits.bytes and sniff(data) is not None:
             # Here and not when it is rendered: the encoding thread waits for no answer.

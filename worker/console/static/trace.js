@@ -59,6 +59,7 @@ function line(row, whole) {
   rod.style.left = `${left}%`;
   rod.style.width = `${width}%`;
   const name = h('span.step', {}, row.orphan ? '? ' : '', row.name);
+  name.title = Object.entries(row.attributes ?? {}).map(([key, value]) => `${key.replace('safelight.', '')}: ${value}`).join('\n');
   name.style.paddingLeft = `${Math.min(row.depth, 6) * 0.75}rem`;
   return h('li', { data: { kind } },
     name,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _LEAST_BAR, _USUAL_BAR = 10, 40
 """Columns of a bar."""
+_SAID = ("outcome", "kind", "endpoint", "status")
+"""Attributes that are shown behind a bar."""
 _BLOCKS = "▏▎▍▌▋▊▉█"
 """An eighth of a column, two eighths and so on."""
 
@@ -97,8 +99,8 @@ def _print_gap(shown: Waterfall, gap: Gap, wide: int, bar: int) -> None:
 def _said(row: Row) -> str:
     if row.span.error:
         return click.style(f"  {output.one_line(row.span.error)}", fg="red")
-    outcome = row.span.attributes.get("safelight.outcome", "")
-    return f"  {output.one_line(outcome)}" if outcome else ""
+    said = (row.span.attributes.get(f"safelight.{name}", "") for name in _SAID)
+    return "".join(f"  {output.one_line(one)}" for one in said if one)
 
 
 def _took(seconds: float) -> str:
