@@ -1,4 +1,4 @@
-"""The trace of one photo and of one film on the real local stack: every step, without a gap.
+"""The trace of one photo and of one video on the real local stack: every step, without a gap.
 
 From the call of the API to the first delivery, through the event of S3, queues, functions, state
 machine and jobs, as `safelight trace` shows it.
@@ -131,7 +131,7 @@ def _trace(running: Running, asset: str) -> dict[str, Any]:
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
-def test_the_trace_of_a_film_has_every_step_and_no_gap(running: Running, tmp_path: Path) -> None:
+def test_the_trace_of_a_video_has_every_step_and_no_gap(running: Running, tmp_path: Path) -> None:
     """Through the state machine and five jobs; what waits in its queue is a step, too."""
     asset = delivered(running, clip(tmp_path), "video/quicktime")
 

@@ -22,7 +22,7 @@ from worker.domain.errors import AssetMissing, TraceMissing
 from worker.entrypoints.cli import run
 from worker.local.records import LONGEST_LINE, LocalTraces
 from worker.ports import FoundSpans, SpanRecord
-from worker.services.waterfall import Waterfall, Waterfalls, expected, plain, waterfall
+from worker.services.waterfall import TraceWaterfall, Waterfalls, expected, plain, waterfall
 
 ROOT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 TRACE, TOP = ROOT[3:35], ROOT[36:52]
@@ -46,12 +46,12 @@ def world(
         yield made
 
 
-def of(*spans: SpanRecord, **more: object) -> Waterfall:
+def of(*spans: SpanRecord, **more: object) -> TraceWaterfall:
     """The waterfall of spans."""
     return waterfall(found(*spans), root=ROOT, **more)  # type: ignore[arg-type]
 
 
-def shape(shown: Waterfall) -> list[tuple[str, int]]:
+def shape(shown: TraceWaterfall) -> list[tuple[str, int]]:
     """Names and depths, from top to bottom."""
     return [(row.span.name, row.depth) for row in shown.rows]
 

@@ -70,7 +70,7 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waterfall:
+class TraceWaterfall:
     """A trace, to be shown."""
 
     trace: str
@@ -121,7 +121,7 @@ class Waterfalls:
     catalog: Catalog
     traces: TraceStore
 
-    def of_asset(self, asset: str) -> Waterfall:
+    def of_asset(self, asset: str) -> TraceWaterfall:
         """The trace of the current upload of an asset.
 
         Raises:
@@ -156,7 +156,7 @@ def expected(record: AssetRecord, jobs: Sequence[JobRecord]) -> tuple[str, ...]:
 
 def waterfall(
     found: FoundSpans, *, root: str, asset: str = "", expected: Iterable[str] = ()
-) -> Waterfall:
+) -> TraceWaterfall:
     """The waterfall of spans.
 
     Args:
@@ -168,7 +168,7 @@ def waterfall(
     """
     spans = _distinct(found.spans)
     names = {span.name for span in spans}
-    return Waterfall(
+    return TraceWaterfall(
         trace=trace.trace_id(root),
         asset=asset,
         rows=tuple(_rows(spans, trace.span_id(root))),
@@ -228,7 +228,7 @@ def _gaps(spans: Sequence[SpanRecord]) -> Iterator[Gap]:
 # --- as JSON ------------------------------------------------------------------------------------
 
 
-def plain(shown: Waterfall) -> dict[str, Any]:
+def plain(shown: TraceWaterfall) -> dict[str, Any]:
     """A waterfall as JSON-ready values. Times are seconds from ``start``."""
     return {
         "trace": shown.trace,
@@ -260,7 +260,7 @@ def plain(shown: Waterfall) -> dict[str, Any]:
     }
 
 
-def _short(shown: Waterfall, moment: int) -> float:
+def _short(shown: TraceWaterfall, moment: int) -> float:
     return round(shown.offset(moment), 6)
 
 

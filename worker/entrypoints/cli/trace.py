@@ -18,7 +18,7 @@ from worker.entrypoints.cli.target import data_option, find_target, json_option
 
 if TYPE_CHECKING:
     from worker.services.asset_logs import AssetLine
-    from worker.services.waterfall import Gap, Row, Waterfall
+    from worker.services.waterfall import Gap, Row, TraceWaterfall
 
 _LEAST_BAR, _USUAL_BAR = 10, 40
 """Columns of a bar."""
@@ -51,7 +51,7 @@ def trace_command(*, asset: str, calls: bool, data: Path | None, as_json: bool) 
         _print(shown, calls=calls)
 
 
-def _print(shown: Waterfall, *, calls: bool) -> None:
+def _print(shown: TraceWaterfall, *, calls: bool) -> None:
     began = datetime.fromtimestamp(shown.start / 1e9, UTC).isoformat(sep=" ", timespec="seconds")
     spans = f"{len(shown.rows)} spans  {shown.seconds:.3f} s"
     click.echo(output.one_line(f"trace {shown.trace}  {began}  {spans}"))
@@ -78,19 +78,19 @@ def _print(shown: Waterfall, *, calls: bool) -> None:
         click.echo(f"{shown.unreadable} lines could not be read", err=True)
 
 
-def _left(shown: Waterfall, row: Row) -> str:
+def _left(shown: TraceWaterfall, row: Row) -> str:
     lost = "? " if row.orphan else ""
     name = f"{'  ' * row.depth}{lost}{row.span.name}"
     at = f"{shown.offset(row.span.start):9.3f} s"
     return f"{at}  {row.span.service:10}  {name:28}  {_took(row.seconds):>9}"
 
 
-def _gap_text(shown: Waterfall, gap: Gap) -> str:
+def _gap_text(shown: TraceWaterfall, gap: Gap) -> str:
     name = f"? nothing after {gap.after}"
     return f"{shown.offset(gap.start):9.3f} s  {'':10}  {name:28}  {_took(gap.seconds):>9}"
 
 
-def _print_gap(shown: Waterfall, gap: Gap, wide: int, bar: int) -> None:
+def _print_gap(shown: TraceWaterfall, gap: Gap, wide: int, bar: int) -> None:
     drawn = _bar(shown, gap.start, gap.end, bar, waits=False).replace("█", "?")
     text = f"{output.one_line(_gap_text(shown, gap)):{wide}}  {drawn}".rstrip()
     click.echo(click.style(text, fg="yellow"))
@@ -115,7 +115,7 @@ def _bar_width(left: int) -> int:
     return max(_LEAST_BAR, min(80, shutil.get_terminal_size().columns - left - 14))
 
 
-def _bar(shown: Waterfall, start: int, end: int, width: int, *, waits: bool) -> str:
+def _bar(shown: TraceWaterfall, start: int, end: int, width: int, *, waits: bool) -> str:
     """Where a span lies in the whole, in eighths of a column."""
     whole = max(1, shown.end - shown.start)
     first = (start - shown.start) * width * 8 // whole
