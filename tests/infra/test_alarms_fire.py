@@ -6,17 +6,26 @@ the services would count is made here; ``tests/integration`` has those that the 
 
 from __future__ import annotations
 
+import json
 import math
 import random
+import re
+import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from itertools import product
 from typing import Any
 
 import pytest
+from aws_lambda_powertools import Logger
 
 from tests.infra.alarm_math import HOUR, WEEK, MetricKey, Raw, metrics_of, states
 from tests.infra.configs import CHOSEN, switched
 from tests.infra.declared import declare
+from worker.adapters import emf
+from worker.domain import metrics
+from worker.domain.metrics import MetricCounts
 
 DAY = 24 * HOUR
 BEGIN = 2 * WEEK
@@ -321,3 +330,96 @@ def test_alarms_keep_the_limits_of_cloudwatch() -> None:
         ids = [query["id"] for query in queries]
         assert len({*ids}) == len(ids), name
         assert all(id_[0].islower() for id_ in ids), name
+
+
+# --- figures from what our own code writes ------------------------------------------------------
+
+
+def emitted(per_minute: Callable[[MetricCounts], None]) -> Mapping[MetricKey, Raw]:
+    """What CloudWatch makes of the lines that functions write, one line a minute.
+
+    Args:
+        per_minute: counts as code does.
+    """
+    found: dict[MetricKey, list[tuple[int, float]]] = defaultdict(list)
+    for second in range(BREAKS, MENDED, 60):
+        counts = MetricCounts()
+        per_minute(counts)
+        for line in emf.lines(counts.take(), "ingest", "Safelight/test", now=second):
+            read: Mapping[str, Any] = json.loads(json.dumps(line))
+            for directive in read["_aws"]["CloudWatchMetrics"]:
+                for names, metric in product(directive["Dimensions"], directive["Metrics"]):
+                    dimensions = tuple((name, read[name]) for name in sorted(names))
+                    value = read[metric["Name"]]
+                    key = (directive["Namespace"], metric["Name"], dimensions)
+                    found[key] += [
+                        (second, one) for one in (value if isinstance(value, list) else [value])
+                    ]
+    return found
+
+
+def _rejecting(counts: MetricCounts) -> None:
+    counts.add(metrics.UPLOADS, 90, outcome="rejected")
+    counts.add(metrics.UPLOADS, 500, outcome="accepted")
+    counts.add(metrics.RETRIES, 3, service="ingest")
+
+
+@pytest.mark.parametrize(
+    ("name", "per_minute"),
+    [
+        ("unusual-errors", _rejecting),
+        ("unusual-spend", lambda counts: counts.add(metrics.SPEND, 9.0)),
+    ],
+)
+def test_alarms_read_the_metrics_that_code_writes(
+    name: str, per_minute: Callable[[MetricCounts], None]
+) -> None:
+    """Namespace, names and dimensions are those of the lines in the embedded metric format."""
+    declared = alarms()[name]
+    written = emitted(per_minute)
+
+    assert {*metrics_of(declared)} <= {*written}
+    assert "ALARM" in {state for _, state in run(declared, written, late=60)}
+
+
+def test_a_line_of_level_error_is_a_defect(capsys: pytest.CaptureFixture[str]) -> None:
+    """As the functions' own loggers write it, and as the filter of the stack reads it."""
+    logger = Logger(service="ingest", stream=sys.stdout)
+    logger.warning("come again")
+    logger.error("a defect", extra={"code": "state_unexpected"})
+    lines = [json.loads(one) for one in capsys.readouterr().out.splitlines()]
+    stack = declare(switched(on=True))
+    counted = stack.one("cloudwatch/LogMetricFilter", "ingest-defects").inputs
+    transformation = counted["metricTransformation"]
+    key = (transformation["namespace"], transformation["name"], ())
+    raw = {
+        key: [(BREAKS + number, 1.0) for number, line in enumerate(lines) if fits(counted, line)]
+    }
+
+    assert len(raw[key]) == 1
+    assert "ALARM" in {state for _, state in run(alarms()["ingest-defects"], raw, late=0)}
+
+
+def fits(declared: Mapping[str, Any], line: Mapping[str, Any]) -> bool:
+    """Whether a filter takes a line, for patterns that compare one member with one text."""
+    match = re.fullmatch(r'\{ \$\.(\w+) = "(\w+)" \}', declared["pattern"])
+    assert match is not None
+    return line.get(match[1]) == match[2]
+
+
+def test_every_metric_of_ours_that_an_alarm_reads_is_counted() -> None:
+    """By code that writes lines, or by a filter of the stack."""
+    stack = declare(CHOSEN)
+    filtered = {
+        one.inputs["metricTransformation"]["name"] for one in stack.of("cloudwatch/LogMetricFilter")
+    }
+    read = {
+        key[1]
+        for one in stack.of("cloudwatch/MetricAlarm")
+        for key in metrics_of(one.inputs)
+        if key[0] == "Safelight/test"
+    }
+    written = {one.name for one in metrics.METRICS if one.source is metrics.Source.CODE}
+
+    assert read <= filtered | written
+    assert filtered <= read
