@@ -23,7 +23,6 @@ from stack.queues import QueueWithDeadLetters
 from stack.upgrades import DailyUpgrades
 from stack.webhooks import WebhookEndpoints
 from stack.workflow import StateMachines
-from worker.adapters.emf import NAMESPACE
 from worker.domain import metrics
 from worker.domain.metrics import MetricSpec
 
@@ -49,6 +48,8 @@ WIDTH = 4
 class Watched:
     """The parts of a stack that have alarms. None is a part that the stack does without."""
 
+    namespace: str
+    """Of what the stack counts itself."""
     intake: Intake
     catalog: CatalogTable
     outbox: EventOutbox
@@ -74,7 +75,7 @@ def alarms_of(config: Config, parts: Watched) -> list[Alarm]:
         *(_upgrades(parts.upgrades) if parts.upgrades is not None else ()),
         *_defects(parts.counted),
         *_jobs(config, parts.counted),
-        *(_unusual(config, parts.intake) if config.observability.anomalies else ()),
+        *(_unusual(parts) if config.observability.anomalies else ()),
     ]
 
 
@@ -256,14 +257,14 @@ def _jobs(config: Config, counted: MetricFilters) -> Iterator[Alarm]:
         )
 
 
-def _unusual(config: Config, intake: Intake) -> Iterator[Alarm]:
+def _unusual(parts: Watched) -> Iterator[Alarm]:
     """What no fixed limit fits: figures that follow the hours of the week."""
     yield Alarm(
         name="unusual-traffic",
         says="Unusually many uploads, or few, for this hour of the week.",
         runbook=Runbook.UNUSUAL_TRAFFIC,
         # Unlike the calls of a function, this figure is there, as 0, when nothing arrives.
-        metrics={"arrived": _of_queue(intake.uploads.queue, "NumberOfMessagesSent", "Sum")},
+        metrics={"arrived": _of_queue(parts.intake.uploads.queue, "NumberOfMessagesSent", "Sum")},
         above=Band(width=WIDTH),
         period=FEW_MINUTES,
         points=(3, 4),
@@ -273,8 +274,8 @@ def _unusual(config: Config, intake: Intake) -> Iterator[Alarm]:
         says="Unusually many uploads fail or are rejected for this hour of the week.",
         runbook=Runbook.UNUSUAL_ERRORS,
         metrics={
-            "retries": _own(config, metrics.RETRIES, service="ingest"),
-            "rejected": _own(config, metrics.UPLOADS, outcome="rejected"),
+            "retries": _own(parts, metrics.RETRIES, service="ingest"),
+            "rejected": _own(parts, metrics.UPLOADS, outcome="rejected"),
         },
         formula="retries + rejected",
         above=Band(width=WIDTH, low=False),
@@ -285,7 +286,7 @@ def _unusual(config: Config, intake: Intake) -> Iterator[Alarm]:
         name="unusual-duration",
         says="Uploads take unusually long for this hour of the week.",
         runbook=Runbook.UNUSUAL_DURATION,
-        metrics={"slower": _of_function(intake.ingest, "Duration", "p90")},
+        metrics={"slower": _of_function(parts.intake.ingest, "Duration", "p90")},
         above=Band(width=WIDTH, low=False),
         period=FEW_MINUTES,
         points=(3, 4),
@@ -295,14 +296,14 @@ def _unusual(config: Config, intake: Intake) -> Iterator[Alarm]:
         says="Unusually much money is spent for this hour of the week, by list prices.",
         runbook=Runbook.SPENDING,
         # By the hour: a day's sum is known when the day is over.
-        metrics={"dollars": _own(config, metrics.SPEND)},
+        metrics={"dollars": _own(parts, metrics.SPEND)},
         above=Band(width=WIDTH, low=False),
         period=HOUR,
         points=(2, 3),
     )
 
 
-def _own(config: Config, spec: MetricSpec, **dimensions: str) -> Metric:
+def _own(parts: Watched, spec: MetricSpec, **dimensions: str) -> Metric:
     """One of the figures that Safelight counts itself.
 
     Raises:
@@ -312,7 +313,7 @@ def _own(config: Config, spec: MetricSpec, **dimensions: str) -> Metric:
     if dict(labels) != dimensions:
         raise ValueError(f"{spec.name} is not counted for {dimensions}")
     return Metric(
-        namespace=f"{NAMESPACE}/{config.stack}",
+        namespace=parts.namespace,
         name=spec.name,
         dimensions=dimensions,
         statistic=spec.statistic.value,

@@ -90,6 +90,7 @@ class Observability(pulumi.ComponentResource):
         watched = alarms_of(
             config,
             Watched(
+                namespace=scope.metrics,
                 intake=intake,
                 catalog=catalog,
                 outbox=outbox,

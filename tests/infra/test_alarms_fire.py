@@ -6,11 +6,11 @@ the services would count is made here; ``tests/integration`` has those that the 
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import random
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -382,16 +382,17 @@ def test_alarms_read_the_metrics_that_code_writes(
     assert "ALARM" in {state for _, state in run(declared, written, late=60)}
 
 
-def test_a_line_of_level_error_is_a_defect(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_of_level_error_is_a_defect() -> None:
     """As the functions' own loggers write it, and as the filter of the stack reads it."""
-    logger = Logger(service="ingest", stream=sys.stdout)
+    written = io.StringIO()
+    logger = Logger(service="defects-of-a-test", stream=written)
     logger.warning("come again")
     logger.error("a defect", extra={"code": "state_unexpected"})
-    lines = [json.loads(one) for one in capsys.readouterr().out.splitlines()]
+    lines = [json.loads(one) for one in written.getvalue().splitlines()]
     stack = declare(switched(on=True))
     counted = stack.one("cloudwatch/LogMetricFilter", "ingest-defects").inputs
     transformation = counted["metricTransformation"]
-    key = (transformation["namespace"], transformation["name"], ())
+    key: MetricKey = (transformation["namespace"], transformation["name"], ())
     raw = {
         key: [(BREAKS + number, 1.0) for number, line in enumerate(lines) if fits(counted, line)]
     }
