@@ -132,6 +132,7 @@ class Assumptions:
     stage_requests: float
     escalated_events: float
     reviewed_events: float
+    reviewed_share: float
     outbox_seconds: float
     outbox_gigabytes: float
     webhook_seconds: float

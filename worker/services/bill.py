@@ -11,9 +11,6 @@ Uploads come evenly, so a month's own originals are stored for half of it on ave
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
 
 from worker.domain.bill import (
     CATALOG,
@@ -32,13 +29,14 @@ from worker.domain.bill import (
     UPLOADS,
     WATCHING,
     Bill,
-    BillLine,
     Design,
     Traffic,
 )
 from worker.domain.errors import InputError
 from worker.prices import GIGABYTE, Assumptions, Prices, known
+from worker.services.bill_lines import BillLines
 from worker.services.bill_month import Month
+from worker.services.escalation_cost import MODERATE, Escalated, escalated, tiers
 from worker.services.tuning_curve import DurationCurve
 
 ZONE_ENDPOINTS = 6
@@ -46,52 +44,6 @@ ZONE_ENDPOINTS = 6
 FLAT_REQUESTS, FLAT_GIGABYTES = 500e6, 50 * 1024.0
 """What the largest flat-rate plan includes in a month (Amazon CloudFront Developer Guide,
 "Flat-rate pricing plans")."""
-
-
-@dataclass(slots=True)
-class _BillLines:
-    """Collects lines. Amounts of one tiered price go on where the line before has ended."""
-
-    price: Prices
-    found: list[BillLine] = field(default_factory=list)
-    used: dict[str, float] = field(default_factory=dict)
-
-    def add(self, group: str) -> Callable[[str, float, str, str, str], None]:
-        """What adds lines to a group: name, amount, unit, name of the price, formula.
-
-        There is a line for each step of the price that the amount reaches.
-        """
-        return partial(self._add, group=group)
-
-    def plain(self, group: str) -> Callable[[str, float, str, float, str], None]:
-        """The same at a price in US dollars, which is derived from others."""
-        return partial(self._plain, group=group)
-
-    def _add(
-        self, name: str, amount: float, unit: str, at: str, formula: str, *, group: str
-    ) -> None:
-        if amount <= 0:
-            return
-        known(self.price, at)
-        start = self.used.get(at, 0.0)
-        end = self.used[at] = start + amount
-        reached = [
-            (max(low, start), min(high, end), usd)
-            for low, high, usd in self.price.tiers(at)
-            if low < end and high > start
-        ]
-        for low, high, usd in reached:
-            told = formula
-            if len(reached) > 1:
-                told += f"; from {low:,.0f} " + (f"to {high:,.0f}" if high < end else "on")
-            self._plain(name, high - low, unit, usd, told, group=group)
-
-    def _plain(
-        self, name: str, amount: float, unit: str, price: float, formula: str, *, group: str
-    ) -> None:
-        if amount > 0 and price:
-            usd = amount * price
-            self.found.append(BillLine(group, name, amount, unit, price, usd, formula))
 
 
 def bill(
@@ -112,7 +64,7 @@ def bill(
         InputError: ``input_price``: a price that the bill needs is not known for the region.
     """
     month = Month(design=design, traffic=traffic, price=price, need=need, durations=durations)
-    lines = _BillLines(price)
+    lines = BillLines(price)
     for part in (
         _uploads,
         _queues,
@@ -142,7 +94,7 @@ def _count(amount: float) -> str:
     return f"{amount:,.0f}"
 
 
-def _uploads(month: Month, lines: _BillLines) -> None:
+def _uploads(month: Month, lines: BillLines) -> None:
     images, told = (
         month.images,
         f"{_count(month.traffic.images_per_day)} a day x {month.need.month_days:g} days",
@@ -167,7 +119,7 @@ def _uploads(month: Month, lines: _BillLines) -> None:
         )
 
 
-def _queues(month: Month, lines: _BillLines) -> None:
+def _queues(month: Month, lines: BillLines) -> None:
     images, batch = month.images, month.design.batch
     each = 1 + 2 / batch
     lines.add(QUEUES)(
@@ -217,7 +169,7 @@ def _queues(month: Month, lines: _BillLines) -> None:
     )
 
 
-def _compute(month: Month, lines: _BillLines) -> None:
+def _compute(month: Month, lines: BillLines) -> None:
     design, need, images = month.design, month.need, month.images
     gigabytes, seconds = design.memory / 1024, month.seconds
     calls = images / design.batch
@@ -275,7 +227,7 @@ def _compute(month: Month, lines: _BillLines) -> None:
     )
 
 
-def _files(month: Month, lines: _BillLines) -> None:
+def _files(month: Month, lines: BillLines) -> None:
     need, images = month.need, month.images
     lines.add(FILES)(
         "S3, files written",
@@ -303,7 +255,7 @@ def _files(month: Month, lines: _BillLines) -> None:
     )
 
 
-def _originals(month: Month, lines: _BillLines) -> None:
+def _originals(month: Month, lines: BillLines) -> None:
     design, images = month.design, month.images
     each, glacier = month.gigabytes_in, design.glacier_after_days or math.inf
     if design.originals == "tiering":
@@ -336,7 +288,7 @@ def _originals(month: Month, lines: _BillLines) -> None:
     )
 
 
-def _tiered(month: Month, lines: _BillLines, glacier: float) -> None:
+def _tiered(month: Month, lines: BillLines, glacier: float) -> None:
     """Intelligent-Tiering: frequent for 30 days, infrequent until 90, then archive instant."""
     each = month.gigabytes_in
     steps = (
@@ -377,7 +329,7 @@ def _reached(month: Month, age: float) -> float:
     return min(max((end - age) / month.need.month_days, 0.0), 1.0)
 
 
-def _renditions(month: Month, lines: _BillLines) -> None:
+def _renditions(month: Month, lines: BillLines) -> None:
     each = month.gigabytes_in * month.file_share
     kept = month.kept(0, month.design.rendition_days or math.inf)
     lines.add(STORAGE)(
@@ -401,7 +353,7 @@ def _renditions(month: Month, lines: _BillLines) -> None:
         )
 
 
-def _catalog(month: Month, lines: _BillLines) -> None:
+def _catalog(month: Month, lines: BillLines) -> None:
     design, need, images = month.design, month.need, month.images
     writes = images * (need.write_units - (0 if design.near_duplicates else 5))
     reads = images * need.read_units + month.fallbacks
@@ -438,7 +390,7 @@ def _catalog(month: Month, lines: _BillLines) -> None:
         )
 
 
-def _events(month: Month, lines: _BillLines) -> None:
+def _events(month: Month, lines: BillLines) -> None:
     count, days = month.images * month.need.upload_events, month.design.archive_days
     lines.add(EVENTS)(
         "EventBridge, events",
@@ -461,7 +413,7 @@ def _events(month: Month, lines: _BillLines) -> None:
     )
 
 
-def _delivery(month: Month, lines: _BillLines) -> None:
+def _delivery(month: Month, lines: BillLines) -> None:
     design, need, views = month.design, month.need, month.views
     if not design.delivery:
         return
@@ -515,7 +467,7 @@ def _delivery(month: Month, lines: _BillLines) -> None:
         )
 
 
-def _edge_lines(month: Month, lines: _BillLines, size: float) -> None:
+def _edge_lines(month: Month, lines: BillLines, size: float) -> None:
     need, views = month.need, month.views
     europe, elsewhere = need.viewers_europe, need.viewers_elsewhere
     america = 1 - europe - elsewhere
@@ -564,7 +516,7 @@ def check_plan(month: Month) -> None:
         )
 
 
-def _starts(month: Month, lines: _BillLines, calls: float) -> None:
+def _starts(month: Month, lines: BillLines, calls: float) -> None:
     """What starts of the delivery function cost: INIT, or snapshots in its place."""
     need, gigabytes = month.need, month.design.memory / 1024
     cold = calls * need.cold_share
@@ -594,7 +546,7 @@ def _starts(month: Month, lines: _BillLines, calls: float) -> None:
     )
 
 
-def _machines(month: Month, lines: _BillLines) -> None:
+def _machines(month: Month, lines: BillLines) -> None:
     design, need = month.design, month.need
     hours = design.baseline_vcpus * need.month_hours
     lines.add(MACHINES)(
@@ -646,58 +598,30 @@ def _machines(month: Month, lines: _BillLines) -> None:
     )
 
 
-def _escalation(month: Month, lines: _BillLines) -> None:
+def _escalation(month: Month, lines: BillLines) -> None:
     design, need, images = month.design, month.need, month.images
+    add = lines.add(ESCALATION)
     asked = images * design.moderated
-    lines.add(ESCALATION)(
-        "Rekognition",
-        asked,
-        "pictures",
-        "rekognition",
-        f"{_count(images)} uploads x {design.moderated:g}",
-    )
+    told = f"{_count(images)} uploads x {design.moderated:g}"
+    add("Rekognition, DetectModerationLabels", asked, "pictures", "rekognition", told)
+    if not design.one_decode:
+        states = images * design.workflow * need.naive_transitions
+        told = f"{_count(images)} uploads x {design.workflow:g} x {need.naive_transitions:g} states"
+        add("Step Functions", states, "states", "transition", told)
+        seconds = states * need.stage_seconds
+        told = f"{_count(states)} states x {need.stage_seconds:g} s x {need.stage_gigabytes:g} GB"
+        add("Lambda, calls of stages", states, "calls", "invocation", f"{_count(states)} states")
+        add("Lambda, stages", seconds * need.stage_gigabytes, "GB-s", month.lambda_price, told)
+        return
     if 0 < design.moderated < 1:
-        # What finds the others harmless: the classifier, and verdicts on pictures that look alike.
-        gigabytes = design.memory / 1024
-        lines.add(ESCALATION)(
-            "Lambda, classifier",
-            images * need.classifier_seconds * gigabytes,
-            "GB-s",
-            month.lambda_price,
-            f"{_count(images)} uploads x {need.classifier_seconds:g} s x {gigabytes:.4f} GB",
-        )
-        lines.add(ESCALATION)(
-            "DynamoDB, earlier verdicts",
-            images * need.earlier_read_units,
-            "units",
-            "read_unit",
-            f"{_count(images)} uploads x {need.earlier_read_units:g}",
-        )
-    runs, states = images * design.workflow, 4 if design.one_decode else need.naive_transitions
-    lines.add(ESCALATION)(
-        "Step Functions",
-        runs * states,
-        "states",
-        "transition",
-        f"{_count(images)} uploads x {design.workflow:g} x {states:g} states",
+        tiers(lines, images, need, month.lambda_price)
+    runs = Escalated(
+        uploads=images, share=design.workflow, reviewed=need.reviewed_share, endpoints=0
     )
-    lines.add(ESCALATION)(
-        "Lambda, calls of stages",
-        runs * 3,
-        "calls",
-        "invocation",
-        f"{_count(runs)} runs x 3",
-    )
-    lines.add(ESCALATION)(
-        "Lambda, stages",
-        runs * 3 * need.stage_seconds * need.stage_gigabytes,
-        "GB-s",
-        month.lambda_price,
-        f"{_count(runs)} runs x 3 x {need.stage_seconds:g} s x {need.stage_gigabytes:g} GB",
-    )
+    escalated(lines, MODERATE, runs, need, month.lambda_price)
 
 
-def _watching(month: Month, lines: _BillLines) -> None:
+def _watching(month: Month, lines: BillLines) -> None:
     design, need, images = month.design, month.need, month.images
     size = images * need.log_bytes / GIGABYTE
     told = f"{_count(images)} uploads x {need.log_bytes:g} bytes"
@@ -736,7 +660,7 @@ def _watching(month: Month, lines: _BillLines) -> None:
         )
 
 
-def _commitments(month: Month, lines: _BillLines) -> None:
+def _commitments(month: Month, lines: BillLines) -> None:
     """What plans take off: lines with a negative price, for all of what they may cover."""
     design, price = month.design, month.price
     if design.compute_plan:

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from worker.domain.bill import ESCALATION, BillLine
 from worker.domain.errors import InputError
 from worker.prices import Assumptions, Prices
+from worker.services.bill_lines import BillLines
 
-DAILY = 10_000_000
-"""Uploads a day that costs are of unless told otherwise."""
 _MOST_STEPS = 1_000
 _OUTCOME = "$.answer.outcome"
 _ASKS = {"moderate": "DetectModerationLabels", "label": "DetectLabels"}
@@ -32,24 +32,22 @@ class WorkflowPath:
     """Kinds of the stages that call the workflow function."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CostLine:
-    """One thing to pay, of a month."""
-
-    name: str
-    amount: float
-    """How many."""
-    unit: str
-    """Of what."""
-    usd: float
+MODERATE = (
+    WorkflowPath(steps=("Begin", "Ask", "Ask outcome", "Publish"), calls=("moderate", "publish")),
+    WorkflowPath(
+        steps=("Begin", "Ask", "Ask outcome", "Labels", "People", "People outcome", "Publish"),
+        calls=("moderate", "label", "approve", "publish"),
+    ),
+)
+"""The paths of the shipped workflow ``moderate``, for a bill that compiles nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Escalated:
     """How much is escalated, and what follows."""
 
-    daily: int = DAILY
-    """Uploads a day."""
+    uploads: float
+    """Of the month."""
     share: float
     """Of the uploads, 0 to 1, goes through the workflow."""
     reviewed: float
@@ -68,7 +66,7 @@ class EscalationCost:
     of: Escalated
     paths: tuple[WorkflowPath, ...]
     """Decided by a machine, if the workflow asks one; decided by a person."""
-    lines: tuple[CostLine, ...]
+    lines: tuple[BillLine, ...]
 
     @property
     def total(self) -> float:
@@ -159,25 +157,71 @@ def escalation(
         InputError: the definition is not one of a workflow.
     """
     found = paths(definition)
-    by_people = [float("approve" in path.calls) for path in found]
     if len(found) == 1:
-        of = replace(of, reviewed=by_people[0])
-    shares = (1 - of.reviewed, of.reviewed) if len(found) > 1 else (1.0,)
-    runs = of.daily * need.month_days * of.share
-    taken = [(path, runs * share) for path, share in zip(found, shares, strict=True)]
-    people = runs * of.reviewed
-    events = runs * need.escalated_events + people * need.reviewed_events
-    lines = (
-        *_tier_lines(of, price, need, moderated=len(found) > 1),
-        *_workflow_lines(taken, people, price, need),
-        *_question_lines(taken, of, price),
-        *_record_lines(taken, people, of, price, need),
-        *_event_lines(events, of, price, need),
-    )
-    return EscalationCost(workflow=workflow, of=of, paths=found, lines=lines)
+        of = replace(of, reviewed=float("approve" in found[0].calls))
+    lines = BillLines(price)
+    if len(found) > 1:
+        tiers(lines, of.uploads, need)
+    for kind, call in _ASKS.items():
+        if kind == "moderate" or of.labels:
+            asked = _stages(_taken(found, of), kind)
+            told = f"{_count(asked)} stages"
+            lines.add(ESCALATION)(f"Rekognition, {call}", asked, "pictures", "rekognition", told)
+    escalated(lines, found, of, need)
+    return EscalationCost(workflow=workflow, of=of, paths=found, lines=tuple(lines.found))
 
 
 _Taken = Sequence[tuple[WorkflowPath, float]]
+
+
+def _taken(found: Sequence[WorkflowPath], of: Escalated) -> _Taken:
+    """Each path, and how many uploads take it."""
+    runs = of.uploads * of.share
+    shares = (1 - of.reviewed, of.reviewed) if len(found) > 1 else (1.0,)
+    return [(path, runs * share) for path, share in zip(found, shares, strict=True)]
+
+
+def _stages(taken: _Taken, kind: str) -> float:
+    return sum(count * path.calls.count(kind) for path, count in taken)
+
+
+def _count(amount: float) -> str:
+    return f"{amount:,.0f}"
+
+
+def tiers(lines: BillLines, uploads: float, need: Assumptions, at: str = "gigabyte_second") -> None:
+    """The tiers of moderation that keep all others out of the workflow: for every upload.
+
+    Args:
+        at: the name of the price of a gigabyte and second.
+    """
+    add = lines.add(ESCALATION)
+    told = f"{_count(uploads)} uploads x {need.earlier_read_units:g}"
+    reads = uploads * need.earlier_read_units
+    add("Every upload, earlier verdicts", reads, "units", "read_unit", told)
+    told = f"{_count(uploads)} uploads x {need.classifier_seconds:g} s x {need.gigabytes:g} GB"
+    seconds = uploads * need.classifier_seconds * need.gigabytes
+    add("Every upload, classifier", seconds, "GB-s", at, told)
+
+
+def escalated(
+    lines: BillLines,
+    found: Sequence[WorkflowPath],
+    of: Escalated,
+    need: Assumptions,
+    at: str = "gigabyte_second",
+) -> None:
+    """What follows from escalation, but for the questions to Rekognition.
+
+    Args:
+        at: the name of the price of a gigabyte and second.
+    """
+    taken = _taken(found, of)
+    people = of.uploads * of.share * of.reviewed
+    _workflow_lines(lines, taken, people, need, at)
+    _record_lines(lines, taken, people, of, need)
+    events = of.uploads * of.share * need.escalated_events + people * need.reviewed_events
+    _event_lines(lines, events, of, need, at)
 
 
 def _calls(taken: _Taken, people: float) -> float:
@@ -186,86 +230,60 @@ def _calls(taken: _Taken, people: float) -> float:
     return sum(count * (1 + len(path.calls)) for path, count in taken) + people
 
 
-def _tier_lines(
-    of: Escalated, price: Prices, need: Assumptions, *, moderated: bool
-) -> Iterator[CostLine]:
-    """The tiers of moderation that keep all others out of the workflow: for every upload."""
-    if not moderated:
-        return
-    uploads = of.daily * need.month_days
-    reads = uploads * need.earlier_read_units
-    usd = reads * price.read_unit
-    yield CostLine(name="Every upload, earlier verdicts", amount=reads, unit="reads", usd=usd)
-    usd = uploads * need.classifier_seconds * need.gigabytes * price.gigabyte_second
-    yield CostLine(name="Every upload, classifier", amount=uploads, unit="pictures", usd=usd)
-
-
 def _workflow_lines(
-    taken: _Taken, people: float, price: Prices, need: Assumptions
-) -> Iterator[CostLine]:
+    lines: BillLines, taken: _Taken, people: float, need: Assumptions, at: str
+) -> None:
+    add = lines.add(ESCALATION)
     steps = sum(count * len(path.steps) for path, count in taken)
-    yield CostLine(
-        name="Step Functions",
-        amount=steps,
-        unit="state transitions",
-        usd=steps * price.transition,
-    )
+    told = " + ".join(f"{_count(count)} x {len(path.steps)}" for path, count in taken if count)
+    add("Step Functions", steps, "states", "transition", told)
     calls = _calls(taken, people)
-    seconds = calls * need.stage_seconds
-    usd = calls * price.invocation + seconds * need.stage_gigabytes * price.gigabyte_second
-    yield CostLine(name="Lambda, stages", amount=calls, unit="calls", usd=usd)
-
-
-def _question_lines(taken: _Taken, of: Escalated, price: Prices) -> Iterator[CostLine]:
-    asked = 0.0
-    for kind, call in _ASKS.items():
-        if kind == "label" and not of.labels:
-            continue
-        questions = _stages(taken, kind)
-        # One month's questions of both kinds together reach the cheaper tiers.
-        usd = price.usd("rekognition", asked + questions) - price.usd("rekognition", asked)
-        asked += questions
-        yield CostLine(name=f"Rekognition, {call}", amount=questions, unit="pictures", usd=usd)
+    told = "begin, each stage, each decision of a person"
+    add("Lambda, calls of stages", calls, "calls", "invocation", told)
+    told = f"{_count(calls)} calls x {need.stage_seconds:g} s x {need.stage_gigabytes:g} GB"
+    add("Lambda, stages", calls * need.stage_seconds * need.stage_gigabytes, "GB-s", at, told)
 
 
 def _record_lines(
-    taken: _Taken, people: float, of: Escalated, price: Prices, need: Assumptions
-) -> Iterator[CostLine]:
+    lines: BillLines, taken: _Taken, people: float, of: Escalated, need: Assumptions
+) -> None:
+    add = lines.add(ESCALATION)
     calls = _calls(taken, people)
-    writes, reads = calls * need.stage_write_units, calls * need.stage_read_units
-    if of.labels:
-        writes += _stages(taken, "label") * need.label_write_units
-    yield CostLine(
-        name="DynamoDB, writes", amount=writes, unit="units", usd=writes * price.write_unit
+    labelled = _stages(taken, "label") * need.label_write_units if of.labels else 0.0
+    told = f"{_count(calls)} calls x {need.stage_write_units:g}"
+    told += f" + {_count(labelled)} of labels" if labelled else ""
+    add(
+        "DynamoDB, units of stages",
+        calls * need.stage_write_units + labelled,
+        "write units",
+        "write_unit",
+        told,
     )
-    yield CostLine(name="DynamoDB, reads", amount=reads, unit="units", usd=reads * price.read_unit)
+    told = f"{_count(calls)} calls x {need.stage_read_units:g}"
+    add("DynamoDB, reads of stages", calls * need.stage_read_units, "read units", "read_unit", told)
     looked = sum(_stages(taken, kind) for kind in _ASKS)
-    yield CostLine(
-        name="S3, pictures to look at", amount=looked, unit="reads", usd=looked * price.get_request
-    )
+    add("S3, pictures to look at", looked, "GET", "get_request", f"{_count(looked)} stages")
     # A list, and a tag for each file. Deleting what is rejected is free.
-    opened = _stages(taken, "publish") * (1 + need.renditions)
-    yield CostLine(
-        name="S3, files opened", amount=opened, unit="requests", usd=opened * price.put_request
-    )
-
-
-def _stages(taken: _Taken, kind: str) -> float:
-    return sum(count * path.calls.count(kind) for path, count in taken)
+    published = _stages(taken, "publish")
+    told = f"{_count(published)} published x (1 list + {need.renditions} tags)"
+    add("S3, files opened", published * (1 + need.renditions), "requests", "put_request", told)
 
 
 def _event_lines(
-    events: float, of: Escalated, price: Prices, need: Assumptions
-) -> Iterator[CostLine]:
+    lines: BillLines, events: float, of: Escalated, need: Assumptions, at: str
+) -> None:
     # Reads of a stream by a Lambda trigger are free (Amazon DynamoDB pricing, "DynamoDB Streams").
-    yield CostLine(name="DynamoDB Streams, read by Lambda", amount=events, unit="records", usd=0.0)
+    add = lines.add(ESCALATION)
+    told = f"{_count(events)} events"
+    add("Lambda, calls of the outbox for them", events, "calls", "invocation", told)
     seconds = events * need.outbox_seconds * need.outbox_gigabytes
-    usd = events * price.invocation + seconds * price.gigabyte_second
-    yield CostLine(name="Lambda, outbox", amount=events, unit="records", usd=usd)
-    yield CostLine(name="EventBridge", amount=events, unit="events", usd=events * price.event)
+    told = f"{told} x {need.outbox_seconds:g} s x {need.outbox_gigabytes:g} GB"
+    add("Lambda, outbox for them", seconds, "GB-s", at, told)
+    add("EventBridge, their events", events, "events", "event", "decided, invalidated; of people")
     sent = events * of.endpoints
+    told = f"{_count(events)} events x {of.endpoints} endpoints"
+    add("Webhooks, SQS", 3 * sent, "requests", "standard_queue_request", f"3 x {told}")
+    add("Webhooks, calls", sent, "calls", "invocation", told)
     seconds = sent * need.webhook_seconds * need.webhook_gigabytes
-    # Sent, received and deleted.
-    usd = sent * (3 * price.standard_queue_request + price.invocation)
-    usd += seconds * price.gigabyte_second
-    yield CostLine(name="Webhooks, SQS and Lambda", amount=sent, unit="webhooks", usd=usd)
+    told = f"{told} x {need.webhook_seconds:g} s x {need.webhook_gigabytes:g} GB"
+    add("Webhooks, Lambda", seconds, "GB-s", at, told)

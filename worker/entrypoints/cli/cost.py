@@ -264,24 +264,30 @@ def escalation_command(
     """
     from batch.workflows.compiler import compiled
     from worker import prices
+    from worker.entrypoints.cli.cost_bill import text_of_line
     from worker.recipes.workflow import load
 
-    of = Escalated(daily=daily, share=share, reviewed=reviewed, labels=labels, endpoints=endpoints)
     price, need = prices.load()
+    of = Escalated(
+        uploads=daily * need.month_days,
+        share=share,
+        reviewed=reviewed,
+        labels=labels,
+        endpoints=endpoints,
+    )
     chosen = load(workflow)
     found = escalation(compiled(chosen), of, workflow=chosen.name, price=price, need=need)
     if as_json:
         output.print_json(asdict(found) | {"total": found.total})
         return
     click.echo(
-        f"{of.daily:,} uploads a day, {100 * of.share:.4g} % of them through the workflow "
+        f"{daily:,} uploads a day, {100 * of.share:.4g} % of them through the workflow "
         f"{found.workflow}, {100 * found.of.reviewed:.4g} % of those decided by people; "
         f"a month of {need.month_days:g} days"
     )
     for path in found.paths:
         click.echo(f"  {len(path.steps)} steps: {', '.join(path.steps)}")
     for line in found.lines:
-        what = f"{line.amount:,.0f} {line.unit}"
-        click.echo(f"{line.name:36}{what:>30}{f'${line.usd:,.2f}':>14}")
-    click.echo(f"{'together':66}{f'${found.total:,.2f}':>14}")
+        click.echo(text_of_line(line))
+    click.echo(f"{'together':36}{f'${found.total:,.2f}':>58}")
     click.echo("What is not escalated: 0 state transitions, 0 questions to Rekognition")

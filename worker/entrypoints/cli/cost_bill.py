@@ -180,7 +180,7 @@ def _print_bill(asked: BillRequest, model: Model, found: Bill) -> None:
     for group, lines in found.groups():
         click.echo(f"\n{click.style(group, bold=True):36}{_usd(found.of(group)):>58}")
         for line in lines:
-            click.echo(_line(line))
+            click.echo(text_of_line(line))
     each = found.total / found.images * 1e6 if found.images else 0.0
     click.echo(f"\n{'together':36}{_usd(found.total):>58}")
     click.echo(f"{'of a million pictures':36}{_usd(each):>58}")
@@ -192,7 +192,8 @@ def _print_bill(asked: BillRequest, model: Model, found: Bill) -> None:
     click.echo(f"storage adds up; {told}")
 
 
-def _line(line: BillLine) -> str:
+def text_of_line(line: BillLine) -> str:
+    """A line: name, amount x price, US dollars, and where the amount comes from."""
     amount = f"{line.amount:,.0f}" if line.amount >= 100 else f"{line.amount:,.2f}"
     what = f"{amount} {line.unit} x {_price(line.price)}"
     return f"  {line.name:34}{what:>46}{_usd(line.usd):>12}  {line.formula}"
