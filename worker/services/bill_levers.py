@@ -234,7 +234,7 @@ class WaterfallStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waterfall:
+class BillWaterfall:
     """From the naive design to this one, with pictures moderated in both."""
 
     naive: float
@@ -257,7 +257,7 @@ def like_for_like(design: Design) -> Design:
     )
 
 
-def waterfall(model: Model, *, moderated: bool = True) -> Waterfall:
+def waterfall(model: Model, *, moderated: bool = True) -> BillWaterfall:
     """Replace the choices of the naive design step by step.
 
     Args:
@@ -280,7 +280,7 @@ def waterfall(model: Model, *, moderated: bool = True) -> Waterfall:
         for name, change in changes
         if change
     )
-    return Waterfall(naive=naive, steps=steps, ours=before)
+    return BillWaterfall(naive=naive, steps=steps, ours=before)
 
 
 # --- goals ---------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def show(asked: BillRequest, *, as_json: bool) -> None:
         durations=None if asked.durations is None else tuning_curve.read(asked.durations),
     )
     if asked.svg is not None:
-        from worker.bench.waterfall import draw
+        from worker.bench.bill_chart import draw
 
         draw(model, asked.svg)
     for note in (*notes, *_warnings(asked.region)):

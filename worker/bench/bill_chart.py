@@ -7,7 +7,7 @@ from pathlib import Path
 
 from worker.bench.page import write
 from worker.domain.errors import CheckoutMissing, InputError
-from worker.services.bill_levers import Model, Waterfall, waterfall
+from worker.services.bill_levers import Model, BillWaterfall, waterfall
 
 FALL, RISE, WHOLE = "#2a7f62", "#b4532a", "#4a5568"
 """Colours: what a choice saves, what it adds, and the two bills. They differ in brightness too."""
@@ -54,7 +54,7 @@ def draw(model: Model, path: Path) -> None:
     write(path, made.getvalue())
 
 
-def _bars(axes: object, found: Waterfall) -> None:
+def _bars(axes: object, found: BillWaterfall) -> None:
     from matplotlib.axes import Axes
 
     assert isinstance(axes, Axes)
