@@ -7,7 +7,7 @@ from pathlib import Path
 
 from worker.bench.page import write
 from worker.domain.errors import CheckoutMissing, InputError
-from worker.services.bill_levers import Model, BillWaterfall, waterfall
+from worker.services.bill_levers import BillWaterfall, Model, waterfall
 
 FALL, RISE, WHOLE = "#2a7f62", "#b4532a", "#4a5568"
 """Colours: what a choice saves, what it adds, and the two bills. They differ in brightness too."""
