@@ -191,6 +191,19 @@ def learnt(history: Series, width: float) -> Callable[[int], tuple[float, float]
     return band
 
 
+def composite(rule: str, found: Mapping[str, str]) -> bool:
+    """Whether the rule of a composite alarm holds, for rules of ``ALARM`` and ``OR``.
+
+    Raises:
+        KeyError: it names an alarm that is not there; CloudWatch refuses such a rule.
+        NotImplementedError: it has another word.
+    """
+    names = [re.fullmatch(r'ALARM\("([^"]+)"\)', part) for part in rule.split(" OR ")]
+    if not all(names):
+        raise NotImplementedError(rule)
+    return "ALARM" in [found[match[1]] for match in names if match is not None]
+
+
 def key_of(metric: Mapping[str, Any]) -> MetricKey:
     """The metric of an alarm's query."""
     dimensions = tuple(sorted((metric.get("dimensions") or {}).items()))
