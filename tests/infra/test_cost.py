@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
 from stack import outbox, webhooks, workflow
+from stack.config import read
+from tests.infra import configs, presets
 from tests.infra.configs import WITHOUT
-from tests.infra.declared import ACCOUNT, Declaration, declare
+from tests.infra.declared import ACCOUNT, IMAGES, Declaration, declare
 from worker import prices
+from worker.domain.bill import COMMITMENTS, Traffic
+from worker.domain.metrics import METRICS
+from worker.infra.bill_design import design_of
+from worker.services.bill import bill
 
 
 def test_nobody_is_told_unless_asked_for(ordered: Declaration) -> None:
@@ -143,6 +154,39 @@ def test_nothing_else_is_protected_or_kept(full: Declaration) -> None:
     odd = {one.kind for one in full.resources if {"protect", "retainOnDelete"} & {*one.options}}
 
     assert odd == {"savingsplans/SavingsPlan", "costexplorer/CostAllocationTag"}
+
+
+def test_the_bill_counts_what_the_preset_watches() -> None:
+    """To within a tenth: metrics in alarms, a band being three and the one that sums up as dear as
+    five, and all metrics of its own."""
+    _, need = prices.load()
+    watched = [
+        query
+        for one in presets.declared("prod").of("cloudwatch/MetricAlarm")
+        for query in one.inputs["metricQueries"]
+        if "metric" in query
+    ]
+
+    bands = [
+        query
+        for one in presets.declared("prod").of("cloudwatch/MetricAlarm")
+        for query in one.inputs["metricQueries"]
+        if "ANOMALY_DETECTION_BAND" in query.get("expression", "")
+    ]
+    assert need.alarms == pytest.approx(len(watched) + 2 * len(bands) + 5, rel=0.1)
+    assert need.metrics == pytest.approx(sum(one.distinct for one in METRICS), rel=0.1)
+
+
+@settings(max_examples=30)
+@given(config=configs.configs)
+def test_every_configuration_that_is_accepted_has_a_bill(config: dict[str, Any]) -> None:
+    """A sum, whatever is chosen; a design never costs less than nothing."""
+    price, need = prices.load()
+    design = design_of(read({**IMAGES, **config}, stack="dev"))
+    found = bill(design, Traffic(images_per_day=1e6, month=3), price, need)
+
+    assert 0 < found.total < 1e6
+    assert all(one.usd > 0 or one.group == COMMITMENTS for one in found.lines)
 
 
 def test_escalation_is_priced_with_the_memory_that_functions_have() -> None:

@@ -84,6 +84,18 @@ def test_a_command_says_that_it_needs_a_checkout(arguments: list[str], tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
 
 
+def test_a_package_prices_the_preset_prod_and_no_other(tmp_path: Path) -> None:
+    """It has no Pulumi program: the bill says so; another preset needs the checkout."""
+    code, out, errors = alone(COMMAND, "cost", "--json", cwd=tmp_path)
+    assert code == 0, errors
+    assert json.loads(out)["total"] > 0
+    assert "the preset prod as Safelight was built" in errors
+
+    code, out, errors = alone(COMMAND, "cost", "--preset", "dev", "--json", cwd=tmp_path)
+    assert (code, out) == (2, "")
+    assert json.loads(errors)["error"]["code"] == "checkout_missing"
+
+
 def test_the_product_imports_nothing_of_development() -> None:
     """Every other module can be imported without the packages that are for development."""
     code, out, errors = alone(f"DEVELOPMENT = {set(DEVELOPMENT)}{IMPORT}", cwd=ROOT)

@@ -111,6 +111,8 @@ class Design:
     flat_rate: bool = False
     cache_gigabytes: int = 5
     """Of the cache of hot files; 0 for none."""
+    machines: str = "arm64"
+    """Architecture of the machines of jobs."""
     baseline_vcpus: int = 16
     spot: float = 1.0
     """Share of the machine time of jobs that is Spot."""
@@ -133,6 +135,7 @@ class Design:
         """
         allowed: Mapping[str, tuple[str, ...]] = {
             "architecture": ("arm64", "x86_64"),
+            "machines": ("arm64", "x86_64"),
             "ordering": ("fifo", "standard"),
             "second_format": FORMATS,
             "avif": ("", "all", "viewed"),

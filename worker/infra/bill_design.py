@@ -39,13 +39,14 @@ def of_preset(name: str) -> PresetDesign:
     read: Any = importlib.import_module("stack.config").read
     config = read({**file.config, **stack_file.missing_images(file.config)}, stack=name)
     return PresetDesign(
-        design=_design(config),
+        design=design_of(config),
         region=file.region or "",
         notes=_notes(config),
     )
 
 
-def _design(config: Any) -> Design:
+def design_of(config: Any) -> Design:
+    """The design of a configuration that the program has read (``stack.config.Config``)."""
     recipe = recipes.load(config.recipe) if config.recipe in recipes.shipped() else None
     formats = {one.format for spec in recipe.renditions for one in spec.encodings} if recipe else ()
     moderated = 0.01 if config.rekognition.moderation else 0.0
@@ -70,6 +71,7 @@ def _design(config: Any) -> Design:
         price_class=config.delivery.price_class,
         flat_rate=config.delivery.flat_rate_plan,
         cache_gigabytes=config.cache.gigabytes if config.cache.enabled else 0,
+        machines=heavy.architecture,
         baseline_vcpus=heavy.baseline_vcpus if heavy.enabled else 0,
         private_network=heavy.enabled and heavy.private_network,
         zones=heavy.zones,

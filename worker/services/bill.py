@@ -548,12 +548,13 @@ def _starts(month: Month, lines: BillLines, calls: float) -> None:
 
 def _machines(month: Month, lines: BillLines) -> None:
     design, need = month.design, month.need
+    at = "vcpu_hour" if design.machines == "arm64" else "vcpu_hour_x86"
     hours = design.baseline_vcpus * need.month_hours
     lines.add(MACHINES)(
         "EC2, baseline",
         hours,
         "vCPU hours",
-        "vcpu_hour",
+        at,
         f"{design.baseline_vcpus} vCPU x {need.month_hours:g} h",
     )
     if design.private_network:
@@ -566,20 +567,22 @@ def _machines(month: Month, lines: BillLines) -> None:
             f"{ZONE_ENDPOINTS} endpoints x {design.zones} zones x {need.month_hours:g} h",
         )
     videos = month.traffic.videos_per_day * need.month_days
+    if not videos:
+        return
     jobs = videos * need.video_vcpu_seconds / 3600
     told = f"{_count(videos)} videos x {need.video_vcpu_seconds:g} vCPU-s / 3,600"
     lines.plain(MACHINES)(
         "EC2 Spot, jobs",
         jobs * design.spot,
         "vCPU hours",
-        month.price.vcpu_hour * month.price.spot_share,
+        known(month.price, at) * month.price.spot_share,
         f"{told} x {design.spot:g}",
     )
     lines.add(MACHINES)(
         "EC2, jobs on demand",
         jobs * (1 - design.spot),
         "vCPU hours",
-        "vcpu_hour",
+        at,
         f"{told} x {1 - design.spot:g}",
     )
     lines.add(MACHINES)(

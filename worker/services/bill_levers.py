@@ -211,7 +211,9 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("files expire", ("rendition_days",)),
     ("delivery", ("delivery", "price_class", "flat_rate")),
     ("table", ("capacity", "near_duplicates", "recovery")),
-    ("Spot, and machines that wait", ("spot", "baseline_vcpus", "private_network", "zones")),
+    ("Spot, and machines that wait", (
+        "spot", "machines", "baseline_vcpus", "private_network", "zones",
+    )),
     ("plans", ("compute_plan", "table_plan", "managed", "snap_start", "pollers")),
     ("order, cache, logs, watching", (
         "ordering", "cache_gigabytes", "access_logs", "access_log_days", "archive_days",
