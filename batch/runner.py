@@ -31,7 +31,7 @@ from batch.reporting import Identity, JobReporter
 from batch.work import ListedFile, Operation, Work
 from worker import __version__
 from worker.atomic import disk_full
-from worker.domain import trace
+from worker.domain import metrics, trace
 from worker.domain.errors import (
     EngineError,
     InputError,
@@ -47,6 +47,7 @@ from worker.domain.errors import (
 )
 from worker.domain.trace import Span
 from worker.job_context import SignalWatch, Stop, processors
+from worker.services import work_metrics
 
 FETCH_SHARE = 0.05
 """Share of the progress bar that fetching the inputs takes."""
@@ -122,6 +123,8 @@ def perform(
     )
     catalog = (lambda: services.catalog(table)) if table and request.asset else None
     began = time.monotonic()
+    if request.attempt == 1:
+        _count_wait(request.submitted)
     with _traced(request) as span, JobReporter(identity, log, catalog=catalog) as reporter:
         attempt = _Attempt(request, services, stop, reporter)
         try:
@@ -138,6 +141,13 @@ def perform(
             bytes_out=attempt.bytes_out,
         )
     return written
+
+
+def _count_wait(submitted: str) -> None:
+    """Count how long a job has waited, if it was said when it was submitted."""
+    age = work_metrics.age_of(trace.moment(submitted) / 1e9 or None, time.time())
+    if age is not None:
+        metrics.add(metrics.JOB_WAIT_SECONDS, age)
 
 
 @contextmanager

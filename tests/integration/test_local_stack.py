@@ -21,6 +21,7 @@ from PIL import Image
 from tests.integration.job_uploads import check_tags
 from tests.integration.running import (
     COMMAND,
+    DEADLINE,
     Running,
     alive,
     environment,
@@ -158,6 +159,36 @@ def test_what_is_no_event_becomes_a_dead_letter(running: Running) -> None:
     running.failure("dlq", "drop", code=2)
     assert running.json("dlq", "drop", "--all")["causes"] == {"message_malformed": 1}
     assert running.json("dlq", "list") == []
+
+
+def test_what_is_done_is_counted(running: Running, tmp_path: Path) -> None:
+    """The processes write lines of metrics to their logs, as CloudWatch reads them."""
+    text = tmp_path / "text.jpg"
+    text.write_text("this is no picture")
+    before = counted(running)
+    running.run("put", picture(tmp_path, "counted.jpg"), text, "--wait", "--json", code=1)
+
+    def more(name: str, *dimensions: str) -> float:
+        key = (name, *dimensions)
+        return counted(running).get(key, 0) - before.get(key, 0)
+
+    until(lambda: more("Events") >= 2)
+    assert more("Uploads", "accepted") == 1
+    assert more("Uploads", "rejected") == more("Rejections", "unknown_format") == 1
+    assert more("BytesIn") == (tmp_path / "counted.jpg").stat().st_size
+    assert more("BytesOut") > 0
+    now = counted(running)
+    for stage in ("fetch", "render", "commit", "tell"):
+        assert 0 < now["StageSeconds", stage] < DEADLINE
+    for service in ("ingest", "outbox"):
+        assert 0 <= now["QueueSeconds", service] < DEADLINE
+    assert 0 < now["CostPerImage",] < 0.01
+
+
+def counted(running: Running) -> dict[tuple[str, ...], float]:
+    """What the stack has counted, by name and dimension values."""
+    found = running.json("metrics")
+    return {(one["metric"], *one["dimensions"].values()): one["value"] for one in found}
 
 
 def test_objects_from_before_are_backfilled(running: Running, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,8 @@ def run_batch(folder: Path, patch: pytest.MonkeyPatch) -> str:
     """A job is done; what it writes to its log."""
     video = folder / "video.mp4"
     video.write_bytes(b"data" * 1000)
-    words = ("poster", "--input", str(video), "--output", str(folder / "out"))
+    then = (datetime.now(UTC) - timedelta(seconds=AGO)).isoformat()
+    words = ("poster", "--input", str(video), "--output", str(folder / "out"), "--submitted", then)
     ended = attempt(*words, "--scratch", str(folder), operation=stores)
     assert ended.code == 0
     return "\n".join(json.dumps(one) for one in ended.lines)
@@ -309,6 +311,21 @@ def test_a_job_has_its_kind_and_outcome(counted: Callable[..., Values]) -> None:
     assert total(found, "Jobs", "poster", "done") == 1
     assert total(found, "JobBytesIn", "poster") == 4000
     assert total(found, "JobBytesOut", "poster") == 123
+    assert AGO <= total(found, "JobWaitSeconds") < AGO + 600
+
+
+@pytest.mark.parametrize("submitted", ["", "soon", "2026-01-01", "2999-01-01T00:00:00Z"])
+def test_a_job_of_no_known_age_is_counted_without(submitted: str, tmp_path: Path) -> None:
+    """By hand nobody says when it was submitted; a clock may be wrong."""
+    video = tmp_path / "video.mp4"
+    video.write_bytes(b"data")
+    words = ["poster", "--input", str(video), "--output", str(tmp_path / "out")]
+
+    ended = attempt(*words, "--submitted", submitted, "--scratch", str(tmp_path), operation=stores)
+
+    (line,) = [one for one in ended.lines if "_aws" in one]
+    assert line["Jobs"] == 1
+    assert "JobWaitSeconds" not in line
 
 
 # --- times from outside -----------------------------------------------------------------------

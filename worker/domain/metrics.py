@@ -305,6 +305,15 @@ JOB_SECONDS = MetricSpec(
     statistic=Statistic.P90,
     says="How long an attempt of a job took.",
 )
+JOB_WAIT_SECONDS = MetricSpec(
+    name="JobWaitSeconds",
+    group=MetricGroup.ESCALATED,
+    unit=Unit.SECONDS,
+    services=("batch",),
+    statistic=Statistic.MAXIMUM,
+    says="From the submission of a job by a workflow to the start of its first attempt: the age of"
+    " the queue of jobs.",
+)
 JOB_BYTES_IN = MetricSpec(
     name="JobBytesIn",
     group=MetricGroup.ESCALATED,
