@@ -2,7 +2,7 @@
 
 uploads -> [intake bucket] -> queues -> ingest function -> [delivery bucket], [quarantine bucket]
 browsers <- distribution <- [delivery bucket], [console bucket]
-                                               |-> catalog (table)
+                                               |-> catalog (table) -> ledger (function)
                                                `-> events (bus) -> invalidations -> distribution
 clients -> api (HTTP API, function) -> tickets for the intake bucket, catalog
 events -> webhooks (queues, function) -> endpoints of others, topic
@@ -23,6 +23,7 @@ from stack.exports import export, of_pipeline, of_registry
 from stack.heavy import HeavyJobs
 from stack.intake import Intake
 from stack.invalidations import Invalidations
+from stack.ledger import WorkLedger
 from stack.observability import Observability
 from stack.origin import DeliveryOrigin
 from stack.outbox import EventOutbox
@@ -50,6 +51,7 @@ def main() -> None:
     events = AssetEventBus(scope, config.events)
     intake = Intake(scope, config, buckets=buckets, catalog=catalog, events=events)
     outbox = EventOutbox(scope, config, catalog=catalog, events=events, intake=intake)
+    ledger = WorkLedger(scope, config, catalog=catalog, intake=intake)
     delivery: Distribution | None = None
     invalidations: Invalidations | None = None
     origin: DeliveryOrigin | None = None
@@ -123,6 +125,7 @@ def main() -> None:
             catalog=catalog,
             intake=intake,
             outbox=outbox,
+            ledger=ledger,
             heavy=heavy,
             workflow=workflow,
             invalidations=invalidations,

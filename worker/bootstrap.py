@@ -20,6 +20,7 @@ from worker.ports import (
     Executions,
     Jobs,
     Labeller,
+    Ledger,
     Moderator,
     ObjectStore,
     Queue,
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
     from worker.adapters.aws.edge_tickets import EdgeTickets
     from worker.recipes import DeploymentRecipes
     from worker.services.access import Access
+    from worker.services.breaker import Breaker
     from worker.services.deliver import Deliver
     from worker.services.erase import Eraser
     from worker.services.finalize import Finalizer
     from worker.services.ingest import Ingest
     from worker.services.invalidate import Invalidate
     from worker.services.label import LabelStage
+    from worker.services.ledger import Bookkeeper
     from worker.services.moderate import ModerateStage
     from worker.services.outbox import Outbox
     from worker.services.review import Reviews
@@ -59,6 +62,8 @@ class Application:
     store: ObjectStore
     catalog: Catalog
     queue: Queue
+    ledger: Ledger | None = None
+    """None in tests that spend nothing."""
     upload_store: UploadStore | None = None
     """None in processes that take no uploads."""
     secrets: Secrets | None = None
@@ -76,6 +81,13 @@ class Application:
         from worker.recipes import DeploymentRecipes
 
         return DeploymentRecipes(self.settings.recipe, self.settings.recipes)
+
+    @cached_property
+    def breaker(self) -> Breaker:
+        """What puts optional work off when the daily limit is spent."""
+        from worker.services.breaker import Breaker
+
+        return Breaker(ledger=self.ledger, limit=self.settings.daily_limit)
 
     @cached_property
     def cache(self) -> Cache:
@@ -206,6 +218,7 @@ class Application:
             erase=self.eraser().erase if erases else None,
             remember=RecipeStore(self.store, settings.delivery_bucket).keep,
             classifier=self.classifier,
+            put_off=self.breaker.stops,
         )
 
     @property
@@ -370,6 +383,7 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
     from worker.adapters import tracing
     from worker.adapters.aws.clients import AwsClients
     from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
+    from worker.adapters.aws.dynamodb.ledger import DynamoLedger
     from worker.adapters.aws.parameters import ParameterSecrets
     from worker.adapters.aws.rekognition import RekognitionLabeller, RekognitionModerator
     from worker.adapters.aws.s3 import S3ObjectStore
@@ -387,6 +401,7 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
         store=traced(S3ObjectStore(clients), "store"),
         catalog=traced(DynamoCatalog(clients.dynamodb, settings.table), "catalog"),
         queue=traced(SqsQueue(clients), "queue", "producer"),
+        ledger=traced(DynamoLedger(clients.dynamodb, settings.table), "ledger"),
         secrets=traced(ParameterSecrets(clients), "secrets"),
         labeller=traced(labeller, "labeller"),
         upload_store=traced(S3UploadStore(clients, edge=_edge_tickets(settings)), "uploads"),
@@ -446,6 +461,29 @@ def outbox(settings: Settings, clients: AwsClients | None = None) -> Outbox:
         events=tracing.traced(EventBridgeEvents(clients, settings.event_bus), "events", "producer"),
         queue=tracing.traced(SqsQueue(clients), "queue", "producer"),
         dead_letters=settings.outbox_dlq_url,
+    )
+
+
+def bookkeeper(settings: Settings, clients: AwsClients | None = None) -> Bookkeeper:
+    """What counts the work that changes of the catalog tell of."""
+    from worker import prices
+    from worker.adapters import tracing
+    from worker.adapters.aws.clients import AwsClients
+    from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
+    from worker.adapters.aws.dynamodb.ledger import THREADS, DynamoLedger
+    from worker.adapters.aws.dynamodb.stream import change_of
+    from worker.services.ledger import Bookkeeper
+
+    clients = clients or AwsClients(connections=THREADS)
+    tracing.start(settings.trace_to, settings.trace_percent, clients)
+    price, need = prices.load()
+    return Bookkeeper(
+        read=change_of,
+        ledger=tracing.traced(DynamoLedger(clients.dynamodb, settings.table), "ledger"),
+        catalog=tracing.traced(DynamoCatalog(clients.dynamodb, settings.table), "catalog"),
+        prices=price,
+        need=need,
+        limit=settings.daily_limit,
     )
 
 

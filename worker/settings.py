@@ -68,6 +68,16 @@ def _whole(lowest: int, highest: int) -> Callable[[str], int]:
     return read
 
 
+def _dollars(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError("must be a number of US dollars") from None
+    if not 0 <= value <= 1e9:  # NaN neither
+        raise ValueError("must be from 0 to 1,000,000,000 US dollars")
+    return value
+
+
 def _classifier(text: str) -> str | None:
     found = text.strip()
     if found and found != OPENNSFW and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", found):
@@ -264,6 +274,9 @@ class Settings:
     """The bucket of the distribution's logs. Only the function that makes upgrades needs it."""
     upgrade_cents: int = _read(_whole(0, 1_000_000), 100)
     """Most US cents that a daily run of upgrades may cost, by ``worker/prices.toml``."""
+    daily_limit: float = _read(_dollars, 0.0)
+    """US dollars a day, by the ledger: what is optional pauses until midnight UTC when they are
+    spent. 0 for no limit."""
     webhooks: tuple[WebhookEndpoint, ...] = _read(endpoints, ())
     """The endpoints that events are sent to: a JSON object with ``url``, ``events``, ``queue`` and
     ``dead_letters`` under each name. Only the functions that send webhooks, and the commands, need

@@ -16,6 +16,7 @@ from stack.config import Config
 from stack.functions import LambdaFunction
 from stack.intake import Intake
 from stack.invalidations import Invalidations
+from stack.ledger import WorkLedger
 from stack.metric_filters import MetricFilters
 from stack.origin import DeliveryOrigin
 from stack.outbox import EventOutbox
@@ -42,6 +43,8 @@ WEBHOOK_SECONDS = 1800
 """An event that waits longer is an alarm. The first three tries take 13 minutes at most."""
 WIDTH = 4
 """Standard deviations of a band: fewer would call every evening unusual."""
+LEDGER_SECONDS = 1_800
+"""Age of a change that the ledger has not counted, from which on somebody should look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,7 @@ class Watched:
     intake: Intake
     catalog: CatalogTable
     outbox: EventOutbox
+    ledger: WorkLedger
     counted: MetricFilters
     workflow: StateMachines | None
     invalidations: Invalidations | None
@@ -67,6 +71,7 @@ def alarms_of(config: Config, parts: Watched) -> list[Alarm]:
     return [
         *_intake(config, parts.intake, parts.catalog),
         *_outbox(config, parts.outbox),
+        *_ledger(parts.ledger),
         *(_api(config, parts.api) if parts.api is not None else ()),
         *(_delivery(config, parts.origin) if parts.origin is not None else ()),
         *(_workflow(parts.workflow) if parts.workflow is not None else ()),
@@ -132,6 +137,19 @@ def _outbox(config: Config, outbox: EventOutbox) -> Iterator[Alarm]:
         metrics={"visible": _visible(outbox.dead_letters)},
         above=0,
         points=ONCE,
+    )
+
+
+def _ledger(ledger: WorkLedger) -> Iterator[Alarm]:
+    """Work that is not counted: reports are short of it, and the daily limit trips late."""
+    yield from _function("ledger", ledger.function, ledger.timeout)
+    yield Alarm(
+        name="ledger-late",
+        says="The ledger is behind: costs of the last half hour and more are not counted, and the"
+        " daily limit does not see them.",
+        runbook=Runbook.SPENDING,
+        metrics={"age": _of_function(ledger.function, "IteratorAge", "Maximum")},
+        above=1000 * LEDGER_SECONDS,
     )
 
 

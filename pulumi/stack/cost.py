@@ -7,21 +7,23 @@ the alarms as well as an address.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pulumi
-from pulumi_aws import budgets, costexplorer, savingsplans, serverlessrepository
+from pulumi_aws import budgets, cloudcontrol, costexplorer, savingsplans, serverlessrepository
 
 from stack.config import CostConfig
 from stack.functions import LambdaFunction
 from stack.intake import Intake
 from stack.observability import Observability
-from stack.scope import PROJECT, Scope
+from stack.scope import Scope
 
 COMPONENT = "cost"
 THRESHOLDS = (("FORECASTED", 100), ("ACTUAL", 80), ("ACTUAL", 100))
 """Percent of the budget: on course to miss it, nearly used up, used up."""
-ALLOCATED = ("Project", "Stack", "Component")
+STACK_TAG = "Stack"
+ALLOCATED = ("Project", STACK_TAG, "Component")
 """Tags that the bill can be divided by (``scope``)."""
 TUNING = "arn:aws:serverlessrepo:us-east-1:451282441545:applications/aws-lambda-power-tuning"
 TUNING_VERSION = "4.4.0"
@@ -84,13 +86,14 @@ class CostControls(pulumi.ComponentResource):
             time_unit="MONTHLY",
             limit_amount=str(self._config.monthly_budget),
             limit_unit="USD",
-            cost_filters=[
-                budgets.BudgetCostFilterArgs(
-                    # Known to billing once the tag is activated as a cost allocation tag.
-                    name="TagKeyValue",
-                    values=[f"user:Stack${self._scope.stack}"],
+            # Known to billing once the tag is activated as a cost allocation tag.
+            filter_expression=budgets.BudgetFilterExpressionArgs(
+                tags=budgets.BudgetFilterExpressionTagsArgs(
+                    key=STACK_TAG, values=[self._scope.stack], match_options=["EQUALS"]
                 )
-            ],
+            ),
+            # What is billed, tax and refunds included: as budgets count by default.
+            metrics="UnblendedCost",
             notifications=[
                 budgets.BudgetNotificationArgs(
                     notification_type=kind,
@@ -107,20 +110,12 @@ class CostControls(pulumi.ComponentResource):
         )
 
     def _watch(self) -> None:
-        monitor = costexplorer.AnomalyMonitor(
-            self._scope.name("anomalies"),
-            monitor_type="CUSTOM",
-            monitor_specification=pulumi.Output.json_dumps(
-                {"Tags": {"Key": "Project", "Values": [PROJECT]}}
-            ),
-            tags=self._tags,
-            opts=self._own,
-        )
+        monitor = self._config.anomaly_monitor or self._monitor()
         for what, frequency, subscriber in self._subscribers():
             costexplorer.AnomalySubscription(
                 self._scope.name(what),
                 frequency=frequency,
-                monitor_arn_lists=[monitor.arn],
+                monitor_arn_lists=[monitor],
                 subscribers=[subscriber],
                 threshold_expression=costexplorer.AnomalySubscriptionThresholdExpressionArgs(
                     dimension=costexplorer.AnomalySubscriptionThresholdExpressionDimensionArgs(
@@ -132,6 +127,28 @@ class CostControls(pulumi.ComponentResource):
                 tags=self._tags,
                 opts=self._after_topic,
             )
+
+    def _monitor(self) -> pulumi.Output[str]:
+        """The ARN of a monitor that AWS manages: it watches each value of a tag by itself.
+
+        By Cloud Control, because ``costexplorer.AnomalyMonitor`` takes either the dimension TAG or
+        the key of the tag, and AWS wants both (hashicorp/terraform-provider-aws, issue 48492).
+        """
+        name = self._scope.name("anomalies")
+        wanted = {
+            "MonitorName": name,
+            "MonitorType": "DIMENSIONAL",
+            "MonitorDimension": "TAG",
+            "MonitorSpecification": json.dumps({"Tags": {"Key": STACK_TAG}}),
+            "ResourceTags": [{"Key": key, "Value": value} for key, value in self._tags.items()],
+        }
+        made = cloudcontrol.Resource(
+            name,
+            type_name="AWS::CE::AnomalyMonitor",
+            desired_state=json.dumps(wanted),
+            opts=self._own,
+        )
+        return made.id.apply(str)
 
     def _subscribers(
         self,

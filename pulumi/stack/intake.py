@@ -165,6 +165,7 @@ def _environment(
         "ordering": config.intake.ordering.value,
         "deleted_originals": config.storage.deleted_originals.value,
         "recipe": config.recipe,
+        **({"daily_limit": str(config.cost.daily_limit)} if config.cost.daily_limit else {}),
         **config.settings,
     }
     return {PREFIX + name.upper(): value for name, value in given.items()}

@@ -21,6 +21,7 @@ from stack.config import Config
 from stack.heavy import HeavyJobs
 from stack.intake import Intake
 from stack.invalidations import Invalidations
+from stack.ledger import WorkLedger
 from stack.metric_filters import MetricFilters
 from stack.notifications import COMPONENT, AlarmTopic
 from stack.origin import DeliveryOrigin
@@ -42,6 +43,7 @@ class Observability(pulumi.ComponentResource):
         intake: Intake,
         catalog: CatalogTable,
         outbox: EventOutbox,
+        ledger: WorkLedger,
         heavy: HeavyJobs | None,
         workflow: StateMachines | None,
         invalidations: Invalidations | None,
@@ -73,6 +75,7 @@ class Observability(pulumi.ComponentResource):
                 what: part.function
                 for what, part in (
                     ("outbox", outbox),
+                    ("ledger", ledger),
                     ("workflow", workflow),
                     ("invalidate", invalidations),
                     ("webhook", webhooks),
@@ -94,6 +97,7 @@ class Observability(pulumi.ComponentResource):
                 intake=intake,
                 catalog=catalog,
                 outbox=outbox,
+                ledger=ledger,
                 counted=counted,
                 workflow=workflow,
                 invalidations=invalidations,

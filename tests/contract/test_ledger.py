@@ -14,7 +14,7 @@ from tests.unit.memory_ledger import WORK, MemoryLedger, counted
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.dynamodb.ledger import DynamoLedger
 from worker.domain.errors import Throttled, Unreachable
-from worker.domain.ledger import KEPT_DAYS, CountedWork, LedgerAccount, Trip
+from worker.domain.ledger import CountedWork, LedgerAccount, Trip
 from worker.ports import Ledger
 
 DAY = "2026-11-30"
@@ -184,12 +184,17 @@ def test_two_at_once_on_one_shard_count_once(clients: AwsClients, table: str) ->
 
 
 def test_lines_expire(clients: AwsClients, table: str) -> None:
-    """By the table's time to live, more than a year after their day; keys have no names."""
+    """By the table's time to live, those of owners sooner; keys have no names."""
     DynamoLedger(clients.dynamodb, table).add("shardId-1", [counted(1, owner="geheim")])
 
     items = everything_in(clients.dynamodb, table)
     begin = 1_795_996_800  # 2026-11-30
-    assert {item["expires"]["N"] for item in items.values()} == {str(begin + KEPT_DAYS * 86_400)}
+    days = {at[1].partition("#")[0]: item["expires"]["N"] for at, item in items.items()}
+    assert {name: (int(end) - begin) // 86_400 for name, end in days.items()} == {
+        "ALL": 400,
+        "RECIPE": 400,
+        "OWNER": 62,
+    }
     assert not any("geheim" in item["PK"]["S"] + item["SK"]["S"] for item in items.values())
 
 

@@ -74,6 +74,8 @@ _ON: Mapping[str, Mapping[str, Any]] = {
     "cost": {
         "monthlyBudget": 100,
         "anomalyDollars": 10,
+        "anomalyMonitor": "",
+        "dailyLimit": 40,
         "email": "who@example.com",
         "savingsPlanCents": 150,
     },
@@ -88,7 +90,13 @@ _OFF: Mapping[str, Mapping[str, Any]] = {
     "delivery": {"domains": [], "certificate": "", "origins": [], "uploadKey": ""},
     "webhooks": {"endpoints": {}, "topic": []},
     "observability": {"email": ""},
-    "cost": {"monthlyBudget": 0, "anomalyDollars": 0, "email": "", "savingsPlanCents": 0},
+    "cost": {
+        "monthlyBudget": 0,
+        "anomalyDollars": 0,
+        "dailyLimit": 0,
+        "email": "",
+        "savingsPlanCents": 0,
+    },
 }
 
 
@@ -103,6 +111,9 @@ def switched(*, on: bool) -> Values:
 
 STANDARD: Values = {"intake": {"ordering": "standard", "batchSize": 50, "batchWindow": 2}}
 """Without order, in larger batches."""
+
+MONITOR = "arn:aws:ce::123456789012:anomalymonitor/01234567-89ab-cdef-0123-456789abcdef"
+"""Of another stack in the same account."""
 
 CHOSEN: dict[str, Any] = {
     "batchImage": f"ghcr.io/somebody/safelight-batch@sha256:{'cd' * 32}",
@@ -181,6 +192,8 @@ CHOSEN: dict[str, Any] = {
     "cost": {
         "monthlyBudget": 250,
         "anomalyDollars": 40,
+        "anomalyMonitor": MONITOR,
+        "dailyLimit": 75,
         "savingsPlanCents": 150,
         "email": "who@example.com",
     },
@@ -255,6 +268,8 @@ def _costs(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "monthlyBudget": draw(st.integers(0, 1000)),
         "anomalyDollars": draw(st.integers(0, 1000)),
+        "anomalyMonitor": draw(st.sampled_from(["", MONITOR])),
+        "dailyLimit": draw(st.integers(0, 1000)),
         "savingsPlanCents": draw(st.integers(0, 1000)),
         "email": "who@example.com",
         **draw(st.fixed_dictionaries(_switch("cost"))),

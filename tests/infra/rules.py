@@ -196,6 +196,8 @@ def every_queue_has_dead_letters_and_time(declared: Declaration, config: Config)
 def _readers(declared: Declaration) -> Iterator[tuple[str, str]]:
     """Queues and functions: that read them, that a pipe asks about them, that fail into them."""
     for mapping in declared.of("lambda/EventSourceMapping"):
+        if mapping.name == "ledger":  # what it cannot read is a dead letter of the outbox
+            continue
         failed = mapping.inputs.get("destinationConfig", {}).get("onFailure", {})
         source = failed.get("destinationArn", mapping.inputs["eventSourceArn"])
         yield _last(source), _last(mapping.inputs["functionName"])
@@ -405,6 +407,7 @@ def order_is_said_where_it_counts(declared: Declaration, config: Config) -> None
         ("s3/BucketNotification", "intake"): ("sqs/QueuePolicy", "uploads"),
         ("lambda/EventSourceMapping", "ingest"): ("iam/RolePolicy", "ingest"),
         ("lambda/EventSourceMapping", "outbox"): ("iam/RolePolicy", "outbox"),
+        ("lambda/EventSourceMapping", "ledger"): ("iam/RolePolicy", "ledger"),
         ("s3/BucketLifecycleConfiguration", "intake"): ("s3/BucketVersioning", "intake"),
         ("pipes/Pipe", "order"): ("iam/RolePolicy", "order-pipe"),
         ("sfn/StateMachine", "heavy"): ("iam/RolePolicy", "heavy"),

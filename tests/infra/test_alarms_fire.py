@@ -203,7 +203,7 @@ FAULTS: Mapping[str, Mapping[str, AtMinute]] = {
     },
     "-slow": {"Duration": lambda _: 119_000.0},
     "catalog-throttled": {"WriteThrottleEvents": lambda _: 40.0},
-    "outbox-late": {"IteratorAge": lambda second: 1000 * _older(second)},
+    "-late": {"IteratorAge": lambda second: 1000 * _older(second)},
     "-failed": {"ExecutionsTimedOut": lambda second: 1.0 if second == BREAKS else None},
     "-defects": {"*": lambda second: rarely(second, 2, 1.0, 0.0)},
     "jobs-failed": {"*": lambda second: rarely(second, 2, 1.0, 0.0)},
@@ -240,7 +240,7 @@ def test_every_alarm_fires_and_is_over(late: int) -> None:
         }
         period = int(declared["metricQueries"][0]["metric"]["period"])
         limit = float(declared.get("threshold") or 0)
-        grows = limit / (1000 if name == "outbox-late" else 1) if _grows(fault) else 0
+        grows = limit / (1000 if name.endswith("-late") else 1) if _grows(fault) else 0
         delay = period * (int(declared["evaluationPeriods"]) + 3) + late + grows
 
         found = run(declared, raw, late=late)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import botocore.session
 import pytest
+from botocore.validate import ParamValidator
 from hypothesis import given, settings
 
 from stack import outbox, webhooks, workflow
 from stack.config import read
 from tests.infra import configs, presets
-from tests.infra.configs import WITHOUT
+from tests.infra.configs import MONITOR, WITHOUT
 from tests.infra.declared import ACCOUNT, IMAGES, Declaration, declare
 from worker import prices
 from worker.domain.bill import COMMITMENTS, Traffic
@@ -30,7 +33,11 @@ def test_a_budget_warns_of_the_forecast_and_of_what_is_spent(chosen: Declaration
     (budget,) = chosen.of("budgets/Budget")
 
     assert (budget.inputs["limitAmount"], budget.inputs["limitUnit"]) == ("250", "USD")
-    assert budget.inputs["costFilters"] == [{"name": "TagKeyValue", "values": ["user:Stack$test"]}]
+    assert budget.inputs["filterExpression"] == {
+        "tags": {"key": "Stack", "values": ["test"], "matchOptions": ["EQUALS"]}
+    }
+    assert budget.inputs["metrics"] == "UnblendedCost"
+    assert "costFilters" not in budget.inputs
     assert [
         (one["notificationType"], one["threshold"]) for one in budget.inputs["notifications"]
     ] == [("FORECASTED", 100), ("ACTUAL", 80), ("ACTUAL", 100)]
@@ -84,6 +91,97 @@ def test_unusual_spending_is_told_from_a_sum_on(chosen: Declaration) -> None:
     assert found["IMMEDIATE"]["subscribers"] == [
         {"type": "SNS", "address": "arn:aws:sns:safelight-test-alarms"}
     ]
+
+
+def test_aws_manages_the_watch_of_the_stack_tag(full: Declaration) -> None:
+    """The request is what Cost Explorer's own model takes, with the key and no values of the tag.
+
+    The provider's resource takes either the dimension or the key of the tag: it is made through
+    Cloud Control.
+    """
+    assert not full.of("costexplorer/AnomalyMonitor")
+    (made,) = full.of("cloudcontrol/Resource")
+    wanted = json.loads(made.inputs["desiredState"])
+    tags = {one["Key"]: one["Value"] for one in wanted.pop("ResourceTags")}
+
+    assert made.inputs["typeName"] == "AWS::CE::AnomalyMonitor"
+    assert wanted == {
+        "MonitorName": "safelight-test-anomalies",
+        "MonitorType": "DIMENSIONAL",
+        "MonitorDimension": "TAG",
+        "MonitorSpecification": '{"Tags": {"Key": "Stack"}}',
+    }
+    assert tags.items() >= {"Project": "safelight", "Stack": "test", "Component": "cost"}.items()
+    specification = json.loads(wanted["MonitorSpecification"])
+    service = botocore.session.get_session().get_service_model("ce")
+    taken = service.operation_model("CreateAnomalyMonitor").input_shape
+    assert taken is not None
+    report = ParamValidator().validate(
+        {
+            "AnomalyMonitor": wanted | {"MonitorSpecification": specification},
+            "ResourceTags": [{"Key": key, "Value": value} for key, value in tags.items()],
+        },
+        taken,
+    )
+    assert not report.has_errors(), report.generate_report()
+    allowed = service.shape_for("MonitorDimension").metadata["enum"]
+    assert wanted["MonitorDimension"] in allowed
+
+
+def test_a_second_stack_of_an_account_uses_the_monitor_of_the_first(chosen: Declaration) -> None:
+    """It watches every value of the tag, and an account may have one."""
+    assert not chosen.of("cloudcontrol/Resource")
+    assert all(
+        one.inputs["monitorArnLists"] == [MONITOR]
+        for one in chosen.of("costexplorer/AnomalySubscription")
+    )
+
+
+def test_a_budget_is_one_that_the_service_takes(chosen: Declaration) -> None:
+    """By the names of its own model: the filter's, the metric's, and how a tag is compared."""
+    (budget,) = chosen.of("budgets/Budget")
+    tag = budget.inputs["filterExpression"]["tags"]
+    service = botocore.session.get_session().get_service_model("budgets")
+    report = ParamValidator().validate(
+        {
+            "BudgetName": "b",
+            "TimeUnit": budget.inputs["timeUnit"],
+            "BudgetType": budget.inputs["budgetType"],
+            "FilterExpression": {
+                "Tags": {
+                    "Key": tag["key"],
+                    "Values": tag["values"],
+                    "MatchOptions": tag["matchOptions"],
+                }
+            },
+            "Metrics": [budget.inputs["metrics"]],
+        },
+        service.shape_for("Budget"),
+    )
+    assert not report.has_errors(), report.generate_report()
+    assert budget.inputs["metrics"] in service.shape_for("Metric").metadata["enum"]
+    assert {*tag["matchOptions"]} <= {*service.shape_for("MatchOption").metadata["enum"]}
+
+
+def test_the_daily_limit_is_told_to_the_functions(chosen: Declaration) -> None:
+    """Whoever counts, and whoever puts work off."""
+    for name in ("ledger", "ingest", "workflow"):
+        told = chosen.one("lambda/Function", name).inputs["environment"]["variables"]
+        assert told["SAFELIGHT_DAILY_LIMIT"] == "75"
+    assert chosen.exports["environment"]["SAFELIGHT_DAILY_LIMIT"] == "75"
+
+
+def test_the_ledger_reads_the_stream_in_order(ordered: Declaration) -> None:
+    """One batch of a shard at a time, and named: only so is each change counted once."""
+    mapping = ordered.one("lambda/EventSourceMapping", "ledger").inputs
+
+    assert mapping["parallelizationFactor"] == 1
+    assert 0 < mapping["tumblingWindowInSeconds"] <= 900
+    assert mapping["maximumBatchingWindowInSeconds"] <= mapping["tumblingWindowInSeconds"]
+    assert mapping["startingPosition"] == "TRIM_HORIZON"
+    assert mapping["bisectBatchOnFunctionError"]
+    outbox_mapping = ordered.one("lambda/EventSourceMapping", "outbox").inputs
+    assert mapping["filterCriteria"] == outbox_mapping["filterCriteria"]
 
 
 def test_the_bill_can_be_divided_by_our_tags(full: Declaration) -> None:

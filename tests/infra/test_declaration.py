@@ -38,7 +38,7 @@ def test_what_an_option_adds_is_listed(golden: Golden) -> None:
         ordered - standard
     ).items()
     assert standard["batch/JobDefinition"] == len(KINDS)
-    assert (bare["s3/Bucket"], bare["dynamodb/Table"], bare["lambda/Function"]) == (3, 1, 2)
+    assert (bare["s3/Bucket"], bare["dynamodb/Table"], bare["lambda/Function"]) == (3, 1, 3)
     assert bare["sqs/Queue"] == 3
 
 
@@ -71,6 +71,7 @@ def test_every_resource_has_a_component_for_a_parent(ordered: Declaration) -> No
         "safelight:events:AssetEventBus",
         "safelight:intake:Intake",
         "safelight:invalidations:Invalidations",
+        "safelight:ledger:WorkLedger",
         "safelight:origin:DeliveryOrigin",
         "safelight:outbox:EventOutbox",
         "safelight:registry:Registry",

@@ -185,7 +185,7 @@ def test_a_stack_is_read_as_it_is_declared(stack: Declaration) -> None:
     wanted = {one.quota: (one.needed, one.least) for one in preflight.demands(stack)}
 
     assert wanted == {
-        quotas.CONCURRENCY: (106, 0),
+        quotas.CONCURRENCY: (107, 0),
         quotas.SPOT: (64, 8),
         quotas.ON_DEMAND: (40, 8),
         quotas.REQUESTS: (500, 0),
@@ -239,13 +239,13 @@ def test_a_new_account_is_too_small(stack: Declaration, stubs: Stubs) -> None:
     concurrency = found["lambda/L-B99A9384"]
     assert concurrency.message == (
         "The account may have 10 functions that run at the same time in eu-central-1; this stack"
-        " may use 106 (intake.maximumConcurrency, intake.reservedConcurrency,"
+        " may use 107 (intake.maximumConcurrency, intake.reservedConcurrency,"
         " api.reservedConcurrency). Uploads wait in the queue, and requests of the API may be"
         " refused meanwhile."
     )
     assert concurrency.command == (
         "aws service-quotas request-service-quota-increase --region eu-central-1"
-        " --service-code lambda --quota-code L-B99A9384 --desired-value 106"
+        " --service-code lambda --quota-code L-B99A9384 --desired-value 107"
     )
     assert "Jobs that need 8 processors never start there." in found["ec2/L-34B43A08"].message
 
@@ -258,7 +258,7 @@ def test_a_reservation_that_lambda_refuses_is_wrong(stubs: Stubs) -> None:
 
     (found,) = preflight.check([demand], stubs.account, stack="test")
 
-    assert (demand.needed, demand.least) == (1_056, 1_050)
+    assert (demand.needed, demand.least) == (1_057, 1_050)
     assert found.state is State.WRONG
     assert "Lambda must keep 100 for the others" in found.message
 

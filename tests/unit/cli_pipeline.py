@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.unit.fakes import MemoryCatalog, MemoryStore
+from tests.unit.memory_ledger import MemoryLedger
 from tests.unit.memory_queue import MemoryQueue
 from worker.bootstrap import Application
 from worker.domain.asset import (
@@ -136,6 +137,7 @@ class Pipeline:
         self.secrets = MemorySecrets()
         self.workflows = Starts()
         self.jobs = LocalJobs(data / address.JOBS)
+        self.ledger = MemoryLedger()
         self.capture = capture
 
     def assemble(self, settings: Settings, _clients: object = None) -> Application:
@@ -147,6 +149,7 @@ class Pipeline:
             queue=self.queue,
             secrets=self.secrets,
             workflows=self.workflows,
+            ledger=self.ledger,
         )
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from PIL import Image
 
 from tests.golden import Golden, shape
 from tests.unit.cli_pipeline import Pipeline, pipeline
+from tests.unit.memory_ledger import counted
 from tests.unit.test_tuning_curve import curve
 from tests.unit.traces import write_trace
 from worker.adapters import emf
 from worker.domain import metrics
 from worker.domain.asset import AssetRecord, Status, Verdict
 from worker.domain.job import JobRequest
+from worker.domain.ledger import Trip
 from worker.domain.review import Review
 from worker.domain.workflow import RunState
 from worker.entrypoints.cli import cli, run
@@ -93,6 +96,9 @@ class Setting:
         metrics.add(metrics.UPLOADS, outcome="accepted")
         (line,) = emf.lines(metrics.take(), "ingest", "Safelight/local", now=0)
         (world.data / "logs" / "counted.log").write_text(json.dumps(line))
+        now = datetime.now(UTC).isoformat()
+        world.ledger.add("shard", [counted(1, time=now)])
+        world.ledger.trip(Trip(day=now[:10], time=now, usd=2.0, limit=1.0))
         events = world.data / address.EVENTS
         events.write_text('{"id": "e", "type": "asset.accepted", "asset": "a", "time": "t"}\n')
 
@@ -144,6 +150,8 @@ class Setting:
             "review approve": [self.review, "--reviewer", "ann"],
             "review reject": [self.review, "--reviewer", "ann", "--reason", "why"],
             "api token": [],
+            "cost report": ["--by", "owner"],
+            "cost resume": [],
             "events tail": ["--all", "--count", "1"],
             "trace": [self.record.asset],
             "logs": [self.record.asset],

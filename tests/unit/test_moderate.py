@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +42,7 @@ from worker.domain.review import Choice
 from worker.domain.workflow import MODERATE, StageCall
 from worker.recipes import DeploymentRecipes
 from worker.services.access import Access
+from worker.services.breaker import OptionalWork, never
 from worker.services.ingest import Ingest
 from worker.services.moderate import (
     MOST_STILLS,
@@ -95,6 +96,7 @@ class Moderated(World):
         """Start empty."""
         super().__init__(policy=replace(POLICY, recipe=recipe))
         self.classifier, self.rekognition = Stub(), Stub(model="rekognition")
+        self.put_off: Callable[[OptionalWork], bool] = never
 
     def upload(
         self, data: bytes = PHOTO, *, key: str = "a.jpg", says: Any = None, **rules: Any
@@ -113,6 +115,7 @@ class Moderated(World):
             policy=replace(self.policy, recipe=recipe),
             classifier=self.classifier,
             now=self.now,
+            put_off=self.put_off,
         )
         try:
             change = self.store.upload("intake", key, data)

@@ -49,6 +49,7 @@
         ├── MemoryPressure          memory_pressure
         ├── Postponed               postponed
         ├── NotMade                 not_made
+        ├── Paused                  paused
         ├── WebhookFailed           webhook_failed
         └── EmulatorError           emulator_failed
 
@@ -456,6 +457,12 @@ class NotMade(TransientError):
     """A file is not there yet, and is not made here: another process is at it, or has failed."""
 
     code = "not_made"
+
+
+class Paused(TransientError):
+    """Optional work is put off: the daily limit of cost is spent. The next day it goes on."""
+
+    code = "paused"
 
 
 class WebhookFailed(TransientError):

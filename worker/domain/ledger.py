@@ -15,8 +15,6 @@ from worker.domain.asset import SERVED, AssetRecord, JobRecord, Status
 from worker.domain.events import UPGRADED, Event
 from worker.domain.moderation import ModerationTier
 
-KEPT_DAYS = 400
-"""How long a day is kept: a month can be compared with the same one a year before."""
 VCPU_SECONDS = "vcpu_seconds"
 """Detail of a job: processors times seconds of all attempts so far."""
 _JUDGED = frozenset({"asset.accepted", "asset.held", "asset.rejected"})
@@ -31,10 +29,16 @@ class LedgerAccount(StrEnum):
     OWNER = "owner"
     RECIPE = "recipe"
 
+    @property
+    def kept_days(self) -> int:
+        """How long a day is kept. A month can be compared with the same one a year before; of
+        owners, who may be millions, with the month before."""
+        return 62 if self is LedgerAccount.OWNER else 400
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountedWork:
-    """LedgerEntry work. Amounts of work can be added."""
+    """Counted work. Amounts of work can be added."""
 
     objects: int = 0
     """Uploads that the ingest function handled."""
@@ -111,6 +115,27 @@ class Trip:
     """When a person has let the work go on for the rest of the day; empty: nobody has."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogChange:
+    """An asset's record, or a job, before and after a change of the catalog."""
+
+    position: str
+    """In its shard of the stream, as of ``LedgerEntry``."""
+    time: str
+    """By the table's clock, ISO 8601 UTC."""
+    event: Event | None = None
+    """That follows for the record."""
+    old: AssetRecord | None = None
+    new: AssetRecord | None = None
+    job: tuple[JobRecord | None, JobRecord] | None = None
+
+
+def dollars(value: float) -> str:
+    """US dollars for people: cents, and more digits of what is less than a dollar."""
+    digits = 2 if value >= 1 or not value else 4 if value >= 0.01 else 7
+    return f"${value:,.{digits}f}"
+
+
 # --- what a change counts for -------------------------------------------------------------------
 
 
@@ -128,6 +153,22 @@ def work_of(event: Event) -> CountedWork:
     if detail.get("was") == Status.PROCESSING.value:  # its arrival is counted already
         return CountedWork(files=len(files), stored=made)
     return CountedWork(objects=1, bytes=size, files=len(files), stored=size + made)
+
+
+def work_of_record(change: CatalogChange, seconds: Mapping[str, float]) -> CountedWork:
+    """The work that a change of an asset's record tells of.
+
+    Args:
+        seconds: vCPU seconds a megapixel of files that are encoded again, by format.
+    """
+    if change.new is None:
+        return CountedWork()
+    work = CountedWork(questions=asked_of(change.old, change.new))
+    if change.event is not None:
+        work += work_of(change.event)
+        if change.old is not None and change.event.type == UPGRADED:
+            work += encoded_again(change.old, change.new, seconds)
+    return work
 
 
 def asked_of(old: AssetRecord | None, new: AssetRecord) -> int:
@@ -156,11 +197,6 @@ def encoded_again(old: AssetRecord, new: AssetRecord, seconds: Mapping[str, floa
     ]
     hours = sum(one.width * one.height / 1e6 * seconds.get(one.format.value, 0.0) for one in again)
     return CountedWork(files=len(again), job_hours=hours / 3600)
-
-
-def upgraded(event: Event | None) -> bool:
-    """Whether an event tells of files that were encoded again."""
-    return event is not None and event.type == UPGRADED
 
 
 def work_of_job(old: JobRecord | None, new: JobRecord) -> CountedWork:

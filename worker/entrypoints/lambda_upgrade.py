@@ -19,6 +19,7 @@ from worker.adapters import emf
 from worker.bootstrap import Application, assemble
 from worker.domain import metrics, trace
 from worker.domain.errors import Problem, SettingsError
+from worker.services.breaker import OptionalWork
 from worker.services.popularity import Popularity, read_logs
 from worker.settings import Settings
 
@@ -65,6 +66,8 @@ def handle(app: Application, *, remaining: Callable[[], float]) -> dict[str, Any
     if settings.edge_logs_bucket is None:
         problem = Problem("SAFELIGHT_EDGE_LOGS_BUCKET", "is not set; upgrades need it")
         raise SettingsError("settings", (problem,))
+    if app.breaker.stops(OptionalWork.UPGRADE):
+        return {"paused": True}
     until = remaining() * (1 - READING)
     popularity = Popularity()
     share = read_logs(

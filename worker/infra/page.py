@@ -88,7 +88,7 @@ PURPOSES: Mapping[str, str] = {
     "cognito/UserPool": "User accounts, which an administrator creates",
     "cognito/UserPoolClient": "The console: a client without a secret, with its address",
     "cognito/UserPoolDomain": "The pages where people sign in",
-    "costexplorer/AnomalyMonitor": "Learns what each service usually costs",
+    "cloudcontrol/Resource": "Learns what each value of the tag Stack usually costs, by AWS",
     "costexplorer/AnomalySubscription": "Who is told of unusual cost, and from which amount",
     "costexplorer/CostAllocationTag": "Shows cost by this tag in the account's bills",
     "dynamodb/ContributorInsights": "Which keys are read and written most",

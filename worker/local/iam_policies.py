@@ -62,6 +62,7 @@ def operator(outputs: Outputs) -> Sequence[Statement]:
                 "dynamodb:GetItem",
                 "dynamodb:PutItem",
                 "dynamodb:Query",
+                "dynamodb:UpdateItem",  # work that the daily limit pauses goes on
             ],
             [table, f"{table}/index/*"],
         ),

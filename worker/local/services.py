@@ -8,6 +8,7 @@ for:
 - the invalidation function, with its role, tells the delivery server what to forget;
 - the webhook function, with its role, sends to each endpoint what is in its queue;
 - the outbox function, with its role, gets the changes of the catalog and sends their events;
+- the ledger function, with its role, gets them too and counts the work that they tell of;
 - the event log moves every event of the bus to a file, as the ``service`` user;
 - workflow tasks (``worker.local.workflows``) work as the ``service`` user and ask what the role of
   the state machine allows; the workflow function has its own role;
@@ -35,7 +36,7 @@ from worker.adapters.aws.dynamodb.stream import FILTERS
 from worker.adapters.aws.errors import aws_call
 from worker.adapters.aws.sqs import SqsQueue
 from worker.adapters.event_log import EventLog, parse_event
-from worker.bootstrap import assemble, invalidation, outbox
+from worker.bootstrap import assemble, bookkeeper, invalidation, outbox
 from worker.domain.errors import Conflict
 from worker.domain.events import Event
 from worker.job_context import Stop, processors
@@ -58,6 +59,7 @@ from worker.settings import Settings
 PIPE_BATCH = 10
 """Messages, as in the Pulumi program."""
 OUTBOX_BATCH = 100
+LEDGER_BATCH = 1_000
 """Changes, as there."""
 WAIT_SECONDS = 1
 """Length of a poll. Short, because the stop of the stack waits for it."""
@@ -84,9 +86,10 @@ class ServiceOptions:
     invalidation_handler: str
     webhook_handler: str
     outbox_handler: str
-    """``module:name``, all four."""
-    outbox_place: Path
-    """File that says how far the outbox is in the stream of the catalog."""
+    ledger_handler: str
+    """``module:name``, all five."""
+    places: Path
+    """Folder of files that say how far the outbox and the ledger are in the catalog's stream."""
     rekognition: tuple[int, Path]
     """Port of the stand-in for Rekognition, and the folder with its table."""
 
@@ -139,6 +142,7 @@ def run(options: ServiceOptions, ready: Path) -> None:
             "invalidations": lambda: _invalidate(options, stop),
             **_webhook_loops(options, stop),
             "outbox": lambda: _tell(options, stop),
+            "ledger": lambda: _count(options, stop),
         }
         # With standard ordering S3 notifies the queue that the workers read.
         if outputs["uploadsQueue"] != outputs["workQueue"]:
@@ -326,15 +330,29 @@ def _webhook_loops(options: ServiceOptions, stop: Stop) -> Mapping[str, Callable
     }
 
 
-# --- the outbox -------------------------------------------------------------------------------
+# --- the outbox and the ledger ----------------------------------------------------------------
 
 
 def _tell(options: ServiceOptions, stop: Stop) -> None:
     """Work as the outbox function and as what reads the stream for it, which has its role too."""
-    role = Roles.of(options.outputs).function(options.outbox_handler)
-    deployed = resolve_name(options.outbox_handler.partition(":")[0])
-    clients = StreamClients(profile=role.profile)
-    service = outbox(Settings.from_environment(os.environ), clients)
+    _read_stream(options, options.outbox_handler, outbox, OUTBOX_BATCH, stop)
+
+
+def _count(options: ServiceOptions, stop: Stop) -> None:
+    """Work as the ledger function, in the same way."""
+    _read_stream(options, options.ledger_handler, bookkeeper, LEDGER_BATCH, stop)
+
+
+def _read_stream(
+    options: ServiceOptions,
+    name: str,
+    wire: Callable[[Settings, AwsClients], object],
+    batch_size: int,
+    stop: Stop,
+) -> None:
+    module = name.partition(":")[0]
+    clients = StreamClients(profile=Roles.of(options.outputs).function(name).profile)
+    deployed, service = resolve_name(module), wire(Settings.from_environment(os.environ), clients)
 
     def handler(event: dict[str, Any]) -> Mapping[str, Any]:
         answer: Mapping[str, Any] = deployed.handle(event, service)
@@ -344,9 +362,9 @@ def _tell(options: ServiceOptions, stop: Stop) -> None:
         clients=clients,
         stream=str(options.outputs["catalogStream"]),
         handler=handler,
-        place=options.outbox_place,
+        place=options.places / f"{module.rpartition('_')[2]}.json",
         filters=FILTERS,
-        batch_size=OUTBOX_BATCH,
+        batch_size=batch_size,
     ).run(stop)
 
 

@@ -62,6 +62,7 @@ API_HANDLER = "worker.entrypoints.lambda_api:handler"
 WEBHOOK_HANDLER = "worker.entrypoints.lambda_webhook:handler"
 INVALIDATION_HANDLER = "worker.entrypoints.lambda_invalidate:handler"
 OUTBOX_HANDLER = "worker.entrypoints.lambda_outbox:handler"
+LEDGER_HANDLER = "worker.entrypoints.lambda_ledger:handler"
 DELIVER_HANDLER = "worker.entrypoints.lambda_deliver:handler"
 READY_SECONDS = 180.0
 """Longest wait for the children; they are ready in less than a second on an idle machine."""
@@ -97,6 +98,8 @@ class StackOptions:
     """Of uploads that choose none: a name, or the absolute path of a file."""
     webhooks: Mapping[str, str] = field(default_factory=dict)
     """URLs of endpoints, by name, that get every event."""
+    daily_limit: float = 0.0
+    """US dollars a day, as if this were AWS, from which on optional work pauses; 0 for no limit."""
 
 
 class Stack:
@@ -191,7 +194,8 @@ class Stack:
             workflow_handler=WORKFLOW_HANDLER,
             invalidation_handler=INVALIDATION_HANDLER,
             outbox_handler=OUTBOX_HANDLER,
-            outbox_place=self._data / "state" / "outbox.json",
+            ledger_handler=LEDGER_HANDLER,
+            places=self._data / "state",
             rekognition=(self._rekognition_port, self._data),
             webhook_handler=WEBHOOK_HANDLER,
         )
@@ -239,6 +243,23 @@ class Stack:
         )
         return started.process  # after a death, with all it had answered for; the others wait
 
+    def _settings(self, outputs: Outputs) -> Mapping[str, str]:
+        """The variables of the deployed functions, and where their spans go here: all of them."""
+        machines = outputs["workflows"].items()
+        return {
+            **{str(name): str(text) for name, text in outputs["ingestEnvironment"].items()},
+            "SAFELIGHT_WORKFLOWS": ",".join(f"{name}={arn}" for name, arn in machines),
+            **{
+                str(name): str(text) for name, text in outputs.get("webhookEnvironment", {}).items()
+            },
+            "SAFELIGHT_WEBHOOK_NETWORKS": LOOPBACK,
+            "SAFELIGHT_DISTRIBUTION": str(outputs["distribution"]),
+            "SAFELIGHT_OUTBOX_DLQ_URL": str(outputs["outboxDeadLetters"]),
+            "SAFELIGHT_DAILY_LIMIT": str(self._options.daily_limit),
+            "SAFELIGHT_TRACE_TO": f"file:{(self._data / TRACES).absolute()}",
+            "SAFELIGHT_TRACE_PERCENT": "100",
+        }
+
     def _establish(self, stop: Stop) -> tuple[Outputs, _Queues]:
         """Create what the Pulumi program says, and the users and profiles that work with it."""
         deleted, recipe = self._options.deleted_originals.value, self._options.recipe
@@ -278,7 +299,7 @@ class Stack:
         media = f"http://127.0.0.1:{self._delivery_port}"
         environment = {
             **{str(name): str(text) for name, text in outputs["apiEnvironment"].items()},
-            **_settings(outputs, self._data),  # of which the API has a part: it starts one workflow
+            **self._settings(outputs),  # of which the API has a part: it starts one workflow
             "SAFELIGHT_DELIVERY_URL": media,
             api.SECRET: api.secret_of(last.environment if last is not None else {}),
             **self._profiles.key_environment(OPERATOR),
@@ -325,9 +346,7 @@ class Stack:
         """A child that works with the rights of a role or user, and more variables if given."""
         assert self._address is not None
         variables = (
-            self._address.environment
-            if name == "api"
-            else _settings(self._address.outputs, self._data)
+            self._address.environment if name == "api" else self._settings(self._address.outputs)
         )
         settings = {key: text for key, text in variables.items() if key.startswith(PREFIX)}
         environment = {**_inherited(), **settings, **self._profiles.environment(profile), **more}
@@ -453,20 +472,6 @@ def _mapping(outputs: Outputs) -> EventSourceMapping:
             memory=int(ingest["memory"]),
         ),
     )
-
-
-def _settings(outputs: Outputs, data: Path) -> Mapping[str, str]:
-    """The variables of the deployed functions, and where their spans go here: all of them."""
-    return {
-        **{str(name): str(text) for name, text in outputs["ingestEnvironment"].items()},
-        "SAFELIGHT_WORKFLOWS": ",".join(f"{n}={arn}" for n, arn in outputs["workflows"].items()),
-        **{str(name): str(text) for name, text in outputs.get("webhookEnvironment", {}).items()},
-        "SAFELIGHT_WEBHOOK_NETWORKS": LOOPBACK,
-        "SAFELIGHT_DISTRIBUTION": str(outputs["distribution"]),
-        "SAFELIGHT_OUTBOX_DLQ_URL": str(outputs["outboxDeadLetters"]),
-        "SAFELIGHT_TRACE_TO": f"file:{(data / TRACES).absolute()}",
-        "SAFELIGHT_TRACE_PERCENT": "100",
-    }
 
 
 def _inherited() -> dict[str, str]:

@@ -59,6 +59,7 @@ class StreamSource:
     filters: Sequence[Mapping[str, Any]]
     batch_size: int
     _iterator: str | None = field(default=None, init=False)
+    _shard: str = field(default="", init=False)
 
     def run(self, stop: Stop) -> None:
         """Work until asked to stop; a batch that was begun is finished."""
@@ -94,7 +95,8 @@ class StreamSource:
     def _invoke(self, records: Sequence[dict[str, Any]]) -> None:
         wanted = [one for one in records if any(matches(one, each) for each in self.filters)]
         if wanted:
-            response = self.handler({"Records": wanted})
+            # The shard is named as with a tumbling window; there is one here.
+            response = self.handler({"Records": wanted, "shardId": self._shard})
             failed = {one["itemIdentifier"] for one in response["batchItemFailures"]}
             if failed:
                 numbers = [one["dynamodb"]["SequenceNumber"] for one in records]
@@ -110,8 +112,8 @@ class StreamSource:
         """An iterator behind what is done; at the oldest change if that is not known."""
         with aws_call("find the stream of the catalog"):
             described = self.clients.streams.describe_stream(StreamArn=self.stream)
-            shard = described["StreamDescription"]["Shards"][0]["ShardId"]
-        named = {"StreamArn": self.stream, "ShardId": shard}
+            self._shard = described["StreamDescription"]["Shards"][0]["ShardId"]
+        named = {"StreamArn": self.stream, "ShardId": self._shard}
         after = self._read()
         if after is not None:
             try:

@@ -67,6 +67,7 @@ from worker.imaging.stills import blurred
 from worker.ports import Catalog, Moderator, ObjectStore, StoredObject
 from worker.recipes import focused, point_of
 from worker.services.access import Access, invalidate
+from worker.services.breaker import OptionalWork, never
 from worker.services.commit import (
     RenditionStore,
     after_commit,
@@ -244,6 +245,7 @@ class Ingest:
         remember: Callable[[Recipe], object] = lambda _: None,
         classifier: Moderator | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        put_off: Callable[[OptionalWork], bool] = never,
     ) -> None:
         """Wire the service.
 
@@ -256,6 +258,7 @@ class Ingest:
             remember: told the recipe before its first record: it keeps it for later.
             classifier: looks at pictures whose recipe wants that; needed by such recipes only.
             now: the clock, for records only: nothing is ordered by it.
+            put_off: whether optional work waits: the sampling of moderation, and nothing else here.
         """
         self._store = store
         self._catalog = catalog
@@ -264,7 +267,9 @@ class Ingest:
         self._erase = erase
         self._remember = remember
         self._now = now
-        self._first_look = FirstLook(catalog=catalog, classifier=classifier, now=now)
+        self._first_look = FirstLook(
+            catalog=catalog, classifier=classifier, now=now, put_off=put_off
+        )
         self._first_look.check(policy.recipe)
         self._renditions = RenditionStore(
             store, policy.delivery_bucket, threads=policy.upload_threads

@@ -57,6 +57,7 @@ from worker.domain.workflow import StageCall
 from worker.imaging.stills import blurred, cut, stills
 from worker.ports import Catalog, Moderator, ObjectStore
 from worker.services.access import Access
+from worker.services.breaker import OptionalWork, never
 
 MOST_STILLS = 4
 """Of an animation, or of a picture that is delivered in several cuts."""
@@ -251,6 +252,8 @@ class FirstLook:
     catalog: Catalog
     classifier: Moderator | None = None
     now: Callable[[], datetime] = field(default=_utc)
+    put_off: Callable[[OptionalWork], bool] = field(default=never)
+    """Whether samples are not taken today."""
 
     def check(self, recipe: Recipe) -> None:
         """Raise ConfigurationError if a recipe asks for a classifier, and there is none."""
@@ -285,8 +288,9 @@ class FirstLook:
             if ModerationTier.REKOGNITION in rules.tiers:
                 return replace(undecided(time), error=error.code)
             return unavailable(rules, error.code, time)
-        passed = found.outcome is ModerationOutcome.PASS
-        return replace(found, sampled=passed and drawn(content.version, rules.sample))
+        sampled = found.outcome is ModerationOutcome.PASS and drawn(content.version, rules.sample)
+        sampled = sampled and not self.put_off(OptionalWork.MODERATION)
+        return replace(found, sampled=sampled)
 
     def earlier(self, rules: ModerationRules, content: UploadedContent) -> Moderation | None:
         """The verdict that follows from earlier ones, if there is one.

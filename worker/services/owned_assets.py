@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import EllipsisType
 
@@ -25,6 +25,7 @@ from worker.domain.asset import (
 from worker.domain.errors import AssetMissing, Conflict, NotAllowed
 from worker.ports import Catalog, Queue
 from worker.services import find_assets
+from worker.services.breaker import Breaker, OptionalWork
 from worker.services.erase import Eraser
 from worker.services.find_assets import AssetFilter
 from worker.services.remake import announce, settled
@@ -109,6 +110,7 @@ class OwnedAssets:
     queue_url: str
     restart: Callable[[AssetRecord], object]
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    breaker: Breaker = field(default_factory=Breaker)
 
     def show(self, caller: Caller, asset: str) -> AssetRecord:
         """One asset. Raises ``AssetMissing``."""
@@ -169,6 +171,7 @@ class OwnedAssets:
         moved = not isinstance(point, EllipsisType) and point != known.focal_point
         if moved:
             self._require_makeable(known)
+            self.breaker.require(OptionalWork.REMAKE)
         changed = self.catalog.update(
             asset,
             add_tags=add_tags,
@@ -190,12 +193,14 @@ class OwnedAssets:
         Raises:
             AssetMissing: the caller has no such asset.
             Conflict: ``asset_unmade``: there is nothing to make again.
+            Paused: the daily limit of cost is spent.
         """
         record = require_owned(self.catalog, caller, asset)
         if record.status is Status.PROCESSING:
             self.restart(record)
             return record
         self._require_makeable(record)
+        self.breaker.require(OptionalWork.REMAKE)
         changed = self.catalog.update(asset, again=True)
         announce(self.queue, self.queue_url, changed, sender="safelight:api")
         return changed

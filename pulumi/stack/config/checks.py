@@ -237,6 +237,8 @@ SCOPE = matching(r"openid(?: [!#-\[\]-~]+)*", "words with single blanks between 
 
 BUCKET = matching(r"|arn:aws:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the ARN of a bucket")
 """A bucket's ARN, or nothing."""
+MONITOR = matching(r"|arn:aws:ce::\d{12}:anomalymonitor/[0-9a-f-]{36}", "the ARN of a cost monitor")
+"""A monitor of Cost Anomaly Detection, or nothing."""
 
 UPLOAD_KEY = matching(r"|[0-9a-f]{64}", "64 hex digits, as `openssl rand -hex 32` makes them")
 """A key for signing, or nothing."""

@@ -62,6 +62,7 @@ GIVEN = NAMES | {
     "api_origins",
     "upload_key",
     "upload_routes",
+    "daily_limit",
 }
 """Settings that the program itself sets."""
 

@@ -328,6 +328,12 @@ class CostConfig:
     """US dollars a month; 0 for no budget."""
     anomaly_dollars: int = checks.value(checks.whole(0, 1_000_000), 0)
     """Tell of unusual spending of at least so much; 0 for no watch."""
+    anomaly_monitor: str = checks.value(checks.MONITOR, "")
+    """ARN of the account's monitor of the tag Stack, if another stack has made it; empty to make
+    one. Cost Explorer allows one for a dimension."""
+    daily_limit: int = checks.value(checks.whole(0, 100_000_000), 0)
+    """US dollars a day, by the ledger: optional work pauses for the rest of a day in which they are
+    spent; 0 for no limit."""
     email: str = checks.value(checks.EMAIL, "")
     activate_tags: bool = checks.value(checks.switch, default=False)
     """Activate our tags as cost allocation tags; possible in the account that pays only."""

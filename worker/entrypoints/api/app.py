@@ -101,6 +101,7 @@ class ApiServices:
             queue=app.queue,
             queue_url=app.settings.queue_url,
             restart=lambda record: app.runs.restart(record.asset, record.version),
+            breaker=app.breaker,
         )
 
     @cached_property

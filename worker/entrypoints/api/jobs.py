@@ -23,6 +23,7 @@ from worker.domain.errors import (
 from worker.domain.job import JobStatus
 from worker.domain.keys import jobs_prefix
 from worker.ports import Jobs
+from worker.services.breaker import OptionalWork
 from worker.services.owned_assets import Caller, require_owned
 
 _NO_ORIGINAL = frozenset({Status.WAITING, Status.REJECTED, Status.DELETED})
@@ -95,6 +96,8 @@ class AssetJobs:
             ids = {text: one.asset for text, one in zip(spec.inputs, records, strict=True)}
             problems = [_of_the_body(one, ids) for one in error.problems]
             raise ParameterError(f"job {kind}", tuple(problems)) from None
+        if not urgent:
+            self.app.breaker.require(OptionalWork.JOB)
         traced = replace(request, traceparent=records[0].source.trace)
         id_ = self._running().submit(traced)
         return self._listed(records[0], id_, kind, request.output), None

@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -30,6 +31,7 @@ from worker.domain.errors import (
     NotAllowed,
     NotSignedIn,
     ParameterError,
+    Paused,
     Problem,
     ProblemsError,
     RecipeError,
@@ -140,6 +142,9 @@ def _expected(error: SafelightError, status: int) -> Response:
         # The text names services and hosts, which a client must not learn.
         logger.warning("not available", extra={"code": error.code, "reason": error.message})
         detail = "something that this needs does not answer now; try again"
+        if isinstance(error, Paused):  # what was spent is nobody's business
+            detail = "work of this kind waits until midnight UTC"
+            headers["Retry-After"] = str(_until_midnight())
     problems = error.problems if isinstance(error, ProblemsError) else ()
     if isinstance(error, ParameterError):  # its fields are fields of the body
         problems = tuple(replace(one, path=f"body.{one.path}") for one in problems)
@@ -147,6 +152,12 @@ def _expected(error: SafelightError, status: int) -> Response:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         detail = f"the request has {count}"
     return problem(status, error.code, detail, errors=problems, headers=headers)
+
+
+def _until_midnight() -> int:
+    """Seconds, of UTC."""
+    now = datetime.now(UTC)
+    return 86_400 - (now.hour * 3600 + now.minute * 60 + now.second)
 
 
 def _invalid(error: RequestValidationError) -> Response:

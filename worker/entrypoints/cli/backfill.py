@@ -88,6 +88,7 @@ def command(
     from worker import prices
     from worker.job_context import Stop
     from worker.services import backfill
+    from worker.services.breaker import OptionalWork
 
     if (address is None) == (inventory is None):
         raise click.UsageError("give s3://BUCKET/PREFIX or --inventory FILE")
@@ -122,10 +123,12 @@ def command(
             rate=rate,
             progress=progress,
             save=lambda progress: save(path, progress),
-            stopped=lambda: stop.requested,
+            stopped=lambda: stop.requested or app.breaker.paused() is not None,
             pause=stop.wait,
         )
     _print_progress(progress, "tagged" if cache_tags else "enqueued", as_json=as_json)
+    if not progress.finished and not stop.requested:
+        app.breaker.require(OptionalWork.BACKFILL)
     return 0 if progress.finished else output.INTERRUPTED
 
 

@@ -16,6 +16,8 @@ _COMMANDS = {
     "recipe": ("cost:recipe_command", "Measure what a recipe costs for a million uploads."),
     "escalation": ("cost:escalation_command", "Price a month of escalation, line by line."),
     "prices": ("cost_prices:group", "Show the prices; compare them with AWS's price list."),
+    "report": ("cost_report:report", "Print what the work of a month has cost, by the ledger."),
+    "resume": ("cost_report:resume", "Let work go on that the daily limit pauses."),
 }
 
 

@@ -92,6 +92,13 @@ Exit codes
     metavar="NAME=URL",
     help="Send every event to this endpoint, on loopback or the internet; may be repeated.",
 )
+@click.option(
+    "--daily-limit",
+    type=Number(0, 1_000_000_000),
+    default=0,
+    metavar="USD",
+    help="Optional work pauses when a day's work would have cost so much on AWS.  [default: none]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print each event as one line of JSON.")
 def up_command(
     *,
@@ -103,6 +110,7 @@ def up_command(
     deleted_originals: str,
     recipe: str,
     webhooks: tuple[str, ...],
+    daily_limit: float,
     as_json: bool,
 ) -> int:
     """Run the whole pipeline on this machine, until Ctrl-C.
@@ -132,6 +140,7 @@ def up_command(
         deleted_originals=DeletedOriginals(deleted_originals),
         recipe=recipe,
         webhooks=_endpoints(webhooks),
+        daily_limit=daily_limit,
     )
     with stop.on_signals():
         try:

@@ -125,6 +125,8 @@ def _submit(
     if local:
         here = requests(spec, SubmitContext(files=True, store=_store_of(inputs, out)))
         return _run_local(here, image if container else None, follow=follow, as_json=as_json)
+    from worker.services.breaker import OptionalWork
+
     target, traceparent = find_target(data), ""
     if asset is not None:
         record = target.app.catalog.get(asset)
@@ -139,6 +141,8 @@ def _submit(
     )
     jobs = target.jobs
     made = [replace(one, traceparent=traceparent) for one in requests(spec, around)]
+    if not priority:
+        target.app.breaker.require(OptionalWork.JOB)
     ids = tuple(dict.fromkeys(jobs.submit(request) for request in made))
     if not (wait or follow):
         for id_ in ids:

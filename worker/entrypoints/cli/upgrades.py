@@ -57,12 +57,15 @@ def command(
     Addresses stay. A file is tried once. The rule: views x bytes saved x price of a gigabyte must
     be more than encoding and one invalidation cost.
     """
+    from worker.services.breaker import OptionalWork
     from worker.services.popularity import Popularity
 
     target = find_target(data)
     popularity = Popularity()
     _count(target, logs, days, popularity)
     service = target.app.upgrades
+    if apply:
+        target.app.breaker.require(OptionalWork.UPGRADE)
     found = service.plan(popularity, days=days, budget=budget)
     for one in found:
         done = service.apply(one) if apply else None

@@ -33,7 +33,6 @@ from worker.adapters.aws.dynamodb.requests import ATTEMPTS, ConditionFailed, Dyn
 from worker.adapters.aws.dynamodb.schema import PARTITION_KEY, TTL_ATTRIBUTE
 from worker.domain.errors import EngineError, Throttled
 from worker.domain.ledger import (
-    KEPT_DAYS,
     CountedWork,
     LedgerAccount,
     LedgerEntry,
@@ -95,7 +94,9 @@ class DynamoLedger:
         """Raise one line; returns what was new."""
         day, account, name = line
         at = key(_partition(day, account, name), _prefix(account, name) + _digest(shard, 12))
-        expires = datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=KEPT_DAYS)
+        expires = datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(
+            days=account.kept_days
+        )
         for attempt in range(ATTEMPTS):
             work = sum((one.work for one in counted), CountedWork())
             try:
@@ -166,8 +167,8 @@ class DynamoLedger:
                 values={
                     ":d": {"S": found.day},
                     ":t": {"S": found.time},
-                    ":u": {"N": f"{found.usd:.6f}"},
-                    ":l": {"N": f"{found.limit:.6f}"},
+                    ":u": {"N": f"{found.usd:.9f}"},
+                    ":l": {"N": f"{found.limit:.9f}"},
                 },
             )
         except ConditionFailed:

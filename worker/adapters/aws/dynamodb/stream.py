@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -17,9 +16,10 @@ from worker.adapters.aws.dynamodb import schema
 from worker.adapters.aws.dynamodb.items import read_job, read_log, read_meta, read_review
 from worker.adapters.aws.dynamodb.schema import PARTITION_KEY, SORT_KEY
 from worker.domain import events
-from worker.domain.asset import AssetRecord, JobRecord
+from worker.domain.asset import AssetRecord
 from worker.domain.errors import EngineError
 from worker.domain.events import Event
+from worker.domain.ledger import CatalogChange
 
 T = TypeVar("T")
 
@@ -76,23 +76,7 @@ def events_of(record: Mapping[str, Any]) -> tuple[Event, ...]:
     return () if event is None else (event,)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What a record of the stream says of an asset's record or of a job."""
-
-    position: str
-    """Its sequence number, as text whose order is that of the numbers of one shard."""
-    time: str
-    """By the table's clock, ISO 8601 UTC."""
-    event: Event | None = None
-    """Of an asset's record."""
-    old: AssetRecord | None = None
-    new: AssetRecord | None = None
-    job: tuple[JobRecord | None, JobRecord] | None = None
-    """A job before and after."""
-
-
-def change_of(record: Mapping[str, Any]) -> Change | None:
+def change_of(record: Mapping[str, Any]) -> CatalogChange | None:
     """An asset's record or a job before and after a change; None for what is neither.
 
     Raises:
@@ -110,10 +94,10 @@ def change_of(record: Mapping[str, Any]) -> Change | None:
         if sort == schema.META:
             before, after = _read(old, _read_record), _read(new, _read_record)
             event = events.of_record(before, after, time=time)
-            return Change(position=position, time=time, event=event, old=before, new=after)
+            return CatalogChange(position=position, time=time, event=event, old=before, new=after)
         if sort.startswith(schema.JOB) and new is not None:
             job = (_read(old, read_job), read_job(new))
-            return Change(position=position, time=time, job=job)
+            return CatalogChange(position=position, time=time, job=job)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise EngineError(f"no record of the catalog's stream: {error!r}") from error
     return None

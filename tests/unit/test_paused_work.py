@@ -1,0 +1,110 @@
+"""What pauses when the daily limit is spent, and that nothing else does."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.unit.api.rig import Api
+from tests.unit.api.test_work import ListedJobs, accepted
+from tests.unit.memory_ledger import MemoryLedger
+from tests.unit.test_lambda_upgrade import add_log, application, lines
+from tests.unit.test_moderate import Moderated
+from tests.unit.test_upgrade import World
+from worker.domain import metrics
+from worker.domain.ledger import Trip
+from worker.entrypoints import lambda_upgrade
+from worker.services.breaker import Breaker, OptionalWork
+from worker.services.moderate import FirstLook
+
+
+def tripped() -> Breaker:
+    """A breaker on a day whose limit is spent."""
+    ledger, today = MemoryLedger(), datetime.now(UTC).strftime("%Y-%m-%d")
+    now = datetime.now(UTC)
+    ledger.trip(Trip(day=today, time=f"{today}T00:00:00Z", usd=101.5, limit=100.0))
+    # Whatever the hour of the test run is, it is one day.
+    return Breaker(ledger=ledger, limit=100.0, now=lambda: now)
+
+
+@pytest.fixture
+def api() -> Api:
+    """An API whose daily limit is spent."""
+    api = Api(jobs=ListedJobs())
+    api.services.app.__dict__["breaker"] = tripped()
+    return api
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/assets/{asset}/reprocess", None),
+        ("PATCH", "/assets/{asset}", {"focal_point": {"x": 0.2, "y": 0.3}}),
+        ("POST", "/jobs", {"kind": "denoise", "assets": ["{asset}"]}),
+    ],
+)
+def test_what_may_wait_is_refused_and_nothing_changes(
+    api: Api, method: str, path: str, body: Any
+) -> None:
+    """503 with the code and a time, without the sums; the record stays, no message is sent."""
+    asset = accepted(api)
+    before = api.catalog.records[asset]
+    if body is not None and "assets" in body:
+        body = {**body, "assets": [asset]}
+
+    answered = api.call(method, path.format(asset=asset), body)
+
+    assert (answered.status_code, answered.json()["code"]) == (503, "paused")
+    assert 0 < int(answered.headers["retry-after"]) <= 86_400
+    assert "101" not in answered.text
+    assert api.catalog.records[asset] == before
+    assert not api.queue.bodies("work.fifo")
+    assert not api.services.jobs.requests  # type: ignore[union-attr]
+
+
+def test_what_may_not_wait_goes_on(api: Api) -> None:
+    """Uploads, tags and urgent jobs; and the restart of jobs that an upload waits for."""
+    asset = accepted(api)
+
+    assert api.begin()
+    assert api.call("PATCH", f"/assets/{asset}", {"add_tags": ["sea"]}).status_code == 200
+    urgent = {"kind": "denoise", "assets": [asset], "urgent": True}
+    assert api.call("POST", "/jobs", urgent).status_code == 202
+
+
+def test_the_daily_upgrades_wait_for_the_next_day() -> None:
+    """No log is read, nothing is encoded, and it is counted."""
+    world = World()
+    add_log(world, "one", lines(world, 10_000))
+    app = application(world)
+    app.__dict__["breaker"] = tripped()
+    metrics.take()
+
+    assert lambda_upgrade.handle(app, remaining=lambda: 900.0) == {"paused": True}
+    counted = [(one.metric, one.labels) for one in metrics.take()]
+    assert counted == [(metrics.PAUSED, (("work", "upgrade"),))]
+
+
+def test_no_sample_is_taken() -> None:
+    """What the classifier lets pass stays passed; it is asked about as ever."""
+    world = Moderated()
+    world.put_off = tripped().stops
+    record = world.upload(sample=1.0)
+
+    assert record.moderation is not None
+    assert (record.moderation.outcome.value, record.moderation.sampled) == ("pass", False)
+    assert record.workflow == ""
+
+
+def test_every_kind_of_work_is_tried_here() -> None:
+    """A new kind needs a place where it pauses, and a test of it; backfill has its own command."""
+    assert {*OptionalWork} == {
+        OptionalWork.REMAKE,
+        OptionalWork.JOB,
+        OptionalWork.UPGRADE,
+        OptionalWork.MODERATION,
+        OptionalWork.BACKFILL,
+    }
+    assert FirstLook(catalog=Api().catalog).put_off(OptionalWork.MODERATION) is False

@@ -1,0 +1,57 @@
+"""The ledger function: changes of the catalog in, counters of work out.
+
+Lambda reads the stream of the table, as it does for the outbox, and names the shard because the
+event source has a tumbling window. Of the window itself nothing is used. Here: one service call.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from worker.adapters import emf
+from worker.bootstrap import bookkeeper
+from worker.domain import trace
+from worker.services.ledger import Bookkeeper
+from worker.settings import Settings
+
+logger = Logger(service="ledger")
+
+
+@cache
+def service() -> Bookkeeper:
+    """Wire the service once for the life of the process, at the first event."""
+    return bookkeeper(Settings.from_environment(os.environ))
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's
+    """Handle an event of the stream; one without records ends a window, or is a warm-up call."""
+    return handle(event, service())
+
+
+@trace.flushing("ledger")
+@emf.flushing("ledger")
+def handle(event: Mapping[str, Any], books: Bookkeeper) -> dict[str, Any]:
+    """The handler with its service given.
+
+    Returns:
+        ``{"state": {}, "batchItemFailures": []}``: without a state Lambda takes the call for a
+        failed one (AWS Lambda Developer Guide, "Implementing stateful DynamoDB stream processing
+        in Lambda").
+
+    Raises:
+        TransientError: the table does not answer: Lambda hands the whole batch over again.
+        ConfigurationError: the event names no shard.
+    """
+    records = event.get("Records", [])
+    if records:
+        found = books.count(str(event.get("shardId", "")), records)
+        extra = {"changes": len(records), "uploads": found.work.objects, "usd": round(found.usd, 6)}
+        logger.info("counted", extra=extra)
+        if found.unreadable:  # an alarm counts errors in this log
+            logger.error("changes were not counted", extra={"changes": found.unreadable})
+    return {"state": {}, "batchItemFailures": []}

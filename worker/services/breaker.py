@@ -1,0 +1,108 @@
+"""The breaker: optional work pauses for the rest of a day whose limit of cost was passed.
+
+Intake never stops: what was uploaded is made, judged and told whatever it costs. What pauses is
+work that somebody or a schedule may do tomorrow as well.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from worker.domain import metrics
+from worker.domain.errors import Paused, SafelightError
+from worker.domain.ledger import Trip, dollars
+from worker.ports import Ledger
+
+SECONDS = 60.0
+"""How long an answer of the ledger is believed: a pause begins and ends so late."""
+
+_log = logging.getLogger(__name__)
+
+
+class OptionalWork(StrEnum):
+    """What pauses."""
+
+    UPGRADE = "upgrade"
+    """Encoding popular files again."""
+    MODERATION = "moderation"
+    """Asking Rekognition about a sample of what the classifier lets pass."""
+    REMAKE = "remake"
+    """Making an asset again from its original."""
+    BACKFILL = "backfill"
+    """Enqueueing objects that lay in the bucket before."""
+    JOB = "job"
+    """Jobs that people start, unless they are urgent."""
+
+
+def never(_: OptionalWork) -> bool:
+    """Where nothing is put off."""
+    return False
+
+
+def _utc() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True, kw_only=True)
+class Breaker:
+    """Says whether optional work pauses. Safe between threads; without a limit it asks nobody.
+
+    Args:
+        ledger: None where nothing is spent.
+        limit: US dollars a day; 0 for none.
+        now: the time; days are of UTC.
+        clock: seconds, monotonic.
+    """
+
+    ledger: Ledger | None = None
+    limit: float = 0.0
+    now: Callable[[], datetime] = field(default=_utc)
+    clock: Callable[[], float] = field(default=time.monotonic)
+    _known: Trip | None = field(default=None, init=False)
+    _until: float = field(default=float("-inf"), init=False)
+
+    def paused(self) -> Trip | None:
+        """The trip because of which optional work pauses now; None if it goes on.
+
+        A ledger that does not answer changes nothing: what was known before goes on to hold.
+        """
+        if self.ledger is None or not self.limit:
+            return None
+        if self.clock() >= self._until:
+            self._until = self.clock() + SECONDS
+            try:
+                self._known = self.ledger.tripped()
+            except SafelightError as error:
+                _log.warning("the ledger does not answer: %s: %s", error.code, error.message)
+        trip = self._known
+        today = self.now().astimezone(UTC).strftime("%Y-%m-%d")
+        return trip if trip is not None and trip.day == today and not trip.resumed else None
+
+    def stops(self, work: OptionalWork) -> bool:
+        """Whether some work is put off; counts and logs it."""
+        try:
+            self.require(work)
+        except Paused as error:
+            _log.warning("%s", error.message)
+            return True
+        return False
+
+    def require(self, work: OptionalWork) -> None:
+        """Raise ``Paused`` if some work is put off; counts it."""
+        trip = self.paused()
+        if trip is not None:
+            metrics.add(metrics.PAUSED, 1, work=work.value)
+            raise Paused(f"{work.value} is put off: {wording(trip)}")
+
+
+def wording(trip: Trip) -> str:
+    """Why work pauses, and until when, for a person."""
+    return (
+        f"{dollars(trip.usd)} were spent on {trip.day}, more than the daily limit of"
+        f" {dollars(trip.limit)}; it goes on at midnight UTC, or after safelight cost resume"
+    )
