@@ -19,7 +19,7 @@ from typing import TextIO
 
 from batch import catalogue
 from worker.adapters import emf
-from worker.domain import metrics, trace
+from worker.domain import metrics, redaction, trace
 from worker.domain.asset import JobRecord
 from worker.domain.errors import SafelightError
 from worker.domain.ledger import VCPU_SECONDS
@@ -147,8 +147,11 @@ class JobReporter:
             "kind": self._identity.kind,
             "job": self._identity.job,
             "attempt": self._identity.attempt,
+            **({"asset": self._identity.asset} if self._identity.asset else {}),
             **({trace.NAME: self._identity.traceparent} if self._identity.traceparent else {}),
-            **fields,
+            # Where results go is chosen by whoever runs the job; an input is named by its uploader.
+            **redaction.line({name: one for name, one in fields.items() if name != "output"}),
+            **({"output": fields["output"]} if "output" in fields else {}),
         }
         self._line(line)
 

@@ -48,9 +48,8 @@ LOGGED = {
     "refused": "$context.authorizer.error",
     "milliseconds": "$context.responseLatency",
     "bytes": "$context.responseLength",
-    "source": "$context.identity.sourceIp",
 }
-"""Of each request. No token and no claim."""
+"""Of each request. No token, no claim and no address: nothing of a person."""
 
 
 class Api(pulumi.ComponentResource):

@@ -5,15 +5,14 @@ Thin: Mangum makes a request of an event, the app answers it. The local stack se
 
 from __future__ import annotations
 
-import logging
 import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools import Logger
 from mangum import Mangum
 
 from worker.bootstrap import assemble
+from worker.entrypoints import logs
 from worker.entrypoints.api.app import ApiServices, create
 from worker.entrypoints.api.problems import MEDIA_TYPE
 from worker.settings import Settings
@@ -21,7 +20,7 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-logger = Logger(service="api")
+logger = logs.logger("api")
 
 
 @cache
@@ -38,10 +37,7 @@ def services() -> ApiServices:
 @cache
 def adapter() -> Mangum:
     """What makes requests of events, once for the life of the process."""
-    log = logging.getLogger("safelight.api")
-    if not log.handlers:  # the function's own format, JSON
-        log.addHandler(logger.handlers[0])
-        log.propagate = False
+    logs.adopt(logger)
     app = create(services, origins=services().app.settings.api_origins)
     # What it does not take for text it sends in base64, and problems are a type of their own.
     return Mangum(app, lifespan="off", text_mime_types=["application/json", MEDIA_TYPE])

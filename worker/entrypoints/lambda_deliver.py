@@ -13,17 +13,16 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from worker.adapters import emf
 from worker.bootstrap import assemble
 from worker.domain import trace
 from worker.domain.errors import SafelightError
+from worker.entrypoints import logs
 from worker.imaging.malloc import keep_memory
 from worker.services.deliver import Deliver, OriginAnswer, error, unavailable
 from worker.settings import Settings
 
-logger = Logger(service="deliver")
+logger = logs.logger("deliver")
 
 if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
     # What is loaded before the snapshot is there at each start. Clients are made after it: no
@@ -35,6 +34,7 @@ if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
 @cache
 def service() -> Deliver:
     """Wire the service once for the life of the process, at the first event."""
+    logs.adopt(logger)
     keep_memory()
     return assemble(Settings.from_environment(os.environ)).deliver()
 

@@ -17,12 +17,11 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools import Logger
-
 from worker.adapters import emf
 from worker.bootstrap import Application, assemble
 from worker.domain import metrics, trace
 from worker.domain.errors import EngineError, MalformedMessage, Postponed, SafelightError
+from worker.entrypoints import logs
 from worker.entrypoints.container import started
 from worker.imaging.malloc import keep_memory
 from worker.ports import Message
@@ -38,8 +37,7 @@ if TYPE_CHECKING:
 Record = Mapping[str, Any]
 """One message as Lambda hands it over (its Developer Guide, "Using Lambda with Amazon SQS")."""
 
-logger = Logger(service="ingest")
-logger.addFilter(trace.stamp)
+logger = logs.logger("ingest")
 
 LONGEST_WAIT = 900
 """Seconds: the longest a message rests between two tries."""
@@ -52,6 +50,7 @@ MEMORY_SECONDS = 10.0
 @cache
 def application() -> Application:
     """Wire the services once for the life of the process, at the first event."""
+    logs.adopt(logger)
     keep_memory()
     return assemble(Settings.from_environment(os.environ))
 
@@ -209,7 +208,6 @@ def _report(ingested: IngestResult, record: Record) -> None:
     extra: dict[str, Any] = {
         "outcome": ingested.outcome.value,
         "asset": ingested.asset,
-        "key": ingested.upload.key,
         "bytes": ingested.upload.size,
     }
     if ingested.record is not None and ingested.record.verdict is not None:

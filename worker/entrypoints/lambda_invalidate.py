@@ -11,22 +11,22 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from worker.adapters import emf
 from worker.bootstrap import invalidation
 from worker.domain import metrics, trace
 from worker.domain.errors import TransientError
+from worker.entrypoints import logs
 from worker.services import work_metrics
 from worker.services.invalidate import Invalidate
 from worker.settings import Settings
 
-logger = Logger(service="invalidate")
+logger = logs.logger("invalidate")
 
 
 @cache
 def service() -> Invalidate:
     """Wire the service once for the life of the process, at the first event."""
+    logs.adopt(logger)
     return invalidation(Settings.from_environment(os.environ))
 
 

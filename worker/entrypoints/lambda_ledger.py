@@ -11,20 +11,20 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from worker.adapters import emf
 from worker.bootstrap import bookkeeper
 from worker.domain import trace
+from worker.entrypoints import logs
 from worker.services.ledger import Bookkeeper
 from worker.settings import Settings
 
-logger = Logger(service="ledger")
+logger = logs.logger("ledger")
 
 
 @cache
 def service() -> Bookkeeper:
     """Wire the service once for the life of the process, at the first event."""
+    logs.adopt(logger)
     return bookkeeper(Settings.from_environment(os.environ))
 
 

@@ -10,22 +10,22 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from worker.adapters import emf
 from worker.bootstrap import outbox
 from worker.domain import metrics, trace
 from worker.domain.errors import EngineError
+from worker.entrypoints import logs
 from worker.services import work_metrics
 from worker.services.outbox import Outbox
 from worker.settings import Settings
 
-logger = Logger(service="outbox")
+logger = logs.logger("outbox")
 
 
 @cache
 def service() -> Outbox:
     """Wire the service once for the life of the process, at the first event."""
+    logs.adopt(logger)
     return outbox(Settings.from_environment(os.environ))
 
 

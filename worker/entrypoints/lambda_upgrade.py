@@ -13,12 +13,11 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools import Logger
-
 from worker.adapters import emf
 from worker.bootstrap import Application, assemble
 from worker.domain import metrics, trace
 from worker.domain.errors import Problem, SettingsError
+from worker.entrypoints import logs
 from worker.services.breaker import OptionalWork
 from worker.services.popularity import Popularity, read_logs
 from worker.settings import Settings
@@ -26,7 +25,7 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-logger = Logger(service="upgrade")
+logger = logs.logger("upgrade")
 
 DAYS = 1.0
 """Of logs."""
@@ -39,6 +38,7 @@ LAST_SECONDS = 330.0
 @cache
 def application() -> Application:
     """Wire the services once for the life of the process, at the first event."""
+    logs.adopt(logger)
     return assemble(Settings.from_environment(os.environ))
 
 

@@ -11,23 +11,23 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from worker.adapters import emf
 from worker.bootstrap import assemble
 from worker.domain import metrics, trace
 from worker.domain.errors import MalformedMessage, TransientError
+from worker.entrypoints import logs
 from worker.ports import Message
 from worker.services import work_metrics
 from worker.services.webhooks import WebhookAttempt, Webhooks
 from worker.settings import Settings
 
-logger = Logger(service="webhook")
+logger = logs.logger("webhook")
 
 
 @cache
 def service() -> Webhooks:
     """Wire the service once for the life of the process, at the first event."""
+    logs.adopt(logger)
     return assemble(Settings.from_environment(os.environ)).webhooks
 
 
@@ -54,7 +54,8 @@ def handle(event: Mapping[str, Any], sending: Webhooks) -> dict[str, Any]:
     for queue, messages in batches.items():
         endpoint = sending.of_queue(queue)
         for attempt in sending.deliver(endpoint, messages):
-            _report(endpoint.name, attempt)
+            with trace.bind(attempt.traceparent):
+                _report(endpoint.name, attempt)
             if not attempt.ended:
                 kept.append(attempt.message.id)
     return {"batchItemFailures": [{"itemIdentifier": one} for one in kept]}
@@ -73,6 +74,7 @@ def _report(endpoint: str, attempt: WebhookAttempt) -> None:
     extra: dict[str, Any] = {
         "endpoint": endpoint,
         "event": attempt.event,
+        "asset": attempt.asset or None,
         "receives": attempt.message.receives,
     }
     if attempt.error is None:

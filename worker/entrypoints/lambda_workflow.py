@@ -21,26 +21,25 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from worker.adapters import emf
 from worker.bootstrap import Application, assemble
 from worker.domain import metrics, trace
 from worker.domain.errors import MalformedMessage, SafelightError, Throttled, TransientError
 from worker.domain.review import concerns_reviews
 from worker.domain.workflow import StageCall
+from worker.entrypoints import logs
 from worker.services import work_metrics
 from worker.services.finalize import JobReport
 from worker.services.messages import mistake
 from worker.settings import Settings
 
-logger = Logger(service="workflow")
-logger.addFilter(trace.stamp)
+logger = logs.logger("workflow")
 
 
 @cache
 def application() -> Application:
     """Wire the services once for the life of the process, at the first event."""
+    logs.adopt(logger)
     return assemble(Settings.from_environment(os.environ))
 
 

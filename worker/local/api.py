@@ -26,7 +26,8 @@ from worker.settings import Settings
 
 SECRET = "SAFELIGHT_API_SECRET"  # noqa: S105 - the name of a variable
 APP = "worker.entrypoints.api.app"
-"""By name, as the handlers: it stands above."""
+LOGS = "worker.entrypoints.logs"
+"""By name, as the handlers: they stand above."""
 OWNER = "me"
 """Who the token belongs to that the stack prints."""
 TOKEN_SECONDS = 30 * 86_400
@@ -79,6 +80,7 @@ def run(address: Address, ready: Path) -> None:
         address: of the stack; it names the port.
         ready: file to write once requests are answered.
     """
+    resolve_name(f"{LOGS}:adopt")(resolve_name(f"{LOGS}:logger")("api"))
     settings = Settings.from_environment(os.environ)
     services = resolve_name(f"{APP}:ApiServices")(
         app=assemble(settings), jobs=LocalJobs(address.data / JOBS)
