@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import math
@@ -10,6 +11,7 @@ import threading
 from typing import Any
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from batch.catalogue import KINDS
 from worker.adapters import emf
@@ -24,6 +26,7 @@ from worker.domain.metrics import (
     Statistic,
     Unit,
 )
+from worker.entrypoints.api.trace_context import TraceContext
 from worker.services.finalize import FinalizeOutcome
 from worker.services.hot_files import CacheOutcome
 from worker.services.ingest import IngestOutcome
@@ -216,6 +219,27 @@ def test_what_was_counted_is_written_although_the_work_fails(
         handler({"id": "x"})
 
     assert json.loads(capsys.readouterr().out)["service"] == "workflow"
+
+
+def test_a_request_to_the_api_writes_what_it_has_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Work that the API puts off is counted; a page that only reads writes nothing."""
+
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        if scope["method"] == "POST":
+            metrics.add(metrics.PAUSED, work="remake")
+
+    async def silent(*_: object) -> Any:
+        raise AssertionError("the app neither reads nor answers")
+
+    for method in ("GET", "POST"):
+        scope: Scope = {"type": "http", "method": method, "path": "/assets/a/remake", "headers": []}
+        asyncio.run(TraceContext(app)(scope, silent, silent))
+
+    (line,) = [json.loads(one) for one in capsys.readouterr().out.splitlines()]
+    assert values(line) == {("Paused", "work=remake", "Count"): 1}
+    assert line["service"] == "api"
 
 
 def test_a_log_that_cannot_be_written_fails_no_work(monkeypatch: pytest.MonkeyPatch) -> None:

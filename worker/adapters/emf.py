@@ -11,9 +11,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from worker.domain import metrics
 from worker.domain.metrics import Counted, Unit
@@ -31,33 +31,23 @@ DEFINITIONS = 100
 DIGITS = {Unit.COUNT: 0, Unit.BYTES: 0, Unit.SECONDS: 6, Unit.DOLLARS: 9}
 """Decimals that are written: microseconds, and thousandths of a dollar for a million images."""
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 
 def namespace() -> str:
     """The namespace of this process's metrics."""
     return os.environ.get(VARIABLE, "").strip() or NAMESPACE
 
 
-def flushing(service: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Make a handler write what was counted when it ends, also if it raises.
+@contextmanager
+def flushing(service: str) -> Iterator[None]:
+    """Write what was counted when the block ends, also if it raises; a decorator of handlers too.
 
     Args:
         service: name of the function.
     """
-
-    def around(handler: Callable[P, T]) -> Callable[P, T]:
-        @wraps(handler)
-        def flushed(*args: P.args, **kwargs: P.kwargs) -> T:
-            try:
-                return handler(*args, **kwargs)
-            finally:
-                flush(service)
-
-        return flushed
-
-    return around
+    try:
+        yield
+    finally:
+        flush(service)
 
 
 def flush(service: str) -> None:

@@ -7,6 +7,7 @@ import time
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worker.adapters import emf
 from worker.domain import trace
 from worker.domain.trace import Attribute, Span
 from worker.entrypoints.api.problems import METHODS
@@ -40,7 +41,7 @@ class TraceContext:
 
         sent = trace.valid(Headers(scope=scope).get(trace.NAME))
         own = trace.below(sent)
-        with trace.flushing("api"):
+        with emf.flushing("api"), trace.flushing("api"):
             if scope["method"] not in _READS or sent:
                 with trace.span(_name(scope), kind="server", parent=sent, own=own) as span:
                     await self._app(scope, receive, say)
