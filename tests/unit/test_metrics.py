@@ -8,9 +8,12 @@ import json
 import math
 import re
 import threading
+from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
 from batch.catalogue import KINDS
@@ -294,6 +297,43 @@ def test_a_duration_is_counted_of_what_fails_too() -> None:
     (one,) = metrics.take()
     assert one.labels == (("stage", "fetch"),)
     assert len(one.values) == 1
+
+
+@st.composite
+def counts(draw: st.DrawFn) -> tuple[MetricSpec, float, dict[str, str]]:
+    """Something that any code may count."""
+    spec = draw(st.sampled_from([one for one in METRICS if one.source is Source.CODE]))
+    labels = {
+        name: draw(st.sampled_from((*found, "a stranger's")))
+        for name, found in spec.dimensions.items()
+    }
+    return spec, draw(st.integers(0, 10**12)), labels
+
+
+@given(st.lists(counts(), max_size=400))
+def test_whatever_is_counted_is_written_as_cloudwatch_wants_it(
+    counted: list[tuple[MetricSpec, float, dict[str, str]]],
+) -> None:
+    """Nothing is lost or counted under other dimensions, and each line keeps the format's limits
+    (Amazon CloudWatch User Guide, "Specification: Embedded metric format")."""
+    wanted: Counter[tuple[str, ...]] = Counter()
+    for spec, value, labels in counted:
+        metrics.add(spec, value, **labels)
+        known = metrics.labels_of(spec, labels)
+        wanted[spec.name, *(f"{name}={one}" for name, one in known), spec.unit.value] += int(value)
+
+    found: Counter[tuple[str, ...]] = Counter()
+    for line in written():
+        assert len(json.dumps(line)) < 256_000
+        for directive in line["_aws"]["CloudWatchMetrics"]:
+            assert 0 < len(directive["Metrics"]) <= 100
+            assert len(directive["Dimensions"]) == 1
+        for key, value in values(line).items():
+            each = value if isinstance(value, list) else [value]
+            assert len(each) <= 100
+            found[key] += int(sum(each))
+
+    assert found == wanted
 
 
 def test_threads_lose_no_count() -> None:
