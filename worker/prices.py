@@ -170,6 +170,8 @@ class Assumptions:
     outbox_batch: float
     upload_events: float
     event_bytes: float
+    ledger_writes: float
+    ledger_seconds: float
     record_bytes: float
     log_bytes: float
     access_log_bytes: float
@@ -225,12 +227,24 @@ def known(price: Prices, name: str) -> float:
     found = float(getattr(price, name))
     if math.isnan(found):
         raise InputError(
-            f"the price {name} of {price.region} is not known: prices.toml does not have it. "
-            f"Give it with --prices, or read AWS's price list by "
+            f"the price {name} of {price.region} is not known, nor {_others(price, name)}. "
+            f"Give them with --prices, or read AWS's price list by "
             f"`safelight cost prices update --region {price.region}`",
             code="input_price",
         )
     return found
+
+
+def _others(price: Prices, name: str) -> str:
+    """All others that are not known, so that nobody finds them one by one."""
+    found = [
+        one.name
+        for one in fields(Prices)
+        if isinstance(getattr(price, one.name), float)
+        and math.isnan(getattr(price, one.name))
+        and one.name != name
+    ]
+    return ", ".join(found) or "any other"
 
 
 def regions() -> tuple[str, ...]:

@@ -69,7 +69,7 @@ class Design:
 
     architecture: str = "arm64"
     memory: int = FULL_VCPU
-    """Megabytes of the ingest function and of the delivery function."""
+    """Megabytes of the ingest function. The delivery function has a whole vCPU at least."""
     managed: bool = False
     """The ingest function runs on Lambda Managed Instances."""
     snap_start: bool = False

@@ -181,7 +181,9 @@ def _compute(month: Month, lines: BillLines) -> None:
         f"{_count(images)} uploads / {design.batch}",
     )
     if design.managed:
-        hours = images * seconds * max(design.memory / FULL_VCPU, 1) / 3600 / need.provisioned_use
+        # A machine gives whole processors: an upload takes as long as with one vCPU.
+        seconds = month.seconds_at(FULL_VCPU)
+        hours = images * seconds / 3600 / need.provisioned_use
         at = "vcpu_hour" if design.architecture == "arm64" else "vcpu_hour_x86"
         told = (
             f"{_count(images)} uploads x {seconds:.3f} s / 3,600 / {need.provisioned_use:g} in use"
@@ -244,7 +246,7 @@ def _files(month: Month, lines: BillLines) -> None:
     lines.add(FILES)("S3, sources of first views", made, "GET", "get_request", told)
     lines.add(FILES)("DynamoDB, claims of first views", made, "write units", "write_unit", told)
     seconds = need.seconds_fixed + need.second_seconds * month.traffic.megabytes
-    gigabytes = month.design.memory / 1024
+    gigabytes = month.delivery_gigabytes
     lines.add(COMPUTE)("Lambda, calls at first view", made, "calls", "invocation", told)
     lines.add(COMPUTE)(
         "Lambda, files at first view",
@@ -438,7 +440,7 @@ def _delivery(month: Month, lines: BillLines) -> None:
         "get_request",
         f"{_count(views)} views x {need.edge_misses:g}",
     )
-    calls, gigabytes = month.fallbacks, design.memory / 1024
+    calls, gigabytes = month.fallbacks, month.delivery_gigabytes
     told = f"{_count(calls)} views whose file was dropped for its JPEG"
     lines.add(COMPUTE)("Lambda, calls of delivery", calls, "calls", "invocation", told)
     lines.add(COMPUTE)(
@@ -518,7 +520,7 @@ def check_plan(month: Month) -> None:
 
 def _starts(month: Month, lines: BillLines, calls: float) -> None:
     """What starts of the delivery function cost: INIT, or snapshots in its place."""
-    need, gigabytes = month.need, month.design.memory / 1024
+    need, gigabytes = month.need, month.delivery_gigabytes
     cold = calls * need.cold_share
     told = f"{_count(calls)} calls x {need.cold_share:g} cold"
     if not month.design.snap_start:
@@ -652,6 +654,17 @@ def _watching(month: Month, lines: BillLines) -> None:
         "spans",
         "trace",
         f"{spans}, all but the first 1 %",
+    )
+    ledger = f"{_count(images)} uploads x {need.ledger_writes:g}"
+    lines.add(WATCHING)(
+        "Ledger, writes", images * need.ledger_writes, "units", "write_unit", ledger
+    )
+    lines.add(WATCHING)(
+        "Ledger, Lambda",
+        images * need.ledger_seconds * need.outbox_gigabytes,
+        "GB-s",
+        month.lambda_price,
+        f"{_count(images)} uploads x {need.ledger_seconds:g} s x {need.outbox_gigabytes:g} GB",
     )
     if design.observed:
         lines.add(WATCHING)("Metrics", need.metrics, "metrics", "metric_month", "docs/metrics.md")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from worker.domain.bill import Bill, Design, Traffic
+from worker.domain.bill import FULL_VCPU, Bill, Design, Traffic
 from worker.domain.errors import InputError
 from worker.prices import GIGABYTE, Assumptions, Prices
 from worker.services.bill import bill
@@ -22,6 +22,7 @@ REACH_RATIO, REACH_COMPUTE, REACH_TRACING = 0.5, 5.0, 0.02
 tracing as a share of the bill."""
 NAIVE = Design(
     architecture="x86_64",
+    memory=FULL_VCPU,
     ordering="standard",
     batch=1,
     one_decode=False,
@@ -76,7 +77,7 @@ def _lever(name: str, on: str, off: str, changes_on: Mapping[str, Any], **off_va
 
 LEVERS: tuple[Lever, ...] = (
     _lever("processor", "arm64", "x86_64", {"architecture": "arm64"}, architecture="x86_64"),
-    _lever("memory", "1,769 MB", "3,008 MB", {"memory": 1769}, memory=3008),
+    _lever("memory", "1,280 MB", "1,769 MB", {"memory": 1280}, memory=1769),
     _lever("SnapStart of delivery", "on", "off", {"snap_start": True}, snap_start=False),
     _lever("provisioned pollers", "none", "2", {"pollers": 0}, pollers=2),
     _lever("managed instances", "on", "off", {"managed": True}, managed=False),
@@ -413,10 +414,10 @@ def views_for_avif(model: Model) -> float:
     """Views of one file from which making it as AVIF at its first view costs less than it saves."""
     need, price = model.need, model.price
     seconds = need.seconds_fixed + need.second_seconds
-    gigabytes = model.design.memory / 1024
+    month = Month(design=model.design, traffic=model.traffic, price=price, need=need)
+    gigabytes = month.delivery_gigabytes
     making = seconds * gigabytes * price.gigabyte_second + price.invocation
     making += price.put_request + price.get_request + price.write_unit
-    month = Month(design=model.design, traffic=model.traffic, price=price, need=need)
     saved = (month.view_bytes - need.avif_view) / GIGABYTE * price.transfer_gigabyte
     return making / saved if saved > 0 else math.inf
 

@@ -70,6 +70,10 @@ class Month:
     @property
     def seconds(self) -> float:
         """Of Lambda for an upload."""
+        return self.seconds_at(self.design.memory)
+
+    def seconds_at(self, memory: int) -> float:
+        """The same with so many megabytes."""
         design, need, size = self.design, self.need, self.traffic.megabytes
         if not design.one_decode:
             each = need.naive_seconds_per_megabyte
@@ -81,13 +85,13 @@ class Month:
             each = need.seconds_per_megabyte
         if design.avif == "all":
             each += need.avif_seconds_per_megabyte
-        slower = max(1.0, FULL_VCPU / design.memory)
+        slower = max(1.0, FULL_VCPU / memory)
         if self.durations is None or not design.one_decode:
             return need.seconds_fixed + size * each * slower
         # The engine takes as much more or less as its work differs from what was measured.
         measured = self.durations
         worked = measured.photos.bytes / MEGABYTE * self._engine(measured.recipe)
-        return measured.at(design.memory).seconds + (size * each - worked) * slower
+        return measured.at(memory).seconds + (size * each - worked) * slower
 
     def _engine(self, recipe: str) -> float:
         """Seconds of a shipped recipe for a megabyte."""
@@ -99,6 +103,11 @@ class Month:
         """Of the start of an instance."""
         measured = self.durations.at(self.design.memory).init_seconds if self.durations else None
         return self.need.init_seconds if measured is None else measured
+
+    @property
+    def delivery_gigabytes(self) -> float:
+        """Memory of the delivery function: somebody waits for it, so it has a vCPU at least."""
+        return max(self.design.memory, FULL_VCPU) / 1024
 
     @property
     def lambda_price(self) -> str:
