@@ -404,7 +404,12 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
         ledger=traced(DynamoLedger(clients.dynamodb, settings.table), "ledger"),
         secrets=traced(ParameterSecrets(clients), "secrets"),
         labeller=traced(labeller, "labeller"),
-        upload_store=traced(S3UploadStore(clients, edge=_edge_tickets(settings)), "uploads"),
+        upload_store=traced(
+            S3UploadStore(
+                clients, edge=_edge_tickets(settings), storage_class=settings.upload_class
+            ),
+            "uploads",
+        ),
         workflows=None if workflows is None else traced(workflows, "workflows"),
         rekognition=traced(moderator, "moderator"),
     )

@@ -36,6 +36,14 @@ class Ordering(StrEnum):
     """Cheaper; two workers on one object do the work twice, with one effect."""
 
 
+class UploadClass(StrEnum):
+    """S3's storage class of originals, from their first byte."""
+
+    STANDARD = "STANDARD"
+    INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
+    """The class that the bucket's lifecycle rule moves them to, where each move is paid."""
+
+
 class DeletedOriginals(StrEnum):
     """What becomes of an asset whose original is deleted in the intake bucket."""
 
@@ -164,6 +172,13 @@ def _ordering(text: str) -> Ordering:
         raise ValueError("must be fifo or standard") from None
 
 
+def _upload_class(text: str) -> UploadClass:
+    try:
+        return UploadClass(text)
+    except ValueError:
+        raise ValueError(f"must be {' or '.join(UploadClass)}") from None
+
+
 def _deleted_originals(text: str) -> DeletedOriginals:
     try:
         return DeletedOriginals(text)
@@ -268,6 +283,9 @@ class Settings:
     """The routes that uploads may take, separated by commas: ``direct``, ``accelerated`` (S3
     Transfer Acceleration, which the bucket must have), ``distribution`` (needs ``delivery_url`` and
     ``upload_key``). The first one is the default."""
+    upload_class: UploadClass = _read(_upload_class, UploadClass.INTELLIGENT_TIERING)  # noqa: RUF009 - a field
+    """Storage class that uploads with a ticket get at once, ``INTELLIGENT_TIERING`` or
+    ``STANDARD``; whole files through the distribution get the bucket's."""
     upload_key: str | None = _read(_optional, None)
     """The key that signs uploads through the distribution; the edge function has the same one."""
     edge_logs_bucket: str | None = _read(_optional, None)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -19,7 +20,7 @@ from worker.adapters.aws.uploads import S3UploadStore
 from worker.bootstrap import assemble
 from worker.domain.asset import UploadRoute
 from worker.domain.errors import ConfigurationError, SettingsError
-from worker.settings import Settings
+from worker.settings import Settings, UploadClass
 
 KEY = "a9/uploads/01890a5d-ac96-774b-bcce-b302099a8057/b\u00e4r 1.jpg"
 SHA256 = "ab" * 32
@@ -151,6 +152,23 @@ def test_the_policy_of_a_form(region: str, token: str) -> None:
     assert fields["key"] == KEY
     ranges = [one for one in policy["conditions"] if isinstance(one, list)]
     assert ranges == [["content-length-range", 5, 5]]
+
+
+def test_uploads_have_their_storage_class_at_once() -> None:
+    """A later transition would be paid. It is signed, in a form too; not at the edge."""
+    edge = EdgeTickets(url="https://media.example.com/", key="ab" * 32)
+    clients = store("eu-central-1")._clients
+    made = S3UploadStore(clients, edge=edge, storage_class=UploadClass.INTELLIGENT_TIERING)
+    put = made.put("safelight-intake", KEY, **CONDITIONS)
+    form = made.form("safelight-intake", KEY, **CONDITIONS)
+    there = made.put("safelight-intake", KEY, **CONDITIONS, route=UploadRoute.DISTRIBUTION)
+
+    named = {"x-amz-storage-class": "INTELLIGENT_TIERING"}
+    assert put.headers.items() >= named.items()
+    assert "x-amz-storage-class" in parse_qs(put.url)["X-Amz-SignedHeaders"][0].split(";")
+    assert form.fields.items() >= named.items()
+    assert named in json.loads(base64.b64decode(form.fields["policy"]))["conditions"]
+    assert "x-amz-storage-class" not in there.headers
 
 
 TICKETS = (

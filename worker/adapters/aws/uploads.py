@@ -30,18 +30,24 @@ if TYPE_CHECKING:
 _GONE = frozenset({"NoSuchUpload", "404"})
 """An unknown id: the upload was completed or aborted, or never begun."""
 _META = "x-amz-meta-"
+_CLASS = "x-amz-storage-class"
 
 
 class S3UploadStore:
     """Uploads into S3 buckets."""
 
-    def __init__(self, clients: AwsClients, *, edge: EdgeTickets | None = None) -> None:
+    def __init__(
+        self, clients: AwsClients, *, edge: EdgeTickets | None = None, storage_class: str = ""
+    ) -> None:
         """Sign and call with these clients.
 
         Args:
             edge: signs uploads through the distribution; None if this route is off.
+            storage_class: S3's, of what is uploaded; empty for the bucket's own, which whole files
+                through the distribution have: the edge forwards no further header.
         """
         self._clients, self._edge = clients, edge
+        self._class = storage_class
 
     def form(
         self,
@@ -64,6 +70,8 @@ class S3UploadStore:
                 "x-amz-checksum-algorithm": "SHA256",
                 "x-amz-checksum-sha256": _base64(sha256),
             }
+        if self._class:
+            fields[_CLASS] = self._class
         conditions: list[Any] = [{name: text} for name, text in fields.items()]
         with aws_call(f"sign a form for s3://{bucket}/{key}"):
             made = self._presigner(route).generate_presigned_post(
@@ -108,6 +116,8 @@ class S3UploadStore:
         if route is UploadRoute.DISTRIBUTION:
             url = self._at_edge().sign(key, size=size, seconds=seconds, headers=headers)
         else:
+            if self._class:
+                parameters["StorageClass"] = headers[_CLASS] = self._class
             url = self._signed("put_object", parameters, seconds, route)
         return UploadTicket(method="PUT", url=url, headers=headers)
 
@@ -119,9 +129,14 @@ class S3UploadStore:
     def begin(self, bucket: str, key: str, *, media_type: str, metadata: Mapping[str, str]) -> str:
         """See ``UploadStore.begin``."""
         writable_key(key)
+        more: dict[str, Any] = {"StorageClass": self._class} if self._class else {}
         with aws_call(f"begin the upload of s3://{bucket}/{key}"):
             return self._s3.create_multipart_upload(
-                Bucket=bucket, Key=key, ContentType=media_type, Metadata=encode_metadata(metadata)
+                Bucket=bucket,
+                Key=key,
+                ContentType=media_type,
+                Metadata=encode_metadata(metadata),
+                **more,
             )["UploadId"]
 
     def parts(
