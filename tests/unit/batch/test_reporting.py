@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from batch.catalogue import KINDS
 from batch.reporting import Identity, JobReporter
 from tests.unit.batch.attempts import JobsCatalog
 from worker.domain.asset import JobRecord
@@ -94,6 +95,22 @@ def test_nothing_is_recorded_after_the_last_word() -> None:
     reporter.record("RUNNING")
 
     assert [job.state for job in catalog.written] == ["RUNNING", "SUCCEEDED"]
+
+
+def test_all_attempts_of_a_job_are_paid() -> None:
+    """The vCPU seconds of an attempt that lost its machine are in those of the next one."""
+    catalog, clock = JobsCatalog(), Clock()
+    vcpus = KINDS["transcode"].vcpus
+    for attempt, (seconds, state) in enumerate(((60, "RUNNING"), (30, "SUCCEEDED")), start=1):
+        identity = Identity(kind="transcode", job="j", attempt=attempt, asset=ASSET)
+        reporter = JobReporter(identity, io.StringIO(), catalog=lambda: catalog, clock=clock)
+        clock.now += seconds
+        reporter.record(state)
+
+    assert [float(job.detail["vcpu_seconds"]) for job in catalog.written] == [
+        60 * vcpus,
+        90 * vcpus,
+    ]
 
 
 def test_a_catalog_that_hangs_does_not_hold_up_the_end(
