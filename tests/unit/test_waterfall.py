@@ -93,6 +93,25 @@ def test_clocks_differ_a_little(between: float, gaps: int) -> None:
     assert len(of(first, span("ingest", 1 + between, 1, parent=TOP)).gaps) == gaps
 
 
+def test_later_deliveries_are_counted_and_nobody_misses_the_time_before() -> None:
+    """Each new view of a file would make the upload look small, and everything else missing."""
+    later = (
+        span("wait viewer", 1.2, 90, id_="c" * 16, parent=TOP),
+        span("deliver", 91, 1, id_="d" * 16, parent=TOP),
+        span("catalog.get", 91, 0.5, parent="d" * 16),
+        span("deliver", 900, 1, id_="e" * 16, parent=TOP),
+    )
+    before = span("wait viewer", 1.2, 0.3, id_="b" * 16, parent=TOP)
+
+    shown = of(*WHOLE, before, *later)
+
+    assert (shown.seconds, shown.later, shown.whole) == (1.6, 2, True)
+    assert "catalog.get" not in {row.span.name for row in shown.rows}
+    upgrade = span("upgrade", 90_000, 60, parent=TOP)
+    assert of(*WHOLE, upgrade).gaps == ()
+    assert of(*WHOLE, replace(upgrade, name="tell")).gaps != ()
+
+
 def test_a_long_span_covers_short_ones() -> None:
     """What ended last counts, not what began last."""
     spans = (

@@ -24,6 +24,8 @@ gives the time of an upload in milliseconds."""
 MOST_SPANS = 10_000
 """Of a trace. X-Ray shows no more (Amazon CloudWatch User Guide, "Transaction Search")."""
 _NANO = 1_000_000_000
+BY_ITSELF = frozenset({"deliver", "upgrade"})
+"""Spans that begin when somebody wants it: the time before them is nobody's."""
 _ENDED = frozenset({"SUCCEEDED", "FAILED"})
 
 
@@ -81,6 +83,8 @@ class TraceWaterfall:
     gaps: tuple[Gap, ...] = ()
     missing: tuple[str, ...] = ()
     """Steps that the catalog knows of and that no span shows, by the names of their spans."""
+    later: int = 0
+    """Deliveries after the first one, which are not shown."""
     unreadable: int = 0
     """See ``FoundSpans``."""
 
@@ -166,7 +170,7 @@ def waterfall(
         asset: its id.
         expected: names of spans that must be there.
     """
-    spans = _distinct(found.spans)
+    spans, later = _to_the_first_delivery(_distinct(found.spans))
     names = {span.name for span in spans}
     return TraceWaterfall(
         trace=trace.trace_id(root),
@@ -174,6 +178,7 @@ def waterfall(
         rows=tuple(_rows(spans, trace.span_id(root))),
         gaps=tuple(_gaps(spans)),
         missing=tuple(name for name in expected if name not in names),
+        later=later,
         unreadable=found.unreadable,
     )
 
@@ -183,6 +188,31 @@ def _distinct(spans: Iterable[SpanRecord]) -> list[SpanRecord]:
     processes write, each as far as it knows, the last one counts."""
     known = {span.id: span for span in sorted(spans, key=lambda span: span.end)}
     return sorted(known.values(), key=lambda span: (span.start, -span.end, span.id))[:MOST_SPANS]
+
+
+def _to_the_first_delivery(spans: list[SpanRecord]) -> tuple[list[SpanRecord], int]:
+    """The spans without those of later deliveries, and how many of these there are.
+
+    Each file that the edge asks for again is one more, for as long as the asset is there.
+    """
+    later = [one.id for one in spans if one.name == "deliver"][1:]
+    dropped = set(later)
+    waits = sorted((one for one in spans if one.name == "wait viewer"), key=lambda one: one.end)
+    dropped |= {one.id for one in waits[1:]}
+    if not dropped:
+        return spans, 0
+    above = {one.id: one.parent for one in spans}
+
+    def within(id_: str) -> bool:
+        seen: set[str] = set()
+        while id_ in above and id_ not in seen:
+            if id_ in dropped:
+                return True
+            seen.add(id_)
+            id_ = above[id_]
+        return False
+
+    return [one for one in spans if not within(one.id)], len(later)
 
 
 def _rows(spans: Sequence[SpanRecord], root: str) -> Iterator[Row]:
@@ -219,7 +249,8 @@ def _gaps(spans: Sequence[SpanRecord]) -> Iterator[Gap]:
     """Times between the first moment and the last that no span covers."""
     last = spans[0]
     for span in spans[1:]:
-        if span.start - last.end > GAP_SECONDS * _NANO:
+        apart = span.start - last.end > GAP_SECONDS * _NANO
+        if apart and span.name not in BY_ITSELF:
             yield Gap(start=last.end, end=span.start, after=last.name)
         if span.end > last.end:
             last = span
@@ -237,6 +268,7 @@ def plain(shown: TraceWaterfall) -> dict[str, Any]:
         "seconds": round(shown.seconds, 6),
         "whole": shown.whole,
         "missing": list(shown.missing),
+        "later_deliveries": shown.later,
         "unreadable": shown.unreadable,
         "gaps": [
             {"at": _short(shown, gap.start), "seconds": round(gap.seconds, 6), "after": gap.after}

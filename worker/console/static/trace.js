@@ -35,7 +35,7 @@ function draw(body, trace, calls) {
   }
   rows.push(...gaps);
   fill(body,
-    h('p.soft.small.num', {}, `${plural(trace.spans.length, 'span')} in ${length(trace.seconds)}`),
+    h('p.soft.small.num', {}, `${plural(trace.spans.length, 'span')} in ${length(trace.seconds)}${trace.later_deliveries ? `; ${plural(trace.later_deliveries, 'later delivery', 'later deliveries')} not shown` : ''}`),
     missing(trace),
     h('ol.waterfall', { aria: { label: 'Steps in the order of their beginning' } }, rows.map((row) => line(row, trace.seconds))));
 }

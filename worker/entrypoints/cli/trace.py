@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _LEAST_BAR, _USUAL_BAR = 10, 40
 """Columns of a bar."""
-_SAID = ("outcome", "kind", "endpoint", "status")
+_SAID = ("outcome", "event", "endpoint", "status")
 """Attributes that are shown behind a bar."""
 _BLOCKS = "▏▎▍▌▋▊▉█"
 """An eighth of a column, two eighths and so on."""
@@ -69,6 +69,9 @@ def _print(shown: TraceWaterfall, *, calls: bool) -> None:
         click.echo(click.style(line, fg="red" if row.span.error else None) + said)
     for gap in gaps:
         _print_gap(shown, gap, wide, bar)
+    if shown.later:
+        many = "1 later delivery is" if shown.later == 1 else f"{shown.later} later deliveries are"
+        click.echo(f"{many} not shown")
     if shown.missing:
         click.echo(f"missing: {', '.join(shown.missing)}: no span shows it (or not yet)", err=True)
     lost = sum(row.orphan for row in shown.rows)
