@@ -417,7 +417,7 @@ PAUSED = MetricSpec(
     name="Paused",
     group=MetricGroup.MONEY,
     unit=Unit.COUNT,
-    services=("ingest", "workflow", "upgrade", "api"),
+    services=("ingest", "upgrade", "api"),
     dimensions={"work": OPTIONAL_WORK},
     says="Optional work that was put off because the day's limit is spent.",
 )
