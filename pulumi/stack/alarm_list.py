@@ -80,6 +80,7 @@ def alarms_of(config: Config, parts: Watched) -> list[Alarm]:
         *(_upgrades(parts.upgrades) if parts.upgrades is not None else ()),
         *_defects(parts.counted),
         *_jobs(config, parts.counted),
+        *(_paused(parts) if config.cost.daily_limit else ()),
         *(_unusual(parts) if config.observability.anomalies else ()),
     ]
 
@@ -147,7 +148,7 @@ def _ledger(ledger: WorkLedger) -> Iterator[Alarm]:
         name="ledger-late",
         says="The ledger is behind: costs of the last half hour and more are not counted, and the"
         " daily limit does not see them.",
-        runbook=Runbook.SPENDING,
+        runbook=Runbook.LEDGER_LATE,
         metrics={"age": _of_function(ledger.function, "IteratorAge", "Maximum")},
         above=1000 * LEDGER_SECONDS,
     )
@@ -273,6 +274,21 @@ def _jobs(config: Config, counted: MetricFilters) -> Iterator[Alarm]:
             points=ONCE,
             period=HOUR,
         )
+
+
+def _paused(parts: Watched) -> Iterator[Alarm]:
+    """The daily limit is spent, and somebody or a schedule has asked for optional work."""
+    yield Alarm(
+        name="work-paused",
+        says="Today's limit of spending is passed: optional work pauses until midnight UTC. Intake"
+        " goes on. `safelight cost resume` lets the work go on.",
+        runbook=Runbook.WORK_PAUSED,
+        metrics={work: _own(parts, metrics.PAUSED, work=work) for work in metrics.OPTIONAL_WORK},
+        formula=" + ".join(metrics.OPTIONAL_WORK),
+        above=0,
+        period=FEW_MINUTES,
+        points=ONCE,
+    )
 
 
 def _unusual(parts: Watched) -> Iterator[Alarm]:

@@ -45,6 +45,8 @@ class Runbook(StrEnum):
     UNUSUAL_ERRORS = "unusual-errors"
     UNUSUAL_DURATION = "unusual-duration"
     SPENDING = "spending"
+    WORK_PAUSED = "work-paused"
+    LEDGER_LATE = "ledger-late"
 
     def at(self, base: str) -> str:
         """Its address: below ``base``, or in the repository if that is empty."""

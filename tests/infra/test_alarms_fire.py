@@ -214,6 +214,7 @@ FAULTS: Mapping[str, Mapping[str, AtMinute]] = {
     "unusual-traffic": {"NumberOfMessagesSent": lambda _: 0.0},
     "unusual-errors": {"Uploads": lambda _: 90.0},
     "unusual-duration": {"Duration": lambda _: 8_000.0},
+    "work-paused": {"Paused": lambda _: 1.0},
     "unusual-spend": {"Spend": lambda _: 9.0},
 }
 """By the end of the alarm's name, the longest that fits: what its metrics say while it lasts."""
@@ -358,11 +359,17 @@ def _rejecting(counts: MetricCounts) -> None:
     counts.add(metrics.RETRIES, 3, service="ingest")
 
 
+def _pausing(counts: MetricCounts) -> None:
+    for work in metrics.OPTIONAL_WORK:
+        counts.add(metrics.PAUSED, work=work)
+
+
 @pytest.mark.parametrize(
     ("name", "per_minute"),
     [
         ("unusual-errors", _rejecting),
         ("unusual-spend", lambda counts: counts.add(metrics.SPEND, 9.0)),
+        ("work-paused", _pausing),
     ],
 )
 def test_alarms_read_the_metrics_that_code_writes(
