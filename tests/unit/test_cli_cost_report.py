@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,6 +61,22 @@ def test_one_owner_alone(world: Pipeline) -> None:
     ]
     assert [one["name"] for one in world.json("cost", "report", "--owner", "")["names"]] == [""]
     assert world.json("cost", "report", "--owner", "zoe")["names"] == []
+
+
+def test_a_month_that_is_over_says_nothing_of_today(
+    world: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither of the daily limit nor of a forecast; and that nothing is recorded."""
+    monkeypatch.setattr(
+        "worker.bootstrap.assemble",
+        lambda settings, _: world.assemble(replace(settings, daily_limit=1.0)),
+    )
+    said, _ = world.run("cost", "report", "--month", MONTH)
+    assert "daily limit: $1.00, not passed today" in said
+    said, _ = world.run("cost", "report", "--month", "2020-02")
+    assert said.splitlines()[0] == "2020-02: nothing is recorded"
+    assert "limit" not in said
+    assert "forecast" not in said
 
 
 @pytest.mark.parametrize(

@@ -137,15 +137,16 @@ def _print_month(
         _print_names(names, limit)
     elif found.counted_to:
         _print_days(found)
+    current = found.days[-1].day == today
     ahead = found.forecast
     if ahead is not None:
         click.echo(
             f"at the end of the month: {dollars(ahead.expected)}, four times of five from"
             f" {dollars(ahead.low)} to {dollars(ahead.high)} (by {ahead.days} days)"
         )
-    elif found.days and found.days[-1].day == today:
+    elif current:
         click.echo("no forecast: it takes 4 complete days")
-    if limit_usd:
+    if limit_usd and current:
         click.echo(_limit(found.trip, limit_usd, today))
     from worker.services.cost import LEFT_OUT
 
