@@ -277,6 +277,13 @@ def test_spans_are_read_from_all_files_but_what_is_none(tmp_path: Path) -> None:
     assert LocalTraces(data=tmp_path / "none").spans(TRACE) == FoundSpans()
 
 
+def test_a_file_that_goes_meanwhile_is_no_error(tmp_path: Path) -> None:
+    """The stack keeps the newest files only, and somebody may be reading the oldest."""
+    write_lines(tmp_path, "2.jsonl", [otlp(TRACE, [WHOLE[0]])])
+    (tmp_path / "traces" / "1.jsonl").symlink_to(tmp_path / "gone")
+    assert len(LocalTraces(data=tmp_path).spans(TRACE).spans) == 1
+
+
 def test_an_error_has_its_code(tmp_path: Path) -> None:
     """The message of the status."""
     write_lines(tmp_path, "1.jsonl", [otlp(TRACE, [replace(WHOLE[0], error="throttled")])])

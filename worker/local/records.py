@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from worker.adapters.disk_errors import disk_call
 from worker.adapters.spans import otlp_spans
@@ -33,9 +35,7 @@ class LocalTraces:
         """See the port."""
         spans: list[SpanRecord] = []
         unreadable = 0
-        for _, line in _lines(sorted((self.data / TRACES).glob("*.jsonl*"))):
-            if trace not in line:
-                continue
+        for _, line in _lines(sorted((self.data / TRACES).glob("*.jsonl*")), [trace]):
             try:
                 found = [one for id_, one in otlp_spans(json.loads(line)) if id_ == trace]
             except (ValueError, RecursionError):
@@ -62,8 +62,7 @@ class LocalLogs:
         paths = [*(self.data / LOGS).glob("*.log*"), *jobs.rglob("*.log")]
         return tuple(
             LogLine(text=line, source=_source(path, jobs))
-            for path, line in _lines(sorted(paths))
-            if any(word in line for word in words)
+            for path, line in _lines(sorted(paths), words)
         )
 
 
@@ -73,13 +72,23 @@ def _source(path: Path, jobs: Path) -> str:
     return path.name.partition(".log")[0]
 
 
-def _lines(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
-    """Whole lines of files: the last one may be half written."""
+def _lines(paths: Sequence[Path], words: Sequence[str]) -> Iterator[tuple[Path, str]]:
+    """Whole lines of files that have one of the words: the last line may be half written."""
+    wanted = [word.encode() for word in words]
     for path in paths:
-        with disk_call(path), path.open("rb") as file:
-            while line := file.readline(LONGEST_LINE):
-                if line.endswith(b"\n"):
+        # The oldest files go while others are read.
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            while line := _line(file, path):
+                if line.endswith(b"\n") and any(word in line for word in wanted):
                     yield path, line.decode(errors="replace").rstrip("\r\n")
-                elif len(line) == LONGEST_LINE:
-                    while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
-                        continue
+
+
+def _line(file: BinaryIO, path: Path) -> bytes:
+    """The next line; an empty one in place of one that is too long."""
+    with disk_call(path):
+        line = file.readline(LONGEST_LINE)
+        if len(line) < LONGEST_LINE:
+            return line
+        while line and not line.endswith(b"\n"):
+            line = file.readline(LONGEST_LINE)
+        return b"\n"
