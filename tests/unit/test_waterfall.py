@@ -112,6 +112,16 @@ def test_later_deliveries_are_counted_and_nobody_misses_the_time_before() -> Non
     assert of(*WHOLE, replace(upgrade, name="tell")).gaps != ()
 
 
+def test_no_wait_begins_before_the_upload() -> None:
+    """S3 says in whole seconds when a file was written; whatever else is earlier stays so."""
+    early = span("wait viewer", -0.7, 2.2, parent=TOP)
+    shown = of(*WHOLE, early)
+    assert (shown.start, shape(shown)[0], shown.whole) == (BEGAN, ("upload", 0), True)
+    (wait,) = (row.span for row in shown.rows if row.span.name == "wait viewer")
+    assert (wait.start, wait.end) == (BEGAN, early.end)
+    assert of(*WHOLE, span("request POST", -1, 0.5)).start == BEGAN - SECOND
+
+
 def test_a_long_span_covers_short_ones() -> None:
     """What ended last counts, not what began last."""
     spans = (

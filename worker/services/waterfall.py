@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -170,7 +170,9 @@ def waterfall(
         asset: its id.
         expected: names of spans that must be there.
     """
-    spans, later = _to_the_first_delivery(_distinct(found.spans))
+    spans, later = _to_the_first_delivery(
+        _from_the_root(_distinct(found.spans), trace.span_id(root))
+    )
     names = {span.name for span in spans}
     return TraceWaterfall(
         trace=trace.trace_id(root),
@@ -188,6 +190,19 @@ def _distinct(spans: Iterable[SpanRecord]) -> list[SpanRecord]:
     processes write, each as far as it knows, the last one counts."""
     known = {span.id: span for span in sorted(spans, key=lambda span: span.end)}
     return sorted(known.values(), key=lambda span: (span.start, -span.end, span.id))[:MOST_SPANS]
+
+
+def _from_the_root(spans: list[SpanRecord], root: str) -> list[SpanRecord]:
+    """The spans, with waits that begin with the upload and not before it: S3 says in whole seconds
+    when a file was written, which may be before somebody asked to upload it."""
+    begun = next((span.start for span in spans if span.id == root), 0)
+    moved = [
+        replace(span, start=min(begun, span.end))
+        if span.start < begun and span.name.startswith("wait ")
+        else span
+        for span in spans
+    ]
+    return sorted(moved, key=lambda span: (span.start, -span.end, span.id))
 
 
 def _to_the_first_delivery(spans: list[SpanRecord]) -> tuple[list[SpanRecord], int]:
