@@ -576,7 +576,7 @@ _REASONS: Mapping[str, Mapping[str, str]] = {
         "aws:cloudwatch/logResourcePolicy:LogResourcePolicy": "",
     },
     "the emulator has no Cost Explorer": {
-        "aws:costexplorer/anomalyMonitor:AnomalyMonitor": "ce:anomalymonitor/{}",
+        "aws:cloudcontrol/resource:Resource": "ce:anomalymonitor/{}",  # the monitor (stack.cost)
         "aws:costexplorer/anomalySubscription:AnomalySubscription": "ce:anomalysubscription/{}",
         "aws:costexplorer/costAllocationTag:CostAllocationTag": "",
     },
