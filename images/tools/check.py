@@ -19,7 +19,10 @@ from pathlib import Path
 
 HOME = Path("/opt/safelight")
 MODULES = {
-    "lambda": ("awslambdaric.bootstrap", "worker.entrypoints.lambda_ingest", "redis"),
+    "lambda": (
+        *("awslambdaric.bootstrap", "redis"),
+        *("worker.entrypoints.lambda_api", "worker.entrypoints.lambda_ingest"),
+    ),
     "batch": ("batch.__main__", "cv2", "boto3", "redis"),
 }
 DEVELOPMENT = ("pip", "pulumi", "worker.bench", "worker.infra", "worker.local", "worker.samples")
@@ -36,6 +39,7 @@ def main(kind: str) -> int:
         encoders,
         engine,
         services,
+        spans,
         files,
         lambda: programs(kind),
     )
@@ -112,6 +116,20 @@ def services() -> Iterator[str]:
             yield f"a client for {name} would call {at}"
         if name == "s3" and session.get_available_regions(name) == []:
             yield "botocore has lost its regions"
+
+
+def spans() -> Iterator[str]:
+    """What is left of OpenTelemetry makes spans."""
+    from worker.adapters.tracing import SpanBuffer
+    from worker.domain import trace
+
+    written: list[bytes] = []
+    trace.install(SpanBuffer(written.append, percent=100))
+    with trace.flushing("check"), trace.span("ingest", bytes=1):
+        pass
+    trace.install(None)
+    if not written:
+        yield "no spans are written"
 
 
 def files() -> Iterator[str]:

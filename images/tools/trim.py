@@ -69,6 +69,14 @@ UNUSED = (
     "dateutil/zoneinfo/*.tar.gz",  # the system has time zones
     "markdown_it",  # what Rich renders Markdown and source code with
     "mdurl",
+    # Of OpenTelemetry's SDK only spans are used. Its API is FastAPI's too.
+    "opentelemetry/sdk/_configuration",
+    "opentelemetry/sdk/_logs",
+    "opentelemetry/sdk/_shared_internal",
+    "opentelemetry/sdk/error_handler",
+    "opentelemetry/sdk/metrics",
+    "opentelemetry/sdk/trace/export",
+    "opentelemetry/semconv/trace",
     "numpy/_core/_*_tests.*",
     "numpy/_core/_simd.*",  # for numpy's own tests
     "numpy/_core/include",
@@ -80,6 +88,16 @@ UNUSED = (
     "pygments",
 )
 """Patterns of files and folders; each must match something."""
+
+API = (
+    "pydantic/mypy.py",  # for type checkers
+    "pydantic/v1",  # pydantic as it was; FastAPI asks whether a model is one of it, and goes on
+)
+"""The same, of libraries that only the API has: not in every image."""
+
+NAMES = "opentelemetry/semconv/_incubating"
+KEPT_NAMES = frozenset({"otel_attributes.py", "otel_metrics.py"})
+"""What the SDK reads of its tables of names, which are a quarter of its size."""
 
 CODECS = ("libjxl-", "libjxl_cms-", "libbrotli", "liblcms2-")
 """What libjxl consists of, of the 85 MB of imagecodecs. Nothing else of it is loaded
@@ -97,6 +115,7 @@ def main(folder: Path) -> None:
     # Afterwards: the files of a service that is gone cannot go again.
     removed += sum(remove(path) for path in list(unused(folder)))
     removed += sum(remove(path) for path in list(codecs(folder)))
+    removed += sum(remove(path) for path in list(names(folder / NAMES)))
     lighten(folder / "botocore" / "data")
     import_late(folder / HTTP2, METADATA)
     print(f"trim: {removed / 1e6:.1f} MB removed")  # noqa: T201
@@ -138,6 +157,15 @@ def codecs(folder: Path) -> Iterator[Path]:
     kept |= {package / "licenses" / f"LICENSE-{name}" for name in ("libjxl", "brotli", "lcms2")}
     yield from (path for path in package.iterdir() if path not in kept)
     yield from (path for path in (package / "licenses").iterdir() if path not in kept)
+
+
+def names(folder: Path) -> Iterator[Path]:
+    """Tables of names that nothing here reads."""
+    tables = list(folder.glob("*/*_*.py"))
+    missing = KEPT_NAMES - {path.name for path in tables}
+    if missing:
+        sys.exit(f"trim: {NAMES} has no {', '.join(sorted(missing))}")
+    yield from (path for path in tables if path.name not in KEPT_NAMES)
 
 
 def lighten(data: Path) -> None:
@@ -193,7 +221,7 @@ def import_late(path: Path, line: str) -> None:
 def unused(folder: Path) -> Iterator[Path]:
     """Tests, sources and whatever else is never run."""
     gone: set[Path] = set()
-    for pattern in UNUSED:
+    for pattern in (*UNUSED, *(API if (folder / "fastapi").exists() else ())):
         found = set(folder.glob(pattern))
         if not found:
             sys.exit(f"trim: there is no {pattern}")
