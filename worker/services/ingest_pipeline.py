@@ -138,13 +138,15 @@ class IngestPipeline:
             if idle := self._idle.get(upload):
                 trace.finished("wait turn", start=idle)
             try:
-                with trace.span(name), metrics.timed(metrics.STAGE_SECONDS, stage=name):
+                with (
+                    trace.span(name) as step,
+                    metrics.timed(metrics.STAGE_SECONDS, stage=name),
+                ):
                     yield
             except BaseException as error:
                 upload.end(error)
                 raise
-            finally:
-                self._idle[upload] = time.time_ns()
+            self._idle[upload] = step.stop
 
     def _render(self, index: int) -> None:
         """Render a delivery unless that is done; what goes wrong is raised at its own turn."""
