@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import pulumi
-from pulumi_aws import dynamodb
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import pulumi
+from pulumi_aws import dynamodb, lambda_
+
+from stack import policies
 from stack.config import Capacity, CatalogConfig
+from stack.functions import LambdaFunction
 from stack.scaling import follow_load
 from stack.scope import Scope
 from worker.adapters.aws.dynamodb import schema
+from worker.adapters.aws.dynamodb.stream import FILTERS
 
 COMPONENT = "catalog"
 FOLLOWED = (
@@ -18,6 +25,9 @@ FOLLOWED = (
     "globalSecondaryIndexes[*].writeCapacity",
 )
 """What auto scaling changes between deployments."""
+MOST_AGE = 6 * 3600
+"""Seconds that a change is tried for. The stream keeps it for 18 hours more, in which a person can
+have it read again by what a dead letter says. The ledger then leaves it out, and it alone."""
 
 
 class CatalogTable(pulumi.ComponentResource):
@@ -100,3 +110,56 @@ class CatalogTable(pulumi.ComponentResource):
     def index(self, index: str) -> pulumi.Output[str]:
         """The ARN of one index."""
         return pulumi.Output.concat(self.arn, "/index/", index)
+
+    def stream_rights(self) -> Sequence[policies.Statement]:
+        """What the role of a function needs that Lambda reads the stream for."""
+        return [
+            policies.allow(
+                ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"],
+                [pulumi.Output.concat(self.arn, "/stream/*")],
+            ),
+            policies.allow(["dynamodb:ListStreams"], ["*"]),  # knows no resources
+        ]
+
+    def feed(
+        self,
+        function: LambdaFunction,
+        name: str,
+        *,
+        tags: Mapping[str, str],
+        parent: pulumi.Resource,
+        **more: Any,
+    ) -> None:
+        """Let Lambda call a function with the changes of the table.
+
+        Args:
+            function: its role has ``stream_rights``.
+            name: of the event source.
+            tags: of the event source.
+            parent: of the event source.
+            more: its further arguments, the size of a batch among them.
+        """
+        lambda_.EventSourceMapping(
+            name,
+            event_source_arn=self.stream,
+            function_name=function.arn,
+            # From the first change of a new table on; and of one that is there, of the last day.
+            starting_position="TRIM_HORIZON",
+            filter_criteria=lambda_.EventSourceMappingFilterCriteriaArgs(
+                filters=[
+                    lambda_.EventSourceMappingFilterCriteriaFilterArgs(
+                        pattern=json.dumps(one, sort_keys=True)
+                    )
+                    for one in FILTERS
+                ]
+            ),
+            function_response_types=["ReportBatchItemFailures"],
+            # A call that dies is tried again with half of its changes, down to the one it dies of.
+            bisect_batch_on_function_error=True,
+            maximum_record_age_in_seconds=MOST_AGE,
+            maximum_retry_attempts=-1,
+            tags=dict(tags),
+            # Lambda tries the role on what it needs when the mapping is made.
+            opts=pulumi.ResourceOptions(parent=parent, depends_on=[function.rights]),
+            **more,
+        )

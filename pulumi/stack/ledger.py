@@ -8,10 +8,7 @@ Guide, "Reading and processing a stream"). A ledger that cannot be written holds
 
 from __future__ import annotations
 
-import json
-
 import pulumi
-from pulumi_aws import lambda_
 
 from stack import policies
 from stack.catalog import CatalogTable
@@ -19,7 +16,6 @@ from stack.config import Config
 from stack.functions import Image, LambdaFunction
 from stack.intake import Intake
 from stack.scope import Scope
-from worker.adapters.aws.dynamodb.stream import FILTERS
 
 COMPONENT = "ledger"
 ENTRY_POINT = "worker.entrypoints.lambda_ledger.handler"
@@ -35,8 +31,6 @@ BATCH_SECONDS = 30
 WINDOW = 900
 """Seconds, the most. With a window an event names its shard, and positions of changes are compared
 within a shard; the window's state is not used."""
-MOST_AGE = 6 * 3600
-"""Seconds that a change is tried for, as by the outbox. Then it is left out, and alone."""
 
 
 class WorkLedger(pulumi.ComponentResource):
@@ -60,15 +54,7 @@ class WorkLedger(pulumi.ComponentResource):
             timeout=TIMEOUT,
             log_retention_days=config.intake.log_retention_days,
             statements=[
-                policies.allow(
-                    [
-                        "dynamodb:DescribeStream",
-                        "dynamodb:GetRecords",
-                        "dynamodb:GetShardIterator",
-                    ],
-                    [pulumi.Output.concat(catalog.arn, "/stream/*")],
-                ),
-                policies.allow(["dynamodb:ListStreams"], ["*"]),  # knows no resources
+                *catalog.stream_rights(),
                 policies.allow(
                     ["dynamodb:UpdateItem", "dynamodb:Query", "dynamodb:GetItem"], [catalog.arn]
                 ),
@@ -77,31 +63,15 @@ class WorkLedger(pulumi.ComponentResource):
             environment=intake.environment,
             opts=own,
         )
-        lambda_.EventSourceMapping(
+        catalog.feed(
+            self.function,
             name,
-            event_source_arn=catalog.stream,
-            function_name=self.function.arn,
-            starting_position="TRIM_HORIZON",
             batch_size=BATCH,
             maximum_batching_window_in_seconds=BATCH_SECONDS,
             tumbling_window_in_seconds=WINDOW,
             # One batch of a shard at a time: only then do positions of a shard rise.
             parallelization_factor=1,
-            filter_criteria=lambda_.EventSourceMappingFilterCriteriaArgs(
-                filters=[
-                    lambda_.EventSourceMappingFilterCriteriaFilterArgs(
-                        pattern=json.dumps(one, sort_keys=True)
-                    )
-                    for one in FILTERS
-                ]
-            ),
-            function_response_types=["ReportBatchItemFailures"],
-            # A call that dies is tried again with half of its changes, down to the one it dies of.
-            bisect_batch_on_function_error=True,
-            maximum_record_age_in_seconds=MOST_AGE,
-            maximum_retry_attempts=-1,
             tags=scope.tags(COMPONENT),
-            # Lambda tries the role on the stream when the mapping is made.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.function.rights]),
+            parent=self,
         )
         self.register_outputs({})

@@ -8,8 +8,6 @@ not written is not told, and what was written is told once the bus answers.
 
 from __future__ import annotations
 
-import json
-
 import pulumi
 from pulumi_aws import lambda_, sqs
 
@@ -21,7 +19,6 @@ from stack.functions import Image, LambdaFunction
 from stack.intake import Intake
 from stack.queues import DEAD_RETENTION
 from stack.scope import Scope
-from worker.adapters.aws.dynamodb.stream import FILTERS
 from worker.settings import PREFIX
 
 COMPONENT = "outbox"
@@ -35,9 +32,6 @@ BATCH = 100
 PARALLEL = 4
 """Batches of a shard at a time. Changes of one item stay in order (AWS Lambda Developer Guide,
 "Using AWS Lambda with Amazon DynamoDB")."""
-MOST_AGE = 6 * 3600
-"""Seconds that a change is tried for. The stream keeps it for 18 hours more, in which a person can
-have it read again by what its dead letter says."""
 
 
 class EventOutbox(pulumi.ComponentResource):
@@ -77,15 +71,7 @@ class EventOutbox(pulumi.ComponentResource):
             timeout=TIMEOUT,
             log_retention_days=config.intake.log_retention_days,
             statements=[
-                policies.allow(
-                    [
-                        "dynamodb:DescribeStream",
-                        "dynamodb:GetRecords",
-                        "dynamodb:GetShardIterator",
-                    ],
-                    [pulumi.Output.concat(catalog.arn, "/stream/*")],
-                ),
-                policies.allow(["dynamodb:ListStreams"], ["*"]),  # knows no resources
+                *catalog.stream_rights(),
                 policies.allow(["events:PutEvents"], [events.arn]),
                 policies.allow(["sqs:SendMessage"], [self.dead_letters.arn]),
             ],
@@ -96,34 +82,17 @@ class EventOutbox(pulumi.ComponentResource):
             },
             opts=own,
         )
-        lambda_.EventSourceMapping(
+        catalog.feed(
+            self.function,
             name,
-            event_source_arn=catalog.stream,
-            function_name=self.function.arn,
-            # From the first change of a new table on; and of one that is there, of the last day.
-            starting_position="TRIM_HORIZON",
             batch_size=BATCH,
             parallelization_factor=PARALLEL,
-            filter_criteria=lambda_.EventSourceMappingFilterCriteriaArgs(
-                filters=[
-                    lambda_.EventSourceMappingFilterCriteriaFilterArgs(
-                        pattern=json.dumps(one, sort_keys=True)
-                    )
-                    for one in FILTERS
-                ]
-            ),
-            function_response_types=["ReportBatchItemFailures"],
-            # A call that dies is tried again with half of its changes, down to the one it dies of.
-            bisect_batch_on_function_error=True,
-            maximum_record_age_in_seconds=MOST_AGE,
-            maximum_retry_attempts=-1,
             destination_config=lambda_.EventSourceMappingDestinationConfigArgs(
                 on_failure=lambda_.EventSourceMappingDestinationConfigOnFailureArgs(
                     destination_arn=self.dead_letters.arn
                 )
             ),
             tags=tags,
-            # Lambda tries the role on the stream and the queue when the mapping is made.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.function.rights]),
+            parent=self,
         )
         self.register_outputs({})
