@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import worker
-from worker.adapters.aws.clients import AwsClients
+from tests import aws_services
 
 ROOT = Path(__file__).parents[2]
 REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
@@ -250,16 +250,7 @@ def test_the_images_have_the_versions_of_a_checkout() -> None:
 def test_images_keep_the_description_of_each_service_that_is_asked() -> None:
     """What is cut from botocore there could not be asked: seen here, before an image is built."""
     kept = runpy.run_path(str(ROOT / "images" / "tools" / "trim.py"))["SERVICES"]
-    asked = set()
-
-    class Asked(AwsClients):
-        def _client(self, service: str, name: str = "", more: object = None) -> None:
-            asked.add(service)
-
-    clients = Asked()
-    for name, value in vars(AwsClients).items():
-        if isinstance(value, property):
-            getattr(clients, name)
+    asked = aws_services.asked()
 
     assert asked
     assert asked <= kept
