@@ -456,18 +456,39 @@ def test_the_page_shows_what_the_command_prints(
         assert written == text
 
 
-def test_the_readme_quotes_the_bill() -> None:
-    """Its sum, its day, and what it is of the naive design's."""
-    said = " ".join(README.read_text("utf-8").split())
+def test_the_readme_quotes_the_bill(request: pytest.FixtureRequest) -> None:
+    """Its sum, its day, its groups, and what it is of the naive design's; --write-golden writes
+    them."""
+    text = README.read_text("utf-8")
     found, way = model().bill(), waterfall(model())
     noted = max(one.noted for one in prices.figures() if one.usd)
+    rows = "".join(f"| {group} | ${found.of(group):,.0f} |\n" for group, _ in found.groups())
+    written = re.sub(r"(?<=\| ---: \|\n)(?:\| [A-Z][a-z]+ \| \$[\d,]+ \|\n)+", rows, text)
+    for pattern, said in (
+        (r"\$[\d,]+ in the first month", f"${found.total:,.0f} in the first month"),
+        (r"first month, \$[\d,]+ a million", f"first month, ${found.total / 300:,.0f} a million"),
+        (r"\bprices of [\d-]+ in", f"prices of {noted} in"),
+        (r"the bill is \d+% of", f"the bill is {way.ratio:.0%} of"),
+    ):
+        written, count = re.subn(pattern, said, written)
+        assert count == 1, pattern
+    if request.config.getoption("--write-golden"):
+        README.write_text(written, "utf-8")
+    else:
+        assert written == text
+    assert rows in written
 
-    assert f"${found.total:,.0f} in the first month" in said
-    assert f"${found.total / 300:,.0f} a million" in said
-    assert f"{way.ratio:.0%} of the naive design" in said
-    assert f"prices of {noted}" in said
-    for group, _ in found.groups():
-        assert f"| {group} | ${found.of(group):,.0f} |" in said
+
+def test_the_picture_is_of_this_bill(request: pytest.FixtureRequest) -> None:
+    """docs/bill.svg has both sums and each step; --write-golden draws it."""
+    picture = ROOT / "docs" / "bill.svg"
+    if request.config.getoption("--write-golden"):
+        assert run(["cost", "--svg", str(picture)]) == 0
+    drawn, found = picture.read_text("utf-8"), waterfall(model())
+
+    for usd in (found.naive, *(one.change for one in found.steps), found.ours):
+        assert f"{abs(usd) / 1000:,.1f}<" in drawn
+    assert all(one.name in drawn for one in found.steps)
 
 
 def test_the_readme_of_the_program_quotes_the_bill() -> None:
