@@ -227,24 +227,26 @@ def known(price: Prices, name: str) -> float:
     found = float(getattr(price, name))
     if math.isnan(found):
         raise InputError(
-            f"the price {name} of {price.region} is not known, nor {_others(price, name)}. "
-            f"Give them with --prices, or read AWS's price list by "
+            f"prices of {price.region} are not known: {', '.join(unknown(price))}. Give them with "
+            f"--prices, take those of {HOME} with --fill, or read AWS's price list by "
             f"`safelight cost prices update --region {price.region}`",
             code="input_price",
         )
     return found
 
 
-def _others(price: Prices, name: str) -> str:
-    """All others that are not known, so that nobody finds them one by one."""
-    found = [
-        one.name
-        for one in fields(Prices)
-        if isinstance(getattr(price, one.name), float)
-        and math.isnan(getattr(price, one.name))
-        and one.name != name
-    ]
-    return ", ".join(found) or "any other"
+def unknown(price: Prices) -> tuple[str, ...]:
+    """Names of the prices that are not known."""
+    numbers = (one.name for one in fields(Prices) if one.name not in ("region", "above"))
+    return tuple(name for name in numbers if math.isnan(getattr(price, name)))
+
+
+def filled(price: Prices) -> Prices:
+    """The prices, with those of :data:`HOME` where they are not known: a guess, to be told."""
+    home, names = load()[0], unknown(price)
+    values: dict[str, Any] = {name: getattr(home, name) for name in names}
+    above = {name: steps for name, steps in home.above.items() if name in names}
+    return replace(price, above={**price.above, **above}, **values)
 
 
 def regions() -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -579,17 +579,32 @@ def test_a_price_that_is_not_known_stops_the_bill_that_needs_it() -> None:
     """No price is guessed: Frankfurt's bill says which one is missing, and a given one is taken."""
     price, need = prices.load("eu-central-1")
     with pytest.raises(
-        InputError, match=r"pipe_request of eu-central-1 is not known, nor .*endpoint_hour"
+        InputError, match=r"prices of eu-central-1 are not known: .*pipe_request.*endpoint_hour"
     ) as caught:
         bill(Design(), Traffic(), price, need)
     assert caught.value.code == "input_price"
 
-    missing = [
-        one.name for one in fields(price) if getattr(price, one.name) != getattr(price, one.name)
-    ]
+    missing = prices.unknown(price)
     text = "\n".join(f"{name} = {getattr(PRICE, name)}" for name in missing)
     whole = prices.own_prices(price, text, "mine")
     assert bill(Design(), Traffic(), whole, need).total > 1.05 * priced().total
+
+
+def test_the_region_of_the_preset_can_be_priced(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the note of the first bill says works; what is guessed is named; the bill is dearer."""
+    assert run(["cost", "--json"]) == 0
+    plain = capsys.readouterr()
+    assert "prices are not known: --region eu-central-1 --fill" in plain.err
+
+    assert run(["cost", "--region", "eu-central-1", "--fill", "--json"]) == 0
+    filled = capsys.readouterr()
+    assert json.loads(filled.out)["total"] > 1.05 * json.loads(plain.out)["total"]
+    price = prices.load("eu-central-1")[0]
+    (note,) = [one for one in filled.err.splitlines() if "are those of us-east-1" in one]
+    assert all(name in note for name in prices.unknown(price))
+    # A filled price has its steps; a known one keeps its own.
+    assert prices.filled(price).tiers("rekognition") == PRICE.tiers("rekognition")
+    assert prices.filled(price).tiers("storage_month") == price.tiers("storage_month")
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,11 @@ _COMMANDS = {
     "--region", default=HOME, show_default=True, metavar="REGION", help="Whose list prices."
 )
 @click.option(
+    "--fill",
+    is_flag=True,
+    help=f"Take prices that are not known of the region from {HOME}; a note names them.",
+)
+@click.option(
     "--set",
     "settings",
     multiple=True,
@@ -120,6 +125,7 @@ def group(
     month: int,
     preset: str,
     region: str,
+    fill: bool,
     settings: tuple[str, ...],
     own: Path | None,
     durations: Path | None,
@@ -148,6 +154,7 @@ def group(
             ),
             preset=preset,
             region=region,
+            fill=fill,
             settings=settings,
             own_prices=own,
             durations=durations,

@@ -39,6 +39,7 @@ class BillRequest:
     traffic: Traffic
     preset: str = "prod"
     region: str = prices.HOME
+    fill: bool = False
     settings: tuple[str, ...] = ()
     own_prices: Path | None = None
     durations: Path | None = None
@@ -56,6 +57,9 @@ def show(asked: BillRequest, *, as_json: bool) -> None:
     price, need = prices.load(asked.region)
     if asked.own_prices is not None:
         price = prices.own_prices(price, _text(asked.own_prices), str(asked.own_prices))
+    guessed = prices.unknown(price) if asked.fill else ()
+    if guessed:
+        price = prices.filled(price)
     design, notes = _design(asked)
     model = Model(
         design=design,
@@ -68,6 +72,9 @@ def show(asked: BillRequest, *, as_json: bool) -> None:
         from worker.bench.bill_chart import draw
 
         draw(model, asked.svg)
+    if guessed:
+        said = f"prices of {asked.region} that are not known are those of {prices.HOME}"
+        notes = (*notes, f"{said}: {', '.join(guessed)}")
     for note in (*notes, *_warnings(asked.region)):
         click.echo(f"note: {note}", err=True)
     if as_json:
@@ -102,8 +109,19 @@ def _design(asked: BillRequest) -> tuple[Design, tuple[str, ...]]:
         return _changed(Design(), asked.settings), ("the preset prod as Safelight was built",)
     notes = preset.notes
     if preset.region and preset.region != asked.region:
-        notes = (*notes, f"{asked.preset} is deployed in {preset.region}: --region {preset.region}")
+        notes = (*notes, _elsewhere(asked.preset, preset.region))
     return _changed(preset.design, asked.settings), notes
+
+
+def _elsewhere(preset: str, region: str) -> str:
+    """What is to be said of a preset that is deployed in a region of its own."""
+    said = f"the preset {preset} is deployed in {region}"
+    if region not in prices.regions():
+        return f"{said}, whose prices are not known here"
+    missing = len(prices.unknown(prices.load(region)[0]))
+    if not missing:
+        return f"{said}: --region {region}"
+    return f"{said}, of which {missing} prices are not known: --region {region} --fill"
 
 
 def _changed(design: Design, settings: Sequence[str]) -> Design:
