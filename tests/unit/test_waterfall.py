@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -20,7 +21,7 @@ from worker.domain import trace
 from worker.domain.asset import JobRecord, Status
 from worker.domain.errors import AssetMissing, TraceMissing
 from worker.entrypoints.cli import run
-from worker.local.records import LONGEST_LINE, LocalTraces
+from worker.local.records import LONGEST_LINE, LocalLogs, LocalTraces
 from worker.ports import FoundSpans, SpanRecord
 from worker.services.waterfall import TraceWaterfall, Waterfalls, expected, plain, waterfall
 
@@ -180,7 +181,17 @@ def test_spans_that_lie_in_each_other_are_shown_once() -> None:
         span("b", 0, 1, id_="b" * 16, parent="a" * 16),
         span("c", 0, 1, id_="c" * 16, parent="c" * 16),
     )
-    assert sorted(name for name, _ in shape(of(*spans))) == ["a", "b", "c"]
+    shown = of(*spans)
+    assert shape(shown) == [("a", 0), ("b", 1), ("c", 0)]
+    assert [row.span.name for row in shown.rows if row.orphan] == ["a", "c"]
+    assert not shown.whole
+
+
+def test_a_span_in_no_other_is_an_orphan() -> None:
+    """Only the first one, and that of a call of the API, lie in nothing."""
+    strays = (span("ingest", 1, 1), span("request GET /assets", 2, 1))
+    shown = of(span("upload", 0, 2.5, id_=TOP), *strays)
+    assert [row.span.name for row in shown.rows if row.orphan] == ["ingest"]
 
 
 @given(
@@ -280,7 +291,7 @@ def test_spans_are_read_from_all_files_but_what_is_none(tmp_path: Path) -> None:
     read = LocalTraces(data=tmp_path).spans(TRACE)
 
     assert {one.name for one in read.spans} == {"upload", "ingest", "fetch"}
-    assert read.unreadable == 5
+    assert read.unreadable == 6
     (first,) = (one for one in read.spans if one.name == "upload")
     assert (first.service, first.start, first.end) == ("api", WHOLE[0].start, WHOLE[0].end)
     assert first.attributes == {"safelight.bytes": "7", "safelight.copied": "true"}
@@ -292,6 +303,22 @@ def test_a_file_that_goes_meanwhile_is_no_error(tmp_path: Path) -> None:
     write_lines(tmp_path, "2.jsonl", [otlp(TRACE, [WHOLE[0]])])
     (tmp_path / "traces" / "1.jsonl").symlink_to(tmp_path / "gone")
     assert len(LocalTraces(data=tmp_path).spans(TRACE).spans) == 1
+
+
+def test_what_is_no_file_of_spans_is_passed_over(tmp_path: Path) -> None:
+    """A folder, a pipe that nobody writes to; each line of rubbish is counted."""
+    write_lines(tmp_path, "1.jsonl", [otlp(TRACE, [WHOLE[0]]), otlp("0" * 32, [WHOLE[1]])])
+    write_lines(tmp_path, "2.jsonl", ["null", "[7]", '{"a": 1}'])
+    rubbish = b"".join(bytes([number]) * 1_000 + b"\n" for number in range(128, 256))
+    (tmp_path / "traces" / "3.jsonl").write_bytes(rubbish)
+    (tmp_path / "traces" / "d.jsonl").mkdir()
+    os.mkfifo(tmp_path / "traces" / "p.jsonl")
+
+    read = LocalTraces(data=tmp_path).spans(TRACE)
+
+    assert ([one.name for one in read.spans], read.unreadable) == (["upload"], 3 + 128)
+    (tmp_path / "logs" / "d.log").mkdir(parents=True)
+    assert LocalLogs(data=tmp_path).lines([TRACE]) == ()
 
 
 def test_an_error_has_its_code(tmp_path: Path) -> None:
@@ -396,10 +423,10 @@ def test_the_command_says_what_is_missing(world: Pipeline) -> None:
     assert "? nothing after render" in said
     assert "? fetch" in said
     assert "missing: upload, tell" in wrong
-    assert "what 2 of the spans" in wrong
-    assert "1 lines could not be read" in wrong
+    assert "what 3 of the spans" in wrong
+    assert "2 lines could not be read" in wrong
     found_ = world.json("trace", record.asset)
-    assert (found_["whole"], found_["unreadable"], len(found_["gaps"])) == (False, 1, 1)
+    assert (found_["whole"], found_["unreadable"], len(found_["gaps"])) == (False, 2, 1)
 
 
 def test_the_command_of_no_trace_fails(world: Pipeline) -> None:

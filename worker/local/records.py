@@ -18,7 +18,9 @@ TRACES = "traces"
 """Folder of the spans, a file a process."""
 LOGS = "logs"
 LONGEST_LINE = 4_000_000
-"""Bytes. A longer one is passed over."""
+"""Bytes. A longer one is not read."""
+_EXPORT = b'"resourceSpans"'
+"""Is in every line of spans."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,12 @@ class LocalTraces:
         """See the port."""
         spans: list[SpanRecord] = []
         unreadable = 0
-        for _, line in _lines(sorted((self.data / TRACES).glob("*.jsonl*")), [trace]):
+        wanted = trace.encode()
+        for _, line in _lines(sorted((self.data / TRACES).glob("*.jsonl*"))):
+            if wanted not in line:
+                # Of another trace, if it is a line of spans at all. Decoding it would take long.
+                unreadable += _EXPORT not in line
+                continue
             try:
                 found = [one for id_, one in otlp_spans(json.loads(line)) if id_ == trace]
             except (ValueError, RecursionError):
@@ -60,9 +67,11 @@ class LocalLogs:
         """See the port."""
         jobs = self.data / JOBS / LOGS
         paths = [*(self.data / LOGS).glob("*.log*"), *jobs.rglob("*.log")]
+        wanted = [word.encode() for word in words]
         return tuple(
-            LogLine(text=line, source=_source(path, jobs))
-            for path, line in _lines(sorted(paths), words)
+            LogLine(text=line.decode(errors="replace").rstrip("\r\n"), source=_source(path, jobs))
+            for path, line in _lines(sorted(paths))
+            if any(word in line for word in wanted)
         )
 
 
@@ -72,15 +81,17 @@ def _source(path: Path, jobs: Path) -> str:
     return path.name.partition(".log")[0]
 
 
-def _lines(paths: Sequence[Path], words: Sequence[str]) -> Iterator[tuple[Path, str]]:
-    """Whole lines of files that have one of the words: the last line may be half written."""
-    wanted = [word.encode() for word in words]
+def _lines(paths: Sequence[Path]) -> Iterator[tuple[Path, bytes]]:
+    """Whole lines of files: the last one may be half written. What is no file, or may not be read,
+    is passed over."""
     for path in paths:
+        if not path.is_file():  # a folder; a pipe, which would be waited for
+            continue
         # The oldest files go while others are read.
-        with suppress(FileNotFoundError), path.open("rb") as file:
+        with suppress(FileNotFoundError, PermissionError), path.open("rb") as file:
             while line := _line(file, path):
-                if line.endswith(b"\n") and any(word in line for word in wanted):
-                    yield path, line.decode(errors="replace").rstrip("\r\n")
+                if line.endswith(b"\n"):
+                    yield path, line
 
 
 def _line(file: BinaryIO, path: Path) -> bytes:

@@ -37,7 +37,7 @@ class Row:
     depth: int
     """0 for what lies in no other span."""
     orphan: bool = False
-    """The span that it lies in is missing."""
+    """The span that it lies in is missing, or lies in this one itself."""
 
     @property
     def seconds(self) -> float:
@@ -245,14 +245,17 @@ def _rows(spans: Sequence[SpanRecord], root: str) -> Iterator[Row]:
     # A list and not recursion: how deep it goes is said by whoever wrote the spans.
     left = [(span, 0) for span in reversed(tops)]
     while left or len(shown) < len(spans):
-        if not left:  # spans that name each other as the one above
+        circle = not left
+        if circle:  # spans that name each other as the one above
             left = [(next(span for span in spans if span.id not in shown), 0)]
         span, depth = left.pop()
         if span.id in shown:
             continue
         shown.add(span.id)
-        lost = bool(span.parent) and span.parent not in known
-        yield Row(span=span, depth=depth, orphan=lost and span.parent != root and span.id != first)
+        # Each span but the first lies in another one.
+        lost = span.parent not in known and span.parent != root
+        lost = lost and span.id not in (root, first) and bool(span.parent or not _begins(span))
+        yield Row(span=span, depth=depth, orphan=lost or circle)
         left += [(one, depth + 1) for one in reversed(below[span.id])]
 
 

@@ -78,14 +78,15 @@ def _print(shown: TraceWaterfall, *, calls: bool) -> None:
     if lost:
         click.echo(f"a part is missing: what {lost} of the spans, marked ?, lie in", err=True)
     if shown.unreadable:
-        click.echo(f"{shown.unreadable} lines could not be read", err=True)
+        lines = "1 line" if shown.unreadable == 1 else f"{shown.unreadable} lines"
+        click.echo(f"{lines} could not be read", err=True)
 
 
 def _left(shown: TraceWaterfall, row: Row) -> str:
     lost = "? " if row.orphan else ""
     name = f"{'  ' * row.depth}{lost}{row.span.name}"
     at = f"{shown.offset(row.span.start):9.3f} s"
-    return f"{at}  {row.span.service:10}  {name:28}  {_took(row.seconds):>9}"
+    return f"{at}  {row.span.service or '?':10}  {name:28}  {_took(row.seconds):>9}"
 
 
 def _gap_text(shown: TraceWaterfall, gap: Gap) -> str:
