@@ -98,3 +98,6 @@ def test_work_is_resumed_for_the_day(world: Pipeline) -> None:
     trip = world.ledger.tripped()
     assert trip is not None
     assert trip.resumed
+    said, _ = world.run("cost", "resume")
+    assert said == f"nothing to do: the limit of today is lifted since {trip.resumed[11:16]} UTC\n"
+    assert world.ledger.tripped() == trip

@@ -137,6 +137,18 @@ def test_wrong_use_is_told(arguments: tuple[str, ...], capsys: pytest.CaptureFix
     assert json.loads(capsys.readouterr().err)["error"]["code"] == "usage"
 
 
+@pytest.mark.parametrize("limit", ["nan", "-1", "much"])
+def test_a_stack_reads_its_daily_limit_from_the_environment(
+    limit: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mistake in the variable is told with its name, and nothing starts."""
+    monkeypatch.setenv("SAFELIGHT_DAILY_LIMIT", limit)
+    assert run(["up", "--json"]) == 2
+    error = json.loads(capsys.readouterr().err)["error"]
+    assert error["code"] == "usage"
+    assert "SAFELIGHT_DAILY_LIMIT" in error["message"]
+
+
 def test_the_columns_in_the_help_are_the_real_default(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

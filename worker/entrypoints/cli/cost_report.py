@@ -89,12 +89,16 @@ def resume(*, data: Path | None, as_json: bool) -> None:
     """Let paused work go on for the rest of the day, although the daily limit is spent."""
     app, now = find_target(data).app, datetime.now(UTC)
     assert app.ledger is not None
-    today = now.strftime("%Y-%m-%d")
-    found = app.ledger.resume(today, time=now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+    today, time = now.strftime("%Y-%m-%d"), now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    found = app.ledger.resume(today, time=time)
     if found is None:
         raise InputError(f"nothing pauses: no limit was passed on {today}", code="input_day")
     if as_json:
         output.print_json(asdict(found))
+        return
+    if found.resumed != time:  # of several people the first is written down
+        since = output.one_line(found.resumed[11:16])
+        click.echo(f"nothing to do: the limit of today is lifted since {since} UTC")
         return
     click.echo("paused work goes on within a minute, until midnight UTC without a limit")
 

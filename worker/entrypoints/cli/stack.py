@@ -96,6 +96,8 @@ Exit codes
     "--daily-limit",
     type=Number(0, 1_000_000_000),
     default=0,
+    envvar="SAFELIGHT_DAILY_LIMIT",
+    show_envvar=True,
     metavar="USD",
     help="Optional work pauses when a day's work would have cost so much on AWS.  [default: none]",
 )
