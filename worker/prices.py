@@ -24,6 +24,15 @@ from worker.domain.errors import ConfigurationError, InputError, Problem, Proble
 FILE = Path(str(resources.files("worker").joinpath("prices.toml")))
 HOME = "us-east-1"
 """The region that all prices are known of."""
+SHARES = frozenset(
+    {
+        "managed_share", "spot_share", "lambda_plan_year", "lambda_plan_three",
+        "machine_plan_year", "machine_plan_three", "table_plan",
+    }
+)  # fmt: skip
+"""Prices that are a share of another one, 0 to 1."""
+MOST = 1e6
+"""US dollars: a greater price of one's own is a mistake, and makes sums that no number holds."""
 STALE_DAYS = 120
 """A price that was noted longer ago is worth a warning: AWS changes some every few months."""
 
@@ -83,7 +92,6 @@ class Prices:
     alarm_month: float
     dashboard_month: float
     span_gigabyte: float
-    trace: float
     cache_hour: float
     cache_unit: float
     lambda_plan_year: float
@@ -159,7 +167,7 @@ class Assumptions:
     jxl_view: float
     avif_view: float
     modern_clients: float
-    edge_misses: float
+    view_skew: float
     delivery_seconds: float
     viewers_europe: float
     viewers_elsewhere: float
@@ -337,7 +345,8 @@ def own_prices(price: Prices, text: str, subject: str) -> Prices:
         subject: what errors call it.
 
     Raises:
-        ProblemsError: with every mistake: an unknown name, what is no number, a negative number.
+        ProblemsError: with every mistake: an unknown name, what is no number, a price below 0 or
+            above ``MOST``, a share above 1.
         ConfigurationError: it is no TOML.
     """
     try:
@@ -361,7 +370,9 @@ def _wrong(name: str, value: object, names: set[str]) -> str:
         return f"is no price{f'; did you mean {near[0]}?' if near else ''}"
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return "must be a number of US dollars"
-    return "must not be negative" if value < 0 else ""
+    if name in SHARES:
+        return "" if 0 <= value <= 1 else "is a share: must be from 0 to 1"
+    return "" if 0 <= value <= MOST else f"must be from 0 to {MOST:,.0f} US dollars"
 
 
 def _lines(region: str) -> dict[str, dict[str, Any]]:

@@ -1,59 +1,30 @@
-"""The bill: lines by hand, storage by age, tiers of prices, levers, goals, and what is refused."""
+"""The bill: lines by hand, storage by age, what the edge fetches, and the pages that quote it."""
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
-from datetime import date
-from pathlib import Path
+from math import exp, inf
 from typing import Any
 
 import pytest
 
+from tests.unit.bills import NEED, PAGE, PRICE, README, ROOT, curve, line, model, priced
 from worker import prices
-from worker.domain.bill import Bill, BillLine, Design, Traffic
-from worker.domain.errors import ConfigurationError, InputError, ProblemsError
+from worker.domain.bill import Design, Traffic
+from worker.domain.errors import EngineError, InputError, ProblemsError
 from worker.entrypoints.cli import run
 from worker.infra.bill_design import of_preset
 from worker.services.bill import bill
 from worker.services.bill_levers import (
-    LEVERS,
     NAIVE,
-    STEPS,
-    Model,
-    choices,
-    commitments,
     effects,
-    provisioned_break_even,
-    reach,
-    sensitivity,
-    views_for_avif,
     waterfall,
 )
+from worker.services.bill_lines import BillLines
 from worker.services.bill_month import Month
-from worker.services.tuning_curve import DurationCurve, PhotoSet, Point, Where
-
-PRICE, NEED = prices.load()
-ROOT = Path(__file__).parents[2]
-PAGE, README = ROOT / "docs" / "cost.md", ROOT / "README.md"
-
-
-def priced(design: Design | None = None, **load: Any) -> Bill:
-    """The bill of a design, by default that of ``prod``."""
-    return bill(design or Design(), Traffic(**load), PRICE, NEED)
-
-
-def model(**load: Any) -> Model:
-    """The preset ``prod`` under a load."""
-    return Model(design=Design(), traffic=Traffic(**load), price=PRICE, need=NEED)
-
-
-def line(found: Bill, name: str) -> BillLine:
-    """The only line of a name."""
-    (one,) = [each for each in found.lines if each.name == name]
-    return one
-
+from worker.services.edge_fetches import files_fetched
+from worker.services.tuning_curve import Point
 
 # --- lines by hand ------------------------------------------------------------------------------
 
@@ -238,25 +209,9 @@ def test_a_plan_takes_off_duration_and_nothing_else() -> None:
     assert 0.12 * duration < 0.12 * plain.of("Compute") + 0.12 * plain.of("Queues")
 
 
-def curve(**points: float) -> DurationCurve:
-    """Seconds of an upload of a megabyte by memory."""
-    return DurationCurve(
-        measured="2026-11-30",
-        where=Where.CONTAINER,
-        architecture="x86_64",
-        recipe="default",
-        photos=PhotoSet(count=9, bytes=1e6, pixels=3e6),
-        batch=1,
-        points=tuple(
-            Point(memory=int(name[1:]), uploads=9, seconds=seconds, init_seconds=2.0)
-            for name, seconds in points.items()
-        ),
-    )
-
-
 def test_measured_durations_replace_the_assumed_ones() -> None:
     """At the measured size the seconds are those measured; another recipe and another size take as
-    much more as their engine does; INIT is the measured one."""
+    much more, as a share, as they do of the assumed seconds; INIT is the measured one."""
     seen = curve(m1280=0.3, m1769=0.25)
 
     def seconds(design: Design, **load: Any) -> float:
@@ -266,12 +221,25 @@ def test_measured_durations_replace_the_assumed_ones() -> None:
 
     assert seconds(Design(memory=1280)) == pytest.approx(0.3)
     assert seconds(Design(memory=1769)) == pytest.approx(0.25)
-    assert seconds(Design(memory=1769, second_format="jxl")) == pytest.approx(0.25 + 0.24 - 0.21)
-    assert seconds(Design(memory=1769), megabytes=2.0) == pytest.approx(0.25 + 0.21)
+    assert seconds(Design(memory=1769, second_format="jxl")) == pytest.approx(0.25 * 0.34 / 0.31)
+    assert seconds(Design(memory=1769), megabytes=2.0) == pytest.approx(0.25 * 0.52 / 0.31)
+    # Half of a vCPU: the engine takes twice as long, of what is measured and of what is priced.
+    half = replace(seen, points=(Point(memory=885, uploads=9, seconds=0.5), *seen.points))
+    found = bill(Design(memory=885), Traffic(megabytes=2.0), PRICE, NEED, half)
+    slower = 1769 / 885
+    share = (0.1 + 0.42 * slower) / (0.1 + 0.21 * slower)
+    assert line(found, "Lambda, ingest").amount == pytest.approx(300e6 * 0.5 * share * 885 / 1024)
     started = line(
         bill(Design(memory=1280), Traffic(), PRICE, NEED, seen), "Lambda, INIT of ingest"
     )
     assert started.amount == pytest.approx(30e6 * 0.005 * 2.0 * 1280 / 1024)
+
+
+def test_an_amount_below_zero_is_no_line_that_is_left_out() -> None:
+    """It is a defect, and the bill without it would be too small."""
+    for amount in (-1.0, float("nan")):
+        with pytest.raises(EngineError, match="the amount of 'a line' is"):
+            BillLines(PRICE).add("Compute")("a line", amount, "GB-s", "gigabyte_second", "")
 
 
 def test_a_memory_that_was_not_measured_is_refused() -> None:
@@ -283,12 +251,6 @@ def test_a_memory_that_was_not_measured_is_refused() -> None:
     (memory,) = [one for one in effects(small) if one.name == "memory"]
     assert memory.change is None
     assert "outside of what was measured" in memory.why_not
-
-
-def test_the_command_takes_measured_durations(capsys: pytest.CaptureFixture[str]) -> None:
-    """The file that is committed; the goal of compute says that they are measured."""
-    assert run(["cost", "--durations", str(ROOT / "docs" / "durations.json")]) == 0
-    assert "(measured durations)" in capsys.readouterr().out
 
 
 def test_managed_instances_cost_machines_and_a_share() -> None:
@@ -319,6 +281,8 @@ def test_a_flat_rate_plan_takes_what_it_is_for() -> None:
         (Traffic, {"megabytes": float("nan")}),
         (Traffic, {"views": float("inf")}),
         (Traffic, {"month": 0}),
+        (Traffic, {"misses": 1.5}),
+        (Traffic, {"images_per_day": 1e-320}),
         (Design, {"architecture": "mips"}),
         (Design, {"spot": 1.5}),
         (Design, {"memory": -1}),
@@ -331,103 +295,105 @@ def test_what_is_no_load_and_no_design_is_refused(kind: Any, given: dict[str, An
         kind(**given)
 
 
-# --- levers -------------------------------------------------------------------------------------
+# --- what the edge fetches ----------------------------------------------------------------------
 
 
-def test_every_lever_moves_the_bill() -> None:
-    """With videos, at a load that the plan takes, and once files have aged."""
-    found = effects(model(videos_per_day=10_000, images_per_day=3e6, month=12))
+def test_files_that_the_edge_fetches_by_hand() -> None:
+    """Views of a file: 0.5, 0.4 and 0.1 of those of the upload. All pictures alike: 1 - exp(-n).
+    A skew of 1: n / (1 + n). Two caches: each has half of the views."""
+    alike = (1 - exp(-0.5)) + (1 - exp(-0.4)) + (1 - exp(-0.1))
+    assert files_fetched(1, inf) == pytest.approx(alike) == pytest.approx(0.8183, abs=1e-4)
+    assert files_fetched(2, 1.0) == pytest.approx(1 / 2 + 0.8 / 1.8 + 0.2 / 1.2)
+    assert files_fetched(2, 1.0, (0.5, 0.5)) == pytest.approx(
+        2 * (0.5 / 1.5 + 0.4 / 1.4 + 0.1 / 1.1)
+    )
+    assert files_fetched(0, 0.35) == 0
 
-    assert len(found) == len(LEVERS)
-    assert [one.name for one in found if not one.change] == []
-    assert sum(one.share for one in found) == pytest.approx(
-        sum(one.change or 0 for one in found)
-        / model(videos_per_day=10_000, images_per_day=3e6, month=12).bill().total
+
+def test_the_share_that_the_edge_fetches_falls_with_the_views() -> None:
+    """0.6 at three views of a picture; at 1,000 no more than its files in each part of the world,
+    which are 18: three sizes for two kinds of clients in three parts."""
+    shares = {
+        views: line(priced(views=views), "S3, fetched by the edge").amount / 300e6 / views
+        for views in (0.1, 3.0, 20.0, 1_000.0)
+    }
+    assert shares[3.0] == pytest.approx(0.603, abs=0.001)
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+    assert shares[0.1] > 0.9
+    assert 1_000 * shares[1_000.0] < 18
+    # Of those views nobody pays for more fetches than that: not 600 a picture.
+    assert line(priced(views=1e6), "S3, fetched by the edge").amount < 18 * 300e6
+    dropped = line(priced(views=1e6), "Lambda, calls of delivery").amount
+    assert dropped < 9 * 300e6 * (1 - 1.9 / 3)
+
+
+def test_a_measured_share_is_taken() -> None:
+    """CloudFront says how much it fetches: 900 million views x 0.25, of which 95 % x 1.1 / 3 are
+    of files that were dropped."""
+    found = priced(misses=0.25)
+    assert line(found, "S3, fetched by the edge").amount == pytest.approx(225e6)
+    assert line(found, "Lambda, calls of delivery").amount == pytest.approx(
+        225e6 * 0.95 * (1 - 1.9 / 3)
     )
 
 
-def test_a_lever_that_is_not_possible_says_why() -> None:
-    """Ten million a day are too many for a flat-rate plan."""
-    (plan,) = [one for one in effects(model()) if one.name == "flat-rate plan"]
-
-    assert plan.change is None
-    assert "no flat-rate plan takes" in plan.why_not
+# --- small originals ----------------------------------------------------------------------------
 
 
-def test_the_way_from_the_naive_design_leads_to_this_one() -> None:
-    """Every choice is moved once, the steps add up, and so do their shares."""
-    assert sorted(one for _, moved in STEPS for one in moved) == sorted(choices())
-    for number in (1, 12, 36):
-        found = waterfall(model(month=number))
-        assert found.naive + sum(one.change for one in found.steps) == pytest.approx(found.ours)
-        assert sum(one.share for one in found.steps) == pytest.approx(1)
-        ours = model(month=number).bill(moderated=0.01, workflow=0.01).total
-        assert found.ours == pytest.approx(ours)
+@pytest.mark.parametrize("at_upload", [True, False])
+def test_small_originals_are_neither_watched_nor_moved(*, at_upload: bool) -> None:
+    """300 million of 100 kB for eleven and a half months, all at the price of the frequent tier."""
+    found = priced(Design(tier_at_upload=at_upload), megabytes=0.1, month=12)
+    size = 300e6 * 1e5 / 2**30 * 11.5
+    originals = [one for one in found.lines if one.name.startswith("S3, originals")]
+    stored = [one for one in originals if one.unit == "GB-months"]
+    assert sum(one.usd for one in stored) == pytest.approx(51_200 * 0.023 + (size - 51_200) * 0.022)
+    said = " ".join(one.name for one in found.lines)
+    assert not any(word in said for word in ("watched", "transitions", "Glacier", "infrequent"))
 
 
-def test_the_naive_design_by_hand() -> None:
-    """14 states of each of 300 million, Rekognition for all, nine files of each."""
-    found = priced(NAIVE)
-
-    assert found.named("Step Functions") == pytest.approx(300e6 * 14 * 25e-6)
-    assert found.named("Rekognition") == pytest.approx(88_450)
-    assert line(found, "S3, files written").usd == pytest.approx(300e6 * 9 * 5e-6)
-    assert line(found, "Lambda, ingest").usd == pytest.approx(
-        300e6 * 0.97 * 1769 / 1024 * 0.0000166667
+def test_small_originals_in_ia_are_billed_as_128_kb() -> None:
+    """300 million x 131,072 bytes for half a month, whatever their size."""
+    small, smaller = (
+        line(priced(Design(originals="cold"), megabytes=size), "S3, originals")
+        for size in (0.1, 0.01)
     )
+    assert small.amount == pytest.approx(300e6 * 131_072 / 2**30 * 0.5)
+    assert small.usd == smaller.usd
 
 
-def test_the_goals_of_ten_million_a_day() -> None:
-    """The whole bill is less than half of the naive one and tracing less than 2 % of it."""
-    found = {one.name: one for one in reach(model())}
-
-    assert found["bill ÷ naive design"].met
-    assert found["tracing ÷ bill"].met
-    for number in (12, 36):
-        assert {one.name: one for one in reach(model(month=number))}["bill ÷ naive design"].met
+def test_originals_of_128_kb_are_moved() -> None:
+    """The border: 131,072 bytes are watched, a byte less is not."""
+    border = 131_072 / 1e6
+    assert line(priced(megabytes=border), "S3, watched by Intelligent-Tiering")
+    assert not priced(megabytes=border - 1e-6).named("S3, watched")
 
 
-def test_plans_are_sized_by_the_quietest_hour() -> None:
-    """What is committed to is used in every hour, so none of it is lost."""
-    found = {one.name: one for one in commitments(model())}
-    duration = sum(one.usd for one in model().bill().lines if one.unit == "GB-s") / 730
-
-    plan = found["Compute Savings Plan, 1 year, for Lambda"]
-    assert plan.hourly == pytest.approx(duration * 0.4 * 0.88)
-    assert plan.saves == pytest.approx(duration * 0.4 * 0.12 * 730)
-    assert plan.break_even == pytest.approx(0.88)
-    assert all(one.saves > 0 for one in found.values())
+# --- compute ------------------------------------------------------------------------------------
 
 
-def test_provisioned_capacity_pays_from_29_percent_of_use() -> None:
-    """An hour of a unit costs $0.00065; 3,600 writes on demand cost $0.00225."""
-    assert provisioned_break_even(PRICE) == pytest.approx(0.00065 / 0.00225)
+def test_compute_of_a_million_by_hand() -> None:
+    """Seconds x gigabytes of all functions, and INIT; no calls. With a plan 12 % less of all."""
+    found = priced(Design(memory=1769, cache_gigabytes=0), misses=0.6)
+    gigabytes, dropped = 1769 / 1024, 3 * 0.6 * 0.95 * 1.1 / 3
+    seconds = (0.1 + 0.21) * gigabytes + 0.005 * 1.5 * gigabytes / 10  # ingest and its INIT
+    seconds += 0.02 * 0.5 + 0.008 * 0.5 + 0.01 * 0.125 / 10  # outbox, ledger, grouping
+    seconds += dropped * (0.03 + 0.005 * 1.5) * gigabytes  # delivery and its INIT
+    assert found.compute_of_a_million == pytest.approx(seconds * 1e6 * 0.0000133334)
+    plan = priced(Design(memory=1769, cache_gigabytes=0, compute_plan="year"), misses=0.6)
+    assert plan.compute_of_a_million == pytest.approx(0.88 * found.compute_of_a_million)
 
 
-def test_avif_pays_from_so_many_views() -> None:
-    """Below them making it costs more than it saves, above them less."""
-    views = views_for_avif(model())
-    assert 2 < views < 100
-
-    def change(each: float) -> float:
-        traffic = Traffic(views=each)
-        plain = bill(Design(cache_gigabytes=0), traffic, PRICE, NEED)
-        return (
-            bill(Design(cache_gigabytes=0, avif="viewed"), traffic, PRICE, NEED).total - plain.total
-        )
-
-    assert change(3) > 0 > change(300)
-
-
-def test_what_is_uncertain_is_sorted_by_what_it_does() -> None:
-    """The greatest first; the bill as it is lies between, or at one end."""
-    found = sensitivity(model())
-    total = model().bill().total
-
-    assert [one.swing for one in found] == sorted((one.swing for one in found), reverse=True)
-    for one in found:
-        low, high = sorted((one.usd_low, one.usd_high))
-        assert low - 0.01 <= total <= high + 0.01
+@pytest.mark.parametrize("plan", ["", "year", "three"])
+@pytest.mark.parametrize("managed", [False, True])
+@pytest.mark.parametrize("changes", [{"workflow": 1.0}, {"moderated": 0.01}, {"lazy": True}])
+def test_more_work_never_lowers_the_compute(
+    changes: dict[str, Any], plan: str, *, managed: bool
+) -> None:
+    """Whatever is added to a design, its compute is not less than without it."""
+    design = Design(compute_plan=plan, managed=managed, second_format="")
+    more = replace(design, second_format="webp" if "lazy" in changes else "", **changes)
+    assert priced(more).compute_of_a_million > priced(design).compute_of_a_million
 
 
 # --- the pages ----------------------------------------------------------------------------------
@@ -491,6 +457,22 @@ def test_the_picture_is_of_this_bill(request: pytest.FixtureRequest) -> None:
     assert all(one.name in drawn for one in found.steps)
 
 
+def test_metrics_are_as_many_as_their_page_says() -> None:
+    """docs/metrics.md is made from the code that emits them."""
+    page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+    assert re.search(r"at most (\d+) metrics for CloudWatch", page)[1] == f"{NEED.metrics:g}"  # type: ignore[index]
+
+
+def test_the_page_has_the_shares_that_the_edge_fetches() -> None:
+    """The table of docs/cost.md follows from the formula."""
+    shares = [
+        line(priced(views=views), "S3, fetched by the edge").amount / 300e6 / views
+        for views in (1.0, 3.0, 10.0, 20.0, 100.0, 1_000.0)
+    ]
+    row = " | ".join(f"{one:.2f}" if one > 0.1 else f"{one:.3f}" for one in shares)
+    assert f"| share that is fetched | {row} |" in PAGE.read_text("utf-8")
+
+
 def test_the_readme_of_the_program_quotes_the_bill() -> None:
     """Its figures of a month at ten million a day follow from the same prices."""
     said = " ".join((ROOT / "pulumi" / "README.md").read_text("utf-8").split())
@@ -534,203 +516,14 @@ def test_lambda_costs_what_dynamic_image_transformation_publishes(served: float)
     gives the published figure of 125 million within 1 %, that of 10 million within a fifth."""
     need = replace(
         NEED,
-        edge_misses=0.1,
         modern_clients=1.0,
         second_files=0.0,
         # The delivery function has 1,769 MB at least: as many GB-seconds as 0.35 s of 1,536.
         delivery_seconds=0.35 * 1536 / 1769,
         cold_share=0.0,
     )
-    traffic = Traffic(images_per_day=served / 30 / 3, megabytes=0.0, views=3)
+    traffic = Traffic(images_per_day=served / 30 / 3, megabytes=0.0, views=3, misses=0.1)
     found = bill(Design(architecture="x86_64", memory=1769), traffic, PRICE, need)
     usd = found.named("Lambda, delivery", "Lambda, calls of delivery")
 
     assert usd == pytest.approx(PUBLISHED[served], rel=0.01 if served > 100e6 else 0.2)
-
-
-# --- prices -------------------------------------------------------------------------------------
-
-
-def test_steps_of_a_price() -> None:
-    """7 million questions: a million at the first price, four at the second, two at the third."""
-    assert PRICE.usd("rekognition", 7e6) == pytest.approx(1_000 + 3_200 + 1_200)
-    assert PRICE.usd("put_request", 10) == pytest.approx(10 * 5e-6)
-    assert PRICE.usd("put_request", 0) == 0
-
-
-def test_prices_never_rise_with_the_amount_and_are_never_negative() -> None:
-    """Of all regions that the file has."""
-    for region in prices.regions():
-        for one in prices.figures(region):
-            steps = [one.value, *(usd for _, usd in one.above)]
-            assert all(step >= 0 for step in steps), one.name
-            assert steps == sorted(steps, reverse=True), one.name
-            assert [low for low, _ in one.above] == sorted(low for low, _ in one.above)
-
-
-def test_an_unknown_region_is_refused() -> None:
-    """With the names of those that are known."""
-    with pytest.raises(InputError, match="us-east-1, eu-central-1") as caught:
-        prices.load("mars-north-1")
-    assert caught.value.code == "input_region"
-
-
-def test_a_price_that_is_not_known_stops_the_bill_that_needs_it() -> None:
-    """No price is guessed: Frankfurt's bill says which one is missing, and a given one is taken."""
-    price, need = prices.load("eu-central-1")
-    with pytest.raises(
-        InputError, match=r"prices of eu-central-1 are not known: .*pipe_request.*endpoint_hour"
-    ) as caught:
-        bill(Design(), Traffic(), price, need)
-    assert caught.value.code == "input_price"
-
-    missing = prices.unknown(price)
-    text = "\n".join(f"{name} = {getattr(PRICE, name)}" for name in missing)
-    whole = prices.own_prices(price, text, "mine")
-    assert bill(Design(), Traffic(), whole, need).total > 1.05 * priced().total
-
-
-def test_the_region_of_the_preset_can_be_priced(capsys: pytest.CaptureFixture[str]) -> None:
-    """What the note of the first bill says works; what is guessed is named; the bill is dearer."""
-    assert run(["cost", "--json"]) == 0
-    plain = capsys.readouterr()
-    assert "prices are not known: --region eu-central-1 --fill" in plain.err
-
-    assert run(["cost", "--region", "eu-central-1", "--fill", "--json"]) == 0
-    filled = capsys.readouterr()
-    assert json.loads(filled.out)["total"] > 1.05 * json.loads(plain.out)["total"]
-    price = prices.load("eu-central-1")[0]
-    (note,) = [one for one in filled.err.splitlines() if "are those of us-east-1" in one]
-    assert all(name in note for name in prices.unknown(price))
-    # A filled price has its steps; a known one keeps its own.
-    assert prices.filled(price).tiers("rekognition") == PRICE.tiers("rekognition")
-    assert prices.filled(price).tiers("storage_month") == price.tiers("storage_month")
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("put_reqest = 1e-6", "did you mean put_request?"),
-        ("put_request = -1", "must not be negative"),
-        ('put_request = "cheap"', "must be a number"),
-        ("put_request = true", "must be a number"),
-        ("put_request = nan", "must be a number"),
-        ("above = 3", "is no price"),
-    ],
-)
-def test_wrong_prices_of_ones_own_are_refused(text: str, said: str) -> None:
-    """By name, before anything is priced."""
-    with pytest.raises(ProblemsError, match=said.replace("?", r"\?")):
-        prices.own_prices(PRICE, text, "mine")
-
-
-def test_prices_of_ones_own_that_are_no_toml() -> None:
-    """The message names the file."""
-    with pytest.raises(ConfigurationError, match="mine: "):
-        prices.own_prices(PRICE, "= =", "mine")
-
-
-def test_a_price_of_ones_own_has_no_steps() -> None:
-    """A contract says one price."""
-    own = prices.own_prices(PRICE, "rekognition = 0.0001", "mine")
-    assert own.usd("rekognition", 300e6) == pytest.approx(30_000)
-
-
-def test_old_prices_are_told_with_their_age() -> None:
-    """Not in the first months; then with the days and the command; and a clock that is behind."""
-    noted = date.fromisoformat(min(one.noted for one in prices.figures() if one.usd))
-
-    assert prices.warning(noted, "us-east-1") == ""
-    assert prices.warning(date.fromordinal(noted.toordinal() + 120)) == ""
-    assert "up to 121 days old" in prices.warning(date.fromordinal(noted.toordinal() + 121))
-    assert "is it right?" in prices.warning(date.fromordinal(noted.toordinal() - 1))
-
-
-# --- the command --------------------------------------------------------------------------------
-
-
-def test_the_command_prints_each_line_with_its_formula(capsys: pytest.CaptureFixture[str]) -> None:
-    """Amount, unit, price, sum and where the amount comes from; the goals; how sure prices are."""
-    assert run(["cost"]) == 0
-
-    said = capsys.readouterr()
-    for one in priced().lines:
-        (shown, *_) = [
-            text for text in said.out.splitlines() if one.name in text and one.formula in text
-        ]
-        assert f"${one.usd:,.2f}" in shown
-    assert "bill ÷ naive design" in said.out
-    assert "prod is deployed in eu-central-1" in said.err
-    assert "from memory" in said.err
-
-
-def test_the_command_prints_levers_plans_and_what_is_uncertain(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Each lever has a row."""
-    assert run(["cost", "--levers"]) == 0
-
-    said = capsys.readouterr().out
-    assert all(lever.name in said for lever in LEVERS)
-    assert "Compute Savings Plan, 1 year, for Lambda" in said
-    assert "views of an upload" in said
-
-
-def test_the_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """The same figures for programs."""
-    assert run(["cost", "--json", "--month", "12", "--set", "lazy=true"]) == 0
-
-    said = json.loads(capsys.readouterr().out)
-    assert said["total"] == pytest.approx(priced(Design(lazy=True), month=12).total)
-    assert said["design"]["lazy"] is True
-    assert {one["name"] for one in said["levers"]} == {one.name for one in LEVERS}
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["--region", "mars"], "input_region"),
-        (["--region", "eu-central-1"], "input_price"),
-        (["--preset", "nothing"], "input_missing"),
-        (["--images-per-day", "-1"], "usage"),
-        (["--views", "nan"], "usage"),
-        (["--month", "0"], "usage"),
-        (["--set", "lasy=true"], "parameters_invalid"),
-        (["--set", "lazy=maybe"], "parameters_invalid"),
-        (["--set", "spot=2"], "configuration_invalid"),
-        (["--prices", "/nowhere/prices.toml"], "input_missing"),
-        (["--svg", "bill.gif"], "input_invalid"),
-        (["--durations", "/nowhere/durations.json"], "input_missing"),
-    ],
-)
-def test_wrong_use_of_the_bill_is_said(
-    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With a code, and nothing on standard output."""
-    assert run(["cost", *words, "--json"]) == 2
-
-    found = capsys.readouterr()
-    assert found.out == ""
-    assert json.loads(found.err.splitlines()[-1])["error"]["code"] == said
-
-
-def test_prices_of_ones_own_change_the_bill(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """By a file of names and dollars."""
-    own = tmp_path / "own.toml"
-    own.write_text("put_request = 0.0")
-
-    assert run(["cost", "--prices", str(own), "--json"]) == 0
-    total = json.loads(capsys.readouterr().out)["total"]
-    assert total == pytest.approx(priced().total - 1_500 - 7_350)
-
-
-def test_the_waterfall_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Text stays text, so that the picture can be searched; the same bill draws the same bytes."""
-    first, second = tmp_path / "a.svg", tmp_path / "b.svg"
-    assert run(["cost", "--svg", str(first)]) == 0
-    assert run(["cost", "--svg", str(second)]) == 0
-
-    assert first.read_bytes() == second.read_bytes()
-    assert "moderation in tiers" in first.read_text("utf-8")

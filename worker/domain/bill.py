@@ -19,6 +19,8 @@ PLAN_LAMBDA = "Compute Savings Plan, Lambda"
 UPLOADS, QUEUES, COMPUTE, FILES, STORAGE = "Uploads", "Queues", "Compute", "Files", "Storage"
 CATALOG, EVENTS, DELIVERY, MACHINES = "Catalog", "Events", "Delivery", "Machines"
 ESCALATION, WATCHING, COMMITMENTS = "Escalation", "Watching", "Commitments"
+COMPUTE_UNITS = ("GB-s", "GB restored", "vCPU hours")
+"""Of lines that are Lambda's time, outside of the group of machines."""
 GROUPS = (
     UPLOADS, QUEUES, COMPUTE, FILES, STORAGE, CATALOG, EVENTS, DELIVERY, MACHINES, ESCALATION,
     WATCHING, COMMITMENTS,
@@ -28,6 +30,8 @@ FORMATS = ("", "webp", "jxl")
 """What a recipe makes beside JPEG."""
 ORIGINALS = ("standard", "tiering", "cold")
 """Classes of originals: S3 Standard, Intelligent-Tiering, Standard-IA from the upload on."""
+LEAST_IMAGES = 0.001
+"""Pictures a day, if there are any: less is no load, and a million of them costs any number."""
 PLANS = ("", "year", "three")
 """A Compute Savings Plan: none, a year with nothing up front, three years all up front."""
 
@@ -41,6 +45,9 @@ class Traffic:
     """Millions of bytes of an upload."""
     views: float = 3.0
     """Files of an upload that viewers get, all in the month of the upload."""
+    misses: float | None = None
+    """Share of the views that the edge fetches, 0 to 1, where it is known: CloudFront measures the
+    rate of cache hits. None: it follows from the views (:mod:`worker.services.edge_fetches`)."""
     videos_per_day: float = 0.0
     """Videos of a minute, beside the pictures."""
     month: int = 1
@@ -57,6 +64,10 @@ class Traffic:
             for name in ("images_per_day", "megabytes", "views", "videos_per_day")
             if not 0 <= getattr(self, name) < math.inf
         ]
+        if 0 < self.images_per_day < LEAST_IMAGES:
+            found.append(Problem("images_per_day", f"must be 0, or {LEAST_IMAGES:g} or more"))
+        if self.misses is not None and not 0 <= self.misses <= 1:
+            found.append(Problem("misses", "must be from 0 to 1"))
         if not 1 <= self.month <= 1200:
             found.append(Problem("month", "must be from 1 to 1200"))
         if found:
@@ -214,9 +225,15 @@ class Bill:
 
     @property
     def compute_of_a_million(self) -> float:
-        """US dollars of Lambda for a million pictures: duration, INIT and what machines of managed
-        instances cost, less what a plan takes off. Calls are requests, and not in it."""
-        usd = self.of(COMPUTE) - self.named("Lambda, calls") + self.named(PLAN_LAMBDA)
+        """US dollars of Lambda for a million pictures: the duration of all functions, INIT,
+        snapshots, and machines of managed instances, less what a plan takes off. Calls and pollers
+        are requests, and not in it."""
+        usd = sum(
+            one.usd
+            for one in self.lines
+            if (one.unit in COMPUTE_UNITS and one.group != MACHINES)
+            or one.name.startswith(PLAN_LAMBDA)
+        )
         return usd / self.images * 1e6 if self.images else 0.0
 
     @property

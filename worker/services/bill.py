@@ -35,7 +35,7 @@ from worker.domain.bill import (
 from worker.domain.errors import InputError
 from worker.prices import GIGABYTE, Assumptions, Prices, known
 from worker.services.bill_lines import BillLines
-from worker.services.bill_month import Month
+from worker.services.bill_month import SMALLEST, Month
 from worker.services.escalation_cost import MODERATE, Escalated, escalated, tiers
 from worker.services.tuning_curve import DurationCurve
 
@@ -260,16 +260,23 @@ def _files(month: Month, lines: BillLines) -> None:
 def _originals(month: Month, lines: BillLines) -> None:
     design, images = month.design, month.images
     each, glacier = month.gigabytes_in, design.glacier_after_days or math.inf
-    if design.originals == "tiering":
+    told = ""
+    if month.small:
+        # No lifecycle rule moves them, and Intelligent-Tiering neither watches nor moves them.
+        glacier, told = math.inf, ", smaller than 128 KB: never moved"
+        if design.originals == "cold":
+            each = images * SMALLEST / GIGABYTE
+            told = ", billed as 128 KB each"
+    if design.originals == "tiering" and not month.small:
         _tiered(month, lines, glacier)
     else:
-        at = "storage_month" if design.originals == "standard" else "cold_month"
+        at = "cold_month" if design.originals == "cold" else "storage_month"
         lines.add(STORAGE)(
             "S3, originals",
             each * month.kept(0, glacier),
             "GB-months",
             at,
-            f"{each:,.0f} GB a month x {month.kept(0, glacier):.3f} months",
+            f"{each:,.0f} GB a month x {month.kept(0, glacier):.3f} months{told}",
         )
     if glacier == math.inf:
         return
@@ -342,7 +349,7 @@ def _renditions(month: Month, lines: BillLines) -> None:
         f"{month.gigabytes_in:,.0f} GB x {month.file_share:.3f} of their bytes x {kept:.3f} months",
     )
     if month.design.access_logs:
-        requests = month.images * (3 + month.files) + month.views * month.need.edge_misses
+        requests = month.images * (3 + month.files) + month.fetches
         held = requests * month.need.access_log_bytes / GIGABYTE
         days = month.design.access_log_days
         lines.add(STORAGE)(
@@ -432,13 +439,13 @@ def _delivery(month: Month, lines: BillLines) -> None:
         )
     else:
         _edge_lines(month, lines, size)
-    misses = views * need.edge_misses
+    share = month.fetches / views if views else 0.0
     lines.add(DELIVERY)(
         "S3, fetched by the edge",
-        misses,
+        month.fetches,
         "GET",
         "get_request",
-        f"{_count(views)} views x {need.edge_misses:g}",
+        f"{_count(views)} views x {share:.3f} that the edge has not",
     )
     calls, gigabytes = month.fallbacks, month.delivery_gigabytes
     told = f"{_count(calls)} views whose file was dropped for its JPEG"
@@ -542,7 +549,7 @@ def _starts(month: Month, lines: BillLines, calls: float) -> None:
     lines.add(COMPUTE)(
         "Lambda SnapStart, restored",
         cold * gigabytes,
-        "GB",
+        "GB restored",
         "snapshot_restore",
         f"{told} x {gigabytes:.4f} GB",
     )
@@ -647,13 +654,6 @@ def _watching(month: Month, lines: BillLines) -> None:
         "GB",
         "span_gigabyte",
         f"{spans} x {need.span_bytes:g} bytes",
-    )
-    lines.add(WATCHING)(
-        "Traces, indexed",
-        traced * need.spans * 0.99,
-        "spans",
-        "trace",
-        f"{spans}, all but the first 1 %",
     )
     ledger = f"{_count(images)} uploads x {need.ledger_writes:g}"
     lines.add(WATCHING)(

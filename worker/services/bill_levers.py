@@ -11,7 +11,7 @@ from worker.domain.bill import FULL_VCPU, Bill, Design, Traffic
 from worker.domain.errors import InputError
 from worker.prices import GIGABYTE, Assumptions, Prices
 from worker.services.bill import bill
-from worker.services.bill_month import Month
+from worker.services.bill_month import MEGABYTE, Month
 from worker.services.tuning_curve import DurationCurve
 
 SCREENED = 0.01
@@ -304,10 +304,21 @@ class Reach:
         return self.found <= self.goal
 
 
+def _durations(model: Model) -> str:
+    """Where the seconds of an upload come from."""
+    if model.durations is None:
+        return "assumed durations"
+    measured = model.durations.photos.bytes / MEGABYTE
+    like = 0.5 <= measured / (model.traffic.megabytes or math.inf) <= 2
+    return "measured durations" if like else f"scaled from photos of {measured:.3g} MB"
+
+
 def reach(model: Model) -> tuple[Reach, ...]:
-    """The goals, as they stand."""
+    """The goals, as they stand; none without pictures, which all of them are of."""
     found = model.bill()
-    where = "measured" if model.durations else "assumed"
+    if not found.images:
+        return ()
+    where = _durations(model)
     both = waterfall(model)
     bare = waterfall(model, moderated=False)
     return (
@@ -326,13 +337,13 @@ def reach(model: Model) -> tuple[Reach, ...]:
             name="compute of a million pictures, USD",
             found=found.compute_of_a_million,
             goal=REACH_COMPUTE,
-            note=f"{where} durations",
+            note=where,
         ),
         Reach(
             name="the same on managed instances, USD",
             found=model.bill(managed=True).compute_of_a_million,
             goal=REACH_COMPUTE,
-            note=f"{where} durations, machines {model.need.provisioned_use:.0%} in use",
+            note=f"{where}, machines {model.need.provisioned_use:.0%} in use",
         ),
         Reach(
             name="the same with a plan of a year, USD",
@@ -343,7 +354,8 @@ def reach(model: Model) -> tuple[Reach, ...]:
             name="tracing ÷ bill",
             found=model.bill(trace_percent=1.0).tracing,
             goal=REACH_TRACING,
-            note="1 % sampled",
+            note="if 1 % is sampled"
+            + (f"; here {percent:g} %" if (percent := model.design.trace_percent) != 1 else ""),
         ),
     )
 
@@ -433,7 +445,7 @@ NEEDS: tuple[tuple[str, str, float, float], ...] = (
     ("seconds of the function", "seconds_per_megabyte", 0.5, 2.0),
     ("bytes of a view", "webp_view", 0.5, 2.0),
     ("bytes of files", "jpeg_bytes", 0.5, 2.0),
-    ("share the edge fetches", "edge_misses", 0.3, 1.6),
+    ("how unlike the views of pictures are", "view_skew", 0.3, 10.0),
     ("viewers outside Europe and North America", "viewers_elsewhere", 0.0, 2.5),
     ("write units of an upload", "write_units", 0.5, 1.6),
     ("bytes of logs", "log_bytes", 0.5, 5.0),

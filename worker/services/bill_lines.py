@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from worker.domain.bill import BillLine
+from worker.domain.errors import EngineError
 from worker.prices import Prices, known
 
 
@@ -32,7 +33,7 @@ class BillLines:
     def _add(
         self, name: str, amount: float, unit: str, at: str, formula: str, *, group: str
     ) -> None:
-        if amount <= 0:
+        if not _is_some(name, amount):
             return
         known(self.price, at)
         start = self.used.get(at, 0.0)
@@ -51,6 +52,17 @@ class BillLines:
     def _plain(
         self, name: str, amount: float, unit: str, price: float, formula: str, *, group: str
     ) -> None:
-        if amount > 0 and price:
+        if _is_some(name, amount) and price:
             usd = amount * price
             self.found.append(BillLine(group, name, amount, unit, price, usd, formula))
+
+
+def _is_some(name: str, amount: float) -> bool:
+    """Whether there is anything to pay for.
+
+    Raises:
+        EngineError: the amount is negative or no number: a bill without the line would be wrong.
+    """
+    if not amount >= 0:
+        raise EngineError(f"the amount of {name!r} is {amount}")
+    return amount > 0

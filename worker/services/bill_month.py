@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 from worker.domain.bill import FULL_VCPU, Design, Traffic
 from worker.prices import GIGABYTE, Assumptions, Prices
+from worker.services.edge_fetches import files_fetched
 from worker.services.tuning_curve import DurationCurve
 
 MEGABYTE = 1e6
 """Bytes of a megabyte of an upload."""
-SIZES = (0.5, 0.4, 0.1)
-"""Shares of thumbnail, medium and large in all views: what the bytes of a view assume."""
+SMALLEST = 128 * 1024
+"""Bytes. A smaller object is neither watched nor moved by Intelligent-Tiering, and not moved by
+lifecycle rules; in IA and Glacier IR it is billed as one of this size (Amazon S3 User Guide,
+"Managing storage costs with S3 Intelligent-Tiering", "Transitioning objects using Amazon S3
+Lifecycle"; Amazon S3 pricing)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,11 @@ class Month:
         return self.images * self.traffic.megabytes * MEGABYTE / GIGABYTE
 
     @property
+    def small(self) -> bool:
+        """Whether an original is too small for the classes that cost less."""
+        return self.traffic.megabytes * MEGABYTE < SMALLEST
+
+    @property
     def files(self) -> float:
         """Files that an upload leaves at once."""
         if not self.design.one_decode:
@@ -54,7 +63,7 @@ class Month:
     def _viewed(self) -> float:
         """Of three sizes, those that the views of an upload reach at least once."""
         views = self.traffic.views * self.need.modern_clients
-        return sum(1 - math.pow(1 - share, views) for share in SIZES)
+        return files_fetched(views, self.need.view_skew)
 
     @property
     def file_share(self) -> float:
@@ -86,12 +95,14 @@ class Month:
         if design.avif == "all":
             each += need.avif_seconds_per_megabyte
         slower = max(1.0, FULL_VCPU / memory)
+        assumed = need.seconds_fixed + size * each * slower
         if self.durations is None or not design.one_decode:
-            return need.seconds_fixed + size * each * slower
-        # The engine takes as much more or less as its work differs from what was measured.
+            return assumed
+        # As much more or less as the assumed seconds of this upload differ from those of what was
+        # measured: a share, so that it stays above zero however unlike the photos are.
         measured = self.durations
-        worked = measured.photos.bytes / MEGABYTE * self._engine(measured.recipe)
-        return measured.at(memory).seconds + (size * each - worked) * slower
+        worked = measured.photos.bytes / MEGABYTE * self._engine(measured.recipe) * slower
+        return measured.at(memory).seconds * assumed / (need.seconds_fixed + worked)
 
     def _engine(self, recipe: str) -> float:
         """Seconds of a shipped recipe for a megabyte."""
@@ -120,6 +131,21 @@ class Month:
         return self.images * self.traffic.views
 
     @property
+    def fetches(self) -> float:
+        """Files that the edge fetches in the month."""
+        return self._fetches(self.need.modern_clients) + self._fetches(1 - self.need.modern_clients)
+
+    def _fetches(self, clients: float) -> float:
+        """Those for a share of the clients, which get files of their own."""
+        if self.traffic.misses is not None:
+            return self.views * clients * self.traffic.misses
+        need = self.need
+        europe, elsewhere = need.viewers_europe, need.viewers_elsewhere
+        parts = (1 - europe - elsewhere, europe, elsewhere)
+        each = files_fetched(self.traffic.views * clients, need.view_skew, parts)
+        return self.images * each
+
+    @property
     def view_bytes(self) -> float:
         """Of the mean view."""
         need, design = self.need, self.design
@@ -138,7 +164,7 @@ class Month:
         if not design.one_decode or design.second_format != "webp" or design.lazy or design.avif:
             return 0.0
         missing = 1 - self.need.second_files / 3
-        return self.views * self.need.edge_misses * self.need.modern_clients * missing
+        return self._fetches(self.need.modern_clients) * missing
 
     def kept(self, low: float, high: float = math.inf) -> float:
         """Months of storage in this month of one month's uploads, in ages from ``low`` to ``high``

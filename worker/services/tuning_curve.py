@@ -233,6 +233,10 @@ def read(path: Path) -> DurationCurve:
         raise InputError(f"{path} is not JSON", code="input_unreadable") from error
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         raise InputError(f"{path} is no file of durations: its schema is not {SCHEMA}")
+    for name, kind in (("photos", dict), ("points", list)):
+        if not isinstance(value.get(name), kind):
+            what = "an object" if kind is dict else "a list"
+            raise InputError(f"{path}: {name} must be {what}")
     # JSON has texts as names.
     failed = value.get("failed") or {}
     if not isinstance(failed, dict) or not all(name.isdecimal() for name in failed):

@@ -53,6 +53,12 @@ _COMMANDS = {
     help="Files of a picture that viewers get, in the month of its upload.",
 )
 @click.option(
+    "--misses",
+    type=Percent(),
+    metavar="PERCENT",
+    help="Share of the views that the edge fetches, if it was measured.  [default: by the views]",
+)
+@click.option(
     "--videos-per-day",
     type=Number(0, 1e9),
     default=0.0,
@@ -121,6 +127,7 @@ def group(
     images_per_day: float,
     mb: float,
     views: float,
+    misses: float | None,
     videos_per_day: float,
     month: int,
     preset: str,
@@ -149,6 +156,7 @@ def group(
                 images_per_day=images_per_day,
                 megabytes=mb,
                 views=views,
+                misses=misses,
                 videos_per_day=videos_per_day,
                 month=month,
             ),

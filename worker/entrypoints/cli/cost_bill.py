@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from worker.services.bill_levers import (
     views_for_avif,
     waterfall,
 )
+from worker.services.bill_month import MEGABYTE
+from worker.services.tuning_curve import DurationCurve
 
 MONTHS = (1, 12, 36)
 """Storage adds up: the bill is also told of these."""
@@ -72,6 +75,8 @@ def show(asked: BillRequest, *, as_json: bool) -> None:
         from worker.bench.bill_chart import draw
 
         draw(model, asked.svg)
+    if model.durations is not None:
+        notes = (*notes, *_unlike(model, model.durations))
     if guessed:
         said = f"prices of {asked.region} that are not known are those of {prices.HOME}"
         notes = (*notes, f"{said}: {', '.join(guessed)}")
@@ -136,7 +141,10 @@ def _changed(design: Design, settings: Sequence[str]) -> Design:
     problems = []
     for setting in settings:
         name, equals, text = setting.partition("=")
-        if name not in known or not equals:
+        if name in known and not equals:
+            problems.append(Problem(name, f"has no value: {name}=VALUE"))
+            continue
+        if name not in known:
             near = get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             problems.append(Problem(name or setting, f"is no choice of a design{hint}"))
@@ -173,6 +181,36 @@ def _warnings(region: str) -> Iterator[str]:
         )
 
 
+def _unlike(model: Model, curve: DurationCurve) -> Iterator[str]:
+    """What is to be said of durations that were measured on something else than is priced."""
+    design, today = model.design, datetime.now(UTC).date()
+    days = (today - date.fromisoformat(curve.measured)).days
+    if days < 0:
+        yield f"the durations are of {curve.measured}, and the clock says {today}: is it right?"
+    elif days > prices.STALE_DAYS:
+        yield f"the durations are {days} days old: `safelight tune` measures them anew"
+    priced = "modern" if design.second_format == "jxl" else "default"
+    if curve.recipe != priced:
+        recipe = output.one_line(curve.recipe)
+        yield f"the durations are of the recipe {recipe}, the bill is of {priced}"
+    if curve.architecture != design.architecture:
+        yield (
+            f"the durations are of {curve.architecture}, and the bill takes {design.architecture} "
+            f"to be as fast"
+        )
+    if curve.batch != design.batch and not design.managed:
+        yield (
+            f"the durations are of batches of {curve.batch}, the design has up to "
+            f"{design.batch}: a fuller batch waits less"
+        )
+    megabytes = curve.photos.bytes / MEGABYTE
+    if not 0.5 <= megabytes / (model.traffic.megabytes or math.inf) <= 2:
+        yield (
+            f"the durations are of photos of {megabytes:.3g} MB, the bill is of "
+            f"{model.traffic.megabytes:g} MB: they are scaled"
+        )
+
+
 # --- for people ----------------------------------------------------------------------------------
 
 
@@ -205,10 +243,15 @@ def _print_bill(asked: BillRequest, model: Model, found: Bill) -> None:
     click.echo(f"{'of a million pictures':36}{_usd(each):>58}")
     later = {
         month: replace(model, traffic=replace(traffic, month=month)).bill().total
-        for month in MONTHS
+        for month in _months(traffic)
     }
     told = ", ".join(f"month {month}: {_usd(usd)}" for month, usd in later.items())
     click.echo(f"storage adds up; {told}")
+
+
+def _months(traffic: Traffic) -> list[int]:
+    """Those that the bill is told of."""
+    return sorted({*MONTHS, traffic.month})
 
 
 def text_of_line(line: BillLine) -> str:
@@ -219,8 +262,9 @@ def text_of_line(line: BillLine) -> str:
 
 
 def _print_reach(model: Model) -> None:
-    click.echo("\nGoals")
-    for one in reach(model):
+    found = reach(model)
+    click.echo("\nGoals" if found else "\nGoals are of pictures, and there are none")
+    for one in found:
         said = "met" if one.met else "MISSED"
         note = f"  ({one.note})" if one.note else ""
         click.echo(f"  {one.name:58}{one.found:>8.3f}  <= {one.goal:g}  {said}{note}")
@@ -295,7 +339,7 @@ def _plain(model: Model) -> dict[str, Any]:
                 "month": month,
                 "total": replace(model, traffic=replace(model.traffic, month=month)).bill().total,
             }
-            for month in MONTHS
+            for month in _months(model.traffic)
         ],
         "levers": [asdict(one) for one in effects(model)],
         "waterfall": asdict(way) | {"ratio": way.ratio},
