@@ -1,7 +1,7 @@
 # One line a command; the shell behind them is in .make/. `make` alone lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test up submit setup check fmt format lint types imports bench ffmpeg-test build push run shell scan images-test preview deploy destroy infra-docs lock clean
+.PHONY: help demo test up submit setup check fmt format lint types imports bench ffmpeg-test build push run shell scan images-test preview deploy destroy docs infra-docs lock clean
 
 BIN := .venv/bin
 STEP := @.make/step
@@ -77,6 +77,10 @@ deploy: setup ## Deploy to AWS, images included: STACK=dev YES=1 REGISTRY=...
 
 destroy: setup ## Delete a stack but its originals: STACK=dev ORIGINALS=delete
 	@.make/destroy "$(STACK)"
+
+docs: infra-docs ## Write everything in docs/ that follows from the code
+	@$(BIN)/safelight events schema --write docs/events >/dev/null
+	@$(BIN)/python -m tests.manual.reference
 
 infra-docs: setup ## Write docs/infrastructure.md from the Pulumi program
 	@$(BIN)/safelight infra docs

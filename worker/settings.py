@@ -203,9 +203,13 @@ class Settings:
     table: str = _read(_name)
     """Name of the catalog's table."""
     intake_bucket: str = _read(_name)
+    """The bucket that uploads go to, with all originals."""
     delivery_bucket: str = _read(_name)
+    """The bucket of everything that is made."""
     quarantine_bucket: str = _read(_name)
+    """The bucket of originals that are rejected."""
     event_bus: str = _read(_name)
+    """The bus that events of assets, jobs and reviews are sent to."""
     queue_url: str = _read(_name)
     """The queue whose messages the ingest function gets."""
     dlq_url: str = _read(_name)
@@ -230,7 +234,11 @@ class Settings:
     """Where changes of the catalog go that no event can be made of. Only the function that sends
     events needs it, and the commands that look after dead letters."""
     ordering: Ordering = _read(_ordering, Ordering.FIFO)  # noqa: RUF009 - a field
+    """How upload events reach the workers: ``fifo`` never lets two hold one object at a time;
+    ``standard`` is cheaper, and two may do the same work, with one effect."""
     deleted_originals: DeletedOriginals = _read(_deleted_originals, DeletedOriginals.KEEP)  # noqa: RUF009 - a field
+    """What becomes of an asset whose original is deleted in S3: ``keep`` records it as deleted,
+    ``erase`` removes everything that was made of it, and earlier versions."""
     recipe: str = _read(_name, "default")
     """A shipped recipe's name, or the path of a recipe file in the image."""
     recipes: tuple[str, ...] = _read(_recipes, ())

@@ -30,7 +30,7 @@ def contents(out: Path) -> dict[str, str]:
 def test_a_folder_is_processed_by_a_user_nobody_knows(
     engine: Engine, shared: Path, image: str
 ) -> None:
-    """The README's command, with a read-only root, no network and a user id of its own."""
+    """The command of images/README.md, read-only root, no network, a user id of its own."""
     for number in range(3):
         data = encoded(photo(640, 480, seed=number), "JPEG")
         (shared / "in").mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the README shows of the API, run as it is written."""
+"""What docs/api.md shows of an upload, run as it is written."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.integration.running import ROOT, Running, environment, picture, until
 )
 def test_curl_uploads_a_photo(running: Running, tmp_path: Path) -> None:
     """With the address and the token that the stack has printed."""
-    text = (ROOT / "README.md").read_text()
-    (section,) = re.findall(r"## The API\n.*?\n## ", text, re.DOTALL)
+    text = (ROOT / "docs" / "api.md").read_text()
+    (section,) = re.findall(r"## Upload a file\n.*?\n### ", text, re.DOTALL)
     (script,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     picture(tmp_path, "harbour.jpg", "navy")
     made = running.json("api", "token", "--owner", "ann")
