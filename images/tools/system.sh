@@ -30,7 +30,7 @@ case " $* " in
     *)
         # Of what is left only `who` and its like, which are removed below, and dbm.ndbm use them.
         unused='bsdutils libpam-runtime libpam-modules libpam-modules-bin libpam0g libsemanage2
-            libsepol2 libaudit1 libcap-ng0 libblkid1 libmount1 libsmartcols1 libudev1 libseccomp2
+            libsepol2 libaudit1 libcap-ng0 libblkid1 libmount1 libsmartcols1 libudev1
             libsystemd0 libhogweed6t64 libnettle8t64 liblz4-1 libxxhash0 libdb5.3t64'
         ;;
 esac

@@ -6,11 +6,16 @@ They live apart from the tests because a child imports this module: it must be q
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +25,11 @@ from worker.domain.errors import (
     Problem,
     Reason,
     RecipeError,
+    Rejected,
     StorageFull,
     UnsupportedInput,
 )
-from worker.domain.image import Dropped, Format, Rendition
+from worker.domain.image import Dropped, Format, Recipe, Rendition
 from worker.subprocesses import sandbox
 from worker.subprocesses import sandbox_wire as wire
 
@@ -47,6 +53,11 @@ def big_rendition(count: int) -> tuple[Rendition, Dropped]:
     )
     dropped = Dropped(name="large", format=Format.WEBP, bytes=2, kept=Format.JPEG, kept_bytes=1)
     return rendition, dropped
+
+
+def length_of(path: Path) -> int:
+    """Return how many bytes a file has."""
+    return len(path.read_bytes())
 
 
 def length(data: bytes) -> int:
@@ -209,11 +220,10 @@ def leave_a_grandchild_and_crash(fifo: str) -> None:
 
 
 def print_junk(count: int) -> str:
-    """Write to both outputs, from Python, from below it and from a program."""
+    """Write to both outputs, from Python and from below it."""
     print("junk" * count)  # noqa: T201
     sys.stderr.write("more junk\n")
     os.write(1, wire.MAGIC * count)
-    subprocess.run([sys.executable, "-S", "-c", "print('junk of a program')"], check=True)
     return "clean"
 
 
@@ -234,9 +244,9 @@ def surroundings() -> dict[str, object]:
     }
 
 
-def write_file(path: Path, size: int) -> None:
-    """Write a file."""
-    path.write_bytes(b"0" * size)
+def write_file(size: int) -> None:
+    """Write a file to the temporary folder."""
+    Path(tempfile.gettempdir(), "big").write_bytes(b"0" * size)
 
 
 def answer_with(data: bytes) -> None:
@@ -246,6 +256,96 @@ def answer_with(data: bytes) -> None:
 
 
 def sandbox_hold(fifo: str) -> None:
-    """Run :func:`hold` in a sandbox; called in a process that the test ends."""
+    """Run :func:`hold` in a sandbox without walls; called in a process that the test ends."""
+    sandbox._CHILD = "tests.unit.unjailed_child"
     limits = sandbox.SandboxLimits(cpu_seconds=60, wall_seconds=100, memory_bytes=1 << 28)
     sandbox.run(hold, fifo, limits=limits)
+
+
+def tries(folder: Path) -> dict[str, str]:
+    """Try what a decoder never needs, with harmless arguments, and tell what the kernel says.
+
+    Args:
+        folder: outside of the jail, with a file ``secret`` and a socket ``socket`` in it.
+    """
+    secret, parent = folder / "secret", os.getppid()
+    attempts: dict[str, Callable[[], object]] = {
+        "read a file": secret.read_bytes,
+        "list a folder": lambda: list(folder.iterdir()),
+        "write a file": lambda: (folder / "new").write_bytes(b""),
+        "change a file": lambda: os.truncate(secret, 0),
+        "delete a file": secret.unlink,
+        "change a mode": lambda: secret.chmod(0o600),
+        "change a date": lambda: os.utime(secret),
+        "read the environment of the parent": lambda: os.open(f"/proc/{parent}/environ", 0),
+        "read the memory of the parent": lambda: os.open(f"/proc/{parent}/mem", 0),
+        "signal the parent": lambda: os.kill(parent, 0),
+        "limit the parent": lambda: resource.prlimit(parent, resource.RLIMIT_CORE),
+        "open a socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM),
+        "open a socket of datagrams": lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM),
+        "open a local socket": lambda: socket.socket(socket.AF_UNIX),
+        "start a process": os.fork,
+        "start a program": lambda: subprocess.run(["true"], check=False),
+        "become a program": lambda: os.execv(sys.executable, ["python"]),
+        "become another user": lambda: os.setuid(os.getuid()),
+        "look into a process": lambda: _call("ptrace", 16, parent, 0, 0),
+        "leave its namespaces": lambda: _call("unshare", 0),
+        "use rings": lambda: _call("io_uring_setup", 0, 0),
+    }
+    said = {}
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+        except OSError as error:
+            said[name] = errno.errorcode[error.errno or 0]
+        else:
+            said[name] = "done"
+    return said
+
+
+def _call(name: str, *arguments: int) -> None:
+    """A system call, by its name."""
+    number = ctypes.CDLL("libseccomp.so.2").seccomp_syscall_resolve_name(name.encode())
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(number, *map(ctypes.c_long, arguments)) < 0:
+        raise OSError(ctypes.get_errno(), name)
+
+
+def no_new_privileges() -> str:
+    """Return what the kernel says of this process' chance to gain privileges."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith("NoNewPrivs"))
+
+
+def uses_its_own() -> str:
+    """Do what a decoder does need."""
+    with tempfile.NamedTemporaryFile() as spilled:
+        spilled.write(b"pixels")
+        spilled.seek(0)
+        read = spilled.read()
+    thread = threading.Thread(target=read.decode)
+    thread.start()
+    thread.join()
+    import wave  # not loaded before
+
+    return f"{read.decode()} {wave.__name__} {os.getpid() == os.getsid(0)}"
+
+
+def temporary_folder() -> str:
+    """Return where this process may write, having left a file there."""
+    folder = tempfile.gettempdir()
+    Path(folder, "left").write_bytes(b"behind")
+    return folder
+
+
+def digests(pictures: dict[str, bytes], recipe: Recipe) -> dict[str, tuple[str, ...]]:
+    """Process pictures; return the SHA-256 of each file made, or the code of the rejection."""
+    from worker.imaging.engine import process
+
+    made = {}
+    for name, data in pictures.items():
+        try:
+            made[name] = tuple(one.sha256 for one in process(data, recipe).renditions)
+        except Rejected as rejection:
+            made[name] = (rejection.code,)
+    return made

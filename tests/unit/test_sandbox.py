@@ -26,6 +26,7 @@ from worker.domain.errors import (
 )
 from worker.imaging.engine import process
 from worker.recipes import load
+from worker.subprocesses import sandbox
 from worker.subprocesses.sandbox import ChildTraceback, SandboxLimits, run
 
 ROOMY = SandboxLimits(cpu_seconds=60, wall_seconds=100, memory_bytes=1 << 30)
@@ -252,10 +253,10 @@ class TestMemoryAndFiles:
             run(targets.big_rendition, 2_000_000, limits=limits(reply=1_000_000))
         assert caught.value.reason is Reason.OUT_OF_MEMORY
 
-    def test_file_too_large(self, tmp_path: Path) -> None:
+    def test_file_too_large(self) -> None:
         """A file beyond the limit cannot be written."""
         with pytest.raises(EngineError, match="File too large"):
-            run(targets.write_file, tmp_path / "big", 20_000, limits=limits(file=10_000))
+            run(targets.write_file, 20_000, limits=limits(file=10_000))
 
 
 class TestSurroundings:
@@ -274,8 +275,12 @@ class TestSurroundings:
         assert found["input"] == ""
 
     @pytest.mark.parametrize("crash", [False, True])
-    def test_grandchildren_die(self, tmp_path: Path, *, crash: bool) -> None:
-        """What a child started is gone when the call ends, and cannot keep the call waiting."""
+    def test_grandchildren_die(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, crash: bool
+    ) -> None:
+        """Where there is no jail, what a child started is gone when the call ends, and cannot keep
+        the call waiting."""
+        monkeypatch.setattr(sandbox, "_CHILD", "tests.unit.unjailed_child")
         fifo = tmp_path / "alive"
         os.mkfifo(fifo)
         reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)

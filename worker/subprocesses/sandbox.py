@@ -6,18 +6,22 @@ own half is in ``sandbox_child``, the form of its answer in ``sandbox_wire``.
 A decoder in C meets hostile files, so each call gets:
 
 - A fresh interpreter, over pipes alone: no shared memory or semaphores (Lambda has no
-  ``/dev/shm``), no files (a read-only root is enough), no root.
+  ``/dev/shm``), no root, no files but those that a decoder spills to its temporary folder (a
+  read-only root is enough for all others).
 - Limits of CPU time, wall time, address space, size of files, open files; no core dumps.
 - A bare environment: no credentials, one thread in libvips and OpenBLAS.
 - Its own session. Its process group is killed when the call ends, however it ends (a Ctrl-C too);
   when the parent dies the child dies (Linux: ``PR_SET_PDEATHSIG``).
 - Bounded output: what it prints is drained, and the end of it is a note on the error.
 - An answer that is read as data, never as a pickle.
+- A jail (``jail``): from the moment the function and its arguments are loaded it can open no file
+  but code, fonts and a temporary folder of its own, start no program, open no connection and reach
+  no other process.
 
-It is not a jail. Code that has taken the child over still has the rights of this user: it
-can read what this user can read and open connections. Where that matters, what surrounds the
-process must deny it (no route out, a role that may do little). A grandchild that makes itself a
-session of its own outlives the call.
+Where the kernel refuses a wall of the jail the call goes on without it. Code that has taken the
+child over then has the rights of this user: it can read what this user can read and open
+connections, and a grandchild that makes itself a session of its own outlives the call. What
+surrounds the process must deny it there (no route out, a role that may do little).
 
 How a child ends, and what that means:
 
@@ -43,11 +47,13 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, TypeVar, TypeVarTuple
@@ -237,15 +243,48 @@ def _poison(reason: Reason, message: str, ending: Ending) -> PoisonInput:
 def _exchange(request: bytes, limits: SandboxLimits) -> Ending:
     """Start a child, send the request and stay until it has answered, died or is late."""
     deadline = time.monotonic() + limits.wall_seconds
+    with _temporary_folder() as folder:
+        child, replies = _start(folder)
+        try:
+            return _ask(child, replies, request, limits, deadline)
+        finally:
+            child.end()
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[Path | None]:
+    """Where one child may write; None where nobody can. All that is left in it goes with it."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="safelight-sandbox-"))
+    except OSError:  # also FileNotFoundError, of a machine without any
+        yield None
+        return
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(folder: Path | None) -> tuple[Child, int]:
+    """A child that waits for a request, and where its answers come from."""
     replies, answer = os.pipe()
     child = Child(
         [*INTERPRETER, "-m", _CHILD, str(answer), str(os.getpid())],
-        environment=_environment(),
+        environment=_environment(folder),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         pipes=[(replies, answer)],
     )
+    assert child.stdin is not None
+    os.set_blocking(child.stdin, False)
+    return child, replies
+
+
+def _ask(
+    child: Child, replies: int, request: bytes, limits: SandboxLimits, deadline: float
+) -> Ending:
+    """Send a request and stay until it is answered; a child that gives no answer is ended."""
     outgoing = memoryview(request)
     reply, printed = _Frame(limits.reply_bytes), StderrText()
 
@@ -258,18 +297,15 @@ def _exchange(request: bytes, limits: SandboxLimits) -> Ending:
         # A child that has closed its end of the reply is about to exit.
         return min(max(0.0, deadline - time.monotonic()), 0.002 if reply.closed else 0.05)
 
-    try:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        os.set_blocking(child.stdin, False)
-        reads = {replies: reply.read, child.stdout: reading(printed.take)}
-        with contextlib.closing(child.serve(reads, {child.stdin: send}, pause=pause)) as rounds:
-            for _ in rounds:
-                if reply.complete or reply.refused or time.monotonic() >= deadline:
-                    break
-        late = not reply.complete and not reply.refused and not child.ended()
-    finally:
-        child.end()
+    assert child.stdin is not None
+    assert child.stdout is not None
+    reads = {replies: reply.read, child.stdout: reading(printed.take)}
+    with contextlib.closing(child.serve(reads, {child.stdin: send}, pause=pause)) as rounds:
+        for _ in rounds:
+            if reply.complete or reply.refused or time.monotonic() >= deadline:
+                break
+    late = not reply.complete and not reply.refused and not child.ended()
+    child.end()
     return Ending(
         reply=reply.parts if reply.complete else None,
         refused=reply.refused,
@@ -335,14 +371,20 @@ def import_path() -> str:
     return os.pathsep.join([*(str(Path(entry).absolute()) for entry in sys.path if entry), own])
 
 
-def _environment() -> dict[str, str]:
-    return bare_environment("LANG", "LC_ALL", "VIPS_BLOCK_UNTRUSTED") | {
-        "PYTHONPATH": import_path(),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        # One call, one thread: the parent decides how many calls run side by side. Fewer malloc
-        # arenas, because each reserves 64 MB of the address space that is limited.
-        "VIPS_CONCURRENCY": "1",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MALLOC_ARENA_MAX": "2",
-    }
+def _environment(folder: Path | None) -> dict[str, str]:
+    kept = bare_environment("LANG", "LC_ALL", "VIPS_BLOCK_UNTRUSTED")
+    kept.pop("TMPDIR", None)
+    return (
+        kept
+        | ({} if folder is None else {"TMPDIR": str(folder)})
+        | {
+            "PYTHONPATH": import_path(),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            # One call, one thread: the parent decides how many calls run side by side. Fewer malloc
+            # arenas, because each reserves 64 MB of the address space that is limited.
+            "VIPS_CONCURRENCY": "1",
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "MALLOC_ARENA_MAX": "2",
+        }
+    )

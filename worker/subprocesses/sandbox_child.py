@@ -15,6 +15,7 @@ import resource
 import signal
 import sys
 
+from worker.subprocesses.jail import SYSTEM, Jail, lock_in
 from worker.subprocesses.launch import lower_limit, tie_to
 
 OUT_OF_MEMORY_EXIT = 77
@@ -62,6 +63,7 @@ def _serve(reply: int) -> None:
         _answer(reply, *_described(error))
         return
     reply_bytes = limits.pop("reply_bytes")
+    lock_in(decoder_jail())
     gc.collect()
     before, peak = _address_space("VmSize"), _address_space("VmPeak")
     limit_process(**limits)
@@ -154,6 +156,28 @@ def _bind_to(parent: int) -> None:
             pass  # no /proc: the kernel chooses
     if not alive:
         os._exit(0)
+
+
+def decoder_jail() -> Jail:
+    """What a decoder may reach: code, fonts, and the temporary folder that is its own.
+
+    Of a checkout that is only the code that the images ship: what lies beside it may be secret.
+    """
+    own = os.path.realpath(__file__ + "/../../..")
+    code = [os.path.realpath(entry) for entry in sys.path if entry]
+    fonts = os.path.dirname(os.environ.get("FONTCONFIG_FILE", ""))  # noqa: PTH120
+    libraries = os.environ.get("LD_LIBRARY_PATH", "").split(":")
+    read = [
+        *SYSTEM,
+        sys.prefix,
+        sys.base_prefix,
+        *libraries,
+        fonts,
+        own + "/worker",
+        own + "/batch",
+    ]
+    read += [entry for entry in code if entry != own]
+    return Jail(read=tuple(read), look=(own,), write=(os.environ.get("TMPDIR", ""),))
 
 
 def limit_process(
