@@ -1,7 +1,7 @@
 # One line a command; the shell behind them is in .make/. `make` alone lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test up submit setup check fmt format lint types imports bench ffmpeg-test build push run shell scan images-test preview deploy destroy docs infra-docs lock clean
+.PHONY: help demo test up submit setup check fmt format lint types imports bench ffmpeg-test build push run shell scan images-test engine-test preview deploy destroy docs infra-docs lock clean
 
 BIN := .venv/bin
 STEP := @.make/step
@@ -56,6 +56,9 @@ build: ## Build both container images: ARCH=amd64|arm64|both
 
 images-test: setup ## Test the built images: ARGS="-k lambda"
 	@.make/images-test $(ARGS)
+
+engine-test: setup ## Test deployments with Pulumi's own engine, if it is installed: ARGS="-x"
+	@.make/engine-test $(ARGS)
 
 run: ## Run the command line in its image on this folder: ARGS="process /data/in --out /data/out"
 	@.make/run $(ARGS)

@@ -191,7 +191,8 @@ QUEUE_ATTRIBUTES = {
 
 def _queue(aws: EmulatorClients, declared: DeclaredResource) -> Created:
     fifo = bool(declared.inputs.get("fifoQueue"))
-    name = declared.physical_name + (".fifo" if fifo else "")
+    # A name that is given, as Pulumi's engine gives it, has the ending already.
+    name = declared.physical_name.removesuffix(".fifo") + (".fifo" if fifo else "")
     attributes: dict[str, str] = {
         attribute: _text(declared.inputs[given])
         for given, attribute in QUEUE_ATTRIBUTES.items()

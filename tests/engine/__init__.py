@@ -1,0 +1,1 @@
+"""Pulumi's own engine on the program of this checkout: ``make engine-test`` (docs/engine.md)."""
