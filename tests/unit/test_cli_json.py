@@ -50,6 +50,7 @@ ELSEWHERE = {
     "bench pipeline": "measures for minutes",
     "bench reviews": "starts a stack",
     "bench video": "measures for minutes",
+    "load": "tests/integration/test_load.py runs it",
 }
 """Commands that are not run here, each with why, or where they are."""
 

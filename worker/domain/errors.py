@@ -13,6 +13,7 @@
     │   ├── ProblemsError                                        every mistake at once
     │   │   ├── RecipeError         recipe_invalid
     │   │   ├── WorkflowError       workflow_invalid
+    │   │   ├── MixError            mix_invalid
     │   │   ├── SettingsError       settings_invalid
     │   │   └── ParameterError      parameters_invalid
     │   ├── AccessDenied            access_denied
@@ -223,6 +224,12 @@ class WorkflowError(ProblemsError):
     """A workflow file cannot be used; ``problems`` has every mistake with its path."""
 
     code = "workflow_invalid"
+
+
+class MixError(ProblemsError):
+    """A mix of load cannot be used; ``problems`` has every mistake with its path."""
+
+    code = "mix_invalid"
 
 
 class SettingsError(ProblemsError):

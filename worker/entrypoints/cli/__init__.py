@@ -63,6 +63,7 @@ _COMMANDS = {
     "infra": ("infra:group", "Show what is declared for AWS; work on a deployed stack."),
     "chaos": ("stack:chaos_group", "Take machines away from jobs of the local stack."),
     "bench": ("bench:command", "Measure speed against Pillow, sharp and the floor."),
+    "load": ("load:command", "Upload as many clients do, to any deployment; check each outcome."),
     "tune": ("tune:command", "Measure the ingest function by its memory; recommend a size."),
 }
 CHECKOUT = frozenset(

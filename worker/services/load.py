@@ -1,0 +1,504 @@
+"""Load: many clients upload to a deployment at their own times, and each outcome is noted.
+
+The load is open: a client begins when its time has come, however many others wait (Schroeder,
+Wierman, Harchol-Balter: Open Versus Closed: A Cautionary Tale, NSDI 2006). Clients are those of
+``worker.client``. All outcomes are read from the API and from delivery, so that any deployment can
+be measured with its address and a token.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import httpx2
+
+from worker.client import ATTEMPTS, FIRST_PAUSE, TIMEOUT, ApiError, AsyncClient, Token
+from worker.domain.errors import RequestError, SafelightError, Unreachable
+from worker.domain.load import (
+    FINAL,
+    LoadFinding,
+    LoadReport,
+    PlannedUpload,
+    UploadOutcome,
+    schedule,
+)
+from worker.job_context import Stop
+from worker.services.load_lines import CONNECTION, ClientConnection, ClientLeft, LoadTransport
+from worker.services.load_mix import FilledMix, marked
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from worker.domain.events import Event
+
+MOST_UPLOADS = 1_000_000
+"""Of a run: their outcomes are held in memory."""
+GIVE_UP_SECONDS = 60.0
+"""Seconds without any progress after which what is not done is taken as lost."""
+LOOK_SECONDS = 0.5
+"""Between two looks at the list of assets, at least; and three times as long as a look takes."""
+SLACK = timedelta(seconds=30)
+"""An asset may appear in a list so much later than one that was made after it."""
+VIEWERS = 64
+"""Renditions that are read at the same time."""
+VIEW_PAUSE = 0.25
+SAY_SECONDS = 5.0
+STOPPED, GIVEN_UP, LEFT = "stopped", "given_up", "left"
+"""Codes of uploads that ended because of this process, and not by an answer."""
+_PAGE = "200"
+
+Opened = Callable[[], httpx2.AsyncBaseTransport]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """What to run."""
+
+    api: str
+    """Address of the API."""
+    token: Token
+    filled: FilledMix
+    rate: float
+    """Uploads a second, on average."""
+    seconds: float
+    seed: int = 1
+    give_up: float = GIVE_UP_SECONDS
+    look: float = LOOK_SECONDS
+    tag: str = field(default_factory=lambda: f"load-{secrets.token_hex(4)}")
+    """Of all assets of the run, which finds them again."""
+
+
+@dataclass(slots=True)
+class WatchedUpload:
+    """An upload while the run lasts."""
+
+    outcome: UploadOutcome
+    connection: ClientConnection
+    open: bool = True
+    """Its client has not ended."""
+    created: str = ""
+    """Of its record, ISO 8601."""
+    viewer: str | None = None
+    """Address that its first viewer reads; empty: there is nothing to be read."""
+    ended: float | None = None
+    """When its record was written, in seconds of the deployment's clock."""
+    found: float | None = None
+    """When the final status was seen, seconds of the run."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything more is to come of it."""
+        if self.open:
+            return True
+        one = self.outcome
+        if one.uploaded is None:
+            return False
+        if one.status in SERVABLE:
+            return self.viewer is None or (self.viewer != "" and one.served is None)
+        return one.status not in FINAL
+
+
+SERVABLE = frozenset({"accepted", "published"})
+
+
+class LoadRun:
+    """One run.
+
+    Args:
+        say: is told in a sentence, every few seconds, how far it is.
+        stop: ends the sending; what was sent is still checked.
+        events: returns the events of the deployment so far, where they can be read.
+        transport: makes what sends requests; for tests.
+    """
+
+    def __init__(
+        self,
+        options: LoadOptions,
+        *,
+        say: Callable[[str], None] = lambda _: None,
+        stop: Stop | None = None,
+        events: Callable[[], Iterable[Event]] | None = None,
+        transport: Opened | None = None,
+    ) -> None:
+        self._options, self._say, self._stop = options, say, stop or Stop()
+        self._events = events
+        # A client has connections of its own: none is kept for the next one.
+        alone = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+        self._transport = transport or (lambda: httpx2.AsyncHTTPTransport(limits=alone))
+        self._reading = transport or httpx2.AsyncHTTPTransport
+        self._started = 0.0
+        self._began_at = datetime.now(UTC)
+        self._uploads: dict[int, WatchedUpload] = {}
+        self._by_asset: dict[str, WatchedUpload] = {}
+        self._sending = True
+        self._progress = 0.0
+        self._offsets = _Clock()
+
+    async def run(self) -> LoadReport:
+        """Send the load, wait for the outcomes, check them.
+
+        Raises:
+            Unreachable: the API does not answer at the beginning.
+            RequestError: it refuses the token.
+        """
+        from worker.services.load_check import Checker
+
+        options = self._options
+        async with self._clients() as (uploader, reader):
+            await self._require_api(reader)
+            self._began_at = datetime.now(UTC)
+            self._started = time.monotonic()
+            with TemporaryDirectory(prefix="safelight-load-") as folder:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._watch, reader, tasks)
+                    tasks.start_soon(self._tell)
+                    await self._send(uploader, Path(folder), tasks)
+                    await self._await_outcomes()
+                    tasks.cancel_scope.cancel()
+            self._set_times()
+            outcomes = {number: seen.outcome for number, seen in self._uploads.items()}
+            self._say(f"checking {len(outcomes)} uploads")
+            # The pauses between so many attempts last about as long as that.
+            attempts = min(max(int(math.log2(options.give_up / FIRST_PAUSE)) + 2, 2), ATTEMPTS)
+            checker = Checker(
+                outcomes=outcomes,
+                tag=options.tag,
+                client=AsyncClient(options.api, options.token, http=reader, attempts=attempts),
+                http=reader,
+                events=self._events,
+                give_up=min(options.give_up, 30.0),
+            )
+            findings = await checker.run()
+        return self._report(checker.outcomes, findings, checker.files, checker.events_read)
+
+    @asynccontextmanager
+    async def _clients(self) -> AsyncIterator[tuple[httpx2.AsyncClient, httpx2.AsyncClient]]:
+        """Requests of the simulated clients, and those of this process."""
+        transport = LoadTransport(self._transport(), self._options.api)
+        async with (
+            httpx2.AsyncClient(transport=transport, timeout=TIMEOUT) as uploader,
+            httpx2.AsyncClient(transport=self._reading(), timeout=TIMEOUT) as reader,
+        ):
+            yield uploader, reader
+
+    async def _require_api(self, http: httpx2.AsyncClient) -> None:
+        client = AsyncClient(self._options.api, self._options.token, http=http, attempts=3)
+        try:
+            await anext(client.list(tag=self._options.tag, limit="1"), None)
+        except ApiError as error:
+            raise as_error(error) from error
+
+    # --- sending --------------------------------------------------------------------------------
+
+    async def _send(self, http: httpx2.AsyncClient, folder: Path, tasks: TaskGroup) -> None:
+        options = self._options
+        plan = schedule(
+            options.filled.mix, rate=options.rate, seconds=options.seconds, seed=options.seed
+        )
+        for planned in plan:
+            await self._sleep_until(planned.at)
+            if self._stop.requested:
+                break
+            seen = self._begin(planned)
+            tasks.start_soon(self._upload, seen, http, folder)
+        else:
+            await self._sleep_until(options.seconds)
+        self._sending = False
+        self._progress = self._now()
+
+    async def _sleep_until(self, at: float) -> None:
+        """Sleep, and wake up early if somebody asks for the end."""
+        while (left := at - self._now()) > 0 and not self._stop.requested:
+            await anyio.sleep(min(left, 0.2))
+
+    def _begin(self, planned: PlannedUpload) -> WatchedUpload:
+        outcome = UploadOutcome(
+            number=planned.number,
+            at=planned.at,
+            file=planned.file.name,
+            expect=planned.expect,
+            bytes=0,
+            duplicate_of=planned.duplicate_of,
+            abandoned=planned.abandoned,
+            cut=planned.cut,
+            slow=planned.bytes_per_second is not None,
+        )
+        seen = WatchedUpload(outcome, ClientConnection(planned))
+        self._uploads[planned.number] = seen
+        return seen
+
+    async def _upload(self, seen: WatchedUpload, http: httpx2.AsyncClient, folder: Path) -> None:
+        options, connection = self._options, seen.connection
+        planned = connection.planned
+        CONNECTION.set(connection)
+        name = PurePosixPath(planned.file.name.partition("@")[0])
+        first = planned.number if planned.duplicate_of is None else planned.duplicate_of
+        data = marked(options.filled.contents[planned.file.name], f"{options.tag} {first}")
+        path = folder / f"{planned.number}{name.suffix}"
+        path.write_bytes(data)
+        # The file of the client is there: its upload begins.
+        begun, uploaded, code = self._now(), None, ""
+        client = AsyncClient(options.api, options.token, http=http)
+        more: dict[str, Any] = {
+            key: text
+            for key, text in (("method", planned.file.method), ("recipe", planned.file.recipe))
+            if text
+        }
+        try:
+            await client.upload(
+                path, name=f"{name.stem}-{planned.number}{name.suffix}", tags=[options.tag], **more
+            )
+            uploaded = self._now()
+        except ApiError as error:
+            code = error.code
+        except ClientLeft:
+            code = LEFT
+        except anyio.get_cancelled_exc_class():
+            code = STOPPED if self._stop.requested else GIVEN_UP
+            raise
+        finally:
+            path.unlink(missing_ok=True)
+            self._end(seen, begun=begun, uploaded=uploaded, code=code, size=len(data))
+
+    def _end(
+        self, seen: WatchedUpload, *, begun: float, uploaded: float | None, code: str, size: int
+    ) -> None:
+        connection = seen.connection
+        ticket = connection.ticket
+        seen.outcome = replace(
+            seen.outcome,
+            bytes=size,
+            asset=connection.asset,
+            begun=begun,
+            ticket=None if ticket is None else ticket - self._started,
+            uploaded=uploaded,
+            error=code,
+            retries=connection.failed,
+        )
+        seen.open = False
+        if connection.asset:
+            self._by_asset[connection.asset] = seen
+        self._progress = self._now()
+
+    # --- watching -------------------------------------------------------------------------------
+
+    async def _await_outcomes(self) -> None:
+        """Until nothing more is to come, or nothing has come for long."""
+        give_up = self._options.give_up
+        while any(seen.pending for seen in self._uploads.values()):
+            if self._stop.requested:
+                # What is on its way is given up; what has arrived gets a moment.
+                give_up = min(give_up, 10.0)
+                if not any(not one.open and one.pending for one in self._uploads.values()):
+                    return
+            if self._now() - self._progress > give_up:
+                return
+            await anyio.sleep(0.1)
+
+    async def _watch(self, http: httpx2.AsyncClient, tasks: TaskGroup) -> None:
+        """Look at the list of the run's assets again and again."""
+        client = AsyncClient(self._options.api, self._options.token, http=http, attempts=1)
+        limiter = anyio.CapacityLimiter(VIEWERS)
+        since: str | None = None
+        while True:
+            looked = time.monotonic()
+            try:
+                newest = ""
+                async for shown in client.list(tag=self._options.tag, since=since, limit=_PAGE):
+                    newest = max(newest, str(shown.get("created_at", "")))
+                    seen = self._by_asset.get(str(shown.get("id")))
+                    if seen is not None:
+                        self._look(seen, shown, http, limiter, tasks)
+                since = self._oldest(newest) or since
+            except ApiError:
+                pass  # the next look may tell; what it never tells is a finding
+            except (KeyError, TypeError, ValueError):
+                pass  # an answer that is none of this API's
+            await anyio.sleep(max(self._options.look, 3 * (time.monotonic() - looked)))
+
+    def _look(
+        self,
+        seen: WatchedUpload,
+        shown: Mapping[str, Any],
+        http: httpx2.AsyncClient,
+        limiter: anyio.CapacityLimiter,
+        tasks: TaskGroup,
+    ) -> None:
+        seen.created = str(shown.get("created_at", ""))
+        status, verdict = str(shown.get("status", "")), shown.get("verdict") or {}
+        if seen.outcome.status not in FINAL and status in FINAL:
+            seen.found, self._progress = self._now(), self._now()
+            seen.ended = _seconds(shown.get("updated_at"))
+        seen.outcome = replace(
+            seen.outcome, status=status, code=str(verdict.get("code", "")) if verdict else ""
+        )
+        if status in SERVABLE and seen.viewer is None:
+            url = seen.viewer = first_url(shown) or ""
+            if url:
+                tasks.start_soon(self._view, seen, url, http, limiter)
+
+    async def _view(
+        self,
+        seen: WatchedUpload,
+        url: str,
+        http: httpx2.AsyncClient,
+        limiter: anyio.CapacityLimiter,
+    ) -> None:
+        """Read a rendition as its first viewer does, until it is there."""
+        pause = VIEW_PAUSE
+        async with limiter:
+            while True:
+                try:
+                    answer = await http.get(url)
+                except httpx2.HTTPError:
+                    answer = None
+                if answer is not None and answer.status_code == 200:
+                    break
+                await anyio.sleep(pause)
+                pause = min(2 * pause, 5.0)
+        self._progress = self._now()
+        seen.outcome = replace(seen.outcome, served=self._now())
+
+    def _oldest(self, newest: str) -> str | None:
+        """From when on the list has to be read: what is older has its outcome."""
+        if not newest:
+            return None
+        open_ = [one.created for one in self._uploads.values() if one.created and one.pending]
+        last = datetime.fromisoformat(newest) - SLACK
+        return min([last.isoformat(timespec="milliseconds").replace("+00:00", "Z"), *open_])
+
+    async def _tell(self) -> None:
+        while True:
+            await anyio.sleep(SAY_SECONDS)
+            ones = [seen.outcome for seen in self._uploads.values()]
+            self._say(
+                f"{self._now():.0f} s: {len(ones)} begun,"
+                f" {sum(one.uploaded is not None for one in ones)} uploaded,"
+                f" {sum(one.status in FINAL for one in ones)} decided,"
+                f" {sum(one.served is not None for one in ones)} served"
+            )
+
+    def _now(self) -> float:
+        return time.monotonic() - self._started
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def _set_times(self) -> None:
+        """Times of the deployment become times of the run."""
+        began = self._began_at.timestamp()
+        for seen in self._uploads.values():
+            connection, created = seen.connection, _seconds(seen.created)
+            if created is not None and connection.asked is not None and connection.ticket:
+                self._offsets.add(
+                    created - (began + connection.ticket - self._started),
+                    created - (began + connection.asked - self._started),
+                )
+        ahead = self._offsets.difference
+        for seen in self._uploads.values():
+            if seen.found is None:
+                continue
+            told = None if seen.ended is None else seen.ended - began - ahead
+            # Never after it was seen, never before the client had begun.
+            accepted = seen.found if told is None else min(told, seen.found)
+            seen.outcome = replace(
+                seen.outcome, accepted=max(accepted, seen.outcome.begun or seen.outcome.at)
+            )
+
+    def _report(
+        self,
+        outcomes: Iterable[UploadOutcome],
+        findings: tuple[LoadFinding, ...],
+        files: int,
+        events: int | None,
+    ) -> LoadReport:
+        options = self._options
+        return LoadReport(
+            mix=options.filled.mix,
+            rate=options.rate,
+            seconds=options.seconds,
+            seed=options.seed,
+            tag=options.tag,
+            started=self._began_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            elapsed=self._now(),
+            outcomes=tuple(sorted(outcomes, key=lambda one: one.number)),
+            findings=findings,
+            stopped=self._stop.requested,
+            clock_difference=self._offsets.difference,
+            renditions=files,
+            events=events,
+        )
+
+
+@dataclass(slots=True)
+class _Clock:
+    """How far the clock of the deployment is ahead of this one, from times between which both
+    clocks must have shown the same moment (as RFC 5905 bounds an offset by the round trip)."""
+
+    least: float = float("-inf")
+    most: float = float("inf")
+    middles: list[float] = field(default_factory=list)
+
+    def add(self, least: float, most: float) -> None:
+        """The difference is between these, if clocks run evenly."""
+        self.least, self.most = max(self.least, least), min(self.most, most)
+        self.middles.append((least + most) / 2)
+
+    @property
+    def difference(self) -> float:
+        """Seconds; 0 where that explains all that was seen."""
+        if self.least <= self.most:
+            if self.least <= 0 <= self.most or not self.middles:
+                return 0.0
+            return (self.least + self.most) / 2
+        return sorted(self.middles)[len(self.middles) // 2]
+
+
+def run(
+    options: LoadOptions,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    stop: Stop | None = None,
+    events: Callable[[], Iterable[Event]] | None = None,
+) -> LoadReport:
+    """Run a load and return its report. See ``LoadRun``."""
+    return anyio.run(LoadRun(options, say=say, stop=stop, events=events).run)
+
+
+def first_url(shown: Mapping[str, Any]) -> str | None:
+    """The address of the first file of an asset that a viewer may read; None if there is none."""
+    for listed in (shown.get("renditions"), shown.get("first_view")):
+        for one in listed or ():
+            if isinstance(one, Mapping) and isinstance(one.get("url"), str):
+                return str(one["url"])
+    return None
+
+
+def as_error(error: ApiError) -> SafelightError:
+    """An error of the client as one of the tree."""
+    if error.code == "unreachable" or error.status >= 500:
+        return Unreachable(f"the API cannot be used: {error.message}")
+    return RequestError(f"the API refuses: {error.message}", code=error.code)
+
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)")
+
+
+def _seconds(text: object) -> float | None:
+    """A time of the API in seconds since 1970; None if it is none."""
+    if not isinstance(text, str) or not _TIME.fullmatch(text):
+        return None
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
