@@ -32,7 +32,7 @@ NEAR_TIMEOUT = 0.8
 ENOUGH_ATTEMPTS = 20
 """Attempts in an hour from which on a share of them means something."""
 FEW_MINUTES = 300
-HOUR = 3600
+HOUR, DAY = 3600, 86_400
 """Seconds."""
 ONCE = (1, 1)
 """One figure is enough: it is 0 unless something went wrong."""
@@ -327,13 +327,14 @@ def _unusual(parts: Watched) -> Iterator[Alarm]:
     )
     yield Alarm(
         name="unusual-spend",
-        says="Unusually much money is spent for this hour of the week, by list prices.",
+        says="Unusually much money was spent in a day, by list prices.",
         runbook=Runbook.SPENDING,
-        # By the hour: a day's sum is known when the day is over.
+        # The sum of the last 24 hours, whatever the time of day: the window of an alarm slides
+        # (Amazon CloudWatch User Guide, "Alarm evaluation window").
         metrics={"dollars": _own(parts, metrics.SPEND)},
         above=Band(width=WIDTH, low=False),
-        period=HOUR,
-        points=(2, 3),
+        period=DAY,
+        points=ONCE,
     )
 
 

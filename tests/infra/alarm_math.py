@@ -38,15 +38,18 @@ HOUR = 3600
 WEEK = 7 * 24 * HOUR
 
 
-def aggregated(raw: Raw, statistic: str, period: int) -> Series:
+def aggregated(raw: Raw, statistic: str, period: int, *, origin: int = 0) -> Series:
     """One figure for each period that has a value.
+
+    Args:
+        origin: second at which a period begins.
 
     Raises:
         KeyError: a statistic that no alarm of ours uses.
     """
     found: dict[int, list[float]] = defaultdict(list)
     for second, value in raw:
-        found[second // period * period].append(value)
+        found[second - (second - origin) % period].append(value)
     return {start: _statistic(statistic)(values) for start, values in found.items()}
 
 
@@ -173,13 +176,16 @@ def state(
     return "ALARM" if breaching >= needed else "OK"
 
 
-def learnt(history: Series, width: float) -> Callable[[int], tuple[float, float]]:
+def learnt(
+    history: Series, width: float, period: int = HOUR
+) -> Callable[[int], tuple[float, float]]:
     """A band: for a time its lower and upper end, from figures of the same hour of the week.
 
-    Hours that the history does not have take all of it.
+    Hours that the history does not have take all of it, and so does each longer period: of a day
+    two weeks have fourteen figures.
     """
     hours: dict[int, list[float]] = defaultdict(list)
-    for second, value in history.items():
+    for second, value in history.items() if period <= HOUR else ():
         hours[second % WEEK // HOUR].append(value)
     everything = list(history.values())
 
@@ -230,6 +236,9 @@ def states(
 ) -> list[tuple[int, str]]:
     """The state of an alarm after each of its periods, which begins as OK.
 
+    A window slides with each look ("Alarm evaluation window"); how often CloudWatch looks at a long
+    one is not documented, and is once an hour here.
+
     Args:
         declared: inputs of a ``cloudwatch/MetricAlarm``.
         raw: what is put while the alarm is there.
@@ -246,7 +255,7 @@ def states(
     breaching = _limit(declared, history or {})
     found: list[tuple[int, str]] = []
     current = "OK"
-    for now in range(start, end + 1, period):
+    for now in range(start, end + 1, min(period, HOUR)):
         times = range(now - (of + EXTRA) * period, now, period)
         shown = {
             key: _between(raw.get(key, ()), times[0], now - late) for key in metrics_of(declared)
@@ -268,7 +277,7 @@ def _second(one: tuple[int, float]) -> int:
 
 
 def watched(
-    declared: Mapping[str, Any], raw: Mapping[MetricKey, Raw], times: Iterable[int]
+    declared: Mapping[str, Any], raw: Mapping[MetricKey, Raw], times: Sequence[int]
 ) -> Series:
     """The figures that an alarm compares with its limit."""
     series: dict[str, Series] = {}
@@ -276,8 +285,9 @@ def watched(
     for one in declared["metricQueries"]:
         if "metric" in one:
             key = key_of(one["metric"])
+            period = int(one["metric"]["period"])
             series[one["id"]] = aggregated(
-                raw.get(key, ()), one["metric"]["stat"], int(one["metric"]["period"])
+                raw.get(key, ()), one["metric"]["stat"], period, origin=times[0]
             )
         elif one["id"] != "band":
             series[one["id"]] = evaluate(one["expression"], series, times)
@@ -311,9 +321,8 @@ def _limit(
     if match is None:
         raise NotImplementedError(band)
     last = max((second for raw in history.values() for second, _ in raw), default=0)
-    usual = learnt(
-        watched(declared, history, range(0, last + 1, _period(declared))), float(match[2])
-    )
+    period = _period(declared)
+    usual = learnt(watched(declared, history, range(0, last + 1, period)), float(match[2]), period)
     low = {"GreaterThanUpperThreshold": False, "LessThanLowerOrGreaterThanUpperThreshold": True}
     both = low[how]
 

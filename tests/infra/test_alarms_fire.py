@@ -215,7 +215,7 @@ FAULTS: Mapping[str, Mapping[str, AtMinute]] = {
     "unusual-errors": {"Uploads": lambda _: 90.0},
     "unusual-duration": {"Duration": lambda _: 8_000.0},
     "work-paused": {"Paused": lambda _: 1.0},
-    "unusual-spend": {"Spend": lambda _: 9.0},
+    "unusual-spend": {"Spend": lambda _: 30.0},
 }
 """By the end of the alarm's name, the longest that fits: what its metrics say while it lasts."""
 
@@ -267,6 +267,30 @@ def test_a_function_that_is_seldom_called_is_seen_failing(minutes: int) -> None:
 
         first = next((second for second, state in found if state == "ALARM"), END)
         assert first <= BREAKS + 1200, name
+
+
+def test_spending_is_watched_by_the_day() -> None:
+    """Two dear hours that are too much for a day are told within them, whatever the time of day,
+    and are forgotten when they are a day old; a dear hour that a day can bear is not told."""
+    declared = alarms()["unusual-spend"]
+    (key,) = metrics_of(declared)
+    later = put(key, END, END + 2 * DAY)
+    for broke in (BREAKS, BREAKS + 11 * HOUR):
+        usual = (*put(key, BEGIN - DAY, END), *later)
+        for dollars, told in ((30.0, True), (4.0, False)):
+            raw = (
+                *(one for one in usual if one[0] < broke),
+                *((second, dollars) for second in range(broke, broke + 2 * HOUR, 60)),
+                *(one for one in usual if one[0] >= broke + 2 * HOUR),
+            )
+            found = states(
+                declared, {key: raw}, start=BEGIN, end=END + 2 * DAY, history=history(declared)
+            )
+            woken = [second for second, state in found if state == "ALARM"]
+            assert bool(woken) is told
+            if told:
+                assert broke < woken[0] <= broke + 2 * HOUR
+                assert woken[-1] <= broke + 2 * HOUR + DAY
 
 
 def _grows(fault: Mapping[str, AtMinute]) -> bool:
@@ -368,7 +392,7 @@ def _pausing(counts: MetricCounts) -> None:
     ("name", "per_minute"),
     [
         ("unusual-errors", _rejecting),
-        ("unusual-spend", lambda counts: counts.add(metrics.SPEND, 9.0)),
+        ("unusual-spend", lambda counts: counts.add(metrics.SPEND, 30.0)),
         ("work-paused", _pausing),
     ],
 )
