@@ -21,8 +21,9 @@ from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 from tests.unit.fakes import MemoryStore
 from worker.adapters import otlp
 from worker.adapters.aws.clients import AwsClients
-from worker.adapters.aws.xray import SECONDS, XRaySpans
+from worker.adapters.aws.xray import SECONDS, XRaySpans, batches
 from worker.adapters.span_files import FOLDER_FILES, SpanFiles
+from worker.adapters.spans import otlp_spans
 from worker.adapters.tracing import PAUSE_SECONDS, SpanBuffer, start, traced
 from worker.domain import trace
 from worker.domain.errors import (
@@ -398,6 +399,49 @@ def test_xrays_answers_have_their_errors(
     else:
         with pytest.raises(error):
             spans.send(b"{}")
+
+
+DAY = 24 * 3600 * 10**9
+"""Nanoseconds."""
+
+
+@pytest.mark.parametrize(
+    ("ago", "requests"),
+    [
+        ([(0.1, 0.0)], 1),
+        ([(0.9, 0.0), (0.0, 0.0)], 1),
+        ([(3.0, 0.0), (0.1, 0.0), (0.0, 0.0)], 2),
+        ([(60.0, 0.0), (59.0, 58.0), (0.1, 0.0)], 3),
+        ([(400.0, -3.0), (0.0, -3.0)], 2),
+    ],
+    ids=["seconds", "a day", "a person", "an old picture", "a clock that is ahead"],
+)
+def test_xray_takes_spans_of_any_age(ago: list[tuple[float, float]], requests: int) -> None:
+    """None is older than 14 days, 2 hours ahead, or a day apart from another of its request."""
+    sent = _Sent()
+    trace.install(SpanBuffer(sent.send, percent=100, batches=batches))
+    now = time.time_ns()
+    with trace.flushing("deliver"):
+        for start, end in ago:
+            begin = now - int(start * DAY)
+            trace.finished("wait viewer", start=begin, end=now - int(end * DAY), parent=SAMPLED)
+    trace.install(None)
+    assert len(sent.spans) == len(ago)
+    assert len(sent.requests) == requests
+    for request in sent.requests:
+        spans = request["resourceSpans"][0]["scopeSpans"][0]["spans"]
+        for name in ("startTimeUnixNano", "endTimeUnixNano"):
+            times = [int(one[name]) for one in spans]
+            assert min(times) > now - 14 * DAY
+            assert max(times) < now + DAY // 12
+            assert max(times) - min(times) < DAY
+    # Who reads them sees when they began.
+    read = [one for made in sent.requests for _, one in otlp_spans(made)]
+    assert all(read)
+    starts = sorted(one.start for one in read if one is not None)
+    begun = sorted(now - int(start * DAY) for start, _ in ago)
+    for found, expected in zip(starts, begun, strict=True):
+        assert abs(found - expected) < 10**6
 
 
 def test_nobody_at_the_endpoint_is_an_error_of_ours() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from worker.domain import trace
 from worker.ports import SpanRecord
 
 MOST_TEXT = 200
@@ -53,16 +54,18 @@ def _span(
         name, status = value["name"], value.get("status") or {}
         if not (0 < start <= end < 2**63 and all(isinstance(x, str) for x in (id_, parent, name))):
             return None
+        said = attributes(value.get("attributes") or ())
+        began = trace.moment(said.get(trace.BEGAN, ""))
         failed = str(status.get("code", "")) in ("2", "ERROR", "STATUS_CODE_ERROR")
         return SpanRecord(
             id=id_,
             parent=parent,
             name=name[:MOST_TEXT],
             service=service[:MOST_TEXT],
-            start=start,
+            start=min(start, began) if began > 0 else start,
             end=end,
             error=(str(status.get("message") or "error") if failed else "")[:MOST_TEXT],
-            attributes=attributes(value.get("attributes") or ()),
+            attributes=said,
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None

@@ -19,7 +19,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import isgeneratorfunction
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -46,17 +46,21 @@ logger = logging.getLogger("safelight.tracing")
 def start(to: str | None, percent: float, clients: AwsClients) -> None:
     """Let spans of this process go where the settings of these names say; once a process."""
     if to is not None and not trace.recording():
-        trace.install(SpanBuffer(_sender(to, clients), percent=percent))
+        trace.install(_buffer(to, percent, clients))
 
 
-def _sender(target: str, clients: AwsClients) -> Callable[[bytes], None]:
+def _buffer(target: str, percent: float, clients: AwsClients) -> SpanBuffer:
     if target == XRAY:
-        from worker.adapters.aws.xray import XRaySpans
+        from worker.adapters.aws.xray import XRaySpans, batches
 
-        return XRaySpans(clients).send
+        return SpanBuffer(XRaySpans(clients).send, percent=percent, batches=batches)
     from worker.adapters.span_files import SpanFiles
 
-    return SpanFiles(target.removeprefix(FILE)).send
+    return SpanBuffer(SpanFiles(target.removeprefix(FILE)).send, percent=percent)
+
+
+def _one_batch(spans: Sequence[Span]) -> Iterable[Sequence[Span]]:
+    return (spans,)
 
 
 class SpanBuffer:
@@ -66,6 +70,7 @@ class SpanBuffer:
         send: takes one request of OTLP as JSON, at most 4 MB; raises whatever it likes.
         percent: of traces that are written although nothing failed, 0 to 100.
         most: spans in memory.
+        batches: divides spans into those of different requests.
         clock: monotonic seconds.
     """
 
@@ -75,11 +80,13 @@ class SpanBuffer:
         *,
         percent: float,
         most: int = MOST_SPANS,
+        batches: Callable[[Sequence[Span]], Iterable[Sequence[Span]]] = _one_batch,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._send = send
         self._bound = round(percent / 100 * _HALF)
         self._most = most
+        self._batches = batches
         self._clock = clock
         self._spans: list[Span] = []
         self._lock = threading.Lock()
@@ -116,8 +123,9 @@ class SpanBuffer:
         try:
             from worker.adapters.otlp import requests
 
-            for request in requests(service, kept):
-                self._send(request)
+            for batch in self._batches(kept):
+                for request in requests(service, batch):
+                    self._send(request)
         except Exception as error:  # noqa: BLE001 - a trace is never worth the work it is about
             self._paused = self._clock() + PAUSE_SECONDS
             self._lost += len(kept)

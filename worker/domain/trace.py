@@ -82,6 +82,9 @@ SPANS: Mapping[str, str] = {
 """All names, and what each span covers. ``*`` stands for one word, which is of a closed list too:
 a task, a kind of job, a route, a method of a port."""
 
+BEGAN = "safelight.began"
+"""Attribute of a span that began earlier than it says: when, ISO 8601. Some receivers take no old
+spans."""
 Kind = Literal["internal", "server", "client", "producer", "consumer"]
 """As OpenTelemetry has them (Specification, "Trace API", "SpanKind")."""
 Attribute = str | int | float | bool

@@ -9,15 +9,25 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call
 from worker.domain.errors import AccessDenied, EngineError, Throttled, Unreachable
+from worker.domain.trace import BEGAN, Span
 
 SECONDS = 1.0
 """To connect, and again to wait for the answer: the invocation waits for both."""
 PATH = "/v1/traces"
+HOUR = 3_600_000_000_000
+"""Nanoseconds."""
+OLDEST, LATEST, APART = 14 * 24 * HOUR, 2 * HOUR, 24 * HOUR
+"""A time of a span may lie so far in the past and in the future, and two of one request so far
+apart ("OTLP endpoints", limits). Whether its start or its end is meant is not said: both keep it.
+"""
 
 
 class XRaySpans:
@@ -58,6 +68,30 @@ class XRaySpans:
         with aws_call("send spans"):
             answer = self._http.send(prepared.prepare())
         _check(answer.status_code, answer.content)
+
+
+def batches(spans: Sequence[Span]) -> Iterator[list[Span]]:
+    """Spans as the endpoint takes them, each batch in requests of its own.
+
+    A wait may be longer than any time that the endpoint takes: for a person, for the first viewer
+    of an old picture. Then the span begins later, and an attribute has its true start.
+    """
+    now = time.time_ns()
+    first, last = now - OLDEST + HOUR, now + LATEST - HOUR
+    batch: list[Span] = []
+    low = high = 0
+    for one in sorted(spans, key=lambda span: (span.start, span.stop)):
+        if one.start < first:
+            one.attributes[BEGAN] = datetime.fromtimestamp(one.start / 1e9, UTC).isoformat()
+        one.start = max(one.start, first)
+        one.stop = max(one.start, min(one.stop, last))
+        low, high = min(low or one.stop, one.stop), max(high, one.stop)
+        if batch and max(one.start - batch[0].start, high - low) >= APART:
+            yield batch
+            batch, low, high = [], one.stop, one.stop
+        batch.append(one)
+    if batch:
+        yield batch
 
 
 def _check(status: int, body: bytes) -> None:
