@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli_pipeline import Pipeline, pipeline
-from worker.domain.asset import AssetRecord, JobRecord, Status
+from worker.domain.asset import AssetRecord, JobRecord, LogEntry, Status
 from worker.domain.label import Label
 from worker.services import find_assets
 
@@ -192,3 +192,18 @@ def test_a_note_is_never_of_another_record(world: Pipeline) -> None:
     lines = world.run("assets", "list")[0].splitlines()
     assert lines[1].endswith("b.jpg  empty")
     assert lines[2].endswith("a.jpg  air, sea")
+
+
+def test_a_timeline_says_nothing_of_traces(world: Pipeline) -> None:
+    """`safelight trace` does; with --json the line is whole."""
+    record = world.record("a.jpg")
+    detail = {"outcome": "duplicate", "traceparent": record.source.trace}
+    entry = LogEntry(time=record.updated_at, kind="duplicate", id="1", detail=detail)
+    world.catalog.log(record.asset, entry)
+
+    said, _ = world.run("assets", "show", record.asset)
+
+    assert "outcome duplicate" in said
+    assert "traceparent" not in said
+    lines = world.json("assets", "show", record.asset)["timeline"]
+    assert [line["detail"] for line in lines if line["kind"] == "duplicate"] == [detail]

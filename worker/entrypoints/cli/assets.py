@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from worker.domain import trace
 from worker.domain.asset import Status
 from worker.domain.errors import AssetMissing, Conflict
 from worker.entrypoints.cli import output
@@ -115,7 +116,8 @@ def _rows(record: AssetRecord) -> list[tuple[str, object]]:
 
 
 def _line(line: LogEntry) -> tuple[str, object]:
-    detail = ", ".join(f"{name} {text}" for name, text in line.detail.items())
+    said = {name: text for name, text in line.detail.items() if name != trace.NAME}
+    detail = ", ".join(f"{name} {text}" for name, text in said.items())
     return line.time, f"{line.kind}  {detail}"
 
 
