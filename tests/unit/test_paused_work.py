@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.unit.api.rig import Api
 from tests.unit.api.test_work import ListedJobs, accepted
+from tests.unit.cli_pipeline import pipeline
 from tests.unit.memory_ledger import MemoryLedger
+from tests.unit.memory_queue import MemoryQueue
 from tests.unit.test_lambda_upgrade import add_log, application, lines
 from tests.unit.test_moderate import Moderated
 from tests.unit.test_upgrade import World
+from worker.bootstrap import Application
 from worker.domain import metrics
 from worker.domain.ledger import Trip
 from worker.entrypoints import lambda_upgrade
 from worker.services.breaker import Breaker, OptionalWork
+from worker.services.messages import changes_in
 from worker.services.moderate import FirstLook
+from worker.settings import Settings
 
 
 def tripped() -> Breaker:
@@ -98,8 +106,52 @@ def test_no_sample_is_taken() -> None:
     assert record.workflow == ""
 
 
+def test_a_backfill_ends_after_its_batch_and_goes_on_later(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is passed in the middle: exit code 75, and each object is enqueued once in all."""
+    now = datetime.now(UTC)
+    trip = Trip(day=now.date().isoformat(), time=now.isoformat(), usd=101.5, limit=100.0)
+
+    with pipeline(tmp_path / "data", capsys, monkeypatch) as world:
+        seconds = itertools.count(0, 61)  # so that each batch asks the ledger
+
+        def assemble(settings: Settings, _: object) -> Application:
+            app = world.assemble(settings)
+            app.__dict__["breaker"] = Breaker(
+                ledger=world.ledger, limit=100.0, now=lambda: now, clock=lambda: next(seconds)
+            )
+            return app
+
+        class Queue(MemoryQueue):
+            def send(self, queue: str, bodies: Any, **more: Any) -> None:
+                super().send(queue, bodies, **more)
+                if len(self.sent) == 20:
+                    world.ledger.trip(trip)
+
+        world.queue = Queue()
+        monkeypatch.setattr("worker.bootstrap.assemble", assemble)
+        keys = [f"before/{number:02}.jpg" for number in range(35)]
+        for key in keys:
+            world.store.upload("intake", key, b"x")
+        words = ("backfill", "s3://intake/before/", "--state", tmp_path / "s.json", "--json")
+        metrics.take()
+
+        out, err = world.run(*words, code=75)
+        assert (json.loads(out)["sent"], json.loads(out)["finished"]) == (20, False)
+        assert json.loads(err)["error"]["code"] == "paused"
+        counted = [(one.metric, one.labels) for one in metrics.take()]
+        assert counted == [(metrics.PAUSED, (("work", "backfill"),))]
+        assert json.loads(world.run(*words, code=75)[0])["sent"] == 20
+
+        world.run("cost", "resume")
+        assert json.loads(world.run(*words)[0])["sent"] == 35
+        sent = [one.key for _, body, *_ in world.queue.sent for one in changes_in(body)]
+        assert sent == keys
+
+
 def test_every_kind_of_work_is_tried_here() -> None:
-    """A new kind needs a place where it pauses, and a test of it; backfill has its own command."""
+    """A new kind needs a place where it pauses, and a test of it."""
     assert {*OptionalWork} == {
         OptionalWork.REMAKE,
         OptionalWork.JOB,
