@@ -254,3 +254,18 @@ def test_images_keep_the_description_of_each_service_that_is_asked() -> None:
 
     assert asked
     assert asked <= kept
+
+
+def test_the_page_has_the_sizes_that_are_tested() -> None:
+    """The goals of the table are the limits of the images' own test, and what was measured keeps
+    them."""
+    test = (ROOT / "tests" / "container" / "test_images.py").read_text("utf-8")
+    limits = dict(re.findall(r"\((LAMBDA|BATCH), (\d+)\)", test))
+    page = (ROOT / "docs" / "images.md").read_text("utf-8")
+    rows = dict(re.findall(r"\| `([\w-]+)`, all layers \|(.+)\|\n", page))
+
+    assert {"LAMBDA": "safelight", "BATCH": "safelight-batch"}.keys() == limits.keys()
+    for image, name in {"LAMBDA": "safelight", "BATCH": "safelight-batch"}.items():
+        goal, *measured = (int(one) for one in re.findall(r"(\d+) MB", rows[name]))
+        assert goal == int(limits[image])
+        assert 0.9 * goal < min(measured) <= max(measured) <= goal
