@@ -442,6 +442,14 @@ class Ledger(Protocol):
         """The lines of a day (ISO 8601), one a name, in order of name; with ``name``, its own."""
         ...
 
+    def forget(self, owner: str, days: Sequence[str]) -> int:
+        """Count an owner's work of these days (ISO 8601) as nobody's; how many lines it was in.
+
+        No sum changes. Work that is added afterwards is the owner's again. Ended anywhere, the same
+        call completes it.
+        """
+        ...
+
     def trip(self, found: Trip) -> bool:
         """Write down that the limit of a day was passed; False if that is written already."""
         ...

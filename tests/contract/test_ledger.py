@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -140,6 +141,33 @@ def test_a_hostile_name_is_a_name(ledger: Ledger, name: str) -> None:
     assert {line.name for line in ledger.lines(DAY, LedgerAccount.OWNER)} == {"anna", "b", name}
 
 
+@pytest.mark.parametrize("nobody", [(), (2, 5)], ids=["alone", "beside nobody"])
+def test_an_owner_is_forgotten_and_no_sum_changes(ledger: Ledger, nobody: tuple[int, ...]) -> None:
+    """The work is nobody's from then on; what is added later is counted as ever."""
+    first = [counted(1), *(counted(number, owner="") for number in nobody), counted(6, owner="ben")]
+    ledger.add("one", first)
+    ledger.add("other", [counted(1), counted(2, time="2026-11-29T10:00:00Z")])
+    before = {account: total(ledger, account) for account in LedgerAccount}
+
+    assert ledger.forget("anna", [DAY]) > 0
+    assert ledger.forget("anna", [DAY]) == 0
+
+    assert {account: total(ledger, account) for account in LedgerAccount} == before
+    owners = {line.name: line.work.objects for line in ledger.lines(DAY, LedgerAccount.OWNER)}
+    assert owners == {"": 2 + len(nobody), "ben": 1}
+    assert [line.name for line in ledger.lines("2026-11-29", LedgerAccount.OWNER)] == ["anna"]
+    ledger.add("one", [*first[1:], counted(7, owner=""), counted(8)])
+    owners = {line.name: line.work.objects for line in ledger.lines(DAY, LedgerAccount.OWNER)}
+    assert owners == {"": 3 + len(nobody), "anna": 1, "ben": 1}
+
+
+def test_nobody_cannot_be_forgotten(ledger: Ledger) -> None:
+    """Nor a name that has no line; nothing changes."""
+    ledger.add("shard", [counted(1, owner="")])
+    assert ledger.forget("", [DAY]) == ledger.forget("anna", [DAY]) == 0
+    assert total(ledger, LedgerAccount.OWNER, "") == 1
+
+
 def test_a_limit_is_passed_once_a_day(ledger: Ledger) -> None:
     """The first one to find it says so; the next day has a trip of its own."""
     assert ledger.tripped() is None
@@ -183,6 +211,44 @@ def test_two_at_once_on_one_shard_count_once(clients: AwsClients, table: str) ->
     assert sum(work.objects for one in new for work in one.values()) == len(batch)
 
 
+def test_nothing_is_left_of_a_name(clients: AwsClients, table: str) -> None:
+    """Neither the name nor its hash, whose name could be guessed; nobody's line expires, too."""
+    ledger = DynamoLedger(clients.dynamodb, table)
+    ledger.add("shard", [counted(1, owner="geheim")])
+    digest = hashlib.sha256(b"geheim").hexdigest()[:24]
+    assert digest in repr(everything_in(clients.dynamodb, table))
+
+    assert ledger.forget("geheim", [DAY]) == 1
+
+    left = everything_in(clients.dynamodb, table)
+    assert "geheim" not in repr(left)
+    assert digest not in repr(left)
+    assert all("expires" in item for item in left.values())
+
+
+def test_work_that_is_added_while_an_owner_is_forgotten_is_not_lost(
+    clients: AwsClients, table: str
+) -> None:
+    """Each piece is in the sum of all owners once, whoever was first."""
+    ledger = DynamoLedger(clients.dynamodb, table)
+
+    def work(shard: int) -> None:
+        for number in range(1, 11):  # in order, as a stream has them
+            ledger.add(f"shard {shard}", [counted(number)])
+
+    with ThreadPoolExecutor(4) as pool:
+        tasks: list[Any] = [pool.submit(work, shard) for shard in range(3)]
+        tasks += [pool.submit(ledger.forget, "anna", [DAY]) for _ in range(8)]
+        for one in tasks:
+            one.result()
+
+    assert total(ledger) == 30
+    counts = {line.name: line.work.objects for line in ledger.lines(DAY, LedgerAccount.OWNER)}
+    assert sum(counts.values()) == total(ledger)
+    ledger.forget("anna", [DAY])
+    assert total(ledger, LedgerAccount.OWNER, "") == total(ledger)
+
+
 def test_lines_expire(clients: AwsClients, table: str) -> None:
     """By the table's time to live, those of owners sooner; keys have no names."""
     DynamoLedger(clients.dynamodb, table).add("shardId-1", [counted(1, owner="geheim")])
@@ -203,6 +269,7 @@ def test_lines_expire(clients: AwsClients, table: str) -> None:
     [
         lambda ledger: ledger.add("shard", [counted(1)]),
         lambda ledger: ledger.lines(DAY, LedgerAccount.OWNER),
+        lambda ledger: ledger.forget("anna", [DAY]),
         lambda ledger: ledger.trip(TRIP),
         lambda ledger: ledger.tripped(),
         lambda ledger: ledger.resume(DAY, time="now"),

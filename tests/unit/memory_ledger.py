@@ -75,6 +75,22 @@ class MemoryLedger:
         ]
         return sorted(found, key=lambda line: line.name)
 
+    def forget(self, owner: str, days: Sequence[str]) -> int:
+        """See the port."""
+        gone = [
+            line
+            for line in self._lines
+            if line[0] in days and line[1:] == (LedgerAccount.OWNER, owner) and owner
+        ]
+        for day, account, name in gone:
+            mine, nobody = self._lines.pop((day, account, name)), (day, account, "")
+            known = self._lines.get(nobody, replace(mine, name="", work=CountedWork()))
+            self._lines[nobody] = replace(known, work=known.work + mine.work)
+        self._positions = {
+            key: position for key, position in self._positions.items() if key[1:] not in gone
+        }
+        return len(gone)
+
     def trip(self, found: Trip) -> bool:
         """See the port."""
         if self._trip is not None and self._trip.day >= found.day:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.unit.cli_pipeline import Pipeline, pipeline
+from tests.unit.memory_ledger import counted
 from worker.domain.asset import AssetRecord, JobRecord, LogEntry, Status
 from worker.domain.label import Label
 from worker.services import find_assets
@@ -207,3 +209,31 @@ def test_a_timeline_says_nothing_of_traces(world: Pipeline) -> None:
     assert "traceparent" not in said
     lines = world.json("assets", "show", record.asset)["timeline"]
     assert [line["detail"] for line in lines if line["kind"] == "duplicate"] == [detail]
+
+
+def test_a_person_is_erased(world: Pipeline) -> None:
+    """All assets of an owner, more than a page has, and the name in the ledger; sums stay."""
+    for number in range(103):
+        world.record(f"{number}.jpg", owner="anna")
+    kept = world.record("kept.jpg", owner="ben")
+    now = datetime.now(UTC)
+    times = [(now - timedelta(days=back)).isoformat() for back in (61, 1, 0)]
+    world.ledger.add("s", [counted(number, time=time) for number, time in enumerate(times, 1)])
+    before = world.json("cost", "report")["usd"]
+
+    out, _ = world.run("assets", "rm", "--owner", "anna", "--json")
+
+    *removed, last = [json.loads(line) for line in out.splitlines()]
+    assert len({one["asset"] for one in removed}) == 103
+    assert last == {"owner": "anna", "ledger_lines": 3}
+    assert [one["asset"] for one in world.json("assets", "list")] == [kept.asset]
+    assert world.json("cost", "report", "--owner", "anna")["names"] == []
+    assert world.json("cost", "report")["usd"] == before
+    out, _ = world.run("assets", "rm", "--owner", "anna")
+    assert out == "removed anna from 0 lines of the ledger\n"
+
+
+@pytest.mark.parametrize("words", [(), ("--owner", ""), ("some-id", "--owner", "anna")])
+def test_what_to_remove_is_said_once(world: Pipeline, words: tuple[str, ...]) -> None:
+    """Ids or a name; an empty one would be everybody who has none."""
+    assert world.error("assets", "rm", *words)["code"] == "usage"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date, timedelta
 from itertools import islice
 
 from worker.domain.asset import AssetRecord, folder_of
@@ -23,13 +24,16 @@ from worker.domain.errors import (
     TransientError,
 )
 from worker.domain.keys import asset_prefix
-from worker.ports import Catalog, Jobs, ObjectStore
+from worker.domain.ledger import LedgerAccount
+from worker.ports import Catalog, Jobs, Ledger, ObjectStore
 from worker.services.access import invalidate
 from worker.services.job_results import listed_files
 from worker.settings import Settings
 
 THREADS = 16
 """Deletions at the same time: a long video has ten thousand files."""
+_PAGE = 100
+"""Assets of an owner that are listed at once."""
 _CHUNK = 1_000
 """Objects of one page, removed before the next one is asked for."""
 STOP_SECONDS = 60.0
@@ -120,6 +124,26 @@ class Eraser:
             quarantined=quarantined,
             originals=originals,
         )
+
+    def erase_owner(self, owner: str) -> Iterator[Erased]:
+        """Remove all assets of an owner, one after the other, what remains of deleted ones too.
+
+        Raises:
+            TransientError: see :meth:`erase`.
+        """
+        before, found = -1, 0
+        while found > before:  # an index is behind the table: what it shows late is removed late
+            before, cursor = found, None
+            while True:
+                page = self.catalog.by_owner(owner, limit=_PAGE, cursor=cursor)
+                for record in page.records:
+                    with suppress(AssetMissing):
+                        erased = self.erase(record.asset)
+                        found += 1
+                        yield erased
+                cursor = page.cursor
+                if cursor is None:
+                    break
 
     # --- jobs -------------------------------------------------------------------------------
 
@@ -215,3 +239,14 @@ class Eraser:
 def _plain(keys: Iterable[str]) -> Iterator[tuple[str, None]]:
     """Objects of buckets that keep no versions."""
     return ((key, None) for key in keys)
+
+
+def forget_owner(ledger: Ledger, owner: str, *, today: date) -> int:
+    """Take an owner's name out of the ledger, whose sums stay; how many lines had it.
+
+    Args:
+        today: of UTC. Work that is not counted yet will have the name again.
+    """
+    # From tomorrow, by a clock that is ahead, to what DynamoDB deletes some days late.
+    days = range(-1, LedgerAccount.OWNER.kept_days + 7)
+    return ledger.forget(owner, [(today - timedelta(days=back)).isoformat() for back in days])

@@ -149,28 +149,37 @@ def tag_command(
 
 
 @group.command(name="rm")
-@click.argument("assets", nargs=-1, required=True, metavar="ASSET...")
+@click.argument("assets", nargs=-1, metavar="[ASSET...]")
+@click.option("--owner", metavar="NAME", help="All assets of this owner, and the name itself.")
 @data_option
 @json_option
-def rm_command(*, assets: tuple[str, ...], data: Path | None, as_json: bool) -> None:
+def rm_command(
+    *, assets: tuple[str, ...], owner: str | None, data: Path | None, as_json: bool
+) -> None:
     """Remove assets for good, with everything that ever belonged to them.
 
     That is renditions of all versions, results of jobs, every version of the original, rejected
     originals in quarantine, tags, timeline and record. Running jobs are stopped first. If the
     command is interrupted, run it again to complete the removal.
+
+    --owner removes all assets of an owner and takes the name out of the ledger, whose sums stay.
+    The ledger counts uploads within a minute or so: of an owner who has just uploaded, run it again
+    then.
     """
+    if bool(assets) == bool(owner):
+        raise click.UsageError("give ASSET... or --owner NAME")
     target = find_target(data)
 
     def say(text: str) -> None:
         click.echo(output.one_line(text), err=True)
 
     eraser = target.app.eraser(target.jobs, say)
-    for asset in assets:
-        erased = eraser.erase(asset)
+    found = eraser.erase_owner(owner) if owner else (eraser.erase(asset) for asset in assets)
+    for erased in found:
         if as_json:
             output.print_line(
                 {
-                    "asset": asset,
+                    "asset": erased.record.asset,
                     "key": erased.record.source.key,
                     "jobs_stopped": erased.jobs,
                     "files": erased.files,
@@ -180,6 +189,20 @@ def rm_command(*, assets: tuple[str, ...], data: Path | None, as_json: bool) -> 
             )
         else:
             click.echo(output.one_line(_removed_text(erased)))
+    if owner:
+        _forget(target, owner, as_json=as_json)
+
+
+def _forget(target: Target, owner: str, *, as_json: bool) -> None:
+    from worker.services.erase import forget_owner
+
+    assert target.app.ledger is not None
+    lines = forget_owner(target.app.ledger, owner, today=datetime.now(UTC).date())
+    if as_json:
+        output.print_line({"owner": owner, "ledger_lines": lines})
+    else:
+        many = "1 line" if lines == 1 else f"{lines:,} lines"
+        click.echo(output.one_line(f"removed {owner} from {many} of the ledger"))
 
 
 def _removed_text(erased: Erased) -> str:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from worker.adapters.aws.dynamodb import schema
 from worker.adapters.aws.dynamodb.items import key, text
 from worker.adapters.aws.dynamodb.requests import ATTEMPTS, ConditionFailed, DynamoTable
-from worker.adapters.aws.dynamodb.schema import PARTITION_KEY, TTL_ATTRIBUTE
+from worker.adapters.aws.dynamodb.schema import PARTITION_KEY, SORT_KEY, TTL_ATTRIBUTE
 from worker.domain.errors import EngineError, Throttled
 from worker.domain.ledger import (
     CountedWork,
@@ -153,6 +153,53 @@ class DynamoLedger:
                 known = found.get(line.name)
                 found[line.name] = line if known is None else _sum(known, line)
         return [found[each] for each in sorted(found)]
+
+    def forget(self, owner: str, days: Sequence[str]) -> int:
+        """See the port. One query a day, and one transaction of two items for each line found."""
+        if not owner:
+            return 0
+        with ThreadPoolExecutor(THREADS) as pool:
+            return sum(pool.map(lambda day: self._forget(owner, day), days))
+
+    def _forget(self, owner: str, day: str) -> int:
+        prefix = _prefix(LedgerAccount.OWNER, owner)
+        partition, moved = _partition(day, LedgerAccount.OWNER, owner), 0
+        for attempt in range(ATTEMPTS):
+            lost = False
+            for item in self._table.items(
+                partition, sort=(prefix, prefix + _ENDLESS), ascending=True
+            ):
+                try:
+                    self._hand_over(day, item)
+                except ConditionFailed:  # work was added meanwhile, or another call is here
+                    lost = True
+                else:
+                    moved += 1
+            if not lost:
+                return moved
+            self._table.pause(attempt)
+        raise Throttled(f"the ledger of {day}: others wrote to it {ATTEMPTS} times in a row")
+
+    def _hand_over(self, day: str, item: Mapping[str, Any]) -> None:
+        """Count what is in a line of an owner in nobody's line of the same shard. The position of
+        that line stays: it says which changes of nobody's are in it."""
+        nobody = (LedgerAccount.OWNER, "")
+        shard = text(item, SORT_KEY).rpartition("#")[2]
+        given = _given(_read(day, LedgerAccount.OWNER, item).work)
+        self._table.move(
+            dict(item),
+            key(_partition(day, *nobody), _prefix(*nobody) + shard),
+            change="SET #t = if_not_exists(#t, :t), #n = :n, #e = if_not_exists(#e, :e)"
+            + f" ADD {', '.join(f'#{name} :{name}' for name in given)}",
+            names={
+                **{"#t": "time", "#n": "name", "#e": TTL_ATTRIBUTE},
+                **{f"#{each}": each for each in given},
+            },
+            values={
+                **{":t": item["time"], ":n": {"S": ""}, ":e": item[TTL_ATTRIBUTE]},
+                **{f":{each}": {"N": value} for each, value in given.items()},
+            },
+        )
 
     # --- the breaker ------------------------------------------------------------------------
 

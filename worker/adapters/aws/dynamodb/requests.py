@@ -189,6 +189,43 @@ class DynamoTable:
             # boto3 adds a token, so that a repeated request has one effect.
             self._client.transact_write_items(TransactItems=writes)
 
+    def move(
+        self, source: Item, target: Item, *, change: str, names: Mapping[str, str], values: Item
+    ) -> None:
+        """Delete an item and change another one by what was in it, both or none.
+
+        Args:
+            source: the item, on condition that it is still like this in ``position``.
+            target: key of the other one.
+            change, names, values: as in :meth:`update`.
+
+        Raises:
+            ConditionFailed: the item is gone or another one, or a transaction is on the items.
+        """
+        key = {name: source[name] for name in (PARTITION_KEY, SORT_KEY)}
+        writes: list[Any] = [
+            {
+                "Delete": {
+                    "TableName": self._name,
+                    "Key": key,
+                    "ConditionExpression": "#p = :p",
+                    "ExpressionAttributeNames": {"#p": "position"},
+                    "ExpressionAttributeValues": {":p": source["position"]},
+                }
+            },
+            {
+                "Update": {
+                    "TableName": self._name,
+                    "Key": target,
+                    "UpdateExpression": change,
+                    "ExpressionAttributeNames": names,
+                    "ExpressionAttributeValues": values,
+                }
+            },
+        ]
+        with aws_call(f"write to table {self._name}"), _conditions():
+            self._client.transact_write_items(TransactItems=writes)
+
     # --- lists ------------------------------------------------------------------------------
 
     def entries(
