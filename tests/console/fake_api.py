@@ -432,6 +432,22 @@ class FakeApi:
                     },
                     {"2026-11-29": CountedWork(job_hours=1)},
                 ),
+                "metrics": [
+                    {
+                        "metric": name,
+                        "dimensions": dimensions,
+                        "unit": "Count",
+                        "statistic": "Sum",
+                        "value": value,
+                        "values": value,
+                        "text": f"{value:,}",
+                    }
+                    for name, dimensions, value in (
+                        ("Retries", {}, 2),
+                        ("Uploads", {"outcome": "accepted"}, 1_234),
+                        ("Uploads", {"outcome": "<i>other</i>"}, 4),
+                    )
+                ],
                 "jobs": [
                     {
                         "id": f"job-{number}",

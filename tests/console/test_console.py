@@ -384,6 +384,16 @@ def test_the_cost_so_far_says_what_it_rests_on(open_page: Open) -> None:
     expect(cost).to_contain_text("Not counted:")
 
 
+def test_metrics_are_counted_on_the_page(open_page: Open) -> None:
+    """Each with its dimensions, its figure and how many values it is of; text is no markup."""
+    page = open_page("#/operations")
+    lines = page.get_by_role("region", name="Metrics so far").locator("tbody tr")
+    expect(lines).to_have_count(3)
+    expect(lines.nth(0)).to_have_text("RetriesSum22")
+    expect(lines.nth(1)).to_have_text("Uploadsoutcome: acceptedSum1,2341,234")
+    expect(lines.nth(2)).to_contain_text("outcome: <i>other</i>")
+
+
 def test_dead_letters_are_sent_back(api: FakeApi, open_page: Open) -> None:
     """A person confirms, then the letters go back and their number is told."""
     page = open_page("#/operations")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +33,7 @@ from worker.domain.ledger import CountedWork
 from worker.entrypoints.api import views
 from worker.entrypoints.api.app import Administrator, ApiServices, AssetId, Reader
 from worker.entrypoints.api.problems import ProblemRoute
-from worker.local import demo
+from worker.local import demo, metrics
 from worker.local.address import EVENTS, Address
 from worker.local.changes import Counts, read_events
 from worker.local.records import LocalTraces
@@ -54,6 +55,8 @@ LETTERS_RATE = 50.0
 JOBS = 50
 COUNTED_JOBS = 1_000
 """The newest ones, in the cost."""
+METRIC_SECONDS = 10.0
+"""Between two readings of all logs for what they have counted."""
 COST_SECONDS = 30.0
 """Between two counts of their hours."""
 _CHUNK = 1 << 18
@@ -78,6 +81,7 @@ def attach(
         pairs=address.queue_pairs,
         events=address.data / EVENTS,
         traces=LocalTraces(data=address.data),
+        logs=partial(metrics.logs, address.data),
         restart=app_.follow,
         stopping=stopping,
     )
@@ -137,6 +141,7 @@ class Operations:
         queue: with rights on the queues and their dead letters.
         events: the event log.
         traces: the spans that the stack has written.
+        logs: those that metrics are in.
         restart: starts the work on a version of an asset again.
         stopping: whether the server is about to end: then nothing waits.
         now: the time.
@@ -147,11 +152,13 @@ class Operations:
     pairs: Sequence[QueuePair]
     events: Path
     traces: TraceStore
+    logs: Callable[[], Sequence[Path]] = tuple
     restart: Callable[[str, str], object] | None = None
     stopping: Callable[[], bool] = lambda: False
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _letters: dict[str, Any] = field(default_factory=dict)
     _cost: dict[str, Any] = field(default_factory=dict)
+    _counted: dict[str, Any] = field(default_factory=dict)
 
     @property
     def dead_letters(self) -> DeadLetters:
@@ -175,7 +182,7 @@ class Operations:
         return {"assets": shown, "gone": gone}
 
     def state(self, counts: Counts) -> Mapping[str, Any]:
-        """Queues, rates, reasons, dead letters and jobs."""
+        """Queues, rates, reasons, dead letters, jobs, cost and metrics."""
         queues = [self._depths(pair) for pair in self.pairs]
         jobs = self.services.jobs
         return {
@@ -185,7 +192,19 @@ class Operations:
             "dead_letters": self._dead(sum(one["dead"] for one in queues)),
             "jobs": [_job(one) for one in jobs.list(limit=JOBS)] if jobs is not None else [],
             "cost": self._costs(counts.days()),
+            "metrics": self._metrics(),
         }
+
+    def _metrics(self) -> Sequence[Mapping[str, Any]]:
+        """What the logs have counted, in the order of names."""
+        known, now = self._counted, time.monotonic()
+        if not known or now - known["at"] > METRIC_SECONDS:
+            found = [
+                metrics.plain(one) | {"text": metrics.figure_text(one)}
+                for one in metrics.summarise(metrics.read(self.logs()))
+            ]
+            known.update(at=now, found=found)
+        return list(known["found"])
 
     def _costs(self, days: Mapping[str, CountedWork]) -> Mapping[str, Any]:
         known, now = self._cost, time.monotonic()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.domain.metrics import METRICS, MetricSpec, Statistic
+from worker.domain.metrics import METRICS, MetricSpec, Statistic, Unit
 from worker.local.address import JOBS
 
 _MARK = '"_aws"'
@@ -91,6 +91,31 @@ def summarise(values: Iterable[MetricValue]) -> tuple[MetricSummary, ...]:
         MetricSummary(metric=_SPECS[name], dimensions=dimensions, values=tuple(sorted(numbers)))
         for (name, dimensions), numbers in sorted(found.items())
     )
+
+
+def plain(one: MetricSummary) -> dict[str, object]:
+    """A summary as JSON-ready values."""
+    return {
+        "metric": one.metric.name,
+        "dimensions": dict(one.dimensions),
+        "unit": one.metric.unit.value,
+        "statistic": one.metric.statistic.value,
+        "value": one.figure,
+        "values": len(one.values),
+    }
+
+
+def figure_text(one: MetricSummary) -> str:
+    """The figure of a summary with its unit, for people."""
+    match one.metric.unit:
+        case Unit.SECONDS:
+            return f"{one.figure:.3f} s"
+        case Unit.DOLLARS:
+            return f"${one.figure:.9f}"
+        case Unit.BYTES:
+            return f"{one.figure:,.0f} B"
+        case Unit.COUNT:
+            return f"{one.figure:,.0f}"
 
 
 def _values(line: str) -> Iterator[MetricValue]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from tests.unit.api.rig import Api
 from tests.unit.api.test_rights import WRONG_TOKENS
 from tests.unit.api.test_work import accepted
 from tests.unit.traces import write_trace
+from worker.adapters import emf
 from worker.adapters.event_log import EventLog
+from worker.domain import metrics
 from worker.domain.events import Event
 from worker.local.console import Operations, serve, serve_operations
 from worker.local.records import LocalTraces
@@ -44,6 +47,7 @@ class Console:
             pairs=(QueuePair(queue="work.fifo", dead_letters="dead.fifo"),),
             events=events,
             traces=LocalTraces(data=events.parent),
+            logs=lambda: sorted(events.parent.glob("*.log")),
         )
         serve_operations(self.api.app, operations)
         serve(self.api.app, {}, {})
@@ -144,3 +148,22 @@ def test_a_deleted_asset_is_gone_for_its_owner_and_for_nobody_else(console: Cons
         params = {"cursor": "0-0"}
         answered = console.ask("GET", "/changes", "", console.api.token(owner), params=params)
         assert (answered.json()["assets"], answered.json()["gone"]) == ([], gone)
+
+
+def test_operations_have_what_the_logs_have_counted(console: Console) -> None:
+    """Each metric with the figure of its statistic; logs that end anywhere do no harm."""
+    metrics.take()
+    metrics.add(metrics.UPLOADS, 2, outcome="accepted")
+    metrics.add(metrics.BYTES_IN, 1_500_000)
+    counted = [
+        json.dumps(one) for one in emf.lines(metrics.take(), "ingest", "Safelight/x", now=1.8e9)
+    ]
+    (console.folder / "w.log").write_text("\n".join([*counted, counted[0][:40]]))
+
+    token = console.api.token("root", "admin")
+    found = console.ask("GET", "/operations", "", token).json()["metrics"]
+
+    assert [(one["metric"], one["dimensions"], one["value"], one["text"]) for one in found] == [
+        ("BytesIn", {}, 1_500_000, "1,500,000 B"),
+        ("Uploads", {"outcome": "accepted"}, 2, "2"),
+    ]

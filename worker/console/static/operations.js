@@ -11,7 +11,7 @@ const KEPT = 120; // samples of the plots: four minutes
 export function operationsView() {
   if (config.operations === false) return { element: elsewhere(), title: 'Operations', destroy() {} };
   const samples = [];
-  const parts = { figures: h('div.figures'), errors: h('div.body'), letters: h('div.body'), cost: h('div.body'), jobs: h('div.table-wrap', { tabIndex: 0, role: 'region', aria: { label: 'All jobs' } }), when: h('span.soft.small', { role: 'status' }) };
+  const parts = { figures: h('div.figures'), errors: h('div.body'), letters: h('div.body'), cost: h('div.body'), metrics: region('Metrics so far'), jobs: region('All jobs'), when: h('span.soft.small', { role: 'status' }) };
   const element = h('div', {},
     h('div.page-head', {}, h('h1', {}, 'Operations'), parts.when),
     parts.figures,
@@ -20,10 +20,12 @@ export function operationsView() {
       section('Dead letters', 'letters', parts.letters)),
     h('div.stack', {},
       section('Cost so far', 'cost', parts.cost),
+      section('Metrics', 'metrics', parts.metrics),
       section('Jobs', 'jobs', parts.jobs)));
   let timer = 0;
   let gone = false;
   let costed = '';
+  let counted = '';
   const load = async () => {
     clearTimeout(timer);
     try {
@@ -66,6 +68,9 @@ export function operationsView() {
     const cost = JSON.stringify(now.cost);
     if (cost !== costed) drawCost(parts.cost, now.cost); // a list that is open stays so
     costed = cost;
+    const metrics = JSON.stringify(now.metrics);
+    if (metrics !== counted) drawMetrics(parts.metrics, now.metrics);
+    counted = metrics;
     drawJobs(parts.jobs, now.jobs);
   };
 
@@ -79,6 +84,9 @@ export function operationsView() {
     },
   };
 }
+
+/** A table that scrolls sideways, also by keyboard. */
+function region(label, ...inside) { return h('div.table-wrap', { tabIndex: 0, role: 'region', aria: { label } }, ...inside); }
 
 function section(title, id, body) {
   return h('section.card', { aria: { labelledby: id } }, h('header', {}, h('h2', { id }, title)), body);
@@ -149,7 +157,7 @@ function drawCost(place, cost) {
     h('details.small', { open },
       h('summary', {}, 'Prices and assumptions'),
       h('p.soft', {}, cost.left_out),
-      h('div.table-wrap', { tabIndex: 0, role: 'region', aria: { label: 'Prices and assumptions' } }, h('table', {},
+      region('Prices and assumptions', h('table', {},
         h('thead', {}, h('tr', {}, ['Figure', 'What it is', 'Source', 'Noted'].map((text) => h(['Figure', 'Noted'].includes(text) ? 'th.num' : 'th', { scope: 'col' }, text)))),
         h('tbody', {}, cost.figures.map((one) => h('tr', {},
           h('td.num', {}, one.usd ? price(one.value) : String(one.value)),
@@ -160,6 +168,22 @@ function drawCost(place, cost) {
 
 function sum_(title, value, unit) {
   return h('div', {}, h('dt', {}, title), h('dd', {}, h('span.value', {}, value), ' ', h('span.soft', {}, unit)));
+}
+
+/** What functions and jobs have counted: the metrics that CloudWatch has on AWS. */
+function drawMetrics(place, metrics) {
+  if (!metrics.length) {
+    fill(place, h('div.body', {}, h('p.soft.small', {}, 'Nothing was counted yet.')));
+    return;
+  }
+  fill(place, h('table', {},
+    h('thead', {}, h('tr', {}, ['Metric', 'Of', 'Statistic', 'Figure', 'Values'].map((text) => h(['Figure', 'Values'].includes(text) ? 'th.num' : 'th', { scope: 'col' }, text)))),
+    h('tbody', {}, metrics.map((one) => h('tr', {},
+      h('td', {}, one.metric),
+      h('td.soft', {}, Object.entries(one.dimensions).map(([name, value]) => `${name}: ${value}`).join(' · ')),
+      h('td.soft', {}, one.statistic),
+      h('td.num', {}, one.text),
+      h('td.num', {}, number(one.values)))))));
 }
 
 const TONES = { SUCCEEDED: 'good', FAILED: 'bad', RUNNING: 'busy', STARTING: 'busy' };

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from worker.domain.errors import InputError
-from worker.domain.metrics import METRICS, Unit
+from worker.domain.metrics import METRICS
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.parameters import Number
 from worker.entrypoints.cli.target import DATA, data_option, json_option
@@ -40,39 +40,16 @@ def command(*, minutes: float | None, data: Path | None, as_json: bool) -> None:
     since = 0.0 if minutes is None else time.time() - 60 * minutes
     found = local.summarise(local.read(local.logs(folder), since=since))
     if as_json:
-        output.print_json([_json(one) for one in found])
+        output.print_json([local.plain(one) for one in found])
         return
     if found:
-        rows = [_row(one) for one in found]
+        rows = [_row(one, local.figure_text(one)) for one in found]
         output.print_rows(("METRIC", "STATISTIC", "VALUE", "VALUES"), ("DIMENSIONS",), rows)
     names = {one.metric.name for one in found}
     click.echo(f"{len(names)} of {len(METRICS)} metrics were counted", err=True)
 
 
-def _json(one: MetricSummary) -> dict[str, object]:
-    return {
-        "metric": one.metric.name,
-        "dimensions": dict(one.dimensions),
-        "unit": one.metric.unit.value,
-        "statistic": one.metric.statistic.value,
-        "value": one.figure,
-        "values": len(one.values),
-    }
-
-
-def _row(one: MetricSummary) -> tuple[str, ...]:
+def _row(one: MetricSummary, figure: str) -> tuple[str, ...]:
     said = ", ".join(f"{name}={value}" for name, value in one.dimensions)
     statistic = one.metric.statistic.value
-    return (one.metric.name, statistic, _figure(one), str(len(one.values)), said)
-
-
-def _figure(one: MetricSummary) -> str:
-    match one.metric.unit:
-        case Unit.SECONDS:
-            return f"{one.figure:.3f} s"
-        case Unit.DOLLARS:
-            return f"${one.figure:.9f}"
-        case Unit.BYTES:
-            return f"{one.figure:,.0f} B"
-        case Unit.COUNT:
-            return f"{one.figure:,.0f}"
+    return (one.metric.name, statistic, figure, str(len(one.values)), said)
