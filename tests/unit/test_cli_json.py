@@ -49,6 +49,7 @@ ELSEWHERE = {
     "bench delivery": "measures for minutes",
     "bench pipeline": "measures for minutes",
     "bench reviews": "starts a stack",
+    "bench tracing": "starts a stack",
     "bench video": "measures for minutes",
     "load": "tests/integration/test_load.py runs it",
 }

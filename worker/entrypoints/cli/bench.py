@@ -311,6 +311,42 @@ def reviews(reviews: int, *, as_json: bool) -> None:
     click.echo(f"one item        {figures['item_p50_ms']} ms at the median")
 
 
+@command.command("tracing")
+@click.option("--uploads", type=click.IntRange(10, 100_000), default=200, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def tracing(uploads: int, *, as_json: bool) -> None:
+    """Measure what tracing costs an upload: its processor time without, at 1 %, every trace.
+
+    Small pictures take turns in the ingest function on a local stack. The time of a cold start is
+    measured in the image: .make/cold-start.
+    """
+    from worker.bench.tracing import measure
+
+    found = measure(uploads, say=_notice)
+    without = found.median("without")
+    figures = {
+        "uploads": uploads,
+        "without_cpu_ms": round(without * 1000, 2),
+        "one_percent_cpu_ms": round(found.median("one_percent") * 1000, 2),
+        "every_cpu_ms": round(found.median("every") * 1000, 2),
+        "one_percent_ratio": round(found.median("one_percent") / without, 3),
+        "every_ratio": round(found.median("every") / without, 3),
+        "spans": round(found.spans, 1),
+        "span_bytes": round(found.span_bytes),
+    }
+    if as_json:
+        output.print_json(figures)
+        return
+    click.echo(
+        f"an upload       {figures['without_cpu_ms']} ms of the processor without tracing,"
+        f" {figures['one_percent_cpu_ms']} at 1 %, {figures['every_cpu_ms']} with every trace;"
+        f" median of {uploads} small pictures each, in turns"
+    )
+    click.echo(
+        f"a trace         {figures['spans']} spans of {figures['span_bytes']} bytes from ingest"
+    )
+
+
 @command.command("delivery")
 @click.option(
     "--corpus",
