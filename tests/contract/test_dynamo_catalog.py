@@ -28,10 +28,12 @@ from tests.contract.catalogs import (
     watching,
     write_units,
 )
+from tests.contract.test_reviews import question
 from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.dynamodb.catalog import DynamoCatalog
 from worker.domain.asset import AssetRecord, LogEntry, PendingUpload, Status, UploadMethod
 from worker.domain.errors import AlreadyRecorded, SafelightError, Superseded
+from worker.domain.review import ReviewState
 from worker.local.emulator import Emulator
 
 if TYPE_CHECKING:
@@ -191,6 +193,23 @@ def test_a_page_of_a_sharded_list_is_one_query_a_shard_and_one_batch(
 
     assert calls.names.count("BatchGetItem") == 1
     assert 8 <= calls.names.count("Query") <= 12
+
+
+def test_a_page_of_reviews_is_one_query_and_one_batch(
+    client: DynamoDBClient, catalog: DynamoCatalog
+) -> None:
+    """As many as the API shows, with their records; the review behind the page is not read."""
+    for number in range(51):
+        put(catalog, record(number))
+        catalog.open_review(question(number))
+
+    with watching(client) as calls:
+        first = catalog.reviews(ReviewState.OPEN, limit=50)
+
+    assert calls.names == ["Query", "BatchGetItem"]
+    assert (len(first.reviews), len(first.records)) == (50, 50)
+    rest = catalog.reviews(ReviewState.OPEN, limit=50, cursor=first.cursor)
+    assert (len(rest.reviews), rest.cursor) == (1, None)
 
 
 # --- exactly one effect -----------------------------------------------------------------------

@@ -582,18 +582,20 @@ class Lists:
         _, sort_key = index_keys(schema.STATUS_INDEX)
         found: list[tuple[str, Review]] = []
         records: dict[str, AssetRecord] = {}
-        while chunk := list(islice(entries, limit + 1 - len(found))):
+        while chunk := list(islice(entries, limit - len(found))):
             loaded = self._reviews_of(chunk, records)
             found += [
                 (text(entry, sort_key), review)
                 for entry in chunk
                 if (review := loaded.get(_primary(entry))) is not None and review.state is state
             ]
-        shown = found[:limit]
+        # Known from the query, and not read: 50 reviews with their records are 100 items, which
+        # one request reads.
+        more = len(found) == limit and next(entries, None) is not None
         return ReviewPage(
-            reviews=tuple(review for _, review in shown),
+            reviews=tuple(review for _, review in found),
             records=records,
-            cursor=self._cursors.seal(name, shown[-1][0]) if len(found) > limit else None,
+            cursor=self._cursors.seal(name, found[-1][0]) if more else None,
         )
 
     def _reviews_of(
