@@ -113,6 +113,10 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def tags(self, bucket: str, key: str) -> Mapping[str, str]:
+        """The tags of an object. Raises ``ObjectMissing``."""
+        ...
+
     def renew(
         self,
         bucket: str,

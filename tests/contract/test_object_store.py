@@ -60,6 +60,21 @@ def test_what_is_put_is_got(tested: BucketUnderTest, data: bytes) -> None:
     assert found == tested.store.head(tested.bucket, "a/b.webp")
 
 
+def test_tags_come_back(tested: BucketUnderTest) -> None:
+    """Tags are those of the write, then those given later; a missing object has no answer."""
+    tested.store.put(
+        tested.bucket, "a", b"x", content_type="image/jpeg", tags={"closed": "true", "b c": "d&e"}
+    )
+    assert tested.store.tags(tested.bucket, "a") == {"closed": "true", "b c": "d&e"}
+
+    tested.store.tag(tested.bucket, "a", {})
+    assert tested.store.tags(tested.bucket, "a") == {}
+
+    for missing in ("not", "x" * 1025):
+        with pytest.raises(ObjectMissing):
+            tested.store.tags(tested.bucket, missing)
+
+
 @pytest.mark.parametrize("first", [0, 1, 4, 5, 6])
 @pytest.mark.parametrize("data", [b"", b"12345"], ids=["empty", "five"])
 def test_the_beginning_can_be_asked_for(tested: BucketUnderTest, data: bytes, first: int) -> None:

@@ -204,7 +204,7 @@ def copy_deployed(data: Path, port: int) -> None:
             with _up(deployed, workers=1, port=free_port()) as running:
                 running.stop()
             (_shared / "stopped").touch()
-    shutil.copytree(deployed, data)
+    shutil.copytree(deployed, data, dirs_exist_ok=True)
     before = address.read(data)
     assert before is not None
     old, new = before.endpoint.rpartition(":")[2], str(port)

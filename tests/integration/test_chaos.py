@@ -21,7 +21,6 @@ from typing import Any
 
 import pytest
 
-from tests.integration.fault_proxy import FaultProxy
 from tests.integration.running import acting, copy_deployed
 from tests.unit.pictures import encoded, photo
 from worker.adapters.aws.clients import AwsClients
@@ -31,6 +30,8 @@ from worker.local import emulator as emulators
 from worker.local.address import OUTPUTS
 from worker.local.deploy import read_outputs
 from worker.local.emulator import free_port
+from worker.local.faults.plan import FaultKind, PlannedFault
+from worker.local.faults.proxy import FaultProxy
 from worker.local.roles import Roles
 from worker.local.stack import HANDLER
 from worker.ports import Message
@@ -200,7 +201,11 @@ def test_every_upload_ends_with_exactly_one_correct_record(tmp_path: Path) -> No
         expected = upload(app, dice)
         disturbed(app, outputs, dice)
 
-        proxy = FaultProxy(emulator.endpoint, probability=THROTTLED, seed=7)
+        proxy = FaultProxy(emulator.endpoint, seed=7)
+        for service in ("s3", "dynamodb"):
+            proxy.begin(
+                PlannedFault(at=0, kind=FaultKind.THROTTLE, target=service, share=THROTTLED)
+            )
         ingest = acting(emulator.environment, roles.function(HANDLER))
         faulty = {**function, **ingest, "AWS_ENDPOINT_URL": stack.enter_context(proxy.serving())}
         pipe = start(
@@ -224,8 +229,8 @@ def test_every_upload_ends_with_exactly_one_correct_record(tmp_path: Path) -> No
             workers.tend()
             time.sleep(0.2)
 
-        assert proxy.throttled["dynamodb"] > 10
-        assert proxy.throttled["s3"] > 10
+        assert proxy.hits["throttle dynamodb"] > 10
+        assert proxy.hits["throttle s3"] > 10
         for key, data in expected.items():
             check(app, key, data)
         check_table(straight, app, expected)

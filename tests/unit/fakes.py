@@ -279,6 +279,10 @@ class MemoryStore:
 
         self.fuse.around("store.tag", effect)
 
+    def tags(self, bucket: str, key: str) -> Mapping[str, str]:
+        """See the port."""
+        return dict(self._find(bucket, key, None).tags)
+
     def renew(
         self,
         bucket: str,

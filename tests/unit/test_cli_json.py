@@ -43,6 +43,7 @@ ELSEWHERE = {
     "infra graph": "the same",
     "infra preflight": "tests/infra/test_preflight.py runs it",
     "cost prices update": "tests/unit/test_price_update.py runs it",
+    "chaos run": "starts a stack; tests/integration/test_faults.py runs it",
     "bench": "measures for minutes",
     "bench api": "starts a stack",
     "bench delete": "starts a stack",
@@ -158,6 +159,7 @@ class Setting:
             "trace": [self.record.asset],
             "logs": [self.record.asset],
             "events replay": ["--since", "2026-01-01"],
+            "check": ["--no-served"],
             "dlq list": [],
             "dlq show": [],
             "dlq redrive": [],
@@ -253,7 +255,7 @@ def test_a_command_prints_its_shape(
     code = run([*command.split(), *map(str, setting.words(command)), "--json"])
     said = capsys.readouterr()
 
-    assert code == (1 if command == "process" else 0), said.err
+    assert code == (1 if command in ("process", "check") else 0), said.err
     assert CHECKS[SHAPES[command]](said.out), said.out
     assert bool(said.out) != (command == "jobs logs"), "nothing was printed"
     lines = (

@@ -13,7 +13,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from worker.adapters.disk_errors import disk_call
@@ -91,6 +91,13 @@ def follow(
                 return
     finally:
         reader.close()
+
+
+def read_all(paths: Iterable[Path]) -> Iterator[Event]:
+    """Yield the events that some logs have by now, in order; a file that is not there has none."""
+    for path in paths:
+        if path.exists():
+            yield from follow(path, from_start=True, wait=lambda: False)
 
 
 class _LogReader:

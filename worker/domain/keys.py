@@ -79,16 +79,22 @@ def cache_tag(asset: str) -> str:
     return f"a:{asset}"
 
 
+def asset_of(key: str) -> str | None:
+    """The asset that an object in the delivery bucket or in quarantine was made of."""
+    found = _OF_ASSET.match(key)
+    return None if found is None else found[1]
+
+
 def cache_metadata(key: str, traceparent: str = "") -> Mapping[str, str]:
     """The metadata of an object in the delivery bucket: the cache tag of its asset, and the trace
     of the upload that it was made of, so that its first delivery joins it.
 
     Empty for an object without an asset, such as a recipe.
     """
-    found = _OF_ASSET.match(key)
-    if found is None:
+    asset = asset_of(key)
+    if asset is None:
         return {}
-    return {CACHE_TAG: cache_tag(found[1])} | ({trace.NAME: traceparent} if traceparent else {})
+    return {CACHE_TAG: cache_tag(asset)} | ({trace.NAME: traceparent} if traceparent else {})
 
 
 def stored(record: AssetRecord, rendition: Rendition) -> StoredRendition:

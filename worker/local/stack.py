@@ -44,6 +44,7 @@ from worker.local.event_source import (
     FunctionConfig,
     run_worker,
 )
+from worker.local.faults import clock
 from worker.local.roles import OPERATOR, SERVICE, Profiles, Roles, RootClients
 from worker.local.services import ServiceOptions
 from worker.local.supervisor import ChildSpec, ForkedProcess, Supervisor
@@ -92,6 +93,9 @@ class StackOptions:
     """Of the API; None for the one after ``port``, 0 for any."""
     delivery_port: int | None = None
     """Port of the delivery server. None: the one after the API's, or any if that is any."""
+    emulator_port: int | None = None
+    """Where the embedded AWS listens itself, if something passes requests on that come to ``port``
+    (``worker.local.faults``)."""
     workers: int = 1
     deleted_originals: DeletedOriginals = DeletedOriginals.KEEP
     recipe: str = "default"
@@ -116,6 +120,7 @@ class Stack:
         self._say = say
         self._supervisor = Supervisor(say)
         self._endpoint = f"http://127.0.0.1:{options.port}"
+        self._emulator_port = options.emulator_port or options.port
         chosen = options.port % 65_535 + 1 if options.api_port is None else options.api_port
         self._api_port = chosen or emulator.free_port()
         behind = self._api_port % 65_535 + 1 if chosen else 0
@@ -147,7 +152,7 @@ class Stack:
             EmulatorError: something does not start; the message names its log.
         """
         addresses.require_unowned(self._data)
-        emulator.require_free(self._options.port)
+        emulator.require_free(self._emulator_port)
         api.listen(self._api_port).close()
         api.listen(self._delivery_port, "--delivery-port").close()
         with addresses.owned(self._data):
@@ -235,7 +240,7 @@ class Stack:
 
     def _start_emulator(self) -> Process:
         started = emulator.start(
-            port=self._options.port,
+            port=self._emulator_port,
             log=self._log("emulator"),
             state=self._data / "state",
             enforce_iam=True,
@@ -353,7 +358,11 @@ class Stack:
         ready = self._data / "run" / name
 
         def start() -> Process:
-            return ForkedProcess(lambda: run(ready), environment=environment, log=self._log(name))
+            return ForkedProcess(
+                lambda: clock.run_at(self._data, name, lambda: run(ready)),
+                environment=environment,
+                log=self._log(name),
+            )
 
         return self._child(name, start, stop_seconds=15)
 

@@ -198,6 +198,13 @@ class S3ObjectStore:
             else:
                 s3.delete_object_tagging(Bucket=bucket, Key=key)
 
+    def tags(self, bucket: str, key: str) -> Mapping[str, str]:
+        """See ``ObjectStore.tags``."""
+        readable_key(bucket, key)
+        with aws_call(f"read the tags of s3://{bucket}/{key}"):
+            found = self._clients.s3.get_object_tagging(Bucket=bucket, Key=key)
+        return {one["Key"]: one["Value"] for one in found["TagSet"]}
+
     def renew(
         self,
         bucket: str,

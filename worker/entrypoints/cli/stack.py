@@ -1,9 +1,8 @@
-"""``safelight up`` and ``chaos``: the local stack."""
+"""``safelight up``: the local stack."""
 
 from __future__ import annotations
 
 import os
-import random
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ import click
 from worker.domain.errors import SafelightError
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.parameters import Number
-from worker.entrypoints.cli.target import DATA, data_option, find_target, json_option, local_only
+from worker.entrypoints.cli.target import DATA
 
 if TYPE_CHECKING:
     from worker.local.address import Address
@@ -65,6 +64,7 @@ Exit codes
     metavar="PORT",
     help="Port of the delivery server; 0 for any.  [default: the one after the API's]",
 )
+@click.option("--emulator-port", type=click.IntRange(1024, 65_535), hidden=True)
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
@@ -108,6 +108,7 @@ def up_command(
     port: int,
     api_port: int | None,
     delivery_port: int | None,
+    emulator_port: int | None,
     workers: int | None,
     deleted_originals: str,
     recipe: str,
@@ -138,6 +139,7 @@ def up_command(
         port=port,
         api_port=api_port,
         delivery_port=delivery_port,
+        emulator_port=emulator_port,
         workers=workers or processors(),
         deleted_originals=DeletedOriginals(deleted_originals),
         recipe=recipe,
@@ -264,86 +266,3 @@ def _shown(path: Path) -> str:
     """The shortest path that can be typed here."""
     near = os.path.relpath(path)
     return str(path) if near.startswith("..") else near
-
-
-# --- chaos ------------------------------------------------------------------------------------
-
-
-@click.group(name="chaos")
-def chaos_group() -> None:
-    """Take machines away from jobs of the local stack."""
-
-
-@chaos_group.command(name="spot")
-@click.option(
-    "--probability",
-    type=Number(0, 1),
-    required=True,
-    metavar="P",
-    help="0 to 1: how likely each running job loses its machine.",
-)
-@click.option(
-    "--notice",
-    type=Number(0, 120),
-    default=120.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Between SIGTERM and SIGKILL; Spot gives two minutes.",
-)
-@click.option(
-    "--every",
-    type=Number(min=0.1),
-    metavar="SECONDS",
-    help="Repeat every so many seconds, until Ctrl-C.",
-)
-@click.option(
-    "--times", type=click.IntRange(min=1), metavar="N", help="With --every: end after N rounds."
-)
-@click.option(
-    "--seed", type=int, metavar="N", help="Random seed: the same seed hits the same jobs."
-)
-@data_option
-@json_option
-def spot_command(
-    *,
-    probability: float,
-    notice: float,
-    every: float | None,
-    times: int | None,
-    seed: int | None,
-    data: Path | None,
-    as_json: bool,
-) -> int:
-    """Reclaim the machines of running jobs, as Spot does.
-
-    A job gets SIGTERM, after the notice SIGKILL, and ends with the status reason
-    `Host EC2 (instance i-...) terminated.`: the rules of its kind say whether it is retried.
-    """
-    from worker.job_context import Stop
-    from worker.local.address import JOBS
-    from worker.local.batch.jobs import LocalJobs
-
-    if times is not None and every is None:
-        raise click.UsageError("--times needs --every")
-    local = local_only(find_target(data), "chaos spot")
-    jobs, chance, stop = LocalJobs(local.data / JOBS), random.Random(seed), Stop()
-    left = times if every is not None else 1
-    with stop.on_signals():
-        while not stop.requested:
-            hit = jobs.reclaim(probability, chance=chance, notice_seconds=notice)
-            _say(hit, jobs.running(), as_json=as_json)
-            left = None if left is None else left - 1
-            if left == 0:
-                break
-            assert every is not None
-            stop.wait(every)
-    return output.INTERRUPTED if stop.requested else 0
-
-
-def _say(hit: tuple[str, ...], running: int, *, as_json: bool) -> None:
-    if as_json:
-        output.print_line({"reclaimed": list(hit), "running": running})
-        return
-    click.echo(f"{len(hit)} of {running} running jobs lose their machine")
-    for job in hit:
-        click.echo(f"  {job}")

@@ -93,8 +93,10 @@ class Store:
                 self._database.execute(statement, values)
             self._database.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
-            _say(f"what was asked for cannot be kept: {error}; not answered, and ended")
-            os._exit(UNWRITABLE)
+            try:
+                _say(f"what was asked for cannot be kept: {error}; not answered, and ended")
+            finally:  # the log may be on the same full disk
+                os._exit(UNWRITABLE)
 
     def rows(self, query: str, *values: object) -> list[Any]:
         """Read."""
