@@ -26,7 +26,10 @@ MODULES = {
     ),
     "batch": ("batch.__main__", "cv2", "boto3", "redis"),
 }
-DEVELOPMENT = ("pip", "pulumi", "worker.bench", "worker.infra", "worker.local", "worker.samples")
+DEVELOPMENT = (
+    *("pip", "pulumi", "simpy"),
+    *("worker.bench", "worker.infra", "worker.local", "worker.samples", "worker.simulation"),
+)
 ABSENT = {"lambda": ("cv2", *DEVELOPMENT), "batch": ("awslambdaric", *DEVELOPMENT)}
 TOOLS = ("pip", "pip3", "cc", "gcc", "c++", "make", "git", "curl", "wget")
 """An intruder must bring their own."""

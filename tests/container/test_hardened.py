@@ -141,7 +141,7 @@ def test_wrong_use_and_defects_keep_their_codes(engine: Engine, image: str) -> N
 @IMAGES
 @pytest.mark.parametrize(
     "command",
-    ["up", "samples /data", "bench", "infra plan", "chaos spot --probability 1", "jobs list"],
+    ["up", "samples /data", "bench", "infra plan", "chaos spot --probability 1", "simulate"],
 )
 def test_commands_say_that_they_need_a_checkout(engine: Engine, image: str, command: str) -> None:
     """Before they try to write anything, by a code of its own."""

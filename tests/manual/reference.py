@@ -22,6 +22,7 @@ from worker.domain.metrics import METRICS, MetricGroup, MetricSpec, Source, Unit
 from worker.entrypoints.cli import cli
 from worker.entrypoints.cli.api import document
 from worker.entrypoints.cli.submit import KindGroup
+from worker.simulation import rules
 
 DOCS = Path(__file__).parents[2] / "docs"
 WIDTH = 100
@@ -197,11 +198,24 @@ def _metrics_cost() -> str:
 
 # --- pages --------------------------------------------------------------------------------------
 
+# --- AWS's rules --------------------------------------------------------------------------------
+
+
+def scale_rules() -> str:
+    """Every figure that a simulation goes by, with its source."""
+    rows = [
+        f"| {one.of[0].upper()}{one.of[1:]} | {one.value:,.10g} | {one.kind} | {one.source} |"
+        for one in rules.listed()
+    ]
+    return "\n".join(["| Rule | Value | | Source |", "| --- | ---: | --- | --- |", *rows, ""])
+
+
 PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "commands": ("commands.md", commands),
     "settings": ("settings.md", settings_table),
     "routes": ("api.md", routes),
     "metrics": ("metrics.md", metrics),
+    "rules": ("scale.md", scale_rules),
 }
 
 

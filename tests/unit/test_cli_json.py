@@ -134,6 +134,7 @@ class Setting:
                 "https://i.example/_/rs:fill:300:400/bl:2/plain/http://a.example/a.jpg"
             ],
             "tune": ["--from", self.curve],
+            "simulate": ["--preset", "dev", "--images-per-day", "1e5", "--steady", "10s"],
             "infra docs": ["--out", self.folder / "docs"],
             "infra env": ["--outputs", self.outputs],
         }

@@ -65,6 +65,7 @@ def alone(program: str, *arguments: str, cwd: Path, **environment: str) -> tuple
         ["chaos", "spot", "--probability", "1"],
         ["bench"],
         ["tune", "DIR"],
+        ["simulate"],
         ["submit", "poster", "film.mp4", "--local", "--out", "DIR"],
         ["jobs", "list", "--data", "DIR"],
         ["assets", "list"],

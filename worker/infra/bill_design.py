@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,20 +25,25 @@ class PresetDesign:
     """What the design cannot say."""
 
 
-def of_preset(name: str) -> PresetDesign:
+def of_preset(name: str, settings: Sequence[str] = ()) -> PresetDesign:
     """Read ``Pulumi.NAME.yaml``; what it leaves out has the program's defaults.
+
+    Args:
+        settings: ``intake.memory=2048``, each in place of what the file says.
 
     Raises:
         CheckoutMissing: there is no Pulumi program.
         InputError: there is no such preset.
         ConfigurationError: its configuration has mistakes.
+        ParameterError: a setting has not the form of one.
     """
     home = str(checkout.folder())
     file = stack_file.of_stack(name)
     if home not in sys.path:
         sys.path.insert(0, home)
     read: Any = importlib.import_module("stack.config").read
-    config = read({**file.config, **stack_file.missing_images(file.config)}, stack=name)
+    config = stack_file.overridden(file.config, settings)
+    config = read({**config, **stack_file.missing_images(config)}, stack=name)
     return PresetDesign(
         design=design_of(config),
         region=file.region or "",

@@ -11,7 +11,7 @@ import importlib
 import io
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from worker.domain.errors import ConfigurationError, InputError, Problem, ProblemsError
+from worker.domain.errors import (
+    ConfigurationError,
+    InputError,
+    ParameterError,
+    Problem,
+    ProblemsError,
+)
 from worker.infra import checkout
 from worker.settings import Settings
 
@@ -73,6 +79,32 @@ def path_of(stack: str, folder: Path) -> Path:
             code="input_missing",
         )
     return path
+
+
+def overridden(config: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """A configuration with other values: ``section.key=value``, the value as in YAML.
+
+    Raises:
+        ParameterError: with every mistake.
+    """
+    found: dict[str, Any] = {**config}
+    problems = []
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        section, dot, key = path.partition(".")
+        try:
+            value = YAML(typ="safe").load(text)
+        except YAMLError:
+            value = None
+        if not (equals and section) or (dot and not key) or value is None:
+            problems.append(Problem(setting, "must have the form section.key=value"))
+        elif dot:
+            found[section] = {**found.get(section, {}), key: value}
+        else:
+            found[section] = value
+    if problems:
+        raise ParameterError("--set", tuple(problems))
+    return found
 
 
 def of_stack(stack: str) -> StackFile:

@@ -42,6 +42,7 @@ _COMMANDS = {
     "repack": ("images:repack_command", "Pack a JPEG as JPEG XL without loss, or unpack it."),
     "recipes": ("recipes:group", "List, show and check recipes."),
     "cost": ("cost:group", "Price the bill of a month, a recipe, or escalation."),
+    "simulate": ("simulate:command", "Simulate a deployment under a load, without AWS."),
     "samples": ("images:samples_command", "Write sample images to try things on."),
     "up": ("stack:up_command", "Run the whole pipeline on this machine."),
     "put": ("put:command", "Upload files into the intake bucket."),
@@ -68,11 +69,14 @@ _COMMANDS = {
     "tune": ("tune:command", "Measure the ingest function by its memory; recommend a size."),
 }
 CHECKOUT = frozenset(
-    {"samples", "up", "deliver", "events", "metrics", "infra", "chaos", "bench", "tune"}
+    {"samples", "up", "deliver", "events", "metrics", "infra", "chaos", "bench", "simulate", "tune"}
 )
 """Commands that need the ``DEVELOPMENT`` packages."""
 DEVELOPMENT = frozenset(
-    {"worker.bench", "worker.console", "worker.infra", "worker.local", "worker.samples"}
+    {
+        *("worker.bench", "worker.console", "worker.infra", "worker.local", "worker.samples"),
+        "worker.simulation",
+    }
 )
 """Packages that only a checkout has: wheels and images are built without them (pyproject.toml)."""
 
