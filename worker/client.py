@@ -14,12 +14,9 @@ grow; tickets that have ended are renewed.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import mimetypes
 import random
 import time
-import uuid
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -30,10 +27,9 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self, TypedDict, Unpack
+from typing import Any, Literal, Self, TypedDict, Unpack, get_args
 from urllib.parse import quote, urlsplit
 
 import anyio
@@ -41,7 +37,6 @@ import anyio.from_thread
 import anyio.to_thread
 import httpx2
 
-from worker.atomic import atomic_write
 from worker.client_answers import (
     LONGEST_PAUSE,
     ApiError,
@@ -53,13 +48,21 @@ from worker.client_answers import (
     retry_after,
     store_code,
 )
+from worker.client_files import (
+    FileSpan,
+    LocalFile,
+    Progress,
+    SentBytes,
+    UploadMemory,
+    UploadMeter,
+    file_body,
+)
 
 __all__ = ["ApiError", "AsyncClient", "Client", "ClientOptions", "UploadOptions"]
 
-Progress = Callable[[int, int], None]
-"""Called with the bytes that were handed to the line and the size of the file. After a cut the
-first number goes back by what is sent again."""
 Token = str | Callable[[], str]
+ReviewState = Literal["open", "approved", "rejected", "expired", "withdrawn"]
+Decision = Literal["approve", "reject"]
 
 ATTEMPTS = 10
 """Of one request, the first included: about two minutes of pauses."""
@@ -70,15 +73,11 @@ PARALLEL = 4
 """Parts that are sent at the same time, at most."""
 WIDEN_AFTER = 8
 """Parts in a row after which one more is sent at the same time."""
-BLOCK = 65_536
-"""Bytes that are read and sent at once."""
 TICKETS_AT_ONCE = 20
 RENEWALS = 3
 """Tickets in a row that the store may refuse before it is believed."""
 TIMEOUT = httpx2.Timeout(60, connect=15)
 """Seconds without a byte. Not of a whole request, which a slow line may take long for."""
-MEASURED_BYTES = 1024**2
-"""Bytes of an upload that tell something of the line's rate."""
 _UPLOAD = ("asset", "status", "ticket", "part_size", "part_count", "tickets", "parts")
 """Fields of an upload that are needed here."""
 PENDING = frozenset({"waiting", "uploaded", "processing"})
@@ -197,7 +196,7 @@ class AsyncClient:
         if isinstance(options.get("tags"), str):  # each of its letters would be a tag
             raise TypeError("tags is a list of texts")
         path = Path(file)
-        source = await anyio.to_thread.run_sync(_LocalFile.of, path)
+        source = await anyio.to_thread.run_sync(LocalFile.of, path)
         guessed = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         wanted: Json = {
             "name": options.get("name") or path.name,
@@ -210,12 +209,12 @@ class AsyncClient:
             "method": options.get("method"),
             "recipe": options.get("recipe"),
         }
-        memory = _Memory.of(options.get("state"), self._api, wanted, source)
+        memory = UploadMemory.of(options.get("state"), self._api, wanted, source)
         line = {
             "rate": options.get("rate") or self._rate,
             "route": options.get("route"),
         }
-        meter = _Meter(source.size, options.get("progress"))
+        meter = UploadMeter(source.size, options.get("progress"))
         for last in (False, True):
             try:
                 asset = await self._upload(source, {**wanted, **line}, memory, meter)
@@ -232,7 +231,7 @@ class AsyncClient:
         raise AssertionError  # the second round returns or raises
 
     async def _upload(
-        self, source: _LocalFile, wanted: Json, memory: _Memory, meter: _Meter
+        self, source: LocalFile, wanted: Json, memory: UploadMemory, meter: UploadMeter
     ) -> str:
         body = {field: value for field, value in wanted.items() if value is not None}
         memory.write()
@@ -265,7 +264,7 @@ class AsyncClient:
                 raise
             await self.delete(asset)
 
-    async def _whole(self, source: _LocalFile, meter: _Meter, begun: Json) -> None:
+    async def _whole(self, source: LocalFile, meter: UploadMeter, begun: Json) -> None:
         ticket = begun["ticket"]
 
         async def renewed(*, refused: bool) -> Json | None:
@@ -279,13 +278,13 @@ class AsyncClient:
                     raise ApiError(f"upload {begun['asset']} has expired", code="upload_expired")
             return dict(ticket)
 
-        await self._send(renewed, _Span(source, 0, source.size), meter, _Line(1))
+        await self._send(renewed, FileSpan(source, 0, source.size), meter, _Line(1))
 
     async def _send(
         self,
         ticket_of: Callable[..., Awaitable[Json | None]],
-        span: _Span,
-        meter: _Meter,
+        span: FileSpan,
+        meter: UploadMeter,
         line: _Line,
     ) -> None:
         """Send bytes of a file to the store until they are there.
@@ -324,12 +323,12 @@ class AsyncClient:
                 raise problem
         raise problem
 
-    async def _use(self, ticket: Json, span: _Span, sent: _Sent) -> httpx2.Response:
+    async def _use(self, ticket: Json, span: FileSpan, sent: SentBytes) -> httpx2.Response:
         """Send a request as a ticket says it."""
         head, tail, headers = form(ticket) if ticket.get("fields") else (b"", b"", {})
         headers |= ticket.get("headers") or {}
         headers["content-length"] = str(len(head) + span.size + len(tail))
-        async with aclosing(_body(span, sent, head=head, tail=tail)) as body:
+        async with aclosing(file_body(span, sent, head=head, tail=tail)) as body:
             return await self._http.request(
                 ticket.get("method", "PUT"), ticket["url"], content=body, headers=headers
             )
@@ -381,13 +380,19 @@ class AsyncClient:
         """
         names = {"since": "from", "until": "to"}
         chosen = {names.get(one, one): text for one, text in filters.items() if text is not None}
+        async with aclosing(self._pages("assets", chosen)) as found:
+            async for one in found:
+                yield one
+
+    async def _pages(self, what: str, params: Json) -> AsyncGenerator[Json, None]:
+        """What all pages of a list have together."""
         while True:
-            page = await self._ask("GET", "/assets", params=chosen, fields=("assets", "cursor"))
-            for one in page["assets"]:
+            page = await self._ask("GET", f"/{what}", params=params, fields=(what, "cursor"))
+            for one in page[what]:
                 yield one
             if page["cursor"] is None:
                 return
-            chosen["cursor"] = page["cursor"]
+            params = {**params, "cursor": page["cursor"]}
 
     async def change(self, asset: str, **changes: Unpack[ChangeOptions]) -> Json:
         """Change an asset; it afterwards, as ``AssetSummary``."""
@@ -405,6 +410,43 @@ class AsyncClient:
         except ApiError as error:
             if error.code != "asset_erased":
                 raise
+
+    # --- reviews ----------------------------------------------------------------------------
+
+    async def reviews(self, state: ReviewState = "open") -> AsyncIterator[Json]:
+        """What waits for people, the nearest deadline first, as ``ReviewItem``; or what is over,
+        newest first. Asks for a page at a time."""
+        async with aclosing(self._pages("reviews", {"state": state})) as found:
+            async for one in found:
+                yield one
+
+    async def review(self, review: str) -> Json:
+        """Everything that a reviewer needs, as ``ReviewModel``. Addresses work for ten minutes.
+
+        Raises:
+            ApiError: ``review_missing`` and others.
+        """
+        path = f"/reviews/{quote(review, safe='')}"
+        shown: Json = await self._ask("GET", path, fields=("id", "state"))
+        return shown
+
+    async def decide(self, review: str, decision: Decision, reason: str = "") -> Json:
+        """Approve or reject what a review is about; the review afterwards. The same decision again
+        changes nothing.
+
+        Args:
+            reason: kept with the decision. To reject there has to be one.
+
+        Raises:
+            ApiError: ``review_decided``: somebody else was faster; ``review_expired``,
+                ``review_withdrawn``, ``review_same_reviewer`` and others.
+            ValueError: that is no decision.
+        """
+        if decision not in get_args(Decision):
+            raise ValueError(f"decide approve or reject, not {decision!r}")
+        path = f"/reviews/{quote(review, safe='')}/{decision}"
+        decided: Json = await self._ask("POST", path, {"reason": reason}, fields=("id", "state"))
+        return decided
 
     async def _ask(
         self,
@@ -501,8 +543,9 @@ class Client:
 
     def list(self, **filters: str | None) -> Iterator[Json]:
         """See ``AsyncClient.list``."""
-        found = self._client.list(**filters)
+        return self._each(self._client.list(**filters))
 
+    def _each(self, found: AsyncIterator[Json]) -> Iterator[Json]:
         async def following() -> Json | None:
             return await anext(found, None)
 
@@ -517,6 +560,18 @@ class Client:
         """See ``AsyncClient.delete``."""
         self._portal.call(self._client.delete, asset)
 
+    def reviews(self, state: ReviewState = "open") -> Iterator[Json]:
+        """See ``AsyncClient.reviews``."""
+        return self._each(self._client.reviews(state))
+
+    def review(self, review: str) -> Json:
+        """See ``AsyncClient.review``."""
+        return self._portal.call(self._client.review, review)
+
+    def decide(self, review: str, decision: Decision, reason: str = "") -> Json:
+        """See ``AsyncClient.decide``."""
+        return self._portal.call(self._client.decide, review, decision, reason)
+
 
 # --- the parts of an upload ---------------------------------------------------------------------
 
@@ -525,7 +580,13 @@ class _Parts:
     """An upload in parts: what is missing is sent, several at the same time, then joined."""
 
     def __init__(
-        self, client: AsyncClient, source: _LocalFile, meter: _Meter, begun: Json, *, known: bool
+        self,
+        client: AsyncClient,
+        source: LocalFile,
+        meter: UploadMeter,
+        begun: Json,
+        *,
+        known: bool,
     ) -> None:
         self._client, self._source, self._meter = client, source, meter
         self._path = f"/uploads/{begun['asset']}"
@@ -586,9 +647,9 @@ class _Parts:
                     raise ApiError(f"there is no ticket for part {number}", code="answer_invalid")
         return {"url": self._tickets[number]["url"]}
 
-    def _span(self, number: int) -> _Span:
+    def _span(self, number: int) -> FileSpan:
         offset = (number - 1) * self._size
-        return _Span(self._source, offset, min(self._size, self._source.size - offset))
+        return FileSpan(self._source, offset, min(self._size, self._source.size - offset))
 
 
 class _Line:
@@ -634,132 +695,6 @@ def _first_error() -> Iterator[None]:
         raise error from None
 
 
-@dataclass(frozen=True, slots=True)
-class _LocalFile:
-    """A file as it was when its upload began."""
-
-    path: Path
-    size: int
-    modified: int
-
-    @classmethod
-    def of(cls, path: Path) -> Self:
-        stat = path.stat()
-        return cls(path, stat.st_size, stat.st_mtime_ns)
-
-    def check(self) -> None:
-        """Raise ``file_changed`` if it is another file now."""
-        if self.of(self.path) != self:
-            raise self.changed()
-
-    def changed(self) -> ApiError:
-        return ApiError(f"{self.path} changed while it was uploaded", code="file_changed")
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """What one request sends."""
-
-    source: _LocalFile
-    offset: int
-    size: int
-
-
-@dataclass(slots=True)
-class _Memory:
-    """The key of an upload, and the file that remembers it for the next process."""
-
-    path: Path | None
-    request: str
-    """What the key is of."""
-    key: str
-    known: bool
-    """Whether it was remembered."""
-
-    @classmethod
-    def of(cls, state: str | Path | None, api: str, wanted: Json, source: _LocalFile) -> Self:
-        meant = json.dumps([api, wanted, source.size, source.modified], sort_keys=True)
-        memory = cls(
-            Path(state) if state is not None else None,
-            hashlib.sha256(meant.encode()).hexdigest(),
-            str(uuid.uuid4()),
-            known=False,
-        )
-        try:
-            kept = json.loads(memory.path.read_text()) if memory.path is not None else {}
-        except (FileNotFoundError, ValueError):
-            return memory
-        if isinstance(kept, dict) and kept.get("request") == memory.request:
-            memory.key, memory.known = str(kept.get("key")), True
-        return memory
-
-    def renew(self) -> None:
-        self.key, self.known = str(uuid.uuid4()), False
-
-    def write(self) -> None:
-        if self.path is not None and not self.known:
-            text = json.dumps({"key": self.key, "request": self.request})
-            atomic_write(self.path, text.encode())
-
-    def forget(self) -> None:
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
-
-
-@dataclass(slots=True)
-class _Meter:
-    """Counts what is sent, for ``progress``, and how fast it arrives."""
-
-    total: int
-    progress: Progress | None
-    sent: int = 0
-    arrived: int = 0
-    began: float = field(default_factory=time.monotonic)
-
-    def begin_at(self, sent: int) -> None:
-        self.sent = sent
-        self.add(0)
-
-    def add(self, count: int) -> None:
-        self.sent += count
-        if self.progress is not None:
-            self.progress(self.sent, self.total)
-
-    def attempt(self) -> _Sent:
-        return _Sent(self)
-
-    def rate(self) -> int | None:
-        """Bytes a second, if enough has arrived to tell."""
-        seconds = time.monotonic() - self.began
-        if self.arrived < MEASURED_BYTES or seconds <= 0:
-            return None
-        return max(1, int(self.arrived / seconds))
-
-
-@dataclass(slots=True)
-class _Sent:
-    """The bytes of one attempt; they do not count if it fails."""
-
-    meter: _Meter
-    count: int = 0
-    kept: bool = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.count and not self.kept:
-            self.meter.add(-self.count)
-
-    def add(self, count: int) -> None:
-        self.count += count
-        self.meter.add(count)
-
-    def arrived(self) -> None:
-        self.kept = True
-        self.meter.arrived += self.count
-
-
 # --- requests and answers -----------------------------------------------------------------------
 
 
@@ -779,22 +714,3 @@ def _check_client(api: str, options: Mapping[str, Any]) -> None:
     for name in ("attempts", "parallel"):
         if options.get(name, 1) < 1:
             raise ValueError(f"{name} must be at least 1")
-
-
-async def _body(
-    span: _Span, sent: _Sent, *, head: bytes, tail: bytes
-) -> AsyncGenerator[bytes, None]:
-    if head:
-        yield head
-    async with await anyio.open_file(span.source.path, "rb") as opened:
-        await opened.seek(span.offset)
-        left = span.size
-        while left:
-            block = await opened.read(min(left, BLOCK))
-            if not block:
-                raise span.source.changed()
-            left -= len(block)
-            yield block
-            sent.add(len(block))
-    if tail:
-        yield tail

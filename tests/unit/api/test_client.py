@@ -17,6 +17,7 @@ import httpx2
 import pytest
 
 from tests.unit.api.rig import Api
+from tests.unit.api.test_reviews import Moderated
 from worker.client import ApiError, AsyncClient, Client
 
 MEBIBYTE = 1024**2
@@ -60,7 +61,7 @@ class Rig:
 
     def __init__(self, before: Callable[[httpx2.Request], httpx2.Response | None]) -> None:
         """Let some answers of the API be others."""
-        self.api = Api()
+        self.api = Moderated()
         self.store = Store(self.api)
         self.asked: list[httpx2.Request] = []
         self._before, self._app = before, httpx2.ASGITransport(app=self.api.app)
@@ -456,3 +457,94 @@ def test_an_upload_that_the_store_has_lost_is_begun_again_once(tmp_path: Path) -
     with pytest.raises(ApiError) as caught:
         made.run(lambda api: api.upload(path, method="put"))
     assert caught.value.code == "upload_expired"
+
+
+# --- reviews ------------------------------------------------------------------------------------
+
+
+def asked(made: Rig, count: int) -> list[str]:
+    """So many reviews of assets of somebody else, nearest deadline first."""
+    return [
+        made.api.ask(number, deadline=f"2099-01-0{number}T00:00:00Z").id
+        for number in range(1, count + 1)
+    ]
+
+
+def test_reviews_are_listed_shown_and_decided() -> None:
+    """Page by page, by deadline; with the person of the token, and once."""
+    made = rig()
+    ids = asked(made, 3)
+
+    async def work(api: AsyncClient) -> Any:
+        listed = [one["id"] async for one in api.reviews()]
+        shown = await api.review(ids[0])
+        approved = await api.decide(ids[0], "approve")
+        again = await api.decide(ids[0], "approve")
+        rejected = await api.decide(ids[1], "reject", "a stolen logo")
+        left = [one["id"] async for one in api.reviews()]
+        over = [one["id"] async for one in api.reviews("rejected")]
+        return listed, shown, approved, again, rejected, left, over
+
+    token = made.api.token("rita", "review")
+    listed, shown, approved, again, rejected, left, over = made.run(work, token=token)
+
+    assert listed == ids
+    assert (shown["state"], shown["reason"]["code"]) == ("open", "moderation_held")
+    assert approved == again
+    assert (approved["state"], approved["decisions"][0]["reviewer"]) == ("approved", "rita")
+    assert (rejected["state"], rejected["decisions"][0]["reason"]) == ("rejected", "a stolen logo")
+    assert (left, over) == ([ids[2]], [ids[1]])
+
+
+def test_all_pages_of_reviews_are_read() -> None:
+    """Asked for one after the other, with the cursor of the one before."""
+    made = rig()
+    ids = asked(made, 5)
+    token = made.api.token("rita", "review")
+
+    def one_a_page(request: httpx2.Request) -> httpx2.Response | None:
+        if request.url.path != "/reviews" or "limit" in request.url.params:
+            return None
+        headers = {"authorization": request.headers["authorization"]}
+        url = f"/reviews?limit=2&{request.url.query.decode()}"
+        answer = made.api.client.get(url, headers=headers)
+        return httpx2.Response(answer.status_code, json=answer.json())
+
+    made._before = one_a_page
+
+    async def work(api: AsyncClient) -> Any:
+        return [one["id"] async for one in api.reviews()]
+
+    assert made.run(work, token=token) == ids
+    assert len(made.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("decision", "reason", "scopes", "code"),
+    [
+        ("reject", "", ("review",), "input_invalid"),
+        ("approve", "", ("read",), "not_allowed"),
+        ("approve", "x" * 5_000, ("review",), "request_invalid"),
+    ],
+)
+def test_a_decision_that_is_refused_has_its_code(
+    decision: Any, reason: str, scopes: tuple[str, ...], code: str
+) -> None:
+    """And nothing is decided."""
+    made = rig()
+    (review,) = asked(made, 1)
+    token = made.api.token("rita", *scopes)
+    with pytest.raises(ApiError) as raised:
+        made.run(lambda api: api.decide(review, decision, reason), token=token)
+    assert raised.value.code == code
+    found = made.api.catalog.review(review)
+    assert found is not None
+    assert not found.decisions
+
+
+def test_there_are_two_decisions() -> None:
+    """Another word is refused before anything is sent: it would be a part of the address."""
+    made = rig()
+    with pytest.raises(ValueError, match="approve or reject"):
+        made.run(lambda api: api.decide("x", "../uploads"))  # type: ignore[arg-type]
+    assert not made.asked

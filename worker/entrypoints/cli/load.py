@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.codec import build, plain
-from worker.domain.errors import ConfigurationError, EngineError, InputError
+from worker.domain.errors import EngineError, InputError
 from worker.domain.load import SCHEMA, LoadReport
-from worker.entrypoints.cli import output
+from worker.entrypoints.cli import output, remote
 from worker.entrypoints.cli.parameters import Number
 from worker.entrypoints.cli.target import DATA, data_option, json_option
 from worker.services.process_files.wording import size_text
@@ -211,38 +211,16 @@ class _Access:
 
 
 def _access(api: str | None, token_file: Path | None, data: Path | None) -> _Access:
-    import os
-
     if api is not None and data is None:
-        given = os.environ.get("SAFELIGHT_TOKEN")
-        if token_file is None and not given:
-            raise ConfigurationError(f"{api} needs a token: --token-file, or SAFELIGHT_TOKEN")
         if not re.match(r"https?://[^/]", api):
             raise click.UsageError(f"--api: not an address like https://api.example.com: {api!r}")
-        return _Access(api, str(given) if token_file is None else _reading(token_file))
+        return _Access(api, remote.token_of(api, token_file))
     if token_file is not None:
         raise click.UsageError("--token-file is for --api; the local stack has its own token")
     from worker.local import address
 
     local = address.find(data or DATA)
     return _Access(local.api, local.token, local)
-
-
-def _reading(path: Path) -> Callable[[], str]:
-    """Reads the token anew each time: who renews it writes the file."""
-
-    def read() -> str:
-        try:
-            text = path.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            code = "input_missing" if isinstance(error, FileNotFoundError) else "input_unreadable"
-            raise InputError(f"--token-file {path}: {error}", code=code) from error
-        if not re.fullmatch(r"[\x21-\x7e]{1,20000}", text):
-            raise InputError(f"--token-file {path}: has no token", code="input_unreadable")
-        return text
-
-    read()  # before anything is sent
-    return read
 
 
 def _filled(mix: Path | None, files: Path | None) -> FilledMix:
