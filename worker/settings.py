@@ -275,7 +275,7 @@ class Settings:
     quota, or less."""
     sandbox_seconds: int = _read(_whole(1, 900), 60)
     """CPU and wall time of the sandboxed child on a second receive."""
-    sandbox_megabytes: int = _read(_whole(64, 10_240), 1_400)
+    sandbox_megabytes: int = _read(_whole(64, 10_240), 1_280)
     """Address space of the sandboxed child."""
     upload_threads: int = _read(_whole(1, 64), 8)
     """Renditions stored at the same time."""

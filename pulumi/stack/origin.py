@@ -22,6 +22,7 @@ from stack.functions import Image, LambdaFunction
 from stack.intake import Intake
 from stack.scope import Scope
 from stack.storage import Buckets
+from worker.domain.bill import FULL_VCPU
 
 COMPONENT = "deliver"
 ENTRY_POINT = "worker.entrypoints.lambda_deliver.handler"
@@ -56,8 +57,8 @@ class DeliveryOrigin(pulumi.ComponentResource):
             description="Makes or replaces files that the delivery bucket does not have",
             code=Image(uri=config.image, command=ENTRY_POINT),
             architecture=config.intake.architecture,
-            # It decodes the originals that ingest decodes: the same limits, the same memory.
-            memory=config.intake.memory,
+            # It decodes the originals that ingest decodes. Here somebody waits: a whole vCPU.
+            memory=max(config.intake.memory, FULL_VCPU),
             timeout=TIMEOUT,
             log_retention_days=config.intake.log_retention_days,
             statements=[

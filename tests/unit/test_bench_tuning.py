@@ -179,6 +179,25 @@ def test_the_peak_is_that_of_the_largest_process(
     assert tuning.peak("name") is None
 
 
+@pytest.mark.parametrize(
+    ("script", "seconds"),
+    [
+        ("echo 1500000000", 1.5),
+        ("echo usage_usec 2500000; echo user_usec 1", 2.5),
+        ("echo", None),
+        ("echo nonsense", None),
+        ("exit 1", None),
+    ],
+)
+def test_processor_time_is_read_from_either_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, seconds: float | None
+) -> None:
+    """Both versions of the kernel's control groups; None where there is neither."""
+    engine(tmp_path, monkeypatch, script)
+
+    assert tuning.cpu_seconds("name") == seconds
+
+
 def test_a_start_is_read_to_the_nanosecond(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine's form has nine digits, or fewer."""
     engine(tmp_path, monkeypatch, "echo 2026-11-30T03:00:00.123456789Z")

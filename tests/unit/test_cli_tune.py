@@ -62,7 +62,7 @@ def test_a_curve_is_shown_with_what_to_choose(
 
     said = capsys.readouterr().out
     assert "x86_64, container, 2026-11-30: 9 photos of 1.05 MB" in said
-    assert "recommended: 1,769 MB on x86_64 (at least 1,656 MB, for the sandbox)" in said
+    assert "recommended: 1,769 MB on x86_64 (at least 1,536 MB, for the sandbox)" in said
     assert "only one architecture was measured" in said
 
 
@@ -148,6 +148,7 @@ def test_a_curve_is_written_with_the_choice(files: tuple[Path, Path], tmp_path: 
         (["PHOTO", "--memory", "a"], (2, "usage", "no list of megabytes")),
         (["PHOTO", "--memory", ""], (2, "usage", "no list of megabytes")),
         (["PHOTO", "--memory", "1769"], (2, "input_invalid", "one size is no curve")),
+        (["PHOTO", "--memory", "512,1024"], (2, "input_invalid", "which the sandbox needs")),
         (["PHOTO", "--balance", "nan"], (2, "usage", "not a number")),
         (["PHOTO", "--write", "nowhere"], (2, "input_missing", "no such file")),
         (["PHOTO", "--chart", "x.gif"], (2, "input_invalid", ".svg or .png")),

@@ -59,11 +59,13 @@ class Point:
     uploads: int
     """How many were measured."""
     seconds: float
-    """Billed for a warm upload, mean."""
+    """Billed for a warm upload, mean; here of the fastest run of each photo."""
     longest: float | None = None
-    """Billed for the slowest of them; None where only the mean is known."""
+    """Billed for the slowest photo; None where only the mean is known."""
     init_seconds: float | None = None
-    """Billed for a start before its first upload, mean; None if it was not measured."""
+    """Billed for a start before its first upload; None if it was not measured."""
+    cpu_seconds: float | None = None
+    """Of one processor, for a warm upload; the rest is waiting. None if it was not measured."""
     peak: int | None = None
     """Most megabytes that the container used; None if it was not measured."""
 
@@ -144,6 +146,7 @@ class DurationCurve:
             seconds=seconds,
             longest=between(low.longest, high.longest),
             init_seconds=between(low.init_seconds, high.init_seconds),
+            cpu_seconds=between(low.cpu_seconds, high.cpu_seconds),
         )
 
 
@@ -285,6 +288,7 @@ def _wrong(point: Point) -> Sequence[str]:
         "seconds": point.seconds,
         "longest": point.longest,
         "init_seconds": point.init_seconds,
+        "cpu_seconds": point.cpu_seconds,
     }
     return [
         f"{name}: {value} must be a positive number of seconds, at most 900"

@@ -127,8 +127,8 @@ class IntakeConfig:
     ordering: Ordering = checks.value(checks.one_of(*Ordering), Ordering.FIFO)  # noqa: RUF009 - a field
     """``fifo``: two workers never hold one object; ``standard``: cheaper, any order."""
     architecture: str = checks.value(checks.one_of("arm64", "x86_64"), "arm64")
-    memory: int = checks.value(checks.whole(512, 10240), 1769)
-    """Megabytes. Lambda gives one vCPU with 1,769."""
+    memory: int = checks.value(checks.whole(512, 10240), 1536)
+    """Megabytes. Lambda gives one vCPU with 1,769; why less is better: docs/tuning.md."""
     timeout: int = checks.value(checks.whole(10, 900), 120)
     """Seconds, for a whole batch."""
     batch_size: int = checks.value(checks.whole(1, 1000), 10)

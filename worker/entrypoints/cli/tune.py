@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.codec import plain
-from worker.domain.errors import ConfigurationError
+from worker.domain.errors import ConfigurationError, InputError
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.parameters import Number
 from worker.services.tuning_curve import (
@@ -159,6 +159,7 @@ def command(
 
     # Before minutes of measuring, not after.
     target = stack_file.of_stack(write) if write is not None else None
+    least = stack_file.least_memory(target.config if target is not None else {})
     if chart is not None:
         from worker.bench import tuning_chart
 
@@ -166,15 +167,16 @@ def command(
     if files:
         curves: Sequence[DurationCurve] = [read(path) for path in files]
     else:
-        say = (lambda _: None) if as_json else _say
+        if max(memory) < least:
+            raise InputError(
+                f"no size of at least {least} MB, which the sandbox needs, is measured"
+            )
         today = datetime.now(UTC).date().isoformat()
+        say = (lambda _: None) if as_json else _say
         if stack is None:
-            from worker.bench import tuning
-            from worker.services.tune import read_photos
-
-            curve = tuning.measure(
+            curve = _here(
                 image,
-                read_photos(photos),
+                photos,
                 memory,
                 rounds=rounds,
                 batch=batch,
@@ -185,7 +187,6 @@ def command(
         else:
             curve = _on_aws(stack, photos, memory, each=each, batch=batch, today=today, say=say)
         curves = [curve]
-    least = stack_file.least_memory(target.config if target is not None else {})
     chosen = recommend(curves, _price, Strategy(strategy), balance=balance, least=least)
     curves = [with_recommendation(one, chosen) for one in curves]
     if out is not None:
@@ -194,19 +195,56 @@ def command(
         tuning_chart.draw(chart, curves, _price, chosen, least=least)
     if target is not None:
         _save(target.path, stack_file.changed(target, {"intake": _intake(curves, chosen)}))
+    _tell(curves, chosen, least, None if target is None else target.path, as_json=as_json)
+
+
+def _tell(
+    curves: Sequence[DurationCurve],
+    chosen: Recommendation,
+    least: int,
+    target: Path | None,
+    *,
+    as_json: bool,
+) -> None:
     if as_json:
         output.print_json(
             {
                 "curves": [_shown(one) for one in curves],
                 "least": least,
                 "recommended": plain(chosen),
-                "written": None if target is None else str(target.path),
+                "written": None if target is None else str(target),
             }
         )
         return
     _print(curves, chosen, least)
     if target is not None:
-        click.echo(f"{target.path} has it now; `pulumi up` deploys it")
+        click.echo(f"{target} has it now; `pulumi up` deploys it")
+
+
+def _here(
+    image: str,
+    photos: Sequence[Path],
+    memory: Sequence[int],
+    *,
+    rounds: int,
+    batch: int,
+    recipe: str,
+    today: str,
+    say: Callable[[str], None],
+) -> DurationCurve:
+    from worker.bench import tuning
+    from worker.services.tune import read_photos
+
+    return tuning.measure(
+        image,
+        read_photos(photos),
+        memory,
+        rounds=rounds,
+        batch=batch,
+        recipe=recipe,
+        today=today,
+        say=say,
+    )
 
 
 def _on_aws(
@@ -270,8 +308,8 @@ def _price(architecture: str) -> float:
     """US dollars of a gigabyte and second."""
     from worker import prices
 
-    arm64 = prices.load()[0].gigabyte_second
-    return arm64 if architecture == "arm64" else arm64 * 1.25
+    found = prices.load()[0]
+    return found.gigabyte_second if architecture == "arm64" else found.gigabyte_second_x86
 
 
 def _shown(curve: DurationCurve) -> dict[str, Any]:
@@ -299,6 +337,7 @@ def _print(curves: Sequence[DurationCurve], chosen: Recommendation, least: int) 
                 str(one.uploads),
                 f"{one.seconds:.3f} s",
                 "" if one.longest is None else f"{one.longest:.3f} s",
+                "" if one.cpu_seconds is None else f"{one.cpu_seconds:.3f} s",
                 "" if one.init_seconds is None else f"{one.init_seconds:.2f} s",
                 "" if one.peak is None else f"{one.peak} MB",
                 f"${_million(curve, one.memory):.2f}",
@@ -308,7 +347,17 @@ def _print(curves: Sequence[DurationCurve], chosen: Recommendation, least: int) 
             ]
             for one in curve.points
         ]
-        names = ("memory", "uploads", "an upload", "slowest", "start", "peak", "a million", "best")
+        names = (
+            "memory",
+            "uploads",
+            "an upload",
+            "slowest",
+            "cpu",
+            "start",
+            "peak",
+            "a million",
+            "best",
+        )
         output.print_rows(names, (), rows)
         for size, text in curve.failed.items():
             click.echo(output.one_line(f"{size} MB failed: {text}"))
