@@ -45,8 +45,6 @@ from worker.services.tuning_curve import Point
         ("Lambda, calls of ingest", 6.00),
         # 4.9 files of each upload at $5 a million.
         ("S3, files written", 7_350.00),
-        # $10 a million transitions.
-        ("S3, transitions to Intelligent-Tiering", 3_000.00),
         # 3,000 million units at $0.625 a million.
         ("DynamoDB, writes", 1_875.00),
         ("EventBridge, events", 300.00),
@@ -62,7 +60,7 @@ def test_lines_of_ten_million_a_day_by_hand(name: str, usd: float) -> None:
     assert line(priced(), name).usd == pytest.approx(usd, abs=0.01)
 
 
-@pytest.mark.parametrize(("memory", "usd"), [(1769, 2_142.16), (1280, 1_951.14)])
+@pytest.mark.parametrize(("memory", "usd"), [(1769, 2_142.16), (1536, 2_051.14), (1280, 1_951.14)])
 def test_lambda_by_hand(memory: int, usd: float) -> None:
     """300 million x (0.1 + 0.21 x 1769/memory) s x memory/1024 GB x $0.0000133334."""
     assert line(priced(Design(memory=memory)), "Lambda, ingest").usd == pytest.approx(usd, abs=0.01)
@@ -116,6 +114,22 @@ def test_functions_share_the_steps_of_their_price() -> None:
 
     assert sum(one.amount for one in seconds if one.price == 0.0000133334) == pytest.approx(7.5e9)
     assert sum(one.usd for one in seconds) == pytest.approx(PRICE.usd("gigabyte_second", total))
+
+
+def test_transitions_are_paid_unless_uploads_name_their_class() -> None:
+    """$10 a million lifecycle transitions; tickets name the class, and so does the preset."""
+    moved = line(priced(Design(tier_at_upload=False)), "S3, transitions to Intelligent-Tiering")
+    assert moved.usd == pytest.approx(3_000)
+    assert not priced().named("S3, transitions")
+
+
+def test_delivery_keeps_a_vcpu() -> None:
+    """Somebody waits there: 1,769 MB whatever the ingest function has, if it has less."""
+    small, large = (
+        line(priced(Design(memory=size), misses=0.6), "Lambda, delivery") for size in (1024, 2048)
+    )
+    assert small.amount == pytest.approx(900e6 * 0.6 * 0.95 * 1.1 / 3 * 0.03 * 1769 / 1024)
+    assert large.amount == pytest.approx(small.amount * 2048 / 1769)
 
 
 # --- storage by age -----------------------------------------------------------------------------

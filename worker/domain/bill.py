@@ -79,7 +79,7 @@ class Design:
     """Every choice that moves the bill. The defaults are those of the preset ``prod``."""
 
     architecture: str = "arm64"
-    memory: int = FULL_VCPU
+    memory: int = 1536
     """Megabytes of the ingest function. The delivery function has a whole vCPU at least."""
     managed: bool = False
     """The ingest function runs on Lambda Managed Instances."""
@@ -103,8 +103,9 @@ class Design:
     workflow: float = 0.0
     """Share of the uploads that go through a workflow of Step Functions."""
     originals: str = "tiering"
-    tier_at_upload: bool = False
-    """Uploads name their storage class, so that no lifecycle transition is paid."""
+    tier_at_upload: bool = True
+    """Uploads name their storage class, as the tickets of the API do, so that no lifecycle
+    transition is paid."""
     glacier_after_days: int = 90
     """0: never."""
     rendition_days: int = 0

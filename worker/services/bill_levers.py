@@ -77,7 +77,7 @@ def _lever(name: str, on: str, off: str, changes_on: Mapping[str, Any], **off_va
 
 LEVERS: tuple[Lever, ...] = (
     _lever("processor", "arm64", "x86_64", {"architecture": "arm64"}, architecture="x86_64"),
-    _lever("memory", "1,280 MB", "1,769 MB", {"memory": 1280}, memory=1769),
+    _lever("memory", "1,536 MB", "1,769 MB", {"memory": 1536}, memory=1769),
     _lever("SnapStart of delivery", "on", "off", {"snap_start": True}, snap_start=False),
     _lever("provisioned pollers", "none", "2", {"pollers": 0}, pollers=2),
     _lever("managed instances", "on", "off", {"managed": True}, managed=False),
