@@ -27,7 +27,7 @@ HOME = "us-east-1"
 SHARES = frozenset(
     {
         "managed_share", "spot_share", "lambda_plan_year", "lambda_plan_three",
-        "machine_plan_year", "machine_plan_three", "table_plan",
+        "machine_plan_year", "machine_plan_three", "table_plan", "edge_plan",
     }
 )  # fmt: skip
 """Prices that are a share of another one, 0 to 1."""
@@ -99,6 +99,7 @@ class Prices:
     machine_plan_year: float
     machine_plan_three: float
     table_plan: float
+    edge_plan: float
     region: str = HOME
     above: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     """By the name of a price: amounts of a month above which each further one costs less, and what

@@ -279,6 +279,28 @@ def test_managed_instances_cost_machines_and_a_share() -> None:
     assert not [one for one in found.lines if one.name == "Lambda, ingest"]
 
 
+def test_machines_are_paid_for_processor_time_where_it_is_measured() -> None:
+    """0.4 s an upload at 1,536 MB, of which 0.25 s of a processor: other calls use the rest."""
+    seen = curve(m1536=0.4, m1769=0.35)
+    points = tuple(replace(one, cpu_seconds=0.25) for one in seen.points)
+    found = bill(Design(managed=True), Traffic(), PRICE, NEED, replace(seen, points=points))
+    hours = 300e6 * 0.25 / 3600 / 0.7
+    assert line(found, "Lambda, machines of ingest").amount == pytest.approx(hours)
+    # Without it the waiting is paid as well, at the speed of one vCPU.
+    found = bill(Design(managed=True), Traffic(), PRICE, NEED, seen)
+    assert line(found, "Lambda, machines of ingest").amount == pytest.approx(hours * 0.35 / 0.25)
+
+
+def test_the_savings_bundle_of_the_edge_by_hand() -> None:
+    """30 % off transfer and requests, nothing off edge functions; none of it with a flat plan."""
+    plain, bundle = priced(), priced(Design(edge_plan=True))
+    covered = plain.named("CloudFront, to ", "CloudFront, requests")
+    assert covered == pytest.approx(plain.named("CloudFront") - 90)
+    assert plain.total - bundle.total == pytest.approx(0.3 * covered)
+    flat = priced(Design(edge_plan=True, flat_rate=True), images_per_day=5e6)
+    assert not [one for one in flat.lines if "Bundle" in one.name]
+
+
 def test_a_flat_rate_plan_takes_what_it_is_for() -> None:
     """5 million uploads a day fit into the largest plan; 10 million are refused."""
     small = priced(Design(flat_rate=True), images_per_day=5e6)
@@ -430,6 +452,41 @@ def test_the_page_shows_what_the_command_prints(
         first = "Levers: " if "--levers" in command else "Goals" if "-d" in command else ""
         begin = f"$ safelight {command}\n"
         written = written.replace(begin + shown, begin + said[said.index(first) :])
+    if request.config.getoption("--write-golden"):
+        PAGE.write_text(written, "utf-8")
+    else:
+        assert written == text
+
+
+FRUGAL: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "CloudFront Security Savings Bundle, Compute and Database Savings Plans of a year": {
+        "compute_plan": "year", "table_plan": True, "edge_plan": True,
+    },
+    "and the second format at first view": {"lazy": True},
+    "and machines in place of Lambda, a provisioned table, `PriceClass_100`, no cache of hot files":
+    {
+        "managed": True, "capacity": "provisioned", "price_class": "PriceClass_100",
+        "cache_gigabytes": 0,
+    },
+}  # fmt: skip
+
+
+def test_the_page_has_what_would_reach_the_goal(request: pytest.FixtureRequest) -> None:
+    """Each row of its table adds choices to those before; --write-golden writes the shares."""
+    text, design, rows = PAGE.read_text("utf-8"), Design(), ""
+    for name, more in FRUGAL.items():
+        design = replace(design, **more)
+        first, later = (
+            waterfall(
+                replace(model(month=number), design=design), moderated=False, orchestrated=False
+            ).ratio
+            for number in (1, 12)
+        )
+        rows += f"| {name} | {first:.2f}, {later:.2f} |\n"
+    head = r"(?<=without moderation and workflow \|\n\| --- \| ---: \|\n)"
+    written, count = re.subn(head + r"(?:\|.*\|\n)+", rows, text)
+    assert count == 1
     if request.config.getoption("--write-golden"):
         PAGE.write_text(written, "utf-8")
     else:

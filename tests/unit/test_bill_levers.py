@@ -67,11 +67,24 @@ def test_the_naive_design_by_hand() -> None:
     )
 
 
+def test_what_the_naive_design_is_without_moderation() -> None:
+    """12 of its 14 states make the variants; without a workflow there is no state at all."""
+    whole, plain, bare = (
+        waterfall(model(), **choice).naive
+        for choice in ({}, {"moderated": False}, {"moderated": False, "orchestrated": False})
+    )
+    calls = 12 * 300e6 * (25e-6 + 0.2e-6)
+    seconds = 12 * 300e6 * 0.5 * 0.5
+    assert plain - bare == pytest.approx(calls + seconds * 0.0000166667)
+    assert whole - plain > 88_450 + 2 * 300e6 * 25e-6
+
+
 def test_the_goals_of_ten_million_a_day() -> None:
     """The whole bill is less than half of the naive one and tracing less than 2 % of it."""
     found = {one.name: one for one in reach(model())}
 
     assert found["bill ÷ naive design"].met
+    assert found["the same, nothing moderated in either"].met
     assert found["tracing ÷ bill"].met
     for number in (12, 36):
         assert {one.name: one for one in reach(model(month=number))}["bill ÷ naive design"].met

@@ -138,6 +138,8 @@ class Design:
     """One of ``PLANS``, for all of Lambda's duration and of the machines that always run."""
     table_plan: bool = False
     """A Database Savings Plan for all reads and writes on demand."""
+    edge_plan: bool = False
+    """A CloudFront Security Savings Bundle for all transfer and requests of the edge."""
 
     def __post_init__(self) -> None:
         """Refuse what is no design.

@@ -20,7 +20,6 @@ from worker.domain.bill import (
     ESCALATION,
     EVENTS,
     FILES,
-    FULL_VCPU,
     GROUPS,
     MACHINES,
     PLAN_LAMBDA,
@@ -181,8 +180,7 @@ def _compute(month: Month, lines: BillLines) -> None:
         f"{_count(images)} uploads / {design.batch}",
     )
     if design.managed:
-        # A machine gives whole processors: an upload takes as long as with one vCPU.
-        seconds = month.seconds_at(FULL_VCPU)
+        seconds = month.machine_seconds
         hours = images * seconds / 3600 / need.provisioned_use
         at = "vcpu_hour" if design.architecture == "arm64" else "vcpu_hour_x86"
         told = (
@@ -707,6 +705,15 @@ def _commitments(month: Month, lines: BillLines) -> None:
             "USD of machines",
             -off,
             "machines on demand",
+        )
+    if design.edge_plan:
+        edge = ("CloudFront, to ", "CloudFront, requests")
+        lines.plain(COMMITMENTS)(
+            "CloudFront Security Savings Bundle",
+            sum(one.usd for one in lines.found if one.name.startswith(edge)),
+            "USD of transfer and requests",
+            -price.edge_plan,
+            "no edge functions, no flat-rate plan",
         )
     if design.table_plan and design.capacity == "on-demand":
         units = sum(

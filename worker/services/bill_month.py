@@ -96,13 +96,28 @@ class Month:
             each += need.avif_seconds_per_megabyte
         slower = max(1.0, FULL_VCPU / memory)
         assumed = need.seconds_fixed + size * each * slower
-        if self.durations is None or not design.one_decode:
+        measured = self._measured
+        if measured is None:
             return assumed
         # As much more or less as the assumed seconds of this upload differ from those of what was
         # measured: a share, so that it stays above zero however unlike the photos are.
-        measured = self.durations
         worked = measured.photos.bytes / MEGABYTE * self._engine(measured.recipe) * slower
         return measured.at(memory).seconds * assumed / (need.seconds_fixed + worked)
+
+    @property
+    def machine_seconds(self) -> float:
+        """Of a processor for an upload on managed instances, where other calls use the processor
+        while one waits. Where that is not measured, the waiting is counted too."""
+        measured = self._measured
+        point = measured.at(self.design.memory) if measured is not None else None
+        if point is None or point.cpu_seconds is None:
+            return self.seconds_at(FULL_VCPU)
+        return self.seconds * point.cpu_seconds / point.seconds
+
+    @property
+    def _measured(self) -> DurationCurve | None:
+        """Measured durations, where the design does what was measured."""
+        return self.durations if self.design.one_decode else None
 
     def _engine(self, recipe: str) -> float:
         """Seconds of a shipped recipe for a megabyte."""
