@@ -68,7 +68,7 @@ class Answer:
     failed: bool = False
 
 
-class _QuietServer(ThreadingHTTPServer):
+class _RuntimeServer(ThreadingHTTPServer):
     """A function that is killed leaves a connection without an end, which is no news here."""
 
     def handle_error(self, *_: object) -> None:
@@ -110,7 +110,7 @@ class RuntimeApi:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self._server = _QuietServer(("127.0.0.1", 0), RuntimeHandler)
+        self._server = _RuntimeServer(("127.0.0.1", 0), RuntimeHandler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
