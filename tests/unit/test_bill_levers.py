@@ -99,6 +99,10 @@ def test_plans_are_sized_by_the_quietest_hour() -> None:
     assert plan.hourly == pytest.approx(duration * 0.4 * 0.88)
     assert plan.saves == pytest.approx(duration * 0.4 * 0.12 * 730)
     assert plan.break_even == pytest.approx(0.88)
+    bundle = found["CloudFront Security Savings Bundle, 1 year"]
+    saved = model().bill().total - model().bill(edge_plan=True).total
+    assert bundle.saves == pytest.approx(saved)
+    assert bundle.hourly == pytest.approx(saved / 0.3 * 0.7 / 730)
     assert all(one.saves > 0 for one in found.values())
 
 

@@ -404,7 +404,7 @@ class Commitment:
 def commitments(model: Model) -> tuple[Commitment, ...]:
     """Plans for this design, sized by its quietest hour."""
     price, need = model.price, model.need
-    plain = model.bill(compute_plan="", table_plan=False)
+    plain = model.bill(compute_plan="", table_plan=False, edge_plan=False)
     hours = need.month_hours
     duration = sum(one.usd for one in plain.lines if one.unit == "GB-s") / hours
     machines = plain.named("EC2, baseline") / hours
@@ -430,6 +430,17 @@ def commitments(model: Model) -> tuple[Commitment, ...]:
             price.table_plan,
             hours,
             f"{price.table_plan:.0%} less; on demand",
+        )
+    )
+    # It is promised by the month, so the quietest hour does not matter.
+    edge = plain.named("CloudFront, to ", "CloudFront, requests") / hours
+    found.append(
+        _commitment(
+            "CloudFront Security Savings Bundle, 1 year",
+            edge,
+            price.edge_plan,
+            hours,
+            f"{price.edge_plan:.0%} less; by the month",
         )
     )
     return tuple(one for one in found if one.hourly)
