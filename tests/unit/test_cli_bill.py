@@ -200,6 +200,7 @@ def test_the_command_prints_each_line_with_its_formula(capsys: pytest.CaptureFix
         assert f"${one.usd:,.2f}" in shown
     assert "bill ÷ naive design" in said.out
     assert "prod is deployed in eu-central-1" in said.err
+    assert "calls are priced with 10 uploads each" in said.err
     assert "from memory" in said.err
 
 

@@ -95,6 +95,11 @@ def _notes(config: Any) -> tuple[str, ...]:
             f"the recipe {config.recipe} is priced as `default`: measure yours with "
             f"`safelight cost recipe`"
         )
+    if config.intake.ordering == "fifo" and config.intake.batch_size > 1:
+        found.append(
+            f"calls are priced with {config.intake.batch_size} uploads each; Lambda does not wait "
+            f"for a full batch of a FIFO queue, so a steady load comes one by one: --set batch=1"
+        )
     if config.cost.savings_plan_cents:
         found.append("the savings plan is priced as if it covered all that it may cover")
     return tuple(found)
