@@ -384,6 +384,23 @@ def test_what_goes_wrong_with_one_upload_is_found(
     assert {one.asset for one in report.findings} == {"asset-1"}
 
 
+def test_uploads_that_are_stuck_hide_no_others() -> None:
+    """More than one look reads are never decided; what came after them is seen and served."""
+
+    def first_ten(asset: dict[str, Any]) -> None:
+        if int(asset["id"].removeprefix("asset-")) < 10:
+            lose(asset)
+
+    mix = Mix(files=(replace(GOOD, share=1.0),))
+    report = sent(FakeDeployment(change=first_ten), mix=mix, give_up=3)
+
+    stuck = {f"asset-{number}" for number in range(10)}
+    assert {one.asset for one in report.findings if one.flaw is Flaw.LOST} == stuck
+    assert len(report.outcomes) > 12
+    for one in report.outcomes:
+        assert (one.served is None) == (one.asset in stuck)
+
+
 def test_fewer_files_than_other_uploads_have_are_found() -> None:
     """One upload of a file has a size less."""
 

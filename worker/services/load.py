@@ -13,9 +13,9 @@ import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -42,21 +42,23 @@ if TYPE_CHECKING:
 
     from worker.domain.events import Event
 
-MOST_UPLOADS = 1_000_000
-"""Of a run: their outcomes are held in memory."""
 GIVE_UP_SECONDS = 60.0
 """Seconds without any progress after which what is not done is taken as lost."""
 LOOK_SECONDS = 0.5
-"""Between two looks at the list of assets, at least; and three times as long as a look takes."""
-SLACK = timedelta(seconds=30)
-"""An asset may appear in a list so much later than one that was made after it."""
+"""Between two looks at what has become of uploads, at least; and as long as a look takes."""
+LOOKED_AT = 8
+"""Uploads that a look reads one by one: 16 requests a second, of the 50 that an owner has."""
 VIEWERS = 64
 """Renditions that are read at the same time."""
 VIEW_PAUSE = 0.25
 SAY_SECONDS = 5.0
 STOPPED, GIVEN_UP, LEFT = "stopped", "given_up", "left"
 """Codes of uploads that ended because of this process, and not by an answer."""
+LIST_LOOKS = 10
+"""After so many looks at the oldest the list is read: they may be stuck."""
 _PAGE = "200"
+_NO_ANSWER = (AttributeError, KeyError, TypeError, ValueError)
+"""What an answer raises that is none of this API's."""
 
 Opened = Callable[[], httpx2.AsyncBaseTransport]
 
@@ -307,25 +309,50 @@ class LoadRun:
             await anyio.sleep(0.1)
 
     async def _watch(self, http: httpx2.AsyncClient, tasks: TaskGroup) -> None:
-        """Look at the list of the run's assets again and again."""
+        """Look for outcomes again and again: at the uploads that have waited longest and, if most
+        of those are decided, or after some looks, at the list of all. A list costs as much as
+        reading each asset of it."""
         client = AsyncClient(self._options.api, self._options.token, http=http, attempts=1)
         limiter = anyio.CapacityLimiter(VIEWERS)
-        since: str | None = None
+
+        def look(seen: WatchedUpload, shown: Mapping[str, Any]) -> None:
+            self._look(seen, shown, http, limiter, tasks)
+
+        async def look_at(seen: WatchedUpload) -> None:
+            with suppress(ApiError, *_NO_ANSWER):
+                look(seen, await client.get(seen.outcome.asset))
+
+        next_list = 0.0
         while True:
             looked = time.monotonic()
-            try:
-                newest = ""
-                async for shown in client.list(tag=self._options.tag, since=since, limit=_PAGE):
-                    newest = max(newest, str(shown.get("created_at", "")))
-                    seen = self._by_asset.get(str(shown.get("id")))
-                    if seen is not None:
-                        self._look(seen, shown, http, limiter, tasks)
-                since = self._oldest(newest) or since
-            except ApiError:
-                pass  # the next look may tell; what it never tells is a finding
-            except (KeyError, TypeError, ValueError):
-                pass  # an answer that is none of this API's
-            await anyio.sleep(max(self._options.look, 3 * (time.monotonic() - looked)))
+            waiting = [
+                seen
+                for seen in self._uploads.values()
+                if seen.outcome.uploaded is not None and seen.outcome.status not in FINAL
+            ]
+            oldest = sorted(waiting, key=lambda seen: seen.outcome.uploaded or 0.0)[:LOOKED_AT]
+            async with anyio.create_task_group() as looks:
+                for seen in oldest:
+                    looks.start_soon(look_at, seen)
+            decided = sum(seen.outcome.status in FINAL for seen in oldest)
+            if 2 * decided > LOOKED_AT or (len(waiting) > LOOKED_AT and looked >= next_list):
+                began = time.monotonic()
+                await self._look_at_all(client, look)
+                ended = time.monotonic()
+                next_list = ended + LIST_LOOKS * max(self._options.look, ended - began)
+            await anyio.sleep(max(self._options.look, time.monotonic() - looked))
+
+    async def _look_at_all(
+        self, client: AsyncClient, look: Callable[[WatchedUpload, Mapping[str, Any]], None]
+    ) -> None:
+        """Look at the list of the run's assets, from the oldest that is not decided on."""
+        created = [one.created for one in self._uploads.values() if one.created and one.pending]
+        since = min(created, default=None)
+        with suppress(ApiError, *_NO_ANSWER):  # a later look may tell; the check tells in the end
+            async for shown in client.list(tag=self._options.tag, since=since, limit=_PAGE):
+                seen = self._by_asset.get(str(shown.get("id")))
+                if seen is not None:
+                    look(seen, shown)
 
     def _look(
         self,
@@ -369,14 +396,6 @@ class LoadRun:
                 pause = min(2 * pause, 5.0)
         self._progress = self._now()
         seen.outcome = replace(seen.outcome, served=self._now())
-
-    def _oldest(self, newest: str) -> str | None:
-        """From when on the list has to be read: what is older has its outcome."""
-        if not newest:
-            return None
-        open_ = [one.created for one in self._uploads.values() if one.created and one.pending]
-        last = datetime.fromisoformat(newest) - SLACK
-        return min([last.isoformat(timespec="milliseconds").replace("+00:00", "Z"), *open_])
 
     async def _tell(self) -> None:
         while True:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MOST_RATE = 10_000.0
 MOST_SECONDS = 7 * 86_400.0
+MOST_UPLOADS = 1_000_000
+"""Of a run: their outcomes are held in memory."""
 LATE = 0.1
 """Seconds that clients may begin late before the report warns."""
 SHOWN = 10
@@ -142,17 +144,14 @@ def command(
 
     Exit code 1: something is wrong with an upload.
     """
-    if svg is not None:
-        from worker.bench import load_chart
-
-        load_chart.check(svg)
-    if out is not None and not out.parent.is_dir():
-        raise InputError(f"--out {out}: there is no folder {out.parent}", code="output_unwritable")
+    _check_outputs(out, svg)
     if source is not None:
         report = _read(source)
     else:
         if rate is None or seconds is None:
             raise click.UsageError("say --rate and --for, or --from a report")
+        if rate * seconds > MOST_UPLOADS:
+            raise click.UsageError(f"{rate * seconds:,.0f} uploads are more than {MOST_UPLOADS:,}")
         report = _run(
             rate=rate,
             seconds=seconds,
@@ -165,6 +164,8 @@ def command(
     if out is not None:
         _save(out, json.dumps(plain(report, defaults=True), indent=1) + "\n")
     if svg is not None:
+        from worker.bench import load_chart
+
         load_chart.draw(report, svg)
     if as_json:
         output.print_json(_figures(report))
@@ -175,6 +176,16 @@ def command(
             raise SystemExit(output.INTERRUPTED)
         if report.findings:
             raise SystemExit(output.REJECTED)
+
+
+def _check_outputs(out: Path | None, svg: Path | None) -> None:
+    """Refuse before the run what could not be written after it."""
+    if svg is not None:
+        from worker.bench import load_chart
+
+        load_chart.check(svg)
+    if out is not None and not out.parent.is_dir():
+        raise InputError(f"--out {out}: there is no folder {out.parent}", code="output_unwritable")
 
 
 # --- what to run ------------------------------------------------------------------------------
@@ -250,10 +261,8 @@ def _run(
     say: Callable[[str], None],
 ) -> LoadReport:
     from worker.job_context import Stop
-    from worker.services.load import MOST_UPLOADS, LoadOptions, run
+    from worker.services.load import LoadOptions, run
 
-    if rate * seconds > MOST_UPLOADS:
-        raise click.UsageError(f"{rate * seconds:,.0f} uploads are more than {MOST_UPLOADS:,}")
     _raise_file_limit()
     stop = Stop()
     with stop.on_signals():
