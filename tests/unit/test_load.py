@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from tests.unit.load_world import API, FakeDeployment, outcome, problem, rendition
 from worker import recipes, samples
+from worker.client import ApiError
 from worker.codec import build, plain
-from worker.domain.errors import MixError, Rejected, RequestError, Unreachable
+from worker.domain.errors import InputError, MixError, Rejected
 from worker.domain.image import Format
 from worker.domain.load import (
     Flaw,
@@ -55,11 +56,12 @@ def sent(
     seconds: float = 0.1,
     give_up: float = 30.0,
     stop: Stop | None = None,
+    token: str | Callable[[], str] = "token",
 ) -> LoadReport:
     """A run of a fifth of a second on a deployment in memory."""
     options = LoadOptions(
         api=API,
-        token="token",
+        token=token,
         filled=FilledMix(
             mix=mix, contents={"good.bin": b"good" * 50_000, "bad.bin": b"bad" * 20_000}
         ),
@@ -510,21 +512,44 @@ def test_a_deployment_that_dies_leaves_a_report() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind"),
+    ("answer", "code"),
     [
-        (problem(401, "token_invalid"), RequestError),
-        (httpx2.Response(200, text="<html>"), RequestError),
+        (problem(401, "token_invalid"), "token_invalid"),
+        (httpx2.Response(200, text="<html>"), "answer_invalid"),
+        (None, "unreachable"),
     ],
 )
 def test_nothing_is_sent_to_what_refuses_or_is_no_api(
-    answer: httpx2.Response, kind: type[Exception]
+    answer: httpx2.Response | None, code: str
 ) -> None:
-    """A wrong token, and another server."""
-    deployment = FakeDeployment(answer=lambda _: answer)
+    """A wrong token, another server, and none."""
 
-    with pytest.raises(kind):
+    def answered(request: httpx2.Request) -> httpx2.Response:
+        if answer is None:
+            raise httpx2.ConnectError("refused", request=request)
+        return answer
+
+    deployment = FakeDeployment(answer=answered)
+
+    with pytest.raises(ApiError) as caught:
         sent(deployment)
+    assert caught.value.code == code
     assert deployment.assets == {}
+
+
+def test_a_token_file_that_goes_away_leaves_a_report() -> None:
+    """What was sent before is in it."""
+    deployment = FakeDeployment()
+
+    def token() -> str:
+        if len(deployment.assets) >= 5:
+            raise InputError("the file is gone", code="input_missing")
+        return "token"
+
+    report = sent(deployment, give_up=3, token=token)
+
+    assert {one.error for one in report.outcomes if one.uploaded is None} == {"input_missing"}
+    assert set(flaws(report)) == {Flaw.REFUSED, Flaw.UNCHECKED}
 
 
 def test_a_stop_ends_the_sending_and_the_rest_is_checked() -> None:
@@ -554,16 +579,6 @@ def test_clocks_that_differ_do_not_move_latencies() -> None:
     clock.add(-1, 1)  # jumps: the middle one of what was seen
     assert clock.difference == pytest.approx(9.95)
     assert _Clock().difference == 0
-
-
-def test_an_api_that_is_not_there_is_said() -> None:
-    """Before anything is sent."""
-
-    def answer(request: httpx2.Request) -> httpx2.Response | None:
-        raise httpx2.ConnectError("refused", request=request)
-
-    with pytest.raises(Unreachable):
-        sent(FakeDeployment(answer=answer))
 
 
 def test_a_planned_upload_expects_what_its_client_does() -> None:

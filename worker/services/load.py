@@ -24,7 +24,7 @@ import anyio
 import httpx2
 
 from worker.client import ATTEMPTS, FIRST_PAUSE, TIMEOUT, ApiError, AsyncClient, Token
-from worker.domain.errors import RequestError, SafelightError, Unreachable
+from worker.domain.errors import SafelightError
 from worker.domain.load import (
     FINAL,
     LoadFinding,
@@ -52,13 +52,14 @@ VIEWERS = 64
 """Renditions that are read at the same time."""
 VIEW_PAUSE = 0.25
 SAY_SECONDS = 5.0
-STOPPED, GIVEN_UP, LEFT = "stopped", "given_up", "left"
+STOPPED, GIVEN_UP, LEFT, NO_SPACE = "stopped", "given_up", "left", "client_disk"
 """Codes of uploads that ended because of this process, and not by an answer."""
 LIST_LOOKS = 10
 """After so many looks at the oldest the list is read: they may be stuck."""
 _PAGE = "200"
-_NO_ANSWER = (AttributeError, KeyError, TypeError, ValueError)
-"""What an answer raises that is none of this API's."""
+_NO_ANSWER = (ApiError, SafelightError, AttributeError, KeyError, TypeError, ValueError)
+"""What a look raises that learns nothing: refusals, no token, an answer that is none of this
+API's."""
 
 Opened = Callable[[], httpx2.AsyncBaseTransport]
 
@@ -151,8 +152,7 @@ class LoadRun:
         """Send the load, wait for the outcomes, check them.
 
         Raises:
-            Unreachable: the API does not answer at the beginning.
-            RequestError: it refuses the token.
+            ApiError: the API does not answer at the beginning, or refuses the token.
         """
         from worker.services.load_check import Checker
 
@@ -196,10 +196,7 @@ class LoadRun:
 
     async def _require_api(self, http: httpx2.AsyncClient) -> None:
         client = AsyncClient(self._options.api, self._options.token, http=http, attempts=3)
-        try:
-            await anext(client.list(tag=self._options.tag, limit="1"), None)
-        except ApiError as error:
-            raise as_error(error) from error
+        await anext(client.list(tag=self._options.tag, limit="1"), None)
 
     # --- sending --------------------------------------------------------------------------------
 
@@ -248,8 +245,6 @@ class LoadRun:
         first = planned.number if planned.duplicate_of is None else planned.duplicate_of
         data = marked(options.filled.contents[planned.file.name], f"{options.tag} {first}")
         path = folder / f"{planned.number}{name.suffix}"
-        path.write_bytes(data)
-        # The file of the client is there: its upload begins.
         begun, uploaded, code = self._now(), None, ""
         client = AsyncClient(options.api, options.token, http=http)
         more: dict[str, Any] = {
@@ -258,12 +253,15 @@ class LoadRun:
             if text
         }
         try:
+            path.write_bytes(data)
             await client.upload(
                 path, name=f"{name.stem}-{planned.number}{name.suffix}", tags=[options.tag], **more
             )
             uploaded = self._now()
-        except ApiError as error:
+        except (ApiError, SafelightError) as error:  # ours: the file of the token cannot be read
             code = error.code
+        except OSError:
+            code = NO_SPACE
         except ClientLeft:
             code = LEFT
         except anyio.get_cancelled_exc_class():
@@ -319,7 +317,7 @@ class LoadRun:
             self._look(seen, shown, http, limiter, tasks)
 
         async def look_at(seen: WatchedUpload) -> None:
-            with suppress(ApiError, *_NO_ANSWER):
+            with suppress(*_NO_ANSWER):
                 look(seen, await client.get(seen.outcome.asset))
 
         next_list = 0.0
@@ -348,7 +346,7 @@ class LoadRun:
         """Look at the list of the run's assets, from the oldest that is not decided on."""
         created = [one.created for one in self._uploads.values() if one.created and one.pending]
         since = min(created, default=None)
-        with suppress(ApiError, *_NO_ANSWER):  # a later look may tell; the check tells in the end
+        with suppress(*_NO_ANSWER):  # a later look may tell; the check tells in the end
             async for shown in client.list(tag=self._options.tag, since=since, limit=_PAGE):
                 seen = self._by_asset.get(str(shown.get("id")))
                 if seen is not None:
@@ -501,13 +499,6 @@ def first_url(shown: Mapping[str, Any]) -> str | None:
             if isinstance(one, Mapping) and isinstance(one.get("url"), str):
                 return str(one["url"])
     return None
-
-
-def as_error(error: ApiError) -> SafelightError:
-    """An error of the client as one of the tree."""
-    if error.code == "unreachable" or error.status >= 500:
-        return Unreachable(f"the API cannot be used: {error.message}")
-    return RequestError(f"the API refuses: {error.message}", code=error.code)
 
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)")

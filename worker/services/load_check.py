@@ -15,6 +15,7 @@ import anyio
 import httpx2
 
 from worker.client import ApiError, AsyncClient
+from worker.domain.errors import SafelightError
 from worker.domain.load import FINAL, REJECTED, WAITING, Flaw, LoadFinding, UploadOutcome
 
 if TYPE_CHECKING:
@@ -121,13 +122,13 @@ class Checker:
         try:
             shown = await self._client.get(one.asset)
             await self._check(one, shown)
-        except ApiError as error:
+        except (ApiError, SafelightError) as error:  # ours: the file of the token cannot be read
             if error.code in {"asset_missing", "asset_erased"}:
                 # Who was refused, or left, may have left nothing behind.
                 if one.uploaded is not None:
                     self._add(Flaw.LOST, f"its record is gone: {error.code}", one)
                 return
-            if error.code in BLIND:
+            if error.code in BLIND or isinstance(error, SafelightError):
                 self._blind = error.code
             self._add(Flaw.UNCHECKED, f"the API could not be read: {error.code}", one)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -217,8 +218,8 @@ class Checker:
         try:
             async for shown in self._client.list(tag=self._tag, limit="200"):
                 listed[str(shown["id"])] += 1
-        except (ApiError, KeyError, TypeError) as error:
-            code = error.code if isinstance(error, ApiError) else repr(error)
+        except (ApiError, SafelightError, KeyError, TypeError) as error:
+            code = getattr(error, "code", "") or repr(error)
             self._add(Flaw.UNCHECKED, f"the list of assets could not be read: {code}")
             return
         unfinished = sum(not one.asset for one in self._outcomes.values())

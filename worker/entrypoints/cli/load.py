@@ -7,13 +7,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from worker.codec import build, plain
-from worker.domain.errors import EngineError, InputError
+from worker.domain.errors import ConfigurationError, EngineError, InputError
 from worker.domain.load import SCHEMA, LoadReport
 from worker.entrypoints.cli import output, remote
 from worker.entrypoints.cli.parameters import Number
@@ -145,6 +146,7 @@ def command(
     Exit code 1: something is wrong with an upload.
     """
     _check_outputs(out, svg)
+    say = (lambda _: None) if as_json else _say
     if source is not None:
         report = _read(source)
     else:
@@ -155,11 +157,11 @@ def command(
         report = _run(
             rate=rate,
             seconds=seconds,
-            filled=_filled(mix, files),
+            filled=_filled(mix, files, say=say),
             seed=seed,
             give_up=give_up,
             access=_access(api, token_file, data),
-            say=(lambda _: None) if as_json else _say,
+            say=say,
         )
     if out is not None:
         _save(out, json.dumps(plain(report, defaults=True), indent=1) + "\n")
@@ -234,7 +236,7 @@ def _access(api: str | None, token_file: Path | None, data: Path | None) -> _Acc
     return _Access(local.api, local.token, local)
 
 
-def _filled(mix: Path | None, files: Path | None) -> FilledMix:
+def _filled(mix: Path | None, files: Path | None, *, say: Callable[[str], None]) -> FilledMix:
     from worker.services import load_mix
 
     if mix is None:
@@ -242,9 +244,11 @@ def _filled(mix: Path | None, files: Path | None) -> FilledMix:
 
         mix = Path(samples.__file__).with_name("load.toml")
 
+    @cache
     def makers() -> dict[str, Callable[[float], bytes]]:
         from worker.samples.catalogue import SAMPLES
 
+        say("making the samples of the mix")
         return {one.name: one.make for one in SAMPLES}
 
     return load_mix.read(mix, folder=files, makers=makers)
@@ -261,25 +265,34 @@ def _run(
     say: Callable[[str], None],
 ) -> LoadReport:
     from worker.job_context import Stop
-    from worker.services.load import LoadOptions, run
+
+    try:
+        from worker.client import ApiError
+        from worker.services.load import LoadOptions, run
+    except ModuleNotFoundError as error:
+        text = f"load needs the extra client, which has {error.name}"
+        raise ConfigurationError(text) from error
 
     _raise_file_limit()
     stop = Stop()
-    with stop.on_signals():
-        return run(
-            LoadOptions(
-                api=access.api,
-                token=access.token,
-                filled=filled,
-                rate=rate,
-                seconds=seconds,
-                seed=seed,
-                give_up=give_up,
-            ),
-            say=say,
-            stop=stop,
-            events=access.events,
-        )
+    try:
+        with stop.on_signals():
+            return run(
+                LoadOptions(
+                    api=access.api,
+                    token=access.token,
+                    filled=filled,
+                    rate=rate,
+                    seconds=seconds,
+                    seed=seed,
+                    give_up=give_up,
+                ),
+                say=say,
+                stop=stop,
+                events=access.events,
+            )
+    except ApiError as error:  # before anything was sent
+        raise remote.as_ours(error) from error
 
 
 def _raise_file_limit() -> None:

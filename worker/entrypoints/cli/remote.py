@@ -53,7 +53,7 @@ def asking(api: str, token_file: Path | None) -> Iterator[Client]:
         with client as found:
             yield found
     except ApiError as error:
-        raise _ours(error) from error
+        raise as_ours(error) from error
 
 
 def token_of(api: str, token_file: Path | None) -> str | Callable[[], str]:
@@ -88,6 +88,7 @@ def _reading(path: Path) -> Callable[[], str]:
     return read
 
 
-def _ours(error: ApiError) -> SafelightError:
+def as_ours(error: ApiError) -> SafelightError:
+    """An error of the client as one of the tree."""
     again = error.code == "unreachable" or error.status == 429 or error.status >= 500
     return (Unreachable if again else InputError)(str(error), code=error.code)
