@@ -1,13 +1,8 @@
-"""The runbooks as data: their parts, and the commands in them as a shell hands them over.
-
-A block of commands is run by bash with programs that only write down what they are told, so that
-quotes, variables and pipes are those that a person gets.
-"""
+"""The runbooks as data: their parts, and what they let the reader fill in."""
 
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,11 +18,6 @@ GIVEN = {
     "ENDPOINT": "shop",
 }
 """What a page lets the reader fill in."""
-PROGRAMS = ("aws", "safelight", "pulumi", "make", "curl")
-_RECORD = """#!/usr/bin/env bash
-{ printf '%s\\0' "$(basename "$0")" "$@"; printf '\\n'; } >> "$RECORD"
-[ "$(basename "$0") $1 $2" = "safelight infra env" ] || echo answer
-"""
 
 
 def pages() -> Mapping[str, str]:
@@ -48,39 +38,3 @@ def parts(text: str) -> Mapping[str, str]:
 def blocks(text: str) -> list[str]:
     """The commands of a text, block by block."""
     return re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-
-
-def recorded(script: str, folder: Path, settings: Mapping[str, str]) -> list[list[str]]:
-    """Each command of a page with its arguments.
-
-    Args:
-        script: its blocks, one after another: a person has one shell.
-        folder: for the programs and their record.
-        settings: variables that `safelight infra env` sets.
-
-    Raises:
-        AssertionError: bash does not take it, or a variable is given by nobody.
-    """
-    programs = folder / "bin"
-    programs.mkdir()
-    for name in PROGRAMS:
-        (programs / name).write_text(_RECORD)
-        (programs / name).chmod(0o755)
-    record = folder / "record"
-    record.touch()
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=folder,
-        env={
-            "PATH": f"{programs}:/usr/bin:/bin",
-            "RECORD": str(record),
-            **GIVEN,
-            **settings,
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, f"{script}\n{done.stderr}"
-    return [line.split("\0")[:-1] for line in record.read_text("utf-8").splitlines()]

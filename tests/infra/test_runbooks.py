@@ -4,33 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-import botocore.session
-import click
 import pytest
-from botocore import xform_name
-from botocore.model import OperationModel
 
 from stack.alarms import Runbook
-from stack.config import SECTIONS, read
+from stack.config import SECTIONS
 from tests.infra import runbooks
 from tests.infra.configs import CHOSEN, camel, switched
-from tests.infra.declared import IMAGES, declare
-from worker.entrypoints import cli
+from tests.infra.declared import declare
+from tests.manual import programs
 from worker.entrypoints.cli import dlq
 from worker.settings import Settings
 
 PAGES = runbooks.pages()
-EVERYWHERE = {"--query", "--output", "--region", "--max-items"}
-"""Options of the AWS CLI itself."""
-OWN_COMMANDS = {
-    ("logs", "tail"): {"--since", "--filter-pattern", "--follow", "--format"},
-    ("cloudfront", "create-invalidation"): {"--distribution-id", "--paths"},
-}
-"""Commands that the AWS CLI does not take from the model of a service (its reference)."""
 
 
 def test_every_kind_of_alarm_has_a_page() -> None:
@@ -82,76 +69,13 @@ def test_codes_and_keys_on_a_page_are_those_that_there_are(name: str) -> None:
 def test_every_command_is_one_that_its_program_takes(name: str, tmp_path: Path) -> None:
     """Options and operations too; variables are those that a page or the stack gives."""
     text = (runbooks.FOLDER / f"{name}.md").read_text("utf-8")
-    found = runbooks.recorded("".join(runbooks.blocks(text)), tmp_path, exported())
+    script = "".join(runbooks.blocks(text))
+    found = programs.recorded(script, tmp_path, {**runbooks.GIVEN, **programs.exported()})
 
     assert found
+    programs.check(found)
     for program, *arguments in found:
-        _CHECKS[program](arguments)
-
-
-@cache
-def exported() -> dict[str, str]:
-    """Variables that `safelight infra env` sets for a stack with everything."""
-    (told,) = [one for one in [declare(switched(on=True)).exports["environment"]] if one]
-    return dict.fromkeys(told, "set")
-
-
-def _safelight(arguments: list[str]) -> None:
-    command: click.Command = cli.cli
-    context: click.Context | None = None
-    while isinstance(command, click.Group):
-        context = click.Context(command, parent=context, info_name="safelight")
-        name, *arguments = arguments
-        found = command.get_command(context, name)
-        assert found is not None, name
-        command = found
-    command.make_context(command.name, list(arguments), parent=context)
-
-
-@cache
-def _operations(service: str) -> dict[str, OperationModel]:
-    model = botocore.session.get_session().get_service_model(service)
-    return {xform_name(name, "-"): model.operation_model(name) for name in model.operation_names}
-
-
-def _aws(arguments: list[str]) -> None:
-    service, operation, *rest = arguments
-    given = {one.partition("=")[0] for one in rest if one.startswith("--")}
-    own = OWN_COMMANDS.get((service, operation))
-    if own is not None:
-        assert given <= own | EVERYWHERE, arguments
-        return
-    model: Any = _operations(service)[operation].input_shape
-    known = {f"--{xform_name(name, '-')}": shape for name, shape in model.members.items()}
-    switches = {
-        option.replace("--", "--no-", 1)
-        for option, shape in known.items()
-        if shape.type_name == "boolean"
-    }
-    assert given <= {*known} | switches | EVERYWHERE, arguments
-    needed = {f"--{xform_name(name, '-')}" for name in model.required_members}
-    assert needed <= given, arguments
-
-
-def _pulumi(arguments: list[str]) -> None:
-    """Outputs that there are, and values that the program accepts."""
-    match arguments:
-        case ["stack", "output", name, *rest]:
-            assert name in declare(switched(on=True)).exports
-        case ["config", "set", "--path", path, value, *rest]:
-            section, _, key = path.removeprefix("safelight:").partition(".")
-            assert section in SECTIONS
-            assert read({**IMAGES, section: {key: value}}, stack="prod")
-        case _:
-            raise AssertionError(arguments)
-    assert rest == ["--stack", "prod", "--cwd", "pulumi"]
-
-
-def _make(arguments: list[str]) -> None:
-    target, *values = arguments
-    text = (runbooks.FOLDER.parents[1] / "Makefile").read_text("utf-8")
-    assert f"\n{target}: " in text
-    assert values == ["STACK=prod"]
-
-
-_CHECKS = {"safelight": _safelight, "aws": _aws, "pulumi": _pulumi, "make": _make}
+        if program == "pulumi":
+            assert arguments[-4:] == ["--stack", "prod", "--cwd", "pulumi"]
+        if program == "make":
+            assert arguments[1:] == ["STACK=prod"]

@@ -57,7 +57,7 @@ def test_page_changes_between_its_marks_only() -> None:
     assert after.endswith(f"{output.END}\nmore prose\n")
     assert "old figures" not in after
     assert "![CPU time per photo, by implementation](chart.svg)" in after
-    assert "```sh\nsafelight bench --rounds 3\n```" in after
+    assert "```sh checked\nsafelight bench --rounds 3\n```" in after
     assert "![Bytes against SSIMULACRA2, by format](curves.svg)" in after
     assert output.updated(after, report(), chart="chart.svg", curves="curves.svg") == after
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import re
-import shlex
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -547,12 +545,3 @@ def test_the_stack_fills_in_the_version(
     assert code == 0
     assert there["url"] == f"https://m/{asset}/{record.version}/w/320"
     assert missing["url"] == f"https://m/{asset_id_of('intake', 'b.jpg')}/{{version}}/w/320"
-
-
-def test_the_page_shows_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
-    """docs/migrate.md, its first command."""
-    page = (Path(__file__).parents[2] / "docs" / "migrate.md").read_text("utf-8")
-    command, shown = re.findall(r"```(?:sh|text)\n(.*?)```", page, re.DOTALL)[:2]
-
-    assert run(shlex.split(command.replace("\\\n", ""))[1:]) == 0
-    assert capsys.readouterr().out == shown

@@ -170,7 +170,7 @@ def updated(
     first, *others = tables(report)
     parts = [
         f"{BEGIN}\n\nCommand:",
-        f"```sh\n{report.command}\n```",
+        f"```sh checked\n{report.command}\n```",
         "\n".join(f"- {escaped(line)}" for line in summary(report)),
         first,
         *([] if chart is None else [f"![CPU time per photo, by implementation]({chart})"]),

@@ -188,5 +188,6 @@ def updated(page: str, figures: DeliveryFigures) -> str:
     """The text of a page with the figures of a run between their marks."""
     before, _, rest = page.partition(BEGIN)
     notes = "\n".join(f"- {escaped(line)}" for line in summary(figures))
-    parts = [f"{BEGIN}\n\nCommand:", f"```sh\n{figures.command}\n```", notes, *tables(figures), END]
+    command = f"```sh checked\n{figures.command}\n```"
+    parts = [f"{BEGIN}\n\nCommand:", command, notes, *tables(figures), END]
     return before + "\n\n".join(parts) + rest.partition(END)[2]
