@@ -14,6 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 RUN, CHECKED, SHOWN, AMONG = "sh", "sh checked", "text", "text lines"
 SHELL = (RUN, CHECKED)
+MEASURED = ("docs/load.md", "docs/scale.md", "docs/faults.md")
+"""Pages whose commands run for minutes, as docs/README.md says: all are checked only. Short forms
+of them are in tests of their own."""
 SAID = "checked, not run"
 """What a page says about its ``sh checked`` blocks, in their section or above all."""
 
@@ -66,12 +69,13 @@ def blocks(path: Path) -> list[Block]:
     found = []
     for match in re.finditer(r"^```([^\n]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         before = text[: match.start()]
+        name = path.relative_to(ROOT).as_posix()
         start = max(0, before.rfind("\n## "))
         found.append(
             Block(
-                page=path.relative_to(ROOT).as_posix(),
+                page=name,
                 line=before.count("\n") + 2,
-                language=match[1],
+                language=CHECKED if match[1] == RUN and name in MEASURED else match[1],
                 code=match[2],
                 section=f"{intro}\n{before[start:]}",
             )

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.manual.blocks import AMONG, RUN, Block
 
-SECONDS = 240
-"""Longest page."""
+SECONDS = 600
+"""Longest page, on a machine that others use."""
 LAST_LINES = 15
 """Of a failed script that are shown."""
 _MARK = "\x1e"
@@ -116,11 +116,11 @@ def differences(shown: str, said: str) -> str:
     ``...`` on a line stands for anything on it, and alone on a line for any lines.
     """
     wanted, got = _plain(shown), _plain(said)
-    pattern = "\n".join(
-        "(?:.*\n)*?.*" if line == "..." else ".*".join(map(re.escape, line.split("...")))
+    pattern = "".join(
+        "(?:.*\n)*?" if line == "..." else ".*".join(map(re.escape, line.split("..."))) + "\n"
         for line in wanted
     )
-    if re.fullmatch(pattern, "\n".join(got)):
+    if re.fullmatch(pattern, "".join(f"{line}\n" for line in got)):
         return ""
     rows = zip_longest(wanted, got, fillvalue="(nothing)")
     return "\n".join(f"  shown {a}\n  said  {b}" for a, b in rows if a != b)

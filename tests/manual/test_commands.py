@@ -10,7 +10,7 @@ import pytest
 from tests.emulators import make_sure
 from tests.infra import runbooks
 from tests.manual import programs
-from tests.manual.blocks import CHECKED, ROOT, SAID, SHELL, Block, blocks, of, pages
+from tests.manual.blocks import CHECKED, MEASURED, ROOT, SAID, SHELL, Block, blocks, of, pages
 from tests.manual.stack import FILES, VIDEO, made_up
 
 PAGES = {path.relative_to(ROOT).as_posix(): path for path in pages()}
@@ -53,7 +53,8 @@ def test_what_is_not_run_is_taken_by_its_program(
     found = of(PAGES[name], CHECKED)
     script = "".join(one.code for one in found).replace(".venv/bin/", "")
 
-    assert [one.line for one in found if SAID not in " ".join(one.section.split())] == []
+    silent = [one.line for one in found if SAID not in " ".join(one.section.split())]
+    assert name in MEASURED or silent == []
     commands = programs.recorded(script, tmp_path, {**GIVEN, **programs.exported()})
     assert commands
     programs.check(commands)
@@ -65,7 +66,7 @@ FIRST = ("docs/tutorial-local.md", "README.md")
 """They show what a stack prints that nobody has used before."""
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_every_command_does_what_its_page_shows(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

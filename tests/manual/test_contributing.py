@@ -56,7 +56,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", HEADINGS)
 def test_the_example_works(name: str, changed: Path) -> None:
     """Its changes apply, its code has the project's form, and the tests that it names pass."""
