@@ -16,6 +16,7 @@ from tests.infra import runbooks
 from tests.infra.alarm_math import states
 from tests.infra.declared import declare
 from tests.integration.running import Running, until
+from tests.manual import programs
 from worker.entrypoints import cli
 
 Client = Any
@@ -114,7 +115,7 @@ def commands(page: str, tmp_path: Path) -> list[list[str]]:
     """The arguments of `safelight` on a page, as a shell hands them over."""
     script = "".join(runbooks.blocks(runbooks.pages()[page]))
     settings = dict.fromkeys(declare().exports["environment"], "set")
-    found = runbooks.recorded(script, tmp_path, settings)
+    found = programs.recorded(script, tmp_path, settings)
     return [arguments for program, *arguments in found if program == "safelight"]
 
 

@@ -21,7 +21,8 @@ HEADINGS = list(dict.fromkeys(re.findall(r"^### (.+)$", EXAMPLES[-1].section, re
 
 def heading(block: Block) -> str:
     """Of the example that it is in."""
-    return re.findall(r"^### (.+)$", block.section, re.MULTILINE)[-1]
+    found: list[str] = re.findall(r"^### (.+)$", block.section, re.MULTILINE)
+    return found[-1]
 
 
 @pytest.fixture(scope="module")
