@@ -99,9 +99,18 @@ class Intake(pulumi.ComponentResource):
             # Not known on FIFO queues, not even as zero.
             maximum_batching_window_in_seconds=None if ordered else config.intake.batch_window,
             function_response_types=["ReportBatchItemFailures"],
-            scaling_config=lambda_.EventSourceMappingScalingConfigArgs(
+            # AWS takes one of the two.
+            scaling_config=None
+            if config.intake.minimum_pollers
+            else lambda_.EventSourceMappingScalingConfigArgs(
                 maximum_concurrency=config.intake.maximum_concurrency
             ),
+            provisioned_poller_config=lambda_.EventSourceMappingProvisionedPollerConfigArgs(
+                minimum_pollers=config.intake.minimum_pollers,
+                maximum_pollers=config.intake.maximum_pollers,
+            )
+            if config.intake.minimum_pollers
+            else None,
             tags=scope.tags(COMPONENT),
             # Lambda tries the role on the queue when the mapping is made.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.ingest.rights]),

@@ -234,6 +234,9 @@ def _intakes(draw: st.DrawFn) -> dict[str, Any]:
     batch = draw(st.integers(1, 10 if ordering == "fifo" else 1000))
     window = draw(st.integers(1 if batch > 10 else 0, 300)) if ordering == "standard" else 0
     most = draw(st.integers(2, 1000))
+    pollers = draw(st.just(0) | st.integers(2, 200))
+    most_pollers = draw(st.integers(max(2, pollers), 2_000))
+    calls = 10 * most_pollers if pollers else most
     return {
         "ordering": ordering,
         "architecture": draw(st.sampled_from(["arm64", "x86_64"])),
@@ -242,7 +245,9 @@ def _intakes(draw: st.DrawFn) -> dict[str, Any]:
         "batchSize": batch,
         "batchWindow": window,
         "maximumConcurrency": most,
-        "reservedConcurrency": draw(st.just(0) | st.integers(most, 100_000)),
+        "minimumPollers": pollers,
+        "maximumPollers": most_pollers,
+        "reservedConcurrency": draw(st.just(0) | st.integers(calls, 100_000)),
         "maximumReceives": draw(st.integers(2, 100)),
         "logRetentionDays": draw(st.sampled_from(LOG_DAYS)),
     }

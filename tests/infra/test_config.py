@@ -193,6 +193,11 @@ def test_who_watches_the_cost_has_an_address(cost: dict[str, Any]) -> None:
         ({"memory": 1024}, "intake.memory"),
         ({"timeout": 60}, "intake.timeout"),
         ({"maximumConcurrency": 50, "reservedConcurrency": 49}, "intake.reservedConcurrency"),
+        ({"minimumPollers": 9, "maximumPollers": 8}, "intake.maximumPollers"),
+        (
+            {"minimumPollers": 2, "maximumPollers": 8, "reservedConcurrency": 79},
+            "intake.reservedConcurrency",
+        ),
     ],
 )
 def test_values_that_do_not_go_together(intake: dict[str, Any], path: str) -> None:

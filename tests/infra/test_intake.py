@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.infra.declared import ACCOUNT, IMAGE, Declaration
+from tests.infra.declared import ACCOUNT, IMAGE, Declaration, declare
+from worker.adapters.aws.quotas import CONCURRENCY
+from worker.infra import preflight
 
 SQS = "arn:aws:sqs:safelight-test"
 S3 = "arn:aws:s3:safelight-test"
@@ -198,6 +200,17 @@ def test_the_mapping_reports_single_failures(ordered: Declaration) -> None:
         "tags": tags,
     }
     assert ("iam/RolePolicy", "ingest") in mapping.waits_for
+
+
+def test_provisioned_pollers_stand_in_place_of_the_maximum_concurrency() -> None:
+    """AWS takes one of the two; the account's quota is compared with ten calls of each poller."""
+    declared = declare({"intake": {"minimumPollers": 3, "maximumPollers": 80}})
+    mapping = declared.one("lambda/EventSourceMapping", "ingest").inputs
+
+    assert mapping["provisionedPollerConfig"] == {"minimumPollers": 3, "maximumPollers": 80}
+    assert "scalingConfig" not in mapping
+    (calls,) = [one for one in preflight.demands(declared) if one.quota is CONCURRENCY]
+    assert calls.needed > 800
 
 
 def test_without_order_the_function_reads_the_standard_queue_in_larger_batches(

@@ -239,9 +239,9 @@ def test_a_new_account_is_too_small(stack: Declaration, stubs: Stubs) -> None:
     concurrency = found["lambda/L-B99A9384"]
     assert concurrency.message == (
         "The account may have 10 functions that run at the same time in eu-central-1; this stack"
-        " may use 107 (intake.maximumConcurrency, intake.reservedConcurrency,"
-        " api.reservedConcurrency). Uploads wait in the queue, and requests of the API may be"
-        " refused meanwhile."
+        " may use 107 (intake.maximumConcurrency, intake.maximumPollers,"
+        " intake.reservedConcurrency, api.reservedConcurrency). Uploads wait in the queue, and"
+        " requests of the API may be refused meanwhile."
     )
     assert concurrency.command == (
         "aws service-quotas request-service-quota-increase --region eu-central-1"

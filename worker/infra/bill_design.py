@@ -61,6 +61,7 @@ def design_of(config: Any) -> Design:
         architecture=config.intake.architecture,
         memory=config.intake.memory,
         snap_start=config.delivery.snap_start,
+        pollers=config.intake.minimum_pollers,
         ordering=str(config.intake.ordering),
         batch=config.intake.batch_size,
         second_format="jxl" if Format.JXL in formats else "webp",

@@ -36,6 +36,9 @@ from worker.infra import program, stack_file
 from worker.infra.program import Declaration, Resource
 from worker.infra.stack_file import StackFile
 
+POLLER_CALLS = 10
+"""Calls at the same time of a provisioned poller (AWS Lambda Developer Guide, "Configuring scaling
+behavior for SQS event source mappings")."""
 UNRESERVED = 100
 """Instances that Lambda keeps for functions without reserved ones (AWS Lambda Developer Guide,
 "Configuring reserved concurrency")."""
@@ -119,21 +122,26 @@ def _functions(declared: Declaration) -> Iterator[Demand]:
         one.inputs for one in declared.of("lambda/EventSourceMapping") if not reserved.get(one.name)
     ]
     # Of a stream: for each of its shards, of which a new table has one.
-    queued = sum(
-        int(one["scalingConfig"]["maximumConcurrency"])
-        if "scalingConfig" in one
-        else int(one["parallelizationFactor"])
-        for one in sources
-    )
+    queued = sum(_calls(one) for one in sources)
     yield Demand(
         quota=CONCURRENCY,
         needed=kept + queued + (UNRESERVED if kept else 0),
         least=kept + UNRESERVED if kept else 0,
-        keys="intake.maximumConcurrency, intake.reservedConcurrency, api.reservedConcurrency",
+        keys="intake.maximumConcurrency, intake.maximumPollers, intake.reservedConcurrency,"
+        " api.reservedConcurrency",
         otherwise="Uploads wait in the queue, and requests of the API may be refused meanwhile.",
         below_least=f"Lambda must keep {UNRESERVED} for the others, and refuses to reserve more.",
         refuses=True,
     )
+
+
+def _calls(source: Mapping[str, Any]) -> int:
+    """Calls that an event source may make at the same time."""
+    if pollers := source.get("provisionedPollerConfig"):
+        return POLLER_CALLS * int(pollers["maximumPollers"])
+    if scaling := source.get("scalingConfig"):
+        return int(scaling["maximumConcurrency"])
+    return int(source["parallelizationFactor"])
 
 
 def _machines(declared: Declaration) -> Iterator[Demand]:

@@ -117,18 +117,16 @@ def _needed(found: Outcome) -> int:
 
 
 def _source(found: Outcome) -> tuple[str, str]:
-    needed = _needed(found)
+    needed, peak = _needed(found), found.workload.peak
+    pollers = math.ceil(needed / 10)
     if found.topology.provisioned:
-        return "provisioned pollers", f"at most {math.ceil(needed / 10)} pollers"
-    if needed > MOST_SETTING:
-        return (
-            "provisioned pollers of the event source",
-            f"{needed:,} invocations are more than the {MOST_SETTING:,} of"
-            f" intake.maximumConcurrency: {math.ceil(needed / 10):,} pollers make them",
-        )
+        return "intake.maximumPollers", f"{pollers:,} for {peak:,.0f} uploads a second"
+    if needed <= MOST_SETTING:
+        return "intake.maximumConcurrency", f"{needed:,} for {peak:,.0f} uploads a second"
     return (
-        "intake.maximumConcurrency",
-        f"{needed:,} for {found.workload.peak:,.0f} uploads a second",
+        "intake.minimumPollers, intake.maximumPollers",
+        f"{needed:,} invocations are more than intake.maximumConcurrency allows; {pollers:,}"
+        " pollers make them",
     )
 
 
@@ -140,11 +138,15 @@ def _account(found: Outcome) -> tuple[str, str]:
 
 
 def _ramp(found: Outcome) -> tuple[str, str]:
-    least = math.ceil(found.workload.rate * found.service.seconds * ROOM / 10)
+    if found.topology.provisioned:
+        least = math.ceil(_needed(found) / 10)
+        text = f"{least:,} of them are enough for the peak from its first second on"
+        return "intake.minimumPollers", text
+    least = max(2, math.ceil(found.workload.rate * found.service.seconds * ROOM / 10))
     return (
-        "provisioned pollers of the event source",
-        f"they add 1,000 a minute in place of 300; at least {max(2, least)} of them for the"
-        " steady load",
+        "intake.minimumPollers",
+        f"{least:,} provisioned pollers make the calls of the steady load, and add 1,000 calls a"
+        " minute in place of 300",
     )
 
 

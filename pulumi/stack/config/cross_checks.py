@@ -154,11 +154,17 @@ def _batches(intake: IntakeConfig) -> Iterator[Problem]:
 
 
 def _concurrency(intake: IntakeConfig) -> Iterator[Problem]:
-    """maximumConcurrency must not exceed reservedConcurrency: throttled batches only wait."""
-    if 0 < intake.reserved_concurrency < intake.maximum_concurrency:
+    """The queue's calls must not exceed reservedConcurrency: throttled batches only wait."""
+    provisioned = intake.minimum_pollers > 0
+    if provisioned and intake.maximum_pollers < intake.minimum_pollers:
         yield Problem(
-            "intake.reservedConcurrency",
-            f"must be at least intake.maximumConcurrency, which is {intake.maximum_concurrency}",
+            "intake.maximumPollers",
+            f"must be at least intake.minimumPollers, which is {intake.minimum_pollers}",
+        )
+    if 0 < intake.reserved_concurrency < intake.most_calls:
+        key = "ten times intake.maximumPollers" if provisioned else "intake.maximumConcurrency"
+        yield Problem(
+            "intake.reservedConcurrency", f"must be at least {key}, which is {intake.most_calls}"
         )
 
 

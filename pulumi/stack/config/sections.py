@@ -20,6 +20,9 @@ FIFO_BATCH = 10
 VISIBILITY_FACTOR = 6
 """A message stays hidden for at least six function timeouts (the same page): while Lambda is
 throttled it waits in a batch already taken."""
+POLLER_CALLS = 10
+"""Calls at the same time of a provisioned poller (AWS Lambda Developer Guide, "Configuring scaling
+behavior for SQS event source mappings")."""
 CAPACITY_UNITS = 40_000
 """Most units of a table or an index unless AWS is asked for more (DynamoDB Developer Guide,
 "Quotas")."""
@@ -136,6 +139,11 @@ class IntakeConfig:
     """Seconds to wait for a full batch; standard ordering only."""
     maximum_concurrency: int = checks.value(checks.whole(2, 1000), 100)
     """Instances of the function that the queue may use at the same time."""
+    minimum_pollers: int = checks.value(checks.none_or(2, 200), 0)
+    """Provisioned pollers that are always there, paid by the hour; 0 for none. With them
+    ``maximum_pollers`` counts in place of ``maximum_concurrency``."""
+    maximum_pollers: int = checks.value(checks.whole(2, 2_000), 100)
+    """Most provisioned pollers. Each makes up to ten calls at the same time."""
     reserved_concurrency: int = checks.value(checks.whole(0, 100_000), 0)
     """So many of the account's instances are kept for the function and are its most; 0 for none."""
     maximum_receives: int = checks.value(checks.whole(2, 100), 5)
@@ -146,6 +154,13 @@ class IntakeConfig:
     def visibility(self) -> int:
         """Seconds a message stays hidden while it is worked on."""
         return VISIBILITY_FACTOR * self.timeout
+
+    @property
+    def most_calls(self) -> int:
+        """Calls of the function that the queue may make at the same time."""
+        if self.minimum_pollers:
+            return POLLER_CALLS * self.maximum_pollers
+        return self.maximum_concurrency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
