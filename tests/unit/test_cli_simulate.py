@@ -34,7 +34,7 @@ def test_a_spike_is_told_and_drawn_with_its_first_bottleneck(
     assert "jobs " in out
     assert "a million uploads" in out
     drawn = chart.read_text()
-    assert "intake.maximumConcurrency" in drawn
+    assert "invocations that the queue may make" in drawn
     assert "instances at work" in drawn
 
 

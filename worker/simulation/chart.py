@@ -39,7 +39,9 @@ def draw(path: Path, found: Outcome, bottlenecks: tuple[Bottleneck, ...]) -> Non
         StorageFull: no space left.
     """
     minutes = [one.time / 60 for one in found.samples]
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "safelight", "font.size": 9}):
+    with rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": "safelight", "font.size": 9, "lines.linewidth": 1}
+    ):
         figure = Figure(figsize=(8.5, 6.4), layout="constrained")
         uploads, waiting, running = figure.subplots(3, 1, sharex=True)
         uploads.plot(minutes, [one.arrived for one in found.samples], color=ARRIVED, label="arrive")
@@ -77,7 +79,7 @@ def draw(path: Path, found: Outcome, bottlenecks: tuple[Bottleneck, ...]) -> Non
                 axes.axvspan(begin, end, color="#f1f5f9", zorder=0)
         for one in bottlenecks[:1]:
             uploads.axvline(one.since / 60, color=WAITING, linestyle=":")
-        first = f"; first bottleneck: {bottlenecks[0].setting}" if bottlenecks else ""
+        first = f"; first bottleneck: {bottlenecks[0].what}" if bottlenecks else ""
         figure.suptitle(
             f"{found.topology.name}: {load.rate * 86_400:,.0f} uploads a day"
             + (

@@ -484,7 +484,7 @@ class Simulation:
         expected = load.end + (load.spike_seconds if load.spike_seconds else 0)
         self._env.process(self._uploads() if self._times is None else self._given(self._times))
         self._env.process(self._watch())
-        self._env.process(self._sample(max(1.0, expected / 600)))
+        self._env.process(self._sample(max(1.0, expected / 300)))
         self._env.run(until=load.end)
         limit = load.end - load.after + load.drain_limit
         while load.spike_seconds and self._behind() and self._env.now < limit:

@@ -12,6 +12,7 @@ import click
 
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.parameters import Number, Percent
+from worker.entrypoints.cli.target import DATA
 from worker.prices import HOME
 
 if TYPE_CHECKING:
@@ -190,6 +191,22 @@ class _Request:
     help="Draw queues and instances over time to FILE, .svg or .png.",
 )
 @click.option(
+    "--validate",
+    "loaded",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Simulate the uploads of a run of `safelight load` on the local stack (what --out has"
+    " written), and compare.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DATA,
+    show_default=True,
+    metavar="DIR",
+    help="Folder of the local stack of that run: its logs say how long uploads took.",
+)
+@click.option(
     "--rules", "show_rules", is_flag=True, help="Print AWS's rules, with sources, and end."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
@@ -212,6 +229,8 @@ def command(
     weight: int | None,
     seed: int,
     svg: Path | None,
+    loaded: Path | None,
+    data: Path,
     show_rules: bool,
     as_json: bool,
 ) -> None:
@@ -226,6 +245,9 @@ def command(
 
     if show_rules:
         _print_rules(rules.listed(), as_json=as_json)
+        return
+    if loaded is not None:
+        _validate(loaded, data, seed=seed, as_json=as_json)
         return
     spiking = spike > 1
     load = Workload(
@@ -420,6 +442,35 @@ def _reasons(reasons: tuple[Bottleneck, ...], steps: tuple[Step, ...]) -> Iterat
     for one in reasons[1:]:
         if one.share >= 0.01:
             yield f"also: {one.what}, {one.share:.0%} of all waiting, from {_span(one.since)} on"
+
+
+def _validate(loaded: Path, data: Path, *, seed: int, as_json: bool) -> None:
+    from worker.simulation import rules, validation
+
+    found = validation.validate(
+        validation.read_report(loaded),
+        rules.load(),
+        data=data,
+        workers=validation.workers_of(data),
+        seed=seed,
+    )
+    if as_json:
+        figures = [{**asdict(one), "error": one.error} for one in found.figures]
+        output.print_json({**asdict(found), "figures": figures, "good": found.good})
+    else:
+        service = found.service
+        click.echo(
+            f"{found.uploads:,} uploads, {found.workers} workers; an upload took them"
+            f" {service.seconds:.2f} s, of which {service.overlap:.0%} beside the one before"
+        )
+        click.echo(f"{'':20}{'loaded':>10}{'simulated':>12}{'error':>8}")
+        for one in found.figures:
+            click.echo(f"{one.name:20}{one.loaded:10.2f}{one.simulated:12.2f}{one.error:8.0%}")
+        share = f"{validation.ALLOWED:.0%}"
+        said = f"within {share}" if found.good else f"not within {share}"
+        click.echo(f"p50 and uploads a second are {said}")
+    if not found.good:
+        raise click.exceptions.Exit(1)
 
 
 def _print_rules(found: Any, *, as_json: bool) -> None:
