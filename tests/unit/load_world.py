@@ -36,6 +36,8 @@ class FakeDeployment(httpx2.AsyncBaseTransport):
     )
     seconds: float = 0.0
     """Before an asset is decided."""
+    thinks: float = 0.0
+    """Seconds before the API answers what has become of uploads."""
     assets: dict[str, dict[str, Any]] = field(default_factory=dict)
     requests: list[httpx2.Request] = field(default_factory=list)
     bodies: dict[str, bytes] = field(default_factory=dict)
@@ -62,6 +64,7 @@ class FakeDeployment(httpx2.AsyncBaseTransport):
             return httpx2.Response(200, content=b"x" * 10)
         if request.method == "POST" and path == "/uploads":
             return self._begin(json.loads(body))
+        await anyio.sleep(self.thinks)
         if path == "/assets":
             return self._list()
         found = self.assets.get(path.rpartition("/")[2])

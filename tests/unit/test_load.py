@@ -477,6 +477,14 @@ def test_refusals_that_pass_cost_time_and_nothing_else() -> None:
     assert sum(one.retries for one in report.outcomes) == 3
 
 
+def test_a_slow_api_makes_no_lost_uploads() -> None:
+    """One look takes longer than the time after which uploads are given up."""
+    report = sent(FakeDeployment(thinks=0.5), give_up=0.2)
+
+    assert report.findings == ()
+    assert all(one.accepted is not None for one in report.outcomes)
+
+
 def test_a_token_that_ends_during_the_run_leaves_a_report() -> None:
     """What was refused is said, and that the rest could not be read."""
 

@@ -46,8 +46,8 @@ GIVE_UP_SECONDS = 60.0
 """Seconds without any progress after which what is not done is taken as lost."""
 LOOK_SECONDS = 0.5
 """Between two looks at what has become of uploads, at least; and as long as a look takes."""
-LOOKED_AT = 8
-"""Uploads that a look reads one by one: 16 requests a second, of the 50 that an owner has."""
+LOOKED_AT = 4
+"""Uploads that a look reads one by one: 8 requests a second, of the 50 that an owner has."""
 VIEWERS = 64
 """Renditions that are read at the same time."""
 VIEW_PAUSE = 0.25
@@ -144,8 +144,9 @@ class LoadRun:
         self._began_at = datetime.now(UTC)
         self._uploads: dict[int, WatchedUpload] = {}
         self._by_asset: dict[str, WatchedUpload] = {}
-        self._sending = True
         self._progress = 0.0
+        self._looks = 0
+        """Looks at everything that waits since the last progress."""
         self._offsets = _Clock()
 
     async def run(self) -> LoadReport:
@@ -213,8 +214,7 @@ class LoadRun:
             tasks.start_soon(self._upload, seen, http, folder)
         else:
             await self._sleep_until(options.seconds)
-        self._sending = False
-        self._progress = self._now()
+        self._note_progress()
 
     async def _sleep_until(self, at: float) -> None:
         """Sleep, and wake up early if somebody asks for the end."""
@@ -289,7 +289,7 @@ class LoadRun:
         seen.open = False
         if connection.asset:
             self._by_asset[connection.asset] = seen
-        self._progress = self._now()
+        self._note_progress()
 
     # --- watching -------------------------------------------------------------------------------
 
@@ -302,7 +302,8 @@ class LoadRun:
                 give_up = min(give_up, 10.0)
                 if not any(not one.open and one.pending for one in self._uploads.values()):
                     return
-            if self._now() - self._progress > give_up:
+            # A slow API must not make slow uploads lost ones: each was looked at in this time.
+            if self._now() - self._progress > give_up and self._looks > 1:
                 return
             await anyio.sleep(0.1)
 
@@ -333,11 +334,14 @@ class LoadRun:
                 for seen in oldest:
                     looks.start_soon(look_at, seen)
             decided = sum(seen.outcome.status in FINAL for seen in oldest)
-            if 2 * decided > LOOKED_AT or (len(waiting) > LOOKED_AT and looked >= next_list):
+            if len(waiting) <= LOOKED_AT:
+                self._looks += 1
+            elif 2 * decided > LOOKED_AT or looked >= next_list:
                 began = time.monotonic()
                 await self._look_at_all(client, look)
+                self._looks += 1
                 ended = time.monotonic()
-                next_list = ended + LIST_LOOKS * max(self._options.look, ended - began)
+                next_list = ended + max(LIST_LOOKS * self._options.look, 3 * (ended - began))
             await anyio.sleep(max(self._options.look, time.monotonic() - looked))
 
     async def _look_at_all(
@@ -363,7 +367,8 @@ class LoadRun:
         seen.created = str(shown.get("created_at", ""))
         status, verdict = str(shown.get("status", "")), shown.get("verdict") or {}
         if seen.outcome.status not in FINAL and status in FINAL:
-            seen.found, self._progress = self._now(), self._now()
+            seen.found = self._now()
+            self._note_progress()
             seen.ended = _seconds(shown.get("updated_at"))
         seen.outcome = replace(
             seen.outcome, status=status, code=str(verdict.get("code", "")) if verdict else ""
@@ -392,7 +397,7 @@ class LoadRun:
                     break
                 await anyio.sleep(pause)
                 pause = min(2 * pause, 5.0)
-        self._progress = self._now()
+        self._note_progress()
         seen.outcome = replace(seen.outcome, served=self._now())
 
     async def _tell(self) -> None:
@@ -405,6 +410,9 @@ class LoadRun:
                 f" {sum(one.status in FINAL for one in ones)} decided,"
                 f" {sum(one.served is not None for one in ones)} served"
             )
+
+    def _note_progress(self) -> None:
+        self._progress, self._looks = self._now(), 0
 
     def _now(self) -> float:
         return time.monotonic() - self._started
