@@ -1,4 +1,7 @@
-"""The engine, the images and a folder that containers may write; nothing is skipped."""
+"""The engine, the images and a folder that containers may write.
+
+Nothing is skipped but the image of another architecture, where it is not built or cannot be run.
+"""
 
 from __future__ import annotations
 

@@ -175,6 +175,15 @@ def test_a_name_is_made_once(served: Callable[[], Engine]) -> None:
     assert given == {"name": "mine"}
 
 
+def test_a_queue_has_the_name_that_the_engine_knows(served: Callable[[], Engine]) -> None:
+    """The ending of an ordered queue is part of the name once."""
+    engine = served()
+    inputs = {"fifoQueue": True, "name": "it-1a2b3c4.fifo"}
+    found = values(engine.create(QUEUE, inputs).properties)
+    assert found["name"] == inputs["name"]
+    assert found["arn"].endswith(":it-1a2b3c4.fifo")
+
+
 def test_what_the_provider_refuses_is_named(served: Callable[[], Engine]) -> None:
     """Inputs that do not exist, that are missing, and names that are too long."""
     engine = served()

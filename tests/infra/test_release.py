@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -108,12 +109,21 @@ def test_the_script_can_evaluate_what_it_is_told(
     lines = capsys.readouterr().out.splitlines()
     assert all(re.fullmatch(r"[a-z_]+=('.*'|[\w./-]*)", line) for line in lines)
 
-    outputs = tmp_path / "outputs.json"
-    outputs.write_text('{"repositories": {"lambda": "a/b c", "batch": "d/e"}}')
-    assert main(["repositories", str(outputs)]) == 0
+    kind = "aws:ecr/repository:Repository"
+    found = [
+        {
+            "urn": f"urn:pulumi:dev::safelight::{kind}::safelight-dev-image-{image}",
+            "type": kind,
+            "outputs": {"repositoryUrl": address},
+        }
+        for image, address in (("batch", "d/e"), ("lambda", "a/b c"))
+    ]
+    state = tmp_path / "state.json"
+    state.write_text(json.dumps({"deployment": {"resources": found}}))
+    assert main(["repositories", "dev", str(state)]) == 0
     assert capsys.readouterr().out == ("function_repository='a/b c'\nbatch_repository=d/e\n")
-    outputs.write_text("{}")
-    assert main(["repositories", str(outputs)]) == 2
+    state.write_text(json.dumps({"deployment": {"resources": found[:1]}}))
+    assert main(["repositories", "dev", str(state)]) == 2
 
     for command, there in (("first", "only: true"), ("placeholders", "placeholder/safelight@")):
         out = tmp_path / command
@@ -136,7 +146,9 @@ def test_the_program_calls_things_as_the_scripts_do() -> None:
     assert f"**{REGISTRY}**" in script
     bucket = declared.one("s3/Bucket", deployed.ORIGINALS)
     assert declared.exports["intakeBucket"] == f"safelight-dev-{bucket.name}"
-    assert {*declared.exports["repositories"]} == {"lambda", "batch"}
+    assert {one.name for one in declared.of("ecr/Repository")} == {
+        f"image-{image}" for image in deployed.IMAGES
+    }
 
 
 def test_the_pattern_of_the_first_step_means_the_repositories_alone() -> None:

@@ -95,7 +95,8 @@ def _placeholders(given: argparse.Namespace) -> None:
 def _repositories(given: argparse.Namespace) -> None:
     from worker.infra import deployed
 
-    lambdas, batch = deployed.repositories(_json(Path(given.outputs)))
+    resources = deployed.read_state(_json(Path(given.state)))
+    lambdas, batch = deployed.repositories(resources, given.stack)
     _say(f"function_repository={shlex.quote(lambdas)}")
     _say(f"batch_repository={shlex.quote(batch)}")
 
@@ -132,7 +133,7 @@ _COMMANDS = {
     "preflight": (_preflight, "read the quotas of the account", ("stack",)),
     "first": (_first, "write the configuration that makes the repositories", ("stack", "out")),
     "placeholders": (_placeholders, "write one with placeholders for images", ("stack", "out")),
-    "repositories": (_repositories, "read a stack's outputs", ("outputs",)),
+    "repositories": (_repositories, "read a stack's state", ("stack", "state")),
     "destroy": (_destroy, "read a stack's state", ("stack", "originals", "state")),
 }
 

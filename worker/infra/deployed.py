@@ -25,6 +25,9 @@ _SECONDS = 120.0
 _ARN = re.compile(r"arn:[^:]+:[^:]+:([a-z0-9-]+):\d{12}:")
 _QUEUE = re.compile(r"https://sqs\.([a-z0-9-]+)\.amazonaws\.com")
 BUCKET = "aws:s3/bucket:Bucket"
+REPOSITORY = "aws:ecr/repository:Repository"
+IMAGES = ("lambda", "batch")
+"""The images in the names of the program's repositories."""
 ORIGINALS = "intake"
 """The name of the bucket of originals in the program."""
 GUARDS: Mapping[str, tuple[str, bool, str]] = {
@@ -34,7 +37,7 @@ GUARDS: Mapping[str, tuple[str, bool, str]] = {
         False,
         "catalog.deletionProtection: false",
     ),
-    "aws:ecr/repository:Repository": (
+    REPOSITORY: (
         "forceDelete",
         True,
         "registry.forceDelete: true, or it has to be empty",
@@ -129,23 +132,6 @@ def _region(outputs: Mapping[str, Any]) -> str | None:
     return None
 
 
-def repositories(outputs: Any) -> tuple[str, str]:
-    """Addresses of the repositories for the functions' and the Batch image.
-
-    Args:
-        outputs: the stack's outputs.
-
-    Raises:
-        ConfigurationError: there are none.
-    """
-    found = outputs.get("repositories") if isinstance(outputs, Mapping) else None
-    try:
-        lambdas, batch = str(found["lambda"]), str(found["batch"])  # type: ignore[index]
-    except (KeyError, TypeError):
-        raise ConfigurationError("the stack has no output repositories") from None
-    return lambdas, batch
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateResource:
     """One resource in the state."""
@@ -215,6 +201,23 @@ def originals(resources: Iterable[StateResource], stack: str) -> tuple[StateReso
         if one.parent == bucket.parent and bucket.urn in one.above and one.urn != bucket.urn
     ]
     return (bucket, *settings)
+
+
+def repositories(resources: Iterable[StateResource], stack: str) -> tuple[str, str]:
+    """Addresses of the repositories for the functions' and the Batch image.
+
+    Raises:
+        ConfigurationError: one of them is not there.
+    """
+    found = {
+        one.name: str(one.outputs.get("repositoryUrl") or "")
+        for one in resources
+        if one.type == REPOSITORY
+    }
+    lambdas, batch = (found.get(f"safelight-{stack}-image-{one}", "") for one in IMAGES)
+    if not lambdas or not batch:
+        raise ConfigurationError(f"the state of stack {stack} has no repositories for both images")
+    return lambdas, batch
 
 
 def require_known(

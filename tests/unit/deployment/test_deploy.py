@@ -17,7 +17,21 @@ FUNCTION = f"{HOST}/safelight-dev-image-lambda-1a2b3c4"
 BATCH = f"{HOST}/safelight-dev-image-batch-5d6e7f8"
 FUNCTION_DIGEST = f"{FUNCTION}@sha256:{'1' * 64}"
 BATCH_DIGEST = f"{BATCH}@sha256:{'2' * 64}"
-OUTPUTS = json.dumps({"repositories": {"lambda": FUNCTION, "batch": BATCH}})
+KIND = "aws:ecr/repository:Repository"
+STATE = json.dumps(
+    {
+        "deployment": {
+            "resources": [
+                {
+                    "urn": f"urn:pulumi:dev::safelight::{KIND}::safelight-dev-image-{image}",
+                    "type": KIND,
+                    "outputs": {"repositoryUrl": address},
+                }
+                for image, address in (("lambda", FUNCTION), ("batch", BATCH))
+            ]
+        }
+    }
+)
 REPOSITORIES = f"function_repository={FUNCTION}\nbatch_repository={BATCH}\n"
 
 
@@ -49,7 +63,7 @@ def pulumi(*first: Rule) -> list[Rule]:
         *first,
         rule("pulumi", "^whoami"),
         rule("pulumi", "^stack select"),
-        rule("pulumi", "^stack output", OUTPUTS),
+        rule("pulumi", "^stack export", STATE),
         rule("pulumi", "^up"),
         rule("pulumi", "^config set-all", writes={"Pulumi.dev.yaml": "config: {set: true}\n"}),
     ]
@@ -103,13 +117,13 @@ def test_a_new_stack_is_deployed_in_this_order(tmp_path: Path) -> None:
         "python images/tools/aws_account.py",
         "python -m worker.infra preflight dev",
         "pulumi stack select --create dev",
-        "pulumi stack output --json --stack dev",
-        "python -m worker.infra repositories build/outputs.dev.json",
+        "pulumi stack export --stack dev",
+        "python -m worker.infra repositories dev build/state.dev.json",
         f"python -m worker.infra first dev {rig.root}/build/Pulumi.dev.first.yaml",
         f"pulumi up --stack dev --config-file {rig.root}/build/Pulumi.dev.first.yaml"
         " --target **safelight:registry:Registry**",
-        "pulumi stack output --json --stack dev",
-        "python -m worker.infra repositories build/outputs.dev.json",
+        "pulumi stack export --stack dev",
+        "python -m worker.infra repositories dev build/state.dev.json",
         f"python images/tools/ecr_digest.py {FUNCTION} {tag}-amd64",
         f"python images/tools/ecr_digest.py {BATCH} {tag}-amd64",
         "docker build lambda",
@@ -147,8 +161,9 @@ def steps(rig: Rig) -> list[str]:
 
 def test_script_and_code_understand_each_other(tmp_path: Path) -> None:
     """Nothing between them is made up here: the answers are those about the real stack dev."""
-    first = rule("pulumi", "^stack output", json.dumps({"repositories": {}}))
-    there = rule("pulumi", "^stack output", OUTPUTS, after="--target")
+    # The repositories are not in the state, whatever the stack's outputs say.
+    first = rule("pulumi", "^stack export", json.dumps({"deployment": {"resources": []}}))
+    there = rule("pulumi", "^stack export", STATE, after="--target")
     rig = rig_with(tmp_path, stack=pulumi(there, first))
     rig.really_ask()
 
