@@ -1,6 +1,6 @@
 """The life of a stack with Pulumi's own engine: the commands that a person runs, in order.
 
-One test, because each step needs the one before. The account is the emulator
+Two tests, in which each step needs the one before. The account is the emulator
 (tests/engine/provider.py), the state is in files, the images are stand-ins
 (tests/engine/images.py).
 """
@@ -53,6 +53,10 @@ class Life:
         assert "2 of 4: building the images" in said.text
         assert planned == len(self._made()) + 1  # the stack itself
         assert self._made() == self._declared()
+
+    def is_deployed(self) -> None:
+        """For what comes after."""
+        self._deploy()
 
     def nothing_is_done_twice(self) -> None:
         """Nothing is made, built, pushed or changed by a second deployment."""
@@ -170,13 +174,23 @@ def s3(account: Emulator) -> Iterator[Any]:
     client.close()
 
 
-def test_a_stack_lives_and_dies(tmp_path: Path, account: Emulator, s3: Any) -> None:
-    """Preview, deployment, nothing to do, a change, a replacement, refusals, destruction."""
-    life = Life(Checkout(tmp_path / "made", account), s3)
+@pytest.fixture
+def life(tmp_path: Path, account: Emulator, s3: Any) -> Life:
+    """Of a stack that is not there yet, in an account of its own."""
+    return Life(Checkout(tmp_path / "made", account), s3)
+
+
+def test_a_stack_is_deployed_and_changed(life: Life) -> None:
+    """Preview, deployment, nothing to do, a change, replacements."""
     life.a_preview_makes_nothing()
     life.nothing_is_done_twice()
     life.a_change_touches_what_it_is_about()
     life.what_cannot_change_is_replaced()
+
+
+def test_a_stack_is_destroyed(life: Life) -> None:
+    """Refusals first; then everything but the originals goes, and at last those."""
+    life.is_deployed()
     life.what_is_guarded_is_not_destroyed()
     life.destruction_keeps_the_originals()
     life.the_originals_go_when_they_are_meant()
