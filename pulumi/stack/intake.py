@@ -218,8 +218,9 @@ def _rights(
         policies.allow(
             ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem"], [catalog.arn]
         ),
-        # The same bytes; and what looks alike, if the recipe moderates.
-        policies.allow(["dynamodb:Query"], [catalog.index(one) for one in INDEXES]),
+        # The timeline, which has the versions whose files must expire. The same bytes; and what
+        # looks alike, if the recipe moderates.
+        policies.allow(["dynamodb:Query"], [catalog.arn, *(catalog.index(one) for one in INDEXES)]),
     ]
 
 
@@ -229,5 +230,5 @@ def _erasing(buckets: Buckets, catalog: CatalogTable) -> Sequence[policies.State
         policies.allow(["s3:ListBucketVersions"], [buckets.intake.arn]),
         policies.allow(["s3:ListBucket"], [buckets.quarantine.arn]),
         policies.allow(["s3:DeleteObject"], [buckets.quarantine.objects]),
-        policies.allow(["dynamodb:Query", "dynamodb:BatchWriteItem"], [catalog.arn]),
+        policies.allow(["dynamodb:BatchWriteItem"], [catalog.arn]),
     ]

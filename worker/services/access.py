@@ -26,6 +26,7 @@ from worker.domain.asset import (
     CLOSED,
     HELD,
     PUBLIC,
+    SUPERSEDED,
     AssetRecord,
     LogEntry,
     Status,
@@ -176,6 +177,9 @@ class Access:
             self._tag(version_prefix(record), tags_of(record))
             self._follow_blurred(record)
             known, record = record, self.catalog.get(asset)
+            if record is not None and record.version != known.version:
+                # It was replaced meanwhile, and has lost the tags by which its files expire.
+                self._tag(version_prefix(known), {**SUPERSEDED, **CLOSED})
         raise Throttled(f"asset {asset}: others changed it {_TURNS} times in a row")
 
     def _decide(

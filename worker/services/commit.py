@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import replace
+from datetime import datetime, timedelta
 from itertools import islice
 
 from worker.domain import keys, trace
@@ -24,7 +25,8 @@ from worker.services.originals import remove_original
 _IGNORED = 1_000
 """Characters of what a line of the timeline says about metadata that was left out."""
 _PAGE = 1_000
-_SECOND = len("2026-01-02T03:04:05")
+CLOCKS = timedelta(minutes=1)
+"""So much may the clocks of a process and of the store differ."""
 _OF_JOBS = ("result.json", "rejected.json")
 _CHECKPOINT = "/.checkpoint/"
 
@@ -113,28 +115,37 @@ class RenditionStore:
             range(len(record.renditions)),
         )
 
-    def expire(self, prefix: str, *, since: str, but: str = "") -> None:
+    def discard(self, prefix: str) -> None:
+        """Remove what lies below a prefix and will never be served."""
+        listed = self._store.list(self._bucket, prefix)
+        while page := list(islice(listed, _PAGE)):
+            self._each(
+                lambda index, page=page: self._store.delete(self._bucket, page[index].key),  # type: ignore[misc]
+                range(len(page)),
+            )
+
+    def expire(self, prefix: str, *, since: str) -> None:
         """Let what lies below a prefix expire, because its version is served no more.
 
         A repeated call goes on where the last one was. What a job has left for itself is removed:
         a later job would take files for done that are about to go.
 
         Args:
-            prefix: of a version, or of an asset.
-            since: when the version was replaced; what was written again later is done already.
-            but: prefix of what stays.
+            prefix: of a version.
+            since: when the version was replaced; what was written again later is done already. A
+                minute more counts: the store has a clock of its own.
         """
+        until = datetime.fromisoformat(since) + CLOCKS
 
         def end(found: StoredObject) -> None:
             if found.key.endswith(_OF_JOBS) or _CHECKPOINT in found.key:
                 self._store.delete(self._bucket, found.key)
-            elif found.modified[:_SECOND] <= since[:_SECOND]:
+            elif datetime.fromisoformat(found.modified) <= until:
                 self._store.renew(self._bucket, found.key, tags={**SUPERSEDED, **CLOSED})
 
         listed = self._store.list(self._bucket, prefix)
         while page := list(islice(listed, _PAGE)):
-            old = [one for one in page if not (but and one.key.startswith(but))]
-            self._each(lambda index, old=old: end(old[index]), range(len(old)))  # type: ignore[misc]
+            self._each(lambda index, page=page: end(page[index]), range(len(page)))  # type: ignore[misc]
 
     def _each(self, action: Callable[[int], None], numbers: Iterable[int]) -> None:
         """Do all, wait for all, then raise the first error: nothing runs on behind our back."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 
 from worker.domain.asset import AssetRecord, folder_of
@@ -38,6 +38,10 @@ _CHUNK = 1_000
 """Objects of one page, removed before the next one is asked for."""
 STOP_SECONDS = 60.0
 """Longest wait for jobs to end. A job that is stopped has 30 s to end by itself."""
+ORPHANED = timedelta(hours=1)
+"""A file without a record for so long will never get one: ingest is done within minutes, and what
+jobs work on has a record."""
+_SECOND = len("2026-01-02T03:04:05")
 LOOK_SECONDS = 0.5
 """Between two looks at jobs that are to end."""
 _REASON = "its asset is removed"
@@ -78,6 +82,7 @@ class Eraser:
     say: Callable[[str], None] = lambda _: None
     pause: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def erase(self, asset: str) -> Erased:
         """Remove an asset with everything that belongs to it.
@@ -93,6 +98,7 @@ class Eraser:
         """
         record = self.catalog.get(asset)
         if record is None:
+            self._remove_orphans(asset)  # of a call that was ended between the record and the rest
             raise AssetMissing(f"there is no asset {asset}")
         return self.erase_all(record)
 
@@ -124,6 +130,14 @@ class Eraser:
             quarantined=quarantined,
             originals=originals,
         )
+
+    def _remove_orphans(self, asset: str) -> None:
+        """Remove old files of an asset that has no record; young ones may be about to get one."""
+        until = (self.now() - ORPHANED).isoformat()
+        for bucket in (self.settings.delivery_bucket, self.settings.quarantine_bucket):
+            found = self.store.list(bucket, asset_prefix(asset))
+            old = (one.key for one in found if one.modified[:_SECOND] < until[:_SECOND])
+            self._remove(bucket, _plain(old))
 
     def erase_owner(self, owner: str) -> Iterator[Erased]:
         """Remove all assets of an owner, one after the other, what remains of deleted ones too.

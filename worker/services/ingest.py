@@ -55,7 +55,7 @@ from worker.domain.errors import (
     Throttled,
 )
 from worker.domain.image import Limits, Probe, Recipe
-from worker.domain.keys import asset_prefix, prefix_of, version_prefix
+from worker.domain.keys import prefix_of
 from worker.domain.moderation import Moderation, ModerationOutcome
 from worker.domain.user_metadata import UserMetadata, from_metadata
 from worker.imaging import engine
@@ -152,6 +152,8 @@ class NoWork(Received):
 
     outcome: IngestOutcome
     known: AssetRecord | None = None
+    version: str = ""
+    """What this upload makes is named so; empty if nothing can have been made of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,11 +291,16 @@ class Ingest:
             TransientError: a store does not answer.
         """
         upload = change if isinstance(change, ObjectVersion) else change.target
-        asset = asset_id_of(upload.bucket, upload.key)
+        asset, version = asset_id_of(upload.bucket, upload.key), ""
 
         def nothing(outcome: IngestOutcome, known: AssetRecord | None = None) -> NoWork:
             return NoWork(
-                upload=upload, asset=asset, receives=receives, outcome=outcome, known=known
+                upload=upload,
+                asset=asset,
+                receives=receives,
+                outcome=outcome,
+                known=known,
+                version=version,
             )
 
         if upload.bucket != self._policy.intake_bucket:
@@ -304,6 +311,7 @@ class Ingest:
         upload = _traced(upload, known)
         chosen = _recorded_choice(upload, known)
         recipe = self._recipe_for(upload, known, chosen or "")
+        version = version_of(upload.etag, upload.sequencer, recipe.digest)
         seen = _seen(upload, known, recipe)
         if seen is not None:
             return nothing(seen, known)
@@ -472,8 +480,8 @@ class Ingest:
                 if known is not None and is_tombstone(known):
                     # An earlier ticket has brought it. No record would name it, so it is removed.
                     remove_original(self._store, decision.upload)
-                elif decision.receives > 1 and known is not None:
-                    self._repeat(decision, known)
+                elif decision.receives > 1:
+                    self._repeat(decision)
                 return _result(decision, decision.outcome, decision.known)
             case Deletion():
                 return self._deleted(decision)
@@ -558,16 +566,18 @@ class Ingest:
         except AlreadyRecorded:
             # Another worker was faster, with the same result. If it had this very message it may
             # have died after its commit, and no other message will have it finished.
-            winner = self._catalog.get(record.asset) if download.receives > 1 else None
-            if winner is not None and winner.version == record.version:
+            winner = self._catalog.get(record.asset)
+            if winner is not None and winner.version == record.version and download.receives > 1:
                 self._after_commit(winner)
-            if record.status is Status.REVIEW:  # it may be published by now, and this has closed it
+            # It may be held or published by now, and this has opened or closed its files.
+            if winner is None or winner.status is not record.status:
                 self._access.follow(record.asset)
             return _result(download, IngestOutcome.DUPLICATE)
         if committed.status is not record.status:  # it is held
             self._access.follow(committed.asset)
         self._after_commit(committed)
-        return self._look_again(download, committed)
+        status = IngestOutcome(committed.status.value)
+        return self._gone_since(download, committed) or _result(download, status, committed)
 
     def _require_erased(self, record: AssetRecord) -> None:
         """Raise Throttled if the record of an upload went by its time to live, and not with its
@@ -576,16 +586,38 @@ class Ingest:
         if gone and self._current(record.source) is not None:
             raise Throttled(f"asset {record.asset}: its record expired while it was made")
 
-    def _repeat(self, found: NoWork, known: AssetRecord) -> None:
-        """Do what follows a commit: the process that committed may have died after it."""
-        if found.outcome is IngestOutcome.DUPLICATE:
+    def _repeat(self, found: NoWork) -> None:
+        """Do what follows a commit, or a commit that was refused: the process that had the message
+        before may have died in between."""
+        known = found.known
+        if known is not None and found.outcome is IngestOutcome.DUPLICATE:
             self._after_commit(known)
-            self._look_again(found, known)
-        elif found.outcome is IngestOutcome.STALE:
-            # It may have been recorded, and replaced before what it had replaced was let go.
-            served = version_prefix(known)
-            self._renditions.expire(asset_prefix(known.asset), since=known.updated_at, but=served)
-            invalidate(self._catalog, known, "replaced")
+            if known.status in SERVED:  # its files may have been stored open, and be held since
+                self._access.follow(known.asset)
+            self._gone_since(found, known)
+            return
+        own = prefix_of(found.asset, found.version)
+        if found.outcome is IngestOutcome.STALE:
+            self._expire_replaced(found, own)
+        elif found.version and (known is None or known.version != found.version):
+            self._renditions.discard(own)  # it was never recorded, and no other one has its keys
+
+    def _expire_replaced(self, found: NoWork, own: str) -> None:
+        """Let files of all versions expire that were recorded and are not current.
+
+        This upload may have been recorded, and replaced before what it had replaced was let go.
+        Versions that are just being made are in no timeline: they are not touched.
+        """
+        recorded = {line.detail.get("version", "") for line in self._catalog.timeline(found.asset)}
+        current = self._catalog.get(found.asset)  # after the timeline: none of it is newer
+        if current is None:
+            return
+        for version in sorted(recorded - {"", current.version, found.version}):
+            prefix = prefix_of(found.asset, version)
+            self._renditions.expire(prefix, since=current.updated_at)
+        # Its own files may have been stored after it was replaced, by a process that died then.
+        self._renditions.expire(own, since=self._time())
+        invalidate(self._catalog, current, "replaced")
 
     def _after_commit(self, record: AssetRecord) -> None:
         """What follows a commit; repeated by a retry that finds the commit."""
@@ -599,14 +631,14 @@ class Ingest:
             invalidate(self._catalog, record, "closed")
         after_commit(self._store, record)
 
-    def _look_again(self, received: Received, record: AssetRecord) -> IngestResult:
+    def _gone_since(self, received: Received, record: AssetRecord) -> IngestResult | None:
         """After a commit: a delete of the original meanwhile has found no record.
 
         A deletion before this look is seen here, and one after it finds the record.
         """
         if record.status is not Status.REJECTED and self._current(record.source) is None:
             return self._original_gone(received, record)
-        return _result(received, IngestOutcome(record.status.value), record)
+        return None
 
     # --- deletions --------------------------------------------------------------------------
 

@@ -273,6 +273,10 @@ def rarities(world: World, folder: Path) -> None:
     renditions = RenditionStore(store, delivery, threads=1)
     renditions.delete_all(next(one for one in made if one.source.key.endswith("b.jpg")))
     renditions.close()
+    # And the versions before it, which may still have to expire.
+    assert DynamoCatalog(world.acting(world.ingest).dynamodb, settings.table).timeline(
+        next(one.asset for one in made)
+    )
 
     moderation(world, folder)
 
