@@ -11,7 +11,7 @@ import pytest
 from tests.unit.cli_pipeline import ENVIRONMENT
 from tests.unit.fakes import MODIFIED, Killed
 from tests.unit.test_ingest import OTHER, PHOTO, POLICY, World
-from worker.domain.asset import CLOSED, SUPERSEDED, ObjectVersion, asset_id_of
+from worker.domain.asset import CLOSED, SUPERSEDED, ObjectVersion, Verdict, asset_id_of
 from worker.domain.errors import AssetMissing
 from worker.domain.keys import asset_prefix, cache_metadata
 from worker.imaging import engine
@@ -82,22 +82,30 @@ def test_a_new_version_of_what_is_held_is_closed_whoever_dies() -> None:
     assert [tags(world)[key] for key in mine] == [CLOSED] * len(mine)
 
 
-def test_a_duplicate_does_not_open_what_is_held() -> None:
-    """Two workers have one upload; before the second stores its files, a person holds the asset."""
+@pytest.mark.parametrize("decision", ["held", "published", "isolated"])
+def test_a_duplicate_changes_nothing_that_was_decided(decision: str) -> None:
+    """Two workers have one upload; before the second stores its files, the asset is decided on."""
     world = World()
     first = upload(world)
     service = Ingest(
         store=world.store, catalog=world.catalog, policy=POLICY, process=engine.process
     )
-    decision = service.render(service.fetch(first))
+    late = service.render(service.fetch(first))
     world.ingest(first)
-    access(world).hold(ASSET)
+    if decision == "isolated":
+        access(world).close(ASSET, Verdict(code="nudity", message="a model has seen it"))
+    else:
+        access(world).hold(ASSET)
+    if decision == "published":
+        access(world).publish(ASSET)
+    before = world.catalog.records[ASSET]
 
-    service.commit(decision)
+    assert service.commit(late).outcome is IngestOutcome.DUPLICATE
     service.close()
 
-    assert world.catalog.records[ASSET].held
-    assert list(tags(world).values()) == [CLOSED] * 3
+    assert world.catalog.records[ASSET] == before
+    closed = {} if decision == "published" else CLOSED
+    assert list(tags(world).values()) == [closed] * 3
 
 
 def test_files_of_an_upload_that_was_never_recorded_expire() -> None:

@@ -13,6 +13,7 @@ from types import EllipsisType
 
 from worker.domain.asset import (
     DECISIONS,
+    SERVED,
     TRANSITIONS,
     AssetRecord,
     LogEntry,
@@ -110,7 +111,9 @@ def check_supersedes(known: AssetRecord, new: AssetRecord) -> None:
         return
     # Another recipe makes another version, of any original that is still there.
     another = known.recipe_digest != new.recipe_digest and known.status is not Status.DELETED
-    if not another and new.status not in TRANSITIONS[known.status]:
+    # What is made waits for people's decisions: who makes it once more does not decide.
+    made = known.status in SERVED and new.status is not Status.DELETED
+    if not another and (made or new.status not in TRANSITIONS[known.status]):
         raise AlreadyRecorded(f"asset {new.asset}: this upload is recorded as {known.status}")
 
 
