@@ -39,12 +39,13 @@ PLAN = FaultPlan(
 def test_whatever_goes_wrong_everything_agrees_afterwards(tmp_path: Path) -> None:
     """Kills, a full disk, a wrong clock, throttling, lost answers, and messages that come twice."""
     machine = Machine(tmp_path, workers=1, say=lambda _: None, prepare=copy_deployed)
-    options = FaultRunOptions(plan=PLAN, rate=2.5, videos=False)
+    options = FaultRunOptions(plan=PLAN, rate=2, load=0.5, videos=False)
 
     report = FaultRun(options, tmp_path, machine=machine).run(Stop())
 
     assert report.violations == ()
     assert report.uploads > 5
+    assert report.clients > 0
     assert len(report.happened) == len(PLAN.faults)
     assert sum(report.hits.values()) > 5
     assert not (tmp_path / "data" / "ballast").exists()

@@ -172,7 +172,7 @@ class TimedStore(MemoryStore):
 
 
 @dataclass
-class _Letter:
+class _Pending:
     """A message of one object."""
 
     change: ObjectVersion | Removal
@@ -195,7 +195,7 @@ class Story:
     strikes: Mapping[int, Strike] | None = None
     pictures: Sequence[bytes] = ()
     make_store: Callable[..., TimedStore] = TimedStore
-    letters: list[_Letter] = field(default_factory=list)
+    messages: list[_Pending] = field(default_factory=list)
     struck: dict[int, Strike] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -209,7 +209,7 @@ class Story:
                 if chance.random() < self.probability
             }
         self.turns = Turns(dice, self.strikes)
-        self.store = self.make_store(self.turns, lambda one: self.letters.append(_Letter(one)))
+        self.store = self.make_store(self.turns, lambda one: self.messages.append(_Pending(one)))
         self.catalog = MemoryCatalog(self.turns)
         self.settings = Settings.from_environment(ENVIRONMENT)
         self._dice, self._number = dice, 0
@@ -223,8 +223,8 @@ class Story:
         skew = timedelta(seconds=self._dice.choice([0, 0, 0, -3, 3]))
         return lambda: self.store.time + skew
 
-    def _handle(self, letter: _Letter) -> None:
-        letter.receives += 1
+    def _handle(self, message: _Pending) -> None:
+        message.receives += 1
         service = Ingest(
             store=self.store,
             catalog=self.catalog,
@@ -232,7 +232,7 @@ class Story:
             process=_process,
             now=self._clock(),
         )
-        fetched = service.fetch(letter.change, receives=letter.receives)
+        fetched = service.fetch(message.change, receives=message.receives)
         service.commit(service.render(fetched))
 
     def _deed(self) -> Callable[[], object]:
@@ -280,7 +280,7 @@ class Story:
     def _upload(self, key: str, data: bytes) -> None:
         upload = self.turns.around("people.upload", lambda: self.store.upload("intake", key, data))
         assert isinstance(upload, ObjectVersion)
-        self.letters.append(_Letter(upload))
+        self.messages.append(_Pending(upload))
 
     # --- the story --------------------------------------------------------------------------
 
@@ -288,15 +288,15 @@ class Story:
         """Let everything happen, then let everything that was cut short be completed."""
         left = self.deeds
         rounds = 0
-        while left or self.letters or self._cut:
+        while left or self.messages or self._cut:
             rounds += 1
             if rounds > 60:
                 self.turns.strikes = {}  # in the end everything works
             assert rounds < 120, "messages never end"
             tasks: dict[str, Callable[[], object]] = {}
-            letters = self._batch()
-            for number, letter in enumerate(letters):
-                tasks[f"worker {rounds}.{number}"] = lambda letter=letter: self._handle(letter)  # type: ignore[misc]
+            messages = self._batch()
+            for number, message in enumerate(messages):
+                tasks[f"worker {rounds}.{number}"] = lambda message=message: self._handle(message)  # type: ignore[misc]
             again, self._cut = self._cut, []
             people = list(again)
             for _ in range(min(left, self._dice.randrange(3))):
@@ -306,8 +306,8 @@ class Story:
             for number, deed in enumerate(people):
                 tasks[f"person {rounds}.{number}"] = deed
             ends = self.turns.run(tasks)
-            for number, letter in enumerate(letters):
-                self._answered(letter, ends[f"worker {rounds}.{number}"])
+            for number, message in enumerate(messages):
+                self._answered(message, ends[f"worker {rounds}.{number}"])
             for number, deed in enumerate(people):
                 error = ends[f"person {rounds}.{number}"]
                 # What is cut short is completed by the same call; what is refused is refused.
@@ -330,18 +330,18 @@ class Story:
                 if self.catalog.get(asset_id_of("intake", key)) is None:
                     later.erase(asset_id_of("intake", key))
 
-    def _batch(self) -> list[_Letter]:
+    def _batch(self) -> list[_Pending]:
         """Messages that are worked on at the same time, in any order; S3 sends some twice."""
-        again = [_Letter(one.change) for one in self.letters if self._dice.random() < 0.1]
+        again = [_Pending(one.change) for one in self.messages if self._dice.random() < 0.1]
         if self.turns.strikes:
-            self.letters += again
-        return [one for one in self.letters if self._dice.random() < 0.6]
+            self.messages += again
+        return [one for one in self.messages if self._dice.random() < 0.6]
 
-    def _answered(self, letter: _Letter, error: BaseException | None) -> None:
+    def _answered(self, message: _Pending, error: BaseException | None) -> None:
         if error is None:
             with suppress(ValueError):
                 if self._dice.random() > 0.1:  # else it comes again
-                    self.letters.remove(letter)
+                    self.messages.remove(message)
         elif not isinstance(error, Killed | SafelightError) or (
             isinstance(error, SafelightError) and not error.retryable
         ):

@@ -151,6 +151,14 @@ Exit codes
     metavar="SECONDS",
     help="Between two faults of a plan by chance.",
 )
+@click.option(
+    "--load",
+    type=Number(0, 1000),
+    default=0.5,
+    show_default=True,
+    metavar="N",
+    help="What clients of the API upload a second, as `safelight load` does it.",
+)
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N")
 @click.option("--videos/--no-videos", default=True, help="Upload short videos too.")
 @click.option(
@@ -180,6 +188,7 @@ def run_command(
     seconds: float,
     rate: float,
     every: float,
+    load: float,
     workers: int,
     videos: bool,
     shrink: bool,
@@ -205,7 +214,7 @@ def run_command(
     else:
         seed = random.randrange(1_000_000) if seed is None else seed
         plan = plans.random_plan(seed, seconds, workers=workers, every=every)
-    options = FaultRunOptions(plan=plan, rate=rate, workers=workers, videos=videos)
+    options = FaultRunOptions(plan=plan, rate=rate, load=load, workers=workers, videos=videos)
     stop = Stop()
     with stop.on_signals():
         report = _run(options, out, stop)
@@ -284,6 +293,7 @@ def _print(report: FaultReport) -> None:
     statuses = ", ".join(f"{count:,} {name}" for name, count in report.statuses.items())
     click.echo(f"seed {report.plan.seed}: {len(report.happened)} faults happened")
     click.echo(f"{report.uploads:,} uploads were answered for, {report.refused:,} deeds failed")
+    click.echo(f"{report.clients:,} uploads by clients of the API")
     struck = ", ".join(f"{name} {count:,}" for name, count in report.hits.items())
     click.echo(f"requests that were struck: {struck or 'none'}")
     click.echo(f"assets: {statuses or 'none'}; {report.checks:,} checks during the run")

@@ -49,6 +49,8 @@ class Machine:
     ) -> None:
         self.data = folder / "data"
         self.port, self.behind = free_port(), free_port()
+        # Clients find the API again when the stack was killed.
+        self._api_port, self._delivery_port = free_port(), free_port()
         self._workers, self._say, self._prepare = workers, say, prepare
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
@@ -85,7 +87,8 @@ class Machine:
         command = [
             *(sys.executable, "-m", "worker", "up", "--json", "--data", str(self.data)),
             *("--port", str(self.port), "--emulator-port", str(self.behind)),
-            *("--api-port", "0", "--workers", str(self._workers)),
+            *("--api-port", str(self._api_port), "--delivery-port", str(self._delivery_port)),
+            *("--workers", str(self._workers)),
         ]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
         self._process = subprocess.Popen(

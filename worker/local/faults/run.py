@@ -25,6 +25,7 @@ from worker.adapters.served_files import looking_at
 from worker.bootstrap import Application, assemble
 from worker.domain.asset import DECISIONS, TRANSITIONS, AssetRecord, Status
 from worker.domain.errors import SafelightError
+from worker.domain.load import Flaw, Mix, MixFile
 from worker.job_context import Stop
 from worker.local import address
 from worker.local.batch.jobs import LocalJobs
@@ -33,9 +34,12 @@ from worker.local.faults import clock
 from worker.local.faults.machine import Machine
 from worker.local.faults.plan import WIRE, FaultKind, FaultPlan, PlannedFault
 from worker.local.faults.proxy import FaultProxy
-from worker.local.faults.traffic import UserTraffic
+from worker.local.faults.traffic import UserTraffic, picture
 from worker.local.roles import RootClients
+from worker.services import load
 from worker.services.invariants import ALWAYS, Invariant, Invariants, Look, Violation
+from worker.services.load import LoadOptions
+from worker.services.load_mix import FilledMix
 from worker.settings import Settings
 
 SETTLE_SECONDS = 240.0
@@ -45,6 +49,20 @@ WATCH_SECONDS = 4.0
 WATCHED = 100
 """Newest assets that are looked at while faults happen."""
 _LOOK_SECONDS = 2.0
+MIX = FilledMix(
+    mix=Mix(
+        files=(
+            MixFile(name="photo", share=0.9),
+            MixFile(name="broken", share=0.1, expect="rejected"),
+        ),
+        duplicates=0.1,
+        abandoned=0.05,
+        cut=0.1,
+        slow=0.05,
+    ),
+    contents={"photo": picture(1), "broken": picture(2)[: len(picture(2)) // 2]},
+)
+"""What clients of the API upload: small, because one machine does all the work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +72,8 @@ class FaultRunOptions:
     plan: FaultPlan
     rate: float = 2.0
     """Deeds of people a second."""
+    load: float = 0.5
+    """Uploads a second by clients of the API (``worker.services.load``); 0 for none."""
     workers: int = 1
     settle: float = SETTLE_SECONDS
     videos: bool = True
@@ -68,6 +88,8 @@ class FaultReport:
     """That the store has answered for."""
     refused: int
     """Deeds that failed: the store did not answer, or said no."""
+    clients: int
+    """Uploads by clients of the API that the store has answered for."""
     happened: tuple[str, ...]
     """The faults, each with what it struck."""
     hits: Mapping[str, int]
@@ -104,7 +126,7 @@ class FaultRun:
         self._happened: list[str] = []
         self._dice = random.Random(f"{options.plan.seed} run")
         self._live: dict[tuple[str, str, str], Violation] = {}
-        self._checks = 0
+        self._checks = self._clients_done = 0
         self._over = threading.Event()
 
     def run(self, stop: Stop) -> FaultReport:
@@ -136,6 +158,8 @@ class FaultRun:
             watch = threading.Thread(target=self._watch, args=(traffic,), daemon=True)
             watch.start()
             traffic.start()
+            clients = threading.Thread(target=self._load, args=(stop,), daemon=True)
+            clients.start()
             try:
                 self._let_happen(stop)
             finally:
@@ -143,6 +167,7 @@ class FaultRun:
                 self._over.set()
                 watch.join()
             self._say(f"{traffic.uploads} uploads were answered for; the stack may settle now")
+            clients.join()
             return self._settle(stop, traffic)
 
     def _application(self) -> Application:
@@ -276,6 +301,33 @@ class FaultRun:
         timer.daemon = True
         timer.start()
 
+    def _load(self, stop: Stop) -> None:
+        """Clients of the API, and what they find wrong."""
+        options = self._options
+        if not options.load:
+            return
+        address = self.machine.address
+        wanted = LoadOptions(
+            api=address.api,
+            token=address.token,
+            filled=MIX,
+            rate=options.load,
+            seconds=options.plan.seconds,
+            seed=options.plan.seed,
+            give_up=options.settle,
+        )
+        try:
+            report = load.run(wanted, stop=stop)
+        except SafelightError as error:
+            self._say(f"no clients: {error.message}")
+            return
+        self._clients_done = sum(one.uploaded is not None for one in report.outcomes)
+        for one in report.findings:
+            # Whoever is refused, or cannot look, knows it.
+            if one.flaw not in (Flaw.REFUSED, Flaw.UNCHECKED):
+                text = f"clients of the API: {one.flaw.value}: {one.text}"
+                self._found(Violation(rule=Invariant.LOST, subject=one.asset, message=text))
+
     # --- rules ------------------------------------------------------------------------------
 
     def _watch(self, traffic: UserTraffic) -> None:
@@ -356,6 +408,7 @@ class FaultRun:
             plan=self._options.plan,
             uploads=traffic.uploads,
             refused=traffic.refused,
+            clients=self._clients_done,
             happened=tuple(self._happened),
             hits=dict(sorted(self._proxy.hits.items())),
             checks=self._checks,
